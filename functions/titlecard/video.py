@@ -89,5 +89,7 @@ def fingerprint(video: Video, *, model: str | None, prompt_version: str) -> str:
     digest = hashlib.sha256()
     for part in parts:
         data = part.encode()
-        digest.update(len(data).to_bytes(8, "big") + data)  # with its length, so that no two lists of parts run together
+        digest.update(
+            len(data).to_bytes(8, "big") + data
+        )  # with its length, so that no two lists of parts run together
     return digest.hexdigest()[:32]

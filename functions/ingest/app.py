@@ -1,0 +1,105 @@
+r"""Ingest's entry point: an upload's notification comes, one message per video goes.
+
+The event is SQS's, one record at a time, and the record's body is S3's notification::
+
+    {"Records": [{"messageId": "…", "receiptHandle": "…", "body":
+      "{\"Records\": [{\"eventTime\": \"2026-11-20T10:00:00.000Z\", \"s3\": {\"bucket\": {\"name\": \"…\"},
+      \"object\": {\"key\": \"uploads/djangocon/2019.jsonl\", \"versionId\": \"…\", \"sequencer\": \"…\"}}}]}"}]}
+
+or a continuation that ingest sent to itself (`{"continue": {"bucket": …, "key": …, "version": …, "order": …}}`). The
+answer names what is to come again: `{"batchItemFailures": [{"itemIdentifier": "…"}]}`.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote_plus
+
+import boto3
+from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType, process_partial_response
+
+from titlecard.batch import Limits, Upload, order_of
+from titlecard.catalog import Catalog, Contended
+from titlecard.ingest import Ingest, Rules
+from titlecard.manifest import Limits as ReadingLimits
+from titlecard.queues import NotSent, WorkQueue
+from titlecard.settings import IngestSettings
+from titlecard.telemetry import logger, metrics
+from titlecard.uploads import Uploads
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
+    from aws_lambda_powertools.utilities.typing import LambdaContext
+
+settings = IngestSettings()
+sqs = boto3.client("sqs")
+processor = BatchProcessor(EventType.SQS, raise_on_entire_batch_failure=False)
+ingest = Ingest(
+    catalog=Catalog(boto3.resource("dynamodb").meta.client, settings.catalog_table),
+    uploads=Uploads(boto3.client("s3")),
+    queue=WorkQueue(sqs, settings.work_queue_url),
+    rules=Rules(
+        manifest_max_bytes=settings.manifest_max_bytes,
+        reading=ReadingLimits(
+            row_max_bytes=settings.row_max_bytes,
+            total_max_bytes=settings.manifest_max_bytes,
+            max_ratio=settings.manifest_max_ratio,
+        ),
+        survey_sample=settings.survey_sample_rows,
+        limits=Limits(
+            requests=settings.batch_request_limit,
+            tokens=settings.batch_token_limit,
+            micro_usd=settings.batch_micro_usd_limit,
+        ),
+    ),
+    now=lambda: datetime.now(UTC),
+)
+notifications = WorkQueue(sqs, settings.ingest_queue_url)
+
+AGAIN_SECONDS = 60
+"""When an upload comes again whose messages the work queue refused."""
+
+
+@logger.inject_lambda_context
+@metrics.log_metrics
+def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+    """Take the uploads that a notification tells of."""
+
+    def take(record: SQSRecord) -> None:
+        try:
+            for upload in _uploads(json.loads(record.body)):
+                if not ingest.take(upload, lambda: context.get_remaining_time_in_millis() / 1000):
+                    sqs.send_message(
+                        QueueUrl=settings.ingest_queue_url, MessageBody=json.dumps({"continue": asdict(upload)})
+                    )
+                metrics.add_metric("UploadsTaken", unit="Count", value=1)
+                logger.info("upload taken", batch=upload.batch, key=upload.key)
+        except Contended as contended:
+            notifications.show_again(record.receipt_handle, contended.seconds or AGAIN_SECONDS)
+            raise
+        except NotSent:
+            notifications.show_again(record.receipt_handle, AGAIN_SECONDS)
+            raise
+
+    return dict(process_partial_response(event=event, record_handler=take, processor=processor, context=context))
+
+
+def _uploads(body: dict[str, Any]) -> Iterator[Upload]:
+    """The uploads that a message tells of; S3's test notification, and an empty folder's marker, tell of none."""
+    if "continue" in body:
+        yield Upload(**body["continue"])
+    for record in body.get("Records", ()):
+        thing = record["s3"]["object"]
+        key = unquote_plus(thing["key"])
+        if not key.endswith("/"):
+            yield Upload(
+                bucket=record["s3"]["bucket"]["name"],
+                key=key,
+                version=thing.get("versionId", ""),
+                order=order_of(record["eventTime"], thing.get("sequencer", "")),
+            )

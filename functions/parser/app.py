@@ -1,0 +1,98 @@
+r"""The parser's entry point: messages come, talks are stored.
+
+The event is SQS's, up to ten records; each record's body is one row of a manifest::
+
+    {"Records": [{"messageId": "…", "receiptHandle": "…", "attributes": {"ApproximateReceiveCount": "1"},
+      "body": "{\"batch\": \"…\", \"project\": \"djangocon\", \"row\": 1, \"video\": {\"id\": \"…\", …}}"}]}
+
+The answer names what is to come again: `{"batchItemFailures": [{"itemIdentifier": "…"}]}`.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import boto3
+from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType, process_partial_response
+from aws_lambda_powertools.utilities.data_classes import SQSEvent
+
+from titlecard.catalog import Catalog
+from titlecard.keys import Keys
+from titlecard.ledger import ONE_TRY, Ledger
+from titlecard.model import ModelTier
+from titlecard.money import PriceList
+from titlecard.parser import Again, Parser, Received, Rules
+from titlecard.queues import DeadLetters, WorkQueue
+from titlecard.settings import ParserSettings
+from titlecard.telemetry import logger, metrics
+
+if TYPE_CHECKING:
+    from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
+    from aws_lambda_powertools.utilities.typing import LambdaContext
+
+settings = ParserSettings()
+sqs = boto3.client("sqs")
+queue = WorkQueue(sqs, settings.work_queue_url)
+processor = BatchProcessor(EventType.SQS, raise_on_entire_batch_failure=False)
+parser = Parser(
+    catalog=Catalog(boto3.resource("dynamodb").meta.client, settings.catalog_table),
+    ledger=Ledger(boto3.resource("dynamodb", config=ONE_TRY).meta.client, settings.ledger_table),
+    queue=queue,
+    letters=DeadLetters(sqs, settings.work_dead_letter_queue_url),
+    keys=Keys(settings.key_secret_prefix, local=settings.openai_api_key),
+    model=ModelTier(
+        settings.model,
+        prices=PriceList.packaged(),
+        service_tier=settings.service_tier,
+        base_url=settings.openai_base_url,
+        max_output_tokens=settings.max_output_tokens,
+    ),
+    rules=Rules(
+        policy=settings.tier_policy,
+        model=settings.model,
+        max_receives=settings.max_receive_count,
+        attempt_cap=settings.attempt_cap,
+        visibility=settings.visibility_seconds,
+        deadline=settings.request_deadline_seconds,
+        settle_margin=settings.settle_margin_seconds,
+        retry_backoff=settings.retry_backoff_seconds,
+    ),
+    now=lambda: datetime.now(UTC),
+    log=logger,
+)
+
+
+class NotDone(Exception):
+    """The message is to come again."""
+
+
+@logger.inject_lambda_context
+@metrics.log_metrics
+def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+    """Make talks of the videos that the messages carry."""
+    outcomes = parser.work(
+        [
+            Received(
+                id=record.message_id,
+                receipt=record.receipt_handle,
+                receives=int(record.attributes.approximate_receive_count),
+                body=record.body,
+            )
+            for record in SQSEvent(event).records
+        ],
+        lambda: context.get_remaining_time_in_millis() / 1000,
+    )
+
+    def report(record: SQSRecord) -> None:
+        outcome = outcomes[record.message_id]
+        if isinstance(outcome, Again):
+            if outcome.seconds is not None:
+                queue.show_again(record.receipt_handle, outcome.seconds)
+            raise NotDone
+
+    answer = dict(process_partial_response(event=event, record_handler=report, processor=processor, context=context))
+    for name, number in Counter("again" if isinstance(o, Again) else o.counter for o in outcomes.values()).items():
+        metrics.add_metric(f"Videos{name.title().replace('_', '')}", unit="Count", value=number)
+    return answer

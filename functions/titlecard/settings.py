@@ -1,0 +1,71 @@
+"""What the functions are told by their environment, checked once, at cold start.
+
+The numbers themselves stand in template.yaml and nowhere else: a setting that is missing is an error, never a default.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from titlecard.video import Policy
+
+_Positive = Annotated[int, Field(gt=0)]
+_Count = Annotated[int, Field(ge=0)]
+
+
+class _Settings(BaseSettings):
+    model_config = SettingsConfigDict(frozen=True, extra="ignore")
+
+    catalog_table: str
+    work_queue_url: str
+
+
+class IngestSettings(_Settings):
+    """Of the ingest function; sizes in bytes."""
+
+    ingest_queue_url: str
+    manifest_max_bytes: _Positive
+    manifest_max_ratio: _Positive
+    row_max_bytes: _Positive
+    survey_sample_rows: _Positive
+    batch_request_limit: _Count
+    batch_token_limit: _Count
+    batch_micro_usd_limit: _Count
+
+
+class ParserSettings(_Settings):
+    """Of the parser function; times in seconds, sizes in bytes."""
+
+    ledger_table: str
+    work_dead_letter_queue_url: str
+    max_receive_count: _Positive
+    visibility_seconds: _Positive
+    attempt_cap: _Positive
+    request_deadline_seconds: _Positive
+    settle_margin_seconds: _Positive
+    retry_backoff_seconds: _Positive
+    tier_policy: Policy
+    model: str
+    service_tier: str
+    max_output_tokens: _Positive
+    title_max_bytes: _Positive
+    description_max_bytes: _Positive
+    openai_base_url: str = ""
+    key_secret_prefix: str
+    openai_api_key: SecretStr | None = None
+    """Only on the local cloud: in AWS every project has its key in Secrets Manager."""
+
+
+class ResumeSettings(_Settings):
+    """Of the resume function; times in seconds."""
+
+    ledger_table: str
+    resume_limit: _Positive
+    audit_after_seconds: _Positive
+    audit_rounds: _Positive
+    manifest_max_bytes: _Positive
+    manifest_max_ratio: _Positive
+    row_max_bytes: _Positive
