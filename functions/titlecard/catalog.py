@@ -511,6 +511,11 @@ class Catalog:
         for item in self._on_agenda(DEFERRED, before=stamp(now)):
             yield Message.model_validate_json(item["body"]), _as_row(item)
 
+    def waiting(self, batch: str) -> list[Row]:
+        """The deferred rows of a batch, the first due first (read from the index: a moment behind)."""
+        found = self._on_agenda(DEFERRED, before=NEVER)
+        return [_as_row(item) for item in found if item["pk"] == f"batch#{batch}"]
+
     def requeued(self, message: Message, *, due: str) -> bool:
         """Mark a deferred row as queued again, after its message was sent; False where it has moved on by itself."""
         as_read = "#state = :deferred AND due = :due"
@@ -807,6 +812,3 @@ def _as_batch(item: Mapping[str, Any]) -> Batch:
     )
 
 
-def ended(rows: Iterable[Row]) -> int:
-    """How many of the rows are in an end state."""
-    return sum(row.state in END_STATES for row in rows)

@@ -35,10 +35,10 @@ from pydantic import ValidationError
 from titlecard import faults, local
 from titlecard.batch import END_STATES, Message, RowState
 from titlecard.catalog import Attempt, Ending, Entry
-from titlecard.grounding import ungrounded
 from titlecard.ledger import NoAnswer
 from titlecard.money import Charge
-from titlecard.video import Policy, Talk, Tier, Tokens, fingerprint
+from titlecard.talks import by_local_tier, by_model
+from titlecard.video import Policy, fingerprint
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     from titlecard.model import Answer, Question
     from titlecard.queues import DeadLetters, WorkQueue
     from titlecard.survey import Survey
-    from titlecard.video import Video
+    from titlecard.video import Talk, Tier, Video
 
 LEASE_SPARE_SECONDS = 30
 """What a lease lasts longer than the invocation that took it: clocks differ by seconds."""
@@ -139,7 +139,7 @@ class _Job:
 
 @dataclass(frozen=True)
 class Done:
-    """The message may go: its row is in this state; `before` says that it had ended before we came."""
+    """The message may go: its row is in this state; `before` says that it had ended, and been counted, before."""
 
     state: RowState
     tier: Tier | None = None
@@ -247,7 +247,8 @@ class Parser:
             if standing.row in END_STATES:
                 if standing.row is RowState.DEAD and job.received.receives > 1:
                     self._letters.send(job.received.body, "dead: recorded before, but the message was not put away")
-                outcomes[job.received.id] = Done(standing.row, before=True)
+                # One that comes back was perhaps ended by a worker that died before it could count it.
+                outcomes[job.received.id] = Done(standing.row, before=job.received.receives == 1)
             elif standing.newest > job.batch.upload.order:
                 endings.append((job, job.ending(RowState.SUPERSEDED, reason="a newer manifest has this video")))
             elif standing.entry.talk and standing.entry.answers(job.policy):
@@ -270,7 +271,7 @@ class Parser:
         for job in jobs:
             job.answer = local.parse(job.message.video, job.survey)
             if job.policy is Policy.LOCAL or (job.policy is Policy.AUTO and job.answer.sure):
-                talk = _local_talk(job, None if job.answer.sure else "low confidence")
+                talk = by_local_tier(job.message.video, job.answer)
                 endings.append((job, job.ending(RowState.PARSED, talk)))
             else:
                 unsure.append(job)
@@ -339,7 +340,8 @@ class Parser:
             return self._defer(job, f"{fault.reason}: {fault}", self._now() + timedelta(seconds=wait))
         except faults.Unusable as fault:
             charged = bound if fault.charge is None else fault.charge
-            return self._save(job, attempt, _local_talk(job, fault.reason, charged, rules.model), bound, charged)
+            talk = by_local_tier(job.message.video, job.answer, flaw=fault.reason, charged=charged, model=rules.model)
+            return self._save(job, attempt, talk, bound, charged)
         except (faults.Retry, faults.DeadLetter) as fault:
             charged = bound if fault.charge is None else fault.charge
             if self._catalog.fail(attempt, reason=fault.reason, charged=charged, now=self._now()):
@@ -347,20 +349,7 @@ class Parser:
             if isinstance(fault, faults.DeadLetter) or attempt.number >= rules.attempt_cap:
                 return self._bury(job, f"{fault.reason}: {fault}")
             return Again(self._backoff(attempt.number))
-        why = ungrounded(answer.title, answer.presenters, job.message.video)
-        if why:
-            self._log.info("ungrounded", batch=job.batch.id, row=job.message.row)
-            talk = _local_talk(job, "ungrounded", answer.charge, rules.model)
-        else:
-            talk = Talk(
-                title=answer.title,
-                presenters=tuple(answer.presenters),
-                tier=Tier.MODEL,
-                confidence=job.answer.confidence,
-                model=rules.model,
-                tokens=Tokens(input=answer.charge.input_tokens, output=answer.charge.output_tokens),
-                cost_micro_usd=answer.charge.micro_usd,
-            )
+        talk = by_model(job.message.video, job.answer, answer, rules.model)
         return self._save(job, attempt, talk, bound, answer.charge)
 
     def _save(self, job: _Job, attempt: Attempt, talk: Talk, bound: Charge, charged: Charge) -> _Outcome:
@@ -431,24 +420,6 @@ def _outcome(ending: Ending, state: RowState | None) -> _Outcome:
     if state is None:
         return Again()
     return Done(state, ending.tier if state is RowState.PARSED else None)
-
-
-def _local_talk(job: _Job, review: str | None, charged: Charge | None = None, model: str | None = None) -> Talk:
-    """The local tier's answer; flagged where a person should look, and with what asking the model has cost."""
-    answer = job.answer
-    title, presenters = answer.title, answer.presenters
-    if ungrounded(title, presenters, job.message.video):
-        title, presenters, review = job.message.video.title, (), "ungrounded"
-    return Talk(
-        title=title,
-        presenters=presenters,
-        tier=Tier.LOCAL,
-        confidence=answer.confidence,
-        review=review,
-        model=model,
-        tokens=Tokens(input=charged.input_tokens, output=charged.output_tokens) if charged else Tokens(),
-        cost_micro_usd=charged.micro_usd if charged else 0,
-    )
 
 
 def _last(entry: Entry) -> str:

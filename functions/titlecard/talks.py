@@ -1,0 +1,64 @@
+"""From a tier's answer to a talk. What is not grounded in the video's own text never becomes one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from titlecard.grounding import ungrounded
+from titlecard.money import Charge
+from titlecard.video import Talk, Tier, Tokens
+
+if TYPE_CHECKING:
+    from titlecard.local import LocalAnswer
+    from titlecard.model import Answer
+    from titlecard.video import Video
+
+LOW_CONFIDENCE = "low_confidence"
+UNGROUNDED = "ungrounded"
+
+
+def by_local_tier(
+    video: Video,
+    answer: LocalAnswer,
+    *,
+    flaw: str | None = None,
+    charged: Charge | None = None,
+    model: str | None = None,
+) -> Talk:
+    """The local tier's answer as a talk; the title as it was given, and nobody, where even that is not grounded.
+
+    Args:
+        flaw: why the model's answer could not be used, where it was asked; it goes into `review`.
+        charged: what asking it has cost.
+        model: which model was asked.
+    """
+    charged = charged or Charge()
+    title, presenters = answer.title, answer.presenters
+    review = flaw or (None if answer.sure else LOW_CONFIDENCE)
+    if ungrounded(title, presenters, video):
+        title, presenters, review = video.title, (), UNGROUNDED
+    return Talk(
+        title=title,
+        presenters=presenters,
+        tier=Tier.LOCAL,
+        confidence=answer.confidence,
+        review=review,
+        model=model,
+        tokens=Tokens(input=charged.input_tokens, output=charged.output_tokens),
+        cost_micro_usd=charged.micro_usd,
+    )
+
+
+def by_model(video: Video, local: LocalAnswer, answer: Answer, model: str) -> Talk:
+    """The model's answer as a talk; the local tier's, flagged, where the model's is not grounded."""
+    if ungrounded(answer.title, answer.presenters, video):
+        return by_local_tier(video, local, flaw=UNGROUNDED, charged=answer.charge, model=model)
+    return Talk(
+        title=answer.title,
+        presenters=tuple(answer.presenters),
+        tier=Tier.MODEL,
+        confidence=local.confidence,
+        model=model,
+        tokens=Tokens(input=answer.charge.input_tokens, output=answer.charge.output_tokens),
+        cost_micro_usd=answer.charge.micro_usd,
+    )

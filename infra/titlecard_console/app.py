@@ -1,0 +1,308 @@
+"""`titlecard`: the commands, their options and their exit codes. What they do is in the modules beside this one.
+
+Standard output is data, standard error is for people. Exit codes: 0 all is well; 2 bad usage, or a file that is no
+manifest; 3 some videos are dead or deferred; 1 something else went wrong; 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections import Counter
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from titlecard.batch import BatchState, Limits, RowState, project_name
+from titlecard.manifest import Limits as ReadingLimits
+from titlecard.manifest import NotAManifest
+from titlecard.model import ModelTier
+from titlecard.money import PriceList, Unpriced
+from titlecard.video import Policy, Tier
+from titlecard_console import artefact, cloud, local_tier, template
+from titlecard_console.lines import of_row
+from titlecard_console.progress import Display, Status, dollars
+from titlecard_console.run import Work
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from contextlib import AbstractContextManager
+    from typing import TextIO
+
+BAD_USAGE, UNFINISHED, FAILED, INTERRUPTED = 2, 3, 1, 130
+
+STATE = Path(".titlecard")
+
+SHOWN_REJECTS = 5
+"""Refused rows that are told of one by one."""
+
+app = typer.Typer(
+    help="Clean titles and presenters' names for lists of conference videos; the bill is bounded before it starts.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+people = Console(stderr=True, highlight=False)
+
+Manifests = Annotated[
+    list[Path],
+    typer.Argument(metavar="MANIFEST...", exists=True, dir_okay=False, readable=True, help="Each file is one batch."),
+]
+Output = Annotated[Path | None, typer.Option(help="Where the lines go instead of standard output.", dir_okay=False)]
+StateFolder = Annotated[Path, typer.Option(help="What was paid for is kept here.", file_okay=False)]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="PARAMETER=VALUE", help="Override a parameter of template.yaml; may be repeated."),
+]
+
+
+@app.command()
+def parse(manifests: Manifests, output: Output = None) -> None:
+    """Parse with the local tier alone: in this process, without a cloud and without a key.
+
+    titlecard parse events/sample.jsonl > talks.jsonl
+    """
+    values = template.load().values({})
+    with _writing(output) as lines:
+        for path in manifests:
+            counted = _counted(path, values)
+            for line in counted.lines():
+                lines.write(line + "\n")
+            _say_refused(counted)
+
+
+@app.command()
+def run(
+    manifests: Manifests,
+    project: Annotated[str, typer.Option(help="The tenant: the folder under uploads/.")] = "default",
+    tier: Annotated[
+        Policy, typer.Option(help="Who answers; auto asks the model where the local tier is not sure.")
+    ] = Policy.AUTO,
+    model: Annotated[str | None, typer.Option(help="The model that is asked; it must have a price.")] = None,
+    output: Output = None,
+    state: StateFolder = STATE,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before something may be spent.")] = False,
+    settings: Settings = None,
+) -> None:
+    """Run manifests through the whole stack on this machine, and give the talks.
+
+    titlecard run events/sample.jsonl
+
+    titlecard run --project djangocon --set MaxConcurrency=2 --output talks.jsonl 2019.jsonl 2020.jsonl
+
+    The model is asked only if OPENAI_API_KEY is set (OPENAI_BASE_URL is honoured), and never more often than the number
+    that is shown first. Talks are kept in the state folder, and a second run pays for none of them.
+    """
+    project_name(project)
+    running = cloud.find(state)
+    overrides = _overrides(settings)
+    if running and (overrides or model or tier is not Policy.AUTO):
+        _fail(
+            f"A cloud is running on {state} with settings of its own: leave out --tier, --model and --set, or stop it."
+        )
+    overrides |= _asked_of(tier, model)
+    values = template.load().values(cloud.local_parameters(os.environ) | overrides)
+    counted = [_counted(path, values) for path in manifests]
+    for read in counted:
+        _say_refused(read)
+    limits = _agreed(counted, values, yes=yes)
+    with _cloud(state, overrides, running) as there, _writing(output) as lines:
+        work = Work(there)
+        names = _names(manifests)
+        sent = [
+            work.upload(path, project, name, limit) for path, name, limit in zip(manifests, names, limits, strict=True)
+        ]
+        with Display(people) as display:
+            ended = work.follow(sent, display.show)
+        outcomes = []
+        for one in sent:
+            tally: Counter[str] = Counter()
+            for row, entry in work.rows(ended[one]):
+                lines.write(of_row(row, entry, one.upload.batch) + "\n")
+                tally[row.tier or row.state] += 1
+            outcomes.append((one.name, tally, work.status(ended[one])))
+    people.print(_summary(outcomes))
+    for name, _, status in outcomes:
+        if status.batch.reason:
+            people.print(f"{name}: {status.batch.reason}", markup=False, soft_wrap=True)
+    if any(batch.state is BatchState.REFUSED for batch in ended.values()):
+        raise typer.Exit(BAD_USAGE)
+    if any(tally[state] for _, tally, _ in outcomes for state in (RowState.DEAD, RowState.DEFERRED)):
+        raise typer.Exit(UNFINISHED)
+
+
+@app.command()
+def up(state: StateFolder = STATE, settings: Settings = None) -> None:
+    """Keep the local cloud running, for `aws --endpoint-url ... s3 cp` and for every other command. Ctrl-C stops it."""
+    with _cloud(state, _overrides(settings) | _asked_of(Policy.AUTO, None), None) as there:
+        people.print(f"The local cloud is at {there.endpoint_url} (region {there.region}).", markup=False)
+        people.print("Upload manifests to uploads/<project>/, for instance:\n", markup=False)
+        credentials = f"AWS_ACCESS_KEY_ID={there.access_key} AWS_SECRET_ACCESS_KEY={there.secret_key}"
+        command = f"aws --endpoint-url {there.endpoint_url} --region {there.region} s3 cp events/sample.jsonl"
+        target = f"s3://{there.outputs['UploadsBucket']}/uploads/default/"
+        people.print(f"  {credentials} {command} {target}\n", markup=False, soft_wrap=True)
+        people.print("Ctrl-C stops it; what was paid for is kept.", markup=False)
+        while True:
+            time.sleep(3600)
+
+
+def main() -> None:
+    """Run a command; explain what a person can mend, without a traceback."""
+    try:
+        app()
+    except KeyboardInterrupt:
+        people.print("Interrupted. What was made so far is kept; the same command goes on from there.", markup=False)
+        sys.exit(INTERRUPTED)
+    except (NotAManifest, template.BadParameterError, Unpriced, ValueError) as refusal:
+        people.print(str(refusal), markup=False, soft_wrap=True)
+        sys.exit(BAD_USAGE)
+    except (cloud.CloudError, artefact.BuildError, OSError) as fault:
+        people.print(str(fault), markup=False, soft_wrap=True)
+        sys.exit(FAILED)
+
+
+# ------------------------------------------------------------------------------------------------ what commands share
+
+
+def _fail(sentence: str) -> None:
+    people.print(sentence, markup=False, soft_wrap=True)
+    raise typer.Exit(BAD_USAGE)
+
+
+def _overrides(settings: Sequence[str] | None) -> dict[str, str]:
+    overrides = {}
+    for setting in settings or ():
+        name, equals, value = setting.partition("=")
+        if not equals:
+            raise template.BadParameterError(f"--set {setting}: write PARAMETER=VALUE, as in --set MaxReceiveCount=6.")
+        overrides[name] = value
+    return overrides
+
+
+def _asked_of(tier: Policy, model: str | None) -> dict[str, str]:
+    """The parameters that --tier, --model and the presence of a key make."""
+    asked = {"Model": model} if model else {}
+    if os.environ.get("OPENAI_API_KEY"):
+        return asked | {"TierPolicy": tier}
+    if tier is Policy.MODEL:
+        raise ValueError("--tier model needs a key: set OPENAI_API_KEY, or leave the option out.")
+    if tier is Policy.AUTO:
+        people.print("OPENAI_API_KEY is not set: the local tier alone answers, and nothing is spent.", markup=False)
+    return asked | {"TierPolicy": Policy.LOCAL}
+
+
+def _counted(path: Path, values: Mapping[str, str]) -> local_tier.Counted:
+    limits = ReadingLimits(
+        row_max_bytes=int(values["RowMaxBytes"]),
+        total_max_bytes=int(values["ManifestMaxBytes"]),
+        max_ratio=int(values["ManifestMaxRatio"]),
+    )
+    try:
+        return local_tier.count(path, limits, int(values["SurveySampleRows"]))
+    except NotAManifest as refusal:
+        raise NotAManifest(f"{path}: {refusal}") from refusal
+
+
+def _say_refused(counted: local_tier.Counted) -> None:
+    """Tell of refused rows: the first few, and how many."""
+    rejects = [json.loads(line) for line in counted.rejects.splitlines()[:SHOWN_REJECTS]]
+    for reject in rejects:
+        people.print(f"{counted.path}:{reject['row']}: {reject['reason']}", markup=False, soft_wrap=True)
+    more = counted.census.refused - len(rejects)
+    if more > 0:
+        people.print(f"{counted.path}: and {more:,} more rows that cannot be used", markup=False)
+
+
+def _agreed(counted: Sequence[local_tier.Counted], values: Mapping[str, str], *, yes: bool) -> list[Limits | None]:
+    """Show the most that the run can be charged and ask; the limits of each batch, or none where nothing is asked."""
+    policy = Policy(values["TierPolicy"])
+    if policy is Policy.LOCAL:
+        return [None] * len(counted)
+    tier = ModelTier(
+        values["Model"],
+        prices=PriceList.packaged(),
+        service_tier=values["ServiceTier"],
+        max_output_tokens=int(values["MaxOutputTokens"]),
+    )
+    plans = [local_tier.plan(one, tier, policy) for one in counted]
+    stack = Limits(
+        requests=int(values["BatchRequestLimit"]),
+        tokens=int(values["BatchTokenLimit"]),
+        micro_usd=int(values["BatchMicroUsdLimit"]),
+    )
+    limits = [
+        stack.lowered_by(
+            requests=plan.asked * int(values["AttemptCap"]), tokens=plan.bound.tokens, micro_usd=plan.bound.micro_usd
+        )
+        for plan in plans
+    ]
+    rows = sum(one.census.accepted for one in counted)
+    asked = sum(plan.asked for plan in plans)
+    people.print(
+        f"{rows:,} videos; {rows - asked:,} are sure locally, {asked:,} are for {values['Model']}. At most "
+        f"{sum(limit.requests for limit in limits):,} requests, {sum(limit.tokens for limit in limits):,} tokens and "
+        f"{dollars(sum(limit.micro_usd for limit in limits))} can be charged.",
+        markup=False,
+        soft_wrap=True,
+    )
+    if asked and not yes and sys.stdin.isatty():
+        typer.confirm("Go on?", abort=True, err=True)
+    return list(limits)
+
+
+@contextmanager
+def _cloud(state: Path, overrides: Mapping[str, str], running: cloud.Cloud | None) -> Iterator[cloud.Cloud]:
+    if running:
+        yield running
+        return
+    started = time.monotonic()
+    with cloud.start(state, overrides, os.environ, say=lambda step: people.print(f"{step} …", markup=False)) as there:
+        people.print(f"the local cloud is up after {time.monotonic() - started:.0f} s", markup=False)
+        yield there
+
+
+@contextmanager
+def _writing(output: Path | None) -> Iterator[TextIO]:
+    opened: AbstractContextManager[TextIO] = output.open("w", encoding="utf-8") if output else nullcontext(sys.stdout)
+    with opened as lines:
+        yield lines
+
+
+def _names(manifests: Iterable[Path]) -> list[str]:
+    """The objects' names: the files' own; two of one name must not be two versions of one object."""
+    seen: Counter[str] = Counter()
+    names = []
+    for path in manifests:
+        seen[path.name] += 1
+        again = f"{seen[path.name]}/" if seen[path.name] > 1 else ""
+        names.append(f"{again}{path.name}")
+    return names
+
+
+def _summary(outcomes: Sequence[tuple[str, Counter[str], Status]]) -> Table:
+    """How the batches ended, for people."""
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for heading in (
+        "manifest",
+        "locally",
+        "by the model",
+        "superseded",
+        "dead",
+        "waiting",
+        "rejected",
+        "tokens",
+        "cost",
+    ):
+        table.add_column(heading, justify="left" if heading == "manifest" else "right")
+    for name, tally, status in outcomes:
+        states = (Tier.LOCAL, Tier.MODEL, RowState.SUPERSEDED, RowState.DEAD, RowState.DEFERRED)
+        numbers = [*(tally[state] for state in states), status.batch.refused, status.spent.tokens]
+        table.add_row(name, *(f"{number:,}" for number in numbers), dollars(status.spent.micro_usd))
+    return table

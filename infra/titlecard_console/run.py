@@ -1,0 +1,109 @@
+"""`titlecard run`: manifests through the whole stack, and the talks back.
+
+Uploads, follows the batches until nothing more will happen by itself, and gives the lines. It calls `resume` instead of
+waiting for the schedule's minute. It does nothing that an upload by hand and a look into the tables would not do.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+from titlecard.batch import END_STATES, UPLOADS, BatchState, Limits, Upload
+from titlecard.catalog import NEVER, Catalog
+from titlecard.ledger import Ledger
+from titlecard.uploads import LIMIT_METADATA
+from titlecard_console.progress import Status
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
+
+    from titlecard.catalog import Batch, Entry, Row
+    from titlecard_console.cloud import Cloud
+
+POLL_SECONDS = 0.5
+RESUME_SECONDS = 2.0
+
+PATIENCE_SECONDS = 180
+"""What waits longer than this is left to a later run, which starts where this one ends."""
+
+
+@dataclass(frozen=True)
+class Sent:
+    """A manifest that was uploaded, and what the person called it."""
+
+    name: str
+    upload: Upload
+
+
+class Work:
+    """The console's view of a stack that works on manifests."""
+
+    def __init__(self, cloud: Cloud) -> None:
+        self._cloud = cloud
+        self._s3 = cloud.client("s3")
+        self._lambda = cloud.client("lambda")
+        dynamodb = cloud.resource("dynamodb").meta.client
+        self._catalog = Catalog(dynamodb, cloud.outputs["CatalogTable"])
+        self._ledger = Ledger(dynamodb, cloud.outputs["LedgerTable"])
+        self._resumed = 0.0
+
+    def upload(self, manifest: Path, project: str, name: str, limits: Limits | None) -> Sent:
+        """Put a manifest into the uploads bucket, with the limits that were agreed for it."""
+        bucket, key = self._cloud.outputs["UploadsBucket"], f"{UPLOADS}{project}/{name}"
+        agreed = limits.model_dump() if limits else {}
+        metadata = {LIMIT_METADATA[what]: str(most) for what, most in agreed.items()}
+        with manifest.open("rb") as body:
+            version = self._s3.put_object(Bucket=bucket, Key=key, Body=body, Metadata=metadata)["VersionId"]
+        return Sent(str(manifest), Upload(bucket, key, version, order=""))
+
+    def follow(self, sent: Sequence[Sent], show: Callable[[str, Status], None]) -> dict[Sent, Batch]:
+        """Wait until nothing more will happen to the batches by itself; tell how they stand meanwhile."""
+        ended: dict[Sent, Batch] = {}
+        while len(ended) < len(sent):
+            time.sleep(POLL_SECONDS)
+            for one in sent:
+                if one in ended or (status := self._status(one)) is None:
+                    continue
+                show(one.name, status)
+                if self._is_over(status):
+                    ended[one] = status.batch
+            self._resume()
+        return ended
+
+    def rows(self, batch: Batch) -> Iterator[tuple[Row, Entry]]:
+        """The rows of a batch in the manifest's order, with what is known of their videos."""
+        return self._catalog.talks(batch.project, self._catalog.rows(batch.id))
+
+    def status(self, batch: Batch) -> Status:
+        """How a batch stands now."""
+        waiting = self._catalog.waiting(batch.id)
+        due = waiting[0].due if waiting and waiting[0].due != NEVER else None
+        until = datetime.fromisoformat(due) if due else None
+        return Status(batch, len(waiting), until, self._ledger.spent(batch.id))
+
+    def _status(self, sent: Sent) -> Status | None:
+        try:
+            return self.status(self._catalog.batch(sent.upload.batch))
+        except KeyError:  # its notification is on the way
+            return None
+
+    def _is_over(self, status: Status) -> bool:
+        batch = status.batch
+        if batch.state in (BatchState.FINISHED, BatchState.REFUSED):
+            return True
+        if batch.state is not BatchState.OPEN or status.ended + status.waiting < batch.accepted or not status.waiting:
+            return False
+        if status.until and status.until < datetime.now(UTC) + timedelta(seconds=PATIENCE_SECONDS):
+            return False
+        ended = sum(row.state in END_STATES for row in self._catalog.rows(batch.id))
+        return ended + status.waiting >= batch.accepted
+
+    def _resume(self) -> None:
+        if time.monotonic() - self._resumed >= RESUME_SECONDS:
+            self._resumed = time.monotonic()
+            self._lambda.invoke(FunctionName=self._cloud.outputs["ResumeFunction"], Payload=json.dumps({}).encode())
