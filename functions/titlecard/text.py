@@ -1,0 +1,60 @@
+"""How text is cleaned before anybody looks at it, and how two texts are compared.
+
+Titles and descriptions come from strangers: zero-width characters, direction marks, control characters and spaces of
+every width are in them, by accident or on purpose. `normalise` takes out what nobody sees, `words` reduces a text to
+what two spellings of it have in common. Both are pure, take time linear in the text, and never raise.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+_INVISIBLE = dict.fromkeys(
+    [
+        0x00AD,  # soft hyphen
+        0x061C,  # Arabic letter mark
+        *range(0x200B, 0x2010),  # zero-width spaces and joiners, direction marks
+        *range(0x202A, 0x202F),  # direction embeddings and overrides
+        *range(0x2060, 0x2070),  # word joiner, invisible operators, isolates
+        *range(0xFFF9, 0xFFFC),  # interlinear annotation
+        0xFEFF,  # byte order mark
+    ]
+)
+_SPACES = dict.fromkeys([0x00A0, 0x1680, *range(0x2000, 0x200B), 0x2028, 0x2029, 0x202F, 0x205F, 0x3000], " ")
+_CONTROLS = {code: " " for code in [*range(0x20), *range(0x7F, 0xA0)] if chr(code) != "\n"}
+_TABLE: dict[int, str | None] = {**_INVISIBLE, **_SPACES, **_CONTROLS}
+
+_CJK = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\uff66-\uff9f"
+_WORD = re.compile(rf"[{_CJK}]|[^\W{_CJK}]+")
+_ADDRESS = re.compile(r"\b(?:https?:|ftp:|www\.)\S*", re.IGNORECASE)
+
+
+def normalise(text: str) -> str:
+    """The text in NFC, without invisible characters; every other space or control character is a plain space.
+
+    Line feeds stay (a description is read by lines), as do runs of spaces (two spaces can separate a name from a title).
+    Surrogates that belong to no character become question marks, so that the result can always be encoded.
+    """
+    text = text.replace("\r\n", "\n").replace("\r", "\n").translate(_TABLE)
+    if not text.isascii():
+        text = text.encode("utf-8", "replace").decode("utf-8")
+        text = unicodedata.normalize("NFC", text)
+    return text.strip()
+
+
+def fold(text: str) -> str:
+    """The text without accents and case (NFKD, combining marks dropped, casefolded)."""
+    if text.isascii():
+        return text.lower()
+    return "".join(c for c in unicodedata.normalize("NFKD", text) if not unicodedata.combining(c)).casefold()
+
+
+def words(text: str) -> list[str]:
+    """The folded words of a text, in order. Chinese and Japanese, which write no spaces, count by the character."""
+    return _WORD.findall(fold(text))
+
+
+def without_addresses(text: str) -> str:
+    """The text with a space where a web address stood: what an address spells out is nobody's word."""
+    return _ADDRESS.sub(" ", text)
