@@ -1,0 +1,209 @@
+"""JSON that is not written a row a line: cut into its rows, one at a time.
+
+Rows are the elements of the outermost list: of a bare array; of the list that an object holds (`entries` of yt-dlp,
+`items` of YouTube's Data API, ...); of several such documents in one file, one after the other or in an array. An
+object that holds no such list is a row itself.
+
+The text is only cut here, by its brackets and quotes; each row is then parsed on its own. So a row that is too large,
+nested too deep or plainly wrong is one refused row and its neighbours are unharmed, and nothing but the current row is
+held. (A streaming parser such as ijson's stops at the first error for good and holds a string of any length, and its
+memory grows with the square of the nesting.)
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from titlecard.manifest.rows import Broken
+from titlecard.manifest.source import Piece
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+HOLDERS = ("entries", "items", "videos", "talks", "sessions", "data", "results", "rows", "records")
+"""The names under which an object holds a list of rows. The list must begin with something that has a title."""
+
+_HOLDERS = frozenset(f'"{name}"'.encode() for name in HOLDERS)
+
+_TITLES = frozenset({b'"title"', b'"name"', b'"snippet"'})
+
+_IN_LIST = 2
+"""The depth within a list that an object holds, where the object's own brackets count as 1."""
+
+_NESTED_LISTS_MAX = 8
+"""Lists within rows within lists (yt-dlp nests the tabs of a channel) are entered down to here."""
+
+_TOKEN = re.compile(rb'"(?:[^"\\]++|\\.)*+"|[][{},"]', re.DOTALL)
+"""A whole string, or a mark of structure. A lone quote opens a string whose end is not known yet."""
+
+_STRING_REST = re.compile(rb'(?:[^"\\]++|\\.)*+', re.DOTALL)
+
+_BEGINNING = 1024
+"""What is kept of a row that is too large, in bytes."""
+
+
+def elements(chunks: Iterable[bytes], max_bytes: int) -> Iterator[tuple[int, Piece]]:
+    """The rows of a JSON text in their raw form, numbered from 1; of one larger than `max_bytes` only the beginning.
+
+    Raises:
+        Broken: the text ends in the middle.
+    """
+    cutter = _Cutter(max_bytes)
+    number = 0
+    for chunk in chunks:
+        for piece in cutter.feed(chunk):
+            number += 1
+            yield number, piece
+    for piece in cutter.end():
+        number += 1
+        yield number, piece
+
+
+class _Cutter:
+    """Follows the structure of a JSON text through its chunks.
+
+    `_depth` counts the brackets that are open within the current row, and `_around` tells what is open around it: lists
+    of rows, and the objects that hold them. So no nesting makes this recurse.
+    """
+
+    def __init__(self, max_bytes: int) -> None:
+        self._max_bytes = max_bytes
+        self._text = b""  # the current row and what follows it; the places below are places in it
+        self._start = 0  # of the current row
+        self._position = 0  # up to here it is understood
+        self._string: int | None = None  # where a string begins whose end is not known yet
+        self._list: int | None = None  # where a list begins that may turn out to hold rows,
+        self._element = 0  # and the first object in it
+        self._beginning: bytes | None = None  # of the current row, once it is known to be too large
+        self._key = b""  # the last string directly within the current row
+        self._depth = 0
+        self._around: list[bytes] = []
+
+    def feed(self, chunk: bytes) -> Iterator[Piece]:
+        """The rows that end within a chunk."""
+        self._text += chunk
+        if self._string_goes_on():
+            self._let_go()
+            return
+        for token in _TOKEN.finditer(self._text, self._position):
+            mark = token[0]
+            if mark == b'"':
+                self._string, self._position = token.span()
+                self._string_goes_on()
+                break
+            if len(mark) > 1:
+                if self._depth == 1:
+                    self._key = mark
+                elif self._list is not None and self._depth == _IN_LIST + 1 and mark in _TITLES:
+                    yield from self._enter_list(self._list)
+            elif mark in b"{[":
+                yield from self._open(mark, token.start())
+            elif mark in b"}]":
+                yield from self._close(mark, token.end())
+            elif self._depth == 0:
+                yield from self._take(token.start())
+                self._start = token.end()
+        else:
+            self._position = len(self._text)
+        self._let_go()
+
+    def end(self) -> Iterator[Piece]:
+        """The row that the end of the text completes, such as a bare number."""
+        if self._string is not None or self._depth or self._around:
+            raise Broken("The JSON ends in the middle: the file was cut off, or a bracket or quote is missing.")
+        yield from self._take(len(self._text))
+
+    def _string_goes_on(self) -> bool:
+        """Whether we are within a string whose end is not in the text; moves on to where it is known."""
+        if self._string is None:
+            return False
+        rest = _STRING_REST.match(self._text, self._position)
+        self._position = rest.end() if rest else self._position
+        if not self._text.startswith(b'"', self._position):
+            return True
+        self._position, self._string = self._string, None  # it is whole now and can be read as one token
+        return False
+
+    def _open(self, mark: bytes, at: int) -> Iterator[Piece]:
+        if self._depth == 0:
+            yield from self._take(at)  # what stands before a bracket is no part of the row
+            if mark == b"[" and not self._around:
+                self._around.append(mark)
+                self._start = at + 1
+                return
+        elif mark == b"[" and self._depth == 1 and self._key in _HOLDERS and self._may_enter():
+            self._list = at + 1
+        elif mark == b"{" and self._depth == _IN_LIST:
+            self._element = at
+        self._depth += 1
+
+    def _close(self, mark: bytes, end: int) -> Iterator[Piece]:
+        if self._depth:
+            self._depth -= 1
+            if self._depth <= _IN_LIST:
+                self._list = None  # its first object had no title
+            if self._depth == 0:
+                if self._around[-1:] == [b"{"]:  # the end of an object whose list was read: no row itself
+                    self._around.pop()
+                    self._forget(end)
+                else:
+                    yield from self._take(end)
+        elif mark == b"]" and self._around:
+            yield from self._take(end - 1)
+            self._around.pop()
+            self._forget(end)
+            self._depth = 1 if self._around else 0  # back in the object that holds the list, if one does
+
+    def _may_enter(self) -> bool:
+        return self._beginning is None and len(self._around) < 2 * _NESTED_LISTS_MAX
+
+    def _enter_list(self, start: int) -> Iterator[Piece]:
+        """From now on the elements of the list that begins at `start` are rows, and the object around it is none."""
+        if self._around[-1:] != [b"{"]:
+            self._around.append(b"{")
+        self._around.append(b"[")
+        first = self._element
+        for other in self._text[start:first].split(b","):  # `null`, as yt-dlp writes for a video it cannot see
+            if other.strip():
+                yield Piece(other.strip(), whole=True)
+        self._forget(first)
+        self._depth = 1
+
+    def _take(self, end: int) -> Iterator[Piece]:
+        """The current row, which ends here; nothing where it is blank."""
+        data = self._text[self._start : end].strip() if self._beginning is None else self._beginning
+        whole = self._beginning is None and len(data) <= self._max_bytes
+        self._forget(end)
+        if data:
+            yield Piece(data if whole else data[:_BEGINNING], whole)
+
+    def _forget(self, end: int) -> None:
+        self._start = end
+        self._beginning = None
+        self._list = None
+        self._key = b""
+
+    def _let_go(self) -> None:
+        """Drops the text that is not needed any more, and the current row where it is too large."""
+        if self._depth == 0 and self._text[self._start : self._position].isspace():
+            self._start = self._position
+        if len(self._text) - self._start > self._max_bytes and self._beginning is None:
+            self._beginning = self._text[self._start :][:_BEGINNING].strip()
+            self._list = None
+        if self._beginning is not None:
+            rest = self._text[self._position :]
+            in_string = self._string is not None
+            self._text = b'"' + rest if in_string else rest
+            self._string = 0 if in_string else None
+            self._start, self._position = 0, int(in_string)
+            return
+        start = self._start
+        self._text = self._text[start:]
+        self._position -= start
+        self._element -= start
+        self._start = 0
+        if self._list is not None:
+            self._list -= start
+        if self._string is not None:
+            self._string -= start
