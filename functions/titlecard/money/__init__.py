@@ -1,0 +1,18 @@
+"""Money arithmetic: what a request can cost at most, and what it did cost. Pure; integer micro-dollars throughout."""
+
+from __future__ import annotations
+
+from titlecard.money.bound import Charge, Usage, cut, measured, worst_case
+from titlecard.money.prices import NotAPriceList, PriceList, Rates, Unpriced
+
+__all__ = [
+    "Charge",
+    "NotAPriceList",
+    "PriceList",
+    "Rates",
+    "Unpriced",
+    "Usage",
+    "cut",
+    "measured",
+    "worst_case",
+]

@@ -1,0 +1,147 @@
+"""Every way in which a provider, or the way to it, can fail an attempt; by name.
+
+A fault says what goes over the wire and what is billed for it. Where the model worked and the answer was lost, the
+bill is as high as it can be: every byte a token, and all the output that was allowed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+class Bill(StrEnum):
+    """What the provider takes for a request."""
+
+    NOTHING = "nothing"
+    FAIR = "fair"
+    MOST = "most"
+
+
+class Way(StrEnum):
+    """How the response goes over the wire."""
+
+    WHOLE = "whole"
+    SILENT_CLOSE = "silent_close"
+    HALF_BODY = "half_body"
+    RESET = "reset"
+    HANG = "hang"
+    TRICKLE = "trickle"
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One way to fail: a status and a body, or a change of the good answer, sent in some way, for some price.
+
+    `error` is the body of a response that is no answer (an object is sent as JSON, a text as HTML); `edit` changes the
+    good answer in place.
+    """
+
+    bill: Bill = Bill.FAIR
+    way: Way = Way.WHOLE
+    status: int = 200
+    headers: dict[str, str] = field(default_factory=dict)
+    error: dict[str, Any] | str | None = None
+    edit: Callable[[dict[str, Any]], None] | None = None
+
+
+def _said(status: int, code: str | None, kind: str = "invalid_request_error", **headers: str) -> Fault:
+    """An error response as OpenAI writes it. What is refused at once is not billed; what fails later may be."""
+    bill = Bill.MOST if status in {408, 409} or status >= 500 else Bill.NOTHING
+    error = {"message": f"The loopback provider says {status}.", "type": kind, "param": None, "code": code}
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return Fault(bill=bill, status=status, headers=named, error={"error": error})
+
+
+def _answer(text: str) -> Callable[[dict[str, Any]], None]:
+    def edit(body: dict[str, Any]) -> None:
+        body["output"][0]["content"][0]["text"] = text
+
+    return edit
+
+
+def _replaced(**values: object) -> Callable[[dict[str, Any]], None]:
+    return lambda body: body.update(values)
+
+
+def _usage(**values: object) -> Callable[[dict[str, Any]], None]:
+    return lambda body: body["usage"].update(values)
+
+
+def _refused(body: dict[str, Any]) -> None:
+    body["output"][0]["content"] = [{"type": "refusal", "refusal": "I would rather not."}]
+
+
+def _without_usage(body: dict[str, Any]) -> None:
+    del body["usage"]
+
+
+def _half_an_answer(body: dict[str, Any]) -> None:
+    body.update(status="incomplete", incomplete_details={"reason": "max_output_tokens"})
+    body["output"][0].update(status="incomplete")
+    body["output"][0]["content"][0]["text"] = '{"title":"Half of an ans'
+
+
+_HTML = "<!doctype html><title>Bad gateway</title><h1>It is not us</h1>"
+_FAILED = {"status": "failed", "error": {"code": "server_error", "message": "The model fell over."}, "output": []}
+_FILTERED = {"status": "incomplete", "incomplete_details": {"reason": "content_filter"}, "output": []}
+
+FAULTS: dict[str, Fault] = {
+    "ok": Fault(),
+    # Not now: nothing is billed.
+    "rate_limit": _said(429, "rate_limit_exceeded", "requests", retry_after="7"),
+    "rate_limit_in_milliseconds": _said(429, "rate_limit_exceeded", "tokens", retry_after_ms="1500"),
+    # The account: nothing is billed.
+    "unauthorized": _said(401, "invalid_api_key"),
+    "payment_required": _said(402, None),
+    "forbidden": _said(403, "unsupported_country_region_territory"),
+    "not_found": _said(404, "model_not_found"),
+    "insufficient_quota": _said(429, "insufficient_quota", "insufficient_quota"),
+    "credit_balance_exhausted": _said(429, "credit_balance_exhausted", "insufficient_quota"),
+    "spend_limit": _said(429, "project_spend_limit_exceeded"),
+    "usage_limit": _said(429, "organization_usage_limit_exceeded"),
+    # The request: not billed as far as anybody knows, and charged all the same.
+    "bad_request": _said(400, None),
+    "context_too_long": _said(400, "context_length_exceeded"),
+    "unprocessable": _said(422, None),
+    # It may have been billed.
+    "request_timeout": _said(408, None),
+    "conflict": _said(409, None),
+    "server_error": _said(500, "server_error", "server_error"),
+    "bad_gateway": Fault(bill=Bill.MOST, status=502, error=_HTML),
+    "unavailable": _said(503, None, "server_error", retry_after="30"),
+    "silent_close": Fault(bill=Bill.MOST, way=Way.SILENT_CLOSE),
+    "half_body": Fault(bill=Bill.MOST, way=Way.HALF_BODY),
+    "reset": Fault(bill=Bill.MOST, way=Way.RESET),
+    "hang": Fault(bill=Bill.MOST, way=Way.HANG),
+    "trickle": Fault(bill=Bill.MOST, way=Way.TRICKLE),
+    "html": Fault(bill=Bill.MOST, error=_HTML),
+    "a_list": Fault(bill=Bill.MOST, error="[1, 2, 3]"),
+    "redirect_loop": Fault(bill=Bill.MOST, status=307, headers={"location": "/v1/responses"}, error=_HTML),
+    "redirect_to_get": Fault(bill=Bill.MOST, status=302, headers={"location": "/v1/responses"}, error=_HTML),
+    "failed": Fault(edit=_replaced(**_FAILED)),
+    "failed_without_usage": Fault(bill=Bill.MOST, edit=_replaced(**_FAILED, usage=None)),
+    # Answers that are no talk.
+    "refusal": Fault(edit=_refused),
+    "content_filter": Fault(edit=_replaced(**_FILTERED)),
+    "truncated": Fault(edit=_half_an_answer),
+    "wrong_schema": Fault(edit=_answer('{"name":"A talk","speakers":[]}')),
+    "prose": Fault(edit=_answer("The title is: A talk.")),
+    "no_output": Fault(edit=_replaced(output=[])),
+    "null_output": Fault(edit=_replaced(output=None)),
+    # Answers that are one, with something odd about them.
+    "no_usage": Fault(bill=Bill.MOST, edit=_without_usage),
+    "null_usage": Fault(bill=Bill.MOST, edit=_replaced(usage=None)),
+    "text_for_usage": Fault(bill=Bill.MOST, edit=_replaced(usage="a lot")),
+    "texts_in_usage": Fault(bill=Bill.MOST, edit=_usage(input_tokens="12", output_tokens="3")),
+    "fractions_in_usage": Fault(bill=Bill.MOST, edit=_usage(input_tokens=1.5)),
+    "negative_usage": Fault(bill=Bill.MOST, edit=_usage(output_tokens=-5)),
+    "unpriced_tier": Fault(bill=Bill.MOST, edit=_replaced(service_tier="platinum")),
+    "dearer_tier": Fault(edit=_replaced(service_tier="priority")),
+    "ungrounded": Fault(edit=_answer('{"title":"Something Invented","presenters":["Nobody Atall"]}')),
+    "usage_above_bound": Fault(edit=_usage(input_tokens=2_000_000)),
+}

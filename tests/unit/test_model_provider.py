@@ -1,0 +1,57 @@
+"""The loopback provider as a process of its own, as the emulated cloud's functions use it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import urllib.request
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from titlecard.faults import Retry
+from titlecard.local import LocalAnswer
+from titlecard.model import ModelTier
+from titlecard.money import PriceList
+from titlecard.video import Video
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROOT = Path(__file__).parents[2]
+
+
+@contextmanager
+def process() -> Iterator[dict[str, str]]:
+    with subprocess.Popen(
+        [sys.executable, "-m", "tests.provider"], cwd=ROOT, stdout=subprocess.PIPE, text=True
+    ) as child:
+        assert child.stdout is not None
+        try:
+            yield json.loads(child.stdout.readline())
+        finally:
+            child.terminate()
+
+
+def control(url: str, body: dict[str, Any] | None = None) -> Any:  # noqa: ANN401 - JSON
+    data = None if body is None else json.dumps(body).encode()
+    with urllib.request.urlopen(urllib.request.Request(url, data)) as response:  # noqa: S310 - loopback
+        return json.load(response)
+
+
+def test_another_process_sets_its_faults_and_reads_its_bill() -> None:
+    with process() as urls:
+        control(f"{urls['control_url']}/faults", {"sequence": ["server_error"], "by_text": {}, "delay": 0})
+        with closing(ModelTier("gpt-6-luna", prices=PriceList.packaged(), base_url=urls["base_url"])) as tier:
+            question = tier.prepare(
+                Video(id="1", title="A Talk"), LocalAnswer("A Talk", (), 0.1, sure=False, source="nobody"), ""
+            )
+            with pytest.raises(Retry):
+                tier.ask(question, key="sk-test", deadline_seconds=30)
+            tier.ask(question, key="sk-test", deadline_seconds=30)
+        bill = control(f"{urls['control_url']}/bill")
+    assert [post["fault"] for post in bill["posts"]] == ["server_error", "ok"]
+    assert bill["input_tokens"] == sum(post["input_tokens"] for post in bill["posts"])

@@ -1,0 +1,98 @@
+"""Bytes to tokens to micro-dollars."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from titlecard.money import Charge, Rates, Usage, cut, measured, worst_case
+
+LUNA = Rates(input=100_000, cached_input=10_000, cache_write=125_000, output=500_000)
+
+prices = st.one_of(st.just(0), st.integers(1_000, 100_000_000))
+rates = st.builds(Rates, input=prices, cached_input=prices, cache_write=prices, output=prices)
+counts = st.integers(0, 100_000)
+
+
+@st.composite
+def usages(draw: st.DrawFn) -> Usage:
+    cached, written, fresh = draw(counts), draw(counts), draw(counts)
+    return Usage(
+        cached + written + fresh,
+        draw(counts),
+        draw(st.sampled_from([cached, None])),
+        draw(st.sampled_from([written, None])),
+    )
+
+
+def test_the_worst_case_is_every_byte_a_token_at_the_dearest_input_price() -> None:
+    assert worst_case(1_436, 400, LUNA) == Charge(1, 1_500, 400, 388)  # 187.5 + 200, rounded up
+
+
+def test_a_free_model_still_counts_tokens() -> None:
+    free = Rates(input=0, cached_input=0, cache_write=0, output=0)
+    assert worst_case(36, 10, free) == Charge(1, 100, 10, 0)
+
+
+def test_cached_and_written_tokens_have_their_own_prices() -> None:
+    usage = Usage(3_000_000, 0, cached_tokens=1_000_000, cache_write_tokens=1_000_000)
+    assert measured(usage, LUNA).micro_usd == 10_000 + 125_000 + 100_000
+
+
+def test_what_a_usage_does_not_say_is_taken_at_the_dearest_price() -> None:
+    assert measured(Usage(1_000_000, 0), LUNA).micro_usd == 125_000
+
+
+@given(usages(), rates)
+def test_a_charge_is_never_below_the_exact_cost(usage: Usage, rates: Rates) -> None:
+    cached, written = usage.cached_tokens or 0, usage.cache_write_tokens or 0
+    exact = Fraction(
+        (usage.input_tokens - cached - written) * rates.input
+        + cached * rates.cached_input
+        + written * rates.cache_write
+        + usage.output_tokens * rates.output,
+        1_000_000,
+    )
+    assert measured(usage, rates).micro_usd >= exact
+
+
+@given(usages(), rates, st.integers(0, 1_000), st.integers(0, 1_000))
+def test_a_usage_within_its_tokens_is_within_its_money(
+    usage: Usage, rates: Rates, spare_input: int, spare_output: int
+) -> None:
+    bound = worst_case(usage.input_tokens + spare_input, usage.output_tokens + spare_output, rates)
+    assert not measured(usage, rates).exceeds(bound)
+
+
+@pytest.mark.parametrize("above", [Charge(2, 5, 5, 5), Charge(1, 6, 5, 5), Charge(1, 5, 6, 5), Charge(1, 5, 5, 6)])
+def test_a_charge_exceeds_its_bound_if_any_of_its_numbers_does(above: Charge) -> None:
+    assert above.exceeds(Charge(1, 5, 5, 5))
+
+
+def test_a_charge_does_not_exceed_itself() -> None:
+    assert not Charge(1, 5, 5, 5).exceeds(Charge(1, 5, 5, 5))
+
+
+def test_charges_add_up() -> None:
+    assert (Charge(1, 2, 3, 4) + Charge(1, 1, 1, 1)).as_map() == {
+        "requests": 2,
+        "input_tokens": 3,
+        "output_tokens": 4,
+        "micro_usd": 5,
+    }
+
+
+@given(st.text(), st.integers(0, 50))
+def test_a_text_is_cut_to_its_bytes_and_begins_as_before(text: str, size: int) -> None:
+    short = cut(text, size)
+    assert len(short.encode()) <= size
+    assert text.startswith(short)
+
+
+@given(st.text(), st.integers(0, 50))
+def test_no_character_more_would_have_fitted(text: str, size: int) -> None:
+    short = cut(text, size)
+    assert short == text or len(text[: len(short) + 1].encode()) > size

@@ -1,0 +1,169 @@
+"""The fuse, alone: what it lets through, what it refuses, what it reads."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import json
+from typing import Any
+
+import httpx2
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from titlecard.model.exchange import Allowance, Exchange, read_usage
+from titlecard.model.wire import RESPONSE_MAX_BYTES, Fuse, RefusedAtTheWire
+from titlecard.money import Usage
+
+URL = "http://provider.test/v1/responses"
+ALLOWANCE = Allowance(URL, "gpt-6-luna", "default", max_output_tokens=400, max_body_bytes=2_000)
+BODY: dict[str, Any] = {
+    "model": "gpt-6-luna",
+    "service_tier": "default",
+    "input": [{"role": "user", "content": "a video"}],
+    "instructions": "clean it",
+    "max_output_tokens": 400,
+    "store": False,
+    "stream": False,
+    "text": {"format": {"type": "json_schema"}},
+}
+USAGE = {"input_tokens": 7, "output_tokens": 3}
+
+
+class Network(httpx2.MockTransport):
+    """Answers everything with one response, and counts."""
+
+    def __init__(self, response: httpx2.Response | None = None) -> None:
+        super().__init__(self._answer)
+        self.requests = 0
+        self._response = response or httpx2.Response(200, json={"status": "completed", "usage": USAGE})
+
+    def _answer(self, _: httpx2.Request) -> httpx2.Response:
+        self.requests += 1
+        return self._response
+
+
+def post(fuse: Fuse, body: object = BODY, url: str = URL, method: str = "POST") -> httpx2.Response:
+    content = body if isinstance(body, bytes) else json.dumps(body).encode()
+
+    async def send() -> httpx2.Response:
+        return await fuse.handle_async_request(httpx2.Request(method, url, content=content))
+
+    return asyncio.run(send())
+
+
+def test_the_one_allowed_request_goes_through() -> None:
+    network = Network()
+    fuse = Fuse(network, ALLOWANCE)
+    post(fuse)
+    assert (network.requests, fuse.exchange.refusals) == (1, [])
+
+
+def test_a_second_request_is_refused() -> None:
+    network = Network()
+    fuse = Fuse(network, ALLOWANCE)
+    post(fuse)
+    with pytest.raises(RefusedAtTheWire, match="second request"):
+        post(fuse)
+    assert network.requests == 1
+
+
+REFUSED: dict[str, dict[str, Any]] = {
+    "A GET": {"method": "GET"},
+    "Another address": {"url": "http://provider.test/v1/chat/completions"},
+    "more than 2000 bytes": {"body": BODY | {"instructions": "x" * 2_000}},
+    "Another model": {"body": BODY | {"model": "gpt-5-pro"}},
+    "Another service tier than": {"body": BODY | {"service_tier": "priority"}},
+    "Another service tier": {"body": {key: BODY[key] for key in BODY.keys() - {"service_tier"}}},
+    "keys that may cost more: tools": {"body": BODY | {"tools": [{"type": "web_search"}]}},
+    "keys that may cost more: previous_response_id": {"body": BODY | {"previous_response_id": "resp_1"}},
+    "No cap on output tokens": {"body": {key: BODY[key] for key in BODY.keys() - {"max_output_tokens"}}},
+    "No cap on output tokens, or a higher one": {"body": BODY | {"max_output_tokens": 401}},
+    "No cap on output": {"body": BODY | {"max_output_tokens": True}},
+    "stored": {"body": BODY | {"store": True}},
+    "streamed": {"body": BODY | {"stream": True}},
+    "more than text": {"body": BODY | {"input": [{"role": "user", "content": [{"type": "input_image"}]}]}},
+    "more than tex": {"body": BODY | {"input": [{"type": "item_reference", "id": "msg_1"}]}},
+    "Another mode": {"body": b"not json"},
+}
+
+
+@pytest.mark.parametrize("said", sorted(REFUSED))
+def test_what_could_cost_more_than_the_bound_is_not_sent(said: str) -> None:
+    network = Network()
+    fuse = Fuse(network, ALLOWANCE)
+    with pytest.raises(RefusedAtTheWire, match=said):
+        post(fuse, **REFUSED[said])
+    assert (network.requests, fuse.exchange.sent) == (0, False)
+
+
+def test_the_usage_is_read_from_the_raw_body() -> None:
+    fuse = Fuse(Network(), ALLOWANCE)
+    post(fuse)
+    assert fuse.exchange.usage == Usage(7, 3)
+
+
+def test_the_usage_is_read_from_a_compressed_body() -> None:
+    content = gzip.compress(json.dumps({"usage": USAGE}).encode())
+    fuse = Fuse(Network(httpx2.Response(200, headers={"content-encoding": "gzip"}, content=content)), ALLOWANCE)
+    assert post(fuse).json() == {"usage": None}
+    assert fuse.exchange.usage == Usage(7, 3)
+
+
+def test_no_odd_usage_reaches_the_client_that_would_fail_over_it() -> None:
+    fuse = Fuse(Network(httpx2.Response(200, json={"status": "completed", "usage": "a lot"})), ALLOWANCE)
+    assert post(fuse).json() == {"status": "completed", "usage": None}
+
+
+def test_a_response_without_end_is_not_read_to_its_end() -> None:
+    fuse = Fuse(Network(httpx2.Response(200, content=b"x" * (RESPONSE_MAX_BYTES + 1))), ALLOWANCE)
+    with pytest.raises(httpx2.ReadError):
+        post(fuse)
+    assert (fuse.exchange.sent, fuse.exchange.complete) == (True, False)
+
+
+def test_a_connection_that_never_was_has_sent_nothing() -> None:
+    class Nowhere(httpx2.AsyncBaseTransport):
+        async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+            raise httpx2.ConnectError("refused", request=request)
+
+    fuse = Fuse(Nowhere(), ALLOWANCE)
+    with pytest.raises(httpx2.ConnectError):
+        post(fuse)
+    assert fuse.exchange == Exchange(unreachable=True)
+
+
+@pytest.mark.parametrize(
+    "usage",
+    [
+        None,
+        "12",
+        [],
+        {},
+        {"input_tokens": 1},
+        {"input_tokens": "1", "output_tokens": 1},
+        {"input_tokens": True, "output_tokens": 1},
+        {"input_tokens": 1.0, "output_tokens": 1},
+        {"input_tokens": 1, "output_tokens": -1},
+        {"input_tokens": 1, "output_tokens": 1, "input_tokens_details": {"cached_tokens": 2}},
+    ],
+)
+def test_a_usage_that_is_not_made_of_integers_or_cannot_be_true_is_unknown(usage: object) -> None:
+    assert read_usage(usage) is None
+
+
+def test_the_parts_of_the_input_are_read() -> None:
+    details = {"cached_tokens": 2, "cache_write_tokens": 3}
+    assert read_usage({"input_tokens": 9, "output_tokens": 1, "input_tokens_details": details}) == Usage(9, 1, 2, 3)
+
+
+@given(
+    st.recursive(st.none() | st.booleans() | st.integers() | st.floats() | st.text(), st.lists)
+    | st.dictionaries(
+        st.sampled_from(["input_tokens", "output_tokens", "input_tokens_details"]),
+        st.none() | st.integers() | st.text() | st.dictionaries(st.just("cached_tokens"), st.none() | st.integers()),
+    )
+)
+def test_no_usage_whatever_raises(usage: object) -> None:
+    read_usage(usage)
