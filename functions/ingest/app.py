@@ -7,7 +7,8 @@ The event is SQS's, one record at a time, and the record's body is S3's notifica
       \"object\": {\"key\": \"uploads/djangocon/2019.jsonl\", \"versionId\": \"…\", \"sequencer\": \"…\"}}}]}"}]}
 
 or a continuation that ingest sent to itself (`{"continue": {"bucket": …, "key": …, "version": …, "order": …}}`). The
-answer names what is to come again: `{"batchItemFailures": [{"itemIdentifier": "…"}]}`.
+answer names what is to come again: `{"batchItemFailures": [{"itemIdentifier": "…"}]}`. An event
+without records asks for nothing: a deployment is tried with it.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from titlecard.batch import Limits, Upload, order_of
 from titlecard.catalog import Catalog, Contended
 from titlecard.ingest import Ingest, Rules
 from titlecard.manifest import Limits as ReadingLimits
-from titlecard.queues import NotSent, WorkQueue
+from titlecard.queues import WorkQueue
 from titlecard.settings import IngestSettings
 from titlecard.telemetry import logger, metrics
 from titlecard.uploads import Uploads
@@ -62,13 +63,15 @@ ingest = Ingest(
 notifications = WorkQueue(sqs, settings.ingest_queue_url)
 
 AGAIN_SECONDS = 60
-"""When an upload comes again whose messages the work queue refused."""
+"""When an upload comes again that could not be taken; the queue's own visibility is more than an hour."""
 
 
 @logger.inject_lambda_context
 @metrics.log_metrics
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Take the uploads that a notification tells of."""
+    if not event["Records"]:
+        return {"batchItemFailures": []}
 
     def take(record: SQSRecord) -> None:
         try:
@@ -80,9 +83,11 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
                 metrics.add_metric("UploadsTaken", unit="Count", value=1)
                 logger.info("upload taken", batch=upload.batch, key=upload.key)
         except Contended as contended:
+            logger.info("upload taken by another", reason=str(contended))
             notifications.show_again(record.receipt_handle, contended.seconds or AGAIN_SECONDS)
             raise
-        except NotSent:
+        except Exception:  # whatever it is: it comes again soon, and ends in the dead-letter queue if it stays
+            logger.exception("upload not taken")
             notifications.show_again(record.receipt_handle, AGAIN_SECONDS)
             raise
 

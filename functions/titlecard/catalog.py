@@ -30,7 +30,7 @@ from typing import TYPE_CHECKING, Any
 
 from boto3.dynamodb.types import TypeDeserializer
 
-from titlecard.batch import END_STATES, BatchState, Limits, Message, RowState, Upload
+from titlecard.batch import BatchState, Limits, Message, RowState, Upload
 from titlecard.money import Charge
 from titlecard.survey import Survey
 from titlecard.video import Policy, Talk, Tier
@@ -208,7 +208,7 @@ class Catalog:
             self._update(
                 _batch_key(upload.batch),
                 "SET #state = if_not_exists(#state, :counting), lease = :lease, lease_until = :until, moved_at = :now,"
-                " #bucket = :bucket, #key = :key, version = :version, #order = :order, project = :project,"
+                " #bucket = :bucket, #key = :key, version = :version, #order = :order, #project = :project,"
                 " limits = if_not_exists(limits, :limits), created_at = if_not_exists(created_at, :now),"
                 " agenda = if_not_exists(agenda, :open), due = if_not_exists(due, :now)",
                 f"{new} OR ({unfinished} AND {expired})",
@@ -400,16 +400,31 @@ class Catalog:
         A crash leaves either all of it or none, and the message comes again.
         """
         states: list[RowState | None] = []
-        for start in range(0, len(endings), ROWS_PER_TRANSACTION):
-            some = endings[start : start + ROWS_PER_TRANSACTION]
+        for some in self._transactions(endings, now):
             try:
-                self._db.transact_write_items(
-                    TransactItems=[write for ending in some for write in self._writes(ending, now)]
-                )
-                states += [ending.state for ending in some]
+                self._db.transact_write_items(TransactItems=[write for _, writes in some for write in writes])
+                states += [ending.state for ending, _ in some]
             except self._db.exceptions.TransactionCanceledException:
-                states += [self._end_one(ending, now) for ending in some]
+                states += [self._end_one(ending, now) for ending, _ in some]
         return states
+
+    def _transactions(self, endings: Sequence[Ending], now: datetime) -> Iterator[list[tuple[Ending, list[Any]]]]:
+        """Cut endings, with their writes, into what one transaction takes: so many rows, and no item twice.
+
+        A message that SQS delivers twice at once, or a video that two batches have, would be such an item.
+        """
+        some: list[tuple[Ending, list[Any]]] = []
+        taken: set[tuple[str, str]] = set()
+        for ending in endings:
+            writes = self._writes(ending, now)
+            keys = {(write["Update"]["Key"]["pk"], write["Update"]["Key"]["sk"]) for write in writes}
+            if len(some) == ROWS_PER_TRANSACTION or keys & taken:
+                yield some
+                some, taken = [], set()
+            some.append((ending, writes))
+            taken |= keys
+        if some:
+            yield some
 
     def _end_one(self, ending: Ending, now: datetime) -> RowState | None:
         writes = self._writes(ending, now)
@@ -480,7 +495,7 @@ class Catalog:
         not_newer = "attribute_not_exists(#order) OR #order <= :order"
         return self._write(
             _current_key(message),
-            "SET #order = :order, batch = :batch, #row = :row, fingerprint = :fingerprint",
+            "SET #order = :order, #batch = :batch, #row = :row, fingerprint = :fingerprint",
             not_newer,
             {":order": order, ":batch": message.batch, ":row": message.row, ":fingerprint": fingerprint},
         )
@@ -717,7 +732,7 @@ class Catalog:
         )
 
 
-_RESERVED = ("bucket", "key", "order", "row", "state", "token")
+_RESERVED = ("batch", "bucket", "key", "order", "project", "row", "state", "token")
 """Attributes of ours whose names are words of DynamoDB's expressions (developer guide, "Reserved words")."""
 
 
@@ -810,5 +825,3 @@ def _as_batch(item: Mapping[str, Any]) -> Batch:
         audit_rounds=int(item.get("audit_rounds", 0)),
         audited_rows=int(item.get("audited_rows", 0)),
     )
-
-

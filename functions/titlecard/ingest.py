@@ -184,6 +184,7 @@ def accepted_messages(
     batch: Batch, file: BinaryIO, uploads: Uploads, limits: manifest.Limits, *, after: int = 0
 ) -> Iterator[Message]:
     """The messages of a batch's accepted rows behind row `after`, read again from a copy of its manifest."""
+    file.seek(0)
     bitmap = census.Bitmap.from_bytes(uploads.read_report(batch.upload, ACCEPTED))
     for row in census.accepted(manifest.read(file, limits), bitmap, after=after):
         yield Message(batch=batch.id, project=batch.project, row=row.number, video=row.video)

@@ -65,6 +65,9 @@ class ModelTier(Protocol):
 
     prompt_version: str
 
+    def load(self) -> None:
+        """Get ready to ask: what fails here has cost nothing."""
+
     def prepare(self, video: Video, answer: LocalAnswer, hint: str) -> Question:
         """Make the one request, and its bound, without sending anything."""
 
@@ -304,6 +307,7 @@ class Parser:
         rules, message, mark = self._rules, job.message, job.fingerprint
         if remaining() < rules.deadline + rules.settle_margin:
             return Again(0)
+        self._model.load()
         if not self._catalog.point(message, mark, job.batch.upload.order):
             return self._finish(job.ending(RowState.SUPERSEDED, reason="a newer manifest has this video"))
         question = self._model.prepare(message.video, job.answer, job.survey.to_json())

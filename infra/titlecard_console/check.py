@@ -1,0 +1,74 @@
+"""`titlecard check`: what is this file, how is it read, and which rows are not good and why.
+
+Nothing is uploaded and nothing is asked of anybody. The verdict is ingest's own, for it is made by the same code.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from titlecard import census, manifest
+
+FIRST_REFUSED = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What ingest would make of a manifest.
+
+    Attributes:
+        form: what the file is.
+        columns: for each field of a video the column that it is read from; columns not named here are left out.
+        accepted: how many rows are good.
+        refused: how many rows are not.
+        repeated: how many rows say again what an earlier one said.
+        first_refused: the first of the refused rows, with reasons.
+    """
+
+    form: str
+    columns: dict[str, str]
+    accepted: int
+    refused: int
+    repeated: int
+    first_refused: tuple[manifest.Refused, ...]
+
+
+def check(path: Path, limits: manifest.Limits | None = None) -> Report:
+    """Reads a manifest as ingest would.
+
+    Args:
+        path: the file.
+        limits: ingest's; its defaults where there are none.
+
+    Raises:
+        NotAManifest: ingest would refuse the file as a whole; the text says why and what is accepted.
+        OSError: the file cannot be opened or read.
+    """
+    rejects = _First(FIRST_REFUSED)
+    with path.open("rb") as stream, tempfile.TemporaryDirectory() as scratch:
+        reading = manifest.read(stream, limits or manifest.Limits())
+        counted = census.take(reading, scratch=Path(scratch), rejects=rejects, sample_max=0)
+    return Report(
+        form=counted.form,
+        columns=reading.columns,
+        accepted=counted.accepted,
+        refused=counted.refused,
+        repeated=counted.repeated,
+        first_refused=tuple(rejects.rows),
+    )
+
+
+class _First:
+    """Takes the lines of the report of rejects and keeps the first of them."""
+
+    def __init__(self, count: int) -> None:
+        self._count = count
+        self.rows: list[manifest.Refused] = []
+
+    def write(self, line: str, /) -> None:
+        if len(self.rows) < self._count:
+            entry = json.loads(line)
+            self.rows.append(manifest.Refused(entry["row"], entry["reason"], entry["excerpt"]))

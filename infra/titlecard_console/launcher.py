@@ -1,0 +1,43 @@
+"""Runs MiniStack in this process; started by `ministack.py` with the embedded AWS's own interpreter.
+
+That interpreter has no packages. MiniStack's are put on the path of this process alone, so that the functions, which
+MiniStack starts with the same interpreter, have the standard library and their artefact and nothing else.
+
+Standard input is the leash: a line with a function's name is answered, on standard output, by how many of its
+invocations are under way; its end, for whatever reason, ends this process and everything that it started, at once.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import signal
+import sys
+import threading
+from typing import TextIO
+
+
+def main() -> None:
+    """Serve until standard input ends."""
+    sys.path.append(sys.argv[1])
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # whatever MiniStack prints goes to its log
+    app = importlib.import_module("ministack.app")  # only now is it on the path
+
+    threading.Thread(target=_follow, args=(answers,), daemon=True).start()
+    sys.argv = ["ministack"]
+    app.main()
+
+
+def _follow(answers: TextIO) -> None:
+    functions = importlib.import_module("ministack.services.lambda_svc")
+    for line in sys.stdin:
+        _, under_way = functions.executions_in_flight()
+        print(
+            sum(count for key, count in under_way.items() if key.endswith(f":{line.strip()}")), file=answers, flush=True
+        )
+    os.killpg(0, signal.SIGKILL)
+
+
+if __name__ == "__main__":
+    main()
