@@ -1,0 +1,147 @@
+"""Videos per second through the whole stack on this machine, beside handlers that do nothing, in one run.
+
+    .venv/bin/python tests/benchmarks/pipeline.py [--rows 10000] [--pairs 2]
+
+Both run on the same embedded AWS from the same template, driven by the same event sources; the empty ingest sends as
+many messages of the same size, the empty parser acknowledges them. What is quoted is the ratio of each pair: machines
+drift, and both sides drift alike.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import statistics
+import sys
+import tempfile
+import time
+import zipfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from titlecard.catalog import Catalog
+from titlecard_console import artefact, cloud
+from titlecard_console.run import Work
+
+if TYPE_CHECKING:
+    from titlecard_console.cloud import Cloud
+
+EMPTY = {
+    "ingest": """
+import json, os
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
+import boto3
+
+sqs = boto3.client("sqs")
+s3 = boto3.client("s3")
+
+def send(lines):
+    entries = [{"Id": str(i), "MessageBody": line} for i, line in enumerate(lines)]
+    sqs.send_message_batch(QueueUrl=os.environ["WORK_QUEUE_URL"], Entries=entries)
+
+def handler(event, context):
+    for record in event["Records"]:
+        for upload in json.loads(record["body"]).get("Records", ()):
+            where = upload["s3"]
+            body = s3.get_object(Bucket=where["bucket"]["name"], Key=where["object"]["key"])["Body"]
+            lines = (line.decode() for line in body.iter_lines())
+            with ThreadPoolExecutor(8) as pool:
+                list(pool.map(send, iter(lambda: list(islice(lines, 10)), [])))
+    return {"batchItemFailures": []}
+""",
+    "parser": """
+def handler(event, context):
+    return {"batchItemFailures": []}
+""",
+    "resume": """
+def handler(event, context):
+    return {}
+""",
+}
+
+
+def main() -> None:
+    """Measure pairs of runs and print them."""
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("--rows", type=int, default=10_000)
+    options.add_argument("--pairs", type=int, default=2)
+    options.add_argument("--set", action="append", default=[], metavar="PARAMETER=VALUE")
+    given = options.parse_args()
+    overrides = dict(setting.split("=", 1) for setting in given.set) | {"TierPolicy": "local"}
+    built = artefact.build()
+    ratios = []
+    with tempfile.TemporaryDirectory() as scratch:
+        manifest = Path(scratch, "manifest.jsonl")
+        manifest.write_text("".join(_row(i) for i in range(given.rows)), encoding="utf-8")
+        empty = _empty(built, Path(scratch, "empty"))
+        for pair in range(given.pairs):
+            real = _measure(Path(scratch, f"real{pair}"), manifest, built, overrides, given.rows)
+            nothing = _measure(Path(scratch, f"empty{pair}"), manifest, empty, overrides, given.rows)
+            ratios.append(real / nothing)
+            print(f"titlecard {real:.1f} videos/s, empty handlers {nothing:.1f} messages/s: {real / nothing:.2f}")
+    print(f"median ratio {statistics.median(ratios):.2f} of {given.pairs} pairs, {given.rows:,} rows, {overrides}")
+
+
+def _row(number: int) -> str:
+    """Rows of one conference: half are sure, some name nobody, all have a description of the usual length."""
+    title = (
+        f"Speaker{number % 977} Surname{number % 1013} - What we learnt from building part {number} - ExampleConf 2019"
+    )
+    description = "A talk about building things, and what comes after it. " * 12
+    return json.dumps({"id": f"v{number}", "title": title, "description": description}) + "\n"
+
+
+def _empty(built: Path, folder: Path) -> Path:
+    """The same artefacts with handlers that do nothing."""
+    folder.mkdir()
+    for name, function in artefact.FUNCTIONS.items():
+        if function not in EMPTY:
+            shutil.copy(built / f"{name}.zip", folder)
+            continue
+        with zipfile.ZipFile(built / f"{name}.zip") as old, zipfile.ZipFile(folder / f"{name}.zip", "w") as new:
+            for entry in old.infolist():
+                if entry.filename != f"{function}/app.py" and not entry.filename.startswith(f"{function}/__pycache__"):
+                    new.writestr(entry, old.read(entry))
+            new.writestr(f"{function}/app.py", EMPTY[function])
+    return folder
+
+
+def _measure(state: Path, manifest: Path, artefacts: Path, overrides: dict[str, str], rows: int) -> float:
+    """Videos per second from the upload to the last one's end."""
+    with cloud.start(state, overrides, os.environ, artefacts=artefacts) as there:
+        work = Work(there)
+        began = time.monotonic()
+        sent = work.upload(manifest, "benchmark", manifest.name, None)
+        if artefacts.name == "empty":
+            _wait_for_the_queue(there, rows)
+        else:
+            work.follow([sent], lambda _name, _status: None)
+            catalog = Catalog(there.resource("dynamodb").meta.client, there.outputs["CatalogTable"])
+            ended = sum(1 for _ in catalog.rows(sent.upload.batch))
+            if ended != rows:
+                sys.exit(f"{ended} rows of {rows} ended")
+        return rows / (time.monotonic() - began)
+
+
+def _wait_for_the_queue(there: Cloud, rows: int) -> None:
+    """Wait until all messages have come and gone."""
+    sqs = there.client("sqs")
+    names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+    urls = (there.outputs["WorkQueueUrl"], there.outputs["IngestQueueUrl"])
+    seen = 0
+    while True:
+        time.sleep(0.5)
+        left = 0
+        for url in urls:
+            attributes = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=names)["Attributes"]
+            left += sum(int(attributes[name]) for name in names)
+        seen = max(seen, left)
+        if seen > rows / 20 and not left:
+            return
+
+
+if __name__ == "__main__":
+    main()
