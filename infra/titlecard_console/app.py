@@ -12,6 +12,7 @@ import sys
 import time
 from collections import Counter
 from contextlib import contextmanager, nullcontext
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -26,6 +27,7 @@ from titlecard.model import ModelTier
 from titlecard.money import PriceList, Unpriced
 from titlecard.video import Policy, Tier
 from titlecard_console import artefact, cloud, local_tier, template
+from titlecard_console import check as checking
 from titlecard_console.lines import of_row
 from titlecard_console.progress import Display, Status, dollars
 from titlecard_console.run import Work
@@ -50,6 +52,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 people = Console(stderr=True, highlight=False)
+data = Console(highlight=False)
 
 Manifests = Annotated[
     list[Path],
@@ -76,6 +79,31 @@ def parse(manifests: Manifests, output: Output = None) -> None:
             for line in counted.lines():
                 lines.write(line + "\n")
             _say_refused(counted)
+
+
+@app.command()
+def check(
+    manifests: Manifests,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object per file instead of text.")] = False,
+) -> None:
+    """Say what a file is, how it is read, how many of its rows are good, and why the others are not.
+
+    titlecard check playlist.json
+
+    Exit code 3: some rows cannot be used.
+    """
+    limits = _reading_limits(template.load().values({}))
+    reports = []
+    for path in manifests:
+        with _named(path):
+            report = checking.check(path, limits)
+        reports.append(report)
+        if as_json:
+            print(json.dumps({"manifest": str(path), **asdict(report)}, ensure_ascii=False))  # noqa: T201 -- data
+        else:
+            data.print(_verdict(path, report), markup=False, soft_wrap=True)
+    if any(report.refused for report in reports):
+        raise typer.Exit(UNFINISHED)
 
 
 @app.command()
@@ -199,15 +227,41 @@ def _asked_of(tier: Policy, model: str | None) -> dict[str, str]:
 
 
 def _counted(path: Path, values: Mapping[str, str]) -> local_tier.Counted:
-    limits = ReadingLimits(
+    with _named(path):
+        return local_tier.count(path, _reading_limits(values), int(values["SurveySampleRows"]))
+
+
+def _reading_limits(values: Mapping[str, str]) -> ReadingLimits:
+    return ReadingLimits(
         row_max_bytes=int(values["RowMaxBytes"]),
         total_max_bytes=int(values["ManifestMaxBytes"]),
         max_ratio=int(values["ManifestMaxRatio"]),
     )
+
+
+@contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """Say of which file it is that it is no manifest."""
     try:
-        return local_tier.count(path, limits, int(values["SurveySampleRows"]))
+        yield
     except NotAManifest as refusal:
         raise NotAManifest(f"{path}: {refusal}") from refusal
+
+
+def _verdict(path: Path, report: checking.Report) -> str:
+    """What `check` says of a file, in lines for people."""
+    read = ", ".join(
+        field if field == column else f"{field} from {column!r}" for field, column in report.columns.items()
+    )
+    repeated = f", {report.repeated:,} repeated" if report.repeated else ""
+    lines = [
+        f"{path}: {report.form}",
+        f"  read: {read}",
+        f"  rows: {report.accepted:,} good, {report.refused:,} refused{repeated}",
+        *(f"  {refused.number}: {refused.reason}" for refused in report.first_refused),
+    ]
+    more = report.refused - len(report.first_refused)
+    return "\n".join([*lines, f"  and {more:,} more"] if more > 0 else lines)
 
 
 def _say_refused(counted: local_tier.Counted) -> None:

@@ -169,14 +169,20 @@ def _check_identity(fields: dict[str, Any]) -> None:
         return
     if _CONTROL.search(identity.strip()):
         raise Unreadable("The id holds a control character.")
-    if len(identity.encode("utf-8", "replace")) > ID_MAX_BYTES:
+    if len(identity.encode()) > ID_MAX_BYTES:
         raise Unreadable(f"The id has more than {ID_MAX_BYTES} bytes.")
 
 
 def _check_text(fields: dict[str, Any]) -> None:
-    """Refuses NUL, and the two noncharacters that SQS does not take (SQS API reference, `SendMessage`)."""
+    """Refuses lone surrogates, NUL, and the two noncharacters that SQS does not take (SQS API, `SendMessage`)."""
     for name, text in fields.items():
-        if isinstance(text, str) and ("\0" in text or "\ufffe" in text or "\uffff" in text):
+        if not isinstance(text, str):
+            continue
+        try:
+            text.encode()
+        except UnicodeEncodeError:  # what bytes that are not UTF-8 were decoded to
+            raise Unreadable(f"{NOT_UTF8} {TO_UTF8}") from None
+        if "\0" in text or "\ufffe" in text or "\uffff" in text:
             raise Unreadable(f"The {name} holds a NUL or another character that no text has.")
 
 
@@ -189,8 +195,6 @@ def _sentence(error: ValidationError) -> str:
             return f"The {field} is {_kind(first['input'])} where text belongs."
         case "string_too_short":
             return f"The {field} is empty."
-        case "string_unicode":
-            return f"{NOT_UTF8} {TO_UTF8}"
         case _:
             return f"The {field} cannot be used: {first['msg']}."
 

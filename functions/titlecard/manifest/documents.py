@@ -34,10 +34,16 @@ _IN_LIST = 2
 _NESTED_LISTS_MAX = 8
 """Lists within rows within lists (yt-dlp nests the tabs of a channel) are entered down to here."""
 
-_TOKEN = re.compile(rb'"(?:[^"\\]++|\\.)*+"|[][{},"]', re.DOTALL)
-"""A whole string, or a mark of structure. A lone quote opens a string whose end is not known yet."""
+_INSIDE = rb"(?:[^\"\\]++|\\.)*+"  # of a string; possessive, so that no text makes it try twice
 
-_STRING_REST = re.compile(rb'(?:[^"\\]++|\\.)*+', re.DOTALL)
+_STRING = re.compile(b'"%b"' % _INSIDE, re.DOTALL)
+
+_STRING_REST = re.compile(_INSIDE, re.DOTALL)
+
+_WHOLE_STRINGS = re.compile(b'(?:[^"]++|"%b")*+' % _INSIDE, re.DOTALL)
+
+_TOKEN = re.compile(b'"%b"|[][{},"]' % _INSIDE, re.DOTALL)
+"""A whole string, or a mark of structure. A lone quote opens a string whose end is not known yet."""
 
 _BEGINNING = 1024
 """What is kept of a row that is too large, in bytes."""
@@ -83,7 +89,7 @@ class _Cutter:
     def feed(self, chunk: bytes) -> Iterator[Piece]:
         """The rows that end within a chunk."""
         self._text += chunk
-        if self._string_goes_on():
+        if self._string_goes_on() or self._deep_inside():
             self._let_go()
             return
         for token in _TOKEN.finditer(self._text, self._position):
@@ -118,12 +124,30 @@ class _Cutter:
         """Whether we are within a string whose end is not in the text; moves on to where it is known."""
         if self._string is None:
             return False
-        rest = _STRING_REST.match(self._text, self._position)
-        self._position = rest.end() if rest else self._position
+        self._position = _end(_STRING_REST, self._text, self._position)
         if not self._text.startswith(b'"', self._position):
             return True
         self._position, self._string = self._string, None  # it is whole now and can be read as one token
         return False
+
+    def _deep_inside(self) -> bool:
+        """Whether all of the text lies deep within one row, where only the depth matters; moves to its end if so.
+
+        It spares the time for a row of nothing but brackets or commas, be it as long as the file.
+        """
+        if self._list is not None or self._depth < _IN_LIST:
+            return False
+        end = _end(_WHOLE_STRINGS, self._text, self._position)
+        bare = _STRING.sub(b"", self._text[self._position : end])
+        closed = bare.count(b"]") + bare.count(b"}")
+        if self._depth - closed < _IN_LIST:
+            return False
+        self._depth += bare.count(b"[") + bare.count(b"{") - closed
+        self._position = end
+        if end < len(self._text):
+            self._string, self._position = end, end + 1
+            self._string_goes_on()
+        return True
 
     def _open(self, mark: bytes, at: int) -> Iterator[Piece]:
         if self._depth == 0:
@@ -188,22 +212,28 @@ class _Cutter:
         """Drops the text that is not needed any more, and the current row where it is too large."""
         if self._depth == 0 and self._text[self._start : self._position].isspace():
             self._start = self._position
-        if len(self._text) - self._start > self._max_bytes and self._beginning is None:
-            self._beginning = self._text[self._start :][:_BEGINNING].strip()
+        if self._beginning is None and len(self._text) - self._start > self._max_bytes:
+            self._beginning = self._text[self._start : self._start + _BEGINNING].strip()
             self._list = None
-        if self._beginning is not None:
-            rest = self._text[self._position :]
-            in_string = self._string is not None
-            self._text = b'"' + rest if in_string else rest
-            self._string = 0 if in_string else None
-            self._start, self._position = 0, int(in_string)
-            return
-        start = self._start
-        self._text = self._text[start:]
-        self._position -= start
-        self._element -= start
-        self._start = 0
-        if self._list is not None:
-            self._list -= start
-        if self._string is not None:
-            self._string -= start
+        if self._beginning is None:
+            self._drop(self._start)
+        else:
+            opening = b'"' if self._string is not None else b""  # of the string we are in the middle of
+            self._text = opening + self._text[self._position :]
+            self._start, self._position = 0, len(opening)
+            self._string = 0 if opening else None
+
+    def _drop(self, count: int) -> None:
+        """Drops the first bytes of the text; the places in it move."""
+        self._text = self._text[count:]
+        self._start -= count
+        self._position -= count
+        self._element -= count
+        self._list = None if self._list is None else self._list - count
+        self._string = None if self._string is None else self._string - count
+
+
+def _end(pattern: re.Pattern[bytes], text: bytes, start: int) -> int:
+    """Where a pattern that also matches nothing ends."""
+    found = pattern.match(text, start)
+    return found.end() if found else start

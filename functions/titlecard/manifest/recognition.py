@@ -6,6 +6,8 @@ import re
 from itertools import chain, islice
 from typing import NamedTuple
 
+from pydantic_core import from_json
+
 from titlecard.manifest.columns import recognise
 from titlecard.manifest.documents import elements
 from titlecard.manifest.rows import NotAManifest
@@ -98,11 +100,20 @@ def _is_json_lines(head: bytes) -> bool:
     if len(head) >= HEAD_BYTES and len(whole) <= _LINES_JUDGED:
         whole.pop()  # cut off
     written = [line for line in whole if line]
-    objects = [line for line in written if line.startswith(b"{") and line.endswith(b"}")]
+    objects = [line for line in written if _is_object(line)]
     if not objects or len(objects) * 2 < len(written):
         return False
-    _, first = next(elements([objects[0] + b"\n"], len(head)), (0, None))
-    return first is not None and first.data == objects[0]
+    return [piece.data for _, piece in elements([objects[0]], len(head))] == [objects[0]]
+
+
+def _is_object(line: bytes) -> bool:
+    if not (line.startswith(b"{") and line.endswith(b"}")):
+        return False
+    try:
+        from_json(line)
+    except ValueError:
+        return False
+    return True
 
 
 def _json_name(text: bytes, container: str) -> str:

@@ -65,7 +65,7 @@ class Source:
         Raises:
             Broken: the data end early or are damaged, or a limit is passed.
         """
-        yield self.head
+        yield from (self.head[start : start + CHUNK_BYTES] for start in range(0, len(self.head), CHUNK_BYTES))
         while not self.broken and (chunk := self._gather(CHUNK_BYTES)):
             yield chunk
         if self.broken:

@@ -46,7 +46,7 @@ class TableRow:
 def table(head: bytes) -> Table | None:
     """How the file is written that begins so; None where its first line does not name columns."""
     for number, line in lines([head], len(head)):
-        text = _decode(line).strip()
+        text = line.data.decode("utf-8", "replace").strip()
         if not text or text.startswith("sep="):  # Excel names the separator in a line of its own
             continue
         tables = [Table(form, mark, _header(text, mark), number) for mark, form in _DELIMITERS.items()]

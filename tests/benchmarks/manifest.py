@@ -1,0 +1,116 @@
+"""How fast manifests are read and counted, and how much memory that takes.
+
+    python tests/benchmarks/manifest.py [ROWS] [FOLDER]
+
+Writes manifests of ROWS rows (a million) into FOLDER (a temporary one), then reads each in a process of its own: pass 1
+(validation, duplicates, sample) and pass 2 (the accepted rows again). Prints rows a second and the peak resident
+memory of the process, boto3 imported as in the ingest function.
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import json
+import multiprocessing
+import random
+import resource
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, TextIO
+
+from titlecard import census, manifest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+WORDS = ("async", "caching", "data", "deploying", "django", "forms", "models", "queries", "queues", "teams", "testing")
+
+
+def main(rows: int, folder: Path) -> None:
+    """Writes and measures every form."""
+    writers: dict[str, Callable[[Iterator[dict[str, str]], TextIO], None]] = {
+        "lines.jsonl": write_lines,
+        "array.json": write_array,
+        "table.csv": write_table,
+    }
+    for name, write in writers.items():
+        plain = folder / name
+        with plain.open("w", encoding="utf-8", newline="") as sink:
+            write(videos(rows), sink)
+        packed = folder / f"{name}.gz"
+        with plain.open("rb") as source, gzip.open(packed, "wb", compresslevel=6) as target:
+            while chunk := source.read(1 << 20):
+                target.write(chunk)
+        for path in (plain, packed):
+            process = multiprocessing.get_context("spawn").Process(target=measure, args=(path, folder))
+            process.start()
+            process.join()
+            path.unlink()
+
+
+def measure(path: Path, scratch: Path) -> None:
+    """Reads one manifest twice and prints what that took."""
+    import boto3  # noqa: F401, PLC0415 - the memory that the ingest function has as well
+
+    megabytes = path.stat().st_size / 1e6
+    start = time.perf_counter()
+    with path.open("rb") as stream, (scratch / "rejects.jsonl").open("w", encoding="utf-8") as rejects:
+        reading = manifest.read(stream, manifest.Limits())
+        counted = census.take(reading, scratch=scratch, rejects=rejects, sample_max=2_000)
+    first = time.perf_counter() - start
+    start = time.perf_counter()
+    with path.open("rb") as stream:
+        again = sum(1 for _ in census.accepted(manifest.read(stream, manifest.Limits()), counted.bitmap))
+    second = time.perf_counter() - start
+    assert again == counted.accepted
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(
+        f"{path.name:15} {megabytes:7.1f} MB  {counted.accepted:,} accepted, {counted.refused:,} refused, "
+        f"{counted.repeated:,} repeated  pass 1: {counted.last / first:9,.0f} rows/s  "
+        f"pass 2: {again / second:9,.0f} rows/s  peak {peak:.0f} MiB",
+        flush=True,
+    )
+
+
+def videos(rows: int) -> Iterator[dict[str, str]]:
+    """Rows as they come from YouTube: one in a hundred repeats an id, one in a thousand has no title."""
+    chance = random.Random(1)  # noqa: S311 - repeatable on purpose
+    for number in range(rows):
+        title = " ".join(chance.choices(WORDS, k=6)).capitalize()
+        yield {
+            "id": f"video-{number - number % 100 if number % 100 == 1 else number}",
+            "title": ""
+            if number % 1000 == 7
+            else f"{title} - Presenter {number % 5000} - DjangoCon {2000 + number % 25}",
+            "description": " ".join(chance.choices(WORDS, k=40)),
+            "url": f"https://www.youtube.com/watch?v={number:011d}",
+        }
+
+
+def write_lines(rows: Iterator[dict[str, str]], sink: TextIO) -> None:
+    """JSON Lines."""
+    sink.writelines(json.dumps(row) + "\n" for row in rows)
+
+
+def write_array(rows: Iterator[dict[str, str]], sink: TextIO) -> None:
+    """A JSON array, written for people."""
+    sink.writelines((",\n" if place else "[\n") + json.dumps(row, indent=2) for place, row in enumerate(rows))
+    sink.write("\n]\n")
+
+
+def write_table(rows: Iterator[dict[str, str]], sink: TextIO) -> None:
+    """CSV."""
+    writer = csv.DictWriter(sink, ("id", "title", "description", "url"))
+    writer.writeheader()
+    writer.writerows(rows)
+
+
+if __name__ == "__main__":
+    with tempfile.TemporaryDirectory() as temporary:
+        main(
+            int(sys.argv[1]) if len(sys.argv) > 1 else 1_000_000,
+            Path(sys.argv[2] if len(sys.argv) > 2 else temporary),
+        )

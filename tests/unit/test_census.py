@@ -1,0 +1,151 @@
+"""Pass 1: what is counted, what is kept of it, and that it is the same every time."""
+
+from __future__ import annotations
+
+import io
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from titlecard import census, manifest
+from titlecard.census import Bitmap, Census
+from titlecard.manifest import Limits
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def line(video: str, title: str = "T", **more: str) -> str:
+    return json.dumps({"id": video, "title": title, **more})
+
+
+MIXED = "\n".join(
+    [
+        line("a"),
+        "broken",
+        line("b"),
+        line("a"),
+        line("a", "Other"),
+        line("b", description="Other"),
+        "",
+        line("c", url="https://example.org/1"),
+        line("c", url="https://example.org/2"),
+    ]
+)
+
+
+def take(text: str, scratch: Path, *, sample_max: int = 100) -> tuple[Census, list[dict[str, object]]]:
+    rejects = io.StringIO()
+    reading = manifest.read(io.BytesIO(text.encode()), Limits())
+    counted = census.take(reading, scratch=scratch, rejects=rejects, sample_max=sample_max)
+    return counted, [json.loads(entry) for entry in rejects.getvalue().splitlines()]
+
+
+def test_rows_are_counted(tmp_path: Path) -> None:
+    counted, _ = take(MIXED, tmp_path)
+    assert (counted.accepted, counted.refused, counted.repeated, counted.last) == (3, 3, 2, 9)
+
+
+def test_the_form_is_kept(tmp_path: Path) -> None:
+    assert take(MIXED, tmp_path)[0].form == "JSON Lines"
+
+
+def test_the_bitmap_holds_the_accepted_rows(tmp_path: Path) -> None:
+    assert list(take(MIXED, tmp_path)[0].bitmap) == [1, 3, 8]
+
+
+def test_every_refused_row_is_reported_once(tmp_path: Path) -> None:
+    assert [entry["row"] for entry in take(MIXED, tmp_path)[1]] == [2, 5, 6]
+
+
+def test_a_duplicate_id_with_other_content_names_the_row_that_is_kept(tmp_path: Path) -> None:
+    reason = "Duplicate id with other content than row 3; the first one is kept."
+    assert take(MIXED, tmp_path)[1][2] == {"row": 6, "reason": reason, "excerpt": "b: T"}
+
+
+def test_a_census_of_the_same_bytes_is_the_same(tmp_path: Path) -> None:
+    assert take(MIXED, tmp_path) == take(MIXED, tmp_path)
+
+
+def test_what_a_killed_run_left_behind_does_not_count(tmp_path: Path) -> None:
+    (tmp_path / "census.sqlite").write_bytes(b"half a database")
+    assert take(MIXED, tmp_path)[0].accepted == 3
+
+
+def test_nothing_is_left_in_the_scratch_folder(tmp_path: Path) -> None:
+    take(MIXED, tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_sample_is_as_large_as_it_may_be(tmp_path: Path) -> None:
+    rows = "\n".join(line(str(number)) for number in range(500))
+    assert len(take(rows, tmp_path, sample_max=40)[0].sample) == 40
+
+
+def test_a_sample_is_taken_from_the_whole_manifest(tmp_path: Path) -> None:
+    rows = "\n".join(line(str(number)) for number in range(1000))
+    places = [int(video.id) for video in take(rows, tmp_path, sample_max=50)[0].sample]
+    assert places == sorted(places)
+    assert max(later - earlier for earlier, later in zip([0, *places], [*places, 1000], strict=True)) < 60
+
+
+def test_a_sample_may_be_empty(tmp_path: Path) -> None:
+    assert take(MIXED, tmp_path, sample_max=0)[0].sample == ()
+
+
+def test_long_texts_are_cut_in_the_sample(tmp_path: Path) -> None:
+    counted, _ = take(line("a", "t" * 9000, description="d" * 9000), tmp_path)
+    assert [len(counted.sample[0].title), len(counted.sample[0].description)] == [4000, 4000]
+
+
+@pytest.mark.parametrize(("after", "expected"), [(0, [1, 3, 8]), (1, [3, 8]), (2, [3, 8]), (7, [8]), (8, [])])
+def test_the_accepted_rows_are_read_again_from_a_checkpoint_on(after: int, expected: list[int], tmp_path: Path) -> None:
+    bitmap = take(MIXED, tmp_path)[0].bitmap
+    again = manifest.read(io.BytesIO(MIXED.encode()), Limits())
+    assert [row.number for row in census.accepted(again, bitmap, after)] == expected
+
+
+def test_the_accepted_rows_of_a_manifest_that_breaks_are_read_again(tmp_path: Path) -> None:
+    text = "[" + line("a") + "," + line("b") + "," + line("c")[:-1]
+    counted, rejects = take(text, tmp_path)
+    again = manifest.read(io.BytesIO(text.encode()), Limits())
+    assert [row.video.id for row in census.accepted(again, counted.bitmap)] == ["a", "b"]
+    assert [entry["row"] for entry in rejects] == [3]
+
+
+def test_twenty_thousand_duplicates_are_refused_one_by_one(tmp_path: Path) -> None:
+    rows = "\n".join(line("same", str(number)) for number in range(20_000))
+    counted, rejects = take(rows, tmp_path)
+    assert (counted.accepted, counted.refused, len(rejects)) == (1, 19_999, 19_999)
+
+
+numbers = st.sets(st.integers(0, 3000))
+
+
+@given(numbers)
+def test_a_bitmap_is_a_set_of_numbers(members: set[int]) -> None:
+    bitmap = Bitmap(members)
+    assert list(bitmap) == sorted(members)
+    assert len(bitmap) == len(members)
+
+
+@given(numbers, st.integers(-5, 4000))
+def test_a_bitmap_knows_its_members(members: set[int], number: int) -> None:
+    assert (number in Bitmap(members)) == (number in members)
+
+
+@given(numbers)
+def test_a_bitmap_is_read_back_from_its_bytes(members: set[int]) -> None:
+    assert Bitmap.from_bytes(Bitmap(members).to_bytes()) == Bitmap(members)
+
+
+@given(numbers, numbers)
+def test_a_bitmap_names_what_is_missing_elsewhere(members: set[int], there: set[int]) -> None:
+    assert list(Bitmap(members).missing(there)) == sorted(members - there)
+
+
+def test_a_bitmap_takes_one_bit_a_row() -> None:
+    assert len(Bitmap([999_999]).to_bytes()) == 125_000

@@ -1,0 +1,41 @@
+"""`titlecard check` says what ingest would do."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from titlecard.manifest import NotAManifest
+from titlecard_console.check import FIRST_REFUSED, check
+
+FORMS = Path(__file__).parents[2] / "events" / "forms"
+
+
+def test_a_report_says_what_the_file_is_and_how_it_is_read() -> None:
+    report = check(FORMS / "semicolons.csv")
+    assert report.form == "CSV with semicolons"
+    assert report.columns == {"title": "Name", "description": "Description", "url": "Link"}
+
+
+def test_a_report_counts_the_rows() -> None:
+    report = check(FORMS / "with-mistakes.jsonl")
+    assert (report.accepted, report.refused, report.repeated) == (4, 3, 1)
+
+
+def test_a_report_names_the_refused_rows() -> None:
+    assert [row.number for row in check(FORMS / "with-mistakes.jsonl").first_refused] == [3, 4, 6]
+
+
+def test_a_report_names_the_first_refused_rows_only(tmp_path: Path) -> None:
+    path = tmp_path / "bad.jsonl"
+    path.write_text("{}\n" * 100)
+    report = check(path)
+    assert (report.refused, len(report.first_refused)) == (100, FIRST_REFUSED)
+
+
+def test_a_file_that_is_no_manifest_is_not_reported_on(tmp_path: Path) -> None:
+    path = tmp_path / "page.html"
+    path.write_text("<html></html>")
+    with pytest.raises(NotAManifest):
+        check(path)

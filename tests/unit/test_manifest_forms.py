@@ -1,0 +1,240 @@
+"""Every form that a manifest comes in, and every file that is none."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+from pathlib import Path
+
+import pytest
+
+from titlecard import manifest
+from titlecard.manifest import Accepted, Limits, NotAManifest, Refused
+from titlecard.manifest.columns import youtube_id
+
+EVENTS = Path(__file__).parents[2] / "events"
+
+FORMS = {
+    "array.json": "JSON array",
+    "lines.jsonl.gz": "JSON Lines",
+    "object.json": "JSON object",
+    "pyvideo.json": "pyvideo (JSON array)",
+    "semicolons.csv": "CSV with semicolons",
+    "table.csv": "CSV",
+    "table.tsv": "TSV",
+    "youtube-playlist-items.json": "YouTube Data API response (JSON object)",
+    "youtube-search.json": "YouTube Data API response (JSON object)",
+    "youtube-videos.json": "YouTube Data API response (JSON array)",
+    "yt-dlp-dump.jsonl": "yt-dlp (JSON Lines)",
+    "yt-dlp-flat-playlist.json": "yt-dlp (JSON object)",
+    "yt-dlp-playlist.json": "yt-dlp (JSON object)",
+}
+TITLES = [
+    "Raymond Hettinger - Beyond PEP 8 -- Best practices for beautiful intelligible code - PyCon 2015",
+    "Brandon Rhodes   The Dictionary Even Mightier   PyCon 2017",
+    "The End Of Object Inheritance & The Beginning Of A New Modularity - Augie Fackler, Nathaniel Manista",
+    "Łukasz Langa - Thinking In Coroutines - PyCon 2016",
+]
+
+
+def rows(data: bytes, limits: Limits | None = None) -> list[Accepted | Refused]:
+    return list(manifest.read(io.BytesIO(data), limits or Limits()))
+
+
+def accepted(data: bytes) -> list[tuple[int, str, str]]:
+    return [(row.number, row.video.id, row.video.title) for row in rows(data) if isinstance(row, Accepted)]
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_a_sample_is_recognised_by_its_content(name: str) -> None:
+    assert manifest.read(io.BytesIO((EVENTS / "forms" / name).read_bytes()), Limits()).form == FORMS[name]
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_the_videos_of_a_sample_are_read(name: str) -> None:
+    assert [title for _, _, title in accepted((EVENTS / "forms" / name).read_bytes())] == TITLES
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_a_sample_is_read_the_same_when_it_is_gzipped(name: str) -> None:
+    data = (EVENTS / "forms" / name).read_bytes()
+    plain = gzip.decompress(data) if name.endswith(".gz") else data
+    assert rows(gzip.compress(plain)) == rows(plain)
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_a_sample_is_read_the_same_with_a_byte_order_mark(name: str) -> None:
+    data = (EVENTS / "forms" / name).read_bytes()
+    plain = (gzip.decompress(data) if name.endswith(".gz") else data).removeprefix(b"\xef\xbb\xbf")
+    assert rows(b"\xef\xbb\xbf" + plain) == rows(plain)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["semicolons.csv", "pyvideo.json", "yt-dlp-flat-playlist.json", "youtube-search.json", "youtube-videos.json"],
+)
+def test_a_sample_from_youtube_has_youtubes_ids(name: str) -> None:
+    found = [video for _, video, _ in accepted((EVENTS / "forms" / name).read_bytes())]
+    assert found == ["Sample00000", "Sample00001", "Sample00002", "Sample00003"]
+
+
+def test_the_large_sample_is_good_from_end_to_end() -> None:
+    read = rows((EVENTS / "sample.jsonl").read_bytes())
+    assert len(read) >= 40
+    assert all(isinstance(row, Accepted) for row in read)
+
+
+def test_json_lines_are_numbered_as_an_editor_numbers_them() -> None:
+    data = b'\n{"id": "a", "title": "A"}\r\n\r\n  \n{"id": "b", "title": "B"}'
+    assert accepted(data) == [(2, "a", "A"), (5, "b", "B")]
+
+
+def test_elements_of_an_array_are_numbered_from_one() -> None:
+    data = b'[\n\n{"id": "a", "title": "A"}, 5,\n {"id": "b", "title": "B"}]'
+    assert accepted(data) == [(1, "a", "A"), (3, "b", "B")]
+
+
+def test_a_csv_row_has_the_number_of_the_line_where_it_starts() -> None:
+    data = b'id,title,description\n\na,A,"one\n\ntwo ""three"""\nb,B,\n'
+    assert accepted(data) == [(3, "a", "A"), (6, "b", "B")]
+
+
+def test_a_quoted_newline_is_part_of_the_description() -> None:
+    (row,) = rows(b'id,title,description\na,A,"one\n\ntwo ""three"""\n')
+    assert isinstance(row, Accepted)
+    assert row.video.description == 'one\n\ntwo "three"'
+
+
+@pytest.mark.parametrize(
+    "header",
+    ["id,title", "video_id,name", "YouTube ID,Video Title", "youtube_id,NAME", "videoId,Talk title", "sep=,\nid,title"],
+)
+def test_the_names_that_people_give_to_columns_are_known(header: str) -> None:
+    assert [entry[1:] for entry in accepted(f"{header}\nx,The talk\n".encode())] == [("x", "The talk")]
+
+
+def test_unknown_columns_are_left_out() -> None:
+    (row,) = rows(b'[{"id": "a", "title": "A", "views": 5, "formats": [{"url": "x"}], "license": "CC"}]')
+    assert isinstance(row, Accepted)
+    assert row.video.model_dump(exclude_defaults=True) == {"id": "a", "title": "A"}
+
+
+def test_a_reading_tells_which_columns_it_read() -> None:
+    reading = manifest.read(io.BytesIO(b"youtube_id;Name;Notes;Views\nx;y;z;5\n"), Limits())
+    list(reading)
+    assert reading.columns == {"id": "youtube_id", "title": "Name", "description": "Notes"}
+
+
+def test_what_is_null_is_as_if_it_were_not_there() -> None:
+    (row,) = rows(b'{"id": "a", "title": "A", "description": null, "url": null}')
+    assert isinstance(row, Accepted)
+    assert row.video.description == ""
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("https://www.youtube.com/watch?v=dQw4w9WgXcQ", "dQw4w9WgXcQ"),
+        ("http://m.youtube.com/watch?list=PL1&v=dQw4w9WgXcQ&t=5s", "dQw4w9WgXcQ"),
+        ("https://youtu.be/dQw4w9WgXcQ?si=x", "dQw4w9WgXcQ"),
+        ("youtu.be/dQw4w9WgXcQ", "dQw4w9WgXcQ"),
+        ("https://www.youtube.com/embed/dQw4w9WgXcQ", "dQw4w9WgXcQ"),
+        ("https://www.youtube-nocookie.com/embed/dQw4w9WgXcQ", "dQw4w9WgXcQ"),
+        ("https://www.youtube.com/live/dQw4w9WgXcQ", "dQw4w9WgXcQ"),
+        ("https://www.youtube.com/shorts/dQw4w9WgXcQ/", "dQw4w9WgXcQ"),
+        ("https://www.youtube.com/playlist?list=PL1", None),
+        ("https://youtube.com.example.org/watch?v=dQw4w9WgXcQ", None),
+        ("https://vimeo.com/12345678901", None),
+        ("https://[youtube.com/watch?v=dQw4w9WgXcQ", None),
+        ("", None),
+    ],
+)
+def test_an_id_is_taken_from_addresses_of_youtube_and_no_others(url: str, expected: str | None) -> None:
+    assert youtube_id(url) == expected
+
+
+def test_a_missing_id_is_derived_from_the_address() -> None:
+    assert accepted(b'{"title": "A", "url": "https://youtu.be/dQw4w9WgXcQ"}') == [(1, "dQw4w9WgXcQ", "A")]
+
+
+def page(*ids: str) -> dict[str, object]:
+    items = [{"snippet": {"title": f"T {video}", "resourceId": {"videoId": video}}} for video in ids]
+    return {"kind": "youtube#playlistItemListResponse", "items": items, "pageInfo": {"totalResults": 3}}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        json.dumps(page("a", "b")) + "\n" + json.dumps(page("c")) + "\n",
+        json.dumps(page("a", "b"), indent=2) + json.dumps(page("c"), indent=2),
+        json.dumps([page("a", "b"), page("c")]),
+        json.dumps([page("a", "b"), page("c"), page()]),
+    ],
+    ids=["a page a line", "pages one after the other", "pages in an array", "an empty last page"],
+)
+def test_several_pages_in_one_file_are_one_manifest(text: str) -> None:
+    assert [row for row in rows(text.encode()) if isinstance(row, Refused)] == []
+    assert accepted(text.encode()) == [(1, "a", "T a"), (2, "b", "T b"), (3, "c", "T c")]
+
+
+def test_the_texts_of_a_search_result_are_unescaped() -> None:
+    result = {
+        "kind": "youtube#searchResult",
+        "id": {"videoId": "a"},
+        "snippet": {"title": "Q&amp;A: what&#39;s new", "description": ""},
+    }
+    assert accepted(json.dumps({"items": [result]}).encode()) == [(1, "a", "Q&A: what's new")]
+
+
+def test_the_tabs_of_a_channel_are_read_as_one_list() -> None:
+    tabs = [
+        {"title": "Videos", "entries": [{"id": "a", "title": "A"}, {"id": "b", "title": "B"}]},
+        {"title": "Shorts", "entries": [{"id": "c", "title": "C"}]},
+    ]
+    channel = {"id": "UC1", "title": "Channel", "entries": tabs, "extractor": "youtube:tab"}
+    assert accepted(json.dumps(channel).encode()) == [(1, "a", "A"), (2, "b", "B"), (3, "c", "C")]
+
+
+def test_a_talk_of_pyvideo_is_not_taken_for_the_list_of_its_files() -> None:
+    talk = {"videos": [{"type": "youtube", "url": "https://youtu.be/dQw4w9WgXcQ"}], "title": "A", "speakers": ["B"]}
+    assert accepted(json.dumps(talk, indent=2).encode()) == [(1, "dQw4w9WgXcQ", "A")]
+
+
+def test_a_first_line_that_is_broken_does_not_hide_json_lines() -> None:
+    data = b'{"id": "a", "tit\n{"id": "b", "title": "B"}\n{"id": "c", "title": "C"}\n'
+    assert accepted(data) == [(2, "b", "B"), (3, "c", "C")]
+
+
+@pytest.mark.parametrize(
+    ("data", "sentence"),
+    [
+        (b"", "is empty"),
+        (b" \n\n", "is empty"),
+        (gzip.compress(b""), "is empty"),
+        (b"[]", "empty JSON array"),
+        (b"{ }", "empty JSON object"),
+        ("id,title\nx,y".encode("utf-16"), "iconv -f UTF-16 "),
+        ("id,title\nx,y".encode("utf-16-le"), "iconv -f UTF-16LE "),
+        ("id,title\nx,y".encode("utf-16-be"), "iconv -f UTF-16BE "),
+        ("id,title\nx,y".encode("utf-32"), "iconv -f UTF-32 "),
+        ("id;title\nx;Café".encode("latin-1"), "iconv -f WINDOWS-1252 "),
+        ('[{"id": "a", "title": "Café"}]'.encode("latin-1"), "iconv -f WINDOWS-1252 "),
+        (b"PK\x03\x04rest", "zip archive or an Excel"),
+        (gzip.compress(gzip.compress(b"x")), "gzipped twice"),
+        (b"\x1f\x8bnot gzip at all", "gzip data end early or are damaged"),
+        (b"<!doctype html><html>", "HTML"),
+        (b"Just some words\nand more of them\n", "neither JSON nor a table"),
+        (b"id,views\na,5\n", "without a column for the title; its columns are “id”, “views”"),
+        (b"title,views\na,5\n", "without a column for id or url"),
+    ],
+)
+def test_a_file_that_is_no_manifest_gets_a_sentence(data: bytes, sentence: str) -> None:
+    with pytest.raises(NotAManifest) as refusal:
+        manifest.read(io.BytesIO(data), Limits())
+    assert sentence in str(refusal.value)
+
+
+def test_one_row_in_latin_1_does_not_harm_its_neighbours() -> None:
+    data = b'{"id": "a", "title": "A"}\n{"id": "b", "title": "Caf\xe9"}\n{"id": "c", "title": "C"}\n'
+    assert accepted(data) == [(1, "a", "A"), (3, "c", "C")]

@@ -1,0 +1,259 @@
+"""Manifests that are broken, or made to harm: each row that is refused says why, and its neighbours are unharmed."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import tracemalloc
+from itertools import chain, repeat
+from typing import TYPE_CHECKING, BinaryIO, cast
+
+import pytest
+
+from titlecard import manifest
+from titlecard.manifest import Accepted, Limits, NotAManifest, Refused
+from titlecard.manifest import source as source_module
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+MIB = 1024 * 1024
+GOOD = b'{"id": "a", "title": "A"}'
+ALSO_GOOD = b'{"id": "z", "title": "Z"}'
+
+
+class Stream(io.RawIOBase):
+    """A file that is made while it is read."""
+
+    def __init__(self, chunks: Iterable[bytes]) -> None:
+        self._chunks = iter(chunks)
+        self._rest = b""
+
+    def read(self, size: int = -1) -> bytes:
+        """The next `size` bytes, less only at the end."""
+        while len(self._rest) < size and (chunk := next(self._chunks, b"")):
+            self._rest += chunk
+        data, self._rest = self._rest[:size], self._rest[size:]
+        return data
+
+
+def rows(data: bytes | BinaryIO, limits: Limits | None = None) -> list[Accepted | Refused]:
+    stream = io.BytesIO(data) if isinstance(data, bytes) else data
+    return list(manifest.read(stream, limits or Limits()))
+
+
+def stream(*parts: Iterable[bytes]) -> BinaryIO:
+    return cast("BinaryIO", Stream(chain.from_iterable(parts)))
+
+
+def refused(read: list[Accepted | Refused]) -> dict[int, str]:
+    return {row.number: row.reason for row in read if isinstance(row, Refused)}
+
+
+def good(read: list[Accepted | Refused]) -> list[str]:
+    return [row.video.id for row in read if isinstance(row, Accepted)]
+
+
+ROWS = {
+    '{"id": "b"}': "The row has no title.",
+    '{"id": "b", "title": ""}': "The row has no title.",
+    '{"id": "b", "title": "  "}': "The title is empty.",
+    '{"id": "b", "title": null}': "The row has no title.",
+    '{"id": "b", "title": 5}': "The title is a number where text belongs.",
+    '{"id": "b", "title": ["x"]}': "The title is a list where text belongs.",
+    '{"id": "b", "title": {"en": "x"}}': "The title is an object where text belongs.",
+    '{"id": "b", "title": true}': "The title is true or false where text belongs.",
+    '{"id": "b", "title": "x", "description": 1.5}': "The description is a number where text belongs.",
+    '{"id": "b", "title": "x", "url": []}': "The url is a list where text belongs.",
+    '{"id": 5, "title": "x"}': "The id is a number where text belongs.",
+    '{"id": " ", "title": "x"}': "The id is empty.",
+    '{"title": "x"}': "The row has no id",
+    '{"title": "x", "url": "https://vimeo.com/1"}': "The row has no id",
+    '{"id": "b", "title": "a\\u0000b"}': "The title holds a NUL",
+    '{"id": "b\\u0000", "title": "x"}': "The id holds a NUL",
+    '{"id": "b", "title": "x", "description": "\\uffff"}': "The description holds a NUL or another",
+    '{"id": "b\\nc", "title": "x"}': "The id holds a control character.",
+    '{"id": "b", "title": "\\ud800"}': "lone surrogate",
+    '{"id": "b", "title": "\\udc00 x"}': "lone surrogate",
+    '{"id": "b", "title": "x\x01"}': "The row is broken JSON",
+    '{"id": "b", "title": "x"} trailing': "The row is broken JSON",
+    '{"id": "b", title: "x"}': "The row is broken JSON",
+    '{"id": "b", "title": "[Private video]"}': "private or deleted",
+    '{"id": "b", "title": "x", "description": "%s"}' % ("y" * 250_000): "and at most 200,000 are taken",
+    '{"id": "%s", "title": "x"}' % ("y" * 600): "The id has more than 512 bytes.",
+    '{"id": "b", "title": "x", "extra": %s}' % ("[" * 5000 + "]" * 5000): "nested too deep",
+    "null": "The row is null",
+    "5": "The row is a number",
+    '"text"': "The row is a text",
+    "[1, 2]": "The row is a list",
+}
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: f"{row:.40}")
+def test_a_bad_line_is_refused_with_its_number_and_reason(row: str) -> None:
+    read = rows(b"\n".join([GOOD, row.encode(), ALSO_GOOD]))
+    assert good(read) == ["a", "z"]
+    assert list(refused(read)) == [2]
+    assert ROWS[row] in refused(read)[2]
+
+
+@pytest.mark.parametrize("row", [row for row in ROWS if "trailing" not in row], ids=lambda row: f"{row:.40}")
+def test_a_bad_element_is_refused_with_its_number_and_reason(row: str) -> None:
+    read = rows(b"[" + b",\n".join([GOOD, row.encode(), ALSO_GOOD]) + b"]")
+    assert good(read) == ["a", "z"]
+    assert list(refused(read)) == [2]
+    assert ROWS[row] in refused(read)[2]
+
+
+def test_a_row_that_is_not_utf_8_is_refused_and_says_how_to_convert_it() -> None:
+    read = rows(b"id,title\na,A\nb,\xff\xfe\nz,Z\n")
+    assert good(read) == ["a", "z"]
+    assert "iconv" in refused(read)[3]
+
+
+def test_a_description_of_a_hundred_kilobytes_is_fine() -> None:
+    assert good(rows(json.dumps({"id": "a", "title": "A", "description": "x" * 100_000}).encode())) == ["a"]
+
+
+def test_an_excerpt_is_short_and_printable_whatever_the_row_is() -> None:
+    (_, row) = rows(GOOD + b"\n\xff\x00" + b"x" * 5000)
+    assert isinstance(row, Refused)
+    assert len(row.excerpt) <= 160
+    row.excerpt.encode()
+
+
+def test_a_csv_row_of_too_many_fields_is_refused() -> None:
+    read = rows(b"id,title\na,A\nb,one, two\nz,Z\n")
+    assert good(read) == ["a", "z"]
+    assert "3 fields" in refused(read)[3]
+
+
+def test_a_carriage_return_within_a_csv_field_is_refused() -> None:
+    read = rows(b"id,title\na,A\nb,x\ry\nz,Z\n")
+    assert good(read) == ["a", "z"]
+    assert "broken CSV" in refused(read)[3]
+
+
+def test_a_quote_that_is_never_closed_is_refused_with_what_it_swallows() -> None:
+    read = rows(b'id,title\na,A\nb,"B\nz,Z\n')
+    assert good(read) == ["a"]
+    assert "never closed" in refused(read)[3]
+
+
+def test_a_quoted_field_that_is_too_large_does_not_harm_the_next_row() -> None:
+    field = b'b,B,"' + b"some words\n" * 1000 + b'"\n'
+    read = rows(b"id,title,description\na,A,\n" + field + b"z,Z,\n", Limits(record_max_bytes=5000))
+    assert good(read) == ["a", "z"]
+    assert "more than 5,000 bytes" in refused(read)[3]
+
+
+@pytest.mark.parametrize("cut", [30, 40, 60, 90])
+def test_rows_before_the_end_of_a_cut_off_array_are_good(cut: int) -> None:
+    data = b"[" + b",".join([GOOD, ALSO_GOOD, GOOD, ALSO_GOOD]) + b"]"
+    read = rows(data[:cut])
+    whole = (cut - 1) // (len(GOOD) + 1)
+    assert len(good(read)) == whole
+    assert "ends in the middle" in refused(read)[whole + 1]
+
+
+def test_rows_before_the_end_of_cut_off_gzip_data_are_good() -> None:
+    lines = [json.dumps({"id": f"{n}-{n * n * 7919 % 100_003}", "title": f"T{n * 31337 % 9973}"}) for n in range(5000)]
+    packed = gzip.compress("\n".join(lines).encode())
+    read = rows(packed[: len(packed) // 2])
+    assert len(good(read)) > 1000
+    assert len(refused(read)) == 1
+    assert "end early" in refused(read)[len(read)]
+
+
+def test_damaged_gzip_data_are_one_refused_row() -> None:
+    packed = bytearray(gzip.compress(b"\n".join([GOOD] * 5_000)))
+    packed[-6] ^= 0xFF  # its checksum
+    (reason,) = refused(rows(bytes(packed))).values()
+    assert reason.startswith("The gzip data")
+
+
+def test_a_bomb_is_stopped_at_its_ratio(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(source_module, "RATIO_GRACE_BYTES", 2 * MIB)
+    bomb = gzip.compress(GOOD + b"\n" + b" " * (30 * MIB) + b"\n" + ALSO_GOOD)
+    read = rows(bomb, Limits(max_ratio=50))
+    assert good(read) == ["a"]
+    assert "more than 50 times its size" in list(refused(read).values())[-1]
+
+
+def test_a_manifest_that_is_too_large_is_read_up_to_there() -> None:
+    data = b"\n".join([GOOD, ALSO_GOOD] * 10_000)
+    read = rows(data, Limits(total_max_bytes=100_000))
+    assert len(good(read)) == 100_000 // (len(GOOD) + 1)
+    assert "larger than 100,000 bytes" in list(refused(read).values())[-1]
+
+
+def test_more_rows_than_allowed_are_refused_at_once() -> None:
+    read = rows(b"\n".join([GOOD] * 100), Limits(rows_max=10))
+    assert len(good(read)) == 10
+    assert "more than 10 rows" in refused(read)[11]
+
+
+def test_more_lines_than_allowed_are_refused_at_once() -> None:
+    read = rows(GOOD + b"\n" * 100 + ALSO_GOOD, Limits(number_max=10))
+    assert good(read) == ["a"]
+    assert "more than 10 lines" in refused(read)[2]
+
+
+HUGE = 12 * MIB
+"""Size of the one row in the tests of memory, in bytes: many times what may be held."""
+
+LITTLE = Limits(record_max_bytes=MIB // 4)
+
+
+@pytest.mark.parametrize(
+    ("before", "huge", "after"),
+    [
+        (GOOD + b"\n", b"x", b"\n" + ALSO_GOOD),
+        (GOOD + b'\n{"id": "b", "title": "', b"x", b'"}\n' + ALSO_GOOD),
+        (b"[" + GOOD + b', {"id": "b", "title": "', b"x", b'"}, ' + ALSO_GOOD + b"]"),
+        (b"[" + GOOD + b', {"id": "b", "title": "', b'\\"', b'"}, ' + ALSO_GOOD + b"]"),
+        (b"[" + GOOD + b', {"id": "b", "title": "x", "n": 1', b"0", b"}, " + ALSO_GOOD + b"]"),
+        (b"[" + GOOD + b', {"id": "b", "title": "x", "n": [1', b", 1", b"]}, " + ALSO_GOOD + b"]"),
+        (b'{"title": "P", "entries": [' + GOOD + b', {"id": "', b"x", b'"}, ' + ALSO_GOOD + b"]}"),
+        (b"id,title\na,A\nb,", b"x", b"\nz,Z\n"),
+        (b'id,title\na,A\nb,"', b"words " * 200 + b"\n", b'"\nz,Z\n'),
+    ],
+    ids=["line", "string in a line", "string", "escapes", "number", "list", "in an object", "csv line", "csv field"],
+)
+def test_a_row_of_any_size_takes_little_memory_and_harms_no_other(before: bytes, huge: bytes, after: bytes) -> None:
+    block = huge * (16 * 1024 // len(huge))
+    data = stream([before], repeat(block, HUGE // len(block)), [after])
+    tracemalloc.start()
+    read = rows(data, LITTLE)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert good(read) == ["a", "z"]
+    assert "more than 262,144 bytes" in refused(read)[min(refused(read))]
+    assert peak < HUGE / 2
+
+
+@pytest.mark.parametrize("opening", [b"[", b'{"entries":[', b'[{"title":"x","entries":'])
+def test_a_million_levels_of_nesting_are_one_refused_row(opening: bytes) -> None:
+    read = rows(b"[" + GOOD + b"," + opening * 1_000_000)
+    assert good(read) == ["a"]
+    assert len(refused(read)) == 1
+
+
+def test_nesting_that_ends_does_not_harm_the_next_row() -> None:
+    read = rows(b"[" + GOOD + b"," + b"[" * 1_000_000 + b"]" * 1_000_000 + b"," + ALSO_GOOD + b"]")
+    assert good(read) == ["a", "z"]
+
+
+def test_gzip_data_of_many_empty_members_are_read_in_time() -> None:
+    read = rows(gzip.compress(GOOD + b"\n") + gzip.compress(b"") * 20_000 + gzip.compress(ALSO_GOOD))
+    assert good(read) == ["a", "z"]
+
+
+@pytest.mark.parametrize("data", [b"\x00" * 100, b"\xff" * 100, bytes(range(256)), b"\x1f\x8b", b'"', b"{", b"[", b"]"])
+def test_bytes_that_mean_nothing_are_refused_somehow(data: bytes) -> None:
+    try:
+        found = rows(data)
+    except NotAManifest:
+        found = []
+    assert good(found) == []

@@ -1,0 +1,222 @@
+"""What one writer writes, the reader reads back; and no bytes at all do more than be refused."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from titlecard import manifest
+from titlecard.manifest import Accepted, Limits, NotAManifest, Refused
+from titlecard.manifest.documents import elements
+from titlecard.manifest.source import lines
+from titlecard.video import Video
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+modest = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
+UNSENDABLE = "\0\ufffe\uffff"
+text = st.text(st.characters(codec="utf-8", exclude_characters=UNSENDABLE), max_size=40)
+words = text.map(str.strip).filter(bool)
+ids = st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"], exclude_characters=UNSENDABLE), max_size=20)
+videos = st.lists(
+    st.builds(
+        Video,
+        id=ids.map(str.strip).filter(bool),
+        title=words.filter(lambda title: "video" not in title),
+        description=text,
+    ),
+    min_size=1,
+    max_size=8,
+)
+
+
+def as_dicts(rows: list[Video]) -> list[dict[str, Any]]:
+    return [{"id": row.id, "title": row.title, "description": row.description} for row in rows]
+
+
+def json_lines(rows: list[Video]) -> str:
+    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in as_dicts(rows))
+
+
+def escaped_json_lines(rows: list[Video]) -> str:
+    return "\r\n".join(json.dumps(row) for row in as_dicts(rows))
+
+
+def array(rows: list[Video]) -> str:
+    return json.dumps(as_dicts(rows), ensure_ascii=False)
+
+
+def pretty_array(rows: list[Video]) -> str:
+    return json.dumps(as_dicts(rows), indent=2)
+
+
+def concatenated(rows: list[Video]) -> str:
+    return "\n".join(json.dumps(row, indent=1) for row in as_dicts(rows))
+
+
+def held(rows: list[Video]) -> str:
+    return json.dumps({"name": "x", "tags": ["[", {"a": "}"}], "talks": as_dicts(rows), "total": len(rows)})
+
+
+def yt_dlp(rows: list[Video]) -> str:
+    entries = [{**row, "formats": [{"url": "]"}], "chapters": [{"title": "c"}]} for row in as_dicts(rows)]
+    return json.dumps({"id": "PL", "title": "P", "_type": "playlist", "entries": entries})
+
+
+def playlist_items(rows: list[Video]) -> str:
+    items = [
+        {
+            "id": f"item {number}",
+            "snippet": {"title": row.title, "description": row.description, "resourceId": {"videoId": row.id}},
+        }
+        for number, row in enumerate(rows)
+    ]
+    pages = [
+        {"kind": "youtube#playlistItemListResponse", "items": items[half : half + 2]}
+        for half in range(0, len(items), 2)
+    ]
+    return "\n".join(json.dumps(page, indent=2) for page in pages)
+
+
+JSON_WRITERS = [
+    json_lines,
+    escaped_json_lines,
+    array,
+    pretty_array,
+    concatenated,
+    held,
+    yt_dlp,
+    playlist_items,
+]
+
+
+def read(data: bytes, limits: Limits | None = None) -> list[Accepted | Refused]:
+    return list(manifest.read(io.BytesIO(data), limits or Limits()))
+
+
+def read_or_refused(data: bytes, limits: Limits | None = None) -> list[Accepted | Refused]:
+    """The rows, or none; what is said of a file or a row can be written down."""
+    try:
+        found = read(data, limits)
+    except NotAManifest as refusal:
+        str(refusal).encode()
+        return []
+    for row in found:
+        if isinstance(row, Refused):
+            f"{row.reason}{row.excerpt}".encode()
+    return found
+
+
+@pytest.mark.parametrize("write", JSON_WRITERS)
+@given(rows=videos)
+@modest
+def test_what_is_written_as_json_is_read_back(write: Callable[[list[Video]], str], rows: list[Video]) -> None:
+    assert [row.video for row in read(write(rows).encode()) if isinstance(row, Accepted)] == rows
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+@pytest.mark.parametrize("line_end", ["\n", "\r\n"])
+@given(rows=videos)
+@modest
+def test_what_is_written_as_csv_is_read_back(delimiter: str, line_end: str, rows: list[Video]) -> None:
+    sink = io.StringIO(newline="")
+    writer = csv.writer(sink, delimiter=delimiter, lineterminator=line_end, quoting=csv.QUOTE_ALL)
+    writer.writerow(["title", "id", "notes"])
+    writer.writerows([row.title, row.id, row.description] for row in rows)
+    assert [row.video for row in read(sink.getvalue().encode()) if isinstance(row, Accepted)] == rows
+
+
+@pytest.mark.parametrize("write", JSON_WRITERS)
+@given(rows=videos, data=st.data())
+@modest
+def test_a_json_manifest_that_is_cut_off_yields_a_beginning_of_its_rows(
+    write: Callable[[list[Video]], str], rows: list[Video], data: st.DataObject
+) -> None:
+    whole = write(rows).encode()
+    cut = whole[: data.draw(st.integers(0, len(whole)))]
+    found = [row.video for row in read_or_refused(cut) if isinstance(row, Accepted)]
+    assert found == rows[: len(found)]
+
+
+@given(rows=videos, data=st.data())
+@modest
+def test_gzip_data_that_are_cut_off_yield_a_beginning_of_the_rows(rows: list[Video], data: st.DataObject) -> None:
+    packed = gzip.compress(json_lines(rows).encode())
+    cut = packed[: data.draw(st.integers(2, len(packed)))]
+    found = [row.video for row in read_or_refused(cut) if isinstance(row, Accepted)]
+    assert found == rows[: len(found)]
+
+
+@given(st.binary(max_size=300))
+@example(b'{"id": "a", "title": "\xff"}')
+@example(b"\x1f\x8b\x08\x00")
+@example(b'id,title\n"')
+@example(b"[[]")
+@example(b'{{"id":"a","title":"b"}')
+@example(b"id,title,notes\na,b,\xed\xa0\x80")
+@example(b"i\xfe,title,notes\na,b,c")
+@example(b'{"entries":[{"title":1')
+@modest
+def test_no_bytes_do_more_than_be_refused(data: bytes) -> None:
+    read_or_refused(data)
+
+
+MARKS = ["{", "}", "[", "]", ",", ":", '"', "\\", "\n", " ", ";", "\0", "é", "\ud800", "1", "null"]
+KEYS = ['"id"', '"title"', '"entries"', '"videos"', '"a"', '"snippet":{"title":"t","resourceId":']
+ROWS = ['{"id":"a","title":"b"}', "id,title", "a,b"]
+nearly = st.lists(st.sampled_from(MARKS + KEYS + ROWS), max_size=40).map(
+    lambda parts: "".join(parts).encode("utf-8", "surrogatepass")
+)
+
+
+@given(nearly)
+@modest
+def test_what_nearly_is_a_manifest_does_no_more_than_be_refused(data: bytes) -> None:
+    read_or_refused(data, Limits(record_max_bytes=50))
+
+
+@given(nearly)
+@modest
+def test_row_numbers_rise(data: bytes) -> None:
+    numbers = [row.number for row in read_or_refused(data)]
+    assert numbers == sorted(set(numbers))
+
+
+@given(data=nearly, sizes=st.lists(st.integers(1, 12), min_size=1, max_size=6), max_bytes=st.integers(5, 60))
+@modest
+def test_json_is_cut_the_same_however_its_chunks_are_cut(data: bytes, sizes: list[int], max_bytes: int) -> None:
+    assert cut_elements([data], max_bytes) == cut_elements(chunks(data, sizes), max_bytes)
+
+
+@given(data=nearly, sizes=st.lists(st.integers(1, 12), min_size=1, max_size=6), max_bytes=st.integers(1, 30))
+@modest
+def test_lines_are_the_same_however_their_chunks_are_cut(data: bytes, sizes: list[int], max_bytes: int) -> None:
+    assert list(lines(chunks(data, sizes), max_bytes)) == list(lines([data], max_bytes))
+
+
+def chunks(data: bytes, sizes: list[int]) -> list[bytes]:
+    cut: list[bytes] = []
+    while data:
+        size = sizes[len(cut) % len(sizes)]
+        cut.append(data[:size])
+        data = data[size:]
+    return cut
+
+
+def cut_elements(data: list[bytes], max_bytes: int) -> list[tuple[int, bytes | None] | str]:
+    """The whole rows, None for those too large, and how it ends."""
+    found: list[tuple[int, bytes | None] | str] = []
+    try:
+        found.extend((number, piece.data if piece.whole else None) for number, piece in elements(data, max_bytes))
+    except manifest.rows.Broken:
+        found.append("broken")
+    return found
