@@ -23,7 +23,7 @@ import boto3
 from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType, process_partial_response
 
 from titlecard.batch import Limits, Upload, order_of
-from titlecard.catalog import Catalog, Contended
+from titlecard.catalog import UNCHECKED, Catalog, Contended
 from titlecard.ingest import Ingest, Rules
 from titlecard.manifest import Limits as ReadingLimits
 from titlecard.queues import WorkQueue
@@ -41,7 +41,7 @@ settings = IngestSettings()
 sqs = boto3.client("sqs")
 processor = BatchProcessor(EventType.SQS, raise_on_entire_batch_failure=False)
 ingest = Ingest(
-    catalog=Catalog(boto3.resource("dynamodb").meta.client, settings.catalog_table),
+    catalog=Catalog(boto3.resource("dynamodb", config=UNCHECKED).meta.client, settings.catalog_table),
     uploads=Uploads(boto3.client("s3")),
     queue=WorkQueue(sqs, settings.work_queue_url),
     rules=Rules(

@@ -19,7 +19,7 @@ import boto3
 from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType, process_partial_response
 from aws_lambda_powertools.utilities.data_classes import SQSEvent
 
-from titlecard.catalog import Catalog
+from titlecard.catalog import UNCHECKED, Catalog
 from titlecard.keys import Keys
 from titlecard.ledger import ONE_TRY, Ledger
 from titlecard.model import ModelTier
@@ -38,7 +38,7 @@ sqs = boto3.client("sqs")
 queue = WorkQueue(sqs, settings.work_queue_url)
 processor = BatchProcessor(EventType.SQS, raise_on_entire_batch_failure=False)
 parser = Parser(
-    catalog=Catalog(boto3.resource("dynamodb").meta.client, settings.catalog_table),
+    catalog=Catalog(boto3.resource("dynamodb", config=UNCHECKED).meta.client, settings.catalog_table),
     ledger=Ledger(boto3.resource("dynamodb", config=ONE_TRY).meta.client, settings.ledger_table),
     queue=queue,
     letters=DeadLetters(sqs, settings.work_dead_letter_queue_url),

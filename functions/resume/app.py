@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import boto3
 
-from titlecard.catalog import Catalog
+from titlecard.catalog import UNCHECKED, Catalog
 from titlecard.manifest import Limits as ReadingLimits
 from titlecard.queues import WorkQueue
 from titlecard.resume import Resume, Rules
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 settings = ResumeSettings()
 resume = Resume(
-    catalog=Catalog(boto3.resource("dynamodb").meta.client, settings.catalog_table),
+    catalog=Catalog(boto3.resource("dynamodb", config=UNCHECKED).meta.client, settings.catalog_table),
     uploads=Uploads(boto3.client("s3")),
     queue=WorkQueue(boto3.client("sqs"), settings.work_queue_url),
     rules=Rules(

@@ -29,6 +29,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from boto3.dynamodb.types import TypeDeserializer
+from botocore.config import Config
 
 from titlecard.batch import BatchState, Limits, Message, RowState, Upload
 from titlecard.money import Charge
@@ -48,6 +49,10 @@ NEVER = "9999-12-31"
 
 ROWS_PER_TRANSACTION = 30
 """Three items a row; a transaction takes 100 items (DynamoDB developer guide, "Constraints")."""
+
+UNCHECKED = Config(parameter_validation=False)
+"""For the catalog's client: botocore's own check of every parameter takes a good part of the parser's time, and DynamoDB
+makes the same check again."""
 
 KEYS_PER_GET = 100
 """The most keys that one BatchGetItem takes (DynamoDB API reference)."""
@@ -105,6 +110,11 @@ class Entry:
             return False
         return policy is not Policy.MODEL or self.talk.tier is Tier.MODEL or self.talk.review is not None
 
+    @property
+    def concluded_at(self) -> str:
+        """When the last attempt ended; empty where there was none, or where its worker never said how it ended."""
+        return str(self.history[-1]["at"]) if self.history and not self.lease_until else ""
+
     def charged(self, batch: str) -> Charge:
         """What a batch was charged for this video: the bound of every claim, or what its conclusion said."""
         claims = [event["token"] for event in self.history if event.get("batch") == batch]
@@ -117,10 +127,13 @@ class Entry:
 
 @dataclass(frozen=True)
 class Standing:
-    """Where a message's row and video stand when it is received."""
+    """Where a message's row and video stand when it is received.
+
+    `began` says when a worker last began on the row after it had come back; empty where none did.
+    """
 
     row: RowState | None
-    began: bool
+    began: str
     newest: str
     entry: Entry
 
@@ -179,7 +192,8 @@ class Catalog:
     """The catalog's table.
 
     Args:
-        client: of a DynamoDB *resource* (`boto3.resource("dynamodb").meta.client`), which speaks in Python values.
+        client: of a DynamoDB *resource* (`boto3.resource("dynamodb", config=UNCHECKED).meta.client`), which speaks in
+            Python values.
         table: the table's name.
     """
 
@@ -370,7 +384,7 @@ class Catalog:
             standings.append(
                 Standing(
                     row=RowState(row["state"]) if "state" in row else None,
-                    began="began" in row,
+                    began=row.get("began", ""),
                     newest=current.get("order", ""),
                     entry=_as_entry(entry),
                 )

@@ -19,6 +19,10 @@ FRESH_SECONDS = 300
 """For how long a key, or that there is none, is taken from memory."""
 
 
+class NotReadable(Exception):
+    """Secrets Manager did not answer, or did not allow it: it is unknown whether the project has a key."""
+
+
 class Keys:
     """Knows the projects' keys.
 
@@ -37,7 +41,7 @@ class Keys:
         """A project's key, None where it has none: then the local tier alone answers.
 
         Raises:
-            GetParameterError: Secrets Manager did not answer, or did not allow it.
+            NotReadable: Secrets Manager did not answer, or did not allow it.
         """
         if self._local:
             return self._local
@@ -50,5 +54,6 @@ class Keys:
             if isinstance(cause, ClientError) and cause.response["Error"].get("Code") == "ResourceNotFoundException":
                 self._keyless[project] = time.monotonic() + FRESH_SECONDS
                 return None
-            raise
+            message = f"the key of {project} could not be read from Secrets Manager: {type(cause).__name__}"
+            raise NotReadable(message) from error
         return str(secret).strip() or None

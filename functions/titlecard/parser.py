@@ -35,6 +35,7 @@ from pydantic import ValidationError
 from titlecard import faults, local
 from titlecard.batch import END_STATES, Message, RowState
 from titlecard.catalog import Attempt, Ending, Entry
+from titlecard.keys import NotReadable
 from titlecard.ledger import NoAnswer
 from titlecard.money import Charge
 from titlecard.talks import by_local_tier, by_model
@@ -79,7 +80,11 @@ class Keys(Protocol):
     """Who knows the projects' keys."""
 
     def of(self, project: str) -> str | None:
-        """A project's key, None where it has none."""
+        """A project's key, None where it has none.
+
+        Raises:
+            NotReadable: nobody knows.
+        """
 
 
 @dataclass(frozen=True)
@@ -129,8 +134,10 @@ class _Job:
 
     @property
     def suspect(self) -> bool:
-        """Whether a worker may have died of this message: it came back, and had been begun."""
-        return self.received.receives > 1 and (self.standing.began or self.standing.entry.attempts > 0)
+        """Whether a worker may have died of this message: it came back, and nobody said how the last try ended."""
+        standing = self.standing
+        tried = bool(standing.entry.lease_until) or standing.began > standing.entry.concluded_at
+        return self.received.receives > 1 and tried
 
     def ending(
         self, state: RowState, talk: Talk | None = None, *, tier: Tier | None = None, reason: str | None = None
@@ -228,7 +235,13 @@ class Parser:
             self._letters.send(received.body, f"unknown_batch: the catalog has no batch {message.batch[:80]!r}")
             outcomes[received.id] = Done(RowState.DEAD)
             return None
-        key = None if self._rules.policy is Policy.LOCAL else self._keys.of(message.project)
+        try:
+            key = None if self._rules.policy is Policy.LOCAL else self._keys.of(message.project)
+        except NotReadable as trouble:  # of one project, and no reason to hold up the others' messages
+            due = self._now() + timedelta(seconds=self._rules.visibility)
+            self._catalog.defer(message, "", reason=f"key_unreadable: {trouble}", due=due, now=self._now())
+            outcomes[received.id] = Done(RowState.DEFERRED)
+            return None
         policy = self._rules.policy if key else Policy.LOCAL
         mark = fingerprint(
             message.video, model=self._rules.model if key else None, prompt_version=self._model.prompt_version

@@ -25,8 +25,9 @@ BYTES_PER_SEND = 262_144
 SEND_TRIES = 5
 """How often the failed entries of a SendMessageBatch are sent again before the whole piece of work gives up."""
 
-VISIBILITY_MAX_SECONDS = 43_200
-"""The longest visibility timeout that a message may be given (SQS quotas: 12 hours)."""
+VISIBILITY_MAX_SECONDS = 43_200 - 900
+"""The longest visibility timeout that a message is given. SQS's 12 hours (SQS quotas) count from the receipt of the
+message, which may be as long ago as an invocation can last."""
 
 
 class NotSent(Exception):

@@ -1,54 +1,98 @@
 """What the rows of one batch have in common.
 
-A conference's uploads follow a template: the same prefix, the same separator, the name on the same side. One row shows
-little of it, fifty rows show all. The survey is learnt once at ingest, travels as a few kilobytes of JSON, and is what
-the local tier sees of the rest of the batch.
+A conference's uploads follow a template: the same prefix, the same separator, the name on the same side, the same first
+line in every description. One row shows little of it, fifty rows show all. The survey is learnt once at ingest from a
+bounded sample, travels as a few kilobytes of JSON, and is all that the local tier sees of the rest of the batch.
 """
 
 from __future__ import annotations
 
 import json
-from collections import Counter
-from dataclasses import dataclass, field
+import re
+from collections import Counter, defaultdict
+from dataclasses import asdict, dataclass, field
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from titlecard.local.segments import segments
-from titlecard.text import normalise, words
+from titlecard.local.mentions import lines, mentions, spot_keys
+from titlecard.local.model import shipped
+from titlecard.local.segments import segments, slot_keys, text_key
+from titlecard.text import one_line, words
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping, Sequence
 
+    from titlecard.local.names import Lexicon
     from titlecard.video import Video
 
-SAMPLE = 2000
+SAMPLE = 500
 """Rows that are looked at, at most: a template shows in far fewer."""
 
-_KEPT = 200
-"""Recurring segments that are kept, at most; they and the rest stay far below 32 KiB."""
+LARGEST = 32 * 1024
+"""Bytes of a survey's JSON, at most: it travels with every message, and SQS takes 256 KiB for ten."""
+
+_KEPT = 64
+"""Entries of a kind that are kept, at most: the most frequent ones."""
+
+_LONGEST_TEXT = 60
+"""Characters of a recurring text: longer ones are titles that were uploaded twice, not templates."""
+
+_LINES = 12
+"""Lines of a description in which a template shows."""
+
+_LIKELY = 0.4
+_AFFIX_TOKENS = 8
+_AFFIXES = 6
+_LEAST_SHARE = 0.15
+_MOST_OF = 0.6
+_TOKEN = re.compile(r"\w{1,40}")
 
 
 @dataclass(frozen=True)
 class Survey:
-    """The template of a batch: how many rows were seen, and in how many of them each recurring segment stands."""
+    """The template of a batch.
+
+    rows, described: how many rows were seen, and how many of them have a description.
+    heads, tails: words that many titles begin or end with.
+    recurring: the folded pieces of titles that stand in several rows, with their number.
+    people: the folded names that stand in several descriptions, with their number (organisers, not presenters).
+    slots: for a place in the title, in how many rows it exists, and how many names it holds (the sum of the chances).
+    spots: the same for a place in the description.
+    """
 
     rows: int = 0
+    described: int = 0
+    heads: tuple[str, ...] = ()
+    tails: tuple[str, ...] = ()
     recurring: dict[str, int] = field(default_factory=dict)
+    people: dict[str, int] = field(default_factory=dict)
+    slots: dict[str, tuple[int, float]] = field(default_factory=dict)
+    spots: dict[str, tuple[int, float]] = field(default_factory=dict)
 
     @classmethod
     def learn(cls, videos: Iterable[Video]) -> Survey:
         """What these videos share. The same videos in the same order make the same survey; none make an empty one."""
-        seen: Counter[str] = Counter()
-        rows = 0
-        for video in islice(videos, SAMPLE):
-            rows += 1
-            seen.update({" ".join(words(part.text)) for part in segments(normalise(video.title))} - {""})
-        often = sorted(((n, text) for text, n in seen.items() if n > 1), key=lambda pair: (-pair[0], pair[1]))
-        return cls(rows=rows, recurring={text: n for n, text in often[:_KEPT]})
+        lexicon = shipped().lexicon
+        return cls.combine([Reading.of(v.title, v.description, lexicon) for v in islice(videos, SAMPLE)])
+
+    @classmethod
+    def combine(cls, readings: Sequence[Reading]) -> Survey:
+        """The survey of rows that have been read."""
+        titles = [_TOKEN.findall(reading.title) for reading in readings]
+        return cls(
+            rows=len(readings),
+            described=sum(reading.described for reading in readings),
+            heads=_affixes(titles, 1),
+            tails=_affixes(titles, -1),
+            recurring=_often(reading.texts for reading in readings),
+            people=_often(reading.people for reading in readings),
+            slots=_totals(reading.slots for reading in readings),
+            spots=_totals(reading.spots for reading in readings),
+        )
 
     def to_json(self) -> str:
-        """The survey as one line of JSON (at most 32 KiB)."""
-        return json.dumps({"rows": self.rows, "recurring": self.recurring}, ensure_ascii=False)
+        """The survey as one line of JSON, of at most `LARGEST` bytes in UTF-8."""
+        return json.dumps(asdict(self), ensure_ascii=False, separators=(",", ":"))
 
     @classmethod
     def from_json(cls, text: str) -> Survey:
@@ -57,5 +101,87 @@ class Survey:
         Raises:
             ValueError: the text is not a survey.
         """
-        data = json.loads(text)
-        return cls(rows=int(data["rows"]), recurring=dict(data["recurring"]))
+        try:
+            data = json.loads(text)
+            return cls(
+                rows=int(data["rows"]),
+                described=int(data["described"]),
+                heads=tuple(map(str, data["heads"])),
+                tails=tuple(map(str, data["tails"])),
+                recurring={str(key): int(n) for key, n in data["recurring"].items()},
+                people={str(key): int(n) for key, n in data["people"].items()},
+                slots={str(key): (int(n), float(total)) for key, (n, total) in data["slots"].items()},
+                spots={str(key): (int(n), float(total)) for key, (n, total) in data["spots"].items()},
+            )
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ValueError(f"This is not a survey: {error!r}.") from error
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What the survey takes from one row: its pieces and possible names, and the chance of a name at each place."""
+
+    title: str
+    described: bool
+    texts: frozenset[str]
+    people: frozenset[str]
+    slots: dict[str, float]
+    spots: dict[str, float]
+
+    @classmethod
+    def of(cls, title: str, description: str, lexicon: Lexicon) -> Reading:
+        """Read one row, as given."""
+        title = one_line(title)
+        parts = segments(title, lexicon)
+        slots: dict[str, float] = {}
+        for number, part in enumerate(parts):
+            chance = lexicon.nameness(part.text).chance
+            for key in slot_keys(parts, number):
+                slots[key] = max(chance, slots.get(key, 0.0))
+        about = lines(description)
+        spots: dict[str, float] = {}
+        people = set()
+        for number, line in enumerate(about[:_LINES]):
+            for mention in mentions(line, number, lexicon):
+                chance = lexicon.nameness(mention.text).chance
+                if chance > _LIKELY:
+                    people.add(" ".join(words(mention.text)))
+                for key in spot_keys(line, mention):
+                    spots[key] = max(chance, spots.get(key, 0.0))
+        texts = frozenset(text_key(part.text) for part in parts) - {""}
+        return cls(title, bool(about), texts, frozenset(people), slots, spots)
+
+
+def _often(sets: Iterable[frozenset[str]]) -> dict[str, int]:
+    seen: Counter[str] = Counter()
+    for texts in sets:
+        seen.update(texts)
+    often = [(text, n) for text, n in seen.items() if n > 1 and len(text) <= _LONGEST_TEXT]
+    return dict(sorted(often, key=lambda pair: (-pair[1], pair[0]))[:_KEPT])
+
+
+def _totals(places: Iterable[Mapping[str, float]]) -> dict[str, tuple[int, float]]:
+    count: Counter[str] = Counter()
+    total: dict[str, float] = defaultdict(float)
+    for row in places:
+        for key, chance in row.items():
+            count[key] += 1
+            total[key] += chance
+    often = sorted((key for key, n in count.items() if n > 1), key=lambda key: (-count[key], key))
+    return {key: (count[key], round(total[key], 2)) for key in often[:_KEPT]}
+
+
+def _affixes(titles: Sequence[Sequence[str]], side: int) -> tuple[str, ...]:
+    """What many titles begin (side 1) or end (side -1) with: whole words, as many as most of them share."""
+    seen: Counter[tuple[str, ...]] = Counter()
+    for tokens in titles:
+        edge = tuple(tokens[::side][:_AFFIX_TOKENS])
+        seen.update(edge[:n] for n in range(1, min(len(edge), len(tokens) - 1) + 1))
+    least = max(2.0, _LEAST_SHARE * len(titles))
+    kept = {affix for affix, n in seen.items() if n >= least}
+    longer = Counter({affix[:-1]: 0 for affix in kept})
+    for affix in kept:
+        longer[affix[:-1]] = max(longer[affix[:-1]], seen[affix])
+    whole = [affix for affix in kept if longer[affix] < _MOST_OF * seen[affix] and not "".join(affix).isdigit()]
+    whole.sort(key=lambda affix: (-seen[affix], affix))
+    return tuple(" ".join(affix[::side]) for affix in whole[:_AFFIXES])

@@ -2,7 +2,7 @@
 
 Titles and descriptions come from strangers: zero-width characters, direction marks, control characters and spaces of
 every width are in them, by accident or on purpose. `normalise` takes out what nobody sees, `words` reduces a text to
-what two spellings of it have in common. Both are pure, take time linear in the text, and never raise.
+what two spellings of it have in common. All is pure, takes time linear in the text, and never raises.
 """
 
 from __future__ import annotations
@@ -14,11 +14,13 @@ _INVISIBLE = dict.fromkeys(
     [
         0x00AD,  # soft hyphen
         0x061C,  # Arabic letter mark
+        0x180E,  # Mongolian vowel separator
         *range(0x200B, 0x2010),  # zero-width spaces and joiners, direction marks
         *range(0x202A, 0x202F),  # direction embeddings and overrides
         *range(0x2060, 0x2070),  # word joiner, invisible operators, isolates
         *range(0xFFF9, 0xFFFC),  # interlinear annotation
         0xFEFF,  # byte order mark
+        *range(0xE0000, 0xE0080),  # tags, which can spell out a hidden text
     ]
 )
 _SPACES = dict.fromkeys([0x00A0, 0x1680, *range(0x2000, 0x200B), 0x2028, 0x2029, 0x202F, 0x205F, 0x3000], " ")
@@ -26,15 +28,26 @@ _CONTROLS = {code: " " for code in [*range(0x20), *range(0x7F, 0xA0)] if chr(cod
 _TABLE: dict[int, str | None] = {**_INVISIBLE, **_SPACES, **_CONTROLS}
 
 _CJK = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\uff66-\uff9f"
-_WORD = re.compile(rf"[{_CJK}]|[^\W{_CJK}]+")
+_WORD = re.compile(rf"[{_CJK}]|[^\W_{_CJK}]+")
 _ADDRESS = re.compile(r"\b(?:https?:|ftp:|www\.)\S*", re.IGNORECASE)
+
+
+class _WithoutMarks(dict[int, int | None]):
+    """A table for `str.translate` that drops combining marks; it fills itself with the characters that it meets."""
+
+    def __missing__(self, code: int) -> int | None:
+        self[code] = None if unicodedata.combining(chr(code)) else code
+        return self[code]
+
+
+_MARKS = _WithoutMarks()
 
 
 def normalise(text: str) -> str:
     """The text in NFC, without invisible characters; every other space or control character is a plain space.
 
-    Line feeds stay (a description is read by lines), as do runs of spaces (two spaces can separate a name from a title).
-    Surrogates that belong to no character become question marks, so that the result can always be encoded.
+    Line feeds stay (a description is read by lines), as do runs of spaces (two spaces can separate a name from a
+    title). Surrogates that belong to no character become question marks, so that the result can always be encoded.
     """
     text = text.replace("\r\n", "\n").replace("\r", "\n").translate(_TABLE)
     if not text.isascii():
@@ -43,11 +56,16 @@ def normalise(text: str) -> str:
     return text.strip()
 
 
+def one_line(text: str) -> str:
+    """The same for a title, which is one line."""
+    return normalise(text).replace("\n", " ")
+
+
 def fold(text: str) -> str:
     """The text without accents and case (NFKD, combining marks dropped, casefolded)."""
     if text.isascii():
         return text.lower()
-    return "".join(c for c in unicodedata.normalize("NFKD", text) if not unicodedata.combining(c)).casefold()
+    return unicodedata.normalize("NFKD", text).translate(_MARKS).casefold()
 
 
 def words(text: str) -> list[str]:

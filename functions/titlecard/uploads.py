@@ -10,6 +10,7 @@ from titlecard.batch import REPORTS, Limits, Upload
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
+    from mypy_boto3_s3.type_defs import GetObjectOutputTypeDef
 
 LIMIT_METADATA = {"requests": "limit-requests", "tokens": "limit-tokens", "micro_usd": "limit-micro-usd"}
 """User-defined object metadata that lower a batch's limits: `aws s3 cp --metadata limit-requests=100 …`."""
@@ -18,7 +19,7 @@ _GONE = {"NoSuchKey", "NoSuchVersion", "NoSuchBucket", "404", "MethodNotAllowed"
 
 
 class Gone(Exception):
-    """The object was deleted between its event and our reading it."""
+    """The object was deleted before we could read it."""
 
 
 class TooLarge(Exception):
@@ -44,14 +45,7 @@ class Uploads:
             Gone: there is no such version any more.
             TooLarge: it has more bytes than that.
         """
-        version: dict[str, Any] = {"VersionId": upload.version} if upload.version else {}
-        try:
-            found = self._s3.get_object(Bucket=upload.bucket, Key=upload.key, **version)
-        except self._s3.exceptions.ClientError as error:
-            if error.response["Error"].get("Code") in _GONE:
-                message = f"{upload.key} is not there any more: it was deleted after its upload"
-                raise Gone(message) from error
-            raise
+        found = self._get(upload.bucket, upload.key, upload.version)
         with found["Body"] as body:
             if found["ContentLength"] > max_bytes:
                 message = (
@@ -67,8 +61,22 @@ class Uploads:
         self._s3.put_object(Bucket=upload.bucket, Key=report_key(upload.batch, name), Body=content)
 
     def read_report(self, upload: Upload, name: str) -> bytes:
-        """Read what `write_report` wrote."""
-        return self._s3.get_object(Bucket=upload.bucket, Key=report_key(upload.batch, name))["Body"].read()
+        """Read what `write_report` wrote.
+
+        Raises:
+            Gone: it was deleted.
+        """
+        return self._get(upload.bucket, report_key(upload.batch, name))["Body"].read()
+
+    def _get(self, bucket: str, key: str, version: str = "") -> GetObjectOutputTypeDef:
+        wanted: dict[str, Any] = {"VersionId": version} if version else {}
+        try:
+            return self._s3.get_object(Bucket=bucket, Key=key, **wanted)
+        except self._s3.exceptions.ClientError as error:
+            if error.response["Error"].get("Code") in _GONE:
+                message = f"{key} is not there any more: it was deleted"
+                raise Gone(message) from error
+            raise
 
 
 def report_key(batch: str, name: str) -> str:

@@ -1,27 +1,38 @@
 """The local tier: title and presenters of one video, without a token.
 
+    title ─► pieces ─► labels ─┬─ names in the title ────────────────────┐
+                               └─ none: description ─► possible names ─► labels ─► answer ─► confidence
+
 `parse` is pure, never raises on any video, and looks at a bounded part of its text, so that a hostile description costs
 no more than a long one.
 """
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from titlecard.local.segments import LONGEST, Segment, segments
-from titlecard.text import normalise, without_addresses, words
+from titlecard.grounding import ungrounded
+from titlecard.local.confidence import RIGHT, evidence
+from titlecard.local.description import PERSON, DescriptionView
+from titlecard.local.mentions import LONGEST as LOOKED_AT
+from titlecard.local.mentions import lines
+from titlecard.local.model import shipped
+from titlecard.local.people import clean, written_out
+from titlecard.local.segments import LONGEST
+from titlecard.local.titles import NAME, TITLE, TitleView, by_convention, title_of
+from titlecard.text import one_line, words
 
 if TYPE_CHECKING:
+    from titlecard.local.model import Model
     from titlecard.survey import Survey
     from titlecard.video import Video
 
-_DESCRIPTION = 4000
-_NAME = re.compile(r"(?:(?:[^\W\d_a-zа-яà-þ][^\W\d_]*['’.-]?)+|de|da|do|del|la|van|von|der|den|di|bin|al|el)")
-_EVENT = re.compile(r"\b(?:19|20)\d\d\b|conf\b|^py|meetup|summit|day \d", re.IGNORECASE)
-_CUE = re.compile(r"(?im)^\W*(?:speakers?|presenters?|presented by|by|por|par|von)\b[\s:,]*(?P<names>[^\n]{3,200})")
-_CONFIDENCE = {"title": 0.85, "description": 0.8, "nobody": 0.8}
+_LIKELY = 0.4
+"""The chance from which on a possible name may be what a short form stands for."""
+
+IN_TITLE, IN_DESCRIPTION, NOBODY = "title", "description", "nobody"
+"""The sources of an answer: where its presenters are named."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +40,7 @@ class LocalAnswer:
     """What the local tier makes of a video.
 
     `confidence` is the calibrated probability (0 to 1) that title and presenters are both right; `sure` says that it
-    passes the threshold of its `source`: `title`, `description` or `nobody` (where the names were found).
+    passes the threshold of its `source`: `title`, `description` or `nobody` (where the presenters are named).
     """
 
     title: str
@@ -41,36 +52,65 @@ class LocalAnswer:
 
 def parse(video: Video, survey: Survey) -> LocalAnswer:
     """Title and presenters of a video, given what its batch has in common."""
-    title = normalise(video.title)
+    return parse_with(shipped(), video, survey)
+
+
+def parse_with(model: Model, video: Video, survey: Survey) -> LocalAnswer:
+    """The same with a model that is not the shipped one."""
+    seen = video.model_copy(update={"description": video.description[: 2 * LOOKED_AT]})
+    found = read(model, seen.title, seen.description, survey)
+    if found is None or ungrounded(found.title, found.presenters, seen) is not None:
+        return LocalAnswer(one_line(video.title) or video.title, (), 0.0, sure=False, source=NOBODY)
+    confidence = trust(model, found.evidence)
+    sure = confidence >= model.thresholds[found.source]
+    return LocalAnswer(found.title, found.presenters, confidence, sure, found.source)
+
+
+@dataclass(frozen=True)
+class Found:
+    """An answer before anybody has said how far it is to be trusted."""
+
+    title: str
+    presenters: tuple[str, ...]
+    source: str
+    evidence: list[str]
+
+
+def read(model: Model, title: str, description: str, survey: Survey) -> Found | None:
+    """What title and description say; None for a title that is too long, or has no words."""
+    title = one_line(title)
     if len(title) > LONGEST or not words(title):
-        return LocalAnswer(title or video.title, (), 0.0, sure=False, source="nobody")
-    parts = segments(title)
-    kept = [part for part in parts if not _shared(part, survey)] or parts
-    names = [part for part in (kept[0], *kept[1:][-3:]) if len(kept) > 1 and _is_name(part.text)]
-    rest = [part for part in kept if part not in names] or parts
-    presenters = tuple(part.text.strip() for part in names)
-    source = "title" if presenters else "nobody"
-    if not presenters:
-        presenters = _described(normalise(video.description[:_DESCRIPTION]))
-        source = "description" if presenters else "nobody"
-    confidence = _CONFIDENCE[source]
-    return LocalAnswer(title[rest[0].start : rest[-1].end].strip(), presenters, confidence, sure=False, source=source)
+        return None
+    about = lines(description)
+    view = TitleView(title, about, survey, model.lexicon)
+    decoded = model.titles.decode(view.features())
+    labels = by_convention(view.parts, decoded, model.titles.labels.index(TITLE))
+    cleaned = title_of(title, view.parts, labels)
+    names = [part.text for part, label in zip(view.parts, labels, strict=True) if label == NAME]
+    source = IN_TITLE if names else NOBODY
+    described = None
+    if about:
+        mentioned = DescriptionView(about, cleaned, survey, model.lexicon)
+        persons = model.mentions.decode(mentioned.features())
+        described = (mentioned, persons)
+        told = clean(m.text for m, label in zip(mentioned.found, persons.labels, strict=True) if label == PERSON)
+        if names:
+            likely = [m.text for m, chance in zip(mentioned.found, mentioned.chances, strict=True) if chance > _LIKELY]
+            names = written_out(clean(names), likely, told)
+        elif told:
+            names, source = list(told), IN_DESCRIPTION
+    presenters = clean(names)
+    facts = evidence(
+        source=source,
+        names=presenters,
+        labels=labels,
+        survey=survey,
+        title=(view, decoded),
+        description=described,
+    )
+    return Found(cleaned, presenters, source, facts)
 
 
-def _shared(part: Segment, survey: Survey) -> bool:
-    """Whether a segment belongs to the event and not to the talk."""
-    often = survey.recurring.get(" ".join(words(part.text)), 0)
-    return often > max(2, survey.rows * 0.3) or (part.right == "" and bool(_EVENT.search(part.text)))
-
-
-def _is_name(text: str) -> bool:
-    parts = text.split()
-    return 2 <= len(parts) <= 4 and all(_NAME.fullmatch(part) for part in parts)  # noqa: PLR2004  # first, middle, last
-
-
-def _described(description: str) -> tuple[str, ...]:
-    """The names on the first line that announces speakers."""
-    match = _CUE.search(without_addresses(description))
-    if not match:
-        return ()
-    return tuple(part.text.strip() for part in segments(match["names"]) if _is_name(part.text))
+def trust(model: Model, facts: list[str]) -> float:
+    """The probability that an answer with this evidence is right."""
+    return model.confidence.decode([facts]).marginals[0][model.confidence.labels.index(RIGHT)]

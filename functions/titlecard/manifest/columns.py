@@ -116,7 +116,7 @@ def youtube_id(url: str) -> str | None:
     if not any(host == known or host.endswith(f".{known}") for known in _YOUTUBE_HOSTS):
         return None
     path = parts.path.strip("/").split("/")
-    candidates = [*parse_qs(parts.query, max_num_fields=None).get("v", ()), path[-1]]
+    candidates = [*parse_qs(parts.query).get("v", ()), path[-1]]
     return next((text for text in candidates if _YOUTUBE_ID.fullmatch(text)), None)
 
 

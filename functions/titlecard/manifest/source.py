@@ -93,7 +93,7 @@ class Source:
             ) from error
         room = self._limits.total_max_bytes - self._total
         self._total += len(chunk)
-        if chunk and not room:
+        if chunk and room <= 0:
             raise Broken(
                 f"The manifest is larger than {self._limits.total_max_bytes:,} bytes; nothing after this is read. "
                 "Split it into several files."

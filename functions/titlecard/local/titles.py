@@ -1,0 +1,323 @@
+"""The title of a video: its pieces, what is known of each, and the answer that a labelling of them makes.
+
+A piece is title, name or to be dropped. What is known of it: what it looks like, where it stands, what its neighbours
+look like, whether the batch has such pieces in this place, and whether the description repeats it.
+"""
+# ruff: noqa: PLR2004  # the numbers are borders of buckets: the model learns what each bucket means
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from titlecard.local.segments import place, segments, slot_keys, text_key
+from titlecard.text import words
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from titlecard.local.crf import Decoded
+    from titlecard.local.names import Lexicon
+    from titlecard.local.segments import Segment
+    from titlecard.survey import Survey
+
+TITLE, NAME, DROP = "T", "N", "D"
+
+_CUT_OFF = 90
+"""Characters from which on a title may have been cut off by the limit of 100."""
+
+_ABOUT = 30
+"""Lines of the description in which a piece is looked for."""
+
+_YEAR = re.compile(r"\b(?:19|20)\d\d\b|['\u2019]\d\d\b")
+_EVENT = re.compile(
+    r"conf(?:erence)?\b|con\b|\bpy\w+ (?:\w+ )?\d\d|meetup|summit|\bdays?\b \d{4}|camp\b|fest\b|pydata|pycon|#\w+\d"
+    r"|\w\d\d$|\d\d\.\d\d\.\d{2,4}",
+    re.IGNORECASE,
+)
+_ORGANISATION = re.compile(
+    r"\b(?:inc|llc|ltd|gmbh|corp|universit\w+|institute|labs?|research|foundation|google|meta|microsoft|ibm|amazon"
+    r"|nvidia|intel|apple|facebook|openai|company|technologies|ai|\w+\.(?:com|io|org|ai|ru|net|dev))\b",
+    re.IGNORECASE,
+)
+_DIGITS = re.compile(r"\d+")
+_GOES = re.compile(r"(?:sponsored )?(?:talk|session)|sponsored|charla", re.IGNORECASE)
+_STAYS = re.compile(r"(?:opening |closing |morning |evening )?keynote|lightning talks?", re.IGNORECASE)
+_PAIRS = (
+    *(("(", ")"), ("[", "]"), ("{", "}"), ("\uff08", "\uff09"), ("\u3010", "\u3011")),
+    *(("\u201c", "\u201d"), ("\u00ab", "\u00bb"), ("\u300c", "\u300d"), ("\u300e", "\u300f")),
+)
+
+
+def step(value: float, *borders: float) -> int:
+    """The bucket of a value: the number of borders that it has reached."""
+    return sum(value >= border for border in borders)
+
+
+class TitleView:
+    """The pieces of one title with everything that is known of them."""
+
+    def __init__(self, title: str, about: Sequence[str], survey: Survey, lexicon: Lexicon) -> None:
+        """Cut a normalised title; `about` are the lines of its description."""
+        self.title = title
+        self.parts = segments(title, lexicon, survey.heads, survey.tails, survey.recurring)
+        self.seen = [lexicon.nameness(part.text) for part in self.parts]
+        self.chances = [seen.chance for seen in self.seen]
+        self.words = [words(part.text) for part in self.parts]
+        self.texts = [" ".join(each) for each in self.words]
+        self.others = max(survey.rows - 1, 0)
+        self.shares = [self._share(number, survey) for number in range(len(self.parts))]
+        self.slots = [self._slots(number, survey) for number in range(len(self.parts))]
+        self.best_slot, self.best_value = self._best_slot()
+        self._about = [f" {' '.join(words(line))} " for line in about[:_ABOUT]]
+        self._whole = "\n".join(self._about)
+        self._line = " ".join(words(title))
+        self._coarse = [step(chance, 0.1, 0.4, 0.7, 0.9) for chance in self.chances]
+        self._lists = _lists(self.parts)
+
+    def features(self) -> list[list[str]]:
+        """What the model is told of each piece."""
+        ranked = sorted(range(len(self.parts)), key=lambda n: -self.chances[n])
+        rank = {number: position for position, number in enumerate(ranked)}
+        longest = max(range(len(self.parts)), key=lambda n: len(self.words[n]), default=0)
+        items = []
+        quoted = bracketed = False
+        for number, part in enumerate(self.parts):
+            quoted ^= part.left.count("quote") % 2 == 1
+            bracketed = part.left.rfind("open") > part.left.rfind("close") or (bracketed and "close" not in part.left)
+            c, where = self._coarse[number], place(number, len(self.parts))
+            size = min(self._length(number), 3)
+            item = [f"rk={min(rank[number], 2)}|c{c}", f"longest={number == longest}|{where}"]
+            if quoted:
+                item.append(f"quoted|c{c}|ln{size}")
+            if bracketed:
+                item.append(f"bracketed|c{c}|{where}|ln{size}")
+            if len(self.parts) > 1 and self.chances[ranked[ranked[0] == number]] > 0.6:
+                item.append(f"rival|c{c}|{where}")
+            item += self._looks(number, where)
+            item += self._batch(number, where)
+            item += self._neighbours(number)
+            item += self._described(number)
+            items.append(item)
+        return items
+
+    def _share(self, number: int, survey: Survey) -> float:
+        """The share of the other rows that have this piece; -1 where there are no others."""
+        key = text_key(self.parts[number].text)
+        count = survey.recurring.get(key)
+        if count is None and number == len(self.parts) - 1 and len(self.title) >= _CUT_OFF and len(key) >= 3:
+            count = 1 + max((n for text, n in survey.recurring.items() if text.startswith(key)), default=0)
+        return ((count or 1) - 1) / self.others if self.others else -1.0
+
+    def _slots(self, number: int, survey: Survey) -> list[tuple[int, float]]:
+        """For each way to count the place: the number of other rows that have it, and the share of names in it."""
+        found = []
+        for key in slot_keys(self.parts, number):
+            count, total = survey.slots.get(key, (1, 0.0))
+            rest = max(0.0, total - self.chances[number])
+            found.append((count - 1, rest / (count - 1) if count > 1 else -1.0))
+        return found
+
+    def _best_slot(self) -> tuple[int, float]:
+        """The piece in the place where the batch has its names (-1: none), and the share of names there."""
+        best, best_value = -1, 0.0
+        for number, ((_, in_place), (count, in_slot), _) in enumerate(self.slots):
+            expected = in_slot if count > 0 else in_place
+            if expected > best_value and count >= 0.2 * self.others:
+                best, best_value = number, expected
+        return best, best_value
+
+    def _length(self, number: int) -> int:
+        return step(len(self.words[number]), 2, 3, 4, 5, 7, 10)
+
+    def _looks(self, number: int, where: str) -> list[str]:
+        """Shape, scores, words, delimiters."""
+        part, seen, tokens = self.parts[number], self.seen[number], self.words[number]
+        c, length = self._coarse[number], self._length(number)
+        found = [
+            "b",
+            f"c{step(seen.chance, 0.03, 0.2, 0.4, 0.6, 0.8, 0.95)}",
+            f"sh={seen.shape[:5]}",
+            f"c{c}|{where}",
+            f"c{c}|l={part.left}",
+            f"c{c}|r={part.right}",
+            f"c{c}|{where}|{part.left}|{part.right}",
+            f"l={part.left}|{where}",
+            f"r={part.right}|{where}",
+            f"ln={length}",
+            f"ln={length}|c{c}",
+            f"n={min(len(self.parts), 6)}|{where}",
+            f"first={step(seen.first, -4, -1, 1, 4)}|c{c}",
+            f"least={step(seen.least, -6, -3, -1, 1, 3)}|{len(seen.shape) > 1}",
+            f"g={seen.given}|{seen.shape[:4]}",
+        ]
+        found += [f"w={word}" for word in (tokens[:3] if len(tokens) <= 4 else tokens[:1])]
+        if tokens:
+            found += [f"w0={tokens[0]}|{where}", f"w1={tokens[-1]}|{where}"]
+        if len(tokens) <= 4:
+            found.append("all=" + _DIGITS.sub("0", self.texts[number]))
+        if _YEAR.search(part.text):
+            found.append(f"year|{where}|ln{min(length, 3)}")
+        if _ORGANISATION.search(part.text):
+            found.append(f"org|l={part.left}|ln{min(length, 3)}")
+        if part.text[-1] in "?!":
+            found.append("asks")
+        if not any(c.isalpha() for c in part.text):
+            found.append(f"noletters|{where}")
+        if part.text.islower():
+            found.append(f"lower|{where}")
+        return found
+
+    def _batch(self, number: int, where: str) -> list[str]:
+        """What the other rows have in this place."""
+        part, c = self.parts[number], self._coarse[number]
+        share = 0 if self.shares[number] < 0 else 1 + step(self.shares[number], 0.001, 0.1, 0.3, 0.6, 0.9)
+        size, length = step(self.others, 1, 4, 12), min(self._length(number), 3)
+        in_place, in_slot, ordinal = (
+            -1 if count < 1 else step(value, 0.1, 0.25, 0.4, 0.55, 0.7, 0.85) for count, value in self.slots[number]
+        )
+        found = [
+            f"df={share}|{size}",
+            f"df={share}|c{c}",
+            f"df={share}|{size}|ln{length}|{where}",
+            f"df={share}|ln{length}|{part.left}|{part.right}",
+            f"ws={in_slot}|c{c}",
+            f"ws={in_slot}|{size}",
+            f"s={in_place}|c{c}|{where}",
+            f"o={ordinal}|c{c}",
+        ]
+        if _EVENT.search(part.text):
+            found += [f"event|{where}|ln{length}", f"event|df={share}|{where}"]
+        value = step(self.best_value, 0.3, 0.5, 0.7, 0.85)
+        if number == self.best_slot:
+            found.append(f"best={value}|c{c}|{size}")
+        elif self.best_slot >= 0:
+            found.append(f"notbest={value}|c{c}|{where}")
+        return found
+
+    def _neighbours(self, number: int) -> list[str]:
+        """What stands beside a piece, and in the same list of names."""
+        part, c = self.parts[number], self._coarse[number]
+        found = []
+        for side, other, between in (("p", number - 1, part.left), ("n", number + 1, part.right)):
+            if not 0 <= other < len(self.parts):
+                continue
+            near, share = self._coarse[other], self.shares[other]
+            found += [
+                f"{side}c{near}|c{c}",
+                f"{side}c{near}|c{c}|{between}",
+                f"{side}ln{step(len(self.words[other]), 3, 6)}|{between}|c{c}",
+                f"{side}df{0 if share < 0 else 1 + step(share, 0.001, 0.1, 0.3, 0.6)}|c{c}",
+            ]
+            if 0 < len(self.words[other]) <= 2:
+                found.append(f"{side}w={self.words[other][0]}")
+        first, last = self._lists[number]
+        if last > first:
+            mates = [self.chances[n] for n in range(first, last + 1) if n != number]
+            head = step(self.chances[first], 0.1, 0.4, 0.7, 0.9)
+            found += [
+                f"list={step(max(mates), 0.1, 0.4, 0.7)}|{step(min(mates), 0.1, 0.4, 0.7)}|c{c}",
+                f"list0={head}|{min(number - first, 2)}|{number == last}|c{c}",
+                f"list0={head}|{part.left}|{part.right}|c{c}",
+            ]
+            if self.seen[number].shape[:1] == "I":
+                found.append(f"inits={self.seen[first].shape[:1] == 'I'}")
+        return found
+
+    def _described(self, number: int) -> list[str]:
+        """What the description says about a piece."""
+        text, tokens, c = self.texts[number], self.words[number], self._coarse[number]
+        if not self._about:
+            return [f"nodesc|c{c}"]
+        if not text:
+            return []
+        padded = f" {text} "
+        count = min(self._whole.count(padded), 3)
+        found = [f"in={count}|c{c}", f"in={count}|ln{step(len(tokens), 2, 3, 5)}"]
+        if count:
+            at = self._whole.index(padded)
+            after = self._whole[at + len(padded) :][:30].split(" ", 1)[0].strip()
+            before = self._whole[:at].rsplit("\n", 1)[-1].rsplit(" ", 1)[-1].strip()
+            line = self._whole.count("\n", 0, at)
+            found += [
+                f"after={after}",
+                f"before={before or '^'}|c{c}",
+                f"line={min(line, 3)}|{self._about[line] == padded}|c{c}",
+            ]
+            if self._line in self._about[line]:
+                found.append("titleline")
+        elif len(tokens) >= 3:
+            found.append(f"partly={f' {tokens[0]} {tokens[1]} ' in self._whole}|c{c}")
+        return found
+
+
+def by_convention(parts: Sequence[Segment], decoded: Decoded, title_state: int) -> list[str]:
+    """The labels after the editors' conventions: `Keynote:` and `Lightning Talk:` stay, `Talk:` goes.
+
+    One piece at least is the title: the likeliest, where the labelling found none.
+    """
+    labels = list(decoded.labels)
+    for number, part in enumerate(parts[:-1]):
+        if TITLE in labels[:number] or part.right not in ("colon", "label"):
+            continue
+        if _GOES.fullmatch(part.text):
+            labels[number] = DROP
+        elif _STAYS.fullmatch(part.text) and labels[number + 1] == TITLE and part.left != "label":
+            labels[number] = TITLE
+    if TITLE not in labels:
+        pool = [n for n, label in enumerate(labels) if label != NAME] or range(len(parts))
+        best = max(pool, key=lambda n: decoded.marginals[n][title_state])
+        labels[best] = TITLE
+        for number in range(best - 1, -1, -1):  # a cut without a separator was no border after all
+            if parts[number].right != "soft" or labels[number] == NAME:
+                break
+            labels[number] = TITLE
+    return labels
+
+
+def title_of(title: str, parts: Sequence[Segment], labels: Sequence[str]) -> str:
+    """The title that a labelling makes: its pieces with what stands between them."""
+    runs: list[list[int]] = []
+    for number, label in enumerate(labels):
+        if label != TITLE:
+            continue
+        if runs and number == runs[-1][1] + 1:
+            runs[-1][1] = number
+        else:
+            runs.append([number, number])
+    return " ".join(_run(title, parts, first, last) for first, last in runs)
+
+
+def _run(title: str, parts: Sequence[Segment], first: int, last: int) -> str:
+    """A run of pieces as it stands in the title, with the brackets and quotes that it opens closed again."""
+    start, end = parts[first].start, parts[last].end
+    before = title[parts[first - 1].end if first else 0 : start]
+    after = title[end : parts[last + 1].start if last + 1 < len(parts) else len(title)]
+    text = title[start:end]
+    for opening, closing in _PAIRS:
+        if text.count(opening) > text.count(closing) and closing in after:
+            text += after[: after.index(closing) + 1]
+            after = after[after.index(closing) + 1 :]
+        if text.count(closing) > text.count(opening) and opening in before:
+            text = before[before.rindex(opening) :] + text
+    if text.count('"') % 2 and '"' in after:
+        text += after[: after.index('"') + 1]
+    elif text.count('"') % 2 and '"' in before:
+        text = before[before.rindex('"') :] + text
+    if after[:1] in ("'", "\u2019") and sum(text.count(quote) for quote in "'\u2018\u2019") == 1:
+        text += after[0]
+    return text.strip()
+
+
+def _lists(parts: Sequence[Segment]) -> list[tuple[int, int]]:
+    """For each piece, the first and the last piece of the list (`A, B & C`) that it belongs to."""
+    found: list[tuple[int, int]] = []
+    first = 0
+    for number, part in enumerate(parts):
+        if part.left not in ("comma", "and"):
+            first = number
+        last = number
+        while last + 1 < len(parts) and parts[last].right in ("comma", "and"):
+            last += 1
+        found.append((first, last))
+    return found

@@ -1,0 +1,103 @@
+"""Fixtures of the functional tests: the emulated AWS, the provider on loopback, and the model tier that asks it."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import boto3
+import pytest
+from moto import mock_aws
+from moto.core.botocore_stubber import BotocoreStubber
+from tests.functional.world import Clients, Wire, World
+from tests.provider import LoopbackProvider
+
+from titlecard import local
+from titlecard.model import ModelTier
+from titlecard.money import PriceList
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from titlecard.local import LocalAnswer
+    from titlecard.survey import Survey
+    from titlecard.video import Video
+
+MODEL = "gpt-6-luna"
+
+
+@pytest.fixture(scope="session")
+def clients() -> Iterator[Clients]:
+    """The clients of all tests, to one emulated AWS: to make both anew takes longer than most tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
+            patch.setenv(name, "testing")
+        patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+        with mock_aws():
+            yield Clients(boto3.Session())
+
+
+@pytest.fixture
+def wire(monkeypatch: pytest.MonkeyPatch) -> Wire:
+    """The wire from boto3 to moto, which nobody waits at."""
+    wire = Wire()
+    carried = BotocoreStubber.__call__
+
+    def carry(stubber: BotocoreStubber, event_name: str, request: Any, **kwargs: Any) -> Any:  # noqa: ANN401 -- as moto's
+        operation = event_name.rsplit(".", maxsplit=1)[-1]
+        return wire.carry(operation, lambda: carried(stubber, event_name, request, **kwargs))
+
+    monkeypatch.setattr(BotocoreStubber, "__call__", carry)
+    monkeypatch.setattr("botocore.endpoint.time", Unhurried)
+    monkeypatch.setattr("titlecard.queues.time", Unhurried)
+    return wire
+
+
+class Unhurried:
+    """Stands for the module `time` where a retry waits."""
+
+    @staticmethod
+    def sleep(_seconds: float) -> None:
+        """Go on at once."""
+
+
+@pytest.fixture
+def world(clients: Clients, wire: Wire) -> World:
+    """An empty stack, beside those of other tests."""
+    return World(clients, wire)
+
+
+@pytest.fixture(scope="session")
+def loopback() -> Iterator[LoopbackProvider]:
+    """The one provider of all tests."""
+    with LoopbackProvider() as provider:
+        yield provider
+
+
+@pytest.fixture
+def provider(loopback: LoopbackProvider) -> LoopbackProvider:
+    """The provider, with an empty bill and in good health."""
+    loopback.reset()
+    return loopback
+
+
+@pytest.fixture(scope="session")
+def tier(loopback: LoopbackProvider) -> Iterator[ModelTier]:
+    """The model tier, loaded once: that takes two seconds."""
+    with closing(ModelTier(MODEL, prices=PriceList.packaged(), base_url=loopback.base_url)) as tier:
+        yield tier
+
+
+@pytest.fixture
+def local_tier(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The local tier, sure of exactly those videos whose id begins with "sure"; the ids that it was asked about."""
+    asked: list[str] = []
+    real = local.parse
+
+    def parse(video: Video, survey: Survey) -> LocalAnswer:
+        asked.append(video.id)
+        return replace(real(video, survey), sure=video.id.startswith("sure"))
+
+    monkeypatch.setattr(local, "parse", parse)
+    return asked

@@ -1,0 +1,211 @@
+"""The catalog's batches: opening, the lease, the ways to their end."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+import pytest
+from tests.functional.world import LIMITS, PROJECT, Cut, videos
+
+from titlecard.batch import BatchState, Limits, RowState, Upload, order_of
+from titlecard.catalog import Contended
+from titlecard.survey import Survey
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.functional.world import World
+
+    from titlecard.catalog import Batch, Catalog
+
+UPLOAD = Upload(
+    "titlecard-uploads", f"uploads/{PROJECT}/talks.jsonl", "version-1", order_of("2026-01-05T12:00:00.000Z", "1")
+)
+LEASE_SECONDS = 60
+
+
+def opened(world: World, lease: str = "first") -> Batch:
+    return world.catalog.open_batch(
+        UPLOAD, PROJECT, LIMITS, lease=lease, until=world.clock.after(LEASE_SECONDS), now=world.clock()
+    )
+
+
+def sending(world: World, lease: str = "first", accepted: int = 3) -> Batch:
+    batch = opened(world, lease)
+    world.catalog.start_sending(
+        batch, Survey.learn(videos(3)), limits=LIMITS, form="JSON Lines", accepted=accepted, refused=2, repeated=1
+    )
+    return world.catalog.batch(batch.id)
+
+
+def open_(world: World, accepted: int = 3) -> Batch:
+    batch = sending(world, accepted=accepted)
+    world.catalog.all_sent(batch, now=world.clock())
+    return world.catalog.batch(batch.id)
+
+
+def test_a_new_upload_opens_a_batch(world: World) -> None:
+    batch = opened(world)
+    assert (batch.state, batch.upload, batch.project, batch.limits) == (BatchState.COUNTING, UPLOAD, PROJECT, LIMITS)
+
+
+def test_whoever_opened_a_batch_sees_the_own_lease(world: World) -> None:
+    assert opened(world, "first").lease == "first"
+
+
+def test_a_second_opener_sees_the_lease_of_the_first(world: World) -> None:
+    opened(world, "first")
+    assert opened(world, "second").lease == "first"
+
+
+def test_a_lease_that_ran_out_goes_to_the_second_opener(world: World) -> None:
+    opened(world, "first")
+    world.clock.forward(LEASE_SECONDS + 1)
+    assert opened(world, "second").lease == "second"
+
+
+def test_a_takeover_keeps_the_checkpoint(world: World) -> None:
+    batch = sending(world, "first")
+    world.catalog.sent(batch, 2, until=world.clock.after(LEASE_SECONDS), now=world.clock())
+    world.clock.forward(LEASE_SECONDS + 1)
+    taken = opened(world, "second")
+    assert (taken.lease, taken.state, taken.sent_row) == ("second", BatchState.SENDING, 2)
+
+
+def test_a_takeover_keeps_the_limits_that_came_with_the_upload(world: World) -> None:
+    own = Limits(requests=7, tokens=7, micro_usd=7)
+    batch = opened(world, "first")
+    world.catalog.start_sending(batch, Survey.learn(()), limits=own, form="", accepted=1, refused=0, repeated=0)
+    world.clock.forward(LEASE_SECONDS + 1)
+    assert opened(world, "second").limits == own
+
+
+def test_the_same_upload_twice_is_one_batch(world: World) -> None:
+    opened(world, "first")
+    opened(world, "second")
+    assert len(list(world.catalog.open_batches())) == 1
+
+
+def test_another_version_of_the_same_file_is_another_batch(world: World) -> None:
+    opened(world)
+    newer = Upload(UPLOAD.bucket, UPLOAD.key, "version-2", UPLOAD.order)
+    other = world.catalog.open_batch(
+        newer, PROJECT, LIMITS, lease="second", until=world.clock.after(LEASE_SECONDS), now=world.clock()
+    )
+    assert (other.lease, other.id != UPLOAD.batch) == ("second", True)
+
+
+def test_a_batch_whose_messages_are_all_sent_is_not_taken_again(world: World) -> None:
+    open_(world)
+    world.clock.forward(LEASE_SECONDS + 1)
+    batch = opened(world, "second")
+    assert (batch.state, batch.lease) == (BatchState.OPEN, None)
+
+
+def test_an_opening_whose_answer_was_lost_is_still_ours(world: World) -> None:
+    world.wire.cut(Cut.LOST_ANSWER)
+    assert opened(world, "first").lease == "first"
+
+
+def test_a_batch_that_nobody_opened_is_a_key_error(world: World) -> None:
+    with pytest.raises(KeyError):
+        world.catalog.batch("talks-000000000000")
+
+
+def _start_sending(catalog: Catalog, batch: Batch, world: World) -> None:  # noqa: ARG001 -- as the others
+    catalog.start_sending(batch, Survey.learn(()), limits=LIMITS, form="", accepted=1, refused=0, repeated=0)
+
+
+def _sent(catalog: Catalog, batch: Batch, world: World) -> None:
+    catalog.sent(batch, 1, until=None, now=world.clock())
+
+
+def _all_sent(catalog: Catalog, batch: Batch, world: World) -> None:
+    catalog.all_sent(batch, now=world.clock())
+
+
+def _refuse(catalog: Catalog, batch: Batch, world: World) -> None:  # noqa: ARG001 -- as the others
+    catalog.refuse(batch, "no manifest")
+
+
+@pytest.mark.parametrize("step", [_start_sending, _sent, _all_sent, _refuse])
+def test_who_lost_the_lease_changes_nothing(world: World, step: Callable[[Catalog, Batch, World], None]) -> None:
+    mine = sending(world, "first")
+    world.clock.forward(LEASE_SECONDS + 1)
+    theirs = opened(world, "second")
+    with pytest.raises(Contended):
+        step(world.catalog, mine, world)
+    assert world.catalog.batch(mine.id) == theirs
+
+
+def test_pass_1_ends_with_counts_and_a_survey(world: World) -> None:
+    batch = sending(world)
+    assert (batch.state, batch.accepted, batch.refused, batch.repeated) == (BatchState.SENDING, 3, 2, 1)
+    assert world.catalog.survey(batch.id) == Survey.learn(videos(3))
+
+
+def test_a_batch_without_a_survey_has_an_empty_one(world: World) -> None:
+    assert world.catalog.survey(opened(world).id) == Survey.learn(())
+
+
+def test_a_checkpoint_that_gives_the_lease_back_lets_the_next_one_in_at_once(world: World) -> None:
+    world.catalog.sent(sending(world, "first"), 2, until=None, now=world.clock())
+    assert opened(world, "second").lease == "second"
+
+
+def test_a_refused_batch_says_why_and_is_on_no_agenda(world: World) -> None:
+    batch = opened(world)
+    world.catalog.refuse(batch, "The file is a PDF.")
+    refused = world.catalog.batch(batch.id)
+    assert (refused.state, refused.reason) == (BatchState.REFUSED, "The file is a PDF.")
+    assert list(world.catalog.open_batches()) == []
+
+
+def test_a_finished_batch_is_on_no_agenda(world: World) -> None:
+    assert world.catalog.finish(open_(world))
+    assert list(world.catalog.open_batches()) == []
+
+
+def test_a_batch_that_is_still_sent_cannot_be_finished(world: World) -> None:
+    batch = sending(world)
+    assert not world.catalog.finish(batch)
+    assert world.catalog.batch(batch.id).state is BatchState.SENDING
+
+
+def test_open_batches_come_oldest_first(world: World) -> None:
+    names = []
+    for i in range(3):
+        batch, _ = world.batch(*videos(1), name=f"file-{2 - i}.jsonl")
+        names.append(batch.id)
+    assert [batch.id for batch in world.catalog.open_batches()] == names
+
+
+def test_an_audit_is_recorded_once_for_the_state_it_read(world: World) -> None:
+    batch = open_(world)
+    world.clock.forward(1)
+    outcomes = [world.catalog.audited(batch, rounds=1, rows=0, now=world.clock()) for _ in range(2)]
+    assert outcomes == [True, False]
+
+
+def test_an_audit_of_a_batch_that_has_moved_since_is_not_recorded(world: World) -> None:
+    batch = open_(world)
+    world.clock.forward(1)
+    world.catalog.count(batch.id, {"parsed_local": 1}, now=world.clock())
+    assert not world.catalog.audited(batch, rounds=1, rows=0, now=world.clock())
+
+
+def test_counters_add_up(world: World) -> None:
+    batch = open_(world)
+    for _ in range(2):
+        world.catalog.count(batch.id, Counter(parsed_local=2, dead=1), now=world.clock())
+    counted = world.catalog.batch(batch.id)
+    assert counted.counts == Counter(parsed_local=4, dead=2)
+    assert (counted.counted(RowState.PARSED), counted.counted(RowState.PARSED, RowState.DEAD)) == (4, 6)
+
+
+def test_counting_nothing_still_says_that_the_batch_moves(world: World) -> None:
+    batch = open_(world)
+    world.clock.forward(5)
+    world.catalog.count(batch.id, {}, now=world.clock())
+    assert world.catalog.batch(batch.id).moved_at == world.clock()

@@ -1,0 +1,360 @@
+"""The catalog's rows: their ends, the pointer to the current fingerprint, waiting and coming back."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+from tests.functional.world import PROJECT, Cut, World, videos
+
+from titlecard.batch import END_STATES, Message, RowState
+from titlecard.catalog import KEYS_PER_GET, ROWS_PER_TRANSACTION, Batch, Ending, Entry, Standing, stamp
+from titlecard.video import Talk, Tier, Video
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+MARK = "f" * 32
+TALK = Talk(title="Talk number 1", presenters=("Grace Hopper",), confidence=0.9)
+OTHER_TALK = Talk(title="Another", presenters=(), confidence=0.1)
+
+
+@pytest.fixture
+def batch(world: World) -> Batch:
+    return world.batch(*videos(3))[0]
+
+
+@pytest.fixture
+def message(batch: Batch) -> Message:
+    return Message(batch=batch.id, project=PROJECT, row=1, video=videos(1)[0])
+
+
+def parsed(batch: Batch, message: Message, talk: Talk | None = TALK) -> Ending:
+    return Ending(message, batch.upload.order, MARK, RowState.PARSED, Tier.LOCAL, talk)
+
+
+def dead(batch: Batch, message: Message) -> Ending:
+    return Ending(message, batch.upload.order, MARK, RowState.DEAD, reason="bad_request: it said no")
+
+
+def standing(world: World, message: Message, mark: str = MARK) -> Standing:
+    return world.catalog.look_up([(message, mark)])[0]
+
+
+def end(world: World, *endings: Ending) -> list[RowState | None]:
+    return world.catalog.end(endings, now=world.clock())
+
+
+def defer(world: World, message: Message, seconds: float | None = 60, reason: str = "rate_limited: later") -> bool:
+    due = None if seconds is None else world.clock.after(seconds)
+    return world.catalog.defer(message, MARK, reason=reason, due=due, now=world.clock())
+
+
+# ---------------------------------------------------------------------------------------------------------- the end
+
+
+def test_an_end_stores_talk_pointer_and_row(world: World, batch: Batch, message: Message) -> None:
+    assert end(world, parsed(batch, message)) == [RowState.PARSED]
+    assert standing(world, message) == Standing(
+        RowState.PARSED, began="", newest=batch.upload.order, entry=Entry(talk=TALK)
+    )
+
+
+@pytest.mark.parametrize("how", [Cut.KILLED_BEFORE, Cut.OUTAGE])
+def test_an_end_that_did_not_get_through_leaves_nothing(world: World, batch: Batch, message: Message, how: Cut) -> None:
+    world.wire.cut(how)
+    with pytest.raises(BaseException, match=r"Transact|TransactWriteItems"):
+        end(world, parsed(batch, message))
+    world.wire.mend()
+    assert standing(world, message) == Standing(None, began="", newest="", entry=Entry())
+
+
+def test_the_same_end_twice_is_one_end(world: World, batch: Batch, message: Message) -> None:
+    end(world, parsed(batch, message))
+    before = standing(world, message), list(world.catalog.rows(batch.id))
+    assert end(world, parsed(batch, message)) == [RowState.PARSED]
+    assert (standing(world, message), list(world.catalog.rows(batch.id))) == before
+
+
+def test_an_end_whose_answer_was_lost_is_an_end(world: World, batch: Batch, message: Message) -> None:
+    world.wire.cut(Cut.LOST_ANSWER)
+    assert end(world, parsed(batch, message)) == [RowState.PARSED]
+
+
+def test_a_row_that_has_ended_stays_as_it_is(world: World, batch: Batch, message: Message) -> None:
+    end(world, dead(batch, message))
+    assert end(world, parsed(batch, message)) == [RowState.DEAD]
+    assert standing(world, message).entry.talk is None
+
+
+def test_a_refused_ending_does_not_spoil_the_others(world: World, batch: Batch) -> None:
+    messages = [Message(batch=batch.id, project=PROJECT, row=i, video=it) for i, it in enumerate(videos(3), 1)]
+    end(world, dead(batch, messages[1]))
+    outcomes = end(world, *(parsed(batch, message) for message in messages))
+    assert outcomes == [RowState.PARSED, RowState.DEAD, RowState.PARSED]
+
+
+def test_more_endings_than_a_transaction_takes_all_end(world: World) -> None:
+    batch, messages = world.batch(*videos(ROWS_PER_TRANSACTION + 1))
+    outcomes = end(world, *(parsed(batch, message) for message in messages))
+    assert outcomes == [RowState.PARSED] * len(messages)
+
+
+def test_the_same_row_twice_in_one_go_ends_once_and_spoils_nothing(
+    world: World, batch: Batch, message: Message
+) -> None:
+    other = Message(batch=batch.id, project=PROJECT, row=2, video=videos(2)[1])
+    outcomes = end(world, *(parsed(batch, it) for it in (message, other, message)))
+    assert outcomes == [RowState.PARSED] * 3
+
+
+def test_rows_of_two_batches_with_one_video_end_in_one_go(world: World) -> None:
+    older, old = world.batch(*videos(1))
+    newer, new = world.batch(*videos(1))
+    outcomes = end(world, parsed(newer, new[0]), parsed(older, old[0]))
+    assert outcomes == [RowState.PARSED, RowState.SUPERSEDED]
+
+
+def test_a_dead_row_says_why(world: World, batch: Batch, message: Message) -> None:
+    end(world, dead(batch, message))
+    (row,) = world.catalog.rows(batch.id)
+    assert (row.state, row.reason) == (RowState.DEAD, "bad_request: it said no")
+
+
+def test_a_dead_row_leaves_the_pointer_alone(world: World, batch: Batch, message: Message) -> None:
+    end(world, dead(batch, message))
+    assert standing(world, message).newest == ""
+
+
+def test_a_stored_talk_stands(world: World, batch: Batch, message: Message) -> None:
+    end(world, parsed(batch, message))
+    newer, (again,) = world.batch(*videos(1))
+    assert end(world, parsed(newer, again, OTHER_TALK)) == [RowState.PARSED]
+    assert standing(world, again).entry.talk == TALK
+
+
+def test_a_row_of_an_older_batch_is_superseded(world: World) -> None:
+    older, old = world.batch(*videos(1))
+    newer, new = world.batch(*videos(1))
+    end(world, parsed(newer, new[0]))
+    assert end(world, parsed(older, old[0])) == [RowState.SUPERSEDED]
+
+
+def test_the_pointer_never_moves_back_to_an_older_batch(world: World) -> None:
+    older, old = world.batch(*videos(1))
+    newer, new = world.batch(*videos(1))
+    end(world, parsed(newer, new[0]))
+    end(world, replace(parsed(older, old[0], OTHER_TALK), fingerprint="0" * 32))
+    assert standing(world, old[0]).newest == newer.upload.order
+    assert not world.catalog.point(old[0], "0" * 32, older.upload.order)
+
+
+def test_a_superseded_row_stores_no_talk(world: World) -> None:
+    older, old = world.batch(*videos(1))
+    newer, new = world.batch(*videos(1))
+    end(world, parsed(newer, new[0]))
+    end(world, replace(parsed(older, old[0], OTHER_TALK), fingerprint="0" * 32))
+    assert standing(world, old[0], "0" * 32).entry.talk is None
+
+
+def test_a_newer_batch_moves_the_pointer(world: World) -> None:
+    older, old = world.batch(*videos(1))
+    end(world, parsed(older, old[0]))
+    newer, new = world.batch(*videos(1))
+    assert world.catalog.point(new[0], MARK, newer.upload.order)
+    assert standing(world, old[0]).newest == newer.upload.order
+
+
+def test_two_projects_share_no_video(world: World, batch: Batch, message: Message) -> None:
+    end(world, parsed(batch, message))
+    _, (stranger,) = world.batch(*videos(1), project="pycon")
+    assert standing(world, stranger).entry == Entry()
+
+
+def test_a_talk_comes_back_as_it_was_stored(world: World, batch: Batch, message: Message) -> None:
+    talk = Talk(
+        title="Ünïcode “quotes”", presenters=("José García", "王芳"), confidence=0.123456, review="low_confidence"
+    )
+    end(world, parsed(batch, message, talk))
+    assert standing(world, message).entry.talk == talk
+
+
+# -------------------------------------------------------------------------------------------------- looking them up
+
+
+def test_a_look_up_answers_in_the_order_that_was_asked(world: World) -> None:
+    batch, messages = world.batch(*videos(5))
+    end(world, *(dead(batch, message) for message in messages[::2]))
+    asked = [messages[i] for i in (3, 0, 4, 1, 2)]
+    found = world.catalog.look_up([(message, MARK) for message in asked])
+    assert [it.row for it in found] == [None, RowState.DEAD, RowState.DEAD, None, RowState.DEAD]
+
+
+def test_a_look_up_of_nothing_asks_nothing(world: World) -> None:
+    before = len(world.wire.calls)
+    assert world.catalog.look_up([]) == []
+    assert len(world.wire.calls) == before
+
+
+def test_a_look_up_of_more_than_one_get_takes_finds_all(world: World) -> None:
+    batch, messages = world.batch(*videos(KEYS_PER_GET // 3 + 1))
+    end(world, *(dead(batch, message) for message in messages))
+    found = world.catalog.look_up([(message, MARK) for message in messages])
+    assert [it.row for it in found] == [RowState.DEAD] * len(messages)
+
+
+def test_a_look_up_asks_again_for_keys_that_were_not_processed(
+    world: World, batch: Batch, message: Message, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    end(world, parsed(batch, message))
+    real = world.db.batch_get_item
+
+    def one_key_at_a_time(*, RequestItems: dict[str, dict[str, list[object]]]) -> object:  # noqa: N803 -- boto3's name
+        ((table, asked),) = RequestItems.items()
+        first, *rest = asked["Keys"]
+        answer = real(RequestItems={table: {**asked, "Keys": [first]}})  # type: ignore[dict-item]  # as it was asked
+        return {**answer, "UnprocessedKeys": {table: {"Keys": rest}} if rest else {}}
+
+    monkeypatch.setattr(world.db, "batch_get_item", one_key_at_a_time)
+    assert standing(world, message) == Standing(
+        RowState.PARSED, began="", newest=batch.upload.order, entry=Entry(talk=TALK)
+    )
+
+
+def test_rows_come_in_the_manifests_order(world: World) -> None:
+    numbers = [100, 9, 11, 1_000_000, 2, 10]
+    batch, _ = world.batch(*videos(1))
+    for number in numbers:
+        end(
+            world,
+            dead(batch, Message(batch=batch.id, project=PROJECT, row=number, video=Video(id=str(number), title="A"))),
+        )
+    assert [row.number for row in world.catalog.rows(batch.id)] == sorted(numbers)
+
+
+def test_talks_come_with_their_rows_in_the_rows_order(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("titlecard.catalog.KEYS_PER_GET", 3)
+    batch, messages = world.batch(*videos(7))
+    talks = [Talk(title=f"Talk {message.row}") for message in messages]
+    end(world, *(parsed(batch, message, talk) for message, talk in zip(messages, talks, strict=True)))
+    found = list(world.catalog.talks(PROJECT, world.catalog.rows(batch.id)))
+    assert [entry.talk for _, entry in found] == talks
+    assert [row.number for row, _ in found] == [message.row for message in messages]
+
+
+# -------------------------------------------------------------------------------------------------- marks and waiting
+
+
+def test_a_row_that_came_back_bears_a_mark(world: World, message: Message) -> None:
+    world.catalog.begin(message, now=world.clock())
+    found = standing(world, message)
+    assert (found.row, found.began) == (RowState.QUEUED, stamp(world.clock()))
+
+
+def test_the_mark_goes_when_the_row_ends(world: World, batch: Batch, message: Message) -> None:
+    world.catalog.begin(message, now=world.clock())
+    end(world, parsed(batch, message))
+    assert standing(world, message).began == ""
+
+
+@pytest.mark.parametrize("state", END_STATES)
+def test_a_mark_never_changes_a_row_that_has_ended(
+    world: World, batch: Batch, message: Message, state: RowState
+) -> None:
+    end(world, Ending(message, batch.upload.order, MARK, state))
+    before = list(world.catalog.rows(batch.id))
+    world.catalog.begin(message, now=world.clock())
+    assert (standing(world, message).row, list(world.catalog.rows(batch.id))) == (state, before)
+
+
+def test_a_mark_never_wakes_a_row_that_waits(world: World, message: Message) -> None:
+    defer(world, message)
+    world.catalog.begin(message, now=world.clock())
+    assert standing(world, message).row is RowState.DEFERRED
+
+
+def test_a_deferred_row_waits_with_reason_and_date(world: World, batch: Batch, message: Message) -> None:
+    assert defer(world, message, 60, "rate_limited: later")
+    (row,) = world.catalog.rows(batch.id)
+    assert (row.state, row.reason, row.due) == (RowState.DEFERRED, "rate_limited: later", stamp(world.clock.after(60)))
+
+
+def test_a_row_that_has_ended_is_not_deferred(world: World, batch: Batch, message: Message) -> None:
+    end(world, parsed(batch, message))
+    assert not defer(world, message)
+    assert standing(world, message).row is RowState.PARSED
+
+
+def test_a_deferred_row_that_ends_waits_no_more(world: World, batch: Batch, message: Message) -> None:
+    defer(world, message)
+    end(world, parsed(batch, message))
+    assert world.catalog.waiting(batch.id) == []
+
+
+def test_what_is_due_comes_back_with_its_message(world: World, message: Message) -> None:
+    defer(world, message, 60)
+    world.clock.forward(61)
+    assert [found for found, _ in world.catalog.deferred(now=world.clock())] == [message]
+
+
+def test_what_is_not_due_does_not_come_back(world: World, message: Message) -> None:
+    defer(world, message, 60)
+    world.clock.forward(59)
+    assert list(world.catalog.deferred(now=world.clock())) == []
+
+
+def test_what_waits_for_a_person_never_comes_back_by_itself(world: World, message: Message) -> None:
+    defer(world, message, None)
+    assert list(world.catalog.deferred(now=world.clock() + timedelta(days=100_000))) == []
+
+
+def test_what_is_due_comes_back_oldest_first(world: World) -> None:
+    _, messages = world.batch(*videos(3))
+    _defer_all(world, messages, [30, 10, 20])
+    world.clock.forward(60)
+    assert [message.row for message, _ in world.catalog.deferred(now=world.clock())] == [2, 3, 1]
+
+
+def test_waiting_lists_the_rows_of_one_batch_the_first_due_first(world: World) -> None:
+    _, others = world.batch(*videos(1, "w"))
+    batch, messages = world.batch(*videos(3))
+    _defer_all(world, others, [5])
+    _defer_all(world, messages, [30, None, 20])
+    assert [row.number for row in world.catalog.waiting(batch.id)] == [3, 1, 2]
+
+
+def test_a_row_that_was_put_back_is_queued_and_waits_no_more(world: World, batch: Batch, message: Message) -> None:
+    defer(world, message)
+    assert world.catalog.requeued(message, due=_due(world, batch))
+    (row,) = world.catalog.rows(batch.id)
+    assert (row.state, row.due, row.reason, world.catalog.waiting(batch.id)) == (RowState.QUEUED, None, None, [])
+
+
+def test_a_row_that_was_deferred_anew_meanwhile_is_not_marked_as_put_back(
+    world: World, batch: Batch, message: Message
+) -> None:
+    defer(world, message, 60)
+    due = _due(world, batch)
+    defer(world, message, 120)
+    assert not world.catalog.requeued(message, due=due)
+    assert standing(world, message).row is RowState.DEFERRED
+
+
+def test_a_row_that_ended_meanwhile_is_not_marked_as_put_back(world: World, batch: Batch, message: Message) -> None:
+    defer(world, message)
+    due = _due(world, batch)
+    end(world, parsed(batch, message))
+    assert not world.catalog.requeued(message, due=due)
+    assert standing(world, message).row is RowState.PARSED
+
+
+def _defer_all(world: World, messages: Sequence[Message], seconds: Sequence[float | None]) -> None:
+    for message, wait in zip(messages, seconds, strict=True):
+        defer(world, message, wait)
+
+
+def _due(world: World, batch: Batch) -> str:
+    (row,) = world.catalog.waiting(batch.id)
+    return row.due or ""

@@ -1,0 +1,90 @@
+"""The projects' keys: from Secrets Manager, or the one of the local cloud; and never a guess."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import boto3
+import pytest
+from pydantic import SecretStr
+from tests.functional.world import Cut
+
+from titlecard.keys import FRESH_SECONDS, Keys, NotReadable
+
+if TYPE_CHECKING:
+    from mypy_boto3_secretsmanager import SecretsManagerClient
+    from tests.functional.world import World
+
+PREFIX = "titlecard/stack/"
+
+
+@pytest.fixture
+def secrets(world: World) -> SecretsManagerClient:  # noqa: ARG001 -- the world is where they lie
+    return boto3.client("secretsmanager")
+
+
+@pytest.fixture
+def project(world: World) -> str:
+    """A name that no other test's secret has."""
+    return world.bucket
+
+
+def test_a_project_has_the_key_of_its_secret(secrets: SecretsManagerClient, project: str) -> None:
+    secrets.create_secret(Name=PREFIX + project, SecretString="sk-of-the-project\n")
+    assert Keys(PREFIX, local=None).of(project) == "sk-of-the-project"
+
+
+def test_a_project_without_a_secret_has_no_key(project: str) -> None:
+    assert Keys(PREFIX, local=None).of(project) is None
+
+
+def test_an_empty_secret_is_no_key(secrets: SecretsManagerClient, project: str) -> None:
+    secrets.create_secret(Name=PREFIX + project, SecretString=" \n")
+    assert Keys(PREFIX, local=None).of(project) is None
+
+
+def test_one_projects_key_is_never_anothers(secrets: SecretsManagerClient, project: str) -> None:
+    secrets.create_secret(Name=PREFIX + project, SecretString="sk-of-the-project")
+    assert Keys(PREFIX, local=None).of(project + "-2") is None
+
+
+def test_the_local_key_serves_every_project_and_asks_nobody(world: World, project: str) -> None:
+    before = len(world.wire.calls)
+    assert Keys(PREFIX, local=SecretStr("sk-local")).of(project) == "sk-local"
+    assert len(world.wire.calls) == before
+
+
+def test_a_key_is_taken_from_memory_for_a_while(world: World, secrets: SecretsManagerClient, project: str) -> None:
+    secrets.create_secret(Name=PREFIX + project, SecretString="sk-of-the-project")
+    keys = Keys(PREFIX, local=None)
+    keys.of(project)
+    before = len(world.wire.calls)
+    assert keys.of(project) == "sk-of-the-project"
+    assert len(world.wire.calls) == before
+
+
+def test_that_there_is_no_key_is_taken_from_memory_for_a_while(world: World, project: str) -> None:
+    keys = Keys(PREFIX, local=None)
+    keys.of(project)
+    before = len(world.wire.calls)
+    assert keys.of(project) is None
+    assert len(world.wire.calls) == before
+
+
+def test_a_key_that_was_added_is_found_after_a_while(
+    secrets: SecretsManagerClient, project: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys = Keys(PREFIX, local=None)
+    moment = 1_000.0
+    monkeypatch.setattr("titlecard.keys.time.monotonic", lambda: moment)
+    assert keys.of(project) is None
+    secrets.create_secret(Name=PREFIX + project, SecretString="sk-of-the-project")
+    moment += FRESH_SECONDS + 1
+    assert keys.of(project) == "sk-of-the-project"
+
+
+def test_a_secret_that_cannot_be_read_is_not_taken_for_none(world: World, project: str) -> None:
+    keys = Keys(PREFIX, local=None)
+    world.wire.cut(Cut.OUTAGE)
+    with pytest.raises(NotReadable):
+        keys.of(project)

@@ -1,0 +1,831 @@
+"""The way of one video through the parser: what ends it, what it costs, and when it comes again.
+
+The model tier is the real one, against a provider on loopback that keeps a bill of its own. The local tier is the real
+one too, but for how sure it is: of the videos whose id begins with "sure", and of no other.
+"""
+
+from __future__ import annotations
+
+import socket
+import threading
+from contextlib import closing
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from tests.functional.conftest import MODEL
+from tests.functional.world import LIMITS, NUMBERS, RULES, KeysOfATest, Killed, World, received, videos
+
+from titlecard import local
+from titlecard.batch import RowState
+from titlecard.catalog import NEVER, Attempt, Ending, Entry, Row, stamp
+from titlecard.keys import NotReadable
+from titlecard.ledger import Ledger
+from titlecard.model import ModelTier
+from titlecard.money import Charge, PriceList, Usage, measured
+from titlecard.parser import Again, Done, Received
+from titlecard.talks import LOW_CONFIDENCE, UNGROUNDED
+from titlecard.video import Policy, Talk, Tier, Video, fingerprint
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tests.provider import LoopbackProvider
+
+    from titlecard.batch import Message
+    from titlecard.catalog import Batch
+    from titlecard.local import LocalAnswer
+    from titlecard.model import Answer, Question
+    from titlecard.parser import ModelTier as Tiers
+
+pytestmark = pytest.mark.usefixtures("local_tier")
+
+CAP = NUMBERS["AttemptCap"]
+BACKOFF = NUMBERS["RetryBackoffSeconds"]
+PARSED_BY_MODEL = Done(RowState.PARSED, Tier.MODEL)
+PARSED_LOCALLY = Done(RowState.PARSED, Tier.LOCAL)
+DEFERRED = Done(RowState.DEFERRED)
+DEAD = Done(RowState.DEAD)
+SUPERSEDED = Done(RowState.SUPERSEDED)
+
+
+def work(
+    world: World,
+    tier: Tiers,
+    message: Message | Received,
+    receives: int = 1,
+    *,
+    left: float = 90,
+    key: str | None = "sk-proj-loopback-0123456789",
+    **rules: Any,  # noqa: ANN401 -- each is of its field's kind
+) -> Done | Again:
+    """What becomes of one message."""
+    one = message if isinstance(message, Received) else received(message, receives)
+    return world.parser(tier, keys=KeysOfATest(key), **rules).work([one], lambda: left)[one.id]
+
+
+def mark(message: Message, model: str | None = MODEL) -> str:
+    return fingerprint(message.video, model=model, prompt_version=ModelTier.prompt_version)
+
+
+def entry(world: World, message: Message, model: str | None = MODEL) -> Entry:
+    return world.catalog.look_up([(message, mark(message, model))])[0].entry
+
+
+def row(world: World, message: Message) -> Row:
+    (found,) = (it for it in world.catalog.rows(message.batch) if it.number == message.row)
+    return found
+
+
+def bound(world: World, message: Message) -> Charge:
+    """What the first claim put aside."""
+    claimed = entry(world, message).history[0]["charged"]
+    return Charge(**{name: int(value) for name, value in claimed.items()})
+
+
+def billed(provider: LoopbackProvider) -> Charge:
+    """The provider's own bill."""
+    rates = PriceList.packaged().rates(MODEL, "default")
+    paid = [Usage(post.input_tokens, post.output_tokens, 0, 0) for post in provider.posts if post.input_tokens]
+    return sum((measured(usage, rates) for usage in paid), Charge())
+
+
+def point_at_newer(world: World, message: Message) -> Batch:
+    """A newer batch gets hold of the message's video."""
+    newer, (again,) = world.batch(message.video)
+    world.catalog.point(again, mark(again), newer.upload.order)
+    return newer
+
+
+@pytest.fixture
+def message(world: World) -> Message:
+    """A row that the model has to be asked about."""
+    return world.batch(*videos(1))[1][0]
+
+
+@pytest.fixture
+def sure(world: World) -> Message:
+    """A row that the local tier is sure of."""
+    return world.batch(*videos(1, "sure"))[1][0]
+
+
+# -------------------------------------------------------------------------------------------------------- who answers
+
+
+def test_what_the_local_tier_is_sure_of_costs_nothing(
+    world: World, provider: LoopbackProvider, tier: ModelTier, sure: Message
+) -> None:
+    assert work(world, tier, sure) == PARSED_LOCALLY
+    assert (provider.posts, world.ledger.spent(sure.batch)) == ([], Charge())
+
+
+def test_what_it_is_not_sure_of_is_answered_by_the_model(
+    world: World, provider: LoopbackProvider, tier: ModelTier, message: Message
+) -> None:
+    assert work(world, tier, message) == PARSED_BY_MODEL
+    talk = entry(world, message).talk
+    assert talk is not None
+    assert (talk.tier, talk.model, talk.review, len(provider.posts)) == (Tier.MODEL, MODEL, None, 1)
+
+
+def test_an_answer_is_charged_what_the_provider_billed(
+    world: World, provider: LoopbackProvider, tier: ModelTier, message: Message
+) -> None:
+    work(world, tier, message)
+    assert world.ledger.spent(message.batch) == billed(provider)
+    assert entry(world, message).charged(message.batch) == billed(provider)
+
+
+def test_without_a_key_the_local_tier_answers_and_flags_what_it_is_not_sure_of(
+    world: World, provider: LoopbackProvider, tier: ModelTier, message: Message
+) -> None:
+    assert work(world, tier, message, key=None) == PARSED_LOCALLY
+    talk = entry(world, message, model=None).talk
+    assert talk is not None
+    assert (talk.review, provider.posts) == (LOW_CONFIDENCE, [])
+
+
+def test_a_weak_local_answer_does_not_stand_in_for_a_model_that_became_available(
+    world: World, provider: LoopbackProvider, tier: ModelTier, message: Message
+) -> None:
+    work(world, tier, message, key=None)
+    _, (again,) = world.batch(message.video)
+    assert work(world, tier, again) == PARSED_BY_MODEL
+    assert len(provider.posts) == 1
+
+
+def test_where_the_model_is_not_wanted_it_is_not_asked(
+    world: World, provider: LoopbackProvider, tier: ModelTier, message: Message
+) -> None:
+    assert work(world, tier, message, policy=Policy.LOCAL) == PARSED_LOCALLY
+    assert provider.posts == []
+
+
+def test_where_only_the_model_is_wanted_it_is_asked_about_everything(
+    world: World, provider: LoopbackProvider, tier: ModelTier, sure: Message
+) -> None:
+    assert work(world, tier, sure, policy=Policy.MODEL) == PARSED_BY_MODEL
+    assert len(provider.posts) == 1
+
+
+def test_a_sure_local_talk_is_answered_anew_for_who_wants_only_the_model(
+    world: World, provider: LoopbackProvider, tier: ModelTier, sure: Message
+) -> None:
+    work(world, tier, sure)
+    _, (again,) = world.batch(sure.video)
+    assert work(world, tier, again, policy=Policy.MODEL) == PARSED_BY_MODEL
+    assert len(provider.posts) == 1
+
+
+def test_a_flagged_talk_that_was_paid_for_is_not_paid_for_again_by_who_wants_only_the_model(
+    world: World, provider: LoopbackProvider, tier: ModelTier, message: Message
+) -> None:
+    provider.fail("refusal")
+    work(world, tier, message)
+    _, (again,) = world.batch(message.video)
+    assert work(world, tier, again, policy=Policy.MODEL) == PARSED_LOCALLY
+    assert len(provider.posts) == 1
+
+
+# ------------------------------------------------------------------------------------------------ not paid for twice
+
+
+def test_a_stored_talk_costs_nothing(
+    world: World, provider: LoopbackProvider, tier: ModelTier, message: Message
+) -> None:
+    work(world, tier, message)
+    again_batch, (again,) = world.batch(message.video)
+    assert work(world, tier, again) == PARSED_BY_MODEL
+    assert len(provider.posts) == 1
+    assert world.ledger.spent(again_batch.id) == entry(world, again).charged(again_batch.id) == Charge()
+
+
+def test_the_same_message_again_costs_nothing(
+    world: World, provider: LoopbackProvider, tier: ModelTier, message: Message
+) -> None:
+    work(world, tier, message)
+    assert work(world, tier, message) == Done(RowState.PARSED, before=True)
+    assert len(provider.posts) == 1
+
+
+def test_the_same_message_twice_at_once_is_one_request(
+    world: World, provider: LoopbackProvider, tier: ModelTier, message: Message
+) -> None:
+    twins = [received(message), replace(received(message), id="its twin")]
+    outcomes = world.parser(tier).work(twins, lambda: 90)
+    assert PARSED_BY_MODEL in outcomes.values()
+    assert len(provider.posts) == 1
+
+
+def test_a_sure_message_twice_at_once_ends_once(
+    world: World, tier: ModelTier, sure: Message, local_tier: list[str]
+) -> None:
+    twins = [received(sure), replace(received(sure), id="its twin")]
+    assert set(world.parser(tier).work(twins, lambda: 90).values()) == {PARSED_LOCALLY}
+    assert local_tier == [sure.video.id] * 2
+
+
+def test_a_newer_batch_supersedes_a_row_before_anything_is_paid(
+    world: World, provider: LoopbackProvider, tier: ModelTier, message: Message
+) -> None:
+    point_at_newer(world, message)
+    assert work(world, tier, message) == SUPERSEDED
+    assert (provider.posts, entry(world, message).attempts) == ([], 0)
+
+
+def test_a_batch_that_became_newer_since_the_look_up_supersedes_a_row_before_anything_is_paid(
+    world: World, provider: LoopbackProvider, tier: ModelTier, message: Message, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    look_up = world.catalog.look_up
+
+    def slow(asked: Sequence[tuple[Message, str]]) -> object:
+        found = look_up(asked)
+        monkeypatch.undo()
+        point_at_newer(world, message)
+        return found
+
+    parser = world.parser(tier, policy=Policy.MODEL)
+    monkeypatch.setattr(world.catalog, "look_up", slow)
+    assert parser.work([received(message)], lambda: 90) == {"message-1": SUPERSEDED}
+    assert provider.posts == []
+
+
+# ------------------------------------------------------------------------------------------------------ not now: 0
+
+
+@pytest.mark.parametrize("fault", ["rate_limit", "unauthorized", "forbidden", "insufficient_quota", "spend_limit"])
+def test_what_is_not_billed_is_deferred_and_costs_neither_money_nor_an_attempt(
+    world: World, provider: LoopbackProvider, tier: ModelTier, message: Message, fault: str
+) -> None:
+    provider.fail(fault)
+    assert work(world, tier, message) == DEFERRED
+    assert (entry(world, message).attempts, world.ledger.spent(message.batch)) == (0, Charge())
+
+
+def test_a_provider_that_is_not_there_is_waited_for(world: World, message: Message) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        nowhere = f"http://127.0.0.1:{taken.getsockname()[1]}/v1"
+    with closing(ModelTier(MODEL, prices=PriceList.packaged(), base_url=nowhere)) as tier:
+        assert work(world, tier, message) == DEFERRED
+    assert (entry(world, message).attempts, world.ledger.spent(message.batch)) == (0, Charge())
+
+
+def test_a_rate_limit_is_waited_for_as_long_as_it_says(
+    world: World, provider: LoopbackProvider, tier: ModelTier, message: Message
+) -> None:
+    provider.fail("rate_limit")
+    work(world, tier, message)
+    assert row(world, message).due == stamp(world.clock.after(7))
+
+
+def test_an_account_fault_is_waited_for_with_a_back_off(
+    world: World, provider: LoopbackProvider, tier: ModelTier, message: Message
+) -> None:
+    provider.fail("unauthorized")
+    work(world, tier, message)
+    due = row(world, message).due or ""
+    assert stamp(world.clock.after(BACKOFF / 2)) <= due <= stamp(world.clock.after(BACKOFF))
+
+
+def test_a_deferred_row_says_why(world: World, provider: LoopbackProvider, tier: ModelTier, message: Message) -> None:
+    provider.fail("rate_limit")
+    work(world, tier, message)
+    assert (row(world, message).reason or "").startswith("rate_limited: The provider said 429")
+
+
+def test_a_row_that_waited_is_answered_when_it_comes_again(
+    world: World, provider: LoopbackProvider, tier: ModelTier, message: Message
+) -> None:
+    provider.fail("rate_limit")
+    work(world, tier, message)
+    world.clock.forward(7)
+    assert work(world, tier, message) == PARSED_BY_MODEL
+    assert (entry(world, message).attempts, world.ledger.spent(message.batch)) == (1, billed(provider))
+
+
+def test_waiting_never_uses_attempts_up(
+    world: World, provider: LoopbackProvider, tier: ModelTier, message: Message
+) -> None:
+    provider.fail(*["rate_limit"] * (CAP + 2))
+    for _ in range(CAP + 2):
+        work(world, tier, message)
+    assert work(world, tier, message) == PARSED_BY_MODEL
+
+
+# --------------------------------------------------------------------------------------------- it may have been billed
+
+
+@pytest.mark.parametrize(
+    "fault", ["server_error", "request_timeout", "reset", "half_body", "html", "failed_without_usage"]
+)
+def test_what_may_have_been_billed_is_charged_its_bound_and_comes_again(
+    world: World, provider: LoopbackProvider, tier: ModelTier, message: Message, fault: str
+) -> None:
+    provider.fail(fault)
+    assert isinstance(work(world, tier, message), Again)
+    assert entry(world, message).attempts == 1
+    assert world.ledger.spent(message.batch) == entry(world, message).charged(message.batch) == bound(world, message)
+
+
+def test_a_provider_that_hangs_is_given_up_at_the_deadline_and_charged_its_bound(
+    world: World, provider: LoopbackProvider, tier: ModelTier, message: Message
+) -> None:
+    provider.fail("hang")
+    assert isinstance(work(world, tier, message, deadline=1), Again)
+    assert world.ledger.spent(message.batch) == bound(world, message)
+
+
+def test_an_answer_that_failed_is_charged_the_usage_that_it_came_with(
+    world: World, provider: LoopbackProvider, tier: ModelTier, message: Message
+) -> None:
+    provider.fail("failed")
+    assert isinstance(work(world, tier, message), Again)
+    assert world.ledger.spent(message.batch) == billed(provider)
+
+
+def test_the_back_off_doubles_from_attempt_to_attempt(
+    world: World, provider: LoopbackProvider, tier: ModelTier, message: Message
+) -> None:
+    provider.fail("server_error", "server_error")
+    for attempt in (1, 2):
+        outcome = work(world, tier, message, attempt)
+        longest = BACKOFF * 2 ** (attempt - 1)
+        assert isinstance(outcome, Again)
+        assert outcome.seconds is not None
+        assert longest / 2 <= outcome.seconds <= longest
+
+
+def test_the_back_off_never_hides_a_message_for_longer_than_its_queue_does(
+    world: World, provider: LoopbackProvider, tier: ModelTier, message: Message
+) -> None:
+    provider.fail("server_error")
+    outcome = work(world, tier, message, retry_backoff=10_000)
+    assert isinstance(outcome, Again)
+    assert (outcome.seconds or 0) <= NUMBERS["VisibilitySeconds"]
+
+
+def test_at_the_cap_a_video_is_dead_with_the_last_reason(
+    world: World, provider: LoopbackProvider, tier: ModelTier, message: Message
+) -> None:
+    provider.fail(always="server_error")
+    outcomes = [work(world, tier, message, receives) for receives in range(1, CAP + 1)]
+    assert outcomes[-1] == DEAD
+    ((body, reason),) = world.dead()
+    assert (body, reason) == (message.model_dump_json(), row(world, message).reason)
+    assert reason.startswith("provider_error: The provider said 500")
+
+
+def test_there_are_no_more_requests_than_the_cap_and_each_is_charged(
+    world: World, provider: LoopbackProvider, tier: ModelTier, message: Message
+) -> None:
+    provider.fail(always="server_error")
+    for receives in range(1, CAP + 3):
+        work(world, tier, message, receives)
+    assert len(provider.posts) == CAP
+    one = bound(world, message)
+    assert world.ledger.spent(message.batch) == sum([one] * CAP, Charge())
+
+
+def test_another_upload_grants_no_further_attempts(
+    world: World, provider: LoopbackProvider, tier: ModelTier, message: Message
+) -> None:
+    provider.fail(always="server_error")
+    for receives in range(1, CAP + 1):
+        work(world, tier, message, receives)
+    _, (again,) = world.batch(message.video)
+    assert work(world, tier, again) == DEAD
+    assert len(provider.posts) == CAP
+    assert (row(world, again).reason or "").startswith("attempts_used_up: 3 attempts")
+
+
+# --------------------------------------------------------------------------------------------- it would never go well
+
+
+@pytest.mark.parametrize("fault", ["bad_request", "context_too_long"])
+def test_a_request_that_is_refused_is_dead_at_once(
+    world: World, provider: LoopbackProvider, tier: ModelTier, message: Message, fault: str
+) -> None:
+    provider.fail(fault)
+    assert work(world, tier, message) == DEAD
+    assert entry(world, message).attempts == 1
+    assert world.ledger.spent(message.batch) == bound(world, message)
+    assert [it.split(":")[0] for _, it in world.dead()] == [fault]
+
+
+NO_USE = {
+    "refusal": "refused",
+    "content_filter": "refused",
+    "truncated": "truncated",
+    "wrong_schema": "wrong_schema",
+    "prose": "wrong_schema",
+    "ungrounded": UNGROUNDED,
+}
+
+
+@pytest.mark.parametrize("fault", NO_USE)
+def test_an_answer_of_no_use_leaves_the_local_one_for_review_and_is_paid_once(
+    world: World, provider: LoopbackProvider, tier: ModelTier, message: Message, fault: str
+) -> None:
+    provider.fail(fault)
+    assert work(world, tier, message) == PARSED_LOCALLY
+    talk = entry(world, message).talk
+    assert talk is not None
+    assert (talk.tier, talk.review, len(provider.posts)) == (Tier.LOCAL, NO_USE[fault], 1)
+    assert world.ledger.spent(message.batch) == billed(provider)
+
+
+def test_an_answer_without_a_usage_is_kept_and_charged_its_bound(
+    world: World, provider: LoopbackProvider, tier: ModelTier, message: Message
+) -> None:
+    provider.fail("no_usage")
+    assert work(world, tier, message) == PARSED_BY_MODEL
+    talk = entry(world, message).talk
+    assert talk is not None
+    assert talk.tokens.input == bound(world, message).input_tokens
+    assert world.ledger.spent(message.batch) == bound(world, message)
+
+
+def test_a_usage_above_the_bound_is_charged_in_full(
+    world: World, provider: LoopbackProvider, tier: ModelTier, message: Message
+) -> None:
+    provider.fail("usage_above_bound")
+    assert work(world, tier, message) == PARSED_BY_MODEL
+    assert world.ledger.spent(message.batch) == billed(provider)
+    assert billed(provider).exceeds(bound(world, message))
+
+
+# ---------------------------------------------------------------------------------------------------- the batch's limit
+
+
+def test_at_the_batchs_limit_the_rest_waits_for_a_person(
+    world: World, provider: LoopbackProvider, tier: ModelTier
+) -> None:
+    batch, messages = world.batch(*videos(3), limits=LIMITS.model_copy(update={"requests": 2}))
+    outcomes = [work(world, tier, message) for message in messages]
+    assert outcomes == [PARSED_BY_MODEL, PARSED_BY_MODEL, DEFERRED]
+    (waits,) = world.catalog.waiting(batch.id)
+    assert (waits.number, waits.due, (waits.reason or "").split(":")[0]) == (3, NEVER, "batch_limit")
+    assert len(provider.posts) == 2
+
+
+def test_what_the_limit_refused_has_lost_no_attempt(world: World, tier: ModelTier) -> None:
+    _, (message,) = world.batch(*videos(1), limits=LIMITS.model_copy(update={"requests": 0}))
+    work(world, tier, message)
+    assert entry(world, message).attempts == 0
+
+
+@pytest.mark.parametrize("tight", ["tokens", "micro_usd"])
+def test_a_limit_below_one_requests_bound_lets_nothing_through(
+    world: World, provider: LoopbackProvider, tier: ModelTier, tight: str
+) -> None:
+    _, (message,) = world.batch(*videos(1), limits=LIMITS.model_copy(update={tight: 1}))
+    assert work(world, tier, message) == DEFERRED
+    assert provider.posts == []
+
+
+def test_retries_come_out_of_the_batchs_limit(world: World, provider: LoopbackProvider, tier: ModelTier) -> None:
+    _, (message,) = world.batch(*videos(1), limits=LIMITS.model_copy(update={"requests": 1}))
+    provider.fail("server_error")
+    assert isinstance(work(world, tier, message, 1), Again)
+    assert work(world, tier, message, 2) == DEFERRED
+    assert len(provider.posts) == 1
+
+
+def test_ten_at_once_stay_within_the_batchs_limit(world: World, provider: LoopbackProvider, tier: ModelTier) -> None:
+    batch, messages = world.batch(*videos(10), limits=LIMITS.model_copy(update={"requests": 4}))
+    outcomes = world.parser(tier).work([received(message) for message in messages], lambda: 90)
+    assert sorted(it.counter for it in outcomes.values() if isinstance(it, Done)) == (
+        ["deferred"] * 6 + ["parsed_model"] * 4
+    )
+    assert (len(provider.posts), world.ledger.spent(batch.id)) == (4, billed(provider))
+
+
+def test_local_answers_need_no_room(world: World, tier: ModelTier) -> None:
+    nothing = LIMITS.model_copy(update={"requests": 0, "tokens": 0, "micro_usd": 0})
+    _, (message,) = world.batch(*videos(1, "sure"), limits=nothing)
+    assert work(world, tier, message) == PARSED_LOCALLY
+
+
+def test_without_the_ledger_nothing_is_sent(
+    world: World, provider: LoopbackProvider, tier: ModelTier, message: Message
+) -> None:
+    lost = Ledger(world.db, "no-such-table")
+    assert world.parser(tier, ledger=lost).work([received(message)], lambda: 90) == {"message-1": Again()}
+    assert (provider.posts, entry(world, message).attempts) == ([], 0)
+
+
+def test_a_key_that_cannot_be_read_lets_its_rows_wait_and_no_others(
+    world: World, provider: LoopbackProvider, tier: ModelTier, message: Message
+) -> None:
+    class Unreadable:
+        def of(self, project: str) -> str | None:
+            if project == message.project:
+                raise NotReadable(project)
+            return None
+
+    _, (_, neighbour) = world.batch(*videos(2), project="pycon")
+    outcomes = world.parser(tier, keys=Unreadable()).work([received(message), received(neighbour)], lambda: 90)
+    assert outcomes == {"message-1": DEFERRED, "message-2": PARSED_LOCALLY}
+    assert (row(world, message).reason or "").startswith("key_unreadable")
+    assert provider.posts == []
+
+
+# ------------------------------------------------------------------------------------------------- leases and receives
+
+
+def claim(world: World, message: Message, seconds: float) -> Attempt | Entry:
+    """Another worker takes the message's video."""
+    return world.catalog.claim(
+        message,
+        mark(message),
+        token="another's",  # noqa: S106 -- a claim's token is no password
+        cap=CAP,
+        policy=Policy.AUTO,
+        bound=Charge(1, 1, 1, 1),
+        until=world.clock.after(seconds),
+        now=world.clock(),
+    )
+
+
+def test_a_message_that_meets_a_live_lease_is_never_acknowledged(
+    world: World, provider: LoopbackProvider, tier: ModelTier, message: Message
+) -> None:
+    claim(world, message, 60)
+    assert work(world, tier, message) == Again()
+    assert provider.posts == []
+
+
+def test_at_the_cap_a_live_lease_is_still_waited_for(world: World, tier: ModelTier, message: Message) -> None:
+    for _ in range(CAP):
+        claim(world, message, 60)
+        world.clock.forward(61)
+    world.clock.forward(-30)
+    assert work(world, tier, message) == Again()
+
+
+def test_a_crashed_attempt_counts_and_stays_charged(
+    world: World, provider: LoopbackProvider, tier: ModelTier, message: Message
+) -> None:
+    claim(world, message, 60)
+    world.clock.forward(61)
+    assert work(world, tier, message, 2) == PARSED_BY_MODEL
+    assert entry(world, message).attempts == 2
+    assert entry(world, message).charged(message.batch) == billed(provider) + Charge(1, 1, 1, 1)
+
+
+def test_a_lease_ends_before_the_queue_shows_the_message_again(
+    world: World, tier: ModelTier, message: Message, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tier, "ask", _killed)
+    with pytest.raises(Killed):
+        work(world, tier, message, left=100_000)
+    shown_again = world.clock.after(NUMBERS["VisibilitySeconds"])
+    assert entry(world, message).lease_until < stamp(shown_again)
+
+
+def test_a_lease_lasts_longer_than_the_invocation(
+    world: World, tier: ModelTier, message: Message, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tier, "ask", _killed)
+    with pytest.raises(Killed):
+        work(world, tier, message, left=90)
+    assert entry(world, message).lease_until > stamp(world.clock.after(90))
+
+
+def test_with_too_little_time_left_nothing_is_claimed(
+    world: World, provider: LoopbackProvider, tier: ModelTier, message: Message
+) -> None:
+    left = RULES.deadline + RULES.settle_margin - 0.1
+    assert work(world, tier, message, left=left) == Again(0)
+    assert (provider.posts, entry(world, message).history) == ([], ())
+
+
+def test_the_last_receive_does_no_work(
+    world: World, provider: LoopbackProvider, tier: ModelTier, message: Message, local_tier: list[str]
+) -> None:
+    assert work(world, tier, message, RULES.max_receives) == DEAD
+    assert (provider.posts, local_tier) == ([], [])
+
+
+def test_the_last_receive_records_the_death_with_its_reason(world: World, tier: ModelTier, message: Message) -> None:
+    work(world, tier, message, RULES.max_receives)
+    ((body, reason),) = world.dead()
+    assert (body, reason) == (message.model_dump_json(), row(world, message).reason)
+    assert reason.startswith("receives_used_up: received 6 times")
+
+
+def test_the_last_but_one_receive_still_works(world: World, tier: ModelTier, message: Message) -> None:
+    assert work(world, tier, message, RULES.max_receives - 1) == PARSED_BY_MODEL
+
+
+def test_the_last_receive_of_an_answered_video_is_not_its_death(
+    world: World, tier: ModelTier, message: Message
+) -> None:
+    work(world, tier, message)
+    _, (again,) = world.batch(message.video)
+    assert work(world, tier, again, RULES.max_receives) == PARSED_BY_MODEL
+    assert world.dead() == []
+
+
+@pytest.mark.parametrize("body", ["", "no JSON", "{}", '{"batch":"b","project":"p","row":"x","video":{}}'])
+def test_what_cannot_be_decoded_is_a_dead_letter(world: World, tier: ModelTier, body: str) -> None:
+    assert work(world, tier, Received("odd", "receipt", 1, body)) == DEAD
+    assert [(it, reason.split(":")[0]) for it, reason in world.dead()] == [(body, "undecodable")]
+
+
+def test_a_row_of_a_batch_that_nobody_knows_is_a_dead_letter(world: World, tier: ModelTier, message: Message) -> None:
+    stray = message.model_copy(update={"batch": "never-heard-of"})
+    assert work(world, tier, stray) == DEAD
+    assert [reason.split(":")[0] for _, reason in world.dead()] == ["unknown_batch"]
+
+
+def test_odd_messages_spoil_no_others(world: World, tier: ModelTier, sure: Message) -> None:
+    odd = Received("odd", "receipt", 1, "no JSON")
+    stray = replace(received(sure.model_copy(update={"batch": "never-heard-of"})), id="stray")
+    outcomes = world.parser(tier).work([odd, stray, received(sure)], lambda: 90)
+    assert outcomes == {"odd": DEAD, "stray": DEAD, "message-1": PARSED_LOCALLY}
+
+
+def test_a_dead_row_whose_message_was_not_put_away_is_put_away(world: World, tier: ModelTier, message: Message) -> None:
+    batch = world.catalog.batch(message.batch)
+    death = Ending(message, batch.upload.order, mark(message), RowState.DEAD, reason="the worker died here")
+    world.catalog.end([death], now=world.clock())
+    assert work(world, tier, message, 2) == DEAD
+    assert [body for body, _ in world.dead()] == [message.model_dump_json()]
+
+
+# ----------------------------------------------------------------------------------------------- those that may kill
+
+
+def _killed(*_: object, **__: object) -> Answer:
+    raise Killed("in the request")
+
+
+class Deadly:
+    """The model tier, but for one row whose request kills the worker."""
+
+    prompt_version = ModelTier.prompt_version
+
+    def __init__(self, tier: ModelTier, title: str) -> None:
+        self._tier = tier
+        self._title = title
+
+    def load(self) -> None:
+        """As the tier does."""
+        self._tier.load()
+
+    def prepare(self, video: Video, answer: LocalAnswer, hint: str) -> Question:
+        """As the tier does."""
+        return self._tier.prepare(video, answer, hint)
+
+    def ask(self, question: Question, *, key: str, deadline_seconds: float) -> Answer:
+        """As the tier does, or die."""
+        if self._title in question.prompt:
+            raise Killed(self._title)
+        return self._tier.ask(question, key=key, deadline_seconds=deadline_seconds)
+
+
+class SideBySide(Deadly):
+    """The model tier, with answers for so many at once and for none alone."""
+
+    def __init__(self, tier: ModelTier, parties: int) -> None:
+        super().__init__(tier, "no title")
+        self._barrier = threading.Barrier(parties, timeout=5)
+
+    def ask(self, question: Question, *, key: str, deadline_seconds: float) -> Answer:
+        """As the tier does, when all are there."""
+        self._barrier.wait()
+        return super().ask(question, key=key, deadline_seconds=deadline_seconds)
+
+
+def test_those_that_come_for_the_first_time_are_worked_first(
+    world: World, tier: ModelTier, local_tier: list[str]
+) -> None:
+    _, messages = world.batch(*videos(3, "sure"))
+    world.parser(tier).work([received(messages[0], 3), received(messages[1]), received(messages[2])], lambda: 90)
+    assert local_tier == ["sure2", "sure3", "sure1"]
+
+
+def test_one_that_was_begun_before_is_worked_last(world: World, tier: ModelTier, local_tier: list[str]) -> None:
+    _, messages = world.batch(*videos(3, "sure"))
+    world.catalog.begin(messages[0], now=world.clock())
+    world.parser(tier).work([received(message, 3) for message in messages], lambda: 90)
+    assert local_tier == ["sure2", "sure3", "sure1"]
+
+
+def test_one_whose_attempt_never_ended_is_worked_last(world: World, tier: ModelTier, local_tier: list[str]) -> None:
+    _, messages = world.batch(*videos(3))
+    claim(world, messages[0], 60)
+    world.clock.forward(61)
+    world.parser(tier).work([received(message, 2) for message in messages], lambda: 90)
+    assert local_tier == ["v2", "v3", "v1"]
+
+
+def test_one_that_comes_back_bears_a_mark_before_it_is_worked(
+    world: World, tier: ModelTier, monkeypatch: pytest.MonkeyPatch, message: Message
+) -> None:
+    monkeypatch.setattr("titlecard.local.parse", _killed)
+    with pytest.raises(Killed):
+        work(world, tier, message, 2)
+    assert world.catalog.look_up([(message, mark(message))])[0].began
+
+
+def test_a_row_that_kills_the_local_tier_takes_no_neighbour_with_it(
+    world: World, tier: ModelTier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, messages = world.batch(*videos(4, "sure"))
+
+    def deadly(video: Video, survey: object) -> LocalAnswer:
+        if video.id == "sure1":
+            raise Killed(video.id)
+        return parse(video, survey)  # type: ignore[arg-type]  # as it came
+
+    parse = local.parse
+    monkeypatch.setattr(local, "parse", deadly)
+    for receives in (1, 2, 3):
+        with pytest.raises(Killed):
+            world.parser(tier).work([received(message, receives) for message in messages], lambda: 90)
+    states = {it.number: it.state for it in world.catalog.rows(messages[0].batch)}
+    assert states == {1: RowState.QUEUED, 2: RowState.PARSED, 3: RowState.PARSED, 4: RowState.PARSED}
+
+
+def test_a_request_that_kills_the_worker_takes_no_neighbour_with_it(
+    world: World, provider: LoopbackProvider, tier: ModelTier
+) -> None:
+    _, messages = world.batch(*videos(4))
+    deadly = Deadly(tier, "Talk number 1")
+    for receives in (1, 2):
+        with pytest.raises(Killed):
+            world.parser(deadly).work([received(message, receives) for message in messages], lambda: 90)
+        world.clock.forward(NUMBERS["VisibilitySeconds"] + 1)
+    states = {it.number: it.state for it in world.catalog.rows(messages[0].batch)}
+    assert states == {1: RowState.QUEUED, 2: RowState.PARSED, 3: RowState.PARSED, 4: RowState.PARSED}
+    assert len(provider.posts) == 3
+
+
+def test_a_row_that_kills_every_time_is_dead_at_the_last_receive_and_within_the_cap(
+    world: World, tier: ModelTier, message: Message
+) -> None:
+    deadly = Deadly(tier, "Talk number 1")
+    for receives in range(1, RULES.max_receives):
+        with pytest.raises(Killed):
+            work(world, deadly, message, receives)
+        world.clock.forward(NUMBERS["VisibilitySeconds"] + 1)
+        if receives == CAP:
+            break
+    assert work(world, tier, message, CAP + 1) == DEAD
+    assert entry(world, message).attempts == CAP
+    assert (row(world, message).reason or "") == "attempts_used_up: 3 attempts, the last ended with claimed"
+
+
+def test_requests_that_failed_in_the_ordinary_way_are_made_side_by_side_the_next_time_too(
+    world: World, provider: LoopbackProvider, tier: ModelTier
+) -> None:
+    _, messages = world.batch(*videos(4))
+    provider.fail(*["server_error"] * 8)
+    together = SideBySide(tier, 4)
+    for receives in (1, 2, 3):
+        outcomes = world.parser(together).work([received(message, receives) for message in messages], lambda: 90)
+        world.clock.forward(NUMBERS["VisibilitySeconds"] + 1)
+    assert set(outcomes.values()) == {PARSED_BY_MODEL}
+
+
+# ----------------------------------------------------------------------------------------------------------- counting
+
+
+def test_the_batch_counts_what_became_of_its_rows(world: World, provider: LoopbackProvider, tier: ModelTier) -> None:
+    batch, messages = world.batch(*videos(3), *videos(2, "sure"))
+    provider.fail(by_text={"Talk number 2": "bad_request", "Talk number 3": "rate_limit"})
+    parser = world.parser(tier)
+    parser.work([received(message) for message in messages[:3]], lambda: 90)
+    parser.work([received(message) for message in messages[3:]], lambda: 90)
+    counts = world.catalog.batch(batch.id).counts
+    assert counts == {"parsed_model": 1, "dead": 1, "deferred": 1, "parsed_local": 2}
+
+
+def test_a_row_that_had_ended_and_been_counted_is_not_counted_again(
+    world: World, tier: ModelTier, sure: Message
+) -> None:
+    work(world, tier, sure)
+    work(world, tier, sure)
+    assert world.catalog.batch(sure.batch).counts == {"parsed_local": 1}
+
+
+def test_a_row_whose_worker_died_before_it_counted_is_counted_when_it_comes_again(
+    world: World, tier: ModelTier, sure: Message
+) -> None:
+    batch = world.catalog.batch(sure.batch)
+    talk = Talk(title=sure.video.title)
+    ending = Ending(sure, batch.upload.order, mark(sure), RowState.PARSED, Tier.LOCAL, talk)
+    world.catalog.end([ending], now=world.clock())
+    work(world, tier, sure, 2)
+    assert world.catalog.batch(sure.batch).counted(RowState.PARSED) == 1
+
+
+def test_what_comes_again_is_not_counted_and_the_batch_does_not_seem_to_move(
+    world: World, tier: ModelTier, message: Message
+) -> None:
+    before = world.catalog.batch(message.batch)
+    world.clock.forward(5)
+    work(world, tier, message, left=1)
+    assert world.catalog.batch(message.batch) == before

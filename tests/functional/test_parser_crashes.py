@@ -1,0 +1,178 @@
+"""Every call to AWS on the way of one video goes wrong once, in every way, and the invariants hold.
+
+For a row that the model has to be asked about, the first call goes wrong, then (with a fresh row) the second, and so on
+until the way is through. After each mishap the message comes again, as SQS brings it, until its row has ended.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
+
+import pytest
+from botocore.exceptions import BotoCoreError, ClientError
+from tests.functional.conftest import MODEL
+from tests.functional.world import LIMITS, NUMBERS, Cut, Killed, World, received, videos
+
+from titlecard.batch import RowState
+from titlecard.money import Charge, PriceList, Usage, measured
+from titlecard.parser import Done
+from titlecard.video import fingerprint
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from tests.functional.world import Clients, Wire
+    from tests.provider import LoopbackProvider
+
+    from titlecard.batch import Message
+    from titlecard.catalog import Entry
+    from titlecard.model import ModelTier
+
+pytestmark = pytest.mark.usefixtures("local_tier")
+
+RECEIVES = NUMBERS["MaxReceiveCount"]
+CALLS = 60
+"""More than any way has."""
+
+RATES = PriceList.packaged().rates(MODEL, "default")
+
+
+@dataclass
+class Way:
+    """The way of one row, and what it has cost."""
+
+    world: World
+    provider: LoopbackProvider
+    tier: ModelTier
+    message: Message
+    plan: Plan
+
+    def walk(self, how: Cut, at: int) -> bool:
+        """Go it, with one mishap; False where the way was through before the mishap."""
+        self.provider.reset()
+        self.provider.fail(*self.plan.faults)
+        self.world.wire.cut(how, at)
+        receives = 0
+        while receives < RECEIVES:
+            receives += 1
+            outcome = self._receive(receives)
+            struck = self.world.wire.struck
+            if struck:
+                self.world.wire.mend()
+            if outcome == Done(RowState.DEFERRED):
+                receives = 0 if self._put_back() else receives
+            elif isinstance(outcome, Done):
+                break
+            self.world.clock.forward(NUMBERS["VisibilitySeconds"] + 1)
+        self.world.wire.mend()
+        return self.world.wire.struck
+
+    def _receive(self, receives: int) -> object:
+        parser = self.world.parser(
+            self.tier, attempt_cap=self.plan.cap
+        )  # of a worker of its own: the last one may have been killed
+        try:
+            return parser.work([received(self.message, receives)], lambda: 90)[f"message-{self.message.row}"]
+        except (Killed, BotoCoreError, ClientError):
+            return None
+
+    def _put_back(self) -> bool:
+        """Time goes by until the row is due."""
+        self.world.clock.forward(NUMBERS["VisibilitySeconds"] + 1)
+        try:
+            self.world.resume().run()
+        except (Killed, BotoCoreError, ClientError):
+            self.world.wire.mend()
+            self.world.resume().run()
+        with self.world.wire.spared():
+            return bool(self.world.taken("WorkQueue"))
+
+    @property
+    def billed(self) -> Charge:
+        """By the provider's own bill."""
+        posts = [Usage(it.input_tokens, it.output_tokens, 0, 0) for it in self.provider.posts if it.input_tokens]
+        return sum((measured(it, RATES) for it in posts), Charge())
+
+    @property
+    def charged(self) -> Charge:
+        """By the ledger."""
+        return self.world.ledger.spent(self.message.batch)
+
+    @property
+    def entry(self) -> Entry:
+        """What the catalog knows of the video."""
+        mark = fingerprint(self.message.video, model=MODEL, prompt_version=self.tier.prompt_version)
+        return self.world.catalog.look_up([(self.message, mark)])[0].entry
+
+    @property
+    def state(self) -> RowState | None:
+        """And of its row."""
+        return self.world.catalog.look_up([(self.message, "")])[0].row
+
+    def check(self) -> None:
+        """The invariants."""
+        history, posts = self.entry.history, self.provider.posts
+        claims = [event for event in history if event["event"] == "claimed"]
+        answers = [i for i, event in enumerate(history) if event["event"] == "answered"]
+        assert self.state in self.plan.end, "nothing is lost"
+        assert not self.billed.exceeds(self.charged), "billed <= charged"
+        assert not self.billed.exceeds(self.entry.charged(self.message.batch)), "billed <= charged, by the history"
+        assert self.charged.requests <= LIMITS.requests, "charged <= limit"
+        assert self.entry.attempts <= self.plan.cap, "attempts are capped"
+        assert len(posts) <= len(claims), "one attempt, one request"
+        assert len(answers) <= 1, "an answer is stored once"
+        assert answers in ([], [len(history) - 1]), "nobody claims what is answered"
+        assert (self.entry.talk is not None) is bool(answers), "an answer is a talk"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How the provider fails on a way, and which end it comes to whatever happens to the calls."""
+
+    faults: tuple[str, ...]
+    end: tuple[RowState, ...] = (RowState.PARSED,)
+    cap: int = NUMBERS["AttemptCap"]
+
+
+PLANS = {
+    "of no use": Plan(("refusal",)),
+    "failed, then answered": Plan(("server_error",)),
+    "deferred, then answered": Plan(("rate_limit",)),
+    "refused": Plan(("bad_request",), (RowState.DEAD, RowState.PARSED)),
+    "failed for good": Plan(("server_error",), (RowState.DEAD,), cap=1),
+}
+
+
+@pytest.mark.parametrize("how", [how for how in Cut if how is not Cut.KILLED_BEFORE])
+def test_no_mishap_at_any_call_breaks_an_invariant(sweep: Sweep, how: Cut) -> None:
+    for way in sweep(Plan(()), how):
+        way.check()
+
+
+@pytest.mark.parametrize("plan", PLANS.values(), ids=PLANS)
+def test_no_death_at_any_call_of_another_way_breaks_one(sweep: Sweep, plan: Plan) -> None:
+    for way in sweep(plan, Cut.KILLED_AFTER):
+        way.check()
+
+
+Sweep: TypeAlias = "Callable[[Plan, Cut], Iterator[Way]]"
+
+
+@pytest.fixture
+def sweep(clients: Clients, wire: Wire, provider: LoopbackProvider, tier: ModelTier) -> Sweep:
+    """A way with a mishap at its first call, at its second, and so on to its last; each in a world of its own."""
+
+    def ways(plan: Plan, how: Cut) -> Iterator[Way]:
+        for at in range(1, CALLS):
+            world = World(clients, wire)
+            _, (message,) = world.batch(*videos(1), limits=LIMITS)
+            way = Way(world, provider, tier, message, plan)
+            struck = way.walk(how, at)
+            yield way
+            if not struck:
+                assert at > 5, "there was a way"
+                return
+        pytest.fail(f"a way of more than {CALLS} calls")
+
+    return ways

@@ -1,0 +1,81 @@
+"""The queues on SQS: failed entries, visibility, dead letters."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from tests.functional.world import PROJECT, Refusing, World, videos
+
+from titlecard.batch import Message
+from titlecard.queues import SEND_TRIES, NotSent, WorkQueue
+
+BODY = '{"batch": "made up"}'
+
+
+def messages(number: int) -> list[Message]:
+    return [Message(batch="b", project=PROJECT, row=i, video=it) for i, it in enumerate(videos(number), 1)]
+
+
+def queue(world: World, refusing: Refusing) -> WorkQueue:
+    return WorkQueue(refusing, world.names["WorkQueue"])  # type: ignore[arg-type]  # it is a client in all that counts
+
+
+def received(world: World) -> list[dict[str, Any]]:
+    found = world.sqs.receive_message(
+        QueueUrl=world.names["WorkQueue"],
+        MaxNumberOfMessages=10,
+        MessageSystemAttributeNames=["ApproximateReceiveCount"],
+    )
+    return [dict(it) for it in found.get("Messages", ())]
+
+
+def test_a_pack_arrives_as_it_was_sent(world: World) -> None:
+    world.queue.send(messages(10))
+    assert world.sent() == messages(10)
+
+
+def test_failed_entries_are_sent_again_and_only_these(world: World) -> None:
+    refusing = Refusing(world.sqs, rows={3, 7}, times=1)
+    queue(world, refusing).send(messages(10))
+    assert refusing.asked == [10, 2]
+    assert world.sent() == messages(10)
+
+
+def test_what_is_refused_time_and_again_is_not_sent(world: World) -> None:
+    refusing = Refusing(world.sqs, rows={3}, times=SEND_TRIES)
+    with pytest.raises(NotSent, match="1 of 10 messages were refused 5 times"):
+        queue(world, refusing).send(messages(10))
+    assert refusing.asked == [10, 1, 1, 1, 1]
+
+
+def test_the_last_try_counts(world: World) -> None:
+    queue(world, Refusing(world.sqs, rows={3}, times=SEND_TRIES - 1)).send(messages(10))
+    assert len(world.sent()) == 10
+
+
+def test_a_message_may_be_shown_again_at_once(world: World) -> None:
+    world.queue.send(messages(1))
+    (first,) = received(world)
+    assert received(world) == []
+    world.queue.show_again(first["ReceiptHandle"], 0)
+    (second,) = received(world)
+    assert second["Attributes"]["ApproximateReceiveCount"] == "2"
+
+
+@pytest.mark.parametrize("seconds", [-5, 100_000])
+def test_a_wait_that_sqs_would_refuse_is_made_one_that_it_takes(world: World, seconds: int) -> None:
+    world.queue.send(messages(1))
+    (first,) = received(world)
+    world.queue.show_again(first["ReceiptHandle"], seconds)
+
+
+def test_a_dead_letter_carries_body_and_reason(world: World) -> None:
+    world.letters.send(BODY, "bad_request: it said no")
+    assert world.dead() == [(BODY, "bad_request: it said no")]
+
+
+def test_a_reason_is_cut_to_what_a_person_reads(world: World) -> None:
+    world.letters.send(BODY, "x" * 5_000)
+    ((_, reason),) = world.dead()
+    assert reason == "x" * 256

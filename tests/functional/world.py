@@ -1,0 +1,356 @@
+"""A small AWS in this process (moto), a wire to it that can be cut at any call, and a clock that is set by hand.
+
+Tables are made from `template.yaml`'s own definitions, and so are the numbers that the code under test works by. moto's
+conditional writes are not safe under threads, so the wire carries one request at a time: nothing here can say anything
+about concurrency, and nothing tries to.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import json
+import threading
+from collections import Counter
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import ConnectTimeoutError, ReadTimeoutError
+
+from titlecard.batch import Limits, Message, Upload, order_of
+from titlecard.catalog import Batch, Catalog
+from titlecard.ingest import Ingest
+from titlecard.ingest import Rules as IngestRules
+from titlecard.ledger import ONE_TRY, Ledger
+from titlecard.manifest import Limits as ReadingLimits
+from titlecard.parser import Keys, ModelTier, Parser, Received
+from titlecard.parser import Rules as ParserRules
+from titlecard.queues import DeadLetters, WorkQueue
+from titlecard.resume import Resume
+from titlecard.resume import Rules as ResumeRules
+from titlecard.survey import Survey
+from titlecard.telemetry import logger
+from titlecard.uploads import Uploads
+from titlecard.video import Policy, Video
+from titlecard_console.template import load
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Container, Iterator, Sequence
+
+    import boto3
+    from mypy_boto3_sqs import SQSClient
+
+TEMPLATE = load()
+NUMBERS = {name: int(value) for name, value in TEMPLATE.values({}).items() if TEMPLATE.parameters[name].number}
+PROJECT = "djangocon"
+
+_NUMBERS = itertools.count(1)
+"""All worlds lie side by side in one emulated AWS; each has names of its own."""
+
+
+class Killed(BaseException):
+    """The process ended here: no `except` of ours sees it."""
+
+
+class Cut(StrEnum):
+    """What becomes of a call to AWS."""
+
+    KILLED_BEFORE = "the process is killed before the call"
+    KILLED_AFTER = "the process is killed after the call"
+    LOST_REQUEST = "the request is lost once"
+    LOST_ANSWER = "the call is done and its answer lost once"
+    OUTAGE = "from this call on nothing gets through"
+    SILENCE = "from this call on everything is done and no answer comes back"
+
+
+_ONCE = {Cut.LOST_REQUEST, Cut.LOST_ANSWER}
+
+
+class Wire:
+    """What goes from boto3 to moto: one request at a time, counted by name, and cut where a test says so."""
+
+    def __init__(self) -> None:
+        self.calls: list[str] = []
+        self._lock = threading.RLock()
+        self._cut: Cut | None = None
+        self._at = 0
+        self.struck = False
+
+    def cut(self, how: Cut, at: int = 1) -> None:
+        """Let the `at`-th request from now on (and, by `how`, those after it) go wrong."""
+        self._cut, self._at, self.struck = how, len(self.calls) + at, False
+
+    def mend(self) -> None:
+        """Let everything through again."""
+        self._cut = None
+
+    @contextlib.contextmanager
+    def spared(self) -> Iterator[None]:
+        """Calls of the test itself: nothing happens to them, and they are not counted."""
+        cut, calls = self._cut, self.calls
+        self._cut, self.calls = None, []
+        yield
+        self._cut, self.calls = cut, calls
+
+    def carry(self, operation: str, send: Callable[[], Any]) -> Any:  # noqa: ANN401 -- moto's answer, passed on
+        """Take one request to moto, or not."""
+        with self._lock:
+            self.calls.append(operation)
+            number = len(self.calls)
+            how = self._cut
+            if how is None or number < self._at or (how in _ONCE and number > self._at):
+                return send()
+            first, self.struck = not self.struck, True
+            match how:
+                case Cut.KILLED_BEFORE:
+                    raise Killed(operation)
+                case Cut.KILLED_AFTER:
+                    if first:  # and the dead make no further calls
+                        send()
+                    raise Killed(operation)
+                case Cut.LOST_REQUEST | Cut.OUTAGE:
+                    raise ConnectTimeoutError(endpoint_url=operation)
+                case Cut.LOST_ANSWER | Cut.SILENCE:
+                    send()
+                    raise ReadTimeoutError(endpoint_url=operation)
+
+
+class Clock:
+    """The time, as the code under test is told it."""
+
+    def __init__(self) -> None:
+        self.now = datetime(2026, 1, 5, 12, 0, tzinfo=UTC)
+
+    def __call__(self) -> datetime:
+        """The time."""
+        return self.now
+
+    def forward(self, seconds: float) -> None:
+        """Let time go by."""
+        self.now += timedelta(seconds=seconds)
+
+    def after(self, seconds: float) -> datetime:
+        """A moment so many seconds from now."""
+        return self.now + timedelta(seconds=seconds)
+
+
+class Clients:
+    """What the handlers make at cold start."""
+
+    def __init__(self, session: boto3.Session) -> None:
+        self.db = session.resource("dynamodb").meta.client
+        self.ledger_db = session.resource("dynamodb", config=ONE_TRY).meta.client
+        self.sqs = session.client("sqs")
+        self.s3 = session.client("s3")
+
+
+class World:
+    """Tables, queues and a bucket as in the template, with the project's own objects on them."""
+
+    def __init__(self, clients: Clients, wire: Wire) -> None:
+        self.wire = wire
+        self.clock = Clock()
+        self.db, self.sqs, self.s3 = clients.db, clients.sqs, clients.s3
+        suffix = f"-{next(_NUMBERS)}"
+        self.names: dict[str, str] = {}
+        for name, definition in TEMPLATE.resources("AWS::DynamoDB::Table").items():
+            self._make_table(name, name + suffix, definition)
+        for name in TEMPLATE.resources("AWS::SQS::Queue"):
+            self.names[name] = self.sqs.create_queue(QueueName=name + suffix)["QueueUrl"]
+        self.bucket = self.names["UploadsBucket"] = f"titlecard-uploads{suffix}"
+        self.s3.create_bucket(Bucket=self.bucket)
+        self.s3.put_bucket_versioning(Bucket=self.bucket, VersioningConfiguration={"Status": "Enabled"})
+        self.catalog = Catalog(self.db, self.names["CatalogTable"])
+        self.ledger = Ledger(clients.ledger_db, self.names["LedgerTable"])
+        self.queue = WorkQueue(self.sqs, self.names["WorkQueue"])
+        self.letters = DeadLetters(self.sqs, self.names["WorkDeadLetterQueue"])
+        self.uploads = Uploads(self.s3)
+
+    def _make_table(self, name: str, table: str, definition: Any) -> None:  # noqa: ANN401 -- a table's properties in the template
+        wanted = ("BillingMode", "AttributeDefinitions", "KeySchema", "GlobalSecondaryIndexes")
+        self.db.create_table(TableName=table, **{it: definition[it] for it in wanted if it in definition})
+        self.names[name] = table
+
+    # ------------------------------------------------------------------------------------------------- uploads
+
+    def put(
+        self,
+        content: str | bytes,
+        *,
+        name: str = "talks.jsonl",
+        project: str = PROJECT,
+        metadata: dict[str, str] | None = None,
+    ) -> Upload:
+        """Upload a file, a second after the one before."""
+        self.clock.forward(1)
+        key = f"uploads/{project}/{name}"
+        body = content.encode() if isinstance(content, str) else content
+        put = self.s3.put_object(Bucket=self.bucket, Key=key, Body=body, Metadata=metadata or {})
+        return Upload(self.bucket, key, put["VersionId"], order_of(self.clock().isoformat(), "1"))
+
+    def batch(
+        self, *videos: Video, name: str = "talks.jsonl", project: str = PROJECT, limits: Limits | None = None
+    ) -> tuple[Batch, list[Message]]:
+        """A batch of these videos whose messages have all been sent, and have been received."""
+        upload = self.put(manifest(videos), name=name, project=project)
+        lease = "the test's"
+        limits = limits or LIMITS
+        opened = self.catalog.open_batch(
+            upload, project, limits, lease=lease, until=self.clock.after(60), now=self.clock()
+        )
+        self.catalog.start_sending(
+            opened, Survey.learn(videos), limits=limits, form="JSON Lines", accepted=len(videos), refused=0, repeated=0
+        )
+        self.catalog.all_sent(opened, now=self.clock())
+        messages = [
+            Message(batch=opened.id, project=project, row=number, video=video) for number, video in enumerate(videos, 1)
+        ]
+        return self.catalog.batch(opened.id), messages
+
+    def ingest(self, *, queue: WorkQueue | None = None, limits: Limits | None = None) -> Ingest:
+        """Ingest, as its handler makes it."""
+        rules = IngestRules(
+            manifest_max_bytes=NUMBERS["ManifestMaxBytes"],
+            reading=READING,
+            survey_sample=NUMBERS["SurveySampleRows"],
+            limits=limits or LIMITS,
+        )
+        return Ingest(
+            catalog=self.catalog, uploads=self.uploads, queue=queue or self.queue, rules=rules, now=self.clock
+        )
+
+    def resume(self, *, most: int | None = None) -> Resume:
+        """Resume, as its handler makes it."""
+        rules = ResumeRules(
+            most=most or NUMBERS["ResumeLimit"],
+            audit_after=NUMBERS["AuditAfterSeconds"],
+            audit_rounds=NUMBERS["AuditRounds"],
+            reading=READING,
+            manifest_max_bytes=NUMBERS["ManifestMaxBytes"],
+        )
+        return Resume(catalog=self.catalog, uploads=self.uploads, queue=self.queue, rules=rules, now=self.clock)
+
+    def parser(
+        self,
+        model: ModelTier,
+        *,
+        keys: Keys | None = None,
+        ledger: Ledger | None = None,
+        **rules: Any,  # noqa: ANN401 -- each is of its field's kind
+    ) -> Parser:
+        """A parser, as its handler makes it; `rules` are the numbers that differ from the template's."""
+        return Parser(
+            catalog=self.catalog,
+            ledger=ledger or self.ledger,
+            queue=self.queue,
+            letters=self.letters,
+            keys=keys or KeysOfATest("sk-proj-loopback-0123456789"),
+            model=model,
+            rules=replace(RULES, **rules),
+            now=self.clock,
+            log=logger,
+        )
+
+    # ----------------------------------------------------------------------------------------- what lies where
+
+    def taken(self, queue: str) -> list[dict[str, Any]]:
+        """Take everything out of a queue, named as in the template."""
+        url, found = self.names[queue], []
+        while messages := self.sqs.receive_message(
+            QueueUrl=url, MaxNumberOfMessages=10, MessageAttributeNames=["All"]
+        ).get("Messages"):
+            for message in messages:
+                self.sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
+            found.extend(messages)
+        return [dict(message) for message in found]
+
+    def sent(self) -> list[Message]:
+        """Take the work queue's messages, in the manifest's order."""
+        messages = [Message.model_validate_json(it["Body"]) for it in self.taken("WorkQueue")]
+        return sorted(messages, key=lambda message: message.row)
+
+    def dead(self) -> list[tuple[str, str]]:
+        """Take the dead letters: body and reason."""
+        return [
+            (it["Body"], it["MessageAttributes"]["reason"]["StringValue"]) for it in self.taken("WorkDeadLetterQueue")
+        ]
+
+    def report(self, upload: Upload) -> dict[str, Any]:
+        """What ingest says of an upload."""
+        report: dict[str, Any] = json.loads(self.uploads.read_report(upload, "report.json"))
+        return report
+
+
+class Refusing:
+    """An SQS client that refuses some rows' entries of a SendMessageBatch, so many times each."""
+
+    def __init__(self, sqs: SQSClient, *, rows: Container[int], times: int) -> None:
+        self.asked: list[int] = []
+        self._sqs = sqs
+        self._rows = rows
+        self._times = times
+        self._refused: Counter[int] = Counter()
+
+    def send_message_batch(self, *, QueueUrl: str, Entries: Sequence[dict[str, Any]]) -> dict[str, Any]:  # noqa: N803 -- boto3's
+        """Take the entries of the other rows."""
+        self.asked.append(len(Entries))
+        failed = [entry for entry in Entries if self._refuses(json.loads(entry["MessageBody"])["row"])]
+        if taken := [entry for entry in Entries if entry not in failed]:
+            self._sqs.send_message_batch(QueueUrl=QueueUrl, Entries=taken)  # type: ignore[arg-type]  # as they came
+        return {"Failed": [{"Id": it["Id"], "Message": "refused by the test"} for it in failed]} if failed else {}
+
+    def _refuses(self, row: int) -> bool:
+        if row not in self._rows or self._refused[row] == self._times:
+            return False
+        self._refused[row] += 1
+        return True
+
+
+class KeysOfATest:
+    """The same key for every project, or none."""
+
+    def __init__(self, key: str | None) -> None:
+        self._key = key
+
+    def of(self, _project: str) -> str | None:
+        """It."""
+        return self._key
+
+
+RULES = ParserRules(
+    policy=Policy.AUTO,
+    model="gpt-6-luna",
+    max_receives=NUMBERS["MaxReceiveCount"],
+    attempt_cap=NUMBERS["AttemptCap"],
+    visibility=NUMBERS["VisibilitySeconds"],
+    deadline=NUMBERS["RequestDeadlineSeconds"],
+    settle_margin=NUMBERS["SettleMarginSeconds"],
+    retry_backoff=NUMBERS["RetryBackoffSeconds"],
+)
+LIMITS = Limits(
+    requests=NUMBERS["BatchRequestLimit"], tokens=NUMBERS["BatchTokenLimit"], micro_usd=NUMBERS["BatchMicroUsdLimit"]
+)
+READING = ReadingLimits(
+    row_max_bytes=NUMBERS["RowMaxBytes"],
+    total_max_bytes=NUMBERS["ManifestMaxBytes"],
+    max_ratio=NUMBERS["ManifestMaxRatio"],
+)
+
+
+def manifest(videos: Sequence[Video]) -> str:
+    """Videos as JSON Lines."""
+    return "".join(f"{video.model_dump_json(exclude_none=True)}\n" for video in videos)
+
+
+def videos(number: int, start: str = "v") -> list[Video]:
+    """So many videos, each with its own talk and speaker."""
+    return [
+        Video(id=f"{start}{i}", title=f"Talk number {i} by Grace Hopper | PyCon 2019") for i in range(1, number + 1)
+    ]
+
+
+def received(message: Message, receives: int = 1) -> Received:
+    """A message as SQS hands it out; its id says which row it is."""
+    return Received(f"message-{message.row}", "receipt", receives, message.model_dump_json())

@@ -1,0 +1,103 @@
+"""Batches, messages and the limits of a batch: pure names and numbers."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from titlecard.batch import Limits, Message, Upload, order_of, project_name
+from titlecard.video import Video
+
+KEY = "uploads/djangocon/2019 Talks.jsonl.gz"
+TIME = "2026-01-05T12:00:00.000Z"
+
+
+def upload(key: str = KEY, version: str = "v1", bucket: str = "uploads-bucket") -> Upload:
+    return Upload(bucket, key, version, order_of(TIME, "1"))
+
+
+@pytest.mark.parametrize(
+    ("key", "project"),
+    [
+        ("uploads/djangocon/x.jsonl", "djangocon"),
+        ("uploads/djangocon/2019/x.jsonl", "djangocon"),
+        ("uploads/PyCon-US_2.0/x", "PyCon-US_2.0"),
+        ("uploads/x.jsonl", None),
+        ("uploads/djangocon/", None),
+        ("uploads//x.jsonl", None),
+        ("uploads/.hidden/x.jsonl", None),
+        ("uploads/two words/x.jsonl", None),
+        ("reports/djangocon/x.jsonl", None),
+        ("uploads/" + "a" * 65 + "/x.jsonl", None),
+    ],
+)
+def test_the_project_is_the_first_folder_under_uploads(key: str, project: str | None) -> None:
+    assert upload(key).project == project
+
+
+def test_one_version_of_an_object_is_one_batch() -> None:
+    later_event = Upload("uploads-bucket", KEY, "v1", order_of("2026-01-06T00:00:00.000Z", "2"))
+    assert later_event.batch == upload().batch
+
+
+@pytest.mark.parametrize("other", [upload(version="v2"), upload(bucket="another"), upload(KEY + "x")])
+def test_anything_else_is_another_batch(other: Upload) -> None:
+    assert other.batch != upload().batch
+
+
+def test_parts_of_a_batchs_identity_do_not_run_together() -> None:
+    assert upload(key="uploads/a/bc", version="d").batch != upload(key="uploads/a/b", version="cd").batch
+
+
+def test_a_batchs_name_begins_with_the_files() -> None:
+    assert upload().batch.startswith("2019-talks-")
+
+
+@given(st.text(max_size=200), st.text(max_size=50))
+def test_a_batchs_name_is_fit_for_a_key_whatever_the_files_is(name: str, version: str) -> None:
+    assert set(upload(f"uploads/p/{name}", version).batch) <= set("abcdefghijklmnopqrstuvwxyz0123456789-")
+
+
+@given(st.integers(0, 2**64), st.integers(0, 2**64))
+def test_sequencers_of_any_length_sort_as_numbers(one: int, other: int) -> None:
+    assert (order_of(TIME, f"{one:X}") < order_of(TIME, f"{other:X}")) == (one < other)
+
+
+def test_a_later_event_sorts_behind_an_earlier_one_whatever_the_sequencer() -> None:
+    assert order_of("2026-01-05T12:00:00.000Z", "FF") < order_of("2026-01-05T12:00:00.001Z", "01")
+
+
+def test_an_uploads_own_limit_only_lowers() -> None:
+    stack = Limits(requests=10, tokens=10, micro_usd=10)
+    assert stack.lowered_by(requests=5, tokens=20, micro_usd=None) == Limits(requests=5, tokens=10, micro_usd=10)
+
+
+def test_an_own_limit_of_nothing_is_a_limit() -> None:
+    assert Limits(requests=10, tokens=10, micro_usd=10).lowered_by(requests=0).requests == 0
+
+
+def test_a_limit_is_never_negative() -> None:
+    with pytest.raises(ValidationError, match="requests"):
+        Limits(requests=-1, tokens=1, micro_usd=1)
+
+
+def test_a_message_comes_back_as_it_was_sent() -> None:
+    message = Message(batch="b", project="p", row=7, video=Video(id="1", title="Ünïcode 🎉", description='"\\\n'))
+    assert Message.model_validate_json(message.model_dump_json()) == message
+
+
+def test_a_message_with_a_key_too_many_is_no_message() -> None:
+    with pytest.raises(ValidationError, match="more"):
+        Message.model_validate_json('{"batch":"b","project":"p","row":1,"video":{"id":"1","title":"T"},"more":1}')
+
+
+@pytest.mark.parametrize("name", ["", ".", "-a", "a/b", "two words", "ünï", "a" * 65, "a\n"])
+def test_what_cannot_be_a_folder_is_no_project(name: str) -> None:
+    with pytest.raises(ValueError, match="cannot be a project's name"):
+        project_name(name)
+
+
+def test_a_projects_name_is_given_back() -> None:
+    assert project_name("djangocon-us.2019") == "djangocon-us.2019"

@@ -1,0 +1,73 @@
+"""What counts as grounded in a video's own words."""
+
+from __future__ import annotations
+
+from titlecard.grounding import ungrounded
+from titlecard.video import Video
+
+VIDEO = Video(
+    id="1",
+    title="GopherCon 2031 - Scheduling for Mortals - Zoë Ångström",
+    description="With Kwame Mensah. More at https://example.org/people/mary-major",
+)
+
+
+def test_an_answer_of_the_videos_own_words_is_grounded() -> None:
+    assert ungrounded("Scheduling for Mortals", ["Zoë Ångström", "Kwame Mensah"], VIDEO) is None
+
+
+def test_accents_case_and_punctuation_make_no_difference() -> None:
+    assert ungrounded("scheduling, FOR mortals!", ["Zoe Angstrom"], VIDEO) is None
+
+
+def test_words_may_be_left_out_of_the_middle() -> None:
+    assert ungrounded("GopherCon Mortals", [], VIDEO) is None
+
+
+def test_a_word_that_the_title_does_not_have_is_named() -> None:
+    assert "'beginners'" in (ungrounded("Scheduling for Beginners", [], VIDEO) or "")
+
+
+def test_words_in_another_order_are_not_the_title() -> None:
+    assert ungrounded("Mortals for Scheduling", [], VIDEO) is not None
+
+
+def test_a_word_of_the_description_is_no_word_of_the_title() -> None:
+    assert ungrounded("Scheduling With Kwame", [], VIDEO) is not None
+
+
+def test_an_empty_title_is_refused() -> None:
+    assert ungrounded(" ", [], VIDEO) == "The title is empty."
+
+
+def test_a_presenter_whom_nobody_names_is_refused() -> None:
+    assert "Eve Mallory" in (ungrounded("Scheduling for Mortals", ["Eve Mallory"], VIDEO) or "")
+
+
+def test_part_of_a_word_is_not_a_presenter() -> None:
+    assert ungrounded("Scheduling for Mortals", ["Kwame Men"], VIDEO) is not None
+
+
+def test_words_of_a_name_that_stand_apart_are_not_a_presenter() -> None:
+    assert ungrounded("Scheduling for Mortals", ["Zoë Mensah"], VIDEO) is not None
+
+
+def test_a_name_does_not_run_from_the_title_into_the_description() -> None:
+    assert ungrounded("Scheduling for Mortals", ["Ångström With"], VIDEO) is not None
+
+
+def test_a_name_that_only_a_web_address_spells_out_is_refused() -> None:
+    assert ungrounded("Scheduling for Mortals", ["Mary Major"], VIDEO) is not None
+
+
+def test_a_presenter_without_letters_is_refused() -> None:
+    assert ungrounded("Scheduling for Mortals", ["?"], VIDEO) is not None
+
+
+def test_a_chinese_name_inside_a_line_without_spaces_is_found() -> None:
+    video = Video(id="2", title="講者王小明談排程")
+    assert ungrounded("排程", ["王小明"], video) is None
+
+
+def test_a_title_of_signs_alone_can_stay_as_it_is() -> None:
+    assert ungrounded("🎉", [], Video(id="3", title="🎉")) is None

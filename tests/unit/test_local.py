@@ -1,0 +1,145 @@
+"""What the local tier makes of titles and descriptions in the forms that conferences use.
+
+The examples are made up; how good the tier is on real ones is measured in `tests/evals`.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from titlecard.local import LocalAnswer, parse
+from titlecard.survey import Survey
+from titlecard.video import Video
+
+TALKS = [
+    ("Garbage Collection Without Tears", "Maria Garcia"),
+    ("How to Break a Compiler", "John Smith"),
+    ("Faster Builds with Less Hardware", "Anna Kowalska"),
+    ("Testing in the Dark", "Peter Novak"),
+    ("What Parsers Want", "Laura Rossi"),
+    ("A Database in 300 Lines", "David Cohen"),
+    ("Why Your Cache Lies", "Sofia Andersson"),
+    ("Queues All the Way Down", "Rajesh Kumar"),
+]
+TITLE, NAME = "Deploying on a Friday", "Julia Fischer"
+
+
+def parsed(title: str, description: str = "", batch: Survey | None = None) -> LocalAnswer:
+    return parse(Video(id="1", title=title, description=description), batch or Survey())
+
+
+def in_a_batch(template: str, description: str = "", name: str = NAME) -> LocalAnswer:
+    """The answer to one row of a batch of nine whose rows all follow a template."""
+    rows = [*TALKS, (TITLE, name)]
+    videos = [
+        Video(id=str(n), title=template.format(t=t, n=who, i=n), description=description.format(t=t, n=who))
+        for n, (t, who) in enumerate(rows)
+    ]
+    return parse(videos[-1], Survey.learn(videos))
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        "{t} - {n}",
+        "{n} - {t}",
+        "{t} | {n} | DevConf 2031",
+        "DevConf 2031 - {n} - {t}",
+        '"{t}" - {n} (DevConf 2031)',
+        "{t} by {n}",
+        "{t}, por {n}",
+        "{t} ({n})",
+        "{n}: {t}",
+        "{t} - {n} @ DevConf 2031",
+        "{t} / {n} [DevConf 12.05.2031]",
+        "{t}｜{n}｜DevConf 2031",  # noqa: RUF001  # the full-width bar is the example
+        "{n} «{t}»",
+        "Talk: {t} - {n}",
+        "{t} - {n}, Red Hat",
+        "{t} - Dr. {n}",
+    ],
+)
+def test_title_and_presenter_are_found_in_a_batch_with_the_template(template: str) -> None:
+    answer = in_a_batch(template)
+    assert (answer.title, answer.presenters, answer.source) == (TITLE, (NAME,), "title")
+
+
+@pytest.mark.parametrize(
+    "description",
+    [
+        "Speaker: {n}\n\nA talk about deploying.",
+        "Presented by {n}\n\nA talk about deploying.",
+        "{n}\n\nA talk about deploying.",
+        "DevConf 2031 - {t} by {n}\n\nA talk about deploying.",
+        "{n} | Friday 09:30 | Room 5\n\nA talk about deploying.",
+    ],
+)
+def test_a_presenter_whom_only_the_description_names_is_found(description: str) -> None:
+    answer = in_a_batch("{t}", description)
+    assert (answer.title, answer.presenters, answer.source) == (TITLE, (NAME,), "description")
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["Zoë Ångström", "Денис Иванов", "Ludwig van der Berg", "J. Randall Hunt", "Jean-Pierre O'Neill", "田中 太郎"],
+    ids=["diacritics", "Cyrillic", "particles", "initial", "hyphen and apostrophe", "Japanese"],
+)
+def test_names_of_many_shapes_are_kept_whole(name: str) -> None:
+    assert in_a_batch("{t} - {n}", name=name).presenters == (name,)
+
+
+@pytest.mark.parametrize("join", [", ", " & ", " and "])
+def test_several_presenters_are_listed_one_by_one(join: str) -> None:
+    assert in_a_batch("{t} - {n}", name=f"Julia Fischer{join}Omar Haddad").presenters == (
+        "Julia Fischer",
+        "Omar Haddad",
+    )
+
+
+def test_affiliations_in_brackets_do_not_stay_with_the_names() -> None:
+    answer = in_a_batch("{t} - {n}", name="Julia Fischer (Google); Omar Haddad (Red Hat)")
+    assert answer.presenters == ("Julia Fischer", "Omar Haddad")
+
+
+def test_a_leading_code_goes() -> None:
+    assert in_a_batch("0{i}_40{i}_{t} - {n}").title == TITLE
+
+
+@pytest.mark.parametrize("label", ["Keynote", "Lightning Talk"])
+def test_the_labels_that_editors_keep_stay(label: str) -> None:
+    assert parsed(f"{label}: {TITLE} - {NAME}").title == f"{label}: {TITLE}"
+
+
+def test_the_label_that_editors_drop_goes() -> None:
+    assert parsed(f"Talk: {TITLE} - {NAME}").title == TITLE
+
+
+def test_an_academic_title_is_no_part_of_a_name() -> None:
+    assert parsed(f"{TITLE} - Prof. Dr. {NAME}").presenters == (NAME,)
+
+
+def test_short_forms_are_written_out_from_the_description() -> None:
+    answer = parsed("J. Fischer, O. Haddad - Deploying on a Friday", "By Julia Fischer, Omar Haddad")
+    assert answer.presenters == ("Julia Fischer", "Omar Haddad")
+
+
+def test_a_title_that_names_nobody_has_no_presenter() -> None:
+    answer = parsed("Deploying on a Friday")
+    assert (answer.title, answer.presenters, answer.source) == ("Deploying on a Friday", (), "nobody")
+
+
+def test_brackets_that_belong_to_the_title_are_closed() -> None:
+    assert parsed("Deploying (on a Friday)").title == "Deploying (on a Friday)"
+
+
+def test_an_answer_on_which_everything_agrees_is_sure() -> None:
+    assert in_a_batch('"{t}" - {n} (DevConf 2031)').sure
+
+
+def test_a_batch_without_a_template_makes_less_sure() -> None:
+    alone, together = parsed(f"{TITLE} - {NAME}"), in_a_batch("{t} - {n}")
+    assert alone.confidence < together.confidence
+
+
+def test_the_same_video_gets_the_same_answer() -> None:
+    assert in_a_batch("{t} - {n}") == in_a_batch("{t} - {n}")

@@ -1,0 +1,77 @@
+"""The builder of data sets, on a small repository with a history of its own."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from training.build_dataset import rows
+from training.dataset import Row, split
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def git(repository: Path, *arguments: str) -> None:
+    identity = ["-c", "user.name=a", "-c", "user.email=a@example.org", "-c", "commit.gpgsign=false"]
+    subprocess.run(["git", "-C", str(repository), *identity, *arguments], check=True, capture_output=True)  # noqa: S603, S607
+
+
+def save(path: Path, **fields: Any) -> None:  # noqa: ANN401  # whatever JSON holds
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(fields), encoding="utf-8")
+
+
+@pytest.fixture
+def clone(tmp_path: Path) -> Path:
+    """A repository in which editors mended three scraped videos, moved one of them, and invented an answer."""
+    videos = tmp_path / "devconf-2031" / "videos"
+    git(tmp_path, "init", "--initial-branch=main")
+    save(videos / "compilers.json", title="Compilers - Ada Byron (DevConf)", description="", speakers=[])
+    save(videos / "linkers.json", title="Linkers", description="Speaker: Omar Haddad", speakers=[])
+    save(videos / "parsers.json", title="Parsers", description="No one is named.", speakers=[])
+    save(videos / "invented.json", title="Loaders", description="", speakers=[])
+    git(tmp_path, "add", ".")
+    git(tmp_path, "commit", "-m", "scraped")
+    git(tmp_path, "mv", str(videos / "linkers.json"), str(videos / "linkers-explained.json"))
+    git(tmp_path, "commit", "-m", "moved")
+    save(videos / "compilers.json", title="Compilers", description="", speakers=["Ada Byron"])
+    save(videos / "linkers-explained.json", title="Linkers", description="", speakers=["Omar Haddad"])
+    save(videos / "parsers.json", title="Parsers", description="No one is named.", speakers=["Various speakers"])
+    save(videos / "invented.json", title="Loaders", description="", speakers=["Eve Mallory"])
+    git(tmp_path, "add", ".")
+    git(tmp_path, "commit", "-m", "edited")
+    return tmp_path
+
+
+def test_the_first_version_is_the_input_and_the_last_the_answer(clone: Path) -> None:
+    row = {row["id"]: row for row in rows(clone)}["devconf-2031/videos/compilers"]
+    assert (row["title"], row["expected"]) == (
+        "Compilers - Ada Byron (DevConf)",
+        {"title": "Compilers", "presenters": ["Ada Byron"]},
+    )
+
+
+def test_a_moved_file_keeps_its_first_version(clone: Path) -> None:
+    row = {row["id"]: row for row in rows(clone)}["devconf-2031/videos/linkers-explained"]
+    assert row["description"] == "Speaker: Omar Haddad"
+
+
+def test_rows_are_sorted_into_kinds(clone: Path) -> None:
+    assert {row["id"].rsplit("/", 1)[1]: row["kind"] for row in rows(clone)} == {
+        "compilers": "names_in_title",
+        "linkers-explained": "names_in_description",
+        "parsers": "no_names",
+    }
+
+
+def test_an_answer_that_is_not_in_the_input_is_left_out(clone: Path) -> None:
+    assert not any(row["id"].endswith("invented") for row in rows(clone))
+
+
+def test_all_years_of_a_conference_are_in_one_fold() -> None:
+    made = [Row(f"{n}", f"conf{n % 7}-{2000 + n}", "no_names", "t", "", "t", (), f"conf{n % 7}") for n in range(70)]
+    assert set(split(made, 3, seed=1)) == {f"conf{n}" for n in range(7)}

@@ -1,0 +1,78 @@
+"""How titles are cut, descriptions are searched, and names are told from words."""
+
+from __future__ import annotations
+
+import pytest
+
+from titlecard.local.mentions import lines, mentions
+from titlecard.local.model import shipped
+from titlecard.local.people import clean, written_out
+from titlecard.local.segments import segments
+
+LEXICON = shipped().lexicon
+
+
+def pieces(title: str, heads: tuple[str, ...] = (), tails: tuple[str, ...] = ()) -> list[str]:
+    return [part.text for part in segments(title, LEXICON, heads, tails)]
+
+
+def named(line: str) -> list[str]:
+    return [mention.text for mention in mentions(line, 0, LEXICON)]
+
+
+@pytest.mark.parametrize(
+    ("title", "expected"),
+    [
+        ("DevConf - A Talk - Julia Fischer", ["DevConf", "A Talk", "Julia Fischer"]),
+        ('"A Talk" - Julia Fischer (DevConf)', ["A Talk", "Julia Fischer", "DevConf"]),
+        ("A Talk, por Julia Fischer", ["A Talk", "Julia Fischer"]),
+        ("Julia Fischer  A Talk", ["Julia Fischer", "A Talk"]),
+        ("A Talk｜Julia Fischer", ["A Talk", "Julia Fischer"]),  # noqa: RUF001
+        ("Anna Kowalska & Peter Novak", ["Anna Kowalska", "Peter Novak"]),
+        ("Julia Fischer Deploying everything on a Friday", ["Julia Fischer", "Deploying everything on a Friday"]),
+        ("well-known e-mail C++ and .NET", ["well-known e-mail C++", ".NET"]),
+    ],
+)
+def test_a_title_is_cut_at_whatever_can_separate(title: str, expected: list[str]) -> None:
+    assert pieces(title) == expected
+
+
+def test_what_many_titles_begin_or_end_with_is_cut_off() -> None:
+    assert pieces("DevConf Deploying PYAR", ("DevConf",), ("PYAR",)) == ["DevConf", "Deploying", "PYAR"]
+
+
+def test_pieces_say_where_they_stand() -> None:
+    title = "  A Talk | Julia Fischer"
+    assert [title[part.start : part.end] for part in segments(title, LEXICON)] == pieces(title)
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("Speaker: Julia Fischer", ["Julia Fischer"]),
+        ("Presented By Julia Fischer and Omar Haddad", ["Julia Fischer", "Omar Haddad"]),
+        ("Julia Fischer Bio", ["Julia Fischer"]),
+        ("John Love | Friday 09:30", ["John Love"]),
+        ("講者：王小明", ["王小明"]),  # noqa: RUF001
+        ("the lower case has no names", []),
+    ],
+)
+def test_possible_names_are_runs_of_capitalised_words_without_cues(line: str, expected: list[str]) -> None:
+    assert [text for text in named(line) if text in expected or not expected] == expected
+
+
+def test_lines_carry_no_addresses_and_no_tags() -> None:
+    assert lines("<b>Julia</b> https://example.org\n\n  text") == ["Julia", "text"]
+
+
+@pytest.mark.parametrize("name", ["Maria Garcia", "Денис Иванов", "Rajesh Kumar", "王小明"])
+def test_a_name_looks_more_like_a_name_than_a_topic_does(name: str) -> None:
+    assert LEXICON.nameness(name).chance > 0.5 > LEXICON.nameness("Machine Learning").chance
+
+
+def test_academic_titles_and_doubles_are_taken_off() -> None:
+    assert clean(["Dr. Julia Fischer", "Omar Haddad, PhD", "julia fischer", "Omar"]) == ("Julia Fischer", "Omar Haddad")
+
+
+def test_a_short_form_that_fits_two_people_stays_as_it_is() -> None:
+    assert written_out(["J. Fischer"], ["Julia Fischer", "Jonas Fischer"], []) == ["J. Fischer"]

@@ -1,0 +1,56 @@
+"""How messages are cut into what one SendMessageBatch takes."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from titlecard.batch import Message
+from titlecard.queues import BYTES_PER_SEND, ENTRIES_PER_SEND, packs
+from titlecard.video import Video
+
+
+def message(row: int, description: str = "") -> Message:
+    return Message(batch="b", project="p", row=row, video=Video(id=str(row), title="A Talk", description=description))
+
+
+def size(pack: list[Message]) -> int:
+    return sum(len(it.model_dump_json().encode()) for it in pack)
+
+
+def test_nothing_makes_no_pack() -> None:
+    assert list(packs([])) == []
+
+
+def test_a_pack_takes_ten() -> None:
+    assert [len(pack) for pack in packs(map(message, range(23)))] == [10, 10, 3]
+
+
+def test_large_messages_are_packed_by_their_bytes() -> None:
+    large = "x" * 100_000
+    assert [len(pack) for pack in packs(message(row, large) for row in range(5))] == [2, 2, 1]
+
+
+def test_bytes_are_counted_and_not_characters() -> None:
+    wide = "王" * 40_000  # 120,000 bytes
+    assert [len(pack) for pack in packs(message(row, wide) for row in range(4))] == [2, 2]
+
+
+def test_messages_that_just_fit_go_together() -> None:
+    room = BYTES_PER_SEND - size([message(1), message(2)])
+    fitting = [message(1, "x" * room), message(2)]
+    assert [len(pack) for pack in packs(fitting)] == [2]
+    one_more = [message(1, "x" * (room + 1)), message(2)]
+    assert [len(pack) for pack in packs(one_more)] == [1, 1]
+
+
+def test_a_message_that_is_too_large_by_itself_spoils_no_other() -> None:
+    assert [len(pack) for pack in packs([message(1), message(2, "x" * 300_000), message(3)])] == [1, 1, 1]
+
+
+@given(st.lists(st.integers(0, 150_000), max_size=30))
+def test_no_message_is_lost_or_moved_and_no_pack_is_too_large(lengths: list[int]) -> None:
+    messages = [message(row, "x" * length) for row, length in enumerate(lengths)]
+    packed = list(packs(messages))
+    assert [it for pack in packed for it in pack] == messages
+    assert all(len(pack) <= ENTRIES_PER_SEND and size(pack) <= BYTES_PER_SEND for pack in packed)

@@ -1,0 +1,86 @@
+"""What a survey learns from a batch, and that it stays small."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from titlecard.survey import LARGEST, SAMPLE, Survey
+from titlecard.video import Video
+
+TALKS = ["Compilers", "Garbage Collection", "Type Systems", "Linkers", "Parsers", "Schedulers"]
+NAMES = ["Grace Hopper", "John Smith", "Maria Garcia", "Anna Kowalska", "Peter Novak", "Laura Rossi"]
+
+
+def batch(template: str, description: str = "") -> list[Video]:
+    rows = enumerate(zip(TALKS, NAMES, strict=True))
+    return [
+        Video(id=str(n), title=template.format(t=t, n=who), description=description.format(n=who))
+        for n, (t, who) in rows
+    ]
+
+
+def test_the_same_rows_make_the_same_survey() -> None:
+    assert Survey.learn(batch("DevConf: {t} - {n}")) == Survey.learn(batch("DevConf: {t} - {n}"))
+
+
+def test_what_all_titles_begin_with_is_learnt() -> None:
+    assert Survey.learn(batch("DevConf 2031 {t} - {n}")).heads == ("DevConf 2031",)
+
+
+def test_what_all_titles_end_with_is_learnt() -> None:
+    assert "at DevConf" in Survey.learn(batch("{t} at DevConf")).tails
+
+
+def test_a_piece_that_recurs_is_counted_with_its_numbers_made_alike() -> None:
+    videos = [Video(id=str(n), title=f"{t} | Meetup {n}") for n, t in enumerate(TALKS)]
+    assert Survey.learn(videos).recurring == {"meetup 0": len(TALKS)}
+
+
+def test_the_place_of_the_names_is_learnt() -> None:
+    count, names = Survey.learn(batch("{t} | {n}")).slots["last|pipe|"]
+    assert (count, names > 0.7 * count) == (len(TALKS), True)
+
+
+def test_the_cue_of_the_descriptions_is_learnt() -> None:
+    count, names = Survey.learn(batch("{t}", "Speaker: {n}\n\nAll about it.")).spots["c:speaker:"]
+    assert (count, names > 0.7 * count) == (len(TALKS), True)
+
+
+def test_somebody_whom_every_description_names_is_learnt() -> None:
+    assert Survey.learn(batch("{t}", "Filmed by Peter Novak")).people["peter novak"] == len(TALKS)
+
+
+def test_a_survey_of_no_rows_is_empty() -> None:
+    assert Survey.learn([]) == Survey()
+
+
+def test_a_survey_of_one_row_knows_no_template() -> None:
+    survey = Survey.learn([Video(id="1", title="DevConf: Compilers - Grace Hopper")])
+    assert (survey.rows, survey.recurring, survey.slots) == (1, {}, {})
+
+
+def test_no_more_rows_are_read_than_the_sample_has() -> None:
+    endless = (Video(id=str(n), title=f"Talk {n}") for n in range(10**9))
+    assert Survey.learn(endless).rows == SAMPLE
+
+
+@pytest.mark.parametrize("letter", ["a", "語", "🎉"])
+def test_the_json_stays_small_whatever_the_batch_holds(letter: str) -> None:
+    texts = [" | ".join(f"{letter * 58}{chr(0x4E00 + n)}" for n in range(0, 120, 1 + n % 3)) for n in range(60)]
+    videos = [Video(id=str(n), title=text[:400], description=text) for n, text in enumerate(texts)]
+    assert len(Survey.learn(videos).to_json().encode()) <= LARGEST
+
+
+@given(st.lists(st.tuples(st.text(min_size=1), st.text()), max_size=8))
+def test_json_brings_the_survey_back(rows: list[tuple[str, str]]) -> None:
+    videos = [Video(id=str(n), title=f"T{title}", description=text) for n, (title, text) in enumerate(rows)]
+    survey = Survey.learn(videos)
+    assert Survey.from_json(survey.to_json()) == survey
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"rows": []}', "null"])
+def test_what_is_no_survey_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r"survey|Expecting"):
+        Survey.from_json(text)

@@ -1,0 +1,73 @@
+"""From an answer to a talk: provenance, flags, and what is not grounded."""
+
+from __future__ import annotations
+
+from titlecard.local import LocalAnswer
+from titlecard.model import Answer
+from titlecard.money import Charge
+from titlecard.talks import LOW_CONFIDENCE, UNGROUNDED, by_local_tier, by_model
+from titlecard.video import Tier, Tokens, Video
+
+VIDEO = Video(id="1", title="Compilers by Grace Hopper | PyCon 2019", description="With Ada Lovelace.")
+SURE = LocalAnswer("Compilers", ("Grace Hopper",), 0.97, sure=True, source="title")
+UNSURE = LocalAnswer("Compilers", ("Grace Hopper",), 0.4, sure=False, source="title")
+INVENTED = LocalAnswer("Interpreters", ("Nobody Atall",), 0.97, sure=True, source="title")
+CHARGE = Charge(requests=1, input_tokens=200, output_tokens=30, micro_usd=70)
+
+
+def test_a_sure_local_answer_is_a_talk_without_a_flag() -> None:
+    talk = by_local_tier(VIDEO, SURE)
+    assert (talk.title, talk.presenters, talk.tier, talk.review) == ("Compilers", ("Grace Hopper",), Tier.LOCAL, None)
+
+
+def test_an_unsure_local_answer_is_flagged() -> None:
+    assert by_local_tier(VIDEO, UNSURE).review == LOW_CONFIDENCE
+
+
+def test_a_local_answer_costs_nothing() -> None:
+    talk = by_local_tier(VIDEO, SURE)
+    assert (talk.tokens, talk.cost_micro_usd, talk.model) == (Tokens(), 0, None)
+
+
+def test_a_local_answer_in_place_of_a_models_is_flagged_with_its_flaw() -> None:
+    assert by_local_tier(VIDEO, SURE, flaw="refused").review == "refused"
+
+
+def test_a_local_answer_in_place_of_a_models_carries_what_that_cost() -> None:
+    talk = by_local_tier(VIDEO, UNSURE, flaw="refused", charged=CHARGE, model="gpt-6-luna")
+    assert (talk.tokens, talk.cost_micro_usd, talk.model) == (Tokens(input=200, output=30), 70, "gpt-6-luna")
+
+
+def test_where_not_even_the_local_answer_is_grounded_the_given_title_stands() -> None:
+    talk = by_local_tier(VIDEO, INVENTED)
+    assert (talk.title, talk.presenters, talk.review) == (VIDEO.title, (), UNGROUNDED)
+
+
+def test_a_grounded_model_answer_is_a_talk_of_the_models() -> None:
+    talk = by_model(VIDEO, UNSURE, Answer("Compilers", ("Ada Lovelace",), CHARGE), "gpt-6-luna")
+    assert (talk.presenters, talk.tier, talk.model, talk.review) == (
+        ("Ada Lovelace",),
+        Tier.MODEL,
+        "gpt-6-luna",
+        None,
+    )
+
+
+def test_a_model_talk_says_what_it_cost() -> None:
+    talk = by_model(VIDEO, UNSURE, Answer("Compilers", (), CHARGE), "gpt-6-luna")
+    assert (talk.tokens, talk.cost_micro_usd) == (Tokens(input=200, output=30), 70)
+
+
+def test_an_invented_title_of_the_models_is_never_a_talk() -> None:
+    talk = by_model(VIDEO, UNSURE, Answer("Something Invented", (), CHARGE), "gpt-6-luna")
+    assert (talk.title, talk.tier, talk.review) == ("Compilers", Tier.LOCAL, UNGROUNDED)
+
+
+def test_an_invented_presenter_of_the_models_is_never_in_a_talk() -> None:
+    talk = by_model(VIDEO, UNSURE, Answer("Compilers", ("Nobody Atall",), CHARGE), "gpt-6-luna")
+    assert (talk.presenters, talk.tier, talk.review) == (("Grace Hopper",), Tier.LOCAL, UNGROUNDED)
+
+
+def test_an_invented_answer_is_paid_for_all_the_same() -> None:
+    talk = by_model(VIDEO, UNSURE, Answer("Something Invented", (), CHARGE), "gpt-6-luna")
+    assert (talk.tokens, talk.cost_micro_usd) == (Tokens(input=200, output=30), 70)
