@@ -51,7 +51,7 @@ ROWS_PER_TRANSACTION = 30
 """Three items a row; a transaction takes 100 items (DynamoDB developer guide, "Constraints")."""
 
 UNCHECKED = Config(parameter_validation=False)
-"""For the catalog's client: botocore's own check of every parameter takes a good part of the parser's time, and DynamoDB
+"""For the catalog's client: botocore's own check of every parameter takes much of the parser's time, and DynamoDB
 makes the same check again."""
 
 KEYS_PER_GET = 100

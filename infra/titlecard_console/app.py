@@ -148,7 +148,7 @@ def run(
             work.upload(path, project, name, limit) for path, name, limit in zip(manifests, names, limits, strict=True)
         ]
         with Display(people) as display:
-            ended = work.follow(sent, display.show)
+            ended = work.follow(sent, display.show, display.say)
         outcomes = []
         for one in sent:
             tally: Counter[str] = Counter()
@@ -342,21 +342,21 @@ def _names(manifests: Iterable[Path]) -> list[str]:
 
 def _summary(outcomes: Sequence[tuple[str, Counter[str], Status]]) -> Table:
     """How the batches ended, for people."""
+    columns = {
+        "local": Tier.LOCAL,
+        "model": Tier.MODEL,
+        "superseded": RowState.SUPERSEDED,
+        "dead": RowState.DEAD,
+        "waiting": RowState.DEFERRED,
+    }
+    shown = {
+        name: key for name, key in columns.items() if name == "local" or any(tally[key] for _, tally, _ in outcomes)
+    }
     table = Table(box=None, header_style="bold", pad_edge=False)
-    for heading in (
-        "manifest",
-        "locally",
-        "by the model",
-        "superseded",
-        "dead",
-        "waiting",
-        "rejected",
-        "tokens",
-        "cost",
-    ):
-        table.add_column(heading, justify="left" if heading == "manifest" else "right")
+    table.add_column("manifest", overflow="fold")
+    for heading in (*shown, "rejected", "tokens", "cost"):
+        table.add_column(heading, justify="right", no_wrap=True)
     for name, tally, status in outcomes:
-        states = (Tier.LOCAL, Tier.MODEL, RowState.SUPERSEDED, RowState.DEAD, RowState.DEFERRED)
-        numbers = [*(tally[state] for state in states), status.batch.refused, status.spent.tokens]
+        numbers = [*(tally[key] for key in shown.values()), status.batch.refused, status.spent.tokens]
         table.add_row(name, *(f"{number:,}" for number in numbers), dollars(status.spent.micro_usd))
     return table

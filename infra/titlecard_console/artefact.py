@@ -1,6 +1,7 @@
 """The functions' artefacts for this machine: built by `functions/build`, as `sam build` builds them, and kept.
 
-An artefact is built again only when something that goes into it changes. What no longer counts is removed after a while.
+An artefact is built again only when something that goes into it changes, and what no longer counts is
+removed after a while.
 """
 
 from __future__ import annotations

@@ -91,10 +91,11 @@ class State:
         Raises:
             CloudError: somebody else has a cloud running on it, or does not leave.
         """
-        deadline = time.monotonic() + LEAVE_SECONDS
+        asked = time.monotonic()
         with self._lock.open("a") as lock:
             while not _locked(lock.fileno()):
-                if self._cloud.exists() or time.monotonic() > deadline:
+                waited = time.monotonic() - asked
+                if waited > (LOOK_SECONDS if self._cloud.exists() else LEAVE_SECONDS):
                     raise CloudError(
                         f"a cloud is running on {self.folder} already (`titlecard up`, or another run): stop it first, "
                         "or name another folder with --state"
@@ -105,8 +106,11 @@ class State:
 
     def announce(self, cloud: Cloud) -> None:
         """Let others find the cloud."""
-        with os.fdopen(os.open(self._cloud, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-            json.dump(asdict(cloud), file, indent=2)
+        anew = self._cloud.with_suffix(".new")
+        anew.unlink(missing_ok=True)
+        anew.touch(0o600)  # it holds credentials
+        anew.write_text(json.dumps(asdict(cloud), indent=2), encoding="utf-8")
+        anew.replace(self._cloud)
 
     def forget(self) -> None:
         """Let nobody find a cloud here any more."""
@@ -122,6 +126,9 @@ class State:
 
 LEAVE_SECONDS = 120
 """For how long a new cloud waits for the last one to end the requests that it has under way."""
+
+LOOK_SECONDS = 1
+"""For how long it waits for one that shows no sign of leaving; `find` holds the lock for a moment."""
 
 
 def find(state: Path) -> Cloud | None:
@@ -170,8 +177,11 @@ def start(
         text=True,
         start_new_session=True,  # the keeper outlives Ctrl-C at the terminal, to end what is under way
     ) as keeper:
-        # Leaving this block closes the keeper's standard input, which tells it to stop, and waits for it.
-        yield _started(keeper, order, say)
+        try:
+            yield _started(keeper, order, say)
+        finally:
+            say("stopping the local cloud")
+            keeper.communicate()  # the end of its standard input tells it to stop; it is waited for after Ctrl-C too
 
 
 def local_parameters(environment: Mapping[str, str]) -> dict[str, str]:

@@ -145,6 +145,7 @@ def _environment(endpoint: Endpoint, port: int, folder: Path, callers: Mapping[s
         "S3_DATA_DIR": str(folder / "s3"),
         "STATE_DIR": str(folder / "state"),
         "BIND_HOST": "127.0.0.1",
+        "MINISTACK_HOST": "127.0.0.1",  # what it calls itself in the queues' addresses
         "GATEWAY_PORT": str(port),
         "AUTH": "true",
         "AWS_ACCESS_KEY_ID": endpoint.access_key,

@@ -87,6 +87,10 @@ class Display:
     ) -> None:
         self._bars.stop()
 
+    def say(self, sentence: str) -> None:
+        """Say something above the bars."""
+        self._console.print(sentence, markup=False, highlight=False, soft_wrap=True)
+
     def show(self, name: str, status: Status) -> None:
         """Show how a batch stands; `name` is what the person called its manifest."""
         sentence = status.sentence()

@@ -31,6 +31,12 @@ RESUME_SECONDS = 2.0
 PATIENCE_SECONDS = 180
 """What waits longer than this is left to a later run, which starts where this one ends."""
 
+LOG_CHARACTERS = 400
+"""Of a log line, at most."""
+
+QUIET_SECONDS = 20.0
+"""After so long without movement the functions' logs are looked at for the reason."""
+
 
 @dataclass(frozen=True)
 class Sent:
@@ -50,6 +56,7 @@ class Work:
         dynamodb = cloud.resource("dynamodb").meta.client
         self._catalog = Catalog(dynamodb, cloud.outputs["CatalogTable"])
         self._ledger = Ledger(dynamodb, cloud.outputs["LedgerTable"])
+        self._logs = cloud.client("logs")
         self._resumed = 0.0
 
     def upload(self, manifest: Path, project: str, name: str, limits: Limits | None) -> Sent:
@@ -61,17 +68,34 @@ class Work:
             version = self._s3.put_object(Bucket=bucket, Key=key, Body=body, Metadata=metadata)["VersionId"]
         return Sent(str(manifest), Upload(bucket, key, version, order=""))
 
-    def follow(self, sent: Sequence[Sent], show: Callable[[str, Status], None]) -> dict[Sent, Batch]:
-        """Wait until nothing more will happen to the batches by itself; tell how they stand meanwhile."""
+    def follow(
+        self, sent: Sequence[Sent], show: Callable[[str, Status], None], warn: Callable[[str], None]
+    ) -> dict[Sent, Batch]:
+        """Wait until nothing more will happen to the batches by itself.
+
+        Args:
+            show: is told how each batch stands, all the time.
+            warn: is told what the functions complain of while nothing moves.
+        """
         ended: dict[Sent, Batch] = {}
+        before: dict[Sent, Status | None] = {}
+        moved, began = time.monotonic(), datetime.now(UTC)
         while len(ended) < len(sent):
             time.sleep(POLL_SECONDS)
             for one in sent:
-                if one in ended or (status := self._status(one)) is None:
+                if one in ended:
                     continue
-                show(one.name, status)
-                if self._is_over(status):
-                    ended[one] = status.batch
+                status = self._status(one)
+                if before.get(one) != status:
+                    before[one], moved = status, time.monotonic()
+                if status:
+                    show(one.name, status)
+                    if self._is_over(status):
+                        ended[one] = status.batch
+            if time.monotonic() - moved > QUIET_SECONDS:
+                moved = time.monotonic()
+                for complaint in self._complaints(began):
+                    warn(complaint)
             self._resume()
         return ended
 
@@ -103,7 +127,29 @@ class Work:
         ended = sum(row.state in END_STATES for row in self._catalog.rows(batch.id))
         return ended + status.waiting >= batch.accepted
 
+    def _complaints(self, since: datetime) -> Iterator[str]:
+        """The last error in the log of each function."""
+        for name in ("IngestFunction", "ParserFunction"):
+            function = self._lambda.get_function_configuration(FunctionName=self._cloud.outputs[name])
+            found = self._logs.filter_log_events(
+                logGroupName=function["LoggingConfig"]["LogGroup"],
+                startTime=int(since.timestamp() * 1000),
+                filterPattern='"ERROR"',
+            )["events"]
+            if found:
+                yield f"{name} complains: {_error(found[-1]['message'])}"
+
     def _resume(self) -> None:
         if time.monotonic() - self._resumed >= RESUME_SECONDS:
             self._resumed = time.monotonic()
             self._lambda.invoke(FunctionName=self._cloud.outputs["ResumeFunction"], Payload=json.dumps({}).encode())
+
+
+def _error(message: str) -> str:
+    """What a log line says went wrong; the functions log JSON, the runtime does not."""
+    try:
+        record = json.loads(message)
+    except ValueError:
+        return message.strip()[:LOG_CHARACTERS]
+    said = f"{record['message']}: {record.get('stack_trace', {}).get('value', '')}"
+    return said.strip(": ")[:LOG_CHARACTERS]

@@ -118,7 +118,7 @@ def _measure(state: Path, manifest: Path, artefacts: Path, overrides: dict[str, 
         if artefacts.name == "empty":
             _wait_for_the_queue(there, rows)
         else:
-            work.follow([sent], lambda _name, _status: None)
+            work.follow([sent], lambda _name, _status: None, sys.exit)
             catalog = Catalog(there.resource("dynamodb").meta.client, there.outputs["CatalogTable"])
             ended = sum(1 for _ in catalog.rows(sent.upload.batch))
             if ended != rows:

@@ -6,7 +6,7 @@ object that holds no such list is a row itself.
 
 The text is only cut here, by its brackets and quotes; each row is then parsed on its own. So a row that is too large,
 nested too deep or plainly wrong is one refused row and its neighbours are unharmed, and nothing but the current row is
-held. (A streaming parser such as ijson's stops at the first error for good: one bad row would cost all those behind it.)
+held. (A streaming parser such as ijson's stops at the first error: one bad row would cost all behind it.)
 """
 
 from __future__ import annotations

@@ -1,0 +1,65 @@
+"""Clouds for the tests: the real template on the embedded AWS, with times of seconds where a test waits for them."""
+
+from __future__ import annotations
+
+import os
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Protocol
+
+import pytest
+
+from titlecard_console import artefact, cloud
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+SECONDS = {
+    "ParserTimeoutSeconds": "3",
+    "RequestDeadlineSeconds": "1",
+    "SettleMarginSeconds": "1",
+    "BatchingWindowSeconds": "0",
+    "VisibilitySeconds": "18",
+    "RetryBackoffSeconds": "1",
+}
+"""The shortest times that agree, for tests that wait for a time-out or for a message to come back."""
+
+
+class Start(Protocol):
+    """Starts a cloud that lives as long as the test."""
+
+    def __call__(
+        self,
+        overrides: Mapping[str, str] = {},
+        environment: Mapping[str, str] = {},
+        *,
+        state: Path | None = None,
+        artefacts: Path | None = None,
+    ) -> cloud.Cloud:
+        """As `cloud.start`; without `artefacts`, with those of the project."""
+        ...
+
+
+@pytest.fixture(scope="session")
+def artefacts() -> Path:
+    """The functions as they are built for this machine."""
+    return artefact.build()
+
+
+@pytest.fixture
+def start(tmp_path: Path, artefacts: Path) -> Iterator[Start]:
+    """Start clouds, each on a state folder of this test; without a key unless the test gives one."""
+    with ExitStack() as running:
+
+        def begin(
+            overrides: Mapping[str, str] = {},
+            environment: Mapping[str, str] = {},
+            *,
+            state: Path | None = None,
+            artefacts: Path | None = artefacts,
+        ) -> cloud.Cloud:
+            surroundings = {"PATH": os.environ["PATH"], **environment}
+            here = cloud.start(state or tmp_path / "state", overrides, surroundings, artefacts=artefacts)
+            return running.enter_context(here)
+
+        yield begin

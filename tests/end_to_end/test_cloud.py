@@ -1,0 +1,241 @@
+"""The local cloud itself: what it refuses, what it keeps, and that nothing of it stays behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import zipfile
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from titlecard_console import cloud, template
+from titlecard_console.artefact import pack
+from titlecard_console.deploy import DeployError, deploy
+from titlecard_console.ministack import MiniStack
+from titlecard_console.record import Record
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from tests.end_to_end.conftest import Start
+
+PATIENCE_SECONDS = 60
+
+CONSOLE = """
+import os, sys, time
+from pathlib import Path
+from titlecard_console import cloud
+with cloud.start(Path(sys.argv[1]), {}, {"PATH": os.environ["PATH"]}, artefacts=Path(sys.argv[2])) as there:
+    time.sleep(600)
+"""
+"""A console that can be killed."""
+
+SLOW_PARSER = """
+import os, time
+import boto3
+catalog = boto3.resource("dynamodb").Table(os.environ["CATALOG_TABLE"])
+def handler(event, context):
+    for record in event["Records"]:
+        catalog.put_item(Item={"pk": "video#asked", "sk": record["messageId"]})
+        time.sleep(4)  # the answer is on its way, and billed
+        catalog.put_item(Item={"pk": "video#answered", "sk": record["messageId"]})
+    return {"batchItemFailures": []}
+"""
+
+SEEING_RESUME = """
+import os
+def handler(event, context):
+    return dict(os.environ)
+"""
+
+
+# --------------------------------------------------------------------------------------------------------- it refuses
+
+
+def test_a_package_that_is_missing_from_an_artefact_is_named(start: Start, artefacts: Path, tmp_path: Path) -> None:
+    missing = {
+        "IngestFunction": "pydantic_settings",
+        "ParserFunction": "aws_lambda_powertools",
+        "ResumeFunction": "jmespath",  # MiniStack has one of its own, which must not stand in
+    }
+    for function, package in missing.items():
+        _change(artefacts, tmp_path, function, remove=package)
+    with pytest.raises(cloud.CloudError) as refusal:
+        start(artefacts=tmp_path / "changed")
+    told = str(refusal.value).splitlines()
+    assert [
+        re.search(rf"{function} .* does not start: No module named '{package}", line)
+        for (function, package), line in zip(missing.items(), told, strict=True)
+    ].count(None) == 0
+
+
+def test_the_stack_itself_refuses_numbers_that_clash(artefacts: Path, tmp_path: Path) -> None:
+    ministack = MiniStack(tmp_path, tmp_path / "log", {"PATH": os.environ["PATH"]})
+    try:
+        there = cloud.connect(ministack.endpoint, {})
+        clashing = template.load().values(cloud.local_parameters({})) | {"VisibilitySeconds": "100"}
+        with pytest.raises(DeployError, match=r"VisibilitySeconds \(100\) is below 6 x ParserTimeoutSeconds \(90\)"):
+            deploy(there, template.load(), clashing, artefacts)
+        assert not there.client("sqs").list_queues().get("QueueUrls")
+    finally:
+        ministack.close()
+
+
+def test_numbers_that_clash_are_refused_before_anything_is_started(start: Start, tmp_path: Path) -> None:
+    with pytest.raises(template.BadParameterError, match="VisibilitySeconds"):
+        start({"VisibilitySeconds": "100"}, state=tmp_path / "never")
+    assert not (tmp_path / "never").exists()
+
+
+def test_one_state_folder_has_one_cloud_and_others_find_it(start: Start, tmp_path: Path) -> None:
+    assert cloud.find(tmp_path / "state") is None
+    first = start()
+    assert cloud.find(tmp_path / "state") == first
+    with pytest.raises(cloud.CloudError, match=r"a cloud is running on .*state already"):
+        start()
+
+
+def test_the_functions_see_nothing_of_the_callers_environment_but_the_way_to_the_model(
+    start: Start, artefacts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_PROFILE", "of-the-caller")  # it does not exist, and is not asked for
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret of the caller")
+    callers = {"OPENAI_API_KEY": "key", "GITHUB_TOKEN": "secret of the caller", "AWS_SESSION_TOKEN": "secret too"}
+    seeing = _change(artefacts, tmp_path, "ResumeFunction", replace={"resume/app.py": SEEING_RESUME})
+    there = start({}, callers, artefacts=seeing)
+    answer = there.client("lambda").invoke(FunctionName=there.outputs["ResumeFunction"])
+    seen = json.load(answer["Payload"])
+    assert seen["OPENAI_API_KEY"] == "key"
+    assert "secret" not in " ".join(seen[name] for name in seen if not name.startswith("WORK"))
+    assert there.secret_key not in seen.values()
+
+
+# --------------------------------------------------------------------------------------------------------- it keeps
+
+
+def test_a_console_that_is_killed_leaves_no_process_and_loses_no_talk(
+    start: Start, artefacts: Path, tmp_path: Path
+) -> None:
+    state = tmp_path / "state"
+    with _console(state, artefacts) as console:
+        there = _found(state)
+        _talks(there).put_item(Item={"pk": "video#p#1", "sk": "fp#1", "talk": "paid for"})
+        _talks(there).put_item(Item={"pk": "batch#b", "sk": "batch"})
+        console.kill()
+    _wait(lambda: cloud.find(state) is None and not _alive(there.keeper))
+    assert not _processes_in(state)
+    assert _talks(start()).scan()["Items"] == [{"pk": "video#p#1", "sk": "fp#1", "talk": "paid for"}]
+
+
+@pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGINT])
+def test_an_answer_that_is_under_way_when_the_console_ends_is_kept(
+    artefacts: Path, tmp_path: Path, end: signal.Signals
+) -> None:
+    state = tmp_path / "state"
+    slow = _change(artefacts, tmp_path, "ParserFunction", replace={"parser/app.py": SLOW_PARSER})
+    with _console(state, slow) as console:
+        there = _found(state)
+        there.client("sqs").send_message(QueueUrl=there.outputs["WorkQueueUrl"], MessageBody="{}")
+        _wait(lambda: bool(_talks(there).scan()["Items"]))
+        console.send_signal(end)
+    _wait(lambda: not _alive(there.keeper))
+    assert "video#answered" in _kept(state)
+
+
+def test_what_was_removed_stays_removed(start: Start, tmp_path: Path) -> None:
+    there = start()
+    _talks(there).put_item(Item={"pk": "video#p#1", "sk": "fp#1"})
+    _talks(there).put_item(Item={"pk": "video#p#2", "sk": "fp#1"})
+    _wait(lambda: _kept(tmp_path / "state") == {"video#p#1", "video#p#2"})
+    _talks(there).delete_item(Key={"pk": "video#p#1", "sk": "fp#1"})
+    _wait(lambda: _kept(tmp_path / "state") == {"video#p#2"})
+
+
+def test_ministack_does_not_outlive_its_keeper(artefacts: Path, tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    with _console(state, artefacts) as console:
+        os.kill(_found(state).keeper, signal.SIGKILL)
+        _wait(lambda: cloud.find(state) is None and not _processes_in(state))
+        console.kill()
+
+
+# ---------------------------------------------------------------------------------------------------------- pieces
+
+
+def _change(
+    artefacts: Path, tmp_path: Path, function: str, *, remove: str = "", replace: dict[str, str] | None = None
+) -> Path:
+    """The artefacts of this test, one more function's changed in them: a package removed, or files replaced."""
+    changed = tmp_path / "changed"
+    if not changed.exists():
+        shutil.copytree(artefacts, changed)
+    unpacked = tmp_path / function
+    with zipfile.ZipFile(artefacts / f"{function}.zip") as packed:
+        packed.extractall(unpacked)
+    if remove:
+        shutil.rmtree(unpacked / remove)
+    for name, text in (replace or {}).items():
+        (unpacked / name).write_text(text, encoding="utf-8")
+        shutil.rmtree((unpacked / name).parent / "__pycache__")  # its bytecode is not held against the source
+    pack(changed / f"{function}.zip", unpacked)
+    return changed
+
+
+@contextmanager
+def _console(state: Path, artefacts: Path) -> Iterator[subprocess.Popen[bytes]]:
+    command = [sys.executable, "-c", CONSOLE, str(state), str(artefacts)]
+    with subprocess.Popen(command, stderr=subprocess.DEVNULL) as console:  # noqa: S603 -- the script above
+        try:
+            yield console
+            console.wait(PATIENCE_SECONDS)
+        finally:
+            console.kill()
+
+
+def _found(state: Path) -> cloud.Cloud:
+    _wait(lambda: cloud.find(state) is not None)
+    found = cloud.find(state)
+    assert found
+    return found
+
+
+def _talks(there: cloud.Cloud) -> Any:  # noqa: ANN401 -- a table of boto3's
+    return there.resource("dynamodb").Table(there.outputs["CatalogTable"])
+
+
+def _kept(state: Path) -> set[str]:
+    """The partition keys that the next cloud would start with; from a copy, since the file is its cloud's alone."""
+    copy = state / "copy.jsonl"
+    if (state / "talks.jsonl").exists():
+        shutil.copy(state / "talks.jsonl", copy)
+    return {change.key["pk"]["S"] for change in Record(copy).load()}
+
+
+def _wait(until: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not until():
+        assert time.monotonic() < deadline, "it did not happen"
+        time.sleep(0.1)
+
+
+def _alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def _processes_in(state: Path) -> list[str]:
+    """The command lines of all processes that were started from a state folder."""
+    listed = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True)  # noqa: S607 -- POSIX has it
+    return [line for line in listed.stdout.splitlines() if f"{state}/run" in line]

@@ -1,0 +1,86 @@
+"""The stack: what it promises about data, rights and settings, and that CloudFormation's linter has nothing to say."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from titlecard.settings import IngestSettings, ParserSettings, ResumeSettings
+from titlecard_console import artefact, template
+
+SHIPPED = template.load()
+RESOURCES = SHIPPED.document["Resources"]
+FUNCTIONS = SHIPPED.resources("AWS::Serverless::Function")
+
+
+def test_the_linter_has_nothing_to_say() -> None:
+    command = [str(Path(sys.executable).with_name("cfn-lint")), str(template.ROOT / "template.yaml")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 -- a tool of ours
+    assert (done.stdout, done.returncode) == ("", 0)
+
+
+@pytest.mark.parametrize("name", ["UploadsBucket", "CatalogTable", "LedgerTable"])
+def test_what_people_own_outlives_the_stack(name: str) -> None:
+    assert {RESOURCES[name]["DeletionPolicy"], RESOURCES[name]["UpdateReplacePolicy"]} == {"Retain"}
+
+
+@pytest.mark.parametrize("name", ["CatalogTable", "LedgerTable"])
+def test_a_table_can_be_brought_back_and_is_encrypted(name: str) -> None:
+    table = RESOURCES[name]["Properties"]
+    assert table["PointInTimeRecoverySpecification"]["PointInTimeRecoveryEnabled"]
+    assert table["SSESpecification"]["SSEEnabled"]
+
+
+def test_the_uploads_are_versioned_and_private() -> None:
+    bucket = RESOURCES["UploadsBucket"]["Properties"]
+    assert bucket["VersioningConfiguration"]["Status"] == "Enabled"
+    assert all(bucket["PublicAccessBlockConfiguration"].values())
+
+
+@pytest.mark.parametrize("queue", ["IngestQueue", "WorkQueue"])
+def test_every_queue_has_dead_letters_and_an_end(queue: str) -> None:
+    redrive = RESOURCES[queue]["Properties"]["RedrivePolicy"]
+    assert redrive["maxReceiveCount"]["Ref"].endswith("MaxReceiveCount")
+    assert redrive["deadLetterTargetArn"]["Fn::GetAtt"][0] == queue.replace("Queue", "DeadLetterQueue")
+
+
+@pytest.mark.parametrize(("function", "event"), [("IngestFunction", "Upload"), ("ParserFunction", "Video")])
+def test_a_batch_may_fail_in_part(function: str, event: str) -> None:
+    source = FUNCTIONS[function]["Events"][event]["Properties"]
+    assert source["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+
+
+@pytest.mark.parametrize("name", [name for name in RESOURCES if name.endswith("Role")])
+def test_no_role_may_do_anything_or_anywhere(name: str) -> None:
+    statements: list[dict[str, Any]] = [
+        statement
+        for policy in RESOURCES[name]["Properties"]["Policies"]
+        for statement in policy["PolicyDocument"]["Statement"]
+    ]
+    actions = {action for it in statements for action in _listed(it["Action"])}
+    assert "*" not in [it["Resource"] for it in statements]
+    assert not any(action.endswith(":*") for action in actions)
+
+
+@pytest.mark.parametrize(
+    ("function", "settings"),
+    [("IngestFunction", IngestSettings), ("ParserFunction", ParserSettings), ("ResumeFunction", ResumeSettings)],
+)
+def test_every_setting_of_a_function_is_set_by_the_template(function: str, settings: Any) -> None:  # noqa: ANN401 -- a class
+    given = {name.lower() for name in FUNCTIONS[function]["Environment"]["Variables"]}
+    assert {name for name, field in settings.model_fields.items() if field.is_required()} <= given
+
+
+def test_every_function_can_be_built() -> None:
+    handlers = {name: it["Handler"].split(".")[0] for name, it in FUNCTIONS.items()}
+    targets = (template.ROOT / "functions" / "Makefile").read_text(encoding="utf-8")
+    assert handlers == artefact.FUNCTIONS
+    assert all(f"build-{name}:\n\t@sh $(BUILD) {folder} " in targets for name, folder in handlers.items())
+
+
+def _listed(value: str | list[str]) -> list[str]:
+    return [value] if isinstance(value, str) else value

@@ -1,0 +1,77 @@
+"""Training, on a data set of a few made-up conferences: small, but with every step of the real one."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from titlecard.local import parse_with
+from titlecard.local.model import Model
+from titlecard.survey import Reading, Survey
+from titlecard.video import Video
+from training.dataset import load
+from training.examples import title_labels
+from training.fit import Settings, fit
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from training.dataset import Row
+
+TEMPLATES = ["{t} - {n}", "{n}: {t}", "{t} | {n} | DevConf", "{t}", "{t} by {n}", "DevConf: {t}"]
+TALKS = ["Compilers for All", "Linking Without Tears", "The Parser Says No", "Queues and Caches", "Testing in the Dark"]
+NAMES = ["Ada Byron", "Omar Haddad", "Julia Fischer", "Peter Novak", "Laura Rossi"]
+SMALL = Settings(folds=2, title_batches=3, description_batches=3)
+
+
+@pytest.fixture(scope="module")
+def rows(tmp_path_factory: pytest.TempPathFactory) -> list[Row]:
+    """Six conferences of five talks, read from a file in the data set's format."""
+    path: Path = tmp_path_factory.mktemp("data") / "talks.jsonl"
+    lines = []
+    for series, template in enumerate(TEMPLATES):
+        for number, (talk, name) in enumerate(zip(TALKS, NAMES, strict=True)):
+            row = {
+                "id": f"{series}-{number}",
+                "event": f"conf{series}-203{series}",
+                "kind": "names_in_title"
+                if "{n}" in template
+                else "names_in_description"
+                if series == 3
+                else "no_names",
+                "title": template.format(t=talk, n=name),
+                "description": f"Speaker: {name}"
+                if series == 3
+                else "All about the things that we do every day at work." * 3,
+                "expected": {"title": talk, "presenters": [name] if "{n}" in template or series == 3 else []},
+            }
+            lines.append(json.dumps(row))
+    path.write_text("\n".join(lines), encoding="utf-8")
+    return load(path)
+
+
+@pytest.fixture(scope="module")
+def weights(rows: list[Row]) -> bytes:
+    return fit(rows, SMALL).to_bytes()
+
+
+def test_the_same_rows_and_seed_make_the_same_weights(rows: list[Row], weights: bytes) -> None:
+    assert fit(rows, SMALL).to_bytes() == weights
+
+
+def test_the_weights_answer_what_they_were_trained_on(rows: list[Row], weights: bytes) -> None:
+    model = Model.from_bytes(weights)
+    batch = [row for row in rows if row.series == "conf0"]
+    survey = Survey.combine([Reading.of(row.title, row.description, model.lexicon) for row in batch])
+    answer = parse_with(model, Video(id="1", title=batch[0].title), survey)
+    assert (answer.title, answer.presenters) == (TALKS[0], (NAMES[0],))
+
+
+def test_the_years_of_a_conference_are_one_series(rows: list[Row]) -> None:
+    assert {row.series for row in rows} == {f"conf{n}" for n in range(len(TEMPLATES))}
+
+
+def test_a_title_that_cannot_be_cut_out_teaches_nothing(rows: list[Row]) -> None:
+    assert title_labels("Something else", [], rows[0]) is None
