@@ -323,7 +323,7 @@ class Parser:
         self._model.load()
         if not self._catalog.point(message, mark, job.batch.upload.order):
             return self._finish(job.ending(RowState.SUPERSEDED, reason="a newer manifest has this video"))
-        question = self._model.prepare(message.video, job.answer, job.survey.to_json())
+        question = self._model.prepare(message.video, job.answer, job.survey.hint())
         attempt = self._catalog.claim(
             message,
             mark,

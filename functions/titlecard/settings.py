@@ -51,8 +51,6 @@ class ParserSettings(_Settings):
     model: str
     service_tier: str
     max_output_tokens: _Positive
-    title_max_bytes: _Positive
-    description_max_bytes: _Positive
     openai_base_url: str = ""
     key_secret_prefix: str
     openai_api_key: SecretStr | None = None

@@ -90,6 +90,10 @@ class Survey:
             spots=_totals(reading.spots for reading in readings),
         )
 
+    def hint(self) -> str:
+        """The template in a few words, for somebody who sees one row only: what titles begin with, end with, repeat."""
+        return " | ".join(dict.fromkeys((*self.heads[:2], *self.tails[:2], *list(self.recurring)[:4])))
+
     def to_json(self) -> str:
         """The survey as one line of JSON, of at most `LARGEST` bytes in UTF-8."""
         return json.dumps(asdict(self), ensure_ascii=False, separators=(",", ":"))

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from botocore.exceptions import BotoCoreError, ClientError
 from rich.console import Console
 from rich.table import Table
 
@@ -177,8 +178,9 @@ def up(state: StateFolder = STATE, settings: Settings = None) -> None:
         target = f"s3://{there.outputs['UploadsBucket']}/uploads/default/"
         people.print(f"  {credentials} {command} {target}\n", markup=False, soft_wrap=True)
         people.print("Ctrl-C stops it; what was paid for is kept.", markup=False)
-        while True:
-            time.sleep(3600)
+        while cloud.find(state):
+            time.sleep(1)
+        raise cloud.CloudError(f"the local cloud has stopped by itself; its log is in {state}")
 
 
 def main() -> None:
@@ -191,6 +193,9 @@ def main() -> None:
     except (NotAManifest, template.BadParameterError, Unpriced, ValueError) as refusal:
         people.print(str(refusal), markup=False, soft_wrap=True)
         sys.exit(BAD_USAGE)
+    except (BotoCoreError, ClientError) as fault:
+        people.print(f"The stack does not answer as it should: {fault}", markup=False, soft_wrap=True)
+        sys.exit(FAILED)
     except (cloud.CloudError, artefact.BuildError, OSError) as fault:
         people.print(str(fault), markup=False, soft_wrap=True)
         sys.exit(FAILED)

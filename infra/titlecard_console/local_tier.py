@@ -77,9 +77,10 @@ def count(path: Path, limits: manifest.Limits, sample: int) -> Counted:
 def plan(counted: Counted, model: ModelTier, policy: Policy) -> Plan:
     """What asking the model can cost at most, by the very request that would be sent for each row."""
     asked, bound = 0, Charge()
+    hint = counted.survey.hint()
     if policy is not Policy.LOCAL:
         for video, answer in counted.answers():
             if policy is Policy.MODEL or not answer.sure:
                 asked += 1
-                bound += model.prepare(video, answer, counted.survey.to_json()).bound
+                bound += model.prepare(video, answer, hint).bound
     return Plan(asked, bound)

@@ -265,7 +265,7 @@ def test_what_is_not_billed_is_deferred_and_costs_neither_money_nor_an_attempt(
 def test_a_provider_that_is_not_there_is_waited_for(world: World, message: Message) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         nowhere = f"http://127.0.0.1:{taken.getsockname()[1]}/v1"
-    with closing(ModelTier(MODEL, prices=PriceList.packaged(), base_url=nowhere)) as tier:
+    with closing(ModelTier(MODEL, max_output_tokens=400, prices=PriceList.packaged(), base_url=nowhere)) as tier:
         assert work(world, tier, message) == DEFERRED
     assert (entry(world, message).attempts, world.ledger.spent(message.batch)) == (0, Charge())
 

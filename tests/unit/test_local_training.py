@@ -33,19 +33,15 @@ def rows(tmp_path_factory: pytest.TempPathFactory) -> list[Row]:
     lines = []
     for series, template in enumerate(TEMPLATES):
         for number, (talk, name) in enumerate(zip(TALKS, NAMES, strict=True)):
+            in_title, in_description = "{n}" in template, series == 3
+            body = f"Speaker: {name}" if in_description else "All about the things that we do every day at work. " * 3
             row = {
                 "id": f"{series}-{number}",
                 "event": f"conf{series}-203{series}",
-                "kind": "names_in_title"
-                if "{n}" in template
-                else "names_in_description"
-                if series == 3
-                else "no_names",
+                "kind": "names_in_title" if in_title else "names_in_description" if in_description else "no_names",
                 "title": template.format(t=talk, n=name),
-                "description": f"Speaker: {name}"
-                if series == 3
-                else "All about the things that we do every day at work." * 3,
-                "expected": {"title": talk, "presenters": [name] if "{n}" in template or series == 3 else []},
+                "description": body,
+                "expected": {"title": talk, "presenters": [name] if in_title or in_description else []},
             }
             lines.append(json.dumps(row))
     path.write_text("\n".join(lines), encoding="utf-8")

@@ -102,7 +102,7 @@ def provider(server: LoopbackProvider) -> LoopbackProvider:
 
 @pytest.fixture(scope="module")
 def tier(server: LoopbackProvider) -> Iterator[ModelTier]:
-    with closing(ModelTier(MODEL, prices=PRICES, base_url=server.base_url)) as tier:
+    with closing(ModelTier(MODEL, max_output_tokens=400, prices=PRICES, base_url=server.base_url)) as tier:
         yield tier
 
 
@@ -181,7 +181,7 @@ def test_one_attempt_is_one_request_with_every_retry_on_by_mistake(
     monkeypatch.setattr("titlecard.model.client.FOLLOW_REDIRECTS", True)
     monkeypatch.setattr("openai._base_client.BaseClient._calculate_retry_timeout", lambda *_: 0.01)
     provider.fail(name, always=name)
-    with closing(ModelTier(MODEL, prices=PRICES, base_url=provider.base_url)) as reckless:
+    with closing(ModelTier(MODEL, max_output_tokens=400, prices=PRICES, base_url=provider.base_url)) as reckless:
         outcome = ask(reckless, seconds_for(name))
         assert len(provider.posts) == 1
         if name in TABLE:
@@ -268,7 +268,7 @@ def test_a_rate_limit_says_when_to_come_again(
 def test_a_provider_that_is_not_there_costs_nothing() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-    with closing(ModelTier(MODEL, prices=PRICES, base_url=f"http://127.0.0.1:{port}/v1")) as tier:
+    with closing(ModelTier(MODEL, max_output_tokens=400, prices=PRICES, base_url=f"http://127.0.0.1:{port}/v1")) as tier:
         fault = ask(tier)
     assert isinstance(fault, Defer)
     assert fault.reason is Reason.PROVIDER_UNREACHABLE
@@ -279,7 +279,7 @@ def test_a_provider_that_is_not_there_costs_nothing_with_retries_on_by_mistake(m
     monkeypatch.setattr("openai._base_client.BaseClient._calculate_retry_timeout", lambda *_: 0.01)
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-    with closing(ModelTier(MODEL, prices=PRICES, base_url=f"http://127.0.0.1:{port}/v1")) as tier:
+    with closing(ModelTier(MODEL, max_output_tokens=400, prices=PRICES, base_url=f"http://127.0.0.1:{port}/v1")) as tier:
         fault = ask(tier)
     assert isinstance(fault, Defer)
 
@@ -296,17 +296,17 @@ def test_a_request_larger_than_its_bound_is_dead_unsent_and_uncharged(
 
 def test_an_endpoint_is_the_same_however_its_address_is_written(provider: LoopbackProvider) -> None:
     address = provider.base_url.replace("127.0.0.1", "LocalHost") + "/"
-    with closing(ModelTier(MODEL, prices=PRICES, base_url=address)) as tier:
+    with closing(ModelTier(MODEL, max_output_tokens=400, prices=PRICES, base_url=address)) as tier:
         assert isinstance(ask(tier), Answer)
 
 
 def test_an_endpoint_that_is_no_web_address_is_refused_when_the_tier_is_made() -> None:
     with pytest.raises(ValueError, match="https://"):
-        ModelTier(MODEL, prices=PRICES, base_url="localhost:8000/v1")
+        ModelTier(MODEL, max_output_tokens=400, prices=PRICES, base_url="localhost:8000/v1")
 
 
 def test_a_name_that_nobody_knows_costs_nothing() -> None:
-    with closing(ModelTier(MODEL, prices=PRICES, base_url="http://nowhere.invalid/v1")) as tier:
+    with closing(ModelTier(MODEL, max_output_tokens=400, prices=PRICES, base_url="http://nowhere.invalid/v1")) as tier:
         fault = ask(tier)
     assert isinstance(fault, Defer)
     assert fault.reason is Reason.PROVIDER_UNREACHABLE
@@ -379,7 +379,7 @@ def test_one_hanging_question_does_not_hold_up_the_others(provider: LoopbackProv
 
 
 def test_a_closed_tier_can_be_asked_again(provider: LoopbackProvider) -> None:
-    tier = ModelTier(MODEL, prices=PRICES, base_url=provider.base_url)
+    tier = ModelTier(MODEL, max_output_tokens=400, prices=PRICES, base_url=provider.base_url)
     for _ in range(2):
         assert isinstance(ask(tier), Answer)
         tier.close()
@@ -392,7 +392,7 @@ from titlecard.local import LocalAnswer
 from titlecard.model import ModelTier
 from titlecard.money import PriceList
 from titlecard.video import Video
-tier = ModelTier("gpt-6-luna", prices=PriceList.packaged())
+tier = ModelTier("gpt-6-luna", max_output_tokens=400, prices=PriceList.packaged())
 tier.prepare(Video(id="1", title="A"), LocalAnswer("A", (), 0.5, sure=False, source="title"), "")
 print(sorted({"openai", "pydantic_ai", "httpx2", "boto3", "aws_lambda_powertools", "asyncio"} & set(sys.modules)))
 """
@@ -402,13 +402,13 @@ print(sorted({"openai", "pydantic_ai", "httpx2", "boto3", "aws_lambda_powertools
 
 def test_a_model_without_a_price_is_refused_when_the_tier_is_made() -> None:
     with pytest.raises(Unpriced, match="gpt-99"):
-        ModelTier("gpt-99", prices=PRICES)
+        ModelTier("gpt-99", max_output_tokens=400, prices=PRICES)
 
 
 def test_an_owners_model_on_an_owners_endpoint_costs_what_the_owner_says(provider: LoopbackProvider) -> None:
     free = '{"mine": {"checked": "2026-11-20", "source": "our machine", "tiers": {"default": {"input": 0, '
     free += '"cached_input": 0, "cache_write": 0, "output": 0}}}}'
-    with closing(ModelTier("mine", prices=PRICES.including(free), base_url=provider.base_url + "/")) as tier:
+    with closing(ModelTier("mine", max_output_tokens=400, prices=PRICES.including(free), base_url=provider.base_url + "/")) as tier:
         answer = ask(tier)
     assert isinstance(answer, Answer)
     assert answer.charge.micro_usd == 0

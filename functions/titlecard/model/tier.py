@@ -44,9 +44,6 @@ if TYPE_CHECKING:
 
 OPENAI = "https://api.openai.com/v1"
 
-MAX_OUTPUT_TOKENS = 400
-"""Title and presenters take 20 to 150. A cap that cuts an answer off is paid in full, so it is not a tight one."""
-
 ENVELOPE_BYTES = 512
 """What a request's body holds besides instructions, video and model name: keys, settings and schema; 429 are used."""
 
@@ -75,7 +72,7 @@ class ModelTier:
         prices: PriceList,
         service_tier: str = "default",
         base_url: str = OPENAI,
-        max_output_tokens: int = MAX_OUTPUT_TOKENS,
+        max_output_tokens: int,
     ) -> None:
         if not base_url.startswith(("https://", "http://")):
             raise ValueError(f"The model's endpoint has to begin with https:// or http://, not as in {base_url!r}.")

@@ -62,11 +62,10 @@ class PricedModel(BaseModel):
 
 
 class PriceList(BaseModel):
-    """All models that may be asked; `default_model` is asked where nobody chose."""
+    """All models that may be asked."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    default_model: str
     models: dict[str, PricedModel]
 
     @classmethod
