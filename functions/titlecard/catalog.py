@@ -431,7 +431,7 @@ class Catalog:
         taken: set[tuple[str, str]] = set()
         for ending in endings:
             writes = self._writes(ending, now)
-            keys = {(write["Update"]["Key"]["pk"], write["Update"]["Key"]["sk"]) for write in writes}
+            keys = {_key_of(write) for write in writes}
             if len(some) == ROWS_PER_TRANSACTION or keys & taken:
                 yield some
                 some, taken = [], set()
@@ -474,45 +474,39 @@ class Catalog:
                 )
             )
         if ending.state is RowState.PARSED:
-            writes.append(self._point(message, ending.fingerprint, ending.order))
+            writes.append({"Put": self._pointer(message, ending.fingerprint, ending.order)})
         not_ended = "attribute_not_exists(#state) OR #state IN (:queued, :deferred)"
-        writes.append(
-            self._write(
-                _row_key(message.batch, message.row),
-                "SET #state = :state, video = :video, fingerprint = :fingerprint, tier = :tier, reason = :reason,"
-                " ended_at = :now REMOVE agenda, due, body, began",
-                not_ended,
-                {
-                    ":state": ending.state,
-                    ":video": message.video.id,
-                    ":fingerprint": ending.fingerprint,
-                    ":tier": ending.tier,
-                    ":reason": ending.reason,
-                    ":now": stamp(now),
-                    ":queued": RowState.QUEUED,
-                    ":deferred": RowState.DEFERRED,
-                },
-            )
-        )
+        row = {
+            **_row_key(message.batch, message.row),
+            "state": ending.state,
+            "video": message.video.id,
+            "fingerprint": ending.fingerprint,
+            "tier": ending.tier,
+            "reason": ending.reason,
+            "ended_at": stamp(now),
+        }
+        going = {":queued": RowState.QUEUED, ":deferred": RowState.DEFERRED}
+        writes.append({"Put": self._put(row, not_ended, going)})
         return writes
 
     def point(self, message: Message, fingerprint: str, order: str) -> bool:
         """Make this the video's current fingerprint; False where a newer batch has the video."""
-        write = self._point(message, fingerprint, order)["Update"]
         try:
-            self._db.update_item(**write)
+            self._db.put_item(**self._pointer(message, fingerprint, order))
         except self._db.exceptions.ConditionalCheckFailedException:
             return False
         return True
 
-    def _point(self, message: Message, fingerprint: str, order: str) -> dict[str, Any]:
+    def _pointer(self, message: Message, fingerprint: str, order: str) -> dict[str, Any]:
         not_newer = "attribute_not_exists(#order) OR #order <= :order"
-        return self._write(
-            _current_key(message),
-            "SET #order = :order, #batch = :batch, #row = :row, fingerprint = :fingerprint",
-            not_newer,
-            {":order": order, ":batch": message.batch, ":row": message.row, ":fingerprint": fingerprint},
-        )
+        pointer = {
+            **_current_key(message),
+            "order": order,
+            "batch": message.batch,
+            "row": message.row,
+            "fingerprint": fingerprint,
+        }
+        return self._put(pointer, not_newer, {":order": order})
 
     def defer(self, message: Message, fingerprint: str, *, reason: str, due: datetime | None, now: datetime) -> bool:
         """Let a row wait, without a message in the queue; `due` None waits for a person. False: the row has ended."""
@@ -708,7 +702,7 @@ class Catalog:
         values: Mapping[str, Any],
         names: Mapping[str, str] | None = None,
     ) -> dict[str, Any]:
-        reserved = {f"#{word}": word for word in _RESERVED if f"#{word}" in f"{change} {condition}"}
+        aliases = _aliases(f"{change} {condition}") | dict(names or {})
         write: dict[str, Any] = {
             "TableName": self._table,
             "Key": dict(key),
@@ -716,9 +710,18 @@ class Catalog:
             "ConditionExpression": condition,
             "ExpressionAttributeValues": dict(values),
         }
-        if reserved or names:
-            write["ExpressionAttributeNames"] = reserved | dict(names or {})
+        if aliases:
+            write["ExpressionAttributeNames"] = aliases
         return {"Update": write}
+
+    def _put(self, item: Mapping[str, Any], condition: str, values: Mapping[str, Any]) -> dict[str, Any]:
+        return {
+            "TableName": self._table,
+            "Item": item,
+            "ConditionExpression": condition,
+            "ExpressionAttributeNames": _aliases(condition),
+            "ExpressionAttributeValues": values,
+        }
 
     def _get(self, key: Mapping[str, str]) -> Mapping[str, Any] | None:
         return self._db.get_item(TableName=self._table, Key=key, ConsistentRead=True).get("Item")
@@ -750,6 +753,10 @@ _RESERVED = ("batch", "bucket", "key", "order", "project", "row", "state", "toke
 """Attributes of ours whose names are words of DynamoDB's expressions (developer guide, "Reserved words")."""
 
 
+def _aliases(expression: str) -> dict[str, str]:
+    return {f"#{word}": word for word in _RESERVED if f"#{word}" in expression}
+
+
 def _batch_key(batch: str) -> dict[str, str]:
     return {"pk": f"batch#{batch}", "sk": "batch"}
 
@@ -774,8 +781,14 @@ def _plain(refusal: Mapping[str, Any]) -> dict[str, Any]:
 
 def _part(write: Mapping[str, Any]) -> str:
     """Which of an ending's writes this is: of the talk, of the pointer or of the row."""
-    sort = str(write["Update"]["Key"]["sk"])
+    sort = _key_of(write)[1]
     return "talk" if sort.startswith("fp#") else sort.split("#", maxsplit=1)[0]
+
+
+def _key_of(write: Mapping[str, Any]) -> tuple[str, str]:
+    """The key that a write of a transaction is about."""
+    key = write["Put"]["Item"] if "Put" in write else write["Update"]["Key"]
+    return key["pk"], key["sk"]
 
 
 def _superseded(ending: Ending) -> Ending:

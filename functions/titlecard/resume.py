@@ -102,16 +102,18 @@ class Resume:
         rounds = batch.audit_rounds + 1 if len(settled) == batch.audited_rows else 1
         if not self._catalog.audited(batch, rounds=rounds, rows=len(settled), now=self._now()):
             return
+        try:
+            self._see_to(batch, settled, rounds, done)
+        except Gone as gone:  # the only record of these rows was taken away by hand
+            lost_rows = batch.accepted - len(settled)
+            reason = f"{lost_rows} rows were never answered, and cannot be sent again: {gone}"
+            self._catalog.finish(batch, reason=reason)
+            done["finished"] += 1
+
+    def _see_to(self, batch: Batch, settled: set[int], rounds: int, done: Counter[str]) -> None:
+        """Send a batch's lost rows again, or give them up after so many rounds."""
         with tempfile.TemporaryFile() as file:
-            try:
-                self._uploads.fetch(batch.upload, file, max_bytes=self._rules.manifest_max_bytes)
-            except Gone as gone:  # the only record of these rows was taken away by hand
-                lost_rows = batch.accepted - len(settled)
-                self._catalog.finish(
-                    batch, reason=f"{lost_rows} rows were never answered, and cannot be sent again: {gone}"
-                )
-                done["finished"] += 1
-                return
+            self._uploads.fetch(batch.upload, file, max_bytes=self._rules.manifest_max_bytes)
             rows = accepted_messages(batch, file, self._uploads, self._rules.reading)
             lost = (message for message in rows if message.row not in settled)
             if rounds > self._rules.audit_rounds:

@@ -85,7 +85,9 @@ def provider(loopback: LoopbackProvider) -> LoopbackProvider:
 @pytest.fixture(scope="session")
 def tier(loopback: LoopbackProvider) -> Iterator[ModelTier]:
     """The model tier, loaded once: that takes two seconds."""
-    with closing(ModelTier(MODEL, max_output_tokens=400, prices=PriceList.packaged(), base_url=loopback.base_url)) as tier:
+    with closing(
+        ModelTier(MODEL, max_output_tokens=400, prices=PriceList.packaged(), base_url=loopback.base_url)
+    ) as tier:
         yield tier
 
 

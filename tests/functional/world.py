@@ -37,7 +37,7 @@ from titlecard.video import Policy, Video
 from titlecard_console.template import load
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Iterator, Sequence
+    from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 
     import boto3
     from mypy_boto3_sqs import SQSClient
@@ -75,12 +75,13 @@ class Wire:
         self.calls: list[str] = []
         self._lock = threading.RLock()
         self._cut: Cut | None = None
-        self._at = 0
+        self._call: str | None = None
+        self._left = 0
         self.struck = False
 
-    def cut(self, how: Cut, at: int = 1) -> None:
-        """Let the `at`-th request from now on (and, by `how`, those after it) go wrong."""
-        self._cut, self._at, self.struck = how, len(self.calls) + at, False
+    def cut(self, how: Cut, at: int = 1, call: str | None = None) -> None:
+        """Let the `at`-th request from now on, or the `at`-th of this name, go wrong; and, by `how`, those after it."""
+        self._cut, self._call, self._left, self.struck = how, call, at, False
 
     def mend(self) -> None:
         """Let everything through again."""
@@ -98,11 +99,14 @@ class Wire:
         """Take one request to moto, or not."""
         with self._lock:
             self.calls.append(operation)
-            number = len(self.calls)
-            how = self._cut
-            if how is None or number < self._at or (how in _ONCE and number > self._at):
+            how, first = self._cut, not self.struck
+            if how is None or (how in _ONCE and self.struck):
                 return send()
-            first, self.struck = not self.struck, True
+            if first:
+                self._left -= self._call in {None, operation}
+                if self._left:
+                    return send()
+                self.struck = True
             match how:
                 case Cut.KILLED_BEFORE:
                     raise Killed(operation)
@@ -172,6 +176,12 @@ class World:
         wanted = ("BillingMode", "AttributeDefinitions", "KeySchema", "GlobalSecondaryIndexes")
         self.db.create_table(TableName=table, **{it: definition[it] for it in wanted if it in definition})
         self.names[name] = table
+
+    def environment(self, function: str, parameters: Mapping[str, str]) -> dict[str, str]:
+        """A function's environment as the template gives it, with these parameters and this world's things."""
+        values = TEMPLATE.values(parameters) | self.names
+        given = TEMPLATE.resources("AWS::Serverless::Function")[function]["Environment"]["Variables"]
+        return {name: _resolved(value, values) for name, value in given.items()}
 
     # ------------------------------------------------------------------------------------------------- uploads
 
@@ -337,6 +347,15 @@ READING = ReadingLimits(
     total_max_bytes=NUMBERS["ManifestMaxBytes"],
     max_ratio=NUMBERS["ManifestMaxRatio"],
 )
+
+
+def _resolved(value: Any, values: Mapping[str, str]) -> str:  # noqa: ANN401 -- a value of the template
+    match value:
+        case {"Ref": name}:
+            return values[name]
+        case {"Fn::Sub": text}:
+            return str(text).replace("${AWS::StackName}", "stack")
+    return str(value)
 
 
 def manifest(videos: Sequence[Video]) -> str:

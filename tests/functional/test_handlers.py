@@ -1,0 +1,339 @@
+"""The three handlers, each loaded afresh with the environment that the template gives it."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import sys
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote_plus
+
+import pytest
+from botocore.exceptions import ConnectTimeoutError
+from tests.functional.conftest import MODEL
+from tests.functional.world import NUMBERS, PROJECT, Cut, manifest, videos
+
+from titlecard.batch import BatchState, RowState, Upload, order_of
+from titlecard.model import PROMPT_VERSION
+from titlecard.money import Charge
+from titlecard.video import Policy, Tier, fingerprint
+from titlecard_console.template import ROOT
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from tests.functional.world import World
+    from tests.provider import LoopbackProvider
+
+    from titlecard.batch import Message
+
+    Handler = Callable[[dict[str, Any], Any], dict[str, Any]]
+
+# Powertools warns of an invocation that had nothing to count. Ours often have not: a minute without anything due.
+pytestmark = pytest.mark.filterwarnings("ignore:No application metrics to publish:UserWarning")
+
+NOTHING_FAILED: dict[str, Any] = {"batchItemFailures": []}
+
+
+@dataclass
+class Context:
+    """What Lambda tells a handler of its invocation; `left` are the seconds that are left of it, look by look."""
+
+    left: Iterator[float]
+    function_name: str = "function"
+    memory_limit_in_mb: int = 1024
+    invoked_function_arn: str = "arn:aws:lambda:us-east-1:123456789012:function:function"
+    aws_request_id: str = "request"
+
+    def get_remaining_time_in_millis(self) -> int:
+        """As Lambda's own."""
+        return int(next(self.left) * 1000)
+
+
+def plenty() -> Context:
+    return Context(iter(lambda: 90.0, None))
+
+
+def hardly_any(after: int) -> Context:
+    """Of an invocation that is nearly over when the time has been looked at so often."""
+    return Context(iter([90.0] * after + [1.0] * 1000))
+
+
+@dataclass
+class Handlers:
+    """Loads handlers."""
+
+    world: World
+    patch: pytest.MonkeyPatch
+
+    def load(self, name: str, **parameters: str) -> Handler:
+        """`functions/<name>/app.py` at cold start; parameters as in the template."""
+        for variable, value in self.world.environment(f"{name.title()}Function", parameters).items():
+            self.patch.setenv(variable, value)
+        self.patch.delitem(sys.modules, "titlecard.telemetry", raising=False)  # it reads the environment too
+        spec = importlib.util.spec_from_file_location(f"{name}_app", ROOT / "functions" / name / "app.py")
+        assert spec is not None
+        assert spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        handler: Handler = module.handler
+        return handler
+
+
+@pytest.fixture
+def handlers(world: World, monkeypatch: pytest.MonkeyPatch) -> Handlers:
+    """Of the world as it is: handlers go by the clock on the wall."""
+    world.clock.now = datetime.now(UTC) - timedelta(
+        minutes=1
+    )  # uploads, which move its clock on, are not of the future
+    return Handlers(world, monkeypatch)
+
+
+def received(world: World, queue: str) -> dict[str, Any]:
+    """What is in a queue, as Lambda hands it to a handler."""
+    found = world.sqs.receive_message(
+        QueueUrl=world.names[queue],
+        MaxNumberOfMessages=10,
+        MessageSystemAttributeNames=["ApproximateReceiveCount"],
+    )
+    return {
+        "Records": [
+            {
+                "messageId": it["MessageId"],
+                "receiptHandle": it["ReceiptHandle"],
+                "body": it["Body"],
+                "attributes": it["Attributes"],
+                "messageAttributes": {},
+                "eventSource": "aws:sqs",
+                "eventSourceARN": f"arn:aws:sqs:us-east-1:123456789012:{queue}",
+                "awsRegion": "us-east-1",
+            }
+            for it in found.get("Messages", ())
+        ]
+    }
+
+
+def notified(world: World, body: dict[str, Any] | str) -> dict[str, Any]:
+    """An event of the ingest queue."""
+    text = body if isinstance(body, str) else json.dumps(body)
+    world.sqs.send_message(QueueUrl=world.names["IngestQueue"], MessageBody=text)
+    return received(world, "IngestQueue")
+
+
+def notification(upload: Upload) -> dict[str, Any]:
+    """S3's notification of an upload."""
+    time, sequencer = upload.order.split("#")
+    thing = {"key": quote_plus(upload.key, safe="/"), "versionId": upload.version, "sequencer": sequencer.lstrip("0")}
+    return {"Records": [{"eventTime": time, "s3": {"bucket": {"name": upload.bucket}, "object": thing}}]}
+
+
+def queued(world: World, messages: Sequence[Message]) -> dict[str, Any]:
+    """An event of the work queue."""
+    world.queue.send(messages)
+    return received(world, "WorkQueue")
+
+
+@pytest.mark.parametrize("name", ["ingest", "parser", "resume"])
+def test_the_template_tells_every_handler_what_it_needs(handlers: Handlers, name: str) -> None:
+    handlers.load(name)
+
+
+# ------------------------------------------------------------------------------------------------------------- ingest
+
+
+def test_ingest_makes_messages_of_a_notification(world: World, handlers: Handlers) -> None:
+    upload = world.put(manifest(videos(3)))
+    handler = handlers.load("ingest")
+    assert handler(notified(world, notification(upload)), plenty()) == NOTHING_FAILED
+    assert [it.video for it in world.sent()] == videos(3)
+
+
+@pytest.mark.parametrize("name", ["my talks.jsonl", "ünï+code & more.jsonl", "a/folder/talks.jsonl"])
+def test_ingest_reads_a_key_as_s3_writes_it(world: World, handlers: Handlers, name: str) -> None:
+    upload = world.put(manifest(videos(1)), name=name)
+    handlers.load("ingest")(notified(world, notification(upload)), plenty())
+    assert len(world.sent()) == 1
+
+
+NO_UPLOADS = {
+    "s3's test": {"Service": "Amazon S3", "Event": "s3:TestEvent", "Bucket": "titlecard-uploads"},
+    "a folder's marker": notification(Upload("titlecard-uploads", f"uploads/{PROJECT}/", "v1", order_of("2026", "1"))),
+}
+
+
+@pytest.mark.parametrize("body", NO_UPLOADS.values(), ids=NO_UPLOADS)
+def test_ingest_makes_nothing_of_what_is_no_upload(world: World, handlers: Handlers, body: dict[str, Any]) -> None:
+    assert handlers.load("ingest")(notified(world, body), plenty()) == NOTHING_FAILED
+
+
+def test_ingest_gives_back_an_upload_that_another_is_at(world: World, handlers: Handlers) -> None:
+    upload = world.put(manifest(videos(3)))
+    handler = handlers.load("ingest")
+    world.wire.cut(Cut.OUTAGE, call="GetObject")
+    first = handler(notified(world, notification(upload)), plenty())
+    world.wire.mend()
+    event = notified(world, notification(upload))
+    second = handler(event, plenty())
+    failed = {"batchItemFailures": [{"itemIdentifier": event["Records"][0]["messageId"]}]}
+    assert (len(first["batchItemFailures"]), second, world.sent()) == (1, failed, [])
+
+
+def test_ingest_lets_an_upload_that_another_is_at_come_again_before_its_queue_would(
+    world: World, handlers: Handlers
+) -> None:
+    upload = world.put(manifest(videos(3)))
+    handler = handlers.load("ingest")
+    world.wire.cut(Cut.OUTAGE, call="GetObject")
+    handler(notified(world, notification(upload)), plenty())
+    world.wire.mend()
+    event = notified(world, notification(upload))
+    before = len(world.wire.calls)
+    handler(event, plenty())
+    assert "ChangeMessageVisibility" in world.wire.calls[before:]
+
+
+def test_ingest_gives_back_what_it_cannot_read(world: World, handlers: Handlers) -> None:
+    event = notified(world, "no JSON")
+    failed = {"batchItemFailures": [{"itemIdentifier": event["Records"][0]["messageId"]}]}
+    assert handlers.load("ingest")(event, plenty()) == failed
+
+
+def test_ingest_sends_itself_a_continuation_when_the_time_is_nearly_up(
+    world: World, handlers: Handlers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("titlecard.ingest.PACKS_UNDER_WAY", 1)
+    upload = world.put(manifest(videos(25)))
+    assert handlers.load("ingest")(notified(world, notification(upload)), hardly_any(after=2)) == NOTHING_FAILED
+    (body,) = [it["body"] for it in received(world, "IngestQueue")["Records"]]
+    assert json.loads(body) == {"continue": asdict(upload)}
+
+
+def test_ingest_goes_on_with_a_continuation(world: World, handlers: Handlers, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("titlecard.ingest.PACKS_UNDER_WAY", 1)
+    upload = world.put(manifest(videos(25)))
+    handler = handlers.load("ingest")
+    handler(notified(world, notification(upload)), hardly_any(after=2))
+    assert handler(received(world, "IngestQueue"), plenty()) == NOTHING_FAILED
+    assert [it.row for it in world.sent()] == list(range(1, 26))
+    assert world.catalog.batch(upload.batch).state is BatchState.OPEN
+
+
+# ------------------------------------------------------------------------------------------------------------- parser
+
+
+def test_the_parser_answers_without_a_key(world: World, handlers: Handlers) -> None:
+    batch, messages = world.batch(*videos(3))
+    assert handlers.load("parser")(queued(world, messages), plenty()) == NOTHING_FAILED
+    assert [(it.state, it.tier) for it in world.catalog.rows(batch.id)] == [(RowState.PARSED, Tier.LOCAL)] * 3
+
+
+def test_the_parser_asks_the_model_where_there_is_a_key(
+    world: World, handlers: Handlers, provider: LoopbackProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-proj-loopback-0123456789")
+    batch, messages = world.batch(*videos(2))
+    handler = handlers.load("parser", TierPolicy="model", Model=MODEL, OpenAIBaseUrl=provider.base_url)
+    assert handler(queued(world, messages), plenty()) == NOTHING_FAILED
+    assert [it.tier for it in world.catalog.rows(batch.id)] == [Tier.MODEL] * 2
+    assert len(provider.posts) == world.ledger.spent(batch.id).requests == 2
+
+
+@pytest.fixture
+def with_key(provider: LoopbackProvider, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """The parameters of a stack where the model is asked about everything."""
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-proj-loopback-0123456789")
+    return {"TierPolicy": "model", "Model": MODEL, "OpenAIBaseUrl": provider.base_url}
+
+
+def test_the_parser_names_exactly_the_messages_that_are_to_come_again(
+    world: World, handlers: Handlers, provider: LoopbackProvider, with_key: dict[str, str]
+) -> None:
+    _, messages = world.batch(*videos(4))
+    provider.fail(by_text={"Talk number 2": "server_error", "Talk number 4": "server_error"})
+    event = queued(world, messages)
+    event["Records"].append(event["Records"][0] | {"messageId": "odd", "body": "no JSON"})
+    assert handlers.load("parser", **with_key)(event, plenty()) == ids_of(event, 2, 4)
+
+
+def test_the_parser_says_when_a_message_is_to_come_again_where_that_is_known(
+    world: World, handlers: Handlers, provider: LoopbackProvider, with_key: dict[str, str]
+) -> None:
+    _, messages = world.batch(*videos(2))
+    provider.fail(by_text={"Talk number 2": "server_error"})
+    event = queued(world, messages)
+    before = len(world.wire.calls)
+    handlers.load("parser", **with_key)(event, plenty())
+    assert world.wire.calls[before:].count("ChangeMessageVisibility") == 1
+
+
+def test_the_parser_leaves_a_message_to_its_queue_where_it_is_not(
+    world: World, handlers: Handlers, with_key: dict[str, str]
+) -> None:
+    _, (message,) = world.batch(*videos(1))
+    mark = fingerprint(message.video, model=MODEL, prompt_version=PROMPT_VERSION)
+    lease(world, message, mark)
+    event = queued(world, [message])
+    before = len(world.wire.calls)
+    assert handlers.load("parser", **with_key)(event, plenty()) == ids_of(event, 1)
+    assert "ChangeMessageVisibility" not in world.wire.calls[before:]
+
+
+def test_where_the_catalog_is_not_there_nothing_is_acknowledged(world: World, handlers: Handlers) -> None:
+    _, messages = world.batch(*videos(2))
+    handler, event = handlers.load("parser"), queued(world, messages)
+    world.wire.cut(Cut.OUTAGE)
+    with pytest.raises(ConnectTimeoutError):
+        handler(event, plenty())
+
+
+def lease(world: World, message: Message, mark: str) -> None:
+    """Another worker takes the message's video."""
+    until = world.clock.after(3600)
+    world.catalog.claim(
+        message,
+        mark,
+        token="x",  # noqa: S106 -- no password
+        cap=3,
+        policy=Policy.AUTO,
+        bound=Charge(),
+        until=until,
+        now=world.clock(),
+    )
+
+
+def ids_of(event: dict[str, Any], *rows: int) -> dict[str, Any]:
+    """The answer that names the messages of these rows as failed."""
+    wanted = [it for it in event["Records"] if it["body"].startswith("{") and json.loads(it["body"])["row"] in rows]
+    return {"batchItemFailures": [{"itemIdentifier": it["messageId"]} for it in wanted]}
+
+
+# ------------------------------------------------------------------------------------------------------------- resume
+
+
+def test_resume_says_what_it_did(world: World, handlers: Handlers) -> None:
+    _, (message, other) = world.batch(*videos(2))
+    for it in (message, other):
+        world.catalog.defer(it, "f" * 32, reason="rate_limited", due=world.clock(), now=world.clock())
+    assert handlers.load("resume")({}, plenty()) == {"put back": 2}
+    assert world.sent() == [message, other]
+
+
+def test_resume_says_nothing_where_it_did_nothing(world: World, handlers: Handlers) -> None:
+    assert handlers.load("resume")({}, plenty()) == {}
+    assert world.sent() == []
+
+
+# ------------------------------------------------------------------------------------------------ one after the other
+
+
+def test_an_upload_goes_through_all_three(world: World, handlers: Handlers) -> None:
+    upload = world.put(manifest(videos(12)))
+    handlers.load("ingest")(notified(world, notification(upload)), plenty())
+    parser = handlers.load("parser")
+    while (event := received(world, "WorkQueue"))["Records"]:
+        assert parser(event, plenty()) == NOTHING_FAILED
+    assert handlers.load("resume")({}, plenty()) == {"finished": 1}
+    assert [it.state for it in world.catalog.rows(upload.batch)] == [RowState.PARSED] * 12
+    assert NUMBERS["BatchRequestLimit"] == world.catalog.batch(upload.batch).limits.requests

@@ -1,0 +1,381 @@
+"""Ingest: from an upload to one message per video, whatever the file is and wherever ingest dies."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from botocore.exceptions import BotoCoreError, ClientError
+from tests.functional.world import LIMITS, NUMBERS, PROJECT, Cut, Killed, Refusing, World, manifest, videos
+
+from titlecard.batch import BatchState, Limits
+from titlecard.catalog import Contended
+from titlecard.census import Bitmap
+from titlecard.queues import SEND_TRIES, NotSent, WorkQueue
+from titlecard.survey import Survey
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from tests.functional.world import Clients, Wire
+
+    from titlecard.batch import Message, Upload
+    from titlecard.catalog import Batch
+
+INVOCATION_SECONDS = NUMBERS["IngestTimeoutSeconds"]
+MIXED = """\
+{"id": "a", "title": "First"}
+{broken
+{"id": "b", "title": "Second"}
+{"id": "a", "title": "Another first"}
+{"id": "b", "title": "Second"}
+{"id": "c"}
+{"id": "d", "title": "Last"}
+"""
+"""Rows 1, 3 and 7 are good; 2, 4 and 6 are refused; 5 says again what 3 said."""
+
+
+def plenty() -> float:
+    """Seconds that are left of the invocation."""
+    return INVOCATION_SECONDS
+
+
+def taken(world: World, upload: Upload, **ingest: Any) -> bool:  # noqa: ANN401 -- of any kind
+    return world.ingest(**ingest).take(upload, plenty)
+
+
+def batch_of(world: World, upload: Upload) -> Batch:
+    return world.catalog.batch(upload.batch)
+
+
+@pytest.fixture
+def small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A checkpoint after every pack, and no reading ahead."""
+    monkeypatch.setattr("titlecard.ingest.PACKS_UNDER_WAY", 1)
+    monkeypatch.setattr("titlecard.ingest.ROWS_BETWEEN_CHECKPOINTS", 10)
+
+
+# ------------------------------------------------------------------------------------------------------ what is sent
+
+
+def test_every_video_of_an_upload_becomes_a_message(world: World) -> None:
+    upload = world.put(manifest(videos(25)))
+    assert taken(world, upload)
+    sent = world.sent()
+    assert [(it.row, it.video) for it in sent] == list(enumerate(videos(25), 1))
+    assert {(it.batch, it.project) for it in sent} == {(upload.batch, PROJECT)}
+
+
+def test_when_all_are_sent_the_batch_is_open_and_counted(world: World) -> None:
+    upload = world.put(MIXED)
+    taken(world, upload)
+    batch = batch_of(world, upload)
+    assert (batch.state, batch.accepted, batch.refused, batch.repeated) == (BatchState.OPEN, 3, 3, 1)
+
+
+def test_a_json_array_is_a_manifest_too(world: World) -> None:
+    upload = world.put(json.dumps([video.model_dump() for video in videos(3)]), name="talks.json")
+    taken(world, upload)
+    assert [it.video for it in world.sent()] == videos(3)
+
+
+def test_good_rows_go_on_where_others_are_refused(world: World) -> None:
+    taken(world, world.put(MIXED))
+    assert [(it.row, it.video.title) for it in world.sent()] == [(1, "First"), (3, "Second"), (7, "Last")]
+
+
+def test_the_survey_is_there_before_the_first_message(world: World) -> None:
+    upload = world.put(manifest(videos(5)))
+    seen: list[Survey] = []
+
+    class Watching(WorkQueue):
+        def send(self, pack: Sequence[Message]) -> None:
+            seen.append(world.catalog.survey(pack[0].batch))
+
+    taken(world, upload, queue=Watching(world.sqs, world.names["WorkQueue"]))
+    assert seen == [Survey.learn(videos(5))]
+
+
+def test_a_file_of_refused_rows_only_is_a_batch_without_messages(world: World) -> None:
+    upload = world.put('{"id": "a"}\n{"id": "b"}\n')
+    assert taken(world, upload)
+    assert (batch_of(world, upload).state, batch_of(world, upload).accepted, world.sent()) == (BatchState.OPEN, 0, [])
+
+
+# ---------------------------------------------------------------------------------------------------------- once only
+
+
+def test_the_same_event_twice_sends_nothing_twice(world: World) -> None:
+    upload = world.put(manifest(videos(3)))
+    assert [taken(world, upload), taken(world, upload)] == [True, True]
+    assert len(world.sent()) == 3
+
+
+def test_the_same_file_uploaded_again_is_a_batch_of_its_own(world: World) -> None:
+    first, second = (world.put(manifest(videos(3))) for _ in range(2))
+    taken(world, first)
+    taken(world, second)
+    assert {it.batch for it in world.sent()} == {first.batch, second.batch}
+
+
+def test_each_event_reads_its_own_version(world: World) -> None:
+    older = world.put(manifest(videos(1, "older")))
+    newer = world.put(manifest(videos(1, "newer")))
+    taken(world, older)
+    assert [it.video.id for it in world.sent()] == ["older1"]
+    taken(world, newer)
+    assert [it.video.id for it in world.sent()] == ["newer1"]
+
+
+def test_a_later_upload_has_a_later_order(world: World) -> None:
+    older, newer = (world.put(manifest(videos(1))) for _ in range(2))
+    assert older.order < newer.order
+
+
+def test_a_second_worker_is_told_for_how_long_the_first_may_be_at_it(world: World) -> None:
+    upload = world.put(manifest(videos(3)))
+    opened(world, upload, seconds=100)
+    with pytest.raises(Contended) as contended:
+        taken(world, upload)
+    assert contended.value.seconds == 101
+
+
+def test_who_lost_the_lease_does_not_end_the_batch(world: World) -> None:
+    upload = world.put(manifest(videos(3)))
+
+    class Slow(WorkQueue):
+        def send(self, pack: Sequence[Message]) -> None:
+            super().send(pack)
+            world.clock.forward(INVOCATION_SECONDS + 60)
+            opened(world, upload, seconds=100)
+
+    with pytest.raises(Contended):
+        taken(world, upload, queue=Slow(world.sqs, world.names["WorkQueue"]))
+    assert (batch_of(world, upload).state, batch_of(world, upload).lease) == (BatchState.SENDING, "another's")
+
+
+def opened(world: World, upload: Upload, seconds: float) -> None:
+    """Another worker takes the batch."""
+    until = world.clock.after(seconds)
+    world.catalog.open_batch(upload, PROJECT, LIMITS, lease="another's", until=until, now=world.clock())
+
+
+# ------------------------------------------------------------------------------------------------------------ reports
+
+
+def test_the_report_says_what_became_of_the_rows(world: World) -> None:
+    upload = world.put(MIXED)
+    taken(world, upload)
+    assert world.report(upload) == {
+        "batch": upload.batch,
+        "project": PROJECT,
+        "manifest": upload.key,
+        "version": upload.version,
+        "state": "accepted",
+        "form": "JSON Lines",
+        "accepted": 3,
+        "refused": 3,
+        "repeated": 1,
+    }
+
+
+def test_every_refused_row_is_reported_with_its_number_and_reason(world: World) -> None:
+    upload = world.put(MIXED)
+    taken(world, upload)
+    rejects = [json.loads(line) for line in world.uploads.read_report(upload, "rejects.jsonl").splitlines()]
+    assert [it["row"] for it in rejects] == [2, 4, 6]
+    assert all(it["reason"] for it in rejects)
+
+
+def test_a_file_without_refused_rows_has_an_empty_report_of_them(world: World) -> None:
+    upload = world.put(manifest(videos(2)))
+    taken(world, upload)
+    assert world.uploads.read_report(upload, "rejects.jsonl") == b""
+
+
+def test_the_accepted_rows_are_kept_as_a_bitmap(world: World) -> None:
+    upload = world.put(MIXED)
+    taken(world, upload)
+    assert list(Bitmap.from_bytes(world.uploads.read_report(upload, "accepted.bin"))) == [1, 3, 7]
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [(b"", "empty"), (b"%PDF-1.7", "PDF"), (b"PK\x03\x04", "zip"), (b"Just some prose.", "neither JSON nor a table")],
+)
+def test_a_file_that_is_no_manifest_is_refused_with_a_report(world: World, content: bytes, says: str) -> None:
+    upload = world.put(content)
+    assert taken(world, upload)
+    batch, report = batch_of(world, upload), world.report(upload)
+    assert (batch.state, report["state"], world.sent()) == (BatchState.REFUSED, "refused", [])
+    assert says in report["message"]
+    assert "Accepted are" in report["message"]
+    assert batch.reason == report["message"]
+
+
+def test_a_refused_file_is_not_read_again(world: World) -> None:
+    upload = world.put(b"%PDF-1.7")
+    taken(world, upload)
+    before = len(world.wire.calls)
+    assert taken(world, upload)
+    assert "GetObject" not in world.wire.calls[before:]
+
+
+def test_a_file_outside_any_projects_folder_is_reported_and_makes_no_batch(world: World) -> None:
+    upload = replace(world.put(manifest(videos(1))), key="uploads/talks.jsonl")
+    assert taken(world, upload)
+    assert "outside any project's folder" in world.report(upload)["message"]
+    with pytest.raises(KeyError):
+        batch_of(world, upload)
+
+
+def test_an_upload_that_was_deleted_before_it_was_read_is_refused(world: World) -> None:
+    upload = world.put(manifest(videos(1)))
+    world.s3.delete_object(Bucket=upload.bucket, Key=upload.key, VersionId=upload.version)
+    assert taken(world, upload)
+    assert batch_of(world, upload).state is BatchState.REFUSED
+    assert "deleted" in world.report(upload)["message"]
+
+
+def test_a_file_that_is_too_large_is_refused(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(NUMBERS, "ManifestMaxBytes", 100)
+    upload = world.put(manifest(videos(10)))
+    assert taken(world, upload)
+    assert "split it" in world.report(upload)["message"]
+
+
+# ------------------------------------------------------------------------------------------------- an upload's limits
+
+
+def test_an_upload_may_lower_its_limits(world: World) -> None:
+    upload = world.put(manifest(videos(1)), metadata={"limit-requests": "5", "limit-micro-usd": "0"})
+    taken(world, upload)
+    assert batch_of(world, upload).limits == Limits(requests=5, tokens=LIMITS.tokens, micro_usd=0)
+
+
+def test_an_upload_cannot_raise_its_limits(world: World) -> None:
+    upload = world.put(manifest(videos(1)), metadata={"limit-requests": "999999999"})
+    taken(world, upload)
+    assert batch_of(world, upload).limits == LIMITS
+
+
+def test_a_limit_that_cannot_be_read_is_not_taken_for_none(world: World) -> None:
+    upload = world.put(manifest(videos(1)), metadata={"limit-requests": "five"})
+    assert taken(world, upload)
+    assert (batch_of(world, upload).state, world.sent()) == (BatchState.REFUSED, [])
+    assert "'five'" in world.report(upload)["message"]
+
+
+# --------------------------------------------------------------------------------------------------- not all at once
+
+
+def test_messages_that_sqs_refuses_are_sent_again(world: World) -> None:
+    refusing = Refusing(world.sqs, rows={3, 14}, times=SEND_TRIES - 1)
+    assert taken(world, world.put(manifest(videos(25))), queue=_queue(world, refusing))
+    assert [it.row for it in world.sent()] == list(range(1, 26))
+
+
+@pytest.mark.usefixtures("small_steps")
+def test_where_sqs_goes_on_refusing_the_checkpoint_stands_and_the_lease_is_given_back(world: World) -> None:
+    upload = world.put(manifest(videos(25)))
+    with pytest.raises(NotSent):
+        taken(world, upload, queue=_queue(world, Refusing(world.sqs, rows={14}, times=SEND_TRIES)))
+    batch = batch_of(world, upload)
+    assert (batch.state, batch.sent_row, batch.lease_until) == (BatchState.SENDING, 10, "")
+
+
+@pytest.mark.usefixtures("small_steps")
+def test_what_sqs_refused_is_sent_when_the_upload_comes_again(world: World) -> None:
+    upload = world.put(manifest(videos(25)))
+    with pytest.raises(NotSent):
+        taken(world, upload, queue=_queue(world, Refusing(world.sqs, rows={14}, times=SEND_TRIES)))
+    world.sent()
+    assert taken(world, upload)
+    assert [it.row for it in world.sent()] == list(range(11, 26))
+
+
+@pytest.mark.usefixtures("small_steps")
+def test_when_the_time_is_nearly_up_the_rest_is_for_a_continuation(world: World) -> None:
+    upload = world.put(manifest(videos(45)))
+    assert not world.ingest().take(upload, running_out(after=3))
+    assert batch_of(world, upload).sent_row < 45
+
+
+@pytest.mark.usefixtures("small_steps")
+def test_continuations_go_on_from_the_checkpoint_and_send_nothing_twice(world: World) -> None:
+    upload = world.put(manifest(videos(45)))
+    calls = 1
+    while not world.ingest().take(upload, running_out(after=3)):
+        calls += 1
+    assert calls > 1
+    assert [it.row for it in world.sent()] == list(range(1, 46))
+
+
+@pytest.mark.usefixtures("small_steps")
+def test_every_continuation_gets_on_however_little_time_it_has(world: World) -> None:
+    upload = world.put(manifest(videos(25)))
+    for _ in range(10):
+        if world.ingest().take(upload, running_out(after=2)):
+            break
+    assert batch_of(world, upload).state is BatchState.OPEN
+
+
+def running_out(after: int) -> Callable[[], float]:
+    """Plenty of time, and after so many looks at the clock hardly any."""
+    looks: Iterator[float] = iter([INVOCATION_SECONDS] * after)
+    return lambda: next(looks, 1.0)
+
+
+def _queue(world: World, refusing: Refusing) -> WorkQueue:
+    return WorkQueue(refusing, world.names["WorkQueue"])  # type: ignore[arg-type]  # it is a client in all that counts
+
+
+# ------------------------------------------------------------------------------------------------- dying at every call
+
+
+MANIFESTS = {"good rows and bad": manifest(videos(12)) + MIXED, "no manifest": "%PDF-1.7"}
+CALLS = 40
+"""More than an ingest of these makes."""
+
+
+@pytest.mark.usefixtures("small_steps")
+@pytest.mark.parametrize("content", MANIFESTS.values(), ids=MANIFESTS)
+@pytest.mark.parametrize("how", [Cut.KILLED_AFTER, Cut.LOST_ANSWER, Cut.OUTAGE])
+def test_whatever_goes_wrong_every_accepted_row_is_sent_when_the_upload_comes_again(
+    clients: Clients, wire: Wire, how: Cut, content: str
+) -> None:
+    for at in range(1, CALLS):
+        world = World(clients, wire)
+        upload = world.put(content)
+        struck = interrupted(world, upload, how, at)
+        while not taken(world, upload):
+            pass
+        batch = batch_of(world, upload)
+        assert {it.row for it in world.sent()} == set(Bitmap.from_bytes(_accepted(world, upload)))
+        assert batch.state is (BatchState.REFUSED if content.startswith("%") else BatchState.OPEN)
+        assert world.report(upload)["state"] == ("refused" if content.startswith("%") else "accepted")
+        if not struck:
+            break
+    else:
+        pytest.fail(f"an ingest of more than {CALLS} calls")
+
+
+def interrupted(world: World, upload: Upload, how: Cut, at: int) -> bool:
+    """An ingest with a mishap; False where it was through before. Afterwards its lease has run out."""
+    world.wire.cut(how, at)
+    try:
+        taken(world, upload)
+    except (Killed, BotoCoreError, ClientError, Contended):  # contended by itself, where it gave the lease back unheard
+        pass
+    finally:
+        world.wire.mend()
+    world.clock.forward(INVOCATION_SECONDS + 60)
+    return world.wire.struck
+
+
+def _accepted(world: World, upload: Upload) -> bytes:
+    if batch_of(world, upload).state is BatchState.REFUSED:
+        return b""
+    return world.uploads.read_report(upload, "accepted.bin")

@@ -1,0 +1,320 @@
+"""Resume: what waits is put back when it is due, and batches that stand still are audited."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from tests.functional.world import LIMITS, NUMBERS, Cut, Killed, World, manifest, received, videos
+
+from titlecard.batch import BatchState, RowState
+from titlecard.catalog import Ending
+from titlecard.parser import Done
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tests.functional.world import Clients, Wire
+    from tests.provider import LoopbackProvider
+
+    from titlecard.batch import Message
+    from titlecard.catalog import Batch
+    from titlecard.model import ModelTier
+
+MARK = "f" * 32
+STILL = NUMBERS["AuditAfterSeconds"] + 1
+ROUNDS = NUMBERS["AuditRounds"]
+
+
+def ingested(world: World, rows: int = 3) -> tuple[Batch, list[Message]]:
+    """A batch as ingest leaves it, its messages taken out of the queue."""
+    upload = world.put(manifest(videos(rows)))
+    world.ingest().take(upload, lambda: 900)
+    return world.catalog.batch(upload.batch), world.sent()
+
+
+def end(world: World, messages: Sequence[Message], state: RowState = RowState.PARSED) -> None:
+    """Rows end, and are counted."""
+    batch = world.catalog.batch(messages[0].batch)
+    world.catalog.end([Ending(it, batch.upload.order, MARK, state) for it in messages], now=world.clock())
+    world.catalog.count(batch.id, {state: len(messages)}, now=world.clock())
+
+
+def defer(world: World, message: Message, seconds: float | None) -> None:
+    due = None if seconds is None else world.clock.after(seconds)
+    world.catalog.defer(message, MARK, reason="rate_limited: later", due=due, now=world.clock())
+
+
+def state(world: World, message: Message) -> RowState | None:
+    return world.catalog.look_up([(message, MARK)])[0].row
+
+
+def stand_still(world: World, rounds: int = 1) -> list[dict[str, int]]:
+    """Let time go by without anything else, and resume each time."""
+    done = []
+    for _ in range(rounds):
+        world.clock.forward(STILL)
+        done.append(dict(world.resume().run()))
+    return done
+
+
+# ---------------------------------------------------------------------------------------------------------- put back
+
+
+def test_what_is_due_is_sent_and_queued(world: World) -> None:
+    _, (message, *_) = ingested(world)
+    defer(world, message, 60)
+    world.clock.forward(61)
+    assert world.resume().run() == {"put back": 1}
+    assert (world.sent(), state(world, message)) == ([message], RowState.QUEUED)
+
+
+def test_what_is_not_due_stays(world: World) -> None:
+    _, (message, *_) = ingested(world)
+    defer(world, message, 60)
+    world.clock.forward(59)
+    assert world.resume().run() == {}
+    assert (world.sent(), state(world, message)) == ([], RowState.DEFERRED)
+
+
+def test_what_waits_for_a_person_stays(world: World) -> None:
+    _, messages = ingested(world)
+    for message in messages:
+        defer(world, message, None)
+    assert stand_still(world, ROUNDS + 2) == [{}] * (ROUNDS + 2)
+    assert world.sent() == []
+
+
+def test_what_was_put_back_is_not_put_back_again(world: World) -> None:
+    _, (message, *_) = ingested(world)
+    defer(world, message, 60)
+    world.clock.forward(61)
+    world.resume().run()
+    assert world.resume().run() == {}
+    assert len(world.sent()) == 1
+
+
+def test_no_more_is_put_back_than_one_call_may_send_and_the_oldest_first(world: World) -> None:
+    _, messages = ingested(world)
+    for message, seconds in zip(messages, (30, 10, 20), strict=True):
+        defer(world, message, seconds)
+    world.clock.forward(60)
+    world.resume(most=2).run()
+    assert [it.row for it in world.sent()] == [2, 3]
+
+
+def test_a_death_between_sending_and_marking_sends_twice_and_loses_nothing(world: World) -> None:
+    _, (message, *_) = ingested(world)
+    defer(world, message, 60)
+    world.clock.forward(61)
+    world.wire.cut(Cut.KILLED_AFTER, call="SendMessageBatch")
+    with pytest.raises(Killed):
+        world.resume().run()
+    world.wire.mend()
+    assert state(world, message) is RowState.DEFERRED
+    world.resume().run()
+    assert world.sent() == [message, message]
+
+
+def test_a_message_that_was_sent_twice_ends_once(
+    world: World, provider: LoopbackProvider, tier: ModelTier, local_tier: list[str]
+) -> None:
+    _, (message, *_) = ingested(world)
+    parser = world.parser(tier)
+    provider.fail("rate_limit")
+    parser.work([received(message)], lambda: 90)
+    world.clock.forward(10)
+    world.wire.cut(Cut.KILLED_AFTER, call="SendMessageBatch")
+    with pytest.raises(Killed):
+        world.resume().run()
+    world.wire.mend()
+    world.resume().run()
+    for twin in world.sent():
+        parser.work([received(twin)], lambda: 90)
+    assert [it.fault for it in provider.posts] == ["rate_limit", "ok"]
+    assert (state(world, message), local_tier) == (RowState.PARSED, ["v1", "v1"])
+
+
+# --------------------------------------------------------------------------------------------------------- finishing
+
+
+def test_a_batch_whose_rows_have_all_ended_is_finished(world: World) -> None:
+    batch, messages = ingested(world)
+    end(world, messages)
+    assert world.resume().run() == {"finished": 1}
+    assert world.catalog.batch(batch.id).state is BatchState.FINISHED
+
+
+def test_every_end_state_is_an_end(world: World) -> None:
+    batch, messages = ingested(world)
+    for message, it in zip(messages, (RowState.PARSED, RowState.SUPERSEDED, RowState.DEAD), strict=True):
+        end(world, [message], it)
+    world.resume().run()
+    assert world.catalog.batch(batch.id).state is BatchState.FINISHED
+
+
+def test_a_batch_with_a_row_under_way_is_not_finished(world: World) -> None:
+    batch, messages = ingested(world)
+    end(world, messages[:2])
+    assert world.resume().run() == {}
+    assert world.catalog.batch(batch.id).state is BatchState.OPEN
+
+
+def test_counters_that_count_too_much_finish_nothing(world: World) -> None:
+    batch, messages = ingested(world)
+    end(world, messages[:2])
+    world.catalog.count(batch.id, {"parsed_local": 5}, now=world.clock())
+    assert world.resume().run() == {}
+
+
+def test_a_batch_whose_counters_count_too_little_is_finished_when_it_stands_still(world: World) -> None:
+    batch, messages = ingested(world)
+    ends = [Ending(it, batch.upload.order, MARK, RowState.PARSED) for it in messages]
+    world.catalog.end(ends, now=world.clock())
+    assert world.resume().run() == {}
+    assert stand_still(world) == [{"finished": 1}]
+
+
+def test_a_deferred_row_keeps_its_batch_open(world: World) -> None:
+    batch, messages = ingested(world)
+    end(world, messages[:2])
+    defer(world, messages[2], None)
+    assert stand_still(world) == [{}]
+    assert world.catalog.batch(batch.id).state is BatchState.OPEN
+
+
+def test_a_batch_without_good_rows_is_finished(world: World) -> None:
+    upload = world.put('{"id": "a"}\n{"id": "b"}\n')
+    world.ingest().take(upload, lambda: 900)
+    assert world.resume().run() == {"finished": 1}
+
+
+def test_a_batch_that_is_still_sent_is_left_to_ingest(world: World) -> None:
+    upload = world.put(manifest(videos(3)))
+    until = world.clock.after(60)
+    world.catalog.open_batch(upload, "djangocon", LIMITS, lease="ingest's", until=until, now=world.clock())
+    assert stand_still(world) == [{}]
+
+
+# ---------------------------------------------------------------------------------------------------------- the audit
+
+
+def test_a_batch_that_moves_is_not_audited(world: World) -> None:
+    ingested(world)
+    world.clock.forward(STILL - 2)
+    assert world.resume().run() == {}
+
+
+def test_exactly_the_lost_rows_of_a_batch_that_stands_still_are_sent_again(world: World) -> None:
+    _, messages = ingested(world, 6)
+    end(world, [messages[0]])
+    end(world, [messages[1]], RowState.DEAD)
+    defer(world, messages[2], None)
+    world.catalog.begin(messages[3], now=world.clock())  # queued, and known to be
+    assert stand_still(world) == [{"sent again": 3}]
+    assert [it.row for it in world.sent()] == [4, 5, 6]
+
+
+def test_what_is_sent_again_is_what_was_sent(world: World) -> None:
+    _, messages = ingested(world)
+    stand_still(world)
+    assert world.sent() == messages
+
+
+def test_an_audit_counts_as_movement(world: World) -> None:
+    ingested(world)
+    stand_still(world)
+    assert world.resume().run() == {}
+
+
+def test_no_more_is_sent_again_than_one_call_may_send(world: World) -> None:
+    ingested(world)
+    world.clock.forward(STILL)
+    assert world.resume(most=2).run() == {"sent again": 2}
+
+
+def test_after_the_rounds_lost_rows_are_dead_with_the_reason(world: World) -> None:
+    batch, _ = ingested(world)
+    assert stand_still(world, ROUNDS + 1) == [{"sent again": 3}] * ROUNDS + [{"given up": 3}]
+    rows = list(world.catalog.rows(batch.id))
+    assert [it.state for it in rows] == [RowState.DEAD] * 3
+    assert {(it.reason or "").split(":")[0] for it in rows} == {"never_answered"}
+
+
+def test_a_batch_whose_lost_rows_were_given_up_is_finished(world: World) -> None:
+    batch, _ = ingested(world)
+    stand_still(world, ROUNDS + 1)
+    assert stand_still(world) == [{"finished": 1}]
+    assert world.catalog.batch(batch.id).state is BatchState.FINISHED
+
+
+def test_rows_that_end_between_audits_start_the_rounds_anew(world: World) -> None:
+    _, messages = ingested(world)
+    stand_still(world, ROUNDS)
+    end(world, [messages[0]])
+    assert stand_still(world, ROUNDS) == [{"sent again": 2}] * ROUNDS
+
+
+def test_a_row_that_ends_while_it_is_given_up_keeps_its_end(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, messages = ingested(world)
+    stand_still(world, ROUNDS)
+    audited = world.catalog.audited
+
+    def late(*args: object, **kwargs: object) -> bool:
+        monkeypatch.undo()
+        end(world, [messages[0]])
+        return audited(*args, **kwargs)  # type: ignore[arg-type]  # as they came
+
+    monkeypatch.setattr(world.catalog, "audited", late)
+    stand_still(world)
+    assert state(world, messages[0]) is RowState.PARSED
+
+
+def test_a_batch_whose_manifest_was_deleted_by_hand_is_finished_and_says_what_is_lost(world: World) -> None:
+    batch, messages = ingested(world)
+    end(world, messages[:1])
+    world.s3.delete_object(Bucket=batch.upload.bucket, Key=batch.upload.key, VersionId=batch.upload.version)
+    assert stand_still(world) == [{"finished": 1}]
+    finished = world.catalog.batch(batch.id)
+    assert finished.state is BatchState.FINISHED
+    assert (finished.reason or "").startswith("2 rows were never answered")
+
+
+def test_a_batch_whose_bitmap_was_deleted_by_hand_is_finished_and_holds_up_no_other(world: World) -> None:
+    batch, _ = ingested(world)
+    _, others = ingested(world)
+    key = f"reports/{batch.id}/accepted.bin"
+    world.s3.delete_object(Bucket=batch.upload.bucket, Key=key)
+    assert stand_still(world) == [{"finished": 1, "sent again": 3}]
+    assert world.sent() == others
+
+
+CALLS = 40
+"""More than a resume of this makes."""
+
+
+def test_whatever_call_resume_dies_at_nothing_is_lost(
+    clients: Clients, wire: Wire, tier: ModelTier, local_tier: list[str]
+) -> None:
+    assert local_tier == []
+    for at in range(1, CALLS):
+        world = World(clients, wire)
+        batch, messages = ingested(world)
+        defer(world, messages[0], 60)
+        world.clock.forward(STILL)
+        world.wire.cut(Cut.KILLED_AFTER, at)
+        try:
+            world.resume().run()
+        except Killed:
+            pass
+        finally:
+            world.wire.mend()
+        stand_still(world, 2)
+        parser = world.parser(tier, policy="local")
+        for message in world.sent():
+            assert isinstance(parser.work([received(message)], lambda: 90)["message-" + str(message.row)], Done)
+        assert {it.number: it.state for it in world.catalog.rows(batch.id)} == dict.fromkeys((1, 2, 3), RowState.PARSED)
+        if not world.wire.struck:
+            break
+    else:
+        pytest.fail(f"a resume of more than {CALLS} calls")
