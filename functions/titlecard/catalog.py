@@ -129,13 +129,15 @@ class Entry:
 class Standing:
     """Where a message's row and video stand when it is received.
 
-    `began` says when a worker last began on the row after it had come back; empty where none did.
+    `began` says when a worker last began on the row after it had come back, empty where none did; `deferrals` how often
+    the row has been deferred.
     """
 
     row: RowState | None
     began: str
     newest: str
     entry: Entry
+    deferrals: int = 0
 
 
 @dataclass(frozen=True)
@@ -387,6 +389,7 @@ class Catalog:
                     began=row.get("began", ""),
                     newest=current.get("order", ""),
                     entry=_as_entry(entry),
+                    deferrals=int(row.get("deferrals", 0)),
                 )
             )
         return standings
@@ -514,7 +517,8 @@ class Catalog:
         return self._accepted(
             _row_key(message.batch, message.row),
             "SET #state = :deferred, video = :video, fingerprint = :fingerprint, reason = :reason, body = :body,"
-            " agenda = :agenda, due = :due, deferred_at = :now REMOVE began",
+            " agenda = :agenda, due = :due, deferred_at = :now, deferrals = if_not_exists(deferrals, :none) + :one"
+            " REMOVE began",
             not_ended,
             {
                 ":deferred": RowState.DEFERRED,
@@ -524,6 +528,8 @@ class Catalog:
                 ":reason": reason,
                 ":body": message.model_dump_json(),
                 ":agenda": DEFERRED,
+                ":none": 0,
+                ":one": 1,
                 ":due": stamp(due) if due else NEVER,
                 ":now": stamp(now),
             },

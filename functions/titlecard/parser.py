@@ -57,6 +57,9 @@ if TYPE_CHECKING:
 LEASE_SPARE_SECONDS = 30
 """What a lease lasts longer than the invocation that took it: clocks differ by seconds."""
 
+ACCOUNT_PROBE_SECONDS = 15 * 60
+"""When the model is asked again after the account was at fault: a wrong key, or no quota left."""
+
 BATCH_KNOWN_SECONDS = 30
 """For how long a batch's limits and survey are taken from memory."""
 
@@ -318,9 +321,9 @@ class Parser:
 
     def _ask(self, job: _Job, remaining: Callable[[], float]) -> _Outcome:
         rules, message, mark = self._rules, job.message, job.fingerprint
+        self._model.load()  # first: it takes seconds of a fresh worker's time
         if remaining() < rules.deadline + rules.settle_margin:
             return Again(0)
-        self._model.load()
         if not self._catalog.point(message, mark, job.batch.upload.order):
             return self._finish(job.ending(RowState.SUPERSEDED, reason="a newer manifest has this video"))
         question = self._model.prepare(message.video, job.answer, job.survey.hint())
@@ -353,8 +356,7 @@ class Parser:
         except faults.Defer as fault:
             if self._catalog.give_back(attempt, reason=fault.reason, now=self._now()):
                 self._settle(job, bound, Charge())
-            wait = fault.retry_after if fault.retry_after is not None else self._backoff(job.received.receives)
-            return self._defer(job, f"{fault.reason}: {fault}", self._now() + timedelta(seconds=wait))
+            return self._defer(job, f"{fault.reason}: {fault}", self._now() + timedelta(seconds=self._wait(job, fault)))
         except faults.Unusable as fault:
             charged = bound if fault.charge is None else fault.charge
             talk = by_local_tier(job.message.video, job.answer, flaw=fault.reason, charged=charged, model=rules.model)
@@ -417,6 +419,12 @@ class Parser:
         states = self._catalog.end([ending for _, ending in endings], now=self._now())
         for (job, ending), state in zip(endings, states, strict=True):
             outcomes[job.received.id] = _outcome(ending, state)
+
+    def _wait(self, job: _Job, fault: faults.Defer) -> float:
+        """Seconds until a video is tried again whose request was not billed."""
+        if fault.opens_breaker:
+            return ACCOUNT_PROBE_SECONDS
+        return self._backoff(job.standing.deferrals + 1) if fault.retry_after is None else fault.retry_after
 
     def _backoff(self, tries: int) -> int:
         """Seconds to wait after so many tries: doubled each time, with jitter, below the queue's own visibility."""

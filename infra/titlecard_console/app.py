@@ -12,7 +12,7 @@ import sys
 import time
 from collections import Counter
 from contextlib import contextmanager, nullcontext
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -38,12 +38,14 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from typing import TextIO
 
+    from titlecard.catalog import Batch
+
 BAD_USAGE, UNFINISHED, FAILED, INTERRUPTED = 2, 3, 1, 130
 
 STATE = Path(".titlecard")
 
-SHOWN_REJECTS = 5
-"""Refused rows that are told of one by one."""
+SHOWN = 5
+"""Refused rows, and reasons, that are told of one by one."""
 
 app = typer.Typer(
     help="Clean titles and presenters' names for lists of conference videos; the bill is bounded before it starts.",
@@ -142,28 +144,20 @@ def run(
     for read in counted:
         _say_refused(read)
     limits = _agreed(counted, values, yes=yes)
-    with _cloud(state, overrides, running) as there, _writing(output) as lines:
+    with _cloud(state, overrides, running) as there:
         work = Work(there)
-        names = _names(manifests)
         sent = [
-            work.upload(path, project, name, limit) for path, name, limit in zip(manifests, names, limits, strict=True)
+            work.upload(path, project, name, limit)
+            for path, name, limit in zip(manifests, _names(manifests), limits, strict=True)
         ]
         with Display(people) as display:
             ended = work.follow(sent, display.show, display.say)
-        outcomes = []
-        for one in sent:
-            tally: Counter[str] = Counter()
-            for row, entry in work.rows(ended[one]):
-                lines.write(of_row(row, entry, one.upload.batch) + "\n")
-                tally[row.tier or row.state] += 1
-            outcomes.append((one.name, tally, work.status(ended[one])))
-    people.print(_summary(outcomes))
-    for name, _, status in outcomes:
-        if status.batch.reason:
-            people.print(f"{name}: {status.batch.reason}", markup=False, soft_wrap=True)
-    if any(batch.state is BatchState.REFUSED for batch in ended.values()):
+        with _writing(output) as lines:
+            outcomes = [_outcome(work, one.name, ended[one], lines) for one in sent]
+        _say_outcomes(outcomes)
+    if any(outcome.status.batch.state is BatchState.REFUSED for outcome in outcomes):
         raise typer.Exit(BAD_USAGE)
-    if any(tally[state] for _, tally, _ in outcomes for state in (RowState.DEAD, RowState.DEFERRED)):
+    if any(outcome.reasons for outcome in outcomes):
         raise typer.Exit(UNFINISHED)
 
 
@@ -271,7 +265,7 @@ def _verdict(path: Path, report: checking.Report) -> str:
 
 def _say_refused(counted: local_tier.Counted) -> None:
     """Tell of refused rows: the first few, and how many."""
-    rejects = [json.loads(line) for line in counted.rejects.splitlines()[:SHOWN_REJECTS]]
+    rejects = [json.loads(line) for line in counted.rejects.splitlines()[:SHOWN]]
     for reject in rejects:
         people.print(f"{counted.path}:{reject['row']}: {reject['reason']}", markup=False, soft_wrap=True)
     more = counted.census.refused - len(rejects)
@@ -345,8 +339,29 @@ def _names(manifests: Iterable[Path]) -> list[str]:
     return names
 
 
-def _summary(outcomes: Sequence[tuple[str, Counter[str], Status]]) -> Table:
-    """How the batches ended, for people."""
+@dataclass(frozen=True)
+class _Outcome:
+    """How a batch ended: its rows by tier or state, and why some of them are not parsed."""
+
+    name: str
+    status: Status
+    tally: Counter[str]
+    reasons: Counter[str]
+
+
+def _outcome(work: Work, name: str, batch: Batch, lines: TextIO) -> _Outcome:
+    """Write the lines of a batch, and count them."""
+    outcome = _Outcome(name, work.status(batch), Counter(), Counter())
+    for row, entry in work.rows(batch):
+        lines.write(of_row(row, entry, batch.id) + "\n")
+        outcome.tally[row.tier or row.state] += 1
+        if row.state in (RowState.DEAD, RowState.DEFERRED):
+            outcome.reasons[f"{row.state}: {row.reason}"] += 1
+    return outcome
+
+
+def _say_outcomes(outcomes: Sequence[_Outcome]) -> None:
+    """How the batches ended, for people: a table, and below it what they should know."""
     columns = {
         "local": Tier.LOCAL,
         "model": Tier.MODEL,
@@ -355,13 +370,18 @@ def _summary(outcomes: Sequence[tuple[str, Counter[str], Status]]) -> Table:
         "waiting": RowState.DEFERRED,
     }
     shown = {
-        name: key for name, key in columns.items() if name == "local" or any(tally[key] for _, tally, _ in outcomes)
+        name: key for name, key in columns.items() if name == "local" or any(outcome.tally[key] for outcome in outcomes)
     }
     table = Table(box=None, header_style="bold", pad_edge=False)
     table.add_column("manifest", overflow="fold")
     for heading in (*shown, "rejected", "tokens", "cost"):
         table.add_column(heading, justify="right", no_wrap=True)
-    for name, tally, status in outcomes:
-        numbers = [*(tally[key] for key in shown.values()), status.batch.refused, status.spent.tokens]
-        table.add_row(name, *(f"{number:,}" for number in numbers), dollars(status.spent.micro_usd))
-    return table
+    for it in outcomes:
+        numbers = [*(it.tally[key] for key in shown.values()), it.status.batch.refused, it.status.spent.tokens]
+        table.add_row(it.name, *(f"{number:,}" for number in numbers), dollars(it.status.spent.micro_usd))
+    people.print(table)
+    for it in outcomes:
+        for reason, number in it.reasons.most_common(SHOWN):
+            people.print(f"{it.name}: {number:,} {reason}", markup=False, soft_wrap=True)
+        if it.status.batch.reason:
+            people.print(f"{it.name}: {it.status.batch.reason}", markup=False, soft_wrap=True)

@@ -278,13 +278,12 @@ def test_a_rate_limit_is_waited_for_as_long_as_it_says(
     assert row(world, message).due == stamp(world.clock.after(7))
 
 
-def test_an_account_fault_is_waited_for_with_a_back_off(
+def test_an_account_fault_is_probed_after_a_quarter_of_an_hour(
     world: World, provider: LoopbackProvider, tier: ModelTier, message: Message
 ) -> None:
     provider.fail("unauthorized")
     work(world, tier, message)
-    due = row(world, message).due or ""
-    assert stamp(world.clock.after(BACKOFF / 2)) <= due <= stamp(world.clock.after(BACKOFF))
+    assert row(world, message).due == stamp(world.clock.after(15 * 60))
 
 
 def test_a_deferred_row_says_why(world: World, provider: LoopbackProvider, tier: ModelTier, message: Message) -> None:
@@ -592,6 +591,20 @@ def test_a_lease_lasts_longer_than_the_invocation(
     assert entry(world, message).lease_until > stamp(world.clock.after(90))
 
 
+@pytest.mark.parametrize("fault", ["ok", "refusal", "failed", "rate_limit"])
+def test_a_worker_that_was_overtaken_settles_nothing(
+    world: World, provider: LoopbackProvider, tier: ModelTier, message: Message, fault: str
+) -> None:
+    provider.fail(fault)
+    work(world, Overtaken(tier, world, message), message)
+    assert world.ledger.spent(message.batch) == bound(world, message)
+
+
+def test_a_worker_that_was_overtaken_stores_nothing(world: World, tier: ModelTier, message: Message) -> None:
+    assert work(world, Overtaken(tier, world, message), message) == Again()
+    assert entry(world, message).talk is None
+
+
 def test_with_too_little_time_left_nothing_is_claimed(
     world: World, provider: LoopbackProvider, tier: ModelTier, message: Message
 ) -> None:
@@ -683,6 +696,21 @@ class Deadly:
         if self._title in question.prompt:
             raise Killed(self._title)
         return self._tier.ask(question, key=key, deadline_seconds=deadline_seconds)
+
+
+class Overtaken(Deadly):
+    """The model tier, so slow that another worker has the video before it answers."""
+
+    def __init__(self, tier: ModelTier, world: World, message: Message) -> None:
+        super().__init__(tier, "no title")
+        self._overtake = lambda: (world.clock.forward(NUMBERS["VisibilitySeconds"]), claim(world, message, 60))
+
+    def ask(self, question: Question, *, key: str, deadline_seconds: float) -> Answer:
+        """As the tier does, too late."""
+        try:
+            return super().ask(question, key=key, deadline_seconds=deadline_seconds)
+        finally:
+            self._overtake()
 
 
 class SideBySide(Deadly):

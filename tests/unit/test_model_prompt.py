@@ -63,7 +63,9 @@ def test_no_video_at_all_costs_more_than_the_worst_case(
 def test_the_body_that_is_sent_is_just_below_the_size_that_was_reckoned_with(model: str) -> None:
     with (
         LoopbackProvider() as provider,
-        closing(ModelTier(model, max_output_tokens=400, prices=PriceList.packaged(), base_url=provider.base_url)) as tier,
+        closing(
+            ModelTier(model, max_output_tokens=400, prices=PriceList.packaged(), base_url=provider.base_url)
+        ) as tier,
     ):
         question = tier.prepare(Video(id="1", title='Dr. "Q" — 漢\\字\n😀', description="two\nlines"), LOCAL, "é")
         tier.ask(question, key="sk-test", deadline_seconds=30)

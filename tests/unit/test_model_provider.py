@@ -45,7 +45,9 @@ def control(url: str, body: dict[str, Any] | None = None) -> Any:  # noqa: ANN40
 def test_another_process_sets_its_faults_and_reads_its_bill() -> None:
     with process() as urls:
         control(f"{urls['control_url']}/faults", {"sequence": ["server_error"], "by_text": {}, "delay": 0})
-        with closing(ModelTier("gpt-6-luna", max_output_tokens=400, prices=PriceList.packaged(), base_url=urls["base_url"])) as tier:
+        with closing(
+            ModelTier("gpt-6-luna", max_output_tokens=400, prices=PriceList.packaged(), base_url=urls["base_url"])
+        ) as tier:
             question = tier.prepare(
                 Video(id="1", title="A Talk"), LocalAnswer("A Talk", (), 0.1, sure=False, source="nobody"), ""
             )

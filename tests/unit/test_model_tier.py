@@ -268,7 +268,9 @@ def test_a_rate_limit_says_when_to_come_again(
 def test_a_provider_that_is_not_there_costs_nothing() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-    with closing(ModelTier(MODEL, max_output_tokens=400, prices=PRICES, base_url=f"http://127.0.0.1:{port}/v1")) as tier:
+    with closing(
+        ModelTier(MODEL, max_output_tokens=400, prices=PRICES, base_url=f"http://127.0.0.1:{port}/v1")
+    ) as tier:
         fault = ask(tier)
     assert isinstance(fault, Defer)
     assert fault.reason is Reason.PROVIDER_UNREACHABLE
@@ -279,7 +281,9 @@ def test_a_provider_that_is_not_there_costs_nothing_with_retries_on_by_mistake(m
     monkeypatch.setattr("openai._base_client.BaseClient._calculate_retry_timeout", lambda *_: 0.01)
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-    with closing(ModelTier(MODEL, max_output_tokens=400, prices=PRICES, base_url=f"http://127.0.0.1:{port}/v1")) as tier:
+    with closing(
+        ModelTier(MODEL, max_output_tokens=400, prices=PRICES, base_url=f"http://127.0.0.1:{port}/v1")
+    ) as tier:
         fault = ask(tier)
     assert isinstance(fault, Defer)
 
@@ -408,7 +412,9 @@ def test_a_model_without_a_price_is_refused_when_the_tier_is_made() -> None:
 def test_an_owners_model_on_an_owners_endpoint_costs_what_the_owner_says(provider: LoopbackProvider) -> None:
     free = '{"mine": {"checked": "2026-11-20", "source": "our machine", "tiers": {"default": {"input": 0, '
     free += '"cached_input": 0, "cache_write": 0, "output": 0}}}}'
-    with closing(ModelTier("mine", max_output_tokens=400, prices=PRICES.including(free), base_url=provider.base_url + "/")) as tier:
+    with closing(
+        ModelTier("mine", max_output_tokens=400, prices=PRICES.including(free), base_url=provider.base_url + "/")
+    ) as tier:
         answer = ask(tier)
     assert isinstance(answer, Answer)
     assert answer.charge.micro_usd == 0
