@@ -8,7 +8,6 @@ bounded sample, travels as a few kilobytes of JSON, and is all that the local ti
 from __future__ import annotations
 
 import json
-import re
 from collections import Counter, defaultdict
 from dataclasses import asdict, dataclass, field
 from itertools import islice
@@ -16,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from titlecard.local.mentions import lines, mentions, spot_keys
 from titlecard.local.model import shipped
-from titlecard.local.segments import segments, slot_keys, text_key
+from titlecard.local.segments import affix_words, segments, slot_keys, text_key
 from titlecard.text import one_line, words
 
 if TYPE_CHECKING:
@@ -45,7 +44,6 @@ _AFFIX_TOKENS = 8
 _AFFIXES = 6
 _LEAST_SHARE = 0.15
 _MOST_OF = 0.6
-_TOKEN = re.compile(r"\w{1,40}")
 
 
 @dataclass(frozen=True)
@@ -53,7 +51,7 @@ class Survey:
     """The template of a batch.
 
     rows, described: how many rows were seen, and how many of them have a description.
-    heads, tails: words that many titles begin or end with.
+    heads, tails: words that many titles begin or end with, with their number.
     recurring: the folded pieces of titles that stand in several rows, with their number.
     people: the folded names that stand in several descriptions, with their number (organisers, not presenters).
     slots: for a place in the title, in how many rows it exists, and how many names it holds (the sum of the chances).
@@ -62,8 +60,8 @@ class Survey:
 
     rows: int = 0
     described: int = 0
-    heads: tuple[str, ...] = ()
-    tails: tuple[str, ...] = ()
+    heads: dict[str, int] = field(default_factory=dict)
+    tails: dict[str, int] = field(default_factory=dict)
     recurring: dict[str, int] = field(default_factory=dict)
     people: dict[str, int] = field(default_factory=dict)
     slots: dict[str, tuple[int, float]] = field(default_factory=dict)
@@ -78,7 +76,7 @@ class Survey:
     @classmethod
     def combine(cls, readings: Sequence[Reading]) -> Survey:
         """The survey of rows that have been read."""
-        titles = [_TOKEN.findall(reading.title) for reading in readings]
+        titles = [affix_words(reading.title) for reading in readings]
         return cls(
             rows=len(readings),
             described=sum(reading.described for reading in readings),
@@ -92,7 +90,7 @@ class Survey:
 
     def hint(self) -> str:
         """The template in a few words, for somebody who sees one row only: what titles begin with, end with, repeat."""
-        return " | ".join(dict.fromkeys((*self.heads[:2], *self.tails[:2], *list(self.recurring)[:4])))
+        return " | ".join(dict.fromkeys((*list(self.heads)[:2], *list(self.tails)[:2], *list(self.recurring)[:4])))
 
     def to_json(self) -> str:
         """The survey as one line of JSON, of at most `LARGEST` bytes in UTF-8."""
@@ -110,8 +108,8 @@ class Survey:
             return cls(
                 rows=int(data["rows"]),
                 described=int(data["described"]),
-                heads=tuple(map(str, data["heads"])),
-                tails=tuple(map(str, data["tails"])),
+                heads={str(key): int(n) for key, n in data["heads"].items()},
+                tails={str(key): int(n) for key, n in data["tails"].items()},
                 recurring={str(key): int(n) for key, n in data["recurring"].items()},
                 people={str(key): int(n) for key, n in data["people"].items()},
                 slots={str(key): (int(n), float(total)) for key, (n, total) in data["slots"].items()},
@@ -175,7 +173,7 @@ def _totals(places: Iterable[Mapping[str, float]]) -> dict[str, tuple[int, float
     return {key: (count[key], round(total[key], 2)) for key in often[:_KEPT]}
 
 
-def _affixes(titles: Sequence[Sequence[str]], side: int) -> tuple[str, ...]:
+def _affixes(titles: Sequence[Sequence[str]], side: int) -> dict[str, int]:
     """What many titles begin (side 1) or end (side -1) with: whole words, as many as most of them share."""
     seen: Counter[tuple[str, ...]] = Counter()
     for tokens in titles:
@@ -186,6 +184,14 @@ def _affixes(titles: Sequence[Sequence[str]], side: int) -> tuple[str, ...]:
     longer = Counter({affix[:-1]: 0 for affix in kept})
     for affix in kept:
         longer[affix[:-1]] = max(longer[affix[:-1]], seen[affix])
-    whole = [affix for affix in kept if longer[affix] < _MOST_OF * seen[affix] and not "".join(affix).isdigit()]
+    whole = [
+        affix
+        for affix in kept
+        if longer[affix] < _MOST_OF * seen[affix]
+        and not "".join(affix).isdigit()
+        and (
+            len(affix) > 1 or seen[affix] >= _MOST_OF * len(titles)
+        )  # "PyTorch" may be what half of the talks are about
+    ]
     whole.sort(key=lambda affix: (-seen[affix], affix))
-    return tuple(" ".join(affix[::side]) for affix in whole[:_AFFIXES])
+    return {" ".join(affix[::side]): seen[affix] for affix in whole[:_AFFIXES]}

@@ -84,7 +84,7 @@ def read(model: Model, title: str, description: str, survey: Survey) -> Found | 
     about = lines(description)
     view = TitleView(title, about, survey, model.lexicon)
     decoded = model.titles.decode(view.features())
-    labels = by_convention(view.parts, decoded, model.titles.labels.index(TITLE))
+    labels = by_convention(view, decoded, model.titles.labels.index(TITLE))
     cleaned = title_of(title, view.parts, labels)
     names = [part.text for part, label in zip(view.parts, labels, strict=True) if label == NAME]
     source = IN_TITLE if names else NOBODY

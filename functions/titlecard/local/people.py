@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 _BEFORE = re.compile(r"(?:(?:dr|prof|professor|mr|mrs|ms|sir)\b\.?\s+)+", re.IGNORECASE)
 _BEHIND = re.compile(r",?\s+(?:ph\.?\s?d\.?|md|msc|mba)$", re.IGNORECASE)
+_FIRST_IDEOGRAPH = "\u3005"
 _EDGES = " \t,;:-*_/|"
 
 
@@ -49,6 +50,8 @@ def written_out(names: Sequence[str], known: Sequence[str], persons: Sequence[st
 
 
 def _is_short(tokens: Sequence[str]) -> bool:
+    if "".join(tokens)[:1] >= _FIRST_IDEOGRAPH:
+        return False  # Chinese and Japanese count by the character: one character is no initial
     return len(tokens) == 1 or (len(tokens) > 1 and len(tokens[0]) == 1)
 
 

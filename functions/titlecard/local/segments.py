@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from titlecard.text import words
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterator, Sequence
+    from collections.abc import Collection, Container, Iterator, Sequence
 
     from titlecard.local.names import Lexicon
 
@@ -26,6 +26,7 @@ _DELIMITER = re.compile(
     r"""
     (?P<by>   (?:\s?[,;])?\s?(?<!^)(?<!\w)
               (?:[Pp]resented\ by|PRESENTED\ BY|[Bb]y|BY|[Pp]or|[Pp]ar|aka|от):?\s+(?=[^\W\d_]) )
+  | (?P<to>   \s(?:by|por|par)$ )
   | (?P<with> (?:\s?[,;])?\s(?:with|con|mit|avec|w/)\s+(?=[^\W\d_]) )
   | (?P<von>  \s(?:von|de)\s+(?=[^\W\d_]) )
   | (?P<and>  (?:\s?,)?\s(?:&|\+|and|AND|y|e|et|und|en|и)\s+ )
@@ -47,7 +48,7 @@ _DELIMITER = re.compile(
     """,
     re.VERBOSE,
 )
-_TOKEN = re.compile(r"\w+")
+_TOKEN = re.compile(r"\w{1,40}")
 _SPACED = re.compile(r"\S+")
 _DIGITS = re.compile(r"\d+")
 _LONGEST_NAME = 5  # tokens
@@ -66,7 +67,7 @@ class Segment(NamedTuple):
 
 
 def segments(
-    line: str, lexicon: Lexicon, heads: Sequence[str] = (), tails: Sequence[str] = (), whole: Container[str] = ()
+    line: str, lexicon: Lexicon, heads: Collection[str] = (), tails: Collection[str] = (), whole: Container[str] = ()
 ) -> list[Segment]:
     """The pieces of a normalised title, in order; delimiters are not part of any.
 
@@ -118,13 +119,18 @@ def text_key(text: str) -> str:
     return _DIGITS.sub("0", " ".join(words(text)))
 
 
+def affix_words(title: str) -> list[str]:
+    """The words of a title as heads and tails have them."""
+    return _TOKEN.findall(title)
+
+
 def _introduces(line: str, at: int, lexicon: Lexicon) -> bool:
     """Whether the word at a place ("von") stands between a title and a name, and not inside a name."""
     before = line[:at].split()[-1:]
     return bool(before) and lexicon.is_word(before[0].strip("\"'.,?!()"))
 
 
-def _shared_cuts(line: str, heads: Sequence[str], tails: Sequence[str]) -> Iterator[tuple[int, str]]:
+def _shared_cuts(line: str, heads: Collection[str], tails: Collection[str]) -> Iterator[tuple[int, str]]:
     """Where the words that many titles begin or end with are cut off."""
     tokens = list(_TOKEN.finditer(line)) if heads or tails else []
     shown = [token.group() for token in tokens]
@@ -191,6 +197,6 @@ def _name_length(tokens: Sequence[re.Match[str]], like: Sequence[bool], lexicon:
     length = 1
     while length < min(len(tokens), _LONGEST_NAME) and like[length]:
         length += 1
-    while length > 1 and lexicon.nameness(tokens[length - 1].group()).shape == "p":
-        length -= 1
+    while length > 1 and lexicon.nameness(tokens[length - 1].group()).shape in ("p", "I"):
+        length -= 1  # "Jane Doe A Web App": no name ends in a particle, and few in an initial
     return length

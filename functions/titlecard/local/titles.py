@@ -8,9 +8,10 @@ look like, whether the batch has such pieces in this place, and whether the desc
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
 from typing import TYPE_CHECKING
 
-from titlecard.local.segments import place, segments, slot_keys, text_key
+from titlecard.local.segments import affix_words, place, segments, slot_keys, text_key
 from titlecard.text import words
 
 if TYPE_CHECKING:
@@ -25,6 +26,9 @@ TITLE, NAME, DROP = "T", "N", "D"
 
 _CUT_OFF = 90
 """Characters from which on a title may have been cut off by the limit of 100."""
+
+_SOME, _MOST = 5, 0.55
+"""Other rows, and the share of them, from which on a common ending cannot be chance."""
 
 _ABOUT = 30
 """Lines of the description in which a piece is looked for."""
@@ -50,8 +54,8 @@ _PAIRS = (
 
 
 def step(value: float, *borders: float) -> int:
-    """The bucket of a value: the number of borders that it has reached."""
-    return sum(value >= border for border in borders)
+    """The bucket of a value: the number of (rising) borders that it has reached."""
+    return bisect_right(borders, value)
 
 
 class TitleView:
@@ -103,11 +107,22 @@ class TitleView:
 
     def _share(self, number: int, survey: Survey) -> float:
         """The share of the other rows that have this piece; -1 where there are no others."""
-        key = text_key(self.parts[number].text)
-        count = survey.recurring.get(key)
-        if count is None and number == len(self.parts) - 1 and len(self.title) >= _CUT_OFF and len(key) >= 3:
-            count = 1 + max((n for text, n in survey.recurring.items() if text.startswith(key)), default=0)
-        return ((count or 1) - 1) / self.others if self.others else -1.0
+        if not self.others:
+            return -1.0
+        part = self.parts[number]
+        key = text_key(part.text)
+        count = survey.recurring.get(key, 1)
+        if part.right == "head" or part.left == "tail":
+            affixes = survey.heads if part.right == "head" else survey.tails
+            shared = affixes.get(" ".join(affix_words(part.text)), 1)
+            count = max(count, shared) if shared - 1 >= _MOST * self.others else count
+        elif number == len(self.parts) - 1 and len(self.title) >= _CUT_OFF and len(key) >= 3:
+            count = max(count, 1 + max((n for text, n in survey.recurring.items() if text.startswith(key)), default=0))
+        return (count - 1) / self.others
+
+    def ends_like_its_batch(self) -> bool:
+        """Whether the last piece, whole or cut off, is what most titles of a batch of some size end with."""
+        return len(self.parts) > 1 and self.others >= _SOME and self.shares[-1] >= _MOST
 
     def _slots(self, number: int, survey: Survey) -> list[tuple[int, float]]:
         """For each way to count the place: the number of other rows that have it, and the share of names in it."""
@@ -251,12 +266,15 @@ class TitleView:
         return found
 
 
-def by_convention(parts: Sequence[Segment], decoded: Decoded, title_state: int) -> list[str]:
+def by_convention(view: TitleView, decoded: Decoded, title_state: int) -> list[str]:
     """The labels after the editors' conventions: `Keynote:` and `Lightning Talk:` stay, `Talk:` goes.
 
-    One piece at least is the title: the likeliest, where the labelling found none.
+    What most titles of the batch end with is no part of one. The title is one run of pieces: the likeliest of several,
+    the likeliest piece where the labelling found none.
     """
-    labels = list(decoded.labels)
+    parts, labels = view.parts, list(decoded.labels)
+    if view.ends_like_its_batch():
+        labels[-1] = DROP
     for number, part in enumerate(parts[:-1]):
         if TITLE in labels[:number] or part.right not in ("colon", "label"):
             continue
@@ -264,7 +282,12 @@ def by_convention(parts: Sequence[Segment], decoded: Decoded, title_state: int) 
             labels[number] = DROP
         elif _STAYS.fullmatch(part.text) and labels[number + 1] == TITLE and part.left != "label":
             labels[number] = TITLE
-    if TITLE not in labels:
+    runs = _title_runs(labels)
+    if len(runs) > 1:
+        chances = [sum(decoded.marginals[n][title_state] for n in run) / len(run) for run in runs]
+        best_run = runs[chances.index(max(chances))]
+        labels = [DROP if label == TITLE and n not in best_run else label for n, label in enumerate(labels)]
+    if not runs:
         pool = [n for n, label in enumerate(labels) if label != NAME] or range(len(parts))
         best = max(pool, key=lambda n: decoded.marginals[n][title_state])
         labels[best] = TITLE
@@ -277,15 +300,20 @@ def by_convention(parts: Sequence[Segment], decoded: Decoded, title_state: int) 
 
 def title_of(title: str, parts: Sequence[Segment], labels: Sequence[str]) -> str:
     """The title that a labelling makes: its pieces with what stands between them."""
-    runs: list[list[int]] = []
+    return " ".join(_run(title, parts, run[0], run[-1]) for run in _title_runs(labels))
+
+
+def _title_runs(labels: Sequence[str]) -> list[range]:
+    """The runs of pieces that are labelled as title."""
+    runs: list[range] = []
     for number, label in enumerate(labels):
         if label != TITLE:
             continue
-        if runs and number == runs[-1][1] + 1:
-            runs[-1][1] = number
+        if runs and number == runs[-1].stop:
+            runs[-1] = range(runs[-1].start, number + 1)
         else:
-            runs.append([number, number])
-    return " ".join(_run(title, parts, first, last) for first, last in runs)
+            runs.append(range(number, number + 1))
+    return runs
 
 
 def _run(title: str, parts: Sequence[Segment], first: int, last: int) -> str:

@@ -1,0 +1,60 @@
+"""The local tier beside simpler parsers, on the same rows: `python -m training.compare DATASET.jsonl`.
+
+The trained parser's figures are those of the cross-validation in its card: the shipped weights have seen these rows, so
+running them here would flatter them. The others have nothing to learn and are run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+from pathlib import Path
+
+from titlecard.local.model import WEIGHTS
+from titlecard_console.evaluation import Case, run, score
+from training.rivals import by_rules, by_separator, by_spacy
+
+_FIGURES = (
+    "all.title",
+    "all.presenters",
+    "all.both",
+    "names_in_title.both",
+    "names_in_description.both",
+    "no_names.both",
+)
+
+
+def main() -> None:
+    """The command line."""
+    cli = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    cli.add_argument("dataset", type=Path)
+    args = cli.parse_args()
+    data = args.dataset.read_bytes()
+    cases = [Case.of(json.loads(line)) for line in data.decode().split("\n") if line.strip()]
+    card = json.loads(WEIGHTS.with_name("card.json").read_text(encoding="utf-8"))
+    spacy = by_spacy()
+    lines = [f"{'':28}" + "".join(f"{name.replace('names_in_', ''):>18}" for name in _FIGURES)]
+    for name, rival in (("separator split", by_separator), ("spaCy small English", spacy), ("rules alone", by_rules)):
+        if rival is None:
+            lines.append(f"{name:28}  not run: its model en_core_web_sm is not installed (PyPI does not carry it)")
+        else:
+            lines.append(_line(name, score(cases, run(cases, rival)).figures()))
+    measured = card["cross_validation"]
+    if card["dataset"]["sha256"] != hashlib.sha256(data).hexdigest():
+        lines.append("the parser was trained on other data: train it on these rows to compare it")
+    elif measured is None:
+        lines.append("the parser was trained without a cross-validation: nothing honest can be said of it")
+    else:
+        lines.append(_line("parser, on unseen series", measured["figures"]))
+        sizes = ", ".join(f"{share:.3f} at {size}" for size, share in measured["both_by_batch_size"].items())
+        lines.append(f"parser, both by batch size: {sizes}")
+    print("\n".join(lines))  # noqa: T201  # the result of the command
+
+
+def _line(name: str, figures: dict[str, float]) -> str:
+    return f"{name:28}" + "".join(f"{figures[figure]:18.3f}" for figure in _FIGURES)
+
+
+if __name__ == "__main__":
+    main()

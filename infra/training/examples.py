@@ -1,0 +1,108 @@
+"""From rows to what the models learn: each piece of a title and each possible name with its features and its label."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from titlecard.local.description import OTHER, PERSON, DescriptionView
+from titlecard.local.mentions import lines
+from titlecard.local.names import TITLES
+from titlecard.local.titles import DROP, NAME, TITLE, TitleView
+from titlecard.survey import Reading, Survey
+from titlecard.text import one_line, words
+from training.dataset import by_event, some_of_its_batch
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from titlecard.local.mentions import Mention
+    from titlecard.local.names import Lexicon
+    from titlecard.local.segments import Segment
+    from training.dataset import Row
+
+SMALL_BATCHES = (1, 1, 1, 2, 3, 4, 6, 8)
+"""Sizes of the random batch in which each row is seen a second time: an upload may be a single row."""
+
+_SPARE_WORDS = 3
+"""Words that a piece may have beside a name and still teach what a name looks like."""
+
+
+@dataclass(frozen=True)
+class Example:
+    """A labelled sequence; `series` says where its words come from."""
+
+    series: str
+    features: list[list[str]]
+    labels: list[str]
+
+
+def surveyed(rows: Sequence[Row], lexicon: Lexicon, seed: int) -> Iterator[tuple[Row, Survey, bool]]:
+    """Each row with the survey of its whole batch (True), and real rows once more with that of a small one (False)."""
+    chance = random.Random(seed)  # noqa: S311  # samples, not secrets
+    for batch in by_event(rows).values():
+        readings = {row.id: Reading.of(row.title, row.description, lexicon) for row in batch}
+        whole = Survey.combine([readings[row.id] for row in batch])
+        for row in batch:
+            yield row, whole, True
+            if not row.synthetic:
+                some = some_of_its_batch(row, batch, chance.choice(SMALL_BATCHES), chance)
+                yield row, Survey.combine([readings[each.id] for each in some]), False
+
+
+def of_titles(rows: Sequence[Row], lexicon: Lexicon, seed: int) -> Iterator[Example]:
+    """The titles of rows; one whose right answer cannot be cut out of it teaches nothing and is left out."""
+    for row, survey, _ in surveyed(rows, lexicon, seed):
+        view = TitleView(one_line(row.title), lines(row.description), survey, lexicon)
+        labels = title_labels(view.title, view.parts, row)
+        if labels is not None:
+            yield Example(row.series, view.features(), labels)
+
+
+def of_descriptions(rows: Sequence[Row], lexicon: Lexicon, seed: int) -> Iterator[Example]:
+    """The descriptions of rows; one that repeats a name of the title teaches as if the title had not named it."""
+    for row, survey, _ in surveyed(rows, lexicon, seed):
+        view = DescriptionView(lines(row.description), row.want_title, survey, lexicon)
+        labels = mention_labels(view.found, row)
+        if labels and (row.kind != "names_in_title" or PERSON in labels):
+            yield Example(row.series, view.features(), labels)
+
+
+def title_labels(title: str, parts: Sequence[Segment], row: Row) -> list[str] | None:
+    """The right label of each piece; None where the right title is no run of pieces."""
+    want = words(row.want_title)
+    runs = [
+        (last - first, first, last)
+        for first in range(len(parts))
+        for last in range(first, len(parts))
+        if words(title[parts[first].start : parts[last].end]) == want
+    ]
+    if not runs:
+        return None
+    _, first, last = max(runs)
+    names = [_bare(name) for name in row.want_names]
+    return [
+        TITLE if first <= number <= last else NAME if _is_one_of(_bare(part.text), names, _SPARE_WORDS) else DROP
+        for number, part in enumerate(parts)
+    ]
+
+
+def mention_labels(found: Sequence[Mention], row: Row) -> list[str]:
+    """The right label of each possible name."""
+    names = [_bare(name) for name in row.want_names]
+    return [PERSON if _is_one_of(_bare(mention.text), names, 2) else OTHER for mention in found]
+
+
+def _bare(name: str) -> list[str]:
+    return [word for word in words(name) if word not in TITLES]
+
+
+def _is_one_of(tokens: list[str], names: Sequence[list[str]], spare: int) -> bool:
+    """Whether tokens are one of the names, or have one in them and few words beside."""
+    return any(
+        name
+        and len(tokens) <= len(name) + spare
+        and any(tokens[at : at + len(name)] == name for at in range(len(tokens)))
+        for name in names
+    )

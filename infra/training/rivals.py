@@ -1,0 +1,91 @@
+"""Simpler parsers, to see what the trained one is worth: a plain separator split, rules alone, spaCy."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import re
+from typing import TYPE_CHECKING
+
+from titlecard.local.mentions import lines
+from titlecard.local.names import Lexicon
+from titlecard.local.segments import Segment, segments, text_key
+from titlecard.text import one_line
+from titlecard_console.evaluation import Result
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from titlecard.survey import Survey
+    from titlecard.video import Video
+
+_SEPARATOR = re.compile(r"\s+[-\u2013\u2014|/]\s+|\s*[|\uff5c]\s*")
+_CAPITALISED = re.compile(r"(?:[^\W\d_a-z][\w'\u2019.-]*|de|da|do|del|la|van|von|der|den|di|bin|al|el)")
+_EVENT = re.compile(r"\b(?:19|20)\d\d\b|conf\b|^py|meetup|summit|day \d", re.IGNORECASE)
+_CUE = re.compile(
+    r"^\W*(?:speakers?|presenters?|presented by|by|por|par|von)\b[\s:,]*(?P<names>.{3,200})", re.IGNORECASE
+)
+_SPACY_MODEL = "en_core_web_sm"
+
+
+def by_separator(video: Video, _: Survey) -> Result:
+    """Split at dashes and bars: the last piece is the presenter if it is capitalised, otherwise the first."""
+    pieces = [piece for piece in _SEPARATOR.split(one_line(video.title)) if piece.strip()]
+    for at in (-1, 0):
+        if len(pieces) > 1 and _is_name(pieces[at]):
+            rest = pieces[:-1] if at else pieces[1:]
+            return Result(" - ".join(rest), (pieces[at],), 0.5)
+    return Result(one_line(video.title), (), 0.5)
+
+
+def by_rules(video: Video, survey: Survey) -> Result:
+    """Cut as the parser does; drop what the batch repeats and what looks like an event; names stand at the edges."""
+    title = one_line(video.title)
+    parts = segments(title, Lexicon())
+    kept = [part for part in parts if not _is_shared(part, survey)] or parts
+    edges = {id(part): part for part in (*kept[:1], *kept[-3:])}.values() if len(kept) > 1 else ()
+    names = [part for part in edges if _is_name(part.text)]
+    rest = [part for part in kept if part not in names] or parts
+    presenters = tuple(part.text for part in names) or _announced(video)
+    return Result(title[rest[0].start : rest[-1].end] if rest else title, presenters, 0.5)
+
+
+def by_spacy() -> Callable[[Video, Survey], Result] | None:
+    """Whoever spaCy's small English model takes for a person; None where the model is not installed.
+
+    PyPI carries spaCy and not its models: `python -m spacy download en_core_web_sm` fetches this one from GitHub.
+    """
+    if importlib.util.find_spec("spacy") is None or importlib.util.find_spec(_SPACY_MODEL) is None:
+        return None
+    pipeline = importlib.import_module("spacy").load(_SPACY_MODEL)  # seconds, and only this rival needs it
+
+    def answer(video: Video, _: Survey) -> Result:
+        title = one_line(video.title)
+        names = [entity for entity in pipeline(title).ents if entity.label_ == "PERSON"]
+        for entity in reversed(names):
+            title = title[: entity.start_char] + title[entity.end_char :]
+        found = [entity.text for entity in names]
+        if not found:
+            about = [entity for line in lines(video.description)[:3] for entity in pipeline(line).ents]
+            found = [entity.text for entity in about if entity.label_ == "PERSON"]
+        return Result(title.strip(" -|:/,()"), tuple(dict.fromkeys(found)), 0.5)
+
+    return answer
+
+
+def _is_name(text: str) -> bool:
+    tokens = text.split()
+    return len(tokens) in (2, 3, 4) and all(_CAPITALISED.fullmatch(token) for token in tokens)
+
+
+def _is_shared(part: Segment, survey: Survey) -> bool:
+    often = survey.recurring.get(text_key(part.text), 0)
+    return often > max(2, 0.3 * survey.rows) or (part.right == "" and bool(_EVENT.search(part.text)))
+
+
+def _announced(video: Video) -> tuple[str, ...]:
+    for line in lines(video.description):
+        cue = _CUE.search(line)
+        if cue:
+            return tuple(part.text for part in segments(cue["names"], Lexicon()) if _is_name(part.text))
+    return ()
