@@ -27,7 +27,7 @@ from titlecard.manifest import NotAManifest
 from titlecard.model import ModelTier
 from titlecard.money import PriceList, Unpriced
 from titlecard.video import Policy, Tier
-from titlecard_console import artefact, cloud, local_tier, template
+from titlecard_console import artefact, cloud, evaluation, local_tier, template
 from titlecard_console import check as checking
 from titlecard_console.lines import of_row
 from titlecard_console.progress import Display, Status, dollars
@@ -159,6 +159,30 @@ def run(
         raise typer.Exit(BAD_USAGE)
     if any(outcome.reasons for outcome in outcomes):
         raise typer.Exit(UNFINISHED)
+
+
+@app.command(name="eval")
+def evaluate(
+    dataset: Annotated[Path, typer.Argument(metavar="DATASET.jsonl", exists=True, dir_okay=False, readable=True)],
+    baseline: Annotated[Path | None, typer.Option(help="Scores to compare with, as --json gives them.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="The scores as one JSON object.")] = False,
+) -> None:
+    """Score the local tier on videos whose right answers are known, one batch per `event`.
+
+    titlecard eval talks.jsonl --baseline tests/evals/baseline.json
+
+    Exit code 3: a score has dropped below the baseline.
+    """
+    with dataset.open(encoding="utf-8") as lines:
+        cases = [evaluation.Case.of(json.loads(line)) for line in lines if line.strip()]
+    scores = evaluation.score(cases, evaluation.run(cases, evaluation.by_local_tier))
+    data.print(json.dumps(scores.figures()) if as_json else evaluation.table(scores), markup=False, soft_wrap=True)
+    if baseline:
+        dropped = evaluation.drops(scores, json.loads(baseline.read_text(encoding="utf-8")))
+        for sentence in dropped:
+            people.print(sentence, markup=False)
+        if dropped:
+            raise typer.Exit(UNFINISHED)
 
 
 @app.command()
