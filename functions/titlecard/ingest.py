@@ -90,7 +90,7 @@ class Ingest:
             remaining: the seconds that this invocation has left.
 
         Raises:
-            Contended: another invocation is at it; its `until` says until when it may be.
+            Contended: another invocation is at it, for `seconds` at the most.
             NotSent: SQS refuses messages. The checkpoint stands.
         """
         if upload.project is None:

@@ -216,7 +216,9 @@ class Parser:
             job.standing = standing
         todo = self._settled_before(jobs, outcomes)
         unsure = self._locally([job for job in todo if job.received.receives == 1], outcomes)
-        for job in sorted((job for job in todo if job.received.receives > 1), key=lambda job: job.suspect):
+        returned = [job for job in todo if job.received.receives > 1]
+        # Of several suspects those last that were tried most often: only their own attempts are lost with them.
+        for job in sorted(returned, key=lambda job: (job.suspect, job.standing.entry.attempts)):
             self._catalog.begin(job.message, now=self._now())
             unsure += self._locally([job], outcomes)
         self._by_model(unsure, outcomes, remaining)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from contextlib import closing
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -46,12 +48,23 @@ def wire(monkeypatch: pytest.MonkeyPatch) -> Wire:
 
     def carry(stubber: BotocoreStubber, event_name: str, request: Any, **kwargs: Any) -> Any:  # noqa: ANN401 -- as moto's
         operation = event_name.rsplit(".", maxsplit=1)[-1]
+        if ".dynamodb." in event_name:
+            check_placeholders(json.loads(request.body))
         return wire.carry(operation, lambda: carried(stubber, event_name, request, **kwargs))
 
     monkeypatch.setattr(BotocoreStubber, "__call__", carry)
     monkeypatch.setattr("botocore.endpoint.time", Unhurried)
     monkeypatch.setattr("titlecard.queues.time", Unhurried)
     return wire
+
+
+def check_placeholders(body: dict[str, Any]) -> None:
+    """Refuse what DynamoDB refuses and moto lets pass: a placeholder that is given and not used, or an empty list."""
+    for write in body, *(it for item in body.get("TransactItems", ()) for it in item.values()):
+        given = [write[name] for name in ("ExpressionAttributeNames", "ExpressionAttributeValues") if name in write]
+        expressions = " ".join(text for name, text in write.items() if name.endswith("Expression"))
+        assert all(given), f"an empty list of placeholders: {write}"
+        assert {name for names in given for name in names} == set(re.findall(r"[#:]\w+", expressions)), expressions
 
 
 class Unhurried:

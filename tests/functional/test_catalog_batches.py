@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from tests.functional.world import LIMITS, PROJECT, Cut, videos
@@ -171,6 +171,29 @@ def test_a_batch_that_is_still_sent_cannot_be_finished(world: World) -> None:
     batch = sending(world)
     assert not world.catalog.finish(batch)
     assert world.catalog.batch(batch.id).state is BatchState.SENDING
+
+
+def test_the_batches_of_these_tests_are_as_ingest_leaves_them(world: World) -> None:
+    batch, _ = world.batch(*videos(3))
+    shown = items(world, batch)
+    for item in shown:
+        world.db.delete_item(TableName=world.names["CatalogTable"], Key={"pk": item["pk"], "sk": item["sk"]})
+    until = world.clock.after(LEASE_SECONDS)
+    taken = world.catalog.open_batch(batch.upload, PROJECT, LIMITS, lease="l", until=until, now=world.clock())
+    survey = Survey.learn(videos(3))
+    world.catalog.start_sending(taken, survey, limits=LIMITS, form="JSON Lines", accepted=3, refused=0, repeated=0)
+    world.catalog.all_sent(taken, now=world.clock())
+    assert items(world, batch) == shown
+
+
+def items(world: World, batch: Batch) -> list[dict[str, Any]]:
+    """All that the catalog holds of a batch."""
+    found = world.db.query(
+        TableName=world.names["CatalogTable"],
+        KeyConditionExpression="pk = :pk",
+        ExpressionAttributeValues={":pk": f"batch#{batch.id}"},
+    )
+    return [dict(item) for item in found["Items"]]
 
 
 def test_open_batches_come_oldest_first(world: World) -> None:

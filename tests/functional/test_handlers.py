@@ -18,7 +18,7 @@ from tests.functional.world import NUMBERS, PROJECT, Cut, manifest, videos
 from titlecard.batch import BatchState, RowState, Upload, order_of
 from titlecard.model import PROMPT_VERSION
 from titlecard.money import Charge
-from titlecard.video import Policy, Tier, fingerprint
+from titlecard.video import Policy, Tier, Video, fingerprint
 from titlecard_console.template import ROOT
 
 if TYPE_CHECKING:
@@ -323,6 +323,39 @@ def test_resume_says_what_it_did(world: World, handlers: Handlers) -> None:
 def test_resume_says_nothing_where_it_did_nothing(world: World, handlers: Handlers) -> None:
     assert handlers.load("resume")({}, plenty()) == {}
     assert world.sent() == []
+
+
+# ----------------------------------------------------------------------------------------------------- sample events
+
+
+def sample(name: str) -> dict[str, Any]:
+    """An event of `events/`."""
+    event: dict[str, Any] = json.loads((ROOT / "events" / name).read_text("utf-8"))
+    return event
+
+
+def test_the_sample_of_an_uploads_event_is_one_that_ingest_takes(world: World, handlers: Handlers) -> None:
+    upload = world.put(manifest(videos(2)), name="sample.jsonl")
+    event = sample("s3-object-created-via-sqs.json")
+    body = json.loads(event["Records"][0]["body"])
+    body["Records"][0]["s3"]["bucket"]["name"] = upload.bucket
+    body["Records"][0]["s3"]["object"]["versionId"] = upload.version
+    event["Records"][0]["body"] = json.dumps(body)
+    assert handlers.load("ingest")(event, plenty()) == NOTHING_FAILED
+    assert [it.video for it in world.sent()] == videos(2)
+
+
+def test_the_sample_of_a_message_is_one_that_the_parser_takes(world: World, handlers: Handlers) -> None:
+    event = sample("work-message.json")
+    body = json.loads(event["Records"][0]["body"])
+    batch, _ = world.batch(Video.model_validate(body["video"]))
+    event["Records"][0]["body"] = json.dumps(body | {"batch": batch.id})
+    assert handlers.load("parser")(event, plenty()) == NOTHING_FAILED
+    assert [it.state for it in world.catalog.rows(batch.id)] == [RowState.PARSED]
+
+
+def test_the_sample_of_the_schedules_event_is_one_that_resume_takes(handlers: Handlers) -> None:
+    assert handlers.load("resume")(sample("resume-schedule.json"), plenty()) == {}
 
 
 # ------------------------------------------------------------------------------------------------ one after the other

@@ -6,6 +6,7 @@ one too, but for how sure it is: of the videos whose id begins with "sure", and 
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import threading
 from contextlib import closing
@@ -640,7 +641,7 @@ def test_the_last_receive_of_an_answered_video_is_not_its_death(
     assert world.dead() == []
 
 
-@pytest.mark.parametrize("body", ["", "no JSON", "{}", '{"batch":"b","project":"p","row":"x","video":{}}'])
+@pytest.mark.parametrize("body", ["no JSON", "{}", '{"batch":"b","project":"p","row":"x","video":{}}'])
 def test_what_cannot_be_decoded_is_a_dead_letter(world: World, tier: ModelTier, body: str) -> None:
     assert work(world, tier, Received("odd", "receipt", 1, body)) == DEAD
     assert [(it, reason.split(":")[0]) for it, reason in world.dead()] == [(body, "undecodable")]
@@ -675,13 +676,13 @@ def _killed(*_: object, **__: object) -> Answer:
 
 
 class Deadly:
-    """The model tier, but for one row whose request kills the worker."""
+    """The model tier, but for some rows whose requests kill the worker."""
 
     prompt_version = ModelTier.prompt_version
 
-    def __init__(self, tier: ModelTier, title: str) -> None:
+    def __init__(self, tier: ModelTier, *titles: str) -> None:
         self._tier = tier
-        self._title = title
+        self._titles = titles
 
     def load(self) -> None:
         """As the tier does."""
@@ -693,8 +694,8 @@ class Deadly:
 
     def ask(self, question: Question, *, key: str, deadline_seconds: float) -> Answer:
         """As the tier does, or die."""
-        if self._title in question.prompt:
-            raise Killed(self._title)
+        if any(title in question.prompt for title in self._titles):
+            raise Killed(question.prompt)
         return self._tier.ask(question, key=key, deadline_seconds=deadline_seconds)
 
 
@@ -702,22 +703,24 @@ class Overtaken(Deadly):
     """The model tier, so slow that another worker has the video before it answers."""
 
     def __init__(self, tier: ModelTier, world: World, message: Message) -> None:
-        super().__init__(tier, "no title")
-        self._overtake = lambda: (world.clock.forward(NUMBERS["VisibilitySeconds"]), claim(world, message, 60))
+        super().__init__(tier)
+        self._world = world
+        self._message = message
 
     def ask(self, question: Question, *, key: str, deadline_seconds: float) -> Answer:
         """As the tier does, too late."""
         try:
             return super().ask(question, key=key, deadline_seconds=deadline_seconds)
         finally:
-            self._overtake()
+            self._world.clock.forward(NUMBERS["VisibilitySeconds"])
+            claim(self._world, self._message, 60)
 
 
 class SideBySide(Deadly):
     """The model tier, with answers for so many at once and for none alone."""
 
     def __init__(self, tier: ModelTier, parties: int) -> None:
-        super().__init__(tier, "no title")
+        super().__init__(tier)
         self._barrier = threading.Barrier(parties, timeout=5)
 
     def ask(self, question: Question, *, key: str, deadline_seconds: float) -> Answer:
@@ -789,6 +792,36 @@ def test_a_request_that_kills_the_worker_takes_no_neighbour_with_it(
     states = {it.number: it.state for it in world.catalog.rows(messages[0].batch)}
     assert states == {1: RowState.QUEUED, 2: RowState.PARSED, 3: RowState.PARSED, 4: RowState.PARSED}
     assert len(provider.posts) == 3
+
+
+def test_the_request_of_a_suspect_is_made_when_all_neighbours_are_saved(world: World, tier: ModelTier) -> None:
+    batch, messages = world.batch(*videos(4))
+    claim(world, messages[0], 60)
+    world.clock.forward(61)
+    seen: list[dict[int, RowState]] = []
+
+    class Looking(Deadly):
+        def ask(self, question: Question, *, key: str, deadline_seconds: float) -> Answer:
+            if "Talk number 1" in question.prompt:
+                seen.append({it.number: it.state for it in world.catalog.rows(batch.id) if it.number > 1})
+            return super().ask(question, key=key, deadline_seconds=deadline_seconds)
+
+    world.parser(Looking(tier)).work([received(message, 2) for message in messages], lambda: 90)
+    assert seen == [dict.fromkeys((2, 3, 4), RowState.PARSED)]
+
+
+def test_two_rows_that_kill_take_no_neighbour_with_them(world: World, tier: ModelTier) -> None:
+    batch, messages = world.batch(*videos(4))
+    deadly = Deadly(tier, "Talk number 1", "Talk number 2")
+    for message in messages:  # the first time they were asked about side by side, and the worker died
+        claim(world, message, 60)
+    world.clock.forward(NUMBERS["VisibilitySeconds"] + 1)
+    for receives in range(2, RULES.max_receives):
+        with contextlib.suppress(Killed):
+            world.parser(deadly).work([received(message, receives) for message in messages], lambda: 90)
+        world.clock.forward(NUMBERS["VisibilitySeconds"] + 1)
+    states = {it.number: it.state for it in world.catalog.rows(batch.id)}
+    assert (states[3], states[4]) == (RowState.PARSED, RowState.PARSED)
 
 
 def test_a_row_that_kills_every_time_is_dead_at_the_last_receive_and_within_the_cap(
