@@ -29,7 +29,7 @@ from titlecard.batch import BatchState, Limits, Message, Upload
 from titlecard.catalog import Contended
 from titlecard.queues import NotSent, packs
 from titlecard.survey import Survey
-from titlecard.uploads import Gone, TooLarge, own_limits
+from titlecard.uploads import BadLimit, Gone, TooLarge, own_limits
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -117,7 +117,7 @@ class Ingest:
                 metadata = self._uploads.fetch(upload, file, max_bytes=self._rules.manifest_max_bytes)
                 if batch.state is BatchState.COUNTING:
                     batch = self._count(batch, file, metadata)
-            except (Gone, TooLarge, manifest.NotAManifest, ValueError) as refusal:
+            except (BadLimit, Gone, TooLarge, manifest.NotAManifest) as refusal:
                 self._report(upload, "refused", message=str(refusal))
                 self._catalog.refuse(batch, str(refusal))
                 return True

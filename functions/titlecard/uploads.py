@@ -22,6 +22,10 @@ class Gone(Exception):
     """The object was deleted before we could read it."""
 
 
+class BadLimit(Exception):
+    """A limit that came with the upload cannot be read."""
+
+
 class TooLarge(Exception):
     """The object is larger than a manifest may be."""
 
@@ -88,12 +92,12 @@ def own_limits(limits: Limits, metadata: dict[str, str]) -> Limits:
     """The stack's limits, lowered by the upload's own (`LIMIT_METADATA`).
 
     Raises:
-        ValueError: one of them is no whole number; with a sentence for the report. (A limit that cannot be read must
+        BadLimit: one of them is no whole number; with a sentence for the report. (A limit that cannot be read must
             not turn into no limit.)
     """
     own = {name: metadata[key] for name, key in LIMIT_METADATA.items() if key in metadata}
     for name, value in own.items():
         if not re.fullmatch(r"[0-9]{1,18}", value):
             message = f"the upload's {LIMIT_METADATA[name]} is {value[:40]!r}: it must be a whole number"
-            raise ValueError(message)
+            raise BadLimit(message)
     return limits.lowered_by(**{name: int(value) for name, value in own.items()})

@@ -10,7 +10,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from titlecard.batch import Limits
-from titlecard.uploads import Gone, TooLarge, own_limits
+from titlecard.uploads import BadLimit, Gone, TooLarge, own_limits
 
 if TYPE_CHECKING:
     from tests.functional.world import World
@@ -108,5 +108,5 @@ def test_an_upload_lowers_each_limit_by_itself() -> None:
 
 @pytest.mark.parametrize("value", ["", "-1", "1.5", "ten", "1_000", "١٢", " 5", "9" * 19])
 def test_a_limit_that_cannot_be_read_is_refused(value: str) -> None:
-    with pytest.raises(ValueError, match=r"limit-tokens is .* whole number"):
+    with pytest.raises(BadLimit, match=r"limit-tokens is .* whole number"):
         own_limits(STACK, {"limit-tokens": value})
