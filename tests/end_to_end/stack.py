@@ -1,0 +1,264 @@
+"""A running stack as the tests handle it: what goes in, how it stands, and what can befall it.
+
+Nothing here waits for a time: what takes a while is looked for again and again until it is there, or `PATIENCE_SECONDS`
+are over. Machines differ by much; the figure only says when a test gives up.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import time
+from collections import Counter
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from titlecard.batch import END_STATES, BatchState, Message, RowState, Upload
+from titlecard.catalog import Catalog
+from titlecard.ledger import Ledger
+from titlecard_console import cloud
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from titlecard.catalog import Batch, Row
+    from titlecard.video import Talk
+
+PATIENCE_SECONDS = 180
+
+KEY = "sk-of-the-tests"
+
+Seen = TypeVar("Seen")
+
+
+def until(look: Callable[[], Seen | None], what: str, *, seconds: float = PATIENCE_SECONDS) -> Seen:
+    """Look until there is something; give what was seen.
+
+    Raises:
+        AssertionError: it did not come; `what` says what did not.
+    """
+    deadline = time.monotonic() + seconds
+    while not (seen := look()):
+        if time.monotonic() > deadline:
+            raise AssertionError(f"{what}: not within {seconds} seconds")
+        time.sleep(0.1)
+    return seen
+
+
+@dataclass(frozen=True)
+class DeadLetter:
+    """A message of the dead-letter queue."""
+
+    body: str
+    reason: str | None
+
+    @property
+    def video(self) -> str:
+        """The id of the video in it."""
+        return Message.model_validate_json(self.body).video.id
+
+
+class Stack:
+    """A cloud with Titlecard in it.
+
+    Args:
+        there: the cloud.
+        state: its state folder.
+    """
+
+    def __init__(self, there: cloud.Cloud, state: Path) -> None:
+        self.cloud = there
+        self.outputs = there.outputs
+        self._state = state.resolve()
+        self._s3 = there.client("s3")
+        self._sqs = there.client("sqs")
+        self._lambda = there.client("lambda", read_timeout=120, retries={"total_max_attempts": 1})
+        database = there.resource("dynamodb")
+        self._table = database.Table(there.outputs["CatalogTable"])
+        self.catalog = Catalog(database.meta.client, there.outputs["CatalogTable"])
+        self.ledger = Ledger(database.meta.client, there.outputs["LedgerTable"])
+
+    # ------------------------------------------------------------------------------------------------- what goes in
+
+    def put(self, key: str, content: bytes, metadata: Mapping[str, str] = {}) -> Upload:
+        """Upload as `aws s3 cp` does, to `uploads/<key>`."""
+        bucket, path = self.outputs["UploadsBucket"], f"uploads/{key}"
+        version = self._s3.put_object(Bucket=bucket, Key=path, Body=content, Metadata=dict(metadata))["VersionId"]
+        return Upload(bucket, path, version, order="")
+
+    def send(self, queue: str, body: str) -> None:
+        """Put a message into a queue, by the name of the stack's output."""
+        self._sqs.send_message(QueueUrl=self.outputs[queue], MessageBody=body)
+
+    def resume(self) -> Counter[str]:
+        """Call resume; what it did."""
+        answer = self._lambda.invoke(FunctionName=self.outputs["ResumeFunction"], Payload=b"{}")
+        done = json.load(answer["Payload"])
+        assert "FunctionError" not in answer, done
+        return Counter(done)
+
+    # ------------------------------------------------------------------------------------------------ how it stands
+
+    def batch(self, upload: Upload) -> Batch | None:
+        """The batch of an upload, None while ingest has not begun."""
+        try:
+            return self.catalog.batch(upload.batch)
+        except KeyError:
+            return None
+
+    def batches(self, project: str) -> list[str]:
+        """The names of all batches of a project."""
+        found = self._table.scan(ConsistentRead=True)  # small enough for one page here
+        assert "LastEvaluatedKey" not in found
+        return [
+            it["pk"].removeprefix("batch#") for it in found["Items"] if it["sk"] == "batch" and it["project"] == project
+        ]
+
+    def finished(self, upload: Upload) -> Batch:
+        """Wait until a batch is finished, with resume called meanwhile as its schedule would."""
+
+        def look() -> Batch | None:
+            self.resume()
+            batch = self.batch(upload)
+            return batch if batch and batch.state is BatchState.FINISHED else None
+
+        return until(look, f"{upload.key} is finished")
+
+    def states(self, upload: Upload) -> Counter[RowState]:
+        """How many rows of a batch stand where; a row that nobody has touched is in none."""
+        return Counter(row.state for row in self.catalog.rows(upload.batch))
+
+    def ended(self, upload: Upload) -> int:
+        """How many rows of a batch are in an end state."""
+        states = self.states(upload)
+        return sum(states[state] for state in END_STATES)
+
+    def rows(self, upload: Upload) -> dict[str, Row]:
+        """The rows of a batch that somebody has touched, by the ids of their videos, in the manifest's order."""
+        return {row.video: row for row in self.catalog.rows(upload.batch)}
+
+    def talks(self, upload: Upload) -> dict[str, Talk | None]:
+        """What each row of a batch was parsed to, likewise."""
+        batch = self.catalog.batch(upload.batch)
+        rows = self.catalog.talks(batch.project, self.catalog.rows(batch.id))
+        return {row.video: entry.talk if row.state is RowState.PARSED else None for row, entry in rows}
+
+    def pointed_at(self, project: str, video: str) -> str:
+        """The batch from which a video has its current talk."""
+        item = self._table.get_item(Key={"pk": f"video#{project}#{video}", "sk": "current"}, ConsistentRead=True)
+        return str(item["Item"]["batch"])
+
+    def attempts(self, project: str, row: Row) -> int:
+        """How many attempts a row's video has had under the row's fingerprint."""
+        ((_, entry),) = self.catalog.talks(project, [row])
+        return entry.attempts
+
+    def report(self, upload: Upload, name: str) -> str | None:
+        """A report on a batch, None while there is none."""
+        try:
+            found = self._s3.get_object(Bucket=upload.bucket, Key=f"reports/{upload.batch}/{name}")
+        except self._s3.exceptions.NoSuchKey:
+            return None
+        return str(found["Body"].read().decode())
+
+    def waiting(self, queue: str) -> int:
+        """How many messages of a queue are waiting for somebody."""
+        return self._count(queue, "ApproximateNumberOfMessages")
+
+    def dead_letters(self) -> list[DeadLetter]:
+        """What lies in the work queue's dead-letter queue; it is there again afterwards."""
+        url = self.outputs["WorkDeadLetterQueueUrl"]
+        letters = []
+        while found := self._sqs.receive_message(
+            QueueUrl=url, MaxNumberOfMessages=10, MessageAttributeNames=["All"], VisibilityTimeout=60
+        ).get("Messages"):
+            letters += found
+        for letter in letters:
+            self._sqs.change_message_visibility(
+                QueueUrl=url, ReceiptHandle=letter["ReceiptHandle"], VisibilityTimeout=0
+            )
+        attributes = [it.get("MessageAttributes", {}).get("reason", {}) for it in letters]
+        return [DeadLetter(it["Body"], given.get("StringValue")) for it, given in zip(letters, attributes, strict=True)]
+
+    # -------------------------------------------------------------------------------------------- what can befall it
+
+    @contextmanager
+    def held(self, function: str) -> Iterator[None]:
+        """Let a function's messages gather in its queue for the length of a block; they come as one batch then."""
+        self._switch(function, on=False)
+        try:
+            yield
+        finally:
+            self._switch(function, on=True)
+
+    def take(self, queue: str, number: int) -> list[dict[str, Any]]:
+        """Take messages out of a queue, as if they were on their way for an hour."""
+        taken: list[dict[str, Any]] = []
+        while len(taken) < number:
+            taken += self._sqs.receive_message(
+                QueueUrl=self.outputs[queue],
+                MaxNumberOfMessages=min(number - len(taken), 10),
+                VisibilityTimeout=3600,
+                WaitTimeSeconds=1,
+            ).get("Messages", [])
+        return taken
+
+    def let_go(self, queue: str, messages: Sequence[Mapping[str, Any]]) -> None:
+        """Let messages that were taken arrive."""
+        for message in messages:
+            self._sqs.change_message_visibility(
+                QueueUrl=self.outputs[queue], ReceiptHandle=message["ReceiptHandle"], VisibilityTimeout=0
+            )
+
+    def lose(self, queue: str) -> None:
+        """Lose every message of a queue, also those that are being worked on."""
+        self._sqs.purge_queue(QueueUrl=self.outputs[queue])
+
+    def take_at_most(self, queue: str, size: int) -> None:
+        """Let a queue refuse messages of more bytes than that."""
+        self._sqs.set_queue_attributes(QueueUrl=self.outputs[queue], Attributes={"MaximumMessageSize": str(size)})
+
+    def kill_workers(self, function: str) -> int:
+        """Kill every process of a function, as the kernel does when the memory is used up; how many there were."""
+        killed = 0
+        for process, command in processes():
+            if f"{self._state}/" in command and f"lambda-{self.outputs[function]}-" in command:
+                os.kill(process, signal.SIGKILL)
+                killed += 1
+        return killed
+
+    def switch_schedule_off(self) -> None:
+        """Leave it to the test when resume runs."""
+        events = self.cloud.client("events")
+        for rule in events.list_rules()["Rules"]:
+            events.disable_rule(Name=rule["Name"])
+
+    def _switch(self, function: str, *, on: bool) -> None:
+        mappings = self._lambda.list_event_source_mappings(FunctionName=self.outputs[function])
+        for mapping in mappings["EventSourceMappings"]:
+            self._lambda.update_event_source_mapping(UUID=mapping["UUID"], Enabled=on)
+
+    def _count(self, queue: str, attribute: str) -> int:
+        asked = self._sqs.get_queue_attributes(QueueUrl=self.outputs[queue], AttributeNames=[attribute])
+        return int(asked["Attributes"][attribute])
+
+
+@contextmanager
+def running(
+    state: Path, overrides: Mapping[str, str], artefacts: Path, environment: Mapping[str, str] = {}
+) -> Iterator[Stack]:
+    """A stack of one's own, for the length of a block."""
+    surroundings = {"PATH": os.environ["PATH"], **environment}
+    with cloud.start(state, overrides, surroundings, artefacts=artefacts) as there:
+        yield Stack(there, state)
+
+
+def processes() -> list[tuple[int, str]]:
+    """The ids and command lines of all processes."""
+    listed = subprocess.run(["ps", "-ww", "-eo", "pid=,args="], capture_output=True, text=True, check=True)  # noqa: S607 -- POSIX has it
+    split = (line.split(maxsplit=1) for line in listed.stdout.splitlines())
+    return [(int(process), command) for process, command in split]

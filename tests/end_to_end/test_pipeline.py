@@ -1,0 +1,259 @@
+"""From an upload to its talks, through the real template on the embedded AWS, with a provider that keeps a bill.
+
+All tests share one stack and one provider; each has a project, and words in its titles, of its own.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pytest
+from tests.end_to_end.manifests import answers, array, lines, videos
+from tests.end_to_end.stack import KEY, Stack, running, until
+from tests.end_to_end.witness import Witness
+
+from titlecard.batch import BatchState, RowState
+from titlecard.video import Tier
+from titlecard_console.run import Work
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from titlecard.batch import Upload
+
+TIMES = {
+    "ParserTimeoutSeconds": "30",
+    "RequestDeadlineSeconds": "20",
+    "SettleMarginSeconds": "5",
+    "BatchingWindowSeconds": "0",
+    "VisibilitySeconds": "180",
+    "RetryBackoffSeconds": "1",
+    "AuditAfterSeconds": "10",
+    "AuditRounds": "100",
+}
+"""Nothing here waits for a time-out, so they may be long enough for a slow machine."""
+
+
+@pytest.fixture(scope="module")
+def provider() -> Iterator[Witness]:
+    with Witness() as witness:
+        yield witness
+
+
+@pytest.fixture(scope="module")
+def stack(artefacts: Path, tmp_path_factory: pytest.TempPathFactory, provider: Witness) -> Iterator[Stack]:
+    model = {"TierPolicy": "model", "MaxConcurrency": "2"}
+    environment = {"OPENAI_API_KEY": KEY, "OPENAI_BASE_URL": provider.base_url}
+    with running(tmp_path_factory.mktemp("pipeline") / "state", TIMES | model, artefacts, environment) as there:
+        there.switch_schedule_off()
+        yield there
+
+
+# ------------------------------------------------------------------------------------------------- from file to talks
+
+
+def test_a_manifest_that_the_console_uploads_becomes_talks(stack: Stack, provider: Witness, tmp_path: Path) -> None:
+    content = lines(videos(12, "Console"))
+    (tmp_path / "console.jsonl").write_bytes(content)
+    work = Work(stack.cloud)
+    sent = work.upload(tmp_path / "console.jsonl", "console", "console.jsonl", None)
+    ended = work.follow([sent], lambda _name, _status: None, lambda _sentence: None)
+    rows = list(work.rows(ended[sent]))
+    assert [row.video for row, _ in rows] == list(answers(content))
+    assert _talks(stack, sent.upload) == answers(content)
+    assert {row.tier for row, _ in rows} == {Tier.MODEL}
+    assert sum(provider.asked("Console").values()) == 12
+
+
+def test_a_json_array_that_is_put_by_hand_becomes_talks(stack: Stack) -> None:
+    content = array(videos(7, "Array"))
+    upload = stack.put("by-hand/list.json", content)
+    batch = stack.finished(upload)
+    assert (batch.accepted, batch.refused) == (7, 0)
+    assert _talks(stack, upload) == answers(content)
+
+
+def test_rows_that_cannot_be_used_are_reported_and_the_others_go_on(stack: Stack) -> None:
+    good = videos(3, "Refusals")
+    content = b"\n".join(
+        (
+            lines(good[:1]).strip(),
+            b'{"id": "v8", "description": "no title"}',
+            b'{"id": "v9", "title": "cut o',
+            b'["no", "object"]',
+            json.dumps(good[0] | {"title": "Another title under the first one's id"}).encode(),
+            lines(good[1:]),
+        )
+    )
+    upload = stack.put("refusals/mixed.jsonl", content)
+    batch = stack.finished(upload)
+    rejects = [json.loads(line) for line in (stack.report(upload, "rejects.jsonl") or "").splitlines()]
+    assert [reject["row"] for reject in rejects] == [2, 3, 4, 5]
+    assert all(reject["reason"] for reject in rejects)
+    assert (batch.accepted, batch.refused) == (3, 4)
+    assert _talks(stack, upload) == answers(content)
+
+
+def test_a_file_that_is_no_manifest_is_told_what_is_taken(stack: Stack) -> None:
+    upload = stack.put("strangers/holiday.jpg", b"\xff\xd8\xff\xe0\x00\x10JFIF" + bytes(200))
+    report = json.loads(until(lambda: stack.report(upload, "report.json"), "there is a report"))
+    until(lambda: stack.catalog.batch(upload.batch).state is BatchState.REFUSED, "the batch is refused")
+    assert report["state"] == "refused"
+    assert "JSON Lines" in report["message"]
+    assert "CSV" in report["message"]
+
+
+def test_a_message_that_is_no_row_goes_to_the_dead_letters_with_its_reason(stack: Stack) -> None:
+    stack.send("WorkQueueUrl", "what is this?")
+
+    def look() -> str | None:
+        return next((letter.reason for letter in stack.dead_letters() if letter.body == "what is this?"), None)
+
+    assert until(look, "it is a dead letter").startswith("undecodable")
+
+
+# ------------------------------------------------------------------------------------------- nothing is paid for twice
+
+
+def test_the_same_file_again_is_talks_again_and_costs_nothing(stack: Stack, provider: Witness) -> None:
+    content = lines(videos(11, "Twice"))
+    first = stack.put("twice/list.jsonl", content)
+    stack.finished(first)
+    second = stack.put("twice/list.jsonl", content)
+    stack.finished(second)
+    assert first.batch != second.batch
+    assert _talks(stack, second) == answers(content)
+    assert set(provider.asked("Twice").values()) == {1}
+    assert stack.ledger.spent(second.batch).micro_usd == 0
+
+
+def test_one_event_that_is_delivered_twice_makes_one_batch(stack: Stack, provider: Witness) -> None:
+    with stack.held("IngestFunction"):
+        upload = stack.put("echo/list.jsonl", lines(videos(11, "Echo")))
+        (event,) = stack.take("IngestQueueUrl", 1)
+        stack.send("IngestQueueUrl", event["Body"])
+        stack.let_go("IngestQueueUrl", [event])
+    stack.finished(upload)
+    assert stack.batches("echo") == [upload.batch]
+    assert stack.states(upload) == {RowState.PARSED: 11}
+    assert set(provider.asked("Echo").values()) == {1}
+
+
+# ------------------------------------------------------------------- a new version while the old one is worked through
+
+
+@dataclass(frozen=True)
+class Versions:
+    """Two versions of one file: the new one came and was done while half of the old one's messages were on their way.
+
+    `on_time` and `late` are the videos whose old messages came before and after the new version.
+    """
+
+    before: Upload
+    after: Upload
+    on_time: list[str]
+    late: list[str]
+
+
+@pytest.fixture(scope="module")
+def versions(stack: Stack) -> Versions:
+    old = videos(20, "Version one")
+    new = [same if i % 2 else other for i, (same, other) in enumerate(zip(old, videos(20, "Version two"), strict=True))]
+    with stack.held("ParserFunction"):
+        before = stack.put("versions/list.jsonl", lines(old))
+        until(lambda: stack.waiting("WorkQueueUrl") == 20, "the old version is sent")
+        messages = stack.take("WorkQueueUrl", 10)
+    until(lambda: stack.ended(before) == 10, "half of the old version is done")
+    on_time = list(stack.rows(before))
+    after = stack.put("versions/list.jsonl", lines(new))
+    until(lambda: stack.ended(after) == 20, "the new version is done")
+    stack.let_go("WorkQueueUrl", messages)
+    until(lambda: stack.ended(before) == 20, "the rest of the old version is done")
+    late = [video["id"] for video in old if video["id"] not in on_time]
+    return Versions(before, after, on_time, late)
+
+
+def test_what_is_left_of_an_old_version_is_superseded(stack: Stack, versions: Versions) -> None:
+    states = {video: row.state for video, row in stack.rows(versions.before).items()}
+    assert {states[video] for video in versions.on_time} == {RowState.PARSED}
+    assert {states[video] for video in versions.late} == {RowState.SUPERSEDED}
+
+
+def test_no_pointer_moves_back_to_an_old_version(stack: Stack, versions: Versions) -> None:
+    current = {video: stack.pointed_at("versions", video) for video in versions.on_time + versions.late}
+    assert set(current.values()) == {versions.after.batch}
+    assert stack.states(versions.after) == {RowState.PARSED: 20}
+
+
+def test_two_versions_pay_once_for_each_title_that_they_share(
+    stack: Stack, versions: Versions, provider: Witness
+) -> None:
+    asked = provider.asked("Version")
+    assert stack.states(versions.after) == {RowState.PARSED: 20}
+    assert set(asked.values()) == {1}
+    assert (
+        len(asked) == 25
+    )  # ten of the old version, ten that the new one changed, five that it left and nobody had asked
+
+
+# ------------------------------------------------------------------------------------------------------------ waiting
+
+
+def test_a_video_that_is_put_off_comes_back_when_the_provider_said_and_is_parsed(
+    stack: Stack, provider: Witness
+) -> None:
+    provider.fail("rate_limit")  # with Retry-After: 7
+    upload = stack.put("put-off/list.jsonl", lines(videos(4, "Put off")))
+    until(lambda: stack.states(upload) == {RowState.DEFERRED: 1, RowState.PARSED: 3}, "one of four is put off")
+    (waiting,) = (row for row in stack.rows(upload).values() if row.state is RowState.DEFERRED)
+    stack.finished(upload)
+    (title,) = (title for title, times in provider.asked("Put off").items() if times > 1)
+    first, second = provider.asked_at(title)
+    assert (waiting.reason or "").startswith("rate_limited")
+    assert second - first >= 7
+    assert stack.states(upload) == {RowState.PARSED: 4}
+    assert stack.attempts("put-off", waiting) == 1
+
+
+def test_at_its_limit_of_requests_a_batch_leaves_the_rest_deferred_with_the_reason(
+    stack: Stack, provider: Witness
+) -> None:
+    upload = stack.put("limited/list.jsonl", lines(videos(8, "Limited")), {"limit-requests": "3"})
+    until(lambda: stack.states(upload) == {RowState.DEFERRED: 5, RowState.PARSED: 3}, "three are parsed, five wait")
+    reasons = {(row.reason or "").partition(":")[0] for row in stack.rows(upload).values() if row.due}
+    assert reasons == {"batch_limit"}
+    assert stack.resume()["put back"] == 0
+    assert sum(provider.asked("Limited").values()) == 3
+
+
+# ------------------------------------------------------------------------------------------------------ lost messages
+
+
+def test_exactly_the_rows_whose_messages_were_lost_are_sent_again(stack: Stack, provider: Witness) -> None:
+    provider.fail(delay=5)
+    upload = stack.put("lost/list.jsonl", lines(videos(60, "Lost")))
+    until(lambda: provider.asked("Lost"), "some videos are asked about")
+    stack.lose("WorkQueueUrl")
+    provider.fail()
+
+    def audited() -> tuple[int, int] | None:
+        ended = stack.ended(upload)
+        sent = stack.resume()["sent again"]  # only when nothing has moved for a while
+        return (ended, sent) if sent else None
+
+    ended, sent = until(audited, "the batch is audited")
+    stack.finished(upload)
+    assert sent == 60 - ended
+    assert stack.states(upload) == {RowState.PARSED: 60}
+    assert list(provider.asked("Lost").values()) == [1] * 60
+
+
+# ------------------------------------------------------------------------------------------------------------- pieces
+
+
+def _talks(stack: Stack, upload: Upload) -> dict[str, tuple[str, tuple[str, ...]] | None]:
+    """Title and presenters of every row of a batch."""
+    return {video: (talk.title, talk.presenters) if talk else None for video, talk in stack.talks(upload).items()}

@@ -1,0 +1,119 @@
+"""Videos that take their worker down with them, and their neighbours in the same batch.
+
+The parser's artefact is poisoned: one title makes the local tier hang until the function's time-out kills it, another
+kills the process at once, as the kernel does when the memory is used up. No code of ours sees either end.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from tests.end_to_end.conftest import SECONDS
+from tests.end_to_end.manifests import answers, lines, videos
+from tests.end_to_end.poison import poisoned
+from tests.end_to_end.stack import Stack, running, until
+
+from titlecard.batch import RowState
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from titlecard.batch import Upload
+
+RECEIVES = 5
+"""The fewest that a queue may allow."""
+
+POISON = """
+
+import os as _os
+import signal as _signal
+import time as _time
+
+from titlecard import local as _local
+
+_handled, _parsed = handler, _local.parse
+
+
+def handler(event, context):
+    for record in SQSEvent(event).records:
+        for poison in ("hangs", "kills"):
+            if f"talk that {poison}" in record.body:
+                with open("{notes}/" + poison, "a") as notes:
+                    print(record.attributes.approximate_receive_count, file=notes)
+    return _handled(event, context)
+
+
+def _poisonous(video, survey):
+    if "hangs" in video.title:
+        _time.sleep(3600)
+    if "kills" in video.title:
+        _os.kill(_os.getpid(), _signal.SIGKILL)
+    return _parsed(video, survey)
+
+
+_local.parse = _poisonous
+"""
+"""Appended to the parser's entry point."""
+
+
+@pytest.fixture(scope="module")
+def notes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the parser notes how often it has received each poison."""
+    return tmp_path_factory.mktemp("notes")
+
+
+@pytest.fixture(scope="module")
+def stack(artefacts: Path, tmp_path_factory: pytest.TempPathFactory, notes: Path) -> Iterator[Stack]:
+    folder = tmp_path_factory.mktemp("poison")
+    code = POISON.replace("{notes}", str(notes))
+    changed = poisoned(artefacts, folder / "artefacts", "ParserFunction", "parser/app.py", code)
+    with running(folder / "state", SECONDS | {"MaxReceiveCount": str(RECEIVES)}, changed) as there:
+        yield there
+
+
+@pytest.fixture(scope="module")
+def poisons(stack: Stack) -> dict[str, Upload]:
+    """Two batches of ten, each with a poison in the middle, each received by one worker as a whole."""
+    uploads = {}
+    with stack.held("ParserFunction"):
+        for poison in ("hangs", "kills"):  # the second only when the first has been sent, so that they do not mix
+            uploads[poison] = stack.put(f"{poison}/list.jsonl", _manifest(poison))
+            until(lambda: stack.waiting("WorkQueueUrl") == 10 * len(uploads), "its messages are sent")
+    for upload in uploads.values():
+        stack.finished(upload)
+    return uploads
+
+
+@pytest.mark.parametrize("poison", ["hangs", "kills"])
+def test_the_poison_is_dead_after_exactly_the_receives_that_the_queue_allows(
+    stack: Stack, poisons: dict[str, Upload], notes: Path, poison: str
+) -> None:
+    dead = stack.rows(poisons[poison])["v5"]
+    assert (dead.state, (dead.reason or "").partition(":")[0]) == (RowState.DEAD, "receives_used_up")
+    assert (notes / poison).read_text().split() == [str(receive) for receive in range(1, RECEIVES + 1)]
+
+
+@pytest.mark.parametrize("poison", ["hangs", "kills"])
+def test_the_poison_lies_in_the_dead_letter_queue_with_the_reason_that_the_catalog_has(
+    stack: Stack, poisons: dict[str, Upload], poison: str
+) -> None:
+    reasons = [letter.reason for letter in stack.dead_letters() if poison in letter.body]
+    assert reasons == [stack.rows(poisons[poison])["v5"].reason]
+
+
+@pytest.mark.parametrize("poison", ["hangs", "kills"])
+def test_its_nine_neighbours_come_out_right(stack: Stack, poisons: dict[str, Upload], poison: str) -> None:
+    found = stack.talks(poisons[poison])
+    right = answers(_manifest(poison))
+    assert stack.states(poisons[poison]) == {RowState.PARSED: 9, RowState.DEAD: 1}
+    assert {video: (talk.title, talk.presenters) for video, talk in found.items() if talk} == {
+        video: answer for video, answer in right.items() if video != "v5"
+    }
+
+
+def _manifest(poison: str) -> bytes:
+    rows = videos(10)
+    rows[4]["title"] = f"A talk that {poison}"
+    return lines(rows)

@@ -1,0 +1,136 @@
+"""What a run can cost: never more than the number that it shows first, whatever the provider does."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pytest
+from tests.end_to_end.manifests import lines, videos
+from tests.end_to_end.person import FIELDS, RUN_SECONDS, Ran, parameters, ran
+from tests.end_to_end.witness import Witness
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+SHOWN = re.compile(
+    r"At most (?P<requests>[\d,]+) requests, (?P<tokens>[\d,]+) tokens and \$(?P<dollars>[\d,.]+) can be"
+)
+
+FAILURES = ("server_error", "reset", "server_error", "half_body", "ok", "html", "server_error", "failed", "bad_gateway")
+"""All of these but one cost the whole bound, and come to nothing."""
+
+pytestmark = pytest.mark.timeout(2 * RUN_SECONDS)
+
+
+@pytest.fixture(scope="module")
+def provider() -> Iterator[Witness]:
+    with Witness() as witness:
+        yield witness
+
+
+# ----------------------------------------------------------------------------- a provider that fails most of the time
+
+
+@dataclass(frozen=True)
+class Failed:
+    """A run against such a provider: how it ended, what it showed first, and what the provider billed for it."""
+
+    ran: Ran
+    shown: dict[str, float]
+    billed: int
+    """In tokens, input and output together."""
+
+
+@pytest.fixture(scope="module")
+def failed(artefacts: Path, provider: Witness, tmp_path_factory: pytest.TempPathFactory) -> Failed:  # noqa: ARG001 -- built
+    provider.fail(*FAILURES * 20)
+    folder = tmp_path_factory.mktemp("failing")
+    (folder / "list.jsonl").write_bytes(lines(videos(15, "Failing")))
+    done = ran(
+        *("run", folder / "list.jsonl", "--state", folder / "state", "--tier", "model"),
+        *parameters({"RetryBackoffSeconds": "1", "MaxConcurrency": "2"}),
+        base_url=provider.base_url,
+    )
+    match = SHOWN.search(" ".join(done.told.split()))
+    assert match, done.told
+    shown = {name: float(number.replace(",", "")) for name, number in match.groupdict().items()}
+    bill = provider.bill()
+    provider.reset()
+    return Failed(done, shown, bill["input_tokens"] + bill["output_tokens"])
+
+
+def test_a_failing_provider_is_asked_no_more_often_than_was_shown(provider: Witness, failed: Failed) -> None:
+    assert 15 < provider.asked("Failing").total() <= failed.shown["requests"]
+
+
+def test_a_failing_provider_bills_no_more_than_is_charged_and_that_is_no_more_than_was_shown(failed: Failed) -> None:
+    charged = sum(line["tokens"]["input"] + line["tokens"]["output"] for line in failed.ran.lines)
+    assert 0 < failed.billed <= charged <= failed.shown["tokens"]
+
+
+def test_what_a_failing_provider_costs_is_no_more_than_was_shown(failed: Failed) -> None:
+    assert 0 < sum(line["cost_micro_usd"] for line in failed.ran.lines) <= failed.shown["dollars"] * 1_000_000
+
+
+@pytest.mark.usefixtures("failed")
+def test_no_video_is_asked_about_more_often_than_its_cap_allows(provider: Witness) -> None:
+    assert 1 < max(provider.asked("Failing").values()) <= 3
+
+
+def test_what_a_failing_provider_left_is_told_line_by_line(failed: Failed) -> None:
+    reasons = {(line["state"], (line["reason"] or "").partition(":")[0]) for line in failed.ran.lines}
+    assert failed.ran.code == 3
+    assert len(failed.ran.lines) == 15
+    assert {state for state, _ in reasons} <= {"parsed", "deferred", "dead"}
+    assert {reason for state, reason in reasons if state == "deferred"} == {"batch_limit"}
+
+
+# ------------------------------------------------------------------------------------------------ a limit of requests
+
+
+@pytest.fixture(scope="module")
+def limited(artefacts: Path, provider: Witness, tmp_path_factory: pytest.TempPathFactory) -> Ran:  # noqa: ARG001 -- built
+    """A run of eight rows with four requests to spend, at a terminal; one of the rows is refused by the provider."""
+    provider.fail(by_text={"Unbearable": "bad_request"})
+    folder = tmp_path_factory.mktemp("limited")
+    rows = videos(8, "Limited")
+    rows[0]["title"] = "Alan Kay - The Unbearable Limited Talk"
+    (folder / "list.jsonl").write_bytes(lines(rows))
+    ours, theirs = os.openpty()
+    done = ran(
+        *("run", folder / "list.jsonl", "--state", folder / "state", "--tier", "model", "--yes"),
+        *parameters({"BatchRequestLimit": "4", "MaxConcurrency": "2"}),
+        base_url=provider.base_url,
+        stdin=theirs,
+    )
+    os.close(ours)
+    os.close(theirs)
+    return done
+
+
+def test_a_run_at_its_limit_of_requests_ends_with_3(limited: Ran, provider: Witness) -> None:
+    assert limited.code == 3
+    assert provider.asked("Limited").total() == 4
+
+
+def test_with_yes_nobody_is_asked_at_a_terminal(limited: Ran) -> None:
+    assert "At most 4 requests" in " ".join(limited.told.split())
+    assert "Go on?" not in limited.told
+
+
+def test_every_line_says_what_became_of_its_video_and_why(limited: Ran) -> None:
+    reasons = Counter((line["state"], (line["reason"] or "").partition(":")[0]) for line in limited.lines)
+    assert [line["id"] for line in limited.lines] == [f"v{number}" for number in range(1, 9)]
+    assert all(list(line) == FIELDS for line in limited.lines)
+    assert reasons[("deferred", "batch_limit")] == 4
+    assert reasons[("parsed", "")] + reasons[("dead", "bad_request")] == 4
+
+
+def test_only_what_was_asked_about_costs_anything(limited: Ran) -> None:
+    paid = [line["id"] for line in limited.lines if line["cost_micro_usd"] and line["tokens"]["output"]]
+    assert paid == [line["id"] for line in limited.lines if line["state"] != "deferred"]
