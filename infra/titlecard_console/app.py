@@ -330,7 +330,9 @@ def _agreed(counted: Sequence[local_tier.Counted], values: Mapping[str, str], *,
         soft_wrap=True,
     )
     if asked and not yes and sys.stdin.isatty():
-        typer.confirm("Go on?", abort=True, err=True)
+        answer = people.input("Go on? (y/N) ")  # not typer.confirm, which writes a blank to standard output
+        if not answer.strip().lower().startswith("y"):
+            raise typer.Abort
     return list(limits)
 
 

@@ -238,6 +238,7 @@ def test_exactly_the_rows_whose_messages_were_lost_are_sent_again(stack: Stack, 
     until(lambda: provider.asked("Lost"), "some videos are asked about")
     stack.lose("WorkQueueUrl")
     provider.fail()
+    until(lambda: stack.ended(upload) == provider.asked("Lost").total(), "what is asked about is done")
 
     def audited() -> tuple[int, int] | None:
         ended = stack.ended(upload)

@@ -12,7 +12,7 @@ import pytest
 from tests.end_to_end.conftest import SECONDS
 from tests.end_to_end.manifests import answers, lines, videos
 from tests.end_to_end.poison import poisoned
-from tests.end_to_end.stack import Stack, running, until
+from tests.end_to_end.stack import PATIENCE_SECONDS, Stack, running, until
 
 from titlecard.batch import RowState
 
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from titlecard.batch import Upload
+
+pytestmark = pytest.mark.timeout(4 * PATIENCE_SECONDS)  # the first test waits for everything
 
 RECEIVES = 5
 """The fewest that a queue may allow."""
