@@ -235,7 +235,8 @@ def test_rows_come_in_the_manifests_order(world: World) -> None:
 
 
 def test_talks_come_with_their_rows_in_the_rows_order(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("titlecard.catalog.KEYS_PER_GET", 3)
+    monkeypatch.setattr("titlecard.catalog.rows.KEYS_PER_GET", 3)
+    monkeypatch.setattr("titlecard.catalog.table.KEYS_PER_GET", 3)
     batch, messages = world.batch(*videos(7))
     talks = [Talk(title=f"Talk {message.row}") for message in messages]
     end(world, *(parsed(batch, message, talk) for message, talk in zip(messages, talks, strict=True)))

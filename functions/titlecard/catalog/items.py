@@ -1,0 +1,222 @@
+"""What the catalog knows, as its callers see it, and how that is stored: keys and items."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+from titlecard.batch import BatchState, Limits, RowState, Upload
+from titlecard.money import Charge
+from titlecard.video import Policy, Talk, Tier
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from titlecard.batch import Message
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What the catalog knows of one batch."""
+
+    upload: Upload
+    project: str
+    state: BatchState
+    limits: Limits
+    accepted: int
+    refused: int
+    repeated: int
+    form: str
+    reason: str | None
+    sent_row: int
+    counts: Counter[str]
+    created_at: datetime
+    moved_at: datetime
+    lease: str | None
+    lease_until: str
+    audit_rounds: int
+    audited_rows: int
+
+    @property
+    def id(self) -> str:
+        """The batch's name in every command."""
+        return self.upload.batch
+
+    def counted(self, *states: RowState) -> int:
+        """How many rows the counters hint to be in these states."""
+        return sum(number for name, number in self.counts.items() if name.split("_")[0] in states)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What the catalog knows of one video under one fingerprint."""
+
+    talk: Talk | None = None
+    attempts: int = 0
+    lease_until: str = ""
+    token: str | None = None
+    history: tuple[Mapping[str, Any], ...] = ()
+
+    def answers(self, policy: Policy) -> bool:
+        """Whether the stored talk is the last word: nothing is parsed again and nothing is paid.
+
+        A sure local answer is not the last word for somebody who asks for the model. One that is flagged for review is:
+        the model was asked, and what it said was of no use.
+        """
+        if self.talk is None:
+            return False
+        return policy is not Policy.MODEL or self.talk.tier is Tier.MODEL or self.talk.review is not None
+
+    @property
+    def concluded_at(self) -> str:
+        """When the last attempt ended; empty where there was none, or where its worker never said how it ended."""
+        return str(self.history[-1]["at"]) if self.history and not self.lease_until else ""
+
+    def charged(self, batch: str) -> Charge:
+        """What a batch was charged for this video: the bound of every claim, or what its conclusion said."""
+        claims = [event["token"] for event in self.history if event.get("batch") == batch]
+        charges = {event["token"]: event["charged"] for event in self.history}  # the last word on each attempt
+        total = Charge()
+        for token in claims:
+            total += Charge(**{name: int(value) for name, value in charges[token].items()})
+        return total
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Where a message's row and video stand when it is received.
+
+    `began` says when a worker last began on the row after it had come back, empty where none did; `deferrals` how often
+    the row has been deferred.
+    """
+
+    row: RowState | None
+    began: str
+    newest: str
+    entry: Entry
+    deferrals: int = 0
+
+
+@dataclass(frozen=True)
+class Ending:
+    """A row's end: with the talk that is to be stored, or None where it is stored already or there is none."""
+
+    message: Message
+    order: str
+    fingerprint: str
+    state: RowState
+    tier: Tier | None = None
+    talk: Talk | None = None
+    reason: str | None = None
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One claim on one video: at most one paid request. `number` counts the attempts of its fingerprint, from 1."""
+
+    message: Message
+    fingerprint: str
+    token: str
+    number: int
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row as a person or `resume` sees it."""
+
+    number: int
+    state: RowState
+    video: str
+    fingerprint: str
+    tier: Tier | None
+    reason: str | None
+    due: str | None
+    body: str | None
+
+
+class Contended(Exception):
+    """Somebody else has the batch: come again, in so many seconds where that is known."""
+
+    def __init__(self, message: str, seconds: int | None = None) -> None:
+        super().__init__(message)
+        self.seconds = seconds
+
+
+def batch_key(batch: str) -> dict[str, str]:
+    """Where a batch is."""
+    return {"pk": f"batch#{batch}", "sk": "batch"}
+
+
+def row_key(batch: str, row: int) -> dict[str, str]:
+    """Where a row of a batch is; numbers sort as they count."""
+    return {"pk": f"batch#{batch}", "sk": f"row#{row:012d}"}
+
+
+def current_key(message: Message) -> dict[str, str]:
+    """Where a video's pointer to its current fingerprint is."""
+    return {"pk": f"video#{message.project}#{message.video.id}", "sk": "current"}
+
+
+def entry_key(message: Message, fingerprint: str) -> dict[str, str]:
+    """Where a video is under one fingerprint."""
+    return {"pk": f"video#{message.project}#{message.video.id}", "sk": f"fp#{fingerprint}"}
+
+
+def as_map(talk: Talk) -> dict[str, Any]:
+    """A talk as DynamoDB takes it: numbers are decimal there."""
+    stored: dict[str, Any] = json.loads(talk.model_dump_json(), parse_float=Decimal)
+    return stored
+
+
+def as_entry(item: Mapping[str, Any]) -> Entry:
+    """A video under one fingerprint, from its item."""
+    talk = item.get("talk")
+    return Entry(
+        talk=Talk.model_validate(talk) if talk else None,
+        attempts=int(item.get("attempts", 0)),
+        lease_until=item.get("lease_until", ""),
+        token=item.get("token"),
+        history=tuple(item.get("history", ())),
+    )
+
+
+def as_row(item: Mapping[str, Any]) -> Row:
+    """A row, from its item."""
+    tier = item.get("tier")
+    return Row(
+        number=int(str(item["sk"]).removeprefix("row#")),
+        state=RowState(item["state"]),
+        video=item["video"],
+        fingerprint=item.get("fingerprint", ""),
+        tier=Tier(tier) if tier else None,
+        reason=item.get("reason"),
+        due=item.get("due"),
+        body=item.get("body"),
+    )
+
+
+def as_batch(item: Mapping[str, Any]) -> Batch:
+    """A batch, from its item."""
+    return Batch(
+        upload=Upload(item["bucket"], item["key"], item["version"], item["order"]),
+        project=item["project"],
+        state=BatchState(item["state"]),
+        limits=Limits.model_validate(item["limits"]),
+        accepted=int(item.get("accepted", 0)),
+        refused=int(item.get("refused", 0)),
+        repeated=int(item.get("repeated", 0)),
+        form=item.get("form", ""),
+        reason=item.get("reason"),
+        sent_row=int(item.get("sent_row", 0)),
+        counts=Counter({name[2:]: int(value) for name, value in item.items() if name.startswith("n_")}),
+        created_at=datetime.fromisoformat(item["created_at"]),
+        moved_at=datetime.fromisoformat(item["moved_at"]),
+        lease=item.get("lease"),
+        lease_until=item.get("lease_until", ""),
+        audit_rounds=int(item.get("audit_rounds", 0)),
+        audited_rows=int(item.get("audited_rows", 0)),
+    )

@@ -1,0 +1,270 @@
+"""The catalog's rows: where each row of a batch stands, and which talk is a video's current one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from titlecard.batch import Message, RowState
+from titlecard.catalog.items import (
+    Ending,
+    Entry,
+    Row,
+    Standing,
+    as_entry,
+    as_map,
+    as_row,
+    current_key,
+    entry_key,
+    row_key,
+)
+from titlecard.catalog.table import KEYS_PER_GET, NEVER, Table, stamp
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from datetime import datetime
+
+DEFERRED = "deferred"
+
+ROWS_PER_TRANSACTION = 30
+"""Three items a row; a transaction takes 100 items (DynamoDB developer guide, "Constraints")."""
+
+
+class Rows(Table):
+    """Rows, and the talks of their videos."""
+
+    def look_up(self, asked: Sequence[tuple[Message, str]]) -> list[Standing]:
+        """Where rows and videos stand, for (message, fingerprint) pairs, in their order; consistent reads."""
+        keys: dict[tuple[str, str], Mapping[str, str]] = {}
+        for message, fingerprint in asked:
+            for key in (row_key(message.batch, message.row), current_key(message), entry_key(message, fingerprint)):
+                keys[key["pk"], key["sk"]] = key
+        items = self._get_all(list(keys.values()))
+        none: Mapping[str, Any] = {}
+        standings = []
+        for message, fingerprint in asked:
+            row, current, entry = (
+                items.get((key["pk"], key["sk"]), none)
+                for key in (
+                    row_key(message.batch, message.row),
+                    current_key(message),
+                    entry_key(message, fingerprint),
+                )
+            )
+            standings.append(
+                Standing(
+                    row=RowState(row["state"]) if "state" in row else None,
+                    began=row.get("began", ""),
+                    newest=current.get("order", ""),
+                    entry=as_entry(entry),
+                    deferrals=int(row.get("deferrals", 0)),
+                )
+            )
+        return standings
+
+    def begin(self, message: Message, *, now: datetime) -> None:
+        """Leave a mark on a row that came back, before it is worked again: if this kills us, the next one knows which.
+
+        Nothing else depends on it, so a row that has ended in the meantime is left alone.
+        """
+        try:
+            self._update(
+                row_key(message.batch, message.row),
+                "SET began = :now, #state = if_not_exists(#state, :queued), video = :video",
+                "attribute_not_exists(#state) OR #state = :queued",
+                {":now": stamp(now), ":queued": RowState.QUEUED, ":video": message.video.id},
+            )
+        except self._db.exceptions.ConditionalCheckFailedException:
+            return
+
+    def end(self, endings: Sequence[Ending], *, now: datetime) -> list[RowState | None]:
+        """Store talks and end their rows; say for each in which state its row is now, None where it is contended.
+
+        The talk, the pointer and the row of a video are one transaction, and those of a few messages together another,
+        to save round trips; where one of them is refused, each is done by itself, so that no message spoils another's.
+        A crash leaves either all of it or none, and the message comes again.
+        """
+        states: list[RowState | None] = []
+        for some in self._transactions(endings, now):
+            try:
+                self._db.transact_write_items(TransactItems=[write for _, writes in some for write in writes])
+                states += [ending.state for ending, _ in some]
+            except self._db.exceptions.TransactionCanceledException:
+                states += [self._end_one(ending, now) for ending, _ in some]
+        return states
+
+    def _transactions(self, endings: Sequence[Ending], now: datetime) -> Iterator[list[tuple[Ending, list[Any]]]]:
+        """Cut endings, with their writes, into what one transaction takes: so many rows, and no item twice.
+
+        A message that SQS delivers twice at once, or a video that two batches have, would be such an item.
+        """
+        some: list[tuple[Ending, list[Any]]] = []
+        taken: set[tuple[str, str]] = set()
+        for ending in endings:
+            writes = self._writes(ending, now)
+            keys = {_key_of(write) for write in writes}
+            if len(some) == ROWS_PER_TRANSACTION or keys & taken:
+                yield some
+                some, taken = [], set()
+            some.append((ending, writes))
+            taken |= keys
+        if some:
+            yield some
+
+    def _end_one(self, ending: Ending, now: datetime) -> RowState | None:
+        writes = self._writes(ending, now)
+        try:
+            self._db.transact_write_items(TransactItems=writes)
+        except self._db.exceptions.TransactionCanceledException as refusal:
+            refused = {
+                _part(write)
+                for write, reason in zip(writes, refusal.response["CancellationReasons"], strict=True)
+                if reason.get("Code") == "ConditionalCheckFailed"
+            }
+            if "row" in refused:  # it has ended before, and stays as it is
+                standing = self.look_up([(ending.message, ending.fingerprint)])[0]
+                return standing.row
+            if "current" in refused:  # a newer batch knows better
+                return self._end_one(_superseded(ending), now)
+            if "talk" in refused:  # somebody stored one for this fingerprint: it stands
+                return self._end_one(_stored(ending), now)
+            return None
+        return ending.state
+
+    def _writes(self, ending: Ending, now: datetime) -> list[Any]:
+        message = ending.message
+        writes: list[dict[str, Any]] = []
+        if ending.talk is not None:
+            unanswered = "attribute_not_exists(talk)"
+            writes.append(
+                self._write(
+                    entry_key(message, ending.fingerprint),
+                    "SET talk = :talk",
+                    unanswered,
+                    {":talk": as_map(ending.talk)},
+                )
+            )
+        if ending.state is RowState.PARSED:
+            writes.append({"Put": self._pointer(message, ending.fingerprint, ending.order)})
+        not_ended = "attribute_not_exists(#state) OR #state IN (:queued, :deferred)"
+        row = {
+            **row_key(message.batch, message.row),
+            "state": ending.state,
+            "video": message.video.id,
+            "fingerprint": ending.fingerprint,
+            "tier": ending.tier,
+            "reason": ending.reason,
+            "ended_at": stamp(now),
+        }
+        going = {":queued": RowState.QUEUED, ":deferred": RowState.DEFERRED}
+        writes.append({"Put": self._put(row, not_ended, going)})
+        return writes
+
+    def point(self, message: Message, fingerprint: str, order: str) -> bool:
+        """Make this the video's current fingerprint; False where a newer batch has the video."""
+        try:
+            self._db.put_item(**self._pointer(message, fingerprint, order))
+        except self._db.exceptions.ConditionalCheckFailedException:
+            return False
+        return True
+
+    def _pointer(self, message: Message, fingerprint: str, order: str) -> dict[str, Any]:
+        not_newer = "attribute_not_exists(#order) OR #order <= :order"
+        pointer = {
+            **current_key(message),
+            "order": order,
+            "batch": message.batch,
+            "row": message.row,
+            "fingerprint": fingerprint,
+        }
+        return self._put(pointer, not_newer, {":order": order})
+
+    def defer(self, message: Message, fingerprint: str, *, reason: str, due: datetime | None, now: datetime) -> bool:
+        """Let a row wait, without a message in the queue; `due` None waits for a person. False: the row has ended."""
+        not_ended = "attribute_not_exists(#state) OR #state IN (:queued, :deferred)"
+        return self._accepted(
+            row_key(message.batch, message.row),
+            "SET #state = :deferred, video = :video, fingerprint = :fingerprint, reason = :reason, body = :body,"
+            " agenda = :agenda, due = :due, deferred_at = :now, deferrals = if_not_exists(deferrals, :none) + :one"
+            " REMOVE began",
+            not_ended,
+            {
+                ":deferred": RowState.DEFERRED,
+                ":queued": RowState.QUEUED,
+                ":video": message.video.id,
+                ":fingerprint": fingerprint,
+                ":reason": reason,
+                ":body": message.model_dump_json(),
+                ":agenda": DEFERRED,
+                ":none": 0,
+                ":one": 1,
+                ":due": stamp(due) if due else NEVER,
+                ":now": stamp(now),
+            },
+        )
+
+    def deferred(self, *, now: datetime) -> Iterator[tuple[Message, Row]]:
+        """Deferred rows that are due, the oldest first (read from the index: a moment behind)."""
+        for item in self._on_agenda(DEFERRED, before=stamp(now)):
+            yield Message.model_validate_json(item["body"]), as_row(item)
+
+    def waiting(self, batch: str) -> list[Row]:
+        """The deferred rows of a batch, the first due first (read from the index: a moment behind)."""
+        found = self._on_agenda(DEFERRED, before=NEVER)
+        return [as_row(item) for item in found if item["pk"] == f"batch#{batch}"]
+
+    def requeued(self, message: Message, *, due: str) -> bool:
+        """Mark a deferred row as queued again, after its message was sent; False where it has moved on by itself."""
+        as_read = "#state = :deferred AND due = :due"
+        return self._accepted(
+            row_key(message.batch, message.row),
+            "SET #state = :queued REMOVE agenda, due, body, reason",
+            as_read,
+            {":queued": RowState.QUEUED, ":deferred": RowState.DEFERRED, ":due": due},
+        )
+
+    def rows(self, batch: str) -> Iterator[Row]:
+        """The rows of a batch that have an item, in the manifest's order."""
+        for item in self._query(
+            KeyConditionExpression="pk = :pk AND begins_with(sk, :row)",
+            ExpressionAttributeValues={":pk": f"batch#{batch}", ":row": "row#"},
+            ConsistentRead=True,
+        ):
+            yield as_row(item)
+
+    def talks(self, project: str, rows: Iterable[Row]) -> Iterator[tuple[Row, Entry]]:
+        """Rows with what the catalog knows of their videos, in the rows' order."""
+        block: list[Row] = []
+        for row in rows:
+            block.append(row)
+            if len(block) == KEYS_PER_GET:
+                yield from self._with_entries(project, block)
+                block = []
+        yield from self._with_entries(project, block)
+
+    def _with_entries(self, project: str, rows: Sequence[Row]) -> Iterator[tuple[Row, Entry]]:
+        keys = [{"pk": f"video#{project}#{row.video}", "sk": f"fp#{row.fingerprint}"} for row in rows]
+        items = self._get_all(list({(key["pk"], key["sk"]): key for key in keys}.values()))
+        for row, key in zip(rows, keys, strict=True):
+            yield row, as_entry(items.get((key["pk"], key["sk"]), {}))
+
+
+def _part(write: Mapping[str, Any]) -> str:
+    """Which of an ending's writes this is: of the talk, of the pointer or of the row."""
+    sort = _key_of(write)[1]
+    return "talk" if sort.startswith("fp#") else sort.split("#", maxsplit=1)[0]
+
+
+def _key_of(write: Mapping[str, Any]) -> tuple[str, str]:
+    """The key that a write of a transaction is about."""
+    key = write["Put"]["Item"] if "Put" in write else write["Update"]["Key"]
+    return key["pk"], key["sk"]
+
+
+def _superseded(ending: Ending) -> Ending:
+    return Ending(
+        ending.message, ending.order, ending.fingerprint, RowState.SUPERSEDED, reason="a newer manifest has this video"
+    )
+
+
+def _stored(ending: Ending) -> Ending:
+    return Ending(ending.message, ending.order, ending.fingerprint, ending.state, ending.tier, None, ending.reason)
