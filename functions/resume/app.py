@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import boto3
 
+from titlecard.audit import Audit, Rules
 from titlecard.catalog import UNCHECKED, Catalog
 from titlecard.manifest import Limits as ReadingLimits
 from titlecard.queues import WorkQueue
-from titlecard.resume import Resume, Rules
+from titlecard.resume import Resume
 from titlecard.settings import ResumeSettings
 from titlecard.telemetry import logger, metrics
 from titlecard.uploads import Uploads
@@ -21,23 +22,36 @@ from titlecard.uploads import Uploads
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
 settings = ResumeSettings()
+catalog = Catalog(boto3.resource("dynamodb", config=UNCHECKED).meta.client, settings.catalog_table)
+queue = WorkQueue(boto3.client("sqs"), settings.work_queue_url)
 resume = Resume(
-    catalog=Catalog(boto3.resource("dynamodb", config=UNCHECKED).meta.client, settings.catalog_table),
-    uploads=Uploads(boto3.client("s3")),
-    queue=WorkQueue(boto3.client("sqs"), settings.work_queue_url),
-    rules=Rules(
-        most=settings.resume_limit,
-        audit_after=settings.audit_after_seconds,
-        audit_rounds=settings.audit_rounds,
-        reading=ReadingLimits(
-            row_max_bytes=settings.row_max_bytes,
-            total_max_bytes=settings.manifest_max_bytes,
-            max_ratio=settings.manifest_max_ratio,
+    catalog=catalog,
+    queue=queue,
+    audit=Audit(
+        catalog=catalog,
+        uploads=Uploads(boto3.client("s3")),
+        queue=queue,
+        rules=Rules(
+            most=settings.resume_limit,
+            after=settings.audit_after_seconds,
+            rounds=settings.audit_rounds,
+            reading=ReadingLimits(
+                row_max_bytes=settings.row_max_bytes,
+                total_max_bytes=settings.manifest_max_bytes,
+                max_ratio=settings.manifest_max_ratio,
+            ),
+            manifest_max_bytes=settings.manifest_max_bytes,
         ),
-        manifest_max_bytes=settings.manifest_max_bytes,
+        now=_now,
     ),
-    now=lambda: datetime.now(UTC),
+    most=settings.resume_limit,
+    now=_now,
 )
 
 

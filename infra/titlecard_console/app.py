@@ -27,7 +27,7 @@ from titlecard.manifest import NotAManifest
 from titlecard.model import ModelTier
 from titlecard.money import PriceList, Unpriced
 from titlecard.video import Policy, Tier
-from titlecard_console import artefact, cloud, evaluation, local_tier, template
+from titlecard_console import artefact, cloud, commands, evaluation, local_tier, template, where
 from titlecard_console import check as checking
 from titlecard_console.lines import of_row
 from titlecard_console.progress import Display, Status, dollars
@@ -41,8 +41,6 @@ if TYPE_CHECKING:
     from titlecard.catalog import Batch
 
 BAD_USAGE, UNFINISHED, FAILED, INTERRUPTED = 2, 3, 1, 130
-
-STATE = Path(".titlecard")
 
 SHOWN = 5
 """Refused rows, and reasons, that are told of one by one."""
@@ -118,7 +116,7 @@ def run(
     ] = Policy.AUTO,
     model: Annotated[str | None, typer.Option(help="The model that is asked; it must have a price.")] = None,
     output: Output = None,
-    state: StateFolder = STATE,
+    state: StateFolder = where.STATE,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before something may be spent.")] = False,
     settings: Settings = None,
 ) -> None:
@@ -186,7 +184,7 @@ def evaluate(
 
 
 @app.command()
-def up(state: StateFolder = STATE, settings: Settings = None) -> None:
+def up(state: StateFolder = where.STATE, settings: Settings = None) -> None:
     """Keep the local cloud running, for `aws --endpoint-url ... s3 cp` and for every other command. Ctrl-C stops it."""
     with _cloud(state, _overrides(settings) | _asked_of(Policy.AUTO, None), None) as there:
         people.print(f"The local cloud is at {there.endpoint_url} (region {there.region}).", markup=False)
@@ -201,6 +199,9 @@ def up(state: StateFolder = STATE, settings: Settings = None) -> None:
         raise cloud.CloudError(f"the local cloud has stopped by itself; its log is in {state}")
 
 
+commands.register(app)
+
+
 def main() -> None:
     """Run a command; explain what a person can mend, without a traceback."""
     try:
@@ -208,7 +209,7 @@ def main() -> None:
     except KeyboardInterrupt:
         people.print("Interrupted. What was made so far is kept; the same command goes on from there.", markup=False)
         sys.exit(INTERRUPTED)
-    except (NotAManifest, template.BadParameterError, Unpriced, ValueError) as refusal:
+    except (NotAManifest, template.BadParameterError, where.Refused, Unpriced, ValueError) as refusal:
         people.print(str(refusal), markup=False, soft_wrap=True)
         sys.exit(BAD_USAGE)
     except (BotoCoreError, ClientError) as fault:

@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ConnectTimeoutError, ReadTimeoutError
 
+from titlecard.audit import Audit
+from titlecard.audit import Rules as AuditRules
 from titlecard.batch import BatchState, Limits, Message, Upload, order_of
 from titlecard.catalog import Batch, Catalog, stamp
 from titlecard.ingest import Ingest
@@ -29,7 +31,6 @@ from titlecard.parser import Keys, ModelTier, Parser, Received
 from titlecard.parser import Rules as ParserRules
 from titlecard.queues import DeadLetters, WorkQueue
 from titlecard.resume import Resume
-from titlecard.resume import Rules as ResumeRules
 from titlecard.survey import Survey
 from titlecard.telemetry import logger
 from titlecard.uploads import Uploads
@@ -248,14 +249,16 @@ class World:
 
     def resume(self, *, most: int | None = None) -> Resume:
         """Resume, as its handler makes it."""
-        rules = ResumeRules(
-            most=most or NUMBERS["ResumeLimit"],
-            audit_after=NUMBERS["AuditAfterSeconds"],
-            audit_rounds=NUMBERS["AuditRounds"],
+        most = most or NUMBERS["ResumeLimit"]
+        rules = AuditRules(
+            most=most,
+            after=NUMBERS["AuditAfterSeconds"],
+            rounds=NUMBERS["AuditRounds"],
             reading=READING,
             manifest_max_bytes=NUMBERS["ManifestMaxBytes"],
         )
-        return Resume(catalog=self.catalog, uploads=self.uploads, queue=self.queue, rules=rules, now=self.clock)
+        audit = Audit(catalog=self.catalog, uploads=self.uploads, queue=self.queue, rules=rules, now=self.clock)
+        return Resume(catalog=self.catalog, queue=self.queue, audit=audit, most=most, now=self.clock)
 
     def parser(
         self,
