@@ -14,7 +14,6 @@ without records asks for nothing: a deployment is tried with it.
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote_plus
@@ -26,7 +25,7 @@ from titlecard.batch import Limits, Upload, order_of
 from titlecard.catalog import UNCHECKED, Catalog, Contended
 from titlecard.ingest import Ingest, Rules
 from titlecard.manifest import Limits as ReadingLimits
-from titlecard.queues import WorkQueue
+from titlecard.queues import IngestQueue, WorkQueue
 from titlecard.settings import IngestSettings
 from titlecard.telemetry import logger, metrics
 from titlecard.uploads import Uploads
@@ -60,7 +59,7 @@ ingest = Ingest(
     ),
     now=lambda: datetime.now(UTC),
 )
-notifications = WorkQueue(sqs, settings.ingest_queue_url)
+notifications = IngestQueue(sqs, settings.ingest_queue_url)
 
 AGAIN_SECONDS = 60
 """When an upload comes again that could not be taken; the queue's own visibility is more than an hour."""
@@ -77,9 +76,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
         try:
             for upload in _uploads(json.loads(record.body)):
                 if not ingest.take(upload, lambda: context.get_remaining_time_in_millis() / 1000):
-                    sqs.send_message(
-                        QueueUrl=settings.ingest_queue_url, MessageBody=json.dumps({"continue": asdict(upload)})
-                    )
+                    notifications.go_on(upload)
                 metrics.add_metric("UploadsTaken", unit="Count", value=1)
                 logger.info("upload taken", batch=upload.batch, key=upload.key)
         except Contended as contended:

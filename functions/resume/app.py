@@ -12,8 +12,11 @@ import boto3
 
 from titlecard.audit import Audit, Rules
 from titlecard.catalog import UNCHECKED, Catalog
+from titlecard.catalog.drafts import Drafts
+from titlecard.catalog.exports import Exports
 from titlecard.manifest import Limits as ReadingLimits
-from titlecard.queues import WorkQueue
+from titlecard.queues import DeadLetters, IngestQueue, WorkQueue
+from titlecard.results import Results
 from titlecard.resume import Resume
 from titlecard.settings import ResumeSettings
 from titlecard.telemetry import logger, metrics
@@ -27,19 +30,33 @@ def _now() -> datetime:
     return datetime.now(UTC)
 
 
+SPARE_SECONDS = 60
+"""How much longer than its visibility a notification is given to come again before it is taken for lost."""
+
 settings = ResumeSettings()
-catalog = Catalog(boto3.resource("dynamodb", config=UNCHECKED).meta.client, settings.catalog_table)
-queue = WorkQueue(boto3.client("sqs"), settings.work_queue_url)
+database = boto3.resource("dynamodb", config=UNCHECKED).meta.client
+catalog = Catalog(database, settings.catalog_table)
+sqs, s3 = boto3.client("sqs"), boto3.client("s3")
+queue = WorkQueue(sqs, settings.work_queue_url)
 resume = Resume(
     catalog=catalog,
     queue=queue,
     audit=Audit(
         catalog=catalog,
-        uploads=Uploads(boto3.client("s3")),
+        uploads=Uploads(s3),
         queue=queue,
+        ingest=IngestQueue(sqs, settings.ingest_queue_url),
+        letters=DeadLetters(sqs, settings.work_dead_letter_queue_url),
+        results=Results(
+            exports=Exports(database, settings.catalog_table),
+            drafts=Drafts(database, settings.catalog_table),
+            s3=s3,
+            events=boto3.client("events"),
+        ),
         rules=Rules(
             most=settings.resume_limit,
             after=settings.audit_after_seconds,
+            ingest_after=max(settings.audit_after_seconds, settings.ingest_visibility_seconds + SPARE_SECONDS),
             rounds=settings.audit_rounds,
             reading=ReadingLimits(
                 row_max_bytes=settings.row_max_bytes,
@@ -49,6 +66,7 @@ resume = Resume(
             manifest_max_bytes=settings.manifest_max_bytes,
         ),
         now=_now,
+        log=logger,
     ),
     most=settings.resume_limit,
     now=_now,

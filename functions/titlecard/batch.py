@@ -40,16 +40,17 @@ class BatchState(StrEnum):
 
 
 class RowState(StrEnum):
-    """Where a row stands. A row that the catalog does not know is queued; the last three are end states."""
+    """Where a row stands. A row that the catalog does not know is queued; the last four are end states."""
 
     QUEUED = "queued"
     DEFERRED = "deferred"
     PARSED = "parsed"
     SUPERSEDED = "superseded"
     DEAD = "dead"
+    CANCELLED = "cancelled"
 
 
-END_STATES = (RowState.PARSED, RowState.SUPERSEDED, RowState.DEAD)
+END_STATES = (RowState.PARSED, RowState.SUPERSEDED, RowState.DEAD, RowState.CANCELLED)
 
 
 class Limits(BaseModel):

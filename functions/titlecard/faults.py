@@ -44,6 +44,20 @@ class Reason(StrEnum):
     WRONG_SCHEMA = "wrong_schema"
 
 
+class Hold(StrEnum):
+    """Why nothing is asked for now, though the provider had no part in it; stored and shown like a `Reason`."""
+
+    NO_BUDGET = "no_budget"
+    BUDGET_DAY = "budget_day"
+    BUDGET_MONTH = "budget_month"
+    BATCH_LIMIT = "batch_limit"
+    PAUSED = "paused"
+    BREAKER_OPEN = "breaker_open"
+    CANCELLED = "cancelled"
+    LEDGER_UNREACHABLE = "ledger_unreachable"
+    KEY_UNREADABLE = "key_unreadable"
+
+
 class Fault(Exception):
     """A question that got no answer. `str(fault)` is a sentence for people, without keys or long quotations.
 

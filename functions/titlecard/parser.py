@@ -15,6 +15,9 @@ What is done for a message, and what a crash at each point leaves behind:
                                   │              └ crash: the same, though nothing was sent
                                   └ crash: the attempt counts; its lease runs out before the message comes again
 
+What comes for the first time and is sure locally is not even looked up: its end is written on the condition that the
+catalog knows nothing of it, and only where that is refused does it go the way that is drawn.
+
 A message that has come back may be the one that killed the worker. It leaves a mark before it is worked, and those that
 bear a mark are worked last, one by one, when all their neighbours are saved.
 """
@@ -22,10 +25,10 @@ bear a mark are worked last, one by one, when all their neighbours are saved.
 from __future__ import annotations
 
 import random
-from collections import Counter, defaultdict
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import cached_property
 from typing import TYPE_CHECKING, Protocol
 from uuid import uuid4
 
@@ -39,10 +42,10 @@ from titlecard.keys import NotReadable
 from titlecard.ledger import NoAnswer
 from titlecard.money import Charge
 from titlecard.talks import by_local_tier, by_model
-from titlecard.video import Policy, fingerprint
+from titlecard.video import Policy, Tier, fingerprint
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
     from aws_lambda_powertools import Logger
 
@@ -52,7 +55,7 @@ if TYPE_CHECKING:
     from titlecard.model import Answer, Question
     from titlecard.queues import DeadLetters, WorkQueue
     from titlecard.survey import Survey
-    from titlecard.video import Talk, Tier, Video
+    from titlecard.video import Talk, Video
 
 LEASE_SPARE_SECONDS = 30
 """What a lease lasts longer than the invocation that took it: clocks differ by seconds."""
@@ -133,7 +136,16 @@ class _Job:
     key: str | None
     fingerprint: str
     standing: Standing = field(init=False)
-    answer: LocalAnswer = field(init=False)
+
+    @cached_property
+    def answer(self) -> LocalAnswer:
+        """What the local tier says."""
+        return local.parse(self.message.video, self.survey)
+
+    @property
+    def sure(self) -> bool:
+        """Whether the local tier's answer is the last word."""
+        return self.policy is Policy.LOCAL or (self.policy is Policy.AUTO and self.answer.sure)
 
     @property
     def suspect(self) -> bool:
@@ -141,6 +153,10 @@ class _Job:
         standing = self.standing
         tried = bool(standing.entry.lease_until) or standing.began > standing.entry.concluded_at
         return self.received.receives > 1 and tried
+
+    def parsed_locally(self) -> Ending:
+        """This message's end by the local tier's answer."""
+        return self.ending(RowState.PARSED, by_local_tier(self.message.video, self.answer))
 
     def ending(
         self, state: RowState, talk: Talk | None = None, *, tier: Tier | None = None, reason: str | None = None
@@ -152,11 +168,10 @@ class _Job:
 
 @dataclass(frozen=True)
 class Done:
-    """The message may go: its row is in this state; `before` says that it had ended, and been counted, before."""
+    """The message may go: its row is in this state."""
 
     state: RowState
     tier: Tier | None = None
-    before: bool = False
 
     @property
     def counter(self) -> str:
@@ -197,6 +212,7 @@ class Parser:
         self._now = now
         self._log = log
         self._known: dict[str, tuple[datetime, Batch, Survey]] = {}
+        self._expects_new = True
 
     def work(self, received: Sequence[Received], remaining: Callable[[], float]) -> dict[str, _Outcome]:
         """Work on messages; say for each id what became of it.
@@ -210,10 +226,9 @@ class Parser:
             job = self._decode(one, outcomes)
             if job:
                 jobs.append(job)
-        for job, standing in zip(
-            jobs, self._catalog.look_up([(job.message, job.fingerprint) for job in jobs]), strict=True
-        ):
-            job.standing = standing
+        if self._expects_new:
+            jobs = self._at_once(jobs, outcomes)
+        self._look_up(jobs)
         todo = self._settled_before(jobs, outcomes)
         unsure = self._locally([job for job in todo if job.received.receives == 1], outcomes)
         returned = [job for job in todo if job.received.receives > 1]
@@ -222,7 +237,6 @@ class Parser:
             self._catalog.begin(job.message, now=self._now())
             unsure += self._locally([job], outcomes)
         self._by_model(unsure, outcomes, remaining)
-        self._count(jobs, outcomes)
         return outcomes
 
     # ------------------------------------------------------------------------------------- what needs no parsing
@@ -260,6 +274,23 @@ class Parser:
             known = self._known[name] = (self._now(), self._catalog.batch(name), self._catalog.survey(name))
         return known[1], known[2]
 
+    def _at_once(self, jobs: Sequence[_Job], outcomes: dict[str, _Outcome]) -> list[_Job]:
+        """End what is new and sure locally without a look; give the rest."""
+        new = [job for job in jobs if job.received.receives == 1 and job.sure]
+        endings = [job.parsed_locally() for job in new]
+        if not self._catalog.end_new(endings, now=self._now()):
+            return list(jobs)
+        outcomes |= {job.received.id: Done(RowState.PARSED, Tier.LOCAL) for job in new}
+        return [job for job in jobs if job.received.id not in outcomes]
+
+    def _look_up(self, jobs: Sequence[_Job]) -> None:
+        standings = self._catalog.look_up([(job.message, job.fingerprint) for job in jobs])
+        for job, standing in zip(jobs, standings, strict=True):
+            job.standing = standing
+        first = [job.standing for job in jobs if job.received.receives == 1]
+        if first:  # a manifest that comes again is best looked up, a new one is not
+            self._expects_new = not any(it.row or it.newest or it.entry.talk for it in first)
+
     def _settled_before(self, jobs: Sequence[_Job], outcomes: dict[str, _Outcome]) -> list[_Job]:
         """End what needs no parsing; give the rest."""
         todo, endings = [], []
@@ -268,8 +299,7 @@ class Parser:
             if standing.row in END_STATES:
                 if standing.row is RowState.DEAD and job.received.receives > 1:
                     self._letters.send(job.received.body, "dead: recorded before, but the message was not put away")
-                # One that comes back was perhaps ended by a worker that died before it could count it.
-                outcomes[job.received.id] = Done(standing.row, before=job.received.receives == 1)
+                outcomes[job.received.id] = Done(standing.row)
             elif standing.newest > job.batch.upload.order:
                 endings.append((job, job.ending(RowState.SUPERSEDED, reason="a newer manifest has this video")))
             elif standing.entry.talk and standing.entry.answers(job.policy):
@@ -290,10 +320,8 @@ class Parser:
         """Parse by the local tier and end what it is sure of; give what is for the model."""
         endings, unsure = [], []
         for job in jobs:
-            job.answer = local.parse(job.message.video, job.survey)
-            if job.policy is Policy.LOCAL or (job.policy is Policy.AUTO and job.answer.sure):
-                talk = by_local_tier(job.message.video, job.answer)
-                endings.append((job, job.ending(RowState.PARSED, talk)))
+            if job.sure:
+                endings.append((job, job.parsed_locally()))
             else:
                 unsure.append(job)
         self._end(endings, outcomes)
@@ -367,7 +395,7 @@ class Parser:
             charged = bound if fault.charge is None else fault.charge
             if self._catalog.fail(attempt, reason=fault.reason, charged=charged, now=self._now()):
                 self._settle(job, bound, charged)
-            if isinstance(fault, faults.DeadLetter) or attempt.number >= rules.attempt_cap:
+            if isinstance(fault, faults.DeadLetter) or attempt.number >= self._cap(job.standing.entry):
                 return self._bury(job, f"{fault.reason}: {fault}")
             return Again(self._backoff(attempt.number))
         talk = by_model(job.message.video, job.answer, answer, rules.model)
@@ -395,9 +423,13 @@ class Parser:
         """What a refused claim means: it is answered, another worker has it, or its attempts are used up."""
         if entry.talk and entry.answers(job.policy):
             return self._finish(job.ending(RowState.PARSED, tier=entry.talk.tier))
-        if entry.attempts >= self._rules.attempt_cap and not self._leased(entry):
+        if entry.attempts >= self._cap(entry) and not self._leased(entry):
             return self._bury(job, f"attempts_used_up: {entry.attempts} attempts, the last ended with {_last(entry)}")
         return Again()
+
+    def _cap(self, entry: Entry) -> int:
+        """The attempts that a video may have: the stack's cap, or what a person has allowed beyond it."""
+        return max(self._rules.attempt_cap, entry.allowed)
 
     def _leased(self, entry: Entry) -> bool:
         return bool(entry.lease_until) and datetime.fromisoformat(entry.lease_until) > self._now()
@@ -432,15 +464,6 @@ class Parser:
         """Seconds to wait after so many tries: doubled each time, with jitter, below the queue's own visibility."""
         longest = min(self._rules.retry_backoff * 2 ** max(tries - 1, 0), self._rules.visibility)
         return max(1, round(random.uniform(longest / 2, longest)))  # noqa: S311 -- jitter, no secret
-
-    def _count(self, jobs: Sequence[_Job], outcomes: Mapping[str, _Outcome]) -> None:
-        counts: dict[str, Counter[str]] = defaultdict(Counter)
-        for job in jobs:
-            outcome = outcomes[job.received.id]
-            if isinstance(outcome, Done) and not outcome.before:
-                counts[job.batch.id][outcome.counter] += 1
-        for batch, count in counts.items():
-            self._catalog.count(batch, count, now=self._now())
 
 
 def _outcome(ending: Ending, state: RowState | None) -> _Outcome:

@@ -61,6 +61,9 @@ class ResumeSettings(_Settings):
     """Of the resume function; times in seconds."""
 
     ledger_table: str
+    ingest_queue_url: str
+    work_dead_letter_queue_url: str
+    ingest_visibility_seconds: _Positive
     resume_limit: _Positive
     audit_after_seconds: _Positive
     audit_rounds: _Positive

@@ -6,15 +6,22 @@ from typing import TYPE_CHECKING
 
 from titlecard.grounding import ungrounded
 from titlecard.money import Charge
+from titlecard.text import words
 from titlecard.video import Talk, Tier, Tokens
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from titlecard.local import LocalAnswer
     from titlecard.model import Answer
     from titlecard.video import Video
 
 LOW_CONFIDENCE = "low_confidence"
 UNGROUNDED = "ungrounded"
+TIERS_DISAGREE = "tiers_disagree"
+
+DISAGREES_FROM = 0.5
+"""The local confidence from which on another answer of the model's is a disagreement, and no correction."""
 
 
 def by_local_tier(
@@ -50,15 +57,28 @@ def by_local_tier(
 
 
 def by_model(video: Video, local: LocalAnswer, answer: Answer, model: str) -> Talk:
-    """The model's answer as a talk; the local tier's, flagged, where the model's is not grounded."""
+    """The model's answer as a talk; the local tier's, flagged, where the model's is not grounded.
+
+    The model is asked to correct what the local tier was not sure of, so most differences between the two are what was
+    wanted, and a flag for each would be a flag for nearly all. A talk is flagged where the local tier was right more
+    likely than not (its confidence is calibrated) and the model names other people all the same: then either may be
+    wrong, and names are what a site cannot see to be wrong. Titles differ by an editor's taste, and are left alone.
+    """
     if ungrounded(answer.title, answer.presenters, video):
         return by_local_tier(video, local, flaw=UNGROUNDED, charged=answer.charge, model=model)
+    disagree = local.confidence >= DISAGREES_FROM and _people(local.presenters) != _people(answer.presenters)
     return Talk(
         title=answer.title,
         presenters=tuple(answer.presenters),
         tier=Tier.MODEL,
         confidence=local.confidence,
+        review=TIERS_DISAGREE if disagree else None,
         model=model,
         tokens=Tokens(input=answer.charge.input_tokens, output=answer.charge.output_tokens),
         cost_micro_usd=answer.charge.micro_usd,
     )
+
+
+def _people(names: Iterable[str]) -> set[tuple[str, ...]]:
+    """Names as they are compared: without case, accents and punctuation, in any order."""
+    return {tuple(words(name)) for name in names}

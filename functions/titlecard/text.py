@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from functools import lru_cache
 
 _INVISIBLE = dict.fromkeys(
     [
@@ -71,6 +72,12 @@ def fold(text: str) -> str:
 def words(text: str) -> list[str]:
     """The folded words of a text, in order. Chinese and Japanese, which write no spaces, count by the character."""
     return _WORD.findall(fold(text))
+
+
+@lru_cache(maxsize=1024)
+def plain(text: str) -> str:
+    """The folded words of a text with a space between. Lines are remembered: those of a batch have many in common."""
+    return " ".join(words(text))
 
 
 def without_addresses(text: str) -> str:

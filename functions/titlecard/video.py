@@ -11,7 +11,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-PARSER_VERSION = "1"
+PARSER_VERSION = "2"
 """Part of every fingerprint: raise it when the local tier's answers change, and stored talks are worked out anew."""
 
 ID_MAX_BYTES = 512
@@ -34,10 +34,11 @@ class Video(BaseModel):
 
 
 class Tier(StrEnum):
-    """Who answered: `local` costs no tokens, `model` does."""
+    """Who answered: `local` costs no tokens, `model` does; a `person` reviewed it, and has the last word."""
 
     LOCAL = "local"
     MODEL = "model"
+    PERSON = "person"
 
 
 class Policy(StrEnum):

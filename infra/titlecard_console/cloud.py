@@ -188,7 +188,8 @@ def local_parameters(environment: Mapping[str, str]) -> dict[str, str]:
     """All that a local deploy sets otherwise than template.yaml does.
 
     This machine's kind; the model's endpoint, where the caller has one of his own; and where there is no key, and so no
-    model to wait for, as many parsers as there are cores: more would only start more slowly.
+    model to wait for, one parser more than there are cores: each waits for the tables now and then, and more would only
+    start more slowly.
     """
     parameters = {"Runtime": f"python{sys.version_info.major}.{sys.version_info.minor}", "Architecture": "x86_64"}
     if os.uname().machine in {"arm64", "aarch64"}:
@@ -196,7 +197,7 @@ def local_parameters(environment: Mapping[str, str]) -> dict[str, str]:
     if environment.get("OPENAI_BASE_URL"):
         parameters["OpenAIBaseUrl"] = environment["OPENAI_BASE_URL"]
     if not environment.get("OPENAI_API_KEY"):
-        parameters["MaxConcurrency"] = str(max(2, os.cpu_count() or 2))
+        parameters["MaxConcurrency"] = str((os.cpu_count() or 1) + 1)
     return parameters
 
 

@@ -5,6 +5,8 @@ The tables' streams are switched on for it, in the local cloud alone: in AWS, po
 
 from __future__ import annotations
 
+import json
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from titlecard_console.record import KEPT, Change
@@ -26,6 +28,7 @@ class Streams:
     def __init__(self, cloud: Cloud, record: Record) -> None:
         self._database = cloud.client("dynamodb")
         self._streams = cloud.client("dynamodbstreams")
+        self._streams.meta.events.register("before-parse.dynamodb-streams.GetRecords", _as_sent)
         self._record = record
         self._tables = {table: cloud.outputs[table] for table in TABLES}
         self._iterators: dict[str, str] = {}
@@ -70,3 +73,10 @@ class Streams:
                     if image["Keys"]["pk"]["S"].startswith(KEPT):
                         yield Change(table, image["Keys"], image.get("NewImage"))
             self._iterators[table] = page["NextShardIterator"]
+
+
+def _as_sent(response_dict: dict[str, Any], customized_response_dict: dict[str, Any], **_: object) -> None:
+    """Take records as they are sent: botocore's walk over every attribute costs the keeper most of its time."""
+    if response_dict["status_code"] == HTTPStatus.OK:
+        customized_response_dict |= json.loads(response_dict["body"])
+        response_dict["body"] = b"{}"

@@ -9,8 +9,9 @@ import pytest
 from tests.functional.world import LIMITS, PROJECT, Cut, videos
 
 from titlecard.batch import BatchState, Limits, RowState, Upload, order_of
-from titlecard.catalog import Contended
+from titlecard.catalog import Contended, Ending
 from titlecard.survey import Survey
+from titlecard.video import Talk, Tier, Video
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -211,24 +212,18 @@ def test_an_audit_is_recorded_once_for_the_state_it_read(world: World) -> None:
     assert outcomes == [True, False]
 
 
-def test_an_audit_of_a_batch_that_has_moved_since_is_not_recorded(world: World) -> None:
-    batch = open_(world)
-    world.clock.forward(1)
-    world.catalog.count(batch.id, {"parsed_local": 1}, now=world.clock())
-    assert not world.catalog.audited(batch, rounds=1, rows=0, now=world.clock())
-
-
-def test_counters_add_up(world: World) -> None:
-    batch = open_(world)
-    for _ in range(2):
-        world.catalog.count(batch.id, Counter(parsed_local=2, dead=1), now=world.clock())
-    counted = world.catalog.batch(batch.id)
-    assert counted.counts == Counter(parsed_local=4, dead=2)
-    assert (counted.counted(RowState.PARSED), counted.counted(RowState.PARSED, RowState.DEAD)) == (4, 6)
-
-
-def test_counting_nothing_still_says_that_the_batch_moves(world: World) -> None:
-    batch = open_(world)
+def test_rows_are_counted_as_they_end(world: World) -> None:
+    batch, messages = world.batch(*(Video(id=str(i), title="A title") for i in range(4)))
+    mark, order, talk = "f" * 32, batch.upload.order, Talk(title="A title", tier=Tier.LOCAL)
+    first = [Ending(message, order, mark, RowState.PARSED, Tier.LOCAL, talk) for message in messages[:2]]
+    world.catalog.end(first, now=world.clock())
     world.clock.forward(5)
-    world.catalog.count(batch.id, {}, now=world.clock())
-    assert world.catalog.batch(batch.id).moved_at == world.clock()
+    others = [
+        Ending(messages[2], order, mark, RowState.PARSED, Tier.MODEL),
+        Ending(messages[3], order, mark, RowState.DEAD),
+    ]
+    world.catalog.end([*first, *others], now=world.clock())
+    counted = world.catalog.batch(batch.id)
+    assert counted.counts == Counter(parsed_local=2, parsed_model=1, dead=1)
+    assert (counted.counted(RowState.PARSED), counted.counted(RowState.PARSED, RowState.DEAD)) == (3, 4)
+    assert counted.moved_at == world.clock()

@@ -223,6 +223,35 @@ def test_a_look_up_asks_again_for_keys_that_were_not_processed(
     )
 
 
+def test_what_is_new_is_ended_at_once(world: World) -> None:
+    batch, messages = world.batch(*videos(3))
+    assert world.catalog.end_new([parsed(batch, message) for message in messages], now=world.clock())
+    assert [standing(world, message).row for message in messages] == [RowState.PARSED] * 3
+    assert [standing(world, message).entry.talk for message in messages] == [TALK] * 3
+    assert world.catalog.batch(batch.id).counts == {"parsed_local": 3}
+
+
+@pytest.mark.parametrize("known", ["row", "talk", "pointer"])
+def test_where_anything_is_known_of_one_nothing_is_ended_at_once(world: World, known: str) -> None:
+    batch, messages = world.batch(*videos(3))
+    if known == "row":
+        defer(world, messages[1])
+    elif known == "talk":
+        earlier, (before,) = world.batch(messages[1].video)
+        end(world, parsed(earlier, before))
+    else:
+        world.catalog.point(messages[1], "another fingerprint", batch.upload.order)
+    assert not world.catalog.end_new([parsed(batch, message) for message in messages], now=world.clock())
+    assert [standing(world, message).row for message in (messages[0], messages[2])] == [None, None]
+    assert world.catalog.batch(batch.id).counts == {}
+
+
+def test_a_message_that_comes_twice_at_once_is_not_ended_at_once(world: World) -> None:
+    batch, (message,) = world.batch(*videos(1))
+    assert not world.catalog.end_new([parsed(batch, message)] * 2, now=world.clock())
+    assert standing(world, message).row is None
+
+
 def test_rows_come_in_the_manifests_order(world: World) -> None:
     numbers = [100, 9, 11, 1_000_000, 2, 10]
     batch, _ = world.batch(*videos(1))

@@ -26,7 +26,7 @@ from titlecard.model import ModelTier
 from titlecard.money import Charge, PriceList, Usage, measured
 from titlecard.parser import Again, Done, Received
 from titlecard.talks import LOW_CONFIDENCE, UNGROUNDED
-from titlecard.video import Policy, Talk, Tier, Video, fingerprint
+from titlecard.video import Policy, Tier, Video, fingerprint
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -205,7 +205,7 @@ def test_the_same_message_again_costs_nothing(
     world: World, provider: LoopbackProvider, tier: ModelTier, message: Message
 ) -> None:
     work(world, tier, message)
-    assert work(world, tier, message) == Done(RowState.PARSED, before=True)
+    assert work(world, tier, message) == Done(RowState.PARSED)
     assert len(provider.posts) == 1
 
 
@@ -854,14 +854,35 @@ def test_requests_that_failed_in_the_ordinary_way_are_made_side_by_side_the_next
 # ----------------------------------------------------------------------------------------------------------- counting
 
 
-def test_the_batch_counts_what_became_of_its_rows(world: World, provider: LoopbackProvider, tier: ModelTier) -> None:
+def test_new_rows_that_are_sure_locally_take_one_call(world: World, tier: ModelTier) -> None:
+    _, messages = world.batch(*videos(9, "sure"))
+    parser = world.parser(tier)
+    parser.work([received(messages[0])], lambda: 90)  # the batch and its survey are known from here on
+    before = len(world.wire.calls)
+    parser.work([received(message) for message in messages[1:]], lambda: 90)
+    assert world.wire.calls[before:] == ["TransactWriteItems"]
+
+
+def test_a_manifest_that_comes_again_is_looked_up_and_not_parsed(world: World, tier: ModelTier) -> None:
+    _, messages = world.batch(*videos(9, "sure"))
+    _, again = world.batch(*videos(9, "sure"))
+    parser = world.parser(tier)
+    parser.work([received(message) for message in messages], lambda: 90)
+    parser.work([received(again[0])], lambda: 90)  # refused: from here on the manifest is taken for a known one
+    before = len(world.wire.calls)
+    outcomes = parser.work([received(message) for message in again[1:]], lambda: 90)
+    assert set(outcomes.values()) == {Done(RowState.PARSED, Tier.LOCAL)}
+    assert world.wire.calls[before:] == ["BatchGetItem", "TransactWriteItems"]
+
+
+def test_the_batch_counts_the_rows_that_have_ended(world: World, provider: LoopbackProvider, tier: ModelTier) -> None:
     batch, messages = world.batch(*videos(3), *videos(2, "sure"))
     provider.fail(by_text={"Talk number 2": "bad_request", "Talk number 3": "rate_limit"})
     parser = world.parser(tier)
     parser.work([received(message) for message in messages[:3]], lambda: 90)
     parser.work([received(message) for message in messages[3:]], lambda: 90)
     counts = world.catalog.batch(batch.id).counts
-    assert counts == {"parsed_model": 1, "dead": 1, "deferred": 1, "parsed_local": 2}
+    assert counts == {"parsed_model": 1, "dead": 1, "parsed_local": 2}
 
 
 def test_a_row_that_had_ended_and_been_counted_is_not_counted_again(
@@ -870,17 +891,6 @@ def test_a_row_that_had_ended_and_been_counted_is_not_counted_again(
     work(world, tier, sure)
     work(world, tier, sure)
     assert world.catalog.batch(sure.batch).counts == {"parsed_local": 1}
-
-
-def test_a_row_whose_worker_died_before_it_counted_is_counted_when_it_comes_again(
-    world: World, tier: ModelTier, sure: Message
-) -> None:
-    batch = world.catalog.batch(sure.batch)
-    talk = Talk(title=sure.video.title)
-    ending = Ending(sure, batch.upload.order, mark(sure), RowState.PARSED, Tier.LOCAL, talk)
-    world.catalog.end([ending], now=world.clock())
-    work(world, tier, sure, 2)
-    assert world.catalog.batch(sure.batch).counted(RowState.PARSED) == 1
 
 
 def test_what_comes_again_is_not_counted_and_the_batch_does_not_seem_to_move(

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
 from tests.functional.world import PROJECT, Refusing, World, videos
 
-from titlecard.batch import Message
-from titlecard.queues import SEND_TRIES, NotSent, WorkQueue
+from titlecard.batch import Message, Upload
+from titlecard.queues import BYTES_PER_SEND, SEND_TRIES, IngestQueue, NotSent, WorkQueue, packs
+from titlecard.video import Video
 
 BODY = '{"batch": "made up"}'
 
@@ -79,3 +81,34 @@ def test_a_reason_is_cut_to_what_a_person_reads(world: World) -> None:
     world.letters.send(BODY, "x" * 5_000)
     ((_, reason),) = world.dead()
     assert reason == "x" * 256
+
+
+def test_dead_letters_of_a_pack_carry_bodies_and_the_reason(world: World) -> None:
+    pack = messages(10)
+    world.letters.send_all(pack, "never_answered: nobody did")
+    bodies = sorted(it.model_dump_json() for it in pack)
+    assert sorted(world.dead()) == [(body, "never_answered: nobody did") for body in bodies]
+
+
+def test_the_largest_pack_goes_into_one_request_with_the_longest_reasons_too() -> None:
+    empty = Message(batch="b", project=PROJECT, row=1, video=Video(id="v", title="A title"))
+    room = BYTES_PER_SEND // 10 - len(empty.model_dump_json())
+    full = empty.model_copy(update={"video": empty.video.model_copy(update={"description": "x" * room})})
+    pack = next(packs([full] * 20))
+    attribute = len("reason") + len("String") + 256
+    assert len(pack) == 10
+    assert sum(len(it.model_dump_json()) + attribute for it in pack) <= 262_144  # what every queue takes
+
+
+def test_the_messages_that_nobody_has_received_are_counted(world: World) -> None:
+    world.queue.send(messages(3))
+    assert world.queue.waiting() == 3
+    received(world)
+    assert world.queue.waiting() == 0
+
+
+def test_ingest_is_told_of_an_upload_as_it_tells_itself(world: World) -> None:
+    upload = Upload("bucket", "uploads/p/ü +.jsonl", "v1", "2026#1")
+    IngestQueue(world.sqs, world.names["IngestQueue"]).go_on(upload)
+    (message,) = world.taken("IngestQueue")
+    assert Upload(**json.loads(message["Body"])["continue"]) == upload

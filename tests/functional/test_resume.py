@@ -37,7 +37,6 @@ def end(world: World, messages: Sequence[Message], state: RowState = RowState.PA
     """Rows end, and are counted."""
     batch = world.catalog.batch(messages[0].batch)
     world.catalog.end([Ending(it, batch.upload.order, MARK, state) for it in messages], now=world.clock())
-    world.catalog.count(batch.id, {state: len(messages)}, now=world.clock())
 
 
 def defer(world: World, message: Message, seconds: float | None) -> None:
@@ -160,21 +159,6 @@ def test_a_batch_with_a_row_under_way_is_not_finished(world: World) -> None:
     assert world.catalog.batch(batch.id).state is BatchState.OPEN
 
 
-def test_counters_that_count_too_much_finish_nothing(world: World) -> None:
-    batch, messages = ingested(world)
-    end(world, messages[:2])
-    world.catalog.count(batch.id, {"parsed_local": 5}, now=world.clock())
-    assert world.resume().run() == {}
-
-
-def test_a_batch_whose_counters_count_too_little_is_finished_when_it_stands_still(world: World) -> None:
-    batch, messages = ingested(world)
-    ends = [Ending(it, batch.upload.order, MARK, RowState.PARSED) for it in messages]
-    world.catalog.end(ends, now=world.clock())
-    assert world.resume().run() == {}
-    assert stand_still(world) == [{"finished": 1}]
-
-
 def test_a_deferred_row_keeps_its_batch_open(world: World) -> None:
     batch, messages = ingested(world)
     end(world, messages[:2])
@@ -258,26 +242,16 @@ def test_rows_that_end_between_audits_start_the_rounds_anew(world: World) -> Non
 def test_a_row_that_ends_while_it_is_given_up_keeps_its_end(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     _, messages = ingested(world)
     stand_still(world, ROUNDS)
-    audited = world.catalog.audited
+    catalog_end = world.catalog.end
 
-    def late(*args: object, **kwargs: object) -> bool:
+    def late(*args: object, **kwargs: object) -> object:
         monkeypatch.undo()
         end(world, [messages[0]])
-        return audited(*args, **kwargs)  # type: ignore[arg-type]  # as they came
+        return catalog_end(*args, **kwargs)  # type: ignore[arg-type]  # as they came
 
-    monkeypatch.setattr(world.catalog, "audited", late)
-    stand_still(world)
+    monkeypatch.setattr(world.catalog, "end", late)
+    assert stand_still(world) == [{"given up": 2}]
     assert state(world, messages[0]) is RowState.PARSED
-
-
-def test_a_batch_whose_manifest_was_deleted_by_hand_is_finished_and_says_what_is_lost(world: World) -> None:
-    batch, messages = ingested(world)
-    end(world, messages[:1])
-    world.s3.delete_object(Bucket=batch.upload.bucket, Key=batch.upload.key, VersionId=batch.upload.version)
-    assert stand_still(world) == [{"finished": 1}]
-    finished = world.catalog.batch(batch.id)
-    assert finished.state is BatchState.FINISHED
-    assert (finished.reason or "").startswith("2 rows were never answered")
 
 
 def test_a_batch_whose_bitmap_was_deleted_by_hand_is_finished_and_holds_up_no_other(world: World) -> None:

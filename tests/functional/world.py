@@ -23,13 +23,16 @@ from titlecard.audit import Audit
 from titlecard.audit import Rules as AuditRules
 from titlecard.batch import BatchState, Limits, Message, Upload, order_of
 from titlecard.catalog import Batch, Catalog, stamp
+from titlecard.catalog.drafts import Drafts
+from titlecard.catalog.exports import Exports
 from titlecard.ingest import Ingest
 from titlecard.ingest import Rules as IngestRules
 from titlecard.ledger import ONE_TRY, Ledger
 from titlecard.manifest import Limits as ReadingLimits
 from titlecard.parser import Keys, ModelTier, Parser, Received
 from titlecard.parser import Rules as ParserRules
-from titlecard.queues import DeadLetters, WorkQueue
+from titlecard.queues import DeadLetters, IngestQueue, WorkQueue
+from titlecard.results import Results
 from titlecard.resume import Resume
 from titlecard.survey import Survey
 from titlecard.telemetry import logger
@@ -149,6 +152,7 @@ class Clients:
         self.ledger_db = session.resource("dynamodb", config=ONE_TRY).meta.client
         self.sqs = session.client("sqs")
         self.s3 = session.client("s3")
+        self.events = session.client("events")
 
 
 class World:
@@ -157,7 +161,7 @@ class World:
     def __init__(self, clients: Clients, wire: Wire) -> None:
         self.wire = wire
         self.clock = Clock()
-        self.db, self.sqs, self.s3 = clients.db, clients.sqs, clients.s3
+        self.db, self.sqs, self.s3, self.events = clients.db, clients.sqs, clients.s3, clients.events
         suffix = f"-{next(_NUMBERS)}"
         self.names: dict[str, str] = {}
         for name, definition in TEMPLATE.resources("AWS::DynamoDB::Table").items():
@@ -253,11 +257,27 @@ class World:
         rules = AuditRules(
             most=most,
             after=NUMBERS["AuditAfterSeconds"],
+            ingest_after=NUMBERS["IngestVisibilitySeconds"],
             rounds=NUMBERS["AuditRounds"],
             reading=READING,
             manifest_max_bytes=NUMBERS["ManifestMaxBytes"],
         )
-        audit = Audit(catalog=self.catalog, uploads=self.uploads, queue=self.queue, rules=rules, now=self.clock)
+        audit = Audit(
+            catalog=self.catalog,
+            uploads=self.uploads,
+            queue=self.queue,
+            ingest=IngestQueue(self.sqs, self.names["IngestQueue"]),
+            letters=self.letters,
+            results=Results(
+                exports=Exports(self.db, self.names["CatalogTable"]),
+                drafts=Drafts(self.db, self.names["CatalogTable"]),
+                s3=self.s3,
+                events=self.events,
+            ),
+            rules=rules,
+            now=self.clock,
+            log=logger,
+        )
         return Resume(catalog=self.catalog, queue=self.queue, audit=audit, most=most, now=self.clock)
 
     def parser(

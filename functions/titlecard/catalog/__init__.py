@@ -5,12 +5,16 @@ partition key           sort key             what it holds
 ======================  ===================  ====================================================================
 ``video#PROJECT#ID``    ``fp#FINGERPRINT``   the talk; the attempts, the lease and token of the one under way; history
 ``video#PROJECT#ID``    ``current``          which fingerprint is the current one, and of which batch it is
-``batch#BATCH``         ``batch``            the batch: its upload, its state, its limits, counters that are hints
+``video#PROJECT#ID``    ``person``           what a person says of the video, which no parse overwrites
+``batch#BATCH``         ``batch``            the batch: its upload, its state, its limits
+``tally#BATCH``         ``T``                how many rows a worker has ended, by state and tier
 ``batch#BATCH``         ``survey``           what its rows have in common
 ``batch#BATCH``         ``row#NUMBER``       the state of one row; a row without an item is queued
+``batch#BATCH``         ``results``          how far its results have been written, where that takes more than one call
 ======================  ===================  ====================================================================
 
-The sparse index ``agenda`` lists what somebody must come back to, by the date due: open batches and deferred rows.
+The sparse index ``agenda`` lists what somebody must come back to, by the date due: open batches, deferred rows and dead
+ones; and batches that are over, so that they can be listed.
 
 Every write is conditional on what its writer believes, and each condition is named where it is made. A refusal is an
 answer and no error: the methods say what stands there instead. boto3 repeats a call whose answer was lost; that is safe

@@ -3,7 +3,7 @@
 ::
 
     claim ──► (reserve, send) ──► answer                          the talk is stored, the lease is gone
-      │                       ├─► give_back                       nothing was billed: the attempt does not count
+      │                       ├─► give_back                       nothing was billed: as if it had never been
       │                       └─► fail                            it counts; the history says why
       └─ a crash anywhere here leaves the attempt counted and a lease that runs out before the message comes again
 """
@@ -49,12 +49,12 @@ class Attempts(Table):
 
         Args:
             token: random; a refusal that shows it is the lost answer of our own success.
-            cap: the attempts that the video may have under this fingerprint.
+            cap: the attempts that the video may have under this fingerprint, where no person has allowed more.
             bound: the most that this attempt can be charged; kept in the history.
             until: when the lease runs out: after this invocation's end, before the queue shows the message again.
         """
         free = "(attribute_not_exists(lease_until) OR lease_until < :now)"
-        below = "(attribute_not_exists(attempts) OR attempts < :cap)"
+        below = "(attribute_not_exists(attempts) OR attempts < :cap OR attempts < allowed)"
         unanswered = "attribute_not_exists(talk)"
         claimed = {
             "at": stamp(now),

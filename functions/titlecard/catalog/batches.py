@@ -5,21 +5,27 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING, Any
 
-from titlecard.batch import BatchState, Limits, Upload
+from titlecard.batch import BatchState, Limits, RowState, Upload
 from titlecard.catalog.items import (
     Batch,
     Contended,
     as_batch,
     batch_key,
+    row_key,
+    tally_key,
 )
-from titlecard.catalog.table import NEVER, Table, stamp
+from titlecard.catalog.table import NEVER, Table, plain, stamp
 from titlecard.survey import Survey
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
     from datetime import datetime
 
-OPEN = "open"
+OPEN, CLOSED = "open", "closed"
+"""The agenda's lists of batches; on both, the date due is when a batch was made, so that their order never changes."""
+
+LAST_ROW = 10**12 - 1
+"""The highest number of a row that sorts as it counts."""
 
 
 class Batches(Table):
@@ -46,7 +52,8 @@ class Batches(Table):
                 "SET #state = if_not_exists(#state, :counting), lease = :lease, lease_until = :until, moved_at = :now,"
                 " #bucket = :bucket, #key = :key, version = :version, #order = :order, #project = :project,"
                 " limits = if_not_exists(limits, :limits), created_at = if_not_exists(created_at, :now),"
-                " agenda = if_not_exists(agenda, :open), due = if_not_exists(due, :now)",
+                " agenda = if_not_exists(agenda, :open), due = if_not_exists(due, :now)"
+                " REMOVE reason",
                 f"{new} OR ({unfinished} AND {expired})",
                 {
                     ":counting": BatchState.COUNTING,
@@ -74,7 +81,12 @@ class Batches(Table):
         item = self._get(batch_key(batch))
         if item is None:
             raise KeyError(batch)
-        return as_batch(item)
+        tallies = self._query(
+            KeyConditionExpression="pk = :pk",
+            ExpressionAttributeValues={":pk": tally_key(batch, "")["pk"]},
+            ConsistentRead=True,
+        )
+        return as_batch(item, *tallies)
 
     def start_sending(
         self, batch: Batch, survey: Survey, *, limits: Limits, form: str, accepted: int, refused: int, repeated: int
@@ -121,8 +133,9 @@ class Batches(Table):
         """
         self._advance(
             batch,
-            "SET #state = :state, moved_at = :now REMOVE lease, lease_until",
+            "SET #state = :state, moved_at = :now REMOVE lease, lease_until, audit_rounds, audited_rows",
             {":state": BatchState.OPEN, ":now": stamp(now)},
+            already=(BatchState.OPEN, BatchState.FINISHED),
         )
 
     def refuse(self, batch: Batch, reason: str) -> None:
@@ -133,46 +146,81 @@ class Batches(Table):
         """
         self._advance(
             batch,
-            "SET #state = :state, reason = :reason REMOVE lease, lease_until, agenda, due",
-            {":state": BatchState.REFUSED, ":reason": reason},
+            "SET #state = :state, reason = :reason, agenda = :closed, due = created_at REMOVE lease, lease_until",
+            {":state": BatchState.REFUSED, ":reason": reason, ":closed": CLOSED},
+            already=(BatchState.REFUSED,),
         )
 
     def finish(self, batch: Batch, reason: str | None = None) -> bool:
-        """Close an open batch: all its rows are in an end state, or nothing can be done for the rest, for a reason."""
-        still_open = "#state = :open"
+        """Close an open batch: all its rows are in an end state, or nothing can be done for the rest, for a reason.
+
+        False where it is not open, or where a person had dead rows tried again since it was read.
+        """
+        still_open = "#state = :open AND moved_at = :moved"
         return self._accepted(
             batch_key(batch.id),
-            "SET #state = :finished, reason = :reason REMOVE agenda, due",
+            "SET #state = :finished, reason = :reason, agenda = :closed, due = created_at",
             still_open,
-            {":finished": BatchState.FINISHED, ":open": BatchState.OPEN, ":reason": reason},
+            {
+                ":finished": BatchState.FINISHED,
+                ":open": BatchState.OPEN,
+                ":reason": reason,
+                ":closed": CLOSED,
+                ":moved": batch.marked_at,
+            },
         )
 
-    def audited(self, batch: Batch, *, rounds: int, rows: int, now: datetime) -> bool:
-        """Record an audit; False where the batch has moved, or another audit came in between."""
-        unmoved = "moved_at = :moved"
-        try:
-            self._update(
-                batch_key(batch.id),
-                "SET audit_rounds = :rounds, audited_rows = :rows, moved_at = :now",
-                unmoved,
-                {":rounds": rounds, ":rows": rows, ":now": stamp(now), ":moved": stamp(batch.moved_at)},
-            )
-        except self._db.exceptions.ConditionalCheckFailedException:
-            return False
-        return True
-
-    def count(self, batch: str, counts: Mapping[str, int], *, now: datetime) -> None:
-        """Add to a batch's counters. They are hints: a message delivered twice may count twice."""
-        names = {f"#c{i}": f"n_{name}" for i, name in enumerate(counts)}
-        values: dict[str, Any] = {f":c{i}": number for i, number in enumerate(counts.values())}
-        added = ", ".join(f"#c{i} :c{i}" for i in range(len(counts)))
-        self._update(
-            batch_key(batch),
-            f"SET moved_at = :now{' ADD ' + added if added else ''}",
-            "attribute_exists(pk)",
-            values | {":now": stamp(now)},
-            names,
+    def cancel(self, batch: Batch, *, now: datetime) -> bool:
+        """Have the rest of a batch's rows ended as cancelled when they come up; False where the batch is over."""
+        not_over = "#state IN (:counting, :sending, :open)"
+        return self._accepted(
+            batch_key(batch.id),
+            "SET cancelled_at = if_not_exists(cancelled_at, :now)",
+            not_over,
+            {
+                ":now": stamp(now),
+                ":counting": BatchState.COUNTING,
+                ":sending": BatchState.SENDING,
+                ":open": BatchState.OPEN,
+            },
         )
+
+    def audited(self, batch: Batch, *, rounds: int, rows: int, row: int = 0, now: datetime) -> bool:
+        """Record an audit, or how far one is; False where somebody else has marked the batch in between.
+
+        Args:
+            rounds: how often its rows have been sent again, or its ingest started again, without any getting on.
+            rows: what it is judged by whether anything got on: how many rows had settled, or had been sent.
+            row: up to which row this round has come; 0 where it is through.
+        """
+        as_read = "moved_at = :moved"
+        return self._accepted(
+            batch_key(batch.id),
+            "SET audit_rounds = :rounds, audited_rows = :rows, audit_row = :row, moved_at = :now",
+            as_read,
+            {":rounds": rounds, ":rows": rows, ":row": row, ":now": stamp(now), ":moved": batch.marked_at},
+        )
+
+    def explain(self, batch: Batch, reason: str) -> bool:
+        """Write down what is wrong with a batch, for a person; False where somebody has marked the batch in between.
+
+        A batch that ingest did not finish stays as it is: whoever starts ingest again takes it up, and the reason goes.
+        """
+        as_read = "moved_at = :moved"
+        change = "SET reason = :reason"
+        return self._accepted(batch_key(batch.id), change, as_read, {":reason": reason, ":moved": batch.marked_at})
+
+    def count_rows(self, batch: str, *states: RowState) -> int:
+        """How many rows of a batch are in these states, looked at one by one."""
+        pages = self._db.get_paginator("query").paginate(
+            TableName=self._table, Select="COUNT", **_rows_in(states, batch, after=0)
+        )
+        return sum(page["Count"] for page in pages)
+
+    def numbers_of_rows(self, batch: str, *states: RowState, after: int = 0) -> Iterator[int]:
+        """The numbers, rising, of the rows behind row `after` that are in these states."""
+        for item in self._query(ProjectionExpression="sk", **_rows_in(states, batch, after=after)):
+            yield int(item["sk"].removeprefix("row#"))
 
     def survey(self, batch: str) -> Survey:
         """What the rows of a batch have in common."""
@@ -180,13 +228,47 @@ class Batches(Table):
         return Survey.from_json(item["survey"]) if item else Survey.learn(())
 
     def open_batches(self) -> Iterator[Batch]:
-        """Every batch that is not finished, the oldest first (read from the index: a moment behind)."""
-        return map(as_batch, self._on_agenda(OPEN, before=NEVER))
+        """Every batch that is not finished, the oldest first (named by the index: one made a moment ago may lack)."""
+        for item in self._on_agenda(OPEN, before=NEVER):
+            yield self.batch(item["pk"].removeprefix("batch#"))
 
-    def _advance(self, batch: Batch, change: str, values: Mapping[str, Any]) -> None:
+    def all_batches(self, project: str | None = None) -> Iterator[Batch]:
+        """Every batch, of one project or of all, in the order in which they were made (named by the index)."""
+        found: dict[str, tuple[str, str]] = {}
+        for agenda in (OPEN, CLOSED):  # in the order in which batches move, so that none is missed
+            for item in self._on_agenda(agenda, before=NEVER):
+                if project in {None, item["project"]}:
+                    found[item["pk"]] = (item["created_at"], item["pk"].removeprefix("batch#"))
+        for _, batch in sorted(found.values()):
+            yield self.batch(batch)
+
+    def _advance(
+        self, batch: Batch, change: str, values: Mapping[str, Any], already: tuple[BatchState, ...] = ()
+    ) -> None:
+        """Write to a batch that we hold.
+
+        What ends our hold is refused when boto3 repeats it because the answer was lost. In one of the states `already`,
+        which only such a write leads to, the batch is where it was to come.
+        """
         leased = "lease = :lease"
+        write = self._write(batch_key(batch.id), change, leased, {**values, ":lease": batch.lease})["Update"]
         try:
-            self._update(batch_key(batch.id), change, leased, {**values, ":lease": batch.lease})
+            self._db.update_item(**write, ReturnValuesOnConditionCheckFailure="ALL_OLD")
         except self._db.exceptions.ConditionalCheckFailedException as refusal:
+            if plain(refusal.response).get("state") in already:
+                return
             message = f"batch {batch.id} is in somebody else's hands"
             raise Contended(message) from refusal
+
+
+def _rows_in(states: Sequence[RowState], batch: str, *, after: int) -> dict[str, Any]:
+    """The query for the rows of a batch that are in these states."""
+    names = {f":s{i}": state for i, state in enumerate(states)}
+    first, last = row_key(batch, after + 1), row_key(batch, LAST_ROW)
+    return {
+        "KeyConditionExpression": "pk = :pk AND sk BETWEEN :first AND :last",
+        "FilterExpression": f"#state IN ({', '.join(names)})",
+        "ExpressionAttributeNames": {"#state": "state"},
+        "ExpressionAttributeValues": {":pk": first["pk"], ":first": first["sk"], ":last": last["sk"], **names},
+        "ConsistentRead": True,
+    }

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Batch:
-    """What the catalog knows of one batch."""
+    """What the catalog knows of one batch; `moved_at` is when anything happened to it, `marked_at` to its own item."""
 
     upload: Upload
     project: str
@@ -36,10 +36,14 @@ class Batch:
     counts: Counter[str]
     created_at: datetime
     moved_at: datetime
+    marked_at: str
     lease: str | None
     lease_until: str
     audit_rounds: int
     audited_rows: int
+    audit_row: int
+    cancelled: bool = False
+    """A person wants no more of its rows to be worked on."""
 
     @property
     def id(self) -> str:
@@ -47,7 +51,7 @@ class Batch:
         return self.upload.batch
 
     def counted(self, *states: RowState) -> int:
-        """How many rows the counters hint to be in these states."""
+        """How many rows are in these states."""
         return sum(number for name, number in self.counts.items() if name.split("_")[0] in states)
 
 
@@ -60,6 +64,8 @@ class Entry:
     lease_until: str = ""
     token: str | None = None
     history: tuple[Mapping[str, Any], ...] = ()
+    allowed: int = 0
+    """How many attempts a person has allowed in all; 0 where none has, and the cap alone counts."""
 
     def answers(self, policy: Policy) -> bool:
         """Whether the stored talk is the last word: nothing is parsed again and nothing is paid.
@@ -113,6 +119,11 @@ class Ending:
     talk: Talk | None = None
     reason: str | None = None
 
+    @property
+    def counter(self) -> str:
+        """The name under which it is counted: its state, with the tier of a talk."""
+        return f"{self.state}_{self.tier}" if self.tier else self.state
+
 
 @dataclass(frozen=True)
 class Attempt:
@@ -151,6 +162,11 @@ def batch_key(batch: str) -> dict[str, str]:
     return {"pk": f"batch#{batch}", "sk": "batch"}
 
 
+def tally_key(batch: str, tally: str) -> dict[str, str]:
+    """Where one of a batch's tallies is: apart from its rows, so that adding them up reads nothing else."""
+    return {"pk": f"tally#{batch}", "sk": tally}
+
+
 def row_key(batch: str, row: int) -> dict[str, str]:
     """Where a row of a batch is; numbers sort as they count."""
     return {"pk": f"batch#{batch}", "sk": f"row#{row:012d}"}
@@ -181,6 +197,7 @@ def as_entry(item: Mapping[str, Any]) -> Entry:
         lease_until=item.get("lease_until", ""),
         token=item.get("token"),
         history=tuple(item.get("history", ())),
+        allowed=int(item.get("allowed", 0)),
     )
 
 
@@ -199,8 +216,11 @@ def as_row(item: Mapping[str, Any]) -> Row:
     )
 
 
-def as_batch(item: Mapping[str, Any]) -> Batch:
-    """A batch, from its item."""
+def as_batch(item: Mapping[str, Any], *tallies: Mapping[str, Any]) -> Batch:
+    """A batch, from its item and its tallies."""
+    counts: Counter[str] = Counter()
+    for tally in tallies:
+        counts.update({name[2:]: int(value) for name, value in tally.items() if name.startswith("n_")})
     return Batch(
         upload=Upload(item["bucket"], item["key"], item["version"], item["order"]),
         project=item["project"],
@@ -212,11 +232,14 @@ def as_batch(item: Mapping[str, Any]) -> Batch:
         form=item.get("form", ""),
         reason=item.get("reason"),
         sent_row=int(item.get("sent_row", 0)),
-        counts=Counter({name[2:]: int(value) for name, value in item.items() if name.startswith("n_")}),
+        counts=counts,
         created_at=datetime.fromisoformat(item["created_at"]),
-        moved_at=datetime.fromisoformat(item["moved_at"]),
+        moved_at=datetime.fromisoformat(max(it["moved_at"] for it in (item, *tallies))),
+        marked_at=item["moved_at"],
         lease=item.get("lease"),
         lease_until=item.get("lease_until", ""),
         audit_rounds=int(item.get("audit_rounds", 0)),
         audited_rows=int(item.get("audited_rows", 0)),
+        audit_row=int(item.get("audit_row", 0)),
+        cancelled="cancelled_at" in item,
     )

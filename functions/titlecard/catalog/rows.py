@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 from titlecard.batch import Message, RowState
 from titlecard.catalog.items import (
@@ -16,21 +19,32 @@ from titlecard.catalog.items import (
     current_key,
     entry_key,
     row_key,
+    tally_key,
 )
-from titlecard.catalog.table import KEYS_PER_GET, NEVER, Table, stamp
+from titlecard.catalog.reviews import answer_key, as_answer
+from titlecard.catalog.table import KEYS_PER_GET, NEVER, Table, plain, stamp
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
     from datetime import datetime
 
-DEFERRED = "deferred"
+    from mypy_boto3_dynamodb import DynamoDBClient
 
-ROWS_PER_TRANSACTION = 30
-"""Three items a row; a transaction takes 100 items (DynamoDB developer guide, "Constraints")."""
+DEFERRED, DEAD = "deferred", "dead"
+"""The agenda's lists of rows; the date due is when a deferred one comes back, and when a dead one died."""
+
+ROWS_PER_TRANSACTION = 25
+"""Three items a row, and a tally for each of their batches; a transaction takes 100 items (DynamoDB developer guide,
+"Constraints")."""
 
 
 class Rows(Table):
     """Rows, and the talks of their videos."""
+
+    def __init__(self, client: DynamoDBClient, table: str) -> None:
+        super().__init__(client, table)
+        self._tallies: list[str] = []
+        """Those of this worker that no transaction is under way for."""
 
     def look_up(self, asked: Sequence[tuple[Message, str]]) -> list[Standing]:
         """Where rows and videos stand, for (message, fingerprint) pairs, in their order; consistent reads."""
@@ -76,6 +90,23 @@ class Rows(Table):
         except self._db.exceptions.ConditionalCheckFailedException:
             return
 
+    def end_new(self, endings: Sequence[Ending], *, now: datetime) -> bool:
+        """Store the talks of rows that nothing is known of and end them, all or none; False where something is known.
+
+        One transaction and nothing else: where it is refused, `look_up` tells what is known, and `end` does the rest.
+        """
+        some = [(ending, self._first_writes(ending, now)) for ending in endings]
+        keys = [_key_of(write) for _, writes in some for write in writes]
+        if len(some) > ROWS_PER_TRANSACTION or len(set(keys)) < len(keys):
+            return False
+        return not some or self._transact(some, now) is None
+
+    def _first_writes(self, ending: Ending, now: datetime) -> list[Any]:
+        unknown = "attribute_not_exists(pk)"
+        talk = {**entry_key(ending.message, ending.fingerprint), "talk": ending.talk and as_map(ending.talk)}
+        items = (talk, _pointer(ending.message, ending.fingerprint, ending.order), _row(ending, now))
+        return [{"Put": {"TableName": self._table, "Item": item, "ConditionExpression": unknown}} for item in items]
+
     def end(self, endings: Sequence[Ending], *, now: datetime) -> list[RowState | None]:
         """Store talks and end their rows; say for each in which state its row is now, None where it is contended.
 
@@ -85,10 +116,9 @@ class Rows(Table):
         """
         states: list[RowState | None] = []
         for some in self._transactions(endings, now):
-            try:
-                self._db.transact_write_items(TransactItems=[write for _, writes in some for write in writes])
+            if self._transact(some, now) is None:
                 states += [ending.state for ending, _ in some]
-            except self._db.exceptions.TransactionCanceledException:
+            else:
                 states += [self._end_one(ending, now) for ending, _ in some]
         return states
 
@@ -110,73 +140,89 @@ class Rows(Table):
         if some:
             yield some
 
-    def _end_one(self, ending: Ending, now: datetime) -> RowState | None:
-        writes = self._writes(ending, now)
+    def _transact(self, some: Sequence[tuple[Ending, list[Any]]], now: datetime) -> list[Mapping[str, Any]] | None:
+        """End rows and count them, all or none; None where that is done, else why not, in the writes' order."""
+        counts: dict[str, Counter[str]] = defaultdict(Counter)
+        for ending, _ in some:
+            counts[ending.message.batch][ending.counter] += 1
+        try:
+            tally = self._tallies.pop()
+        except IndexError:  # all are in use
+            tally = uuid4().hex[:12]
+        writes = [write for _, its in some for write in its]
+        writes += [self._counted(batch, tally, count, now) for batch, count in counts.items()]
         try:
             self._db.transact_write_items(TransactItems=writes)
         except self._db.exceptions.TransactionCanceledException as refusal:
-            refused = {
-                _part(write)
-                for write, reason in zip(writes, refusal.response["CancellationReasons"], strict=True)
-                if reason.get("Code") == "ConditionalCheckFailed"
+            reasons: list[Mapping[str, Any]] = refusal.response["CancellationReasons"]  # type: ignore[assignment] # theirs
+        else:
+            reasons = []
+        self._tallies.append(tally)  # not after any other error: that transaction may still be under way
+        return reasons or None
+
+    def _counted(self, batch: str, tally: str, counts: Mapping[str, int], now: datetime) -> dict[str, Any]:
+        """What adds to a batch's counters: to a tally that nobody else writes to at the moment.
+
+        Two transactions that write to one item cancel each other, so a single counter would not do.
+        """
+        added = ", ".join(f"n_{name} :n{i}" for i, name in enumerate(counts))
+        values = {f":n{i}": number for i, number in enumerate(counts.values())}
+        return {
+            "Update": {
+                "TableName": self._table,
+                "Key": tally_key(batch, tally),
+                "UpdateExpression": f"SET moved_at = :now ADD {added}",
+                "ExpressionAttributeValues": {":now": stamp(now), **values},
             }
-            if "row" in refused:  # it has ended before, and stays as it is
-                standing = self.look_up([(ending.message, ending.fingerprint)])[0]
-                return standing.row
-            if "current" in refused:  # a newer batch knows better
-                return self._end_one(_superseded(ending), now)
-            if "talk" in refused:  # somebody stored one for this fingerprint: it stands
-                return self._end_one(_stored(ending), now)
-            return None
-        return ending.state
+        }
+
+    def _end_one(self, ending: Ending, now: datetime) -> RowState | None:
+        writes = self._writes(ending, now)
+        reasons = self._transact([(ending, writes)], now)
+        if reasons is None:
+            return ending.state
+        refused = {
+            _part(write): reason
+            for write, reason in zip(writes, reasons, strict=False)  # the last one is the tally's
+            if reason.get("Code") == "ConditionalCheckFailed"
+        }
+        if "row" in refused:  # it has ended before, and stays as it is
+            return self.look_up([(ending.message, ending.fingerprint)])[0].row
+        if "current" in refused:  # a newer batch knows better
+            return self._end_one(_superseded(ending), now)
+        if "talk" in refused:  # somebody stored one for this fingerprint: it stands
+            stored = as_entry(plain(refused["talk"])).talk
+            return self._end_one(replace(ending, talk=None, tier=stored.tier if stored else None), now)
+        return None
 
     def _writes(self, ending: Ending, now: datetime) -> list[Any]:
         message = ending.message
         writes: list[dict[str, Any]] = []
         if ending.talk is not None:
             unanswered = "attribute_not_exists(talk)"
-            writes.append(
-                self._write(
-                    entry_key(message, ending.fingerprint),
-                    "SET talk = :talk",
-                    unanswered,
-                    {":talk": as_map(ending.talk)},
-                )
+            stored = self._write(
+                entry_key(message, ending.fingerprint), "SET talk = :talk", unanswered, {":talk": as_map(ending.talk)}
             )
+            stored["Update"]["ReturnValuesOnConditionCheckFailure"] = "ALL_OLD"
+            writes.append(stored)
         if ending.state is RowState.PARSED:
-            writes.append({"Put": self._pointer(message, ending.fingerprint, ending.order)})
+            writes.append({"Put": self._pointed(message, ending.fingerprint, ending.order)})
         not_ended = "attribute_not_exists(#state) OR #state IN (:queued, :deferred)"
-        row = {
-            **row_key(message.batch, message.row),
-            "state": ending.state,
-            "video": message.video.id,
-            "fingerprint": ending.fingerprint,
-            "tier": ending.tier,
-            "reason": ending.reason,
-            "ended_at": stamp(now),
-        }
         going = {":queued": RowState.QUEUED, ":deferred": RowState.DEFERRED}
-        writes.append({"Put": self._put(row, not_ended, going)})
+        writes.append({"Put": self._put(_row(ending, now), not_ended, going)})
         return writes
 
     def point(self, message: Message, fingerprint: str, order: str) -> bool:
         """Make this the video's current fingerprint; False where a newer batch has the video."""
         try:
-            self._db.put_item(**self._pointer(message, fingerprint, order))
+            self._db.put_item(**self._pointed(message, fingerprint, order))
         except self._db.exceptions.ConditionalCheckFailedException:
             return False
         return True
 
-    def _pointer(self, message: Message, fingerprint: str, order: str) -> dict[str, Any]:
+    def _pointed(self, message: Message, fingerprint: str, order: str) -> dict[str, Any]:
         not_newer = "attribute_not_exists(#order) OR #order <= :order"
-        pointer = {
-            **current_key(message),
-            "order": order,
-            "batch": message.batch,
-            "row": message.row,
-            "fingerprint": fingerprint,
-        }
-        return self._put(pointer, not_newer, {":order": order})
+        return self._put(_pointer(message, fingerprint, order), not_newer, {":order": order})
 
     def defer(self, message: Message, fingerprint: str, *, reason: str, due: datetime | None, now: datetime) -> bool:
         """Let a row wait, without a message in the queue; `due` None waits for a person. False: the row has ended."""
@@ -232,20 +278,46 @@ class Rows(Table):
             yield as_row(item)
 
     def talks(self, project: str, rows: Iterable[Row]) -> Iterator[tuple[Row, Entry]]:
-        """Rows with what the catalog knows of their videos, in the rows' order."""
+        """Rows with what is known of their videos, in the rows' order; a person's answer stands for the talk."""
         block: list[Row] = []
         for row in rows:
             block.append(row)
-            if len(block) == KEYS_PER_GET:
+            if len(block) == KEYS_PER_GET // 2:
                 yield from self._with_entries(project, block)
                 block = []
         yield from self._with_entries(project, block)
 
     def _with_entries(self, project: str, rows: Sequence[Row]) -> Iterator[tuple[Row, Entry]]:
         keys = [{"pk": f"video#{project}#{row.video}", "sk": f"fp#{row.fingerprint}"} for row in rows]
-        items = self._get_all(list({(key["pk"], key["sk"]): key for key in keys}.values()))
+        wanted = [*keys, *(answer_key(project, row.video) for row in rows)]
+        items = self._get_all(list({(key["pk"], key["sk"]): key for key in wanted}.values()))
         for row, key in zip(rows, keys, strict=True):
-            yield row, as_entry(items.get((key["pk"], key["sk"]), {}))
+            entry = as_entry(items.get((key["pk"], key["sk"]), {}))
+            answer = items.get((key["pk"], answer_key(project, row.video)["sk"]))
+            yield row, replace(entry, talk=as_answer(answer).talk) if answer else entry
+
+
+def _pointer(message: Message, fingerprint: str, order: str) -> dict[str, Any]:
+    return {
+        **current_key(message),
+        "order": order,
+        "batch": message.batch,
+        "row": message.row,
+        "fingerprint": fingerprint,
+    }
+
+
+def _row(ending: Ending, now: datetime) -> dict[str, Any]:
+    row = {
+        **row_key(ending.message.batch, ending.message.row),
+        "state": ending.state,
+        "video": ending.message.video.id,
+        "fingerprint": ending.fingerprint,
+        "tier": ending.tier,
+        "reason": ending.reason,
+        "ended_at": stamp(now),
+    }
+    return row | {"agenda": DEAD, "due": stamp(now)} if ending.state is RowState.DEAD else row
 
 
 def _part(write: Mapping[str, Any]) -> str:
@@ -264,7 +336,3 @@ def _superseded(ending: Ending) -> Ending:
     return Ending(
         ending.message, ending.order, ending.fingerprint, RowState.SUPERSEDED, reason="a newer manifest has this video"
     )
-
-
-def _stored(ending: Ending) -> Ending:
-    return Ending(ending.message, ending.order, ending.fingerprint, ending.state, ending.tier, None, ending.reason)

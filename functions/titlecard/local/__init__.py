@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING
 from titlecard.grounding import ungrounded
 from titlecard.local.confidence import RIGHT, evidence
 from titlecard.local.description import PERSON, DescriptionView
+from titlecard.local.description import presenters as presenters_of
 from titlecard.local.mentions import LONGEST as LOOKED_AT
-from titlecard.local.mentions import lines
+from titlecard.local.mentions import gives_orders, lines
 from titlecard.local.model import shipped
 from titlecard.local.people import clean, written_out
 from titlecard.local.segments import LONGEST
@@ -40,7 +41,8 @@ class LocalAnswer:
     """What the local tier makes of a video.
 
     `confidence` is the calibrated probability (0 to 1) that title and presenters are both right; `sure` says that it
-    passes the threshold of its `source`: `title`, `description` or `nobody` (where the presenters are named).
+    passes the threshold of its `source`: `title`, `description` or `nobody` (where the presenters are named). The
+    answer to a title that gives orders ("ignore the above ...") is never sure.
     """
 
     title: str
@@ -62,7 +64,7 @@ def parse_with(model: Model, video: Video, survey: Survey) -> LocalAnswer:
     if found is None or ungrounded(found.title, found.presenters, seen) is not None:
         return LocalAnswer(one_line(video.title) or video.title, (), 0.0, sure=False, source=NOBODY)
     confidence = trust(model, found.evidence)
-    sure = confidence >= model.thresholds[found.source]
+    sure = confidence >= model.thresholds[found.source] and not gives_orders(one_line(video.title))
     return LocalAnswer(found.title, found.presenters, confidence, sure, found.source)
 
 
@@ -92,8 +94,9 @@ def read(model: Model, title: str, description: str, survey: Survey) -> Found | 
     if about:
         mentioned = DescriptionView(about, cleaned, survey, model.lexicon)
         persons = model.mentions.decode(mentioned.features())
-        described = (mentioned, persons)
-        told = clean(m.text for m, label in zip(mentioned.found, persons.labels, strict=True) if label == PERSON)
+        named = presenters_of(mentioned, persons, model.mentions.labels.index(PERSON))
+        described = (mentioned, persons, named)
+        told = clean(mentioned.found[n].text for n in named)
         if names:
             likely = [m.text for m, chance in zip(mentioned.found, mentioned.chances, strict=True) if chance > _LIKELY]
             names = written_out(clean(names), likely, told)

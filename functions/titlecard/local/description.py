@@ -11,14 +11,16 @@ import re
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from titlecard.local.mentions import mentions, spot_keys
+from titlecard.local import cues
+from titlecard.local.mentions import Mention, mentions, spot_keys
+from titlecard.local.segments import text_key
 from titlecard.local.titles import step
-from titlecard.text import fold, words
+from titlecard.text import fold, plain, words
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from titlecard.local.mentions import Mention
+    from titlecard.local.crf import Decoded
     from titlecard.local.names import Lexicon
     from titlecard.survey import Survey
 
@@ -27,6 +29,13 @@ PERSON, OTHER = "P", "O"
 MOST = 50
 """Possible names that are looked at."""
 
+_CERTAIN, _LIKELY = 0.98, 0.9
+"""Where the chance of one person is as high as the first, that of another must be as high as the second."""
+
+_FIRST = 2
+"""The first lines, in which two or three words in small letters may be somebody's name."""
+
+_SMALL = re.compile(r"[a-z\u00df-\u00ff'-]{2,20}(?: [a-z\u00df-\u00ff'-]{2,20}){1,2}")
 _WORD = re.compile(r"[\w'\u2019]+")
 
 
@@ -43,13 +52,20 @@ class DescriptionView:
         self.others = max(survey.described - 1, 0)
         self._words = [words(mention.text) for mention in self.found]
         self.keys = [" ".join(each) for each in self._words]
-        self._title = " ".join(words(title))
-        self._lines = {mention.line: " ".join(words(about[mention.line])) for mention in self.found}
+        self._title = plain(title)
+        self._lines = {mention.line: plain(about[mention.line]) for mention in self.found}
         self._times = Counter(self.keys)
         self._surnames = Counter(each[-1] for each in self._words if each)
         self._strong = [chance > 0.6 for chance in self.chances]
         self._strong_in = Counter(m.line for m, strong in zip(self.found, self._strong, strict=True) if strong)
         self._coarse = [step(chance, 0.1, 0.4, 0.7, 0.9) for chance in self.chances]
+
+    def lead(self, number: int) -> str:
+        """What stands before a possible name in its line, all numbers alike, and the kind of sign behind it."""
+        mention = self.found[number]
+        line = self.about[mention.line]
+        after = line[mention.end :].lstrip()[:1]
+        return f"{text_key(line[: mention.start])}|{'0' if after.isdigit() else 'w' if after.isalpha() else after}"
 
     def features(self) -> list[list[str]]:
         """What the model is told of each possible name."""
@@ -116,9 +132,10 @@ class DescriptionView:
             f"inl={min(self._strong_in[mention.line], 4)}|c{c}|{lead}",
             f"w0={flat.split(' ', 1)[0]}|{before.count(' ') < 3}",
         ]
+        found += self.cues(number)
         if titled:
-            side = "after" if self._title in " ".join(words(before)) else "in"
-            side = "before" if side == "in" and self._title in " ".join(words(after)) else side
+            side = "after" if self._title in plain(before) else "in"
+            side = "before" if side == "in" and self._title in plain(after) else side
             found.append(f"side={side}|c{c}|{lead}|{trail}")
         if any(sign.isdigit() for sign in before[-8:] + after[:8]):
             found.append(f"digits={any(sign.isdigit() for sign in before[-8:])}|{lead}|{trail}|c{c}")
@@ -126,6 +143,16 @@ class DescriptionView:
             found.append(f"inparen|c{c}")
         if "@" in after[:3]:
             found.append("handle")
+        return found
+
+    def cues(self, number: int) -> list[str]:
+        """What the words around a possible name say about it."""
+        mention, c = self.found[number], self._coarse[number]
+        line = self.about[mention.line]
+        told, does = cues.before(line[: mention.start]), cues.behind(line[mention.end :])
+        found = [f"cue={told}|c{c}", f"does={does}|c{c}", f"cue={told}|does={does}"]
+        if cues.of_a_company(line[mention.end :]):
+            found.append("company")
         return found
 
     def _line_above(self, line: int) -> str:
@@ -168,10 +195,29 @@ class DescriptionView:
         return found
 
 
+def presenters(view: DescriptionView, decoded: Decoded, person_state: int) -> list[int]:
+    """The numbers of the possible names that are presenters.
+
+    A description that says in so many words who speaks (`Speaker: ...`) names others in passing: where one person is
+    certain, others must be likely, or stand behind the same words of another line (a list, one a line).
+    """
+    persons = [n for n, label in enumerate(decoded.labels) if label == PERSON]
+    best: dict[str, float] = {}
+    for n in persons:
+        best[view.keys[n]] = max(best.get(view.keys[n], 0.0), decoded.marginals[n][person_state])
+    if len(best) < 2 or max(best.values()) < _CERTAIN:
+        return persons
+    leads = {n: view.lead(n) for n in persons}
+    listed = Counter(lead for n, lead in leads.items() if best[view.keys[n]] >= _LIKELY)
+    return [n for n in persons if best[view.keys[n]] >= _LIKELY or listed[leads[n]] > 0]
+
+
 def _candidates(about: Sequence[str], lexicon: Lexicon) -> list[Mention]:
     """The possible names: several words, or one that stands at an edge of its line or looks like a name."""
     found: list[Mention] = []
     for number, line in enumerate(about):
+        if number < _FIRST and _SMALL.fullmatch(line):
+            found.append(Mention(line, number, 0, len(line)))
         for mention in mentions(line, number, lexicon):
             at_the_edge = mention.start == 0 or mention.end >= len(line) - 1
             if " " in mention.text or at_the_edge or lexicon.nameness(mention.text).chance > 0.3:

@@ -36,10 +36,22 @@ _MENTION = re.compile(
 _SPACED = re.compile(r"\S+")
 _TAG = re.compile(r"<[^<>\n]{1,200}>")
 _ORDER = re.compile(
-    r"\b(?:ignore|disregard|forget|override)\b.{0,40}\b(?:above|previous|prior|earlier|instructions?|everything)\b"
-    r"|\bsystem prompt\b|\byou are (?:now )?(?:a|an) (?:ai|assistant|language model)\b",
-    re.IGNORECASE,
+    r"\b(?:ignore|disregard|forget|override|do not (?:follow|trust)|don['\u2019]t (?:follow|trust))\b.{0,40}"
+    r"\b(?:above|previous|prior|earlier|instructions?|everything|(?:the|this) (?:title|text|description|rules?))\b"
+    r"|\b(?:ignor\w+|olvid\w+|oubli\w+|vergiss|vergesst|esquec\w+|игнориру\w+|забуд\w+)\b.{0,40}"
+    r"\b(?:anterior\w*|arriba|acima|preced\w+|ci-dessus|obige\w*|vorherige\w*|выше|предыдущ\w+)\b"
+    r"|\b(?:new|updated|following|these) (?:instructions?|overrides?)\b\s*(?::|all\b|everything\b)"
+    r"|\b(?:note|instructions?|message) (?:to|for) (?:the |any )?(?:ai|llm|assistant|language model|parser)\b"
+    r"|\b(?:system prompt|developer mode)\b|^\W*(?:system|assistant)\W*[:#]"
+    r"|\byou are (?:now )?(?:a|an) (?:ai|assistant|language model)\b"
 )
+_IN_ORDERS = (
+    *("ignor", "disregard", "forget", "overrid", "not follow", "not trust", "t follow", "t trust", "olvid", "oubli"),
+    *("vergiss", "vergesst", "esquec", "игнор", "забуд", "instruction", "note to", "note for", "message to"),
+    *("message for", "prompt", "developer mode", "system", "assistant", "you are"),
+)
+"""One of these is in every text that gives orders: to look for them first is far quicker."""
+
 _LONGEST_NAME = 5  # tokens
 
 
@@ -58,15 +70,21 @@ def lines(description: str) -> list[str]:
     A line that gives orders ("ignore the above ...") ends the description: nothing behind it is to be trusted.
     """
     text = normalise(description[: 2 * LONGEST])[:LONGEST]
+    wary = _may_give_orders(text)
     found: list[str] = []
     for line in _TAG.sub(" ", without_addresses(text)).split("\n"):
         bare = line.strip(" *_>#")[:WIDEST]
         if not bare:
             continue
-        if _ORDER.search(bare) or len(found) == LINES:
+        if len(found) == LINES or (wary and gives_orders(bare)):
             break
         found.append(bare)
     return found
+
+
+def gives_orders(text: str) -> bool:
+    """Whether a line speaks to the machine that reads it ("ignore the above ...") and not to people."""
+    return _may_give_orders(text) and _ORDER.search(fold(text)) is not None
 
 
 def mentions(line: str, number: int, lexicon: Lexicon) -> Iterator[Mention]:
@@ -111,3 +129,8 @@ def _pieces(run: str, number: int, at: int, line: str, lexicon: Lexicon) -> Iter
             start = end = -1
     if end - start > 1:
         yield Mention(run[start:end], number, at + start, at + end)
+
+
+def _may_give_orders(text: str) -> bool:
+    folded = fold(text)
+    return any(word in folded for word in _IN_ORDERS)

@@ -82,5 +82,6 @@ def _packed(crf: Crf) -> dict[str, Any]:
 
 def _unpacked(data: dict[str, Any]) -> Crf:
     size, weights = len(data["labels"]), data["weights"]
+    names = data["names"].split("\n") if weights else []
     rows = (weights[at : at + size] for at in range(0, len(weights), size))
-    return Crf(tuple(data["labels"]), dict(zip(data["names"].split("\n"), rows, strict=True)), data["transitions"])
+    return Crf(tuple(data["labels"]), dict(zip(names, rows, strict=True)), data["transitions"])

@@ -43,6 +43,9 @@ CUES = frozenset(
 _WORD_SCORE = -4
 """A token with this score or less is a word, unless it is also somebody's first name."""
 
+_REMEMBERED = 4096
+"""Texts that are remembered, at most: some hundred kilobytes."""
+
 _LOOKED_AT = 10
 """Tokens of a text that are looked at: no name is longer."""
 
@@ -51,6 +54,7 @@ _NAME_SHAPE = re.compile(r"T*(?:[CUMk]|I(?=.*[CUM]))[CUIpMkT]{0,4}|j{1,2}|jC{1,3
 _CAPITAL_INSIDE = re.compile(r"(?:Mc|Mac|De|Di|Van|Le|La|Al)[^\W\d_]+|[^\W\d_]+(?:[-'’.][^\W\d_]+)+")  # noqa: RUF001
 _CJK_SURNAME, _CJK_GIVEN, _CJK_OTHER = 3.0, 1.0, -4.0
 _LONGEST_CJK_NAME = 5
+_KOREAN_NAME, _LONGEST_KOREAN_NAME = 2.0, 4
 
 
 class Nameness(NamedTuple):
@@ -76,6 +80,7 @@ class Lexicon:
     tokens: dict[str, int] = field(default_factory=dict)
     endings: dict[str, int] = field(default_factory=dict)
     given: frozenset[str] = frozenset()
+    _found: dict[str, Nameness] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def score(self, token: str) -> int:
         """The score of one token, bare of punctuation."""
@@ -93,7 +98,15 @@ class Lexicon:
         return folded in CUES or (self.tokens.get(folded, 0) <= _WORD_SCORE and folded not in self.given)
 
     def nameness(self, text: str) -> Nameness:
-        """What a text has of a name."""
+        """What a text has of a name. The same words come again and again, so what was found is remembered."""
+        found = self._found.get(text)
+        if found is None:
+            if len(self._found) >= _REMEMBERED:
+                self._found.clear()
+            found = self._found[text] = self._nameness(text)
+        return found
+
+    def _nameness(self, text: str) -> Nameness:
         shape: list[str] = []
         scores: list[float] = []
         given = False
@@ -102,6 +115,8 @@ class Lexicon:
             letter = kind(token, raw)
             if letter == "j":
                 scores.append(_CJK_GIVEN if shape[-1:] == ["j"] and scores[-1] > 0 else self._cjk(token))
+            elif letter == "k":
+                scores.append(self._korean(token))
             elif letter in "lxd":
                 scores.append(min(self.score(token), 0) - 2)
             elif letter not in "IpT":
@@ -116,6 +131,14 @@ class Lexicon:
         z = 0.5 * mean + 0.25 * min(scores) + (0.7 if given else -0.3) - (0.8 if len(shape) == 1 else 0)
         chance = 1 / (1 + math.exp(-z)) if _NAME_SHAPE.fullmatch(letters) else 0.02
         return Nameness(letters, mean, min(scores), scores[0], scores[-1], given, chance)
+
+    def _korean(self, token: str) -> float:
+        """The score of a Korean word: a known name, or a short word that begins with a known surname."""
+        known = self.tokens.get(fold(token))
+        if known is not None:
+            return known
+        begins = self.tokens.get(fold(token[:1]), 0) > 0 and 2 <= len(token) <= _LONGEST_KOREAN_NAME  # noqa: PLR2004
+        return _KOREAN_NAME if begins else _CJK_OTHER
 
     def _cjk(self, token: str) -> float:
         """The score of ideographs: a short run that begins with a known surname."""

@@ -10,7 +10,7 @@ from titlecard.text import words
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-_BEFORE = re.compile(r"(?:(?:dr|prof|professor|mr|mrs|ms|sir)\b\.?\s+)+", re.IGNORECASE)
+_BEFORE = re.compile(r"^(?:(?:dr|prof|professor|mr|mrs|ms|sir)\b\.?\s+)+", re.IGNORECASE)
 _BEHIND = re.compile(r",?\s+(?:ph\.?\s?d\.?|md|msc|mba)$", re.IGNORECASE)
 _FIRST_IDEOGRAPH = "\u3005"
 _EDGES = " \t,;:-*_/|"

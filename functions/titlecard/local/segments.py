@@ -9,10 +9,10 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
-from titlecard.text import words
+from titlecard.text import plain
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Container, Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from titlecard.local.names import Lexicon
 
@@ -48,12 +48,18 @@ _DELIMITER = re.compile(
     """,
     re.VERBOSE,
 )
+_NICKNAME = re.compile(r"(?:^|[-–—|:] )[^\W\d_a-z]\w+ \(([^\W\d_]{2,15})\) [^\W\d_a-z]\w+(?= [-–—|]|:|$)")
+"""A name with a nickname in brackets, between separators."""
 _TOKEN = re.compile(r"\w{1,40}")
 _SPACED = re.compile(r"\S+")
 _DIGITS = re.compile(r"\d+")
 _LONGEST_NAME = 5  # tokens
 _SURE_FIRST_NAME = 3
 _SURE_WORD = -3
+_FAR = 4
+"""How many times as frequent words at the end must be to be cut off a piece that recurs as well."""
+
+_NONE: Mapping[str, int] = {}
 
 
 class Segment(NamedTuple):
@@ -67,32 +73,38 @@ class Segment(NamedTuple):
 
 
 def segments(
-    line: str, lexicon: Lexicon, heads: Collection[str] = (), tails: Collection[str] = (), whole: Container[str] = ()
+    line: str,
+    lexicon: Lexicon,
+    heads: Mapping[str, int] = _NONE,
+    tails: Mapping[str, int] = _NONE,
+    whole: Mapping[str, int] = _NONE,
 ) -> list[Segment]:
     """The pieces of a normalised title, in order; delimiters are not part of any.
 
     Args:
         line: the title.
         lexicon: a cut is made where a name stands at the edge of a longer piece without any separator.
-        heads: words that many titles of the batch begin with; a cut is made behind them.
-        tails: words that many titles of the batch end with; a cut is made before them.
-        whole: the keys of pieces that stand in several titles of the batch; they are not cut any further.
+        heads: words that many titles of the batch begin with, with their number; a cut is made behind them.
+        tails: words that many titles of the batch end with, with their number; a cut is made before them.
+        whole: the keys of pieces that stand in several titles of the batch, with their number; they are not cut any
+            further, unless the words at their end are by far more frequent.
     """
     line = line[:LONGEST]
     marks: list[tuple[int, int, str]] = []
+    nicknames = [match.span(1) for match in _NICKNAME.finditer(line)] if "(" in line else []
     for found in _DELIMITER.finditer(line):
         kind = found.lastgroup or ""
         if kind == "code" and "_" not in found.group():  # "12 lessons": a number can be part of the title
             marks.append((found.end(), found.end(), kind))
         elif kind != "von" or _introduces(line, found.start(), lexicon):
             marks.append((found.start(), found.end(), kind))
-    marks = marks[:MOST]
+    marks = [mark for mark in marks[:MOST] if not _inside_a_nickname(line, mark, nicknames)]
     pieces = _pieces(line, marks)
     shared = [
         (cut, cut, kind)
-        for cut, kind in _shared_cuts(line, heads, tails)
+        for cut, kind, bound in _shared_cuts(line, heads, tails)
         for piece in pieces
-        if piece.start < cut < piece.end and text_key(piece.text) not in whole
+        if piece.start < cut < piece.end and whole.get(text_key(piece.text), 0) <= bound
     ]
     if shared:
         marks = sorted(marks + shared)
@@ -116,12 +128,20 @@ def slot_keys(parts: Sequence[Segment], number: int) -> tuple[str, str, str]:
 
 def text_key(text: str) -> str:
     """A text as the survey counts it: folded words, all numbers alike."""
-    return _DIGITS.sub("0", " ".join(words(text)))
+    return _DIGITS.sub("0", plain(text))
 
 
 def affix_words(title: str) -> list[str]:
     """The words of a title as heads and tails have them."""
     return _TOKEN.findall(title)
+
+
+def _inside_a_nickname(line: str, mark: tuple[int, int, str], nicknames: Sequence[tuple[int, int]]) -> bool:
+    """Whether a bracket stands inside a name (`Ada (Addie) Byron`)."""
+    return any(
+        start - 2 <= mark[0] and mark[1] <= end + 2 and line[mark[0] : mark[1]].strip() in "()"
+        for start, end in nicknames
+    )
 
 
 def _introduces(line: str, at: int, lexicon: Lexicon) -> bool:
@@ -130,18 +150,18 @@ def _introduces(line: str, at: int, lexicon: Lexicon) -> bool:
     return bool(before) and lexicon.is_word(before[0].strip("\"'.,?!()"))
 
 
-def _shared_cuts(line: str, heads: Collection[str], tails: Collection[str]) -> Iterator[tuple[int, str]]:
-    """Where the words that many titles begin or end with are cut off."""
+def _shared_cuts(line: str, heads: Mapping[str, int], tails: Mapping[str, int]) -> Iterator[tuple[int, str, float]]:
+    """Where the words that many titles begin or end with are cut off, if no more titles than this have the piece."""
     tokens = list(_TOKEN.finditer(line)) if heads or tails else []
     shown = [token.group() for token in tokens]
     for head in heads:
         size = head.count(" ") + 1
         if size < len(tokens) and " ".join(shown[:size]) == head:
-            yield tokens[size - 1].end(), "head"
+            yield tokens[size - 1].end(), "head", 0
     for tail in tails:
         size = tail.count(" ") + 1
         if size < len(tokens) and " ".join(shown[-size:]) == tail:
-            yield tokens[-size].start(), "tail"
+            yield tokens[-size].start(), "tail", tails[tail] / _FAR
 
 
 def _pieces(line: str, marks: Sequence[tuple[int, int, str]]) -> list[Segment]:

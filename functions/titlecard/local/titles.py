@@ -12,7 +12,7 @@ from bisect import bisect_right
 from typing import TYPE_CHECKING
 
 from titlecard.local.segments import affix_words, place, segments, slot_keys, text_key
-from titlecard.text import words
+from titlecard.text import plain, words
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -45,6 +45,20 @@ _ORGANISATION = re.compile(
     re.IGNORECASE,
 )
 _DIGITS = re.compile(r"\d+")
+_ROLE = re.compile(
+    r"\b(?:c[eft]o|(?:vice )?president|(?:co-?)?founder|(?:executive |managing |product )?director|manager|engineer"
+    r"|developer|scientist|researcher|professor|evangelist|advocate|architect|consultant|(?:team|tech) lead|head of)\b",
+    re.IGNORECASE,
+)
+_COMPANY = re.compile(r"\b(?:inc|llc|ltd|gmbh|corp|universit\w+|institute|foundation|technologies)\.?$", re.IGNORECASE)
+_NOBODY = re.compile(
+    r"(?:(?:various|multiple|several|many|all|different) )?(?:speakers?|presenters?|people|authors|artists|panelists)"
+    r"|various|anonymous|unknown|tb[ad]|students|alumn\w+|todos|varios",
+    re.IGNORECASE,
+)
+_SEPARATES = ("colon", "dash", "pipe")
+_DATED_EVENT = re.compile(r"(?=.*[^\W\d_])(?!.*\b(?:in|en|em|of) \d)(?:[^\s:]+ +){0,5}[^\s:]*(?:19|20)\d\d")
+_KEYNOTE = re.compile(r"(?:opening |closing )?keynote(?: talk| speech| speaker)?", re.IGNORECASE)
 _GOES = re.compile(r"(?:sponsored )?(?:talk|session)|sponsored|charla", re.IGNORECASE)
 _STAYS = re.compile(r"(?:opening |closing |morning |evening )?keynote|lightning talks?", re.IGNORECASE)
 _PAIRS = (
@@ -73,9 +87,9 @@ class TitleView:
         self.shares = [self._share(number, survey) for number in range(len(self.parts))]
         self.slots = [self._slots(number, survey) for number in range(len(self.parts))]
         self.best_slot, self.best_value = self._best_slot()
-        self._about = [f" {' '.join(words(line))} " for line in about[:_ABOUT]]
+        self._about = [f" {plain(line)} " for line in about[:_ABOUT]]
         self._whole = "\n".join(self._about)
-        self._line = " ".join(words(title))
+        self._line = plain(title)
         self._coarse = [step(chance, 0.1, 0.4, 0.7, 0.9) for chance in self.chances]
         self._lists = _lists(self.parts)
 
@@ -116,7 +130,7 @@ class TitleView:
             affixes = survey.heads if part.right == "head" else survey.tails
             shared = affixes.get(" ".join(affix_words(part.text)), 1)
             count = max(count, shared) if shared - 1 >= _MOST * self.others else count
-        elif number == len(self.parts) - 1 and len(self.title) >= _CUT_OFF and len(key) >= 3:
+        elif number == len(self.parts) - 1 and len(self.title) >= _CUT_OFF and len(key) >= 2:
             count = max(count, 1 + max((n for text, n in survey.recurring.items() if text.startswith(key)), default=0))
         return (count - 1) / self.others
 
@@ -175,6 +189,8 @@ class TitleView:
             found.append(f"year|{where}|ln{min(length, 3)}")
         if _ORGANISATION.search(part.text):
             found.append(f"org|l={part.left}|ln{min(length, 3)}")
+        if _ROLE.search(part.text):
+            found.append(f"role|l={part.left}|ln{min(length, 3)}")
         if part.text[-1] in "?!":
             found.append("asks")
         if not any(c.isalpha() for c in part.text):
@@ -269,12 +285,16 @@ class TitleView:
 def by_convention(view: TitleView, decoded: Decoded, title_state: int) -> list[str]:
     """The labels after the editors' conventions: `Keynote:` and `Lightning Talk:` stay, `Talk:` goes.
 
-    What most titles of the batch end with is no part of one. The title is one run of pieces: the likeliest of several,
-    the likeliest piece where the labelling found none.
+    What most titles of the batch end with is no part of one, nor is `DevConf 2031` at the beginning or `(Keynote)` at
+    the end. The title is one run of pieces: the likeliest of several, the likeliest piece where the labelling found
+    none.
     """
-    parts, labels = view.parts, list(decoded.labels)
+    parts = view.parts
+    labels = [_no_name(parts, decoded.labels, number) or label for number, label in enumerate(decoded.labels)]
     if view.ends_like_its_batch():
         labels[-1] = DROP
+    if len(parts) > 1 and labels[0] != NAME and parts[0].right in _SEPARATES and _DATED_EVENT.fullmatch(parts[0].text):
+        labels[0] = DROP
     for number, part in enumerate(parts[:-1]):
         if TITLE in labels[:number] or part.right not in ("colon", "label"):
             continue
@@ -282,14 +302,36 @@ def by_convention(view: TitleView, decoded: Decoded, title_state: int) -> list[s
             labels[number] = DROP
         elif _STAYS.fullmatch(part.text) and labels[number + 1] == TITLE and part.left != "label":
             labels[number] = TITLE
+    for run in _title_runs(labels):
+        if len(run) > 1 and parts[run[-1]].left in ("open", *_SEPARATES) and _KEYNOTE.fullmatch(parts[run[-1]].text):
+            labels[run[-1]] = DROP
+    return _one_title(parts, labels, [row[title_state] for row in decoded.marginals])
+
+
+def _no_name(parts: Sequence[Segment], labels: Sequence[str], number: int) -> str | None:
+    """What a piece is that was taken for a name and cannot be one; None where nothing speaks against its label."""
+    part = parts[number]
+    if labels[number] != NAME:
+        return None
+    if any(sign.isdigit() for sign in part.text):
+        return TITLE
+    if _NOBODY.fullmatch(part.text):
+        return DROP
+    stands_behind = NAME in labels[:number]
+    role = part.left == "comma" and _ROLE.search(part.text)
+    return DROP if stands_behind and (role or _COMPANY.search(part.text)) else None
+
+
+def _one_title(parts: Sequence[Segment], labels: list[str], chances: Sequence[float]) -> list[str]:
+    """The labels with exactly one run of title pieces; `chances` are those of each piece to be title."""
     runs = _title_runs(labels)
     if len(runs) > 1:
-        chances = [sum(decoded.marginals[n][title_state] for n in run) / len(run) for run in runs]
-        best_run = runs[chances.index(max(chances))]
+        means = [sum(chances[n] for n in run) / len(run) for run in runs]
+        best_run = runs[means.index(max(means))]
         labels = [DROP if label == TITLE and n not in best_run else label for n, label in enumerate(labels)]
     if not runs:
         pool = [n for n, label in enumerate(labels) if label != NAME] or range(len(parts))
-        best = max(pool, key=lambda n: decoded.marginals[n][title_state])
+        best = max(pool, key=chances.__getitem__)
         labels[best] = TITLE
         for number in range(best - 1, -1, -1):  # a cut without a separator was no border after all
             if parts[number].right != "soft" or labels[number] == NAME:

@@ -21,13 +21,16 @@ if TYPE_CHECKING:
 
 ALIASES: Mapping[str, tuple[str, ...]] = {
     "id": ("id", "videoid", "youtubeid", "youtubevideoid", "ytid"),
-    "title": ("title", "videotitle", "name", "talktitle", "titel", "titre", "titulo", "título"),
+    "title": ("title", "videotitle", "videotitleoriginal", "name", "talktitle", "titel", "titre", "titulo", "título"),
     "description": ("description", "videodescription", "notes", "summary", "abstract", "beschreibung", "descripción"),
     "url": ("webpageurl", "url", "videourl", "youtubeurl", "watchurl", "sourceurl", "link", "href"),
     "channel": ("channel", "channeltitle", "channelname", "uploader"),
-    "published_at": ("publishedat", "published", "publishedon", "uploaddate", "recorded", "date"),
+    "published_at": ("publishedat", "published", "publishedon", "videopublishtime", "uploaddate", "recorded", "date"),
 }
 """The known names of each field of a video, the one that wins first; compared without case and punctuation."""
+
+_STUDIO = {"content", "videotitle"}
+"""What YouTube Studio's analytics export as a table, where the column Content holds the id of the video."""
 
 NOT_UTF8 = "The row is not UTF-8."
 TO_UTF8 = "If the file was written in Latin-1 or Windows-1252, convert it: iconv -f WINDOWS-1252 -t UTF-8 OLD > NEW."
@@ -36,6 +39,8 @@ _REMARKS = ("channel", "published_at")  # nothing depends on them: left out wher
 
 _HIDDEN_VIDEOS = {"Private video", "Deleted video", "[Private video]", "[Deleted video]"}
 """The titles that YouTube's Data API and yt-dlp give to videos they cannot see."""
+
+_NAMES_SHOWN = 8
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
@@ -65,6 +70,8 @@ class Columns:
         if not isinstance(record, dict):
             raise Unreadable(f"The row is {_kind(record)}, not an object with an id and a title.")
         fields = self._fields(_flat(record))
+        if "title" not in self._mapping:
+            raise Unreadable(f"The row has no title. {_listed(self._names)}")
         _check_text(fields)
         _check_identity(fields)
         try:
@@ -98,12 +105,20 @@ def recognise(names: Iterable[str]) -> dict[str, str]:
     """Which of a row's columns holds which field of a video, as {field: column}; unknown columns are left out."""
     plain: dict[str, str] = {}
     for name in names:
-        plain.setdefault("".join(filter(str.isalnum, name.casefold())), name)
-    return {
+        plain.setdefault(plain_name(name), name)
+    found = {
         field: next(plain[alias] for alias in aliases if alias in plain)
         for field, aliases in ALIASES.items()
         if not plain.keys().isdisjoint(aliases)
     }
+    if "id" not in found and plain.keys() >= _STUDIO:
+        found["id"] = plain["content"]
+    return found
+
+
+def plain_name(name: str) -> str:
+    """A column's name without what people write differently: case, spaces and punctuation."""
+    return "".join(filter(str.isalnum, name.casefold()))
 
 
 def youtube_id(url: str) -> str | None:
@@ -118,6 +133,12 @@ def youtube_id(url: str) -> str | None:
     path = parts.path.strip("/").split("/")
     candidates = [*parse_qs(parts.query).get("v", ()), path[-1]]
     return next((text for text in candidates if _YOUTUBE_ID.fullmatch(text)), None)
+
+
+def _listed(names: tuple[str, ...]) -> str:
+    """The columns that there are instead, so that a person sees which one was meant."""
+    shown = ", ".join(f"“{name:.40}”" for name in names[:_NAMES_SHOWN])
+    return f"Its columns are {shown}{', …' if len(names) > _NAMES_SHOWN else ''}." if names else "It has no columns."
 
 
 def _flat(record: dict[str, Any]) -> dict[str, Any]:

@@ -1,7 +1,8 @@
 """JSON that is not written a row a line: cut into its rows, one at a time.
 
 Rows are the elements of the outermost list: of a bare array; of the list that an object holds (`entries` of yt-dlp,
-`items` of YouTube's Data API, ...); of several such documents in one file, one after the other or in an array. An
+`items` of YouTube's Data API, ...); of several such documents in one file, one after the other or in an array. A list
+of another name counts where the object is the outermost one and no row itself: it has no id, and what it lists has. An
 object that holds no such list is a row itself.
 
 The text is only cut here, by its brackets and quotes; each row is then parsed on its own. So a row that is too large,
@@ -14,6 +15,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from titlecard.manifest.columns import ALIASES, plain_name
 from titlecard.manifest.rows import Broken
 from titlecard.manifest.source import Piece
 
@@ -21,11 +23,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 HOLDERS = ("entries", "items", "videos", "talks", "sessions", "data", "results", "rows", "records")
-"""The names under which an object holds a list of rows. The list must begin with something that has a title."""
+"""The usual names under which an object holds a list of rows. The list must begin with something that has a title."""
 
 _HOLDERS = frozenset(f'"{name}"'.encode() for name in HOLDERS)
 
-_TITLES = frozenset({b'"title"', b'"name"', b'"snippet"'})
+_TITLES = frozenset({*ALIASES["title"], "snippet"})
+_IDENTITIES = frozenset({*ALIASES["id"], *ALIASES["url"]})
 
 _IN_LIST = 2
 """The depth within a list that an object holds, where the object's own brackets count as 1."""
@@ -44,8 +47,11 @@ _WHOLE_STRINGS = re.compile(b'(?:[^"]++|"%b")*+' % _INSIDE, re.DOTALL)
 _TOKEN = re.compile(b'"%b"|[][{},"]' % _INSIDE, re.DOTALL)
 """A whole string, or a mark of structure. A lone quote opens a string whose end is not known yet."""
 
+_NAME_BYTES = 40
+"""Longer strings are no names of columns that we know."""
+
 _BEGINNING = 1024
-"""What is kept of a row that is too large, in bytes."""
+"""What is kept of a row that is too large, in bytes; no more than a row may have."""
 
 
 def elements(chunks: Iterable[bytes], max_bytes: int) -> Iterator[tuple[int, Piece]]:
@@ -74,12 +80,15 @@ class _Cutter:
 
     def __init__(self, max_bytes: int) -> None:
         self._max_bytes = max_bytes
+        self._kept = min(_BEGINNING, max_bytes)
         self._text = b""  # the current row and what follows it; the places below are places in it
         self._start = 0  # of the current row
         self._position = 0  # up to here it is understood
         self._string: int | None = None  # where a string begins whose end is not known yet
         self._list: int | None = None  # where a list begins that may turn out to hold rows,
-        self._element = 0  # and the first object in it
+        self._element = 0  # and the first object in it,
+        self._wanted: set[frozenset[str]] = set()  # which must still show that it is a row: a title; perhaps an id
+        self._identified = False  # whether the current row has shown an id, and so is one
         self._beginning: bytes | None = None  # of the current row, once it is known to be too large
         self._key = b""  # the last string directly within the current row
         self._depth = 0
@@ -100,8 +109,8 @@ class _Cutter:
             if len(mark) > 1:
                 if self._depth == 1:
                     self._key = mark
-                elif self._list is not None and self._depth == _IN_LIST + 1 and mark in _TITLES:
-                    yield from self._enter_list(self._list)
+                if self._list is not None or not self._around:
+                    yield from self._learn(mark, token.end())
             elif mark in b"{[":
                 yield from self._open(mark, token.start())
             elif mark in b"}]":
@@ -148,6 +157,15 @@ class _Cutter:
             self._string_goes_on()
         return True
 
+    def _learn(self, string: bytes, end: int) -> Iterator[Piece]:
+        """A string that may be a name which shows what the current row is, or what its list holds."""
+        if self._depth == 1:
+            self._identified = self._identified or (not self._around and _means(string, _IDENTITIES))
+        elif self._list is not None and self._depth == _IN_LIST + 1:
+            self._wanted = {names for names in self._wanted if not _means(string, names)}
+            if not self._wanted and end - self._start <= self._max_bytes:
+                yield from self._enter_list(self._list)
+
     def _open(self, mark: bytes, at: int) -> Iterator[Piece]:
         if self._depth == 0:
             yield from self._take(at)  # what stands before a bracket is no part of the row
@@ -155,8 +173,11 @@ class _Cutter:
                 self._around.append(mark)
                 self._start = at + 1
                 return
-        elif mark == b"[" and self._depth == 1 and self._key in _HOLDERS and self._may_enter():
-            self._list = at + 1
+        elif mark == b"[" and self._depth == 1 and self._may_enter():
+            if self._key in _HOLDERS:
+                self._list, self._wanted = at + 1, {_TITLES}
+            elif self._key and not self._around and not self._identified:
+                self._list, self._wanted = at + 1, {_TITLES, _IDENTITIES}
         elif mark == b"{" and self._depth == _IN_LIST:
             self._element = at
         self._depth += 1
@@ -199,20 +220,21 @@ class _Cutter:
         whole = self._beginning is None and len(data) <= self._max_bytes
         self._forget(end)
         if data:
-            yield Piece(data if whole else data[:_BEGINNING], whole)
+            yield Piece(data if whole else data[: self._kept], whole)
 
     def _forget(self, end: int) -> None:
         self._start = end
         self._beginning = None
         self._list = None
         self._key = b""
+        self._identified = False
 
     def _let_go(self) -> None:
         """Drops the text that is not needed any more, and the current row where it is too large."""
-        if self._depth == 0 and self._text[self._start : self._position].isspace():
-            self._start = self._position
+        if self._depth == 0:  # what is blank before a row is no part of it
+            self._start = self._position - len(self._text[self._start : self._position].lstrip())
         if self._beginning is None and len(self._text) - self._start > self._max_bytes:
-            self._beginning = self._text[self._start : self._start + _BEGINNING].strip()
+            self._beginning = self._text[self._start : self._start + self._kept].strip()
             self._list = None
         if self._beginning is None:
             self._drop(self._start)
@@ -230,6 +252,11 @@ class _Cutter:
         self._element -= count
         self._list = None if self._list is None else self._list - count
         self._string = None if self._string is None else self._string - count
+
+
+def _means(mark: bytes, names: frozenset[str]) -> bool:
+    """Whether a string may be one of these names of columns."""
+    return len(mark) <= _NAME_BYTES and plain_name(mark.decode("utf-8", "replace")) in names
 
 
 def _end(pattern: re.Pattern[bytes], text: bytes, start: int) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from itertools import chain, islice
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from pydantic_core import from_json
 
@@ -13,6 +13,9 @@ from titlecard.manifest.documents import elements
 from titlecard.manifest.rows import NotAManifest
 from titlecard.manifest.source import HEAD_BYTES, lines
 from titlecard.manifest.tables import Table, table
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 ACCEPTED_FORMS = (
     "Accepted are JSON Lines, a JSON array or an object that holds one, CSV or TSV whose first line names the columns, "
@@ -38,6 +41,9 @@ _WIDE = {b"\xff\xfe\x00\x00": "UTF-32", b"\x00\x00\xfe\xff": "UTF-32", b"\xff\xf
 
 _WIDE_UNMARKED = {rb"[^\x00]\x00\x00\x00": "UTF-32LE", rb"[^\x00]\x00": "UTF-16LE", rb"\x00[^\x00]": "UTF-16BE"}
 """How the first characters look where there is no mark: ASCII with NULs around it."""
+
+_WIDE_JUDGED = 2048
+"""How many bytes are looked at for NULs."""
 
 _LINES_JUDGED = 20
 
@@ -71,6 +77,11 @@ def recognise_form(head: bytes) -> Form:
     if text.startswith(b"["):
         return Form(_json_name(text, "JSON array"))
     written = table(head)
+    if b"\r" in head and b"\n" not in head and (written is None or len(head) < HEAD_BYTES):
+        raise NotAManifest(
+            "The lines of the file end as old Macs ended them. Convert it: tr '\\r' '\\n' < OLD > NEW (in Excel: save "
+            f"as CSV UTF-8). {ACCEPTED_FORMS}"
+        )
     if written is None:
         raise NotAManifest(f"The file is neither JSON nor a table whose first line names its columns. {ACCEPTED_FORMS}")
     _check_columns(written)
@@ -88,10 +99,18 @@ def _check_kind(head: bytes) -> None:
             raise NotAManifest(f"The file is {kind}. {ACCEPTED_FORMS}")
     marked = (encoding for mark, encoding in _WIDE.items() if head.startswith(mark))
     unmarked = (encoding for start, encoding in _WIDE_UNMARKED.items() if re.match(b"(?:%b){2}" % start, head))
-    for encoding in chain(marked, unmarked):
+    for encoding in chain(marked, unmarked, _wide_by_its_nuls(head)):
         raise NotAManifest(f"The file is written in {encoding}, not in UTF-8. {convert(encoding)}")
     if head.lstrip().startswith(b"<"):
         raise NotAManifest(f"The file is HTML or XML, such as a saved web page. {ACCEPTED_FORMS}")
+
+
+def _wide_by_its_nuls(head: bytes) -> Iterator[str]:
+    """Two bytes a character, of which one is NUL wherever there is an ASCII character, and never the other."""
+    first, second = head[:_WIDE_JUDGED:2], head[1:_WIDE_JUDGED:2]
+    for encoding, of_ascii, never in (("UTF-16LE", second, first), ("UTF-16BE", first, second)):
+        if of_ascii.count(0) * 8 > len(of_ascii) and not never.count(0):
+            yield encoding
 
 
 def _is_json_lines(head: bytes) -> bool:

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from titlecard.money.bound import Charge, Usage, cut, measured, worst_case
+from titlecard.money.budget import Budget, Cap, NotABudget, Window, cap
 from titlecard.money.prices import NotAPriceList, PriceList, Rates, Unpriced
 
 __all__ = [
+    "Budget",
+    "Cap",
     "Charge",
+    "NotABudget",
     "NotAPriceList",
     "PriceList",
     "Rates",
     "Unpriced",
     "Usage",
+    "Window",
+    "cap",
     "cut",
     "measured",
     "worst_case",

@@ -1,0 +1,146 @@
+"""Batches whose rows have ended, as the tests of what is given out need them; and commands as a person types them."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import boto3
+from tests.functional.world import PROJECT, TEMPLATE, World
+from typer.testing import CliRunner
+
+from titlecard.batch import RowState
+from titlecard.catalog import Ending
+from titlecard.catalog.drafts import Drafts
+from titlecard.catalog.exports import Exports
+from titlecard.catalog.reviews import Reviews
+from titlecard.results import Results
+from titlecard.video import Talk, Video
+from titlecard_console import where
+from titlecard_console.app import app
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import pytest
+    from typer.testing import Result as Said
+
+    from titlecard.batch import Message
+    from titlecard.catalog import Batch
+    from titlecard.results import Bus
+
+MARK = "f" * 32
+
+
+def exports(world: World) -> Exports:
+    return Exports(world.db, world.names["CatalogTable"])
+
+
+def reviews(world: World) -> Reviews:
+    return Reviews(world.db, world.names["CatalogTable"])
+
+
+def results(world: World, bus: Bus | None = None) -> Results:
+    """Results, as the handler makes them."""
+    drafts = Drafts(world.db, world.names["CatalogTable"])
+    return Results(exports=exports(world), drafts=drafts, s3=world.s3, events=bus or Listener())
+
+
+def talk(title: str = "Compilers", *presenters: str, **more: Any) -> Talk:  # noqa: ANN401 -- fields of a talk
+    return Talk(title=title, presenters=presenters or ("Grace Hopper",), confidence=0.97, **more)
+
+
+def ended(
+    world: World,
+    talks: Mapping[str, Talk | RowState],
+    *,
+    name: str = "talks.jsonl",
+    project: str = PROJECT,
+    mark: str = MARK,
+) -> Batch:
+    """A batch whose rows have ended so, by the ids of their videos: with a talk, or in a state without one."""
+    videos = [
+        Video(id=video, title=f"{video}: raw title", description="As uploaded.", url=f"https://example.org/{video}")
+        for video in talks
+    ]
+    batch, messages = world.batch(*videos, name=name, project=project)
+    end(world, batch, messages, list(talks.values()), mark=mark)
+    return world.catalog.batch(batch.id)
+
+
+def end(
+    world: World, batch: Batch, messages: Sequence[Message], ends: Sequence[Talk | RowState], *, mark: str = MARK
+) -> None:
+    """Rows end."""
+    endings = []
+    for message, it in zip(messages, ends, strict=True):
+        if isinstance(it, Talk):
+            ending = Ending(message, batch.upload.order, mark, RowState.PARSED, it.tier, it)
+        else:
+            ending = Ending(message, batch.upload.order, mark, it, reason="told by the test")
+        endings.append(ending)
+    world.catalog.end(endings, now=world.clock())
+
+
+def say(world: World, video: str, title: str, *presenters: str, project: str = PROJECT) -> None:
+    """A person answers."""
+    reviews(world).answer(project, video, title, presenters, by="ada", fingerprint=MARK, now=world.clock())
+
+
+def file_of(world: World, batch: Batch) -> list[dict[str, Any]]:
+    """The lines of a batch's results."""
+    body = world.s3.get_object(Bucket=world.bucket, Key=f"results/{batch.project}/{batch.id}.jsonl")["Body"].read()
+    return [json.loads(line) for line in body.splitlines()]
+
+
+class Listener:
+    """The event bus, with somebody who hears what goes over it."""
+
+    def __init__(self) -> None:
+        self._events = boto3.client("events")
+        self._heard: list[dict[str, Any]] = []
+
+    def put_events(self, *, Entries: Sequence[Mapping[str, str]]) -> Mapping[str, Any]:  # noqa: N803 -- boto3's
+        """Let events through."""
+        done: Mapping[str, Any] = self._events.put_events(Entries=Entries)
+        self._heard += [json.loads(it["Detail"]) for it in Entries if (it["Source"], it["DetailType"]) == _WANTED]
+        return done
+
+    def heard(self) -> list[dict[str, Any]]:
+        """The details of the events since the last time."""
+        heard, self._heard = self._heard, []
+        return heard
+
+
+_WANTED = ("titlecard", "Titlecard batch finished")
+
+
+class Console:
+    """The commands, on a world instead of a stack."""
+
+    def __init__(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.outputs = {name: world.names[name] for name in ("CatalogTable", "LedgerTable", "UploadsBucket")}
+        self.parameters = TEMPLATE.values({})
+        monkeypatch.setattr(where, "find", lambda *_: self)
+
+    def client(self, service: Any, **_config: Any) -> Any:  # noqa: ANN401 -- as `Where`
+        """As `Where`."""
+        return boto3.client(service)
+
+    def resource(self, service: Any, **_config: Any) -> Any:  # noqa: ANN401 -- as `Where`
+        """As `Where`."""
+        return boto3.resource(service)
+
+    def type(self, *words: str) -> Said:
+        """Type a command; what it said, and its exit code."""
+        return CliRunner().invoke(app, words)
+
+    def said(self, *words: str) -> str:
+        """What a command that goes well says on standard output."""
+        done = self.type(*words)
+        assert done.exit_code == 0, (done.output, done.exception)
+        return str(done.stdout)
+
+    def objects(self, *words: str) -> list[dict[str, Any]]:
+        """The JSON Lines that a command gives."""
+        return [json.loads(line) for line in self.said(*words).splitlines()]

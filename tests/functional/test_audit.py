@@ -1,0 +1,287 @@
+"""The audit: what ingest did not finish is started again, lost rows are sent again in rounds, and nothing is lost."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+from tests.functional.world import LIMITS, NUMBERS, PROJECT, Cut, Killed, World, manifest, videos
+
+from titlecard import audit
+from titlecard.batch import BatchState, Message, RowState, Upload
+from titlecard.catalog import Ending
+
+if TYPE_CHECKING:
+    from tests.functional.world import Clients, Wire
+
+    from titlecard.catalog import Batch
+
+MARK = "f" * 32
+STILL = max(NUMBERS["AuditAfterSeconds"], NUMBERS["IngestVisibilitySeconds"]) + 1
+ROUNDS = NUMBERS["AuditRounds"]
+
+
+def stand_still(world: World, rounds: int = 1) -> list[dict[str, int]]:
+    """Let time go by without anything else, and resume each time."""
+    done = []
+    for _ in range(rounds):
+        world.clock.forward(STILL)
+        done.append(dict(world.resume().run()))
+    return done
+
+
+def told(world: World) -> list[Upload]:
+    """What ingest was told to go on with; its messages are taken."""
+    return [Upload(**json.loads(it["Body"])["continue"]) for it in world.taken("IngestQueue")]
+
+
+def killed(world: World, rows: int = 3, *, while_it: str = "sends") -> Upload:
+    """An upload whose ingest was killed, and whose message is gone: it died of it too often."""
+    upload = world.put(manifest(videos(rows)))
+    world.wire.cut(Cut.KILLED_AFTER, call={"counts": "GetObject", "sends": "SendMessageBatch"}[while_it])
+    with pytest.raises(Killed):
+        world.ingest().take(upload, lambda: 900)
+    world.wire.mend()
+    world.sent()
+    return upload
+
+
+def ingest_what_is_told(world: World) -> None:
+    for upload in told(world):
+        world.ingest().take(upload, lambda: 900)
+
+
+# ----------------------------------------------------------------------------------- batches that ingest did not finish
+
+
+@pytest.mark.parametrize("while_it", ["counts", "sends"])
+def test_ingest_is_told_to_go_on_with_a_batch_that_nobody_is_at(world: World, while_it: str) -> None:
+    upload = killed(world, while_it=while_it)
+    assert stand_still(world) == [{"started again": 1}]
+    assert told(world) == [upload]
+
+
+@pytest.mark.parametrize("while_it", ["counts", "sends"])
+def test_ingest_goes_on_with_what_it_is_told(world: World, while_it: str) -> None:
+    upload = killed(world, while_it=while_it)
+    stand_still(world)
+    ingest_what_is_told(world)
+    assert world.catalog.batch(upload.batch).state is BatchState.OPEN
+    assert [it.video for it in world.sent()] == videos(3)
+
+
+def test_a_batch_whose_message_may_yet_come_again_is_left_alone(world: World) -> None:
+    killed(world)
+    world.clock.forward(NUMBERS["IngestVisibilitySeconds"])
+    assert world.resume().run() == {}
+
+
+def test_a_batch_that_somebody_is_at_is_left_alone(world: World) -> None:
+    upload = world.put(manifest(videos(3)))
+    until = world.clock.after(2 * STILL)
+    world.catalog.open_batch(upload, PROJECT, LIMITS, lease="another's", until=until, now=world.clock())
+    assert stand_still(world) == [{}]
+
+
+def test_ingest_is_not_told_again_before_it_had_its_time(world: World) -> None:
+    killed(world)
+    stand_still(world)
+    assert world.resume().run() == {}
+
+
+def test_after_some_rounds_a_batch_that_ingest_cannot_finish_is_left_to_a_person_who_is_told_why(world: World) -> None:
+    upload = killed(world)
+    assert stand_still(world, ROUNDS + 3) == [{"started again": 1}] * ROUNDS + [{"left to you": 1}, {}, {}]
+    batch = world.catalog.batch(upload.batch)
+    assert batch.state is BatchState.SENDING
+    assert (batch.reason or "").startswith("Ingest did not finish this manifest, though it was started again 3 times")
+
+
+def test_a_batch_that_was_left_to_a_person_goes_on_when_its_message_is_moved_back(world: World) -> None:
+    upload = killed(world)
+    stand_still(world, ROUNDS + 1)
+    world.ingest().take(upload, lambda: 900)
+    batch = world.catalog.batch(upload.batch)
+    assert (batch.state, batch.reason) == (BatchState.OPEN, None)
+    assert [it.video for it in world.sent()] == videos(3)
+
+
+@pytest.mark.usefixtures("small_steps")
+def test_ingest_that_gets_on_is_started_again_as_often_as_it_takes(world: World) -> None:
+    upload = killed(world, 80)
+    for _ in range(2 * ROUNDS):
+        assert stand_still(world) == [{"started again": 1}]
+        world.wire.cut(Cut.KILLED_AFTER, at=2, call="SendMessageBatch")
+        with pytest.raises(Killed):
+            ingest_what_is_told(world)
+        world.wire.mend()
+    assert world.catalog.batch(upload.batch).reason is None
+
+
+@pytest.fixture
+def small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A checkpoint after every pack, and no reading ahead."""
+    monkeypatch.setattr("titlecard.ingest.PACKS_UNDER_WAY", 1)
+    monkeypatch.setattr("titlecard.ingest.ROWS_BETWEEN_CHECKPOINTS", 10)
+
+
+# -------------------------------------------------------------------------------------------------- rounds of lost rows
+
+
+def opened(world: World, rows: int) -> tuple[Batch, list[Message]]:
+    """A batch as ingest leaves it, its messages lost."""
+    upload = world.put(manifest(videos(rows)))
+    world.ingest().take(upload, lambda: 900)
+    return world.catalog.batch(upload.batch), world.sent()
+
+
+def end(world: World, batch: Batch, messages: list[Message]) -> None:
+    endings = [Ending(it, batch.upload.order, MARK, RowState.PARSED) for it in messages]
+    world.catalog.end(endings, now=world.clock())
+
+
+def test_a_round_goes_on_in_the_next_call_where_the_last_one_came_to(world: World) -> None:
+    opened(world, 45)
+    world.clock.forward(STILL)
+    sent = []
+    for _ in range(4):
+        world.resume(most=20).run()
+        sent.append([it.row for it in world.sent()])
+    assert sent == [[*range(1, 21)], [*range(21, 41)], [*range(41, 46)], []]
+
+
+def test_a_round_goes_on_though_rows_end_meanwhile(world: World) -> None:
+    batch, messages = opened(world, 30)
+    world.clock.forward(STILL)
+    world.resume(most=10).run()
+    end(world, batch, messages[:10])
+    end(world, batch, messages[15:20])
+    assert world.resume(most=10).run() == {"sent again": 10}
+    assert [it.row for it in world.sent()] == [*range(1, 16), *range(21, 26)]
+
+
+def test_a_death_between_sending_and_marking_sends_twice_and_loses_nothing(world: World) -> None:
+    _, messages = opened(world, 3)
+    world.clock.forward(STILL)
+    world.wire.cut(Cut.KILLED_AFTER, call="SendMessageBatch")
+    with pytest.raises(Killed):
+        world.resume().run()
+    world.wire.mend()
+    assert world.resume().run() == {"sent again": 3}
+    assert world.sent() == sorted([*messages, *messages], key=lambda it: it.row)
+
+
+def test_rows_are_not_taken_for_lost_while_there_is_a_long_queue(world: World) -> None:
+    _, messages = opened(world, 12)
+    world.queue.send(messages[:10])
+    world.queue.send(messages[10:])
+    world.clock.forward(STILL)
+    assert world.resume(most=11).run() == {}
+    assert world.resume(most=12).run() == {"sent again": 12}
+
+
+def test_a_call_that_has_taken_its_time_begins_nothing_more(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened(world, 3)
+    opened(world, 3)
+    world.clock.forward(STILL)
+    marked = world.catalog.audited
+
+    def slowly(*args: object, **kwargs: object) -> bool:
+        world.clock.forward(audit.CALL_SECONDS + 1)
+        return marked(*args, **kwargs)  # type: ignore[arg-type]  # as they came
+
+    monkeypatch.setattr(world.catalog, "audited", slowly)
+    assert [world.resume().run() for _ in range(3)] == [{"sent again": 3}, {"sent again": 3}, {}]
+
+
+# ------------------------------------------------------------------------------------------------------------ giving up
+
+
+def test_rows_that_are_given_up_are_put_among_the_dead_letters(world: World) -> None:
+    _, messages = opened(world, 3)
+    stand_still(world, ROUNDS + 1)
+    bodies, reasons = zip(*world.dead(), strict=True)
+    assert sorted(bodies) == sorted(it.model_dump_json() for it in messages)
+    assert set(reasons) == {f"never_answered: sent again {ROUNDS} times, and no worker finished it"}
+
+
+def test_a_death_while_rows_are_given_up_loses_no_dead_letter(clients: Clients, wire: Wire) -> None:
+    for at in range(1, 20):
+        world = World(clients, wire)
+        batch, messages = opened(world, 3)
+        stand_still(world, ROUNDS)
+        world.clock.forward(STILL)
+        wire.cut(Cut.KILLED_AFTER, at)
+        try:
+            world.resume().run()
+        except Killed:
+            pass
+        finally:
+            wire.mend()
+        stand_still(world, 2)
+        assert {body for body, _ in world.dead()} == {it.model_dump_json() for it in messages}
+        assert {it.state for it in world.catalog.rows(batch.id)} == {RowState.DEAD}
+        if not wire.struck:
+            break
+    else:
+        pytest.fail("a resume of more than 20 calls")
+
+
+def test_rows_of_a_manifest_that_was_deleted_are_dead_with_the_reason(world: World) -> None:
+    batch, messages = opened(world, 3)
+    end(world, batch, messages[:1])
+    world.s3.delete_object(Bucket=batch.upload.bucket, Key=batch.upload.key, VersionId=batch.upload.version)
+    assert stand_still(world) == [{"given up": 2}]
+    assert [it.state for it in world.catalog.rows(batch.id)] == [RowState.PARSED, RowState.DEAD, RowState.DEAD]
+    assert "deleted" in str([it.reason for it in world.catalog.rows(batch.id)][1])
+
+
+def test_a_batch_whose_manifest_was_deleted_is_finished_and_says_so(world: World) -> None:
+    batch, _ = opened(world, 3)
+    world.s3.delete_object(Bucket=batch.upload.bucket, Key=batch.upload.key, VersionId=batch.upload.version)
+    stand_still(world)
+    assert world.resume().run() == {"finished": 1}
+    assert "deleted" in (world.catalog.batch(batch.id).reason or "")
+
+
+def test_a_row_that_is_dead_without_its_manifest_keeps_the_id_that_is_known(world: World) -> None:
+    batch, messages = opened(world, 2)
+    world.catalog.begin(messages[1], now=world.clock())
+    world.s3.delete_object(Bucket=batch.upload.bucket, Key=batch.upload.key, VersionId=batch.upload.version)
+    stand_still(world)
+    assert [(it.state, it.video) for it in world.catalog.rows(batch.id)] == [(RowState.DEAD, ""), (RowState.DEAD, "v2")]
+
+
+def test_rows_of_a_deleted_manifest_are_given_up_in_steps(world: World) -> None:
+    batch, _ = opened(world, 5)
+    world.s3.delete_object(Bucket=batch.upload.bucket, Key=batch.upload.key, VersionId=batch.upload.version)
+    world.clock.forward(STILL)
+    done = [world.resume(most=2).run() for _ in range(4)]
+    assert done == [{"given up": 2}, {"given up": 2}, {"given up": 1}, {"finished": 1}]
+
+
+# ----------------------------------------------------------------------------------------------------------- neighbours
+
+
+def test_a_batch_that_cannot_be_looked_after_holds_up_no_other(world: World) -> None:
+    broken, _ = opened(world, 3)
+    _, others = opened(world, 3)
+    world.db.update_item(
+        TableName=world.names["CatalogTable"],
+        Key={"pk": f"batch#{broken.id}", "sk": "batch"},
+        UpdateExpression="SET #bucket = :bucket",
+        ExpressionAttributeNames={"#bucket": "bucket"},
+        ExpressionAttributeValues={":bucket": "no name of a bucket"},
+    )
+    assert stand_still(world) == [{"sent again": 3, "not looked after": 1}]
+    assert world.sent() == others
+
+
+def test_a_manifest_that_has_become_too_large_holds_up_no_other(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    large, _ = opened(world, 30)
+    _, others = opened(world, 3)
+    monkeypatch.setitem(NUMBERS, "ManifestMaxBytes", 1_000)
+    assert stand_still(world) == [{"sent again": 3, "not looked after": 1}]
+    assert world.sent() == others
+    assert world.catalog.batch(large.id).state is BatchState.OPEN

@@ -1,0 +1,166 @@
+"""`titlecard batches`, `watch`, `show` and `rejects`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from tests.functional.finished import MARK, Console, ended, say, talk
+from tests.functional.world import LIMITS, PROJECT, World, received, videos
+
+from titlecard.batch import RowState
+from titlecard.money import Charge
+from titlecard_console.commands import batches as commands
+from titlecard_console.where import Refused
+
+if TYPE_CHECKING:
+    from tests.provider import LoopbackProvider
+
+    from titlecard.model import ModelTier
+
+
+@pytest.fixture
+def console(world: World, monkeypatch: pytest.MonkeyPatch) -> Console:
+    monkeypatch.setattr(commands, "POLL_SECONDS", 0)
+    return Console(world, monkeypatch)
+
+
+# ---------------------------------------------------------------------------------------------------------- the batches
+
+
+def test_batches_are_listed_in_the_order_in_which_they_were_made_whatever_became_of_them(
+    world: World, console: Console
+) -> None:
+    first = ended(world, {"a": talk(), "b": RowState.DEAD}, name="first.jsonl")
+    second = ended(world, {"a": talk()}, name="second.jsonl", mark="e" * 32)
+    world.catalog.finish(first)
+    refused = world.put(b"%PDF-1.7", name="third.pdf")
+    world.ingest().take(refused, lambda: 900)
+    listed = console.objects("batches", "--json")
+    assert [(it["batch"], it["state"]) for it in listed] == [
+        (first.id, "finished"),
+        (second.id, "open"),
+        (refused.batch, "refused"),
+    ]
+    assert [(it["accepted"], it["parsed"], it["dead"]) for it in listed] == [(2, 1, 1), (1, 1, 0), (0, 0, 0)]
+
+
+def test_only_those_of_a_project_are_listed(world: World, console: Console) -> None:
+    ended(world, {"a": talk()})
+    other = ended(world, {"a": talk()}, project="elsewhere")
+    assert [it["batch"] for it in console.objects("batches", "--project", "elsewhere", "--json")] == [other.id]
+
+
+def test_a_list_says_what_waits_and_what_was_charged(world: World, console: Console) -> None:
+    batch, (message,) = world.batch(*videos(1))
+    world.catalog.defer(message, MARK, reason="rate_limited: later", due=None, now=world.clock())
+    world.ledger.reserve(batch.id, Charge(1, 200, 50, 70), LIMITS)
+    (it,) = console.objects("batches", "--json")
+    assert (it["waiting"], it["tokens"], it["cost_micro_usd"]) == (1, 250, 70)
+
+
+def test_a_table_is_for_people(world: World, console: Console) -> None:
+    batch = ended(world, {"a": talk()})
+    header, line = console.said("batches").splitlines()
+    assert header.split()[:3] == ["batch", "project", "state"]
+    assert line.split()[:3] == [batch.id, PROJECT, "open"]
+
+
+# ------------------------------------------------------------------------------------------------------------ the watch
+
+
+def test_a_finished_batch_is_told_of_at_once(world: World, console: Console) -> None:
+    batch = ended(world, {"a": talk()})
+    world.catalog.finish(batch)
+    assert console.said("watch", batch.id) == f"{batch.id}: finished: 1 parsed locally\n"
+
+
+def test_a_batch_with_dead_videos_ends_with_code_three(world: World, console: Console) -> None:
+    batch = ended(world, {"a": RowState.DEAD})
+    world.catalog.finish(batch)
+    assert console.type("watch", batch.id).exit_code == 3
+
+
+def test_a_file_that_is_no_manifest_ends_with_code_two_and_the_reason(world: World, console: Console) -> None:
+    upload = world.put(b"%PDF-1.7", name="paper.pdf")
+    world.ingest().take(upload, lambda: 900)
+    done = console.type("watch", upload.batch)
+    assert done.exit_code == 2
+    assert "PDF" in done.stderr
+
+
+def test_what_waits_for_a_person_is_not_waited_for(world: World, console: Console) -> None:
+    batch, (message,) = world.batch(*videos(1))
+    world.catalog.defer(message, MARK, reason="batch_limit: reached", due=None, now=world.clock())
+    done = console.type("watch", batch.id)
+    assert (done.exit_code, done.stdout) == (3, f"{batch.id}: open: 1 waiting for you\n")
+
+
+def test_a_batch_is_watched_until_it_is_finished(
+    world: World, console: Console, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batch = ended(world, {"a": talk()})
+    monkeypatch.setattr("time.sleep", lambda _: world.catalog.finish(batch))
+    assert [it["state"] for it in console.objects("watch", batch.id, "--json")] == ["open", "finished"]
+
+
+def test_an_unknown_batch_is_refused_with_a_sentence(console: Console) -> None:
+    assert isinstance(console.type("watch", "nothing").exception, Refused)
+
+
+def test_the_rate_is_that_of_the_last_minute() -> None:
+    pace = commands.Pace()
+    assert [pace.rate(*seen) for seen in ((0, 0.0), (60, 30.0), (60, 90.0), (66, 120.0))] == [0.0, 2.0, 0.0, 0.2]
+
+
+# ------------------------------------------------------------------------------------------------------------ the story
+
+
+def test_a_story_has_the_talk_the_rows_and_every_attempt_with_its_fault_and_its_charge(
+    world: World, console: Console, provider: LoopbackProvider, tier: ModelTier
+) -> None:
+    batch, (message,) = world.batch(*videos(1))
+    parser = world.parser(tier, policy="model")
+    provider.fail("server_error")
+    parser.work([received(message)], lambda: 90)
+    parser.work([received(message, 2)], lambda: 90)
+    (story,) = console.objects("show", "v1", "--project", PROJECT, "--json")
+    assert (story["talk"]["tier"], story["person"]) == ("model", None)
+    assert [(it["batch"], it["row"], it["state"], it["current"]) for it in story["rows"]] == [
+        (batch.id, 1, "parsed", True)
+    ]
+    (chapter,) = story["fingerprints"]
+    assert chapter["attempts"] == 2
+    assert [it["event"] for it in chapter["history"]] == ["claimed", "provider_error", "claimed", "answered"]
+    assert all(it["charged"]["requests"] == 1 for it in chapter["history"])
+
+
+def test_a_person_reads_the_story(world: World, console: Console) -> None:
+    older = ended(world, {"a": talk("Linkers", review="low_confidence")})
+    newer = ended(world, {"a": RowState.DEAD}, mark="e" * 32)
+    say(world, "a", "Loaders", "Ada Byron")
+    text = console.said("show", "a", "--project", PROJECT)
+    for told in ("Loaders", "Ada Byron", "by ada", f"{older.id} row 1  parsed", f"{newer.id} row 1  dead", MARK):
+        assert told in text
+
+
+def test_a_video_that_nobody_knows_is_refused_with_a_sentence(console: Console) -> None:
+    done = console.type("show", "nothing", "--project", PROJECT)
+    assert isinstance(done.exception, Refused)
+    assert "is --project right?" in str(done.exception)
+
+
+# ---------------------------------------------------------------------------------------------------------- the rejects
+
+
+def test_rejects_are_told_with_row_and_reason(world: World, console: Console) -> None:
+    upload = world.put('{"id": "a", "title": "Good"}\n{"id": "b"}\n')
+    world.ingest().take(upload, lambda: 900)
+    (it,) = console.objects("rejects", upload.batch, "--json")
+    assert it["row"] == 2
+    assert console.said("rejects", upload.batch).startswith("2: The row has no title.")
+
+
+def test_a_batch_that_is_still_counted_has_no_rejects_yet(world: World, console: Console) -> None:
+    batch = ended(world, {"a": talk()})
+    assert isinstance(console.type("rejects", batch.id).exception, Refused)

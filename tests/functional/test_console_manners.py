@@ -1,0 +1,236 @@
+"""The console's manners: sentences instead of tracebacks, help that teaches by example, completion that is silent.
+
+The commands run in this process, against an AWS on loopback that answers as it is told to.
+"""
+
+from __future__ import annotations
+
+import threading
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import typer
+from tests.functional.conftest import Unhurried
+from typer.testing import CliRunner
+
+from titlecard_console import app as application
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+DENIED = (
+    "User: arn:aws:iam::123456789012:user/grace is not authorized to perform: cloudformation:DescribeStacks on "
+    "resource: arn:aws:cloudformation:eu-west-1:123456789012:stack/titlecard/*"
+)
+STACK = """<DescribeStacksResponse><DescribeStacksResult><Stacks><member>
+<StackName>other</StackName><StackStatus>CREATE_COMPLETE</StackStatus><CreationTime>2026-01-05T12:00:00Z</CreationTime>
+</member></Stacks></DescribeStacksResult></DescribeStacksResponse>"""
+
+
+class Aws(ThreadingHTTPServer):
+    """An AWS that gives the same answer to everybody."""
+
+    daemon_threads = True
+    status, body = 200, STACK
+
+    def refuse(self, code: str, message: str = "as AWS says it") -> None:
+        """Refuse everything from now on."""
+        self.status = 400
+        self.body = f"<ErrorResponse><Error><Code>{code}</Code><Message>{message}</Message></Error></ErrorResponse>"
+
+
+class _Answer(BaseHTTPRequestHandler):
+    server: Aws
+
+    def do_POST(self) -> None:
+        """Whatever is asked."""
+        self.rfile.read(int(self.headers.get("content-length", 0)))
+        self.send_response(self.server.status)
+        self.send_header("content-type", "text/xml")
+        self.end_headers()
+        self.wfile.write(self.server.body.encode())
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 -- the base class named it
+        """Nobody reads it."""
+
+
+@contextmanager
+def serving() -> Iterator[Aws]:
+    with Aws(("127.0.0.1", 0), _Answer) as aws:
+        thread = threading.Thread(target=aws.serve_forever)
+        thread.start()
+        try:
+            yield aws
+        finally:
+            aws.shutdown()
+            thread.join()
+
+
+@pytest.fixture
+def aws(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Aws]:
+    """An AWS, and a person who is signed in to it; nobody waits before a call is repeated."""
+    for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_DEFAULT_REGION"):
+        monkeypatch.delenv(name, raising=False)
+    nowhere = str(tmp_path / "nothing")
+    with serving() as there:
+        settings = {
+            "AWS_ENDPOINT_URL": f"http://127.0.0.1:{there.server_address[1]}",
+            "AWS_ACCESS_KEY_ID": "AKIAIOSFODNN7EXAMPLE",
+            "AWS_SECRET_ACCESS_KEY": "wJalrXUtnFEMIEXAMPLEKEY",
+            "AWS_REGION": "eu-west-1",
+            "AWS_CONFIG_FILE": nowhere,
+            "AWS_SHARED_CREDENTIALS_FILE": nowhere,
+            "AWS_EC2_METADATA_DISABLED": "true",
+            "NO_PROXY": "127.0.0.1",
+        }
+        for name, value in settings.items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.setattr("botocore.endpoint.time", Unhurried)
+        yield there
+
+
+def told(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, *command: str, code: int) -> str:
+    """What a command that ends with this exit code tells; it prints no data."""
+    monkeypatch.setattr("sys.argv", ["titlecard", *command])
+    with pytest.raises(SystemExit) as ended:
+        application.main()
+    seen = capsys.readouterr()
+    assert (ended.value.code, seen.out) == (code, "")
+    assert "Traceback" not in seen.err
+    assert "EXAMPLE" not in seen.err
+    return " ".join(seen.err.split())
+
+
+# ----------------------------------------------------------------------------------------------------------- sentences
+
+
+@pytest.mark.parametrize(
+    ("refusal", "words"),
+    [
+        (("AccessDenied", DENIED), "user/grace may not do cloudformation:DescribeStacks on arn:aws:cloudformation"),
+        (("ExpiredToken", "It is expired"), "The AWS credentials have expired. Sign in"),
+        (("InvalidClientTokenId", "It is invalid"), "AWS does not know these credentials. Sign in"),
+        (("Throttling", "Rate exceeded"), "AWS is throttling DescribeStacks. Wait a minute"),
+        (("SignatureDoesNotMatch", "x-amz-security-token=EXAMPLE"), "the secret key is not the one of the access key"),
+    ],
+)
+def test_what_aws_refuses_is_told_in_a_sentence(
+    aws: Aws,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    refusal: tuple[str, str],
+    words: str,
+) -> None:
+    aws.refuse(*refusal)
+    assert words in told(capsys, monkeypatch, "dlq", "--stack", "titlecard", code=1)
+
+
+def test_a_stack_that_is_not_there_is_told_with_the_region_that_was_looked_in(
+    aws: Aws, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    aws.refuse("ValidationError", "Stack with id titlecard does not exist")
+    said = told(capsys, monkeypatch, "dlq", "--stack", "titlecard", code=2)
+    assert "There is no stack 'titlecard' in the region eu-west-1. Set AWS_REGION" in said
+
+
+@pytest.mark.usefixtures("aws")
+def test_a_stack_of_somebody_elses_is_told_from_ours(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = told(capsys, monkeypatch, "dlq", "--stack", "other", code=2)
+    assert "The stack 'other' (CREATE_COMPLETE) has no output UploadsBucket: it is not one of Titlecard's" in said
+
+
+def test_an_arn_brings_its_own_region(
+    aws: Aws, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    aws.refuse("ValidationError")
+    monkeypatch.delenv("AWS_REGION")
+    arn = "arn:aws:cloudformation:ap-south-1:123456789012:stack/titlecard/0f3a"
+    assert "in the region ap-south-1" in told(capsys, monkeypatch, "dlq", "--stack", arn, code=2)
+
+
+@pytest.mark.usefixtures("aws")
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({"AWS_ACCESS_KEY_ID": None, "AWS_SECRET_ACCESS_KEY": None}, "There are no AWS credentials. Sign in"),
+        ({"AWS_SECRET_ACCESS_KEY": None}, "There are no AWS credentials. Sign in"),
+        ({"AWS_PROFILE": "prod"}, "(prod) could not be found. Set AWS_PROFILE"),
+        ({"AWS_REGION": None}, "No AWS region is set. Set AWS_REGION"),
+        ({"AWS_ENDPOINT_URL": "http://127.0.0.1:9"}, "AWS cannot be reached"),
+    ],
+)
+def test_what_is_wrong_on_this_side_is_told_in_a_sentence(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, changed: dict[str, str | None], words: str
+) -> None:
+    for name, value in changed.items():
+        monkeypatch.delenv(name) if value is None else monkeypatch.setenv(name, value)
+    assert words in told(capsys, monkeypatch, "dlq", "--stack", "titlecard", code=1)
+
+
+def test_without_a_cloud_it_says_how_to_start_one(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    said = told(capsys, monkeypatch, "dlq", "list", "--state", str(tmp_path), code=2)
+    assert "start one with `titlecard up`, or name a stack with --stack" in said
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        (("dlq", "redrive"), "Say which: --cause, --id, --batch, --older-than, or --all"),
+        (("dlq", "redrive", "--all", "--cause", "bad_request"), "Say which: "),
+        (("dlq", "discard"), "Say which: "),
+        (("dlq", "redrive", "--older-than", "soon"), "write a number and s, m, h or d, as in --older-than 12h"),
+        (("dlq", "--json", "list"), "Put the options behind the command: titlecard dlq list"),
+    ],
+)
+def test_a_bad_usage_is_told_before_any_stack_is_asked(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...], words: str
+) -> None:
+    assert words in told(capsys, monkeypatch, *command, code=2)
+
+
+# ------------------------------------------------------------------------------------------------- help and completion
+
+
+def commands(command: Any, *path: str) -> Iterator[tuple[str, Any]]:  # noqa: ANN401 -- typer keeps its kinds to itself
+    """Every command by what a person types."""
+    if path:
+        yield " ".join(path), command
+    for name, it in getattr(command, "commands", {}).items():
+        yield from commands(it, *(path or ("titlecard",)), name)
+
+
+COMMANDS = dict(commands(typer.main.get_command(application.app)))
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_commands_help_teaches_by_an_example_of_it(name: str) -> None:
+    assert f"    {name}" in f"    {COMMANDS[name].help}".replace("\n\n", "\n\n    ")
+
+
+def test_exit_codes_are_in_the_help() -> None:
+    shown = " ".join(CliRunner().invoke(application.app, ["--help"]).output.split())
+    assert "Exit codes: 0 all is well; 1 something went wrong; 2 bad usage" in shown
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_names_the_commands_and_says_nothing_else(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, shell: str
+) -> None:
+    monkeypatch.setenv("_TITLECARD_COMPLETE", f"complete_{shell}")
+    monkeypatch.setenv("COMP_WORDS", "titlecard dlq red")
+    monkeypatch.setenv("COMP_CWORD", "2")
+    monkeypatch.setenv("_TYPER_COMPLETE_ARGS", "titlecard dlq red")
+    monkeypatch.setenv("_TYPER_COMPLETE_FISH_ACTION", "get-args")
+    monkeypatch.setattr("sys.argv", ["titlecard"])
+    with pytest.raises(SystemExit):
+        application.app(prog_name="titlecard")
+    seen = capsys.readouterr()
+    assert "redrive" in seen.out
+    assert ("list" in seen.out, seen.err) == (False, "")

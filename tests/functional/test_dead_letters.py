@@ -1,0 +1,482 @@
+"""Dead letters: seen without harm, sent again at a price that is known, and never twice what one grant allows."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import boto3
+import pytest
+from tests.functional.world import NUMBERS, TEMPLATE, Cut, Killed, World, received, videos
+from typer.testing import CliRunner
+
+from titlecard.batch import BatchState, RowState
+from titlecard.catalog.grants import Grants
+from titlecard.money import Charge
+from titlecard.video import Video
+from titlecard_console.commands import dlq
+from titlecard_console.dead_letters import Case, Choice, Kind, Office, groups
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from datetime import datetime
+
+    from tests.provider import LoopbackProvider
+    from typer.testing import Result
+
+    from titlecard.batch import Message
+    from titlecard.model import ModelTier
+
+pytestmark = pytest.mark.usefixtures("local_tier")
+
+CAP = NUMBERS["AttemptCap"]
+WHO = "arn:aws:sts::123456789012:assumed-role/operator/grace"
+
+
+@dataclass(frozen=True)
+class Here:
+    """A world as the console sees a stack."""
+
+    world: World
+    parameters: Mapping[str, str]
+
+    @property
+    def outputs(self) -> Mapping[str, str]:
+        """As in the template."""
+        outputs = TEMPLATE.document["Outputs"]
+        refs = {name: output["Value"]["Ref"] for name, output in outputs.items()}
+        return {name: self.world.names[ref] for name, ref in refs.items() if ref in self.world.names}
+
+    def client(self, service: Any, **_config: Any) -> Any:  # noqa: ANN401 -- as `Where` has it
+        """One of the world's."""
+        return {"sqs": self.world.sqs, "s3": self.world.s3}.get(service) or boto3.client(service)
+
+    def resource(self, service: Any, **_config: Any) -> Any:  # noqa: ANN401 -- as `Where` has it
+        """The world's tables, as far as they are used."""
+        assert service == "dynamodb"
+        return SimpleNamespace(meta=SimpleNamespace(client=self.world.db))
+
+    def log(self, function: str, start: datetime, end: datetime) -> str:
+        """Nobody logs here."""
+        return f"{function} from {start} to {end}"
+
+
+def office(world: World, **parameters: str) -> Office:
+    return Office(Here(world, TEMPLATE.values(parameters)), now=world.clock, hidden=0, patience=0)
+
+
+def grants(world: World) -> Grants:
+    return Grants(world.db, world.names["CatalogTable"])
+
+
+def work(
+    world: World, tier: ModelTier, messages: Sequence[Message], receives: int = 1, *, attempt_cap: int = CAP
+) -> None:
+    """Let the parser have messages, one by one."""
+    parser = world.parser(tier, attempt_cap=attempt_cap)
+    for message in messages:
+        parser.work([received(message, receives)], lambda: 90)
+
+
+def die(world: World, tier: ModelTier, provider: LoopbackProvider, number: int = 1, start: str = "v") -> list[Message]:
+    """A batch whose rows are all dead, of one bad request each."""
+    _, messages = world.batch(*videos(number, start))
+    provider.fail(always="bad_request")
+    work(world, tier, messages)
+    provider.reset()
+    return messages
+
+
+def wear_out(world: World, tier: ModelTier, provider: LoopbackProvider, cap: int = CAP) -> Message:
+    """A row whose attempts are used up."""
+    _, (message,) = world.batch(*videos(1, "worn"), name="worn.jsonl")
+    provider.fail(always="server_error")
+    for receives in range(1, cap + 1):
+        work(world, tier, [message], receives, attempt_cap=cap)
+    provider.reset()
+    return message
+
+
+def send_again(desk: Office, cases: Sequence[Case] | None = None, more: int = 1) -> list[str]:
+    chosen = desk.cases(more=more, read=True) if cases is None else cases
+    return [what for _, what in desk.send_again(chosen, more=more, rate=1000, by=WHO)]
+
+
+def state(world: World, message: Message) -> RowState:
+    return {row.number: row.state for row in world.catalog.rows(message.batch)}[message.row]
+
+
+# -------------------------------------------------------------------------------------------------------- what is seen
+
+
+def test_the_summary_tells_for_each_cause_what_was_charged_and_what_another_try_can_cost(
+    world: World, tier: ModelTier, provider: LoopbackProvider
+) -> None:
+    died = die(world, tier, provider, 2)
+    wear_out(world, tier, provider)
+    bad, worn = groups(office(world).cases())
+    assert (bad.cause, bad.cases, bad.attempts, bad.charged) == ("bad_request", 2, 2, world.ledger.spent(died[0].batch))
+    assert (bad.requests, bad.worst.requests) == (2 * (CAP - 1), 2 * (CAP - 1))
+    assert (worn.cause, worn.attempts, worn.requests) == ("provider_error", CAP, 1)
+
+
+def test_the_worst_case_is_the_bound_of_the_very_request_times_the_attempts_that_it_may_make(
+    world: World, tier: ModelTier, provider: LoopbackProvider
+) -> None:
+    message = wear_out(world, tier, provider)
+    bound = world.ledger.spent(message.batch).micro_usd // CAP
+    costs = [office(world).cases(more=more)[0].worst.micro_usd for more in (1, 2, 3)]
+    assert costs == [bound, 2 * bound, 3 * bound]
+
+
+def test_looking_leaves_every_letter_where_it_was(world: World, tier: ModelTier, provider: LoopbackProvider) -> None:
+    die(world, tier, provider, 12)
+    office(world).cases()
+    assert len(world.dead()) == 12
+
+
+def test_a_message_that_is_no_row_is_shown_as_such_and_cannot_be_sent(world: World) -> None:
+    world.letters.send("{half a", "undecodable: the message is not a row of a manifest")
+    (case,) = office(world).cases(read=True)
+    assert (case.kind, case.cause, case.to_be_sent) == (Kind.UNREADABLE, "undecodable", False)
+    assert (send_again(office(world)), len(world.dead())) == ([], 1)
+
+
+def test_a_letter_of_a_batch_that_nobody_knows_is_shown_as_such(world: World) -> None:
+    _, (message,) = world.batch(*videos(1))
+    world.letters.send(message.model_copy(update={"batch": "gone"}).model_dump_json(), "unknown_batch: no such batch")
+    assert [case.cause for case in office(world).cases()] == ["unknown_batch"]
+
+
+def test_a_choice_takes_what_fits_all_that_it_says(world: World, tier: ModelTier, provider: LoopbackProvider) -> None:
+    (message,) = die(world, tier, provider)
+    world.clock.forward(60)
+    worn = wear_out(world, tier, provider)
+    at = world.clock.after(-30)
+
+    def chosen(**choice: Any) -> list[str]:  # noqa: ANN401 -- each is of its field's kind
+        return [case.id for case in office(world).cases(choice=Choice(**choice))]
+
+    assert chosen(causes=frozenset({"bad_request"})) == ["v1"]
+    assert chosen(ids=frozenset({"worn1"})) == ["worn1"]
+    assert chosen(batches=frozenset({worn.batch, message.batch}), before=at) == ["v1"]
+    assert chosen(causes=frozenset({"bad_request"}), ids=frozenset({"worn1"})) == []
+
+
+# -------------------------------------------------------------------------------------------------- what is sent again
+
+
+def test_what_is_sent_again_is_parsed_and_its_letter_is_gone(
+    world: World, tier: ModelTier, provider: LoopbackProvider
+) -> None:
+    (message,) = die(world, tier, provider)
+    assert send_again(office(world)) == ["sent"]
+    work(world, tier, world.sent())
+    assert (state(world, message), len(provider.posts), world.dead()) == (RowState.PARSED, 1, [])
+    assert office(world).cases() == []
+
+
+def test_a_grant_allows_as_many_attempts_as_it_says_and_no_more(
+    world: World, tier: ModelTier, provider: LoopbackProvider
+) -> None:
+    message = wear_out(world, tier, provider)
+    provider.fail(always="server_error")
+    send_again(office(world), more=2)
+    for receives in (1, 2, 3):
+        work(world, tier, [message], receives)
+    assert (len(provider.posts), state(world, message)) == (2, RowState.DEAD)
+    assert office(world).cases()[0].attempts == CAP + 2
+
+
+def test_a_message_moved_back_by_hand_ends_dead_again_at_no_cost(
+    world: World, tier: ModelTier, provider: LoopbackProvider
+) -> None:
+    message = wear_out(world, tier, provider)
+    world.dead()
+    for receives in (1, 2):
+        work(world, tier, [message], receives)
+    assert (provider.posts, state(world, message)) == ([], RowState.DEAD)
+
+
+@pytest.mark.usefixtures("provider")
+def test_a_message_that_sqs_moved_by_itself_is_sent_again_as_well(world: World, tier: ModelTier) -> None:
+    _, (message,) = world.batch(*videos(1))
+    world.sqs.send_message(QueueUrl=world.names["WorkDeadLetterQueue"], MessageBody=message.model_dump_json())
+    (case,) = office(world).cases()
+    assert (case.kind, case.cause) == (Kind.STRAYED, "moved_by_sqs")
+    assert send_again(office(world)) == ["sent"]
+    work(world, tier, world.sent())
+    assert (state(world, message), world.dead()) == (RowState.PARSED, [])
+
+
+def test_what_has_been_parsed_since_is_not_sent_and_its_letter_is_removed(world: World, tier: ModelTier) -> None:
+    _, (message,) = world.batch(*videos(1, "sure"))
+    world.letters.send(message.model_dump_json(), "receives_used_up: a crash")
+    work(world, tier, [message])
+    assert send_again(office(world)) == ["removed"]
+    assert (world.sent(), world.dead()) == ([], [])
+
+
+def test_a_video_that_a_newer_manifest_has_is_closed_without_a_request(
+    world: World, tier: ModelTier, provider: LoopbackProvider
+) -> None:
+    (message,) = die(world, tier, provider)
+    _, (newer,) = world.batch(message.video.model_copy(update={"title": "Another title by Grace Hopper"}))
+    work(world, tier, [newer])
+    provider.reset()
+    (case,) = office(world).cases()
+    assert (case.closed, case.worst) == ("a newer manifest has this video", Charge())
+    send_again(office(world))
+    work(world, tier, world.sent())
+    assert (state(world, message), provider.posts) == (RowState.SUPERSEDED, [])
+
+
+def test_what_is_attempted_between_the_plan_and_the_sending_is_not_sent(
+    world: World, tier: ModelTier, provider: LoopbackProvider
+) -> None:
+    (message,) = die(world, tier, provider)
+    planned = office(world).cases(read=True)
+    send_again(office(world))
+    provider.fail(always="bad_request")
+    work(world, tier, world.sent())
+    provider.reset()
+    assert send_again(office(world), planned) == ["moved"]
+    assert (world.sent(), state(world, message), len(world.dead())) == ([], RowState.DEAD, 1)
+
+
+def test_two_letters_of_one_row_are_one_message(world: World, tier: ModelTier, provider: LoopbackProvider) -> None:
+    (message,) = die(world, tier, provider)
+    world.letters.send(message.model_dump_json(), "dead: recorded before, but the message was not put away")
+    assert send_again(office(world)) == ["sent"]
+    assert (len(world.sent()), world.dead()) == (1, [])
+
+
+def test_a_row_whose_letter_is_lost_is_read_from_its_manifest(
+    world: World, tier: ModelTier, provider: LoopbackProvider
+) -> None:
+    upload = world.put("".join(f"{video.model_dump_json(exclude_none=True)}\n" for video in videos(3)))
+    world.ingest().take(upload, lambda: 900)
+    provider.fail(always="bad_request")
+    work(world, tier, world.sent())
+    provider.reset()
+    world.dead()
+    unread = office(world).cases()
+    assert [case.worst.micro_usd for case in unread] == [(CAP - 1) * tier.worst_case.micro_usd] * 3
+    assert send_again(office(world)) == ["sent"] * 3
+    assert [message.video.id for message in world.sent()] == ["v1", "v2", "v3"]
+
+
+def test_a_finished_batch_is_open_again_until_its_row_has_ended_again(
+    world: World, tier: ModelTier, provider: LoopbackProvider
+) -> None:
+    message, _ = die(world, tier, provider, 2)
+    world.resume().run()
+    assert world.catalog.batch(message.batch).state is BatchState.FINISHED
+    assert send_again(office(world)) == ["sent"] * 2
+    batch = world.catalog.batch(message.batch)
+    assert (batch.state, batch.counted(RowState.DEAD)) == (BatchState.OPEN, 0)
+    assert [it.id for it in world.catalog.open_batches()] == [batch.id]
+    work(world, tier, world.sent())
+    world.resume().run()
+    assert world.catalog.batch(message.batch).state is BatchState.FINISHED
+
+
+def test_who_sent_it_again_and_when_is_in_the_videos_story(
+    world: World, tier: ModelTier, provider: LoopbackProvider
+) -> None:
+    (message,) = die(world, tier, provider)
+    send_again(office(world))
+    ((given,),) = [chapter.redrives for chapter in grants(world).story(message.project, message.video.id)]
+    assert (given["by"], given["at"][:10], given["attempts"], given["allowed"]) == (WHO, "2026-01-05", 1, 2)
+
+
+def test_an_upload_that_ingest_could_not_take_is_sent_to_ingest_again(world: World) -> None:
+    body = json.dumps({"Records": [{"s3": {"object": {"key": "uploads/djangocon/2019.jsonl"}}}]})
+    world.sqs.send_message(QueueUrl=world.names["IngestDeadLetterQueue"], MessageBody=body)
+    (case,) = office(world).cases()
+    assert (case.kind, case.reason) == (Kind.UPLOAD, "upload_not_taken: uploads/djangocon/2019.jsonl")
+    assert send_again(office(world)) == ["sent"]
+    assert [it["Body"] for it in world.taken("IngestQueue")] == [body]
+    assert world.taken("IngestDeadLetterQueue") == []
+
+
+def test_under_the_local_tier_another_try_costs_nothing(
+    world: World, tier: ModelTier, provider: LoopbackProvider
+) -> None:
+    die(world, tier, provider)
+    (case,) = office(world, TierPolicy="local").cases()
+    assert (case.requests, case.worst) == (0, Charge())
+
+
+# ---------------------------------------------------------------------------------------------------------- and killed
+
+
+@pytest.mark.parametrize("how", [Cut.KILLED_BEFORE, Cut.KILLED_AFTER])
+@pytest.mark.parametrize("call", ["TransactWriteItems", "SendMessage", "DeleteMessage"])
+def test_a_redrive_killed_at_any_write_and_run_again_loses_nothing_and_grants_once(
+    world: World, tier: ModelTier, provider: LoopbackProvider, how: Cut, call: str
+) -> None:
+    message = wear_out(world, tier, provider, cap=1)
+    desk = office(world, AttemptCap="1")
+    cases = desk.cases(read=True)
+    world.wire.cut(how, call=call)
+    with pytest.raises(Killed):
+        send_again(desk, cases)
+    world.wire.mend()
+    send_again(desk)
+    provider.fail(always="server_error")
+    for receives, again in enumerate(world.sent(), 1):
+        work(world, tier, [again], receives, attempt_cap=1)
+    assert (len(provider.posts), state(world, message)) == (1, RowState.DEAD)
+    provider.reset()
+    send_again(desk)
+    work(world, tier, world.sent(), attempt_cap=1)
+    assert (state(world, message), world.dead()) == (RowState.PARSED, [])
+
+
+# --------------------------------------------------------------------------------------------------- mended, discarded
+
+
+def test_a_mended_title_is_what_is_parsed(world: World, tier: ModelTier, provider: LoopbackProvider) -> None:
+    (message,) = die(world, tier, provider)
+    desk = office(world)
+    (case,) = desk.cases()
+    mended = desk.edited(case, message.video.model_copy(update={"title": "Mended title by Grace Hopper"}), more=1)
+    assert (mended.attempts, mended.requests, send_again(desk, [mended])) == (0, CAP, ["sent"])
+    work(world, tier, world.sent())
+    ((row, entry),) = world.catalog.talks(message.project, world.catalog.rows(message.batch))
+    assert (row.state, entry.talk and entry.talk.title[:12], world.dead()) == (RowState.PARSED, "Mended title", [])
+
+
+def test_what_is_discarded_is_on_disk_and_listed_no_more(
+    world: World, tier: ModelTier, provider: LoopbackProvider, tmp_path: Path
+) -> None:
+    (message,) = die(world, tier, provider)
+    world.letters.send("{half a", "undecodable: the message is not a row of a manifest")
+    desk, copy = office(world), tmp_path / "copy.jsonl"
+    with copy.open("w") as file:
+        assert len(list(desk.discard(desk.cases(), file, by=WHO))) == 2
+    bodies = [body for line in copy.read_text().splitlines() for body in json.loads(line)["bodies"]]
+    assert sorted(bodies) == sorted(["{half a", message.model_dump_json()])
+    assert (office(world).cases(), world.dead(), state(world, message)) == ([], [], RowState.DEAD)
+
+
+def test_nothing_is_discarded_before_its_copy_is_on_the_disk(
+    world: World, tier: ModelTier, provider: LoopbackProvider
+) -> None:
+    die(world, tier, provider)
+    desk = office(world)
+    with pytest.raises(OSError, match="No space left"), Path("/dev/full").open("w") as full:
+        list(desk.discard(desk.cases(), full, by=WHO))
+    assert len(world.dead()) == 1
+
+
+# --------------------------------------------------------------------------------------------- as a person types it
+
+
+@pytest.fixture
+def run(world: World, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
+    """`titlecard dlq`, about this world."""
+    monkeypatch.setattr("titlecard_console.where.find", lambda *_: Here(world, TEMPLATE.values({})))
+    monkeypatch.setattr("titlecard_console.commands.dlq.Office", lambda _: office(world))
+    for console in ("data", "people"):  # the runner's streams, and not those of the first import
+        monkeypatch.setattr(getattr(dlq, console), "_file", None)
+        monkeypatch.setattr(getattr(dlq, console), "_width", 200)
+    return lambda *command: CliRunner().invoke(dlq.dlq, command)
+
+
+def test_the_table_says_what_died_of_what_and_what_a_redrive_would_cost(
+    world: World, tier: ModelTier, provider: LoopbackProvider, run: Callable[..., Result]
+) -> None:
+    die(world, tier, provider, 2)
+    world.letters.send("{half a", "undecodable: the message is not a row of a manifest")
+    seen = run()
+    assert seen.exit_code == 3
+    assert [line.split()[:2] for line in seen.stdout.splitlines()[1:]] == [["bad_request", "2"], ["undecodable", "1"]]
+    assert f"{2 * (CAP - 1)} requests, $0.0" in seen.stdout
+
+
+def test_nothing_dead_is_said_so_and_is_a_success(run: Callable[..., Result]) -> None:
+    seen = run("list")
+    assert (seen.exit_code, seen.stdout, seen.stderr) == (0, "", "Nothing is dead.\n")
+
+
+def test_a_strangers_text_cannot_command_the_terminal(
+    world: World, tier: ModelTier, provider: LoopbackProvider, run: Callable[..., Result]
+) -> None:
+    _, messages = world.batch(Video(id="v1", title="A \x1b[31mred\x07 talk by Grace Hopper"))
+    provider.fail(always="bad_request")
+    work(world, tier, messages)
+    seen = run("show", "v1")
+    assert "title: A  [31mred  talk by Grace Hopper" in seen.stdout
+    assert not {"\x1b", "\x07"} & set(seen.stdout)
+
+
+def test_the_story_tells_every_attempt_with_its_charge_and_what_another_would_cost(
+    world: World, tier: ModelTier, provider: LoopbackProvider, run: Callable[..., Result]
+) -> None:
+    wear_out(world, tier, provider)
+    told = run("show", "worn1").stdout
+    assert told.count("provider_error, charged") == CAP
+    assert "sent again: at most 1 requests, $0.0" in told
+    assert "log: ParserFunction from 2026-01-05 11:4" in told
+
+
+def test_a_redrive_shows_its_plan_and_tells_what_it_did(
+    world: World, tier: ModelTier, provider: LoopbackProvider, run: Callable[..., Result]
+) -> None:
+    wear_out(world, tier, provider)
+    world.letters.send("{half a", "undecodable: the message is not a row of a manifest")
+    seen = run("redrive", "--all", "--yes", "--rate", "1000")
+    assert "1 videos are sent again. At most 1 requests, " in seen.stderr
+    assert "1 cannot be sent: nobody can read them" in seen.stderr
+    assert (seen.stderr.splitlines()[-1], seen.exit_code, len(world.sent())) == ("1 sent.", 3, 1)
+
+
+def test_without_a_terminal_and_without_yes_nothing_is_sent(
+    world: World, tier: ModelTier, provider: LoopbackProvider, run: Callable[..., Result]
+) -> None:
+    die(world, tier, provider)
+    seen = run("redrive", "--all")
+    assert (str(seen.exception), world.sent(), len(world.dead())) == (
+        "Nobody is there to be asked: say --yes, or run it at a terminal.",
+        [],
+        1,
+    )
+
+
+def test_a_video_is_mended_in_the_editor(
+    world: World,
+    tier: ModelTier,
+    provider: LoopbackProvider,
+    run: Callable[..., Result],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    die(world, tier, provider)
+    monkeypatch.delenv("VISUAL", raising=False)
+    monkeypatch.setenv("EDITOR", "sed -i s/number/chapter/")
+    seen = run("edit", "v1", "--yes")
+    assert (seen.exit_code, [message.video.title for message in world.sent()]) == (
+        0,
+        ["Talk chapter 1 by Grace Hopper | PyCon 2019"],
+    )
+
+
+def test_an_edit_that_changes_nothing_sends_nothing(
+    world: World, tier: ModelTier, provider: LoopbackProvider, run: Callable[..., Result]
+) -> None:
+    (message,) = die(world, tier, provider)
+    seen = run("edit", "v1", "--title", message.video.title, "--yes")
+    assert (str(seen.exception), world.sent()) == ("Nothing was changed, so nothing is sent.", [])
+
+
+def test_a_discard_keeps_a_copy_where_it_was_told_to(
+    world: World, tier: ModelTier, provider: LoopbackProvider, run: Callable[..., Result], tmp_path: Path
+) -> None:
+    die(world, tier, provider)
+    seen = run("discard", "--cause", "bad_request", "--copy", str(tmp_path / "copy.jsonl"), "--yes")
+    assert (seen.exit_code, world.dead()) == (0, [])
+    assert json.loads((tmp_path / "copy.jsonl").read_text())["id"] == "v1"

@@ -1,0 +1,149 @@
+"""The Django example of the README, run by Django against an emulated S3, and the fixture that its `loaddata` takes.
+
+Django ships no types, so none are checked here.
+"""
+# mypy: ignore-errors
+
+from __future__ import annotations
+
+import importlib
+import io
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import django
+import pytest
+from django.conf import settings
+from django.contrib.messages.storage.cookie import CookieStorage
+from django.core.management import call_command
+from django.db import connection, models
+from django.test import RequestFactory
+from tests.functional.finished import Console, ended, results, say, talk
+
+from titlecard import manifest
+from titlecard.batch import RowState
+from titlecard_console.template import ROOT
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+    from tests.functional.world import World
+
+EXAMPLE = Path(__file__).with_name("django_example.py")
+
+
+@pytest.fixture(scope="module")
+def example() -> ModuleType:
+    """The example in a site of its own, on a database in memory."""
+    apps = ["admin", "auth", "contenttypes", "messages"]
+    settings.configure(
+        DATABASES={"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}},
+        INSTALLED_APPS=["tests.functional", *(f"django.contrib.{app}" for app in apps)],
+        SECRET_KEY="of-the-tests",  # noqa: S106 -- of no site
+        USE_TZ=True,
+    )
+    django.setup()
+    example = importlib.import_module("tests.functional.django_example")
+    with connection.schema_editor() as schema:
+        schema.create_model(example.Video)
+    return example
+
+
+@pytest.fixture
+def site(example: ModuleType, world: World, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """The example with an empty table, beside a stack."""
+    monkeypatch.setattr(example, "BUCKET", world.bucket)
+    example.Video.objects.all().delete()
+    return example
+
+
+def act(site: ModuleType, action: str) -> str:
+    """Choose an action for all videos; what the admin says."""
+    request = RequestFactory().post("/")
+    request._messages = CookieStorage(request)  # noqa: SLF001 -- what the middleware does
+    modeladmin = site.admin.site.get_model_admin(site.Video)
+    getattr(site, action)(modeladmin, request, site.Video.objects.order_by("id"))
+    (message,) = request._messages  # noqa: SLF001 -- likewise
+    return str(message)
+
+
+def given(site: ModuleType, *videos: str) -> None:
+    for video in videos:
+        site.Video.objects.create(id=video, raw_title=f"{video}: raw title", description="As uploaded.")
+
+
+def talks(site: ModuleType) -> list[tuple[str, str, list[str]]]:
+    return list(site.Video.objects.order_by("id").values_list("id", "title", "presenters"))
+
+
+def finish(world: World, **rows: Any) -> None:  # noqa: ANN401 -- talks and states
+    batch = ended(world, rows, project="pycon")
+    results(world).publish(batch, lambda: True)
+
+
+def test_a_queryset_is_uploaded_as_a_manifest(site: ModuleType, world: World) -> None:
+    given(site, "a", "b")
+    assert act(site, "send") == "2 videos are on their way."
+    (found,) = world.s3.list_objects_v2(Bucket=world.bucket, Prefix="uploads/pycon/")["Contents"]
+    body = world.s3.get_object(Bucket=world.bucket, Key=found["Key"])["Body"].read()
+    limits = manifest.Limits(row_max_bytes=100_000, total_max_bytes=100_000, max_ratio=100)
+    rows = list(manifest.read(io.BytesIO(body), limits))
+    assert [(row.video.id, row.video.title, row.video.description) for row in rows] == [
+        ("a", "a: raw title", "As uploaded."),
+        ("b", "b: raw title", "As uploaded."),
+    ]
+
+
+def test_results_are_applied_and_what_should_be_looked_at_is_not(site: ModuleType, world: World) -> None:
+    given(site, "a", "b", "c")
+    finish(world, a=talk("Linkers", "Ada Byron"), b=talk("Loaders", review="low_confidence"), c=RowState.DEAD)
+    assert act(site, "apply") == "1 talks were applied."
+    assert talks(site) == [("a", "Linkers", ["Ada Byron"]), ("b", "", []), ("c", "", [])]
+
+
+def test_what_a_person_said_is_applied(site: ModuleType, world: World) -> None:
+    given(site, "a")
+    batch = ended(world, {"a": talk("Linkers", review="low_confidence")}, project="pycon")
+    say(world, "a", "By hand", "Ada Byron", project="pycon")
+    results(world).publish(batch, lambda: True)
+    act(site, "apply")
+    assert talks(site) == [("a", "By hand", ["Ada Byron"])]
+
+
+@pytest.mark.usefixtures("site")
+def test_a_fixture_is_loaded_by_django(world: World, tmp_path: Path, monkeypatch: Any) -> None:  # noqa: ANN401 -- pytest's
+    batch = ended(world, {"a": talk("Linkers", "Ada Byron", review="low_confidence"), "b": talk()})
+    loaded = talk_model()
+    with connection.schema_editor() as schema:
+        schema.create_model(loaded)
+    file = tmp_path / "talks.json"
+    words = ("--format", "django-fixture", "--model", "functional.talk", "--output", str(file))
+    Console(world, monkeypatch).said("export", "--batch", batch.id, *words)
+    call_command("loaddata", str(file), verbosity=0)
+    fields = ("id", "title", "presenters", "tier", "review")
+    assert list(loaded.objects.order_by("id").values_list(*fields)) == [
+        ("a", "Linkers", ["Ada Byron"], "local", "low_confidence"),
+        ("b", "Compilers", ["Grace Hopper"], "local", ""),
+    ]
+
+
+def talk_model() -> type[models.Model]:
+    """A model for talks, as a site would have it."""
+    fields = {
+        "id": models.CharField(primary_key=True, max_length=512),
+        "title": models.TextField(),
+        "presenters": models.JSONField(),
+        "tier": models.CharField(max_length=16),
+        "confidence": models.FloatField(),
+        "review": models.TextField(blank=True),
+    }
+    return type("Talk", (models.Model,), {"__module__": "tests.functional.django_example", **fields})
+
+
+def test_what_django_code_the_readme_shows_is_the_example() -> None:
+    blocks = re.findall(
+        r"^```python\n(.*?)^```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE
+    )
+    shown = EXAMPLE.read_text(encoding="utf-8").split("ignore-errors\n\n", 1)[1]
+    assert [block for block in blocks if "django" in block and block != shown] == []

@@ -1,0 +1,263 @@
+"""What the stack gives out when a batch is finished: the file first, then the event, each at least once."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from moto.s3.exceptions import NoSuchUpload
+from moto.s3.models import S3Backend
+from tests.functional.finished import Listener, end, ended, file_of, results, say, talk
+from tests.functional.world import PROJECT, Cut, Killed, World, videos
+
+from titlecard import results as module
+from titlecard.batch import RowState
+from titlecard.catalog import stamp
+from titlecard.results import NotTold
+from titlecard.video import Tier
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from titlecard.catalog import Batch
+    from titlecard.video import Talk
+
+
+def always() -> bool:
+    return True
+
+
+def large(world: World, rows: int = 12) -> Batch:
+    """A batch of so many rows."""
+    batch, messages = world.batch(*videos(rows))
+    for start in range(0, rows, 20):
+        end(world, batch, messages[start : start + 20], [talk(f"Talk {it.row}") for it in messages[start : start + 20]])
+    return world.catalog.batch(batch.id)
+
+
+def moved(world: World, batch: Batch) -> Batch:
+    """The batch as it is after rows of it were tried again."""
+    return replace(batch, marked_at=stamp(world.clock.after(60)))
+
+
+@pytest.fixture
+def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Parts of a few rows each."""
+    monkeypatch.setattr(module, "PART_BYTES", 1000)
+    monkeypatch.setattr("moto.s3.models.S3_UPLOAD_PART_MIN_SIZE", 100)
+    upload_part = S3Backend.upload_part
+
+    def known(backend: S3Backend, bucket: str, upload: str, *rest: Any) -> Any:  # noqa: ANN401 -- as moto's
+        """Answer as S3 does where an upload is not known; moto breaks down."""
+        if upload not in backend.get_bucket(bucket).multiparts:
+            raise NoSuchUpload(upload_id=upload)
+        return upload_part(backend, bucket, upload, *rest)
+
+    monkeypatch.setattr(S3Backend, "upload_part", known)
+
+
+# ----------------------------------------------------------------------------------------------------------- the file
+
+
+def test_every_row_is_a_line_in_the_manifests_order(world: World) -> None:
+    batch = ended(world, {"b": talk("Linkers"), "a": RowState.DEAD, "c": talk("Loaders")})
+    assert results(world).publish(batch, always)
+    assert [(it["id"], it["state"], it["title"]) for it in file_of(world, batch)] == [
+        ("b", "parsed", "Linkers"),
+        ("a", "dead", None),
+        ("c", "parsed", "Loaders"),
+    ]
+
+
+def test_a_line_says_what_run_says_and_what_only_the_catalog_knows(world: World) -> None:
+    batch = ended(world, {"a": talk("Linkers", "Ada Byron", review="low_confidence")})
+    results(world).publish(batch, always)
+    assert file_of(world, batch) == [
+        {
+            "id": "a",
+            "title": "Linkers",
+            "presenters": ["Ada Byron"],
+            "state": "parsed",
+            "tier": "local",
+            "confidence": 0.97,
+            "review": "low_confidence",
+            "tokens": {"input": 0, "output": 0},
+            "cost_micro_usd": 0,
+            "reason": None,
+            "batch": batch.id,
+            "current": True,
+            "changed_at": world.clock().isoformat(timespec="microseconds"),
+        }
+    ]
+
+
+def test_a_row_that_a_newer_batch_has_is_not_current(world: World) -> None:
+    older = ended(world, {"a": talk("Linkers")})
+    ended(world, {"a": talk("Linkers, again")}, mark="e" * 32)
+    results(world).publish(older, always)
+    assert [(it["title"], it["current"]) for it in file_of(world, older)] == [("Linkers", False)]
+
+
+def test_what_a_person_said_stands_in_the_place_of_a_talk(world: World) -> None:
+    batch = ended(world, {"a": talk("Linkers", review="low_confidence"), "b": RowState.DEAD})
+    say(world, "a", "Linkers and Loaders", "Ada Byron")
+    say(world, "b", "Loaders")
+    results(world).publish(batch, always)
+    told = [(it["state"], it["title"], it["presenters"], it["tier"], it["review"]) for it in file_of(world, batch)]
+    assert told == [
+        ("parsed", "Linkers and Loaders", ["Ada Byron"], Tier.PERSON, None),
+        ("parsed", "Loaders", [], Tier.PERSON, None),
+    ]
+
+
+def test_a_batch_without_rows_has_an_empty_file(world: World) -> None:
+    batch = ended(world, {})
+    assert results(world).publish(batch, always)
+    assert file_of(world, batch) == []
+
+
+# ---------------------------------------------------------------------------------------------------------- the event
+
+
+def test_a_listener_hears_of_the_file_and_the_counts(world: World) -> None:
+    listener = Listener()
+    talks: dict[str, Talk | RowState] = {
+        "a": talk(),
+        "b": talk(review="low_confidence"),
+        "c": RowState.DEAD,
+        "d": RowState.SUPERSEDED,
+    }
+    batch = ended(world, talks)
+    results(world, listener).publish(batch, always, "one was given up")
+    assert listener.heard() == [
+        {
+            "id": f"{batch.id}@{batch.marked_at}",
+            "batch": batch.id,
+            "project": PROJECT,
+            "manifest": f"uploads/{PROJECT}/talks.jsonl",
+            "results": {"bucket": world.bucket, "key": f"results/{PROJECT}/{batch.id}.jsonl"},
+            "counts": {
+                "accepted": 4,
+                "refused": 0,
+                "repeated": 0,
+                "parsed": 2,
+                "superseded": 1,
+                "dead": 1,
+                "review": 1,
+            },
+            "reason": "one was given up",
+        }
+    ]
+
+
+def test_what_is_told_twice_is_told_under_one_id(world: World) -> None:
+    listener = Listener()
+    batch = ended(world, {"a": talk()})
+    for _ in range(2):
+        results(world, listener).publish(batch, always)
+    assert [it["id"] for it in listener.heard()] == [f"{batch.id}@{batch.marked_at}"] * 2
+
+
+def test_what_was_tried_again_is_told_of_under_another_id(world: World) -> None:
+    listener = Listener()
+    batch = ended(world, {"a": talk()})
+    results(world, listener).publish(batch, always)
+    results(world, listener).publish(moved(world, batch), always)
+    assert len({it["id"] for it in listener.heard()}) == 2
+
+
+class FullBus:
+    """An event bus that takes nothing."""
+
+    @staticmethod
+    def put_events(*, Entries: Sequence[Mapping[str, str]]) -> Mapping[str, Any]:  # noqa: N803 -- boto3's
+        """Refuse."""
+        refused = {"ErrorCode": "ThrottlingException", "ErrorMessage": "later"}
+        return {"FailedEntryCount": len(Entries), "Entries": [refused]}
+
+
+def test_an_event_that_is_refused_is_an_error_that_names_the_batch(world: World) -> None:
+    batch = ended(world, {"a": talk()})
+    with pytest.raises(NotTold, match=f"{batch.id}: ThrottlingException: later"):
+        results(world, FullBus()).publish(batch, always)
+
+
+# ------------------------------------------------------------------------------------------------------ in many parts
+
+
+@pytest.mark.usefixtures("small_parts")
+def test_a_batch_of_many_parts_is_one_file(world: World) -> None:
+    batch = large(world)
+    assert results(world).publish(batch, always)
+    assert [it["title"] for it in file_of(world, batch)] == [f"Talk {number}" for number in range(1, 13)]
+    assert world.wire.calls.count("UploadPart") > 2
+
+
+@pytest.mark.usefixtures("small_parts")
+def test_what_does_not_fit_into_one_call_is_gone_on_with_in_the_next(world: World) -> None:
+    listener, batch = Listener(), large(world)
+    calls = 0
+    while not results(world, listener).publish(batch, iter([True, False]).__next__):
+        assert listener.heard() == []
+        calls += 1
+    assert calls > 2
+    assert len(file_of(world, batch)) == 12
+    assert [it["counts"]["parsed"] for it in listener.heard()] == [12]
+
+
+@pytest.mark.usefixtures("small_parts")
+def test_two_that_write_at_once_make_one_whole_file(world: World) -> None:
+    batch = large(world)
+    done = [False, False]
+    while not all(done):
+        done = [results(world).publish(batch, iter([True, False]).__next__) for _ in range(2)]
+    assert [it["title"] for it in file_of(world, batch)] == [f"Talk {number}" for number in range(1, 13)]
+
+
+@pytest.mark.usefixtures("small_parts")
+def test_an_upload_that_was_taken_away_is_begun_anew(world: World) -> None:
+    batch = large(world)
+    assert not results(world).publish(batch, iter([True, False]).__next__)
+    (upload,) = world.s3.list_multipart_uploads(Bucket=world.bucket)["Uploads"]
+    world.s3.abort_multipart_upload(Bucket=world.bucket, Key=upload["Key"], UploadId=upload["UploadId"])
+    assert not results(world).publish(batch, always)
+    assert results(world).publish(batch, always)
+    assert len(file_of(world, batch)) == 12
+
+
+CALLS = 60
+"""More than the results of this take."""
+
+
+@pytest.mark.usefixtures("small_parts")
+def test_whatever_call_it_dies_at_the_next_one_makes_the_whole_file_and_tells_of_it(world: World) -> None:
+    listener, whole = Listener(), large(world, 7)
+    for at in range(1, CALLS):
+        batch = replace(whole, marked_at=stamp(world.clock.after(at)))
+        world.s3.delete_object(Bucket=world.bucket, Key=f"results/{PROJECT}/{batch.id}.jsonl")
+        world.wire.cut(Cut.KILLED_AFTER, at)
+        try:
+            results(world, listener).publish(batch, always)
+        except Killed:
+            pass
+        finally:
+            world.wire.mend()
+        tries = 0
+        while not results(world, listener).publish(batch, always):
+            tries += 1
+            assert tries < 3
+        assert [it["title"] for it in file_of(world, batch)] == [f"Talk {number}" for number in range(1, 8)]
+        assert {it["id"] for it in listener.heard()} == {f"{batch.id}@{batch.marked_at}"}
+        if not world.wire.struck:
+            break
+    else:
+        pytest.fail(f"results that take more than {CALLS} calls")
+
+
+def test_a_draft_from_before_rows_were_tried_again_is_not_gone_on_with(world: World, small_parts: None) -> None:
+    assert small_parts is None
+    batch = large(world)
+    assert not results(world).publish(batch, iter([True, False]).__next__)
+    assert results(world).publish(moved(world, batch), always)
+    assert len(file_of(world, batch)) == 12
