@@ -59,10 +59,16 @@ parser = Parser(
         deadline=settings.request_deadline_seconds,
         settle_margin=settings.settle_margin_seconds,
         retry_backoff=settings.retry_backoff_seconds,
+        breaker_threshold=settings.breaker_threshold,
     ),
     now=lambda: datetime.now(UTC),
     log=logger,
 )
+
+
+def _moment(milliseconds: str | None) -> datetime | None:
+    """A moment as SQS says it; None from an emulation that does not."""
+    return datetime.fromtimestamp(int(milliseconds) / 1000, UTC) if milliseconds else None
 
 
 class NotDone(Exception):
@@ -82,6 +88,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
                 receipt=record.receipt_handle,
                 receives=int(record.attributes.approximate_receive_count),
                 body=record.body,
+                first=_moment(record.attributes.get("ApproximateFirstReceiveTimestamp")),
             )
             for record in SQSEvent(event).records
         ],
@@ -98,4 +105,6 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     answer = dict(process_partial_response(event=event, record_handler=report, processor=processor, context=context))
     for name, number in Counter("again" if isinstance(o, Again) else o.counter for o in outcomes.values()).items():
         metrics.add_metric(f"Videos{name.title().replace('_', '')}", unit="Count", value=number)
+    while parser.gate.events:
+        metrics.add_metric(parser.gate.events.pop(), unit="Count", value=1)
     return answer

@@ -14,6 +14,7 @@ from titlecard.audit import Audit, Rules
 from titlecard.catalog import UNCHECKED, Catalog
 from titlecard.catalog.drafts import Drafts
 from titlecard.catalog.exports import Exports
+from titlecard.ledger import ONE_TRY, Ledger
 from titlecard.manifest import Limits as ReadingLimits
 from titlecard.queues import DeadLetters, IngestQueue, WorkQueue
 from titlecard.results import Results
@@ -40,6 +41,7 @@ sqs, s3 = boto3.client("sqs"), boto3.client("s3")
 queue = WorkQueue(sqs, settings.work_queue_url)
 resume = Resume(
     catalog=catalog,
+    ledger=Ledger(boto3.resource("dynamodb", config=ONE_TRY).meta.client, settings.ledger_table),
     queue=queue,
     audit=Audit(
         catalog=catalog,

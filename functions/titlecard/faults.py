@@ -58,6 +58,10 @@ class Hold(StrEnum):
     KEY_UNREADABLE = "key_unreadable"
 
 
+CANCELLED = "cancelled by hand"
+"""Why a row of a cancelled batch has ended, for people."""
+
+
 class Fault(Exception):
     """A question that got no answer. `str(fault)` is a sentence for people, without keys or long quotations.
 

@@ -37,18 +37,21 @@ class Keys:
         self._secrets = SecretsProvider()
         self._keyless: dict[str, float] = {}
 
-    def of(self, project: str) -> str | None:
+    def of(self, project: str, *, fresh: bool = False) -> str | None:
         """A project's key, None where it has none: then the local tier alone answers.
+
+        Args:
+            fresh: ask Secrets Manager, whatever is in memory.
 
         Raises:
             NotReadable: Secrets Manager did not answer, or did not allow it.
         """
         if self._local:
             return self._local
-        if time.monotonic() < self._keyless.get(project, 0):
+        if not fresh and time.monotonic() < self._keyless.get(project, 0):
             return None
         try:
-            secret = self._secrets.get(f"{self._prefix}{project}", max_age=FRESH_SECONDS)
+            secret = self._secrets.get(f"{self._prefix}{project}", max_age=FRESH_SECONDS, force_fetch=fresh)
         except GetParameterError as error:
             cause = error.__context__  # Powertools wraps whatever was raised
             if isinstance(cause, ClientError) and cause.response["Error"].get("Code") == "ResourceNotFoundException":

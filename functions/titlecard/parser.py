@@ -5,15 +5,18 @@ What is done for a message, and what a crash at each point leaves behind:
 ::
 
     look up ─┬─ the row has ended ────────────────────────────────► acknowledged
+             ├─ a person has cancelled the batch ─────────────────► cancelled
+             ├─ it is deferred, and its date has not come ────────► acknowledged: a stray copy of what comes again
              ├─ a newer manifest has the video ───────────────────► superseded
              ├─ a talk is stored for this fingerprint ────────────► parsed, nothing paid
              ├─ the last receive that the queue allows ───────────► dead: no work, only the record of it
              └─ local tier ─┬─ sure, or there is no model ────────► parsed
-                            └─ point, claim ─► reserve ─► send ─► save ─► settle ─► parsed
-                                  │              │          │        └ crash: charged too much; the talk is stored
-                                  │              │          └ crash: the bound stays charged, the attempt counts
-                                  │              └ crash: the same, though nothing was sent
-                                  └ crash: the attempt counts; its lease runs out before the message comes again
+                            └─ point, gate ─► claim ─► reserve ─► send ─► save ─► settle ─► parsed
+                                        │       │         │         │       └ crash: charged too much, and stored
+                                        │       │         │         └ crash: the bound stays charged, the attempt counts
+                                        │       │         └ crash: the same, though nothing was sent
+                                        │       └ crash: the attempt counts; its lease ends before it comes again
+                                        └ paused, no budget, breaker open: deferred, at the cost of nothing
 
 What comes for the first time and is sure locally is not even looked up: its end is written on the condition that the
 catalog knows nothing of it, and only where that is refused does it go the way that is drawn.
@@ -37,9 +40,12 @@ from pydantic import ValidationError
 
 from titlecard import faults, local
 from titlecard.batch import END_STATES, Message, RowState
-from titlecard.catalog import Attempt, Ending, Entry
+from titlecard.catalog import Attempt, Ending, Entry, stamp
+from titlecard.faults import Hold
+from titlecard.gate import Closed, Gate
 from titlecard.keys import NotReadable
-from titlecard.ledger import NoAnswer
+from titlecard.ledger import NoAnswer, Refusal
+from titlecard.ledger.breakers import ACCOUNT_PROBE_SECONDS
 from titlecard.money import Charge
 from titlecard.talks import by_local_tier, by_model
 from titlecard.video import Policy, Tier, fingerprint
@@ -50,7 +56,8 @@ if TYPE_CHECKING:
     from aws_lambda_powertools import Logger
 
     from titlecard.catalog import Batch, Catalog, Standing
-    from titlecard.ledger import Ledger
+    from titlecard.gate import Leave
+    from titlecard.ledger import Ledger, Reservation
     from titlecard.local import LocalAnswer
     from titlecard.model import Answer, Question
     from titlecard.queues import DeadLetters, WorkQueue
@@ -60,8 +67,11 @@ if TYPE_CHECKING:
 LEASE_SPARE_SECONDS = 30
 """What a lease lasts longer than the invocation that took it: clocks differ by seconds."""
 
-ACCOUNT_PROBE_SECONDS = 15 * 60
-"""When the model is asked again after the account was at fault: a wrong key, or no quota left."""
+STRAY_SECONDS = 60
+"""How far ahead the date of a deferred row lies whose message is a stray one: resume's clock may be before ours."""
+
+CLOCK_WRONG_SECONDS = 300
+"""A clock that is further off than this is wrong; AWS refuses calls that are signed with one (IAM user guide)."""
 
 BATCH_KNOWN_SECONDS = 30
 """For how long a batch's limits and survey are taken from memory."""
@@ -85,8 +95,8 @@ class ModelTier(Protocol):
 class Keys(Protocol):
     """Who knows the projects' keys."""
 
-    def of(self, project: str) -> str | None:
-        """A project's key, None where it has none.
+    def of(self, project: str, *, fresh: bool = False) -> str | None:
+        """A project's key, None where it has none; `fresh`: not from memory.
 
         Raises:
             NotReadable: nobody knows.
@@ -105,16 +115,19 @@ class Rules:
     deadline: int
     settle_margin: int
     retry_backoff: int
+    breaker_threshold: int
+    """In transient faults in a row."""
 
 
 @dataclass(frozen=True)
 class Received:
-    """One SQS message as it was received."""
+    """One SQS message as it was received; `first` is when that was for the first time, by the queue's own clock."""
 
     id: str
     receipt: str
     receives: int
     body: str
+    first: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -182,6 +195,16 @@ class Done:
 _Outcome = Done | Again
 
 
+@dataclass(frozen=True)
+class _Paid:
+    """A question whose bound is put aside: it may be sent, once."""
+
+    attempt: Attempt
+    question: Question
+    reservation: Reservation
+    leave: Leave
+
+
 class Parser:
     """Works on the messages of one invocation.
 
@@ -211,6 +234,7 @@ class Parser:
         self._rules = rules
         self._now = now
         self._log = log
+        self.gate = Gate(ledger, threshold=rules.breaker_threshold, backoff=rules.retry_backoff, now=now, log=log)
         self._known: dict[str, tuple[datetime, Batch, Survey]] = {}
         self._expects_new = True
 
@@ -258,7 +282,7 @@ class Parser:
             key = None if self._rules.policy is Policy.LOCAL else self._keys.of(message.project)
         except NotReadable as trouble:  # of one project, and no reason to hold up the others' messages
             due = self._now() + timedelta(seconds=self._rules.visibility)
-            self._catalog.defer(message, "", reason=f"key_unreadable: {trouble}", due=due, now=self._now())
+            self._catalog.defer(message, "", reason=f"{Hold.KEY_UNREADABLE}: {trouble}", due=due, now=self._now())
             outcomes[received.id] = Done(RowState.DEFERRED)
             return None
         policy = self._rules.policy if key else Policy.LOCAL
@@ -276,7 +300,7 @@ class Parser:
 
     def _at_once(self, jobs: Sequence[_Job], outcomes: dict[str, _Outcome]) -> list[_Job]:
         """End what is new and sure locally without a look; give the rest."""
-        new = [job for job in jobs if job.received.receives == 1 and job.sure]
+        new = [job for job in jobs if job.received.receives == 1 and not job.batch.cancelled and job.sure]
         endings = [job.parsed_locally() for job in new]
         if not self._catalog.end_new(endings, now=self._now()):
             return list(jobs)
@@ -294,12 +318,17 @@ class Parser:
     def _settled_before(self, jobs: Sequence[_Job], outcomes: dict[str, _Outcome]) -> list[_Job]:
         """End what needs no parsing; give the rest."""
         todo, endings = [], []
+        stray = self._now() + timedelta(seconds=STRAY_SECONDS)
         for job in jobs:
             standing = job.standing
             if standing.row in END_STATES:
                 if standing.row is RowState.DEAD and job.received.receives > 1:
                     self._letters.send(job.received.body, "dead: recorded before, but the message was not put away")
                 outcomes[job.received.id] = Done(standing.row)
+            elif job.batch.cancelled:
+                endings.append((job, job.ending(RowState.CANCELLED, reason=faults.CANCELLED)))
+            elif standing.row is RowState.DEFERRED and standing.due > stamp(stray):
+                outcomes[job.received.id] = Done(RowState.DEFERRED)
             elif standing.newest > job.batch.upload.order:
                 endings.append((job, job.ending(RowState.SUPERSEDED, reason="a newer manifest has this video")))
             elif standing.entry.talk and standing.entry.answers(job.policy):
@@ -354,66 +383,120 @@ class Parser:
         self._model.load()  # first: it takes seconds of a fresh worker's time
         if remaining() < rules.deadline + rules.settle_margin:
             return Again(0)
+        if self._clock_is_wrong(job.received):
+            self._log.error("this worker's clock is wrong: nothing is asked", now=stamp(self._now()))
+            return Again()
         if not self._catalog.point(message, mark, job.batch.upload.order):
             return self._finish(job.ending(RowState.SUPERSEDED, reason="a newer manifest has this video"))
+        return self._at_the_gate(job, remaining)
+
+    def _at_the_gate(self, job: _Job, remaining: Callable[[], float]) -> _Outcome:
+        """Ask where there is leave, an attempt and money; each of the three that is missing says what follows."""
+        rules, message = self._rules, job.message
         question = self._model.prepare(message.video, job.answer, job.survey.hint())
+        token = uuid4().hex
+        until = self._now() + timedelta(seconds=min(remaining() + LEASE_SPARE_SECONDS, rules.visibility - 1))
+        try:
+            leave = self.gate.enter(message.project, token=token, until=until)
+        except NoAnswer as trouble:
+            return self._hold(job, self._unreachable(job, trouble), question)
+        if isinstance(leave, Closed):
+            return self._hold(job, leave, question)
         attempt = self._catalog.claim(
             message,
-            mark,
-            token=uuid4().hex,
+            job.fingerprint,
+            token=token,
             cap=rules.attempt_cap,
             policy=job.policy,
             bound=question.bound,
-            until=self._now() + timedelta(seconds=min(remaining() + LEASE_SPARE_SECONDS, rules.visibility - 1)),
+            until=until,
             now=self._now(),
         )
         if isinstance(attempt, Entry):
+            self.gate.leave(leave)
             return self._not_claimed(job, attempt)
-        try:
-            room = self._ledger.reserve(job.batch.id, question.bound, job.batch.limits)
-        except NoAnswer:
-            self._catalog.give_back(attempt, reason="ledger_unreachable", now=self._now())
-            raise
-        if not room:
-            self._catalog.give_back(attempt, reason="batch_limit", now=self._now())
-            return self._defer(job, "batch_limit: the batch has been charged what it was allowed", None)
-        return self._send(job, attempt, question)
+        reservation = self._reserve(job, question, leave)
+        if isinstance(reservation, Closed | Refusal):
+            self.gate.leave(leave)
+            self._catalog.give_back(attempt)
+            return self._hold(job, reservation, question)
+        return self._send(job, _Paid(attempt, question, reservation, leave))
 
-    def _send(self, job: _Job, attempt: Attempt, question: Question) -> _Outcome:
-        rules, bound = self._rules, question.bound
+    def _reserve(self, job: _Job, question: Question, leave: Leave) -> Reservation | Refusal | Closed:
+        """Put the question's bound aside, or learn why it cannot be."""
         try:
-            answer = self._model.ask(question, key=job.key or "", deadline_seconds=rules.deadline)
+            return self._ledger.reserve(
+                job.batch.id,
+                job.message.project,
+                question.bound,
+                limits=job.batch.limits,
+                budget=leave.budget,
+                model=self._rules.model,
+                now=self._now(),
+            )
+        except NoAnswer as trouble:
+            return self._unreachable(job, trouble)
+
+    def _send(self, job: _Job, paid: _Paid) -> _Outcome:
+        attempt, bound = paid.attempt, paid.question.bound
+        try:
+            answer = self._model.ask(paid.question, key=self._key(job, paid), deadline_seconds=self._rules.deadline)
         except faults.Defer as fault:
-            if self._catalog.give_back(attempt, reason=fault.reason, now=self._now()):
-                self._settle(job, bound, Charge())
-            return self._defer(job, f"{fault.reason}: {fault}", self._now() + timedelta(seconds=self._wait(job, fault)))
+            if self._catalog.give_back(attempt):
+                self._settle(job, paid, Charge())
+            self.gate.went(paid.leave, fault, above_bound=False)
+            return self._defer(
+                job,
+                f"{fault.reason}: {fault}",
+                self._now() + timedelta(seconds=self._wait(job, fault)),
+                need=bound,
+            )
         except faults.Unusable as fault:
             charged = bound if fault.charge is None else fault.charge
-            talk = by_local_tier(job.message.video, job.answer, flaw=fault.reason, charged=charged, model=rules.model)
-            return self._save(job, attempt, talk, bound, charged)
+            video, model = job.message.video, self._rules.model
+            talk = by_local_tier(video, job.answer, flaw=fault.reason, charged=charged, model=model)
+            outcome = self._save(job, paid, talk, fault.charge)
+            self.gate.went(paid.leave, fault, above_bound=fault.above_bound)
+            return outcome
         except (faults.Retry, faults.DeadLetter) as fault:
             charged = bound if fault.charge is None else fault.charge
             if self._catalog.fail(attempt, reason=fault.reason, charged=charged, now=self._now()):
-                self._settle(job, bound, charged)
+                self._settle(job, paid, fault.charge)
+            self.gate.went(paid.leave, fault, above_bound=fault.above_bound)
             if isinstance(fault, faults.DeadLetter) or attempt.number >= self._cap(job.standing.entry):
                 return self._bury(job, f"{fault.reason}: {fault}")
             return Again(self._backoff(attempt.number))
-        talk = by_model(job.message.video, job.answer, answer, rules.model)
-        return self._save(job, attempt, talk, bound, answer.charge)
+        talk = by_model(job.message.video, job.answer, answer, self._rules.model)
+        outcome = self._save(job, paid, talk, answer.charge if answer.usage_known else None)
+        self.gate.went(paid.leave, None, above_bound=answer.above_bound)
+        return outcome
 
-    def _save(self, job: _Job, attempt: Attempt, talk: Talk, bound: Charge, charged: Charge) -> _Outcome:
+    def _key(self, job: _Job, paid: _Paid) -> str:
+        """The project's key; for the one question that an open breaker lets through, read afresh."""
+        if not paid.leave.probe:
+            return job.key or ""
+        try:
+            return self._keys.of(job.message.project, fresh=True) or ""
+        except NotReadable:
+            return ""
+
+    def _save(self, job: _Job, paid: _Paid, talk: Talk, charge: Charge | None) -> _Outcome:
         """Store what was paid for; settle only where the store took it; then end the row."""
-        if not self._catalog.answer(attempt, talk, charged=charged, now=self._now()):
+        charged = paid.question.bound if charge is None else charge
+        if not self._catalog.answer(paid.attempt, talk, charged=charged, now=self._now()):
             return Again()
-        self._settle(job, bound, charged)
+        self._settle(job, paid, charge)
         return self._finish(job.ending(RowState.PARSED, tier=talk.tier))
 
-    def _settle(self, job: _Job, bound: Charge, charged: Charge) -> None:
-        """Charge what was billed instead of the bound. Where that fails, the bound stays: it is not tried again."""
-        if charged == bound:
-            return
+    def _settle(self, job: _Job, paid: _Paid, charge: Charge | None) -> None:
+        """Charge what was billed instead of the bound, or the bound where that is unknown (None).
+
+        Where that fails, the bound stays: it is not tried again.
+        """
         try:
-            self._ledger.settle(job.batch.id, bound, charged)
+            self._ledger.settle(
+                paid.reservation, paid.question.bound if charge is None else charge, lost=charge is None
+            )
         except NoAnswer:
             self._log.warning("not settled: the bound stays charged", batch=job.batch.id, row=job.message.row)
 
@@ -434,9 +517,27 @@ class Parser:
     def _leased(self, entry: Entry) -> bool:
         return bool(entry.lease_until) and datetime.fromisoformat(entry.lease_until) > self._now()
 
-    def _defer(self, job: _Job, reason: str, due: datetime | None) -> _Outcome:
-        now = self._now()
-        self._catalog.defer(job.message, job.fingerprint, reason=reason, due=due, now=now)
+    def _clock_is_wrong(self, received: Received) -> bool:
+        """Whether our clock contradicts the queue's: windows of budgets, leases and dates due would all be wrong."""
+        if received.first is None:
+            return False
+        behind = self._now() < received.first - timedelta(seconds=CLOCK_WRONG_SECONDS)
+        longest = timedelta(seconds=CLOCK_WRONG_SECONDS + self._rules.visibility)
+        return behind or (received.receives == 1 and self._now() > received.first + longest)
+
+    def _unreachable(self, job: _Job, trouble: NoAnswer) -> Closed:
+        """Wait for the ledger; nobody is asked without it."""
+        due = self._now() + timedelta(seconds=self._backoff(job.standing.deferrals + 1))
+        return Closed(Hold.LEDGER_UNREACHABLE, str(trouble), due)
+
+    def _hold(self, job: _Job, why: Closed | Refusal, question: Question) -> _Outcome:
+        """Let a row wait that may not be asked about now; end it where its batch was cancelled in the meantime."""
+        if why.hold is Hold.CANCELLED:
+            return self._finish(job.ending(RowState.CANCELLED, reason=faults.CANCELLED))
+        return self._defer(job, f"{why.hold}: {why.sentence}", why.due, need=question.bound)
+
+    def _defer(self, job: _Job, reason: str, due: datetime | None, *, need: Charge) -> _Outcome:
+        self._catalog.defer(job.message, job.fingerprint, reason=reason, due=due, now=self._now(), need=need)
         return Done(RowState.DEFERRED)
 
     def _bury(self, job: _Job, reason: str) -> _Outcome:

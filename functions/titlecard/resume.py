@@ -1,14 +1,20 @@
-"""Resume: what waits is put back when its date has come; then the open batches are audited.
+"""Resume: what waits is put back when its date has come and it can be paid for; then the open batches are audited.
 
 It sends first and marks afterwards, conditional on the state it read: a crash in between sends a message twice, and its
-row ends once. The other way round it would lose one.
+row ends once. The other way round it would lose one. What waits for a person gets a date first, once the person has
+acted, so that no worker takes its message for a stray one.
 """
 
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from titlecard.faults import Hold
+from titlecard.gate import closed
+from titlecard.ledger import NoAnswer
+from titlecard.money import Cap, Charge
 from titlecard.queues import packs
 
 if TYPE_CHECKING:
@@ -17,7 +23,8 @@ if TYPE_CHECKING:
 
     from titlecard.audit import Audit
     from titlecard.batch import Message
-    from titlecard.catalog import Catalog
+    from titlecard.catalog import Catalog, Row
+    from titlecard.ledger import Ledger
     from titlecard.queues import WorkQueue
 
 
@@ -29,9 +36,17 @@ class Resume:
     """
 
     def __init__(
-        self, *, catalog: Catalog, queue: WorkQueue, audit: Audit, most: int, now: Callable[[], datetime]
+        self,
+        *,
+        catalog: Catalog,
+        ledger: Ledger,
+        queue: WorkQueue,
+        audit: Audit,
+        most: int,
+        now: Callable[[], datetime],
     ) -> None:
         self._catalog = catalog
+        self._ledger = ledger
         self._queue = queue
         self._audit = audit
         self._most = most
@@ -45,13 +60,92 @@ class Resume:
         return done
 
     def _put_back(self, done: Counter[str]) -> None:
+        """Send the oldest due rows, no more than the budgets can pay for; then date those that a person has freed."""
+        purse = _Purse(self._catalog, self._ledger, self._now())
         waiting: list[tuple[Message, str]] = []
         for message, row in self._catalog.deferred(now=self._now()):
-            waiting.append((message, row.due or ""))
-            if len(waiting) == self._most:
-                break
+            if len(waiting) < self._most and purse.pays(message, row):
+                waiting.append((message, row.due or ""))
         dues = {(message.batch, message.row): due for message, due in waiting}
         for pack in packs(message for message, _ in waiting):
             self._queue.send(pack)
             for message in pack:
                 done["put back"] += self._catalog.requeued(message, due=dues[message.batch, message.row])
+        for message, row in self._catalog.for_a_person():
+            if _holds(row) and purse.pays(message, row):
+                done["freed"] += self._catalog.hasten(message, due=row.due or "", now=self._now())
+
+
+@dataclass
+class _Left:
+    """What a budget or a limit leaves, by what was charged and promised so far."""
+
+    cap: Cap
+    spent: Charge
+
+    def holds(self, need: Charge) -> bool:
+        """Whether a need fits."""
+        return self.cap.room(self.spent).holds(need)
+
+
+class _Purse:
+    """What can be paid for, with what this run has promised taken off; each project and each batch is read once."""
+
+    def __init__(self, catalog: Catalog, ledger: Ledger, now: datetime) -> None:
+        self._catalog = catalog
+        self._ledger = ledger
+        self._now = now
+        self._projects: dict[str, list[_Left] | None] = {}
+        self._batches: dict[str, _Left | None] = {}
+        self._probes: set[str] = set()
+
+    def pays(self, message: Message, row: Row) -> bool:
+        """Whether a row can go on now; where it can, its need is taken off."""
+        if row.need == Charge():  # nobody knows whether it needs anything: it never came as far as the model
+            return True
+        if message.batch not in self._batches:
+            self._batches[message.batch] = self._batch(message.batch)
+        batch = self._batches[message.batch]
+        if batch is None:
+            return True
+        if message.project not in self._projects:
+            self._projects[message.project] = self._project(message.project)
+        project = self._projects[message.project]
+        if project is None or not batch.holds(row.need):
+            return False
+        fits = all(left.holds(row.need) for left in project)
+        if not fits or message.project in self._probes:
+            self._projects[message.project] = None  # no younger row that needs less overtakes it; and of probes, one
+        if not fits:
+            return False
+        for left in (batch, *project):
+            left.spent += row.need
+        return True
+
+    def _batch(self, name: str) -> _Left | None:
+        """What a batch's limit leaves; None where its rows need nothing any more but an end."""
+        try:
+            batch = self._catalog.batch(name)
+        except KeyError:
+            return None
+        if batch.cancelled:
+            return None
+        return _Left(Cap(batch.limits.tokens, batch.limits.micro_usd), self._ledger.spent(name))
+
+    def _project(self, name: str) -> list[_Left] | None:
+        """What a project's budget leaves of the day and of the month; None where it may ask nothing now."""
+        try:
+            account = self._ledger.account(name, now=self._now)
+            if closed(account, self._now) or account.budget is None:
+                return None
+            if account.breaker.open:
+                self._probes.add(name)
+            day, month = self._ledger.window(name, self._now)
+        except NoAnswer:
+            return None
+        return [_Left(account.budget.daily, day), _Left(account.budget.monthly, month)]
+
+
+def _holds(row: Row) -> bool:
+    """Whether it is one of our own limits that a row waits for."""
+    return (row.reason or "").partition(":")[0] in set(Hold)

@@ -47,6 +47,7 @@ class ParserSettings(_Settings):
     request_deadline_seconds: _Positive
     settle_margin_seconds: _Positive
     retry_backoff_seconds: _Positive
+    breaker_threshold: _Positive
     tier_policy: Policy
     model: str
     service_tier: str

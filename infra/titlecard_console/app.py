@@ -17,19 +17,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from botocore.exceptions import BotoCoreError, ClientError
 from rich.console import Console
 from rich.table import Table
 
-from titlecard.batch import BatchState, Limits, RowState, project_name
+from titlecard.batch import BatchState, RowState, project_name
+from titlecard.ledger import NoAnswer
+from titlecard.lines import of_row
 from titlecard.manifest import Limits as ReadingLimits
 from titlecard.manifest import NotAManifest
-from titlecard.model import ModelTier
-from titlecard.money import PriceList, Unpriced
+from titlecard.money import Unpriced
+from titlecard.queues import NotSent
 from titlecard.video import Policy, Tier
-from titlecard_console import artefact, cloud, commands, evaluation, local_tier, template, where
+from titlecard_console import artefact, cloud, commands, complaints, local_tier, plans, template, where
 from titlecard_console import check as checking
-from titlecard_console.lines import of_row
 from titlecard_console.progress import Display, Status, dollars
 from titlecard_console.run import Work
 
@@ -38,7 +38,9 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from typing import TextIO
 
+    from titlecard.batch import Limits
     from titlecard.catalog import Batch
+    from titlecard.money import Cap
 
 BAD_USAGE, UNFINISHED, FAILED, INTERRUPTED = 2, 3, 1, 130
 
@@ -47,6 +49,9 @@ SHOWN = 5
 
 app = typer.Typer(
     help="Clean titles and presenters' names for lists of conference videos; the bill is bounded before it starts.",
+    epilog="Exit codes: 0 all is well; 1 something went wrong; 2 bad usage, or a file that is no manifest; 3 some "
+    "videos are dead, deferred or refused, as each command's help says; 130 interrupted. Standard output is data, "
+    "standard error is for people.",
     no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
@@ -118,6 +123,8 @@ def run(
     output: Output = None,
     state: StateFolder = where.STATE,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before something may be spent.")] = False,
+    limit_usd: plans.LimitUsd = None,
+    limit_tokens: plans.LimitTokens = None,
     settings: Settings = None,
 ) -> None:
     """Run manifests through the whole stack on this machine, and give the talks.
@@ -127,9 +134,11 @@ def run(
     titlecard run --project djangocon --set MaxConcurrency=2 --output talks.jsonl 2019.jsonl 2020.jsonl
 
     The model is asked only if OPENAI_API_KEY is set (OPENAI_BASE_URL is honoured), and never more often than the number
-    that is shown first. Talks are kept in the state folder, and a second run pays for none of them.
+    that is shown first, which becomes the project's budget as well. Talks are kept in the state folder, and a second
+    run pays for none of them.
     """
     project_name(project)
+    most = plans.most(limit_usd, limit_tokens)
     running = cloud.find(state)
     overrides = _overrides(settings)
     if running and (overrides or model or tier is not Policy.AUTO):
@@ -141,9 +150,10 @@ def run(
     counted = [_counted(path, values) for path in manifests]
     for read in counted:
         _say_refused(read)
-    limits = _agreed(counted, values, yes=yes)
+    limits = _agreed(counted, values, most, yes=yes)
     with _cloud(state, overrides, running) as there:
         work = Work(there)
+        work.allow(project, [limit for limit in limits if limit])
         sent = [
             work.upload(path, project, name, limit)
             for path, name, limit in zip(manifests, _names(manifests), limits, strict=True)
@@ -159,33 +169,12 @@ def run(
         raise typer.Exit(UNFINISHED)
 
 
-@app.command(name="eval")
-def evaluate(
-    dataset: Annotated[Path, typer.Argument(metavar="DATASET.jsonl", exists=True, dir_okay=False, readable=True)],
-    baseline: Annotated[Path | None, typer.Option(help="Scores to compare with, as --json gives them.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="The scores as one JSON object.")] = False,
-) -> None:
-    """Score the local tier on videos whose right answers are known, one batch per `event`.
-
-    titlecard eval talks.jsonl --baseline tests/evals/baseline.json
-
-    Exit code 3: a score has dropped below the baseline.
-    """
-    with dataset.open(encoding="utf-8") as lines:
-        cases = [evaluation.Case.of(json.loads(line)) for line in lines if line.strip()]
-    scores = evaluation.score(cases, evaluation.run(cases, evaluation.by_local_tier))
-    data.print(json.dumps(scores.figures()) if as_json else evaluation.table(scores), markup=False, soft_wrap=True)
-    if baseline:
-        dropped = evaluation.drops(scores, json.loads(baseline.read_text(encoding="utf-8")))
-        for sentence in dropped:
-            people.print(sentence, markup=False)
-        if dropped:
-            raise typer.Exit(UNFINISHED)
-
-
 @app.command()
 def up(state: StateFolder = where.STATE, settings: Settings = None) -> None:
-    """Keep the local cloud running, for `aws --endpoint-url ... s3 cp` and for every other command. Ctrl-C stops it."""
+    """Keep the local cloud running, for `aws --endpoint-url ... s3 cp` and for every other command. Ctrl-C stops it.
+
+    titlecard up --set MaxConcurrency=2
+    """
     with _cloud(state, _overrides(settings) | _asked_of(Policy.AUTO, None), None) as there:
         people.print(f"The local cloud is at {there.endpoint_url} (region {there.region}).", markup=False)
         people.print("Upload manifests to uploads/<project>/, for instance:\n", markup=False)
@@ -212,10 +201,15 @@ def main() -> None:
     except (NotAManifest, template.BadParameterError, where.Refused, Unpriced, ValueError) as refusal:
         people.print(str(refusal), markup=False, soft_wrap=True)
         sys.exit(BAD_USAGE)
-    except (BotoCoreError, ClientError) as fault:
-        people.print(f"The stack does not answer as it should: {fault}", markup=False, soft_wrap=True)
+    except complaints.COMPLAINTS as fault:
+        people.print(complaints.explain(fault), markup=False, soft_wrap=True)
         sys.exit(FAILED)
-    except (cloud.CloudError, artefact.BuildError, OSError) as fault:
+    except NoAnswer as silence:
+        cause = silence.__cause__
+        told = complaints.explain(cause) if isinstance(cause, complaints.COMPLAINTS) else str(silence)
+        people.print(told, markup=False, soft_wrap=True)
+        sys.exit(FAILED)
+    except (cloud.CloudError, artefact.BuildError, NotSent, OSError) as fault:
         people.print(str(fault), markup=False, soft_wrap=True)
         sys.exit(FAILED)
 
@@ -298,43 +292,19 @@ def _say_refused(counted: local_tier.Counted) -> None:
         people.print(f"{counted.path}: and {more:,} more rows that cannot be used", markup=False)
 
 
-def _agreed(counted: Sequence[local_tier.Counted], values: Mapping[str, str], *, yes: bool) -> list[Limits | None]:
+def _agreed(
+    counted: Sequence[local_tier.Counted], values: Mapping[str, str], most: Cap, *, yes: bool
+) -> list[Limits | None]:
     """Show the most that the run can be charged and ask; the limits of each batch, or none where nothing is asked."""
-    policy = Policy(values["TierPolicy"])
-    if policy is Policy.LOCAL:
+    if Policy(values["TierPolicy"]) is Policy.LOCAL:
         return [None] * len(counted)
-    tier = ModelTier(
-        values["Model"],
-        prices=PriceList.packaged(),
-        service_tier=values["ServiceTier"],
-        max_output_tokens=int(values["MaxOutputTokens"]),
-    )
-    plans = [local_tier.plan(one, tier, policy) for one in counted]
-    stack = Limits(
-        requests=int(values["BatchRequestLimit"]),
-        tokens=int(values["BatchTokenLimit"]),
-        micro_usd=int(values["BatchMicroUsdLimit"]),
-    )
-    limits = [
-        stack.lowered_by(
-            requests=plan.asked * int(values["AttemptCap"]), tokens=plan.bound.tokens, micro_usd=plan.bound.micro_usd
-        )
-        for plan in plans
-    ]
-    rows = sum(one.census.accepted for one in counted)
-    asked = sum(plan.asked for plan in plans)
-    people.print(
-        f"{rows:,} videos; {rows - asked:,} are sure locally, {asked:,} are for {values['Model']}. At most "
-        f"{sum(limit.requests for limit in limits):,} requests, {sum(limit.tokens for limit in limits):,} tokens and "
-        f"{dollars(sum(limit.micro_usd for limit in limits))} can be charged.",
-        markup=False,
-        soft_wrap=True,
-    )
-    if asked and not yes and sys.stdin.isatty():
+    bills = plans.bills(counted, values, most)
+    people.print(plans.sentence(bills, values["Model"]), markup=False, soft_wrap=True)
+    if any(bill.asked for bill in bills) and not yes and sys.stdin.isatty():
         answer = people.input("Go on? (y/N) ")  # not typer.confirm, which writes a blank to standard output
         if not answer.strip().lower().startswith("y"):
             raise typer.Abort
-    return list(limits)
+    return [bill.limits for bill in bills]
 
 
 @contextmanager

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING
 
 from titlecard import census, local, manifest
 from titlecard.batch import RowState
+from titlecard.lines import line
 from titlecard.money import Charge
 from titlecard.survey import Survey
 from titlecard.talks import by_local_tier
 from titlecard.video import Policy
-from titlecard_console.lines import line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -52,10 +52,11 @@ class Counted:
 
 @dataclass(frozen=True)
 class Plan:
-    """The most that a batch can be charged when every row that the local tier leaves is asked about once."""
+    """What a batch is charged when every row that the local tier leaves is asked about once: at most, and likely."""
 
     asked: int
     bound: Charge
+    expected: Charge
 
 
 def count(path: Path, limits: manifest.Limits, sample: int) -> Counted:
@@ -76,11 +77,13 @@ def count(path: Path, limits: manifest.Limits, sample: int) -> Counted:
 
 def plan(counted: Counted, model: ModelTier, policy: Policy) -> Plan:
     """What asking the model can cost at most, by the very request that would be sent for each row."""
-    asked, bound = 0, Charge()
+    asked, bound, expected = 0, Charge(), Charge()
     hint = counted.survey.hint()
     if policy is not Policy.LOCAL:
         for video, answer in counted.answers():
             if policy is Policy.MODEL or not answer.sure:
                 asked += 1
-                bound += model.prepare(video, answer, hint).bound
-    return Plan(asked, bound)
+                question = model.prepare(video, answer, hint)
+                bound += question.bound
+                expected += model.expected(question)
+    return Plan(asked, bound, expected)

@@ -1,6 +1,7 @@
 """What was paid for, on disk: the items of the local cloud's tables that another cloud starts from.
 
-Kept are the items about videos (talks, attempts, charges), in a file of JSON lines that only grows while a cloud runs:
+Kept are the items about videos (talks, attempts, charges) and about money (what each project was charged, by month; its
+budget; whether it is paused), in a file of JSON lines that only grows while a cloud runs:
 one line per change, on the disk before `append` returns. The last line about a key is the one that counts, so a line
 may come twice; a line that a crash cut short is the last one and is dropped. `load` writes the file anew without the
 lines that no longer count.
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
 
-KEPT = "video#"
+KEPT = ("video#", "project#", "budgets", "pauses")
 """How the partition keys of what is kept begin, in the catalog and in the ledger."""
 
 

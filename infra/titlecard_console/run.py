@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from titlecard.batch import END_STATES, UPLOADS, BatchState, Limits, Upload
 from titlecard.catalog import NEVER, Catalog
 from titlecard.ledger import Ledger
+from titlecard.money import Budget, Cap
 from titlecard.uploads import LIMIT_METADATA
 from titlecard_console.progress import Status
 
@@ -30,6 +31,9 @@ RESUME_SECONDS = 2.0
 
 PATIENCE_SECONDS = 180
 """What waits longer than this is left to a later run, which starts where this one ends."""
+
+FREED_SECONDS = 3 * RESUME_SECONDS
+"""How long nothing has to move before what waits for a limit is given up: an answer that was settled may make room."""
 
 LOG_CHARACTERS = 400
 """Of a log line, at most."""
@@ -68,6 +72,18 @@ class Work:
             version = self._s3.put_object(Bucket=bucket, Key=key, Body=body, Metadata=metadata)["VersionId"]
         return Sent(str(manifest), Upload(bucket, key, version, order=""))
 
+    def allow(self, project: str, agreed: Sequence[Limits]) -> None:
+        """Make what was agreed on the project's budget as well, above what it was charged before in day and month.
+
+        A budget that a person has set stays as it is, and may be the lower one.
+        """
+        if not agreed or self._ledger.budget_is_a_persons(project):
+            return
+        now = datetime.now(UTC)
+        tokens, micro_usd = sum(it.tokens for it in agreed), sum(it.micro_usd for it in agreed)
+        day, month = (Cap(it.tokens + tokens, it.micro_usd + micro_usd) for it in self._ledger.window(project, now))
+        self._ledger.set_budget(project, Budget(day, month), by="run", now=now)
+
     def follow(
         self, sent: Sequence[Sent], show: Callable[[str, Status], None], warn: Callable[[str], None]
     ) -> dict[Sent, Batch]:
@@ -90,7 +106,7 @@ class Work:
                     before[one], moved = status, time.monotonic()
                 if status:
                     show(one.name, status)
-                    if self._is_over(status):
+                    if self._is_over(status) and (_has_ended(status) or time.monotonic() - moved > FREED_SECONDS):
                         ended[one] = status.batch
             if time.monotonic() - moved > QUIET_SECONDS:
                 moved = time.monotonic()
@@ -118,7 +134,7 @@ class Work:
 
     def _is_over(self, status: Status) -> bool:
         batch = status.batch
-        if batch.state in (BatchState.FINISHED, BatchState.REFUSED):
+        if _has_ended(status):
             return True
         if batch.state is not BatchState.OPEN or status.ended + status.waiting < batch.accepted or not status.waiting:
             return False
@@ -143,6 +159,10 @@ class Work:
         if time.monotonic() - self._resumed >= RESUME_SECONDS:
             self._resumed = time.monotonic()
             self._lambda.invoke(FunctionName=self._cloud.outputs["ResumeFunction"], Payload=json.dumps({}).encode())
+
+
+def _has_ended(status: Status) -> bool:
+    return status.batch.state in (BatchState.FINISHED, BatchState.REFUSED)
 
 
 def _error(message: str) -> str:

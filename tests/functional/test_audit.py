@@ -71,6 +71,29 @@ def test_ingest_goes_on_with_what_it_is_told(world: World, while_it: str) -> Non
     assert [it.video for it in world.sent()] == videos(3)
 
 
+@pytest.mark.parametrize("how", [Cut.KILLED_AFTER, Cut.LOST_ANSWER])
+def test_whatever_call_the_audit_dies_at_ingest_goes_on(clients: Clients, wire: Wire, how: Cut) -> None:
+    for at in range(1, 20):
+        world = World(clients, wire)
+        upload = killed(world)
+        world.clock.forward(STILL)
+        wire.cut(how, at)
+        try:
+            world.resume().run()
+        except Killed:
+            pass
+        finally:
+            wire.mend()
+        stand_still(world)
+        ingest_what_is_told(world)
+        assert world.catalog.batch(upload.batch).state is BatchState.OPEN
+        assert {it.row for it in world.sent()} == {1, 2, 3}
+        if not wire.struck:
+            break
+    else:
+        pytest.fail("a resume of more than 20 calls")
+
+
 def test_a_batch_whose_message_may_yet_come_again_is_left_alone(world: World) -> None:
     killed(world)
     world.clock.forward(NUMBERS["IngestVisibilitySeconds"])
@@ -109,8 +132,8 @@ def test_a_batch_that_was_left_to_a_person_goes_on_when_its_message_is_moved_bac
 
 @pytest.mark.usefixtures("small_steps")
 def test_ingest_that_gets_on_is_started_again_as_often_as_it_takes(world: World) -> None:
-    upload = killed(world, 80)
-    for _ in range(2 * ROUNDS):
+    upload = killed(world, 60)
+    for _ in range(ROUNDS + 1):
         assert stand_still(world) == [{"started again": 1}]
         world.wire.cut(Cut.KILLED_AFTER, at=2, call="SendMessageBatch")
         with pytest.raises(Killed):
@@ -210,7 +233,7 @@ def test_a_death_while_rows_are_given_up_loses_no_dead_letter(clients: Clients, 
     for at in range(1, 20):
         world = World(clients, wire)
         batch, messages = opened(world, 3)
-        stand_still(world, ROUNDS)
+        world.catalog.audited(batch, rounds=ROUNDS, rows=0, now=world.clock())
         world.clock.forward(STILL)
         wire.cut(Cut.KILLED_AFTER, at)
         try:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from tests.functional.finished import MARK, Console, ended, say, talk
-from tests.functional.world import LIMITS, PROJECT, World, received, videos
+from tests.functional.world import BUDGET, LIMITS, PROJECT, World, received, videos
 
 from titlecard.batch import RowState
 from titlecard.money import Charge
@@ -54,7 +54,9 @@ def test_only_those_of_a_project_are_listed(world: World, console: Console) -> N
 def test_a_list_says_what_waits_and_what_was_charged(world: World, console: Console) -> None:
     batch, (message,) = world.batch(*videos(1))
     world.catalog.defer(message, MARK, reason="rate_limited: later", due=None, now=world.clock())
-    world.ledger.reserve(batch.id, Charge(1, 200, 50, 70), LIMITS)
+    world.ledger.reserve(
+        batch.id, PROJECT, Charge(1, 200, 50, 70), limits=LIMITS, budget=BUDGET, model="gpt-6-luna", now=world.clock()
+    )
     (it,) = console.objects("batches", "--json")
     assert (it["waiting"], it["tokens"], it["cost_micro_usd"]) == (1, 250, 70)
 

@@ -204,12 +204,19 @@ def test_a_failure_counts_and_says_why(world: World, message: Message) -> None:
 
 
 def test_what_is_given_back_does_not_count(world: World, message: Message) -> None:
-    assert world.catalog.give_back(claimed(world, message), reason="rate_limited", now=world.clock())
+    assert world.catalog.give_back(claimed(world, message))
     assert entry(world, message).attempts == 0
 
 
+def test_what_is_given_back_leaves_no_trace_so_that_waiting_never_fills_the_item(world: World, message: Message) -> None:
+    fail(world, claimed(world, message, "failed"))
+    for number in range(3):
+        world.catalog.give_back(claimed(world, message, f"waited {number}"))
+    assert [event["token"] for event in entry(world, message).history] == ["failed", "failed"]
+
+
 def test_giving_back_ends_the_lease(world: World, message: Message) -> None:
-    world.catalog.give_back(claimed(world, message, "first"), reason="rate_limited", now=world.clock())
+    world.catalog.give_back(claimed(world, message, "first"))
     assert claimed(world, message, "second").number == 1
 
 
@@ -238,8 +245,7 @@ def test_an_end_whose_answer_was_lost_is_written_once(world: World, message: Mes
     world.wire.cut(Cut.LOST_ANSWER)
     _ended(world, attempt, end)
     found = entry(world, message)
-    assert len(found.history) == 2
-    assert found.attempts == (0 if end == "give_back" else 1)
+    assert (len(found.history), found.attempts) == ((0, 0) if end == "give_back" else (2, 1))
 
 
 def test_an_attempt_may_end_after_its_lease_ran_out_if_nobody_took_it(world: World, message: Message) -> None:
@@ -262,7 +268,7 @@ def test_an_answer_is_charged_what_was_billed(world: World, message: Message) ->
 
 
 def test_what_was_given_back_is_charged_nothing(world: World, message: Message) -> None:
-    world.catalog.give_back(claimed(world, message), reason="rate_limited", now=world.clock())
+    world.catalog.give_back(claimed(world, message))
     assert entry(world, message).charged(message.batch) == Charge()
 
 
@@ -270,7 +276,7 @@ def test_attempts_add_up(world: World, message: Message) -> None:
     fail(world, claimed(world, message, "lost"))
     claimed(world, message, "crashed")
     world.clock.forward(LEASE_SECONDS + 1)
-    world.catalog.give_back(claimed(world, message, "limited"), reason="rate_limited", now=world.clock())
+    world.catalog.give_back(claimed(world, message, "limited"))
     world.catalog.answer(claimed(world, message, "good"), TALK, charged=BILLED, now=world.clock())
     assert entry(world, message).charged(message.batch) == BOUND + BOUND + BILLED
 
@@ -293,7 +299,7 @@ def _ended(world: World, attempt: Attempt, end: str) -> bool:
         return world.catalog.answer(attempt, TALK, charged=BILLED, now=world.clock())
     if end == "fail":
         return fail(world, attempt)
-    return world.catalog.give_back(attempt, reason="rate_limited", now=world.clock())
+    return world.catalog.give_back(attempt)
 
 
 def replace_review(talk: Talk) -> Talk:

@@ -1,168 +1,544 @@
-"""The ledger: what is reserved never passes a limit, what is unknown stays charged, and no call is made twice."""
+"""The ledger: what is reserved never passes a limit, what is unknown stays charged, what lowers is sent once."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from tests.functional.world import Cut
+from tests.functional.world import BUDGET, PROJECT, Cut
 
 from titlecard.batch import Limits
-from titlecard.ledger import NoAnswer
-from titlecard.money import Charge
+from titlecard.faults import Hold
+from titlecard.ledger import NoAnswer, Refusal, Reservation, Unreadable
+from titlecard.ledger.items import Part
+from titlecard.money import Budget, Cap, Charge
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tests.functional.world import World
 
-    from titlecard.ledger import Ledger
-
 BATCH = "talks-0123456789ab"
+MODEL = "gpt-6-luna"
 NEED = Charge(requests=1, input_tokens=900, output_tokens=100, micro_usd=500)
 BILLED = Charge(requests=1, input_tokens=200, output_tokens=30, micro_usd=70)
 ROOMY = Limits(requests=100, tokens=1_000_000, micro_usd=1_000_000)
 THREE = Limits(requests=3, tokens=3 * NEED.tokens, micro_usd=3 * NEED.micro_usd)
+FREE = Cap()
+OF_THREE = {"tokens": Cap(3 * NEED.tokens, None), "micro_usd": Cap(None, 3 * NEED.micro_usd)}
 
 
-def test_an_untouched_batch_has_spent_nothing(world: World) -> None:
-    assert world.ledger.spent(BATCH) == Charge()
+def reserve(
+    world: World, limits: Limits = ROOMY, budget: Budget = BUDGET, need: Charge = NEED, batch: str = BATCH
+) -> Reservation | Refusal:
+    return world.ledger.reserve(batch, PROJECT, need, limits=limits, budget=budget, model=MODEL, now=world.clock())
 
 
-def test_a_reservation_is_charged(world: World) -> None:
-    assert world.ledger.reserve(BATCH, NEED, ROOMY)
-    assert world.ledger.spent(BATCH) == NEED
+def reserved(world: World, limits: Limits = ROOMY, budget: Budget = BUDGET, need: Charge = NEED) -> Reservation:
+    reservation = reserve(world, limits, budget, need)
+    assert isinstance(reservation, Reservation)
+    return reservation
+
+
+def fits(world: World, limits: Limits = ROOMY, budget: Budget = BUDGET) -> bool:
+    return isinstance(reserve(world, limits, budget), Reservation)
+
+
+def day(world: World) -> Charge:
+    """What the project was charged today; its tokens are not told apart."""
+    return world.ledger.window(PROJECT, world.clock())[0]
+
+
+def month(world: World) -> Charge:
+    return world.ledger.window(PROJECT, world.clock())[1]
+
+
+def lumped(charge: Charge) -> Charge:
+    """A charge as a day's counters show it."""
+    return Charge(charge.requests, charge.tokens, 0, charge.micro_usd)
+
+
+# ------------------------------------------------------------------------------------------------------ reservations
+
+
+def test_an_untouched_batch_and_project_have_spent_nothing(world: World) -> None:
+    assert (world.ledger.spent(BATCH), day(world), month(world)) == (Charge(), Charge(), Charge())
+
+
+def test_a_reservation_is_charged_to_batch_day_and_month(world: World) -> None:
+    assert fits(world)
+    assert (world.ledger.spent(BATCH), day(world), month(world)) == (NEED, lumped(NEED), NEED)
 
 
 def test_reservations_add_up(world: World) -> None:
     for _ in range(2):
-        world.ledger.reserve(BATCH, NEED, ROOMY)
-    assert world.ledger.spent(BATCH) == NEED + NEED
+        reserve(world)
+    assert (world.ledger.spent(BATCH), month(world)) == (NEED + NEED, NEED + NEED)
 
 
-def test_batches_have_counters_of_their_own(world: World) -> None:
-    world.ledger.reserve(BATCH, NEED, ROOMY)
-    assert world.ledger.spent("another") == Charge()
+def test_batches_have_counters_of_their_own_and_share_their_projects(world: World) -> None:
+    reserve(world)
+    reserve(world, batch="another")
+    assert world.ledger.spent("another") == NEED
+    assert month(world) == NEED + NEED
+
+
+def test_projects_have_counters_of_their_own(world: World) -> None:
+    reserve(world)
+    assert world.ledger.window("pycon", world.clock()) == (Charge(), Charge())
+
+
+def test_a_reservation_needs_two_plain_updates_and_no_transaction(world: World) -> None:
+    before = len(world.wire.calls)
+    reserve(world)
+    assert world.wire.calls[before:] == ["UpdateItem"] * 2
+
+
+# ---------------------------------------------------------------------------------------------------- a batch's limit
 
 
 def test_a_batch_may_be_charged_exactly_its_limit(world: World) -> None:
-    assert [world.ledger.reserve(BATCH, NEED, THREE) for _ in range(3)] == [True] * 3
+    assert [fits(world, THREE) for _ in range(4)] == [True, True, True, False]
 
 
 @pytest.mark.parametrize("tight", ["requests", "tokens", "micro_usd"])
 def test_one_more_than_any_one_limit_allows_is_refused(world: World, tight: str) -> None:
     limits = ROOMY.model_copy(update={tight: getattr(THREE, tight)})
-    assert [world.ledger.reserve(BATCH, NEED, limits) for _ in range(4)] == [True] * 3 + [False]
+    assert [fits(world, limits) for _ in range(4)] == [True] * 3 + [False]
 
 
-def test_a_refused_reservation_is_not_charged(world: World) -> None:
+def test_a_reservation_that_the_batch_refuses_is_charged_nowhere(world: World) -> None:
     for _ in range(5):
-        world.ledger.reserve(BATCH, NEED, THREE)
-    assert world.ledger.spent(BATCH) == NEED + NEED + NEED
+        reserve(world, THREE)
+    assert (world.ledger.spent(BATCH), month(world)) == (NEED + NEED + NEED, NEED + NEED + NEED)
 
 
 @pytest.mark.parametrize("tight", ["requests", "tokens", "micro_usd"])
 def test_one_unit_too_little_room_is_too_little(world: World, tight: str) -> None:
     limits = THREE.model_copy(update={tight: getattr(THREE, tight) - 1})
-    assert [world.ledger.reserve(BATCH, NEED, limits) for _ in range(3)] == [True, True, False]
+    assert [fits(world, limits) for _ in range(3)] == [True, True, False]
 
 
 @pytest.mark.parametrize("tight", ["requests", "tokens", "micro_usd"])
 def test_a_need_above_the_whole_limit_is_refused_before_anything_is_written(world: World, tight: str) -> None:
     one_too_few = {"requests": 0, "tokens": NEED.tokens - 1, "micro_usd": NEED.micro_usd - 1}[tight]
     before = len(world.wire.calls)
-    assert not world.ledger.reserve(BATCH, NEED, ROOMY.model_copy(update={tight: one_too_few}))
+    assert not fits(world, ROOMY.model_copy(update={tight: one_too_few}))
     assert len(world.wire.calls) == before
 
 
 def test_a_need_that_costs_nothing_still_counts_as_a_request(world: World) -> None:
     free = Charge(requests=1, input_tokens=10, output_tokens=10)
     limits = Limits(requests=1, tokens=1_000, micro_usd=0)
-    assert [world.ledger.reserve(BATCH, free, limits) for _ in range(2)] == [True, False]
+    answers = [reserve(world, limits, need=free) for _ in range(2)]
+    assert [type(it) for it in answers] == [Reservation, Refusal]
 
 
 def test_a_limit_that_was_raised_lets_more_through(world: World) -> None:
     for _ in range(4):
-        world.ledger.reserve(BATCH, NEED, THREE)
-    assert world.ledger.reserve(BATCH, NEED, ROOMY)
+        reserve(world, THREE)
+    assert fits(world, ROOMY)
+
+
+def test_a_batch_at_its_limit_waits_for_a_person(world: World) -> None:
+    answers = [reserve(world, THREE) for _ in range(4)]
+    last = answers[-1]
+    assert isinstance(last, Refusal)
+    assert (last.hold, last.due) == (Hold.BATCH_LIMIT, None)
+
+
+# ------------------------------------------------------------------------------------------------ a project's budget
+
+
+@pytest.mark.parametrize("cap", OF_THREE.values(), ids=OF_THREE)
+def test_a_day_may_be_charged_exactly_its_budget(world: World, cap: Cap) -> None:
+    assert [fits(world, budget=Budget(cap, FREE)) for _ in range(4)] == [True, True, True, False]
+
+
+@pytest.mark.parametrize("cap", OF_THREE.values(), ids=OF_THREE)
+def test_a_month_may_be_charged_exactly_its_budget(world: World, cap: Cap) -> None:
+    assert [fits(world, budget=Budget(FREE, cap)) for _ in range(4)] == [True, True, True, False]
+
+
+@pytest.mark.parametrize("less", [Cap(3 * NEED.tokens - 1, None), Cap(None, 3 * NEED.micro_usd - 1)])
+def test_a_budget_of_one_unit_less_lets_one_request_less_through(world: World, less: Cap) -> None:
+    assert [fits(world, budget=Budget(less, FREE)) for _ in range(3)] == [True, True, False]
+
+
+@pytest.mark.parametrize("cap", OF_THREE.values(), ids=OF_THREE)
+def test_what_the_budget_refuses_is_taken_back_from_the_batch(world: World, cap: Cap) -> None:
+    for _ in range(5):
+        reserve(world, budget=Budget(cap, FREE))
+    assert world.ledger.spent(BATCH) == month(world) == NEED + NEED + NEED
+    assert world.ledger.spending(BATCH).open == Part(3, 3 * NEED.tokens, 3 * NEED.micro_usd)
+
+
+def test_a_day_that_is_used_up_is_waited_for_until_the_next(world: World) -> None:
+    answers = [reserve(world, budget=Budget(OF_THREE["tokens"], FREE)) for _ in range(4)]
+    last = answers[-1]
+    assert isinstance(last, Refusal)
+    assert (last.hold, last.due) == (Hold.BUDGET_DAY, datetime(2026, 1, 6, tzinfo=UTC))
+
+
+def test_a_month_that_is_used_up_is_waited_for_until_the_next(world: World) -> None:
+    answers = [reserve(world, budget=Budget(OF_THREE["tokens"], OF_THREE["tokens"])) for _ in range(4)]
+    last = answers[-1]
+    assert isinstance(last, Refusal)
+    assert (last.hold, last.due) == (Hold.BUDGET_MONTH, datetime(2026, 2, 1, tzinfo=UTC))
+
+
+def test_the_next_day_has_its_budget_and_the_month_remembers(world: World) -> None:
+    budget = Budget(Cap(3 * NEED.tokens, None), Cap(5 * NEED.tokens, None))
+    today = [fits(world, budget=budget) for _ in range(4)]
+    world.clock.forward(86_400)
+    assert today + [fits(world, budget=budget) for _ in range(3)] == [True, True, True, False, True, True, False]
+
+
+def test_the_next_month_has_its_budget(world: World) -> None:
+    budget = Budget(FREE, Cap(NEED.tokens, None))
+    assert fits(world, budget=budget)
+    assert not fits(world, budget=budget)
+    world.clock.forward(31 * 86_400)
+    assert fits(world, budget=budget)
+
+
+@pytest.mark.parametrize(
+    ("budget", "hold"),
+    [
+        (Budget(Cap(NEED.tokens - 1, None), FREE), Hold.BUDGET_DAY),
+        (Budget(Cap(None, NEED.micro_usd - 1), FREE), Hold.BUDGET_DAY),
+        (Budget(FREE, Cap(None, NEED.micro_usd - 1)), Hold.BUDGET_MONTH),
+    ],
+)
+def test_a_need_above_a_whole_budget_is_refused_before_anything_is_written(
+    world: World, budget: Budget, hold: Hold
+) -> None:
+    before = len(world.wire.calls)
+    refusal = reserve(world, budget=budget)
+    assert isinstance(refusal, Refusal)
+    assert (refusal.hold, refusal.due) == (hold, None)
+    assert len(world.wire.calls) == before
+
+
+def test_what_a_day_was_charged_stays_with_it_when_the_next_has_begun(world: World) -> None:
+    reservation = reserved(world)
+    yesterday = world.clock()
+    world.clock.forward(86_400)
+    world.ledger.settle(reservation, BILLED)
+    assert world.ledger.window(PROJECT, yesterday)[0] == lumped(BILLED)
+    assert day(world) == Charge()
+
+
+def test_a_reservation_of_last_month_is_settled_in_last_month(world: World) -> None:
+    world.clock.now = datetime(2026, 1, 31, 23, 59, 50, tzinfo=UTC)
+    before = world.clock()
+    reservation = reserved(world)
+    world.clock.forward(20)
+    other = reserved(world)
+    world.ledger.settle(reservation, BILLED)
+    assert world.ledger.window(PROJECT, before)[1] == BILLED
+    assert month(world) == other.need
+
+
+def test_a_month_knows_its_days_and_models(world: World) -> None:
+    world.ledger.settle(reserved(world), BILLED)
+    world.clock.forward(86_400)
+    world.ledger.settle(reserved(world), BILLED)
+    (one,) = world.ledger.months(PROJECT)
+    part = Part(1, BILLED.tokens, BILLED.micro_usd)
+    assert (one.name, one.spent.charged, dict(one.days)) == ("2026-01", BILLED + BILLED, {5: part, 6: part})
+    assert dict(one.models) == {MODEL: Part(2, 2 * BILLED.tokens, 2 * BILLED.micro_usd)}
+
+
+# -------------------------------------------------------------------------------------------------------- settlements
 
 
 def test_settling_lowers_the_charge_to_what_was_billed(world: World) -> None:
-    world.ledger.reserve(BATCH, NEED, ROOMY)
-    world.ledger.settle(BATCH, NEED, BILLED)
-    assert world.ledger.spent(BATCH) == BILLED
+    world.ledger.settle(reserved(world), BILLED)
+    assert (world.ledger.spent(BATCH), day(world), month(world)) == (BILLED, lumped(BILLED), BILLED)
 
 
 def test_settling_makes_room_again(world: World) -> None:
     limits = Limits(requests=100, tokens=NEED.tokens + BILLED.tokens, micro_usd=1_000_000)
-    world.ledger.reserve(BATCH, NEED, limits)
-    assert not world.ledger.reserve(BATCH, NEED, limits)
-    world.ledger.settle(BATCH, NEED, BILLED)
-    assert world.ledger.reserve(BATCH, NEED, limits)
+    reservation = reserved(world, limits)
+    assert not fits(world, limits)
+    world.ledger.settle(reservation, BILLED)
+    assert fits(world, limits)
 
 
 def test_settling_above_the_bound_charges_all_of_it(world: World) -> None:
-    above = Charge(requests=1, input_tokens=9_000, output_tokens=100, micro_usd=5_000)
-    world.ledger.reserve(BATCH, NEED, ROOMY)
-    world.ledger.settle(BATCH, NEED, above)
-    assert world.ledger.spent(BATCH) == above
+    above = Charge(requests=1, input_tokens=9_000, output_tokens=50, micro_usd=5_000)
+    world.ledger.settle(reserved(world), above)
+    assert world.ledger.spent(BATCH) == month(world) == above
 
 
 def test_settling_what_was_never_reserved_lowers_nothing(world: World) -> None:
+    other = reserved(world)
     with pytest.raises(NoAnswer):
-        world.ledger.settle(BATCH, NEED, Charge())
-    assert world.ledger.spent(BATCH) == Charge()
+        world.ledger.settle(Reservation("another", PROJECT, MODEL, other.window, NEED), Charge())
+    assert world.ledger.spent("another") == Charge()
 
 
-@pytest.mark.parametrize("how", [Cut.OUTAGE, Cut.SILENCE])
-def test_a_reservation_without_an_answer_is_none(world: World, how: Cut) -> None:
-    world.wire.cut(how)
+def test_settling_twice_by_mistake_lowers_nothing_below_what_others_reserved(world: World) -> None:
+    reservation = reserved(world)
+    world.ledger.settle(reservation, Charge())
     with pytest.raises(NoAnswer):
-        world.ledger.reserve(BATCH, NEED, ROOMY)
+        world.ledger.settle(reservation, Charge())
+    assert world.ledger.spent(BATCH) == month(world) == Charge()
 
 
-def test_a_reservation_whose_answer_was_lost_stays_charged_once(world: World) -> None:
-    world.wire.cut(Cut.SILENCE)
-    with pytest.raises(NoAnswer):
-        world.ledger.reserve(BATCH, NEED, ROOMY)
-    world.wire.mend()
-    assert world.ledger.spent(BATCH) == NEED
+def test_a_release_leaves_nothing_charged(world: World) -> None:
+    world.ledger.release(reserved(world))
+    assert (world.ledger.spent(BATCH), day(world), month(world)) == (Charge(), Charge(), Charge())
 
 
-def test_a_settlement_whose_answer_was_lost_is_written_once(world: World) -> None:
-    world.ledger.reserve(BATCH, NEED, ROOMY)
-    world.wire.cut(Cut.SILENCE)
-    with pytest.raises(NoAnswer):
-        world.ledger.settle(BATCH, NEED, BILLED)
-    world.wire.mend()
+def test_what_is_under_way_is_told_apart_from_what_was_measured(world: World) -> None:
+    reserved(world)
+    world.ledger.settle(reserved(world), BILLED)
+    spent = world.ledger.spending(BATCH)
+    assert spent.open == Part(1, NEED.tokens, NEED.micro_usd)
+    assert spent.measured == Part(1, BILLED.tokens, BILLED.micro_usd)
+
+
+def test_the_bound_of_a_lost_answer_is_told_apart_from_both(world: World) -> None:
+    world.ledger.settle(reserved(world), NEED, lost=True)
+    spent = world.ledger.spending(BATCH)
+    assert (spent.charged, spent.open, spent.measured) == (NEED, Part(), Part())
+    assert spent.lost == Part(1, NEED.tokens, NEED.micro_usd)
+
+
+# --------------------------------------------------------------------------------------------------------- cancelling
+
+
+def test_nothing_is_reserved_for_a_batch_that_was_cancelled(world: World) -> None:
+    reserve(world)
+    world.ledger.cancel(BATCH, now=world.clock())
+    refusal = reserve(world)
+    assert isinstance(refusal, Refusal)
+    assert refusal.hold is Hold.CANCELLED
+    assert world.ledger.spent(BATCH) == month(world) == NEED
+
+
+def test_a_batch_can_be_cancelled_before_it_spends_anything(world: World) -> None:
+    world.ledger.cancel(BATCH, now=world.clock())
+    assert not fits(world)
+    assert (world.ledger.spent(BATCH), month(world)) == (Charge(), Charge())
+
+
+def test_what_a_cancelled_batch_reserved_before_is_settled(world: World) -> None:
+    reservation = reserved(world)
+    world.ledger.cancel(BATCH, now=world.clock())
+    world.ledger.settle(reservation, BILLED)
     assert world.ledger.spent(BATCH) == BILLED
 
 
-def test_a_settlement_that_was_lost_leaves_the_bound_charged(world: World) -> None:
-    world.ledger.reserve(BATCH, NEED, ROOMY)
-    world.wire.cut(Cut.OUTAGE)
+# --------------------------------------------------------------------------------------------------- answers get lost
+
+
+@pytest.mark.parametrize("at", [1, 2])
+@pytest.mark.parametrize("how", [Cut.LOST_REQUEST, Cut.LOST_ANSWER])
+def test_a_reservation_without_an_answer_is_none(world: World, how: Cut, at: int) -> None:
+    world.wire.cut(how, at)
     with pytest.raises(NoAnswer):
-        world.ledger.settle(BATCH, NEED, BILLED)
-    world.wire.mend()
-    assert world.ledger.spent(BATCH) == NEED
+        reserve(world)
+
+
+def test_a_reservation_whose_answer_was_lost_stays_charged_once(world: World) -> None:
+    world.wire.cut(Cut.LOST_ANSWER)
+    with pytest.raises(NoAnswer):
+        reserve(world)
+    assert (world.ledger.spent(BATCH), month(world)) == (NEED, Charge())
+
+
+def test_a_projects_reservation_whose_answer_was_lost_stays_charged_and_the_batchs_is_taken_back(world: World) -> None:
+    world.wire.cut(Cut.LOST_ANSWER, 2)
+    with pytest.raises(NoAnswer):
+        reserve(world)
+    assert (world.ledger.spent(BATCH), month(world)) == (Charge(), NEED)
+
+
+@pytest.mark.parametrize(("how", "left"), [(Cut.LOST_ANSWER, Charge()), (Cut.LOST_REQUEST, NEED)])
+def test_what_is_taken_back_is_lowered_once_and_a_lost_call_leaves_it_charged(
+    world: World, how: Cut, left: Charge
+) -> None:
+    budget = Budget(Cap(NEED.tokens, None), FREE)
+    world.ledger.settle(reserved(world, budget=budget), NEED, lost=True)
+    before = len(world.wire.calls)
+    world.wire.cut(how, 3)
+    assert isinstance(reserve(world, budget=budget), Refusal)
+    assert world.wire.calls[before:] == ["UpdateItem"] * 3
+    assert world.ledger.spent(BATCH) == NEED + left
+
+
+@pytest.mark.parametrize("at", [1, 2])
+def test_a_settlement_whose_answer_was_lost_is_written_once(world: World, at: int) -> None:
+    reservation = reserved(world)
+    world.wire.cut(Cut.LOST_ANSWER, at)
+    with pytest.raises(NoAnswer):
+        world.ledger.settle(reservation, BILLED)
+    assert world.ledger.spent(BATCH) == month(world) == BILLED
+
+
+@pytest.mark.parametrize(("at", "left"), [(1, (NEED, BILLED)), (2, (BILLED, NEED))])
+def test_a_settlement_that_was_lost_leaves_the_bound_charged_and_the_other_is_settled(
+    world: World, at: int, left: tuple[Charge, Charge]
+) -> None:
+    reservation = reserved(world)
+    world.wire.cut(Cut.LOST_REQUEST, at)
+    with pytest.raises(NoAnswer):
+        world.ledger.settle(reservation, BILLED)
+    assert (world.ledger.spent(BATCH), month(world)) == left
 
 
 @pytest.mark.parametrize("how", [Cut.OUTAGE, Cut.SILENCE])
 @pytest.mark.parametrize(
-    "call",
-    [lambda ledger: ledger.reserve(BATCH, NEED, ROOMY), lambda ledger: ledger.settle(BATCH, NEED, BILLED)],
-    ids=["reserve", "settle"],
+    ("call", "tries"),
+    [
+        (lambda world, _: reserve(world), 1),
+        (lambda world, it: world.ledger.settle(it, BILLED), 2),
+        (lambda world, _: world.ledger.account(PROJECT, now=world.clock()), 1),
+    ],
+    ids=["reserve", "settle", "account"],
 )
-def test_every_call_is_tried_once(world: World, call: Callable[[Ledger], object], how: Cut) -> None:
-    world.ledger.reserve(BATCH, NEED, ROOMY)
+def test_every_call_is_tried_once(
+    world: World, call: Callable[[World, Reservation], object], tries: int, how: Cut
+) -> None:
+    reservation = reserved(world)
     before = len(world.wire.calls)
     world.wire.cut(how)
     with pytest.raises(NoAnswer):
-        call(world.ledger)
-    assert world.wire.calls[before:] == ["UpdateItem"]
+        call(world, reservation)
+    assert len(world.wire.calls) - before == tries
+
+
+def test_what_was_billed_above_the_bound_is_written_though_answers_get_lost(world: World) -> None:
+    above = Charge(requests=1, input_tokens=9_000, output_tokens=100, micro_usd=5_000)
+    reservation = reserved(world)
+    world.wire.cut(Cut.LOST_REQUEST)
+    world.ledger.settle(reservation, above)
+    assert world.ledger.spent(BATCH) == month(world) == above
 
 
 def test_a_table_that_is_not_there_is_no_answer(world: World) -> None:
     world.db.delete_table(TableName=world.names["LedgerTable"])
-    with pytest.raises(NoAnswer):
-        world.ledger.reserve(BATCH, NEED, ROOMY)
+    for call in (lambda: reserve(world), lambda: world.ledger.account(PROJECT, now=world.clock())):
+        with pytest.raises(NoAnswer, match="ResourceNotFound"):
+            call()
+
+
+# ------------------------------------------------------------------------------------------------ items edited by hand
+
+
+def edit(world: World, key: dict[str, str], **attributes: Any) -> None:  # noqa: ANN401 -- whatever a hand writes
+    """Somebody writes into an item; None takes the attribute away."""
+    table = world.names["LedgerTable"]
+    item = dict(world.db.get_item(TableName=table, Key=key).get("Item", key))
+    changed = {name: it for name, it in (item | attributes).items() if it is not ...}
+    world.db.put_item(TableName=table, Item=changed)
+
+
+SPEND = {"pk": f"batch#{BATCH}", "sk": "spend"}
+JANUARY = {"pk": f"project#{PROJECT}", "sk": "month#2026-01"}
+ODD = [("tokens", "plenty"), ("micro_usd", -1), ("tokens", ...), ("requests", ...), ("micro_usd", None)]
+
+
+@pytest.mark.parametrize("key", [SPEND, JANUARY], ids=["batch", "month"])
+@pytest.mark.parametrize(("name", "value"), ODD)
+def test_a_counter_that_was_edited_by_hand_lets_nothing_through(
+    world: World, key: dict[str, str], name: str, value: object
+) -> None:
+    world.ledger.settle(reserved(world), BILLED)
+    edit(world, key, **{name: value})
+    with pytest.raises(Unreadable, match=rf"{key['sk']}.*{name}.*mend it by hand"):
+        reserve(world)
+
+
+@pytest.mark.parametrize("value", ["plenty", -5])
+def test_a_days_counter_that_was_edited_by_hand_lets_nothing_through(world: World, value: object) -> None:
+    world.ledger.settle(reserved(world), BILLED)
+    edit(world, JANUARY, d05_micro_usd=value)
+    with pytest.raises(Unreadable, match="d05_micro_usd"):
+        reserve(world)
+
+
+def test_what_an_edited_month_refuses_is_taken_back_from_the_batch(world: World) -> None:
+    world.ledger.settle(reserved(world), BILLED)
+    edit(world, JANUARY, tokens="plenty")
+    with pytest.raises(Unreadable):
+        reserve(world)
+    assert world.ledger.spent(BATCH) == BILLED
+
+
+LIMITS_EDITED = [
+    {"daily_micro_usd": "5usd"},
+    {"daily_micro_usd": -1},
+    {"monthly_tokens": ...},
+    {"daily_tokens": None, "daily_micro_usd": None, "monthly_tokens": None, "monthly_micro_usd": None},
+    {"set_at": "yesterday"},
+    {"set_at": ...},
+]
+
+
+@pytest.mark.parametrize("edits", LIMITS_EDITED)
+def test_a_budget_that_was_edited_by_hand_is_no_budget_and_no_limitless_one(
+    world: World, edits: dict[str, object]
+) -> None:
+    edit(world, {"pk": "budgets", "sk": PROJECT}, **edits)
+    with pytest.raises(Unreadable, match="budgets"):
+        world.ledger.account(PROJECT, now=world.clock())
+
+
+def test_a_clock_that_is_behind_the_day_of_the_budget_is_told(world: World) -> None:
+    world.clock.forward(-86_400)
+    with pytest.raises(Unreadable, match="clock says 2026-01-04"):
+        world.ledger.account(PROJECT, now=world.clock())
+
+
+def test_a_clock_that_differs_by_seconds_is_believed(world: World) -> None:
+    world.clock.forward(-5)
+    assert world.ledger.account(PROJECT, now=world.clock()).budget == BUDGET
+
+
+# ------------------------------------------------------------------------------------------------- budgets and pauses
+
+
+def test_a_project_has_the_budget_that_it_was_given(world: World) -> None:
+    budget = Budget(Cap(1_000, None), Cap(None, 2_000))
+    world.ledger.set_budget("pycon", budget, by="person", now=world.clock())
+    assert world.ledger.account("pycon", now=world.clock()).budget == budget
+
+
+def test_a_project_without_a_budget_has_none(world: World) -> None:
+    account = world.ledger.account("pycon", now=world.clock())
+    assert (account.budget, account.paused_at, account.breaker.open) == (None, None, False)
+
+
+def test_a_budget_takes_the_place_of_the_one_before(world: World) -> None:
+    world.ledger.set_budget(PROJECT, Budget(FREE, Cap(7, None)), by="run", now=world.clock())
+    assert world.ledger.account(PROJECT, now=world.clock()).budget == Budget(FREE, Cap(7, None))
+    assert not world.ledger.budget_is_a_persons(PROJECT)
+
+
+@pytest.mark.parametrize("what", [PROJECT, "*"])
+def test_a_pause_holds_until_it_is_lifted(world: World, what: str) -> None:
+    world.ledger.pause(what, now=world.clock())
+    assert world.ledger.account(PROJECT, now=world.clock()).paused_at
+    world.ledger.unpause(what)
+    assert not world.ledger.account(PROJECT, now=world.clock()).paused_at
+
+
+def test_the_pause_of_one_project_is_not_that_of_another(world: World) -> None:
+    world.ledger.pause("pycon", now=world.clock())
+    assert not world.ledger.account(PROJECT, now=world.clock()).paused_at
+
+
+def test_every_project_that_has_anything_is_listed(world: World) -> None:
+    world.ledger.pause("*", now=world.clock())
+    world.ledger.open_breaker("pycon", "a wrong key", probe_at=None, now=world.clock())
+    listed = world.ledger.accounts()
+    assert (list(listed), listed[PROJECT].budget, listed["pycon"].breaker.open) == (
+        ["*", PROJECT, "pycon"],
+        BUDGET,
+        True,
+    )

@@ -506,12 +506,13 @@ def test_local_answers_need_no_room(world: World, tier: ModelTier) -> None:
     assert work(world, tier, message) == PARSED_LOCALLY
 
 
-def test_without_the_ledger_nothing_is_sent(
+def test_without_the_ledger_nothing_is_sent_and_the_row_waits(
     world: World, provider: LoopbackProvider, tier: ModelTier, message: Message
 ) -> None:
     lost = Ledger(world.db, "no-such-table")
-    assert world.parser(tier, ledger=lost).work([received(message)], lambda: 90) == {"message-1": Again()}
+    assert world.parser(tier, ledger=lost).work([received(message)], lambda: 90) == {"message-1": DEFERRED}
     assert (provider.posts, entry(world, message).attempts) == ([], 0)
+    assert (row(world, message).reason or "").startswith("ledger_unreachable: the ledger did not answer")
 
 
 def test_a_key_that_cannot_be_read_lets_its_rows_wait_and_no_others(

@@ -122,7 +122,8 @@ class Way:
         assert not billed.exceeds(entry.charged(self.message.batch)), "billed <= charged, by the history"
         assert charged.requests <= LIMITS.requests, "charged <= limit"
         assert entry.attempts <= self.plan.cap, "attempts are capped"
-        assert len(self.provider.posts) <= len(claims), "one attempt, one request"
+        paid = [post for post in self.provider.posts if post.input_tokens]  # what was not leaves no trace of its claim
+        assert len(paid) <= len(claims), "one attempt, one request"
         assert len(answers) <= 1, "an answer is stored once"
         assert answers in ([], [len(entry.history) - 1]), "nobody claims what is answered"
         assert (entry.talk is not None) is bool(answers), "an answer is a talk"

@@ -12,7 +12,7 @@ from tests.functional.finished import Listener, end, ended, file_of, results, sa
 from tests.functional.world import PROJECT, Cut, Killed, World, videos
 
 from titlecard import results as module
-from titlecard.batch import RowState
+from titlecard.batch import BatchState, RowState
 from titlecard.catalog import stamp
 from titlecard.results import NotTold
 from titlecard.video import Tier
@@ -261,3 +261,34 @@ def test_a_draft_from_before_rows_were_tried_again_is_not_gone_on_with(world: Wo
     assert not results(world).publish(batch, iter([True, False]).__next__)
     assert results(world).publish(moved(world, batch), always)
     assert len(file_of(world, batch)) == 12
+
+
+# ---------------------------------------------------------------------------------------------- and then it is finished
+
+
+def test_resume_gives_results_out_and_marks_the_batch_as_finished(world: World) -> None:
+    batch = ended(world, {"a": talk("Linkers")})
+    assert world.resume().run() == {"finished": 1}
+    assert [it["title"] for it in file_of(world, batch)] == ["Linkers"]
+
+
+@pytest.mark.parametrize("call", ["PutObject", "PutEvents"])
+def test_a_batch_whose_results_are_not_out_is_not_finished_and_the_next_resume_finishes_it(
+    world: World, call: str
+) -> None:
+    batch = ended(world, {"a": talk("Linkers")})
+    world.wire.cut(Cut.KILLED_BEFORE, call=call)
+    with pytest.raises(Killed):
+        world.resume().run()
+    world.wire.mend()
+    assert world.catalog.batch(batch.id).state is BatchState.OPEN
+    assert world.resume().run() == {"finished": 1}
+    assert [it["title"] for it in file_of(world, batch)] == ["Linkers"]
+
+
+def test_a_batch_of_which_rows_are_tried_again_meanwhile_stays_open(world: World) -> None:
+    batch = ended(world, {"a": RowState.DEAD})
+    world.clock.forward(60)
+    world.catalog.audited(batch, rounds=0, rows=0, now=world.clock())  # it moves, as when a person has them tried again
+    assert not world.catalog.finish(batch)
+    assert world.catalog.batch(batch.id).state is BatchState.OPEN

@@ -29,6 +29,7 @@ from titlecard.ingest import Ingest
 from titlecard.ingest import Rules as IngestRules
 from titlecard.ledger import ONE_TRY, Ledger
 from titlecard.manifest import Limits as ReadingLimits
+from titlecard.money import Budget, Cap
 from titlecard.parser import Keys, ModelTier, Parser, Received
 from titlecard.parser import Rules as ParserRules
 from titlecard.queues import DeadLetters, IngestQueue, WorkQueue
@@ -176,6 +177,7 @@ class World:
         self.queue = WorkQueue(self.sqs, self.names["WorkQueue"])
         self.letters = DeadLetters(self.sqs, self.names["WorkDeadLetterQueue"])
         self.uploads = Uploads(self.s3)
+        self.ledger.set_budget(PROJECT, BUDGET, by="person", now=self.clock())
 
     def _make_table(self, name: str, table: str, definition: Any) -> None:  # noqa: ANN401 -- a table's properties in the template
         wanted = ("BillingMode", "AttributeDefinitions", "KeySchema", "GlobalSecondaryIndexes")
@@ -278,7 +280,9 @@ class World:
             now=self.clock,
             log=logger,
         )
-        return Resume(catalog=self.catalog, queue=self.queue, audit=audit, most=most, now=self.clock)
+        return Resume(
+            catalog=self.catalog, ledger=self.ledger, queue=self.queue, audit=audit, most=most, now=self.clock
+        )
 
     def parser(
         self,
@@ -362,7 +366,7 @@ class KeysOfATest:
     def __init__(self, key: str | None) -> None:
         self._key = key
 
-    def of(self, _project: str) -> str | None:
+    def of(self, _project: str, *, fresh: bool = False) -> str | None:  # noqa: ARG002 -- as `parser.Keys`
         """It."""
         return self._key
 
@@ -376,10 +380,14 @@ RULES = ParserRules(
     deadline=NUMBERS["RequestDeadlineSeconds"],
     settle_margin=NUMBERS["SettleMarginSeconds"],
     retry_backoff=NUMBERS["RetryBackoffSeconds"],
+    breaker_threshold=NUMBERS["BreakerThreshold"],
 )
 LIMITS = Limits(
     requests=NUMBERS["BatchRequestLimit"], tokens=NUMBERS["BatchTokenLimit"], micro_usd=NUMBERS["BatchMicroUsdLimit"]
 )
+BUDGET = Budget(Cap(10**9, 10**9), Cap(10**10, 10**10))
+"""Of `PROJECT`: more than any test spends. No other project has one."""
+
 READING = ReadingLimits(
     row_max_bytes=NUMBERS["RowMaxBytes"],
     total_max_bytes=NUMBERS["ManifestMaxBytes"],

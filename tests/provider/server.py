@@ -154,6 +154,14 @@ class LoopbackProvider:
             return fault, fault.error.encode(), "text/html"
         return fault, json.dumps(answer if fault.error is None else fault.error).encode(), "application/json"
 
+    def before_answer(self, content: bytes, port: int) -> None:
+        """The last moment before a response that is billed already goes out; nothing happens in it here.
+
+        Args:
+            content: the request.
+            port: of the one who asks.
+        """
+
     def _next_fault(self, content: bytes) -> str:
         with self._lock:
             for text, name in self._by_text.items():
@@ -179,6 +187,7 @@ class _Handler(BaseHTTPRequestHandler):
         if self.path == "/v1/responses":
             fault, body, kind = provider.serve(content, self.headers.get("authorization", "").removeprefix("Bearer "))
             provider.stopped.wait(provider.delay)
+            provider.before_answer(content, self.client_address[1])
             self._respond(fault, body, kind)
         elif self.path == "/control/faults":
             order = json.loads(content)

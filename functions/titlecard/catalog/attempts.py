@@ -20,7 +20,6 @@ from titlecard.catalog.items import (
     entry_key,
 )
 from titlecard.catalog.table import Table, plain, stamp
-from titlecard.money import Charge
 from titlecard.video import Policy, Talk, Tier
 
 if TYPE_CHECKING:
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from titlecard.batch import Message
+    from titlecard.money import Charge
 
 
 class Attempts(Table):
@@ -90,10 +90,11 @@ class Attempts(Table):
             )
         except self._db.exceptions.ConditionalCheckFailedException as refusal:
             entry = as_entry(plain(refusal.response))
-            if entry.token == token and entry.lease_until:
-                return Attempt(message, fingerprint, token, entry.attempts)
-            return entry
-        return Attempt(message, fingerprint, token, int(str(done["Attributes"]["attempts"])))
+            if entry.token != token or not entry.lease_until:
+                return entry
+        else:
+            entry = as_entry(done["Attributes"])
+        return Attempt(message, fingerprint, token, entry.attempts, place=len(entry.history) - 1)
 
     def answer(self, attempt: Attempt, talk: Talk, *, charged: Charge, now: datetime) -> bool:
         """Store what an attempt yielded; False where the attempt is not ours any more."""
@@ -103,11 +104,22 @@ class Attempts(Table):
         """End an attempt that failed and counts; False where it is not ours any more."""
         return self._conclude(attempt, reason, charged, now, "SET", {})
 
-    def give_back(self, attempt: Attempt, *, reason: str, now: datetime) -> bool:
-        """End an attempt that was not billed, so that it does not count; False where it is not ours any more."""
-        return self._conclude(attempt, reason, Charge(), now, "SET attempts = attempts - :one,", {":one": 1})
+    def give_back(self, attempt: Attempt) -> bool:
+        """End an attempt that was not billed, so that it does not count; False where it is not ours any more.
 
-    def _conclude(  # noqa: PLR0917 -- private, and called by the three above
+        Its claim goes out of the history: what is given back comes again and again, and an item holds 400 KB (DynamoDB
+        developer guide, "Constraints"). It is the last event, since nobody claims while our lease is there.
+        """
+        ours = "#token = :token AND attribute_exists(lease_until)"
+        its_claim = f"history[{attempt.place}]"
+        return self._accepted(
+            entry_key(attempt.message, attempt.fingerprint),
+            f"SET attempts = attempts - :one REMOVE lease_until, {its_claim}",
+            f"{ours} AND {its_claim}.#token = :token",
+            {":token": attempt.token, ":one": 1},
+        )
+
+    def _conclude(  # noqa: PLR0917 -- private, and called by the two above
         self, attempt: Attempt, event: str, charged: Charge, now: datetime, change: str, values: Mapping[str, Any]
     ) -> bool:
         ours = "#token = :token AND attribute_exists(lease_until)"

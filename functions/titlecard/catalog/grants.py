@@ -162,7 +162,8 @@ class Grants(Table):
         values: dict[str, Any] = {":state": state, ":now": stamp(now)}
         change = "SET moved_at = :now"  # an audit that has counted the rows already does not finish it any more
         if state is BatchState.FINISHED:
-            change += ", #state = :open, agenda = :agenda, due = created_at, audit_rounds = :zero, audited_rows = :zero"
+            change += ", #state = :open, agenda = :agenda, due = created_at"
+            change += ", audit_rounds = :zero, audited_rows = :zero, audit_row = :zero"
             change += " REMOVE reason"
             values |= {":open": BatchState.OPEN, ":agenda": OPEN, ":zero": 0}
         return self._write(batch_key(seen.batch), change, as_read, values)

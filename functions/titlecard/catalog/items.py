@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -83,7 +83,12 @@ class Entry:
         return str(self.history[-1]["at"]) if self.history and not self.lease_until else ""
 
     def charged(self, batch: str) -> Charge:
-        """What a batch was charged for this video: the bound of every claim, or what its conclusion said."""
+        """What a batch was charged for this video: the bound of every claim, or what its conclusion said.
+
+        The ledger and this history are written one after the other, so a lost call makes them differ, either way: a
+        reservation that could not be settled or taken back is in the ledger alone; the claim of a worker that was
+        killed before it reserved is here alone. Neither is ever below what was billed.
+        """
         claims = [event["token"] for event in self.history if event.get("batch") == batch]
         charges = {event["token"]: event["charged"] for event in self.history}  # the last word on each attempt
         total = Charge()
@@ -97,7 +102,7 @@ class Standing:
     """Where a message's row and video stand when it is received.
 
     `began` says when a worker last began on the row after it had come back, empty where none did; `deferrals` how often
-    the row has been deferred.
+    the row has been deferred, and `due` the date of a deferred row, empty of any other.
     """
 
     row: RowState | None
@@ -105,6 +110,7 @@ class Standing:
     newest: str
     entry: Entry
     deferrals: int = 0
+    due: str = ""
 
 
 @dataclass(frozen=True)
@@ -127,12 +133,16 @@ class Ending:
 
 @dataclass(frozen=True)
 class Attempt:
-    """One claim on one video: at most one paid request. `number` counts the attempts of its fingerprint, from 1."""
+    """One claim on one video: at most one paid request.
+
+    `number` counts the attempts of its fingerprint, from 1; `place` is that of its claim in the history, from 0.
+    """
 
     message: Message
     fingerprint: str
     token: str
     number: int
+    place: int = 0
 
 
 @dataclass(frozen=True)
@@ -147,6 +157,8 @@ class Row:
     reason: str | None
     due: str | None
     body: str | None
+    need: Charge = field(default_factory=Charge)
+    """What a deferred row's next question can cost, as far as it is known."""
 
 
 class Contended(Exception):
@@ -211,8 +223,9 @@ def as_row(item: Mapping[str, Any]) -> Row:
         fingerprint=item.get("fingerprint", ""),
         tier=Tier(tier) if tier else None,
         reason=item.get("reason"),
-        due=item.get("due"),
+        due=item.get("due") if item["state"] == RowState.DEFERRED else None,
         body=item.get("body"),
+        need=Charge(**{name: int(value) for name, value in item.get("need", {}).items()}),
     )
 
 

@@ -22,13 +22,15 @@ from titlecard.catalog.items import (
     tally_key,
 )
 from titlecard.catalog.reviews import answer_key, as_answer
-from titlecard.catalog.table import KEYS_PER_GET, NEVER, Table, plain, stamp
+from titlecard.catalog.table import AGENDA, KEYS_PER_GET, NEVER, Table, plain, stamp
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
     from datetime import datetime
 
     from mypy_boto3_dynamodb import DynamoDBClient
+
+    from titlecard.money import Charge
 
 DEFERRED, DEAD = "deferred", "dead"
 """The agenda's lists of rows; the date due is when a deferred one comes back, and when a dead one died."""
@@ -71,6 +73,7 @@ class Rows(Table):
                     newest=current.get("order", ""),
                     entry=as_entry(entry),
                     deferrals=int(row.get("deferrals", 0)),
+                    due=row.get("due", ""),
                 )
             )
         return standings
@@ -224,13 +227,27 @@ class Rows(Table):
         not_newer = "attribute_not_exists(#order) OR #order <= :order"
         return self._put(_pointer(message, fingerprint, order), not_newer, {":order": order})
 
-    def defer(self, message: Message, fingerprint: str, *, reason: str, due: datetime | None, now: datetime) -> bool:
-        """Let a row wait, without a message in the queue; `due` None waits for a person. False: the row has ended."""
+    def defer(
+        self,
+        message: Message,
+        fingerprint: str,
+        *,
+        reason: str,
+        due: datetime | None,
+        now: datetime,
+        need: Charge | None = None,
+    ) -> bool:
+        """Let a row wait, without a message in the queue; `due` None waits for a person. False: the row has ended.
+
+        Args:
+            need: what its question can cost, so that it comes back when that can be paid.
+        """
         not_ended = "attribute_not_exists(#state) OR #state IN (:queued, :deferred)"
         return self._accepted(
             row_key(message.batch, message.row),
             "SET #state = :deferred, video = :video, fingerprint = :fingerprint, reason = :reason, body = :body,"
-            " agenda = :agenda, due = :due, deferred_at = :now, deferrals = if_not_exists(deferrals, :none) + :one"
+            " agenda = :agenda, due = :due, deferred_at = :now, deferrals = if_not_exists(deferrals, :none) + :one,"
+            " need = :need"
             " REMOVE began",
             not_ended,
             {
@@ -244,6 +261,7 @@ class Rows(Table):
                 ":none": 0,
                 ":one": 1,
                 ":due": stamp(due) if due else NEVER,
+                ":need": need.as_map() if need else {},
                 ":now": stamp(now),
             },
         )
@@ -258,12 +276,31 @@ class Rows(Table):
         found = self._on_agenda(DEFERRED, before=NEVER)
         return [as_row(item) for item in found if item["pk"] == f"batch#{batch}"]
 
+    def for_a_person(self) -> Iterator[tuple[Message, Row]]:
+        """Deferred rows that wait for a person to act (read from the index: a moment behind)."""
+        for item in self._query(
+            IndexName=AGENDA,
+            KeyConditionExpression="agenda = :agenda AND due = :never",
+            ExpressionAttributeValues={":agenda": DEFERRED, ":never": NEVER},
+        ):
+            yield Message.model_validate_json(item["body"]), as_row(item)
+
+    def hasten(self, message: Message, *, due: str, now: datetime) -> bool:
+        """Make a deferred row due now; False where it has moved on by itself."""
+        as_read = "#state = :deferred AND due = :due"
+        return self._accepted(
+            row_key(message.batch, message.row),
+            "SET due = :now",
+            as_read,
+            {":now": stamp(now), ":deferred": RowState.DEFERRED, ":due": due},
+        )
+
     def requeued(self, message: Message, *, due: str) -> bool:
         """Mark a deferred row as queued again, after its message was sent; False where it has moved on by itself."""
         as_read = "#state = :deferred AND due = :due"
         return self._accepted(
             row_key(message.batch, message.row),
-            "SET #state = :queued REMOVE agenda, due, body, reason",
+            "SET #state = :queued REMOVE agenda, due, body, reason, need",
             as_read,
             {":queued": RowState.QUEUED, ":deferred": RowState.DEFERRED, ":due": due},
         )

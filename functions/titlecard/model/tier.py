@@ -34,7 +34,7 @@ from titlecard.model.prompt import (
 )
 from titlecard.model.question import Question
 from titlecard.model.verdict import Terms, verdict
-from titlecard.money import worst_case
+from titlecard.money import Usage, measured, worst_case
 from titlecard.video import Video
 
 if TYPE_CHECKING:
@@ -46,6 +46,13 @@ OPENAI = "https://api.openai.com/v1"
 
 ENVELOPE_BYTES = 512
 """What a request's body holds besides instructions, video and model name: keys, settings and schema; 429 are used."""
+
+
+BYTES_PER_TOKEN = 4
+"""Of English text (OpenAI help centre, "What are tokens and how to count them?")."""
+
+USUAL_OUTPUT_TOKENS = 80
+"""Answers take 20 to 150."""
 
 
 class ModelTier:
@@ -105,6 +112,11 @@ class ModelTier:
         names = (quote * NAME_MAX_BYTES,) * GUESS_MAX_NAMES
         answer = LocalAnswer(title=video.title, presenters=names, confidence=0.99, sure=False, source="title")
         return self.prepare(video, answer, quote * HINT_MAX_BYTES).bound
+
+    def expected(self, question: Question) -> Charge:
+        """What a question will cost more or less; a guess for people, which nothing relies on."""
+        usage = Usage(question.max_body_bytes // BYTES_PER_TOKEN, USUAL_OUTPUT_TOKENS)
+        return measured(usage, self._rates)
 
     def ask(self, question: Question, *, key: str, deadline_seconds: float) -> Answer:
         """Send a question; thread-safe. The client is loaded first if it is not, within the deadline.

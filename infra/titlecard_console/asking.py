@@ -1,0 +1,142 @@
+"""The model tier on a data set: what asking can cost at most, then its answers. Nothing is sent before `ask`.
+
+A data set is no project: it has no batch, no budget and no ledger. What bounds its bill is that every question is asked
+once at most, and none costs more than its bound, of which `Plan.bound` is the sum.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from threading import Event
+from typing import TYPE_CHECKING
+
+from titlecard import local
+from titlecard.faults import Fault
+from titlecard.money import Charge
+from titlecard.survey import Survey
+from titlecard.talks import by_local_tier, by_model
+from titlecard.video import Policy, Tier
+from titlecard_console.evaluation import Result
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from titlecard.local import LocalAnswer
+    from titlecard.model import ModelTier, Question
+    from titlecard.video import Talk
+    from titlecard_console.evaluation import Case
+
+NOT_ASKED = "not_asked"
+"""Why there is no answer of the model's to what had not been sent when the asking ended."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What the local tier says of every case, and the questions, by their cases' places in the data set."""
+
+    cases: Sequence[Case]
+    answers: Sequence[LocalAnswer]
+    questions: dict[int, Question]
+
+    @property
+    def bound(self) -> Charge:
+        """The most that asking all of them can cost."""
+        return sum((question.bound for question in self.questions.values()), Charge())
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The answers to all cases, in order, and how often there was none of the model's for which reason."""
+
+    results: list[Result]
+    faults: Counter[str] = field(default_factory=Counter)
+
+
+def plan(cases: Sequence[Case], tier: ModelTier, policy: Policy) -> Plan:
+    """Parse every case locally, each event as one batch, and prepare a question for those that the model is for."""
+    batches: dict[str, list[Case]] = defaultdict(list)
+    for case in cases:
+        batches[case.event].append(case)
+    surveys = {event: Survey.learn(case.video for case in batch) for event, batch in batches.items()}
+    answers = [local.parse(case.video, surveys[case.event]) for case in cases]
+    questions = {
+        place: tier.prepare(case.video, answer, surveys[case.event].hint())
+        for place, (case, answer) in enumerate(zip(cases, answers, strict=True))
+        if policy is Policy.MODEL or (policy is Policy.AUTO and not answer.sure)
+    }
+    return Plan(cases, answers, questions)
+
+
+def ask(
+    planned: Plan,
+    tier: ModelTier,
+    *,
+    key: str,
+    deadline: float,
+    at_once: int,
+    say: Callable[[int, Charge], None] = lambda _done, _charge: None,
+) -> Asked:
+    """Ask every question once; where there is no answer, the local one stands, as in the stack.
+
+    A fault of the account's, or a cost above its bound, ends the asking: what has not been sent by then is not sent.
+
+    Args:
+        key: of the provider's account.
+        deadline: seconds for one request.
+        at_once: so many requests are under way side by side.
+        say: is told how many questions are done, and what they were charged.
+    """
+    tier.load()  # it takes seconds, which are no request's
+    stopped = Event()
+    faults: Counter[str] = Counter()
+    charged = Charge()
+    results = [
+        _result(by_local_tier(case.video, it), it) for case, it in zip(planned.cases, planned.answers, strict=True)
+    ]
+
+    def one(place: int) -> tuple[int, Talk | None, Charge, str | None]:
+        """Ask about one case: its talk, what that was charged, and why it is not the model's."""
+        case, answer, question = planned.cases[place], planned.answers[place], planned.questions[place]
+        if stopped.is_set():
+            return place, None, Charge(), NOT_ASKED
+        try:
+            said = tier.ask(question, key=key, deadline_seconds=deadline)
+        except Fault as fault:
+            if fault.opens_breaker:
+                stopped.set()
+            charge = question.bound if fault.charge is None else fault.charge
+            return place, None, charge, fault.reason
+        if said.above_bound:
+            stopped.set()
+        talk = by_model(case.video, answer, said, tier.model)
+        return place, talk, said.charge, None if talk.tier is Tier.MODEL else talk.review
+
+    with ThreadPoolExecutor(at_once, thread_name_prefix="ask") as pool:
+        try:
+            for done, (place, talk, charge, reason) in enumerate(pool.map(one, planned.questions), 1):
+                charged += charge
+                if reason:
+                    faults[reason] += 1
+                stands = talk or by_local_tier(planned.cases[place].video, planned.answers[place])
+                results[place] = _result(stands, planned.answers[place], asked=reason != NOT_ASKED, charge=charge)
+                say(done, charged)
+        finally:  # whoever interrupts this does not want to pay for the rest
+            stopped.set()
+    return Asked(results, faults)
+
+
+def _result(talk: Talk, answer: LocalAnswer, *, asked: bool = False, charge: Charge | None = None) -> Result:
+    """A talk as the score table takes it; its tier is who was asked, whatever came of it."""
+    charge = charge or Charge()
+    return Result(
+        talk.title,
+        talk.presenters,
+        talk.confidence,
+        answer.sure,
+        Tier.MODEL if asked else Tier.LOCAL,
+        charge.input_tokens,
+        charge.output_tokens,
+        charge.micro_usd,
+    )

@@ -1,0 +1,472 @@
+"""`titlecard dlq`: dead letters seen, sent again, mended and put away."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+import tempfile
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from pydantic import ValidationError
+from rich.console import Console
+from rich.table import Table
+
+from titlecard.money import Charge
+from titlecard.video import Video
+from titlecard_console import where
+from titlecard_console.dead_letters import Case, Choice, Kind, Office, groups
+from titlecard_console.progress import dollars
+from titlecard_console.questions import agreed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from titlecard.catalog.grants import Chapter
+
+UNFINISHED = 3
+"""The exit code where something is dead, or was not sent."""
+
+SHOWN_CHARACTERS = 60
+"""Of a stranger's text in a table."""
+
+WIDTH = 160
+"""Of a table that goes into a file, in characters."""
+
+AROUND = timedelta(minutes=15)
+"""What is shown of the log before and after a death."""
+
+data = Console(highlight=False, width=None if sys.stdout.isatty() else WIDTH)
+people = Console(stderr=True, highlight=False)
+dlq = typer.Typer(rich_markup_mode=None)
+
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON object per line instead of a table.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+Causes = Annotated[
+    list[str] | None,
+    typer.Option("--cause", metavar="CAUSE", help="Only of this cause, as `titlecard dlq` names it; may be repeated."),
+]
+Ids = Annotated[
+    list[str] | None, typer.Option("--id", metavar="ID", help="Only this video or message; may be repeated.")
+]
+Batches = Annotated[
+    list[str] | None, typer.Option("--batch", metavar="BATCH", help="Only of this batch; may be repeated.")
+]
+OlderThan = Annotated[
+    str | None, typer.Option(metavar="TIME", help="Only dead for longer than that: 90s, 30m, 12h, 7d.")
+]
+All = Annotated[bool, typer.Option("--all", help="Whatever is dead.")]
+More = Annotated[
+    int, typer.Option("--attempts", metavar="N", min=1, max=20, help="How many attempts more each video is allowed.")
+]
+Rate = Annotated[float, typer.Option(metavar="N", min=0.1, max=1000, help="Messages a second, at the most.")]
+Id = Annotated[
+    str, typer.Argument(metavar="ID", help="A video's id, or a message's, as `titlecard dlq list` shows it.")
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Put the commands into the application."""
+    app.add_typer(dlq, name="dlq")
+
+
+@dlq.callback(invoke_without_command=True)
+def summary(
+    context: typer.Context, *, stack: where.Stack = None, state: where.State = where.STATE, as_json: AsJson = False
+) -> None:
+    """Dead letters: see what died of what, what another try can cost, and send it again.
+
+    titlecard dlq
+
+    titlecard dlq list --cause bad_request
+
+    titlecard dlq show dQw4w9WgXcQ
+
+    titlecard dlq redrive --cause bad_request --older-than 1h --rate 5
+
+    Without a command: by cause, with what was charged, and the most that a redrive could cost.
+
+    Exit code 3: something is dead.
+    """
+    if context.invoked_subcommand:
+        if stack or as_json or state != where.STATE:
+            raise where.Refused(f"Put the options behind the command: titlecard dlq {context.invoked_subcommand} …")
+        return
+    cases = Office(where.find(stack, state)).cases()
+    found = groups(cases)
+    if as_json:
+        _print_lines(group.figures() for group in found)
+    elif found:
+        table = _table("cause", "count>", "oldest", "attempts>", "tokens>", "charged>", "again, at most>")
+        for it in found:
+            worst = f"{it.requests:,} requests, {dollars(it.worst.micro_usd)}"
+            figures = (f"{it.attempts:,}", f"{it.charged.tokens:,}", dollars(it.charged.micro_usd), worst)
+            table.add_row(it.cause, f"{it.cases:,}", _ago(it.oldest), *figures)
+        data.print(table)
+    for sentence in _compared(cases):
+        _say(sentence)
+    if not found:
+        _say("Nothing is dead.")
+        return
+    raise typer.Exit(UNFINISHED)
+
+
+@dlq.command(name="list")
+def list_cases(
+    *,
+    stack: where.Stack = None,
+    state: where.State = where.STATE,
+    causes: Causes = None,
+    ids: Ids = None,
+    batches: Batches = None,
+    older_than: OlderThan = None,
+    as_json: AsJson = False,
+) -> None:
+    """Every dead letter and every dead row.
+
+    titlecard dlq list --batch list-0f3a --json | jq .id
+
+    Exit code 3: there are some.
+    """
+    choice = _choice(causes, ids, batches, older_than)
+    cases = Office(where.find(stack, state)).cases(choice=choice)
+    if as_json:
+        _print_lines(case.figures() for case in cases)
+    elif cases:
+        table = _table("id", "batch", "row>", "since", "attempts>", "reason")
+        for it in cases:
+            row = f"{it.seen.row:,}" if it.seen else ""
+            ended = f"{it.seen.state} since; it was " if it.kind is Kind.ENDED and it.seen else ""
+            reason = _plain(ended + it.reason)[:SHOWN_CHARACTERS]
+            table.add_row(
+                _plain(it.id), it.seen.batch if it.seen else "", row, _ago(it.since), str(it.attempts), reason
+            )
+        data.print(table)
+    if cases:
+        raise typer.Exit(UNFINISHED)
+    _say("Nothing is dead.")
+
+
+@dlq.command()
+def show(name: Id, stack: where.Stack = None, state: where.State = where.STATE, as_json: AsJson = False) -> None:
+    """A dead letter with the whole story of its video: every attempt, its fault, its charge; and the log of that time.
+
+    titlecard dlq show dQw4w9WgXcQ
+    """
+    there = where.find(stack, state)
+    office = Office(there)
+    for case in _named(office, name):
+        story = office.story(case)
+        log = there.log(
+            "IngestFunction" if case.kind is Kind.UPLOAD else "ParserFunction", case.since - AROUND, case.since + AROUND
+        )
+        if as_json:
+            _print_lines([_told(case, story, log)])
+        else:
+            data.print("\n".join(_pages(case, story, log)), markup=False, soft_wrap=True)
+
+
+@dlq.command()
+def redrive(
+    *,
+    stack: where.Stack = None,
+    state: where.State = where.STATE,
+    causes: Causes = None,
+    ids: Ids = None,
+    batches: Batches = None,
+    older_than: OlderThan = None,
+    everything: All = False,
+    more: More = 1,
+    rate: Rate = 10.0,
+    yes: Yes = False,
+) -> None:
+    """Send dead letters again: what is sent, and the most that it can cost, is shown first.
+
+    titlecard dlq redrive --cause bad_request
+
+    titlecard dlq redrive --batch list-0f3a --older-than 1h --attempts 2 --rate 5
+
+    titlecard dlq redrive --all --yes
+
+    What has been parsed since is not sent. Killed and run again, it goes on; nobody is allowed an attempt twice. Who
+    allowed it, and when, is in the catalog (`titlecard dlq show`).
+
+    Exit code 3: some could not be sent, or have moved since they were read.
+    """
+    choice = _some(_choice(causes, ids, batches, older_than), everything)
+    office = Office(where.find(stack, state))
+    _send(office, office.cases(more=more, choice=choice, read=True), more=more, rate=rate, yes=yes)
+
+
+@dlq.command()
+def edit(
+    name: Id,
+    *,
+    title: Annotated[str | None, typer.Option(help="The right title.")] = None,
+    description: Annotated[str | None, typer.Option(help="The right description.")] = None,
+    stack: where.Stack = None,
+    state: where.State = where.STATE,
+    more: More = 1,
+    yes: Yes = False,
+) -> None:
+    """Mend a dead video's title or description, and send it again; without an option, in $EDITOR.
+
+    titlecard dlq edit dQw4w9WgXcQ --title "A talk by Grace Hopper"
+
+    The manifest stays as it is: mend it as well, or the next upload brings the old words back.
+    """
+    office = Office(where.find(stack, state))
+    cases = [case for case in _named(office, name, read=True) if case.to_be_sent]
+    if len(cases) != 1 or cases[0].video is None:
+        sentence = "is dead in more than one batch: say which letter" if cases else "has no row that could be sent"
+        raise where.Refused(f"{name!r} {sentence}; see `titlecard dlq list --id {name}`.")
+    mended = _mended(cases[0].video, title, description)
+    if mended == cases[0].video:
+        raise where.Refused("Nothing was changed, so nothing is sent.")
+    for field in ("title", "description"):
+        before, after = getattr(cases[0].video, field), getattr(mended, field)
+        if before != after:
+            _say(f"{field}:\n- {_plain(before)}\n+ {_plain(after)}")
+    _send(office, [office.edited(cases[0], mended, more=more)], more=more, rate=1.0, yes=yes)
+
+
+@dlq.command()
+def discard(
+    *,
+    stack: where.Stack = None,
+    state: where.State = where.STATE,
+    causes: Causes = None,
+    ids: Ids = None,
+    batches: Batches = None,
+    older_than: OlderThan = None,
+    everything: All = False,
+    copy: Annotated[Path | None, typer.Option(help="Where the copy goes.", dir_okay=False)] = None,
+    yes: Yes = False,
+) -> None:
+    """Delete dead letters; asks twice, and keeps a copy on disk (JSON Lines).
+
+    titlecard dlq discard --cause undecodable --copy undecodable.jsonl
+
+    The rows stay dead in the catalog, and are not listed any more.
+    """
+    choice = _some(_choice(causes, ids, batches, older_than), everything)
+    office = Office(where.find(stack, state))
+    cases = office.cases(choice=choice)
+    if not cases:
+        _say("Nothing that is dead is meant by that.")
+        return
+    copy = copy or Path(f"dead-letters-{datetime.now(UTC):%Y%m%dT%H%M%SZ}.jsonl")
+    for group in groups(cases):
+        _say(f"{group.cases:,} {group.cause}")
+    if not yes and not (
+        agreed(people, f"Delete {len(cases):,} dead letters? A copy goes to {copy}.")
+        and agreed(people, f"They cannot be sent again afterwards. Write {len(cases)} to go on:", word=str(len(cases)))
+    ):
+        raise typer.Abort
+    with copy.open("x", encoding="utf-8") as file:
+        gone = sum(1 for _ in office.discard(cases, file, by=office.who()))
+    _say(f"{gone:,} deleted; their copy is {copy}.")
+
+
+# ---------------------------------------------------------------------------------------------------- what they share
+
+
+def _choice(
+    causes: Sequence[str] | None, ids: Sequence[str] | None, batches: Sequence[str] | None, older_than: str | None
+) -> Choice:
+    before = datetime.now(UTC) - _time(older_than) if older_than else None
+    return Choice(frozenset(causes or ()), frozenset(ids or ()), frozenset(batches or ()), before)
+
+
+def _some(choice: Choice, everything: bool) -> Choice:
+    if (choice == Choice()) is not everything:
+        raise where.Refused("Say which: --cause, --id, --batch, --older-than, or --all for whatever is dead.")
+    return choice
+
+
+def _time(text: str) -> timedelta:
+    found = re.fullmatch(r"(\d{1,6})([smhd])", text)
+    if not found:
+        raise where.Refused(f"--older-than {text}: write a number and s, m, h or d, as in --older-than 12h.")
+    seconds = {"s": 1, "m": 60, "h": 3600, "d": 86400}[found[2]]
+    return timedelta(seconds=int(found[1]) * seconds)
+
+
+def _named(office: Office, name: str, *, read: bool = False) -> list[Case]:
+    cases = office.cases(choice=Choice(ids=frozenset({name})), read=read)
+    if not cases:
+        raise where.Refused(f"Nothing that is dead has the id {name!r}; see `titlecard dlq list`.")
+    return cases
+
+
+def _send(office: Office, cases: Sequence[Case], *, more: int, rate: float, yes: bool) -> None:
+    """Show what would be sent and what it can cost, ask, and send it."""
+    rows = [case for case in cases if case.to_be_sent]
+    uploads = sum(case.kind is Kind.UPLOAD for case in cases)
+    stale = [case for case in cases if case.kind is Kind.ENDED]
+    lost = [case for case in cases if case.kind in (Kind.DEAD, Kind.STRAYED) and case.video is None]
+    unreadable = sum(case.kind is Kind.UNREADABLE for case in cases)
+    if not cases:
+        _say("Nothing that is dead is meant by that.")
+        return
+    asked = [case for case in rows if case.requests]
+    worst = sum((case.worst for case in rows), Charge())
+    if rows:
+        _say(
+            f"{len(rows):,} videos are sent again. At most {sum(case.requests for case in rows):,} requests, "
+            f"{worst.tokens:,} tokens and {dollars(worst.micro_usd)} can be charged, for {len(asked):,} of them."
+        )
+    closed = Counter(case.closed for case in rows if case.closed)
+    local = len(rows) - len(asked) - closed.total()
+    for number, sentence in (
+        (local, "are answered locally, at no cost"),
+        *((number, f"end without a request: {why}") for why, number in closed.items()),
+        (uploads, "uploads are sent to ingest again; their batches have limits of their own"),
+        (len(stale), "are not sent, because they have succeeded or wait since; their letters are deleted"),
+        (len(lost), "cannot be sent: they have no letter any more, and their manifest was deleted"),
+        (unreadable, "cannot be sent: nobody can read them; see `titlecard dlq show ID`, then `titlecard dlq discard`"),
+    ):
+        if number:
+            _say(f"{number:,} {sentence}.")
+    if not rows and not uploads and not stale:
+        raise typer.Exit(UNFINISHED)
+    if not yes and not agreed(people, "Go on?"):
+        raise typer.Abort
+    done: Counter[str] = Counter()
+    for _, what in office.send_again(cases, more=more, rate=rate, by=office.who()):
+        done[what] += 1
+    _say(", ".join(f"{number:,} {what}" for what, number in sorted(done.items())) + ".")
+    if done["moved"] or lost or unreadable:
+        raise typer.Exit(UNFINISHED)
+
+
+def _compared(cases: Sequence[Case]) -> list[str]:
+    """Where the catalog and the queue do not say the same."""
+    bare = sum(case.kind is Kind.DEAD and not case.letters for case in cases)
+    counts = Counter(case.kind for case in cases)
+    sentences = (
+        (bare, "dead rows have no letter in the queue: a redrive reads them from their manifests again"),
+        (counts[Kind.STRAYED], "letters are of rows that have not ended: SQS moved them, or a redrive was killed"),
+        (counts[Kind.ENDED], "letters are of rows that have succeeded or wait since: a redrive deletes them"),
+    )
+    return [f"{number:,} {sentence}." for number, sentence in sentences if number]
+
+
+def _told(case: Case, story: Sequence[Chapter], log: str) -> dict[str, Any]:
+    """A case and its story for machines."""
+    chapters = [
+        {
+            "fingerprint": it.fingerprint,
+            "attempts": it.entry.attempts,
+            "allowed": it.allowed or None,
+            "talk": it.entry.talk.model_dump(mode="json") if it.entry.talk else None,
+            "history": [dict(event) for event in it.entry.history],
+            "redrives": [dict(event) for event in it.redrives],
+        }
+        for it in story
+    ]
+    return {
+        **case.figures(),
+        "video": case.video.model_dump() if case.video else None,
+        "bodies": [letter.body for letter in case.letters],
+        "story": chapters,
+        "log": log,
+    }
+
+
+def _pages(case: Case, story: Sequence[Chapter], log: str) -> list[str]:
+    """The same for people."""
+    lines = [f"{_plain(case.id)}: {_plain(case.reason)}"]
+    if case.seen and case.batch:
+        lines.append(f"  row {case.seen.row} of {case.seen.batch} (project {case.batch.project}), {case.seen.state}")
+    lines.append(f"  since {_moment(case.since)}; letters: {', '.join(it.id for it in case.letters) or 'none'}")
+    if case.video:
+        lines.append(f"  title: {_plain(case.video.title)}")
+        lines.append(f"  description: {_plain(case.video.description)[:400] or 'none'}")
+    else:
+        lines += [f"  message: {_plain(letter.body)[:400]}" for letter in case.letters]
+    for chapter in story:
+        allowed = f", {chapter.allowed} allowed" if chapter.allowed else ""
+        lines.append(f"  fingerprint {chapter.fingerprint}: {chapter.entry.attempts} attempts{allowed}")
+        happened = [
+            *((str(it["at"]), f"{it['event']}, charged {_charge(it['charged'])}") for it in chapter.entry.history),
+            *((str(it["at"]), f"sent again by {it['by']}") for it in chapter.redrives),
+        ]
+        lines += [f"    {at[:19].replace('T', ' ')}  {_plain(what)}" for at, what in sorted(happened)]
+        if chapter.entry.talk:
+            lines.append(f"    talk: {_plain(chapter.entry.talk.title)}")
+    if case.to_be_sent or case.kind is Kind.DEAD:
+        again = case.closed or f"at most {case.requests} requests, {dollars(case.worst.micro_usd)}"
+        lines.append(f"  sent again: {again}")
+    return [*lines, f"  log: {log}"]
+
+
+def _charge(charged: dict[str, Any]) -> str:
+    charge = Charge(**{name: int(value) for name, value in charged.items()})
+    return f"{charge.tokens:,} tokens, {dollars(charge.micro_usd)}"
+
+
+def _mended(video: Video, title: str | None, description: str | None) -> Video:
+    if title is None and description is None:
+        title, description = _in_editor(video)
+    changed = {"title": title, "description": description}
+    try:
+        return Video.model_validate(video.model_dump() | {name: it for name, it in changed.items() if it is not None})
+    except ValidationError as error:
+        raise where.Refused(f"That is no video: {error.errors()[0]['msg']}.") from error
+
+
+def _in_editor(video: Video) -> tuple[str, str]:
+    """Title and description as the person leaves them: the first line, and what follows the empty one."""
+    editor = os.environ.get("VISUAL") or os.environ.get("EDITOR")
+    if not editor:
+        raise where.Refused("$EDITOR is not set: set it, or give --title or --description.")
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder, "video.txt")
+        file.write_text(f"{video.title}\n\n{video.description}", encoding="utf-8")
+        if subprocess.run([*shlex.split(editor), str(file)], check=False).returncode:  # noqa: S603 -- the person's own
+            raise where.Refused("The editor failed, so nothing is sent.")
+        title, _, description = file.read_text(encoding="utf-8").partition("\n")
+    return title, description.removeprefix("\n")
+
+
+def _table(*headings: str) -> Table:
+    """A table; a heading that ends in `>` is of numbers."""
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for heading in headings:
+        right = heading.endswith(">")
+        table.add_column(heading.rstrip(">"), justify="right" if right else "left", overflow="fold")
+    return table
+
+
+def _print_lines(lines: Iterable[dict[str, Any]]) -> None:
+    for line in lines:
+        print(json.dumps(line, ensure_ascii=False, default=int))  # noqa: T201 -- data; DynamoDB's numbers are decimal
+
+
+def _say(sentence: str) -> None:
+    people.print(sentence, markup=False, soft_wrap=True)
+
+
+def _plain(text: str) -> str:
+    """A stranger's text, without what a terminal would obey."""
+    return "".join(it if it.isprintable() else " " for it in text)
+
+
+def _moment(moment: datetime) -> str:
+    return f"{moment:%Y-%m-%d %H:%M:%S} UTC"
+
+
+def _ago(moment: datetime) -> str:
+    seconds = max((datetime.now(UTC) - moment).total_seconds(), 0)
+    for size, unit in ((86400, "days"), (3600, "hours"), (60, "minutes")):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.0f} {unit} ago"
+    return f"{seconds:.0f} seconds ago"

@@ -1,0 +1,173 @@
+"""`titlecard estimate` and `upload`: what a manifest can cost, and the same number as the limit of its batch."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+
+from titlecard.batch import UPLOADS, Upload, project_name
+from titlecard.uploads import LIMIT_METADATA
+from titlecard.video import Policy
+from titlecard_console import plans, template, where
+from titlecard_console.commands.money import ledger_of
+from titlecard_console.progress import dollars
+from titlecard_console.questions import agreed
+from titlecard_console.where import Refused, Stack, State
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from titlecard.money import Charge
+    from titlecard_console.plans import Bill
+    from titlecard_console.where import Where
+
+people = Console(stderr=True, highlight=False)
+
+Manifest = Annotated[
+    Path, typer.Argument(metavar="MANIFEST", exists=True, dir_okay=False, readable=True, help="One file, one batch.")
+]
+Project = Annotated[str, typer.Option(help="The tenant: the folder under uploads/.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Put the commands into the application."""
+    app.command()(estimate)
+    app.command()(upload)
+
+
+def estimate(
+    manifest: Manifest,
+    *,
+    project: Project = "default",
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object instead of text.")] = False,
+    stack: Stack = None,
+    state: State = where.STATE,
+) -> None:
+    """Say what a manifest would cost: how many videos cost nothing, and what the others cost at most.
+
+    titlecard estimate playlist.json
+
+    titlecard estimate playlist.json --project djangocon --stack titlecard
+
+    Where no stack is named and no local cloud is running, it goes by the parameters of template.yaml.
+    """
+    project_name(project)
+    there = _there(stack, state)
+    values = there.parameters if there else template.load().values({})
+    (bill,) = plans.bills([plans.count(manifest, values)], values, plans.most(None, None))
+    facts = _facts(bill) | (_left(there, project) if there else {})
+    if as_json:
+        typer.echo(json.dumps(facts, ensure_ascii=False))
+        return
+    for line in _lines(facts, values["Model"], project):
+        typer.echo(line)
+
+
+def upload(
+    manifest: Manifest,
+    *,
+    project: Project = "default",
+    limit_usd: plans.LimitUsd = None,
+    limit_tokens: plans.LimitTokens = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    stack: Stack = None,
+    state: State = where.STATE,
+) -> None:
+    """Upload a manifest; the number that is shown first is the limit of its batch.
+
+    titlecard upload playlist.json --project djangocon --stack titlecard --limit-usd 2
+
+    What the budget of the project allows is a second limit. The batch's name is written to standard output.
+    """
+    project_name(project)
+    most = plans.most(limit_usd, limit_tokens)
+    there = where.find(stack, state)
+    values = there.parameters
+    (bill,) = plans.bills([plans.count(manifest, values)], values, most)
+    if Policy(values["TierPolicy"]) is not Policy.LOCAL:
+        people.print(plans.sentence([bill], values["Model"]), markup=False, soft_wrap=True)
+        people.print(_room(_left(there, project), project), markup=False, soft_wrap=True)
+    if not yes and not agreed(people, "Upload it?"):
+        raise typer.Abort
+    key = f"{UPLOADS}{project}/{manifest.name}"
+    metadata = {LIMIT_METADATA[what]: str(number) for what, number in bill.limits.model_dump().items()}
+    bucket = there.outputs["UploadsBucket"]
+    with manifest.open("rb") as body:
+        put = there.client("s3").put_object(Bucket=bucket, Key=key, Body=body, Metadata=metadata)
+    typer.echo(Upload(bucket, key, put["VersionId"], order="").batch)
+
+
+def _there(stack: str | None, state: Path) -> Where | None:
+    """The stack that is named, or the local cloud where one is running."""
+    try:
+        return where.find(stack, state)
+    except Refused:
+        if stack is not None:
+            raise
+        return None
+
+
+def _facts(bill: Bill) -> dict[str, Any]:
+    census = bill.counted.census
+    return {
+        "manifest": str(bill.counted.path),
+        "rows": census.accepted + census.refused,
+        "accepted": census.accepted,
+        "refused": census.refused,
+        "kept_locally": census.accepted - bill.asked,
+        "asked": bill.asked,
+        "expected": _amounts(bill.expected),
+        "worst_case": _amounts(bill.bound),
+        "limit": bill.limits.model_dump(),
+    }
+
+
+def _left(there: Where, project: str) -> dict[str, Any]:
+    """What a project's budget leaves."""
+    ledger, now = ledger_of(there), datetime.now(UTC)
+    account = ledger.account(project, now=now)
+    if account.budget is None:
+        return {"left": None}
+    day, month = ledger.window(project, now)
+    left = {
+        "day": account.budget.daily.room(day).as_map(),
+        "month": account.budget.monthly.room(month).as_map(),
+    }
+    return {"left": left}
+
+
+def _amounts(charge: Charge) -> dict[str, int]:
+    return {"tokens": charge.tokens, "micro_usd": charge.micro_usd}
+
+
+def _lines(facts: Mapping[str, Any], model: str, project: str) -> list[str]:
+    refused = f", {facts['refused']:,} cannot be used" if facts["refused"] else ""
+    lines = [
+        f"{facts['manifest']}: {facts['accepted']:,} videos{refused}",
+        f"  {facts['kept_locally']:,} are sure locally, and cost nothing",
+        f"  {facts['asked']:,} are for {model}: about {_said(facts['expected'])}, at most {_said(facts['worst_case'])}",
+        f"  the limit of its batch would be {_said(facts['limit'])} in {facts['limit']['requests']:,} requests",
+    ]
+    return [*lines, f"  {_room(facts, project)}"] if "left" in facts else lines
+
+
+def _room(facts: Mapping[str, Any], project: str) -> str:
+    left = facts["left"]
+    if left is None:
+        return (
+            f"{project} has no budget, so nobody is asked: "
+            f"`titlecard budget set {project} --daily 5usd --monthly 50usd` gives it one"
+        )
+    said = [f"{_said(caps)} of the {word}" for word, caps in left.items() if caps]
+    return f"the budget of {project} leaves {' and '.join(said)}"
+
+
+def _said(amounts: Mapping[str, int]) -> str:
+    said = [f"{amounts['tokens']:,} tokens"] if "tokens" in amounts else []
+    said += [dollars(amounts["micro_usd"])] if "micro_usd" in amounts else []
+    return " and ".join(said)

@@ -1,0 +1,118 @@
+"""What a manifest can cost on a stack, before anything is sent: the number shown, and the limit that it becomes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from titlecard.batch import Limits
+from titlecard.manifest import Limits as ReadingLimits
+from titlecard.model import ModelTier
+from titlecard.money import Cap, Charge, PriceList, cap
+from titlecard.video import Policy
+from titlecard_console import local_tier
+from titlecard_console.progress import dollars
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from titlecard_console.local_tier import Counted
+
+
+LimitUsd = Annotated[str | None, typer.Option(metavar="USD", help="Lower the limit to so many dollars, in all.")]
+LimitTokens = Annotated[str | None, typer.Option(metavar="NUMBER", help="Lower the limit to so many tokens, in all.")]
+
+
+@dataclass(frozen=True)
+class Bill:
+    """What one manifest can cost: `bound` where every row that the local tier leaves is asked about once.
+
+    `limits` are those of its batch; `expected` is a guess, from what answers and texts are usually like.
+    """
+
+    counted: Counted
+    asked: int
+    expected: Charge
+    bound: Charge
+    limits: Limits
+
+
+def most(usd: str | None, tokens: str | None) -> Cap:
+    """What a person wants to spend at most, from the options.
+
+    Raises:
+        NotABudget: one of them is no amount.
+    """
+    return cap([f"{value}{unit}" for value, unit in ((usd, "usd"), (tokens, "tokens")) if value is not None])
+
+
+def count(path: Path, values: Mapping[str, str]) -> Counted:
+    """Read a manifest as a stack's ingest does.
+
+    Args:
+        values: the parameters of the stack.
+
+    Raises:
+        NotAManifest: the file is none.
+        OSError: it cannot be read.
+    """
+    limits = ReadingLimits(
+        row_max_bytes=int(values["RowMaxBytes"]),
+        total_max_bytes=int(values["ManifestMaxBytes"]),
+        max_ratio=int(values["ManifestMaxRatio"]),
+    )
+    return local_tier.count(path, limits, int(values["SurveySampleRows"]))
+
+
+def model_tier(values: Mapping[str, str]) -> ModelTier:
+    """The model tier of a stack, by its parameters.
+
+    Raises:
+        Unpriced: its model has no price.
+    """
+    return ModelTier(
+        values["Model"],
+        prices=PriceList.packaged(),
+        service_tier=values["ServiceTier"],
+        max_output_tokens=int(values["MaxOutputTokens"]),
+    )
+
+
+def bills(counted: Sequence[Counted], values: Mapping[str, str], most: Cap) -> list[Bill]:
+    """What manifests can cost on a stack where the model is asked; each batch's limit is the lowest of what bounds it.
+
+    Args:
+        counted: the manifests.
+        values: the parameters of the stack.
+        most: what all of them together may cost, as the person wants it.
+    """
+    tier, policy = model_tier(values), Policy(values["TierPolicy"])
+    stack = Limits(
+        requests=int(values["BatchRequestLimit"]),
+        tokens=int(values["BatchTokenLimit"]),
+        micro_usd=int(values["BatchMicroUsdLimit"]),
+    )
+    found, promised = [], Charge()
+    for one in counted:
+        plan = local_tier.plan(one, tier, policy)
+        left = most.room(promised)
+        limits = stack.lowered_by(
+            requests=plan.asked * int(values["AttemptCap"]), tokens=plan.bound.tokens, micro_usd=plan.bound.micro_usd
+        ).lowered_by(**left.as_map())
+        promised += Charge(0, limits.tokens, 0, limits.micro_usd)
+        found.append(Bill(one, plan.asked, plan.expected, plan.bound, limits))
+    return found
+
+
+def sentence(found: Sequence[Bill], model: str) -> str:
+    """The number shown, for people."""
+    rows = sum(bill.counted.census.accepted for bill in found)
+    asked = sum(bill.asked for bill in found)
+    return (
+        f"{rows:,} videos; {rows - asked:,} are sure locally, {asked:,} are for {model}. At most "
+        f"{sum(bill.limits.requests for bill in found):,} requests, {sum(bill.limits.tokens for bill in found):,} "
+        f"tokens and {dollars(sum(bill.limits.micro_usd for bill in found))} can be charged."
+    )

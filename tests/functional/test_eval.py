@@ -1,0 +1,193 @@
+"""`titlecard eval`: the model is asked once a row at most, and never for more than was shown."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+from typer.testing import CliRunner
+
+from titlecard.faults import Reason
+from titlecard.survey import Survey
+from titlecard.video import Policy, Tier, Video
+from titlecard_console import asking
+from titlecard_console.app import app
+from titlecard_console.evaluation import Case, score
+from titlecard_console.where import Refused
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from tests.provider import LoopbackProvider
+
+    from titlecard.model import ModelTier
+    from titlecard.money import Charge
+
+KEY = "sk-of-the-tests"
+
+
+def cases(number: int = 6) -> list[Case]:
+    """Rows of one event; `local_tier` is sure of the even ones."""
+    return [
+        Case(
+            Video(id=f"{'unsure' if n % 2 else 'sure'}-{n}", title=f"Talk number {n} by Grace Hopper | PyCon 2019"),
+            "pycon",
+            "names_in_title",
+            f"Talk number {n}",
+            ("Grace Hopper",),
+        )
+        for n in range(number)
+    ]
+
+
+def lines(path: Path, given: list[Case]) -> Path:
+    """The same as a data set."""
+    content = [
+        {
+            "id": it.video.id,
+            "title": it.video.title,
+            "event": it.event,
+            "kind": it.kind,
+            "expected": {"title": it.title, "presenters": list(it.presenters)},
+        }
+        for it in given
+    ]
+    path.write_text("".join(json.dumps(it) + "\n" for it in content), encoding="utf-8")
+    return path
+
+
+def asked(tier: ModelTier, given: list[Case], policy: Policy = Policy.AUTO, at_once: int = 1) -> asking.Asked:
+    return asking.ask(asking.plan(given, tier, policy), tier, key=KEY, deadline=60, at_once=at_once)
+
+
+@pytest.mark.usefixtures("local_tier")
+def test_auto_asks_about_what_the_local_tier_is_not_sure_of(tier: ModelTier, provider: LoopbackProvider) -> None:
+    done = asked(tier, cases())
+    assert [it.tier for it in done.results] == [Tier.LOCAL, Tier.MODEL] * 3
+    assert len(provider.posts) == 3
+    assert done.faults == {}
+
+
+@pytest.mark.usefixtures("local_tier")
+def test_model_asks_about_every_row(tier: ModelTier, provider: LoopbackProvider) -> None:
+    asked(tier, cases(), Policy.MODEL, at_once=4)
+    assert len(provider.posts) == 6
+
+
+@pytest.mark.usefixtures("local_tier")
+def test_the_table_says_what_was_billed(tier: ModelTier, provider: LoopbackProvider) -> None:
+    given = cases()
+    scores = score(given, asked(tier, given).results)
+    assert scores.sent_to_model == 3
+    assert scores.input_tokens == sum(post.input_tokens for post in provider.posts)
+    assert scores.output_tokens == sum(post.output_tokens for post in provider.posts)
+    assert scores.cost_micro_usd > 0
+
+
+@pytest.mark.usefixtures("local_tier")
+def test_no_more_is_charged_than_the_bound(tier: ModelTier, provider: LoopbackProvider) -> None:
+    planned = asking.plan(cases(), tier, Policy.AUTO)
+    provider.fail(always="bad_gateway")
+    results = asking.ask(planned, tier, key=KEY, deadline=60, at_once=2).results
+    charged = sum(it.cost_micro_usd for it in results)
+    assert 0 < charged <= planned.bound.micro_usd
+
+
+@pytest.mark.usefixtures("local_tier")
+def test_a_row_without_an_answer_keeps_the_local_one_and_is_told_of(
+    tier: ModelTier, provider: LoopbackProvider
+) -> None:
+    given = cases()
+    provider.fail("server_error", "refusal")
+    done = asked(tier, given)
+    assert done.faults == {Reason.PROVIDER_ERROR: 1, Reason.REFUSED: 1}
+    assert [it.title for it in done.results] == [it.title for it in given]
+
+
+@pytest.mark.usefixtures("local_tier")
+def test_a_fault_of_the_accounts_ends_the_asking(tier: ModelTier, provider: LoopbackProvider) -> None:
+    provider.fail(always="unauthorized")
+    done = asked(tier, cases())
+    assert done.faults == {Reason.ACCOUNT_FAULT: 1, asking.NOT_ASKED: 2}
+    assert len(provider.posts) == 1
+
+
+@pytest.mark.usefixtures("local_tier")
+def test_whoever_interrupts_it_does_not_pay_for_the_rest(tier: ModelTier, provider: LoopbackProvider) -> None:
+    def interrupt(_done: int, _charged: Charge) -> None:
+        raise KeyboardInterrupt
+
+    planned = asking.plan(cases(60), tier, Policy.AUTO)
+    with pytest.raises(KeyboardInterrupt):
+        asking.ask(planned, tier, key=KEY, deadline=60, at_once=1, say=interrupt)
+    assert len(provider.posts) < len(planned.questions)
+
+
+def test_each_event_is_surveyed_as_one_batch(tier: ModelTier, monkeypatch: pytest.MonkeyPatch) -> None:
+    learnt: list[list[Video]] = []
+    learn = Survey.learn
+
+    def told(videos: Iterable[Video]) -> Survey:
+        learnt.append(list(videos))
+        return learn(learnt[-1])
+
+    monkeypatch.setattr(Survey, "learn", told)
+    other = Case(Video(id="9", title="Alone"), "elsewhere", "no_names", "Alone", ())
+    asking.plan([*cases(2), other], tier, Policy.LOCAL)
+    assert [len(videos) for videos in learnt] == [2, 1]
+
+
+# ------------------------------------------------------------------------------------------------------- the command
+
+
+@pytest.fixture
+def dataset(tmp_path: Path, local_tier: list[str], monkeypatch: pytest.MonkeyPatch) -> Path:
+    assert local_tier == []
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    return lines(tmp_path / "talks.jsonl", cases())
+
+
+def test_the_bound_is_shown_first_and_the_bill_last(dataset: Path, provider: LoopbackProvider) -> None:
+    environment = {"OPENAI_API_KEY": KEY, "OPENAI_BASE_URL": provider.base_url}
+    done = CliRunner().invoke(app, ["eval", str(dataset), "--tier", "auto", "--yes"], env=environment)
+    assert done.exit_code == 0, done.output
+    assert "6 rows, 3 of them for gpt-6-luna. At most 3 requests" in done.stderr
+    assert "sent to the model: 3 rows" in done.stdout
+
+
+def test_without_a_yes_and_without_a_terminal_nothing_is_asked(dataset: Path, provider: LoopbackProvider) -> None:
+    environment = {"OPENAI_API_KEY": KEY, "OPENAI_BASE_URL": provider.base_url}
+    done = CliRunner().invoke(app, ["eval", str(dataset), "--tier", "auto"], env=environment)
+    assert isinstance(done.exception, Refused)
+    assert "--yes" in str(done.exception)
+    assert provider.posts == []
+
+
+def test_without_a_key_the_model_is_refused_with_a_sentence(dataset: Path) -> None:
+    done = CliRunner().invoke(app, ["eval", str(dataset), "--tier", "model"])
+    assert isinstance(done.exception, Refused)
+    assert "OPENAI_API_KEY" in str(done.exception)
+
+
+def test_by_itself_nothing_is_asked(dataset: Path, provider: LoopbackProvider) -> None:
+    environment = {"OPENAI_API_KEY": KEY, "OPENAI_BASE_URL": provider.base_url}
+    done = CliRunner().invoke(app, ["eval", str(dataset), "--json"], env=environment)
+    assert json.loads(done.stdout)["all.both"] == 1
+    assert provider.posts == []
+
+
+def test_rows_without_an_answer_end_with_code_three(dataset: Path, provider: LoopbackProvider) -> None:
+    provider.fail("server_error")
+    environment = {"OPENAI_API_KEY": KEY, "OPENAI_BASE_URL": provider.base_url}
+    done = CliRunner().invoke(app, ["eval", str(dataset), "--tier", "auto", "--yes"], env=environment)
+    assert done.exit_code == 3
+    assert "1 rows have the local answer: provider_error" in done.stderr
+
+
+def test_a_drop_below_the_baseline_ends_with_code_three(dataset: Path, tmp_path: Path) -> None:
+    (tmp_path / "baseline.json").write_text('{"all.invented": -1}', encoding="utf-8")
+    done = CliRunner().invoke(app, ["eval", str(dataset), "--baseline", str(tmp_path / "baseline.json")])
+    assert done.exit_code == 3
+    assert "all.invented was -1.0000" in done.stderr

@@ -1,0 +1,305 @@
+"""The commands about money, as they are typed: budgets, brakes, cancelling, estimates, uploads, and what was spent."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import boto3
+import pytest
+from tests.functional.finished import Console
+from tests.functional.test_parser_money import DEFERRED, PARSED_BY_MODEL, Project
+from tests.functional.world import PROJECT, World, manifest, videos
+from typer.testing import CliRunner
+
+from titlecard.batch import RowState
+from titlecard.money import Budget, Cap, Charge, NotABudget
+from titlecard.uploads import LIMIT_METADATA
+from titlecard_console.app import app
+from titlecard_console.where import Refused
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.provider import LoopbackProvider
+
+    from titlecard.model import ModelTier
+
+pytestmark = pytest.mark.usefixtures("local_tier")
+
+
+@pytest.fixture
+def console(world: World, monkeypatch: pytest.MonkeyPatch) -> Console:
+    return Console(world, monkeypatch)
+
+
+@pytest.fixture
+def project(world: World, tier: ModelTier, provider: LoopbackProvider) -> Project:
+    return Project(world, tier, provider)
+
+
+def budget(world: World, project: str = PROJECT) -> Budget | None:
+    return world.ledger.account(project, now=world.clock.after(400 * 86_400)).budget
+
+
+# ------------------------------------------------------------------------------------------------------------ budgets
+
+
+def test_a_budget_is_set_as_it_is_said(world: World, console: Console) -> None:
+    console.said(*["budget", "set", "pycon", "--daily", "5usd", "--daily", "2,000,000tokens", "--monthly", "$50"])
+    assert budget(world, "pycon") == Budget(Cap(2_000_000, 5_000_000), Cap(None, 50_000_000))
+
+
+@pytest.mark.parametrize(
+    ("amounts", "sentence"),
+    [
+        (["--daily", "-5usd"], "is no amount"),
+        (["--daily", "five"], "is no amount"),
+        (["--daily", "5"], "is no amount"),
+        (["--daily", "$5usd"], "is no amount"),
+        (["--daily", "nanusd"], "is no amount"),
+        (["--daily", "1.5tokens"], "is no amount"),
+        (["--daily", "0.0000001usd"], "is no amount"),
+        (["--daily", "1e9usd"], "is no amount"),
+        (["--monthly", "9999999999usd"], "is no amount"),
+        (["--daily", "5usd", "--daily", "6usd"], "second amount"),
+        ([], "needs a number"),
+        (["--daily", "0.0001usd"], "would let nothing through"),
+        (["--monthly", "10tokens"], "would let nothing through"),
+    ],
+)
+def test_what_is_no_budget_is_refused_and_nothing_is_called(
+    world: World, console: Console, amounts: list[str], sentence: str
+) -> None:
+    before = len(world.wire.calls)
+    done = console.type("budget", "set", "pycon", *amounts)
+    assert isinstance(done.exception, NotABudget | Refused)
+    assert sentence in str(done.exception)
+    assert len(world.wire.calls) == before
+
+
+def test_a_budget_that_was_edited_by_hand_is_mended_by_setting_it(world: World, console: Console) -> None:
+    world.db.put_item(TableName=world.names["LedgerTable"], Item={"pk": "budgets", "sk": PROJECT, "daily_tokens": "x"})
+    console.said("budget", "set", PROJECT, "--monthly", "50usd")
+    assert budget(world) == Budget(Cap(), Cap(None, 50_000_000))
+
+
+def test_a_higher_budget_lets_what_waited_for_the_next_day_go_on(project: Project, console: Console) -> None:
+    one, two = project.rows(2)
+    project.budget(daily=Cap(None, project.bound(one).micro_usd))
+    assert [project.work(one), project.work(two)] == [PARSED_BY_MODEL, DEFERRED]
+    console.said("budget", "set", PROJECT, "--daily", "50usd")
+    project.world.clock.now = datetime.now(UTC)
+    project.world.resume().run()
+    assert project.world.sent() == [two]
+
+
+def test_budgets_are_shown_with_what_was_charged_and_the_most_of_the_whole_stack(
+    project: Project, console: Console
+) -> None:
+    project.work(project.rows(1)[0])
+    project.budget(daily=Cap(None, 5_000_000), monthly=Cap(10**7, None))
+    console.said("budget", "set", "pycon", "--daily", "1usd")
+    ours, theirs, whole = console.objects("budget", "show", "--json")
+    assert (ours["project"], theirs["project"], whole["project"]) == (PROJECT, "pycon", "*")
+    assert ours["day"]["cap"] == {"tokens": None, "micro_usd": 5_000_000}
+    assert whole["day"] == {"tokens": None, "micro_usd": 6_000_000}
+    assert whole["month"] == {"tokens": None, "micro_usd": 31 * 6_000_000}
+    assert "The whole stack can spend in a day at most: $6.00." in console.said("budget", "show")
+
+
+# ---------------------------------------------------------------------------------------------------------- the brakes
+
+
+@pytest.mark.parametrize("whom", [PROJECT, "--all"])
+def test_pause_and_resume_work_on_the_next_message(project: Project, console: Console, whom: str) -> None:
+    one, two = project.rows(2)
+    console.said("pause", whom)
+    assert project.work(one) == DEFERRED
+    console.said("resume", whom)
+    assert project.work(two) == PARSED_BY_MODEL
+
+
+@pytest.mark.parametrize("words", [["pause"], ["pause", PROJECT, "--all"], ["resume"]])
+def test_a_brake_needs_one_project_or_all(console: Console, words: list[str]) -> None:
+    done = console.type(*words)
+    assert isinstance(done.exception, Refused)
+
+
+def test_resume_closes_a_breaker(project: Project, console: Console) -> None:
+    one, two = project.rows(2)
+    project.provider.fail("usage_above_bound")
+    project.work(one)
+    assert project.breaker.open
+    console.said("resume", PROJECT)
+    assert project.work(two) == PARSED_BY_MODEL
+
+
+def test_cancelling_a_batch_ends_what_waits_and_spends_nothing_more(project: Project, console: Console) -> None:
+    one, two, three = project.rows(3)
+    project.work(one)
+    project.provider.fail("unauthorized")
+    project.work(two)
+    said = console.type("cancel", one.batch, "--yes")
+    assert (said.exit_code, project.row(two).state) == (0, RowState.CANCELLED)
+    assert project.work(three) != PARSED_BY_MODEL
+    assert len(project.provider.posts) == 2
+    assert project.charged == project.billed
+
+
+def test_cancelling_is_asked_about(project: Project, console: Console) -> None:
+    (message,) = project.rows(1)
+    done = console.type("cancel", message.batch)
+    assert isinstance(done.exception, Refused)
+    assert not project.world.catalog.batch(message.batch).cancelled
+
+
+def test_a_batch_that_nobody_knows_cannot_be_cancelled(console: Console) -> None:
+    assert isinstance(console.type("cancel", "never-heard-of", "--yes").exception, Refused)
+
+
+# --------------------------------------------------------------------------------------------------------------- spend
+
+
+def test_spend_tells_measured_lost_and_open_apart(project: Project, console: Console) -> None:
+    one, two = project.rows(2)
+    project.provider.fail("ok", "server_error")
+    project.work(one)
+    project.work(two)
+    (line,) = console.objects("spend", PROJECT, "--json")
+    assert line["charged"]["micro_usd"] == project.charged.micro_usd
+    assert 0 < line["measured"]["micro_usd"] < project.billed.micro_usd < project.charged.micro_usd
+    assert line["lost_answers"]["requests"] == 1
+    assert line["lost_answers"]["micro_usd"] + line["measured"]["micro_usd"] == line["charged"]["micro_usd"]
+    assert (line["under_way"]["requests"], line["leaked"]["requests"]) == (0, 0)
+
+
+def test_spend_shows_what_a_killed_worker_left_charged_as_leaked(project: Project, console: Console) -> None:
+    (message,) = project.rows(1)
+    need = project.bound(message)
+    now, limits = project.world.clock(), project.world.catalog.batch(message.batch).limits
+    account = project.world.ledger.account(PROJECT, now=now)
+    assert account.budget is not None
+    project.world.ledger.reserve(
+        message.batch, PROJECT, need, limits=limits, budget=account.budget, model="gpt-6-luna", now=now
+    )
+    (line,) = console.objects("spend", PROJECT, "--json")
+    assert line["leaked"] == {"requests": 1, "tokens": need.tokens, "micro_usd": need.micro_usd}
+
+
+def test_spend_knows_what_a_talk_costs_and_which_share_cost_nothing(project: Project, console: Console) -> None:
+    (message,) = project.rows(1)
+    project.work(message)
+    for sure in project.rows(3, "sure"):
+        project.work(sure)
+    (line,) = console.objects("spend", PROJECT, "--json")
+    assert (line["talks"], line["kept_locally"]) == ({"local": 3, "model": 1}, 0.75)
+    assert line["micro_usd_per_talk"] == -(-project.billed.micro_usd // 4)
+
+
+@pytest.mark.parametrize("by", ["day", "batch", "model"])
+def test_what_spend_breaks_down_adds_up(project: Project, console: Console, by: str) -> None:
+    for message in project.rows(2):
+        project.work(message)
+    project.world.clock.forward(86_400)
+    project.work(project.rows(1, "w")[0])
+    lines = console.objects("spend", PROJECT, "--by", by, "--json")
+    assert sum(line["charged"]["micro_usd"] for line in lines) == project.charged.micro_usd == project.billed.micro_usd
+    assert len(lines) == {"day": 2, "batch": 2, "model": 1}[by]
+    assert all(by in line for line in lines)
+
+
+def test_spend_says_since_when_a_breaker_is_open_and_why(project: Project, console: Console) -> None:
+    project.provider.fail("unauthorized")
+    project.work(project.rows(1)[0])
+    (line,) = console.objects("spend", "--json")
+    assert (line["breaker"]["open"], "401" in line["breaker"]["why"]) == (True, True)
+    assert line["breaker"]["since"].startswith("2026-01-05T12:00")
+    assert "breaker open since 2026-01-05T12:00" in console.said("spend")
+
+
+def test_spend_of_nothing_says_so(world: World, console: Console) -> None:
+    assert console.objects("spend", "--by", "batch", "--json") == []
+    assert world.ledger.window(PROJECT, world.clock()) == (Charge(), Charge())
+
+
+# -------------------------------------------------------------------------------------------------- before it is spent
+
+
+@pytest.fixture
+def playlist(tmp_path: Path) -> Path:
+    path = tmp_path / "playlist.jsonl"
+    path.write_text(manifest([*videos(3), *videos(2, "sure")]) + '{"id": "bad"}\n')
+    return path
+
+
+def test_an_estimate_counts_rows_and_bounds_the_rest(console: Console, playlist: Path) -> None:
+    (facts,) = console.objects("estimate", str(playlist), "--project", PROJECT, "--json")
+    assert (facts["accepted"], facts["refused"], facts["kept_locally"], facts["asked"]) == (5, 1, 2, 3)
+    assert 0 < facts["expected"]["micro_usd"] < facts["worst_case"]["micro_usd"] == facts["limit"]["micro_usd"]
+    assert facts["left"]["day"] == {"tokens": 10**9, "micro_usd": 10**9}
+
+
+def test_an_estimate_says_that_there_is_no_budget(console: Console, playlist: Path) -> None:
+    assert "pycon has no budget" in console.said("estimate", str(playlist), "--project", "pycon")
+
+
+def test_an_upload_hands_the_number_shown_to_its_batch(world: World, console: Console, playlist: Path) -> None:
+    (facts,) = console.objects("estimate", str(playlist), "--json")
+    console.said("upload", str(playlist), "--project", PROJECT, "--yes")
+    found = world.s3.head_object(Bucket=world.bucket, Key=f"uploads/{PROJECT}/playlist.jsonl")["Metadata"]
+    assert {name: int(found[key]) for name, key in LIMIT_METADATA.items()} == facts["limit"]
+
+
+def test_an_uploads_limit_can_be_lowered(world: World, console: Console, playlist: Path) -> None:
+    console.said("upload", str(playlist), "--project", PROJECT, "--yes", "--limit-usd", "0.0005", "--limit-tokens", "9")
+    found = world.s3.head_object(Bucket=world.bucket, Key=f"uploads/{PROJECT}/playlist.jsonl")["Metadata"]
+    assert (found["limit-micro-usd"], found["limit-tokens"]) == ("500", "9")
+
+
+@pytest.mark.parametrize("limit", ["-1", "many", "nan", ""])
+def test_an_uploads_limit_that_is_none_is_refused(world: World, console: Console, playlist: Path, limit: str) -> None:
+    before = len(world.wire.calls)
+    done = console.type("upload", str(playlist), "--yes", f"--limit-usd={limit}")
+    assert isinstance(done.exception, NotABudget)
+    assert len(world.wire.calls) == before
+
+
+def test_an_upload_is_asked_about(world: World, console: Console, playlist: Path) -> None:
+    assert isinstance(console.type("upload", str(playlist)).exception, Refused)
+    assert "Contents" not in world.s3.list_objects_v2(Bucket=world.bucket)
+
+
+# ----------------------------------------------------------------------------------------------------------------- key
+
+
+def test_a_key_comes_from_standard_input_and_goes_into_the_projects_secret(
+    world: World, console: Console, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        console, "client", lambda service, **_: _Function() if service == "lambda" else boto3.client(service)
+    )
+    console.outputs["ParserFunction"] = "parser"
+    name = f"titlecard/{world.bucket}/{PROJECT}"
+    monkeypatch.setattr(_Function, "prefix", f"titlecard/{world.bucket}/")
+    for key in ("sk-first", "sk-second"):
+        done = CliRunner().invoke(app, ["key", "set", PROJECT], input=f"{key}\n")
+        assert (done.exit_code, key in done.output) == (0, False)
+        assert boto3.client("secretsmanager").get_secret_value(SecretId=name)["SecretString"] == key
+
+
+class _Function:
+    """Of Lambda, what `key set` asks of it."""
+
+    prefix = ""
+
+    def get_function_configuration(self, **_: str) -> object:
+        """The parser's environment."""
+        return json.loads(json.dumps({"Environment": {"Variables": {"KEY_SECRET_PREFIX": self.prefix}}}))
+
+
+@pytest.mark.usefixtures("console")
+@pytest.mark.parametrize("key", ["", " \n", "two words", "schlüssel"])
+def test_what_is_no_key_is_refused(key: str) -> None:
+    assert isinstance(CliRunner().invoke(app, ["key", "set", PROJECT], input=key).exception, Refused)

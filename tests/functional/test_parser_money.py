@@ -1,0 +1,562 @@
+"""What keeps a question from being asked: budgets, the hand brake, the breaker, a cancelled batch, a ledger in trouble.
+
+Everything is real but the sureness of the local tier, as in `test_parser`.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from tests.functional.conftest import MODEL
+from tests.functional.world import LIMITS, NUMBERS, PROJECT, RULES, Cut, KeysOfATest, World, received, videos
+
+from titlecard.batch import BatchState, RowState
+from titlecard.catalog import NEVER, Entry, Row, stamp
+from titlecard.ledger import Ledger
+from titlecard.ledger.breakers import ACCOUNT_PROBE_SECONDS
+from titlecard.model import ModelTier
+from titlecard.money import Budget, Cap, Charge, PriceList, Usage, measured
+from titlecard.parser import Again, Done, Received
+from titlecard.video import Policy, Tier, fingerprint
+
+if TYPE_CHECKING:
+    from tests.provider import LoopbackProvider
+
+    from titlecard.batch import Message
+    from titlecard.parser import Parser
+
+pytestmark = pytest.mark.usefixtures("local_tier")
+
+PARSED_BY_MODEL = Done(RowState.PARSED, Tier.MODEL)
+PARSED_LOCALLY = Done(RowState.PARSED, Tier.LOCAL)
+DEFERRED = Done(RowState.DEFERRED)
+CANCELLED = Done(RowState.CANCELLED)
+THRESHOLD = 2
+BACKOFF = NUMBERS["RetryBackoffSeconds"]
+RATES = PriceList.packaged().rates(MODEL, "default")
+
+
+class Project:
+    """A project with rows that the model has to be asked about, and the worker that is asked to."""
+
+    def __init__(self, world: World, tier: ModelTier, provider: LoopbackProvider, name: str = PROJECT) -> None:
+        self.world, self.tier, self.provider, self.name = world, tier, provider, name
+        self.worker = self.parser()
+
+    def parser(self, key: KeysOfATest | None = None, **rules: Any) -> Parser:  # noqa: ANN401 -- each is of its field's kind
+        """A worker of its own."""
+        return self.world.parser(self.tier, keys=key, **{"breaker_threshold": THRESHOLD, **rules})
+
+    def rows(self, number: int, start: str = "v", **limits: int) -> list[Message]:
+        """Rows of a new batch; `limits` are the batch's own."""
+        """A worker of its own."""
+        batch = LIMITS.model_copy(update=limits)
+        return self.world.batch(*videos(number, start), project=self.name, limits=batch)[1]
+
+    def work(self, message: Message, receives: int = 1, **rules: Any) -> Done | Again:  # noqa: ANN401 -- likewise
+        """What becomes of one message."""
+        worker = self.parser(**rules) if rules else self.worker
+        return worker.work([received(message, receives)], lambda: 90)[f"message-{message.row}"]
+
+    def budget(self, daily: Cap = Cap(), monthly: Cap = Cap()) -> None:  # noqa: B008 -- caps do not change
+        """Give it a budget."""
+        self.world.ledger.set_budget(self.name, Budget(daily, monthly), by="person", now=self.world.clock())
+
+    def row(self, message: Message) -> Row:
+        """A row as it stands."""
+        """Give it a budget."""
+        """What becomes of one message."""
+        (found,) = (it for it in self.world.catalog.rows(message.batch) if it.number == message.row)
+        return found
+
+    def why(self, message: Message) -> str:
+        """The word that says why a row waits or how it ended."""
+        return (self.row(message).reason or "").partition(":")[0]
+
+    def entry(self, message: Message) -> Entry:
+        """What is known of a row's video."""
+        mark = fingerprint(message.video, model=MODEL, prompt_version=ModelTier.prompt_version)
+        return self.world.catalog.look_up([(message, mark)])[0].entry
+
+    @property
+    def breaker(self) -> Any:  # noqa: ANN401 -- a breaker
+        """Its breaker."""
+        return self.world.ledger.account(self.name, now=self.world.clock()).breaker
+
+    @property
+    def charged(self) -> Charge:
+        """What it was charged in the month."""
+        """Its breaker."""
+        return self.world.ledger.window(self.name, self.world.clock())[1]
+
+    @property
+    def billed(self) -> Charge:
+        """The provider's own bill."""
+        paid = [Usage(it.input_tokens, it.output_tokens, 0, 0) for it in self.provider.posts if it.input_tokens]
+        return sum((measured(it, RATES) for it in paid), Charge())
+
+    def bound(self, message: Message) -> Charge:
+        """Of a question about it; what was put aside, without asking."""
+        job = received(message)
+        self.world.ledger.pause(self.name, now=self.world.clock())
+        self.parser().work([job], lambda: 90)
+        self.world.ledger.unpause(self.name)
+        need = self.row(message).need
+        self.world.catalog.hasten(message, due=NEVER, now=self.world.clock())
+        return need
+
+
+@pytest.fixture
+def project(world: World, tier: ModelTier, provider: LoopbackProvider) -> Project:
+    return Project(world, tier, provider)
+
+
+# --------------------------------------------------------------------------------------------------------- no budget
+
+
+@pytest.fixture
+def poor(world: World, tier: ModelTier, provider: LoopbackProvider) -> Project:
+    """A project with a key and without a budget."""
+    return Project(world, tier, provider, "pycon")
+
+
+def test_without_a_budget_nobody_is_asked_and_the_row_says_which_command_helps(poor: Project) -> None:
+    (message,) = poor.rows(1)
+    assert poor.work(message) == DEFERRED
+    row = poor.row(message)
+    assert (poor.why(message), row.due) == ("no_budget", NEVER)
+    assert "titlecard budget set pycon" in (row.reason or "")
+    assert (poor.provider.posts, poor.entry(message).history) == ([], ())
+
+
+def test_without_a_budget_the_local_tier_answers_what_it_is_sure_of(poor: Project) -> None:
+    (message,) = poor.rows(1, "sure")
+    assert poor.work(message) == PARSED_LOCALLY
+
+
+def test_with_a_budget_the_row_is_answered_when_it_comes_back(poor: Project) -> None:
+    (message,) = poor.rows(1)
+    poor.work(message)
+    poor.budget(monthly=Cap(None, 1_000_000))
+    assert poor.world.resume().run() == {"freed": 1}
+    assert poor.world.resume().run() == {"put back": 1}
+    assert [poor.work(it) for it in poor.world.sent()] == [PARSED_BY_MODEL]
+
+
+# ---------------------------------------------------------------------------------------------------- day and month
+
+
+def test_at_the_budget_of_the_day_the_rest_waits_for_the_next(project: Project) -> None:
+    one, two = project.rows(2)
+    project.budget(daily=Cap(None, project.bound(one).micro_usd))
+    assert [project.work(one), project.work(two)] == [PARSED_BY_MODEL, DEFERRED]
+    assert (project.why(two), project.row(two).due) == ("budget_day", stamp(datetime(2026, 1, 6, tzinfo=UTC)))
+    assert project.entry(two).attempts == 0
+
+
+def test_at_the_budget_of_the_month_the_rest_waits_for_the_next(project: Project) -> None:
+    one, two = project.rows(2)
+    project.budget(monthly=Cap(project.bound(one).tokens, None))
+    assert [project.work(one), project.work(two)] == [PARSED_BY_MODEL, DEFERRED]
+    assert (project.why(two), project.row(two).due) == ("budget_month", stamp(datetime(2026, 2, 1, tzinfo=UTC)))
+
+
+@pytest.mark.parametrize("tight", ["daily", "monthly"])
+def test_a_budget_below_one_request_lets_nothing_through_and_waits_for_a_person(project: Project, tight: str) -> None:
+    (message,) = project.rows(1)
+    project.budget(**{tight: Cap(None, project.bound(message).micro_usd - 1)})
+    before = len(project.world.wire.calls)
+    assert project.work(message) == DEFERRED
+    assert (project.row(message).due, project.provider.posts) == (NEVER, [])
+    assert project.charged == Charge()
+    assert "raise it" in (project.row(message).reason or "")
+    assert project.world.wire.calls[before:].count("BatchGetItem") == 2  # of the catalog and of the account
+
+
+def test_ten_at_once_stay_within_the_budget(project: Project) -> None:
+    messages = project.rows(10)
+    room = 4 * project.bound(messages[0]).micro_usd
+    project.budget(daily=Cap(None, room))
+    project.worker.work([received(message) for message in messages], lambda: 90)
+    assert project.billed.micro_usd == project.charged.micro_usd <= room
+    assert 4 <= len(project.provider.posts) < 10
+
+
+def test_what_was_charged_before_midnight_is_settled_before_midnight(project: Project) -> None:
+    (message,) = project.rows(1)
+    clock = project.world.clock
+    clock.now = datetime(2026, 1, 31, 23, 59, 59, tzinfo=UTC)
+
+    class Slow(ModelTier):
+        def ask(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 -- as the tier's
+            clock.forward(2)
+            return project.tier.ask(*args, **kwargs)
+
+    slow = Slow(MODEL, max_output_tokens=400, prices=PriceList.packaged())
+    project.world.parser(slow).work([received(message)], lambda: 90)
+    january, february = datetime(2026, 1, 31, tzinfo=UTC), datetime(2026, 2, 1, tzinfo=UTC)
+    assert project.world.ledger.window(PROJECT, january)[1] == project.billed
+    assert project.world.ledger.window(PROJECT, february) == (Charge(), Charge())
+
+
+# ------------------------------------------------------------------------------------------------------------- pause
+
+
+@pytest.mark.parametrize("whom", [PROJECT, "*"])
+def test_a_paused_project_asks_nobody_from_the_next_message_on(project: Project, whom: str) -> None:
+    one, two = project.rows(2)
+    assert project.work(one) == PARSED_BY_MODEL
+    project.world.ledger.pause(whom, now=project.world.clock())
+    assert project.work(two) == DEFERRED
+    assert (project.why(two), project.row(two).due, len(project.provider.posts)) == ("paused", NEVER, 1)
+
+
+def test_a_paused_project_still_has_the_local_tier(project: Project) -> None:
+    (message,) = project.rows(1, "sure")
+    project.world.ledger.pause(PROJECT, now=project.world.clock())
+    assert project.work(message) == PARSED_LOCALLY
+
+
+def test_what_waited_for_the_end_of_a_pause_goes_on_by_itself(project: Project) -> None:
+    (message,) = project.rows(1)
+    project.world.ledger.pause(PROJECT, now=project.world.clock())
+    project.work(message)
+    assert project.world.resume().run() == {}
+    project.world.ledger.unpause(PROJECT)
+    for _ in range(2):
+        project.world.resume().run()
+    assert [project.work(it) for it in project.world.sent()] == [PARSED_BY_MODEL]
+
+
+def test_a_pause_costs_neither_attempt_nor_money(project: Project) -> None:
+    (message,) = project.rows(1)
+    project.world.ledger.pause(PROJECT, now=project.world.clock())
+    project.work(message)
+    assert (project.entry(message).history, project.charged) == ((), Charge())
+
+
+# ------------------------------------------------------------------------------------------------------- the breaker
+
+
+def test_an_account_fault_opens_the_breaker_at_once(project: Project) -> None:
+    one, two = project.rows(2)
+    project.provider.fail("unauthorized")
+    assert [project.work(one), project.work(two)] == [DEFERRED, DEFERRED]
+    assert (project.breaker.open, "401" in project.breaker.why) == (True, True)
+    assert (project.why(one), project.why(two), len(project.provider.posts)) == ("account_fault", "breaker_open", 1)
+    assert project.row(two).due == stamp(project.world.clock.after(ACCOUNT_PROBE_SECONDS))
+
+
+def test_an_open_breaker_of_one_project_stops_no_other(project: Project) -> None:
+    (one,) = project.rows(1)
+    project.provider.fail("unauthorized")
+    project.work(one)
+    other = Project(project.world, project.tier, project.provider, "pycon")
+    other.budget(monthly=Cap(None, 1_000_000))
+    assert other.work(other.rows(1, "w")[0]) == PARSED_BY_MODEL
+
+
+def test_the_local_tier_goes_on_behind_an_open_breaker(project: Project) -> None:
+    project.provider.fail("unauthorized")
+    project.work(project.rows(1)[0])
+    assert project.work(project.rows(1, "sure")[0]) == PARSED_LOCALLY
+
+
+def test_transient_faults_open_it_when_there_were_enough_in_a_row(project: Project) -> None:
+    one, two, three = project.rows(3)
+    project.provider.fail("server_error", "reset")
+    assert isinstance(project.work(one), Again)
+    assert not project.breaker.open
+    assert isinstance(project.work(two), Again)
+    assert (project.breaker.open, project.breaker.failures) == (True, THRESHOLD)
+    assert project.work(three) == DEFERRED
+    assert project.row(three).due == stamp(project.world.clock.after(BACKOFF))
+
+
+def test_an_answer_in_between_ends_the_row_of_faults(project: Project) -> None:
+    messages = project.rows(4)
+    project.provider.fail("server_error", "ok", "server_error")
+    for message in messages[:3]:
+        project.work(message)
+    assert (project.breaker.open, project.breaker.failures) == (False, 1)
+
+
+@pytest.mark.parametrize("fault", ["refusal", "bad_request", "rate_limit"])
+def test_what_shows_that_provider_and_account_are_well_ends_it_too(project: Project, fault: str) -> None:
+    one, two = project.rows(2)
+    project.provider.fail("server_error", fault)
+    project.work(one)
+    project.work(two)
+    assert project.breaker.failures == 0
+
+
+def opened(project: Project, fault: str = "unauthorized") -> Message:
+    """A breaker that is open, and whose time has come."""
+    (message,) = project.rows(1, "opened")
+    project.provider.fail(fault)
+    project.work(message)
+    project.world.clock.forward(ACCOUNT_PROBE_SECONDS + 1)
+    return message
+
+
+def test_after_a_quarter_of_an_hour_one_question_is_let_through_and_its_answer_closes_the_breaker(
+    project: Project,
+) -> None:
+    message = opened(project)
+    assert project.work(message) == PARSED_BY_MODEL
+    assert (project.breaker.open, project.breaker.failures) == (False, 0)
+
+
+def test_before_that_none_is(project: Project) -> None:
+    opened(project)
+    project.world.clock.forward(-5)
+    (other,) = project.rows(1, "other")
+    assert project.work(other) == DEFERRED
+    assert len(project.provider.posts) == 1
+
+
+def test_while_a_probe_is_under_way_no_other_question_is_let_through(project: Project) -> None:
+    message = opened(project)
+    (other,) = project.rows(1, "other")
+    seen: list[Done | Again] = []
+
+    class Meanwhile(ModelTier):
+        def ask(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 -- as the tier's
+            seen.append(project.work(other))
+            return project.tier.ask(*args, **kwargs)
+
+    probing = Meanwhile(MODEL, max_output_tokens=400, prices=PriceList.packaged())
+    outcome = project.world.parser(probing).work([received(message)], lambda: 90)
+    assert (outcome, seen, project.why(other)) == ({"message-1": PARSED_BY_MODEL}, [DEFERRED], "breaker_open")
+
+
+def test_a_probe_that_was_not_billed_costs_no_attempt_and_is_followed_by_the_next_a_quarter_later(
+    project: Project,
+) -> None:
+    message = opened(project)
+    project.provider.fail("insufficient_quota")
+    assert project.work(message) == DEFERRED
+    assert (project.entry(message).attempts, project.charged, project.breaker.open) == (0, Charge(), True)
+    assert project.breaker.probe_at == stamp(project.world.clock.after(ACCOUNT_PROBE_SECONDS))
+
+
+def test_a_probe_whose_worker_was_killed_makes_way_for_another(project: Project) -> None:
+    message = opened(project)
+    now = project.world.clock()
+    assert project.world.ledger.take_probe(PROJECT, token="dead", until=now + timedelta(seconds=120), now=now)  # noqa: S106 -- no password
+    assert project.work(message) == DEFERRED
+    project.world.clock.forward(121)
+    assert project.work(message) == PARSED_BY_MODEL
+
+
+def test_a_probe_that_has_no_room_makes_way_for_another_at_once(project: Project) -> None:
+    message = opened(project)
+    (limited,) = project.rows(1, "limited", requests=0)
+    assert project.work(limited) == DEFERRED
+    assert project.work(message) == PARSED_BY_MODEL
+
+
+def test_a_probe_asks_with_a_key_that_is_read_afresh(project: Project) -> None:
+    message = opened(project)
+    asked: list[bool] = []
+
+    class Fresh(KeysOfATest):
+        def of(self, project: str, *, fresh: bool = False) -> str | None:
+            asked.append(fresh)
+            return super().of(project)
+
+    project.parser(Fresh("sk-proj-loopback-0123456789")).work([received(message)], lambda: 90)
+    assert asked == [False, True]
+
+
+def test_probes_after_transient_faults_are_further_and_further_apart(project: Project) -> None:
+    one, two = project.rows(2)
+    project.provider.fail(always="server_error")
+    project.work(one)
+    project.work(two)
+    waits = []
+    for number in range(3):
+        start = project.world.clock()
+        project.world.clock.now = datetime.fromisoformat(project.breaker.probe_at) + timedelta(seconds=1)
+        waits.append((project.world.clock() - start).total_seconds() - 1)
+        project.work(project.rows(1, f"probe{number}")[0])
+    assert waits == [BACKOFF, 2 * BACKOFF, 4 * BACKOFF]
+
+
+def test_a_usage_above_its_bound_opens_the_breaker_until_a_person_closes_it(project: Project) -> None:
+    one, two = project.rows(2)
+    project.provider.fail("usage_above_bound")
+    assert project.work(one) == PARSED_BY_MODEL
+    assert sorted(project.worker.gate.events) == ["BreakerOpened", "UsageAboveBound"]
+    project.world.clock.forward(30 * 86_400)
+    assert project.work(two) == DEFERRED
+    assert project.row(two).due == NEVER
+    project.world.ledger.close_breaker(PROJECT)
+    for _ in range(2):
+        project.world.resume().run()
+    assert [project.work(it) for it in project.world.sent()] == [PARSED_BY_MODEL]
+
+
+def test_a_usage_above_its_bound_is_charged_in_full_to_the_project(project: Project) -> None:
+    (message,) = project.rows(1)
+    project.provider.fail("usage_above_bound")
+    bound = project.bound(message)
+    project.work(message)
+    assert project.charged == project.billed
+    assert project.billed.exceeds(bound)
+
+
+# ------------------------------------------------------------------------------------------------------------ cancel
+
+
+def cancel(world: World, message: Message) -> None:
+    world.ledger.cancel(message.batch, now=world.clock())
+    world.catalog.cancel(world.catalog.batch(message.batch), now=world.clock())
+
+
+def test_a_message_of_a_cancelled_batch_is_acknowledged_as_cancelled(project: Project) -> None:
+    one, two = project.rows(2)
+    assert project.work(one) == PARSED_BY_MODEL
+    cancel(project.world, one)
+    assert project.work(two, policy=Policy.AUTO) == CANCELLED
+    assert (project.row(two).state, len(project.provider.posts)) == (RowState.CANCELLED, 1)
+
+
+def test_not_even_the_local_tier_is_asked_for_a_cancelled_batch(project: Project) -> None:
+    (message,) = project.rows(1, "sure")
+    cancel(project.world, message)
+    assert project.work(message) == CANCELLED
+
+
+def test_a_worker_that_has_not_heard_of_it_spends_nothing(project: Project) -> None:
+    one, two = project.rows(2)
+    project.work(one)  # it knows the batch now
+    cancel(project.world, one)
+    assert project.work(two) == CANCELLED
+    assert len(project.provider.posts) == 1
+    assert project.charged == project.billed
+
+
+def test_a_cancelled_batch_finishes(project: Project) -> None:
+    one, two = project.rows(2)
+    project.work(one)
+    project.world.ledger.pause(PROJECT, now=project.world.clock())
+    project.work(two)
+    cancel(project.world, one)
+    for _ in range(2):
+        project.world.resume().run()
+    outcomes = [project.work(it, policy=Policy.AUTO) for it in project.world.sent()]
+    project.world.resume().run()
+    assert outcomes == [CANCELLED]
+    assert project.world.catalog.batch(one.batch).state is BatchState.FINISHED
+
+
+# ------------------------------------------------------------------------------------------- the ledger is in trouble
+
+
+@pytest.mark.parametrize("how", [Cut.LOST_REQUEST, Cut.LOST_ANSWER])
+@pytest.mark.parametrize("at", [1, 2])
+def test_a_reservation_that_fails_lets_nothing_through_and_burns_no_receive(
+    project: Project, how: Cut, at: int
+) -> None:
+    (message,) = project.rows(1)
+    need = project.bound(message)
+    worker = project.world.parser(project.tier, ledger=Losing(project.world, how, at))
+    assert worker.work([received(message)], lambda: 90) == {"message-1": DEFERRED}
+    assert (project.why(message), project.provider.posts) == ("ledger_unreachable", [])
+    assert project.entry(message).attempts == 0
+    assert project.charged in (Charge(), need)
+
+
+class Losing(Ledger):
+    """A ledger whose `at`-th reserving write is lost, or its answer; nothing else is."""
+
+    def __init__(self, world: World, how: Cut, at: int) -> None:
+        super().__init__(world.ledger._db, world.names["LedgerTable"])  # noqa: SLF001 -- the client that tries once
+        self._wire, self._how, self._left = world.wire, how, at
+
+    def _raise(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 -- as the ledger's
+        self._left -= 1
+        if not self._left:
+            self._wire.cut(self._how)
+        return super()._raise(*args, **kwargs)
+
+
+def test_an_account_that_cannot_be_read_lets_nothing_through(project: Project) -> None:
+    (message,) = project.rows(1)
+    table = project.world.names["LedgerTable"]
+    project.world.db.put_item(TableName=table, Item={"pk": "budgets", "sk": PROJECT, "daily_micro_usd": "5usd"})
+    assert project.work(message) == DEFERRED
+    assert (project.row(message).reason or "").startswith("ledger_unreachable: the ledger's item 'budgets'")
+    assert "mend it by hand" in (project.row(message).reason or "")
+    assert project.provider.posts == []
+
+
+def test_deferrals_never_make_a_videos_item_grow(project: Project) -> None:
+    (message,) = project.rows(1)
+    project.provider.fail(*["rate_limit"] * 5)
+    for _ in range(5):
+        project.work(message)
+    assert project.entry(message).history == ()
+    project.world.clock.forward(60)
+    assert project.work(message) == PARSED_BY_MODEL
+    assert [it["event"] for it in project.entry(message).history] == ["claimed", "answered"]
+
+
+# ----------------------------------------------------------------------------------------------------- stray messages
+
+
+def test_a_stray_message_of_a_deferred_row_is_acknowledged_and_nobody_is_asked(project: Project) -> None:
+    (message,) = project.rows(1)
+    project.provider.fail("unauthorized")
+    project.work(message)
+    project.world.ledger.close_breaker(PROJECT)
+    assert project.work(message) == DEFERRED
+    assert len(project.provider.posts) == 1
+
+
+def test_a_message_that_resume_sent_by_a_clock_before_ours_is_no_stray_one(project: Project) -> None:
+    (message,) = project.rows(1)
+    project.provider.fail("rate_limit")
+    project.work(message)
+    project.world.clock.forward(5)
+    assert project.work(message) == PARSED_BY_MODEL
+
+
+# -------------------------------------------------------------------------------------------------- a clock that jumps
+
+
+@pytest.mark.parametrize("off", [-86_400, -400, 3_600, 40 * 86_400])
+def test_a_worker_whose_clock_contradicts_the_queues_asks_nobody(project: Project, off: float) -> None:
+    (message,) = project.rows(1)
+    first = project.world.clock.after(-off)
+    one = Received("message-1", "receipt", 1, message.model_dump_json(), first)
+    assert project.worker.work([one], lambda: 90) == {"message-1": Again()}
+    assert (project.provider.posts, project.charged) == ([], Charge())
+
+
+@pytest.mark.parametrize(("off", "receives"), [(-20, 1), (0, 1), (500, 1), (86_400, 3)])
+def test_a_worker_whose_clock_may_be_right_asks(project: Project, off: float, receives: int) -> None:
+    (message,) = project.rows(1)
+    first = project.world.clock.after(-off)
+    one = Received("message-1", "receipt", receives, message.model_dump_json(), first)
+    assert project.worker.work([one], lambda: 90) == {"message-1": PARSED_BY_MODEL}
+
+
+def test_the_attempts_that_a_person_allowed_are_made(project: Project) -> None:
+    (message,) = project.rows(1)
+    project.provider.fail(*["server_error"] * RULES.attempt_cap)
+    for receives in range(1, RULES.attempt_cap + 1):
+        project.work(message, receives, breaker_threshold=100)
+    mark = fingerprint(message.video, model=MODEL, prompt_version=ModelTier.prompt_version)
+    project.world.db.update_item(
+        TableName=project.world.names["CatalogTable"],
+        Key={"pk": f"video#{PROJECT}#{message.video.id}", "sk": f"fp#{mark}"},
+        UpdateExpression="SET allowed = :allowed",
+        ExpressionAttributeValues={":allowed": RULES.attempt_cap + 1},
+    )
+    project.world.ledger.close_breaker(PROJECT)
+    (again,) = project.world.batch(message.video)[1]
+    assert project.work(again) == PARSED_BY_MODEL

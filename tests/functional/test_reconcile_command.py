@@ -1,0 +1,133 @@
+"""`titlecard reconcile` from end to end: the real ledger, a usage API on loopback, and what a person reads of both."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import pytest
+from tests.functional.finished import Console
+from tests.functional.world import PROJECT
+from tests.provider.usage import ADMIN_KEY, LoopbackUsage, Used, error
+
+from titlecard.batch import Limits
+from titlecard.ledger import Ledger, Reservation
+from titlecard.money import Budget, Cap, Charge
+from titlecard_console.reconcile import NotAnswered
+from titlecard_console.where import Refused
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.functional.world import World
+    from typer.testing import Result as Said
+
+NOON = datetime(2025, 3, 3, 12, tzinfo=UTC)
+DAY, MODEL, KEY = NOON.date(), "gpt-6-luna", "key_ours"
+BOUND, USED = Charge(1, 1_400, 400, 500), Charge(1, 420, 30, 90)
+PLENTY = Limits(requests=100, tokens=10**6, micro_usd=10**6)
+RANGE = ("--from", "2025-03-02", "--to", "2025-03-03")
+
+
+class Desk:
+    """A project that was charged for two requests: one was answered, of the other the answer was lost."""
+
+    def __init__(self, console: Console, usage: LoopbackUsage) -> None:
+        self.usage = usage
+        self._console = console
+
+    def type(self, *words: str, project: str = PROJECT) -> Said:
+        """Type the command, with the addresses that these tests need."""
+        return self._console.type("reconcile", project, *RANGE, "--api", self.usage.url, *words)
+
+
+@pytest.fixture
+def desk(world: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
+    console = Console(world, monkeypatch)
+    ledger = Ledger(world.db, world.names["LedgerTable"])
+    budget = Budget(Cap(micro_usd=10**6), Cap())
+    for actual, lost in ((USED, False), (BOUND, True)):
+        reserved = ledger.reserve("b", PROJECT, BOUND, limits=PLENTY, budget=budget, model=MODEL, now=NOON)
+        assert isinstance(reserved, Reservation)
+        ledger.settle(reserved, actual, lost=lost)
+    monkeypatch.setenv("OPENAI_ADMIN_KEY", ADMIN_KEY)
+    with LoopbackUsage(Used(DAY, KEY, MODEL, 1, 420, 30)) as usage:
+        yield Desk(console, usage)
+
+
+def test_a_bill_that_the_ledger_knows_ends_with_0_and_the_lost_answers_bound_is_told(desk: Desk) -> None:
+    said = desk.type("--api-key-id", KEY)
+    assert said.exit_code == 0
+    assert said.stdout.splitlines()[-1].split() == ["all", "2", "2,250", "1", "450", "0", "0", "1", "1,800"]
+    assert "Charged and never billed: 1,800 tokens" in said.stderr
+    assert "bounds of lost answers of 1,800 tokens" in said.stderr
+
+
+def test_tokens_of_a_stranger_end_with_3_and_the_key_and_the_model_are_named(desk: Desk) -> None:
+    desk.usage.used.append(Used(DAY, "key_stranger", "gpt-9-sol", 12, 30_000, 4_000))
+    said = desk.type("--openai-project", "proj_tests")
+    assert said.exit_code == 3
+    assert "UNKNOWN: OpenAI billed 12 requests and 34,000 tokens" in said.stderr
+    assert "2025-03-03  key_stranger  gpt-9-sol  12 requests, 34,000 tokens" in said.stderr
+
+
+def test_as_json_there_is_a_line_for_every_day(desk: Desk) -> None:
+    said = desk.type("--api-key-id", KEY, "--json")
+    lines = [json.loads(line) for line in said.stdout.splitlines()]
+    assert [line["day"] for line in lines] == ["2025-03-02", "2025-03-03"]
+    assert lines[1] == {
+        "project": PROJECT,
+        "day": "2025-03-03",
+        "charged": {"requests": 2, "tokens": 2_250},
+        "billed": {"requests": 1, "tokens": 450},
+        "late": {"requests": 0, "tokens": 0},
+        "unknown": {"requests": 0, "tokens": 0},
+        "unbilled": {"requests": 1, "tokens": 1_800},
+        "by_key": [{"api_key_id": KEY, "model": MODEL, "requests": 1, "tokens": 450}],
+    }
+
+
+def test_a_key_that_openai_knows_nothing_of_is_doubted(desk: Desk) -> None:
+    assert "is the id of the key, or of the project, right?" in desk.type("--api-key-id", "key_typo").stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        ((), "Which key is the project's"),
+        (("--api-key-id", "sk-proj-abc"), "That is a key itself"),
+        (("--api-key-id", KEY, "--to", "2025-03-01"), "is no time that has been"),
+        (("--api-key-id", KEY, "--to", "2999-01-01"), "is no time that has been"),
+        (("--api-key-id", KEY, "--from", "2023-01-01"), "more than 366 days"),
+    ],
+)
+def test_what_cannot_be_asked_is_refused_before_anybody_is_asked(
+    desk: Desk, words: tuple[str, ...], sentence: str
+) -> None:
+    refusal = desk.type(*words).exception
+    assert isinstance(refusal, Refused)
+    assert sentence in str(refusal)
+    assert "sk-proj-abc" not in str(refusal)
+    assert not desk.usage.queries
+
+
+@pytest.mark.parametrize("key", ["", "  "])
+def test_without_an_admin_key_it_says_where_to_make_one(desk: Desk, monkeypatch: pytest.MonkeyPatch, key: str) -> None:
+    monkeypatch.setenv("OPENAI_ADMIN_KEY", key)
+    refusal = desk.type("--api-key-id", KEY).exception
+    assert isinstance(refusal, Refused)
+    assert "settings/organization/admin-keys" in str(refusal)
+
+
+def test_a_project_that_the_ledger_does_not_know_is_refused(desk: Desk) -> None:
+    refusal = desk.type("--api-key-id", KEY, project="djangocom").exception
+    assert isinstance(refusal, Refused)
+    assert "knows no project 'djangocom'" in str(refusal)
+
+
+def test_where_openai_does_not_answer_nothing_is_compared(desk: Desk) -> None:
+    desk.usage.instead = [error(503, None, "Overloaded.", retry_after="600")]
+    said = desk.type("--api-key-id", KEY)
+    assert isinstance(said.exception, NotAnswered)
+    assert not said.stdout
