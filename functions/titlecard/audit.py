@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from titlecard.uploads import Uploads
 
 CALL_SECONDS = 30
-"""After how long a call begins nothing more: a quarter of the function's time-out."""
+"""After how long a call begins nothing more: a tenth of the function's time-out."""
 
 SETTLED = (RowState.DEFERRED, *END_STATES)
 """The states of a row that somebody will come back to, or needs not come back to: it is not lost."""

@@ -32,6 +32,9 @@ _SPREAD = 0x9E3779B97F4A7C15
 """2^64 divided by the golden ratio. Multiples of it, modulo 2^64, lie evenly between 0 and 2^64 however many there are
 (Knuth, The Art of Computer Programming 3, section 6.4), so the rows whose multiple is small lie evenly in the file."""
 
+_LINE_ENDS = {ord(mark): f"\\u{ord(mark):04x}" for mark in "\x85\u2028\u2029"}
+"""What JSON leaves as it is, and what readers of lines may take for the end of one (Unicode Standard Annex 14)."""
+
 _SAMPLE_TEXT_CHARACTERS = 4_000
 """What the survey sees of a title or a description, so that a sample of huge rows is no huge sample."""
 
@@ -223,4 +226,5 @@ def _shortened(video: Video) -> Video:
 
 
 def _reject_line(row: Refused) -> str:
-    return json.dumps({"row": row.number, "reason": row.reason, "excerpt": row.excerpt}, ensure_ascii=False) + "\n"
+    text = json.dumps({"row": row.number, "reason": row.reason, "excerpt": row.excerpt}, ensure_ascii=False)
+    return text.translate(_LINE_ENDS) + "\n"

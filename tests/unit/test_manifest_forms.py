@@ -178,6 +178,31 @@ def test_several_pages_in_one_file_are_one_manifest(text: str) -> None:
     assert accepted(text.encode()) == [(1, "a", "T a"), (2, "b", "T b"), (3, "c", "T c")]
 
 
+@pytest.mark.parametrize("indent", [None, 1])
+def test_a_list_of_any_name_is_read_where_its_object_is_no_row(indent: int | None) -> None:
+    talks = [{"Video ID": "a", "Video title": "A"}, {"Video ID": "b", "Video title": "B"}]
+    data = json.dumps({"conference": "X", "days": ["Monday"], "presentations": talks}, indent=indent)
+    assert accepted(data.encode()) == [(1, "a", "A"), (2, "b", "B")]
+
+
+@pytest.mark.parametrize("nested", [{"speakers": [{"name": "Ada"}]}, {"chapters": [{"title": "One", "start": 0}]}])
+def test_a_list_within_a_row_is_not_taken_for_the_rows(nested: dict[str, object]) -> None:
+    talks = [nested | {"id": "a", "title": "A"}, {"id": "b", "related": [{"id": "x", "title": "X"}], "title": "B"}]
+    data = "".join(json.dumps(talk, indent=1) for talk in talks)
+    assert accepted(data.encode()) == [(1, "a", "A"), (2, "b", "B")]
+
+
+def test_a_table_of_youtube_studio_has_its_ids_in_content() -> None:
+    data = b'Content,Video title,Video publish time,Views\nTotal,,,5\ndQw4w9WgXcQ,A,"Nov 1, 2020",5\n'
+    assert accepted(data) == [(3, "dQw4w9WgXcQ", "A")]
+
+
+def test_a_row_without_a_known_title_says_which_columns_it_has() -> None:
+    (row,) = rows(b'{"id": "a", "Heading": "A"}')
+    assert isinstance(row, Refused)
+    assert row.reason == "The row has no title. Its columns are “id”, “Heading”."
+
+
 def test_the_texts_of_a_search_result_are_unescaped() -> None:
     result = {
         "kind": "youtube#searchResult",
@@ -220,6 +245,9 @@ def test_a_first_line_that_is_broken_does_not_hide_json_lines() -> None:
         ("id,title\nx,y".encode("utf-32"), "iconv -f UTF-32 "),
         ("id;title\nx;Café".encode("latin-1"), "iconv -f WINDOWS-1252 "),
         ('[{"id": "a", "title": "Café"}]'.encode("latin-1"), "iconv -f WINDOWS-1252 "),
+        ("имя,title\nx,y".encode("utf-16-le"), "iconv -f UTF-16LE "),
+        ("имя,title\nx,y".encode("utf-16-be"), "iconv -f UTF-16BE "),
+        (b"id,title\ra,A\rb,B\r", "tr '\\r' '\\n'"),
         (b"PK\x03\x04rest", "zip archive or an Excel"),
         (gzip.compress(gzip.compress(b"x")), "gzipped twice"),
         (b"\x1f\x8bnot gzip at all", "gzip data end early or are damaged"),

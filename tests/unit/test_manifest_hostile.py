@@ -16,7 +16,7 @@ from titlecard.manifest import Accepted, Limits, NotAManifest, Refused
 from titlecard.manifest import source as source_module
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
 MIB = 1024 * 1024
 GOOD = b'{"id": "a", "title": "A"}'
@@ -186,6 +186,19 @@ def test_a_manifest_that_is_too_large_is_read_up_to_there() -> None:
     read = rows(data, Limits(total_max_bytes=100_000))
     assert len(good(read)) == 100_000 // (len(GOOD) + 1)
     assert "larger than 100,000 bytes" in list(refused(read).values())[-1]
+
+
+@pytest.mark.parametrize("pack", [bytes, gzip.compress], ids=["plain", "gzipped"])
+@pytest.mark.parametrize("over", [1, 26, 1000])
+def test_what_lies_above_the_total_is_never_left_out_in_silence(over: int, pack: Callable[[bytes], bytes]) -> None:
+    data = b"\n".join([GOOD, ALSO_GOOD] * 100) + b"\n"
+    read = rows(pack(data), Limits(total_max_bytes=len(data) - over))
+    assert "nothing after this is read" in list(refused(read).values())[-1]
+
+
+def test_a_manifest_as_large_as_it_may_be_is_read_whole() -> None:
+    data = b"\n".join([GOOD, ALSO_GOOD] * 100) + b"\n"
+    assert len(good(rows(data, Limits(total_max_bytes=len(data))))) == 200
 
 
 def test_more_rows_than_allowed_are_refused_at_once() -> None:

@@ -67,6 +67,11 @@ def held(rows: list[Video]) -> str:
     return json.dumps({"name": "x", "tags": ["[", {"a": "}"}], "talks": as_dicts(rows), "total": len(rows)})
 
 
+def held_under_a_name_of_ones_own(rows: list[Video]) -> str:
+    talks = [{"speakers": [{"name": "x", "id": 5}], **row} for row in as_dicts(rows)]
+    return json.dumps({"name": "x", "rooms": [{"name": "y"}], "talks of the day": talks})
+
+
 def yt_dlp(rows: list[Video]) -> str:
     entries = [{**row, "formats": [{"url": "]"}], "chapters": [{"title": "c"}]} for row in as_dicts(rows)]
     return json.dumps({"id": "PL", "title": "P", "_type": "playlist", "entries": entries})
@@ -94,6 +99,7 @@ JSON_WRITERS = [
     pretty_array,
     concatenated,
     held,
+    held_under_a_name_of_ones_own,
     yt_dlp,
     playlist_items,
 ]
@@ -171,7 +177,15 @@ def test_no_bytes_do_more_than_be_refused(data: bytes) -> None:
 
 
 MARKS = ["{", "}", "[", "]", ",", ":", '"', "\\", "\n", " ", ";", "\0", "é", "\ud800", "1", "null"]
-KEYS = ['"id"', '"title"', '"entries"', '"videos"', '"a"', '"snippet":{"title":"t","resourceId":']
+KEYS = [
+    '"id"',
+    '"title"',
+    '"talks of all rooms"',
+    '"entries"',
+    '"videos"',
+    '"a"',
+    '"snippet":{"title":"t","resourceId":',
+]
 ROWS = ['{"id":"a","title":"b"}', "id,title", "a,b"]
 nearly = st.lists(st.sampled_from(MARKS + KEYS + ROWS), max_size=40).map(
     lambda parts: "".join(parts).encode("utf-8", "surrogatepass")
@@ -192,6 +206,8 @@ def test_row_numbers_rise(data: bytes) -> None:
 
 
 @given(data=nearly, sizes=st.lists(st.integers(1, 12), min_size=1, max_size=6), max_bytes=st.integers(5, 60))
+@example(data=b'{[{"id":"a","title":"b"}', sizes=[1], max_bytes=5)
+@example(data=b'{"entries":[{"id":"a","title":"b"}', sizes=[1], max_bytes=5)
 @modest
 def test_json_is_cut_the_same_however_its_chunks_are_cut(data: bytes, sizes: list[int], max_bytes: int) -> None:
     assert cut_elements([data], max_bytes) == cut_elements(chunks(data, sizes), max_bytes)

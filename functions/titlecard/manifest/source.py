@@ -93,7 +93,7 @@ class Source:
             ) from error
         room = self._limits.total_max_bytes - self._total
         self._total += len(chunk)
-        if chunk and room <= 0:
+        if room < 0 or (chunk and room == 0):  # below 0 where the end of the last chunk was kept back
             raise Broken(
                 f"The manifest is larger than {self._limits.total_max_bytes:,} bytes; nothing after this is read. "
                 "Split it into several files."

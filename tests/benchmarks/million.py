@@ -1,0 +1,399 @@
+"""A million rows through ingest as it is deployed: killed at random while it works, in the memory of a small function.
+
+    .venv/bin/python tests/benchmarks/million.py [--rows 1000000] [--form jsonl|jsonl.gz|json|json.gz|csv|csv.gz]
+        [--kills 3] [--timeout 200] [--seed 1] [--parser]
+
+The embedded AWS runs the template with a time-out that is too short for the manifest, so that it takes several
+continuations, and ingest's process is killed some times at moments that nobody chose. At the end it is checked that
+
+- every accepted row was sent at least once: ingest notes what SQS has acknowledged, and SQS holds as many messages;
+- every refused row is in the report exactly once;
+- the survey and the bitmap of the accepted rows are those of a run that nobody disturbed;
+- with `--parser`, every accepted row is in the catalog and has ended. (Without it the parser is switched off and the
+  messages stay in their queue: the embedded AWS parses a hundred videos a second, and a million would take hours.)
+
+Printed are the peak resident memory of ingest's processes (VmHWM in /proc/PID/status), rows a second for validation
+(pass 1: reading, checking, finding duplicates, the reports) and for sending (pass 2), and what befell it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import array
+import contextlib
+import gzip
+import hashlib
+import json
+import os
+import random
+import shutil
+import signal
+import sys
+import tempfile
+import threading
+import time
+import zipfile
+from collections import Counter
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from titlecard import census, manifest
+from titlecard.batch import END_STATES, BatchState
+from titlecard.catalog import Catalog, stamp
+from titlecard.survey import Survey
+from titlecard.uploads import Uploads
+from titlecard_console import artefact, cloud
+from titlecard_console.run import Work
+from titlecard_console.template import load
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from titlecard.batch import Upload
+    from titlecard.catalog import Batch
+    from titlecard.census import Census
+    from titlecard_console.cloud import Cloud
+
+NOTES = """
+
+import array as _array
+import json as _json
+import time as _time
+
+_count, _send, _sent = Ingest._count, Ingest._send, WorkQueue.send
+
+
+def _noted(name, line):
+    with open("{notes}/" + name, "ab") as file:
+        file.write(line)
+
+
+def _timed(which, work):
+    def timed(self, batch, *args):
+        began = _time.monotonic()
+        answer = work(self, batch, *args)
+        row = self._catalog.batch(batch.id).sent_row
+        _noted("passes.jsonl", _json.dumps([which, _time.monotonic() - began, batch.sent_row, row]).encode() + b"\\n")
+        return answer
+    return timed
+
+
+def _send_and_note(self, pack):
+    _sent(self, pack)
+    _noted("sent.bin", _array.array("Q", [message.row for message in pack]).tobytes())
+
+
+Ingest._count, Ingest._send, WorkQueue.send = _timed(1, _count), _timed(2, _send), _send_and_note
+"""
+"""Appended to ingest's entry point: notes which rows SQS has acknowledged, and how long the passes took."""
+
+WORDS = ("async", "caching", "data", "deploying", "django", "forms", "models", "queries", "queues", "teams", "testing")
+
+QUIET_SECONDS = 600
+"""When nothing has moved for so long, there is something wrong."""
+
+
+def main() -> None:
+    """Run it once and print what came of it."""
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("--rows", type=int, default=1_000_000)
+    options.add_argument("--form", choices=[f"{form}{gz}" for form in WRITERS for gz in ("", ".gz")], default="jsonl")
+    options.add_argument("--kills", type=int, default=3)
+    options.add_argument("--timeout", type=int, default=200, help="of ingest, in seconds; a pass 1 must fit")
+    options.add_argument("--seed", type=int, default=1)
+    options.add_argument("--parser", action="store_true", help="with the real parser, for fewer rows")
+    given = options.parse_args()
+    with tempfile.TemporaryDirectory(prefix="million-") as folder:
+        Trial(Path(folder), given).run()
+
+
+class Trial:
+    """One manifest's way through one cloud."""
+
+    def __init__(self, folder: Path, given: argparse.Namespace) -> None:
+        self._folder = folder
+        self._given = given
+        self._chance = random.Random(given.seed)  # noqa: S311 -- repeatable on purpose
+        self._notes = folder / "notes"
+        self._notes.mkdir()
+        self._killed: list[str] = []
+        self._peaks: dict[int, int] = {}
+
+    def run(self) -> None:
+        """Write the manifest, take it through, and hold what came of it against what should."""
+        given = self._given
+        path = self._folder / f"manifest.{given.form}"
+        WRITERS[given.form.removesuffix(".gz")](path, videos(given.rows, self._chance))
+        say(f"{path.name}: {given.rows:,} rows, {path.stat().st_size / 1e6:,.1f} MB")
+        undisturbed, rejects = self._undisturbed(path)
+        say(f"{undisturbed.accepted:,} accepted, {undisturbed.refused:,} refused, {undisturbed.repeated:,} repeated")
+        instrumented = self._instrumented(artefact.build())
+        with cloud.start(self._folder / "state", self._parameters(), os.environ, artefacts=instrumented) as there:
+            stack = Stack(there)
+            stack.hide_for(given.timeout + 60)
+            if not given.parser:
+                stack.switch_parser_off()
+            began = time.monotonic()
+            upload = Work(there).upload(path, "benchmark", path.name, None).upload
+            with self._sampled(there):
+                batch = self._follow(stack, upload)
+            say(f"ingest was through after {time.monotonic() - began:,.0f} s")
+            self._check_reports(stack, upload, undisturbed, rejects)
+            self._check_sent(stack, undisturbed)
+            if given.parser:
+                self._check_catalog(stack, batch, undisturbed)
+        self._print_figures()
+
+    def _parameters(self) -> dict[str, str]:
+        timeout = self._given.timeout
+        return {
+            "TierPolicy": "local",
+            "ManifestMaxBytes": str(1 << 30),
+            "IngestTimeoutSeconds": str(timeout),
+            "IngestVisibilitySeconds": str(6 * timeout),
+            "IngestMaxReceiveCount": "100",
+        }
+
+    def _undisturbed(self, path: Path) -> tuple[Census, list[int]]:
+        """What a run that nobody disturbs comes to."""
+        numbers = _Numbers()
+        limits = manifest.Limits(row_max_bytes=int(load().values({})["RowMaxBytes"]), total_max_bytes=1 << 30)
+        with path.open("rb") as stream:
+            sample_max = int(load().values({})["SurveySampleRows"])
+            counted = census.take(
+                manifest.read(stream, limits), scratch=self._folder, rejects=numbers, sample_max=sample_max
+            )
+        return counted, numbers.rows
+
+    def _instrumented(self, built: Path) -> Path:
+        """The artefacts, ingest's with notes."""
+        folder = self._folder / "artefacts"
+        shutil.copytree(built, folder)
+        with (
+            zipfile.ZipFile(built / "IngestFunction.zip") as old,
+            zipfile.ZipFile(folder / "IngestFunction.zip", "w") as new,
+        ):
+            for entry in old.infolist():
+                if not entry.filename.startswith("ingest/__pycache__/"):
+                    notes = NOTES.replace("{notes}", str(self._notes)) if entry.filename == "ingest/app.py" else ""
+                    new.writestr(entry, old.read(entry) + notes.encode())
+        return folder
+
+    # ------------------------------------------------------------------------------------------------ while it works
+
+    def _follow(self, stack: Stack, upload: Upload) -> Batch:
+        """Wait until all is sent (with a parser: until all has ended), and kill ingest while it works."""
+        kill_at = time.monotonic() + self._pause()
+        moved, before = time.monotonic(), ""
+        while True:
+            time.sleep(0.5)
+            batch = stack.batch(upload)
+            if batch is None:
+                continue
+            if batch.state is BatchState.REFUSED:
+                sys.exit(f"refused: {batch.reason}")
+            ended = batch.counted(*END_STATES)
+            if batch.state is BatchState.OPEN and (not self._given.parser or ended == batch.accepted):
+                return batch
+            now = f"{batch.state}, sent up to row {batch.sent_row:,}, {ended:,} ended"
+            if now != before:
+                say(now)
+                moved, before = time.monotonic(), now
+            if time.monotonic() - moved > QUIET_SECONDS + self._given.timeout:
+                sys.exit("nothing moves any more")
+            at_work = batch.lease_until > stamp(datetime.now(UTC)) and batch.state is not BatchState.OPEN
+            if at_work and len(self._killed) < self._given.kills and time.monotonic() > kill_at:
+                for process in stack.workers():  # those that wait for work as well
+                    os.kill(process, signal.SIGKILL)
+                self._killed.append(now)
+                say(f"killed: {now}")
+                kill_at = time.monotonic() + self._pause()
+
+    def _pause(self) -> float:
+        """Seconds until the next kill."""
+        return self._chance.uniform(5, self._given.timeout)
+
+    @contextlib.contextmanager
+    def _sampled(self, there: Cloud) -> Iterator[None]:
+        """Look at the peak memory of ingest's processes all the time."""
+        stack, over = Stack(there), threading.Event()
+
+        def look() -> None:
+            while not over.wait(0.1):
+                for process in stack.workers():
+                    with contextlib.suppress(OSError):
+                        status = Path(f"/proc/{process}/status").read_text("utf-8")
+                        peaks = [line.split()[1] for line in status.splitlines() if line.startswith("VmHWM")]
+                        self._peaks[process] = max(int(peaks[0]) if peaks else 0, self._peaks.get(process, 0))
+
+        thread = threading.Thread(target=look)
+        thread.start()
+        try:
+            yield
+        finally:
+            over.set()
+            thread.join()
+
+    # ------------------------------------------------------------------------------------------------ what came of it
+
+    def _check_reports(self, stack: Stack, upload: Upload, undisturbed: Census, rejects: list[int]) -> None:
+        reported = [json.loads(line)["row"] for line in stack.report(upload, "rejects.jsonl").splitlines()]
+        check("every refused row is in the report exactly once", reported == rejects)
+        accepted = stack.report(upload, "accepted.bin")
+        check("the accepted rows are those of an undisturbed run", accepted == undisturbed.bitmap.to_bytes())
+        survey = Survey.learn(undisturbed.sample).to_json()
+        check("the survey is that of an undisturbed run", stack.survey(upload) == survey)
+
+    def _check_sent(self, stack: Stack, undisturbed: Census) -> None:
+        rows = array.array("Q")
+        rows.frombytes((self._notes / "sent.bin").read_bytes())
+        check("every accepted row was sent at least once", set(rows) == set(undisturbed.bitmap))
+        say(f"{len(rows):,} messages were sent, {len(rows) - undisturbed.accepted:,} of them again")
+        if not self._given.parser:
+            held = stack.messages()
+            check(f"SQS holds as many messages, or a few that were not noted ({held:,})", held >= len(rows))
+
+    def _check_catalog(self, stack: Stack, batch: Batch, undisturbed: Census) -> None:
+        rows = list(stack.catalog.rows(batch.id))
+        check("every accepted row is in the catalog once", [row.number for row in rows] == list(undisturbed.bitmap))
+        check("every row has ended", all(row.state in END_STATES for row in rows))
+        say(f"{Counter(str(row.state) for row in rows)}, counted {dict(batch.counts)}")
+
+    def _print_figures(self) -> None:
+        lines = (self._notes / "passes.jsonl").read_text("utf-8").splitlines()
+        passes = [json.loads(line) for line in lines]
+        first = [seconds for which, seconds, _, _ in passes if which == 1]
+        second = [(seconds, after - before) for which, seconds, before, after in passes if which == 2]
+        seconds, sent = sum(it[0] for it in second), sum(it[1] for it in second)
+        say(f"killed {len(self._killed)} times: {'; '.join(self._killed)}")
+        say(f"validation: {self._given.rows / first[-1]:,.0f} rows/s ({first[-1]:.1f} s)")
+        say(f"sending: {sent / seconds:,.0f} rows/s, in {len(second)} invocations that came to their end")
+        peak = max(self._peaks.values()) / 1024
+        say(f"peak memory of {len(self._peaks)} ingest processes: {peak:.0f} MiB")
+
+
+class Stack:
+    """What is looked at, and done, in the cloud."""
+
+    def __init__(self, there: Cloud) -> None:
+        self._outputs = there.outputs
+        self._lambda = there.client("lambda")
+        self._sqs = there.client("sqs")
+        self._uploads = Uploads(there.client("s3"))
+        self.catalog = Catalog(there.resource("dynamodb").meta.client, there.outputs["CatalogTable"])
+
+    def batch(self, upload: Upload) -> Batch | None:
+        """The batch of an upload, None while ingest has not begun."""
+        try:
+            return self.catalog.batch(upload.batch)
+        except KeyError:
+            return None
+
+    def survey(self, upload: Upload) -> str:
+        """What was learnt."""
+        return self.catalog.survey(upload.batch).to_json()
+
+    def report(self, upload: Upload, name: str) -> bytes:
+        """One of the reports."""
+        return self._uploads.read_report(upload, name)
+
+    def messages(self) -> int:
+        """How many messages the work queue holds."""
+        names: Any = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+        asked = self._sqs.get_queue_attributes(QueueUrl=self._outputs["WorkQueueUrl"], AttributeNames=names)
+        return sum(int(number) for number in asked["Attributes"].values())
+
+    def hide_for(self, seconds: int) -> None:
+        """Let a notification come again soon after a kill: six time-outs would only make this last longer."""
+        attributes = {"VisibilityTimeout": str(seconds)}
+        self._sqs.set_queue_attributes(QueueUrl=self._outputs["IngestQueueUrl"], Attributes=attributes)
+
+    def switch_parser_off(self) -> None:
+        """Let the messages stay in their queue."""
+        sources = self._lambda.list_event_source_mappings(FunctionName=self._outputs["ParserFunction"])
+        for source in sources["EventSourceMappings"]:
+            self._lambda.update_event_source_mapping(UUID=source["UUID"], Enabled=False)
+
+    def workers(self) -> list[int]:
+        """The ids of ingest's processes."""
+        found = []
+        for folder in Path("/proc").iterdir():
+            if folder.name.isdigit():
+                with contextlib.suppress(OSError):
+                    if f"lambda-{self._outputs['IngestFunction']}-".encode() in (folder / "cmdline").read_bytes():
+                        found.append(int(folder.name))
+        return found
+
+
+class _Numbers:
+    """Takes the lines of the report of rejects and keeps their rows' numbers."""
+
+    def __init__(self) -> None:
+        self.rows: list[int] = []
+
+    def write(self, line: str, /) -> None:
+        self.rows.append(json.loads(line)["row"])
+
+
+def videos(rows: int, chance: random.Random) -> Iterator[dict[str, str]]:
+    """Rows as they come from YouTube. Of a hundred one has no title, one repeats a row, one has another's id."""
+    row: dict[str, str] = {}
+    for number in range(rows):
+        title = " ".join(chance.choices(WORDS, k=6)).capitalize()
+        title = f"{title} - Presenter {number % 5000} - DjangoCon {2000 + number % 25}"
+        video = hashlib.blake2b(str(number).encode(), digest_size=8).hexdigest()[:11]
+        match number % 100:
+            case 7:
+                title = ""
+            case 11:
+                video = row["id"]
+        if number % 100 != 17:
+            row = {"id": video, "title": title, "description": " ".join(chance.choices(WORDS, k=25))}
+        yield row
+
+
+def write_lines(path: Path, rows: Iterator[dict[str, str]]) -> None:
+    """JSON Lines."""
+    _write(path, (json.dumps(row) + "\n" for row in rows))
+
+
+def write_array(path: Path, rows: Iterator[dict[str, str]]) -> None:
+    """A JSON array, written for people."""
+    _write(path, ((",\n" if place else "[\n") + json.dumps(row, indent=2) for place, row in enumerate(rows)), "\n]\n")
+
+
+def write_table(path: Path, rows: Iterator[dict[str, str]]) -> None:
+    """CSV; nothing in these rows needs a quote."""
+    _write(path, (f"{row['id']},{row['title']},{row['description']}\n" for row in rows), first="id,title,description\n")
+
+
+def _write(path: Path, parts: Iterator[str], last: str = "", first: str = "") -> None:
+    with gzip.open(path, "wb", compresslevel=6) if path.suffix == ".gz" else path.open("wb") as sink:
+        sink.write(first.encode())
+        for part in parts:
+            sink.write(part.encode())
+        sink.write(last.encode())
+
+
+WRITERS: dict[str, Callable[[Path, Iterator[dict[str, str]]], None]] = {
+    "jsonl": write_lines,
+    "json": write_array,
+    "csv": write_table,
+}
+
+
+def check(claim: str, holds: bool) -> None:
+    """Say that a claim holds, or end with it."""
+    if not holds:
+        sys.exit(f"NOT TRUE: {claim}")
+    say(f"true: {claim}")
+
+
+def say(text: str) -> None:
+    """Print at once."""
+    print(f"{time.strftime('%H:%M:%S')} {text}", flush=True)
+
+
+if __name__ == "__main__":
+    main()

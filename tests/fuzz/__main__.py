@@ -1,0 +1,155 @@
+"""Looks for files that the readers of manifests do not cope with.
+
+    .venv/bin/python -m tests.fuzz [--seconds 60] [--seed 1]
+
+It changes the samples of `events/`, and the cases that were found before, in ways that people and enemies do, and
+holds what is read against `verdict.ills`; a file that takes much longer than its size allows is a finding as well.
+Findings are made small and kept in `tests/fuzz/cases`, which `tests/unit/test_manifest_cases.py` reads again every
+time. The same seed does the same.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import gzip
+import hashlib
+import io
+import random
+import sys
+import time
+import traceback
+from pathlib import Path
+
+from tests.fuzz.verdict import ills
+
+from titlecard import manifest
+from titlecard.manifest import NotAManifest
+
+HERE = Path(__file__).parent
+CASES = HERE / "cases"
+EVENTS = HERE.parents[1] / "events"
+
+LARGEST_BYTES = 60_000
+"""Of a file that is tried; what takes long with these takes too long with larger ones."""
+
+SECONDS_ALLOWED = 1.0
+"""Of the processor, for reading one such file; it takes some hundredths."""
+
+SECONDS_MADE_SMALLER = 120
+"""For how long a finding is made smaller."""
+
+WORDS = (
+    *(b"{", b"}", b"[", b"]", b",", b":", b'"', b"\\", b"\n", b"\r", b"\r\n", b"\t", b";", b"|", b"\0", b" "),
+    *(b'"id"', b'"title"', b'"name"', b'"url"', b'"entries"', b'"items"', b'"videos"', b'"snippet"', b'"x"', b"null"),
+    *(b'{"id":"a","title":"b"}', b'{"entries":[{"title":"', b'"\\ud800"', b"\\u0000", b"NaN", b"1e999", b"-0", b"true"),
+    *(b"id,title\n", b"id;title;url\n", b"sep=;\n", b'a,"b\n', b"https://youtu.be/dQw4w9WgXcQ", b"[Private video]"),
+    *(
+        b"\xef\xbb\xbf",
+        b"\xff\xfe",
+        b"\xfe\xff",
+        b"\xed\xa0\x80",
+        b"\xef\xbf\xbf",
+        b"\xc3",
+        b"\xe9",
+        b"\x1f\x8b",
+        b"\x85",
+    ),
+)
+"""What the forms of a manifest are made of, and what they trip over."""
+
+
+def main() -> None:
+    """Look for so long, and end with 1 where something was found."""
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("--seconds", type=float, default=60)
+    options.add_argument("--seed", type=int, default=1)
+    given = options.parse_args()
+    chance = random.Random(given.seed)  # noqa: S311 -- repeatable on purpose
+    seeds = [path.read_bytes() for folder in (EVENTS, EVENTS / "forms", CASES) for path in sorted(folder.glob("*.*"))]
+    end = time.monotonic() + given.seconds
+    tried, found = 0, set[str]()
+    while time.monotonic() < end:
+        data = changed(chance, seeds)[:LARGEST_BYTES]
+        tried += 1
+        fault = fault_of(data)
+        if fault and fault not in found:
+            found.add(fault)
+            small = smaller(data, fault)
+            name = f"{hashlib.sha256(small).hexdigest()[:12]}.bin"
+            (CASES / name).write_bytes(small)
+            sys.stdout.write(f"{name} ({len(small)} bytes): {fault}\n")
+    sys.stdout.write(f"{tried} files tried, {len(found)} findings\n")
+    sys.exit(bool(found))
+
+
+def fault_of(data: bytes) -> str:
+    """What is wrong with how a file is read, in a line that is the same for the same fault; empty where nothing is."""
+    began = time.process_time()
+    try:
+        with contextlib.suppress(NotAManifest):
+            list(manifest.read(io.BytesIO(data), manifest.Limits()))
+        if time.process_time() - began > SECONDS_ALLOWED:
+            return "it takes too long"
+        found = ills(data)
+    except Exception as error:  # noqa: BLE001 -- whatever it is, it is what we look for
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        return f"{type(error).__name__} in {Path(place.filename).name}:{place.name}"
+    return "".join(letter for letter in found[0] if not letter.isdigit()) if found else ""
+
+
+def changed(chance: random.Random, seeds: list[bytes]) -> bytes:
+    """One of the seeds, changed in some ways."""
+    data = chance.choice(seeds)
+    if data[:2] == b"\x1f\x8b" and chance.random() < 0.5:
+        data = gzip.decompress(data)
+    if len(data) > 1_000 and chance.random() < 0.7:  # small files are tried faster
+        start = chance.randrange(len(data))
+        data = data[: chance.randrange(300)] + data[start : start + chance.randrange(600)]
+    for _ in range(chance.randint(1, 6)):
+        data = _once_more(chance, data, seeds)
+    return data
+
+
+def _once_more(chance: random.Random, data: bytes, seeds: list[bytes]) -> bytes:
+    start = chance.randint(0, len(data))
+    end = min(len(data), start + chance.choice((1, 2, 8, 64, 512)))
+    before, piece, after = data[:start], data[start:end], data[end:]
+    match chance.randrange(9):
+        case 0:
+            piece = chance.randbytes(chance.choice((1, 1, 2, 4)))
+        case 1 | 2 | 3:
+            piece = b"".join(chance.choices(WORDS, k=chance.choice((1, 1, 2, 5)))) + piece
+        case 4:
+            piece = b""
+        case 5:
+            piece *= chance.choice((2, 3, 50))
+        case 6:
+            other = chance.choice(seeds)
+            place = chance.randint(0, len(other))
+            piece = other[place : place + chance.choice((20, 200, 2_000))] + piece
+        case 7:
+            return chance.choice((before, after, data.replace(b"\n", b"\r"), data.replace(b'"', b"'")))
+        case _:
+            packed = gzip.compress(data)
+            return chance.choice((packed, packed, packed[: len(packed) // 2], packed + data, data + packed))
+    return before + piece + after
+
+
+def smaller(data: bytes, fault: str) -> bytes:
+    """A part of a file that has the same fault, found by leaving out what is not needed for it."""
+    size, end = len(data) // 2, time.monotonic() + SECONDS_MADE_SMALLER
+    while size:
+        start = 0
+        while start < len(data) and time.monotonic() < end:
+            less = data[:start] + data[start + size :]
+            if fault_of(less) == fault:
+                data = less
+            else:
+                start += size
+        size //= 2
+    return data
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,119 @@
+"""What must hold of any bytes at all that somebody uploads as a manifest."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import tempfile
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING
+from unittest.mock import patch
+
+from titlecard import census, manifest
+from titlecard.batch import Message
+from titlecard.manifest import EXCERPT_CHARACTERS, Accepted, Limits, NotAManifest, Refused
+from titlecard.survey import Survey
+
+if TYPE_CHECKING:
+    from titlecard.video import Video
+
+TIGHT = Limits(row_max_bytes=120, record_max_bytes=80, total_max_bytes=3_000, max_ratio=2, rows_max=12, number_max=40)
+"""So little that small files pass every limit."""
+
+NOT_FOR_SQS = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+"""The characters that SQS refuses in a message (SQS API reference, `SendMessage`)."""
+
+GZIP = b"\x1f\x8b"
+
+_Rows = list[Accepted | Refused]
+
+
+def ills(data: bytes) -> list[str]:
+    """What is wrong with how a file is read, as sentences; none where all is well.
+
+    Whatever is raised, but `NotAManifest`, goes on to the caller.
+    """
+    found: list[str] = []
+    for limits in (Limits(), TIGHT):
+        try:
+            rows = list(manifest.read(io.BytesIO(data), limits))
+        except NotAManifest as refusal:
+            found += _of_text(str(refusal))
+            continue
+        found += _of_rows(rows, limits)
+        found += _of_another_reading(data, rows, limits)
+        found += _of_the_census(data, rows, limits)
+    return found
+
+
+def _of_rows(rows: _Rows, limits: Limits) -> list[str]:
+    found = []
+    if any(later.number <= earlier.number for earlier, later in pairwise(rows)):
+        found.append("the numbers of the rows do not rise")
+    for row in rows:
+        if isinstance(row, Refused):
+            found += _of_text(row.reason) + _of_text(row.excerpt or "-")
+            if len(row.excerpt) > EXCERPT_CHARACTERS:
+                found.append(f"row {row.number} has a long excerpt")
+            continue
+        message = Message(batch="b", project="p", row=row.number, video=row.video)
+        body = message.model_dump_json()
+        if Message.model_validate_json(body) != message:
+            found.append(f"row {row.number} is not what its message says")
+        if NOT_FOR_SQS.search(body):
+            found.append(f"SQS refuses row {row.number}")
+        if len(row.video.model_dump_json().encode()) > limits.row_max_bytes:
+            found.append(f"row {row.number} is too large")
+    return found
+
+
+def _of_another_reading(data: bytes, rows: _Rows, limits: Limits) -> list[str]:
+    """However the file is cut into chunks, the same rows are good.
+
+    Only of gzip data that are damaged the last chunk before the damage is lost, however large it is.
+    """
+    if data.startswith(GZIP):
+        return []
+    for size in (1, 7):
+        with patch("titlecard.manifest.source.CHUNK_BYTES", size):
+            try:
+                same = _good(list(manifest.read(io.BytesIO(data), limits))) == _good(rows)
+            except NotAManifest:
+                same = False
+            if not same:
+                return [f"it is read otherwise in chunks of {size} bytes"]
+    return []
+
+
+def _good(rows: _Rows) -> dict[int, Video | None]:
+    """What became of every row: its video, or None where it was refused."""
+    return {row.number: row.video if isinstance(row, Accepted) else None for row in rows}
+
+
+def _of_the_census(data: bytes, rows: _Rows, limits: Limits) -> list[str]:
+    """Pass 1 accounts for every row, and pass 2 reads what pass 1 has accepted."""
+    rejects = io.StringIO()
+    with tempfile.TemporaryDirectory() as scratch:
+        reading = manifest.read(io.BytesIO(data), limits)
+        counted = census.take(reading, scratch=Path(scratch), rejects=rejects, sample_max=5)
+    found = []
+    if counted.accepted + counted.refused + counted.repeated != len(rows):
+        found.append("the census does not account for every row")
+    again = list(census.accepted(manifest.read(io.BytesIO(data), limits), counted.bitmap))
+    if again != [row for row in rows if row.number in counted.bitmap]:
+        found.append("pass 2 does not read what pass 1 has accepted")
+    if len([json.loads(line) for line in rejects.getvalue().splitlines()]) != counted.refused:
+        found.append("the report of rejects does not have a line for each of them")
+    Survey.from_json(Survey.learn(counted.sample).to_json())
+    return found
+
+
+def _of_text(text: str) -> list[str]:
+    """A sentence for people can be written down."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return ["a sentence cannot be written down"]
+    return [] if text.strip() else ["a sentence is empty"]
