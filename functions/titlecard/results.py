@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from botocore.exceptions import ClientError
 
+from titlecard.batch import END_STATES
 from titlecard.catalog.drafts import Draft
 from titlecard.lines import of_result
 
@@ -168,7 +169,7 @@ class Results:
                 "accepted": batch.accepted,
                 "refused": batch.refused,
                 "repeated": batch.repeated,
-                **{name: counts[name] for name in ("parsed", "superseded", "dead", "review")},
+                **{name: counts[name] for name in (*END_STATES, "review")},
             },
             "reason": reason,
         }

@@ -144,6 +144,7 @@ def test_a_listener_hears_of_the_file_and_the_counts(world: World) -> None:
                 "parsed": 2,
                 "superseded": 1,
                 "dead": 1,
+                "cancelled": 0,
                 "review": 1,
             },
             "reason": "one was given up",

@@ -259,6 +259,7 @@ def _facts(status: Status) -> dict[str, Any]:
         "parsed_model": counts["parsed_model"],
         "superseded": batch.counted(RowState.SUPERSEDED),
         "dead": batch.counted(RowState.DEAD),
+        "cancelled": batch.counted(RowState.CANCELLED),
         "waiting": status.waiting,
         "requests": status.spent.requests,
         "tokens": status.spent.tokens,
