@@ -1,0 +1,176 @@
+"""The replay: `python -m tests.incident FOLDER [--hours 1.5]`, from the root of the checkout, on Linux.
+
+Django-Q2 in an environment of its own under FOLDER, and Titlecard on the embedded AWS, work on events/sample.jsonl,
+each against a loopback provider of its own that answers with the same delay. One factor, `SCALE`, runs all clocks:
+scaled hours are hours / 15. What cannot be scaled is told in `rival.py` and `ours.py`. Titlecard goes first, and its
+requests are what Django-Q2 sends, byte by byte.
+
+It writes results.json, which holds every setting that is not a default, and incident.svg beside itself. What has been
+played to its end under FOLDER is not played again, so a replay that was interrupted goes on from there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tests.incident import ours, plot, rival
+from tests.incident.book import Book, curve, sums
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+SCALE = 15
+"""Titlecard's deadline (30 s) and Django-Q2's time-out (90 s) are whole seconds at this, as they must be."""
+
+HERE = Path(__file__).parent
+MANIFEST = HERE.parents[1] / "events" / "sample.jsonl"
+
+USUAL, SLOW = 4.0, 35.0
+"""Seconds that an answer takes. With the usual one, the loop over all videos takes longer than its time-out."""
+
+DEADLY = slice(9, None, 20)
+"""The rows whose askers are killed, in the situations where workers are."""
+
+POINTS = 90
+
+
+@dataclass(frozen=True)
+class Situation:
+    """What befalls whom.
+
+    Attributes:
+        work: how Django-Q2 is given the videos; None is Titlecard.
+        changed: Titlecard's scaled parameters that are not as usual.
+    """
+
+    name: str
+    work: rival.Work | None = None
+    changed: tuple[tuple[str, int], ...] = ()
+    seconds_a_call: float = USUAL
+    killed: bool = False
+
+
+REPAIRED = rival.Work(one_by_one=True, retry=120, max_attempts=3)
+
+FIRST = Situation("Titlecard")
+RIVALS = (
+    Situation("Django-Q2, the incident", rival.Work(one_by_one=False, retry=60)),
+    Situation("Django-Q2, the incident with retry 120 s", rival.Work(one_by_one=False, retry=120)),
+    Situation("Django-Q2 repaired, 35 s a call", REPAIRED, seconds_a_call=SLOW),
+    Situation("Django-Q2 repaired, workers killed", REPAIRED, killed=True),
+)
+OURS = (
+    Situation("Titlecard, 35 s a call", seconds_a_call=SLOW),
+    Situation("Titlecard, 35 s a call, deadline 60 s", changed=(("RequestDeadlineSeconds", 60),), seconds_a_call=SLOW),
+    Situation("Titlecard, workers killed", killed=True),
+)
+
+
+class Replay:
+    """All situations, one folder."""
+
+    def __init__(self, folder: Path, hours: float) -> None:
+        rows = [json.loads(line) for line in MANIFEST.read_text(encoding="utf-8").splitlines()]
+        self._videos = {row["title"]: row["id"] for row in rows}
+        self._folder = folder.resolve()
+        self._hours = hours
+        self._bodies: dict[str, str] = {}
+
+    def run(self) -> dict[str, Any]:
+        """Play everything; the results."""
+        rival.environment(self._folder)
+        results = [self._played(FIRST)]
+        with ThreadPoolExecutor(len(RIVALS)) as pool:
+            theirs = [pool.submit(self._played, situation) for situation in RIVALS]
+            results += [self._played(situation) for situation in OURS]  # one by one: a cloud is work for a core
+            results += [future.result() for future in theirs]
+        return {
+            "scale": SCALE,
+            "hours": self._hours,
+            "videos": len(self._videos),
+            "packages": rival.PACKAGES,
+            "situations": results,
+        }
+
+    def _played(self, situation: Situation) -> dict[str, Any]:
+        """The result of a situation: the one that is there, or else it is played."""
+        folder = self._folder / "".join(letter if letter.isalnum() else "-" for letter in situation.name.lower())
+        known, asked = folder.with_suffix(".json"), f"{situation!r} {SCALE} {self._hours}"
+        with suppress(FileNotFoundError):
+            kept: dict[str, Any] = json.loads(known.read_text(encoding="utf-8"))
+            if kept["asked"] == asked:
+                self._bodies = self._bodies or kept["bodies"]
+                return dict(kept["result"])
+        result = self._play(situation, folder)
+        kept = {"asked": asked, "result": result, "bodies": self._bodies}
+        known.write_text(json.dumps(kept), encoding="utf-8")
+        return result
+
+    def _play(self, situation: Situation, folder: Path) -> dict[str, Any]:
+        ids = list(self._videos.values())
+        deadly = ids[DEADLY] if situation.killed else []
+        with Book(self._videos, scale=SCALE, seconds_a_call=situation.seconds_a_call, deadly=deadly) as book:
+            if situation.work is None:
+                told = self._titlecard(situation, book, folder)
+            else:
+                told = self._django_q(situation.work, book, folder)
+            entries = book.entries
+        return {
+            "name": situation.name,
+            "seconds_a_call": situation.seconds_a_call,
+            "deadly_videos": len(deadly),
+            "kills": book.kills,
+            **asdict(sums(entries)),
+            **told,
+            "curve": [[round(hours, 4), tokens] for hours, tokens in curve(entries, POINTS)],
+        }
+
+    def _titlecard(self, situation: Situation, book: Book, folder: Path) -> Mapping[str, Any]:
+        left = ours.run(MANIFEST, book, folder, changed=dict(situation.changed), scale=SCALE)
+        if not self._bodies:
+            bodies = {video: body.decode() for video, body in book.bodies.items()}
+            self._bodies = {video: bodies[video] for video in self._videos.values()}
+        return {
+            "settings": ours.parameters(dict(situation.changed), SCALE),
+            "rows": left.rows,
+            "charged": {"requests": left.charged.requests, "tokens": left.charged.tokens},
+            "limit": {"requests": left.limits.requests, "tokens": left.limits.tokens},
+            "told": left.told,
+        }
+
+    def _django_q(self, work: rival.Work, book: Book, folder: Path) -> Mapping[str, Any]:
+        left = rival.run(work, book, self._bodies, folder, scale=SCALE, hours=self._hours)
+        return {"settings": rival.settings(work, SCALE), **asdict(left)}
+
+
+def main() -> None:
+    """Play, and write what came of it."""
+    parser = argparse.ArgumentParser(prog="python -m tests.incident")
+    parser.add_argument("folder", type=Path, help="for environments, databases and logs")
+    parser.add_argument("--hours", type=float, default=1.5, help="scaled, for what has no end of its own")
+    asked = parser.parse_args()
+    results = Replay(asked.folder, asked.hours).run()
+    (HERE / "results.json").write_text(_lines(results), encoding="utf-8")
+    (HERE / "incident.svg").write_text(plot.svg(results), encoding="utf-8")
+    sys.stdout.write(plot.table(results))
+
+
+def _lines(results: Mapping[str, Any]) -> str:
+    """JSON with a line for everything but the points of a curve."""
+    curves = {one["name"]: one["curve"] for one in results["situations"]}
+    bare = {**results, "situations": [{**one, "curve": f"<{one['name']}>"} for one in results["situations"]]}
+    text = json.dumps(bare, indent=2, ensure_ascii=False)
+    for name, points in curves.items():
+        text = text.replace(json.dumps(f"<{name}>", ensure_ascii=False), json.dumps(points))
+    return text + "\n"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,142 @@
+"""Titlecard at work on the videos: the command `titlecard run`, and what its ledger says meanwhile and in the end."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections import Counter
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from boto3.dynamodb.conditions import Attr
+from botocore.exceptions import BotoCoreError, ClientError
+
+from titlecard.catalog import Catalog
+from titlecard.ledger import Ledger, NoAnswer
+from titlecard_console import cloud
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from tests.incident.book import Book
+
+    from titlecard.batch import Limits
+    from titlecard.money import Charge
+
+POLL_SECONDS = 0.5
+
+TIMES = {
+    "RequestDeadlineSeconds": 30,
+    "RetryBackoffSeconds": 60,
+    "ParserTimeoutSeconds": 210,
+    "VisibilitySeconds": 1275,
+}
+"""Of the scaled clock. The deadline and the back-off are the template's. The parser's time-out is more than the
+template's 90, and the visibility follows it: a fresh worker loads its packages in the world's time, not in ours.
+"""
+
+UNSCALED = {"SettleMarginSeconds": 1, "BatchingWindowSeconds": 0, "MaxConcurrency": 2}
+"""Seconds of the world, whole ones being the least there is; and the least parsers that AWS allows. Each asks about up
+to ten videos side by side."""
+
+
+@dataclass(frozen=True)
+class Left:
+    """How a run ended.
+
+    Attributes:
+        rows: how many are in which state, with the reason where they are not parsed.
+        charged: what the ledger says.
+        limits: of the batch.
+        told: the tokens that the run's lines tell of, video by video.
+    """
+
+    rows: Mapping[str, int]
+    charged: Charge
+    limits: Limits
+    told: int
+
+
+def parameters(changed: Mapping[str, int], scale: int) -> dict[str, int]:
+    """The template's parameters for the scaled clock.
+
+    Args:
+        changed: scaled seconds that are not as in `TIMES`.
+    """
+    scaled = {name: max(1, seconds // scale) for name, seconds in (TIMES | dict(changed)).items()}
+    return scaled | UNSCALED
+
+
+def run(manifest: Path, book: Book, folder: Path, *, changed: Mapping[str, int], scale: int) -> Left:
+    """Run a manifest through the stack on the embedded AWS, by the model alone, until nothing more happens by itself.
+
+    Args:
+        book: the provider, which is serving.
+        folder: of its own; it is made anew.
+        changed: see `parameters`.
+    """
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    command: list[str | Path] = [Path(sys.executable).with_name("titlecard"), "run", manifest, "--yes"]
+    command += ["--tier", "model", "--state", folder / "state", "--output", folder / "talks.jsonl"]
+    for name, value in parameters(changed, scale).items():
+        command += ["--set", f"{name}={value}"]
+    surroundings = {**os.environ, "OPENAI_API_KEY": "sk-of-the-incident", "OPENAI_BASE_URL": book.base_url}
+    with (
+        (folder / "log").open("w") as log,
+        subprocess.Popen(command, env=surroundings, stdout=log, stderr=log) as process,  # noqa: S603 -- our own command
+    ):
+        accounts = _watch(process, folder / "state")
+    if accounts is None:
+        raise RuntimeError(f"titlecard has ended without a batch: see {folder / 'log'}")
+    lines = [json.loads(line) for line in (folder / "talks.jsonl").read_text(encoding="utf-8").splitlines()]
+    rows = Counter(": ".join(filter(None, (line["state"], (line["reason"] or "").partition(":")[0]))) for line in lines)
+    told = sum(line["tokens"]["input"] + line["tokens"]["output"] for line in lines)
+    return Left(dict(rows), *accounts, told)
+
+
+def _watch(process: subprocess.Popen[bytes], state: Path) -> tuple[Charge, Limits] | None:
+    """Read the ledger again and again until a run has ended; what it said last, and the batch's limits."""
+    account: _Account | None = None
+    says: tuple[Charge, Limits] | None = None
+    while process.poll() is None:
+        time.sleep(POLL_SECONDS)
+        with suppress(BotoCoreError, ClientError, NoAnswer):  # it is being stopped
+            account = account or _Account.found(state)
+            says = account.says() if account else says
+    return says
+
+
+@dataclass(frozen=True)
+class _Account:
+    """The only batch of a cloud, as the ledger knows it."""
+
+    ledger: Ledger
+    catalog: Catalog
+    batch: str
+
+    @classmethod
+    def found(cls, state: Path) -> _Account | None:
+        """None where the cloud is not up yet, or ingest has not begun with the batch."""
+        there = cloud.find(state)
+        if there is None:
+            return None
+        database = there.resource("dynamodb", retries={"total_max_attempts": 1}, connect_timeout=2, read_timeout=5)
+        client, tables = database.meta.client, there.outputs
+        found = database.Table(tables["CatalogTable"]).scan(
+            FilterExpression=Attr("sk").eq("batch"), ConsistentRead=True
+        )
+        for item in found["Items"]:
+            name = item["pk"].removeprefix("batch#")
+            return cls(Ledger(client, tables["LedgerTable"]), Catalog(client, tables["CatalogTable"]), name)
+        return None
+
+    def says(self) -> tuple[Charge, Limits]:
+        """What the batch was charged so far, and what it may be charged; ingest sets that when it has counted."""
+        return self.ledger.spent(self.batch), self.catalog.batch(self.batch).limits

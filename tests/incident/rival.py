@@ -1,0 +1,144 @@
+"""Django-Q2 with its ORM broker on SQLite: its environment, its settings on the scaled clock, and a cluster at work."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import sqlite3
+import subprocess
+import time
+from contextlib import closing, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from tests.incident.book import Book
+
+PACKAGES = ("django==5.2.19", "django-q2==1.11.1")
+
+WORKERS = 4
+TIMEOUT = 90
+CYCLE_SECONDS = 0.05
+"""Of the broker's poll and of the guard, not scaled: a scaled 0.2 and 0.5 would keep a core busy with looking."""
+
+POLL_SECONDS = 0.25
+LEAVE_SECONDS = 10
+
+
+@dataclass(frozen=True)
+class Work:
+    """How Django-Q2 is given the videos; seconds of the scaled clock.
+
+    Attributes:
+        one_by_one: a task per video, instead of one that loops over all of them.
+        retry: after how long a task that nobody acknowledged is handed out again; Django-Q2's default is 60.
+        max_attempts: 0 is Django-Q2's default: without end.
+    """
+
+    one_by_one: bool
+    retry: int
+    max_attempts: int = 0
+
+
+@dataclass(frozen=True)
+class Left:
+    """What a cluster left when it was stopped: tasks that succeeded, and messages still in its queue."""
+
+    succeeded: int
+    queued: int
+
+
+def environment(folder: Path) -> Path:
+    """The Python of an environment with Django-Q2 in it, made where it is missing."""
+    python = folder / "django-q2" / "bin" / "python"
+    if not python.exists():
+        uv = shutil.which("uv") or str(Path(__file__).parents[2] / ".uv" / "bin" / "uv")
+        subprocess.run([uv, "venv", "--quiet", python.parents[1]], check=True)  # noqa: S603 -- our own command
+        subprocess.run([uv, "pip", "install", "--quiet", "--python", python, *PACKAGES], check=True)  # noqa: S603 -- too
+    return python
+
+
+def settings(work: Work, scale: int) -> dict[str, Any]:
+    """Django-Q2's settings for the scaled clock: all that are not its defaults."""
+    changed: dict[str, Any] = {
+        "orm": "default",
+        "workers": WORKERS,
+        "timeout": TIMEOUT // scale,  # it goes to signal.alarm, which takes whole seconds
+        "retry": work.retry / scale,
+        "poll": CYCLE_SECONDS,
+        "guard_cycle": CYCLE_SECONDS,
+    }
+    return changed | ({"max_attempts": work.max_attempts} if work.max_attempts else {})
+
+
+def run(work: Work, book: Book, bodies: Mapping[str, str], folder: Path, *, scale: int, hours: float) -> Left:
+    """Let a cluster work on the videos until its queue is empty, or so many scaled hours are over.
+
+    Args:
+        book: the provider, which is serving.
+        bodies: the request about each video.
+        folder: of its own; it is made anew.
+    """
+    python = environment(folder.parent)
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    (folder / "requests.json").write_text(json.dumps(bodies), encoding="utf-8")
+    order = {
+        "database": str(folder / "database.sqlite3"),
+        "url": f"{book.base_url}/responses",
+        "requests": str(folder / "requests.json"),
+        "q_cluster": settings(work, scale),
+        "one_by_one": work.one_by_one,
+        "patience": 600 / scale,  # the OpenAI client's default time-out
+    }
+    (folder / "order.json").write_text(json.dumps(order), encoding="utf-8")
+    with (
+        (folder / "log").open("w") as log,
+        subprocess.Popen(  # noqa: S603 -- our own command
+            [python, Path(__file__).with_name("cluster.py")],
+            env={"PATH": os.environ["PATH"], "ORDER": str(folder / "order.json")},
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        ) as cluster,
+    ):
+        try:
+            _wait(cluster, book, folder / "database.sqlite3", deadline=time.monotonic() + hours * 3600 / scale)
+            left = _left(folder / "database.sqlite3")
+            cluster.terminate()
+            with suppress(subprocess.TimeoutExpired):
+                cluster.wait(LEAVE_SECONDS)
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(cluster.pid, signal.SIGKILL)
+    return left
+
+
+def _wait(cluster: subprocess.Popen[bytes], book: Book, database: Path, *, deadline: float) -> None:
+    """Until the deadline, or until nothing is queued and nothing was asked for twice as long as an answer takes.
+
+    Raises:
+        RuntimeError: it has ended by itself.
+    """
+    asked, since = 0, time.monotonic()
+    while time.monotonic() < deadline:
+        time.sleep(POLL_SECONDS)
+        if cluster.poll() is not None:
+            raise RuntimeError(f"Django-Q2 has ended by itself: see {database.with_name('log')}")
+        if len(book.entries) != asked:
+            asked, since = len(book.entries), time.monotonic()
+        quiet = time.monotonic() - since > max(2 * book.delay, 2.0)
+        if asked and quiet and not _left(database).queued:
+            return
+
+
+def _left(database: Path) -> Left:
+    with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True, timeout=20)) as connection:
+        (succeeded,) = connection.execute("SELECT count(*) FROM django_q_task WHERE success").fetchone()
+        (queued,) = connection.execute("SELECT count(*) FROM django_q_ormq").fetchone()
+    return Left(succeeded, queued)

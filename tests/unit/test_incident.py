@@ -1,0 +1,144 @@
+"""The replayed incident's own parts: the provider's book, the killing of askers, the scaled settings, the picture."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import xml.etree.ElementTree as ET
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from tests.incident import ours, plot, rival
+from tests.incident.__main__ import FIRST, OURS, RIVALS, SCALE
+from tests.incident.book import Book, Entry, curve, process_at, sums
+
+from titlecard.text import normalise
+from titlecard_console import template
+
+TITLE, VIDEO = "Ada Lovelace\u00a0- Notes", "v1"
+ASK = """
+import sys, urllib.request
+request = urllib.request.Request(sys.argv[1], data=sys.argv[2].encode(), headers={"content-type": "application/json"})
+with urllib.request.urlopen(request) as answer:
+    answer.read()
+"""
+
+
+def body(title: str) -> str:
+    """A request about a video, as far as the provider reads it."""
+    about = {"title": title, "guess": {"title": "Notes", "presenters": ["Ada Lovelace"]}}
+    return json.dumps(
+        {
+            "model": "gpt-6-luna",
+            "service_tier": "default",
+            "max_output_tokens": 400,
+            "text": {"format": {"type": "json_schema", "strict": True}},
+            "input": [{"role": "user", "content": json.dumps(about)}],
+        }
+    )
+
+
+def ask(book: Book) -> int:
+    """Ask about the video from a process of its own; its exit code."""
+    command = [sys.executable, "-c", ASK, f"{book.base_url}/responses", body(normalise(TITLE))]
+    return subprocess.run(command, check=False, timeout=60).returncode  # noqa: S603 -- ours
+
+
+def test_the_book_holds_what_was_billed_for_which_video() -> None:
+    with Book({TITLE: VIDEO}, scale=60, seconds_a_call=0) as book:
+        assert ask(book) == 0
+        bill = book.bill()
+        (entry,) = book.entries
+    assert entry.video == VIDEO
+    assert entry.tokens == bill["input_tokens"] + bill["output_tokens"]
+    assert list(book.bodies) == [VIDEO]
+
+
+def test_who_asks_about_a_deadly_video_is_killed_when_it_has_paid() -> None:
+    with Book({TITLE: VIDEO}, scale=60, seconds_a_call=0, deadly=[VIDEO]) as book:
+        assert ask(book) == -signal.SIGKILL
+        assert (len(book.entries), book.kills) == (1, 1)
+
+
+def test_a_port_that_nobody_holds_is_nobodys() -> None:
+    with pytest.raises(ProcessLookupError, match="nobody holds port 1"):
+        process_at(1)
+
+
+ENTRIES = [Entry(100.0, "a", 10), Entry(1900.0, "b", 20), Entry(3700.0, "a", 30)]
+
+
+def test_a_book_comes_to_its_sums() -> None:
+    come_to = sums(ENTRIES)
+    assert (come_to.requests, come_to.tokens, come_to.videos) == (3, 60, 2)
+    assert (come_to.again, come_to.most, come_to.seconds) == (1, 2, 3600.0)
+
+
+def test_an_empty_book_comes_to_nothing() -> None:
+    assert sums([]).tokens == 0
+    assert curve([], 10) == []
+
+
+def test_a_curve_rises_from_the_first_request_to_all_that_was_billed() -> None:
+    assert curve(ENTRIES, 10) == [(0.0, 10), (0.5, 30), (1.0, 60)]
+
+
+@pytest.mark.parametrize("points", [2, 7, 90])
+def test_a_curve_has_no_more_points_than_asked_for_and_ends_with_all(points: int) -> None:
+    whole = [Entry(float(number), "a", 1) for number in range(1_000)]
+    drawn = curve(whole, points)
+    assert len(drawn) <= points
+    assert drawn[-1][1] == 1_000
+
+
+@pytest.mark.parametrize("situation", OURS, ids=lambda it: it.name)
+def test_titlecards_scaled_numbers_are_ones_that_the_template_takes(situation: Any) -> None:  # noqa: ANN401 -- a Situation
+    scaled = ours.parameters(dict(situation.changed), SCALE)
+    template.load().values({name: str(value) for name, value in scaled.items()})
+
+
+def test_the_rivals_scaled_times_are_ninety_and_sixty_seconds() -> None:
+    (incident, *_), scaled = RIVALS, rival.settings(RIVALS[0].work or rival.Work(one_by_one=True, retry=0), SCALE)
+    assert incident.name == "Django-Q2, the incident"
+    assert (scaled["timeout"] * SCALE, scaled["retry"] * SCALE) == (90, 60)
+    assert "max_attempts" not in scaled
+
+
+# --------------------------------------------------------------------------------------------------------- the picture
+
+
+@pytest.fixture
+def results() -> dict[str, Any]:
+    """Results of every situation, as alike as two drops of water: their labels would lie on each other."""
+    sums_ = {"requests": 3, "tokens": 60, "again": 1, "most": 2, "seconds": 3600.0}
+    names = [situation.name for situation in (FIRST, *OURS, *RIVALS)]
+    return {
+        "videos": 2,
+        "hours": 1.5,
+        "situations": [{"name": name, "curve": [[0.0, 10], [0.5, 30], [1.0, 60]], **sums_} for name in names],
+    }
+
+
+def test_the_picture_is_small_and_has_a_line_for_each_of_its_situations(results: dict[str, Any]) -> None:
+    drawn = plot.svg(results)
+    root = ET.fromstring(drawn)  # noqa: S314 -- our own
+    assert len(drawn) < 20_000
+    assert sum(element.tag.endswith("polyline") for element in root.iter()) == sum(len(it) for _, it in plot.PANELS)
+    assert "prefers-color-scheme:dark" in drawn
+
+
+def test_no_two_labels_of_the_picture_lie_on_each_other(results: dict[str, Any]) -> None:
+    root = ET.fromstring(plot.svg(results))  # noqa: S314 -- our own
+    texts = [it for it in root.iter() if it.tag.endswith("text") and it.get("class", "").startswith(("theirs", "ours"))]
+    heights = sorted(float(it.get("y", "0")) for it in texts)
+    assert len(heights) == 8
+    assert all(below - above >= plot.LABEL - 0.2 for above, below in pairwise(heights))
+
+
+def test_the_table_has_a_row_for_every_situation(results: dict[str, Any]) -> None:
+    rows = plot.table(results).splitlines()
+    assert len(rows) == 2 + len(results["situations"])
+    assert rows[2] == "| Titlecard | 3 | 60 |  |  | 1 of 2 | 2 | 1.00 h |"

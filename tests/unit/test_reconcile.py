@@ -1,0 +1,259 @@
+"""The ledger against OpenAI's bill: what is unknown, what was never billed, and an API that does not always answer."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.provider.usage import ADMIN_KEY, LoopbackUsage, Response, Used, error
+
+from titlecard_console.reconcile import Billed, Charged, Count, Day, NotAnswered, UsageApi, compare
+from titlecard_console.where import Refused
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Mapping
+
+MONDAY = date(2026, 11, 16)
+TUESDAY = MONDAY + timedelta(days=1)
+MODEL, KEY = "gpt-6-luna", "key_ours"
+
+# ------------------------------------------------------------------------------------------------------- two accounts
+
+
+def day(charged: Count, *billed: Count, model: str | None = MODEL, before: Count | None = None) -> Day:
+    """Tuesday, reconciled; `before` is what Monday was charged and not billed."""
+    account = Charged({TUESDAY: charged, MONDAY: before or Count()}, {MODEL})
+    (compared,) = compare(account, [Billed(TUESDAY, KEY, model, count) for count in billed], TUESDAY, TUESDAY)
+    return compared
+
+
+def test_a_bill_that_the_ledger_knows_holds_nothing_unknown() -> None:
+    compared = day(Count(3, 900), Count(1, 300), Count(2, 600))
+    assert not compared.unknown
+    assert not compared.unbilled
+
+
+def test_tokens_beyond_the_ledger_are_unknown() -> None:
+    assert day(Count(2, 900), Count(2, 1_000)).unknown == Count(0, 100)
+
+
+def test_a_request_more_is_unknown_even_where_its_tokens_fit_below_the_bounds_of_lost_answers() -> None:
+    assert day(Count(2, 3_600), Count(3, 1_000)).unknown == Count(1, 0)
+
+
+def test_a_model_that_the_project_was_never_charged_for_is_unknown_even_below_the_bounds() -> None:
+    compared = day(Count(2, 3_600), Count(1, 500), model="gpt-9-sol")
+    assert compared.unknown == Count(1, 500)
+    assert compared.unbilled == Count(2, 3_600)
+
+
+@pytest.mark.parametrize("model", [f"{MODEL}-2026-07-01", None])
+def test_a_models_dated_name_is_the_models_and_none_is_nobodys(model: str | None) -> None:
+    assert not day(Count(2, 900), Count(2, 900), model=model).unknown
+
+
+def test_a_model_is_not_another_whose_name_begins_alike() -> None:
+    assert day(Count(2, 900), Count(1, 400), model=f"{MODEL}-pro").unknown == Count(1, 400)
+
+
+def test_what_is_charged_and_not_billed_is_told() -> None:
+    assert day(Count(3, 4_000), Count(2, 700)).unbilled == Count(1, 3_300)
+
+
+def test_what_was_sent_before_midnight_and_billed_after_it_is_not_unknown() -> None:
+    compared = day(Count(1, 300), Count(2, 650), before=Count(1, 350))
+    assert compared.late == Count(1, 350)
+    assert not compared.unknown
+
+
+def test_more_than_the_day_before_left_is_unknown() -> None:
+    assert day(Count(1, 300), Count(5, 2_000), before=Count(1, 350)).unknown == Count(3, 1_350)
+
+
+def test_a_day_without_any_charge_has_a_bill_that_is_unknown_altogether() -> None:
+    compared = compare(Charged({}, ()), [Billed(MONDAY, None, MODEL, Count(7, 7_000))], MONDAY, TUESDAY)
+    assert [it.unknown for it in compared] == [Count(7, 7_000), Count()]
+
+
+COUNTS = st.builds(Count, st.integers(0, 50), st.integers(0, 50_000))
+
+
+@settings(deadline=None)
+@given(st.lists(st.tuples(COUNTS, COUNTS), min_size=1, max_size=8))
+def test_everything_billed_is_charged_or_late_or_unknown(accounts: list[tuple[Count, Count]]) -> None:
+    days = [MONDAY + timedelta(days=number) for number in range(len(accounts))]
+    charged = Charged(dict(zip(days, (it for it, _ in accounts), strict=True)), {MODEL})
+    billed = [Billed(at, KEY, MODEL, it) for at, (_, it) in zip(days, accounts, strict=True)]
+    for it in compare(charged, billed, days[0], days[-1]):
+        assert not it.billed.beyond(it.charged + it.late + it.unknown)
+        assert not (it.unknown.tokens and it.unbilled.tokens)
+
+
+@dataclass(frozen=True)
+class Month:
+    """A month as the ledger gives it."""
+
+    name: str
+    days: Mapping[int, Count]
+    models: Collection[str] = field(default=(MODEL,))
+
+
+def test_the_ledgers_months_become_days() -> None:
+    months = [Month("2026-10", {31: Count(1, 10)}), Month("2026-11", {1: Count(2, 20)}, ("gpt-6-sol",))]
+    assert Charged.of(months) == Charged(
+        {date(2026, 10, 31): Count(1, 10), date(2026, 11, 1): Count(2, 20)}, {MODEL, "gpt-6-sol"}
+    )
+
+
+# --------------------------------------------------------------------------------------------------------- OpenAI's API
+
+
+@pytest.fixture
+def usage() -> Iterator[LoopbackUsage]:
+    with LoopbackUsage(
+        Used(MONDAY, KEY, MODEL, 2, 800, 100),
+        Used(TUESDAY, KEY, MODEL, 1, 400, 50),
+        Used(TUESDAY, "key_stranger", "gpt-9-sol", 9, 90_000, 9_000),
+        Used(TUESDAY, KEY, MODEL, 1, 40, 5, project_id="proj_other"),
+    ) as server:
+        yield server
+
+
+def asked(usage: LoopbackUsage, first: date = MONDAY, last: date = TUESDAY, **what: Any) -> list[Billed]:  # noqa: ANN401 -- passed on
+    return UsageApi(ADMIN_KEY, usage.url).billed(first, last, **what)
+
+
+def test_a_bill_comes_by_day_and_key_and_model(usage: LoopbackUsage) -> None:
+    assert asked(usage, projects=["proj_tests"]) == [
+        Billed(MONDAY, KEY, MODEL, Count(2, 900)),
+        Billed(TUESDAY, KEY, MODEL, Count(1, 450)),
+        Billed(TUESDAY, "key_stranger", "gpt-9-sol", Count(9, 99_000)),
+    ]
+
+
+def test_only_the_keys_that_are_named_are_asked_about(usage: LoopbackUsage) -> None:
+    assert {it.key for it in asked(usage, keys=[KEY])} == {KEY}
+
+
+def test_every_page_is_read(usage: LoopbackUsage) -> None:
+    usage.used = [Used(MONDAY + timedelta(days=number), KEY, MODEL, 1, 1, 0) for number in range(100)]
+    assert len(asked(usage, MONDAY, MONDAY + timedelta(days=99))) == 100
+    assert [query.get("page") for query in usage.queries] == [None, ["page_31"], ["page_62"], ["page_93"]]
+
+
+def test_the_last_day_is_asked_for_to_its_end(usage: LoopbackUsage) -> None:
+    asked(usage)
+    (query,) = usage.queries
+    times = [datetime.fromtimestamp(int(query[name][0]), UTC) for name in ("start_time", "end_time")]
+    assert times == [datetime(2026, 11, 16, tzinfo=UTC), datetime(2026, 11, 18, tzinfo=UTC)]
+
+
+@pytest.mark.parametrize("status", [429, 500, 503])
+def test_what_passes_is_waited_for(usage: LoopbackUsage, status: int) -> None:
+    usage.instead = [error(status, None, "Not now.", retry_after="0")] * 3
+    assert len(asked(usage)) == 3
+
+
+def test_what_does_not_pass_is_told(usage: LoopbackUsage) -> None:
+    usage.instead = [error(429, "rate_limit_exceeded", "Too many of them.", retry_after="0")] * 4
+    with pytest.raises(NotAnswered, match=r"\(429\): Too many of them\."):
+        asked(usage)
+
+
+def test_a_long_wait_is_told_of_and_not_waited_for(usage: LoopbackUsage) -> None:
+    usage.instead = [error(429, None, "Not today.", retry_after="3600")]
+    with pytest.raises(NotAnswered, match="again in 3600 seconds"):
+        asked(usage)
+
+
+def test_a_wrong_admin_key_is_told_without_it(usage: LoopbackUsage) -> None:
+    with pytest.raises(Refused, match="does not know the key in OPENAI_ADMIN_KEY") as refusal:
+        UsageApi("sk-admin-mistyped", usage.url).billed(MONDAY, TUESDAY)
+    assert "mistyped" not in str(refusal.value)
+
+
+def test_a_projects_key_is_told_that_it_is_no_admin_key(usage: LoopbackUsage) -> None:
+    with pytest.raises(Refused, match="it must be an admin key") as refusal:
+        UsageApi("sk-proj-secret", usage.url).billed(MONDAY, TUESDAY)
+    assert "secret" not in str(refusal.value)
+
+
+@pytest.mark.parametrize("status", [400, 404])
+def test_a_project_that_openai_does_not_know_is_told(usage: LoopbackUsage, status: int) -> None:
+    usage.instead = [error(status, None, "No such project: proj_typo.")]
+    with pytest.raises(Refused, match=r"No such project: proj_typo\. Is the id"):
+        asked(usage, projects=["proj_typo"])
+
+
+@pytest.mark.parametrize("status", [400, 418, 429, 502])
+def test_no_key_is_in_any_message(usage: LoopbackUsage, status: int) -> None:
+    body = f"Your key {ADMIN_KEY} and your key sk-proj-abc123 will not do."
+    usage.instead = [error(status, None, body, retry_after="999")]
+    with pytest.raises((Refused, NotAnswered)) as refusal:
+        asked(usage)
+    assert "(a key) and your key (a key) will not do" in str(refusal.value)
+
+
+GOOD: dict[str, Any] = {"input_tokens": 1, "output_tokens": 1, "num_model_requests": 1}
+
+
+def page(**change: Any) -> str:  # noqa: ANN401 -- malformed is malformed
+    """A page of one result, with something changed in it."""
+    return json.dumps({"data": [{"start_time": 0, "results": [GOOD | change]}], "has_more": False})
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "",
+        "<html>",
+        "[]",
+        '{"data": null, "has_more": false}',
+        '{"data": []}',
+        '{"data": [{"start_time": "today", "results": []}], "has_more": false}',
+        '{"data": [{"start_time": 1e30, "results": []}], "has_more": false}',
+        page(input_tokens=-1),
+        page(input_tokens="12"),
+        page(output_tokens=None),
+        page(output_tokens=1.5),
+        page(num_model_requests=True),
+        page(model=7),
+    ],
+)
+def test_an_answer_of_another_form_is_refused_as_a_whole(usage: LoopbackUsage, body: str) -> None:
+    usage.instead = [Response(200, body)]
+    with pytest.raises(NotAnswered, match="in an unknown form"):
+        asked(usage)
+
+
+@pytest.mark.parametrize("pages", [[None], ["page_7", "page_7"]])
+def test_pages_without_an_end_are_refused(usage: LoopbackUsage, pages: list[str | None]) -> None:
+    usage.instead = [Response(200, json.dumps({"data": [], "has_more": True, "next_page": it})) for it in pages]
+    with pytest.raises(NotAnswered, match="does not say where"):
+        asked(usage)
+
+
+def test_the_key_is_sent_nowhere_else(usage: LoopbackUsage) -> None:
+    with LoopbackUsage() as thief:
+        usage.instead = [Response(302, "", {"location": f"{thief.url}/organization/usage/completions"})]
+        with pytest.raises(NotAnswered, match=r"\(302\)"):
+            asked(usage)
+        assert not thief.queries
+
+
+@pytest.mark.parametrize("url", ["http://example.org/v1", "ftp://127.0.0.1/v1", "file:///etc/passwd", "example.org"])
+def test_an_address_that_would_show_the_key_is_refused(url: str) -> None:
+    with pytest.raises(Refused, match="must begin with https"):
+        UsageApi(ADMIN_KEY, url)
+
+
+def test_a_server_that_is_not_there_is_told() -> None:
+    with LoopbackUsage() as gone:
+        url = gone.url
+    with pytest.raises(NotAnswered, match="cannot be reached"):
+        UsageApi(ADMIN_KEY, url).billed(MONDAY, TUESDAY)
