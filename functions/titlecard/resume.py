@@ -78,14 +78,16 @@ class Resume:
 
 @dataclass
 class _Left:
-    """What a budget or a limit leaves, by what was charged and promised so far."""
+    """What a budget or a limit leaves, by what was charged and promised so far; budgets do not count requests."""
 
     cap: Cap
     spent: Charge
+    requests: int | None = None
 
     def holds(self, need: Charge) -> bool:
         """Whether a need fits."""
-        return self.cap.room(self.spent).holds(need)
+        one_more = self.requests is None or self.spent.requests + need.requests <= self.requests
+        return one_more and self.cap.room(self.spent).holds(need)
 
 
 class _Purse:
@@ -123,14 +125,18 @@ class _Purse:
         return True
 
     def _batch(self, name: str) -> _Left | None:
-        """What a batch's limit leaves; None where its rows need nothing any more but an end."""
+        """What a batch's limit leaves, nothing where that cannot be read; None where its rows only need an end."""
         try:
             batch = self._catalog.batch(name)
         except KeyError:
             return None
         if batch.cancelled:
             return None
-        return _Left(Cap(batch.limits.tokens, batch.limits.micro_usd), self._ledger.spent(name))
+        try:
+            limits, spent = batch.limits, self._ledger.spent(name)
+            return _Left(Cap(limits.tokens, limits.micro_usd), spent, limits.requests)
+        except NoAnswer:
+            return _Left(Cap(0, 0), Charge())
 
     def _project(self, name: str) -> list[_Left] | None:
         """What a project's budget leaves of the day and of the month; None where it may ask nothing now."""

@@ -364,6 +364,7 @@ def _say_outcomes(outcomes: Sequence[_Outcome]) -> None:
         "model": Tier.MODEL,
         "superseded": RowState.SUPERSEDED,
         "dead": RowState.DEAD,
+        "cancelled": RowState.CANCELLED,
         "waiting": RowState.DEFERRED,
     }
     shown = {

@@ -48,6 +48,7 @@ class Status:
             (counts["parsed_model"], "by the model"),
             (counts[RowState.SUPERSEDED], "superseded"),
             (batch.counted(RowState.DEAD), "dead"),
+            (counts[RowState.CANCELLED], "cancelled"),
         ]
         said = [f"{number:,} {name}" for number, name in parts if number]
         if self.waiting:

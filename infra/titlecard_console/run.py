@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 POLL_SECONDS = 0.5
 RESUME_SECONDS = 2.0
+RESUME_AT_MOST = 310
+"""Longer than resume's own time-out: results of many rows take it minutes."""
 
 PATIENCE_SECONDS = 180
 """What waits longer than this is left to a later run, which starts where this one ends."""
@@ -56,7 +58,7 @@ class Work:
     def __init__(self, cloud: Cloud) -> None:
         self._cloud = cloud
         self._s3 = cloud.client("s3")
-        self._lambda = cloud.client("lambda")
+        self._lambda = cloud.client("lambda", read_timeout=RESUME_AT_MOST)
         dynamodb = cloud.resource("dynamodb").meta.client
         self._catalog = Catalog(dynamodb, cloud.outputs["CatalogTable"])
         self._ledger = Ledger(dynamodb, cloud.outputs["LedgerTable"])

@@ -14,11 +14,13 @@ import time
 from collections import Counter
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from titlecard.batch import END_STATES, BatchState, Message, RowState, Upload
 from titlecard.catalog import Catalog
 from titlecard.ledger import Ledger
+from titlecard.money import Budget, Cap
 from titlecard_console import cloud
 
 if TYPE_CHECKING:
@@ -85,7 +87,9 @@ class Stack:
     # ------------------------------------------------------------------------------------------------- what goes in
 
     def put(self, key: str, content: bytes, metadata: Mapping[str, str] = {}) -> Upload:
-        """Upload as `aws s3 cp` does, to `uploads/<key>`."""
+        """Upload as `aws s3 cp` does, to `uploads/<key>`; the project has a budget that nothing here uses up."""
+        budget = Budget(Cap(), Cap(micro_usd=10**9))
+        self.ledger.set_budget(key.split("/", maxsplit=1)[0], budget, by="person", now=datetime.now(UTC))
         bucket, path = self.outputs["UploadsBucket"], f"uploads/{key}"
         version = self._s3.put_object(Bucket=bucket, Key=path, Body=content, Metadata=dict(metadata))["VersionId"]
         return Upload(bucket, path, version, order="")

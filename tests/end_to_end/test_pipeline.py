@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from tests.end_to_end.manifests import answers, array, lines, videos
@@ -15,11 +16,13 @@ from tests.end_to_end.stack import KEY, Stack, running, until
 from tests.end_to_end.witness import Witness
 
 from titlecard.batch import BatchState, RowState
+from titlecard.catalog.reviews import Reviews
+from titlecard.results import FINISHED, SOURCE
 from titlecard.video import Tier
 from titlecard_console.run import Work
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     from titlecard.batch import Upload
@@ -252,7 +255,56 @@ def test_exactly_the_rows_whose_messages_were_lost_are_sent_again(stack: Stack, 
     assert list(provider.asked("Lost").values()) == [1] * 60
 
 
+# ----------------------------------------------------------------------------------------------------- what comes out
+
+
+def test_a_site_that_listens_hears_of_a_finished_batch_and_finds_its_talks(stack: Stack) -> None:
+    heard = _listener(stack)
+    content = lines(videos(5, "Listened"))
+    upload = stack.put("listened/list.jsonl", content)
+    stack.finished(upload)
+    event = until(lambda: next((it for it in heard() if it["batch"] == upload.batch), None), "the event is heard")
+    assert (event["project"], event["counts"]["parsed"]) == ("listened", 5)
+    assert _results(stack, event["results"]) == answers(content)
+
+
+def test_what_a_person_said_stands_after_another_upload(stack: Stack) -> None:
+    content = lines(videos(2, "Reviewed"))
+    stack.finished(stack.put("reviewed/list.jsonl", content))
+    reviews = Reviews(stack.cloud.resource("dynamodb").meta.client, stack.outputs["CatalogTable"])
+    reviews.answer("reviewed", "v1", "By hand", ("Ada Byron",), by="a test", fingerprint="", now=datetime.now(UTC))
+    again = stack.put("reviewed/list.jsonl", lines(videos(2, "Reviewed again")))
+    stack.finished(again)
+    place = {"bucket": again.bucket, "key": f"results/reviewed/{again.batch}.jsonl"}
+    given = _results(stack, place)
+    assert given["v1"] == ("By hand", ("Ada Byron",))
+    assert "Reviewed again" in str(given["v2"])
+
+
 # ------------------------------------------------------------------------------------------------------------- pieces
+
+
+def _listener(stack: Stack) -> Callable[[], list[dict[str, Any]]]:
+    """A rule on the event bus with a queue as its target; the details of what has come, each time it is asked."""
+    sqs, events = stack.cloud.client("sqs"), stack.cloud.client("events")
+    url = sqs.create_queue(QueueName="a-site")["QueueUrl"]
+    arn = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    wanted = {"source": [SOURCE], "detail-type": [FINISHED]}
+    events.put_rule(Name="a-site", EventPattern=json.dumps(wanted))
+    events.put_targets(Rule="a-site", Targets=[{"Id": "queue", "Arn": arn}])
+
+    def heard() -> list[dict[str, Any]]:
+        messages = sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages", [])
+        return [json.loads(message["Body"])["detail"] for message in messages]
+
+    return heard
+
+
+def _results(stack: Stack, place: Mapping[str, str]) -> dict[str, tuple[str, tuple[str, ...]]]:
+    """Title and presenters of every line of a file of results."""
+    body = stack.cloud.client("s3").get_object(Bucket=place["bucket"], Key=place["key"])["Body"].read()
+    talks = [json.loads(line) for line in body.splitlines()]
+    return {talk["id"]: (talk["title"], tuple(talk["presenters"])) for talk in talks}
 
 
 def _talks(stack: Stack, upload: Upload) -> dict[str, tuple[str, tuple[str, ...]] | None]:

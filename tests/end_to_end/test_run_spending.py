@@ -53,7 +53,7 @@ def failed(artefacts: Path, provider: Witness, tmp_path_factory: pytest.TempPath
     (folder / "list.jsonl").write_bytes(lines(videos(15, "Failing")))
     done = ran(
         *("run", folder / "list.jsonl", "--state", folder / "state", "--tier", "model"),
-        *parameters({"RetryBackoffSeconds": "1", "MaxConcurrency": "2"}),
+        *parameters({"RetryBackoffSeconds": "1", "MaxConcurrency": "2", "BreakerThreshold": "1000"}),
         base_url=provider.base_url,
     )
     match = SHOWN.search(" ".join(done.told.split()))

@@ -208,7 +208,7 @@ def test_what_is_given_back_does_not_count(world: World, message: Message) -> No
     assert entry(world, message).attempts == 0
 
 
-def test_what_is_given_back_leaves_no_trace_so_that_waiting_never_fills_the_item(world: World, message: Message) -> None:
+def test_what_is_given_back_leaves_no_trace_so_that_waiting_fills_no_item(world: World, message: Message) -> None:
     fail(world, claimed(world, message, "failed"))
     for number in range(3):
         world.catalog.give_back(claimed(world, message, f"waited {number}"))

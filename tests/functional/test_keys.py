@@ -83,6 +83,21 @@ def test_a_key_that_was_added_is_found_after_a_while(
     assert keys.of(project) == "sk-of-the-project"
 
 
+def test_a_key_that_is_read_afresh_is_not_the_one_in_memory(secrets: SecretsManagerClient, project: str) -> None:
+    keys = Keys(PREFIX, local=None)
+    secrets.create_secret(Name=PREFIX + project, SecretString="sk-wrong")
+    assert keys.of(project) == "sk-wrong"
+    secrets.put_secret_value(SecretId=PREFIX + project, SecretString="sk-right")
+    assert (keys.of(project), keys.of(project, fresh=True), keys.of(project)) == ("sk-wrong", "sk-right", "sk-right")
+
+
+def test_that_there_was_no_key_is_not_taken_from_memory_afresh(secrets: SecretsManagerClient, project: str) -> None:
+    keys = Keys(PREFIX, local=None)
+    assert keys.of(project) is None
+    secrets.create_secret(Name=PREFIX + project, SecretString="sk-of-the-project")
+    assert keys.of(project, fresh=True) == "sk-of-the-project"
+
+
 def test_a_secret_that_cannot_be_read_is_not_taken_for_none(world: World, project: str) -> None:
     keys = Keys(PREFIX, local=None)
     world.wire.cut(Cut.OUTAGE)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from titlecard_console.record import BadRecordError, Change, Record
+from titlecard_console.record import KEPT, BadRecordError, Change, Record
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -37,6 +37,16 @@ def test_the_same_key_in_two_tables_is_two_items(tmp_path: Path) -> None:
     record = Record(tmp_path / "talks.jsonl")
     record.append([change("1", "a"), change("1", "b", "LedgerTable")])
     assert len(record.load()) == 2
+
+
+@pytest.mark.parametrize("partition", ["video#p#1", "project#p", "budgets", "pauses"])
+def test_what_was_paid_for_and_what_may_be_spent_is_kept(partition: str) -> None:
+    assert partition.startswith(KEPT)
+
+
+@pytest.mark.parametrize("partition", ["batch#b", "tally#b", "breakers"])
+def test_what_belongs_to_one_cloud_alone_is_not(partition: str) -> None:
+    assert not partition.startswith(KEPT)
 
 
 def test_a_removed_item_is_gone(tmp_path: Path) -> None:

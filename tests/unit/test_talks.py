@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from titlecard.local import LocalAnswer
 from titlecard.model import Answer
 from titlecard.money import Charge
-from titlecard.talks import LOW_CONFIDENCE, UNGROUNDED, by_local_tier, by_model
+from titlecard.talks import (
+    DISAGREES_FROM,
+    LOW_CONFIDENCE,
+    TIERS_DISAGREE,
+    UNGROUNDED,
+    by_local_tier,
+    by_model,
+)
 from titlecard.video import Tier, Tokens, Video
 
 VIDEO = Video(id="1", title="Compilers by Grace Hopper | PyCon 2019", description="With Ada Lovelace.")
@@ -51,6 +60,28 @@ def test_a_grounded_model_answer_is_a_talk_of_the_models() -> None:
         "gpt-6-luna",
         None,
     )
+
+
+def test_other_people_than_a_local_tier_that_believed_itself_found_are_flagged() -> None:
+    local = replace(UNSURE, confidence=DISAGREES_FROM)
+    talk = by_model(VIDEO, local, Answer("Compilers", ("Ada Lovelace",), CHARGE), "gpt-6-luna")
+    assert (talk.presenters, talk.tier, talk.review) == (("Ada Lovelace",), Tier.MODEL, TIERS_DISAGREE)
+
+
+def test_other_people_than_a_local_tier_that_doubted_itself_found_are_a_correction() -> None:
+    local = replace(UNSURE, confidence=DISAGREES_FROM - 0.01)
+    assert by_model(VIDEO, local, Answer("Compilers", ("Ada Lovelace",), CHARGE), "gpt-6-luna").review is None
+
+
+def test_the_same_people_in_another_spelling_or_order_are_no_disagreement() -> None:
+    local = replace(SURE, presenters=("Grace Hopper", "Ada Lovelace"))
+    answer = Answer("Compilers", ("ada lovelace", "Grace  Hopper"), CHARGE)
+    assert by_model(VIDEO, local, answer, "gpt-6-luna").review is None
+
+
+def test_another_title_is_no_disagreement() -> None:
+    answer = Answer("Compilers by Grace Hopper", ("Grace Hopper",), CHARGE)
+    assert by_model(VIDEO, SURE, answer, "gpt-6-luna").review is None
 
 
 def test_a_model_talk_says_what_it_cost() -> None:

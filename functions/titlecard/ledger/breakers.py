@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 ACCOUNT_PROBE_SECONDS = 15 * 60
 """When the model is asked again after the account was at fault: a wrong key, or no quota left."""
 
+MOST_DOUBLINGS = 4
+"""Of the wait between probes after transient faults: with a back-off of a minute it ends at a quarter of an hour."""
+
 OPEN = "open"
 CLOSED = "closed"
 
@@ -181,5 +184,6 @@ def _stamp(item: Mapping[str, Any], name: str, missing: str) -> str:
 
 
 def probe_after(failures: int, threshold: int, backoff: int) -> timedelta:
-    """How long an open breaker waits for its next probe after transient faults: longer each time, up to a limit."""
-    return timedelta(seconds=min(backoff * 2 ** min(max(failures - threshold, 0), 16), ACCOUNT_PROBE_SECONDS))
+    """How long an open breaker waits for its next probe after transient faults: twice as long each time, to a limit."""
+    doubled = min(max(failures - threshold, 0), MOST_DOUBLINGS)
+    return timedelta(seconds=min(backoff * 2**doubled, ACCOUNT_PROBE_SECONDS))

@@ -33,6 +33,10 @@ CONNECT_SECONDS = 5.0
 OVERTIME_SECONDS = 2.0
 """How long a caller waits past the deadline for an event loop that should have answered by itself."""
 
+READING_SECONDS = 3.0
+"""How long past the deadline an answer is still read that has come whole: it is paid for. It is within the settle
+margin."""
+
 _LEAN = OpenAIModelProfile(
     openai_supports_encrypted_reasoning_content=False,
     openai_responses_supports_reasoning_context=False,
@@ -74,7 +78,7 @@ class Client:
         fuse = Fuse(self._network, allowance)
         future = asyncio.run_coroutine_threadsafe(self._send(prompt, fuse, allowance, key, seconds), self._loop)
         try:
-            return fuse.exchange, future.result(seconds + OVERTIME_SECONDS)
+            return fuse.exchange, future.result(seconds + READING_SECONDS + OVERTIME_SECONDS)
         except TimeoutError:
             future.cancel()
             fuse.exchange.sent = fuse.exchange.timed_out = True  # or so it has to be taken: the loop does not answer
@@ -90,6 +94,8 @@ class Client:
     async def _send(self, prompt: str, fuse: Fuse, allowance: Allowance, key: str, seconds: float) -> Cleaned | None:
         run = asyncio.create_task(self._run(prompt, fuse, allowance, key, seconds))
         await asyncio.wait({run}, timeout=seconds)
+        if not run.done() and fuse.exchange.complete:
+            await asyncio.wait({run}, timeout=READING_SECONDS)
         if not run.done():
             run.cancel()
             await asyncio.wait({run})

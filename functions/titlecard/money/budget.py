@@ -20,7 +20,9 @@ MOST = 10**15
 DAYS_OF_A_MONTH = 31
 """Of the longest."""
 
-_AMOUNT = re.compile(r"(?P<dollar>\$)?(?P<number>\d[\d,_]*(?:\.\d+)?)\s*(?P<unit>usd|tokens|token)?", re.IGNORECASE)
+_AMOUNT = re.compile(
+    r"(?P<dollar>\$)?(?P<number>[0-9][0-9,_]*(?:\.[0-9]+)?)\s*(?P<unit>usd|tokens|token)?", re.IGNORECASE
+)
 _MICRO = 1_000_000
 
 

@@ -1,0 +1,77 @@
+"""`python -m tests.end_to_end.racers ENDPOINT ACCESS_KEY SECRET_KEY TABLE RACERS`: processes that race for one budget.
+
+Each is a fork of this process with a client of its own. It reserves until it is refused; every third reservation it
+settles at less than was reserved, which makes room for others. Standard output gets one JSON object a racer: what it
+was granted, and what that came to.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from datetime import UTC, datetime
+
+import boto3
+
+from titlecard.batch import Limits
+from titlecard.ledger import ONE_TRY, Ledger, NoAnswer, Reservation
+from titlecard.money import Budget, Cap, Charge
+
+PROJECT, MODEL = "race", "gpt-6-luna"
+NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
+NEED = Charge(requests=1, input_tokens=900, output_tokens=100, micro_usd=701)
+BILLED = Charge(requests=1, input_tokens=200, output_tokens=30, micro_usd=67)
+ROOM = 80 * NEED.micro_usd + 333
+"""No multiple of the need."""
+
+BUDGET = Budget(Cap(None, ROOM), Cap(10**9, 10**9))
+LIMITS = Limits(requests=10**6, tokens=10**9, micro_usd=10**9)
+SETTLED = 3
+
+
+def race(endpoint: str, access: str, secret: str, table: str) -> dict[str, int]:
+    """Reserve until there is no room; what was charged of it in the end."""
+    resource = boto3.resource(
+        "dynamodb",
+        endpoint_url=endpoint,
+        region_name="us-east-1",
+        aws_access_key_id=access,
+        aws_secret_access_key=secret,
+        config=ONE_TRY,
+    )
+    ledger = Ledger(resource.meta.client, table)
+    granted, charged = 0, 0
+    while True:
+        answer = ledger.reserve(
+            f"batch-{os.getpid()}", PROJECT, NEED, limits=LIMITS, budget=BUDGET, model=MODEL, now=NOW
+        )
+        if not isinstance(answer, Reservation):
+            return {"granted": granted, "micro_usd": charged}
+        granted += 1
+        charged += NEED.micro_usd
+        if granted % SETTLED == 0:
+            ledger.settle(answer, BILLED)
+            charged -= NEED.micro_usd - BILLED.micro_usd
+
+
+def main(endpoint: str, access: str, secret: str, table: str, racers: str) -> int:
+    """Fork the racers and wait for them; 1 where one of them had no answer."""
+    children = []
+    for _ in range(int(racers)):
+        child = os.fork()
+        if not child:
+            try:
+                line = json.dumps(race(endpoint, access, secret, table)) + "\n"
+            except NoAnswer as trouble:
+                sys.stderr.write(f"{trouble}\n")
+                os._exit(1)
+            os.write(1, line.encode())  # one write, so that lines stay whole
+            os._exit(0)
+        children.append(child)
+    ends = [os.waitpid(child, 0)[1] for child in children]
+    return int(any(ends))
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))

@@ -1,0 +1,163 @@
+"""Resume and money: what is put back can be paid for, the oldest first; and nothing of a project that may not spend."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from tests.functional.test_parser_money import DEFERRED, PARSED_BY_MODEL, Project
+from tests.functional.world import PROJECT, World, received
+
+from titlecard.batch import RowState
+from titlecard.catalog import NEVER
+from titlecard.ledger.breakers import ACCOUNT_PROBE_SECONDS
+from titlecard.money import Cap, Charge
+
+if TYPE_CHECKING:
+    from tests.provider import LoopbackProvider
+
+    from titlecard.batch import Message
+    from titlecard.model import ModelTier
+
+pytestmark = pytest.mark.usefixtures("local_tier")
+
+NEED = Charge(1, 900, 100, 500)
+
+
+@pytest.fixture
+def project(world: World, tier: ModelTier, provider: LoopbackProvider) -> Project:
+    return Project(world, tier, provider)
+
+
+def deferred(project: Project, number: int, *, reason: str = "rate_limited: later") -> list[Message]:
+    """Rows that need so much each, and that are due one after the other, all of them by now."""
+    messages = project.rows(number)
+    for message in messages:
+        due = project.world.clock.after(message.row - number)
+        project.world.catalog.defer(message, "f" * 32, reason=reason, due=due, now=project.world.clock(), need=NEED)
+    return messages
+
+
+@pytest.mark.parametrize(
+    ("daily", "monthly"),
+    [
+        (Cap(2 * NEED.tokens + 1, None), Cap()),
+        (Cap(None, 3 * NEED.micro_usd - 1), Cap()),
+        (Cap(), Cap(2 * NEED.tokens, None)),
+    ],
+)
+def test_no_more_is_put_back_than_the_budget_can_pay_for_and_the_oldest_first(
+    project: Project, daily: Cap, monthly: Cap
+) -> None:
+    deferred(project, 5)
+    project.budget(daily=daily, monthly=monthly)
+    assert project.world.resume().run() == {"put back": 2}
+    assert [it.row for it in project.world.sent()] == [1, 2]
+
+
+def test_what_was_charged_before_is_not_paid_out_again(project: Project) -> None:
+    (paid,) = project.rows(1, "paid")
+    assert project.work(paid) == PARSED_BY_MODEL
+    deferred(project, 3)
+    project.budget(daily=Cap(None, project.charged.micro_usd + NEED.micro_usd))
+    assert project.world.resume().run()["put back"] == 1
+
+
+def test_no_more_is_put_back_than_the_batchs_limit_leaves(project: Project) -> None:
+    messages = project.rows(3, tokens=2 * NEED.tokens)
+    for message in messages:
+        project.world.catalog.defer(
+            message, "f" * 32, reason="rate_limited", due=project.world.clock(), now=project.world.clock(), need=NEED
+        )
+    assert project.world.resume().run() == {"put back": 2}
+
+
+@pytest.mark.parametrize("tight", ["requests", "tokens", "micro_usd"])
+def test_what_waits_at_any_limit_of_its_batch_is_left_alone(project: Project, tight: str) -> None:
+    (message,) = project.rows(1, "v", **{tight: 0})
+    assert project.work(message) == DEFERRED
+    assert project.world.resume().run() == {}
+    assert project.row(message).due == NEVER
+
+
+def test_one_projects_empty_budget_holds_up_no_other(project: Project) -> None:
+    deferred(project, 2)
+    project.budget(daily=Cap(None, 0))
+    other = Project(project.world, project.tier, project.provider, "pycon")
+    other.budget(daily=Cap(None, 10**6))
+    deferred(other, 2)
+    project.world.resume().run()
+    assert [it.project for it in project.world.sent()] == ["pycon", "pycon"]
+
+
+def test_a_younger_row_that_needs_less_does_not_overtake(project: Project) -> None:
+    messages = deferred(project, 3)
+    small = Charge(1, 1, 1, 1)
+    now = project.world.clock()
+    project.world.catalog.defer(messages[2], "f" * 32, reason="rate_limited", due=now, now=now, need=small)
+    project.budget(daily=Cap(NEED.tokens, None))
+    assert project.world.resume().run() == {"put back": 1}
+    assert [it.row for it in project.world.sent()] == [1]
+
+
+@pytest.mark.parametrize("whom", [PROJECT, "*"])
+def test_a_paused_projects_rows_stay(project: Project, whom: str) -> None:
+    deferred(project, 2)
+    project.world.ledger.pause(whom, now=project.world.clock())
+    assert project.world.resume().run() == {}
+    project.world.ledger.unpause(whom)
+    assert project.world.resume().run() == {"put back": 2}
+
+
+def test_a_project_without_a_budget_has_nothing_put_back(
+    world: World, tier: ModelTier, provider: LoopbackProvider
+) -> None:
+    deferred(Project(world, tier, provider, "pycon"), 2)
+    assert world.resume().run() == {}
+
+
+def test_behind_an_open_breaker_everything_stays_until_its_time_has_come_and_then_one_goes(project: Project) -> None:
+    project.provider.fail("unauthorized")
+    project.work(project.rows(1, "opening")[0])
+    deferred(project, 3)
+    assert project.world.resume().run() == {}
+    project.world.clock.forward(ACCOUNT_PROBE_SECONDS + 1)
+    assert project.world.resume().run() == {"put back": 1}
+    (probe,) = project.world.sent()
+    assert project.work(probe) == PARSED_BY_MODEL
+    assert project.world.resume().run() == {"put back": 3}
+
+
+def test_while_the_ledger_does_not_answer_nothing_is_put_back_and_the_audit_goes_on(project: Project) -> None:
+    deferred(project, 2)
+    (over,) = project.rows(1, "sure")
+    project.work(over)
+    project.world.db.delete_table(TableName=project.world.names["LedgerTable"])
+    assert project.world.resume().run() == {"finished": 1}
+    assert project.world.sent() == []
+
+
+def test_rows_of_a_cancelled_batch_are_put_back_to_be_ended_whatever_the_budget_says(project: Project) -> None:
+    one, two = deferred(project, 2)
+    project.budget(daily=Cap(None, 0))
+    project.world.catalog.cancel(project.world.catalog.batch(one.batch), now=project.world.clock())
+    assert project.world.resume().run() == {"put back": 2}
+    for message in (one, two):
+        project.parser().work([received(message)], lambda: 90)
+    assert [project.row(it).state for it in (one, two)] == [RowState.CANCELLED] * 2
+
+
+def test_what_waits_for_a_person_and_was_not_our_own_limit_stays(project: Project) -> None:
+    (message,) = project.rows(1)
+    now = project.world.clock()
+    project.world.catalog.defer(message, "f" * 32, reason="by a hand: later", due=None, now=now, need=NEED)
+    assert project.world.resume().run() == {}
+    assert project.row(message).due == NEVER
+
+
+def test_what_waits_at_a_limit_that_has_room_again_goes_on(project: Project) -> None:
+    (message,) = project.rows(1)
+    now = project.world.clock()
+    project.world.catalog.defer(message, "f" * 32, reason="batch_limit: full", due=None, now=now, need=NEED)
+    assert project.world.resume().run() == {"freed": 1}
+    assert project.world.resume().run() == {"put back": 1}
