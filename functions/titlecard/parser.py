@@ -282,8 +282,8 @@ class Parser:
             key = None if self._rules.policy is Policy.LOCAL else self._keys.of(message.project)
         except NotReadable as trouble:  # of one project, and no reason to hold up the others' messages
             due = self._now() + timedelta(seconds=self._rules.visibility)
-            self._catalog.defer(message, "", reason=f"{Hold.KEY_UNREADABLE}: {trouble}", due=due, now=self._now())
-            outcomes[received.id] = Done(RowState.DEFERRED)
+            why = f"{Hold.KEY_UNREADABLE}: {trouble}"
+            outcomes[received.id] = self._deferred(message, "", reason=why, due=due)
             return None
         policy = self._rules.policy if key else Policy.LOCAL
         mark = fingerprint(
@@ -537,8 +537,14 @@ class Parser:
         return self._defer(job, f"{why.hold}: {why.sentence}", why.due, need=question.bound)
 
     def _defer(self, job: _Job, reason: str, due: datetime | None, *, need: Charge) -> _Outcome:
-        self._catalog.defer(job.message, job.fingerprint, reason=reason, due=due, now=self._now(), need=need)
-        return Done(RowState.DEFERRED)
+        return self._deferred(job.message, job.fingerprint, reason=reason, due=due, need=need)
+
+    def _deferred(
+        self, message: Message, mark: str, *, reason: str, due: datetime | None, need: Charge | None = None
+    ) -> _Outcome:
+        """Let a row wait; where it has ended already, its message comes again, and is put away as that end asks."""
+        done = self._catalog.defer(message, mark, reason=reason, due=due, now=self._now(), need=need)
+        return Done(RowState.DEFERRED) if done else Again()
 
     def _bury(self, job: _Job, reason: str) -> _Outcome:
         """Record a death, then put the message where the dead lie; after a crash in between, the next receive does."""

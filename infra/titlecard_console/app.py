@@ -165,7 +165,7 @@ def run(
         _say_outcomes(outcomes)
     if any(outcome.status.batch.state is BatchState.REFUSED for outcome in outcomes):
         raise typer.Exit(BAD_USAGE)
-    if any(outcome.reasons for outcome in outcomes):
+    if any(outcome.reasons or outcome.status.batch.state is not BatchState.FINISHED for outcome in outcomes):
         raise typer.Exit(UNFINISHED)
 
 

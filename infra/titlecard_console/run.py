@@ -108,6 +108,8 @@ class Work:
                     before[one], moved = status, time.monotonic()
                 if status:
                     show(one.name, status)
+                    if _all_rows_ended(status):
+                        self._resumed = 0.0  # all that is missing is that it says so
                     if self._is_over(status) and (_has_ended(status) or time.monotonic() - moved > FREED_SECONDS):
                         ended[one] = status.batch
             if time.monotonic() - moved > QUIET_SECONDS:
@@ -164,7 +166,14 @@ class Work:
 
 
 def _has_ended(status: Status) -> bool:
-    return status.batch.state in (BatchState.FINISHED, BatchState.REFUSED)
+    """Whether nothing more happens to a batch: also one that ingest could not finish, and says so."""
+    batch = status.batch
+    given_up = batch.state in (BatchState.COUNTING, BatchState.SENDING) and batch.reason is not None
+    return given_up or batch.state in (BatchState.FINISHED, BatchState.REFUSED)
+
+
+def _all_rows_ended(status: Status) -> bool:
+    return status.batch.state is BatchState.OPEN and status.ended >= status.batch.accepted
 
 
 def _error(message: str) -> str:

@@ -15,14 +15,16 @@ from titlecard.local.model import WEIGHTS
 from titlecard_console.evaluation import Case, run, score
 from training.rivals import by_rules, by_separator, by_spacy
 
-_FIGURES = (
-    "all.title",
-    "all.presenters",
-    "all.both",
-    "names_in_title.both",
-    "names_in_description.both",
-    "no_names.both",
-)
+_FIGURES = {
+    "all.title": "title",
+    "all.presenters": "names",
+    "all.both": "both",
+    "all.invented": "invented",
+    "names_in_title.both": "in title",
+    "names_in_description.both": "in description",
+    "no_names.both": "nobody",
+}
+"""The figures that are shown, with the heads of their columns: the last three are `both` for each kind of row."""
 
 
 def main() -> None:
@@ -34,7 +36,7 @@ def main() -> None:
     cases = [Case.of(json.loads(line)) for line in data.decode().split("\n") if line.strip()]
     card = json.loads(WEIGHTS.with_name("card.json").read_text(encoding="utf-8"))
     spacy = by_spacy()
-    lines = [f"{'':28}" + "".join(f"{name.replace('names_in_', ''):>18}" for name in _FIGURES)]
+    lines = [f"{'':28}" + "".join(f"{name:>16}" for name in _FIGURES.values())]
     for name, rival in (("separator split", by_separator), ("spaCy small English", spacy), ("rules alone", by_rules)):
         if rival is None:
             lines.append(f"{name:28}  not run: its model en_core_web_sm is not installed (PyPI does not carry it)")
@@ -47,13 +49,14 @@ def main() -> None:
         lines.append("the parser was trained without a cross-validation: nothing honest can be said of it")
     else:
         lines.append(_line("parser, on unseen series", measured["figures"]))
-        sizes = ", ".join(f"{share:.3f} at {size}" for size, share in measured["both_by_batch_size"].items())
-        lines.append(f"parser, both by batch size: {sizes}")
+        sizes = measured["both_by_batch_size"]
+        lines += ["", f"{'rows in the upload':28}" + "".join(f"{size:>16}" for size in sizes)]
+        lines.append(f"{'parser, both':28}" + "".join(f"{share:16.3f}" for share in sizes.values()))
     print("\n".join(lines))  # noqa: T201  # the result of the command
 
 
 def _line(name: str, figures: dict[str, float]) -> str:
-    return f"{name:28}" + "".join(f"{figures[figure]:18.3f}" for figure in _FIGURES)
+    return f"{name:28}" + "".join(f"{figures[figure]:16.3f}" for figure in _FIGURES)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass
+from sys import intern
 from typing import TYPE_CHECKING
 
 from titlecard.local.description import OTHER, PERSON, DescriptionView
@@ -57,7 +58,7 @@ def of_titles(rows: Sequence[Row], lexicon: Lexicon, seed: int) -> Iterator[Exam
         view = TitleView(one_line(row.title), lines(row.description), survey, lexicon)
         labels = title_labels(view.title, view.parts, row)
         if labels is not None:
-            yield Example(row.series, view.features(), labels)
+            yield Example(row.series, _interned(view.features()), labels)
 
 
 def of_descriptions(rows: Sequence[Row], lexicon: Lexicon, seed: int) -> Iterator[Example]:
@@ -66,7 +67,7 @@ def of_descriptions(rows: Sequence[Row], lexicon: Lexicon, seed: int) -> Iterato
         view = DescriptionView(lines(row.description), row.want_title, survey, lexicon)
         labels = mention_labels(view.found, row)
         if labels and (row.kind != "names_in_title" or PERSON in labels):
-            yield Example(row.series, view.features(), labels)
+            yield Example(row.series, _interned(view.features()), labels)
 
 
 def title_labels(title: str, parts: Sequence[Segment], row: Row) -> list[str] | None:
@@ -92,6 +93,11 @@ def mention_labels(found: Sequence[Mention], row: Row) -> list[str]:
     """The right label of each possible name."""
     names = [_bare(name) for name in row.want_names]
     return [PERSON if _is_one_of(_bare(mention.text), names, 2) else OTHER for mention in found]
+
+
+def _interned(features: list[list[str]]) -> list[list[str]]:
+    """The same features, each text once in memory: there are millions of them, and few are different."""
+    return [[intern(feature) for feature in item] for item in features]
 
 
 def _bare(name: str) -> list[str]:

@@ -7,10 +7,12 @@ of a training row is as good, and as bad, as what they will say of a stranger's.
 
 from __future__ import annotations
 
+import hashlib
+import json
 import random
 import tempfile
-from collections import defaultdict
-from dataclasses import dataclass, replace
+from collections import Counter, defaultdict
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -50,7 +52,7 @@ class Settings:
     description_batches: int = 200
     l1: float = 0.05
     l2: float = 0.3
-    precision: float = 0.97
+    precision: float = 0.9725
     slack: float = 0.01
 
 
@@ -65,15 +67,46 @@ class Judged:
     right: bool
 
 
-def fit(rows: Sequence[Row], settings: Settings) -> Model:
-    """The model of these rows. The same rows and settings make the same model."""
+@dataclass(frozen=True)
+class Fitted:
+    """Lexicons and CRFs: `apart` those that have not seen a fold's series, for each fold, `whole` those of all rows."""
+
+    apart: list[Model]
+    whole: Model
+
+
+def fit(rows: Sequence[Row], settings: Settings, kept: Path | None = None) -> Model:
+    """The model of these rows. The same rows and settings make the same model.
+
+    `kept` is a folder in which lexicons and CRFs are kept, and from which they are taken: whoever changes the decoding,
+    the confidence or the thresholds need not fit them again. Whoever changes what they learn from (features, templates,
+    cuts) takes another folder.
+    """
+    return _calibrated(_fitted(rows, settings) if kept is None else _kept(rows, settings, kept), rows, settings)
+
+
+def _kept(rows: Sequence[Row], settings: Settings, folder: Path) -> Fitted:
+    """Lexicons and CRFs from a folder; they are made and put there where it has none of these rows."""
+    learnt_from = {**asdict(settings), "precision": 0, "slack": 0, "rows": [row.id for row in rows]}
+    key = hashlib.sha256(json.dumps(learnt_from, sort_keys=True).encode()).hexdigest()[:16]
+    paths = [folder / f"{key}-{name}.json.gz" for name in (*range(settings.folds), "whole")]
+    if not all(path.exists() for path in paths):
+        fitted = _fitted(rows, settings)
+        folder.mkdir(parents=True, exist_ok=True)
+        for path, model in zip(paths, (*fitted.apart, fitted.whole), strict=True):
+            path.write_bytes(model.to_bytes())
+    *apart, whole = (Model.from_bytes(path.read_bytes()) for path in paths)
+    return Fitted(apart, whole)
+
+
+def _fitted(rows: Sequence[Row], settings: Settings) -> Fitted:
+    """The lexicons and CRFs of these rows."""
     fold_of = split(rows, settings.folds, settings.seed)
-    parts = [[row for row in rows if fold_of[row.series] == fold] for fold in range(settings.folds)]
     invented = lexicons.invented_names(400, random.Random(settings.seed))  # noqa: S311  # samples, not secrets
     titles: list[list[Example]] = []
     descriptions: list[list[Example]] = []
     partial: list[Lexicon] = []
-    for fold, part in enumerate(parts):
+    for fold, part in enumerate(_parts(rows, settings)):
         seed = settings.seed * 1000 + fold
         chance = random.Random(seed)  # noqa: S311
         lexicon = lexicons.learn([row for row in rows if fold_of[row.series] != fold])
@@ -82,26 +115,28 @@ def fit(rows: Sequence[Row], settings: Settings) -> Model:
         titles.append([*of_titles(part, lexicon, seed), *of_titles(more, lexicon, seed)])
         more = synthetic.descriptions(part, settings.description_batches, invented, chance)
         descriptions.append([*of_descriptions(part, lexicon, seed), *of_descriptions(more, lexicon, seed)])
-
-    judged: list[Judged] = []
-    for fold, part in enumerate(parts):
+    apart = []
+    for fold in range(settings.folds):
         others = [n for n in range(settings.folds) if n != fold]
-        model = Model(
-            partial[fold],
-            _crf([each for n in others for each in titles[n]], settings),
-            _crf([each for n in others for each in descriptions[n]], settings),
-            _NOTHING,
-            {},
-        )
-        judged += judge(model, part, settings.seed + fold)
-    thresholds = _thresholds(judged, fold_of, settings)
-    return Model(
-        lexicons.learn(rows),
-        _crf([each for part in titles for each in part], settings),
-        _crf([each for part in descriptions for each in part], settings),
-        _confidence(judged),
-        thresholds,
-    )
+        of_others = [_crf([examples[n] for n in others], settings) for examples in (titles, descriptions)]
+        apart.append(Model(partial[fold], of_others[0], of_others[1], _NOTHING, {}))
+    whole = Model(lexicons.learn(rows), _crf(titles, settings), _crf(descriptions, settings), _NOTHING, {})
+    return Fitted(apart, whole)
+
+
+def _calibrated(fitted: Fitted, rows: Sequence[Row], settings: Settings) -> Model:
+    """The model with its confidence and thresholds, learnt from answers to series that the CRFs have not seen."""
+    judged: list[Judged] = []
+    for fold, part in enumerate(_parts(rows, settings)):
+        judged += judge(fitted.apart[fold], part, settings.seed + fold)
+    thresholds = _thresholds(judged, split(rows, settings.folds, settings.seed), settings)
+    return replace(fitted.whole, confidence=_confidence(judged), thresholds=thresholds)
+
+
+def _parts(rows: Sequence[Row], settings: Settings) -> list[list[Row]]:
+    """The rows of each fold."""
+    fold_of = split(rows, settings.folds, settings.seed)
+    return [[row for row in rows if fold_of[row.series] == fold] for fold in range(settings.folds)]
 
 
 def judge(model: Model, rows: Sequence[Row], seed: int) -> list[Judged]:
@@ -115,14 +150,13 @@ def judge(model: Model, rows: Sequence[Row], seed: int) -> list[Judged]:
     return found
 
 
-def _crf(examples: Sequence[Example], settings: Settings) -> Crf:
+def _crf(parts: Sequence[Sequence[Example]], settings: Settings) -> Crf:
     """The CRF of labelled sequences; features of a single series are left out, they are that conference's quirks."""
-    series_of: dict[str, set[str]] = defaultdict(set)
-    for example in examples:
-        for item in example.features:
-            for feature in item:
-                series_of[feature].add(example.series)
-    common = {feature for feature, series in series_of.items() if len(series) > 1}
+    seen: Counter[str] = Counter()
+    for part in parts:
+        seen.update(_series_of(part))
+    examples = [example for part in parts for example in part]
+    common = {feature for feature, series in seen.items() if series > 1}
     trainer = pycrfsuite.Trainer(verbose=False)
     for example in examples:
         trainer.append(
@@ -132,6 +166,16 @@ def _crf(examples: Sequence[Example], settings: Settings) -> Crf:
         {"c1": settings.l1, "c2": settings.l2, "max_iterations": 120, "feature.possible_transitions": True}
     )
     return _trained(trainer)
+
+
+def _series_of(part: Sequence[Example]) -> Counter[str]:
+    """For each feature, the number of the part's series that have it; no series is in two parts."""
+    seen: dict[str, set[str]] = defaultdict(set)
+    for example in part:
+        for item in example.features:
+            for feature in item:
+                seen[feature].add(example.series)
+    return Counter({feature: len(series) for feature, series in seen.items()})
 
 
 def _confidence(judged: Sequence[Judged]) -> Crf:

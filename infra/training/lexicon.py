@@ -72,7 +72,8 @@ def learn(rows: Iterable[Row]) -> Lexicon:
     for tokens in (first, last):
         for token, count in tokens.items():
             listed[token] += 0.5 + 0.25 * min(count, 6)
-    known = set(names) | set(others) | set(listed)
+    # An accent that stands alone folds to a space, which would end the token in the weights' file.
+    known = {token for token in {*names, *others, *listed} if " " not in token}
     endings = _endings(known, names, others, listed)
     scores = {}
     for token in known:

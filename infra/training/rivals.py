@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 
 from titlecard.local.mentions import lines
 from titlecard.local.names import Lexicon
-from titlecard.local.segments import Segment, segments, text_key
+from titlecard.local.segments import Segment, segments, slot_keys, text_key
 from titlecard.text import one_line
 from titlecard_console.evaluation import Result
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from titlecard.survey import Survey
     from titlecard.video import Video
@@ -25,6 +25,7 @@ _EVENT = re.compile(r"\b(?:19|20)\d\d\b|conf\b|^py|meetup|summit|day \d", re.IGN
 _CUE = re.compile(
     r"^\W*(?:speakers?|presenters?|presented by|by|por|par|von)\b[\s:,]*(?P<names>.{3,200})", re.IGNORECASE
 )
+_VOTES = 0.33
 _SPACY_MODEL = "en_core_web_sm"
 
 
@@ -39,15 +40,18 @@ def by_separator(video: Video, _: Survey) -> Result:
 
 
 def by_rules(video: Video, survey: Survey) -> Result:
-    """Cut as the parser does; drop what the batch repeats and what looks like an event; names stand at the edges."""
+    """Cut as the parser does; drop what the batch repeats and what looks like an event; names stand where it has them.
+
+    The batch votes: a capitalised piece is a name where at least every third row has a likely name in this place.
+    """
     title = one_line(video.title)
-    parts = segments(title, Lexicon())
-    kept = [part for part in parts if not _is_shared(part, survey)] or parts
-    edges = {id(part): part for part in (*kept[:1], *kept[-3:])}.values() if len(kept) > 1 else ()
-    names = [part for part in edges if _is_name(part.text)]
-    rest = [part for part in kept if part not in names] or parts
-    presenters = tuple(part.text for part in names) or _announced(video)
-    return Result(title[rest[0].start : rest[-1].end] if rest else title, presenters, 0.5)
+    parts = segments(title, Lexicon(), survey.heads, survey.tails)
+    kept = [number for number, part in enumerate(parts) if not _is_shared(part, survey)] or list(range(len(parts)))
+    edges = {*kept[:1], *kept[-3:]} if len(kept) > 1 else set()
+    names = [n for n in sorted(edges) if _is_name(parts[n].text) and _is_voted_for(slot_keys(parts, n), survey)]
+    rest = [n for n in kept if n not in names] or kept
+    presenters = tuple(parts[n].text for n in names) or _announced(video)
+    return Result(title[parts[rest[0]].start : parts[rest[-1]].end] if rest else title, presenters, 0.5)
 
 
 def by_spacy() -> Callable[[Video, Survey], Result] | None:
@@ -81,6 +85,11 @@ def _is_name(text: str) -> bool:
 def _is_shared(part: Segment, survey: Survey) -> bool:
     often = survey.recurring.get(text_key(part.text), 0)
     return often > max(2, 0.3 * survey.rows) or (part.right == "" and bool(_EVENT.search(part.text)))
+
+
+def _is_voted_for(places: Sequence[str], survey: Survey) -> bool:
+    counted = [survey.slots[place] for place in places if place in survey.slots]
+    return not counted or max(total / count for count, total in counted) >= _VOTES
 
 
 def _announced(video: Video) -> tuple[str, ...]:

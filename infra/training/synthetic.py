@@ -22,6 +22,12 @@ _SIZES = (1, 2, 3, 5, 8, 12, 20, 30)
 _INVENTED = 0.2
 """Share of the names that are invented: they bring scripts that the training data hardly has."""
 
+_STRAY = 0.15
+"""Share of the descriptions that name somebody else in passing, unlike the others of their batch."""
+
+_LOWERED = 0.02
+"""Share of the descriptions whose people write their names in small letters."""
+
 
 def titles(rows: Sequence[Row], batches: int, invented: Sequence[str], chance: random.Random) -> list[Row]:
     """Batches with a template of the title each. `rows` lend their titles and names."""
@@ -177,8 +183,8 @@ def _description_batch(
     chance: random.Random,
 ) -> list[Row]:
     mode = chance.random()
-    head = chance.choice(_TEMPLATES["heads"]) if mode < 0.75 else ""
-    tail = chance.choice(_TEMPLATES["tails"]) if 0.7 <= mode < 0.95 else ""
+    head = chance.choice(_TEMPLATES["heads"]) if mode < 0.72 else ""
+    tail = chance.choice(_TEMPLATES["tails"]) if 0.68 <= mode < 0.92 else ""
     noise = chance.choice(_TEMPLATES["noise"]) if chance.random() < 0.35 else ""
     noise_first = chance.random() < 0.3
     event = f"{chance.choice(_TEMPLATES['events'])} {chance.randint(2008, 2026)}"
@@ -192,6 +198,8 @@ def _description_batch(
         many = "{L" in head and chance.random() < 0.9
         count = chance.randint(3, 9) if many else 1 + sum(chance.random() < several / n for n in (1, 2, 4, 4))
         people = _some(names, invented, count, chance)
+        if chance.random() < _LOWERED:
+            people = [name.lower() for name in people]
         values = _values(people, lender.want_title, join, lenders, chance)
         values |= {"E": event, "PL": city, "C": f"{position:02d}_401"}
         values |= {"X": chance.choice([helper, chance.choice(names)]), "Y": chance.choice(names)}
@@ -202,6 +210,8 @@ def _description_batch(
         )
         body = chance.choice(bodies) if chance.random() < with_body else ""
         body = body[: chance.randint(0, 800)] if chance.random() < 0.5 else body
+        if chance.random() < _STRAY:
+            body += chance.choice([" ", "\n"]) + chance.choice(_TEMPLATES["noise"]).format(**values)
         parts = [
             head if head in naming or not any(mark in head for mark in ("{N", "{F", "{L")) else "",
             noise if noise_first else "",

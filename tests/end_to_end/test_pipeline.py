@@ -15,7 +15,7 @@ from tests.end_to_end.manifests import answers, array, lines, videos
 from tests.end_to_end.stack import KEY, Stack, running, until
 from tests.end_to_end.witness import Witness
 
-from titlecard.batch import BatchState, RowState
+from titlecard.batch import BatchState, Limits, RowState
 from titlecard.catalog.reviews import Reviews
 from titlecard.results import FINISHED, SOURCE
 from titlecard.video import Tier
@@ -62,7 +62,9 @@ def test_a_manifest_that_the_console_uploads_becomes_talks(stack: Stack, provide
     content = lines(videos(12, "Console"))
     (tmp_path / "console.jsonl").write_bytes(content)
     work = Work(stack.cloud)
-    sent = work.upload(tmp_path / "console.jsonl", "console", "console.jsonl", None)
+    agreed = Limits(requests=12, tokens=1_000_000, micro_usd=1_000_000)
+    work.allow("console", [agreed])
+    sent = work.upload(tmp_path / "console.jsonl", "console", "console.jsonl", agreed)
     ended = work.follow([sent], lambda _name, _status: None, lambda _sentence: None)
     rows = list(work.rows(ended[sent]))
     assert [row.video for row, _ in rows] == list(answers(content))

@@ -519,7 +519,8 @@ def test_a_key_that_cannot_be_read_lets_its_rows_wait_and_no_others(
     world: World, provider: LoopbackProvider, tier: ModelTier, message: Message
 ) -> None:
     class Unreadable:
-        def of(self, project: str) -> str | None:
+        def of(self, project: str, *, fresh: bool = False) -> str | None:
+            del fresh
             if project == message.project:
                 raise NotReadable(project)
             return None

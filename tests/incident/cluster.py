@@ -7,6 +7,9 @@
 The tasks keep nothing between two tries, as in the incident, and send each request once.
 """
 
+# It runs in an environment of its own, which has Django-Q2.
+# mypy: ignore-errors
+
 from __future__ import annotations
 
 import json
@@ -15,9 +18,9 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
-import django  # type: ignore[import-not-found]  # it is in this script's environment, not in the project's
-from django.conf import settings  # type: ignore[import-not-found]  # likewise
-from django.core.management import call_command  # type: ignore[import-not-found]  # likewise
+import django
+from django.conf import settings
+from django.core.management import call_command
 
 order: dict[str, Any] = json.loads(Path(os.environ["ORDER"]).read_text(encoding="utf-8"))
 requests: dict[str, str] = json.loads(Path(order["requests"]).read_text(encoding="utf-8"))
@@ -57,7 +60,7 @@ def main() -> None:
     )
     django.setup()
     call_command("migrate", verbosity=0)
-    from django_q.tasks import async_task  # type: ignore[import-not-found]  # noqa: PLC0415 -- after the set-up
+    from django_q.tasks import async_task  # noqa: PLC0415 -- it wants Django to be set up
 
     if order["one_by_one"]:
         for video in requests:

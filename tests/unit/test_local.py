@@ -114,6 +114,43 @@ def test_the_label_that_editors_drop_goes() -> None:
     assert parsed(f"Talk: {TITLE} - {NAME}").title == TITLE
 
 
+@pytest.mark.parametrize("template", ["{t} (Keynote) - {n}", "{t} - Keynote", "DevConf 2031 - {t} (Keynote) by {n}"])
+def test_a_keynote_label_behind_the_title_goes(template: str) -> None:
+    assert in_a_batch(template).title == TITLE
+
+
+@pytest.mark.parametrize("event", ["DevConf 2031: ", "Write the Code Springfield 2031 - "])
+def test_an_event_with_its_year_at_the_beginning_goes_even_where_no_other_row_has_it(event: str) -> None:
+    rows = [Video(id=str(n), title=f"{t} - {who}") for n, (t, who) in enumerate(TALKS)]
+    odd = Video(id="odd", title=f"{event}{TITLE} - {NAME}")
+    assert parse(odd, Survey.learn([*rows, odd])).title == TITLE
+
+
+def test_a_year_that_belongs_to_the_title_stays() -> None:
+    assert parsed("Deploying in 2031 - Julia Fischer").title == "Deploying in 2031"
+
+
+@pytest.mark.parametrize("nobody", ["Various Speakers", "Multiple Presenters", "TBA"])
+def test_who_stands_for_nobody_in_particular_is_no_presenter(nobody: str) -> None:
+    assert nobody not in in_a_batch("{t} - {n}", name=nobody).presenters
+
+
+def test_those_who_speak_are_named_where_the_title_says_various_speakers() -> None:
+    text = "Lightning Talks by Various Speakers\n\n00:00 Julia Fischer\n05:42 Omar Haddad\n10:53 Anna Kowalska"
+    answer = parsed("Lightning Talks by Various Speakers", text)
+    assert answer.presenters == ("Julia Fischer", "Omar Haddad", "Anna Kowalska")
+
+
+def test_somebody_whom_the_description_quotes_is_no_presenter() -> None:
+    text = "Speaker: {n}\n\nWe deploy every day. The habit was named by Charles Dickens, author of many books."
+    assert in_a_batch("{t}", text).presenters == (NAME,)
+
+
+@pytest.mark.parametrize("role", ["Executive Director", "Bright Ventures LLC"])
+def test_a_role_or_a_company_behind_a_name_is_no_presenter(role: str) -> None:
+    assert in_a_batch("{t} - {n}", name=f"{NAME}, {role}").presenters == (NAME,)
+
+
 def test_an_academic_title_is_no_part_of_a_name() -> None:
     assert parsed(f"{TITLE} - Prof. Dr. {NAME}").presenters == (NAME,)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from titlecard.local import cues
 from titlecard.local.mentions import lines, mentions
 from titlecard.local.model import shipped
 from titlecard.local.people import clean, written_out
@@ -12,8 +13,13 @@ from titlecard.local.segments import segments
 LEXICON = shipped().lexicon
 
 
-def pieces(title: str, heads: tuple[str, ...] = (), tails: tuple[str, ...] = ()) -> list[str]:
-    return [part.text for part in segments(title, LEXICON, heads, tails)]
+def pieces(
+    title: str,
+    heads: dict[str, int] | None = None,
+    tails: dict[str, int] | None = None,
+    whole: dict[str, int] | None = None,
+) -> list[str]:
+    return [part.text for part in segments(title, LEXICON, heads or {}, tails or {}, whole or {})]
 
 
 def named(line: str) -> list[str]:
@@ -38,7 +44,16 @@ def test_a_title_is_cut_at_whatever_can_separate(title: str, expected: list[str]
 
 
 def test_what_many_titles_begin_or_end_with_is_cut_off() -> None:
-    assert pieces("DevConf Deploying PYAR", ("DevConf",), ("PYAR",)) == ["DevConf", "Deploying", "PYAR"]
+    assert pieces("DevConf Deploying PYAR", {"DevConf": 9}, {"PYAR": 9}) == ["DevConf", "Deploying", "PYAR"]
+
+
+@pytest.mark.parametrize(("times", "expected"), [(8, ["Web", "Python PYAR"]), (2, ["Web", "Python", "PYAR"])])
+def test_a_piece_that_recurs_is_cut_only_if_its_ending_is_far_more_frequent(times: int, expected: list[str]) -> None:
+    assert pieces("Web con Python PYAR", tails={"PYAR": 9}, whole={"python pyar": times}) == expected
+
+
+def test_a_nickname_in_brackets_stays_inside_its_name() -> None:
+    assert pieces("Compilers - Augusta (Ada) Byron") == ["Compilers", "Augusta (Ada) Byron"]
 
 
 def test_pieces_say_where_they_stand() -> None:
@@ -65,13 +80,50 @@ def test_lines_carry_no_addresses_and_no_tags() -> None:
     assert lines("<b>Julia</b> https://example.org\n\n  text") == ["Julia", "text"]
 
 
-@pytest.mark.parametrize("name", ["Maria Garcia", "Денис Иванов", "Rajesh Kumar", "王小明"])
+@pytest.mark.parametrize("name", ["Maria Garcia", "Денис Иванов", "Rajesh Kumar", "王小明", "홍길동"])
 def test_a_name_looks_more_like_a_name_than_a_topic_does(name: str) -> None:
     assert LEXICON.nameness(name).chance > 0.5 > LEXICON.nameness("Machine Learning").chance
 
 
+def test_a_korean_phrase_is_no_name() -> None:
+    assert LEXICON.nameness("개발 후기").chance < 0.1
+
+
+def test_letters_that_look_like_an_academic_title_stay_inside_a_name() -> None:
+    assert clean(["Lacey Williams Henschel"]) == ("Lacey Williams Henschel",)
+
+
 def test_academic_titles_and_doubles_are_taken_off() -> None:
     assert clean(["Dr. Julia Fischer", "Omar Haddad, PhD", "julia fischer", "Omar"]) == ("Julia Fischer", "Omar Haddad")
+
+
+@pytest.mark.parametrize("text", ["Presented by ", "Speaker: ", "Una charla de ", "講者："])  # noqa: RUF001
+def test_words_that_lead_to_a_presenter_are_cues(text: str) -> None:
+    assert cues.before(text) == cues.PRESENTS
+
+
+@pytest.mark.parametrize("text", ["Special thanks to ", "The library was created by ", "In 2006, ", "Edited by "])
+def test_words_that_lead_to_others_are_cues_against(text: str) -> None:
+    assert cues.before(text) == cues.SPOKEN_OF
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (" will show how", cues.PRESENTS),
+        (" explains what", cues.PRESENTS),
+        (" said that", cues.SPOKEN_OF),
+        ("'s framework", cues.SPOKEN_OF),
+        (" and others", cues.NOTHING),
+    ],
+)
+def test_words_behind_a_name_say_what_it_does_here(text: str, expected: str) -> None:
+    assert cues.behind(text) == expected
+
+
+@pytest.mark.parametrize(("text", "expected"), [(" Research Center", True), (" is a researcher", False)])
+def test_a_name_that_goes_on_as_an_institute_is_no_person(text: str, expected: bool) -> None:
+    assert cues.of_a_company(text) is expected
 
 
 def test_a_short_form_that_fits_two_people_stays_as_it_is() -> None:

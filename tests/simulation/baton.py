@@ -1,0 +1,285 @@
+"""Fibers on a virtual clock: threads of which exactly one runs, until it passes the baton on at a simulated call.
+
+Production code is synchronous, so that every worker has a thread of its own; but nothing ever happens at the same time,
+and who goes on is a choice of the schedule. A worker is a process: when it dies, all its fibers end where they stand,
+by an exception that no production code catches.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import threading
+from typing import TYPE_CHECKING, Any, Self
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+    from types import TracebackType
+
+    from tests.simulation.choices import Choices
+
+FOREVER = float("inf")
+
+
+class Died(BaseException):
+    """This worker's process ended here."""
+
+
+class Worker:
+    """One process; `ends` is when the platform kills it, `skew` by how many seconds its clock is wrong."""
+
+    def __init__(self, name: str, ends: float, skew: float = 0.0) -> None:
+        self.name = name
+        self.ends = ends
+        self.skew = skew
+        self.dead = False
+        self.fibers: list[Fiber] = []
+
+
+class Fiber:
+    """One line of work of a worker. `notes` is for whoever watches what it does."""
+
+    def __init__(self, name: str, worker: Worker, task: Callable[[], object], thread: _Thread) -> None:
+        self.name = name
+        self.worker = worker
+        self.task = task
+        self.wake = 0.0
+        self.thread = thread
+        self.children = itertools.count(1)
+        self.notes: Any = None
+
+
+class Baton:
+    """Who runs, and what time it is (seconds since the schedule began)."""
+
+    def __init__(self, choices: Choices, *, switching: float = 0.25) -> None:
+        self.now = 0.0
+        self.failure: BaseException | None = None
+        self.choices = choices
+        self._switching = switching
+        self._fibers: list[Fiber] = []
+        self._dying: list[Fiber] = []
+        self._events: list[tuple[float, int, Callable[[], None]]] = []
+        self._number = itertools.count()
+        self._main = Fiber("main", Worker("main", FOREVER), lambda: None, _Thread(start=False))
+        self.current = self._main
+
+    # ------------------------------------------------------------------------------------------ the schedule's side
+
+    def at(self, when: float, event: Callable[[], None]) -> None:
+        """Let something happen at a time; it must make no simulated call."""
+        heapq.heappush(self._events, (max(when, self.now), next(self._number), event))
+
+    def spawn(self, name: str, worker: Worker, task: Callable[[], object]) -> Fiber:
+        """A fiber that begins when its turn comes."""
+        fiber = Fiber(name, worker, task, _free.pop() if _free else _Thread())
+        fiber.thread.serves = self, fiber
+        worker.fibers.append(fiber)
+        self._fibers.append(fiber)
+        return fiber
+
+    def kill(self, worker: Worker) -> None:
+        """End a worker where it stands; a fiber that runs ends at its next call."""
+        if not worker.dead:
+            worker.dead = True
+            self._dying += worker.fibers
+
+    def run(self) -> None:
+        """Go on until nothing is left to happen.
+
+        Raises:
+            BaseException: what a fiber ended with, if it was not its worker's death.
+        """
+        self._pass_on(self._main)
+        for worker in {fiber.worker for fiber in self._fibers}:  # after a failure: nobody is left behind
+            self.kill(worker)
+        if self._dying:
+            self._pass_on(self._main)
+        if self.failure is not None:
+            raise self.failure
+
+    # -------------------------------------------------------------------------------------------- the fibers' side
+
+    def step(self, seconds: float = 0.01) -> None:
+        """A moment goes by, and perhaps others run in it.
+
+        Raises:
+            Died: the worker is dead.
+        """
+        me = self.current
+        if not me.worker.dead:
+            self.now += seconds
+            self._pass_on(me)
+        if me.worker.dead:
+            raise Died
+
+    def sleep(self, seconds: float) -> None:
+        """Time goes by for this fiber.
+
+        Raises:
+            Died: the worker is dead.
+        """
+        self.current.wake = self.now + seconds
+        self.step(0.0)
+
+    def die(self) -> None:
+        """The worker that runs dies here.
+
+        Raises:
+            Died: always.
+        """
+        self.kill(self.current.worker)
+        raise Died
+
+    def fail(self, failure: BaseException) -> None:
+        """End the whole schedule with this."""
+        self.failure = self.failure or failure
+
+    def _pass_on(self, me: Fiber) -> None:
+        following = self._next(me)
+        if following is not me:
+            self.current = following
+            following.thread.lock.release()
+            me.thread.lock.acquire()
+
+    def _ended(self, fiber: Fiber) -> None:
+        self._fibers.remove(fiber)
+        fiber.worker.fibers.remove(fiber)
+        if fiber in self._dying:
+            self._dying.remove(fiber)
+        following = self._next(None)
+        self.current = following
+        following.thread.lock.release()
+
+    def _next(self, me: Fiber | None) -> Fiber:
+        while True:
+            if self._dying:
+                return self._dying[0]
+            if self.failure is not None:
+                return self._main
+            events = self._events
+            while events and events[0][0] <= self.now:
+                self._happen(heapq.heappop(events)[2])
+            if self._dying:
+                continue
+            ready = [fiber for fiber in self._fibers if fiber.wake <= self.now]
+            if ready:
+                return self._chosen(me, ready)
+            coming = [fiber.wake for fiber in self._fibers]
+            if events:
+                coming.append(events[0][0])
+            first = min(coming, default=FOREVER)
+            if first == FOREVER:
+                return self._main
+            self.now = first
+
+    def _happen(self, event: Callable[[], None]) -> None:
+        try:
+            event()
+        except BaseException as failure:  # noqa: BLE001 -- told by the thread that runs the schedule
+            self.fail(failure)
+
+    def _chosen(self, me: Fiber | None, ready: list[Fiber]) -> Fiber:
+        if len(ready) == 1:
+            return ready[0]
+        if me in ready:
+            others = [fiber for fiber in ready if fiber is not me]
+            turn = self.choices(f"{me.name} yields" if me else "", self._switching, len(ready))
+            return others[turn - 1] if turn else me
+        return ready[self.choices("who goes on", 0.5, len(ready))]
+
+
+class _Thread:
+    """A thread that lends itself to one fiber after another."""
+
+    def __init__(self, *, start: bool = True) -> None:
+        self.lock = threading.Lock()
+        self.lock.acquire()
+        self.serves: tuple[Baton, Fiber] | None = None
+        if start:
+            threading.Thread(target=self._serve, daemon=True, name="fiber").start()
+
+    def _serve(self) -> None:
+        while True:
+            self.lock.acquire()
+            baton, fiber = self.serves  # type: ignore[misc]  # nobody wakes it without
+            try:
+                if not fiber.worker.dead:
+                    fiber.task()
+            except Died:
+                pass
+            except BaseException as failure:  # noqa: BLE001 -- told by the thread that runs the schedule
+                baton.fail(failure)
+            _free.append(self)
+            baton._ended(fiber)  # noqa: SLF001 -- one piece with it
+
+
+_free: list[_Thread] = []
+
+
+class Pool:
+    """Stands for `ThreadPoolExecutor`: its tasks are fibers of the worker that made it."""
+
+    baton: Baton
+
+    def __init__(self, _most: int = 0, thread_name_prefix: str = "") -> None:  # noqa: ARG002 -- as the original takes it
+        self._futures: list[Future] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is not Died:
+            for future in self._futures:
+                future.wait()
+
+    def submit(self, task: Callable[..., Any], *arguments: Any) -> Future:  # noqa: ANN401 -- as the original takes them
+        """Begin a task."""
+        future = Future(self.baton, task, arguments)
+        self._futures.append(future)
+        return future
+
+    def map(self, task: Callable[[Any], Any], arguments: Iterable[Any]) -> Iterator[Any]:
+        """Begin a task for each argument; their results in order."""
+        futures = [self.submit(task, argument) for argument in arguments]
+        return (future.result() for future in futures)
+
+
+class Future:
+    """A task that was begun."""
+
+    def __init__(self, baton: Baton, task: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
+        self._baton = baton
+        self._done = False
+        self._error: BaseException | None = None
+        self._value: Any = None
+        self._waits: Fiber | None = None
+        self._work = task, arguments
+        me = baton.current
+        fiber = baton.spawn(f"{me.name}.{next(me.children)}", me.worker, self._run)
+        fiber.wake = baton.now
+
+    def result(self) -> Any:  # noqa: ANN401 -- what the task gave
+        """What the task gave, or raised, when it is done."""
+        self.wait()
+        if self._error is not None:
+            raise self._error
+        return self._value
+
+    def wait(self) -> None:
+        """Until it is done."""
+        while not self._done:
+            self._waits = self._baton.current
+            self._baton.sleep(FOREVER)
+
+    def _run(self) -> None:
+        task, arguments = self._work
+        try:
+            self._value = task(*arguments)
+        except Exception as error:  # noqa: BLE001 -- it is raised again where somebody asks for the result
+            self._error = error
+        self._done = True
+        if self._waits is not None:
+            self._waits.wake = self._baton.now

@@ -1,0 +1,421 @@
+"""DynamoDB in memory: what the catalog and the ledger use of it.
+
+Items are never changed in place, so that reads give them away as they are. A write is told to `watch` before anybody
+else can do anything. The index is a moment behind: a query of it may see the table as it was some writes ago.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+from boto3.dynamodb.types import TypeSerializer
+from botocore.exceptions import ClientError
+from tests.simulation.expressions import Invalid, at, holds, placeholders, updated
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from botocore.config import Config
+    from tests.simulation.expressions import Item, Names, Path, Values
+    from tests.simulation.wire import Wire
+
+Key = tuple[str, str]
+Watch = "Callable[[str, Key, Item | None, Item | None], None]"
+
+INDEX = "agenda"
+INDEX_KEYS = ("agenda", "due")
+
+CATALOG_TRIES = 3
+"""boto3 tries a call of DynamoDB eleven times by default; three are enough to be lost, repeated, and given up."""
+
+_BEHIND = 4
+"""How many writes the index may be behind."""
+
+
+class ConditionalCheckFailed(ClientError):
+    """The condition did not hold."""
+
+
+class TransactionCanceled(ClientError):
+    """Some condition did not hold, or somebody else was at one of the items."""
+
+
+class _Exceptions:
+    ClientError = ClientError
+    ConditionalCheckFailedException = ConditionalCheckFailed
+    TransactionCanceledException = TransactionCanceled
+
+
+class Store:
+    """The tables.
+
+    Args:
+        watch: is told of every write: table, key, the item before and after.
+    """
+
+    def __init__(self, *tables: str, watch: Callable[[str, Key, Item | None, Item | None], None] | None = None) -> None:
+        self.tables: dict[str, dict[Key, Item]] = {table: {} for table in tables}
+        self._watch = watch
+        self._index: dict[str, dict[Key, Item]] = {table: {} for table in tables}
+        self._coming: deque[tuple[str, Key, Item | None]] = deque()
+        self._partitions: dict[str, dict[str, dict[str, Item]]] = {table: {} for table in tables}
+
+    # ---------------------------------------------------------------------------------------------------- reading
+
+    def get(self, table: str, key: Key) -> Item | None:
+        """One item."""
+        return self.tables[table].get(key)
+
+    def peek(self, table: str, key: Key) -> Item | None:
+        """One item, for those who watch: no call of anybody's."""
+        return self.tables[table].get(key)
+
+    def query(  # noqa: PLR0917 -- what DynamoDB's own takes
+        self, table: str, index: str | None, condition: str, names: Names, values: Values, behind: int
+    ) -> list[Item]:
+        """The items of a query, in its order."""
+        if index is None:
+            partition = self._partitions[table].get(values[":pk"], {})
+            return [item for _, item in sorted(partition.items()) if holds(condition, item, names, values)]
+        while len(self._coming) > behind:
+            self._apply(*self._coming.popleft())
+        return sorted(
+            (item for item in self._index[table].values() if holds(condition, item, names, values)),
+            key=lambda item: (item["due"], item["pk"], item["sk"]),
+        )
+
+    # ---------------------------------------------------------------------------------------------------- writing
+
+    def put(self, table: str, request: Mapping[str, Any]) -> Item | None:
+        """PutItem, or a transaction's Put; the item that was there."""
+        item = _plain(request["Item"])
+        key = item["pk"], item["sk"]
+        self._check(table, key, request)
+        return self._write(table, key, item)
+
+    def update(self, table: str, request: Mapping[str, Any]) -> tuple[Item | None, Item, list[Path]]:
+        """UpdateItem, or a transaction's Update; the item before and after, and what was touched."""
+        where = _plain(request["Key"])
+        key = where["pk"], where["sk"]
+        old = self._check(table, key, request)
+        new, touched = self._worked_out(key, old, request)
+        self._write(table, key, new)
+        return old, new, touched
+
+    def transact(self, writes: Sequence[Mapping[str, Any]]) -> None:
+        """TransactWriteItems: all of it or nothing."""
+        reasons: list[dict[str, Any]] = []
+        ready: list[tuple[str, Key, Item | None]] = []
+        for write in writes:
+            ((verb, request),) = write.items()
+            table = request["TableName"]
+            where = _plain(request["Item"] if verb == "Put" else request["Key"])
+            key = where["pk"], where["sk"]
+            if any(key == other for _, other, _ in ready):
+                raise _invalid("Transaction request cannot include multiple operations on one item")
+            try:
+                old = self._check(table, key, request)
+                new = where if verb == "Put" else self._worked_out(key, old, request)[0] if verb == "Update" else old
+                ready.append((table, key, None if verb == "Delete" else new))
+                reasons.append({"Code": "None"})
+            except ConditionalCheckFailed as refusal:
+                ready.append((table, key, None))
+                reasons.append(
+                    {"Code": "ConditionalCheckFailed", **{k: v for k, v in refusal.response.items() if k == "Item"}}
+                )
+        if any(reason["Code"] != "None" for reason in reasons):
+            raise canceled(reasons)
+        for (verb,), (table, key, item) in zip(writes, ready, strict=True):
+            if verb != "ConditionCheck":
+                self._write(table, key, item)
+
+    def delete(self, table: str, request: Mapping[str, Any]) -> None:
+        """DeleteItem."""
+        where = _plain(request["Key"])
+        key = where["pk"], where["sk"]
+        self._check(table, key, request)
+        self._write(table, key, None)
+
+    def _check(self, table: str, key: Key, request: Mapping[str, Any]) -> Item | None:
+        names, values = _given(request)
+        expressions = [text for text in (request.get("ConditionExpression"), request.get("UpdateExpression")) if text]
+        if placeholders(*expressions) != {*names, *values}:
+            raise _invalid(f"placeholders that are not used, or not given: {expressions} {names} {values}")
+        old = self.tables[table].get(key)
+        condition = request.get("ConditionExpression")
+        try:
+            if condition and not holds(condition, old or {}, names, values):
+                raise refused(old if request.get("ReturnValuesOnConditionCheckFailure") == "ALL_OLD" else None)
+        except Invalid as invalid:
+            raise _invalid(str(invalid)) from invalid
+        return old
+
+    @staticmethod
+    def _worked_out(key: Key, old: Item | None, request: Mapping[str, Any]) -> tuple[Item, list[Path]]:
+        names, values = _given(request)
+        try:
+            new, touched = updated(request["UpdateExpression"], old or {"pk": key[0], "sk": key[1]}, names, values)
+        except Invalid as invalid:
+            raise _invalid(str(invalid)) from invalid
+        if any(path[0] in {"pk", "sk"} for path in touched):
+            raise _invalid("Cannot update attribute: This attribute is part of the key")
+        return new, touched
+
+    def _write(self, table: str, key: Key, item: Item | None) -> Item | None:
+        items = self.tables[table]
+        old = items.get(key)
+        if item is None:
+            items.pop(key, None)
+            self._partitions[table].get(key[0], {}).pop(key[1], None)
+        else:
+            if any(name in item and (not isinstance(item[name], str) or not item[name]) for name in INDEX_KEYS):
+                raise _invalid("the index's key is no string, or an empty one")
+            items[key] = item
+            self._partitions[table].setdefault(key[0], {})[key[1]] = item
+        if INDEX in (item or ()) or INDEX in (old or ()):
+            self._coming.append((table, key, item))
+        if self._watch:
+            self._watch(table, key, old, item)
+        return old
+
+    def _apply(self, table: str, key: Key, item: Item | None) -> None:
+        if item is None or any(name not in item for name in INDEX_KEYS):
+            self._index[table].pop(key, None)
+        else:
+            self._index[table][key] = item
+
+
+class Client:
+    """What `boto3.resource("dynamodb", config=…).meta.client` is to production code.
+
+    Args:
+        config: botocore's, as production gives it: how often a call is tried, and how long its answer is waited for.
+        page: how many items a query gives at once.
+    """
+
+    exceptions = _Exceptions
+
+    def __init__(self, store: Store, wire: Wire, name: str, *, config: Config | None = None, page: int = 50) -> None:
+        self._store = store
+        self._wire = wire
+        self._name = name
+        self._page = page
+        retries = getattr(config, "retries", None) or {}
+        self._tries = int(retries.get("total_max_attempts", CATALOG_TRIES))
+        self._patience = float(getattr(config, "read_timeout", None) or 60)
+
+    def get_item(self, *, TableName: str, Key: Mapping[str, Any], ConsistentRead: bool) -> dict[str, Any]:  # noqa: N803 -- boto3's
+        """GetItem."""
+        assert ConsistentRead, "an item is read consistently"
+        key = str(Key["pk"]), str(Key["sk"])
+
+        def get() -> dict[str, Any]:
+            item = self._store.get(TableName, key)
+            return {} if item is None else {"Item": dict(item)}
+
+        return self._call("get_item", get, key)
+
+    def batch_get_item(self, *, RequestItems: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:  # noqa: N803 -- boto3's
+        """BatchGetItem; it may leave some keys for another call, and is no snapshot."""
+        ((table, wanted),) = RequestItems.items()
+        assert wanted["ConsistentRead"], "items are read consistently"
+        keys = [(str(key["pk"]), str(key["sk"])) for key in wanted["Keys"]]
+        assert 0 < len(keys) <= 100, "so many keys a BatchGetItem takes"
+        if len(set(keys)) != len(keys):
+            raise _invalid("Provided list of item keys contains duplicates")
+        choices, me = self._wire.baton.choices, self._wire.baton.current.name
+
+        def get() -> dict[str, Any]:
+            left = choices(f"{me} leaves keys", 0.03, len(keys))
+            some = keys[: len(keys) - left]
+            found = []
+            for number, key in enumerate(some):
+                if number and choices(f"{me} reads on", 0.02):
+                    self._wire.baton.step()
+                item = self._store.get(table, key)
+                if item is not None:
+                    found.append(dict(item))
+            unread = {table: {"Keys": wanted["Keys"][len(some) :], "ConsistentRead": True}} if left else {}
+            return {"Responses": {table: found}, "UnprocessedKeys": unread}
+
+        return self._call("batch_get_item", get, f"{len(keys)} keys")
+
+    def put_item(self, *, TableName: str, **request: Any) -> dict[str, Any]:  # noqa: N803, ANN401 -- boto3's
+        """PutItem."""
+        frozen = {**request, "Item": _plain(request["Item"])}
+
+        def put() -> dict[str, Any]:
+            old = self._store.put(TableName, frozen)
+            return {"Attributes": old} if old and request.get("ReturnValues") == "ALL_OLD" else {}
+
+        return self._call("put_item", put, frozen["Item"])
+
+    def update_item(self, *, TableName: str, **request: Any) -> dict[str, Any]:  # noqa: N803, ANN401 -- boto3's
+        """UpdateItem."""
+
+        def update() -> dict[str, Any]:
+            old, new, touched = self._store.update(TableName, request)
+            return _returned(request.get("ReturnValues", "NONE"), old, new, touched)
+
+        return self._call("update_item", update, _told(request))
+
+    def delete_item(self, *, TableName: str, **request: Any) -> dict[str, Any]:  # noqa: N803, ANN401 -- boto3's
+        """DeleteItem."""
+
+        def delete() -> dict[str, Any]:
+            self._store.delete(TableName, request)
+            return {}
+
+        return self._call("delete_item", delete, request["Key"])
+
+    def transact_write_items(self, *, TransactItems: Sequence[Mapping[str, Any]]) -> dict[str, Any]:  # noqa: N803 -- boto3's
+        """TransactWriteItems; boto3 gives it a token by which a repeated one is known."""
+        assert 0 < len(TransactItems) <= 100, "so many items a transaction takes"
+        choices, me = self._wire.baton.choices, self._wire.baton.current.name
+
+        def write() -> dict[str, Any]:
+            if choices(f"{me} conflicts", self._wire.chance):
+                self._wire.fates[f"{self._name}: transaction conflict"] += 1
+                raise canceled([{"Code": "TransactionConflict"}, *({"Code": "None"} for _ in TransactItems[1:])])
+            self._store.transact(TransactItems)
+            return {}
+
+        told = (
+            [_told(request) for it in TransactItems for request in it.values()] if self._wire.trace is not None else ""
+        )
+        return self._call("transact_write_items", write, told, once=True)
+
+    def query(self, *, TableName: str, ExclusiveStartKey: Key | None = None, **request: Any) -> dict[str, Any]:  # noqa: N803, ANN401 -- boto3's
+        """Query, one page."""
+        index = request.get("IndexName")
+        assert index is not None or request.get("ConsistentRead"), "a table is read consistently"
+        choices, me = self._wire.baton.choices, self._wire.baton.current.name
+        names, values = _given(request)
+        limit = min(int(request.get("Limit", self._page)), self._page)
+
+        def page() -> dict[str, Any]:
+            behind = choices(f"{me} sees the past", 0.2, _BEHIND) if index else 0
+            found = self._store.query(TableName, index, request["KeyConditionExpression"], names, values, behind)
+            if ExclusiveStartKey is not None:
+                found = _after(found, ExclusiveStartKey, index)
+            read, wanted = found[:limit], request.get("FilterExpression")
+            kept = [dict(item) for item in read if not wanted or holds(wanted, item, names, values)]
+            answer: dict[str, Any] = {"Count": len(kept)}
+            if request.get("Select") != "COUNT":
+                answer["Items"] = [_projected(item, request.get("ProjectionExpression"), names) for item in kept]
+            if len(found) > limit:
+                last = read[-1]
+                answer["LastEvaluatedKey"] = tuple(last[it] for it in (*(INDEX_KEYS if index else ()), "pk", "sk"))
+            return answer
+
+        return self._call("query", page, values)
+
+    def get_paginator(self, operation: str) -> _Paginator:
+        """Of queries."""
+        assert operation == "query", "nothing else is paginated"
+        return _Paginator(self)
+
+    def _call(
+        self, operation: str, apply: Callable[[], dict[str, Any]], about: object, *, once: bool = False
+    ) -> dict[str, Any]:
+        return self._wire.call(
+            self._name, operation, apply, about=about, tries=self._tries, patience=self._patience, once=once
+        )
+
+
+class _Paginator:
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    def paginate(self, **query: Any) -> Iterator[dict[str, Any]]:  # noqa: ANN401 -- boto3's
+        """The pages, each a call of its own."""
+        last = None
+        while True:
+            page = self._client.query(**query, ExclusiveStartKey=last)
+            yield page
+            last = page.get("LastEvaluatedKey")
+            if last is None:
+                return
+
+
+def refused(item: Item | None) -> ConditionalCheckFailed:
+    """The refusal of a conditional write, with the item as it stands where it was asked for."""
+    response: dict[str, Any] = {
+        "Error": {"Code": "ConditionalCheckFailedException", "Message": "The conditional request failed"}
+    }
+    if item is not None:
+        response["Item"] = {name: TypeSerializer().serialize(value) for name, value in item.items()}
+    return ConditionalCheckFailed(response, "UpdateItem")  # type: ignore[arg-type]  # what of it is read is there
+
+
+def canceled(reasons: Sequence[Mapping[str, Any]]) -> TransactionCanceled:
+    """The refusal of a transaction, with a reason for each item."""
+    error = {"Code": "TransactionCanceledException", "Message": "Transaction cancelled"}
+    response: Any = {"Error": error, "CancellationReasons": list(reasons)}
+    return TransactionCanceled(response, "TransactWriteItems")
+
+
+def _invalid(message: str) -> ClientError:
+    return ClientError({"Error": {"Code": "ValidationException", "Message": message}}, "simulated")
+
+
+def _after(found: list[Item], last: Key, index: str | None) -> list[Item]:
+    names = (*(INDEX_KEYS if index else ()), "pk", "sk")
+    return [item for item in found if tuple(item[name] for name in names) > tuple(last)]
+
+
+def _projected(item: Item, projection: str | None, names: Names) -> Item:
+    """What of an item is asked for; whole attributes only."""
+    if projection is None:
+        return item
+    wanted = {names.get(word.strip(), word.strip()) for word in projection.split(",")}
+    return {name: value for name, value in item.items() if name in wanted}
+
+
+def _given(request: Mapping[str, Any]) -> tuple[Names, Values]:
+    names = request.get("ExpressionAttributeNames", {})
+    return names, {name: _plain(value) for name, value in request.get("ExpressionAttributeValues", {}).items()}
+
+
+def _plain(value: Any) -> Any:  # noqa: ANN401 -- a value of DynamoDB
+    """A value as it comes back from DynamoDB: plain strings, decimal numbers, copies of maps and lists."""
+    if isinstance(value, str):
+        return str(value)
+    if value is None or isinstance(value, bool | Decimal):
+        return value
+    if isinstance(value, int):
+        return Decimal(value)
+    if isinstance(value, dict):
+        return {str(name): _plain(inner) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [_plain(inner) for inner in value]
+    if isinstance(value, set | frozenset):
+        return frozenset(_plain(inner) for inner in value)
+    message = f"boto3 does not take {value!r}"
+    raise TypeError(message)
+
+
+def _returned(wanted: str, old: Item | None, new: Item, touched: Sequence[Path]) -> dict[str, Any]:
+    match wanted:
+        case "ALL_NEW":
+            return {"Attributes": dict(new)}
+        case "ALL_OLD":
+            return {"Attributes": dict(old)} if old else {}
+        case "UPDATED_NEW" | "UPDATED_OLD":
+            item = new if wanted == "UPDATED_NEW" else old or {}
+            tops = {path[0] for path in touched}
+            return {"Attributes": {str(top): item[top] for top in tops if at(item, (top,)) is not None and top in item}}
+    return {}
+
+
+def _told(request: Mapping[str, Any]) -> str:
+    """A write in a line of the trace."""
+    if "Item" in request:
+        return f"put {request['Item']}"
+    values = request.get("ExpressionAttributeValues", {})
+    text = request["UpdateExpression"]
+    for name, value in values.items():
+        text = text.replace(name, repr(value)[:40])
+    return f"{request['Key']['pk']} {request['Key']['sk']}: {text}"

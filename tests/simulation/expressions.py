@@ -1,0 +1,423 @@
+"""DynamoDB's expressions, read once and evaluated on items in Python values.
+
+What the developer guide says under "Expressions in DynamoDB" is kept as far as production uses it: paths into maps and
+lists, comparison, AND / OR / NOT / IN / BETWEEN, the functions, SET with arithmetic, REMOVE, ADD and DELETE. An update
+reads the item as it was, whatever else it changes. Items are never
+changed in place: an update gives a new one that shares what it left alone.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Callable, Mapping
+from decimal import Decimal
+from functools import lru_cache
+from typing import Any
+
+Item = dict[str, Any]
+Names = Mapping[str, str]
+Values = Mapping[str, Any]
+Path = tuple[str | int, ...]
+_Operand = Callable[[Item, Names, Values], Any]
+_Test = Callable[[Item, Names, Values], bool]
+
+
+class Invalid(Exception):
+    """A ValidationException: the expression does not fit the item or its placeholders."""
+
+
+class _Missing:
+    """No such attribute."""
+
+
+MISSING = _Missing()
+
+_TOKEN = re.compile(r"\s*(#\w+|:\w+|[A-Za-z_]\w*|\d+|<>|<=|>=|[=<>(),.\[\]+-])")
+_KEYWORDS = {"AND", "OR", "NOT", "IN", "BETWEEN", "SET", "REMOVE", "ADD", "DELETE"}
+
+
+_KINDS: dict[type, str] = {
+    str: "S",
+    Decimal: "N",
+    bool: "BOOL",
+    type(None): "NULL",
+    list: "L",
+    dict: "M",
+    frozenset: "SS",
+}
+"""The types that items consist of, with DynamoDB's names for them; sets are of strings here."""
+
+
+def same(one: object, other: object) -> bool:
+    """Equality as DynamoDB has it: of one type, and of one value."""
+    if type(one) is not type(other):
+        return False
+    if isinstance(one, dict) and isinstance(other, dict):
+        return one.keys() == other.keys() and all(same(one[name], other[name]) for name in one)
+    if isinstance(one, list) and isinstance(other, list):
+        return len(one) == len(other) and all(map(same, one, other))
+    return one == other
+
+
+def holds(text: str, item: Item, names: Names, values: Values) -> bool:
+    """Whether a condition holds for an item; an empty item where there is none."""
+    return _condition(text)(item, names, values)
+
+
+def updated(text: str, item: Item, names: Names, values: Values) -> tuple[Item, list[Path]]:
+    """What an update makes of an item, and the paths that it has set.
+
+    Raises:
+        Invalid: it cannot be done to this item.
+    """
+    new = dict(item)
+    touched = []
+    steps = [
+        (verb, _resolved(path, names), operand(item, names, values) if operand else None)
+        for verb, path, operand in _changes(text)
+    ]
+    for verb, path, value in steps:
+        if verb == "REMOVE":
+            _remove(new, path)
+            continue
+        old = at(item, path)
+        match verb:
+            case "SET":
+                result = value
+            case "ADD":
+                result = _added(old, value)
+            case _:
+                result = old - value if isinstance(old, frozenset) and isinstance(value, frozenset) else old
+        if result is MISSING:
+            raise Invalid("The provided expression refers to an attribute that does not exist in the item")
+        touched.append(path)
+        _set(new, path, result)
+    return new, touched
+
+
+def placeholders(*texts: str) -> set[str]:
+    """The placeholders that expressions use."""
+    return {token for text in texts for token in _placeholders(text)}
+
+
+def at(item: Any, path: Path) -> Any:  # noqa: ANN401 -- a value of DynamoDB
+    """What is at a path, `MISSING` where there is nothing."""
+    for step in path:
+        if isinstance(step, str):
+            if not isinstance(item, dict) or step not in item:
+                return MISSING
+        elif not isinstance(item, list) or step >= len(item):
+            return MISSING
+        item = item[step]
+    return item
+
+
+# ------------------------------------------------------------------------------------------------------ reading
+
+
+@lru_cache(maxsize=4096)
+def _placeholders(text: str) -> frozenset[str]:
+    return frozenset(re.findall(r"[#:]\w+", text))
+
+
+@lru_cache(maxsize=4096)
+def _condition(text: str) -> _Test:
+    reader = _Reader(text)
+    test = reader.condition()
+    reader.end()
+    return test
+
+
+@lru_cache(maxsize=4096)
+def _changes(text: str) -> tuple[tuple[str, Path, _Operand | None], ...]:
+    return tuple(_Reader(text).changes())
+
+
+def _resolved(path: Path, names: Names) -> Path:
+    return tuple(_name(step, names) if isinstance(step, str) else step for step in path)
+
+
+def _name(step: str, names: Names) -> str:
+    if not step.startswith("#"):
+        return step
+    if step not in names:
+        raise Invalid(f"An expression attribute name used in the document path is not defined: {step}")
+    return names[step]
+
+
+class _Reader:
+    """Recursive descent over an expression's tokens."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._tokens: list[str] = []
+        place = 0
+        while place < len(text.rstrip()):
+            found = _TOKEN.match(text, place)
+            if not found:
+                raise Invalid(f"Syntax error at {place}: {text}")
+            self._tokens.append(found[1])
+            place = found.end()
+        self._next = 0
+
+    def end(self) -> None:
+        if self._next != len(self._tokens):
+            raise Invalid(f"Syntax error at {self._peek()!r}: {self._text}")
+
+    def condition(self) -> _Test:
+        left = self._conjunction()
+        while self._take("OR"):
+            left = _either(left, self._conjunction())
+        return left
+
+    def changes(self) -> list[tuple[str, Path, _Operand | None]]:
+        changes: list[tuple[str, Path, _Operand | None]] = []
+        while self._next < len(self._tokens):
+            verb = self._word()
+            if verb not in {"SET", "REMOVE", "ADD", "DELETE"}:
+                raise Invalid(f"Syntax error at {verb!r}: {self._text}")
+            while True:
+                path = self._path(self._word())
+                operand: _Operand | None = None
+                if verb == "SET":
+                    self._expect("=")
+                    operand = self._sum()
+                elif verb != "REMOVE":
+                    operand = self._operand()
+                changes.append((verb, path, operand))
+                if not self._take(","):
+                    break
+        return changes
+
+    def _conjunction(self) -> _Test:
+        left = self._negation()
+        while self._take("AND"):
+            left = _both(left, self._negation())
+        return left
+
+    def _negation(self) -> _Test:
+        if self._take("NOT"):
+            test = self._negation()
+            return lambda item, names, values: not test(item, names, values)
+        if self._take("("):
+            test = self.condition()
+            self._expect(")")
+            return test
+        return self._comparison()
+
+    def _comparison(self) -> _Test:
+        if self._peek() in _TESTS and self._peek(1) == "(":
+            test = _TESTS[self._word()]
+            arguments = self._arguments()
+            return lambda item, names, values: test(*(it(item, names, values) for it in arguments))
+        left = self._operand()
+        operator = self._word().upper()
+        if operator == "IN":
+            options = self._arguments()
+            return lambda item, names, values: any(
+                _equal(left(item, names, values), option(item, names, values)) for option in options
+            )
+        if operator == "BETWEEN":
+            low = self._operand()
+            self._expect("AND")
+            high = self._operand()
+            return lambda item, names, values: _between(*(it(item, names, values) for it in (left, low, high)))
+        compare, right = _COMPARISONS[operator], self._operand()
+        return lambda item, names, values: compare(left(item, names, values), right(item, names, values))
+
+    def _sum(self) -> _Operand:
+        left = self._operand()
+        if self._peek() not in {"+", "-"}:
+            return left
+        sign = 1 if self._word() == "+" else -1
+        right = self._operand()
+        return lambda item, names, values: _plus(left(item, names, values), right(item, names, values), sign)
+
+    def _operand(self) -> _Operand:
+        word = self._word()
+        if word.startswith(":"):
+            return lambda _item, _names, values: _given(word, values)
+        if self._peek() == "(" and word in _FUNCTIONS:
+            function, arguments = _FUNCTIONS[word], self._arguments()
+            return lambda item, names, values: function(*(it(item, names, values) for it in arguments))
+        if self._peek() == "(":
+            raise Invalid(f"Invalid function name: {word}")
+        path = self._path(word)
+        if len(path) == 1 and isinstance(path[0], str):
+            name = path[0]
+            if name.startswith("#"):
+                return lambda item, names, _values: item.get(_name(name, names), MISSING)
+            return lambda item, _names, _values: item.get(name, MISSING)
+        return lambda item, names, _values: at(item, _resolved(path, names))
+
+    def _arguments(self) -> list[_Operand]:
+        self._expect("(")
+        arguments = [self._operand()]
+        while self._take(","):
+            arguments.append(self._operand())
+        self._expect(")")
+        return arguments
+
+    def _path(self, first: str) -> Path:
+        path: list[str | int] = [first]
+        while self._peek() in {".", "["}:
+            if self._take("."):
+                path.append(self._word())
+            else:
+                self._expect("[")
+                path.append(int(self._word()))
+                self._expect("]")
+        return tuple(path)
+
+    def _peek(self, ahead: int = 0) -> str:
+        place = self._next + ahead
+        return self._tokens[place] if place < len(self._tokens) else ""
+
+    def _word(self) -> str:
+        word = self._peek()
+        if not word:
+            raise Invalid(f"Syntax error at the end: {self._text}")
+        self._next += 1
+        return word.upper() if word.upper() in _KEYWORDS else word
+
+    def _take(self, token: str) -> bool:
+        if self._peek().upper() != token:
+            return False
+        self._next += 1
+        return True
+
+    def _expect(self, token: str) -> None:
+        if not self._take(token):
+            raise Invalid(f"Syntax error at {self._peek()!r}, not {token!r}: {self._text}")
+
+
+def _both(left: _Test, right: _Test) -> _Test:
+    return lambda item, names, values: left(item, names, values) and right(item, names, values)
+
+
+def _either(left: _Test, right: _Test) -> _Test:
+    return lambda item, names, values: left(item, names, values) or right(item, names, values)
+
+
+def _given(word: str, values: Values) -> Any:  # noqa: ANN401 -- a value of DynamoDB
+    if word not in values:
+        raise Invalid(f"An expression attribute value used in expression is not defined: {word}")
+    return values[word]
+
+
+# --------------------------------------------------------------------------------------------------- evaluating
+
+
+def _equal(one: object, other: object) -> bool:
+    return one is not MISSING and other is not MISSING and same(one, other)
+
+
+def _ordered(one: object, other: object) -> bool:
+    return type(one) is type(other) and isinstance(one, str | Decimal)
+
+
+def _less(one: Any, other: Any) -> bool:  # noqa: ANN401 -- values of DynamoDB
+    return _ordered(one, other) and bool(one < other)
+
+
+def _at_most(one: Any, other: Any) -> bool:  # noqa: ANN401 -- values of DynamoDB
+    return _ordered(one, other) and bool(one <= other)
+
+
+def _between(one: Any, low: Any, high: Any) -> bool:  # noqa: ANN401 -- values of DynamoDB
+    if _less(high, low):
+        raise Invalid("The BETWEEN operator requires upper bound to be greater than or equal to lower bound")
+    return _at_most(low, one) and _at_most(one, high)
+
+
+def _contains(whole: Any, part: Any) -> bool:  # noqa: ANN401 -- values of DynamoDB
+    if isinstance(whole, str):
+        return isinstance(part, str) and part in whole
+    if isinstance(whole, list | frozenset):
+        return any(same(it, part) for it in whole)
+    return False
+
+
+def _begins(whole: Any, part: Any) -> bool:  # noqa: ANN401 -- values of DynamoDB
+    return isinstance(whole, str) and isinstance(part, str) and whole.startswith(part)
+
+
+_COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
+    "=": _equal,
+    "<>": lambda one, other: not _equal(one, other),
+    "<": _less,
+    "<=": _at_most,
+    ">": lambda one, other: _less(other, one),
+    ">=": lambda one, other: _at_most(other, one),
+}
+
+_TESTS: dict[str, Callable[..., bool]] = {
+    "attribute_exists": lambda value: value is not MISSING,
+    "attribute_not_exists": lambda value: value is MISSING,
+    "attribute_type": lambda value, wanted: value is not MISSING and _KINDS[type(value)] == wanted,
+    "begins_with": _begins,
+    "contains": _contains,
+}
+
+
+def _append(one: object, other: object) -> list[Any]:
+    if not isinstance(one, list) or not isinstance(other, list):
+        raise Invalid("An operand in the update expression has an incorrect data type: list_append takes lists")
+    return [*one, *other]
+
+
+def _plus(one: object, other: object, sign: int) -> Decimal:
+    if one is MISSING or other is MISSING:
+        raise Invalid("The provided expression refers to an attribute that does not exist in the item")
+    if not isinstance(one, Decimal) or not isinstance(other, Decimal):
+        raise Invalid("An operand in the update expression has an incorrect data type")
+    return one + sign * other
+
+
+def _size(value: object) -> Any:  # noqa: ANN401 -- a number of DynamoDB, or nothing
+    return Decimal(len(value)) if isinstance(value, str | list | dict | frozenset) else MISSING
+
+
+_FUNCTIONS: dict[str, Callable[..., Any]] = {
+    "if_not_exists": lambda value, other: other if value is MISSING else value,
+    "list_append": _append,
+    "size": _size,
+}
+
+
+def _added(old: object, value: object) -> object:
+    if isinstance(value, Decimal) and (old is MISSING or isinstance(old, Decimal)):
+        return value if old is MISSING else old + value  # type: ignore[operator]  # a number, by the line above
+    if isinstance(value, frozenset) and (old is MISSING or isinstance(old, frozenset)):
+        return value if old is MISSING else old | value  # type: ignore[operator]  # a set, likewise
+    raise Invalid("An operand in the update expression has an incorrect data type")
+
+
+def _set(item: Item, path: Path, value: object) -> None:
+    """Set a path of an item that is ours; what lies on the way is copied."""
+    here: Any = item
+    for step, following in itertools.pairwise(path):
+        inner = at(here, (step,))
+        if not isinstance(inner, dict if isinstance(following, str) else list):
+            raise Invalid("The document path provided in the update expression is invalid for update")
+        here[step] = dict(inner) if isinstance(inner, dict) else list(inner)
+        here = here[step]
+    last = path[-1]
+    if isinstance(last, int) and last >= len(here):
+        here.append(value)
+    else:
+        here[last] = value
+
+
+def _remove(item: Item, path: Path) -> None:
+    if at(item, path[:-1]) is MISSING:
+        raise Invalid("The document path provided in the update expression is invalid for update")
+    if at(item, path) is MISSING:
+        return
+    here: Any = item
+    for step in path[:-1]:
+        inner = here[step]
+        here[step] = dict(inner) if isinstance(inner, dict) else list(inner)
+        here = here[step]
+    del here[path[-1]]

@@ -1,0 +1,353 @@
+"""What holds after every step: the invariants of the design, checked where something is written, sent or billed.
+
+Whoever reads a violation wants to know which promise is broken: each begins with its number and its name.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from dataclasses import dataclass, field
+from decimal import Decimal
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+from titlecard.batch import END_STATES
+from titlecard.grounding import ungrounded
+from titlecard.money import Charge
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from tests.simulation.baton import Worker
+    from tests.simulation.dynamo import Key
+    from tests.simulation.expressions import Item
+    from tests.simulation.world import World
+
+    from titlecard.video import Video
+
+ENDED = {str(state) for state in END_STATES}
+
+
+class Violation(AssertionError):
+    """A promise that is broken."""
+
+
+@dataclass
+class Tried:
+    """One attempt, by its token: what the ledger was charged for it, by counter, and what the provider billed."""
+
+    token: str
+    worker: Worker
+    began: float
+    key: Key | None = None
+    batch: str = ""
+    sent: int = 0
+    billed: Charge = field(default_factory=Charge)
+    above: bool = False
+    bound: Charge | None = None
+    concluded: str = ""
+    charged: dict[tuple[Key, str], int] = field(default_factory=lambda: defaultdict(int))
+
+
+class Invariants:
+    """Watches a world."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self.tried: dict[str, Tried] = {}
+        self.checks = 0
+        self._paused: float | None = None
+        self._opened: float | None = None
+        self._probes: set[str] = set()
+        self._excess: dict[tuple[Key, str], int] = defaultdict(int)
+
+    # -------------------------------------------------------------------------------------------------- what is told
+
+    def begin(self, token: str) -> Tried:
+        """A worker is about to claim."""
+        self.tried[token] = Tried(token, self._world.baton.current.worker, self._world.baton.now)
+        return self.tried[token]
+
+    def wrote(self, table: str, key: Key, old: Item | None, new: Item | None) -> None:
+        """Something was written."""
+        self.checks += 1
+        sort = key[1]
+        if table == "ledger":
+            if key[0] in {"breakers", "pauses"}:
+                self._stopped(key, old or {}, new or {})
+            elif key[0] != "budgets":
+                self._charged(key, old or {}, new or {})
+        elif new is None:
+            self._broken("1 nothing is lost", f"{key} was deleted")
+        elif sort.startswith("fp#"):
+            self._entry(key, old or {}, new)
+        elif sort == "current":
+            self._pointer(key, old, new)
+        elif sort.startswith("row#"):
+            self._row(key, old or {}, new)
+        elif sort == "batch":
+            self._batch(key, old or {}, new)
+
+    def sending(self) -> None:
+        """A request is about to leave."""
+        tried: Tried = self._world.baton.current.notes
+        if tried.key is None:
+            self._broken("4 one attempt, one request", "a request without a claim")
+            return
+        tried.sent += 1
+        if tried.sent > 1:
+            self._broken("4 one attempt, one request", f"{tried.sent} requests for {tried.token}")
+        entry = self._world.store.tables["catalog"][tried.key]
+        if entry.get("token") != tried.token or tried.concluded:
+            self._broken("4 one attempt, one request", f"a request after its claim was over: {tried.key}")
+        if any(event["event"] == "answered" for event in entry["history"]):
+            self._broken("5 no saved answer is paid for again", f"{tried.key}")
+        kept = sum(it.sent for it in self.tried.values() if it.key == tried.key and it.concluded != "given back")
+        if kept > self._world.cap_of(entry):
+            self._broken("3 attempts are capped", f"{kept} requests for {tried.key}")
+        if not any(key[0].startswith("batch#") for key, _ in tried.charged):
+            self._broken("2 spend is bounded", f"a request without a reservation: {tried.key}")
+        if not any(key[0].startswith("project#") for key, _ in tried.charged):
+            self._broken("8 unknown is refused", f"a request that no budget was charged for: {tried.key}")
+        if self._paused is not None and self._paused < tried.began:
+            self._broken("the hand brake", f"a request after a pause: {tried.key}")
+        if self._opened is not None and self._opened < tried.began and tried.token not in self._probes:
+            self._broken("the breaker", f"a request that is no probe, after it opened: {tried.key}")
+        self._reserved(tried)
+
+    def billing(self, billed: Charge, bound: Charge) -> None:
+        """The provider bills."""
+        tried: Tried = self._world.baton.current.notes
+        tried.billed += billed
+        tried.bound = bound
+        tried.above = billed.exceeds(bound)
+        self._covered(tried)
+
+    def acknowledged(self, body: str) -> None:
+        """A message of the work queue is deleted because a worker was done with it."""
+        world = self._world
+        try:
+            message = json.loads(body)
+            row = world.store.peek("catalog", (f"batch#{message['batch']}", f"row#{message['row']:012d}"))
+        except (ValueError, KeyError, TypeError):
+            message = row = None
+        state = (row or {}).get("state", "queued")
+        if state in ENDED or state == "deferred" or any(it.body == body for it in world.letters()):
+            return
+        if message and self._has_message(message["batch"], message["row"]):
+            return
+        self._broken("1 nothing is lost", f"acknowledged, but its row is {state}: {body[:120]}")
+
+    def at_rest(self) -> None:
+        """Nothing goes wrong any more, and nothing is left to happen."""
+        world = self._world
+        for batch in world.batches():
+            for number in world.accepted[batch["pk"]] if batch["state"] != "refused" else ():
+                row = world.store.peek("catalog", (batch["pk"], f"row#{number:012d}")) or {}
+                state = row.get("state")
+                if state == "deferred" and not world.waits_for_a_person(batch, row):
+                    self._broken(
+                        "1 nothing is lost",
+                        f"still deferred until {row['due']}, {row['reason']}: {number} of {batch['pk']}",
+                    )
+                if state not in ENDED and state != "deferred" and not batch.get("reason"):
+                    self._broken("1 nothing is lost", f"row {number} of {batch['pk']} ({batch['state']}) is {state}")
+                if state == "dead" and not world.has_letter(batch["pk"], number):
+                    self._broken("1 nothing is lost", f"row {number} of {batch['pk']} is dead without a dead letter")
+            ended = all(
+                (world.store.peek("catalog", (batch["pk"], f"row#{number:012d}")) or {}).get("state") in ENDED
+                for number in world.accepted[batch["pk"]]
+            )
+            if ended and batch["state"] not in {"finished", "refused"}:
+                self._broken("1 nothing is lost", f"{batch['pk']} is {batch['state']}, though all its rows have ended")
+        for tried in self.tried.values():
+            self._covered(tried)
+        self._sums()
+
+    # ----------------------------------------------------------------------------------------------------- the money
+
+    def _charged(self, key: Key, old: Item, new: Item) -> None:
+        tried: Tried | None = self._world.wire.doing
+        for name, change in _changes(old, new):
+            if tried is not None:
+                tried.charged[key, name] += change
+                if change < 0 and tried.sent and not tried.concluded:
+                    self._broken(
+                        "2 spend is bounded", f"{name} of {key} lowered by {-change} before its attempt was concluded"
+                    )
+            if _number(new, name) < 0:
+                self._broken("2 spend is bounded", f"{name} of {key} is below nothing")
+            if change > 0 and tried is not None and tried.concluded:
+                self._excess[key, name] += change  # the declared exception: its usage was above the bound
+            limit = self._world.limit_of(key, name)
+            if change > 0 and limit is not None and _number(new, name) > limit + self._excess[key, name]:
+                self._broken("2 spend is bounded", f"{name} of {key} is {_number(new, name)}, its limit {limit}")
+        if tried is not None:
+            self._covered(tried)
+
+    def _reserved(self, tried: Tried) -> None:
+        bound = self._world.provider.worst_case
+        for (key, name), charged in tried.charged.items():
+            if charged < _part(bound, name):
+                self._broken(
+                    "2 spend is bounded", f"{name} of {key} holds {charged} of a bound of {_part(bound, name)}"
+                )
+
+    def _covered(self, tried: Tried) -> None:
+        """What an attempt was charged is not below what it was billed; above the bound, not below the bound."""
+        for (key, name), charged in tried.charged.items():
+            billed = _part(tried.billed, name)
+            if tried.above and tried.bound:
+                billed = min(billed, _part(tried.bound, name))
+            if charged < billed:
+                self._broken("2 spend is bounded", f"billed {billed} {name}, charged {charged}: {key} {tried.token}")
+
+    def _sums(self) -> None:
+        """What the ledger holds is what was charged for attempts, and nothing else."""
+        sums: dict[tuple[Key, str], int] = defaultdict(int)
+        for tried in self.tried.values():
+            for counter, charged in tried.charged.items():
+                sums[counter] += charged
+        for (key, name), charged in sums.items():
+            there = _number(self._world.store.peek("ledger", key) or {}, name)
+            if there != charged:
+                self._broken("2 spend is bounded", f"{name} of {key} is {there}, the sum of its attempts {charged}")
+
+    # ------------------------------------------------------------------------------------------------- the catalog
+
+    def _entry(self, key: Key, old: Item, new: Item) -> None:
+        history, before = new.get("history", []), old.get("history", [])
+        if len(history) < len(before):
+            self._given_back(key, old, new)
+        if len(history) > len(before):
+            self._happened(key, old, new, history[-1])
+        if new.get("attempts", 0) > self._world.cap_of(new):
+            self._broken("3 attempts are capped", f"{new['attempts']} for {key}")
+        if new.get("talk") != old.get("talk"):
+            if old.get("talk", {}).get("tier") == "model":
+                self._broken("5 no saved answer is paid for again", f"the model's talk of {key} was overwritten")
+            self._grounded(key, new["talk"])
+
+    def _given_back(self, key: Key, old: Item, new: Item) -> None:
+        """An attempt that was not billed goes, with its claim and nothing else."""
+        tried = self.tried[old["token"]]
+        tried.concluded = "given back"
+        left = [event for event in old["history"] if event["token"] != tried.token]
+        if left != new["history"] or new["attempts"] != old["attempts"] - 1 or "lease_until" not in old:
+            self._broken("2 spend is bounded", f"the history of {key} has lost something")
+        if tried.billed != Charge():
+            self._broken("3 attempts are capped", f"an attempt of {key} was billed, and given back")
+
+    def _stopped(self, key: Key, old: Item, new: Item) -> None:
+        """A project's calls are stopped, or let go on."""
+        if key[0] == "pauses":
+            self._paused = self._world.baton.now if "paused_at" in new else None
+        elif new.get("state") != "open":
+            self._opened = None
+        elif old.get("state") != "open":
+            self._opened = self._world.baton.now
+        if "probe" in new:
+            self._probes.add(new["probe"])
+
+    def _happened(self, key: Key, old: Item, new: Item, event: Mapping[str, Any]) -> None:
+        tried = self.tried[event["token"]]
+        if event["event"] != "claimed":
+            tried.concluded = event["event"]
+            return
+        tried.key, tried.batch = key, event["batch"]
+        owner = self.tried[old["token"]].worker if "lease_until" in old else None
+        if owner is not None and owner is not tried.worker and owner.fibers and not owner.dead:
+            self._broken("4 one attempt, one request", f"{key} was claimed while its worker is alive")
+        if "talk" in old and not self._world.improvable(old["talk"]):
+            self._broken("5 no saved answer is paid for again", f"{key} was claimed, though it is answered")
+        if len([it for it in new["history"] if it["token"] == event["token"]]) > 1 and not tried.concluded:
+            self._broken("4 one attempt, one request", f"{key} was claimed twice with one token")
+
+    def _grounded(self, key: Key, talk: Mapping[str, Any]) -> None:
+        video = self._world.video_of(key)
+        why = _ungrounded(talk["title"], tuple(talk["presenters"]), video)
+        if why and talk["title"] != video.title:
+            self._broken("6 grounded", f"{talk['title']!r} of {key}: {why}")
+
+    def _pointer(self, key: Key, old: Item | None, new: Item) -> None:
+        if old is not None and new["order"] < old["order"]:
+            self._broken(
+                "a pointer never moves from a newer batch to an older", f"{key}: {old['order']} to {new['order']}"
+            )
+
+    def _row(self, key: Key, old: Item, new: Item) -> None:
+        before, state = old.get("state"), new.get("state")
+        if before in ENDED and state != before and "redriven_at" not in new:
+            self._broken("1 nothing is lost", f"{key} had ended as {before} and is {state}")
+        if state == "deferred" and not (new.get("due") and new.get("body") and new.get("agenda")):
+            self._broken("1 nothing is lost", f"{key} is deferred without a date, or off the agenda")
+        if before == "deferred" and state == "queued" and not self._has_message(*_row_of(key)):
+            self._broken("1 nothing is lost", f"{key} is marked as queued, but no message of it was sent")
+        if state == "parsed" and before != "parsed":
+            project = self._world.store.tables["catalog"][key[0], "batch"]["project"]
+            video = f"video#{project}#{new['video']}"
+            entry = self._world.store.peek("catalog", (video, f"fp#{new['fingerprint']}"))
+            if entry is None or "talk" not in entry or self._world.store.peek("catalog", (video, "current")) is None:
+                self._broken("1 nothing is lost", f"{key} is parsed without a talk")
+
+    def _batch(self, key: Key, old: Item, new: Item) -> None:
+        state = new["state"]
+        if state in {"counting", "sending", "open"} and new.get("agenda") != "open":
+            self._broken("1 nothing is lost", f"{key} is {state} and not on the agenda")
+        if state == "finished" and old.get("state") != "finished":
+            name = key[0].removeprefix("batch#")
+            if not self._world.s3.has(f"results/{new['project']}/{name}.jsonl"):
+                self._broken("1 nothing is lost", f"{key} was finished without its results")
+            if not any(f'"batch": "{name}"' in told for told in self._world.bus.told):
+                self._broken("1 nothing is lost", f"{key} was finished, and nobody was told")
+        if state == "finished" and old.get("state") != "finished" and new.get("reason") is None:
+            missing = [
+                number
+                for number in self._world.accepted[key[0]]
+                if (self._world.store.peek("catalog", (key[0], f"row#{number:012d}")) or {}).get("state") not in ENDED
+            ]
+            if missing:
+                self._broken("1 nothing is lost", f"{key} was finished, but rows {missing} have not ended")
+
+    def _has_message(self, batch: str, row: int) -> bool:
+        part = f'"batch":"{batch}","project":'
+        number = f'"row":{row},'
+        letters = [*self._world.queues["work"].letters, *self._world.queues["work-dead"].letters]
+        return any(part in letter.body and number in letter.body for letter in letters)
+
+    def _broken(self, promise: str, how: str) -> None:
+        self._world.wire.tell(f"!! {promise}: {how}")
+        self._world.baton.fail(Violation(f"{promise}: {how}"))
+
+
+def _row_of(key: Key) -> tuple[str, int]:
+    return key[0].removeprefix("batch#"), int(key[1].removeprefix("row#"))
+
+
+def _changes(old: Item, new: Item) -> Iterator[tuple[str, int]]:
+    for name, value in new.items():
+        if isinstance(value, Decimal) and value != old.get(name, 0) and _counts(name):
+            yield name, int(value - old.get(name, Decimal(0)))
+
+
+def _counts(name: str) -> bool:
+    """Whether it is a counter of what is charged; `open_` and `lost_` say how much of that is no measurement."""
+    return name.endswith(("requests", "tokens", "micro_usd")) and not name.startswith(("open_", "lost_"))
+
+
+def _number(item: Mapping[str, Any], name: str) -> int:
+    return int(item.get(name, 0))
+
+
+def _part(charge: Charge, name: str) -> int:
+    """What of a charge a counter counts, by the end of its name."""
+    for part in ("requests", "input_tokens", "output_tokens", "micro_usd", "tokens"):
+        if name.endswith(part):
+            return int(getattr(charge, part))
+    raise KeyError(name)
+
+
+@lru_cache(maxsize=10_000)
+def _ungrounded(title: str, presenters: tuple[str, ...], video: Video) -> str | None:
+    return ungrounded(title, presenters, video)

@@ -1,0 +1,141 @@
+"""Mistakes that have been made elsewhere, each as a patch to the production source; the simulation catches them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from tests.simulation.production import Patch
+from tests.simulation.plan import AMPLE
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """One mistake.
+
+    Args:
+        patches: by module, old text and new.
+        breaks: the beginning of the promise that it breaks.
+        like: what the schedules are like that are looked through, so that it takes few of them.
+    """
+
+    patches: dict[str, tuple[Patch, ...]]
+    breaks: str
+    like: Mapping[str, Any] = field(default_factory=dict)
+
+
+_CALM = {"chance": 0.0, "deadly": 0.0, "asked_badly": 0.0, "daily": AMPLE, "monthly": AMPLE, "budgeted": True}
+
+_SAVES = (
+    "        if not self._catalog.answer(paid.attempt, talk, charged=charged, now=self._now()):\n"
+    "            return Again()\n"
+)
+_SETTLES = "        self._settle(job, paid, charge)\n"
+_ASKS = "    answer = self._model.ask(paid.question, key=self._key(job, paid), deadline_seconds=self._rules.deadline)\n"
+_SENDS = "            self._queue.send(pack)\n"
+_MARKS = (
+    "            for message in pack:\n"
+    '                done["put back"] += self._catalog.requeued('
+    "message, due=dues[message.batch, message.row])\n"
+)
+_FAILED = "                self._settle(job, paid, fault.charge)\n            self.gate"
+_HOPELESS = "        if hopeless := _hopeless(need, limits, budget):\n"
+_NOT_NEWER = '"attribute_not_exists(#order) OR #order <= :order'
+
+MUTANTS = {
+    "settle before save": Mutant({"parser": ((f"{_SAVES}{_SETTLES}", f"{_SETTLES}{_SAVES}"),)}, "2 spend is bounded"),
+    "release on time-out": Mutant(
+        {
+            "parser": (
+                (
+                    _FAILED,
+                    _FAILED.replace(
+                        "fault.charge", "Charge() if fault.reason is faults.Reason.TIMED_OUT else fault.charge"
+                    ),
+                ),
+            )
+        },
+        "2 spend is bounded",
+    ),
+    "check then write": Mutant(
+        {
+            "ledger.spending": (
+                (
+                    "        untouched = _none_of(COUNTERS)\n        fits =",
+                    (
+                        "        there = _counters(charge_of(self._item(_batch_key(reservation.batch))))\n"
+                        "        if any(there[name] > value for name, value in room.items()):\n"
+                        "            return _BATCH_LIMIT\n"
+                        "        untouched = _none_of(COUNTERS)\n        fits ="
+                    ),
+                ),
+                ('f"({untouched} OR ({fits})) AND', 'f"({untouched} OR ({fits}) OR attribute_exists(pk)) AND'),
+            )
+        },
+        "2 spend is bounded",
+        {**_CALM, "rows": ("unsure",) * 4, "room": 1},
+    ),
+    "attempts counted on results only": Mutant(
+        {
+            "catalog.attempts": (
+                (
+                    "SET attempts = if_not_exists(attempts, :zero) + :one, lease_until",
+                    "SET attempts = if_not_exists(attempts, :zero), last_number = :one, lease_until",
+                ),
+                (
+                    'return self._conclude(attempt, reason, charged, now, "SET", {})',
+                    (
+                        'return self._conclude(attempt, reason, charged, now, "SET attempts = attempts + :one,", '
+                        '{":one": 1})'
+                    ),
+                ),
+            )
+        },
+        "3 attempts are capped",
+        {**_CALM, "rows": ("unsure",), "room": 100, "cap": 1, "deadly": 0.15, "busy": 500},
+    ),
+    "SDK retries on at the provider": Mutant(
+        {
+            "parser": (
+                (
+                    f"        {_ASKS}",
+                    f"            try:\n            {_ASKS}            except faults.Retry:\n            {_ASKS}",
+                ),
+            )
+        },
+        "4 one attempt, one request",
+    ),
+    "boto retries on at the ledger": Mutant(
+        {"ledger.items": (('"total_max_attempts": 1', '"total_max_attempts": 3'),)}, "2 spend is bounded"
+    ),
+    "reservation skipped when the price is unknown": Mutant(
+        {
+            "ledger.spending": (
+                (_HOPELESS, f"        if not need.micro_usd:\n            return reservation\n{_HOPELESS}"),
+            )
+        },
+        "2 spend is bounded",
+    ),
+    "resume marks before it sends": Mutant(
+        {"resume": ((f"{_SENDS}{_MARKS}", f"{_MARKS}{_SENDS}"),)}, "1 nothing is lost"
+    ),
+    "the newest window used at settle": Mutant(
+        {
+            "parser": (
+                (
+                    "                paid.reservation, paid",
+                    "                replace(paid.reservation, window=Window.at(self._now())), paid",
+                ),
+                ("from titlecard.money import Charge\n", "from titlecard.money import Charge, Window\n"),
+                ("from dataclasses import dataclass, field\n", "from dataclasses import dataclass, field, replace\n"),
+            )
+        },
+        "2 spend is bounded",
+    ),
+    "a pointer that moves backwards": Mutant(
+        {"catalog.rows": ((_NOT_NEWER, f"{_NOT_NEWER} OR #order > :order"),)}, "a pointer never moves"
+    ),
+}

@@ -1,0 +1,275 @@
+"""The production modules, loaded from their source: as they are, patched, or with their branches counted.
+
+What is driven is loaded as a set of its own, beside the imported one; what it takes from the rest of the library (the
+video, the fault table, the money arithmetic) is the library's own.
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+import importlib
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import titlecard
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+DRIVEN = (
+    "catalog.table",
+    "catalog.items",
+    "catalog.attempts",
+    "catalog.batches",
+    "catalog.rows",
+    "catalog",
+    "ledger.items",
+    "ledger.breakers",
+    "ledger.accounts",
+    "ledger.spending",
+    "ledger",
+    "gate",
+    "queues",
+    "uploads",
+    "ingest",
+    "catalog.exports",
+    "catalog.drafts",
+    "results",
+    "catalog.grants",
+    "audit",
+    "resume",
+    "parser",
+)
+"""The modules of `titlecard` that a schedule drives, all of which are loaded anew."""
+
+COUNTED = tuple(
+    name
+    for name in DRIVEN
+    if name.partition(".")[0] in {"ledger", "gate", "parser", "resume", "audit"}
+    or name in {"catalog.table", "catalog.items", "catalog.attempts", "catalog.batches", "catalog.rows"}
+)
+"""Those of them whose branches are all to be visited: what decides about money, attempts and the ends of rows."""
+
+SHARED = {
+    *("batch", "census", "faults", "grounding", "keys", "local", "manifest", "model", "money", "survey", "talks"),
+    *("telemetry", "text", "video"),
+}
+"""What the driven modules take from the rest of the library: it imports none of them."""
+
+_ROOT = Path(titlecard.__file__).parent
+
+Patch = tuple[str, str]
+
+Visit = Callable[[str, tuple[str, str], bool], bool]
+"""Is told of a module, of a place in it (function and text), and of the value there, which it gives back."""
+
+
+class StalePatch(AssertionError):
+    """The text that a patch replaces is not there, or more than once: the patch has to follow the code."""
+
+
+@dataclass(frozen=True)
+class Code:
+    """A set of driven modules, by their names below `titlecard`."""
+
+    modules: Mapping[str, ModuleType]
+
+    def __getitem__(self, name: str) -> ModuleType:
+        return self.modules[name]
+
+
+@cache
+def as_it_is() -> Code:
+    """Production as it is."""
+    return _loaded({}, None)
+
+
+def patched(patches: Mapping[str, tuple[Patch, ...]]) -> Code:
+    """Production with pieces of some modules' sources replaced.
+
+    Args:
+        patches: by module, the old text, which must be there exactly once, and the new.
+
+    Raises:
+        StalePatch: it is not.
+    """
+    return _loaded(patches, None)
+
+
+def counted(visit: Visit) -> Code:
+    """Production that tells `visit` of every function entered and of the value of every condition."""
+    return _loaded({}, visit)
+
+
+def source_of(name: str) -> Path:
+    """Where a module's source is."""
+    path = _ROOT.joinpath(*name.split("."))
+    return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+
+
+def _loaded(patches: Mapping[str, tuple[Patch, ...]], visit: Visit | None) -> Code:
+    """Import the driven modules anew, and leave the imported ones as they were."""
+    before = {name: module for name, module in sys.modules.items() if name.split(".")[0] == "titlecard"}
+    attributes = {name: vars(module).copy() for name, module in before.items() if hasattr(module, "__path__")}
+    source = _Source(patches, visit)
+    sys.meta_path.insert(0, source)
+    try:
+        _forget()
+        return Code({name: importlib.import_module(f"titlecard.{name}") for name in DRIVEN})
+    finally:
+        sys.meta_path.remove(source)
+        _forget()
+        sys.modules.update(before)
+        for name, there in attributes.items():
+            vars(sys.modules[name]).update(there)
+
+
+def _forget() -> None:
+    """Take out of `sys.modules` what is driven, and whatever could hold on to something driven."""
+    for name in [name for name in sys.modules if name.startswith("titlecard.") and name.split(".")[1] not in SHARED]:
+        sys.modules.pop(name)
+
+
+class _Source(MetaPathFinder, Loader):
+    """Loads the driven modules, and no others, from their patched sources."""
+
+    def __init__(self, patches: Mapping[str, tuple[Patch, ...]], visit: Visit | None) -> None:
+        self._patches = patches
+        self._visit = visit
+
+    def find_spec(self, fullname: str, path: object, target: object = None) -> ModuleSpec | None:  # noqa: ARG002 -- importlib's
+        """Where a module is."""
+        name = fullname.removeprefix("titlecard.")
+        if name not in DRIVEN:
+            return None
+        file = source_of(name)
+        spec = ModuleSpec(fullname, self, origin=str(file), is_package=file.name == "__init__.py")
+        if spec.submodule_search_locations is not None:
+            spec.submodule_search_locations.append(str(file.parent))
+        return spec
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Run a module's patched source.
+
+        Raises:
+            StalePatch: a patch does not fit it.
+        """
+        name = module.__name__.removeprefix("titlecard.")
+        file = source_of(name)
+        text = file.read_text("utf-8")
+        for old, new in self._patches.get(name, ()):
+            if text.count(old) != 1:
+                message = f"{name}: it is there {text.count(old)} times: {old!r}"
+                raise StalePatch(message)
+            text = text.replace(old, new)
+        tree = ast.parse(text)
+        if self._visit and name in COUNTED:
+            tree = ast.fix_missing_locations(_Counting(name).visit(tree))
+            vars(module)["_visit"] = functools.partial(self._visit, name)
+        exec(compile(tree, str(file), "exec"), vars(module))  # noqa: S102 -- the project's own source
+
+
+# ------------------------------------------------------------------------------------------------------- branches
+
+
+@dataclass(frozen=True, order=True)
+class Branch:
+    """A place that a run can visit: a function, or a condition with an outcome. `text` is its source."""
+
+    module: str
+    function: str
+    text: str
+
+
+def all_branches() -> dict[Branch, set[bool]]:
+    """Every place in the driven modules, with the outcomes that it can have."""
+    found: dict[Branch, set[bool]] = {}
+    for name in COUNTED:
+        counting = _Counting(name)
+        counting.visit(ast.parse(source_of(name).read_text("utf-8")))
+        found |= counting.places
+    return found
+
+
+class _Counting(ast.NodeTransformer):
+    """Puts `_visit(place, value)` around every condition, and at the beginning of every function and handler."""
+
+    def __init__(self, module: str) -> None:
+        self.places: dict[Branch, set[bool]] = {}
+        self._module = module
+        self._function: list[str] = []
+
+    def visit_ClassDef(self, node: ast.ClassDef) -> ast.AST:
+        if any(isinstance(base, ast.Name) and base.id == "Protocol" for base in node.bases):
+            return node  # nothing of it runs
+        self._function.append(node.name)
+        self.generic_visit(node)
+        self._function.pop()
+        return node
+
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
+        self._function.append(node.name)
+        self.generic_visit(node)
+        skip = 1 if ast.get_docstring(node) is not None else 0
+        node.body.insert(skip, self._told("entered"))
+        self._function.pop()
+        return node
+
+    def visit_If(self, node: ast.If) -> ast.AST:
+        if ast.unparse(node.test) == "TYPE_CHECKING":
+            return node
+        return self._condition(node)
+
+    def visit_IfExp(self, node: ast.IfExp) -> ast.AST:
+        return self._condition(node)
+
+    def visit_While(self, node: ast.While) -> ast.AST:
+        return self._condition(node)
+
+    def visit_ExceptHandler(self, node: ast.ExceptHandler) -> ast.AST:
+        text = ast.unparse(node.type) if node.type else ""
+        self.generic_visit(node)
+        node.body.insert(0, self._told(f"except {text}"))
+        return node
+
+    def visit_comprehension(self, node: ast.comprehension) -> ast.AST:
+        texts = [ast.unparse(test) for test in node.ifs]
+        self.generic_visit(node)
+        node.ifs = [self._value(text, test) for text, test in zip(texts, node.ifs, strict=True)]
+        return node
+
+    def visit_BoolOp(self, node: ast.BoolOp) -> ast.AST:
+        texts = [ast.unparse(value) for value in node.values]
+        self.generic_visit(node)
+        node.values = [self._value(text, value) for text, value in zip(texts, node.values, strict=True)]
+        return node
+
+    def _condition(self, node: ast.If | ast.IfExp | ast.While) -> ast.AST:
+        if isinstance(node.test, ast.BoolOp):  # its parts say all
+            self.generic_visit(node)
+            return node
+        text = ast.unparse(node.test)
+        self.generic_visit(node)
+        node.test = self._value(text, node.test)
+        return node
+
+    def _told(self, text: str) -> ast.stmt:
+        return ast.Expr(self._call(text, ast.Constant(value=True), {True}))
+
+    def _value(self, text: str, value: ast.expr) -> ast.expr:
+        if isinstance(value, ast.Constant):
+            return value
+        return self._call(text, value, {True, False})
+
+    def _call(self, text: str, value: ast.expr, outcomes: set[bool]) -> ast.expr:
+        branch = Branch(self._module, ".".join(self._function), text)
+        self.places.setdefault(branch, set()).update(outcomes)
+        place = ast.Tuple([ast.Constant(branch.function), ast.Constant(branch.text)], ast.Load())
+        return ast.Call(ast.Name("_visit", ast.Load()), [place, value], [])

@@ -1,0 +1,163 @@
+"""SQS in memory: at least once, in no order, hidden while it is worked on, and put away after so many receives."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import ClientError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from tests.simulation.wire import Wire
+
+SQS_TRIES = 3
+"""boto3 tries a call of SQS five times by default; three are enough to be lost, repeated, and given up."""
+
+
+@dataclass
+class Letter:
+    """One message in a queue; `visible` and `sent` in seconds of the schedule."""
+
+    id: str
+    body: str
+    sent: float
+    visible: float
+    receives: int = 0
+    receipt: str = ""
+    first: float = 0.0
+    reason: str | None = None
+
+
+@dataclass
+class Queue:
+    """One queue. Times in seconds.
+
+    Args:
+        shows: is told when the next message may be received.
+        dead: where a message goes that has been received `most` times.
+    """
+
+    name: str
+    visibility: float
+    retention: float
+    shows: Callable[[float], None]
+    dead: Queue | None = None
+    most: int = 0
+    letters: list[Letter] = field(default_factory=list)
+    _number: itertools.count[int] = field(default_factory=itertools.count)
+
+    def put(self, body: str, now: float, *, reason: str | None = None, delay: float = 0.0) -> None:
+        """Take a message in."""
+        letter = Letter(f"{self.name}-{next(self._number)}", body, now, now + delay, reason=reason)
+        self.letters.append(letter)
+        self.shows(letter.visible)
+
+    def receive(self, now: float, most: int, order: Callable[[int], int], twice: Callable[[], bool]) -> list[Letter]:
+        """Up to `most` messages, any of those that may be seen; hidden from now on, but where SQS delivers twice."""
+        self.expire(now)
+        for letter in [it for it in self.letters if it.visible <= now and self.dead and it.receives >= self.most]:
+            self.letters.remove(letter)
+            letter.receives, letter.receipt = 0, ""  # its age stays: SQS counts from when it was first sent
+            self.dead.letters.append(letter)  # type: ignore[union-attr]  # there is one, by the line above
+        seen = [letter for letter in self.letters if letter.visible <= now]
+        taken: list[Letter] = []
+        while seen and len(taken) < most:
+            letter = seen.pop(order(len(seen)))
+            letter.receives += 1
+            letter.first = letter.first or now
+            letter.receipt = f"{letter.id}/{letter.receives}"
+            letter.visible = now + (1.0 if twice() else self.visibility)
+            self.shows(letter.visible)
+            taken.append(Letter(**vars(letter)))
+        return taken
+
+    def delete(self, receipt: str) -> None:
+        """Delete a message; a receipt of an earlier delivery does as well, as long as nobody received it later."""
+        self.letters = [letter for letter in self.letters if letter.receipt != receipt]
+
+    def hide(self, receipt: str, seconds: float, now: float) -> None:
+        """ChangeMessageVisibility."""
+        for letter in self.letters:
+            if letter.receipt == receipt and letter.visible > now:
+                letter.visible = now + seconds
+                self.shows(letter.visible)
+                return
+        raise ClientError(
+            {"Error": {"Code": "InvalidParameterValue", "Message": "not in flight"}}, "ChangeMessageVisibility"
+        )
+
+    def expire(self, now: float) -> None:
+        """Forget what is older than the queue keeps it."""
+        if self.letters and self.letters[0].sent + self.retention < now:
+            self.letters = [letter for letter in self.letters if letter.sent + self.retention >= now]
+
+
+class Client:
+    """What `boto3.client("sqs")` is to production code; a queue's URL is its name."""
+
+    def __init__(self, queues: Mapping[str, Queue], wire: Wire) -> None:
+        self._queues = queues
+        self._wire = wire
+
+    def send_message(
+        self,
+        *,
+        QueueUrl: str,  # noqa: N803 -- boto3's
+        MessageBody: str,  # noqa: N803 -- boto3's
+        MessageAttributes: Mapping[str, Any] | None = None,  # noqa: N803 -- boto3's
+    ) -> dict[str, Any]:
+        """SendMessage."""
+        reason = (MessageAttributes or {}).get("reason", {}).get("StringValue")
+        assert MessageAttributes is None or reason, "an attribute may not be empty"
+
+        def send() -> dict[str, Any]:
+            self._queues[QueueUrl].put(MessageBody, self._wire.baton.now, reason=reason)
+            return {}
+
+        return self._call("send_message", send, f"{QueueUrl} {reason or MessageBody}")
+
+    def send_message_batch(self, *, QueueUrl: str, Entries: Sequence[Mapping[str, Any]]) -> dict[str, Any]:  # noqa: N803 -- boto3's
+        """SendMessageBatch; some entries may fail."""
+        assert 0 < len(Entries) <= 10, "so many messages a SendMessageBatch takes"
+        choices, me = self._wire.baton.choices, self._wire.baton.current.name
+
+        def send() -> dict[str, Any]:
+            failed = []
+            for entry in Entries:
+                if choices(f"{me} fails entries", self._wire.chance):
+                    self._wire.fates["sqs: entry failed"] += 1
+                    failed.append({"Id": entry["Id"], "Message": "simulated"})
+                else:
+                    reason = entry.get("MessageAttributes", {}).get("reason", {}).get("StringValue")
+                    self._queues[QueueUrl].put(entry["MessageBody"], self._wire.baton.now, reason=reason)
+            return {"Failed": failed} if failed else {}
+
+        return self._call("send_message_batch", send, f"{QueueUrl}: {len(Entries)}")
+
+    def get_queue_attributes(self, *, QueueUrl: str, AttributeNames: Sequence[str]) -> dict[str, Any]:  # noqa: N803 -- boto3's
+        """GetQueueAttributes: about how many messages nobody has received."""
+        assert AttributeNames == ["ApproximateNumberOfMessages"], "nothing else is asked for"
+
+        def count() -> dict[str, Any]:
+            now = self._wire.baton.now
+            self._queues[QueueUrl].expire(now)
+            waiting = sum(letter.visible <= now for letter in self._queues[QueueUrl].letters)
+            return {"Attributes": {"ApproximateNumberOfMessages": str(waiting)}}
+
+        return self._call("get_queue_attributes", count, QueueUrl)
+
+    def change_message_visibility(self, *, QueueUrl: str, ReceiptHandle: str, VisibilityTimeout: int) -> dict[str, Any]:  # noqa: N803 -- boto3's
+        """ChangeMessageVisibility."""
+        assert 0 <= VisibilityTimeout <= 43_200, "so long a message may be hidden"
+
+        def change() -> dict[str, Any]:
+            self._queues[QueueUrl].hide(ReceiptHandle, VisibilityTimeout, self._wire.baton.now)
+            return {}
+
+        return self._call("change_message_visibility", change, f"{ReceiptHandle} {VisibilityTimeout} s")
+
+    def _call(self, operation: str, apply: Callable[[], dict[str, Any]], about: str) -> dict[str, Any]:
+        return self._wire.call("sqs", operation, apply, about=about, tries=SQS_TRIES)

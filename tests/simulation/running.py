@@ -1,0 +1,57 @@
+"""Many schedules: how many, how many steps, what befell them, and those in which a promise was broken."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from tests.simulation.shrinking import Outcome, run
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from tests.simulation.production import Code
+
+
+@dataclass
+class Tally:
+    """What came of schedules. `seconds` are of the processor, of all threads."""
+
+    schedules: int = 0
+    steps: int = 0
+    checks: int = 0
+    seconds: float = 0.0
+    faults: Counter[str] = field(default_factory=Counter)
+    failed: list[Outcome] = field(default_factory=list)
+
+    def __str__(self) -> str:
+        """A table for people."""
+        lines = [
+            (
+                f"{self.schedules:,} schedules, {self.steps:,} steps, {self.checks:,} writes checked, "
+                f"{self.seconds:,.1f} s of CPU, {self.schedules / max(self.seconds, 1e-9):,.0f} schedules a second; "
+                f"{len(self.failed)} failed"
+            ),
+            *(f"{number:>12,}  {name}" for name, number in sorted(self.faults.items())),
+        ]
+        return "\n".join(lines)
+
+
+def through(code: Code, seeds: Iterable[int], *, most_failures: int = 1) -> Tally:
+    """Run schedules, until so many have failed."""
+    tally = Tally()
+    began = time.process_time()
+    for seed in seeds:
+        outcome = run(code, seed)
+        tally.schedules += 1
+        tally.steps += outcome.steps
+        tally.checks += outcome.checks
+        tally.faults += outcome.faults
+        if outcome.failure:
+            tally.failed.append(outcome)
+            if len(tally.failed) == most_failures:
+                break
+    tally.seconds = time.process_time() - began
+    return tally

@@ -1,0 +1,85 @@
+"""S3 in memory: a versioned bucket of manifests and reports."""
+
+from __future__ import annotations
+
+import io
+from typing import IO, TYPE_CHECKING, Any
+
+from botocore.exceptions import ClientError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from tests.simulation.wire import Wire
+
+S3_TRIES = 3
+"""boto3 tries a call of S3 five times by default; three are enough to be lost, repeated, and given up."""
+
+
+class _Exceptions:
+    ClientError = ClientError
+
+
+class Client:
+    """What `boto3.client("s3")` is to production code."""
+
+    exceptions = _Exceptions
+
+    def __init__(self, wire: Wire) -> None:
+        self._wire = wire
+        self._objects: dict[tuple[str, str], tuple[bytes, dict[str, str]]] = {}
+
+    def upload(self, key: str, version: str, content: bytes, metadata: dict[str, str]) -> None:
+        """What an owner does."""
+        self._objects[key, version] = content, metadata
+
+    def remove(self, key: str, version: str, *, everything: bool) -> None:
+        """What an owner should not do while a batch is open: a manifest goes, or everything."""
+        if everything:
+            self._objects.clear()
+        self._objects.pop((key, version), None)
+
+    def get_object(self, *, Bucket: str, Key: str, VersionId: str = "") -> dict[str, Any]:  # noqa: N803, ARG002 -- boto3's
+        """GetObject."""
+
+        def get() -> dict[str, Any]:
+            if (Key, VersionId) not in self._objects:
+                raise ClientError({"Error": {"Code": "NoSuchVersion" if VersionId else "NoSuchKey"}}, "GetObject")
+            content, metadata = self._objects[Key, VersionId]
+            return {"Body": io.BytesIO(content), "ContentLength": len(content), "Metadata": metadata}
+
+        return self._wire.call("s3", "get_object", get, about=Key, tries=S3_TRIES)
+
+    def has(self, key: str) -> bool:
+        """Whether there is an object of this name."""
+        return (key, "") in self._objects
+
+    def put_object(self, *, Bucket: str, Key: str, Body: bytes | IO[bytes], ContentType: str = "") -> dict[str, Any]:  # noqa: N803, ARG002 -- boto3's
+        """PutObject."""
+        content = Body if isinstance(Body, bytes) else Body.read()
+
+        def put() -> dict[str, Any]:
+            self._objects[Key, ""] = content, {}
+            return {}
+
+        return self._wire.call("s3", "put_object", put, about=Key, tries=S3_TRIES)
+
+
+class Bus:
+    """What `boto3.client("events")` is to production code."""
+
+    def __init__(self, wire: Wire) -> None:
+        self._wire = wire
+        self.told: list[str] = []
+
+    def put_events(self, *, Entries: Sequence[Mapping[str, str]]) -> dict[str, Any]:  # noqa: N803 -- boto3's
+        """PutEvents; it may refuse."""
+        choices, me = self._wire.baton.choices, self._wire.baton.current.name
+
+        def put() -> dict[str, Any]:
+            if choices(f"{me} is not told", self._wire.chance):
+                return {"FailedEntryCount": 1, "Entries": [{"ErrorCode": "Simulated", "ErrorMessage": ""}]}
+            self.told += [entry["Detail"] for entry in Entries]
+            return {"FailedEntryCount": 0, "Entries": [{}]}
+
+        return self._wire.call("events", "put_events", put, about=Entries[0]["Detail"], tries=S3_TRIES)

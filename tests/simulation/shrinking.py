@@ -1,0 +1,110 @@
+"""From a failing schedule to a short one: choices are left out as long as the same promise stays broken."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from tests.simulation.world import World
+
+if TYPE_CHECKING:
+    from collections import Counter
+    from collections.abc import Iterable, Mapping
+
+    from tests.simulation.choices import Name
+    from tests.simulation.production import Code
+
+REPLAYS = 600
+"""How many schedules a shrinking takes at the most."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a schedule went; `failure` None: all promises were kept."""
+
+    seed: int
+    failure: BaseException | None
+    steps: int
+    checks: int
+    choices: Mapping[Name, int]
+    faults: Counter[str]
+    trace: tuple[str, ...] = ()
+
+    @property
+    def kind(self) -> str:
+        """What goes wrong, without the names and numbers of this time."""
+        return f"{type(self.failure).__name__}: {re.sub(r'[^ ]*[0-9][^ ]*', '', str(self.failure))}"
+
+    @property
+    def promise(self) -> str:
+        """Which promise is broken: a sentence's beginning; or the kind of the error."""
+        kind = type(self.failure).__name__
+        return str(self.failure).split(":", maxsplit=1)[0] if kind == "Violation" else kind
+
+
+def run(
+    code: Code,
+    seed: int,
+    kept: Mapping[Name, int] | None = None,
+    *,
+    tell: bool = False,
+    like: Mapping[str, Any] = {},
+) -> Outcome:
+    """Run one schedule.
+
+    Args:
+        code: what is driven.
+        seed: the schedule.
+        kept: the choices that are left of it, where it is replayed.
+        tell: whether the trace is wanted.
+        like: what of the plan is not drawn.
+    """
+    world = World(code, seed, kept, tell=tell, like=like)
+    failure = None
+    try:
+        world.run()
+    except Exception as error:  # noqa: BLE001 -- whatever a schedule ends with is its outcome
+        failure = error
+    faults = world.wire.fates + world.provider.faults
+    trace = (str(world.plan), *(world.wire.trace or ()))
+    return Outcome(seed, failure, world.wire.steps, world.invariants.checks, world.choices.made, faults, trace)
+
+
+def first_failure(code: Code, seeds: Iterable[int], promise: str = "", like: Mapping[str, Any] = {}) -> Outcome | None:
+    """The first of these schedules in which a promise that begins so is broken, as it is; None where there is none."""
+    outcomes = (run(code, seed, like=like) for seed in seeds)
+    return next((it for it in outcomes if it.failure and it.promise.startswith(promise)), None)
+
+
+def shrunk(code: Code, failed: Outcome) -> Outcome:
+    """The same failure with as few choices as can be found, and told."""
+    kept = dict(failed.choices)
+    left, size = REPLAYS, max(len(kept) // 2, 1)
+    while size and left > 0:
+        found = False
+        for start in range(0, len(kept), size):
+            names = list(kept)[start : start + size]
+            outcome = run(code, failed.seed, {name: value for name, value in kept.items() if name not in names})
+            left -= 1
+            if names and outcome.failure and outcome.kind == failed.kind:
+                kept, found = dict(outcome.choices), True  # what was not asked for in this one goes as well
+        if not found or size > 1:
+            size = size // 2 if size > 1 or not found else 1
+    return run(code, failed.seed, kept, tell=True)
+
+
+def told(code: Code, failed: Outcome) -> str:
+    """A failing schedule for people: what is broken, how to see it again, and the short trace."""
+    short = shrunk(code, failed)
+    choices = ", ".join(f"{who} #{place}: {value}" for (who, place), value in short.choices.items())
+    return "\n".join(
+        [
+            f"schedule {failed.seed}: {type(failed.failure).__name__}: {failed.failure}",
+            f"shrunk from {len(failed.choices)} choices and {failed.steps} steps",
+            f"to {len(short.choices)} and {short.steps}:",
+            f"{type(short.failure).__name__}: {short.failure}",
+            f"choices: {choices}",
+            *short.trace,
+        ]
+    )

@@ -1,0 +1,112 @@
+"""Thousands of schedules of the production code on a simulated world: every promise is kept at every step.
+
+`python -m tests.simulation --schedules 1000000` runs more of them.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import pytest
+from tests.simulation import production
+from tests.simulation.mutants import MUTANTS
+from tests.simulation.provider import FAULTS
+from tests.simulation.running import Tally, through
+from tests.simulation.shrinking import first_failure, run, shrunk, told
+from tests.simulation.unvisited import UNVISITED
+from tests.simulation.wire import Fate
+
+if TYPE_CHECKING:
+    from tests.simulation.production import Branch
+
+SCHEDULES = 1_200
+MUTANT_SCHEDULES = 600
+"""Within how many schedules a mistake is found; most are found within ten."""
+
+
+@dataclass
+class Run:
+    """The schedules of these tests, and where they came by."""
+
+    tally: Tally
+    code: production.Code
+    visited: dict[tuple[str, str, str], set[bool]] = field(default_factory=lambda: defaultdict(set))
+
+
+@pytest.fixture(scope="module")
+def done() -> Run:
+    """All schedules, with the branches of production counted."""
+    visited: dict[tuple[str, str, str], set[bool]] = defaultdict(set)
+
+    def visit(module: str, place: tuple[str, str], value: bool) -> bool:
+        visited[module, *place].add(bool(value))
+        return value
+
+    code = production.counted(visit)
+    return Run(through(code, range(SCHEDULES)), code, visited)
+
+
+def test_no_schedule_breaks_a_promise(done: Run) -> None:
+    assert not done.tally.failed, told(done.code, done.tally.failed[0])
+
+
+def test_every_fault_befell_some_schedule(done: Run) -> None:
+    calls = {f"catalog: {fate.name.lower()}" for fate in Fate if fate} | {
+        f"ledger: {fate.name.lower()}" for fate in Fate if fate
+    }
+    others = {"catalog: transaction conflict", "sqs: entry failed", "keys: not readable", "provider: killed after"}
+    missing = (calls | others | set(FAULTS)) - set(done.tally.faults)
+    assert not missing
+
+
+def test_every_function_and_branch_of_what_decides_was_visited(done: Run) -> None:
+    missing = {
+        (branch, outcome)
+        for branch, outcomes in production.all_branches().items()
+        for outcome in outcomes - done.visited[branch.module, branch.function, branch.text]
+    }
+    unexpected = {(branch, outcome) for branch, outcome in missing if not _excused(branch, outcome)}
+    assert not unexpected, "\n".join(
+        f"{it.module}: {it.function}: {it.text} is {how}" for it, how in sorted(unexpected)
+    )
+
+
+def test_what_is_excused_from_the_visit_is_there() -> None:
+    there = production.all_branches()
+    stale = [it for it in UNVISITED if not any(_named(branch, it) for branch in there)]
+    assert not stale
+
+
+@pytest.mark.parametrize("name", MUTANTS)
+def test_this_mistake_is_found(name: str) -> None:
+    mutant = MUTANTS[name]
+    assert first_failure(production.patched(mutant.patches), range(MUTANT_SCHEDULES), mutant.breaks, mutant.like)
+
+
+def test_a_seed_is_a_schedule() -> None:
+    code = production.as_it_is()
+    seed = 11
+    first, second = run(code, seed, tell=True), run(code, seed, tell=True)
+    assert first.trace == second.trace
+    assert first.choices == second.choices
+
+
+def test_a_failing_schedule_is_shrunk_to_a_short_one() -> None:
+    code = production.patched(MUTANTS["boto retries on at the ledger"].patches)
+    failed = first_failure(code, range(MUTANT_SCHEDULES))
+    assert failed is not None
+    short = shrunk(code, failed)
+    assert short.kind == failed.kind
+    assert len(short.choices) <= len(failed.choices) // 2
+
+
+def _excused(branch: Branch, outcome: bool) -> bool:
+    return any(_named(branch, it) and outcome in UNVISITED[it][0] for it in UNVISITED)
+
+
+def _named(branch: Branch, name: tuple[str, str, str]) -> bool:
+    """Whether a name, whose text may be `*` for all that a function has, is a branch's."""
+    module, function, text = name
+    return (module, function) == (branch.module, branch.function) and text in {"*", branch.text}

@@ -1,0 +1,164 @@
+"""What lies between production code and a simulated service: a call goes through, is lost, or its answer is."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from botocore.exceptions import ClientError, ConnectTimeoutError, ReadTimeoutError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.simulation.baton import Baton
+
+Answer = TypeVar("Answer")
+
+
+class Fate(IntEnum):
+    """What becomes of one try of a call; names as they are told."""
+
+    GOES_THROUGH = 0
+    KILLED = 1
+    THROTTLED = 2
+    REQUEST_LOST = 3
+    ANSWER_LOST = 4
+    DONE_LATE = 5
+    HANGS = 6
+    HANGS_LONG = 7
+
+
+_SLEEPS = {Fate.HANGS: 4.0, Fate.HANGS_LONG: 40.0}
+"""Seconds. Longer than the ledger's client waits for an answer is the same to it as no answer."""
+
+_READS = {"get_item", "batch_get_item", "query", "get_object", "get_queue_attributes"}
+"""What nobody wants to read of, unless it goes wrong."""
+
+STUCK = 0.4
+"""The chance that what went wrong goes wrong at the next try as well."""
+
+
+@dataclass
+class Wire:
+    """The calls of all workers to all services.
+
+    `fates` counts what became of them, by service and fate; `steps` are tries. `trace` takes a line for each where a
+    schedule is to be told. `doing` are the notes of the fiber whose call a service is at, also where it is done late.
+    """
+
+    baton: Baton
+    chance: float
+    deadly: float
+    trace: list[str] | None = None
+    fates: Counter[str] = field(default_factory=Counter)
+    steps: int = 0
+    busy_steps: int = 200
+    most_steps: int = 6000
+    doing: Any = None
+
+    def call(
+        self,
+        service: str,
+        operation: str,
+        apply: Callable[[], Answer],
+        *,
+        about: object = "",
+        tries: int = 1,
+        patience: float = 60.0,
+        once: bool = False,
+    ) -> Answer:
+        """Make one call of a client as its SDK does.
+
+        Args:
+            apply: what the service does with it.
+            about: for the trace.
+            tries: how often the SDK sends it.
+            patience: seconds that the SDK waits for an answer.
+            once: the service knows a repeated call by its token, and answers it as it answered the first.
+        """
+        done: list[Answer] = []
+        notes = self.baton.current.notes
+
+        def applied() -> Answer:
+            self.doing = notes
+            if not (once and done):
+                done.append(apply())
+            return done[-1]
+
+        stuck = False
+        while True:
+            tries -= 1
+            fate = self._fate(service, operation, stuck, about)
+            if fate in _SLEEPS and _SLEEPS[fate] < patience:
+                self.baton.sleep(_SLEEPS[fate])
+                fate = Fate.GOES_THROUGH
+            if fate is Fate.GOES_THROUGH:
+                return applied()
+            error = self._wrong(fate, operation, applied, patience)
+            if not tries:
+                raise error
+            stuck = True
+            self.baton.sleep(0.1)
+
+    def _fate(self, service: str, operation: str, stuck: bool, about: object) -> Fate:
+        baton = self.baton
+        baton.step()
+        self.steps += 1
+        if self.steps > self.busy_steps:  # from now on nothing goes wrong
+            baton.choices.quiet = True
+        if self.steps > self.most_steps:
+            message = f"no end after {self.steps} steps"
+            raise NoEnd(message)
+        me = baton.current.name
+        if baton.choices(me, self.deadly):
+            fate = Fate.KILLED
+        else:
+            wrong = baton.choices(me, STUCK if stuck else self.chance, len(Fate) - 1)
+            fate = Fate(wrong + 1) if wrong else Fate.GOES_THROUGH
+        if fate:
+            self.fates[f"{service}: {fate.name.lower()}"] += 1
+        if fate or operation not in _READS:
+            self.tell(f"{service}.{operation} {about}", fate.name.lower() if fate else "")
+        if fate is Fate.KILLED:
+            baton.die()
+        return fate
+
+    def _wrong(self, fate: Fate, operation: str, apply: Callable[[], Any], patience: float) -> Exception:
+        """Let a call go wrong; what the SDK raises if it is the last try."""
+        if fate is Fate.THROTTLED:
+            return _throttled(operation)
+        if fate is Fate.REQUEST_LOST:
+            return ConnectTimeoutError(endpoint_url=operation)
+        if fate is Fate.DONE_LATE and operation in _READS:
+            return ReadTimeoutError(endpoint_url=operation)
+        if fate is Fate.DONE_LATE:
+            self.baton.at(self.baton.now + 3.0, lambda: _quietly(apply))
+        else:  # the answer is lost, or comes when nobody waits for it any more
+            _quietly(apply)
+            if fate is not Fate.ANSWER_LOST:
+                self.baton.sleep(patience)
+        return ReadTimeoutError(endpoint_url=operation)
+
+    def tell(self, what: str, fate: str = "") -> None:
+        """A line for the trace."""
+        if self.trace is not None:
+            me = self.baton.current
+            self.trace.append(f"{self.baton.now:10.2f}s  {me.name:<18} {what[:150]}{f'   << {fate}' if fate else ''}")
+
+
+class NoEnd(AssertionError):
+    """The schedule goes on and on."""
+
+
+def _throttled(operation: str) -> ClientError:
+    return ClientError({"Error": {"Code": "ThrottlingException", "Message": "simulated"}}, operation)
+
+
+def _quietly(apply: Callable[[], Any]) -> None:
+    """Do it; nobody hears the answer."""
+    try:
+        apply()
+    except ClientError:
+        return

@@ -1,0 +1,745 @@
+"""One schedule: owners upload, workers come and go, things go wrong; then nothing does, and all comes to rest."""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import io
+import json
+import shutil
+import tempfile
+from dataclasses import asdict, replace
+from datetime import datetime, timedelta
+from functools import cache, lru_cache, partial
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+from pydantic import ValidationError
+from tests.simulation import dynamo, queues, s3
+from tests.simulation.baton import Baton, Died, Pool, Worker
+from tests.simulation.choices import Choices
+from tests.simulation.invariants import ENDED, Invariants
+from tests.simulation.plan import AMPLE, draw_plan
+from tests.simulation.provider import BOUND, FREE, MODEL, PRICED, Provider
+from tests.simulation.wire import Wire
+
+from titlecard import local
+from titlecard.batch import Limits, Message, RowState, Upload, order_of
+from titlecard.keys import NotReadable
+from titlecard.manifest import Limits as ReadingLimits
+from titlecard.money import Budget
+from titlecard.survey import Survey
+from titlecard.video import Policy, Video
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from tests.simulation.choices import Name
+    from tests.simulation.dynamo import Key
+    from tests.simulation.expressions import Item
+    from tests.simulation.production import Code
+    from tests.simulation.queues import Letter
+
+    from titlecard.local import LocalAnswer
+
+VISIBILITY, TIMEOUT, DEADLINE, MARGIN, BACKOFF = 600, 90, 30, 10, 60
+INGEST_VISIBILITY, INGEST_TIMEOUT, RESUME_TIMEOUT = 5400, 900, 60
+RETENTION, DEAD_RETENTION = 345_600, 1_209_600
+MAX_RECEIVES, INGEST_MAX_RECEIVES, PARSERS = 6, 5, 3
+AUDIT_AFTER, AUDIT_ROUNDS = 3600, 3
+"""The template's numbers; a schedule needs no others."""
+
+READING = ReadingLimits(row_max_bytes=131_072, total_max_bytes=1 << 20, max_ratio=200)
+PROJECT = "djangocon"
+BUCKET = "titlecard-uploads"
+
+TITLES = (
+    "Ana Lima - Parsing with Grace - ConfX 2019",
+    "Bo Chen - Queues that Forget - ConfX 2019",
+    "Carl Sund & Dina Roy - Ledgers - ConfX 2019",
+    "Keynote: Eve Ode - On Time - ConfX 2019",
+    "Lightning Talks - ConfX 2019",
+)
+
+
+class World:
+    """All that there is in one schedule.
+
+    Args:
+        code: the production modules that it drives.
+        seed: of the schedule.
+        kept: the choices of a schedule that is replayed.
+        tell: whether a trace is kept.
+        store: what stands for DynamoDB.
+        like: what of the plan is not drawn.
+    """
+
+    def __init__(
+        self,
+        code: Code,
+        seed: int,
+        kept: Mapping[Name, int] | None = None,
+        *,
+        tell: bool = False,
+        store: type[dynamo.Store] = dynamo.Store,
+        like: Mapping[str, Any] = {},
+    ) -> None:
+        self.code = code
+        self.choices = Choices(seed, kept)
+        self.plan = plan = replace(draw_plan(self.choices), **like)
+        self.baton = Baton(self.choices)
+        self.wire = Wire(self.baton, plan.chance, plan.deadly, [] if tell else None, busy_steps=plan.busy)
+        self.invariants = Invariants(self)
+        self.store = store("catalog", "ledger", watch=self._wrote)
+        self.s3 = s3.Client(self.wire)
+        self.bus = s3.Bus(self.wire)
+        dead = queues.Queue("work-dead", 30, DEAD_RETENTION, lambda _when: None)
+        ingest_dead = queues.Queue("ingest-dead", 30, DEAD_RETENTION, lambda _when: None)
+        self.queues = {
+            "work": queues.Queue("work", VISIBILITY, RETENTION, self._work_shows, dead, MAX_RECEIVES),
+            "ingest": queues.Queue(
+                "ingest", INGEST_VISIBILITY, RETENTION, self._ingest_shows, ingest_dead, INGEST_MAX_RECEIVES
+            ),
+            "work-dead": dead,
+            "ingest-dead": ingest_dead,
+        }
+        self.provider = Provider(
+            self.wire,
+            plan.asked_badly,
+            PRICED if plan.priced else FREE,
+            plan.declared,
+            self.invariants.sending,
+            self.invariants.billing,
+        )
+        self.budget = Budget(plan.daily, plan.monthly)
+        self.accepted: dict[str, list[int]] = {}
+        self.moved_by_hand: set[str] = set()
+        self._videos: dict[Key, Video] = {}
+        self._parsers: list[Any] = []
+        self._working = 0
+        self._number = 0
+        self._ticks: set[float] = set()
+        self._wakes: set[float] = set()
+        self.cut_short = False
+        self._stage()
+        self._compose()
+
+    # ---------------------------------------------------------------------------------------------------- the run
+
+    def run(self) -> None:
+        """The whole schedule.
+
+        Raises:
+            Violation: a promise is broken.
+        """
+        plan = self.plan
+        self._set_up()
+        self._upload(1, plan.rows)
+        if plan.newer:
+            self.baton.at(plan.newer_after, lambda: self._upload(2, self._changed()))
+        if plan.rubbish:
+            self.baton.at(1.0, self._send_rubbish)
+        if plan.redrives_at:
+            self.baton.at(plan.redrives_at, self._move_by_hand)
+        if plan.removed_at:
+            self.baton.at(plan.removed_at, self._remove)
+        for when, act in (
+            (plan.paused_at, lambda: self._ledger.pause(PROJECT, now=self.now())),
+            (plan.cancelled_at, self._cancel),
+            (plan.raised_at, lambda: self._ledger.set_budget(PROJECT, _ample(), by="person", now=self.now())),
+            (plan.mended_at, self._mend),
+        ):
+            if when:
+                self.baton.at(when, partial(self._person, act))
+        if plan.purged_at:
+            self.baton.at(plan.purged_at, self.queues["work"].letters.clear)
+        if plan.redriven_at:
+            self.baton.at(plan.redriven_at, self._redrive)
+        self._tick_by(60.0)
+        self.baton.run()
+        self.choices.quiet = True
+        self.invariants.at_rest()
+        if self.baton.failure:
+            raise self.baton.failure
+
+    # ---------------------------------------------------------------------------------------------- what is asked of it
+
+    def now(self) -> datetime:
+        """The time by the clock of the worker that runs."""
+        return self.plan.start + timedelta(seconds=self.baton.now + self.baton.current.worker.skew)
+
+    def _when(self, seconds: float) -> datetime:
+        return self.plan.start + timedelta(seconds=seconds)
+
+    def remaining(self) -> float:
+        """Seconds that the worker which runs has left."""
+        return self.baton.current.worker.ends - self.baton.now
+
+    def batches(self) -> list[Item]:
+        """The batches, as they stand."""
+        return [item for (_, sort), item in self.store.tables["catalog"].items() if sort == "batch"]
+
+    def letters(self) -> list[Letter]:
+        """The dead letters of the work queue."""
+        return self.queues["work-dead"].letters
+
+    def has_letter(self, batch: str, row: int) -> bool:
+        """Whether a dead row is among the dead letters, or was moved away from there by hand."""
+        wanted = f'{{"batch":"{batch.removeprefix("batch#")}","project":"djangocon","row":{row},'
+        bodies = [letter.body for letter in self.letters()]
+        return any(body.startswith(wanted) for body in (*bodies, *self.moved_by_hand)) or bool(self.plan.removed_at)
+
+    def video_of(self, key: Key) -> Video:
+        """The video that an entry of the catalog is about."""
+        return self._videos[key]
+
+    def cap_of(self, entry: Item) -> int:
+        """How many attempts a video may have under a fingerprint."""
+        return max(self.plan.cap, int(entry.get("allowed", 0)))
+
+    def improvable(self, talk: Mapping[str, Any]) -> bool:
+        """Whether a stored talk is not the last word."""
+        return (
+            Policy.MODEL in {self.plan.policy, self.plan.later} and talk["tier"] == "local" and talk["review"] is None
+        )
+
+    def limit_of(self, key: Key, name: str) -> int | None:
+        """The limit of a counter of the ledger."""
+        if key[0].startswith("project#") and "#" not in name:
+            day, _, part = name.partition("_") if name[:1] == "d" and name[1:3].isdigit() else ("", "", name)
+            cap = self.budget.daily if day else self.budget.monthly
+            return cap.as_map().get(part)
+        if key[0].startswith("batch#"):
+            limits = self.store.tables["catalog"][key[0], "batch"]["limits"]
+            return int(limits[name]) if name in limits else None
+        return None
+
+    # -------------------------------------------------------------------------------------------------- making things
+
+    def _stage(self) -> None:
+        """Put the clock, the threads and what is random under the schedule."""
+        code = self.code
+        Pool.baton = self.baton
+        parser: Any = code["parser"]
+        parser.ThreadPoolExecutor = Pool
+        parser.uuid4 = self._token
+        parser.local = SimpleNamespace(parse=self._parse)
+        parser.random = SimpleNamespace(uniform=self._uniform)
+        ingest: Any = code["ingest"]
+        ingest.ThreadPoolExecutor = Pool
+        ingest.uuid4 = self._name
+        files = SimpleNamespace(TemporaryFile=io.BytesIO, TemporaryDirectory=_folder)
+        ingest.tempfile = files
+        audit: Any = code["audit"]
+        audit.tempfile = files
+        ingest.Survey = _Surveys
+        batches: Any = code["catalog.batches"]
+        batches.Survey = _Surveys
+        rows: Any = code["catalog.rows"]
+        rows.uuid4 = self._name
+        ingest.ROWS_BETWEEN_CHECKPOINTS, ingest.PACKS_UNDER_WAY = (2, 2) if self.plan.small else (2000, 32)
+        sent: Any = code["queues"]
+        sent.ENTRIES_PER_SEND = 1 if self.plan.small else 10
+        sent.time = SimpleNamespace(sleep=self.baton.sleep)
+
+    def _compose(self) -> None:
+        """What the handlers make at cold start and share."""
+        code, plan = self.code, self.plan
+        catalog_db = dynamo.Client(self.store, self.wire, "catalog", config=code["catalog"].UNCHECKED, page=plan.page)
+        ledger_db = dynamo.Client(self.store, self.wire, "ledger", config=code["ledger"].ONE_TRY)
+        sqs = queues.Client(self.queues, self.wire)
+        self._catalog_db = catalog_db
+        self._ledger = code["ledger"].Ledger(ledger_db, "ledger")
+        self._work = code["queues"].WorkQueue(sqs, "work")
+        self._notifications = code["queues"].IngestQueue(sqs, "ingest")
+        self._letters = code["queues"].DeadLetters(sqs, "work-dead")
+        self._uploads = code["uploads"].Uploads(self.s3)
+        self._ingest = code["ingest"].Ingest(
+            catalog=self._catalog(),
+            uploads=self._uploads,
+            queue=self._work,
+            rules=code["ingest"].Rules(
+                manifest_max_bytes=1 << 20, reading=READING, survey_sample=100, limits=self._limits()
+            ),
+            now=self.now,
+        )
+        audit = code["audit"].Audit(
+            catalog=self._catalog(),
+            uploads=self._uploads,
+            queue=self._work,
+            ingest=self._notifications,
+            letters=self._letters,
+            results=code["results"].Results(
+                exports=code["catalog.exports"].Exports(catalog_db, "catalog"),
+                drafts=code["catalog.drafts"].Drafts(catalog_db, "catalog"),
+                s3=self.s3,
+                events=self.bus,
+            ),
+            rules=code["audit"].Rules(
+                most=plan.most,
+                after=AUDIT_AFTER,
+                ingest_after=INGEST_VISIBILITY + 60,
+                rounds=AUDIT_ROUNDS,
+                reading=READING,
+                manifest_max_bytes=1 << 20,
+            ),
+            now=self.now,
+            log=_SILENT,
+        )
+        self._resume = code["resume"].Resume(
+            catalog=self._catalog(), ledger=self._ledger, queue=self._work, audit=audit, most=plan.most, now=self.now
+        )
+
+    def _catalog(self) -> Any:  # noqa: ANN401 -- of the set of modules
+        return self.code["catalog"].Catalog(self._catalog_db, "catalog")
+
+    def _parser(self) -> Any:  # noqa: ANN401 -- of the set of modules
+        code, plan = self.code, self.plan
+        return code["parser"].Parser(
+            catalog=self._catalog(),
+            ledger=self._ledger,
+            queue=self._work,
+            letters=self._letters,
+            keys=self,
+            model=self.provider,
+            rules=code["parser"].Rules(
+                policy=plan.later if plan.later and self.baton.now >= plan.later_at else plan.policy,
+                model=MODEL,
+                max_receives=MAX_RECEIVES,
+                attempt_cap=plan.cap,
+                visibility=VISIBILITY,
+                deadline=DEADLINE,
+                settle_margin=MARGIN,
+                retry_backoff=BACKOFF,
+                breaker_threshold=plan.threshold,
+            ),
+            now=self.now,
+            log=_SILENT,
+        )
+
+    def _limits(self) -> Limits:
+        """A batch's limits: room for so many requests and a bit."""
+        room, bound = self.plan.room, BOUND
+        return Limits(requests=room + 1, tokens=bound.tokens * room + 7, micro_usd=bound.micro_usd * room + 1)
+
+    def of(self, project: str, *, fresh: bool = False) -> str | None:  # noqa: ARG002 -- as the original takes it
+        """A project's key."""
+        if self.choices(f"{self.baton.current.name} has no key", 0.3 if fresh else self.wire.chance):
+            self.wire.fates["keys: not readable"] += 1
+            message = "simulated"
+            raise NotReadable(message)
+        return "sk-simulated" if self.plan.keyed else None
+
+    def _parse(self, video: Video, survey: Survey) -> LocalAnswer:
+        if video.id.startswith("poison") or (video.id.startswith("deadly") and self.choices("deadly", 0.5)):
+            self.wire.tell(f"killed by {video.id}")
+            self.baton.die()
+        return _parsed(video, survey)
+
+    def _token(self) -> SimpleNamespace:
+        token = self._name()
+        self.baton.current.notes = self.invariants.begin(token.hex)
+        return token
+
+    def _name(self) -> SimpleNamespace:
+        self._number += 1
+        return SimpleNamespace(hex=f"{self._number:012d}")
+
+    def _uniform(self, low: float, high: float) -> float:
+        return (high, low)[self.choices(self.baton.current.name, 0.5)]
+
+    # ------------------------------------------------------------------------------------------------- what happens
+
+    _key = "uploads/djangocon/talks.jsonl"
+
+    def _upload(self, version: int, kinds: tuple[str, ...]) -> None:
+        videos = [_video(number, kind, version) for number, kind in enumerate(kinds, 1)]
+        content = b"".join(video.model_dump_json(exclude_none=True).encode() + b"\n" for video in videos)
+        self.s3.upload(self._key, f"v{version}", content, {})
+        order = order_of((self.plan.start + timedelta(seconds=self.baton.now)).isoformat(), str(version))
+        upload = Upload(BUCKET, self._key, f"v{version}", order)
+        self.accepted[f"batch#{upload.batch}"] = list(range(1, len(videos) + 1))
+        for video in videos:
+            self._known(video)
+        self.queues["ingest"].put(json.dumps({"continue": asdict(upload)}), self.baton.now)
+        if self.choices("S3 notifies twice", 0.1):
+            self.queues["ingest"].put(json.dumps({"continue": asdict(upload)}), self.baton.now)
+
+    def _changed(self) -> tuple[str, ...]:
+        """The kinds of the newer manifest's rows: as they were, or others."""
+        return tuple(
+            kind if change == "same" else f"{change} {kind}"
+            for kind, change in zip(self.plan.rows, self.plan.newer, strict=False)
+        )
+
+    def _known(self, video: Video) -> None:
+        fingerprint = self.code["parser"].fingerprint
+        for model in (MODEL, None):
+            mark = fingerprint(video, model=model, prompt_version=self.provider.prompt_version)
+            self._videos[f"video#djangocon#{video.id}", f"fp#{mark}"] = video
+
+    def _send_rubbish(self) -> None:
+        self.queues["work"].put("no message", self.baton.now)
+        row = {"batch": "unknown", "project": "djangocon", "row": 1, "video": {"id": "a", "title": "b"}}
+        self.queues["work"].put(json.dumps(row), self.baton.now)
+
+    def _move_by_hand(self) -> None:
+        """What the message-move task of SQS does."""
+        for letter in self.letters():
+            self.moved_by_hand.add(letter.body)
+            self.queues["work"].put(letter.body, self.baton.now)
+        self.letters().clear()
+
+    def _set_up(self) -> None:
+        """What a person has done before."""
+        if self.plan.budgeted:
+            quiet, self.choices.quiet = self.choices.quiet, True
+            budget = Budget(self.plan.daily, self.plan.monthly)
+            self._ledger.set_budget(PROJECT, budget, by="person", now=self.now())
+            self.choices.quiet = quiet
+
+    def _person(self, act: Callable[[], object]) -> None:
+        """A person does something by a command of the console, and again in a minute if it did not work."""
+        worker = self._started("person", RESUME_TIMEOUT)
+        self.baton.spawn(worker.name, worker, partial(self._insisting, act))
+
+    def _insisting(self, act: Callable[[], object]) -> None:
+        done = False
+        try:
+            act()
+            done = True
+        except (ClientError, BotoCoreError, self.code["ledger"].NoAnswer):
+            return
+        finally:
+            if not done:
+                self.baton.at(self.baton.now + 60, partial(self._person, act))
+            self._tick_by(self.baton.now + 60)
+
+    def _cancel(self) -> None:
+        for batch in self._catalog().all_batches(PROJECT):
+            self._ledger.cancel(batch.id, now=self.now())
+            self._catalog().cancel(batch, now=self.now())
+            return
+
+    def _mend(self) -> None:
+        """What `titlecard resume PROJECT` does: hand brake and breaker."""
+        self._ledger.unpause(PROJECT)
+        self._ledger.close_breaker(PROJECT)
+
+    def _remove(self) -> None:
+        """What nobody should do while a batch is open: its manifest is deleted, and the queue is purged."""
+        self.queues["work"].letters.clear()
+        self.s3.remove(self._key, "v1", everything=self.plan.removed)
+
+    def _redrive(self) -> None:
+        """What a person does by the console, one letter after the other."""
+        self._person(self._allow_all)
+
+    def _allow_all(self) -> None:
+        grants = self.code["catalog.grants"]
+        table = grants.Grants(self._catalog_db, "catalog")
+        for letter in list(self.letters()):
+            with contextlib.suppress(ClientError, BotoCoreError, ValidationError, KeyError):
+                message = Message.model_validate_json(letter.body)
+                batch = self._catalog().batch(message.batch)
+                seen = table.rows([(message.batch, message.row)])[message.batch, message.row]
+                if seen.state not in {RowState.DEAD, RowState.QUEUED}:
+                    continue
+                mark = self.code["parser"].fingerprint(
+                    message.video, model=MODEL, prompt_version=self.provider.prompt_version
+                )
+                about = (message.project, message.video.id, mark)
+                entry = table.entries([about]).get(about)
+                tried = entry.attempts if entry else 0
+                leave = grants.Leave(*about, tried, tried + 1, "a person")
+                if table.allow(seen, leave, batch.state, now=self.now()):
+                    self._work.send([message])
+                    self.letters().remove(letter)
+
+    def _wrote(self, table: str, key: Key, old: Item | None, new: Item | None) -> None:
+        if key[0] == "budgets" and new:
+            self.budget = self.code["ledger.accounts"].budget_of(new)
+        if table == "ledger" and key[0] in {"budgets", "pauses", "breakers"}:
+            self._tick_by(self.baton.now + 60, wakes=True)
+        self.invariants.wrote(table, key, old, new)
+        if table == "catalog" and key[0].startswith(("batch#", "tally#")):
+            if not key[1].startswith("row#"):
+                self._tick_by(self.baton.now + 60)
+            self._tick_by(self.baton.now + AUDIT_AFTER + 60)
+            batch = self.store.peek("catalog", (f"batch#{key[0].partition('#')[2]}", "batch")) or {}
+            if batch.get("state") in {"counting", "sending"}:
+                self._tick_by(self.baton.now + INGEST_VISIBILITY + 180)
+            due = (new or {}).get("due", "9999") if key[1].startswith("row#") else "9999"
+            if due < "9999":
+                self._tick_by((datetime.fromisoformat(due) - self.plan.start).total_seconds(), wakes=True)
+
+    # ------------------------------------------------------------------------------------------------ the platform
+
+    def _work_shows(self, when: float) -> None:
+        self._tick_by(self.baton.now + RETENTION)
+        self.baton.at(max(when, self.plan.off_until), self._poll_work)
+
+    def _poll_work(self) -> None:
+        queue, baton = self.queues["work"], self.baton
+        while self._working < PARSERS and any(letter.visible <= baton.now for letter in queue.letters):
+            most = (10, 1, 2, 3)[self.choices("event source", 0.3, 4)]
+            letters = queue.receive(
+                baton.now,
+                most,
+                lambda number: self.choices("order", 0.3, number),
+                lambda: bool(self.choices("delivered twice", self.plan.chance / 2)),
+            )
+            if letters:
+                self._working += 1
+                skew = (0.0, 3.0, -3.0)[self.choices("clocks", 0.3, 3)]
+                worker = self._started(f"parser {letters[0].receipt}", TIMEOUT, skew)
+                baton.spawn(worker.name, worker, partial(self._work_on, letters))
+
+    def _started(self, name: str, seconds: float, skew: float = 0.0) -> Worker:
+        worker = Worker(name, self.baton.now + seconds, skew)
+        self.baton.at(worker.ends, lambda: self.baton.kill(worker) if worker.fibers else None)
+        return worker
+
+    def _work_on(self, letters: list[Letter]) -> None:
+        """One invocation of the parser's handler, and what the event source makes of its answer."""
+        code, queue, baton = self.code["parser"], self.queues["work"], self.baton
+        changed = self.plan.later and baton.now >= self.plan.later_at  # a deployment: warm workers are gone
+        parser = self._parsers.pop() if self._parsers and not changed else self._parser()
+        try:
+            received = [code.Received(it.id, it.receipt, it.receives, it.body, self._when(it.first)) for it in letters]
+            outcomes = parser.work(received, self.remaining)
+            done = [letter for letter in letters if self._reported(letter, outcomes[letter.id])]
+            baton.step()
+        except (ClientError, BotoCoreError):
+            self._parsers.append(parser)
+        else:
+            self._parsers.append(parser)
+            for letter in done:
+                if not self.choices("not deleted", self.plan.chance / 2):
+                    queue.delete(letter.receipt)
+                    self.invariants.acknowledged(letter.body)
+        finally:
+            self._working -= 1
+            baton.at(baton.now, self._poll_work)
+
+    def _reported(self, letter: Letter, outcome: Any) -> bool:  # noqa: ANN401 -- of the set of modules
+        if not isinstance(outcome, self.code["parser"].Again):
+            assert outcome.counter, "it is counted under a name"
+            return True
+        if outcome.seconds is not None:
+            try:
+                self._work.show_again(letter.receipt, outcome.seconds)
+            except (ClientError, BotoCoreError):
+                return False  # it comes again later
+        return False
+
+    def _ingest_shows(self, when: float) -> None:
+        self.baton.at(when, self._poll_ingest)
+
+    def _poll_ingest(self) -> None:
+        queue, baton = self.queues["ingest"], self.baton
+        while any(letter.visible <= baton.now for letter in queue.letters):
+            for letter in queue.receive(baton.now, 1, lambda _number: 0, lambda: False):
+                worker = self._started(letter.receipt, INGEST_TIMEOUT)
+                if self.plan.ingest_dies:
+                    baton.at(baton.now + 0.01 * self.plan.ingest_dies, partial(baton.kill, worker))
+                baton.spawn(worker.name, worker, partial(self._take, letter))
+
+    def _take(self, letter: Letter) -> None:
+        """One invocation of ingest's handler, and what the event source makes of its answer."""
+        code, queue = self.code, self.queues["ingest"]
+        upload = Upload(**json.loads(letter.body)["continue"])
+        try:
+            if not self._ingest.take(upload, self.remaining):
+                self._notifications.go_on(upload)
+            self.baton.step()
+        except code["catalog"].Contended as contended:
+            self._later(letter, contended.seconds or 60)
+        except (ClientError, BotoCoreError, code["queues"].NotSent, code["uploads"].Gone):
+            self._later(letter, 60)
+        else:
+            queue.delete(letter.receipt)
+
+    def _later(self, letter: Letter, seconds: int) -> None:
+        try:
+            self._notifications.show_again(letter.receipt, seconds)
+        except (ClientError, BotoCoreError):
+            return  # it comes again when the queue's own time is over
+
+    def _tick_by(self, when: float, *, wakes: bool = False) -> None:
+        """Let resume's schedule come by at the first full minute after this; other minutes would find nothing to do.
+
+        Args:
+            wakes: something may have become due.
+        """
+        minute = ((when + 5) // 60 + 1) * 60
+        if wakes:
+            self._wakes.add(minute)
+        self.cut_short = self.cut_short or (wakes and when >= FAR)
+        if minute not in self._ticks and when < FAR:
+            self._ticks.add(minute)
+            self.baton.at(minute, self._tick)
+
+    def waits_for_a_person(self, batch: Item, row: Item) -> bool:
+        """Whether a deferred row can go on only when a person has raised a limit, or let the project go on."""
+        if row["due"] >= "9999" or self.cut_short:
+            return True
+        ledger, now = self.store.tables["ledger"], self.stamp()
+        bound = self.provider.worst_case
+        needs = {"tokens": bound.tokens, "micro_usd": bound.micro_usd}
+        spent = ledger.get((batch["pk"], "spend"), {})
+        if row["due"] > now or not row.get("need"):
+            return False
+        return (
+            any(int(spent.get(name, 0)) + need > batch["limits"][name] for name, need in needs.items())
+            or ("budgets", PROJECT) not in ledger
+            or not self.budget.daily.holds(bound)
+            or not self.budget.monthly.holds(bound)
+            or "paused_at" in ledger.get(("pauses", PROJECT), {})
+            or ledger.get(("breakers", PROJECT), {}).get("probe_at", "") >= "9999"
+        )
+
+    def _waits(self) -> tuple[bool, bool]:
+        """Whether all that is left are deferred rows; and whether those wait for a person.
+
+        While that is so, and nothing goes wrong any more, an audit has nothing to do: it is skipped, to save time.
+        """
+        if not self.choices.quiet or self.queues["work"].letters or self.queues["ingest"].letters:
+            return False, False
+        rows = self.store.tables["catalog"]
+        for_a_person = True
+        for batch in self.batches():
+            if batch["state"] in {"finished", "refused"} or (batch["state"] != "open" and "reason" in batch):
+                continue
+            states = [rows.get((batch["pk"], f"row#{row:012d}"), {}) for row in self.accepted[batch["pk"]]]
+            dues = [row["due"] for row in states if row.get("state") == "deferred"]
+            if not dues or len(dues) + sum(row.get("state") in ENDED for row in states) < len(states):
+                return False, False
+            for_a_person = for_a_person and all(
+                self.waits_for_a_person(batch, row) for row in states if row.get("state") == "deferred"
+            )
+        return True, for_a_person
+
+    def _tick(self) -> None:
+        waits, for_a_person = self._waits()
+        if for_a_person or (waits and self.baton.now not in self._wakes):
+            return
+        worker = self._started(
+            f"resume {self.baton.now / 60:.0f}", RESUME_TIMEOUT, (0.0, 3.0, -3.0)[self.choices("clocks", 0.3, 3)]
+        )
+        self.baton.spawn(worker.name, worker, self._resumed)
+
+    def _tick_when_something_is_freed(self) -> None:
+        """What is due and cannot be paid for waits for the next day, or for the breaker's next probe."""
+        now = self.stamp()
+        rows = self.store.tables["catalog"].items()
+        if any(key[1].startswith("row#") and it.get("due", "9999") <= now for key, it in rows):
+            today = self.plan.start + timedelta(seconds=self.baton.now)
+            tomorrow = today.replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
+            self._tick_by((tomorrow - self.plan.start).total_seconds(), wakes=True)
+            breaker = self.store.peek("ledger", ("breakers", PROJECT)) or {}
+            for name in ("probe_at", "probe_until"):
+                if now <= breaker.get(name, "") < "9999":
+                    self._tick_by((datetime.fromisoformat(breaker[name]) - self.plan.start).total_seconds(), wakes=True)
+
+    def stamp(self) -> str:
+        """The time as it is stored."""
+        return (self.plan.start + timedelta(seconds=self.baton.now)).isoformat(timespec="microseconds")
+
+    def _resumed(self) -> None:
+        """One invocation of resume's handler; the next minute is of use where it did something, or had no time to."""
+        began = self.baton.now
+        self._tick_when_something_is_freed()
+        try:
+            if self._resume.run() or self.baton.now > began + 2:
+                self._tick_by(self.baton.now + 60, wakes=True)
+        except (ClientError, BotoCoreError, self.code["queues"].NotSent, self.code["ledger"].NoAnswer, Died) as error:
+            self._tick_by(self.baton.now + 60, wakes=True)
+            if isinstance(error, Died):
+                raise
+
+
+FAR = 35 * 86_400.0
+"""Seconds: what comes later than five weeks after a schedule's beginning does not belong to it."""
+
+
+@contextlib.contextmanager
+def _folder() -> Iterator[str]:
+    """Stands for `TemporaryDirectory`: one of a few that are there already, which is faster."""
+    name = _folders.pop() if _folders else tempfile.mkdtemp(prefix="titlecard-simulation-")
+    try:
+        yield name
+    finally:
+        _folders.append(name)
+
+
+_folders: list[str] = []
+
+
+@atexit.register
+def _remove_folders() -> None:
+    for name in _folders:
+        shutil.rmtree(name, ignore_errors=True)
+
+
+def _ample() -> Budget:
+    return Budget(AMPLE, AMPLE)
+
+
+class _Surveys:
+    """Stands for `Survey` where one is learnt or read: the same for the same rows, one object for the same text."""
+
+    @staticmethod
+    def learn(videos: tuple[Video, ...]) -> SimpleNamespace:
+        """What the rows of a batch have in common, to be written down."""
+        return SimpleNamespace(to_json=lambda: _learnt(tuple(videos)))
+
+    @staticmethod
+    def from_json(text: str) -> Survey:
+        """What was written down."""
+        return _read(text)
+
+
+@cache
+def _learnt(videos: tuple[Video, ...]) -> str:
+    return Survey.learn(videos).to_json()
+
+
+@cache
+def _read(text: str) -> Survey:
+    return Survey.from_json(text)
+
+
+_answers: dict[tuple[Video, int], LocalAnswer] = {}
+
+
+def _parsed(video: Video, survey: Survey) -> LocalAnswer:
+    """The local tier's answer, sure of those videos whose id begins with "sure"."""
+    found = _answers.get((video, id(survey)))  # every survey is kept, so that its id is its own
+    if found is None:
+        answer = local.parse(video, survey)
+        found = replace(answer, sure=video.id.startswith("sure"))
+        _answers[video, id(survey)] = found
+    return found
+
+
+@lru_cache(maxsize=10_000)
+def _video(number: int, kind: str, version: int) -> Video:
+    change, _, kept = kind.rpartition(" ")
+    name = f"{kept}-{number}"
+    title = TITLES[number % len(TITLES)]
+    description = f"version {version}" if change == "other" else ""
+    return Video(id=name, title=title, description=description)
+
+
+class _Silent:
+    """A log that nobody reads."""
+
+    def warning(self, *_: object, **__: object) -> None:
+        """Say nothing."""
+
+    info = exception = warning
+
+
+_SILENT: Any = _Silent()
