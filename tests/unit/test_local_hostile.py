@@ -111,7 +111,8 @@ def test_odd_titles_are_answered_with_something(title: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", " ", "\n\n\n", "\u200b", "🎤" * 1000, "(" * 5000, "A. " * 5000, "Speaker: " * 2000]
+    "text",
+    ["", " ", "\n\n\n", " " * 300_000 + "x", "\u200b", "🎤" * 1000, "(" * 5000, "A. " * 5000, "Speaker: " * 2000],
 )
 def test_odd_descriptions_invent_nobody(text: str) -> None:
     assert parsed("Deploying on a Friday", text).presenters == ()

@@ -34,6 +34,8 @@ _MENTION = re.compile(
     rf"|{_NO_LETTER_BEFORE}(?P<cjk>{_IDEOGRAPH}{{2,5}}(?:\ {_IDEOGRAPH}{{1,4}})?){_NO_LETTER_AFTER}"
 )
 _SPACED = re.compile(r"\S+")
+_WRITTEN_OUT = re.compile(r"\w[\w'\u2019-]")
+"""More than initials."""
 _TAG = re.compile(r"<[^<>\n]{1,200}>")
 _ORDER = re.compile(
     r"\b(?:ignore|disregard|forget|override|do not (?:follow|trust)|don['\u2019]t (?:follow|trust))\b.{0,40}"
@@ -69,17 +71,22 @@ def lines(description: str) -> list[str]:
 
     A line that gives orders ("ignore the above ...") ends the description: nothing behind it is to be trusted.
     """
-    text = normalise(description[: 2 * LONGEST])[:LONGEST]
+    text = _cut(normalise(description[: 2 * LONGEST]), LONGEST)
     wary = _may_give_orders(text)
     found: list[str] = []
     for line in _TAG.sub(" ", without_addresses(text)).split("\n"):
-        bare = line.strip(" *_>#")[:WIDEST]
+        bare = _cut(line.strip(" *_>#"), WIDEST)
         if not bare:
             continue
         if len(found) == LINES or (wary and gives_orders(bare)):
             break
         found.append(bare)
     return found
+
+
+def _cut(text: str, most: int) -> str:
+    """The beginning of a text, so many characters at most: half a word is no name."""
+    return text if len(text) <= most else (text[:most].rsplit(None, 1) or [""])[0]
 
 
 def gives_orders(text: str) -> bool:
@@ -93,7 +100,8 @@ def mentions(line: str, number: int, lexicon: Lexicon) -> Iterator[Mention]:
         if match["cjk"]:
             yield Mention(match["cjk"], number, match.start(), match.end())
         elif " " in match["run"]:
-            yield from _pieces(match["run"], number, match.start(), line, lexicon)
+            pieces = _pieces(match["run"], number, match.start(), line, lexicon)
+            yield from (piece for piece in pieces if _WRITTEN_OUT.search(piece.text))
         elif len(match["run"]) > 1 and not lexicon.is_word(match["run"].rstrip(".")):
             yield Mention(match["run"], number, match.start(), match.end())
 
