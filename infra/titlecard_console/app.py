@@ -198,12 +198,12 @@ def main() -> None:
     except KeyboardInterrupt:
         people.print("Interrupted. What was made so far is kept; the same command goes on from there.", markup=False)
         sys.exit(INTERRUPTED)
+    except complaints.COMPLAINTS as fault:  # before ValueError, which some of them are as well
+        people.print(complaints.explain(fault), markup=False, soft_wrap=True)
+        sys.exit(FAILED)
     except (NotAManifest, template.BadParameterError, where.Refused, Unpriced, ValueError) as refusal:
         people.print(str(refusal), markup=False, soft_wrap=True)
         sys.exit(BAD_USAGE)
-    except complaints.COMPLAINTS as fault:
-        people.print(complaints.explain(fault), markup=False, soft_wrap=True)
-        sys.exit(FAILED)
     except NoAnswer as silence:
         cause = silence.__cause__
         told = complaints.explain(cause) if isinstance(cause, complaints.COMPLAINTS) else str(silence)
