@@ -8,13 +8,13 @@ acted, so that no worker takes its message for a stray one.
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from titlecard.faults import Hold
 from titlecard.gate import closed
-from titlecard.ledger import NoAnswer
-from titlecard.money import Cap, Charge
+from titlecard.ledger import NoAnswer, Refusal
+from titlecard.money import Cap, Charge, Window
 from titlecard.queues import packs
 
 if TYPE_CHECKING:
@@ -60,12 +60,19 @@ class Resume:
         return done
 
     def _put_back(self, done: Counter[str]) -> None:
-        """Send the oldest due rows, no more than the budgets can pay for; then date those that a person has freed."""
+        """Send the oldest due rows, no more than the budgets can pay for; then date those that a person has freed.
+
+        What is due and meets a budget or a limit that is used up gets its date and says so, as if it had been sent.
+        """
         purse = _Purse(self._catalog, self._ledger, self._now())
         waiting: list[tuple[Message, str]] = []
         for message, row in self._catalog.deferred(now=self._now()):
+            due = row.due or ""
             if len(waiting) < self._most and purse.pays(message, row):
-                waiting.append((message, row.due or ""))
+                waiting.append((message, due))
+            elif done["postponed"] < self._most and (why := purse.refuses(message, row)):
+                reason = f"{why.hold}: {why.sentence}"
+                done["postponed"] += self._catalog.postpone(message, due=due, reason=reason, until=why.due)
         dues = {(message.batch, message.row): due for message, due in waiting}
         for pack in packs(message for message, _ in waiting):
             self._queue.send(pack)
@@ -80,14 +87,23 @@ class Resume:
 class _Left:
     """What a budget or a limit leaves, by what was charged and promised so far; budgets do not count requests."""
 
+    refusal: Refusal
     cap: Cap
-    spent: Charge
+    charged: Charge
     requests: int | None = None
+    promised: Charge = field(default_factory=Charge)
 
     def holds(self, need: Charge) -> bool:
-        """Whether a need fits."""
-        one_more = self.requests is None or self.spent.requests + need.requests <= self.requests
-        return one_more and self.cap.room(self.spent).holds(need)
+        """Whether a need fits beside what was charged and promised."""
+        return self._has_room(self.charged + self.promised, need)
+
+    def refuses(self, need: Charge) -> bool:
+        """Whether a need would not even fit if nothing were promised."""
+        return not self._has_room(self.charged, need)
+
+    def _has_room(self, spent: Charge, need: Charge) -> bool:
+        one_more = self.requests is None or spent.requests + need.requests <= self.requests
+        return one_more and self.cap.room(spent).holds(need)
 
 
 class _Purse:
@@ -98,48 +114,59 @@ class _Purse:
         self._ledger = ledger
         self._now = now
         self._projects: dict[str, list[_Left] | None] = {}
-        self._batches: dict[str, _Left | None] = {}
+        self._batches: dict[str, list[_Left] | None] = {}
         self._probes: set[str] = set()
+        self._over: set[str] = set()
 
     def pays(self, message: Message, row: Row) -> bool:
         """Whether a row can go on now; where it can, its need is taken off."""
         if row.need == Charge():  # nobody knows whether it needs anything: it never came as far as the model
             return True
-        if message.batch not in self._batches:
-            self._batches[message.batch] = self._batch(message.batch)
-        batch = self._batches[message.batch]
-        if batch is None:
+        batch = self._of_batch(message.batch)
+        if batch == []:
             return True
-        if message.project not in self._projects:
-            self._projects[message.project] = self._project(message.project)
-        project = self._projects[message.project]
-        if project is None or not batch.holds(row.need):
+        project = self._of_project(message.project)
+        if not batch or not project or message.project in self._over or not all(it.holds(row.need) for it in batch):
             return False
         fits = all(left.holds(row.need) for left in project)
         if not fits or message.project in self._probes:
-            self._projects[message.project] = None  # no younger row that needs less overtakes it; and of probes, one
-        if not fits:
-            return False
-        for left in (batch, *project):
-            left.spent += row.need
-        return True
+            self._over.add(message.project)  # no younger row that needs less overtakes it; and of probes, one
+        if fits:
+            for left in (*batch, *project):
+                left.promised += row.need
+        return fits
 
-    def _batch(self, name: str) -> _Left | None:
-        """What a batch's limit leaves, nothing where that cannot be read; None where its rows only need an end."""
+    def refuses(self, message: Message, row: Row) -> Refusal | None:
+        """What a row meets that cannot be paid for, whatever else this run has promised."""
+        lefts = (*(self._of_batch(message.batch) or ()), *(self._of_project(message.project) or ()))
+        return next((left.refusal for left in lefts if left.refuses(row.need)), None)
+
+    def _of_batch(self, name: str) -> list[_Left] | None:
+        """What a batch's limit leaves; None where that cannot be read, nothing where its rows only need an end."""
+        if name not in self._batches:
+            self._batches[name] = self._batch(name)
+        return self._batches[name]
+
+    def _of_project(self, name: str) -> list[_Left] | None:
+        """What a project's budget leaves of the month and of the day; None where it may ask nothing now."""
+        if name not in self._projects:
+            self._projects[name] = self._project(name)
+        return self._projects[name]
+
+    def _batch(self, name: str) -> list[_Left] | None:
         try:
             batch = self._catalog.batch(name)
         except KeyError:
-            return None
+            return []
         if batch.cancelled:
-            return None
+            return []
         try:
             limits, spent = batch.limits, self._ledger.spent(name)
-            return _Left(Cap(limits.tokens, limits.micro_usd), spent, limits.requests)
+            return [_Left(Refusal.of_batch(), Cap(limits.tokens, limits.micro_usd), spent, limits.requests)]
         except NoAnswer:
-            return _Left(Cap(0, 0), Charge())
+            return None
 
     def _project(self, name: str) -> list[_Left] | None:
-        """What a project's budget leaves of the day and of the month; None where it may ask nothing now."""
         try:
             account = self._ledger.account(name, now=self._now)
             if closed(account, self._now) or account.budget is None:
@@ -149,7 +176,11 @@ class _Purse:
             day, month = self._ledger.window(name, self._now)
         except NoAnswer:
             return None
-        return [_Left(account.budget.daily, day), _Left(account.budget.monthly, month)]
+        budget, window = account.budget, Window.at(self._now)
+        return [
+            _Left(Refusal.of_month(window), budget.monthly, month),
+            _Left(Refusal.of_day(window), budget.daily, day),
+        ]
 
 
 def _holds(row: Row) -> bool:

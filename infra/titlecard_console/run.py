@@ -32,7 +32,7 @@ RESUME_AT_MOST = 310
 """Longer than resume's own time-out: results of many rows take it minutes."""
 
 PATIENCE_SECONDS = 180
-"""What waits longer than this is left to a later run, which starts where this one ends."""
+"""What waits longer than this, or is long overdue, is left to a later run, which starts where this one ends."""
 
 FREED_SECONDS = 3 * RESUME_SECONDS
 """How long nothing has to move before what waits for a limit is given up: an answer that was settled may make room."""
@@ -142,7 +142,7 @@ class Work:
             return True
         if batch.state is not BatchState.OPEN or status.ended + status.waiting < batch.accepted or not status.waiting:
             return False
-        if status.until and status.until < datetime.now(UTC) + timedelta(seconds=PATIENCE_SECONDS):
+        if status.until and abs(status.until - datetime.now(UTC)) < timedelta(seconds=PATIENCE_SECONDS):
             return False
         ended = sum(row.state in END_STATES for row in self._catalog.rows(batch.id))
         return ended + status.waiting >= batch.accepted

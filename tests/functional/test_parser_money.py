@@ -51,7 +51,6 @@ class Project:
 
     def rows(self, number: int, start: str = "v", **limits: int) -> list[Message]:
         """Rows of a new batch; `limits` are the batch's own."""
-        """A worker of its own."""
         batch = LIMITS.model_copy(update=limits)
         return self.world.batch(*videos(number, start), project=self.name, limits=batch)[1]
 
@@ -66,8 +65,6 @@ class Project:
 
     def row(self, message: Message) -> Row:
         """A row as it stands."""
-        """Give it a budget."""
-        """What becomes of one message."""
         (found,) = (it for it in self.world.catalog.rows(message.batch) if it.number == message.row)
         return found
 
@@ -88,7 +85,6 @@ class Project:
     @property
     def charged(self) -> Charge:
         """What it was charged in the month."""
-        """Its breaker."""
         return self.world.ledger.window(self.name, self.world.clock())[1]
 
     @property
@@ -340,6 +336,18 @@ def test_a_probe_that_was_not_billed_costs_no_attempt_and_is_followed_by_the_nex
     assert project.work(message) == DEFERRED
     assert (project.entry(message).attempts, project.charged, project.breaker.open) == (0, Charge(), True)
     assert project.breaker.probe_at == stamp(project.world.clock.after(ACCOUNT_PROBE_SECONDS))
+
+
+def test_a_probe_that_may_have_been_billed_counts_so_that_no_video_is_billed_beyond_its_cap(project: Project) -> None:
+    message = opened(project)
+    project.provider.fail(always="server_error")
+    for number in range(1, RULES.attempt_cap + 1):
+        project.work(message, number)
+        assert project.entry(message).attempts == number
+        project.world.clock.now = datetime.fromisoformat(project.breaker.probe_at) + timedelta(seconds=1)
+    assert project.work(message, RULES.attempt_cap + 1) == Done(RowState.DEAD)
+    asked = [it for it in project.provider.posts if it.fault == "server_error"]
+    assert len(asked) == RULES.attempt_cap
 
 
 def test_a_probe_whose_worker_was_killed_makes_way_for_another(project: Project) -> None:

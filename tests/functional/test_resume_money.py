@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.functional.conftest import MODEL
 from tests.functional.test_parser_money import DEFERRED, PARSED_BY_MODEL, Project
 from tests.functional.world import PROJECT, World, received
 
 from titlecard.batch import RowState
-from titlecard.catalog import NEVER
+from titlecard.catalog import NEVER, stamp
 from titlecard.ledger.breakers import ACCOUNT_PROBE_SECONDS
-from titlecard.money import Cap, Charge
+from titlecard.money import Cap, Charge, Window
 
 if TYPE_CHECKING:
     from tests.provider import LoopbackProvider
@@ -36,6 +37,14 @@ def deferred(project: Project, number: int, *, reason: str = "rate_limited: late
         due = project.world.clock.after(message.row - number)
         project.world.catalog.defer(message, "f" * 32, reason=reason, due=due, now=project.world.clock(), need=NEED)
     return messages
+
+
+def charge(project: Project, message: Message, need: Charge) -> None:
+    """Reserve so much for a row, as somebody else's question would."""
+    ledger, now = project.world.ledger, project.world.clock()
+    budget, limits = ledger.account(project.name, now=now).budget, project.world.catalog.batch(message.batch).limits
+    assert budget is not None
+    ledger.reserve(message.batch, project.name, need, limits=limits, budget=budget, model=MODEL, now=now)
 
 
 @pytest.mark.parametrize(
@@ -78,6 +87,32 @@ def test_what_waits_at_any_limit_of_its_batch_is_left_alone(project: Project, ti
     assert project.work(message) == DEFERRED
     assert project.world.resume().run() == {}
     assert project.row(message).due == NEVER
+
+
+def test_what_the_batchs_limit_no_longer_holds_waits_for_a_person_and_says_so(project: Project) -> None:
+    one, two = project.rows(2, tokens=NEED.tokens)
+    for message in (one, two):
+        now = project.world.clock()
+        project.world.catalog.defer(message, "f" * 32, reason="rate_limited: later", due=now, now=now, need=NEED)
+    charge(project, one, NEED)
+    assert project.world.resume().run() == {"postponed": 2}
+    assert project.row(two).due == NEVER
+    assert (project.row(two).reason or "").startswith("batch_limit: ")
+
+
+def test_what_the_budget_of_the_day_no_longer_holds_waits_for_the_next_and_says_so(project: Project) -> None:
+    first, second = deferred(project, 2)
+    project.budget(daily=Cap(NEED.tokens, None), monthly=Cap(NEED.tokens * 9, None))
+    charge(project, first, NEED)
+    assert project.world.resume().run() == {"postponed": 2}
+    assert project.row(second).due == stamp(Window.at(project.world.clock()).next_day)
+    assert (project.row(second).reason or "").startswith("budget_day: ")
+
+
+def test_what_only_this_call_has_promised_postpones_nothing(project: Project) -> None:
+    deferred(project, 3)
+    project.budget(daily=Cap(NEED.tokens, None))
+    assert project.world.resume().run() == {"put back": 1}
 
 
 def test_one_projects_empty_budget_holds_up_no_other(project: Project) -> None:

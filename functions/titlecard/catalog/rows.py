@@ -295,6 +295,26 @@ class Rows(Table):
             {":now": stamp(now), ":deferred": RowState.DEFERRED, ":due": due},
         )
 
+    def postpone(self, message: Message, *, due: str, reason: str, until: datetime | None) -> bool:
+        """Let a deferred row wait longer, for another reason; False where it has moved on by itself.
+
+        Args:
+            due: what was read.
+            until: its new date; None waits for a person.
+        """
+        as_read = "#state = :deferred AND due = :due"
+        return self._accepted(
+            row_key(message.batch, message.row),
+            "SET due = :until, reason = :reason",
+            as_read,
+            {
+                ":until": stamp(until) if until else NEVER,
+                ":reason": reason,
+                ":deferred": RowState.DEFERRED,
+                ":due": due,
+            },
+        )
+
     def requeued(self, message: Message, *, due: str) -> bool:
         """Mark a deferred row as queued again, after its message was sent; False where it has moved on by itself."""
         as_read = "#state = :deferred AND due = :due"

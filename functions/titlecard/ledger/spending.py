@@ -72,6 +72,23 @@ class Refusal:
     sentence: str
     due: datetime | None = None
 
+    @classmethod
+    def of_batch(cls) -> Refusal:
+        """What a need meets that a batch's limit does not hold."""
+        return cls(Hold.BATCH_LIMIT, "the batch has been charged what it was allowed")
+
+    @classmethod
+    def of_day(cls, window: Window) -> Refusal:
+        """What a need meets that the budget of a day does not hold."""
+        sentence = f"the project has been charged what its budget allows for {window.day} (UTC)"
+        return cls(Hold.BUDGET_DAY, sentence, window.next_day)
+
+    @classmethod
+    def of_month(cls, window: Window) -> Refusal:
+        """What a need meets that the budget of a month does not hold."""
+        sentence = f"the project has been charged what its budget allows for {window.month}"
+        return cls(Hold.BUDGET_MONTH, sentence, window.next_month)
+
 
 @dataclass(frozen=True, slots=True)
 class Month:
@@ -221,7 +238,7 @@ class Spending(Table):
         if "cancelled_at" in old:
             return Refusal(Hold.CANCELLED, "the batch was cancelled")
         _check_whole(old, COUNTERS)
-        return _BATCH_LIMIT
+        return Refusal.of_batch()
 
     def _reserve_project(self, reservation: Reservation, budget: Budget, now: datetime) -> Refusal | None:
         need, window = reservation.need, reservation.window
@@ -244,10 +261,8 @@ class Spending(Table):
         if any(f"{day}{name}" in old for name in PARTS):
             _check_whole(old, [f"{day}{name}" for name in PARTS])
         if not budget.monthly.room(charge_of(old)).holds(need):
-            sentence = f"the project has been charged what its budget allows for {window.month}"
-            return Refusal(Hold.BUDGET_MONTH, sentence, window.next_month)
-        sentence = f"the project has been charged what its budget allows for {window.day} (UTC)"
-        return Refusal(Hold.BUDGET_DAY, sentence, window.next_day)
+            return Refusal.of_month(window)
+        return Refusal.of_day(window)
 
     def _raise(
         self,
@@ -333,14 +348,11 @@ class Spending(Table):
             raise NoAnswer(message) from refusal
 
 
-_BATCH_LIMIT = Refusal(Hold.BATCH_LIMIT, "the batch has been charged what it was allowed")
-
-
 def _hopeless(need: Charge, limits: Limits, budget: Budget) -> Refusal | None:
     """The refusal of a need that would not even fit where nothing was spent; a person has to raise the limit."""
     needs = _counters(need)
     if any(needs[name] > limit for name, limit in limits.model_dump().items()):
-        return _BATCH_LIMIT
+        return Refusal.of_batch()
     for hold, cap, word in ((Hold.BUDGET_DAY, budget.daily, "day"), (Hold.BUDGET_MONTH, budget.monthly, "month")):
         if not cap.holds(need):
             return Refusal(hold, f"one request can cost more than the project's whole budget of a {word}: raise it")
