@@ -1,0 +1,40 @@
+"""The replay's committed results: what they promise, and that the picture in the README is theirs."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.incident import plot
+from tests.incident.__main__ import HERE, MANIFEST, OURS, RIVALS
+
+
+@pytest.fixture(scope="module")
+def results() -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((HERE / "results.json").read_text(encoding="utf-8"))
+    return found
+
+
+def test_the_picture_is_the_results(results: dict[str, Any]) -> None:
+    assert (HERE / "incident.svg").read_text(encoding="utf-8") == plot.svg(results)
+
+
+def test_every_situation_is_among_the_results(results: dict[str, Any]) -> None:
+    assert len(results["situations"]) == 1 + len(RIVALS) + len(OURS)
+
+
+def test_titlecard_was_never_billed_more_than_it_charged_nor_charged_more_than_its_limit(
+    results: dict[str, Any],
+) -> None:
+    measured = [one for one in results["situations"] if "charged" in one]
+    assert len(measured) == 1 + len(OURS)
+    for one in measured:
+        for what in ("requests", "tokens"):
+            assert one[what] <= one["charged"][what] <= one["limit"][what], one["name"]
+        assert one["most"] <= 3, one["name"]
+
+
+def test_the_replay_is_of_the_sample(results: dict[str, Any]) -> None:
+    assert results["videos"] == len(Path(MANIFEST).read_text(encoding="utf-8").splitlines())
