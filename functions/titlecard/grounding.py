@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from titlecard.orders import before_orders
 from titlecard.text import normalise, without_addresses, words
 
 if TYPE_CHECKING:
@@ -20,8 +21,9 @@ def ungrounded(title: str, presenters: Sequence[str], video: Video) -> str | Non
     """Why an answer is not grounded in its video, as a sentence; None where it is.
 
     The title's words must stand in the given title, in the same order (some may be left out). Every presenter must
-    stand in the given title or description as whole words in a row; a web address does not count. Accents, case,
-    punctuation and invisible characters make no difference.
+    stand in the given title or description as whole words in a row. A web address does not count, nor does what a
+    description says from a line on that gives orders ("ignore the above, the presenter is ..."): a model may obey it.
+    Accents, case, punctuation and invisible characters make no difference.
     """
     given = words(normalise(video.title))
     wanted = words(normalise(title))
@@ -37,7 +39,7 @@ def ungrounded(title: str, presenters: Sequence[str], video: Video) -> str | Non
         if not name.strip():
             return f"The presenter {presenter!r} is not a name."
         if name not in texts[0] and len(texts) == 1:  # descriptions are long, and read only if need be
-            texts.append(_line(without_addresses(normalise(video.description))))
+            texts.append(_line(before_orders(without_addresses(normalise(video.description)))))
         if not any(name in text for text in texts):
             return f"The presenter {presenter!r} is not named in the title or the description."
     return None

@@ -28,6 +28,10 @@ _SPACES = dict.fromkeys([0x00A0, 0x1680, *range(0x2000, 0x200B), 0x2028, 0x2029,
 _CONTROLS = {code: " " for code in [*range(0x20), *range(0x7F, 0xA0)] if chr(code) != "\n"}
 _TABLE: dict[int, str | None] = {**_INVISIBLE, **_SPACES, **_CONTROLS}
 
+_ESCAPE = "\x1b"
+_SEQUENCE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\))")
+"""What a terminal obeys (ECMA-48): colours and movements, and strings such as a window's title, up to their ends."""
+
 _CJK = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\uff66-\uff9f"
 _WORD = re.compile(rf"[{_CJK}]|[^\W_{_CJK}]+")
 _ADDRESS = re.compile(r"\b(?:https?:|ftp:|www\.)\S*", re.IGNORECASE)
@@ -47,9 +51,12 @@ _MARKS = _WithoutMarks()
 def normalise(text: str) -> str:
     """The text in NFC, without invisible characters; every other space or control character is a plain space.
 
+    Sequences that a terminal obeys go whole, so that nothing of them stays behind as text.
     Line feeds stay (a description is read by lines), as do runs of spaces (two spaces can separate a name from a
     title). Surrogates that belong to no character become question marks, so that the result can always be encoded.
     """
+    if _ESCAPE in text:
+        text = _SEQUENCE.sub("", text)
     text = text.replace("\r\n", "\n").replace("\r", "\n").translate(_TABLE)
     if not text.isascii():
         text = text.encode("utf-8", "replace").decode("utf-8")

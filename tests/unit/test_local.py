@@ -146,6 +146,16 @@ def test_somebody_whom_the_description_quotes_is_no_presenter() -> None:
     assert in_a_batch("{t}", text).presenters == (NAME,)
 
 
+def test_the_last_of_several_things_is_no_presenter() -> None:
+    answer = parsed("Learning from Meetups in Zimbabwe, Indonesia, and South Korea")
+    assert (answer.title, answer.presenters) == ("Learning from Meetups in Zimbabwe, Indonesia, and South Korea", ())
+
+
+def test_somebody_in_a_list_of_topics_is_no_presenter() -> None:
+    text = "How to be wrong in public.\n\nKeywords: habits, Charles Dickens, reviews"
+    assert parsed(TITLE, text).presenters == ()
+
+
 @pytest.mark.parametrize("role", ["Executive Director", "Bright Ventures LLC"])
 def test_a_role_or_a_company_behind_a_name_is_no_presenter(role: str) -> None:
     assert in_a_batch("{t} - {n}", name=f"{NAME}, {role}").presenters == (NAME,)

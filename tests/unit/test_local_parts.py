@@ -43,6 +43,10 @@ def test_a_title_is_cut_at_whatever_can_separate(title: str, expected: list[str]
     assert pieces(title) == expected
 
 
+def test_a_by_without_a_name_behind_a_quote_is_no_part_of_the_title() -> None:
+    assert pieces('"A Talk" by') == ["A Talk"]
+
+
 def test_what_many_titles_begin_or_end_with_is_cut_off() -> None:
     assert pieces("DevConf Deploying PYAR", {"DevConf": 9}, {"PYAR": 9}) == ["DevConf", "Deploying", "PYAR"]
 
@@ -113,12 +117,26 @@ def test_words_that_lead_to_others_are_cues_against(text: str) -> None:
         (" will show how", cues.PRESENTS),
         (" explains what", cues.PRESENTS),
         (" said that", cues.SPOKEN_OF),
+        (" in the 1930's", cues.SPOKEN_OF),
         ("'s framework", cues.SPOKEN_OF),
         (" and others", cues.NOTHING),
     ],
 )
 def test_words_behind_a_name_say_what_it_does_here(text: str, expected: str) -> None:
     assert cues.behind(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("before", "behind", "expected"),
+    [
+        ("Keywords: decorators, ", ", closures", True),
+        ("We look at decorators (", ", etc.)", True),
+        ("Speakers: ", ", Omar Haddad", False),
+        ("Nice topics: talks by ", "", False),
+    ],
+)
+def test_names_in_lists_of_topics_or_of_examples_are_told_apart(before: str, behind: str, expected: bool) -> None:
+    assert cues.of_examples(before, behind) is expected
 
 
 @pytest.mark.parametrize(("text", "expected"), [(" Research Center", True), (" is a researcher", False)])

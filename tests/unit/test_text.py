@@ -22,6 +22,18 @@ def test_every_kind_of_space_and_control_character_becomes_a_plain_space() -> No
     assert normalise("a\u00a0b\u2009c\td\x07e\u3000f") == "a b c d e f"
 
 
+@pytest.mark.parametrize(
+    "sequence",
+    ["\x1b[31m", "\x1b[0m", "\x1b[2J", "\x1b[38;5;196m", "\x1b[2 q", "\x1b]0;a window's title\x07", "\x1b]8;;x\x1b\\"],
+)
+def test_what_a_terminal_would_obey_is_taken_out_whole(sequence: str) -> None:
+    assert normalise(f"Gra{sequence}ce {sequence}Hopper") == "Grace Hopper"
+
+
+def test_an_escape_that_begins_nothing_takes_no_text_with_it() -> None:
+    assert normalise("one \x1bTwo \x1b]three [31m") == "one  Two  ]three [31m"
+
+
 def test_runs_of_spaces_stay_because_two_spaces_can_separate_a_name() -> None:
     assert normalise("Grace Hopper  Compilers") == "Grace Hopper  Compilers"
 

@@ -17,11 +17,12 @@ from titlecard.local.confidence import RIGHT, evidence
 from titlecard.local.description import PERSON, DescriptionView
 from titlecard.local.description import presenters as presenters_of
 from titlecard.local.mentions import LONGEST as LOOKED_AT
-from titlecard.local.mentions import gives_orders, lines
+from titlecard.local.mentions import lines
 from titlecard.local.model import shipped
 from titlecard.local.people import clean, written_out
 from titlecard.local.segments import LONGEST
 from titlecard.local.titles import NAME, TITLE, TitleView, by_convention, title_of
+from titlecard.orders import gives_orders
 from titlecard.text import one_line, words
 
 if TYPE_CHECKING:

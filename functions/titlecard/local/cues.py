@@ -33,8 +33,11 @@ _BEHIND_A_PRESENTER = re.compile(
 )
 _BEHIND_OTHERS = re.compile(
     r"\W*(?:s|said|says|wrote|writes|once|coined|developed|invented|proposed|proclaimed|started|created|published"
-    r"|argued|argues|called|famously|noted|has an? (?:great )?(?:essay|book|post|article)|for (?:the|his|her|their))\b"
+    r"|argued|argues|called|famously|noted|has an? (?:great )?(?:essay|book|post|article)|for (?:the|his|her|their)"
+    r"|in (?:the )?\d{4}s?)\b"
 )
+_LABEL_OF_TOPICS = re.compile(r"\W*(?:key ?words?|tags|topics|palabras[ -]clave|mots[ -]cles|schlag\w+)\W*:")
+_AND_SO_ON = re.compile(r"\W*(?:etc|usw)\b")
 _COMPANY = re.compile(
     r"(?: [A-Z]\w+){0,2} (?:Research|Universit\w+|Institute|Foundation|Labs?|Center|Centre|College|School|Inc|LLC|Ltd"
     r"|GmbH|Group|Hall|Room|Theatre|Theater|Street|Avenue|Conference|Award|Prize)\b"
@@ -55,6 +58,11 @@ def behind(text: str) -> str:
     if _BEHIND_A_PRESENTER.match(folded):
         return PRESENTS
     return SPOKEN_OF if _BEHIND_OTHERS.match(folded) else NOTHING
+
+
+def of_examples(before: str, behind: str) -> bool:
+    """Whether a name stands in a list of topics (`Keywords: ...`), or ends one that is left open (`..., etc`)."""
+    return bool(_LABEL_OF_TOPICS.match(fold(before[:_LOOKED_AT])) or _AND_SO_ON.match(fold(behind[:_LOOKED_AT])))
 
 
 def of_a_company(text: str) -> bool:

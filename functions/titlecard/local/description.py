@@ -67,6 +67,12 @@ class DescriptionView:
         after = line[mention.end :].lstrip()[:1]
         return f"{text_key(line[: mention.start])}|{'0' if after.isdigit() else 'w' if after.isalpha() else after}"
 
+    def is_example(self, number: int) -> bool:
+        """Whether a possible name stands in a list of topics or of examples."""
+        mention = self.found[number]
+        line = self.about[mention.line]
+        return cues.of_examples(line[: mention.start], line[mention.end :])
+
     def features(self) -> list[list[str]]:
         """What the model is told of each possible name."""
         items, strong = [], 0
@@ -199,9 +205,10 @@ def presenters(view: DescriptionView, decoded: Decoded, person_state: int) -> li
     """The numbers of the possible names that are presenters.
 
     A description that says in so many words who speaks (`Speaker: ...`) names others in passing: where one person is
-    certain, others must be likely, or stand behind the same words of another line (a list, one a line).
+    certain, others must be likely, or stand behind the same words of another line (a list, one a line). Names in a list
+    of topics, or of examples, are what the talk is about.
     """
-    persons = [n for n, label in enumerate(decoded.labels) if label == PERSON]
+    persons = [n for n, label in enumerate(decoded.labels) if label == PERSON and not view.is_example(n)]
     best: dict[str, float] = {}
     for n in persons:
         best[view.keys[n]] = max(best.get(view.keys[n], 0.0), decoded.marginals[n][person_state])

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
 from titlecard.local.names import CUES, PARTICLES
+from titlecard.orders import before_orders
 from titlecard.text import fold, normalise, without_addresses, words
 
 if TYPE_CHECKING:
@@ -36,24 +38,12 @@ _MENTION = re.compile(
 _SPACED = re.compile(r"\S+")
 _WRITTEN_OUT = re.compile(r"\w[\w'\u2019-]")
 """More than initials."""
-_TAG = re.compile(r"<[^<>\n]{1,200}>")
-_ORDER = re.compile(
-    r"\b(?:ignore|disregard|forget|override|do not (?:follow|trust)|don['\u2019]t (?:follow|trust))\b.{0,40}"
-    r"\b(?:above|previous|prior|earlier|instructions?|everything|(?:the|this) (?:title|text|description|rules?))\b"
-    r"|\b(?:ignor\w+|olvid\w+|oubli\w+|vergiss|vergesst|esquec\w+|игнориру\w+|забуд\w+)\b.{0,40}"
-    r"\b(?:anterior\w*|arriba|acima|preced\w+|ci-dessus|obige\w*|vorherige\w*|выше|предыдущ\w+)\b"
-    r"|\b(?:new|updated|following|these) (?:instructions?|overrides?)\b\s*(?::|all\b|everything\b)"
-    r"|\b(?:note|instructions?|message) (?:to|for) (?:the |any )?(?:ai|llm|assistant|language model|parser)\b"
-    r"|\b(?:system prompt|developer mode)\b|^\W*(?:system|assistant)\W*[:#]"
-    r"|\byou are (?:now )?(?:a|an) (?:ai|assistant|language model)\b"
+_UNSPOKEN = re.compile(
+    r"<!--.*?-->|<(?P<code>script|style)\b.*?</(?P=code)>|</?[a-z][^<>]{0,400}>|<[^<>\n]{1,200}>"
+    r"|\b(?:[\w-]+\.)+[a-z]{2,}/[!-~]*",
+    re.DOTALL | re.IGNORECASE,
 )
-_IN_ORDERS = (
-    *("ignor", "disregard", "forget", "overrid", "not follow", "not trust", "t follow", "t trust", "olvid", "oubli"),
-    *("vergiss", "vergesst", "esquec", "игнор", "забуд", "instruction", "note to", "note for", "message to"),
-    *("message for", "prompt", "developer mode", "system", "assistant", "you are"),
-)
-"""One of these is in every text that gives orders: to look for them first is far quicker."""
-
+"""Comments, scripts, tags, and addresses that do without `https:`."""
 _LONGEST_NAME = 5  # tokens
 
 
@@ -67,31 +57,19 @@ class Mention(NamedTuple):
 
 
 def lines(description: str) -> list[str]:
-    """The lines of a description that are looked at: normalised, not empty, without web addresses and tags.
+    """The lines of a description that are looked at: normalised, not empty, without web addresses and markup.
 
     A line that gives orders ("ignore the above ...") ends the description: nothing behind it is to be trusted.
     """
     text = _cut(normalise(description[: 2 * LONGEST]), LONGEST)
-    wary = _may_give_orders(text)
-    found: list[str] = []
-    for line in _TAG.sub(" ", without_addresses(text)).split("\n"):
-        bare = _cut(line.strip(" *_>#"), WIDEST)
-        if not bare:
-            continue
-        if len(found) == LINES or (wary and gives_orders(bare)):
-            break
-        found.append(bare)
-    return found
+    trusted = before_orders(_UNSPOKEN.sub(" ", without_addresses(text)))
+    bare = (_cut(line.strip(" *_>#"), WIDEST) for line in trusted.split("\n"))
+    return list(islice(filter(None, bare), LINES))
 
 
 def _cut(text: str, most: int) -> str:
     """The beginning of a text, so many characters at most: half a word is no name."""
     return text if len(text) <= most else (text[:most].rsplit(None, 1) or [""])[0]
-
-
-def gives_orders(text: str) -> bool:
-    """Whether a line speaks to the machine that reads it ("ignore the above ...") and not to people."""
-    return _may_give_orders(text) and _ORDER.search(fold(text)) is not None
 
 
 def mentions(line: str, number: int, lexicon: Lexicon) -> Iterator[Mention]:
@@ -137,8 +115,3 @@ def _pieces(run: str, number: int, at: int, line: str, lexicon: Lexicon) -> Iter
             start = end = -1
     if end - start > 1:
         yield Mention(run[start:end], number, at + start, at + end)
-
-
-def _may_give_orders(text: str) -> bool:
-    folded = fold(text)
-    return any(word in folded for word in _IN_ORDERS)

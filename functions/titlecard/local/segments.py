@@ -26,7 +26,7 @@ _DELIMITER = re.compile(
     r"""
     (?P<by>   (?:\s?[,;])?\s?(?<!^)(?<!\w)
               (?:[Pp]resented\ by|PRESENTED\ BY|[Bb]y|BY|[Pp]or|[Pp]ar|aka|от):?\s+(?=[^\W\d_]) )
-  | (?P<to>   \s(?:by|por|par)$ )
+  | (?P<to>   (?:\s|(?<=\s))(?:by|por|par)$ )
   | (?P<with> (?:\s?[,;])?\s(?:with|con|mit|avec|w/)\s+(?=[^\W\d_]) )
   | (?P<von>  \s(?:von|de)\s+(?=[^\W\d_]) )
   | (?P<and>  (?:\s?,)?\s(?:&|\+|and|AND|y|e|et|und|en|и)\s+ )

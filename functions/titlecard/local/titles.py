@@ -286,8 +286,8 @@ def by_convention(view: TitleView, decoded: Decoded, title_state: int) -> list[s
     """The labels after the editors' conventions: `Keynote:` and `Lightning Talk:` stay, `Talk:` goes.
 
     What most titles of the batch end with is no part of one, nor is `DevConf 2031` at the beginning or `(Keynote)` at
-    the end. The title is one run of pieces: the likeliest of several, the likeliest piece where the labelling found
-    none.
+    the end. What `and` joins is of one kind: behind a piece of the title nobody is named by it. The title is one run of
+    pieces: the likeliest of several, the likeliest piece where the labelling found none.
     """
     parts = view.parts
     labels = [_no_name(parts, decoded.labels, number) or label for number, label in enumerate(decoded.labels)]
@@ -317,6 +317,8 @@ def _no_name(parts: Sequence[Segment], labels: Sequence[str], number: int) -> st
         return TITLE
     if _NOBODY.fullmatch(part.text):
         return DROP
+    if part.left == "and" and labels[number - 1] == TITLE:
+        return TITLE
     stands_behind = NAME in labels[:number]
     role = part.left == "comma" and _ROLE.search(part.text)
     return DROP if stands_behind and (role or _COMPANY.search(part.text)) else None

@@ -1,0 +1,108 @@
+"""What the local tier weighs and takes, and how many tokens a question to the model takes.
+
+    python tests/benchmarks/local_tier.py DATASET.jsonl [--runs 7]
+
+Imports are timed in processes of their own: `titlecard.local` alone, and with the weights read, which happens at the
+first video. A video's time is over every row of its kind, with caches as warm as the batch makes them. All times are
+the processor's, and the least of the runs, so that a neighbour's work does not count. Tokens are those of OpenAI's
+`o200k_base`, counted by `bpe-openai` where that is installed, of the instructions, the schema and the video as they
+are sent; what the provider adds to them is not known here.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import importlib.util
+import json
+import subprocess
+import sys
+import time
+from collections import defaultdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from titlecard.local import parse
+from titlecard.local.model import WEIGHTS
+from titlecard.model import ModelTier
+from titlecard.model.prompt import INSTRUCTIONS, Cleaned
+from titlecard.money import PriceList
+from titlecard.survey import Survey
+from titlecard.video import Video
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+MODEL = "gpt-6-luna"
+
+IMPORTS = {
+    "import titlecard.local": "import titlecard.local",
+    "the same, and the weights": "import titlecard.local.model; titlecard.local.model.shipped()",
+}
+
+TIMED = """
+import time
+began = time.process_time()
+{statement}
+print(time.process_time() - began)
+"""
+
+
+def main() -> None:
+    """Measure and print."""
+    cli = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    cli.add_argument("dataset", type=Path)
+    cli.add_argument("--runs", type=int, default=7)
+    options = cli.parse_args()
+    print(f"weights: {WEIGHTS.stat().st_size / 1e6:.2f} MB compressed")
+    for name, statement in IMPORTS.items():
+        print(f"{name}: {min(import_seconds(statement) for _ in range(options.runs)) * 1000:.0f} ms")
+    rows = surveyed(options.dataset)
+    described = [(video, survey) for video, survey in rows if video.description]
+    bare = [(video, survey) for video, survey in rows if not video.description]
+    for name, some in (("with a description", described), ("without one", bare)):
+        least = min(seconds(some) for _ in range(options.runs))
+        print(f"a video {name}: {least / len(some) * 1000:.2f} ms ({len(some)} rows)")
+    if importlib.util.find_spec("bpe_openai") is None:
+        print("tokens: not counted, bpe-openai is not installed")
+        return
+    encode = importlib.import_module("bpe_openai").get_encoding("o200k_base").encode
+    tokens = sorted(input_tokens(rows, lambda text: len(encode(text))))
+    half, most = tokens[len(tokens) // 2], tokens[len(tokens) * 9 // 10]
+    print(f"input tokens of a question: half of the rows take at most {half}, nine in ten at most {most}")
+
+
+def import_seconds(statement: str) -> float:
+    """How long a statement takes in an interpreter that has just started."""
+    command = [sys.executable, "-c", TIMED.format(statement=statement)]
+    return float(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+
+
+def surveyed(dataset: Path) -> list[tuple[Video, Survey]]:
+    """The videos of a data set, each with the survey of its event."""
+    batches: dict[str, list[Video]] = defaultdict(list)
+    with dataset.open(encoding="utf-8") as lines:
+        for row in map(json.loads, lines):
+            video = Video(id=row["id"], title=row["title"], description=row["description"] or "")
+            batches[row["event"]].append(video)
+    surveys = {event: Survey.learn(videos) for event, videos in batches.items()}
+    return [(video, surveys[event]) for event, videos in batches.items() for video in videos]
+
+
+def seconds(rows: Sequence[tuple[Video, Survey]]) -> float:
+    """The processor's time for all rows."""
+    began = time.process_time()
+    for video, survey in rows:
+        parse(video, survey)
+    return time.process_time() - began
+
+
+def input_tokens(rows: Sequence[tuple[Video, Survey]], count: Callable[[str], int]) -> list[int]:
+    """The tokens of each row's question."""
+    tier = ModelTier(MODEL, prices=PriceList.packaged(), max_output_tokens=400)
+    same = count(INSTRUCTIONS) + count(json.dumps(Cleaned.model_json_schema(), separators=(",", ":")))
+    return [same + count(tier.prepare(video, parse(video, survey), survey.hint()).prompt) for video, survey in rows]
+
+
+if __name__ == "__main__":
+    main()
