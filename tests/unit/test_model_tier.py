@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 import socket
 import subprocess
@@ -19,12 +20,15 @@ from tests.provider import FAULTS, LoopbackProvider
 from titlecard import faults
 from titlecard.faults import DeadLetter, Defer, Fault, Reason, Retry, Unusable
 from titlecard.local import LocalAnswer
-from titlecard.model import Answer, ModelTier
+from titlecard.model import Answer, ModelTier, client
+from titlecard.model.wire import Fuse
 from titlecard.money import Charge, PriceList, Unpriced
 from titlecard.video import Video
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    import httpx2
 
 MODEL = "gpt-6-luna"
 KEY = "sk-proj-loopback-0123456789"
@@ -104,6 +108,20 @@ def provider(server: LoopbackProvider) -> LoopbackProvider:
 def tier(server: LoopbackProvider) -> Iterator[ModelTier]:
     with closing(ModelTier(MODEL, max_output_tokens=400, prices=PRICES, base_url=server.base_url)) as tier:
         yield tier
+
+
+HELD_UP_SECONDS = 2.5
+"""Longer than the deadline of who waits for it, and shorter than that and the time for reading together."""
+
+
+class HeldUp(Fuse):
+    """A transport whose answers come whole, and are passed on late: a machine that has too much to do."""
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        """Send it, and wait."""
+        response = await super().handle_async_request(request)
+        await asyncio.sleep(HELD_UP_SECONDS)
+        return response
 
 
 def ask(tier: ModelTier, seconds: float = ENOUGH) -> Answer | Fault:
@@ -380,6 +398,38 @@ def test_one_hanging_question_does_not_hold_up_the_others(provider: LoopbackProv
     assert isinstance(ask(tier), Answer)
     assert not done.is_set()
     thread.join()
+
+
+def test_an_answer_that_came_before_the_deadline_is_read_past_it(
+    provider: LoopbackProvider, tier: ModelTier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ask(tier)  # the first one takes longer
+    monkeypatch.setattr(client, "Fuse", HeldUp)
+    answer = ask(tier, seconds=2.0)
+    assert isinstance(answer, Answer)
+    assert (answer.title, answer.usage_known) == (LOCAL.title, True)
+    assert answer.charge.tokens == provider.posts[1].input_tokens + provider.posts[1].output_tokens
+
+
+def test_an_answer_that_cannot_be_read_in_the_time_for_it_is_charged_by_its_usage_and_not_asked_for_again(
+    provider: LoopbackProvider, tier: ModelTier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ask(tier)  # the first one takes longer
+    monkeypatch.setattr(client, "Fuse", HeldUp)
+    monkeypatch.setattr(client, "READING_SECONDS", 0.0)
+    fault = ask(tier, seconds=2.0)
+    assert isinstance(fault, Unusable)
+    assert fault.charge is not None
+    assert fault.charge.tokens == provider.posts[1].input_tokens + provider.posts[1].output_tokens
+
+
+def test_an_answer_that_still_drips_at_the_deadline_is_charged_at_the_bound(
+    provider: LoopbackProvider, tier: ModelTier
+) -> None:
+    provider.fail("trickle")
+    fault = ask(tier, seconds=0.7)
+    assert isinstance(fault, Retry)
+    assert (fault.reason, fault.charge) == (Reason.TIMED_OUT, None)
 
 
 def test_a_closed_tier_can_be_asked_again(provider: LoopbackProvider) -> None:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Literal, cast
 import httpx2
 from openai import AsyncOpenAI
 from pydantic_ai import Agent, NativeOutput
-from pydantic_ai.exceptions import ModelRequestTimeout
 from pydantic_ai.models.openai import OpenAIResponsesModel, OpenAIResponsesModelSettings
 from pydantic_ai.profiles.openai import OpenAIModelProfile
 from pydantic_ai.providers.openai import OpenAIProvider
@@ -35,7 +34,7 @@ OVERTIME_SECONDS = 2.0
 
 READING_SECONDS = 3.0
 """How long past the deadline an answer is still read that has come whole: it is paid for. It is within the settle
-margin."""
+margin. So the deadline is kept by `_send`, and nothing below it has one for the whole request."""
 
 _LEAN = OpenAIModelProfile(
     openai_supports_encrypted_reasoning_content=False,
@@ -106,7 +105,7 @@ class Client:
             return run.result()
         # Whatever the client stumbled over: once something was tried, what crossed the wire says what it comes to.
         exchange = fuse.exchange
-        if exchange.sent or exchange.unreachable or exchange.refusals or isinstance(error, ModelRequestTimeout):
+        if exchange.sent or exchange.unreachable or exchange.refusals:
             return None
         raise error
 
@@ -121,7 +120,6 @@ class Client:
                 max_tokens=allowance.max_output_tokens,
                 openai_service_tier=cast("Literal['default', 'flex', 'priority']", allowance.service_tier),
                 openai_store=False,
-                request_timeout=seconds,
             )
             if self._reasoning_effort is not None:
                 settings["openai_reasoning_effort"] = self._reasoning_effort

@@ -8,7 +8,7 @@ never below the bill. Whatever a usage leaves open is taken at the dearest price
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -46,7 +46,12 @@ class Charge:
 
     def as_map(self) -> dict[str, int]:
         """The four numbers by name, as they are stored."""
-        return asdict(self)
+        return {
+            "requests": self.requests,
+            "input_tokens": self.input_tokens,
+            "output_tokens": self.output_tokens,
+            "micro_usd": self.micro_usd,
+        }
 
     def exceeds(self, bound: Charge) -> bool:
         """Whether any of the four numbers is above the bound's."""

@@ -6,7 +6,7 @@ Days and months are UTC's, whatever the machine's own zone: two workers must mea
 from __future__ import annotations
 
 import re
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING
@@ -67,7 +67,8 @@ class Cap:
 
     def as_map(self) -> dict[str, int]:
         """The caps that there are, by the name of their counter."""
-        return {name: value for name, value in asdict(self).items() if value is not None}
+        caps = {"tokens": self.tokens, "micro_usd": self.micro_usd}
+        return {name: value for name, value in caps.items() if value is not None}
 
     def room(self, spent: Charge) -> Cap:
         """What is left of it; never below nothing."""
