@@ -247,6 +247,10 @@ class Parser:
         outcomes: dict[str, _Outcome] = {}
         jobs = []
         for one in received:
+            if self._clock_is_wrong(one):
+                self._log.error("this worker's clock is wrong: it does nothing", now=stamp(self._now()))
+                outcomes[one.id] = Again()
+                continue
             job = self._decode(one, outcomes)
             if job:
                 jobs.append(job)
@@ -383,9 +387,6 @@ class Parser:
         self._model.load()  # first: it takes seconds of a fresh worker's time
         if remaining() < rules.deadline + rules.settle_margin:
             return Again(0)
-        if self._clock_is_wrong(job.received):
-            self._log.error("this worker's clock is wrong: nothing is asked", now=stamp(self._now()))
-            return Again()
         if not self._catalog.point(message, mark, job.batch.upload.order):
             return self._finish(job.ending(RowState.SUPERSEDED, reason="a newer manifest has this video"))
         return self._at_the_gate(job, remaining)

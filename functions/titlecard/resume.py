@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from titlecard.audit import Audit
     from titlecard.batch import Message
     from titlecard.catalog import Catalog, Row
+    from titlecard.gate import Closed
     from titlecard.ledger import Ledger
     from titlecard.queues import WorkQueue
 
@@ -65,22 +66,29 @@ class Resume:
         What is due and meets a budget or a limit that is used up gets its date and says so, as if it had been sent.
         """
         purse = _Purse(self._catalog, self._ledger, self._now())
-        waiting: list[tuple[Message, str]] = []
+        waiting: list[tuple[Message, Row]] = []
         for message, row in self._catalog.deferred(now=self._now()):
-            due = row.due or ""
             if len(waiting) < self._most and purse.pays(message, row):
-                waiting.append((message, due))
-            elif done["postponed"] < self._most and (why := purse.refuses(message, row)):
-                reason = f"{why.hold}: {why.sentence}"
-                done["postponed"] += self._catalog.postpone(message, due=due, reason=reason, until=why.due)
-        dues = {(message.batch, message.row): due for message, due in waiting}
+                waiting.append((message, row))
+            else:
+                self._postpone(message, row, purse.refuses(message, row), done)
+        rows = {(message.batch, message.row): row for message, row in waiting}
         for pack in packs(message for message, _ in waiting):
             self._queue.send(pack)
             for message in pack:
-                done["put back"] += self._catalog.requeued(message, due=dues[message.batch, message.row])
+                done["put back"] += self._catalog.requeued(message, rows[message.batch, message.row])
         for message, row in self._catalog.for_a_person():
-            if _holds(row) and purse.pays(message, row):
+            if not _holds(row):
+                continue
+            if purse.pays(message, row):
                 done["freed"] += self._catalog.hasten(message, due=row.due or "", now=self._now())
+            elif (why := purse.closed(message) or purse.refuses(message, row)) and not _says(row, why):
+                self._postpone(message, row, why, done)
+
+    def _postpone(self, message: Message, row: Row, why: Closed | Refusal | None, done: Counter[str]) -> None:
+        if why and done["postponed"] < self._most:
+            reason = f"{why.hold}: {why.sentence}"
+            done["postponed"] += self._catalog.postpone(message, due=row.due or "", reason=reason, until=why.due)
 
 
 @dataclass
@@ -115,6 +123,7 @@ class _Purse:
         self._now = now
         self._projects: dict[str, list[_Left] | None] = {}
         self._batches: dict[str, list[_Left] | None] = {}
+        self._closed: dict[str, Closed] = {}
         self._probes: set[str] = set()
         self._over: set[str] = set()
 
@@ -136,10 +145,18 @@ class _Purse:
                 left.promised += row.need
         return fits
 
+    def closed(self, message: Message) -> Closed | None:
+        """Why a row's project may ask nothing now."""
+        self._of_project(message.project)
+        return self._closed.get(message.project)
+
     def refuses(self, message: Message, row: Row) -> Refusal | None:
         """What a row meets that cannot be paid for, whatever else this run has promised."""
-        lefts = (*(self._of_batch(message.batch) or ()), *(self._of_project(message.project) or ()))
-        return next((left.refusal for left in lefts if left.refuses(row.need)), None)
+        lefts = [*(self._of_batch(message.batch) or []), *(self._of_project(message.project) or [])]
+        for left in lefts:
+            if left.refuses(row.need):
+                return left.refusal if left.cap.holds(row.need) else left.refusal.for_good()
+        return None
 
     def _of_batch(self, name: str) -> list[_Left] | None:
         """What a batch's limit leaves; None where that cannot be read, nothing where its rows only need an end."""
@@ -169,7 +186,9 @@ class _Purse:
     def _project(self, name: str) -> list[_Left] | None:
         try:
             account = self._ledger.account(name, now=self._now)
-            if closed(account, self._now) or account.budget is None:
+            if no := closed(account, self._now):
+                self._closed[name] = no
+            if no or account.budget is None:
                 return None
             if account.breaker.open:
                 self._probes.add(name)
@@ -181,6 +200,10 @@ class _Purse:
             _Left(Refusal.of_month(window), budget.monthly, month),
             _Left(Refusal.of_day(window), budget.daily, day),
         ]
+
+
+def _says(row: Row, why: Closed | Refusal) -> bool:
+    return (row.reason or "").startswith(f"{why.hold}:")
 
 
 def _holds(row: Row) -> bool:

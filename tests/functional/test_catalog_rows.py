@@ -10,7 +10,7 @@ import pytest
 from tests.functional.world import PROJECT, Cut, World, videos
 
 from titlecard.batch import END_STATES, Message, RowState
-from titlecard.catalog import KEYS_PER_GET, ROWS_PER_TRANSACTION, Batch, Ending, Entry, Standing, stamp
+from titlecard.catalog import KEYS_PER_GET, ROWS_PER_TRANSACTION, Batch, Ending, Entry, Row, Standing, stamp
 from titlecard.video import Talk, Tier, Video
 
 if TYPE_CHECKING:
@@ -357,26 +357,27 @@ def test_waiting_lists_the_rows_of_one_batch_the_first_due_first(world: World) -
 
 def test_a_row_that_was_put_back_is_queued_and_waits_no_more(world: World, batch: Batch, message: Message) -> None:
     defer(world, message)
-    assert world.catalog.requeued(message, due=_due(world, batch))
+    assert world.catalog.requeued(message, _waiting(world, batch))
     (row,) = world.catalog.rows(batch.id)
     assert (row.state, row.due, row.reason, world.catalog.waiting(batch.id)) == (RowState.QUEUED, None, None, [])
 
 
+@pytest.mark.parametrize("seconds", [60, 120])
 def test_a_row_that_was_deferred_anew_meanwhile_is_not_marked_as_put_back(
-    world: World, batch: Batch, message: Message
+    world: World, batch: Batch, message: Message, seconds: int
 ) -> None:
     defer(world, message, 60)
-    due = _due(world, batch)
-    defer(world, message, 120)
-    assert not world.catalog.requeued(message, due=due)
+    waiting = _waiting(world, batch)
+    defer(world, message, seconds)
+    assert not world.catalog.requeued(message, waiting)
     assert standing(world, message).row is RowState.DEFERRED
 
 
 def test_a_row_that_ended_meanwhile_is_not_marked_as_put_back(world: World, batch: Batch, message: Message) -> None:
     defer(world, message)
-    due = _due(world, batch)
+    waiting = _waiting(world, batch)
     end(world, parsed(batch, message))
-    assert not world.catalog.requeued(message, due=due)
+    assert not world.catalog.requeued(message, waiting)
     assert standing(world, message).row is RowState.PARSED
 
 
@@ -385,6 +386,6 @@ def _defer_all(world: World, messages: Sequence[Message], seconds: Sequence[floa
         defer(world, message, wait)
 
 
-def _due(world: World, batch: Batch) -> str:
+def _waiting(world: World, batch: Batch) -> Row:
     (row,) = world.catalog.waiting(batch.id)
-    return row.due or ""
+    return row

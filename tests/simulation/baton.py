@@ -26,12 +26,16 @@ class Died(BaseException):
 
 
 class Worker:
-    """One process; `ends` is when the platform kills it, `skew` by how many seconds its clock is wrong."""
+    """One process; `ends` is when the platform kills it, `skew` by how many seconds its clock is wrong.
+
+    `unsigned`: AWS refuses whatever it signs with that clock.
+    """
 
     def __init__(self, name: str, ends: float, skew: float = 0.0) -> None:
         self.name = name
         self.ends = ends
         self.skew = skew
+        self.unsigned = False
         self.dead = False
         self.fibers: list[Fiber] = []
 

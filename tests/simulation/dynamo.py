@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from decimal import Decimal
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
 from boto3.dynamodb.types import TypeSerializer
@@ -92,15 +93,16 @@ class Store:
         """PutItem, or a transaction's Put; the item that was there."""
         item = _plain(request["Item"])
         key = item["pk"], item["sk"]
-        self._check(table, key, request)
+        self._check(table, key, request, _given(request))
         return self._write(table, key, item)
 
     def update(self, table: str, request: Mapping[str, Any]) -> tuple[Item | None, Item, list[Path]]:
         """UpdateItem, or a transaction's Update; the item before and after, and what was touched."""
         where = _plain(request["Key"])
         key = where["pk"], where["sk"]
-        old = self._check(table, key, request)
-        new, touched = self._worked_out(key, old, request)
+        given = _given(request)
+        old = self._check(table, key, request, given)
+        new, touched = self._worked_out(key, old, request, given)
         self._write(table, key, new)
         return old, new, touched
 
@@ -116,8 +118,9 @@ class Store:
             if any(key == other for _, other, _ in ready):
                 raise _invalid("Transaction request cannot include multiple operations on one item")
             try:
-                old = self._check(table, key, request)
-                new = where if verb == "Put" else self._worked_out(key, old, request)[0] if verb == "Update" else old
+                given = _given(request)
+                old = self._check(table, key, request, given)
+                new = self._worked_out(key, old, request, given)[0] if verb == "Update" else where
                 ready.append((table, key, None if verb == "Delete" else new))
                 reasons.append({"Code": "None"})
             except ConditionalCheckFailed as refusal:
@@ -135,16 +138,19 @@ class Store:
         """DeleteItem."""
         where = _plain(request["Key"])
         key = where["pk"], where["sk"]
-        self._check(table, key, request)
+        self._check(table, key, request, _given(request))
         self._write(table, key, None)
 
-    def _check(self, table: str, key: Key, request: Mapping[str, Any]) -> Item | None:
-        names, values = _given(request)
-        expressions = [text for text in (request.get("ConditionExpression"), request.get("UpdateExpression")) if text]
-        if placeholders(*expressions) != {*names, *values}:
-            raise _invalid(f"placeholders that are not used, or not given: {expressions} {names} {values}")
+    def by_hand(self, table: str, key: Key, item: Item) -> None:
+        """Put an item that no code of ours has written; nobody is told."""
+        self.tables[table][key] = self._partitions[table].setdefault(key[0], {})[key[1]] = item
+
+    def _check(self, table: str, key: Key, request: Mapping[str, Any], given: tuple[Names, Values]) -> Item | None:
+        names, values = given
+        condition = request.get("ConditionExpression", "")
+        if not _all_used(condition, request.get("UpdateExpression", ""), (*names, *values)):
+            raise _invalid(f"placeholders that are not used, or not given: {request}")
         old = self.tables[table].get(key)
-        condition = request.get("ConditionExpression")
         try:
             if condition and not holds(condition, old or {}, names, values):
                 raise refused(old if request.get("ReturnValuesOnConditionCheckFailure") == "ALL_OLD" else None)
@@ -153,10 +159,11 @@ class Store:
         return old
 
     @staticmethod
-    def _worked_out(key: Key, old: Item | None, request: Mapping[str, Any]) -> tuple[Item, list[Path]]:
-        names, values = _given(request)
+    def _worked_out(
+        key: Key, old: Item | None, request: Mapping[str, Any], given: tuple[Names, Values]
+    ) -> tuple[Item, list[Path]]:
         try:
-            new, touched = updated(request["UpdateExpression"], old or {"pk": key[0], "sk": key[1]}, names, values)
+            new, touched = updated(request["UpdateExpression"], old or {"pk": key[0], "sk": key[1]}, *given)
         except Invalid as invalid:
             raise _invalid(str(invalid)) from invalid
         if any(path[0] in {"pk", "sk"} for path in touched):
@@ -259,7 +266,7 @@ class Client:
             old, new, touched = self._store.update(TableName, request)
             return _returned(request.get("ReturnValues", "NONE"), old, new, touched)
 
-        return self._call("update_item", update, _told(request))
+        return self._call("update_item", update, partial(_told, request))
 
     def delete_item(self, *, TableName: str, **request: Any) -> dict[str, Any]:  # noqa: N803, ANN401 -- boto3's
         """DeleteItem."""
@@ -282,9 +289,9 @@ class Client:
             self._store.transact(TransactItems)
             return {}
 
-        told = (
-            [_told(request) for it in TransactItems for request in it.values()] if self._wire.trace is not None else ""
-        )
+        def told() -> str:
+            return str([_told(request) for it in TransactItems for request in it.values()])
+
         return self._call("transact_write_items", write, told, once=True)
 
     def query(self, *, TableName: str, ExclusiveStartKey: Key | None = None, **request: Any) -> dict[str, Any]:  # noqa: N803, ANN401 -- boto3's
@@ -361,6 +368,12 @@ def _invalid(message: str) -> ClientError:
     return ClientError({"Error": {"Code": "ValidationException", "Message": message}}, "simulated")
 
 
+@lru_cache(maxsize=4096)
+def _all_used(condition: str, change: str, given: tuple[str, ...]) -> bool:
+    """Whether a write uses all placeholders that it gives, and no others."""
+    return placeholders(condition, change) == {*given}
+
+
 def _after(found: list[Item], last: Key, index: str | None) -> list[Item]:
     names = (*(INDEX_KEYS if index else ()), "pk", "sk")
     return [item for item in found if tuple(item[name] for name in names) > tuple(last)]
@@ -381,10 +394,10 @@ def _given(request: Mapping[str, Any]) -> tuple[Names, Values]:
 
 def _plain(value: Any) -> Any:  # noqa: ANN401 -- a value of DynamoDB
     """A value as it comes back from DynamoDB: plain strings, decimal numbers, copies of maps and lists."""
+    if type(value) in {str, Decimal, bool, type(None)}:
+        return value
     if isinstance(value, str):
         return str(value)
-    if value is None or isinstance(value, bool | Decimal):
-        return value
     if isinstance(value, int):
         return Decimal(value)
     if isinstance(value, dict):

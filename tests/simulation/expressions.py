@@ -19,8 +19,8 @@ Item = dict[str, Any]
 Names = Mapping[str, str]
 Values = Mapping[str, Any]
 Path = tuple[str | int, ...]
-_Operand = Callable[[Item, Names, Values], Any]
-_Test = Callable[[Item, Names, Values], bool]
+_Operand = Callable[[Item, Values], Any]
+_Test = Callable[[Item, Values], bool]
 
 
 class Invalid(Exception):
@@ -62,7 +62,11 @@ def same(one: object, other: object) -> bool:
 
 def holds(text: str, item: Item, names: Names, values: Values) -> bool:
     """Whether a condition holds for an item; an empty item where there is none."""
-    return _condition(text)(item, names, values)
+    test, ranges = _condition(text, tuple(names.items()))
+    for low, high in ranges:  # looked at before anything else, as DynamoDB does
+        if _less(_given(high, values), _given(low, values)):
+            raise Invalid("The BETWEEN operator requires upper bound to be greater than or equal to lower bound")
+    return test(item, values)
 
 
 def updated(text: str, item: Item, names: Names, values: Values) -> tuple[Item, list[Path]]:
@@ -74,8 +78,8 @@ def updated(text: str, item: Item, names: Names, values: Values) -> tuple[Item, 
     new = dict(item)
     touched = []
     steps = [
-        (verb, _resolved(path, names), operand(item, names, values) if operand else None)
-        for verb, path, operand in _changes(text)
+        (verb, path, operand(item, values) if operand else None)
+        for verb, path, operand in _changes(text, tuple(names.items()))
     ]
     for verb, path, value in steps:
         if verb == "REMOVE":
@@ -116,41 +120,35 @@ def at(item: Any, path: Path) -> Any:  # noqa: ANN401 -- a value of DynamoDB
 # ------------------------------------------------------------------------------------------------------ reading
 
 
+_Aliases = tuple[tuple[str, str], ...]
+
+
 @lru_cache(maxsize=4096)
 def _placeholders(text: str) -> frozenset[str]:
     return frozenset(re.findall(r"[#:]\w+", text))
 
 
 @lru_cache(maxsize=4096)
-def _condition(text: str) -> _Test:
-    reader = _Reader(text)
+def _condition(text: str, names: _Aliases) -> tuple[_Test, list[tuple[str, str]]]:
+    reader = _Reader(text, names)
     test = reader.condition()
     reader.end()
-    return test
+    return test, reader.ranges
 
 
 @lru_cache(maxsize=4096)
-def _changes(text: str) -> tuple[tuple[str, Path, _Operand | None], ...]:
-    return tuple(_Reader(text).changes())
-
-
-def _resolved(path: Path, names: Names) -> Path:
-    return tuple(_name(step, names) if isinstance(step, str) else step for step in path)
-
-
-def _name(step: str, names: Names) -> str:
-    if not step.startswith("#"):
-        return step
-    if step not in names:
-        raise Invalid(f"An expression attribute name used in the document path is not defined: {step}")
-    return names[step]
+def _changes(text: str, names: _Aliases) -> tuple[tuple[str, Path, _Operand | None], ...]:
+    return tuple(_Reader(text, names).changes())
 
 
 class _Reader:
     """Recursive descent over an expression's tokens."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, names: _Aliases) -> None:
         self._text = text
+        self._names = dict(names)
+        self.ranges: list[tuple[str, str]] = []
+        """The bounds of each BETWEEN, where both are values."""
         self._tokens: list[str] = []
         place = 0
         while place < len(text.rstrip()):
@@ -199,7 +197,7 @@ class _Reader:
     def _negation(self) -> _Test:
         if self._take("NOT"):
             test = self._negation()
-            return lambda item, names, values: not test(item, names, values)
+            return lambda item, values: not test(item, values)
         if self._take("("):
             test = self.condition()
             self._expect(")")
@@ -210,21 +208,22 @@ class _Reader:
         if self._peek() in _TESTS and self._peek(1) == "(":
             test = _TESTS[self._word()]
             arguments = self._arguments()
-            return lambda item, names, values: test(*(it(item, names, values) for it in arguments))
+            return lambda item, values: test(*(it(item, values) for it in arguments))
         left = self._operand()
         operator = self._word().upper()
         if operator == "IN":
             options = self._arguments()
-            return lambda item, names, values: any(
-                _equal(left(item, names, values), option(item, names, values)) for option in options
-            )
+            return lambda item, values: any(_equal(left(item, values), option(item, values)) for option in options)
         if operator == "BETWEEN":
+            bounds = self._peek(), self._peek(2)
             low = self._operand()
             self._expect("AND")
             high = self._operand()
-            return lambda item, names, values: _between(*(it(item, names, values) for it in (left, low, high)))
+            if all(bound.startswith(":") for bound in bounds):
+                self.ranges.append(bounds)
+            return lambda item, values: _between(*(it(item, values) for it in (left, low, high)))
         compare, right = _COMPARISONS[operator], self._operand()
-        return lambda item, names, values: compare(left(item, names, values), right(item, names, values))
+        return lambda item, values: compare(left(item, values), right(item, values))
 
     def _sum(self) -> _Operand:
         left = self._operand()
@@ -232,24 +231,22 @@ class _Reader:
             return left
         sign = 1 if self._word() == "+" else -1
         right = self._operand()
-        return lambda item, names, values: _plus(left(item, names, values), right(item, names, values), sign)
+        return lambda item, values: _plus(left(item, values), right(item, values), sign)
 
     def _operand(self) -> _Operand:
         word = self._word()
         if word.startswith(":"):
-            return lambda _item, _names, values: _given(word, values)
+            return lambda _item, values: _given(word, values)
         if self._peek() == "(" and word in _FUNCTIONS:
             function, arguments = _FUNCTIONS[word], self._arguments()
-            return lambda item, names, values: function(*(it(item, names, values) for it in arguments))
+            return lambda item, values: function(*(it(item, values) for it in arguments))
         if self._peek() == "(":
             raise Invalid(f"Invalid function name: {word}")
         path = self._path(word)
         if len(path) == 1 and isinstance(path[0], str):
             name = path[0]
-            if name.startswith("#"):
-                return lambda item, names, _values: item.get(_name(name, names), MISSING)
-            return lambda item, _names, _values: item.get(name, MISSING)
-        return lambda item, names, _values: at(item, _resolved(path, names))
+            return lambda item, _values: item.get(name, MISSING)
+        return lambda item, _values: at(item, path)
 
     def _arguments(self) -> list[_Operand]:
         self._expect("(")
@@ -260,15 +257,22 @@ class _Reader:
         return arguments
 
     def _path(self, first: str) -> Path:
-        path: list[str | int] = [first]
+        path: list[str | int] = [self._name(first)]
         while self._peek() in {".", "["}:
             if self._take("."):
-                path.append(self._word())
+                path.append(self._name(self._word()))
             else:
                 self._expect("[")
                 path.append(int(self._word()))
                 self._expect("]")
         return tuple(path)
+
+    def _name(self, step: str) -> str:
+        if not step.startswith("#"):
+            return step
+        if step not in self._names:
+            raise Invalid(f"An expression attribute name used in the document path is not defined: {step}")
+        return self._names[step]
 
     def _peek(self, ahead: int = 0) -> str:
         place = self._next + ahead
@@ -293,11 +297,11 @@ class _Reader:
 
 
 def _both(left: _Test, right: _Test) -> _Test:
-    return lambda item, names, values: left(item, names, values) and right(item, names, values)
+    return lambda item, values: left(item, values) and right(item, values)
 
 
 def _either(left: _Test, right: _Test) -> _Test:
-    return lambda item, names, values: left(item, names, values) or right(item, names, values)
+    return lambda item, values: left(item, values) or right(item, values)
 
 
 def _given(word: str, values: Values) -> Any:  # noqa: ANN401 -- a value of DynamoDB

@@ -13,18 +13,24 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from titlecard.batch import END_STATES
+from titlecard.faults import Hold
 from titlecard.grounding import ungrounded
 from titlecard.money import Charge
+from titlecard.parser import CLOCK_WRONG_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from tests.simulation.baton import Worker
     from tests.simulation.dynamo import Key
+    from tests.simulation.edits import Edited
     from tests.simulation.expressions import Item
     from tests.simulation.world import World
 
     from titlecard.video import Video
+
+USED_UP = {str(hold) for hold in (Hold.BATCH_LIMIT, Hold.BUDGET_DAY, Hold.BUDGET_MONTH)}
+"""What gives a row another date where it is in its way."""
 
 ENDED = {str(state) for state in END_STATES}
 
@@ -57,7 +63,7 @@ class Invariants:
         self._world = world
         self.tried: dict[str, Tried] = {}
         self.checks = 0
-        self._paused: float | None = None
+        self._paused: dict[str, float] = {}
         self._opened: float | None = None
         self._probes: set[str] = set()
         self._excess: dict[tuple[Key, str], int] = defaultdict(int)
@@ -110,11 +116,20 @@ class Invariants:
             self._broken("2 spend is bounded", f"a request without a reservation: {tried.key}")
         if not any(key[0].startswith("project#") for key, _ in tried.charged):
             self._broken("8 unknown is refused", f"a request that no budget was charged for: {tried.key}")
-        if self._paused is not None and self._paused < tried.began:
+        self._may_ask(tried)
+        self._reserved(tried)
+
+    def _may_ask(self, tried: Tried) -> None:
+        """Nothing that a worker has to find out before it asks says no."""
+        if any(since < tried.began for since in self._paused.values()):
             self._broken("the hand brake", f"a request after a pause: {tried.key}")
         if self._opened is not None and self._opened < tried.began and tried.token not in self._probes:
             self._broken("the breaker", f"a request that is no probe, after it opened: {tried.key}")
-        self._reserved(tried)
+        if abs(tried.worker.skew) > CLOCK_WRONG_SECONDS:
+            self._broken("8 unknown is refused", f"a request by a worker whose clock is wrong: {tried.key}")
+        edited = self._world.edited
+        if edited and edited.since < tried.began and self._needed(edited, tried):
+            self._broken("8 unknown is refused", f"a request though {edited.name} of {edited.key} was edited by hand")
 
     def billing(self, billed: Charge, bound: Charge) -> None:
         """The provider bills."""
@@ -139,6 +154,24 @@ class Invariants:
             return
         self._broken("1 nothing is lost", f"acknowledged, but its row is {state}: {body[:120]}")
 
+    def resumed(self, overdue: Mapping[Key, set[str]], done: Mapping[str, int], most: int) -> None:
+        """Resume has run while nothing goes wrong: no row keeps a date that has passed, but for a good reason.
+
+        Args:
+            overdue: the rows that were due when it began, with what was in their way.
+            done: what it says that it did.
+            most: how many rows it puts back, or postpones, in one call.
+        """
+        if done.get("put back", 0) or done.get("postponed", 0) >= most:
+            return  # the others may have to wait for what was promised to these, or for the next call
+        now = self._world.overdue() if overdue else {}
+        for key, why in overdue.items():
+            if now.get(key) == why and not why - USED_UP:
+                row = self._world.store.tables["catalog"][key]
+                self._broken(
+                    "a date is kept", f"{key} is due since {row['due']} ({row['reason']}), and {why} is in its way"
+                )
+
     def at_rest(self) -> None:
         """Nothing goes wrong any more, and nothing is left to happen."""
         world = self._world
@@ -149,7 +182,8 @@ class Invariants:
                 if state == "deferred" and not world.waits_for_a_person(batch, row):
                     self._broken(
                         "1 nothing is lost",
-                        f"still deferred until {row['due']}, {row['reason']}: {number} of {batch['pk']}",
+                        f"still deferred until {row['due']}, {row['reason']}: {number} of {batch['pk']}; "
+                        f"in its way: {world.in_the_way(batch, row)}",
                     )
                 if state not in ENDED and state != "deferred" and not batch.get("reason"):
                     self._broken("1 nothing is lost", f"row {number} of {batch['pk']} ({batch['state']}) is {state}")
@@ -159,7 +193,7 @@ class Invariants:
                 (world.store.peek("catalog", (batch["pk"], f"row#{number:012d}")) or {}).get("state") in ENDED
                 for number in world.accepted[batch["pk"]]
             )
-            if ended and batch["state"] not in {"finished", "refused"}:
+            if ended and batch["state"] not in {"finished", "refused"} and not batch.get("reason"):
                 self._broken("1 nothing is lost", f"{batch['pk']} is {batch['state']}, though all its rows have ended")
         for tried in self.tried.values():
             self._covered(tried)
@@ -185,6 +219,11 @@ class Invariants:
                 self._broken("2 spend is bounded", f"{name} of {key} is {_number(new, name)}, its limit {limit}")
         if tried is not None:
             self._covered(tried)
+
+    @staticmethod
+    def _needed(edited: Edited, tried: Tried) -> bool:
+        """Whether what was edited says if a request may be sent."""
+        return edited.key[0] in {"budgets", "breakers"} or (edited.key, edited.name) in tried.charged
 
     def _reserved(self, tried: Tried) -> None:
         bound = self._world.provider.worst_case
@@ -242,7 +281,9 @@ class Invariants:
     def _stopped(self, key: Key, old: Item, new: Item) -> None:
         """A project's calls are stopped, or let go on."""
         if key[0] == "pauses":
-            self._paused = self._world.baton.now if "paused_at" in new else None
+            self._paused.pop(key[1], None)
+            if "paused_at" in new:
+                self._paused[key[1]] = self._world.baton.now
         elif new.get("state") != "open":
             self._opened = None
         elif old.get("state") != "open":
@@ -280,6 +321,8 @@ class Invariants:
         before, state = old.get("state"), new.get("state")
         if before in ENDED and state != before and "redriven_at" not in new:
             self._broken("1 nothing is lost", f"{key} had ended as {before} and is {state}")
+        if state == "deferred" and not all(new.get("reason", "").partition(": ")):
+            self._broken("1 nothing is lost", f"{key} is deferred without a reason: {new.get('reason')}")
         if state == "deferred" and not (new.get("due") and new.get("body") and new.get("agenda")):
             self._broken("1 nothing is lost", f"{key} is deferred without a date, or off the agenda")
         if before == "deferred" and state == "queued" and not self._has_message(*_row_of(key)):

@@ -38,11 +38,10 @@ _ASKS = "    answer = self._model.ask(paid.question, key=self._key(job, paid), d
 _SENDS = "            self._queue.send(pack)\n"
 _MARKS = (
     "            for message in pack:\n"
-    '                done["put back"] += self._catalog.requeued('
-    "message, due=dues[message.batch, message.row])\n"
+    '                done["put back"] += self._catalog.requeued(message, rows[message.batch, message.row])\n'
 )
 _FAILED = "                self._settle(job, paid, fault.charge)\n            self.gate"
-_HOPELESS = "        if hopeless := _hopeless(need, limits, budget):\n"
+_HOPELESS = "        if hopeless := _hopeless(need, limits, budget, window):\n"
 _NOT_NEWER = '"attribute_not_exists(#order) OR #order <= :order'
 
 MUTANTS = {
@@ -121,6 +120,15 @@ MUTANTS = {
     ),
     "resume marks before it sends": Mutant(
         {"resume": ((f"{_SENDS}{_MARKS}", f"{_MARKS}{_SENDS}"),)}, "1 nothing is lost"
+    ),
+    "what is due and meets a limit keeps its date": Mutant(
+        {
+            "resume": (
+                ("else:\n                self._postpone", "elif not self._most:\n                self._postpone"),
+            )
+        },
+        "a date is kept",
+        {**_CALM, "rows": ("unsure",) * 4, "room": 1, "asked_badly": 0.6},
     ),
     "the newest window used at settle": Mutant(
         {

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, TypeVar
 
+from tests.simulation.edits import EDITS
 from tests.simulation.provider import BOUND
 
 from titlecard.money import Cap
@@ -42,7 +43,7 @@ class Plan:
     page: int
     off_until: float
     redrives_at: float
-    rubbish: bool
+    rubbish: float
     daily: Cap
     monthly: Cap
     budgeted: bool
@@ -61,6 +62,11 @@ class Plan:
     ingest_dies: int
     declared: bool
     most: int
+    every: bool
+    wrong_clocks: float
+    edited_at: float
+    edit: int
+    edit_mended_after: float
 
 
 def draw_plan(choices: Choices) -> Plan:
@@ -72,11 +78,11 @@ def draw_plan(choices: Choices) -> Plan:
     def one(*options: Option, chance: float = 0.5) -> Option:
         return options[choices("plan", chance, len(options))]
 
-    kinds = ("unsure", "sure", "unsure", "unsure", "unsure", "unsure", "poison", "deadly")
-    rows = tuple(one(*kinds, chance=0.4) for _ in range(one(1, 2, 3, 4, 12, chance=0.8)))
+    kinds = ("unsure", "sure", "unsure", "sure", "unsure", "unsure", "poison", "deadly")
+    rows = tuple(one(*kinds, chance=0.4) for _ in range(one(1, 2, 3, 2, 4, 3, 2, 12, chance=0.8)))
     newer = tuple(one("same", "other", "sure", chance=0.5) for _ in range(one(0, len(rows), 1, chance=0.4)))
-    later = one(None, Policy.MODEL, Policy.AUTO, chance=0.1)
-    dies = one(0, *range(1, 25), chance=0.03)
+    later = one(None, Policy.MODEL, Policy.AUTO, chance=0.15)
+    dies = one(0, *range(1, 25), chance=0.06)
     return Plan(
         start=one(NOON, DAYS_END, MONTHS_END),
         policy=one(Policy.AUTO, Policy.MODEL, Policy.LOCAL, chance=0.3),
@@ -86,19 +92,19 @@ def draw_plan(choices: Choices) -> Plan:
         room=one(100, 1, 2, 3, 0, chance=0.4),
         rows=rows,
         newer=newer or (("same",) * len(rows) if later else ()),  # what is stored comes again under another policy
-        newer_after=65.0 if later else one(5.0, 0.0, 65.0, 700.0, chance=0.7),
+        newer_after=65.0 if later else one(5.0, 0.0, 0.1, 65.0, 700.0, chance=0.8),
         chance=one(0.0, 0.01, 0.05, 0.15, chance=0.8),
         deadly=one(0.0, 0.005, 0.02, 0.08, chance=0.6),
         asked_badly=one(0.0, 0.2, 0.6, 1.0, chance=0.8),
         busy=one(100, 200, 500, chance=0.5),
         page=one(50, 1, 3, chance=0.3),
-        off_until=one(0.0, 500_000.0, chance=0.02),
+        off_until=one(0.0, 2.0, 70.0, 2.0, 500_000.0, chance=0.1),
         redrives_at=one(0.0, 3000.0, 20_000.0, chance=0.05),
-        rubbish=maybe(0.05),
+        rubbish=one(0.0, 1.0, chance=0.05),
         daily=one(
             AMPLE, *(Cap(None, BOUND.micro_usd * n + 3) for n in (1, 2)), Cap(BOUND.tokens * 2 + 9), Cap(3), chance=0.3
         ),
-        monthly=one(AMPLE, *(Cap(None, BOUND.micro_usd * n + 3) for n in (2, 1)), Cap(BOUND.tokens * 3), chance=0.1),
+        monthly=one(AMPLE, *(Cap(None, BOUND.micro_usd * n + 3) for n in (2, 1)), Cap(BOUND.tokens * 3), chance=0.2),
         budgeted=not maybe(0.03),
         threshold=one(5, 2, 1),
         paused_at=one(0.0, 0.1, 0.5, 2.0, 300.0, chance=0.15),
@@ -113,6 +119,11 @@ def draw_plan(choices: Choices) -> Plan:
         later_at=one(60.0, 0.0, 1.0, 100.0),
         small=maybe(0.1) or bool(dies),
         ingest_dies=dies,
-        declared=maybe(0.1),
+        declared=maybe(0.3),
         most=one(1000, 1, 2, chance=0.2),
+        every=maybe(0.3),
+        wrong_clocks=one(0.0, 0.1, 0.4, chance=0.15),
+        edited_at=one(0.0, 0.5, 2.0, 20.0, 700.0, chance=0.15),
+        edit=one(*range(len(EDITS)), chance=1.0),
+        edit_mended_after=one(30.0, 900.0, 3000.0),
     )

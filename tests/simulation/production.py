@@ -7,7 +7,6 @@ video, the fault table, the money arithmetic) is the library's own.
 from __future__ import annotations
 
 import ast
-import functools
 import importlib
 import sys
 from collections.abc import Callable, Mapping
@@ -67,8 +66,11 @@ _ROOT = Path(titlecard.__file__).parent
 
 Patch = tuple[str, str]
 
-Visit = Callable[[str, tuple[str, str], bool], bool]
-"""Is told of a module, of a place in it (function and text), and of the value there, which it gives back."""
+Told = Callable[[bool], bool]
+"""Is told of the value at a place, which it gives back."""
+
+Visit = Callable[[str, str, str], Told]
+"""Gives who is to be told of a place: by its module, its function and its text."""
 
 
 class StalePatch(AssertionError):
@@ -171,8 +173,10 @@ class _Source(MetaPathFinder, Loader):
             text = text.replace(old, new)
         tree = ast.parse(text)
         if self._visit and name in COUNTED:
-            tree = ast.fix_missing_locations(_Counting(name).visit(tree))
-            vars(module)["_visit"] = functools.partial(self._visit, name)
+            counting = _Counting(name)
+            tree = ast.fix_missing_locations(counting.visit(tree))
+            for number, place in enumerate(counting.places):
+                vars(module)[f"_visit{number}"] = self._visit(place.module, place.function, place.text)
         exec(compile(tree, str(file), "exec"), vars(module))  # noqa: S102 -- the project's own source
 
 
@@ -199,7 +203,10 @@ def all_branches() -> dict[Branch, set[bool]]:
 
 
 class _Counting(ast.NodeTransformer):
-    """Puts `_visit(place, value)` around every condition, and at the beginning of every function and handler."""
+    """Puts a call around every condition, and at the beginning of every function and handler: `_visit` and a number.
+
+    The number is the place's in `places`.
+    """
 
     def __init__(self, module: str) -> None:
         self.places: dict[Branch, set[bool]] = {}
@@ -271,5 +278,5 @@ class _Counting(ast.NodeTransformer):
     def _call(self, text: str, value: ast.expr, outcomes: set[bool]) -> ast.expr:
         branch = Branch(self._module, ".".join(self._function), text)
         self.places.setdefault(branch, set()).update(outcomes)
-        place = ast.Tuple([ast.Constant(branch.function), ast.Constant(branch.text)], ast.Load())
-        return ast.Call(ast.Name("_visit", ast.Load()), [place, value], [])
+        number = list(self.places).index(branch)
+        return ast.Call(ast.Name(f"_visit{number}", ast.Load()), [value], [])

@@ -67,7 +67,7 @@ def run(
     except Exception as error:  # noqa: BLE001 -- whatever a schedule ends with is its outcome
         failure = error
     faults = world.wire.fates + world.provider.faults
-    trace = (str(world.plan), *(world.wire.trace or ()))
+    trace = (str(world.plan), *world.wire.trace) if world.wire.trace is not None else ()
     return Outcome(seed, failure, world.wire.steps, world.invariants.checks, world.choices.made, faults, trace)
 
 

@@ -1,12 +1,22 @@
 """The simulated DynamoDB against the embedded AWS's, on the same operations.
 
 What is asked for is taken from random schedules as they run: every call of production, with its answer or its refusal.
+Then the same kinds of calls are drawn at random: production's own expressions, on a few keys and whatever items stand
+there, with values that other calls had, or that none had; and in the end both hold the same items.
+
+What MiniStack does unlike DynamoDB (developer guide and API reference) is not drawn: in `list_append` it takes what is
+no list for an empty one, and it counts on from NULL, where DynamoDB says "incorrect data type"; and of values that do
+not fit an item in a transaction it says so before it looks at the others' conditions.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
-from dataclasses import dataclass
+from collections import Counter, defaultdict
+from dataclasses import dataclass, field
+from decimal import Decimal
+from random import Random
 from typing import TYPE_CHECKING, Any
 
 import boto3
@@ -14,10 +24,10 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
 from tests.simulation import production
-from tests.simulation.dynamo import INDEX, Key, Store
+from tests.simulation.dynamo import INDEX, INDEX_KEYS, Key, Store
 from tests.simulation.world import World
 
-from titlecard.catalog.table import plain
+from titlecard.catalog.table import NEVER, plain
 from titlecard_console.ministack import MiniStack
 
 if TYPE_CHECKING:
@@ -34,6 +44,24 @@ SCHEDULES = range(5, 11)
 """Enough of them that every kind of call is made, and some are refused."""
 
 KEYS = ("HASH", "RANGE")
+
+KEYS_DRAWN = ("a", "b", "c")
+"""Of both keys of an item: few, so that operations meet."""
+
+TYPED = {":number", ":null", ":zero", ":one"}
+"""Placeholders for what an expression itself says: a type, nothing, or a step (MiniStack adds a text to a number)."""
+
+KINDS = 25
+"""More kinds of writes than this production makes."""
+
+RANDOM_SEQUENCES, RANDOM_OPERATIONS = 4, 250
+
+EXPECTED = {
+    *("get done", "batch_get done", "query done", "put done", "update done", "transact done"),
+    *("put ConditionalCheckFailedException", "update ConditionalCheckFailedException", "update ValidationException"),
+    "transact TransactionCanceledException",
+}
+"""What has to have happened."""
 
 
 @dataclass(frozen=True)
@@ -82,6 +110,32 @@ class Recording(Store):
         """A transaction."""
         self._recorded("transact", "", {"TransactItems": writes}, lambda: super(Recording, self).transact(writes))
 
+    def batch_get(self, table: str, keys: Sequence[Mapping[str, str]]) -> list[Item]:
+        """Some items."""
+        found = [self.peek(table, (key["pk"], key["sk"])) for key in keys]
+        items = [item for item in found if item is not None]
+        self.calls.append(Call("batch_get", table, {"Keys": keys}, items))
+        return items
+
+    def ask(self, call: Call) -> None:
+        """Do what a call says."""
+        request = call.request
+        match call.operation:
+            case "get":
+                self.get(call.table, (request["Key"]["pk"], request["Key"]["sk"]))
+            case "batch_get":
+                self.batch_get(call.table, request["Keys"])
+            case "query":
+                names = request.get("ExpressionAttributeNames", {})
+                values = request["ExpressionAttributeValues"]
+                self.query(call.table, request.get("IndexName"), request["KeyConditionExpression"], names, values, 0)
+            case "put":
+                self.put(call.table, request)
+            case "update":
+                self.update(call.table, request)
+            case _:
+                self.transact(request["TransactItems"])
+
     def _recorded(self, operation: str, table: str, request: Mapping[str, Any], act: Callable[[], Any]) -> Any:  # noqa: ANN401 -- what it gives
         try:
             answer = act()
@@ -124,6 +178,11 @@ class Cloud:
             match call.operation:
                 case "get":
                     return self._db.get_item(**table, **call.request, ConsistentRead=True).get("Item")
+                case "batch_get":
+                    asked = {table["TableName"]: {"Keys": call.request["Keys"], "ConsistentRead": True}}
+                    found = self._db.batch_get_item(RequestItems=asked)["Responses"][table["TableName"]]
+                    order = [(key["pk"], key["sk"]) for key in call.request["Keys"]]
+                    return sorted(found, key=lambda item: order.index((item["pk"], item["sk"])))
                 case "query":
                     return self._db.query(**table, **call.request)["Items"]
                 case "put":
@@ -137,6 +196,13 @@ class Cloud:
         except ClientError as refusal:
             return _refusal(refusal)
         return None
+
+    def tables(self) -> dict[str, dict[Key, Item]]:
+        """All that it holds."""
+        return {
+            table: {(item["pk"], item["sk"]): item for item in self._db.scan(TableName=name)["Items"]}
+            for table, name in self._names.items()
+        }
 
     def _renamed(self, write: Mapping[str, Any]) -> dict[str, Any]:
         return {verb: {**request, "TableName": self._names[request["TableName"]]} for verb, request in write.items()}
@@ -175,6 +241,151 @@ def test_what_production_asks_of_it_is_answered_as_the_embedded_aws_answers(clou
             kinds.add((call.operation, str(call.answer)[:40] if isinstance(call.answer, tuple) else "done"))
     assert {operation for operation, _ in kinds} == {"get", "query", "put", "update", "transact"}
     assert len({how for _, how in kinds}) > 1, "some were refused"
+
+
+# ------------------------------------------------------------------------------------------- what is drawn at random
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of write that production makes: its expressions, and what their values, and its items, were."""
+
+    verb: str
+    table: str
+    request: Mapping[str, Any]
+    values: Mapping[str, list[Any]] = field(default_factory=lambda: defaultdict(list))
+    items: list[Item] = field(default_factory=list)
+
+
+class Draws:
+    """Random operations of the kinds that production makes."""
+
+    def __init__(self, seed: int, calls: Sequence[Call]) -> None:
+        self._random = Random(seed)  # noqa: S311 -- a test, no secret
+        self._kinds: dict[str, Kind] = {}
+        self._queries: dict[str, Mapping[str, Any]] = {}
+        for call in calls:
+            if call.operation == "query":
+                self._queries.setdefault(_expressions(call.request), call.request)
+            for verb, table, request in _writes(call):
+                self._learn(verb, table, request)
+
+    def _learn(self, verb: str, table: str, request: Mapping[str, Any]) -> None:
+        kind = self._kinds.setdefault(f"{verb} {table} {_expressions(request)}", Kind(verb, table, request))
+        for name, value in request.get("ExpressionAttributeValues", {}).items():
+            kind.values[name].append(value)
+        if verb == "Put":
+            kind.items.append(request["Item"])
+
+    @property
+    def kinds(self) -> int:
+        """How many kinds of writes there are."""
+        return len(self._kinds)
+
+    def operation(self) -> Call:
+        """One."""
+        draw = self._random.random()
+        if draw < 0.1:
+            return Call("get", self._table(), {"Key": self._key()}, None)
+        if draw < 0.2:
+            keys = {tuple(it.values()): it for it in (self._key() for _ in range(self._random.randint(1, 4)))}
+            return Call("batch_get", self._table(), {"Keys": list(keys.values())}, None)
+        if draw < 0.3:
+            return Call("query", self._table(), self._query(), None)
+        if draw < 0.5:
+            return Call("transact", "", {"TransactItems": self._transaction()}, None)
+        kind = self._random.choice([it for it in self._kinds.values() if it.verb in {"Put", "Update"}])
+        return Call(kind.verb.lower(), kind.table, self._request(kind, odd=True), None)
+
+    def _table(self) -> str:
+        return self._random.choice(["catalog", "ledger"])
+
+    def _key(self) -> dict[str, str]:
+        return {"pk": self._random.choice(KEYS_DRAWN), "sk": self._random.choice(KEYS_DRAWN)}
+
+    def _transaction(self) -> list[dict[str, Any]]:
+        kinds = [it for it in self._kinds.values() if it.table == "catalog"]
+        writes: dict[tuple[str, str], dict[str, Any]] = {}
+        for kind in self._random.sample(kinds, self._random.randint(1, 4)):
+            request = self._request(kind, odd=False)
+            if kind.verb == "Update":
+                request.pop("ReturnValues", None)
+            key = request["Item"] if kind.verb == "Put" else request["Key"]
+            if self._random.random() < 0.5:
+                request["ReturnValuesOnConditionCheckFailure"] = "ALL_OLD"
+            writes[key["pk"], key["sk"]] = {kind.verb: {**request, "TableName": kind.table}}
+        return list(writes.values())
+
+    def _query(self) -> dict[str, Any]:
+        request = dict(self._random.choice(list(self._queries.values())))
+        values = dict(request["ExpressionAttributeValues"])
+        if ":pk" in values:
+            values[":pk"] = self._random.choice(KEYS_DRAWN)
+        return {**request, "ExpressionAttributeValues": values}
+
+    def _request(self, kind: Kind, *, odd: bool) -> dict[str, Any]:
+        request = {name: it for name, it in kind.request.items() if name != "TableName"}
+        if kind.verb == "Put":
+            item = self._random.choice(kind.items)
+            kept = {name: it for name, it in item.items() if name in INDEX_KEYS or self._random.random() < 0.8}
+            request["Item"] = kept | self._key()
+        else:
+            request["Key"] = self._key()
+        if kind.values:
+            request["ExpressionAttributeValues"] = {
+                name: self._value(name, seen, odd=odd) for name, seen in kind.values.items()
+            }
+        if "ConditionExpression" in request and self._random.random() < 0.7:
+            request["ReturnValuesOnConditionCheckFailure"] = "ALL_OLD"
+        return request
+
+    def _value(self, name: str, seen: Sequence[Any], *, odd: bool) -> Any:  # noqa: ANN401 -- of DynamoDB
+        """What this placeholder stood for before, or else something of its type, or of one that does not fit."""
+        value = self._random.choice(seen)
+        if self._random.random() < 0.8 or name in TYPED:
+            return value
+        if isinstance(value, list):
+            return value
+        if isinstance(value, str) != (odd and self._random.random() < 0.1):
+            return self._random.choice(["a", "open", "2026-01-15T12:00:00.000000+00:00", NEVER])
+        return self._random.choice([-3, 0, 1, 7, 10**12]) if isinstance(value, str | int | Decimal) else value
+
+
+def test_random_operations_of_the_kinds_that_production_makes_do_the_same(cloud: Cloud) -> None:
+    calls: list[Call] = []
+    for seed in SCHEDULES:
+        world = World(production.as_it_is(), seed, store=Recording)
+        world.run()
+        assert isinstance(world.store, Recording)
+        calls += world.store.calls
+    draws = Draws(0, calls)
+    assert draws.kinds > KINDS
+    outcomes: Counter[str] = Counter()
+    for _ in range(RANDOM_SEQUENCES):
+        here = Recording("catalog", "ledger")
+        cloud.begin()
+        for _ in range(RANDOM_OPERATIONS):
+            drawn = draws.operation()
+            with contextlib.suppress(ClientError):  # the refusal is written down
+                here.ask(drawn)
+            call = here.calls[-1]
+            assert cloud.answer(call) == call.answer, call
+            outcomes[f"{call.operation} {call.answer[0] if isinstance(call.answer, tuple) else 'done'}"] += 1
+        assert cloud.tables() == here.tables
+    assert not EXPECTED - set(outcomes), outcomes
+
+
+def _writes(call: Call) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
+    """The writes of a call: itself, or those of a transaction."""
+    if call.operation in {"put", "update"}:
+        yield call.operation.title(), call.table, call.request
+    for write in call.request.get("TransactItems", ()):
+        for verb, request in write.items():
+            yield verb, request["TableName"], request
+
+
+def _expressions(request: Mapping[str, Any]) -> str:
+    return " ".join(f"{name}={it}" for name, it in sorted(request.items()) if name.endswith(("Expression", "Name")))
 
 
 def _only_used(request: dict[str, Any], names: Mapping[str, str]) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from tests.simulation import production
+from tests.simulation.edits import EDITS
 from tests.simulation.mutants import MUTANTS
 from tests.simulation.provider import FAULTS
 from tests.simulation.running import Tally, through
@@ -21,7 +22,7 @@ from tests.simulation.wire import Fate
 if TYPE_CHECKING:
     from tests.simulation.production import Branch
 
-SCHEDULES = 1_200
+SCHEDULES = 2_000
 MUTANT_SCHEDULES = 600
 """Within how many schedules a mistake is found; most are found within ten."""
 
@@ -40,9 +41,14 @@ def done() -> Run:
     """All schedules, with the branches of production counted."""
     visited: dict[tuple[str, str, str], set[bool]] = defaultdict(set)
 
-    def visit(module: str, place: tuple[str, str], value: bool) -> bool:
-        visited[module, *place].add(bool(value))
-        return value
+    def visit(module: str, function: str, text: str) -> production.Told:
+        outcomes = visited[module, function, text]
+
+        def told(value: bool) -> bool:
+            outcomes.add(bool(value))
+            return value
+
+        return told
 
     code = production.counted(visit)
     return Run(through(code, range(SCHEDULES)), code, visited)
@@ -57,6 +63,7 @@ def test_every_fault_befell_some_schedule(done: Run) -> None:
         f"ledger: {fate.name.lower()}" for fate in Fate if fate
     }
     others = {"catalog: transaction conflict", "sqs: entry failed", "keys: not readable", "provider: killed after"}
+    others |= {"clock: ahead", "clock: behind", *(f"ledger edited: {item}" for item, _, _ in EDITS)}
     missing = (calls | others | set(FAULTS)) - set(done.tally.faults)
     assert not missing
 

@@ -73,11 +73,13 @@ class Wire:
 
         Args:
             apply: what the service does with it.
-            about: for the trace.
+            about: for the trace; what makes it, where that takes time.
             tries: how often the SDK sends it.
             patience: seconds that the SDK waits for an answer.
             once: the service knows a repeated call by its token, and answers it as it answered the first.
         """
+        if self.baton.current.worker.unsigned:
+            raise _refused("InvalidSignatureException", operation)
         done: list[Answer] = []
         notes = self.baton.current.notes
 
@@ -119,8 +121,9 @@ class Wire:
             fate = Fate(wrong + 1) if wrong else Fate.GOES_THROUGH
         if fate:
             self.fates[f"{service}: {fate.name.lower()}"] += 1
-        if fate or operation not in _READS:
-            self.tell(f"{service}.{operation} {about}", fate.name.lower() if fate else "")
+        if self.trace is not None and (fate or operation not in _READS):
+            told = about() if callable(about) else about
+            self.tell(f"{service}.{operation} {told}", fate.name.lower() if fate else "")
         if fate is Fate.KILLED:
             baton.die()
         return fate
@@ -128,7 +131,7 @@ class Wire:
     def _wrong(self, fate: Fate, operation: str, apply: Callable[[], Any], patience: float) -> Exception:
         """Let a call go wrong; what the SDK raises if it is the last try."""
         if fate is Fate.THROTTLED:
-            return _throttled(operation)
+            return _refused("ThrottlingException", operation)
         if fate is Fate.REQUEST_LOST:
             return ConnectTimeoutError(endpoint_url=operation)
         if fate is Fate.DONE_LATE and operation in _READS:
@@ -152,8 +155,8 @@ class NoEnd(AssertionError):
     """The schedule goes on and on."""
 
 
-def _throttled(operation: str) -> ClientError:
-    return ClientError({"Error": {"Code": "ThrottlingException", "Message": "simulated"}}, operation)
+def _refused(code: str, operation: str) -> ClientError:
+    return ClientError({"Error": {"Code": code, "Message": "simulated"}}, operation)
 
 
 def _quietly(apply: Callable[[], Any]) -> None:

@@ -10,7 +10,7 @@ import shutil
 import tempfile
 from dataclasses import asdict, replace
 from datetime import datetime, timedelta
-from functools import cache, lru_cache, partial
+from functools import lru_cache, partial
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,7 @@ from pydantic import ValidationError
 from tests.simulation import dynamo, queues, s3
 from tests.simulation.baton import Baton, Died, Pool, Worker
 from tests.simulation.choices import Choices
+from tests.simulation.edits import EDITS, edit, put_right
 from tests.simulation.invariants import ENDED, Invariants
 from tests.simulation.plan import AMPLE, draw_plan
 from tests.simulation.provider import BOUND, FREE, MODEL, PRICED, Provider
@@ -26,9 +27,12 @@ from tests.simulation.wire import Wire
 
 from titlecard import local
 from titlecard.batch import Limits, Message, RowState, Upload, order_of
+from titlecard.catalog import NEVER, stamp
+from titlecard.faults import Hold
 from titlecard.keys import NotReadable
 from titlecard.manifest import Limits as ReadingLimits
 from titlecard.money import Budget
+from titlecard.parser import CLOCK_WRONG_SECONDS
 from titlecard.survey import Survey
 from titlecard.video import Policy, Video
 
@@ -37,6 +41,7 @@ if TYPE_CHECKING:
 
     from tests.simulation.choices import Name
     from tests.simulation.dynamo import Key
+    from tests.simulation.edits import Edited
     from tests.simulation.expressions import Item
     from tests.simulation.production import Code
     from tests.simulation.queues import Letter
@@ -47,8 +52,17 @@ VISIBILITY, TIMEOUT, DEADLINE, MARGIN, BACKOFF = 600, 90, 30, 10, 60
 INGEST_VISIBILITY, INGEST_TIMEOUT, RESUME_TIMEOUT = 5400, 900, 60
 RETENTION, DEAD_RETENTION = 345_600, 1_209_600
 MAX_RECEIVES, INGEST_MAX_RECEIVES, PARSERS = 6, 5, 3
-AUDIT_AFTER, AUDIT_ROUNDS = 3600, 3
+AUDIT_AFTER, INGEST_AFTER, AUDIT_ROUNDS = 3600, INGEST_VISIBILITY + 60, 3
 """The template's numbers; a schedule needs no others."""
+
+FOR_A_PERSON = {str(it) for it in (Hold.NO_BUDGET, Hold.PAUSED, Hold.BREAKER_OPEN)}
+"""What keeps a row that is due where it is; what is used up gives it another date."""
+
+CLOCKS = 5.0
+"""Seconds, more than the clocks that are right are apart."""
+
+WRONG = (-420.0, 1_000.0, -90_000.0, 90_000.0)
+"""Seconds by which a clock may be wrong."""
 
 READING = ReadingLimits(row_max_bytes=131_072, total_max_bytes=1 << 20, max_ratio=200)
 PROJECT = "djangocon"
@@ -120,8 +134,8 @@ class World:
         self._working = 0
         self._number = 0
         self._ticks: set[float] = set()
-        self._wakes: set[float] = set()
         self.cut_short = False
+        self.edited: Edited | None = None
         self._stage()
         self._compose()
 
@@ -138,24 +152,25 @@ class World:
         self._upload(1, plan.rows)
         if plan.newer:
             self.baton.at(plan.newer_after, lambda: self._upload(2, self._changed()))
-        if plan.rubbish:
-            self.baton.at(1.0, self._send_rubbish)
-        if plan.redrives_at:
-            self.baton.at(plan.redrives_at, self._move_by_hand)
-        if plan.removed_at:
-            self.baton.at(plan.removed_at, self._remove)
+        whom = self.code["ledger"].EVERY_PROJECT if plan.every else PROJECT
+        for when, event in (
+            (plan.rubbish, self._send_rubbish),
+            (plan.redrives_at, self._move_by_hand),
+            (plan.removed_at, self._remove),
+            (plan.edited_at, self._edit),
+            (plan.purged_at, self.queues["work"].letters.clear),
+            (plan.redriven_at, self._redrive),
+        ):
+            if when:
+                self.baton.at(when, event)
         for when, act in (
-            (plan.paused_at, lambda: self._ledger.pause(PROJECT, now=self.now())),
+            (plan.paused_at, lambda: self._ledger.pause(whom, now=self.now())),
             (plan.cancelled_at, self._cancel),
             (plan.raised_at, lambda: self._ledger.set_budget(PROJECT, _ample(), by="person", now=self.now())),
             (plan.mended_at, self._mend),
         ):
             if when:
                 self.baton.at(when, partial(self._person, act))
-        if plan.purged_at:
-            self.baton.at(plan.purged_at, self.queues["work"].letters.clear)
-        if plan.redriven_at:
-            self.baton.at(plan.redriven_at, self._redrive)
         self._tick_by(60.0)
         self.baton.run()
         self.choices.quiet = True
@@ -279,7 +294,7 @@ class World:
             rules=code["audit"].Rules(
                 most=plan.most,
                 after=AUDIT_AFTER,
-                ingest_after=INGEST_VISIBILITY + 60,
+                ingest_after=INGEST_AFTER,
                 rounds=AUDIT_ROUNDS,
                 reading=READING,
                 manifest_max_bytes=1 << 20,
@@ -331,11 +346,11 @@ class World:
             raise NotReadable(message)
         return "sk-simulated" if self.plan.keyed else None
 
-    def _parse(self, video: Video, survey: Survey) -> LocalAnswer:
+    def _parse(self, video: Video, _survey: Survey) -> LocalAnswer:
         if video.id.startswith("poison") or (video.id.startswith("deadly") and self.choices("deadly", 0.5)):
             self.wire.tell(f"killed by {video.id}")
             self.baton.die()
-        return _parsed(video, survey)
+        return _parsed(video)
 
     def _token(self) -> SimpleNamespace:
         token = self._name()
@@ -416,6 +431,22 @@ class World:
                 self.baton.at(self.baton.now + 60, partial(self._person, act))
             self._tick_by(self.baton.now + 60)
 
+    def _edit(self) -> None:
+        """Somebody edits the ledger, and puts it right later."""
+        day = self._when(self.baton.now)
+        self.edited = edit(self.store, self.plan.edit, PROJECT, day, self.baton.now)
+        if self.edited:
+            self.wire.tell(f"somebody writes by hand: {self.edited}")
+            self.wire.fates[f"ledger edited: {EDITS[self.plan.edit][0]}"] += 1
+            self.baton.at(self.baton.now + self.plan.edit_mended_after, self._put_right)
+
+    def _put_right(self) -> None:
+        if self.edited:
+            self.wire.tell("somebody puts right what was written by hand")
+            put_right(self.store, self.edited)
+            self.edited = None
+            self._tick_by(self.baton.now, wakes=True)
+
     def _cancel(self) -> None:
         for batch in self._catalog().all_batches(PROJECT):
             self._ledger.cancel(batch.id, now=self.now())
@@ -423,7 +454,9 @@ class World:
             return
 
     def _mend(self) -> None:
-        """What `titlecard resume PROJECT` does: hand brake and breaker."""
+        """What `titlecard resume PROJECT`, or `--all`, does: hand brake and breaker."""
+        if self.plan.every:
+            self._ledger.unpause(self.code["ledger"].EVERY_PROJECT)
         self._ledger.unpause(PROJECT)
         self._ledger.close_breaker(PROJECT)
 
@@ -458,9 +491,11 @@ class World:
                     self.letters().remove(letter)
 
     def _wrote(self, table: str, key: Key, old: Item | None, new: Item | None) -> None:
+        if self.edited and key == self.edited.key and not self.edited.stands(new):
+            self.edited = None
         if key[0] == "budgets" and new:
             self.budget = self.code["ledger.accounts"].budget_of(new)
-        if table == "ledger" and key[0] in {"budgets", "pauses", "breakers"}:
+        if table == "ledger":  # something may have become possible
             self._tick_by(self.baton.now + 60, wakes=True)
         self.invariants.wrote(table, key, old, new)
         if table == "catalog" and key[0].startswith(("batch#", "tally#")):
@@ -492,9 +527,25 @@ class World:
             )
             if letters:
                 self._working += 1
-                skew = (0.0, 3.0, -3.0)[self.choices("clocks", 0.3, 3)]
-                worker = self._started(f"parser {letters[0].receipt}", TIMEOUT, skew)
+                worker = self._started(f"parser {letters[0].receipt}", TIMEOUT, self._skew())
+                worker.unsigned = not all(self._shows(worker.skew, letter) for letter in letters)
                 baton.spawn(worker.name, worker, partial(self._work_on, letters))
+
+    def _skew(self) -> float:
+        """By how many seconds a worker's clock is wrong: by a few, or where the plan says so by minutes or a day."""
+        if wrong := self.choices("wrong clock", self.plan.wrong_clocks, len(WRONG) + 1):
+            self.wire.fates[f"clock: {'ahead' if WRONG[wrong - 1] > 0 else 'behind'}"] += 1
+            return WRONG[wrong - 1]
+        return (0.0, 3.0, -3.0)[self.choices("clocks", 0.3, 3)]
+
+    def _shows(self, skew: float, letter: Letter) -> bool:
+        """Whether a wrong clock contradicts a message; where it does not, there is AWS, which checks what is signed."""
+        if abs(skew) <= CLOCK_WRONG_SECONDS:
+            return True
+        since = self.baton.now + skew - letter.first
+        return since + TIMEOUT < -CLOCK_WRONG_SECONDS or (
+            letter.receives == 1 and since > CLOCK_WRONG_SECONDS + VISIBILITY
+        )
 
     def _started(self, name: str, seconds: float, skew: float = 0.0) -> Worker:
         worker = Worker(name, self.baton.now + seconds, skew)
@@ -573,91 +624,114 @@ class World:
         Args:
             wakes: something may have become due.
         """
-        minute = ((when + 5) // 60 + 1) * 60
-        if wakes:
-            self._wakes.add(minute)
+        minute = ((when + CLOCKS) // 60 + 1) * 60
         self.cut_short = self.cut_short or (wakes and when >= FAR)
         if minute not in self._ticks and when < FAR:
             self._ticks.add(minute)
             self.baton.at(minute, self._tick)
 
+    def in_the_way(self, batch: Item, row: Item) -> set[str]:
+        """What keeps a deferred row's question from being asked at this moment, in the words of `Hold`."""
+        need = row.get("need")
+        if not need or "cancelled_at" in batch:
+            return set()  # it is put back, whatever the ledger says
+        ledger, today = self.store.tables["ledger"], self._when(self.baton.now)
+        breaker = ledger.get(("breakers", PROJECT), {})
+        probed = max(breaker.get("probe_at", ""), breaker.get("probe_until", "")) <= self.stamp()
+        account = {
+            Hold.NO_BUDGET: ("budgets", PROJECT) not in ledger,
+            Hold.PAUSED: any("paused_at" in ledger.get(("pauses", whom), {}) for whom in (PROJECT, "*")),
+            Hold.BREAKER_OPEN: breaker.get("state") == "open" and not probed,
+            Hold.LEDGER_UNREACHABLE: self.edited is not None,
+        }
+        found = {str(hold) for hold, there in account.items() if there}
+        if self.edited:
+            return found
+        needs = {**need, "tokens": need["input_tokens"] + need["output_tokens"]}
+        month = ledger.get((f"project#{PROJECT}", f"month#{today:%Y-%m}"), {})
+        for hold, limits, spent, prefix in (
+            (Hold.BATCH_LIMIT, batch["limits"], ledger.get((batch["pk"], "spend"), {}), ""),
+            (Hold.BUDGET_MONTH, self.budget.monthly.as_map(), month, ""),
+            (Hold.BUDGET_DAY, self.budget.daily.as_map(), month, f"d{today:%d}_"),
+        ):
+            if any(spent.get(f"{prefix}{name}", 0) + needs[name] > limit for name, limit in limits.items()):
+                found.add(str(hold))
+        return found
+
     def waits_for_a_person(self, batch: Item, row: Item) -> bool:
         """Whether a deferred row can go on only when a person has raised a limit, or let the project go on."""
-        if row["due"] >= "9999" or self.cut_short:
+        if self.cut_short:
             return True
-        ledger, now = self.store.tables["ledger"], self.stamp()
-        bound = self.provider.worst_case
-        needs = {"tokens": bound.tokens, "micro_usd": bound.micro_usd}
-        spent = ledger.get((batch["pk"], "spend"), {})
-        if row["due"] > now or not row.get("need"):
-            return False
-        return (
-            any(int(spent.get(name, 0)) + need > batch["limits"][name] for name, need in needs.items())
-            or ("budgets", PROJECT) not in ledger
-            or not self.budget.daily.holds(bound)
-            or not self.budget.monthly.holds(bound)
-            or "paused_at" in ledger.get(("pauses", PROJECT), {})
-            or ledger.get(("breakers", PROJECT), {}).get("probe_at", "") >= "9999"
-        )
+        why = self.in_the_way(batch, row)
+        if row["due"] >= NEVER:
+            return row["reason"].partition(":")[0] in why
+        return row["due"] <= self.stamp() and bool(why & FOR_A_PERSON)
 
-    def _waits(self) -> tuple[bool, bool]:
-        """Whether all that is left are deferred rows; and whether those wait for a person.
-
-        While that is so, and nothing goes wrong any more, an audit has nothing to do: it is skipped, to save time.
-        """
-        if not self.choices.quiet or self.queues["work"].letters or self.queues["ingest"].letters:
-            return False, False
-        rows = self.store.tables["catalog"]
-        for_a_person = True
-        for batch in self.batches():
-            if batch["state"] in {"finished", "refused"} or (batch["state"] != "open" and "reason" in batch):
-                continue
-            states = [rows.get((batch["pk"], f"row#{row:012d}"), {}) for row in self.accepted[batch["pk"]]]
-            dues = [row["due"] for row in states if row.get("state") == "deferred"]
-            if not dues or len(dues) + sum(row.get("state") in ENDED for row in states) < len(states):
-                return False, False
-            for_a_person = for_a_person and all(
-                self.waits_for_a_person(batch, row) for row in states if row.get("state") == "deferred"
-            )
-        return True, for_a_person
+    def overdue(self) -> dict[Key, set[str]]:
+        """The rows whose date has come, with what is in their way."""
+        rows, now = self.store.tables["catalog"], self.stamp()
+        return {
+            key: self.in_the_way(rows[key[0], "batch"], row)
+            for key, row in rows.items()
+            if row.get("state") == "deferred" and row["due"] <= now
+        }
 
     def _tick(self) -> None:
-        waits, for_a_person = self._waits()
-        if for_a_person or (waits and self.baton.now not in self._wakes):
+        """Resume comes by: where it would find nothing to do, only now and then, since that takes the most time."""
+        if not self._has_work() and not self.choices("resume comes by", 0.1):
             return
-        worker = self._started(
-            f"resume {self.baton.now / 60:.0f}", RESUME_TIMEOUT, (0.0, 3.0, -3.0)[self.choices("clocks", 0.3, 3)]
-        )
+        worker = self._started(f"resume {self.baton.now / 60:.0f}", RESUME_TIMEOUT, self._skew())
+        worker.unsigned = abs(worker.skew) > CLOCK_WRONG_SECONDS
         self.baton.spawn(worker.name, worker, self._resumed)
 
-    def _tick_when_something_is_freed(self) -> None:
-        """What is due and cannot be paid for waits for the next day, or for the breaker's next probe."""
-        now = self.stamp()
-        rows = self.store.tables["catalog"].items()
-        if any(key[1].startswith("row#") and it.get("due", "9999") <= now for key, it in rows):
-            today = self.plan.start + timedelta(seconds=self.baton.now)
-            tomorrow = today.replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
-            self._tick_by((tomorrow - self.plan.start).total_seconds(), wakes=True)
-            breaker = self.store.peek("ledger", ("breakers", PROJECT)) or {}
-            for name in ("probe_at", "probe_until"):
-                if now <= breaker.get(name, "") < "9999":
-                    self._tick_by((datetime.fromisoformat(breaker[name]) - self.plan.start).total_seconds(), wakes=True)
+    def _has_work(self) -> bool:
+        """Whether resume finds a row that can go on, or a batch that is at its end or stands still."""
+        return any(self._awaits_resume(batch) for batch in self.batches())
+
+    def _awaits_resume(self, batch: Item) -> bool:
+        rows = self.store.tables["catalog"]
+        states = [rows.get((batch["pk"], f"row#{row:012d}"), {}) for row in self.accepted[batch["pk"]]]
+        deferred = [row for row in states if row.get("state") == "deferred"]
+        if any(self._can_go_on(batch, row) for row in deferred):
+            return True
+        if batch["state"] in {"finished", "refused"} or (batch["state"] != "open" and "reason" in batch):
+            return False
+        ended = sum(row.get("state") in ENDED for row in states)
+        if len(deferred) + ended == len(states):
+            return not deferred
+        after = AUDIT_AFTER if batch["state"] == "open" else INGEST_AFTER
+        still = datetime.fromisoformat(batch["moved_at"]) + timedelta(seconds=after)
+        return bool(batch.get("audit_row")) or still <= self._when(self.baton.now + CLOCKS)
+
+    def _can_go_on(self, batch: Item, row: Item) -> bool:
+        if row["due"] >= NEVER:
+            return row["reason"].partition(":")[0] not in self.in_the_way(batch, row)
+        soon = stamp(self._when(self.baton.now + CLOCKS))
+        return row["due"] <= soon and not self.in_the_way(batch, row) & FOR_A_PERSON
 
     def stamp(self) -> str:
         """The time as it is stored."""
-        return (self.plan.start + timedelta(seconds=self.baton.now)).isoformat(timespec="microseconds")
+        return stamp(self._when(self.baton.now))
 
     def _resumed(self) -> None:
         """One invocation of resume's handler; the next minute is of use where it did something, or had no time to."""
-        began = self.baton.now
-        self._tick_when_something_is_freed()
+        began, overdue = self.baton.now, self.overdue() if self.choices.quiet else {}
         try:
-            if self._resume.run() or self.baton.now > began + 2:
+            done = self._resume.run()
+            self.invariants.resumed(overdue, done, self.plan.most)
+            if done or self.baton.now > began + 2:
                 self._tick_by(self.baton.now + 60, wakes=True)
         except (ClientError, BotoCoreError, self.code["queues"].NotSent, self.code["ledger"].NoAnswer, Died) as error:
             self._tick_by(self.baton.now + 60, wakes=True)
             if isinstance(error, Died):
                 raise
+        self._tick_when_a_probe_may_be_made()
+
+    def _tick_when_a_probe_may_be_made(self) -> None:
+        breaker = self.store.peek("ledger", ("breakers", PROJECT)) or {}
+        for name in ("probe_at", "probe_until"):
+            if self.stamp() <= breaker.get(name, "") < NEVER:
+                self._tick_by((datetime.fromisoformat(breaker[name]) - self.plan.start).total_seconds(), wakes=True)
 
 
 FAR = 35 * 86_400.0
@@ -687,41 +761,27 @@ def _ample() -> Budget:
     return Budget(AMPLE, AMPLE)
 
 
+_SURVEY = Survey.learn(tuple(Video(id=title, title=title) for title in TITLES))
+
+
 class _Surveys:
-    """Stands for `Survey` where one is learnt or read: the same for the same rows, one object for the same text."""
+    """Stands for `Survey` where one is learnt or read: it is always the same one, learnt once."""
 
     @staticmethod
-    def learn(videos: tuple[Video, ...]) -> SimpleNamespace:
-        """What the rows of a batch have in common, to be written down."""
-        return SimpleNamespace(to_json=lambda: _learnt(tuple(videos)))
+    def learn(_videos: tuple[Video, ...]) -> Survey:
+        """What the rows of a batch have in common."""
+        return _SURVEY
 
     @staticmethod
-    def from_json(text: str) -> Survey:
+    def from_json(_text: str) -> Survey:
         """What was written down."""
-        return _read(text)
+        return _SURVEY
 
 
-@cache
-def _learnt(videos: tuple[Video, ...]) -> str:
-    return Survey.learn(videos).to_json()
-
-
-@cache
-def _read(text: str) -> Survey:
-    return Survey.from_json(text)
-
-
-_answers: dict[tuple[Video, int], LocalAnswer] = {}
-
-
-def _parsed(video: Video, survey: Survey) -> LocalAnswer:
+@lru_cache(maxsize=10_000)
+def _parsed(video: Video) -> LocalAnswer:
     """The local tier's answer, sure of those videos whose id begins with "sure"."""
-    found = _answers.get((video, id(survey)))  # every survey is kept, so that its id is its own
-    if found is None:
-        answer = local.parse(video, survey)
-        found = replace(answer, sure=video.id.startswith("sure"))
-        _answers[video, id(survey)] = found
-    return found
+    return replace(local.parse(video, _SURVEY), sure=video.id.startswith("sure"))
 
 
 @lru_cache(maxsize=10_000)
@@ -739,7 +799,7 @@ class _Silent:
     def warning(self, *_: object, **__: object) -> None:
         """Say nothing."""
 
-    info = exception = warning
+    info = error = exception = warning
 
 
 _SILENT: Any = _Silent()

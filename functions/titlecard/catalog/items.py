@@ -159,6 +159,8 @@ class Row:
     body: str | None
     need: Charge = field(default_factory=Charge)
     """What a deferred row's next question can cost, as far as it is known."""
+    deferrals: int = 0
+    """How often it has been deferred."""
 
 
 class Contended(Exception):
@@ -226,6 +228,7 @@ def as_row(item: Mapping[str, Any]) -> Row:
         due=item.get("due") if item["state"] == RowState.DEFERRED else None,
         body=item.get("body"),
         need=Charge(**{name: int(value) for name, value in item.get("need", {}).items()}),
+        deferrals=int(item.get("deferrals", 0)),
     )
 
 

@@ -315,14 +315,18 @@ class Rows(Table):
             },
         )
 
-    def requeued(self, message: Message, *, due: str) -> bool:
-        """Mark a deferred row as queued again, after its message was sent; False where it has moved on by itself."""
-        as_read = "#state = :deferred AND due = :due"
+    def requeued(self, message: Message, row: Row) -> bool:
+        """Mark a deferred row as queued again, after its message was sent; False where it has moved on by itself.
+
+        Args:
+            row: as it was read. A parser may have deferred it again, to the very same date: then it has no message.
+        """
+        as_read = "#state = :deferred AND due = :due AND deferrals = :deferrals"
         return self._accepted(
             row_key(message.batch, message.row),
             "SET #state = :queued REMOVE agenda, due, body, reason, need",
             as_read,
-            {":queued": RowState.QUEUED, ":deferred": RowState.DEFERRED, ":due": due},
+            {":queued": RowState.QUEUED, ":deferred": RowState.DEFERRED, ":due": row.due, ":deferrals": row.deferrals},
         )
 
     def rows(self, batch: str) -> Iterator[Row]:

@@ -75,7 +75,8 @@ class Refusal:
     @classmethod
     def of_batch(cls) -> Refusal:
         """What a need meets that a batch's limit does not hold."""
-        return cls(Hold.BATCH_LIMIT, "the batch has been charged what it was allowed")
+        sentence = "the batch has been charged what it was allowed: `titlecard limit BATCH` shows that, and raises it"
+        return cls(Hold.BATCH_LIMIT, sentence)
 
     @classmethod
     def of_day(cls, window: Window) -> Refusal:
@@ -88,6 +89,13 @@ class Refusal:
         """What a need meets that the budget of a month does not hold."""
         sentence = f"the project has been charged what its budget allows for {window.month}"
         return cls(Hold.BUDGET_MONTH, sentence, window.next_month)
+
+    def for_good(self) -> Refusal:
+        """What a need meets that a budget would not even hold if nothing had been spent; a person has to raise it."""
+        if self.hold is Hold.BATCH_LIMIT:
+            return self
+        word = self.hold.removeprefix("budget_")
+        return Refusal(self.hold, f"one request can cost more than the project's whole budget of a {word}: raise it")
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +125,7 @@ class Spending(Table):
         """
         window = Window.at(now)
         reservation = Reservation(batch, project, model, window, need)
-        if hopeless := _hopeless(need, limits, budget):
+        if hopeless := _hopeless(need, limits, budget, window):
             return hopeless
         if refusal := self._reserve_batch(reservation, limits, now):
             return refusal
@@ -348,14 +356,14 @@ class Spending(Table):
             raise NoAnswer(message) from refusal
 
 
-def _hopeless(need: Charge, limits: Limits, budget: Budget) -> Refusal | None:
+def _hopeless(need: Charge, limits: Limits, budget: Budget, window: Window) -> Refusal | None:
     """The refusal of a need that would not even fit where nothing was spent; a person has to raise the limit."""
     needs = _counters(need)
     if any(needs[name] > limit for name, limit in limits.model_dump().items()):
         return Refusal.of_batch()
-    for hold, cap, word in ((Hold.BUDGET_DAY, budget.daily, "day"), (Hold.BUDGET_MONTH, budget.monthly, "month")):
+    for cap, refusal in ((budget.daily, Refusal.of_day(window)), (budget.monthly, Refusal.of_month(window))):
         if not cap.holds(need):
-            return Refusal(hold, f"one request can cost more than the project's whole budget of a {word}: raise it")
+            return refusal.for_good()
     return None
 
 
