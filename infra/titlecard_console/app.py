@@ -13,25 +13,28 @@ import time
 from collections import Counter
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 from rich.table import Table
+from typer.completion import completion_init, get_completion_script  # type: ignore[attr-defined]  # it means them to be
 
 from titlecard.batch import BatchState, RowState, project_name
 from titlecard.ledger import NoAnswer
 from titlecard.lines import of_row
-from titlecard.manifest import Limits as ReadingLimits
 from titlecard.manifest import NotAManifest
 from titlecard.money import Unpriced
 from titlecard.queues import NotSent
 from titlecard.video import Policy, Tier
 from titlecard_console import artefact, cloud, commands, complaints, local_tier, plans, template, where
 from titlecard_console import check as checking
-from titlecard_console.progress import Display, Status, dollars
+from titlecard_console.files import in_a_folder
+from titlecard_console.progress import Display, Status
 from titlecard_console.run import Work
+from titlecard_console.wording import dollars, many
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -44,6 +47,9 @@ if TYPE_CHECKING:
 
 BAD_USAGE, UNFINISHED, FAILED, INTERRUPTED = 2, 3, 1, 130
 
+PROGRAM, COMPLETING = "titlecard", "_TITLECARD_COMPLETE"
+"""What people type, and where the shell says what is to be completed; the second follows from the first (Click)."""
+
 SHOWN = 5
 """Refused rows, and reasons, that are told of one by one."""
 
@@ -53,6 +59,7 @@ app = typer.Typer(
     "videos are dead, deferred or refused, as each command's help says; 130 interrupted. Standard output is data, "
     "standard error is for people.",
     no_args_is_help=True,
+    add_completion=False,  # Typer's own options know one shell alone, the one that they run in: see `completion`
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -64,7 +71,10 @@ Manifests = Annotated[
     list[Path],
     typer.Argument(metavar="MANIFEST...", exists=True, dir_okay=False, readable=True, help="Each file is one batch."),
 ]
-Output = Annotated[Path | None, typer.Option(help="Where the lines go instead of standard output.", dir_okay=False)]
+Output = Annotated[
+    Path | None,
+    typer.Option(help="Where the lines go instead of standard output.", dir_okay=False, callback=in_a_folder),
+]
 StateFolder = Annotated[Path, typer.Option(help="What was paid for is kept here.", file_okay=False)]
 Settings = Annotated[
     list[str] | None,
@@ -81,7 +91,7 @@ def parse(manifests: Manifests, output: Output = None) -> None:
     values = template.load().values({})
     with _writing(output) as lines:
         for path in manifests:
-            counted = _counted(path, values)
+            counted = plans.count(path, values)
             for line in counted.lines():
                 lines.write(line + "\n")
             _say_refused(counted)
@@ -98,10 +108,10 @@ def check(
 
     Exit code 3: some rows cannot be used.
     """
-    limits = _reading_limits(template.load().values({}))
+    limits = plans.reading_limits(template.load().values({}))
     reports = []
     for path in manifests:
-        with _named(path):
+        with plans.named(path):
             report = checking.check(path, limits)
         reports.append(report)
         if as_json:
@@ -140,14 +150,13 @@ def run(
     project_name(project)
     most = plans.most(limit_usd, limit_tokens)
     running = cloud.find(state)
-    overrides = _overrides(settings)
-    if running and (overrides or model or tier is not Policy.AUTO):
+    if running and (settings or model or tier is not Policy.AUTO):
         _fail(
             f"A cloud is running on {state} with settings of its own: leave out --tier, --model and --set, or stop it."
         )
-    overrides |= _asked_of(tier, model)
-    values = template.load().values(cloud.local_parameters(os.environ) | overrides)
-    counted = [_counted(path, values) for path in manifests]
+    overrides = {} if running else _overrides(settings, tier, model)
+    values = _values(state, overrides, running)
+    counted = [plans.count(path, values) for path in manifests]
     for read in counted:
         _say_refused(read)
     limits = _agreed(counted, values, most, yes=yes)
@@ -175,7 +184,7 @@ def up(state: StateFolder = where.STATE, settings: Settings = None) -> None:
 
     titlecard up --set MaxConcurrency=2
     """
-    with _cloud(state, _overrides(settings) | _asked_of(Policy.AUTO, None), None) as there:
+    with _cloud(state, _overrides(settings, Policy.AUTO, None), None) as there:
         people.print(f"The local cloud is at {there.endpoint_url} (region {there.region}).", markup=False)
         people.print("Upload manifests to uploads/<project>/, for instance:\n", markup=False)
         credentials = f"AWS_ACCESS_KEY_ID={there.access_key} AWS_SECRET_ACCESS_KEY={there.secret_key}"
@@ -188,13 +197,39 @@ def up(state: StateFolder = where.STATE, settings: Settings = None) -> None:
         raise cloud.CloudError(f"the local cloud has stopped by itself; its log is in {state}")
 
 
+class Shell(StrEnum):
+    """A shell that completes what is typed."""
+
+    BASH = "bash"
+    ZSH = "zsh"
+    FISH = "fish"
+
+
+@app.command()
+def completion(
+    shell: Annotated[Shell, typer.Argument(help="The shell that is to complete commands and options.")],
+) -> None:
+    """Print what makes a shell complete commands and options.
+
+    eval "$(titlecard completion bash)"
+
+    eval "$(titlecard completion zsh)"
+
+    titlecard completion fish | source
+
+    Put the line into ~/.bashrc, ~/.zshrc (behind compinit) or ~/.config/fish/config.fish to have it in every shell.
+    """
+    print(get_completion_script(prog_name=PROGRAM, complete_var=COMPLETING, shell=shell))  # noqa: T201 -- data
+
+
+completion_init()
 commands.register(app)
 
 
 def main() -> None:
     """Run a command; explain what a person can mend, without a traceback."""
     try:
-        app()
+        app(prog_name=PROGRAM)
     except KeyboardInterrupt:
         people.print("Interrupted. What was made so far is kept; the same command goes on from there.", markup=False)
         sys.exit(INTERRUPTED)
@@ -222,48 +257,48 @@ def _fail(sentence: str) -> None:
     raise typer.Exit(BAD_USAGE)
 
 
-def _overrides(settings: Sequence[str] | None) -> dict[str, str]:
-    overrides = {}
+def _overrides(settings: Sequence[str] | None, tier: Policy, model: str | None) -> dict[str, str]:
+    """The parameters that --set, --tier, --model and the presence of a key make; what is said with --set stands."""
+    overrides: dict[str, str] = {}
     for setting in settings or ():
         name, equals, value = setting.partition("=")
         if not equals:
             raise template.BadParameterError(f"--set {setting}: write PARAMETER=VALUE, as in --set MaxReceiveCount=6.")
         overrides[name] = value
+    for option, name, given in (("--tier", "TierPolicy", tier is not Policy.AUTO), ("--model", "Model", bool(model))):
+        if given and name in overrides:
+            raise template.BadParameterError(f"{option} and --set {name} contradict each other: leave one of them out.")
+    if model:
+        overrides["Model"] = model
+    if "TierPolicy" not in overrides:
+        overrides["TierPolicy"] = _tiers(tier)
     return overrides
 
 
-def _asked_of(tier: Policy, model: str | None) -> dict[str, str]:
-    """The parameters that --tier, --model and the presence of a key make."""
-    asked = {"Model": model} if model else {}
+def _tiers(tier: Policy) -> Policy:
+    """Who answers, by --tier and the presence of a key."""
     if os.environ.get("OPENAI_API_KEY"):
-        return asked | {"TierPolicy": tier}
+        return tier
     if tier is Policy.MODEL:
         raise ValueError("--tier model needs a key: set OPENAI_API_KEY, or leave the option out.")
     if tier is Policy.AUTO:
-        people.print("OPENAI_API_KEY is not set: the local tier alone answers, and nothing is spent.", markup=False)
-    return asked | {"TierPolicy": Policy.LOCAL}
+        _say_local("is not set")
+    return Policy.LOCAL
 
 
-def _counted(path: Path, values: Mapping[str, str]) -> local_tier.Counted:
-    with _named(path):
-        return local_tier.count(path, _reading_limits(values), int(values["SurveySampleRows"]))
+def _say_local(why: str) -> None:
+    sentence = f"OPENAI_API_KEY {why}: the local tier alone answers, and nothing is spent."
+    people.print(sentence, markup=False, soft_wrap=True)
 
 
-def _reading_limits(values: Mapping[str, str]) -> ReadingLimits:
-    return ReadingLimits(
-        row_max_bytes=int(values["RowMaxBytes"]),
-        total_max_bytes=int(values["ManifestMaxBytes"]),
-        max_ratio=int(values["ManifestMaxRatio"]),
-    )
-
-
-@contextmanager
-def _named(path: Path) -> Iterator[None]:
-    """Say of which file it is that it is no manifest."""
-    try:
-        yield
-    except NotAManifest as refusal:
-        raise NotAManifest(f"{path}: {refusal}") from refusal
+def _values(state: Path, overrides: Mapping[str, str], running: cloud.Cloud | None) -> Mapping[str, str]:
+    """The parameters of the cloud that is running, or of the one that is to be started."""
+    if running:
+        values = where.find(None, state).parameters
+        if Policy(values["TierPolicy"]) is Policy.LOCAL:
+            _say_local("was not set when this cloud was started" if os.environ.get("OPENAI_API_KEY") else "is not set")
+        return values
+    return template.load().values(cloud.local_parameters(os.environ) | dict(overrides))
 
 
 def _verdict(path: Path, report: checking.Report) -> str:
@@ -289,7 +324,7 @@ def _say_refused(counted: local_tier.Counted) -> None:
         people.print(f"{counted.path}:{reject['row']}: {reject['reason']}", markup=False, soft_wrap=True)
     more = counted.census.refused - len(rejects)
     if more > 0:
-        people.print(f"{counted.path}: and {more:,} more rows that cannot be used", markup=False)
+        people.print(f"{counted.path}: and {many(more, 'more row')} that cannot be used", markup=False)
 
 
 def _agreed(

@@ -24,15 +24,17 @@ from titlecard.batch import Message, RowState
 from titlecard.catalog import Catalog, Entry
 from titlecard.catalog.grants import Grants, Leave, Seen
 from titlecard.ingest import accepted_messages
+from titlecard.ledger import Ledger
 from titlecard.manifest import Limits as ReadingLimits
 from titlecard.model import ModelTier
 from titlecard.money import Charge, PriceList
 from titlecard.uploads import Gone, TooLarge, Uploads
 from titlecard.video import Policy, Video, fingerprint
 from titlecard_console.letters import LETTERS_PER_CALL, Box, Letter
+from titlecard_console.where import Refused
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
     from titlecard.catalog import Batch
     from titlecard.catalog.grants import Chapter
@@ -98,6 +100,11 @@ class Case:
         return sum(charges, Charge())
 
     @property
+    def names(self) -> frozenset[str]:
+        """What a person may call it by: its own id, and those of its letters."""
+        return frozenset((self.id, *(letter.id for letter in self.letters)))
+
+    @property
     def to_be_sent(self) -> bool:
         """Whether it can be sent to the parser again."""
         return self.kind in (Kind.DEAD, Kind.STRAYED) and self.video is not None
@@ -139,10 +146,19 @@ class Choice:
         """Whether a case is meant."""
         return (
             (not self.causes or case.cause in self.causes)
-            and (not self.ids or not self.ids.isdisjoint((case.id, *(letter.id for letter in case.letters))))
+            and (not self.ids or not self.ids.isdisjoint(case.names))
             and (not self.batches or (case.seen is not None and case.seen.batch in self.batches))
             and (self.before is None or case.since <= self.before)
         )
+
+    def unknown(self, cases: Collection[Case]) -> list[str]:
+        """What it names that none of the cases has, in words."""
+        known = {
+            "cause": (self.causes, {case.cause for case in cases}),
+            "id": (self.ids, {name for case in cases for name in case.names}),
+            "batch": (self.batches, {case.seen.batch for case in cases if case.seen}),
+        }
+        return [f"the {kind} {name!r}" for kind, (named, there) in known.items() for name in sorted(named - there)]
 
 
 @dataclass(frozen=True)
@@ -247,6 +263,7 @@ class Office:
         self._videos = Box(sqs, its["WorkDeadLetterQueueUrl"], its["WorkQueueUrl"], **looking)
         self._uploads = Box(sqs, its["IngestDeadLetterQueueUrl"], its["IngestQueueUrl"], **looking)
         self._terms = Terms(there.parameters)
+        self._ledger = Ledger(database, its["LedgerTable"])
         self._surveys: dict[str, Survey] = {}
 
     def who(self) -> str:
@@ -260,6 +277,9 @@ class Office:
             more: how many attempts another try would be allowed.
             choice: which are meant; None for all.
             read: whether rows without a letter are read from their manifests.
+
+        Raises:
+            Refused: something is dead, and nothing of it has what the choice names.
         """
         found = [_upload(letter) for letter in self._uploads.look()]
         letters: dict[tuple[str, int], list[tuple[Letter, Message]]] = defaultdict(list)
@@ -273,6 +293,12 @@ class Office:
                 letters[message.batch, message.row].append((letter, message))
         found += self._rows(letters)
         chosen = sorted((it for it in found if choice is None or choice.takes(it)), key=lambda case: case.since)
+        if choice and found and not chosen and (unknown := choice.unknown(found)):
+            causes = ", ".join(f"{group.cause} ({group.cases:,})" for group in groups(found)) or "none"
+            raise Refused(
+                f"No dead letter has {' or '.join(unknown)}. The causes that there are: {causes}; `titlecard dlq list` "
+                "shows ids and batches."
+            )
         if read:
             chosen = self._read(chosen)
         return self._costed(chosen, more)
@@ -281,6 +307,17 @@ class Office:
         """A case as it would be sent with another title or description."""
         (costed,) = self._costed([replace(case, video=video)], more)
         return costed
+
+    def bills(self, cases: Iterable[Case]) -> Iterator[tuple[Batch, Charge]]:
+        """The batches of cases, each with what it would be charged in all if they cost what they can at the most."""
+        worst: dict[str, Charge] = defaultdict(Charge)
+        batches: dict[str, Batch] = {}
+        for case in cases:
+            if case.batch and case.requests:
+                worst[case.batch.id] += case.worst
+                batches[case.batch.id] = case.batch
+        for name, batch in batches.items():
+            yield batch, self._ledger.spent(name) + worst[name]
 
     def story(self, case: Case) -> list[Chapter]:
         """All that the catalog knows of a case's video."""

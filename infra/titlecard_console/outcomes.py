@@ -70,10 +70,12 @@ class Outcomes:
         Raises:
             Refused: both or neither is asked for, or there is nothing of the name.
         """
-        if (batch is None) == (project is None):
-            raise Refused("Say which talks: either --batch BATCH or --project PROJECT.")
+        if batch is not None and project is not None:
+            raise Refused("--batch and --project contradict each other: a batch is of one project.")
         if batch is not None:
             return [self.batch(batch)]
+        if project is None:
+            raise Refused("Say which talks: either --batch BATCH or --project PROJECT.")
         found = list(self.catalog.all_batches(project))
         if not found:
             raise Refused(f"The project {project!r} has no batches: `titlecard batches` lists what there is.")

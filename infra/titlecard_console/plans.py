@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,14 +10,15 @@ import typer
 
 from titlecard.batch import Limits
 from titlecard.manifest import Limits as ReadingLimits
+from titlecard.manifest import NotAManifest
 from titlecard.model import ModelTier
 from titlecard.money import Cap, Charge, PriceList, cap
 from titlecard.video import Policy
 from titlecard_console import local_tier
-from titlecard_console.progress import dollars
+from titlecard_console.wording import amounts, many
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from titlecard_console.local_tier import Counted
@@ -56,15 +58,29 @@ def count(path: Path, values: Mapping[str, str]) -> Counted:
         values: the parameters of the stack.
 
     Raises:
-        NotAManifest: the file is none.
+        NotAManifest: the file, which is named, is none.
         OSError: it cannot be read.
     """
-    limits = ReadingLimits(
+    with named(path):
+        return local_tier.count(path, reading_limits(values), int(values["SurveySampleRows"]))
+
+
+def reading_limits(values: Mapping[str, str]) -> ReadingLimits:
+    """What a stack takes for a manifest, by its parameters."""
+    return ReadingLimits(
         row_max_bytes=int(values["RowMaxBytes"]),
         total_max_bytes=int(values["ManifestMaxBytes"]),
         max_ratio=int(values["ManifestMaxRatio"]),
     )
-    return local_tier.count(path, limits, int(values["SurveySampleRows"]))
+
+
+@contextmanager
+def named(path: Path) -> Iterator[None]:
+    """Say of which file it is that it is no manifest."""
+    try:
+        yield
+    except NotAManifest as refusal:
+        raise NotAManifest(f"{path}: {refusal}") from refusal
 
 
 def model_tier(values: Mapping[str, str]) -> ModelTier:
@@ -111,8 +127,11 @@ def sentence(found: Sequence[Bill], model: str) -> str:
     """The number shown, for people."""
     rows = sum(bill.counted.census.accepted for bill in found)
     asked = sum(bill.asked for bill in found)
+    most = amounts(
+        requests=sum(bill.limits.requests for bill in found),
+        tokens=sum(bill.limits.tokens for bill in found),
+        micro_usd=sum(bill.limits.micro_usd for bill in found),
+    )
     return (
-        f"{rows:,} videos; {rows - asked:,} are sure locally, {asked:,} are for {model}. At most "
-        f"{sum(bill.limits.requests for bill in found):,} requests, {sum(bill.limits.tokens for bill in found):,} "
-        f"tokens and {dollars(sum(bill.limits.micro_usd for bill in found))} can be charged."
+        f"{many(rows, 'video')}: {rows - asked:,} sure locally, {asked:,} for {model}. At most {most} can be charged."
     )

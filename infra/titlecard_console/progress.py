@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Self
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from titlecard.batch import END_STATES, BatchState, RowState
+from titlecard_console.wording import dollars, many
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -54,7 +55,7 @@ class Status:
         if self.waiting:
             said.append(f"{self.waiting:,} waiting {f'until {self.until:%H:%M:%S}' if self.until else 'for you'}")
         if self.spent.requests:
-            said.append(f"{self.spent.tokens:,} tokens, {dollars(self.spent.micro_usd)}")
+            said.append(f"{many(self.spent.tokens, 'token')}, {dollars(self.spent.micro_usd)}")
         return ", ".join(said)
 
 
@@ -105,13 +106,3 @@ class Display:
         if sentence != before and time.monotonic() - last >= SECONDS_BETWEEN_LINES:
             self._said[name] = (time.monotonic(), sentence)
             self._console.print(f"{name}: {sentence}", markup=False, highlight=False)
-
-
-def dollars(micro_usd: int) -> str:
-    """Micro-dollars for people: never rounded down to nothing."""
-    cents_matter = micro_usd == 0 or micro_usd >= _A_CENT
-    return f"${micro_usd / 1_000_000:,.2f}" if cents_matter else f"${micro_usd / 1_000_000:.6f}"
-
-
-_A_CENT = 10_000
-"""In micro-dollars."""

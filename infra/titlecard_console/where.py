@@ -78,6 +78,10 @@ def find(stack: str | None, state: Path) -> Where:
         Refused: there is no such stack, it is none of Titlecard's, or no local cloud is running.
     """
     if stack is not None:
+        if not stack.strip():  # a script's variable that is not set; CloudFormation would take it for any stack
+            raise Refused(
+                "--stack is empty: give it the name or the ARN of a stack, or leave it out for the local cloud."
+            )
         return _InAws.found(stack, os.environ.get("AWS_REGION"))
     running = cloud.find(state)
     if running is None:

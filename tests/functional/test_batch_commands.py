@@ -96,6 +96,7 @@ def test_what_waits_for_a_person_is_not_waited_for(world: World, console: Consol
     world.catalog.defer(message, MARK, reason="batch_limit: reached", due=None, now=world.clock())
     done = console.type("watch", batch.id)
     assert (done.exit_code, done.stdout) == (3, f"{batch.id}: open: 1 waiting for you\n")
+    assert f"{batch.id}: 1 waiting: batch_limit: reached\n" in done.stderr
 
 
 def test_a_batch_is_watched_until_it_is_finished(
@@ -144,6 +145,13 @@ def test_a_person_reads_the_story(world: World, console: Console) -> None:
     text = console.said("show", "a", "--project", PROJECT)
     for told in ("Loaders", "Ada Byron", "by ada", f"{older.id} row 1  parsed", f"{newer.id} row 1  dead", MARK):
         assert told in text
+
+
+def test_a_title_without_end_is_cut_for_people_and_whole_for_programs(world: World, console: Console) -> None:
+    ended(world, {"a": talk("x" * 50_000)})
+    assert max(map(len, console.said("show", "a", "--project", PROJECT).splitlines())) < 1_000
+    (story,) = console.objects("show", "a", "--project", PROJECT, "--json")
+    assert len(story["talk"]["title"]) == 50_000
 
 
 def test_a_video_that_nobody_knows_is_refused_with_a_sentence(console: Console) -> None:

@@ -16,9 +16,10 @@ from tests.functional.conftest import Unhurried
 from typer.testing import CliRunner
 
 from titlecard_console import app as application
+from titlecard_console import cloud
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
 DENIED = (
@@ -183,10 +184,20 @@ def test_without_a_cloud_it_says_how_to_start_one(
     ("command", "words"),
     [
         (("dlq", "redrive"), "Say which: --cause, --id, --batch, --older-than, or --all"),
-        (("dlq", "redrive", "--all", "--cause", "bad_request"), "Say which: "),
+        (("dlq", "redrive", "--all", "--cause", "bad_request"), "--all is whatever is dead: leave it out, or --cause"),
         (("dlq", "discard"), "Say which: "),
         (("dlq", "redrive", "--older-than", "soon"), "write a number and s, m, h or d, as in --older-than 12h"),
         (("dlq", "--json", "list"), "Put the options behind the command: titlecard dlq list"),
+        (("dlq", "discard", "--all", "--copy", "nowhere/copy.jsonl"), "there is no folder 'nowhere': make it first"),
+        (
+            ("export", "--project", "pycon", "--output", "nowhere/talks.csv"),
+            "there is no folder 'nowhere': make it first",
+        ),
+        (("parse", __file__, "--output", "nowhere/talks.jsonl"), "there is no folder 'nowhere': make it first"),
+        (("batches", "--stack", ""), "--stack is empty: give it the name or the ARN of a stack"),
+        (("pause", "pycon", "--all"), "pycon and --all contradict each other"),
+        (("resume",), "Name a project, or say --all"),
+        (("run", __file__, "--tier", "local", "--set", "TierPolicy=auto"), "--tier and --set TierPolicy contradict"),
     ],
 )
 def test_a_bad_usage_is_told_before_any_stack_is_asked(
@@ -195,12 +206,32 @@ def test_a_bad_usage_is_told_before_any_stack_is_asked(
     assert words in told(capsys, monkeypatch, *command, code=2)
 
 
+@pytest.mark.parametrize(("words", "policy"), [(["--set", "TierPolicy=model"], "model"), ([], "auto")])
+def test_a_parameter_that_is_set_by_hand_stands(
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    words: list[str],
+    policy: str,
+) -> None:
+    asked: dict[str, str] = {}
+
+    def start(_state: Path, overrides: Mapping[str, str], *_: object, **__: object) -> None:
+        asked.update(overrides)
+        raise cloud.CloudError("that is all that is wanted")
+
+    monkeypatch.setattr(cloud, "start", start)
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-loopback")
+    told(capsys, monkeypatch, "up", "--state", str(tmp_path), *words, code=1)
+    assert asked == {"TierPolicy": policy}
+
+
 # ------------------------------------------------------------------------------------------------- help and completion
 
 
 def commands(command: Any, *path: str) -> Iterator[tuple[str, Any]]:  # noqa: ANN401 -- typer keeps its kinds to itself
-    """Every command by what a person types; groups that do nothing by themselves are left out."""
-    if path and getattr(command, "invoke_without_command", True):
+    """Every command and every group, by what a person types."""
+    if path:
         yield " ".join(path), command
     for name, it in getattr(command, "commands", {}).items():
         yield from commands(it, *(path or ("titlecard",)), name)
@@ -217,6 +248,13 @@ def test_every_commands_help_teaches_by_an_example_of_it(name: str) -> None:
 def test_exit_codes_are_in_the_help() -> None:
     shown = " ".join(CliRunner().invoke(application.app, ["--help"]).output.split())
     assert "Exit codes: 0 all is well; 1 something went wrong; 2 bad usage" in shown
+
+
+@pytest.mark.parametrize(("shell", "words"), [("bash", "complete -o"), ("zsh", "compdef"), ("fish", "complete --com")])
+def test_each_shell_gets_its_own_completion(shell: str, words: str) -> None:
+    script = CliRunner().invoke(application.app, ["completion", shell]).output
+    assert words in script
+    assert f"_TITLECARD_COMPLETE=complete_{shell}" in script
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import boto3
 import pytest
-from tests.functional.world import NUMBERS, TEMPLATE, Cut, Killed, World, received, videos
+from tests.functional.world import LIMITS, NUMBERS, TEMPLATE, Cut, Killed, World, received, videos
 from typer.testing import CliRunner
 
 from titlecard.batch import BatchState, RowState
@@ -19,6 +19,7 @@ from titlecard.money import Charge
 from titlecard.video import Video
 from titlecard_console.commands import dlq
 from titlecard_console.dead_letters import Case, Choice, Kind, Office, groups
+from titlecard_console.where import Refused
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -404,6 +405,41 @@ def test_nothing_dead_is_said_so_and_is_a_success(run: Callable[..., Result]) ->
     assert (seen.exit_code, seen.stdout, seen.stderr) == (0, "", "Nothing is dead.\n")
 
 
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        (["list", "--cause", "nope"], "the cause 'nope'"),
+        (["show", "nobody"], "the id 'nobody'"),
+        (["redrive", "--id", "nobody", "--yes"], "the id 'nobody'"),
+        (["redrive", "--batch", "nothing", "--cause", "nope"], "the cause 'nope' or the batch 'nothing'"),
+        (["edit", "nobody", "--title", "A title"], "the id 'nobody'"),
+        (["discard", "--id", "nobody", "--yes"], "the id 'nobody'"),
+    ],
+)
+def test_what_nothing_dead_has_is_told_with_the_causes_that_there_are(
+    world: World, run: Callable[..., Result], words: list[str], named: str
+) -> None:
+    world.letters.send("{half a", "undecodable: the message is not a row of a manifest")
+    refusal = run(*words).exception
+    assert isinstance(refusal, Refused)
+    assert f"No dead letter has {named}. The causes that there are: undecodable (1)" in str(refusal)
+
+
+def test_a_time_that_nothing_dead_is_older_than_is_no_mistake(world: World, run: Callable[..., Result]) -> None:
+    world.letters.send("{half a", "undecodable: the message is not a row of a manifest")
+    seen = run("redrive", "--older-than", "7d", "--yes")
+    assert (seen.exit_code, seen.stderr) == (0, "Nothing that is dead is all of that.\n")
+
+
+def test_where_no_terminal_is_a_reason_is_not_cut(
+    world: World, run: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dlq.data, "_width", dlq.WIDE)
+    reason = f"undecodable: {'word ' * 30}end"
+    world.letters.send("{half a", reason)
+    assert reason in run("list").stdout
+
+
 def test_a_strangers_text_cannot_command_the_terminal(
     world: World, tier: ModelTier, provider: LoopbackProvider, run: Callable[..., Result]
 ) -> None:
@@ -411,7 +447,7 @@ def test_a_strangers_text_cannot_command_the_terminal(
     provider.fail(always="bad_request")
     work(world, tier, messages)
     seen = run("show", "v1")
-    assert "title: A  [31mred  talk by Grace Hopper" in seen.stdout
+    assert "title: A red  talk by Grace Hopper" in seen.stdout
     assert not {"\x1b", "\x07"} & set(seen.stdout)
 
 
@@ -421,7 +457,7 @@ def test_the_story_tells_every_attempt_with_its_charge_and_what_another_would_co
     wear_out(world, tier, provider)
     told = run("show", "worn1").stdout
     assert told.count("provider_error, charged") == CAP
-    assert "sent again: at most 1 requests, $0.0" in told
+    assert "sent again: at most 1 request, $0.0" in told
     assert "log: ParserFunction from 2026-01-05 11:4" in told
 
 
@@ -431,9 +467,21 @@ def test_a_redrive_shows_its_plan_and_tells_what_it_did(
     wear_out(world, tier, provider)
     world.letters.send("{half a", "undecodable: the message is not a row of a manifest")
     seen = run("redrive", "--all", "--yes", "--rate", "1000")
-    assert "1 videos are sent again. At most 1 requests, " in seen.stderr
-    assert "1 cannot be sent: nobody can read them" in seen.stderr
+    assert "1 video is sent again. At most 1 request, " in seen.stderr
+    assert "  provider_error (1): worn1\n" in seen.stderr
+    assert "1 not to be sent, since nobody can read it" in seen.stderr
     assert (seen.stderr.splitlines()[-1], seen.exit_code, len(world.sent())) == ("1 sent.", 3, 1)
+
+
+def test_a_plan_says_that_a_batchs_limit_may_not_hold_it_and_how_it_is_raised(
+    world: World, tier: ModelTier, provider: LoopbackProvider, run: Callable[..., Result]
+) -> None:
+    batch, messages = world.batch(*videos(2), limits=LIMITS.model_copy(update={"requests": 2}))
+    provider.fail(always="bad_request")
+    work(world, tier, messages)
+    said = run("redrive", "--all", "--yes", "--rate", "1000").stderr
+    assert f"The limit of {batch.id} may not hold all of that" in said
+    assert f"`titlecard limit {batch.id} --requests {2 + 2 * (CAP - 1)}`" in said
 
 
 def test_without_a_terminal_and_without_yes_nothing_is_sent(
@@ -471,6 +519,24 @@ def test_an_edit_that_changes_nothing_sends_nothing(
     (message,) = die(world, tier, provider)
     seen = run("edit", "v1", "--title", message.video.title, "--yes")
     assert (str(seen.exception), world.sent()) == ("Nothing was changed, so nothing is sent.", [])
+
+
+def test_a_discard_overwrites_no_file(world: World, run: Callable[..., Result], tmp_path: Path) -> None:
+    world.letters.send("{half a", "undecodable: the message is not a row of a manifest")
+    (tmp_path / "copy.jsonl").write_text("precious")
+    seen = run("discard", "--all", "--copy", str(tmp_path / "copy.jsonl"), "--yes")
+    assert isinstance(seen.exception, Refused)
+    assert ((tmp_path / "copy.jsonl").read_text(), len(world.dead())) == ("precious", 1)
+
+
+def test_what_somebody_else_looks_at_is_not_said_to_be_sent(
+    world: World, run: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    body = json.dumps({"Records": [{"s3": {"object": {"key": "uploads/djangocon/2019.jsonl"}}}]})
+    world.sqs.send_message(QueueUrl=world.names["IngestDeadLetterQueue"], MessageBody=body)
+    monkeypatch.setattr(Office, "send_again", lambda *_, **__: iter(()))
+    seen = run("redrive", "--all", "--yes")
+    assert (seen.exit_code, "1 not sent: its letter is in somebody else's hands" in seen.stderr) == (3, True)
 
 
 def test_a_discard_keeps_a_copy_where_it_was_told_to(

@@ -183,7 +183,7 @@ def test_rows_without_an_answer_end_with_code_three(dataset: Path, provider: Loo
     environment = {"OPENAI_API_KEY": KEY, "OPENAI_BASE_URL": provider.base_url}
     done = CliRunner().invoke(app, ["eval", str(dataset), "--tier", "auto", "--yes"], env=environment)
     assert done.exit_code == 3
-    assert "1 rows have the local answer: provider_error" in done.stderr
+    assert "1 row has the local answer: provider_error" in done.stderr
 
 
 def test_a_drop_below_the_baseline_ends_with_code_three(dataset: Path, tmp_path: Path) -> None:

@@ -14,6 +14,8 @@ from tests.functional.world import PROJECT, World, manifest, videos
 from typer.testing import CliRunner
 
 from titlecard.batch import RowState
+from titlecard.catalog.limits import BatchLimits
+from titlecard.manifest import NotAManifest
 from titlecard.money import Budget, Cap, Charge, NotABudget
 from titlecard.uploads import LIMIT_METADATA
 from titlecard_console.app import app
@@ -127,6 +129,41 @@ def test_a_brake_needs_one_project_or_all(console: Console, words: list[str]) ->
     assert isinstance(done.exception, Refused)
 
 
+def test_a_pause_of_a_project_that_nobody_knows_is_doubted(console: Console) -> None:
+    said = console.type("pause", "djangocom").stderr
+    assert "djangocom is paused" in said
+    assert f"there is nothing of djangocom: is the name right? There are: {PROJECT}." in said
+    assert "nothing of" not in console.type("pause", PROJECT).stderr
+
+
+def test_resume_says_what_goes_on(project: Project, console: Console) -> None:
+    one, two = project.rows(2)
+    project.provider.fail("unauthorized")
+    project.work(one)
+    console.said("pause", PROJECT)
+    project.work(two)
+    said = console.type("resume", "--all").stderr
+    assert f"The pause of {PROJECT}, since " in said
+    assert f"The breaker of {PROJECT}, open since 2026-01-05T12:00, is closed: " in said
+    assert "2 waiting videos go on within a minute or two." in said
+
+
+def test_resume_of_a_project_that_runs_says_so(console: Console) -> None:
+    assert console.type("resume", PROJECT).stderr == f"{PROJECT} was not stopped.\n"
+
+
+def test_a_project_that_is_paused_with_all_others_stays_so(console: Console) -> None:
+    console.said("pause", "--all")
+    assert f"{PROJECT} is still paused, with all others" in console.type("resume", PROJECT).stderr
+
+
+@pytest.mark.parametrize("command", ["resume", "spend"])
+def test_a_project_that_nobody_knows_is_told(console: Console, command: str) -> None:
+    refusal = console.type(command, "djangocom").exception
+    assert isinstance(refusal, Refused)
+    assert str(refusal) == f"The stack knows no project 'djangocom'. There are: {PROJECT}."
+
+
 def test_resume_closes_a_breaker(project: Project, console: Console) -> None:
     one, two = project.rows(2)
     project.provider.fail("usage_above_bound")
@@ -224,6 +261,80 @@ def test_spend_of_nothing_says_so(world: World, console: Console) -> None:
     assert world.ledger.window(PROJECT, world.clock()) == (Charge(), Charge())
 
 
+# --------------------------------------------------------------------------------------------------- a batch's limit
+
+
+@pytest.fixture
+def at_its_limit(project: Project) -> str:
+    """A batch with room for one request, whose second video waits for more."""
+    one, two = project.rows(2, requests=1)
+    assert [project.work(one), project.work(two)] == [PARSED_BY_MODEL, DEFERRED]
+    assert "`titlecard limit BATCH` shows that, and raises it" in (project.row(two).reason or "")
+    return one.batch
+
+
+def test_a_limit_is_shown_with_what_was_charged_and_the_command_that_lets_the_rest_go_on(
+    project: Project, console: Console, at_its_limit: str
+) -> None:
+    said = console.said("limit", at_its_limit)
+    assert f"charged  1 request, {project.billed.tokens} tokens and $" in said
+    assert f"waiting  1 video; `titlecard limit {at_its_limit} --requests 2` would let all of that go on" in said
+
+
+def test_a_raised_limit_lets_what_waits_go_on_by_itself_and_who_raised_it_is_known(
+    project: Project, console: Console, at_its_limit: str
+) -> None:
+    done = console.type("limit", at_its_limit, "--requests", "2", "--yes", "--json")
+    assert "may be charged 2 requests, 5,000,000 tokens and $5.00 in all; before: 1 request, " in done.stderr
+    assert f"at most 1 request, {5_000_000 - project.billed.tokens:,} tokens and $" in done.stderr
+    facts = json.loads(done.stdout)
+    assert (facts["limit"]["requests"], facts["waiting"]["videos"]) == (2, 1)
+    ((raised,),) = [facts["raised"]]
+    assert (raised["from"]["requests"], raised["to"]["requests"], raised["by"][:8]) == (1, 2, "arn:aws:")
+    assert "waiting  1 video; going on within a minute or two" in console.said("limit", at_its_limit)
+    project.world.clock.forward(60)
+    for _ in range(2):  # a date first, then its message
+        project.world.resume().run()
+    assert [project.work(message) for message in project.world.sent()] == [PARSED_BY_MODEL]
+    assert project.charged == project.billed
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["--requests", "1001"], "no batch more than 1,000 requests: deploy it with a greater BatchRequestLimit first"),
+        (["--usd", "5.01"], "no batch more than $5.00: deploy it with a greater BatchMicroUsdLimit first"),
+        (["--usd", "1"], "a limit is never lowered"),
+        (["--requests", "1"], "already"),
+    ],
+)
+def test_a_limit_that_cannot_be_is_refused_with_what_to_do(
+    project: Project, console: Console, at_its_limit: str, words: list[str], sentence: str
+) -> None:
+    refusal = console.type("limit", at_its_limit, *words, "--yes").exception
+    assert isinstance(refusal, Refused)
+    assert sentence in str(refusal)
+    assert project.world.catalog.batch(at_its_limit).limits.requests == 1
+
+
+def test_raising_a_limit_is_asked_about(project: Project, console: Console, at_its_limit: str) -> None:
+    assert isinstance(console.type("limit", at_its_limit, "--requests", "2").exception, Refused)
+    assert project.world.catalog.batch(at_its_limit).limits.requests == 1
+
+
+def test_a_cancelled_batch_is_given_no_limit(console: Console, at_its_limit: str) -> None:
+    console.said("cancel", at_its_limit, "--yes")
+    assert "is cancelled" in str(console.type("limit", at_its_limit, "--requests", "2", "--yes").exception)
+
+
+def test_a_limit_that_somebody_else_has_raised_in_between_stays(project: Project, at_its_limit: str) -> None:
+    world, read = project.world, project.world.catalog.batch(at_its_limit).limits
+    limits = BatchLimits(world.db, world.names["CatalogTable"])
+    more = [read.model_copy(update={"requests": number}) for number in (3, 2)]
+    assert [limits.raise_limit(at_its_limit, read, it, by="ada", now=world.clock()) for it in more] == [True, False]
+    assert world.catalog.batch(at_its_limit).limits.requests == 3
+
+
 # -------------------------------------------------------------------------------------------------- before it is spent
 
 
@@ -264,6 +375,20 @@ def test_an_uploads_limit_that_is_none_is_refused(world: World, console: Console
     done = console.type("upload", str(playlist), "--yes", f"--limit-usd={limit}")
     assert isinstance(done.exception, NotABudget)
     assert len(world.wire.calls) == before
+
+
+def test_an_upload_tells_how_many_rows_are_refused_and_how_to_see_why(console: Console, playlist: Path) -> None:
+    said = console.type("upload", str(playlist), "--project", PROJECT, "--yes").stderr
+    assert f"1 row cannot be used: `titlecard check {playlist}` says why." in said
+
+
+@pytest.mark.parametrize("command", ["upload", "estimate"])
+def test_a_file_that_is_no_manifest_is_named(console: Console, tmp_path: Path, command: str) -> None:
+    empty = tmp_path / "empty.jsonl"
+    empty.touch()
+    refusal = console.type(command, str(empty)).exception
+    assert isinstance(refusal, NotAManifest)
+    assert str(refusal).startswith(f"{empty}: ")
 
 
 def test_an_upload_is_asked_about(world: World, console: Console, playlist: Path) -> None:

@@ -52,6 +52,12 @@ def test_a_talk_whose_manifest_was_deleted_is_listed_all_the_same(world: World, 
     assert "the manifest was deleted" in console.said("review")
 
 
+def test_a_title_without_end_is_cut_for_people_and_whole_for_programs(world: World, console: Console) -> None:
+    ended(world, {"a": talk("x" * 50_000, review="low_confidence")})
+    assert max(map(len, console.said("review").splitlines())) < 1_000
+    assert [len(it["title"]) for it in console.objects("review", "--json")] == [50_000]
+
+
 def test_what_a_hostile_title_would_do_to_a_terminal_is_not_printed(world: World, console: Console) -> None:
     ended(world, {"a": talk("\x1b[2Jgone\u202e", review="low_confidence")})
     assert not {"\x1b", "\u202e"} & set(console.said("review"))

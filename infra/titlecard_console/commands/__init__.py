@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import typer
 
-MODULES: tuple[str, ...] = ("evaluate", "batches", "export", "review", "dlq", "money", "estimate", "reconcile")
+MODULES: tuple[str, ...] = ("evaluate", "batches", "export", "review", "dlq", "money", "limit", "estimate", "reconcile")
 """In the order of `titlecard --help`."""
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import time
-from collections import deque
+from collections import Counter, deque
 from dataclasses import dataclass
 from datetime import datetime
+from operator import itemgetter
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -22,8 +23,9 @@ from titlecard.text import normalise
 from titlecard.uploads import report_key
 from titlecard_console import where
 from titlecard_console.outcomes import Outcomes
-from titlecard_console.progress import Display, Status, dollars
+from titlecard_console.progress import Display, Status
 from titlecard_console.where import Refused, Stack, State
+from titlecard_console.wording import cut, dollars, many
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -38,6 +40,12 @@ POLL_SECONDS = 1.0
 
 PACE_SECONDS = 60.0
 """From how much of the past the rate is taken."""
+
+SHOWN_CHARACTERS = 400
+"""Of a title, or of a list of names, what a person is shown; --json has all of it."""
+
+SHOWN_REASONS = 5
+"""Why videos wait, the most frequent first."""
 
 UNFINISHED, BAD_USAGE = 3, 2
 """Exit codes, as the application's."""
@@ -81,7 +89,10 @@ def batches(
         return
     table = [_HEADINGS, *(_cells(status) for status in found)]
     if len(table) == 1:
-        typer.echo("There are no batches yet: upload a manifest to uploads/<project>/.", err=True)
+        whose = f" of the project {project!r}" if project else ""
+        typer.echo(
+            f"There are no batches{whose} yet: upload a manifest to uploads/{project or '<project>'}/.", err=True
+        )
         return
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     for cells in table:
@@ -114,8 +125,8 @@ def watch(batch: BatchName, *, as_json: Json = False, stack: Stack = None, state
             time.sleep(POLL_SECONDS)
     if not as_json:
         typer.echo(f"{batch}: {status.batch.state}: {status.sentence() or 'nothing in it'}")
-    if status.batch.reason:
-        typer.echo(f"{batch}: {status.batch.reason}", err=True)
+    for sentence in _why(status, outcomes):
+        typer.echo(f"{batch}: {sentence}", err=True)
     if status.batch.state is BatchState.REFUSED:
         raise typer.Exit(BAD_USAGE)
     if status.waiting or status.batch.counted(RowState.DEAD):
@@ -172,7 +183,8 @@ def rejects(batch: BatchName, *, as_json: Json = False, stack: Stack = None, sta
                 reject = json.loads(line)
                 typer.echo(f"{reject['row']}: {normalise(reject['reason'])}")
                 typer.echo(f"    {normalise(reject['excerpt'])}")
-    typer.echo(f"{found:,} rows of {upload.key} could not be used." if found else "Every row could be used.", err=True)
+    said = f"{many(found, 'row')} of {upload.key} could not be used." if found else "Every row could be used."
+    typer.echo(said, err=True)
 
 
 # ------------------------------------------------------------------------------------------------------- how it moves
@@ -228,6 +240,15 @@ def _is_over(status: Status) -> bool:
         return True
     all_wait = status.waiting > 0 and status.until is None and status.ended + status.waiting >= batch.accepted
     return batch.state is BatchState.OPEN and all_wait
+
+
+def _why(status: Status, outcomes: Outcomes) -> Iterator[str]:
+    """Why a batch has not ended well, and why its videos wait."""
+    if status.batch.reason:
+        yield status.batch.reason
+    if status.waiting:
+        reasons = Counter(normalise(row.reason or "") for row in outcomes.catalog.waiting(status.batch.id))
+        yield from (f"{number:,} waiting: {reason}" for reason, number in reasons.most_common(SHOWN_REASONS))
 
 
 def _span(seconds: float | None) -> str:
@@ -338,8 +359,8 @@ class _Told:
         """For people."""
         yield f"{self.video} of {self.project}"
         if self.talk:
-            yield f"  title       {normalise(self.talk.title)}"
-            yield f"  presenters  {normalise('; '.join(self.talk.presenters)) or 'nobody'}"
+            yield f"  title       {_shown(self.talk.title)}"
+            yield f"  presenters  {_shown('; '.join(self.talk.presenters)) or 'nobody'}"
             review = f", to be reviewed: {self.talk.review}" if self.talk.review else ""
             yield f"  by          {self.talk.tier}, confidence {self.talk.confidence:.2f}{review}"
         else:
@@ -358,17 +379,26 @@ class _Told:
         current = self.story and self.story.pointer and self.story.pointer.fingerprint == chapter.fingerprint
         allowed = f", {chapter.allowed} allowed" if chapter.allowed else ""
         mark = "  (current)" if current else ""
-        yield f"fingerprint {chapter.fingerprint}  {chapter.entry.attempts} attempts{allowed}{mark}"
-        for event in chapter.entry.history:
-            charge = _charge(event)
-            what = "claimed, at most" if event["event"] == "claimed" else f"{event['event']}, charged"
-            batch = f"  {event['batch']}" if event.get("batch") else ""
-            yield f"  {_when(event['at'])}  {what} {charge.tokens:,} tokens, {dollars(charge.micro_usd)}{batch}"
-        for redrive in chapter.redrives:
-            yield f"  {_when(str(redrive['at']))}  sent again by {redrive['by']}"
+        yield f"fingerprint {chapter.fingerprint}  {many(chapter.entry.attempts, 'attempt')}{allowed}{mark}"
+        happened = [(event["at"], _attempted(event)) for event in chapter.entry.history]
+        happened += [(str(redrive["at"]), f"sent again by {redrive['by']}") for redrive in chapter.redrives]
+        for at, what in sorted(happened, key=itemgetter(0)):
+            yield f"  {_when(at)}  {what}"
         talk = chapter.entry.talk
         if talk:
-            yield f"  talk: {normalise(talk.title)} · {normalise('; '.join(talk.presenters)) or 'nobody'} ({talk.tier})"
+            yield f"  talk: {_shown(talk.title)} · {_shown('; '.join(talk.presenters)) or 'nobody'} ({talk.tier})"
+
+
+def _shown(text: str) -> str:
+    """A stranger's text for people."""
+    return cut(normalise(text), SHOWN_CHARACTERS)
+
+
+def _attempted(event: Mapping[str, Any]) -> str:
+    charge = _charge(event)
+    what = "claimed, at most" if event["event"] == "claimed" else f"{event['event']}, charged"
+    batch = f"  {event['batch']}" if event.get("batch") else ""
+    return f"{what} {many(charge.tokens, 'token')}, {dollars(charge.micro_usd)}{batch}"
 
 
 def _charge(event: Mapping[str, Any]) -> Charge:

@@ -9,7 +9,7 @@ import shlex
 import subprocess
 import sys
 import tempfile
-from collections import Counter
+from collections import Counter, defaultdict
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -20,30 +20,33 @@ from rich.console import Console
 from rich.table import Table
 
 from titlecard.money import Charge
+from titlecard.text import one_line
 from titlecard.video import Video
 from titlecard_console import where
+from titlecard_console.commands.limit import raising
 from titlecard_console.dead_letters import Case, Choice, Kind, Office, groups
-from titlecard_console.progress import dollars
+from titlecard_console.files import in_a_folder
 from titlecard_console.questions import agreed
+from titlecard_console.wording import amounts, cut, dollars, many
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from titlecard.catalog.grants import Chapter
 
 UNFINISHED = 3
 """The exit code where something is dead, or was not sent."""
 
-SHOWN_CHARACTERS = 60
-"""Of a stranger's text in a table."""
+SHOWN_CHARACTERS, SHOWN_IN_A_STORY, SHOWN_IDS = 60, 400, 10
+"""Of a stranger's text in a table, and in a story, what a terminal shows; and of the ids of each cause in a plan."""
 
-WIDTH = 160
-"""Of a table that goes into a file, in characters."""
+WIDE = 10_000
+"""Of a table that no terminal shows, in characters: nothing of it is cut or folded."""
 
 AROUND = timedelta(minutes=15)
 """What is shown of the log before and after a death."""
 
-data = Console(highlight=False, width=None if sys.stdout.isatty() else WIDTH)
+data = Console(highlight=False, width=None if sys.stdout.isatty() else WIDE)
 people = Console(stderr=True, highlight=False)
 dlq = typer.Typer(rich_markup_mode=None)
 
@@ -106,7 +109,7 @@ def summary(
     elif found:
         table = _table("cause", "count>", "oldest", "attempts>", "tokens>", "charged>", "again, at most>")
         for it in found:
-            worst = f"{it.requests:,} requests, {dollars(it.worst.micro_usd)}"
+            worst = f"{many(it.requests, 'request')}, {dollars(it.worst.micro_usd)}"
             figures = (f"{it.attempts:,}", f"{it.charged.tokens:,}", dollars(it.charged.micro_usd), worst)
             table.add_row(it.cause, f"{it.cases:,}", _ago(it.oldest), *figures)
         data.print(table)
@@ -133,7 +136,7 @@ def list_cases(
 
     titlecard dlq list --batch list-0f3a --json | jq .id
 
-    Exit code 3: there are some.
+    Exit codes: 2 nothing that is dead has what you named; 3 there are some.
     """
     choice = _choice(causes, ids, batches, older_than)
     cases = Office(where.find(stack, state)).cases(choice=choice)
@@ -144,14 +147,16 @@ def list_cases(
         for it in cases:
             row = f"{it.seen.row:,}" if it.seen else ""
             ended = f"{it.seen.state} since; it was " if it.kind is Kind.ENDED and it.seen else ""
-            reason = _plain(ended + it.reason)[:SHOWN_CHARACTERS]
+            reason = one_line(ended + it.reason)
+            if data.is_terminal:
+                reason = cut(reason, SHOWN_CHARACTERS)
             table.add_row(
-                _plain(it.id), it.seen.batch if it.seen else "", row, _ago(it.since), str(it.attempts), reason
+                one_line(it.id), it.seen.batch if it.seen else "", row, _ago(it.since), str(it.attempts), reason
             )
         data.print(table)
     if cases:
         raise typer.Exit(UNFINISHED)
-    _say("Nothing is dead.")
+    _say(_nothing(choice))
 
 
 @dlq.command()
@@ -198,11 +203,15 @@ def redrive(
     What has been parsed since is not sent. Killed and run again, it goes on; nobody is allowed an attempt twice. Who
     allowed it, and when, is in the catalog (`titlecard dlq show`).
 
-    Exit code 3: some could not be sent, or have moved since they were read.
+    Exit codes: 2 nothing that is dead has what you named; 3 some could not be sent, or have moved since they were read.
     """
     choice = _some(_choice(causes, ids, batches, older_than), everything)
     office = Office(where.find(stack, state))
-    _send(office, office.cases(more=more, choice=choice, read=True), more=more, rate=rate, yes=yes)
+    cases = office.cases(more=more, choice=choice, read=True)
+    if not cases:
+        _say(_nothing(choice))
+        return
+    _send(office, cases, more=more, rate=rate, yes=yes)
 
 
 @dlq.command()
@@ -233,7 +242,7 @@ def edit(
     for field in ("title", "description"):
         before, after = getattr(cases[0].video, field), getattr(mended, field)
         if before != after:
-            _say(f"{field}:\n- {_plain(before)}\n+ {_plain(after)}")
+            _say(f"{field}:\n- {one_line(before)}\n+ {one_line(after)}")
     _send(office, [office.edited(cases[0], mended, more=more)], more=more, rate=1.0, yes=yes)
 
 
@@ -247,10 +256,14 @@ def discard(
     batches: Batches = None,
     older_than: OlderThan = None,
     everything: All = False,
-    copy: Annotated[Path | None, typer.Option(help="Where the copy goes.", dir_okay=False)] = None,
+    copy: Annotated[
+        Path | None, typer.Option(help="Where the copy goes, a new file.", dir_okay=False, callback=in_a_folder)
+    ] = None,
     yes: Yes = False,
 ) -> None:
     """Delete dead letters; asks twice, and keeps a copy on disk (JSON Lines).
+
+    titlecard dlq discard --id dQw4w9WgXcQ
 
     titlecard dlq discard --cause undecodable --copy undecodable.jsonl
 
@@ -260,19 +273,21 @@ def discard(
     office = Office(where.find(stack, state))
     cases = office.cases(choice=choice)
     if not cases:
-        _say("Nothing that is dead is meant by that.")
+        _say(_nothing(choice))
         return
     copy = copy or Path(f"dead-letters-{datetime.now(UTC):%Y%m%dT%H%M%SZ}.jsonl")
-    for group in groups(cases):
-        _say(f"{group.cases:,} {group.cause}")
+    if copy.exists():
+        raise where.Refused(f"There is a file {str(copy)!r} already: name another one with --copy.")
+    for sentence in _which(cases):
+        _say(sentence)
     if not yes and not (
-        agreed(people, f"Delete {len(cases):,} dead letters? A copy goes to {copy}.")
+        agreed(people, f"Delete {many(len(cases), 'dead letter')}? A copy goes to {copy}.")
         and agreed(people, f"They cannot be sent again afterwards. Write {len(cases)} to go on:", word=str(len(cases)))
     ):
         raise typer.Abort
     with copy.open("x", encoding="utf-8") as file:
         gone = sum(1 for _ in office.discard(cases, file, by=office.who()))
-    _say(f"{gone:,} deleted; their copy is {copy}.")
+    _say(f"{gone:,} deleted; the copy is {copy}.")
 
 
 # ---------------------------------------------------------------------------------------------------- what they share
@@ -286,9 +301,16 @@ def _choice(
 
 
 def _some(choice: Choice, everything: bool) -> Choice:
-    if (choice == Choice()) is not everything:
+    if everything and choice != Choice():
+        raise where.Refused("--all is whatever is dead: leave it out, or --cause, --id, --batch and --older-than.")
+    if not everything and choice == Choice():
         raise where.Refused("Say which: --cause, --id, --batch, --older-than, or --all for whatever is dead.")
     return choice
+
+
+def _nothing(choice: Choice) -> str:
+    """What is said where no case is meant, and nothing is wrong with the choice."""
+    return "Nothing is dead." if choice == Choice() else "Nothing that is dead is all of that."
 
 
 def _time(text: str) -> timedelta:
@@ -302,49 +324,77 @@ def _time(text: str) -> timedelta:
 def _named(office: Office, name: str, *, read: bool = False) -> list[Case]:
     cases = office.cases(choice=Choice(ids=frozenset({name})), read=read)
     if not cases:
-        raise where.Refused(f"Nothing that is dead has the id {name!r}; see `titlecard dlq list`.")
+        raise where.Refused(f"Nothing is dead, and so nothing with the id {name!r}.")
     return cases
+
+
+def _which(cases: Iterable[Case]) -> Iterator[str]:
+    """Which cases they are, by cause."""
+    by_cause: dict[str, list[str]] = defaultdict(list)
+    for case in cases:
+        by_cause[case.cause].append(one_line(case.id))
+    for cause, ids in by_cause.items():
+        more = f" and {len(ids) - SHOWN_IDS:,} more" if len(ids) > SHOWN_IDS else ""
+        yield f"  {cause} ({len(ids):,}): {', '.join(ids[:SHOWN_IDS])}{more}"
 
 
 def _send(office: Office, cases: Sequence[Case], *, more: int, rate: float, yes: bool) -> None:
     """Show what would be sent and what it can cost, ask, and send it."""
-    rows = [case for case in cases if case.to_be_sent]
-    uploads = sum(case.kind is Kind.UPLOAD for case in cases)
-    stale = [case for case in cases if case.kind is Kind.ENDED]
-    lost = [case for case in cases if case.kind in (Kind.DEAD, Kind.STRAYED) and case.video is None]
-    unreadable = sum(case.kind is Kind.UNREADABLE for case in cases)
-    if not cases:
-        _say("Nothing that is dead is meant by that.")
-        return
-    asked = [case for case in rows if case.requests]
-    worst = sum((case.worst for case in rows), Charge())
-    if rows:
-        _say(
-            f"{len(rows):,} videos are sent again. At most {sum(case.requests for case in rows):,} requests, "
-            f"{worst.tokens:,} tokens and {dollars(worst.micro_usd)} can be charged, for {len(asked):,} of them."
-        )
-    closed = Counter(case.closed for case in rows if case.closed)
-    local = len(rows) - len(asked) - closed.total()
-    for number, sentence in (
-        (local, "are answered locally, at no cost"),
-        *((number, f"end without a request: {why}") for why, number in closed.items()),
-        (uploads, "uploads are sent to ingest again; their batches have limits of their own"),
-        (len(stale), "are not sent, because they have succeeded or wait since; their letters are deleted"),
-        (len(lost), "cannot be sent: they have no letter any more, and their manifest was deleted"),
-        (unreadable, "cannot be sent: nobody can read them; see `titlecard dlq show ID`, then `titlecard dlq discard`"),
-    ):
-        if number:
-            _say(f"{number:,} {sentence}.")
-    if not rows and not uploads and not stale:
+    can = [case for case in cases if case.to_be_sent or case.kind in (Kind.UPLOAD, Kind.ENDED)]
+    for sentence in (*_plan(cases), *_short(office, cases)):
+        _say(sentence)
+    if not can:
         raise typer.Exit(UNFINISHED)
     if not yes and not agreed(people, "Go on?"):
         raise typer.Abort
     done: Counter[str] = Counter()
     for _, what in office.send_again(cases, more=more, rate=rate, by=office.who()):
         done[what] += 1
-    _say(", ".join(f"{number:,} {what}" for what, number in sorted(done.items())) + ".")
-    if done["moved"] or lost or unreadable:
+    missed = len(can) - done.total()
+    for number, sentence in (
+        (done["sent"], "sent"),
+        (done["removed"], "only taken out of the queue"),
+        (done["moved"], "not sent: something has happened to it since the plan"),
+        (missed, "not sent: its letter is in somebody else's hands for the moment, so run the same again"),
+    ):
+        if number:
+            _say(f"{number:,} {sentence}.")
+    if done["moved"] or missed or len(can) < len(cases):
         raise typer.Exit(UNFINISHED)
+
+
+def _plan(cases: Sequence[Case]) -> Iterator[str]:
+    """Which cases would be sent again, what that can cost, and which would not and why."""
+    rows = [case for case in cases if case.to_be_sent]
+    asked = [case for case in rows if case.requests]
+    if rows:
+        worst = sum((case.worst for case in rows), Charge())
+        most = amounts(sum(case.requests for case in rows), worst.tokens, worst.micro_usd)
+        videos = many(len(rows), "video is", "videos are")
+        yield f"{videos} sent again. At most {most} can be charged, for {len(asked):,} of them:"
+        yield from _which(rows)
+    closed = Counter(case.closed for case in rows if case.closed)
+    uploads = [case for case in cases if case.kind is Kind.UPLOAD]
+    lost = [case for case in cases if case.kind in (Kind.DEAD, Kind.STRAYED) and case.video is None]
+    counts = Counter(case.kind for case in cases)
+    for number, sentence in (
+        (len(rows) - len(asked) - closed.total(), "of them to be answered locally, at no cost"),
+        *((number, f"of them to end without a request: {why}") for why, number in closed.items()),
+        (counts[Kind.ENDED], "not to be sent, having succeeded since, or waiting: only the letter is deleted"),
+        (len(lost), "not to be sent: there is no letter any more, and the manifest was deleted"),
+        (counts[Kind.UNREADABLE], "not to be sent, since nobody can read it: `titlecard dlq show ID`, `dlq discard`"),
+        (len(uploads), "to be sent to ingest again; an upload's batch has limits of its own"),
+    ):
+        if number:
+            yield f"{number:,} {sentence}."
+    yield from (f"  {one_line(case.reason)}" for case in uploads)
+
+
+def _short(office: Office, cases: Sequence[Case]) -> Iterator[str]:
+    """Which batches' limits may not hold all of that, and how they are raised."""
+    for batch, charged in office.bills(case for case in cases if case.to_be_sent):
+        if command := raising(batch, charged):
+            yield f"The limit of {batch.id} may not hold all of that: the rest would wait, until `{command}`."
 
 
 def _compared(cases: Sequence[Case]) -> list[str]:
@@ -352,11 +402,11 @@ def _compared(cases: Sequence[Case]) -> list[str]:
     bare = sum(case.kind is Kind.DEAD and not case.letters for case in cases)
     counts = Counter(case.kind for case in cases)
     sentences = (
-        (bare, "dead rows have no letter in the queue: a redrive reads them from their manifests again"),
-        (counts[Kind.STRAYED], "letters are of rows that have not ended: SQS moved them, or a redrive was killed"),
-        (counts[Kind.ENDED], "letters are of rows that have succeeded or wait since: a redrive deletes them"),
+        (bare, "dead row", "without a letter in the queue: a redrive reads it from its manifest again"),
+        (counts[Kind.STRAYED], "letter", "of a row that has not ended: SQS moved it, or a redrive was killed"),
+        (counts[Kind.ENDED], "letter", "of a row that has succeeded since, or waits: a redrive deletes it"),
     )
-    return [f"{number:,} {sentence}." for number, sentence in sentences if number]
+    return [f"{many(number, what)} {sentence}." for number, what, sentence in sentences if number]
 
 
 def _told(case: Case, story: Sequence[Chapter], log: str) -> dict[str, Any]:
@@ -383,34 +433,34 @@ def _told(case: Case, story: Sequence[Chapter], log: str) -> dict[str, Any]:
 
 def _pages(case: Case, story: Sequence[Chapter], log: str) -> list[str]:
     """The same for people."""
-    lines = [f"{_plain(case.id)}: {_plain(case.reason)}"]
+    lines = [f"{one_line(case.id)}: {one_line(case.reason)}"]
     if case.seen and case.batch:
         lines.append(f"  row {case.seen.row} of {case.seen.batch} (project {case.batch.project}), {case.seen.state}")
     lines.append(f"  since {_moment(case.since)}; letters: {', '.join(it.id for it in case.letters) or 'none'}")
     if case.video:
-        lines.append(f"  title: {_plain(case.video.title)}")
-        lines.append(f"  description: {_plain(case.video.description)[:400] or 'none'}")
+        lines.append(f"  title: {_shown(case.video.title)}")
+        lines.append(f"  description: {_shown(case.video.description) or 'none'}")
     else:
-        lines += [f"  message: {_plain(letter.body)[:400]}" for letter in case.letters]
+        lines += [f"  message: {_shown(letter.body)}" for letter in case.letters]
     for chapter in story:
         allowed = f", {chapter.allowed} allowed" if chapter.allowed else ""
-        lines.append(f"  fingerprint {chapter.fingerprint}: {chapter.entry.attempts} attempts{allowed}")
+        lines.append(f"  fingerprint {chapter.fingerprint}: {many(chapter.entry.attempts, 'attempt')}{allowed}")
         happened = [
             *((str(it["at"]), f"{it['event']}, charged {_charge(it['charged'])}") for it in chapter.entry.history),
             *((str(it["at"]), f"sent again by {it['by']}") for it in chapter.redrives),
         ]
-        lines += [f"    {at[:19].replace('T', ' ')}  {_plain(what)}" for at, what in sorted(happened)]
+        lines += [f"    {at[:19].replace('T', ' ')}  {one_line(what)}" for at, what in sorted(happened)]
         if chapter.entry.talk:
-            lines.append(f"    talk: {_plain(chapter.entry.talk.title)}")
+            lines.append(f"    talk: {_shown(chapter.entry.talk.title)}")
     if case.to_be_sent or case.kind is Kind.DEAD:
-        again = case.closed or f"at most {case.requests} requests, {dollars(case.worst.micro_usd)}"
+        again = case.closed or f"at most {many(case.requests, 'request')}, {dollars(case.worst.micro_usd)}"
         lines.append(f"  sent again: {again}")
     return [*lines, f"  log: {log}"]
 
 
 def _charge(charged: dict[str, Any]) -> str:
     charge = Charge(**{name: int(value) for name, value in charged.items()})
-    return f"{charge.tokens:,} tokens, {dollars(charge.micro_usd)}"
+    return f"{many(charge.tokens, 'token')}, {dollars(charge.micro_usd)}"
 
 
 def _mended(video: Video, title: str | None, description: str | None) -> Video:
@@ -455,9 +505,8 @@ def _say(sentence: str) -> None:
     people.print(sentence, markup=False, soft_wrap=True)
 
 
-def _plain(text: str) -> str:
-    """A stranger's text, without what a terminal would obey."""
-    return "".join(it if it.isprintable() else " " for it in text)
+def _shown(text: str) -> str:
+    return cut(one_line(text), SHOWN_IN_A_STORY)
 
 
 def _moment(moment: datetime) -> str:

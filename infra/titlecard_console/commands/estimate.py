@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,9 +16,9 @@ from titlecard.uploads import LIMIT_METADATA
 from titlecard.video import Policy
 from titlecard_console import plans, template, where
 from titlecard_console.commands.money import ledger_of
-from titlecard_console.progress import dollars
 from titlecard_console.questions import agreed
 from titlecard_console.where import Refused, Stack, State
+from titlecard_console.wording import dollars, many
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -92,6 +93,8 @@ def upload(
     if Policy(values["TierPolicy"]) is not Policy.LOCAL:
         people.print(plans.sentence([bill], values["Model"]), markup=False, soft_wrap=True)
         people.print(_room(_left(there, project), project), markup=False, soft_wrap=True)
+    if refused := bill.counted.census.refused:
+        people.print(f"{many(refused, 'row')} cannot be used: {_why(manifest)}.", markup=False, soft_wrap=True)
     if not yes and not agreed(people, "Upload it?"):
         raise typer.Abort
     key = f"{UPLOADS}{project}/{manifest.name}"
@@ -146,13 +149,14 @@ def _amounts(charge: Charge) -> dict[str, int]:
 
 
 def _lines(facts: Mapping[str, Any], model: str, project: str) -> list[str]:
-    refused = f", {facts['refused']:,} cannot be used" if facts["refused"] else ""
     lines = [
-        f"{facts['manifest']}: {facts['accepted']:,} videos{refused}",
-        f"  {facts['kept_locally']:,} are sure locally, and cost nothing",
-        f"  {facts['asked']:,} are for {model}: about {_said(facts['expected'])}, at most {_said(facts['worst_case'])}",
-        f"  the limit of its batch would be {_said(facts['limit'])} in {facts['limit']['requests']:,} requests",
+        f"{facts['manifest']}: {many(facts['accepted'], 'video')}",
+        f"  {facts['kept_locally']:,} sure locally, at no cost",
+        f"  {facts['asked']:,} for {model}: about {_said(facts['expected'])}, at most {_said(facts['worst_case'])}",
+        f"  the limit of its batch would be {_said(facts['limit'])} in {many(facts['limit']['requests'], 'request')}",
     ]
+    if facts["refused"]:
+        lines.insert(1, f"  {many(facts['refused'], 'row')} cannot be used: {_why(facts['manifest'])}")
     return [*lines, f"  {_room(facts, project)}"] if "left" in facts else lines
 
 
@@ -167,7 +171,11 @@ def _room(facts: Mapping[str, Any], project: str) -> str:
     return f"the budget of {project} leaves {' and '.join(said)}"
 
 
+def _why(manifest: Path | str) -> str:
+    return f"`titlecard check {shlex.quote(str(manifest))}` says why"
+
+
 def _said(amounts: Mapping[str, int]) -> str:
-    said = [f"{amounts['tokens']:,} tokens"] if "tokens" in amounts else []
+    said = [many(amounts["tokens"], "token")] if "tokens" in amounts else []
     said += [dollars(amounts["micro_usd"])] if "micro_usd" in amounts else []
     return " and ".join(said)

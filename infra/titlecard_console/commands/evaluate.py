@@ -16,8 +16,8 @@ from titlecard.money import Charge, PriceList
 from titlecard.video import Policy
 from titlecard_console import asking, evaluation, questions, template
 from titlecard_console.evaluation import Case, Result
-from titlecard_console.progress import dollars
 from titlecard_console.where import Refused
+from titlecard_console.wording import amounts, dollars, many
 
 DROPPED = 3
 """Exit code: a score is below the baseline, or rows were not answered."""
@@ -95,8 +95,8 @@ def _by_model(
     planned = asking.plan(cases, asked, policy)
     number, bound = len(planned.questions), planned.bound
     typer.echo(
-        f"{len(cases):,} rows, {number:,} of them for {asked.model}. At most {number:,} requests, {bound.tokens:,} "
-        f"tokens and {dollars(bound.micro_usd)} can be charged.",
+        f"{many(len(cases), 'row')}, {number:,} of them for {asked.model}. "
+        f"At most {amounts(number, bound.tokens, bound.micro_usd)} can be charged.",
         err=True,
     )
     if number and not yes and not questions.agreed(people, "Go on?"):
@@ -104,11 +104,13 @@ def _by_model(
 
     def say(done: int, charged: Charge) -> None:
         if done % EVERY == 0 or done == number:
-            typer.echo(f"{done:,} of {number:,}: {charged.tokens:,} tokens, {dollars(charged.micro_usd)}", err=True)
+            typer.echo(
+                f"{done:,} of {number:,}: {many(charged.tokens, 'token')}, {dollars(charged.micro_usd)}", err=True
+            )
 
     with closing(asked):
         deadline = float(values["RequestDeadlineSeconds"])
         answered = asking.ask(planned, asked, key=key, deadline=deadline, at_once=at_once, say=say)
     for reason, times in answered.faults.most_common():
-        typer.echo(f"{times:,} rows have the local answer: {reason}", err=True)
+        typer.echo(f"{many(times, 'row has', 'rows have')} the local answer: {reason}", err=True)
     return answered.results, answered.faults.total()

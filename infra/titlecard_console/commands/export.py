@@ -13,8 +13,10 @@ import typer
 from titlecard_console import export as forms
 from titlecard_console import where
 from titlecard_console.export import Format
+from titlecard_console.files import in_a_folder
 from titlecard_console.outcomes import Outcomes
 from titlecard_console.where import Refused, Stack, State
+from titlecard_console.wording import many
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,7 +27,12 @@ OfProject = Annotated[
     str | None, typer.Option("--project", metavar="PROJECT", help="The current talks of all batches of a project.")
 ]
 Output = Annotated[
-    Path | None, typer.Option(help="Where it goes instead of standard output; replaced when all is there.")
+    Path | None,
+    typer.Option(
+        help="Where it goes instead of standard output; replaced when all is there.",
+        dir_okay=False,
+        callback=in_a_folder,
+    ),
 ]
 
 
@@ -77,9 +84,8 @@ def export(
             else:
                 forms.fixture(results, sink, model)
     if left_out:
-        typer.echo(
-            f"{left_out:,} talks were left out: pyvideo wants an address, and their manifests give none.", err=True
-        )
+        many_out = many(left_out, "talk was", "talks were")
+        typer.echo(f"{many_out} left out: pyvideo wants an address, and the manifest gives none.", err=True)
 
 
 def _moment(since: str | None) -> datetime | None:

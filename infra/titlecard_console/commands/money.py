@@ -19,18 +19,18 @@ from rich.console import Console
 from titlecard.batch import END_STATES, RowState, project_name
 from titlecard.catalog import Catalog, Ending
 from titlecard.faults import CANCELLED, Hold, Reason
-from titlecard.ledger import EVERY_PROJECT, Ledger, NoAnswer, Spent
+from titlecard.ledger import EVERY_PROJECT, Account, Breaker, Ledger, NoAnswer, Spent
 from titlecard.ledger.items import Part
 from titlecard.money import Budget, Charge, Window, cap
 from titlecard_console import plans, where
-from titlecard_console.progress import dollars
 from titlecard_console.questions import agreed
 from titlecard_console.where import Refused, Stack, State
+from titlecard_console.wording import dollars, many
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from titlecard.ledger import Account, Month
+    from titlecard.ledger import Month
     from titlecard.money import Cap
     from titlecard_console.where import Where
 
@@ -49,7 +49,7 @@ Amounts = Annotated[list[str] | None, typer.Option(metavar="AMOUNT", help="5usd,
 
 def register(app: typer.Typer) -> None:
     """Put the commands into the application."""
-    budget = typer.Typer(help="What projects may spend.", no_args_is_help=True, rich_markup_mode=None)
+    budget = typer.Typer(help=_BUDGET, no_args_is_help=True, rich_markup_mode=None)
     budget.command("set")(set_budget)
     budget.command("show")(show_budgets)
     app.add_typer(budget, name="budget")
@@ -57,9 +57,22 @@ def register(app: typer.Typer) -> None:
     app.command("pause")(pause)
     app.command("resume")(resume)
     app.command("cancel")(cancel)
-    key = typer.Typer(help="The projects' keys for the model.", no_args_is_help=True, rich_markup_mode=None)
+    key = typer.Typer(help=_KEY, no_args_is_help=True, rich_markup_mode=None)
     key.command("set")(set_key)
     app.add_typer(key, name="key")
+
+
+_BUDGET = """What projects may spend.
+
+titlecard budget set djangocon --daily 5usd --monthly 50usd
+
+titlecard budget show
+"""
+
+_KEY = """The projects' keys for the model.
+
+titlecard key set djangocon --stack titlecard < key.txt
+"""
 
 
 # ------------------------------------------------------------------------------------------------------------ budgets
@@ -86,8 +99,8 @@ def set_budget(
     for word, window in (("day", budget.daily), ("month", budget.monthly)):
         if not window.holds(need):
             raise Refused(
-                f"One request can cost {need.tokens:,} tokens and {dollars(need.micro_usd)}, more than that budget of "
-                f"a {word}: it would let nothing through. (`titlecard pause {project}` stops a project.)"
+                f"One request can cost {many(need.tokens, 'token')} and {dollars(need.micro_usd)}, more than that "
+                f"budget of a {word}: it would let nothing through. (`titlecard pause {project}` stops a project.)"
             )
     ledger, now = ledger_of(there), datetime.now(UTC)
     try:
@@ -171,32 +184,67 @@ def pause(project: OneOrAll = None, *, every: All = False, stack: Stack = None, 
     "PROJECT"}}' --update-expression "SET paused_at = :now" --expression-attribute-values '{":now": {"S": "by hand"}}'
     """
     name = _one_or_all(project, every=every)
-    ledger_of(where.find(stack, state)).pause(name, now=datetime.now(UTC))
-    whom = "all projects are" if every else f"{name} is"
-    people.print(f"{whom} paused; `titlecard resume {'--all' if every else name}` lets it go on.", markup=False)
+    there, now = where.find(stack, state), datetime.now(UTC)
+    ledger = ledger_of(there)
+    ledger.pause(name, now=now)
+    whom, goes = ("All projects are", "--all` lets them") if every else (f"{name} is", f"{name}` lets it")
+    people.print(f"{whom} paused; `titlecard resume {goes} go on.", markup=False)
+    if every or ledger.account(name, now=now).budget or next(_catalog(there).all_batches(name), None):
+        return
+    others = [it for it in _projects(there) if it != name]  # looked for behind the brake, which cannot wait
+    people.print(f"But there is nothing of {name}: is the name right? {_which(others)}", markup=False)
 
 
 def resume(project: OneOrAll = None, *, every: All = False, stack: Stack = None, state: State = where.STATE) -> None:
     """Let a paused project go on, and close its breaker; what waited goes on within a minute or two.
 
     titlecard resume djangocon
+
+    titlecard resume --all
     """
     name = _one_or_all(project, every=every)
     there, now = where.find(stack, state), datetime.now(UTC)
     ledger, catalog = ledger_of(there), _catalog(there)
-    ledger.unpause(name)
-    freed = [it for it in ledger.accounts() if it != EVERY_PROJECT] if every else [name]
-    for one in freed:
+    accounts = _stopped(ledger, name, now=now)
+    if not every and accounts[name] == Account(name, None, None, Breaker()):
+        _check_known(there, name)
+    for one in accounts:
         ledger.unpause(one)
-        ledger.close_breaker(one)
-    waiting = (Hold.BREAKER_OPEN, Reason.ACCOUNT_FAULT)
-    for message, row in catalog.deferred(now=now + timedelta(days=1)):
-        if message.project in freed and (row.reason or "").startswith(waiting):
-            catalog.hasten(message, due=row.due or "", now=now)
-    still = ledger.account(name, now=now).paused_at if not every else None
-    people.print(
-        f"{name} is still paused with all others: `titlecard resume --all`" if still else "It goes on.", markup=False
-    )
+        if one != EVERY_PROJECT:
+            ledger.close_breaker(one)
+    said = [sentence for account in accounts.values() for sentence in _freed(account)]
+    waiting = 0
+    for message, row in catalog.deferred(now=datetime.max.replace(tzinfo=UTC)):
+        reason = (row.reason or "").partition(":")[0]
+        if message.project in accounts and reason in _STOPPED:
+            waiting += reason == Hold.PAUSED or catalog.hasten(message, due=row.due or "", now=now)
+    if not every and accounts[name].all_paused:
+        said.append(f"{name} is still paused, with all others: `titlecard resume --all`.")
+    elif waiting:
+        said.append(f"{many(waiting, 'waiting video goes', 'waiting videos go')} on within a minute or two.")
+    for sentence in said or ["No project was stopped." if every else f"{name} was not stopped."]:
+        people.print(sentence, markup=False, soft_wrap=True)
+
+
+def _stopped(ledger: Ledger, name: str, *, now: datetime) -> dict[str, Account]:
+    """The project that is meant, or all of them and what stands for all."""
+    if name != EVERY_PROJECT:
+        return {name: ledger.account(name, now=now)}
+    return {EVERY_PROJECT: Account(EVERY_PROJECT, None, None, Breaker())} | ledger.accounts()
+
+
+def _freed(account: Account) -> Iterator[str]:
+    """What ends for a project that goes on."""
+    if account.paused_at and not account.all_paused:
+        whose = "The pause of all projects" if account.project == EVERY_PROJECT else f"The pause of {account.project}"
+        yield f"{whose}, since {account.paused_at[:16]}, is over."
+    if account.breaker.open:
+        breaker = account.breaker
+        yield f"The breaker of {account.project}, open since {breaker.since[:16]}, is closed: {breaker.why}"
+
+
+_STOPPED = {Hold.PAUSED, Hold.BREAKER_OPEN, Reason.ACCOUNT_FAULT}
+"""What videos wait for that a brake or a breaker has stopped."""
 
 
 def cancel(
@@ -217,7 +265,8 @@ def cancel(
     except KeyError:
         raise Refused(f"There is no batch {batch!r}: `titlecard batches` lists them.") from None
     left = max(found.accepted - found.counted(*END_STATES), 0)
-    people.print(f"{batch}: about {left:,} of {found.accepted:,} videos have not ended.", markup=False)
+    left_said = f"{batch}: {left:,} of {many(found.accepted, 'video')} not ended, or about that."
+    people.print(left_said, markup=False, soft_wrap=True)
     if not yes and not agreed(people, "End them as cancelled?"):
         raise typer.Abort
     ledger_of(there).cancel(batch, now=now)  # first: from here on nothing more can be reserved
@@ -228,10 +277,9 @@ def cancel(
         if message.batch == batch:
             ending = Ending(message, found.upload.order, row.fingerprint, RowState.CANCELLED, reason=CANCELLED)
             ended += catalog.end([ending], now=now)[0] is RowState.CANCELLED
-    people.print(
-        f"Cancelled: nothing more is spent on it. {ended:,} waiting videos have ended; queued ones do so in turn.",
-        markup=False,
-    )
+    gone = many(ended, "waiting video has", "waiting videos have")
+    said = f"Cancelled: nothing more is spent on it. {gone} ended; queued ones do so in turn."
+    people.print(said, markup=False, soft_wrap=True)
 
 
 # --------------------------------------------------------------------------------------------------------------- keys
@@ -317,12 +365,13 @@ def spend(
         raise Refused(f"--by {by}: write day, batch or model.")
     there, now = where.find(stack, state), datetime.now(UTC)
     ledger, catalog = ledger_of(there), _catalog(there)
-    accounts = ledger.accounts()
     batches = list(catalog.all_batches(project))
-    names = [project] if project else sorted({*accounts, *(it.project for it in batches)} - {EVERY_PROJECT})
+    names = [project] if project else _projects(there)
     lines = []
     for name in names:
         months = list(ledger.months(name))
+        if project and not batches and not months:
+            _check_known(there, project)
         if by == "batch":
             lines += [
                 _Line({"project": name, "batch": it.id}, ledger.spending(it.id), *_talks([it.counts])).with_talks(now)
@@ -466,9 +515,32 @@ def _catalog(there: Where) -> Catalog:
 
 
 def _one_or_all(project: str | None, *, every: bool) -> str:
-    if (project is None) is not every:
+    if project is not None and every:
+        raise Refused(f"{project} and --all contradict each other: name a project, or say --all.")
+    if project is None and not every:
         raise Refused("Name a project, or say --all.")
     return EVERY_PROJECT if project is None else project_name(project)
+
+
+def _projects(there: Where) -> list[str]:
+    """Every project that something is known of: a budget, a brake, a breaker, a batch."""
+    batches = {batch.project for batch in _catalog(there).all_batches()}
+    return sorted({*ledger_of(there).accounts(), *batches} - {EVERY_PROJECT})
+
+
+def _check_known(there: Where, project: str) -> None:
+    """Refuse a project that nothing is known of: its name is wrong.
+
+    Raises:
+        Refused: it is one.
+    """
+    known = _projects(there)
+    if project not in known:
+        raise Refused(f"The stack knows no project {project!r}. {_which(known)}")
+
+
+def _which(projects: Sequence[str]) -> str:
+    return f"There are: {', '.join(projects)}." if projects else "There are none yet."
 
 
 def _amounts(charge: Charge) -> dict[str, int]:
@@ -482,7 +554,7 @@ def _said(budget: Budget) -> str:
 
 def _cap_said(caps: Mapping[str, int | None]) -> str:
     said = [dollars(caps["micro_usd"])] if caps["micro_usd"] is not None else []
-    said += [f"{caps['tokens']:,} tokens"] if caps["tokens"] is not None else []
+    said += [many(caps["tokens"], "token")] if caps["tokens"] is not None else []
     return " and ".join(said) or "no limit"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections import defaultdict
 from dataclasses import asdict
 from datetime import UTC, date, datetime, timedelta
@@ -18,6 +19,7 @@ from titlecard.ledger import Ledger
 from titlecard_console import where
 from titlecard_console.reconcile import ADMIN_KEY, OPENAI, Charged, Count, UsageApi, compare
 from titlecard_console.where import Refused, Stack, State
+from titlecard_console.wording import many
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -30,7 +32,10 @@ UNKNOWN = 3
 
 MOST_DAYS = 366
 
-data = Console(highlight=False)
+WIDE = 1000
+"""Of a table that no terminal shows, in characters: nothing of it is cut."""
+
+data = Console(highlight=False, width=None if sys.stdout.isatty() else WIDE)
 people = Console(stderr=True, highlight=False)
 
 Keys = Annotated[
@@ -165,22 +170,23 @@ def _tell(days: Sequence[Day], billed: Mapping[date, Sequence[Billed]], months: 
         _say("OpenAI billed nothing at all: is the id of the key, or of the project, right?")
     if unknown:
         _say(
-            f"UNKNOWN: OpenAI billed {unknown.requests:,} requests and {unknown.tokens:,} tokens that the ledger does "
-            "not know. The key has leaked, or other code than Titlecard uses it: make a new one, for Titlecard alone."
+            f"UNKNOWN: OpenAI billed {many(unknown.requests, 'request')} and {many(unknown.tokens, 'token')} that the "
+            "ledger does not know. The key has leaked, or other code than Titlecard uses it: make a new one, for "
+            "Titlecard alone."
         )
     for day in days:
         for one in billed[day.day] if day.unknown else ():
-            count = f"{one.count.requests:,} requests, {one.count.tokens:,} tokens"
+            count = f"{many(one.count.requests, 'request')}, {many(one.count.tokens, 'token')}"
             _say(f"  {day.day}  {one.key or 'some key'}  {one.model or 'some model'}  {count}")
     if unbilled:
-        lost = sum(month.spent.lost.tokens for month in months)
-        unsettled = sum(month.spent.open.tokens for month in months)
+        lost = many(sum(month.spent.lost.tokens for month in months), "token")
+        unsettled = many(sum(month.spent.open.tokens for month in months), "token")
         _say(
-            f"Charged and never billed: {unbilled.tokens:,} tokens. They stay charged. The ledger holds bounds of lost "
-            f"answers of {lost:,} tokens in these months, and {unsettled:,} tokens that are reserved and not settled."
+            f"Charged and never billed: {many(unbilled.tokens, 'token')}. That stays charged. The ledger holds bounds "
+            f"of lost answers of {lost} in these months, and {unsettled} that are reserved and not settled."
         )
     if late:
-        _say(f"Sent before midnight and billed after it, as it seems: {late.tokens:,} tokens.")
+        _say(f"Sent before midnight and billed after it, as it seems: {many(late.tokens, 'token')}.")
     if not unknown:
         _say("Everything that OpenAI billed is in the ledger.")
 

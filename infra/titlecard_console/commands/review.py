@@ -18,6 +18,7 @@ from titlecard.text import normalise
 from titlecard_console import where
 from titlecard_console.outcomes import Outcomes
 from titlecard_console.where import Refused, Stack, State
+from titlecard_console.wording import cut, many
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,8 +27,8 @@ if TYPE_CHECKING:
     from titlecard_console.outcomes import Flagged
     from titlecard_console.where import Where
 
-DESCRIPTION_LINES, DESCRIPTION_CHARACTERS = 6, 160
-"""Of a description, and of a line of it, what a person is shown at once."""
+TITLE_CHARACTERS, DESCRIPTION_LINES, DESCRIPTION_CHARACTERS = 400, 6, 160
+"""Of a title (or of a list of names), of a description and of a line of it, what a person is shown at once."""
 
 review = typer.Typer(rich_markup_mode=None)
 
@@ -72,7 +73,7 @@ def listed(
         found += 1
         said = json.dumps(_content(flagged), ensure_ascii=False) if as_json else _beside(flagged)
         typer.echo(said)
-    typer.echo(f"{found:,} talks to look at." if found else "There is nothing to look at.", err=True)
+    typer.echo(f"{many(found, 'talk')} to look at." if found else "There is nothing to look at.", err=True)
 
 
 @review.command()
@@ -161,7 +162,7 @@ class _Case:
             content = {"id": self.video, "title": given.title, "presenters": list(given.presenters)}
             said = json.dumps(content | {"by": given.by, "at": given.at}, ensure_ascii=False)
         else:
-            said = f"{self.video}: {given.title} · {_names(given.presenters)}"
+            said = f"{self.video}: {_title(given.title)} · {_names(given.presenters)}"
         typer.echo(said)
 
 
@@ -185,16 +186,20 @@ def _beside(flagged: Flagged) -> str:
     place = f"{result.batch}, row {result.row.number}"
     rows = [
         f"{result.row.video}  {talk.review}, confidence {talk.confidence:.2f}  ({place})",
-        f"  title        {normalise(video.title) if video else 'not known any more: the manifest was deleted'}",
-        f"            →  {normalise(talk.title)}",
+        f"  title        {_title(video.title) if video else 'not known any more: the manifest was deleted'}",
+        f"            →  {_title(talk.title)}",
         f"  presenters   {_names(talk.presenters)}",
     ]
     told = [line for line in normalise(video.description if video else "").split("\n") if line.strip()]
-    rows += [f"             | {line[:DESCRIPTION_CHARACTERS]}" for line in told[:DESCRIPTION_LINES]]
+    rows += [f"             | {cut(line, DESCRIPTION_CHARACTERS)}" for line in told[:DESCRIPTION_LINES]]
     if len(told) > DESCRIPTION_LINES:
-        rows.append(f"             | … {len(told) - DESCRIPTION_LINES} more lines")
+        rows.append(f"             | … {many(len(told) - DESCRIPTION_LINES, 'more line')}")
     return "\n".join([*rows, ""])
 
 
 def _names(presenters: Sequence[str]) -> str:
-    return normalise("; ".join(presenters)) or "nobody"
+    return _title("; ".join(presenters)) or "nobody"
+
+
+def _title(text: str) -> str:
+    return cut(normalise(text), TITLE_CHARACTERS)
