@@ -247,8 +247,8 @@ class Parser:
         outcomes: dict[str, _Outcome] = {}
         jobs = []
         for one in received:
-            if self._clock_is_wrong(one):
-                self._log.error("this worker's clock is wrong: it does nothing", now=stamp(self._now()))
+            if self._clock_is_behind(one):
+                self._log.error("this worker's clock is behind: it does nothing", now=stamp(self._now()))
                 outcomes[one.id] = Again()
                 continue
             job = self._decode(one, outcomes)
@@ -387,6 +387,9 @@ class Parser:
         self._model.load()  # first: it takes seconds of a fresh worker's time
         if remaining() < rules.deadline + rules.settle_margin:
             return Again(0)
+        if self._clock_is_ahead(job.received):
+            self._log.error("this worker's clock is ahead: nothing is asked", now=stamp(self._now()))
+            return Again()
         if not self._catalog.point(message, mark, job.batch.upload.order):
             return self._finish(job.ending(RowState.SUPERSEDED, reason="a newer manifest has this video"))
         return self._at_the_gate(job, remaining)
@@ -518,13 +521,15 @@ class Parser:
     def _leased(self, entry: Entry) -> bool:
         return bool(entry.lease_until) and datetime.fromisoformat(entry.lease_until) > self._now()
 
-    def _clock_is_wrong(self, received: Received) -> bool:
-        """Whether our clock contradicts the queue's: windows of budgets, leases and dates due would all be wrong."""
-        if received.first is None:
-            return False
-        behind = self._now() < received.first - timedelta(seconds=CLOCK_WRONG_SECONDS)
+    def _clock_is_behind(self, received: Received) -> bool:
+        """Whether a message comes out of the future: what is due, leased or budgeted would be read wrongly."""
+        wrong = timedelta(seconds=CLOCK_WRONG_SECONDS)
+        return received.first is not None and self._now() < received.first - wrong
+
+    def _clock_is_ahead(self, received: Received) -> bool:
+        """Whether a message that was received for the first time has been so for longer than it can be."""
         longest = timedelta(seconds=CLOCK_WRONG_SECONDS + self._rules.visibility)
-        return behind or (received.receives == 1 and self._now() > received.first + longest)
+        return received.first is not None and received.receives == 1 and self._now() > received.first + longest
 
     def _unreachable(self, job: _Job, trouble: NoAnswer) -> Closed:
         """Wait for the ledger; nobody is asked without it."""
