@@ -9,12 +9,21 @@ invocations are under way; its end, for whatever reason, ends this process and e
 
 from __future__ import annotations
 
+import gc
 import importlib
 import os
 import signal
 import sys
 import threading
 from typing import TextIO
+
+COLLECTED_AFTER = (100_000, 20, 100)
+"""Garbage is looked for more rarely than by default (the `gc` module's thresholds): tables live in this process, as
+millions of small objects, and walking through them again and again holds up every request."""
+
+WAKE_GAP_SECONDS = 0.005
+"""For how long MiniStack's event sources sleep when they were woken for nothing (50 ms by default): every write to a
+table that has a stream wakes them, and the next batch of messages waited for that long."""
 
 
 def main() -> None:
@@ -23,6 +32,9 @@ def main() -> None:
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # whatever MiniStack prints goes to its log
     app = importlib.import_module("ministack.app")  # only now is it on the path
+    gc.set_threshold(*COLLECTED_AFTER)
+    functions = importlib.import_module("ministack.services.lambda_svc")
+    functions._ESM_IDLE_WAKE_GAP_SECONDS = WAKE_GAP_SECONDS  # type: ignore[attr-defined] # noqa: SLF001 -- no setting
 
     threading.Thread(target=_follow, args=(answers,), daemon=True).start()
     sys.argv = ["ministack"]
