@@ -26,7 +26,7 @@ WIDEST = 600
 
 # Capitals of Latin, Greek, Cyrillic and Armenian; where capitals and small letters alternate, the whole range.
 _UPPER = "A-Z\u00c0-\u00d6\u00d8-\u00de\u0100-\u024f\u1e00-\u1eff\u0386-\u038f\u0391-\u03ab\u0400-\u042f\u0531-\u0556"
-_TOKEN = rf"(?:[{_UPPER}]\w?\.(?:[{_UPPER}]\.)*|[{_UPPER}](?:[\w'’\-]*\w)?)"  # noqa: RUF001
+_TOKEN = rf"[{_UPPER}](?:\w?\.(?:[{_UPPER}]\.)*|(?:[\w'’\-]*\w)?)"  # noqa: RUF001
 _PARTICLE = "(?:" + "|".join(sorted(PARTICLES - {"y", "e"}, key=lambda p: (-len(p), p))) + ")"
 _IDEOGRAPH = r"[\u3005\u30a0-\u30ff\u3400-\u9fff]"
 _NO_LETTER_BEFORE = r"(?<![\w\u3040-\u30ff\u3400-\u9fff])"
