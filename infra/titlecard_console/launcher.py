@@ -14,7 +14,10 @@ import importlib
 import os
 import signal
 import sys
+import tempfile
 import threading
+import zipfile
+from pathlib import Path
 from typing import TextIO
 
 COLLECTED_AFTER = (100_000, 20, 100)
@@ -35,10 +38,33 @@ def main() -> None:
     gc.set_threshold(*COLLECTED_AFTER)
     functions = importlib.import_module("ministack.services.lambda_svc")
     functions._ESM_IDLE_WAKE_GAP_SECONDS = WAKE_GAP_SECONDS  # type: ignore[attr-defined] # noqa: SLF001 -- no setting
-
+    _unpack_once()
     threading.Thread(target=_follow, args=(answers,), daemon=True).start()
     sys.argv = ["ministack"]
     app.main()
+
+
+def _unpack_once() -> None:
+    """Let all workers of a function share one copy of its code.
+
+    MiniStack unpacks an artefact for each worker, and the parser's has thousands of files. As in AWS, where it is on a
+    disk that cannot be written to, no function writes to its code.
+    """
+    unpack, one_at_a_time = zipfile.ZipFile.extractall, threading.Lock()
+    copies: dict[frozenset[tuple[str, int]], Path] = {}
+
+    def share(packed: zipfile.ZipFile, path: str) -> None:
+        content = frozenset((entry.filename, entry.CRC) for entry in packed.infolist())
+        with one_at_a_time:
+            if content not in copies:
+                copy = Path(tempfile.mkdtemp(prefix="code-"))
+                unpack(packed, copy)
+                copies[content] = copy
+        Path(path).rmdir()
+        Path(path).symlink_to(copies[content])
+
+    functions = importlib.import_module("ministack.core.lambda_runtime")
+    functions.zipfile.ZipFile.extractall = share
 
 
 def _follow(answers: TextIO) -> None:

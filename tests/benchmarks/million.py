@@ -105,6 +105,8 @@ ROWS_PER_LOOK = 10_000
 
 WORDS = ("async", "caching", "data", "deploying", "django", "forms", "models", "queries", "queues", "teams", "testing")
 
+SECONDS_PER_LINE = 10
+
 QUIET_SECONDS = 600
 """When nothing has moved for so long, there is something wrong."""
 
@@ -133,6 +135,8 @@ class Trial:
         self._notes = folder / "notes"
         self._notes.mkdir()
         self._killed: list[str] = []
+        self._kill_at: float | None = None
+        self._reached: tuple[BatchState, int] | None = None
         self._peaks: dict[int, int] = {}
 
     def run(self) -> None:
@@ -200,8 +204,7 @@ class Trial:
 
     def _follow(self, stack: Stack, upload: Upload) -> Batch:
         """Wait until all is sent (with a parser: until all has ended), and kill ingest while it works."""
-        kill_at = time.monotonic() + self._pause()
-        moved, before = time.monotonic(), ""
+        moved, before, told = time.monotonic(), "", 0.0
         while True:
             time.sleep(0.5)
             batch = stack.batch(upload)
@@ -214,20 +217,31 @@ class Trial:
                 return batch
             now = f"{batch.state}, sent up to row {batch.sent_row:,}, {ended:,} ended"
             if now != before:
-                say(now)
                 moved, before = time.monotonic(), now
+                if moved > told + SECONDS_PER_LINE:
+                    told = moved
+                    say(now)
             if time.monotonic() - moved > QUIET_SECONDS + self._given.timeout:
                 sys.exit("nothing moves any more")
-            at_work = batch.lease_until > stamp(datetime.now(UTC)) and batch.state is not BatchState.OPEN
-            if at_work and len(self._killed) < self._given.kills and time.monotonic() > kill_at:
+            if len(self._killed) < self._given.kills and self._is_to_be_killed(batch):
                 for process in stack.workers():  # those that wait for work as well
                     os.kill(process, signal.SIGKILL)
                 self._killed.append(now)
                 say(f"killed: {now}")
-                kill_at = time.monotonic() + self._pause()
+
+    def _is_to_be_killed(self, batch: Batch) -> bool:
+        """Whether ingest, which is at work on a batch, has come further since it was killed, and a pause is over."""
+        if (batch.state, batch.sent_row) != self._reached:
+            self._reached = batch.state, batch.sent_row
+            self._kill_at = self._kill_at or time.monotonic() + self._pause()
+        leased = batch.lease_until > stamp(datetime.now(UTC)) and batch.state is not BatchState.OPEN
+        if not leased or self._kill_at is None or time.monotonic() < self._kill_at:
+            return False
+        self._kill_at = None
+        return True
 
     def _pause(self) -> float:
-        """Seconds until the next kill."""
+        """Seconds from the first sign of work until the next kill."""
         return self._chance.uniform(5, self._given.timeout)
 
     @contextlib.contextmanager

@@ -37,8 +37,8 @@ KEY = "sk-of-the-tests"
 Seen = TypeVar("Seen")
 
 
-def until(look: Callable[[], Seen | None], what: str, *, seconds: float = PATIENCE_SECONDS) -> Seen:
-    """Look until there is something; give what was seen.
+def until(look: Callable[[], Seen | None], what: str, *, seconds: float = PATIENCE_SECONDS, every: float = 0.1) -> Seen:
+    """Look every 0.1 seconds until there is something; give what was seen.
 
     Raises:
         AssertionError: it did not come; `what` says what did not.
@@ -47,7 +47,7 @@ def until(look: Callable[[], Seen | None], what: str, *, seconds: float = PATIEN
     while not (seen := look()):
         if time.monotonic() > deadline:
             raise AssertionError(f"{what}: not within {seconds} seconds")
-        time.sleep(0.1)
+        time.sleep(every)
     return seen
 
 
@@ -130,7 +130,7 @@ class Stack:
             batch = self.batch(upload)
             return batch if batch and batch.state is BatchState.FINISHED else None
 
-        return until(look, f"{upload.key} is finished")
+        return until(look, f"{upload.key} is finished", every=0.5)
 
     def states(self, upload: Upload) -> Counter[RowState]:
         """How many rows of a batch stand where; a row that nobody has touched is in none."""
