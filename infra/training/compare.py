@@ -35,7 +35,7 @@ def main() -> None:
     args = cli.parse_args()
     data = args.dataset.read_bytes()
     cases = [Case.of(json.loads(line)) for line in data.decode().split("\n") if line.strip()]
-    card = json.loads(WEIGHTS.with_name("card.json").read_text(encoding="utf-8"))
+    card = json.loads(Path(WEIGHTS).with_name("card.json").read_text(encoding="utf-8"))
     spacy = by_spacy()
     lines = [f"{'':28}" + "".join(f"{name:>16}" for name in _FIGURES.values())]
     for name, rival in (("separator split", by_separator), ("spaCy small English", spacy), ("rules alone", by_rules)):

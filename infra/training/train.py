@@ -65,7 +65,7 @@ def main() -> None:
     cli.add_argument(
         "--keep", type=Path, help="a folder for lexicons and CRFs: those that are there are not fitted again"
     )
-    cli.add_argument("--out", type=Path, default=WEIGHTS)
+    cli.add_argument("--out", type=Path, default=Path(WEIGHTS))
     args = cli.parse_args()
     settings = Settings(seed=args.seed)
     gc.disable()  # millions of texts that live to the end, and next to no cycles: to go through them again takes long

@@ -54,7 +54,7 @@ def main() -> None:
     cli.add_argument("dataset", type=Path)
     cli.add_argument("--runs", type=int, default=7)
     options = cli.parse_args()
-    print(f"weights: {WEIGHTS.stat().st_size / 1e6:.2f} MB compressed")
+    print(f"weights: {Path(WEIGHTS).stat().st_size / 1e6:.2f} MB compressed")
     for name, statement in IMPORTS.items():
         print(f"{name}: {min(import_seconds(statement) for _ in range(options.runs)) * 1000:.0f} ms")
     rows = surveyed(options.dataset)

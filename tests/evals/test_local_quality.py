@@ -22,7 +22,7 @@ from titlecard_console.evaluation import Case, Scores, by_local_tier, drops, run
 ROOT = Path(__file__).parents[2]
 DATA = ROOT.parent / "shared" / "data" / "talks-dev.jsonl"
 BASELINE = Path(__file__).with_name("baseline.json")
-CARD = WEIGHTS.with_name("card.json")
+CARD = Path(WEIGHTS).with_name("card.json")
 
 needs_data = pytest.mark.skipif(not DATA.exists(), reason="did not run: ../shared/data/talks-dev.jsonl is not there")
 
