@@ -14,7 +14,7 @@ continuations, and ingest's process is killed some times at moments that nobody 
 
 With `--parser`, sending waits while the work queue is long: the embedded SQS looks at every message for each that it
 hands out, so that a queue of a million would take days where SQS takes an hour. The figure for sending is then that of
-the parser.
+the parser. Resume, which would write the results, is off: each page of a Query there looks at every row of the batch.
 
 Printed are the peak resident memory of ingest's processes (VmHWM in /proc/PID/status), rows a second for validation
 (pass 1: reading, checking, finding duplicates, the reports) and for sending (pass 2), and what befell it.
@@ -42,6 +42,8 @@ from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import BotoCoreError
 
 from titlecard import census, manifest
 from titlecard.batch import END_STATES, BatchState
@@ -122,7 +124,12 @@ def main() -> None:
     options.add_argument("--parser", action="store_true", help="with the real parser, for fewer rows")
     given = options.parse_args()
     with tempfile.TemporaryDirectory(prefix="million-") as folder:
-        Trial(Path(folder), given).run()
+        try:
+            Trial(Path(folder), given).run()
+        except BotoCoreError:
+            for log in Path(folder).glob("state/log/*.log"):
+                say(f"the end of {log.name}:\n{log.read_text('utf-8', 'replace')[-5000:]}")
+            raise
 
 
 class Trial:
@@ -151,7 +158,9 @@ class Trial:
         with cloud.start(self._folder / "state", self._parameters(), os.environ, artefacts=instrumented) as there:
             stack = Stack(there)
             stack.hide_for(given.timeout + 60)
-            if not given.parser:
+            if given.parser:
+                stack.switch_resume_off()
+            else:
                 stack.switch_parser_off()
             began = time.monotonic()
             upload = Work(there).upload(path, "benchmark", path.name, None).upload
@@ -321,6 +330,7 @@ class Stack:
         self._outputs = there.outputs
         self._lambda = there.client("lambda")
         self._sqs = there.client("sqs")
+        self._events = there.client("events")
         self._uploads = Uploads(there.client("s3"))
         database, table = there.resource("dynamodb").meta.client, there.outputs["CatalogTable"]
         self.catalog = Catalog(database, table)
@@ -357,6 +367,11 @@ class Stack:
         sources = self._lambda.list_event_source_mappings(FunctionName=self._outputs["ParserFunction"])
         for source in sources["EventSourceMappings"]:
             self._lambda.update_event_source_mapping(UUID=source["UUID"], Enabled=False)
+
+    def switch_resume_off(self) -> None:
+        """Let no batch be finished."""
+        for rule in self._events.list_rules()["Rules"]:
+            self._events.disable_rule(Name=rule["Name"])
 
     def workers(self) -> list[int]:
         """The ids of ingest's processes."""
