@@ -12,7 +12,7 @@ import json
 import random
 import tempfile
 from collections import Counter, defaultdict
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -130,7 +130,7 @@ def _calibrated(fitted: Fitted, rows: Sequence[Row], settings: Settings) -> Mode
     for fold, part in enumerate(_parts(rows, settings)):
         judged += judge(fitted.apart[fold], part, settings.seed + fold)
     thresholds = _thresholds(judged, split(rows, settings.folds, settings.seed), settings)
-    return replace(fitted.whole, confidence=_confidence(judged), thresholds=thresholds)
+    return fitted.whole._replace(confidence=_confidence(judged), thresholds=thresholds)
 
 
 def _parts(rows: Sequence[Row], settings: Settings) -> list[list[Row]]:
@@ -212,7 +212,7 @@ def _thresholds(judged: Sequence[Judged], fold_of: dict[str, int], settings: Set
     scored: dict[str, list[tuple[float, bool]]] = defaultdict(list)
     for fold in range(settings.folds):
         confidence = _confidence([each for each in judged if fold_of[each.series] != fold])
-        model = replace(_EMPTY, confidence=confidence)
+        model = _EMPTY._replace(confidence=confidence)
         for each in judged:
             if fold_of[each.series] == fold and each.whole:
                 scored[each.source].append((trust(model, each.evidence), each.right))

@@ -781,7 +781,7 @@ class _Surveys:
 @lru_cache(maxsize=10_000)
 def _parsed(video: Video) -> LocalAnswer:
     """The local tier's answer, sure of those videos whose id begins with "sure"."""
-    return replace(local.parse(video, _SURVEY), sure=video.id.startswith("sure"))
+    return local.parse(video, _SURVEY)._replace(sure=video.id.startswith("sure"))
 
 
 @lru_cache(maxsize=10_000)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from titlecard.local import LocalAnswer
 from titlecard.model import Answer
 from titlecard.money import Charge
@@ -63,18 +61,18 @@ def test_a_grounded_model_answer_is_a_talk_of_the_models() -> None:
 
 
 def test_other_people_than_a_local_tier_that_believed_itself_found_are_flagged() -> None:
-    local = replace(UNSURE, confidence=DISAGREES_FROM)
+    local = UNSURE._replace(confidence=DISAGREES_FROM)
     talk = by_model(VIDEO, local, Answer("Compilers", ("Ada Lovelace",), CHARGE), "gpt-6-luna")
     assert (talk.presenters, talk.tier, talk.review) == (("Ada Lovelace",), Tier.MODEL, TIERS_DISAGREE)
 
 
 def test_other_people_than_a_local_tier_that_doubted_itself_found_are_a_correction() -> None:
-    local = replace(UNSURE, confidence=DISAGREES_FROM - 0.01)
+    local = UNSURE._replace(confidence=DISAGREES_FROM - 0.01)
     assert by_model(VIDEO, local, Answer("Compilers", ("Ada Lovelace",), CHARGE), "gpt-6-luna").review is None
 
 
 def test_the_same_people_in_another_spelling_or_order_are_no_disagreement() -> None:
-    local = replace(SURE, presenters=("Grace Hopper", "Ada Lovelace"))
+    local = SURE._replace(presenters=("Grace Hopper", "Ada Lovelace"))
     answer = Answer("Compilers", ("ada lovelace", "Grace  Hopper"), CHARGE)
     assert by_model(VIDEO, local, answer, "gpt-6-luna").review is None
 

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from functools import cached_property
 from operator import mul
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
 
-@dataclass(frozen=True)
-class Decoded:
+class Decoded(NamedTuple):
     """The best labels, for each item the probability of each label, and the probability of the whole labelling."""
 
     labels: list[str]
@@ -21,13 +19,15 @@ class Decoded:
     probability: float
 
 
-@dataclass(frozen=True)
 class Crf:
     """Weights in hundredths of a nat: of features (one a label), and of neighbours (`transitions[from][to]`)."""
 
-    labels: tuple[str, ...]
-    features: Mapping[str, Sequence[int]]
-    transitions: Sequence[Sequence[int]]
+    def __init__(
+        self, labels: tuple[str, ...], features: Mapping[str, Sequence[int]], transitions: Sequence[Sequence[int]]
+    ) -> None:
+        self.labels = labels
+        self.features = features
+        self.transitions = transitions
 
     def decode(self, sequence: Sequence[Iterable[str]]) -> Decoded:
         """Label a sequence of items, each given by its features; features that training did not see weigh nothing."""

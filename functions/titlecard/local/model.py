@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import gzip
 import json
-from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from titlecard.local.crf import Crf
 from titlecard.local.names import Lexicon
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 WEIGHTS = __file__.removesuffix("model.py") + "weights.json.gz"
 """Made by `infra/training/train.py`; `card.json` beside it says from what, and how well it does."""
 
 
-@dataclass(frozen=True)
-class Model:
+class Model(NamedTuple):
     """Everything that training yields.
 
     `confidence` labels a whole answer right or wrong; `thresholds` holds, for each source of an answer, the confidence
@@ -59,7 +60,7 @@ def shipped() -> Model:
         return Model.from_bytes(file.read())
 
 
-def _grouped(scores: dict[str, int]) -> dict[str, str]:
+def _grouped(scores: Mapping[str, int]) -> dict[str, str]:
     """Score → its tokens: far smaller than a score a token."""
     groups: dict[int, list[str]] = {}
     for token in sorted(scores):

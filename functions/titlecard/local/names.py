@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from titlecard.text import fold
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 PARTICLES = frozenset(
     [
@@ -73,14 +75,19 @@ class Nameness(NamedTuple):
     chance: float
 
 
-@dataclass(frozen=True)
 class Lexicon:
     """Scores of folded tokens and of three-letter endings, in half nats, and the folded tokens that are first names."""
 
-    tokens: dict[str, int] = field(default_factory=dict)
-    endings: dict[str, int] = field(default_factory=dict)
-    given: frozenset[str] = frozenset()
-    _found: dict[str, Nameness] = field(default_factory=dict, init=False, repr=False, compare=False)
+    def __init__(
+        self,
+        tokens: Mapping[str, int] = {},
+        endings: Mapping[str, int] = {},
+        given: frozenset[str] = frozenset(),
+    ) -> None:
+        self.tokens = tokens
+        self.endings = endings
+        self.given = given
+        self._found: dict[str, Nameness] = {}
 
     def score(self, token: str) -> int:
         """The score of one token, bare of punctuation."""
