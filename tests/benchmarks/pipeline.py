@@ -1,6 +1,6 @@
 """Videos per second through the whole stack on this machine, beside handlers that do nothing, in one run.
 
-    .venv/bin/python tests/benchmarks/pipeline.py [--rows 10000] [--pairs 2]
+    .venv/bin/python tests/benchmarks/pipeline.py [--rows 10000] [--pairs 3]
 
 Both run on the same embedded AWS from the same template, driven by the same event sources; the empty ingest sends as
 many messages of the same size, the empty parser acknowledges them. The time is that from the upload to the last talk in
@@ -72,7 +72,7 @@ def main() -> None:
     """Measure pairs of runs and print them."""
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--rows", type=int, default=10_000)
-    options.add_argument("--pairs", type=int, default=2)
+    options.add_argument("--pairs", type=int, default=3)
     options.add_argument("--set", action="append", default=[], metavar="PARAMETER=VALUE")
     given = options.parse_args()
     overrides = dict(setting.split("=", 1) for setting in given.set) | {"TierPolicy": "local"}
