@@ -20,6 +20,8 @@ STACK = "titlecard"
 _ARTEFACTS = "titlecard-artefacts"
 _DEPLOY_SECONDS = 120
 _POLL_SECONDS = 0.1
+_MOST_TRIES = 6
+_TRY_GAP_SECONDS = 0.5
 
 TRIED: Mapping[str, Mapping[str, object]] = {
     "IngestFunction": {"Records": []},
@@ -74,13 +76,19 @@ def try_functions(cloud: Cloud) -> None:
     client = cloud.client("lambda", read_timeout=300, retries={"total_max_attempts": 1})
 
     def fault(function: str) -> str | None:
-        # Twice: where one worker of a function fails, MiniStack ends its others in the middle of their start, and what
-        # such a one says is not the reason. (S3's test notification starts a worker of ingest at the same time.)
-        for _ in range(2):
+        # Where one worker of a function fails, MiniStack ends its others in the middle of their start, and what such a
+        # one says is not the reason. (S3's test notification starts a worker of ingest at the same time.) What is said
+        # twice in succession is.
+        said = None
+        for _ in range(_MOST_TRIES):
             answer = client.invoke(FunctionName=cloud.outputs[function], Payload=json.dumps(TRIED[function]).encode())
             if "FunctionError" not in answer:
                 return None
-        return f"{function} (functions/{FUNCTIONS[function]}) does not start: {_reason(json.load(answer['Payload']))}"
+            before, said = said, _reason(json.load(answer["Payload"]))
+            if said == before:
+                break
+            time.sleep(_TRY_GAP_SECONDS)
+        return f"{function} (functions/{FUNCTIONS[function]}) does not start: {said}"
 
     with ThreadPoolExecutor(len(TRIED)) as threads:
         faults = [it for it in threads.map(fault, TRIED) if it]

@@ -122,7 +122,7 @@ class Stack:
             it["pk"].removeprefix("batch#") for it in found["Items"] if it["sk"] == "batch" and it["project"] == project
         ]
 
-    def finished(self, upload: Upload) -> Batch:
+    def finished(self, upload: Upload, *, seconds: float = PATIENCE_SECONDS) -> Batch:
         """Wait until a batch is finished, with resume called meanwhile as its schedule would."""
 
         def look() -> Batch | None:
@@ -130,7 +130,7 @@ class Stack:
             batch = self.batch(upload)
             return batch if batch and batch.state is BatchState.FINISHED else None
 
-        return until(look, f"{upload.key} is finished", every=0.5)
+        return until(look, f"{upload.key} is finished", seconds=seconds, every=0.5)
 
     def states(self, upload: Upload) -> Counter[RowState]:
         """How many rows of a batch stand where; a row that nobody has touched is in none."""
