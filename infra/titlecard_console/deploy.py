@@ -79,7 +79,7 @@ def try_functions(cloud: Cloud) -> None:
         # Where one worker of a function fails, MiniStack ends its others in the middle of their start, and what such a
         # one says is not the reason. (S3's test notification starts a worker of ingest at the same time.) What is said
         # twice in succession is.
-        said = None
+        said: str | None = None
         for _ in range(_MOST_TRIES):
             answer = client.invoke(FunctionName=cloud.outputs[function], Payload=json.dumps(TRIED[function]).encode())
             if "FunctionError" not in answer:
