@@ -9,13 +9,14 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
 import time
 from collections import Counter
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeVar
+
+import psutil
 
 from titlecard.batch import END_STATES, BatchState, Message, RowState, Upload
 from titlecard.catalog import Catalog
@@ -263,6 +264,8 @@ def running(
 
 def processes() -> list[tuple[int, str]]:
     """The ids and command lines of all processes."""
-    listed = subprocess.run(["ps", "-ww", "-eo", "pid=,args="], capture_output=True, text=True, check=True)  # noqa: S607 -- POSIX has it
-    split = (line.split(maxsplit=1) for line in listed.stdout.splitlines())
-    return [(int(process), command) for process, command in split]
+    return [
+        (process.pid, " ".join(process.info["cmdline"]))
+        for process in psutil.process_iter(["cmdline"])
+        if process.info["cmdline"]  # None where it is another user's, empty where it is the kernel's or has just ended
+    ]

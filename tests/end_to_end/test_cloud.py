@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from tests.end_to_end.stack import processes
 
 from titlecard_console import cloud, template
 from titlecard_console.artefact import pack
@@ -239,5 +240,4 @@ def _alive(process: int) -> bool:
 
 def _processes_in(state: Path) -> list[str]:
     """The command lines of all processes that were started from a state folder."""
-    listed = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True)  # noqa: S607 -- POSIX has it
-    return [line for line in listed.stdout.splitlines() if f"{state}/run" in line]
+    return [command for _, command in processes() if f"{state}/run" in command]
