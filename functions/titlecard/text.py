@@ -37,6 +37,16 @@ _WORD = re.compile(rf"[{_CJK}]|[^\W_{_CJK}]+")
 _ADDRESS = re.compile(r"\b(?:https?:|ftp:|www\.)\S*", re.IGNORECASE)
 
 
+_PLACEHOLDER = re.compile(
+    r"(?:(?:various|multiple|several|many|all|different|guest|invited|unknown|the|our) )*"
+    r"(?:speakers?|presenters?|people|authors?|artists?|panell?ists?|guests?|participants?|attendees)(?: tb[acd])?"
+    r"|various|multiple|several|anonymous|unknown|none|null|nan|tb[acd]"
+    r"|to be (?:announced|confirmed|decided|determined|defined)"
+    r"|n a|not available|students|alumn\w+|todos|varios|diverse|divers|a confirmar|por confirmar"
+)
+"""What stands where a name is not known yet, or is too many to tell; folded words."""
+
+
 class _WithoutMarks(dict[int, int | None]):
     """A table for `str.translate` that drops combining marks; it fills itself with the characters that it meets."""
 
@@ -90,3 +100,8 @@ def plain(text: str) -> str:
 def without_addresses(text: str) -> str:
     """The text with a space where a web address stood: what an address spells out is nobody's word."""
     return _ADDRESS.sub(" ", text)
+
+
+def is_placeholder(name: str) -> bool:
+    """Whether a text stands in the place of a name and names nobody: `TBA`, `Various Speakers`."""
+    return _PLACEHOLDER.fullmatch(plain(name)) is not None

@@ -9,7 +9,9 @@ import hashlib
 from enum import StrEnum
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
+
+from titlecard.text import is_placeholder, one_line, plain
 
 PARSER_VERSION = "2"
 """Part of every fingerprint: raise it when the local tier's answers change, and stored talks are worked out anew."""
@@ -21,7 +23,11 @@ _Text = Annotated[str, StringConstraints(strip_whitespace=True)]
 
 
 class Video(BaseModel):
-    """One accepted row of a manifest, as its owner gave it. Its text is a stranger's: data, never instructions."""
+    """One accepted row of a manifest, as its owner gave it. Its text is a stranger's: data, never instructions.
+
+    `presenters` are the names that the row itself gives (a field for speakers), one name an item; empty where it gives
+    none. Placeholders (`TBA`, `Various`) are no names and are left out, as is a name that comes twice.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -31,6 +37,15 @@ class Video(BaseModel):
     url: str | None = None
     channel: str | None = None
     published_at: str | None = None
+    presenters: tuple[str, ...] = ()
+
+    @field_validator("presenters")
+    @classmethod
+    def _people(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        people: dict[str, str] = {}
+        for name in names:
+            people.setdefault(plain(name), " ".join(one_line(name).split()))
+        return tuple(name for key, name in people.items() if key and not is_placeholder(name))
 
 
 class Tier(StrEnum):
@@ -86,7 +101,8 @@ def fingerprint(video: Video, *, model: str | None, prompt_version: str) -> str:
             local answer does not stand in for a model that has become available.
         prompt_version: the version of the prompt and of its schema; it counts only where there is a model.
     """
-    parts = (video.title, video.description, PARSER_VERSION, model or "", prompt_version if model else "")
+    prompt = prompt_version if model else ""
+    parts = (video.title, video.description, PARSER_VERSION, model or "", prompt, *video.presenters)
     digest = hashlib.sha256()
     for part in parts:
         data = part.encode()

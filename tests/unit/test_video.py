@@ -34,6 +34,23 @@ def test_a_video_with_a_field_too_many_is_none() -> None:
         Video.model_validate({"id": "1", "title": "A Talk", "duration": 5})
 
 
+def test_presenters_are_kept_in_order_each_once() -> None:
+    names = (" Ada  Byron ", "Omar Haddad", "ada byron", "")
+    assert Video(id="1", title="A Talk", presenters=names).presenters == ("Ada Byron", "Omar Haddad")
+
+
+@pytest.mark.parametrize(
+    "name", ["TBA", "tbd.", "Various", "Various Speakers", "N/A", "To be announced", "-", "Varios"]
+)
+def test_a_placeholder_is_not_a_presenter(name: str) -> None:
+    assert Video(id="1", title="A Talk", presenters=(name, "Ada Byron")).presenters == ("Ada Byron",)
+
+
+def test_other_presenters_make_another_question() -> None:
+    videos = [Video(id="1", title="A Talk", presenters=names) for names in ((), ("Ada Byron",), ("Ada", "Byron"))]
+    assert len({fingerprint(video, model=None, prompt_version="1") for video in videos}) == 3
+
+
 def test_a_video_does_not_change() -> None:
     with pytest.raises(ValidationError, match="frozen"):
         Video(id="1", title="A Talk").title = "Another"  # type: ignore[misc]  # that is the claim
