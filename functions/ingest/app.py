@@ -21,14 +21,14 @@ from urllib.parse import unquote_plus
 import boto3
 from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType, process_partial_response
 
-from titlecard.batch import Limits, Upload, order_of
-from titlecard.catalog import UNCHECKED, Catalog, Contended
-from titlecard.ingest import Ingest, Rules
-from titlecard.manifest import Limits as ReadingLimits
-from titlecard.queues import IngestQueue, WorkQueue
+from titlecard.aws.dynamodb.catalog import UNCHECKED, Catalog, Contended
+from titlecard.aws.s3 import Uploads
+from titlecard.aws.sqs import IngestQueue, WorkQueue
+from titlecard.domain.batch import Limits, Upload, order_of
+from titlecard.manifests import Limits as ReadingLimits
+from titlecard.pipeline.ingest import Ingest, Rules
 from titlecard.settings import IngestSettings
 from titlecard.telemetry import logger, metrics
-from titlecard.uploads import Uploads
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -19,13 +19,13 @@ import boto3
 from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType, process_partial_response
 from aws_lambda_powertools.utilities.data_classes import SQSEvent
 
-from titlecard.catalog import UNCHECKED, Catalog
-from titlecard.keys import Keys
-from titlecard.ledger import ONE_TRY, Ledger
-from titlecard.model import ModelTier
-from titlecard.money import PriceList
-from titlecard.parser import Again, Parser, Received, Rules
-from titlecard.queues import DeadLetters, WorkQueue
+from titlecard.aws.dynamodb.catalog import UNCHECKED, Catalog
+from titlecard.aws.dynamodb.ledger import ONE_TRY, Ledger
+from titlecard.aws.secrets import Keys
+from titlecard.aws.sqs import DeadLetters, WorkQueue
+from titlecard.domain.money import PriceList
+from titlecard.llm import ModelTier
+from titlecard.pipeline.parse import Again, Parser, Received, Rules
 from titlecard.settings import ParserSettings
 from titlecard.telemetry import logger, metrics
 

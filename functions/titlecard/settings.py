@@ -10,7 +10,7 @@ from typing import Annotated
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from titlecard.video import Policy
+from titlecard.domain.video import Policy
 
 _Positive = Annotated[int, Field(gt=0)]
 _Count = Annotated[int, Field(ge=0)]
@@ -58,14 +58,14 @@ class ParserSettings(_Settings):
     """Only on the local cloud: in AWS every project has its key in Secrets Manager."""
 
 
-class ResumeSettings(_Settings):
+class SweeperSettings(_Settings):
     """Of the resume function; times in seconds."""
 
     ledger_table: str
     ingest_queue_url: str
     work_dead_letter_queue_url: str
     ingest_visibility_seconds: _Positive
-    resume_limit: _Positive
+    sweeper_limit: _Positive
     audit_after_seconds: _Positive
     audit_rounds: _Positive
     manifest_max_bytes: _Positive

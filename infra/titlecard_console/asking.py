@@ -12,20 +12,20 @@ from dataclasses import dataclass, field
 from threading import Event
 from typing import TYPE_CHECKING
 
-from titlecard import local
-from titlecard.faults import Fault
-from titlecard.money import Charge
-from titlecard.survey import Survey
-from titlecard.talks import by_local_tier, by_model
-from titlecard.video import Policy, Tier
+from titlecard import extraction as local
+from titlecard.domain.errors import Fault
+from titlecard.domain.money import Charge
+from titlecard.domain.video import Policy, Tier
+from titlecard.extraction.survey import Survey
+from titlecard.pipeline.talks import by_local_tier, by_model
 from titlecard_console.evaluation import Result
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from titlecard.local import LocalAnswer
-    from titlecard.model import ModelTier, Question
-    from titlecard.video import Talk
+    from titlecard.domain.video import Talk
+    from titlecard.extraction import LocalAnswer
+    from titlecard.llm import ModelTier, Question
     from titlecard_console.evaluation import Case
 
 NOT_ASKED = "not_asked"

@@ -10,7 +10,8 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from titlecard import census, manifest
+from titlecard import manifests as manifest
+from titlecard.manifests import validation as census
 
 FIRST_REFUSED = 20
 

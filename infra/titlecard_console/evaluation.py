@@ -13,9 +13,9 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from titlecard.local import parse
-from titlecard.survey import Survey
-from titlecard.video import Tier, Video
+from titlecard.domain.video import Tier, Video
+from titlecard.extraction import parse
+from titlecard.extraction.survey import Survey
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence

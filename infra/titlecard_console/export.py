@@ -12,15 +12,15 @@ from datetime import datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-from titlecard.lines import of_result
-from titlecard.manifest.columns import youtube_id
+from titlecard.manifests.columns import youtube_id
+from titlecard.pipeline.lines import of_result
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from typing import TextIO
 
-    from titlecard.catalog.exports import Result
-    from titlecard.video import Talk, Video
+    from titlecard.aws.dynamodb.catalog.results import Result
+    from titlecard.domain.video import Talk, Video
 
 COLUMNS = ("id", "title", "presenters", "tier", "confidence", "review", "batch", "changed_at")
 """Of the CSV form; presenters are joined by semicolons."""

@@ -12,20 +12,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from titlecard import census, local, manifest
-from titlecard.batch import RowState
-from titlecard.lines import line
-from titlecard.money import Charge
-from titlecard.survey import Survey
-from titlecard.talks import by_local_tier
-from titlecard.video import Policy
+from titlecard import extraction as local
+from titlecard import manifests as manifest
+from titlecard.domain.batch import RowState
+from titlecard.domain.money import Charge
+from titlecard.domain.video import Policy
+from titlecard.extraction.survey import Survey
+from titlecard.manifests import validation as census
+from titlecard.pipeline.lines import line
+from titlecard.pipeline.talks import by_local_tier
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from titlecard.local import LocalAnswer
-    from titlecard.model import ModelTier
-    from titlecard.video import Video
+    from titlecard.domain.video import Video
+    from titlecard.extraction import LocalAnswer
+    from titlecard.llm import ModelTier
 
 
 @dataclass(frozen=True)

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from titlecard.batch import Limits
-from titlecard.manifest import Limits as ReadingLimits
-from titlecard.manifest import NotAManifest
-from titlecard.model import ModelTier
-from titlecard.money import Cap, Charge, PriceList, cap
-from titlecard.video import Policy
+from titlecard.domain.batch import Limits
+from titlecard.domain.money import Cap, Charge, PriceList, cap
+from titlecard.domain.video import Policy
+from titlecard.llm import ModelTier
+from titlecard.manifests import Limits as ReadingLimits
+from titlecard.manifests import NotAManifest
 from titlecard_console import local_tier
-from titlecard_console.wording import amounts, many
+from titlecard_console.output import amounts, many
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Self
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from titlecard.batch import END_STATES, BatchState, RowState
-from titlecard_console.wording import dollars, many
+from titlecard.domain.batch import END_STATES, BatchState, RowState
+from titlecard_console.output import dollars, many
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from titlecard.catalog import Batch
-    from titlecard.money import Charge
+    from titlecard.aws.dynamodb.catalog import Batch
+    from titlecard.domain.money import Charge
 
 SECONDS_BETWEEN_LINES = 5.0
 

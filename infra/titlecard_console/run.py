@@ -12,19 +12,19 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from titlecard.batch import END_STATES, UPLOADS, BatchState, Limits, Upload
-from titlecard.catalog import NEVER, Catalog
-from titlecard.ledger import Ledger
-from titlecard.money import Budget, Cap
-from titlecard.uploads import LIMIT_METADATA
+from titlecard.aws.dynamodb.catalog import NEVER, Catalog
+from titlecard.aws.dynamodb.ledger import Ledger
+from titlecard.aws.s3 import LIMIT_METADATA
+from titlecard.domain.batch import END_STATES, UPLOADS, BatchState, Limits, Upload
+from titlecard.domain.money import Budget, Cap
 from titlecard_console.progress import Status
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
-    from titlecard.catalog import Batch, Entry, Row
-    from titlecard_console.cloud import Cloud
+    from titlecard.aws.dynamodb.catalog import Batch, Entry, Row
+    from titlecard_console.local_cloud.cloud import Cloud
 
 POLL_SECONDS = 0.5
 RESUME_SECONDS = 2.0
@@ -162,7 +162,7 @@ class Work:
     def _resume(self) -> None:
         if time.monotonic() - self._resumed >= RESUME_SECONDS:
             self._resumed = time.monotonic()
-            self._lambda.invoke(FunctionName=self._cloud.outputs["ResumeFunction"], Payload=json.dumps({}).encode())
+            self._lambda.invoke(FunctionName=self._cloud.outputs["SweeperFunction"], Payload=json.dumps({}).encode())
 
 
 def _has_ended(status: Status) -> bool:

@@ -15,8 +15,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from titlecard.grounding import ungrounded
-from titlecard.video import Video
+from titlecard.domain.grounding import ungrounded
+from titlecard.domain.video import Video
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -12,7 +12,7 @@ import hashlib
 import json
 from pathlib import Path
 
-from titlecard.local.model import WEIGHTS
+from titlecard.extraction.model import WEIGHTS
 from titlecard_console.evaluation import Case, run, score
 from training.rivals import by_rules, by_separator, by_spacy
 

@@ -9,7 +9,7 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from titlecard.text import one_line
+from titlecard.domain.text import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

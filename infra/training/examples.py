@@ -7,20 +7,20 @@ from dataclasses import dataclass
 from sys import intern
 from typing import TYPE_CHECKING
 
-from titlecard.local.description import OTHER, PERSON, DescriptionView
-from titlecard.local.mentions import lines
-from titlecard.local.names import TITLES
-from titlecard.local.titles import DROP, NAME, TITLE, TitleView
-from titlecard.survey import Reading, Survey
-from titlecard.text import one_line, words
+from titlecard.domain.text import one_line, words
+from titlecard.extraction.description import OTHER, PERSON, DescriptionView
+from titlecard.extraction.mentions import lines
+from titlecard.extraction.names import TITLES
+from titlecard.extraction.survey import Reading, Survey
+from titlecard.extraction.titles import DROP, NAME, TITLE, TitleView
 from training.dataset import by_event, some_of_its_batch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from titlecard.local.mentions import Mention
-    from titlecard.local.names import Lexicon
-    from titlecard.local.segments import Segment
+    from titlecard.extraction.mentions import Mention
+    from titlecard.extraction.names import Lexicon
+    from titlecard.extraction.segments import Segment
     from training.dataset import Row
 
 SMALL_BATCHES = (1, 1, 1, 2, 3, 4, 6, 8)

@@ -18,11 +18,11 @@ from typing import TYPE_CHECKING
 
 import pycrfsuite  # type: ignore[import-untyped]  # python-crfsuite ships no types
 
-from titlecard.local import IN_DESCRIPTION, IN_TITLE, NOBODY, read, trust
-from titlecard.local.confidence import RIGHT, WRONG
-from titlecard.local.crf import Crf
-from titlecard.local.model import Model
-from titlecard.local.names import Lexicon
+from titlecard.extraction import IN_DESCRIPTION, IN_TITLE, NOBODY, read, trust
+from titlecard.extraction.confidence import RIGHT, WRONG
+from titlecard.extraction.crf import Crf
+from titlecard.extraction.model import Model
+from titlecard.extraction.names import Lexicon
 from titlecard_console.evaluation import is_right
 from training import lexicon as lexicons
 from training import synthetic

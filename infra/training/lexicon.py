@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 import faker.providers.person as faker_person
 
-from titlecard.local.names import Lexicon, kind
-from titlecard.text import fold, normalise
+from titlecard.domain.text import fold, normalise
+from titlecard.extraction.names import Lexicon, kind
 
 if TYPE_CHECKING:
     import random

@@ -7,17 +7,17 @@ import importlib.util
 import re
 from typing import TYPE_CHECKING
 
-from titlecard.local.mentions import lines
-from titlecard.local.names import Lexicon
-from titlecard.local.segments import Segment, segments, slot_keys, text_key
-from titlecard.text import one_line
+from titlecard.domain.text import one_line
+from titlecard.extraction.mentions import lines
+from titlecard.extraction.names import Lexicon
+from titlecard.extraction.segments import Segment, segments, slot_keys, text_key
 from titlecard_console.evaluation import Result
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from titlecard.survey import Survey
-    from titlecard.video import Video
+    from titlecard.domain.video import Video
+    from titlecard.extraction.survey import Survey
 
 _SEPARATOR = re.compile(r"\s+[-\u2013\u2014|/]\s+|\s*[|\uff5c]\s*")
 _CAPITALISED = re.compile(r"(?:[^\W\d_a-z][\w'\u2019.-]*|de|da|do|del|la|van|von|der|den|di|bin|al|el)")

@@ -1,10 +1,10 @@
 """Train the local tier: `python -m training.train DATASET.jsonl`.
 
-Writes the weights (`functions/titlecard/local/weights.json.gz`) and the card beside them (`card.json`): what they were
-trained on, and how such a model scores on series that it has never seen. The score is a cross-validation over series
-in which everything (vocabularies, gazetteer, models, calibration, thresholds) is built inside each fold. The same data,
-seed and packages make the same bytes. Takes a quarter of an hour on one core; `--folds 0` trains without measuring,
-`--keep DIR` measures a change of decoding, confidence or thresholds in two minutes.
+Writes the weights (`functions/titlecard/extraction/weights.json.gz`) and the card beside them (`card.json`): what they
+were trained on, and how such a model scores on series that it has never seen. The score is a cross-validation over
+series in which everything (vocabularies, gazetteer, models, calibration, thresholds) is built inside each fold. The
+same data, seed and packages make the same bytes. Takes a quarter of an hour on one core; `--folds 0` trains without
+measuring, `--keep DIR` measures a change of decoding, confidence or thresholds in two minutes.
 
 Needs the dependency group `training`.
 """
@@ -24,10 +24,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from titlecard.local import IN_DESCRIPTION, IN_TITLE, NOBODY, parse_with
-from titlecard.local.model import WEIGHTS
-from titlecard.survey import Reading, Survey
-from titlecard.video import Video
+from titlecard.domain.video import Video
+from titlecard.extraction import IN_DESCRIPTION, IN_TITLE, NOBODY, parse_with
+from titlecard.extraction.model import WEIGHTS
+from titlecard.extraction.survey import Reading, Survey
 from titlecard_console.evaluation import Case, Result, is_right, score, table
 from training.dataset import by_event, load, some_of_its_batch, split
 from training.fit import Settings, fit
@@ -35,7 +35,7 @@ from training.fit import Settings, fit
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from titlecard.local.model import Model
+    from titlecard.extraction.model import Model
     from training.dataset import Row
 
 BATCH_SIZES = (1, 2, 5, 20, 60)

@@ -15,14 +15,15 @@ import tempfile
 import zipfile
 from pathlib import Path
 
-from titlecard_console import artefact, template
+from titlecard_console.local_cloud import build as artefact
+from titlecard_console.local_cloud import template
 
 PATHS = {
     "ingest": ("IngestFunction", "import ingest.app"),
     "parser": ("ParserFunction", "import parser.app"),
     "parser, the first question": ("ParserFunction", "import parser.app; parser.app.parser._model.load()"),
-    "parser, the local tier alone": ("ParserFunction", "import titlecard.local"),
-    "resume": ("ResumeFunction", "import resume.app"),
+    "parser, the local tier alone": ("ParserFunction", "import titlecard.extraction"),
+    "sweeper": ("SweeperFunction", "import sweeper.app"),
 }
 
 TIMED = """

@@ -2,9 +2,9 @@
 
     python tests/benchmarks/local_tier.py DATASET.jsonl [--runs 7]
 
-Imports are timed in processes of their own: `titlecard.local` alone, and with the weights read, which happens at the
-first video. A video's time is over every row of its kind, with caches as warm as the batch makes them. All times are
-the processor's, and the least of the runs, so that a neighbour's work does not count. Tokens are those of OpenAI's
+Imports are timed in processes of their own: `titlecard.extraction` alone, and with the weights read, which happens at
+the first video. A video's time is over every row of its kind, with caches as warm as the batch makes them. All times
+are the processor's, and the least of the runs, so that a neighbour's work does not count. Tokens are those of OpenAI's
 `o200k_base`, counted by `bpe-openai` where that is installed, of the instructions, the schema and the video as they
 are sent; what the provider adds to them is not known here.
 """
@@ -22,13 +22,13 @@ from collections import defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from titlecard.local import parse
-from titlecard.local.model import WEIGHTS
-from titlecard.model import ModelTier
-from titlecard.model.prompt import INSTRUCTIONS, Cleaned
-from titlecard.money import PriceList
-from titlecard.survey import Survey
-from titlecard.video import Video
+from titlecard.domain.money import PriceList
+from titlecard.domain.video import Video
+from titlecard.extraction import parse
+from titlecard.extraction.model import WEIGHTS
+from titlecard.extraction.survey import Survey
+from titlecard.llm import ModelTier
+from titlecard.llm.prompt import INSTRUCTIONS, Cleaned
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -36,8 +36,8 @@ if TYPE_CHECKING:
 MODEL = "gpt-6-luna"
 
 IMPORTS = {
-    "import titlecard.local": "import titlecard.local",
-    "the same, and the weights": "import titlecard.local.model; titlecard.local.model.shipped()",
+    "import titlecard.extraction": "import titlecard.extraction",
+    "the same, and the weights": "import titlecard.extraction.model; titlecard.extraction.model.shipped()",
 }
 
 TIMED = """

@@ -21,7 +21,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
-from titlecard import census, manifest
+from titlecard import manifests as manifest
+from titlecard.manifests import validation as census
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

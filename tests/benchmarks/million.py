@@ -45,23 +45,25 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError
 
-from titlecard import census, manifest
-from titlecard.batch import END_STATES, BatchState
-from titlecard.catalog import Catalog, stamp
-from titlecard.catalog.grants import Grants
-from titlecard.survey import Survey
-from titlecard.uploads import Uploads
-from titlecard_console import artefact, cloud
+from titlecard import manifests as manifest
+from titlecard.aws.dynamodb.catalog import Catalog, stamp
+from titlecard.aws.dynamodb.catalog.grants import Grants
+from titlecard.aws.s3 import Uploads
+from titlecard.domain.batch import END_STATES, BatchState
+from titlecard.extraction.survey import Survey
+from titlecard.manifests import validation as census
+from titlecard_console.local_cloud import build as artefact
+from titlecard_console.local_cloud import cloud
+from titlecard_console.local_cloud.template import load
 from titlecard_console.run import Work
-from titlecard_console.template import load
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from titlecard.batch import Upload
-    from titlecard.catalog import Batch
-    from titlecard.census import Census
-    from titlecard_console.cloud import Cloud
+    from titlecard.aws.dynamodb.catalog import Batch
+    from titlecard.domain.batch import Upload
+    from titlecard.manifests.validation import Census
+    from titlecard_console.local_cloud.cloud import Cloud
 
 NOTES = """
 

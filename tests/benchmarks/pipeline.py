@@ -22,12 +22,13 @@ import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from titlecard.catalog import Catalog
-from titlecard_console import artefact, cloud
+from titlecard.aws.dynamodb.catalog import Catalog
+from titlecard_console.local_cloud import build as artefact
+from titlecard_console.local_cloud import cloud
 from titlecard_console.run import Work
 
 if TYPE_CHECKING:
-    from titlecard_console.cloud import Cloud
+    from titlecard_console.local_cloud.cloud import Cloud
     from titlecard_console.progress import Status
 
 EMPTY = {
@@ -58,7 +59,7 @@ def handler(event, context):
 def handler(event, context):
     return {"batchItemFailures": []}
 """,
-    "resume": """
+    "sweeper": """
 def handler(event, context):
     return {}
 """,

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Protocol
 
 import pytest
 
-from titlecard_console import artefact, cloud
+from titlecard_console.local_cloud import build as artefact
+from titlecard_console.local_cloud import cloud
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -8,8 +8,10 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from titlecard import census, local, manifest
-from titlecard.survey import Survey
+from titlecard import extraction as local
+from titlecard import manifests as manifest
+from titlecard.extraction.survey import Survey
+from titlecard.manifests import validation as census
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

@@ -14,9 +14,9 @@ from datetime import UTC, datetime
 
 import boto3
 
-from titlecard.batch import Limits
-from titlecard.ledger import ONE_TRY, Ledger, NoAnswer, Reservation
-from titlecard.money import Budget, Cap, Charge
+from titlecard.aws.dynamodb.ledger import ONE_TRY, Ledger, NoAnswer, Reservation
+from titlecard.domain.batch import Limits
+from titlecard.domain.money import Budget, Cap, Charge
 
 PROJECT, MODEL = "race", "gpt-6-luna"
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)

@@ -18,18 +18,18 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import psutil
 
-from titlecard.batch import END_STATES, BatchState, Message, RowState, Upload
-from titlecard.catalog import Catalog
-from titlecard.ledger import Ledger
-from titlecard.money import Budget, Cap
-from titlecard_console import cloud
+from titlecard.aws.dynamodb.catalog import Catalog
+from titlecard.aws.dynamodb.ledger import Ledger
+from titlecard.domain.batch import END_STATES, BatchState, Message, RowState, Upload
+from titlecard.domain.money import Budget, Cap
+from titlecard_console.local_cloud import cloud
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from titlecard.catalog import Batch, Row
-    from titlecard.video import Talk
+    from titlecard.aws.dynamodb.catalog import Batch, Row
+    from titlecard.domain.video import Talk
 
 PATIENCE_SECONDS = 180
 
@@ -101,7 +101,7 @@ class Stack:
 
     def resume(self) -> Counter[str]:
         """Call resume; what it did."""
-        answer = self._lambda.invoke(FunctionName=self.outputs["ResumeFunction"], Payload=b"{}")
+        answer = self._lambda.invoke(FunctionName=self.outputs["SweeperFunction"], Payload=b"{}")
         done = json.load(answer["Payload"])
         assert "FunctionError" not in answer, done
         return Counter(done)

@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING
 import pytest
 from tests.end_to_end.racers import BUDGET, NEED, NOW, PROJECT, ROOM
 
-from titlecard.ledger import Ledger
-from titlecard_console.cloud import connect
-from titlecard_console.ministack import MiniStack
-from titlecard_console.template import ROOT, load
+from titlecard.aws.dynamodb.ledger import Ledger
+from titlecard_console.local_cloud.cloud import connect
+from titlecard_console.local_cloud.ministack import MiniStack
+from titlecard_console.local_cloud.template import ROOT, load
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from titlecard.money import Charge
+    from titlecard.domain.money import Charge
 
 RACERS = 16
 WANTED = ("BillingMode", "AttributeDefinitions", "KeySchema")

@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from tests.end_to_end.stack import processes
 
-from titlecard_console import cloud, template
-from titlecard_console.artefact import pack
-from titlecard_console.deploy import DeployError, deploy
-from titlecard_console.ministack import MiniStack
-from titlecard_console.record import Record
+from titlecard_console.local_cloud import cloud, template
+from titlecard_console.local_cloud.build import pack
+from titlecard_console.local_cloud.deploy import DeployError, deploy
+from titlecard_console.local_cloud.journal import Record
+from titlecard_console.local_cloud.ministack import MiniStack
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -34,7 +34,7 @@ PATIENCE_SECONDS = 60
 CONSOLE = """
 import os, sys, time
 from pathlib import Path
-from titlecard_console import cloud
+from titlecard_console.local_cloud import cloud
 with cloud.start(Path(sys.argv[1]), {}, {"PATH": os.environ["PATH"]}, artefacts=Path(sys.argv[2])) as there:
     time.sleep(600)
 """
@@ -66,7 +66,7 @@ def test_a_package_that_is_missing_from_an_artefact_is_named(start: Start, artef
     missing = {
         "IngestFunction": "pydantic_settings",
         "ParserFunction": "aws_lambda_powertools",
-        "ResumeFunction": "jmespath",  # MiniStack has one of its own, which must not stand in
+        "SweeperFunction": "jmespath",  # MiniStack has one of its own, which must not stand in
     }
     for function, package in missing.items():
         _change(artefacts, tmp_path, function, remove=package)
@@ -113,9 +113,9 @@ def test_the_functions_see_nothing_of_the_callers_environment_but_the_way_to_the
     monkeypatch.setenv("AWS_PROFILE", "of-the-caller")  # it does not exist, and is not asked for
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret of the caller")
     callers = {"OPENAI_API_KEY": "key", "GITHUB_TOKEN": "secret of the caller", "AWS_SESSION_TOKEN": "secret too"}
-    seeing = _change(artefacts, tmp_path, "ResumeFunction", replace={"resume/app.py": SEEING_RESUME})
+    seeing = _change(artefacts, tmp_path, "SweeperFunction", replace={"sweeper/app.py": SEEING_RESUME})
     there = start({}, callers, artefacts=seeing)
-    answer = there.client("lambda").invoke(FunctionName=there.outputs["ResumeFunction"])
+    answer = there.client("lambda").invoke(FunctionName=there.outputs["SweeperFunction"])
     seen = json.load(answer["Payload"])
     assert seen["OPENAI_API_KEY"] == "key"
     assert "secret" not in " ".join(seen[name] for name in seen if not name.startswith("WORK"))

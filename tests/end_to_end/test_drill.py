@@ -18,14 +18,14 @@ from tests.end_to_end.person import TITLECARD, Ran
 from tests.end_to_end.stack import KEY, PATIENCE_SECONDS, Stack, running, until
 from tests.end_to_end.witness import Witness
 
-from titlecard.batch import RowState
-from titlecard_console.deploy import STACK
+from titlecard.domain.batch import RowState
+from titlecard_console.local_cloud.deploy import STACK
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-    from titlecard.batch import Upload
+    from titlecard.domain.batch import Upload
 
 pytestmark = pytest.mark.timeout(6 * PATIENCE_SECONDS)
 

@@ -15,17 +15,17 @@ from tests.end_to_end.manifests import answers, array, lines, videos
 from tests.end_to_end.stack import KEY, Stack, running, until
 from tests.end_to_end.witness import Witness
 
-from titlecard.batch import BatchState, Limits, RowState
-from titlecard.catalog.reviews import Reviews
-from titlecard.results import FINISHED, SOURCE
-from titlecard.video import Tier
+from titlecard.aws.dynamodb.catalog.reviews import Reviews
+from titlecard.domain.batch import BatchState, Limits, RowState
+from titlecard.domain.video import Tier
+from titlecard.pipeline.publish import FINISHED, SOURCE
 from titlecard_console.run import Work
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
-    from titlecard.batch import Upload
+    from titlecard.domain.batch import Upload
 
 TIMES = {
     "ParserTimeoutSeconds": "30",

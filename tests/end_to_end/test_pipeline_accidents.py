@@ -15,13 +15,13 @@ from tests.end_to_end.poison import poisoned
 from tests.end_to_end.stack import KEY, PATIENCE_SECONDS, Stack, running, until
 from tests.end_to_end.witness import Witness
 
-from titlecard.batch import RowState
+from titlecard.domain.batch import RowState
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from titlecard.batch import Upload
+    from titlecard.domain.batch import Upload
 
 pytestmark = pytest.mark.timeout(4 * PATIENCE_SECONDS)  # the first test waits for everything
 
@@ -47,7 +47,7 @@ import os as _os
 import pathlib as _pathlib
 import signal as _signal
 
-from titlecard import ingest as _ingest
+from titlecard.pipeline import ingest
 
 _ingest.PACKS_UNDER_WAY = 2
 _ingest.ROWS_BETWEEN_CHECKPOINTS = 20

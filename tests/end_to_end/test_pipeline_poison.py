@@ -14,13 +14,13 @@ from tests.end_to_end.manifests import answers, lines, videos
 from tests.end_to_end.poison import poisoned
 from tests.end_to_end.stack import PATIENCE_SECONDS, Stack, running, until
 
-from titlecard.batch import RowState
+from titlecard.domain.batch import RowState
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from titlecard.batch import Upload
+    from titlecard.domain.batch import Upload
 
 pytestmark = pytest.mark.timeout(4 * PATIENCE_SECONDS)  # the first test waits for everything
 
@@ -33,7 +33,7 @@ import os as _os
 import signal as _signal
 import time as _time
 
-from titlecard import local as _local
+from titlecard import extraction as _local
 
 _handled, _parsed = handler, _local.parse
 

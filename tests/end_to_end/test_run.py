@@ -15,9 +15,9 @@ from tests.end_to_end.manifests import answers, array, lines, videos
 from tests.end_to_end.person import FIELDS, ended, interrupt, left_behind, ran, started
 from tests.end_to_end.stack import Stack, until
 
-from titlecard.batch import RowState, Upload
-from titlecard_console import cloud
-from titlecard_console.template import ROOT
+from titlecard.domain.batch import RowState, Upload
+from titlecard_console.local_cloud import cloud
+from titlecard_console.local_cloud.template import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -15,7 +15,7 @@ from tests.end_to_end.person import RUN_SECONDS, Ran, ended, interrupt, left_beh
 from tests.end_to_end.stack import until
 from tests.end_to_end.witness import Witness
 
-from titlecard_console import cloud
+from titlecard_console.local_cloud import cloud
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

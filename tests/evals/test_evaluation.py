@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from titlecard.video import Tier, Video
+from titlecard.domain.video import Tier, Video
 from titlecard_console.evaluation import Case, Result, by_local_tier, drops, norm, run, score, table
 
 if TYPE_CHECKING:
-    from titlecard.survey import Survey
+    from titlecard.extraction.survey import Survey
 
 
 def case(

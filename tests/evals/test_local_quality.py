@@ -1,8 +1,8 @@
 """The shipped weights on the development data set: a drop against the committed baseline fails.
 
 The weights were trained on these very rows, so the figures here are no measure of how good the tier is on a new
-conference: that is the cross-validation over unseen series in `functions/titlecard/local/card.json`. They are a fence:
-whoever changes the code or the weights sees at once what it does to thousands of rows.
+conference: that is the cross-validation over unseen series in `functions/titlecard/extraction/card.json`. They are a
+fence: whoever changes the code or the weights sees at once what it does to thousands of rows.
 
 After a change for the better: `python tests/evals/test_local_quality.py` writes the new baseline.
 """
@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from titlecard.local.model import WEIGHTS
+from titlecard.extraction.model import WEIGHTS
 from titlecard_console.evaluation import Case, Scores, by_local_tier, drops, run, score, table
 
 ROOT = Path(__file__).parents[2]

@@ -14,16 +14,16 @@ from moto.core.botocore_stubber import BotocoreStubber
 from tests.functional.world import Clients, Wire, World
 from tests.provider import LoopbackProvider
 
-from titlecard import local
-from titlecard.model import ModelTier
-from titlecard.money import PriceList
+from titlecard import extraction as local
+from titlecard.domain.money import PriceList
+from titlecard.llm import ModelTier
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from titlecard.local import LocalAnswer
-    from titlecard.survey import Survey
-    from titlecard.video import Video
+    from titlecard.domain.video import Video
+    from titlecard.extraction import LocalAnswer
+    from titlecard.extraction.survey import Survey
 
 MODEL = "gpt-6-luna"
 
@@ -53,7 +53,7 @@ def wire(monkeypatch: pytest.MonkeyPatch) -> Wire:
 
     monkeypatch.setattr(BotocoreStubber, "__call__", carry)
     monkeypatch.setattr("botocore.endpoint.time", Unhurried)
-    monkeypatch.setattr("titlecard.queues.time", Unhurried)
+    monkeypatch.setattr("titlecard.aws.sqs.time", Unhurried)
     return wire
 
 

@@ -9,15 +9,15 @@ import boto3
 from tests.functional.world import PROJECT, TEMPLATE, World
 from typer.testing import CliRunner
 
-from titlecard.batch import RowState
-from titlecard.catalog import Ending
-from titlecard.catalog.drafts import Drafts
-from titlecard.catalog.exports import Exports
-from titlecard.catalog.reviews import Reviews
-from titlecard.results import Results
-from titlecard.video import Talk, Video
-from titlecard_console import where
-from titlecard_console.app import app
+from titlecard.aws.dynamodb.catalog import Ending
+from titlecard.aws.dynamodb.catalog.results import Exports
+from titlecard.aws.dynamodb.catalog.reviews import Reviews
+from titlecard.aws.dynamodb.catalog.upload_progress import Drafts
+from titlecard.domain.batch import RowState
+from titlecard.domain.video import Talk, Video
+from titlecard.pipeline.publish import Results
+from titlecard_console import stack as where
+from titlecard_console.cli import app
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     import pytest
     from typer.testing import Result as Said
 
-    from titlecard.batch import Message
-    from titlecard.catalog import Batch
-    from titlecard.results import Bus
+    from titlecard.aws.dynamodb.catalog import Batch
+    from titlecard.domain.batch import Message
+    from titlecard.pipeline.publish import Bus
 
 MARK = "f" * 32
 

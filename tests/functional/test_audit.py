@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 import pytest
 from tests.functional.world import LIMITS, NUMBERS, PROJECT, Cut, Killed, World, manifest, videos
 
-from titlecard import audit
-from titlecard.batch import BatchState, Message, RowState, Upload
-from titlecard.catalog import Ending
+from titlecard.aws.dynamodb.catalog import Ending
+from titlecard.domain.batch import BatchState, Message, RowState, Upload
+from titlecard.pipeline import audit
 
 if TYPE_CHECKING:
     from tests.functional.world import Clients, Wire
 
-    from titlecard.catalog import Batch
+    from titlecard.aws.dynamodb.catalog import Batch
 
 MARK = "f" * 32
 STILL = max(NUMBERS["AuditAfterSeconds"], NUMBERS["IngestVisibilitySeconds"]) + 1
@@ -145,8 +145,8 @@ def test_ingest_that_gets_on_is_started_again_as_often_as_it_takes(world: World)
 @pytest.fixture
 def small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     """A checkpoint after every pack, and no reading ahead."""
-    monkeypatch.setattr("titlecard.ingest.PACKS_UNDER_WAY", 1)
-    monkeypatch.setattr("titlecard.ingest.ROWS_BETWEEN_CHECKPOINTS", 10)
+    monkeypatch.setattr("titlecard.pipeline.ingest.PACKS_UNDER_WAY", 1)
+    monkeypatch.setattr("titlecard.pipeline.ingest.ROWS_BETWEEN_CHECKPOINTS", 10)
 
 
 # -------------------------------------------------------------------------------------------------- rounds of lost rows

@@ -8,15 +8,15 @@ import pytest
 from tests.functional.finished import MARK, Console, ended, say, talk
 from tests.functional.world import BUDGET, LIMITS, PROJECT, World, received, videos
 
-from titlecard.batch import RowState
-from titlecard.money import Charge
+from titlecard.domain.batch import RowState
+from titlecard.domain.money import Charge
 from titlecard_console.commands import batches as commands
-from titlecard_console.where import Refused
+from titlecard_console.stack import Refused
 
 if TYPE_CHECKING:
     from tests.provider import LoopbackProvider
 
-    from titlecard.model import ModelTier
+    from titlecard.llm import ModelTier
 
 
 @pytest.fixture

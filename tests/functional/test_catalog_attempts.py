@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 import pytest
 from tests.functional.world import Cut, World, videos
 
-from titlecard.batch import RowState
-from titlecard.catalog import Attempt, Ending, Entry
-from titlecard.money import Charge
-from titlecard.video import Policy, Talk, Tier
+from titlecard.aws.dynamodb.catalog import Attempt, Ending, Entry
+from titlecard.domain.batch import RowState
+from titlecard.domain.money import Charge
+from titlecard.domain.video import Policy, Talk, Tier
 
 if TYPE_CHECKING:
-    from titlecard.batch import Message
-    from titlecard.catalog import Batch
+    from titlecard.aws.dynamodb.catalog import Batch
+    from titlecard.domain.batch import Message
 
 MARK = "f" * 32
 CAP = 3

@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from tests.functional.world import LIMITS, PROJECT, Cut, videos
 
-from titlecard.batch import BatchState, Limits, RowState, Upload, order_of
-from titlecard.catalog import Contended, Ending
-from titlecard.survey import Survey
-from titlecard.video import Talk, Tier, Video
+from titlecard.aws.dynamodb.catalog import Contended, Ending
+from titlecard.domain.batch import BatchState, Limits, RowState, Upload, order_of
+from titlecard.domain.video import Talk, Tier, Video
+from titlecard.extraction.survey import Survey
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tests.functional.world import World
 
-    from titlecard.catalog import Batch, Catalog
+    from titlecard.aws.dynamodb.catalog import Batch, Catalog
 
 UPLOAD = Upload(
     "titlecard-uploads", f"uploads/{PROJECT}/talks.jsonl", "version-1", order_of("2026-01-05T12:00:00.000Z", "1")

@@ -9,9 +9,18 @@ from typing import TYPE_CHECKING
 import pytest
 from tests.functional.world import PROJECT, Cut, World, videos
 
-from titlecard.batch import END_STATES, Message, RowState
-from titlecard.catalog import KEYS_PER_GET, ROWS_PER_TRANSACTION, Batch, Ending, Entry, Row, Standing, stamp
-from titlecard.video import Talk, Tier, Video
+from titlecard.aws.dynamodb.catalog import (
+    KEYS_PER_GET,
+    ROWS_PER_TRANSACTION,
+    Batch,
+    Ending,
+    Entry,
+    Row,
+    Standing,
+    stamp,
+)
+from titlecard.domain.batch import END_STATES, Message, RowState
+from titlecard.domain.video import Talk, Tier, Video
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -264,8 +273,8 @@ def test_rows_come_in_the_manifests_order(world: World) -> None:
 
 
 def test_talks_come_with_their_rows_in_the_rows_order(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("titlecard.catalog.rows.KEYS_PER_GET", 3)
-    monkeypatch.setattr("titlecard.catalog.table.KEYS_PER_GET", 3)
+    monkeypatch.setattr("titlecard.aws.dynamodb.catalog.rows.KEYS_PER_GET", 3)
+    monkeypatch.setattr("titlecard.aws.dynamodb.catalog.table.KEYS_PER_GET", 3)
     batch, messages = world.batch(*videos(7))
     talks = [Talk(title=f"Talk {message.row}") for message in messages]
     end(world, *(parsed(batch, message, talk) for message, talk in zip(messages, talks, strict=True)))

@@ -15,8 +15,8 @@ import typer
 from tests.functional.conftest import Unhurried
 from typer.testing import CliRunner
 
-from titlecard_console import app as application
-from titlecard_console import cloud
+from titlecard_console import cli as application
+from titlecard_console.local_cloud import cloud
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -13,13 +13,13 @@ import pytest
 from tests.functional.world import LIMITS, NUMBERS, TEMPLATE, Cut, Killed, World, received, videos
 from typer.testing import CliRunner
 
-from titlecard.batch import BatchState, RowState
-from titlecard.catalog.grants import Grants
-from titlecard.money import Charge
-from titlecard.video import Video
+from titlecard.aws.dynamodb.catalog.grants import Grants
+from titlecard.domain.batch import BatchState, RowState
+from titlecard.domain.money import Charge
+from titlecard.domain.video import Video
 from titlecard_console.commands import dlq
-from titlecard_console.dead_letters import Case, Choice, Kind, Office, groups
-from titlecard_console.where import Refused
+from titlecard_console.redrive import Case, Choice, Kind, Office, groups
+from titlecard_console.stack import Refused
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from tests.provider import LoopbackProvider
     from typer.testing import Result
 
-    from titlecard.batch import Message
-    from titlecard.model import ModelTier
+    from titlecard.domain.batch import Message
+    from titlecard.llm import ModelTier
 
 pytestmark = pytest.mark.usefixtures("local_tier")
 
@@ -381,7 +381,7 @@ def test_nothing_is_discarded_before_its_copy_is_on_the_disk(
 @pytest.fixture
 def run(world: World, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
     """`titlecard dlq`, about this world."""
-    monkeypatch.setattr("titlecard_console.where.find", lambda *_: Here(world, TEMPLATE.values({})))
+    monkeypatch.setattr("titlecard_console.stack.find", lambda *_: Here(world, TEMPLATE.values({})))
     monkeypatch.setattr("titlecard_console.commands.dlq.Office", lambda _: office(world))
     for console in ("data", "people"):  # the runner's streams, and not those of the first import
         monkeypatch.setattr(getattr(dlq, console), "_file", None)

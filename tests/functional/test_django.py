@@ -21,9 +21,9 @@ from django.db import connection, models
 from django.test import RequestFactory
 from tests.functional.finished import Console, ended, results, say, talk
 
-from titlecard import manifest
-from titlecard.batch import RowState
-from titlecard_console.template import ROOT
+from titlecard import manifests as manifest
+from titlecard.domain.batch import RowState
+from titlecard_console.local_cloud.template import ROOT
 
 if TYPE_CHECKING:
     from types import ModuleType

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 import pytest
 from typer.testing import CliRunner
 
-from titlecard.faults import Reason
-from titlecard.survey import Survey
-from titlecard.video import Policy, Tier, Video
+from titlecard.domain.errors import Reason
+from titlecard.domain.video import Policy, Tier, Video
+from titlecard.extraction.survey import Survey
 from titlecard_console import asking
-from titlecard_console.app import app
+from titlecard_console.cli import app
 from titlecard_console.evaluation import Case, score
-from titlecard_console.where import Refused
+from titlecard_console.stack import Refused
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
     from tests.provider import LoopbackProvider
 
-    from titlecard.model import ModelTier
-    from titlecard.money import Charge
+    from titlecard.domain.money import Charge
+    from titlecard.llm import ModelTier
 
 KEY = "sk-of-the-tests"
 

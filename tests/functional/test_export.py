@@ -11,10 +11,10 @@ import pytest
 from tests.functional.finished import Console, ended, exports, say, talk
 from tests.functional.world import PROJECT, World
 
-from titlecard import manifest
-from titlecard.batch import RowState
+from titlecard import manifests as manifest
+from titlecard.domain.batch import RowState
 from titlecard_console.export import harmless
-from titlecard_console.where import Refused
+from titlecard_console.stack import Refused
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -15,11 +15,11 @@ from botocore.exceptions import ConnectTimeoutError
 from tests.functional.conftest import MODEL
 from tests.functional.world import NUMBERS, PROJECT, Cut, manifest, videos
 
-from titlecard.batch import BatchState, RowState, Upload, order_of
-from titlecard.model import PROMPT_VERSION
-from titlecard.money import Charge
-from titlecard.video import Policy, Tier, Video, fingerprint
-from titlecard_console.template import ROOT
+from titlecard.domain.batch import BatchState, RowState, Upload, order_of
+from titlecard.domain.money import Charge
+from titlecard.domain.video import Policy, Tier, Video, fingerprint
+from titlecard.llm import PROMPT_VERSION
+from titlecard_console.local_cloud.template import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from tests.functional.world import World
     from tests.provider import LoopbackProvider
 
-    from titlecard.batch import Message
+    from titlecard.domain.batch import Message
 
     Handler = Callable[[dict[str, Any], Any], dict[str, Any]]
 
@@ -135,7 +135,7 @@ def queued(world: World, messages: Sequence[Message]) -> dict[str, Any]:
     return received(world, "WorkQueue")
 
 
-@pytest.mark.parametrize("name", ["ingest", "parser", "resume"])
+@pytest.mark.parametrize("name", ["ingest", "parser", "sweeper"])
 def test_the_template_tells_every_handler_what_it_needs(handlers: Handlers, name: str) -> None:
     handlers.load(name)
 
@@ -203,7 +203,7 @@ def test_ingest_gives_back_what_it_cannot_read(world: World, handlers: Handlers)
 def test_ingest_sends_itself_a_continuation_when_the_time_is_nearly_up(
     world: World, handlers: Handlers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("titlecard.ingest.PACKS_UNDER_WAY", 1)
+    monkeypatch.setattr("titlecard.pipeline.ingest.PACKS_UNDER_WAY", 1)
     upload = world.put(manifest(videos(25)))
     assert handlers.load("ingest")(notified(world, notification(upload)), hardly_any(after=2)) == NOTHING_FAILED
     (body,) = [it["body"] for it in received(world, "IngestQueue")["Records"]]
@@ -211,7 +211,7 @@ def test_ingest_sends_itself_a_continuation_when_the_time_is_nearly_up(
 
 
 def test_ingest_goes_on_with_a_continuation(world: World, handlers: Handlers, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("titlecard.ingest.PACKS_UNDER_WAY", 1)
+    monkeypatch.setattr("titlecard.pipeline.ingest.PACKS_UNDER_WAY", 1)
     upload = world.put(manifest(videos(25)))
     handler = handlers.load("ingest")
     handler(notified(world, notification(upload)), hardly_any(after=2))
@@ -316,12 +316,12 @@ def test_resume_says_what_it_did(world: World, handlers: Handlers) -> None:
     _, (message, other) = world.batch(*videos(2))
     for it in (message, other):
         world.catalog.defer(it, "f" * 32, reason="rate_limited", due=world.clock(), now=world.clock())
-    assert handlers.load("resume")({}, plenty()) == {"put back": 2}
+    assert handlers.load("sweeper")({}, plenty()) == {"put back": 2}
     assert world.sent() == [message, other]
 
 
 def test_resume_says_nothing_where_it_did_nothing(world: World, handlers: Handlers) -> None:
-    assert handlers.load("resume")({}, plenty()) == {}
+    assert handlers.load("sweeper")({}, plenty()) == {}
     assert world.sent() == []
 
 
@@ -355,7 +355,7 @@ def test_the_sample_of_a_message_is_one_that_the_parser_takes(world: World, hand
 
 
 def test_the_sample_of_the_schedules_event_is_one_that_resume_takes(handlers: Handlers) -> None:
-    assert handlers.load("resume")(sample("resume-schedule.json"), plenty()) == {}
+    assert handlers.load("sweeper")(sample("sweeper-schedule.json"), plenty()) == {}
 
 
 # ------------------------------------------------------------------------------------------------ one after the other
@@ -367,6 +367,6 @@ def test_an_upload_goes_through_all_three(world: World, handlers: Handlers) -> N
     parser = handlers.load("parser")
     while (event := received(world, "WorkQueue"))["Records"]:
         assert parser(event, plenty()) == NOTHING_FAILED
-    assert handlers.load("resume")({}, plenty()) == {"finished": 1}
+    assert handlers.load("sweeper")({}, plenty()) == {"finished": 1}
     assert [it.state for it in world.catalog.rows(upload.batch)] == [RowState.PARSED] * 12
     assert NUMBERS["BatchRequestLimit"] == world.catalog.batch(upload.batch).limits.requests

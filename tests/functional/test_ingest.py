@@ -10,19 +10,19 @@ import pytest
 from botocore.exceptions import BotoCoreError, ClientError
 from tests.functional.world import LIMITS, NUMBERS, PROJECT, Cut, Killed, Refusing, World, manifest, videos
 
-from titlecard.batch import BatchState, Limits
-from titlecard.catalog import Contended
-from titlecard.census import Bitmap
-from titlecard.queues import SEND_TRIES, NotSent, WorkQueue
-from titlecard.survey import Survey
+from titlecard.aws.dynamodb.catalog import Contended
+from titlecard.aws.sqs import SEND_TRIES, NotSent, WorkQueue
+from titlecard.domain.batch import BatchState, Limits
+from titlecard.extraction.survey import Survey
+from titlecard.manifests.validation import Bitmap
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from tests.functional.world import Clients, Wire
 
-    from titlecard.batch import Message, Upload
-    from titlecard.catalog import Batch
+    from titlecard.aws.dynamodb.catalog import Batch
+    from titlecard.domain.batch import Message, Upload
 
 INVOCATION_SECONDS = NUMBERS["IngestTimeoutSeconds"]
 MIXED = """\
@@ -53,8 +53,8 @@ def batch_of(world: World, upload: Upload) -> Batch:
 @pytest.fixture
 def small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     """A checkpoint after every pack, and no reading ahead."""
-    monkeypatch.setattr("titlecard.ingest.PACKS_UNDER_WAY", 1)
-    monkeypatch.setattr("titlecard.ingest.ROWS_BETWEEN_CHECKPOINTS", 10)
+    monkeypatch.setattr("titlecard.pipeline.ingest.PACKS_UNDER_WAY", 1)
+    monkeypatch.setattr("titlecard.pipeline.ingest.ROWS_BETWEEN_CHECKPOINTS", 10)
 
 
 # ------------------------------------------------------------------------------------------------------ what is sent

@@ -9,7 +9,7 @@ import pytest
 from pydantic import SecretStr
 from tests.functional.world import Cut
 
-from titlecard.keys import FRESH_SECONDS, Keys, NotReadable
+from titlecard.aws.secrets import FRESH_SECONDS, Keys, NotReadable
 
 if TYPE_CHECKING:
     from mypy_boto3_secretsmanager import SecretsManagerClient
@@ -76,7 +76,7 @@ def test_a_key_that_was_added_is_found_after_a_while(
 ) -> None:
     keys = Keys(PREFIX, local=None)
     moment = 1_000.0
-    monkeypatch.setattr("titlecard.keys.time.monotonic", lambda: moment)
+    monkeypatch.setattr("titlecard.aws.secrets.time.monotonic", lambda: moment)
     assert keys.of(project) is None
     secrets.create_secret(Name=PREFIX + project, SecretString="sk-of-the-project")
     moment += FRESH_SECONDS + 1

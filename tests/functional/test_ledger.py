@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from tests.functional.world import BUDGET, PROJECT, Cut
 
-from titlecard.batch import Limits
-from titlecard.faults import Hold
-from titlecard.ledger import NoAnswer, Refusal, Reservation, Unreadable
-from titlecard.ledger.items import Part
-from titlecard.money import Budget, Cap, Charge
+from titlecard.aws.dynamodb.ledger import NoAnswer, Refusal, Reservation, Unreadable
+from titlecard.aws.dynamodb.ledger.items import Part
+from titlecard.domain.batch import Limits
+from titlecard.domain.errors import Hold
+from titlecard.domain.money import Budget, Cap, Charge
 
 if TYPE_CHECKING:
     from collections.abc import Callable

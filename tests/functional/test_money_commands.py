@@ -13,20 +13,20 @@ from tests.functional.test_parser_money import DEFERRED, PARSED_BY_MODEL, Projec
 from tests.functional.world import PROJECT, World, manifest, videos
 from typer.testing import CliRunner
 
-from titlecard.batch import RowState
-from titlecard.catalog.limits import BatchLimits
-from titlecard.manifest import NotAManifest
-from titlecard.money import Budget, Cap, Charge, NotABudget
-from titlecard.uploads import LIMIT_METADATA
-from titlecard_console.app import app
-from titlecard_console.where import Refused
+from titlecard.aws.dynamodb.catalog.limits import BatchLimits
+from titlecard.aws.s3 import LIMIT_METADATA
+from titlecard.domain.batch import RowState
+from titlecard.domain.money import Budget, Cap, Charge, NotABudget
+from titlecard.manifests import NotAManifest
+from titlecard_console.cli import app
+from titlecard_console.stack import Refused
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.provider import LoopbackProvider
 
-    from titlecard.model import ModelTier
+    from titlecard.llm import ModelTier
 
 pytestmark = pytest.mark.usefixtures("local_tier")
 

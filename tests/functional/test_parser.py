@@ -17,27 +17,27 @@ import pytest
 from tests.functional.conftest import MODEL
 from tests.functional.world import LIMITS, NUMBERS, RULES, KeysOfATest, Killed, World, received, videos
 
-from titlecard import local
-from titlecard.batch import RowState
-from titlecard.catalog import NEVER, Attempt, Ending, Entry, Row, stamp
-from titlecard.keys import NotReadable
-from titlecard.ledger import Ledger
-from titlecard.model import ModelTier
-from titlecard.money import Charge, PriceList, Usage, measured
-from titlecard.parser import Again, Done, Received
-from titlecard.talks import LOW_CONFIDENCE, UNGROUNDED
-from titlecard.video import Policy, Tier, Video, fingerprint
+from titlecard import extraction as local
+from titlecard.aws.dynamodb.catalog import NEVER, Attempt, Ending, Entry, Row, stamp
+from titlecard.aws.dynamodb.ledger import Ledger
+from titlecard.aws.secrets import NotReadable
+from titlecard.domain.batch import RowState
+from titlecard.domain.money import Charge, PriceList, Usage, measured
+from titlecard.domain.video import Policy, Tier, Video, fingerprint
+from titlecard.llm import ModelTier
+from titlecard.pipeline.parse import Again, Done, Received
+from titlecard.pipeline.talks import LOW_CONFIDENCE, UNGROUNDED
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from tests.provider import LoopbackProvider
 
-    from titlecard.batch import Message
-    from titlecard.catalog import Batch
-    from titlecard.local import LocalAnswer
-    from titlecard.model import Answer, Question
-    from titlecard.parser import ModelTier as Tiers
+    from titlecard.aws.dynamodb.catalog import Batch
+    from titlecard.domain.batch import Message
+    from titlecard.extraction import LocalAnswer
+    from titlecard.llm import Answer, Question
+    from titlecard.pipeline.parse import ModelTier as Tiers
 
 pytestmark = pytest.mark.usefixtures("local_tier")
 
@@ -757,7 +757,7 @@ def test_one_whose_attempt_never_ended_is_worked_last(world: World, tier: ModelT
 def test_one_that_comes_back_bears_a_mark_before_it_is_worked(
     world: World, tier: ModelTier, monkeypatch: pytest.MonkeyPatch, message: Message
 ) -> None:
-    monkeypatch.setattr("titlecard.local.parse", _killed)
+    monkeypatch.setattr("titlecard.extraction.parse", _killed)
     with pytest.raises(Killed):
         work(world, tier, message, 2)
     assert world.catalog.look_up([(message, mark(message))])[0].began

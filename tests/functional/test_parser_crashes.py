@@ -14,10 +14,10 @@ from botocore.exceptions import BotoCoreError, ClientError
 from tests.functional.conftest import MODEL
 from tests.functional.world import LIMITS, NUMBERS, Cut, Killed, World, received, videos
 
-from titlecard.batch import RowState
-from titlecard.money import Charge, PriceList, Usage, measured
-from titlecard.parser import Done
-from titlecard.video import fingerprint
+from titlecard.domain.batch import RowState
+from titlecard.domain.money import Charge, PriceList, Usage, measured
+from titlecard.domain.video import fingerprint
+from titlecard.pipeline.parse import Done
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from tests.functional.world import Clients, Wire
     from tests.provider import LoopbackProvider
 
-    from titlecard.batch import Message
-    from titlecard.catalog import Entry
-    from titlecard.model import ModelTier
+    from titlecard.aws.dynamodb.catalog import Entry
+    from titlecard.domain.batch import Message
+    from titlecard.llm import ModelTier
 
 pytestmark = pytest.mark.usefixtures("local_tier")
 

@@ -12,20 +12,20 @@ import pytest
 from tests.functional.conftest import MODEL
 from tests.functional.world import LIMITS, NUMBERS, PROJECT, RULES, Cut, KeysOfATest, World, received, videos
 
-from titlecard.batch import BatchState, RowState
-from titlecard.catalog import NEVER, Entry, Row, stamp
-from titlecard.ledger import Ledger
-from titlecard.ledger.breakers import ACCOUNT_PROBE_SECONDS
-from titlecard.model import ModelTier
-from titlecard.money import Budget, Cap, Charge, PriceList, Usage, measured
-from titlecard.parser import Again, Done, Received
-from titlecard.video import Policy, Tier, fingerprint
+from titlecard.aws.dynamodb.catalog import NEVER, Entry, Row, stamp
+from titlecard.aws.dynamodb.ledger import Ledger
+from titlecard.aws.dynamodb.ledger.breakers import ACCOUNT_PROBE_SECONDS
+from titlecard.domain.batch import BatchState, RowState
+from titlecard.domain.money import Budget, Cap, Charge, PriceList, Usage, measured
+from titlecard.domain.video import Policy, Tier, fingerprint
+from titlecard.llm import ModelTier
+from titlecard.pipeline.parse import Again, Done, Received
 
 if TYPE_CHECKING:
     from tests.provider import LoopbackProvider
 
-    from titlecard.batch import Message
-    from titlecard.parser import Parser
+    from titlecard.domain.batch import Message
+    from titlecard.pipeline.parse import Parser
 
 pytestmark = pytest.mark.usefixtures("local_tier")
 

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from tests.functional.world import PROJECT, Refusing, World, videos
 
-from titlecard.batch import Message, Upload
-from titlecard.queues import BYTES_PER_SEND, SEND_TRIES, IngestQueue, NotSent, WorkQueue, packs
-from titlecard.video import Video
+from titlecard.aws.sqs import BYTES_PER_SEND, SEND_TRIES, IngestQueue, NotSent, WorkQueue, packs
+from titlecard.domain.batch import Message, Upload
+from titlecard.domain.video import Video
 
 BODY = '{"batch": "made up"}'
 

@@ -11,11 +11,11 @@ from tests.functional.finished import Console
 from tests.functional.world import PROJECT
 from tests.provider.usage import ADMIN_KEY, LoopbackUsage, Used, error
 
-from titlecard.batch import Limits
-from titlecard.ledger import Ledger, Reservation
-from titlecard.money import Budget, Cap, Charge
+from titlecard.aws.dynamodb.ledger import Ledger, Reservation
+from titlecard.domain.batch import Limits
+from titlecard.domain.money import Budget, Cap, Charge
 from titlecard_console.reconcile import NotAnswered
-from titlecard_console.where import Refused
+from titlecard_console.stack import Refused
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

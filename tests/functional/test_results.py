@@ -11,17 +11,17 @@ from moto.s3.models import S3Backend
 from tests.functional.finished import Listener, end, ended, file_of, results, say, talk
 from tests.functional.world import PROJECT, Cut, Killed, World, videos
 
-from titlecard import results as module
-from titlecard.batch import BatchState, RowState
-from titlecard.catalog import stamp
-from titlecard.results import NotTold
-from titlecard.video import Tier
+from titlecard.aws.dynamodb.catalog import stamp
+from titlecard.domain.batch import BatchState, RowState
+from titlecard.domain.video import Tier
+from titlecard.pipeline import publish as module
+from titlecard.pipeline.publish import NotTold
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from titlecard.catalog import Batch
-    from titlecard.video import Talk
+    from titlecard.aws.dynamodb.catalog import Batch
+    from titlecard.domain.video import Talk
 
 
 def always() -> bool:

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import pytest
 from tests.functional.world import LIMITS, NUMBERS, Cut, Killed, World, manifest, received, videos
 
-from titlecard.batch import BatchState, RowState
-from titlecard.catalog import Ending
-from titlecard.parser import Done
+from titlecard.aws.dynamodb.catalog import Ending
+from titlecard.domain.batch import BatchState, RowState
+from titlecard.pipeline.parse import Done
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from tests.functional.world import Clients, Wire
     from tests.provider import LoopbackProvider
 
-    from titlecard.batch import Message
-    from titlecard.catalog import Batch
-    from titlecard.model import ModelTier
+    from titlecard.aws.dynamodb.catalog import Batch
+    from titlecard.domain.batch import Message
+    from titlecard.llm import ModelTier
 
 MARK = "f" * 32
 STILL = NUMBERS["AuditAfterSeconds"] + 1

@@ -9,16 +9,16 @@ from tests.functional.conftest import MODEL
 from tests.functional.test_parser_money import DEFERRED, PARSED_BY_MODEL, Project
 from tests.functional.world import PROJECT, World, received
 
-from titlecard.batch import RowState
-from titlecard.catalog import NEVER, stamp
-from titlecard.ledger.breakers import ACCOUNT_PROBE_SECONDS
-from titlecard.money import Cap, Charge, Window
+from titlecard.aws.dynamodb.catalog import NEVER, stamp
+from titlecard.aws.dynamodb.ledger.breakers import ACCOUNT_PROBE_SECONDS
+from titlecard.domain.batch import RowState
+from titlecard.domain.money import Cap, Charge, Window
 
 if TYPE_CHECKING:
     from tests.provider import LoopbackProvider
 
-    from titlecard.batch import Message
-    from titlecard.model import ModelTier
+    from titlecard.domain.batch import Message
+    from titlecard.llm import ModelTier
 
 pytestmark = pytest.mark.usefixtures("local_tier")
 

@@ -9,13 +9,13 @@ import pytest
 from tests.functional.finished import Console, ended, exports, reviews, say, talk
 from tests.functional.world import PROJECT, World, received, videos
 
-from titlecard.batch import RowState
-from titlecard.lines import of_result, of_row
-from titlecard.video import Tier
-from titlecard_console.where import Refused
+from titlecard.domain.batch import RowState
+from titlecard.domain.video import Tier
+from titlecard.pipeline.lines import of_result, of_row
+from titlecard_console.stack import Refused
 
 if TYPE_CHECKING:
-    from titlecard.model import ModelTier
+    from titlecard.llm import ModelTier
 
 
 @pytest.fixture

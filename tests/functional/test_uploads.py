@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 import pytest
 from botocore.exceptions import ClientError
 
-from titlecard.batch import Limits
-from titlecard.uploads import BadLimit, Gone, TooLarge, own_limits
+from titlecard.aws.s3 import BadLimit, Gone, TooLarge, own_limits
+from titlecard.domain.batch import Limits
 
 if TYPE_CHECKING:
     from tests.functional.world import World
 
-    from titlecard.batch import Upload
+    from titlecard.domain.batch import Upload
 
 STACK = Limits(requests=100, tokens=10_000, micro_usd=1_000)
 

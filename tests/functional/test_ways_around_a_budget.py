@@ -16,10 +16,10 @@ from tests.functional.test_ledger import BATCH, BILLED, NEED, reserve, reserved
 from tests.functional.test_parser_money import DEFERRED, PARSED_BY_MODEL, Losing, Project
 from tests.functional.world import PROJECT, Cut, World, received
 
-from titlecard.ledger import Refusal, Reservation
-from titlecard.ledger.items import Part
-from titlecard.model import ModelTier
-from titlecard.money import Budget, Cap, NotAPriceList, PriceList, Unpriced, Usage, measured
+from titlecard.aws.dynamodb.ledger import Refusal, Reservation
+from titlecard.aws.dynamodb.ledger.items import Part
+from titlecard.domain.money import Budget, Cap, NotAPriceList, PriceList, Unpriced, Usage, measured
+from titlecard.llm import ModelTier
 
 if TYPE_CHECKING:
     from tests.provider import LoopbackProvider

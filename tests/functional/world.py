@@ -19,27 +19,27 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ConnectTimeoutError, ReadTimeoutError
 
-from titlecard.audit import Audit
-from titlecard.audit import Rules as AuditRules
-from titlecard.batch import BatchState, Limits, Message, Upload, order_of
-from titlecard.catalog import Batch, Catalog, stamp
-from titlecard.catalog.drafts import Drafts
-from titlecard.catalog.exports import Exports
-from titlecard.ingest import Ingest
-from titlecard.ingest import Rules as IngestRules
-from titlecard.ledger import ONE_TRY, Ledger
-from titlecard.manifest import Limits as ReadingLimits
-from titlecard.money import Budget, Cap
-from titlecard.parser import Keys, ModelTier, Parser, Received
-from titlecard.parser import Rules as ParserRules
-from titlecard.queues import DeadLetters, IngestQueue, WorkQueue
-from titlecard.results import Results
-from titlecard.resume import Resume
-from titlecard.survey import Survey
+from titlecard.aws.dynamodb.catalog import Batch, Catalog, stamp
+from titlecard.aws.dynamodb.catalog.results import Exports
+from titlecard.aws.dynamodb.catalog.upload_progress import Drafts
+from titlecard.aws.dynamodb.ledger import ONE_TRY, Ledger
+from titlecard.aws.s3 import Uploads
+from titlecard.aws.sqs import DeadLetters, IngestQueue, WorkQueue
+from titlecard.domain.batch import BatchState, Limits, Message, Upload, order_of
+from titlecard.domain.money import Budget, Cap
+from titlecard.domain.video import Policy, Video
+from titlecard.extraction.survey import Survey
+from titlecard.manifests import Limits as ReadingLimits
+from titlecard.pipeline.audit import Audit
+from titlecard.pipeline.audit import Rules as AuditRules
+from titlecard.pipeline.ingest import Ingest
+from titlecard.pipeline.ingest import Rules as IngestRules
+from titlecard.pipeline.parse import Keys, ModelTier, Parser, Received
+from titlecard.pipeline.parse import Rules as ParserRules
+from titlecard.pipeline.publish import Results
+from titlecard.pipeline.requeue import Resume
 from titlecard.telemetry import logger
-from titlecard.uploads import Uploads
-from titlecard.video import Policy, Video
-from titlecard_console.template import load
+from titlecard_console.local_cloud.template import load
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterator, Mapping, Sequence
@@ -255,7 +255,7 @@ class World:
 
     def resume(self, *, most: int | None = None) -> Resume:
         """Resume, as its handler makes it."""
-        most = most or NUMBERS["ResumeLimit"]
+        most = most or NUMBERS["SweeperLimit"]
         rules = AuditRules(
             most=most,
             after=NUMBERS["AuditAfterSeconds"],

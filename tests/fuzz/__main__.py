@@ -23,8 +23,8 @@ from pathlib import Path
 
 from tests.fuzz.verdict import ills
 
-from titlecard import manifest
-from titlecard.manifest import NotAManifest
+from titlecard import manifests as manifest
+from titlecard.manifests import NotAManifest
 
 HERE = Path(__file__).parent
 CASES = HERE / "cases"

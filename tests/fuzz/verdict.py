@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from unittest.mock import patch
 
-from titlecard import census, manifest
-from titlecard.batch import Message
-from titlecard.manifest import EXCERPT_CHARACTERS, Accepted, Limits, NotAManifest, Refused
-from titlecard.survey import Survey
+from titlecard import manifests as manifest
+from titlecard.domain.batch import Message
+from titlecard.extraction.survey import Survey
+from titlecard.manifests import EXCERPT_CHARACTERS, Accepted, Limits, NotAManifest, Refused
+from titlecard.manifests import validation as census
 
 if TYPE_CHECKING:
-    from titlecard.video import Video
+    from titlecard.domain.video import Video
 
 TIGHT = Limits(row_max_bytes=120, record_max_bytes=80, total_max_bytes=3_000, max_ratio=2, rows_max=12, number_max=40)
 """So little that small files pass every limit."""
@@ -77,7 +78,7 @@ def _of_another_reading(data: bytes, rows: _Rows, limits: Limits) -> list[str]:
     if data.startswith(GZIP):
         return []
     for size in (1, 7):
-        with patch("titlecard.manifest.source.CHUNK_BYTES", size):
+        with patch("titlecard.manifests.source.CHUNK_BYTES", size):
             try:
                 same = _good(list(manifest.read(io.BytesIO(data), limits))) == _good(rows)
             except NotAManifest:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 from tests.provider import LoopbackProvider
 
-from titlecard.text import normalise
+from titlecard.domain.text import normalise
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence

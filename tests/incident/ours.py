@@ -17,17 +17,17 @@ from typing import TYPE_CHECKING
 from boto3.dynamodb.conditions import Attr
 from botocore.exceptions import BotoCoreError, ClientError
 
-from titlecard.catalog import Catalog
-from titlecard.ledger import Ledger, NoAnswer
-from titlecard_console import cloud
+from titlecard.aws.dynamodb.catalog import Catalog
+from titlecard.aws.dynamodb.ledger import Ledger, NoAnswer
+from titlecard_console.local_cloud import cloud
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from tests.incident.book import Book
 
-    from titlecard.batch import Limits
-    from titlecard.money import Charge
+    from titlecard.domain.batch import Limits
+    from titlecard.domain.money import Charge
 
 POLL_SECONDS = 0.5
 

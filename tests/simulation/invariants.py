@@ -12,11 +12,11 @@ from decimal import Decimal
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from titlecard.batch import END_STATES
-from titlecard.faults import Hold
-from titlecard.grounding import ungrounded
-from titlecard.money import Charge
-from titlecard.parser import CLOCK_WRONG_SECONDS
+from titlecard.domain.batch import END_STATES
+from titlecard.domain.errors import Hold
+from titlecard.domain.grounding import ungrounded
+from titlecard.domain.money import Charge
+from titlecard.pipeline.parse import CLOCK_WRONG_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from tests.simulation.expressions import Item
     from tests.simulation.world import World
 
-    from titlecard.video import Video
+    from titlecard.domain.video import Video
 
 USED_UP = {str(hold) for hold in (Hold.BATCH_LIMIT, Hold.BUDGET_DAY, Hold.BUDGET_MONTH)}
 """What gives a row another date where it is in its way."""

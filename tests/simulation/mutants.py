@@ -45,10 +45,12 @@ _HOPELESS = "        if hopeless := _hopeless(need, limits, budget, window):\n"
 _NOT_NEWER = '"attribute_not_exists(#order) OR #order <= :order'
 
 MUTANTS = {
-    "settle before save": Mutant({"parser": ((f"{_SAVES}{_SETTLES}", f"{_SETTLES}{_SAVES}"),)}, "2 spend is bounded"),
+    "settle before save": Mutant(
+        {"pipeline.parse": ((f"{_SAVES}{_SETTLES}", f"{_SETTLES}{_SAVES}"),)}, "2 spend is bounded"
+    ),
     "release on time-out": Mutant(
         {
-            "parser": (
+            "pipeline.parse": (
                 (
                     _FAILED,
                     _FAILED.replace(
@@ -61,7 +63,7 @@ MUTANTS = {
     ),
     "check then write": Mutant(
         {
-            "ledger.spending": (
+            "aws.dynamodb.ledger.spending": (
                 (
                     "        untouched = _none_of(COUNTERS)\n        fits =",
                     (
@@ -79,7 +81,7 @@ MUTANTS = {
     ),
     "attempts counted on results only": Mutant(
         {
-            "catalog.attempts": (
+            "aws.dynamodb.catalog.attempts": (
                 (
                     "SET attempts = if_not_exists(attempts, :zero) + :one, lease_until",
                     "SET attempts = if_not_exists(attempts, :zero), last_number = :one, lease_until",
@@ -98,7 +100,7 @@ MUTANTS = {
     ),
     "SDK retries on at the provider": Mutant(
         {
-            "parser": (
+            "pipeline.parse": (
                 (
                     f"        {_ASKS}",
                     f"            try:\n            {_ASKS}            except faults.Retry:\n            {_ASKS}",
@@ -108,22 +110,22 @@ MUTANTS = {
         "4 one attempt, one request",
     ),
     "boto retries on at the ledger": Mutant(
-        {"ledger.items": (('"total_max_attempts": 1', '"total_max_attempts": 3'),)}, "2 spend is bounded"
+        {"aws.dynamodb.ledger.items": (('"total_max_attempts": 1', '"total_max_attempts": 3'),)}, "2 spend is bounded"
     ),
     "reservation skipped when the price is unknown": Mutant(
         {
-            "ledger.spending": (
+            "aws.dynamodb.ledger.spending": (
                 (_HOPELESS, f"        if not need.micro_usd:\n            return reservation\n{_HOPELESS}"),
             )
         },
         "2 spend is bounded",
     ),
     "resume marks before it sends": Mutant(
-        {"resume": ((f"{_SENDS}{_MARKS}", f"{_MARKS}{_SENDS}"),)}, "1 nothing is lost"
+        {"pipeline.requeue": ((f"{_SENDS}{_MARKS}", f"{_MARKS}{_SENDS}"),)}, "1 nothing is lost"
     ),
     "what is due and meets a limit keeps its date": Mutant(
         {
-            "resume": (
+            "pipeline.requeue": (
                 ("else:\n                self._postpone", "elif not self._most:\n                self._postpone"),
             )
         },
@@ -132,18 +134,18 @@ MUTANTS = {
     ),
     "the newest window used at settle": Mutant(
         {
-            "parser": (
+            "pipeline.parse": (
                 (
                     "                paid.reservation, paid",
                     "                replace(paid.reservation, window=Window.at(self._now())), paid",
                 ),
-                ("from titlecard.money import Charge\n", "from titlecard.money import Charge, Window\n"),
+                ("from titlecard.domain.money import Charge\n", "from titlecard.domain.money import Charge, Window\n"),
                 ("from dataclasses import dataclass, field\n", "from dataclasses import dataclass, field, replace\n"),
             )
         },
         "2 spend is bounded",
     ),
     "a pointer that moves backwards": Mutant(
-        {"catalog.rows": ((_NOT_NEWER, f"{_NOT_NEWER} OR #order > :order"),)}, "a pointer never moves"
+        {"aws.dynamodb.catalog.rows": ((_NOT_NEWER, f"{_NOT_NEWER} OR #order > :order"),)}, "a pointer never moves"
     ),
 }

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, TypeVar
 from tests.simulation.edits import EDITS
 from tests.simulation.provider import BOUND
 
-from titlecard.money import Cap
-from titlecard.video import Policy
+from titlecard.domain.money import Cap
+from titlecard.domain.video import Policy
 
 if TYPE_CHECKING:
     from tests.simulation.choices import Choices

@@ -23,44 +23,42 @@ if TYPE_CHECKING:
     from types import ModuleType
 
 DRIVEN = (
-    "catalog.table",
-    "catalog.items",
-    "catalog.attempts",
-    "catalog.batches",
-    "catalog.rows",
-    "catalog",
-    "ledger.items",
-    "ledger.breakers",
-    "ledger.accounts",
-    "ledger.spending",
-    "ledger",
-    "gate",
-    "queues",
-    "uploads",
-    "ingest",
-    "catalog.exports",
-    "catalog.drafts",
-    "results",
-    "catalog.grants",
-    "audit",
-    "resume",
-    "parser",
+    "aws.dynamodb.catalog.table",
+    "aws.dynamodb.catalog.items",
+    "aws.dynamodb.catalog.attempts",
+    "aws.dynamodb.catalog.batches",
+    "aws.dynamodb.catalog.rows",
+    "aws.dynamodb.catalog",
+    "aws.dynamodb.ledger.items",
+    "aws.dynamodb.ledger.breakers",
+    "aws.dynamodb.ledger.accounts",
+    "aws.dynamodb.ledger.spending",
+    "aws.dynamodb.ledger",
+    "pipeline.admission",
+    "aws.sqs",
+    "aws.s3",
+    "pipeline.ingest",
+    "aws.dynamodb.catalog.results",
+    "aws.dynamodb.catalog.upload_progress",
+    "pipeline.publish",
+    "aws.dynamodb.catalog.grants",
+    "pipeline.audit",
+    "pipeline.requeue",
+    "pipeline.parse",
 )
 """The modules of `titlecard` that a schedule drives, all of which are loaded anew."""
 
 COUNTED = tuple(
     name
     for name in DRIVEN
-    if name.partition(".")[0] in {"ledger", "gate", "parser", "resume", "audit"}
-    or name in {"catalog.table", "catalog.items", "catalog.attempts", "catalog.batches", "catalog.rows"}
+    if (name.startswith(("aws.dynamodb.ledger", "pipeline.")) and name not in {"pipeline.ingest", "pipeline.publish"})
+    or name.removeprefix("aws.dynamodb.catalog.") in {"table", "items", "attempts", "batches", "rows"}
 )
 """Those of them whose branches are all to be visited: what decides about money, attempts and the ends of rows."""
 
-SHARED = {
-    *("batch", "census", "faults", "grounding", "keys", "local", "manifest", "model", "money", "survey", "talks"),
-    *("telemetry", "text", "video"),
-}
-"""What the driven modules take from the rest of the library: it imports none of them."""
+RELOADED = ("titlecard.aws.", "titlecard.pipeline.")
+SHARED = {"titlecard.aws.secrets"}
+"""What is imported anew, and what of it is not. The rest of the library imports nothing of it and is shared."""
 
 _ROOT = Path(titlecard.__file__).parent
 
@@ -135,7 +133,7 @@ def _loaded(patches: Mapping[str, tuple[Patch, ...]], visit: Visit | None) -> Co
 
 def _forget() -> None:
     """Take out of `sys.modules` what is driven, and whatever could hold on to something driven."""
-    for name in [name for name in sys.modules if name.startswith("titlecard.") and name.split(".")[1] not in SHARED]:
+    for name in [name for name in sys.modules if name.startswith(RELOADED) and name not in SHARED]:
         sys.modules.pop(name)
 
 

@@ -9,20 +9,20 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from titlecard.faults import Defer, Reason
-from titlecard.model import PROMPT_VERSION, Answer, Question
-from titlecard.model.exchange import Exchange
-from titlecard.model.prompt import Cleaned
-from titlecard.model.verdict import Terms, verdict
-from titlecard.money import Charge, PriceList, Rates, Usage, measured, worst_case
+from titlecard.domain.errors import Defer, Reason
+from titlecard.domain.money import Charge, PriceList, Rates, Usage, measured, worst_case
+from titlecard.llm import PROMPT_VERSION, Answer, Question
+from titlecard.llm.exchange import Exchange
+from titlecard.llm.prompt import Cleaned
+from titlecard.llm.response import Terms, verdict
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tests.simulation.wire import Wire
 
-    from titlecard.local import LocalAnswer
-    from titlecard.video import Video
+    from titlecard.domain.video import Video
+    from titlecard.extraction import LocalAnswer
 
 MODEL = "gpt-6-luna"
 PRICED = PriceList.packaged().rates(MODEL, "default")

@@ -25,16 +25,16 @@ from tests.simulation.plan import AMPLE, draw_plan
 from tests.simulation.provider import BOUND, FREE, MODEL, PRICED, Provider
 from tests.simulation.wire import Wire
 
-from titlecard import local
-from titlecard.batch import Limits, Message, RowState, Upload, order_of
-from titlecard.catalog import NEVER, stamp
-from titlecard.faults import Hold
-from titlecard.keys import NotReadable
-from titlecard.manifest import Limits as ReadingLimits
-from titlecard.money import Budget
-from titlecard.parser import CLOCK_WRONG_SECONDS
-from titlecard.survey import Survey
-from titlecard.video import Policy, Video
+from titlecard import extraction as local
+from titlecard.aws.dynamodb.catalog import NEVER, stamp
+from titlecard.aws.secrets import NotReadable
+from titlecard.domain.batch import Limits, Message, RowState, Upload, order_of
+from titlecard.domain.errors import Hold
+from titlecard.domain.money import Budget
+from titlecard.domain.video import Policy, Video
+from titlecard.extraction.survey import Survey
+from titlecard.manifests import Limits as ReadingLimits
+from titlecard.pipeline.parse import CLOCK_WRONG_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from tests.simulation.production import Code
     from tests.simulation.queues import Letter
 
-    from titlecard.local import LocalAnswer
+    from titlecard.extraction import LocalAnswer
 
 VISIBILITY, TIMEOUT, DEADLINE, MARGIN, BACKOFF = 600, 90, 30, 10, 60
 INGEST_VISIBILITY, INGEST_TIMEOUT, RESUME_TIMEOUT = 5400, 900, 60
@@ -152,7 +152,7 @@ class World:
         self._upload(1, plan.rows)
         if plan.newer:
             self.baton.at(plan.newer_after, lambda: self._upload(2, self._changed()))
-        whom = self.code["ledger"].EVERY_PROJECT if plan.every else PROJECT
+        whom = self.code["aws.dynamodb.ledger"].EVERY_PROJECT if plan.every else PROJECT
         for when, event in (
             (plan.rubbish, self._send_rubbish),
             (plan.redrives_at, self._move_by_hand),
@@ -236,62 +236,64 @@ class World:
         """Put the clock, the threads and what is random under the schedule."""
         code = self.code
         Pool.baton = self.baton
-        parser: Any = code["parser"]
+        parser: Any = code["pipeline.parse"]
         parser.ThreadPoolExecutor = Pool
         parser.uuid4 = self._token
         parser.local = SimpleNamespace(parse=self._parse)
         parser.random = SimpleNamespace(uniform=self._uniform)
-        ingest: Any = code["ingest"]
+        ingest: Any = code["pipeline.ingest"]
         ingest.ThreadPoolExecutor = Pool
         ingest.uuid4 = self._name
         files = SimpleNamespace(TemporaryFile=io.BytesIO, TemporaryDirectory=_folder)
         ingest.tempfile = files
-        audit: Any = code["audit"]
+        audit: Any = code["pipeline.audit"]
         audit.tempfile = files
         ingest.Survey = _Surveys
-        batches: Any = code["catalog.batches"]
+        batches: Any = code["aws.dynamodb.catalog.batches"]
         batches.Survey = _Surveys
-        rows: Any = code["catalog.rows"]
+        rows: Any = code["aws.dynamodb.catalog.rows"]
         rows.uuid4 = self._name
         ingest.ROWS_BETWEEN_CHECKPOINTS, ingest.PACKS_UNDER_WAY = (2, 2) if self.plan.small else (2000, 32)
-        sent: Any = code["queues"]
+        sent: Any = code["aws.sqs"]
         sent.ENTRIES_PER_SEND = 1 if self.plan.small else 10
         sent.time = SimpleNamespace(sleep=self.baton.sleep)
 
     def _compose(self) -> None:
         """What the handlers make at cold start and share."""
         code, plan = self.code, self.plan
-        catalog_db = dynamo.Client(self.store, self.wire, "catalog", config=code["catalog"].UNCHECKED, page=plan.page)
-        ledger_db = dynamo.Client(self.store, self.wire, "ledger", config=code["ledger"].ONE_TRY)
+        catalog_db = dynamo.Client(
+            self.store, self.wire, "catalog", config=code["aws.dynamodb.catalog"].UNCHECKED, page=plan.page
+        )
+        ledger_db = dynamo.Client(self.store, self.wire, "ledger", config=code["aws.dynamodb.ledger"].ONE_TRY)
         sqs = queues.Client(self.queues, self.wire)
         self._catalog_db = catalog_db
-        self._ledger = code["ledger"].Ledger(ledger_db, "ledger")
-        self._work = code["queues"].WorkQueue(sqs, "work")
-        self._notifications = code["queues"].IngestQueue(sqs, "ingest")
-        self._letters = code["queues"].DeadLetters(sqs, "work-dead")
-        self._uploads = code["uploads"].Uploads(self.s3)
-        self._ingest = code["ingest"].Ingest(
+        self._ledger = code["aws.dynamodb.ledger"].Ledger(ledger_db, "ledger")
+        self._work = code["aws.sqs"].WorkQueue(sqs, "work")
+        self._notifications = code["aws.sqs"].IngestQueue(sqs, "ingest")
+        self._letters = code["aws.sqs"].DeadLetters(sqs, "work-dead")
+        self._uploads = code["aws.s3"].Uploads(self.s3)
+        self._ingest = code["pipeline.ingest"].Ingest(
             catalog=self._catalog(),
             uploads=self._uploads,
             queue=self._work,
-            rules=code["ingest"].Rules(
+            rules=code["pipeline.ingest"].Rules(
                 manifest_max_bytes=1 << 20, reading=READING, survey_sample=100, limits=self._limits()
             ),
             now=self.now,
         )
-        audit = code["audit"].Audit(
+        audit = code["pipeline.audit"].Audit(
             catalog=self._catalog(),
             uploads=self._uploads,
             queue=self._work,
             ingest=self._notifications,
             letters=self._letters,
-            results=code["results"].Results(
-                exports=code["catalog.exports"].Exports(catalog_db, "catalog"),
-                drafts=code["catalog.drafts"].Drafts(catalog_db, "catalog"),
+            results=code["pipeline.publish"].Results(
+                exports=code["aws.dynamodb.catalog.results"].Exports(catalog_db, "catalog"),
+                drafts=code["aws.dynamodb.catalog.upload_progress"].Drafts(catalog_db, "catalog"),
                 s3=self.s3,
                 events=self.bus,
             ),
-            rules=code["audit"].Rules(
+            rules=code["pipeline.audit"].Rules(
                 most=plan.most,
                 after=AUDIT_AFTER,
                 ingest_after=INGEST_AFTER,
@@ -302,23 +304,23 @@ class World:
             now=self.now,
             log=_SILENT,
         )
-        self._resume = code["resume"].Resume(
+        self._resume = code["pipeline.requeue"].Resume(
             catalog=self._catalog(), ledger=self._ledger, queue=self._work, audit=audit, most=plan.most, now=self.now
         )
 
     def _catalog(self) -> Any:  # noqa: ANN401 -- of the set of modules
-        return self.code["catalog"].Catalog(self._catalog_db, "catalog")
+        return self.code["aws.dynamodb.catalog"].Catalog(self._catalog_db, "catalog")
 
     def _parser(self) -> Any:  # noqa: ANN401 -- of the set of modules
         code, plan = self.code, self.plan
-        return code["parser"].Parser(
+        return code["pipeline.parse"].Parser(
             catalog=self._catalog(),
             ledger=self._ledger,
             queue=self._work,
             letters=self._letters,
             keys=self,
             model=self.provider,
-            rules=code["parser"].Rules(
+            rules=code["pipeline.parse"].Rules(
                 policy=plan.later if plan.later and self.baton.now >= plan.later_at else plan.policy,
                 model=MODEL,
                 max_receives=MAX_RECEIVES,
@@ -389,7 +391,7 @@ class World:
         )
 
     def _known(self, video: Video) -> None:
-        fingerprint = self.code["parser"].fingerprint
+        fingerprint = self.code["pipeline.parse"].fingerprint
         for model in (MODEL, None):
             mark = fingerprint(video, model=model, prompt_version=self.provider.prompt_version)
             self._videos[f"video#djangocon#{video.id}", f"fp#{mark}"] = video
@@ -424,7 +426,7 @@ class World:
         try:
             act()
             done = True
-        except (ClientError, BotoCoreError, self.code["ledger"].NoAnswer):
+        except (ClientError, BotoCoreError, self.code["aws.dynamodb.ledger"].NoAnswer):
             return
         finally:
             if not done:
@@ -456,7 +458,7 @@ class World:
     def _mend(self) -> None:
         """What `titlecard resume PROJECT`, or `--all`, does: hand brake and breaker."""
         if self.plan.every:
-            self._ledger.unpause(self.code["ledger"].EVERY_PROJECT)
+            self._ledger.unpause(self.code["aws.dynamodb.ledger"].EVERY_PROJECT)
         self._ledger.unpause(PROJECT)
         self._ledger.close_breaker(PROJECT)
 
@@ -470,7 +472,7 @@ class World:
         self._person(self._allow_all)
 
     def _allow_all(self) -> None:
-        grants = self.code["catalog.grants"]
+        grants = self.code["aws.dynamodb.catalog.grants"]
         table = grants.Grants(self._catalog_db, "catalog")
         for letter in list(self.letters()):
             with contextlib.suppress(ClientError, BotoCoreError, ValidationError, KeyError):
@@ -479,7 +481,7 @@ class World:
                 seen = table.rows([(message.batch, message.row)])[message.batch, message.row]
                 if seen.state not in {RowState.DEAD, RowState.QUEUED}:
                     continue
-                mark = self.code["parser"].fingerprint(
+                mark = self.code["pipeline.parse"].fingerprint(
                     message.video, model=MODEL, prompt_version=self.provider.prompt_version
                 )
                 about = (message.project, message.video.id, mark)
@@ -494,7 +496,7 @@ class World:
         if self.edited and key == self.edited.key and not self.edited.stands(new):
             self.edited = None
         if key[0] == "budgets" and new:
-            self.budget = self.code["ledger.accounts"].budget_of(new)
+            self.budget = self.code["aws.dynamodb.ledger.accounts"].budget_of(new)
         if table == "ledger":  # something may have become possible
             self._tick_by(self.baton.now + 60, wakes=True)
         self.invariants.wrote(table, key, old, new)
@@ -554,7 +556,7 @@ class World:
 
     def _work_on(self, letters: list[Letter]) -> None:
         """One invocation of the parser's handler, and what the event source makes of its answer."""
-        code, queue, baton = self.code["parser"], self.queues["work"], self.baton
+        code, queue, baton = self.code["pipeline.parse"], self.queues["work"], self.baton
         changed = self.plan.later and baton.now >= self.plan.later_at  # a deployment: warm workers are gone
         parser = self._parsers.pop() if self._parsers and not changed else self._parser()
         try:
@@ -575,7 +577,7 @@ class World:
             baton.at(baton.now, self._poll_work)
 
     def _reported(self, letter: Letter, outcome: Any) -> bool:  # noqa: ANN401 -- of the set of modules
-        if not isinstance(outcome, self.code["parser"].Again):
+        if not isinstance(outcome, self.code["pipeline.parse"].Again):
             assert outcome.counter, "it is counted under a name"
             return True
         if outcome.seconds is not None:
@@ -605,9 +607,9 @@ class World:
             if not self._ingest.take(upload, self.remaining):
                 self._notifications.go_on(upload)
             self.baton.step()
-        except code["catalog"].Contended as contended:
+        except code["aws.dynamodb.catalog"].Contended as contended:
             self._later(letter, contended.seconds or 60)
-        except (ClientError, BotoCoreError, code["queues"].NotSent, code["uploads"].Gone):
+        except (ClientError, BotoCoreError, code["aws.sqs"].NotSent, code["aws.s3"].Gone):
             self._later(letter, 60)
         else:
             queue.delete(letter.receipt)
@@ -721,7 +723,13 @@ class World:
             self.invariants.resumed(overdue, done, self.plan.most)
             if done or self.baton.now > began + 2:
                 self._tick_by(self.baton.now + 60, wakes=True)
-        except (ClientError, BotoCoreError, self.code["queues"].NotSent, self.code["ledger"].NoAnswer, Died) as error:
+        except (
+            ClientError,
+            BotoCoreError,
+            self.code["aws.sqs"].NotSent,
+            self.code["aws.dynamodb.ledger"].NoAnswer,
+            Died,
+        ) as error:
             self._tick_by(self.baton.now + 60, wakes=True)
             if isinstance(error, Died):
                 raise

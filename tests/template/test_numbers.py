@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from titlecard.relations import LEAST_RECEIVES, VISIBILITY_PER_TIMEOUT, clashes
-from titlecard_console import template
+from titlecard.preflight import LEAST_RECEIVES, VISIBILITY_PER_TIMEOUT, clashes
+from titlecard_console.local_cloud import template
 
 SHIPPED = template.load()
 VALUES = SHIPPED.values({})

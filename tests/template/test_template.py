@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from titlecard.settings import IngestSettings, ParserSettings, ResumeSettings
-from titlecard_console import artefact, template
+from titlecard.settings import IngestSettings, ParserSettings, SweeperSettings
+from titlecard_console.local_cloud import build as artefact
+from titlecard_console.local_cloud import template
 
 SHIPPED = template.load()
 RESOURCES = SHIPPED.document["Resources"]
@@ -68,7 +69,7 @@ def test_no_role_may_do_anything_or_anywhere(name: str) -> None:
 
 @pytest.mark.parametrize(
     ("function", "settings"),
-    [("IngestFunction", IngestSettings), ("ParserFunction", ParserSettings), ("ResumeFunction", ResumeSettings)],
+    [("IngestFunction", IngestSettings), ("ParserFunction", ParserSettings), ("SweeperFunction", SweeperSettings)],
 )
 def test_every_setting_of_a_function_is_set_by_the_template(function: str, settings: Any) -> None:  # noqa: ANN401 -- a class
     given = {name.lower() for name in FUNCTIONS[function]["Environment"]["Variables"]}

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from titlecard.batch import Limits, Message, Upload, order_of, project_name
-from titlecard.video import Video
+from titlecard.domain.batch import Limits, Message, Upload, order_of, project_name
+from titlecard.domain.video import Video
 
 KEY = "uploads/djangocon/2019 Talks.jsonl.gz"
 TIME = "2026-01-05T12:00:00.000Z"

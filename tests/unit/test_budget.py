@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from titlecard.money import Budget, Cap, Charge, NotABudget, Window, cap
-from titlecard.money.budget import MOST
+from titlecard.domain.money import Budget, Cap, Charge, NotABudget, Window, cap
+from titlecard.domain.money.budget import MOST
 
 
 @pytest.mark.parametrize(

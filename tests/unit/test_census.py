@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from titlecard import census, manifest
-from titlecard.census import Bitmap, Census
-from titlecard.manifest import Limits
+from titlecard import manifests as manifest
+from titlecard.manifests import Limits
+from titlecard.manifests import validation as census
+from titlecard.manifests.validation import Bitmap, Census
 
 if TYPE_CHECKING:
     from pathlib import Path

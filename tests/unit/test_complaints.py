@@ -7,7 +7,7 @@ from boto3.exceptions import S3UploadFailedError
 from botocore import exceptions as botocore
 from botocore.exceptions import BotoCoreError, ClientError
 
-from titlecard_console.complaints import explain
+from titlecard_console.errors import explain
 
 
 def refused(code: str, message: str = "in AWS's own words", operation: str = "Query") -> ClientError:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from titlecard.grounding import ungrounded
-from titlecard.video import Video
+from titlecard.domain.grounding import ungrounded
+from titlecard.domain.video import Video
 
 VIDEO = Video(
     id="1",

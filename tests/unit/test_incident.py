@@ -15,8 +15,8 @@ from tests.incident import ours, plot, rival
 from tests.incident.__main__ import FIRST, OURS, RIVALS, SCALE
 from tests.incident.book import Book, Entry, curve, process_at, sums
 
-from titlecard.text import normalise
-from titlecard_console import template
+from titlecard.domain.text import normalise
+from titlecard_console.local_cloud import template
 
 TITLE, VIDEO = "Ada Lovelace\u00a0- Notes", "v1"
 ASK = """

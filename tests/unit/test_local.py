@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import pytest
 
-from titlecard.local import LocalAnswer, parse
-from titlecard.survey import Survey
-from titlecard.video import Video
+from titlecard.domain.video import Video
+from titlecard.extraction import LocalAnswer, parse
+from titlecard.extraction.survey import Survey
 
 TALKS = [
     ("Garbage Collection Without Tears", "Maria Garcia"),

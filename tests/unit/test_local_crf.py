@@ -7,9 +7,9 @@ import math
 
 import pytest
 
-from titlecard.local.crf import Crf
-from titlecard.local.model import Model
-from titlecard.local.names import Lexicon
+from titlecard.extraction.crf import Crf
+from titlecard.extraction.model import Model
+from titlecard.extraction.names import Lexicon
 
 FIELD = Crf(
     labels=("A", "B", "C"),

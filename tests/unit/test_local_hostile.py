@@ -6,13 +6,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from titlecard.grounding import ungrounded
-from titlecard.local import LocalAnswer, parse
-from titlecard.local.mentions import LINES, LONGEST, lines
-from titlecard.orders import gives_orders
-from titlecard.survey import Survey
-from titlecard.text import one_line
-from titlecard.video import Video
+from titlecard.domain.grounding import ungrounded
+from titlecard.domain.injection import gives_orders
+from titlecard.domain.text import one_line
+from titlecard.domain.video import Video
+from titlecard.extraction import LocalAnswer, parse
+from titlecard.extraction.mentions import LINES, LONGEST, lines
+from titlecard.extraction.survey import Survey
 
 
 def parsed(title: str, description: str = "") -> LocalAnswer:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from titlecard.local import cues
-from titlecard.local.mentions import lines, mentions
-from titlecard.local.model import shipped
-from titlecard.local.people import clean, written_out
-from titlecard.local.segments import segments
+from titlecard.extraction import cues
+from titlecard.extraction.mentions import lines, mentions
+from titlecard.extraction.model import shipped
+from titlecard.extraction.people import clean, written_out
+from titlecard.extraction.segments import segments
 
 LEXICON = shipped().lexicon
 

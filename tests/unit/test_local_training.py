@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from titlecard.local import parse_with
-from titlecard.local.model import Model
-from titlecard.survey import Reading, Survey
-from titlecard.video import Video
+from titlecard.domain.video import Video
+from titlecard.extraction import parse_with
+from titlecard.extraction.model import Model
+from titlecard.extraction.survey import Reading, Survey
 from training.dataset import load
 from training.examples import title_labels
 from training.fit import Settings, fit

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from titlecard import manifest
-from titlecard.manifest import Accepted, Limits, NotAManifest, Refused
-from titlecard.manifest.columns import youtube_id
+from titlecard import manifests as manifest
+from titlecard.manifests import Accepted, Limits, NotAManifest, Refused
+from titlecard.manifests.columns import youtube_id
 
 EVENTS = Path(__file__).parents[2] / "events"
 

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, BinaryIO, cast
 
 import pytest
 
-from titlecard import manifest
-from titlecard.manifest import Accepted, Limits, NotAManifest, Refused
-from titlecard.manifest import source as source_module
+from titlecard import manifests as manifest
+from titlecard.manifests import Accepted, Limits, NotAManifest, Refused
+from titlecard.manifests import source as source_module
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

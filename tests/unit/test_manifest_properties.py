@@ -12,11 +12,11 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from titlecard import manifest
-from titlecard.manifest import Accepted, Limits, NotAManifest, Refused
-from titlecard.manifest.documents import elements
-from titlecard.manifest.source import lines
-from titlecard.video import Video
+from titlecard import manifests as manifest
+from titlecard.domain.video import Video
+from titlecard.manifests import Accepted, Limits, NotAManifest, Refused
+from titlecard.manifests.documents import elements
+from titlecard.manifests.source import lines
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -11,12 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.provider import LoopbackProvider
 
-from titlecard.local import LocalAnswer
-from titlecard.model import ModelTier
-from titlecard.model.tier import ENVELOPE_BYTES
-from titlecard.model.verdict import retry_after
-from titlecard.money import PriceList
-from titlecard.video import Video
+from titlecard.domain.money import PriceList
+from titlecard.domain.video import Video
+from titlecard.extraction import LocalAnswer
+from titlecard.llm import ModelTier
+from titlecard.llm.response import retry_after
+from titlecard.llm.tier import ENVELOPE_BYTES
 
 TIER = ModelTier("gpt-6-luna", max_output_tokens=400, prices=PriceList.packaged())
 LOCAL = LocalAnswer("A Talk", ("A Speaker",), 0.5, sure=False, source="title")

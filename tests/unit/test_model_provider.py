@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from titlecard.faults import Retry
-from titlecard.local import LocalAnswer
-from titlecard.model import ModelTier
-from titlecard.money import PriceList
-from titlecard.video import Video
+from titlecard.domain.errors import Retry
+from titlecard.domain.money import PriceList
+from titlecard.domain.video import Video
+from titlecard.extraction import LocalAnswer
+from titlecard.llm import ModelTier
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -17,13 +17,13 @@ from typing import TYPE_CHECKING
 import pytest
 from tests.provider import FAULTS, LoopbackProvider
 
-from titlecard import faults
-from titlecard.faults import DeadLetter, Defer, Fault, Reason, Retry, Unusable
-from titlecard.local import LocalAnswer
-from titlecard.model import Answer, ModelTier, client
-from titlecard.model.wire import Fuse
-from titlecard.money import Charge, PriceList, Unpriced
-from titlecard.video import Video
+from titlecard.domain import errors as faults
+from titlecard.domain.errors import DeadLetter, Defer, Fault, Reason, Retry, Unusable
+from titlecard.domain.money import Charge, PriceList, Unpriced
+from titlecard.domain.video import Video
+from titlecard.extraction import LocalAnswer
+from titlecard.llm import Answer, ModelTier, client
+from titlecard.llm.fuse import Fuse
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -194,9 +194,9 @@ def test_one_attempt_is_one_request(provider: LoopbackProvider, tier: ModelTier,
 def test_one_attempt_is_one_request_with_every_retry_on_by_mistake(
     provider: LoopbackProvider, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    monkeypatch.setattr("titlecard.model.client.SDK_RETRIES", 3)
-    monkeypatch.setattr("titlecard.model.client.OUTPUT_RETRIES", 3)
-    monkeypatch.setattr("titlecard.model.client.FOLLOW_REDIRECTS", True)
+    monkeypatch.setattr("titlecard.llm.client.SDK_RETRIES", 3)
+    monkeypatch.setattr("titlecard.llm.client.OUTPUT_RETRIES", 3)
+    monkeypatch.setattr("titlecard.llm.client.FOLLOW_REDIRECTS", True)
     monkeypatch.setattr("openai._base_client.BaseClient._calculate_retry_timeout", lambda *_: 0.01)
     provider.fail(name, always=name)
     with closing(ModelTier(MODEL, max_output_tokens=400, prices=PRICES, base_url=provider.base_url)) as reckless:
@@ -295,7 +295,7 @@ def test_a_provider_that_is_not_there_costs_nothing() -> None:
 
 
 def test_a_provider_that_is_not_there_costs_nothing_with_retries_on_by_mistake(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("titlecard.model.client.SDK_RETRIES", 3)
+    monkeypatch.setattr("titlecard.llm.client.SDK_RETRIES", 3)
     monkeypatch.setattr("openai._base_client.BaseClient._calculate_retry_timeout", lambda *_: 0.01)
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
@@ -442,10 +442,10 @@ def test_a_closed_tier_can_be_asked_again(provider: LoopbackProvider) -> None:
 def test_importing_the_tier_and_preparing_a_question_loads_nothing_heavy() -> None:
     code = """
 import sys
-from titlecard.local import LocalAnswer
-from titlecard.model import ModelTier
-from titlecard.money import PriceList
-from titlecard.video import Video
+from titlecard.extraction import LocalAnswer
+from titlecard.llm import ModelTier
+from titlecard.domain.money import PriceList
+from titlecard.domain.video import Video
 tier = ModelTier("gpt-6-luna", max_output_tokens=400, prices=PriceList.packaged())
 tier.prepare(Video(id="1", title="A"), LocalAnswer("A", (), 0.5, sure=False, source="title"), "")
 print(sorted({"openai", "pydantic_ai", "httpx2", "boto3", "aws_lambda_powertools", "asyncio"} & set(sys.modules)))

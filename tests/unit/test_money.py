@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from titlecard.money import Charge, Rates, Usage, cut, measured, worst_case
+from titlecard.domain.money import Charge, Rates, Usage, cut, measured, worst_case
 
 LUNA = Rates(input=100_000, cached_input=10_000, cache_write=125_000, output=500_000)
 

@@ -10,8 +10,8 @@ import pytest
 from genai_prices.data import providers
 from genai_prices.types import TieredPrices
 
-from titlecard.model import ModelTier
-from titlecard.money import NotAPriceList, PriceList, Unpriced
+from titlecard.domain.money import NotAPriceList, PriceList, Unpriced
+from titlecard.llm import ModelTier
 
 if TYPE_CHECKING:
     from decimal import Decimal

@@ -5,9 +5,9 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from titlecard.batch import Message
-from titlecard.queues import BYTES_PER_SEND, ENTRIES_PER_SEND, packs
-from titlecard.video import Video
+from titlecard.aws.sqs import BYTES_PER_SEND, ENTRIES_PER_SEND, packs
+from titlecard.domain.batch import Message
+from titlecard.domain.video import Video
 
 
 def message(row: int, description: str = "") -> Message:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from tests.provider.usage import ADMIN_KEY, LoopbackUsage, Response, Used, error
 
 from titlecard_console.reconcile import Billed, Charged, Count, Day, NotAnswered, UsageApi, compare
-from titlecard_console.where import Refused
+from titlecard_console.stack import Refused
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from titlecard_console.record import KEPT, BadRecordError, Change, Record
+from titlecard_console.local_cloud.journal import KEPT, BadRecordError, Change, Record
 
 if TYPE_CHECKING:
     from pathlib import Path

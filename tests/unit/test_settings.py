@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
-from titlecard.settings import IngestSettings, ParserSettings, ResumeSettings
-from titlecard.video import Policy
+from titlecard.domain.video import Policy
+from titlecard.settings import IngestSettings, ParserSettings, SweeperSettings
 
-Settings = type[IngestSettings | ParserSettings | ResumeSettings]
-ALL: list[Settings] = [IngestSettings, ParserSettings, ResumeSettings]
+Settings = type[IngestSettings | ParserSettings | SweeperSettings]
+ALL: list[Settings] = [IngestSettings, ParserSettings, SweeperSettings]
 
 
 @pytest.fixture(autouse=True)
@@ -45,7 +45,7 @@ def test_no_number_has_a_default() -> None:
         (ParserSettings, "ATTEMPT_CAP", "0"),
         (ParserSettings, "REQUEST_DEADLINE_SECONDS", "1.5"),
         (ParserSettings, "TIER_POLICY", "sometimes"),
-        (ResumeSettings, "AUDIT_ROUNDS", ""),
+        (SweeperSettings, "AUDIT_ROUNDS", ""),
     ],
 )
 def test_a_setting_that_makes_no_sense_is_named(

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from titlecard.survey import LARGEST, SAMPLE, Survey
-from titlecard.video import Video
+from titlecard.domain.video import Video
+from titlecard.extraction.survey import LARGEST, SAMPLE, Survey
 
 TALKS = ["Compilers", "Garbage Collection", "Type Systems", "Linkers", "Parsers", "Schedulers"]
 NAMES = ["Grace Hopper", "John Smith", "Maria Garcia", "Anna Kowalska", "Peter Novak", "Laura Rossi"]

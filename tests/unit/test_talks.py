@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from titlecard.local import LocalAnswer
-from titlecard.model import Answer
-from titlecard.money import Charge
-from titlecard.talks import (
+from titlecard.domain.money import Charge
+from titlecard.domain.video import Tier, Tokens, Video
+from titlecard.extraction import LocalAnswer
+from titlecard.llm import Answer
+from titlecard.pipeline.talks import (
     DISAGREES_FROM,
     LOW_CONFIDENCE,
     TIERS_DISAGREE,
@@ -13,7 +14,6 @@ from titlecard.talks import (
     by_local_tier,
     by_model,
 )
-from titlecard.video import Tier, Tokens, Video
 
 VIDEO = Video(id="1", title="Compilers by Grace Hopper | PyCon 2019", description="With Ada Lovelace.")
 SURE = LocalAnswer("Compilers", ("Grace Hopper",), 0.97, sure=True, source="title")

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from titlecard.text import fold, normalise, one_line, without_addresses, words
+from titlecard.domain.text import fold, normalise, one_line, without_addresses, words
 
 
 @pytest.mark.parametrize(

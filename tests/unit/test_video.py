@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from titlecard import video as module
-from titlecard.video import Talk, Video, fingerprint
+from titlecard.domain import video
+from titlecard.domain.video import Talk, Video, fingerprint
 
 TEXT = st.text(st.characters(codec="utf-8"), max_size=40)
 TITLE = TEXT.filter(str.strip)
@@ -93,7 +93,7 @@ def test_whatever_an_answer_depends_on_makes_another_fingerprint(other: str) -> 
 
 def test_another_parser_makes_another_fingerprint(monkeypatch: pytest.MonkeyPatch) -> None:
     before = mark()
-    monkeypatch.setattr(module, "PARSER_VERSION", "another")
+    monkeypatch.setattr(video, "PARSER_VERSION", "another")
     assert mark() != before
 
 

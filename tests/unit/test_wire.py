@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from titlecard.model.exchange import Allowance, Exchange, read_usage
-from titlecard.model.wire import RESPONSE_MAX_BYTES, Fuse, RefusedAtTheWire
-from titlecard.money import Usage
+from titlecard.domain.money import Usage
+from titlecard.llm.exchange import Allowance, Exchange, read_usage
+from titlecard.llm.fuse import RESPONSE_MAX_BYTES, Fuse, RefusedAtTheWire
 
 URL = "http://provider.test/v1/responses"
 ALLOWANCE = Allowance(URL, "gpt-6-luna", "default", max_output_tokens=400, max_body_bytes=2_000)

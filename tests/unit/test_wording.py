@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from titlecard_console.wording import cut, dollars, many
+from titlecard_console.output import cut, dollars, many
 
 
 @pytest.mark.parametrize(

@@ -13,28 +13,28 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
-from titlecard.batch import BatchState, RowState, project_name
-from titlecard.catalog import NEVER
-from titlecard.catalog.grants import Grants
-from titlecard.ingest import REJECTS
-from titlecard.ledger import Ledger
-from titlecard.money import Charge
-from titlecard.text import normalise
-from titlecard.uploads import report_key
-from titlecard_console import where
-from titlecard_console.outcomes import Outcomes
+from titlecard.aws.dynamodb.catalog import NEVER
+from titlecard.aws.dynamodb.catalog.grants import Grants
+from titlecard.aws.dynamodb.ledger import Ledger
+from titlecard.aws.s3 import report_key
+from titlecard.domain.batch import BatchState, RowState, project_name
+from titlecard.domain.money import Charge
+from titlecard.domain.text import normalise
+from titlecard.pipeline.ingest import REJECTS
+from titlecard_console import stack as where
+from titlecard_console.output import cut, dollars, many
 from titlecard_console.progress import Display, Status
-from titlecard_console.where import Refused, Stack, State
-from titlecard_console.wording import cut, dollars, many
+from titlecard_console.results import Outcomes
+from titlecard_console.stack import Refused, Stack, State
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from titlecard.catalog import Row
-    from titlecard.catalog.grants import Chapter
-    from titlecard.catalog.reviews import Story
-    from titlecard.video import Talk
-    from titlecard_console.where import Where
+    from titlecard.aws.dynamodb.catalog import Row
+    from titlecard.aws.dynamodb.catalog.grants import Chapter
+    from titlecard.aws.dynamodb.catalog.reviews import Story
+    from titlecard.domain.video import Talk
+    from titlecard_console.stack import Where
 
 POLL_SECONDS = 1.0
 

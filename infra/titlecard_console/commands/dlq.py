@@ -19,20 +19,20 @@ from pydantic import ValidationError
 from rich.console import Console
 from rich.table import Table
 
-from titlecard.money import Charge
-from titlecard.text import one_line
-from titlecard.video import Video
-from titlecard_console import where
+from titlecard.domain.money import Charge
+from titlecard.domain.text import one_line
+from titlecard.domain.video import Video
+from titlecard_console import stack as where
 from titlecard_console.commands.limit import raising
-from titlecard_console.dead_letters import Case, Choice, Kind, Office, groups
 from titlecard_console.files import in_a_folder
+from titlecard_console.output import amounts, cut, dollars, many
 from titlecard_console.questions import agreed
-from titlecard_console.wording import amounts, cut, dollars, many
+from titlecard_console.redrive import Case, Choice, Kind, Office, groups
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from titlecard.catalog.grants import Chapter
+    from titlecard.aws.dynamodb.catalog.grants import Chapter
 
 UNFINISHED = 3
 """The exit code where something is dead, or was not sent."""

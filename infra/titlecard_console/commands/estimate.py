@@ -11,21 +11,23 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
-from titlecard.batch import UPLOADS, Upload, project_name
-from titlecard.uploads import LIMIT_METADATA
-from titlecard.video import Policy
-from titlecard_console import plans, template, where
+from titlecard.aws.s3 import LIMIT_METADATA
+from titlecard.domain.batch import UPLOADS, Upload, project_name
+from titlecard.domain.video import Policy
+from titlecard_console import plans
+from titlecard_console import stack as where
 from titlecard_console.commands.money import ledger_of
+from titlecard_console.local_cloud import template
+from titlecard_console.output import dollars, many
 from titlecard_console.questions import agreed
-from titlecard_console.where import Refused, Stack, State
-from titlecard_console.wording import dollars, many
+from titlecard_console.stack import Refused, Stack, State
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from titlecard.money import Charge
+    from titlecard.domain.money import Charge
     from titlecard_console.plans import Bill
-    from titlecard_console.where import Where
+    from titlecard_console.stack import Where
 
 people = Console(stderr=True, highlight=False)
 

@@ -11,13 +11,14 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from titlecard.model import OPENAI, ModelTier
-from titlecard.money import Charge, PriceList
-from titlecard.video import Policy
-from titlecard_console import asking, evaluation, questions, template
+from titlecard.domain.money import Charge, PriceList
+from titlecard.domain.video import Policy
+from titlecard.llm import OPENAI, ModelTier
+from titlecard_console import asking, evaluation, questions
 from titlecard_console.evaluation import Case, Result
-from titlecard_console.where import Refused
-from titlecard_console.wording import amounts, dollars, many
+from titlecard_console.local_cloud import template
+from titlecard_console.output import amounts, dollars, many
+from titlecard_console.stack import Refused
 
 DROPPED = 3
 """Exit code: a score is below the baseline, or rows were not answered."""

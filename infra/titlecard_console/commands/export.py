@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from titlecard_console import export as forms
-from titlecard_console import where
+from titlecard_console import stack as where
 from titlecard_console.export import Format
 from titlecard_console.files import in_a_folder
-from titlecard_console.outcomes import Outcomes
-from titlecard_console.where import Refused, Stack, State
-from titlecard_console.wording import many
+from titlecard_console.output import many
+from titlecard_console.results import Outcomes
+from titlecard_console.stack import Refused, Stack, State
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

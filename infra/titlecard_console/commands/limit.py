@@ -10,23 +10,23 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
-from titlecard.batch import BatchState, Limits
-from titlecard.catalog.limits import BatchLimits
-from titlecard.faults import Hold
-from titlecard.money import Charge, cap
-from titlecard_console import where
+from titlecard.aws.dynamodb.catalog.limits import BatchLimits
+from titlecard.domain.batch import BatchState, Limits
+from titlecard.domain.errors import Hold
+from titlecard.domain.money import Charge, cap
+from titlecard_console import stack as where
 from titlecard_console.commands.money import ledger_of
-from titlecard_console.outcomes import Outcomes
+from titlecard_console.output import amounts, dollars, many
 from titlecard_console.questions import agreed
-from titlecard_console.where import Refused, Stack, State
-from titlecard_console.wording import amounts, dollars, many
+from titlecard_console.results import Outcomes
+from titlecard_console.stack import Refused, Stack, State
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from titlecard.catalog import Batch
-    from titlecard.catalog.limits import Raised
-    from titlecard_console.where import Where
+    from titlecard.aws.dynamodb.catalog import Batch
+    from titlecard.aws.dynamodb.catalog.limits import Raised
+    from titlecard_console.stack import Where
 
 PARAMETERS = {"requests": "BatchRequestLimit", "tokens": "BatchTokenLimit", "micro_usd": "BatchMicroUsdLimit"}
 """What the stack allows any batch, by the limit's name."""

@@ -16,23 +16,24 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
-from titlecard.batch import END_STATES, RowState, project_name
-from titlecard.catalog import Catalog, Ending
-from titlecard.faults import CANCELLED, Hold, Reason
-from titlecard.ledger import EVERY_PROJECT, Account, Breaker, Ledger, NoAnswer, Spent
-from titlecard.ledger.items import Part
-from titlecard.money import Budget, Charge, Window, cap
-from titlecard_console import plans, where
+from titlecard.aws.dynamodb.catalog import Catalog, Ending
+from titlecard.aws.dynamodb.ledger import EVERY_PROJECT, Account, Breaker, Ledger, NoAnswer, Spent
+from titlecard.aws.dynamodb.ledger.items import Part
+from titlecard.domain.batch import END_STATES, RowState, project_name
+from titlecard.domain.errors import CANCELLED, Hold, Reason
+from titlecard.domain.money import Budget, Charge, Window, cap
+from titlecard_console import plans
+from titlecard_console import stack as where
+from titlecard_console.output import dollars, many
 from titlecard_console.questions import agreed
-from titlecard_console.where import Refused, Stack, State
-from titlecard_console.wording import dollars, many
+from titlecard_console.stack import Refused, Stack, State
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from titlecard.ledger import Month
-    from titlecard.money import Cap
-    from titlecard_console.where import Where
+    from titlecard.aws.dynamodb.ledger import Month
+    from titlecard.domain.money import Cap
+    from titlecard_console.stack import Where
 
 LEAKED_AFTER = timedelta(minutes=15)
 """Lambda's longest time-out (Lambda quotas): what was reserved before that and is not settled belonged to a worker that

@@ -14,17 +14,17 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from titlecard.batch import project_name
-from titlecard.ledger import Ledger
-from titlecard_console import where
+from titlecard.aws.dynamodb.ledger import Ledger
+from titlecard.domain.batch import project_name
+from titlecard_console import stack as where
+from titlecard_console.output import many
 from titlecard_console.reconcile import ADMIN_KEY, OPENAI, Charged, Count, UsageApi, compare
-from titlecard_console.where import Refused, Stack, State
-from titlecard_console.wording import many
+from titlecard_console.stack import Refused, Stack, State
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from titlecard.ledger import Month
+    from titlecard.aws.dynamodb.ledger import Month
     from titlecard_console.reconcile import Billed, Day
 
 UNKNOWN = 3

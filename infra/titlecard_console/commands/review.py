@@ -11,21 +11,21 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from titlecard.batch import project_name
-from titlecard.catalog.reviews import Story
-from titlecard.lines import of_result
-from titlecard.text import normalise
-from titlecard_console import where
-from titlecard_console.outcomes import Outcomes
-from titlecard_console.where import Refused, Stack, State
-from titlecard_console.wording import cut, many
+from titlecard.aws.dynamodb.catalog.reviews import Story
+from titlecard.domain.batch import project_name
+from titlecard.domain.text import normalise
+from titlecard.pipeline.lines import of_result
+from titlecard_console import stack as where
+from titlecard_console.output import cut, many
+from titlecard_console.results import Outcomes
+from titlecard_console.stack import Refused, Stack, State
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from titlecard.catalog.reviews import Reviews
-    from titlecard_console.outcomes import Flagged
-    from titlecard_console.where import Where
+    from titlecard.aws.dynamodb.catalog.reviews import Reviews
+    from titlecard_console.results import Flagged
+    from titlecard_console.stack import Where
 
 TITLE_CHARACTERS, DESCRIPTION_LINES, DESCRIPTION_CHARACTERS = 400, 6, 160
 """Of a title (or of a list of names), of a description and of a line of it, what a person is shown at once."""

@@ -1,0 +1,1 @@
+"""The two DynamoDB tables: the catalog and the ledger."""

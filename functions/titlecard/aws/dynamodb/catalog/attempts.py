@@ -1,0 +1,132 @@
+"""The catalog's attempts: at most one under way for a video and fingerprint, and so many in all.
+
+::
+
+    claim ──► (reserve, send) ──► answer                          the talk is stored, the lease is gone
+      │                       ├─► give_back                       nothing was billed: as if it had never been
+      │                       └─► fail                            it counts; the history says why
+      └─ a crash anywhere here leaves the attempt counted and a lease that runs out before the message comes again
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from titlecard.aws.dynamodb.catalog.items import (
+    Attempt,
+    Entry,
+    as_entry,
+    as_map,
+    entry_key,
+)
+from titlecard.aws.dynamodb.catalog.table import Table, plain, stamp
+from titlecard.domain.video import Policy, Talk, Tier
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+    from titlecard.domain.batch import Message
+    from titlecard.domain.money import Charge
+
+
+class Attempts(Table):
+    """Claims on videos, and what became of them."""
+
+    def claim(
+        self,
+        message: Message,
+        fingerprint: str,
+        *,
+        token: str,
+        cap: int,
+        policy: Policy,
+        bound: Charge,
+        until: datetime,
+        now: datetime,
+    ) -> Attempt | Entry:
+        """Take the one attempt that may be under way for a video and fingerprint, or learn what stands in the way.
+
+        Args:
+            token: random; a refusal that shows it is the lost answer of our own success.
+            cap: the attempts that the video may have under this fingerprint, where no person has allowed more.
+            bound: the most that this attempt can be charged; kept in the history.
+            until: when the lease runs out: after this invocation's end, before the queue shows the message again.
+        """
+        free = "(attribute_not_exists(lease_until) OR lease_until < :now)"
+        below = "(attribute_not_exists(attempts) OR attempts < :cap OR attempts < allowed)"
+        unanswered = "attribute_not_exists(talk)"
+        claimed = {
+            "at": stamp(now),
+            "event": "claimed",
+            "token": token,
+            "batch": message.batch,
+            "charged": bound.as_map(),
+        }
+        values: dict[str, Any] = {
+            ":now": stamp(now),
+            ":cap": cap,
+            ":zero": 0,
+            ":one": 1,
+            ":until": stamp(until),
+            ":token": token,
+            ":none": [],
+            ":claimed": [claimed],
+        }
+        if policy is Policy.MODEL:  # what Entry.answers says, as a condition
+            unanswered = f"({unanswered} OR (talk.tier = :local AND attribute_type(talk.review, :null)))"
+            values |= {":local": Tier.LOCAL, ":null": "NULL"}
+        try:
+            done = self._db.update_item(
+                TableName=self._table,
+                Key=entry_key(message, fingerprint),
+                UpdateExpression="SET attempts = if_not_exists(attempts, :zero) + :one, lease_until = :until,"
+                " #token = :token, history = list_append(if_not_exists(history, :none), :claimed)",
+                ConditionExpression=f"{free} AND {below} AND {unanswered}",
+                ExpressionAttributeNames={"#token": "token"},
+                ExpressionAttributeValues=values,
+                ReturnValues="UPDATED_NEW",
+                ReturnValuesOnConditionCheckFailure="ALL_OLD",
+            )
+        except self._db.exceptions.ConditionalCheckFailedException as refusal:
+            entry = as_entry(plain(refusal.response))
+            if entry.token != token or not entry.lease_until:
+                return entry
+        else:
+            entry = as_entry(done["Attributes"])
+        return Attempt(message, fingerprint, token, entry.attempts, place=len(entry.history) - 1)
+
+    def answer(self, attempt: Attempt, talk: Talk, *, charged: Charge, now: datetime) -> bool:
+        """Store what an attempt yielded; False where the attempt is not ours any more."""
+        return self._conclude(attempt, "answered", charged, now, "SET talk = :talk,", {":talk": as_map(talk)})
+
+    def fail(self, attempt: Attempt, *, reason: str, charged: Charge, now: datetime) -> bool:
+        """End an attempt that failed and counts; False where it is not ours any more."""
+        return self._conclude(attempt, reason, charged, now, "SET", {})
+
+    def give_back(self, attempt: Attempt) -> bool:
+        """End an attempt that was not billed, so that it does not count; False where it is not ours any more.
+
+        Its claim goes out of the history: what is given back comes again and again, and an item holds 400 KB (DynamoDB
+        developer guide, "Constraints"). It is the last event, since nobody claims while our lease is there.
+        """
+        ours = "#token = :token AND attribute_exists(lease_until)"
+        its_claim = f"history[{attempt.place}]"
+        return self._accepted(
+            entry_key(attempt.message, attempt.fingerprint),
+            f"SET attempts = attempts - :one REMOVE lease_until, {its_claim}",
+            f"{ours} AND {its_claim}.#token = :token",
+            {":token": attempt.token, ":one": 1},
+        )
+
+    def _conclude(  # noqa: PLR0917 -- private, and called by the two above
+        self, attempt: Attempt, event: str, charged: Charge, now: datetime, change: str, values: Mapping[str, Any]
+    ) -> bool:
+        ours = "#token = :token AND attribute_exists(lease_until)"
+        happened = {"at": stamp(now), "event": event, "token": attempt.token, "charged": charged.as_map()}
+        return self._accepted(
+            entry_key(attempt.message, attempt.fingerprint),
+            f"{change} history = list_append(history, :happened) REMOVE lease_until",
+            ours,
+            {":token": attempt.token, ":happened": [happened], **values},
+        )

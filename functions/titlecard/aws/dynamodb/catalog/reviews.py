@@ -1,0 +1,137 @@
+"""The catalog's answers by persons: one a video, which no parse overwrites.
+
+It is an item of its own beside the video's talks. The parser writes talks, attempts and the pointer, and never this; so
+whatever is uploaded, parsed or sent again later, what a person said stands until a person says otherwise.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from titlecard.aws.dynamodb.catalog.items import Entry, as_entry
+from titlecard.aws.dynamodb.catalog.table import Table, stamp
+from titlecard.domain.video import Talk, Tier
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a person said of a video: who, when (a stamp), and under which fingerprint the video was seen."""
+
+    title: str
+    presenters: tuple[str, ...]
+    by: str
+    at: str
+    fingerprint: str
+
+    @property
+    def talk(self) -> Talk:
+        """The answer as a talk: nobody has to look at it again."""
+        return Talk(title=self.title, presenters=self.presenters, tier=Tier.PERSON, confidence=1.0)
+
+
+@dataclass(frozen=True)
+class Pointer:
+    """Which fingerprint of a video is the current one, and which row of which batch made it so."""
+
+    batch: str
+    row: int
+    fingerprint: str
+    order: str
+
+
+@dataclass(frozen=True)
+class Story:
+    """All that the catalog knows of one video; `entries` by fingerprint."""
+
+    pointer: Pointer | None
+    entries: Mapping[str, Entry]
+    answer: Answer | None
+
+    @property
+    def talk(self) -> Talk | None:
+        """What stands: a person's answer, else the talk that the pointer names."""
+        if self.answer:
+            return self.answer.talk
+        entry = self.entries.get(self.pointer.fingerprint) if self.pointer else None
+        return entry.talk if entry else None
+
+
+class Reviews(Table):
+    """What persons say of videos."""
+
+    def story(self, project: str, video: str) -> Story | None:
+        """All that is known of a video; None where nothing is."""
+        pointer, answer = None, None
+        entries: dict[str, Entry] = {}
+        known = False
+        for item in self._query(
+            KeyConditionExpression="pk = :pk",
+            ExpressionAttributeValues={":pk": f"video#{project}#{video}"},
+            ConsistentRead=True,
+        ):
+            known = True
+            sort = str(item["sk"])
+            if sort == "current":
+                pointer = as_pointer(item)
+            elif sort == "person":
+                answer = as_answer(item)
+            elif sort.startswith("fp#"):
+                entries[sort.removeprefix("fp#")] = as_entry(item)
+        return Story(pointer, entries, answer) if known else None
+
+    def answer(
+        self,
+        project: str,
+        video: str,
+        title: str,
+        presenters: Sequence[str],
+        *,
+        by: str,
+        fingerprint: str,
+        now: datetime,
+    ) -> Answer:
+        """Write down what a person says of a video. The last word stands; the history keeps those before it."""
+        given = Answer(title, tuple(presenters), by, stamp(now), fingerprint)
+        said = {"title": title, "presenters": list(presenters), "by": by, "at": given.at}
+        self._db.update_item(
+            TableName=self._table,
+            Key=answer_key(project, video),
+            UpdateExpression="SET title = :title, presenters = :presenters, answered_by = :by, answered_at = :at,"
+            " fingerprint = :fingerprint, history = list_append(if_not_exists(history, :none), :said)",
+            ExpressionAttributeValues={
+                ":title": title,
+                ":presenters": list(presenters),
+                ":by": by,
+                ":at": given.at,
+                ":fingerprint": fingerprint,
+                ":none": [],
+                ":said": [said],
+            },
+        )
+        return given
+
+
+def answer_key(project: str, video: str) -> dict[str, str]:
+    """Where a person's answer to a video is."""
+    return {"pk": f"video#{project}#{video}", "sk": "person"}
+
+
+def as_answer(item: Mapping[str, Any]) -> Answer:
+    """A person's answer, from its item."""
+    return Answer(
+        title=item["title"],
+        presenters=tuple(item["presenters"]),
+        by=item["answered_by"],
+        at=item["answered_at"],
+        fingerprint=item.get("fingerprint", ""),
+    )
+
+
+def as_pointer(item: Mapping[str, Any]) -> Pointer:
+    """A video's pointer, from its item."""
+    return Pointer(item["batch"], int(item["row"]), item["fingerprint"], item["order"])

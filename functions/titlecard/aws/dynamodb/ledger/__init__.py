@@ -1,0 +1,45 @@
+"""The ledger: what may still be spent, what was, and who must not spend now; in one DynamoDB table.
+
+======================  =====================  ==================================================================
+partition key           sort key               what it holds
+======================  =====================  ==================================================================
+``batch#BATCH``         ``spend``              what the batch was charged; whether it was cancelled
+``project#PROJECT``     ``month#2026-11``      what the project was charged in the month, on each day, for each model
+``budgets``             ``PROJECT``            the most of a day and of a month, in tokens and in micro-dollars
+``pauses``              ``PROJECT`` or ``*``   the hand brake, of a project or of all
+``breakers``            ``PROJECT``            whether the project's model calls are stopped, since when and why
+======================  =====================  ==================================================================
+
+Day and month stand in one item so that both are claimed by ONE conditional write. Anything that is not as this package
+writes it (a string, a negative number, half an item) is `Unreadable`: no request is sent until somebody has mended it.
+"""
+
+from __future__ import annotations
+
+from titlecard.aws.dynamodb.ledger.accounts import EVERY_PROJECT, Account, Accounts
+from titlecard.aws.dynamodb.ledger.breakers import Breaker, Breakers
+from titlecard.aws.dynamodb.ledger.items import ONE_TRY, NoAnswer, Spent, Unreadable
+from titlecard.aws.dynamodb.ledger.spending import Month, Refusal, Reservation, Spending
+
+__all__ = (
+    "EVERY_PROJECT",
+    "ONE_TRY",
+    "Account",
+    "Breaker",
+    "Ledger",
+    "Month",
+    "NoAnswer",
+    "Refusal",
+    "Reservation",
+    "Spent",
+    "Unreadable",
+)
+
+
+class Ledger(Spending, Accounts, Breakers):
+    """The ledger's table: reservations and settlements, budgets and pauses, breakers.
+
+    Args:
+        client: of a DynamoDB resource, made with `ONE_TRY`.
+        table: the table's name.
+    """

@@ -1,0 +1,189 @@
+"""The breakers: a project's model calls stop when the account is at fault or the provider is down.
+
+::
+
+    closed ──── an account fault, a usage above its bound ────► open ── probe_at has come ──► one probe under way
+       ▲  └──── so many transient faults in a row ───────────────▲                             │          │
+       │                                                         └── it failed, or never ended ┘          │
+       └───────────────────────────────────── it was answered ────────────────────────────────────────────┘
+
+An open breaker lets ONE question through when its time has come: whoever writes his token into it first, for as long as
+its worker can live. What is written here is written again by whoever finds the same, so nothing is lost with a lost
+answer; the next question finds the same fault.
+
+Powertools' circuit breaker does not fit: it counts failures in each worker's memory, reads the state with a delay of
+seconds, has one recovery time for all faults, and goes by a clock of its own.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from titlecard.aws.dynamodb.catalog.table import NEVER, stamp
+from titlecard.aws.dynamodb.ledger.items import Table, count
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+ACCOUNT_PROBE_SECONDS = 15 * 60
+"""When the model is asked again after the account was at fault: a wrong key, or no quota left."""
+
+MOST_DOUBLINGS = 4
+"""Of the wait between probes after transient faults: with a back-off of a minute it ends at a quarter of an hour."""
+
+OPEN = "open"
+CLOSED = "closed"
+
+
+@dataclass(frozen=True, slots=True)
+class Breaker:
+    """A project's breaker.
+
+    `failures` are the transient faults in a row; `since` and `why` say when and why it opened; `probe_at` is when one
+    question is let through (`NEVER`: when a person says so), `probe_until` until when one is under way. All are stamps.
+    """
+
+    open: bool = False
+    failures: int = 0
+    since: str = ""
+    why: str = ""
+    probe_at: str = ""
+    probe_until: str = ""
+
+    def probes(self, now: datetime) -> bool:
+        """Whether a question would be let through now, as its probe."""
+        return self.open and self.probe_at <= stamp(now) and self.probe_until < stamp(now)
+
+    @property
+    def due(self) -> datetime | None:
+        """When to come again, None where a person has to close it."""
+        latest = max(self.probe_at, self.probe_until)
+        return None if latest >= NEVER else datetime.fromisoformat(latest)
+
+
+class Breakers(Table):
+    """The projects' breakers. Each write raises `NoAnswer` where it is unknown whether it was written."""
+
+    def take_probe(self, project: str, *, token: str, until: datetime, now: datetime) -> bool:
+        """Be the one question that an open breaker lets through; False where another is, or its time has not come.
+
+        Args:
+            token: random; it tells a probe's own end from another's.
+            until: when its worker is gone at the latest.
+        """
+        is_open = "#state = :open"
+        its_time = "probe_at <= :now"
+        alone = "(attribute_not_exists(probe_until) OR probe_until < :now OR probe = :token)"
+        return self._written(
+            project,
+            "SET probe = :token, probe_until = :until",
+            f"{is_open} AND {its_time} AND {alone}",
+            {":open": OPEN, ":now": stamp(now), ":until": stamp(until), ":token": token},
+        )
+
+    def leave_probe(self, project: str, *, token: str) -> bool:
+        """End a probe that was never sent, so that another question can be it."""
+        return self._written(project, "REMOVE probe, probe_until", "probe = :token", {":token": token})
+
+    def open_breaker(self, project: str, why: str, *, probe_at: datetime | None, now: datetime) -> None:
+        """Open a breaker, or keep it open for longer.
+
+        Args:
+            why: a sentence.
+            probe_at: when one question is let through; None where a person has to close it.
+        """
+        self._written(
+            project,
+            "SET #state = :open, since = if_not_exists(since, :now), why = :why, probe_at = :probe_at"
+            " REMOVE probe, probe_until",
+            None,
+            {":open": OPEN, ":now": stamp(now), ":why": why, ":probe_at": stamp(probe_at) if probe_at else NEVER},
+        )
+
+    def count_failure(self, project: str) -> int:
+        """Count a transient fault; how many there were in a row."""
+        with self._asking():
+            done = self._db.update_item(
+                TableName=self._table,
+                Key=_key(project),
+                UpdateExpression="ADD failures :one",
+                ExpressionAttributeValues={":one": 1},
+                ReturnValues="UPDATED_NEW",
+            )
+        return int(str(done["Attributes"]["failures"]))
+
+    def count_answer(self, project: str, *, token: str | None) -> bool:
+        """Count a question that the provider and the account were well for: the row of faults is at its end.
+
+        Args:
+            token: of the probe that it was, whose answer closes the breaker; None where it was none.
+        """
+        not_open = "(attribute_not_exists(#state) OR #state <> :open)"
+        values: dict[str, Any] = {":none": 0, ":closed": CLOSED}
+        if token is None:  # it may have been sent before the breaker opened
+            return self._written(project, "SET failures = :none, #state = :closed", not_open, values | {":open": OPEN})
+        return self._written(project, _CLOSE, "probe = :token", values | {":token": token})
+
+    def close_breaker(self, project: str) -> None:
+        """Close a breaker, because a person says so."""
+        self._written(project, _CLOSE, None, {":none": 0, ":closed": CLOSED})
+
+    def _written(self, project: str, change: str, condition: str | None, values: Mapping[str, Any]) -> bool:
+        names = {"#state": "state"} if "#state" in f"{change} {condition}" else {}
+        optional: dict[str, Any] = {"ConditionExpression": condition} if condition else {}
+        if names:
+            optional["ExpressionAttributeNames"] = names
+        try:
+            with self._asking():
+                self._db.update_item(
+                    TableName=self._table,
+                    Key=_key(project),
+                    UpdateExpression=change,
+                    ExpressionAttributeValues=dict(values),
+                    **optional,
+                )
+        except self._db.exceptions.ConditionalCheckFailedException:
+            return False
+        return True
+
+
+_CLOSE = "SET failures = :none, #state = :closed REMOVE since, why, probe_at, probe, probe_until"
+
+
+def breaker_of(item: Mapping[str, Any]) -> Breaker:
+    """A breaker, from its item; closed where there is none. One that cannot be read is taken for open.
+
+    Raises:
+        Unreadable: its count is none.
+    """
+    if item.get("state", CLOSED) == CLOSED:
+        return Breaker(failures=count(item, "failures"))
+    return Breaker(
+        open=True,
+        failures=count(item, "failures"),
+        since=str(item.get("since", "")),
+        why=str(item.get("why", "its item cannot be read")),
+        probe_at=_stamp(item, "probe_at", NEVER),
+        probe_until=_stamp(item, "probe_until", ""),
+    )
+
+
+def _key(project: str) -> dict[str, str]:
+    return {"pk": "breakers", "sk": project}
+
+
+def _stamp(item: Mapping[str, Any], name: str, missing: str) -> str:
+    """A stamp of an item; what is none waits for a person."""
+    value = str(item.get(name, missing))
+    try:
+        return value if value in {missing, NEVER} else stamp(datetime.fromisoformat(value))
+    except ValueError:
+        return NEVER
+
+
+def probe_after(failures: int, threshold: int, backoff: int) -> timedelta:
+    """How long an open breaker waits for its next probe after transient faults: twice as long each time, to a limit."""
+    doubled = min(max(failures - threshold, 0), MOST_DOUBLINGS)
+    return timedelta(seconds=min(backoff * 2**doubled, ACCOUNT_PROBE_SECONDS))

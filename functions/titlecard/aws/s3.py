@@ -1,0 +1,103 @@
+"""The uploads bucket: manifests in, reports out."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from titlecard.domain.batch import REPORTS, Limits, Upload
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+    from mypy_boto3_s3.type_defs import GetObjectOutputTypeDef
+
+LIMIT_METADATA = {"requests": "limit-requests", "tokens": "limit-tokens", "micro_usd": "limit-micro-usd"}
+"""User-defined object metadata that lower a batch's limits: `aws s3 cp --metadata limit-requests=100 …`."""
+
+_GONE = {"NoSuchKey", "NoSuchVersion", "NoSuchBucket", "404", "MethodNotAllowed"}
+
+
+class Gone(Exception):
+    """The object was deleted before we could read it."""
+
+
+class BadLimit(Exception):
+    """A limit that came with the upload cannot be read."""
+
+
+class TooLarge(Exception):
+    """The object is larger than a manifest may be."""
+
+
+class Uploads:
+    """The uploads bucket of the stack, and the reports beside the uploads."""
+
+    def __init__(self, client: S3Client) -> None:
+        self._s3 = client
+
+    def fetch(self, upload: Upload, into: BinaryIO, *, max_bytes: int) -> dict[str, str]:
+        """Copy one version of an object into a file, and give its user-defined metadata.
+
+        A whole copy, and not a stream from S3: pass 2 reads at the pace of the sending, and a connection that idles is
+        dropped by the other side.
+
+        Args:
+            max_bytes: the largest object that is read, in bytes as stored.
+
+        Raises:
+            Gone: there is no such version any more.
+            TooLarge: it has more bytes than that.
+        """
+        found = self._get(upload.bucket, upload.key, upload.version)
+        with found["Body"] as body:
+            if found["ContentLength"] > max_bytes:
+                message = (
+                    f"{upload.key} has {found['ContentLength']:,} bytes; a manifest may have {max_bytes:,}: split it"
+                )
+                raise TooLarge(message)
+            shutil.copyfileobj(body, into, 1 << 20)
+        into.seek(0)
+        return found["Metadata"]
+
+    def write_report(self, upload: Upload, name: str, content: bytes | BinaryIO) -> None:
+        """Write `reports/<batch>/<name>`; the same batch always writes the same."""
+        self._s3.put_object(Bucket=upload.bucket, Key=report_key(upload.batch, name), Body=content)
+
+    def read_report(self, upload: Upload, name: str) -> bytes:
+        """Read what `write_report` wrote.
+
+        Raises:
+            Gone: it was deleted.
+        """
+        return self._get(upload.bucket, report_key(upload.batch, name))["Body"].read()
+
+    def _get(self, bucket: str, key: str, version: str = "") -> GetObjectOutputTypeDef:
+        wanted: dict[str, Any] = {"VersionId": version} if version else {}
+        try:
+            return self._s3.get_object(Bucket=bucket, Key=key, **wanted)
+        except self._s3.exceptions.ClientError as error:
+            if error.response["Error"].get("Code") in _GONE:
+                message = f"{key} is not there any more: it was deleted"
+                raise Gone(message) from error
+            raise
+
+
+def report_key(batch: str, name: str) -> str:
+    """Where a report of a batch lies in the bucket."""
+    return f"{REPORTS}{batch}/{name}"
+
+
+def own_limits(limits: Limits, metadata: dict[str, str]) -> Limits:
+    """The stack's limits, lowered by the upload's own (`LIMIT_METADATA`).
+
+    Raises:
+        BadLimit: one of them is no whole number; with a sentence for the report. (A limit that cannot be read must
+            not turn into no limit.)
+    """
+    own = {name: metadata[key] for name, key in LIMIT_METADATA.items() if key in metadata}
+    for name, value in own.items():
+        if not re.fullmatch(r"[0-9]{1,18}", value):
+            message = f"the upload's {LIMIT_METADATA[name]} is {value[:40]!r}: it must be a whole number"
+            raise BadLimit(message)
+    return limits.lowered_by(**{name: int(value) for name, value in own.items()})

@@ -1,0 +1,46 @@
+"""Lines that speak to the machine that reads them ("ignore the above, the presenter is ...") and not to people.
+
+Whoever writes such a line wants a name believed that people would not believe, so neither it nor what follows it is
+anybody's word. A stranger who knows these phrases can avoid them: this keeps out the common attempts, no more.
+"""
+
+from __future__ import annotations
+
+import re
+from itertools import takewhile
+
+from titlecard.domain.text import fold
+
+_ORDER = re.compile(
+    r"\b(?:ignore|disregard|forget|override|do not (?:follow|trust)|don['\u2019]t (?:follow|trust))\b.{0,40}"
+    r"\b(?:above|previous|prior|earlier|instructions?|everything|(?:the|this) (?:title|text|description|rules?))\b"
+    r"|\b(?:ignor\w+|olvid\w+|oubli\w+|vergiss|vergesst|esquec\w+|игнориру\w+|забуд\w+)\b.{0,40}"
+    r"\b(?:anterior\w*|arriba|acima|preced\w+|ci-dessus|obige\w*|vorherige\w*|выше|предыдущ\w+)\b"
+    r"|\b(?:new|updated|following|these) (?:instructions?|overrides?)\b\s*(?::|all\b|everything\b)"
+    r"|\b(?:note|instructions?|message) (?:to|for) (?:the |any )?(?:ai|llm|assistant|language model|parser)\b"
+    r"|\b(?:system prompt|developer mode)\b|^[\W_]*(?:system|assistant)[\W_]*[:#]"
+    r"|\byou are (?:now )?(?:a|an) (?:ai|assistant|language model)\b"
+)
+_IN_ORDERS = (
+    *("ignor", "disregard", "forget", "overrid", "not follow", "not trust", "t follow", "t trust", "olvid", "oubli"),
+    *("vergiss", "vergesst", "esquec", "игнор", "забуд", "instruction", "note to", "note for", "message to"),
+    *("message for", "prompt", "developer mode", "system", "assistant", "you are"),
+)
+"""One of these is in every text that gives orders: to look for them first is far quicker."""
+
+
+def gives_orders(line: str) -> bool:
+    """Whether a normalised line is an order to its reader."""
+    return _may_give_orders(line) and _ORDER.search(fold(line)) is not None
+
+
+def before_orders(text: str) -> str:
+    """The lines of a normalised text up to the first that gives orders."""
+    if not _may_give_orders(text):
+        return text
+    return "\n".join(takewhile(lambda line: not gives_orders(line), text.split("\n")))
+
+
+def _may_give_orders(text: str) -> bool:
+    folded = fold(text)
+    return any(word in folded for word in _IN_ORDERS)

@@ -1,0 +1,120 @@
+"""From bytes to tokens to micro-dollars.
+
+The worst case of a request is known before it is sent, without a tokenizer: the models' byte-level byte-pair encoding
+never makes more tokens than there are bytes, and the output is capped in the request itself. What a request did cost is
+worked out from the usage that the provider reports. Both are rounded up, once per request, so that a sum of charges is
+never below the bill. Whatever a usage leaves open is taken at the dearest price that it can have had.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from titlecard.domain.money.prices import Rates
+
+FRAMING_TOKENS = 64
+"""What the provider adds around a request: role markers and the like, a handful for each of our two messages."""
+
+_MILLION = 1_000_000
+"""Prices are micro-dollars per million tokens."""
+
+
+@dataclass(frozen=True, slots=True)
+class Charge:
+    """What is put aside for, or was charged for, one request or many: requests, tokens, micro-dollars; all integers."""
+
+    requests: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    micro_usd: int = 0
+
+    @property
+    def tokens(self) -> int:
+        """Input and output together, as budgets count them."""
+        return self.input_tokens + self.output_tokens
+
+    def __add__(self, other: Charge) -> Charge:
+        """The sum of two charges."""
+        return Charge(
+            self.requests + other.requests,
+            self.input_tokens + other.input_tokens,
+            self.output_tokens + other.output_tokens,
+            self.micro_usd + other.micro_usd,
+        )
+
+    def as_map(self) -> dict[str, int]:
+        """The four numbers by name, as they are stored."""
+        return {
+            "requests": self.requests,
+            "input_tokens": self.input_tokens,
+            "output_tokens": self.output_tokens,
+            "micro_usd": self.micro_usd,
+        }
+
+    def exceeds(self, bound: Charge) -> bool:
+        """Whether any of the four numbers is above the bound's."""
+        return (
+            self.requests > bound.requests
+            or self.input_tokens > bound.input_tokens
+            or self.output_tokens > bound.output_tokens
+            or self.micro_usd > bound.micro_usd
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What a provider says it billed, in tokens.
+
+    `cached_tokens` and `cache_write_tokens` are parts of `input_tokens`; None where the provider does not say.
+    """
+
+    input_tokens: int
+    output_tokens: int
+    cached_tokens: int | None = None
+    cache_write_tokens: int | None = None
+
+
+def worst_case(body_bytes: int, max_output_tokens: int, rates: Rates) -> Charge:
+    """The most that one request can cost.
+
+    Args:
+        body_bytes: the size of the request's body, or more, in bytes of UTF-8.
+        max_output_tokens: the cap that the request carries; reasoning tokens are inside it.
+        rates: the prices of the model in its service tier.
+    """
+    tokens = body_bytes + FRAMING_TOKENS
+    dearest = max(rates.input, rates.cached_input, rates.cache_write)
+    return Charge(1, tokens, max_output_tokens, _round_up(tokens * dearest + max_output_tokens * rates.output))
+
+
+def measured(usage: Usage, rates: Rates) -> Charge:
+    """What one request cost, by the provider's own count."""
+    cached = usage.cached_tokens or 0
+    written = usage.cache_write_tokens or 0
+    fresh_rate = rates.input
+    if usage.cached_tokens is None:
+        fresh_rate = max(fresh_rate, rates.cached_input)
+    if usage.cache_write_tokens is None:
+        fresh_rate = max(fresh_rate, rates.cache_write)
+    cost = (
+        (usage.input_tokens - cached - written) * fresh_rate
+        + cached * rates.cached_input
+        + written * rates.cache_write
+        + usage.output_tokens * rates.output
+    )
+    return Charge(1, usage.input_tokens, usage.output_tokens, _round_up(cost))
+
+
+def cut(text: str, max_bytes: int) -> str:
+    """The longest beginning of a text that is at most `max_bytes` long in UTF-8 and ends between two characters."""
+    encoded = text.encode()
+    if len(encoded) <= max_bytes:
+        return text
+    return encoded[:max_bytes].decode(errors="ignore")  # what is ignored is the one character that was cut through
+
+
+def _round_up(cost: int) -> int:
+    """From millionths of micro-dollars to micro-dollars."""
+    return -(-cost // _MILLION)

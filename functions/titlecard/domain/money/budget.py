@@ -1,0 +1,157 @@
+"""What a project may be charged: by day and by month, in tokens and in micro-dollars; and how people write that.
+
+Days and months are UTC's, whatever the machine's own zone: two workers must mean the same window.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from titlecard.domain.money.bound import Charge
+
+MOST = 10**15
+"""The largest number that a budget may hold: a billion dollars in micro-dollars. What is larger is a slip of units."""
+
+DAYS_OF_A_MONTH = 31
+"""Of the longest."""
+
+_AMOUNT = re.compile(
+    r"(?P<dollar>\$)?(?P<number>[0-9][0-9,_]*(?:\.[0-9]+)?)\s*(?P<unit>usd|tokens|token)?", re.IGNORECASE
+)
+_MICRO = 1_000_000
+
+
+class NotABudget(ValueError):
+    """The text is no amount, or the amounts are no budget; the sentence says what would be."""
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """The day, and with it the month, that a request is charged to: fixed when it is reserved, and never changed."""
+
+    day: date
+
+    @classmethod
+    def at(cls, now: datetime) -> Window:
+        """The window of a moment."""
+        return cls(now.astimezone(UTC).date())
+
+    @property
+    def month(self) -> str:
+        """The month, as in `2026-11`."""
+        return f"{self.day:%Y-%m}"
+
+    @property
+    def next_day(self) -> datetime:
+        """When the next day begins."""
+        return datetime.combine(self.day + timedelta(days=1), time(), UTC)
+
+    @property
+    def next_month(self) -> datetime:
+        """When the next month begins."""
+        beyond = self.day.replace(day=1) + timedelta(days=DAYS_OF_A_MONTH)
+        return datetime.combine(beyond.replace(day=1), time(), UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Cap:
+    """The most of one window: tokens, input and output together, and micro-dollars; None where there is no cap."""
+
+    tokens: int | None = None
+    micro_usd: int | None = None
+
+    def as_map(self) -> dict[str, int]:
+        """The caps that there are, by the name of their counter."""
+        caps = {"tokens": self.tokens, "micro_usd": self.micro_usd}
+        return {name: value for name, value in caps.items() if value is not None}
+
+    def room(self, spent: Charge) -> Cap:
+        """What is left of it; never below nothing."""
+        return Cap(
+            None if self.tokens is None else max(self.tokens - spent.tokens, 0),
+            None if self.micro_usd is None else max(self.micro_usd - spent.micro_usd, 0),
+        )
+
+    def holds(self, need: Charge) -> bool:
+        """Whether a need fits into it."""
+        return (self.tokens is None or need.tokens <= self.tokens) and (
+            self.micro_usd is None or need.micro_usd <= self.micro_usd
+        )
+
+    def lowest(self, other: Cap) -> Cap:
+        """The lower of each of two."""
+        return Cap(_lower(self.tokens, other.tokens), _lower(self.micro_usd, other.micro_usd))
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """What a project may be charged in a day and in a month; at least one of the four numbers is there.
+
+    Raises:
+        NotABudget: none is, or one is not a whole number from 0 to `MOST`.
+    """
+
+    daily: Cap
+    monthly: Cap
+
+    def __post_init__(self) -> None:
+        """Check it."""
+        numbers = [*self.daily.as_map().values(), *self.monthly.as_map().values()]
+        if not numbers:
+            raise NotABudget("A budget needs a number: --daily 5usd, --monthly 50usd, --daily 2000000tokens.")
+        for number in numbers:
+            if type(number) is not int or not 0 <= number <= MOST:
+                raise NotABudget(f"{number!r} cannot be a budget: it must be a whole number from 0 to {MOST:,}.")
+
+    @property
+    def of_a_day(self) -> Cap:
+        """The most that a day can be charged."""
+        return self.daily.lowest(self.monthly)
+
+    @property
+    def of_a_month(self) -> Cap:
+        """The most that a month can be charged: its own cap, or so many days."""
+        days = Cap(
+            None if self.daily.tokens is None else self.daily.tokens * DAYS_OF_A_MONTH,
+            None if self.daily.micro_usd is None else self.daily.micro_usd * DAYS_OF_A_MONTH,
+        )
+        return self.monthly.lowest(days)
+
+
+def cap(amounts: list[str]) -> Cap:
+    """A window's cap, from what a person wrote: `5usd`, `$5`, `0.50usd`, `2000000tokens`, `2,000,000tokens`.
+
+    Raises:
+        NotABudget: one is no amount, or two are of one unit.
+    """
+    found: dict[str, int] = {}
+    for text in amounts:
+        unit, number = _amount(text)
+        if unit in found:
+            raise NotABudget(f"{text!r} is the second amount of its unit: give each window one in usd, one in tokens.")
+        found[unit] = number
+    return Cap(**found)
+
+
+def _amount(text: str) -> tuple[str, int]:
+    match = _AMOUNT.fullmatch(text.strip())
+    unit = (match["unit"] or "").lower() if match else ""
+    if not match or bool(match["dollar"]) == bool(unit):  # it has no unit, or two
+        raise NotABudget(f"{text!r} is no amount: write dollars as 5usd or 0.50usd, tokens as 2000000tokens.")
+    number = Decimal(re.sub("[,_]", "", match["number"]))
+    units = number if unit.startswith("token") else number * _MICRO
+    if units != int(units) or units > MOST:
+        raise NotABudget(
+            f"{text!r} is no amount: tokens are whole, dollars have at most six decimals, and neither is that many."
+        )
+    return ("tokens" if unit.startswith("token") else "micro_usd"), int(units)
+
+
+def _lower(one: int | None, other: int | None) -> int | None:
+    there = [it for it in (one, other) if it is not None]
+    return min(there) if there else None

@@ -1,0 +1,70 @@
+"""What becomes of the names that were found: titles off, short forms written out, doubles removed."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from titlecard.domain.text import words
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+_BEFORE = re.compile(r"^(?:(?:dr|prof|professor|mr|mrs|ms|sir)\b\.?\s+)+", re.IGNORECASE)
+_BEHIND = re.compile(r",?\s+(?:ph\.?\s?d\.?|md|msc|mba)$", re.IGNORECASE)
+_FIRST_IDEOGRAPH = "\u3005"
+_EDGES = " \t,;:-*_/|"
+
+
+def clean(names: Iterable[str]) -> tuple[str, ...]:
+    """The names without academic titles, each person once: `Sanjay` is dropped beside `Sanjay Siddhanti`."""
+    found: list[tuple[list[str], str]] = []
+    for name in names:
+        bare = _BEHIND.sub("", _BEFORE.sub("", name.strip(_EDGES), count=1)).strip(_EDGES)
+        tokens = words(bare)
+        if tokens and not any(tokens == other for other, _ in found):
+            found.append((tokens, bare))
+    return tuple(
+        name
+        for tokens, name in found
+        if not any(len(tokens) < len(other) and set(tokens) <= set(other) for other, _ in found)
+    )
+
+
+def written_out(names: Sequence[str], known: Sequence[str], persons: Sequence[str]) -> list[str]:
+    """The names with short forms (`A. Jacob`, `Yamini`) replaced by the one longer name that fits, where there is one.
+
+    Args:
+        names: as the title has them.
+        known: whatever in the description looks like a name.
+        persons: the presenters whom the description names. Where the title's list is made of short forms, it was
+            shortened to fit in: if all of it is found among the persons, they are the whole list.
+    """
+    if not any(_is_short(words(name)) for name in names):
+        return list(names)
+    longer = [_longer(name, known) if _is_short(words(name)) else name for name in names]
+    complete = {" ".join(words(person)) for person in persons}
+    if {" ".join(words(name)) for name in longer} <= complete:
+        return list(persons)
+    return longer
+
+
+def _is_short(tokens: Sequence[str]) -> bool:
+    if "".join(tokens)[:1] >= _FIRST_IDEOGRAPH:
+        return False  # Chinese and Japanese count by the character: one character is no initial
+    return len(tokens) == 1 or (len(tokens) > 1 and len(tokens[0]) == 1)
+
+
+def _longer(name: str, known: Sequence[str]) -> str:
+    tokens = words(name)
+    fitting = {" ".join(words(other)): other for other in known if _fits(tokens, words(other))}
+    return next(iter(fitting.values())) if len(fitting) == 1 else name
+
+
+def _fits(short: Sequence[str], full: Sequence[str]) -> bool:
+    """Whether a short form can stand for a full name."""
+    if len(full) < 2 or _is_short(full):  # noqa: PLR2004  # a full name has a first name and a surname
+        return False
+    if len(short) == 1:
+        return short[0] in (full[0], full[-1])
+    return full[0].startswith(short[0]) and len(full) >= len(short) and list(full[-len(short) + 1 :]) == list(short[1:])

@@ -1,0 +1,12 @@
+"""The model tier: one question about one video, one paid request at most, and a bound that is known beforehand.
+
+Importing this costs nothing: Pydantic AI and the OpenAI client are loaded when the first question is asked.
+"""
+
+from __future__ import annotations
+
+from titlecard.llm.prompt import PROMPT_VERSION
+from titlecard.llm.question import Answer, Question
+from titlecard.llm.tier import OPENAI, ModelTier
+
+__all__ = ["OPENAI", "PROMPT_VERSION", "Answer", "ModelTier", "Question"]

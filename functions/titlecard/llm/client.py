@@ -1,0 +1,126 @@
+"""Pydantic AI and the OpenAI client, set up to ask once. The heavy part: imported when the first question is asked."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from typing import TYPE_CHECKING, Literal, cast
+
+import httpx2
+from openai import AsyncOpenAI
+from pydantic_ai import Agent, NativeOutput
+from pydantic_ai.models.openai import OpenAIResponsesModel, OpenAIResponsesModelSettings
+from pydantic_ai.profiles.openai import OpenAIModelProfile
+from pydantic_ai.providers.openai import OpenAIProvider
+
+from titlecard.llm.fuse import Fuse
+from titlecard.llm.prompt import INSTRUCTIONS, Cleaned
+
+if TYPE_CHECKING:
+    from openai.types.shared import ReasoningEffort
+
+    from titlecard.llm.exchange import Allowance, Exchange
+
+# Each of these would pay again for the same attempt. The fuse holds even where they are on.
+SDK_RETRIES = 0
+OUTPUT_RETRIES = 0
+FOLLOW_REDIRECTS = False
+
+CONNECT_SECONDS = 5.0
+"""A provider that cannot be reached is known as such well before the deadline, while nothing has been sent."""
+
+OVERTIME_SECONDS = 2.0
+"""How long a caller waits past the deadline for an event loop that should have answered by itself."""
+
+READING_SECONDS = 3.0
+"""How long past the deadline an answer is still read that has come whole: it is paid for. It is within the settle
+margin. So the deadline is kept by `_send`, and nothing below it has one for the whole request."""
+
+_LEAN = OpenAIModelProfile(
+    openai_supports_encrypted_reasoning_content=False,
+    openai_responses_supports_reasoning_context=False,
+)
+"""What Pydantic AI adds to a conversation with a model that reasons. Ours have one turn; it would only be paid for."""
+
+
+class Client:
+    """One per model and process; thread-safe. Its event loop runs on a thread of its own until `close`.
+
+    Args:
+        base_url: the endpoint, without a slash at its end.
+        reasoning_effort: what every request asks for; None where the model takes no such setting.
+    """
+
+    def __init__(self, base_url: str, reasoning_effort: str | None) -> None:
+        self._base_url = base_url
+        self._reasoning_effort = cast("ReasoningEffort", reasoning_effort)
+        self._agent = Agent(
+            output_type=NativeOutput(Cleaned, name="talk", strict=True),
+            instructions=INSTRUCTIONS,
+            retries=OUTPUT_RETRIES,
+        )
+        # No connection is kept: one that died while the process was frozen would look alive, and cost a bound.
+        self._network = httpx2.AsyncHTTPTransport(limits=httpx2.Limits(max_keepalive_connections=0))
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="model-client", daemon=True)
+        self._thread.start()
+
+    def send(self, prompt: str, allowance: Allowance, *, key: str, seconds: float) -> tuple[Exchange, Cleaned | None]:
+        """Send a question, and say what crossed the wire and what Pydantic AI made of it (None: no talk).
+
+        Args:
+            prompt: the video, as the model is to see it.
+            allowance: what may be sent.
+            key: whose account pays.
+            seconds: the deadline for all of it.
+        """
+        fuse = Fuse(self._network, allowance)
+        future = asyncio.run_coroutine_threadsafe(self._send(prompt, fuse, allowance, key, seconds), self._loop)
+        try:
+            return fuse.exchange, future.result(seconds + READING_SECONDS + OVERTIME_SECONDS)
+        except TimeoutError:
+            future.cancel()
+            fuse.exchange.sent = fuse.exchange.timed_out = True  # or so it has to be taken: the loop does not answer
+            return fuse.exchange, None
+
+    def close(self) -> None:
+        """End the thread."""
+        asyncio.run_coroutine_threadsafe(self._network.aclose(), self._loop).result()
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    async def _send(self, prompt: str, fuse: Fuse, allowance: Allowance, key: str, seconds: float) -> Cleaned | None:
+        run = asyncio.create_task(self._run(prompt, fuse, allowance, key, seconds))
+        await asyncio.wait({run}, timeout=seconds)
+        if not run.done() and fuse.exchange.complete:
+            await asyncio.wait({run}, timeout=READING_SECONDS)
+        if not run.done():
+            run.cancel()
+            await asyncio.wait({run})
+        if run.cancelled():
+            return None
+        error = run.exception()
+        if error is None:
+            return run.result()
+        # Whatever the client stumbled over: once something was tried, what crossed the wire says what it comes to.
+        exchange = fuse.exchange
+        if exchange.sent or exchange.unreachable or exchange.refusals:
+            return None
+        raise error
+
+    async def _run(self, prompt: str, fuse: Fuse, allowance: Allowance, key: str, seconds: float) -> Cleaned:
+        timeout = httpx2.Timeout(seconds, connect=min(seconds, CONNECT_SECONDS))
+        async with httpx2.AsyncClient(transport=fuse, follow_redirects=FOLLOW_REDIRECTS, timeout=timeout) as http:
+            client = AsyncOpenAI(
+                api_key=key, base_url=self._base_url, http_client=http, max_retries=SDK_RETRIES, timeout=timeout
+            )
+            model = OpenAIResponsesModel(allowance.model, provider=OpenAIProvider(openai_client=client), profile=_LEAN)
+            settings = OpenAIResponsesModelSettings(
+                max_tokens=allowance.max_output_tokens,
+                openai_service_tier=cast("Literal['default', 'flex', 'priority']", allowance.service_tier),
+                openai_store=False,
+            )
+            if self._reasoning_effort is not None:
+                settings["openai_reasoning_effort"] = self._reasoning_effort
+            return (await self._agent.run(prompt, model=model, model_settings=settings)).output

@@ -1,0 +1,66 @@
+"""What an attempt may send, what it did send, and what came back: the account that everything else is judged by."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from titlecard.domain.money import Usage
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+@dataclass(frozen=True)
+class Allowance:
+    """What one attempt may send. Sizes in bytes of the body."""
+
+    url: str
+    model: str
+    service_tier: str
+    max_output_tokens: int
+    max_body_bytes: int
+
+
+@dataclass
+class Exchange:
+    """What crossed the wire in one attempt.
+
+    `sent` is true as soon as a byte of the request may have left, `unreachable` where there was not even a connection.
+    `body` is the response's JSON object, None where it is something else or did not come whole (`complete`). `refusals`
+    says what the fuse did not let through.
+    """
+
+    sent: bool = False
+    unreachable: bool = False
+    refusals: list[str] = field(default_factory=list)
+    timed_out: bool = False
+    status: int | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    complete: bool = False
+    body: dict[str, Any] | None = None
+    usage: Usage | None = None
+
+
+def read_usage(usage: object) -> Usage | None:
+    """A response's `usage`; None where it is missing, not made of integers, or cannot be true.
+
+    Source of the names: OpenAI API reference, "The Response object".
+    """
+    if not isinstance(usage, dict):
+        return None
+    input_tokens, output_tokens = _count(usage, "input_tokens"), _count(usage, "output_tokens")
+    if input_tokens is None or output_tokens is None:
+        return None
+    details = usage.get("input_tokens_details")
+    if not isinstance(details, dict):
+        details = {}
+    cached, written = _count(details, "cached_tokens"), _count(details, "cache_write_tokens")
+    if (cached or 0) + (written or 0) > input_tokens:
+        return None
+    return Usage(input_tokens, output_tokens, cached, written)
+
+
+def _count(numbers: Mapping[str, object], name: str) -> int | None:
+    number = numbers.get(name)
+    return number if isinstance(number, int) and not isinstance(number, bool) and number >= 0 else None

@@ -1,0 +1,191 @@
+"""What an attempt comes to: the fault table, in one place.
+
+Judged is what crossed the wire, not what the layers above made of it: they repeat, wrap and lose things, the wire does
+not. Where it is unknown what was billed, the bound is charged.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from titlecard.domain.errors import DeadLetter, Defer, Reason, Retry, Unusable, excerpt
+from titlecard.domain.money import Charge, measured
+from titlecard.llm.question import Answer
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from titlecard.domain.money import Rates
+    from titlecard.llm.exchange import Exchange
+    from titlecard.llm.prompt import Cleaned
+
+_ACCOUNT_STATUS = frozenset(
+    {HTTPStatus.UNAUTHORIZED, HTTPStatus.PAYMENT_REQUIRED, HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND}
+)
+_ACCOUNT_CODE = re.compile(
+    r"insufficient_quota|credit_balance_exhausted|.*_spend_limit_exceeded|.*_usage_limit_exceeded"
+)
+"""What OpenAI calls an account that may not spend more; it comes as 429, but no waiting helps."""
+
+_TRANSIENT_STATUS = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.CONFLICT})
+
+RETRY_AFTER_MAX = 86_400.0
+"""Seconds. Nobody is believed who wants to be left alone for longer than a day."""
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What was agreed on before the request was sent."""
+
+    bound: Charge
+    service_tier: str
+    tiers: Mapping[str, Rates]
+    key: str
+
+
+def verdict(exchange: Exchange, cleaned: Cleaned | None, terms: Terms) -> Answer:
+    """The answer of an attempt.
+
+    Args:
+        exchange: what crossed the wire.
+        cleaned: what Pydantic AI made of the response; None where it found no talk in it.
+        terms: what was agreed on.
+
+    Raises:
+        Fault: there is no answer; the exception says what follows.
+    """
+    if not exchange.sent:
+        _raise_unsent(exchange)
+    if exchange.status is None or not exchange.complete:
+        _raise_lost(exchange)
+    status, body = exchange.status, exchange.body
+    if status >= HTTPStatus.BAD_REQUEST:
+        _raise_http_error(exchange, status, terms)
+    if body is None or status != HTTPStatus.OK:
+        raise Retry(Reason.UNREADABLE_BODY, f"The provider answered {status} with something that is no answer.")
+    charge = _charge(exchange, body, terms)
+    above_bound = charge is not None and charge.exceeds(terms.bound)
+    if body.get("status") not in {"completed", "incomplete"} or body.get("error"):
+        sentence = f"The provider failed after it had begun: {_message(body, terms.key)}"
+        raise Retry(Reason.PROVIDER_ERROR, sentence, charge=charge, above_bound=above_bound)
+    if (refusal := _refusal(body)) is not None:
+        sentence = f"The model refused to answer: {excerpt(refusal, terms.key)}"
+        raise Unusable(Reason.REFUSED, sentence, charge=charge, above_bound=above_bound)
+    if body["status"] == "incomplete":
+        sentence = "The answer was cut off at the cap on output tokens."
+        raise Unusable(Reason.TRUNCATED, sentence, charge=charge, above_bound=above_bound)
+    if cleaned is None:
+        sentence = "The answer is not what the schema asks for."
+        raise Unusable(Reason.WRONG_SCHEMA, sentence, charge=charge, above_bound=above_bound)
+    return Answer(
+        title=cleaned.title,
+        presenters=tuple(cleaned.presenters),
+        charge=charge or terms.bound,
+        usage_known=charge is not None,
+        above_bound=above_bound,
+    )
+
+
+def _raise_unsent(exchange: Exchange) -> NoReturn:
+    """Nothing has left, so nothing was billed."""
+    if exchange.unreachable:
+        raise Defer(Reason.PROVIDER_UNREACHABLE, "There is no connection to the provider.")
+    if exchange.refusals:
+        # As with a bad request, it would go the same way every time.
+        raise DeadLetter(
+            Reason.REFUSED_AT_THE_WIRE, f"The request was not sent: {exchange.refusals[0]}", charge=Charge()
+        )
+    raise Defer(Reason.NOT_SENT_IN_TIME, "The deadline passed before the request was sent.")
+
+
+def _raise_lost(exchange: Exchange) -> NoReturn:
+    """The request left, and its response did not come whole: it may have been billed."""
+    if exchange.timed_out:
+        raise Retry(Reason.TIMED_OUT, "The provider did not answer before the deadline.")
+    raise Retry(Reason.CONNECTION_LOST, "The connection to the provider broke off before the answer was there.")
+
+
+def _raise_http_error(exchange: Exchange, status: int, terms: Terms) -> NoReturn:
+    """The provider said no, by status and error code."""
+    error = _error(exchange.body)
+    codes = [code for code in (error.get("code"), error.get("type")) if isinstance(code, str)]
+    sentence = f"The provider said {status}: {_message(exchange.body, terms.key)}"
+    wait = retry_after(exchange.headers, datetime.now(UTC))
+    if status in _ACCOUNT_STATUS:
+        raise Defer(Reason.ACCOUNT_FAULT, sentence, retry_after=wait)
+    if status == HTTPStatus.TOO_MANY_REQUESTS:
+        account = any(_ACCOUNT_CODE.fullmatch(code) for code in codes)
+        raise Defer(Reason.ACCOUNT_FAULT if account else Reason.RATE_LIMITED, sentence, retry_after=wait)
+    if status in _TRANSIENT_STATUS or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        raise Retry(Reason.PROVIDER_ERROR, sentence, retry_after=wait)
+    reason = Reason.CONTEXT_TOO_LONG if "context_length_exceeded" in codes else Reason.BAD_REQUEST
+    raise DeadLetter(reason, sentence)
+
+
+def retry_after(headers: Mapping[str, str], now: datetime) -> float | None:
+    """Seconds until the provider wants to be asked again; None where it does not say, or nothing that can be read.
+
+    `Retry-After` is a number of seconds or a date (RFC 9110, 10.2.3); OpenAI also sends `Retry-After-Ms`.
+    """
+    for name, unit in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
+        try:
+            seconds = float(headers.get(name, "")) * unit
+        except ValueError:
+            continue
+        if math.isfinite(seconds):
+            return min(max(seconds, 0.0), RETRY_AFTER_MAX)
+    try:
+        date = parsedate_to_datetime(headers.get("retry-after", ""))
+    except ValueError:
+        return None
+    if date.tzinfo is None:
+        date = date.replace(tzinfo=UTC)
+    return min(max((date - now).total_seconds(), 0.0), RETRY_AFTER_MAX)
+
+
+def _charge(exchange: Exchange, body: Mapping[str, Any], terms: Terms) -> Charge | None:
+    """What the usage comes to; None where it is not known.
+
+    The provider says in which service tier it worked. If that is a dearer one than was asked for, it is charged; if it
+    is one without a price, the cost is not known.
+    """
+    if exchange.usage is None:
+        return None
+    charge = measured(exchange.usage, terms.tiers[terms.service_tier])
+    tier = body.get("service_tier")
+    if tier is None or tier == terms.service_tier:
+        return charge
+    if tier not in terms.tiers:
+        return None
+    other = measured(exchange.usage, terms.tiers[tier])
+    return max(charge, other, key=lambda charge: charge.micro_usd)
+
+
+def _refusal(body: Mapping[str, Any]) -> str | None:
+    """What the model said instead of an answer; None where it did not refuse."""
+    details = body.get("incomplete_details")
+    if isinstance(details, dict) and details.get("reason") == "content_filter":
+        return "its content filter stopped it."
+    output = body.get("output")
+    for item in output if isinstance(output, list) else ():
+        content = item.get("content") if isinstance(item, dict) else None
+        for part in content if isinstance(content, list) else ():
+            if isinstance(part, dict) and part.get("type") == "refusal":
+                return str(part.get("refusal"))
+    return None
+
+
+def _error(body: Mapping[str, Any] | None) -> Mapping[str, Any]:
+    error = (body or {}).get("error")
+    return error if isinstance(error, dict) else {}
+
+
+def _message(body: Mapping[str, Any] | None, key: str) -> str:
+    message = _error(body).get("message")
+    return excerpt(message, key) if isinstance(message, str) and message else "no message."

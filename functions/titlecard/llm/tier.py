@@ -1,0 +1,170 @@
+"""The model tier, as the parser sees it.
+
+Asking is split in two, so that the caller can claim and reserve in between:
+
+::
+
+    prepare(video, answer, hint) ─► Question, with its bound     nothing is sent
+    ask(question, key, deadline) ─► Answer                       one paid request at most
+                                 └► or a fault that says what is charged and what comes next
+
+`ask` may be called by many threads at once. All requests run in one event loop, on a thread of its own that lives as
+long as the process: a client whose loop ends under it loses answers that are already billed.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from typing import TYPE_CHECKING
+
+from titlecard.domain.errors import Defer, Reason
+from titlecard.domain.money import Usage, measured, worst_case
+from titlecard.domain.video import Video
+from titlecard.extraction import LocalAnswer
+from titlecard.llm.exchange import Allowance
+from titlecard.llm.prompt import (
+    DESCRIPTION_MAX_BYTES,
+    GUESS_MAX_NAMES,
+    HINT_MAX_BYTES,
+    INSTRUCTIONS,
+    NAME_MAX_BYTES,
+    PROMPT_VERSION,
+    TITLE_MAX_BYTES,
+    prompt,
+)
+from titlecard.llm.question import Question
+from titlecard.llm.response import Terms, verdict
+
+if TYPE_CHECKING:
+    from titlecard.domain.money import Charge, PriceList
+    from titlecard.llm.client import Client
+    from titlecard.llm.question import Answer
+
+OPENAI = "https://api.openai.com/v1"
+
+ENVELOPE_BYTES = 512
+"""What a request's body holds besides instructions, video and model name: keys, settings and schema; 429 are used."""
+
+
+BYTES_PER_TOKEN = 4
+"""Of English text (OpenAI help centre, "What are tokens and how to count them?")."""
+
+USUAL_OUTPUT_TOKENS = 80
+"""Answers take 20 to 150."""
+
+
+class ModelTier:
+    """Asks one model at one endpoint.
+
+    Args:
+        model: its name, which has to stand in the list of prices.
+        prices: what models cost.
+        service_tier: sent with every request, since the price depends on it.
+        base_url: an endpoint that speaks the Responses API with strict JSON schemas.
+        max_output_tokens: the cap on the answer, reasoning included.
+
+    Raises:
+        Unpriced: the model has no price in this service tier.
+        ValueError: the endpoint's address is not one of HTTP.
+    """
+
+    prompt_version = PROMPT_VERSION
+
+    def __init__(
+        self,
+        model: str,
+        *,
+        prices: PriceList,
+        service_tier: str = "default",
+        base_url: str = OPENAI,
+        max_output_tokens: int,
+    ) -> None:
+        if not base_url.startswith(("https://", "http://")):
+            raise ValueError(f"The model's endpoint has to begin with https:// or http://, not as in {base_url!r}.")
+        self.model = model
+        self._row = prices.model(model)
+        self._rates = prices.rates(model, service_tier)
+        self._service_tier = service_tier
+        self._base_url = base_url.rstrip("/")
+        self._max_output_tokens = max_output_tokens
+        self._lock = threading.Lock()
+        self._client: Client | None = None
+
+    def prepare(self, video: Video, answer: LocalAnswer, hint: str) -> Question:
+        """The one request about a video, and the most that it can cost. Pure.
+
+        Args:
+            video: the row.
+            answer: what the local tier makes of it, which the model is to correct.
+            hint: what the titles of its batch share, in a few words.
+        """
+        text = prompt(video, answer, hint)
+        size = ENVELOPE_BYTES + len(self.model.encode()) + _json_bytes(INSTRUCTIONS) + _json_bytes(text)
+        return Question(text, size, worst_case(size, self._max_output_tokens, self._rates))
+
+    @property
+    def worst_case(self) -> Charge:
+        """The most that a question about any video at all can cost: a budget below it lets nothing through."""
+        quote = '"'  # no byte takes more room: in the JSON of the video it is two bytes, in the JSON of the body four
+        video = Video(id="worst", title=quote * TITLE_MAX_BYTES, description=quote * DESCRIPTION_MAX_BYTES)
+        names = (quote * NAME_MAX_BYTES,) * GUESS_MAX_NAMES
+        answer = LocalAnswer(title=video.title, presenters=names, confidence=0.99, sure=False, source="title")
+        return self.prepare(video, answer, quote * HINT_MAX_BYTES).bound
+
+    def expected(self, question: Question) -> Charge:
+        """What a question will cost more or less; a guess for people, which nothing relies on."""
+        usage = Usage(question.max_body_bytes // BYTES_PER_TOKEN, USUAL_OUTPUT_TOKENS)
+        return measured(usage, self._rates)
+
+    def ask(self, question: Question, *, key: str, deadline_seconds: float) -> Answer:
+        """Send a question; thread-safe. The client is loaded first if it is not, within the deadline.
+
+        Args:
+            question: what `prepare` made.
+            key: the project's key.
+            deadline_seconds: when to give up, counted from now. What is charged then is the bound.
+
+        Raises:
+            Fault: there is no answer. The exception says what is charged, and what to do next.
+        """
+        ends = time.monotonic() + deadline_seconds
+        if not key or not key.isascii() or not key.isprintable() or " " in key:
+            raise Defer(Reason.ACCOUNT_FAULT, "The project's key is empty, or holds characters that no key has.")
+        client = self._loaded()
+        left = ends - time.monotonic()
+        if left <= 0:
+            raise Defer(Reason.NOT_SENT_IN_TIME, "The deadline passed while the client was being loaded.")
+        allowance = Allowance(
+            url=f"{self._base_url}/responses",
+            model=self.model,
+            service_tier=self._service_tier,
+            max_output_tokens=self._max_output_tokens,
+            max_body_bytes=question.max_body_bytes,
+        )
+        exchange, cleaned = client.send(question.prompt, allowance, key=key, seconds=left)
+        return verdict(exchange, cleaned, Terms(question.bound, self._service_tier, self._row.tiers, key))
+
+    def load(self) -> None:
+        """Load the client now. Whoever does so before claiming and reserving pays nothing where it cannot be loaded."""
+        self._loaded()
+
+    def close(self) -> None:
+        """End the client's thread, if there is one. Whoever is still waiting for an answer loses it."""
+        with self._lock:
+            if self._client is not None:
+                self._client.close()
+                self._client = None
+
+    def _loaded(self) -> Client:
+        with self._lock:
+            if self._client is None:
+                from titlecard.llm.client import Client  # noqa: PLC0415 - 2 s and 90 MB that most batches never need
+
+                self._client = Client(self._base_url, self._row.reasoning_effort)
+            return self._client
+
+
+def _json_bytes(text: str) -> int:
+    return len(json.dumps(text, ensure_ascii=False).encode())

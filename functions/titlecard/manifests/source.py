@@ -1,0 +1,153 @@
+"""The bytes of a manifest: unpacked, counted and cut into lines, within limits.
+
+Nothing here holds more than one chunk and one record. A limit that is passed, or gzip data that end early, raise
+`Broken` where it happens: what was read before it is good.
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+import sys
+import zlib
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple
+
+from titlecard.manifests.rows import MIB, Broken
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from _typeshed import WriteableBuffer
+
+    from titlecard.manifests.rows import Limits
+
+CHUNK_BYTES = 64 * 1024
+
+HEAD_BYTES = MIB
+"""How much is looked at to recognise a manifest: enough for the first line of `yt-dlp --dump-json`."""
+
+RATIO_GRACE_BYTES = 64 * MIB
+"""The packing ratio is judged from here on: small repetitive manifests pack a thousandfold and harm nobody."""
+
+_GZIP_MAGIC = b"\x1f\x8b"  # RFC 1952, section 2.3.1
+_UTF8_BOM = b"\xef\xbb\xbf"
+
+
+class Piece(NamedTuple):
+    """One record of the file in its raw form; `data` is only its beginning where it is not `whole`."""
+
+    data: bytes
+    whole: bool
+
+
+class Source:
+    """A manifest's bytes, unpacked where they are gzipped and without their byte order mark.
+
+    Attributes:
+        head: the first `HEAD_BYTES` of them.
+        gzipped: whether they had to be unpacked.
+        broken: why they cannot be read any further, once that is known.
+    """
+
+    def __init__(self, stream: BinaryIO, limits: Limits) -> None:
+        self._limits = limits
+        self._packed = _Counted(stream)
+        buffered = io.BufferedReader(self._packed, CHUNK_BYTES)
+        self.gzipped = buffered.peek(len(_GZIP_MAGIC)).startswith(_GZIP_MAGIC)
+        self._plain = gzip.GzipFile(fileobj=buffered, mode="rb") if self.gzipped else buffered
+        self._total = 0
+        self.broken: Broken | None = None
+        self.head = self._gather(HEAD_BYTES).removeprefix(_UTF8_BOM)
+
+    def chunks(self) -> Iterator[bytes]:
+        """All the bytes, once.
+
+        Raises:
+            Broken: the data end early or are damaged, or a limit is passed.
+        """
+        yield from (self.head[start : start + CHUNK_BYTES] for start in range(0, len(self.head), CHUNK_BYTES))
+        while not self.broken and (chunk := self._gather(CHUNK_BYTES)):
+            yield chunk
+        if self.broken:
+            raise self.broken
+
+    def _gather(self, size: int) -> bytes:
+        """At least `size` bytes, or what is left: gzip data can be made to come out byte by byte."""
+        parts: list[bytes] = []
+        gathered = 0
+        try:
+            while gathered < size and (part := self._read()):
+                parts.append(part)
+                gathered += len(part)
+        except Broken as broken:
+            self.broken = broken
+        return b"".join(parts)
+
+    def _read(self) -> bytes:
+        try:
+            chunk = self._plain.read1(CHUNK_BYTES)  # read() would lose what was unpacked before the damage
+        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+            raise Broken(
+                "The gzip data end early or are damaged here; nothing after this can be read. "
+                "Pack the file again and upload it again."
+            ) from error
+        room = self._limits.total_max_bytes - self._total
+        self._total += len(chunk)
+        if room < 0 or (chunk and room == 0):  # below 0 where the end of the last chunk was kept back
+            raise Broken(
+                f"The manifest is larger than {self._limits.total_max_bytes:,} bytes; nothing after this is read. "
+                "Split it into several files."
+            )
+        allowed = max(RATIO_GRACE_BYTES, self._packed.count * self._limits.max_ratio)
+        if self.gzipped and self._total > allowed:
+            raise Broken(
+                f"The file unpacks to more than {self._limits.max_ratio} times its size; nothing after this is read. "
+                "If it is genuine, upload it unpacked."
+            )
+        return chunk[:room]
+
+
+def lines(chunks: Iterable[bytes], max_bytes: int, number_max: int = sys.maxsize) -> Iterator[tuple[int, Piece]]:
+    """The lines with their numbers from 1, without their ends; of one longer than `max_bytes` only the beginning.
+
+    Raises:
+        Broken: there are more than `number_max` of them.
+    """
+    number = 0
+    rest = b""  # of a line whose end is not known yet; at most a chunk more than `max_bytes`
+    for chunk in chunks:
+        *complete, tail = chunk.split(b"\n")
+        for part in complete:
+            line = rest + part
+            rest = b""
+            number += 1
+            if number > number_max:
+                raise Broken(f"The manifest has more than {number_max:,} lines; nothing after this is read.")
+            yield number, Piece(line[:max_bytes], len(line) <= max_bytes)
+        if len(rest) <= max_bytes:
+            rest += tail
+    if rest:
+        yield number + 1, Piece(rest[:max_bytes], len(rest) <= max_bytes)
+
+
+class _Counted(io.RawIOBase):
+    """A stream of which nothing is asked but `read(n)`, and how many bytes came out of it.
+
+    It is read in blocks that do not depend on how the network cut it: a limit strikes at the same row every time.
+    """
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+        self.count = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: WriteableBuffer) -> int:
+        view = memoryview(buffer)
+        filled = 0
+        while data := self._stream.read(len(view) - filled):
+            view[filled : filled + len(data)] = data
+            filled += len(data)
+        self.count += filled
+        return filled

@@ -1,0 +1,1 @@
+"""What the functions do: ingest, parse, requeue, audit, publish."""

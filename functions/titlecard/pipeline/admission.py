@@ -1,0 +1,156 @@
+"""The gate before every question to the model: pause, budget and breaker, read fresh; and what the breaker is told.
+
+::
+
+    enter ──┬─ paused, no budget, breaker open ──► Closed: nothing is claimed, reserved or sent
+            └─► Leave ──► claim ──► reserve ──┬─ not sent after all ──► leave: a probe makes way for another
+                                              └─► send ──► went: the breaker counts, opens or closes
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from titlecard.aws.dynamodb.ledger import NoAnswer
+from titlecard.aws.dynamodb.ledger.breakers import ACCOUNT_PROBE_SECONDS, probe_after
+from titlecard.domain.errors import Hold, Reason, Retry
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
+    from aws_lambda_powertools import Logger
+
+    from titlecard.aws.dynamodb.ledger import Account, Ledger
+    from titlecard.domain.errors import Fault
+    from titlecard.domain.money import Budget
+
+ABOVE_BOUND = "UsageAboveBound"
+OPENED = "BreakerOpened"
+"""Names of metrics."""
+
+_NOT_SENT = {Reason.NOT_SENT_IN_TIME, Reason.REFUSED_AT_THE_WIRE}
+
+
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """Why a project may ask nothing now; `due` is when to come again, None: when a person has acted."""
+
+    hold: Hold
+    sentence: str
+    due: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Leave:
+    """Leave to ask one question, out of this budget; `probe` is its token where an open breaker lets it through."""
+
+    project: str
+    budget: Budget
+    failures: int
+    probe: str | None
+
+
+class Gate:
+    """Stands before the questions of one worker.
+
+    Args:
+        ledger: where budgets, pauses and breakers are.
+        threshold: after how many transient faults in a row a breaker opens.
+        backoff: seconds until the first probe after them.
+        now: the time, timezone-aware.
+    """
+
+    def __init__(
+        self, ledger: Ledger, *, threshold: int, backoff: int, now: Callable[[], datetime], log: Logger
+    ) -> None:
+        self._ledger = ledger
+        self._threshold = threshold
+        self._backoff = backoff
+        self._now = now
+        self._log = log
+        self.events: list[str] = []
+        """What is to be counted by an alarm; whoever takes them out counts them."""
+
+    def enter(self, project: str, *, token: str, until: datetime) -> Leave | Closed:
+        """Ask for leave to ask.
+
+        Args:
+            token: random; a probe's name.
+            until: when this worker is gone at the latest.
+
+        Raises:
+            NoAnswer: nobody knows, so there is no leave.
+        """
+        now = self._now()
+        account = self._ledger.account(project, now=now)
+        if no := closed(account, now):
+            return no
+        if account.budget is None:
+            raise AssertionError("an account without a budget is closed")
+        if not account.breaker.open:
+            return Leave(project, account.budget, account.breaker.failures, None)
+        if self._ledger.take_probe(project, token=token, until=until, now=now):
+            return Leave(project, account.budget, account.breaker.failures, token)
+        return Closed(Hold.BREAKER_OPEN, _why(account), until)
+
+    def leave(self, leave: Leave) -> None:
+        """Give leave back: nothing was sent."""
+        if leave.probe:
+            self._told(lambda: self._ledger.leave_probe(leave.project, token=str(leave.probe)))
+
+    def went(self, leave: Leave, fault: Fault | None, *, above_bound: bool) -> None:
+        """Tell the breaker how a question went.
+
+        Args:
+            fault: what came instead of an answer; None where there was one.
+            above_bound: it cost more than its bound: the bound is wrong, and only a person can say that it goes on.
+        """
+        now, project = self._now(), leave.project
+        if above_bound:
+            self._open(project, "a usage above its bound: prices or caps are not what they were taken for", None)
+            self.events.append(ABOVE_BOUND)
+        elif fault is not None and fault.reason is Reason.ACCOUNT_FAULT:
+            self._open(project, str(fault), now + timedelta(seconds=ACCOUNT_PROBE_SECONDS))
+        elif isinstance(fault, Retry) or (fault is not None and fault.reason is Reason.PROVIDER_UNREACHABLE):
+            self._told(lambda: self._failed(leave, fault, now))
+        elif fault is not None and fault.reason in _NOT_SENT:
+            self.leave(leave)
+        elif leave.probe or leave.failures:
+            self._told(lambda: self._ledger.count_answer(project, token=leave.probe))
+
+    def _failed(self, leave: Leave, fault: Fault, now: datetime) -> None:
+        failures = self._ledger.count_failure(leave.project)
+        if leave.probe or failures >= self._threshold:
+            self._open(leave.project, str(fault), now + probe_after(failures, self._threshold, self._backoff))
+
+    def _open(self, project: str, why: str, probe_at: datetime | None) -> None:
+        self.events.append(OPENED)
+        self._told(lambda: self._ledger.open_breaker(project, why, probe_at=probe_at, now=self._now()))
+
+    def _told(self, write: Callable[[], object]) -> None:
+        """Write to the breaker. What is lost here is found again by the next question, at the same cost."""
+        try:
+            write()
+        except NoAnswer as error:
+            self._log.warning("the breaker could not be told", error=str(error))
+
+
+def closed(account: Account, now: datetime) -> Closed | None:
+    """Why a project may ask nothing now; None where it may, or where its breaker would let one question through."""
+    project = account.project
+    if account.paused_at:
+        whom = "--all" if account.all_paused else project
+        return Closed(Hold.PAUSED, f"paused by hand: `titlecard resume {whom}` lets it go on", None)
+    if account.budget is None:
+        how = f"titlecard budget set {project} --daily 5usd --monthly 50usd"
+        return Closed(Hold.NO_BUDGET, f"the project has no budget: `{how}` gives it one", None)
+    if account.breaker.open and not account.breaker.probes(now):
+        return Closed(Hold.BREAKER_OPEN, _why(account), account.breaker.due)
+    return None
+
+
+def _why(account: Account) -> str:
+    return f"no model calls for now: {account.breaker.why}"

@@ -1,0 +1,249 @@
+"""The audit: batches whose rows have all ended are finished, and those that stopped moving are set moving again.
+
+It is what makes "nothing is lost" true for what no code of ours saw: a message that SQS dropped or moved to a
+dead-letter queue by itself, a worker that never started.
+
+A batch that ingest did not finish, and that nobody has been at for so long that its message would have come again, has
+ingest told to go on. An open batch that has not moved for a while has its rows that nobody has finished sent again, in
+rounds: so many rows a call, from where the last call came to. Where some rounds help nothing, ingest's batch is left to
+a person with a sentence, and rows are recorded as dead and put among the dead letters.
+
+::
+
+    send ─► mark the batch        crash: sent again by the next call, and what is sent twice ends once
+    dead letter ─► end the row    crash: a second dead letter
+
+One call does a bounded piece of work. What goes wrong with one batch is logged, and holds up no other.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass
+from datetime import timedelta
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from titlecard.aws.dynamodb.catalog import Ending, stamp
+from titlecard.aws.s3 import Gone, TooLarge
+from titlecard.aws.sqs import ENTRIES_PER_SEND, NotSent, packs
+from titlecard.domain.batch import END_STATES, BatchState, Message, RowState
+from titlecard.domain.video import Video
+from titlecard.manifests import NotAManifest
+from titlecard.manifests.validation import Bitmap
+from titlecard.pipeline.ingest import ACCEPTED, accepted_messages
+from titlecard.pipeline.publish import NotTold
+
+if TYPE_CHECKING:
+    from collections import Counter
+    from collections.abc import Callable, Iterable, Iterator
+    from datetime import datetime
+
+    from aws_lambda_powertools import Logger
+
+    from titlecard import manifests as manifest
+    from titlecard.aws.dynamodb.catalog import Batch, Catalog
+    from titlecard.aws.s3 import Uploads
+    from titlecard.aws.sqs import DeadLetters, IngestQueue, WorkQueue
+    from titlecard.pipeline.publish import Results
+
+CALL_SECONDS = 30
+"""After how long a call begins nothing more: a tenth of the function's time-out."""
+
+SETTLED = (RowState.DEFERRED, *END_STATES)
+"""The states of a row that somebody will come back to, or needs not come back to: it is not lost."""
+
+_TROUBLE = (BotoCoreError, ClientError, NotAManifest, NotSent, NotTold, OSError, TooLarge)
+"""What can be the matter with one batch, and not with the next."""
+
+
+@dataclass(frozen=True)
+class Rules:
+    """The numbers that the audit works by.
+
+    `most` is how many rows it sends again, or gives up, of one batch in one call; `after` how many seconds an open
+    batch may stand still, and `ingest_after` one that ingest has not finished; `rounds` how often its rows are sent
+    again, or its ingest is started again, before that is given up.
+    """
+
+    most: int
+    after: int
+    ingest_after: int
+    rounds: int
+    reading: manifest.Limits
+    manifest_max_bytes: int
+
+
+class Audit:
+    """Looks after the batches that are not finished."""
+
+    def __init__(
+        self,
+        *,
+        catalog: Catalog,
+        uploads: Uploads,
+        queue: WorkQueue,
+        ingest: IngestQueue,
+        letters: DeadLetters,
+        results: Results,
+        rules: Rules,
+        now: Callable[[], datetime],
+        log: Logger,
+    ) -> None:
+        self._catalog = catalog
+        self._uploads = uploads
+        self._queue = queue
+        self._ingest = ingest
+        self._letters = letters
+        self._results = results
+        self._rules = rules
+        self._now = now
+        self._log = log
+
+    def run(self, done: Counter[str]) -> None:
+        """Look after every batch that is not finished, those first that were not looked at for longest.
+
+        Args:
+            done: is told how many batches were finished, started again, left to a person or could not be looked after,
+                and how many rows were sent again or given up.
+        """
+        end = self._now() + timedelta(seconds=CALL_SECONDS)
+        for batch in sorted(self._catalog.open_batches(), key=lambda batch: batch.marked_at):
+            if self._now() > end:
+                return
+            try:
+                if batch.state is BatchState.OPEN:
+                    self._look_after(batch, end, done)
+                else:
+                    self._go_on(batch, done)
+            except _TROUBLE:
+                self._log.exception("a batch could not be looked after", batch=batch.id)
+                done["not looked after"] += 1
+
+    # ------------------------------------------------------------------------------ batches that ingest did not finish
+
+    def _go_on(self, batch: Batch, done: Counter[str]) -> None:
+        """Tell ingest to go on with a batch that nobody is at."""
+        still = self._now() - batch.moved_at > timedelta(seconds=self._rules.ingest_after)
+        if not still or batch.lease_until >= stamp(self._now()) or batch.reason is not None:
+            return
+        rounds = batch.audit_rounds + 1 if batch.sent_row == batch.audited_rows else 1
+        if rounds > self._rules.rounds:
+            done["left to you"] += self._catalog.explain(batch, self._unfinished(batch))
+            return
+        self._ingest.go_on(batch.upload)
+        self._catalog.audited(batch, rounds=rounds, rows=batch.sent_row, now=self._now())
+        done["started again"] += 1
+
+    def _unfinished(self, batch: Batch) -> str:
+        how_far = f"it has sent the rows up to {batch.sent_row:,}" if batch.sent_row else "it has sent no row"
+        return (
+            f"Ingest did not finish this manifest, though it was started again {self._rules.rounds} times: {how_far}. "
+            "Its log says why. When that is mended, upload the file again, or move its message from ingest's "
+            "dead-letter queue back to ingest's queue, and it goes on from there."
+        )
+
+    # -------------------------------------------------------------------------------------------------- open batches
+
+    def _look_after(self, batch: Batch, end: datetime, done: Counter[str]) -> None:
+        """Finish a batch whose rows have all ended; audit one that stands still, or whose audit is not through."""
+        if batch.counted(*END_STATES) >= batch.accepted:
+            ended = self._catalog.count_rows(batch.id, *END_STATES)
+            if ended >= batch.accepted:
+                self._finish(batch, end, batch.reason, done)
+                return
+        still = self._now() - batch.moved_at > timedelta(seconds=self._rules.after)
+        if not (batch.audit_row or still) or self._queue.waiting() > self._rules.most:
+            return  # it moves, or its rows are not lost but in a long queue
+        rounds, settled = batch.audit_rounds, batch.audited_rows
+        if not batch.audit_row:
+            settled = self._catalog.count_rows(batch.id, *SETTLED)
+            rounds = rounds + 1 if settled == batch.audited_rows else 1
+            if settled >= batch.accepted:  # the rest is deferred: looked at again when it stands still again
+                self._catalog.audited(batch, rounds=0, rows=settled, now=self._now())
+                return
+        row: int | None
+        try:
+            row = self._see_to(batch, rounds, end, done)
+        except Gone as gone:  # the only record of these rows was taken away by hand
+            row = self._bury(batch, str(gone), end, done)
+        if row is None:
+            return
+        self._catalog.audited(batch, rounds=rounds, rows=settled, row=row, now=self._now())
+
+    def _finish(self, batch: Batch, end: datetime, reason: str | None, done: Counter[str]) -> None:
+        """Give a batch's results out, then close it; where there is no time for all of them, the next call goes on."""
+        if self._results.publish(batch, lambda: self._now() <= end, reason):
+            done["finished"] += self._catalog.finish(batch, reason=reason)
+
+    def _see_to(self, batch: Batch, rounds: int, end: datetime, done: Counter[str]) -> int:
+        """Send some of a batch's lost rows again, or give them up after so many rounds; up to which, 0 if all."""
+        with tempfile.TemporaryFile() as file:
+            self._uploads.fetch(batch.upload, file, max_bytes=self._rules.manifest_max_bytes)
+            messages = accepted_messages(batch, file, self._uploads, self._rules.reading, after=batch.audit_row)
+            settled = self._catalog.numbers_of_rows(batch.id, *SETTLED, after=batch.audit_row)
+            seen = 0
+            for pack in packs(islice(_without(messages, settled), self._rules.most)):
+                if rounds > self._rules.rounds:
+                    self._give_up(batch, pack, done)
+                else:
+                    self._queue.send(pack)
+                    done["sent again"] += len(pack)
+                seen += len(pack)
+                if seen >= self._rules.most or self._now() > end:
+                    return pack[-1].row
+        return 0
+
+    def _give_up(self, batch: Batch, pack: list[Message], done: Counter[str]) -> None:
+        reason = f"never_answered: sent again {self._rules.rounds} times, and no worker finished it"
+        self._letters.send_all(pack, reason)
+        done["given up"] += self._dead(batch, pack, reason)
+
+    def _bury(self, batch: Batch, why: str, end: datetime, done: Counter[str]) -> int | None:
+        """Record lost rows as dead that cannot be sent again; up to which row, 0 if all, None if it is finished.
+
+        Without the manifest their videos are not known, so there is nothing to put among the dead letters. Without the
+        bitmap it is not even known which rows they are: then the batch is finished with what is known.
+        """
+        try:
+            accepted = Bitmap.from_bytes(self._uploads.read_report(batch.upload, ACCEPTED))
+        except Gone:
+            lost = batch.accepted - self._catalog.count_rows(batch.id, *SETTLED)
+            reason = f"{lost:,} rows were never answered, and which ones is not known any more: {why}"
+            self._finish(batch, end, reason, done)
+            return None
+        reason = f"never_answered: it cannot be sent again: {why}"
+        self._catalog.explain(batch, f"rows were never answered, and they cannot be sent again: {why}")
+        came_back = {row.number: row.video for row in self._catalog.rows(batch.id) if row.state is RowState.QUEUED}
+        settled = self._catalog.numbers_of_rows(batch.id, *SETTLED, after=batch.audit_row)
+        messages = (
+            # An id is all that may be known of the video, from a worker that began on it.
+            Message(batch=batch.id, project=batch.project, row=row, video=_unknown(came_back.get(row, "")))
+            for row in accepted
+            if row > batch.audit_row
+        )
+        some = list(islice(_without(messages, settled), self._rules.most))
+        for start in range(0, len(some), ENTRIES_PER_SEND):
+            done["given up"] += self._dead(batch, some[start : start + ENTRIES_PER_SEND], reason)
+        return some[-1].row if len(some) == self._rules.most else 0
+
+    def _dead(self, batch: Batch, pack: list[Message], reason: str) -> int:
+        """End rows as dead; how many of them were not ended before."""
+        endings = [Ending(it, batch.upload.order, "", RowState.DEAD, reason=reason) for it in pack]
+        return self._catalog.end(endings, now=self._now()).count(RowState.DEAD)
+
+
+def _without(messages: Iterable[Message], settled: Iterator[int]) -> Iterator[Message]:
+    """The messages of the rows that are not settled; both rise by their rows' numbers."""
+    number = next(settled, None)
+    for message in messages:
+        while number is not None and number < message.row:
+            number = next(settled, None)
+        if number != message.row:
+            yield message
+
+
+def _unknown(name: str) -> Video:
+    return Video.model_construct(id=name, title="")

@@ -1,0 +1,204 @@
+"""Ingest: an upload becomes one message per video.
+
+Pass 1 reads the manifest, finds what is wrong with which row, learns the survey and writes the reports. Pass 2 reads it
+again and sends the accepted rows, with a checkpoint every so often. Each does the same when it is done again, so an
+ingest that was killed anywhere goes on where it stood.
+
+::
+
+    open_batch ─► pass 1 ─► reports, bitmap, survey ─► start_sending ─► pass 2 ─► sent … sent ─► all_sent
+     (lease)       crash: all of it again                crash: on from the last checkpoint
+
+Messages sent between a checkpoint and a crash are sent again; their rows end once.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+from uuid import uuid4
+
+from titlecard import manifests as manifest
+from titlecard.aws.dynamodb.catalog import Contended
+from titlecard.aws.s3 import BadLimit, Gone, TooLarge, own_limits
+from titlecard.aws.sqs import NotSent, packs
+from titlecard.domain.batch import BatchState, Limits, Message, Upload
+from titlecard.extraction.survey import Survey
+from titlecard.manifests import validation as census
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from concurrent.futures import Future
+
+    from titlecard.aws.dynamodb.catalog import Batch, Catalog
+    from titlecard.aws.s3 import Uploads
+    from titlecard.aws.sqs import WorkQueue
+
+REPORT, REJECTS, ACCEPTED = "report.json", "rejects.jsonl", "accepted.bin"
+"""The reports of a batch: what it is, its refused rows, and a bitmap of its accepted ones, for pass 2 and audits."""
+
+SENDERS = 8
+"""Threads that send; a SendMessageBatch is mostly waiting."""
+
+PACKS_UNDER_WAY = 4 * SENDERS
+"""Packs that are read ahead of the oldest one that is still being sent: bounds the memory."""
+
+ROWS_BETWEEN_CHECKPOINTS = 2_000
+
+LEASE_SPARE_SECONDS = 30
+"""What a lease lasts longer than the invocation that took it: clocks differ by seconds."""
+
+STOP_SENDING_SECONDS = 30
+"""When so little of the invocation is left (or a quarter of it, where that is less), the rest is for a continuation."""
+
+
+@dataclass(frozen=True)
+class Rules:
+    """The numbers that ingest works by; sizes in bytes."""
+
+    manifest_max_bytes: int
+    reading: manifest.Limits
+    survey_sample: int
+    limits: Limits
+
+
+class Ingest:
+    """Works on one upload at a time.
+
+    Args:
+        now: the time, timezone-aware.
+    """
+
+    def __init__(
+        self, *, catalog: Catalog, uploads: Uploads, queue: WorkQueue, rules: Rules, now: Callable[[], datetime]
+    ) -> None:
+        self._catalog = catalog
+        self._uploads = uploads
+        self._queue = queue
+        self._rules = rules
+        self._now = now
+
+    def take(self, upload: Upload, remaining: Callable[[], float]) -> bool:
+        """Work on an upload until it is done (True) or the time is nearly up (False: go on in a continuation).
+
+        Args:
+            remaining: the seconds that this invocation has left.
+
+        Raises:
+            Contended: another invocation is at it, for `seconds` at the most.
+            NotSent: SQS refuses messages. The checkpoint stands.
+        """
+        if upload.project is None:
+            self._report(upload, "refused", message=_OUTSIDE)
+            return True
+        lease = uuid4().hex
+        batch = self._catalog.open_batch(
+            upload,
+            upload.project,
+            self._rules.limits,
+            lease=lease,
+            until=self._now() + timedelta(seconds=remaining() + LEASE_SPARE_SECONDS),
+            now=self._now(),
+        )
+        if batch.state not in (BatchState.COUNTING, BatchState.SENDING):
+            return True
+        if batch.lease != lease:
+            lasts = datetime.fromisoformat(batch.lease_until) - self._now()
+            message = f"another invocation is at work on batch {batch.id}"
+            raise Contended(message, max(int(lasts.total_seconds()), 0) + 1)
+        stop = min(STOP_SENDING_SECONDS, remaining() / 4)
+        with tempfile.TemporaryFile() as file:
+            try:
+                metadata = self._uploads.fetch(upload, file, max_bytes=self._rules.manifest_max_bytes)
+                if batch.state is BatchState.COUNTING:
+                    batch = self._count(batch, file, metadata)
+            except (BadLimit, Gone, TooLarge, manifest.NotAManifest) as refusal:
+                self._report(upload, "refused", message=str(refusal))
+                self._catalog.refuse(batch, str(refusal))
+                return True
+            return self._send(batch, file, remaining, stop)
+
+    def _count(self, batch: Batch, file: BinaryIO, metadata: dict[str, str]) -> Batch:
+        """Pass 1."""
+        limits = own_limits(self._rules.limits, metadata)
+        with tempfile.TemporaryDirectory() as scratch:
+            rejects = Path(scratch, REJECTS)
+            with rejects.open("w", encoding="utf-8") as sink:
+                counted = census.take(
+                    manifest.read(file, self._rules.reading),
+                    scratch=Path(scratch),
+                    rejects=sink,
+                    sample_max=self._rules.survey_sample,
+                )
+            with rejects.open("rb") as content:
+                self._uploads.write_report(batch.upload, REJECTS, content)
+        self._uploads.write_report(batch.upload, ACCEPTED, counted.bitmap.to_bytes())
+        counts = {"accepted": counted.accepted, "refused": counted.refused, "repeated": counted.repeated}
+        self._report(batch.upload, "accepted", form=counted.form, **counts)
+        self._catalog.start_sending(batch, Survey.learn(counted.sample), limits=limits, form=counted.form, **counts)
+        return self._catalog.batch(batch.id)
+
+    def _send(self, batch: Batch, file: BinaryIO, remaining: Callable[[], float], stop: float) -> bool:
+        """Pass 2, from the checkpoint on."""
+        checkpoint = last = batch.sent_row
+        complete = False
+        under_way: deque[tuple[int, Future[None]]] = deque()
+        try:
+            with ThreadPoolExecutor(SENDERS, thread_name_prefix="send") as pool:
+                for pack in packs(accepted_messages(batch, file, self._uploads, self._rules.reading, after=last)):
+                    under_way.append((pack[-1].row, pool.submit(self._queue.send, pack)))
+                    if len(under_way) < PACKS_UNDER_WAY:
+                        continue
+                    last = _first_sent(under_way)
+                    if last - checkpoint >= ROWS_BETWEEN_CHECKPOINTS:
+                        checkpoint = last
+                        until = self._now() + timedelta(seconds=remaining() + LEASE_SPARE_SECONDS)
+                        self._catalog.sent(batch, last, until=until, now=self._now())
+                    if remaining() < stop:
+                        break
+                else:
+                    complete = True
+                while under_way:
+                    last = _first_sent(under_way)
+        except NotSent:
+            self._catalog.sent(batch, last, until=None, now=self._now())
+            raise
+        if complete:
+            self._catalog.all_sent(batch, now=self._now())
+        else:
+            self._catalog.sent(batch, last, until=None, now=self._now())
+        return complete
+
+    def _report(self, upload: Upload, state: str, **content: str | int) -> None:
+        about = {"batch": upload.batch, "project": upload.project, "manifest": upload.key, "version": upload.version}
+        text = json.dumps(about | {"state": state} | content, ensure_ascii=False, indent=1) + "\n"
+        self._uploads.write_report(upload, REPORT, text.encode())
+
+
+def accepted_messages(
+    batch: Batch, file: BinaryIO, uploads: Uploads, limits: manifest.Limits, *, after: int = 0
+) -> Iterator[Message]:
+    """The messages of a batch's accepted rows behind row `after`, read again from a copy of its manifest."""
+    file.seek(0)
+    bitmap = census.Bitmap.from_bytes(uploads.read_report(batch.upload, ACCEPTED))
+    for row in census.accepted(manifest.read(file, limits), bitmap, after=after):
+        yield Message(batch=batch.id, project=batch.project, row=row.number, video=row.video)
+
+
+def _first_sent(under_way: deque[tuple[int, Future[None]]]) -> int:
+    """Wait for the oldest pack under way; its last row's number."""
+    row, sending = under_way.popleft()
+    sending.result()
+    return row
+
+
+_OUTSIDE = (
+    "The file lies outside any project's folder. Upload it to uploads/<project>/<file>, where the project's name has "
+    "1 to 64 letters, digits, dots, dashes or underscores."
+)

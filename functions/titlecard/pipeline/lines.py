@@ -1,0 +1,73 @@
+"""The lines that talks are given out in: one JSON object a video, in the manifest's order.
+
+`run` and `parse` write them, `export` and the stack itself write them with what only the catalog knows. Others script
+against them, so a field is added at most, never renamed.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from titlecard.domain.batch import RowState
+from titlecard.domain.money import Charge
+from titlecard.domain.video import Tier
+
+if TYPE_CHECKING:
+    from titlecard.aws.dynamodb.catalog import Entry, Row
+    from titlecard.aws.dynamodb.catalog.results import Result
+    from titlecard.domain.video import Talk
+
+
+def line(
+    video: str, state: RowState, *, talk: Talk | None, charged: Charge | None = None, reason: str | None = None
+) -> str:
+    """One line.
+
+    Args:
+        video: the video's id.
+        talk: what it was parsed to; None where it was not.
+        charged: what this run was charged for it, lost answers included; none for a talk that was stored before.
+        reason: why it is not parsed.
+    """
+    return json.dumps(_content(video, state, talk, charged or Charge(), reason), ensure_ascii=False)
+
+
+def of_row(row: Row, entry: Entry, batch: str) -> str:
+    """The line of a row of the catalog."""
+    answered = entry.talk is not None and entry.talk.tier is Tier.PERSON and row.state is not RowState.SUPERSEDED
+    parsed = answered or row.state is RowState.PARSED
+    return line(
+        row.video,
+        RowState.PARSED if parsed else row.state,
+        talk=entry.talk if parsed else None,
+        charged=entry.charged(batch),
+        reason=None if answered else row.reason,
+    )
+
+
+def of_result(result: Result) -> dict[str, Any]:
+    """The content of the line of a result.
+
+    Beside the fields of `line` it has: `batch`; `current`, whether the video's newest talk is of this very row; and
+    `changed_at`, when the row ended or a person answered.
+    """
+    charged, state = result.entry.charged(result.batch), result.state
+    reason = None if state is RowState.PARSED else result.row.reason
+    content = _content(result.row.video, state, result.talk, charged, reason)
+    return content | {"batch": result.batch, "current": result.current, "changed_at": result.changed_at}
+
+
+def _content(video: str, state: RowState, talk: Talk | None, charged: Charge, reason: str | None) -> dict[str, Any]:
+    return {
+        "id": video,
+        "title": talk.title if talk else None,
+        "presenters": list(talk.presenters) if talk else [],
+        "state": state,
+        "tier": talk.tier if talk else None,
+        "confidence": round(talk.confidence, 4) if talk else None,
+        "review": talk.review if talk else None,
+        "tokens": {"input": charged.input_tokens, "output": charged.output_tokens},
+        "cost_micro_usd": charged.micro_usd,
+        "reason": reason,
+    }

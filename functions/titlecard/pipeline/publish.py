@@ -1,0 +1,197 @@
+"""The results of a batch: a file in the uploads bucket and an event, before the batch is marked as finished.
+
+::
+
+    every row has ended ─► file: part … part, complete ─► event ─► marked as finished (by the caller)
+                             crash: on from the last        crash: file and event once more,
+                             part that is written down      the event under the same id
+
+So whoever hears of a batch finds its file, and every batch is heard of at least once. A small batch is one PutObject.
+One that does not fit into an invocation is written part by part, and what is done is written down after each; a part is
+cut by its size alone, so that one that is written twice has the same rows.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Protocol
+
+from botocore.exceptions import ClientError
+
+from titlecard.aws.dynamodb.catalog.upload_progress import Draft
+from titlecard.domain.batch import END_STATES
+from titlecard.pipeline.lines import of_result
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from mypy_boto3_s3 import S3Client
+    from mypy_boto3_s3.type_defs import CompletedPartTypeDef
+
+    from titlecard.aws.dynamodb.catalog import Batch
+    from titlecard.aws.dynamodb.catalog.results import Exports, Result
+    from titlecard.aws.dynamodb.catalog.upload_progress import Drafts
+
+RESULTS = "results/"
+"""Where the stack puts talks: `results/<project>/<batch>.jsonl`."""
+
+SOURCE, FINISHED = "titlecard", "Titlecard batch finished"
+"""The event's source and detail type."""
+
+PART_BYTES = 5 * 1024 * 1024
+"""The least size of a part that is not the last (S3 user guide, "Amazon S3 multipart upload limits")."""
+
+_LOST = {"NoSuchUpload", "InvalidPart", "InvalidPartOrder"}
+
+
+class Bus(Protocol):
+    """EventBridge's client, as far as it is used here."""
+
+    def put_events(self, *, Entries: Sequence[Mapping[str, str]]) -> Mapping[str, Any]:  # noqa: N803 -- boto3's
+        """Put events on the default bus."""
+
+
+class NotTold(Exception):
+    """The event bus did not take an event; the batch stays open and is tried again."""
+
+
+@dataclass(frozen=True)
+class _Part:
+    """Rows up to `row` as lines; `last` says that no rows are behind it."""
+
+    body: bytes
+    row: int
+    counts: Counter[str]
+    last: bool
+
+
+class Results:
+    """Gives out what came of batches."""
+
+    def __init__(self, *, exports: Exports, drafts: Drafts, s3: S3Client, events: Bus) -> None:
+        self._exports = exports
+        self._drafts = drafts
+        self._s3 = s3
+        self._events = events
+
+    def publish(self, batch: Batch, in_time: Callable[[], bool], reason: str | None = None) -> bool:
+        """Write a batch's file and tell of it; False: there was no time for all of it, call again.
+
+        Args:
+            in_time: whether there is time for another part: some 20,000 rows, a thousand of them in a second or less.
+            reason: why rows of the batch were given up, where they were.
+
+        Raises:
+            NotTold: the event was refused.
+        """
+        counts = self._write(batch, in_time)
+        if counts is None:
+            return False
+        self._tell(batch, counts, reason)
+        return True
+
+    def _write(self, batch: Batch, in_time: Callable[[], bool]) -> Counter[str] | None:
+        """Write the file; what it holds, or None where it is not complete yet."""
+        draft = self._drafts.draft(batch.id, batch.marked_at)
+        while in_time():
+            part = self._part(batch, after=draft.row if draft else 0)
+            if draft is None and part.last:
+                self._s3.put_object(**_object(batch), Body=part.body, ContentType=_LINES)
+                return part.counts
+            try:
+                draft = self._add(batch, draft or self._begin(batch), part)
+                if part.last and draft:
+                    self._complete(batch, draft)
+                    return draft.counts
+            except ClientError as error:
+                if draft is None or error.response["Error"].get("Code") not in _LOST:
+                    raise
+                self._drafts.forget(batch.id, draft)  # the upload is gone, or a part of it is another writer's
+                return None
+            if draft is None:
+                return None
+        return None
+
+    def _part(self, batch: Batch, *, after: int) -> _Part:
+        lines: list[bytes] = []
+        size, row = 0, after
+        counts: Counter[str] = Counter()
+        for result in self._exports.results(batch, after=after):
+            lines.append(json.dumps(of_result(result), ensure_ascii=False).encode() + b"\n")
+            size += len(lines[-1])
+            row = result.row.number
+            counts.update(_counted(result))
+            if size >= PART_BYTES:
+                return _Part(b"".join(lines), row, counts, last=False)
+        return _Part(b"".join(lines), row, counts, last=True)
+
+    def _begin(self, batch: Batch) -> Draft:
+        upload = self._s3.create_multipart_upload(**_object(batch), ContentType=_LINES)["UploadId"]
+        return Draft(batch.marked_at, upload)
+
+    def _add(self, batch: Batch, draft: Draft, part: _Part) -> Draft | None:
+        """Put a part behind the others and write it down; None where another writer has gone on in the meantime."""
+        etags = draft.etags
+        if part.body:
+            number = len(etags) + 1
+            put = self._s3.upload_part(**_object(batch), UploadId=draft.upload, PartNumber=number, Body=part.body)
+            etags = (*etags, put["ETag"])
+        further = replace(draft, etags=etags, row=part.row, counts=draft.counts + part.counts)
+        if part.last:  # what completes it needs no record: it is done at once, or the part is made again
+            return further
+        if not draft.etags:
+            if self._drafts.begin(batch.id, further):
+                return further
+            self._s3.abort_multipart_upload(**_object(batch), UploadId=draft.upload)
+            return None
+        return further if self._drafts.move_on(batch.id, draft, further) else None
+
+    def _complete(self, batch: Batch, draft: Draft) -> None:
+        parts: list[CompletedPartTypeDef] = [
+            {"PartNumber": number, "ETag": etag} for number, etag in enumerate(draft.etags, 1)
+        ]
+        self._s3.complete_multipart_upload(**_object(batch), UploadId=draft.upload, MultipartUpload={"Parts": parts})
+
+    def _tell(self, batch: Batch, counts: Counter[str], reason: str | None) -> None:
+        """Publish the event.
+
+        Its `id` is the same however often it is sent, and another one where dead rows were tried again since.
+        """
+        detail = {
+            "id": f"{batch.id}@{batch.marked_at}",
+            "batch": batch.id,
+            "project": batch.project,
+            "manifest": batch.upload.key,
+            "results": {"bucket": batch.upload.bucket, "key": results_key(batch.project, batch.id)},
+            "counts": {
+                "accepted": batch.accepted,
+                "refused": batch.refused,
+                "repeated": batch.repeated,
+                **{name: counts[name] for name in (*END_STATES, "review")},
+            },
+            "reason": reason,
+        }
+        entry = {"Source": SOURCE, "DetailType": FINISHED, "Detail": json.dumps(detail, ensure_ascii=False)}
+        done = self._events.put_events(Entries=[entry])
+        if done["FailedEntryCount"]:
+            refused = done["Entries"][0]
+            raise NotTold(f"batch {batch.id}: {refused.get('ErrorCode')}: {refused.get('ErrorMessage')}")
+
+
+_LINES = "application/x-ndjson"
+
+
+def results_key(project: str, batch: str) -> str:
+    """Where the results of a batch lie in the uploads bucket."""
+    return f"{RESULTS}{project}/{batch}.jsonl"
+
+
+def _object(batch: Batch) -> dict[str, Any]:
+    return {"Bucket": batch.upload.bucket, "Key": results_key(batch.project, batch.id)}
+
+
+def _counted(result: Result) -> list[str]:
+    talk = result.talk
+    return [result.state, "review"] if talk and talk.review else [result.state]

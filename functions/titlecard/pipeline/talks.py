@@ -1,0 +1,84 @@
+"""From a tier's answer to a talk. What is not grounded in the video's own text never becomes one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from titlecard.domain.grounding import ungrounded
+from titlecard.domain.money import Charge
+from titlecard.domain.text import words
+from titlecard.domain.video import Talk, Tier, Tokens
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from titlecard.domain.video import Video
+    from titlecard.extraction import LocalAnswer
+    from titlecard.llm import Answer
+
+LOW_CONFIDENCE = "low_confidence"
+UNGROUNDED = "ungrounded"
+TIERS_DISAGREE = "tiers_disagree"
+
+DISAGREES_FROM = 0.5
+"""The local confidence from which on another answer of the model's is a disagreement, and no correction."""
+
+
+def by_local_tier(
+    video: Video,
+    answer: LocalAnswer,
+    *,
+    flaw: str | None = None,
+    charged: Charge | None = None,
+    model: str | None = None,
+) -> Talk:
+    """The local tier's answer as a talk; the title as it was given, and nobody, where even that is not grounded.
+
+    Args:
+        flaw: why the model's answer could not be used, where it was asked; it goes into `review`.
+        charged: what asking it has cost.
+        model: which model was asked.
+    """
+    charged = charged or Charge()
+    title, presenters = answer.title, answer.presenters
+    review = flaw or (None if answer.sure else LOW_CONFIDENCE)
+    if ungrounded(title, presenters, video):
+        title, presenters, review = video.title, (), UNGROUNDED
+    return Talk(
+        title=title,
+        presenters=presenters,
+        tier=Tier.LOCAL,
+        confidence=answer.confidence,
+        review=review,
+        model=model,
+        tokens=Tokens(input=charged.input_tokens, output=charged.output_tokens),
+        cost_micro_usd=charged.micro_usd,
+    )
+
+
+def by_model(video: Video, local: LocalAnswer, answer: Answer, model: str) -> Talk:
+    """The model's answer as a talk; the local tier's, flagged, where the model's is not grounded.
+
+    The model is asked to correct what the local tier was not sure of, so most differences between the two are what was
+    wanted, and a flag for each would be a flag for nearly all. A talk is flagged where the local tier was right more
+    likely than not (its confidence is calibrated) and the model names other people all the same: then either may be
+    wrong, and names are what a site cannot see to be wrong. Titles differ by an editor's taste, and are left alone.
+    """
+    if ungrounded(answer.title, answer.presenters, video):
+        return by_local_tier(video, local, flaw=UNGROUNDED, charged=answer.charge, model=model)
+    disagree = local.confidence >= DISAGREES_FROM and _people(local.presenters) != _people(answer.presenters)
+    return Talk(
+        title=answer.title,
+        presenters=tuple(answer.presenters),
+        tier=Tier.MODEL,
+        confidence=local.confidence,
+        review=TIERS_DISAGREE if disagree else None,
+        model=model,
+        tokens=Tokens(input=answer.charge.input_tokens, output=answer.charge.output_tokens),
+        cost_micro_usd=answer.charge.micro_usd,
+    )
+
+
+def _people(names: Iterable[str]) -> set[tuple[str, ...]]:
+    """Names as they are compared: without case, accents and punctuation, in any order."""
+    return {tuple(words(name)) for name in names}

@@ -1,0 +1,238 @@
+"""The local cloud: an AWS of one's own on this machine, with Titlecard deployed in it.
+
+`start` gives one for the length of a `with` block; `find` gives the one that is running. The work is done by a keeper
+(`supervisor`), a process of its own that holds on to what was paid for however this process ends.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import subprocess
+import sys
+import time
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import boto3
+import botocore.session
+from botocore.config import Config
+
+from titlecard_console.local_cloud import build as artefact
+from titlecard_console.local_cloud import template
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from titlecard_console.local_cloud.ministack import Endpoint
+
+
+class CloudError(Exception):
+    """The local cloud cannot be had; the message is a sentence for people."""
+
+
+@dataclass(frozen=True)
+class Cloud:
+    """A running cloud: where it is, the credentials of its root user, and the outputs of the stack in it."""
+
+    endpoint_url: str
+    region: str
+    access_key: str
+    secret_key: str
+    outputs: Mapping[str, str]
+    keeper: int
+    """The process id of the keeper."""
+
+    def client(self, service: Any, **config: Any) -> Any:  # noqa: ANN401 -- a client's type depends on the name
+        """A boto3 client for it, whatever AWS configuration the caller has. `config` goes to botocore's `Config`."""
+        return _session().client(service, **self._where(config))
+
+    def resource(self, service: Any, **config: Any) -> Any:  # noqa: ANN401 -- as for `client`
+        """A boto3 resource for it, likewise."""
+        return _session().resource(service, **self._where(config))
+
+    def _where(self, config: Mapping[str, Any]) -> dict[str, Any]:
+        return {
+            "endpoint_url": self.endpoint_url,
+            "region_name": self.region,
+            "aws_access_key_id": self.access_key,
+            "aws_secret_access_key": self.secret_key,
+            "config": Config(proxies={}, **config),
+        }
+
+
+@dataclass(frozen=True)
+class Order:
+    """What a keeper is asked for, as it is sent to it. `environment` is never written down."""
+
+    state: str
+    artefacts: str
+    parameters: Mapping[str, str]
+    environment: Mapping[str, str]
+
+
+class State:
+    """A state directory: what survives a cloud, and who is using it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.record = folder / "talks.jsonl"
+        self.scratch = folder / "run"
+        self.logs = folder / "log"
+        self._cloud = folder / "cloud.json"
+        self._lock = folder / "lock"
+
+    @contextmanager
+    def hold(self) -> Iterator[None]:
+        """Be the only one who uses the directory; wait for one who is about to leave.
+
+        Raises:
+            CloudError: somebody else has a cloud running on it, or does not leave.
+        """
+        asked = time.monotonic()
+        with self._lock.open("a") as lock:
+            while not _locked(lock.fileno()):
+                waited = time.monotonic() - asked
+                if waited > (LOOK_SECONDS if self._cloud.exists() else LEAVE_SECONDS):
+                    raise CloudError(
+                        f"a cloud is running on {self.folder} already (`titlecard up`, or another run): stop it first, "
+                        "or name another folder with --state"
+                    )
+                time.sleep(0.1)
+            self.forget()  # of one that was killed
+            yield
+
+    def announce(self, cloud: Cloud) -> None:
+        """Let others find the cloud."""
+        anew = self._cloud.with_suffix(".new")
+        anew.unlink(missing_ok=True)
+        anew.touch(0o600)  # it holds credentials
+        anew.write_text(json.dumps(asdict(cloud), indent=2), encoding="utf-8")
+        anew.replace(self._cloud)
+
+    def forget(self) -> None:
+        """Let nobody find a cloud here any more."""
+        self._cloud.unlink(missing_ok=True)
+
+    def cloud(self) -> Cloud | None:
+        """The cloud that is running on it."""
+        with suppress(FileNotFoundError), self._lock.open("a") as lock:
+            if not _locked(lock.fileno()):
+                return Cloud(**json.loads(self._cloud.read_text(encoding="utf-8")))
+        return None
+
+
+LEAVE_SECONDS = 120
+"""For how long a new cloud waits for the last one to end the requests that it has under way."""
+
+LOOK_SECONDS = 1
+"""For how long it waits for one that shows no sign of leaving; `find` holds the lock for a moment."""
+
+
+def find(state: Path) -> Cloud | None:
+    """The cloud that is running on a state directory, None where there is none (yet, or any more)."""
+    return State(state).cloud()
+
+
+@contextmanager
+def start(
+    state: Path,
+    overrides: Mapping[str, str],
+    environment: Mapping[str, str],
+    *,
+    artefacts: Path | None = None,
+    say: Callable[[str], None] = lambda _step: None,
+) -> Iterator[Cloud]:
+    """Start a cloud on a state directory and deploy template.yaml into it; stop it at the end of the block.
+
+    It starts with every talk, attempt and charge that a cloud before it had on the same directory. Its end waits for
+    the requests that are under way, so that no answer is paid for and lost. If this process is killed, the same
+    happens without it.
+
+    Args:
+        state: the folder; it is made where it is missing.
+        overrides: parameters of template.yaml. Set besides: those of `local_parameters`.
+        environment: the caller's; see `ministack.PASSED_ON` and `local_parameters`.
+        artefacts: what `artefact.build` gave; None has it called.
+        say: is told what is being done, for people.
+
+    Raises:
+        template.BadParameterError: the template refuses the overrides.
+        artefact.BuildError: the functions cannot be built.
+        CloudError: the cloud does not start, or a function in it does not; the sentence says which and why.
+    """
+    parameters = template.load().values(local_parameters(environment) | dict(overrides))
+    state = state.resolve()
+    state.mkdir(parents=True, exist_ok=True)
+    if artefacts is None:
+        say("building the functions")
+        artefacts = artefact.build()
+    order = Order(str(state), str(artefacts), parameters, dict(environment))
+    with subprocess.Popen(
+        [sys.executable, "-m", "titlecard_console.local_cloud.supervisor"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,  # the keeper outlives Ctrl-C at the terminal, to end what is under way
+    ) as keeper:
+        try:
+            yield _started(keeper, order, say)
+        finally:
+            say("stopping the local cloud")
+            keeper.communicate()  # the end of its standard input tells it to stop; it is waited for after Ctrl-C too
+
+
+def local_parameters(environment: Mapping[str, str]) -> dict[str, str]:
+    """All that a local deploy sets otherwise than template.yaml does.
+
+    This machine's kind; the model's endpoint, where the caller has one of his own; and where there is no key, and so no
+    model to wait for, one parser more than there are cores: each waits for the tables now and then, and more would only
+    start more slowly.
+    """
+    parameters = {"Runtime": f"python{sys.version_info.major}.{sys.version_info.minor}", "Architecture": "x86_64"}
+    if os.uname().machine in {"arm64", "aarch64"}:
+        parameters["Architecture"] = "arm64"
+    if environment.get("OPENAI_BASE_URL"):
+        parameters["OpenAIBaseUrl"] = environment["OPENAI_BASE_URL"]
+    if not environment.get("OPENAI_API_KEY"):
+        parameters["MaxConcurrency"] = str((os.cpu_count() or 1) + 1)
+    return parameters
+
+
+def connect(endpoint: Endpoint, outputs: Mapping[str, str]) -> Cloud:
+    """A cloud at an endpoint, kept by this process."""
+    return Cloud(endpoint.url, endpoint.region, endpoint.access_key, endpoint.secret_key, outputs, os.getpid())
+
+
+def _started(keeper: subprocess.Popen[str], order: Order, say: Callable[[str], None]) -> Cloud:
+    if keeper.stdin is None or keeper.stdout is None:
+        raise AssertionError("the keeper was started with both pipes")
+    keeper.stdin.write(json.dumps(asdict(order)) + "\n")
+    keeper.stdin.flush()
+    for line in keeper.stdout:
+        told = json.loads(line)
+        if "step" in told:
+            say(told["step"])
+        elif "error" in told:
+            raise CloudError(told["error"])
+        else:
+            return Cloud(**told["cloud"])
+    raise CloudError(f"the local cloud's keeper has died; its log is in {State(Path(order.state)).logs}")
+
+
+def _locked(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _session() -> boto3.Session:
+    """A session that knows nothing of the caller's profiles, which have no say here and may not even exist."""
+    nothing = {"profile": None, "config_file": os.devnull, "credentials_file": os.devnull}
+    core = botocore.session.Session(session_vars={name: (None, None, it, None) for name, it in nothing.items()})
+    return boto3.Session(botocore_session=core)

@@ -1,0 +1,118 @@
+"""Puts template.yaml into a local cloud: artefacts into a bucket, the stack, and a try of every function."""
+
+from __future__ import annotations
+
+import json
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+from titlecard_console.local_cloud.build import FUNCTIONS
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from titlecard_console.local_cloud.cloud import Cloud
+    from titlecard_console.local_cloud.template import Template
+
+STACK = "titlecard"
+_ARTEFACTS = "titlecard-artefacts"
+_DEPLOY_SECONDS = 120
+_POLL_SECONDS = 0.1
+_MOST_TRIES = 6
+_TRY_GAP_SECONDS = 0.5
+
+TRIED: Mapping[str, Mapping[str, object]] = {
+    "IngestFunction": {"Records": []},
+    "ParserFunction": {"Records": []},
+    "SweeperFunction": {},
+}
+"""What the functions are tried with: events that ask for nothing."""
+
+
+class DeployError(Exception):
+    """The stack was refused or a function does not start; the message says which and why."""
+
+
+def deploy(cloud: Cloud, template: Template, parameters: Mapping[str, str], artefacts: Path) -> dict[str, str]:
+    """Create the stack and return its outputs.
+
+    Raises:
+        DeployError: with the reasons that CloudFormation gives.
+    """
+    s3 = cloud.client("s3")
+    s3.create_bucket(Bucket=_ARTEFACTS)
+    for function in FUNCTIONS:
+        s3.upload_file(str(artefacts / f"{function}.zip"), _ARTEFACTS, f"{function}.zip")
+    formation = cloud.client("cloudformation")
+    formation.create_stack(
+        StackName=STACK,
+        TemplateBody=template.with_code({name: f"s3://{_ARTEFACTS}/{name}.zip" for name in FUNCTIONS}),
+        Parameters=[{"ParameterKey": name, "ParameterValue": value} for name, value in parameters.items()],
+        Capabilities=["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"],
+    )
+    deadline = time.monotonic() + _DEPLOY_SECONDS
+    while time.monotonic() < deadline:
+        (stack,) = formation.describe_stacks(StackName=STACK)["Stacks"]
+        if stack["StackStatus"] == "CREATE_COMPLETE":
+            _make_concurrency_a_number(cloud)
+            return {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
+        if not stack["StackStatus"].endswith("_IN_PROGRESS"):
+            break
+        time.sleep(_POLL_SECONDS)
+    events = formation.describe_stack_events(StackName=STACK)["StackEvents"]
+    failed = (it for it in reversed(events) if it["ResourceStatus"].endswith("_FAILED"))
+    reasons = [f"{it['LogicalResourceId']}: {it.get('ResourceStatusReason', it['ResourceStatus'])}" for it in failed]
+    raise DeployError("template.yaml could not be deployed. " + " ".join(reasons or [stack["StackStatus"]]))
+
+
+def try_functions(cloud: Cloud) -> None:
+    """Invoke every function with an event that asks for nothing, to see that each starts; together, to save time.
+
+    Raises:
+        DeployError: one does not start: a package is missing from its artefact, or a setting is.
+    """
+    client = cloud.client("lambda", read_timeout=300, retries={"total_max_attempts": 1})
+
+    def fault(function: str) -> str | None:
+        # Where one worker of a function fails, MiniStack ends its others in the middle of their start, and what such a
+        # one says is not the reason. (S3's test notification starts a worker of ingest at the same time.) What is said
+        # twice in succession is.
+        said: str | None = None
+        for _ in range(_MOST_TRIES):
+            answer = client.invoke(FunctionName=cloud.outputs[function], Payload=json.dumps(TRIED[function]).encode())
+            if "FunctionError" not in answer:
+                return None
+            before, said = said, _reason(json.load(answer["Payload"]))
+            if said == before:
+                break
+            time.sleep(_TRY_GAP_SECONDS)
+        return f"{function} (functions/{FUNCTIONS[function]}) does not start: {said}"
+
+    with ThreadPoolExecutor(len(TRIED)) as threads:
+        faults = [it for it in threads.map(fault, TRIED) if it]
+    if faults:
+        raise DeployError("\n".join(faults))
+
+
+def switch_off(cloud: Cloud) -> None:
+    """Let no event source and no schedule begin an invocation any more; the ones under way go on."""
+    functions = cloud.client("lambda")
+    for mapping in functions.list_event_source_mappings()["EventSourceMappings"]:
+        functions.update_event_source_mapping(UUID=mapping["UUID"], Enabled=False)
+    events = cloud.client("events")
+    for rule in events.list_rules()["Rules"]:
+        events.disable_rule(Name=rule["Name"])
+
+
+def _make_concurrency_a_number(cloud: Cloud) -> None:
+    """Mend what MiniStack 1.5.33 breaks: it keeps an event source's concurrency as text where it is a parameter."""
+    functions = cloud.client("lambda")
+    for mapping in functions.list_event_source_mappings()["EventSourceMappings"]:
+        concurrency = int(mapping["ScalingConfig"]["MaximumConcurrency"])
+        functions.update_event_source_mapping(UUID=mapping["UUID"], ScalingConfig={"MaximumConcurrency": concurrency})
+
+
+def _reason(payload: Mapping[str, Any]) -> str:
+    return str(payload.get("errorMessage", payload)).removeprefix("Worker init failed: ")

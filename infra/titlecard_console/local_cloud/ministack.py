@@ -1,0 +1,160 @@
+"""MiniStack as a child process: an AWS on a free port of the loopback interface, with IAM enforced.
+
+It lives as long as the pipe to its standard input, so that no way of ending this process leaves it behind.
+"""
+
+from __future__ import annotations
+
+import secrets
+import socket
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from dataclasses import dataclass
+from typing import IO, TYPE_CHECKING
+
+from titlecard_console.local_cloud import ministack_main as launcher
+from titlecard_console.local_cloud.build import PYTHON
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+PACKAGES = PYTHON.parents[1] / "packages"
+REGION = "us-east-1"
+START_SECONDS = 60
+POLL_SECONDS = 0.05
+
+PASSED_ON = (
+    *("OPENAI_API_KEY", "PATH", "SSL_CERT_FILE", "SSL_CERT_DIR"),
+    *("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"),
+)
+"""All that MiniStack, and with it the functions, see of the caller's environment: the key and the way to the model."""
+
+
+class MiniStackError(Exception):
+    """MiniStack does not start or has died; the message says where its log is."""
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """Where the AWS is, and the credentials of its root user, made for it alone."""
+
+    url: str
+    access_key: str
+    secret_key: str
+    region: str = REGION
+
+
+class MiniStack:
+    """A running MiniStack; `close` stops it together with every function that it started.
+
+    Args:
+        folder: an empty folder for what it and the functions write: their home and temporary files.
+        log: the file that takes what it and the functions log.
+        environment: the caller's environment, of which `PASSED_ON` is passed on.
+
+    Raises:
+        MiniStackError: it does not start.
+    """
+
+    def __init__(self, folder: Path, log: Path, environment: Mapping[str, str]) -> None:
+        self._log = log
+        if not PYTHON.exists():
+            raise MiniStackError("the embedded AWS is not set up: run ./infra/dev --help once")
+        port = _free_port()
+        self.endpoint = Endpoint(
+            f"http://127.0.0.1:{port}", f"AKIA{secrets.token_hex(8).upper()}", secrets.token_hex(20)
+        )
+        command = [str(PYTHON), "-P", launcher.__file__, str(PACKAGES)]  # -P: nothing of this folder on its path
+        with log.open("ab") as logged:
+            self._process = subprocess.Popen(  # noqa: S603 -- our own launcher
+                command,
+                env=_environment(self.endpoint, port, folder, environment),
+                cwd=folder,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=logged,
+                start_new_session=True,  # a process group of its own, to be ended as one
+            )
+        try:
+            self._wait()
+        except BaseException:
+            self.close()
+            raise
+
+    def check(self) -> None:
+        """Do nothing while it runs.
+
+        Raises:
+            MiniStackError: it has died.
+        """
+        if self._process.poll() is not None:
+            raise MiniStackError(f"the embedded AWS has stopped by itself; its log is {self._log}")
+
+    def under_way(self, function: str) -> int:
+        """How many invocations of a function are under way."""
+        stdin, stdout = self._pipes()
+        stdin.write(f"{function}\n".encode())
+        stdin.flush()
+        return int(stdout.readline() or b"0")
+
+    def close(self) -> None:
+        """End it and everything that it started; at once."""
+        for pipe in self._pipes():
+            pipe.close()
+        self._process.wait()
+
+    def _pipes(self) -> tuple[IO[bytes], IO[bytes]]:
+        stdin, stdout = self._process.stdin, self._process.stdout
+        if stdin is None or stdout is None:
+            raise AssertionError("the process was started with both pipes")
+        return stdin, stdout
+
+    def _wait(self) -> None:
+        deadline = time.monotonic() + START_SECONDS
+        while time.monotonic() < deadline:
+            self.check()
+            try:
+                with urllib.request.urlopen(f"{self.endpoint.url}/_ministack/ready", timeout=1):  # noqa: S310 -- loopback
+                    return
+            except (urllib.error.URLError, TimeoutError, ConnectionError):
+                time.sleep(POLL_SECONDS)
+        raise MiniStackError(f"the embedded AWS does not answer after {START_SECONDS} seconds; its log is {self._log}")
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _environment(endpoint: Endpoint, port: int, folder: Path, callers: Mapping[str, str]) -> dict[str, str]:
+    temporary = folder / "tmp"
+    temporary.mkdir(exist_ok=True)
+    return {
+        **{name: callers[name] for name in PASSED_ON if name in callers},
+        "NO_PROXY": "127.0.0.1",
+        "no_proxy": "127.0.0.1",
+        "LANG": "C.UTF-8",
+        "TZ": "UTC",
+        "HOME": str(folder),  # no AWS configuration of the caller's
+        "TMPDIR": str(temporary),
+        "S3_DATA_DIR": str(folder / "s3"),
+        "STATE_DIR": str(folder / "state"),
+        "BIND_HOST": "127.0.0.1",
+        "MINISTACK_HOST": "127.0.0.1",  # what it calls itself in the queues' addresses
+        "GATEWAY_PORT": str(port),
+        "AUTH": "true",
+        "AWS_ACCESS_KEY_ID": endpoint.access_key,
+        "AWS_SECRET_ACCESS_KEY": endpoint.secret_key,
+        "AWS_DEFAULT_REGION": endpoint.region,
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "MINISTACK_REGION": endpoint.region,
+        "LAMBDA_EXECUTOR": "local",
+        "DOCKER_HOST": f"unix://{folder}/no-docker",  # it looks for containers of its own otherwise
+        "IOT_MTLS_ENABLED": "0",
+        "SFTP_ENABLED": "0",
+    }
