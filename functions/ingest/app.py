@@ -21,12 +21,12 @@ from urllib.parse import unquote_plus
 import boto3
 from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType, process_partial_response
 
-from titlecard.aws.dynamodb.catalog import UNCHECKED, Catalog, Contended
-from titlecard.aws.s3 import Uploads
+from titlecard.aws.dynamodb.catalog import UNCHECKED, Catalog, LeaseHeld
+from titlecard.aws.s3 import UploadsBucket
 from titlecard.aws.sqs import IngestQueue, WorkQueue
-from titlecard.domain.batch import Limits, Upload, order_of
-from titlecard.manifests import Limits as ReadingLimits
-from titlecard.pipeline.ingest import Ingest, Rules
+from titlecard.domain.batch import BatchLimits, Upload, upload_order
+from titlecard.manifests import ReadingLimits
+from titlecard.pipeline.ingest import Ingest, IngestConfig
 from titlecard.settings import IngestSettings
 from titlecard.telemetry import logger, metrics
 
@@ -41,9 +41,9 @@ sqs = boto3.client("sqs")
 processor = BatchProcessor(EventType.SQS, raise_on_entire_batch_failure=False)
 ingest = Ingest(
     catalog=Catalog(boto3.resource("dynamodb", config=UNCHECKED).meta.client, settings.catalog_table),
-    uploads=Uploads(boto3.client("s3")),
+    uploads=UploadsBucket(boto3.client("s3")),
     queue=WorkQueue(sqs, settings.work_queue_url),
-    rules=Rules(
+    rules=IngestConfig(
         manifest_max_bytes=settings.manifest_max_bytes,
         reading=ReadingLimits(
             row_max_bytes=settings.row_max_bytes,
@@ -51,7 +51,7 @@ ingest = Ingest(
             max_ratio=settings.manifest_max_ratio,
         ),
         survey_sample=settings.survey_sample_rows,
-        limits=Limits(
+        limits=BatchLimits(
             requests=settings.batch_request_limit,
             tokens=settings.batch_token_limit,
             micro_usd=settings.batch_micro_usd_limit,
@@ -79,7 +79,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
                     notifications.go_on(upload)
                 metrics.add_metric("UploadsTaken", unit="Count", value=1)
                 logger.info("upload taken", batch=upload.batch, key=upload.key)
-        except Contended as contended:
+        except LeaseHeld as contended:
             logger.info("upload taken by another", reason=str(contended))
             notifications.show_again(record.receipt_handle, contended.seconds or AGAIN_SECONDS)
             raise
@@ -103,5 +103,5 @@ def _uploads(body: dict[str, Any]) -> Iterator[Upload]:
                 bucket=record["s3"]["bucket"]["name"],
                 key=key,
                 version=thing.get("versionId", ""),
-                order=order_of(record["eventTime"], thing.get("sequencer", "")),
+                order=upload_order(record["eventTime"], thing.get("sequencer", "")),
             )

@@ -21,11 +21,11 @@ from aws_lambda_powertools.utilities.data_classes import SQSEvent
 
 from titlecard.aws.dynamodb.catalog import UNCHECKED, Catalog
 from titlecard.aws.dynamodb.ledger import ONE_TRY, Ledger
-from titlecard.aws.secrets import Keys
-from titlecard.aws.sqs import DeadLetters, WorkQueue
+from titlecard.aws.secrets import ProjectKeys
+from titlecard.aws.sqs import DeadLetterSender, WorkQueue
 from titlecard.domain.money import PriceList
 from titlecard.llm import ModelTier
-from titlecard.pipeline.parse import Again, Parser, Received, Rules
+from titlecard.pipeline.parse import ComeBack, Parser, ParserConfig, Received
 from titlecard.settings import ParserSettings
 from titlecard.telemetry import logger, metrics
 
@@ -41,8 +41,8 @@ parser = Parser(
     catalog=Catalog(boto3.resource("dynamodb", config=UNCHECKED).meta.client, settings.catalog_table),
     ledger=Ledger(boto3.resource("dynamodb", config=ONE_TRY).meta.client, settings.ledger_table),
     queue=queue,
-    letters=DeadLetters(sqs, settings.work_dead_letter_queue_url),
-    keys=Keys(settings.key_secret_prefix, local=settings.openai_api_key),
+    letters=DeadLetterSender(sqs, settings.work_dead_letter_queue_url),
+    keys=ProjectKeys(settings.key_secret_prefix, local=settings.openai_api_key),
     model=ModelTier(
         settings.model,
         prices=PriceList.packaged(),
@@ -50,7 +50,7 @@ parser = Parser(
         base_url=settings.openai_base_url,
         max_output_tokens=settings.max_output_tokens,
     ),
-    rules=Rules(
+    rules=ParserConfig(
         policy=settings.tier_policy,
         model=settings.model,
         max_receives=settings.max_receive_count,
@@ -97,13 +97,13 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
 
     def report(record: SQSRecord) -> None:
         outcome = outcomes[record.message_id]
-        if isinstance(outcome, Again):
+        if isinstance(outcome, ComeBack):
             if outcome.seconds is not None:
                 queue.show_again(record.receipt_handle, outcome.seconds)
             raise NotDone
 
     answer = dict(process_partial_response(event=event, record_handler=report, processor=processor, context=context))
-    for name, number in Counter("again" if isinstance(o, Again) else o.counter for o in outcomes.values()).items():
+    for name, number in Counter("again" if isinstance(o, ComeBack) else o.counter for o in outcomes.values()).items():
         metrics.add_metric(f"Videos{name.title().replace('_', '')}", unit="Count", value=number)
     while parser.gate.events:
         metrics.add_metric(parser.gate.events.pop(), unit="Count", value=1)

@@ -14,7 +14,7 @@ import json
 import urllib.request
 from typing import Any
 
-from titlecard.preflight import clashes
+from titlecard.preflight import violations
 
 ANSWER_SECONDS = 10
 
@@ -25,7 +25,9 @@ def handler(event: dict[str, Any], _context: object) -> None:
         return
     given = {name: value for name, value in event["ResourceProperties"].items() if name != "ServiceToken"}
     # A stack must be deletable whatever its numbers are.
-    sentences = [] if event["RequestType"] == "Delete" else clashes({name: int(value) for name, value in given.items()})
+    sentences = (
+        [] if event["RequestType"] == "Delete" else violations({name: int(value) for name, value in given.items()})
+    )
     answer = {
         "Status": "FAILED" if sentences else "SUCCESS",
         "Reason": " ".join(sentences) or "The numbers agree.",

@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, Any
 import boto3
 
 from titlecard.aws.dynamodb.catalog import UNCHECKED, Catalog
-from titlecard.aws.dynamodb.catalog.results import Exports
-from titlecard.aws.dynamodb.catalog.upload_progress import Drafts
+from titlecard.aws.dynamodb.catalog.results import BatchResults
+from titlecard.aws.dynamodb.catalog.upload_progress import UploadProgressTable
 from titlecard.aws.dynamodb.ledger import ONE_TRY, Ledger
-from titlecard.aws.s3 import Uploads
-from titlecard.aws.sqs import DeadLetters, IngestQueue, WorkQueue
-from titlecard.manifests import Limits as ReadingLimits
-from titlecard.pipeline.audit import Audit, Rules
-from titlecard.pipeline.publish import Results
-from titlecard.pipeline.requeue import Resume
+from titlecard.aws.s3 import UploadsBucket
+from titlecard.aws.sqs import DeadLetterSender, IngestQueue, WorkQueue
+from titlecard.manifests import ReadingLimits
+from titlecard.pipeline.audit import Audit, AuditConfig
+from titlecard.pipeline.publish import ResultPublisher
+from titlecard.pipeline.requeue import Requeue
 from titlecard.settings import SweeperSettings
 from titlecard.telemetry import logger, metrics
 
@@ -39,23 +39,23 @@ database = boto3.resource("dynamodb", config=UNCHECKED).meta.client
 catalog = Catalog(database, settings.catalog_table)
 sqs, s3 = boto3.client("sqs"), boto3.client("s3")
 queue = WorkQueue(sqs, settings.work_queue_url)
-resume = Resume(
+resume = Requeue(
     catalog=catalog,
     ledger=Ledger(boto3.resource("dynamodb", config=ONE_TRY).meta.client, settings.ledger_table),
     queue=queue,
     audit=Audit(
         catalog=catalog,
-        uploads=Uploads(s3),
+        uploads=UploadsBucket(s3),
         queue=queue,
         ingest=IngestQueue(sqs, settings.ingest_queue_url),
-        letters=DeadLetters(sqs, settings.work_dead_letter_queue_url),
-        results=Results(
-            exports=Exports(database, settings.catalog_table),
-            drafts=Drafts(database, settings.catalog_table),
+        letters=DeadLetterSender(sqs, settings.work_dead_letter_queue_url),
+        results=ResultPublisher(
+            exports=BatchResults(database, settings.catalog_table),
+            drafts=UploadProgressTable(database, settings.catalog_table),
             s3=s3,
             events=boto3.client("events"),
         ),
-        rules=Rules(
+        rules=AuditConfig(
             most=settings.sweeper_limit,
             after=settings.audit_after_seconds,
             ingest_after=max(settings.audit_after_seconds, settings.ingest_visibility_seconds + SPARE_SECONDS),

@@ -19,7 +19,7 @@ LEAST_RECEIVES = 5
 """AWS's rule for the redrive policy of such a queue (the same page): throttled receives count as well."""
 
 
-def clashes(numbers: Mapping[str, int]) -> list[str]:
+def violations(numbers: Mapping[str, int]) -> list[str]:
     """The relations that these numbers break, each as a sentence that says what to change; none where all agree.
 
     Args:

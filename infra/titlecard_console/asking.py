@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from titlecard.domain.video import Talk
-    from titlecard.extraction import LocalAnswer
+    from titlecard.extraction import LocalParse
     from titlecard.llm import ModelTier, Question
     from titlecard_console.evaluation import Case
 
@@ -37,7 +37,7 @@ class Plan:
     """What the local tier says of every case, and the questions, by their cases' places in the data set."""
 
     cases: Sequence[Case]
-    answers: Sequence[LocalAnswer]
+    answers: Sequence[LocalParse]
     questions: dict[int, Question]
 
     @property
@@ -47,7 +47,7 @@ class Plan:
 
 
 @dataclass(frozen=True)
-class Asked:
+class ModelRun:
     """The answers to all cases, in order, and how often there was none of the model's for which reason."""
 
     results: list[Result]
@@ -77,7 +77,7 @@ def ask(
     deadline: float,
     at_once: int,
     say: Callable[[int, Charge], None] = lambda _done, _charge: None,
-) -> Asked:
+) -> ModelRun:
     """Ask every question once; where there is no answer, the local one stands, as in the stack.
 
     A fault of the account's, or a cost above its bound, ends the asking: what has not been sent by then is not sent.
@@ -124,10 +124,10 @@ def ask(
                 say(done, charged)
         finally:  # whoever interrupts this does not want to pay for the rest
             stopped.set()
-    return Asked(results, faults)
+    return ModelRun(results, faults)
 
 
-def _result(talk: Talk, answer: LocalAnswer, *, asked: bool = False, charge: Charge | None = None) -> Result:
+def _result(talk: Talk, answer: LocalParse, *, asked: bool = False, charge: Charge | None = None) -> Result:
     """A talk as the score table takes it; its tier is who was asked, whatever came of it."""
     charge = charge or Charge()
     return Result(

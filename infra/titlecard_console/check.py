@@ -37,7 +37,7 @@ class Report:
     first_refused: tuple[manifest.Refused, ...]
 
 
-def check(path: Path, limits: manifest.Limits | None = None) -> Report:
+def check(path: Path, limits: manifest.ReadingLimits | None = None) -> Report:
     """Reads a manifest as ingest would.
 
     Args:
@@ -50,8 +50,8 @@ def check(path: Path, limits: manifest.Limits | None = None) -> Report:
     """
     rejects = _First(FIRST_REFUSED)
     with path.open("rb") as stream, tempfile.TemporaryDirectory() as scratch:
-        reading = manifest.read(stream, limits or manifest.Limits())
-        counted = census.take(reading, scratch=Path(scratch), rejects=rejects, sample_max=0)
+        reading = manifest.read(stream, limits or manifest.ReadingLimits())
+        counted = census.validate(reading, scratch=Path(scratch), rejects=rejects, sample_max=0)
     return Report(
         form=counted.form,
         columns=reading.columns,

@@ -22,8 +22,8 @@ from rich.console import Console
 from rich.table import Table
 from typer.completion import completion_init, get_completion_script  # type: ignore[attr-defined]  # it means them to be
 
-from titlecard.aws.dynamodb.ledger import NoAnswer
-from titlecard.aws.sqs import NotSent
+from titlecard.aws.dynamodb.ledger import LedgerUnavailable
+from titlecard.aws.sqs import MessagesNotSent
 from titlecard.domain.batch import BatchState, RowState, project_name
 from titlecard.domain.money import Unpriced
 from titlecard.domain.video import Policy, Tier
@@ -36,7 +36,7 @@ from titlecard_console import stack as where
 from titlecard_console.files import in_a_folder
 from titlecard_console.local_cloud import build as artefact
 from titlecard_console.local_cloud import cloud, template
-from titlecard_console.output import dollars, many
+from titlecard_console.output import format_usd, pluralize
 from titlecard_console.progress import Display, Status
 from titlecard_console.run import Work
 
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from typing import TextIO
 
     from titlecard.aws.dynamodb.catalog import Batch
-    from titlecard.domain.batch import Limits
+    from titlecard.domain.batch import BatchLimits
     from titlecard.domain.money import Cap
 
 BAD_USAGE, UNFINISHED, FAILED, INTERRUPTED = 2, 3, 1, 130
@@ -152,7 +152,7 @@ def run(
     run pays for none of them.
     """
     project_name(project)
-    most = plans.most(limit_usd, limit_tokens)
+    most = plans.upper_bound(limit_usd, limit_tokens)
     running = cloud.find(state)
     if running and (settings or model or tier is not Policy.AUTO):
         _fail(
@@ -240,15 +240,15 @@ def main() -> None:
     except complaints.COMPLAINTS as fault:  # before ValueError, which some of them are as well
         people.print(complaints.explain(fault), markup=False, soft_wrap=True)
         sys.exit(FAILED)
-    except (NotAManifest, template.BadParameterError, where.Refused, Unpriced, ValueError) as refusal:
+    except (NotAManifest, template.BadParameterError, where.CommandError, Unpriced, ValueError) as refusal:
         people.print(str(refusal), markup=False, soft_wrap=True)
         sys.exit(BAD_USAGE)
-    except NoAnswer as silence:
+    except LedgerUnavailable as silence:
         cause = silence.__cause__
         told = complaints.explain(cause) if isinstance(cause, complaints.COMPLAINTS) else str(silence)
         people.print(told, markup=False, soft_wrap=True)
         sys.exit(FAILED)
-    except (cloud.CloudError, artefact.BuildError, NotSent, OSError) as fault:
+    except (cloud.CloudError, artefact.BuildError, MessagesNotSent, OSError) as fault:
         people.print(str(fault), markup=False, soft_wrap=True)
         sys.exit(FAILED)
 
@@ -328,16 +328,16 @@ def _say_refused(counted: local_tier.Counted) -> None:
         people.print(f"{counted.path}:{reject['row']}: {reject['reason']}", markup=False, soft_wrap=True)
     more = counted.census.refused - len(rejects)
     if more > 0:
-        people.print(f"{counted.path}: and {many(more, 'more row')} that cannot be used", markup=False)
+        people.print(f"{counted.path}: and {pluralize(more, 'more row')} that cannot be used", markup=False)
 
 
 def _agreed(
     counted: Sequence[local_tier.Counted], values: Mapping[str, str], most: Cap, *, yes: bool
-) -> list[Limits | None]:
+) -> list[BatchLimits | None]:
     """Show the most that the run can be charged and ask; the limits of each batch, or none where nothing is asked."""
     if Policy(values["TierPolicy"]) is Policy.LOCAL:
         return [None] * len(counted)
-    bills = plans.bills(counted, values, most)
+    bills = plans.cost_bounds(counted, values, most)
     people.print(plans.sentence(bills, values["Model"]), markup=False, soft_wrap=True)
     if any(bill.asked for bill in bills) and not yes and sys.stdin.isatty():
         answer = people.input("Go on? (y/N) ")  # not typer.confirm, which writes a blank to standard output
@@ -415,7 +415,7 @@ def _say_outcomes(outcomes: Sequence[_Outcome]) -> None:
         table.add_column(heading, justify="right", no_wrap=True)
     for it in outcomes:
         numbers = [*(it.tally[key] for key in shown.values()), it.status.batch.refused, it.status.spent.tokens]
-        table.add_row(it.name, *(f"{number:,}" for number in numbers), dollars(it.status.spent.micro_usd))
+        table.add_row(it.name, *(f"{number:,}" for number in numbers), format_usd(it.status.spent.micro_usd))
     people.print(table)
     for it in outcomes:
         for reason, number in it.reasons.most_common(SHOWN):

@@ -23,7 +23,7 @@ LETTERS_PER_CALL = 10
 
 
 @dataclass(frozen=True)
-class Letter:
+class QueuedMessage:
     """A dead letter. `reason` is the parser's; None where SQS moved the message by itself."""
 
     id: str
@@ -33,7 +33,7 @@ class Letter:
     sent_at: datetime
 
 
-class Box:
+class DeadLetterQueue:
     """A dead-letter queue.
 
     Args:
@@ -52,9 +52,9 @@ class Box:
         self._hidden = hidden
         self._patience = patience
 
-    def look(self) -> list[Letter]:
+    def look(self) -> list[QueuedMessage]:
         """Every letter; all of them are in the queue again."""
-        found: dict[str, Letter] = {}
+        found: dict[str, QueuedMessage] = {}
         try:
             for letter in self.take():
                 if letter.id in found:  # so many that the first are shown again
@@ -64,7 +64,7 @@ class Box:
             self.put_back(found.values())
         return list(found.values())
 
-    def take(self, longer: float = 0) -> Iterator[Letter]:
+    def take(self, longer: float = 0) -> Iterator[QueuedMessage]:
         """Every letter, one by one, hidden from others; for so many seconds longer than for a look."""
         while messages := self._sqs.receive_message(
             QueueUrl=self._url,
@@ -76,7 +76,7 @@ class Box:
         ).get("Messages"):
             for message in messages:
                 attributes = message.get("MessageAttributes")
-                yield Letter(
+                yield QueuedMessage(
                     id=message["MessageId"],
                     receipt=message["ReceiptHandle"],
                     body=message["Body"],
@@ -84,7 +84,7 @@ class Box:
                     sent_at=datetime.fromtimestamp(int(message["Attributes"]["SentTimestamp"]) / 1000, UTC),
                 )
 
-    def put_back(self, letters: Iterable[Letter]) -> None:
+    def put_back(self, letters: Iterable[QueuedMessage]) -> None:
         """Show letters again that were taken; what is shown already stays as it is."""
         left = iter(letters)
         while pack := list(islice(left, LETTERS_PER_CALL)):
@@ -100,6 +100,6 @@ class Box:
         """Send a message to the queue that it came from."""
         self._sqs.send_message(QueueUrl=self._source, MessageBody=body)
 
-    def delete(self, letter: Letter) -> None:
+    def delete(self, letter: QueuedMessage) -> None:
         """Delete a letter that was taken."""
         self._sqs.delete_message(QueueUrl=self._url, ReceiptHandle=letter.receipt)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from typing import TextIO
 
-    from titlecard.aws.dynamodb.catalog.results import Result
+    from titlecard.aws.dynamodb.catalog.results import RowResult
     from titlecard.domain.video import Talk, Video
 
 COLUMNS = ("id", "title", "presenters", "tier", "confidence", "review", "batch", "changed_at")
@@ -43,12 +43,12 @@ class Format(StrEnum):
     DJANGO_FIXTURE = "django-fixture"
 
 
-def json_lines(results: Iterable[Result], sink: TextIO) -> None:
+def json_lines(results: Iterable[RowResult], sink: TextIO) -> None:
     """Every row as one line of JSON."""
     sink.writelines(json.dumps(of_result(result), ensure_ascii=False) + "\n" for result in results)
 
 
-def table(results: Iterable[Result], sink: TextIO) -> None:
+def table(results: Iterable[RowResult], sink: TextIO) -> None:
     """Talks as CSV for spreadsheets: every cell quoted, none of them a formula.
 
     A cell that would be one begins with an apostrophe. That goes for ids as well: programs read the JSON Lines.
@@ -67,7 +67,7 @@ def harmless(value: object) -> str:
     return f"'{text}" if _FORMULA.match(text) else text
 
 
-def fixture(results: Iterable[Result], sink: TextIO, model: str = MODEL) -> None:
+def fixture(results: Iterable[RowResult], sink: TextIO, model: str = MODEL) -> None:
     """Talks as a Django fixture, for `loaddata`: it replaces whole records, so give them a model of their own."""
     _array(
         (
@@ -88,7 +88,7 @@ def fixture(results: Iterable[Result], sink: TextIO, model: str = MODEL) -> None
     )
 
 
-def pyvideo(results: Iterable[tuple[Result, Video | None]], sink: TextIO) -> int:
+def pyvideo(results: Iterable[tuple[RowResult, Video | None]], sink: TextIO) -> int:
     """Talks as pyvideo's records, with what the manifest says of the videos.
 
     Returns how many were left out for want of an address, which pyvideo's schema asks for. `recorded` is the day of
@@ -137,7 +137,7 @@ def _day(moment: str | None) -> str | None:
         return None
 
 
-def _talks(results: Iterable[Result]) -> Iterator[tuple[Result, Talk]]:
+def _talks(results: Iterable[RowResult]) -> Iterator[tuple[RowResult, Talk]]:
     return ((result, result.talk) for result in results if result.talk)
 
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from titlecard.domain.video import Video
-    from titlecard.extraction import LocalAnswer
+    from titlecard.extraction import LocalParse
     from titlecard.llm import ModelTier
 
 
@@ -35,12 +35,12 @@ class Counted:
     """One manifest after pass 1: its census, and its refused rows as JSON lines."""
 
     path: Path
-    limits: manifest.Limits
-    census: census.Census
+    limits: manifest.ReadingLimits
+    census: census.ValidationReport
     survey: Survey
     rejects: str
 
-    def answers(self) -> Iterator[tuple[Video, LocalAnswer]]:
+    def answers(self) -> Iterator[tuple[Video, LocalParse]]:
         """What the local tier makes of each accepted row, in order."""
         with self.path.open("rb") as file:
             for row in census.accepted(manifest.read(file, self.limits), self.census.bitmap):
@@ -61,7 +61,7 @@ class Plan:
     expected: Charge
 
 
-def count(path: Path, limits: manifest.Limits, sample: int) -> Counted:
+def count(path: Path, limits: manifest.ReadingLimits, sample: int) -> Counted:
     """Read a manifest as ingest does.
 
     Args:
@@ -73,7 +73,7 @@ def count(path: Path, limits: manifest.Limits, sample: int) -> Counted:
     """
     rejects = io.StringIO()
     with path.open("rb") as file, tempfile.TemporaryDirectory() as scratch:
-        found = census.take(manifest.read(file, limits), scratch=Path(scratch), rejects=rejects, sample_max=sample)
+        found = census.validate(manifest.read(file, limits), scratch=Path(scratch), rejects=rejects, sample_max=sample)
     return Counted(path, limits, found, Survey.learn(found.sample), rejects.getvalue())
 
 

@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from titlecard.domain.batch import Limits
+from titlecard.domain.batch import BatchLimits
 from titlecard.domain.money import Cap, Charge, PriceList, cap
 from titlecard.domain.video import Policy
 from titlecard.llm import ModelTier
-from titlecard.manifests import Limits as ReadingLimits
-from titlecard.manifests import NotAManifest
+from titlecard.manifests import NotAManifest, ReadingLimits
 from titlecard_console import local_tier
-from titlecard_console.output import amounts, many
+from titlecard_console.output import format_amounts, pluralize
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -29,7 +28,7 @@ LimitTokens = Annotated[str | None, typer.Option(metavar="NUMBER", help="Lower t
 
 
 @dataclass(frozen=True)
-class Bill:
+class CostBound:
     """What one manifest can cost: `bound` where every row that the local tier leaves is asked about once.
 
     `limits` are those of its batch; `expected` is a guess, from what answers and texts are usually like.
@@ -39,10 +38,10 @@ class Bill:
     asked: int
     expected: Charge
     bound: Charge
-    limits: Limits
+    limits: BatchLimits
 
 
-def most(usd: str | None, tokens: str | None) -> Cap:
+def upper_bound(usd: str | None, tokens: str | None) -> Cap:
     """What a person wants to spend at most, from the options.
 
     Raises:
@@ -97,7 +96,7 @@ def model_tier(values: Mapping[str, str]) -> ModelTier:
     )
 
 
-def bills(counted: Sequence[Counted], values: Mapping[str, str], most: Cap) -> list[Bill]:
+def cost_bounds(counted: Sequence[Counted], values: Mapping[str, str], upper_bound: Cap) -> list[CostBound]:
     """What manifests can cost on a stack where the model is asked; each batch's limit is the lowest of what bounds it.
 
     Args:
@@ -106,7 +105,7 @@ def bills(counted: Sequence[Counted], values: Mapping[str, str], most: Cap) -> l
         most: what all of them together may cost, as the person wants it.
     """
     tier, policy = model_tier(values), Policy(values["TierPolicy"])
-    stack = Limits(
+    stack = BatchLimits(
         requests=int(values["BatchRequestLimit"]),
         tokens=int(values["BatchTokenLimit"]),
         micro_usd=int(values["BatchMicroUsdLimit"]),
@@ -114,24 +113,23 @@ def bills(counted: Sequence[Counted], values: Mapping[str, str], most: Cap) -> l
     found, promised = [], Charge()
     for one in counted:
         plan = local_tier.plan(one, tier, policy)
-        left = most.room(promised)
+        left = upper_bound.room(promised)
         limits = stack.lowered_by(
             requests=plan.asked * int(values["AttemptCap"]), tokens=plan.bound.tokens, micro_usd=plan.bound.micro_usd
         ).lowered_by(**left.as_map())
         promised += Charge(0, limits.tokens, 0, limits.micro_usd)
-        found.append(Bill(one, plan.asked, plan.expected, plan.bound, limits))
+        found.append(CostBound(one, plan.asked, plan.expected, plan.bound, limits))
     return found
 
 
-def sentence(found: Sequence[Bill], model: str) -> str:
+def sentence(found: Sequence[CostBound], model: str) -> str:
     """The number shown, for people."""
     rows = sum(bill.counted.census.accepted for bill in found)
     asked = sum(bill.asked for bill in found)
-    most = amounts(
+    upper_bound = format_amounts(
         requests=sum(bill.limits.requests for bill in found),
         tokens=sum(bill.limits.tokens for bill in found),
         micro_usd=sum(bill.limits.micro_usd for bill in found),
     )
-    return (
-        f"{many(rows, 'video')}: {rows - asked:,} sure locally, {asked:,} for {model}. At most {most} can be charged."
-    )
+    local = f"{rows - asked:,} sure locally, {asked:,} for {model}"
+    return f"{pluralize(rows, 'video')}: {local}. At most {upper_bound} can be charged."

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Self
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from titlecard.domain.batch import END_STATES, BatchState, RowState
-from titlecard_console.output import dollars, many
+from titlecard_console.output import format_usd, pluralize
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -55,7 +55,7 @@ class Status:
         if self.waiting:
             said.append(f"{self.waiting:,} waiting {f'until {self.until:%H:%M:%S}' if self.until else 'for you'}")
         if self.spent.requests:
-            said.append(f"{many(self.spent.tokens, 'token')}, {dollars(self.spent.micro_usd)}")
+            said.append(f"{pluralize(self.spent.tokens, 'token')}, {format_usd(self.spent.micro_usd)}")
         return ", ".join(said)
 
 

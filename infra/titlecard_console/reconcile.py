@@ -37,7 +37,7 @@ from urllib.parse import urlencode, urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from titlecard_console.stack import Refused
+from titlecard_console.stack import CommandError
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -65,7 +65,7 @@ _KEY = re.compile(r"\b(sk|sess)-[\w*.-]+")
 _DATED = re.compile(r"-\d{4}-\d{2}-\d{2}$")
 
 
-class NotAnswered(OSError):
+class UsageUnavailable(OSError):
     """OpenAI's usage API gives no answer, or none that can be read."""
 
 
@@ -202,7 +202,7 @@ def days(first: date, last: date) -> Iterator[date]:
 # ----------------------------------------------------------------------------------------------------- what OpenAI says
 
 
-class UsageApi:
+class UsageClient:
     """OpenAI's organization usage API.
 
     Args:
@@ -210,13 +210,13 @@ class UsageApi:
         url: the base of the API.
 
     Raises:
-        Refused: the address is not one that a key may be sent to.
+        CommandError: the address is not one that a key may be sent to.
     """
 
     def __init__(self, key: str, url: str = OPENAI) -> None:
         where = urlsplit(url)
         if where.scheme != "https" and not (where.scheme == "http" and where.hostname in _LOOPBACK):
-            raise Refused(f"{url} is no address to send an admin key to: it must begin with https://.")
+            raise CommandError(f"{url} is no address to send an admin key to: it must begin with https://.")
         self._key = key
         self._url = f"{url.rstrip('/')}/organization/usage/completions"
         self._http = urllib.request.build_opener(_NoRedirect)
@@ -231,8 +231,8 @@ class UsageApi:
             projects: ids of OpenAI projects; only theirs.
 
         Raises:
-            Refused: the key is wrong, or may not read this, or there is no such thing.
-            NotAnswered: OpenAI did not answer, or not in a form that is known.
+            CommandError: the key is wrong, or may not read this, or there is no such thing.
+            UsageUnavailable: OpenAI did not answer, or not in a form that is known.
         """
         query = [
             ("start_time", _midnight(first)),
@@ -255,7 +255,7 @@ class UsageApi:
                 return found
             page = answer.next_page
             if page is None or page in seen:
-                raise NotAnswered("OpenAI's usage API says that there is more, and does not say where: try again.")
+                raise UsageUnavailable("OpenAI's usage API says that there is more, and does not say where: try again.")
             seen.add(page)
 
     def _page(self, query: Sequence[tuple[str, object]]) -> _Page:
@@ -265,7 +265,7 @@ class UsageApi:
         except ValidationError as error:
             trouble = error.errors(include_input=False, include_url=False)[0]
             place = ".".join(str(step) for step in trouble["loc"]) or "the body"
-            raise NotAnswered(
+            raise UsageUnavailable(
                 f"OpenAI's usage API answered in an unknown form ({place}: {trouble['msg']}): nothing is compared."
             ) from None
 
@@ -282,7 +282,9 @@ class UsageApi:
                 time.sleep(wait)
             except (OSError, HTTPException) as error:
                 reason = getattr(error, "reason", None) or type(error).__name__
-                raise NotAnswered(f"OpenAI's usage API cannot be reached: {self._without_keys(str(reason))}") from None
+                raise UsageUnavailable(
+                    f"OpenAI's usage API cannot be reached: {self._without_keys(str(reason))}"
+                ) from None
         raise AssertionError("the last try ends in an answer or in an exception")
 
     def _wait(self, error: urllib.error.HTTPError, tries: int) -> float:
@@ -294,17 +296,17 @@ class UsageApi:
         said = self._said(error)
         match error.code:
             case HTTPStatus.UNAUTHORIZED:
-                raise Refused(
+                raise CommandError(
                     f"OpenAI does not know the key in {ADMIN_KEY} (401). Admin keys are made at "
                     "https://platform.openai.com/settings/organization/admin-keys."
                 )
             case HTTPStatus.FORBIDDEN:
-                raise Refused(
+                raise CommandError(
                     f"The key in {ADMIN_KEY} may not read the organization's usage (403): it must be an admin key, not "
                     "a project's, with the permission to read usage."
                 )
             case HTTPStatus.BAD_REQUEST | HTTPStatus.NOT_FOUND:
-                raise Refused(
+                raise CommandError(
                     f"OpenAI refuses the question ({error.code}): {said}. Is the id of the key or of the project right?"
                 )
         passes = error.code == HTTPStatus.TOO_MANY_REQUESTS or error.code >= HTTPStatus.INTERNAL_SERVER_ERROR
@@ -312,7 +314,7 @@ class UsageApi:
         if passes and tries < TRIES and wait <= PATIENCE_SECONDS:
             return wait
         later = f" It wants to be asked again in {wait:.0f} seconds." if wait > PATIENCE_SECONDS else ""
-        raise NotAnswered(f"OpenAI's usage API does not answer ({error.code}): {said}.{later}")
+        raise UsageUnavailable(f"OpenAI's usage API does not answer ({error.code}): {said}.{later}")
 
     def _said(self, error: urllib.error.HTTPError) -> str:
         """What OpenAI says of an error, without anything that looks like a key."""

@@ -20,26 +20,26 @@ from typing import IO, TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from titlecard import extraction as local
-from titlecard.aws.dynamodb.catalog import Catalog, Entry
-from titlecard.aws.dynamodb.catalog.grants import Grants, Leave, Seen
+from titlecard.aws.dynamodb.catalog import Catalog, VideoRecord
+from titlecard.aws.dynamodb.catalog.grants import AttemptGrant, Grants, RowSnapshot
 from titlecard.aws.dynamodb.ledger import Ledger
-from titlecard.aws.s3 import Gone, TooLarge, Uploads
+from titlecard.aws.s3 import ManifestTooLarge, ObjectDeleted, UploadsBucket
 from titlecard.domain.batch import Message, RowState
 from titlecard.domain.money import Charge, PriceList
 from titlecard.domain.video import Policy, Video, fingerprint
 from titlecard.llm import ModelTier
-from titlecard.manifests import Limits as ReadingLimits
+from titlecard.manifests import ReadingLimits
 from titlecard.pipeline.ingest import accepted_messages
-from titlecard_console.dead_letter_queue import LETTERS_PER_CALL, Box, Letter
-from titlecard_console.stack import Refused
+from titlecard_console.dead_letter_queue import LETTERS_PER_CALL, DeadLetterQueue, QueuedMessage
+from titlecard_console.stack import CommandError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
     from titlecard.aws.dynamodb.catalog import Batch
-    from titlecard.aws.dynamodb.catalog.grants import Chapter
+    from titlecard.aws.dynamodb.catalog.grants import FingerprintHistory
     from titlecard.extraction.survey import Survey
-    from titlecard_console.stack import Where
+    from titlecard_console.stack import Stack
 
 TRIES = 3
 """How often leave is given anew when something was written at the same moment."""
@@ -64,7 +64,7 @@ class Kind(StrEnum):
 
 
 @dataclass(frozen=True)
-class Case:
+class DeadLetter:
     """A dead row, or a dead letter without one.
 
     `id` is the video's, or the message's where there is no video. `requests` and `worst` are what another try can cost
@@ -75,11 +75,11 @@ class Case:
     kind: Kind
     reason: str
     since: datetime
-    letters: tuple[Letter, ...] = ()
-    seen: Seen | None = None
+    letters: tuple[QueuedMessage, ...] = ()
+    seen: RowSnapshot | None = None
     batch: Batch | None = None
     video: Video | None = None
-    entry: Entry = field(default_factory=Entry)
+    entry: VideoRecord = field(default_factory=VideoRecord)
     fingerprint: str = ""
     attempts: int = 0
     requests: int = 0
@@ -134,7 +134,7 @@ class Case:
 
 
 @dataclass(frozen=True)
-class Choice:
+class Selection:
     """Which cases are meant; what is empty lets all through."""
 
     causes: frozenset[str] = frozenset()
@@ -142,7 +142,7 @@ class Choice:
     batches: frozenset[str] = frozenset()
     before: datetime | None = None
 
-    def takes(self, case: Case) -> bool:
+    def takes(self, case: DeadLetter) -> bool:
         """Whether a case is meant."""
         return (
             (not self.causes or case.cause in self.causes)
@@ -151,7 +151,7 @@ class Choice:
             and (self.before is None or case.since <= self.before)
         )
 
-    def unknown(self, cases: Collection[Case]) -> list[str]:
+    def unknown(self, cases: Collection[DeadLetter]) -> list[str]:
         """What it names that none of the cases has, in words."""
         known = {
             "cause": (self.causes, {case.cause for case in cases}),
@@ -162,7 +162,7 @@ class Choice:
 
 
 @dataclass(frozen=True)
-class Group:
+class CauseGroup:
     """The cases of one cause."""
 
     cause: str
@@ -189,14 +189,14 @@ class Group:
         }
 
 
-def groups(cases: Iterable[Case]) -> list[Group]:
+def groups(cases: Iterable[DeadLetter]) -> list[CauseGroup]:
     """Cases by cause, the most frequent first; without those that have ended since."""
-    by_cause: dict[str, list[Case]] = defaultdict(list)
+    by_cause: dict[str, list[DeadLetter]] = defaultdict(list)
     for case in cases:
         if case.kind is not Kind.ENDED:
             by_cause[case.cause].append(case)
     found = [
-        Group(
+        CauseGroup(
             cause,
             cases=len(its),
             oldest=min(case.since for case in its),
@@ -210,7 +210,7 @@ def groups(cases: Iterable[Case]) -> list[Group]:
     return sorted(found, key=lambda group: (-group.cases, group.cause))
 
 
-class Terms:
+class RetryTerms:
     """What trying again can cost, by the stack's own numbers and the parser's own code."""
 
     def __init__(self, parameters: Mapping[str, str]) -> None:
@@ -242,7 +242,7 @@ class Terms:
         return self._model.prepare(video, answer, survey.hint()).bound
 
 
-class Office:
+class Redriver:
     """Where dead letters are opened, and sent on or put away.
 
     Args:
@@ -252,7 +252,7 @@ class Office:
     """
 
     def __init__(
-        self, there: Where, *, now: Callable[[], datetime] = lambda: datetime.now(UTC), **looking: int
+        self, there: Stack, *, now: Callable[[], datetime] = lambda: datetime.now(UTC), **looking: int
     ) -> None:
         self._there = there
         self._now = now
@@ -260,9 +260,9 @@ class Office:
         self._catalog = Catalog(database, there.outputs["CatalogTable"])
         self._grants = Grants(database, there.outputs["CatalogTable"])
         sqs, its = there.client("sqs"), there.outputs
-        self._videos = Box(sqs, its["WorkDeadLetterQueueUrl"], its["WorkQueueUrl"], **looking)
-        self._uploads = Box(sqs, its["IngestDeadLetterQueueUrl"], its["IngestQueueUrl"], **looking)
-        self._terms = Terms(there.parameters)
+        self._videos = DeadLetterQueue(sqs, its["WorkDeadLetterQueueUrl"], its["WorkQueueUrl"], **looking)
+        self._uploads = DeadLetterQueue(sqs, its["IngestDeadLetterQueueUrl"], its["IngestQueueUrl"], **looking)
+        self._terms = RetryTerms(there.parameters)
         self._ledger = Ledger(database, its["LedgerTable"])
         self._surveys: dict[str, Survey] = {}
 
@@ -270,7 +270,7 @@ class Office:
         """Whoever gives this leave, as AWS knows them."""
         return str(self._there.client("sts").get_caller_identity()["Arn"])
 
-    def cases(self, *, more: int = 1, choice: Choice | None = None, read: bool = False) -> list[Case]:
+    def cases(self, *, more: int = 1, choice: Selection | None = None, read: bool = False) -> list[DeadLetter]:
         """Every case that is meant, the oldest first.
 
         Args:
@@ -279,23 +279,23 @@ class Office:
             read: whether rows without a letter are read from their manifests.
 
         Raises:
-            Refused: something is dead, and nothing of it has what the choice names.
+            CommandError: something is dead, and nothing of it has what the choice names.
         """
         found = [_upload(letter) for letter in self._uploads.look()]
-        letters: dict[tuple[str, int], list[tuple[Letter, Message]]] = defaultdict(list)
+        letters: dict[tuple[str, int], list[tuple[QueuedMessage, Message]]] = defaultdict(list)
         for letter in self._videos.look():
             try:
                 message = Message.model_validate_json(letter.body)
             except ValidationError:
                 reason = letter.reason or "undecodable: the message is not a row of a manifest"
-                found.append(Case(letter.id, Kind.UNREADABLE, reason, letter.sent_at, (letter,)))
+                found.append(DeadLetter(letter.id, Kind.UNREADABLE, reason, letter.sent_at, (letter,)))
             else:
                 letters[message.batch, message.row].append((letter, message))
         found += self._rows(letters)
         chosen = sorted((it for it in found if choice is None or choice.takes(it)), key=lambda case: case.since)
         if choice and found and not chosen and (unknown := choice.unknown(found)):
             causes = ", ".join(f"{group.cause} ({group.cases:,})" for group in groups(found)) or "none"
-            raise Refused(
+            raise CommandError(
                 f"No dead letter has {' or '.join(unknown)}. The causes that there are: {causes}; `titlecard dlq list` "
                 "shows ids and batches."
             )
@@ -303,12 +303,12 @@ class Office:
             chosen = self._read(chosen)
         return self._costed(chosen, more)
 
-    def edited(self, case: Case, video: Video, *, more: int) -> Case:
+    def edited(self, case: DeadLetter, video: Video, *, more: int) -> DeadLetter:
         """A case as it would be sent with another title or description."""
         (costed,) = self._costed([replace(case, video=video)], more)
         return costed
 
-    def bills(self, cases: Iterable[Case]) -> Iterator[tuple[Batch, Charge]]:
+    def bills(self, cases: Iterable[DeadLetter]) -> Iterator[tuple[Batch, Charge]]:
         """The batches of cases, each with what it would be charged in all if they cost what they can at the most."""
         worst: dict[str, Charge] = defaultdict(Charge)
         batches: dict[str, Batch] = {}
@@ -319,13 +319,15 @@ class Office:
         for name, batch in batches.items():
             yield batch, self._ledger.spent(name) + worst[name]
 
-    def story(self, case: Case) -> list[Chapter]:
+    def story(self, case: DeadLetter) -> list[FingerprintHistory]:
         """All that the catalog knows of a case's video."""
         return self._grants.story(case.batch.project, case.seen.video or case.id) if case.batch and case.seen else []
 
     # --------------------------------------------------------------------------------------------- what a person may do
 
-    def send_again(self, cases: Sequence[Case], *, more: int, rate: float, by: str) -> Iterator[tuple[Case, str]]:
+    def send_again(
+        self, cases: Sequence[DeadLetter], *, more: int, rate: float, by: str
+    ) -> Iterator[tuple[DeadLetter, str]]:
         """Send cases again and delete their letters; those that ended since lose only their letters.
 
         Args:
@@ -342,7 +344,7 @@ class Office:
         moved: set[int] = set()
         whose = {letter.id: case for case in waiting.values() for letter in case.letters}
         for box in self._videos, self._uploads:
-            held: dict[str, Letter] = {}
+            held: dict[str, QueuedMessage] = {}
             try:
                 for letter in box.take(LETTERS_PER_CALL / rate):
                     if letter.id in held:
@@ -365,7 +367,7 @@ class Office:
             if case.to_be_sent:  # its letter is lost, or somebody else is looking at it
                 yield case, self._again(self._videos, case, more, by, pace)
 
-    def discard(self, cases: Sequence[Case], copy: IO[str], *, by: str) -> Iterator[Case]:
+    def discard(self, cases: Sequence[DeadLetter], copy: IO[str], *, by: str) -> Iterator[DeadLetter]:
         """Delete the letters of cases and take their rows off the list of the dead; a copy is on the disk before that.
 
         Yields:
@@ -379,7 +381,7 @@ class Office:
         os.fsync(copy.fileno())
         gone = {letter.id for case in cases for letter in case.letters}
         for box in self._videos, self._uploads:
-            held: dict[str, Letter] = {}
+            held: dict[str, QueuedMessage] = {}
             try:
                 for letter in box.take():
                     if letter.id in held:
@@ -395,7 +397,7 @@ class Office:
                 self._grants.put_away(case.seen, by=by, now=self._now())
             yield case
 
-    def _again(self, box: Box, case: Case, more: int, by: str, pace: _Pace) -> str:
+    def _again(self, box: DeadLetterQueue, case: DeadLetter, more: int, by: str, pace: _Pace) -> str:
         """Send one case again, where it may be."""
         if case.kind is Kind.ENDED:
             return "removed"
@@ -406,14 +408,14 @@ class Office:
         if case.seen is None or case.batch is None or case.video is None:
             raise AssertionError("only rows with a video are sent again")
         allowed = None if case.closed or not case.requests else case.attempts + more
-        leave = Leave(case.batch.project, case.video.id, case.fingerprint, case.attempts, allowed, by)
+        leave = AttemptGrant(case.batch.project, case.video.id, case.fingerprint, case.attempts, allowed, by)
         if not self._allowed(case.seen, leave):
             return "moved"
         message = Message(batch=case.batch.id, project=case.batch.project, row=case.seen.row, video=case.video)
         box.send_again(message.model_dump_json())
         return "sent"
 
-    def _allowed(self, seen: Seen, leave: Leave) -> bool:
+    def _allowed(self, seen: RowSnapshot, leave: AttemptGrant) -> bool:
         """Allow another try; again where only the batch has moved, which the try before this one may have opened."""
         for _ in range(TRIES):
             state = self._catalog.batch(seen.batch).state
@@ -423,19 +425,19 @@ class Office:
 
     # ------------------------------------------------------------------------------------------------ what is the case
 
-    def _rows(self, letters: Mapping[tuple[str, int], Sequence[tuple[Letter, Message]]]) -> Iterator[Case]:
+    def _rows(self, letters: Mapping[tuple[str, int], Sequence[tuple[QueuedMessage, Message]]]) -> Iterator[DeadLetter]:
         """The cases of rows: the dead ones, and those that a letter is of."""
         keys = list(dict.fromkeys([*((it.batch, it.row) for it in self._grants.dead()), *letters]))
         rows = self._grants.rows(keys)
         batches = {name: self._batch(name) for name in {batch for batch, _ in keys}}
         for key in keys:
-            its, seen, batch = letters.get(key, ()), rows.get(key, Seen(*key)), batches[key[0]]
+            its, seen, batch = letters.get(key, ()), rows.get(key, RowSnapshot(*key)), batches[key[0]]
             pile = tuple(letter for letter, _ in its)
             said = next((letter.reason for letter in pile if letter.reason), "")
             if batch is None:
                 for letter in pile:
                     reason = letter.reason or f"unknown_batch: the catalog has no batch {key[0][:80]!r}"
-                    yield Case(letter.id, Kind.UNREADABLE, reason, letter.sent_at, (letter,))
+                    yield DeadLetter(letter.id, Kind.UNREADABLE, reason, letter.sent_at, (letter,))
                 continue
             kind = _kind(seen)
             if kind is not Kind.DEAD and not pile:  # the index is a moment behind
@@ -444,7 +446,7 @@ class Office:
             video = its[0][1].video if its else None
             name = (video.id if video else seen.video) or f"{batch.id}#{seen.row}"
             reason = (seen.reason if kind is Kind.DEAD else said) or _MOVED
-            yield Case(name, kind, reason, died, pile, seen, batch, video)
+            yield DeadLetter(name, kind, reason, died, pile, seen, batch, video)
 
     def _batch(self, name: str) -> Batch | None:
         try:
@@ -452,7 +454,7 @@ class Office:
         except KeyError:
             return None
 
-    def _costed(self, cases: Sequence[Case], more: int) -> list[Case]:
+    def _costed(self, cases: Sequence[DeadLetter], more: int) -> list[DeadLetter]:
         """Cases with their video's history, and what another try can cost."""
         marks = {id(case): self._terms.fingerprint(case.video) if case.video else "" for case in cases}
         about = [(case, case.batch, case.seen) for case in cases]
@@ -470,7 +472,7 @@ class Office:
             if batch is None or seen is None:
                 costed.append(case)
                 continue
-            none = Entry()
+            none = VideoRecord()
             mark = marks[id(case)] or seen.fingerprint
             entry = entries.get((batch.project, case.id, mark), none)
             died = entries.get((batch.project, case.id, seen.fingerprint), entry)
@@ -504,7 +506,7 @@ class Office:
             self._surveys[batch.id] = self._catalog.survey(batch.id)
         return self._surveys[batch.id]
 
-    def _read(self, cases: Sequence[Case]) -> list[Case]:
+    def _read(self, cases: Sequence[DeadLetter]) -> list[DeadLetter]:
         """Cases with their videos, those without a letter read from the manifests that they came with."""
         wanted: dict[str, tuple[Batch, set[int]]] = {}
         for case in cases:
@@ -525,14 +527,17 @@ class Office:
             total_max_bytes=int(numbers["ManifestMaxBytes"]),
             max_ratio=int(numbers["ManifestMaxRatio"]),
         )
-        uploads = Uploads(self._there.client("s3"))
+        uploads = UploadsBucket(self._there.client("s3"))
         with tempfile.TemporaryFile() as file:
             try:
                 uploads.fetch(batch.upload, file, max_bytes=int(numbers["ManifestMaxBytes"]))
                 for message in accepted_messages(batch, file, uploads, limits):
                     if message.row in rows:
                         yield message.row, message.video
-            except (Gone, TooLarge):  # it was taken away by hand: such a case cannot be sent, and says so
+            except (
+                ObjectDeleted,
+                ManifestTooLarge,
+            ):  # it was taken away by hand: such a case cannot be sent, and says so
                 return
 
 
@@ -554,13 +559,13 @@ class _Pace:
         self._next = max(self._next, now) + self._seconds
 
 
-def _kind(seen: Seen) -> Kind:
+def _kind(seen: RowSnapshot) -> Kind:
     if seen.state is RowState.DEAD:
         return Kind.DEAD
     return Kind.STRAYED if seen.state in (None, RowState.QUEUED) else Kind.ENDED
 
 
-def _upload(letter: Letter) -> Case:
+def _upload(letter: QueuedMessage) -> DeadLetter:
     """The case of a letter that ingest could not take."""
     key = ""
     try:
@@ -568,7 +573,7 @@ def _upload(letter: Letter) -> Case:
         key = body["continue"]["key"] if "continue" in body else body["Records"][0]["s3"]["object"]["key"]
     except (ValueError, LookupError, TypeError):  # whatever it is, it is shown as it came
         key = letter.body[:80]
-    return Case(letter.id, Kind.UPLOAD, f"{UPLOAD}: {key}", letter.sent_at, (letter,))
+    return DeadLetter(letter.id, Kind.UPLOAD, f"{UPLOAD}: {key}", letter.sent_at, (letter,))
 
 
 def _times(bound: Charge, requests: int) -> Charge:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from titlecard.aws.dynamodb.catalog import NEVER, Catalog
 from titlecard.aws.dynamodb.ledger import Ledger
 from titlecard.aws.s3 import LIMIT_METADATA
-from titlecard.domain.batch import END_STATES, UPLOADS, BatchState, Limits, Upload
+from titlecard.domain.batch import END_STATES, UPLOADS, BatchLimits, BatchState, Upload
 from titlecard.domain.money import Budget, Cap
 from titlecard_console.progress import Status
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
-    from titlecard.aws.dynamodb.catalog import Batch, Entry, Row
+    from titlecard.aws.dynamodb.catalog import Batch, Row, VideoRecord
     from titlecard_console.local_cloud.cloud import Cloud
 
 POLL_SECONDS = 0.5
@@ -65,7 +65,7 @@ class Work:
         self._logs = cloud.client("logs")
         self._resumed = 0.0
 
-    def upload(self, manifest: Path, project: str, name: str, limits: Limits | None) -> Sent:
+    def upload(self, manifest: Path, project: str, name: str, limits: BatchLimits | None) -> Sent:
         """Put a manifest into the uploads bucket, with the limits that were agreed for it."""
         bucket, key = self._cloud.outputs["UploadsBucket"], f"{UPLOADS}{project}/{name}"
         agreed = limits.model_dump() if limits else {}
@@ -74,7 +74,7 @@ class Work:
             version = self._s3.put_object(Bucket=bucket, Key=key, Body=body, Metadata=metadata)["VersionId"]
         return Sent(str(manifest), Upload(bucket, key, version, order=""))
 
-    def allow(self, project: str, agreed: Sequence[Limits]) -> None:
+    def allow(self, project: str, agreed: Sequence[BatchLimits]) -> None:
         """Make what was agreed on the project's budget as well, above what it was charged before in day and month.
 
         A budget that a person has set stays as it is, and may be the lower one.
@@ -119,7 +119,7 @@ class Work:
             self._resume()
         return ended
 
-    def rows(self, batch: Batch) -> Iterator[tuple[Row, Entry]]:
+    def rows(self, batch: Batch) -> Iterator[tuple[Row, VideoRecord]]:
         """The rows of a batch in the manifest's order, with what is known of their videos."""
         return self._catalog.talks(batch.project, self._catalog.rows(batch.id))
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 STATE = Path(".titlecard")
 
-Stack = Annotated[
+StackOption = Annotated[
     str | None,
     typer.Option(
         "--stack",
@@ -46,11 +46,11 @@ CONSOLES = {"aws": "aws.amazon.com", "aws-cn": "amazonaws.cn", "aws-us-gov": "am
 """Where the AWS console is, by partition."""
 
 
-class Refused(Exception):
+class CommandError(Exception):
     """What was asked for cannot be done; the message says why and what to do."""
 
 
-class Where(Protocol):
+class Stack(Protocol):
     """A deployed stack."""
 
     @property
@@ -71,21 +71,23 @@ class Where(Protocol):
         """Where a person reads what a function (an output's name) logged in a time: an address, or a file."""
 
 
-def find(stack: str | None, state: Path) -> Where:
+def find(stack: str | None, state: Path) -> Stack:
     """The stack that a command is about.
 
     Raises:
-        Refused: there is no such stack, it is none of Titlecard's, or no local cloud is running.
+        CommandError: there is no such stack, it is none of Titlecard's, or no local cloud is running.
     """
     if stack is not None:
         if not stack.strip():  # a script's variable that is not set; CloudFormation would take it for any stack
-            raise Refused(
+            raise CommandError(
                 "--stack is empty: give it the name or the ARN of a stack, or leave it out for the local cloud."
             )
         return _InAws.found(stack, os.environ.get("AWS_REGION"))
     running = cloud.find(state)
     if running is None:
-        raise Refused(f"No cloud is running on {state}: start one with `titlecard up`, or name a stack with --stack.")
+        raise CommandError(
+            f"No cloud is running on {state}: start one with `titlecard up`, or name a stack with --stack."
+        )
     return _OnThisMachine(running, state)
 
 
@@ -124,7 +126,7 @@ class _InAws:
             stack = _described(session.client("cloudformation", config=_config({})), name)
         except ClientError as error:
             if error.response["Error"]["Code"] == "ValidationError":  # what CloudFormation says of an unknown name
-                raise Refused(
+                raise CommandError(
                     f"There is no stack {name!r} in the region {session.region_name}. Set AWS_REGION to its region "
                     "(or give --stack its ARN) and AWS_PROFILE to its account; `aws cloudformation list-stacks` lists "
                     "what is there."
@@ -133,7 +135,7 @@ class _InAws:
         outputs = {output["OutputKey"]: output["OutputValue"] for output in stack.get("Outputs", [])}
         missing = [output for output in OUTPUTS if output not in outputs]
         if missing:
-            raise Refused(
+            raise CommandError(
                 f"The stack {name!r} ({stack['StackStatus']}) has no output {missing[0]}: it is not one of "
                 "Titlecard's, or its deployment has not come to its end."
             )

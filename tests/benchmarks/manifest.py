@@ -59,12 +59,12 @@ def measure(path: Path, scratch: Path) -> None:
     megabytes = path.stat().st_size / 1e6
     start = time.perf_counter()
     with path.open("rb") as stream, (scratch / "rejects.jsonl").open("w", encoding="utf-8") as rejects:
-        reading = manifest.read(stream, manifest.Limits())
-        counted = census.take(reading, scratch=scratch, rejects=rejects, sample_max=2_000)
+        reading = manifest.read(stream, manifest.ReadingLimits())
+        counted = census.validate(reading, scratch=scratch, rejects=rejects, sample_max=2_000)
     first = time.perf_counter() - start
     start = time.perf_counter()
     with path.open("rb") as stream:
-        again = sum(1 for _ in census.accepted(manifest.read(stream, manifest.Limits()), counted.bitmap))
+        again = sum(1 for _ in census.accepted(manifest.read(stream, manifest.ReadingLimits()), counted.bitmap))
     second = time.perf_counter() - start
     assert again == counted.accepted
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

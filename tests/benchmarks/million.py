@@ -48,7 +48,7 @@ from botocore.exceptions import BotoCoreError
 from titlecard import manifests as manifest
 from titlecard.aws.dynamodb.catalog import Catalog, stamp
 from titlecard.aws.dynamodb.catalog.grants import Grants
-from titlecard.aws.s3 import Uploads
+from titlecard.aws.s3 import UploadsBucket
 from titlecard.domain.batch import END_STATES, BatchState
 from titlecard.extraction.survey import Survey
 from titlecard.manifests import validation as census
@@ -62,7 +62,7 @@ if TYPE_CHECKING:
 
     from titlecard.aws.dynamodb.catalog import Batch
     from titlecard.domain.batch import Upload
-    from titlecard.manifests.validation import Census
+    from titlecard.manifests.validation import ValidationReport
     from titlecard_console.local_cloud.cloud import Cloud
 
 NOTES = """
@@ -185,13 +185,13 @@ class Trial:
             "IngestMaxReceiveCount": "100",
         }
 
-    def _undisturbed(self, path: Path) -> tuple[Census, list[int]]:
+    def _undisturbed(self, path: Path) -> tuple[ValidationReport, list[int]]:
         """What a run that nobody disturbs comes to."""
         numbers = _Numbers()
-        limits = manifest.Limits(row_max_bytes=int(load().values({})["RowMaxBytes"]), total_max_bytes=1 << 30)
+        limits = manifest.ReadingLimits(row_max_bytes=int(load().values({})["RowMaxBytes"]), total_max_bytes=1 << 30)
         with path.open("rb") as stream:
             sample_max = int(load().values({})["SurveySampleRows"])
-            counted = census.take(
+            counted = census.validate(
                 manifest.read(stream, limits), scratch=self._folder, rejects=numbers, sample_max=sample_max
             )
         return counted, numbers.rows
@@ -282,7 +282,7 @@ class Trial:
 
     # ------------------------------------------------------------------------------------------------ what came of it
 
-    def _check_reports(self, stack: Stack, upload: Upload, undisturbed: Census, rejects: list[int]) -> None:
+    def _check_reports(self, stack: Stack, upload: Upload, undisturbed: ValidationReport, rejects: list[int]) -> None:
         reported = [json.loads(line)["row"] for line in stack.report(upload, "rejects.jsonl").splitlines()]
         check("every refused row is in the report exactly once", reported == rejects)
         accepted = stack.report(upload, "accepted.bin")
@@ -290,7 +290,7 @@ class Trial:
         survey = Survey.learn(undisturbed.sample).to_json()
         check("the survey is that of an undisturbed run", stack.survey(upload) == survey)
 
-    def _check_sent(self, stack: Stack, undisturbed: Census) -> None:
+    def _check_sent(self, stack: Stack, undisturbed: ValidationReport) -> None:
         rows = array.array("Q")
         rows.frombytes((self._notes / "sent.bin").read_bytes())
         check("every accepted row was sent at least once", set(rows) == set(undisturbed.bitmap))
@@ -299,7 +299,7 @@ class Trial:
             held = stack.messages()
             check(f"SQS holds as many messages, or a few that were not noted ({held:,})", held >= len(rows))
 
-    def _check_catalog(self, stack: Stack, batch: Batch, undisturbed: Census) -> None:
+    def _check_catalog(self, stack: Stack, batch: Batch, undisturbed: ValidationReport) -> None:
         states: Counter[str] = Counter()
         accepted = iter(undisturbed.bitmap)
         while some := list(islice(accepted, ROWS_PER_LOOK)):
@@ -333,7 +333,7 @@ class Stack:
         self._lambda = there.client("lambda")
         self._sqs = there.client("sqs")
         self._events = there.client("events")
-        self._uploads = Uploads(there.client("s3"))
+        self._uploads = UploadsBucket(there.client("s3"))
         database, table = there.resource("dynamodb").meta.client, there.outputs["CatalogTable"]
         self.catalog = Catalog(database, table)
         self.grants = Grants(database, table)

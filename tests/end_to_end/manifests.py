@@ -55,9 +55,9 @@ def answers(content: bytes) -> dict[str, tuple[str, tuple[str, ...]]]:
 
     The provider of the tests gives the local tier's guess back, so it is the same for both tiers.
     """
-    limits = manifest.Limits()
+    limits = manifest.ReadingLimits()
     with tempfile.TemporaryDirectory() as scratch:
-        counted = census.take(
+        counted = census.validate(
             manifest.read(io.BytesIO(content), limits), scratch=Path(scratch), rejects=io.StringIO(), sample_max=2000
         )
     survey = Survey.learn(counted.sample)

@@ -14,8 +14,8 @@ from datetime import UTC, datetime
 
 import boto3
 
-from titlecard.aws.dynamodb.ledger import ONE_TRY, Ledger, NoAnswer, Reservation
-from titlecard.domain.batch import Limits
+from titlecard.aws.dynamodb.ledger import ONE_TRY, Ledger, LedgerUnavailable, Reservation
+from titlecard.domain.batch import BatchLimits
 from titlecard.domain.money import Budget, Cap, Charge
 
 PROJECT, MODEL = "race", "gpt-6-luna"
@@ -26,7 +26,7 @@ ROOM = 80 * NEED.micro_usd + 333
 """No multiple of the need."""
 
 BUDGET = Budget(Cap(None, ROOM), Cap(10**9, 10**9))
-LIMITS = Limits(requests=10**6, tokens=10**9, micro_usd=10**9)
+LIMITS = BatchLimits(requests=10**6, tokens=10**9, micro_usd=10**9)
 SETTLED = 3
 
 
@@ -63,7 +63,7 @@ def main(endpoint: str, access: str, secret: str, table: str, racers: str) -> in
         if not child:
             try:
                 line = json.dumps(race(endpoint, access, secret, table)) + "\n"
-            except NoAnswer as trouble:
+            except LedgerUnavailable as trouble:
                 sys.stderr.write(f"{trouble}\n")
                 os._exit(1)
             os.write(1, line.encode())  # one write, so that lines stay whole

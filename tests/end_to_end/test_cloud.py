@@ -20,7 +20,7 @@ from tests.end_to_end.stack import processes
 from titlecard_console.local_cloud import cloud, template
 from titlecard_console.local_cloud.build import pack
 from titlecard_console.local_cloud.deploy import DeployError, deploy
-from titlecard_console.local_cloud.journal import Record
+from titlecard_console.local_cloud.journal import Journal
 from titlecard_console.local_cloud.ministack import MiniStack
 
 if TYPE_CHECKING:
@@ -220,7 +220,7 @@ def _kept(state: Path) -> set[str]:
     copy = state / "copy.jsonl"
     if (state / "talks.jsonl").exists():
         shutil.copy(state / "talks.jsonl", copy)
-    return {change.key["pk"]["S"] for change in Record(copy).load()}
+    return {change.key["pk"]["S"] for change in Journal(copy).load()}
 
 
 def _wait(until: Callable[[], bool]) -> None:

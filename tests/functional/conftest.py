@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from titlecard.domain.video import Video
-    from titlecard.extraction import LocalAnswer
+    from titlecard.extraction import LocalParse
     from titlecard.extraction.survey import Survey
 
 MODEL = "gpt-6-luna"
@@ -109,7 +109,7 @@ def local_tier(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     asked: list[str] = []
     real = local.parse
 
-    def parse(video: Video, survey: Survey) -> LocalAnswer:
+    def parse(video: Video, survey: Survey) -> LocalParse:
         asked.append(video.id)
         return real(video, survey)._replace(sure=video.id.startswith("sure"))
 

@@ -9,13 +9,13 @@ import boto3
 from tests.functional.world import PROJECT, TEMPLATE, World
 from typer.testing import CliRunner
 
-from titlecard.aws.dynamodb.catalog import Ending
-from titlecard.aws.dynamodb.catalog.results import Exports
+from titlecard.aws.dynamodb.catalog import RowEnd
+from titlecard.aws.dynamodb.catalog.results import BatchResults
 from titlecard.aws.dynamodb.catalog.reviews import Reviews
-from titlecard.aws.dynamodb.catalog.upload_progress import Drafts
+from titlecard.aws.dynamodb.catalog.upload_progress import UploadProgressTable
 from titlecard.domain.batch import RowState
 from titlecard.domain.video import Talk, Video
-from titlecard.pipeline.publish import Results
+from titlecard.pipeline.publish import ResultPublisher
 from titlecard_console import stack as where
 from titlecard_console.cli import app
 
@@ -27,23 +27,23 @@ if TYPE_CHECKING:
 
     from titlecard.aws.dynamodb.catalog import Batch
     from titlecard.domain.batch import Message
-    from titlecard.pipeline.publish import Bus
+    from titlecard.pipeline.publish import EventBus
 
 MARK = "f" * 32
 
 
-def exports(world: World) -> Exports:
-    return Exports(world.db, world.names["CatalogTable"])
+def exports(world: World) -> BatchResults:
+    return BatchResults(world.db, world.names["CatalogTable"])
 
 
 def reviews(world: World) -> Reviews:
     return Reviews(world.db, world.names["CatalogTable"])
 
 
-def results(world: World, bus: Bus | None = None) -> Results:
+def results(world: World, bus: EventBus | None = None) -> ResultPublisher:
     """Results, as the handler makes them."""
-    drafts = Drafts(world.db, world.names["CatalogTable"])
-    return Results(exports=exports(world), drafts=drafts, s3=world.s3, events=bus or Listener())
+    drafts = UploadProgressTable(world.db, world.names["CatalogTable"])
+    return ResultPublisher(exports=exports(world), drafts=drafts, s3=world.s3, events=bus or Listener())
 
 
 def talk(title: str = "Compilers", *presenters: str, **more: Any) -> Talk:  # noqa: ANN401 -- fields of a talk
@@ -75,9 +75,9 @@ def end(
     endings = []
     for message, it in zip(messages, ends, strict=True):
         if isinstance(it, Talk):
-            ending = Ending(message, batch.upload.order, mark, RowState.PARSED, it.tier, it)
+            ending = RowEnd(message, batch.upload.order, mark, RowState.PARSED, it.tier, it)
         else:
-            ending = Ending(message, batch.upload.order, mark, it, reason="told by the test")
+            ending = RowEnd(message, batch.upload.order, mark, it, reason="told by the test")
         endings.append(ending)
     world.catalog.end(endings, now=world.clock())
 

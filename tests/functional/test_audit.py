@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from tests.functional.world import LIMITS, NUMBERS, PROJECT, Cut, Killed, World, manifest, videos
 
-from titlecard.aws.dynamodb.catalog import Ending
+from titlecard.aws.dynamodb.catalog import RowEnd
 from titlecard.domain.batch import BatchState, Message, RowState, Upload
 from titlecard.pipeline import audit
 
@@ -160,7 +160,7 @@ def opened(world: World, rows: int) -> tuple[Batch, list[Message]]:
 
 
 def end(world: World, batch: Batch, messages: list[Message]) -> None:
-    endings = [Ending(it, batch.upload.order, MARK, RowState.PARSED) for it in messages]
+    endings = [RowEnd(it, batch.upload.order, MARK, RowState.PARSED) for it in messages]
     world.catalog.end(endings, now=world.clock())
 
 

@@ -11,7 +11,7 @@ from tests.functional.world import BUDGET, LIMITS, PROJECT, World, received, vid
 from titlecard.domain.batch import RowState
 from titlecard.domain.money import Charge
 from titlecard_console.commands import batches as commands
-from titlecard_console.stack import Refused
+from titlecard_console.stack import CommandError
 
 if TYPE_CHECKING:
     from tests.provider import LoopbackProvider
@@ -108,7 +108,7 @@ def test_a_batch_is_watched_until_it_is_finished(
 
 
 def test_an_unknown_batch_is_refused_with_a_sentence(console: Console) -> None:
-    assert isinstance(console.type("watch", "nothing").exception, Refused)
+    assert isinstance(console.type("watch", "nothing").exception, CommandError)
 
 
 def test_the_rate_is_that_of_the_last_minute() -> None:
@@ -156,7 +156,7 @@ def test_a_title_without_end_is_cut_for_people_and_whole_for_programs(world: Wor
 
 def test_a_video_that_nobody_knows_is_refused_with_a_sentence(console: Console) -> None:
     done = console.type("show", "nothing", "--project", PROJECT)
-    assert isinstance(done.exception, Refused)
+    assert isinstance(done.exception, CommandError)
     assert "is --project right?" in str(done.exception)
 
 
@@ -173,4 +173,4 @@ def test_rejects_are_told_with_row_and_reason(world: World, console: Console) ->
 
 def test_a_batch_that_is_still_counted_has_no_rejects_yet(world: World, console: Console) -> None:
     batch = ended(world, {"a": talk()})
-    assert isinstance(console.type("rejects", batch.id).exception, Refused)
+    assert isinstance(console.type("rejects", batch.id).exception, CommandError)

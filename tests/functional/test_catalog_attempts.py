@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 from tests.functional.world import Cut, World, videos
 
-from titlecard.aws.dynamodb.catalog import Attempt, Ending, Entry
+from titlecard.aws.dynamodb.catalog import Attempt, RowEnd, VideoRecord
 from titlecard.domain.batch import RowState
 from titlecard.domain.money import Charge
 from titlecard.domain.video import Policy, Talk, Tier
@@ -37,7 +37,7 @@ def message(world: World) -> Message:
 
 def claim(
     world: World, message: Message, name: str = "mine", *, cap: int = CAP, policy: Policy = Policy.AUTO
-) -> Attempt | Entry:
+) -> Attempt | VideoRecord:
     until = world.clock.after(LEASE_SECONDS)
     return world.catalog.claim(
         message, MARK, token=name, cap=cap, policy=policy, bound=BOUND, until=until, now=world.clock()
@@ -50,13 +50,13 @@ def claimed(world: World, message: Message, name: str = "mine") -> Attempt:
     return attempt
 
 
-def entry(world: World, message: Message) -> Entry:
+def entry(world: World, message: Message) -> VideoRecord:
     return world.catalog.look_up([(message, MARK)])[0].entry
 
 
 def store(world: World, message: Message, talk: Talk) -> None:
     """A talk that no attempt was made for."""
-    world.catalog.end([Ending(message, "", MARK, RowState.PARSED, talk.tier, talk)], now=world.clock())
+    world.catalog.end([RowEnd(message, "", MARK, RowState.PARSED, talk.tier, talk)], now=world.clock())
 
 
 def fail(world: World, attempt: Attempt, charged: Charge = BOUND) -> bool:
@@ -79,7 +79,7 @@ def test_a_live_lease_refuses_a_claim(world: World, message: Message) -> None:
     claimed(world, message, "first")
     world.clock.forward(LEASE_SECONDS - 1)
     refused = claim(world, message, "second")
-    assert isinstance(refused, Entry)
+    assert isinstance(refused, VideoRecord)
     assert (refused.token, refused.attempts) == ("first", 1)
 
 
@@ -93,7 +93,7 @@ def test_the_cap_refuses_a_claim(world: World, message: Message) -> None:
     for i in range(CAP):
         fail(world, claimed(world, message, str(i)))
     refused = claim(world, message, "one too many")
-    assert isinstance(refused, Entry)
+    assert isinstance(refused, VideoRecord)
     assert refused.attempts == CAP
 
 
@@ -101,14 +101,14 @@ def test_the_cap_counts_crashed_attempts_too(world: World, message: Message) -> 
     for i in range(CAP):
         claimed(world, message, str(i))
         world.clock.forward(LEASE_SECONDS + 1)
-    assert isinstance(claim(world, message, "one too many"), Entry)
+    assert isinstance(claim(world, message, "one too many"), VideoRecord)
 
 
 def test_the_cap_holds_across_batches(world: World, message: Message) -> None:
     for i in range(CAP):
         fail(world, claimed(world, message, str(i)))
     _, (again,) = world.batch(*videos(1))
-    assert isinstance(claim(world, again, "another upload"), Entry)
+    assert isinstance(claim(world, again, "another upload"), VideoRecord)
 
 
 def test_another_fingerprint_has_attempts_of_its_own(world: World, message: Message) -> None:
@@ -139,13 +139,13 @@ def test_a_claim_whose_answer_was_lost_is_a_claim(world: World, message: Message
 
 def test_a_token_of_an_attempt_that_has_ended_is_no_success(world: World, message: Message) -> None:
     world.catalog.answer(claimed(world, message, "mine"), TALK, charged=BILLED, now=world.clock())
-    assert isinstance(claim(world, message, "mine"), Entry)
+    assert isinstance(claim(world, message, "mine"), VideoRecord)
 
 
 def test_an_answered_video_is_not_claimed(world: World, message: Message) -> None:
     world.catalog.answer(claimed(world, message, "first"), TALK, charged=BILLED, now=world.clock())
     refused = claim(world, message, "second")
-    assert isinstance(refused, Entry)
+    assert isinstance(refused, VideoRecord)
     assert refused.talk == TALK
 
 
@@ -156,17 +156,17 @@ def test_a_sure_local_talk_is_claimed_by_who_asks_for_the_model(world: World, me
 
 def test_a_sure_local_talk_is_not_claimed_otherwise(world: World, message: Message) -> None:
     store(world, message, SURE)
-    assert isinstance(claim(world, message, policy=Policy.AUTO), Entry)
+    assert isinstance(claim(world, message, policy=Policy.AUTO), VideoRecord)
 
 
 def test_a_flagged_local_talk_is_not_claimed_even_by_who_asks_for_the_model(world: World, message: Message) -> None:
     store(world, message, replace_review(SURE))
-    assert isinstance(claim(world, message, policy=Policy.MODEL), Entry)
+    assert isinstance(claim(world, message, policy=Policy.MODEL), VideoRecord)
 
 
 def test_a_model_talk_is_not_claimed_by_who_asks_for_the_model(world: World, message: Message) -> None:
     store(world, message, TALK)
-    assert isinstance(claim(world, message, policy=Policy.MODEL), Entry)
+    assert isinstance(claim(world, message, policy=Policy.MODEL), VideoRecord)
 
 
 def test_the_model_talk_replaces_a_sure_local_one(world: World, message: Message) -> None:
@@ -185,7 +185,7 @@ def test_a_claim_is_refused_exactly_where_the_stored_talk_answers(
     if talk:
         store(world, message, talk)
     answers = entry(world, message).answers(policy)
-    assert isinstance(claim(world, message, policy=policy), Entry) is answers
+    assert isinstance(claim(world, message, policy=policy), VideoRecord) is answers
 
 
 # ---------------------------------------------------------------------------------------------------------- its end

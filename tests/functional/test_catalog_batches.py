@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from tests.functional.world import LIMITS, PROJECT, Cut, videos
 
-from titlecard.aws.dynamodb.catalog import Contended, Ending
-from titlecard.domain.batch import BatchState, Limits, RowState, Upload, order_of
+from titlecard.aws.dynamodb.catalog import LeaseHeld, RowEnd
+from titlecard.domain.batch import BatchLimits, BatchState, RowState, Upload, upload_order
 from titlecard.domain.video import Talk, Tier, Video
 from titlecard.extraction.survey import Survey
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from titlecard.aws.dynamodb.catalog import Batch, Catalog
 
 UPLOAD = Upload(
-    "titlecard-uploads", f"uploads/{PROJECT}/talks.jsonl", "version-1", order_of("2026-01-05T12:00:00.000Z", "1")
+    "titlecard-uploads", f"uploads/{PROJECT}/talks.jsonl", "version-1", upload_order("2026-01-05T12:00:00.000Z", "1")
 )
 LEASE_SECONDS = 60
 
@@ -75,7 +75,7 @@ def test_a_takeover_keeps_the_checkpoint(world: World) -> None:
 
 
 def test_a_takeover_keeps_the_limits_that_came_with_the_upload(world: World) -> None:
-    own = Limits(requests=7, tokens=7, micro_usd=7)
+    own = BatchLimits(requests=7, tokens=7, micro_usd=7)
     batch = opened(world, "first")
     world.catalog.start_sending(batch, Survey.learn(()), limits=own, form="", accepted=1, refused=0, repeated=0)
     world.clock.forward(LEASE_SECONDS + 1)
@@ -135,7 +135,7 @@ def test_who_lost_the_lease_changes_nothing(world: World, step: Callable[[Catalo
     mine = sending(world, "first")
     world.clock.forward(LEASE_SECONDS + 1)
     theirs = opened(world, "second")
-    with pytest.raises(Contended):
+    with pytest.raises(LeaseHeld):
         step(world.catalog, mine, world)
     assert world.catalog.batch(mine.id) == theirs
 
@@ -215,12 +215,12 @@ def test_an_audit_is_recorded_once_for_the_state_it_read(world: World) -> None:
 def test_rows_are_counted_as_they_end(world: World) -> None:
     batch, messages = world.batch(*(Video(id=str(i), title="A title") for i in range(4)))
     mark, order, talk = "f" * 32, batch.upload.order, Talk(title="A title", tier=Tier.LOCAL)
-    first = [Ending(message, order, mark, RowState.PARSED, Tier.LOCAL, talk) for message in messages[:2]]
+    first = [RowEnd(message, order, mark, RowState.PARSED, Tier.LOCAL, talk) for message in messages[:2]]
     world.catalog.end(first, now=world.clock())
     world.clock.forward(5)
     others = [
-        Ending(messages[2], order, mark, RowState.PARSED, Tier.MODEL),
-        Ending(messages[3], order, mark, RowState.DEAD),
+        RowEnd(messages[2], order, mark, RowState.PARSED, Tier.MODEL),
+        RowEnd(messages[3], order, mark, RowState.DEAD),
     ]
     world.catalog.end([*first, *others], now=world.clock())
     counted = world.catalog.batch(batch.id)

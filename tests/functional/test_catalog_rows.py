@@ -13,10 +13,10 @@ from titlecard.aws.dynamodb.catalog import (
     KEYS_PER_GET,
     ROWS_PER_TRANSACTION,
     Batch,
-    Ending,
-    Entry,
+    MessageState,
     Row,
-    Standing,
+    RowEnd,
+    VideoRecord,
     stamp,
 )
 from titlecard.domain.batch import END_STATES, Message, RowState
@@ -40,19 +40,19 @@ def message(batch: Batch) -> Message:
     return Message(batch=batch.id, project=PROJECT, row=1, video=videos(1)[0])
 
 
-def parsed(batch: Batch, message: Message, talk: Talk | None = TALK) -> Ending:
-    return Ending(message, batch.upload.order, MARK, RowState.PARSED, Tier.LOCAL, talk)
+def parsed(batch: Batch, message: Message, talk: Talk | None = TALK) -> RowEnd:
+    return RowEnd(message, batch.upload.order, MARK, RowState.PARSED, Tier.LOCAL, talk)
 
 
-def dead(batch: Batch, message: Message) -> Ending:
-    return Ending(message, batch.upload.order, MARK, RowState.DEAD, reason="bad_request: it said no")
+def dead(batch: Batch, message: Message) -> RowEnd:
+    return RowEnd(message, batch.upload.order, MARK, RowState.DEAD, reason="bad_request: it said no")
 
 
-def standing(world: World, message: Message, mark: str = MARK) -> Standing:
+def standing(world: World, message: Message, mark: str = MARK) -> MessageState:
     return world.catalog.look_up([(message, mark)])[0]
 
 
-def end(world: World, *endings: Ending) -> list[RowState | None]:
+def end(world: World, *endings: RowEnd) -> list[RowState | None]:
     return world.catalog.end(endings, now=world.clock())
 
 
@@ -66,8 +66,8 @@ def defer(world: World, message: Message, seconds: float | None = 60, reason: st
 
 def test_an_end_stores_talk_pointer_and_row(world: World, batch: Batch, message: Message) -> None:
     assert end(world, parsed(batch, message)) == [RowState.PARSED]
-    assert standing(world, message) == Standing(
-        RowState.PARSED, began="", newest=batch.upload.order, entry=Entry(talk=TALK)
+    assert standing(world, message) == MessageState(
+        RowState.PARSED, began="", newest=batch.upload.order, entry=VideoRecord(talk=TALK)
     )
 
 
@@ -77,7 +77,7 @@ def test_an_end_that_did_not_get_through_leaves_nothing(world: World, batch: Bat
     with pytest.raises(BaseException, match=r"Transact|TransactWriteItems"):
         end(world, parsed(batch, message))
     world.wire.mend()
-    assert standing(world, message) == Standing(None, began="", newest="", entry=Entry())
+    assert standing(world, message) == MessageState(None, began="", newest="", entry=VideoRecord())
 
 
 def test_the_same_end_twice_is_one_end(world: World, batch: Batch, message: Message) -> None:
@@ -179,7 +179,7 @@ def test_a_newer_batch_moves_the_pointer(world: World) -> None:
 def test_two_projects_share_no_video(world: World, batch: Batch, message: Message) -> None:
     end(world, parsed(batch, message))
     _, (stranger,) = world.batch(*videos(1), project="pycon")
-    assert standing(world, stranger).entry == Entry()
+    assert standing(world, stranger).entry == VideoRecord()
 
 
 def test_a_talk_comes_back_as_it_was_stored(world: World, batch: Batch, message: Message) -> None:
@@ -227,8 +227,8 @@ def test_a_look_up_asks_again_for_keys_that_were_not_processed(
         return {**answer, "UnprocessedKeys": {table: {"Keys": rest}} if rest else {}}
 
     monkeypatch.setattr(world.db, "batch_get_item", one_key_at_a_time)
-    assert standing(world, message) == Standing(
-        RowState.PARSED, began="", newest=batch.upload.order, entry=Entry(talk=TALK)
+    assert standing(world, message) == MessageState(
+        RowState.PARSED, began="", newest=batch.upload.order, entry=VideoRecord(talk=TALK)
     )
 
 
@@ -302,7 +302,7 @@ def test_the_mark_goes_when_the_row_ends(world: World, batch: Batch, message: Me
 def test_a_mark_never_changes_a_row_that_has_ended(
     world: World, batch: Batch, message: Message, state: RowState
 ) -> None:
-    end(world, Ending(message, batch.upload.order, MARK, state))
+    end(world, RowEnd(message, batch.upload.order, MARK, state))
     before = list(world.catalog.rows(batch.id))
     world.catalog.begin(message, now=world.clock())
     assert (standing(world, message).row, list(world.catalog.rows(batch.id))) == (state, before)

@@ -18,8 +18,8 @@ from titlecard.domain.batch import BatchState, RowState
 from titlecard.domain.money import Charge
 from titlecard.domain.video import Video
 from titlecard_console.commands import dlq
-from titlecard_console.redrive import Case, Choice, Kind, Office, groups
-from titlecard_console.stack import Refused
+from titlecard_console.redrive import DeadLetter, Kind, Redriver, Selection, groups
+from titlecard_console.stack import CommandError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -65,8 +65,8 @@ class Here:
         return f"{function} from {start} to {end}"
 
 
-def office(world: World, **parameters: str) -> Office:
-    return Office(Here(world, TEMPLATE.values(parameters)), now=world.clock, hidden=0, patience=0)
+def office(world: World, **parameters: str) -> Redriver:
+    return Redriver(Here(world, TEMPLATE.values(parameters)), now=world.clock, hidden=0, patience=0)
 
 
 def grants(world: World) -> Grants:
@@ -101,7 +101,7 @@ def wear_out(world: World, tier: ModelTier, provider: LoopbackProvider, cap: int
     return message
 
 
-def send_again(desk: Office, cases: Sequence[Case] | None = None, more: int = 1) -> list[str]:
+def send_again(desk: Redriver, cases: Sequence[DeadLetter] | None = None, more: int = 1) -> list[str]:
     chosen = desk.cases(more=more, read=True) if cases is None else cases
     return [what for _, what in desk.send_again(chosen, more=more, rate=1000, by=WHO)]
 
@@ -159,7 +159,7 @@ def test_a_choice_takes_what_fits_all_that_it_says(world: World, tier: ModelTier
     at = world.clock.after(-30)
 
     def chosen(**choice: Any) -> list[str]:  # noqa: ANN401 -- each is of its field's kind
-        return [case.id for case in office(world).cases(choice=Choice(**choice))]
+        return [case.id for case in office(world).cases(choice=Selection(**choice))]
 
     assert chosen(causes=frozenset({"bad_request"})) == ["v1"]
     assert chosen(ids=frozenset({"worn1"})) == ["worn1"]
@@ -382,7 +382,7 @@ def test_nothing_is_discarded_before_its_copy_is_on_the_disk(
 def run(world: World, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
     """`titlecard dlq`, about this world."""
     monkeypatch.setattr("titlecard_console.stack.find", lambda *_: Here(world, TEMPLATE.values({})))
-    monkeypatch.setattr("titlecard_console.commands.dlq.Office", lambda _: office(world))
+    monkeypatch.setattr("titlecard_console.commands.dlq.Redriver", lambda _: office(world))
     for console in ("data", "people"):  # the runner's streams, and not those of the first import
         monkeypatch.setattr(getattr(dlq, console), "_file", None)
         monkeypatch.setattr(getattr(dlq, console), "_width", 200)
@@ -421,7 +421,7 @@ def test_what_nothing_dead_has_is_told_with_the_causes_that_there_are(
 ) -> None:
     world.letters.send("{half a", "undecodable: the message is not a row of a manifest")
     refusal = run(*words).exception
-    assert isinstance(refusal, Refused)
+    assert isinstance(refusal, CommandError)
     assert f"No dead letter has {named}. The causes that there are: undecodable (1)" in str(refusal)
 
 
@@ -525,7 +525,7 @@ def test_a_discard_overwrites_no_file(world: World, run: Callable[..., Result], 
     world.letters.send("{half a", "undecodable: the message is not a row of a manifest")
     (tmp_path / "copy.jsonl").write_text("precious")
     seen = run("discard", "--all", "--copy", str(tmp_path / "copy.jsonl"), "--yes")
-    assert isinstance(seen.exception, Refused)
+    assert isinstance(seen.exception, CommandError)
     assert ((tmp_path / "copy.jsonl").read_text(), len(world.dead())) == ("precious", 1)
 
 
@@ -534,7 +534,7 @@ def test_what_somebody_else_looks_at_is_not_said_to_be_sent(
 ) -> None:
     body = json.dumps({"Records": [{"s3": {"object": {"key": "uploads/djangocon/2019.jsonl"}}}]})
     world.sqs.send_message(QueueUrl=world.names["IngestDeadLetterQueue"], MessageBody=body)
-    monkeypatch.setattr(Office, "send_again", lambda *_, **__: iter(()))
+    monkeypatch.setattr(Redriver, "send_again", lambda *_, **__: iter(()))
     seen = run("redrive", "--all", "--yes")
     assert (seen.exit_code, "1 not sent: its letter is in somebody else's hands" in seen.stderr) == (3, True)
 

@@ -14,7 +14,7 @@ from titlecard.extraction.survey import Survey
 from titlecard_console import asking
 from titlecard_console.cli import app
 from titlecard_console.evaluation import Case, score
-from titlecard_console.stack import Refused
+from titlecard_console.stack import CommandError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -58,7 +58,7 @@ def lines(path: Path, given: list[Case]) -> Path:
     return path
 
 
-def asked(tier: ModelTier, given: list[Case], policy: Policy = Policy.AUTO, at_once: int = 1) -> asking.Asked:
+def asked(tier: ModelTier, given: list[Case], policy: Policy = Policy.AUTO, at_once: int = 1) -> asking.ModelRun:
     return asking.ask(asking.plan(given, tier, policy), tier, key=KEY, deadline=60, at_once=at_once)
 
 
@@ -160,14 +160,14 @@ def test_the_bound_is_shown_first_and_the_bill_last(dataset: Path, provider: Loo
 def test_without_a_yes_and_without_a_terminal_nothing_is_asked(dataset: Path, provider: LoopbackProvider) -> None:
     environment = {"OPENAI_API_KEY": KEY, "OPENAI_BASE_URL": provider.base_url}
     done = CliRunner().invoke(app, ["eval", str(dataset), "--tier", "auto"], env=environment)
-    assert isinstance(done.exception, Refused)
+    assert isinstance(done.exception, CommandError)
     assert "--yes" in str(done.exception)
     assert provider.posts == []
 
 
 def test_without_a_key_the_model_is_refused_with_a_sentence(dataset: Path) -> None:
     done = CliRunner().invoke(app, ["eval", str(dataset), "--tier", "model"])
-    assert isinstance(done.exception, Refused)
+    assert isinstance(done.exception, CommandError)
     assert "OPENAI_API_KEY" in str(done.exception)
 
 

@@ -15,7 +15,7 @@ from botocore.exceptions import ConnectTimeoutError
 from tests.functional.conftest import MODEL
 from tests.functional.world import NUMBERS, PROJECT, Cut, manifest, videos
 
-from titlecard.domain.batch import BatchState, RowState, Upload, order_of
+from titlecard.domain.batch import BatchState, RowState, Upload, upload_order
 from titlecard.domain.money import Charge
 from titlecard.domain.video import Policy, Tier, Video, fingerprint
 from titlecard.llm import PROMPT_VERSION
@@ -159,7 +159,9 @@ def test_ingest_reads_a_key_as_s3_writes_it(world: World, handlers: Handlers, na
 
 NO_UPLOADS = {
     "s3's test": {"Service": "Amazon S3", "Event": "s3:TestEvent", "Bucket": "titlecard-uploads"},
-    "a folder's marker": notification(Upload("titlecard-uploads", f"uploads/{PROJECT}/", "v1", order_of("2026", "1"))),
+    "a folder's marker": notification(
+        Upload("titlecard-uploads", f"uploads/{PROJECT}/", "v1", upload_order("2026", "1"))
+    ),
 }
 
 

@@ -10,9 +10,9 @@ import pytest
 from botocore.exceptions import BotoCoreError, ClientError
 from tests.functional.world import LIMITS, NUMBERS, PROJECT, Cut, Killed, Refusing, World, manifest, videos
 
-from titlecard.aws.dynamodb.catalog import Contended
-from titlecard.aws.sqs import SEND_TRIES, NotSent, WorkQueue
-from titlecard.domain.batch import BatchState, Limits
+from titlecard.aws.dynamodb.catalog import LeaseHeld
+from titlecard.aws.sqs import SEND_TRIES, MessagesNotSent, WorkQueue
+from titlecard.domain.batch import BatchLimits, BatchState
 from titlecard.extraction.survey import Survey
 from titlecard.manifests.validation import Bitmap
 
@@ -137,7 +137,7 @@ def test_a_later_upload_has_a_later_order(world: World) -> None:
 def test_a_second_worker_is_told_for_how_long_the_first_may_be_at_it(world: World) -> None:
     upload = world.put(manifest(videos(3)))
     opened(world, upload, seconds=100)
-    with pytest.raises(Contended) as contended:
+    with pytest.raises(LeaseHeld) as contended:
         taken(world, upload)
     assert contended.value.seconds == 101
 
@@ -151,7 +151,7 @@ def test_who_lost_the_lease_does_not_end_the_batch(world: World) -> None:
             world.clock.forward(INVOCATION_SECONDS + 60)
             opened(world, upload, seconds=100)
 
-    with pytest.raises(Contended):
+    with pytest.raises(LeaseHeld):
         taken(world, upload, queue=Slow(world.sqs, world.names["WorkQueue"]))
     assert (batch_of(world, upload).state, batch_of(world, upload).lease) == (BatchState.SENDING, "another's")
 
@@ -263,7 +263,7 @@ def test_a_file_that_is_too_large_is_refused(world: World, monkeypatch: pytest.M
 def test_an_upload_may_lower_its_limits(world: World) -> None:
     upload = world.put(manifest(videos(1)), metadata={"limit-requests": "5", "limit-micro-usd": "0"})
     taken(world, upload)
-    assert batch_of(world, upload).limits == Limits(requests=5, tokens=LIMITS.tokens, micro_usd=0)
+    assert batch_of(world, upload).limits == BatchLimits(requests=5, tokens=LIMITS.tokens, micro_usd=0)
 
 
 def test_an_upload_cannot_raise_its_limits(world: World) -> None:
@@ -291,7 +291,7 @@ def test_messages_that_sqs_refuses_are_sent_again(world: World) -> None:
 @pytest.mark.usefixtures("small_steps")
 def test_where_sqs_goes_on_refusing_the_checkpoint_stands_and_the_lease_is_given_back(world: World) -> None:
     upload = world.put(manifest(videos(25)))
-    with pytest.raises(NotSent):
+    with pytest.raises(MessagesNotSent):
         taken(world, upload, queue=_queue(world, Refusing(world.sqs, rows={14}, times=SEND_TRIES)))
     batch = batch_of(world, upload)
     assert (batch.state, batch.sent_row, batch.lease_until) == (BatchState.SENDING, 10, "")
@@ -300,7 +300,7 @@ def test_where_sqs_goes_on_refusing_the_checkpoint_stands_and_the_lease_is_given
 @pytest.mark.usefixtures("small_steps")
 def test_what_sqs_refused_is_sent_when_the_upload_comes_again(world: World) -> None:
     upload = world.put(manifest(videos(25)))
-    with pytest.raises(NotSent):
+    with pytest.raises(MessagesNotSent):
         taken(world, upload, queue=_queue(world, Refusing(world.sqs, rows={14}, times=SEND_TRIES)))
     world.sent()
     assert taken(world, upload)

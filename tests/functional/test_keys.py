@@ -9,7 +9,7 @@ import pytest
 from pydantic import SecretStr
 from tests.functional.world import Cut
 
-from titlecard.aws.secrets import FRESH_SECONDS, Keys, NotReadable
+from titlecard.aws.secrets import FRESH_SECONDS, KeyUnreadable, ProjectKeys
 
 if TYPE_CHECKING:
     from mypy_boto3_secretsmanager import SecretsManagerClient
@@ -31,32 +31,32 @@ def project(world: World) -> str:
 
 def test_a_project_has_the_key_of_its_secret(secrets: SecretsManagerClient, project: str) -> None:
     secrets.create_secret(Name=PREFIX + project, SecretString="sk-of-the-project\n")
-    assert Keys(PREFIX, local=None).of(project) == "sk-of-the-project"
+    assert ProjectKeys(PREFIX, local=None).of(project) == "sk-of-the-project"
 
 
 def test_a_project_without_a_secret_has_no_key(project: str) -> None:
-    assert Keys(PREFIX, local=None).of(project) is None
+    assert ProjectKeys(PREFIX, local=None).of(project) is None
 
 
 def test_an_empty_secret_is_no_key(secrets: SecretsManagerClient, project: str) -> None:
     secrets.create_secret(Name=PREFIX + project, SecretString=" \n")
-    assert Keys(PREFIX, local=None).of(project) is None
+    assert ProjectKeys(PREFIX, local=None).of(project) is None
 
 
 def test_one_projects_key_is_never_anothers(secrets: SecretsManagerClient, project: str) -> None:
     secrets.create_secret(Name=PREFIX + project, SecretString="sk-of-the-project")
-    assert Keys(PREFIX, local=None).of(project + "-2") is None
+    assert ProjectKeys(PREFIX, local=None).of(project + "-2") is None
 
 
 def test_the_local_key_serves_every_project_and_asks_nobody(world: World, project: str) -> None:
     before = len(world.wire.calls)
-    assert Keys(PREFIX, local=SecretStr("sk-local")).of(project) == "sk-local"
+    assert ProjectKeys(PREFIX, local=SecretStr("sk-local")).of(project) == "sk-local"
     assert len(world.wire.calls) == before
 
 
 def test_a_key_is_taken_from_memory_for_a_while(world: World, secrets: SecretsManagerClient, project: str) -> None:
     secrets.create_secret(Name=PREFIX + project, SecretString="sk-of-the-project")
-    keys = Keys(PREFIX, local=None)
+    keys = ProjectKeys(PREFIX, local=None)
     keys.of(project)
     before = len(world.wire.calls)
     assert keys.of(project) == "sk-of-the-project"
@@ -64,7 +64,7 @@ def test_a_key_is_taken_from_memory_for_a_while(world: World, secrets: SecretsMa
 
 
 def test_that_there_is_no_key_is_taken_from_memory_for_a_while(world: World, project: str) -> None:
-    keys = Keys(PREFIX, local=None)
+    keys = ProjectKeys(PREFIX, local=None)
     keys.of(project)
     before = len(world.wire.calls)
     assert keys.of(project) is None
@@ -74,7 +74,7 @@ def test_that_there_is_no_key_is_taken_from_memory_for_a_while(world: World, pro
 def test_a_key_that_was_added_is_found_after_a_while(
     secrets: SecretsManagerClient, project: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    keys = Keys(PREFIX, local=None)
+    keys = ProjectKeys(PREFIX, local=None)
     moment = 1_000.0
     monkeypatch.setattr("titlecard.aws.secrets.time.monotonic", lambda: moment)
     assert keys.of(project) is None
@@ -84,7 +84,7 @@ def test_a_key_that_was_added_is_found_after_a_while(
 
 
 def test_a_key_that_is_read_afresh_is_not_the_one_in_memory(secrets: SecretsManagerClient, project: str) -> None:
-    keys = Keys(PREFIX, local=None)
+    keys = ProjectKeys(PREFIX, local=None)
     secrets.create_secret(Name=PREFIX + project, SecretString="sk-wrong")
     assert keys.of(project) == "sk-wrong"
     secrets.put_secret_value(SecretId=PREFIX + project, SecretString="sk-right")
@@ -92,14 +92,14 @@ def test_a_key_that_is_read_afresh_is_not_the_one_in_memory(secrets: SecretsMana
 
 
 def test_that_there_was_no_key_is_not_taken_from_memory_afresh(secrets: SecretsManagerClient, project: str) -> None:
-    keys = Keys(PREFIX, local=None)
+    keys = ProjectKeys(PREFIX, local=None)
     assert keys.of(project) is None
     secrets.create_secret(Name=PREFIX + project, SecretString="sk-of-the-project")
     assert keys.of(project, fresh=True) == "sk-of-the-project"
 
 
 def test_a_secret_that_cannot_be_read_is_not_taken_for_none(world: World, project: str) -> None:
-    keys = Keys(PREFIX, local=None)
+    keys = ProjectKeys(PREFIX, local=None)
     world.wire.cut(Cut.OUTAGE)
-    with pytest.raises(NotReadable):
+    with pytest.raises(KeyUnreadable):
         keys.of(project)

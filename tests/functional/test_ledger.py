@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from tests.functional.world import BUDGET, PROJECT, Cut
 
-from titlecard.aws.dynamodb.ledger import NoAnswer, Refusal, Reservation, Unreadable
+from titlecard.aws.dynamodb.ledger import LedgerItemInvalid, LedgerUnavailable, Refusal, Reservation
 from titlecard.aws.dynamodb.ledger.items import Part
-from titlecard.domain.batch import Limits
+from titlecard.domain.batch import BatchLimits
 from titlecard.domain.errors import Hold
 from titlecard.domain.money import Budget, Cap, Charge
 
@@ -23,25 +23,25 @@ BATCH = "talks-0123456789ab"
 MODEL = "gpt-6-luna"
 NEED = Charge(requests=1, input_tokens=900, output_tokens=100, micro_usd=500)
 BILLED = Charge(requests=1, input_tokens=200, output_tokens=30, micro_usd=70)
-ROOMY = Limits(requests=100, tokens=1_000_000, micro_usd=1_000_000)
-THREE = Limits(requests=3, tokens=3 * NEED.tokens, micro_usd=3 * NEED.micro_usd)
+ROOMY = BatchLimits(requests=100, tokens=1_000_000, micro_usd=1_000_000)
+THREE = BatchLimits(requests=3, tokens=3 * NEED.tokens, micro_usd=3 * NEED.micro_usd)
 FREE = Cap()
 OF_THREE = {"tokens": Cap(3 * NEED.tokens, None), "micro_usd": Cap(None, 3 * NEED.micro_usd)}
 
 
 def reserve(
-    world: World, limits: Limits = ROOMY, budget: Budget = BUDGET, need: Charge = NEED, batch: str = BATCH
+    world: World, limits: BatchLimits = ROOMY, budget: Budget = BUDGET, need: Charge = NEED, batch: str = BATCH
 ) -> Reservation | Refusal:
     return world.ledger.reserve(batch, PROJECT, need, limits=limits, budget=budget, model=MODEL, now=world.clock())
 
 
-def reserved(world: World, limits: Limits = ROOMY, budget: Budget = BUDGET, need: Charge = NEED) -> Reservation:
+def reserved(world: World, limits: BatchLimits = ROOMY, budget: Budget = BUDGET, need: Charge = NEED) -> Reservation:
     reservation = reserve(world, limits, budget, need)
     assert isinstance(reservation, Reservation)
     return reservation
 
 
-def fits(world: World, limits: Limits = ROOMY, budget: Budget = BUDGET) -> bool:
+def fits(world: World, limits: BatchLimits = ROOMY, budget: Budget = BUDGET) -> bool:
     return isinstance(reserve(world, limits, budget), Reservation)
 
 
@@ -130,7 +130,7 @@ def test_a_need_above_the_whole_limit_is_refused_before_anything_is_written(worl
 
 def test_a_need_that_costs_nothing_still_counts_as_a_request(world: World) -> None:
     free = Charge(requests=1, input_tokens=10, output_tokens=10)
-    limits = Limits(requests=1, tokens=1_000, micro_usd=0)
+    limits = BatchLimits(requests=1, tokens=1_000, micro_usd=0)
     answers = [reserve(world, limits, need=free) for _ in range(2)]
     assert [type(it) for it in answers] == [Reservation, Refusal]
 
@@ -260,7 +260,7 @@ def test_settling_lowers_the_charge_to_what_was_billed(world: World) -> None:
 
 
 def test_settling_makes_room_again(world: World) -> None:
-    limits = Limits(requests=100, tokens=NEED.tokens + BILLED.tokens, micro_usd=1_000_000)
+    limits = BatchLimits(requests=100, tokens=NEED.tokens + BILLED.tokens, micro_usd=1_000_000)
     reservation = reserved(world, limits)
     assert not fits(world, limits)
     world.ledger.settle(reservation, BILLED)
@@ -275,7 +275,7 @@ def test_settling_above_the_bound_charges_all_of_it(world: World) -> None:
 
 def test_settling_what_was_never_reserved_lowers_nothing(world: World) -> None:
     other = reserved(world)
-    with pytest.raises(NoAnswer):
+    with pytest.raises(LedgerUnavailable):
         world.ledger.settle(Reservation("another", PROJECT, MODEL, other.window, NEED), Charge())
     assert world.ledger.spent("another") == Charge()
 
@@ -283,7 +283,7 @@ def test_settling_what_was_never_reserved_lowers_nothing(world: World) -> None:
 def test_settling_twice_by_mistake_lowers_nothing_below_what_others_reserved(world: World) -> None:
     reservation = reserved(world)
     world.ledger.settle(reservation, Charge())
-    with pytest.raises(NoAnswer):
+    with pytest.raises(LedgerUnavailable):
         world.ledger.settle(reservation, Charge())
     assert world.ledger.spent(BATCH) == month(world) == Charge()
 
@@ -340,20 +340,20 @@ def test_what_a_cancelled_batch_reserved_before_is_settled(world: World) -> None
 @pytest.mark.parametrize("how", [Cut.LOST_REQUEST, Cut.LOST_ANSWER])
 def test_a_reservation_without_an_answer_is_none(world: World, how: Cut, at: int) -> None:
     world.wire.cut(how, at)
-    with pytest.raises(NoAnswer):
+    with pytest.raises(LedgerUnavailable):
         reserve(world)
 
 
 def test_a_reservation_whose_answer_was_lost_stays_charged_once(world: World) -> None:
     world.wire.cut(Cut.LOST_ANSWER)
-    with pytest.raises(NoAnswer):
+    with pytest.raises(LedgerUnavailable):
         reserve(world)
     assert (world.ledger.spent(BATCH), month(world)) == (NEED, Charge())
 
 
 def test_a_projects_reservation_whose_answer_was_lost_stays_charged_and_the_batchs_is_taken_back(world: World) -> None:
     world.wire.cut(Cut.LOST_ANSWER, 2)
-    with pytest.raises(NoAnswer):
+    with pytest.raises(LedgerUnavailable):
         reserve(world)
     assert (world.ledger.spent(BATCH), month(world)) == (Charge(), NEED)
 
@@ -375,7 +375,7 @@ def test_what_is_taken_back_is_lowered_once_and_a_lost_call_leaves_it_charged(
 def test_a_settlement_whose_answer_was_lost_is_written_once(world: World, at: int) -> None:
     reservation = reserved(world)
     world.wire.cut(Cut.LOST_ANSWER, at)
-    with pytest.raises(NoAnswer):
+    with pytest.raises(LedgerUnavailable):
         world.ledger.settle(reservation, BILLED)
     assert world.ledger.spent(BATCH) == month(world) == BILLED
 
@@ -386,7 +386,7 @@ def test_a_settlement_that_was_lost_leaves_the_bound_charged_and_the_other_is_se
 ) -> None:
     reservation = reserved(world)
     world.wire.cut(Cut.LOST_REQUEST, at)
-    with pytest.raises(NoAnswer):
+    with pytest.raises(LedgerUnavailable):
         world.ledger.settle(reservation, BILLED)
     assert (world.ledger.spent(BATCH), month(world)) == left
 
@@ -407,7 +407,7 @@ def test_every_call_is_tried_once(
     reservation = reserved(world)
     before = len(world.wire.calls)
     world.wire.cut(how)
-    with pytest.raises(NoAnswer):
+    with pytest.raises(LedgerUnavailable):
         call(world, reservation)
     assert len(world.wire.calls) - before == tries
 
@@ -423,7 +423,7 @@ def test_what_was_billed_above_the_bound_is_written_though_answers_get_lost(worl
 def test_a_table_that_is_not_there_is_no_answer(world: World) -> None:
     world.db.delete_table(TableName=world.names["LedgerTable"])
     for call in (lambda: reserve(world), lambda: world.ledger.account(PROJECT, now=world.clock())):
-        with pytest.raises(NoAnswer, match="ResourceNotFound"):
+        with pytest.raises(LedgerUnavailable, match="ResourceNotFound"):
             call()
 
 
@@ -450,7 +450,7 @@ def test_a_counter_that_was_edited_by_hand_lets_nothing_through(
 ) -> None:
     world.ledger.settle(reserved(world), BILLED)
     edit(world, key, **{name: value})
-    with pytest.raises(Unreadable, match=rf"{key['sk']}.*{name}.*mend it by hand"):
+    with pytest.raises(LedgerItemInvalid, match=rf"{key['sk']}.*{name}.*mend it by hand"):
         reserve(world)
 
 
@@ -458,14 +458,14 @@ def test_a_counter_that_was_edited_by_hand_lets_nothing_through(
 def test_a_days_counter_that_was_edited_by_hand_lets_nothing_through(world: World, value: object) -> None:
     world.ledger.settle(reserved(world), BILLED)
     edit(world, JANUARY, d05_micro_usd=value)
-    with pytest.raises(Unreadable, match="d05_micro_usd"):
+    with pytest.raises(LedgerItemInvalid, match="d05_micro_usd"):
         reserve(world)
 
 
 def test_what_an_edited_month_refuses_is_taken_back_from_the_batch(world: World) -> None:
     world.ledger.settle(reserved(world), BILLED)
     edit(world, JANUARY, tokens="plenty")
-    with pytest.raises(Unreadable):
+    with pytest.raises(LedgerItemInvalid):
         reserve(world)
     assert world.ledger.spent(BATCH) == BILLED
 
@@ -485,13 +485,13 @@ def test_a_budget_that_was_edited_by_hand_is_no_budget_and_no_limitless_one(
     world: World, edits: dict[str, object]
 ) -> None:
     edit(world, {"pk": "budgets", "sk": PROJECT}, **edits)
-    with pytest.raises(Unreadable, match="budgets"):
+    with pytest.raises(LedgerItemInvalid, match="budgets"):
         world.ledger.account(PROJECT, now=world.clock())
 
 
 def test_a_clock_that_is_behind_the_day_of_the_budget_is_told(world: World) -> None:
     world.clock.forward(-86_400)
-    with pytest.raises(Unreadable, match="clock says 2026-01-04"):
+    with pytest.raises(LedgerItemInvalid, match="clock says 2026-01-04"):
         world.ledger.account(PROJECT, now=world.clock())
 
 

@@ -13,13 +13,13 @@ from tests.functional.test_parser_money import DEFERRED, PARSED_BY_MODEL, Projec
 from tests.functional.world import PROJECT, World, manifest, videos
 from typer.testing import CliRunner
 
-from titlecard.aws.dynamodb.catalog.limits import BatchLimits
+from titlecard.aws.dynamodb.catalog.limits import BatchLimitTable
 from titlecard.aws.s3 import LIMIT_METADATA
 from titlecard.domain.batch import RowState
 from titlecard.domain.money import Budget, Cap, Charge, NotABudget
 from titlecard.manifests import NotAManifest
 from titlecard_console.cli import app
-from titlecard_console.stack import Refused
+from titlecard_console.stack import CommandError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -67,8 +67,8 @@ def test_a_budget_is_set_as_it_is_said(world: World, console: Console) -> None:
         (["--monthly", "9999999999usd"], "is no amount"),
         (["--daily", "5usd", "--daily", "6usd"], "second amount"),
         ([], "needs a number"),
-        (["--daily", "0.0001usd"], "would let nothing through"),
-        (["--monthly", "10tokens"], "would let nothing through"),
+        (["--daily", "0.0001usd"], "no request would be sent"),
+        (["--monthly", "10tokens"], "no request would be sent"),
     ],
 )
 def test_what_is_no_budget_is_refused_and_nothing_is_called(
@@ -76,7 +76,7 @@ def test_what_is_no_budget_is_refused_and_nothing_is_called(
 ) -> None:
     before = len(world.wire.calls)
     done = console.type("budget", "set", "pycon", *amounts)
-    assert isinstance(done.exception, NotABudget | Refused)
+    assert isinstance(done.exception, NotABudget | CommandError)
     assert sentence in str(done.exception)
     assert len(world.wire.calls) == before
 
@@ -126,7 +126,7 @@ def test_pause_and_resume_work_on_the_next_message(project: Project, console: Co
 @pytest.mark.parametrize("words", [["pause"], ["pause", PROJECT, "--all"], ["resume"]])
 def test_a_brake_needs_one_project_or_all(console: Console, words: list[str]) -> None:
     done = console.type(*words)
-    assert isinstance(done.exception, Refused)
+    assert isinstance(done.exception, CommandError)
 
 
 def test_a_pause_of_a_project_that_nobody_knows_is_doubted(console: Console) -> None:
@@ -160,7 +160,7 @@ def test_a_project_that_is_paused_with_all_others_stays_so(console: Console) -> 
 @pytest.mark.parametrize("command", ["resume", "spend"])
 def test_a_project_that_nobody_knows_is_told(console: Console, command: str) -> None:
     refusal = console.type(command, "djangocom").exception
-    assert isinstance(refusal, Refused)
+    assert isinstance(refusal, CommandError)
     assert str(refusal) == f"The stack knows no project 'djangocom'. There are: {PROJECT}."
 
 
@@ -188,12 +188,12 @@ def test_cancelling_a_batch_ends_what_waits_and_spends_nothing_more(project: Pro
 def test_cancelling_is_asked_about(project: Project, console: Console) -> None:
     (message,) = project.rows(1)
     done = console.type("cancel", message.batch)
-    assert isinstance(done.exception, Refused)
+    assert isinstance(done.exception, CommandError)
     assert not project.world.catalog.batch(message.batch).cancelled
 
 
 def test_a_batch_that_nobody_knows_cannot_be_cancelled(console: Console) -> None:
-    assert isinstance(console.type("cancel", "never-heard-of", "--yes").exception, Refused)
+    assert isinstance(console.type("cancel", "never-heard-of", "--yes").exception, CommandError)
 
 
 # --------------------------------------------------------------------------------------------------------------- spend
@@ -285,8 +285,8 @@ def test_a_raised_limit_lets_what_waits_go_on_by_itself_and_who_raised_it_is_kno
     project: Project, console: Console, at_its_limit: str
 ) -> None:
     done = console.type("limit", at_its_limit, "--requests", "2", "--yes", "--json")
-    assert "may be charged 2 requests, 5,000,000 tokens and $5.00 in all; before: 1 request, " in done.stderr
-    assert f"at most 1 request, {5_000_000 - project.billed.tokens:,} tokens and $" in done.stderr
+    assert "may be charged 2 requests, 5,000,000 tokens and $5.00 in all.\nBefore: 1 request, " in done.stderr
+    assert f"At most 1 request, {5_000_000 - project.billed.tokens:,} tokens and $" in done.stderr
     facts = json.loads(done.stdout)
     assert (facts["limit"]["requests"], facts["waiting"]["videos"]) == (2, 1)
     ((raised,),) = [facts["raised"]]
@@ -312,13 +312,13 @@ def test_a_limit_that_cannot_be_is_refused_with_what_to_do(
     project: Project, console: Console, at_its_limit: str, words: list[str], sentence: str
 ) -> None:
     refusal = console.type("limit", at_its_limit, *words, "--yes").exception
-    assert isinstance(refusal, Refused)
+    assert isinstance(refusal, CommandError)
     assert sentence in str(refusal)
     assert project.world.catalog.batch(at_its_limit).limits.requests == 1
 
 
 def test_raising_a_limit_is_asked_about(project: Project, console: Console, at_its_limit: str) -> None:
-    assert isinstance(console.type("limit", at_its_limit, "--requests", "2").exception, Refused)
+    assert isinstance(console.type("limit", at_its_limit, "--requests", "2").exception, CommandError)
     assert project.world.catalog.batch(at_its_limit).limits.requests == 1
 
 
@@ -329,7 +329,7 @@ def test_a_cancelled_batch_is_given_no_limit(console: Console, at_its_limit: str
 
 def test_a_limit_that_somebody_else_has_raised_in_between_stays(project: Project, at_its_limit: str) -> None:
     world, read = project.world, project.world.catalog.batch(at_its_limit).limits
-    limits = BatchLimits(world.db, world.names["CatalogTable"])
+    limits = BatchLimitTable(world.db, world.names["CatalogTable"])
     more = [read.model_copy(update={"requests": number}) for number in (3, 2)]
     assert [limits.raise_limit(at_its_limit, read, it, by="ada", now=world.clock()) for it in more] == [True, False]
     assert world.catalog.batch(at_its_limit).limits.requests == 3
@@ -392,7 +392,7 @@ def test_a_file_that_is_no_manifest_is_named(console: Console, tmp_path: Path, c
 
 
 def test_an_upload_is_asked_about(world: World, console: Console, playlist: Path) -> None:
-    assert isinstance(console.type("upload", str(playlist)).exception, Refused)
+    assert isinstance(console.type("upload", str(playlist)).exception, CommandError)
     assert "Contents" not in world.s3.list_objects_v2(Bucket=world.bucket)
 
 
@@ -427,4 +427,4 @@ class _Function:
 @pytest.mark.usefixtures("console")
 @pytest.mark.parametrize("key", ["", " \n", "two words", "schlüssel"])
 def test_what_is_no_key_is_refused(key: str) -> None:
-    assert isinstance(CliRunner().invoke(app, ["key", "set", PROJECT], input=key).exception, Refused)
+    assert isinstance(CliRunner().invoke(app, ["key", "set", PROJECT], input=key).exception, CommandError)

@@ -18,14 +18,14 @@ from tests.functional.conftest import MODEL
 from tests.functional.world import LIMITS, NUMBERS, RULES, KeysOfATest, Killed, World, received, videos
 
 from titlecard import extraction as local
-from titlecard.aws.dynamodb.catalog import NEVER, Attempt, Ending, Entry, Row, stamp
+from titlecard.aws.dynamodb.catalog import NEVER, Attempt, Row, RowEnd, VideoRecord, stamp
 from titlecard.aws.dynamodb.ledger import Ledger
-from titlecard.aws.secrets import NotReadable
+from titlecard.aws.secrets import KeyUnreadable
 from titlecard.domain.batch import RowState
 from titlecard.domain.money import Charge, PriceList, Usage, measured
 from titlecard.domain.video import Policy, Tier, Video, fingerprint
 from titlecard.llm import ModelTier
-from titlecard.pipeline.parse import Again, Done, Received
+from titlecard.pipeline.parse import ComeBack, Done, Received
 from titlecard.pipeline.talks import LOW_CONFIDENCE, UNGROUNDED
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from titlecard.aws.dynamodb.catalog import Batch
     from titlecard.domain.batch import Message
-    from titlecard.extraction import LocalAnswer
+    from titlecard.extraction import LocalParse
     from titlecard.llm import Answer, Question
     from titlecard.pipeline.parse import ModelTier as Tiers
 
@@ -59,7 +59,7 @@ def work(
     left: float = 90,
     key: str | None = "sk-proj-loopback-0123456789",
     **rules: Any,  # noqa: ANN401 -- each is of its field's kind
-) -> Done | Again:
+) -> Done | ComeBack:
     """What becomes of one message."""
     one = message if isinstance(message, Received) else received(message, receives)
     return world.parser(tier, keys=KeysOfATest(key), **rules).work([one], lambda: left)[one.id]
@@ -69,7 +69,7 @@ def mark(message: Message, model: str | None = MODEL) -> str:
     return fingerprint(message.video, model=model, prompt_version=ModelTier.prompt_version)
 
 
-def entry(world: World, message: Message, model: str | None = MODEL) -> Entry:
+def entry(world: World, message: Message, model: str | None = MODEL) -> VideoRecord:
     return world.catalog.look_up([(message, mark(message, model))])[0].entry
 
 
@@ -322,7 +322,7 @@ def test_what_may_have_been_billed_is_charged_its_bound_and_comes_again(
     world: World, provider: LoopbackProvider, tier: ModelTier, message: Message, fault: str
 ) -> None:
     provider.fail(fault)
-    assert isinstance(work(world, tier, message), Again)
+    assert isinstance(work(world, tier, message), ComeBack)
     assert entry(world, message).attempts == 1
     assert world.ledger.spent(message.batch) == entry(world, message).charged(message.batch) == bound(world, message)
 
@@ -331,7 +331,7 @@ def test_a_provider_that_hangs_is_given_up_at_the_deadline_and_charged_its_bound
     world: World, provider: LoopbackProvider, tier: ModelTier, message: Message
 ) -> None:
     provider.fail("hang")
-    assert isinstance(work(world, tier, message, deadline=1), Again)
+    assert isinstance(work(world, tier, message, deadline=1), ComeBack)
     assert world.ledger.spent(message.batch) == bound(world, message)
 
 
@@ -339,7 +339,7 @@ def test_an_answer_that_failed_is_charged_the_usage_that_it_came_with(
     world: World, provider: LoopbackProvider, tier: ModelTier, message: Message
 ) -> None:
     provider.fail("failed")
-    assert isinstance(work(world, tier, message), Again)
+    assert isinstance(work(world, tier, message), ComeBack)
     assert world.ledger.spent(message.batch) == billed(provider)
 
 
@@ -350,7 +350,7 @@ def test_the_back_off_doubles_from_attempt_to_attempt(
     for attempt in (1, 2):
         outcome = work(world, tier, message, attempt)
         longest = BACKOFF * 2 ** (attempt - 1)
-        assert isinstance(outcome, Again)
+        assert isinstance(outcome, ComeBack)
         assert outcome.seconds is not None
         assert longest / 2 <= outcome.seconds <= longest
 
@@ -360,7 +360,7 @@ def test_the_back_off_never_hides_a_message_for_longer_than_its_queue_does(
 ) -> None:
     provider.fail("server_error")
     outcome = work(world, tier, message, retry_backoff=10_000)
-    assert isinstance(outcome, Again)
+    assert isinstance(outcome, ComeBack)
     assert (outcome.seconds or 0) <= NUMBERS["VisibilitySeconds"]
 
 
@@ -486,7 +486,7 @@ def test_a_limit_below_one_requests_bound_lets_nothing_through(
 def test_retries_come_out_of_the_batchs_limit(world: World, provider: LoopbackProvider, tier: ModelTier) -> None:
     _, (message,) = world.batch(*videos(1), limits=LIMITS.model_copy(update={"requests": 1}))
     provider.fail("server_error")
-    assert isinstance(work(world, tier, message, 1), Again)
+    assert isinstance(work(world, tier, message, 1), ComeBack)
     assert work(world, tier, message, 2) == DEFERRED
     assert len(provider.posts) == 1
 
@@ -522,7 +522,7 @@ def test_a_key_that_cannot_be_read_lets_its_rows_wait_and_no_others(
         def of(self, project: str, *, fresh: bool = False) -> str | None:
             del fresh
             if project == message.project:
-                raise NotReadable(project)
+                raise KeyUnreadable(project)
             return None
 
     _, (_, neighbour) = world.batch(*videos(2), project="pycon")
@@ -535,7 +535,7 @@ def test_a_key_that_cannot_be_read_lets_its_rows_wait_and_no_others(
 # ------------------------------------------------------------------------------------------------- leases and receives
 
 
-def claim(world: World, message: Message, seconds: float) -> Attempt | Entry:
+def claim(world: World, message: Message, seconds: float) -> Attempt | VideoRecord:
     """Another worker takes the message's video."""
     return world.catalog.claim(
         message,
@@ -553,7 +553,7 @@ def test_a_message_that_meets_a_live_lease_is_never_acknowledged(
     world: World, provider: LoopbackProvider, tier: ModelTier, message: Message
 ) -> None:
     claim(world, message, 60)
-    assert work(world, tier, message) == Again()
+    assert work(world, tier, message) == ComeBack()
     assert provider.posts == []
 
 
@@ -562,7 +562,7 @@ def test_at_the_cap_a_live_lease_is_still_waited_for(world: World, tier: ModelTi
         claim(world, message, 60)
         world.clock.forward(61)
     world.clock.forward(-30)
-    assert work(world, tier, message) == Again()
+    assert work(world, tier, message) == ComeBack()
 
 
 def test_a_crashed_attempt_counts_and_stays_charged(
@@ -604,7 +604,7 @@ def test_a_worker_that_was_overtaken_settles_nothing(
 
 
 def test_a_worker_that_was_overtaken_stores_nothing(world: World, tier: ModelTier, message: Message) -> None:
-    assert work(world, Overtaken(tier, world, message), message) == Again()
+    assert work(world, Overtaken(tier, world, message), message) == ComeBack()
     assert entry(world, message).talk is None
 
 
@@ -612,7 +612,7 @@ def test_with_too_little_time_left_nothing_is_claimed(
     world: World, provider: LoopbackProvider, tier: ModelTier, message: Message
 ) -> None:
     left = RULES.deadline + RULES.settle_margin - 0.1
-    assert work(world, tier, message, left=left) == Again(0)
+    assert work(world, tier, message, left=left) == ComeBack(0)
     assert (provider.posts, entry(world, message).history) == ([], ())
 
 
@@ -664,7 +664,7 @@ def test_odd_messages_spoil_no_others(world: World, tier: ModelTier, sure: Messa
 
 def test_a_dead_row_whose_message_was_not_put_away_is_put_away(world: World, tier: ModelTier, message: Message) -> None:
     batch = world.catalog.batch(message.batch)
-    death = Ending(message, batch.upload.order, mark(message), RowState.DEAD, reason="the worker died here")
+    death = RowEnd(message, batch.upload.order, mark(message), RowState.DEAD, reason="the worker died here")
     world.catalog.end([death], now=world.clock())
     assert work(world, tier, message, 2) == DEAD
     assert [body for body, _ in world.dead()] == [message.model_dump_json()]
@@ -690,7 +690,7 @@ class Deadly:
         """As the tier does."""
         self._tier.load()
 
-    def prepare(self, video: Video, answer: LocalAnswer, hint: str) -> Question:
+    def prepare(self, video: Video, answer: LocalParse, hint: str) -> Question:
         """As the tier does."""
         return self._tier.prepare(video, answer, hint)
 
@@ -768,7 +768,7 @@ def test_a_row_that_kills_the_local_tier_takes_no_neighbour_with_it(
 ) -> None:
     _, messages = world.batch(*videos(4, "sure"))
 
-    def deadly(video: Video, survey: object) -> LocalAnswer:
+    def deadly(video: Video, survey: object) -> LocalParse:
         if video.id == "sure1":
             raise Killed(video.id)
         return parse(video, survey)  # type: ignore[arg-type]  # as it came

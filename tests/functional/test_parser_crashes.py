@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from tests.functional.world import Clients, Wire
     from tests.provider import LoopbackProvider
 
-    from titlecard.aws.dynamodb.catalog import Entry
+    from titlecard.aws.dynamodb.catalog import VideoRecord
     from titlecard.domain.batch import Message
     from titlecard.llm import ModelTier
 
@@ -102,7 +102,7 @@ class Way:
         return self.world.ledger.spent(self.message.batch)
 
     @property
-    def entry(self) -> Entry:
+    def entry(self) -> VideoRecord:
         """What the catalog knows of the video."""
         mark = fingerprint(self.message.video, model=MODEL, prompt_version=self.tier.prompt_version)
         return self.world.catalog.look_up([(self.message, mark)])[0].entry

@@ -12,14 +12,14 @@ import pytest
 from tests.functional.conftest import MODEL
 from tests.functional.world import LIMITS, NUMBERS, PROJECT, RULES, Cut, KeysOfATest, World, received, videos
 
-from titlecard.aws.dynamodb.catalog import NEVER, Entry, Row, stamp
+from titlecard.aws.dynamodb.catalog import NEVER, Row, VideoRecord, stamp
 from titlecard.aws.dynamodb.ledger import Ledger
 from titlecard.aws.dynamodb.ledger.breakers import ACCOUNT_PROBE_SECONDS
 from titlecard.domain.batch import BatchState, RowState
 from titlecard.domain.money import Budget, Cap, Charge, PriceList, Usage, measured
 from titlecard.domain.video import Policy, Tier, fingerprint
 from titlecard.llm import ModelTier
-from titlecard.pipeline.parse import Again, Done, Received
+from titlecard.pipeline.parse import ComeBack, Done, Received
 
 if TYPE_CHECKING:
     from tests.provider import LoopbackProvider
@@ -54,7 +54,7 @@ class Project:
         batch = LIMITS.model_copy(update=limits)
         return self.world.batch(*videos(number, start), project=self.name, limits=batch)[1]
 
-    def work(self, message: Message, receives: int = 1, **rules: Any) -> Done | Again:  # noqa: ANN401 -- likewise
+    def work(self, message: Message, receives: int = 1, **rules: Any) -> Done | ComeBack:  # noqa: ANN401 -- likewise
         """What becomes of one message."""
         worker = self.parser(**rules) if rules else self.worker
         return worker.work([received(message, receives)], lambda: 90)[f"message-{message.row}"]
@@ -72,7 +72,7 @@ class Project:
         """The word that says why a row waits or how it ended."""
         return (self.row(message).reason or "").partition(":")[0]
 
-    def entry(self, message: Message) -> Entry:
+    def entry(self, message: Message) -> VideoRecord:
         """What is known of a row's video."""
         mark = fingerprint(message.video, model=MODEL, prompt_version=ModelTier.prompt_version)
         return self.world.catalog.look_up([(message, mark)])[0].entry
@@ -263,9 +263,9 @@ def test_the_local_tier_goes_on_behind_an_open_breaker(project: Project) -> None
 def test_transient_faults_open_it_when_there_were_enough_in_a_row(project: Project) -> None:
     one, two, three = project.rows(3)
     project.provider.fail("server_error", "reset")
-    assert isinstance(project.work(one), Again)
+    assert isinstance(project.work(one), ComeBack)
     assert not project.breaker.open
-    assert isinstance(project.work(two), Again)
+    assert isinstance(project.work(two), ComeBack)
     assert (project.breaker.open, project.breaker.failures) == (True, THRESHOLD)
     assert project.work(three) == DEFERRED
     assert project.row(three).due == stamp(project.world.clock.after(BACKOFF))
@@ -316,7 +316,7 @@ def test_before_that_none_is(project: Project) -> None:
 def test_while_a_probe_is_under_way_no_other_question_is_let_through(project: Project) -> None:
     message = opened(project)
     (other,) = project.rows(1, "other")
-    seen: list[Done | Again] = []
+    seen: list[Done | ComeBack] = []
 
     class Meanwhile(ModelTier):
         def ask(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 -- as the tier's
@@ -541,7 +541,7 @@ def test_a_worker_whose_clock_contradicts_the_queues_asks_nobody(project: Projec
     (message,) = project.rows(1)
     first = project.world.clock.after(-off)
     one = Received("message-1", "receipt", 1, message.model_dump_json(), first)
-    assert project.worker.work([one], lambda: 90) == {"message-1": Again()}
+    assert project.worker.work([one], lambda: 90) == {"message-1": ComeBack()}
     assert (project.provider.posts, project.charged) == ([], Charge())
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from tests.functional.world import PROJECT, Refusing, World, videos
 
-from titlecard.aws.sqs import BYTES_PER_SEND, SEND_TRIES, IngestQueue, NotSent, WorkQueue, packs
+from titlecard.aws.sqs import BYTES_PER_SEND, SEND_TRIES, IngestQueue, MessagesNotSent, WorkQueue, chunk_messages
 from titlecard.domain.batch import Message, Upload
 from titlecard.domain.video import Video
 
@@ -46,7 +46,7 @@ def test_failed_entries_are_sent_again_and_only_these(world: World) -> None:
 
 def test_what_is_refused_time_and_again_is_not_sent(world: World) -> None:
     refusing = Refusing(world.sqs, rows={3}, times=SEND_TRIES)
-    with pytest.raises(NotSent, match="1 of 10 messages were refused 5 times"):
+    with pytest.raises(MessagesNotSent, match="1 of 10 messages were refused 5 times"):
         queue(world, refusing).send(messages(10))
     assert refusing.asked == [10, 1, 1, 1, 1]
 
@@ -94,7 +94,7 @@ def test_the_largest_pack_goes_into_one_request_with_the_longest_reasons_too() -
     empty = Message(batch="b", project=PROJECT, row=1, video=Video(id="v", title="A title"))
     room = BYTES_PER_SEND // 10 - len(empty.model_dump_json())
     full = empty.model_copy(update={"video": empty.video.model_copy(update={"description": "x" * room})})
-    pack = next(packs([full] * 20))
+    pack = next(chunk_messages([full] * 20))
     attribute = len("reason") + len("String") + 256
     assert len(pack) == 10
     assert sum(len(it.model_dump_json()) + attribute for it in pack) <= 262_144  # what every queue takes

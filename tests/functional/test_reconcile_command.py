@@ -12,10 +12,10 @@ from tests.functional.world import PROJECT
 from tests.provider.usage import ADMIN_KEY, LoopbackUsage, Used, error
 
 from titlecard.aws.dynamodb.ledger import Ledger, Reservation
-from titlecard.domain.batch import Limits
+from titlecard.domain.batch import BatchLimits
 from titlecard.domain.money import Budget, Cap, Charge
-from titlecard_console.reconcile import NotAnswered
-from titlecard_console.stack import Refused
+from titlecard_console.reconcile import UsageUnavailable
+from titlecard_console.stack import CommandError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 NOON = datetime(2025, 3, 3, 12, tzinfo=UTC)
 DAY, MODEL, KEY = NOON.date(), "gpt-6-luna", "key_ours"
 BOUND, USED = Charge(1, 1_400, 400, 500), Charge(1, 420, 30, 90)
-PLENTY = Limits(requests=100, tokens=10**6, micro_usd=10**6)
+PLENTY = BatchLimits(requests=100, tokens=10**6, micro_usd=10**6)
 RANGE = ("--from", "2025-03-02", "--to", "2025-03-03")
 
 
@@ -106,7 +106,7 @@ def test_what_cannot_be_asked_is_refused_before_anybody_is_asked(
     desk: Desk, words: tuple[str, ...], sentence: str
 ) -> None:
     refusal = desk.type(*words).exception
-    assert isinstance(refusal, Refused)
+    assert isinstance(refusal, CommandError)
     assert sentence in str(refusal)
     assert "sk-proj-abc" not in str(refusal)
     assert not desk.usage.queries
@@ -116,18 +116,18 @@ def test_what_cannot_be_asked_is_refused_before_anybody_is_asked(
 def test_without_an_admin_key_it_says_where_to_make_one(desk: Desk, monkeypatch: pytest.MonkeyPatch, key: str) -> None:
     monkeypatch.setenv("OPENAI_ADMIN_KEY", key)
     refusal = desk.type("--api-key-id", KEY).exception
-    assert isinstance(refusal, Refused)
+    assert isinstance(refusal, CommandError)
     assert "settings/organization/admin-keys" in str(refusal)
 
 
 def test_a_project_that_the_ledger_does_not_know_is_refused(desk: Desk) -> None:
     refusal = desk.type("--api-key-id", KEY, project="djangocom").exception
-    assert isinstance(refusal, Refused)
+    assert isinstance(refusal, CommandError)
     assert "knows no project 'djangocom'" in str(refusal)
 
 
 def test_where_openai_does_not_answer_nothing_is_compared(desk: Desk) -> None:
     desk.usage.instead = [error(503, None, "Overloaded.", retry_after="600")]
     said = desk.type("--api-key-id", KEY)
-    assert isinstance(said.exception, NotAnswered)
+    assert isinstance(said.exception, UsageUnavailable)
     assert not said.stdout

@@ -15,7 +15,7 @@ from titlecard.aws.dynamodb.catalog import stamp
 from titlecard.domain.batch import BatchState, RowState
 from titlecard.domain.video import Tier
 from titlecard.pipeline import publish as module
-from titlecard.pipeline.publish import NotTold
+from titlecard.pipeline.publish import EventNotPublished
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -180,7 +180,7 @@ class FullBus:
 
 def test_an_event_that_is_refused_is_an_error_that_names_the_batch(world: World) -> None:
     batch = ended(world, {"a": talk()})
-    with pytest.raises(NotTold, match=f"{batch.id}: ThrottlingException: later"):
+    with pytest.raises(EventNotPublished, match=f"{batch.id}: ThrottlingException: later"):
         results(world, FullBus()).publish(batch, always)
 
 

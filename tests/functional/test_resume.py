@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 from tests.functional.world import LIMITS, NUMBERS, Cut, Killed, World, manifest, received, videos
 
-from titlecard.aws.dynamodb.catalog import Ending
+from titlecard.aws.dynamodb.catalog import RowEnd
 from titlecard.domain.batch import BatchState, RowState
 from titlecard.pipeline.parse import Done
 
@@ -36,7 +36,7 @@ def ingested(world: World, rows: int = 3) -> tuple[Batch, list[Message]]:
 def end(world: World, messages: Sequence[Message], state: RowState = RowState.PARSED) -> None:
     """Rows end, and are counted."""
     batch = world.catalog.batch(messages[0].batch)
-    world.catalog.end([Ending(it, batch.upload.order, MARK, state) for it in messages], now=world.clock())
+    world.catalog.end([RowEnd(it, batch.upload.order, MARK, state) for it in messages], now=world.clock())
 
 
 def defer(world: World, message: Message, seconds: float | None) -> None:

@@ -12,7 +12,7 @@ from tests.functional.world import PROJECT, World, received, videos
 from titlecard.domain.batch import RowState
 from titlecard.domain.video import Tier
 from titlecard.pipeline.lines import of_result, of_row
-from titlecard_console.stack import Refused
+from titlecard_console.stack import CommandError
 
 if TYPE_CHECKING:
     from titlecard.llm import ModelTier
@@ -126,7 +126,7 @@ def test_an_answer_that_cannot_be_is_refused_with_a_sentence(
 ) -> None:
     ended(world, {"a": talk()})
     done = console.type("review", *words, "--project", PROJECT)
-    assert isinstance(done.exception, Refused)
+    assert isinstance(done.exception, CommandError)
     assert sentence in str(done.exception)
 
 

@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING
 import pytest
 from botocore.exceptions import ClientError
 
-from titlecard.aws.s3 import BadLimit, Gone, TooLarge, own_limits
-from titlecard.domain.batch import Limits
+from titlecard.aws.s3 import InvalidLimit, ManifestTooLarge, ObjectDeleted, own_limits
+from titlecard.domain.batch import BatchLimits
 
 if TYPE_CHECKING:
     from tests.functional.world import World
 
     from titlecard.domain.batch import Upload
 
-STACK = Limits(requests=100, tokens=10_000, micro_usd=1_000)
+STACK = BatchLimits(requests=100, tokens=10_000, micro_usd=1_000)
 
 
 def fetched(world: World, upload: Upload, max_bytes: int = 1_000) -> bytes:
@@ -44,12 +44,12 @@ def test_metadata_comes_with_an_object(world: World) -> None:
 def test_a_deleted_version_is_gone(world: World) -> None:
     upload = world.put("content")
     world.s3.delete_object(Bucket=upload.bucket, Key=upload.key, VersionId=upload.version)
-    with pytest.raises(Gone, match="was deleted"):
+    with pytest.raises(ObjectDeleted, match="was deleted"):
         fetched(world, upload)
 
 
 def test_a_key_that_never_was_is_gone(world: World) -> None:
-    with pytest.raises(Gone):
+    with pytest.raises(ObjectDeleted):
         fetched(world, replace(world.put("content"), key="uploads/djangocon/other.jsonl", version=""))
 
 
@@ -75,7 +75,7 @@ def test_an_object_of_the_largest_size_is_fetched(world: World) -> None:
 
 
 def test_a_larger_one_is_not(world: World) -> None:
-    with pytest.raises(TooLarge, match="split it"):
+    with pytest.raises(ManifestTooLarge, match="split it"):
         fetched(world, world.put("x" * 1_001), max_bytes=1_000)
 
 
@@ -86,7 +86,7 @@ def test_a_report_is_read_as_it_was_written(world: World) -> None:
 
 
 def test_a_report_that_was_deleted_is_gone(world: World) -> None:
-    with pytest.raises(Gone, match=r"report\.json"):
+    with pytest.raises(ObjectDeleted, match=r"report\.json"):
         world.uploads.read_report(world.put("content"), "report.json")
 
 
@@ -103,10 +103,10 @@ def test_an_upload_without_limits_of_its_own_has_the_stacks() -> None:
 
 def test_an_upload_lowers_each_limit_by_itself() -> None:
     own = {"limit-requests": "7", "limit-tokens": "99999"}
-    assert own_limits(STACK, own) == Limits(requests=7, tokens=10_000, micro_usd=1_000)
+    assert own_limits(STACK, own) == BatchLimits(requests=7, tokens=10_000, micro_usd=1_000)
 
 
 @pytest.mark.parametrize("value", ["", "-1", "1.5", "ten", "1_000", "١٢", " 5", "9" * 19])
 def test_a_limit_that_cannot_be_read_is_refused(value: str) -> None:
-    with pytest.raises(BadLimit, match=r"limit-tokens is .* whole number"):
+    with pytest.raises(InvalidLimit, match=r"limit-tokens is .* whole number"):
         own_limits(STACK, {"limit-tokens": value})

@@ -20,24 +20,21 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ConnectTimeoutError, ReadTimeoutError
 
 from titlecard.aws.dynamodb.catalog import Batch, Catalog, stamp
-from titlecard.aws.dynamodb.catalog.results import Exports
-from titlecard.aws.dynamodb.catalog.upload_progress import Drafts
+from titlecard.aws.dynamodb.catalog.results import BatchResults
+from titlecard.aws.dynamodb.catalog.upload_progress import UploadProgressTable
 from titlecard.aws.dynamodb.ledger import ONE_TRY, Ledger
-from titlecard.aws.s3 import Uploads
-from titlecard.aws.sqs import DeadLetters, IngestQueue, WorkQueue
-from titlecard.domain.batch import BatchState, Limits, Message, Upload, order_of
+from titlecard.aws.s3 import UploadsBucket
+from titlecard.aws.sqs import DeadLetterSender, IngestQueue, WorkQueue
+from titlecard.domain.batch import BatchLimits, BatchState, Message, Upload, upload_order
 from titlecard.domain.money import Budget, Cap
 from titlecard.domain.video import Policy, Video
 from titlecard.extraction.survey import Survey
-from titlecard.manifests import Limits as ReadingLimits
-from titlecard.pipeline.audit import Audit
-from titlecard.pipeline.audit import Rules as AuditRules
-from titlecard.pipeline.ingest import Ingest
-from titlecard.pipeline.ingest import Rules as IngestRules
-from titlecard.pipeline.parse import Keys, ModelTier, Parser, Received
-from titlecard.pipeline.parse import Rules as ParserRules
-from titlecard.pipeline.publish import Results
-from titlecard.pipeline.requeue import Resume
+from titlecard.manifests import ReadingLimits
+from titlecard.pipeline.audit import Audit, AuditConfig
+from titlecard.pipeline.ingest import Ingest, IngestConfig
+from titlecard.pipeline.parse import Keys, ModelTier, Parser, ParserConfig, Received
+from titlecard.pipeline.publish import ResultPublisher
+from titlecard.pipeline.requeue import Requeue
 from titlecard.telemetry import logger
 from titlecard_console.local_cloud.template import load
 
@@ -175,8 +172,8 @@ class World:
         self.catalog = Catalog(self.db, self.names["CatalogTable"])
         self.ledger = Ledger(clients.ledger_db, self.names["LedgerTable"])
         self.queue = WorkQueue(self.sqs, self.names["WorkQueue"])
-        self.letters = DeadLetters(self.sqs, self.names["WorkDeadLetterQueue"])
-        self.uploads = Uploads(self.s3)
+        self.letters = DeadLetterSender(self.sqs, self.names["WorkDeadLetterQueue"])
+        self.uploads = UploadsBucket(self.s3)
         self.ledger.set_budget(PROJECT, BUDGET, by="person", now=self.clock())
 
     def _make_table(self, name: str, table: str, definition: Any) -> None:  # noqa: ANN401 -- a table's properties in the template
@@ -205,10 +202,10 @@ class World:
         key = f"uploads/{project}/{name}"
         body = content.encode() if isinstance(content, str) else content
         put = self.s3.put_object(Bucket=self.bucket, Key=key, Body=body, Metadata=metadata or {})
-        return Upload(self.bucket, key, put["VersionId"], order_of(self.clock().isoformat(), "1"))
+        return Upload(self.bucket, key, put["VersionId"], upload_order(self.clock().isoformat(), "1"))
 
     def batch(
-        self, *videos: Video, name: str = "talks.jsonl", project: str = PROJECT, limits: Limits | None = None
+        self, *videos: Video, name: str = "talks.jsonl", project: str = PROJECT, limits: BatchLimits | None = None
     ) -> tuple[Batch, list[Message]]:
         """A batch of these videos whose messages have all been sent, and have been received.
 
@@ -241,9 +238,9 @@ class World:
         ]
         return self.catalog.batch(upload.batch), messages
 
-    def ingest(self, *, queue: WorkQueue | None = None, limits: Limits | None = None) -> Ingest:
+    def ingest(self, *, queue: WorkQueue | None = None, limits: BatchLimits | None = None) -> Ingest:
         """Ingest, as its handler makes it."""
-        rules = IngestRules(
+        rules = IngestConfig(
             manifest_max_bytes=NUMBERS["ManifestMaxBytes"],
             reading=READING,
             survey_sample=NUMBERS["SurveySampleRows"],
@@ -253,10 +250,10 @@ class World:
             catalog=self.catalog, uploads=self.uploads, queue=queue or self.queue, rules=rules, now=self.clock
         )
 
-    def resume(self, *, most: int | None = None) -> Resume:
+    def resume(self, *, most: int | None = None) -> Requeue:
         """Resume, as its handler makes it."""
         most = most or NUMBERS["SweeperLimit"]
-        rules = AuditRules(
+        rules = AuditConfig(
             most=most,
             after=NUMBERS["AuditAfterSeconds"],
             ingest_after=NUMBERS["IngestVisibilitySeconds"],
@@ -270,9 +267,9 @@ class World:
             queue=self.queue,
             ingest=IngestQueue(self.sqs, self.names["IngestQueue"]),
             letters=self.letters,
-            results=Results(
-                exports=Exports(self.db, self.names["CatalogTable"]),
-                drafts=Drafts(self.db, self.names["CatalogTable"]),
+            results=ResultPublisher(
+                exports=BatchResults(self.db, self.names["CatalogTable"]),
+                drafts=UploadProgressTable(self.db, self.names["CatalogTable"]),
                 s3=self.s3,
                 events=self.events,
             ),
@@ -280,7 +277,7 @@ class World:
             now=self.clock,
             log=logger,
         )
-        return Resume(
+        return Requeue(
             catalog=self.catalog, ledger=self.ledger, queue=self.queue, audit=audit, most=most, now=self.clock
         )
 
@@ -371,7 +368,7 @@ class KeysOfATest:
         return self._key
 
 
-RULES = ParserRules(
+RULES = ParserConfig(
     policy=Policy.AUTO,
     model="gpt-6-luna",
     max_receives=NUMBERS["MaxReceiveCount"],
@@ -382,7 +379,7 @@ RULES = ParserRules(
     retry_backoff=NUMBERS["RetryBackoffSeconds"],
     breaker_threshold=NUMBERS["BreakerThreshold"],
 )
-LIMITS = Limits(
+LIMITS = BatchLimits(
     requests=NUMBERS["BatchRequestLimit"], tokens=NUMBERS["BatchTokenLimit"], micro_usd=NUMBERS["BatchMicroUsdLimit"]
 )
 BUDGET = Budget(Cap(10**9, 10**9), Cap(10**10, 10**10))

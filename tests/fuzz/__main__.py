@@ -88,7 +88,7 @@ def fault_of(data: bytes) -> str:
     began = time.process_time()
     try:
         with contextlib.suppress(NotAManifest):
-            list(manifest.read(io.BytesIO(data), manifest.Limits()))
+            list(manifest.read(io.BytesIO(data), manifest.ReadingLimits()))
         if time.process_time() - began > SECONDS_ALLOWED:
             return "it takes too long"
         found = ills(data)

@@ -14,13 +14,15 @@ from unittest.mock import patch
 from titlecard import manifests as manifest
 from titlecard.domain.batch import Message
 from titlecard.extraction.survey import Survey
-from titlecard.manifests import EXCERPT_CHARACTERS, Accepted, Limits, NotAManifest, Refused
+from titlecard.manifests import EXCERPT_CHARACTERS, Accepted, NotAManifest, ReadingLimits, Refused
 from titlecard.manifests import validation as census
 
 if TYPE_CHECKING:
     from titlecard.domain.video import Video
 
-TIGHT = Limits(row_max_bytes=120, record_max_bytes=80, total_max_bytes=3_000, max_ratio=2, rows_max=12, number_max=40)
+TIGHT = ReadingLimits(
+    row_max_bytes=120, record_max_bytes=80, total_max_bytes=3_000, max_ratio=2, rows_max=12, number_max=40
+)
 """So little that small files pass every limit."""
 
 NOT_FOR_SQS = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -37,7 +39,7 @@ def ills(data: bytes) -> list[str]:
     Whatever is raised, but `NotAManifest`, goes on to the caller.
     """
     found: list[str] = []
-    for limits in (Limits(), TIGHT):
+    for limits in (ReadingLimits(), TIGHT):
         try:
             rows = list(manifest.read(io.BytesIO(data), limits))
         except NotAManifest as refusal:
@@ -49,7 +51,7 @@ def ills(data: bytes) -> list[str]:
     return found
 
 
-def _of_rows(rows: _Rows, limits: Limits) -> list[str]:
+def _of_rows(rows: _Rows, limits: ReadingLimits) -> list[str]:
     found = []
     if any(later.number <= earlier.number for earlier, later in pairwise(rows)):
         found.append("the numbers of the rows do not rise")
@@ -70,7 +72,7 @@ def _of_rows(rows: _Rows, limits: Limits) -> list[str]:
     return found
 
 
-def _of_another_reading(data: bytes, rows: _Rows, limits: Limits) -> list[str]:
+def _of_another_reading(data: bytes, rows: _Rows, limits: ReadingLimits) -> list[str]:
     """However the file is cut into chunks, the same rows are good.
 
     Only of gzip data that are damaged the last chunk before the damage is lost, however large it is.
@@ -93,12 +95,12 @@ def _good(rows: _Rows) -> dict[int, Video | None]:
     return {row.number: row.video if isinstance(row, Accepted) else None for row in rows}
 
 
-def _of_the_census(data: bytes, rows: _Rows, limits: Limits) -> list[str]:
+def _of_the_census(data: bytes, rows: _Rows, limits: ReadingLimits) -> list[str]:
     """Pass 1 accounts for every row, and pass 2 reads what pass 1 has accepted."""
     rejects = io.StringIO()
     with tempfile.TemporaryDirectory() as scratch:
         reading = manifest.read(io.BytesIO(data), limits)
-        counted = census.take(reading, scratch=Path(scratch), rejects=rejects, sample_max=5)
+        counted = census.validate(reading, scratch=Path(scratch), rejects=rejects, sample_max=5)
     found = []
     if counted.accepted + counted.refused + counted.repeated != len(rows):
         found.append("the census does not account for every row")

@@ -18,7 +18,7 @@ from boto3.dynamodb.conditions import Attr
 from botocore.exceptions import BotoCoreError, ClientError
 
 from titlecard.aws.dynamodb.catalog import Catalog
-from titlecard.aws.dynamodb.ledger import Ledger, NoAnswer
+from titlecard.aws.dynamodb.ledger import Ledger, LedgerUnavailable
 from titlecard_console.local_cloud import cloud
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from tests.incident.book import Book
 
-    from titlecard.domain.batch import Limits
+    from titlecard.domain.batch import BatchLimits
     from titlecard.domain.money import Charge
 
 POLL_SECONDS = 0.5
@@ -59,7 +59,7 @@ class Left:
 
     rows: Mapping[str, int]
     charged: Charge
-    limits: Limits
+    limits: BatchLimits
     told: int
 
 
@@ -101,13 +101,13 @@ def run(manifest: Path, book: Book, folder: Path, *, changed: Mapping[str, int],
     return Left(dict(rows), *accounts, told)
 
 
-def _watch(process: subprocess.Popen[bytes], state: Path) -> tuple[Charge, Limits] | None:
+def _watch(process: subprocess.Popen[bytes], state: Path) -> tuple[Charge, BatchLimits] | None:
     """Read the ledger again and again until a run has ended; what it said last, and the batch's limits."""
     account: _Account | None = None
-    says: tuple[Charge, Limits] | None = None
+    says: tuple[Charge, BatchLimits] | None = None
     while process.poll() is None:
         time.sleep(POLL_SECONDS)
-        with suppress(BotoCoreError, ClientError, NoAnswer):  # it is being stopped
+        with suppress(BotoCoreError, ClientError, LedgerUnavailable):  # it is being stopped
             account = account or _Account.found(state)
             says = account.says() if account else says
     return says
@@ -137,6 +137,6 @@ class _Account:
             return cls(Ledger(client, tables["LedgerTable"]), Catalog(client, tables["CatalogTable"]), name)
         return None
 
-    def says(self) -> tuple[Charge, Limits]:
+    def says(self) -> tuple[Charge, BatchLimits]:
         """What the batch was charged so far, and what it may be charged; ingest sets that when it has counted."""
         return self.ledger.spent(self.batch), self.catalog.batch(self.batch).limits

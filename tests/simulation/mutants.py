@@ -31,7 +31,7 @@ _CALM = {"chance": 0.0, "deadly": 0.0, "asked_badly": 0.0, "daily": AMPLE, "mont
 
 _SAVES = (
     "        if not self._catalog.answer(paid.attempt, talk, charged=charged, now=self._now()):\n"
-    "            return Again()\n"
+    "            return ComeBack()\n"
 )
 _SETTLES = "        self._settle(job, paid, charge)\n"
 _ASKS = "    answer = self._model.ask(paid.question, key=self._key(job, paid), deadline_seconds=self._rules.deadline)\n"

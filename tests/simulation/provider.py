@@ -14,7 +14,7 @@ from titlecard.domain.money import Charge, PriceList, Rates, Usage, measured, wo
 from titlecard.llm import PROMPT_VERSION, Answer, Question
 from titlecard.llm.exchange import Exchange
 from titlecard.llm.prompt import Cleaned
-from titlecard.llm.response import Terms, verdict
+from titlecard.llm.response import ResponseContext, interpret
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from tests.simulation.wire import Wire
 
     from titlecard.domain.video import Video
-    from titlecard.extraction import LocalAnswer
+    from titlecard.extraction import LocalParse
 
 MODEL = "gpt-6-luna"
 PRICED = PriceList.packaged().rates(MODEL, "default")
@@ -134,7 +134,7 @@ class Provider:
         """The most that a question can cost."""
         return worst_case(BODY_BYTES, OUTPUT_TOKENS, self.rates)
 
-    def prepare(self, video: Video, answer: LocalAnswer, hint: str) -> Question:  # noqa: ARG002 -- as the original takes them
+    def prepare(self, video: Video, answer: LocalParse, hint: str) -> Question:  # noqa: ARG002 -- as the original takes them
         """Make the question, and its bound."""
         return Question(video.title, BODY_BYTES, self.worst_case)
 
@@ -169,8 +169,8 @@ class Provider:
     def _judged(self, fault: Fault, usage: Usage, question: Question) -> Answer:
         title = "Something else altogether" if fault.ungrounded else question.prompt
         cleaned = Cleaned(title=title, presenters=[]) if fault.cleaned else None
-        terms = Terms(question.bound, "default", {"default": self.rates}, "sk-simulated")
-        return verdict(fault.exchange(usage), cleaned, terms)
+        terms = ResponseContext(question.bound, "default", {"default": self.rates}, "sk-simulated")
+        return interpret(fault.exchange(usage), cleaned, terms)
 
     @staticmethod
     def _usage(bound: Charge, part: float, fault: Fault) -> Usage:

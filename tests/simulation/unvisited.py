@@ -41,11 +41,11 @@ UNVISITED: dict[tuple[str, str, str], tuple[tuple[bool, ...], str]] = {
         NO,
         "only ends are counted, and the audit asks for all of them",
     ),
-    ("aws.dynamodb.catalog.items", "Entry.answers", "self.talk is None"): (
+    ("aws.dynamodb.catalog.items", "VideoRecord.answers", "self.talk is None"): (
         YES,
         "workers ask only where there is a talk",
     ),
-    ("aws.dynamodb.catalog.items", "Entry.concluded_at", "not self.lease_until"): (
+    ("aws.dynamodb.catalog.items", "VideoRecord.concluded_at", "not self.lease_until"): (
         NO,
         "asked for only where no lease is",
     ),
@@ -59,10 +59,10 @@ UNVISITED: dict[tuple[str, str, str], tuple[tuple[bool, ...], str]] = {
     ("aws.dynamodb.catalog.rows", "Rows.talks", "*"): (BOTH, _CONSOLE),
     ("aws.dynamodb.catalog.rows", "Rows._with_entries", "*"): (BOTH, _CONSOLE),
     ("aws.dynamodb.catalog.rows", "Rows.waiting", "*"): (BOTH, _CONSOLE),
-    ("aws.dynamodb.catalog.table", "Table._write", "names"): (YES, "nobody gives names of its own"),
-    ("aws.dynamodb.catalog.table", "Table._write", "{}"): (YES, "an empty map is never true"),
-    ("pipeline.admission", "Gate.enter", "account.budget is None"): (YES, _NEVER),
-    ("pipeline.admission", "Gate.enter", "self._ledger.take_probe(project, token=token, until=until, now=now)"): (
+    ("aws.dynamodb.catalog.table", "CatalogTable._write", "names"): (YES, "nobody gives names of its own"),
+    ("aws.dynamodb.catalog.table", "CatalogTable._write", "{}"): (YES, "an empty map is never true"),
+    ("pipeline.admission", "Admission.enter", "account.budget is None"): (YES, _NEVER),
+    ("pipeline.admission", "Admission.enter", "self._ledger.take_probe(project, token=token, until=until, now=now)"): (
         NO,
         _RARE,
     ),
@@ -82,7 +82,7 @@ UNVISITED: dict[tuple[str, str, str], tuple[tuple[bool, ...], str]] = {
     ("aws.dynamodb.ledger.breakers", "_stamp", "except ValueError"): (YES, _BY_HAND),
     ("aws.dynamodb.ledger.items", "Spent.measured", "*"): (BOTH, _CONSOLE),
     ("aws.dynamodb.ledger.items", "spent_of", "*"): (BOTH, _CONSOLE),
-    ("aws.dynamodb.ledger.items", "Table._items", "*"): (BOTH, _CONSOLE),
+    ("aws.dynamodb.ledger.items", "LedgerTable._items", "*"): (BOTH, _CONSOLE),
     ("aws.dynamodb.ledger.items", "count", "not isinstance(value, bool)"): (NO, _BY_HAND),
     ("aws.dynamodb.ledger.items", "count", "value == int(value)"): (NO, _BY_HAND),
     (
@@ -118,12 +118,12 @@ UNVISITED: dict[tuple[str, str, str], tuple[tuple[bool, ...], str]] = {
     ("pipeline.parse", "Parser._look_up", "it.entry.talk"): (YES, _RARE),
     ("pipeline.parse", "Parser._not_claimed", "entry.answers(job.policy)"): (NO, _RARE),
     ("pipeline.parse", "_last", "entry.history"): (NO, "what has had attempts has a history"),
-    ("pipeline.requeue", "Resume._put_back", "not _holds(row)"): (YES, "only a hold of our own has no date"),
-    ("pipeline.requeue", "Resume._put_back", "row.due"): (NO, "what is on the agenda has a date"),
-    ("pipeline.requeue", "Resume._postpone", "row.due"): (NO, "what is on the agenda has a date"),
-    ("pipeline.requeue", "_Purse._batch", "except KeyError"): (YES, "a batch is never deleted"),
-    ("pipeline.requeue", "_Purse._project", "account.budget is None"): (YES, _NEVER),
-    ("pipeline.requeue", "_Purse.refuses", "[]"): (YES, "an empty list is never true"),
+    ("pipeline.requeue", "Requeue._put_back", "not _holds(row)"): (YES, "only a hold of our own has no date"),
+    ("pipeline.requeue", "Requeue._put_back", "row.due"): (NO, "what is on the agenda has a date"),
+    ("pipeline.requeue", "Requeue._postpone", "row.due"): (NO, "what is on the agenda has a date"),
+    ("pipeline.requeue", "_Headroom._batch", "except KeyError"): (YES, "a batch is never deleted"),
+    ("pipeline.requeue", "_Headroom._project", "account.budget is None"): (YES, _NEVER),
+    ("pipeline.requeue", "_Headroom.refuses", "[]"): (YES, "an empty list is never true"),
     ("pipeline.requeue", "_says", "row.reason"): (NO, "what waits has a reason"),
     ("pipeline.requeue", "_holds", "row.reason"): (NO, "what waits has a reason"),
 }

@@ -27,13 +27,13 @@ from tests.simulation.wire import Wire
 
 from titlecard import extraction as local
 from titlecard.aws.dynamodb.catalog import NEVER, stamp
-from titlecard.aws.secrets import NotReadable
-from titlecard.domain.batch import Limits, Message, RowState, Upload, order_of
+from titlecard.aws.secrets import KeyUnreadable
+from titlecard.domain.batch import BatchLimits, Message, RowState, Upload, upload_order
 from titlecard.domain.errors import Hold
 from titlecard.domain.money import Budget
 from titlecard.domain.video import Policy, Video
 from titlecard.extraction.survey import Survey
-from titlecard.manifests import Limits as ReadingLimits
+from titlecard.manifests import ReadingLimits
 from titlecard.pipeline.parse import CLOCK_WRONG_SECONDS
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from tests.simulation.production import Code
     from tests.simulation.queues import Letter
 
-    from titlecard.extraction import LocalAnswer
+    from titlecard.extraction import LocalParse
 
 VISIBILITY, TIMEOUT, DEADLINE, MARGIN, BACKOFF = 600, 90, 30, 10, 60
 INGEST_VISIBILITY, INGEST_TIMEOUT, RESUME_TIMEOUT = 5400, 900, 60
@@ -270,13 +270,13 @@ class World:
         self._ledger = code["aws.dynamodb.ledger"].Ledger(ledger_db, "ledger")
         self._work = code["aws.sqs"].WorkQueue(sqs, "work")
         self._notifications = code["aws.sqs"].IngestQueue(sqs, "ingest")
-        self._letters = code["aws.sqs"].DeadLetters(sqs, "work-dead")
-        self._uploads = code["aws.s3"].Uploads(self.s3)
+        self._letters = code["aws.sqs"].DeadLetterSender(sqs, "work-dead")
+        self._uploads = code["aws.s3"].UploadsBucket(self.s3)
         self._ingest = code["pipeline.ingest"].Ingest(
             catalog=self._catalog(),
             uploads=self._uploads,
             queue=self._work,
-            rules=code["pipeline.ingest"].Rules(
+            rules=code["pipeline.ingest"].IngestConfig(
                 manifest_max_bytes=1 << 20, reading=READING, survey_sample=100, limits=self._limits()
             ),
             now=self.now,
@@ -287,13 +287,13 @@ class World:
             queue=self._work,
             ingest=self._notifications,
             letters=self._letters,
-            results=code["pipeline.publish"].Results(
-                exports=code["aws.dynamodb.catalog.results"].Exports(catalog_db, "catalog"),
-                drafts=code["aws.dynamodb.catalog.upload_progress"].Drafts(catalog_db, "catalog"),
+            results=code["pipeline.publish"].ResultPublisher(
+                exports=code["aws.dynamodb.catalog.results"].BatchResults(catalog_db, "catalog"),
+                drafts=code["aws.dynamodb.catalog.upload_progress"].UploadProgressTable(catalog_db, "catalog"),
                 s3=self.s3,
                 events=self.bus,
             ),
-            rules=code["pipeline.audit"].Rules(
+            rules=code["pipeline.audit"].AuditConfig(
                 most=plan.most,
                 after=AUDIT_AFTER,
                 ingest_after=INGEST_AFTER,
@@ -304,7 +304,7 @@ class World:
             now=self.now,
             log=_SILENT,
         )
-        self._resume = code["pipeline.requeue"].Resume(
+        self._resume = code["pipeline.requeue"].Requeue(
             catalog=self._catalog(), ledger=self._ledger, queue=self._work, audit=audit, most=plan.most, now=self.now
         )
 
@@ -320,7 +320,7 @@ class World:
             letters=self._letters,
             keys=self,
             model=self.provider,
-            rules=code["pipeline.parse"].Rules(
+            rules=code["pipeline.parse"].ParserConfig(
                 policy=plan.later if plan.later and self.baton.now >= plan.later_at else plan.policy,
                 model=MODEL,
                 max_receives=MAX_RECEIVES,
@@ -335,20 +335,20 @@ class World:
             log=_SILENT,
         )
 
-    def _limits(self) -> Limits:
+    def _limits(self) -> BatchLimits:
         """A batch's limits: room for so many requests and a bit."""
         room, bound = self.plan.room, BOUND
-        return Limits(requests=room + 1, tokens=bound.tokens * room + 7, micro_usd=bound.micro_usd * room + 1)
+        return BatchLimits(requests=room + 1, tokens=bound.tokens * room + 7, micro_usd=bound.micro_usd * room + 1)
 
     def of(self, project: str, *, fresh: bool = False) -> str | None:  # noqa: ARG002 -- as the original takes it
         """A project's key."""
         if self.choices(f"{self.baton.current.name} has no key", 0.3 if fresh else self.wire.chance):
             self.wire.fates["keys: not readable"] += 1
             message = "simulated"
-            raise NotReadable(message)
+            raise KeyUnreadable(message)
         return "sk-simulated" if self.plan.keyed else None
 
-    def _parse(self, video: Video, _survey: Survey) -> LocalAnswer:
+    def _parse(self, video: Video, _survey: Survey) -> LocalParse:
         if video.id.startswith("poison") or (video.id.startswith("deadly") and self.choices("deadly", 0.5)):
             self.wire.tell(f"killed by {video.id}")
             self.baton.die()
@@ -374,7 +374,7 @@ class World:
         videos = [_video(number, kind, version) for number, kind in enumerate(kinds, 1)]
         content = b"".join(video.model_dump_json(exclude_none=True).encode() + b"\n" for video in videos)
         self.s3.upload(self._key, f"v{version}", content, {})
-        order = order_of((self.plan.start + timedelta(seconds=self.baton.now)).isoformat(), str(version))
+        order = upload_order((self.plan.start + timedelta(seconds=self.baton.now)).isoformat(), str(version))
         upload = Upload(BUCKET, self._key, f"v{version}", order)
         self.accepted[f"batch#{upload.batch}"] = list(range(1, len(videos) + 1))
         for video in videos:
@@ -426,7 +426,7 @@ class World:
         try:
             act()
             done = True
-        except (ClientError, BotoCoreError, self.code["aws.dynamodb.ledger"].NoAnswer):
+        except (ClientError, BotoCoreError, self.code["aws.dynamodb.ledger"].LedgerUnavailable):
             return
         finally:
             if not done:
@@ -487,7 +487,7 @@ class World:
                 about = (message.project, message.video.id, mark)
                 entry = table.entries([about]).get(about)
                 tried = entry.attempts if entry else 0
-                leave = grants.Leave(*about, tried, tried + 1, "a person")
+                leave = grants.AttemptGrant(*about, tried, tried + 1, "a person")
                 if table.allow(seen, leave, batch.state, now=self.now()):
                     self._work.send([message])
                     self.letters().remove(letter)
@@ -577,7 +577,7 @@ class World:
             baton.at(baton.now, self._poll_work)
 
     def _reported(self, letter: Letter, outcome: Any) -> bool:  # noqa: ANN401 -- of the set of modules
-        if not isinstance(outcome, self.code["pipeline.parse"].Again):
+        if not isinstance(outcome, self.code["pipeline.parse"].ComeBack):
             assert outcome.counter, "it is counted under a name"
             return True
         if outcome.seconds is not None:
@@ -607,9 +607,9 @@ class World:
             if not self._ingest.take(upload, self.remaining):
                 self._notifications.go_on(upload)
             self.baton.step()
-        except code["aws.dynamodb.catalog"].Contended as contended:
+        except code["aws.dynamodb.catalog"].LeaseHeld as contended:
             self._later(letter, contended.seconds or 60)
-        except (ClientError, BotoCoreError, code["aws.sqs"].NotSent, code["aws.s3"].Gone):
+        except (ClientError, BotoCoreError, code["aws.sqs"].MessagesNotSent, code["aws.s3"].ObjectDeleted):
             self._later(letter, 60)
         else:
             queue.delete(letter.receipt)
@@ -726,8 +726,8 @@ class World:
         except (
             ClientError,
             BotoCoreError,
-            self.code["aws.sqs"].NotSent,
-            self.code["aws.dynamodb.ledger"].NoAnswer,
+            self.code["aws.sqs"].MessagesNotSent,
+            self.code["aws.dynamodb.ledger"].LedgerUnavailable,
             Died,
         ) as error:
             self._tick_by(self.baton.now + 60, wakes=True)
@@ -787,7 +787,7 @@ class _Surveys:
 
 
 @lru_cache(maxsize=10_000)
-def _parsed(video: Video) -> LocalAnswer:
+def _parsed(video: Video) -> LocalParse:
     """The local tier's answer, sure of those videos whose id begins with "sure"."""
     return local.parse(video, _SURVEY)._replace(sure=video.id.startswith("sure"))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from titlecard.preflight import LEAST_RECEIVES, VISIBILITY_PER_TIMEOUT, clashes
+from titlecard.preflight import LEAST_RECEIVES, VISIBILITY_PER_TIMEOUT, violations
 from titlecard_console.local_cloud import template
 
 SHIPPED = template.load()
@@ -105,4 +105,4 @@ def test_the_stack_is_given_every_number_that_a_relation_needs() -> None:
     (checked,) = SHIPPED.resources("AWS::CloudFormation::CustomResource").values()
     given = {name: value for name, value in checked.items() if name not in {"ServiceToken", "ServiceTimeout"}}
     assert given == {name: {"Ref": name} for name in given}
-    assert clashes({name: NUMBERS[name] for name in given}) == []  # a KeyError would name the one that is missing
+    assert violations({name: NUMBERS[name] for name in given}) == []  # a KeyError would name the one that is missing

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from titlecard.domain.batch import Limits, Message, Upload, order_of, project_name
+from titlecard.domain.batch import BatchLimits, Message, Upload, project_name, upload_order
 from titlecard.domain.video import Video
 
 KEY = "uploads/djangocon/2019 Talks.jsonl.gz"
@@ -15,7 +15,7 @@ TIME = "2026-01-05T12:00:00.000Z"
 
 
 def upload(key: str = KEY, version: str = "v1", bucket: str = "uploads-bucket") -> Upload:
-    return Upload(bucket, key, version, order_of(TIME, "1"))
+    return Upload(bucket, key, version, upload_order(TIME, "1"))
 
 
 @pytest.mark.parametrize(
@@ -38,7 +38,7 @@ def test_the_project_is_the_first_folder_under_uploads(key: str, project: str | 
 
 
 def test_one_version_of_an_object_is_one_batch() -> None:
-    later_event = Upload("uploads-bucket", KEY, "v1", order_of("2026-01-06T00:00:00.000Z", "2"))
+    later_event = Upload("uploads-bucket", KEY, "v1", upload_order("2026-01-06T00:00:00.000Z", "2"))
     assert later_event.batch == upload().batch
 
 
@@ -62,25 +62,25 @@ def test_a_batchs_name_is_fit_for_a_key_whatever_the_files_is(name: str, version
 
 @given(st.integers(0, 2**64), st.integers(0, 2**64))
 def test_sequencers_of_any_length_sort_as_numbers(one: int, other: int) -> None:
-    assert (order_of(TIME, f"{one:X}") < order_of(TIME, f"{other:X}")) == (one < other)
+    assert (upload_order(TIME, f"{one:X}") < upload_order(TIME, f"{other:X}")) == (one < other)
 
 
 def test_a_later_event_sorts_behind_an_earlier_one_whatever_the_sequencer() -> None:
-    assert order_of("2026-01-05T12:00:00.000Z", "FF") < order_of("2026-01-05T12:00:00.001Z", "01")
+    assert upload_order("2026-01-05T12:00:00.000Z", "FF") < upload_order("2026-01-05T12:00:00.001Z", "01")
 
 
 def test_an_uploads_own_limit_only_lowers() -> None:
-    stack = Limits(requests=10, tokens=10, micro_usd=10)
-    assert stack.lowered_by(requests=5, tokens=20, micro_usd=None) == Limits(requests=5, tokens=10, micro_usd=10)
+    stack = BatchLimits(requests=10, tokens=10, micro_usd=10)
+    assert stack.lowered_by(requests=5, tokens=20, micro_usd=None) == BatchLimits(requests=5, tokens=10, micro_usd=10)
 
 
 def test_an_own_limit_of_nothing_is_a_limit() -> None:
-    assert Limits(requests=10, tokens=10, micro_usd=10).lowered_by(requests=0).requests == 0
+    assert BatchLimits(requests=10, tokens=10, micro_usd=10).lowered_by(requests=0).requests == 0
 
 
 def test_a_limit_is_never_negative() -> None:
     with pytest.raises(ValidationError, match="requests"):
-        Limits(requests=-1, tokens=1, micro_usd=1)
+        BatchLimits(requests=-1, tokens=1, micro_usd=1)
 
 
 def test_a_message_comes_back_as_it_was_sent() -> None:

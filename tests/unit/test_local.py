@@ -8,7 +8,7 @@ from __future__ import annotations
 import pytest
 
 from titlecard.domain.video import Video
-from titlecard.extraction import LocalAnswer, parse
+from titlecard.extraction import LocalParse, parse
 from titlecard.extraction.survey import Survey
 
 TALKS = [
@@ -24,11 +24,11 @@ TALKS = [
 TITLE, NAME = "Deploying on a Friday", "Julia Fischer"
 
 
-def parsed(title: str, description: str = "", batch: Survey | None = None) -> LocalAnswer:
+def parsed(title: str, description: str = "", batch: Survey | None = None) -> LocalParse:
     return parse(Video(id="1", title=title, description=description), batch or Survey())
 
 
-def in_a_batch(template: str, description: str = "", name: str = NAME) -> LocalAnswer:
+def in_a_batch(template: str, description: str = "", name: str = NAME) -> LocalParse:
     """The answer to one row of a batch of nine whose rows all follow a template."""
     rows = [*TALKS, (TITLE, name)]
     videos = [

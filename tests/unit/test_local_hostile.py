@@ -7,15 +7,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from titlecard.domain.grounding import ungrounded
-from titlecard.domain.injection import gives_orders
+from titlecard.domain.injection import looks_like_injection
 from titlecard.domain.text import one_line
 from titlecard.domain.video import Video
-from titlecard.extraction import LocalAnswer, parse
+from titlecard.extraction import LocalParse, parse
 from titlecard.extraction.mentions import LINES, LONGEST, lines
 from titlecard.extraction.survey import Survey
 
 
-def parsed(title: str, description: str = "") -> LocalAnswer:
+def parsed(title: str, description: str = "") -> LocalParse:
     return parse(Video(id="1", title=title, description=description), Survey())
 
 
@@ -60,7 +60,7 @@ def test_what_stands_before_an_order_still_counts() -> None:
     ],
 )
 def test_what_speaks_to_people_is_no_order(text: str) -> None:
-    assert not gives_orders(text)
+    assert not looks_like_injection(text)
 
 
 def test_the_answer_to_a_title_that_gives_orders_is_never_sure() -> None:

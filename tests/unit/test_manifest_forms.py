@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from titlecard import manifests as manifest
-from titlecard.manifests import Accepted, Limits, NotAManifest, Refused
+from titlecard.manifests import Accepted, NotAManifest, ReadingLimits, Refused
 from titlecard.manifests.columns import youtube_id
 
 EVENTS = Path(__file__).parents[2] / "events"
@@ -38,8 +38,8 @@ TITLES = [
 ]
 
 
-def rows(data: bytes, limits: Limits | None = None) -> list[Accepted | Refused]:
-    return list(manifest.read(io.BytesIO(data), limits or Limits()))
+def rows(data: bytes, limits: ReadingLimits | None = None) -> list[Accepted | Refused]:
+    return list(manifest.read(io.BytesIO(data), limits or ReadingLimits()))
 
 
 def accepted(data: bytes) -> list[tuple[int, str, str]]:
@@ -48,7 +48,7 @@ def accepted(data: bytes) -> list[tuple[int, str, str]]:
 
 @pytest.mark.parametrize("name", FORMS)
 def test_a_sample_is_recognised_by_its_content(name: str) -> None:
-    assert manifest.read(io.BytesIO((EVENTS / "forms" / name).read_bytes()), Limits()).form == FORMS[name]
+    assert manifest.read(io.BytesIO((EVENTS / "forms" / name).read_bytes()), ReadingLimits()).form == FORMS[name]
 
 
 @pytest.mark.parametrize("name", FORMS)
@@ -121,7 +121,7 @@ def test_unknown_columns_are_left_out() -> None:
 
 
 def test_a_reading_tells_which_columns_it_read() -> None:
-    reading = manifest.read(io.BytesIO(b"youtube_id;Name;Notes;Views\nx;y;z;5\n"), Limits())
+    reading = manifest.read(io.BytesIO(b"youtube_id;Name;Notes;Views\nx;y;z;5\n"), ReadingLimits())
     list(reading)
     assert reading.columns == {"id": "youtube_id", "title": "Name", "description": "Notes"}
 
@@ -259,7 +259,7 @@ def test_a_first_line_that_is_broken_does_not_hide_json_lines() -> None:
 )
 def test_a_file_that_is_no_manifest_gets_a_sentence(data: bytes, sentence: str) -> None:
     with pytest.raises(NotAManifest) as refusal:
-        manifest.read(io.BytesIO(data), Limits())
+        manifest.read(io.BytesIO(data), ReadingLimits())
     assert sentence in str(refusal.value)
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, BinaryIO, cast
 import pytest
 
 from titlecard import manifests as manifest
-from titlecard.manifests import Accepted, Limits, NotAManifest, Refused
+from titlecard.manifests import Accepted, NotAManifest, ReadingLimits, Refused
 from titlecard.manifests import source as source_module
 
 if TYPE_CHECKING:
@@ -38,9 +38,9 @@ class Stream(io.RawIOBase):
         return data
 
 
-def rows(data: bytes | BinaryIO, limits: Limits | None = None) -> list[Accepted | Refused]:
+def rows(data: bytes | BinaryIO, limits: ReadingLimits | None = None) -> list[Accepted | Refused]:
     stream = io.BytesIO(data) if isinstance(data, bytes) else data
-    return list(manifest.read(stream, limits or Limits()))
+    return list(manifest.read(stream, limits or ReadingLimits()))
 
 
 def stream(*parts: Iterable[bytes]) -> BinaryIO:
@@ -143,7 +143,7 @@ def test_a_quote_that_is_never_closed_is_refused_with_what_it_swallows() -> None
 
 def test_a_quoted_field_that_is_too_large_does_not_harm_the_next_row() -> None:
     field = b'b,B,"' + b"some words\n" * 1000 + b'"\n'
-    read = rows(b"id,title,description\na,A,\n" + field + b"z,Z,\n", Limits(record_max_bytes=5000))
+    read = rows(b"id,title,description\na,A,\n" + field + b"z,Z,\n", ReadingLimits(record_max_bytes=5000))
     assert good(read) == ["a", "z"]
     assert "more than 5,000 bytes" in refused(read)[3]
 
@@ -176,14 +176,14 @@ def test_damaged_gzip_data_are_one_refused_row() -> None:
 def test_a_bomb_is_stopped_at_its_ratio(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(source_module, "RATIO_GRACE_BYTES", 2 * MIB)
     bomb = gzip.compress(GOOD + b"\n" + b" " * (30 * MIB) + b"\n" + ALSO_GOOD)
-    read = rows(bomb, Limits(max_ratio=50))
+    read = rows(bomb, ReadingLimits(max_ratio=50))
     assert good(read) == ["a"]
     assert "more than 50 times its size" in list(refused(read).values())[-1]
 
 
 def test_a_manifest_that_is_too_large_is_read_up_to_there() -> None:
     data = b"\n".join([GOOD, ALSO_GOOD] * 10_000)
-    read = rows(data, Limits(total_max_bytes=100_000))
+    read = rows(data, ReadingLimits(total_max_bytes=100_000))
     assert len(good(read)) == 100_000 // (len(GOOD) + 1)
     assert "larger than 100,000 bytes" in list(refused(read).values())[-1]
 
@@ -192,23 +192,23 @@ def test_a_manifest_that_is_too_large_is_read_up_to_there() -> None:
 @pytest.mark.parametrize("over", [1, 26, 1000])
 def test_what_lies_above_the_total_is_never_left_out_in_silence(over: int, pack: Callable[[bytes], bytes]) -> None:
     data = b"\n".join([GOOD, ALSO_GOOD] * 100) + b"\n"
-    read = rows(pack(data), Limits(total_max_bytes=len(data) - over))
+    read = rows(pack(data), ReadingLimits(total_max_bytes=len(data) - over))
     assert "nothing after this is read" in list(refused(read).values())[-1]
 
 
 def test_a_manifest_as_large_as_it_may_be_is_read_whole() -> None:
     data = b"\n".join([GOOD, ALSO_GOOD] * 100) + b"\n"
-    assert len(good(rows(data, Limits(total_max_bytes=len(data))))) == 200
+    assert len(good(rows(data, ReadingLimits(total_max_bytes=len(data))))) == 200
 
 
 def test_more_rows_than_allowed_are_refused_at_once() -> None:
-    read = rows(b"\n".join([GOOD] * 100), Limits(rows_max=10))
+    read = rows(b"\n".join([GOOD] * 100), ReadingLimits(rows_max=10))
     assert len(good(read)) == 10
     assert "more than 10 rows" in refused(read)[11]
 
 
 def test_more_lines_than_allowed_are_refused_at_once() -> None:
-    read = rows(GOOD + b"\n" * 100 + ALSO_GOOD, Limits(number_max=10))
+    read = rows(GOOD + b"\n" * 100 + ALSO_GOOD, ReadingLimits(number_max=10))
     assert good(read) == ["a"]
     assert "more than 10 lines" in refused(read)[2]
 
@@ -216,7 +216,7 @@ def test_more_lines_than_allowed_are_refused_at_once() -> None:
 HUGE = 12 * MIB
 """Size of the one row in the tests of memory, in bytes: many times what may be held."""
 
-LITTLE = Limits(record_max_bytes=MIB // 4)
+LITTLE = ReadingLimits(record_max_bytes=MIB // 4)
 
 
 @pytest.mark.parametrize(

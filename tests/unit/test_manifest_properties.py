@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from titlecard import manifests as manifest
 from titlecard.domain.video import Video
-from titlecard.manifests import Accepted, Limits, NotAManifest, Refused
+from titlecard.manifests import Accepted, NotAManifest, ReadingLimits, Refused
 from titlecard.manifests.documents import elements
 from titlecard.manifests.source import lines
 
@@ -105,11 +105,11 @@ JSON_WRITERS = [
 ]
 
 
-def read(data: bytes, limits: Limits | None = None) -> list[Accepted | Refused]:
-    return list(manifest.read(io.BytesIO(data), limits or Limits()))
+def read(data: bytes, limits: ReadingLimits | None = None) -> list[Accepted | Refused]:
+    return list(manifest.read(io.BytesIO(data), limits or ReadingLimits()))
 
 
-def read_or_refused(data: bytes, limits: Limits | None = None) -> list[Accepted | Refused]:
+def read_or_refused(data: bytes, limits: ReadingLimits | None = None) -> list[Accepted | Refused]:
     """The rows, or none; what is said of a file or a row can be written down."""
     try:
         found = read(data, limits)
@@ -195,7 +195,7 @@ nearly = st.lists(st.sampled_from(MARKS + KEYS + ROWS), max_size=40).map(
 @given(nearly)
 @modest
 def test_what_nearly_is_a_manifest_does_no_more_than_be_refused(data: bytes) -> None:
-    read_or_refused(data, Limits(record_max_bytes=50))
+    read_or_refused(data, ReadingLimits(record_max_bytes=50))
 
 
 @given(nearly)

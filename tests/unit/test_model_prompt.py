@@ -13,13 +13,13 @@ from tests.provider import LoopbackProvider
 
 from titlecard.domain.money import PriceList
 from titlecard.domain.video import Video
-from titlecard.extraction import LocalAnswer
+from titlecard.extraction import LocalParse
 from titlecard.llm import ModelTier
 from titlecard.llm.response import retry_after
 from titlecard.llm.tier import ENVELOPE_BYTES
 
 TIER = ModelTier("gpt-6-luna", max_output_tokens=400, prices=PriceList.packaged())
-LOCAL = LocalAnswer("A Talk", ("A Speaker",), 0.5, sure=False, source="title")
+LOCAL = LocalParse("A Talk", ("A Speaker",), 0.5, sure=False, source="title")
 
 texts = st.text(max_size=1_200) | st.text(alphabet='"\\\n\x00\x1f\u2028é漢😀', max_size=1_200)
 titles = texts.filter(str.strip)
@@ -42,7 +42,7 @@ def test_the_model_sees_the_row_the_guess_and_the_hint() -> None:
 
 
 local_answers = st.builds(
-    LocalAnswer,
+    LocalParse,
     title=texts,
     presenters=st.lists(texts, max_size=12).map(tuple),
     confidence=st.floats(0, 1),
@@ -53,7 +53,7 @@ local_answers = st.builds(
 
 @given(titles, texts, local_answers, texts)
 def test_no_video_at_all_costs_more_than_the_worst_case(
-    title: str, description: str, local: LocalAnswer, hint: str
+    title: str, description: str, local: LocalParse, hint: str
 ) -> None:
     question = TIER.prepare(Video(id="1", title=title, description=description), local, hint)
     assert not question.bound.exceeds(TIER.worst_case)

@@ -15,7 +15,7 @@ import pytest
 from titlecard.domain.errors import Retry
 from titlecard.domain.money import PriceList
 from titlecard.domain.video import Video
-from titlecard.extraction import LocalAnswer
+from titlecard.extraction import LocalParse
 from titlecard.llm import ModelTier
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def test_another_process_sets_its_faults_and_reads_its_bill() -> None:
             ModelTier("gpt-6-luna", max_output_tokens=400, prices=PriceList.packaged(), base_url=urls["base_url"])
         ) as tier:
             question = tier.prepare(
-                Video(id="1", title="A Talk"), LocalAnswer("A Talk", (), 0.1, sure=False, source="nobody"), ""
+                Video(id="1", title="A Talk"), LocalParse("A Talk", (), 0.1, sure=False, source="nobody"), ""
             )
             with pytest.raises(Retry):
                 tier.ask(question, key="sk-test", deadline_seconds=30)

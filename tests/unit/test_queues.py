@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from titlecard.aws.sqs import BYTES_PER_SEND, ENTRIES_PER_SEND, packs
+from titlecard.aws.sqs import BYTES_PER_SEND, ENTRIES_PER_SEND, chunk_messages
 from titlecard.domain.batch import Message
 from titlecard.domain.video import Video
 
@@ -19,38 +19,38 @@ def size(pack: list[Message]) -> int:
 
 
 def test_nothing_makes_no_pack() -> None:
-    assert list(packs([])) == []
+    assert list(chunk_messages([])) == []
 
 
 def test_a_pack_takes_ten() -> None:
-    assert [len(pack) for pack in packs(map(message, range(23)))] == [10, 10, 3]
+    assert [len(pack) for pack in chunk_messages(map(message, range(23)))] == [10, 10, 3]
 
 
 def test_large_messages_are_packed_by_their_bytes() -> None:
     large = "x" * 100_000
-    assert [len(pack) for pack in packs(message(row, large) for row in range(5))] == [2, 2, 1]
+    assert [len(pack) for pack in chunk_messages(message(row, large) for row in range(5))] == [2, 2, 1]
 
 
 def test_bytes_are_counted_and_not_characters() -> None:
     wide = "王" * 40_000  # 120,000 bytes
-    assert [len(pack) for pack in packs(message(row, wide) for row in range(4))] == [2, 2]
+    assert [len(pack) for pack in chunk_messages(message(row, wide) for row in range(4))] == [2, 2]
 
 
 def test_messages_that_just_fit_go_together() -> None:
     room = BYTES_PER_SEND - size([message(1), message(2)])
     fitting = [message(1, "x" * room), message(2)]
-    assert [len(pack) for pack in packs(fitting)] == [2]
+    assert [len(pack) for pack in chunk_messages(fitting)] == [2]
     one_more = [message(1, "x" * (room + 1)), message(2)]
-    assert [len(pack) for pack in packs(one_more)] == [1, 1]
+    assert [len(pack) for pack in chunk_messages(one_more)] == [1, 1]
 
 
 def test_a_message_that_is_too_large_by_itself_spoils_no_other() -> None:
-    assert [len(pack) for pack in packs([message(1), message(2, "x" * 300_000), message(3)])] == [1, 1, 1]
+    assert [len(pack) for pack in chunk_messages([message(1), message(2, "x" * 300_000), message(3)])] == [1, 1, 1]
 
 
 @given(st.lists(st.integers(0, 150_000), max_size=30))
 def test_no_message_is_lost_or_moved_and_no_pack_is_too_large(lengths: list[int]) -> None:
     messages = [message(row, "x" * length) for row, length in enumerate(lengths)]
-    packed = list(packs(messages))
+    packed = list(chunk_messages(messages))
     assert [it for pack in packed for it in pack] == messages
     assert all(len(pack) <= ENTRIES_PER_SEND and size(pack) <= BYTES_PER_SEND for pack in packed)

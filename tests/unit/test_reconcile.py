@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.provider.usage import ADMIN_KEY, LoopbackUsage, Response, Used, error
 
-from titlecard_console.reconcile import Billed, Charged, Count, Day, NotAnswered, UsageApi, compare
-from titlecard_console.stack import Refused
+from titlecard_console.reconcile import Billed, Charged, Count, Day, UsageClient, UsageUnavailable, compare
+from titlecard_console.stack import CommandError
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
@@ -125,7 +125,7 @@ def usage() -> Iterator[LoopbackUsage]:
 
 
 def asked(usage: LoopbackUsage, first: date = MONDAY, last: date = TUESDAY, **what: Any) -> list[Billed]:  # noqa: ANN401 -- passed on
-    return UsageApi(ADMIN_KEY, usage.url).billed(first, last, **what)
+    return UsageClient(ADMIN_KEY, usage.url).billed(first, last, **what)
 
 
 def test_a_bill_comes_by_day_and_key_and_model(usage: LoopbackUsage) -> None:
@@ -161,32 +161,32 @@ def test_what_passes_is_waited_for(usage: LoopbackUsage, status: int) -> None:
 
 def test_what_does_not_pass_is_told(usage: LoopbackUsage) -> None:
     usage.instead = [error(429, "rate_limit_exceeded", "Too many of them.", retry_after="0")] * 4
-    with pytest.raises(NotAnswered, match=r"\(429\): Too many of them\."):
+    with pytest.raises(UsageUnavailable, match=r"\(429\): Too many of them\."):
         asked(usage)
 
 
 def test_a_long_wait_is_told_of_and_not_waited_for(usage: LoopbackUsage) -> None:
     usage.instead = [error(429, None, "Not today.", retry_after="3600")]
-    with pytest.raises(NotAnswered, match="again in 3600 seconds"):
+    with pytest.raises(UsageUnavailable, match="again in 3600 seconds"):
         asked(usage)
 
 
 def test_a_wrong_admin_key_is_told_without_it(usage: LoopbackUsage) -> None:
-    with pytest.raises(Refused, match="does not know the key in OPENAI_ADMIN_KEY") as refusal:
-        UsageApi("sk-admin-mistyped", usage.url).billed(MONDAY, TUESDAY)
+    with pytest.raises(CommandError, match="does not know the key in OPENAI_ADMIN_KEY") as refusal:
+        UsageClient("sk-admin-mistyped", usage.url).billed(MONDAY, TUESDAY)
     assert "mistyped" not in str(refusal.value)
 
 
 def test_a_projects_key_is_told_that_it_is_no_admin_key(usage: LoopbackUsage) -> None:
-    with pytest.raises(Refused, match="it must be an admin key") as refusal:
-        UsageApi("sk-proj-secret", usage.url).billed(MONDAY, TUESDAY)
+    with pytest.raises(CommandError, match="it must be an admin key") as refusal:
+        UsageClient("sk-proj-secret", usage.url).billed(MONDAY, TUESDAY)
     assert "secret" not in str(refusal.value)
 
 
 @pytest.mark.parametrize("status", [400, 404])
 def test_a_project_that_openai_does_not_know_is_told(usage: LoopbackUsage, status: int) -> None:
     usage.instead = [error(status, None, "No such project: proj_typo.")]
-    with pytest.raises(Refused, match=r"No such project: proj_typo\. Is the id"):
+    with pytest.raises(CommandError, match=r"No such project: proj_typo\. Is the id"):
         asked(usage, projects=["proj_typo"])
 
 
@@ -194,7 +194,7 @@ def test_a_project_that_openai_does_not_know_is_told(usage: LoopbackUsage, statu
 def test_no_key_is_in_any_message(usage: LoopbackUsage, status: int) -> None:
     body = f"Your key {ADMIN_KEY} and your key sk-proj-abc123 will not do."
     usage.instead = [error(status, None, body, retry_after="999")]
-    with pytest.raises((Refused, NotAnswered)) as refusal:
+    with pytest.raises((CommandError, UsageUnavailable)) as refusal:
         asked(usage)
     assert "(a key) and your key (a key) will not do" in str(refusal.value)
 
@@ -227,33 +227,33 @@ def page(**change: Any) -> str:  # noqa: ANN401 -- malformed is malformed
 )
 def test_an_answer_of_another_form_is_refused_as_a_whole(usage: LoopbackUsage, body: str) -> None:
     usage.instead = [Response(200, body)]
-    with pytest.raises(NotAnswered, match="in an unknown form"):
+    with pytest.raises(UsageUnavailable, match="in an unknown form"):
         asked(usage)
 
 
 @pytest.mark.parametrize("pages", [[None], ["page_7", "page_7"]])
 def test_pages_without_an_end_are_refused(usage: LoopbackUsage, pages: list[str | None]) -> None:
     usage.instead = [Response(200, json.dumps({"data": [], "has_more": True, "next_page": it})) for it in pages]
-    with pytest.raises(NotAnswered, match="does not say where"):
+    with pytest.raises(UsageUnavailable, match="does not say where"):
         asked(usage)
 
 
 def test_the_key_is_sent_nowhere_else(usage: LoopbackUsage) -> None:
     with LoopbackUsage() as thief:
         usage.instead = [Response(302, "", {"location": f"{thief.url}/organization/usage/completions"})]
-        with pytest.raises(NotAnswered, match=r"\(302\)"):
+        with pytest.raises(UsageUnavailable, match=r"\(302\)"):
             asked(usage)
         assert not thief.queries
 
 
 @pytest.mark.parametrize("url", ["http://example.org/v1", "ftp://127.0.0.1/v1", "file:///etc/passwd", "example.org"])
 def test_an_address_that_would_show_the_key_is_refused(url: str) -> None:
-    with pytest.raises(Refused, match="must begin with https"):
-        UsageApi(ADMIN_KEY, url)
+    with pytest.raises(CommandError, match="must begin with https"):
+        UsageClient(ADMIN_KEY, url)
 
 
 def test_a_server_that_is_not_there_is_told() -> None:
     with LoopbackUsage() as gone:
         url = gone.url
-    with pytest.raises(NotAnswered, match="cannot be reached"):
-        UsageApi(ADMIN_KEY, url).billed(MONDAY, TUESDAY)
+    with pytest.raises(UsageUnavailable, match="cannot be reached"):
+        UsageClient(ADMIN_KEY, url).billed(MONDAY, TUESDAY)

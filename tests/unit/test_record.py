@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from titlecard_console.local_cloud.journal import KEPT, BadRecordError, Change, Record
+from titlecard_console.local_cloud.journal import KEPT, Change, Journal, JournalUnreadable
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -18,23 +18,23 @@ def change(video: str, answer: str | None, table: str = "CatalogTable") -> Chang
 
 
 def test_a_new_state_has_nothing_kept(tmp_path: Path) -> None:
-    assert Record(tmp_path / "talks.jsonl").load() == []
+    assert Journal(tmp_path / "talks.jsonl").load() == []
 
 
 def test_what_was_appended_is_loaded(tmp_path: Path) -> None:
-    Record(tmp_path / "talks.jsonl").append([change("1", "a"), change("2", "b")])
-    assert Record(tmp_path / "talks.jsonl").load() == [change("1", "a"), change("2", "b")]
+    Journal(tmp_path / "talks.jsonl").append([change("1", "a"), change("2", "b")])
+    assert Journal(tmp_path / "talks.jsonl").load() == [change("1", "a"), change("2", "b")]
 
 
 def test_the_last_change_of_an_item_counts(tmp_path: Path) -> None:
-    record = Record(tmp_path / "talks.jsonl")
+    record = Journal(tmp_path / "talks.jsonl")
     record.append([change("1", "early"), change("2", "b")])
     record.append([change("1", "late")])
     assert record.load() == [change("1", "late"), change("2", "b")]
 
 
 def test_the_same_key_in_two_tables_is_two_items(tmp_path: Path) -> None:
-    record = Record(tmp_path / "talks.jsonl")
+    record = Journal(tmp_path / "talks.jsonl")
     record.append([change("1", "a"), change("1", "b", "LedgerTable")])
     assert len(record.load()) == 2
 
@@ -50,13 +50,13 @@ def test_what_belongs_to_one_cloud_alone_is_not(partition: str) -> None:
 
 
 def test_a_removed_item_is_gone(tmp_path: Path) -> None:
-    record = Record(tmp_path / "talks.jsonl")
+    record = Journal(tmp_path / "talks.jsonl")
     record.append([change("1", "a"), change("1", None)])
     assert record.load() == []
 
 
 def test_loading_leaves_one_line_per_item(tmp_path: Path) -> None:
-    record = Record(tmp_path / "talks.jsonl")
+    record = Journal(tmp_path / "talks.jsonl")
     record.append([change("1", str(number)) for number in range(100)])
     record.load()
     assert len((tmp_path / "talks.jsonl").read_text().splitlines()) == 1
@@ -64,14 +64,14 @@ def test_loading_leaves_one_line_per_item(tmp_path: Path) -> None:
 
 def test_a_line_that_a_crash_cut_short_is_dropped(tmp_path: Path) -> None:
     file = tmp_path / "talks.jsonl"
-    Record(file).append([change("1", "a"), change("2", "b")])
+    Journal(file).append([change("1", "a"), change("2", "b")])
     file.write_bytes(file.read_bytes()[:-20])
-    assert Record(file).load() == [change("1", "a")]
+    assert Journal(file).load() == [change("1", "a")]
 
 
 def test_a_damaged_line_is_named_and_nothing_is_touched(tmp_path: Path) -> None:
     file = tmp_path / "talks.jsonl"
     file.write_text("not json\n")
-    with pytest.raises(BadRecordError, match=r"talks\.jsonl, line 1"):
-        Record(file).load()
+    with pytest.raises(JournalUnreadable, match=r"talks\.jsonl, line 1"):
+        Journal(file).load()
     assert file.read_text() == "not json\n"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from titlecard.domain.money import Charge
 from titlecard.domain.video import Tier, Tokens, Video
-from titlecard.extraction import LocalAnswer
+from titlecard.extraction import LocalParse
 from titlecard.llm import Answer
 from titlecard.pipeline.talks import (
     DISAGREES_FROM,
@@ -16,9 +16,9 @@ from titlecard.pipeline.talks import (
 )
 
 VIDEO = Video(id="1", title="Compilers by Grace Hopper | PyCon 2019", description="With Ada Lovelace.")
-SURE = LocalAnswer("Compilers", ("Grace Hopper",), 0.97, sure=True, source="title")
-UNSURE = LocalAnswer("Compilers", ("Grace Hopper",), 0.4, sure=False, source="title")
-INVENTED = LocalAnswer("Interpreters", ("Nobody Atall",), 0.97, sure=True, source="title")
+SURE = LocalParse("Compilers", ("Grace Hopper",), 0.97, sure=True, source="title")
+UNSURE = LocalParse("Compilers", ("Grace Hopper",), 0.4, sure=False, source="title")
+INVENTED = LocalParse("Interpreters", ("Nobody Atall",), 0.97, sure=True, source="title")
 CHARGE = Charge(requests=1, input_tokens=200, output_tokens=30, micro_usd=70)
 
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from titlecard.domain.money import Usage
 from titlecard.llm.exchange import Allowance, Exchange, read_usage
-from titlecard.llm.fuse import RESPONSE_MAX_BYTES, Fuse, RefusedAtTheWire
+from titlecard.llm.fuse import RESPONSE_MAX_BYTES, Fuse, RequestRefused
 
 URL = "http://provider.test/v1/responses"
 ALLOWANCE = Allowance(URL, "gpt-6-luna", "default", max_output_tokens=400, max_body_bytes=2_000)
@@ -64,7 +64,7 @@ def test_a_second_request_is_refused() -> None:
     network = Network()
     fuse = Fuse(network, ALLOWANCE)
     post(fuse)
-    with pytest.raises(RefusedAtTheWire, match="second request"):
+    with pytest.raises(RequestRefused, match="second request"):
         post(fuse)
     assert network.requests == 1
 
@@ -93,7 +93,7 @@ REFUSED: dict[str, dict[str, Any]] = {
 def test_what_could_cost_more_than_the_bound_is_not_sent(said: str) -> None:
     network = Network()
     fuse = Fuse(network, ALLOWANCE)
-    with pytest.raises(RefusedAtTheWire, match=said):
+    with pytest.raises(RequestRefused, match=said):
         post(fuse, **REFUSED[said])
     assert (network.requests, fuse.exchange.sent) == (0, False)
 

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import pytest
 
-from titlecard_console.output import cut, dollars, many
+from titlecard_console.output import format_usd, pluralize, truncate
 
 
 @pytest.mark.parametrize(
     ("number", "said"), [(0, "0 videos"), (1, "1 video"), (2, "2 videos"), (12_345, "12,345 videos")]
 )
 def test_one_is_singular_and_all_else_is_plural(number: int, said: str) -> None:
-    assert many(number, "video") == said
+    assert pluralize(number, "video") == said
 
 
 def test_a_noun_may_have_a_plural_of_its_own() -> None:
-    assert [many(number, "video is", "videos are") for number in (1, 2)] == ["1 video is", "2 videos are"]
+    assert [pluralize(number, "video is", "videos are") for number in (1, 2)] == ["1 video is", "2 videos are"]
 
 
 @pytest.mark.parametrize(
@@ -30,8 +30,8 @@ def test_a_noun_may_have_a_plural_of_its_own() -> None:
     ],
 )
 def test_no_sum_is_shown_below_what_it_is(micro_usd: int, said: str) -> None:
-    assert dollars(micro_usd) == said
+    assert format_usd(micro_usd) == said
 
 
 def test_a_text_that_is_cut_says_so() -> None:
-    assert [cut("abcdef", most) for most in (6, 5)] == ["abcdef", "abcd…"]
+    assert [truncate("abcdef", most) for most in (6, 5)] == ["abcdef", "abcd…"]

@@ -6,7 +6,7 @@ import re
 import shutil
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from titlecard.domain.batch import REPORTS, Limits, Upload
+from titlecard.domain.batch import REPORTS, BatchLimits, Upload
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -18,19 +18,19 @@ LIMIT_METADATA = {"requests": "limit-requests", "tokens": "limit-tokens", "micro
 _GONE = {"NoSuchKey", "NoSuchVersion", "NoSuchBucket", "404", "MethodNotAllowed"}
 
 
-class Gone(Exception):
+class ObjectDeleted(Exception):
     """The object was deleted before we could read it."""
 
 
-class BadLimit(Exception):
+class InvalidLimit(Exception):
     """A limit that came with the upload cannot be read."""
 
 
-class TooLarge(Exception):
+class ManifestTooLarge(Exception):
     """The object is larger than a manifest may be."""
 
 
-class Uploads:
+class UploadsBucket:
     """The uploads bucket of the stack, and the reports beside the uploads."""
 
     def __init__(self, client: S3Client) -> None:
@@ -46,8 +46,8 @@ class Uploads:
             max_bytes: the largest object that is read, in bytes as stored.
 
         Raises:
-            Gone: there is no such version any more.
-            TooLarge: it has more bytes than that.
+            ObjectDeleted: there is no such version any more.
+            ManifestTooLarge: it has more bytes than that.
         """
         found = self._get(upload.bucket, upload.key, upload.version)
         with found["Body"] as body:
@@ -55,7 +55,7 @@ class Uploads:
                 message = (
                     f"{upload.key} has {found['ContentLength']:,} bytes; a manifest may have {max_bytes:,}: split it"
                 )
-                raise TooLarge(message)
+                raise ManifestTooLarge(message)
             shutil.copyfileobj(body, into, 1 << 20)
         into.seek(0)
         return found["Metadata"]
@@ -68,7 +68,7 @@ class Uploads:
         """Read what `write_report` wrote.
 
         Raises:
-            Gone: it was deleted.
+            ObjectDeleted: it was deleted.
         """
         return self._get(upload.bucket, report_key(upload.batch, name))["Body"].read()
 
@@ -79,7 +79,7 @@ class Uploads:
         except self._s3.exceptions.ClientError as error:
             if error.response["Error"].get("Code") in _GONE:
                 message = f"{key} is not there any more: it was deleted"
-                raise Gone(message) from error
+                raise ObjectDeleted(message) from error
             raise
 
 
@@ -88,16 +88,16 @@ def report_key(batch: str, name: str) -> str:
     return f"{REPORTS}{batch}/{name}"
 
 
-def own_limits(limits: Limits, metadata: dict[str, str]) -> Limits:
+def own_limits(limits: BatchLimits, metadata: dict[str, str]) -> BatchLimits:
     """The stack's limits, lowered by the upload's own (`LIMIT_METADATA`).
 
     Raises:
-        BadLimit: one of them is no whole number; with a sentence for the report. (A limit that cannot be read must
+        InvalidLimit: one of them is no whole number; with a sentence for the report. (A limit that cannot be read must
             not turn into no limit.)
     """
     own = {name: metadata[key] for name, key in LIMIT_METADATA.items() if key in metadata}
     for name, value in own.items():
         if not re.fullmatch(r"[0-9]{1,18}", value):
             message = f"the upload's {LIMIT_METADATA[name]} is {value[:40]!r}: it must be a whole number"
-            raise BadLimit(message)
+            raise InvalidLimit(message)
     return limits.lowered_by(**{name: int(value) for name, value in own.items()})

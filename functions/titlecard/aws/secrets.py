@@ -19,11 +19,11 @@ FRESH_SECONDS = 300
 """For how long a key, or that there is none, is taken from memory."""
 
 
-class NotReadable(Exception):
+class KeyUnreadable(Exception):
     """Secrets Manager did not answer, or did not allow it: it is unknown whether the project has a key."""
 
 
-class Keys:
+class ProjectKeys:
     """Knows the projects' keys.
 
     Args:
@@ -44,7 +44,7 @@ class Keys:
             fresh: ask Secrets Manager, whatever is in memory.
 
         Raises:
-            NotReadable: Secrets Manager did not answer, or did not allow it.
+            KeyUnreadable: Secrets Manager did not answer, or did not allow it.
         """
         if self._local:
             return self._local
@@ -58,5 +58,5 @@ class Keys:
                 self._keyless[project] = time.monotonic() + FRESH_SECONDS
                 return None
             message = f"the key of {project} could not be read from Secrets Manager: {type(cause).__name__}"
-            raise NotReadable(message) from error
+            raise KeyUnreadable(message) from error
         return str(secret).strip() or None

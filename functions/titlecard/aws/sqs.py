@@ -33,11 +33,11 @@ VISIBILITY_MAX_SECONDS = 43_200 - 900
 message, which may be as long ago as an invocation can last."""
 
 
-class NotSent(Exception):
+class MessagesNotSent(Exception):
     """SQS took some of the messages and not others, several times over: try again later from the checkpoint."""
 
 
-def packs(messages: Iterable[Message]) -> Iterator[list[Message]]:
+def chunk_messages(messages: Iterable[Message]) -> Iterator[list[Message]]:
     """Cut messages into what one SendMessageBatch takes, by number and by bytes."""
     pack: list[Message] = []
     size = 0
@@ -76,17 +76,17 @@ class _Queue:
         message = (
             f"{len(left)} of {len(entries)} messages were refused {SEND_TRIES} times: {failed[0].get('Message', '')}"
         )
-        raise NotSent(message)
+        raise MessagesNotSent(message)
 
 
 class WorkQueue(_Queue):
     """The queue that drives the parser."""
 
     def send(self, pack: Sequence[Message]) -> None:
-        """Send one of `packs`, its failed entries again.
+        """Send one of `chunk_messages`, its failed entries again.
 
         Raises:
-            NotSent: some failed `SEND_TRIES` times. Those that went out will be sent again; their rows end once.
+            MessagesNotSent: some failed `SEND_TRIES` times. The others may be sent twice; their rows end once.
         """
         self._send_all([{"Id": str(i), "MessageBody": it.model_dump_json()} for i, it in enumerate(pack)])
 
@@ -104,7 +104,7 @@ class IngestQueue(_Queue):
         self._sqs.send_message(QueueUrl=self._url, MessageBody=json.dumps({"continue": asdict(upload)}))
 
 
-class DeadLetters(_Queue):
+class DeadLetterSender(_Queue):
     """The queue where messages end that no retry will mend; each with its reason, for the one who looks."""
 
     def send(self, body: str, reason: str) -> None:
@@ -112,10 +112,10 @@ class DeadLetters(_Queue):
         self._sqs.send_message(QueueUrl=self._url, MessageBody=body, MessageAttributes=_because(reason))
 
     def send_all(self, pack: Sequence[Message], reason: str) -> None:
-        """Send one of `packs`, as the work queue does.
+        """Send one of `chunk_messages`, as the work queue does.
 
         Raises:
-            NotSent: as there.
+            MessagesNotSent: as there.
         """
         self._send_all(
             [

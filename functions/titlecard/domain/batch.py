@@ -53,7 +53,7 @@ class RowState(StrEnum):
 END_STATES = (RowState.PARSED, RowState.SUPERSEDED, RowState.DEAD, RowState.CANCELLED)
 
 
-class Limits(BaseModel):
+class BatchLimits(BaseModel):
     """The most that one batch may be charged: HTTP requests, tokens (input and output together), micro-dollars."""
 
     model_config = ConfigDict(frozen=True)
@@ -62,10 +62,10 @@ class Limits(BaseModel):
     tokens: Annotated[int, Field(ge=0)]
     micro_usd: Annotated[int, Field(ge=0)]
 
-    def lowered_by(self, **upload: int | None) -> Limits:
+    def lowered_by(self, **upload: int | None) -> BatchLimits:
         """The lower of these and of the limits that came with the upload (None: no limit of its own)."""
         own = {name: value for name, value in upload.items() if value is not None}
-        return Limits(**{name: min(value, own.get(name, value)) for name, value in self.model_dump().items()})
+        return BatchLimits(**{name: min(value, own.get(name, value)) for name, value in self.model_dump().items()})
 
 
 class Message(BaseModel):
@@ -121,7 +121,7 @@ def project_name(name: str) -> str:
     return name
 
 
-def order_of(event_time: str, sequencer: str) -> str:
+def upload_order(event_time: str, sequencer: str) -> str:
     """A string that sorts as the uploads came.
 
     Args:

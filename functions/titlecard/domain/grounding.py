@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from titlecard.domain.injection import before_orders
+from titlecard.domain.injection import text_before_injection
 from titlecard.domain.text import normalise, without_addresses, words
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def ungrounded(title: str, presenters: Sequence[str], video: Video) -> str | Non
         if not name.strip():
             return f"The presenter {presenter!r} is not a name."
         if name not in texts[0] and len(texts) == 1:  # descriptions are long, and read only if need be
-            texts.append(_line(before_orders(without_addresses(normalise(video.description)))))
+            texts.append(_line(text_before_injection(without_addresses(normalise(video.description)))))
         if not any(name in text for text in texts):
             return f"The presenter {presenter!r} is not named in the title or the description."
     return None

@@ -29,16 +29,16 @@ _IN_ORDERS = (
 """One of these is in every text that gives orders: to look for them first is far quicker."""
 
 
-def gives_orders(line: str) -> bool:
+def looks_like_injection(line: str) -> bool:
     """Whether a normalised line is an order to its reader."""
     return _may_give_orders(line) and _ORDER.search(fold(line)) is not None
 
 
-def before_orders(text: str) -> str:
+def text_before_injection(text: str) -> str:
     """The lines of a normalised text up to the first that gives orders."""
     if not _may_give_orders(text):
         return text
-    return "\n".join(takewhile(lambda line: not gives_orders(line), text.split("\n")))
+    return "\n".join(takewhile(lambda line: not looks_like_injection(line), text.split("\n")))
 
 
 def _may_give_orders(text: str) -> bool:

@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from titlecard.domain.grounding import ungrounded
-from titlecard.domain.injection import gives_orders
+from titlecard.domain.injection import looks_like_injection
 from titlecard.domain.text import one_line, words
 from titlecard.extraction.confidence import RIGHT, evidence
 from titlecard.extraction.description import PERSON, DescriptionView
@@ -36,7 +36,7 @@ IN_TITLE, IN_DESCRIPTION, NOBODY = "title", "description", "nobody"
 """The sources of an answer: where its presenters are named."""
 
 
-class LocalAnswer(NamedTuple):
+class LocalParse(NamedTuple):
     """What the local tier makes of a video.
 
     `confidence` is the calibrated probability (0 to 1) that title and presenters are both right; `sure` says that it
@@ -51,20 +51,20 @@ class LocalAnswer(NamedTuple):
     source: str
 
 
-def parse(video: Video, survey: Survey) -> LocalAnswer:
+def parse(video: Video, survey: Survey) -> LocalParse:
     """Title and presenters of a video, given what its batch has in common."""
     return parse_with(shipped(), video, survey)
 
 
-def parse_with(model: Model, video: Video, survey: Survey) -> LocalAnswer:
+def parse_with(model: Model, video: Video, survey: Survey) -> LocalParse:
     """The same with a model that is not the shipped one."""
     seen = video.model_copy(update={"description": video.description[: 2 * LOOKED_AT]})
     found = read(model, seen.title, seen.description, survey)
     if found is None or ungrounded(found.title, found.presenters, seen) is not None:
-        return LocalAnswer(one_line(video.title) or video.title, (), 0.0, sure=False, source=NOBODY)
+        return LocalParse(one_line(video.title) or video.title, (), 0.0, sure=False, source=NOBODY)
     confidence = trust(model, found.evidence)
-    sure = confidence >= model.thresholds[found.source] and not gives_orders(one_line(video.title))
-    return LocalAnswer(found.title, found.presenters, confidence, sure, found.source)
+    sure = confidence >= model.thresholds[found.source] and not looks_like_injection(one_line(video.title))
+    return LocalParse(found.title, found.presenters, confidence, sure, found.source)
 
 
 class Found(NamedTuple):

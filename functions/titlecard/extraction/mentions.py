@@ -6,7 +6,7 @@ import re
 from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
-from titlecard.domain.injection import before_orders
+from titlecard.domain.injection import text_before_injection
 from titlecard.domain.text import fold, normalise, without_addresses, words
 from titlecard.extraction.names import CUES, PARTICLES
 
@@ -62,7 +62,7 @@ def lines(description: str) -> list[str]:
     A line that gives orders ("ignore the above ...") ends the description: nothing behind it is to be trusted.
     """
     text = _cut(normalise(description[: 2 * LONGEST]), LONGEST)
-    trusted = before_orders(_UNSPOKEN.sub(" ", without_addresses(text)))
+    trusted = text_before_injection(_UNSPOKEN.sub(" ", without_addresses(text)))
     bare = (_cut(line.strip(" *_>#"), WIDEST) for line in trusted.split("\n"))
     return list(islice(filter(None, bare), LINES))
 

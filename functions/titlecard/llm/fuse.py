@@ -40,7 +40,7 @@ _NOT_SENT = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout, htt
 """Failures before the first byte of the request: there was no connection (name not found, refused, no TLS)."""
 
 
-class RefusedAtTheWire(Exception):
+class RequestRefused(Exception):
     """The fuse did not let a request through; nothing was sent."""
 
 
@@ -62,13 +62,13 @@ class Fuse(httpx2.AsyncBaseTransport):
         """Send the one request and read its response.
 
         Raises:
-            RefusedAtTheWire: it is not the one that is allowed.
+            RequestRefused: it is not the one that is allowed.
             httpx2.TransportError: no connection, no response, or half of one.
         """
         exchange = self.exchange
         if refusal := self._refusal(request, await request.aread()):
             exchange.refusals.append(refusal)
-            raise RefusedAtTheWire(refusal)
+            raise RequestRefused(refusal)
         self._burnt = exchange.sent = True
         try:
             response = await self._network.handle_async_request(request)

@@ -18,7 +18,7 @@ from titlecard.domain.text import normalise, without_addresses
 
 if TYPE_CHECKING:
     from titlecard.domain.video import Video
-    from titlecard.extraction import LocalAnswer
+    from titlecard.extraction import LocalParse
 
 PROMPT_VERSION = "1"
 
@@ -58,7 +58,7 @@ class Cleaned(BaseModel):
     presenters: list[str]
 
 
-def prompt(video: Video, answer: LocalAnswer, hint: str) -> str:
+def prompt(video: Video, answer: LocalParse, hint: str) -> str:
     """The video as the model sees it: one JSON object, every text cut to its cap between two characters.
 
     Args:

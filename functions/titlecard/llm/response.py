@@ -40,7 +40,7 @@ RETRY_AFTER_MAX = 86_400.0
 
 
 @dataclass(frozen=True)
-class Terms:
+class ResponseContext:
     """What was agreed on before the request was sent."""
 
     bound: Charge
@@ -49,7 +49,7 @@ class Terms:
     key: str
 
 
-def verdict(exchange: Exchange, cleaned: Cleaned | None, terms: Terms) -> Answer:
+def interpret(exchange: Exchange, cleaned: Cleaned | None, terms: ResponseContext) -> Answer:
     """The answer of an attempt.
 
     Args:
@@ -111,7 +111,7 @@ def _raise_lost(exchange: Exchange) -> NoReturn:
     raise Retry(Reason.CONNECTION_LOST, "The connection to the provider broke off before the answer was there.")
 
 
-def _raise_http_error(exchange: Exchange, status: int, terms: Terms) -> NoReturn:
+def _raise_http_error(exchange: Exchange, status: int, terms: ResponseContext) -> NoReturn:
     """The provider said no, by status and error code."""
     error = _error(exchange.body)
     codes = [code for code in (error.get("code"), error.get("type")) if isinstance(code, str)]
@@ -149,7 +149,7 @@ def retry_after(headers: Mapping[str, str], now: datetime) -> float | None:
     return min(max((date - now).total_seconds(), 0.0), RETRY_AFTER_MAX)
 
 
-def _charge(exchange: Exchange, body: Mapping[str, Any], terms: Terms) -> Charge | None:
+def _charge(exchange: Exchange, body: Mapping[str, Any], terms: ResponseContext) -> Charge | None:
     """What the usage comes to; None where it is not known.
 
     The provider says in which service tier it worked. If that is a dearer one than was asked for, it is charged; if it

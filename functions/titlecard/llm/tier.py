@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 from titlecard.domain.errors import Defer, Reason
 from titlecard.domain.money import Usage, measured, worst_case
 from titlecard.domain.video import Video
-from titlecard.extraction import LocalAnswer
+from titlecard.extraction import LocalParse
 from titlecard.llm.exchange import Allowance
 from titlecard.llm.prompt import (
     DESCRIPTION_MAX_BYTES,
@@ -35,7 +35,7 @@ from titlecard.llm.prompt import (
     prompt,
 )
 from titlecard.llm.question import Question
-from titlecard.llm.response import Terms, verdict
+from titlecard.llm.response import ResponseContext, interpret
 
 if TYPE_CHECKING:
     from titlecard.domain.money import Charge, PriceList
@@ -92,7 +92,7 @@ class ModelTier:
         self._lock = threading.Lock()
         self._client: Client | None = None
 
-    def prepare(self, video: Video, answer: LocalAnswer, hint: str) -> Question:
+    def prepare(self, video: Video, answer: LocalParse, hint: str) -> Question:
         """The one request about a video, and the most that it can cost. Pure.
 
         Args:
@@ -110,7 +110,7 @@ class ModelTier:
         quote = '"'  # no byte takes more room: in the JSON of the video it is two bytes, in the JSON of the body four
         video = Video(id="worst", title=quote * TITLE_MAX_BYTES, description=quote * DESCRIPTION_MAX_BYTES)
         names = (quote * NAME_MAX_BYTES,) * GUESS_MAX_NAMES
-        answer = LocalAnswer(title=video.title, presenters=names, confidence=0.99, sure=False, source="title")
+        answer = LocalParse(title=video.title, presenters=names, confidence=0.99, sure=False, source="title")
         return self.prepare(video, answer, quote * HINT_MAX_BYTES).bound
 
     def expected(self, question: Question) -> Charge:
@@ -144,7 +144,7 @@ class ModelTier:
             max_body_bytes=question.max_body_bytes,
         )
         exchange, cleaned = client.send(question.prompt, allowance, key=key, seconds=left)
-        return verdict(exchange, cleaned, Terms(question.bound, self._service_tier, self._row.tiers, key))
+        return interpret(exchange, cleaned, ResponseContext(question.bound, self._service_tier, self._row.tiers, key))
 
     def load(self) -> None:
         """Load the client now. Whoever does so before claiming and reserving pays nothing where it cannot be loaded."""

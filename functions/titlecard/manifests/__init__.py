@@ -8,6 +8,6 @@ one by one with a sentence; only a file that is no manifest at all raises, `NotA
 """
 
 from titlecard.manifests.reading import Reading, read
-from titlecard.manifests.rows import EXCERPT_CHARACTERS, Accepted, Limits, NotAManifest, Refused, Row
+from titlecard.manifests.rows import EXCERPT_CHARACTERS, Accepted, NotAManifest, ReadingLimits, Refused, Row
 
-__all__ = ["EXCERPT_CHARACTERS", "Accepted", "Limits", "NotAManifest", "Reading", "Refused", "Row", "read"]
+__all__ = ["EXCERPT_CHARACTERS", "Accepted", "NotAManifest", "Reading", "ReadingLimits", "Refused", "Row", "read"]

@@ -19,12 +19,12 @@ if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Iterator
 
     from titlecard.manifests.recognition import Form
-    from titlecard.manifests.rows import Limits, Row
+    from titlecard.manifests.rows import ReadingLimits, Row
 
 _ROWS_JUDGED = 200
 
 
-def read(stream: BinaryIO, limits: Limits) -> Reading:
+def read(stream: BinaryIO, limits: ReadingLimits) -> Reading:
     """Recognises a manifest by its first bytes; its rows are read as they are asked for.
 
     Args:
@@ -49,7 +49,7 @@ class Reading:
         form: what the file is, for people, such as "JSON Lines".
     """
 
-    def __init__(self, form: Form, chunks: Iterable[bytes], limits: Limits) -> None:
+    def __init__(self, form: Form, chunks: Iterable[bytes], limits: ReadingLimits) -> None:
         self.form = form.name
         self._form = form
         self._chunks = chunks
@@ -141,7 +141,7 @@ def _is_empty_page(record: object) -> bool:
     return isinstance(record, dict) and "title" not in record and any(record.get(name) == [] for name in HOLDERS)
 
 
-def _check_encoding(head: bytes, form: Form, limits: Limits) -> None:
+def _check_encoding(head: bytes, form: Form, limits: ReadingLimits) -> None:
     """Refuses the file where most of its first rows are not UTF-8: then it is the file that must be converted.
 
     Raises:

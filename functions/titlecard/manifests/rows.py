@@ -20,7 +20,7 @@ MIB = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class ReadingLimits:
     """How much of a manifest is read, whoever sent it. What exceeds a limit is refused with a sentence.
 
     Attributes:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from _typeshed import WriteableBuffer
 
-    from titlecard.manifests.rows import Limits
+    from titlecard.manifests.rows import ReadingLimits
 
 CHUNK_BYTES = 64 * 1024
 
@@ -49,7 +49,7 @@ class Source:
         broken: why they cannot be read any further, once that is known.
     """
 
-    def __init__(self, stream: BinaryIO, limits: Limits) -> None:
+    def __init__(self, stream: BinaryIO, limits: ReadingLimits) -> None:
         self._limits = limits
         self._packed = _Counted(stream)
         buffered = io.BufferedReader(self._packed, CHUNK_BYTES)

@@ -17,7 +17,7 @@ from titlecard.manifests.source import lines
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from titlecard.manifests.rows import Limits
+    from titlecard.manifests.rows import ReadingLimits
     from titlecard.manifests.source import Piece
 
 _DELIMITERS = {",": "CSV", ";": "CSV with semicolons", "\t": "TSV", "|": "CSV with bars"}
@@ -55,7 +55,7 @@ def table(head: bytes) -> Table | None:
     return None
 
 
-def table_rows(written: Table, chunks: Iterable[bytes], limits: Limits) -> Iterator[TableRow]:
+def table_rows(written: Table, chunks: Iterable[bytes], limits: ReadingLimits) -> Iterator[TableRow]:
     """The rows below the header, each with the number of the line where it starts.
 
     Raises:
@@ -83,7 +83,7 @@ def table_rows(written: Table, chunks: Iterable[bytes], limits: Limits) -> Itera
 class _Lines:
     """The lines of the file as the csv module wants them, and what is known of the row that it makes of them."""
 
-    def __init__(self, numbered: Iterator[tuple[int, Piece]], header_line: int, limits: Limits) -> None:
+    def __init__(self, numbered: Iterator[tuple[int, Piece]], header_line: int, limits: ReadingLimits) -> None:
         self._numbered = numbered
         self._header_line = header_line
         self._max_bytes = limits.record_max_bytes

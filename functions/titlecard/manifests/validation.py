@@ -90,7 +90,7 @@ class Bitmap:
 
 
 @dataclass(frozen=True, slots=True)
-class Census:
+class ValidationReport:
     """What pass 1 found.
 
     Attributes:
@@ -112,7 +112,7 @@ class Census:
     bitmap: Bitmap
 
 
-def take(reading: Reading, *, scratch: Path, rejects: SupportsWrite[str], sample_max: int) -> Census:
+def validate(reading: Reading, *, scratch: Path, rejects: SupportsWrite[str], sample_max: int) -> ValidationReport:
     """Goes through a manifest once.
 
     Args:
@@ -137,7 +137,7 @@ def take(reading: Reading, *, scratch: Path, rejects: SupportsWrite[str], sample
             else:
                 bitmap.add(row.number)
                 sample.offer(verdict)
-    return Census(reading.form, len(bitmap), refused, repeated, last, sample.videos(), bitmap)
+    return ValidationReport(reading.form, len(bitmap), refused, repeated, last, sample.videos(), bitmap)
 
 
 def accepted(reading: Reading, bitmap: Container[int], after: int = 0) -> Iterator[Accepted]:

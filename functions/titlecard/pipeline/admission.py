@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from titlecard.aws.dynamodb.ledger import NoAnswer
+from titlecard.aws.dynamodb.ledger import LedgerUnavailable
 from titlecard.aws.dynamodb.ledger.breakers import ACCOUNT_PROBE_SECONDS, probe_after
 from titlecard.domain.errors import Hold, Reason, Retry
 
@@ -35,7 +35,7 @@ _NOT_SENT = {Reason.NOT_SENT_IN_TIME, Reason.REFUSED_AT_THE_WIRE}
 
 
 @dataclass(frozen=True, slots=True)
-class Closed:
+class Denied:
     """Why a project may ask nothing now; `due` is when to come again, None: when a person has acted."""
 
     hold: Hold
@@ -44,7 +44,7 @@ class Closed:
 
 
 @dataclass(frozen=True, slots=True)
-class Leave:
+class Permit:
     """Leave to ask one question, out of this budget; `probe` is its token where an open breaker lets it through."""
 
     project: str
@@ -53,7 +53,7 @@ class Leave:
     probe: str | None
 
 
-class Gate:
+class Admission:
     """Stands before the questions of one worker.
 
     Args:
@@ -74,7 +74,7 @@ class Gate:
         self.events: list[str] = []
         """What is to be counted by an alarm; whoever takes them out counts them."""
 
-    def enter(self, project: str, *, token: str, until: datetime) -> Leave | Closed:
+    def enter(self, project: str, *, token: str, until: datetime) -> Permit | Denied:
         """Ask for leave to ask.
 
         Args:
@@ -82,26 +82,26 @@ class Gate:
             until: when this worker is gone at the latest.
 
         Raises:
-            NoAnswer: nobody knows, so there is no leave.
+            LedgerUnavailable: nobody knows, so there is no leave.
         """
         now = self._now()
         account = self._ledger.account(project, now=now)
-        if no := closed(account, now):
+        if no := denied(account, now):
             return no
         if account.budget is None:
             raise AssertionError("an account without a budget is closed")
         if not account.breaker.open:
-            return Leave(project, account.budget, account.breaker.failures, None)
+            return Permit(project, account.budget, account.breaker.failures, None)
         if self._ledger.take_probe(project, token=token, until=until, now=now):
-            return Leave(project, account.budget, account.breaker.failures, token)
-        return Closed(Hold.BREAKER_OPEN, _why(account), until)
+            return Permit(project, account.budget, account.breaker.failures, token)
+        return Denied(Hold.BREAKER_OPEN, _why(account), until)
 
-    def leave(self, leave: Leave) -> None:
+    def leave(self, leave: Permit) -> None:
         """Give leave back: nothing was sent."""
         if leave.probe:
             self._told(lambda: self._ledger.leave_probe(leave.project, token=str(leave.probe)))
 
-    def went(self, leave: Leave, fault: Fault | None, *, above_bound: bool) -> None:
+    def went(self, leave: Permit, fault: Fault | None, *, above_bound: bool) -> None:
         """Tell the breaker how a question went.
 
         Args:
@@ -121,7 +121,7 @@ class Gate:
         elif leave.probe or leave.failures:
             self._told(lambda: self._ledger.count_answer(project, token=leave.probe))
 
-    def _failed(self, leave: Leave, fault: Fault, now: datetime) -> None:
+    def _failed(self, leave: Permit, fault: Fault, now: datetime) -> None:
         failures = self._ledger.count_failure(leave.project)
         if leave.probe or failures >= self._threshold:
             self._open(leave.project, str(fault), now + probe_after(failures, self._threshold, self._backoff))
@@ -134,21 +134,21 @@ class Gate:
         """Write to the breaker. What is lost here is found again by the next question, at the same cost."""
         try:
             write()
-        except NoAnswer as error:
+        except LedgerUnavailable as error:
             self._log.warning("the breaker could not be told", error=str(error))
 
 
-def closed(account: Account, now: datetime) -> Closed | None:
+def denied(account: Account, now: datetime) -> Denied | None:
     """Why a project may ask nothing now; None where it may, or where its breaker would let one question through."""
     project = account.project
     if account.paused_at:
         whom = "--all" if account.all_paused else project
-        return Closed(Hold.PAUSED, f"paused by hand: `titlecard resume {whom}` lets it go on", None)
+        return Denied(Hold.PAUSED, f"paused by hand: `titlecard resume {whom}` lets it go on", None)
     if account.budget is None:
         how = f"titlecard budget set {project} --daily 5usd --monthly 50usd"
-        return Closed(Hold.NO_BUDGET, f"the project has no budget: `{how}` gives it one", None)
+        return Denied(Hold.NO_BUDGET, f"the project has no budget: `{how}` gives it one", None)
     if account.breaker.open and not account.breaker.probes(now):
-        return Closed(Hold.BREAKER_OPEN, _why(account), account.breaker.due)
+        return Denied(Hold.BREAKER_OPEN, _why(account), account.breaker.due)
     return None
 
 

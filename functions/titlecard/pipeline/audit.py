@@ -26,15 +26,15 @@ from typing import TYPE_CHECKING
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from titlecard.aws.dynamodb.catalog import Ending, stamp
-from titlecard.aws.s3 import Gone, TooLarge
-from titlecard.aws.sqs import ENTRIES_PER_SEND, NotSent, packs
+from titlecard.aws.dynamodb.catalog import RowEnd, stamp
+from titlecard.aws.s3 import ManifestTooLarge, ObjectDeleted
+from titlecard.aws.sqs import ENTRIES_PER_SEND, MessagesNotSent, chunk_messages
 from titlecard.domain.batch import END_STATES, BatchState, Message, RowState
 from titlecard.domain.video import Video
 from titlecard.manifests import NotAManifest
 from titlecard.manifests.validation import Bitmap
 from titlecard.pipeline.ingest import ACCEPTED, accepted_messages
-from titlecard.pipeline.publish import NotTold
+from titlecard.pipeline.publish import EventNotPublished
 
 if TYPE_CHECKING:
     from collections import Counter
@@ -45,9 +45,9 @@ if TYPE_CHECKING:
 
     from titlecard import manifests as manifest
     from titlecard.aws.dynamodb.catalog import Batch, Catalog
-    from titlecard.aws.s3 import Uploads
-    from titlecard.aws.sqs import DeadLetters, IngestQueue, WorkQueue
-    from titlecard.pipeline.publish import Results
+    from titlecard.aws.s3 import UploadsBucket
+    from titlecard.aws.sqs import DeadLetterSender, IngestQueue, WorkQueue
+    from titlecard.pipeline.publish import ResultPublisher
 
 CALL_SECONDS = 30
 """After how long a call begins nothing more: a tenth of the function's time-out."""
@@ -55,12 +55,12 @@ CALL_SECONDS = 30
 SETTLED = (RowState.DEFERRED, *END_STATES)
 """The states of a row that somebody will come back to, or needs not come back to: it is not lost."""
 
-_TROUBLE = (BotoCoreError, ClientError, NotAManifest, NotSent, NotTold, OSError, TooLarge)
+_TROUBLE = (BotoCoreError, ClientError, NotAManifest, MessagesNotSent, EventNotPublished, OSError, ManifestTooLarge)
 """What can be the matter with one batch, and not with the next."""
 
 
 @dataclass(frozen=True)
-class Rules:
+class AuditConfig:
     """The numbers that the audit works by.
 
     `most` is how many rows it sends again, or gives up, of one batch in one call; `after` how many seconds an open
@@ -72,7 +72,7 @@ class Rules:
     after: int
     ingest_after: int
     rounds: int
-    reading: manifest.Limits
+    reading: manifest.ReadingLimits
     manifest_max_bytes: int
 
 
@@ -83,12 +83,12 @@ class Audit:
         self,
         *,
         catalog: Catalog,
-        uploads: Uploads,
+        uploads: UploadsBucket,
         queue: WorkQueue,
         ingest: IngestQueue,
-        letters: DeadLetters,
-        results: Results,
-        rules: Rules,
+        letters: DeadLetterSender,
+        results: ResultPublisher,
+        rules: AuditConfig,
         now: Callable[[], datetime],
         log: Logger,
     ) -> None:
@@ -167,7 +167,7 @@ class Audit:
         row: int | None
         try:
             row = self._see_to(batch, rounds, end, done)
-        except Gone as gone:  # the only record of these rows was taken away by hand
+        except ObjectDeleted as gone:  # the only record of these rows was taken away by hand
             row = self._bury(batch, str(gone), end, done)
         if row is None:
             return
@@ -185,7 +185,7 @@ class Audit:
             messages = accepted_messages(batch, file, self._uploads, self._rules.reading, after=batch.audit_row)
             settled = self._catalog.numbers_of_rows(batch.id, *SETTLED, after=batch.audit_row)
             seen = 0
-            for pack in packs(islice(_without(messages, settled), self._rules.most)):
+            for pack in chunk_messages(islice(_without(messages, settled), self._rules.most)):
                 if rounds > self._rules.rounds:
                     self._give_up(batch, pack, done)
                 else:
@@ -209,7 +209,7 @@ class Audit:
         """
         try:
             accepted = Bitmap.from_bytes(self._uploads.read_report(batch.upload, ACCEPTED))
-        except Gone:
+        except ObjectDeleted:
             lost = batch.accepted - self._catalog.count_rows(batch.id, *SETTLED)
             reason = f"{lost:,} rows were never answered, and which ones is not known any more: {why}"
             self._finish(batch, end, reason, done)
@@ -231,7 +231,7 @@ class Audit:
 
     def _dead(self, batch: Batch, pack: list[Message], reason: str) -> int:
         """End rows as dead; how many of them were not ended before."""
-        endings = [Ending(it, batch.upload.order, "", RowState.DEAD, reason=reason) for it in pack]
+        endings = [RowEnd(it, batch.upload.order, "", RowState.DEAD, reason=reason) for it in pack]
         return self._catalog.end(endings, now=self._now()).count(RowState.DEAD)
 
 

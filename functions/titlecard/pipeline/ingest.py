@@ -25,10 +25,10 @@ from typing import TYPE_CHECKING, BinaryIO
 from uuid import uuid4
 
 from titlecard import manifests as manifest
-from titlecard.aws.dynamodb.catalog import Contended
-from titlecard.aws.s3 import BadLimit, Gone, TooLarge, own_limits
-from titlecard.aws.sqs import NotSent, packs
-from titlecard.domain.batch import BatchState, Limits, Message, Upload
+from titlecard.aws.dynamodb.catalog import LeaseHeld
+from titlecard.aws.s3 import InvalidLimit, ManifestTooLarge, ObjectDeleted, own_limits
+from titlecard.aws.sqs import MessagesNotSent, chunk_messages
+from titlecard.domain.batch import BatchLimits, BatchState, Message, Upload
 from titlecard.extraction.survey import Survey
 from titlecard.manifests import validation as census
 
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
     from titlecard.aws.dynamodb.catalog import Batch, Catalog
-    from titlecard.aws.s3 import Uploads
+    from titlecard.aws.s3 import UploadsBucket
     from titlecard.aws.sqs import WorkQueue
 
 REPORT, REJECTS, ACCEPTED = "report.json", "rejects.jsonl", "accepted.bin"
@@ -59,13 +59,13 @@ STOP_SENDING_SECONDS = 30
 
 
 @dataclass(frozen=True)
-class Rules:
+class IngestConfig:
     """The numbers that ingest works by; sizes in bytes."""
 
     manifest_max_bytes: int
-    reading: manifest.Limits
+    reading: manifest.ReadingLimits
     survey_sample: int
-    limits: Limits
+    limits: BatchLimits
 
 
 class Ingest:
@@ -76,7 +76,13 @@ class Ingest:
     """
 
     def __init__(
-        self, *, catalog: Catalog, uploads: Uploads, queue: WorkQueue, rules: Rules, now: Callable[[], datetime]
+        self,
+        *,
+        catalog: Catalog,
+        uploads: UploadsBucket,
+        queue: WorkQueue,
+        rules: IngestConfig,
+        now: Callable[[], datetime],
     ) -> None:
         self._catalog = catalog
         self._uploads = uploads
@@ -91,8 +97,8 @@ class Ingest:
             remaining: the seconds that this invocation has left.
 
         Raises:
-            Contended: another invocation is at it, for `seconds` at the most.
-            NotSent: SQS refuses messages. The checkpoint stands.
+            LeaseHeld: another invocation is at it, for `seconds` at the most.
+            MessagesNotSent: SQS refuses messages. The checkpoint stands.
         """
         if upload.project is None:
             self._report(upload, "refused", message=_OUTSIDE)
@@ -111,14 +117,14 @@ class Ingest:
         if batch.lease != lease:
             lasts = datetime.fromisoformat(batch.lease_until) - self._now()
             message = f"another invocation is at work on batch {batch.id}"
-            raise Contended(message, max(int(lasts.total_seconds()), 0) + 1)
+            raise LeaseHeld(message, max(int(lasts.total_seconds()), 0) + 1)
         stop = min(STOP_SENDING_SECONDS, remaining() / 4)
         with tempfile.TemporaryFile() as file:
             try:
                 metadata = self._uploads.fetch(upload, file, max_bytes=self._rules.manifest_max_bytes)
                 if batch.state is BatchState.COUNTING:
                     batch = self._count(batch, file, metadata)
-            except (BadLimit, Gone, TooLarge, manifest.NotAManifest) as refusal:
+            except (InvalidLimit, ObjectDeleted, ManifestTooLarge, manifest.NotAManifest) as refusal:
                 self._report(upload, "refused", message=str(refusal))
                 self._catalog.refuse(batch, str(refusal))
                 return True
@@ -130,7 +136,7 @@ class Ingest:
         with tempfile.TemporaryDirectory() as scratch:
             rejects = Path(scratch, REJECTS)
             with rejects.open("w", encoding="utf-8") as sink:
-                counted = census.take(
+                counted = census.validate(
                     manifest.read(file, self._rules.reading),
                     scratch=Path(scratch),
                     rejects=sink,
@@ -151,7 +157,9 @@ class Ingest:
         under_way: deque[tuple[int, Future[None]]] = deque()
         try:
             with ThreadPoolExecutor(SENDERS, thread_name_prefix="send") as pool:
-                for pack in packs(accepted_messages(batch, file, self._uploads, self._rules.reading, after=last)):
+                for pack in chunk_messages(
+                    accepted_messages(batch, file, self._uploads, self._rules.reading, after=last)
+                ):
                     under_way.append((pack[-1].row, pool.submit(self._queue.send, pack)))
                     if len(under_way) < PACKS_UNDER_WAY:
                         continue
@@ -166,7 +174,7 @@ class Ingest:
                     complete = True
                 while under_way:
                     last = _first_sent(under_way)
-        except NotSent:
+        except MessagesNotSent:
             self._catalog.sent(batch, last, until=None, now=self._now())
             raise
         if complete:
@@ -182,7 +190,7 @@ class Ingest:
 
 
 def accepted_messages(
-    batch: Batch, file: BinaryIO, uploads: Uploads, limits: manifest.Limits, *, after: int = 0
+    batch: Batch, file: BinaryIO, uploads: UploadsBucket, limits: manifest.ReadingLimits, *, after: int = 0
 ) -> Iterator[Message]:
     """The messages of a batch's accepted rows behind row `after`, read again from a copy of its manifest."""
     file.seek(0)

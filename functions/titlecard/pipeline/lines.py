@@ -14,8 +14,8 @@ from titlecard.domain.money import Charge
 from titlecard.domain.video import Tier
 
 if TYPE_CHECKING:
-    from titlecard.aws.dynamodb.catalog import Entry, Row
-    from titlecard.aws.dynamodb.catalog.results import Result
+    from titlecard.aws.dynamodb.catalog import Row, VideoRecord
+    from titlecard.aws.dynamodb.catalog.results import RowResult
     from titlecard.domain.video import Talk
 
 
@@ -33,7 +33,7 @@ def line(
     return json.dumps(_content(video, state, talk, charged or Charge(), reason), ensure_ascii=False)
 
 
-def of_row(row: Row, entry: Entry, batch: str) -> str:
+def of_row(row: Row, entry: VideoRecord, batch: str) -> str:
     """The line of a row of the catalog."""
     answered = entry.talk is not None and entry.talk.tier is Tier.PERSON and row.state is not RowState.SUPERSEDED
     parsed = answered or row.state is RowState.PARSED
@@ -46,7 +46,7 @@ def of_row(row: Row, entry: Entry, batch: str) -> str:
     )
 
 
-def of_result(result: Result) -> dict[str, Any]:
+def of_result(result: RowResult) -> dict[str, Any]:
     """The content of the line of a result.
 
     Beside the fields of `line` it has: `batch`; `current`, whether the video's newest talk is of this very row; and

@@ -39,16 +39,16 @@ from botocore.exceptions import BotoCoreError, ClientError
 from pydantic import ValidationError
 
 from titlecard import extraction as local
-from titlecard.aws.dynamodb.catalog import Attempt, Ending, Entry, stamp
-from titlecard.aws.dynamodb.ledger import NoAnswer, Refusal
+from titlecard.aws.dynamodb.catalog import Attempt, RowEnd, VideoRecord, stamp
+from titlecard.aws.dynamodb.ledger import LedgerUnavailable, Refusal
 from titlecard.aws.dynamodb.ledger.breakers import ACCOUNT_PROBE_SECONDS
-from titlecard.aws.secrets import NotReadable
+from titlecard.aws.secrets import KeyUnreadable
 from titlecard.domain import errors as faults
 from titlecard.domain.batch import END_STATES, Message, RowState
 from titlecard.domain.errors import Hold
 from titlecard.domain.money import Charge
 from titlecard.domain.video import Policy, Tier, fingerprint
-from titlecard.pipeline.admission import Closed, Gate
+from titlecard.pipeline.admission import Admission, Denied
 from titlecard.pipeline.talks import by_local_tier, by_model
 
 if TYPE_CHECKING:
@@ -56,14 +56,14 @@ if TYPE_CHECKING:
 
     from aws_lambda_powertools import Logger
 
-    from titlecard.aws.dynamodb.catalog import Batch, Catalog, Standing
+    from titlecard.aws.dynamodb.catalog import Batch, Catalog, MessageState
     from titlecard.aws.dynamodb.ledger import Ledger, Reservation
-    from titlecard.aws.sqs import DeadLetters, WorkQueue
+    from titlecard.aws.sqs import DeadLetterSender, WorkQueue
     from titlecard.domain.video import Talk, Video
-    from titlecard.extraction import LocalAnswer
+    from titlecard.extraction import LocalParse
     from titlecard.extraction.survey import Survey
     from titlecard.llm import Answer, Question
-    from titlecard.pipeline.admission import Leave
+    from titlecard.pipeline.admission import Permit
 
 LEASE_SPARE_SECONDS = 30
 """What a lease lasts longer than the invocation that took it: clocks differ by seconds."""
@@ -86,7 +86,7 @@ class ModelTier(Protocol):
     def load(self) -> None:
         """Get ready to ask: what fails here has cost nothing."""
 
-    def prepare(self, video: Video, answer: LocalAnswer, hint: str) -> Question:
+    def prepare(self, video: Video, answer: LocalParse, hint: str) -> Question:
         """Make the one request, and its bound, without sending anything."""
 
     def ask(self, question: Question, *, key: str, deadline_seconds: float) -> Answer:
@@ -100,12 +100,12 @@ class Keys(Protocol):
         """A project's key, None where it has none; `fresh`: not from memory.
 
         Raises:
-            NotReadable: nobody knows.
+            KeyUnreadable: nobody knows.
         """
 
 
 @dataclass(frozen=True)
-class Rules:
+class ParserConfig:
     """The numbers that the parser works by; seconds, except where a name says otherwise."""
 
     policy: Policy
@@ -132,7 +132,7 @@ class Received:
 
 
 @dataclass(frozen=True)
-class Again:
+class ComeBack:
     """Not done: the message is shown again after so many seconds (None: when the queue's own time is over)."""
 
     seconds: int | None = None
@@ -149,10 +149,10 @@ class _Job:
     policy: Policy
     key: str | None
     fingerprint: str
-    standing: Standing = field(init=False)
+    standing: MessageState = field(init=False)
 
     @cached_property
-    def answer(self) -> LocalAnswer:
+    def answer(self) -> LocalParse:
         """What the local tier says."""
         return local.parse(self.message.video, self.survey)
 
@@ -168,16 +168,16 @@ class _Job:
         tried = bool(standing.entry.lease_until) or standing.began > standing.entry.concluded_at
         return self.received.receives > 1 and tried
 
-    def parsed_locally(self) -> Ending:
+    def parsed_locally(self) -> RowEnd:
         """This message's end by the local tier's answer."""
         return self.ending(RowState.PARSED, by_local_tier(self.message.video, self.answer))
 
     def ending(
         self, state: RowState, talk: Talk | None = None, *, tier: Tier | None = None, reason: str | None = None
-    ) -> Ending:
+    ) -> RowEnd:
         """This message's end; with a talk where one is to be stored."""
         tier = talk.tier if talk else tier
-        return Ending(self.message, self.batch.upload.order, self.fingerprint, state, tier, talk, reason)
+        return RowEnd(self.message, self.batch.upload.order, self.fingerprint, state, tier, talk, reason)
 
 
 @dataclass(frozen=True)
@@ -193,17 +193,17 @@ class Done:
         return f"{self.state}_{self.tier}" if self.tier else self.state
 
 
-_Outcome = Done | Again
+_Outcome = Done | ComeBack
 
 
 @dataclass(frozen=True)
-class _Paid:
+class _ReservedQuestion:
     """A question whose bound is put aside: it may be sent, once."""
 
     attempt: Attempt
     question: Question
     reservation: Reservation
-    leave: Leave
+    leave: Permit
 
 
 class Parser:
@@ -219,10 +219,10 @@ class Parser:
         catalog: Catalog,
         ledger: Ledger,
         queue: WorkQueue,
-        letters: DeadLetters,
+        letters: DeadLetterSender,
         keys: Keys,
         model: ModelTier,
-        rules: Rules,
+        rules: ParserConfig,
         now: Callable[[], datetime],
         log: Logger,
     ) -> None:
@@ -235,7 +235,7 @@ class Parser:
         self._rules = rules
         self._now = now
         self._log = log
-        self.gate = Gate(ledger, threshold=rules.breaker_threshold, backoff=rules.retry_backoff, now=now, log=log)
+        self.gate = Admission(ledger, threshold=rules.breaker_threshold, backoff=rules.retry_backoff, now=now, log=log)
         self._known: dict[str, tuple[datetime, Batch, Survey]] = {}
         self._expects_new = True
 
@@ -250,7 +250,7 @@ class Parser:
         for one in received:
             if self._clock_is_behind(one):
                 self._log.error("this worker's clock is behind: it does nothing", now=stamp(self._now()))
-                outcomes[one.id] = Again()
+                outcomes[one.id] = ComeBack()
                 continue
             job = self._decode(one, outcomes)
             if job:
@@ -285,7 +285,7 @@ class Parser:
             return None
         try:
             key = None if self._rules.policy is Policy.LOCAL else self._keys.of(message.project)
-        except NotReadable as trouble:  # of one project, and no reason to hold up the others' messages
+        except KeyUnreadable as trouble:  # of one project, and no reason to hold up the others' messages
             due = self._now() + timedelta(seconds=self._rules.visibility)
             why = f"{Hold.KEY_UNREADABLE}: {trouble}"
             outcomes[received.id] = self._deferred(message, "", reason=why, due=due)
@@ -376,21 +376,21 @@ class Parser:
     def _asked(self, job: _Job, remaining: Callable[[], float]) -> _Outcome:
         try:
             return self._ask(job, remaining)
-        except (NoAnswer, BotoCoreError, ClientError) as error:
+        except (LedgerUnavailable, BotoCoreError, ClientError) as error:
             # Our own side is in trouble. Whatever was written stays; what was not written errs on the side of charged.
             self._log.warning(
                 "a table or a queue did not answer", error=type(error).__name__, batch=job.batch.id, row=job.message.row
             )
-            return Again()
+            return ComeBack()
 
     def _ask(self, job: _Job, remaining: Callable[[], float]) -> _Outcome:
         rules, message, mark = self._rules, job.message, job.fingerprint
         self._model.load()  # first: it takes seconds of a fresh worker's time
         if remaining() < rules.deadline + rules.settle_margin:
-            return Again(0)
+            return ComeBack(0)
         if self._clock_is_ahead(job.received):
             self._log.error("this worker's clock is ahead: nothing is asked", now=stamp(self._now()))
-            return Again()
+            return ComeBack()
         if not self._catalog.point(message, mark, job.batch.upload.order):
             return self._finish(job.ending(RowState.SUPERSEDED, reason="a newer manifest has this video"))
         return self._at_the_gate(job, remaining)
@@ -403,9 +403,9 @@ class Parser:
         until = self._now() + timedelta(seconds=min(remaining() + LEASE_SPARE_SECONDS, rules.visibility - 1))
         try:
             leave = self.gate.enter(message.project, token=token, until=until)
-        except NoAnswer as trouble:
+        except LedgerUnavailable as trouble:
             return self._hold(job, self._unreachable(job, trouble), question)
-        if isinstance(leave, Closed):
+        if isinstance(leave, Denied):
             return self._hold(job, leave, question)
         attempt = self._catalog.claim(
             message,
@@ -417,17 +417,17 @@ class Parser:
             until=until,
             now=self._now(),
         )
-        if isinstance(attempt, Entry):
+        if isinstance(attempt, VideoRecord):
             self.gate.leave(leave)
             return self._not_claimed(job, attempt)
         reservation = self._reserve(job, question, leave)
-        if isinstance(reservation, Closed | Refusal):
+        if isinstance(reservation, Denied | Refusal):
             self.gate.leave(leave)
             self._catalog.give_back(attempt)
             return self._hold(job, reservation, question)
-        return self._send(job, _Paid(attempt, question, reservation, leave))
+        return self._send(job, _ReservedQuestion(attempt, question, reservation, leave))
 
-    def _reserve(self, job: _Job, question: Question, leave: Leave) -> Reservation | Refusal | Closed:
+    def _reserve(self, job: _Job, question: Question, leave: Permit) -> Reservation | Refusal | Denied:
         """Put the question's bound aside, or learn why it cannot be."""
         try:
             return self._ledger.reserve(
@@ -439,10 +439,10 @@ class Parser:
                 model=self._rules.model,
                 now=self._now(),
             )
-        except NoAnswer as trouble:
+        except LedgerUnavailable as trouble:
             return self._unreachable(job, trouble)
 
-    def _send(self, job: _Job, paid: _Paid) -> _Outcome:
+    def _send(self, job: _Job, paid: _ReservedQuestion) -> _Outcome:
         attempt, bound = paid.attempt, paid.question.bound
         try:
             answer = self._model.ask(paid.question, key=self._key(job, paid), deadline_seconds=self._rules.deadline)
@@ -470,30 +470,30 @@ class Parser:
             self.gate.went(paid.leave, fault, above_bound=fault.above_bound)
             if isinstance(fault, faults.DeadLetter) or attempt.number >= self._cap(job.standing.entry):
                 return self._bury(job, f"{fault.reason}: {fault}")
-            return Again(self._backoff(attempt.number))
+            return ComeBack(self._backoff(attempt.number))
         talk = by_model(job.message.video, job.answer, answer, self._rules.model)
         outcome = self._save(job, paid, talk, answer.charge if answer.usage_known else None)
         self.gate.went(paid.leave, None, above_bound=answer.above_bound)
         return outcome
 
-    def _key(self, job: _Job, paid: _Paid) -> str:
+    def _key(self, job: _Job, paid: _ReservedQuestion) -> str:
         """The project's key; for the one question that an open breaker lets through, read afresh."""
         if not paid.leave.probe:
             return job.key or ""
         try:
             return self._keys.of(job.message.project, fresh=True) or ""
-        except NotReadable:
+        except KeyUnreadable:
             return ""
 
-    def _save(self, job: _Job, paid: _Paid, talk: Talk, charge: Charge | None) -> _Outcome:
+    def _save(self, job: _Job, paid: _ReservedQuestion, talk: Talk, charge: Charge | None) -> _Outcome:
         """Store what was paid for; settle only where the store took it; then end the row."""
         charged = paid.question.bound if charge is None else charge
         if not self._catalog.answer(paid.attempt, talk, charged=charged, now=self._now()):
-            return Again()
+            return ComeBack()
         self._settle(job, paid, charge)
         return self._finish(job.ending(RowState.PARSED, tier=talk.tier))
 
-    def _settle(self, job: _Job, paid: _Paid, charge: Charge | None) -> None:
+    def _settle(self, job: _Job, paid: _ReservedQuestion, charge: Charge | None) -> None:
         """Charge what was billed instead of the bound, or the bound where that is unknown (None).
 
         Where that fails, the bound stays: it is not tried again.
@@ -502,24 +502,24 @@ class Parser:
             self._ledger.settle(
                 paid.reservation, paid.question.bound if charge is None else charge, lost=charge is None
             )
-        except NoAnswer:
+        except LedgerUnavailable:
             self._log.warning("not settled: the bound stays charged", batch=job.batch.id, row=job.message.row)
 
     # ------------------------------------------------------------------------------------------------ the ways out
 
-    def _not_claimed(self, job: _Job, entry: Entry) -> _Outcome:
+    def _not_claimed(self, job: _Job, entry: VideoRecord) -> _Outcome:
         """What a refused claim means: it is answered, another worker has it, or its attempts are used up."""
         if entry.talk and entry.answers(job.policy):
             return self._finish(job.ending(RowState.PARSED, tier=entry.talk.tier))
         if entry.attempts >= self._cap(entry) and not self._leased(entry):
             return self._bury(job, f"attempts_used_up: {entry.attempts} attempts, the last ended with {_last(entry)}")
-        return Again()
+        return ComeBack()
 
-    def _cap(self, entry: Entry) -> int:
+    def _cap(self, entry: VideoRecord) -> int:
         """The attempts that a video may have: the stack's cap, or what a person has allowed beyond it."""
         return max(self._rules.attempt_cap, entry.allowed)
 
-    def _leased(self, entry: Entry) -> bool:
+    def _leased(self, entry: VideoRecord) -> bool:
         return bool(entry.lease_until) and datetime.fromisoformat(entry.lease_until) > self._now()
 
     def _clock_is_behind(self, received: Received) -> bool:
@@ -532,12 +532,12 @@ class Parser:
         longest = timedelta(seconds=CLOCK_WRONG_SECONDS + self._rules.visibility)
         return received.first is not None and received.receives == 1 and self._now() > received.first + longest
 
-    def _unreachable(self, job: _Job, trouble: NoAnswer) -> Closed:
+    def _unreachable(self, job: _Job, trouble: LedgerUnavailable) -> Denied:
         """Wait for the ledger; nobody is asked without it."""
         due = self._now() + timedelta(seconds=self._backoff(job.standing.deferrals + 1))
-        return Closed(Hold.LEDGER_UNREACHABLE, str(trouble), due)
+        return Denied(Hold.LEDGER_UNREACHABLE, str(trouble), due)
 
-    def _hold(self, job: _Job, why: Closed | Refusal, question: Question) -> _Outcome:
+    def _hold(self, job: _Job, why: Denied | Refusal, question: Question) -> _Outcome:
         """Let a row wait that may not be asked about now; end it where its batch was cancelled in the meantime."""
         if why.hold is Hold.CANCELLED:
             return self._finish(job.ending(RowState.CANCELLED, reason=faults.CANCELLED))
@@ -551,7 +551,7 @@ class Parser:
     ) -> _Outcome:
         """Let a row wait; where it has ended already, its message comes again, and is put away as that end asks."""
         done = self._catalog.defer(message, mark, reason=reason, due=due, now=self._now(), need=need)
-        return Done(RowState.DEFERRED) if done else Again()
+        return Done(RowState.DEFERRED) if done else ComeBack()
 
     def _bury(self, job: _Job, reason: str) -> _Outcome:
         """Record a death, then put the message where the dead lie; after a crash in between, the next receive does."""
@@ -560,10 +560,10 @@ class Parser:
             self._letters.send(job.received.body, reason)
         return outcome
 
-    def _finish(self, ending: Ending) -> _Outcome:
+    def _finish(self, ending: RowEnd) -> _Outcome:
         return _outcome(ending, self._catalog.end([ending], now=self._now())[0])
 
-    def _end(self, endings: Sequence[tuple[_Job, Ending]], outcomes: dict[str, _Outcome]) -> None:
+    def _end(self, endings: Sequence[tuple[_Job, RowEnd]], outcomes: dict[str, _Outcome]) -> None:
         states = self._catalog.end([ending for _, ending in endings], now=self._now())
         for (job, ending), state in zip(endings, states, strict=True):
             outcomes[job.received.id] = _outcome(ending, state)
@@ -580,11 +580,11 @@ class Parser:
         return max(1, round(random.uniform(longest / 2, longest)))  # noqa: S311 -- jitter, no secret
 
 
-def _outcome(ending: Ending, state: RowState | None) -> _Outcome:
+def _outcome(ending: RowEnd, state: RowState | None) -> _Outcome:
     if state is None:
-        return Again()
+        return ComeBack()
     return Done(state, ending.tier if state is RowState.PARSED else None)
 
 
-def _last(entry: Entry) -> str:
+def _last(entry: VideoRecord) -> str:
     return str(entry.history[-1]["event"]) if entry.history else "nothing known"

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from botocore.exceptions import ClientError
 
-from titlecard.aws.dynamodb.catalog.upload_progress import Draft
+from titlecard.aws.dynamodb.catalog.upload_progress import UploadProgress
 from titlecard.domain.batch import END_STATES
 from titlecard.pipeline.lines import of_result
 
@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from mypy_boto3_s3.type_defs import CompletedPartTypeDef
 
     from titlecard.aws.dynamodb.catalog import Batch
-    from titlecard.aws.dynamodb.catalog.results import Exports, Result
-    from titlecard.aws.dynamodb.catalog.upload_progress import Drafts
+    from titlecard.aws.dynamodb.catalog.results import BatchResults, RowResult
+    from titlecard.aws.dynamodb.catalog.upload_progress import UploadProgressTable
 
 RESULTS = "results/"
 """Where the stack puts talks: `results/<project>/<batch>.jsonl`."""
@@ -46,14 +46,14 @@ PART_BYTES = 5 * 1024 * 1024
 _LOST = {"NoSuchUpload", "InvalidPart", "InvalidPartOrder"}
 
 
-class Bus(Protocol):
+class EventBus(Protocol):
     """EventBridge's client, as far as it is used here."""
 
     def put_events(self, *, Entries: Sequence[Mapping[str, str]]) -> Mapping[str, Any]:  # noqa: N803 -- boto3's
         """Put events on the default bus."""
 
 
-class NotTold(Exception):
+class EventNotPublished(Exception):
     """The event bus did not take an event; the batch stays open and is tried again."""
 
 
@@ -67,10 +67,10 @@ class _Part:
     last: bool
 
 
-class Results:
+class ResultPublisher:
     """Gives out what came of batches."""
 
-    def __init__(self, *, exports: Exports, drafts: Drafts, s3: S3Client, events: Bus) -> None:
+    def __init__(self, *, exports: BatchResults, drafts: UploadProgressTable, s3: S3Client, events: EventBus) -> None:
         self._exports = exports
         self._drafts = drafts
         self._s3 = s3
@@ -84,7 +84,7 @@ class Results:
             reason: why rows of the batch were given up, where they were.
 
         Raises:
-            NotTold: the event was refused.
+            EventNotPublished: the event was refused.
         """
         counts = self._write(batch, in_time)
         if counts is None:
@@ -127,11 +127,11 @@ class Results:
                 return _Part(b"".join(lines), row, counts, last=False)
         return _Part(b"".join(lines), row, counts, last=True)
 
-    def _begin(self, batch: Batch) -> Draft:
+    def _begin(self, batch: Batch) -> UploadProgress:
         upload = self._s3.create_multipart_upload(**_object(batch), ContentType=_LINES)["UploadId"]
-        return Draft(batch.marked_at, upload)
+        return UploadProgress(batch.marked_at, upload)
 
-    def _add(self, batch: Batch, draft: Draft, part: _Part) -> Draft | None:
+    def _add(self, batch: Batch, draft: UploadProgress, part: _Part) -> UploadProgress | None:
         """Put a part behind the others and write it down; None where another writer has gone on in the meantime."""
         etags = draft.etags
         if part.body:
@@ -148,7 +148,7 @@ class Results:
             return None
         return further if self._drafts.move_on(batch.id, draft, further) else None
 
-    def _complete(self, batch: Batch, draft: Draft) -> None:
+    def _complete(self, batch: Batch, draft: UploadProgress) -> None:
         parts: list[CompletedPartTypeDef] = [
             {"PartNumber": number, "ETag": etag} for number, etag in enumerate(draft.etags, 1)
         ]
@@ -177,7 +177,7 @@ class Results:
         done = self._events.put_events(Entries=[entry])
         if done["FailedEntryCount"]:
             refused = done["Entries"][0]
-            raise NotTold(f"batch {batch.id}: {refused.get('ErrorCode')}: {refused.get('ErrorMessage')}")
+            raise EventNotPublished(f"batch {batch.id}: {refused.get('ErrorCode')}: {refused.get('ErrorMessage')}")
 
 
 _LINES = "application/x-ndjson"
@@ -192,6 +192,6 @@ def _object(batch: Batch) -> dict[str, Any]:
     return {"Bucket": batch.upload.bucket, "Key": results_key(batch.project, batch.id)}
 
 
-def _counted(result: Result) -> list[str]:
+def _counted(result: RowResult) -> list[str]:
     talk = result.talk
     return [result.state, "review"] if talk and talk.review else [result.state]

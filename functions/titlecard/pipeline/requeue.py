@@ -11,11 +11,11 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from titlecard.aws.dynamodb.ledger import NoAnswer, Refusal
-from titlecard.aws.sqs import packs
+from titlecard.aws.dynamodb.ledger import LedgerUnavailable, Refusal
+from titlecard.aws.sqs import chunk_messages
 from titlecard.domain.errors import Hold
 from titlecard.domain.money import Cap, Charge, Window
-from titlecard.pipeline.admission import closed
+from titlecard.pipeline.admission import denied
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,11 +25,11 @@ if TYPE_CHECKING:
     from titlecard.aws.dynamodb.ledger import Ledger
     from titlecard.aws.sqs import WorkQueue
     from titlecard.domain.batch import Message
-    from titlecard.pipeline.admission import Closed
+    from titlecard.pipeline.admission import Denied
     from titlecard.pipeline.audit import Audit
 
 
-class Resume:
+class Requeue:
     """Puts deferred videos back and has the open batches audited.
 
     Args:
@@ -65,7 +65,7 @@ class Resume:
 
         What is due and meets a budget or a limit that is used up gets its date and says so, as if it had been sent.
         """
-        purse = _Purse(self._catalog, self._ledger, self._now())
+        purse = _Headroom(self._catalog, self._ledger, self._now())
         waiting: list[tuple[Message, Row]] = []
         for message, row in self._catalog.deferred(now=self._now()):
             if len(waiting) < self._most and purse.pays(message, row):
@@ -73,7 +73,7 @@ class Resume:
             else:
                 self._postpone(message, row, purse.refuses(message, row), done)
         rows = {(message.batch, message.row): row for message, row in waiting}
-        for pack in packs(message for message, _ in waiting):
+        for pack in chunk_messages(message for message, _ in waiting):
             self._queue.send(pack)
             for message in pack:
                 done["put back"] += self._catalog.requeued(message, rows[message.batch, message.row])
@@ -82,17 +82,17 @@ class Resume:
                 continue
             if purse.pays(message, row):
                 done["freed"] += self._catalog.hasten(message, due=row.due or "", now=self._now())
-            elif (why := purse.closed(message) or purse.refuses(message, row)) and not _says(row, why):
+            elif (why := purse.denied(message) or purse.refuses(message, row)) and not _says(row, why):
                 self._postpone(message, row, why, done)
 
-    def _postpone(self, message: Message, row: Row, why: Closed | Refusal | None, done: Counter[str]) -> None:
+    def _postpone(self, message: Message, row: Row, why: Denied | Refusal | None, done: Counter[str]) -> None:
         if why and done["postponed"] < self._most:
             reason = f"{why.hold}: {why.sentence}"
             done["postponed"] += self._catalog.postpone(message, due=row.due or "", reason=reason, until=why.due)
 
 
 @dataclass
-class _Left:
+class _Remaining:
     """What a budget or a limit leaves, by what was charged and promised so far; budgets do not count requests."""
 
     refusal: Refusal
@@ -114,16 +114,16 @@ class _Left:
         return one_more and self.cap.room(spent).holds(need)
 
 
-class _Purse:
+class _Headroom:
     """What can be paid for, with what this run has promised taken off; each project and each batch is read once."""
 
     def __init__(self, catalog: Catalog, ledger: Ledger, now: datetime) -> None:
         self._catalog = catalog
         self._ledger = ledger
         self._now = now
-        self._projects: dict[str, list[_Left] | None] = {}
-        self._batches: dict[str, list[_Left] | None] = {}
-        self._closed: dict[str, Closed] = {}
+        self._projects: dict[str, list[_Remaining] | None] = {}
+        self._batches: dict[str, list[_Remaining] | None] = {}
+        self._closed: dict[str, Denied] = {}
         self._probes: set[str] = set()
         self._over: set[str] = set()
 
@@ -145,7 +145,7 @@ class _Purse:
                 left.promised += row.need
         return fits
 
-    def closed(self, message: Message) -> Closed | None:
+    def denied(self, message: Message) -> Denied | None:
         """Why a row's project may ask nothing now."""
         self._of_project(message.project)
         return self._closed.get(message.project)
@@ -158,19 +158,19 @@ class _Purse:
                 return left.refusal if left.cap.holds(row.need) else left.refusal.for_good()
         return None
 
-    def _of_batch(self, name: str) -> list[_Left] | None:
+    def _of_batch(self, name: str) -> list[_Remaining] | None:
         """What a batch's limit leaves; None where that cannot be read, nothing where its rows only need an end."""
         if name not in self._batches:
             self._batches[name] = self._batch(name)
         return self._batches[name]
 
-    def _of_project(self, name: str) -> list[_Left] | None:
+    def _of_project(self, name: str) -> list[_Remaining] | None:
         """What a project's budget leaves of the month and of the day; None where it may ask nothing now."""
         if name not in self._projects:
             self._projects[name] = self._project(name)
         return self._projects[name]
 
-    def _batch(self, name: str) -> list[_Left] | None:
+    def _batch(self, name: str) -> list[_Remaining] | None:
         try:
             batch = self._catalog.batch(name)
         except KeyError:
@@ -179,30 +179,30 @@ class _Purse:
             return []
         try:
             limits, spent = batch.limits, self._ledger.spent(name)
-            return [_Left(Refusal.of_batch(), Cap(limits.tokens, limits.micro_usd), spent, limits.requests)]
-        except NoAnswer:
+            return [_Remaining(Refusal.of_batch(), Cap(limits.tokens, limits.micro_usd), spent, limits.requests)]
+        except LedgerUnavailable:
             return None
 
-    def _project(self, name: str) -> list[_Left] | None:
+    def _project(self, name: str) -> list[_Remaining] | None:
         try:
             account = self._ledger.account(name, now=self._now)
-            if no := closed(account, self._now):
+            if no := denied(account, self._now):
                 self._closed[name] = no
             if no or account.budget is None:
                 return None
             if account.breaker.open:
                 self._probes.add(name)
             day, month = self._ledger.window(name, self._now)
-        except NoAnswer:
+        except LedgerUnavailable:
             return None
         budget, window = account.budget, Window.at(self._now)
         return [
-            _Left(Refusal.of_month(window), budget.monthly, month),
-            _Left(Refusal.of_day(window), budget.daily, day),
+            _Remaining(Refusal.of_month(window), budget.monthly, month),
+            _Remaining(Refusal.of_day(window), budget.daily, day),
         ]
 
 
-def _says(row: Row, why: Closed | Refusal) -> bool:
+def _says(row: Row, why: Denied | Refusal) -> bool:
     return (row.reason or "").startswith(f"{why.hold}:")
 
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from titlecard.domain.video import Video
-    from titlecard.extraction import LocalAnswer
+    from titlecard.extraction import LocalParse
     from titlecard.llm import Answer
 
 LOW_CONFIDENCE = "low_confidence"
@@ -26,7 +26,7 @@ DISAGREES_FROM = 0.5
 
 def by_local_tier(
     video: Video,
-    answer: LocalAnswer,
+    answer: LocalParse,
     *,
     flaw: str | None = None,
     charged: Charge | None = None,
@@ -56,7 +56,7 @@ def by_local_tier(
     )
 
 
-def by_model(video: Video, local: LocalAnswer, answer: Answer, model: str) -> Talk:
+def by_model(video: Video, local: LocalParse, answer: Answer, model: str) -> Talk:
     """The model's answer as a talk; the local tier's, flagged, where the model's is not grounded.
 
     The model is asked to correct what the local tier was not sure of, so most differences between the two are what was

@@ -22,19 +22,19 @@ from titlecard.domain.money import Charge
 from titlecard.domain.text import normalise
 from titlecard.pipeline.ingest import REJECTS
 from titlecard_console import stack as where
-from titlecard_console.output import cut, dollars, many
+from titlecard_console.output import format_usd, pluralize, truncate
 from titlecard_console.progress import Display, Status
-from titlecard_console.results import Outcomes
-from titlecard_console.stack import Refused, Stack, State
+from titlecard_console.results import ResultReader
+from titlecard_console.stack import CommandError, StackOption, State
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from titlecard.aws.dynamodb.catalog import Row
-    from titlecard.aws.dynamodb.catalog.grants import Chapter
-    from titlecard.aws.dynamodb.catalog.reviews import Story
+    from titlecard.aws.dynamodb.catalog.grants import FingerprintHistory
+    from titlecard.aws.dynamodb.catalog.reviews import VideoSummary
     from titlecard.domain.video import Talk
-    from titlecard_console.stack import Where
+    from titlecard_console.stack import Stack
 
 POLL_SECONDS = 1.0
 
@@ -66,7 +66,7 @@ def batches(
     *,
     project: Annotated[str | None, typer.Option(metavar="PROJECT", help="Only those of one project.")] = None,
     as_json: Json = False,
-    stack: Stack = None,
+    stack: StackOption = None,
     state: State = where.STATE,
 ) -> None:
     """List the batches, the oldest first: one for each version of a manifest that was uploaded.
@@ -76,7 +76,7 @@ def batches(
     titlecard batches --stack titlecard --project pycon --json
     """
     there = where.find(stack, state)
-    outcomes = Outcomes(there)
+    outcomes = ResultReader(there)
     ledger = _ledger(there)
     waiting = outcomes.exports.waiting()
     found = (
@@ -101,7 +101,7 @@ def batches(
         typer.echo("  ".join(aligned))
 
 
-def watch(batch: BatchName, *, as_json: Json = False, stack: Stack = None, state: State = where.STATE) -> None:
+def watch(batch: BatchName, *, as_json: Json = False, stack: StackOption = None, state: State = where.STATE) -> None:
     """Follow a batch until it is finished, or until the rest of it waits for you.
 
     titlecard watch pycon-2019-0f3a
@@ -110,7 +110,7 @@ def watch(batch: BatchName, *, as_json: Json = False, stack: Stack = None, state
     or waiting. Ctrl-C ends the watching alone.
     """
     there = where.find(stack, state)
-    outcomes, ledger, pace = Outcomes(there), _ledger(there), Pace()
+    outcomes, ledger, pace = ResultReader(there), _ledger(there), Pace()
     with Display(people) as display:
         before: dict[str, Any] | None = None
         while True:
@@ -138,7 +138,7 @@ def show(
     *,
     project: Annotated[str, typer.Option(help="The project that the video is in.")] = "default",
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object instead of text.")] = False,
-    stack: Stack = None,
+    stack: StackOption = None,
     state: State = where.STATE,
 ) -> None:
     """Tell a video's whole story: its talk, the batches it was in, every attempt with its fault and its charge.
@@ -146,11 +146,11 @@ def show(
     titlecard show dQw4w9WgXcQ --project pycon
     """
     there = where.find(stack, state)
-    outcomes = Outcomes(there)
+    outcomes = ResultReader(there)
     story = outcomes.reviews.story(project_name(project), video)
     rows = list(outcomes.rows_of(project, video))
     if story is None and not rows:
-        raise Refused(f"Nothing is known of {video!r} in the project {project!r}: is --project right?")
+        raise CommandError(f"Nothing is known of {video!r} in the project {project!r}: is --project right?")
     chapters = Grants(outcomes.database, there.outputs["CatalogTable"]).story(project, video)
     told = _Told(project, video, story, rows, chapters)
     if as_json:
@@ -159,7 +159,7 @@ def show(
         typer.echo("\n".join(told.lines()))
 
 
-def rejects(batch: BatchName, *, as_json: Json = False, stack: Stack = None, state: State = where.STATE) -> None:
+def rejects(batch: BatchName, *, as_json: Json = False, stack: StackOption = None, state: State = where.STATE) -> None:
     """Say which rows of a manifest could not be used, and why.
 
     titlecard rejects pycon-2019-0f3a
@@ -167,12 +167,14 @@ def rejects(batch: BatchName, *, as_json: Json = False, stack: Stack = None, sta
     titlecard rejects pycon-2019-0f3a --json | jq -r .row
     """
     there = where.find(stack, state)
-    upload = Outcomes(there).batch(batch).upload
+    upload = ResultReader(there).batch(batch).upload
     s3 = there.client("s3")
     try:
         body = s3.get_object(Bucket=upload.bucket, Key=report_key(batch, REJECTS))["Body"]
     except s3.exceptions.NoSuchKey as missing:
-        raise Refused(f"{batch} has no {REJECTS}: ingest is still reading it, or its file is no manifest.") from missing
+        raise CommandError(
+            f"{batch} has no {REJECTS}: ingest is still reading it, or its file is no manifest."
+        ) from missing
     found = 0
     with body:
         for line in body.iter_lines():
@@ -183,7 +185,7 @@ def rejects(batch: BatchName, *, as_json: Json = False, stack: Stack = None, sta
                 reject = json.loads(line)
                 typer.echo(f"{reject['row']}: {normalise(reject['reason'])}")
                 typer.echo(f"    {normalise(reject['excerpt'])}")
-    said = f"{many(found, 'row')} of {upload.key} could not be used." if found else "Every row could be used."
+    said = f"{pluralize(found, 'row')} of {upload.key} could not be used." if found else "Every row could be used."
     typer.echo(said, err=True)
 
 
@@ -222,7 +224,7 @@ class Pace:
         return max(ended - before, 0) / (now - began) if now > began else 0.0
 
 
-def _paced(outcomes: Outcomes, ledger: Ledger, name: str, pace: Pace) -> Paced:
+def _paced(outcomes: ResultReader, ledger: Ledger, name: str, pace: Pace) -> Paced:
     batch = outcomes.batch(name)
     waiting = outcomes.catalog.waiting(name)
     due = waiting[0].due if waiting and waiting[0].due != NEVER else None
@@ -242,7 +244,7 @@ def _is_over(status: Status) -> bool:
     return batch.state is BatchState.OPEN and all_wait
 
 
-def _why(status: Status, outcomes: Outcomes) -> Iterator[str]:
+def _why(status: Status, outcomes: ResultReader) -> Iterator[str]:
     """Why a batch has not ended well, and why its videos wait."""
     if status.batch.reason:
         yield status.batch.reason
@@ -299,7 +301,7 @@ def _cells(status: Status) -> tuple[str, ...]:
     batch, facts = status.batch, _facts(status)
     numbers = (f"{facts[it]:,}" for it in ("accepted", "parsed", "waiting", "dead", "refused"))
     made = f"{batch.created_at:%Y-%m-%d %H:%M}"
-    return batch.id, batch.project, batch.state, made, *numbers, dollars(status.spent.micro_usd)
+    return batch.id, batch.project, batch.state, made, *numbers, format_usd(status.spent.micro_usd)
 
 
 @dataclass(frozen=True)
@@ -308,9 +310,9 @@ class _Told:
 
     project: str
     video: str
-    story: Story | None
+    story: VideoSummary | None
     rows: list[tuple[str, Row]]
-    chapters: list[Chapter]
+    chapters: list[FingerprintHistory]
 
     @property
     def talk(self) -> Talk | None:
@@ -375,11 +377,11 @@ class _Told:
         for chapter in self.chapters:
             yield from self._chapter(chapter)
 
-    def _chapter(self, chapter: Chapter) -> Iterator[str]:
+    def _chapter(self, chapter: FingerprintHistory) -> Iterator[str]:
         current = self.story and self.story.pointer and self.story.pointer.fingerprint == chapter.fingerprint
         allowed = f", {chapter.allowed} allowed" if chapter.allowed else ""
         mark = "  (current)" if current else ""
-        yield f"fingerprint {chapter.fingerprint}  {many(chapter.entry.attempts, 'attempt')}{allowed}{mark}"
+        yield f"fingerprint {chapter.fingerprint}  {pluralize(chapter.entry.attempts, 'attempt')}{allowed}{mark}"
         happened = [(event["at"], _attempted(event)) for event in chapter.entry.history]
         happened += [(str(redrive["at"]), f"sent again by {redrive['by']}") for redrive in chapter.redrives]
         for at, what in sorted(happened, key=itemgetter(0)):
@@ -391,14 +393,14 @@ class _Told:
 
 def _shown(text: str) -> str:
     """A stranger's text for people."""
-    return cut(normalise(text), SHOWN_CHARACTERS)
+    return truncate(normalise(text), SHOWN_CHARACTERS)
 
 
 def _attempted(event: Mapping[str, Any]) -> str:
     charge = _charge(event)
     what = "claimed, at most" if event["event"] == "claimed" else f"{event['event']}, charged"
     batch = f"  {event['batch']}" if event.get("batch") else ""
-    return f"{what} {many(charge.tokens, 'token')}, {dollars(charge.micro_usd)}{batch}"
+    return f"{what} {pluralize(charge.tokens, 'token')}, {format_usd(charge.micro_usd)}{batch}"
 
 
 def _charge(event: Mapping[str, Any]) -> Charge:
@@ -422,5 +424,5 @@ def _print_json(content: Mapping[str, Any]) -> None:
     typer.echo(json.dumps(content, ensure_ascii=False))
 
 
-def _ledger(there: Where) -> Ledger:
+def _ledger(there: Stack) -> Ledger:
     return Ledger(there.resource("dynamodb").meta.client, there.outputs["LedgerTable"])

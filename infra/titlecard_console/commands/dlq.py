@@ -25,14 +25,14 @@ from titlecard.domain.video import Video
 from titlecard_console import stack as where
 from titlecard_console.commands.limit import raising
 from titlecard_console.files import in_a_folder
-from titlecard_console.output import amounts, cut, dollars, many
-from titlecard_console.questions import agreed
-from titlecard_console.redrive import Case, Choice, Kind, Office, groups
+from titlecard_console.output import format_amounts, format_usd, pluralize, truncate
+from titlecard_console.questions import confirm
+from titlecard_console.redrive import DeadLetter, Kind, Redriver, Selection, groups
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from titlecard.aws.dynamodb.catalog.grants import Chapter
+    from titlecard.aws.dynamodb.catalog.grants import FingerprintHistory
 
 UNFINISHED = 3
 """The exit code where something is dead, or was not sent."""
@@ -82,7 +82,11 @@ def register(app: typer.Typer) -> None:
 
 @dlq.callback(invoke_without_command=True)
 def summary(
-    context: typer.Context, *, stack: where.Stack = None, state: where.State = where.STATE, as_json: AsJson = False
+    context: typer.Context,
+    *,
+    stack: where.StackOption = None,
+    state: where.State = where.STATE,
+    as_json: AsJson = False,
 ) -> None:
     """Dead letters: see what died of what, what another try can cost, and send it again.
 
@@ -100,17 +104,19 @@ def summary(
     """
     if context.invoked_subcommand:
         if stack or as_json or state != where.STATE:
-            raise where.Refused(f"Put the options behind the command: titlecard dlq {context.invoked_subcommand} …")
+            raise where.CommandError(
+                f"Put the options behind the command: titlecard dlq {context.invoked_subcommand} …"
+            )
         return
-    cases = Office(where.find(stack, state)).cases()
+    cases = Redriver(where.find(stack, state)).cases()
     found = groups(cases)
     if as_json:
         _print_lines(group.figures() for group in found)
     elif found:
         table = _table("cause", "count>", "oldest", "attempts>", "tokens>", "charged>", "again, at most>")
         for it in found:
-            worst = f"{many(it.requests, 'request')}, {dollars(it.worst.micro_usd)}"
-            figures = (f"{it.attempts:,}", f"{it.charged.tokens:,}", dollars(it.charged.micro_usd), worst)
+            worst = f"{pluralize(it.requests, 'request')}, {format_usd(it.worst.micro_usd)}"
+            figures = (f"{it.attempts:,}", f"{it.charged.tokens:,}", format_usd(it.charged.micro_usd), worst)
             table.add_row(it.cause, f"{it.cases:,}", _ago(it.oldest), *figures)
         data.print(table)
     for sentence in _compared(cases):
@@ -124,7 +130,7 @@ def summary(
 @dlq.command(name="list")
 def list_cases(
     *,
-    stack: where.Stack = None,
+    stack: where.StackOption = None,
     state: where.State = where.STATE,
     causes: Causes = None,
     ids: Ids = None,
@@ -139,7 +145,7 @@ def list_cases(
     Exit codes: 2 nothing that is dead has what you named; 3 there are some.
     """
     choice = _choice(causes, ids, batches, older_than)
-    cases = Office(where.find(stack, state)).cases(choice=choice)
+    cases = Redriver(where.find(stack, state)).cases(choice=choice)
     if as_json:
         _print_lines(case.figures() for case in cases)
     elif cases:
@@ -149,7 +155,7 @@ def list_cases(
             ended = f"{it.seen.state} since; it was " if it.kind is Kind.ENDED and it.seen else ""
             reason = one_line(ended + it.reason)
             if data.is_terminal:
-                reason = cut(reason, SHOWN_CHARACTERS)
+                reason = truncate(reason, SHOWN_CHARACTERS)
             table.add_row(
                 one_line(it.id), it.seen.batch if it.seen else "", row, _ago(it.since), str(it.attempts), reason
             )
@@ -160,13 +166,13 @@ def list_cases(
 
 
 @dlq.command()
-def show(name: Id, stack: where.Stack = None, state: where.State = where.STATE, as_json: AsJson = False) -> None:
+def show(name: Id, stack: where.StackOption = None, state: where.State = where.STATE, as_json: AsJson = False) -> None:
     """A dead letter with the whole story of its video: every attempt, its fault, its charge; and the log of that time.
 
     titlecard dlq show dQw4w9WgXcQ
     """
     there = where.find(stack, state)
-    office = Office(there)
+    office = Redriver(there)
     for case in _named(office, name):
         story = office.story(case)
         log = there.log(
@@ -181,7 +187,7 @@ def show(name: Id, stack: where.Stack = None, state: where.State = where.STATE, 
 @dlq.command()
 def redrive(
     *,
-    stack: where.Stack = None,
+    stack: where.StackOption = None,
     state: where.State = where.STATE,
     causes: Causes = None,
     ids: Ids = None,
@@ -206,7 +212,7 @@ def redrive(
     Exit codes: 2 nothing that is dead has what you named; 3 some could not be sent, or have moved since they were read.
     """
     choice = _some(_choice(causes, ids, batches, older_than), everything)
-    office = Office(where.find(stack, state))
+    office = Redriver(where.find(stack, state))
     cases = office.cases(more=more, choice=choice, read=True)
     if not cases:
         _say(_nothing(choice))
@@ -220,7 +226,7 @@ def edit(
     *,
     title: Annotated[str | None, typer.Option(help="The right title.")] = None,
     description: Annotated[str | None, typer.Option(help="The right description.")] = None,
-    stack: where.Stack = None,
+    stack: where.StackOption = None,
     state: where.State = where.STATE,
     more: More = 1,
     yes: Yes = False,
@@ -231,14 +237,14 @@ def edit(
 
     The manifest stays as it is: mend it as well, or the next upload brings the old words back.
     """
-    office = Office(where.find(stack, state))
+    office = Redriver(where.find(stack, state))
     cases = [case for case in _named(office, name, read=True) if case.to_be_sent]
     if len(cases) != 1 or cases[0].video is None:
         sentence = "is dead in more than one batch: say which letter" if cases else "has no row that could be sent"
-        raise where.Refused(f"{name!r} {sentence}; see `titlecard dlq list --id {name}`.")
+        raise where.CommandError(f"{name!r} {sentence}; see `titlecard dlq list --id {name}`.")
     mended = _mended(cases[0].video, title, description)
     if mended == cases[0].video:
-        raise where.Refused("Nothing was changed, so nothing is sent.")
+        raise where.CommandError("Nothing was changed, so nothing is sent.")
     for field in ("title", "description"):
         before, after = getattr(cases[0].video, field), getattr(mended, field)
         if before != after:
@@ -249,7 +255,7 @@ def edit(
 @dlq.command()
 def discard(
     *,
-    stack: where.Stack = None,
+    stack: where.StackOption = None,
     state: where.State = where.STATE,
     causes: Causes = None,
     ids: Ids = None,
@@ -270,19 +276,19 @@ def discard(
     The rows stay dead in the catalog, and are not listed any more.
     """
     choice = _some(_choice(causes, ids, batches, older_than), everything)
-    office = Office(where.find(stack, state))
+    office = Redriver(where.find(stack, state))
     cases = office.cases(choice=choice)
     if not cases:
         _say(_nothing(choice))
         return
     copy = copy or Path(f"dead-letters-{datetime.now(UTC):%Y%m%dT%H%M%SZ}.jsonl")
     if copy.exists():
-        raise where.Refused(f"There is a file {str(copy)!r} already: name another one with --copy.")
+        raise where.CommandError(f"There is a file {str(copy)!r} already: name another one with --copy.")
     for sentence in _which(cases):
         _say(sentence)
     if not yes and not (
-        agreed(people, f"Delete {many(len(cases), 'dead letter')}? A copy goes to {copy}.")
-        and agreed(people, f"They cannot be sent again afterwards. Write {len(cases)} to go on:", word=str(len(cases)))
+        confirm(people, f"Delete {pluralize(len(cases), 'dead letter')}? A copy goes to {copy}.")
+        and confirm(people, f"They cannot be sent again afterwards. Write {len(cases)} to go on:", word=str(len(cases)))
     ):
         raise typer.Abort
     with copy.open("x", encoding="utf-8") as file:
@@ -295,40 +301,40 @@ def discard(
 
 def _choice(
     causes: Sequence[str] | None, ids: Sequence[str] | None, batches: Sequence[str] | None, older_than: str | None
-) -> Choice:
+) -> Selection:
     before = datetime.now(UTC) - _time(older_than) if older_than else None
-    return Choice(frozenset(causes or ()), frozenset(ids or ()), frozenset(batches or ()), before)
+    return Selection(frozenset(causes or ()), frozenset(ids or ()), frozenset(batches or ()), before)
 
 
-def _some(choice: Choice, everything: bool) -> Choice:
-    if everything and choice != Choice():
-        raise where.Refused("--all is whatever is dead: leave it out, or --cause, --id, --batch and --older-than.")
-    if not everything and choice == Choice():
-        raise where.Refused("Say which: --cause, --id, --batch, --older-than, or --all for whatever is dead.")
+def _some(choice: Selection, everything: bool) -> Selection:
+    if everything and choice != Selection():
+        raise where.CommandError("--all is whatever is dead: leave it out, or --cause, --id, --batch and --older-than.")
+    if not everything and choice == Selection():
+        raise where.CommandError("Say which: --cause, --id, --batch, --older-than, or --all for whatever is dead.")
     return choice
 
 
-def _nothing(choice: Choice) -> str:
+def _nothing(choice: Selection) -> str:
     """What is said where no case is meant, and nothing is wrong with the choice."""
-    return "Nothing is dead." if choice == Choice() else "Nothing that is dead is all of that."
+    return "Nothing is dead." if choice == Selection() else "Nothing that is dead is all of that."
 
 
 def _time(text: str) -> timedelta:
     found = re.fullmatch(r"(\d{1,6})([smhd])", text)
     if not found:
-        raise where.Refused(f"--older-than {text}: write a number and s, m, h or d, as in --older-than 12h.")
+        raise where.CommandError(f"--older-than {text}: write a number and s, m, h or d, as in --older-than 12h.")
     seconds = {"s": 1, "m": 60, "h": 3600, "d": 86400}[found[2]]
     return timedelta(seconds=int(found[1]) * seconds)
 
 
-def _named(office: Office, name: str, *, read: bool = False) -> list[Case]:
-    cases = office.cases(choice=Choice(ids=frozenset({name})), read=read)
+def _named(office: Redriver, name: str, *, read: bool = False) -> list[DeadLetter]:
+    cases = office.cases(choice=Selection(ids=frozenset({name})), read=read)
     if not cases:
-        raise where.Refused(f"Nothing is dead, and so nothing with the id {name!r}.")
+        raise where.CommandError(f"Nothing is dead, and so nothing with the id {name!r}.")
     return cases
 
 
-def _which(cases: Iterable[Case]) -> Iterator[str]:
+def _which(cases: Iterable[DeadLetter]) -> Iterator[str]:
     """Which cases they are, by cause."""
     by_cause: dict[str, list[str]] = defaultdict(list)
     for case in cases:
@@ -338,14 +344,14 @@ def _which(cases: Iterable[Case]) -> Iterator[str]:
         yield f"  {cause} ({len(ids):,}): {', '.join(ids[:SHOWN_IDS])}{more}"
 
 
-def _send(office: Office, cases: Sequence[Case], *, more: int, rate: float, yes: bool) -> None:
+def _send(office: Redriver, cases: Sequence[DeadLetter], *, more: int, rate: float, yes: bool) -> None:
     """Show what would be sent and what it can cost, ask, and send it."""
     can = [case for case in cases if case.to_be_sent or case.kind in (Kind.UPLOAD, Kind.ENDED)]
     for sentence in (*_plan(cases), *_short(office, cases)):
         _say(sentence)
     if not can:
         raise typer.Exit(UNFINISHED)
-    if not yes and not agreed(people, "Go on?"):
+    if not yes and not confirm(people, "Go on?"):
         raise typer.Abort
     done: Counter[str] = Counter()
     for _, what in office.send_again(cases, more=more, rate=rate, by=office.who()):
@@ -363,14 +369,14 @@ def _send(office: Office, cases: Sequence[Case], *, more: int, rate: float, yes:
         raise typer.Exit(UNFINISHED)
 
 
-def _plan(cases: Sequence[Case]) -> Iterator[str]:
+def _plan(cases: Sequence[DeadLetter]) -> Iterator[str]:
     """Which cases would be sent again, what that can cost, and which would not and why."""
     rows = [case for case in cases if case.to_be_sent]
     asked = [case for case in rows if case.requests]
     if rows:
         worst = sum((case.worst for case in rows), Charge())
-        most = amounts(sum(case.requests for case in rows), worst.tokens, worst.micro_usd)
-        videos = many(len(rows), "video is", "videos are")
+        most = format_amounts(sum(case.requests for case in rows), worst.tokens, worst.micro_usd)
+        videos = pluralize(len(rows), "video is", "videos are")
         yield f"{videos} sent again. At most {most} can be charged, for {len(asked):,} of them:"
         yield from _which(rows)
     closed = Counter(case.closed for case in rows if case.closed)
@@ -390,14 +396,14 @@ def _plan(cases: Sequence[Case]) -> Iterator[str]:
     yield from (f"  {one_line(case.reason)}" for case in uploads)
 
 
-def _short(office: Office, cases: Sequence[Case]) -> Iterator[str]:
+def _short(office: Redriver, cases: Sequence[DeadLetter]) -> Iterator[str]:
     """Which batches' limits may not hold all of that, and how they are raised."""
     for batch, charged in office.bills(case for case in cases if case.to_be_sent):
         if command := raising(batch, charged):
             yield f"The limit of {batch.id} may not hold all of that: the rest would wait, until `{command}`."
 
 
-def _compared(cases: Sequence[Case]) -> list[str]:
+def _compared(cases: Sequence[DeadLetter]) -> list[str]:
     """Where the catalog and the queue do not say the same."""
     bare = sum(case.kind is Kind.DEAD and not case.letters for case in cases)
     counts = Counter(case.kind for case in cases)
@@ -406,10 +412,10 @@ def _compared(cases: Sequence[Case]) -> list[str]:
         (counts[Kind.STRAYED], "letter", "of a row that has not ended: SQS moved it, or a redrive was killed"),
         (counts[Kind.ENDED], "letter", "of a row that has succeeded since, or waits: a redrive deletes it"),
     )
-    return [f"{many(number, what)} {sentence}." for number, what, sentence in sentences if number]
+    return [f"{pluralize(number, what)} {sentence}." for number, what, sentence in sentences if number]
 
 
-def _told(case: Case, story: Sequence[Chapter], log: str) -> dict[str, Any]:
+def _told(case: DeadLetter, story: Sequence[FingerprintHistory], log: str) -> dict[str, Any]:
     """A case and its story for machines."""
     chapters = [
         {
@@ -431,7 +437,7 @@ def _told(case: Case, story: Sequence[Chapter], log: str) -> dict[str, Any]:
     }
 
 
-def _pages(case: Case, story: Sequence[Chapter], log: str) -> list[str]:
+def _pages(case: DeadLetter, story: Sequence[FingerprintHistory], log: str) -> list[str]:
     """The same for people."""
     lines = [f"{one_line(case.id)}: {one_line(case.reason)}"]
     if case.seen and case.batch:
@@ -444,7 +450,7 @@ def _pages(case: Case, story: Sequence[Chapter], log: str) -> list[str]:
         lines += [f"  message: {_shown(letter.body)}" for letter in case.letters]
     for chapter in story:
         allowed = f", {chapter.allowed} allowed" if chapter.allowed else ""
-        lines.append(f"  fingerprint {chapter.fingerprint}: {many(chapter.entry.attempts, 'attempt')}{allowed}")
+        lines.append(f"  fingerprint {chapter.fingerprint}: {pluralize(chapter.entry.attempts, 'attempt')}{allowed}")
         happened = [
             *((str(it["at"]), f"{it['event']}, charged {_charge(it['charged'])}") for it in chapter.entry.history),
             *((str(it["at"]), f"sent again by {it['by']}") for it in chapter.redrives),
@@ -453,14 +459,14 @@ def _pages(case: Case, story: Sequence[Chapter], log: str) -> list[str]:
         if chapter.entry.talk:
             lines.append(f"    talk: {_shown(chapter.entry.talk.title)}")
     if case.to_be_sent or case.kind is Kind.DEAD:
-        again = case.closed or f"at most {many(case.requests, 'request')}, {dollars(case.worst.micro_usd)}"
+        again = case.closed or f"at most {pluralize(case.requests, 'request')}, {format_usd(case.worst.micro_usd)}"
         lines.append(f"  sent again: {again}")
     return [*lines, f"  log: {log}"]
 
 
 def _charge(charged: dict[str, Any]) -> str:
     charge = Charge(**{name: int(value) for name, value in charged.items()})
-    return f"{many(charge.tokens, 'token')}, {dollars(charge.micro_usd)}"
+    return f"{pluralize(charge.tokens, 'token')}, {format_usd(charge.micro_usd)}"
 
 
 def _mended(video: Video, title: str | None, description: str | None) -> Video:
@@ -470,19 +476,19 @@ def _mended(video: Video, title: str | None, description: str | None) -> Video:
     try:
         return Video.model_validate(video.model_dump() | {name: it for name, it in changed.items() if it is not None})
     except ValidationError as error:
-        raise where.Refused(f"That is no video: {error.errors()[0]['msg']}.") from error
+        raise where.CommandError(f"That is no video: {error.errors()[0]['msg']}.") from error
 
 
 def _in_editor(video: Video) -> tuple[str, str]:
     """Title and description as the person leaves them: the first line, and what follows the empty one."""
     editor = os.environ.get("VISUAL") or os.environ.get("EDITOR")
     if not editor:
-        raise where.Refused("$EDITOR is not set: set it, or give --title or --description.")
+        raise where.CommandError("$EDITOR is not set: set it, or give --title or --description.")
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "video.txt")
         file.write_text(f"{video.title}\n\n{video.description}", encoding="utf-8")
         if subprocess.run([*shlex.split(editor), str(file)], check=False).returncode:  # noqa: S603 -- the person's own
-            raise where.Refused("The editor failed, so nothing is sent.")
+            raise where.CommandError("The editor failed, so nothing is sent.")
         title, _, description = file.read_text(encoding="utf-8").partition("\n")
     return title, description.removeprefix("\n")
 
@@ -506,7 +512,7 @@ def _say(sentence: str) -> None:
 
 
 def _shown(text: str) -> str:
-    return cut(one_line(text), SHOWN_IN_A_STORY)
+    return truncate(one_line(text), SHOWN_IN_A_STORY)
 
 
 def _moment(moment: datetime) -> str:

@@ -18,16 +18,16 @@ from titlecard_console import plans
 from titlecard_console import stack as where
 from titlecard_console.commands.money import ledger_of
 from titlecard_console.local_cloud import template
-from titlecard_console.output import dollars, many
-from titlecard_console.questions import agreed
-from titlecard_console.stack import Refused, Stack, State
+from titlecard_console.output import format_usd, pluralize
+from titlecard_console.questions import confirm
+from titlecard_console.stack import CommandError, StackOption, State
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from titlecard.domain.money import Charge
-    from titlecard_console.plans import Bill
-    from titlecard_console.stack import Where
+    from titlecard_console.plans import CostBound
+    from titlecard_console.stack import Stack
 
 people = Console(stderr=True, highlight=False)
 
@@ -48,7 +48,7 @@ def estimate(
     *,
     project: Project = "default",
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object instead of text.")] = False,
-    stack: Stack = None,
+    stack: StackOption = None,
     state: State = where.STATE,
 ) -> None:
     """Say what a manifest would cost: how many videos cost nothing, and what the others cost at most.
@@ -62,7 +62,7 @@ def estimate(
     project_name(project)
     there = _there(stack, state)
     values = there.parameters if there else template.load().values({})
-    (bill,) = plans.bills([plans.count(manifest, values)], values, plans.most(None, None))
+    (bill,) = plans.cost_bounds([plans.count(manifest, values)], values, plans.upper_bound(None, None))
     facts = _facts(bill) | (_left(there, project) if there else {})
     if as_json:
         typer.echo(json.dumps(facts, ensure_ascii=False))
@@ -78,7 +78,7 @@ def upload(
     limit_usd: plans.LimitUsd = None,
     limit_tokens: plans.LimitTokens = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
-    stack: Stack = None,
+    stack: StackOption = None,
     state: State = where.STATE,
 ) -> None:
     """Upload a manifest; the number that is shown first is the limit of its batch.
@@ -88,16 +88,16 @@ def upload(
     What the budget of the project allows is a second limit. The batch's name is written to standard output.
     """
     project_name(project)
-    most = plans.most(limit_usd, limit_tokens)
+    most = plans.upper_bound(limit_usd, limit_tokens)
     there = where.find(stack, state)
     values = there.parameters
-    (bill,) = plans.bills([plans.count(manifest, values)], values, most)
+    (bill,) = plans.cost_bounds([plans.count(manifest, values)], values, most)
     if Policy(values["TierPolicy"]) is not Policy.LOCAL:
         people.print(plans.sentence([bill], values["Model"]), markup=False, soft_wrap=True)
         people.print(_room(_left(there, project), project), markup=False, soft_wrap=True)
     if refused := bill.counted.census.refused:
-        people.print(f"{many(refused, 'row')} cannot be used: {_why(manifest)}.", markup=False, soft_wrap=True)
-    if not yes and not agreed(people, "Upload it?"):
+        people.print(f"{pluralize(refused, 'row')} cannot be used: {_why(manifest)}.", markup=False, soft_wrap=True)
+    if not yes and not confirm(people, "Upload it?"):
         raise typer.Abort
     key = f"{UPLOADS}{project}/{manifest.name}"
     metadata = {LIMIT_METADATA[what]: str(number) for what, number in bill.limits.model_dump().items()}
@@ -107,17 +107,17 @@ def upload(
     typer.echo(Upload(bucket, key, put["VersionId"], order="").batch)
 
 
-def _there(stack: str | None, state: Path) -> Where | None:
+def _there(stack: str | None, state: Path) -> Stack | None:
     """The stack that is named, or the local cloud where one is running."""
     try:
         return where.find(stack, state)
-    except Refused:
+    except CommandError:
         if stack is not None:
             raise
         return None
 
 
-def _facts(bill: Bill) -> dict[str, Any]:
+def _facts(bill: CostBound) -> dict[str, Any]:
     census = bill.counted.census
     return {
         "manifest": str(bill.counted.path),
@@ -132,7 +132,7 @@ def _facts(bill: Bill) -> dict[str, Any]:
     }
 
 
-def _left(there: Where, project: str) -> dict[str, Any]:
+def _left(there: Stack, project: str) -> dict[str, Any]:
     """What a project's budget leaves."""
     ledger, now = ledger_of(there), datetime.now(UTC)
     account = ledger.account(project, now=now)
@@ -152,13 +152,13 @@ def _amounts(charge: Charge) -> dict[str, int]:
 
 def _lines(facts: Mapping[str, Any], model: str, project: str) -> list[str]:
     lines = [
-        f"{facts['manifest']}: {many(facts['accepted'], 'video')}",
+        f"{facts['manifest']}: {pluralize(facts['accepted'], 'video')}",
         f"  {facts['kept_locally']:,} sure locally, at no cost",
         f"  {facts['asked']:,} for {model}: about {_said(facts['expected'])}, at most {_said(facts['worst_case'])}",
-        f"  the limit of its batch would be {_said(facts['limit'])} in {many(facts['limit']['requests'], 'request')}",
+        f"  the batch's limit would be {_said(facts['limit'])} in {pluralize(facts['limit']['requests'], 'request')}",
     ]
     if facts["refused"]:
-        lines.insert(1, f"  {many(facts['refused'], 'row')} cannot be used: {_why(facts['manifest'])}")
+        lines.insert(1, f"  {pluralize(facts['refused'], 'row')} cannot be used: {_why(facts['manifest'])}")
     return [*lines, f"  {_room(facts, project)}"] if "left" in facts else lines
 
 
@@ -178,6 +178,6 @@ def _why(manifest: Path | str) -> str:
 
 
 def _said(amounts: Mapping[str, int]) -> str:
-    said = [many(amounts["tokens"], "token")] if "tokens" in amounts else []
-    said += [dollars(amounts["micro_usd"])] if "micro_usd" in amounts else []
+    said = [pluralize(amounts["tokens"], "token")] if "tokens" in amounts else []
+    said += [format_usd(amounts["micro_usd"])] if "micro_usd" in amounts else []
     return " and ".join(said)

@@ -17,8 +17,8 @@ from titlecard.llm import OPENAI, ModelTier
 from titlecard_console import asking, evaluation, questions
 from titlecard_console.evaluation import Case, Result
 from titlecard_console.local_cloud import template
-from titlecard_console.output import amounts, dollars, many
-from titlecard_console.stack import Refused
+from titlecard_console.output import format_amounts, format_usd, pluralize
+from titlecard_console.stack import CommandError
 
 DROPPED = 3
 """Exit code: a score is below the baseline, or rows were not answered."""
@@ -84,7 +84,7 @@ def _by_model(
     """Ask the model after its bound was agreed to; the results, and for how many rows there was no answer."""
     key = os.environ.get("OPENAI_API_KEY")
     if not key:
-        raise Refused(f"--tier {policy} needs a key: set OPENAI_API_KEY, or leave the option out.")
+        raise CommandError(f"--tier {policy} needs a key: set OPENAI_API_KEY, or leave the option out.")
     values = template.load().values({"Model": model} if model else {})
     asked = ModelTier(
         values["Model"],
@@ -96,22 +96,23 @@ def _by_model(
     planned = asking.plan(cases, asked, policy)
     number, bound = len(planned.questions), planned.bound
     typer.echo(
-        f"{many(len(cases), 'row')}, {number:,} of them for {asked.model}. "
-        f"At most {amounts(number, bound.tokens, bound.micro_usd)} can be charged.",
+        f"{pluralize(len(cases), 'row')}, {number:,} of them for {asked.model}. "
+        f"At most {format_amounts(number, bound.tokens, bound.micro_usd)} can be charged.",
         err=True,
     )
-    if number and not yes and not questions.agreed(people, "Go on?"):
+    if number and not yes and not questions.confirm(people, "Go on?"):
         raise typer.Abort
 
     def say(done: int, charged: Charge) -> None:
         if done % EVERY == 0 or done == number:
             typer.echo(
-                f"{done:,} of {number:,}: {many(charged.tokens, 'token')}, {dollars(charged.micro_usd)}", err=True
+                f"{done:,} of {number:,}: {pluralize(charged.tokens, 'token')}, {format_usd(charged.micro_usd)}",
+                err=True,
             )
 
     with closing(asked):
         deadline = float(values["RequestDeadlineSeconds"])
         answered = asking.ask(planned, asked, key=key, deadline=deadline, at_once=at_once, say=say)
     for reason, times in answered.faults.most_common():
-        typer.echo(f"{many(times, 'row has', 'rows have')} the local answer: {reason}", err=True)
+        typer.echo(f"{pluralize(times, 'row has', 'rows have')} the local answer: {reason}", err=True)
     return answered.results, answered.faults.total()

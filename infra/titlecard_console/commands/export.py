@@ -14,9 +14,9 @@ from titlecard_console import export as forms
 from titlecard_console import stack as where
 from titlecard_console.export import Format
 from titlecard_console.files import in_a_folder
-from titlecard_console.output import many
-from titlecard_console.results import Outcomes
-from titlecard_console.stack import Refused, Stack, State
+from titlecard_console.output import pluralize
+from titlecard_console.results import ResultReader
+from titlecard_console.stack import CommandError, StackOption, State
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -52,7 +52,7 @@ def export(
     ] = None,
     output: Output = None,
     model: Annotated[str, typer.Option(help="The model of the Django fixture.")] = forms.MODEL,
-    stack: Stack = None,
+    stack: StackOption = None,
     state: State = where.STATE,
 ) -> None:
     """Get talks out, by batch or by project, in an order that stays the same.
@@ -68,7 +68,7 @@ def export(
     spreadsheet would take for a formula begin with an apostrophe.
     """
     moment = _moment(since)
-    outcomes = Outcomes(where.find(stack, state))
+    outcomes = ResultReader(where.find(stack, state))
     batches = outcomes.batches(batch, project)
     current = project is not None
     left_out = 0
@@ -84,7 +84,7 @@ def export(
             else:
                 forms.fixture(results, sink, model)
     if left_out:
-        many_out = many(left_out, "talk was", "talks were")
+        many_out = pluralize(left_out, "talk was", "talks were")
         typer.echo(f"{many_out} left out: pyvideo wants an address, and the manifest gives none.", err=True)
 
 
@@ -94,7 +94,9 @@ def _moment(since: str | None) -> datetime | None:
     try:
         moment = datetime.fromisoformat(since)
     except ValueError as error:
-        raise Refused(f"--since {since}: write a date or a time as in 2026-05-01 or 2026-05-01T12:00:00Z.") from error
+        raise CommandError(
+            f"--since {since}: write a date or a time as in 2026-05-01 or 2026-05-01T12:00:00Z."
+        ) from error
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 

@@ -10,23 +10,23 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
-from titlecard.aws.dynamodb.catalog.limits import BatchLimits
-from titlecard.domain.batch import BatchState, Limits
+from titlecard.aws.dynamodb.catalog.limits import BatchLimitTable
+from titlecard.domain.batch import BatchLimits, BatchState
 from titlecard.domain.errors import Hold
 from titlecard.domain.money import Charge, cap
 from titlecard_console import stack as where
 from titlecard_console.commands.money import ledger_of
-from titlecard_console.output import amounts, dollars, many
-from titlecard_console.questions import agreed
-from titlecard_console.results import Outcomes
-from titlecard_console.stack import Refused, Stack, State
+from titlecard_console.output import format_amounts, format_usd, pluralize
+from titlecard_console.questions import confirm
+from titlecard_console.results import ResultReader
+from titlecard_console.stack import CommandError, StackOption, State
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from titlecard.aws.dynamodb.catalog import Batch
-    from titlecard.aws.dynamodb.catalog.limits import Raised
-    from titlecard_console.stack import Where
+    from titlecard.aws.dynamodb.catalog.limits import LimitIncrease
+    from titlecard_console.stack import Stack
 
 PARAMETERS = {"requests": "BatchRequestLimit", "tokens": "BatchTokenLimit", "micro_usd": "BatchMicroUsdLimit"}
 """What the stack allows any batch, by the limit's name."""
@@ -49,7 +49,7 @@ def limit(
     ] = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object instead of text.")] = False,
-    stack: Stack = None,
+    stack: StackOption = None,
     state: State = where.STATE,
 ) -> None:
     """Show what a batch may be charged, what it was charged, and what waits at its limit; or raise the limit.
@@ -83,24 +83,24 @@ class _Standing:
 
     batch: Batch
     charged: Charge
-    stack: Limits
+    stack: BatchLimits
     waiting: int
     need: Charge
-    raised: Sequence[Raised]
+    raised: Sequence[LimitIncrease]
 
     @classmethod
-    def of(cls, there: Where, name: str) -> _Standing:
+    def of(cls, there: Stack, name: str) -> _Standing:
         """It, as it is now."""
-        outcomes = Outcomes(there)
+        outcomes = ResultReader(there)
         batch = outcomes.batch(name)
         needs = [it.need for it in outcomes.catalog.waiting(name) if (it.reason or "").startswith(Hold.BATCH_LIMIT)]
         return cls(
             batch,
             ledger_of(there).spent(name),
-            Limits(**{name: int(there.parameters[parameter]) for name, parameter in PARAMETERS.items()}),
+            BatchLimits(**{name: int(there.parameters[parameter]) for name, parameter in PARAMETERS.items()}),
             len(needs),
             sum(needs, Charge()),
-            BatchLimits(outcomes.database, there.outputs["CatalogTable"]).raised(name),
+            BatchLimitTable(outcomes.database, there.outputs["CatalogTable"]).raised(name),
         )
 
     def facts(self) -> dict[str, Any]:
@@ -122,14 +122,14 @@ class _Standing:
         """For people."""
         lines = [
             f"{self.batch.id} of {self.batch.project}",
-            f"  limit    {amounts(**self.batch.limits.model_dump())}",
-            f"  charged  {amounts(**_numbers(self.charged))}",
+            f"  limit    {format_amounts(**self.batch.limits.model_dump())}",
+            f"  charged  {format_amounts(**_numbers(self.charged))}",
             *(f"  raised   {it.at[:19].replace('T', ' ')} UTC by {it.by}" for it in self.raised),
         ]
         if self.waiting:
             command = raising(self.batch, self.charged + self.need)
             goes = f"`{command}` would let all of that go on" if command else "going on within a minute or two"
-            lines.append(f"  waiting  {many(self.waiting, 'video')}; {goes}")
+            lines.append(f"  waiting  {pluralize(self.waiting, 'video')}; {goes}")
         return lines
 
 
@@ -143,26 +143,30 @@ def raising(batch: Batch, charged: Charge) -> str | None:
     return f"titlecard limit {batch.id} {' '.join(options)}" if options else None
 
 
-def _raise(there: Where, stands: _Standing, wanted: dict[str, int], *, yes: bool) -> None:
+def _raise(there: Stack, stands: _Standing, wanted: dict[str, int], *, yes: bool) -> None:
     """Show what rises to what, ask, and raise it."""
     batch, before = stands.batch, stands.batch.limits
     after = before.model_copy(update=wanted)
     _check(stands, wanted)
     more = {name: after.model_dump()[name] - spent for name, spent in _numbers(stands.charged).items()}
-    waits = many(stands.waiting, "video waits", "videos wait")
+    waits = pluralize(stands.waiting, "video waits", "videos wait")
     for line in (
-        f"{batch.id} may be charged {amounts(**after.model_dump())} in all; before: {amounts(**before.model_dump())}.",
-        f"It has been charged {amounts(**_numbers(stands.charged))}: at most {amounts(**more)} can be added to that.",
+        f"{batch.id} may be charged {format_amounts(**after.model_dump())} in all.",
+        f"Before: {format_amounts(**before.model_dump())}.",
+        f"Charged so far: {format_amounts(**_numbers(stands.charged))}.",
+        f"At most {format_amounts(**more)} can still be charged.",
         f"{waits} at the limit. What the budget of {batch.project} allows is a second one.",
     ):
         people.print(line, markup=False, soft_wrap=True)
-    if not yes and not agreed(people, "Raise it?"):
+    if not yes and not confirm(people, "Raise it?"):
         raise typer.Abort
-    outcomes = Outcomes(there)
+    outcomes = ResultReader(there)
     by = str(there.client("sts").get_caller_identity()["Arn"])
-    limits = BatchLimits(outcomes.database, there.outputs["CatalogTable"])
+    limits = BatchLimitTable(outcomes.database, there.outputs["CatalogTable"])
     if not limits.raise_limit(batch.id, before, after, by=by, now=datetime.now(UTC)):
-        raise Refused(f"Somebody else has changed {batch.id} in between: look again with `titlecard limit {batch.id}`.")
+        raise CommandError(
+            f"Somebody else has changed {batch.id} in between: look again with `titlecard limit {batch.id}`."
+        )
     people.print("Raised. What waits goes on within a minute or two." if stands.waiting else "Raised.", markup=False)
 
 
@@ -170,27 +174,27 @@ def _check(stands: _Standing, wanted: dict[str, int]) -> None:
     """Refuse a limit that a batch cannot be given.
 
     Raises:
-        Refused: with why, and what to do instead.
+        CommandError: with why, and what to do instead.
     """
     batch = stands.batch
     if batch.cancelled or batch.state is BatchState.REFUSED:
-        raise Refused(f"{batch.id} is {'cancelled' if batch.cancelled else batch.state}: nothing is spent on it.")
+        raise CommandError(f"{batch.id} is {'cancelled' if batch.cancelled else batch.state}: nothing is spent on it.")
     if batch.state is BatchState.COUNTING:
-        raise Refused(f"Ingest is still reading {batch.id}: try again when its messages are sent.")
+        raise CommandError(f"Ingest is still reading {batch.id}: try again when its messages are sent.")
     before, most = batch.limits.model_dump(), stands.stack.model_dump()
     for name, number in wanted.items():
         if number < before[name]:
-            raise Refused(
+            raise CommandError(
                 f"The limit of {batch.id} is {_said(name, before[name])}, and a limit is never lowered: `titlecard "
                 f"cancel {batch.id}` ends the batch, `titlecard pause {batch.project}` stops its project."
             )
         if number > most[name]:
-            raise Refused(
+            raise CommandError(
                 f"The stack allows no batch more than {_said(name, most[name])}: deploy it with a greater "
                 f"{PARAMETERS[name]} first (`sam deploy --parameter-overrides`, `titlecard up --set`)."
             )
     if wanted.items() <= before.items():
-        raise Refused(f"That is the limit of {batch.id} already.")
+        raise CommandError(f"That is the limit of {batch.id} already.")
 
 
 def _numbers(charge: Charge) -> dict[str, int]:
@@ -198,4 +202,4 @@ def _numbers(charge: Charge) -> dict[str, int]:
 
 
 def _said(name: str, number: int) -> str:
-    return dollars(number) if name == "micro_usd" else many(number, name.removesuffix("s"))
+    return format_usd(number) if name == "micro_usd" else pluralize(number, name.removesuffix("s"))

@@ -16,24 +16,24 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
-from titlecard.aws.dynamodb.catalog import Catalog, Ending
-from titlecard.aws.dynamodb.ledger import EVERY_PROJECT, Account, Breaker, Ledger, NoAnswer, Spent
+from titlecard.aws.dynamodb.catalog import Catalog, RowEnd
+from titlecard.aws.dynamodb.ledger import EVERY_PROJECT, Account, Breaker, Ledger, LedgerUnavailable, Spent
 from titlecard.aws.dynamodb.ledger.items import Part
 from titlecard.domain.batch import END_STATES, RowState, project_name
 from titlecard.domain.errors import CANCELLED, Hold, Reason
 from titlecard.domain.money import Budget, Charge, Window, cap
 from titlecard_console import plans
 from titlecard_console import stack as where
-from titlecard_console.output import dollars, many
-from titlecard_console.questions import agreed
-from titlecard_console.stack import Refused, Stack, State
+from titlecard_console.output import format_usd, pluralize
+from titlecard_console.questions import confirm
+from titlecard_console.stack import CommandError, StackOption, State
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from titlecard.aws.dynamodb.ledger import Month
     from titlecard.domain.money import Cap
-    from titlecard_console.stack import Where
+    from titlecard_console.stack import Stack
 
 LEAKED_AFTER = timedelta(minutes=15)
 """Lambda's longest time-out (Lambda quotas): what was reserved before that and is not settled belonged to a worker that
@@ -84,7 +84,7 @@ def set_budget(
     *,
     daily: Amounts = None,
     monthly: Amounts = None,
-    stack: Stack = None,
+    stack: StackOption = None,
     state: State = where.STATE,
 ) -> None:
     """Say what a project may spend in a day and in a month; it takes the place of what was said before.
@@ -99,14 +99,14 @@ def set_budget(
     need = plans.model_tier(there.parameters).worst_case
     for word, window in (("day", budget.daily), ("month", budget.monthly)):
         if not window.holds(need):
-            raise Refused(
-                f"One request can cost {many(need.tokens, 'token')} and {dollars(need.micro_usd)}, more than that "
-                f"budget of a {word}: it would let nothing through. (`titlecard pause {project}` stops a project.)"
+            raise CommandError(
+                f"One request can cost {pluralize(need.tokens, 'token')} and {format_usd(need.micro_usd)}, more than "
+                f"this budget for a {word}, so no request would be sent. `titlecard pause {project}` stops a project."
             )
     ledger, now = ledger_of(there), datetime.now(UTC)
     try:
         before = ledger.account(project, now=now).budget
-    except NoAnswer as trouble:  # of a budget that was edited by hand, this is the mending
+    except LedgerUnavailable as trouble:  # of a budget that was edited by hand, this is the mending
         people.print(str(trouble), markup=False, soft_wrap=True)
         before = None
     ledger.set_budget(project, budget, by="person", now=now)
@@ -118,7 +118,7 @@ def set_budget(
     people.print(f"{project}: {_said(budget)}{said}", markup=False, soft_wrap=True)
 
 
-def show_budgets(*, as_json: Json = False, stack: Stack = None, state: State = where.STATE) -> None:
+def show_budgets(*, as_json: Json = False, stack: StackOption = None, state: State = where.STATE) -> None:
     """Show every project's budget, what it was charged, and the most that the whole stack can spend.
 
     titlecard budget show --stack titlecard
@@ -174,7 +174,9 @@ def _whole(caps: Iterable[Cap]) -> dict[str, int | None]:
 # -------------------------------------------------------------------------------------------------------- the brakes
 
 
-def pause(project: OneOrAll = None, *, every: All = False, stack: Stack = None, state: State = where.STATE) -> None:
+def pause(
+    project: OneOrAll = None, *, every: All = False, stack: StackOption = None, state: State = where.STATE
+) -> None:
     """Stop a project's model calls, from the next message on; what comes up waits, and nothing is lost.
 
     titlecard pause djangocon
@@ -196,7 +198,9 @@ def pause(project: OneOrAll = None, *, every: All = False, stack: Stack = None, 
     people.print(f"But there is nothing of {name}: is the name right? {_which(others)}", markup=False)
 
 
-def resume(project: OneOrAll = None, *, every: All = False, stack: Stack = None, state: State = where.STATE) -> None:
+def resume(
+    project: OneOrAll = None, *, every: All = False, stack: StackOption = None, state: State = where.STATE
+) -> None:
     """Let a paused project go on, and close its breaker; what waited goes on within a minute or two.
 
     titlecard resume djangocon
@@ -222,7 +226,7 @@ def resume(project: OneOrAll = None, *, every: All = False, stack: Stack = None,
     if not every and accounts[name].all_paused:
         said.append(f"{name} is still paused, with all others: `titlecard resume --all`.")
     elif waiting:
-        said.append(f"{many(waiting, 'waiting video goes', 'waiting videos go')} on within a minute or two.")
+        said.append(f"{pluralize(waiting, 'waiting video goes', 'waiting videos go')} on within a minute or two.")
     for sentence in said or ["No project was stopped." if every else f"{name} was not stopped."]:
         people.print(sentence, markup=False, soft_wrap=True)
 
@@ -252,7 +256,7 @@ def cancel(
     batch: Annotated[str, typer.Argument(metavar="BATCH", help="As `titlecard batches` lists it.")],
     *,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
-    stack: Stack = None,
+    stack: StackOption = None,
     state: State = where.STATE,
 ) -> None:
     """Stop a batch for good: nothing more is spent on it, and its remaining videos end as cancelled.
@@ -264,21 +268,21 @@ def cancel(
     try:
         found = catalog.batch(batch)
     except KeyError:
-        raise Refused(f"There is no batch {batch!r}: `titlecard batches` lists them.") from None
+        raise CommandError(f"There is no batch {batch!r}: `titlecard batches` lists them.") from None
     left = max(found.accepted - found.counted(*END_STATES), 0)
-    left_said = f"{batch}: {left:,} of {many(found.accepted, 'video')} not ended, or about that."
+    left_said = f"{batch}: {left:,} of {pluralize(found.accepted, 'video')} not ended, or about that."
     people.print(left_said, markup=False, soft_wrap=True)
-    if not yes and not agreed(people, "End them as cancelled?"):
+    if not yes and not confirm(people, "End them as cancelled?"):
         raise typer.Abort
     ledger_of(there).cancel(batch, now=now)  # first: from here on nothing more can be reserved
     if not catalog.cancel(found, now=now):
-        raise Refused(f"{batch} is {found.state} already: there is nothing to cancel.")
+        raise CommandError(f"{batch} is {found.state} already: there is nothing to cancel.")
     ended = 0
     for message, row in catalog.deferred(now=datetime.max.replace(tzinfo=UTC)):
         if message.batch == batch:
-            ending = Ending(message, found.upload.order, row.fingerprint, RowState.CANCELLED, reason=CANCELLED)
+            ending = RowEnd(message, found.upload.order, row.fingerprint, RowState.CANCELLED, reason=CANCELLED)
             ended += catalog.end([ending], now=now)[0] is RowState.CANCELLED
-    gone = many(ended, "waiting video has", "waiting videos have")
+    gone = pluralize(ended, "waiting video has", "waiting videos have")
     said = f"Cancelled: nothing more is spent on it. {gone} ended; queued ones do so in turn."
     people.print(said, markup=False, soft_wrap=True)
 
@@ -286,7 +290,7 @@ def cancel(
 # --------------------------------------------------------------------------------------------------------------- keys
 
 
-def set_key(project: ProjectName, *, stack: Stack = None, state: State = where.STATE) -> None:
+def set_key(project: ProjectName, *, stack: StackOption = None, state: State = where.STATE) -> None:
     """Store a project's key for the model in Secrets Manager; it is read from a prompt or from standard input.
 
     titlecard key set djangocon --stack titlecard < key.txt
@@ -297,7 +301,7 @@ def set_key(project: ProjectName, *, stack: Stack = None, state: State = where.S
     there = where.find(stack, state)
     key = (getpass(f"The key of {project}: ") if sys.stdin.isatty() else sys.stdin.read()).strip()
     if not key or not key.isascii() or not key.isprintable() or " " in key:
-        raise Refused("That is no key: it is empty, or holds characters that no key has.")
+        raise CommandError("That is no key: it is empty, or holds characters that no key has.")
     functions = there.client("lambda")
     configuration = functions.get_function_configuration(FunctionName=there.outputs["ParserFunction"])
     name = f"{configuration['Environment']['Variables']['KEY_SECRET_PREFIX']}{project}"
@@ -351,7 +355,7 @@ def spend(
     *,
     by: Annotated[str, typer.Option(metavar="day|batch|model", help="Break a project's spending down.")] = "",
     as_json: Json = False,
-    stack: Stack = None,
+    stack: StackOption = None,
     state: State = where.STATE,
 ) -> None:
     """Show what was charged: how much of it was measured, and how much are bounds of answers that were lost.
@@ -363,7 +367,7 @@ def spend(
     Leaked is what workers reserved that were killed: it stays charged, since the request may have been billed.
     """
     if by not in {"", "day", "batch", "model"}:
-        raise Refused(f"--by {by}: write day, batch or model.")
+        raise CommandError(f"--by {by}: write day, batch or model.")
     there, now = where.find(stack, state), datetime.now(UTC)
     ledger, catalog = ledger_of(there), _catalog(there)
     batches = list(catalog.all_batches(project))
@@ -399,7 +403,7 @@ def _limits(ledger: Ledger, name: str, now: datetime) -> dict[str, Any]:
     """What a project may spend, and whether it may at all."""
     try:
         account = ledger.account(name, now=now)
-    except NoAnswer as trouble:
+    except LedgerUnavailable as trouble:
         return {"trouble": str(trouble)}
     day, month = ledger.window(name, now)
     budget = account.budget
@@ -440,10 +444,10 @@ def _spend_table(lines: Sequence[Mapping[str, Any]]) -> list[tuple[str, ...]]:
     for line in lines:
         charged = line["charged"]
         cells = [*(line[name] for name in names), f"{charged['requests']:,}", f"{charged['tokens']:,}"]
-        cells += [dollars(charged["micro_usd"]), *(dollars(line[name]["micro_usd"]) for name in parts)]
+        cells += [format_usd(charged["micro_usd"]), *(format_usd(line[name]["micro_usd"]) for name in parts)]
         if "talks" in first:
             share, cost = line["kept_locally"], line["micro_usd_per_talk"]
-            cells += ["-" if cost is None else dollars(cost), "-" if share is None else f"{share:.1%}"]
+            cells += ["-" if cost is None else format_usd(cost), "-" if share is None else f"{share:.1%}"]
         if "limit" in first:
             cells.append(_cap_said(line["limit"]))
         if "month" in first:
@@ -459,7 +463,7 @@ def _window_said(line: Mapping[str, Any], word: str) -> str:
     if word not in line:
         return "?"
     window = line[word]
-    charged = dollars(window["charged"]["micro_usd"])
+    charged = format_usd(window["charged"]["micro_usd"])
     return f"{charged} of {_cap_said(window['cap'])}" if window["cap"] else charged
 
 
@@ -505,39 +509,39 @@ def _of_part(part: Part) -> Spent:
 # ------------------------------------------------------------------------------------------------ what commands share
 
 
-def ledger_of(there: Where) -> Ledger:
+def ledger_of(there: Stack) -> Ledger:
     """A stack's ledger; one try a call, as everybody's."""
     database = there.resource("dynamodb", retries={"total_max_attempts": 1}, read_timeout=30)
     return Ledger(database.meta.client, there.outputs["LedgerTable"])
 
 
-def _catalog(there: Where) -> Catalog:
+def _catalog(there: Stack) -> Catalog:
     return Catalog(there.resource("dynamodb").meta.client, there.outputs["CatalogTable"])
 
 
 def _one_or_all(project: str | None, *, every: bool) -> str:
     if project is not None and every:
-        raise Refused(f"{project} and --all contradict each other: name a project, or say --all.")
+        raise CommandError(f"{project} and --all contradict each other: name a project, or say --all.")
     if project is None and not every:
-        raise Refused("Name a project, or say --all.")
+        raise CommandError("Name a project, or say --all.")
     return EVERY_PROJECT if project is None else project_name(project)
 
 
-def _projects(there: Where) -> list[str]:
+def _projects(there: Stack) -> list[str]:
     """Every project that something is known of: a budget, a brake, a breaker, a batch."""
     batches = {batch.project for batch in _catalog(there).all_batches()}
     return sorted({*ledger_of(there).accounts(), *batches} - {EVERY_PROJECT})
 
 
-def _check_known(there: Where, project: str) -> None:
+def _check_known(there: Stack, project: str) -> None:
     """Refuse a project that nothing is known of: its name is wrong.
 
     Raises:
-        Refused: it is one.
+        CommandError: it is one.
     """
     known = _projects(there)
     if project not in known:
-        raise Refused(f"The stack knows no project {project!r}. {_which(known)}")
+        raise CommandError(f"The stack knows no project {project!r}. {_which(known)}")
 
 
 def _which(projects: Sequence[str]) -> str:
@@ -554,8 +558,8 @@ def _said(budget: Budget) -> str:
 
 
 def _cap_said(caps: Mapping[str, int | None]) -> str:
-    said = [dollars(caps["micro_usd"])] if caps["micro_usd"] is not None else []
-    said += [many(caps["tokens"], "token")] if caps["tokens"] is not None else []
+    said = [format_usd(caps["micro_usd"])] if caps["micro_usd"] is not None else []
+    said += [pluralize(caps["tokens"], "token")] if caps["tokens"] is not None else []
     return " and ".join(said) or "no limit"
 
 

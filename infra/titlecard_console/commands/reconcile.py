@@ -17,9 +17,9 @@ from rich.table import Table
 from titlecard.aws.dynamodb.ledger import Ledger
 from titlecard.domain.batch import project_name
 from titlecard_console import stack as where
-from titlecard_console.output import many
-from titlecard_console.reconcile import ADMIN_KEY, OPENAI, Charged, Count, UsageApi, compare
-from titlecard_console.stack import Refused, Stack, State
+from titlecard_console.output import pluralize
+from titlecard_console.reconcile import ADMIN_KEY, OPENAI, Charged, Count, UsageClient, compare
+from titlecard_console.stack import CommandError, StackOption, State
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -65,7 +65,7 @@ def reconcile(
     openai_projects: OpenAIProjects = None,
     url: Annotated[str, typer.Option("--api", metavar="URL", help="The base of the usage API.")] = OPENAI,
     as_json: Annotated[bool, typer.Option("--json", help="JSON Lines, one object a day, instead of text.")] = False,
-    stack: Stack = None,
+    stack: StackOption = None,
     state: State = where.STATE,
 ) -> None:
     """Hold the ledger against what OpenAI billed, day by day (UTC).
@@ -85,7 +85,7 @@ def reconcile(
     ledger = Ledger(there.resource("dynamodb").meta.client, there.outputs["LedgerTable"])
     months = list(ledger.months(project_name(project)))
     if not months and project not in ledger.accounts():
-        raise Refused(f"The ledger knows no project {project!r}: is the name right?")
+        raise CommandError(f"The ledger knows no project {project!r}: is the name right?")
     billed = api.billed(days[0] - timedelta(days=1), days[1], keys=keys or (), projects=openai_projects or ())
     compared = compare(Charged.of(months), billed, *days)
     by_day = defaultdict(list)
@@ -105,29 +105,31 @@ def _range(first: datetime, last: datetime | None) -> tuple[date, date]:
     today = datetime.now(UTC).date()
     begin, end = first.date(), last.date() if last else today
     if not begin <= end <= today:
-        raise Refused(f"From {begin} to {end} is no time that has been: it must end today ({today}, UTC) or before.")
+        raise CommandError(
+            f"From {begin} to {end} is no time that has been: it must end today ({today}, UTC) or before."
+        )
     if (end - begin).days >= MOST_DAYS:
-        raise Refused(f"From {begin} to {end} is more than {MOST_DAYS} days: ask for less.")
+        raise CommandError(f"From {begin} to {end} is more than {MOST_DAYS} days: ask for less.")
     return begin, end
 
 
-def _api(url: str, keys: Sequence[str], projects: Sequence[str]) -> UsageApi:
+def _api(url: str, keys: Sequence[str], projects: Sequence[str]) -> UsageClient:
     admin = os.environ.get(ADMIN_KEY, "").strip()
     if not keys and not projects:
-        raise Refused(
+        raise CommandError(
             "Which key is the project's? --api-key-id key_... (its id, from https://platform.openai.com/api-keys), or "
             "--openai-project proj_... for every key of a project of OpenAI's."
         )
     if any(it.startswith("sk-") for it in (*keys, *projects)):
-        raise Refused(
+        raise CommandError(
             "That is a key itself, and it stands in your shell's history now: consider a new one. Its id is wanted."
         )
     if not admin:
-        raise Refused(
+        raise CommandError(
             f"{ADMIN_KEY} is not set. Make an admin key that may read usage at "
             "https://platform.openai.com/settings/organization/admin-keys; the projects' keys cannot."
         )
-    return UsageApi(admin, url)
+    return UsageClient(admin, url)
 
 
 def _touches(month: Month, days: tuple[date, date]) -> bool:
@@ -170,23 +172,23 @@ def _tell(days: Sequence[Day], billed: Mapping[date, Sequence[Billed]], months: 
         _say("OpenAI billed nothing at all: is the id of the key, or of the project, right?")
     if unknown:
         _say(
-            f"UNKNOWN: OpenAI billed {many(unknown.requests, 'request')} and {many(unknown.tokens, 'token')} that the "
-            "ledger does not know. The key has leaked, or other code than Titlecard uses it: make a new one, for "
-            "Titlecard alone."
+            f"UNKNOWN: OpenAI billed {pluralize(unknown.requests, 'request')} and {pluralize(unknown.tokens, 'token')} "
+            "that the ledger does not know. The key has leaked, or other code than Titlecard uses it: make a "
+            "new key for Titlecard alone."
         )
     for day in days:
         for one in billed[day.day] if day.unknown else ():
-            count = f"{many(one.count.requests, 'request')}, {many(one.count.tokens, 'token')}"
+            count = f"{pluralize(one.count.requests, 'request')}, {pluralize(one.count.tokens, 'token')}"
             _say(f"  {day.day}  {one.key or 'some key'}  {one.model or 'some model'}  {count}")
     if unbilled:
-        lost = many(sum(month.spent.lost.tokens for month in months), "token")
-        unsettled = many(sum(month.spent.open.tokens for month in months), "token")
+        lost = pluralize(sum(month.spent.lost.tokens for month in months), "token")
+        unsettled = pluralize(sum(month.spent.open.tokens for month in months), "token")
         _say(
-            f"Charged and never billed: {many(unbilled.tokens, 'token')}. That stays charged. The ledger holds bounds "
-            f"of lost answers of {lost} in these months, and {unsettled} that are reserved and not settled."
+            f"Charged and never billed: {pluralize(unbilled.tokens, 'token')}. That stays charged. The ledger holds "
+            f"bounds of lost answers of {lost} in these months, and {unsettled} that are reserved and not settled."
         )
     if late:
-        _say(f"Sent before midnight and billed after it, as it seems: {many(late.tokens, 'token')}.")
+        _say(f"Sent before midnight and billed after it, as it seems: {pluralize(late.tokens, 'token')}.")
     if not unknown:
         _say("Everything that OpenAI billed is in the ledger.")
 

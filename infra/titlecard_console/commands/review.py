@@ -11,21 +11,21 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from titlecard.aws.dynamodb.catalog.reviews import Story
+from titlecard.aws.dynamodb.catalog.reviews import VideoSummary
 from titlecard.domain.batch import project_name
 from titlecard.domain.text import normalise
 from titlecard.pipeline.lines import of_result
 from titlecard_console import stack as where
-from titlecard_console.output import cut, many
-from titlecard_console.results import Outcomes
-from titlecard_console.stack import Refused, Stack, State
+from titlecard_console.output import pluralize, truncate
+from titlecard_console.results import ResultReader
+from titlecard_console.stack import CommandError, StackOption, State
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from titlecard.aws.dynamodb.catalog.reviews import Reviews
     from titlecard_console.results import Flagged
-    from titlecard_console.stack import Where
+    from titlecard_console.stack import Stack
 
 TITLE_CHARACTERS, DESCRIPTION_LINES, DESCRIPTION_CHARACTERS = 400, 6, 160
 """Of a title (or of a list of names), of a description and of a line of it, what a person is shown at once."""
@@ -49,7 +49,7 @@ def listed(
     batch: Annotated[str | None, typer.Option(metavar="BATCH", help="Only those of one batch.")] = None,
     project: Annotated[str | None, typer.Option(metavar="PROJECT", help="Only those of one project.")] = None,
     as_json: Json = False,
-    stack: Stack = None,
+    stack: StackOption = None,
     state: State = where.STATE,
 ) -> None:
     """List the talks that a person should look at, beside what was uploaded; accept or correct them.
@@ -66,14 +66,14 @@ def listed(
     """
     if context.invoked_subcommand:
         return
-    outcomes = Outcomes(where.find(stack, state))
+    outcomes = ResultReader(where.find(stack, state))
     batches = outcomes.batches(batch, project) if batch or project else outcomes.all_batches()
     found = 0
     for flagged in outcomes.flagged(batches):
         found += 1
         said = json.dumps(_content(flagged), ensure_ascii=False) if as_json else _beside(flagged)
         typer.echo(said)
-    typer.echo(f"{many(found, 'talk')} to look at." if found else "There is nothing to look at.", err=True)
+    typer.echo(f"{pluralize(found, 'talk')} to look at." if found else "There is nothing to look at.", err=True)
 
 
 @review.command()
@@ -82,7 +82,7 @@ def accept(
     *,
     project: Project = "default",
     as_json: Json = False,
-    stack: Stack = None,
+    stack: StackOption = None,
     state: State = where.STATE,
 ) -> None:
     """Say that a talk is right as it is: it is yours from now on, and no parse changes it.
@@ -92,7 +92,7 @@ def accept(
     case = _Case.of(where.find(stack, state), project, video)
     talk = case.story.talk
     if talk is None:
-        raise Refused(f"{video} has no talk to accept: give it one with `titlecard review set {video} --title …`.")
+        raise CommandError(f"{video} has no talk to accept: give it one with `titlecard review set {video} --title …`.")
     case.answer(talk.title, talk.presenters, as_json=as_json)
 
 
@@ -107,7 +107,7 @@ def correct(
     nobody: Annotated[bool, typer.Option("--nobody", help="Nobody presents.")] = False,
     project: Project = "default",
     as_json: Json = False,
-    stack: Stack = None,
+    stack: StackOption = None,
     state: State = where.STATE,
 ) -> None:
     """Say what a talk's title and presenters are: no parse changes that.
@@ -118,14 +118,14 @@ def correct(
     """
     names = tuple(name for name in (" ".join(given.split()) for given in presenter or ()) if name)
     if nobody and names:
-        raise Refused("--nobody and --presenter contradict each other.")
+        raise CommandError("--nobody and --presenter contradict each other.")
     if title is None and not names and not nobody:
-        raise Refused("Say what is right: --title, --presenter or --nobody.")
+        raise CommandError("Say what is right: --title, --presenter or --nobody.")
     case = _Case.of(where.find(stack, state), project, video)
     standing = case.story.talk
     right = " ".join(title.split()) if title else standing.title if standing else ""
     if not right:
-        raise Refused(f"{video} has no title yet: give it one with --title.")
+        raise CommandError(f"{video} has no title yet: give it one with --title.")
     who = names or (() if nobody or not standing else standing.presenters)
     case.answer(right, who, as_json=as_json)
 
@@ -134,21 +134,21 @@ def correct(
 class _Case:
     """A video that a person has something to say about."""
 
-    there: Where
+    there: Stack
     reviews: Reviews
     project: str
     video: str
-    story: Story
+    story: VideoSummary
 
     @classmethod
-    def of(cls, there: Where, project: str, video: str) -> _Case:
+    def of(cls, there: Stack, project: str, video: str) -> _Case:
         """What is known of it."""
-        outcomes = Outcomes(there)
+        outcomes = ResultReader(there)
         story = outcomes.reviews.story(project_name(project), video)
         if story is None:  # a video that died before anything else was known of it has rows all the same
             if next(outcomes.rows_of(project, video), None) is None:
-                raise Refused(f"The project {project!r} has no video {video!r}: is --project right?")
-            story = Story(None, {}, None)
+                raise CommandError(f"The project {project!r} has no video {video!r}: is --project right?")
+            story = VideoSummary(None, {}, None)
         return cls(there, outcomes.reviews, project, video, story)
 
     def answer(self, title: str, presenters: Sequence[str], *, as_json: bool) -> None:
@@ -166,7 +166,7 @@ class _Case:
         typer.echo(said)
 
 
-def _who(there: Where) -> str:
+def _who(there: Stack) -> str:
     """Who is asking: AWS's word for them, and this machine's."""
     arn = str(there.client("sts").get_caller_identity()["Arn"])
     with suppress(KeyError, OSError, ImportError):  # a machine without names of users
@@ -191,9 +191,9 @@ def _beside(flagged: Flagged) -> str:
         f"  presenters   {_names(talk.presenters)}",
     ]
     told = [line for line in normalise(video.description if video else "").split("\n") if line.strip()]
-    rows += [f"             | {cut(line, DESCRIPTION_CHARACTERS)}" for line in told[:DESCRIPTION_LINES]]
+    rows += [f"             | {truncate(line, DESCRIPTION_CHARACTERS)}" for line in told[:DESCRIPTION_LINES]]
     if len(told) > DESCRIPTION_LINES:
-        rows.append(f"             | … {many(len(told) - DESCRIPTION_LINES, 'more line')}")
+        rows.append(f"             | … {pluralize(len(told) - DESCRIPTION_LINES, 'more line')}")
     return "\n".join([*rows, ""])
 
 
@@ -202,4 +202,4 @@ def _names(presenters: Sequence[str]) -> str:
 
 
 def _title(text: str) -> str:
-    return cut(normalise(text), TITLE_CHARACTERS)
+    return truncate(normalise(text), TITLE_CHARACTERS)

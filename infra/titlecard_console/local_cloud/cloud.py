@@ -65,7 +65,7 @@ class Cloud:
 
 
 @dataclass(frozen=True)
-class Order:
+class CloudRequest:
     """What a keeper is asked for, as it is sent to it. `environment` is never written down."""
 
     state: str
@@ -170,7 +170,7 @@ def start(
     if artefacts is None:
         say("building the functions")
         artefacts = artefact.build()
-    order = Order(str(state), str(artefacts), parameters, dict(environment))
+    order = CloudRequest(str(state), str(artefacts), parameters, dict(environment))
     with subprocess.Popen(
         [sys.executable, "-m", "titlecard_console.local_cloud.supervisor"],
         stdin=subprocess.PIPE,
@@ -207,7 +207,7 @@ def connect(endpoint: Endpoint, outputs: Mapping[str, str]) -> Cloud:
     return Cloud(endpoint.url, endpoint.region, endpoint.access_key, endpoint.secret_key, outputs, os.getpid())
 
 
-def _started(keeper: subprocess.Popen[str], order: Order, say: Callable[[str], None]) -> Cloud:
+def _started(keeper: subprocess.Popen[str], order: CloudRequest, say: Callable[[str], None]) -> Cloud:
     if keeper.stdin is None or keeper.stdout is None:
         raise AssertionError("the keeper was started with both pipes")
     keeper.stdin.write(json.dumps(asdict(order)) + "\n")

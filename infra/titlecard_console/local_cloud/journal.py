@@ -24,7 +24,7 @@ KEPT = ("video#", "project#", "budgets", "pauses")
 """How the partition keys of what is kept begin, in the catalog and in the ledger."""
 
 
-class BadRecordError(Exception):
+class JournalUnreadable(Exception):
     """The file is damaged; the message names the line."""
 
 
@@ -37,7 +37,7 @@ class Change:
     item: Mapping[str, Any] | None
 
 
-class Record:
+class Journal:
     """The file of one state directory. Only the cloud that holds the directory's lock may use it."""
 
     def __init__(self, path: Path) -> None:
@@ -47,7 +47,7 @@ class Record:
         """What is kept, one change per key; the file is as short as that afterwards.
 
         Raises:
-            BadRecordError: a line other than the last is no change.
+            JournalUnreadable: a line other than the last is no change.
         """
         if not self._path.exists():
             return []
@@ -57,7 +57,7 @@ class Record:
             try:
                 change = Change(**json.loads(line))
             except (ValueError, TypeError) as error:
-                raise BadRecordError(
+                raise JournalUnreadable(
                     f"{self._path}, line {number}: {error}; move the file away to start anew"
                 ) from error
             latest[change.table, json.dumps(change.key, sort_keys=True)] = change

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from titlecard_console.local_cloud.cloud import Cloud
-    from titlecard_console.local_cloud.journal import Record
+    from titlecard_console.local_cloud.journal import Journal
 
 TABLES = ("CatalogTable", "LedgerTable")
 ITEMS_PER_WRITE = 25
@@ -25,7 +25,7 @@ ITEMS_PER_WRITE = 25
 class Streams:
     """The tables of one cloud and the record of its state directory."""
 
-    def __init__(self, cloud: Cloud, record: Record) -> None:
+    def __init__(self, cloud: Cloud, record: Journal) -> None:
         self._database = cloud.client("dynamodb")
         self._streams = cloud.client("dynamodbstreams")
         self._streams.meta.events.register("before-parse.dynamodb-streams.GetRecords", _as_sent)

@@ -26,8 +26,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from titlecard_console.local_cloud import deploy, template
-from titlecard_console.local_cloud.cloud import Cloud, CloudError, Order, State, connect
-from titlecard_console.local_cloud.journal import BadRecordError, Record
+from titlecard_console.local_cloud.cloud import Cloud, CloudError, CloudRequest, State, connect
+from titlecard_console.local_cloud.journal import Journal, JournalUnreadable
 from titlecard_console.local_cloud.ministack import MiniStack, MiniStackError
 from titlecard_console.local_cloud.streams import Streams
 
@@ -44,7 +44,7 @@ about to hand over is not counted for a moment."""
 def main() -> int:
     """Keep one cloud; 0 when it was stopped, 1 when it could not be had."""
     signal.signal(signal.SIGTERM, _leave)
-    order = Order(**json.loads(sys.stdin.readline()))
+    order = CloudRequest(**json.loads(sys.stdin.readline()))
     state = State(Path(order.state))
     try:
         with state.hold():
@@ -56,20 +56,20 @@ def main() -> int:
             finally:
                 state.forget()
                 shutil.rmtree(state.scratch, ignore_errors=True)
-    except (CloudError, MiniStackError, BadRecordError, deploy.DeployError) as error:
+    except (CloudError, MiniStackError, JournalUnreadable, deploy.DeployError) as error:
         _tell(error=str(error))
         return 1
     return 0
 
 
-def _keep(order: Order, state: State) -> None:
+def _keep(order: CloudRequest, state: State) -> None:
     _tell(step="starting the embedded AWS")
     with closing(MiniStack(state.scratch, state.logs / "ministack.log", order.environment)) as ministack:
         _tell(step="deploying template.yaml")
         endpoint = connect(ministack.endpoint, {})
         outputs = deploy.deploy(endpoint, template.load(), order.parameters, Path(order.artefacts))
         cloud = connect(ministack.endpoint, outputs)
-        record = Record(state.record)
+        record = Journal(state.record)
         streams = Streams(cloud, record)
         streams.restore()
         deploy.try_functions(cloud)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from titlecard.preflight import clashes
+from titlecard.preflight import violations
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -87,7 +87,7 @@ class Template:
                 raise BadParameterError(f"{name} has no default: set it. {parameter.description}")
             parameter.check(value)
             values[name] = value
-        if sentences := clashes({name: int(values[name]) for name, it in self.parameters.items() if it.number}):
+        if sentences := violations({name: int(values[name]) for name, it in self.parameters.items() if it.number}):
             raise BadParameterError(" ".join(sentences))
         return values
 

@@ -26,7 +26,7 @@ from __future__ import annotations
 
 from titlecard.aws.dynamodb.catalog.attempts import Attempts
 from titlecard.aws.dynamodb.catalog.batches import Batches
-from titlecard.aws.dynamodb.catalog.items import Attempt, Batch, Contended, Ending, Entry, Row, Standing
+from titlecard.aws.dynamodb.catalog.items import Attempt, Batch, LeaseHeld, MessageState, Row, RowEnd, VideoRecord
 from titlecard.aws.dynamodb.catalog.rows import ROWS_PER_TRANSACTION, Rows
 from titlecard.aws.dynamodb.catalog.table import KEYS_PER_GET, NEVER, UNCHECKED, stamp
 
@@ -38,11 +38,11 @@ __all__ = (
     "Attempt",
     "Batch",
     "Catalog",
-    "Contended",
-    "Ending",
-    "Entry",
+    "LeaseHeld",
+    "MessageState",
     "Row",
-    "Standing",
+    "RowEnd",
+    "VideoRecord",
     "stamp",
 )
 

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any
 
 from titlecard.aws.dynamodb.catalog.items import (
     Attempt,
-    Entry,
-    as_entry,
+    VideoRecord,
     as_map,
-    entry_key,
+    as_video_record,
+    video_record_key,
 )
-from titlecard.aws.dynamodb.catalog.table import Table, plain, stamp
+from titlecard.aws.dynamodb.catalog.table import CatalogTable, plain, stamp
 from titlecard.domain.video import Policy, Talk, Tier
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from titlecard.domain.money import Charge
 
 
-class Attempts(Table):
+class Attempts(CatalogTable):
     """Claims on videos, and what became of them."""
 
     def claim(
@@ -44,7 +44,7 @@ class Attempts(Table):
         bound: Charge,
         until: datetime,
         now: datetime,
-    ) -> Attempt | Entry:
+    ) -> Attempt | VideoRecord:
         """Take the one attempt that may be under way for a video and fingerprint, or learn what stands in the way.
 
         Args:
@@ -79,7 +79,7 @@ class Attempts(Table):
         try:
             done = self._db.update_item(
                 TableName=self._table,
-                Key=entry_key(message, fingerprint),
+                Key=video_record_key(message, fingerprint),
                 UpdateExpression="SET attempts = if_not_exists(attempts, :zero) + :one, lease_until = :until,"
                 " #token = :token, history = list_append(if_not_exists(history, :none), :claimed)",
                 ConditionExpression=f"{free} AND {below} AND {unanswered}",
@@ -89,11 +89,11 @@ class Attempts(Table):
                 ReturnValuesOnConditionCheckFailure="ALL_OLD",
             )
         except self._db.exceptions.ConditionalCheckFailedException as refusal:
-            entry = as_entry(plain(refusal.response))
+            entry = as_video_record(plain(refusal.response))
             if entry.token != token or not entry.lease_until:
                 return entry
         else:
-            entry = as_entry(done["Attributes"])
+            entry = as_video_record(done["Attributes"])
         return Attempt(message, fingerprint, token, entry.attempts, place=len(entry.history) - 1)
 
     def answer(self, attempt: Attempt, talk: Talk, *, charged: Charge, now: datetime) -> bool:
@@ -113,7 +113,7 @@ class Attempts(Table):
         ours = "#token = :token AND attribute_exists(lease_until)"
         its_claim = f"history[{attempt.place}]"
         return self._accepted(
-            entry_key(attempt.message, attempt.fingerprint),
+            video_record_key(attempt.message, attempt.fingerprint),
             f"SET attempts = attempts - :one REMOVE lease_until, {its_claim}",
             f"{ours} AND {its_claim}.#token = :token",
             {":token": attempt.token, ":one": 1},
@@ -125,7 +125,7 @@ class Attempts(Table):
         ours = "#token = :token AND attribute_exists(lease_until)"
         happened = {"at": stamp(now), "event": event, "token": attempt.token, "charged": charged.as_map()}
         return self._accepted(
-            entry_key(attempt.message, attempt.fingerprint),
+            video_record_key(attempt.message, attempt.fingerprint),
             f"{change} history = list_append(history, :happened) REMOVE lease_until",
             ours,
             {":token": attempt.token, ":happened": [happened], **values},

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 from titlecard.aws.dynamodb.catalog.items import (
     Batch,
-    Contended,
+    LeaseHeld,
     as_batch,
     batch_key,
+    row_count_key,
     row_key,
-    tally_key,
 )
-from titlecard.aws.dynamodb.catalog.table import NEVER, Table, plain, stamp
-from titlecard.domain.batch import BatchState, Limits, RowState, Upload
+from titlecard.aws.dynamodb.catalog.table import NEVER, CatalogTable, plain, stamp
+from titlecard.domain.batch import BatchLimits, BatchState, RowState, Upload
 from titlecard.extraction.survey import Survey
 
 if TYPE_CHECKING:
@@ -28,11 +28,11 @@ LAST_ROW = 10**12 - 1
 """The highest number of a row that sorts as it counts."""
 
 
-class Batches(Table):
+class Batches(CatalogTable):
     """What was uploaded, and how far it is."""
 
     def open_batch(
-        self, upload: Upload, project: str, limits: Limits, *, lease: str, until: datetime, now: datetime
+        self, upload: Upload, project: str, limits: BatchLimits, *, lease: str, until: datetime, now: datetime
     ) -> Batch:
         """Take the batch of an upload to work on it, making it where it is new.
 
@@ -83,18 +83,26 @@ class Batches(Table):
             raise KeyError(batch)
         tallies = self._query(
             KeyConditionExpression="pk = :pk",
-            ExpressionAttributeValues={":pk": tally_key(batch, "")["pk"]},
+            ExpressionAttributeValues={":pk": row_count_key(batch, "")["pk"]},
             ConsistentRead=True,
         )
         return as_batch(item, *tallies)
 
     def start_sending(
-        self, batch: Batch, survey: Survey, *, limits: Limits, form: str, accepted: int, refused: int, repeated: int
+        self,
+        batch: Batch,
+        survey: Survey,
+        *,
+        limits: BatchLimits,
+        form: str,
+        accepted: int,
+        refused: int,
+        repeated: int,
     ) -> None:
         """End pass 1: its counts, its survey and its limits stand, and messages may go out.
 
         Raises:
-            Contended: the lease is not ours any more.
+            LeaseHeld: the lease is not ours any more.
         """
         self._db.put_item(
             TableName=self._table, Item={"pk": f"batch#{batch.id}", "sk": "survey", "survey": survey.to_json()}
@@ -117,7 +125,7 @@ class Batches(Table):
         """Set pass 2's checkpoint: every accepted row up to `row` has been sent; `until` None gives the lease back.
 
         Raises:
-            Contended: the lease is not ours any more.
+            LeaseHeld: the lease is not ours any more.
         """
         self._advance(
             batch,
@@ -129,7 +137,7 @@ class Batches(Table):
         """End pass 2: every accepted row has been sent.
 
         Raises:
-            Contended: the lease is not ours any more.
+            LeaseHeld: the lease is not ours any more.
         """
         self._advance(
             batch,
@@ -142,7 +150,7 @@ class Batches(Table):
         """End a batch whose file is no manifest; there is nothing to come back to.
 
         Raises:
-            Contended: the lease is not ours any more.
+            LeaseHeld: the lease is not ours any more.
         """
         self._advance(
             batch,
@@ -258,7 +266,7 @@ class Batches(Table):
             if plain(refusal.response).get("state") in already:
                 return
             message = f"batch {batch.id} is in somebody else's hands"
-            raise Contended(message) from refusal
+            raise LeaseHeld(message) from refusal
 
 
 def _rows_in(states: Sequence[RowState], batch: str, *, after: int) -> dict[str, Any]:

@@ -20,9 +20,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from titlecard.aws.dynamodb.catalog.batches import OPEN
-from titlecard.aws.dynamodb.catalog.items import Entry, as_entry, batch_key, row_key, tally_key
+from titlecard.aws.dynamodb.catalog.items import VideoRecord, as_video_record, batch_key, row_count_key, row_key
 from titlecard.aws.dynamodb.catalog.rows import DEAD
-from titlecard.aws.dynamodb.catalog.table import NEVER, Table, stamp
+from titlecard.aws.dynamodb.catalog.table import NEVER, CatalogTable, stamp
 from titlecard.domain.batch import BatchState, RowState
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ TALLY = "redriven"
 
 
 @dataclass(frozen=True)
-class Seen:
+class RowSnapshot:
     """A row as it stands; `state` None: nobody has touched it. `ended_at` is empty where it has not ended."""
 
     batch: str
@@ -47,7 +47,7 @@ class Seen:
 
 
 @dataclass(frozen=True)
-class Leave:
+class AttemptGrant:
     """Leave to try a video again.
 
     `attempts` are those that its fingerprint has had, by the plan; `allowed` is how many it may have in all from now
@@ -63,11 +63,11 @@ class Leave:
 
 
 @dataclass(frozen=True)
-class Chapter:
+class FingerprintHistory:
     """A part of a video's story: what is known under one fingerprint, and who let it be tried again."""
 
     fingerprint: str
-    entry: Entry
+    entry: VideoRecord
     redrives: tuple[Mapping[str, Any], ...]
 
     @property
@@ -76,24 +76,24 @@ class Chapter:
         return self.entry.allowed
 
 
-class Grants(Table):
+class Grants(CatalogTable):
     """Dead rows, and what a person may do about them."""
 
-    def dead(self) -> Iterator[Seen]:
+    def dead(self) -> Iterator[RowSnapshot]:
         """Every dead row, the first that died first (read from the index: a moment behind)."""
         return map(_as_seen, self._on_agenda(DEAD, before=NEVER))
 
-    def rows(self, keys: Iterable[tuple[str, int]]) -> dict[tuple[str, int], Seen]:
+    def rows(self, keys: Iterable[tuple[str, int]]) -> dict[tuple[str, int], RowSnapshot]:
         """Rows by batch and number, as they stand now."""
         wanted = [row_key(*key) for key in dict.fromkeys(keys)]
         found = [_as_seen(item) for item in self._get_all(wanted).values()]
         return {(seen.batch, seen.row): seen for seen in found}
 
-    def entries(self, keys: Iterable[tuple[str, str, str]]) -> dict[tuple[str, str, str], Entry]:
+    def entries(self, keys: Iterable[tuple[str, str, str]]) -> dict[tuple[str, str, str], VideoRecord]:
         """What is known of videos, by project, id and fingerprint."""
         wanted = {tuple(_entry_key(*key).values()): key for key in keys}
         found = self._get_all([{"pk": pk, "sk": sk} for pk, sk in wanted])
-        return {wanted[key]: as_entry(item) for key, item in found.items()}
+        return {wanted[key]: as_video_record(item) for key, item in found.items()}
 
     def newest(self, videos: Iterable[tuple[str, str]]) -> dict[tuple[str, str], str]:
         """The order of the newest upload that has each video, by project and id; see `batch.Upload.order`."""
@@ -101,7 +101,7 @@ class Grants(Table):
         found = self._get_all([{"pk": pk, "sk": "current"} for pk in wanted])
         return {wanted[pk]: str(item["order"]) for (pk, _), item in found.items()}
 
-    def story(self, project: str, video: str) -> list[Chapter]:
+    def story(self, project: str, video: str) -> list[FingerprintHistory]:
         """All that is known of a video, by fingerprint."""
         items = self._query(
             KeyConditionExpression="pk = :pk AND begins_with(sk, :fp)",
@@ -109,15 +109,15 @@ class Grants(Table):
             ConsistentRead=True,
         )
         return [
-            Chapter(
+            FingerprintHistory(
                 str(item["sk"]).removeprefix("fp#"),
-                as_entry(item),
+                as_video_record(item),
                 tuple(item.get("redrives", ())),
             )
             for item in items
         ]
 
-    def allow(self, seen: Seen, leave: Leave, state: BatchState, *, now: datetime) -> bool:
+    def allow(self, seen: RowSnapshot, leave: AttemptGrant, state: BatchState, *, now: datetime) -> bool:
         """Let a row be tried again, before its message is sent; False where something has moved since it was read.
 
         Args:
@@ -134,7 +134,7 @@ class Grants(Table):
             return False
         return True
 
-    def put_away(self, seen: Seen, *, by: str, now: datetime) -> bool:
+    def put_away(self, seen: RowSnapshot, *, by: str, now: datetime) -> bool:
         """Take a dead row off the agenda: it stays dead, and nobody is told of it any more."""
         as_read = "#state = :dead AND ended_at = :ended"
         return self._accepted(
@@ -144,7 +144,7 @@ class Grants(Table):
             {":dead": RowState.DEAD, ":ended": seen.ended_at, ":now": stamp(now), ":by": by},
         )
 
-    def _leave(self, seen: Seen, leave: Leave, now: datetime) -> dict[str, Any]:
+    def _leave(self, seen: RowSnapshot, leave: AttemptGrant, now: datetime) -> dict[str, Any]:
         untried = " OR attribute_not_exists(attempts)" if leave.attempts == 0 else ""
         unmoved = f"attempts = :attempts{untried}"
         given: dict[str, Any] = {"at": stamp(now), "by": leave.by, "batch": seen.batch, "row": seen.row}
@@ -157,7 +157,7 @@ class Grants(Table):
         key = _entry_key(leave.project, leave.video, leave.fingerprint)
         return self._write(key, change, unmoved, {**values, ":given": [given]})
 
-    def _batch_open(self, seen: Seen, state: BatchState, now: datetime) -> dict[str, Any]:
+    def _batch_open(self, seen: RowSnapshot, state: BatchState, now: datetime) -> dict[str, Any]:
         as_read = "#state = :state"
         values: dict[str, Any] = {":state": state, ":now": stamp(now)}
         change = "SET moved_at = :now"  # an audit that has counted the rows already does not finish it any more
@@ -168,7 +168,7 @@ class Grants(Table):
             values |= {":open": BatchState.OPEN, ":agenda": OPEN, ":zero": 0}
         return self._write(batch_key(seen.batch), change, as_read, values)
 
-    def _row_queued(self, seen: Seen, leave: Leave, now: datetime) -> dict[str, Any]:
+    def _row_queued(self, seen: RowSnapshot, leave: AttemptGrant, now: datetime) -> dict[str, Any]:
         as_read = "#state = :dead AND ended_at = :ended"
         return self._write(
             row_key(seen.batch, seen.row),
@@ -183,11 +183,11 @@ class Grants(Table):
             },
         )
 
-    def _not_counted(self, seen: Seen, now: datetime) -> dict[str, Any]:
+    def _not_counted(self, seen: RowSnapshot, now: datetime) -> dict[str, Any]:
         return {
             "Update": {
                 "TableName": self._table,
-                "Key": tally_key(seen.batch, TALLY),
+                "Key": row_count_key(seen.batch, TALLY),
                 "UpdateExpression": "SET moved_at = :now ADD n_dead :less",
                 "ExpressionAttributeValues": {":now": stamp(now), ":less": -1},
             }
@@ -198,8 +198,8 @@ def _entry_key(project: str, video: str, fingerprint: str) -> dict[str, str]:
     return {"pk": f"video#{project}#{video}", "sk": f"fp#{fingerprint}"}
 
 
-def _as_seen(item: Mapping[str, Any]) -> Seen:
-    return Seen(
+def _as_seen(item: Mapping[str, Any]) -> RowSnapshot:
+    return RowSnapshot(
         batch=str(item["pk"]).removeprefix("batch#"),
         row=int(str(item["sk"]).removeprefix("row#")),
         state=RowState(item["state"]) if "state" in item else None,

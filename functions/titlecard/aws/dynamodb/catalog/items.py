@@ -9,7 +9,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from titlecard.domain.batch import BatchState, Limits, RowState, Upload
+from titlecard.domain.batch import BatchLimits, BatchState, RowState, Upload
 from titlecard.domain.money import Charge
 from titlecard.domain.video import Policy, Talk, Tier
 
@@ -26,7 +26,7 @@ class Batch:
     upload: Upload
     project: str
     state: BatchState
-    limits: Limits
+    limits: BatchLimits
     accepted: int
     refused: int
     repeated: int
@@ -56,7 +56,7 @@ class Batch:
 
 
 @dataclass(frozen=True)
-class Entry:
+class VideoRecord:
     """What the catalog knows of one video under one fingerprint."""
 
     talk: Talk | None = None
@@ -98,7 +98,7 @@ class Entry:
 
 
 @dataclass(frozen=True)
-class Standing:
+class MessageState:
     """Where a message's row and video stand when it is received.
 
     `began` says when a worker last began on the row after it had come back, empty where none did; `deferrals` how often
@@ -108,13 +108,13 @@ class Standing:
     row: RowState | None
     began: str
     newest: str
-    entry: Entry
+    entry: VideoRecord
     deferrals: int = 0
     due: str = ""
 
 
 @dataclass(frozen=True)
-class Ending:
+class RowEnd:
     """A row's end: with the talk that is to be stored, or None where it is stored already or there is none."""
 
     message: Message
@@ -163,7 +163,7 @@ class Row:
     """How often it has been deferred."""
 
 
-class Contended(Exception):
+class LeaseHeld(Exception):
     """Somebody else has the batch: come again, in so many seconds where that is known."""
 
     def __init__(self, message: str, seconds: int | None = None) -> None:
@@ -176,7 +176,7 @@ def batch_key(batch: str) -> dict[str, str]:
     return {"pk": f"batch#{batch}", "sk": "batch"}
 
 
-def tally_key(batch: str, tally: str) -> dict[str, str]:
+def row_count_key(batch: str, tally: str) -> dict[str, str]:
     """Where one of a batch's tallies is: apart from its rows, so that adding them up reads nothing else."""
     return {"pk": f"tally#{batch}", "sk": tally}
 
@@ -191,7 +191,7 @@ def current_key(message: Message) -> dict[str, str]:
     return {"pk": f"video#{message.project}#{message.video.id}", "sk": "current"}
 
 
-def entry_key(message: Message, fingerprint: str) -> dict[str, str]:
+def video_record_key(message: Message, fingerprint: str) -> dict[str, str]:
     """Where a video is under one fingerprint."""
     return {"pk": f"video#{message.project}#{message.video.id}", "sk": f"fp#{fingerprint}"}
 
@@ -202,10 +202,10 @@ def as_map(talk: Talk) -> dict[str, Any]:
     return stored
 
 
-def as_entry(item: Mapping[str, Any]) -> Entry:
+def as_video_record(item: Mapping[str, Any]) -> VideoRecord:
     """A video under one fingerprint, from its item."""
     talk = item.get("talk")
-    return Entry(
+    return VideoRecord(
         talk=Talk.model_validate(talk) if talk else None,
         attempts=int(item.get("attempts", 0)),
         lease_until=item.get("lease_until", ""),
@@ -241,7 +241,7 @@ def as_batch(item: Mapping[str, Any], *tallies: Mapping[str, Any]) -> Batch:
         upload=Upload(item["bucket"], item["key"], item["version"], item["order"]),
         project=item["project"],
         state=BatchState(item["state"]),
-        limits=Limits.model_validate(item["limits"]),
+        limits=BatchLimits.model_validate(item["limits"]),
         accepted=int(item.get("accepted", 0)),
         refused=int(item.get("refused", 0)),
         repeated=int(item.get("repeated", 0)),

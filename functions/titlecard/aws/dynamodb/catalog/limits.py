@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from titlecard.aws.dynamodb.catalog.items import batch_key
-from titlecard.aws.dynamodb.catalog.table import Table, stamp
-from titlecard.domain.batch import BatchState, Limits
+from titlecard.aws.dynamodb.catalog.table import CatalogTable, stamp
+from titlecard.domain.batch import BatchLimits, BatchState
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -19,27 +19,29 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Raised:
+class LimitIncrease:
     """That a limit was raised: when (a stamp), by whom, and from what to what."""
 
     at: str
     by: str
-    before: Limits
-    after: Limits
+    before: BatchLimits
+    after: BatchLimits
 
 
-class BatchLimits(Table):
+class BatchLimitTable(CatalogTable):
     """The limits of batches."""
 
-    def raised(self, batch: str) -> list[Raised]:
+    def raised(self, batch: str) -> list[LimitIncrease]:
         """How often a batch's limit was raised, the first time first."""
         item: Mapping[str, Any] = self._get(batch_key(batch)) or {}
         return [
-            Raised(it["at"], it["by"], Limits.model_validate(it["before"]), Limits.model_validate(it["after"]))
+            LimitIncrease(
+                it["at"], it["by"], BatchLimits.model_validate(it["before"]), BatchLimits.model_validate(it["after"])
+            )
             for it in item.get("raised", ())
         ]
 
-    def raise_limit(self, batch: str, before: Limits, after: Limits, *, by: str, now: datetime) -> bool:
+    def raise_limit(self, batch: str, before: BatchLimits, after: BatchLimits, *, by: str, now: datetime) -> bool:
         """Raise a batch's limit; False where it is not as it was read, or the batch takes none.
 
         It takes none while ingest counts its rows, since ingest writes the limit then; nor after it was refused or

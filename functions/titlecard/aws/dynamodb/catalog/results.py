@@ -10,10 +10,10 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from titlecard.aws.dynamodb.catalog.items import Entry, Row, as_entry, as_row, row_key
-from titlecard.aws.dynamodb.catalog.reviews import Answer, answer_key, as_answer, as_pointer
+from titlecard.aws.dynamodb.catalog.items import Row, VideoRecord, as_row, as_video_record, row_key
+from titlecard.aws.dynamodb.catalog.reviews import ReviewedTalk, as_current_talk, as_reviewed_talk, review_key
 from titlecard.aws.dynamodb.catalog.rows import DEFERRED
-from titlecard.aws.dynamodb.catalog.table import KEYS_PER_GET, NEVER, Table
+from titlecard.aws.dynamodb.catalog.table import KEYS_PER_GET, NEVER, CatalogTable
 from titlecard.domain.batch import RowState
 
 if TYPE_CHECKING:
@@ -27,13 +27,13 @@ ROWS_PER_GET = KEYS_PER_GET // 3
 
 
 @dataclass(frozen=True)
-class Result:
+class RowResult:
     """What came of one row; `changed_at` is a stamp."""
 
     batch: str
     row: Row
-    entry: Entry
-    answer: Answer | None
+    entry: VideoRecord
+    answer: ReviewedTalk | None
     current: bool
     changed_at: str
 
@@ -50,10 +50,10 @@ class Result:
         return self.answer.talk if self.answer else self.entry.talk
 
 
-class Exports(Table):
+class BatchResults(CatalogTable):
     """Reads what came of batches."""
 
-    def results(self, batch: Batch, *, after: int = 0) -> Iterator[Result]:
+    def results(self, batch: Batch, *, after: int = 0) -> Iterator[RowResult]:
         """What came of the rows of a batch that somebody has touched, behind row `after`, in the manifest's order."""
         block: list[Mapping[str, Any]] = []
         for item in self._rows_after(batch.id, after):
@@ -90,27 +90,27 @@ class Exports(Table):
             ConsistentRead=True,
         )
 
-    def _looked_up(self, batch: Batch, items: Sequence[Mapping[str, Any]]) -> Iterator[Result]:
+    def _looked_up(self, batch: Batch, items: Sequence[Mapping[str, Any]]) -> Iterator[RowResult]:
         keys: dict[tuple[str, str], dict[str, str]] = {}
         wanted = []
         for item in items:
             partition = f"video#{batch.project}#{item['video']}"
             entry = {"pk": partition, "sk": f"fp#{item.get('fingerprint', '')}"}
-            three = (entry, {"pk": partition, "sk": "current"}, answer_key(batch.project, item["video"]))
+            three = (entry, {"pk": partition, "sk": "current"}, review_key(batch.project, item["video"]))
             wanted.append(three)
             keys.update({(key["pk"], key["sk"]): key for key in three})
         found = self._get_all(list(keys.values()))
         for item, three in zip(items, wanted, strict=True):
             entry_item, pointer_item, answer_item = (found.get((key["pk"], key["sk"])) for key in three)
-            row, answer = as_row(item), as_answer(answer_item) if answer_item else None
-            pointer = as_pointer(pointer_item) if pointer_item else None
+            row, answer = as_row(item), as_reviewed_talk(answer_item) if answer_item else None
+            pointer = as_current_talk(pointer_item) if pointer_item else None
             moments = [str(item[name]) for name in ("ended_at", "deferred_at", "began") if item.get(name)]
             if answer:
                 moments.append(answer.at)
-            yield Result(
+            yield RowResult(
                 batch=batch.id,
                 row=row,
-                entry=as_entry(entry_item or {}),
+                entry=as_video_record(entry_item or {}),
                 answer=answer,
                 current=pointer is not None and (pointer.batch, pointer.row) == (batch.id, row.number),
                 changed_at=max(moments, default=""),

@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from titlecard.aws.dynamodb.catalog.items import Entry, as_entry
-from titlecard.aws.dynamodb.catalog.table import Table, stamp
+from titlecard.aws.dynamodb.catalog.items import VideoRecord, as_video_record
+from titlecard.aws.dynamodb.catalog.table import CatalogTable, stamp
 from titlecard.domain.video import Talk, Tier
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Answer:
+class ReviewedTalk:
     """What a person said of a video: who, when (a stamp), and under which fingerprint the video was seen."""
 
     title: str
@@ -35,7 +35,7 @@ class Answer:
 
 
 @dataclass(frozen=True)
-class Pointer:
+class CurrentTalk:
     """Which fingerprint of a video is the current one, and which row of which batch made it so."""
 
     batch: str
@@ -45,12 +45,12 @@ class Pointer:
 
 
 @dataclass(frozen=True)
-class Story:
+class VideoSummary:
     """All that the catalog knows of one video; `entries` by fingerprint."""
 
-    pointer: Pointer | None
-    entries: Mapping[str, Entry]
-    answer: Answer | None
+    pointer: CurrentTalk | None
+    entries: Mapping[str, VideoRecord]
+    answer: ReviewedTalk | None
 
     @property
     def talk(self) -> Talk | None:
@@ -61,13 +61,13 @@ class Story:
         return entry.talk if entry else None
 
 
-class Reviews(Table):
+class Reviews(CatalogTable):
     """What persons say of videos."""
 
-    def story(self, project: str, video: str) -> Story | None:
+    def story(self, project: str, video: str) -> VideoSummary | None:
         """All that is known of a video; None where nothing is."""
         pointer, answer = None, None
-        entries: dict[str, Entry] = {}
+        entries: dict[str, VideoRecord] = {}
         known = False
         for item in self._query(
             KeyConditionExpression="pk = :pk",
@@ -77,12 +77,12 @@ class Reviews(Table):
             known = True
             sort = str(item["sk"])
             if sort == "current":
-                pointer = as_pointer(item)
+                pointer = as_current_talk(item)
             elif sort == "person":
-                answer = as_answer(item)
+                answer = as_reviewed_talk(item)
             elif sort.startswith("fp#"):
-                entries[sort.removeprefix("fp#")] = as_entry(item)
-        return Story(pointer, entries, answer) if known else None
+                entries[sort.removeprefix("fp#")] = as_video_record(item)
+        return VideoSummary(pointer, entries, answer) if known else None
 
     def answer(
         self,
@@ -94,13 +94,13 @@ class Reviews(Table):
         by: str,
         fingerprint: str,
         now: datetime,
-    ) -> Answer:
+    ) -> ReviewedTalk:
         """Write down what a person says of a video. The last word stands; the history keeps those before it."""
-        given = Answer(title, tuple(presenters), by, stamp(now), fingerprint)
+        given = ReviewedTalk(title, tuple(presenters), by, stamp(now), fingerprint)
         said = {"title": title, "presenters": list(presenters), "by": by, "at": given.at}
         self._db.update_item(
             TableName=self._table,
-            Key=answer_key(project, video),
+            Key=review_key(project, video),
             UpdateExpression="SET title = :title, presenters = :presenters, answered_by = :by, answered_at = :at,"
             " fingerprint = :fingerprint, history = list_append(if_not_exists(history, :none), :said)",
             ExpressionAttributeValues={
@@ -116,14 +116,14 @@ class Reviews(Table):
         return given
 
 
-def answer_key(project: str, video: str) -> dict[str, str]:
+def review_key(project: str, video: str) -> dict[str, str]:
     """Where a person's answer to a video is."""
     return {"pk": f"video#{project}#{video}", "sk": "person"}
 
 
-def as_answer(item: Mapping[str, Any]) -> Answer:
+def as_reviewed_talk(item: Mapping[str, Any]) -> ReviewedTalk:
     """A person's answer, from its item."""
-    return Answer(
+    return ReviewedTalk(
         title=item["title"],
         presenters=tuple(item["presenters"]),
         by=item["answered_by"],
@@ -132,6 +132,6 @@ def as_answer(item: Mapping[str, Any]) -> Answer:
     )
 
 
-def as_pointer(item: Mapping[str, Any]) -> Pointer:
+def as_current_talk(item: Mapping[str, Any]) -> CurrentTalk:
     """A video's pointer, from its item."""
-    return Pointer(item["batch"], int(item["row"]), item["fingerprint"], item["order"])
+    return CurrentTalk(item["batch"], int(item["row"]), item["fingerprint"], item["order"])

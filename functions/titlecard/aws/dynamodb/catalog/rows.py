@@ -8,20 +8,20 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from titlecard.aws.dynamodb.catalog.items import (
-    Ending,
-    Entry,
+    MessageState,
     Row,
-    Standing,
-    as_entry,
+    RowEnd,
+    VideoRecord,
     as_map,
     as_row,
+    as_video_record,
     current_key,
-    entry_key,
+    row_count_key,
     row_key,
-    tally_key,
+    video_record_key,
 )
-from titlecard.aws.dynamodb.catalog.reviews import answer_key, as_answer
-from titlecard.aws.dynamodb.catalog.table import AGENDA, KEYS_PER_GET, NEVER, Table, plain, stamp
+from titlecard.aws.dynamodb.catalog.reviews import as_reviewed_talk, review_key
+from titlecard.aws.dynamodb.catalog.table import AGENDA, KEYS_PER_GET, NEVER, CatalogTable, plain, stamp
 from titlecard.domain.batch import Message, RowState
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ ROWS_PER_TRANSACTION = 25
 "Constraints")."""
 
 
-class Rows(Table):
+class Rows(CatalogTable):
     """Rows, and the talks of their videos."""
 
     def __init__(self, client: DynamoDBClient, table: str) -> None:
@@ -48,11 +48,15 @@ class Rows(Table):
         self._tallies: list[str] = []
         """Those of this worker that no transaction is under way for."""
 
-    def look_up(self, asked: Sequence[tuple[Message, str]]) -> list[Standing]:
+    def look_up(self, asked: Sequence[tuple[Message, str]]) -> list[MessageState]:
         """Where rows and videos stand, for (message, fingerprint) pairs, in their order; consistent reads."""
         keys: dict[tuple[str, str], Mapping[str, str]] = {}
         for message, fingerprint in asked:
-            for key in (row_key(message.batch, message.row), current_key(message), entry_key(message, fingerprint)):
+            for key in (
+                row_key(message.batch, message.row),
+                current_key(message),
+                video_record_key(message, fingerprint),
+            ):
                 keys[key["pk"], key["sk"]] = key
         items = self._get_all(list(keys.values()))
         none: Mapping[str, Any] = {}
@@ -63,15 +67,15 @@ class Rows(Table):
                 for key in (
                     row_key(message.batch, message.row),
                     current_key(message),
-                    entry_key(message, fingerprint),
+                    video_record_key(message, fingerprint),
                 )
             )
             standings.append(
-                Standing(
+                MessageState(
                     row=RowState(row["state"]) if "state" in row else None,
                     began=row.get("began", ""),
                     newest=current.get("order", ""),
-                    entry=as_entry(entry),
+                    entry=as_video_record(entry),
                     deferrals=int(row.get("deferrals", 0)),
                     due=row.get("due", ""),
                 )
@@ -93,7 +97,7 @@ class Rows(Table):
         except self._db.exceptions.ConditionalCheckFailedException:
             return
 
-    def end_new(self, endings: Sequence[Ending], *, now: datetime) -> bool:
+    def end_new(self, endings: Sequence[RowEnd], *, now: datetime) -> bool:
         """Store the talks of rows that nothing is known of and end them, all or none; False where something is known.
 
         One transaction and nothing else: where it is refused, `look_up` tells what is known, and `end` does the rest.
@@ -104,13 +108,13 @@ class Rows(Table):
             return False
         return not some or self._transact(some, now) is None
 
-    def _first_writes(self, ending: Ending, now: datetime) -> list[Any]:
+    def _first_writes(self, ending: RowEnd, now: datetime) -> list[Any]:
         unknown = "attribute_not_exists(pk)"
-        talk = {**entry_key(ending.message, ending.fingerprint), "talk": ending.talk and as_map(ending.talk)}
+        talk = {**video_record_key(ending.message, ending.fingerprint), "talk": ending.talk and as_map(ending.talk)}
         items = (talk, _pointer(ending.message, ending.fingerprint, ending.order), _row(ending, now))
         return [{"Put": {"TableName": self._table, "Item": item, "ConditionExpression": unknown}} for item in items]
 
-    def end(self, endings: Sequence[Ending], *, now: datetime) -> list[RowState | None]:
+    def end(self, endings: Sequence[RowEnd], *, now: datetime) -> list[RowState | None]:
         """Store talks and end their rows; say for each in which state its row is now, None where it is contended.
 
         The talk, the pointer and the row of a video are one transaction, and those of a few messages together another,
@@ -125,12 +129,12 @@ class Rows(Table):
                 states += [self._end_one(ending, now) for ending, _ in some]
         return states
 
-    def _transactions(self, endings: Sequence[Ending], now: datetime) -> Iterator[list[tuple[Ending, list[Any]]]]:
+    def _transactions(self, endings: Sequence[RowEnd], now: datetime) -> Iterator[list[tuple[RowEnd, list[Any]]]]:
         """Cut endings, with their writes, into what one transaction takes: so many rows, and no item twice.
 
         A message that SQS delivers twice at once, or a video that two batches have, would be such an item.
         """
-        some: list[tuple[Ending, list[Any]]] = []
+        some: list[tuple[RowEnd, list[Any]]] = []
         taken: set[tuple[str, str]] = set()
         for ending in endings:
             writes = self._writes(ending, now)
@@ -143,7 +147,7 @@ class Rows(Table):
         if some:
             yield some
 
-    def _transact(self, some: Sequence[tuple[Ending, list[Any]]], now: datetime) -> list[Mapping[str, Any]] | None:
+    def _transact(self, some: Sequence[tuple[RowEnd, list[Any]]], now: datetime) -> list[Mapping[str, Any]] | None:
         """End rows and count them, all or none; None where that is done, else why not, in the writes' order."""
         counts: dict[str, Counter[str]] = defaultdict(Counter)
         for ending, _ in some:
@@ -173,13 +177,13 @@ class Rows(Table):
         return {
             "Update": {
                 "TableName": self._table,
-                "Key": tally_key(batch, tally),
+                "Key": row_count_key(batch, tally),
                 "UpdateExpression": f"SET moved_at = :now ADD {added}",
                 "ExpressionAttributeValues": {":now": stamp(now), **values},
             }
         }
 
-    def _end_one(self, ending: Ending, now: datetime) -> RowState | None:
+    def _end_one(self, ending: RowEnd, now: datetime) -> RowState | None:
         writes = self._writes(ending, now)
         reasons = self._transact([(ending, writes)], now)
         if reasons is None:
@@ -194,17 +198,20 @@ class Rows(Table):
         if "current" in refused:  # a newer batch knows better
             return self._end_one(_superseded(ending), now)
         if "talk" in refused:  # somebody stored one for this fingerprint: it stands
-            stored = as_entry(plain(refused["talk"])).talk
+            stored = as_video_record(plain(refused["talk"])).talk
             return self._end_one(replace(ending, talk=None, tier=stored.tier if stored else None), now)
         return None
 
-    def _writes(self, ending: Ending, now: datetime) -> list[Any]:
+    def _writes(self, ending: RowEnd, now: datetime) -> list[Any]:
         message = ending.message
         writes: list[dict[str, Any]] = []
         if ending.talk is not None:
             unanswered = "attribute_not_exists(talk)"
             stored = self._write(
-                entry_key(message, ending.fingerprint), "SET talk = :talk", unanswered, {":talk": as_map(ending.talk)}
+                video_record_key(message, ending.fingerprint),
+                "SET talk = :talk",
+                unanswered,
+                {":talk": as_map(ending.talk)},
             )
             stored["Update"]["ReturnValuesOnConditionCheckFailure"] = "ALL_OLD"
             writes.append(stored)
@@ -338,7 +345,7 @@ class Rows(Table):
         ):
             yield as_row(item)
 
-    def talks(self, project: str, rows: Iterable[Row]) -> Iterator[tuple[Row, Entry]]:
+    def talks(self, project: str, rows: Iterable[Row]) -> Iterator[tuple[Row, VideoRecord]]:
         """Rows with what is known of their videos, in the rows' order; a person's answer stands for the talk."""
         block: list[Row] = []
         for row in rows:
@@ -348,14 +355,14 @@ class Rows(Table):
                 block = []
         yield from self._with_entries(project, block)
 
-    def _with_entries(self, project: str, rows: Sequence[Row]) -> Iterator[tuple[Row, Entry]]:
+    def _with_entries(self, project: str, rows: Sequence[Row]) -> Iterator[tuple[Row, VideoRecord]]:
         keys = [{"pk": f"video#{project}#{row.video}", "sk": f"fp#{row.fingerprint}"} for row in rows]
-        wanted = [*keys, *(answer_key(project, row.video) for row in rows)]
+        wanted = [*keys, *(review_key(project, row.video) for row in rows)]
         items = self._get_all(list({(key["pk"], key["sk"]): key for key in wanted}.values()))
         for row, key in zip(rows, keys, strict=True):
-            entry = as_entry(items.get((key["pk"], key["sk"]), {}))
-            answer = items.get((key["pk"], answer_key(project, row.video)["sk"]))
-            yield row, replace(entry, talk=as_answer(answer).talk) if answer else entry
+            entry = as_video_record(items.get((key["pk"], key["sk"]), {}))
+            answer = items.get((key["pk"], review_key(project, row.video)["sk"]))
+            yield row, replace(entry, talk=as_reviewed_talk(answer).talk) if answer else entry
 
 
 def _pointer(message: Message, fingerprint: str, order: str) -> dict[str, Any]:
@@ -368,7 +375,7 @@ def _pointer(message: Message, fingerprint: str, order: str) -> dict[str, Any]:
     }
 
 
-def _row(ending: Ending, now: datetime) -> dict[str, Any]:
+def _row(ending: RowEnd, now: datetime) -> dict[str, Any]:
     row = {
         **row_key(ending.message.batch, ending.message.row),
         "state": ending.state,
@@ -393,7 +400,7 @@ def _key_of(write: Mapping[str, Any]) -> tuple[str, str]:
     return key["pk"], key["sk"]
 
 
-def _superseded(ending: Ending) -> Ending:
-    return Ending(
+def _superseded(ending: RowEnd) -> RowEnd:
+    return RowEnd(
         ending.message, ending.order, ending.fingerprint, RowState.SUPERSEDED, reason="a newer manifest has this video"
     )

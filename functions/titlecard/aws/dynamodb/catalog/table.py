@@ -30,7 +30,7 @@ def stamp(moment: datetime) -> str:
     return moment.astimezone(UTC).isoformat(timespec="microseconds")
 
 
-class Table:
+class CatalogTable:
     """One DynamoDB table.
 
     Args:

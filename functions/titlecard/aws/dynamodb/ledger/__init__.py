@@ -10,15 +10,15 @@ partition key           sort key               what it holds
 ``breakers``            ``PROJECT``            whether the project's model calls are stopped, since when and why
 ======================  =====================  ==================================================================
 
-Day and month stand in one item so that both are claimed by ONE conditional write. Anything that is not as this package
-writes it (a string, a negative number, half an item) is `Unreadable`: no request is sent until somebody has mended it.
+Day and month stand in one item so that both are claimed by ONE conditional write. Anything that this package
+did not write (a string, a negative number, half an item) is `LedgerItemInvalid`: no request is sent until it is mended.
 """
 
 from __future__ import annotations
 
 from titlecard.aws.dynamodb.ledger.accounts import EVERY_PROJECT, Account, Accounts
 from titlecard.aws.dynamodb.ledger.breakers import Breaker, Breakers
-from titlecard.aws.dynamodb.ledger.items import ONE_TRY, NoAnswer, Spent, Unreadable
+from titlecard.aws.dynamodb.ledger.items import ONE_TRY, LedgerItemInvalid, LedgerUnavailable, Spent
 from titlecard.aws.dynamodb.ledger.spending import Month, Refusal, Reservation, Spending
 
 __all__ = (
@@ -27,12 +27,12 @@ __all__ = (
     "Account",
     "Breaker",
     "Ledger",
+    "LedgerItemInvalid",
+    "LedgerUnavailable",
     "Month",
-    "NoAnswer",
     "Refusal",
     "Reservation",
     "Spent",
-    "Unreadable",
 )
 
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from titlecard.aws.dynamodb.catalog.table import stamp
 from titlecard.aws.dynamodb.ledger.breakers import Breaker, breaker_of
-from titlecard.aws.dynamodb.ledger.items import NoAnswer, Table, Unreadable, mend
+from titlecard.aws.dynamodb.ledger.items import LedgerItemInvalid, LedgerTable, LedgerUnavailable, item_invalid
 from titlecard.domain.money import Budget, Cap, NotABudget
 
 if TYPE_CHECKING:
@@ -50,15 +50,15 @@ class Account:
     all_paused: bool = False
 
 
-class Accounts(Table):
+class Accounts(LedgerTable):
     """The projects' budgets and pauses."""
 
     def account(self, project: str, *, now: datetime) -> Account:
         """What a project may do, by one consistent read.
 
         Raises:
-            NoAnswer: it cannot be read.
-            Unreadable: somebody has edited it, or the clock is behind the day on which the budget was set.
+            LedgerUnavailable: it cannot be read.
+            LedgerItemInvalid: somebody has edited it, or the clock is behind the day on which the budget was set.
         """
         keys = [
             {"pk": BUDGETS, "sk": project},
@@ -69,7 +69,7 @@ class Accounts(Table):
         with self._asking():
             answer = self._db.batch_get_item(RequestItems={self._table: {"Keys": keys, "ConsistentRead": True}})
         if answer.get("UnprocessedKeys"):
-            raise NoAnswer("the ledger did not answer: it is asked too often")
+            raise LedgerUnavailable("the ledger did not answer: it is asked too often")
         items = {(str(it["pk"]), str(it["sk"])): it for it in answer["Responses"].get(self._table, [])}
         nothing: Mapping[str, Any] = {}
         budget, pause, pause_of_all, breaker = (items.get((key["pk"], key["sk"]), nothing) for key in keys)
@@ -77,7 +77,7 @@ class Accounts(Table):
             message = (
                 f"this machine's clock says {now:%Y-%m-%d %H:%M}, but the budget was set at {set_at:%Y-%m-%d %H:%M}"
             )
-            raise Unreadable(message)
+            raise LedgerItemInvalid(message)
         return Account(
             project,
             budget_of(budget) if budget else None,
@@ -90,7 +90,7 @@ class Accounts(Table):
         """Every project that has a budget, a pause or a breaker, by name; `EVERY_PROJECT` among them if all are paused.
 
         Raises:
-            NoAnswer: they cannot be read.
+            LedgerUnavailable: they cannot be read.
         """
         budgets, pauses, breakers = (
             {str(item["sk"]): item for item in self._items(partition)} for partition in (BUDGETS, PAUSES, BREAKERS)
@@ -149,7 +149,7 @@ def budget_of(item: Mapping[str, Any]) -> Budget:
     """A budget, from its item.
 
     Raises:
-        Unreadable: it is not as `set_budget` writes it.
+        LedgerItemInvalid: it is not as `set_budget` writes it.
     """
     caps: dict[str, int | None] = {}
     for name in _CAPS:
@@ -159,13 +159,13 @@ def budget_of(item: Mapping[str, Any]) -> Budget:
         elif isinstance(value, Decimal) and value == int(value):
             caps[name] = int(value)
         else:
-            raise mend(item, f"holds {name} = {value!r}, which is no limit")
+            raise item_invalid(item, f"holds {name} = {value!r}, which is no limit")
     try:
         return Budget(
             Cap(caps["daily_tokens"], caps["daily_micro_usd"]), Cap(caps["monthly_tokens"], caps["monthly_micro_usd"])
         )
     except NotABudget as error:
-        raise mend(item, f"is no budget ({error})") from error
+        raise item_invalid(item, f"is no budget ({error})") from error
 
 
 def _paused(item: Mapping[str, Any]) -> str | None:
@@ -176,7 +176,7 @@ def _moment(item: Mapping[str, Any], name: str) -> datetime:
     try:
         moment = datetime.fromisoformat(str(item[name]))
     except (KeyError, ValueError) as error:
-        raise mend(item, f"has no date in {name}") from error
+        raise item_invalid(item, f"has no date in {name}") from error
     if moment.tzinfo is None:
-        raise mend(item, f"has no time zone in {name}")
+        raise item_invalid(item, f"has no time zone in {name}")
     return moment

@@ -22,7 +22,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from titlecard.aws.dynamodb.catalog.table import NEVER, stamp
-from titlecard.aws.dynamodb.ledger.items import Table, count
+from titlecard.aws.dynamodb.ledger.items import LedgerTable, count
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -63,7 +63,7 @@ class Breaker:
         return None if latest >= NEVER else datetime.fromisoformat(latest)
 
 
-class Breakers(Table):
+class Breakers(LedgerTable):
     """The projects' breakers. Each write raises `NoAnswer` where it is unknown whether it was written."""
 
     def take_probe(self, project: str, *, token: str, until: datetime, now: datetime) -> bool:

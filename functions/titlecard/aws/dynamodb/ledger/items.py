@@ -30,11 +30,11 @@ OPEN, LOST = "open_", "lost_"
 """Prefixes: of what is reserved and not settled, and of bounds that stay charged because an answer was lost."""
 
 
-class NoAnswer(Exception):
+class LedgerUnavailable(Exception):
     """The ledger could not be read or written: no request may be sent."""
 
 
-class Unreadable(NoAnswer):
+class LedgerItemInvalid(LedgerUnavailable):
     """The ledger answered, but not with what this package writes: no request may be sent until it is mended by hand."""
 
 
@@ -72,7 +72,7 @@ class Spent:
         )
 
 
-class Table:
+class LedgerTable:
     """The ledger's table, one try a call.
 
     Args:
@@ -86,7 +86,7 @@ class Table:
 
     @contextmanager
     def _asking(self) -> Iterator[None]:
-        """Around calls of the table: what goes wrong with them is `NoAnswer`, but for a condition that was refused."""
+        """Raise `LedgerUnavailable` for every failed call but a refused condition."""
         try:
             yield
         except self._db.exceptions.ConditionalCheckFailedException:
@@ -94,7 +94,7 @@ class Table:
         except (BotoCoreError, ClientError) as error:
             what = error.response["Error"].get("Code", "") if isinstance(error, ClientError) else type(error).__name__
             message = f"the ledger did not answer: {what}"
-            raise NoAnswer(message) from error
+            raise LedgerUnavailable(message) from error
 
     def _item(self, key: Mapping[str, str]) -> Mapping[str, Any]:
         with self._asking():
@@ -116,7 +116,7 @@ def charge_of(item: Mapping[str, Any]) -> Charge:
     """The charge that an item holds.
 
     Raises:
-        Unreadable: one of its numbers is none, or is below nothing.
+        LedgerItemInvalid: one of its numbers is none, or is below nothing.
     """
     return Charge(**{field.name: count(item, field.name) for field in fields(Charge)})
 
@@ -125,7 +125,7 @@ def part_of(item: Mapping[str, Any], prefix: str) -> Part:
     """The part of a charge that an item holds under a prefix.
 
     Raises:
-        Unreadable: as for `charge_of`.
+        LedgerItemInvalid: as for `charge_of`.
     """
     return Part(**{name: count(item, f"{prefix}{name}") for name in PARTS})
 
@@ -134,7 +134,7 @@ def spent_of(item: Mapping[str, Any]) -> Spent:
     """What an item says was charged.
 
     Raises:
-        Unreadable: as for `charge_of`.
+        LedgerItemInvalid: as for `charge_of`.
     """
     return Spent(charge_of(item), part_of(item, OPEN), part_of(item, LOST), str(item.get("reserved_at", "")))
 
@@ -143,14 +143,14 @@ def count(item: Mapping[str, Any], name: str) -> int:
     """A counter of an item, 0 where it is missing.
 
     Raises:
-        Unreadable: it is no whole number, or below nothing.
+        LedgerItemInvalid: it is no whole number, or below nothing.
     """
     value = item.get(name, 0)
     if isinstance(value, (int, Decimal)) and not isinstance(value, bool) and value == int(value) and value >= 0:
         return int(value)
-    raise mend(item, f"holds {name} = {value!r}, which is no count")
+    raise item_invalid(item, f"holds {name} = {value!r}, which is no count")
 
 
-def mend(item: Mapping[str, Any], trouble: str) -> Unreadable:
+def item_invalid(item: Mapping[str, Any], trouble: str) -> LedgerItemInvalid:
     """The error about an item that somebody has edited; the sentence names it."""
-    return Unreadable(f"the ledger's item {item.get('pk')!r}, {item.get('sk')!r} {trouble}: mend it by hand")
+    return LedgerItemInvalid(f"the ledger's item {item.get('pk')!r}, {item.get('sk')!r} {trouble}: mend it by hand")

@@ -29,13 +29,13 @@ from titlecard.aws.dynamodb.ledger.items import (
     LOST,
     OPEN,
     PARTS,
-    NoAnswer,
+    LedgerTable,
+    LedgerUnavailable,
     Part,
     Spent,
-    Table,
     charge_of,
     count,
-    mend,
+    item_invalid,
     part_of,
     spent_of,
 )
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from datetime import datetime
 
-    from titlecard.domain.batch import Limits
+    from titlecard.domain.batch import BatchLimits
     from titlecard.domain.money import Budget, Cap
 
 RAISES = 3
@@ -108,11 +108,11 @@ class Month:
     models: Mapping[str, Part]
 
 
-class Spending(Table):
+class Spending(LedgerTable):
     """What was charged, to batches and to projects."""
 
     def reserve(
-        self, batch: str, project: str, need: Charge, *, limits: Limits, budget: Budget, model: str, now: datetime
+        self, batch: str, project: str, need: Charge, *, limits: BatchLimits, budget: Budget, model: str, now: datetime
     ) -> Reservation | Refusal:
         """Put the worst case of one request aside, in its batch and in its project's day and month.
 
@@ -120,7 +120,7 @@ class Spending(Table):
         before anything is written: `attribute_not_exists` would let it through.
 
         Raises:
-            NoAnswer: it is unknown whether the reservation was written. If it was, it stays: too much is charged.
+            LedgerUnavailable: the reservation may or may not have been written. If it was, it stays charged.
             Unreadable: an item was edited, and it cannot be said what was spent.
         """
         window = Window.at(now)
@@ -131,7 +131,7 @@ class Spending(Table):
             return refusal
         try:
             refusal = self._reserve_project(reservation, budget, now)
-        except NoAnswer:
+        except LedgerUnavailable:
             self._take_back(reservation)
             raise
         if refusal:
@@ -148,16 +148,16 @@ class Spending(Table):
             lost: it is the bound, because the answer was lost.
 
         Raises:
-            NoAnswer: it is unknown whether all of it was written. It must not be repeated; what is left stays charged.
+            LedgerUnavailable: part of it may not have been written. Do not repeat the call: what is left stays charged.
         """
-        trouble: NoAnswer | None = None
+        trouble: LedgerUnavailable | None = None
         for key, changes in (
             (_batch_key(reservation.batch), _batch_changes),
             (_month_key(reservation.project, reservation.window), _month_changes),
         ):
             try:
                 self._settle(key, changes(reservation, actual, lost=lost))
-            except NoAnswer as error:  # the other half is settled all the same
+            except LedgerUnavailable as error:  # the other half is settled all the same
                 trouble = error
         if trouble:
             raise trouble
@@ -166,7 +166,7 @@ class Spending(Table):
         """Take back a reservation whose request was never sent; as `settle` at nothing.
 
         Raises:
-            NoAnswer: as for `settle`.
+            LedgerUnavailable: as for `settle`.
         """
         self.settle(reservation, Charge())
 
@@ -174,7 +174,7 @@ class Spending(Table):
         """Let nothing more be reserved for a batch, from now on and for good.
 
         Raises:
-            NoAnswer: it is unknown whether it was written; it may be repeated.
+            LedgerUnavailable: it is unknown whether it was written; it may be repeated.
         """
         with self._asking():
             self._db.update_item(
@@ -188,7 +188,7 @@ class Spending(Table):
         """What a batch has been charged so far, reservations included.
 
         Raises:
-            NoAnswer: it cannot be read.
+            LedgerUnavailable: it cannot be read.
         """
         return charge_of(self._item(_batch_key(batch)))
 
@@ -196,7 +196,7 @@ class Spending(Table):
         """The same, and how much of it is no measurement.
 
         Raises:
-            NoAnswer: it cannot be read.
+            LedgerUnavailable: it cannot be read.
         """
         return spent_of(self._item(_batch_key(batch)))
 
@@ -204,7 +204,7 @@ class Spending(Table):
         """What a project has been charged in the day and in the month of a moment, reservations included.
 
         Raises:
-            NoAnswer: it cannot be read.
+            LedgerUnavailable: it cannot be read.
         """
         window = Window.at(now)
         item = self._item(_month_key(project, window))
@@ -215,7 +215,7 @@ class Spending(Table):
         """What a project was charged, month by month, the first one first.
 
         Raises:
-            NoAnswer: it cannot be read.
+            LedgerUnavailable: it cannot be read.
         """
         for item in self._items(f"project#{project}"):
             models = {name.split("#")[1] for name in item if name.startswith("model#")}
@@ -228,7 +228,7 @@ class Spending(Table):
 
     # ------------------------------------------------------------------------------------------------ raising writes
 
-    def _reserve_batch(self, reservation: Reservation, limits: Limits, now: datetime) -> Refusal | None:
+    def _reserve_batch(self, reservation: Reservation, limits: BatchLimits, now: datetime) -> Refusal | None:
         needs = _counters(reservation.need)
         room = {name: limit - needs[name] for name, limit in limits.model_dump().items()}
         untouched = _none_of(COUNTERS)
@@ -319,7 +319,7 @@ class Spending(Table):
         for left in reversed(range(RAISES)):
             try:
                 self._change(key, rises)
-            except NoAnswer:
+            except LedgerUnavailable:
                 if not left:
                     raise
             else:
@@ -330,7 +330,7 @@ class Spending(Table):
         changes = _batch_changes(reservation, Charge(), lost=False)
         try:
             self._change(_batch_key(reservation.batch), changes)
-        except NoAnswer:
+        except LedgerUnavailable:
             return
 
     def _change(self, key: Mapping[str, str], changes: Mapping[str, int]) -> None:
@@ -353,10 +353,10 @@ class Spending(Table):
             message = (
                 f"the ledger's item {key['pk']!r}, {key['sk']!r} holds less than is to be settled: nothing is lowered"
             )
-            raise NoAnswer(message) from refusal
+            raise LedgerUnavailable(message) from refusal
 
 
-def _hopeless(need: Charge, limits: Limits, budget: Budget, window: Window) -> Refusal | None:
+def _hopeless(need: Charge, limits: BatchLimits, budget: Budget, window: Window) -> Refusal | None:
     """The refusal of a need that would not even fit where nothing was spent; a person has to raise the limit."""
     needs = _counters(need)
     if any(needs[name] > limit for name, limit in limits.model_dump().items()):
@@ -397,7 +397,7 @@ def _check_whole(item: Mapping[str, Any], names: Iterable[str]) -> None:
     """
     for name in names:
         if name not in item:
-            raise mend(item, f"has lost its {name}")
+            raise item_invalid(item, f"has lost its {name}")
         count(item, name)
 
 
