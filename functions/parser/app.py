@@ -25,7 +25,8 @@ from titlecard.aws.secrets import ProjectKeys
 from titlecard.aws.sqs import DeadLetterSender, WorkQueue
 from titlecard.domain.money import PriceList
 from titlecard.llm import ModelTier
-from titlecard.pipeline.parse import ComeBack, Parser, ParserConfig, Received
+from titlecard.pipeline.outcomes import ComeBack
+from titlecard.pipeline.parse import Parser, ParserConfig, Received
 from titlecard.settings import ParserSettings
 from titlecard.telemetry import logger, metrics
 
@@ -105,6 +106,6 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     answer = dict(process_partial_response(event=event, record_handler=report, processor=processor, context=context))
     for name, number in Counter("again" if isinstance(o, ComeBack) else o.counter for o in outcomes.values()).items():
         metrics.add_metric(f"Videos{name.title().replace('_', '')}", unit="Count", value=number)
-    while parser.gate.events:
-        metrics.add_metric(parser.gate.events.pop(), unit="Count", value=1)
+    while parser.admission.events:
+        metrics.add_metric(parser.admission.events.pop(), unit="Count", value=1)
     return answer

@@ -23,6 +23,7 @@ from titlecard_console.evaluation import Result
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from titlecard.domain.money import Billing
     from titlecard.domain.video import Talk
     from titlecard.extraction import LocalParse
     from titlecard.llm import ModelTier, Question
@@ -96,6 +97,12 @@ def ask(
         _result(by_local_tier(case.video, it), it) for case, it in zip(planned.cases, planned.answers, strict=True)
     ]
 
+    def settled(billing: Billing, question: Question) -> Charge:
+        """What a question is charged; one above its bound ends the asking."""
+        if billing.exceeds(question.bound):
+            stopped.set()
+        return billing.charged(question.bound)
+
     def one(place: int) -> tuple[int, Talk | None, Charge, str | None]:
         """Ask about one case: its talk, what that was charged, and why it is not the model's."""
         case, answer, question = planned.cases[place], planned.answers[place], planned.questions[place]
@@ -106,12 +113,10 @@ def ask(
         except Fault as fault:
             if fault.opens_breaker:
                 stopped.set()
-            charge = question.bound if fault.charge is None else fault.charge
-            return place, None, charge, fault.reason
-        if said.above_bound:
-            stopped.set()
-        talk = by_model(case.video, answer, said, tier.model)
-        return place, talk, said.charge, None if talk.tier is Tier.MODEL else talk.review
+            return place, None, settled(fault.billing, question), fault.reason
+        charge = settled(said.billing, question)
+        talk = by_model(case.video, answer, said, tier.model, charged=charge)
+        return place, talk, charge, None if talk.tier is Tier.MODEL else talk.review
 
     with ThreadPoolExecutor(at_once, thread_name_prefix="ask") as pool:
         try:

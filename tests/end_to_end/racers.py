@@ -16,7 +16,7 @@ import boto3
 
 from titlecard.aws.dynamodb.ledger import ONE_TRY, Ledger, LedgerUnavailable, Reservation
 from titlecard.domain.batch import BatchLimits
-from titlecard.domain.money import Budget, Cap, Charge
+from titlecard.domain.money import Budget, Cap, Charge, Measured
 
 PROJECT, MODEL = "race", "gpt-6-luna"
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
@@ -51,7 +51,7 @@ def race(endpoint: str, access: str, secret: str, table: str) -> dict[str, int]:
         granted += 1
         charged += NEED.micro_usd
         if granted % SETTLED == 0:
-            ledger.settle(answer, BILLED)
+            ledger.settle(answer, Measured(BILLED))
             charged -= NEED.micro_usd - BILLED.micro_usd
 
 

@@ -12,7 +12,7 @@ from titlecard.aws.dynamodb.ledger import LedgerItemInvalid, LedgerUnavailable, 
 from titlecard.aws.dynamodb.ledger.items import Part
 from titlecard.domain.batch import BatchLimits
 from titlecard.domain.errors import Hold
-from titlecard.domain.money import Budget, Cap, Charge
+from titlecard.domain.money import Budget, Cap, Charge, Measured, Unbilled, Unmeasured
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -225,7 +225,7 @@ def test_what_a_day_was_charged_stays_with_it_when_the_next_has_begun(world: Wor
     reservation = reserved(world)
     yesterday = world.clock()
     world.clock.forward(86_400)
-    world.ledger.settle(reservation, BILLED)
+    world.ledger.settle(reservation, Measured(BILLED))
     assert world.ledger.window(PROJECT, yesterday)[0] == lumped(BILLED)
     assert day(world) == Charge()
 
@@ -236,15 +236,15 @@ def test_a_reservation_of_last_month_is_settled_in_last_month(world: World) -> N
     reservation = reserved(world)
     world.clock.forward(20)
     other = reserved(world)
-    world.ledger.settle(reservation, BILLED)
+    world.ledger.settle(reservation, Measured(BILLED))
     assert world.ledger.window(PROJECT, before)[1] == BILLED
     assert month(world) == other.need
 
 
 def test_a_month_knows_its_days_and_models(world: World) -> None:
-    world.ledger.settle(reserved(world), BILLED)
+    world.ledger.settle(reserved(world), Measured(BILLED))
     world.clock.forward(86_400)
-    world.ledger.settle(reserved(world), BILLED)
+    world.ledger.settle(reserved(world), Measured(BILLED))
     (one,) = world.ledger.months(PROJECT)
     part = Part(1, BILLED.tokens, BILLED.micro_usd)
     assert (one.name, one.spent.charged, dict(one.days)) == ("2026-01", BILLED + BILLED, {5: part, 6: part})
@@ -255,7 +255,7 @@ def test_a_month_knows_its_days_and_models(world: World) -> None:
 
 
 def test_settling_lowers_the_charge_to_what_was_billed(world: World) -> None:
-    world.ledger.settle(reserved(world), BILLED)
+    world.ledger.settle(reserved(world), Measured(BILLED))
     assert (world.ledger.spent(BATCH), day(world), month(world)) == (BILLED, lumped(BILLED), BILLED)
 
 
@@ -263,46 +263,46 @@ def test_settling_makes_room_again(world: World) -> None:
     limits = BatchLimits(requests=100, tokens=NEED.tokens + BILLED.tokens, micro_usd=1_000_000)
     reservation = reserved(world, limits)
     assert not fits(world, limits)
-    world.ledger.settle(reservation, BILLED)
+    world.ledger.settle(reservation, Measured(BILLED))
     assert fits(world, limits)
 
 
 def test_settling_above_the_bound_charges_all_of_it(world: World) -> None:
     above = Charge(requests=1, input_tokens=9_000, output_tokens=50, micro_usd=5_000)
-    world.ledger.settle(reserved(world), above)
+    world.ledger.settle(reserved(world), Measured(above))
     assert world.ledger.spent(BATCH) == month(world) == above
 
 
 def test_settling_what_was_never_reserved_lowers_nothing(world: World) -> None:
     other = reserved(world)
     with pytest.raises(LedgerUnavailable):
-        world.ledger.settle(Reservation("another", PROJECT, MODEL, other.window, NEED), Charge())
+        world.ledger.settle(Reservation("another", PROJECT, MODEL, other.window, NEED), Unbilled())
     assert world.ledger.spent("another") == Charge()
 
 
 def test_settling_twice_by_mistake_lowers_nothing_below_what_others_reserved(world: World) -> None:
     reservation = reserved(world)
-    world.ledger.settle(reservation, Charge())
+    world.ledger.settle(reservation, Unbilled())
     with pytest.raises(LedgerUnavailable):
-        world.ledger.settle(reservation, Charge())
+        world.ledger.settle(reservation, Unbilled())
     assert world.ledger.spent(BATCH) == month(world) == Charge()
 
 
 def test_a_release_leaves_nothing_charged(world: World) -> None:
-    world.ledger.release(reserved(world))
+    world.ledger.settle(reserved(world), Unbilled())
     assert (world.ledger.spent(BATCH), day(world), month(world)) == (Charge(), Charge(), Charge())
 
 
 def test_what_is_under_way_is_told_apart_from_what_was_measured(world: World) -> None:
     reserved(world)
-    world.ledger.settle(reserved(world), BILLED)
+    world.ledger.settle(reserved(world), Measured(BILLED))
     spent = world.ledger.spending(BATCH)
     assert spent.open == Part(1, NEED.tokens, NEED.micro_usd)
     assert spent.measured == Part(1, BILLED.tokens, BILLED.micro_usd)
 
 
 def test_the_bound_of_a_lost_answer_is_told_apart_from_both(world: World) -> None:
-    world.ledger.settle(reserved(world), NEED, lost=True)
+    world.ledger.settle(reserved(world), Unmeasured())
     spent = world.ledger.spending(BATCH)
     assert (spent.charged, spent.open, spent.measured) == (NEED, Part(), Part())
     assert spent.lost == Part(1, NEED.tokens, NEED.micro_usd)
@@ -329,7 +329,7 @@ def test_a_batch_can_be_cancelled_before_it_spends_anything(world: World) -> Non
 def test_what_a_cancelled_batch_reserved_before_is_settled(world: World) -> None:
     reservation = reserved(world)
     world.ledger.cancel(BATCH, now=world.clock())
-    world.ledger.settle(reservation, BILLED)
+    world.ledger.settle(reservation, Measured(BILLED))
     assert world.ledger.spent(BATCH) == BILLED
 
 
@@ -363,7 +363,7 @@ def test_what_is_taken_back_is_lowered_once_and_a_lost_call_leaves_it_charged(
     world: World, how: Cut, left: Charge
 ) -> None:
     budget = Budget(Cap(NEED.tokens, None), FREE)
-    world.ledger.settle(reserved(world, budget=budget), NEED, lost=True)
+    world.ledger.settle(reserved(world, budget=budget), Unmeasured())
     before = len(world.wire.calls)
     world.wire.cut(how, 3)
     assert isinstance(reserve(world, budget=budget), Refusal)
@@ -376,7 +376,7 @@ def test_a_settlement_whose_answer_was_lost_is_written_once(world: World, at: in
     reservation = reserved(world)
     world.wire.cut(Cut.LOST_ANSWER, at)
     with pytest.raises(LedgerUnavailable):
-        world.ledger.settle(reservation, BILLED)
+        world.ledger.settle(reservation, Measured(BILLED))
     assert world.ledger.spent(BATCH) == month(world) == BILLED
 
 
@@ -387,7 +387,7 @@ def test_a_settlement_that_was_lost_leaves_the_bound_charged_and_the_other_is_se
     reservation = reserved(world)
     world.wire.cut(Cut.LOST_REQUEST, at)
     with pytest.raises(LedgerUnavailable):
-        world.ledger.settle(reservation, BILLED)
+        world.ledger.settle(reservation, Measured(BILLED))
     assert (world.ledger.spent(BATCH), month(world)) == left
 
 
@@ -396,7 +396,7 @@ def test_a_settlement_that_was_lost_leaves_the_bound_charged_and_the_other_is_se
     ("call", "tries"),
     [
         (lambda world, _: reserve(world), 1),
-        (lambda world, it: world.ledger.settle(it, BILLED), 2),
+        (lambda world, it: world.ledger.settle(it, Measured(BILLED)), 2),
         (lambda world, _: world.ledger.account(PROJECT, now=world.clock()), 1),
     ],
     ids=["reserve", "settle", "account"],
@@ -416,7 +416,7 @@ def test_what_was_billed_above_the_bound_is_written_though_answers_get_lost(worl
     above = Charge(requests=1, input_tokens=9_000, output_tokens=100, micro_usd=5_000)
     reservation = reserved(world)
     world.wire.cut(Cut.LOST_REQUEST)
-    world.ledger.settle(reservation, above)
+    world.ledger.settle(reservation, Measured(above))
     assert world.ledger.spent(BATCH) == month(world) == above
 
 
@@ -448,7 +448,7 @@ ODD = [("tokens", "plenty"), ("micro_usd", -1), ("tokens", ...), ("requests", ..
 def test_a_counter_that_was_edited_by_hand_lets_nothing_through(
     world: World, key: dict[str, str], name: str, value: object
 ) -> None:
-    world.ledger.settle(reserved(world), BILLED)
+    world.ledger.settle(reserved(world), Measured(BILLED))
     edit(world, key, **{name: value})
     with pytest.raises(LedgerItemInvalid, match=rf"{key['sk']}.*{name}.*mend it by hand"):
         reserve(world)
@@ -456,14 +456,14 @@ def test_a_counter_that_was_edited_by_hand_lets_nothing_through(
 
 @pytest.mark.parametrize("value", ["plenty", -5])
 def test_a_days_counter_that_was_edited_by_hand_lets_nothing_through(world: World, value: object) -> None:
-    world.ledger.settle(reserved(world), BILLED)
+    world.ledger.settle(reserved(world), Measured(BILLED))
     edit(world, JANUARY, d05_micro_usd=value)
     with pytest.raises(LedgerItemInvalid, match="d05_micro_usd"):
         reserve(world)
 
 
 def test_what_an_edited_month_refuses_is_taken_back_from_the_batch(world: World) -> None:
-    world.ledger.settle(reserved(world), BILLED)
+    world.ledger.settle(reserved(world), Measured(BILLED))
     edit(world, JANUARY, tokens="plenty")
     with pytest.raises(LedgerItemInvalid):
         reserve(world)

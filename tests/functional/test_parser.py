@@ -25,7 +25,8 @@ from titlecard.domain.batch import RowState
 from titlecard.domain.money import Charge, PriceList, Usage, measured
 from titlecard.domain.video import Policy, Tier, Video, fingerprint
 from titlecard.llm import ModelTier
-from titlecard.pipeline.parse import ComeBack, Done, Received
+from titlecard.pipeline.outcomes import ComeBack, Done
+from titlecard.pipeline.parse import Received
 from titlecard.pipeline.talks import LOW_CONFIDENCE, UNGROUNDED
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
     from titlecard.domain.batch import Message
     from titlecard.extraction import LocalParse
     from titlecard.llm import Answer, Question
-    from titlecard.pipeline.parse import ModelTier as Tiers
+    from titlecard.pipeline.ask import ModelTier as Tiers
 
 pytestmark = pytest.mark.usefixtures("local_tier")
 

@@ -17,7 +17,7 @@ from tests.functional.world import LIMITS, NUMBERS, Cut, Killed, World, received
 from titlecard.domain.batch import RowState
 from titlecard.domain.money import Charge, PriceList, Usage, measured
 from titlecard.domain.video import fingerprint
-from titlecard.pipeline.parse import Done
+from titlecard.pipeline.outcomes import Done
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -19,7 +19,8 @@ from titlecard.domain.batch import BatchState, RowState
 from titlecard.domain.money import Budget, Cap, Charge, PriceList, Usage, measured
 from titlecard.domain.video import Policy, Tier, fingerprint
 from titlecard.llm import ModelTier
-from titlecard.pipeline.parse import ComeBack, Done, Received
+from titlecard.pipeline.outcomes import ComeBack, Done
+from titlecard.pipeline.parse import Received
 
 if TYPE_CHECKING:
     from tests.provider import LoopbackProvider
@@ -397,7 +398,7 @@ def test_a_usage_above_its_bound_opens_the_breaker_until_a_person_closes_it(proj
     one, two = project.rows(2)
     project.provider.fail("usage_above_bound")
     assert project.work(one) == PARSED_BY_MODEL
-    assert sorted(project.worker.gate.events) == ["BreakerOpened", "UsageAboveBound"]
+    assert sorted(project.worker.admission.events) == ["BreakerOpened", "UsageAboveBound"]
     project.world.clock.forward(30 * 86_400)
     assert project.work(two) == DEFERRED
     assert project.row(two).due == NEVER

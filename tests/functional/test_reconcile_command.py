@@ -13,7 +13,7 @@ from tests.provider.usage import ADMIN_KEY, LoopbackUsage, Used, error
 
 from titlecard.aws.dynamodb.ledger import Ledger, Reservation
 from titlecard.domain.batch import BatchLimits
-from titlecard.domain.money import Budget, Cap, Charge
+from titlecard.domain.money import Budget, Cap, Charge, Measured, Unmeasured
 from titlecard_console.reconcile import UsageUnavailable
 from titlecard_console.stack import CommandError
 
@@ -50,7 +50,7 @@ def desk(world: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
     for actual, lost in ((USED, False), (BOUND, True)):
         reserved = ledger.reserve("b", PROJECT, BOUND, limits=PLENTY, budget=budget, model=MODEL, now=NOON)
         assert isinstance(reserved, Reservation)
-        ledger.settle(reserved, actual, lost=lost)
+        ledger.settle(reserved, Unmeasured() if lost else Measured(actual))
     monkeypatch.setenv("OPENAI_ADMIN_KEY", ADMIN_KEY)
     with LoopbackUsage(Used(DAY, KEY, MODEL, 1, 420, 30)) as usage:
         yield Desk(console, usage)

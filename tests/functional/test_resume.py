@@ -9,7 +9,7 @@ from tests.functional.world import LIMITS, NUMBERS, Cut, Killed, World, manifest
 
 from titlecard.aws.dynamodb.catalog import RowEnd
 from titlecard.domain.batch import BatchState, RowState
-from titlecard.pipeline.parse import Done
+from titlecard.pipeline.outcomes import Done
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

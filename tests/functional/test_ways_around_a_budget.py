@@ -18,7 +18,7 @@ from tests.functional.world import PROJECT, Cut, World, received
 
 from titlecard.aws.dynamodb.ledger import Refusal, Reservation
 from titlecard.aws.dynamodb.ledger.items import Part
-from titlecard.domain.money import Budget, Cap, NotAPriceList, PriceList, Unpriced, Usage, measured
+from titlecard.domain.money import Budget, Cap, Measured, NotAPriceList, PriceList, Unbilled, Unpriced, Usage, measured
 from titlecard.llm import ModelTier
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def test_worst_cases_that_fill_a_budget_are_shown_and_freed_as_answers_settle(wo
     (month,) = world.ledger.months(PROJECT)
     assert (month.spent.open.micro_usd, month.spent.measured.micro_usd) == (2 * NEED.micro_usd, 0)
     for reservation in held:
-        world.ledger.settle(reservation, BILLED)
+        world.ledger.settle(reservation, Measured(BILLED))
     assert isinstance(reserve(world, budget=two), Reservation)
 
 
@@ -115,7 +115,7 @@ def test_an_answer_from_a_dearer_service_tier_is_charged_at_its_own_price(projec
 
 def test_after_a_release_there_is_as_much_room_as_before_and_no_more(world: World) -> None:
     reservation = reserved(world, budget=ONE)
-    world.ledger.release(reservation)
+    world.ledger.settle(reservation, Unbilled())
     answers = [reserve(world, budget=ONE) for _ in range(2)]
     assert [type(it) for it in answers] == [Reservation, Refusal]
     assert world.ledger.spent(BATCH) == NEED

@@ -32,7 +32,7 @@ from titlecard.extraction.survey import Survey
 from titlecard.manifests import ReadingLimits
 from titlecard.pipeline.audit import Audit, AuditConfig
 from titlecard.pipeline.ingest import Ingest, IngestConfig
-from titlecard.pipeline.parse import Keys, ModelTier, Parser, ParserConfig, Received
+from titlecard.pipeline.parse import Parser, ParserConfig, Received
 from titlecard.pipeline.publish import ResultPublisher
 from titlecard.pipeline.requeue import Requeue
 from titlecard.telemetry import logger
@@ -43,6 +43,8 @@ if TYPE_CHECKING:
 
     import boto3
     from mypy_boto3_sqs import SQSClient
+
+    from titlecard.pipeline.ask import Keys, ModelTier
 
 TEMPLATE = load()
 NUMBERS = {name: int(value) for name, value in TEMPLATE.values({}).items() if TEMPLATE.parameters[name].number}

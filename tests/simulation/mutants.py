@@ -29,34 +29,35 @@ class Mutant:
 
 _CALM = {"chance": 0.0, "deadly": 0.0, "asked_badly": 0.0, "daily": AMPLE, "monthly": AMPLE, "budgeted": True}
 
-_SAVES = (
-    "        if not self._catalog.answer(paid.attempt, talk, charged=charged, now=self._now()):\n"
-    "            return ComeBack()\n"
-)
-_SETTLES = "        self._settle(job, paid, charge)\n"
-_ASKS = "    answer = self._model.ask(paid.question, key=self._key(job, paid), deadline_seconds=self._rules.deadline)\n"
+_RECORDS = "        recorded, decision = self._record(row, paid, outcome)\n"
+_SETTLES = "            self._settle(row, paid, outcome.billing)\n"
+_SETTLES_WHAT_IS_RECORDED = f"        if recorded:\n{_SETTLES}"
+_FAILS = "        except faults.Fault as fault:\n            return fault\n"
 _SENDS = "            self._queue.send(pack)\n"
 _MARKS = (
     "            for message in pack:\n"
     '                done["put back"] += self._catalog.requeued(message, rows[message.batch, message.row])\n'
 )
-_FAILED = "                self._settle(job, paid, fault.charge)\n            self.gate"
 _HOPELESS = "        if hopeless := _hopeless(need, limits, budget, window):\n"
+_IMPORTS = "from titlecard.llm.question import Answer\n"
 _NOT_NEWER = '"attribute_not_exists(#order) OR #order <= :order'
 
 MUTANTS = {
     "settle before save": Mutant(
-        {"pipeline.parse": ((f"{_SAVES}{_SETTLES}", f"{_SETTLES}{_SAVES}"),)}, "2 spend is bounded"
+        {"pipeline.ask": ((f"{_RECORDS}{_SETTLES_WHAT_IS_RECORDED}", f"{_SETTLES.removeprefix('    ')}{_RECORDS}"),)},
+        "2 spend is bounded",
     ),
     "release on time-out": Mutant(
         {
-            "pipeline.parse": (
+            "pipeline.ask": (
                 (
-                    _FAILED,
-                    _FAILED.replace(
-                        "fault.charge", "Charge() if fault.reason is faults.Reason.TIMED_OUT else fault.charge"
+                    _SETTLES,
+                    _SETTLES.replace(
+                        "outcome.billing",
+                        'Unbilled() if getattr(outcome, "reason", "") == "timed_out" else outcome.billing',
                     ),
                 ),
+                (_IMPORTS, f"{_IMPORTS}from titlecard.domain.money import Unbilled\n"),
             )
         },
         "2 spend is bounded",
@@ -100,11 +101,8 @@ MUTANTS = {
     ),
     "SDK retries on at the provider": Mutant(
         {
-            "pipeline.parse": (
-                (
-                    f"        {_ASKS}",
-                    f"            try:\n            {_ASKS}            except faults.Retry:\n            {_ASKS}",
-                ),
+            "pipeline.ask": (
+                (_FAILS, f"        except faults.Retry:\n            return self._outcome(row, paid)\n{_FAILS}"),
             )
         },
         "4 one attempt, one request",
@@ -134,13 +132,15 @@ MUTANTS = {
     ),
     "the newest window used at settle": Mutant(
         {
-            "pipeline.parse": (
+            "pipeline.ask": (
                 (
-                    "                paid.reservation, paid",
-                    "                replace(paid.reservation, window=Window.at(self._now())), paid",
+                    "self._ledger.settle(paid.reservation,",
+                    "self._ledger.settle(replace(paid.reservation, window=Window.at(self._now())),",
                 ),
-                ("from titlecard.domain.money import Charge\n", "from titlecard.domain.money import Charge, Window\n"),
-                ("from dataclasses import dataclass, field\n", "from dataclasses import dataclass, field, replace\n"),
+                (
+                    _IMPORTS,
+                    f"{_IMPORTS}from dataclasses import replace\nfrom titlecard.domain.money import Window\n",
+                ),
             )
         },
         "2 spend is bounded",

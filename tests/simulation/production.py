@@ -44,6 +44,8 @@ DRIVEN = (
     "aws.dynamodb.catalog.grants",
     "pipeline.audit",
     "pipeline.requeue",
+    "pipeline.outcomes",
+    "pipeline.ask",
     "pipeline.parse",
 )
 """The modules of `titlecard` that a schedule drives, all of which are loaded anew."""

@@ -61,8 +61,8 @@ UNVISITED: dict[tuple[str, str, str], tuple[tuple[bool, ...], str]] = {
     ("aws.dynamodb.catalog.rows", "Rows.waiting", "*"): (BOTH, _CONSOLE),
     ("aws.dynamodb.catalog.table", "CatalogTable._write", "names"): (YES, "nobody gives names of its own"),
     ("aws.dynamodb.catalog.table", "CatalogTable._write", "{}"): (YES, "an empty map is never true"),
-    ("pipeline.admission", "Admission.enter", "account.budget is None"): (YES, _NEVER),
-    ("pipeline.admission", "Admission.enter", "self._ledger.take_probe(project, token=token, until=until, now=now)"): (
+    ("pipeline.admission", "Admission.admit", "account.budget is None"): (YES, _NEVER),
+    ("pipeline.admission", "Admission.admit", "self._ledger.take_probe(project, token=token, until=until, now=now)"): (
         NO,
         _RARE,
     ),
@@ -106,18 +106,17 @@ UNVISITED: dict[tuple[str, str, str], tuple[tuple[bool, ...], str]] = {
         "a bill above its bound, with its answer lost or not",
     ),
     ("aws.dynamodb.ledger.spending", "Spending.months", "*"): (BOTH, _CONSOLE),
-    ("aws.dynamodb.ledger.spending", "Spending.release", "*"): (BOTH, _CONSOLE),
     ("aws.dynamodb.ledger.spending", "Spending.spending", "*"): (BOTH, _CONSOLE),
     ("pipeline.parse", "Parser._clock_is_ahead", "received.first is not None"): (NO, "SQS says when"),
     ("pipeline.parse", "Parser._clock_is_behind", "received.first is not None"): (NO, "SQS says when"),
-    ("pipeline.parse", "Parser._key", "job.key"): (NO, "without a key there is the local tier only"),
-    ("pipeline.parse", "Parser._key", "self._keys.of(job.message.project, fresh=True)"): (
+    ("pipeline.parse", "_Job.unsure", "self.key"): (NO, "without a key there is the local tier only"),
+    ("pipeline.ask", "Asker._key", "self._keys.of(row.message.project, fresh=True)"): (
         NO,
         "a key is not taken away here",
     ),
     ("pipeline.parse", "Parser._look_up", "it.entry.talk"): (YES, _RARE),
-    ("pipeline.parse", "Parser._not_claimed", "entry.answers(job.policy)"): (NO, _RARE),
-    ("pipeline.parse", "_last", "entry.history"): (NO, "what has had attempts has a history"),
+    ("pipeline.ask", "Asker._not_claimed", "entry.answers(row.policy)"): (NO, _RARE),
+    ("pipeline.ask", "_last", "entry.history"): (NO, "what has had attempts has a history"),
     ("pipeline.requeue", "Requeue._put_back", "not _holds(row)"): (YES, "only a hold of our own has no date"),
     ("pipeline.requeue", "Requeue._put_back", "row.due"): (NO, "what is on the agenda has a date"),
     ("pipeline.requeue", "Requeue._postpone", "row.due"): (NO, "what is on the agenda has a date"),

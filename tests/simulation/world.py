@@ -238,9 +238,10 @@ class World:
         Pool.baton = self.baton
         parser: Any = code["pipeline.parse"]
         parser.ThreadPoolExecutor = Pool
-        parser.uuid4 = self._token
         parser.local = SimpleNamespace(parse=self._parse)
-        parser.random = SimpleNamespace(uniform=self._uniform)
+        asker: Any = code["pipeline.ask"]
+        asker.uuid4 = self._token
+        asker.random = SimpleNamespace(uniform=self._uniform)
         ingest: Any = code["pipeline.ingest"]
         ingest.ThreadPoolExecutor = Pool
         ingest.uuid4 = self._name
@@ -577,7 +578,7 @@ class World:
             baton.at(baton.now, self._poll_work)
 
     def _reported(self, letter: Letter, outcome: Any) -> bool:  # noqa: ANN401 -- of the set of modules
-        if not isinstance(outcome, self.code["pipeline.parse"].ComeBack):
+        if not isinstance(outcome, self.code["pipeline.outcomes"].ComeBack):
             assert outcome.counter, "it is counted under a name"
             return True
         if outcome.seconds is not None:

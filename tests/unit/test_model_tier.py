@@ -19,7 +19,7 @@ from tests.provider import FAULTS, LoopbackProvider
 
 from titlecard.domain import errors as faults
 from titlecard.domain.errors import DeadLetter, Defer, Fault, Reason, Retry, Unusable
-from titlecard.domain.money import Charge, PriceList, Unpriced
+from titlecard.domain.money import Charge, Measured, PriceList, Unbilled, Unmeasured, Unpriced
 from titlecard.domain.video import Video
 from titlecard.extraction import LocalParse
 from titlecard.llm import Answer, ModelTier, client
@@ -136,6 +136,10 @@ def bound(tier: ModelTier) -> Charge:
     return tier.prepare(VIDEO, LOCAL, "DjangoCon US 2023").bound
 
 
+def charged(tier: ModelTier, outcome: Answer | Fault) -> Charge:
+    return outcome.billing.charged(bound(tier))
+
+
 def seconds_for(name: str) -> float:
     return 1.0 if name in SLOW else ENOUGH
 
@@ -156,7 +160,8 @@ def test_an_answer_is_the_talk_and_what_it_cost(provider: LoopbackProvider, tier
     answer = ask(tier)
     assert isinstance(answer, Answer)
     assert (answer.title, answer.presenters) == (LOCAL.title, LOCAL.presenters)
-    assert (answer.charge.input_tokens, answer.charge.output_tokens) == (
+    assert isinstance(answer.billing, Measured)
+    assert (answer.billing.amount.input_tokens, answer.billing.amount.output_tokens) == (
         provider.posts[0].input_tokens,
         provider.posts[0].output_tokens,
     )
@@ -178,7 +183,7 @@ def test_a_fault_is_named_for_what_comes_next(provider: LoopbackProvider, tier: 
 def test_billed_is_at_most_charged_is_at_most_the_bound(provider: LoopbackProvider, tier: ModelTier, name: str) -> None:
     provider.fail(name)
     outcome = ask(tier, seconds_for(name))
-    charge = outcome.charge or bound(tier)
+    charge = charged(tier, outcome)
     assert_covered(provider, charge)
     assert not charge.exceeds(bound(tier))
 
@@ -213,7 +218,7 @@ def test_what_was_not_billed_is_not_charged_and_costs_no_attempt(
     provider.fail(name)
     fault = ask(tier)
     assert isinstance(fault, Fault)
-    assert (fault.charge, fault.attempt_given_back) == (Charge(), True)
+    assert (fault.billing, fault.attempt_given_back) == (Unbilled(), True)
 
 
 @pytest.mark.parametrize("name", sorted(name for name in TABLE if TABLE[name][1] is Reason.ACCOUNT_FAULT))
@@ -231,15 +236,15 @@ def test_where_nobody_knows_what_was_billed_the_bound_is_charged(
     provider.fail(name)
     fault = ask(tier, seconds_for(name))
     assert isinstance(fault, Fault)
-    assert (fault.charge, fault.attempt_given_back) == (None, False)
+    assert (fault.billing, fault.attempt_given_back) == (Unmeasured(), False)
 
 
 @pytest.mark.parametrize("name", ["refusal", "truncated", "wrong_schema", "failed"])
 def test_a_worthless_answer_is_charged_by_its_usage(provider: LoopbackProvider, tier: ModelTier, name: str) -> None:
     provider.fail(name)
     fault = ask(tier)
-    assert fault.charge is not None
-    assert fault.charge.tokens == provider.posts[0].input_tokens + provider.posts[0].output_tokens
+    assert isinstance(fault.billing, Measured)
+    assert fault.billing.amount.tokens == provider.posts[0].input_tokens + provider.posts[0].output_tokens
 
 
 @pytest.mark.parametrize(
@@ -251,25 +256,23 @@ def test_an_answer_without_a_readable_usage_is_kept_and_charged_at_the_bound(
     provider.fail(name)
     answer = ask(tier)
     assert isinstance(answer, Answer)
-    assert (answer.title, answer.usage_known, answer.charge) == (LOCAL.title, False, bound(tier))
+    assert (answer.title, answer.billing) == (LOCAL.title, Unmeasured())
 
 
 def test_a_usage_above_the_bound_is_charged_in_full_and_flagged(provider: LoopbackProvider, tier: ModelTier) -> None:
     provider.fail("usage_above_bound")
     answer = ask(tier)
     assert isinstance(answer, Answer)
-    assert answer.above_bound
-    assert_covered(provider, answer.charge)
+    assert answer.billing.exceeds(bound(tier))
+    assert_covered(provider, charged(tier, answer))
 
 
 def test_a_dearer_service_tier_than_was_asked_for_is_charged_at_its_price(
     provider: LoopbackProvider, tier: ModelTier
 ) -> None:
-    fair = ask(tier).charge
+    fair = charged(tier, ask(tier))
     provider.fail("dearer_tier")
-    dear = ask(tier).charge
-    assert fair is not None
-    assert dear is not None
+    dear = charged(tier, ask(tier))
     assert dear.micro_usd > fair.micro_usd
 
 
@@ -312,7 +315,7 @@ def test_a_request_larger_than_its_bound_is_dead_unsent_and_uncharged(
     question = replace(tier.prepare(VIDEO, LOCAL, ""), max_body_bytes=100)
     with pytest.raises(DeadLetter) as caught:
         tier.ask(question, key=KEY, deadline_seconds=ENOUGH)
-    assert (caught.value.reason, caught.value.charge) == (Reason.REFUSED_AT_THE_WIRE, Charge())
+    assert (caught.value.reason, caught.value.billing) == (Reason.REFUSED_AT_THE_WIRE, Unbilled())
     assert provider.posts == []
 
 
@@ -380,7 +383,7 @@ def test_a_random_mixture_of_faults_bills_at_most_what_is_charged(
     provider.fail(*random.Random(seed).choices(names, k=60))  # noqa: S311 - a seed, so that it can be repeated
     with ThreadPoolExecutor(8) as pool:
         outcomes = list(pool.map(lambda _: ask(tier), range(60)))
-    assert_covered(provider, sum((outcome.charge or bound(tier) for outcome in outcomes), Charge()))
+    assert_covered(provider, sum((charged(tier, outcome) for outcome in outcomes), Charge()))
 
 
 def test_one_hanging_question_does_not_hold_up_the_others(provider: LoopbackProvider, tier: ModelTier) -> None:
@@ -407,8 +410,9 @@ def test_an_answer_that_came_before_the_deadline_is_read_past_it(
     monkeypatch.setattr(client, "Fuse", HeldUp)
     answer = ask(tier, seconds=2.0)
     assert isinstance(answer, Answer)
-    assert (answer.title, answer.usage_known) == (LOCAL.title, True)
-    assert answer.charge.tokens == provider.posts[1].input_tokens + provider.posts[1].output_tokens
+    assert answer.title == LOCAL.title
+    assert isinstance(answer.billing, Measured)
+    assert answer.billing.amount.tokens == provider.posts[1].input_tokens + provider.posts[1].output_tokens
 
 
 def test_an_answer_that_cannot_be_read_in_the_time_for_it_is_charged_by_its_usage_and_not_asked_for_again(
@@ -419,8 +423,8 @@ def test_an_answer_that_cannot_be_read_in_the_time_for_it_is_charged_by_its_usag
     monkeypatch.setattr(client, "READING_SECONDS", 0.0)
     fault = ask(tier, seconds=2.0)
     assert isinstance(fault, Unusable)
-    assert fault.charge is not None
-    assert fault.charge.tokens == provider.posts[1].input_tokens + provider.posts[1].output_tokens
+    assert isinstance(fault.billing, Measured)
+    assert fault.billing.amount.tokens == provider.posts[1].input_tokens + provider.posts[1].output_tokens
 
 
 def test_an_answer_that_still_drips_at_the_deadline_is_charged_at_the_bound(
@@ -429,7 +433,7 @@ def test_an_answer_that_still_drips_at_the_deadline_is_charged_at_the_bound(
     provider.fail("trickle")
     fault = ask(tier, seconds=0.7)
     assert isinstance(fault, Retry)
-    assert (fault.reason, fault.charge) == (Reason.TIMED_OUT, None)
+    assert (fault.reason, fault.billing) == (Reason.TIMED_OUT, Unmeasured())
 
 
 def test_a_closed_tier_can_be_asked_again(provider: LoopbackProvider) -> None:
@@ -467,5 +471,6 @@ def test_an_owners_model_on_an_owners_endpoint_costs_what_the_owner_says(provide
     ) as tier:
         answer = ask(tier)
     assert isinstance(answer, Answer)
-    assert answer.charge.micro_usd == 0
-    assert answer.charge.tokens > 0
+    assert isinstance(answer.billing, Measured)
+    assert answer.billing.amount.micro_usd == 0
+    assert answer.billing.amount.tokens > 0

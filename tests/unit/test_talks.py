@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from titlecard.domain.money import Charge
+from titlecard.domain.money import Charge, Measured
 from titlecard.domain.video import Tier, Tokens, Video
 from titlecard.extraction import LocalParse
 from titlecard.llm import Answer
@@ -51,7 +51,9 @@ def test_where_not_even_the_local_answer_is_grounded_the_given_title_stands() ->
 
 
 def test_a_grounded_model_answer_is_a_talk_of_the_models() -> None:
-    talk = by_model(VIDEO, UNSURE, Answer("Compilers", ("Ada Lovelace",), CHARGE), "gpt-6-luna")
+    talk = by_model(
+        VIDEO, UNSURE, Answer("Compilers", ("Ada Lovelace",), Measured(CHARGE)), "gpt-6-luna", charged=CHARGE
+    )
     assert (talk.presenters, talk.tier, talk.model, talk.review) == (
         ("Ada Lovelace",),
         Tier.MODEL,
@@ -62,41 +64,50 @@ def test_a_grounded_model_answer_is_a_talk_of_the_models() -> None:
 
 def test_other_people_than_a_local_tier_that_believed_itself_found_are_flagged() -> None:
     local = UNSURE._replace(confidence=DISAGREES_FROM)
-    talk = by_model(VIDEO, local, Answer("Compilers", ("Ada Lovelace",), CHARGE), "gpt-6-luna")
+    talk = by_model(
+        VIDEO, local, Answer("Compilers", ("Ada Lovelace",), Measured(CHARGE)), "gpt-6-luna", charged=CHARGE
+    )
     assert (talk.presenters, talk.tier, talk.review) == (("Ada Lovelace",), Tier.MODEL, TIERS_DISAGREE)
 
 
 def test_other_people_than_a_local_tier_that_doubted_itself_found_are_a_correction() -> None:
     local = UNSURE._replace(confidence=DISAGREES_FROM - 0.01)
-    assert by_model(VIDEO, local, Answer("Compilers", ("Ada Lovelace",), CHARGE), "gpt-6-luna").review is None
+    assert (
+        by_model(
+            VIDEO, local, Answer("Compilers", ("Ada Lovelace",), Measured(CHARGE)), "gpt-6-luna", charged=CHARGE
+        ).review
+        is None
+    )
 
 
 def test_the_same_people_in_another_spelling_or_order_are_no_disagreement() -> None:
     local = SURE._replace(presenters=("Grace Hopper", "Ada Lovelace"))
-    answer = Answer("Compilers", ("ada lovelace", "Grace  Hopper"), CHARGE)
-    assert by_model(VIDEO, local, answer, "gpt-6-luna").review is None
+    answer = Answer("Compilers", ("ada lovelace", "Grace  Hopper"), Measured(CHARGE))
+    assert by_model(VIDEO, local, answer, "gpt-6-luna", charged=CHARGE).review is None
 
 
 def test_another_title_is_no_disagreement() -> None:
-    answer = Answer("Compilers by Grace Hopper", ("Grace Hopper",), CHARGE)
-    assert by_model(VIDEO, SURE, answer, "gpt-6-luna").review is None
+    answer = Answer("Compilers by Grace Hopper", ("Grace Hopper",), Measured(CHARGE))
+    assert by_model(VIDEO, SURE, answer, "gpt-6-luna", charged=CHARGE).review is None
 
 
 def test_a_model_talk_says_what_it_cost() -> None:
-    talk = by_model(VIDEO, UNSURE, Answer("Compilers", (), CHARGE), "gpt-6-luna")
+    talk = by_model(VIDEO, UNSURE, Answer("Compilers", (), Measured(CHARGE)), "gpt-6-luna", charged=CHARGE)
     assert (talk.tokens, talk.cost_micro_usd) == (Tokens(input=200, output=30), 70)
 
 
 def test_an_invented_title_of_the_models_is_never_a_talk() -> None:
-    talk = by_model(VIDEO, UNSURE, Answer("Something Invented", (), CHARGE), "gpt-6-luna")
+    talk = by_model(VIDEO, UNSURE, Answer("Something Invented", (), Measured(CHARGE)), "gpt-6-luna", charged=CHARGE)
     assert (talk.title, talk.tier, talk.review) == ("Compilers", Tier.LOCAL, UNGROUNDED)
 
 
 def test_an_invented_presenter_of_the_models_is_never_in_a_talk() -> None:
-    talk = by_model(VIDEO, UNSURE, Answer("Compilers", ("Nobody Atall",), CHARGE), "gpt-6-luna")
+    talk = by_model(
+        VIDEO, UNSURE, Answer("Compilers", ("Nobody Atall",), Measured(CHARGE)), "gpt-6-luna", charged=CHARGE
+    )
     assert (talk.presenters, talk.tier, talk.review) == (("Grace Hopper",), Tier.LOCAL, UNGROUNDED)
 
 
 def test_an_invented_answer_is_paid_for_all_the_same() -> None:
-    talk = by_model(VIDEO, UNSURE, Answer("Something Invented", (), CHARGE), "gpt-6-luna")
+    talk = by_model(VIDEO, UNSURE, Answer("Something Invented", (), Measured(CHARGE)), "gpt-6-luna", charged=CHARGE)
     assert (talk.tokens, talk.cost_micro_usd) == (Tokens(input=200, output=30), 70)

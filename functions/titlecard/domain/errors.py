@@ -16,7 +16,7 @@ import re
 from enum import StrEnum
 from typing import ClassVar
 
-from titlecard.domain.money import Charge
+from titlecard.domain.money import Billing, Unbilled, Unmeasured
 
 EXCERPT_MAX = 200
 """Characters of a stranger's text that a sentence may carry."""
@@ -68,9 +68,8 @@ class Fault(Exception):
     Args:
         reason: why.
         sentence: the same for people.
-        charge: what is charged; None for the bound that was reserved.
+        billing: what it was billed, as far as is known.
         retry_after: seconds after which the provider wants to be asked again, where it said so.
-        above_bound: the usage is above the bound: the declared exception, for which the breaker opens.
     """
 
     attempt_given_back: ClassVar[bool] = False
@@ -80,20 +79,18 @@ class Fault(Exception):
         reason: Reason,
         sentence: str,
         *,
-        charge: Charge | None = None,
+        billing: Billing = Unmeasured(),  # noqa: B008 -- immutable
         retry_after: float | None = None,
-        above_bound: bool = False,
     ) -> None:
         super().__init__(sentence)
         self.reason = reason
-        self.charge = charge
+        self.billing = billing
         self.retry_after = retry_after
-        self.above_bound = above_bound
 
     @property
     def opens_breaker(self) -> bool:
         """Whether all model calls of the project are to stop at once."""
-        return self.above_bound or self.reason is Reason.ACCOUNT_FAULT
+        return self.reason is Reason.ACCOUNT_FAULT
 
 
 class Defer(Fault):
@@ -102,7 +99,7 @@ class Defer(Fault):
     attempt_given_back = True
 
     def __init__(self, reason: Reason, sentence: str, *, retry_after: float | None = None) -> None:
-        super().__init__(reason, sentence, charge=Charge(), retry_after=retry_after)
+        super().__init__(reason, sentence, billing=Unbilled(), retry_after=retry_after)
 
 
 class Retry(Fault):

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from titlecard.domain.money import Charge
+    from titlecard.domain.money import Billing, Charge
 
 
 @dataclass(frozen=True)
@@ -24,14 +24,8 @@ class Question:
 
 @dataclass(frozen=True)
 class Answer:
-    """What the model made of a video. Nobody has checked yet whether it is grounded.
-
-    `charge` is what it cost by the provider's count, or the bound where the provider did not say (`usage_known` is
-    False then). `above_bound` is the declared exception: it cost more than the bound, and the breaker has to open.
-    """
+    """What the model made of a video, and what that was billed. Nobody has checked yet whether it is grounded."""
 
     title: str
     presenters: tuple[str, ...]
-    charge: Charge
-    usage_known: bool = True
-    above_bound: bool = False
+    billing: Billing

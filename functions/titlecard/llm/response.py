@@ -15,7 +15,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from titlecard.domain.errors import DeadLetter, Defer, Reason, Retry, Unusable, excerpt
-from titlecard.domain.money import Charge, measured
+from titlecard.domain.money import Billing, Charge, Measured, Unbilled, Unmeasured, measured
 from titlecard.llm.question import Answer
 
 if TYPE_CHECKING:
@@ -69,26 +69,23 @@ def interpret(exchange: Exchange, cleaned: Cleaned | None, terms: ResponseContex
         _raise_http_error(exchange, status, terms)
     if body is None or status != HTTPStatus.OK:
         raise Retry(Reason.UNREADABLE_BODY, f"The provider answered {status} with something that is no answer.")
-    charge = _charge(exchange, body, terms)
-    above_bound = charge is not None and charge.exceeds(terms.bound)
+    billing = _billing(exchange, body, terms)
     if body.get("status") not in {"completed", "incomplete"} or body.get("error"):
         sentence = f"The provider failed after it had begun: {_message(body, terms.key)}"
-        raise Retry(Reason.PROVIDER_ERROR, sentence, charge=charge, above_bound=above_bound)
+        raise Retry(Reason.PROVIDER_ERROR, sentence, billing=billing)
     if (refusal := _refusal(body)) is not None:
         sentence = f"The model refused to answer: {excerpt(refusal, terms.key)}"
-        raise Unusable(Reason.REFUSED, sentence, charge=charge, above_bound=above_bound)
+        raise Unusable(Reason.REFUSED, sentence, billing=billing)
     if body["status"] == "incomplete":
         sentence = "The answer was cut off at the cap on output tokens."
-        raise Unusable(Reason.TRUNCATED, sentence, charge=charge, above_bound=above_bound)
+        raise Unusable(Reason.TRUNCATED, sentence, billing=billing)
     if cleaned is None:
         sentence = "The answer is not what the schema asks for."
-        raise Unusable(Reason.WRONG_SCHEMA, sentence, charge=charge, above_bound=above_bound)
+        raise Unusable(Reason.WRONG_SCHEMA, sentence, billing=billing)
     return Answer(
         title=cleaned.title,
         presenters=tuple(cleaned.presenters),
-        charge=charge or terms.bound,
-        usage_known=charge is not None,
-        above_bound=above_bound,
+        billing=billing,
     )
 
 
@@ -99,7 +96,7 @@ def _raise_unsent(exchange: Exchange) -> NoReturn:
     if exchange.refusals:
         # As with a bad request, it would go the same way every time.
         raise DeadLetter(
-            Reason.REFUSED_AT_THE_WIRE, f"The request was not sent: {exchange.refusals[0]}", charge=Charge()
+            Reason.REFUSED_AT_THE_WIRE, f"The request was not sent: {exchange.refusals[0]}", billing=Unbilled()
         )
     raise Defer(Reason.NOT_SENT_IN_TIME, "The deadline passed before the request was sent.")
 
@@ -149,22 +146,22 @@ def retry_after(headers: Mapping[str, str], now: datetime) -> float | None:
     return min(max((date - now).total_seconds(), 0.0), RETRY_AFTER_MAX)
 
 
-def _charge(exchange: Exchange, body: Mapping[str, Any], terms: ResponseContext) -> Charge | None:
-    """What the usage comes to; None where it is not known.
+def _billing(exchange: Exchange, body: Mapping[str, Any], terms: ResponseContext) -> Billing:
+    """What the usage comes to.
 
     The provider says in which service tier it worked. If that is a dearer one than was asked for, it is charged; if it
     is one without a price, the cost is not known.
     """
     if exchange.usage is None:
-        return None
+        return Unmeasured()
     charge = measured(exchange.usage, terms.tiers[terms.service_tier])
     tier = body.get("service_tier")
     if tier is None or tier == terms.service_tier:
-        return charge
+        return Measured(charge)
     if tier not in terms.tiers:
-        return None
+        return Unmeasured()
     other = measured(exchange.usage, terms.tiers[tier])
-    return max(charge, other, key=lambda charge: charge.micro_usd)
+    return Measured(max(charge, other, key=lambda charge: charge.micro_usd))
 
 
 def _refusal(body: Mapping[str, Any]) -> str | None:

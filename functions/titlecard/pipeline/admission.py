@@ -1,10 +1,10 @@
-"""The gate before every question to the model: pause, budget and breaker, read fresh; and what the breaker is told.
+"""Admission before every question to the model: pause, budget and breaker, read fresh; and what the breaker is told.
 
 ::
 
-    enter ──┬─ paused, no budget, breaker open ──► Closed: nothing is claimed, reserved or sent
-            └─► Leave ──► claim ──► reserve ──┬─ not sent after all ──► leave: a probe makes way for another
-                                              └─► send ──► went: the breaker counts, opens or closes
+    admit ──┬─ paused, no budget, breaker open ──► Denied: nothing is claimed, reserved or sent
+            └─► Permit ──► claim ──► reserve ──┬─ not sent after all ──► withdraw: a probe makes way for another
+                                               └─► send ──► record_outcome: the breaker counts, opens or closes
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class Denied:
 
 @dataclass(frozen=True, slots=True)
 class Permit:
-    """Leave to ask one question, out of this budget; `probe` is its token where an open breaker lets it through."""
+    """One question may be asked, out of this budget; `probe` is its token where an open breaker lets it through."""
 
     project: str
     budget: Budget
@@ -74,15 +74,15 @@ class Admission:
         self.events: list[str] = []
         """What is to be counted by an alarm; whoever takes them out counts them."""
 
-    def enter(self, project: str, *, token: str, until: datetime) -> Permit | Denied:
-        """Ask for leave to ask.
+    def admit(self, project: str, *, token: str, until: datetime) -> Permit | Denied:
+        """Permit one question, or say why not.
 
         Args:
             token: random; a probe's name.
             until: when this worker is gone at the latest.
 
         Raises:
-            LedgerUnavailable: nobody knows, so there is no leave.
+            LedgerUnavailable: nobody knows, so there is no permit.
         """
         now = self._now()
         account = self._ledger.account(project, now=now)
@@ -96,35 +96,35 @@ class Admission:
             return Permit(project, account.budget, account.breaker.failures, token)
         return Denied(Hold.BREAKER_OPEN, _why(account), until)
 
-    def leave(self, leave: Permit) -> None:
-        """Give leave back: nothing was sent."""
-        if leave.probe:
-            self._told(lambda: self._ledger.leave_probe(leave.project, token=str(leave.probe)))
+    def withdraw(self, permit: Permit) -> None:
+        """Give a permit back: nothing was sent."""
+        if permit.probe:
+            self._told(lambda: self._ledger.leave_probe(permit.project, token=str(permit.probe)))
 
-    def went(self, leave: Permit, fault: Fault | None, *, above_bound: bool) -> None:
+    def record_outcome(self, permit: Permit, fault: Fault | None, *, above_bound: bool) -> None:
         """Tell the breaker how a question went.
 
         Args:
             fault: what came instead of an answer; None where there was one.
             above_bound: it cost more than its bound: the bound is wrong, and only a person can say that it goes on.
         """
-        now, project = self._now(), leave.project
+        now, project = self._now(), permit.project
         if above_bound:
             self._open(project, "a usage above its bound: prices or caps are not what they were taken for", None)
             self.events.append(ABOVE_BOUND)
         elif fault is not None and fault.reason is Reason.ACCOUNT_FAULT:
             self._open(project, str(fault), now + timedelta(seconds=ACCOUNT_PROBE_SECONDS))
         elif isinstance(fault, Retry) or (fault is not None and fault.reason is Reason.PROVIDER_UNREACHABLE):
-            self._told(lambda: self._failed(leave, fault, now))
+            self._told(lambda: self._failed(permit, fault, now))
         elif fault is not None and fault.reason in _NOT_SENT:
-            self.leave(leave)
-        elif leave.probe or leave.failures:
-            self._told(lambda: self._ledger.count_answer(project, token=leave.probe))
+            self.withdraw(permit)
+        elif permit.probe or permit.failures:
+            self._told(lambda: self._ledger.count_answer(project, token=permit.probe))
 
-    def _failed(self, leave: Permit, fault: Fault, now: datetime) -> None:
-        failures = self._ledger.count_failure(leave.project)
-        if leave.probe or failures >= self._threshold:
-            self._open(leave.project, str(fault), now + probe_after(failures, self._threshold, self._backoff))
+    def _failed(self, permit: Permit, fault: Fault, now: datetime) -> None:
+        failures = self._ledger.count_failure(permit.project)
+        if permit.probe or failures >= self._threshold:
+            self._open(permit.project, str(fault), now + probe_after(failures, self._threshold, self._backoff))
 
     def _open(self, project: str, why: str, probe_at: datetime | None) -> None:
         self.events.append(OPENED)

@@ -56,7 +56,7 @@ def by_local_tier(
     )
 
 
-def by_model(video: Video, local: LocalParse, answer: Answer, model: str) -> Talk:
+def by_model(video: Video, local: LocalParse, answer: Answer, model: str, *, charged: Charge) -> Talk:
     """The model's answer as a talk; the local tier's, flagged, where the model's is not grounded.
 
     The model is asked to correct what the local tier was not sure of, so most differences between the two are what was
@@ -65,7 +65,7 @@ def by_model(video: Video, local: LocalParse, answer: Answer, model: str) -> Tal
     wrong, and names are what a site cannot see to be wrong. Titles differ by an editor's taste, and are left alone.
     """
     if ungrounded(answer.title, answer.presenters, video):
-        return by_local_tier(video, local, flaw=UNGROUNDED, charged=answer.charge, model=model)
+        return by_local_tier(video, local, flaw=UNGROUNDED, charged=charged, model=model)
     disagree = local.confidence >= DISAGREES_FROM and _people(local.presenters) != _people(answer.presenters)
     return Talk(
         title=answer.title,
@@ -74,8 +74,8 @@ def by_model(video: Video, local: LocalParse, answer: Answer, model: str) -> Tal
         confidence=local.confidence,
         review=TIERS_DISAGREE if disagree else None,
         model=model,
-        tokens=Tokens(input=answer.charge.input_tokens, output=answer.charge.output_tokens),
-        cost_micro_usd=answer.charge.micro_usd,
+        tokens=Tokens(input=charged.input_tokens, output=charged.output_tokens),
+        cost_micro_usd=charged.micro_usd,
     )
 
 

@@ -40,14 +40,14 @@ from titlecard.aws.dynamodb.ledger.items import (
     spent_of,
 )
 from titlecard.domain.errors import Hold
-from titlecard.domain.money import Charge, Window
+from titlecard.domain.money import Charge, Unbilled, Unmeasured, Window
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from datetime import datetime
 
     from titlecard.domain.batch import BatchLimits
-    from titlecard.domain.money import Budget, Cap
+    from titlecard.domain.money import Billing, Budget, Cap
 
 RAISES = 3
 """How often a write that only raises counters is tried: the worst that a repetition does is to charge too much."""
@@ -139,13 +139,12 @@ class Spending(LedgerTable):
             return refusal
         return reservation
 
-    def settle(self, reservation: Reservation, actual: Charge, *, lost: bool = False) -> None:
+    def settle(self, reservation: Reservation, billing: Billing) -> None:
         """Replace a reservation by what was billed. Only the worker whose save was accepted may call it, and only once.
 
         Args:
             reservation: what `reserve` gave.
-            actual: what was billed; nothing where the request was not sent or not billed.
-            lost: it is the bound, because the answer was lost.
+            billing: what was billed, as far as is known.
 
         Raises:
             LedgerUnavailable: part of it may not have been written. Do not repeat the call: what is left stays charged.
@@ -156,19 +155,11 @@ class Spending(LedgerTable):
             (_month_key(reservation.project, reservation.window), _month_changes),
         ):
             try:
-                self._settle(key, changes(reservation, actual, lost=lost))
+                self._settle(key, changes(reservation, billing))
             except LedgerUnavailable as error:  # the other half is settled all the same
                 trouble = error
         if trouble:
             raise trouble
-
-    def release(self, reservation: Reservation) -> None:
-        """Take back a reservation whose request was never sent; as `settle` at nothing.
-
-        Raises:
-            LedgerUnavailable: as for `settle`.
-        """
-        self.settle(reservation, Charge())
 
     def cancel(self, batch: str, *, now: datetime) -> None:
         """Let nothing more be reserved for a batch, from now on and for good.
@@ -327,7 +318,7 @@ class Spending(LedgerTable):
 
     def _take_back(self, reservation: Reservation) -> None:
         """Lower a batch's counters by a reservation that its project refused: once; a lost call leaves it charged."""
-        changes = _batch_changes(reservation, Charge(), lost=False)
+        changes = _batch_changes(reservation, Unbilled())
         try:
             self._change(_batch_key(reservation.batch), changes)
         except LedgerUnavailable:
@@ -401,21 +392,21 @@ def _check_whole(item: Mapping[str, Any], names: Iterable[str]) -> None:
         count(item, name)
 
 
-def _batch_changes(reservation: Reservation, actual: Charge, *, lost: bool) -> dict[str, int]:
+def _batch_changes(reservation: Reservation, billing: Billing) -> dict[str, int]:
     """What a settlement changes of a batch's counters."""
-    before, after = _counters(reservation.need), _counters(actual)
+    before, after = _counters(reservation.need), _counters(billing.charged(reservation.need))
     changes = {name: after[name] - before[name] for name in COUNTERS}
     changes |= {f"{OPEN}{name}": -before[name] for name in PARTS}
-    if lost:
+    if isinstance(billing, Unmeasured):
         changes |= _prefixed(LOST, after)
     return {name: change for name, change in changes.items() if change}
 
 
-def _month_changes(reservation: Reservation, actual: Charge, *, lost: bool) -> dict[str, int]:
+def _month_changes(reservation: Reservation, billing: Billing) -> dict[str, int]:
     """The same of a project's month, with its day and its model."""
-    before, after = _counters(reservation.need), _counters(actual)
+    before, after = _counters(reservation.need), _counters(billing.charged(reservation.need))
     change = {name: after[name] - before[name] for name in PARTS}
-    changes = _batch_changes(reservation, actual, lost=lost)
+    changes = _batch_changes(reservation, billing)
     for prefix in (_day_prefix(reservation.window), f"model#{reservation.model}#"):
         changes |= {name: number for name, number in _prefixed(prefix, change).items() if number}
     return changes

@@ -1,0 +1,343 @@
+"""The model path: one video that the local tier is not sure of becomes at most one paid request.
+
+The order, and what a crash after each step leaves behind:
+
+::
+
+    load        the client, which takes seconds            nothing
+    point       the video points at this batch             nothing
+    admit       pause, budget and breaker are read         a probe, if this is one, that ends with its lease
+    claim       attempts + 1, lease, token                 an attempt that counts, a lease that runs out
+    reserve     the bound is charged                       the same, and a bound that stays charged
+    send        one request at most                        the same
+    ── one outcome, and for each the same four steps ──────────────────────────────────────────────────────────
+    record      in the catalog, if the claim is ours       an end that is stored; the bound stays charged
+    settle      in the ledger, if the catalog took it      the breaker does not know; the next request finds out
+    report      to the breaker                             a message that returns and finds what was recorded
+    decide      what becomes of the row                    the same
+
+What each outcome of `send` means for each of the four:
+
+=================  ==========================  ===================  ===================  ==============================
+outcome            record                      settle               report               decide
+=================  ==========================  ===================  ===================  ==============================
+`Answer`           the talk                    as billed            an answer            the row ends parsed
+`Unusable`         the local talk, flagged     as billed            an answer            the row ends parsed
+`Defer`            the attempt is given back   nothing was billed   by its reason        the row waits
+`Retry`            the attempt failed          as billed            a failure            it comes back; dead at the cap
+`DeadLetter`       the attempt failed          as billed            by its reason        the row ends dead
+=================  ==========================  ===================  ===================  ==============================
+
+A bill above the bound opens the breaker, whatever the outcome. Where the claim is not ours any more, nothing is
+settled: the bound stays charged, and whoever took the row over decides.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Protocol
+from uuid import uuid4
+
+from titlecard.aws.dynamodb.catalog import Attempt, VideoRecord
+from titlecard.aws.dynamodb.ledger import LedgerUnavailable, Refusal
+from titlecard.aws.dynamodb.ledger.breakers import ACCOUNT_PROBE_SECONDS
+from titlecard.aws.secrets import KeyUnreadable
+from titlecard.domain import errors as faults
+from titlecard.domain.batch import RowState
+from titlecard.domain.errors import Hold
+from titlecard.llm.question import Answer
+from titlecard.pipeline.admission import Admission, Denied
+from titlecard.pipeline.outcomes import Bury, ComeBack, Decision, End, Wait
+from titlecard.pipeline.talks import by_local_tier, by_model
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from aws_lambda_powertools import Logger
+
+    from titlecard.aws.dynamodb.catalog import Batch, Catalog
+    from titlecard.aws.dynamodb.ledger import Ledger, Reservation
+    from titlecard.domain.batch import Message
+    from titlecard.domain.money import Billing, Charge
+    from titlecard.domain.video import Policy, Talk, Video
+    from titlecard.extraction import LocalParse
+    from titlecard.llm import Question
+    from titlecard.pipeline.admission import Permit
+
+LEASE_SPARE_SECONDS = 30
+"""What a lease lasts longer than the invocation that took it: clocks differ by seconds."""
+
+
+class ModelTier(Protocol):
+    """Answers where the local tier is not sure."""
+
+    prompt_version: str
+
+    def load(self) -> None:
+        """Get ready to ask: what fails here has cost nothing."""
+
+    def prepare(self, video: Video, answer: LocalParse, hint: str) -> Question:
+        """Make the one request, and its bound, without sending anything."""
+
+    def ask(self, question: Question, *, key: str, deadline_seconds: float) -> Answer:
+        """Send it.
+
+        Raises:
+            Fault: there is no answer.
+        """
+
+
+class Keys(Protocol):
+    """Knows the projects' keys."""
+
+    def of(self, project: str, *, fresh: bool = False) -> str | None:
+        """A project's key, None where it has none; `fresh`: not from memory.
+
+        Raises:
+            KeyUnreadable: nobody knows.
+        """
+
+
+@dataclass(frozen=True, kw_only=True)
+class AskConfig:
+    """The numbers that the model path works by; seconds, except where a name says otherwise."""
+
+    model: str
+    attempt_cap: int
+    visibility: int
+    deadline: int
+    settle_margin: int
+    retry_backoff: int
+    breaker_threshold: int
+    """In transient faults in a row."""
+
+
+@dataclass(frozen=True)
+class UnsureRow:
+    """A row that the model is to be asked about; `deferrals` says how often it has waited, `entry` what was tried."""
+
+    message: Message
+    batch: Batch
+    fingerprint: str
+    policy: Policy
+    key: str
+    guess: LocalParse
+    hint: str
+    entry: VideoRecord
+    deferrals: int
+
+
+@dataclass(frozen=True)
+class _ReservedQuestion:
+    """A question whose bound is put aside: it may be sent, once."""
+
+    attempt: Attempt
+    question: Question
+    reservation: Reservation
+    permit: Permit
+
+
+class Asker:
+    """Asks the model about one row at a time; safe to be called by several threads.
+
+    Args:
+        now: the time, timezone-aware.
+    """
+
+    def __init__(
+        self,
+        *,
+        catalog: Catalog,
+        ledger: Ledger,
+        keys: Keys,
+        model: ModelTier,
+        rules: AskConfig,
+        now: Callable[[], datetime],
+        log: Logger,
+    ) -> None:
+        self._catalog = catalog
+        self._ledger = ledger
+        self._keys = keys
+        self._model = model
+        self._rules = rules
+        self._now = now
+        self._log = log
+        self.admission = Admission(
+            ledger, threshold=rules.breaker_threshold, backoff=rules.retry_backoff, now=now, log=log
+        )
+
+    def ask(self, row: UnsureRow, remaining: Callable[[], float]) -> Decision:
+        """Ask about a row, where that is allowed, and say what becomes of the row.
+
+        Args:
+            remaining: the seconds that this invocation has left.
+
+        Raises:
+            LedgerUnavailable, BotoCoreError, ClientError: a table did not answer. Whatever was written stays.
+        """
+        rules = self._rules
+        self._model.load()  # first: it takes seconds of a fresh worker's time
+        if remaining() < rules.deadline + rules.settle_margin:
+            return ComeBack(0)
+        if not self._catalog.point(row.message, row.fingerprint, row.batch.upload.order):
+            return End(RowState.SUPERSEDED, reason="a newer manifest has this video")
+        paid = self._reserved(row, remaining)
+        return self._send(row, paid) if isinstance(paid, _ReservedQuestion) else paid
+
+    # ------------------------------------------------------------------------------------------- before the request
+
+    def _reserved(self, row: UnsureRow, remaining: Callable[[], float]) -> _ReservedQuestion | Decision:
+        """Get a permit, an attempt and the bound; where one of the three is missing, say what follows."""
+        rules, message = self._rules, row.message
+        question = self._model.prepare(message.video, row.guess, row.hint)
+        token = uuid4().hex
+        until = self._now() + timedelta(seconds=min(remaining() + LEASE_SPARE_SECONDS, rules.visibility - 1))
+        try:
+            permit = self.admission.admit(message.project, token=token, until=until)
+        except LedgerUnavailable as trouble:
+            return self._hold(self._unreachable(row, trouble), question)
+        if isinstance(permit, Denied):
+            return self._hold(permit, question)
+        attempt = self._catalog.claim(
+            message,
+            row.fingerprint,
+            token=token,
+            cap=rules.attempt_cap,
+            policy=row.policy,
+            bound=question.bound,
+            until=until,
+            now=self._now(),
+        )
+        if isinstance(attempt, VideoRecord):
+            self.admission.withdraw(permit)
+            return self._not_claimed(row, attempt)
+        reservation = self._reserve(row, question, permit)
+        if isinstance(reservation, Denied | Refusal):
+            self.admission.withdraw(permit)
+            self._catalog.give_back(attempt)
+            return self._hold(reservation, question)
+        return _ReservedQuestion(attempt, question, reservation, permit)
+
+    def _reserve(self, row: UnsureRow, question: Question, permit: Permit) -> Reservation | Refusal | Denied:
+        """Put the question's bound aside, or learn why it cannot be."""
+        try:
+            return self._ledger.reserve(
+                row.batch.id,
+                row.message.project,
+                question.bound,
+                limits=row.batch.limits,
+                budget=permit.budget,
+                model=self._rules.model,
+                now=self._now(),
+            )
+        except LedgerUnavailable as trouble:
+            return self._unreachable(row, trouble)
+
+    def _not_claimed(self, row: UnsureRow, entry: VideoRecord) -> Decision:
+        """What a refused claim means: it is answered, another worker has it, or its attempts are used up."""
+        if entry.talk and entry.answers(row.policy):
+            return End(RowState.PARSED, tier=entry.talk.tier)
+        if entry.attempts >= self._cap(entry) and not self._leased(entry):
+            return Bury(f"attempts_used_up: {entry.attempts} attempts, the last ended with {_last(entry)}")
+        return ComeBack()
+
+    def _unreachable(self, row: UnsureRow, trouble: LedgerUnavailable) -> Denied:
+        """Wait for the ledger; nobody is asked without it."""
+        due = self._now() + timedelta(seconds=self._backoff(row.deferrals + 1))
+        return Denied(Hold.LEDGER_UNREACHABLE, str(trouble), due)
+
+    @staticmethod
+    def _hold(why: Denied | Refusal, question: Question) -> Decision:
+        """Let a row wait that may not be asked about now; end it where its batch was cancelled in the meantime."""
+        if why.hold is Hold.CANCELLED:
+            return End(RowState.CANCELLED, reason=faults.CANCELLED)
+        return Wait(f"{why.hold}: {why.sentence}", why.due, question.bound)
+
+    # ------------------------------------------------------------------------------------ the request and its outcome
+
+    def _send(self, row: UnsureRow, paid: _ReservedQuestion) -> Decision:
+        """Send the one request; then record, settle and report, in this order, whatever its outcome is."""
+        outcome = self._outcome(row, paid)
+        recorded, decision = self._record(row, paid, outcome)
+        if recorded:
+            self._settle(row, paid, outcome.billing)
+        fault = outcome if isinstance(outcome, faults.Fault) else None
+        above_bound = outcome.billing.exceeds(paid.question.bound)
+        self.admission.record_outcome(paid.permit, fault, above_bound=above_bound)
+        return decision
+
+    def _outcome(self, row: UnsureRow, paid: _ReservedQuestion) -> Answer | faults.Fault:
+        try:
+            return self._model.ask(paid.question, key=self._key(row, paid), deadline_seconds=self._rules.deadline)
+        except faults.Fault as fault:
+            return fault
+
+    def _key(self, row: UnsureRow, paid: _ReservedQuestion) -> str:
+        """The project's key; for the one question that an open breaker lets through, read afresh."""
+        if not paid.permit.probe:
+            return row.key
+        try:
+            return self._keys.of(row.message.project, fresh=True) or ""
+        except KeyUnreadable:
+            return ""
+
+    def _record(self, row: UnsureRow, paid: _ReservedQuestion, outcome: Answer | faults.Fault) -> tuple[bool, Decision]:
+        """Write what became of the attempt into the catalog.
+
+        Returns:
+            Whether the catalog took it, since the claim is still ours; and what becomes of the row.
+        """
+        attempt, now = paid.attempt, self._now()
+        charged = outcome.billing.charged(paid.question.bound)
+        if isinstance(outcome, Answer | faults.Unusable):
+            talk = self._talk(row, outcome, charged)
+            recorded = self._catalog.answer(attempt, talk, charged=charged, now=now)
+            return recorded, End(RowState.PARSED, tier=talk.tier) if recorded else ComeBack()
+        sentence = f"{outcome.reason}: {outcome}"
+        if isinstance(outcome, faults.Defer):
+            due = now + timedelta(seconds=self._wait(row, outcome))
+            return self._catalog.give_back(attempt), Wait(sentence, due, paid.question.bound)
+        recorded = self._catalog.fail(attempt, reason=outcome.reason, charged=charged, now=now)
+        if isinstance(outcome, faults.DeadLetter) or attempt.number >= self._cap(row.entry):
+            return recorded, Bury(sentence)
+        return recorded, ComeBack(self._backoff(attempt.number))
+
+    def _talk(self, row: UnsureRow, outcome: Answer | faults.Unusable, charged: Charge) -> Talk:
+        """The model's answer as a talk; the local one, flagged, where the model's is of no use."""
+        video, model = row.message.video, self._rules.model
+        if isinstance(outcome, Answer):
+            return by_model(video, row.guess, outcome, model, charged=charged)
+        return by_local_tier(video, row.guess, flaw=outcome.reason, charged=charged, model=model)
+
+    def _settle(self, row: UnsureRow, paid: _ReservedQuestion, billing: Billing) -> None:
+        """Replace the reservation by what was billed. Where that fails, the bound stays: it is not tried again."""
+        try:
+            self._ledger.settle(paid.reservation, billing)
+        except LedgerUnavailable:
+            self._log.warning("not settled: the bound stays charged", batch=row.batch.id, row=row.message.row)
+
+    # ---------------------------------------------------------------------------------------------------- the numbers
+
+    def _cap(self, entry: VideoRecord) -> int:
+        """The attempts that a video may have: the stack's cap, or what a person has allowed beyond it."""
+        return max(self._rules.attempt_cap, entry.allowed)
+
+    def _leased(self, entry: VideoRecord) -> bool:
+        return bool(entry.lease_until) and datetime.fromisoformat(entry.lease_until) > self._now()
+
+    def _wait(self, row: UnsureRow, fault: faults.Defer) -> float:
+        """Seconds until a video is tried again whose request was not billed."""
+        if fault.opens_breaker:
+            return ACCOUNT_PROBE_SECONDS
+        return self._backoff(row.deferrals + 1) if fault.retry_after is None else fault.retry_after
+
+    def _backoff(self, tries: int) -> int:
+        """Seconds to wait after so many tries: doubled each time, with jitter, below the queue's own visibility."""
+        longest = min(self._rules.retry_backoff * 2 ** max(tries - 1, 0), self._rules.visibility)
+        return max(1, round(random.uniform(longest / 2, longest)))  # noqa: S311 -- jitter, no secret
+
+
+def _last(entry: VideoRecord) -> str:
+    return str(entry.history[-1]["event"]) if entry.history else "nothing known"

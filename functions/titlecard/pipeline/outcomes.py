@@ -1,0 +1,66 @@
+"""What becomes of a message: the decision about its row, and what is reported to the queue."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from titlecard.domain.batch import RowState
+    from titlecard.domain.money import Charge
+    from titlecard.domain.video import Tier
+
+
+@dataclass(frozen=True)
+class ComeBack:
+    """Not done: the queue shows the message again after so many seconds (None: after its own visibility timeout)."""
+
+    seconds: int | None = None
+
+
+@dataclass(frozen=True)
+class Done:
+    """The message may go: its row is in this state."""
+
+    state: RowState
+    tier: Tier | None = None
+
+    @property
+    def counter(self) -> str:
+        """The name under which it is counted."""
+        return f"{self.state}_{self.tier}" if self.tier else self.state
+
+
+Outcome = Done | ComeBack
+"""What is reported to the queue."""
+
+
+@dataclass(frozen=True)
+class End:
+    """The row ends in this state; a talk, where there is one, is stored already."""
+
+    state: RowState
+    tier: Tier | None = None
+    reason: str | None = None
+
+
+@dataclass(frozen=True)
+class Wait:
+    """The row is deferred: until `due`, or until a person acts (None). `need` is what its request can cost."""
+
+    reason: str
+    due: datetime | None
+    need: Charge
+
+
+@dataclass(frozen=True)
+class Bury:
+    """The row ends dead, and its message goes to the dead-letter queue."""
+
+    reason: str
+
+
+Decision = End | Wait | Bury | ComeBack
+"""What the model path decides about a row; the parser carries it out."""
