@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from titlecard import extraction as local
 from titlecard.domain.errors import Fault
-from titlecard.domain.money import Charge
+from titlecard.domain.money import Amount
 from titlecard.domain.video import Policy, Tier
 from titlecard.extraction.survey import Survey
 from titlecard.pipeline.talks import by_local_tier, by_model
@@ -42,9 +42,9 @@ class Plan:
     questions: dict[int, Question]
 
     @property
-    def bound(self) -> Charge:
+    def bound(self) -> Amount:
         """The most that asking all of them can cost."""
-        return sum((question.bound for question in self.questions.values()), Charge())
+        return sum((question.bound for question in self.questions.values()), Amount())
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ def ask(
     key: str,
     deadline: float,
     at_once: int,
-    say: Callable[[int, Charge], None] = lambda _done, _charge: None,
+    say: Callable[[int, Amount], None] = lambda _done, _charge: None,
 ) -> ModelRun:
     """Ask every question once; where there is no answer, the local one stands, as in the stack.
 
@@ -92,22 +92,22 @@ def ask(
     tier.load()  # it takes seconds, which are no request's
     stopped = Event()
     faults: Counter[str] = Counter()
-    charged = Charge()
+    charged = Amount()
     results = [
         _result(by_local_tier(case.video, it), it) for case, it in zip(planned.cases, planned.answers, strict=True)
     ]
 
-    def settled(billing: Billing, question: Question) -> Charge:
+    def settled(billing: Billing, question: Question) -> Amount:
         """What a question is charged; one above its bound ends the asking."""
         if billing.exceeds(question.bound):
             stopped.set()
         return billing.charged(question.bound)
 
-    def one(place: int) -> tuple[int, Talk | None, Charge, str | None]:
+    def one(place: int) -> tuple[int, Talk | None, Amount, str | None]:
         """Ask about one case: its talk, what that was charged, and why it is not the model's."""
         case, answer, question = planned.cases[place], planned.answers[place], planned.questions[place]
         if stopped.is_set():
-            return place, None, Charge(), NOT_ASKED
+            return place, None, Amount(), NOT_ASKED
         try:
             said = tier.ask(question, key=key, deadline_seconds=deadline)
         except Fault as fault:
@@ -132,9 +132,9 @@ def ask(
     return ModelRun(results, faults)
 
 
-def _result(talk: Talk, answer: LocalParse, *, asked: bool = False, charge: Charge | None = None) -> Result:
+def _result(talk: Talk, answer: LocalParse, *, asked: bool = False, charge: Amount | None = None) -> Result:
     """A talk as the score table takes it; its tier is who was asked, whatever came of it."""
-    charge = charge or Charge()
+    charge = charge or Amount()
     return Result(
         talk.title,
         talk.presenters,

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from titlecard import extraction as local
 from titlecard import manifests as manifest
 from titlecard.domain.batch import RowState
-from titlecard.domain.money import Charge
+from titlecard.domain.money import Amount
 from titlecard.domain.video import Policy
 from titlecard.extraction.survey import Survey
 from titlecard.manifests import validation as census
@@ -57,8 +57,8 @@ class Plan:
     """What a batch is charged when every row that the local tier leaves is asked about once: at most, and likely."""
 
     asked: int
-    bound: Charge
-    expected: Charge
+    bound: Amount
+    expected: Amount
 
 
 def count(path: Path, limits: manifest.ReadingLimits, sample: int) -> Counted:
@@ -79,7 +79,7 @@ def count(path: Path, limits: manifest.ReadingLimits, sample: int) -> Counted:
 
 def plan(counted: Counted, model: ModelTier, policy: Policy) -> Plan:
     """What asking the model can cost at most, by the very request that would be sent for each row."""
-    asked, bound, expected = 0, Charge(), Charge()
+    asked, bound, expected = 0, Amount(), Amount()
     hint = counted.survey.hint()
     if policy is not Policy.LOCAL:
         for video, answer in counted.answers():

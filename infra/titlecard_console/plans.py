@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from titlecard.domain.batch import BatchLimits
-from titlecard.domain.money import Cap, Charge, PriceList, cap
+from titlecard.domain.money import Amount, Cap, PriceList, cap
 from titlecard.domain.video import Policy
 from titlecard.llm import ModelTier
 from titlecard.manifests import NotAManifest, ReadingLimits
@@ -36,8 +36,8 @@ class CostBound:
 
     counted: Counted
     asked: int
-    expected: Charge
-    bound: Charge
+    expected: Amount
+    bound: Amount
     limits: BatchLimits
 
 
@@ -110,14 +110,14 @@ def cost_bounds(counted: Sequence[Counted], values: Mapping[str, str], upper_bou
         tokens=int(values["BatchTokenLimit"]),
         micro_usd=int(values["BatchMicroUsdLimit"]),
     )
-    found, promised = [], Charge()
+    found, promised = [], Amount()
     for one in counted:
         plan = local_tier.plan(one, tier, policy)
         left = upper_bound.room(promised)
         limits = stack.lowered_by(
             requests=plan.asked * int(values["AttemptCap"]), tokens=plan.bound.tokens, micro_usd=plan.bound.micro_usd
         ).lowered_by(**left.as_map())
-        promised += Charge(0, limits.tokens, 0, limits.micro_usd)
+        promised += Amount(0, limits.tokens, 0, limits.micro_usd)
         found.append(CostBound(one, plan.asked, plan.expected, plan.bound, limits))
     return found
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from titlecard.aws.dynamodb.catalog import Batch
-    from titlecard.domain.money import Charge
+    from titlecard.domain.money import Amount
 
 SECONDS_BETWEEN_LINES = 5.0
 
@@ -30,7 +30,7 @@ class Status:
     batch: Batch
     waiting: int
     until: datetime | None
-    spent: Charge
+    spent: Amount
 
     @property
     def ended(self) -> int:

@@ -25,7 +25,7 @@ from titlecard.aws.dynamodb.catalog.grants import AttemptGrant, Grants, RowSnaps
 from titlecard.aws.dynamodb.ledger import Ledger
 from titlecard.aws.s3 import ManifestTooLarge, ObjectDeleted, UploadsBucket
 from titlecard.domain.batch import Message, RowState
-from titlecard.domain.money import Charge, PriceList
+from titlecard.domain.money import Amount, PriceList
 from titlecard.domain.video import Policy, Video, fingerprint
 from titlecard.llm import ModelTier
 from titlecard.manifests import ReadingLimits
@@ -83,7 +83,7 @@ class DeadLetter:
     fingerprint: str = ""
     attempts: int = 0
     requests: int = 0
-    worst: Charge = field(default_factory=Charge)
+    worst: Amount = field(default_factory=Amount)
     closed: str = ""
     """Why it is closed without a request when it is sent again, where it is."""
 
@@ -93,11 +93,11 @@ class DeadLetter:
         return self.reason.partition(":")[0]
 
     @property
-    def charged(self) -> Charge:
+    def charged(self) -> Amount:
         """What the video was charged so far, under the fingerprint that it died with."""
         last: dict[str, Mapping[str, Any]] = {event["token"]: event["charged"] for event in self.entry.history}
-        charges = (Charge(**{name: int(value) for name, value in it.items()}) for it in last.values())
-        return sum(charges, Charge())
+        charges = (Amount.from_item(it) for it in last.values())
+        return sum(charges, Amount())
 
     @property
     def names(self) -> frozenset[str]:
@@ -169,9 +169,9 @@ class CauseGroup:
     cases: int
     oldest: datetime
     attempts: int
-    charged: Charge
+    charged: Amount
     requests: int
-    worst: Charge
+    worst: Amount
 
     def figures(self) -> dict[str, Any]:
         """The group for machines."""
@@ -201,9 +201,9 @@ def groups(cases: Iterable[DeadLetter]) -> list[CauseGroup]:
             cases=len(its),
             oldest=min(case.since for case in its),
             attempts=sum(case.attempts for case in its),
-            charged=sum((case.charged for case in its), Charge()),
+            charged=sum((case.charged for case in its), Amount()),
             requests=sum(case.requests for case in its),
-            worst=sum((case.worst for case in its), Charge()),
+            worst=sum((case.worst for case in its), Amount()),
         )
         for cause, its in by_cause.items()
     ]
@@ -232,13 +232,13 @@ class RetryTerms:
         """How many requests there can be at the most when so many attempts more are allowed."""
         return 0 if self.policy is Policy.LOCAL else max(self._cap, attempts + more) - attempts
 
-    def bound(self, video: Video | None, survey: Survey) -> Charge:
+    def bound(self, video: Video | None, survey: Survey) -> Amount:
         """The most that one request about a video can cost; nothing where the local tier answers."""
         if video is None:
             return self._model.worst_case
         answer = local.parse(video, survey)
         if self.policy is Policy.AUTO and answer.sure:
-            return Charge()
+            return Amount()
         return self._model.prepare(video, answer, survey.hint()).bound
 
 
@@ -308,9 +308,9 @@ class Redriver:
         (costed,) = self._costed([replace(case, video=video)], more)
         return costed
 
-    def bills(self, cases: Iterable[DeadLetter]) -> Iterator[tuple[Batch, Charge]]:
+    def bills(self, cases: Iterable[DeadLetter]) -> Iterator[tuple[Batch, Amount]]:
         """The batches of cases, each with what it would be charged in all if they cost what they can at the most."""
-        worst: dict[str, Charge] = defaultdict(Charge)
+        worst: dict[str, Amount] = defaultdict(Amount)
         batches: dict[str, Batch] = {}
         for case in cases:
             if case.batch and case.requests:
@@ -483,7 +483,7 @@ class Redriver:
                 closed = "a newer manifest has this video"
             elif entry.answers(self._terms.policy):
                 closed = "the video has been parsed since"
-            requests, worst = 0, Charge()
+            requests, worst = 0, Amount()
             if case.kind in (Kind.DEAD, Kind.STRAYED) and not closed:
                 bound = self._terms.bound(case.video, self._survey(batch))
                 requests = self._terms.requests(entry.attempts, more) if bound.requests else 0
@@ -576,9 +576,9 @@ def _upload(letter: QueuedMessage) -> DeadLetter:
     return DeadLetter(letter.id, Kind.UPLOAD, f"{UPLOAD}: {key}", letter.sent_at, (letter,))
 
 
-def _times(bound: Charge, requests: int) -> Charge:
+def _times(bound: Amount, requests: int) -> Amount:
     """The bound of so many requests."""
-    return Charge(
+    return Amount(
         bound.requests * requests,
         bound.input_tokens * requests,
         bound.output_tokens * requests,

@@ -16,12 +16,12 @@ import boto3
 
 from titlecard.aws.dynamodb.ledger import ONE_TRY, Ledger, LedgerUnavailable, Reservation
 from titlecard.domain.batch import BatchLimits
-from titlecard.domain.money import Budget, Cap, Charge, Measured
+from titlecard.domain.money import Amount, Budget, Cap, Measured
 
 PROJECT, MODEL = "race", "gpt-6-luna"
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
-NEED = Charge(requests=1, input_tokens=900, output_tokens=100, micro_usd=701)
-BILLED = Charge(requests=1, input_tokens=200, output_tokens=30, micro_usd=67)
+NEED = Amount(requests=1, input_tokens=900, output_tokens=100, micro_usd=701)
+BILLED = Amount(requests=1, input_tokens=200, output_tokens=30, micro_usd=67)
 ROOM = 80 * NEED.micro_usd + 333
 """No multiple of the need."""
 

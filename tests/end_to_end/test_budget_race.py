@@ -21,7 +21,7 @@ from titlecard_console.local_cloud.template import ROOT, load
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from titlecard.domain.money import Charge
+    from titlecard.domain.money import Amount
 
 RACERS = 16
 WANTED = ("BillingMode", "AttributeDefinitions", "KeySchema")
@@ -32,8 +32,8 @@ class Race:
     """How it ended: what each racer was charged, the counters in the end, and the highest that they ever showed."""
 
     racers: list[dict[str, int]]
-    day: Charge
-    month: Charge
+    day: Amount
+    month: Amount
     highest: int
 
 

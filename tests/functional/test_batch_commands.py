@@ -9,7 +9,7 @@ from tests.functional.finished import MARK, Console, ended, say, talk
 from tests.functional.world import BUDGET, LIMITS, PROJECT, World, received, videos
 
 from titlecard.domain.batch import RowState
-from titlecard.domain.money import Charge
+from titlecard.domain.money import Amount
 from titlecard_console.commands import batches as commands
 from titlecard_console.stack import CommandError
 
@@ -55,7 +55,7 @@ def test_a_list_says_what_waits_and_what_was_charged(world: World, console: Cons
     batch, (message,) = world.batch(*videos(1))
     world.catalog.defer(message, MARK, reason="rate_limited: later", due=None, now=world.clock())
     world.ledger.reserve(
-        batch.id, PROJECT, Charge(1, 200, 50, 70), limits=LIMITS, budget=BUDGET, model="gpt-6-luna", now=world.clock()
+        batch.id, PROJECT, Amount(1, 200, 50, 70), limits=LIMITS, budget=BUDGET, model="gpt-6-luna", now=world.clock()
     )
     (it,) = console.objects("batches", "--json")
     assert (it["waiting"], it["tokens"], it["cost_micro_usd"]) == (1, 250, 70)

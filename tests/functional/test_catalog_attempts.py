@@ -9,7 +9,7 @@ from tests.functional.world import Cut, World, videos
 
 from titlecard.aws.dynamodb.catalog import Attempt, RowEnd, VideoRecord
 from titlecard.domain.batch import RowState
-from titlecard.domain.money import Charge
+from titlecard.domain.money import Amount
 from titlecard.domain.video import Policy, Talk, Tier
 
 if TYPE_CHECKING:
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 MARK = "f" * 32
 CAP = 3
 LEASE_SECONDS = 120
-BOUND = Charge(requests=1, input_tokens=900, output_tokens=400, micro_usd=1_000)
-BILLED = Charge(requests=1, input_tokens=200, output_tokens=30, micro_usd=70)
+BOUND = Amount(requests=1, input_tokens=900, output_tokens=400, micro_usd=1_000)
+BILLED = Amount(requests=1, input_tokens=200, output_tokens=30, micro_usd=70)
 TALK = Talk(title="Talk number 1", tier=Tier.MODEL, model="gpt-6-luna", confidence=0.5)
 SURE = Talk(title="Talk number 1", tier=Tier.LOCAL, confidence=0.99)
 
@@ -59,7 +59,7 @@ def store(world: World, message: Message, talk: Talk) -> None:
     world.catalog.end([RowEnd(message, "", MARK, RowState.PARSED, talk.tier, talk)], now=world.clock())
 
 
-def fail(world: World, attempt: Attempt, charged: Charge = BOUND) -> bool:
+def fail(world: World, attempt: Attempt, charged: Amount = BOUND) -> bool:
     return world.catalog.fail(attempt, reason="provider_error", charged=charged, now=world.clock())
 
 
@@ -269,7 +269,7 @@ def test_an_answer_is_charged_what_was_billed(world: World, message: Message) ->
 
 def test_what_was_given_back_is_charged_nothing(world: World, message: Message) -> None:
     world.catalog.give_back(claimed(world, message))
-    assert entry(world, message).charged(message.batch) == Charge()
+    assert entry(world, message).charged(message.batch) == Amount()
 
 
 def test_attempts_add_up(world: World, message: Message) -> None:
@@ -291,7 +291,7 @@ def test_each_batch_is_charged_for_its_own_attempts(world: World, message: Messa
 
 def test_a_batch_that_found_a_stored_talk_is_charged_nothing(world: World, message: Message, batch: Batch) -> None:
     world.catalog.answer(claimed(world, message), TALK, charged=BILLED, now=world.clock())
-    assert entry(world, message).charged(batch.id) == Charge()
+    assert entry(world, message).charged(batch.id) == Amount()
 
 
 def _ended(world: World, attempt: Attempt, end: str) -> bool:

@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 from titlecard.aws.dynamodb.catalog.grants import Grants
 from titlecard.domain.batch import BatchState, RowState
-from titlecard.domain.money import Charge
+from titlecard.domain.money import Amount
 from titlecard.domain.video import Video
 from titlecard_console.commands import dlq
 from titlecard_console.redrive import DeadLetter, Kind, Redriver, Selection, groups
@@ -229,7 +229,7 @@ def test_a_video_that_a_newer_manifest_has_is_closed_without_a_request(
     work(world, tier, [newer])
     provider.reset()
     (case,) = office(world).cases()
-    assert (case.closed, case.worst) == ("a newer manifest has this video", Charge())
+    assert (case.closed, case.worst) == ("a newer manifest has this video", Amount())
     send_again(office(world))
     work(world, tier, world.sent())
     assert (state(world, message), provider.posts) == (RowState.SUPERSEDED, [])
@@ -309,7 +309,7 @@ def test_under_the_local_tier_another_try_costs_nothing(
 ) -> None:
     die(world, tier, provider)
     (case,) = office(world, TierPolicy="local").cases()
-    assert (case.requests, case.worst) == (0, Charge())
+    assert (case.requests, case.worst) == (0, Amount())
 
 
 # ---------------------------------------------------------------------------------------------------------- and killed

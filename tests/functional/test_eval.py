@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from tests.provider import LoopbackProvider
 
-    from titlecard.domain.money import Charge
+    from titlecard.domain.money import Amount
     from titlecard.llm import ModelTier
 
 KEY = "sk-of-the-tests"
@@ -116,7 +116,7 @@ def test_a_fault_of_the_accounts_ends_the_asking(tier: ModelTier, provider: Loop
 
 @pytest.mark.usefixtures("local_tier")
 def test_whoever_interrupts_it_does_not_pay_for_the_rest(tier: ModelTier, provider: LoopbackProvider) -> None:
-    def interrupt(_done: int, _charged: Charge) -> None:
+    def interrupt(_done: int, _charged: Amount) -> None:
         raise KeyboardInterrupt
 
     planned = asking.plan(cases(60), tier, Policy.AUTO)

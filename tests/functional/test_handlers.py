@@ -16,7 +16,7 @@ from tests.functional.conftest import MODEL
 from tests.functional.world import NUMBERS, PROJECT, Cut, manifest, videos
 
 from titlecard.domain.batch import BatchState, RowState, Upload, upload_order
-from titlecard.domain.money import Charge
+from titlecard.domain.money import Amount
 from titlecard.domain.video import Policy, Tier, Video, fingerprint
 from titlecard.llm import PROMPT_VERSION
 from titlecard_console.local_cloud.template import ROOT
@@ -299,7 +299,7 @@ def lease(world: World, message: Message, mark: str) -> None:
         token="x",  # noqa: S106 -- no password
         cap=3,
         policy=Policy.AUTO,
-        bound=Charge(),
+        bound=Amount(),
         until=until,
         now=world.clock(),
     )

@@ -12,7 +12,7 @@ from titlecard.aws.dynamodb.ledger import LedgerItemInvalid, LedgerUnavailable, 
 from titlecard.aws.dynamodb.ledger.items import Part
 from titlecard.domain.batch import BatchLimits
 from titlecard.domain.errors import Hold
-from titlecard.domain.money import Budget, Cap, Charge, Measured, Unbilled, Unmeasured
+from titlecard.domain.money import Amount, Budget, Cap, Measured, Unbilled, Unmeasured
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 BATCH = "talks-0123456789ab"
 MODEL = "gpt-6-luna"
-NEED = Charge(requests=1, input_tokens=900, output_tokens=100, micro_usd=500)
-BILLED = Charge(requests=1, input_tokens=200, output_tokens=30, micro_usd=70)
+NEED = Amount(requests=1, input_tokens=900, output_tokens=100, micro_usd=500)
+BILLED = Amount(requests=1, input_tokens=200, output_tokens=30, micro_usd=70)
 ROOMY = BatchLimits(requests=100, tokens=1_000_000, micro_usd=1_000_000)
 THREE = BatchLimits(requests=3, tokens=3 * NEED.tokens, micro_usd=3 * NEED.micro_usd)
 FREE = Cap()
@@ -30,12 +30,12 @@ OF_THREE = {"tokens": Cap(3 * NEED.tokens, None), "micro_usd": Cap(None, 3 * NEE
 
 
 def reserve(
-    world: World, limits: BatchLimits = ROOMY, budget: Budget = BUDGET, need: Charge = NEED, batch: str = BATCH
+    world: World, limits: BatchLimits = ROOMY, budget: Budget = BUDGET, need: Amount = NEED, batch: str = BATCH
 ) -> Reservation | Refusal:
     return world.ledger.reserve(batch, PROJECT, need, limits=limits, budget=budget, model=MODEL, now=world.clock())
 
 
-def reserved(world: World, limits: BatchLimits = ROOMY, budget: Budget = BUDGET, need: Charge = NEED) -> Reservation:
+def reserved(world: World, limits: BatchLimits = ROOMY, budget: Budget = BUDGET, need: Amount = NEED) -> Reservation:
     reservation = reserve(world, limits, budget, need)
     assert isinstance(reservation, Reservation)
     return reservation
@@ -45,25 +45,25 @@ def fits(world: World, limits: BatchLimits = ROOMY, budget: Budget = BUDGET) -> 
     return isinstance(reserve(world, limits, budget), Reservation)
 
 
-def day(world: World) -> Charge:
+def day(world: World) -> Amount:
     """What the project was charged today; its tokens are not told apart."""
     return world.ledger.window(PROJECT, world.clock())[0]
 
 
-def month(world: World) -> Charge:
+def month(world: World) -> Amount:
     return world.ledger.window(PROJECT, world.clock())[1]
 
 
-def lumped(charge: Charge) -> Charge:
+def lumped(charge: Amount) -> Amount:
     """A charge as a day's counters show it."""
-    return Charge(charge.requests, charge.tokens, 0, charge.micro_usd)
+    return Amount(charge.requests, charge.tokens, 0, charge.micro_usd)
 
 
 # ------------------------------------------------------------------------------------------------------ reservations
 
 
 def test_an_untouched_batch_and_project_have_spent_nothing(world: World) -> None:
-    assert (world.ledger.spent(BATCH), day(world), month(world)) == (Charge(), Charge(), Charge())
+    assert (world.ledger.spent(BATCH), day(world), month(world)) == (Amount(), Amount(), Amount())
 
 
 def test_a_reservation_is_charged_to_batch_day_and_month(world: World) -> None:
@@ -86,7 +86,7 @@ def test_batches_have_counters_of_their_own_and_share_their_projects(world: Worl
 
 def test_projects_have_counters_of_their_own(world: World) -> None:
     reserve(world)
-    assert world.ledger.window("pycon", world.clock()) == (Charge(), Charge())
+    assert world.ledger.window("pycon", world.clock()) == (Amount(), Amount())
 
 
 def test_a_reservation_needs_two_plain_updates_and_no_transaction(world: World) -> None:
@@ -129,7 +129,7 @@ def test_a_need_above_the_whole_limit_is_refused_before_anything_is_written(worl
 
 
 def test_a_need_that_costs_nothing_still_counts_as_a_request(world: World) -> None:
-    free = Charge(requests=1, input_tokens=10, output_tokens=10)
+    free = Amount(requests=1, input_tokens=10, output_tokens=10)
     limits = BatchLimits(requests=1, tokens=1_000, micro_usd=0)
     answers = [reserve(world, limits, need=free) for _ in range(2)]
     assert [type(it) for it in answers] == [Reservation, Refusal]
@@ -227,7 +227,7 @@ def test_what_a_day_was_charged_stays_with_it_when_the_next_has_begun(world: Wor
     world.clock.forward(86_400)
     world.ledger.settle(reservation, Measured(BILLED))
     assert world.ledger.window(PROJECT, yesterday)[0] == lumped(BILLED)
-    assert day(world) == Charge()
+    assert day(world) == Amount()
 
 
 def test_a_reservation_of_last_month_is_settled_in_last_month(world: World) -> None:
@@ -268,7 +268,7 @@ def test_settling_makes_room_again(world: World) -> None:
 
 
 def test_settling_above_the_bound_charges_all_of_it(world: World) -> None:
-    above = Charge(requests=1, input_tokens=9_000, output_tokens=50, micro_usd=5_000)
+    above = Amount(requests=1, input_tokens=9_000, output_tokens=50, micro_usd=5_000)
     world.ledger.settle(reserved(world), Measured(above))
     assert world.ledger.spent(BATCH) == month(world) == above
 
@@ -277,7 +277,7 @@ def test_settling_what_was_never_reserved_lowers_nothing(world: World) -> None:
     other = reserved(world)
     with pytest.raises(LedgerUnavailable):
         world.ledger.settle(Reservation("another", PROJECT, MODEL, other.window, NEED), Unbilled())
-    assert world.ledger.spent("another") == Charge()
+    assert world.ledger.spent("another") == Amount()
 
 
 def test_settling_twice_by_mistake_lowers_nothing_below_what_others_reserved(world: World) -> None:
@@ -285,12 +285,12 @@ def test_settling_twice_by_mistake_lowers_nothing_below_what_others_reserved(wor
     world.ledger.settle(reservation, Unbilled())
     with pytest.raises(LedgerUnavailable):
         world.ledger.settle(reservation, Unbilled())
-    assert world.ledger.spent(BATCH) == month(world) == Charge()
+    assert world.ledger.spent(BATCH) == month(world) == Amount()
 
 
 def test_a_release_leaves_nothing_charged(world: World) -> None:
     world.ledger.settle(reserved(world), Unbilled())
-    assert (world.ledger.spent(BATCH), day(world), month(world)) == (Charge(), Charge(), Charge())
+    assert (world.ledger.spent(BATCH), day(world), month(world)) == (Amount(), Amount(), Amount())
 
 
 def test_what_is_under_way_is_told_apart_from_what_was_measured(world: World) -> None:
@@ -323,7 +323,7 @@ def test_nothing_is_reserved_for_a_batch_that_was_cancelled(world: World) -> Non
 def test_a_batch_can_be_cancelled_before_it_spends_anything(world: World) -> None:
     world.ledger.cancel(BATCH, now=world.clock())
     assert not fits(world)
-    assert (world.ledger.spent(BATCH), month(world)) == (Charge(), Charge())
+    assert (world.ledger.spent(BATCH), month(world)) == (Amount(), Amount())
 
 
 def test_what_a_cancelled_batch_reserved_before_is_settled(world: World) -> None:
@@ -348,19 +348,19 @@ def test_a_reservation_whose_answer_was_lost_stays_charged_once(world: World) ->
     world.wire.cut(Cut.LOST_ANSWER)
     with pytest.raises(LedgerUnavailable):
         reserve(world)
-    assert (world.ledger.spent(BATCH), month(world)) == (NEED, Charge())
+    assert (world.ledger.spent(BATCH), month(world)) == (NEED, Amount())
 
 
 def test_a_projects_reservation_whose_answer_was_lost_stays_charged_and_the_batchs_is_taken_back(world: World) -> None:
     world.wire.cut(Cut.LOST_ANSWER, 2)
     with pytest.raises(LedgerUnavailable):
         reserve(world)
-    assert (world.ledger.spent(BATCH), month(world)) == (Charge(), NEED)
+    assert (world.ledger.spent(BATCH), month(world)) == (Amount(), NEED)
 
 
-@pytest.mark.parametrize(("how", "left"), [(Cut.LOST_ANSWER, Charge()), (Cut.LOST_REQUEST, NEED)])
+@pytest.mark.parametrize(("how", "left"), [(Cut.LOST_ANSWER, Amount()), (Cut.LOST_REQUEST, NEED)])
 def test_what_is_taken_back_is_lowered_once_and_a_lost_call_leaves_it_charged(
-    world: World, how: Cut, left: Charge
+    world: World, how: Cut, left: Amount
 ) -> None:
     budget = Budget(Cap(NEED.tokens, None), FREE)
     world.ledger.settle(reserved(world, budget=budget), Unmeasured())
@@ -382,7 +382,7 @@ def test_a_settlement_whose_answer_was_lost_is_written_once(world: World, at: in
 
 @pytest.mark.parametrize(("at", "left"), [(1, (NEED, BILLED)), (2, (BILLED, NEED))])
 def test_a_settlement_that_was_lost_leaves_the_bound_charged_and_the_other_is_settled(
-    world: World, at: int, left: tuple[Charge, Charge]
+    world: World, at: int, left: tuple[Amount, Amount]
 ) -> None:
     reservation = reserved(world)
     world.wire.cut(Cut.LOST_REQUEST, at)
@@ -413,7 +413,7 @@ def test_every_call_is_tried_once(
 
 
 def test_what_was_billed_above_the_bound_is_written_though_answers_get_lost(world: World) -> None:
-    above = Charge(requests=1, input_tokens=9_000, output_tokens=100, micro_usd=5_000)
+    above = Amount(requests=1, input_tokens=9_000, output_tokens=100, micro_usd=5_000)
     reservation = reserved(world)
     world.wire.cut(Cut.LOST_REQUEST)
     world.ledger.settle(reservation, Measured(above))

@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 from titlecard.aws.dynamodb.catalog.limits import BatchLimitTable
 from titlecard.aws.s3 import LIMIT_METADATA
 from titlecard.domain.batch import RowState
-from titlecard.domain.money import Budget, Cap, Charge, NotABudget
+from titlecard.domain.money import Amount, Budget, Cap, NotABudget
 from titlecard.manifests import NotAManifest
 from titlecard_console.cli import app
 from titlecard_console.stack import CommandError
@@ -258,7 +258,7 @@ def test_spend_says_since_when_a_breaker_is_open_and_why(project: Project, conso
 
 def test_spend_of_nothing_says_so(world: World, console: Console) -> None:
     assert console.objects("spend", "--by", "batch", "--json") == []
-    assert world.ledger.window(PROJECT, world.clock()) == (Charge(), Charge())
+    assert world.ledger.window(PROJECT, world.clock()) == (Amount(), Amount())
 
 
 # --------------------------------------------------------------------------------------------------- a batch's limit

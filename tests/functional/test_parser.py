@@ -22,7 +22,7 @@ from titlecard.aws.dynamodb.catalog import NEVER, Attempt, Row, RowEnd, VideoRec
 from titlecard.aws.dynamodb.ledger import Ledger
 from titlecard.aws.secrets import KeyUnreadable
 from titlecard.domain.batch import RowState
-from titlecard.domain.money import Charge, PriceList, Usage, measured
+from titlecard.domain.money import Amount, PriceList, Usage, measured
 from titlecard.domain.video import Policy, Tier, Video, fingerprint
 from titlecard.llm import ModelTier
 from titlecard.pipeline.outcomes import ComeBack, Done
@@ -79,17 +79,17 @@ def row(world: World, message: Message) -> Row:
     return found
 
 
-def bound(world: World, message: Message) -> Charge:
+def bound(world: World, message: Message) -> Amount:
     """What the first claim put aside."""
     claimed = entry(world, message).history[0]["charged"]
-    return Charge(**{name: int(value) for name, value in claimed.items()})
+    return Amount.from_item(claimed)
 
 
-def billed(provider: LoopbackProvider) -> Charge:
+def billed(provider: LoopbackProvider) -> Amount:
     """The provider's own bill."""
     rates = PriceList.packaged().rates(MODEL, "default")
     paid = [Usage(post.input_tokens, post.output_tokens, 0, 0) for post in provider.posts if post.input_tokens]
-    return sum((measured(usage, rates) for usage in paid), Charge())
+    return sum((measured(usage, rates) for usage in paid), Amount())
 
 
 def point_at_newer(world: World, message: Message) -> Batch:
@@ -118,7 +118,7 @@ def test_what_the_local_tier_is_sure_of_costs_nothing(
     world: World, provider: LoopbackProvider, tier: ModelTier, sure: Message
 ) -> None:
     assert work(world, tier, sure) == PARSED_LOCALLY
-    assert (provider.posts, world.ledger.spent(sure.batch)) == ([], Charge())
+    assert (provider.posts, world.ledger.spent(sure.batch)) == ([], Amount())
 
 
 def test_what_it_is_not_sure_of_is_answered_by_the_model(
@@ -199,7 +199,7 @@ def test_a_stored_talk_costs_nothing(
     again_batch, (again,) = world.batch(message.video)
     assert work(world, tier, again) == PARSED_BY_MODEL
     assert len(provider.posts) == 1
-    assert world.ledger.spent(again_batch.id) == entry(world, again).charged(again_batch.id) == Charge()
+    assert world.ledger.spent(again_batch.id) == entry(world, again).charged(again_batch.id) == Amount()
 
 
 def test_the_same_message_again_costs_nothing(
@@ -261,7 +261,7 @@ def test_what_is_not_billed_is_deferred_and_costs_neither_money_nor_an_attempt(
 ) -> None:
     provider.fail(fault)
     assert work(world, tier, message) == DEFERRED
-    assert (entry(world, message).attempts, world.ledger.spent(message.batch)) == (0, Charge())
+    assert (entry(world, message).attempts, world.ledger.spent(message.batch)) == (0, Amount())
 
 
 def test_a_provider_that_is_not_there_is_waited_for(world: World, message: Message) -> None:
@@ -269,7 +269,7 @@ def test_a_provider_that_is_not_there_is_waited_for(world: World, message: Messa
         nowhere = f"http://127.0.0.1:{taken.getsockname()[1]}/v1"
     with closing(ModelTier(MODEL, max_output_tokens=400, prices=PriceList.packaged(), base_url=nowhere)) as tier:
         assert work(world, tier, message) == DEFERRED
-    assert (entry(world, message).attempts, world.ledger.spent(message.batch)) == (0, Charge())
+    assert (entry(world, message).attempts, world.ledger.spent(message.batch)) == (0, Amount())
 
 
 def test_a_rate_limit_is_waited_for_as_long_as_it_says(
@@ -384,7 +384,7 @@ def test_there_are_no_more_requests_than_the_cap_and_each_is_charged(
         work(world, tier, message, receives)
     assert len(provider.posts) == CAP
     one = bound(world, message)
-    assert world.ledger.spent(message.batch) == sum([one] * CAP, Charge())
+    assert world.ledger.spent(message.batch) == sum([one] * CAP, Amount())
 
 
 def test_another_upload_grants_no_further_attempts(
@@ -544,7 +544,7 @@ def claim(world: World, message: Message, seconds: float) -> Attempt | VideoReco
         token="another's",  # noqa: S106 -- a claim's token is no password
         cap=CAP,
         policy=Policy.AUTO,
-        bound=Charge(1, 1, 1, 1),
+        bound=Amount(1, 1, 1, 1),
         until=world.clock.after(seconds),
         now=world.clock(),
     )
@@ -573,7 +573,7 @@ def test_a_crashed_attempt_counts_and_stays_charged(
     world.clock.forward(61)
     assert work(world, tier, message, 2) == PARSED_BY_MODEL
     assert entry(world, message).attempts == 2
-    assert entry(world, message).charged(message.batch) == billed(provider) + Charge(1, 1, 1, 1)
+    assert entry(world, message).charged(message.batch) == billed(provider) + Amount(1, 1, 1, 1)
 
 
 def test_a_lease_ends_before_the_queue_shows_the_message_again(

@@ -15,7 +15,7 @@ from tests.functional.conftest import MODEL
 from tests.functional.world import LIMITS, NUMBERS, Cut, Killed, World, received, videos
 
 from titlecard.domain.batch import RowState
-from titlecard.domain.money import Charge, PriceList, Usage, measured
+from titlecard.domain.money import Amount, PriceList, Usage, measured
 from titlecard.domain.video import fingerprint
 from titlecard.pipeline.outcomes import Done
 
@@ -91,13 +91,13 @@ class Way:
             return bool(self.world.taken("WorkQueue"))
 
     @property
-    def billed(self) -> Charge:
+    def billed(self) -> Amount:
         """By the provider's own bill."""
         posts = [Usage(it.input_tokens, it.output_tokens, 0, 0) for it in self.provider.posts if it.input_tokens]
-        return sum((measured(it, RATES) for it in posts), Charge())
+        return sum((measured(it, RATES) for it in posts), Amount())
 
     @property
-    def charged(self) -> Charge:
+    def charged(self) -> Amount:
         """By the ledger."""
         return self.world.ledger.spent(self.message.batch)
 

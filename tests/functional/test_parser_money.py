@@ -16,7 +16,7 @@ from titlecard.aws.dynamodb.catalog import NEVER, Row, VideoRecord, stamp
 from titlecard.aws.dynamodb.ledger import Ledger
 from titlecard.aws.dynamodb.ledger.breakers import ACCOUNT_PROBE_SECONDS
 from titlecard.domain.batch import BatchState, RowState
-from titlecard.domain.money import Budget, Cap, Charge, PriceList, Usage, measured
+from titlecard.domain.money import Amount, Budget, Cap, PriceList, Usage, measured
 from titlecard.domain.video import Policy, Tier, fingerprint
 from titlecard.llm import ModelTier
 from titlecard.pipeline.outcomes import ComeBack, Done
@@ -84,17 +84,17 @@ class Project:
         return self.world.ledger.account(self.name, now=self.world.clock()).breaker
 
     @property
-    def charged(self) -> Charge:
+    def charged(self) -> Amount:
         """What it was charged in the month."""
         return self.world.ledger.window(self.name, self.world.clock())[1]
 
     @property
-    def billed(self) -> Charge:
+    def billed(self) -> Amount:
         """The provider's own bill."""
         paid = [Usage(it.input_tokens, it.output_tokens, 0, 0) for it in self.provider.posts if it.input_tokens]
-        return sum((measured(it, RATES) for it in paid), Charge())
+        return sum((measured(it, RATES) for it in paid), Amount())
 
-    def bound(self, message: Message) -> Charge:
+    def bound(self, message: Message) -> Amount:
         """Of a question about it; what was put aside, without asking."""
         job = received(message)
         self.world.ledger.pause(self.name, now=self.world.clock())
@@ -167,7 +167,7 @@ def test_a_budget_below_one_request_lets_nothing_through_and_waits_for_a_person(
     before = len(project.world.wire.calls)
     assert project.work(message) == DEFERRED
     assert (project.row(message).due, project.provider.posts) == (NEVER, [])
-    assert project.charged == Charge()
+    assert project.charged == Amount()
     assert "raise it" in (project.row(message).reason or "")
     assert project.world.wire.calls[before:].count("BatchGetItem") == 2  # of the catalog and of the account
 
@@ -195,7 +195,7 @@ def test_what_was_charged_before_midnight_is_settled_before_midnight(project: Pr
     project.world.parser(slow).work([received(message)], lambda: 90)
     january, february = datetime(2026, 1, 31, tzinfo=UTC), datetime(2026, 2, 1, tzinfo=UTC)
     assert project.world.ledger.window(PROJECT, january)[1] == project.billed
-    assert project.world.ledger.window(PROJECT, february) == (Charge(), Charge())
+    assert project.world.ledger.window(PROJECT, february) == (Amount(), Amount())
 
 
 # ------------------------------------------------------------------------------------------------------------- pause
@@ -231,7 +231,7 @@ def test_a_pause_costs_neither_attempt_nor_money(project: Project) -> None:
     (message,) = project.rows(1)
     project.world.ledger.pause(PROJECT, now=project.world.clock())
     project.work(message)
-    assert (project.entry(message).history, project.charged) == ((), Charge())
+    assert (project.entry(message).history, project.charged) == ((), Amount())
 
 
 # ------------------------------------------------------------------------------------------------------- the breaker
@@ -335,7 +335,7 @@ def test_a_probe_that_was_not_billed_costs_no_attempt_and_is_followed_by_the_nex
     message = opened(project)
     project.provider.fail("insufficient_quota")
     assert project.work(message) == DEFERRED
-    assert (project.entry(message).attempts, project.charged, project.breaker.open) == (0, Charge(), True)
+    assert (project.entry(message).attempts, project.charged, project.breaker.open) == (0, Amount(), True)
     assert project.breaker.probe_at == stamp(project.world.clock.after(ACCOUNT_PROBE_SECONDS))
 
 
@@ -476,7 +476,7 @@ def test_a_reservation_that_fails_lets_nothing_through_and_burns_no_receive(
     assert worker.work([received(message)], lambda: 90) == {"message-1": DEFERRED}
     assert (project.why(message), project.provider.posts) == ("ledger_unreachable", [])
     assert project.entry(message).attempts == 0
-    assert project.charged in (Charge(), need)
+    assert project.charged in (Amount(), need)
 
 
 class Losing(Ledger):
@@ -543,7 +543,7 @@ def test_a_worker_whose_clock_contradicts_the_queues_asks_nobody(project: Projec
     first = project.world.clock.after(-off)
     one = Received("message-1", "receipt", 1, message.model_dump_json(), first)
     assert project.worker.work([one], lambda: 90) == {"message-1": ComeBack()}
-    assert (project.provider.posts, project.charged) == ([], Charge())
+    assert (project.provider.posts, project.charged) == ([], Amount())
 
 
 @pytest.mark.parametrize(("off", "receives"), [(-20, 1), (0, 1), (500, 1), (86_400, 3)])

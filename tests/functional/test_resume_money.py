@@ -12,7 +12,7 @@ from tests.functional.world import PROJECT, World, received
 from titlecard.aws.dynamodb.catalog import NEVER, stamp
 from titlecard.aws.dynamodb.ledger.breakers import ACCOUNT_PROBE_SECONDS
 from titlecard.domain.batch import RowState
-from titlecard.domain.money import Cap, Charge, Window
+from titlecard.domain.money import Amount, Cap, Window
 
 if TYPE_CHECKING:
     from tests.provider import LoopbackProvider
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.usefixtures("local_tier")
 
-NEED = Charge(1, 900, 100, 500)
+NEED = Amount(1, 900, 100, 500)
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ def deferred(project: Project, number: int, *, reason: str = "rate_limited: late
     return messages
 
 
-def charge(project: Project, message: Message, need: Charge) -> None:
+def charge(project: Project, message: Message, need: Amount) -> None:
     """Reserve so much for a row, as somebody else's question would."""
     ledger, now = project.world.ledger, project.world.clock()
     budget, limits = ledger.account(project.name, now=now).budget, project.world.catalog.batch(message.batch).limits
@@ -127,7 +127,7 @@ def test_one_projects_empty_budget_holds_up_no_other(project: Project) -> None:
 
 def test_a_younger_row_that_needs_less_does_not_overtake(project: Project) -> None:
     messages = deferred(project, 3)
-    small = Charge(1, 1, 1, 1)
+    small = Amount(1, 1, 1, 1)
     now = project.world.clock()
     project.world.catalog.defer(messages[2], "f" * 32, reason="rate_limited", due=now, now=now, need=small)
     project.budget(daily=Cap(NEED.tokens, None))

@@ -6,7 +6,6 @@ model tier take part; the provider on loopback keeps the bill.
 
 from __future__ import annotations
 
-import json
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -96,10 +95,11 @@ def test_a_leaked_reservation_stays_charged_and_is_shown_as_what_it_is(project: 
 
 @pytest.mark.parametrize("price", [0.1, 1, 100])
 def test_a_price_typed_per_token_instead_of_per_million_is_no_price(price: float) -> None:
-    rates = {"input": price, "cached_input": price, "cache_write": price, "output": price}
-    row = {"checked": "2026-11-20", "source": "typed by hand", "tiers": {"default": rates}}
+    rates = f"{{input = {price}, cached_input = {price}, cache_write = {price}, output = {price}}}"
     with pytest.raises(NotAPriceList):
-        PriceList.packaged().including(json.dumps({"mine": row}))
+        PriceList.from_toml(
+            f"models.mine = {{checked = 2026-11-20, source = 'typed by hand', tiers.default = {rates}}}"
+        )
 
 
 def test_an_answer_from_a_dearer_service_tier_is_charged_at_its_own_price(project: Project) -> None:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from tests.incident.book import Book
 
     from titlecard.domain.batch import BatchLimits
-    from titlecard.domain.money import Charge
+    from titlecard.domain.money import Amount
 
 POLL_SECONDS = 0.5
 
@@ -58,7 +58,7 @@ class Left:
     """
 
     rows: Mapping[str, int]
-    charged: Charge
+    charged: Amount
     limits: BatchLimits
     told: int
 
@@ -101,10 +101,10 @@ def run(manifest: Path, book: Book, folder: Path, *, changed: Mapping[str, int],
     return Left(dict(rows), *accounts, told)
 
 
-def _watch(process: subprocess.Popen[bytes], state: Path) -> tuple[Charge, BatchLimits] | None:
+def _watch(process: subprocess.Popen[bytes], state: Path) -> tuple[Amount, BatchLimits] | None:
     """Read the ledger again and again until a run has ended; what it said last, and the batch's limits."""
     account: _Account | None = None
-    says: tuple[Charge, BatchLimits] | None = None
+    says: tuple[Amount, BatchLimits] | None = None
     while process.poll() is None:
         time.sleep(POLL_SECONDS)
         with suppress(BotoCoreError, ClientError, LedgerUnavailable):  # it is being stopped
@@ -137,6 +137,6 @@ class _Account:
             return cls(Ledger(client, tables["LedgerTable"]), Catalog(client, tables["CatalogTable"]), name)
         return None
 
-    def says(self) -> tuple[Charge, BatchLimits]:
+    def says(self) -> tuple[Amount, BatchLimits]:
         """What the batch was charged so far, and what it may be charged; ingest sets that when it has counted."""
         return self.ledger.spent(self.batch), self.catalog.batch(self.batch).limits

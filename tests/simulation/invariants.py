@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from titlecard.domain.batch import END_STATES
 from titlecard.domain.errors import Hold
 from titlecard.domain.grounding import ungrounded
-from titlecard.domain.money import Charge
+from titlecard.domain.money import Amount
 from titlecard.pipeline.parse import CLOCK_WRONG_SECONDS
 
 if TYPE_CHECKING:
@@ -49,9 +49,9 @@ class Tried:
     key: Key | None = None
     batch: str = ""
     sent: int = 0
-    billed: Charge = field(default_factory=Charge)
+    billed: Amount = field(default_factory=Amount)
     above: bool = False
-    bound: Charge | None = None
+    bound: Amount | None = None
     concluded: str = ""
     charged: dict[tuple[Key, str], int] = field(default_factory=lambda: defaultdict(int))
 
@@ -131,7 +131,7 @@ class Invariants:
         if edited and edited.since < tried.began and self._needed(edited, tried):
             self._broken("8 unknown is refused", f"a request though {edited.name} of {edited.key} was edited by hand")
 
-    def billing(self, billed: Charge, bound: Charge) -> None:
+    def billing(self, billed: Amount, bound: Amount) -> None:
         """The provider bills."""
         tried: Tried = self._world.baton.current.notes
         tried.billed += billed
@@ -275,7 +275,7 @@ class Invariants:
         left = [event for event in old["history"] if event["token"] != tried.token]
         if left != new["history"] or new["attempts"] != old["attempts"] - 1 or "lease_until" not in old:
             self._broken("2 spend is bounded", f"the history of {key} has lost something")
-        if tried.billed != Charge():
+        if tried.billed != Amount():
             self._broken("3 attempts are capped", f"an attempt of {key} was billed, and given back")
 
     def _stopped(self, key: Key, old: Item, new: Item) -> None:
@@ -383,7 +383,7 @@ def _number(item: Mapping[str, Any], name: str) -> int:
     return int(item.get(name, 0))
 
 
-def _part(charge: Charge, name: str) -> int:
+def _part(charge: Amount, name: str) -> int:
     """What of a charge a counter counts, by the end of its name."""
     for part in ("requests", "input_tokens", "output_tokens", "micro_usd", "tokens"):
         if name.endswith(part):

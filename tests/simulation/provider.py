@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from titlecard.domain.errors import Defer, Reason
-from titlecard.domain.money import Charge, PriceList, Rates, Usage, measured, worst_case
+from titlecard.domain.money import Amount, PriceList, Rates, Usage, measured, worst_case
 from titlecard.llm import PROMPT_VERSION, Answer, Question
 from titlecard.llm.exchange import Exchange
 from titlecard.llm.prompt import Cleaned
@@ -122,7 +122,7 @@ class Provider:
     rates: Rates
     declared: bool
     sending: Callable[[], None]
-    billing: Callable[[Charge, Charge], None]
+    billing: Callable[[Amount, Amount], None]
     faults: Counter[str] = field(default_factory=Counter)
     prompt_version: str = PROMPT_VERSION
 
@@ -130,7 +130,7 @@ class Provider:
         """Nothing is to be loaded."""
 
     @property
-    def worst_case(self) -> Charge:
+    def worst_case(self) -> Amount:
         """The most that a question can cost."""
         return worst_case(BODY_BYTES, OUTPUT_TOKENS, self.rates)
 
@@ -173,7 +173,7 @@ class Provider:
         return interpret(fault.exchange(usage), cleaned, terms)
 
     @staticmethod
-    def _usage(bound: Charge, part: float, fault: Fault) -> Usage:
+    def _usage(bound: Amount, part: float, fault: Fault) -> Usage:
         if fault.above:
             return Usage(bound.input_tokens + 50, bound.output_tokens + 7, 0, 0)
         return Usage(max(int(bound.input_tokens * part), 1), max(int(bound.output_tokens * part), 1), 0, 0)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from titlecard.domain.money import Budget, Cap, Charge, NotABudget, Window, cap
+from titlecard.domain.money import Amount, Budget, Cap, NotABudget, Window, cap
 from titlecard.domain.money.budget import MOST
 
 
@@ -90,17 +90,17 @@ def test_the_next_day_and_month_begin_at_midnight_and_are_the_next(day: date) ->
 
 counts = st.integers(0, 1_000)
 caps = st.builds(Cap, st.none() | counts, st.none() | counts)
-charges = st.builds(Charge, counts, counts, counts, counts)
+charges = st.builds(Amount, counts, counts, counts, counts)
 
 
 @given(caps, charges, charges)
-def test_what_fits_into_what_is_left_never_passes_the_cap(most: Cap, spent: Charge, need: Charge) -> None:
+def test_what_fits_into_what_is_left_never_passes_the_cap(most: Cap, spent: Amount, need: Amount) -> None:
     if most.holds(spent) and most.room(spent).holds(need):
         assert most.holds(spent + need)
 
 
 @given(caps, charges)
-def test_what_is_left_is_never_below_nothing(most: Cap, spent: Charge) -> None:
+def test_what_is_left_is_never_below_nothing(most: Cap, spent: Amount) -> None:
     assert all(left >= 0 for left in most.room(spent).as_map().values())
 
 

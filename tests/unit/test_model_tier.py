@@ -19,7 +19,7 @@ from tests.provider import FAULTS, LoopbackProvider
 
 from titlecard.domain import errors as faults
 from titlecard.domain.errors import DeadLetter, Defer, Fault, Reason, Retry, Unusable
-from titlecard.domain.money import Charge, Measured, PriceList, Unbilled, Unmeasured, Unpriced
+from titlecard.domain.money import Amount, Measured, PriceList, Unbilled, Unmeasured, Unpriced
 from titlecard.domain.video import Video
 from titlecard.extraction import LocalParse
 from titlecard.llm import Answer, ModelTier, client
@@ -132,11 +132,11 @@ def ask(tier: ModelTier, seconds: float = ENOUGH) -> Answer | Fault:
         return fault
 
 
-def bound(tier: ModelTier) -> Charge:
+def bound(tier: ModelTier) -> Amount:
     return tier.prepare(VIDEO, LOCAL, "DjangoCon US 2023").bound
 
 
-def charged(tier: ModelTier, outcome: Answer | Fault) -> Charge:
+def charged(tier: ModelTier, outcome: Answer | Fault) -> Amount:
     return outcome.billing.charged(bound(tier))
 
 
@@ -144,7 +144,7 @@ def seconds_for(name: str) -> float:
     return 1.0 if name in SLOW else ENOUGH
 
 
-def assert_covered(provider: LoopbackProvider, charge: Charge) -> None:
+def assert_covered(provider: LoopbackProvider, charge: Amount) -> None:
     """What the server billed is at most what was charged, in tokens and in exact money."""
     bill = provider.bill()
     cost = Fraction(0)
@@ -383,7 +383,7 @@ def test_a_random_mixture_of_faults_bills_at_most_what_is_charged(
     provider.fail(*random.Random(seed).choices(names, k=60))  # noqa: S311 - a seed, so that it can be repeated
     with ThreadPoolExecutor(8) as pool:
         outcomes = list(pool.map(lambda _: ask(tier), range(60)))
-    assert_covered(provider, sum((charged(tier, outcome) for outcome in outcomes), Charge()))
+    assert_covered(provider, sum((charged(tier, outcome) for outcome in outcomes), Amount()))
 
 
 def test_one_hanging_question_does_not_hold_up_the_others(provider: LoopbackProvider, tier: ModelTier) -> None:
@@ -464,11 +464,13 @@ def test_a_model_without_a_price_is_refused_when_the_tier_is_made() -> None:
 
 
 def test_an_owners_model_on_an_owners_endpoint_costs_what_the_owner_says(provider: LoopbackProvider) -> None:
-    free = '{"mine": {"checked": "2026-11-20", "source": "our machine", "tiers": {"default": {"input": 0, '
-    free += '"cached_input": 0, "cache_write": 0, "output": 0}}}}'
-    with closing(
-        ModelTier("mine", max_output_tokens=400, prices=PRICES.including(free), base_url=provider.base_url + "/")
-    ) as tier:
+    free = PriceList.from_toml("""
+        [models.mine]
+        checked = 2026-11-20
+        source = "our machine"
+        tiers.default = { input = 0, cached_input = 0, cache_write = 0, output = 0 }
+    """)
+    with closing(ModelTier("mine", max_output_tokens=400, prices=free, base_url=provider.base_url + "/")) as tier:
         answer = ask(tier)
     assert isinstance(answer, Answer)
     assert isinstance(answer.billing, Measured)

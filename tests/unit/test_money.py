@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from titlecard.domain.money import Charge, Rates, Usage, cut, measured, worst_case
+from titlecard.domain.money import Amount, Rates, Usage, cut, measured, worst_case
 
 LUNA = Rates(input=100_000, cached_input=10_000, cache_write=125_000, output=500_000)
 
@@ -29,12 +29,12 @@ def usages(draw: st.DrawFn) -> Usage:
 
 
 def test_the_worst_case_is_every_byte_a_token_at_the_dearest_input_price() -> None:
-    assert worst_case(1_436, 400, LUNA) == Charge(1, 1_500, 400, 388)  # 187.5 + 200, rounded up
+    assert worst_case(1_436, 400, LUNA) == Amount(1, 1_500, 400, 388)  # 187.5 + 200, rounded up
 
 
 def test_a_free_model_still_counts_tokens() -> None:
     free = Rates(input=0, cached_input=0, cache_write=0, output=0)
-    assert worst_case(36, 10, free) == Charge(1, 100, 10, 0)
+    assert worst_case(36, 10, free) == Amount(1, 100, 10, 0)
 
 
 def test_cached_and_written_tokens_have_their_own_prices() -> None:
@@ -67,17 +67,17 @@ def test_a_usage_within_its_tokens_is_within_its_money(
     assert not measured(usage, rates).exceeds(bound)
 
 
-@pytest.mark.parametrize("above", [Charge(2, 5, 5, 5), Charge(1, 6, 5, 5), Charge(1, 5, 6, 5), Charge(1, 5, 5, 6)])
-def test_a_charge_exceeds_its_bound_if_any_of_its_numbers_does(above: Charge) -> None:
-    assert above.exceeds(Charge(1, 5, 5, 5))
+@pytest.mark.parametrize("above", [Amount(2, 5, 5, 5), Amount(1, 6, 5, 5), Amount(1, 5, 6, 5), Amount(1, 5, 5, 6)])
+def test_a_charge_exceeds_its_bound_if_any_of_its_numbers_does(above: Amount) -> None:
+    assert above.exceeds(Amount(1, 5, 5, 5))
 
 
 def test_a_charge_does_not_exceed_itself() -> None:
-    assert not Charge(1, 5, 5, 5).exceeds(Charge(1, 5, 5, 5))
+    assert not Amount(1, 5, 5, 5).exceeds(Amount(1, 5, 5, 5))
 
 
 def test_charges_add_up() -> None:
-    assert (Charge(1, 2, 3, 4) + Charge(1, 1, 1, 1)).as_map() == {
+    assert (Amount(1, 2, 3, 4) + Amount(1, 1, 1, 1)).as_map() == {
         "requests": 2,
         "input_tokens": 3,
         "output_tokens": 4,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from titlecard.domain.money import Charge, Measured
+from titlecard.domain.money import Amount, Measured
 from titlecard.domain.video import Tier, Tokens, Video
 from titlecard.extraction import LocalParse
 from titlecard.llm import Answer
@@ -19,7 +19,7 @@ VIDEO = Video(id="1", title="Compilers by Grace Hopper | PyCon 2019", descriptio
 SURE = LocalParse("Compilers", ("Grace Hopper",), 0.97, sure=True, source="title")
 UNSURE = LocalParse("Compilers", ("Grace Hopper",), 0.4, sure=False, source="title")
 INVENTED = LocalParse("Interpreters", ("Nobody Atall",), 0.97, sure=True, source="title")
-CHARGE = Charge(requests=1, input_tokens=200, output_tokens=30, micro_usd=70)
+CHARGE = Amount(requests=1, input_tokens=200, output_tokens=30, micro_usd=70)
 
 
 def test_a_sure_local_answer_is_a_talk_without_a_flag() -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from titlecard.domain.money import Billing, Charge
+    from titlecard.domain.money import Amount, Billing
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,7 @@ class Question:
 
     prompt: str
     max_body_bytes: int
-    bound: Charge
+    bound: Amount
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from titlecard.domain.errors import DeadLetter, Defer, Reason, Retry, Unusable, excerpt
-from titlecard.domain.money import Billing, Charge, Measured, Unbilled, Unmeasured, measured
+from titlecard.domain.money import Amount, Billing, Measured, Unbilled, Unmeasured, measured
 from titlecard.llm.question import Answer
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ RETRY_AFTER_MAX = 86_400.0
 class ResponseContext:
     """What was agreed on before the request was sent."""
 
-    bound: Charge
+    bound: Amount
     service_tier: str
     tiers: Mapping[str, Rates]
     key: str

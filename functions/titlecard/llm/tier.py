@@ -38,7 +38,7 @@ from titlecard.llm.question import Question
 from titlecard.llm.response import ResponseContext, interpret
 
 if TYPE_CHECKING:
-    from titlecard.domain.money import Charge, PriceList
+    from titlecard.domain.money import Amount, PriceList
     from titlecard.llm.client import Client
     from titlecard.llm.question import Answer
 
@@ -105,7 +105,7 @@ class ModelTier:
         return Question(text, size, worst_case(size, self._max_output_tokens, self._rates))
 
     @property
-    def worst_case(self) -> Charge:
+    def worst_case(self) -> Amount:
         """The most that a question about any video at all can cost: a budget below it lets nothing through."""
         quote = '"'  # no byte takes more room: in the JSON of the video it is two bytes, in the JSON of the body four
         video = Video(id="worst", title=quote * TITLE_MAX_BYTES, description=quote * DESCRIPTION_MAX_BYTES)
@@ -113,7 +113,7 @@ class ModelTier:
         answer = LocalParse(title=video.title, presenters=names, confidence=0.99, sure=False, source="title")
         return self.prepare(video, answer, quote * HINT_MAX_BYTES).bound
 
-    def expected(self, question: Question) -> Charge:
+    def expected(self, question: Question) -> Amount:
         """What a question will cost more or less; a guess for people, which nothing relies on."""
         usage = Usage(question.max_body_bytes // BYTES_PER_TOKEN, USUAL_OUTPUT_TOKENS)
         return measured(usage, self._rates)

@@ -60,7 +60,7 @@ if TYPE_CHECKING:
     from titlecard.aws.dynamodb.catalog import Batch, Catalog
     from titlecard.aws.dynamodb.ledger import Ledger, Reservation
     from titlecard.domain.batch import Message
-    from titlecard.domain.money import Billing, Charge
+    from titlecard.domain.money import Amount, Billing
     from titlecard.domain.video import Policy, Talk, Video
     from titlecard.extraction import LocalParse
     from titlecard.llm import Question
@@ -304,7 +304,7 @@ class Asker:
             return recorded, Bury(sentence)
         return recorded, ComeBack(self._backoff(attempt.number))
 
-    def _talk(self, row: UnsureRow, outcome: Answer | faults.Unusable, charged: Charge) -> Talk:
+    def _talk(self, row: UnsureRow, outcome: Answer | faults.Unusable, charged: Amount) -> Talk:
         """The model's answer as a talk; the local one, flagged, where the model's is of no use."""
         video, model = row.message.video, self._rules.model
         if isinstance(outcome, Answer):

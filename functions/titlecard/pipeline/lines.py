@@ -10,7 +10,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from titlecard.domain.batch import RowState
-from titlecard.domain.money import Charge
+from titlecard.domain.money import Amount
 from titlecard.domain.video import Tier
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def line(
-    video: str, state: RowState, *, talk: Talk | None, charged: Charge | None = None, reason: str | None = None
+    video: str, state: RowState, *, talk: Talk | None, charged: Amount | None = None, reason: str | None = None
 ) -> str:
     """One line.
 
@@ -30,7 +30,7 @@ def line(
         charged: what this run was charged for it, lost answers included; none for a talk that was stored before.
         reason: why it is not parsed.
     """
-    return json.dumps(_content(video, state, talk, charged or Charge(), reason), ensure_ascii=False)
+    return json.dumps(_content(video, state, talk, charged or Amount(), reason), ensure_ascii=False)
 
 
 def of_row(row: Row, entry: VideoRecord, batch: str) -> str:
@@ -58,7 +58,7 @@ def of_result(result: RowResult) -> dict[str, Any]:
     return content | {"batch": result.batch, "current": result.current, "changed_at": result.changed_at}
 
 
-def _content(video: str, state: RowState, talk: Talk | None, charged: Charge, reason: str | None) -> dict[str, Any]:
+def _content(video: str, state: RowState, talk: Talk | None, charged: Amount, reason: str | None) -> dict[str, Any]:
     return {
         "id": video,
         "title": talk.title if talk else None,

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from titlecard.domain.batch import RowState
-    from titlecard.domain.money import Charge
+    from titlecard.domain.money import Amount
     from titlecard.domain.video import Tier
 
 
@@ -52,7 +52,7 @@ class Wait:
 
     reason: str
     due: datetime | None
-    need: Charge
+    need: Amount
 
 
 @dataclass(frozen=True)

@@ -52,7 +52,7 @@ if TYPE_CHECKING:
     from titlecard.aws.dynamodb.catalog import Batch, Catalog, MessageState
     from titlecard.aws.dynamodb.ledger import Ledger
     from titlecard.aws.sqs import DeadLetterSender, WorkQueue
-    from titlecard.domain.money import Charge
+    from titlecard.domain.money import Amount
     from titlecard.domain.video import Talk
     from titlecard.extraction import LocalParse
     from titlecard.extraction.survey import Survey
@@ -349,7 +349,7 @@ class Parser:
         return received.first is not None and received.receives == 1 and self._now() > received.first + longest
 
     def _deferred(
-        self, message: Message, mark: str, *, reason: str, due: datetime | None, need: Charge | None = None
+        self, message: Message, mark: str, *, reason: str, due: datetime | None, need: Amount | None = None
     ) -> Outcome:
         """Let a row wait; where it has ended already, its message comes again, and is put away as that end asks."""
         done = self._catalog.defer(message, mark, reason=reason, due=due, now=self._now(), need=need)

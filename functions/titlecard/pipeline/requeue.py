@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from titlecard.aws.dynamodb.ledger import LedgerUnavailable, Refusal
 from titlecard.aws.sqs import chunk_messages
 from titlecard.domain.errors import Hold
-from titlecard.domain.money import Cap, Charge, Window
+from titlecard.domain.money import Amount, Cap, Window
 from titlecard.pipeline.admission import denied
 
 if TYPE_CHECKING:
@@ -97,19 +97,19 @@ class _Remaining:
 
     refusal: Refusal
     cap: Cap
-    charged: Charge
+    charged: Amount
     requests: int | None = None
-    promised: Charge = field(default_factory=Charge)
+    promised: Amount = field(default_factory=Amount)
 
-    def holds(self, need: Charge) -> bool:
+    def holds(self, need: Amount) -> bool:
         """Whether a need fits beside what was charged and promised."""
         return self._has_room(self.charged + self.promised, need)
 
-    def refuses(self, need: Charge) -> bool:
+    def refuses(self, need: Amount) -> bool:
         """Whether a need would not even fit if nothing were promised."""
         return not self._has_room(self.charged, need)
 
-    def _has_room(self, spent: Charge, need: Charge) -> bool:
+    def _has_room(self, spent: Amount, need: Amount) -> bool:
         one_more = self.requests is None or spent.requests + need.requests <= self.requests
         return one_more and self.cap.room(spent).holds(need)
 
@@ -129,7 +129,7 @@ class _Headroom:
 
     def pays(self, message: Message, row: Row) -> bool:
         """Whether a row can go on now; where it can, its need is taken off."""
-        if row.need == Charge():  # nobody knows whether it needs anything: it never came as far as the model
+        if row.need == Amount():  # nobody knows whether it needs anything: it never came as far as the model
             return True
         batch = self._of_batch(message.batch)
         if batch == []:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from titlecard.domain.grounding import ungrounded
-from titlecard.domain.money import Charge
+from titlecard.domain.money import Amount
 from titlecard.domain.text import words
 from titlecard.domain.video import Talk, Tier, Tokens
 
@@ -29,7 +29,7 @@ def by_local_tier(
     answer: LocalParse,
     *,
     flaw: str | None = None,
-    charged: Charge | None = None,
+    charged: Amount | None = None,
     model: str | None = None,
 ) -> Talk:
     """The local tier's answer as a talk; the title as it was given, and nobody, where even that is not grounded.
@@ -39,7 +39,7 @@ def by_local_tier(
         charged: what asking it has cost.
         model: which model was asked.
     """
-    charged = charged or Charge()
+    charged = charged or Amount()
     title, presenters = answer.title, answer.presenters
     review = flaw or (None if answer.sure else LOW_CONFIDENCE)
     if ungrounded(title, presenters, video):
@@ -56,7 +56,7 @@ def by_local_tier(
     )
 
 
-def by_model(video: Video, local: LocalParse, answer: Answer, model: str, *, charged: Charge) -> Talk:
+def by_model(video: Video, local: LocalParse, answer: Answer, model: str, *, charged: Amount) -> Talk:
     """The model's answer as a talk; the local tier's, flagged, where the model's is not grounded.
 
     The model is asked to correct what the local tier was not sure of, so most differences between the two are what was

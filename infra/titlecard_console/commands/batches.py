@@ -18,7 +18,7 @@ from titlecard.aws.dynamodb.catalog.grants import Grants
 from titlecard.aws.dynamodb.ledger import Ledger
 from titlecard.aws.s3 import report_key
 from titlecard.domain.batch import BatchState, RowState, project_name
-from titlecard.domain.money import Charge
+from titlecard.domain.money import Amount
 from titlecard.domain.text import normalise
 from titlecard.pipeline.ingest import REJECTS
 from titlecard_console import stack as where
@@ -403,8 +403,8 @@ def _attempted(event: Mapping[str, Any]) -> str:
     return f"{what} {pluralize(charge.tokens, 'token')}, {format_usd(charge.micro_usd)}{batch}"
 
 
-def _charge(event: Mapping[str, Any]) -> Charge:
-    return Charge(**{name: int(value) for name, value in event["charged"].items()})
+def _charge(event: Mapping[str, Any]) -> Amount:
+    return Amount.from_item(event["charged"])
 
 
 def _event(event: Mapping[str, Any]) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from pydantic import ValidationError
 from rich.console import Console
 from rich.table import Table
 
-from titlecard.domain.money import Charge
+from titlecard.domain.money import Amount
 from titlecard.domain.text import one_line
 from titlecard.domain.video import Video
 from titlecard_console import stack as where
@@ -374,7 +374,7 @@ def _plan(cases: Sequence[DeadLetter]) -> Iterator[str]:
     rows = [case for case in cases if case.to_be_sent]
     asked = [case for case in rows if case.requests]
     if rows:
-        worst = sum((case.worst for case in rows), Charge())
+        worst = sum((case.worst for case in rows), Amount())
         most = format_amounts(sum(case.requests for case in rows), worst.tokens, worst.micro_usd)
         videos = pluralize(len(rows), "video is", "videos are")
         yield f"{videos} sent again. At most {most} can be charged, for {len(asked):,} of them:"
@@ -465,7 +465,7 @@ def _pages(case: DeadLetter, story: Sequence[FingerprintHistory], log: str) -> l
 
 
 def _charge(charged: dict[str, Any]) -> str:
-    charge = Charge(**{name: int(value) for name, value in charged.items()})
+    charge = Amount.from_item(charged)
     return f"{pluralize(charge.tokens, 'token')}, {format_usd(charge.micro_usd)}"
 
 

@@ -25,7 +25,7 @@ from titlecard_console.stack import CommandError, StackOption, State
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from titlecard.domain.money import Charge
+    from titlecard.domain.money import Amount
     from titlecard_console.plans import CostBound
     from titlecard_console.stack import Stack
 
@@ -146,7 +146,7 @@ def _left(there: Stack, project: str) -> dict[str, Any]:
     return {"left": left}
 
 
-def _amounts(charge: Charge) -> dict[str, int]:
+def _amounts(charge: Amount) -> dict[str, int]:
     return {"tokens": charge.tokens, "micro_usd": charge.micro_usd}
 
 

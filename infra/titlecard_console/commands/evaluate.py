@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from titlecard.domain.money import Charge, PriceList
+from titlecard.domain.money import Amount, PriceList
 from titlecard.domain.video import Policy
 from titlecard.llm import OPENAI, ModelTier
 from titlecard_console import asking, evaluation, questions
@@ -103,7 +103,7 @@ def _by_model(
     if number and not yes and not questions.confirm(people, "Go on?"):
         raise typer.Abort
 
-    def say(done: int, charged: Charge) -> None:
+    def say(done: int, charged: Amount) -> None:
         if done % EVERY == 0 or done == number:
             typer.echo(
                 f"{done:,} of {number:,}: {pluralize(charged.tokens, 'token')}, {format_usd(charged.micro_usd)}",

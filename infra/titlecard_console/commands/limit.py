@@ -13,7 +13,7 @@ from rich.console import Console
 from titlecard.aws.dynamodb.catalog.limits import BatchLimitTable
 from titlecard.domain.batch import BatchLimits, BatchState
 from titlecard.domain.errors import Hold
-from titlecard.domain.money import Charge, cap
+from titlecard.domain.money import Amount, cap
 from titlecard_console import stack as where
 from titlecard_console.commands.money import ledger_of
 from titlecard_console.output import format_amounts, format_usd, pluralize
@@ -82,10 +82,10 @@ class _Standing:
     """
 
     batch: Batch
-    charged: Charge
+    charged: Amount
     stack: BatchLimits
     waiting: int
-    need: Charge
+    need: Amount
     raised: Sequence[LimitIncrease]
 
     @classmethod
@@ -99,7 +99,7 @@ class _Standing:
             ledger_of(there).spent(name),
             BatchLimits(**{name: int(there.parameters[parameter]) for name, parameter in PARAMETERS.items()}),
             len(needs),
-            sum(needs, Charge()),
+            sum(needs, Amount()),
             BatchLimitTable(outcomes.database, there.outputs["CatalogTable"]).raised(name),
         )
 
@@ -133,7 +133,7 @@ class _Standing:
         return lines
 
 
-def raising(batch: Batch, charged: Charge) -> str | None:
+def raising(batch: Batch, charged: Amount) -> str | None:
     """The command that raises a batch's limit so far that so much can be charged in all; None where it is no lower."""
     limits = batch.limits.model_dump()
     above = {name: number for name, number in _numbers(charged).items() if number > limits[name]}
@@ -197,7 +197,7 @@ def _check(stands: _Standing, wanted: dict[str, int]) -> None:
         raise CommandError(f"That is the limit of {batch.id} already.")
 
 
-def _numbers(charge: Charge) -> dict[str, int]:
+def _numbers(charge: Amount) -> dict[str, int]:
     return {"requests": charge.requests, "tokens": charge.tokens, "micro_usd": charge.micro_usd}
 
 

@@ -21,7 +21,7 @@ from titlecard.aws.dynamodb.ledger import EVERY_PROJECT, Account, Breaker, Ledge
 from titlecard.aws.dynamodb.ledger.items import Part
 from titlecard.domain.batch import END_STATES, RowState, project_name
 from titlecard.domain.errors import CANCELLED, Hold, Reason
-from titlecard.domain.money import Budget, Charge, Window, cap
+from titlecard.domain.money import Amount, Budget, Window, cap
 from titlecard_console import plans
 from titlecard_console import stack as where
 from titlecard_console.output import format_usd, pluralize
@@ -151,7 +151,7 @@ def show_budgets(*, as_json: Json = False, stack: StackOption = None, state: Sta
         typer.echo(f"The whole stack can spend in a {word} at most: {_cap_said(whole[word])}.")
 
 
-def _budget_line(account: Account, day: Charge, month: Charge) -> dict[str, Any]:
+def _budget_line(account: Account, day: Amount, month: Amount) -> dict[str, Any]:
     budget = account.budget
     if budget is None:
         raise AssertionError("asked only of projects that have one")
@@ -487,7 +487,7 @@ def _talks(counts: Iterable[Mapping[str, int]]) -> tuple[int, int]:
 
 
 def _sum(parts: Iterable[Spent]) -> Spent:
-    total = Spent(Charge(), Part(), Part())
+    total = Spent(Amount(), Part(), Part())
     for it in parts:
         total = Spent(
             total.charged + it.charged,
@@ -503,7 +503,7 @@ def _add(one: Part, other: Part) -> Part:
 
 
 def _of_part(part: Part) -> Spent:
-    return Spent(Charge(part.requests, part.tokens, 0, part.micro_usd), Part(), Part())
+    return Spent(Amount(part.requests, part.tokens, 0, part.micro_usd), Part(), Part())
 
 
 # ------------------------------------------------------------------------------------------------ what commands share
@@ -548,7 +548,7 @@ def _which(projects: Sequence[str]) -> str:
     return f"There are: {', '.join(projects)}." if projects else "There are none yet."
 
 
-def _amounts(charge: Charge) -> dict[str, int]:
+def _amounts(charge: Amount) -> dict[str, int]:
     return {"requests": charge.requests, "tokens": charge.tokens, "micro_usd": charge.micro_usd}
 
 

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+from titlecard.domain.money.amount import Amount, Usage, cut, measured, worst_case
 from titlecard.domain.money.billing import Billing, Measured, Unbilled, Unmeasured
-from titlecard.domain.money.bound import Charge, Usage, cut, measured, worst_case
 from titlecard.domain.money.budget import Budget, Cap, NotABudget, Window, cap
 from titlecard.domain.money.prices import NotAPriceList, PriceList, Rates, Unpriced
 
 __all__ = [
+    "Amount",
     "Billing",
     "Budget",
     "Cap",
-    "Charge",
     "Measured",
     "NotABudget",
     "NotAPriceList",

@@ -13,18 +13,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from titlecard.domain.money.bound import Charge
+from titlecard.domain.money.amount import Amount
 
 
 @dataclass(frozen=True, slots=True)
 class Unbilled:
     """Nothing was billed: the reservation is given back."""
 
-    def charged(self, bound: Charge) -> Charge:  # noqa: ARG002 -- one signature for the three states
+    def charged(self, bound: Amount) -> Amount:  # noqa: ARG002 -- one signature for the three states
         """What the request is charged, given the bound that was reserved for it."""
-        return Charge()
+        return Amount()
 
-    def exceeds(self, bound: Charge) -> bool:  # noqa: ARG002 -- one signature for the three states
+    def exceeds(self, bound: Amount) -> bool:  # noqa: ARG002 -- one signature for the three states
         """Whether more was billed than the bound."""
         return False
 
@@ -33,13 +33,13 @@ class Unbilled:
 class Measured:
     """The provider said what it billed."""
 
-    amount: Charge
+    amount: Amount
 
-    def charged(self, bound: Charge) -> Charge:  # noqa: ARG002 -- one signature for the three states
+    def charged(self, bound: Amount) -> Amount:  # noqa: ARG002 -- one signature for the three states
         """What the request is charged, given the bound that was reserved for it."""
         return self.amount
 
-    def exceeds(self, bound: Charge) -> bool:
+    def exceeds(self, bound: Amount) -> bool:
         """Whether more was billed than the bound."""
         return self.amount.exceeds(bound)
 
@@ -48,11 +48,11 @@ class Measured:
 class Unmeasured:
     """It may have been billed, and the amount is unknown: the bound stays charged."""
 
-    def charged(self, bound: Charge) -> Charge:
+    def charged(self, bound: Amount) -> Amount:
         """What the request is charged, given the bound that was reserved for it."""
         return bound
 
-    def exceeds(self, bound: Charge) -> bool:  # noqa: ARG002 -- one signature for the three states
+    def exceeds(self, bound: Amount) -> bool:  # noqa: ARG002 -- one signature for the three states
         """Whether more was billed than the bound."""
         return False
 

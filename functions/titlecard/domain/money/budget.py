@@ -12,7 +12,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from titlecard.domain.money.bound import Charge
+    from titlecard.domain.money.amount import Amount
 
 MOST = 10**15
 """The largest number that a budget may hold: a billion dollars in micro-dollars. What is larger is a slip of units."""
@@ -70,14 +70,14 @@ class Cap:
         caps = {"tokens": self.tokens, "micro_usd": self.micro_usd}
         return {name: value for name, value in caps.items() if value is not None}
 
-    def room(self, spent: Charge) -> Cap:
+    def room(self, spent: Amount) -> Cap:
         """What is left of it; never below nothing."""
         return Cap(
             None if self.tokens is None else max(self.tokens - spent.tokens, 0),
             None if self.micro_usd is None else max(self.micro_usd - spent.micro_usd, 0),
         )
 
-    def holds(self, need: Charge) -> bool:
+    def holds(self, need: Amount) -> bool:
         """Whether a need fits into it."""
         return (self.tokens is None or need.tokens <= self.tokens) and (
             self.micro_usd is None or need.micro_usd <= self.micro_usd

@@ -1,7 +1,7 @@
 """The models that may be asked, and what they cost.
 
 `prices.toml` is the one place where a price stands. A model that is not in it is refused before anything is sent, since
-what has no price has no bound. Owners add models of their own endpoint in JSON of the same shape.
+what has no price has no bound. Owners add a row for a model of their own endpoint; its price may be 0.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import tomllib
 from importlib import resources
 from typing import Annotated, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 SMALLEST = 1_000
 """Micro-dollars per million tokens. Nothing on the market is cheaper but what is free; a number between is a slip of
@@ -75,30 +75,19 @@ class PriceList(BaseModel):
         Raises:
             NotAPriceList: the file was edited and is wrong; the message says where.
         """
-        text = resources.files("titlecard.domain.money").joinpath("prices.toml").read_text("utf-8")
+        return cls.from_toml(resources.files("titlecard.domain.money").joinpath("prices.toml").read_text("utf-8"))
+
+    @classmethod
+    def from_toml(cls, text: str) -> Self:
+        """A list from its text, in the shape of `prices.toml`.
+
+        Raises:
+            NotAPriceList: the text is wrong; the message says where.
+        """
         try:
             return cls.model_validate(tomllib.loads(text))
         except (tomllib.TOMLDecodeError, ValidationError) as error:
             raise NotAPriceList(f"prices.toml is not a list of prices: {error}") from error
-
-    def including(self, models: str) -> Self:
-        """This list with an owner's models added; a model that is in both has the owner's price.
-
-        Args:
-            models: a JSON object, model names to rows, as in
-                `{"my-model": {"checked": "2026-11-20", "source": "our own machine", "tiers":
-                {"default": {"input": 0, "cached_input": 0, "cache_write": 0, "output": 0}}}}`; or an empty string.
-
-        Raises:
-            NotAPriceList: the message says where it is wrong.
-        """
-        if not models.strip():
-            return self
-        try:
-            added = TypeAdapter(dict[str, PricedModel]).validate_json(models)
-        except ValidationError as error:
-            raise NotAPriceList(f"The added models are not a list of prices: {error}") from error
-        return self.model_copy(update={"models": self.models | added})
 
     def model(self, name: str) -> PricedModel:
         """The row of a model.

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from titlecard.domain.batch import Message
-    from titlecard.domain.money import Charge
+    from titlecard.domain.money import Amount
 
 
 class Attempts(CatalogTable):
@@ -41,7 +41,7 @@ class Attempts(CatalogTable):
         token: str,
         cap: int,
         policy: Policy,
-        bound: Charge,
+        bound: Amount,
         until: datetime,
         now: datetime,
     ) -> Attempt | VideoRecord:
@@ -96,11 +96,11 @@ class Attempts(CatalogTable):
             entry = as_video_record(done["Attributes"])
         return Attempt(message, fingerprint, token, entry.attempts, place=len(entry.history) - 1)
 
-    def answer(self, attempt: Attempt, talk: Talk, *, charged: Charge, now: datetime) -> bool:
+    def answer(self, attempt: Attempt, talk: Talk, *, charged: Amount, now: datetime) -> bool:
         """Store what an attempt yielded; False where the attempt is not ours any more."""
         return self._conclude(attempt, "answered", charged, now, "SET talk = :talk,", {":talk": as_map(talk)})
 
-    def fail(self, attempt: Attempt, *, reason: str, charged: Charge, now: datetime) -> bool:
+    def fail(self, attempt: Attempt, *, reason: str, charged: Amount, now: datetime) -> bool:
         """End an attempt that failed and counts; False where it is not ours any more."""
         return self._conclude(attempt, reason, charged, now, "SET", {})
 
@@ -120,7 +120,7 @@ class Attempts(CatalogTable):
         )
 
     def _conclude(  # noqa: PLR0917 -- private, and called by the two above
-        self, attempt: Attempt, event: str, charged: Charge, now: datetime, change: str, values: Mapping[str, Any]
+        self, attempt: Attempt, event: str, charged: Amount, now: datetime, change: str, values: Mapping[str, Any]
     ) -> bool:
         ours = "#token = :token AND attribute_exists(lease_until)"
         happened = {"at": stamp(now), "event": event, "token": attempt.token, "charged": charged.as_map()}

@@ -10,7 +10,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from titlecard.domain.batch import BatchLimits, BatchState, RowState, Upload
-from titlecard.domain.money import Charge
+from titlecard.domain.money import Amount
 from titlecard.domain.video import Policy, Talk, Tier
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ class VideoRecord:
         """When the last attempt ended; empty where there was none, or where its worker never said how it ended."""
         return str(self.history[-1]["at"]) if self.history and not self.lease_until else ""
 
-    def charged(self, batch: str) -> Charge:
+    def charged(self, batch: str) -> Amount:
         """What a batch was charged for this video: the bound of every claim, or what its conclusion said.
 
         The ledger and this history are written one after the other, so a lost call makes them differ, either way: a
@@ -91,9 +91,9 @@ class VideoRecord:
         """
         claims = [event["token"] for event in self.history if event.get("batch") == batch]
         charges = {event["token"]: event["charged"] for event in self.history}  # the last word on each attempt
-        total = Charge()
+        total = Amount()
         for token in claims:
-            total += Charge(**{name: int(value) for name, value in charges[token].items()})
+            total += Amount.from_item(charges[token])
         return total
 
 
@@ -157,7 +157,7 @@ class Row:
     reason: str | None
     due: str | None
     body: str | None
-    need: Charge = field(default_factory=Charge)
+    need: Amount = field(default_factory=Amount)
     """What a deferred row's next question can cost, as far as it is known."""
     deferrals: int = 0
     """How often it has been deferred."""
@@ -227,7 +227,7 @@ def as_row(item: Mapping[str, Any]) -> Row:
         reason=item.get("reason"),
         due=item.get("due") if item["state"] == RowState.DEFERRED else None,
         body=item.get("body"),
-        need=Charge(**{name: int(value) for name, value in item.get("need", {}).items()}),
+        need=Amount.from_item(item.get("need", {})),
         deferrals=int(item.get("deferrals", 0)),
     )
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from mypy_boto3_dynamodb import DynamoDBClient
 
-    from titlecard.domain.money import Charge
+    from titlecard.domain.money import Amount
 
 DEFERRED, DEAD = "deferred", "dead"
 """The agenda's lists of rows; the date due is when a deferred one comes back, and when a dead one died."""
@@ -242,7 +242,7 @@ class Rows(CatalogTable):
         reason: str,
         due: datetime | None,
         now: datetime,
-        need: Charge | None = None,
+        need: Amount | None = None,
     ) -> bool:
         """Let a row wait, without a message in the queue; `due` None waits for a person. False: the row has ended.
 

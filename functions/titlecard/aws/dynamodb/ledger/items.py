@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from titlecard.domain.money import Charge
+from titlecard.domain.money import Amount
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -56,7 +56,7 @@ class Spent:
     made, as a stamp, empty where none was.
     """
 
-    charged: Charge
+    charged: Amount
     open: Part
     lost: Part
     reserved_at: str = ""
@@ -112,13 +112,13 @@ class LedgerTable:
                 yield from page["Items"]
 
 
-def charge_of(item: Mapping[str, Any]) -> Charge:
+def charge_of(item: Mapping[str, Any]) -> Amount:
     """The charge that an item holds.
 
     Raises:
         LedgerItemInvalid: one of its numbers is none, or is below nothing.
     """
-    return Charge(**{field.name: count(item, field.name) for field in fields(Charge)})
+    return Amount(**{field.name: count(item, field.name) for field in fields(Amount)})
 
 
 def part_of(item: Mapping[str, Any], prefix: str) -> Part:

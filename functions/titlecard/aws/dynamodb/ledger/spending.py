@@ -40,7 +40,7 @@ from titlecard.aws.dynamodb.ledger.items import (
     spent_of,
 )
 from titlecard.domain.errors import Hold
-from titlecard.domain.money import Charge, Unbilled, Unmeasured, Window
+from titlecard.domain.money import Amount, Unbilled, Unmeasured, Window
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -61,7 +61,7 @@ class Reservation:
     project: str
     model: str
     window: Window
-    need: Charge
+    need: Amount
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +112,7 @@ class Spending(LedgerTable):
     """What was charged, to batches and to projects."""
 
     def reserve(
-        self, batch: str, project: str, need: Charge, *, limits: BatchLimits, budget: Budget, model: str, now: datetime
+        self, batch: str, project: str, need: Amount, *, limits: BatchLimits, budget: Budget, model: str, now: datetime
     ) -> Reservation | Refusal:
         """Put the worst case of one request aside, in its batch and in its project's day and month.
 
@@ -175,7 +175,7 @@ class Spending(LedgerTable):
                 ExpressionAttributeValues={":now": stamp(now)},
             )
 
-    def spent(self, batch: str) -> Charge:
+    def spent(self, batch: str) -> Amount:
         """What a batch has been charged so far, reservations included.
 
         Raises:
@@ -191,7 +191,7 @@ class Spending(LedgerTable):
         """
         return spent_of(self._item(_batch_key(batch)))
 
-    def window(self, project: str, now: datetime) -> tuple[Charge, Charge]:
+    def window(self, project: str, now: datetime) -> tuple[Amount, Amount]:
         """What a project has been charged in the day and in the month of a moment, reservations included.
 
         Raises:
@@ -200,7 +200,7 @@ class Spending(LedgerTable):
         window = Window.at(now)
         item = self._item(_month_key(project, window))
         day = part_of(item, _day_prefix(window))
-        return Charge(day.requests, day.tokens, 0, day.micro_usd), charge_of(item)
+        return Amount(day.requests, day.tokens, 0, day.micro_usd), charge_of(item)
 
     def months(self, project: str) -> Iterator[Month]:
         """What a project was charged, month by month, the first one first.
@@ -347,7 +347,7 @@ class Spending(LedgerTable):
             raise LedgerUnavailable(message) from refusal
 
 
-def _hopeless(need: Charge, limits: BatchLimits, budget: Budget, window: Window) -> Refusal | None:
+def _hopeless(need: Amount, limits: BatchLimits, budget: Budget, window: Window) -> Refusal | None:
     """The refusal of a need that would not even fit where nothing was spent; a person has to raise the limit."""
     needs = _counters(need)
     if any(needs[name] > limit for name, limit in limits.model_dump().items()):
@@ -358,7 +358,7 @@ def _hopeless(need: Charge, limits: BatchLimits, budget: Budget, window: Window)
     return None
 
 
-def _fits(prefix: str, cap: Cap, need: Charge) -> tuple[str, dict[str, int]]:
+def _fits(prefix: str, cap: Cap, need: Amount) -> tuple[str, dict[str, int]]:
     """The condition that counters of a window have room for a need; and none of them is an odd one."""
     needs, caps = _counters(need), cap.as_map()
     conditions = [_within(f"{prefix}{name}", f":{prefix}room_{name}" if name in caps else None) for name in PARTS]
@@ -412,7 +412,7 @@ def _month_changes(reservation: Reservation, billing: Billing) -> dict[str, int]
     return changes
 
 
-def _raised(needs: Mapping[str, int], need: Charge) -> dict[str, int]:
+def _raised(needs: Mapping[str, int], need: Amount) -> dict[str, int]:
     """What a reservation adds: to what is charged, and to what is not settled."""
     return {**needs, **_prefixed(OPEN, _counters(need))}
 
@@ -431,7 +431,7 @@ def _added(changes: Mapping[str, int]) -> tuple[str, dict[str, str], dict[str, A
     )
 
 
-def _counters(charge: Charge) -> dict[str, int]:
+def _counters(charge: Amount) -> dict[str, int]:
     return {**charge.as_map(), "tokens": charge.tokens}
 
 

@@ -8,10 +8,12 @@ never below the bill. Whatever a usage leaves open is taken at the dearest price
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import asdict, dataclass, fields
+from typing import TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from titlecard.domain.money.prices import Rates
 
 FRAMING_TOKENS = 64
@@ -22,8 +24,8 @@ _MILLION = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
-class Charge:
-    """What is put aside for, or was charged for, one request or many: requests, tokens, micro-dollars; all integers."""
+class Amount:
+    """What is reserved or charged for one request or many: requests, tokens, micro-dollars; all integers."""
 
     requests: int = 0
     input_tokens: int = 0
@@ -35,9 +37,14 @@ class Charge:
         """Input and output together, as budgets count them."""
         return self.input_tokens + self.output_tokens
 
-    def __add__(self, other: Charge) -> Charge:
-        """The sum of two charges."""
-        return Charge(
+    @classmethod
+    def from_item(cls, item: Mapping[str, Any]) -> Self:
+        """The amount that `as_map` made, as DynamoDB gives it back: numbers are decimal, and what is missing is 0."""
+        return cls(**{field.name: int(item.get(field.name, 0)) for field in fields(cls)})
+
+    def __add__(self, other: Amount) -> Amount:
+        """The sum of two amounts."""
+        return Amount(
             self.requests + other.requests,
             self.input_tokens + other.input_tokens,
             self.output_tokens + other.output_tokens,
@@ -46,14 +53,9 @@ class Charge:
 
     def as_map(self) -> dict[str, int]:
         """The four numbers by name, as they are stored."""
-        return {
-            "requests": self.requests,
-            "input_tokens": self.input_tokens,
-            "output_tokens": self.output_tokens,
-            "micro_usd": self.micro_usd,
-        }
+        return asdict(self)
 
-    def exceeds(self, bound: Charge) -> bool:
+    def exceeds(self, bound: Amount) -> bool:
         """Whether any of the four numbers is above the bound's."""
         return (
             self.requests > bound.requests
@@ -76,7 +78,7 @@ class Usage:
     cache_write_tokens: int | None = None
 
 
-def worst_case(body_bytes: int, max_output_tokens: int, rates: Rates) -> Charge:
+def worst_case(body_bytes: int, max_output_tokens: int, rates: Rates) -> Amount:
     """The most that one request can cost.
 
     Args:
@@ -86,10 +88,10 @@ def worst_case(body_bytes: int, max_output_tokens: int, rates: Rates) -> Charge:
     """
     tokens = body_bytes + FRAMING_TOKENS
     dearest = max(rates.input, rates.cached_input, rates.cache_write)
-    return Charge(1, tokens, max_output_tokens, _round_up(tokens * dearest + max_output_tokens * rates.output))
+    return Amount(1, tokens, max_output_tokens, _round_up(tokens * dearest + max_output_tokens * rates.output))
 
 
-def measured(usage: Usage, rates: Rates) -> Charge:
+def measured(usage: Usage, rates: Rates) -> Amount:
     """What one request cost, by the provider's own count."""
     cached = usage.cached_tokens or 0
     written = usage.cache_write_tokens or 0
@@ -104,7 +106,7 @@ def measured(usage: Usage, rates: Rates) -> Charge:
         + written * rates.cache_write
         + usage.output_tokens * rates.output
     )
-    return Charge(1, usage.input_tokens, usage.output_tokens, _round_up(cost))
+    return Amount(1, usage.input_tokens, usage.output_tokens, _round_up(cost))
 
 
 def cut(text: str, max_bytes: int) -> str:
