@@ -21,6 +21,7 @@ from urllib.parse import unquote_plus
 import boto3
 from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType, process_partial_response
 
+from titlecard import telemetry
 from titlecard.aws.dynamodb.catalog import UNCHECKED, Catalog, LeaseHeld
 from titlecard.aws.s3 import UploadsBucket
 from titlecard.aws.sqs import IngestQueue, WorkQueue
@@ -28,7 +29,7 @@ from titlecard.domain.batch import BatchLimits, Upload, upload_order
 from titlecard.manifests import ReadingLimits
 from titlecard.pipeline.ingest import Ingest, IngestConfig
 from titlecard.settings import IngestSettings
-from titlecard.telemetry import logger, metrics
+from titlecard.telemetry import logger
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -65,8 +66,7 @@ AGAIN_SECONDS = 60
 """When an upload comes again that could not be taken; the queue's own visibility is more than an hour."""
 
 
-@logger.inject_lambda_context
-@metrics.log_metrics
+@telemetry.invocation
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Take the uploads that a notification tells of."""
     if not event["Records"]:
@@ -77,14 +77,13 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
             for upload in _uploads(json.loads(record.body)):
                 if not ingest.take(upload, lambda: context.get_remaining_time_in_millis() / 1000):
                     notifications.go_on(upload)
-                metrics.add_metric("UploadsTaken", unit="Count", value=1)
-                logger.info("upload taken", batch=upload.batch, key=upload.key)
+                telemetry.upload_taken(logger, batch=upload.batch, key=upload.key)
         except LeaseHeld as contended:
             logger.info("upload taken by another", reason=str(contended))
             notifications.show_again(record.receipt_handle, contended.seconds or AGAIN_SECONDS)
             raise
-        except Exception:  # whatever it is: it comes again soon, and ends in the dead-letter queue if it stays
-            logger.exception("upload not taken")
+        except Exception as error:  # whatever it is: it comes again soon, or ends in the dead-letter queue
+            telemetry.upload_failed(logger, error)
             notifications.show_again(record.receipt_handle, AGAIN_SECONDS)
             raise
 

@@ -19,6 +19,7 @@ import boto3
 from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType, process_partial_response
 from aws_lambda_powertools.utilities.data_classes import SQSEvent
 
+from titlecard import telemetry
 from titlecard.aws.dynamodb.catalog import UNCHECKED, Catalog
 from titlecard.aws.dynamodb.ledger import ONE_TRY, Ledger
 from titlecard.aws.secrets import ProjectKeys
@@ -28,7 +29,7 @@ from titlecard.llm import ModelTier
 from titlecard.pipeline.outcomes import ComeBack
 from titlecard.pipeline.parse import Parser, ParserConfig, Received
 from titlecard.settings import ParserSettings
-from titlecard.telemetry import logger, metrics
+from titlecard.telemetry import logger
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
@@ -76,8 +77,7 @@ class NotDone(Exception):
     """The message is to come again."""
 
 
-@logger.inject_lambda_context
-@metrics.log_metrics
+@telemetry.invocation
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Make talks of the videos that the messages carry."""
     if not event["Records"]:
@@ -104,8 +104,9 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
             raise NotDone
 
     answer = dict(process_partial_response(event=event, record_handler=report, processor=processor, context=context))
-    for name, number in Counter("again" if isinstance(o, ComeBack) else o.counter for o in outcomes.values()).items():
-        metrics.add_metric(f"Videos{name.title().replace('_', '')}", unit="Count", value=number)
-    while parser.admission.events:
-        metrics.add_metric(parser.admission.events.pop(), unit="Count", value=1)
+    for outcome, number in Counter(outcomes.values()).items():
+        if isinstance(outcome, ComeBack):
+            telemetry.videos("retried", None, number)
+        else:
+            telemetry.videos(outcome.state, outcome.tier, number)
     return answer

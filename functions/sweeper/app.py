@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import boto3
 
+from titlecard import telemetry
 from titlecard.aws.dynamodb.catalog import UNCHECKED, Catalog
 from titlecard.aws.dynamodb.catalog.results import BatchResults
 from titlecard.aws.dynamodb.catalog.upload_progress import UploadProgressTable
@@ -21,7 +22,7 @@ from titlecard.pipeline.audit import Audit, AuditConfig
 from titlecard.pipeline.publish import ResultPublisher
 from titlecard.pipeline.requeue import Requeue
 from titlecard.settings import SweeperSettings
-from titlecard.telemetry import logger, metrics
+from titlecard.telemetry import logger
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
@@ -75,13 +76,9 @@ resume = Requeue(
 )
 
 
-@logger.inject_lambda_context
-@metrics.log_metrics
+@telemetry.invocation
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, int]:  # noqa: ARG001 -- Lambda's signature
     """Put back what is due, and look after the open batches."""
     done = resume.run()
-    for name, number in done.items():
-        metrics.add_metric(name.title().replace(" ", ""), unit="Count", value=number)
-    if done:
-        logger.info("resumed", done=dict(done))
+    telemetry.swept(logger, done)
     return dict(done)

@@ -1,12 +1,318 @@
-"""Logs as JSON lines and metrics as CloudWatch's embedded metric format, both by Powertools.
+"""What an operator sees of a running stack: log lines as JSON, and metrics in CloudWatch's embedded metric format.
 
-Titles, descriptions and names are never logged: they are strangers' text, and machines read logs. Rows are named by
-batch and number.
+The metrics are counted while an invocation runs and written when it ends, however it ends; those of a breaker are
+written at once, because the invocation may be killed. Every metric has the dimension `service`, which is the stack's
+name, and at most two more (`DIMENSIONS`): CloudWatch bills each combination of values as a metric of its own.
+
+Rows are named by batch, number and video id. Titles, descriptions, presenters and keys are never logged, and neither is
+what a provider says, because it may quote them: a log line gives the reason's code, and the catalog has its sentence.
 """
 
 from __future__ import annotations
 
-from aws_lambda_powertools import Logger, Metrics
+import functools
+import threading
+import traceback
+from collections import Counter
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from aws_lambda_powertools import Logger
+from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
+from botocore.exceptions import BotoCoreError, ClientError
+
+from titlecard.domain.batch import RowState
+from titlecard.domain.money import Unmeasured
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+    from datetime import datetime
+
+    from aws_lambda_powertools.utilities.typing import LambdaContext
+
+    from titlecard.domain.batch import Message
+    from titlecard.domain.money import Amount, Billing
+
+NAMESPACE = "Titlecard"
+"""The CloudWatch namespace of every metric. The dimension `service` tells stacks apart."""
 
 logger = Logger()
-metrics = Metrics()
+
+
+class Metric(StrEnum):
+    """Every metric that the functions emit; the template's alarms and its dashboard use these names."""
+
+    VIDEOS = "Videos"
+    REQUESTS_CHARGED = "RequestsCharged"
+    TOKENS_CHARGED = "TokensCharged"
+    MICRO_USD_CHARGED = "MicroUsdCharged"
+    LOST_ANSWERS = "LostAnswers"
+    SETTLE_FAILURES = "SettleFailures"
+    DEATHS = "Deaths"
+    ROWS_DEFERRED = "RowsDeferred"
+    BUDGET_REFUSALS = "BudgetRefusals"
+    BREAKER_OPENED = "BreakerOpened"
+    USAGE_ABOVE_BOUND = "UsageAboveBound"
+    UPLOADS_TAKEN = "UploadsTaken"
+    UPLOADS_REFUSED = "UploadsRefused"
+    UPLOAD_FAILURES = "UploadFailures"
+    SWEEPER_RUNS = "SweeperRuns"
+    SWEEPER_WORK = "SweeperWork"
+    ROWS_WAITING = "RowsWaiting"
+    BUDGET_USED_PERCENT = "BudgetUsedPercent"
+    TOKENS_EXPECTED = "TokensExpected"
+    PUBLISH_LAG_SECONDS = "PublishLagSeconds"
+
+
+DIMENSIONS: Mapping[Metric, tuple[str, ...]] = {
+    Metric.VIDEOS: ("outcome", "tier"),
+    Metric.ROWS_DEFERRED: ("reason",),
+    Metric.ROWS_WAITING: ("reason",),
+    Metric.SWEEPER_WORK: ("work",),
+}
+"""The dimensions that a metric has besides `service`; a metric that is missing here has none."""
+
+_UNITS = {Metric.PUBLISH_LAG_SECONDS: MetricUnit.Seconds, Metric.BUDGET_USED_PERCENT: MetricUnit.Percent}
+"""The units of the metrics that are not counts."""
+
+_BUDGET_HOLDS = {"budget_day", "budget_month"}
+
+
+# --------------------------------------------------------------------------------------------------- an invocation
+
+
+def invocation(handler: Callable[[Any, LambdaContext], Any]) -> Callable[[Any, LambdaContext], Any]:
+    """Wrap a Lambda handler: its log lines name the invocation, and its metrics are written when it ends."""
+
+    @logger.inject_lambda_context(log_event=False)  # whatever the environment says: events hold descriptions
+    @functools.wraps(handler)
+    def reporting(event: Any, context: LambdaContext) -> Any:  # noqa: ANN401 -- Lambda's signature
+        _buffer.start()
+        try:
+            return handler(event, context)
+        finally:
+            _buffer.write()
+
+    return reporting
+
+
+# -------------------------------------------------------------------------------------------------- what happens
+
+
+def attempted(
+    log: Logger, message: Message, *, attempt: int, bound: Amount, billing: Billing, reason: str, model: str
+) -> None:
+    """Report one attempt: a request that was to be sent, and what came of it.
+
+    Args:
+        attempt: its number, from 1.
+        bound: the most that it could be charged.
+        billing: what the provider took for it, as far as that is known.
+        reason: `answered`, or why there is no answer.
+    """
+    charged = billing.charged(bound)
+    _count(Metric.REQUESTS_CHARGED, charged.requests)
+    _count(Metric.TOKENS_CHARGED, charged.tokens)
+    _count(Metric.MICRO_USD_CHARGED, charged.micro_usd)
+    if isinstance(billing, Unmeasured):
+        _count(Metric.LOST_ANSWERS)
+    log.info(
+        "attempt",
+        **_row(message),
+        attempt=attempt,
+        model=model,
+        bound=bound.as_map(),
+        charge=charged.as_map(),
+        usage_known=not isinstance(billing, Unmeasured),
+        reason=_code(reason),
+    )
+
+
+def deferred(log: Logger, message: Message, *, reason: str, due: datetime | None, bound: Amount | None) -> None:
+    """Report a row that waits; `due` None is until a person acts, `bound` None where nobody was to be asked."""
+    code = _code(reason)
+    _count(Metric.ROWS_DEFERRED, reason=code)
+    if code in _BUDGET_HOLDS:
+        _count(Metric.BUDGET_REFUSALS)
+    log.info(
+        "deferred",
+        **_row(message),
+        reason=code,
+        due=due.isoformat() if due else None,
+        bound=bound.as_map() if bound else None,
+    )
+
+
+def died(log: Logger, message: Message | None, *, reason: str, attempt: int | None = None) -> None:
+    """Report a death; `message` None where the dead letter is no row of a manifest."""
+    _count(Metric.DEATHS)
+    log.warning("died", **(_row(message) if message else {}), attempt=attempt, reason=_code(reason))
+
+
+def given_up(log: Logger, rows: Iterable[tuple[Message, RowState | None]], *, reason: str) -> None:
+    """Report the deaths among rows that the audit gave up, each with the state that it ended in."""
+    for message, state in rows:
+        if state is RowState.DEAD:
+            died(log, message, reason=reason)
+
+
+def refused(log: Logger, *, batch: str, reason: str) -> None:
+    """Report an upload that is refused as a whole; the sentence is in its report, because it may quote the file."""
+    _count(Metric.UPLOADS_REFUSED)
+    log.warning("upload refused", batch=batch, reason=reason)
+
+
+def not_settled(log: Logger, message: Message) -> None:
+    """Report a settlement that the ledger did not take: the bound stays charged."""
+    _count(Metric.SETTLE_FAILURES)
+    log.warning("not settled: the bound stays charged", **_row(message))
+
+
+def breaker_opened(log: Logger, project: str, *, reason: str) -> None:
+    """Report a breaker that opens; at once, before the batch goes on."""
+    _count(Metric.BREAKER_OPENED)
+    log.error("breaker opened", project=project, reason=_code(reason))
+    _buffer.write_early()
+
+
+def usage_above_bound(log: Logger, project: str) -> None:
+    """Report a request that cost more than its bound; at once."""
+    _count(Metric.USAGE_ABOVE_BOUND)
+    log.error("a request cost more than its bound", project=project)
+    _buffer.write_early()
+
+
+def videos(outcome: str, tier: str | None, number: int) -> None:
+    """Count videos whose message was worked on, by what became of them and by who answered."""
+    _count(Metric.VIDEOS, number, outcome=outcome, tier=tier or "none")
+
+
+def upload_taken(log: Logger, *, batch: str, key: str) -> None:
+    """Report an upload that ingest has worked on, to its end or to the next continuation."""
+    _count(Metric.UPLOADS_TAKEN)
+    log.info("upload taken", batch=batch, key=key)
+
+
+def upload_failed(log: Logger, error: BaseException) -> None:
+    """Report an exception that ingest caught: the upload comes again.
+
+    The exception's message is logged where AWS wrote it. Any other one may quote the upload.
+    """
+    _count(Metric.UPLOAD_FAILURES)
+    message = str(error) if isinstance(error, BotoCoreError | ClientError) else None
+    frames = [f"{Path(frame.filename).name}:{frame.lineno}" for frame in traceback.extract_tb(error.__traceback__)]
+    log.error("upload not taken", error=type(error).__name__, said=message, frames=frames)
+
+
+# ------------------------------------------------------------------------------------------------ what the sweeper sees
+
+
+def swept(log: Logger, done: Mapping[str, int]) -> None:
+    """Report a run of the sweeper that came to its end: how much it did of each kind of work."""
+    _count(Metric.SWEEPER_RUNS)
+    for work, number in done.items():
+        _count(Metric.SWEEPER_WORK, number, work=work.replace(" ", "_"))
+    if done:
+        log.info("swept", done=dict(done))
+
+
+def published(lag_seconds: float) -> None:
+    """Report a batch that is finished, so many seconds after its last row had ended."""
+    _buffer.gauge(Metric.PUBLISH_LAG_SECONDS, max(lag_seconds, 0.0))
+
+
+def rows_waiting(reason: str, number: int) -> None:
+    """Report how many rows wait for a reason."""
+    _buffer.gauge(Metric.ROWS_WAITING, number, reason=_code(reason))
+
+
+def budget_used(percent: float) -> None:
+    """Report how much of a project's budget is used up; of several projects, CloudWatch is told of the fullest."""
+    _buffer.gauge(Metric.BUDGET_USED_PERCENT, percent)
+
+
+def tokens_expected(tokens: int) -> None:
+    """Report how many tokens the open batches may be expected to be charged in all."""
+    _buffer.gauge(Metric.TOKENS_EXPECTED, tokens)
+
+
+# ------------------------------------------------------------------------------------------------------ how it is kept
+
+_Key = tuple[Metric, tuple[tuple[str, str], ...]]
+
+
+class _Buffer:
+    """The metrics of the invocation that is under way. Threads of one invocation share it."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._counts: Counter[_Key] = Counter()
+        self._gauges: dict[_Key, float] = {}
+        self._running = False
+
+    def start(self) -> None:
+        """Begin an invocation: nothing of an earlier one is left."""
+        with self._lock:
+            self._counts.clear()
+            self._gauges.clear()
+            self._running = True
+
+    def count(self, metric: Metric, number: int, dimensions: Mapping[str, str]) -> None:
+        """Add to a count."""
+        with self._lock:
+            self._counts[_key(metric, dimensions)] += number
+
+    def gauge(self, metric: Metric, value: float, **dimensions: str) -> None:
+        """Keep the highest value of a gauge."""
+        with self._lock:
+            key = _key(metric, dimensions)
+            self._gauges[key] = max(value, self._gauges.get(key, value))
+
+    def write_early(self) -> None:
+        """Write what there is in the middle of an invocation. Outside of one, as in a test, nothing is written."""
+        with self._lock:
+            if self._running:
+                self._write()
+
+    def write(self) -> None:
+        """Write what there is, at the end of an invocation."""
+        with self._lock:
+            self._running = False
+            self._write()
+
+    def _write(self) -> None:
+        by_dimensions: dict[tuple[tuple[str, str], ...], dict[Metric, float]] = {}
+        for (metric, dimensions), value in [*self._counts.items(), *self._gauges.items()]:
+            by_dimensions.setdefault(dimensions, {})[metric] = value
+        self._counts.clear()
+        self._gauges.clear()
+        for dimensions, values in by_dimensions.items():
+            written = EphemeralMetrics(namespace=NAMESPACE)  # it adds `service`, from the environment
+            for name, text in dimensions:
+                written.add_dimension(name, text)
+            for metric, value in values.items():
+                written.add_metric(metric, _UNITS.get(metric, MetricUnit.Count), value)
+            written.flush_metrics()
+
+
+_buffer = _Buffer()
+
+
+def _count(metric: Metric, number: int = 1, **dimensions: str) -> None:
+    _buffer.count(metric, number, dimensions)
+
+
+def _key(metric: Metric, dimensions: Mapping[str, str]) -> _Key:
+    if tuple(dimensions) != DIMENSIONS.get(metric, ()):
+        raise AssertionError(f"{metric} has the dimensions {DIMENSIONS.get(metric, ())}, not {tuple(dimensions)}")
+    return metric, tuple(dimensions.items())
+
+
+def _code(reason: str) -> str:
+    """The code of a reason that is stored as `code: sentence`."""
+    return reason.partition(":")[0]
+
+
+def _row(message: Message) -> dict[str, Any]:
+    return {"batch": message.batch, "project": message.project, "row": message.row, "video": message.video.id}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import sys
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -30,9 +29,6 @@ if TYPE_CHECKING:
     from titlecard.domain.batch import Message
 
     Handler = Callable[[dict[str, Any], Any], dict[str, Any]]
-
-# Powertools warns of an invocation that had nothing to count. Ours often have not: a minute without anything due.
-pytestmark = pytest.mark.filterwarnings("ignore:No application metrics to publish:UserWarning")
 
 NOTHING_FAILED: dict[str, Any] = {"batchItemFailures": []}
 
@@ -72,7 +68,6 @@ class Handlers:
         """`functions/<name>/app.py` at cold start; parameters as in the template."""
         for variable, value in self.world.environment(f"{name.title()}Function", parameters).items():
             self.patch.setenv(variable, value)
-        self.patch.delitem(sys.modules, "titlecard.telemetry", raising=False)  # it reads the environment too
         spec = importlib.util.spec_from_file_location(f"{name}_app", ROOT / "functions" / name / "app.py")
         assert spec is not None
         assert spec.loader is not None

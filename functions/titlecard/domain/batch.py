@@ -71,7 +71,7 @@ class BatchLimits(BaseModel):
 class Message(BaseModel):
     """The body of one SQS message: one accepted row of a batch."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)  # an error may be logged
 
     batch: str
     project: str

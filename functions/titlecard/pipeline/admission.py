@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from titlecard import telemetry
 from titlecard.aws.dynamodb.ledger import LedgerUnavailable
 from titlecard.aws.dynamodb.ledger.breakers import ACCOUNT_PROBE_SECONDS, probe_after
 from titlecard.domain.errors import Hold, Reason, Retry
@@ -27,9 +28,8 @@ if TYPE_CHECKING:
     from titlecard.domain.errors import Fault
     from titlecard.domain.money import Budget
 
-ABOVE_BOUND = "UsageAboveBound"
-OPENED = "BreakerOpened"
-"""Names of metrics."""
+_ABOVE_BOUND = "usage_above_bound"
+"""Why a breaker opens for good, as a code."""
 
 _NOT_SENT = {Reason.NOT_SENT_IN_TIME, Reason.REFUSED_AT_THE_WIRE}
 
@@ -71,8 +71,6 @@ class Admission:
         self._backoff = backoff
         self._now = now
         self._log = log
-        self.events: list[str] = []
-        """What is to be counted by an alarm; whoever takes them out counts them."""
 
     def admit(self, project: str, *, token: str, until: datetime) -> Permit | Denied:
         """Permit one question, or say why not.
@@ -110,10 +108,11 @@ class Admission:
         """
         now, project = self._now(), permit.project
         if above_bound:
-            self._open(project, "a usage above its bound: prices or caps are not what they were taken for", None)
-            self.events.append(ABOVE_BOUND)
+            telemetry.usage_above_bound(self._log, project)
+            why = "a usage above its bound: prices or caps are not what they were taken for"
+            self._open(project, _ABOVE_BOUND, why, None)
         elif fault is not None and fault.reason is Reason.ACCOUNT_FAULT:
-            self._open(project, str(fault), now + timedelta(seconds=ACCOUNT_PROBE_SECONDS))
+            self._open(project, fault.reason, str(fault), now + timedelta(seconds=ACCOUNT_PROBE_SECONDS))
         elif isinstance(fault, Retry) or (fault is not None and fault.reason is Reason.PROVIDER_UNREACHABLE):
             self._told(lambda: self._failed(permit, fault, now))
         elif fault is not None and fault.reason in _NOT_SENT:
@@ -124,10 +123,11 @@ class Admission:
     def _failed(self, permit: Permit, fault: Fault, now: datetime) -> None:
         failures = self._ledger.count_failure(permit.project)
         if permit.probe or failures >= self._threshold:
-            self._open(permit.project, str(fault), now + probe_after(failures, self._threshold, self._backoff))
+            probe_at = now + probe_after(failures, self._threshold, self._backoff)
+            self._open(permit.project, fault.reason, str(fault), probe_at)
 
-    def _open(self, project: str, why: str, probe_at: datetime | None) -> None:
-        self.events.append(OPENED)
+    def _open(self, project: str, code: str, why: str, probe_at: datetime | None) -> None:
+        telemetry.breaker_opened(self._log, project, reason=code)
         self._told(lambda: self._ledger.open_breaker(project, why, probe_at=probe_at, now=self._now()))
 
     def _told(self, write: Callable[[], object]) -> None:

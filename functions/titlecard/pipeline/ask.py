@@ -40,6 +40,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Protocol
 from uuid import uuid4
 
+from titlecard import telemetry
 from titlecard.aws.dynamodb.catalog import Attempt, VideoRecord
 from titlecard.aws.dynamodb.ledger import LedgerUnavailable, Refusal
 from titlecard.aws.dynamodb.ledger.breakers import ACCOUNT_PROBE_SECONDS
@@ -264,6 +265,15 @@ class Asker:
         if recorded:
             self._settle(row, paid, outcome.billing)
         fault = outcome if isinstance(outcome, faults.Fault) else None
+        telemetry.attempted(
+            self._log,
+            row.message,
+            attempt=paid.attempt.number,
+            bound=paid.question.bound,
+            billing=outcome.billing,
+            reason=fault.reason if fault else "answered",
+            model=self._rules.model,
+        )
         above_bound = outcome.billing.exceeds(paid.question.bound)
         self.admission.record_outcome(paid.permit, fault, above_bound=above_bound)
         return decision
@@ -316,7 +326,7 @@ class Asker:
         try:
             self._ledger.settle(paid.reservation, billing)
         except LedgerUnavailable:
-            self._log.warning("not settled: the bound stays charged", batch=row.batch.id, row=row.message.row)
+            telemetry.not_settled(self._log, row.message)
 
     # ---------------------------------------------------------------------------------------------------- the numbers
 

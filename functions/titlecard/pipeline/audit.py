@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from titlecard import telemetry
 from titlecard.aws.dynamodb.catalog import RowEnd, stamp
 from titlecard.aws.s3 import ManifestTooLarge, ObjectDeleted
 from titlecard.aws.sqs import ENTRIES_PER_SEND, MessagesNotSent, chunk_messages
@@ -177,6 +178,7 @@ class Audit:
         """Give a batch's results out, then close it; where there is no time for all of them, the next call goes on."""
         if self._results.publish(batch, lambda: self._now() <= end, reason):
             done["finished"] += self._catalog.finish(batch, reason=reason)
+            telemetry.published((self._now() - batch.moved_at).total_seconds())
 
     def _see_to(self, batch: Batch, rounds: int, end: datetime, done: Counter[str]) -> int:
         """Send some of a batch's lost rows again, or give them up after so many rounds; up to which, 0 if all."""
@@ -232,7 +234,9 @@ class Audit:
     def _dead(self, batch: Batch, pack: list[Message], reason: str) -> int:
         """End rows as dead; how many of them were not ended before."""
         endings = [RowEnd(it, batch.upload.order, "", RowState.DEAD, reason=reason) for it in pack]
-        return self._catalog.end(endings, now=self._now()).count(RowState.DEAD)
+        states = self._catalog.end(endings, now=self._now())
+        telemetry.given_up(self._log, zip(pack, states, strict=True), reason=reason)
+        return states.count(RowState.DEAD)
 
 
 def _without(messages: Iterable[Message], settled: Iterator[int]) -> Iterator[Message]:

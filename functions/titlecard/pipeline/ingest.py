@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, BinaryIO
 from uuid import uuid4
 
 from titlecard import manifests as manifest
+from titlecard import telemetry
 from titlecard.aws.dynamodb.catalog import LeaseHeld
 from titlecard.aws.s3 import InvalidLimit, ManifestTooLarge, ObjectDeleted, own_limits
 from titlecard.aws.sqs import MessagesNotSent, chunk_messages
@@ -102,6 +103,7 @@ class Ingest:
         """
         if upload.project is None:
             self._report(upload, "refused", message=_OUTSIDE)
+            telemetry.refused(telemetry.logger, batch=upload.batch, reason="OutsideAnyProject")
             return True
         lease = uuid4().hex
         batch = self._catalog.open_batch(
@@ -127,6 +129,7 @@ class Ingest:
             except (InvalidLimit, ObjectDeleted, ManifestTooLarge, manifest.NotAManifest) as refusal:
                 self._report(upload, "refused", message=str(refusal))
                 self._catalog.refuse(batch, str(refusal))
+                telemetry.refused(telemetry.logger, batch=batch.id, reason=type(refusal).__name__)
                 return True
             return self._send(batch, file, remaining, stop)
 

@@ -27,11 +27,6 @@ class Done:
     state: RowState
     tier: Tier | None = None
 
-    @property
-    def counter(self) -> str:
-        """The name under which it is counted."""
-        return f"{self.state}_{self.tier}" if self.tier else self.state
-
 
 Outcome = Done | ComeBack
 """What is reported to the queue."""

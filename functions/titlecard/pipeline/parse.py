@@ -33,6 +33,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from pydantic import ValidationError
 
 from titlecard import extraction as local
+from titlecard import telemetry
 from titlecard.aws.dynamodb.catalog import RowEnd, stamp
 from titlecard.aws.dynamodb.ledger import LedgerUnavailable
 from titlecard.aws.secrets import KeyUnreadable
@@ -211,13 +212,17 @@ class Parser:
         try:
             message = Message.model_validate_json(received.body)
         except ValidationError:
-            self._letters.send(received.body, "undecodable: the message is not a row of a manifest")
+            reason = "undecodable: the message is not a row of a manifest"
+            self._letters.send(received.body, reason)
+            telemetry.died(self._log, None, reason=reason)
             outcomes[received.id] = Done(RowState.DEAD)
             return None
         try:
             batch, survey = self._batch(message.batch)
         except KeyError:
-            self._letters.send(received.body, f"unknown_batch: the catalog has no batch {message.batch[:80]!r}")
+            reason = f"unknown_batch: the catalog has no batch {message.batch[:80]!r}"
+            self._letters.send(received.body, reason)
+            telemetry.died(self._log, message, reason=reason)
             outcomes[received.id] = Done(RowState.DEAD)
             return None
         try:
@@ -352,13 +357,16 @@ class Parser:
         self, message: Message, mark: str, *, reason: str, due: datetime | None, need: Amount | None = None
     ) -> Outcome:
         """Let a row wait; where it has ended already, its message comes again, and is put away as that end asks."""
-        done = self._catalog.defer(message, mark, reason=reason, due=due, now=self._now(), need=need)
-        return Done(RowState.DEFERRED) if done else ComeBack()
+        if not self._catalog.defer(message, mark, reason=reason, due=due, now=self._now(), need=need):
+            return ComeBack()
+        telemetry.deferred(self._log, message, reason=reason, due=due, bound=need)
+        return Done(RowState.DEFERRED)
 
     def _bury(self, job: _Job, reason: str) -> Outcome:
         """Record a death, then put the message where the dead lie; after a crash in between, the next receive does."""
         outcome = self._finish(job.ending(RowState.DEAD, reason=reason))
         if outcome == Done(RowState.DEAD):
+            telemetry.died(self._log, job.message, reason=reason)
             self._letters.send(job.received.body, reason)
         return outcome
 
