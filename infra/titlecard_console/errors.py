@@ -1,12 +1,13 @@
-"""What AWS complains of, as a sentence that says what to do.
+"""The console's errors and exit codes, and AWS's errors explained in a sentence that says what to do.
 
 No sentence holds a secret: where AWS quotes the request (a signature that does not match), its words are left out, and
-what looks like a credential is taken out of all others.
+whatever looks like a credential is removed from the others.
 """
 
 from __future__ import annotations
 
 import re
+from enum import IntEnum
 
 from boto3.exceptions import Boto3Error
 from botocore import exceptions as botocore
@@ -14,17 +15,49 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from titlecard.domain.errors import excerpt
 
-Complaint = BotoCoreError | ClientError | Boto3Error
-COMPLAINTS = (BotoCoreError, ClientError, Boto3Error)
+AwsError = BotoCoreError | ClientError | Boto3Error
+AWS_ERRORS = (BotoCoreError, ClientError, Boto3Error)
 """What boto3 raises."""
+
+
+class ExitCode(IntEnum):
+    """How a command ended."""
+
+    FAILED = 1
+    """Something went wrong."""
+
+    BAD_USAGE = 2
+    """The command cannot be carried out as it was given, or a file is not a manifest."""
+
+    UNFINISHED = 3
+    """Some videos are dead, waiting or refused, or a check found something; each command's help says which."""
+
+    INTERRUPTED = 130
+    """Ctrl-C; 128 and the signal's number, as shells have it."""
+
+
+class ConsoleError(Exception):
+    """A command failed; the message is a sentence for the person who gave it."""
+
+
+class CommandError(ConsoleError):
+    """The command cannot be carried out as it was given; the message says why, and what to do."""
+
+
+class UsageUnavailable(ConsoleError):
+    """OpenAI's usage API does not answer, or not in a form that is known."""
+
 
 _SIGN_IN = "Sign in (`aws sso login`, `aws configure`), or set AWS_PROFILE to a profile that is signed in."
 
-_OF_THIS_SIDE: tuple[tuple[tuple[type[BotoCoreError], ...], str], ...] = (
+_BY_TYPE: tuple[tuple[tuple[type[BotoCoreError], ...], str], ...] = (
     ((botocore.NoCredentialsError, botocore.PartialCredentialsError), "There are no AWS credentials. {sign_in}"),
-    ((botocore.ProfileNotFound,), "{said}. Set AWS_PROFILE to one that `aws configure list-profiles` shows."),
-    ((botocore.NoRegionError,), "No AWS region is set. Set AWS_REGION to the stack's, or give --stack its ARN."),
-    ((botocore.InvalidRegionError,), "{said}. Set AWS_REGION to the stack's, or give --stack its ARN."),
+    ((botocore.ProfileNotFound,), "{words}. Set AWS_PROFILE to one of those that `aws configure list-profiles` shows."),
+    (
+        (botocore.NoRegionError,),
+        "No AWS region is set. Set AWS_REGION to the stack's region, or give --stack the stack's ARN.",
+    ),
+    ((botocore.InvalidRegionError,), "{words}. Set AWS_REGION to the stack's region, or give --stack the stack's ARN."),
     (
         (
             botocore.SSOError,
@@ -33,16 +66,16 @@ _OF_THIS_SIDE: tuple[tuple[tuple[type[BotoCoreError], ...], str], ...] = (
             botocore.LoginError,
             botocore.NoAuthTokenError,
         ),
-        "The AWS credentials have expired or cannot be read ({said}). {sign_in}",
+        "The AWS credentials have expired or cannot be read ({words}). {sign_in}",
     ),
     (
         (botocore.HTTPClientError, botocore.ConnectionError, botocore.EndpointConnectionError),
-        "AWS cannot be reached ({said}). Are the connection, AWS_REGION, HTTPS_PROXY and AWS_ENDPOINT_URL right?",
+        "AWS cannot be reached ({words}). Check the connection, AWS_REGION, HTTPS_PROXY and AWS_ENDPOINT_URL.",
     ),
 )
-"""What boto3 finds before a service answers."""
+"""Errors of this machine: boto3 raises them before a service answers."""
 
-_OF_A_SERVICE: tuple[tuple[frozenset[str], str], ...] = (
+_BY_CODE: tuple[tuple[frozenset[str], str], ...] = (
     (
         frozenset({"ExpiredToken", "ExpiredTokenException", "RequestExpired"}),
         "The AWS credentials have expired. {sign_in}",
@@ -53,11 +86,11 @@ _OF_A_SERVICE: tuple[tuple[frozenset[str], str], ...] = (
     ),
     (
         frozenset({"SignatureDoesNotMatch", "InvalidSignatureException", "IncompleteSignature"}),
-        "AWS refuses these credentials: the secret key is not the one of the access key. {sign_in}",
+        "AWS refuses these credentials: the secret key does not belong to the access key. {sign_in}",
     ),
     (
         frozenset({"RequestTimeTooSkewed", "RequestInTheFuture"}),
-        "AWS refuses the request for its time: set this machine's clock right.",
+        "AWS refuses the request because of its time: set this machine's clock.",
     ),
     (
         frozenset(
@@ -67,7 +100,7 @@ _OF_A_SERVICE: tuple[tuple[frozenset[str], str], ...] = (
                 *("ProvisionedThroughputExceededException", "LimitExceededException"),
             }
         ),
-        "AWS is throttling {asked}. Wait a minute and run the same command again: it goes on from where it was.",
+        "AWS is throttling {asked}. Wait a minute and run the same command again: it continues where it stopped.",
     ),
     (
         frozenset(
@@ -76,14 +109,14 @@ _OF_A_SERVICE: tuple[tuple[frozenset[str], str], ...] = (
                 "AWS.SimpleQueueService.NonExistentQueue",
             }
         ),
-        "A part of the stack is not there any more ({asked}: {said}). Deploy the stack again.",
+        "A part of the stack has been deleted ({asked}: {words}). Deploy the stack again.",
     ),
     (
         frozenset({"PermanentRedirect", "AuthorizationHeaderMalformed"}),
-        "That is in another region ({asked}). Set AWS_REGION to the stack's.",
+        "The stack is in another region ({asked}). Set AWS_REGION to it.",
     ),
 )
-"""What a service answers, by its code."""
+"""Errors that a service answers with, by their code."""
 
 _DENIED = frozenset({"AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "AuthorizationError", "403"})
 _PERFORM = re.compile(
@@ -94,33 +127,33 @@ _CREDENTIAL = re.compile(
 )
 
 
-def explain(fault: Complaint) -> str:
-    """One sentence or two for the person in front: what is wrong, and what to do."""
-    said = _said(fault)
-    if not isinstance(fault, ClientError):
-        sentence = next((it for kinds, it in _OF_THIS_SIDE if isinstance(fault, kinds)), _UNKNOWN)
-        return sentence.format(said=said, sign_in=_SIGN_IN)
-    code = str(fault.response.get("Error", {}).get("Code", ""))
+def explain(error: AwsError) -> str:
+    """Say in a sentence or two what is wrong and what to do."""
+    words = _own_words(error)
+    if not isinstance(error, ClientError):
+        sentence = next((it for kinds, it in _BY_TYPE if isinstance(error, kinds)), _UNKNOWN)
+        return sentence.format(words=words, sign_in=_SIGN_IN)
+    code = str(error.response.get("Error", {}).get("Code", ""))
     if code in _DENIED:
-        return _denied(fault)
-    sentence = next((it for codes, it in _OF_A_SERVICE if code in codes), _UNKNOWN)
-    return sentence.format(said=said, sign_in=_SIGN_IN, asked=fault.operation_name)
+        return _denied(error)
+    sentence = next((it for codes, it in _BY_CODE if code in codes), _UNKNOWN)
+    return sentence.format(words=words, sign_in=_SIGN_IN, asked=error.operation_name)
 
 
-_UNKNOWN = "The stack does not answer as it should: {said}"
+_UNKNOWN = "The stack gave an unexpected answer: {words}"
 
 
-def _denied(fault: ClientError) -> str:
-    found = _PERFORM.search(str(fault))
-    action = found["action"] if found else fault.operation_name
-    who = found["who"] if found and found["who"] else "whoever these credentials are of"
+def _denied(error: ClientError) -> str:
+    found = _PERFORM.search(str(error))
+    action = found["action"] if found else error.operation_name
+    who = found["who"] if found and found["who"] else "the owner of these credentials"
     what = f" on {found['what']}" if found and found["what"] else ""
     return (
-        f"No permission: {who} may not do {action}{what}. The policy in the stack's output OperatorPolicy allows all "
-        "that these commands do: have it attached, or set AWS_PROFILE to a profile that has it."
+        f"No permission: {who} may not do {action}{what}. The policy in the stack's output OperatorPolicy allows "
+        "everything that these commands do: have it attached, or set AWS_PROFILE to a profile that has it."
     )
 
 
-def _said(fault: Complaint) -> str:
-    """The fault's own words, without credentials."""
-    return excerpt(_CREDENTIAL.sub("[credential]", str(fault))).rstrip(".")
+def _own_words(error: AwsError) -> str:
+    """The error's own words, without credentials."""
+    return excerpt(_CREDENTIAL.sub("[credential]", str(error))).rstrip(".")

@@ -1,8 +1,11 @@
-"""How good a tier is: a data set run batch by batch, a score table, and what changed since a baseline.
+"""How good a tier is on a data set of known answers: its results, their scores, and the changes since a baseline.
 
-The normalisation is the data set's own: NFKD, combining marks dropped, casefolded, runs of non-word characters folded
-into a space. A title is right where it is equal after that, presenters are right where the sets are, `both` where
-both are. Everything here is pure: it reads no file and asks no model.
+A title is right if it is equal to the known one after normalisation, presenters are right if the sets are equal, and
+`both` is right if both are. The normalisation is the data set's own: NFKD, without combining marks, casefolded, every
+run of other characters than word characters a space.
+
+A data set has no project, no batch, no budget and no ledger. Its bill is bounded all the same: every question is asked
+at most once and costs at most its bound, and `Plan.bound` is their sum. Nothing is sent before `ask`.
 """
 
 from __future__ import annotations
@@ -10,28 +13,41 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import Counter, defaultdict
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from threading import Event
 from typing import TYPE_CHECKING, Any
 
-from titlecard.domain.video import Tier, Video
-from titlecard.extraction import parse
+from titlecard import extraction
+from titlecard.domain.errors import Fault
+from titlecard.domain.money import Amount
+from titlecard.domain.video import Policy, Tier, Video
 from titlecard.extraction.survey import Survey
+from titlecard.pipeline import talks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
+    from titlecard.domain.money import Billing
+    from titlecard.domain.video import Talk
+    from titlecard.extraction import LocalParse
+    from titlecard.llm import ModelTier, Question
+
 PRECISIONS = (0.99, 0.98, 0.95, 0.90)
-"""Wanted precisions for which the table says how many rows could be kept."""
+"""The precisions for which the table says how many rows could be kept."""
 
 TOLERANCE = 0.003
-"""A share may fall by this much below its baseline: ten rows of three thousand."""
+"""A share may fall this far below its baseline: ten rows of three thousand."""
+
+NOT_ASKED = "not_asked"
+"""The reason for the local answer to a question that was not sent, since the asking had ended."""
 
 _WORD = re.compile(r"\w+")
 
 
 @dataclass(frozen=True)
 class Case:
-    """A video of a data set with the right answer. `event` is its batch, `kind` the group it is counted in."""
+    """A video of a data set with its right answer. `event` is its batch, `kind` is the group that it is counted in."""
 
     video: Video
     event: str
@@ -45,7 +61,7 @@ class Case:
 
         Raises:
             KeyError: a field of the format is missing.
-            pydantic.ValidationError: the video is none (no id, no title).
+            pydantic.ValidationError: the video has no id or no title.
         """
         video = Video(
             id=row["id"], title=row["title"], description=row.get("description") or "", url=row.get("url") or None
@@ -56,7 +72,7 @@ class Case:
 
 @dataclass(frozen=True)
 class Result:
-    """What a tier answered. `sure` says that no model would be asked; tokens and cost are those of this answer."""
+    """A tier's answer to a case: `sure` if no model would be asked; tokens and cost are those of this answer alone."""
 
     title: str
     presenters: tuple[str, ...]
@@ -95,7 +111,7 @@ class Scores:
     cost_micro_usd: int
 
     def figures(self) -> dict[str, float]:
-        """The figures that a baseline holds, by name: for all of them but `invented`, more is better."""
+        """The figures of a baseline, by name: more is better, except for `invented`."""
         found = {"kept": self.kept, "kept_precision": self.kept_precision}
         for name, group in self.groups.items():
             for figure in ("title", "presenters", "both", "invented"):
@@ -104,7 +120,7 @@ class Scores:
 
 
 def norm(text: str) -> str:
-    """A text as it is compared."""
+    """Normalise a text for comparison."""
     decomposed = unicodedata.normalize("NFKD", text)
     return " ".join(_WORD.findall("".join(c for c in decomposed if not unicodedata.combining(c)).casefold()))
 
@@ -116,27 +132,24 @@ def is_right(title: str, presenters: Iterable[str], want_title: str, want_presen
 
 def by_local_tier(video: Video, survey: Survey) -> Result:
     """The local tier as an answerer for `run`."""
-    answer = parse(video, survey)
+    answer = extraction.parse(video, survey)
     return Result(answer.title, answer.presenters, answer.confidence, answer.sure)
 
 
 def run(cases: Sequence[Case], answer: Callable[[Video, Survey], Result]) -> list[Result]:
-    """The answers to all cases, in order; each event is surveyed as one batch."""
-    batches: dict[str, list[Case]] = defaultdict(list)
-    for case in cases:
-        batches[case.event].append(case)
-    surveys = {event: Survey.learn(case.video for case in batch) for event, batch in batches.items()}
+    """Answer all cases, in order; each event is surveyed as one batch."""
+    surveys = _surveys(cases)
     return [answer(case.video, surveys[case.event]) for case in cases]
 
 
 def score(cases: Sequence[Case], results: Sequence[Result]) -> Scores:
-    """The score table of some answers.
+    """Score results.
 
     Raises:
-        ValueError: there are no cases, or not as many results.
+        ValueError: there are no cases, or another number of results.
     """
     if not cases:
-        raise ValueError("A data set without rows has no score.")
+        raise ValueError("The data set has no rows, so there is nothing to score.")
     tallies: dict[str, Counter[str]] = defaultdict(Counter)
     ranked = []
     for case, result in zip(cases, results, strict=True):
@@ -161,7 +174,7 @@ def score(cases: Sequence[Case], results: Sequence[Result]) -> Scores:
 
 
 def drops(scores: Scores, baseline: Mapping[str, float]) -> list[str]:
-    """What is worse than the baseline by more than the tolerance, a sentence each."""
+    """A sentence for each figure that is worse than the baseline by more than the tolerance."""
     figures = scores.figures()
     found = []
     for name, before in sorted(baseline.items()):
@@ -173,7 +186,7 @@ def drops(scores: Scores, baseline: Mapping[str, float]) -> list[str]:
 
 
 def table(scores: Scores) -> str:
-    """The score table for people: a line a group, then what is kept and what it cost."""
+    """The score table for people: one line for each group, then what is kept and what it cost."""
     lines = [f"{'':22}{'rows':>6}{'title':>8}{'names':>8}{'both':>8}{'invented':>10}{'precision':>11}{'recall':>8}"]
     for name, group in scores.groups.items():
         shares = f"{group.title:8.3f}{group.presenters:8.3f}{group.both:8.3f}{group.invented:10.3f}"
@@ -186,6 +199,127 @@ def table(scores: Scores) -> str:
         f"cost: ${scores.cost_micro_usd / 1_000_000:.4f}",
     ]
     return "\n".join(lines)
+
+
+# --------------------------------------------------------------------------------------------------- the model tier
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The local answers to all cases, and the questions for the model by their places in the data set."""
+
+    cases: Sequence[Case]
+    parses: Sequence[LocalParse]
+    questions: dict[int, Question]
+
+    @property
+    def bound(self) -> Amount:
+        """The most that asking all questions can cost."""
+        return sum((question.bound for question in self.questions.values()), Amount())
+
+
+@dataclass(frozen=True)
+class ModelRun:
+    """The answers to all cases, in order, and how often a local answer stands in for the model's, by reason."""
+
+    results: list[Result]
+    faults: Counter[str] = field(default_factory=Counter)
+
+
+def plan(cases: Sequence[Case], tier: ModelTier, policy: Policy) -> Plan:
+    """Parse every case locally, each event as one batch, and prepare the questions for the model."""
+    surveys = _surveys(cases)
+    parses = [extraction.parse(case.video, surveys[case.event]) for case in cases]
+    questions = {
+        place: tier.prepare(case.video, local, surveys[case.event].hint())
+        for place, (case, local) in enumerate(zip(cases, parses, strict=True))
+        if policy is Policy.MODEL or (policy is Policy.AUTO and not local.sure)
+    }
+    return Plan(cases, parses, questions)
+
+
+def ask(
+    planned: Plan,
+    tier: ModelTier,
+    *,
+    key: str,
+    deadline: float,
+    at_once: int,
+    on_progress: Callable[[int, Amount], None] = lambda _done, _charge: None,
+) -> ModelRun:
+    """Ask every question once; where the model gives no answer, the local one stands, as in the stack.
+
+    A fault of the account or a cost above its bound ends the asking: no further question is sent.
+
+    Args:
+        key: the key of the provider's account.
+        deadline: of one request, in seconds.
+        at_once: how many requests are under way at the same time.
+        on_progress: is called with the number of questions that are done, and their charge.
+    """
+    tier.load()  # it takes seconds, which should not count against a request
+    stopped = Event()
+    faults: Counter[str] = Counter()
+    charged = Amount()
+    local_talks = [talks.by_local_tier(case.video, it) for case, it in zip(planned.cases, planned.parses, strict=True)]
+    results = [_result(talk, it) for talk, it in zip(local_talks, planned.parses, strict=True)]
+
+    def charge(billing: Billing, question: Question) -> Amount:
+        """What a question is charged; a charge above its bound ends the asking."""
+        if billing.exceeds(question.bound):
+            stopped.set()
+        return billing.charged(question.bound)
+
+    def ask_one(place: int) -> tuple[int, Talk | None, Amount, str | None]:
+        """Ask about one case; returns the talk, its charge, and the reason if it is not the model's."""
+        case, local, question = planned.cases[place], planned.parses[place], planned.questions[place]
+        if stopped.is_set():
+            return place, None, Amount(), NOT_ASKED
+        try:
+            answer = tier.ask(question, key=key, deadline_seconds=deadline)
+        except Fault as fault:
+            if fault.opens_breaker:
+                stopped.set()
+            return place, None, charge(fault.billing, question), fault.reason
+        amount = charge(answer.billing, question)
+        talk = talks.by_model(case.video, local, answer, tier.model, charged=amount)
+        return place, talk, amount, None if talk.tier is Tier.MODEL else talk.review
+
+    with ThreadPoolExecutor(at_once, thread_name_prefix="ask") as pool:
+        try:
+            for done, (place, talk, amount, reason) in enumerate(pool.map(ask_one, planned.questions), 1):
+                charged += amount
+                if reason:
+                    faults[reason] += 1
+                asked = reason != NOT_ASKED
+                results[place] = _result(talk or local_talks[place], planned.parses[place], asked=asked, charge=amount)
+                on_progress(done, charged)
+        finally:  # Ctrl-C: no further question is sent
+            stopped.set()
+    return ModelRun(results, faults)
+
+
+def _surveys(cases: Sequence[Case]) -> dict[str, Survey]:
+    """The survey of each event."""
+    batches: dict[str, list[Case]] = defaultdict(list)
+    for case in cases:
+        batches[case.event].append(case)
+    return {event: Survey.learn(case.video for case in batch) for event, batch in batches.items()}
+
+
+def _result(talk: Talk, local: LocalParse, *, asked: bool = False, charge: Amount | None = None) -> Result:
+    """A talk as a result; its tier is the one that was asked, whoever's answer it is."""
+    charge = charge or Amount()
+    return Result(
+        talk.title,
+        talk.presenters,
+        talk.confidence,
+        local.sure,
+        Tier.MODEL if asked else Tier.LOCAL,
+        charge.input_tokens,
+        charge.output_tokens,
+        charge.micro_usd,
+    )
 
 
 def _norms(names: Iterable[str]) -> set[str]:
@@ -213,7 +347,7 @@ def _coverage(ranked: list[tuple[float, bool]]) -> dict[str, float]:
     for count, (confidence, is_correct) in enumerate(ranked, 1):
         right += is_correct
         if count < len(ranked) and ranked[count][0] == confidence:
-            continue  # rows of one confidence stand or fall together
+            continue  # rows of one confidence are kept together or not at all
         for wanted in best:
             if right >= wanted * count:
                 best[wanted] = count

@@ -1,28 +1,159 @@
-"""How numbers, sums of money and strangers' texts are written for people."""
+"""What the console prints: data on standard output, sentences for people on standard error."""
 
 from __future__ import annotations
 
-_A_CENT = 10_000
+import json
+import sys
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, TextIO
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from titlecard_console.errors import CommandError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from titlecard.domain.money import Amount
+
+people = Console(stderr=True, highlight=False)
+"""Standard error."""
+
+_UNCUT = 10_000
+"""The width of a table that no terminal shows, in characters: nothing of it is cut or folded."""
+
+_CENT = 10_000
 """In micro-dollars."""
 
 
+def say(sentence: str) -> None:
+    """Tell the person something, on standard error."""
+    people.print(sentence, markup=False, soft_wrap=True)
+
+
+def print_json(content: Mapping[str, Any]) -> None:
+    """Print one line of JSON; DynamoDB's decimals are whole numbers."""
+    typer.echo(json.dumps(content, ensure_ascii=False, default=int))
+
+
+def print_table(headings: Sequence[str], rows: Iterable[Sequence[str]], *, stream: TextIO | None = None) -> None:
+    """Print a table; cells are plain text, whatever is in them.
+
+    Args:
+        headings: one that ends in `>` is of numbers, which stand at the right.
+        rows: a cell for each heading.
+        stream: where it goes; standard output if None.
+    """
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for heading in headings:
+        justify: Any = "right" if heading.endswith(">") else "left"
+        table.add_column(heading.rstrip(">"), justify=justify, overflow="fold")
+    for row in rows:
+        table.add_row(*map(Text, row))
+    stream = stream or sys.stdout
+    console = Console(file=stream, highlight=False, width=None if stream.isatty() else _UNCUT)
+    with console.capture() as capture:
+        console.print(table)
+    stream.writelines(f"{line.rstrip()}\n" for line in capture.get().splitlines())
+
+
+def confirm(question: str, *, word: str = "y") -> bool:
+    """Ask the person a question, on standard error: standard output is for data.
+
+    Args:
+        word: what the person types to agree; `y` may be the beginning of what is typed.
+
+    Raises:
+        CommandError: standard input is no terminal.
+    """
+    if not sys.stdin.isatty():
+        raise CommandError("Standard input is not a terminal, so nobody can confirm this: add --yes.")
+    answer = people.input(f"{question} ({word}/N) " if word == "y" else f"{question} ").strip()
+    return answer.lower().startswith("y") if word == "y" else answer == word
+
+
+@contextmanager
+def open_output(path: Path | None) -> Iterator[TextIO]:
+    """Standard output, or a file that appears, or is replaced, when the block ends well.
+
+    What is no regular file (`/dev/null`, a pipe) is written to as it is.
+    """
+    if path is None:
+        yield sys.stdout
+        return
+    if path.exists() and not path.is_file():
+        with path.open("w", encoding="utf-8", newline="") as stream:
+            yield stream
+        return
+    unfinished = path.with_name(f"{path.name}.unfinished")
+    with unfinished.open("w", encoding="utf-8", newline="") as stream:
+        yield stream
+    unfinished.replace(path)
+
+
+# ------------------------------------------------------------------------------------------- numbers, times and texts
+
+
 def pluralize(number: int, one: str, several: str = "") -> str:
-    """A number with its noun: `1 video`, `2,000 videos`; `several` is the plural where it is not made with an s."""
+    """A number with its noun: `1 video`, `2,000 videos`; `several` is a plural that is not made with an s."""
     return f"{number:,} {one if number == 1 else several or f'{one}s'}"
 
 
 def format_usd(micro_usd: int) -> str:
-    """Micro-dollars; rounded up, so that no bound is shown below what it is."""
-    if 0 < micro_usd < _A_CENT:
+    """Micro-dollars as dollars, rounded up: no bound is shown below what it is."""
+    if 0 < micro_usd < _CENT:
         return f"${micro_usd / 1_000_000:.6f}"
-    return f"${-(-micro_usd // _A_CENT) / 100:,.2f}"
+    return f"${-(-micro_usd // _CENT) / 100:,.2f}"
 
 
 def format_amounts(requests: int, tokens: int, micro_usd: int) -> str:
-    """What is charged, or can be: `3 requests, 2,000 tokens and $0.02`."""
+    """Amounts of money and tokens: `3 requests, 2,000 tokens and $0.02`."""
     return f"{pluralize(requests, 'request')}, {pluralize(tokens, 'token')} and {format_usd(micro_usd)}"
 
 
+def format_caps(caps: Mapping[str, int | None]) -> str:
+    """Caps on money and tokens: `$5.00 and 2,000 tokens`; None is no cap."""
+    micro_usd, tokens = caps["micro_usd"], caps["tokens"]
+    parts = [format_usd(micro_usd)] if micro_usd is not None else []
+    parts += [pluralize(tokens, "token")] if tokens is not None else []
+    return " and ".join(parts) or "no limit"
+
+
+def amounts(charge: Amount) -> dict[str, int]:
+    """A charge in the units that limits have."""
+    return {"requests": charge.requests, "tokens": charge.tokens, "micro_usd": charge.micro_usd}
+
+
+def format_time(moment: datetime | str) -> str:
+    """A moment, to the second, in UTC. Text is ISO 8601; what somebody wrote by hand is shown as it is."""
+    try:
+        parsed = datetime.fromisoformat(moment) if isinstance(moment, str) else moment
+    except ValueError:
+        return str(moment)
+    return f"{parsed.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+
+
+def format_age(moment: datetime) -> str:
+    """How long ago a moment was: `3 hours ago`."""
+    seconds = max((datetime.now(UTC) - moment).total_seconds(), 0)
+    for size, unit in ((86400, "days"), (3600, "hours"), (60, "minutes")):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.0f} {unit} ago"
+    return f"{seconds:.0f} seconds ago"
+
+
+def format_duration(seconds: float) -> str:
+    """A length of time: `2 h 05 min`."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {rest:02} s" if minutes else f"{rest} s"
+
+
 def truncate(text: str, most: int) -> str:
-    """A text of so many characters at most; one that is longer ends with an ellipsis."""
+    """A text of at most this many characters; one that is cut ends in an ellipsis."""
     return text if len(text) <= most else f"{text[: most - 1]}…"

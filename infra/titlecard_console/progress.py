@@ -1,91 +1,61 @@
-"""How far the batches of a run are: a bar per batch on a terminal, a line now and then elsewhere. To standard error."""
+"""How far the batches of a run are: bars on a terminal, a line now and then elsewhere. It goes to standard error."""
 
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.table import Column
 
-from titlecard.domain.batch import END_STATES, BatchState, RowState
-from titlecard_console.output import format_usd, pluralize
+from titlecard.domain.batch import BatchState
+from titlecard_console.output import pluralize
 
 if TYPE_CHECKING:
-    from datetime import datetime
     from types import TracebackType
 
     from rich.console import Console
 
-    from titlecard.aws.dynamodb.catalog import Batch
-    from titlecard.domain.money import Amount
+    from titlecard_console.status import Status
 
 SECONDS_BETWEEN_LINES = 5.0
 
-
-@dataclass(frozen=True)
-class Status:
-    """How a batch stands; `until` is when the first of its waiting rows comes back."""
-
-    batch: Batch
-    waiting: int
-    until: datetime | None
-    spent: Amount
-
-    @property
-    def ended(self) -> int:
-        """Rows in an end state, as far as the counters know: a hint."""
-        return min(self.batch.counted(*END_STATES), self.batch.accepted)
-
-    def sentence(self) -> str:
-        """The batch in one line."""
-        batch, counts = self.batch, self.batch.counts
-        if batch.state is BatchState.COUNTING:
-            return "reading the manifest"
-        parts = [
-            (batch.refused, "rejected"),
-            (max(batch.accepted - self.ended - self.waiting, 0), "queued"),
-            (counts["parsed_local"], "parsed locally"),
-            (counts["parsed_model"], "by the model"),
-            (counts[RowState.SUPERSEDED], "superseded"),
-            (batch.counted(RowState.DEAD), "dead"),
-            (counts[RowState.CANCELLED], "cancelled"),
-        ]
-        said = [f"{number:,} {name}" for number, name in parts if number]
-        if self.waiting:
-            said.append(f"{self.waiting:,} waiting {f'until {self.until:%H:%M:%S}' if self.until else 'for you'}")
-        if self.spent.requests:
-            said.append(f"{pluralize(self.spent.tokens, 'token')}, {format_usd(self.spent.micro_usd)}")
-        return ", ".join(said)
+OTHER_LINES = 4
+"""Of a terminal's lines: the total, and room for the sentences below the bars."""
 
 
 class Display:
-    """Shows statuses as they come.
+    """Shows statuses as they come: the total of many batches, and the active ones that fit the terminal.
 
     Args:
-        console: of standard error.
+        console: that of standard error.
+        batches: how many batches there are.
     """
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, batches: int = 1) -> None:
         self._console = console
+        self._batches = batches
+        cut = {"no_wrap": True, "overflow": "ellipsis"}
         self._bars = Progress(
-            TextColumn("{task.fields[name]}"),
-            BarColumn(bar_width=24),
+            TextColumn("{task.fields[name]}", markup=False, table_column=Column(max_width=30, **cut)),  # type: ignore[arg-type]  # Rich's own names
+            BarColumn(bar_width=20),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
-            TextColumn("{task.description}", markup=False),
+            TextColumn("{task.description}", markup=False, table_column=Column(**cut)),  # type: ignore[arg-type]
             console=console,
             disable=not console.is_terminal,
         )
+        self._total = self._bars.add_task("", total=None, name="all", visible=batches > 1)
         self._tasks: dict[str, TaskID] = {}
-        self._said: dict[str, tuple[float, str]] = {}
+        self._statuses: dict[str, Status] = {}
+        self._printed: dict[str, tuple[float, str]] = {}
 
     def __enter__(self) -> Self:
         self._bars.start()
         return self
 
     def __exit__(
-        self, _kind: type[BaseException] | None, _it: BaseException | None, _trace: TracebackType | None
+        self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
     ) -> None:
         self._bars.stop()
 
@@ -94,15 +64,40 @@ class Display:
         self._console.print(sentence, markup=False, highlight=False, soft_wrap=True)
 
     def show(self, name: str, status: Status) -> None:
-        """Show how a batch stands; `name` is what the person called its manifest."""
-        sentence = status.sentence()
+        """Show how a batch stands; `name` is what the person calls its manifest."""
+        self._statuses[name] = status
         if self._console.is_terminal:
-            if name not in self._tasks:
-                self._tasks[name] = self._bars.add_task("", total=None, name=name)
-            total = status.batch.accepted if status.batch.state is not BatchState.COUNTING else None
-            self._bars.update(self._tasks[name], completed=status.ended, total=total, description=sentence)
-            return
-        last, before = self._said.get(name, (0.0, ""))
-        if sentence != before and time.monotonic() - last >= SECONDS_BETWEEN_LINES:
-            self._said[name] = (time.monotonic(), sentence)
-            self._console.print(f"{name}: {sentence}", markup=False, highlight=False)
+            self._update_bars(name, status)
+        else:
+            self._print_line(name, status.sentence())
+
+    def _update_bars(self, name: str, status: Status) -> None:
+        if name not in self._tasks:
+            self._tasks[name] = self._bars.add_task("", total=None, name=name)
+        known = status.batch.state is not BatchState.COUNTING
+        total = status.batch.accepted if known else None
+        self._bars.update(self._tasks[name], completed=status.ended, total=total, description=status.sentence())
+        active = [it for it in self._tasks if not _has_ended(self._statuses[it])]
+        room = max(self._console.height - OTHER_LINES, 1)
+        shown = set((active or list(self._tasks))[:room])
+        for it, task in self._tasks.items():
+            self._bars.update(task, visible=self._batches == 1 or it in shown)
+        statuses = self._statuses.values()
+        hidden = len(active) - len(shown.intersection(active))
+        ended = f"{len(statuses) - len(active):,} of {pluralize(self._batches, 'manifest')} done"
+        self._bars.update(
+            self._total,
+            completed=sum(it.ended for it in statuses),
+            total=sum(it.batch.accepted for it in statuses) or None,
+            description=f"{ended}, {hidden:,} more active" if hidden else ended,
+        )
+
+    def _print_line(self, name: str, sentence: str) -> None:
+        printed_at, before = self._printed.get(name, (0.0, ""))
+        if sentence != before and time.monotonic() - printed_at >= SECONDS_BETWEEN_LINES:
+            self._printed[name] = (time.monotonic(), sentence)
+            self.say(f"{name}: {sentence}")
+
+
+def _has_ended(status: Status) -> bool:
+    return status.batch.state in {BatchState.FINISHED, BatchState.REFUSED}

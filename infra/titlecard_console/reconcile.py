@@ -37,7 +37,7 @@ from urllib.parse import urlencode, urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from titlecard_console.stack import CommandError
+from titlecard_console.errors import CommandError, UsageUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -63,10 +63,6 @@ SAID_CHARACTERS = 300
 _LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 _KEY = re.compile(r"\b(sk|sess)-[\w*.-]+")
 _DATED = re.compile(r"-\d{4}-\d{2}-\d{2}$")
-
-
-class UsageUnavailable(OSError):
-    """OpenAI's usage API gives no answer, or none that can be read."""
 
 
 @dataclass(frozen=True, slots=True)

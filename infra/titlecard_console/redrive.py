@@ -31,7 +31,7 @@ from titlecard.llm import ModelTier
 from titlecard.manifests import ReadingLimits
 from titlecard.pipeline.ingest import accepted_messages
 from titlecard_console.dead_letter_queue import LETTERS_PER_CALL, DeadLetterQueue, QueuedMessage
-from titlecard_console.stack import CommandError
+from titlecard_console.errors import CommandError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence

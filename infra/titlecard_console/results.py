@@ -17,7 +17,7 @@ from titlecard.aws.dynamodb.catalog.results import BatchResults
 from titlecard.aws.dynamodb.catalog.reviews import Reviews
 from titlecard.aws.s3 import ObjectDeleted, UploadsBucket
 from titlecard.manifests import Accepted
-from titlecard_console.stack import CommandError
+from titlecard_console.errors import CommandError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

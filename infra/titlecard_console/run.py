@@ -1,7 +1,7 @@
-"""`titlecard run`: manifests through the whole stack, and the talks back.
+"""The run of manifests through a stack: upload them, follow their batches to the end, read their talks.
 
-Uploads, follows the batches until nothing more will happen by itself, and gives the lines. It calls `resume` instead of
-waiting for the schedule's minute. It does nothing that an upload by hand and a look into the tables would not do.
+It does nothing that an upload by hand and a look into the tables would not do, except that it invokes the sweeper
+instead of waiting for the schedule's minute.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from titlecard.aws.dynamodb.catalog import NEVER, Catalog
+from titlecard.aws.dynamodb.catalog import Catalog
 from titlecard.aws.dynamodb.ledger import Ledger
 from titlecard.aws.s3 import LIMIT_METADATA
 from titlecard.domain.batch import END_STATES, UPLOADS, BatchLimits, BatchState, Upload
 from titlecard.domain.money import Budget, Cap
-from titlecard_console.progress import Status
+from titlecard_console.status import Status, read_status
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -27,46 +27,49 @@ if TYPE_CHECKING:
     from titlecard_console.local_cloud.cloud import Cloud
 
 POLL_SECONDS = 0.5
-RESUME_SECONDS = 2.0
-RESUME_AT_MOST = 310
-"""Longer than resume's own time-out: results of many rows take it minutes."""
+SWEEP_SECONDS = 2.0
+SWEEPER_TIMEOUT = 310
+"""In seconds; longer than the sweeper's own time-out, which it needs for the results of many rows."""
 
 PATIENCE_SECONDS = 180
-"""What waits longer than this, or is long overdue, is left to a later run, which starts where this one ends."""
+"""Rows that wait longer than this, or are overdue by more, are left to a later run, which continues from here."""
 
-FREED_SECONDS = 3 * RESUME_SECONDS
-"""How long nothing has to move before what waits for a limit is given up: an answer that was settled may make room."""
+IDLE_SECONDS = 3 * SWEEP_SECONDS
+"""Rows that wait for a limit are given up when nothing has moved for this long: a settled answer may make room."""
 
 LOG_CHARACTERS = 400
-"""Of a log line, at most."""
+"""How much of a log line is shown."""
+
+REMEDY = "run the same command again"
+"""What a person does once the cause of an open breaker is removed: the next cloud starts with a closed one."""
 
 QUIET_SECONDS = 20.0
-"""After so long without movement the functions' logs are looked at for the reason."""
+"""When nothing has moved for this long, the functions' logs are searched for the reason."""
 
 
 @dataclass(frozen=True)
 class Sent:
-    """A manifest that was uploaded, and what the person called it."""
+    """An uploaded manifest, and the name that the person gave for it."""
 
     name: str
     upload: Upload
 
 
-class Work:
-    """The console's view of a stack that works on manifests."""
+class Run:
+    """A run of manifests through a stack."""
 
     def __init__(self, cloud: Cloud) -> None:
         self._cloud = cloud
         self._s3 = cloud.client("s3")
-        self._lambda = cloud.client("lambda", read_timeout=RESUME_AT_MOST)
+        self._lambda = cloud.client("lambda", read_timeout=SWEEPER_TIMEOUT)
         dynamodb = cloud.resource("dynamodb").meta.client
         self._catalog = Catalog(dynamodb, cloud.outputs["CatalogTable"])
         self._ledger = Ledger(dynamodb, cloud.outputs["LedgerTable"])
         self._logs = cloud.client("logs")
-        self._resumed = 0.0
+        self._swept = 0.0
 
     def upload(self, manifest: Path, project: str, name: str, limits: BatchLimits | None) -> Sent:
-        """Put a manifest into the uploads bucket, with the limits that were agreed for it."""
+        """Put a manifest into the uploads bucket, with the limits that the person agreed to."""
         bucket, key = self._cloud.outputs["UploadsBucket"], f"{UPLOADS}{project}/{name}"
         agreed = limits.model_dump() if limits else {}
         metadata = {LIMIT_METADATA[what]: str(most) for what, most in agreed.items()}
@@ -75,9 +78,9 @@ class Work:
         return Sent(str(manifest), Upload(bucket, key, version, order=""))
 
     def allow(self, project: str, agreed: Sequence[BatchLimits]) -> None:
-        """Make what was agreed on the project's budget as well, above what it was charged before in day and month.
+        """Give the project a budget of what was agreed, in addition to what it was charged in this day and month.
 
-        A budget that a person has set stays as it is, and may be the lower one.
+        A budget that a person has set stays as it is, and may be lower.
         """
         if not agreed or self._ledger.budget_is_a_persons(project):
             return
@@ -89,14 +92,16 @@ class Work:
     def follow(
         self, sent: Sequence[Sent], show: Callable[[str, Status], None], warn: Callable[[str], None]
     ) -> dict[Sent, Batch]:
-        """Wait until nothing more will happen to the batches by itself.
+        """Wait until nothing more happens to the batches by itself.
 
         Args:
-            show: is told how each batch stands, all the time.
-            warn: is told what the functions complain of while nothing moves.
+            show: is called with the status of each batch, again and again.
+            warn: is called with a sentence when videos wait, and why; and when nothing moves and a function has logged
+                an error.
         """
         ended: dict[Sent, Batch] = {}
         before: dict[Sent, Status | None] = {}
+        told: set[str] = set()
         moved, began = time.monotonic(), datetime.now(UTC)
         while len(ended) < len(sent):
             time.sleep(POLL_SECONDS)
@@ -108,16 +113,25 @@ class Work:
                     before[one], moved = status, time.monotonic()
                 if status:
                     show(one.name, status)
+                    self._warn_of_waits(one, status, told, warn)
                     if _all_rows_ended(status):
-                        self._resumed = 0.0  # all that is missing is that it says so
-                    if self._is_over(status) and (_has_ended(status) or time.monotonic() - moved > FREED_SECONDS):
+                        self._swept = 0.0  # nothing is missing but the sweeper's word that the batch is finished
+                    if self._is_over(status) and (_has_ended(status) or time.monotonic() - moved > IDLE_SECONDS):
                         ended[one] = status.batch
             if time.monotonic() - moved > QUIET_SECONDS:
                 moved = time.monotonic()
-                for complaint in self._complaints(began):
-                    warn(complaint)
-            self._resume()
+                for error in self._logged_errors(began):
+                    warn(error)
+            self._sweep()
         return ended
+
+    @staticmethod
+    def _warn_of_waits(one: Sent, status: Status, told: set[str], warn: Callable[[str], None]) -> None:
+        """Say why videos wait, once for each cause; `told` holds the causes that were said."""
+        for wait in status.waits:
+            if wait.cause not in told:
+                told.add(wait.cause)
+                warn(f"{one.name}: {wait.sentence(REMEDY)}")
 
     def rows(self, batch: Batch) -> Iterator[tuple[Row, VideoRecord]]:
         """The rows of a batch in the manifest's order, with what is known of their videos."""
@@ -125,15 +139,12 @@ class Work:
 
     def status(self, batch: Batch) -> Status:
         """How a batch stands now."""
-        waiting = self._catalog.waiting(batch.id)
-        due = waiting[0].due if waiting and waiting[0].due != NEVER else None
-        until = datetime.fromisoformat(due) if due else None
-        return Status(batch, len(waiting), until, self._ledger.spent(batch.id))
+        return read_status(self._catalog, self._ledger, batch)
 
     def _status(self, sent: Sent) -> Status | None:
         try:
             return self.status(self._catalog.batch(sent.upload.batch))
-        except KeyError:  # its notification is on the way
+        except KeyError:  # ingest has not been notified yet
             return None
 
     def _is_over(self, status: Status) -> bool:
@@ -147,7 +158,7 @@ class Work:
         ended = sum(row.state in END_STATES for row in self._catalog.rows(batch.id))
         return ended + status.waiting >= batch.accepted
 
-    def _complaints(self, since: datetime) -> Iterator[str]:
+    def _logged_errors(self, since: datetime) -> Iterator[str]:
         """The last error in the log of each function."""
         for name in ("IngestFunction", "ParserFunction"):
             function = self._lambda.get_function_configuration(FunctionName=self._cloud.outputs[name])
@@ -157,16 +168,16 @@ class Work:
                 filterPattern='"ERROR"',
             )["events"]
             if found:
-                yield f"{name} complains: {_error(found[-1]['message'])}"
+                yield f"{name} has logged an error: {_error(found[-1]['message'])}"
 
-    def _resume(self) -> None:
-        if time.monotonic() - self._resumed >= RESUME_SECONDS:
-            self._resumed = time.monotonic()
+    def _sweep(self) -> None:
+        if time.monotonic() - self._swept >= SWEEP_SECONDS:
+            self._swept = time.monotonic()
             self._lambda.invoke(FunctionName=self._cloud.outputs["SweeperFunction"], Payload=json.dumps({}).encode())
 
 
 def _has_ended(status: Status) -> bool:
-    """Whether nothing more happens to a batch: also one that ingest could not finish, and says so."""
+    """Whether nothing more happens to a batch; also if ingest could not finish it, and has given the reason."""
     batch = status.batch
     given_up = batch.state in (BatchState.COUNTING, BatchState.SENDING) and batch.reason is not None
     return given_up or batch.state in (BatchState.FINISHED, BatchState.REFUSED)
@@ -177,7 +188,7 @@ def _all_rows_ended(status: Status) -> bool:
 
 
 def _error(message: str) -> str:
-    """What a log line says went wrong; the functions log JSON, the runtime does not."""
+    """The error in a log line; the functions log JSON, the runtime does not."""
     try:
         record = json.loads(message)
     except ValueError:

@@ -1,7 +1,7 @@
-"""Which stack a command is about: one in AWS (`--stack NAME`), or the local cloud that is running on a state folder.
+"""The stack that a command works on: one in AWS (`--stack NAME`), or the local cloud of a state folder.
 
-Both are the same to a command: outputs and parameters come from CloudFormation, clients from boto3. A stack in AWS is
-reached as every tool reaches it: profiles, regions, single sign-on and `AWS_ENDPOINT_URL` are boto3's business.
+Both look the same to a command: outputs and parameters come from CloudFormation, clients from boto3. boto3 finds the
+way to AWS, as it does for every tool: profiles, regions, single sign-on and `AWS_ENDPOINT_URL` work.
 """
 
 from __future__ import annotations
@@ -9,45 +9,30 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import quote
 
 import boto3
-import typer
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
+from titlecard.aws.dynamodb.ledger import Ledger
+from titlecard_console.errors import CommandError
 from titlecard_console.local_cloud import cloud, deploy
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
-
-STATE = Path(".titlecard")
-
-StackOption = Annotated[
-    str | None,
-    typer.Option(
-        "--stack",
-        metavar="NAME",
-        help="A stack in AWS, by name or ARN; without it, the local cloud. AWS_PROFILE and AWS_REGION are honoured.",
-    ),
-]
-State = Annotated[Path, typer.Option(help="The local cloud's folder.", file_okay=False)]
+    from pathlib import Path
 
 OUTPUTS = (
     *("UploadsBucket", "IngestQueueUrl", "IngestDeadLetterQueueUrl", "WorkQueueUrl", "WorkDeadLetterQueueUrl"),
     *("CatalogTable", "LedgerTable", "IngestFunction", "ParserFunction", "SweeperFunction"),
 )
-"""Outputs that tell a stack of Titlecard's from another."""
+"""Outputs that every stack of Titlecard has, and no other."""
 
 CONSOLES = {"aws": "aws.amazon.com", "aws-cn": "amazonaws.cn", "aws-us-gov": "amazonaws-us-gov.com"}
-"""Where the AWS console is, by partition."""
-
-
-class CommandError(Exception):
-    """What was asked for cannot be done; the message says why and what to do."""
+"""The domain of the AWS console, by partition."""
 
 
 class Stack(Protocol):
@@ -59,7 +44,7 @@ class Stack(Protocol):
 
     @property
     def parameters(self) -> Mapping[str, str]:
-        """What template.yaml was deployed with."""
+        """The parameters that template.yaml was deployed with."""
 
     def client(self, service: Any, **config: Any) -> Any:  # noqa: ANN401 -- a client's type depends on the name
         """A boto3 client for it; `config` goes to botocore's `Config`."""
@@ -68,30 +53,34 @@ class Stack(Protocol):
         """A boto3 resource for it, likewise."""
 
     def log(self, function: str, start: datetime, end: datetime) -> str:
-        """Where a person reads what a function (an output's name) logged in a time: an address, or a file."""
+        """The address or the file of what a function (an output's name) logged between two moments."""
 
 
 def find(stack: str | None, state: Path) -> Stack:
-    """The stack that a command is about.
+    """Find the stack of a command.
+
+    Args:
+        stack: its name or ARN in AWS; None for the local cloud.
+        state: the folder of the local cloud.
 
     Raises:
-        CommandError: there is no such stack, it is none of Titlecard's, or no local cloud is running.
+        CommandError: there is no such stack, it is not Titlecard's, or no local cloud is running.
     """
     if stack is not None:
         if not stack.strip():  # a script's variable that is not set; CloudFormation would take it for any stack
             raise CommandError(
-                "--stack is empty: give it the name or the ARN of a stack, or leave it out for the local cloud."
+                "--stack is empty: give the name or the ARN of a stack, or leave the option out for the local cloud."
             )
-        return _InAws.found(stack, os.environ.get("AWS_REGION"))
+        return _AwsStack.find(stack, os.environ.get("AWS_REGION"))
     running = cloud.find(state)
     if running is None:
         raise CommandError(
-            f"No cloud is running on {state}: start one with `titlecard up`, or name a stack with --stack."
+            f"No local cloud is running in {state}: start one with `titlecard up`, or name a stack with --stack."
         )
-    return _OnThisMachine(running, state)
+    return _LocalStack(running, state)
 
 
-class _OnThisMachine:
+class _LocalStack:
     """The local cloud."""
 
     def __init__(self, running: cloud.Cloud, state: Path) -> None:
@@ -102,14 +91,14 @@ class _OnThisMachine:
 
     @cached_property
     def parameters(self) -> Mapping[str, str]:
-        return _parameters(_described(self.client("cloudformation"), deploy.STACK))
+        return _parameters(_describe(self.client("cloudformation"), deploy.STACK))
 
     def log(self, _function: str, _start: datetime, _end: datetime) -> str:
         return str(cloud.State(self._state).logs / "ministack.log")
 
 
 @dataclass(frozen=True)
-class _InAws:
+class _AwsStack:
     """A stack in AWS."""
 
     session: boto3.Session
@@ -117,27 +106,27 @@ class _InAws:
     parameters: Mapping[str, str]
 
     @classmethod
-    def found(cls, name: str, region: str | None) -> _InAws:
-        """Find it by name or ARN; an ARN names its region itself."""
+    def find(cls, name: str, region: str | None) -> _AwsStack:
+        """Find it by name or ARN; an ARN names its own region."""
         parts = name.split(":")
         region = parts[3] if name.startswith("arn:") and len(parts) > 3 else region  # noqa: PLR2004 -- arn:aws:service:region
         session = boto3.Session(region_name=region)
         try:
-            stack = _described(session.client("cloudformation", config=_config({})), name)
+            stack = _describe(session.client("cloudformation", config=_config({})), name)
         except ClientError as error:
             if error.response["Error"]["Code"] == "ValidationError":  # what CloudFormation says of an unknown name
                 raise CommandError(
                     f"There is no stack {name!r} in the region {session.region_name}. Set AWS_REGION to its region "
-                    "(or give --stack its ARN) and AWS_PROFILE to its account; `aws cloudformation list-stacks` lists "
-                    "what is there."
+                    "(or give --stack its ARN) and AWS_PROFILE to its account. `aws cloudformation list-stacks` lists "
+                    "the stacks."
                 ) from error
             raise
         outputs = {output["OutputKey"]: output["OutputValue"] for output in stack.get("Outputs", [])}
         missing = [output for output in OUTPUTS if output not in outputs]
         if missing:
             raise CommandError(
-                f"The stack {name!r} ({stack['StackStatus']}) has no output {missing[0]}: it is not one of "
-                "Titlecard's, or its deployment has not come to its end."
+                f"The stack {name!r} ({stack['StackStatus']}) has no output {missing[0]}: it is not a stack of "
+                "Titlecard, or its deployment is not complete."
             )
         return cls(session, outputs, _parameters(stack))
 
@@ -153,8 +142,14 @@ class _InAws:
         return log_address(configuration["LoggingConfig"]["LogGroup"], self.session.region_name, partition, start, end)
 
 
+def ledger(there: Stack) -> Ledger:
+    """A stack's ledger; each call is tried once, as the functions do it."""
+    database = there.resource("dynamodb", retries={"total_max_attempts": 1}, read_timeout=30)
+    return Ledger(database.meta.client, there.outputs["LedgerTable"])
+
+
 def log_address(group: str, region: str, partition: str, start: datetime, end: datetime) -> str:
-    """A log group's page in the CloudWatch console, at a time; what is encoded twice has `$` for `%`."""
+    """A log group's page in the CloudWatch console between two moments; the console writes `$` for an encoded `%`."""
     named = quote(quote(group, safe=""), safe="").replace("%", "$")
     times = f"$3Fstart$3D{_milliseconds(start)}$26end$3D{_milliseconds(end)}"
     page = f"https://{region}.console.{CONSOLES.get(partition, CONSOLES['aws'])}/cloudwatch/home?region={region}"
@@ -166,12 +161,12 @@ def _milliseconds(moment: datetime) -> int:
 
 
 def _config(config: Mapping[str, Any]) -> Config:
-    """More patient than a function is: a person waits for the answer, and does not want to ask twice."""
-    patient: dict[str, Any] = {"retries": {"mode": "standard", "total_max_attempts": 5}, "connect_timeout": 10}
-    return Config(**patient | dict(config))
+    """A person waits for the answer, so calls are tried more often than a function tries them."""
+    settings: dict[str, Any] = {"retries": {"mode": "standard", "total_max_attempts": 5}, "connect_timeout": 10}
+    return Config(**settings | dict(config))
 
 
-def _described(formation: Any, name: str) -> Mapping[str, Any]:  # noqa: ANN401 -- a client
+def _describe(formation: Any, name: str) -> Mapping[str, Any]:  # noqa: ANN401 -- a client
     (stack,) = formation.describe_stacks(StackName=name)["Stacks"]
     found: Mapping[str, Any] = stack
     return found

@@ -55,7 +55,7 @@ from titlecard.manifests import validation as census
 from titlecard_console.local_cloud import build as artefact
 from titlecard_console.local_cloud import cloud
 from titlecard_console.local_cloud.template import load
-from titlecard_console.run import Work
+from titlecard_console.run import Run
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -165,7 +165,7 @@ class Trial:
             else:
                 stack.switch_parser_off()
             began = time.monotonic()
-            upload = Work(there).upload(path, "benchmark", path.name, None).upload
+            upload = Run(there).upload(path, "benchmark", path.name, None).upload
             with self._watched(there):
                 batch = self._follow(stack, upload)
             say(f"ingest was through after {time.monotonic() - began:,.0f} s")

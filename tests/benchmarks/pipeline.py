@@ -25,11 +25,11 @@ from typing import TYPE_CHECKING
 from titlecard.aws.dynamodb.catalog import Catalog
 from titlecard_console.local_cloud import build as artefact
 from titlecard_console.local_cloud import cloud
-from titlecard_console.run import Work
+from titlecard_console.run import Run
 
 if TYPE_CHECKING:
     from titlecard_console.local_cloud.cloud import Cloud
-    from titlecard_console.progress import Status
+    from titlecard_console.status import Status
 
 EMPTY = {
     "ingest": """
@@ -128,14 +128,14 @@ def _measure(state: Path, manifest: Path, artefacts: Path, overrides: dict[str, 
 def _empty_takes(there: Cloud, manifest: Path, rows: int) -> float:
     """Seconds until all messages have come and gone."""
     began = time.monotonic()
-    Work(there).upload(manifest, "benchmark", manifest.name, None)
+    Run(there).upload(manifest, "benchmark", manifest.name, None)
     _wait_for_the_queue(there, rows)
     return time.monotonic() - began
 
 
 def _titlecard_takes(there: Cloud, manifest: Path, rows: int) -> float:
     """Seconds until the last talk is in the catalog."""
-    work, began, ended_at = Work(there), time.monotonic(), list[float]()
+    work, began, ended_at = Run(there), time.monotonic(), list[float]()
     sent = work.upload(manifest, "benchmark", manifest.name, None)
     work.follow([sent], lambda _name, status: _note(status, rows, ended_at), sys.exit)
     took, whole = ended_at[0] - began, time.monotonic() - began

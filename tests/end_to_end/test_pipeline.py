@@ -19,7 +19,7 @@ from titlecard.aws.dynamodb.catalog.reviews import Reviews
 from titlecard.domain.batch import BatchLimits, BatchState, RowState
 from titlecard.domain.video import Tier
 from titlecard.pipeline.publish import FINISHED, SOURCE
-from titlecard_console.run import Work
+from titlecard_console.run import Run
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -61,7 +61,7 @@ def stack(artefacts: Path, tmp_path_factory: pytest.TempPathFactory, provider: W
 def test_a_manifest_that_the_console_uploads_becomes_talks(stack: Stack, provider: Witness, tmp_path: Path) -> None:
     content = lines(videos(12, "Console"))
     (tmp_path / "console.jsonl").write_bytes(content)
-    work = Work(stack.cloud)
+    work = Run(stack.cloud)
     agreed = BatchLimits(requests=12, tokens=1_000_000, micro_usd=1_000_000)
     work.allow("console", [agreed])
     sent = work.upload(tmp_path / "console.jsonl", "console", "console.jsonl", agreed)

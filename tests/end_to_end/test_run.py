@@ -89,7 +89,7 @@ def test_who_says_no_to_the_number_shown_has_nothing_started(manifest: Path, tmp
     os.close(ours)
     os.close(theirs)
     assert (done.code, done.data) == (1, "")
-    assert "Go on?" in done.told
+    assert "Continue?" in done.told
     assert not (tmp_path / "state").exists()
 
 
@@ -208,7 +208,7 @@ def test_run_goes_on_with_the_good_rows_of_a_file_with_mistakes(state: Path) -> 
 def test_a_running_cloud_keeps_its_parameters(manifest: Path, state: Path) -> None:
     done = ran("run", manifest, "--state", state, "--set", "MaxReceiveCount=7")
     assert (done.code, done.data) == (2, "")
-    assert "settings of its own" in done.told
+    assert "with its own settings" in done.told
 
 
 def test_what_up_tells_is_enough_to_upload_by_hand(stack: Stack, manifest: Path, state: Path, told: Path) -> None:

@@ -120,7 +120,7 @@ def test_a_run_at_its_limit_of_requests_ends_with_3(limited: Ran, provider: Witn
 
 def test_with_yes_nobody_is_asked_at_a_terminal(limited: Ran) -> None:
     assert "At most 4 requests" in " ".join(limited.told.split())
-    assert "Go on?" not in limited.told
+    assert "Continue?" not in limited.told
 
 
 def test_every_line_says_what_became_of_its_video_and_why(limited: Ran) -> None:

@@ -16,7 +16,7 @@ from titlecard.aws.dynamodb.catalog.upload_progress import UploadProgressTable
 from titlecard.domain.batch import RowState
 from titlecard.domain.video import Talk, Video
 from titlecard.pipeline.publish import ResultPublisher
-from titlecard_console import stack as where
+from titlecard_console import stack as stacks
 from titlecard_console.cli import app
 
 if TYPE_CHECKING:
@@ -121,7 +121,7 @@ class Console:
     def __init__(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
         self.outputs = {name: world.names[name] for name in ("CatalogTable", "LedgerTable", "UploadsBucket")}
         self.parameters = TEMPLATE.values({})
-        monkeypatch.setattr(where, "find", lambda *_: self)
+        monkeypatch.setattr(stacks, "find", lambda *_: self)
 
     def client(self, service: Any, **_config: Any) -> Any:  # noqa: ANN401 -- as `Where`
         """As `Where`."""

@@ -102,7 +102,11 @@ def told(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, *c
     assert (ended.value.code, seen.out) == (code, "")
     assert "Traceback" not in seen.err
     assert "EXAMPLE" not in seen.err
-    return " ".join(seen.err.split())
+    return " ".join(seen.err.translate(_BOX).split())
+
+
+_BOX = dict.fromkeys(map(ord, "│╭╮╰╯─"), " ")
+"""What Typer draws around a usage error."""
 
 
 # ----------------------------------------------------------------------------------------------------------- sentences
@@ -115,7 +119,7 @@ def told(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, *c
         (("ExpiredToken", "It is expired"), "The AWS credentials have expired. Sign in"),
         (("InvalidClientTokenId", "It is invalid"), "AWS does not know these credentials. Sign in"),
         (("Throttling", "Rate exceeded"), "AWS is throttling DescribeStacks. Wait a minute"),
-        (("SignatureDoesNotMatch", "x-amz-security-token=EXAMPLE"), "the secret key is not the one of the access key"),
+        (("SignatureDoesNotMatch", "x-amz-security-token=EXAMPLE"), "the secret key does not belong to the access key"),
     ],
 )
 def test_what_aws_refuses_is_told_in_a_sentence(
@@ -142,7 +146,7 @@ def test_a_stack_of_somebody_elses_is_told_from_ours(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     said = told(capsys, monkeypatch, "dlq", "--stack", "other", code=2)
-    assert "The stack 'other' (CREATE_COMPLETE) has no output UploadsBucket: it is not one of Titlecard's" in said
+    assert "The stack 'other' (CREATE_COMPLETE) has no output UploadsBucket: it is not a stack of Titlecard" in said
 
 
 def test_an_arn_brings_its_own_region(
@@ -184,19 +188,22 @@ def test_without_a_cloud_it_says_how_to_start_one(
     ("command", "words"),
     [
         (("dlq", "redrive"), "Say which: --cause, --id, --batch, --older-than, or --all"),
-        (("dlq", "redrive", "--all", "--cause", "bad_request"), "--all is whatever is dead: leave it out, or --cause"),
+        (
+            ("dlq", "redrive", "--all", "--cause", "bad_request"),
+            "--all is everything that is dead: leave out --all, or --cause",
+        ),
         (("dlq", "discard"), "Say which: "),
         (("dlq", "redrive", "--older-than", "soon"), "write a number and s, m, h or d, as in --older-than 12h"),
-        (("dlq", "--json", "list"), "Put the options behind the command: titlecard dlq list"),
+        (("dlq", "--json", "list"), "Put the options after the command: titlecard dlq list"),
         (("dlq", "discard", "--all", "--copy", "nowhere/copy.jsonl"), "there is no folder 'nowhere': make it first"),
         (
             ("export", "--project", "pycon", "--output", "nowhere/talks.csv"),
             "there is no folder 'nowhere': make it first",
         ),
         (("parse", __file__, "--output", "nowhere/talks.jsonl"), "there is no folder 'nowhere': make it first"),
-        (("batches", "--stack", ""), "--stack is empty: give it the name or the ARN of a stack"),
+        (("batches", "--stack", ""), "--stack is empty: give the name or the ARN of a stack"),
         (("pause", "pycon", "--all"), "pycon and --all contradict each other"),
-        (("resume",), "Name a project, or say --all"),
+        (("resume",), "Name a project, or give --all"),
         (("run", __file__, "--tier", "local", "--set", "TierPolicy=auto"), "--tier and --set TierPolicy contradict"),
     ],
 )
@@ -247,7 +254,7 @@ def test_every_commands_help_teaches_by_an_example_of_it(name: str) -> None:
 
 def test_exit_codes_are_in_the_help() -> None:
     shown = " ".join(CliRunner().invoke(application.app, ["--help"]).output.split())
-    assert "Exit codes: 0 all is well; 1 something went wrong; 2 bad usage" in shown
+    assert "Exit codes: 0 success; 1 something went wrong; 2 bad usage" in shown
 
 
 @pytest.mark.parametrize(("shell", "words"), [("bash", "complete -o"), ("zsh", "compdef"), ("fish", "complete --com")])

@@ -18,8 +18,8 @@ from titlecard.domain.batch import BatchState, RowState
 from titlecard.domain.money import Amount
 from titlecard.domain.video import Video
 from titlecard_console.commands import dlq
+from titlecard_console.errors import CommandError
 from titlecard_console.redrive import DeadLetter, Kind, Redriver, Selection, groups
-from titlecard_console.stack import CommandError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -383,9 +383,6 @@ def run(world: World, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
     """`titlecard dlq`, about this world."""
     monkeypatch.setattr("titlecard_console.stack.find", lambda *_: Here(world, TEMPLATE.values({})))
     monkeypatch.setattr("titlecard_console.commands.dlq.Redriver", lambda _: office(world))
-    for console in ("data", "people"):  # the runner's streams, and not those of the first import
-        monkeypatch.setattr(getattr(dlq, console), "_file", None)
-        monkeypatch.setattr(getattr(dlq, console), "_width", 200)
     return lambda *command: CliRunner().invoke(dlq.dlq, command)
 
 
@@ -428,13 +425,10 @@ def test_what_nothing_dead_has_is_told_with_the_causes_that_there_are(
 def test_a_time_that_nothing_dead_is_older_than_is_no_mistake(world: World, run: Callable[..., Result]) -> None:
     world.letters.send("{half a", "undecodable: the message is not a row of a manifest")
     seen = run("redrive", "--older-than", "7d", "--yes")
-    assert (seen.exit_code, seen.stderr) == (0, "Nothing that is dead is all of that.\n")
+    assert (seen.exit_code, seen.stderr) == (0, "No dead letter matches all of these options.\n")
 
 
-def test_where_no_terminal_is_a_reason_is_not_cut(
-    world: World, run: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(dlq.data, "_width", dlq.WIDE)
+def test_where_no_terminal_is_a_reason_is_not_cut(world: World, run: Callable[..., Result]) -> None:
     reason = f"undecodable: {'word ' * 30}end"
     world.letters.send("{half a", reason)
     assert reason in run("list").stdout
@@ -457,7 +451,7 @@ def test_the_story_tells_every_attempt_with_its_charge_and_what_another_would_co
     wear_out(world, tier, provider)
     told = run("show", "worn1").stdout
     assert told.count("provider_error, charged") == CAP
-    assert "sent again: at most 1 request, $0.0" in told
+    assert "a redrive: at most 1 request, $0.0" in told
     assert "log: ParserFunction from 2026-01-05 11:4" in told
 
 
@@ -469,7 +463,7 @@ def test_a_redrive_shows_its_plan_and_tells_what_it_did(
     seen = run("redrive", "--all", "--yes", "--rate", "1000")
     assert "1 video is sent again. At most 1 request, " in seen.stderr
     assert "  provider_error (1): worn1\n" in seen.stderr
-    assert "1 not to be sent, since nobody can read it" in seen.stderr
+    assert "1 not sent: the message cannot be read" in seen.stderr
     assert (seen.stderr.splitlines()[-1], seen.exit_code, len(world.sent())) == ("1 sent.", 3, 1)
 
 
@@ -480,7 +474,7 @@ def test_a_plan_says_that_a_batchs_limit_may_not_hold_it_and_how_it_is_raised(
     provider.fail(always="bad_request")
     work(world, tier, messages)
     said = run("redrive", "--all", "--yes", "--rate", "1000").stderr
-    assert f"The limit of {batch.id} may not hold all of that" in said
+    assert f"The limit of {batch.id} may be too low" in said
     assert f"`titlecard limit {batch.id} --requests {2 + 2 * (CAP - 1)}`" in said
 
 
@@ -490,7 +484,7 @@ def test_without_a_terminal_and_without_yes_nothing_is_sent(
     die(world, tier, provider)
     seen = run("redrive", "--all")
     assert (str(seen.exception), world.sent(), len(world.dead())) == (
-        "Nobody is there to be asked: say --yes, or run it at a terminal.",
+        "Standard input is not a terminal, so nobody can confirm this: add --yes.",
         [],
         1,
     )
@@ -536,7 +530,7 @@ def test_what_somebody_else_looks_at_is_not_said_to_be_sent(
     world.sqs.send_message(QueueUrl=world.names["IngestDeadLetterQueue"], MessageBody=body)
     monkeypatch.setattr(Redriver, "send_again", lambda *_, **__: iter(()))
     seen = run("redrive", "--all", "--yes")
-    assert (seen.exit_code, "1 not sent: its letter is in somebody else's hands" in seen.stderr) == (3, True)
+    assert (seen.exit_code, "1 not sent: somebody else is reading its letter" in seen.stderr) == (3, True)
 
 
 def test_a_discard_keeps_a_copy_where_it_was_told_to(

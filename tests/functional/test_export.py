@@ -13,8 +13,8 @@ from tests.functional.world import PROJECT, World
 
 from titlecard import manifests as manifest
 from titlecard.domain.batch import RowState
+from titlecard_console.errors import CommandError
 from titlecard_console.export import harmless
-from titlecard_console.stack import CommandError
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -19,7 +19,7 @@ from titlecard.domain.batch import RowState
 from titlecard.domain.money import Amount, Budget, Cap, NotABudget
 from titlecard.manifests import NotAManifest
 from titlecard_console.cli import app
-from titlecard_console.stack import CommandError
+from titlecard_console.errors import CommandError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -108,7 +108,7 @@ def test_budgets_are_shown_with_what_was_charged_and_the_most_of_the_whole_stack
     assert ours["day"]["cap"] == {"tokens": None, "micro_usd": 5_000_000}
     assert whole["day"] == {"tokens": None, "micro_usd": 6_000_000}
     assert whole["month"] == {"tokens": None, "micro_usd": 31 * 6_000_000}
-    assert "The whole stack can spend in a day at most: $6.00." in console.said("budget", "show")
+    assert "The whole stack can spend at most $6.00 in a day." in console.said("budget", "show")
 
 
 # ---------------------------------------------------------------------------------------------------------- the brakes
@@ -132,8 +132,8 @@ def test_a_brake_needs_one_project_or_all(console: Console, words: list[str]) ->
 def test_a_pause_of_a_project_that_nobody_knows_is_doubted(console: Console) -> None:
     said = console.type("pause", "djangocom").stderr
     assert "djangocom is paused" in said
-    assert f"there is nothing of djangocom: is the name right? There are: {PROJECT}." in said
-    assert "nothing of" not in console.type("pause", PROJECT).stderr
+    assert f"nothing is known of djangocom: is the name right? Projects: {PROJECT}." in said
+    assert "nothing is known" not in console.type("pause", PROJECT).stderr
 
 
 def test_resume_says_what_goes_on(project: Project, console: Console) -> None:
@@ -143,9 +143,9 @@ def test_resume_says_what_goes_on(project: Project, console: Console) -> None:
     console.said("pause", PROJECT)
     project.work(two)
     said = console.type("resume", "--all").stderr
-    assert f"The pause of {PROJECT}, since " in said
-    assert f"The breaker of {PROJECT}, open since 2026-01-05T12:00, is closed: " in said
-    assert "2 waiting videos go on within a minute or two." in said
+    assert f"The pause of {PROJECT} has ended; it began " in said
+    assert f"The breaker of {PROJECT} is closed; it opened 2026-01-05 12:00:" in said
+    assert "2 waiting videos continue within a minute or two." in said
 
 
 def test_resume_of_a_project_that_runs_says_so(console: Console) -> None:
@@ -154,14 +154,14 @@ def test_resume_of_a_project_that_runs_says_so(console: Console) -> None:
 
 def test_a_project_that_is_paused_with_all_others_stays_so(console: Console) -> None:
     console.said("pause", "--all")
-    assert f"{PROJECT} is still paused, with all others" in console.type("resume", PROJECT).stderr
+    assert f"{PROJECT} is still paused, with all other projects" in console.type("resume", PROJECT).stderr
 
 
 @pytest.mark.parametrize("command", ["resume", "spend"])
 def test_a_project_that_nobody_knows_is_told(console: Console, command: str) -> None:
     refusal = console.type(command, "djangocom").exception
     assert isinstance(refusal, CommandError)
-    assert str(refusal) == f"The stack knows no project 'djangocom'. There are: {PROJECT}."
+    assert str(refusal) == f"The stack knows no project 'djangocom'. Projects: {PROJECT}."
 
 
 def test_resume_closes_a_breaker(project: Project, console: Console) -> None:
@@ -278,7 +278,7 @@ def test_a_limit_is_shown_with_what_was_charged_and_the_command_that_lets_the_re
 ) -> None:
     said = console.said("limit", at_its_limit)
     assert f"charged  1 request, {project.billed.tokens} tokens and $" in said
-    assert f"waiting  1 video; `titlecard limit {at_its_limit} --requests 2` would let all of that go on" in said
+    assert f"waiting  1 video; `titlecard limit {at_its_limit} --requests 2` lets all of them continue" in said
 
 
 def test_a_raised_limit_lets_what_waits_go_on_by_itself_and_who_raised_it_is_known(
@@ -291,7 +291,7 @@ def test_a_raised_limit_lets_what_waits_go_on_by_itself_and_who_raised_it_is_kno
     assert (facts["limit"]["requests"], facts["waiting"]["videos"]) == (2, 1)
     ((raised,),) = [facts["raised"]]
     assert (raised["from"]["requests"], raised["to"]["requests"], raised["by"][:8]) == (1, 2, "arn:aws:")
-    assert "waiting  1 video; going on within a minute or two" in console.said("limit", at_its_limit)
+    assert "waiting  1 video; continuing within a minute or two" in console.said("limit", at_its_limit)
     project.world.clock.forward(60)
     for _ in range(2):  # a date first, then its message
         project.world.resume().run()
@@ -302,8 +302,8 @@ def test_a_raised_limit_lets_what_waits_go_on_by_itself_and_who_raised_it_is_kno
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (["--requests", "1001"], "no batch more than 1,000 requests: deploy it with a greater BatchRequestLimit first"),
-        (["--usd", "5.01"], "no batch more than $5.00: deploy it with a greater BatchMicroUsdLimit first"),
+        (["--requests", "1001"], "a batch at most 1,000 requests: deploy it with a greater BatchRequestLimit first"),
+        (["--usd", "5.01"], "a batch at most $5.00: deploy it with a greater BatchMicroUsdLimit first"),
         (["--usd", "1"], "a limit is never lowered"),
         (["--requests", "1"], "already"),
     ],

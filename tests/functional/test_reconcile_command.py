@@ -14,8 +14,7 @@ from tests.provider.usage import ADMIN_KEY, LoopbackUsage, Used, error
 from titlecard.aws.dynamodb.ledger import Ledger, Reservation
 from titlecard.domain.batch import BatchLimits
 from titlecard.domain.money import Amount, Budget, Cap, Measured, Unmeasured
-from titlecard_console.reconcile import UsageUnavailable
-from titlecard_console.stack import CommandError
+from titlecard_console.errors import CommandError, UsageUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -61,7 +60,7 @@ def test_a_bill_that_the_ledger_knows_ends_with_0_and_the_lost_answers_bound_is_
     assert said.exit_code == 0
     assert said.stdout.splitlines()[-1].split() == ["all", "2", "2,250", "1", "450", "0", "0", "1", "1,800"]
     assert "Charged and never billed: 1,800 tokens" in said.stderr
-    assert "bounds of lost answers of 1,800 tokens" in said.stderr
+    assert "1,800 tokens are bounds of lost answers" in said.stderr
 
 
 def test_tokens_of_a_stranger_end_with_3_and_the_key_and_the_model_are_named(desk: Desk) -> None:
@@ -89,16 +88,16 @@ def test_as_json_there_is_a_line_for_every_day(desk: Desk) -> None:
 
 
 def test_a_key_that_openai_knows_nothing_of_is_doubted(desk: Desk) -> None:
-    assert "is the id of the key, or of the project, right?" in desk.type("--api-key-id", "key_typo").stderr
+    assert "is the id of the key or of the project right?" in desk.type("--api-key-id", "key_typo").stderr
 
 
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        ((), "Which key is the project's"),
+        ((), "Say which key is the project's"),
         (("--api-key-id", "sk-proj-abc"), "That is a key itself"),
-        (("--api-key-id", KEY, "--to", "2025-03-01"), "is no time that has been"),
-        (("--api-key-id", KEY, "--to", "2999-01-01"), "is no time that has been"),
+        (("--api-key-id", KEY, "--to", "2025-03-01"), "the last day must be today"),
+        (("--api-key-id", KEY, "--to", "2999-01-01"), "the last day must be today"),
         (("--api-key-id", KEY, "--from", "2023-01-01"), "more than 366 days"),
     ],
 )

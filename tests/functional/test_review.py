@@ -12,7 +12,7 @@ from tests.functional.world import PROJECT, World, received, videos
 from titlecard.domain.batch import RowState
 from titlecard.domain.video import Tier
 from titlecard.pipeline.lines import of_result, of_row
-from titlecard_console.stack import CommandError
+from titlecard_console.errors import CommandError
 
 if TYPE_CHECKING:
     from titlecard.llm import ModelTier

@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.provider.usage import ADMIN_KEY, LoopbackUsage, Response, Used, error
 
-from titlecard_console.reconcile import Billed, Charged, Count, Day, UsageClient, UsageUnavailable, compare
-from titlecard_console.stack import CommandError
+from titlecard_console.errors import CommandError, UsageUnavailable
+from titlecard_console.reconcile import Billed, Charged, Count, Day, UsageClient, compare
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping

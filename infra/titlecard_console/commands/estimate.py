@@ -1,183 +1,209 @@
-"""`titlecard estimate` and `upload`: what a manifest can cost, and the same number as the limit of its batch."""
+"""`titlecard check`, `estimate` and `upload`: how a manifest is read, what it can cost, and its way into a stack."""
 
 from __future__ import annotations
 
-import json
 import shlex
+from dataclasses import asdict
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
-from rich.console import Console
 
 from titlecard.aws.s3 import LIMIT_METADATA
 from titlecard.domain.batch import UPLOADS, Upload, project_name
 from titlecard.domain.video import Policy
-from titlecard_console import plans
-from titlecard_console import stack as where
-from titlecard_console.commands.money import ledger_of
+from titlecard_console import check as checking
+from titlecard_console import estimate as estimating
+from titlecard_console import stack as stacks
+from titlecard_console.commands import options
+from titlecard_console.errors import CommandError, ExitCode
 from titlecard_console.local_cloud import template
-from titlecard_console.output import format_usd, pluralize
-from titlecard_console.questions import confirm
-from titlecard_console.stack import CommandError, StackOption, State
+from titlecard_console.output import confirm, format_usd, pluralize, print_json, say
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from titlecard.domain.money import Amount
-    from titlecard_console.plans import CostBound
+    from titlecard_console.estimate import Estimate
     from titlecard_console.stack import Stack
 
-people = Console(stderr=True, highlight=False)
 
-Manifest = Annotated[
-    Path, typer.Argument(metavar="MANIFEST", exists=True, dir_okay=False, readable=True, help="One file, one batch.")
-]
-Project = Annotated[str, typer.Option(help="The tenant: the folder under uploads/.")]
+def check(manifests: options.Manifests, as_json: options.Json = False) -> None:
+    """Say how a file is read, and which rows cannot be used and why.
 
+    `titlecard check playlist.json`
 
-def register(app: typer.Typer) -> None:
-    """Put the commands into the application."""
-    app.command()(estimate)
-    app.command()(upload)
+    Exit code 3: some rows cannot be used.
+    """
+    limits = estimating.reading_limits(template.load().values({}))
+    refused = False
+    for path in manifests:
+        with estimating.named(path):
+            report = checking.check(path, limits)
+        refused |= report.refused > 0
+        if as_json:
+            print_json({"manifest": str(path), **asdict(report)})
+        else:
+            typer.echo(_check_report(path, report))
+    if refused:
+        raise typer.Exit(ExitCode.UNFINISHED)
 
 
 def estimate(
-    manifest: Manifest,
+    manifest: options.Manifest,
     *,
-    project: Project = "default",
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object instead of text.")] = False,
-    stack: StackOption = None,
-    state: State = where.STATE,
+    project: options.Project = "default",
+    as_json: options.Json = False,
+    stack: options.Stack = None,
+    state: options.State = options.DEFAULT_STATE,
 ) -> None:
-    """Say what a manifest would cost: how many videos cost nothing, and what the others cost at most.
+    """Say what a manifest would cost, at most and probably.
 
-    titlecard estimate playlist.json
+    `titlecard estimate playlist.json`
 
-    titlecard estimate playlist.json --project djangocon --stack titlecard
+    `titlecard estimate playlist.json --project djangocon --stack titlecard`
 
-    Where no stack is named and no local cloud is running, it goes by the parameters of template.yaml.
+    Without --stack and without a local cloud, the parameters of template.yaml apply.
     """
     project_name(project)
-    there = _there(stack, state)
-    values = there.parameters if there else template.load().values({})
-    (bill,) = plans.cost_bounds([plans.count(manifest, values)], values, plans.upper_bound(None, None))
-    facts = _facts(bill) | (_left(there, project) if there else {})
+    there = _find_stack(stack, state)
+    parameters = there.parameters if there else template.load().values({})
+    (found,) = estimating.estimate(
+        [estimating.read_manifest(manifest, parameters)], parameters, estimating.spending_cap(None, None)
+    )
+    content = _content(found) | (_left(there, project) if there else {})
     if as_json:
-        typer.echo(json.dumps(facts, ensure_ascii=False))
-        return
-    for line in _lines(facts, values["Model"], project):
-        typer.echo(line)
+        print_json(content)
+    else:
+        typer.echo("\n".join(_lines(content, parameters["Model"], project)))
 
 
 def upload(
-    manifest: Manifest,
+    manifest: options.Manifest,
     *,
-    project: Project = "default",
-    limit_usd: plans.LimitUsd = None,
-    limit_tokens: plans.LimitTokens = None,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
-    stack: StackOption = None,
-    state: State = where.STATE,
+    project: options.Project = "default",
+    limit_usd: options.LimitUsd = None,
+    limit_tokens: options.LimitTokens = None,
+    yes: options.Yes = False,
+    stack: options.Stack = None,
+    state: options.State = options.DEFAULT_STATE,
 ) -> None:
-    """Upload a manifest; the number that is shown first is the limit of its batch.
+    """Upload a manifest, with a limit on what its batch may cost.
 
-    titlecard upload playlist.json --project djangocon --stack titlecard --limit-usd 2
+    `titlecard upload playlist.json --project djangocon --stack titlecard`
 
-    What the budget of the project allows is a second limit. The batch's name is written to standard output.
+    `titlecard upload playlist.json --project djangocon --limit-usd 2`
+
+    The amount that is shown first is the limit of the batch; the budget of the project is a second limit. The name of
+    the batch goes to standard output.
     """
     project_name(project)
-    most = plans.upper_bound(limit_usd, limit_tokens)
-    there = where.find(stack, state)
-    values = there.parameters
-    (bill,) = plans.cost_bounds([plans.count(manifest, values)], values, most)
-    if Policy(values["TierPolicy"]) is not Policy.LOCAL:
-        people.print(plans.sentence([bill], values["Model"]), markup=False, soft_wrap=True)
-        people.print(_room(_left(there, project), project), markup=False, soft_wrap=True)
-    if refused := bill.counted.census.refused:
-        people.print(f"{pluralize(refused, 'row')} cannot be used: {_why(manifest)}.", markup=False, soft_wrap=True)
-    if not yes and not confirm(people, "Upload it?"):
+    most = estimating.spending_cap(limit_usd, limit_tokens)
+    there = stacks.find(stack, state)
+    parameters = there.parameters
+    (found,) = estimating.estimate([estimating.read_manifest(manifest, parameters)], parameters, most)
+    if Policy(parameters["TierPolicy"]) is not Policy.LOCAL:
+        say(estimating.summary([found], parameters["Model"]))
+        say(_budget_left(_left(there, project), project))
+    if refused := found.manifest.report.refused:
+        say(f"{pluralize(refused, 'row')} cannot be used: {_see_check(manifest)}.")
+    if not yes and not confirm("Upload it?"):
         raise typer.Abort
     key = f"{UPLOADS}{project}/{manifest.name}"
-    metadata = {LIMIT_METADATA[what]: str(number) for what, number in bill.limits.model_dump().items()}
+    metadata = {LIMIT_METADATA[name]: str(number) for name, number in found.limits.model_dump().items()}
     bucket = there.outputs["UploadsBucket"]
     with manifest.open("rb") as body:
         put = there.client("s3").put_object(Bucket=bucket, Key=key, Body=body, Metadata=metadata)
     typer.echo(Upload(bucket, key, put["VersionId"], order="").batch)
 
 
-def _there(stack: str | None, state: Path) -> Stack | None:
-    """The stack that is named, or the local cloud where one is running."""
+def _check_report(path: Path, report: checking.Report) -> str:
+    """The report on a file, for people."""
+    columns = ", ".join(
+        field if field == column else f"{field} from {column!r}" for field, column in report.columns.items()
+    )
+    repeated = f", {report.repeated:,} repeated" if report.repeated else ""
+    lines = [
+        f"{path}: {report.form}",
+        f"  read: {columns}",
+        f"  rows: {report.accepted:,} good, {report.refused:,} refused{repeated}",
+        *(f"  {refused.number}: {refused.reason}" for refused in report.first_refused),
+    ]
+    more = report.refused - len(report.first_refused)
+    return "\n".join([*lines, f"  and {more:,} more"] if more > 0 else lines)
+
+
+def _find_stack(stack: str | None, state: Path) -> Stack | None:
+    """The stack that is named, or the local cloud if one is running."""
     try:
-        return where.find(stack, state)
+        return stacks.find(stack, state)
     except CommandError:
         if stack is not None:
             raise
         return None
 
 
-def _facts(bill: CostBound) -> dict[str, Any]:
-    census = bill.counted.census
+def _content(found: Estimate) -> dict[str, Any]:
+    report = found.manifest.report
     return {
-        "manifest": str(bill.counted.path),
-        "rows": census.accepted + census.refused,
-        "accepted": census.accepted,
-        "refused": census.refused,
-        "kept_locally": census.accepted - bill.asked,
-        "asked": bill.asked,
-        "expected": _amounts(bill.expected),
-        "worst_case": _amounts(bill.bound),
-        "limit": bill.limits.model_dump(),
+        "manifest": str(found.manifest.path),
+        "rows": report.accepted + report.refused,
+        "accepted": report.accepted,
+        "refused": report.refused,
+        "kept_locally": report.accepted - found.asked,
+        "asked": found.asked,
+        "expected": _amounts(found.expected),
+        "worst_case": _amounts(found.bound),
+        "limit": found.limits.model_dump(),
     }
 
 
 def _left(there: Stack, project: str) -> dict[str, Any]:
-    """What a project's budget leaves."""
-    ledger, now = ledger_of(there), datetime.now(UTC)
-    account = ledger.account(project, now=now)
-    if account.budget is None:
+    """What the budget of a project leaves."""
+    ledger, now = stacks.ledger(there), datetime.now(UTC)
+    budget = ledger.account(project, now=now).budget
+    if budget is None:
         return {"left": None}
     day, month = ledger.window(project, now)
-    left = {
-        "day": account.budget.daily.room(day).as_map(),
-        "month": account.budget.monthly.room(month).as_map(),
-    }
-    return {"left": left}
+    return {"left": {"day": budget.daily.room(day).as_map(), "month": budget.monthly.room(month).as_map()}}
 
 
 def _amounts(charge: Amount) -> dict[str, int]:
     return {"tokens": charge.tokens, "micro_usd": charge.micro_usd}
 
 
-def _lines(facts: Mapping[str, Any], model: str, project: str) -> list[str]:
+def _lines(content: Mapping[str, Any], model: str, project: str) -> list[str]:
+    expected, most = _in_words(content["expected"]), _in_words(content["worst_case"])
+    limit = content["limit"]
     lines = [
-        f"{facts['manifest']}: {pluralize(facts['accepted'], 'video')}",
-        f"  {facts['kept_locally']:,} sure locally, at no cost",
-        f"  {facts['asked']:,} for {model}: about {_said(facts['expected'])}, at most {_said(facts['worst_case'])}",
-        f"  the batch's limit would be {_said(facts['limit'])} in {pluralize(facts['limit']['requests'], 'request')}",
+        f"{content['manifest']}: {pluralize(content['accepted'], 'video')}",
+        f"  {content['kept_locally']:,} sure locally, at no cost",
+        f"  {content['asked']:,} for {model}: about {expected}, at most {most}",
+        f"  the limit of the batch would be {_in_words(limit)} in {pluralize(limit['requests'], 'request')}",
     ]
-    if facts["refused"]:
-        lines.insert(1, f"  {pluralize(facts['refused'], 'row')} cannot be used: {_why(facts['manifest'])}")
-    return [*lines, f"  {_room(facts, project)}"] if "left" in facts else lines
+    if content["refused"]:
+        see = _see_check(content["manifest"])
+        lines.insert(1, f"  {pluralize(content['refused'], 'row')} cannot be used: {see}")
+    return [*lines, f"  {_budget_left(content, project)}"] if "left" in content else lines
 
 
-def _room(facts: Mapping[str, Any], project: str) -> str:
-    left = facts["left"]
+def _budget_left(content: Mapping[str, Any], project: str) -> str:
+    left = content["left"]
     if left is None:
         return (
-            f"{project} has no budget, so nobody is asked: "
-            f"`titlecard budget set {project} --daily 5usd --monthly 50usd` gives it one"
+            f"{project} has no budget, so the model is not asked: set one with "
+            f"`titlecard budget set {project} --daily 5usd --monthly 50usd`"
         )
-    said = [f"{_said(caps)} of the {word}" for word, caps in left.items() if caps]
-    return f"the budget of {project} leaves {' and '.join(said)}"
+    parts = [f"{_in_words(amounts)} for the {window}" for window, amounts in left.items() if amounts]
+    return f"the budget of {project} leaves {' and '.join(parts)}"
 
 
-def _why(manifest: Path | str) -> str:
+def _see_check(manifest: Path | str) -> str:
     return f"`titlecard check {shlex.quote(str(manifest))}` says why"
 
 
-def _said(amounts: Mapping[str, int]) -> str:
-    said = [pluralize(amounts["tokens"], "token")] if "tokens" in amounts else []
-    said += [format_usd(amounts["micro_usd"])] if "micro_usd" in amounts else []
-    return " and ".join(said)
+def _in_words(amounts: Mapping[str, int]) -> str:
+    words = [pluralize(amounts["tokens"], "token")] if "tokens" in amounts else []
+    words += [format_usd(amounts["micro_usd"])] if "micro_usd" in amounts else []
+    return " and ".join(words)

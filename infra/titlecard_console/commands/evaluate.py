@@ -9,35 +9,27 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from titlecard.domain.money import Amount, PriceList
 from titlecard.domain.video import Policy
 from titlecard.llm import OPENAI, ModelTier
-from titlecard_console import asking, evaluation, questions
+from titlecard_console import evaluation
+from titlecard_console.commands import options  # noqa: TC001 -- Typer reads annotations as the program runs
+from titlecard_console.errors import CommandError, ExitCode
 from titlecard_console.evaluation import Case, Result
 from titlecard_console.local_cloud import template
-from titlecard_console.output import format_amounts, format_usd, pluralize
-from titlecard_console.stack import CommandError
+from titlecard_console.output import confirm, format_amounts, format_usd, pluralize, print_json, say
 
-DROPPED = 3
-"""Exit code: a score is below the baseline, or rows were not answered."""
-
-EVERY = 50
-"""After so many answers a line says how far it is."""
-
-people = Console(stderr=True, highlight=False)
+ANSWERS_PER_LINE = 50
+"""After so many answers a line tells the progress."""
 
 Dataset = Annotated[
     Path,
-    typer.Argument(metavar="DATASET.jsonl", exists=True, dir_okay=False, readable=True, help="Videos and answers."),
+    typer.Argument(
+        metavar="DATASET.jsonl", exists=True, dir_okay=False, readable=True, help="Videos and their right answers."
+    ),
 ]
-Baseline = Annotated[Path | None, typer.Option(help="Scores to compare with, as --json gives them.")]
-
-
-def register(app: typer.Typer) -> None:
-    """Put the command into the application."""
-    app.command(name="eval")(evaluate)
+Baseline = Annotated[Path | None, typer.Option(help="Scores to compare with, as --json prints them.")]
 
 
 def evaluate(
@@ -47,21 +39,21 @@ def evaluate(
         Policy, typer.Option(help="Who answers; auto asks the model where the local tier is not sure.")
     ] = Policy.LOCAL,
     model: Annotated[str | None, typer.Option(help="The model that is asked; it must have a price.")] = None,
-    at_once: Annotated[int, typer.Option(min=1, max=64, help="Requests under way side by side.")] = 4,
+    at_once: Annotated[int, typer.Option(min=1, max=64, help="How many requests are under way at the same time.")] = 4,
     baseline: Baseline = None,
-    as_json: Annotated[bool, typer.Option("--json", help="The scores as one JSON object.")] = False,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before something may be spent.")] = False,
+    as_json: options.Json = False,
+    yes: options.Yes = False,
 ) -> None:
-    """Score the tiers on videos whose right answers are known, one batch per `event`.
+    """Score the tiers on videos whose right answers are known.
 
-    titlecard eval talks.jsonl --baseline tests/evals/baseline.json
+    `titlecard eval talks.jsonl --baseline tests/evals/baseline.json`
 
-    OPENAI_API_KEY=… titlecard eval talks.jsonl --tier auto
+    `OPENAI_API_KEY=... titlecard eval talks.jsonl --tier auto`
 
-    The model is asked with OPENAI_API_KEY (OPENAI_BASE_URL is honoured), once a row at most, and the most that this can
-    cost is shown first. It is spent outside every budget of a stack.
+    Rows of one `event` are one batch. The model is asked with OPENAI_API_KEY (OPENAI_BASE_URL is honoured), at most
+    once for each row, and the most that this can cost is shown first. No budget of a stack knows of it.
 
-    Exit code 3: a score has dropped below the baseline, or the model did not answer for some rows.
+    Exit code 3: a score is below the baseline, or the model did not answer for some rows.
     """
     with dataset.open(encoding="utf-8") as lines:
         cases = [Case.of(json.loads(line)) for line in lines if line.strip()]
@@ -70,49 +62,47 @@ def evaluate(
     else:
         results, unanswered = _by_model(cases, tier, model, at_once, yes=yes)
     scores = evaluation.score(cases, results)
-    typer.echo(json.dumps(scores.figures()) if as_json else evaluation.table(scores))
-    dropped = evaluation.drops(scores, json.loads(baseline.read_text(encoding="utf-8"))) if baseline else []
-    for sentence in dropped:
-        typer.echo(sentence, err=True)
-    if dropped or unanswered:
-        raise typer.Exit(DROPPED)
+    if as_json:
+        print_json(scores.figures())
+    else:
+        typer.echo(evaluation.table(scores))
+    drops = evaluation.drops(scores, json.loads(baseline.read_text(encoding="utf-8"))) if baseline else []
+    for sentence in drops:
+        say(sentence)
+    if drops or unanswered:
+        raise typer.Exit(ExitCode.UNFINISHED)
 
 
 def _by_model(
     cases: list[Case], policy: Policy, model: str | None, at_once: int, *, yes: bool
 ) -> tuple[list[Result], int]:
-    """Ask the model after its bound was agreed to; the results, and for how many rows there was no answer."""
+    """Show the most that asking can cost, ask; returns the results, and for how many rows the model has no answer."""
     key = os.environ.get("OPENAI_API_KEY")
     if not key:
         raise CommandError(f"--tier {policy} needs a key: set OPENAI_API_KEY, or leave the option out.")
-    values = template.load().values({"Model": model} if model else {})
-    asked = ModelTier(
-        values["Model"],
+    parameters = template.load().values({"Model": model} if model else {})
+    tier = ModelTier(
+        parameters["Model"],
         prices=PriceList.packaged(),
-        service_tier=values["ServiceTier"],
+        service_tier=parameters["ServiceTier"],
         base_url=os.environ.get("OPENAI_BASE_URL") or OPENAI,
-        max_output_tokens=int(values["MaxOutputTokens"]),
+        max_output_tokens=int(parameters["MaxOutputTokens"]),
     )
-    planned = asking.plan(cases, asked, policy)
+    planned = evaluation.plan(cases, tier, policy)
     number, bound = len(planned.questions), planned.bound
-    typer.echo(
-        f"{pluralize(len(cases), 'row')}, {number:,} of them for {asked.model}. "
-        f"At most {format_amounts(number, bound.tokens, bound.micro_usd)} can be charged.",
-        err=True,
-    )
-    if number and not yes and not questions.confirm(people, "Go on?"):
+    most = format_amounts(number, bound.tokens, bound.micro_usd)
+    say(f"{pluralize(len(cases), 'row')}, {number:,} of them for {tier.model}. At most {most} is charged.")
+    if number and not yes and not confirm("Continue?"):
         raise typer.Abort
 
-    def say(done: int, charged: Amount) -> None:
-        if done % EVERY == 0 or done == number:
-            typer.echo(
-                f"{done:,} of {number:,}: {pluralize(charged.tokens, 'token')}, {format_usd(charged.micro_usd)}",
-                err=True,
-            )
+    def report(done: int, charged: Amount) -> None:
+        if done % ANSWERS_PER_LINE == 0 or done == number:
+            cost = f"{pluralize(charged.tokens, 'token')}, {format_usd(charged.micro_usd)}"
+            say(f"{done:,} of {number:,}: {cost}")
 
-    with closing(asked):
-        deadline = float(values["RequestDeadlineSeconds"])
-        answered = asking.ask(planned, asked, key=key, deadline=deadline, at_once=at_once, say=say)
+    with closing(tier):
+        deadline = float(parameters["RequestDeadlineSeconds"])
+        answered = evaluation.ask(planned, tier, key=key, deadline=deadline, at_once=at_once, on_progress=report)
     for reason, times in answered.faults.most_common():
-        typer.echo(f"{pluralize(times, 'row has', 'rows have')} the local answer: {reason}", err=True)
+        say(f"{pluralize(times, 'row has', 'rows have')} the local answer: {reason}")
     return answered.results, answered.faults.total()

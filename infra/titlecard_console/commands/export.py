@@ -2,43 +2,23 @@
 
 from __future__ import annotations
 
-import sys
-from contextlib import contextmanager
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from titlecard_console import export as forms
-from titlecard_console import stack as where
+from titlecard_console import export as formats
+from titlecard_console import stack as stacks
+from titlecard_console.commands import options
+from titlecard_console.errors import CommandError
 from titlecard_console.export import Format
-from titlecard_console.files import in_a_folder
-from titlecard_console.output import pluralize
+from titlecard_console.output import open_output, pluralize, say
 from titlecard_console.results import ResultReader
-from titlecard_console.stack import CommandError, StackOption, State
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from typing import TextIO
 
 OfBatch = Annotated[str | None, typer.Option("--batch", metavar="BATCH", help="The talks of one batch.")]
 OfProject = Annotated[
     str | None, typer.Option("--project", metavar="PROJECT", help="The current talks of all batches of a project.")
 ]
-Output = Annotated[
-    Path | None,
-    typer.Option(
-        help="Where it goes instead of standard output; replaced when all is there.",
-        dir_okay=False,
-        callback=in_a_folder,
-    ),
-]
-
-
-def register(app: typer.Typer) -> None:
-    """Put the command into the application."""
-    app.command(name="export")(export)
 
 
 def export(
@@ -48,44 +28,44 @@ def export(
     form: Annotated[Format, typer.Option("--format", help="What to write.")] = Format.JSONL,
     since: Annotated[
         str | None,
-        typer.Option(metavar="TIME", help="Only what has changed since: ISO 8601, UTC if no offset is given."),
+        typer.Option(metavar="TIME", help="Only what has changed since then: ISO 8601; UTC without an offset."),
     ] = None,
-    output: Output = None,
-    model: Annotated[str, typer.Option(help="The model of the Django fixture.")] = forms.MODEL,
-    stack: StackOption = None,
-    state: State = where.STATE,
+    output: options.OutputFile = None,
+    model: Annotated[str, typer.Option(help="The model of the Django fixture.")] = formats.MODEL,
+    stack: options.Stack = None,
+    state: options.State = options.DEFAULT_STATE,
 ) -> None:
-    """Get talks out, by batch or by project, in an order that stays the same.
+    """Write talks of a batch or a project to a file.
 
-    titlecard export --project pycon > talks.jsonl
+    `titlecard export --project pycon > talks.jsonl`
 
-    titlecard export --project pycon --since 2026-05-01 --format csv --output changed.csv
+    `titlecard export --project pycon --since 2026-05-01 --format csv`
 
-    titlecard export --stack titlecard --batch pycon-2019-0f3a --format django-fixture > talks.json
+    `titlecard export --batch pycon-2019-0f3a --format django-fixture`
 
-    jsonl has one line per row, whatever became of it, with the fields of `titlecard run` and: batch, current (whether
-    the video's newest talk is of this row), changed_at. The other formats hold talks alone. In CSV, cells that a
-    spreadsheet would take for a formula begin with an apostrophe.
+    The order is always the same. jsonl has a line for every row, with the fields of `titlecard run` and: batch, current
+    (whether the video's newest talk is from this row), changed_at. The other formats hold talks alone. In CSV, cells
+    that a spreadsheet would take for a formula begin with an apostrophe.
     """
     moment = _moment(since)
-    outcomes = ResultReader(where.find(stack, state))
-    batches = outcomes.batches(batch, project)
+    results = ResultReader(stacks.find(stack, state))
+    batches = results.batches(batch, project)
     current = project is not None
     left_out = 0
-    with _writing(output) as sink:
+    with open_output(output) as sink:
         if form is Format.PYVIDEO:
-            left_out = forms.pyvideo(outcomes.with_videos(batches, current=current, since=moment), sink)
+            left_out = formats.pyvideo(results.with_videos(batches, current=current, since=moment), sink)
         else:
-            results = outcomes.results(batches, current=current, since=moment)
+            rows = results.results(batches, current=current, since=moment)
             if form is Format.JSONL:
-                forms.json_lines(results, sink)
+                formats.json_lines(rows, sink)
             elif form is Format.CSV:
-                forms.table(results, sink)
+                formats.table(rows, sink)
             else:
-                forms.fixture(results, sink, model)
+                formats.fixture(rows, sink, model)
     if left_out:
-        many_out = pluralize(left_out, "talk was", "talks were")
-        typer.echo(f"{many_out} left out: pyvideo wants an address, and the manifest gives none.", err=True)
+        talks = pluralize(left_out, "talk was", "talks were")
+        say(f"{talks} left out: pyvideo needs an address, and the manifest has none.")
 
 
 def _moment(since: str | None) -> datetime | None:
@@ -95,18 +75,6 @@ def _moment(since: str | None) -> datetime | None:
         moment = datetime.fromisoformat(since)
     except ValueError as error:
         raise CommandError(
-            f"--since {since}: write a date or a time as in 2026-05-01 or 2026-05-01T12:00:00Z."
+            f"--since {since}: write a date or a time, as in 2026-05-01 or 2026-05-01T12:00:00Z."
         ) from error
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-
-
-@contextmanager
-def _writing(output: Path | None) -> Iterator[TextIO]:
-    """Standard output, or a file that appears when it is complete."""
-    if output is None:
-        yield sys.stdout
-        return
-    unfinished = output.with_name(f"{output.name}.unfinished")
-    with unfinished.open("w", encoding="utf-8", newline="") as sink:
-        yield sink
-    unfinished.replace(output)

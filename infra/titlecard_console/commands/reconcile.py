@@ -1,25 +1,21 @@
-"""`titlecard reconcile`: the ledger held against what OpenAI billed for a project's key."""
+"""`titlecard reconcile`: the ledger compared with what OpenAI billed for a project's key."""
 
 from __future__ import annotations
 
-import json
 import os
-import sys
 from collections import defaultdict
 from dataclasses import asdict
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
-from titlecard.aws.dynamodb.ledger import Ledger
 from titlecard.domain.batch import project_name
-from titlecard_console import stack as where
-from titlecard_console.output import pluralize
+from titlecard_console import stack as stacks
+from titlecard_console.commands import options
+from titlecard_console.errors import CommandError, ExitCode
+from titlecard_console.output import pluralize, print_json, print_table, say
 from titlecard_console.reconcile import ADMIN_KEY, OPENAI, Charged, Count, UsageClient, compare
-from titlecard_console.stack import CommandError, StackOption, State
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -27,78 +23,65 @@ if TYPE_CHECKING:
     from titlecard.aws.dynamodb.ledger import Month
     from titlecard_console.reconcile import Billed, Day
 
-UNKNOWN = 3
-"""The exit code, as the application's, where something is billed that the ledger does not know."""
-
 MOST_DAYS = 366
-
-WIDE = 1000
-"""Of a table that no terminal shows, in characters: nothing of it is cut."""
-
-data = Console(highlight=False, width=None if sys.stdout.isatty() else WIDE)
-people = Console(stderr=True, highlight=False)
 
 Keys = Annotated[
     list[str] | None,
-    typer.Option("--api-key-id", metavar="ID", help="The id (not the secret) of the project's key; may be repeated."),
+    typer.Option(
+        "--api-key-id", metavar="ID", help="The id (not the secret) of a key of the project; may be repeated."
+    ),
 ]
 OpenAIProjects = Annotated[
     list[str] | None,
-    typer.Option("--openai-project", metavar="ID", help="Instead: every key of this project of OpenAI's; likewise."),
+    typer.Option("--openai-project", metavar="ID", help="All keys of this OpenAI project; may be repeated."),
 ]
 
 
-def register(app: typer.Typer) -> None:
-    """Put the command into the application."""
-    app.command()(reconcile)
-
-
 def reconcile(
-    project: Annotated[str, typer.Argument(metavar="PROJECT", help="The folder under uploads/.")],
+    project: options.ProjectName,
     *,
     first: Annotated[datetime, typer.Option("--from", metavar="DATE", formats=["%Y-%m-%d"], help="The first day.")],
     last: Annotated[
         datetime | None,
-        typer.Option("--to", metavar="DATE", formats=["%Y-%m-%d"], help="The last day; today if left out."),
+        typer.Option("--to", metavar="DATE", formats=["%Y-%m-%d"], help="The last day. Default: today."),
     ] = None,
     keys: Keys = None,
     openai_projects: OpenAIProjects = None,
-    url: Annotated[str, typer.Option("--api", metavar="URL", help="The base of the usage API.")] = OPENAI,
-    as_json: Annotated[bool, typer.Option("--json", help="JSON Lines, one object a day, instead of text.")] = False,
-    stack: StackOption = None,
-    state: State = where.STATE,
+    url: Annotated[str, typer.Option("--api", metavar="URL", help="The base URL of OpenAI's API.")] = OPENAI,
+    as_json: options.Json = False,
+    stack: options.Stack = None,
+    state: options.State = options.DEFAULT_STATE,
 ) -> None:
-    """Hold the ledger against what OpenAI billed, day by day (UTC).
+    """Compare the ledger with what OpenAI billed, day by day.
 
-    titlecard reconcile pycon --from 2026-11-01 --api-key-id key_abc123
+    `titlecard reconcile pycon --from 2026-11-01 --api-key-id key_abc123`
 
-    It takes an admin key from OPENAI_ADMIN_KEY. unknown is billed, and the ledger does not know it: a key that leaked,
-    or somebody else's code. Requests count as much as tokens, and so does a model that the project was never charged
-    for. "never billed" is charged, and OpenAI did not bill it: bounds of lost answers, or what OpenAI has not counted
-    yet.
+    OPENAI_ADMIN_KEY must hold an admin key; days are UTC's. "unknown" is billed, and the ledger does not know it: the
+    key has leaked, or other code uses it. An extra request and a model that the project was never charged for are
+    unknown too. "never billed" is charged, and OpenAI did not bill it: the bound of a lost answer, or something that
+    OpenAI has not counted yet.
 
     Exit code 3: something is unknown.
     """
     days = _range(first, last)
-    api = _api(url, keys or (), openai_projects or ())
-    there = where.find(stack, state)
-    ledger = Ledger(there.resource("dynamodb").meta.client, there.outputs["LedgerTable"])
+    client = _client(url, keys or (), openai_projects or ())
+    ledger = stacks.ledger(stacks.find(stack, state))
     months = list(ledger.months(project_name(project)))
     if not months and project not in ledger.accounts():
         raise CommandError(f"The ledger knows no project {project!r}: is the name right?")
-    billed = api.billed(days[0] - timedelta(days=1), days[1], keys=keys or (), projects=openai_projects or ())
+    billed = client.billed(days[0] - timedelta(days=1), days[1], keys=keys or (), projects=openai_projects or ())
     compared = compare(Charged.of(months), billed, *days)
     by_day = defaultdict(list)
     for one in billed:
         by_day[one.day].append(one)
     if as_json:
         for day in compared:
-            data.print(json.dumps(_facts(project, day, by_day[day.day])), markup=False, soft_wrap=True)
+            print_json(_content(project, day, by_day[day.day]))
     else:
-        data.print(_table(compared))
-    _tell(compared, by_day, [month for month in months if _touches(month, days)])
+        _print_days(compared)
+    _explain(compared, by_day, [month for month in months if _touches(month, days)])
     if any(day.unknown for day in compared):
-        raise typer.Exit(UNKNOWN)
+        raise typer.Exit(ExitCode.UNFINISHED)
 
 
 def _range(first: datetime, last: datetime | None) -> tuple[date, date]:
@@ -106,28 +89,29 @@ def _range(first: datetime, last: datetime | None) -> tuple[date, date]:
     begin, end = first.date(), last.date() if last else today
     if not begin <= end <= today:
         raise CommandError(
-            f"From {begin} to {end} is no time that has been: it must end today ({today}, UTC) or before."
+            f"--from {begin} --to {end}: the last day must be today ({today}, UTC) or earlier, and no earlier than "
+            "the first."
         )
     if (end - begin).days >= MOST_DAYS:
-        raise CommandError(f"From {begin} to {end} is more than {MOST_DAYS} days: ask for less.")
+        raise CommandError(f"From {begin} to {end} is more than {MOST_DAYS} days: choose fewer.")
     return begin, end
 
 
-def _api(url: str, keys: Sequence[str], projects: Sequence[str]) -> UsageClient:
+def _client(url: str, keys: Sequence[str], projects: Sequence[str]) -> UsageClient:
     admin = os.environ.get(ADMIN_KEY, "").strip()
     if not keys and not projects:
         raise CommandError(
-            "Which key is the project's? --api-key-id key_... (its id, from https://platform.openai.com/api-keys), or "
-            "--openai-project proj_... for every key of a project of OpenAI's."
+            "Say which key is the project's: --api-key-id key_... (its id, from https://platform.openai.com/api-keys), "
+            "or --openai-project proj_... for all keys of an OpenAI project."
         )
     if any(it.startswith("sk-") for it in (*keys, *projects)):
         raise CommandError(
-            "That is a key itself, and it stands in your shell's history now: consider a new one. Its id is wanted."
+            "That is a key itself, not its id, and it is in your shell's history now: consider making a new key."
         )
     if not admin:
         raise CommandError(
             f"{ADMIN_KEY} is not set. Make an admin key that may read usage at "
-            "https://platform.openai.com/settings/organization/admin-keys; the projects' keys cannot."
+            "https://platform.openai.com/settings/organization/admin-keys; a project's key may not read it."
         )
     return UsageClient(admin, url)
 
@@ -136,8 +120,8 @@ def _touches(month: Month, days: tuple[date, date]) -> bool:
     return f"{days[0]:%Y-%m}" <= month.name <= f"{days[1]:%Y-%m}"
 
 
-def _facts(project: str, day: Day, billed: Iterable[Billed]) -> Mapping[str, object]:
-    """A line of JSON."""
+def _content(project: str, day: Day, billed: Iterable[Billed]) -> Mapping[str, object]:
+    """A day as JSON."""
     counts = ("charged", "billed", "late", "unknown", "unbilled")
     return {
         "project": project,
@@ -147,51 +131,50 @@ def _facts(project: str, day: Day, billed: Iterable[Billed]) -> Mapping[str, obj
     }
 
 
-def _table(days: Sequence[Day]) -> Table:
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    table.add_column("day", no_wrap=True)
+def _print_days(days: Sequence[Day]) -> None:
+    headings = ["day"]
     for heading in ("charged", "billed", "unknown", "never billed"):
-        table.add_column("requests", justify="right", no_wrap=True)
-        table.add_column(heading, justify="right", no_wrap=True)
+        headings += ["requests>", f"{heading}>"]
     total = [sum((count for count in counts), Count()) for counts in zip(*map(_counts, days), strict=True)]
-    for name, counts in [*((str(day.day), _counts(day)) for day in days), ("all", total)]:
-        table.add_row(name, *(f"{number:,}" for count in counts for number in (count.requests, count.tokens)))
-    return table
+    lines = [*((str(day.day), _counts(day)) for day in days), ("all", total)]
+    print_table(
+        headings,
+        [
+            (name, *(f"{number:,}" for count in counts for number in (count.requests, count.tokens)))
+            for name, counts in lines
+        ],
+    )
 
 
 def _counts(day: Day) -> list[Count]:
     return [day.charged, day.billed, day.unknown, day.unbilled]
 
 
-def _tell(days: Sequence[Day], billed: Mapping[date, Sequence[Billed]], months: Sequence[Month]) -> None:
-    """What the numbers mean, for people."""
+def _explain(days: Sequence[Day], billed: Mapping[date, Sequence[Billed]], months: Sequence[Month]) -> None:
+    """Say what the numbers mean."""
     unknown, unbilled, late = (
         sum((getattr(day, name) for day in days), Count()) for name in ("unknown", "unbilled", "late")
     )
     if not any(day.billed for day in days) and any(day.charged for day in days):
-        _say("OpenAI billed nothing at all: is the id of the key, or of the project, right?")
+        say("OpenAI billed nothing at all: is the id of the key or of the project right?")
     if unknown:
-        _say(
+        say(
             f"UNKNOWN: OpenAI billed {pluralize(unknown.requests, 'request')} and {pluralize(unknown.tokens, 'token')} "
-            "that the ledger does not know. The key has leaked, or other code than Titlecard uses it: make a "
-            "new key for Titlecard alone."
+            "that the ledger does not know. The key has leaked, or other code uses it: make a new key for Titlecard "
+            "alone."
         )
     for day in days:
         for one in billed[day.day] if day.unknown else ():
             count = f"{pluralize(one.count.requests, 'request')}, {pluralize(one.count.tokens, 'token')}"
-            _say(f"  {day.day}  {one.key or 'some key'}  {one.model or 'some model'}  {count}")
+            say(f"  {day.day}  {one.key or 'unknown key'}  {one.model or 'unknown model'}  {count}")
     if unbilled:
         lost = pluralize(sum(month.spent.lost.tokens for month in months), "token")
         unsettled = pluralize(sum(month.spent.open.tokens for month in months), "token")
-        _say(
-            f"Charged and never billed: {pluralize(unbilled.tokens, 'token')}. That stays charged. The ledger holds "
-            f"bounds of lost answers of {lost} in these months, and {unsettled} that are reserved and not settled."
+        say(
+            f"Charged and never billed: {pluralize(unbilled.tokens, 'token')}. They stay charged. Of these months' "
+            f"charges, {lost} are bounds of lost answers, and {unsettled} are reserved and not settled."
         )
     if late:
-        _say(f"Sent before midnight and billed after it, as it seems: {pluralize(late.tokens, 'token')}.")
+        say(f"Probably sent before midnight and billed after it: {pluralize(late.tokens, 'token')}.")
     if not unknown:
-        _say("Everything that OpenAI billed is in the ledger.")
-
-
-def _say(sentence: str) -> None:
-    people.print(sentence, markup=False, soft_wrap=True)
+        say("Everything that OpenAI billed is in the ledger.")

@@ -1,9 +1,8 @@
-"""`titlecard review`: talks that a person should look at, and what the person says of them."""
+"""`titlecard review`: the talks that a person should look at, and what the person says of them."""
 
 from __future__ import annotations
 
 import getpass
-import json
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -15,10 +14,11 @@ from titlecard.aws.dynamodb.catalog.reviews import VideoSummary
 from titlecard.domain.batch import project_name
 from titlecard.domain.text import normalise
 from titlecard.pipeline.lines import of_result
-from titlecard_console import stack as where
-from titlecard_console.output import pluralize, truncate
+from titlecard_console import stack as stacks
+from titlecard_console.commands import options
+from titlecard_console.errors import CommandError
+from titlecard_console.output import pluralize, print_json, say, truncate
 from titlecard_console.results import ResultReader
-from titlecard_console.stack import CommandError, StackOption, State
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,18 +28,11 @@ if TYPE_CHECKING:
     from titlecard_console.stack import Stack
 
 TITLE_CHARACTERS, DESCRIPTION_LINES, DESCRIPTION_CHARACTERS = 400, 6, 160
-"""Of a title (or of a list of names), of a description and of a line of it, what a person is shown at once."""
+"""How much of a title (or a list of names), of a description, and of a line of it a person is shown."""
 
-review = typer.Typer(rich_markup_mode=None)
+review = typer.Typer()
 
 VideoId = Annotated[str, typer.Argument(metavar="ID", help="The video's id, as in its manifest.")]
-Project = Annotated[str, typer.Option(help="The project that the video is in.")]
-Json = Annotated[bool, typer.Option("--json", help="One JSON object a talk.")]
-
-
-def register(app: typer.Typer) -> None:
-    """Put the commands into the application."""
-    app.add_typer(review, name="review")
 
 
 @review.callback(invoke_without_command=True)
@@ -48,48 +41,50 @@ def listed(
     *,
     batch: Annotated[str | None, typer.Option(metavar="BATCH", help="Only those of one batch.")] = None,
     project: Annotated[str | None, typer.Option(metavar="PROJECT", help="Only those of one project.")] = None,
-    as_json: Json = False,
-    stack: StackOption = None,
-    state: State = where.STATE,
+    as_json: options.Json = False,
+    stack: options.Stack = None,
+    state: options.State = options.DEFAULT_STATE,
 ) -> None:
-    """List the talks that a person should look at, beside what was uploaded; accept or correct them.
+    """List the talks that need a look; accept or correct them.
 
-    titlecard review --project pycon
+    `titlecard review --project pycon`
 
-    titlecard review accept dQw4w9WgXcQ --project pycon
+    `titlecard review accept dQw4w9WgXcQ --project pycon`
 
-    titlecard review set dQw4w9WgXcQ --project pycon --title "Beyond PEP 8" --presenter "Raymond Hettinger"
+    `titlecard review set dQw4w9WgXcQ --presenter "Raymond Hettinger"`
 
-    Reasons: low_confidence (nobody was sure), ungrounded (the model said what the video does not), tiers_disagree (the
-    model named other people than a local tier that believed itself), refused, truncated and the like (what the model
-    answered was of no use). What a person says stands: no later upload and no later parse overwrites it.
+    Why a talk is listed: low_confidence (no tier was sure), ungrounded (the model used words that the video does not
+    have), tiers_disagree (the model named other people than a confident local tier), refused, truncated and the like
+    (the model's answer could not be used). No later upload and no later parse overwrites what a person says.
     """
     if context.invoked_subcommand:
         return
-    outcomes = ResultReader(where.find(stack, state))
-    batches = outcomes.batches(batch, project) if batch or project else outcomes.all_batches()
+    results = ResultReader(stacks.find(stack, state))
+    batches = results.batches(batch, project) if batch or project else results.all_batches()
     found = 0
-    for flagged in outcomes.flagged(batches):
+    for flagged in results.flagged(batches):
         found += 1
-        said = json.dumps(_content(flagged), ensure_ascii=False) if as_json else _beside(flagged)
-        typer.echo(said)
-    typer.echo(f"{pluralize(found, 'talk')} to look at." if found else "There is nothing to look at.", err=True)
+        if as_json:
+            print_json(_content(flagged))
+        else:
+            typer.echo(_comparison(flagged))
+    say(f"{pluralize(found, 'talk')} to look at." if found else "There is nothing to look at.")
 
 
 @review.command()
 def accept(
     video: VideoId,
     *,
-    project: Project = "default",
-    as_json: Json = False,
-    stack: StackOption = None,
-    state: State = where.STATE,
+    project: options.Project = "default",
+    as_json: options.Json = False,
+    stack: options.Stack = None,
+    state: options.State = options.DEFAULT_STATE,
 ) -> None:
-    """Say that a talk is right as it is: it is yours from now on, and no parse changes it.
+    """Confirm a talk as it is: no parse changes it from then on.
 
-    titlecard review accept dQw4w9WgXcQ --project pycon
+    `titlecard review accept dQw4w9WgXcQ --project pycon`
     """
-    case = _Case.of(where.find(stack, state), project, video)
+    case = _Case.read(stacks.find(stack, state), project, video)
     talk = case.story.talk
     if talk is None:
         raise CommandError(f"{video} has no talk to accept: give it one with `titlecard review set {video} --title …`.")
@@ -100,28 +95,30 @@ def accept(
 def correct(
     video: VideoId,
     *,
-    title: Annotated[str | None, typer.Option(help="The clean title; without it, the title that stands.")] = None,
+    title: Annotated[str | None, typer.Option(help="The clean title. Default: the present one.")] = None,
     presenter: Annotated[
-        list[str] | None, typer.Option(metavar="NAME", help="A presenter; may be repeated. Without any, who stands.")
+        list[str] | None, typer.Option(metavar="NAME", help="A presenter; may be repeated. Default: the present ones.")
     ] = None,
-    nobody: Annotated[bool, typer.Option("--nobody", help="Nobody presents.")] = False,
-    project: Project = "default",
-    as_json: Json = False,
-    stack: StackOption = None,
-    state: State = where.STATE,
+    nobody: Annotated[bool, typer.Option("--nobody", help="The talk has no presenter.")] = False,
+    project: options.Project = "default",
+    as_json: options.Json = False,
+    stack: options.Stack = None,
+    state: options.State = options.DEFAULT_STATE,
 ) -> None:
-    """Say what a talk's title and presenters are: no parse changes that.
+    """Correct a talk: no parse changes it from then on.
 
-    titlecard review set dQw4w9WgXcQ --title "Beyond PEP 8" --presenter "Raymond Hettinger"
+    `titlecard review set dQw4w9WgXcQ --title "Beyond PEP 8"`
 
-    titlecard review set dQw4w9WgXcQ --nobody
+    `titlecard review set dQw4w9WgXcQ --presenter "Raymond Hettinger"`
+
+    `titlecard review set dQw4w9WgXcQ --nobody`
     """
     names = tuple(name for name in (" ".join(given.split()) for given in presenter or ()) if name)
     if nobody and names:
         raise CommandError("--nobody and --presenter contradict each other.")
     if title is None and not names and not nobody:
-        raise CommandError("Say what is right: --title, --presenter or --nobody.")
-    case = _Case.of(where.find(stack, state), project, video)
+        raise CommandError("Give what is right: --title, --presenter or --nobody.")
+    case = _Case.read(stacks.find(stack, state), project, video)
     standing = case.story.talk
     right = " ".join(title.split()) if title else standing.title if standing else ""
     if not right:
@@ -132,7 +129,7 @@ def correct(
 
 @dataclass(frozen=True)
 class _Case:
-    """A video that a person has something to say about."""
+    """A video that a person answers for."""
 
     there: Stack
     reviews: Reviews
@@ -141,18 +138,18 @@ class _Case:
     story: VideoSummary
 
     @classmethod
-    def of(cls, there: Stack, project: str, video: str) -> _Case:
-        """What is known of it."""
-        outcomes = ResultReader(there)
-        story = outcomes.reviews.story(project_name(project), video)
+    def read(cls, there: Stack, project: str, video: str) -> _Case:
+        """Read what is known of a video."""
+        results = ResultReader(there)
+        story = results.reviews.story(project_name(project), video)
         if story is None:  # a video that died before anything else was known of it has rows all the same
-            if next(outcomes.rows_of(project, video), None) is None:
+            if next(results.rows_of(project, video), None) is None:
                 raise CommandError(f"The project {project!r} has no video {video!r}: is --project right?")
             story = VideoSummary(None, {}, None)
-        return cls(there, outcomes.reviews, project, video, story)
+        return cls(there, results.reviews, project, video, story)
 
     def answer(self, title: str, presenters: Sequence[str], *, as_json: bool) -> None:
-        """Write an answer down and say so."""
+        """Store the person's answer and print it."""
         fingerprint = self.story.pointer.fingerprint if self.story.pointer else ""
         who, now = _who(self.there), datetime.now(UTC)
         given = self.reviews.answer(
@@ -160,16 +157,15 @@ class _Case:
         )
         if as_json:
             content = {"id": self.video, "title": given.title, "presenters": list(given.presenters)}
-            said = json.dumps(content | {"by": given.by, "at": given.at}, ensure_ascii=False)
+            print_json(content | {"by": given.by, "at": given.at})
         else:
-            said = f"{self.video}: {_title(given.title)} · {_names(given.presenters)}"
-        typer.echo(said)
+            typer.echo(f"{self.video}: {_title(given.title)} · {_names(given.presenters)}")
 
 
 def _who(there: Stack) -> str:
-    """Who is asking: AWS's word for them, and this machine's."""
+    """The person who answers, as AWS and this machine know them."""
     arn = str(there.client("sts").get_caller_identity()["Arn"])
-    with suppress(KeyError, OSError, ImportError):  # a machine without names of users
+    with suppress(KeyError, OSError, ImportError):  # the machine has no user names
         return f"{getpass.getuser()} ({arn})"
     return arn
 
@@ -180,20 +176,20 @@ def _content(flagged: Flagged) -> dict[str, Any]:
     return of_result(flagged.result) | {"row": row, "uploaded": video.model_dump() if video else None}
 
 
-def _beside(flagged: Flagged) -> str:
-    """A flagged talk for people: the row as it was uploaded, and what was made of it."""
+def _comparison(flagged: Flagged) -> str:
+    """A flagged talk for people: the row as it was uploaded, and its talk."""
     result, talk, video = flagged.result, flagged.talk, flagged.video
     place = f"{result.batch}, row {result.row.number}"
     rows = [
         f"{result.row.video}  {talk.review}, confidence {talk.confidence:.2f}  ({place})",
-        f"  title        {_title(video.title) if video else 'not known any more: the manifest was deleted'}",
+        f"  title        {_title(video.title) if video else 'unknown: the manifest was deleted'}",
         f"            →  {_title(talk.title)}",
         f"  presenters   {_names(talk.presenters)}",
     ]
-    told = [line for line in normalise(video.description if video else "").split("\n") if line.strip()]
-    rows += [f"             | {truncate(line, DESCRIPTION_CHARACTERS)}" for line in told[:DESCRIPTION_LINES]]
-    if len(told) > DESCRIPTION_LINES:
-        rows.append(f"             | … {pluralize(len(told) - DESCRIPTION_LINES, 'more line')}")
+    description = [line for line in normalise(video.description if video else "").split("\n") if line.strip()]
+    rows += [f"             | {truncate(line, DESCRIPTION_CHARACTERS)}" for line in description[:DESCRIPTION_LINES]]
+    if len(description) > DESCRIPTION_LINES:
+        rows.append(f"             | … {pluralize(len(description) - DESCRIPTION_LINES, 'more line')}")
     return "\n".join([*rows, ""])
 
 

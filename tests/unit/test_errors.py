@@ -1,4 +1,4 @@
-"""What AWS complains of becomes a sentence that says what to do, and never one that holds a secret."""
+"""AWS's errors are explained in sentences that say what to do and hold no secret."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ def refused(code: str, message: str = "in AWS's own words", operation: str = "Qu
     [
         ("ExpiredTokenException", "have expired. Sign in"),
         ("InvalidClientTokenId", "does not know these credentials. Sign in"),
-        ("SignatureDoesNotMatch", "the secret key is not the one of the access key"),
-        ("RequestTimeTooSkewed", "set this machine's clock right"),
+        ("SignatureDoesNotMatch", "the secret key does not belong to the access key"),
+        ("RequestTimeTooSkewed", "set this machine's clock"),
         ("ThrottlingException", "AWS is throttling Query. Wait a minute and run the same command again"),
-        ("ResourceNotFoundException", "not there any more (Query: "),
+        ("ResourceNotFoundException", "has been deleted (Query: "),
         ("PermanentRedirect", "in another region (Query). Set AWS_REGION"),
-        ("InternalFailure", "does not answer as it should: "),
+        ("InternalFailure", "gave an unexpected answer: "),
     ],
 )
-def test_a_refusal_says_what_to_do(code: str, words: str) -> None:
+def test_an_error_of_a_service_says_what_to_do(code: str, words: str) -> None:
     assert words in explain(refused(code))
 
 
@@ -36,7 +36,7 @@ def test_a_refusal_says_what_to_do(code: str, words: str) -> None:
     [
         (botocore.NoCredentialsError(), "There are no AWS credentials. Sign in (`aws sso login`"),
         (botocore.PartialCredentialsError(provider="env", cred_var="AWS_SECRET_ACCESS_KEY"), "no AWS credentials"),
-        (botocore.ProfileNotFound(profile="prod"), "(prod) could not be found. Set AWS_PROFILE to one that"),
+        (botocore.ProfileNotFound(profile="prod"), "(prod) could not be found. Set AWS_PROFILE to one of those that"),
         (botocore.NoRegionError(), "No AWS region is set. Set AWS_REGION"),
         (botocore.InvalidRegionError(region_name="eu west"), "Set AWS_REGION to the stack's"),
         (botocore.UnauthorizedSSOTokenError(), "have expired or cannot be read"),
@@ -44,11 +44,11 @@ def test_a_refusal_says_what_to_do(code: str, words: str) -> None:
         (botocore.ReadTimeoutError(endpoint_url="https://sqs"), "AWS cannot be reached"),
     ],
 )
-def test_what_goes_wrong_before_a_service_answers_says_what_to_do(fault: BotoCoreError, words: str) -> None:
+def test_an_error_before_a_service_answers_says_what_to_do(fault: BotoCoreError, words: str) -> None:
     assert words in explain(fault)
 
 
-def test_a_missing_permission_is_named_with_who_lacks_it_and_on_what() -> None:
+def test_a_missing_permission_is_named_with_its_owner_and_resource() -> None:
     said = explain(
         refused(
             "AccessDeniedException",
@@ -60,8 +60,8 @@ def test_a_missing_permission_is_named_with_who_lacks_it_and_on_what() -> None:
     assert "OperatorPolicy" in said
 
 
-def test_a_missing_permission_that_aws_does_not_name_is_told_by_the_call() -> None:
-    assert "whoever these credentials are of may not do GetObject" in explain(
+def test_a_missing_permission_without_details_is_named_by_the_call() -> None:
+    assert "the owner of these credentials may not do GetObject" in explain(
         refused("AccessDenied", "Access Denied", "GetObject")
     )
 
@@ -80,5 +80,5 @@ def test_no_sentence_holds_a_credential(code: str, message: str) -> None:
     assert "EXAMPLE" not in explain(refused(code, message))
 
 
-def test_an_upload_that_fails_is_told_in_boto3s_words() -> None:
+def test_a_failed_upload_is_explained_in_boto3s_words() -> None:
     assert "Failed to upload list.jsonl" in explain(S3UploadFailedError("Failed to upload list.jsonl: Access Denied"))

@@ -11,10 +11,10 @@ from typer.testing import CliRunner
 from titlecard.domain.errors import Reason
 from titlecard.domain.video import Policy, Tier, Video
 from titlecard.extraction.survey import Survey
-from titlecard_console import asking
+from titlecard_console import evaluation
 from titlecard_console.cli import app
+from titlecard_console.errors import CommandError
 from titlecard_console.evaluation import Case, score
-from titlecard_console.stack import CommandError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -58,12 +58,12 @@ def lines(path: Path, given: list[Case]) -> Path:
     return path
 
 
-def asked(tier: ModelTier, given: list[Case], policy: Policy = Policy.AUTO, at_once: int = 1) -> asking.ModelRun:
-    return asking.ask(asking.plan(given, tier, policy), tier, key=KEY, deadline=60, at_once=at_once)
+def asked(tier: ModelTier, given: list[Case], policy: Policy = Policy.AUTO, at_once: int = 1) -> evaluation.ModelRun:
+    return evaluation.ask(evaluation.plan(given, tier, policy), tier, key=KEY, deadline=60, at_once=at_once)
 
 
 @pytest.mark.usefixtures("local_tier")
-def test_auto_asks_about_what_the_local_tier_is_not_sure_of(tier: ModelTier, provider: LoopbackProvider) -> None:
+def test_auto_asks_about_rows_that_the_local_tier_is_unsure_of(tier: ModelTier, provider: LoopbackProvider) -> None:
     done = asked(tier, cases())
     assert [it.tier for it in done.results] == [Tier.LOCAL, Tier.MODEL] * 3
     assert len(provider.posts) == 3
@@ -77,7 +77,7 @@ def test_model_asks_about_every_row(tier: ModelTier, provider: LoopbackProvider)
 
 
 @pytest.mark.usefixtures("local_tier")
-def test_the_table_says_what_was_billed(tier: ModelTier, provider: LoopbackProvider) -> None:
+def test_the_scores_include_the_bill(tier: ModelTier, provider: LoopbackProvider) -> None:
     given = cases()
     scores = score(given, asked(tier, given).results)
     assert scores.sent_to_model == 3
@@ -88,15 +88,15 @@ def test_the_table_says_what_was_billed(tier: ModelTier, provider: LoopbackProvi
 
 @pytest.mark.usefixtures("local_tier")
 def test_no_more_is_charged_than_the_bound(tier: ModelTier, provider: LoopbackProvider) -> None:
-    planned = asking.plan(cases(), tier, Policy.AUTO)
+    planned = evaluation.plan(cases(), tier, Policy.AUTO)
     provider.fail(always="bad_gateway")
-    results = asking.ask(planned, tier, key=KEY, deadline=60, at_once=2).results
+    results = evaluation.ask(planned, tier, key=KEY, deadline=60, at_once=2).results
     charged = sum(it.cost_micro_usd for it in results)
     assert 0 < charged <= planned.bound.micro_usd
 
 
 @pytest.mark.usefixtures("local_tier")
-def test_a_row_without_an_answer_keeps_the_local_one_and_is_told_of(
+def test_a_row_without_an_answer_keeps_the_local_one_and_is_counted(
     tier: ModelTier, provider: LoopbackProvider
 ) -> None:
     given = cases()
@@ -107,21 +107,21 @@ def test_a_row_without_an_answer_keeps_the_local_one_and_is_told_of(
 
 
 @pytest.mark.usefixtures("local_tier")
-def test_a_fault_of_the_accounts_ends_the_asking(tier: ModelTier, provider: LoopbackProvider) -> None:
+def test_a_fault_of_the_account_ends_the_asking(tier: ModelTier, provider: LoopbackProvider) -> None:
     provider.fail(always="unauthorized")
     done = asked(tier, cases())
-    assert done.faults == {Reason.ACCOUNT_FAULT: 1, asking.NOT_ASKED: 2}
+    assert done.faults == {Reason.ACCOUNT_FAULT: 1, evaluation.NOT_ASKED: 2}
     assert len(provider.posts) == 1
 
 
 @pytest.mark.usefixtures("local_tier")
-def test_whoever_interrupts_it_does_not_pay_for_the_rest(tier: ModelTier, provider: LoopbackProvider) -> None:
+def test_an_interrupt_sends_no_further_questions(tier: ModelTier, provider: LoopbackProvider) -> None:
     def interrupt(_done: int, _charged: Amount) -> None:
         raise KeyboardInterrupt
 
-    planned = asking.plan(cases(60), tier, Policy.AUTO)
+    planned = evaluation.plan(cases(60), tier, Policy.AUTO)
     with pytest.raises(KeyboardInterrupt):
-        asking.ask(planned, tier, key=KEY, deadline=60, at_once=1, say=interrupt)
+        evaluation.ask(planned, tier, key=KEY, deadline=60, at_once=1, on_progress=interrupt)
     assert len(provider.posts) < len(planned.questions)
 
 
@@ -135,7 +135,7 @@ def test_each_event_is_surveyed_as_one_batch(tier: ModelTier, monkeypatch: pytes
 
     monkeypatch.setattr(Survey, "learn", told)
     other = Case(Video(id="9", title="Alone"), "elsewhere", "no_names", "Alone", ())
-    asking.plan([*cases(2), other], tier, Policy.LOCAL)
+    evaluation.plan([*cases(2), other], tier, Policy.LOCAL)
     assert [len(videos) for videos in learnt] == [2, 1]
 
 
@@ -157,7 +157,7 @@ def test_the_bound_is_shown_first_and_the_bill_last(dataset: Path, provider: Loo
     assert "sent to the model: 3 rows" in done.stdout
 
 
-def test_without_a_yes_and_without_a_terminal_nothing_is_asked(dataset: Path, provider: LoopbackProvider) -> None:
+def test_without_confirmation_the_model_is_not_asked(dataset: Path, provider: LoopbackProvider) -> None:
     environment = {"OPENAI_API_KEY": KEY, "OPENAI_BASE_URL": provider.base_url}
     done = CliRunner().invoke(app, ["eval", str(dataset), "--tier", "auto"], env=environment)
     assert isinstance(done.exception, CommandError)
@@ -165,13 +165,13 @@ def test_without_a_yes_and_without_a_terminal_nothing_is_asked(dataset: Path, pr
     assert provider.posts == []
 
 
-def test_without_a_key_the_model_is_refused_with_a_sentence(dataset: Path) -> None:
+def test_the_model_needs_a_key(dataset: Path) -> None:
     done = CliRunner().invoke(app, ["eval", str(dataset), "--tier", "model"])
     assert isinstance(done.exception, CommandError)
     assert "OPENAI_API_KEY" in str(done.exception)
 
 
-def test_by_itself_nothing_is_asked(dataset: Path, provider: LoopbackProvider) -> None:
+def test_the_model_is_not_asked_by_default(dataset: Path, provider: LoopbackProvider) -> None:
     environment = {"OPENAI_API_KEY": KEY, "OPENAI_BASE_URL": provider.base_url}
     done = CliRunner().invoke(app, ["eval", str(dataset), "--json"], env=environment)
     assert json.loads(done.stdout)["all.both"] == 1

@@ -11,7 +11,7 @@ from tests.functional.world import BUDGET, LIMITS, PROJECT, World, received, vid
 from titlecard.domain.batch import RowState
 from titlecard.domain.money import Amount
 from titlecard_console.commands import batches as commands
-from titlecard_console.stack import CommandError
+from titlecard_console.errors import CommandError
 
 if TYPE_CHECKING:
     from tests.provider import LoopbackProvider
@@ -28,9 +28,7 @@ def console(world: World, monkeypatch: pytest.MonkeyPatch) -> Console:
 # ---------------------------------------------------------------------------------------------------------- the batches
 
 
-def test_batches_are_listed_in_the_order_in_which_they_were_made_whatever_became_of_them(
-    world: World, console: Console
-) -> None:
+def test_batches_of_every_state_are_listed_in_the_order_of_their_creation(world: World, console: Console) -> None:
     first = ended(world, {"a": talk(), "b": RowState.DEAD}, name="first.jsonl")
     second = ended(world, {"a": talk()}, name="second.jsonl", mark="e" * 32)
     world.catalog.finish(first)
@@ -45,13 +43,13 @@ def test_batches_are_listed_in_the_order_in_which_they_were_made_whatever_became
     assert [(it["accepted"], it["parsed"], it["dead"]) for it in listed] == [(2, 1, 1), (1, 1, 0), (0, 0, 0)]
 
 
-def test_only_those_of_a_project_are_listed(world: World, console: Console) -> None:
+def test_one_project_lists_only_its_own_batches(world: World, console: Console) -> None:
     ended(world, {"a": talk()})
     other = ended(world, {"a": talk()}, project="elsewhere")
     assert [it["batch"] for it in console.objects("batches", "--project", "elsewhere", "--json")] == [other.id]
 
 
-def test_a_list_says_what_waits_and_what_was_charged(world: World, console: Console) -> None:
+def test_the_list_shows_waiting_videos_and_charges(world: World, console: Console) -> None:
     batch, (message,) = world.batch(*videos(1))
     world.catalog.defer(message, MARK, reason="rate_limited: later", due=None, now=world.clock())
     world.ledger.reserve(
@@ -61,7 +59,7 @@ def test_a_list_says_what_waits_and_what_was_charged(world: World, console: Cons
     assert (it["waiting"], it["tokens"], it["cost_micro_usd"]) == (1, 250, 70)
 
 
-def test_a_table_is_for_people(world: World, console: Console) -> None:
+def test_people_get_a_table(world: World, console: Console) -> None:
     batch = ended(world, {"a": talk()})
     header, line = console.said("batches").splitlines()
     assert header.split()[:3] == ["batch", "project", "state"]
@@ -71,7 +69,7 @@ def test_a_table_is_for_people(world: World, console: Console) -> None:
 # ------------------------------------------------------------------------------------------------------------ the watch
 
 
-def test_a_finished_batch_is_told_of_at_once(world: World, console: Console) -> None:
+def test_watching_a_finished_batch_ends_at_once(world: World, console: Console) -> None:
     batch = ended(world, {"a": talk()})
     world.catalog.finish(batch)
     assert console.said("watch", batch.id) == f"{batch.id}: finished: 1 parsed locally\n"
@@ -91,15 +89,15 @@ def test_a_file_that_is_no_manifest_ends_with_code_two_and_the_reason(world: Wor
     assert "PDF" in done.stderr
 
 
-def test_what_waits_for_a_person_is_not_waited_for(world: World, console: Console) -> None:
+def test_watching_ends_when_all_the_rest_waits_for_a_person(world: World, console: Console) -> None:
     batch, (message,) = world.batch(*videos(1))
     world.catalog.defer(message, MARK, reason="batch_limit: reached", due=None, now=world.clock())
     done = console.type("watch", batch.id)
     assert (done.exit_code, done.stdout) == (3, f"{batch.id}: open: 1 waiting for you\n")
-    assert f"{batch.id}: 1 waiting: batch_limit: reached\n" in done.stderr
+    assert f"{batch.id}: 1 video waits for you: batch_limit: reached\n" in done.stderr
 
 
-def test_a_batch_is_watched_until_it_is_finished(
+def test_watching_lasts_until_the_batch_is_finished(
     world: World, console: Console, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     batch = ended(world, {"a": talk()})
@@ -107,7 +105,7 @@ def test_a_batch_is_watched_until_it_is_finished(
     assert [it["state"] for it in console.objects("watch", batch.id, "--json")] == ["open", "finished"]
 
 
-def test_an_unknown_batch_is_refused_with_a_sentence(console: Console) -> None:
+def test_an_unknown_batch_is_refused(console: Console) -> None:
     assert isinstance(console.type("watch", "nothing").exception, CommandError)
 
 
@@ -119,7 +117,7 @@ def test_the_rate_is_that_of_the_last_minute() -> None:
 # ------------------------------------------------------------------------------------------------------------ the story
 
 
-def test_a_story_has_the_talk_the_rows_and_every_attempt_with_its_fault_and_its_charge(
+def test_show_has_the_talk_the_rows_and_every_attempt_with_its_fault_and_charge(
     world: World, console: Console, provider: LoopbackProvider, tier: ModelTier
 ) -> None:
     batch, (message,) = world.batch(*videos(1))
@@ -138,7 +136,7 @@ def test_a_story_has_the_talk_the_rows_and_every_attempt_with_its_fault_and_its_
     assert all(it["charged"]["requests"] == 1 for it in chapter["history"])
 
 
-def test_a_person_reads_the_story(world: World, console: Console) -> None:
+def test_show_has_the_same_for_people(world: World, console: Console) -> None:
     older = ended(world, {"a": talk("Linkers", review="low_confidence")})
     newer = ended(world, {"a": RowState.DEAD}, mark="e" * 32)
     say(world, "a", "Loaders", "Ada Byron")
@@ -147,14 +145,14 @@ def test_a_person_reads_the_story(world: World, console: Console) -> None:
         assert told in text
 
 
-def test_a_title_without_end_is_cut_for_people_and_whole_for_programs(world: World, console: Console) -> None:
+def test_a_long_title_is_cut_for_people_and_whole_for_programs(world: World, console: Console) -> None:
     ended(world, {"a": talk("x" * 50_000)})
     assert max(map(len, console.said("show", "a", "--project", PROJECT).splitlines())) < 1_000
     (story,) = console.objects("show", "a", "--project", PROJECT, "--json")
     assert len(story["talk"]["title"]) == 50_000
 
 
-def test_a_video_that_nobody_knows_is_refused_with_a_sentence(console: Console) -> None:
+def test_an_unknown_video_is_refused(console: Console) -> None:
     done = console.type("show", "nothing", "--project", PROJECT)
     assert isinstance(done.exception, CommandError)
     assert "is --project right?" in str(done.exception)
@@ -163,7 +161,7 @@ def test_a_video_that_nobody_knows_is_refused_with_a_sentence(console: Console) 
 # ---------------------------------------------------------------------------------------------------------- the rejects
 
 
-def test_rejects_are_told_with_row_and_reason(world: World, console: Console) -> None:
+def test_rejects_have_row_and_reason(world: World, console: Console) -> None:
     upload = world.put('{"id": "a", "title": "Good"}\n{"id": "b"}\n')
     world.ingest().take(upload, lambda: 900)
     (it,) = console.objects("rejects", upload.batch, "--json")

@@ -1,0 +1,147 @@
+"""`titlecard pause`, `resume` and `cancel`: how a person stops model calls, and lets them continue."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import typer
+
+from titlecard.aws.dynamodb.catalog import RowEnd
+from titlecard.aws.dynamodb.ledger import EVERY_PROJECT, Account, Breaker
+from titlecard.domain.batch import END_STATES, RowState
+from titlecard.domain.errors import CANCELLED, Hold, Reason
+from titlecard_console import stack as stacks
+from titlecard_console.commands import options
+from titlecard_console.commands.projects import check_known, known_projects, listed, one_or_all
+from titlecard_console.errors import CommandError
+from titlecard_console.output import confirm, format_time, pluralize, say
+from titlecard_console.results import ResultReader
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from titlecard.aws.dynamodb.ledger import Ledger
+
+_FREED = {Hold.PAUSED, Hold.BREAKER_OPEN, Reason.ACCOUNT_FAULT}
+"""Why videos wait that continue when a pause or a breaker ends."""
+
+
+def pause(
+    project: options.ProjectOrAll = None,
+    *,
+    every: options.All = False,
+    stack: options.Stack = None,
+    state: options.State = options.DEFAULT_STATE,
+) -> None:
+    """Stop a project's model calls from the next video on.
+
+    `titlecard pause djangocon`
+
+    `titlecard pause --all --stack titlecard`
+
+    Videos that need the model wait, and nothing is lost. Without this program: aws dynamodb update-item --table-name
+    LEDGER --key '{"pk": {"S": "pauses"}, "sk": {"S": "PROJECT"}}' --update-expression "SET paused_at = :now"
+    --expression-attribute-values '{":now": {"S": "by hand"}}'
+    """
+    name = one_or_all(project, every=every)
+    there, now = stacks.find(stack, state), datetime.now(UTC)
+    ledger = stacks.ledger(there)
+    ledger.pause(name, now=now)
+    if every:
+        say("All projects are paused; `titlecard resume --all` lets them continue.")
+        return
+    say(f"{name} is paused; `titlecard resume {name}` lets it continue.")
+    catalog = ResultReader(there).catalog
+    if ledger.account(name, now=now).budget is None and next(catalog.all_batches(name), None) is None:
+        others = [it for it in known_projects(there) if it != name]  # asked after the pause, which cannot wait
+        say(f"But nothing is known of {name}: is the name right? {listed(others)}")
+
+
+def resume(
+    project: options.ProjectOrAll = None,
+    *,
+    every: options.All = False,
+    stack: options.Stack = None,
+    state: options.State = options.DEFAULT_STATE,
+) -> None:
+    """Let a paused project continue, and close its breaker.
+
+    `titlecard resume djangocon`
+
+    `titlecard resume --all`
+
+    Videos that waited for it continue within a minute or two.
+    """
+    name = one_or_all(project, every=every)
+    there, now = stacks.find(stack, state), datetime.now(UTC)
+    ledger, catalog = stacks.ledger(there), ResultReader(there).catalog
+    accounts = _accounts(ledger, name, now=now)
+    if not every and accounts[name] == Account(name, None, None, Breaker()):
+        check_known(there, name)
+    for account in accounts.values():
+        ledger.unpause(account.project)
+        if account.project != EVERY_PROJECT:
+            ledger.close_breaker(account.project)
+    sentences = [sentence for account in accounts.values() for sentence in _ended(account)]
+    freed = 0
+    for message, row in catalog.deferred(now=datetime.max.replace(tzinfo=UTC)):
+        reason = (row.reason or "").partition(":")[0]
+        if message.project in accounts and reason in _FREED:
+            freed += reason == Hold.PAUSED or catalog.hasten(message, due=row.due or "", now=now)
+    if not every and accounts[name].all_paused:
+        sentences.append(f"{name} is still paused, with all other projects: `titlecard resume --all`.")
+    elif freed:
+        videos = pluralize(freed, "waiting video continues", "waiting videos continue")
+        sentences.append(f"{videos} within a minute or two.")
+    for sentence in sentences or ["No project was stopped." if every else f"{name} was not stopped."]:
+        say(sentence)
+
+
+def cancel(
+    batch: options.BatchName,
+    *,
+    yes: options.Yes = False,
+    stack: options.Stack = None,
+    state: options.State = options.DEFAULT_STATE,
+) -> None:
+    """Stop a batch for good; its remaining videos end as cancelled.
+
+    `titlecard cancel pycon-2019-0f3a`
+
+    Nothing more is spent on it.
+    """
+    there, now = stacks.find(stack, state), datetime.now(UTC)
+    results = ResultReader(there)
+    found, catalog = results.batch(batch), results.catalog
+    left = max(found.accepted - found.counted(*END_STATES), 0)
+    say(f"{batch}: about {left:,} of {pluralize(found.accepted, 'video')} have not ended.")
+    if not yes and not confirm("End them as cancelled?"):
+        raise typer.Abort
+    stacks.ledger(there).cancel(batch, now=now)  # first: from here on nothing more can be reserved
+    if not catalog.cancel(found, now=now):
+        raise CommandError(f"{batch} is already {found.state}: there is nothing to cancel.")
+    ended = 0
+    for message, row in catalog.deferred(now=datetime.max.replace(tzinfo=UTC)):
+        if message.batch == batch:
+            ending = RowEnd(message, found.upload.order, row.fingerprint, RowState.CANCELLED, reason=CANCELLED)
+            ended += catalog.end([ending], now=now)[0] is RowState.CANCELLED
+    waiting = pluralize(ended, "waiting video has", "waiting videos have")
+    say(f"Cancelled: nothing more is spent on it. {waiting} ended; videos in the queue end when their turn comes.")
+
+
+def _accounts(ledger: Ledger, name: str, *, now: datetime) -> dict[str, Account]:
+    """The account of a project; for all projects, theirs and the one that stands for all."""
+    if name != EVERY_PROJECT:
+        return {name: ledger.account(name, now=now)}
+    return {EVERY_PROJECT: Account(EVERY_PROJECT, None, None, Breaker())} | ledger.accounts()
+
+
+def _ended(account: Account) -> Iterator[str]:
+    """What ends when an account continues: its pause, its breaker."""
+    if account.paused_at and not account.all_paused:
+        whose = "all projects" if account.project == EVERY_PROJECT else account.project
+        yield f"The pause of {whose} has ended; it began {account.paused_at[:16]}."
+    if account.breaker.open:
+        breaker = account.breaker
+        yield f"The breaker of {account.project} is closed; it opened {format_time(breaker.since)}: {breaker.why}"

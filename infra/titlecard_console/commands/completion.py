@@ -1,0 +1,32 @@
+"""`titlecard completion`: what makes a shell complete commands and options."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+from typer.completion import get_completion_script  # type: ignore[attr-defined]  # Typer means it to be imported
+
+
+class Shell(StrEnum):
+    """A shell that can complete commands."""
+
+    BASH = "bash"
+    ZSH = "zsh"
+    FISH = "fish"
+
+
+def completion(shell: Annotated[Shell, typer.Argument(help="Your shell.")]) -> None:
+    """Print the script with which a shell completes commands.
+
+    `eval "$(titlecard completion bash)"`
+
+    `eval "$(titlecard completion zsh)"`
+
+    `titlecard completion fish | source`
+
+    Put the line into ~/.bashrc, ~/.zshrc (after compinit) or ~/.config/fish/config.fish to have completion in every
+    shell.
+    """
+    typer.echo(get_completion_script(prog_name="titlecard", complete_var="_TITLECARD_COMPLETE", shell=shell))

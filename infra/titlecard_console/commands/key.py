@@ -1,0 +1,99 @@
+"""`titlecard key`: the projects' keys for the model, in Secrets Manager."""
+
+from __future__ import annotations
+
+import sys
+from getpass import getpass
+
+import typer
+
+from titlecard.domain.batch import project_name
+from titlecard_console import stack as stacks
+from titlecard_console.commands import options
+from titlecard_console.errors import CommandError
+from titlecard_console.output import confirm, say
+
+RECOVERY_DAYS = 7
+"""For so long a removed key can be restored: the shortest time that Secrets Manager takes (DeleteSecret reference)."""
+
+CACHED_MINUTES = 5
+"""For so long a worker uses a key that it has read; see `titlecard.aws.secrets.FRESH_SECONDS`."""
+
+key = typer.Typer(
+    no_args_is_help=True,
+    help="""Store and remove the projects' keys for the model.
+
+`titlecard key set djangocon --stack titlecard < key.txt`
+
+`titlecard key remove djangocon --stack titlecard`
+""",
+)
+
+
+@key.command("set")
+def set_key(
+    project: options.ProjectName,
+    *,
+    stack: options.Stack = None,
+    state: options.State = options.DEFAULT_STATE,
+) -> None:
+    """Store a project's key; it is read from a prompt or from standard input.
+
+    `titlecard key set djangocon --stack titlecard < key.txt`
+
+    A worker that has read the old key uses it for up to five minutes.
+    """
+    project_name(project)
+    there = stacks.find(stack, state)
+    secret = (getpass(f"The key of {project}: ") if sys.stdin.isatty() else sys.stdin.read()).strip()
+    if not secret or not secret.isascii() or not secret.isprintable() or " " in secret:
+        raise CommandError("That is not a key: it is empty, or has characters that no key has.")
+    name = _secret_name(there, project)
+    secrets = there.client("secretsmanager")
+    try:
+        secrets.create_secret(Name=name, SecretString=secret)
+    except secrets.exceptions.ResourceExistsException:
+        secrets.put_secret_value(SecretId=name, SecretString=secret)
+    except secrets.exceptions.InvalidRequestException:  # it was removed, and the time to restore it has not run out
+        secrets.restore_secret(SecretId=name)
+        secrets.put_secret_value(SecretId=name, SecretString=secret)
+    say(f"The key of {project} is stored as {name}.")
+
+
+@key.command("remove")
+def remove_key(
+    project: options.ProjectName,
+    *,
+    yes: options.Yes = False,
+    stack: options.Stack = None,
+    state: options.State = options.DEFAULT_STATE,
+) -> None:
+    """Remove a project's key: the local tier alone answers from then on.
+
+    `titlecard key remove djangocon --stack titlecard`
+
+    Secrets Manager keeps the key for seven days; `titlecard key set` replaces it at any time. A worker that has read
+    the key uses it for up to five minutes: `titlecard pause` stops a project at once. If the key has leaked, delete it
+    at the provider as well.
+    """
+    project_name(project)
+    there = stacks.find(stack, state)
+    name = _secret_name(there, project)
+    secrets = there.client("secretsmanager")
+    try:
+        removed = "DeletedDate" in secrets.describe_secret(SecretId=name)
+    except secrets.exceptions.ResourceNotFoundException:
+        removed = True
+    if removed:
+        raise CommandError(f"{project} has no key: there is no secret {name}.")
+    if not yes and not confirm(f"Remove the key of {project} ({name})?"):
+        raise typer.Abort
+    secrets.delete_secret(SecretId=name, RecoveryWindowInDays=RECOVERY_DAYS)
+    say(f"The key of {project} is removed; workers stop using it within {CACHED_MINUTES} minutes.")
+
+
+def _secret_name(there: stacks.Stack, project: str) -> str:
+    """The name of a project's secret, by the parser's own settings."""
+    function = there.outputs["ParserFunction"]
+    configuration = there.client("lambda").get_function_configuration(FunctionName=function)
+    return f"{configuration['Environment']['Variables']['KEY_SECRET_PREFIX']}{project}"

@@ -1,0 +1,70 @@
+"""Arguments and options that several commands share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+DEFAULT_STATE = Path(".titlecard")
+
+
+def _in_existing_folder(path: Path | None) -> Path | None:
+    """Check before anything is spent that the folder of an output file exists.
+
+    Raises:
+        typer.BadParameter: it does not.
+    """
+    if path is not None and not path.parent.is_dir():
+        raise typer.BadParameter(f"there is no folder {str(path.parent)!r}: make it first, or name another file.")
+    return path
+
+
+Stack = Annotated[
+    str | None,
+    typer.Option(
+        "--stack",
+        metavar="NAME",
+        help="A stack in AWS, by name or ARN (AWS_PROFILE and AWS_REGION apply). Default: the local cloud.",
+    ),
+]
+State = Annotated[Path, typer.Option("--state", help="The folder of the local cloud.", file_okay=False)]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON Lines instead of text.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")]
+
+Manifest = Annotated[
+    Path, typer.Argument(metavar="MANIFEST", exists=True, dir_okay=False, readable=True, help="A list of videos.")
+]
+Manifests = Annotated[
+    list[Path],
+    typer.Argument(metavar="MANIFEST", exists=True, dir_okay=False, readable=True, help="Each file is one batch."),
+]
+BatchName = Annotated[str, typer.Argument(metavar="BATCH", help="A batch, as `titlecard batches` lists it.")]
+ProjectName = Annotated[str, typer.Argument(metavar="PROJECT", help="The project: the first folder under uploads/.")]
+ProjectOrAll = Annotated[
+    str | None, typer.Argument(metavar="[PROJECT]", help="The project: the first folder under uploads/.")
+]
+Project = Annotated[str, typer.Option(help="The project: the first folder under uploads/.")]
+All = Annotated[bool, typer.Option("--all", help="All projects of the stack.")]
+
+LimitUsd = Annotated[
+    str | None, typer.Option(metavar="USD", help="Spend at most this many dollars on all manifests together.")
+]
+LimitTokens = Annotated[
+    str | None, typer.Option(metavar="NUMBER", help="Spend at most this many tokens on all manifests together.")
+]
+
+OutputFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--output",
+        help="The file to write; it appears when it is complete. Default: standard output.",
+        dir_okay=False,
+        callback=_in_existing_folder,
+    ),
+]
+CopyFile = Annotated[
+    Path | None,
+    typer.Option("--copy", help="The new file that holds the copy.", dir_okay=False, callback=_in_existing_folder),
+]

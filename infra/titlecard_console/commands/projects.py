@@ -1,0 +1,51 @@
+"""The projects that a command may name."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from titlecard.aws.dynamodb.ledger import EVERY_PROJECT
+from titlecard.domain.batch import project_name
+from titlecard_console import stack as stacks
+from titlecard_console.errors import CommandError
+from titlecard_console.results import ResultReader
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from titlecard_console.stack import Stack
+
+
+def one_or_all(project: str | None, *, every: bool) -> str:
+    """The project that is named, or `EVERY_PROJECT`.
+
+    Raises:
+        CommandError: both or neither are given.
+    """
+    if project is not None and every:
+        raise CommandError(f"{project} and --all contradict each other: give one of them.")
+    if project is None and not every:
+        raise CommandError("Name a project, or give --all.")
+    return EVERY_PROJECT if project is None else project_name(project)
+
+
+def known_projects(there: Stack) -> list[str]:
+    """Every project with a budget, a pause, a breaker or a batch."""
+    batches = {batch.project for batch in ResultReader(there).all_batches()}
+    return sorted({*stacks.ledger(there).accounts(), *batches} - {EVERY_PROJECT})
+
+
+def check_known(there: Stack, project: str) -> None:
+    """Refuse a project of which nothing is known: its name is probably wrong.
+
+    Raises:
+        CommandError: nothing is.
+    """
+    known = known_projects(there)
+    if project not in known:
+        raise CommandError(f"The stack knows no project {project!r}. {listed(known)}")
+
+
+def listed(projects: Sequence[str]) -> str:
+    """Projects in a sentence."""
+    return f"Projects: {', '.join(projects)}." if projects else "There are no projects yet."

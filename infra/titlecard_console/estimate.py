@@ -1,0 +1,191 @@
+"""What a manifest can cost: read as ingest reads it, parsed locally, and priced by the requests that would be sent.
+
+Nothing is uploaded and nobody is asked. The number that is shown here becomes the limit of the batch.
+"""
+
+from __future__ import annotations
+
+import io
+import tempfile
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from titlecard import extraction
+from titlecard.domain.batch import BatchLimits, RowState
+from titlecard.domain.money import Amount, Cap, PriceList, cap
+from titlecard.domain.video import Policy
+from titlecard.extraction.survey import Survey
+from titlecard.llm import ModelTier
+from titlecard.manifests import NotAManifest, ReadingLimits, read, validation
+from titlecard.pipeline.lines import line
+from titlecard.pipeline.talks import by_local_tier
+from titlecard_console.output import format_amounts, pluralize
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from titlecard.domain.video import Talk, Video
+    from titlecard.extraction import LocalParse
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """A manifest that was read to its end.
+
+    Attributes:
+        limits: what was taken for a manifest.
+        report: what validation found.
+        survey: what its rows have in common.
+        rejects: its refused rows as JSON lines.
+    """
+
+    path: Path
+    limits: ReadingLimits
+    report: validation.ValidationReport
+    survey: Survey
+    rejects: str
+
+    def videos(self) -> Iterator[tuple[int, Video]]:
+        """The accepted rows with their numbers, in order."""
+        with self.path.open("rb") as file:
+            for row in validation.accepted(read(file, self.limits), self.report.bitmap):
+                yield row.number, row.video
+
+    def parses(self) -> Iterator[tuple[Video, LocalParse]]:
+        """Each accepted row with the answer of the local tier, in order."""
+        for _, video in self.videos():
+            yield video, extraction.parse(video, self.survey)
+
+    def talks(self) -> Iterator[tuple[Video, Talk]]:
+        """Each accepted row with its talk, where the local tier alone answers."""
+        for video, parse in self.parses():
+            yield video, by_local_tier(video, parse)
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What one manifest can cost.
+
+    Attributes:
+        asked: for how many rows the model is asked.
+        expected: a guess, from the usual length of texts and answers.
+        bound: the most, if the model is asked once for each of them.
+        limits: those of its batch.
+    """
+
+    manifest: Manifest
+    asked: int
+    expected: Amount
+    bound: Amount
+    limits: BatchLimits
+
+
+def talk_line(video: Video, talk: Talk) -> str:
+    """The output line of a talk that no stack was needed for."""
+    return line(video.id, RowState.PARSED, talk=talk)
+
+
+def read_manifest(path: Path, parameters: Mapping[str, str]) -> Manifest:
+    """Read a manifest as a stack's ingest does.
+
+    Args:
+        parameters: those of the stack.
+
+    Raises:
+        NotAManifest: the file is not a manifest; the message names it.
+        OSError: it cannot be read.
+    """
+    limits, rejects = reading_limits(parameters), io.StringIO()
+    with named(path), path.open("rb") as file, tempfile.TemporaryDirectory() as scratch:
+        report = validation.validate(
+            read(file, limits), scratch=Path(scratch), rejects=rejects, sample_max=int(parameters["SurveySampleRows"])
+        )
+    return Manifest(path, limits, report, Survey.learn(report.sample), rejects.getvalue())
+
+
+def reading_limits(parameters: Mapping[str, str]) -> ReadingLimits:
+    """The sizes that a stack accepts, by its parameters."""
+    return ReadingLimits(
+        row_max_bytes=int(parameters["RowMaxBytes"]),
+        total_max_bytes=int(parameters["ManifestMaxBytes"]),
+        max_ratio=int(parameters["ManifestMaxRatio"]),
+    )
+
+
+@contextmanager
+def named(path: Path) -> Iterator[None]:
+    """Prefix NotAManifest errors with the file's path."""
+    try:
+        yield
+    except NotAManifest as refusal:
+        raise NotAManifest(f"{path}: {refusal}") from refusal
+
+
+def model_tier(parameters: Mapping[str, str]) -> ModelTier:
+    """The model tier of a stack, by its parameters.
+
+    Raises:
+        Unpriced: its model has no price.
+    """
+    return ModelTier(
+        parameters["Model"],
+        prices=PriceList.packaged(),
+        service_tier=parameters["ServiceTier"],
+        max_output_tokens=int(parameters["MaxOutputTokens"]),
+    )
+
+
+def spending_cap(usd: str | None, tokens: str | None) -> Cap:
+    """The most that a person wants to spend, from the options.
+
+    Raises:
+        NotABudget: one of them is not an amount.
+    """
+    return cap([f"{value}{unit}" for value, unit in ((usd, "usd"), (tokens, "tokens")) if value is not None])
+
+
+def estimate(manifests: Sequence[Manifest], parameters: Mapping[str, str], most: Cap) -> list[Estimate]:
+    """Estimate what manifests cost on a stack, by the very requests that would be sent.
+
+    Args:
+        parameters: those of the stack.
+        most: the most that a person wants to spend on all of them together.
+    """
+    tier, policy = model_tier(parameters), Policy(parameters["TierPolicy"])
+    stack = BatchLimits(
+        requests=int(parameters["BatchRequestLimit"]),
+        tokens=int(parameters["BatchTokenLimit"]),
+        micro_usd=int(parameters["BatchMicroUsdLimit"]),
+    )
+    estimates, promised = [], Amount()
+    for manifest in manifests:
+        asked, expected, bound = 0, Amount(), Amount()
+        hint = manifest.survey.hint()
+        for video, parse in manifest.parses() if policy is not Policy.LOCAL else ():
+            if policy is Policy.MODEL or not parse.sure:
+                question = tier.prepare(video, parse, hint)
+                asked += 1
+                expected += tier.expected(question)
+                bound += question.bound
+        limits = stack.lowered_by(
+            requests=asked * int(parameters["AttemptCap"]), tokens=bound.tokens, micro_usd=bound.micro_usd
+        ).lowered_by(**most.room(promised).as_map())
+        promised += Amount(0, limits.tokens, 0, limits.micro_usd)
+        estimates.append(Estimate(manifest, asked, expected, bound, limits))
+    return estimates
+
+
+def summary(estimates: Sequence[Estimate], model: str) -> str:
+    """The most that can be charged, in a sentence."""
+    rows = sum(it.manifest.report.accepted for it in estimates)
+    asked = sum(it.asked for it in estimates)
+    most = format_amounts(
+        requests=sum(it.limits.requests for it in estimates),
+        tokens=sum(it.limits.tokens for it in estimates),
+        micro_usd=sum(it.limits.micro_usd for it in estimates),
+    )
+    return (
+        f"{pluralize(rows, 'video')}: {rows - asked:,} sure locally, {asked:,} for {model}. At most {most} is charged."
+    )

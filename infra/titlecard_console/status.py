@@ -1,0 +1,127 @@
+"""How a batch stands, and why its videos wait: since when, until when, and what a person can do about it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from titlecard.aws.dynamodb.catalog import NEVER
+from titlecard.aws.dynamodb.ledger import LedgerUnavailable
+from titlecard.domain.batch import END_STATES, BatchState, RowState
+from titlecard.domain.errors import Hold, Reason
+from titlecard.domain.text import one_line
+from titlecard_console.output import format_time, format_usd, pluralize
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from titlecard.aws.dynamodb.catalog import Batch, Catalog, Row
+    from titlecard.aws.dynamodb.ledger import Ledger
+    from titlecard.domain.money import Amount
+
+SHOWN_WAITS = 5
+"""Reasons why videos wait that are shown, the most frequent first."""
+
+_BREAKER = {Hold.BREAKER_OPEN, Reason.ACCOUNT_FAULT}
+
+
+@dataclass(frozen=True)
+class Wait:
+    """Videos that wait for one reason.
+
+    Attributes:
+        cause: the reason as a word for programs, a `Hold` or a `Reason`.
+        why: the reason for people.
+        until: when the first of them continues; None if a person has to act first.
+        since: when the project's breaker opened, if that is the cause.
+    """
+
+    videos: int
+    cause: str
+    why: str
+    until: datetime | None
+    since: str = ""
+
+    def sentence(self, remedy: str) -> str:
+        """The wait for people.
+
+        Args:
+            remedy: what a person does once the cause of an open breaker is removed.
+        """
+        until = f"until {self.until.astimezone(UTC):%H:%M:%S} UTC" if self.until else "for you"
+        sentence = f"{pluralize(self.videos, 'video waits', 'videos wait')} {until}: {self.cause}: {self.why}"
+        if not self.since:
+            return sentence
+        opened = f"The breaker has been open since {format_time(self.since)}: remove the cause, then {remedy}."
+        return f"{sentence.rstrip('.')}. {opened}"
+
+
+@dataclass(frozen=True)
+class Status:
+    """How a batch stands; `until` is when the first of its waiting rows continues."""
+
+    batch: Batch
+    waiting: int
+    until: datetime | None
+    spent: Amount
+    waits: tuple[Wait, ...] = ()
+
+    @property
+    def ended(self) -> int:
+        """Rows in an end state, by the counters, which are hints."""
+        return min(self.batch.counted(*END_STATES), self.batch.accepted)
+
+    def sentence(self) -> str:
+        """The batch in one line."""
+        batch, counts = self.batch, self.batch.counts
+        if batch.state is BatchState.COUNTING:
+            return "reading the manifest"
+        numbers = [
+            (batch.refused, "rejected"),
+            (max(batch.accepted - self.ended - self.waiting, 0), "queued"),
+            (counts["parsed_local"], "parsed locally"),
+            (counts["parsed_model"], "by the model"),
+            (counts[RowState.SUPERSEDED], "superseded"),
+            (batch.counted(RowState.DEAD), "dead"),
+            (counts[RowState.CANCELLED], "cancelled"),
+        ]
+        parts = [f"{number:,} {name}" for number, name in numbers if number]
+        if self.waiting:
+            parts.append(f"{self.waiting:,} waiting {f'until {self.until:%H:%M:%S}' if self.until else 'for you'}")
+        if self.spent.requests:
+            parts.append(f"{pluralize(self.spent.tokens, 'token')}, {format_usd(self.spent.micro_usd)}")
+        return ", ".join(parts)
+
+
+def read_status(catalog: Catalog, ledger: Ledger, batch: Batch) -> Status:
+    """Read how a batch stands now."""
+    rows = catalog.waiting(batch.id)
+    waits = _waits(rows, ledger, batch.project) if rows else ()
+    return Status(batch, len(rows), _due(rows[0]) if rows else None, ledger.spent(batch.id), waits)
+
+
+def _waits(rows: Sequence[Row], ledger: Ledger, project: str) -> tuple[Wait, ...]:
+    """Why rows wait, the most frequent reason first; the first due row comes first in `rows`."""
+    causes = Counter((row.reason or "").partition(":")[0] for row in rows)
+    since = _open_since(ledger, project) if any(cause in _BREAKER for cause in causes) else ""
+    waits = []
+    for cause, number in causes.most_common(SHOWN_WAITS):
+        first = next(row for row in rows if (row.reason or "").partition(":")[0] == cause)
+        why = one_line((first.reason or "").partition(":")[2])
+        waits.append(Wait(number, cause, why, _due(first), since if cause in _BREAKER else ""))
+    return tuple(waits)
+
+
+def _open_since(ledger: Ledger, project: str) -> str:
+    """When a project's breaker opened; empty if it is closed, or cannot be read now."""
+    try:
+        breaker = ledger.account(project, now=datetime.now(UTC)).breaker
+    except LedgerUnavailable:
+        return ""
+    return breaker.since if breaker.open else ""
+
+
+def _due(row: Row) -> datetime | None:
+    return datetime.fromisoformat(row.due) if row.due and row.due != NEVER else None
