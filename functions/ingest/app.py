@@ -14,20 +14,15 @@ without records asks for nothing: a deployment is tried with it.
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote_plus
 
-import boto3
 from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType, process_partial_response
 
-from titlecard import telemetry
-from titlecard.aws.dynamodb.catalog import UNCHECKED, Catalog, LeaseHeld
-from titlecard.aws.s3 import UploadsBucket
-from titlecard.aws.sqs import IngestQueue, WorkQueue
-from titlecard.domain.batch import BatchLimits, Upload, upload_order
-from titlecard.manifests import ReadingLimits
-from titlecard.pipeline.ingest import Ingest, IngestConfig
+from titlecard import bootstrap, telemetry
+from titlecard.aws.dynamodb.catalog import LeaseHeld
+from titlecard.aws.sqs import IngestQueue
+from titlecard.domain.batch import Upload, upload_order
 from titlecard.settings import IngestSettings
 from titlecard.telemetry import logger
 
@@ -38,29 +33,10 @@ if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
 settings = IngestSettings()
-sqs = boto3.client("sqs")
+clients = bootstrap.AwsClients()
+ingest = bootstrap.ingest(settings, clients)
+notifications = IngestQueue(clients.sqs, settings.ingest_queue_url)
 processor = BatchProcessor(EventType.SQS, raise_on_entire_batch_failure=False)
-ingest = Ingest(
-    catalog=Catalog(boto3.resource("dynamodb", config=UNCHECKED).meta.client, settings.catalog_table),
-    uploads=UploadsBucket(boto3.client("s3")),
-    queue=WorkQueue(sqs, settings.work_queue_url),
-    rules=IngestConfig(
-        manifest_max_bytes=settings.manifest_max_bytes,
-        reading=ReadingLimits(
-            row_max_bytes=settings.row_max_bytes,
-            total_max_bytes=settings.manifest_max_bytes,
-            max_ratio=settings.manifest_max_ratio,
-        ),
-        survey_sample=settings.survey_sample_rows,
-        limits=BatchLimits(
-            requests=settings.batch_request_limit,
-            tokens=settings.batch_token_limit,
-            micro_usd=settings.batch_micro_usd_limit,
-        ),
-    ),
-    now=lambda: datetime.now(UTC),
-)
-notifications = IngestQueue(sqs, settings.ingest_queue_url)
 
 AGAIN_SECONDS = 60
 """When an upload comes again that could not be taken; the queue's own visibility is more than an hour."""

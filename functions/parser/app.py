@@ -15,57 +15,24 @@ from collections import Counter
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-import boto3
 from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType, process_partial_response
 from aws_lambda_powertools.utilities.data_classes import SQSEvent
 
-from titlecard import telemetry
-from titlecard.aws.dynamodb.catalog import UNCHECKED, Catalog
-from titlecard.aws.dynamodb.ledger import ONE_TRY, Ledger
-from titlecard.aws.secrets import ProjectKeys
-from titlecard.aws.sqs import DeadLetterSender, WorkQueue
-from titlecard.domain.money import PriceList
-from titlecard.llm import ModelTier
+from titlecard import bootstrap, telemetry
+from titlecard.aws.sqs import WorkQueue
 from titlecard.pipeline.outcomes import ComeBack
-from titlecard.pipeline.parse import Parser, ParserConfig, Received
+from titlecard.pipeline.parse import Received
 from titlecard.settings import ParserSettings
-from titlecard.telemetry import logger
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
 settings = ParserSettings()
-sqs = boto3.client("sqs")
-queue = WorkQueue(sqs, settings.work_queue_url)
+clients = bootstrap.AwsClients()
+parser = bootstrap.parser(settings, clients)
+queue = WorkQueue(clients.sqs, settings.work_queue_url)
 processor = BatchProcessor(EventType.SQS, raise_on_entire_batch_failure=False)
-parser = Parser(
-    catalog=Catalog(boto3.resource("dynamodb", config=UNCHECKED).meta.client, settings.catalog_table),
-    ledger=Ledger(boto3.resource("dynamodb", config=ONE_TRY).meta.client, settings.ledger_table),
-    queue=queue,
-    letters=DeadLetterSender(sqs, settings.work_dead_letter_queue_url),
-    keys=ProjectKeys(settings.key_secret_prefix, local=settings.openai_api_key),
-    model=ModelTier(
-        settings.model,
-        prices=PriceList.packaged(),
-        service_tier=settings.service_tier,
-        base_url=settings.openai_base_url,
-        max_output_tokens=settings.max_output_tokens,
-    ),
-    rules=ParserConfig(
-        policy=settings.tier_policy,
-        model=settings.model,
-        max_receives=settings.max_receive_count,
-        attempt_cap=settings.attempt_cap,
-        visibility=settings.visibility_seconds,
-        deadline=settings.request_deadline_seconds,
-        settle_margin=settings.settle_margin_seconds,
-        retry_backoff=settings.retry_backoff_seconds,
-        breaker_threshold=settings.breaker_threshold,
-    ),
-    now=lambda: datetime.now(UTC),
-    log=logger,
-)
 
 
 def _moment(milliseconds: str | None) -> datetime | None:

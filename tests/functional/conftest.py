@@ -11,10 +11,11 @@ import boto3
 import pytest
 from moto import mock_aws
 from moto.core.botocore_stubber import BotocoreStubber
-from tests.functional.world import Clients, Wire, World
+from tests.functional.world import Wire, World
 from tests.provider import LoopbackProvider
 
 from titlecard import extraction as local
+from titlecard.bootstrap import AwsClients
 from titlecard.domain.money import PriceList
 from titlecard.llm import ModelTier
 
@@ -29,14 +30,14 @@ MODEL = "gpt-6-luna"
 
 
 @pytest.fixture(scope="session")
-def clients() -> Iterator[Clients]:
+def clients() -> Iterator[AwsClients]:
     """The clients of all tests, to one emulated AWS: to make both anew takes longer than most tests."""
     with pytest.MonkeyPatch.context() as patch:
         for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
             patch.setenv(name, "testing")
         patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
         with mock_aws():
-            yield Clients(boto3.Session())
+            yield AwsClients(boto3.Session())
 
 
 @pytest.fixture
@@ -75,7 +76,7 @@ class Unhurried:
 
 
 @pytest.fixture
-def world(clients: Clients, wire: Wire) -> World:
+def world(clients: AwsClients, wire: Wire) -> World:
     """An empty stack, beside those of other tests."""
     return World(clients, wire)
 

@@ -8,17 +8,19 @@ from typing import TYPE_CHECKING
 import pytest
 from tests.functional.world import LIMITS, NUMBERS, PROJECT, Cut, Killed, World, manifest, videos
 
-from titlecard.aws.dynamodb.catalog import RowEnd
+from titlecard.aws.dynamodb.catalog import Catalog, RowEnd
+from titlecard.bootstrap import REDELIVERY_SPARE_SECONDS
 from titlecard.domain.batch import BatchState, Message, RowState, Upload
 from titlecard.pipeline import audit
 
 if TYPE_CHECKING:
-    from tests.functional.world import Clients, Wire
+    from tests.functional.world import Wire
 
     from titlecard.aws.dynamodb.catalog import Batch
+    from titlecard.bootstrap import AwsClients
 
 MARK = "f" * 32
-STILL = max(NUMBERS["AuditAfterSeconds"], NUMBERS["IngestVisibilitySeconds"]) + 1
+STILL = max(NUMBERS["AuditAfterSeconds"], NUMBERS["IngestVisibilitySeconds"] + REDELIVERY_SPARE_SECONDS) + 1
 ROUNDS = NUMBERS["AuditRounds"]
 
 
@@ -27,7 +29,7 @@ def stand_still(world: World, rounds: int = 1) -> list[dict[str, int]]:
     done = []
     for _ in range(rounds):
         world.clock.forward(STILL)
-        done.append(dict(world.resume().run()))
+        done.append(dict(world.sweeper().run()))
     return done
 
 
@@ -72,14 +74,14 @@ def test_ingest_goes_on_with_what_it_is_told(world: World, while_it: str) -> Non
 
 
 @pytest.mark.parametrize("how", [Cut.KILLED_AFTER, Cut.LOST_ANSWER])
-def test_whatever_call_the_audit_dies_at_ingest_goes_on(clients: Clients, wire: Wire, how: Cut) -> None:
+def test_whatever_call_the_audit_dies_at_ingest_goes_on(clients: AwsClients, wire: Wire, how: Cut) -> None:
     for at in range(1, 20):
         world = World(clients, wire)
         upload = killed(world)
         world.clock.forward(STILL)
         wire.cut(how, at)
         try:
-            world.resume().run()
+            world.sweeper().run()
         except Killed:
             pass
         finally:
@@ -97,7 +99,7 @@ def test_whatever_call_the_audit_dies_at_ingest_goes_on(clients: Clients, wire: 
 def test_a_batch_whose_message_may_yet_come_again_is_left_alone(world: World) -> None:
     killed(world)
     world.clock.forward(NUMBERS["IngestVisibilitySeconds"])
-    assert world.resume().run() == {}
+    assert world.sweeper().run() == {}
 
 
 def test_a_batch_that_somebody_is_at_is_left_alone(world: World) -> None:
@@ -110,7 +112,7 @@ def test_a_batch_that_somebody_is_at_is_left_alone(world: World) -> None:
 def test_ingest_is_not_told_again_before_it_had_its_time(world: World) -> None:
     killed(world)
     stand_still(world)
-    assert world.resume().run() == {}
+    assert world.sweeper().run() == {}
 
 
 def test_after_some_rounds_a_batch_that_ingest_cannot_finish_is_left_to_a_person_who_is_told_why(world: World) -> None:
@@ -169,7 +171,7 @@ def test_a_round_goes_on_in_the_next_call_where_the_last_one_came_to(world: Worl
     world.clock.forward(STILL)
     sent = []
     for _ in range(4):
-        world.resume(most=20).run()
+        world.sweeper(most=20).run()
         sent.append([it.row for it in world.sent()])
     assert sent == [[*range(1, 21)], [*range(21, 41)], [*range(41, 46)], []]
 
@@ -177,10 +179,10 @@ def test_a_round_goes_on_in_the_next_call_where_the_last_one_came_to(world: Worl
 def test_a_round_goes_on_though_rows_end_meanwhile(world: World) -> None:
     batch, messages = opened(world, 30)
     world.clock.forward(STILL)
-    world.resume(most=10).run()
+    world.sweeper(most=10).run()
     end(world, batch, messages[:10])
     end(world, batch, messages[15:20])
-    assert world.resume(most=10).run() == {"sent again": 10}
+    assert world.sweeper(most=10).run() == {"sent again": 10}
     assert [it.row for it in world.sent()] == [*range(1, 16), *range(21, 26)]
 
 
@@ -189,9 +191,9 @@ def test_a_death_between_sending_and_marking_sends_twice_and_loses_nothing(world
     world.clock.forward(STILL)
     world.wire.cut(Cut.KILLED_AFTER, call="SendMessageBatch")
     with pytest.raises(Killed):
-        world.resume().run()
+        world.sweeper().run()
     world.wire.mend()
-    assert world.resume().run() == {"sent again": 3}
+    assert world.sweeper().run() == {"sent again": 3}
     assert world.sent() == sorted([*messages, *messages], key=lambda it: it.row)
 
 
@@ -200,8 +202,8 @@ def test_rows_are_not_taken_for_lost_while_there_is_a_long_queue(world: World) -
     world.queue.send(messages[:10])
     world.queue.send(messages[10:])
     world.clock.forward(STILL)
-    assert world.resume(most=11).run() == {}
-    assert world.resume(most=12).run() == {"sent again": 12}
+    assert world.sweeper(most=11).run() == {}
+    assert world.sweeper(most=12).run() == {"sent again": 12}
 
 
 def test_a_call_that_has_taken_its_time_begins_nothing_more(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -214,8 +216,8 @@ def test_a_call_that_has_taken_its_time_begins_nothing_more(world: World, monkey
         world.clock.forward(audit.CALL_SECONDS + 1)
         return marked(*args, **kwargs)  # type: ignore[arg-type]  # as they came
 
-    monkeypatch.setattr(world.catalog, "audited", slowly)
-    assert [world.resume().run() for _ in range(3)] == [{"sent again": 3}, {"sent again": 3}, {}]
+    monkeypatch.setattr(Catalog, "audited", lambda _, *args, **kwargs: slowly(*args, **kwargs))
+    assert [world.sweeper().run() for _ in range(3)] == [{"sent again": 3}, {"sent again": 3}, {}]
 
 
 # ------------------------------------------------------------------------------------------------------------ giving up
@@ -229,7 +231,7 @@ def test_rows_that_are_given_up_are_put_among_the_dead_letters(world: World) -> 
     assert set(reasons) == {f"never_answered: sent again {ROUNDS} times, and no worker finished it"}
 
 
-def test_a_death_while_rows_are_given_up_loses_no_dead_letter(clients: Clients, wire: Wire) -> None:
+def test_a_death_while_rows_are_given_up_loses_no_dead_letter(clients: AwsClients, wire: Wire) -> None:
     for at in range(1, 20):
         world = World(clients, wire)
         batch, messages = opened(world, 3)
@@ -237,7 +239,7 @@ def test_a_death_while_rows_are_given_up_loses_no_dead_letter(clients: Clients, 
         world.clock.forward(STILL)
         wire.cut(Cut.KILLED_AFTER, at)
         try:
-            world.resume().run()
+            world.sweeper().run()
         except Killed:
             pass
         finally:
@@ -264,7 +266,7 @@ def test_a_batch_whose_manifest_was_deleted_is_finished_and_says_so(world: World
     batch, _ = opened(world, 3)
     world.s3.delete_object(Bucket=batch.upload.bucket, Key=batch.upload.key, VersionId=batch.upload.version)
     stand_still(world)
-    assert world.resume().run() == {"finished": 1}
+    assert world.sweeper().run() == {"finished": 1}
     assert "deleted" in (world.catalog.batch(batch.id).reason or "")
 
 
@@ -280,7 +282,7 @@ def test_rows_of_a_deleted_manifest_are_given_up_in_steps(world: World) -> None:
     batch, _ = opened(world, 5)
     world.s3.delete_object(Bucket=batch.upload.bucket, Key=batch.upload.key, VersionId=batch.upload.version)
     world.clock.forward(STILL)
-    done = [world.resume(most=2).run() for _ in range(4)]
+    done = [world.sweeper(most=2).run() for _ in range(4)]
     assert done == [{"given up": 2}, {"given up": 2}, {"given up": 1}, {"finished": 1}]
 
 
@@ -301,10 +303,10 @@ def test_a_batch_that_cannot_be_looked_after_holds_up_no_other(world: World) -> 
     assert world.sent() == others
 
 
-def test_a_manifest_that_has_become_too_large_holds_up_no_other(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_manifest_that_has_become_too_large_holds_up_no_other(world: World) -> None:
     large, _ = opened(world, 30)
     _, others = opened(world, 3)
-    monkeypatch.setitem(NUMBERS, "ManifestMaxBytes", 1_000)
+    world.parameters["ManifestMaxBytes"] = "1000"
     assert stand_still(world) == [{"sent again": 3, "not looked after": 1}]
     assert world.sent() == others
     assert world.catalog.batch(large.id).state is BatchState.OPEN

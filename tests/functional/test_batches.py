@@ -121,7 +121,7 @@ def test_show_has_the_talk_the_rows_and_every_attempt_with_its_fault_and_charge(
     world: World, console: Console, provider: LoopbackProvider, tier: ModelTier
 ) -> None:
     batch, (message,) = world.batch(*videos(1))
-    parser = world.parser(tier, policy="model")
+    parser = world.parser(tier, tier_policy="model")
     provider.fail("server_error")
     parser.work([received(message)], lambda: 90)
     parser.work([received(message, 2)], lambda: 90)

@@ -274,14 +274,14 @@ def test_a_finished_batch_is_open_again_until_its_row_has_ended_again(
     world: World, tier: ModelTier, provider: LoopbackProvider
 ) -> None:
     message, _ = die(world, tier, provider, 2)
-    world.resume().run()
+    world.sweeper().run()
     assert world.catalog.batch(message.batch).state is BatchState.FINISHED
     assert send_again(office(world)) == ["sent"] * 2
     batch = world.catalog.batch(message.batch)
     assert (batch.state, batch.counted(RowState.DEAD)) == (BatchState.OPEN, 0)
     assert [it.id for it in world.catalog.open_batches()] == [batch.id]
     work(world, tier, world.sent())
-    world.resume().run()
+    world.sweeper().run()
     assert world.catalog.batch(message.batch).state is BatchState.FINISHED
 
 

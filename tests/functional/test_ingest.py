@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from botocore.exceptions import BotoCoreError, ClientError
-from tests.functional.world import LIMITS, NUMBERS, PROJECT, Cut, Killed, Refusing, World, manifest, videos
+from tests.functional.world import LIMITS, NUMBERS, PROJECT, Cut, Killed, Refusing, World, manifest, replaced, videos
 
 from titlecard.aws.dynamodb.catalog import LeaseHeld
 from titlecard.aws.sqs import SEND_TRIES, MessagesNotSent, WorkQueue
@@ -19,9 +19,10 @@ from titlecard.manifests.validation import Bitmap
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from tests.functional.world import Clients, Wire
+    from tests.functional.world import Wire
 
     from titlecard.aws.dynamodb.catalog import Batch
+    from titlecard.bootstrap import AwsClients
     from titlecard.domain.batch import Message, Upload
 
 INVOCATION_SECONDS = NUMBERS["IngestTimeoutSeconds"]
@@ -86,15 +87,12 @@ def test_good_rows_go_on_where_others_are_refused(world: World) -> None:
     assert [(it.row, it.video.title) for it in world.sent()] == [(1, "First"), (3, "Second"), (7, "Last")]
 
 
-def test_the_survey_is_there_before_the_first_message(world: World) -> None:
+def test_the_survey_is_written_before_the_first_message(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     upload = world.put(manifest(videos(5)))
     seen: list[Survey] = []
 
-    class Watching(WorkQueue):
-        def send(self, pack: Sequence[Message]) -> None:
-            seen.append(world.catalog.survey(pack[0].batch))
-
-    taken(world, upload, queue=Watching(world.sqs, world.names["WorkQueue"]))
+    monkeypatch.setattr(WorkQueue, "send", lambda _queue, pack: seen.append(world.catalog.survey(pack[0].batch)))
+    taken(world, upload)
     assert seen == [Survey.learn(videos(5))]
 
 
@@ -142,17 +140,16 @@ def test_a_second_worker_is_told_for_how_long_the_first_may_be_at_it(world: Worl
     assert contended.value.seconds == 101
 
 
-def test_who_lost_the_lease_does_not_end_the_batch(world: World) -> None:
+def test_a_worker_that_lost_its_lease_does_not_end_the_batch(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     upload = world.put(manifest(videos(3)))
 
-    class Slow(WorkQueue):
-        def send(self, pack: Sequence[Message]) -> None:
-            super().send(pack)
-            world.clock.forward(INVOCATION_SECONDS + 60)
-            opened(world, upload, seconds=100)
+    def send_slowly(_queue: WorkQueue, _pack: Sequence[Message]) -> None:
+        world.clock.forward(INVOCATION_SECONDS + 60)
+        opened(world, upload, seconds=100)
 
+    monkeypatch.setattr(WorkQueue, "send", send_slowly)
     with pytest.raises(LeaseHeld):
-        taken(world, upload, queue=Slow(world.sqs, world.names["WorkQueue"]))
+        taken(world, upload)
     assert (batch_of(world, upload).state, batch_of(world, upload).lease) == (BatchState.SENDING, "another's")
 
 
@@ -250,8 +247,8 @@ def test_an_upload_that_was_deleted_before_it_was_read_is_refused(world: World) 
     assert "deleted" in world.report(upload)["message"]
 
 
-def test_a_file_that_is_too_large_is_refused(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(NUMBERS, "ManifestMaxBytes", 100)
+def test_a_file_that_is_too_large_is_refused(world: World) -> None:
+    world.parameters["ManifestMaxBytes"] = "100"
     upload = world.put(manifest(videos(10)))
     assert taken(world, upload)
     assert "split it" in world.report(upload)["message"]
@@ -284,7 +281,7 @@ def test_a_limit_that_cannot_be_read_is_not_taken_for_none(world: World) -> None
 
 def test_messages_that_sqs_refuses_are_sent_again(world: World) -> None:
     refusing = Refusing(world.sqs, rows={3, 14}, times=SEND_TRIES - 1)
-    assert taken(world, world.put(manifest(videos(25))), queue=_queue(world, refusing))
+    assert taken(world, world.put(manifest(videos(25))), clients=replaced(world.clients, sqs=refusing))
     assert [it.row for it in world.sent()] == list(range(1, 26))
 
 
@@ -292,7 +289,7 @@ def test_messages_that_sqs_refuses_are_sent_again(world: World) -> None:
 def test_where_sqs_goes_on_refusing_the_checkpoint_stands_and_the_lease_is_given_back(world: World) -> None:
     upload = world.put(manifest(videos(25)))
     with pytest.raises(MessagesNotSent):
-        taken(world, upload, queue=_queue(world, Refusing(world.sqs, rows={14}, times=SEND_TRIES)))
+        taken(world, upload, clients=replaced(world.clients, sqs=Refusing(world.sqs, rows={14}, times=SEND_TRIES)))
     batch = batch_of(world, upload)
     assert (batch.state, batch.sent_row, batch.lease_until) == (BatchState.SENDING, 10, "")
 
@@ -301,7 +298,7 @@ def test_where_sqs_goes_on_refusing_the_checkpoint_stands_and_the_lease_is_given
 def test_what_sqs_refused_is_sent_when_the_upload_comes_again(world: World) -> None:
     upload = world.put(manifest(videos(25)))
     with pytest.raises(MessagesNotSent):
-        taken(world, upload, queue=_queue(world, Refusing(world.sqs, rows={14}, times=SEND_TRIES)))
+        taken(world, upload, clients=replaced(world.clients, sqs=Refusing(world.sqs, rows={14}, times=SEND_TRIES)))
     world.sent()
     assert taken(world, upload)
     assert [it.row for it in world.sent()] == list(range(11, 26))
@@ -339,10 +336,6 @@ def running_out(after: int) -> Callable[[], float]:
     return lambda: next(looks, 1.0)
 
 
-def _queue(world: World, refusing: Refusing) -> WorkQueue:
-    return WorkQueue(refusing, world.names["WorkQueue"])  # type: ignore[arg-type]  # it is a client in all that counts
-
-
 # ------------------------------------------------------------------------------------------------- dying at every call
 
 
@@ -355,7 +348,7 @@ CALLS = 40
 @pytest.mark.parametrize("content", MANIFESTS.values(), ids=MANIFESTS)
 @pytest.mark.parametrize("how", [Cut.KILLED_AFTER, Cut.LOST_ANSWER, Cut.OUTAGE])
 def test_whatever_goes_wrong_every_accepted_row_is_sent_when_the_upload_comes_again(
-    clients: Clients, wire: Wire, how: Cut, content: str
+    clients: AwsClients, wire: Wire, how: Cut, content: str
 ) -> None:
     for at in range(1, CALLS):
         world = World(clients, wire)

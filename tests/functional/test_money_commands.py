@@ -93,7 +93,7 @@ def test_a_higher_budget_lets_what_waited_for_the_next_day_go_on(project: Projec
     assert [project.work(one), project.work(two)] == [PARSED_BY_MODEL, DEFERRED]
     console.said("budget", "set", PROJECT, "--daily", "50usd")
     project.world.clock.now = datetime.now(UTC)
-    project.world.resume().run()
+    project.world.sweeper().run()
     assert project.world.sent() == [two]
 
 
@@ -294,7 +294,7 @@ def test_a_raised_limit_lets_what_waits_go_on_by_itself_and_who_raised_it_is_kno
     assert "waiting  1 video; continuing within a minute or two" in console.said("limit", at_its_limit)
     project.world.clock.forward(60)
     for _ in range(2):  # a date first, then its message
-        project.world.resume().run()
+        project.world.sweeper().run()
     assert [project.work(message) for message in project.world.sent()] == [PARSED_BY_MODEL]
     assert project.charged == project.billed
 

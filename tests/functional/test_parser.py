@@ -16,11 +16,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from tests.functional.conftest import MODEL
-from tests.functional.world import LIMITS, NUMBERS, RULES, KeysOfATest, Killed, World, received, videos
+from tests.functional.world import LIMITS, NUMBERS, KeysOfATest, Killed, World, received, videos
 
 from titlecard import extraction as local
-from titlecard.aws.dynamodb.catalog import NEVER, Attempt, Row, RowEnd, VideoRecord, stamp
-from titlecard.aws.dynamodb.ledger import Ledger
+from titlecard.aws.dynamodb.catalog import NEVER, Attempt, Catalog, Row, RowEnd, VideoRecord, stamp
 from titlecard.aws.secrets import KeyUnreadable
 from titlecard.domain.batch import RowState
 from titlecard.domain.money import Amount, PriceList, Usage, measured
@@ -160,14 +159,14 @@ def test_a_weak_local_answer_does_not_stand_in_for_a_model_that_became_available
 def test_where_the_model_is_not_wanted_it_is_not_asked(
     world: World, provider: LoopbackProvider, tier: ModelTier, message: Message
 ) -> None:
-    assert work(world, tier, message, policy=Policy.LOCAL) == PARSED_LOCALLY
+    assert work(world, tier, message, tier_policy=Policy.LOCAL) == PARSED_LOCALLY
     assert provider.posts == []
 
 
 def test_where_only_the_model_is_wanted_it_is_asked_about_everything(
     world: World, provider: LoopbackProvider, tier: ModelTier, sure: Message
 ) -> None:
-    assert work(world, tier, sure, policy=Policy.MODEL) == PARSED_BY_MODEL
+    assert work(world, tier, sure, tier_policy=Policy.MODEL) == PARSED_BY_MODEL
     assert len(provider.posts) == 1
 
 
@@ -176,7 +175,7 @@ def test_a_sure_local_talk_is_answered_anew_for_who_wants_only_the_model(
 ) -> None:
     work(world, tier, sure)
     _, (again,) = world.batch(sure.video)
-    assert work(world, tier, again, policy=Policy.MODEL) == PARSED_BY_MODEL
+    assert work(world, tier, again, tier_policy=Policy.MODEL) == PARSED_BY_MODEL
     assert len(provider.posts) == 1
 
 
@@ -186,7 +185,7 @@ def test_a_flagged_talk_that_was_paid_for_is_not_paid_for_again_by_who_wants_onl
     provider.fail("refusal")
     work(world, tier, message)
     _, (again,) = world.batch(message.video)
-    assert work(world, tier, again, policy=Policy.MODEL) == PARSED_LOCALLY
+    assert work(world, tier, again, tier_policy=Policy.MODEL) == PARSED_LOCALLY
     assert len(provider.posts) == 1
 
 
@@ -247,8 +246,8 @@ def test_a_batch_that_became_newer_since_the_look_up_supersedes_a_row_before_any
         point_at_newer(world, message)
         return found
 
-    parser = world.parser(tier, policy=Policy.MODEL)
-    monkeypatch.setattr(world.catalog, "look_up", slow)
+    parser = world.parser(tier, tier_policy=Policy.MODEL)
+    monkeypatch.setattr(Catalog, "look_up", lambda _, *args, **kwargs: slow(*args, **kwargs))
     assert parser.work([received(message)], lambda: 90) == {"message-1": SUPERSEDED}
     assert provider.posts == []
 
@@ -333,7 +332,7 @@ def test_a_provider_that_hangs_is_given_up_at_the_deadline_and_charged_its_bound
     world: World, provider: LoopbackProvider, tier: ModelTier, message: Message
 ) -> None:
     provider.fail("hang")
-    assert isinstance(work(world, tier, message, deadline=1), ComeBack)
+    assert isinstance(work(world, tier, message, request_deadline_seconds=4), ComeBack)
     assert world.ledger.spent(message.batch) == bound(world, message)
 
 
@@ -361,7 +360,7 @@ def test_the_back_off_never_hides_a_message_for_longer_than_its_queue_does(
     world: World, provider: LoopbackProvider, tier: ModelTier, message: Message
 ) -> None:
     provider.fail("server_error")
-    outcome = work(world, tier, message, retry_backoff=10_000)
+    outcome = work(world, tier, message, retry_backoff_seconds=10_000)
     assert isinstance(outcome, ComeBack)
     assert (outcome.seconds or 0) <= NUMBERS["VisibilitySeconds"]
 
@@ -509,8 +508,9 @@ def test_local_answers_need_no_room(world: World, tier: ModelTier) -> None:
 def test_without_the_ledger_nothing_is_sent_and_the_row_waits(
     world: World, provider: LoopbackProvider, tier: ModelTier, message: Message
 ) -> None:
-    lost = Ledger(world.db, "no-such-table")
-    assert world.parser(tier, ledger=lost).work([received(message)], lambda: 90) == {"message-1": DEFERRED}
+    assert world.parser(tier, ledger_table="no-such-table").work([received(message)], lambda: 90) == {
+        "message-1": DEFERRED
+    }
     assert (provider.posts, entry(world, message).attempts) == ([], 0)
     assert (row(world, message).reason or "").startswith("ledger_unreachable: the ledger did not answer")
 
@@ -611,7 +611,7 @@ def test_a_worker_that_was_overtaken_stores_nothing(world: World, tier: ModelTie
 def test_with_too_little_time_left_nothing_is_claimed(
     world: World, provider: LoopbackProvider, tier: ModelTier, message: Message
 ) -> None:
-    left = RULES.deadline + RULES.settle_margin - 0.1
+    left = NUMBERS["RequestDeadlineSeconds"] + NUMBERS["SettleMarginSeconds"] - 0.1
     assert work(world, tier, message, left=left) == ComeBack(0)
     assert (provider.posts, entry(world, message).history) == ([], ())
 
@@ -619,19 +619,19 @@ def test_with_too_little_time_left_nothing_is_claimed(
 def test_the_last_receive_does_no_work(
     world: World, provider: LoopbackProvider, tier: ModelTier, message: Message, local_tier: list[str]
 ) -> None:
-    assert work(world, tier, message, RULES.max_receives) == DEAD
+    assert work(world, tier, message, NUMBERS["MaxReceiveCount"]) == DEAD
     assert (provider.posts, local_tier) == ([], [])
 
 
 def test_the_last_receive_records_the_death_with_its_reason(world: World, tier: ModelTier, message: Message) -> None:
-    work(world, tier, message, RULES.max_receives)
+    work(world, tier, message, NUMBERS["MaxReceiveCount"])
     ((body, reason),) = world.dead()
     assert (body, reason) == (message.model_dump_json(), row(world, message).reason)
     assert reason.startswith("receives_used_up: received 6 times")
 
 
 def test_the_last_but_one_receive_still_works(world: World, tier: ModelTier, message: Message) -> None:
-    assert work(world, tier, message, RULES.max_receives - 1) == PARSED_BY_MODEL
+    assert work(world, tier, message, NUMBERS["MaxReceiveCount"] - 1) == PARSED_BY_MODEL
 
 
 def test_the_last_receive_of_an_answered_video_is_not_its_death(
@@ -639,7 +639,7 @@ def test_the_last_receive_of_an_answered_video_is_not_its_death(
 ) -> None:
     work(world, tier, message)
     _, (again,) = world.batch(message.video)
-    assert work(world, tier, again, RULES.max_receives) == PARSED_BY_MODEL
+    assert work(world, tier, again, NUMBERS["MaxReceiveCount"]) == PARSED_BY_MODEL
     assert world.dead() == []
 
 
@@ -818,7 +818,7 @@ def test_two_rows_that_kill_take_no_neighbour_with_them(world: World, tier: Mode
     for message in messages:  # the first time they were asked about side by side, and the worker died
         claim(world, message, 60)
     world.clock.forward(NUMBERS["VisibilitySeconds"] + 1)
-    for receives in range(2, RULES.max_receives):
+    for receives in range(2, NUMBERS["MaxReceiveCount"]):
         with contextlib.suppress(Killed):
             world.parser(deadly).work([received(message, receives) for message in messages], lambda: 90)
         world.clock.forward(NUMBERS["VisibilitySeconds"] + 1)
@@ -830,7 +830,7 @@ def test_a_row_that_kills_every_time_is_dead_at_the_last_receive_and_within_the_
     world: World, tier: ModelTier, message: Message
 ) -> None:
     deadly = Deadly(tier, "Talk number 1")
-    for receives in range(1, RULES.max_receives):
+    for receives in range(1, NUMBERS["MaxReceiveCount"]):
         with pytest.raises(Killed):
             work(world, deadly, message, receives)
         world.clock.forward(NUMBERS["VisibilitySeconds"] + 1)

@@ -22,10 +22,11 @@ from titlecard.pipeline.outcomes import Done
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from tests.functional.world import Clients, Wire
+    from tests.functional.world import Wire
     from tests.provider import LoopbackProvider
 
     from titlecard.aws.dynamodb.catalog import VideoRecord
+    from titlecard.bootstrap import AwsClients
     from titlecard.domain.batch import Message
     from titlecard.llm import ModelTier
 
@@ -83,10 +84,10 @@ class Way:
         """Time goes by until the row is due."""
         self.world.clock.forward(NUMBERS["VisibilitySeconds"] + 1)
         try:
-            self.world.resume().run()
+            self.world.sweeper().run()
         except (Killed, BotoCoreError, ClientError):
             self.world.wire.mend()
-            self.world.resume().run()
+            self.world.sweeper().run()
         with self.world.wire.spared():
             return bool(self.world.taken("WorkQueue"))
 
@@ -163,7 +164,7 @@ Sweep: TypeAlias = "Callable[[Plan, Cut], Iterator[Way]]"
 
 
 @pytest.fixture
-def sweep(clients: Clients, wire: Wire, provider: LoopbackProvider, tier: ModelTier) -> Sweep:
+def sweep(clients: AwsClients, wire: Wire, provider: LoopbackProvider, tier: ModelTier) -> Sweep:
     """A way with a mishap at its first call, at its second, and so on to its last; each in a world of its own."""
 
     def ways(plan: Plan, how: Cut) -> Iterator[Way]:

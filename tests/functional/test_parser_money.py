@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from tests.functional.conftest import MODEL
-from tests.functional.world import LIMITS, NUMBERS, PROJECT, RULES, Cut, KeysOfATest, World, received, videos
+from tests.functional.world import LIMITS, NUMBERS, PROJECT, Cut, KeysOfATest, World, received, replaced, videos
 
 from titlecard.aws.dynamodb.catalog import NEVER, Row, VideoRecord, stamp
-from titlecard.aws.dynamodb.ledger import Ledger
 from titlecard.aws.dynamodb.ledger.breakers import ACCOUNT_PROBE_SECONDS
 from titlecard.domain.batch import BatchState, RowState
 from titlecard.domain.money import Amount, Budget, Cap, PriceList, Usage, measured
@@ -137,8 +136,8 @@ def test_with_a_budget_the_row_is_answered_when_it_comes_back(poor: Project) -> 
     (message,) = poor.rows(1)
     poor.work(message)
     poor.budget(monthly=Cap(None, 1_000_000))
-    assert poor.world.resume().run() == {"freed": 1}
-    assert poor.world.resume().run() == {"put back": 1}
+    assert poor.world.sweeper().run() == {"freed": 1}
+    assert poor.world.sweeper().run() == {"put back": 1}
     assert [poor.work(it) for it in poor.world.sent()] == [PARSED_BY_MODEL]
 
 
@@ -220,10 +219,10 @@ def test_what_waited_for_the_end_of_a_pause_goes_on_by_itself(project: Project) 
     (message,) = project.rows(1)
     project.world.ledger.pause(PROJECT, now=project.world.clock())
     project.work(message)
-    assert project.world.resume().run() == {}
+    assert project.world.sweeper().run() == {}
     project.world.ledger.unpause(PROJECT)
     for _ in range(2):
-        project.world.resume().run()
+        project.world.sweeper().run()
     assert [project.work(it) for it in project.world.sent()] == [PARSED_BY_MODEL]
 
 
@@ -342,13 +341,13 @@ def test_a_probe_that_was_not_billed_costs_no_attempt_and_is_followed_by_the_nex
 def test_a_probe_that_may_have_been_billed_counts_so_that_no_video_is_billed_beyond_its_cap(project: Project) -> None:
     message = opened(project)
     project.provider.fail(always="server_error")
-    for number in range(1, RULES.attempt_cap + 1):
+    for number in range(1, NUMBERS["AttemptCap"] + 1):
         project.work(message, number)
         assert project.entry(message).attempts == number
         project.world.clock.now = datetime.fromisoformat(project.breaker.probe_at) + timedelta(seconds=1)
-    assert project.work(message, RULES.attempt_cap + 1) == Done(RowState.DEAD)
+    assert project.work(message, NUMBERS["AttemptCap"] + 1) == Done(RowState.DEAD)
     asked = [it for it in project.provider.posts if it.fault == "server_error"]
-    assert len(asked) == RULES.attempt_cap
+    assert len(asked) == NUMBERS["AttemptCap"]
 
 
 def test_a_probe_whose_worker_was_killed_makes_way_for_another(project: Project) -> None:
@@ -403,7 +402,7 @@ def test_a_usage_above_its_bound_opens_the_breaker_until_a_person_closes_it(proj
     assert project.row(two).due == NEVER
     project.world.ledger.close_breaker(PROJECT)
     for _ in range(2):
-        project.world.resume().run()
+        project.world.sweeper().run()
     assert [project.work(it) for it in project.world.sent()] == [PARSED_BY_MODEL]
 
 
@@ -428,7 +427,7 @@ def test_a_message_of_a_cancelled_batch_is_acknowledged_as_cancelled(project: Pr
     one, two = project.rows(2)
     assert project.work(one) == PARSED_BY_MODEL
     cancel(project.world, one)
-    assert project.work(two, policy=Policy.AUTO) == CANCELLED
+    assert project.work(two, tier_policy=Policy.AUTO) == CANCELLED
     assert (project.row(two).state, len(project.provider.posts)) == (RowState.CANCELLED, 1)
 
 
@@ -454,9 +453,9 @@ def test_a_cancelled_batch_finishes(project: Project) -> None:
     project.work(two)
     cancel(project.world, one)
     for _ in range(2):
-        project.world.resume().run()
-    outcomes = [project.work(it, policy=Policy.AUTO) for it in project.world.sent()]
-    project.world.resume().run()
+        project.world.sweeper().run()
+    outcomes = [project.work(it, tier_policy=Policy.AUTO) for it in project.world.sent()]
+    project.world.sweeper().run()
     assert outcomes == [CANCELLED]
     assert project.world.catalog.batch(one.batch).state is BatchState.FINISHED
 
@@ -471,25 +470,31 @@ def test_a_reservation_that_fails_lets_nothing_through_and_burns_no_receive(
 ) -> None:
     (message,) = project.rows(1)
     need = project.bound(message)
-    worker = project.world.parser(project.tier, ledger=Losing(project.world, how, at))
+    worker = project.world.parser(
+        project.tier, clients=replaced(project.world.clients, ledger=Losing(project.world, how, at))
+    )
     assert worker.work([received(message)], lambda: 90) == {"message-1": DEFERRED}
     assert (project.why(message), project.provider.posts) == ("ledger_unreachable", [])
     assert project.entry(message).attempts == 0
     assert project.charged in (Amount(), need)
 
 
-class Losing(Ledger):
-    """A ledger whose `at`-th reserving write is lost, or its answer; nothing else is."""
+class Losing:
+    """The ledger's client, whose `at`-th reserving write is lost, or its answer; nothing else is."""
 
     def __init__(self, world: World, how: Cut, at: int) -> None:
-        super().__init__(world.ledger._db, world.names["LedgerTable"])  # noqa: SLF001 -- the client that tries once
+        self._client = world.clients.ledger
         self._wire, self._how, self._left = world.wire, how, at
 
-    def _raise(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 -- as the ledger's
-        self._left -= 1
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 -- as the client's
+        return getattr(self._client, name)
+
+    def update_item(self, **call: Any) -> Any:  # noqa: ANN401 -- as the client's
+        """Write it, or let it get lost."""
+        self._left -= "reserved_at" in call["UpdateExpression"]
         if not self._left:
             self._wire.cut(self._how)
-        return super()._raise(*args, **kwargs)
+        return self._client.update_item(**call)
 
 
 def test_an_account_that_cannot_be_read_lets_nothing_through(project: Project) -> None:
@@ -555,15 +560,15 @@ def test_a_worker_whose_clock_may_be_right_asks(project: Project, off: float, re
 
 def test_the_attempts_that_a_person_allowed_are_made(project: Project) -> None:
     (message,) = project.rows(1)
-    project.provider.fail(*["server_error"] * RULES.attempt_cap)
-    for receives in range(1, RULES.attempt_cap + 1):
+    project.provider.fail(*["server_error"] * NUMBERS["AttemptCap"])
+    for receives in range(1, NUMBERS["AttemptCap"] + 1):
         project.work(message, receives, breaker_threshold=100)
     mark = fingerprint(message.video, model=MODEL, prompt_version=ModelTier.prompt_version)
     project.world.db.update_item(
         TableName=project.world.names["CatalogTable"],
         Key={"pk": f"video#{PROJECT}#{message.video.id}", "sk": f"fp#{mark}"},
         UpdateExpression="SET allowed = :allowed",
-        ExpressionAttributeValues={":allowed": RULES.attempt_cap + 1},
+        ExpressionAttributeValues={":allowed": NUMBERS["AttemptCap"] + 1},
     )
     project.world.ledger.close_breaker(PROJECT)
     (again,) = project.world.batch(message.video)[1]

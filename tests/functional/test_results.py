@@ -269,7 +269,7 @@ def test_a_draft_from_before_rows_were_tried_again_is_not_gone_on_with(world: Wo
 
 def test_resume_gives_results_out_and_marks_the_batch_as_finished(world: World) -> None:
     batch = ended(world, {"a": talk("Linkers")})
-    assert world.resume().run() == {"finished": 1}
+    assert world.sweeper().run() == {"finished": 1}
     assert [it["title"] for it in file_of(world, batch)] == ["Linkers"]
 
 
@@ -280,10 +280,10 @@ def test_a_batch_whose_results_are_not_out_is_not_finished_and_the_next_resume_f
     batch = ended(world, {"a": talk("Linkers")})
     world.wire.cut(Cut.KILLED_BEFORE, call=call)
     with pytest.raises(Killed):
-        world.resume().run()
+        world.sweeper().run()
     world.wire.mend()
     assert world.catalog.batch(batch.id).state is BatchState.OPEN
-    assert world.resume().run() == {"finished": 1}
+    assert world.sweeper().run() == {"finished": 1}
     assert [it["title"] for it in file_of(world, batch)] == ["Linkers"]
 
 

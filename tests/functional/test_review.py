@@ -136,11 +136,11 @@ def test_an_answer_that_cannot_be_is_refused_with_a_sentence(
 def test_no_later_parse_overwrites_what_a_person_said(world: World, tier: ModelTier) -> None:
     (video,) = videos(1)
     _, (message,) = world.batch(video)
-    world.parser(tier, policy="local").work([received(message)], lambda: 90)
+    world.parser(tier, tier_policy="local").work([received(message)], lambda: 90)
     say(world, video.id, "What I said", "Ada Byron")
     changed = video.model_copy(update={"title": "Quite another title by Alan Turing | PyCon 2020"})
     batch, (again,) = world.batch(changed)
-    world.parser(tier, policy="local").work([received(again)], lambda: 90)
+    world.parser(tier, tier_policy="local").work([received(again)], lambda: 90)
     (line,) = [of_result(result) for result in exports(world).results(batch)]
     assert (line["title"], line["presenters"], line["tier"]) == ("What I said", ["Ada Byron"], Tier.PERSON)
 

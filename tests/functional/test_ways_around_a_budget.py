@@ -13,7 +13,7 @@ import pytest
 from tests.functional.conftest import MODEL
 from tests.functional.test_ledger import BATCH, BILLED, NEED, reserve, reserved
 from tests.functional.test_parser_money import DEFERRED, PARSED_BY_MODEL, Losing, Project
-from tests.functional.world import PROJECT, Cut, World, received
+from tests.functional.world import PROJECT, Cut, World, received, replaced
 
 from titlecard.aws.dynamodb.ledger import Refusal, Reservation
 from titlecard.aws.dynamodb.ledger.items import Part
@@ -52,7 +52,9 @@ def test_check_and_record_are_one_write(world: World) -> None:
 @pytest.mark.parametrize("how", [Cut.LOST_REQUEST, Cut.LOST_ANSWER])
 def test_a_reservation_write_that_fails_does_not_let_the_call_through(project: Project, how: Cut, at: int) -> None:
     (message,) = project.rows(1)
-    worker = project.world.parser(project.tier, ledger=Losing(project.world, how, at))
+    worker = project.world.parser(
+        project.tier, clients=replaced(project.world.clients, ledger=Losing(project.world, how, at))
+    )
     assert worker.work([received(message)], lambda: 90) == {"message-1": DEFERRED}
     assert project.provider.posts == []
 

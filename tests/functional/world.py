@@ -12,43 +12,46 @@ import itertools
 import json
 import threading
 from collections import Counter
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from botocore.exceptions import ConnectTimeoutError, ReadTimeoutError
 
+from titlecard import bootstrap
 from titlecard.aws.dynamodb.catalog import Batch, Catalog, stamp
-from titlecard.aws.dynamodb.catalog.results import BatchResults
-from titlecard.aws.dynamodb.catalog.upload_progress import UploadProgressTable
-from titlecard.aws.dynamodb.ledger import ONE_TRY, Ledger
+from titlecard.aws.dynamodb.ledger import Ledger
 from titlecard.aws.s3 import UploadsBucket
-from titlecard.aws.sqs import DeadLetterSender, IngestQueue, WorkQueue
+from titlecard.aws.sqs import DeadLetterSender, WorkQueue
 from titlecard.domain.batch import BatchLimits, BatchState, Message, Upload, upload_order
 from titlecard.domain.money import Budget, Cap
-from titlecard.domain.video import Policy, Video
+from titlecard.domain.video import Video
 from titlecard.extraction.survey import Survey
-from titlecard.manifests import ReadingLimits
-from titlecard.pipeline.audit import Audit, AuditConfig
-from titlecard.pipeline.ingest import Ingest, IngestConfig
-from titlecard.pipeline.parse import Parser, ParserConfig, Received
-from titlecard.pipeline.publish import ResultPublisher
-from titlecard.pipeline.requeue import Requeue
-from titlecard.telemetry import logger
+from titlecard.pipeline.parse import Received
+from titlecard.settings import IngestSettings, ParserSettings, SweeperSettings
 from titlecard_console.local_cloud.template import load
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 
-    import boto3
     from mypy_boto3_sqs import SQSClient
+    from pydantic_settings import BaseSettings
 
+    from titlecard.bootstrap import AwsClients, Clients
     from titlecard.pipeline.ask import Keys, ModelTier
+    from titlecard.pipeline.ingest import Ingest
+    from titlecard.pipeline.parse import Parser
+    from titlecard.pipeline.requeue import Requeue
 
 TEMPLATE = load()
 NUMBERS = {name: int(value) for name, value in TEMPLATE.values({}).items() if TEMPLATE.parameters[name].number}
 PROJECT = "djangocon"
+
+S = TypeVar("S", bound="BaseSettings")
+
+MODEL = "gpt-6-luna"
 
 _NUMBERS = itertools.count(1)
 """All worlds lie side by side in one emulated AWS; each has names of its own."""
@@ -144,24 +147,16 @@ class Clock:
         return self.now + timedelta(seconds=seconds)
 
 
-class Clients:
-    """What the handlers make at cold start."""
-
-    def __init__(self, session: boto3.Session) -> None:
-        self.db = session.resource("dynamodb").meta.client
-        self.ledger_db = session.resource("dynamodb", config=ONE_TRY).meta.client
-        self.sqs = session.client("sqs")
-        self.s3 = session.client("s3")
-        self.events = session.client("events")
-
-
 class World:
     """Tables, queues and a bucket as in the template, with the project's own objects on them."""
 
-    def __init__(self, clients: Clients, wire: Wire) -> None:
+    def __init__(self, clients: AwsClients, wire: Wire) -> None:
         self.wire = wire
+        self.parameters: dict[str, str] = {}
+        """Parameters of the template that a test changes."""
         self.clock = Clock()
-        self.db, self.sqs, self.s3, self.events = clients.db, clients.sqs, clients.s3, clients.events
+        self.clients = clients
+        self.db, self.sqs, self.s3 = clients.catalog, clients.sqs, clients.s3
         suffix = f"-{next(_NUMBERS)}"
         self.names: dict[str, str] = {}
         for name, definition in TEMPLATE.resources("AWS::DynamoDB::Table").items():
@@ -172,7 +167,7 @@ class World:
         self.s3.create_bucket(Bucket=self.bucket)
         self.s3.put_bucket_versioning(Bucket=self.bucket, VersioningConfiguration={"Status": "Enabled"})
         self.catalog = Catalog(self.db, self.names["CatalogTable"])
-        self.ledger = Ledger(clients.ledger_db, self.names["LedgerTable"])
+        self.ledger = Ledger(clients.ledger, self.names["LedgerTable"])
         self.queue = WorkQueue(self.sqs, self.names["WorkQueue"])
         self.letters = DeadLetterSender(self.sqs, self.names["WorkDeadLetterQueue"])
         self.uploads = UploadsBucket(self.s3)
@@ -240,69 +235,36 @@ class World:
         ]
         return self.catalog.batch(upload.batch), messages
 
-    def ingest(self, *, queue: WorkQueue | None = None, limits: BatchLimits | None = None) -> Ingest:
-        """Ingest, as its handler makes it."""
-        rules = IngestConfig(
-            manifest_max_bytes=NUMBERS["ManifestMaxBytes"],
-            reading=READING,
-            survey_sample=NUMBERS["SurveySampleRows"],
-            limits=limits or LIMITS,
-        )
-        return Ingest(
-            catalog=self.catalog, uploads=self.uploads, queue=queue or self.queue, rules=rules, now=self.clock
-        )
+    def settings(self, kind: type[S], function: str, **changed: Any) -> S:  # noqa: ANN401 -- each is of its field's kind
+        """A function's settings: its environment in the template, with some of them changed."""
+        given = {name.lower(): value for name, value in self.environment(function, self.parameters).items()}
+        assert changed.keys() <= kind.model_fields.keys()
+        return kind(**{name: value for name, value in given.items() if name in kind.model_fields} | changed)
 
-    def resume(self, *, most: int | None = None) -> Requeue:
-        """Resume, as its handler makes it."""
-        most = most or NUMBERS["SweeperLimit"]
-        rules = AuditConfig(
-            most=most,
-            after=NUMBERS["AuditAfterSeconds"],
-            ingest_after=NUMBERS["IngestVisibilitySeconds"],
-            rounds=NUMBERS["AuditRounds"],
-            reading=READING,
-            manifest_max_bytes=NUMBERS["ManifestMaxBytes"],
-        )
-        audit = Audit(
-            catalog=self.catalog,
-            uploads=self.uploads,
-            queue=self.queue,
-            ingest=IngestQueue(self.sqs, self.names["IngestQueue"]),
-            letters=self.letters,
-            results=ResultPublisher(
-                exports=BatchResults(self.db, self.names["CatalogTable"]),
-                drafts=UploadProgressTable(self.db, self.names["CatalogTable"]),
-                s3=self.s3,
-                events=self.events,
-            ),
-            rules=rules,
-            now=self.clock,
-            log=logger,
-        )
-        return Requeue(
-            catalog=self.catalog, ledger=self.ledger, queue=self.queue, audit=audit, most=most, now=self.clock
-        )
+    def ingest(self, *, clients: Clients | None = None, limits: BatchLimits | None = None) -> Ingest:
+        """Ingest, as its handler makes it."""
+        changed = {f"batch_{name.removesuffix('s')}_limit": it for name, it in (limits or LIMITS).model_dump().items()}
+        settings = self.settings(IngestSettings, "IngestFunction", **changed)
+        return bootstrap.ingest(settings, clients or self.clients, now=self.clock)
+
+    def sweeper(self, *, most: int | None = None) -> Requeue:
+        """The sweeper, as its handler makes it."""
+        changed = {"sweeper_limit": most} if most else {}
+        settings = self.settings(SweeperSettings, "SweeperFunction", **changed)
+        return bootstrap.sweeper(settings, self.clients, now=self.clock)
 
     def parser(
         self,
         model: ModelTier,
         *,
         keys: Keys | None = None,
-        ledger: Ledger | None = None,
-        **rules: Any,  # noqa: ANN401 -- each is of its field's kind
+        clients: Clients | None = None,
+        **changed: Any,  # noqa: ANN401 -- each is of its field's kind
     ) -> Parser:
-        """A parser, as its handler makes it; `rules` are the numbers that differ from the template's."""
-        return Parser(
-            catalog=self.catalog,
-            ledger=ledger or self.ledger,
-            queue=self.queue,
-            letters=self.letters,
-            keys=keys or KeysOfATest("sk-proj-loopback-0123456789"),
-            model=model,
-            rules=replace(RULES, **rules),
-            now=self.clock,
-            log=logger,
-        )
+        """A parser, as its handler makes it; `changed` are the settings that differ from the template's."""
+        settings = self.settings(ParserSettings, "ParserFunction", **{"model": MODEL} | changed)
+        keys = keys or KeysOfATest("sk-proj-loopback-0123456789")
+        return bootstrap.parser(settings, clients or self.clients, keys=keys, model=model, now=self.clock)
 
     # ----------------------------------------------------------------------------------------- what lies where
 
@@ -370,28 +332,17 @@ class KeysOfATest:
         return self._key
 
 
-RULES = ParserConfig(
-    policy=Policy.AUTO,
-    model="gpt-6-luna",
-    max_receives=NUMBERS["MaxReceiveCount"],
-    attempt_cap=NUMBERS["AttemptCap"],
-    visibility=NUMBERS["VisibilitySeconds"],
-    deadline=NUMBERS["RequestDeadlineSeconds"],
-    settle_margin=NUMBERS["SettleMarginSeconds"],
-    retry_backoff=NUMBERS["RetryBackoffSeconds"],
-    breaker_threshold=NUMBERS["BreakerThreshold"],
-)
 LIMITS = BatchLimits(
     requests=NUMBERS["BatchRequestLimit"], tokens=NUMBERS["BatchTokenLimit"], micro_usd=NUMBERS["BatchMicroUsdLimit"]
 )
 BUDGET = Budget(Cap(10**9, 10**9), Cap(10**10, 10**10))
 """Of `PROJECT`: more than any test spends. No other project has one."""
 
-READING = ReadingLimits(
-    row_max_bytes=NUMBERS["RowMaxBytes"],
-    total_max_bytes=NUMBERS["ManifestMaxBytes"],
-    max_ratio=NUMBERS["ManifestMaxRatio"],
-)
+
+def replaced(clients: Clients, **others: object) -> Clients:
+    """The clients, some of them replaced by a test's own."""
+    there: dict[str, object] = {name: getattr(clients, name) for name in ("catalog", "ledger", "sqs", "s3", "events")}
+    return cast("Clients", SimpleNamespace(**there | others))
 
 
 def _resolved(value: Any, values: Mapping[str, str]) -> str:  # noqa: ANN401 -- a value of the template

@@ -47,6 +47,7 @@ DRIVEN = (
     "pipeline.outcomes",
     "pipeline.ask",
     "pipeline.parse",
+    "bootstrap",
 )
 """The modules of `titlecard` that a schedule drives, all of which are loaded anew."""
 
@@ -58,7 +59,7 @@ COUNTED = tuple(
 )
 """Those of them whose branches are all to be visited: what decides about money, attempts and the ends of rows."""
 
-RELOADED = ("titlecard.aws.", "titlecard.pipeline.")
+RELOADED = ("titlecard.aws.", "titlecard.pipeline.", "titlecard.bootstrap")
 SHARED = {"titlecard.aws.secrets"}
 """What is imported anew, and what of it is not. The rest of the library imports nothing of it and is shared."""
 

@@ -33,8 +33,8 @@ from titlecard.domain.errors import Hold
 from titlecard.domain.money import Budget
 from titlecard.domain.video import Policy, Video
 from titlecard.extraction.survey import Survey
-from titlecard.manifests import ReadingLimits
 from titlecard.pipeline.parse import CLOCK_WRONG_SECONDS
+from titlecard.settings import IngestSettings, ParserSettings, SweeperSettings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -64,7 +64,7 @@ CLOCKS = 5.0
 WRONG = (-420.0, 1_000.0, -90_000.0, 90_000.0)
 """Seconds by which a clock may be wrong."""
 
-READING = ReadingLimits(row_max_bytes=131_072, total_max_bytes=1 << 20, max_ratio=200)
+ROW_MAX, MANIFEST_MAX, RATIO_MAX = 131_072, 1 << 20, 200
 PROJECT = "djangocon"
 BUCKET = "titlecard-uploads"
 
@@ -262,76 +262,82 @@ class World:
     def _compose(self) -> None:
         """What the handlers make at cold start and share."""
         code, plan = self.code, self.plan
-        catalog_db = dynamo.Client(
-            self.store, self.wire, "catalog", config=code["aws.dynamodb.catalog"].UNCHECKED, page=plan.page
-        )
-        ledger_db = dynamo.Client(self.store, self.wire, "ledger", config=code["aws.dynamodb.ledger"].ONE_TRY)
-        sqs = queues.Client(self.queues, self.wire)
-        self._catalog_db = catalog_db
-        self._ledger = code["aws.dynamodb.ledger"].Ledger(ledger_db, "ledger")
-        self._work = code["aws.sqs"].WorkQueue(sqs, "work")
-        self._notifications = code["aws.sqs"].IngestQueue(sqs, "ingest")
-        self._letters = code["aws.sqs"].DeadLetterSender(sqs, "work-dead")
-        self._uploads = code["aws.s3"].UploadsBucket(self.s3)
-        self._ingest = code["pipeline.ingest"].Ingest(
-            catalog=self._catalog(),
-            uploads=self._uploads,
-            queue=self._work,
-            rules=code["pipeline.ingest"].IngestConfig(
-                manifest_max_bytes=1 << 20, reading=READING, survey_sample=100, limits=self._limits()
+        self._clients = SimpleNamespace(
+            catalog=dynamo.Client(
+                self.store, self.wire, "catalog", config=code["aws.dynamodb.catalog"].UNCHECKED, page=plan.page
             ),
+            ledger=dynamo.Client(self.store, self.wire, "ledger", config=code["aws.dynamodb.ledger"].ONE_TRY),
+            sqs=queues.Client(self.queues, self.wire),
+            s3=self.s3,
+            events=self.bus,
+        )
+        self._ledger = code["aws.dynamodb.ledger"].Ledger(self._clients.ledger, "ledger")
+        self._work = code["aws.sqs"].WorkQueue(self._clients.sqs, "work")
+        self._notifications = code["aws.sqs"].IngestQueue(self._clients.sqs, "ingest")
+        limits = self._limits()
+        self._ingest = code["bootstrap"].ingest(
+            IngestSettings(
+                catalog_table="catalog",
+                work_queue_url="work",
+                ingest_queue_url="ingest",
+                manifest_max_bytes=MANIFEST_MAX,
+                manifest_max_ratio=RATIO_MAX,
+                row_max_bytes=ROW_MAX,
+                survey_sample_rows=100,
+                batch_request_limit=limits.requests,
+                batch_token_limit=limits.tokens,
+                batch_micro_usd_limit=limits.micro_usd,
+            ),
+            self._clients,
             now=self.now,
         )
-        audit = code["pipeline.audit"].Audit(
-            catalog=self._catalog(),
-            uploads=self._uploads,
-            queue=self._work,
-            ingest=self._notifications,
-            letters=self._letters,
-            results=code["pipeline.publish"].ResultPublisher(
-                exports=code["aws.dynamodb.catalog.results"].BatchResults(catalog_db, "catalog"),
-                drafts=code["aws.dynamodb.catalog.upload_progress"].UploadProgressTable(catalog_db, "catalog"),
-                s3=self.s3,
-                events=self.bus,
+        self._sweeper = code["bootstrap"].sweeper(
+            SweeperSettings(
+                catalog_table="catalog",
+                ledger_table="ledger",
+                work_queue_url="work",
+                work_dead_letter_queue_url="work-dead",
+                ingest_queue_url="ingest",
+                ingest_visibility_seconds=INGEST_VISIBILITY,
+                sweeper_limit=plan.most,
+                audit_after_seconds=AUDIT_AFTER,
+                audit_rounds=AUDIT_ROUNDS,
+                manifest_max_bytes=MANIFEST_MAX,
+                manifest_max_ratio=RATIO_MAX,
+                row_max_bytes=ROW_MAX,
             ),
-            rules=code["pipeline.audit"].AuditConfig(
-                most=plan.most,
-                after=AUDIT_AFTER,
-                ingest_after=INGEST_AFTER,
-                rounds=AUDIT_ROUNDS,
-                reading=READING,
-                manifest_max_bytes=1 << 20,
-            ),
+            self._clients,
             now=self.now,
             log=_SILENT,
         )
-        self._resume = code["pipeline.requeue"].Requeue(
-            catalog=self._catalog(), ledger=self._ledger, queue=self._work, audit=audit, most=plan.most, now=self.now
-        )
 
     def _catalog(self) -> Any:  # noqa: ANN401 -- of the set of modules
-        return self.code["aws.dynamodb.catalog"].Catalog(self._catalog_db, "catalog")
+        return self.code["aws.dynamodb.catalog"].Catalog(self._clients.catalog, "catalog")
 
     def _parser(self) -> Any:  # noqa: ANN401 -- of the set of modules
-        code, plan = self.code, self.plan
-        return code["pipeline.parse"].Parser(
-            catalog=self._catalog(),
-            ledger=self._ledger,
-            queue=self._work,
-            letters=self._letters,
-            keys=self,
-            model=self.provider,
-            rules=code["pipeline.parse"].ParserConfig(
-                policy=plan.later if plan.later and self.baton.now >= plan.later_at else plan.policy,
+        plan = self.plan
+        return self.code["bootstrap"].parser(
+            ParserSettings(
+                catalog_table="catalog",
+                ledger_table="ledger",
+                work_queue_url="work",
+                work_dead_letter_queue_url="work-dead",
+                tier_policy=plan.later if plan.later and self.baton.now >= plan.later_at else plan.policy,
                 model=MODEL,
-                max_receives=MAX_RECEIVES,
+                service_tier="default",
+                max_output_tokens=BOUND.output_tokens or 1,
+                key_secret_prefix="titlecard/",  # noqa: S106 -- the names' beginning, no secret
+                max_receive_count=MAX_RECEIVES,
                 attempt_cap=plan.cap,
-                visibility=VISIBILITY,
-                deadline=DEADLINE,
-                settle_margin=MARGIN,
-                retry_backoff=BACKOFF,
+                visibility_seconds=VISIBILITY,
+                request_deadline_seconds=DEADLINE,
+                settle_margin_seconds=MARGIN,
+                retry_backoff_seconds=BACKOFF,
                 breaker_threshold=plan.threshold,
             ),
+            self._clients,
+            keys=self,
+            model=self.provider,
             now=self.now,
             log=_SILENT,
         )
@@ -474,7 +480,7 @@ class World:
 
     def _allow_all(self) -> None:
         grants = self.code["aws.dynamodb.catalog.grants"]
-        table = grants.Grants(self._catalog_db, "catalog")
+        table = grants.Grants(self._clients.catalog, "catalog")
         for letter in list(self.letters()):
             with contextlib.suppress(ClientError, BotoCoreError, ValidationError, KeyError):
                 message = Message.model_validate_json(letter.body)
@@ -719,7 +725,7 @@ class World:
         """One invocation of resume's handler; the next minute is of use where it did something, or had no time to."""
         began, overdue = self.baton.now, self.overdue() if self.choices.quiet else {}
         try:
-            done = self._resume.run()
+            done = self._sweeper.run()
             self.invariants.resumed(overdue, done, self.plan.most)
             if done or self.baton.now > began + 2:
                 self._tick_by(self.baton.now + 60, wakes=True)

@@ -7,17 +7,18 @@ from typing import TYPE_CHECKING
 import pytest
 from tests.functional.world import LIMITS, NUMBERS, Cut, Killed, World, manifest, received, videos
 
-from titlecard.aws.dynamodb.catalog import RowEnd
+from titlecard.aws.dynamodb.catalog import Catalog, RowEnd
 from titlecard.domain.batch import BatchState, RowState
 from titlecard.pipeline.outcomes import Done
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from tests.functional.world import Clients, Wire
+    from tests.functional.world import Wire
     from tests.provider import LoopbackProvider
 
     from titlecard.aws.dynamodb.catalog import Batch
+    from titlecard.bootstrap import AwsClients
     from titlecard.domain.batch import Message
     from titlecard.llm import ModelTier
 
@@ -53,7 +54,7 @@ def stand_still(world: World, rounds: int = 1) -> list[dict[str, int]]:
     done = []
     for _ in range(rounds):
         world.clock.forward(STILL)
-        done.append(dict(world.resume().run()))
+        done.append(dict(world.sweeper().run()))
     return done
 
 
@@ -64,7 +65,7 @@ def test_what_is_due_is_sent_and_queued(world: World) -> None:
     _, (message, *_) = ingested(world)
     defer(world, message, 60)
     world.clock.forward(61)
-    assert world.resume().run() == {"put back": 1}
+    assert world.sweeper().run() == {"put back": 1}
     assert (world.sent(), state(world, message)) == ([message], RowState.QUEUED)
 
 
@@ -72,7 +73,7 @@ def test_what_is_not_due_stays(world: World) -> None:
     _, (message, *_) = ingested(world)
     defer(world, message, 60)
     world.clock.forward(59)
-    assert world.resume().run() == {}
+    assert world.sweeper().run() == {}
     assert (world.sent(), state(world, message)) == ([], RowState.DEFERRED)
 
 
@@ -88,8 +89,8 @@ def test_what_was_put_back_is_not_put_back_again(world: World) -> None:
     _, (message, *_) = ingested(world)
     defer(world, message, 60)
     world.clock.forward(61)
-    world.resume().run()
-    assert world.resume().run() == {}
+    world.sweeper().run()
+    assert world.sweeper().run() == {}
     assert len(world.sent()) == 1
 
 
@@ -98,7 +99,7 @@ def test_no_more_is_put_back_than_one_call_may_send_and_the_oldest_first(world: 
     for message, seconds in zip(messages, (30, 10, 20), strict=True):
         defer(world, message, seconds)
     world.clock.forward(60)
-    world.resume(most=2).run()
+    world.sweeper(most=2).run()
     assert [it.row for it in world.sent()] == [2, 3]
 
 
@@ -108,10 +109,10 @@ def test_a_death_between_sending_and_marking_sends_twice_and_loses_nothing(world
     world.clock.forward(61)
     world.wire.cut(Cut.KILLED_AFTER, call="SendMessageBatch")
     with pytest.raises(Killed):
-        world.resume().run()
+        world.sweeper().run()
     world.wire.mend()
     assert state(world, message) is RowState.DEFERRED
-    world.resume().run()
+    world.sweeper().run()
     assert world.sent() == [message, message]
 
 
@@ -125,9 +126,9 @@ def test_a_message_that_was_sent_twice_ends_once(
     world.clock.forward(10)
     world.wire.cut(Cut.KILLED_AFTER, call="SendMessageBatch")
     with pytest.raises(Killed):
-        world.resume().run()
+        world.sweeper().run()
     world.wire.mend()
-    world.resume().run()
+    world.sweeper().run()
     for twin in world.sent():
         parser.work([received(twin)], lambda: 90)
     assert [it.fault for it in provider.posts] == ["rate_limit", "ok"]
@@ -140,7 +141,7 @@ def test_a_message_that_was_sent_twice_ends_once(
 def test_a_batch_whose_rows_have_all_ended_is_finished(world: World) -> None:
     batch, messages = ingested(world)
     end(world, messages)
-    assert world.resume().run() == {"finished": 1}
+    assert world.sweeper().run() == {"finished": 1}
     assert world.catalog.batch(batch.id).state is BatchState.FINISHED
 
 
@@ -148,14 +149,14 @@ def test_every_end_state_is_an_end(world: World) -> None:
     batch, messages = ingested(world)
     for message, it in zip(messages, (RowState.PARSED, RowState.SUPERSEDED, RowState.DEAD), strict=True):
         end(world, [message], it)
-    world.resume().run()
+    world.sweeper().run()
     assert world.catalog.batch(batch.id).state is BatchState.FINISHED
 
 
 def test_a_batch_with_a_row_under_way_is_not_finished(world: World) -> None:
     batch, messages = ingested(world)
     end(world, messages[:2])
-    assert world.resume().run() == {}
+    assert world.sweeper().run() == {}
     assert world.catalog.batch(batch.id).state is BatchState.OPEN
 
 
@@ -170,7 +171,7 @@ def test_a_deferred_row_keeps_its_batch_open(world: World) -> None:
 def test_a_batch_without_good_rows_is_finished(world: World) -> None:
     upload = world.put('{"id": "a"}\n{"id": "b"}\n')
     world.ingest().take(upload, lambda: 900)
-    assert world.resume().run() == {"finished": 1}
+    assert world.sweeper().run() == {"finished": 1}
 
 
 def test_a_batch_that_is_still_sent_is_left_to_ingest(world: World) -> None:
@@ -186,7 +187,7 @@ def test_a_batch_that_is_still_sent_is_left_to_ingest(world: World) -> None:
 def test_a_batch_that_moves_is_not_audited(world: World) -> None:
     ingested(world)
     world.clock.forward(STILL - 2)
-    assert world.resume().run() == {}
+    assert world.sweeper().run() == {}
 
 
 def test_exactly_the_lost_rows_of_a_batch_that_stands_still_are_sent_again(world: World) -> None:
@@ -208,13 +209,13 @@ def test_what_is_sent_again_is_what_was_sent(world: World) -> None:
 def test_an_audit_counts_as_movement(world: World) -> None:
     ingested(world)
     stand_still(world)
-    assert world.resume().run() == {}
+    assert world.sweeper().run() == {}
 
 
 def test_no_more_is_sent_again_than_one_call_may_send(world: World) -> None:
     ingested(world)
     world.clock.forward(STILL)
-    assert world.resume(most=2).run() == {"sent again": 2}
+    assert world.sweeper(most=2).run() == {"sent again": 2}
 
 
 def test_after_the_rounds_lost_rows_are_dead_with_the_reason(world: World) -> None:
@@ -249,7 +250,7 @@ def test_a_row_that_ends_while_it_is_given_up_keeps_its_end(world: World, monkey
         end(world, [messages[0]])
         return catalog_end(*args, **kwargs)  # type: ignore[arg-type]  # as they came
 
-    monkeypatch.setattr(world.catalog, "end", late)
+    monkeypatch.setattr(Catalog, "end", lambda _, *args, **kwargs: late(*args, **kwargs))
     assert stand_still(world) == [{"given up": 2}]
     assert state(world, messages[0]) is RowState.PARSED
 
@@ -268,7 +269,7 @@ CALLS = 40
 
 
 def test_whatever_call_resume_dies_at_nothing_is_lost(
-    clients: Clients, wire: Wire, tier: ModelTier, local_tier: list[str]
+    clients: AwsClients, wire: Wire, tier: ModelTier, local_tier: list[str]
 ) -> None:
     assert local_tier == []
     for at in range(1, CALLS):
@@ -278,13 +279,13 @@ def test_whatever_call_resume_dies_at_nothing_is_lost(
         world.clock.forward(STILL)
         world.wire.cut(Cut.KILLED_AFTER, at)
         try:
-            world.resume().run()
+            world.sweeper().run()
         except Killed:
             pass
         finally:
             world.wire.mend()
         stand_still(world, 2)
-        parser = world.parser(tier, policy="local")
+        parser = world.parser(tier, tier_policy="local")
         for message in world.sent():
             assert isinstance(parser.work([received(message)], lambda: 90)["message-" + str(message.row)], Done)
         assert {it.number: it.state for it in world.catalog.rows(batch.id)} == dict.fromkeys((1, 2, 3), RowState.PARSED)

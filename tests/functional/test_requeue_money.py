@@ -60,7 +60,7 @@ def test_no_more_is_put_back_than_the_budget_can_pay_for_and_the_oldest_first(
 ) -> None:
     deferred(project, 5)
     project.budget(daily=daily, monthly=monthly)
-    assert project.world.resume().run() == {"put back": 2}
+    assert project.world.sweeper().run() == {"put back": 2}
     assert [it.row for it in project.world.sent()] == [1, 2]
 
 
@@ -69,7 +69,7 @@ def test_what_was_charged_before_is_not_paid_out_again(project: Project) -> None
     assert project.work(paid) == PARSED_BY_MODEL
     deferred(project, 3)
     project.budget(daily=Cap(None, project.charged.micro_usd + NEED.micro_usd))
-    assert project.world.resume().run()["put back"] == 1
+    assert project.world.sweeper().run()["put back"] == 1
 
 
 def test_no_more_is_put_back_than_the_batchs_limit_leaves(project: Project) -> None:
@@ -78,14 +78,14 @@ def test_no_more_is_put_back_than_the_batchs_limit_leaves(project: Project) -> N
         project.world.catalog.defer(
             message, "f" * 32, reason="rate_limited", due=project.world.clock(), now=project.world.clock(), need=NEED
         )
-    assert project.world.resume().run() == {"put back": 2}
+    assert project.world.sweeper().run() == {"put back": 2}
 
 
 @pytest.mark.parametrize("tight", ["requests", "tokens", "micro_usd"])
 def test_what_waits_at_any_limit_of_its_batch_is_left_alone(project: Project, tight: str) -> None:
     (message,) = project.rows(1, "v", **{tight: 0})
     assert project.work(message) == DEFERRED
-    assert project.world.resume().run() == {}
+    assert project.world.sweeper().run() == {}
     assert project.row(message).due == NEVER
 
 
@@ -95,7 +95,7 @@ def test_what_the_batchs_limit_no_longer_holds_waits_for_a_person_and_says_so(pr
         now = project.world.clock()
         project.world.catalog.defer(message, "f" * 32, reason="rate_limited: later", due=now, now=now, need=NEED)
     charge(project, one, NEED)
-    assert project.world.resume().run() == {"postponed": 2}
+    assert project.world.sweeper().run() == {"postponed": 2}
     assert project.row(two).due == NEVER
     assert (project.row(two).reason or "").startswith("batch_limit: ")
 
@@ -104,7 +104,7 @@ def test_what_the_budget_of_the_day_no_longer_holds_waits_for_the_next_and_says_
     first, second = deferred(project, 2)
     project.budget(daily=Cap(NEED.tokens, None), monthly=Cap(NEED.tokens * 9, None))
     charge(project, first, NEED)
-    assert project.world.resume().run() == {"postponed": 2}
+    assert project.world.sweeper().run() == {"postponed": 2}
     assert project.row(second).due == stamp(Window.at(project.world.clock()).next_day)
     assert (project.row(second).reason or "").startswith("budget_day: ")
 
@@ -112,7 +112,7 @@ def test_what_the_budget_of_the_day_no_longer_holds_waits_for_the_next_and_says_
 def test_what_only_this_call_has_promised_postpones_nothing(project: Project) -> None:
     deferred(project, 3)
     project.budget(daily=Cap(NEED.tokens, None))
-    assert project.world.resume().run() == {"put back": 1}
+    assert project.world.sweeper().run() == {"put back": 1}
 
 
 def test_one_projects_empty_budget_holds_up_no_other(project: Project) -> None:
@@ -121,7 +121,7 @@ def test_one_projects_empty_budget_holds_up_no_other(project: Project) -> None:
     other = Project(project.world, project.tier, project.provider, "pycon")
     other.budget(daily=Cap(None, 10**6))
     deferred(other, 2)
-    project.world.resume().run()
+    project.world.sweeper().run()
     assert [it.project for it in project.world.sent()] == ["pycon", "pycon"]
 
 
@@ -131,7 +131,7 @@ def test_a_younger_row_that_needs_less_does_not_overtake(project: Project) -> No
     now = project.world.clock()
     project.world.catalog.defer(messages[2], "f" * 32, reason="rate_limited", due=now, now=now, need=small)
     project.budget(daily=Cap(NEED.tokens, None))
-    assert project.world.resume().run() == {"put back": 1}
+    assert project.world.sweeper().run() == {"put back": 1}
     assert [it.row for it in project.world.sent()] == [1]
 
 
@@ -139,28 +139,28 @@ def test_a_younger_row_that_needs_less_does_not_overtake(project: Project) -> No
 def test_a_paused_projects_rows_stay(project: Project, whom: str) -> None:
     deferred(project, 2)
     project.world.ledger.pause(whom, now=project.world.clock())
-    assert project.world.resume().run() == {}
+    assert project.world.sweeper().run() == {}
     project.world.ledger.unpause(whom)
-    assert project.world.resume().run() == {"put back": 2}
+    assert project.world.sweeper().run() == {"put back": 2}
 
 
 def test_a_project_without_a_budget_has_nothing_put_back(
     world: World, tier: ModelTier, provider: LoopbackProvider
 ) -> None:
     deferred(Project(world, tier, provider, "pycon"), 2)
-    assert world.resume().run() == {}
+    assert world.sweeper().run() == {}
 
 
 def test_behind_an_open_breaker_everything_stays_until_its_time_has_come_and_then_one_goes(project: Project) -> None:
     project.provider.fail("unauthorized")
     project.work(project.rows(1, "opening")[0])
     deferred(project, 3)
-    assert project.world.resume().run() == {}
+    assert project.world.sweeper().run() == {}
     project.world.clock.forward(ACCOUNT_PROBE_SECONDS + 1)
-    assert project.world.resume().run() == {"put back": 1}
+    assert project.world.sweeper().run() == {"put back": 1}
     (probe,) = project.world.sent()
     assert project.work(probe) == PARSED_BY_MODEL
-    assert project.world.resume().run() == {"put back": 3}
+    assert project.world.sweeper().run() == {"put back": 3}
 
 
 def test_while_the_ledger_does_not_answer_nothing_is_put_back_and_the_audit_goes_on(project: Project) -> None:
@@ -168,7 +168,7 @@ def test_while_the_ledger_does_not_answer_nothing_is_put_back_and_the_audit_goes
     (over,) = project.rows(1, "sure")
     project.work(over)
     project.world.db.delete_table(TableName=project.world.names["LedgerTable"])
-    assert project.world.resume().run() == {"finished": 1}
+    assert project.world.sweeper().run() == {"finished": 1}
     assert project.world.sent() == []
 
 
@@ -176,7 +176,7 @@ def test_rows_of_a_cancelled_batch_are_put_back_to_be_ended_whatever_the_budget_
     one, two = deferred(project, 2)
     project.budget(daily=Cap(None, 0))
     project.world.catalog.cancel(project.world.catalog.batch(one.batch), now=project.world.clock())
-    assert project.world.resume().run() == {"put back": 2}
+    assert project.world.sweeper().run() == {"put back": 2}
     for message in (one, two):
         project.parser().work([received(message)], lambda: 90)
     assert [project.row(it).state for it in (one, two)] == [RowState.CANCELLED] * 2
@@ -186,7 +186,7 @@ def test_what_waits_for_a_person_and_was_not_our_own_limit_stays(project: Projec
     (message,) = project.rows(1)
     now = project.world.clock()
     project.world.catalog.defer(message, "f" * 32, reason="by a hand: later", due=None, now=now, need=NEED)
-    assert project.world.resume().run() == {}
+    assert project.world.sweeper().run() == {}
     assert project.row(message).due == NEVER
 
 
@@ -194,5 +194,5 @@ def test_what_waits_at_a_limit_that_has_room_again_goes_on(project: Project) -> 
     (message,) = project.rows(1)
     now = project.world.clock()
     project.world.catalog.defer(message, "f" * 32, reason="batch_limit: full", due=None, now=now, need=NEED)
-    assert project.world.resume().run() == {"freed": 1}
-    assert project.world.resume().run() == {"put back": 1}
+    assert project.world.sweeper().run() == {"freed": 1}
+    assert project.world.sweeper().run() == {"put back": 1}

@@ -1,0 +1,231 @@
+"""The composition root: settings and AWS clients go in, use cases come out.
+
+The handlers, the console and the tests build their objects here and nowhere else. Importing this module makes no client
+and reads no environment variable.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from functools import cached_property
+from typing import TYPE_CHECKING, Protocol
+
+import boto3
+
+from titlecard.aws.dynamodb.catalog import UNCHECKED, Catalog
+from titlecard.aws.dynamodb.catalog.results import BatchResults
+from titlecard.aws.dynamodb.catalog.upload_progress import UploadProgressTable
+from titlecard.aws.dynamodb.ledger import ONE_TRY, Ledger
+from titlecard.aws.s3 import UploadsBucket
+from titlecard.aws.secrets import ProjectKeys
+from titlecard.aws.sqs import DeadLetterSender, IngestQueue, WorkQueue
+from titlecard.domain.batch import BatchLimits
+from titlecard.domain.money import PriceList
+from titlecard.llm import ModelTier
+from titlecard.manifests import ReadingLimits
+from titlecard.pipeline.audit import Audit, AuditConfig
+from titlecard.pipeline.ingest import Ingest, IngestConfig
+from titlecard.pipeline.parse import Parser, ParserConfig
+from titlecard.pipeline.publish import ResultPublisher
+from titlecard.pipeline.requeue import Requeue
+from titlecard.telemetry import logger
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from aws_lambda_powertools import Logger
+    from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_s3 import S3Client
+    from mypy_boto3_sqs import SQSClient
+
+    from titlecard.pipeline.ask import Keys
+    from titlecard.pipeline.ask import ModelTier as Model
+    from titlecard.pipeline.publish import EventBus
+    from titlecard.settings import IngestSettings, ParserSettings, SweeperSettings
+
+REDELIVERY_SPARE_SECONDS = 60
+"""How long after its visibility timeout a notification may still come again. Later it counts as lost."""
+
+
+class Clients(Protocol):
+    """The AWS clients that use cases are built from. The two of DynamoDB take and give plain Python values."""
+
+    @property
+    def catalog(self) -> DynamoDBClient:
+        """DynamoDB for the catalog's table."""
+
+    @property
+    def ledger(self) -> DynamoDBClient:
+        """DynamoDB for the ledger's table: one try a call."""
+
+    @property
+    def sqs(self) -> SQSClient:
+        """SQS."""
+
+    @property
+    def s3(self) -> S3Client:
+        """S3."""
+
+    @property
+    def events(self) -> EventBus:
+        """EventBridge."""
+
+
+class AwsClients:
+    """The clients of an AWS session, each made when it is first used.
+
+    Args:
+        session: a boto3 session; None for the default one, which reads the function's environment.
+    """
+
+    def __init__(self, session: boto3.Session | None = None) -> None:
+        self._session = session or boto3.Session()
+
+    @cached_property
+    def catalog(self) -> DynamoDBClient:
+        """DynamoDB for the catalog's table."""
+        return self._session.resource("dynamodb", config=UNCHECKED).meta.client
+
+    @cached_property
+    def ledger(self) -> DynamoDBClient:
+        """DynamoDB for the ledger's table: one try a call."""
+        return self._session.resource("dynamodb", config=ONE_TRY).meta.client
+
+    @cached_property
+    def sqs(self) -> SQSClient:
+        """SQS."""
+        return self._session.client("sqs")
+
+    @cached_property
+    def s3(self) -> S3Client:
+        """S3."""
+        return self._session.client("s3")
+
+    @cached_property
+    def events(self) -> EventBus:
+        """EventBridge."""
+        client: EventBus = self._session.client("events")
+        return client
+
+
+def utc_now() -> datetime:
+    """The time, in UTC."""
+    return datetime.now(UTC)
+
+
+def ingest(settings: IngestSettings, clients: Clients, *, now: Callable[[], datetime] = utc_now) -> Ingest:
+    """Build ingest: an upload becomes one message per video."""
+    return Ingest(
+        catalog=Catalog(clients.catalog, settings.catalog_table),
+        uploads=UploadsBucket(clients.s3),
+        queue=WorkQueue(clients.sqs, settings.work_queue_url),
+        rules=IngestConfig(
+            manifest_max_bytes=settings.manifest_max_bytes,
+            reading=_reading_limits(settings),
+            survey_sample=settings.survey_sample_rows,
+            limits=BatchLimits(
+                requests=settings.batch_request_limit,
+                tokens=settings.batch_token_limit,
+                micro_usd=settings.batch_micro_usd_limit,
+            ),
+        ),
+        now=now,
+    )
+
+
+def parser(
+    settings: ParserSettings,
+    clients: Clients,
+    *,
+    keys: Keys | None = None,
+    model: Model | None = None,
+    now: Callable[[], datetime] = utc_now,
+    log: Logger = logger,
+) -> Parser:
+    """Build the parser: messages become talks.
+
+    Args:
+        keys: the projects' keys; None to read them from Secrets Manager, or from the settings on the local cloud.
+        model: the model tier; None for the one that the settings name.
+    """
+    return Parser(
+        catalog=Catalog(clients.catalog, settings.catalog_table),
+        ledger=Ledger(clients.ledger, settings.ledger_table),
+        queue=WorkQueue(clients.sqs, settings.work_queue_url),
+        letters=DeadLetterSender(clients.sqs, settings.work_dead_letter_queue_url),
+        keys=keys or ProjectKeys(settings.key_secret_prefix, local=settings.openai_api_key),
+        model=model or model_tier(settings),
+        rules=ParserConfig(
+            policy=settings.tier_policy,
+            model=settings.model,
+            max_receives=settings.max_receive_count,
+            attempt_cap=settings.attempt_cap,
+            visibility=settings.visibility_seconds,
+            deadline=settings.request_deadline_seconds,
+            settle_margin=settings.settle_margin_seconds,
+            retry_backoff=settings.retry_backoff_seconds,
+            breaker_threshold=settings.breaker_threshold,
+        ),
+        now=now,
+        log=log,
+    )
+
+
+def model_tier(settings: ParserSettings) -> ModelTier:
+    """Build the model tier, with the prices that ship with the library."""
+    return ModelTier(
+        settings.model,
+        prices=PriceList.packaged(),
+        service_tier=settings.service_tier,
+        base_url=settings.openai_base_url,
+        max_output_tokens=settings.max_output_tokens,
+    )
+
+
+def sweeper(
+    settings: SweeperSettings, clients: Clients, *, now: Callable[[], datetime] = utc_now, log: Logger = logger
+) -> Requeue:
+    """Build the sweeper: it puts deferred rows back, audits open batches and publishes the results of finished ones."""
+    catalog = Catalog(clients.catalog, settings.catalog_table)
+    queue = WorkQueue(clients.sqs, settings.work_queue_url)
+    audit = Audit(
+        catalog=catalog,
+        uploads=UploadsBucket(clients.s3),
+        queue=queue,
+        ingest=IngestQueue(clients.sqs, settings.ingest_queue_url),
+        letters=DeadLetterSender(clients.sqs, settings.work_dead_letter_queue_url),
+        results=ResultPublisher(
+            exports=BatchResults(clients.catalog, settings.catalog_table),
+            drafts=UploadProgressTable(clients.catalog, settings.catalog_table),
+            s3=clients.s3,
+            events=clients.events,
+        ),
+        rules=AuditConfig(
+            most=settings.sweeper_limit,
+            after=settings.audit_after_seconds,
+            ingest_after=max(
+                settings.audit_after_seconds, settings.ingest_visibility_seconds + REDELIVERY_SPARE_SECONDS
+            ),
+            rounds=settings.audit_rounds,
+            reading=_reading_limits(settings),
+            manifest_max_bytes=settings.manifest_max_bytes,
+        ),
+        now=now,
+        log=log,
+    )
+    return Requeue(
+        catalog=catalog,
+        ledger=Ledger(clients.ledger, settings.ledger_table),
+        queue=queue,
+        audit=audit,
+        most=settings.sweeper_limit,
+        now=now,
+    )
+
+
+def _reading_limits(settings: IngestSettings | SweeperSettings) -> ReadingLimits:
+    return ReadingLimits(
+        row_max_bytes=settings.row_max_bytes,
+        total_max_bytes=settings.manifest_max_bytes,
+        max_ratio=settings.manifest_max_ratio,
+    )
