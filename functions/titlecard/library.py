@@ -1,0 +1,34 @@
+"""What stands behind `titlecard.parse`: the local tier on videos that are in memory."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from pydantic import ValidationError
+
+from titlecard import extraction
+from titlecard.domain.video import Video
+from titlecard.extraction.survey import SAMPLE, Survey
+from titlecard.pipeline.talks import by_local_tier
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from titlecard.domain.video import Talk
+
+
+def talks(videos: Iterable[Video | Mapping[str, Any]]) -> Iterator[Talk]:
+    """One talk for each video; see `titlecard.parse`."""
+    given = [video if isinstance(video, Video) else _video(place, video) for place, video in enumerate(videos)]
+    survey = Survey.learn(given[:: len(given) // SAMPLE + 1])  # from all over the list: a channel changes its ways
+    return (by_local_tier(video, extraction.parse(video, survey)) for video in given)
+
+
+def _video(place: int, fields: Mapping[str, Any]) -> Video:
+    """A dictionary as a video; an `id` may be a number, as a database has it."""
+    try:
+        return Video.model_validate({**fields, "id": str(fields["id"])} if "id" in fields else dict(fields))
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(str(part) for part in first["loc"])
+        raise ValueError(f"videos[{place}]: {field}: {first['msg']}") from error
