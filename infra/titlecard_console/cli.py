@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import sys
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from typer.completion import completion_init  # type: ignore[attr-defined]  # Typer means it to be imported
 
+from titlecard import __version__
 from titlecard.aws.dynamodb.ledger import LedgerUnavailable
 from titlecard.aws.sqs import MessagesNotSent
 from titlecard.domain.money import Unpriced
@@ -49,7 +49,7 @@ app = typer.Typer(
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"{PROGRAM} {version('titlecard')}")
+        typer.echo(f"{PROGRAM} {__version__}")
         raise typer.Exit
 
 

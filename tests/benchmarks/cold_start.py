@@ -9,6 +9,7 @@ cloud; the median of the runs is printed. "the first question" is what the parse
 from __future__ import annotations
 
 import argparse
+import os
 import statistics
 import subprocess
 import tempfile
@@ -17,6 +18,7 @@ from pathlib import Path
 
 from titlecard_console.local_cloud import build as artefact
 from titlecard_console.local_cloud import template
+from titlecard_console.local_cloud.environment import PYTHON
 
 PATHS = {
     "ingest": ("IngestFunction", "import ingest.app"),
@@ -43,17 +45,18 @@ def main() -> None:
     built = artefact.build()
     with tempfile.TemporaryDirectory() as scratch:
         for name in artefact.FUNCTIONS:
-            with zipfile.ZipFile(built / f"{name}.zip") as packed:
-                packed.extractall(Path(scratch, name))
-                size = sum(entry.file_size for entry in packed.infolist())
-                squeezed = Path(scratch, f"{name}.zip")
-                with zipfile.ZipFile(squeezed, "w", zipfile.ZIP_DEFLATED) as zipped:
-                    for entry in packed.infolist():
-                        zipped.writestr(entry.filename, packed.read(entry))
+            code = Path(scratch, name)
+            artefact.unpack(built / f"{name}.zip", code)
+            files = [Path(folder, file) for folder, _, names in os.walk(code, followlinks=True) for file in names]
+            size = sum(file.stat().st_size for file in files)
+            squeezed = Path(scratch, f"{name}.zip")
+            with zipfile.ZipFile(squeezed, "w", zipfile.ZIP_DEFLATED) as zipped:
+                for file in files:
+                    zipped.write(file, file.relative_to(code))
             print(f"{name}: {size / 1e6:.1f} MB, {squeezed.stat().st_size / 1e6:.1f} MB zipped")
         for title, (name, statement) in PATHS.items():
             program = TIMED.format(folder=str(Path(scratch, name)), statement=statement)
-            command = [str(artefact.PYTHON), "-c", program]
+            command = [str(PYTHON), "-c", program]
             environment = _environment(name)
             seconds = [
                 float(subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout)

@@ -14,9 +14,10 @@ import pytest
 from tests.end_to_end.racers import BUDGET, NEED, NOW, PROJECT, ROOM
 
 from titlecard.aws.dynamodb.ledger import Ledger
+from titlecard_console.installation import ROOT
 from titlecard_console.local_cloud.cloud import connect
 from titlecard_console.local_cloud.ministack import MiniStack
-from titlecard_console.local_cloud.template import ROOT, load
+from titlecard_console.local_cloud.template import load
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -12,6 +12,7 @@ import sys
 import time
 import zipfile
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -22,10 +23,10 @@ from titlecard_console.local_cloud.build import pack
 from titlecard_console.local_cloud.deploy import DeployError, deploy
 from titlecard_console.local_cloud.journal import Journal
 from titlecard_console.local_cloud.ministack import MiniStack
+from titlecard_console.local_cloud.ministack_main import PACKAGES_OF
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
     from tests.end_to_end.conftest import Start
 
@@ -181,15 +182,17 @@ def _change(
     changed = tmp_path / "changed"
     if not changed.exists():
         shutil.copytree(artefacts, changed)
-    unpacked = tmp_path / function
+    code, packages = tmp_path / f"{function}-code", tmp_path / f"{function}-packages"
     with zipfile.ZipFile(artefacts / f"{function}.zip") as packed:
-        packed.extractall(unpacked)
-    if remove:
-        shutil.rmtree(unpacked / remove)
+        packed.extractall(code)
+    packages.mkdir()
+    for package in Path((code / PACKAGES_OF).read_text("utf-8")).iterdir():
+        if package.name != remove:
+            (packages / package.name).symlink_to(package)
     for name, text in (replace or {}).items():
-        (unpacked / name).write_text(text, encoding="utf-8")
-        shutil.rmtree((unpacked / name).parent / "__pycache__")  # its bytecode is not held against the source
-    pack(changed / f"{function}.zip", unpacked)
+        (code / name).write_text(text, encoding="utf-8")
+        shutil.rmtree((code / name).parent / "__pycache__")  # its bytecode is not held against the source
+    pack(changed / f"{function}.zip", code, packages)
     return changed
 
 

@@ -16,8 +16,8 @@ from tests.end_to_end.person import FIELDS, ended, interrupt, left_behind, ran, 
 from tests.end_to_end.stack import Stack, until
 
 from titlecard.domain.batch import RowState, Upload
+from titlecard_console.installation import ROOT
 from titlecard_console.local_cloud import cloud
-from titlecard_console.local_cloud.template import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -23,7 +23,7 @@ from tests.functional.finished import Console, ended, results, say, talk
 
 from titlecard import manifests as manifest
 from titlecard.domain.batch import RowState
-from titlecard_console.local_cloud.template import ROOT
+from titlecard_console.installation import ROOT
 
 if TYPE_CHECKING:
     from types import ModuleType

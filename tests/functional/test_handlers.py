@@ -18,7 +18,7 @@ from titlecard.domain.batch import BatchState, RowState, Upload, upload_order
 from titlecard.domain.money import Amount
 from titlecard.domain.video import Policy, Tier, Video, fingerprint
 from titlecard.llm import PROMPT_VERSION
-from titlecard_console.local_cloud.template import ROOT
+from titlecard_console.installation import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

@@ -10,6 +10,7 @@ import pytest
 from botocore.exceptions import BotoCoreError, ClientError
 from tests.functional.world import LIMITS, NUMBERS, PROJECT, Cut, Killed, Refusing, World, manifest, replaced, videos
 
+from titlecard import __version__
 from titlecard.aws.dynamodb.catalog import LeaseHeld
 from titlecard.aws.sqs import SEND_TRIES, MessagesNotSent, WorkQueue
 from titlecard.domain.batch import BatchLimits, BatchState
@@ -169,6 +170,7 @@ def test_the_report_says_what_became_of_the_rows(world: World) -> None:
         "batch": upload.batch,
         "project": PROJECT,
         "manifest": upload.key,
+        "titlecard": __version__,
         "version": upload.version,
         "state": "accepted",
         "form": "JSON Lines",

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from titlecard.settings import IngestSettings, ParserSettings, SweeperSettings
+from titlecard_console.installation import ROOT
 from titlecard_console.local_cloud import build as artefact
 from titlecard_console.local_cloud import template
 
@@ -19,7 +20,7 @@ FUNCTIONS = SHIPPED.resources("AWS::Serverless::Function")
 
 
 def test_the_linter_has_nothing_to_say() -> None:
-    command = [str(Path(sys.executable).with_name("cfn-lint")), str(template.ROOT / "template.yaml")]
+    command = [str(Path(sys.executable).with_name("cfn-lint")), str(ROOT / "template.yaml")]
     done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 -- a tool of ours
     assert (done.stdout, done.returncode) == ("", 0)
 
@@ -78,7 +79,7 @@ def test_every_setting_of_a_function_is_set_by_the_template(function: str, setti
 
 def test_every_function_can_be_built() -> None:
     handlers = {name: it["Handler"].split(".")[0] for name, it in FUNCTIONS.items()}
-    targets = (template.ROOT / "functions" / "Makefile").read_text(encoding="utf-8")
+    targets = (ROOT / "functions" / "Makefile").read_text(encoding="utf-8")
     assert handlers == artefact.FUNCTIONS
     assert all(f"build-{name}:\n\t@sh $(BUILD) {folder} " in targets for name, folder in handlers.items())
 

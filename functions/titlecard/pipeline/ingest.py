@@ -24,8 +24,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 from uuid import uuid4
 
+from titlecard import __version__, telemetry
 from titlecard import manifests as manifest
-from titlecard import telemetry
 from titlecard.aws.dynamodb.catalog import LeaseHeld
 from titlecard.aws.s3 import InvalidLimit, ManifestTooLarge, ObjectDeleted, own_limits
 from titlecard.aws.sqs import MessagesNotSent, chunk_messages
@@ -188,7 +188,8 @@ class Ingest:
 
     def _report(self, upload: Upload, state: str, **content: str | int) -> None:
         about = {"batch": upload.batch, "project": upload.project, "manifest": upload.key, "version": upload.version}
-        text = json.dumps(about | {"state": state} | content, ensure_ascii=False, indent=1) + "\n"
+        report = about | {"titlecard": __version__, "state": state} | content
+        text = json.dumps(report, ensure_ascii=False, indent=1) + "\n"
         self._uploads.write_report(upload, REPORT, text.encode())
 
 

@@ -1,7 +1,8 @@
 """The functions' artefacts for this machine: built by `functions/build`, as `sam build` builds them, and kept.
 
-An artefact is built again only when something that goes into it changes, and what no longer counts is
-removed after a while.
+A zip file holds a function's code, and the name of the folder with its packages, which are the bulk of it: the embedded
+AWS links them into place instead of unpacking them for every cloud. An artefact is built again only when something that
+goes into it changes, and what no longer counts is removed after a while.
 """
 
 from __future__ import annotations
@@ -19,10 +20,13 @@ import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from titlecard_console.local_cloud.template import ROOT
+from titlecard_console.installation import LIBRARY, ROOT, made
+from titlecard_console.local_cloud import environment
+from titlecard_console.local_cloud.environment import PYTHON
+from titlecard_console.local_cloud.ministack_main import PACKAGES_OF, link_packages
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
 FUNCTIONS = {
     "IngestFunction": "ingest",
@@ -32,10 +36,7 @@ FUNCTIONS = {
 }
 """The folder under `functions/` of each function of the template."""
 
-PYTHON = ROOT / ".ministack" / "bin" / "python"
-"""The interpreter that the functions meet in the local cloud: one without any package."""
-
-CACHE = ROOT / ".titlecard" / "artefacts"
+CACHE = made("artefacts")
 
 KEPT_SECONDS = 3600
 """For how long an artefact outlives a change of the functions: somebody may be about to deploy it."""
@@ -48,23 +49,33 @@ class BuildError(Exception):
     """An artefact could not be built; the message says why."""
 
 
-def build(cache: Path = CACHE) -> Path:
+def build(cache: Path = CACHE, say: Callable[[str], None] = lambda _step: None) -> Path:
     """A folder with one zip file per function, `IngestFunction.zip` and so on, for this machine.
 
+    Args:
+        cache: where artefacts are kept.
+        say: is told what is being done, for people, where it takes a while.
+
     Raises:
-        BuildError: with what `functions/build` said.
+        BuildError: with what `functions/build` said, or why the embedded AWS, whose interpreter compiles the artefacts,
+            cannot be set up.
     """
+    try:
+        environment.set_up(say)
+    except environment.EnvironmentUnavailable as error:
+        raise BuildError(str(error)) from error
     cache.mkdir(parents=True, exist_ok=True)
     with (cache / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        functions = sorted(path for path in (ROOT / "functions").rglob("*") if path.is_file())
-        built = cache / f"functions-{_key(path for path in functions if '__pycache__' not in path.parts)}"
+        sources = {path for folder in (ROOT / "functions", LIBRARY) for path in folder.rglob("*") if path.is_file()}
+        built = cache / f"functions-{_key(sorted(path for path in sources if '__pycache__' not in path.parts))}"
         if not built.is_dir():
+            say("building the functions")
             packages = {folder: _packages(cache, folder) for folder in FUNCTIONS.values()}
             with tempfile.TemporaryDirectory(dir=cache) as scratch:
                 for function, folder in FUNCTIONS.items():
                     code = _made("code", folder, Path(scratch) / folder)
-                    pack(Path(scratch) / f"zips/{function}.zip", packages[folder], code)
+                    pack(Path(scratch) / f"zips/{function}.zip", code, packages[folder])
                 (Path(scratch) / "zips").rename(built)
             for old in set(cache.iterdir()) - {built, *packages.values()}:
                 if old.is_dir() and old.stat().st_mtime < time.time() - KEPT_SECONDS:
@@ -72,16 +83,23 @@ def build(cache: Path = CACHE) -> Path:
     return built
 
 
-def pack(target: Path, *folders: Path) -> None:
-    """Write folders' files as one zip file, always the same for the same files; not compressed, since it stays here."""
+def pack(target: Path, code: Path, packages: Path) -> None:
+    """Write an artefact: a function's code, and the folder of its packages. The same code makes the same file."""
     target.parent.mkdir(exist_ok=True)
-    with zipfile.ZipFile(target, "w", zipfile.ZIP_STORED) as packed:
-        for folder in folders:
-            for path in sorted(folder.rglob("*")):
-                if path.is_file():
-                    entry = zipfile.ZipInfo(path.relative_to(folder).as_posix(), _EPOCH)
-                    entry.external_attr = 0o644 << 16
-                    packed.writestr(entry, path.read_bytes())
+    files = {path.relative_to(code).as_posix(): path.read_bytes() for path in code.rglob("*") if path.is_file()}
+    files[PACKAGES_OF] = str(packages).encode()
+    with zipfile.ZipFile(target, "w", zipfile.ZIP_STORED) as packed:  # it stays here, so it is not compressed
+        for name, content in sorted(files.items()):
+            entry = zipfile.ZipInfo(name, _EPOCH)
+            entry.external_attr = 0o644 << 16
+            packed.writestr(entry, content)
+
+
+def unpack(artefact: Path, target: Path) -> None:
+    """Lay an artefact out as the embedded AWS does, its packages as links."""
+    with zipfile.ZipFile(artefact) as packed:
+        packed.extractall(target)
+    link_packages(target)
 
 
 def _packages(cache: Path, folder: str) -> Path:
@@ -96,14 +114,15 @@ def _packages(cache: Path, folder: str) -> Path:
 
 
 def _made(step: str, folder: str, destination: Path) -> Path:
-    environment = os.environ | {
-        "PATH": os.pathsep.join((os.environ.get("PATH", os.defpath), str(ROOT / ".uv" / "bin"))),
+    surroundings = os.environ | {
+        "PATH": environment.search_path(),
+        "LIBRARY": str(LIBRARY),
         "RUNTIME": f"python{sys.version_info.major}.{sys.version_info.minor}",
         "ARCHITECTURE": "host",
         "PYTHON": str(PYTHON),
     }
     command = ["sh", str(ROOT / "functions" / "build"), step, folder, str(destination)]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)  # noqa: S603 -- our own
+    done = subprocess.run(command, env=surroundings, capture_output=True, text=True, check=False)  # noqa: S603 -- our own
     if done.returncode:
         raise BuildError(f"The function in functions/{folder} could not be built:\n{done.stderr.strip()}")
     return destination
@@ -113,5 +132,5 @@ def _key(inputs: Iterable[Path]) -> str:
     """What is made of files on this machine with this Python depends on, in 16 hexadecimal digits."""
     digest = hashlib.sha256(f"{sys.implementation.name} {sys.version} {platform.platform()}".encode())
     for path in inputs:
-        digest.update(str(path.relative_to(ROOT)).encode() + b"\0" + hashlib.sha256(path.read_bytes()).digest())
+        digest.update(str(path).encode() + b"\0" + hashlib.sha256(path.read_bytes()).digest())
     return digest.hexdigest()[:16]

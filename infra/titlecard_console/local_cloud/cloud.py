@@ -161,15 +161,14 @@ def start(
 
     Raises:
         template.BadParameterError: the template refuses the overrides.
-        artefact.BuildError: the functions cannot be built.
+        artefact.BuildError: the functions cannot be built, or the embedded AWS cannot be set up.
         CloudError: the cloud does not start, or a function in it does not; the sentence says which and why.
     """
     parameters = template.load().values(local_parameters(environment) | dict(overrides))
     state = state.resolve()
     state.mkdir(parents=True, exist_ok=True)
     if artefacts is None:
-        say("building the functions")
-        artefacts = artefact.build()
+        artefacts = artefact.build(say=say)
     order = CloudRequest(str(state), str(artefacts), parameters, dict(environment))
     with subprocess.Popen(
         [sys.executable, "-m", "titlecard_console.local_cloud.supervisor"],

@@ -15,13 +15,12 @@ from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING
 
 from titlecard_console.local_cloud import ministack_main as launcher
-from titlecard_console.local_cloud.build import PYTHON
+from titlecard_console.local_cloud.environment import PACKAGES, PYTHON
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-PACKAGES = PYTHON.parents[1] / "packages"
 REGION = "us-east-1"
 START_SECONDS = 60
 POLL_SECONDS = 0.05
@@ -62,7 +61,7 @@ class MiniStack:
     def __init__(self, folder: Path, log: Path, environment: Mapping[str, str]) -> None:
         self._log = log
         if not PYTHON.exists():
-            raise MiniStackError("the embedded AWS is not set up: run ./infra/dev --help once")
+            raise MiniStackError("the embedded AWS is not set up: `titlecard up` sets it up")
         port = _free_port()
         self.endpoint = Endpoint(
             f"http://127.0.0.1:{port}", f"AKIA{secrets.token_hex(8).upper()}", secrets.token_hex(20)

@@ -29,6 +29,10 @@ WAKE_GAP_SECONDS = 0.005
 table that has a stream wakes them, and the next batch of messages waited for that long."""
 
 
+PACKAGES_OF = ".packages"
+"""The file of an artefact that holds the path of the folder with its packages."""
+
+
 def main() -> None:
     """Serve until standard input ends."""
     sys.path.append(sys.argv[1])
@@ -45,7 +49,7 @@ def main() -> None:
 
 
 def _unpack_once() -> None:
-    """Let all workers of a function share one copy of its code.
+    """Let all workers of a function share one copy of its code, with its packages linked into place.
 
     MiniStack unpacks an artefact for each worker, and the parser's has thousands of files. As in AWS, where it is on a
     disk that cannot be written to, no function writes to its code.
@@ -59,12 +63,21 @@ def _unpack_once() -> None:
             if content not in copies:
                 copy = Path(tempfile.mkdtemp(prefix="code-"))
                 unpack(packed, copy)
+                link_packages(copy)
                 copies[content] = copy
         Path(path).rmdir()
         Path(path).symlink_to(copies[content])
 
     functions = importlib.import_module("ministack.core.lambda_runtime")
     functions.zipfile.ZipFile.extractall = share
+
+
+def link_packages(code: Path) -> None:
+    """Link the packages that an artefact names beside its code, so that an import finds both in one folder."""
+    named = code / PACKAGES_OF
+    if named.exists():
+        for package in Path(named.read_text(encoding="utf-8")).iterdir():
+            (code / package.name).symlink_to(package)
 
 
 def _follow(answers: TextIO) -> None:

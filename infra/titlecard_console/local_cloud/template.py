@@ -10,18 +10,16 @@ import difflib
 import json
 import re
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
 
 from titlecard.preflight import violations
+from titlecard_console.installation import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-ROOT = Path(__file__).resolve().parents[3]
-"""The checkout: the console is installed from it and works with its template, functions and environments."""
+    from pathlib import Path
 
 
 class BadParameterError(ValueError):

@@ -1,0 +1,35 @@
+"""Where Titlecard's own files are: in the checkout that it was installed from, or in the wheel.
+
+A wheel carries template.yaml, the functions' sources and the locks inside this package, so `titlecard run` needs no
+checkout. The console makes the embedded AWS's environment and the functions' artefacts from them, beside the files of a
+checkout or in the user's cache folder.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import platformdirs
+
+import titlecard
+
+_CHECKOUT = Path(__file__).resolve().parents[2]
+_WHEEL = Path(__file__).resolve().parent / "project"
+
+INSTALLED = _WHEEL.is_dir()
+"""Whether this console comes from a wheel; `infra/wheel.py` puts the folder there."""
+
+ROOT = _WHEEL if INSTALLED else _CHECKOUT
+"""The folder that holds template.yaml, `functions/` and `infra/requirements/`."""
+
+LOCKS = ROOT / "infra" / "requirements"
+
+LIBRARY = Path(titlecard.__file__).resolve().parent
+"""The library's sources, a part of every artefact."""
+
+
+def made(name: str) -> Path:
+    """The folder for something that the console makes once and keeps."""
+    if INSTALLED:
+        return platformdirs.user_cache_path("titlecard") / titlecard.__version__ / name
+    return ROOT / f".{name}"

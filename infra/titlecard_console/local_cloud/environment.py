@@ -1,0 +1,97 @@
+"""The embedded AWS's environment: an empty virtual environment, with MiniStack's packages in a folder beside it.
+
+The functions run with that environment's interpreter. MiniStack's packages are apart from it, so that none of them can
+stand in for a package that an artefact lacks.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import importlib.util
+import os
+import shutil
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+from titlecard_console.installation import LOCKS, made
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+ENVIRONMENT = made("ministack")
+
+PYTHON = ENVIRONMENT / "bin" / "python"
+"""The interpreter that the functions meet in the local cloud: one without any package."""
+
+PACKAGES = ENVIRONMENT / "packages"
+
+UV = made("uv")
+"""A uv of our own, where the PATH has none."""
+
+_STAMP = ENVIRONMENT / "stamp"
+
+
+class EnvironmentUnavailable(Exception):
+    """The embedded AWS cannot be set up; the message says why and what to do."""
+
+
+def set_up(say: Callable[[str], None] = lambda _step: None) -> None:
+    """Make the environment, where it is missing or its lock has changed.
+
+    Args:
+        say: is told what is being done, for people.
+
+    Raises:
+        EnvironmentUnavailable: uv is missing, or the packages cannot be had.
+    """
+    lock = LOCKS / "ministack.txt"
+    wanted = hashlib.sha256(lock.read_bytes() + f"{sys.version} {sys.executable}".encode()).hexdigest()
+    if _is(wanted):
+        return
+    ENVIRONMENT.parent.mkdir(parents=True, exist_ok=True)
+    with ENVIRONMENT.with_name(f"{ENVIRONMENT.name}.lock").open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        if _is(wanted):
+            return
+        uv = find_uv(say)
+        say("setting up the embedded AWS, once")
+        _run(uv, "venv", "--quiet", "--clear", "--no-project", "--python", sys.executable, str(ENVIRONMENT))
+        into = ("--python", str(PYTHON), "--target", str(PACKAGES))
+        _run(uv, "pip", "install", "--quiet", *into, "--require-hashes", "--requirement", str(lock))
+        _STAMP.write_text(wanted, encoding="utf-8")
+
+
+def find_uv(say: Callable[[str], None] = lambda _step: None) -> str:
+    """The path of uv: the PATH's, or our own, which pip gets where this Python has pip.
+
+    Raises:
+        EnvironmentUnavailable: there is neither.
+    """
+    if found := shutil.which("uv", path=search_path()):
+        return found
+    if importlib.util.find_spec("pip") is None:
+        raise EnvironmentUnavailable(
+            "The local cloud needs uv, and the PATH has none: install it (https://docs.astral.sh/uv/), then try again."
+        )
+    say("getting uv, once")
+    lock = str(LOCKS / "uv.txt")
+    options = ("--quiet", "--disable-pip-version-check", "--no-warn-conflicts", "--upgrade", "--target", str(UV))
+    _run(sys.executable, "-m", "pip", "install", *options, "--require-hashes", "--requirement", lock)
+    return str(UV / "bin" / "uv")
+
+
+def search_path() -> str:
+    """The PATH, with the folder of our own uv behind it."""
+    return os.pathsep.join((os.environ.get("PATH", os.defpath), str(UV / "bin")))
+
+
+def _is(wanted: str) -> bool:
+    return PYTHON.exists() and _STAMP.exists() and _STAMP.read_text(encoding="utf-8") == wanted
+
+
+def _run(*command: str) -> None:
+    done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 -- uv or pip
+    if done.returncode:
+        raise EnvironmentUnavailable(f"The embedded AWS could not be set up:\n{done.stderr.strip()}")
