@@ -29,12 +29,7 @@ def main() -> int:
     end = asked.seed + asked.schedules
     for start in range(asked.seed, end, BLOCK):
         part = through(code, range(start, min(start + BLOCK, end)), most_failures=asked.failures - len(whole.failed))
-        whole.schedules += part.schedules
-        whole.steps += part.steps
-        whole.checks += part.checks
-        whole.seconds += part.seconds
-        whole.faults += part.faults
-        whole.failed += part.failed
+        whole.add(part)
         sys.stderr.write(f"\r{whole.schedules:,} schedules, {len(whole.failed)} failed ")
         if len(whole.failed) >= asked.failures:
             break

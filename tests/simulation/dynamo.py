@@ -6,7 +6,7 @@ else can do anything. The index is a moment behind: a query of it may see the ta
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from decimal import Decimal
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
@@ -30,6 +30,12 @@ INDEX_KEYS = ("agenda", "due")
 
 CATALOG_TRIES = 3
 """boto3 tries a call of DynamoDB eleven times by default; three are enough to be lost, repeated, and given up."""
+
+ITEM_MAX_BYTES = 400 * 1024
+"""DynamoDB developer guide, "Quotas": an item's names and values together."""
+
+CANCELS = ("TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded")
+"""Why DynamoDB cancels a transaction that no condition stands against (API reference, TransactWriteItems)."""
 
 _BEHIND = 4
 """How many writes the index may be behind."""
@@ -179,6 +185,8 @@ class Store:
         else:
             if any(name in item and (not isinstance(item[name], str) or not item[name]) for name in INDEX_KEYS):
                 raise _invalid("the index's key is no string, or an empty one")
+            if _bytes(item) > ITEM_MAX_BYTES:
+                raise _invalid("Item size has exceeded the maximum allowed size")
             items[key] = item
             self._partitions[table].setdefault(key[0], {})[key[1]] = item
         if INDEX in (item or ()) or INDEX in (old or ()):
@@ -200,12 +208,17 @@ class Client:
     Args:
         config: botocore's, as production gives it: how often a call is tried, and how long its answer is waited for.
         page: how many items a query gives at once.
+        hot: how many writes a second a partition takes; 0: all.
     """
 
     exceptions = _Exceptions
 
-    def __init__(self, store: Store, wire: Wire, name: str, *, config: Config | None = None, page: int = 50) -> None:
+    def __init__(
+        self, store: Store, wire: Wire, name: str, *, config: Config | None = None, page: int = 50, hot: int = 0
+    ) -> None:
         self._store = store
+        self._hot = hot
+        self._writes: Counter[tuple[str, int]] = Counter()
         self._wire = wire
         self._name = name
         self._page = page
@@ -257,16 +270,22 @@ class Client:
             old = self._store.put(TableName, frozen)
             return {"Attributes": old} if old and request.get("ReturnValues") == "ALL_OLD" else {}
 
-        return self._call("put_item", put, frozen["Item"])
+        return self._call("put_item", put, frozen["Item"], key=frozen["Item"]["pk"])
 
     def update_item(self, *, TableName: str, **request: Any) -> dict[str, Any]:  # noqa: N803, ANN401 -- boto3's
         """UpdateItem."""
+        notes = self._wire.baton.current.notes if request["Key"]["pk"] == "breakers" else None
+        if notes is not None:
+            notes.told += 1
 
         def update() -> dict[str, Any]:
             old, new, touched = self._store.update(TableName, request)
             return _returned(request.get("ReturnValues", "NONE"), old, new, touched)
 
-        return self._call("update_item", update, partial(_told, request))
+        done = self._call("update_item", update, partial(_told, request), key=request["Key"]["pk"])
+        if notes is not None:
+            notes.heard += 1
+        return done
 
     def delete_item(self, *, TableName: str, **request: Any) -> dict[str, Any]:  # noqa: N803, ANN401 -- boto3's
         """DeleteItem."""
@@ -283,9 +302,11 @@ class Client:
         choices, me = self._wire.baton.choices, self._wire.baton.current.name
 
         def write() -> dict[str, Any]:
-            if choices(f"{me} conflicts", self._wire.chance):
-                self._wire.fates[f"{self._name}: transaction conflict"] += 1
-                raise canceled([{"Code": "TransactionConflict"}, *({"Code": "None"} for _ in TransactItems[1:])])
+            if code := choices(f"{me} conflicts", self._wire.chance, len(CANCELS) + 1):
+                self._wire.fates[f"{self._name}: transaction {CANCELS[code - 1]}"] += 1
+                raise canceled([*({"Code": "None"} for _ in TransactItems[1:]), {"Code": CANCELS[code - 1]}])
+            if any(self._is_hot(key) for key in _partitions(TransactItems)):
+                raise canceled([{"Code": "ThrottlingError"}, *({"Code": "None"} for _ in TransactItems[1:])])
             self._store.transact(TransactItems)
             return {}
 
@@ -325,11 +346,28 @@ class Client:
         return _Paginator(self)
 
     def _call(
-        self, operation: str, apply: Callable[[], dict[str, Any]], about: object, *, once: bool = False
+        self, operation: str, apply: Callable[[], dict[str, Any]], about: object, *, key: str = "", once: bool = False
     ) -> dict[str, Any]:
+        """Make a call; `key` is the partition that it writes to."""
+        if key and self._is_hot(key):
+            self._wire.baton.step()
+            raise ClientError(
+                {"Error": {"Code": "ProvisionedThroughputExceededException", "Message": "simulated"}}, operation
+            )
         return self._wire.call(
             self._name, operation, apply, about=about, tries=self._tries, patience=self._patience, once=once
         )
+
+    def _is_hot(self, key: str) -> bool:
+        """Whether a partition has taken as many writes in this second as it can; if not, it takes one more."""
+        if not self._hot or self._wire.baton.choices.quiet:
+            return False
+        second = int(self._wire.baton.now)
+        self._writes[key, second] += 1
+        if self._writes[key, second] <= self._hot:
+            return False
+        self._wire.fates[f"{self._name}: hot partition"] += 1
+        return True
 
 
 class _Paginator:
@@ -421,6 +459,17 @@ def _returned(wanted: str, old: Item | None, new: Item, touched: Sequence[Path])
             tops = {path[0] for path in touched}
             return {"Attributes": {str(top): item[top] for top in tops if at(item, (top,)) is not None and top in item}}
     return {}
+
+
+def _partitions(writes: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The partitions that a transaction writes to."""
+    requests = [request for write in writes for request in write.values()]
+    return sorted({str(request.get("Key", request.get("Item"))["pk"]) for request in requests})
+
+
+def _bytes(item: Item) -> int:
+    """About how large an item is, by its long texts; what else stands in one is small."""
+    return sum(len(value.encode()) for value in item.values() if isinstance(value, str) and len(value) > 1000)
 
 
 def _told(request: Mapping[str, Any]) -> str:

@@ -54,7 +54,7 @@ def edit(store: Store, number: int, project: str, day: datetime, since: float) -
     key = {
         "budget": ("budgets", project),
         "breaker": ("breakers", project),
-        "batch": next((key for key in ledger if key[0].startswith("batch#")), ("", "")),
+        "batch": next((key for key, item in ledger.items() if item.get("project") == project), ("", "")),
     }.get(what, (f"project#{project}", f"month#{day:%Y-%m}"))
     name = f"d{day:%d}_{name}" if what == "day" else name
     item = ledger.get(key, {"pk": key[0], "sk": key[1]} if what == "breaker" else {})

@@ -6,16 +6,20 @@ Whoever reads a violation wants to know which promise is broken: each begins wit
 from __future__ import annotations
 
 import json
+import math
 from collections import defaultdict
 from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+from tests.simulation.bill import Bill
+from tests.simulation.provider import ACCOUNT, TRANSIENT, UNSENT, WELL
+
+from titlecard.aws.dynamodb.catalog import NEVER
 from titlecard.domain.batch import END_STATES
 from titlecard.domain.errors import Hold
 from titlecard.domain.grounding import ungrounded
-from titlecard.domain.money import Amount
 from titlecard.pipeline.parse import CLOCK_WRONG_SECONDS
 
 if TYPE_CHECKING:
@@ -25,6 +29,7 @@ if TYPE_CHECKING:
     from tests.simulation.dynamo import Key
     from tests.simulation.edits import Edited
     from tests.simulation.expressions import Item
+    from tests.simulation.provider import Fault
     from tests.simulation.world import World
 
     from titlecard.domain.video import Video
@@ -34,6 +39,9 @@ USED_UP = {str(hold) for hold in (Hold.BATCH_LIMIT, Hold.BUDGET_DAY, Hold.BUDGET
 
 ENDED = {str(state) for state in END_STATES}
 
+PARTS = ("requests", "tokens", "micro_usd")
+"""What is counted of what is not measured."""
+
 
 class Violation(AssertionError):
     """A promise that is broken."""
@@ -41,7 +49,12 @@ class Violation(AssertionError):
 
 @dataclass
 class Tried:
-    """One attempt, by its token: what the ledger was charged for it, by counter, and what the provider billed."""
+    """One attempt, by its token: what the ledger was charged for it, by counter, and what the provider billed.
+
+    `noted` is how much of the charge the ledger calls open or lost. `fault` is what the question came to, None while
+    nobody knows. `told` counts its calls to the breaker, `heard` those that were answered, `told_before` those that it
+    made before it knew what its question came to.
+    """
 
     token: str
     worker: Worker
@@ -49,11 +62,21 @@ class Tried:
     key: Key | None = None
     batch: str = ""
     sent: int = 0
-    billed: Amount = field(default_factory=Amount)
+    billed: Bill = field(default_factory=Bill)
     above: bool = False
-    bound: Amount | None = None
     concluded: str = ""
     charged: dict[tuple[Key, str], int] = field(default_factory=lambda: defaultdict(int))
+    noted: dict[tuple[Key, str], int] = field(default_factory=lambda: defaultdict(int))
+    fault: Fault | None = None
+    told: int = 0
+    told_before: int = 0
+    heard: int = 0
+    failures: int = 0
+
+    @property
+    def project(self) -> str:
+        """Whose video it is about."""
+        return self.key[0].split("#")[1] if self.key else ""
 
 
 class Invariants:
@@ -64,7 +87,7 @@ class Invariants:
         self.tried: dict[str, Tried] = {}
         self.checks = 0
         self._paused: dict[str, float] = {}
-        self._opened: float | None = None
+        self._opened: dict[str, float] = {}
         self._probes: set[str] = set()
         self._excess: dict[tuple[Key, str], int] = defaultdict(int)
 
@@ -95,12 +118,17 @@ class Invariants:
         elif sort == "batch":
             self._batch(key, old or {}, new)
 
-    def sending(self) -> None:
-        """A request is about to leave."""
+    def sending(self, key: str) -> None:
+        """A request is about to leave, with a project's key."""
         tried: Tried = self._world.baton.current.notes
         if tried.key is None:
             self._broken("4 one attempt, one request", "a request without a claim")
             return
+        if key != f"sk-{tried.project}":
+            self._broken("projects are apart", f"{tried.key} is asked about with {key}")
+        if {of[0] for of, _ in tried.charged} - {f"project#{tried.project}", f"batch#{tried.batch}"}:
+            self._broken("projects are apart", f"{tried.key} is charged to {sorted({of for of, _ in tried.charged})}")
+        self._is_one_probe(tried)
         tried.sent += 1
         if tried.sent > 1:
             self._broken("4 one attempt, one request", f"{tried.sent} requests for {tried.token}")
@@ -119,11 +147,17 @@ class Invariants:
         self._may_ask(tried)
         self._reserved(tried)
 
+    def _is_one_probe(self, tried: Tried) -> None:
+        """No other probe of its project is under way, if it is one."""
+        probes = [it for it in self.tried.values() if it.token in self._probes and it.project == tried.project]
+        if tried in probes and any(it.sent and not it.fault and it.worker.fibers for it in probes if it is not tried):
+            self._broken("the breaker", f"two probes are under way: {tried.key}")
+
     def _may_ask(self, tried: Tried) -> None:
         """Nothing that a worker has to find out before it asks says no."""
-        if any(since < tried.began for since in self._paused.values()):
+        if any(self._paused.get(whom, tried.began) < tried.began for whom in (tried.project, "*")):
             self._broken("the hand brake", f"a request after a pause: {tried.key}")
-        if self._opened is not None and self._opened < tried.began and tried.token not in self._probes:
+        if self._opened.get(tried.project, tried.began) < tried.began and tried.token not in self._probes:
             self._broken("the breaker", f"a request that is no probe, after it opened: {tried.key}")
         if abs(tried.worker.skew) > CLOCK_WRONG_SECONDS:
             self._broken("8 unknown is refused", f"a request by a worker whose clock is wrong: {tried.key}")
@@ -131,13 +165,30 @@ class Invariants:
         if edited and edited.since < tried.began and self._needed(edited, tried):
             self._broken("8 unknown is refused", f"a request though {edited.name} of {edited.key} was edited by hand")
 
-    def billing(self, billed: Amount, bound: Amount) -> None:
+    def billing(self, billed: Bill) -> None:
         """The provider bills."""
         tried: Tried = self._world.baton.current.notes
         tried.billed += billed
-        tried.bound = bound
-        tried.above = billed.exceeds(bound)
+        tried.above = billed.exceeds(self._world.provider.bound)
         self._covered(tried)
+
+    def answered(self, fault: Fault) -> None:
+        """A worker learns what its question came to."""
+        tried: Tried = self._world.baton.current.notes
+        tried.fault, tried.told_before = fault, tried.told
+
+    def finished(self, worker: Worker) -> None:
+        """An invocation has ended by itself: the breaker was told of all that it was to be told."""
+        for tried in [it for it in self.tried.values() if it.worker is worker and it.fault]:
+            calls = tried.told - tried.told_before
+            tells = ACCOUNT if tried.above else tried.fault.tells if tried.fault else WELL
+            if (
+                tells is TRANSIENT
+                and calls == 1
+                and tried.told == tried.heard
+                and tried.failures >= self._world.plan.threshold
+            ):
+                self._broken("the breaker", f"it does not open after {tried.failures} faults in a row: {tried.key}")
 
     def acknowledged(self, body: str) -> None:
         """A message of the work queue is deleted because a worker was done with it."""
@@ -197,6 +248,7 @@ class Invariants:
                 self._broken("1 nothing is lost", f"{batch['pk']} is {batch['state']}, though all its rows have ended")
         for tried in self.tried.values():
             self._covered(tried)
+            self._accounted(tried)
         self._sums()
 
     # ----------------------------------------------------------------------------------------------------- the money
@@ -204,6 +256,10 @@ class Invariants:
     def _charged(self, key: Key, old: Item, new: Item) -> None:
         tried: Tried | None = self._world.wire.doing
         for name, change in _changes(old, new):
+            if _is_noted(name):
+                if tried is not None:
+                    tried.noted[key, name] += change
+                continue
             if tried is not None:
                 tried.charged[key, name] += change
                 if change < 0 and tried.sent and not tried.concluded:
@@ -214,7 +270,7 @@ class Invariants:
                 self._broken("2 spend is bounded", f"{name} of {key} is below nothing")
             if change > 0 and tried is not None and tried.concluded:
                 self._excess[key, name] += change  # the declared exception: its usage was above the bound
-            limit = self._world.limit_of(key, name)
+            limit = self._world.limit_of(key, name, tried.began if tried else self._world.baton.now)
             if change > 0 and limit is not None and _number(new, name) > limit + self._excess[key, name]:
                 self._broken("2 spend is bounded", f"{name} of {key} is {_number(new, name)}, its limit {limit}")
         if tried is not None:
@@ -223,24 +279,53 @@ class Invariants:
     @staticmethod
     def _needed(edited: Edited, tried: Tried) -> bool:
         """Whether what was edited says if a request may be sent."""
-        return edited.key[0] in {"budgets", "breakers"} or (edited.key, edited.name) in tried.charged
+        return (
+            edited.key in {("budgets", tried.project), ("breakers", tried.project)}
+            or (edited.key, edited.name) in tried.charged
+        )
 
     def _reserved(self, tried: Tried) -> None:
-        bound = self._world.provider.worst_case
+        bound = self._world.provider.bound
         for (key, name), charged in tried.charged.items():
-            if charged < _part(bound, name):
-                self._broken(
-                    "2 spend is bounded", f"{name} of {key} holds {charged} of a bound of {_part(bound, name)}"
-                )
+            if charged < bound.part(name):
+                self._broken("2 spend is bounded", f"{name} of {key} holds {charged} of a bound of {bound.part(name)}")
 
     def _covered(self, tried: Tried) -> None:
         """What an attempt was charged is not below what it was billed; above the bound, not below the bound."""
         for (key, name), charged in tried.charged.items():
-            billed = _part(tried.billed, name)
-            if tried.above and tried.bound:
-                billed = min(billed, _part(tried.bound, name))
+            billed = tried.billed.part(name)
+            if tried.above:
+                billed = min(billed, self._world.provider.bound.part(name))
             if charged < billed:
                 self._broken("2 spend is bounded", f"billed {billed} {name}, charged {charged}: {key} {tried.token}")
+
+    def _accounted(self, tried: Tried) -> None:
+        """What the ledger calls open or lost of an attempt is so, and what it was settled at is what it cost."""
+        for key in {key for key, _ in tried.charged}:
+            bound = self._world.provider.bound
+            opened, lost = ({part: tried.noted[key, f"{kind}_{part}"] for part in PARTS} for kind in ("open", "lost"))
+            if any(opened.values()):
+                if any(opened[part] != bound.part(part) for part in PARTS) or any(lost.values()):
+                    self._broken("the account", f"{key} is partly settled: open {opened}, lost {lost}")
+            elif tried.fault is None or tried.fault.settles == "nothing":
+                if any(tried.charged[key, part] or lost[part] for part in PARTS):
+                    self._broken("the account", f"{key} was charged for what was not billed: {tried.token}")
+            elif tried.fault.settles == "bound":
+                if any(not tried.charged[key, part] == lost[part] == bound.part(part) for part in PARTS):
+                    self._broken("the account", f"nobody knows the bill, and lost is {lost} of {key}: {tried.token}")
+            else:
+                self._measured(key, tried, lost)
+
+    def _measured(self, key: Key, tried: Tried, lost: Mapping[str, int]) -> None:
+        """What a measured attempt was settled at: its bill, rounded up; what its usage leaves open, at the dearest."""
+        assert tried.fault is not None, "it was answered"
+        if any(lost.values()):
+            self._broken("the account", f"the bill is known, and lost is {lost} of {key}: {tried.token}")
+        for (of, name), charged in tried.charged.items():
+            least = math.ceil(tried.billed.part(name))
+            most = math.ceil(self._world.provider.dearest(tried.billed).part(name))
+            if of == key and not tried.above and not least <= charged <= (least if tried.fault.exact else most):
+                self._broken("the account", f"{name} of {key} was settled at {charged}, billed at {least}")
 
     def _sums(self) -> None:
         """What the ledger holds is what was charged for attempts, and nothing else."""
@@ -275,7 +360,7 @@ class Invariants:
         left = [event for event in old["history"] if event["token"] != tried.token]
         if left != new["history"] or new["attempts"] != old["attempts"] - 1 or "lease_until" not in old:
             self._broken("2 spend is bounded", f"the history of {key} has lost something")
-        if tried.billed != Amount():
+        if tried.billed != Bill():
             self._broken("3 attempts are capped", f"an attempt of {key} was billed, and given back")
 
     def _stopped(self, key: Key, old: Item, new: Item) -> None:
@@ -284,12 +369,54 @@ class Invariants:
             self._paused.pop(key[1], None)
             if "paused_at" in new:
                 self._paused[key[1]] = self._world.baton.now
-        elif new.get("state") != "open":
-            self._opened = None
-        elif old.get("state") != "open":
-            self._opened = self._world.baton.now
+            return
+        was_open, is_open = old.get("state") == "open", new.get("state") == "open"
+        if not is_open:
+            self._opened.pop(key[1], None)
+        elif not was_open:
+            self._opened[key[1]] = self._world.baton.now
         if "probe" in new:
             self._probes.add(new["probe"])
+        by: Tried | None = self._world.wire.doing
+        if by is not None:  # a person may do what he likes
+            by.failures = _number(new, "failures")
+            self._breaker_opens(by, old, new)
+            self._breaker_probes(by, old, new)
+
+    def _breaker_opens(self, by: Tried, old: Item, new: Item) -> None:
+        """A worker opens or closes a breaker only for a reason, and leaves one to a person that is left to a person."""
+        was_open, is_open = old.get("state") == "open", new.get("state") == "open"
+        tells = by.fault.tells if by.fault else UNSENT
+        must = tells is ACCOUNT or by.above
+        if must and not is_open:
+            self._broken("the breaker", f"the account is at fault, and it does not open: {by.key}")
+        if by.above and is_open and new["probe_at"] < NEVER:
+            self._broken("the breaker", f"a usage above its bound, and it lets a probe through: {by.key}")
+        enough = tells is TRANSIENT and _number(new, "failures") >= self._world.plan.threshold
+        if is_open and not was_open and not must and not enough:
+            self._broken("the breaker", f"it opens without a reason: {by.key} {tells}")
+        if was_open and not is_open and not (old.get("probe") == by.token and by.sent and tells is WELL):
+            self._broken("the breaker", f"it is closed by a question that is not its probe's answer: {by.key} {tells}")
+        if was_open and not is_open and _number(new, "failures"):
+            self._broken("the breaker", f"it is closed, and still counts {new['failures']} faults")
+
+    def _breaker_probes(self, by: Tried, old: Item, new: Item) -> None:
+        """One probe at a time, when its time has come, and nobody ends another's."""
+        there, probe = old.get("probe"), new.get("probe")
+        if probe == there:
+            return
+        if probe is None:
+            later = new.get("probe_at", "") > old.get("probe_at", "")
+            if there != by.token and new.get("state") == "open" and not later:
+                self._broken("the breaker", f"a probe is ended that is not its own: {there} by {by.token}")
+            return
+        now = self._world.stamp_of(by.worker)
+        if probe != by.token or old.get("state") != "open":
+            self._broken("the breaker", f"a probe of a breaker that is not open: {by.key}")
+        if old.get("probe_at", NEVER) > now:
+            self._broken("the breaker", f"a probe at {now}, due at {old.get('probe_at')}")
+        if old.get("probe_until", "") >= now:
+            self._broken("the breaker", f"a second probe at {now}, while one is under way until {old['probe_until']}")
 
     def _happened(self, key: Key, old: Item, new: Item, event: Mapping[str, Any]) -> None:
         tried = self.tried[event["token"]]
@@ -375,20 +502,16 @@ def _changes(old: Item, new: Item) -> Iterator[tuple[str, int]]:
 
 
 def _counts(name: str) -> bool:
-    """Whether it is a counter of what is charged; `open_` and `lost_` say how much of that is no measurement."""
-    return name.endswith(("requests", "tokens", "micro_usd")) and not name.startswith(("open_", "lost_"))
+    return name.endswith(PARTS)
+
+
+def _is_noted(name: str) -> bool:
+    """Whether a counter says how much of what is charged is no measurement."""
+    return name.startswith(("open_", "lost_"))
 
 
 def _number(item: Mapping[str, Any], name: str) -> int:
     return int(item.get(name, 0))
-
-
-def _part(charge: Amount, name: str) -> int:
-    """What of a charge a counter counts, by the end of its name."""
-    for part in ("requests", "input_tokens", "output_tokens", "micro_usd", "tokens"):
-        if name.endswith(part):
-            return int(getattr(charge, part))
-    raise KeyError(name)
 
 
 @lru_cache(maxsize=10_000)

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from tests.simulation.production import Patch
-from tests.simulation.plan import AMPLE
+from tests.simulation.plan import AMPLE, DAYS_END
 
 
 @dataclass(frozen=True)
@@ -144,6 +144,7 @@ MUTANTS = {
             )
         },
         "2 spend is bounded",
+        {"start": DAYS_END, "rows": ("unsure",) * 3},
     ),
     "a pointer that moves backwards": Mutant(
         {"aws.dynamodb.catalog.rows": ((_NOT_NEWER, f"{_NOT_NEWER} OR #order > :order"),)}, "a pointer never moves"

@@ -22,6 +22,9 @@ DAYS_END = datetime(2026, 1, 15, 23, 59, 59, tzinfo=UTC)
 MONTHS_END = datetime(2026, 1, 31, 23, 59, 58, tzinfo=UTC)
 AMPLE = Cap(10**9, 10**9)
 
+COST, TOKENS = int(BOUND.micro_usd), BOUND.input_tokens + BOUND.output_tokens
+"""Of one question, at the most."""
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -34,6 +37,8 @@ class Plan:
     cap: int
     room: int
     rows: tuple[str, ...]
+    other: tuple[str, ...]
+    other_after: float
     newer: tuple[str, ...]
     newer_after: float
     chance: float
@@ -51,6 +56,7 @@ class Plan:
     paused_at: float
     cancelled_at: float
     raised_at: float
+    lowered_at: float
     mended_at: float
     redriven_at: float
     purged_at: float
@@ -67,6 +73,8 @@ class Plan:
     edited_at: float
     edit: int
     edit_mended_after: float
+    hot: int
+    """Writes a second that one partition takes; 0: as many as there are."""
 
 
 def draw_plan(choices: Choices) -> Plan:
@@ -78,7 +86,7 @@ def draw_plan(choices: Choices) -> Plan:
     def one(*options: Option, chance: float = 0.5) -> Option:
         return options[choices("plan", chance, len(options))]
 
-    kinds = ("unsure", "sure", "unsure", "sure", "unsure", "unsure", "poison", "deadly")
+    kinds = ("unsure", "sure", "unsure", "sure", "unsure", "unsure", "poison", "deadly", "large")
     rows = tuple(one(*kinds, chance=0.4) for _ in range(one(1, 2, 3, 2, 4, 3, 2, 12, chance=0.8)))
     newer = tuple(one("same", "other", "sure", chance=0.5) for _ in range(one(0, len(rows), 1, chance=0.4)))
     later = one(None, Policy.MODEL, Policy.AUTO, chance=0.15)
@@ -101,10 +109,8 @@ def draw_plan(choices: Choices) -> Plan:
         off_until=one(0.0, 2.0, 70.0, 2.0, 500_000.0, chance=0.1),
         redrives_at=one(0.0, 3000.0, 20_000.0, chance=0.05),
         rubbish=one(0.0, 1.0, chance=0.05),
-        daily=one(
-            AMPLE, *(Cap(None, BOUND.micro_usd * n + 3) for n in (1, 2)), Cap(BOUND.tokens * 2 + 9), Cap(3), chance=0.3
-        ),
-        monthly=one(AMPLE, *(Cap(None, BOUND.micro_usd * n + 3) for n in (2, 1)), Cap(BOUND.tokens * 3), chance=0.2),
+        daily=one(AMPLE, *(Cap(None, COST * n + 3) for n in (1, 2)), Cap(TOKENS * 2 + 9), Cap(3), chance=0.3),
+        monthly=one(AMPLE, *(Cap(None, COST * n + 3) for n in (2, 1)), Cap(TOKENS * 3), chance=0.2),
         budgeted=not maybe(0.03),
         threshold=one(5, 2, 1),
         paused_at=one(0.0, 0.1, 0.5, 2.0, 300.0, chance=0.15),
@@ -126,4 +132,8 @@ def draw_plan(choices: Choices) -> Plan:
         edited_at=one(0.0, 0.5, 2.0, 20.0, 700.0, chance=0.15),
         edit=one(*range(len(EDITS)), chance=1.0),
         edit_mended_after=one(30.0, 900.0, 3000.0),
+        other=tuple(one("unsure", "sure", "deadly", chance=0.4) for _ in range(one(0, 1, 3, chance=0.3))),
+        other_after=one(0.0, 1.0, 65.0, chance=0.7),
+        lowered_at=one(0.0, 0.5, 3.0, 700.0, chance=0.1),
+        hot=one(0, 12, 4, chance=0.1),
     )

@@ -1,23 +1,28 @@
-"""Who is asked: a provider that bills in a book of its own and fails in every way of the fault table.
+"""The provider: it bills in a book of its own, and fails in every way of the fault table.
 
-What crossed the wire is made up here; what it comes to is said by the production verdict.
+A response is made up here as the JSON that crosses the wire. Production reads the usage from it and says what it comes
+to. What was billed, and what the breaker has to be told, is said here, by tables of the provider's own.
 """
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from tests.simulation import bill
+from tests.simulation.bill import GRATIS, PRICES, Bill, Price, Tokens
+
 from titlecard.domain.errors import Defer, Reason
-from titlecard.domain.money import Amount, PriceList, Rates, Usage, measured, worst_case
+from titlecard.domain.money import Amount, PriceList, Rates, worst_case
 from titlecard.llm import PROMPT_VERSION, Answer, Question
-from titlecard.llm.exchange import Exchange
+from titlecard.llm.exchange import Exchange, read_usage
 from titlecard.llm.prompt import Cleaned
 from titlecard.llm.response import ResponseContext, interpret
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from tests.simulation.wire import Wire
 
@@ -25,14 +30,20 @@ if TYPE_CHECKING:
     from titlecard.extraction import LocalParse
 
 MODEL = "gpt-6-luna"
-PRICED = PriceList.packaged().rates(MODEL, "default")
-FREE = Rates(input=0, cached_input=0, cache_write=0, output=0)
+TIERS = dict(PriceList.packaged().model(MODEL).tiers)
+FREE = {name: Rates(input=0, cached_input=0, cache_write=0, output=0) for name in TIERS}
 
 BODY_BYTES = 400
 OUTPUT_TOKENS = 60
 
-BOUND = worst_case(BODY_BYTES, OUTPUT_TOKENS, PRICED)
+BOUND = bill.bound(BODY_BYTES, OUTPUT_TOKENS, PRICES["default"])
 """Of every question: one bound, so that limits can be set to a few of them and a bit."""
+
+WELL, TRANSIENT, ACCOUNT, UNSENT = "well", "transient", "account", "unsent"
+"""What a question tells about the provider and the account: both are well, the provider is not, the account is not,
+or nothing, because it was never sent."""
+
+Body = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -40,70 +51,142 @@ class Fault:
     """One way of failing.
 
     Args:
-        exchange: what crosses the wire, from the usage that is billed.
+        exchange: what crosses the wire, from the response that a provider in good health gives.
         billed: whether the provider bills it.
         sent: whether the request leaves at all.
         hangs: whether the deadline passes.
+        above: whether the usage is above the bound.
+        measured: whether the response says what was billed, so that this is charged and not the bound.
+        tells: what the breaker has to be told.
+        exact: whether the usage leaves nothing open that has several prices.
+        tier: the service tier that the response names.
     """
 
-    exchange: Callable[[Usage], Exchange]
+    exchange: Callable[[Body], Exchange]
     billed: bool = True
     sent: bool = True
     hangs: bool = False
     above: bool = False
     cleaned: bool = True
     ungrounded: bool = False
+    measured: bool = False
+    tells: str = WELL
+    exact: bool = True
+    tier: str = "default"
+
+    @property
+    def settles(self) -> str:
+        """At what the charge is settled: at the "bill", at the "bound" where nobody knows the bill, or at "nothing"."""
+        if self.measured:
+            return "bill"
+        return "nothing" if not self.sent or (not self.billed and self.tells in {WELL, ACCOUNT}) else "bound"
 
 
-def _response(usage: Usage | None, **body: Any) -> Exchange:  # noqa: ANN401 -- of the response
-    return Exchange(sent=True, status=200, complete=True, body={"status": "completed", **body}, usage=usage)
+def _response(body: Body, **changes: object) -> Exchange:
+    """A whole response with some of its fields changed, as the wire gives it: through JSON and back."""
+    content = json.dumps(body | changes)
+    read: Body = json.loads(content)
+    return Exchange(sent=True, status=200, complete=True, body=read, usage=read_usage(read.get("usage")))
 
 
-def _said_no(status: int, code: str = "", **headers: str) -> Callable[[Usage], Exchange]:
+def _said_no(status: int, code: object = "", **headers: str) -> Callable[[Body], Exchange]:
     body = {"error": {"code": code, "message": "simulated"}}
     names = {name.replace("_", "-"): value for name, value in headers.items()}
-    return lambda _usage: Exchange(sent=True, status=status, complete=True, body=body, headers=names)
+    return lambda _body: Exchange(sent=True, status=status, complete=True, body=body, headers=names)
 
 
-def _lost(*, timed_out: bool = False) -> Callable[[Usage], Exchange]:
-    return lambda _usage: Exchange(sent=True, timed_out=timed_out)
+def _lost(*, timed_out: bool = False) -> Callable[[Body], Exchange]:
+    return lambda _body: Exchange(sent=True, timed_out=timed_out)
+
+
+def _changed(**changes: object) -> Callable[[Body], Exchange]:
+    return lambda body: _response(body, **changes)
 
 
 _REFUSAL = [{"content": [{"type": "refusal", "refusal": "no"}]}]
 
 FAULTS: dict[str, Fault] = {
-    "answered": Fault(_response),
+    "answered": Fault(_response, measured=True),
     "rate_limited": Fault(_said_no(429), billed=False),
     "rate_limited_for_long": Fault(_said_no(429, retry_after="4000"), billed=False),
-    "unreachable": Fault(lambda _usage: Exchange(unreachable=True), billed=False, sent=False),
-    "not_sent_in_time": Fault(lambda _usage: Exchange(timed_out=True), billed=False, sent=False, hangs=True),
-    "refused_at_the_wire": Fault(lambda _usage: Exchange(refusals=["too large"]), billed=False, sent=False),
-    "wrong_key": Fault(_said_no(401), billed=False),
-    "not_found": Fault(_said_no(404), billed=False),
-    "no_quota": Fault(_said_no(429, "insufficient_quota"), billed=False),
-    "server_error": Fault(_said_no(500), billed=False),
-    "server_error_billed": Fault(_said_no(503)),
-    "conflict": Fault(_said_no(409), billed=False),
-    "dropped": Fault(_lost(), billed=False),
-    "dropped_billed": Fault(_lost()),
-    "timed_out": Fault(_lost(timed_out=True), billed=False, hangs=True),
-    "timed_out_billed": Fault(_lost(timed_out=True), hangs=True),
-    "html": Fault(lambda _usage: Exchange(sent=True, status=200, complete=True)),
-    "failed": Fault(lambda usage: _response(usage, status="failed")),
-    "failed_without_usage": Fault(lambda _usage: _response(None, status="failed")),
+    "unreachable": Fault(lambda _body: Exchange(unreachable=True), billed=False, sent=False, tells=TRANSIENT),
+    "not_sent_in_time": Fault(
+        lambda _body: Exchange(timed_out=True), billed=False, sent=False, hangs=True, tells=UNSENT
+    ),
+    "refused_at_the_wire": Fault(
+        lambda _body: Exchange(refusals=["too large"]), billed=False, sent=False, tells=UNSENT
+    ),
+    "wrong_key": Fault(_said_no(401), billed=False, tells=ACCOUNT),
+    "not_found": Fault(_said_no(404), billed=False, tells=ACCOUNT),
+    "no_quota": Fault(_said_no(429, "insufficient_quota"), billed=False, tells=ACCOUNT),
+    "server_error": Fault(_said_no(500), billed=False, tells=TRANSIENT),
+    "server_error_billed": Fault(_said_no(503), tells=TRANSIENT),
+    "conflict": Fault(_said_no(409), billed=False, tells=TRANSIENT),
+    "dropped": Fault(_lost(), billed=False, tells=TRANSIENT),
+    "dropped_billed": Fault(_lost(), tells=TRANSIENT),
+    "timed_out": Fault(_lost(timed_out=True), billed=False, hangs=True, tells=TRANSIENT),
+    "timed_out_billed": Fault(_lost(timed_out=True), hangs=True, tells=TRANSIENT),
+    "html": Fault(lambda _body: Exchange(sent=True, status=200, complete=True), tells=TRANSIENT),
+    "failed": Fault(_changed(status="failed"), measured=True, tells=TRANSIENT),
+    "failed_without_usage": Fault(_changed(status="failed", usage=None), tells=TRANSIENT),
     "bad_request": Fault(_said_no(400)),
     "context_too_long": Fault(_said_no(400, "context_length_exceeded")),
-    "refused": Fault(lambda usage: _response(usage, output=_REFUSAL)),
-    "truncated": Fault(lambda usage: _response(usage, status="incomplete")),
-    "wrong_schema": Fault(_response, cleaned=False),
-    "ungrounded": Fault(_response, ungrounded=True),
-    "without_usage": Fault(lambda _usage: _response(None)),
-    "above_bound": Fault(_response, above=True),
-    "above_bound_refused": Fault(lambda usage: _response(usage, output=_REFUSAL), above=True),
-    "above_bound_failed": Fault(lambda usage: _response(usage, status="failed"), above=True),
+    "refused": Fault(_changed(output=_REFUSAL), measured=True),
+    "truncated": Fault(_changed(status="incomplete"), measured=True),
+    "wrong_schema": Fault(_response, cleaned=False, measured=True),
+    "ungrounded": Fault(_response, ungrounded=True, measured=True),
+    "without_usage": Fault(_changed(usage=None)),
+    "above_bound": Fault(_response, above=True, measured=True),
+    "above_bound_refused": Fault(_changed(output=_REFUSAL), above=True, measured=True),
+    "above_bound_failed": Fault(_changed(status="failed"), above=True, measured=True, tells=TRANSIENT),
+    "says_cheaper_tier": Fault(_response, measured=True, tier="flex"),
+    "says_unpriced_tier": Fault(_response, tier="gold"),
+    "bills_dearer_tier": Fault(_response, measured=True, tier="priority", above=True),
 }
+"""By name. A response that names a cheaper tier bills the tier that was asked for all the same."""
 
-_NAMES = tuple(FAULTS)
+ODD: tuple[object, ...] = (None, [], ["x"], {}, {"x": 1}, "x", "", -1, True, 1.5)
+"""Values that no field of a response has by the provider's reference."""
+
+
+def _odd() -> Iterator[tuple[str, Fault]]:
+    """A response for each field and each odd value of it."""
+    for number, value in enumerate(ODD):
+        for name in ("status", "error", "service_tier", "output", "incomplete_details", "model", "usage"):
+            if name in {"status", "service_tier"} and isinstance(value, (list, dict)):
+                continue
+            known = name != "usage" and (name != "service_tier" or value is None)
+            ill = name == "status" or (name == "error" and bool(value))
+            fault = Fault(_changed(**{name: value}), measured=known, tells=TRANSIENT if ill else WELL)
+            yield f"odd {name} {number}", fault
+        for name in ("input_tokens", "output_tokens"):
+            yield f"odd {name} {number}", Fault(_with_usage(name, value))
+        for name in ("input_tokens_details", "output_tokens_details"):
+            yield f"odd {name} {number}", Fault(_with_usage(name, value), measured=True, exact=name[0] == "o")
+        for name in ("cached_tokens", "cache_write_tokens"):
+            yield f"odd {name} {number}", Fault(_with_details(name, value), measured=True, exact=False)
+        yield f"odd error code {number}", Fault(_said_no(429, value), billed=False)
+    for number, header in enumerate(("soon", "-5", "nan", "inf", "1e9", "Thu, 99 Nov 2026", "")):
+        yield f"odd retry-after {number}", Fault(_said_no(429, retry_after=header), billed=False)
+
+
+def _with_usage(name: str, value: object) -> Callable[[Body], Exchange]:
+    return lambda body: _response(body, usage=body["usage"] | {name: value})
+
+
+def _with_details(name: str, value: object) -> Callable[[Body], Exchange]:
+    def exchange(body: Body) -> Exchange:
+        details = body["usage"]["input_tokens_details"] | {name: value}
+        return _response(body, usage=body["usage"] | {"input_tokens_details": details})
+
+    return exchange
+
+
+ODD_FAULTS = dict(_odd())
+"""By name; they befall a schedule as one fault, "odd"."""
+
+_NAMES = (*FAULTS, "odd")
+_ODD_NAMES = tuple(ODD_FAULTS)
 
 
 @dataclass
@@ -112,17 +195,20 @@ class Provider:
 
     Args:
         chance: of a fault.
+        free: whether the model has a price of 0.
         declared: whether usage above the bound, the declared exception, may happen.
-        sending: is told before a request leaves; what it raises ends the schedule.
+        sending: is told before a request leaves, with its key; what it raises ends the schedule.
         billing: is told what the provider bills, with the bound.
+        answered: is told what a question came to.
     """
 
     wire: Wire
     chance: float
-    rates: Rates
+    free: bool
     declared: bool
-    sending: Callable[[], None]
-    billing: Callable[[Amount, Amount], None]
+    sending: Callable[[str], None]
+    billing: Callable[[Bill], None]
+    answered: Callable[[Fault], None]
     faults: Counter[str] = field(default_factory=Counter)
     prompt_version: str = PROMPT_VERSION
 
@@ -130,9 +216,27 @@ class Provider:
         """Nothing is to be loaded."""
 
     @property
+    def bound(self) -> Bill:
+        """The most that a question may be billed."""
+        return bill.bound(BODY_BYTES, OUTPUT_TOKENS, self._price("default"))
+
+    def dearest(self, billed: Bill) -> Bill:
+        """What a bill would be if every input token had cost the most that one can."""
+        price = self._price("default")
+        cost = billed.input_tokens * price.dearest_input + billed.output_tokens * price.output
+        return Bill(billed.requests, billed.input_tokens, billed.output_tokens, cost)
+
+    @property
     def worst_case(self) -> Amount:
-        """The most that a question can cost."""
-        return worst_case(BODY_BYTES, OUTPUT_TOKENS, self.rates)
+        """The same, as production computes it."""
+        return worst_case(BODY_BYTES, OUTPUT_TOKENS, self._tiers["default"])
+
+    @property
+    def _tiers(self) -> dict[str, Rates]:
+        return FREE if self.free else TIERS
+
+    def _price(self, tier: str) -> Price:
+        return GRATIS if self.free else PRICES[tier]
 
     def prepare(self, video: Video, answer: LocalParse, hint: str) -> Question:  # noqa: ARG002 -- as the original takes them
         """Make the question, and its bound."""
@@ -143,37 +247,77 @@ class Provider:
         baton, wire = self.wire.baton, self.wire
         me = baton.current.name
         if not key:  # as the original does
+            self.answered(NO_KEY)
             raise Defer(Reason.ACCOUNT_FAULT, "The project's key is empty.")
         baton.step()
         wire.steps += 1
-        name = _NAMES[baton.choices(me, self.chance, len(_NAMES))]
-        if FAULTS[name].above and not self.declared:
-            name = "answered"
-        fault = FAULTS[name]
-        self.faults[name] += 1
+        name, fault = self._drawn(me)
         wire.tell(f"asks: {question.prompt}", "" if name == "answered" else name)
-        usage = self._usage(question.bound, (0.3, 1.0, 0.05)[baton.choices(me, 0.3, 3)], fault)
+        tokens = self._tokens(me, fault)
         if baton.choices(me, wire.deadly):
             wire.fates["provider: killed before"] += 1
             baton.die()
         if fault.sent:
-            self.sending()
+            self.sending(key)
             if fault.billed:
-                self.billing(measured(usage, self.rates), question.bound)
+                self.billing(tokens.bill(self._price("priority" if fault.tier == "priority" else "default")))
         baton.sleep(deadline_seconds if fault.hangs else (1.0, 12.0, deadline_seconds - 0.5)[baton.choices(me, 0.2, 3)])
         if baton.choices(me, wire.deadly):
             wire.fates["provider: killed after"] += 1
             baton.die()
-        return self._judged(fault, usage, question)
+        self.answered(fault)
+        return self._interpreted(fault, tokens, question, key)
 
-    def _judged(self, fault: Fault, usage: Usage, question: Question) -> Answer:
+    def _drawn(self, me: str) -> tuple[str, Fault]:
+        choices = self.wire.baton.choices
+        name = _NAMES[choices(me, self.chance, len(_NAMES))]
+        if name == "odd":
+            name = _ODD_NAMES[choices(f"{me} odd", 1.0, len(_ODD_NAMES))]
+            self.faults["odd"] += 1
+            return name, ODD_FAULTS[name]
+        if FAULTS[name].above and not self.declared:
+            name = "answered"
+        self.faults[name] += 1
+        return name, FAULTS[name]
+
+    def _interpreted(self, fault: Fault, tokens: Tokens, question: Question, key: str) -> Answer:
         title = "Something else altogether" if fault.ungrounded else question.prompt
         cleaned = Cleaned(title=title, presenters=[]) if fault.cleaned else None
-        terms = ResponseContext(question.bound, "default", {"default": self.rates}, "sk-simulated")
-        return interpret(fault.exchange(usage), cleaned, terms)
+        terms = ResponseContext(question.bound, "default", self._tiers, key)
+        return interpret(fault.exchange(_body(fault, tokens)), cleaned, terms)
 
-    @staticmethod
-    def _usage(bound: Amount, part: float, fault: Fault) -> Usage:
-        if fault.above:
-            return Usage(bound.input_tokens + 50, bound.output_tokens + 7, 0, 0)
-        return Usage(max(int(bound.input_tokens * part), 1), max(int(bound.output_tokens * part), 1), 0, 0)
+    def _tokens(self, me: str, fault: Fault) -> Tokens:
+        """What the provider counts: some part of the bound, or more than the bound."""
+        choices = self.wire.baton.choices
+        part = (0.3, 1.0, 0.05)[choices(me, 0.3, 3)]
+        all_input = BODY_BYTES + bill.FRAMING
+        if fault.above and fault.tier == "default":
+            return Tokens(all_input + 50, OUTPUT_TOKENS + 7)
+        tokens = max(int(all_input * part), 1)
+        cached, written = ((0, 0), (tokens // 2, 0), (0, tokens), (tokens // 3, tokens // 3))[choices(me, 0.3, 4)]
+        return Tokens(tokens, max(int(OUTPUT_TOKENS * part), 1), cached, written)
+
+
+NO_KEY = Fault(lambda _body: Exchange(), billed=False, sent=False, tells=ACCOUNT)
+"""What an empty key comes to, for which nothing is sent."""
+
+
+def _body(fault: Fault, tokens: Tokens) -> Body:
+    """A response as the provider's reference describes it."""
+    return {
+        "id": "resp_simulated",
+        "object": "response",
+        "model": MODEL,
+        "status": "completed",
+        "error": None,
+        "incomplete_details": None,
+        "output": [{"type": "message", "content": [{"type": "output_text", "text": "{}"}]}],
+        "service_tier": fault.tier,
+        "usage": {
+            "input_tokens": tokens.input,
+            "output_tokens": tokens.output,
+            "total_tokens": tokens.input + tokens.output,
+            "input_tokens_details": {"cached_tokens": tokens.cached, "cache_write_tokens": tokens.written},
+            "output_tokens_details": {"reasoning_tokens": 0},
+        },
+    }

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 SQS_TRIES = 3
 """boto3 tries a call of SQS five times by default; three are enough to be lost, repeated, and given up."""
 
+MAX_BYTES = 1_048_576
+"""Of a message, and of all messages of one call (SQS developer guide, "Message quotas")."""
+
 
 @dataclass
 class Letter:
@@ -122,6 +125,7 @@ class Client:
     def send_message_batch(self, *, QueueUrl: str, Entries: Sequence[Mapping[str, Any]]) -> dict[str, Any]:  # noqa: N803 -- boto3's
         """SendMessageBatch; some entries may fail."""
         assert 0 < len(Entries) <= 10, "so many messages a SendMessageBatch takes"
+        assert sum(len(entry["MessageBody"].encode()) for entry in Entries) <= MAX_BYTES, "so large a batch may be"
         choices, me = self._wire.baton.choices, self._wire.baton.current.name
 
         def send() -> dict[str, Any]:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import time
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tests.simulation.shrinking import Outcome, run
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from tests.simulation.production import Code
 
@@ -26,6 +26,15 @@ class Tally:
     faults: Counter[str] = field(default_factory=Counter)
     failed: list[Outcome] = field(default_factory=list)
 
+    def add(self, part: Tally) -> None:
+        """Take in what came of other schedules."""
+        self.schedules += part.schedules
+        self.steps += part.steps
+        self.checks += part.checks
+        self.seconds += part.seconds
+        self.faults += part.faults
+        self.failed += part.failed
+
     def __str__(self) -> str:
         """A table for people."""
         lines = [
@@ -39,12 +48,16 @@ class Tally:
         return "\n".join(lines)
 
 
-def through(code: Code, seeds: Iterable[int], *, most_failures: int = 1) -> Tally:
-    """Run schedules, until so many have failed."""
+def through(code: Code, seeds: Iterable[int], *, most_failures: int = 1, like: Mapping[str, Any] = {}) -> Tally:
+    """Run schedules, until so many have failed.
+
+    Args:
+        like: what of their plans is not drawn.
+    """
     tally = Tally()
     began = time.process_time()
     for seed in seeds:
-        outcome = run(code, seed)
+        outcome = run(code, seed, like=like)
         tally.schedules += 1
         tally.steps += outcome.steps
         tally.checks += outcome.checks

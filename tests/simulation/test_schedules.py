@@ -7,22 +7,38 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from tests.simulation import production
+from tests.simulation import dynamo, production
 from tests.simulation.edits import EDITS
 from tests.simulation.mutants import MUTANTS
+from tests.simulation.plan import COST, DAYS_END
 from tests.simulation.provider import FAULTS
 from tests.simulation.running import Tally, through
 from tests.simulation.shrinking import first_failure, run, shrunk, told
 from tests.simulation.unvisited import UNVISITED
 from tests.simulation.wire import Fate
 
+from titlecard.domain.money import Cap
+from titlecard.domain.video import Policy
+
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from tests.simulation.production import Branch
 
 SCHEDULES = 2_000
+RARE: tuple[Mapping[str, Any], ...] = (
+    {"later": Policy.MODEL, "newer": ("same",) * 12, "newer_after": 65.0, "later_at": 60.0, "rows": ("sure",) * 3},
+    {"start": DAYS_END, "monthly": Cap(None, COST + 3), "rows": ("unsure",) * 3, "priced": True},
+    {"asked_badly": 0.6, "threshold": 1, "rows": ("unsure",) * 4},
+)
+"""What schedules are like that come by the branches that are rare in schedules drawn at random."""
+
+RARE_SCHEDULES = 120
+"""Of each kind."""
+
 MUTANT_SCHEDULES = 600
 """Within how many schedules a mistake is found; most are found within ten."""
 
@@ -51,7 +67,10 @@ def done() -> Run:
         return told
 
     code = production.counted(visit)
-    return Run(through(code, range(SCHEDULES)), code, visited)
+    tally = through(code, range(SCHEDULES))
+    for like in RARE:
+        tally.add(through(code, range(RARE_SCHEDULES), like=like))
+    return Run(tally, code, visited)
 
 
 def test_no_schedule_breaks_a_promise(done: Run) -> None:
@@ -62,7 +81,8 @@ def test_every_fault_befell_some_schedule(done: Run) -> None:
     calls = {f"catalog: {fate.name.lower()}" for fate in Fate if fate} | {
         f"ledger: {fate.name.lower()}" for fate in Fate if fate
     }
-    others = {"catalog: transaction conflict", "sqs: entry failed", "keys: not readable", "provider: killed after"}
+    others = {f"catalog: transaction {code}" for code in dynamo.CANCELS} | {"catalog: hot partition", "odd"}
+    others |= {"sqs: entry failed", "keys: not readable", "provider: killed after"}
     others |= {"clock: ahead", "clock: behind", *(f"ledger edited: {item}" for item, _, _ in EDITS)}
     missing = (calls | others | set(FAULTS)) - set(done.tally.faults)
     assert not missing

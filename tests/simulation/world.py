@@ -21,8 +21,8 @@ from tests.simulation.baton import Baton, Died, Pool, Worker
 from tests.simulation.choices import Choices
 from tests.simulation.edits import EDITS, edit, put_right
 from tests.simulation.invariants import ENDED, Invariants
-from tests.simulation.plan import AMPLE, draw_plan
-from tests.simulation.provider import BOUND, FREE, MODEL, PRICED, Provider
+from tests.simulation.plan import AMPLE, COST, TOKENS, draw_plan
+from tests.simulation.provider import MODEL, OUTPUT_TOKENS, Provider
 from tests.simulation.wire import Wire
 
 from titlecard import extraction as local
@@ -30,7 +30,7 @@ from titlecard.aws.dynamodb.catalog import NEVER, stamp
 from titlecard.aws.secrets import KeyUnreadable
 from titlecard.domain.batch import BatchLimits, Message, RowState, Upload, upload_order
 from titlecard.domain.errors import Hold
-from titlecard.domain.money import Budget
+from titlecard.domain.money import Budget, Cap
 from titlecard.domain.video import Policy, Video
 from titlecard.extraction.survey import Survey
 from titlecard.pipeline.parse import CLOCK_WRONG_SECONDS
@@ -65,7 +65,10 @@ WRONG = (-420.0, 1_000.0, -90_000.0, 90_000.0)
 """Seconds by which a clock may be wrong."""
 
 ROW_MAX, MANIFEST_MAX, RATIO_MAX = 131_072, 1 << 20, 200
-PROJECT = "djangocon"
+PROJECT, OTHER = "djangocon", "pycon"
+"""The project that everything happens to, and one beside it."""
+
+PROJECTS = (PROJECT, OTHER)
 BUCKET = "titlecard-uploads"
 
 TITLES = (
@@ -121,12 +124,15 @@ class World:
         self.provider = Provider(
             self.wire,
             plan.asked_badly,
-            PRICED if plan.priced else FREE,
+            not plan.priced,
             plan.declared,
             self.invariants.sending,
             self.invariants.billing,
+            self.invariants.answered,
         )
-        self.budget = Budget(plan.daily, plan.monthly)
+        self.budgets: dict[str, list[tuple[float, Budget]]] = {
+            project: [(0.0, Budget(plan.daily, plan.monthly))] for project in PROJECTS
+        }
         self.accepted: dict[str, list[int]] = {}
         self.moved_by_hand: set[str] = set()
         self._videos: dict[Key, Video] = {}
@@ -149,9 +155,11 @@ class World:
         """
         plan = self.plan
         self._set_up()
-        self._upload(1, plan.rows)
+        self._upload(PROJECT, 1, plan.rows)
         if plan.newer:
-            self.baton.at(plan.newer_after, lambda: self._upload(2, self._changed()))
+            self.baton.at(plan.newer_after, lambda: self._upload(PROJECT, 2, self._changed()))
+        if plan.other:
+            self.baton.at(plan.other_after, lambda: self._upload(OTHER, 1, plan.other))
         whom = self.code["aws.dynamodb.ledger"].EVERY_PROJECT if plan.every else PROJECT
         for when, event in (
             (plan.rubbish, self._send_rubbish),
@@ -167,6 +175,7 @@ class World:
             (plan.paused_at, lambda: self._ledger.pause(whom, now=self.now())),
             (plan.cancelled_at, self._cancel),
             (plan.raised_at, lambda: self._ledger.set_budget(PROJECT, _ample(), by="person", now=self.now())),
+            (plan.lowered_at, lambda: self._ledger.set_budget(PROJECT, LOWERED, by="person", now=self.now())),
             (plan.mended_at, self._mend),
         ):
             if when:
@@ -201,7 +210,8 @@ class World:
 
     def has_letter(self, batch: str, row: int) -> bool:
         """Whether a dead row is among the dead letters, or was moved away from there by hand."""
-        wanted = f'{{"batch":"{batch.removeprefix("batch#")}","project":"djangocon","row":{row},'
+        project = self.store.tables["catalog"][batch, "batch"]["project"]
+        wanted = f'{{"batch":"{batch.removeprefix("batch#")}","project":"{project}","row":{row},'
         bodies = [letter.body for letter in self.letters()]
         return any(body.startswith(wanted) for body in (*bodies, *self.moved_by_hand)) or bool(self.plan.removed_at)
 
@@ -219,12 +229,19 @@ class World:
             Policy.MODEL in {self.plan.policy, self.plan.later} and talk["tier"] == "local" and talk["review"] is None
         )
 
-    def limit_of(self, key: Key, name: str) -> int | None:
-        """The limit of a counter of the ledger."""
+    def budget_of(self, project: str) -> Budget:
+        """A project's budget as it is now."""
+        return self.budgets[project][-1][1]
+
+    def limit_of(self, key: Key, name: str, since: float) -> int | None:
+        """The highest limit that a counter of the ledger has had since a second of the schedule; None: it has none."""
         if key[0].startswith("project#") and "#" not in name:
             day, _, part = name.partition("_") if name[:1] == "d" and name[1:3].isdigit() else ("", "", name)
-            cap = self.budget.daily if day else self.budget.monthly
-            return cap.as_map().get(part)
+            budgets = self.budgets[key[0].removeprefix("project#")]
+            first = max(number for number, (when, _) in enumerate(budgets) if when <= since or not number)
+            caps = [budget.daily if day else budget.monthly for _, budget in budgets[first:]]
+            limits = [cap.as_map().get(part) for cap in caps]
+            return None if None in limits else max(limit for limit in limits if limit is not None)
         if key[0].startswith("batch#"):
             limits = self.store.tables["catalog"][key[0], "batch"]["limits"]
             return int(limits[name]) if name in limits else None
@@ -264,9 +281,16 @@ class World:
         code, plan = self.code, self.plan
         self._clients = SimpleNamespace(
             catalog=dynamo.Client(
-                self.store, self.wire, "catalog", config=code["aws.dynamodb.catalog"].UNCHECKED, page=plan.page
+                self.store,
+                self.wire,
+                "catalog",
+                config=code["aws.dynamodb.catalog"].UNCHECKED,
+                page=plan.page,
+                hot=plan.hot,
             ),
-            ledger=dynamo.Client(self.store, self.wire, "ledger", config=code["aws.dynamodb.ledger"].ONE_TRY),
+            ledger=dynamo.Client(
+                self.store, self.wire, "ledger", config=code["aws.dynamodb.ledger"].ONE_TRY, hot=plan.hot
+            ),
             sqs=queues.Client(self.queues, self.wire),
             s3=self.s3,
             events=self.bus,
@@ -325,7 +349,7 @@ class World:
                 tier_policy=plan.later if plan.later and self.baton.now >= plan.later_at else plan.policy,
                 model=MODEL,
                 service_tier="default",
-                max_output_tokens=BOUND.output_tokens or 1,
+                max_output_tokens=OUTPUT_TOKENS,
                 key_secret_prefix="titlecard/",  # noqa: S106 -- the names' beginning, no secret
                 max_receive_count=MAX_RECEIVES,
                 attempt_cap=plan.cap,
@@ -344,16 +368,16 @@ class World:
 
     def _limits(self) -> BatchLimits:
         """A batch's limits: room for so many requests and a bit."""
-        room, bound = self.plan.room, BOUND
-        return BatchLimits(requests=room + 1, tokens=bound.tokens * room + 7, micro_usd=bound.micro_usd * room + 1)
+        room = self.plan.room
+        return BatchLimits(requests=room + 1, tokens=TOKENS * room + 7, micro_usd=COST * room + 1)
 
-    def of(self, project: str, *, fresh: bool = False) -> str | None:  # noqa: ARG002 -- as the original takes it
+    def of(self, project: str, *, fresh: bool = False) -> str | None:
         """A project's key."""
         if self.choices(f"{self.baton.current.name} has no key", 0.3 if fresh else self.wire.chance):
             self.wire.fates["keys: not readable"] += 1
             message = "simulated"
             raise KeyUnreadable(message)
-        return "sk-simulated" if self.plan.keyed else None
+        return f"sk-{project}" if self.plan.keyed else None
 
     def _parse(self, video: Video, _survey: Survey) -> LocalParse:
         if video.id.startswith("poison") or (video.id.startswith("deadly") and self.choices("deadly", 0.5)):
@@ -375,17 +399,15 @@ class World:
 
     # ------------------------------------------------------------------------------------------------- what happens
 
-    _key = "uploads/djangocon/talks.jsonl"
-
-    def _upload(self, version: int, kinds: tuple[str, ...]) -> None:
+    def _upload(self, project: str, version: int, kinds: tuple[str, ...]) -> None:
         videos = [_video(number, kind, version) for number, kind in enumerate(kinds, 1)]
         content = b"".join(video.model_dump_json(exclude_none=True).encode() + b"\n" for video in videos)
-        self.s3.upload(self._key, f"v{version}", content, {})
+        self.s3.upload(_manifest(project), f"v{version}", content, {})
         order = upload_order((self.plan.start + timedelta(seconds=self.baton.now)).isoformat(), str(version))
-        upload = Upload(BUCKET, self._key, f"v{version}", order)
+        upload = Upload(BUCKET, _manifest(project), f"v{version}", order)
         self.accepted[f"batch#{upload.batch}"] = list(range(1, len(videos) + 1))
         for video in videos:
-            self._known(video)
+            self._known(project, video)
         self.queues["ingest"].put(json.dumps({"continue": asdict(upload)}), self.baton.now)
         if self.choices("S3 notifies twice", 0.1):
             self.queues["ingest"].put(json.dumps({"continue": asdict(upload)}), self.baton.now)
@@ -397,11 +419,11 @@ class World:
             for kind, change in zip(self.plan.rows, self.plan.newer, strict=False)
         )
 
-    def _known(self, video: Video) -> None:
+    def _known(self, project: str, video: Video) -> None:
         fingerprint = self.code["pipeline.parse"].fingerprint
         for model in (MODEL, None):
             mark = fingerprint(video, model=model, prompt_version=self.provider.prompt_version)
-            self._videos[f"video#djangocon#{video.id}", f"fp#{mark}"] = video
+            self._videos[f"video#{project}#{video.id}", f"fp#{mark}"] = video
 
     def _send_rubbish(self) -> None:
         self.queues["work"].put("no message", self.baton.now)
@@ -421,6 +443,8 @@ class World:
             quiet, self.choices.quiet = self.choices.quiet, True
             budget = Budget(self.plan.daily, self.plan.monthly)
             self._ledger.set_budget(PROJECT, budget, by="person", now=self.now())
+            there = self.store.tables["ledger"]["budgets", PROJECT]
+            self.store.put("ledger", {"Item": {**there, "sk": OTHER}})  # a second call would let time go by
             self.choices.quiet = quiet
 
     def _person(self, act: Callable[[], object]) -> None:
@@ -472,7 +496,7 @@ class World:
     def _remove(self) -> None:
         """What nobody should do while a batch is open: its manifest is deleted, and the queue is purged."""
         self.queues["work"].letters.clear()
-        self.s3.remove(self._key, "v1", everything=self.plan.removed)
+        self.s3.remove(_manifest(PROJECT), "v1", everything=self.plan.removed)
 
     def _redrive(self) -> None:
         """What a person does by the console, one letter after the other."""
@@ -503,7 +527,8 @@ class World:
         if self.edited and key == self.edited.key and not self.edited.stands(new):
             self.edited = None
         if key[0] == "budgets" and new:
-            self.budget = self.code["aws.dynamodb.ledger.accounts"].budget_of(new)
+            budget = self.code["aws.dynamodb.ledger.accounts"].budget_of(new)
+            self.budgets[key[1]].append((self.baton.now, budget))
         if table == "ledger":  # something may have become possible
             self._tick_by(self.baton.now + 60, wakes=True)
         self.invariants.wrote(table, key, old, new)
@@ -570,6 +595,7 @@ class World:
             received = [code.Received(it.id, it.receipt, it.receives, it.body, self._when(it.first)) for it in letters]
             outcomes = parser.work(received, self.remaining)
             done = [letter for letter in letters if self._reported(letter, outcomes[letter.id])]
+            self.invariants.finished(baton.current.worker)
             baton.step()
         except (ClientError, BotoCoreError):
             self._parsers.append(parser)
@@ -643,24 +669,26 @@ class World:
         need = row.get("need")
         if not need or "cancelled_at" in batch:
             return set()  # it is put back, whatever the ledger says
-        ledger, today = self.store.tables["ledger"], self._when(self.baton.now)
-        breaker = ledger.get(("breakers", PROJECT), {})
+        ledger, today, project = self.store.tables["ledger"], self._when(self.baton.now), batch["project"]
+        breaker = ledger.get(("breakers", project), {})
         probed = max(breaker.get("probe_at", ""), breaker.get("probe_until", "")) <= self.stamp()
+        edited = self.edited is not None and project == PROJECT
         account = {
-            Hold.NO_BUDGET: ("budgets", PROJECT) not in ledger,
-            Hold.PAUSED: any("paused_at" in ledger.get(("pauses", whom), {}) for whom in (PROJECT, "*")),
+            Hold.NO_BUDGET: ("budgets", project) not in ledger,
+            Hold.PAUSED: any("paused_at" in ledger.get(("pauses", whom), {}) for whom in (project, "*")),
             Hold.BREAKER_OPEN: breaker.get("state") == "open" and not probed,
-            Hold.LEDGER_UNREACHABLE: self.edited is not None,
+            Hold.LEDGER_UNREACHABLE: edited,
         }
         found = {str(hold) for hold, there in account.items() if there}
-        if self.edited:
+        if edited:
             return found
         needs = {**need, "tokens": need["input_tokens"] + need["output_tokens"]}
-        month = ledger.get((f"project#{PROJECT}", f"month#{today:%Y-%m}"), {})
+        month = ledger.get((f"project#{project}", f"month#{today:%Y-%m}"), {})
+        budget = self.budget_of(project)
         for hold, limits, spent, prefix in (
             (Hold.BATCH_LIMIT, batch["limits"], ledger.get((batch["pk"], "spend"), {}), ""),
-            (Hold.BUDGET_MONTH, self.budget.monthly.as_map(), month, ""),
-            (Hold.BUDGET_DAY, self.budget.daily.as_map(), month, f"d{today:%d}_"),
+            (Hold.BUDGET_MONTH, budget.monthly.as_map(), month, ""),
+            (Hold.BUDGET_DAY, budget.daily.as_map(), month, f"d{today:%d}_"),
         ):
             if any(spent.get(f"{prefix}{name}", 0) + needs[name] > limit for name, limit in limits.items()):
                 found.add(str(hold))
@@ -717,6 +745,10 @@ class World:
         soon = stamp(self._when(self.baton.now + CLOCKS))
         return row["due"] <= soon and not self.in_the_way(batch, row) & FOR_A_PERSON
 
+    def stamp_of(self, worker: Worker) -> str:
+        """The time by a worker's clock, as it is stored."""
+        return stamp(self._when(self.baton.now + worker.skew))
+
     def stamp(self) -> str:
         """The time as it is stored."""
         return stamp(self._when(self.baton.now))
@@ -742,10 +774,11 @@ class World:
         self._tick_when_a_probe_may_be_made()
 
     def _tick_when_a_probe_may_be_made(self) -> None:
-        breaker = self.store.peek("ledger", ("breakers", PROJECT)) or {}
-        for name in ("probe_at", "probe_until"):
-            if self.stamp() <= breaker.get(name, "") < NEVER:
-                self._tick_by((datetime.fromisoformat(breaker[name]) - self.plan.start).total_seconds(), wakes=True)
+        for project in PROJECTS:
+            breaker = self.store.peek("ledger", ("breakers", project)) or {}
+            for name in ("probe_at", "probe_until"):
+                if self.stamp() <= breaker.get(name, "") < NEVER:
+                    self._tick_by((datetime.fromisoformat(breaker[name]) - self.plan.start).total_seconds(), wakes=True)
 
 
 FAR = 35 * 86_400.0
@@ -775,6 +808,17 @@ def _ample() -> Budget:
     return Budget(AMPLE, AMPLE)
 
 
+LOWERED = Budget(Cap(None, COST + 3), Cap(TOKENS * 2, None))
+"""What a person leaves of a budget: a question a day, two in a month."""
+
+
+def _manifest(project: str) -> str:
+    return f"uploads/{project}/talks.jsonl"
+
+
+LARGE = 'He said "no". ' * 7_000
+"""A description that is near the largest row, and is larger in JSON."""
+
 _SURVEY = Survey.learn(tuple(Video(id=title, title=title) for title in TITLES))
 
 
@@ -803,7 +847,7 @@ def _video(number: int, kind: str, version: int) -> Video:
     change, _, kept = kind.rpartition(" ")
     name = f"{kept}-{number}"
     title = TITLES[number % len(TITLES)]
-    description = f"version {version}" if change == "other" else ""
+    description = f"version {version}" if change == "other" else LARGE if kept == "large" else ""
     return Video(id=name, title=title, description=description)
 
 
