@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,9 @@ from training.dataset import Row, split
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+
+needs_git = pytest.mark.skipif(shutil.which("git") is None, reason="git makes the data sets, and the PATH has none")
 
 
 def git(repository: Path, *arguments: str) -> None:
@@ -47,6 +51,7 @@ def clone(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@needs_git
 def test_the_first_version_is_the_input_and_the_last_the_answer(clone: Path) -> None:
     row = {row["id"]: row for row in rows(clone)}["devconf-2031/videos/compilers"]
     assert (row["title"], row["expected"]) == (
@@ -55,11 +60,13 @@ def test_the_first_version_is_the_input_and_the_last_the_answer(clone: Path) -> 
     )
 
 
+@needs_git
 def test_a_moved_file_keeps_its_first_version(clone: Path) -> None:
     row = {row["id"]: row for row in rows(clone)}["devconf-2031/videos/linkers-explained"]
     assert row["description"] == "Speaker: Omar Haddad"
 
 
+@needs_git
 def test_rows_are_sorted_into_kinds(clone: Path) -> None:
     assert {row["id"].rsplit("/", 1)[1]: row["kind"] for row in rows(clone)} == {
         "compilers": "names_in_title",
@@ -68,6 +75,7 @@ def test_rows_are_sorted_into_kinds(clone: Path) -> None:
     }
 
 
+@needs_git
 def test_an_answer_that_is_not_in_the_input_is_left_out(clone: Path) -> None:
     assert not any(row["id"].endswith("invented") for row in rows(clone))
 

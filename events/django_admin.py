@@ -1,10 +1,9 @@
-"""A site's side of Titlecard in Django's admin: one action sends videos, the other one applies what came back.
+"""A site's side of Titlecard in Django's admin, to be copied into an app of the site.
 
-The README shows what stands below; the tests beside this run it against an emulated S3. It is Django code as its
-readers write it, without types, which Django does not ship.
+`clean` takes over what the local tier is sure of, in the site's own process, without a cloud. `send` uploads videos to
+the pipeline, and `apply` takes over what came back. A site on one machine needs `clean` alone.
 """
-# ruff: noqa: ANN001, ANN201, ANN204
-# mypy: ignore-errors
+# ruff: noqa: ANN001, ANN201, ANN204 -- Django code as its readers write it; Django ships no types
 
 import json
 from operator import itemgetter
@@ -13,6 +12,8 @@ import boto3
 from django.contrib import admin
 from django.db import models
 from django.utils import timezone
+
+import titlecard
 
 BUCKET, PROJECT = "the-output-UploadsBucket", "pycon"
 
@@ -29,14 +30,31 @@ class Video(models.Model):
     def __str__(self):
         return self.title or self.raw_title
 
+    def row(self):
+        """The video as a row of a manifest."""
+        return {"id": self.id, "title": self.raw_title, "description": self.description}
+
+
+@admin.action(description="Clean titles here, where Titlecard is sure")
+def clean(modeladmin, request, queryset):
+    """Take over the local tier's talks where it is sure."""
+    videos = list(queryset)
+    sure = 0
+    for video, talk in zip(videos, titlecard.parse(video.row() for video in videos), strict=True):
+        if talk.review is None:
+            video.title, video.presenters = talk.title, talk.presenters
+            video.save(update_fields=["title", "presenters"])
+            sure += 1
+    modeladmin.message_user(request, f"{sure} of {len(videos)} talks were cleaned; send the others to Titlecard.")
+
 
 @admin.action(description="Send to Titlecard")
 def send(modeladmin, request, queryset):
     """Upload a queryset as a manifest."""
-    rows = [{"id": it.id, "title": it.raw_title, "description": it.description} for it in queryset.iterator()]
+    lines = [json.dumps(video.row()) for video in queryset.iterator()]
     key = f"uploads/{PROJECT}/admin-{timezone.now():%Y%m%d-%H%M%S-%f}.jsonl"
-    boto3.client("s3").put_object(Bucket=BUCKET, Key=key, Body="\n".join(map(json.dumps, rows)).encode())
-    modeladmin.message_user(request, f"{len(rows)} videos are on their way.")
+    boto3.client("s3").put_object(Bucket=BUCKET, Key=key, Body="\n".join(lines).encode())
+    modeladmin.message_user(request, f"{len(lines)} videos are on their way.")
 
 
 @admin.action(description="Apply Titlecard's results")
@@ -49,7 +67,7 @@ def apply(modeladmin, request, queryset):
 
 
 def apply_file(key, queryset):
-    """Apply one batch's results; with `results.key` of its event there is no need to look for files."""
+    """Apply one batch's results; the event of a finished batch names the file in `results.key`."""
     applied = set()
     for line in boto3.client("s3").get_object(Bucket=BUCKET, Key=key)["Body"].iter_lines():
         talk = json.loads(line)
@@ -61,6 +79,6 @@ def apply_file(key, queryset):
 
 @admin.register(Video)
 class VideoAdmin(admin.ModelAdmin):
-    """Videos, with both actions."""
+    """Videos, with the three actions."""
 
-    actions = (send, apply)
+    actions = (clean, send, apply)
