@@ -57,13 +57,13 @@ def test_the_book_holds_what_was_billed_for_which_video() -> None:
     assert list(book.bodies) == [VIDEO]
 
 
-def test_who_asks_about_a_deadly_video_is_killed_when_it_has_paid() -> None:
+def test_a_process_that_asks_about_a_deadly_video_is_killed_after_it_has_paid() -> None:
     with Book({TITLE: VIDEO}, scale=60, seconds_a_call=0, deadly=[VIDEO]) as book:
         assert ask(book) == -signal.SIGKILL
         assert (len(book.entries), book.kills) == (1, 1)
 
 
-def test_a_port_that_nobody_holds_is_nobodys() -> None:
+def test_a_port_that_no_process_holds_belongs_to_none() -> None:
     with pytest.raises(ProcessLookupError, match="nobody holds port 1"):
         process_at(1)
 
