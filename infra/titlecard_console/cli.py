@@ -15,6 +15,7 @@ from titlecard.domain.money import Unpriced
 from titlecard.manifests import NotAManifest
 from titlecard_console.commands import batches, brakes, budget, dlq, estimate, evaluate, export, key, review, run, spend
 from titlecard_console.commands import completion as completions
+from titlecard_console.commands import doctor as diagnosis
 from titlecard_console.commands import reconcile as reconciliation
 from titlecard_console.errors import AWS_ERRORS, CommandError, ConsoleError, ExitCode, explain
 from titlecard_console.local_cloud.build import BuildError
@@ -74,7 +75,7 @@ GROUPS: dict[str, tuple[Callable[..., None] | tuple[str, typer.Typer], ...]] = {
         *(("key", key.key), reconciliation.reconcile),
     ),
     "Dead letters": (("dlq", dlq.dlq),),
-    "Tools": (evaluate.evaluate, completions.completion),
+    "Tools": (diagnosis.doctor, evaluate.evaluate, completions.completion),
 }
 """The commands, and the groups of commands with their names, by their heading in `titlecard --help`."""
 

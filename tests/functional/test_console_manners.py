@@ -15,6 +15,7 @@ import typer
 from tests.functional.conftest import Unhurried
 from typer.testing import CliRunner
 
+import titlecard
 from titlecard_console import cli as application
 from titlecard_console.local_cloud import cloud
 
@@ -250,6 +251,31 @@ COMMANDS = dict(commands(typer.main.get_command(application.app)))
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_commands_help_teaches_by_an_example_of_it(name: str) -> None:
     assert name in COMMANDS[name].help
+
+
+def test_help_groups_every_command() -> None:
+    shown = CliRunner().invoke(application.app, ["--help"]).output
+    headings = [shown.index(f"─ {heading} ─") for heading in application.GROUPS]
+    assert headings == sorted(headings)
+    assert all(f"│ {name} " in shown for name in typer.main.get_command(application.app).commands)  # type: ignore[attr-defined]
+
+
+def test_no_arguments_print_the_help() -> None:
+    runner = CliRunner()
+    assert (
+        runner.invoke(application.app, []).output.strip() == runner.invoke(application.app, ["--help"]).output.strip()
+    )
+
+
+@pytest.mark.parametrize("name", ["titlecard", *COMMANDS])
+def test_summaries_fit_a_line_of_80_columns(name: str) -> None:
+    shown = CliRunner().invoke(application.app, [*name.split()[1:], "--help"]).output
+    _, _, commands = shown.partition("─ Commands ─" if name != "titlecard" else "─ Start here ─")
+    assert all(line[2] != " " for line in commands.splitlines() if line.startswith("│"))  # nothing is wrapped
+
+
+def test_the_version_is_that_of_the_project() -> None:
+    assert CliRunner().invoke(application.app, ["--version"]).output == f"titlecard {titlecard.__version__}\n"
 
 
 def test_exit_codes_are_in_the_help() -> None:

@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 
 from titlecard.aws.dynamodb.catalog.limits import BatchLimitTable
 from titlecard.aws.s3 import LIMIT_METADATA
+from titlecard.aws.secrets import ProjectKeys
 from titlecard.domain.batch import RowState
 from titlecard.domain.money import Amount, Budget, Cap, NotABudget
 from titlecard.manifests import NotAManifest
@@ -399,19 +400,48 @@ def test_an_upload_is_asked_about(world: World, console: Console, playlist: Path
 # ----------------------------------------------------------------------------------------------------------------- key
 
 
-def test_a_key_comes_from_standard_input_and_goes_into_the_projects_secret(
-    world: World, console: Console, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def secret(world: World, console: Console, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The name of the project's secret."""
     monkeypatch.setattr(
         console, "client", lambda service, **_: _Function() if service == "lambda" else boto3.client(service)
     )
     console.outputs["ParserFunction"] = "parser"
-    name = f"titlecard/{world.bucket}/{PROJECT}"
     monkeypatch.setattr(_Function, "prefix", f"titlecard/{world.bucket}/")
+    return f"titlecard/{world.bucket}/{PROJECT}"
+
+
+def stored(secret: str) -> str | None:
+    """The key as the parser reads it."""
+    return ProjectKeys(secret.removesuffix(PROJECT), local=None).of(PROJECT)
+
+
+def test_a_key_is_read_from_standard_input_and_stored_in_the_projects_secret(secret: str) -> None:
     for key in ("sk-first", "sk-second"):
         done = CliRunner().invoke(app, ["key", "set", PROJECT], input=f"{key}\n")
-        assert (done.exit_code, key in done.output) == (0, False)
-        assert boto3.client("secretsmanager").get_secret_value(SecretId=name)["SecretString"] == key
+        assert (done.exit_code, key in done.output, stored(secret)) == (0, False, key)
+
+
+def test_a_removed_key_is_none_for_the_parser_and_can_be_set_again(secret: str) -> None:
+    CliRunner().invoke(app, ["key", "set", PROJECT], input="sk-first")
+    done = CliRunner().invoke(app, ["key", "remove", PROJECT, "--yes"])
+    assert (done.exit_code, stored(secret)) == (0, None)
+    assert f"The key of {PROJECT} is removed" in done.stderr
+    assert CliRunner().invoke(app, ["key", "set", PROJECT], input="sk-second").exit_code == 0
+    assert stored(secret) == "sk-second"
+
+
+def test_removing_a_key_needs_confirmation(secret: str) -> None:
+    CliRunner().invoke(app, ["key", "set", PROJECT], input="sk-first")
+    assert isinstance(CliRunner().invoke(app, ["key", "remove", PROJECT]).exception, CommandError)
+    assert stored(secret) == "sk-first"
+
+
+@pytest.mark.usefixtures("secret")
+def test_a_project_without_a_key_has_none_to_remove() -> None:
+    refusal = CliRunner().invoke(app, ["key", "remove", PROJECT, "--yes"]).exception
+    assert isinstance(refusal, CommandError)
+    assert f"{PROJECT} has no key" in str(refusal)
 
 
 class _Function:
@@ -426,5 +456,5 @@ class _Function:
 
 @pytest.mark.usefixtures("console")
 @pytest.mark.parametrize("key", ["", " \n", "two words", "schlüssel"])
-def test_what_is_no_key_is_refused(key: str) -> None:
+def test_an_unlikely_key_is_refused(key: str) -> None:
     assert isinstance(CliRunner().invoke(app, ["key", "set", PROJECT], input=key).exception, CommandError)

@@ -19,6 +19,10 @@ FRESH_SECONDS = 300
 """For how long a key, or that there is none, is taken from memory."""
 
 
+_NO_SECRET = {"ResourceNotFoundException", "InvalidRequestException"}
+"""There is no secret, or it is marked for deletion (GetSecretValue reference)."""
+
+
 class KeyUnreadable(Exception):
     """Secrets Manager did not answer, or did not allow it: it is unknown whether the project has a key."""
 
@@ -54,7 +58,7 @@ class ProjectKeys:
             secret = self._secrets.get(f"{self._prefix}{project}", max_age=FRESH_SECONDS, force_fetch=fresh)
         except GetParameterError as error:
             cause = error.__context__  # Powertools wraps whatever was raised
-            if isinstance(cause, ClientError) and cause.response["Error"].get("Code") == "ResourceNotFoundException":
+            if isinstance(cause, ClientError) and cause.response["Error"].get("Code") in _NO_SECRET:
                 self._keyless[project] = time.monotonic() + FRESH_SECONDS
                 return None
             message = f"the key of {project} could not be read from Secrets Manager: {type(cause).__name__}"

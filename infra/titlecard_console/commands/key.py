@@ -37,7 +37,7 @@ def set_key(
     stack: options.Stack = None,
     state: options.State = options.DEFAULT_STATE,
 ) -> None:
-    """Store a project's key; it is read from a prompt or from standard input.
+    """Store a project's key, from a prompt or standard input.
 
     `titlecard key set djangocon --stack titlecard < key.txt`
 
@@ -52,10 +52,9 @@ def set_key(
     secrets = there.client("secretsmanager")
     try:
         secrets.create_secret(Name=name, SecretString=secret)
-    except secrets.exceptions.ResourceExistsException:
-        secrets.put_secret_value(SecretId=name, SecretString=secret)
-    except secrets.exceptions.InvalidRequestException:  # it was removed, and the time to restore it has not run out
-        secrets.restore_secret(SecretId=name)
+    except (secrets.exceptions.ResourceExistsException, secrets.exceptions.InvalidRequestException):
+        if "DeletedDate" in secrets.describe_secret(SecretId=name):  # removed, and still kept by Secrets Manager
+            secrets.restore_secret(SecretId=name)
         secrets.put_secret_value(SecretId=name, SecretString=secret)
     say(f"The key of {project} is stored as {name}.")
 
@@ -68,7 +67,7 @@ def remove_key(
     stack: options.Stack = None,
     state: options.State = options.DEFAULT_STATE,
 ) -> None:
-    """Remove a project's key: the local tier alone answers from then on.
+    """Remove a project's key: from then on only the local tier answers.
 
     `titlecard key remove djangocon --stack titlecard`
 

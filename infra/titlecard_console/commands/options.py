@@ -31,6 +31,7 @@ Stack = Annotated[
 ]
 State = Annotated[Path, typer.Option("--state", help="The folder of the local cloud.", file_okay=False)]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON Lines instead of text.")]
+JsonLines = Annotated[bool, typer.Option("--json", help="Print JSON lines on a terminal too.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")]
 
 Manifest = Annotated[

@@ -24,6 +24,7 @@ from titlecard_console.local_cloud import cloud, template
 from titlecard_console.output import confirm, format_usd, open_output, people, pluralize, print_table, say
 from titlecard_console.progress import Display
 from titlecard_console.run import REMEDY, Run
+from titlecard_console.talk_table import for_people
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from titlecard.domain.money import Cap
     from titlecard_console.estimate import Manifest
     from titlecard_console.status import Status
+    from titlecard_console.talk_table import TalkTable
 
 SHOWN_REASONS = 5
 """Refused rows, and reasons, that are shown one by one."""
@@ -45,18 +47,29 @@ Settings = Annotated[
 ]
 
 
-def parse(manifests: options.Manifests, output: options.OutputFile = None) -> None:
+def parse(
+    manifests: options.Manifests, *, output: options.OutputFile = None, as_json: options.JsonLines = False
+) -> None:
     """Parse with the local tier alone: no cloud, no key, no cost.
 
+    `titlecard parse events/sample.jsonl`
+
     `titlecard parse events/sample.jsonl > talks.jsonl`
+
+    A terminal shows a table; a pipe and a file get JSON lines.
     """
     parameters = template.load().values({})
-    with open_output(output) as lines:
+    table = for_people(output, as_json=as_json)
+    with _open_lines(output, table) as lines:
         for path in manifests:
             manifest = read_manifest(path, parameters)
             for video, talk in manifest.talks():
                 lines.write(talk_line(video, talk) + "\n")
+                if table:
+                    table.add(video.title, talk)
             _report_refused(manifest)
+    if table:
+        table.print()
 
 
 def run(
@@ -68,6 +81,7 @@ def run(
     ] = Policy.AUTO,
     model: Annotated[str | None, typer.Option(help="The model that is asked; it must have a price.")] = None,
     output: options.OutputFile = None,
+    as_json: options.JsonLines = False,
     state: options.State = options.DEFAULT_STATE,
     yes: options.Yes = False,
     limit_usd: options.LimitUsd = None,
@@ -80,9 +94,9 @@ def run(
 
     `titlecard run --project djangocon --output talks.jsonl 2019.jsonl 2020.jsonl`
 
-    The model is asked only if OPENAI_API_KEY is set (OPENAI_BASE_URL is honoured), and never beyond the amount that is
-    shown first, which also becomes the project's budget. Talks are kept in the state folder, so a second run pays for
-    none of them.
+    A terminal shows a table; a pipe and a file get JSON lines. The model is asked only if OPENAI_API_KEY is set
+    (OPENAI_BASE_URL is honoured), and never beyond the amount that is shown first, which also becomes the project's
+    budget. Talks are kept in the state folder, so a second run pays for none of them.
 
     Exit code 3: some videos are dead or waiting.
     """
@@ -108,8 +122,13 @@ def run(
         ]
         with Display(people, len(manifests)) as display:
             ended = this.follow(sent, display.show, display.say)
-        with open_output(output) as lines:
-            outcomes = [_write_lines(this, one.name, ended[one], lines) for one in sent]
+        table = for_people(output, as_json=as_json)
+        with _open_lines(output, table) as lines:
+            outcomes = [
+                _write_lines(this, ended[one], lines, manifest, table) for one, manifest in zip(sent, read, strict=True)
+            ]
+        if table:
+            table.print()
         _report_outcomes(outcomes)
     if any(outcome.status.batch.state is BatchState.REFUSED for outcome in outcomes):
         raise typer.Exit(ExitCode.BAD_USAGE)
@@ -247,15 +266,30 @@ class _Outcome:
     reasons: Counter[str]
 
 
-def _write_lines(this: Run, name: str, batch: Batch, lines: TextIO) -> _Outcome:
-    """Write the lines of a batch, and count them."""
-    outcome = _Outcome(name, this.status(batch), Counter(), Counter())
+def _write_lines(this: Run, batch: Batch, lines: TextIO, manifest: Manifest, table: TalkTable | None) -> _Outcome:
+    """Write the lines of a batch, and count them; in a table its videos stand beside their titles in the manifest."""
+    outcome = _Outcome(str(manifest.path), this.status(batch), Counter(), Counter())
+    titles = {number: video.title for number, video in manifest.videos()} if table else {}
     for row, entry in this.rows(batch):
         lines.write(of_row(row, entry, batch.id) + "\n")
         outcome.tally[row.tier or row.state] += 1
         if row.state is RowState.DEAD:
             outcome.reasons[f"{row.state}: {row.reason}"] += 1
+        if table:
+            talk = entry.talk if row.state is RowState.PARSED else None
+            table.add(titles.get(row.number, ""), talk, reason=f"{row.state}: {row.reason}")
     return outcome
+
+
+@contextmanager
+def _open_lines(output: Path | None, table: TalkTable | None) -> Iterator[TextIO]:
+    """Where JSON lines go: to a file, to standard output, or nowhere if people see a table instead."""
+    if output is None and table is not None:
+        with open(os.devnull, "w", encoding="utf-8") as nowhere:  # noqa: PTH123 -- a device, not a file
+            yield nowhere
+        return
+    with open_output(output) as lines:
+        yield lines
 
 
 def _report_outcomes(outcomes: Sequence[_Outcome]) -> None:

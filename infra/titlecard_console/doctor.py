@@ -1,0 +1,184 @@
+"""Whether this machine can run Titlecard, and a stack can keep every upload: a finding and a remedy for each check."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import sys
+import urllib.error
+import urllib.request
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+import boto3
+from botocore.exceptions import BotoCoreError
+
+from titlecard_console.local_cloud.environment import PYTHON, UV
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from titlecard_console.stack import Stack
+
+OLDEST_PYTHON = (3, 11)
+
+NEEDED_BYTES = 1_000_000_000
+"""Room for the environments, the artefacts and the state of a local cloud."""
+
+CLOCK_TOLERANCE = timedelta(minutes=5)
+"""AWS refuses requests that are signed with a clock further off (IAM user guide, "Elements of an AWS API request
+signature")."""
+
+TIME_SOURCE = "https://sts.amazonaws.com"
+"""Its answers tell AWS's time, without a sign-in."""
+
+NETWORK_SECONDS = 5
+
+PROXIES = ("HTTPS_PROXY", "HTTP_PROXY", "https_proxy", "http_proxy")
+
+
+class Level(StrEnum):
+    """How a check went."""
+
+    OK = "ok"
+    WARNING = "warning"
+    """Something will not work that not everybody needs."""
+
+    FAILED = "failed"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What one check found; `remedy` is empty if all is well."""
+
+    check: str
+    level: Level
+    found: str
+    remedy: str = ""
+
+
+def examine(environment: Mapping[str, str], state: Path) -> Iterator[Finding]:
+    """Examine this machine.
+
+    Args:
+        environment: the person's environment variables.
+        state: the folder of the local cloud; it need not exist.
+    """
+    yield _python()
+    yield _embedded_aws()
+    yield _disk(state)
+    yield _loopback()
+    yield _clock(environment.get("AWS_ENDPOINT_URL") or TIME_SOURCE)
+    yield _proxies(environment)
+    yield from _aws(environment)
+    yield _program("sam", "SAM CLI", "`sam deploy` needs it: `uv tool install aws-sam-cli`, or see AWS's guide.")
+    yield _program("uv", "uv", "builds of the functions need it: `pip install uv`.", also=UV / "bin" / "uv")
+
+
+def examine_stack(stack: Stack) -> Iterator[Finding]:
+    """Examine a deployed stack."""
+    bucket = stack.outputs["UploadsBucket"]
+    status = stack.client("s3").get_bucket_versioning(Bucket=bucket).get("Status", "never enabled")
+    if status == "Enabled":
+        yield Finding("versioning", Level.OK, f"enabled on {bucket}")
+        return
+    command = f"aws s3api put-bucket-versioning --bucket {bucket} --versioning-configuration Status=Enabled"
+    problem = f"{status} on {bucket}: an upload may overwrite an earlier one that has not been worked through"
+    yield Finding("versioning", Level.FAILED, problem, f"enable it: `{command}`.")
+
+
+def _python() -> Finding:
+    version = ".".join(map(str, sys.version_info[:3]))
+    if sys.version_info[:2] >= OLDEST_PYTHON:
+        return Finding("Python", Level.OK, f"{version}, {sys.executable}")
+    return Finding("Python", Level.FAILED, version, "install Python 3.11 or newer.")
+
+
+def _embedded_aws() -> Finding:
+    if PYTHON.exists():
+        return Finding("embedded AWS", Level.OK, str(PYTHON.parents[1]))
+    return Finding("embedded AWS", Level.OK, "not set up yet: the first `titlecard run` does it")
+
+
+def _disk(state: Path) -> Finding:
+    folder = next(path for path in (state.absolute(), *state.absolute().parents) if path.exists())
+    free = shutil.disk_usage(folder).free
+    found = f"{free / 1e9:,.1f} GB free at {folder}"
+    if free >= NEEDED_BYTES:
+        return Finding("disk", Level.OK, found)
+    return Finding("disk", Level.FAILED, found, f"free {NEEDED_BYTES / 1e9:.0f} GB, or choose a folder with --state.")
+
+
+def _loopback() -> Finding:
+    try:
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            port = server.getsockname()[1]
+            with socket.create_connection(("127.0.0.1", port), timeout=NETWORK_SECONDS):
+                return Finding("loopback", Level.OK, f"127.0.0.1 accepts connections (tried port {port})")
+    except OSError as error:
+        remedy = "the local cloud needs a port of 127.0.0.1: check the firewall and the sandbox."
+        return Finding("loopback", Level.FAILED, str(error), remedy)
+
+
+def _clock(source: str) -> Finding:
+    try:
+        with urllib.request.urlopen(urllib.request.Request(source, method="HEAD"), timeout=NETWORK_SECONDS) as answer:  # noqa: S310 -- AWS, or the endpoint that the person has set
+            told = answer.headers["Date"]
+    except urllib.error.HTTPError as error:  # an answer all the same
+        told = error.headers["Date"]
+    except (OSError, ValueError):
+        told = None
+    if not told:
+        remedy = "check the connection and the proxy, if you use AWS or a model."
+        return Finding("clock", Level.WARNING, f"not checked: {source} does not answer", remedy)
+    off = datetime.now(UTC) - parsedate_to_datetime(told)
+    found = (
+        f"{abs(off.total_seconds()):.0f} s {'behind' if off < timedelta() else 'ahead of'} {urlsplit(source).hostname}"
+    )
+    if abs(off) <= CLOCK_TOLERANCE:
+        return Finding("clock", Level.OK, found)
+    return Finding("clock", Level.FAILED, found, "set the clock (NTP): AWS refuses requests that are 5 minutes off.")
+
+
+def _proxies(environment: Mapping[str, str]) -> Finding:
+    found = {name: environment[name] for name in PROXIES if environment.get(name)}
+    for name, value in found.items():
+        parts = urlsplit(value)
+        if parts.scheme not in {"http", "https"} or not parts.hostname:
+            remedy = f"write {name} as http://HOST:PORT, or unset it."
+            return Finding("proxy", Level.FAILED, f"{name} is not the address of an HTTP proxy", remedy)
+    certificates = environment.get("SSL_CERT_FILE")
+    if certificates and not Path(certificates).is_file():
+        return Finding("proxy", Level.FAILED, f"SSL_CERT_FILE: there is no file {certificates}", "correct or unset it.")
+    if not found:
+        return Finding("proxy", Level.OK, "none set")
+    hosts = ", ".join(f"{name}={urlsplit(value).hostname}" for name, value in found.items())  # never its password
+    return Finding("proxy", Level.OK, f"{hosts}; the local cloud is reached without it")
+
+
+def _aws(environment: Mapping[str, str]) -> Iterator[Finding]:
+    try:
+        session = boto3.Session()
+        credentials = session.get_credentials()
+    except BotoCoreError as error:  # the profile does not exist, or its file cannot be read
+        yield Finding("AWS profile", Level.WARNING, str(error), "set AWS_PROFILE to a profile of `aws configure list`.")
+        return
+    if credentials is None:
+        remedy = "--stack needs them: `aws configure`, `aws sso login`, or AWS_PROFILE."
+        yield Finding("AWS profile", Level.WARNING, f"{session.profile_name}: no credentials", remedy)
+    else:
+        yield Finding("AWS profile", Level.OK, f"{session.profile_name}, credentials from {credentials.method}")
+    if region := environment.get("AWS_REGION") or session.region_name:
+        yield Finding("AWS region", Level.OK, region)
+    else:
+        yield Finding("AWS region", Level.WARNING, "not set", "--stack needs one: set AWS_REGION.")
+
+
+def _program(name: str, title: str, need: str, *, also: Path | None = None) -> Finding:
+    found = shutil.which(name) or (str(also) if also and also.exists() else None)
+    return Finding(title, Level.OK, found) if found else Finding(title, Level.WARNING, "not on the PATH", need)

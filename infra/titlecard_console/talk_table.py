@@ -1,0 +1,70 @@
+"""The talks of a run as a table for people, where programs get JSON lines."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+from titlecard_console.output import pluralize, print_table, say
+from titlecard_console.story import presenters, shown
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from titlecard.domain.video import Talk
+
+SHOWN_ROWS = 100
+"""So many talks are shown; whoever wants to see all of many takes the JSON lines."""
+
+HEADINGS = ("title as uploaded", "title", "presenters", "tier", "confidence>", "review")
+
+
+class TalkTable:
+    """Collects talks, and prints the first of them.
+
+    Args:
+        output: the file that the JSON lines go to, if any.
+    """
+
+    def __init__(self, output: Path | None) -> None:
+        self._output = output
+        self._rows: list[tuple[str, ...]] = []
+        self._count = 0
+
+    def add(self, raw_title: str, talk: Talk | None, *, reason: str | None = None) -> None:
+        """Add a row.
+
+        Args:
+            raw_title: the title as it was uploaded.
+            talk: None if there is none.
+            reason: why there is none.
+        """
+        self._count += 1
+        if self._count > SHOWN_ROWS:
+            return
+        if talk is None:
+            self._rows.append((shown(raw_title), "", "", "", "", shown(reason or "")))
+            return
+        cells = (shown(raw_title), shown(talk.title), presenters(talk))
+        self._rows.append((*cells, talk.tier, f"{talk.confidence:.2f}", talk.review or ""))
+
+    def print(self) -> None:
+        """Print the table, and say where the JSON lines are."""
+        if self._rows:
+            print_table(HEADINGS, self._rows)
+        for sentence in self._notes():
+            say(sentence)
+
+    def _notes(self) -> Iterator[str]:
+        if self._count > SHOWN_ROWS:
+            yield f"These are the first {SHOWN_ROWS} of {pluralize(self._count, 'talk')}."
+        if self._output:
+            yield f"{pluralize(self._count, 'JSON line is', 'JSON lines are')} in {self._output}."
+        else:
+            yield "For JSON lines use --json, --output FILE or a pipe."
+
+
+def for_people(output: Path | None, *, as_json: bool) -> TalkTable | None:
+    """A table if standard output is a terminal and the person does not want JSON lines there."""
+    return TalkTable(output) if sys.stdout.isatty() and not as_json else None
