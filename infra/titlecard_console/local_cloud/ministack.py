@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING
 
 from titlecard_console.local_cloud import ministack_main as launcher
-from titlecard_console.local_cloud.environment import PACKAGES, PYTHON
+from titlecard_console.local_cloud.environment import PACKAGES, PYTHON, EnvironmentUnavailable, set_up
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -60,8 +60,10 @@ class MiniStack:
 
     def __init__(self, folder: Path, log: Path, environment: Mapping[str, str]) -> None:
         self._log = log
-        if not PYTHON.exists():
-            raise MiniStackError("the embedded AWS is not set up: `titlecard up` sets it up")
+        try:
+            set_up()
+        except EnvironmentUnavailable as error:
+            raise MiniStackError(str(error)) from error
         port = _free_port()
         self.endpoint = Endpoint(
             f"http://127.0.0.1:{port}", f"AKIA{secrets.token_hex(8).upper()}", secrets.token_hex(20)
