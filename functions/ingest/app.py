@@ -6,8 +6,11 @@ The event is SQS's, one record at a time, and the record's body is S3's notifica
       "{\"Records\": [{\"eventTime\": \"2026-11-20T10:00:00.000Z\", \"s3\": {\"bucket\": {\"name\": \"…\"},
       \"object\": {\"key\": \"uploads/djangocon/2019.jsonl\", \"versionId\": \"…\", \"sequencer\": \"…\"}}}]}"}]}
 
-or a continuation that ingest sent to itself (`{"continue": {"bucket": …, "key": …, "version": …, "order": …}}`). The
-answer names what is to come again: `{"batchItemFailures": [{"itemIdentifier": "…"}]}`. An event
+or a continuation that ingest sent to itself::
+
+    {"continue": {"bucket": "…", "key": "…", "version": "…", "order": "…"}, "rounds": 1}
+
+The answer names what is to come again: `{"batchItemFailures": [{"itemIdentifier": "…"}]}`. An event
 without records asks for nothing: a deployment is tried with it.
 """
 
@@ -50,9 +53,10 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
 
     def take(record: SQSRecord) -> None:
         try:
-            for upload in _uploads(json.loads(record.body)):
+            body = json.loads(record.body)
+            for upload in _uploads(body):
                 if not ingest.take(upload, lambda: context.get_remaining_time_in_millis() / 1000):
-                    notifications.go_on(upload)
+                    _go_on(upload, body.get("rounds", 0) + 1)
                 telemetry.upload_taken(logger, batch=upload.batch, key=upload.key)
         except LeaseHeld as contended:
             logger.info("upload taken by another", reason=str(contended))
@@ -64,6 +68,14 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
             raise
 
     return dict(process_partial_response(event=event, record_handler=take, processor=processor, context=context))
+
+
+def _go_on(upload: Upload, rounds: int) -> None:
+    """Send ourselves a continuation, but not for ever: Lambda is told to let us (`RecursiveLoop`)."""
+    if rounds <= settings.ingest_continuations:
+        notifications.go_on(upload, rounds=rounds)
+    else:  # the checkpoint stands, and the audit goes on from it
+        telemetry.upload_stopped(logger, batch=upload.batch, rounds=rounds)
 
 
 def _uploads(body: dict[str, Any]) -> Iterator[Upload]:

@@ -1,4 +1,6 @@
-"""Refuses a deployment whose numbers clash, before CloudFormation makes anything that depends on them.
+"""Refuses a deployment whose numbers clash, or whose functions were built for another machine.
+
+It does so before CloudFormation makes or changes anything that depends on them.
 
 A custom resource of `template.yaml`. The event it takes (CloudFormation user guide, "Custom resource request objects"):
 
@@ -14,7 +16,7 @@ import json
 import urllib.request
 from typing import Any
 
-from titlecard.preflight import violations
+from titlecard.preflight import build_violations, violations
 
 ANSWER_SECONDS = 10
 
@@ -23,10 +25,12 @@ def handler(event: dict[str, Any], _context: object) -> None:
     """Answer CloudFormation; an event without `ResponseURL` (somebody tries the function) is answered by nothing."""
     if "ResponseURL" not in event:
         return
-    given = {name: value for name, value in event["ResourceProperties"].items() if name != "ServiceToken"}
+    given = event["ResourceProperties"]
     # A stack must be deletable whatever its numbers are.
     sentences = (
-        [] if event["RequestType"] == "Delete" else violations({name: int(value) for name, value in given.items()})
+        []
+        if event["RequestType"] == "Delete"
+        else [*violations(given), *build_violations(given["Runtime"], given["Architecture"])]
     )
     answer = {
         "Status": "FAILED" if sentences else "SUCCESS",

@@ -1,12 +1,16 @@
 """How the deployment's numbers must agree, so that no setting makes a queue lose a video or pay for it twice.
 
 The one place of these relations: the console refuses with them before a local deploy, and the stack refuses with them
-before AWS makes anything (`functions/relations`). CloudFormation's own `Rules` have no arithmetic. Nothing here but the
-standard library, so that the check is deployed without any package.
+before AWS makes anything (`functions/preflight`). CloudFormation's own `Rules` have no arithmetic. Nothing here, nor in
+what it imports, but the standard library, so that the check is deployed without any package.
+
+An artefact is held against the stack as well: it says which Python and which processor it was built for.
 """
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -19,15 +23,29 @@ LEAST_RECEIVES = 5
 """AWS's rule for the redrive policy of such a queue (the same page): throttled receives count as well."""
 
 
-def violations(numbers: Mapping[str, int]) -> list[str]:
-    """The relations that these numbers break, each as a sentence that says what to change; none where all agree.
+OTHER_FUNCTIONS = 2
+"""The functions that run beside parsers and ingests: one sweeper, and one that a person calls."""
+
+COUNTED_BYTES_PER_SECOND = 2 * 1024 * 1024
+"""How fast ingest counts a manifest at the least: the slowest form, on the part of a core that 1,024 MB of memory get.
+`tests/benchmarks/manifest.py` measures a whole core."""
+
+BUILT = Path(__file__).with_name("built.json")
+"""What the artefact was built for; `functions/build` writes it."""
+
+_DAY_SECONDS = 86_400
+
+
+def violations(parameters: Mapping[str, str]) -> list[str]:
+    """The relations that these parameters break, each as a sentence that says what to change; none where all agree.
 
     Args:
-        numbers: parameters of `template.yaml` by name; seconds where the name ends so.
+        parameters: those of `template.yaml` by name; seconds where the name ends so.
 
     Raises:
-        KeyError: a number is missing.
+        KeyError: a parameter is missing.
     """
+    numbers = {name: int(value) for name, value in parameters.items() if value.isdecimal()}
     relations = (
         _hidden_long_enough(numbers, "VisibilitySeconds", "ParserTimeoutSeconds", numbers["BatchingWindowSeconds"]),
         _hidden_long_enough(numbers, "IngestVisibilitySeconds", "IngestTimeoutSeconds", 0),
@@ -36,8 +54,39 @@ def violations(numbers: Mapping[str, int]) -> list[str]:
         _enough_receives(numbers, "IngestMaxReceiveCount"),
         _more_receives_than_attempts(numbers),
         _dead_letters_last(numbers),
+        _receives_before_expiry(numbers, "MaxReceiveCount", "VisibilitySeconds"),
+        _receives_before_expiry(numbers, "IngestMaxReceiveCount", "IngestVisibilitySeconds"),
+        _receives_before_the_audit_gives_up(numbers),
+        _backoff_within_visibility(numbers),
+        _counting_fits(numbers),
+        _manifests_outlive_their_batches(numbers),
+        _alarm_before_messages_expire(numbers),
+        _alarm_before_dead_letters_expire(numbers),
+        _functions_fit_the_account(numbers),
     )
     return [sentence for sentence in relations if sentence]
+
+
+def build_violations(runtime: str, architecture: str, built: Path = BUILT) -> list[str]:
+    """Why an artefact cannot run in a stack, as sentences; none where it was built for it.
+
+    Args:
+        runtime: the stack's, as Lambda writes it (`python3.13`).
+        architecture: the stack's (`arm64`, `x86_64`).
+    """
+    try:
+        made_for = json.loads(built.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return ["The functions do not say what they were built for: build them with `sam build`."]
+    wanted = {"runtime": runtime, "architecture": architecture}
+    if made_for == wanted:
+        return []
+    sentence = (
+        f"The functions were built for {made_for['runtime']} on {made_for['architecture']}, and the stack runs "
+        f"{runtime} on {architecture}: build them with `RUNTIME={runtime} ARCHITECTURE={architecture} sam build`, or "
+        f"deploy with Runtime={made_for['runtime']} Architecture={made_for['architecture']}."
+    )
+    return [sentence]
 
 
 def _hidden_long_enough(numbers: Mapping[str, int], visibility: str, timeout: str, window: int) -> str | None:
@@ -87,4 +136,96 @@ def _dead_letters_last(numbers: Mapping[str, int]) -> str | None:
     return (
         f"DeadLetterRetentionSeconds ({numbers['DeadLetterRetentionSeconds']}) is not above RetentionSeconds "
         f"({numbers['RetentionSeconds']}): lower RetentionSeconds."
+    )
+
+
+def _receives_before_expiry(numbers: Mapping[str, int], receives: str, visibility: str) -> str | None:
+    """A message that fails every time must reach the dead-letter queue before the queue forgets it."""
+    needed = numbers[receives] * numbers[visibility]
+    if numbers["RetentionSeconds"] > needed:
+        return None
+    return (
+        f"RetentionSeconds ({numbers['RetentionSeconds']}) is not above {receives} ({numbers[receives]}) x "
+        f"{visibility} ({numbers[visibility]}): make it {needed + 1} or more, or lower one of these."
+    )
+
+
+def _receives_before_the_audit_gives_up(numbers: Mapping[str, int]) -> str | None:
+    """The audit must not give up a row whose message is only hidden and still has receives left."""
+    needed = numbers["MaxReceiveCount"] * numbers["VisibilitySeconds"]
+    waited = numbers["AuditRounds"] * numbers["AuditAfterSeconds"]
+    if waited >= needed:
+        return None
+    least = -(-needed // numbers["AuditRounds"])
+    return (
+        f"AuditRounds ({numbers['AuditRounds']}) x AuditAfterSeconds ({numbers['AuditAfterSeconds']}) is below "
+        f"MaxReceiveCount ({numbers['MaxReceiveCount']}) x VisibilitySeconds ({numbers['VisibilitySeconds']}): make "
+        f"AuditAfterSeconds {least} or more."
+    )
+
+
+def _backoff_within_visibility(numbers: Mapping[str, int]) -> str | None:
+    """A longer back-off would be cut to the queue's visibility timeout."""
+    if numbers["RetryBackoffSeconds"] <= numbers["VisibilitySeconds"]:
+        return None
+    return (
+        f"RetryBackoffSeconds ({numbers['RetryBackoffSeconds']}) is above VisibilitySeconds "
+        f"({numbers['VisibilitySeconds']}), where it is cut: make it {numbers['VisibilitySeconds']} or less."
+    )
+
+
+def _counting_fits(numbers: Mapping[str, int]) -> str | None:
+    """Ingest counts a manifest in one invocation; only the sending is continued in another one."""
+    most = numbers["IngestTimeoutSeconds"] * COUNTED_BYTES_PER_SECOND
+    if numbers["ManifestMaxBytes"] <= most:
+        return None
+    return (
+        f"ManifestMaxBytes ({numbers['ManifestMaxBytes']}) is more than ingest counts in IngestTimeoutSeconds "
+        f"({numbers['IngestTimeoutSeconds']}): make it {most} or less, or raise IngestTimeoutSeconds."
+    )
+
+
+def _manifests_outlive_their_batches(numbers: Mapping[str, int]) -> str | None:
+    """The audit reads a manifest again, also one that another upload has replaced."""
+    needed = numbers["RetentionSeconds"] + (numbers["AuditRounds"] + 1) * numbers["AuditAfterSeconds"]
+    if numbers["NoncurrentVersionDays"] * _DAY_SECONDS > needed:
+        return None
+    return (
+        f"NoncurrentVersionDays ({numbers['NoncurrentVersionDays']}) is not above RetentionSeconds "
+        f"({numbers['RetentionSeconds']}) + (AuditRounds ({numbers['AuditRounds']}) + 1) x AuditAfterSeconds "
+        f"({numbers['AuditAfterSeconds']}): make it {needed // _DAY_SECONDS + 1} or more."
+    )
+
+
+def _alarm_before_messages_expire(numbers: Mapping[str, int]) -> str | None:
+    """Somebody must be told of a message that nobody works on before the queue forgets it."""
+    if numbers["OldestMessageAlarmSeconds"] < numbers["RetentionSeconds"]:
+        return None
+    return (
+        f"OldestMessageAlarmSeconds ({numbers['OldestMessageAlarmSeconds']}) is not below RetentionSeconds "
+        f"({numbers['RetentionSeconds']}): no alarm would come before messages are lost."
+    )
+
+
+def _alarm_before_dead_letters_expire(numbers: Mapping[str, int]) -> str | None:
+    """A dead letter's age counts from its first sending, which may be RetentionSeconds before it died."""
+    most = numbers["DeadLetterRetentionSeconds"] - numbers["RetentionSeconds"]
+    if numbers["DeadLetterAgeAlarmSeconds"] < most:
+        return None
+    return (
+        f"DeadLetterAgeAlarmSeconds ({numbers['DeadLetterAgeAlarmSeconds']}) is not below DeadLetterRetentionSeconds "
+        f"({numbers['DeadLetterRetentionSeconds']}) - RetentionSeconds ({numbers['RetentionSeconds']}): make it "
+        f"less than {most}."
+    )
+
+
+def _functions_fit_the_account(numbers: Mapping[str, int]) -> str | None:
+    """Parsers and ingests must not take every function that the account may run: the sweeper would not start."""
+    needed = numbers["MaxConcurrency"] + numbers["IngestMaxConcurrency"] + OTHER_FUNCTIONS
+    if needed <= numbers["AccountConcurrency"]:
+        return None
+    return (
+        f"MaxConcurrency ({numbers['MaxConcurrency']}) + IngestMaxConcurrency ({numbers['IngestMaxConcurrency']}) + "
+        f"{OTHER_FUNCTIONS} is above AccountConcurrency ({numbers['AccountConcurrency']}): lower one of them, or set "
+        "AccountConcurrency to what `aws lambda get-account-settings` says."
     )

@@ -31,6 +31,7 @@ class IngestSettings(_Settings):
     manifest_max_ratio: _Positive
     row_max_bytes: _Positive
     survey_sample_rows: _Positive
+    ingest_continuations: _Positive
     batch_request_limit: _Count
     batch_token_limit: _Count
     batch_micro_usd_limit: _Count

@@ -194,6 +194,12 @@ def upload_taken(log: Logger, *, batch: str, key: str) -> None:
     log.info("upload taken", batch=batch, key=key)
 
 
+def upload_stopped(log: Logger, *, batch: str, rounds: int) -> None:
+    """Report an upload that took more continuations than it may have: the audit goes on with it."""
+    _count(Metric.UPLOAD_FAILURES)
+    log.error("upload stopped: too many continuations", batch=batch, rounds=rounds)
+
+
 def upload_failed(log: Logger, error: BaseException) -> None:
     """Report an exception that ingest caught: the upload comes again.
 

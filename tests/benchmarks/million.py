@@ -52,6 +52,7 @@ from titlecard.aws.s3 import UploadsBucket
 from titlecard.domain.batch import END_STATES, BatchState
 from titlecard.extraction.survey import Survey
 from titlecard.manifests import validation as census
+from titlecard.preflight import COUNTED_BYTES_PER_SECOND
 from titlecard_console.local_cloud import build as artefact
 from titlecard_console.local_cloud import cloud
 from titlecard_console.local_cloud.template import load
@@ -179,7 +180,7 @@ class Trial:
         timeout = self._given.timeout
         return {
             "TierPolicy": "local",
-            "ManifestMaxBytes": str(1 << 30),
+            "ManifestMaxBytes": str(timeout * COUNTED_BYTES_PER_SECOND),
             "IngestTimeoutSeconds": str(timeout),
             "IngestVisibilitySeconds": str(6 * timeout),
             "IngestMaxReceiveCount": "100",

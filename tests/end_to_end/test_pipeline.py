@@ -34,7 +34,7 @@ TIMES = {
     "BatchingWindowSeconds": "0",
     "VisibilitySeconds": "180",
     "RetryBackoffSeconds": "1",
-    "AuditAfterSeconds": "10",
+    "AuditAfterSeconds": "11",
     "AuditRounds": "100",
 }
 """Nothing here waits for a time-out, so they may be long enough for a slow machine."""

@@ -34,6 +34,7 @@ TIMES = {
     "RetryBackoffSeconds": "1",
     "AttemptCap": "5",
     "IngestTimeoutSeconds": "10",
+    "ManifestMaxBytes": "10485760",
     "IngestVisibilitySeconds": "60",
 }
 """Short enough to be waited for, long enough for a worker to load the model's client."""

@@ -204,7 +204,7 @@ def test_ingest_sends_itself_a_continuation_when_the_time_is_nearly_up(
     upload = world.put(manifest(videos(25)))
     assert handlers.load("ingest")(notified(world, notification(upload)), hardly_any(after=2)) == NOTHING_FAILED
     (body,) = [it["body"] for it in received(world, "IngestQueue")["Records"]]
-    assert json.loads(body) == {"continue": asdict(upload)}
+    assert json.loads(body) == {"continue": asdict(upload), "rounds": 1}
 
 
 def test_ingest_goes_on_with_a_continuation(world: World, handlers: Handlers, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -180,7 +180,7 @@ class World:
 
     def environment(self, function: str, parameters: Mapping[str, str]) -> dict[str, str]:
         """A function's environment as the template gives it, with these parameters and this world's things."""
-        values = TEMPLATE.values(parameters) | self.names
+        values = TEMPLATE.values(parameters) | self.names | {"AWS::StackName": "stack"}
         given = TEMPLATE.resources("AWS::Serverless::Function")[function]["Environment"]["Variables"]
         return {name: _resolved(value, values) for name, value in given.items()}
 

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 
-from titlecard.preflight import LEAST_RECEIVES, VISIBILITY_PER_TIMEOUT, violations
+from titlecard.preflight import LEAST_RECEIVES, VISIBILITY_PER_TIMEOUT, build_violations, violations
 from titlecard_console.local_cloud import template
 
+if TYPE_CHECKING:
+    from pathlib import Path
+
+NOT_PARAMETERS = {"ServiceToken", "ServiceTimeout", "Artefact"}
 SHIPPED = template.load()
 VALUES = SHIPPED.values({})
 NUMBERS = {name: int(VALUES[name]) for name, it in SHIPPED.parameters.items() if it.number}
@@ -74,6 +80,40 @@ def test_the_event_source_bounds_the_concurrency_and_the_function_does_not(
         ({"AttemptCap": "6"}, r"MaxReceiveCount \(6\) is not above AttemptCap \(6\)"),
         ({"RetentionSeconds": "1209600"}, r"DeadLetterRetentionSeconds \(1209600\) is not above RetentionSeconds"),
         ({"DeadLetterRetentionSeconds": "3600"}, r"DeadLetterRetentionSeconds \(3600\) is not above"),
+        (
+            {"RetentionSeconds": "3600", "OldestMessageAlarmSeconds": "60", "IngestMaxReceiveCount": "5"},
+            r"RetentionSeconds \(3600\) is not above MaxReceiveCount \(6\) x VisibilitySeconds \(600\)",
+        ),
+        (
+            {"RetentionSeconds": "27000"},
+            r"RetentionSeconds \(27000\) is not above IngestMaxReceiveCount \(5\) x IngestVisibilitySeconds \(5400\)",
+        ),
+        (
+            {"AuditAfterSeconds": "60", "AuditRounds": "1"},
+            r"AuditRounds \(1\) x AuditAfterSeconds \(60\) is below MaxReceiveCount .* AuditAfterSeconds 3600 or more",
+        ),
+        ({"RetryBackoffSeconds": "601"}, r"RetryBackoffSeconds \(601\) is above VisibilitySeconds \(600\)"),
+        ({"RowMaxBytes": "196609"}, r"RowMaxBytes cannot be 196609: it is 196608 or less"),
+        (
+            {"ManifestMaxBytes": "1073741824", "IngestTimeoutSeconds": "300"},
+            r"ManifestMaxBytes \(1073741824\) is more than",
+        ),
+        (
+            {"NoncurrentVersionDays": "4"},
+            r"NoncurrentVersionDays \(4\) is not above RetentionSeconds \(345600\) .* make it 5 or more",
+        ),
+        (
+            {"OldestMessageAlarmSeconds": "345600"},
+            r"OldestMessageAlarmSeconds \(345600\) is not below RetentionSeconds",
+        ),
+        (
+            {"DeadLetterAgeAlarmSeconds": "864000"},
+            r"DeadLetterAgeAlarmSeconds \(864000\) is not below .* less than 864000",
+        ),
+        (
+            {"MaxConcurrency": "50"},
+            r"MaxConcurrency \(50\) \+ IngestMaxConcurrency \(2\) \+ 2 is above AccountConcurrency \(10\)",
+        ),
         ({"MaxReceiveCount": "4"}, r"MaxReceiveCount cannot be 4: it is 5 or more"),
         ({"IngestMaxReceiveCount": "4"}, r"IngestMaxReceiveCount cannot be 4: it is 5 or more"),
         ({"MaxConcurrency": "1"}, r"MaxConcurrency cannot be 1: it is 2 or more"),
@@ -97,12 +137,62 @@ def test_every_clash_is_told_at_once() -> None:
 
 def test_seconds_that_agree_are_taken_for_tests_that_kill() -> None:
     seconds = {"ParserTimeoutSeconds": "3", "RequestDeadlineSeconds": "1", "SettleMarginSeconds": "1"}
+    seconds |= {"RetryBackoffSeconds": "1"}
     assert SHIPPED.values(seconds | {"VisibilitySeconds": "19"})["VisibilitySeconds"] == "19"
 
 
 def test_the_stack_is_given_every_number_that_a_relation_needs() -> None:
     """What `sam deploy` refuses with is held against the same relations as what the console refuses with."""
     (checked,) = SHIPPED.resources("AWS::CloudFormation::CustomResource").values()
-    given = {name: value for name, value in checked.items() if name not in {"ServiceToken", "ServiceTimeout"}}
+    given = {name: value for name, value in checked.items() if name not in NOT_PARAMETERS}
     assert given == {name: {"Ref": name} for name in given}
-    assert violations({name: NUMBERS[name] for name in given}) == []  # a KeyError would name the one that is missing
+    assert violations({name: VALUES[name] for name in given}) == []  # a KeyError would name the one that is missing
+
+
+ALONE = {
+    "MaxOutputTokens": "bounds one request alone",
+    "BatchRequestLimit": "a limit below one request defers every row, which is allowed",
+    "BatchTokenLimit": "likewise",
+    "BatchMicroUsdLimit": "likewise",
+    "RowMaxBytes": "its range keeps a row within an item of the catalog",
+    "ManifestMaxRatio": "bounds one gzipped file alone",
+    "SurveySampleRows": "more rows than a manifest has are all of its rows",
+    "BreakerThreshold": "counts over all videos of a project",
+    "IngestContinuations": "the audit goes on where they end",
+    "SweeperLimit": "what is left is put back a minute later",
+    "LogRetentionDays": "nothing reads the logs but people",
+    "FunctionMemory": "the time-outs are the owner's to raise with less memory",
+}
+"""The numbers that are in no relation, each with the reason."""
+
+
+def test_every_number_is_in_a_relation_or_stands_alone_for_a_reason() -> None:
+    (checked,) = SHIPPED.resources("AWS::CloudFormation::CustomResource").values()
+    assert {name for name in NUMBERS if name not in checked} == set(ALONE)
+
+
+# ------------------------------------------------------------------------------------------------- what was built
+
+
+def built(tmp_path: Path, content: str) -> Path:
+    file = tmp_path / "built.json"
+    file.write_text(content, encoding="utf-8")
+    return file
+
+
+def test_an_artefact_of_the_stacks_machine_is_taken(tmp_path: Path) -> None:
+    record = built(tmp_path, '{"runtime": "python3.13", "architecture": "arm64"}')
+    assert build_violations("python3.13", "arm64", record) == []
+
+
+@pytest.mark.parametrize(("runtime", "architecture"), [("python3.12", "arm64"), ("python3.13", "x86_64")])
+def test_an_artefact_of_another_machine_is_refused(tmp_path: Path, runtime: str, architecture: str) -> None:
+    record = built(tmp_path, '{"runtime": "python3.13", "architecture": "arm64"}')
+    (sentence,) = build_violations(runtime, architecture, record)
+    assert "built for python3.13 on arm64" in sentence
+    assert f"the stack runs {runtime} on {architecture}" in sentence
+
+
+def test_an_artefact_that_does_not_say_what_it_was_built_for_is_refused(tmp_path: Path) -> None:
+    (sentence,) = build_violations("python3.13", "arm64", tmp_path / "missing.json")
+    assert "sam build" in sentence

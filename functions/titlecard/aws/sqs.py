@@ -99,9 +99,14 @@ class WorkQueue(_Queue):
 class IngestQueue(_Queue):
     """The queue that drives ingest: S3's notifications, and what is said to ingest by ourselves."""
 
-    def go_on(self, upload: Upload) -> None:
-        """Let ingest go on with an upload where it stopped; where there is nothing left to do, nothing is done."""
-        self._sqs.send_message(QueueUrl=self._url, MessageBody=json.dumps({"continue": asdict(upload)}))
+    def go_on(self, upload: Upload, *, rounds: int = 0) -> None:
+        """Let ingest go on with an upload where it stopped; where there is nothing left to do, nothing is done.
+
+        Args:
+            rounds: how many continuations in succession this is.
+        """
+        body = json.dumps({"continue": asdict(upload), "rounds": rounds})
+        self._sqs.send_message(QueueUrl=self._url, MessageBody=body)
 
 
 class DeadLetterSender(_Queue):

@@ -191,7 +191,11 @@ def local_parameters(environment: Mapping[str, str]) -> dict[str, str]:
     model to wait for, one parser more than there are cores: each waits for the tables now and then, and more would only
     start more slowly.
     """
-    parameters = {"Runtime": f"python{sys.version_info.major}.{sys.version_info.minor}", "Architecture": "x86_64"}
+    parameters = {
+        "Runtime": f"python{sys.version_info.major}.{sys.version_info.minor}",
+        "Architecture": "x86_64",
+        "AccountConcurrency": "1000",  # the embedded AWS has no such limit
+    }
     if os.uname().machine in {"arm64", "aarch64"}:
         parameters["Architecture"] = "arm64"
     if environment.get("OPENAI_BASE_URL"):

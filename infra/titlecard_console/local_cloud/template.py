@@ -85,7 +85,7 @@ class Template:
                 raise BadParameterError(f"{name} has no default: set it. {parameter.description}")
             parameter.check(value)
             values[name] = value
-        if sentences := violations({name: int(values[name]) for name, it in self.parameters.items() if it.number}):
+        if sentences := violations(values):
             raise BadParameterError(" ".join(sentences))
         return values
 
