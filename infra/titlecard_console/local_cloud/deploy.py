@@ -56,7 +56,6 @@ def deploy(cloud: Cloud, template: Template, parameters: Mapping[str, str], arte
     while time.monotonic() < deadline:
         (stack,) = formation.describe_stacks(StackName=STACK)["Stacks"]
         if stack["StackStatus"] == "CREATE_COMPLETE":
-            _make_concurrency_a_number(cloud)
             return {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
         if not stack["StackStatus"].endswith("_IN_PROGRESS"):
             break
@@ -104,14 +103,6 @@ def switch_off(cloud: Cloud) -> None:
     events = cloud.client("events")
     for rule in events.list_rules()["Rules"]:
         events.disable_rule(Name=rule["Name"])
-
-
-def _make_concurrency_a_number(cloud: Cloud) -> None:
-    """Mend what MiniStack 1.5.33 breaks: it keeps an event source's concurrency as text where it is a parameter."""
-    functions = cloud.client("lambda")
-    for mapping in functions.list_event_source_mappings()["EventSourceMappings"]:
-        concurrency = int(mapping["ScalingConfig"]["MaximumConcurrency"])
-        functions.update_event_source_mapping(UUID=mapping["UUID"], ScalingConfig={"MaximumConcurrency": concurrency})
 
 
 def _reason(payload: Mapping[str, Any]) -> str:

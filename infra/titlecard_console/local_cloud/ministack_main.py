@@ -3,6 +3,10 @@
 That interpreter has no packages. MiniStack's are put on the path of this process alone, so that the functions, which
 MiniStack starts with the same interpreter, have the standard library and their artefact and nothing else.
 
+Where MiniStack 1.5.33 differs from AWS, and the stack or its tests meet that, it is mended here (`_mend`), each with a
+report of the fault. `calls.jsonl`, in the folder that this process is started in, lists every kind of call that was
+made under IAM: who, which action, on what, and whether it was allowed.
+
 Standard input is the leash: a line with a function's name is answered, on standard output, by how many of its
 invocations are under way; its end, for whatever reason, ends this process and everything that it started, at once.
 """
@@ -11,6 +15,7 @@ from __future__ import annotations
 
 import gc
 import importlib
+import json
 import os
 import signal
 import sys
@@ -18,7 +23,7 @@ import tempfile
 import threading
 import zipfile
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 COLLECTED_AFTER = (100_000, 20, 100)
 """Garbage is looked for more rarely than by default (the `gc` module's thresholds): tables live in this process, as
@@ -43,6 +48,7 @@ def main() -> None:
     functions = importlib.import_module("ministack.services.lambda_svc")
     functions._ESM_IDLE_WAKE_GAP_SECONDS = WAKE_GAP_SECONDS  # type: ignore[attr-defined] # noqa: SLF001 -- no setting
     _unpack_once()
+    _mend()
     threading.Thread(target=_follow, args=(answers,), daemon=True).start()
     sys.argv = ["ministack"]
     app.main()
@@ -70,6 +76,128 @@ def _unpack_once() -> None:
 
     functions = importlib.import_module("ministack.core.lambda_runtime")
     functions.zipfile.ZipFile.extractall = share
+
+
+def _mend() -> None:
+    """Let MiniStack behave as AWS does where that matters here."""
+    _keep_concurrency_a_number()
+    _take_loopback_for_encrypted()
+    _take_metric_math()
+    _tell_leading_keys()
+    _record_calls(Path("calls.jsonl"))
+
+
+def _keep_concurrency_a_number() -> None:
+    """Fault: an event source mapping's `MaximumConcurrency` that is a parameter's `Ref` stays a text.
+
+    The poller compares it with a number and dies of a TypeError. AWS takes it for the number that it is.
+    """
+    functions = importlib.import_module("ministack.services.lambda_svc")
+    limit_of = functions._sqs_esm_concurrency  # noqa: SLF001 -- there is no other place
+
+    def limit(source: dict[str, Any], *rest: Any) -> Any:  # noqa: ANN401 -- as MiniStack's
+        scaling = source.get("ScalingConfig") or {}
+        if "MaximumConcurrency" in scaling:
+            scaling["MaximumConcurrency"] = int(scaling["MaximumConcurrency"])
+        return limit_of(source, *rest)
+
+    functions._sqs_esm_concurrency = limit  # type: ignore[attr-defined] # noqa: SLF001
+
+
+def _take_loopback_for_encrypted() -> None:
+    """Take a connection within this machine for an encrypted one.
+
+    It is no fault that MiniStack does not, but the bucket's policy would refuse every call.
+    """
+    app = importlib.import_module("ministack.app")
+    pin = app.pin_request_origin
+    app.pin_request_origin = lambda source, _encrypted: pin(source, True)  # type: ignore[attr-defined] # noqa: FBT003 -- its
+
+
+def _take_metric_math() -> None:
+    """Fault: an AWS::CloudWatch::Alarm with `Metrics` fails its stack.
+
+    No metric is evaluated here anyway, so such an alarm is kept as one of its threshold alone.
+    """
+    formation = importlib.import_module("ministack.services.cloudformation.provisioners")
+    record_of = formation._cw_metric_alarm_record  # noqa: SLF001 -- there is no other place
+
+    def record(name: str, properties: dict[str, Any]) -> Any:  # noqa: ANN401 -- as MiniStack's
+        if properties.get("Metrics"):
+            rest = {key: value for key, value in properties.items() if key != "Metrics"}
+            properties = {**rest, "MetricName": "MetricMath", "Namespace": "Titlecard"}
+        return record_of(name, properties)
+
+    formation._cw_metric_alarm_record = record  # type: ignore[attr-defined] # noqa: SLF001
+
+
+def _tell_leading_keys() -> None:
+    """Fault: the condition key `dynamodb:LeadingKeys` is never set.
+
+    So a statement with a `ForAllValues` condition on it allows every key.
+    """
+    actions = importlib.import_module("ministack.core.iam_actions")
+    context_of = actions.dynamodb_service_context
+
+    def context(body: bytes) -> dict[str, Any]:
+        keys = sorted(set(_partition_keys(json.loads(body or b"{}"))))
+        found: dict[str, Any] = context_of(body)
+        return found | ({"dynamodb:LeadingKeys": keys} if keys else {})
+
+    actions.dynamodb_service_context = context  # type: ignore[attr-defined]
+
+
+def _partition_keys(request: dict[str, Any]) -> list[str]:
+    """The partition keys (`pk`, of every table here) that a request of DynamoDB names."""
+    wanted = [request.get("Key"), request.get("Item")]
+    for tables in (request.get("RequestItems") or {}).values():
+        wanted += tables.get("Keys", []) if isinstance(tables, dict) else []
+    for write in request.get("TransactItems") or ():
+        wanted += [part.get("Key", part.get("Item")) for part in write.values()]
+    keys = [str(it["pk"].get("S", "")) for it in wanted if it and "pk" in it]
+    condition = str(request.get("KeyConditionExpression", ""))
+    if condition.startswith("pk = :pk"):
+        keys.append(str(request["ExpressionAttributeValues"][":pk"].get("S", "")))
+    return keys
+
+
+def _folder_of(resource: str) -> str:
+    """A resource's ARN; of an object in S3, its folder's."""
+    bucket, slash, key = resource.partition("/")
+    return f"{bucket}/{key.split('/')[0]}/*" if slash and ":s3:" in bucket else resource
+
+
+def _record_calls(file: Path) -> None:
+    """Write every kind of call down, the first time that it is made."""
+    evaluator = importlib.import_module("ministack.core.iam_evaluator")
+    enforce, evaluate = evaluator.enforce, evaluator.evaluate
+    seen: set[str] = set()
+    caller = threading.local()
+
+    def evaluated(context: Any, *policies: Any) -> Any:  # noqa: ANN401 -- as MiniStack's
+        caller.arn = context.principal_arn
+        return evaluate(context, *policies)
+
+    def recorded(key: str, action: str, *rest: Any, **named: Any) -> Any:  # noqa: ANN401 -- as MiniStack's
+        caller.arn = None  # it stays so for the root user, who may do everything
+        denied = enforce(key, action, *rest, **named)
+        if caller.arn:
+            keys = (named.get("service_context") or {}).get("dynamodb:LeadingKeys", [])
+            call = {
+                "caller": caller.arn,
+                "action": action,
+                "resource": _folder_of(str(named.get("resource_arn", "*"))),
+                "keys": sorted({it.split("#")[0] + ("#" if "#" in it else "") for it in keys}),
+                "allowed": denied is None,
+            }
+            line = json.dumps(call)
+            if line not in seen:
+                seen.add(line)
+                with file.open("a", encoding="utf-8") as calls:
+                    calls.write(line + "\n")
+        return denied
+
+    evaluator.enforce, evaluator.evaluate = recorded, evaluated  # type: ignore[attr-defined]
 
 
 def link_packages(code: Path) -> None:
