@@ -14,12 +14,15 @@ from titlecard.telemetry import logger
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
-sweeper = bootstrap.sweeper(SweeperSettings(), bootstrap.AwsClients())
+settings, clients = SweeperSettings(), bootstrap.AwsClients()
+sweeper = bootstrap.sweeper(settings, clients)
+gauges = bootstrap.gauges(settings, clients)
 
 
 @telemetry.invocation
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, int]:  # noqa: ARG001 -- Lambda's signature
     """Put back what is due, and look after the open batches."""
+    gauges.report()
     done = sweeper.run()
     telemetry.swept(logger, done)
     return dict(done)

@@ -24,6 +24,7 @@ from titlecard.domain.money import PriceList
 from titlecard.llm import ModelTier
 from titlecard.manifests import ReadingLimits
 from titlecard.pipeline.audit import Audit, AuditConfig
+from titlecard.pipeline.gauges import Gauges
 from titlecard.pipeline.ingest import Ingest, IngestConfig
 from titlecard.pipeline.parse import Parser, ParserConfig
 from titlecard.pipeline.publish import ResultPublisher
@@ -220,6 +221,18 @@ def sweeper(
         audit=audit,
         most=settings.sweeper_limit,
         now=now,
+    )
+
+
+def gauges(
+    settings: SweeperSettings, clients: Clients, *, now: Callable[[], datetime] = utc_now, log: Logger = logger
+) -> Gauges:
+    """Build what the sweeper measures for the alarms."""
+    return Gauges(
+        catalog=Catalog(clients.catalog, settings.catalog_table),
+        ledger=Ledger(clients.ledger, settings.ledger_table),
+        now=now,
+        log=log,
     )
 
 

@@ -59,7 +59,6 @@ class Metric(StrEnum):
     UPLOAD_FAILURES = "UploadFailures"
     SWEEPER_RUNS = "SweeperRuns"
     SWEEPER_WORK = "SweeperWork"
-    ROWS_WAITING = "RowsWaiting"
     BUDGET_USED_PERCENT = "BudgetUsedPercent"
     TOKENS_EXPECTED = "TokensExpected"
     PUBLISH_LAG_SECONDS = "PublishLagSeconds"
@@ -68,7 +67,6 @@ class Metric(StrEnum):
 DIMENSIONS: Mapping[Metric, tuple[str, ...]] = {
     Metric.VIDEOS: ("outcome", "tier"),
     Metric.ROWS_DEFERRED: ("reason",),
-    Metric.ROWS_WAITING: ("reason",),
     Metric.SWEEPER_WORK: ("work",),
 }
 """The dimensions that a metric has besides `service`; a metric that is missing here has none."""
@@ -226,11 +224,6 @@ def swept(log: Logger, done: Mapping[str, int]) -> None:
 def published(lag_seconds: float) -> None:
     """Report a batch that is finished, so many seconds after its last row had ended."""
     _buffer.gauge(Metric.PUBLISH_LAG_SECONDS, max(lag_seconds, 0.0))
-
-
-def rows_waiting(reason: str, number: int) -> None:
-    """Report how many rows wait for a reason."""
-    _buffer.gauge(Metric.ROWS_WAITING, number, reason=_code(reason))
 
 
 def budget_used(percent: float) -> None:

@@ -1,0 +1,65 @@
+"""What the sweeper measures for the alarms: how full the budgets are, and what open batches are expected to cost.
+
+One read for each project with a budget and for each open batch, once a run. Nothing here decides anything: where the
+ledger does not answer, the metrics are missing for that minute.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from titlecard import telemetry
+from titlecard.aws.dynamodb.ledger import LedgerUnavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from datetime import datetime
+
+    from aws_lambda_powertools import Logger
+
+    from titlecard.aws.dynamodb.catalog import Catalog
+    from titlecard.aws.dynamodb.ledger import Ledger
+    from titlecard.domain.money import Amount, Cap
+
+TOKENS_PER_ROW = 1_000
+"""More than the tokens that a row is charged on average: a question has at most some 340 tokens of input and an answer
+at most some 150, and the local tier answers most rows for none (README, "Figures")."""
+
+
+class Gauges:
+    """Measures the ledger and the open batches.
+
+    Args:
+        now: the time, timezone-aware.
+    """
+
+    def __init__(self, *, catalog: Catalog, ledger: Ledger, now: Callable[[], datetime], log: Logger) -> None:
+        self._catalog = catalog
+        self._ledger = ledger
+        self._now = now
+        self._log = log
+
+    def report(self) -> None:
+        """Report the metrics."""
+        try:
+            self._report_budgets()
+            limits = ((batch.accepted, batch.limits.tokens) for batch in self._catalog.open_batches())
+            telemetry.tokens_expected(sum(min(limit, rows * TOKENS_PER_ROW) for rows, limit in limits))
+        except (LedgerUnavailable, BotoCoreError, ClientError) as error:
+            self._log.warning("the budgets could not be measured", error=type(error).__name__)
+
+    def _report_budgets(self) -> None:
+        for project, account in self._ledger.accounts().items():
+            if account.budget is not None:
+                day, month = self._ledger.window(project, self._now())
+                percents = [*_percents(day, account.budget.daily), *_percents(month, account.budget.monthly)]
+                telemetry.budget_used(max(percents, default=0.0))
+
+
+def _percents(spent: Amount, cap: Cap) -> Iterator[float]:
+    """How much of each limit of a cap is used up; a limit of nothing is used up."""
+    for limit, used in ((cap.tokens, spent.tokens), (cap.micro_usd, spent.micro_usd)):
+        if limit is not None:
+            yield 100.0 * used / limit if limit else 100.0

@@ -1,0 +1,134 @@
+"""Every alarm and every widget looks at a metric that the code emits, with the dimensions that it has there.
+
+The metrics are those of a run: the real handlers on the emulated AWS and the loopback provider, whatever they print.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from tests.functional.conftest import MODEL
+from tests.functional.test_handlers import Handlers, notification, notified, plenty, received
+from tests.functional.world import PROJECT, manifest, videos
+
+from titlecard.domain.money import Budget, Cap
+from titlecard.telemetry import DIMENSIONS, Metric
+from titlecard_console.local_cloud import template
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.functional.world import World
+    from tests.provider import LoopbackProvider
+
+SHIPPED = template.load()
+ALARMS = SHIPPED.resources("AWS::CloudWatch::Alarm")
+OF_AWS = {
+    ("AWS/SQS", "ApproximateNumberOfMessagesVisible"): ("QueueName",),
+    ("AWS/SQS", "ApproximateAgeOfOldestMessage"): ("QueueName",),
+    ("AWS/Lambda", "Errors"): ("FunctionName",),
+    ("AWS/Lambda", "Throttles"): ("FunctionName",),
+    ("AWS/DynamoDB", "WriteThrottleEvents"): ("TableName",),
+    ("AWS/DynamoDB", "ReadThrottleEvents"): ("TableName",),
+}
+"""AWS's own metrics with their dimensions (SQS, Lambda and DynamoDB developer guides, "CloudWatch metrics")."""
+
+
+def looked_at(alarm: dict[str, Any]) -> Iterator[tuple[str, str, tuple[str, ...]]]:
+    """The metrics that an alarm looks at: namespace, name, names of the dimensions."""
+    metrics = [it["MetricStat"]["Metric"] for it in alarm.get("Metrics", []) if "MetricStat" in it] or [alarm]
+    for it in metrics:
+        yield it["Namespace"], it["MetricName"], tuple(dimension["Name"] for dimension in it["Dimensions"])
+
+
+def emitted(printed: str) -> set[tuple[str, tuple[str, ...]]]:
+    """The metrics in what handlers printed: names, and the names of their dimensions."""
+    found = set()
+    for line in printed.splitlines():
+        written = json.loads(line) if line.startswith("{") else {}
+        for directive in written.get("_aws", {}).get("CloudWatchMetrics", ()):
+            assert (directive["Namespace"], written["service"]) == ("Titlecard", "stack")
+            for names in directive["Dimensions"]:
+                found |= {(it["Name"], tuple(sorted(names))) for it in directive["Metrics"]}
+    return found
+
+
+@pytest.mark.usefixtures("local_tier")
+def test_the_code_emits_every_metric_that_an_alarm_or_a_widget_looks_at(
+    world: World, provider: LoopbackProvider, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    handlers = Handlers(world, monkeypatch)
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-loopback-0123456789")
+    ingest, sweeper = handlers.load("ingest"), handlers.load("sweeper")
+    parser = handlers.load("parser", OpenAIBaseUrl=provider.base_url, Model=MODEL)
+
+    def parse(*faults: str, start: str = "v", rows: int = 1) -> None:
+        ingest(
+            notified(world, notification(world.put(manifest(videos(rows, start=start)), name=f"{start}.jsonl"))),
+            plenty(),
+        )
+        for fault in faults:
+            provider.fail(fault)
+        parser(received(world, "WorkQueue"), plenty())
+
+    ingest(notified(world, notification(world.put("no manifest", name="bad.txt"))), plenty())
+    ingest(notified(world, "no JSON"), plenty())
+    parse(start="sure")
+    sweeper({}, plenty())
+    parse("bad_request", start="dead")
+    parse("server_error", start="lost")
+    with monkeypatch.context() as patch:
+        patch.setattr("titlecard.aws.dynamodb.ledger.Ledger.settle", _refuse)
+        parse(start="unsettled")
+    parse("usage_above_bound", start="dear")
+    world.ledger.close_breaker(PROJECT)
+    world.ledger.set_budget(PROJECT, Budget(Cap(micro_usd=1), Cap(micro_usd=10**9)), by="person", now=world.clock())
+    parse(start="poor")
+    sweeper({}, plenty())
+
+    there = emitted(capsys.readouterr().out)
+    wanted = {
+        (name, tuple(sorted(dimensions)))
+        for alarm in ALARMS.values()
+        for namespace, name, dimensions in looked_at(dict(alarm))
+        if namespace == "Titlecard"
+    }
+    assert wanted <= there
+    assert there == {(it, tuple(sorted((*DIMENSIONS.get(it, ()), "service")))) for it in Metric}
+
+
+def _refuse(*_: object, **__: object) -> None:
+    from titlecard.aws.dynamodb.ledger import LedgerUnavailable  # noqa: PLC0415 -- whose class is caught
+
+    raise LedgerUnavailable("the ledger did not answer")
+
+
+def test_an_alarm_on_a_metric_of_awss_names_one_that_aws_has() -> None:
+    for name, alarm in ALARMS.items():
+        for namespace, metric, dimensions in looked_at(dict(alarm)):
+            if namespace != "Titlecard":
+                assert OF_AWS.get((namespace, metric)) == dimensions, name
+
+
+@pytest.mark.parametrize("name", ALARMS)
+def test_an_alarm_says_what_it_means_and_which_command_to_type(name: str) -> None:
+    description = ALARMS[name]["AlarmDescription"]["Fn::Sub"]
+    assert re.search(r"`(titlecard|aws|sam) [^`]+`", description), name
+    assert len(description) <= 1024  # CloudWatch's own limit
+    assert ALARMS[name]["AlarmActions"] == [{"Ref": "AlarmTopic"}]
+
+
+def test_the_dashboard_shows_metrics_that_there_are() -> None:
+    (board,) = SHIPPED.resources("AWS::CloudWatch::Dashboard").values()
+    body = json.loads(board["DashboardBody"]["Fn::Sub"])
+    shown = {
+        metric[1] if isinstance(metric[0], str) else re.findall(r'MetricName="(\w+)"', metric[0]["expression"])[0]
+        for widget in body["widgets"]
+        for metric in widget["properties"]["metrics"]
+        if not (isinstance(metric[0], str) and metric[0] != "Titlecard")
+    }
+    assert shown <= set(Metric)
+    assert set(Metric) - shown == {Metric.BUDGET_REFUSALS, Metric.TOKENS_EXPECTED}  # for alarms alone
