@@ -179,6 +179,8 @@ def model_tier(settings: ParserSettings) -> ModelTier:
         prices=PriceList.packaged(),
         service_tier=settings.service_tier,
         base_url=settings.openai_base_url,
+        price_factor=settings.price_factor,
+        settle_margin=settings.settle_margin_seconds,
         max_output_tokens=settings.max_output_tokens,
     )
 

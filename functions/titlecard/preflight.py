@@ -13,6 +13,8 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from titlecard.domain.endpoints import Prices, prices_at, unknown_prices
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -36,6 +38,11 @@ BUILT = Path(__file__).with_name("built.json")
 _DAY_SECONDS = 86_400
 
 
+FLEX_DEADLINE_SECONDS = 600
+"""What OpenAI's own clients wait for an answer; for the flex tier it advises 15 minutes, which no function lasts
+(developers.openai.com/api/docs/guides/flex-processing)."""
+
+
 def violations(parameters: Mapping[str, str]) -> list[str]:
     """The relations that these parameters break, each as a sentence that says what to change; none where all agree.
 
@@ -47,6 +54,8 @@ def violations(parameters: Mapping[str, str]) -> list[str]:
     """
     numbers = {name: int(value) for name, value in parameters.items() if value.isdecimal()}
     relations = (
+        _prices_known(parameters),
+        _flex_is_waited_for(parameters["ServiceTier"], numbers),
         _hidden_long_enough(numbers, "VisibilitySeconds", "ParserTimeoutSeconds", numbers["BatchingWindowSeconds"]),
         _hidden_long_enough(numbers, "IngestVisibilitySeconds", "IngestTimeoutSeconds", 0),
         _a_request_fits(numbers),
@@ -87,6 +96,24 @@ def build_violations(runtime: str, architecture: str, built: Path = BUILT) -> li
         f"deploy with Runtime={made_for['runtime']} Architecture={made_for['architecture']}."
     )
     return [sentence]
+
+
+def _prices_known(parameters: Mapping[str, str]) -> str | None:
+    """No request is sent to an endpoint whose prices nobody knows: it would have no bound."""
+    base_url = parameters["OpenAIBaseUrl"]
+    unknown = prices_at(base_url) is Prices.UNKNOWN and not parameters["PriceFactor"]
+    return unknown_prices(base_url) if unknown else None
+
+
+def _flex_is_waited_for(tier: str, numbers: Mapping[str, int]) -> str | None:
+    """Flex answers come late: a short deadline would pay for answers that nobody waits for."""
+    if tier != "flex" or numbers["RequestDeadlineSeconds"] >= FLEX_DEADLINE_SECONDS:
+        return None
+    return (
+        f"RequestDeadlineSeconds ({numbers['RequestDeadlineSeconds']}) is below {FLEX_DEADLINE_SECONDS}, too short for "
+        f"ServiceTier flex: make it {FLEX_DEADLINE_SECONDS}, with ParserTimeoutSeconds and VisibilitySeconds to match, "
+        "or choose another tier."
+    )
 
 
 def _hidden_long_enough(numbers: Mapping[str, int], visibility: str, timeout: str, window: int) -> str | None:

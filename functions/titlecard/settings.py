@@ -5,6 +5,7 @@ The numbers themselves stand in template.yaml and nowhere else: a setting that i
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Annotated
 
 from pydantic import Field, SecretStr
@@ -17,7 +18,7 @@ _Count = Annotated[int, Field(ge=0)]
 
 
 class _Settings(BaseSettings):
-    model_config = SettingsConfigDict(frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True)
 
     catalog_table: str
     work_queue_url: str
@@ -54,6 +55,8 @@ class ParserSettings(_Settings):
     service_tier: str
     max_output_tokens: _Positive
     openai_base_url: str = ""
+    price_factor: Annotated[Decimal, Field(ge=0)] | None = None
+    """What the endpoint's prices are, times the list's; None (or an empty variable) where they are known."""
     key_secret_prefix: str
     openai_api_key: SecretStr | None = None
     """Only on the local cloud: in AWS every project has its key in Secrets Manager."""

@@ -9,6 +9,7 @@ import io
 import tempfile
 from contextlib import contextmanager
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,7 +18,7 @@ from titlecard.domain.batch import BatchLimits, RowState
 from titlecard.domain.money import Amount, Cap, PriceList, cap
 from titlecard.domain.video import Policy
 from titlecard.extraction.survey import Survey
-from titlecard.llm import ModelTier
+from titlecard.llm import OPENAI, ModelTier
 from titlecard.manifests import NotAManifest, ReadingLimits, read, validation
 from titlecard.pipeline.lines import line
 from titlecard.pipeline.talks import by_local_tier
@@ -127,12 +128,15 @@ def model_tier(parameters: Mapping[str, str]) -> ModelTier:
     """The model tier of a stack, by its parameters.
 
     Raises:
-        Unpriced: its model has no price.
+        Unpriced: its model has no price, or nobody knows the prices at its endpoint.
     """
+    factor = parameters.get("PriceFactor")  # a stack that is older than the parameter has none
     return ModelTier(
         parameters["Model"],
         prices=PriceList.packaged(),
         service_tier=parameters["ServiceTier"],
+        base_url=parameters.get("OpenAIBaseUrl", OPENAI),
+        price_factor=Decimal(factor) if factor else None,
         max_output_tokens=int(parameters["MaxOutputTokens"]),
     )
 

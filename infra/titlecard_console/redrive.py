@@ -25,13 +25,13 @@ from titlecard.aws.dynamodb.catalog.grants import AttemptGrant, Grants, RowSnaps
 from titlecard.aws.dynamodb.ledger import Ledger
 from titlecard.aws.s3 import ManifestTooLarge, ObjectDeleted, UploadsBucket
 from titlecard.domain.batch import Message, RowState
-from titlecard.domain.money import Amount, PriceList
+from titlecard.domain.money import Amount
 from titlecard.domain.video import Policy, Video, fingerprint
-from titlecard.llm import ModelTier
 from titlecard.manifests import ReadingLimits
 from titlecard.pipeline.ingest import accepted_messages
 from titlecard_console.dead_letter_queue import LETTERS_PER_CALL, DeadLetterQueue, QueuedMessage
 from titlecard_console.errors import CommandError
+from titlecard_console.estimate import model_tier
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -216,12 +216,7 @@ class RetryTerms:
     def __init__(self, parameters: Mapping[str, str]) -> None:
         self.policy = Policy(parameters["TierPolicy"])
         self._cap = int(parameters["AttemptCap"])
-        self._model = ModelTier(
-            parameters["Model"],
-            prices=PriceList.packaged(),
-            service_tier=parameters["ServiceTier"],
-            max_output_tokens=int(parameters["MaxOutputTokens"]),
-        )
+        self._model = model_tier(parameters)
 
     def fingerprint(self, video: Video) -> str:
         """The fingerprint that a video would be tried with."""

@@ -96,7 +96,7 @@ def test_what_a_failing_provider_left_is_told_line_by_line(failed: Failed) -> No
 @pytest.fixture(scope="module")
 def limited(artefacts: Path, provider: Witness, tmp_path_factory: pytest.TempPathFactory) -> Ran:  # noqa: ARG001 -- built
     """A run of eight rows with four requests to spend, at a terminal; one of the rows is refused by the provider."""
-    provider.fail(by_text={"Unbearable": "bad_request"})
+    provider.fail(by_text={"Unbearable": "invalid_prompt"})
     folder = tmp_path_factory.mktemp("limited")
     rows = videos(8, "Limited")
     rows[0]["title"] = "Alan Kay - The Unbearable Limited Talk"
@@ -128,7 +128,7 @@ def test_every_line_says_what_became_of_its_video_and_why(limited: Ran) -> None:
     assert [line["id"] for line in limited.lines] == [f"v{number}" for number in range(1, 9)]
     assert all(list(line) == FIELDS for line in limited.lines)
     assert reasons[("deferred", "batch_limit")] == 4
-    assert reasons[("parsed", "")] + reasons[("dead", "bad_request")] == 4
+    assert reasons[("parsed", "")] == 4
 
 
 def test_only_what_was_asked_about_costs_anything(limited: Ran) -> None:

@@ -77,16 +77,16 @@ def work(
     world: World, tier: ModelTier, messages: Sequence[Message], receives: int = 1, *, attempt_cap: int = CAP
 ) -> None:
     """Let the parser have messages, one by one."""
-    parser = world.parser(tier, attempt_cap=attempt_cap)
+    parser = world.parser(tier, attempt_cap=attempt_cap, breaker_threshold=100)
     for message in messages:
         parser.work([received(message, receives)], lambda: 90)
 
 
 def die(world: World, tier: ModelTier, provider: LoopbackProvider, number: int = 1, start: str = "v") -> list[Message]:
-    """A batch whose rows are all dead, of one bad request each."""
+    """A batch whose rows are all dead, of one lost answer each."""
     _, messages = world.batch(*videos(number, start))
-    provider.fail(always="bad_request")
-    work(world, tier, messages)
+    provider.fail(always="half_body")
+    work(world, tier, messages, attempt_cap=1)
     provider.reset()
     return messages
 
@@ -119,7 +119,12 @@ def test_the_summary_tells_for_each_cause_what_was_charged_and_what_another_try_
     died = die(world, tier, provider, 2)
     wear_out(world, tier, provider)
     bad, worn = groups(office(world).cases())
-    assert (bad.cause, bad.cases, bad.attempts, bad.charged) == ("bad_request", 2, 2, world.ledger.spent(died[0].batch))
+    assert (bad.cause, bad.cases, bad.attempts, bad.charged) == (
+        "connection_lost",
+        2,
+        2,
+        world.ledger.spent(died[0].batch),
+    )
     assert (bad.requests, bad.worst.requests) == (2 * (CAP - 1), 2 * (CAP - 1))
     assert (worn.cause, worn.attempts, worn.requests) == ("provider_error", CAP, 1)
 
@@ -161,10 +166,10 @@ def test_a_choice_takes_what_fits_all_that_it_says(world: World, tier: ModelTier
     def chosen(**choice: Any) -> list[str]:  # noqa: ANN401 -- each is of its field's kind
         return [case.id for case in office(world).cases(choice=Selection(**choice))]
 
-    assert chosen(causes=frozenset({"bad_request"})) == ["v1"]
+    assert chosen(causes=frozenset({"connection_lost"})) == ["v1"]
     assert chosen(ids=frozenset({"worn1"})) == ["worn1"]
     assert chosen(batches=frozenset({worn.batch, message.batch}), before=at) == ["v1"]
-    assert chosen(causes=frozenset({"bad_request"}), ids=frozenset({"worn1"})) == []
+    assert chosen(causes=frozenset({"connection_lost"}), ids=frozenset({"worn1"})) == []
 
 
 # -------------------------------------------------------------------------------------------------- what is sent again
@@ -241,8 +246,8 @@ def test_what_is_attempted_between_the_plan_and_the_sending_is_not_sent(
     (message,) = die(world, tier, provider)
     planned = office(world).cases(read=True)
     send_again(office(world))
-    provider.fail(always="bad_request")
-    work(world, tier, world.sent())
+    provider.fail(always="half_body")
+    work(world, tier, world.sent(), attempt_cap=1)
     provider.reset()
     assert send_again(office(world), planned) == ["moved"]
     assert (world.sent(), state(world, message), len(world.dead())) == ([], RowState.DEAD, 1)
@@ -260,8 +265,8 @@ def test_a_row_whose_letter_is_lost_is_read_from_its_manifest(
 ) -> None:
     upload = world.put("".join(f"{video.model_dump_json(exclude_none=True)}\n" for video in videos(3)))
     world.ingest().take(upload, lambda: 900)
-    provider.fail(always="bad_request")
-    work(world, tier, world.sent())
+    provider.fail(always="half_body")
+    work(world, tier, world.sent(), attempt_cap=1)
     provider.reset()
     world.dead()
     unread = office(world).cases()
@@ -393,7 +398,10 @@ def test_the_table_says_what_died_of_what_and_what_a_redrive_would_cost(
     world.letters.send("{half a", "undecodable: the message is not a row of a manifest")
     seen = run()
     assert seen.exit_code == 3
-    assert [line.split()[:2] for line in seen.stdout.splitlines()[1:]] == [["bad_request", "2"], ["undecodable", "1"]]
+    assert [line.split()[:2] for line in seen.stdout.splitlines()[1:]] == [
+        ["connection_lost", "2"],
+        ["undecodable", "1"],
+    ]
     assert f"{2 * (CAP - 1)} requests, $0.0" in seen.stdout
 
 
@@ -438,8 +446,8 @@ def test_a_strangers_text_cannot_command_the_terminal(
     world: World, tier: ModelTier, provider: LoopbackProvider, run: Callable[..., Result]
 ) -> None:
     _, messages = world.batch(Video(id="v1", title="A \x1b[31mred\x07 talk by Grace Hopper"))
-    provider.fail(always="bad_request")
-    work(world, tier, messages)
+    provider.fail(always="half_body")
+    work(world, tier, messages, attempt_cap=1)
     seen = run("show", "v1")
     assert "title: A red  talk by Grace Hopper" in seen.stdout
     assert not {"\x1b", "\x07"} & set(seen.stdout)
@@ -471,8 +479,8 @@ def test_a_plan_says_that_a_batchs_limit_may_not_hold_it_and_how_it_is_raised(
     world: World, tier: ModelTier, provider: LoopbackProvider, run: Callable[..., Result]
 ) -> None:
     batch, messages = world.batch(*videos(2), limits=LIMITS.model_copy(update={"requests": 2}))
-    provider.fail(always="bad_request")
-    work(world, tier, messages)
+    provider.fail(always="half_body")
+    work(world, tier, messages, attempt_cap=1)
     said = run("redrive", "--all", "--yes", "--rate", "1000").stderr
     assert f"The limit of {batch.id} may be too low" in said
     assert f"`titlecard limit {batch.id} --requests {2 + 2 * (CAP - 1)}`" in said
@@ -537,6 +545,6 @@ def test_a_discard_keeps_a_copy_where_it_was_told_to(
     world: World, tier: ModelTier, provider: LoopbackProvider, run: Callable[..., Result], tmp_path: Path
 ) -> None:
     die(world, tier, provider)
-    seen = run("discard", "--cause", "bad_request", "--copy", str(tmp_path / "copy.jsonl"), "--yes")
+    seen = run("discard", "--cause", "connection_lost", "--copy", str(tmp_path / "copy.jsonl"), "--yes")
     assert (seen.exit_code, world.dead()) == (0, [])
     assert json.loads((tmp_path / "copy.jsonl").read_text())["id"] == "v1"

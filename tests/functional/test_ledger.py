@@ -528,6 +528,15 @@ def test_a_pause_holds_until_it_is_lifted(world: World, what: str) -> None:
     assert not world.ledger.account(PROJECT, now=world.clock()).paused_at
 
 
+@pytest.mark.parametrize("what", [PROJECT, "*"])
+@pytest.mark.parametrize("attributes", [{}, {"paused_at": ""}, {"paused_at": "by hand"}, {"note": "see ticket"}])
+def test_a_pause_written_by_hand_holds_whatever_it_says(world: World, what: str, attributes: dict[str, str]) -> None:
+    world.db.put_item(TableName=world.names["LedgerTable"], Item={"pk": "pauses", "sk": what, **attributes})
+    assert world.ledger.account(PROJECT, now=world.clock()).paused
+    world.ledger.unpause(what)
+    assert not world.ledger.account(PROJECT, now=world.clock()).paused
+
+
 def test_the_pause_of_one_project_is_not_that_of_another(world: World) -> None:
     world.ledger.pause("pycon", now=world.clock())
     assert not world.ledger.account(PROJECT, now=world.clock()).paused_at

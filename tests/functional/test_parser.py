@@ -402,17 +402,6 @@ def test_another_upload_grants_no_further_attempts(
 # --------------------------------------------------------------------------------------------- it would never go well
 
 
-@pytest.mark.parametrize("fault", ["bad_request", "context_too_long"])
-def test_a_request_that_is_refused_is_dead_at_once(
-    world: World, provider: LoopbackProvider, tier: ModelTier, message: Message, fault: str
-) -> None:
-    provider.fail(fault)
-    assert work(world, tier, message) == DEAD
-    assert entry(world, message).attempts == 1
-    assert world.ledger.spent(message.batch) == bound(world, message)
-    assert [it.split(":")[0] for _, it in world.dead()] == [fault]
-
-
 NO_USE = {
     "refusal": "refused",
     "content_filter": "refused",
@@ -433,6 +422,22 @@ def test_an_answer_of_no_use_leaves_the_local_one_for_review_and_is_paid_once(
     assert talk is not None
     assert (talk.tier, talk.review, len(provider.posts)) == (Tier.LOCAL, NO_USE[fault], 1)
     assert world.ledger.spent(message.batch) == billed(provider)
+
+
+@pytest.mark.parametrize("fault", ["invalid_prompt", "filtered_prompt", "context_too_long"])
+def test_a_rejection_of_this_rows_text_leaves_the_local_answer_for_review(
+    world: World, provider: LoopbackProvider, tier: ModelTier, message: Message, fault: str
+) -> None:
+    provider.fail(fault)
+    assert work(world, tier, message) == PARSED_LOCALLY
+    talk = entry(world, message).talk
+    assert talk is not None
+    assert (talk.tier, talk.review, len(provider.posts)) == (
+        Tier.LOCAL,
+        "context_too_long" if fault == "context_too_long" else "refused",
+        1,
+    )
+    assert (world.ledger.spent(message.batch), world.dead()) == (bound(world, message), [])
 
 
 def test_an_answer_without_a_usage_is_kept_and_charged_its_bound(
@@ -879,12 +884,12 @@ def test_a_manifest_that_comes_again_is_looked_up_and_not_parsed(world: World, t
 
 def test_the_batch_counts_the_rows_that_have_ended(world: World, provider: LoopbackProvider, tier: ModelTier) -> None:
     batch, messages = world.batch(*videos(3), *videos(2, "sure"))
-    provider.fail(by_text={"Talk number 2": "bad_request", "Talk number 3": "rate_limit"})
+    provider.fail(by_text={"Talk number 2": "invalid_prompt", "Talk number 3": "rate_limit"})
     parser = world.parser(tier)
     parser.work([received(message) for message in messages[:3]], lambda: 90)
     parser.work([received(message) for message in messages[3:]], lambda: 90)
     counts = world.catalog.batch(batch.id).counts
-    assert counts == {"parsed_model": 1, "dead": 1, "parsed_local": 2}
+    assert counts == {"parsed_model": 1, "parsed_local": 3}
 
 
 def test_a_row_that_had_ended_and_been_counted_is_not_counted_again(

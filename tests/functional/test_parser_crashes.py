@@ -143,7 +143,9 @@ PLANS = {
     "of no use": Plan(("refusal",)),
     "failed, then answered": Plan(("server_error",)),
     "deferred, then answered": Plan(("rate_limit",)),
-    "refused": Plan(("bad_request",), (RowState.DEAD, RowState.PARSED)),
+    "refused": Plan(("invalid_prompt",)),
+    "rejected, then answered": Plan(("bad_request",)),
+    "rejected twice": Plan(("bad_request", "bad_request")),
     "failed for good": Plan(("server_error",), (RowState.DEAD,), cap=1),
 }
 

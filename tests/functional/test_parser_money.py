@@ -22,9 +22,12 @@ from titlecard.pipeline.outcomes import ComeBack, Done
 from titlecard.pipeline.parse import Received
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tests.provider import LoopbackProvider
 
     from titlecard.domain.batch import Message
+    from titlecard.llm import Answer, Question
     from titlecard.pipeline.parse import Parser
 
 pytestmark = pytest.mark.usefixtures("local_tier")
@@ -279,7 +282,7 @@ def test_an_answer_in_between_ends_the_row_of_faults(project: Project) -> None:
     assert (project.breaker.open, project.breaker.failures) == (False, 1)
 
 
-@pytest.mark.parametrize("fault", ["refusal", "bad_request", "rate_limit"])
+@pytest.mark.parametrize("fault", ["refusal", "invalid_prompt", "rate_limit"])
 def test_what_shows_that_provider_and_account_are_well_ends_it_too(project: Project, fault: str) -> None:
     one, two = project.rows(2)
     project.provider.fail("server_error", fault)
@@ -318,12 +321,7 @@ def test_while_a_probe_is_under_way_no_other_question_is_let_through(project: Pr
     (other,) = project.rows(1, "other")
     seen: list[Done | ComeBack] = []
 
-    class Meanwhile(ModelTier):
-        def ask(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 -- as the tier's
-            seen.append(project.work(other))
-            return project.tier.ask(*args, **kwargs)
-
-    probing = Meanwhile(MODEL, max_output_tokens=400, prices=PriceList.packaged())
+    probing = Meanwhile(project, lambda: seen.append(project.work(other)))
     outcome = project.world.parser(probing).work([received(message)], lambda: 90)
     assert (outcome, seen, project.why(other)) == ({"message-1": PARSED_BY_MODEL}, [DEFERRED], "breaker_open")
 
@@ -406,6 +404,51 @@ def test_a_usage_above_its_bound_opens_the_breaker_until_a_person_closes_it(proj
     assert [project.work(it) for it in project.world.sent()] == [PARSED_BY_MODEL]
 
 
+class Meanwhile(ModelTier):
+    """Does something else between the reservation of a question and its request."""
+
+    def __init__(self, project: Project, meanwhile: Callable[[], object]) -> None:
+        super().__init__(MODEL, max_output_tokens=400, prices=PriceList.packaged())
+        self.project, self.meanwhile = project, meanwhile
+
+    def ask(self, question: Question, *, key: str, deadline_seconds: float) -> Answer:
+        """Let the other thing happen, then ask."""
+        self.meanwhile()
+        return self.project.tier.ask(question, key=key, deadline_seconds=deadline_seconds)
+
+
+@pytest.mark.parametrize("other", ["unauthorized", "server_error", "billing_hard_limit", "silent_close"])
+def test_a_breaker_that_a_person_has_to_close_gets_no_date_from_what_was_under_way(
+    project: Project, other: str
+) -> None:
+    one, late, after = project.rows(3)
+
+    def meanwhile() -> None:
+        project.provider.fail("usage_above_bound")
+        assert project.work(one) == PARSED_BY_MODEL
+        project.provider.fail(other)
+
+    worker = project.world.parser(Meanwhile(project, meanwhile), breaker_threshold=1)
+    worker.work([received(late)], lambda: 90)
+    assert (project.breaker.due, project.breaker.why.startswith("a usage above its bound")) == (None, True)
+    project.provider.fail()
+    project.world.clock.forward(2 * ACCOUNT_PROBE_SECONDS)
+    assert (project.work(after), project.why(after), project.row(after).due) == (DEFERRED, "breaker_open", NEVER)
+
+
+def test_a_passing_fault_under_way_does_not_shorten_the_wait_for_the_account(project: Project) -> None:
+    one, late = project.rows(2)
+
+    def meanwhile() -> None:
+        project.provider.fail("unauthorized")
+        assert project.work(one) == DEFERRED
+        project.provider.fail("server_error")
+
+    project.world.parser(Meanwhile(project, meanwhile), breaker_threshold=1).work([received(late)], lambda: 90)
+    assert project.breaker.probe_at == stamp(project.world.clock.after(ACCOUNT_PROBE_SECONDS))
+    assert "401" in project.breaker.why
+
+
 def test_a_usage_above_its_bound_is_charged_in_full_to_the_project(project: Project) -> None:
     (message,) = project.rows(1)
     project.provider.fail("usage_above_bound")
@@ -413,6 +456,96 @@ def test_a_usage_above_its_bound_is_charged_in_full_to_the_project(project: Proj
     project.work(message)
     assert project.charged == project.billed
     assert project.billed.exceeds(bound)
+
+
+# --------------------------------------------------------------------------------------------- rejected, and for whom
+
+
+ACCOUNT_WIDE = ["unsupported_parameter", "unknown_model", "bad_tier", "bad_schema", "billing_hard_limit", "not_found"]
+
+
+@pytest.mark.parametrize("fault", ACCOUNT_WIDE)
+def test_a_rejection_that_would_meet_every_row_opens_the_breaker_and_costs_nothing(
+    project: Project, fault: str
+) -> None:
+    one, two = project.rows(2)
+    project.provider.fail(always=fault)
+    assert [project.work(one), project.work(two)] == [DEFERRED, DEFERRED]
+    assert (len(project.provider.posts), project.charged, project.entry(one).attempts) == (1, Amount(), 0)
+    assert (project.breaker.open, project.why(one), project.why(two)) == (True, "account_fault", "breaker_open")
+    assert "loopback provider says" in project.breaker.why
+    assert project.world.dead() == []
+
+
+def test_a_rejection_without_a_reason_is_the_accounts_fault_once_two_videos_have_met_it(project: Project) -> None:
+    one, two, three = project.rows(3)
+    project.provider.fail(always="bad_request")
+    assert isinstance(project.work(one), ComeBack)
+    assert [project.work(two), project.work(three)] == [DEFERRED, DEFERRED]
+    assert (project.breaker.open, len(project.provider.posts)) == (True, 2)
+    assert (project.entry(two).attempts, project.world.dead()) == (0, [])
+
+
+def test_a_rejection_without_a_reason_of_one_video_alone_leaves_its_local_answer_for_review(project: Project) -> None:
+    odd, fair = project.rows(2)
+    project.provider.fail("bad_request", "ok", "bad_request")
+    assert isinstance(project.work(odd), ComeBack)
+    assert [project.work(fair), project.work(odd, 2)] == [PARSED_BY_MODEL, PARSED_LOCALLY]
+    talk = project.entry(odd).talk
+    assert talk
+    assert (talk.review, project.breaker.open) == ("bad_request", False)
+
+
+def test_two_rejections_by_other_codes_are_no_fault_of_the_account(project: Project) -> None:
+    one, two = project.rows(2)
+    project.provider.fail("bad_request", "unprocessable")
+    project.work(one)
+    project.work(two)
+    assert (project.breaker.open, project.breaker.rejected) == (False, True)
+
+
+def test_an_answer_between_two_rejections_shows_that_the_account_is_well(project: Project) -> None:
+    one, two, three = project.rows(3)
+    project.provider.fail("bad_request", "ok", "bad_request")
+    for message in (one, two, three):
+        project.work(message)
+    assert not project.breaker.open
+
+
+def test_the_last_attempt_of_a_rejected_video_is_not_its_death(project: Project) -> None:
+    (odd,) = project.rows(1)
+    project.provider.fail("bad_request")
+    assert project.work(odd, attempt_cap=1) == PARSED_LOCALLY
+
+
+def test_a_rejection_does_not_close_an_open_breaker(project: Project) -> None:
+    message = opened(project)
+    project.provider.fail("bad_request")
+    assert project.work(message) == DEFERRED
+    assert (project.breaker.open, project.entry(message).attempts) == (True, 0)
+
+
+# ------------------------------------------------------------------------------------------------ the time that is left
+
+
+@pytest.mark.parametrize("table", ["claim", "reserve"])
+def test_a_request_that_could_not_end_is_not_sent_after_a_slow_table(
+    project: Project, monkeypatch: pytest.MonkeyPatch, table: str
+) -> None:
+    (message,) = project.rows(1)
+    left = [NUMBERS["RequestDeadlineSeconds"] + NUMBERS["SettleMarginSeconds"] + 5.0]
+    owner = project.world.catalog if table == "claim" else project.world.ledger
+    fast = getattr(owner, table)
+
+    def slow(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 -- as the table's
+        left[0] -= 20
+        return fast(*args, **kwargs)
+
+    monkeypatch.setattr(owner, table, slow)
+    assert project.worker.work([received(message)], lambda: left[0]) == {"message-1": ComeBack(0)}
+    entry = project.entry(message)
+    assert (project.provider.posts, project.charged) == ([], Amount())
+    assert (entry.attempts, entry.lease_until, entry.history) == (0, "", ())
 
 
 # ------------------------------------------------------------------------------------------------------------ cancel

@@ -49,12 +49,19 @@ class Fault:
     edit: Callable[[dict[str, Any]], None] | None = None
 
 
-def _said(status: int, code: str | None, kind: str = "invalid_request_error", **headers: str) -> Fault:
+def _said(
+    status: int, code: str | None, kind: str = "invalid_request_error", *, param: str | None = None, **headers: str
+) -> Fault:
     """An error response as OpenAI writes it. What is refused at once is not billed; what fails later may be."""
     bill = Bill.MOST if status in {408, 409} or status >= 500 else Bill.NOTHING
-    error = {"message": f"The loopback provider says {status}.", "type": kind, "param": None, "code": code}
+    error = {"message": f"The loopback provider says {status}.", "type": kind, "param": param, "code": code}
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     return Fault(bill=bill, status=status, headers=named, error={"error": error})
+
+
+def _quoted(code: str, message: str) -> dict[str, Any]:
+    """An error as LiteLLM writes it: the provider's own is a part of the message."""
+    return {"error": {"message": f"litellm.Error: {message}", "type": None, "param": None, "code": code}}
 
 
 def _answer(text: str) -> Callable[[dict[str, Any]], None]:
@@ -74,6 +81,17 @@ def _usage(**values: object) -> Callable[[dict[str, Any]], None]:
 
 def _refused(body: dict[str, Any]) -> None:
     body["output"][0]["content"] = [{"type": "refusal", "refusal": "I would rather not."}]
+
+
+def _without_status(body: dict[str, Any]) -> None:
+    del body["status"]
+
+
+def _bare(body: dict[str, Any]) -> None:
+    text = body["output"][0]["content"][0]["text"]
+    kept = {"usage": body["usage"], "output": [{"content": [{"type": "output_text", "text": text}]}]}
+    body.clear()
+    body.update(kept)
 
 
 def _without_usage(body: dict[str, Any]) -> None:
@@ -104,9 +122,26 @@ FAULTS: dict[str, Fault] = {
     "credit_balance_exhausted": _said(429, "credit_balance_exhausted", "insufficient_quota"),
     "spend_limit": _said(429, "project_spend_limit_exceeded"),
     "usage_limit": _said(429, "organization_usage_limit_exceeded"),
-    # The request: not billed as far as anybody knows, and charged all the same.
+    "billing_not_active": _said(429, "billing_not_active", "billing_not_active"),
+    "billing_hard_limit": _said(400, "billing_hard_limit_reached"),
+    "deactivated": _said(401, "account_deactivated"),
+    "no_quota_behind_a_gateway": Fault(bill=Bill.NOTHING, status=503, error=_quoted("503", "code: insufficient_quota")),
+    # Every row's request: nothing is billed.
+    "unsupported_parameter": _said(400, "unsupported_parameter"),
+    "unsupported_behind_a_gateway": Fault(
+        bill=Bill.NOTHING,
+        status=400,
+        error=_quoted("400", "OpenAIException - {'code': 'unsupported_parameter', 'param': 'text'}"),
+    ),
+    "unknown_model": _said(400, "model_not_found"),
+    "bad_tier": _said(400, None, param="service_tier"),
+    "bad_schema": _said(400, "invalid_json_schema", param="text.format.schema"),
+    "unverified": _said(400, "unsupported_value", param="stream"),
+    # This row's request: not billed as far as anybody knows, and charged all the same.
+    "invalid_prompt": _said(400, "invalid_prompt"),
+    "filtered_prompt": _said(400, "content_filter", param="prompt"),
+    "context_too_long": _said(400, "context_length_exceeded", param="input"),
     "bad_request": _said(400, None),
-    "context_too_long": _said(400, "context_length_exceeded"),
     "unprocessable": _said(422, None),
     # It may have been billed.
     "request_timeout": _said(408, None),
@@ -142,6 +177,16 @@ FAULTS: dict[str, Fault] = {
     "negative_usage": Fault(bill=Bill.MOST, edit=_usage(output_tokens=-5)),
     "unpriced_tier": Fault(bill=Bill.MOST, edit=_replaced(service_tier="platinum")),
     "dearer_tier": Fault(edit=_replaced(service_tier="priority")),
+    "no_status": Fault(edit=_without_status),
+    "null_status": Fault(edit=_replaced(status=None)),
+    "another_word_for_status": Fault(edit=_replaced(status="stop")),
+    "list_for_status": Fault(edit=_replaced(status=["completed"])),
+    "object_for_status": Fault(edit=_replaced(status={"name": "completed"})),
+    "incomplete_without_reason": Fault(edit=_replaced(status="incomplete")),
+    "error_beside_an_answer": Fault(edit=_replaced(error={"message": "It is nothing."})),
+    "bare_answer": Fault(edit=_bare),
+    "list_for_tier": Fault(bill=Bill.MOST, edit=_replaced(service_tier=["default"])),
+    "object_for_tier": Fault(bill=Bill.MOST, edit=_replaced(service_tier={"name": "default"})),
     "ungrounded": Fault(edit=_answer('{"title":"Something Invented","presenters":["Nobody Atall"]}')),
     "usage_above_bound": Fault(edit=_usage(input_tokens=2_000_000)),
 }

@@ -14,7 +14,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from tests.simulation.bill import Bill
-from tests.simulation.provider import ACCOUNT, TRANSIENT, UNSENT, WELL
+from tests.simulation.provider import ACCOUNT, TRANSIENT, UNKNOWN, UNSENT, WELL
 
 from titlecard.aws.dynamodb.catalog import NEVER
 from titlecard.domain.batch import END_STATES
@@ -310,7 +310,10 @@ class Invariants:
             elif tried.fault is None or tried.fault.settles == "nothing":
                 if any(tried.charged[key, part] or lost[part] for part in PARTS):
                     self._broken("the account", f"{key} was charged for what was not billed: {tried.token}")
-            elif tried.fault.settles == "bound":
+            elif tried.fault.settles == "either" and not any(lost.values()):
+                if any(tried.charged[key, part] for part in PARTS):
+                    self._broken("the account", f"{key} was charged for what was given back: {tried.token}")
+            elif tried.fault.settles in {"bound", "either"}:
                 if any(not tried.charged[key, part] == lost[part] == bound.part(part) for part in PARTS):
                     self._broken("the account", f"nobody knows the bill, and lost is {lost} of {key}: {tried.token}")
             else:
@@ -367,7 +370,7 @@ class Invariants:
         """A project's calls are stopped, or let go on."""
         if key[0] == "pauses":
             self._paused.pop(key[1], None)
-            if "paused_at" in new:
+            if new:
                 self._paused[key[1]] = self._world.baton.now
             return
         was_open, is_open = old.get("state") == "open", new.get("state") == "open"
@@ -393,7 +396,9 @@ class Invariants:
         if by.above and is_open and new["probe_at"] < NEVER:
             self._broken("the breaker", f"a usage above its bound, and it lets a probe through: {by.key}")
         enough = tells is TRANSIENT and _number(new, "failures") >= self._world.plan.threshold
-        if is_open and not was_open and not must and not enough:
+        if was_open and is_open and old["probe_at"] >= NEVER > new["probe_at"]:
+            self._broken("the breaker", f"opened until a person says so, and now until {new['probe_at']}: {new['why']}")
+        if is_open and not was_open and not must and not enough and tells != UNKNOWN:
             self._broken("the breaker", f"it opens without a reason: {by.key} {tells}")
         if was_open and not is_open and not (old.get("probe") == by.token and by.sent and tells is WELL):
             self._broken("the breaker", f"it is closed by a question that is not its probe's answer: {by.key} {tells}")

@@ -102,7 +102,7 @@ MUTANTS = {
     "SDK retries on at the provider": Mutant(
         {
             "pipeline.ask": (
-                (_FAILS, f"        except faults.Retry:\n            return self._outcome(row, paid)\n{_FAILS}"),
+                (_FAILS, f"        except faults.Retry:\n            return self._outcome(paid, key)\n{_FAILS}"),
             )
         },
         "4 one attempt, one request",

@@ -39,9 +39,9 @@ OUTPUT_TOKENS = 60
 BOUND = bill.bound(BODY_BYTES, OUTPUT_TOKENS, PRICES["default"])
 """Of every question: one bound, so that limits can be set to a few of them and a bit."""
 
-WELL, TRANSIENT, ACCOUNT, UNSENT = "well", "transient", "account", "unsent"
+WELL, TRANSIENT, ACCOUNT, UNSENT, UNKNOWN = "well", "transient", "account", "unsent", "unknown"
 """What a question tells about the provider and the account: both are well, the provider is not, the account is not,
-or nothing, because it was never sent."""
+nothing, because it was never sent, or nothing by itself, because it was rejected without a reason."""
 
 Body = dict[str, Any]
 
@@ -76,7 +76,12 @@ class Fault:
 
     @property
     def settles(self) -> str:
-        """At what the charge is settled: at the "bill", at the "bound" where nobody knows the bill, or at "nothing"."""
+        """At what the charge is settled: at the "bill", at the "bound" where nobody knows the bill, or at "nothing".
+
+        What is rejected without a reason is settled at "either" of the last two, by what was rejected before.
+        """
+        if self.tells == UNKNOWN:
+            return "either"
         if self.measured:
             return "bill"
         return "nothing" if not self.sent or (not self.billed and self.tells in {WELL, ACCOUNT}) else "bound"
@@ -129,7 +134,9 @@ FAULTS: dict[str, Fault] = {
     "html": Fault(lambda _body: Exchange(sent=True, status=200, complete=True), tells=TRANSIENT),
     "failed": Fault(_changed(status="failed"), measured=True, tells=TRANSIENT),
     "failed_without_usage": Fault(_changed(status="failed", usage=None), tells=TRANSIENT),
-    "bad_request": Fault(_said_no(400)),
+    "rejected": Fault(_said_no(400), billed=False, tells=UNKNOWN),
+    "unsupported_parameter": Fault(_said_no(400, "unsupported_parameter"), billed=False, tells=ACCOUNT),
+    "invalid_prompt": Fault(_said_no(400, "invalid_prompt")),
     "context_too_long": Fault(_said_no(400, "context_length_exceeded")),
     "refused": Fault(_changed(output=_REFUSAL), measured=True),
     "truncated": Fault(_changed(status="incomplete"), measured=True),
@@ -153,12 +160,8 @@ def _odd() -> Iterator[tuple[str, Fault]]:
     """A response for each field and each odd value of it."""
     for number, value in enumerate(ODD):
         for name in ("status", "error", "service_tier", "output", "incomplete_details", "model", "usage"):
-            if name in {"status", "service_tier"} and isinstance(value, (list, dict)):
-                continue
             known = name != "usage" and (name != "service_tier" or value is None)
-            ill = name == "status" or (name == "error" and bool(value))
-            fault = Fault(_changed(**{name: value}), measured=known, tells=TRANSIENT if ill else WELL)
-            yield f"odd {name} {number}", fault
+            yield f"odd {name} {number}", Fault(_changed(**{name: value}), measured=known)
         for name in ("input_tokens", "output_tokens"):
             yield f"odd {name} {number}", Fault(_with_usage(name, value))
         for name in ("input_tokens_details", "output_tokens_details"):
@@ -211,6 +214,8 @@ class Provider:
     answered: Callable[[Fault], None]
     faults: Counter[str] = field(default_factory=Counter)
     prompt_version: str = PROMPT_VERSION
+    rejects: bool = False
+    """Whether it rejected the last request without a reason: then it often rejects the next one too."""
 
     def load(self) -> None:
         """Nothing is to be loaded."""
@@ -271,6 +276,9 @@ class Provider:
     def _drawn(self, me: str) -> tuple[str, Fault]:
         choices = self.wire.baton.choices
         name = _NAMES[choices(me, self.chance, len(_NAMES))]
+        if self.rejects and choices(f"{me} is rejected as well", 0.5):
+            name = "rejected"
+        self.rejects = name == "rejected"
         if name == "odd":
             name = _ODD_NAMES[choices(f"{me} odd", 1.0, len(_ODD_NAMES))]
             self.faults["odd"] += 1

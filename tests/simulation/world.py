@@ -675,7 +675,7 @@ class World:
         edited = self.edited is not None and project == PROJECT
         account = {
             Hold.NO_BUDGET: ("budgets", project) not in ledger,
-            Hold.PAUSED: any("paused_at" in ledger.get(("pauses", whom), {}) for whom in (project, "*")),
+            Hold.PAUSED: any(("pauses", whom) in ledger for whom in (project, "*")),
             Hold.BREAKER_OPEN: breaker.get("state") == "open" and not probed,
             Hold.LEDGER_UNREACHABLE: edited,
         }

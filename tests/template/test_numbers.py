@@ -77,6 +77,9 @@ def test_the_event_source_bounds_the_concurrency_and_the_function_does_not(
         ({"ParserTimeoutSeconds": "40"}, r"ParserTimeoutSeconds \(40\) is not above RequestDeadlineSeconds \(30\)"),
         ({"RequestDeadlineSeconds": "80"}, r"ParserTimeoutSeconds \(90\) is not above"),
         ({"SettleMarginSeconds": "60"}, r"ParserTimeoutSeconds \(90\) is not above"),
+        ({"ServiceTier": "flex"}, r"RequestDeadlineSeconds \(30\) is below 600, too short for ServiceTier flex"),
+        ({"OpenAIBaseUrl": "https://gateway.example/v1"}, "prices at https://gateway.example/v1 are not known"),
+        ({"PriceFactor": "cheap"}, "PriceFactor cannot be 'cheap': it must match"),
         ({"AttemptCap": "6"}, r"MaxReceiveCount \(6\) is not above AttemptCap \(6\)"),
         ({"RetentionSeconds": "1209600"}, r"DeadLetterRetentionSeconds \(1209600\) is not above RetentionSeconds"),
         ({"DeadLetterRetentionSeconds": "3600"}, r"DeadLetterRetentionSeconds \(3600\) is not above"),
@@ -133,6 +136,17 @@ def test_a_parameter_that_cannot_be_is_refused_with_a_sentence(overrides: dict[s
 def test_every_clash_is_told_at_once() -> None:
     with pytest.raises(template.BadParameterError, match=r"VisibilitySeconds .* AttemptCap"):
         SHIPPED.values({"VisibilitySeconds": "1", "AttemptCap": "20"})
+
+
+def test_flex_with_a_deadline_of_ten_minutes_is_taken() -> None:
+    flex = {"ServiceTier": "flex", "RequestDeadlineSeconds": "600", "ParserTimeoutSeconds": "700"}
+    assert SHIPPED.values(flex | {"VisibilitySeconds": "4201"})["ServiceTier"] == "flex"
+
+
+@pytest.mark.parametrize("factor", ["0", "1", "1.1"])
+def test_a_host_whose_price_factor_the_owner_states_is_taken(factor: str) -> None:
+    chosen = {"OpenAIBaseUrl": "https://gateway.example/v1", "PriceFactor": factor}
+    assert SHIPPED.values(chosen)["PriceFactor"] == factor
 
 
 def test_seconds_that_agree_are_taken_for_tests_that_kill() -> None:

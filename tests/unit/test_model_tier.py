@@ -11,6 +11,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
+from decimal import Decimal
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
@@ -18,7 +19,7 @@ import pytest
 from tests.provider import FAULTS, LoopbackProvider
 
 from titlecard.domain import errors as faults
-from titlecard.domain.errors import DeadLetter, Defer, Fault, Reason, Retry, Unusable
+from titlecard.domain.errors import DeadLetter, Defer, Fault, Reason, Rejected, Retry, Unusable
 from titlecard.domain.money import Amount, Measured, PriceList, Unbilled, Unmeasured, Unpriced
 from titlecard.domain.video import Video
 from titlecard.extraction import LocalParse
@@ -45,6 +46,16 @@ LOCAL = LocalParse('Don\'t Buy the "A.I." Hype', ("Tim Allen",), 0.4, sure=False
 
 SLOW = {"hang", "trickle"}
 KEPT = {"ok", "no_usage", "null_usage", "text_for_usage", "texts_in_usage", "fractions_in_usage", "negative_usage"} | {
+    "no_status",
+    "null_status",
+    "another_word_for_status",
+    "list_for_status",
+    "object_for_status",
+    "incomplete_without_reason",
+    "error_beside_an_answer",
+    "bare_answer",
+    "list_for_tier",
+    "object_for_tier",
     "unpriced_tier",
     "dearer_tier",
     "ungrounded",
@@ -63,9 +74,21 @@ TABLE: dict[str, tuple[type[Fault], Reason]] = {
     "credit_balance_exhausted": (Defer, Reason.ACCOUNT_FAULT),
     "spend_limit": (Defer, Reason.ACCOUNT_FAULT),
     "usage_limit": (Defer, Reason.ACCOUNT_FAULT),
-    "bad_request": (DeadLetter, Reason.BAD_REQUEST),
-    "context_too_long": (DeadLetter, Reason.CONTEXT_TOO_LONG),
-    "unprocessable": (DeadLetter, Reason.BAD_REQUEST),
+    "billing_not_active": (Defer, Reason.ACCOUNT_FAULT),
+    "billing_hard_limit": (Defer, Reason.ACCOUNT_FAULT),
+    "deactivated": (Defer, Reason.ACCOUNT_FAULT),
+    "no_quota_behind_a_gateway": (Defer, Reason.ACCOUNT_FAULT),
+    "unsupported_parameter": (Defer, Reason.ACCOUNT_FAULT),
+    "unsupported_behind_a_gateway": (Defer, Reason.ACCOUNT_FAULT),
+    "unknown_model": (Defer, Reason.ACCOUNT_FAULT),
+    "bad_tier": (Defer, Reason.ACCOUNT_FAULT),
+    "bad_schema": (Defer, Reason.ACCOUNT_FAULT),
+    "unverified": (Defer, Reason.ACCOUNT_FAULT),
+    "invalid_prompt": (Unusable, Reason.REFUSED),
+    "filtered_prompt": (Unusable, Reason.REFUSED),
+    "context_too_long": (Unusable, Reason.CONTEXT_TOO_LONG),
+    "bad_request": (Rejected, Reason.BAD_REQUEST),
+    "unprocessable": (Rejected, Reason.BAD_REQUEST),
     "request_timeout": (Retry, Reason.PROVIDER_ERROR),
     "conflict": (Retry, Reason.PROVIDER_ERROR),
     "server_error": (Retry, Reason.PROVIDER_ERROR),
@@ -259,6 +282,37 @@ def test_an_answer_without_a_readable_usage_is_kept_and_charged_at_the_bound(
     assert (answer.title, answer.billing) == (LOCAL.title, Unmeasured())
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "no_status",
+        "null_status",
+        "another_word_for_status",
+        "list_for_status",
+        "object_for_status",
+        "incomplete_without_reason",
+        "error_beside_an_answer",
+        "bare_answer",
+    ],
+)
+def test_a_complete_answer_is_used_whatever_stands_around_it(
+    provider: LoopbackProvider, tier: ModelTier, name: str
+) -> None:
+    provider.fail(name)
+    answer = ask(tier)
+    assert isinstance(answer, Answer)
+    assert (answer.title, answer.presenters) == (LOCAL.title, LOCAL.presenters)
+    assert charged(tier, answer).tokens == provider.posts[0].input_tokens + provider.posts[0].output_tokens
+
+
+@pytest.mark.parametrize("name", ["unpriced_tier", "list_for_tier", "object_for_tier"])
+def test_an_answer_from_a_tier_without_a_price_is_charged_at_the_bound(
+    provider: LoopbackProvider, tier: ModelTier, name: str
+) -> None:
+    provider.fail(name)
+    assert ask(tier).billing == Unmeasured()
+
+
 def test_a_usage_above_the_bound_is_charged_in_full_and_flagged(provider: LoopbackProvider, tier: ModelTier) -> None:
     provider.fail("usage_above_bound")
     answer = ask(tier)
@@ -325,13 +379,22 @@ def test_an_endpoint_is_the_same_however_its_address_is_written(provider: Loopba
         assert isinstance(ask(tier), Answer)
 
 
+def test_a_host_whose_prices_nobody_knows_is_refused_when_the_tier_is_made() -> None:
+    with pytest.raises(Unpriced, match=r"gateway\.example/v1 are not known.* set PriceFactor"):
+        ModelTier(MODEL, max_output_tokens=400, prices=PRICES, base_url="https://gateway.example/v1")
+
+
 def test_an_endpoint_that_is_no_web_address_is_refused_when_the_tier_is_made() -> None:
     with pytest.raises(ValueError, match="https://"):
         ModelTier(MODEL, max_output_tokens=400, prices=PRICES, base_url="localhost:8000/v1")
 
 
 def test_a_name_that_nobody_knows_costs_nothing() -> None:
-    with closing(ModelTier(MODEL, max_output_tokens=400, prices=PRICES, base_url="http://nowhere.invalid/v1")) as tier:
+    with closing(
+        ModelTier(
+            MODEL, max_output_tokens=400, prices=PRICES, base_url="http://nowhere.invalid/v1", price_factor=Decimal(1)
+        )
+    ) as tier:
         fault = ask(tier)
     assert isinstance(fault, Defer)
     assert fault.reason is Reason.PROVIDER_UNREACHABLE

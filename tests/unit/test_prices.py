@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
+from decimal import Decimal
+from fractions import Fraction
 from typing import TYPE_CHECKING
 
 import pytest
 from genai_prices.data import providers
 from genai_prices.types import TieredPrices
 
-from titlecard.domain.money import NotAPriceList, PriceList, Unpriced
+from titlecard.domain.money import NotAPriceList, PriceList, Rates, Unpriced, Usage, measured
 from titlecard.llm import ModelTier
 
 if TYPE_CHECKING:
-    from decimal import Decimal
-
     from genai_prices.types import ModelPrice
 
 PRICES = PriceList.packaged()
@@ -87,3 +87,73 @@ def test_a_price_that_is_no_whole_number_of_micro_dollars_a_million_is_refused(p
 def test_a_text_that_is_no_list_of_prices_is_refused(text: str) -> None:
     with pytest.raises(NotAPriceList):
         PriceList.from_toml(text)
+
+
+# ---------------------------------------------------------------------------------------------------------- by endpoint
+
+NEWER = ("gpt-6-luna", "gpt-6.1-terra", "gpt-5.6-luna", "gpt-5.4-mini", "gpt-5.4-nano")
+"""Released on or after 5 March 2026."""
+
+
+@pytest.mark.parametrize("region", ["eu", "us", "au", "in", "jp", "EU"])
+@pytest.mark.parametrize(("model", "tier"), EVERY_ROW)
+def test_a_data_residency_host_costs_a_tenth_more_for_newer_models(model: str, tier: str, region: str) -> None:
+    there = PRICES.at(f"https://{region}.api.openai.com/v1").rates(model, tier)
+    factor = Fraction(11, 10) if model in NEWER else 1
+    for name, price in PRICES.rates(model, tier):
+        assert price * factor <= getattr(there, name) < price * factor + 1
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://api.openai.com/v1",
+        "http://127.0.0.1:80/v1",
+        "http://localhost:1/v1",
+        "http://[::1]/v1",
+        "http://127.9.9.9",
+    ],
+)
+def test_openais_own_host_and_this_machine_cost_what_the_list_says(url: str) -> None:
+    assert PRICES.at(url) == PRICES
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://gateway.example/v1",
+        "https://api.openai.com.evil.example/v1",
+        "https://xx.api.openai.com/v1",
+        "https://api.openai.com@gateway.example/v1",
+        "http://10.0.0.1/v1",
+        "http://localhost.example",
+        "https://[::1/v1",
+        "",
+    ],
+)
+def test_a_host_whose_prices_nobody_knows_is_refused_until_its_factor_is_stated(url: str) -> None:
+    with pytest.raises(Unpriced, match="set PriceFactor"):
+        PRICES.at(url)
+    assert PRICES.at(url, Decimal("2.5")).rates("gpt-6-luna", "default").output == 1_250_000
+    assert PRICES.at(url, Decimal(0)).rates("gpt-6-luna", "default").output == 0
+
+
+@pytest.mark.parametrize(
+    ("url", "factor"), [("https://api.openai.com/v1", 1), ("https://eu.api.openai.com/v1", Fraction(11, 10))]
+)
+def test_a_stated_factor_raises_openais_own_prices_and_never_lowers_them(url: str, factor: Fraction) -> None:
+    assert PRICES.at(url, Decimal("0.5")).rates("gpt-6-luna", "default").output == 500_000 * factor
+    assert PRICES.at(url, Decimal(3)).rates("gpt-6-luna", "default").output == 1_500_000
+
+
+def test_a_scaled_price_is_rounded_up() -> None:
+    assert Rates(input=1_001, cached_input=0, cache_write=1_000, output=1_005).times(Decimal("1.1")) == Rates(
+        input=1_102, cached_input=0, cache_write=1_100, output=1_106
+    )
+
+
+@pytest.mark.parametrize("model", NEWER)
+def test_a_bill_at_a_data_residency_host_is_within_what_is_charged(model: str) -> None:
+    usage, listed = Usage(1_001, 121, 0, 1_001), PRICES.rates(model, "default")
+    bill = Fraction(1_001 * listed.cache_write + 121 * listed.output, 1_000_000) * Fraction(11, 10)
+    assert measured(usage, PRICES.at("https://eu.api.openai.com/v1").rates(model, "default")).micro_usd >= bill

@@ -33,7 +33,7 @@ def test_a_setting_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch, set
 
 def test_no_number_has_a_default() -> None:
     defaults = {name for it in ALL for name, field in it.model_fields.items() if not field.is_required()}
-    assert defaults <= {"openai_api_key", "openai_base_url"}
+    assert defaults <= {"openai_api_key", "openai_base_url", "price_factor"}
 
 
 @pytest.mark.parametrize(

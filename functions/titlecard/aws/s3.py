@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from titlecard.domain.batch import REPORTS, BatchLimits, Upload
@@ -14,6 +15,9 @@ if TYPE_CHECKING:
 
 LIMIT_METADATA = {"requests": "limit-requests", "tokens": "limit-tokens", "micro_usd": "limit-micro-usd"}
 """User-defined object metadata that lower a batch's limits: `aws s3 cp --metadata limit-requests=100 …`."""
+
+LIMIT_USD = "limit-usd"
+"""The same in dollars, as a person writes them: `limit-usd=0.50`."""
 
 _GONE = {"NoSuchKey", "NoSuchVersion", "NoSuchBucket", "404", "MethodNotAllowed"}
 
@@ -89,15 +93,36 @@ def report_key(batch: str, name: str) -> str:
 
 
 def own_limits(limits: BatchLimits, metadata: dict[str, str]) -> BatchLimits:
-    """The stack's limits, lowered by the upload's own (`LIMIT_METADATA`).
+    """The stack's limits, lowered by the upload's own (`LIMIT_METADATA`, `LIMIT_USD`).
+
+    Every name that begins like a limit is meant as one. Where it cannot be understood, the upload is refused: a limit
+    that cannot be read must not turn into no limit.
 
     Raises:
-        InvalidLimit: one of them is no whole number; with a sentence for the report. (A limit that cannot be read must
-            not turn into no limit.)
+        InvalidLimit: a limit has no known name, or no such number; with a sentence for the report.
     """
-    own = {name: metadata[key] for name, key in LIMIT_METADATA.items() if key in metadata}
-    for name, value in own.items():
-        if not re.fullmatch(r"[0-9]{1,18}", value):
-            message = f"the upload's {LIMIT_METADATA[name]} is {value[:40]!r}: it must be a whole number"
-            raise InvalidLimit(message)
-    return limits.lowered_by(**{name: int(value) for name, value in own.items()})
+    known = (*LIMIT_METADATA.values(), LIMIT_USD)
+    own = {name.strip().lower(): value for name, value in metadata.items() if name.strip().lower().startswith("limit")}
+    if unknown := sorted(own.keys() - set(known)):
+        message = f"the upload's metadata {unknown[0][:40]!r} is no known limit: use {', '.join(known)}"
+        raise InvalidLimit(message)
+    found = {name: _whole_number(key, own[key]) for name, key in LIMIT_METADATA.items() if key in own}
+    if LIMIT_USD in own:
+        dollars = _micro_usd(own[LIMIT_USD])
+        found["micro_usd"] = min(dollars, found.get("micro_usd", dollars))
+    return limits.lowered_by(**found)
+
+
+def _whole_number(key: str, value: str) -> int:
+    if not re.fullmatch(r"[0-9]{1,18}", value):
+        message = f"the upload's {key} is {value[:40]!r}: it must be a whole number"
+        raise InvalidLimit(message)
+    return int(value)
+
+
+def _micro_usd(value: str) -> int:
+    """Dollars as micro-dollars, rounded down."""
+    if not re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,18})?", value):
+        message = f"the upload's {LIMIT_USD} is {value[:40]!r}: it must be dollars, as in 0.50"
+        raise InvalidLimit(message)
+    return int(Decimal(value) * 1_000_000)

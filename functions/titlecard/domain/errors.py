@@ -5,8 +5,9 @@ exception               charged                     the attempt  what the caller
 ======================  ==========================  ===========  =====================================================
 :class:`Defer`          nothing                     given back   waits until `retry_after`; see also `opens_breaker`
 :class:`Retry`          the bound, or the usage     kept         lets the queue bring it again; at the cap it is dead
-:class:`DeadLetter`     the bound                   kept         buries it: a fault of ours, to be mended and redriven
+:class:`DeadLetter`     nothing                     kept         buries it: a fault of ours, to be mended and redriven
 :class:`Unusable`       the usage, or the bound     kept         keeps the local answer, flagged for review
+:class:`Rejected`       see there                   see there    finds out whether every row would be rejected
 ======================  ==========================  ===========  =====================================================
 """
 
@@ -112,6 +113,21 @@ class DeadLetter(Fault):
 
 class Unusable(Fault):
     """The model did answer, but not with a talk. No second request: the local answer stands, flagged for review."""
+
+
+class Rejected(Fault):
+    """The provider rejected the request, and does not say whether for this row or for the account.
+
+    If another row was just rejected with the same code, every row would be: it becomes a `Defer` for the account's
+    fault. If not, it is tried once more, and becomes `Unusable` the second time.
+
+    Args:
+        code: what the provider calls it; its status where it has no name for it.
+    """
+
+    def __init__(self, reason: Reason, sentence: str, *, code: str) -> None:
+        super().__init__(reason, sentence)
+        self.code = code
 
 
 def excerpt(text: str, key: str = "") -> str:

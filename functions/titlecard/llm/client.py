@@ -29,12 +29,13 @@ FOLLOW_REDIRECTS = False
 CONNECT_SECONDS = 5.0
 """A provider that cannot be reached is known as such well before the deadline, while nothing has been sent."""
 
-OVERTIME_SECONDS = 2.0
-"""How long a caller waits past the deadline for an event loop that should have answered by itself."""
+READING_SECONDS, READING_SHARE = 3.0, 0.3
+"""How long past the deadline an answer is still read that has come whole: it is paid for. No longer than this share of
+the settle margin, most of which is for saving and settling. So the deadline is kept by `_send`, and nothing below it
+has one for the whole request."""
 
-READING_SECONDS = 3.0
-"""How long past the deadline an answer is still read that has come whole: it is paid for. It is within the settle
-margin. So the deadline is kept by `_send`, and nothing below it has one for the whole request."""
+OVERTIME_SECONDS, OVERTIME_SHARE = 2.0, 0.2
+"""How long a caller waits past that for an event loop that should have answered by itself; likewise."""
 
 _LEAN = OpenAIModelProfile(
     openai_supports_encrypted_reasoning_content=False,
@@ -49,9 +50,11 @@ class Client:
     Args:
         base_url: the endpoint, without a slash at its end.
         reasoning_effort: what every request asks for; None where the model takes no such setting.
+        settle_margin: seconds that the caller has past the deadline, to save and to settle.
     """
 
-    def __init__(self, base_url: str, reasoning_effort: str | None) -> None:
+    def __init__(self, base_url: str, reasoning_effort: str | None, settle_margin: float) -> None:
+        self._settle_margin = settle_margin
         self._base_url = base_url
         self._reasoning_effort = cast("ReasoningEffort", reasoning_effort)
         self._agent = Agent(
@@ -77,7 +80,7 @@ class Client:
         fuse = Fuse(self._network, allowance)
         future = asyncio.run_coroutine_threadsafe(self._send(prompt, fuse, allowance, key, seconds), self._loop)
         try:
-            return fuse.exchange, future.result(seconds + READING_SECONDS + OVERTIME_SECONDS)
+            return fuse.exchange, future.result(seconds + self._reading + self._overtime)
         except TimeoutError:
             future.cancel()
             fuse.exchange.sent = fuse.exchange.timed_out = True  # or so it has to be taken: the loop does not answer
@@ -90,11 +93,19 @@ class Client:
         self._thread.join()
         self._loop.close()
 
+    @property
+    def _reading(self) -> float:
+        return min(READING_SECONDS, READING_SHARE * self._settle_margin)
+
+    @property
+    def _overtime(self) -> float:
+        return min(OVERTIME_SECONDS, OVERTIME_SHARE * self._settle_margin)
+
     async def _send(self, prompt: str, fuse: Fuse, allowance: Allowance, key: str, seconds: float) -> Cleaned | None:
         run = asyncio.create_task(self._run(prompt, fuse, allowance, key, seconds))
         await asyncio.wait({run}, timeout=seconds)
         if not run.done() and fuse.exchange.complete:
-            await asyncio.wait({run}, timeout=READING_SECONDS)
+            await asyncio.wait({run}, timeout=self._reading)
         if not run.done():
             run.cancel()
             await asyncio.wait({run})

@@ -12,11 +12,15 @@ from __future__ import annotations
 
 import asyncio
 import json
-from typing import Any
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
 
 import httpx2
 
 from titlecard.llm.exchange import Allowance, Exchange, read_usage
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
 
 RESPONSE_MAX_BYTES = 1_048_576
 """More than a hundred times what an answer of ours takes; a provider that sends more is broken."""
@@ -87,9 +91,10 @@ class Fuse(httpx2.AsyncBaseTransport):
         if exchange.body is None:
             return httpx2.Response(response.status_code, headers=_passed_on(response), content=content, request=request)
         exchange.usage = read_usage(exchange.body.get("usage"))
-        # The usage is accounted for, and taken out: the client above fails over an odd one, and a paid answer with it.
-        passed = {**exchange.body, "usage": None}
-        return httpx2.Response(response.status_code, headers=_passed_on(response), json=passed, request=request)
+        if response.status_code == HTTPStatus.OK:
+            # An answer is paid for, whatever else the response holds: the client above sees the answer and nothing odd.
+            return httpx2.Response(HTTPStatus.OK, json=_answer(exchange.body, self._allowance.model), request=request)
+        return httpx2.Response(response.status_code, headers=_passed_on(response), content=content, request=request)
 
     def _refusal(self, request: httpx2.Request, content: bytes) -> str | None:
         """Why a request is not the one that is allowed, as a sentence; None where it is."""
@@ -147,6 +152,43 @@ def _json_object(content: bytes) -> dict[str, Any] | None:
     except (ValueError, RecursionError):  # ValueError: not JSON, or not UTF-8
         return None
     return value if isinstance(value, dict) else None
+
+
+def _answer(body: Mapping[str, Any], model: str) -> dict[str, Any]:
+    """A response with the texts of another, in the form in which OpenAI gives it, and nothing else.
+
+    Gateways leave fields out, or fill them with things of another kind, and the client above would fail over each of
+    them. What the provider declares (a failure, a refusal, the usage) is judged by the raw body.
+    """
+    parts = [{"type": "output_text", "text": text, "annotations": []} for text in _texts(body)]
+    message = {"type": "message", "id": "msg", "role": "assistant", "status": "completed", "content": parts}
+    return {
+        "id": "resp",
+        "object": "response",
+        "created_at": 0,
+        "model": model,
+        "status": "completed",
+        "output": [message] if parts else [],
+        "parallel_tool_calls": False,
+        "tool_choice": "none",
+        "tools": [],
+    }
+
+
+def _texts(body: Mapping[str, Any]) -> Iterator[str]:
+    """The texts of a response's messages."""
+    output = body.get("output")
+    for item in output if isinstance(output, list) else ():
+        if not isinstance(item, dict) or item.get("type", "message") != "message":
+            continue
+        content = item.get("content")
+        if isinstance(content, str):
+            yield content
+        for part in content if isinstance(content, list) else ():
+            if isinstance(part, dict) and part.get("type", "output_text") in ("output_text", "text"):
+                text = part.get("text")
+                if isinstance(text, str):
+                    yield text
 
 
 def _passed_on(response: httpx2.Response) -> list[tuple[str, str]]:

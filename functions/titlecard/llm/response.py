@@ -14,12 +14,12 @@ from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from titlecard.domain.errors import DeadLetter, Defer, Reason, Retry, Unusable, excerpt
+from titlecard.domain.errors import DeadLetter, Defer, Reason, Rejected, Retry, Unusable, excerpt
 from titlecard.domain.money import Amount, Billing, Measured, Unbilled, Unmeasured, measured
 from titlecard.llm.question import Answer
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from titlecard.domain.money import Rates
     from titlecard.llm.exchange import Exchange
@@ -28,10 +28,32 @@ if TYPE_CHECKING:
 _ACCOUNT_STATUS = frozenset(
     {HTTPStatus.UNAUTHORIZED, HTTPStatus.PAYMENT_REQUIRED, HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND}
 )
-_ACCOUNT_CODE = re.compile(
-    r"insufficient_quota|credit_balance_exhausted|.*_spend_limit_exceeded|.*_usage_limit_exceeded"
+_BILLING_CODE = re.compile(
+    r"insufficient_quota|credit_balance_exhausted|\w+_spend_limit_exceeded|\w+_usage_limit_exceeded"
+    r"|billing_not_active|billing_hard_limit_reached|account_deactivated|insufficient_funds"
 )
-"""What OpenAI calls an account that may not spend more; it comes as 429, but no waiting helps."""
+"""What providers call an account that may not spend; no waiting helps, whatever the status is."""
+
+_ACCOUNT_CODE = re.compile(
+    r"unsupported_(?:parameter|value|model)|unknown_parameter|invalid_parameter|missing_required_parameter"
+    r"|invalid_json_schema|invalid_schema|invalid_service_tier|model_not_found|invalid_model|DeploymentNotFound"
+    r"|invalid_api_key|\w*organization\w*|\w*project_(?:archived|not_found)",
+    re.IGNORECASE,
+)
+"""What providers call a request that would be rejected for every row: its model, tier, schema or settings."""
+
+_ACCOUNT_MESSAGE = re.compile(r"organization must be verified|exceeded your current quota", re.IGNORECASE)
+"""How OpenAI's messages begin that gateways pass on without a code."""
+
+_ACCOUNT_PARAMETERS = ("model", "service_tier", "text", "reasoning", "store", "stream", "max_output_tokens")
+"""The keys of our request that are the same for every row."""
+
+_REFUSAL_CODE = re.compile(
+    r"invalid_prompt|content_filter|content_policy_violation|ResponsibleAIPolicyViolation|ContentPolicyViolationError",
+    re.IGNORECASE,
+)
+_TOO_LONG_CODE = re.compile(r"context_length_exceeded|string_above_max_length|ContextWindowExceededError")
+"""What providers call a request that is rejected because of this row's text."""
 
 _TRANSIENT_STATUS = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.CONFLICT})
 
@@ -70,13 +92,13 @@ def interpret(exchange: Exchange, cleaned: Cleaned | None, terms: ResponseContex
     if body is None or status != HTTPStatus.OK:
         raise Retry(Reason.UNREADABLE_BODY, f"The provider answered {status} with something that is no answer.")
     billing = _billing(exchange, body, terms)
-    if body.get("status") not in {"completed", "incomplete"} or body.get("error"):
-        sentence = f"The provider failed after it had begun: {_message(body, terms.key)}"
-        raise Retry(Reason.PROVIDER_ERROR, sentence, billing=billing)
+    status_said = body.get("status")  # of any kind, and many gateways leave it out: only a declared failure is one
+    if status_said in ("failed", "cancelled") or (_error(body) and cleaned is None):
+        _raise_failed(body, billing, terms)
     if (refusal := _refusal(body)) is not None:
         sentence = f"The model refused to answer: {excerpt(refusal, terms.key)}"
         raise Unusable(Reason.REFUSED, sentence, billing=billing)
-    if body["status"] == "incomplete":
+    if status_said == "incomplete" and (cleaned is None or _incomplete_reason(body) is not None):
         sentence = "The answer was cut off at the cap on output tokens."
         raise Unusable(Reason.TRUNCATED, sentence, billing=billing)
     if cleaned is None:
@@ -110,19 +132,60 @@ def _raise_lost(exchange: Exchange) -> NoReturn:
 
 def _raise_http_error(exchange: Exchange, status: int, terms: ResponseContext) -> NoReturn:
     """The provider said no, by status and error code."""
-    error = _error(exchange.body)
-    codes = [code for code in (error.get("code"), error.get("type")) if isinstance(code, str)]
+    codes = [*_names(exchange.body), *_names_in_message(exchange.body)]
     sentence = f"The provider said {status}: {_message(exchange.body, terms.key)}"
     wait = retry_after(exchange.headers, datetime.now(UTC))
-    if status in _ACCOUNT_STATUS:
+    if _any(_BILLING_CODE, codes):
         raise Defer(Reason.ACCOUNT_FAULT, sentence, retry_after=wait)
     if status == HTTPStatus.TOO_MANY_REQUESTS:
-        account = any(_ACCOUNT_CODE.fullmatch(code) for code in codes)
-        raise Defer(Reason.ACCOUNT_FAULT if account else Reason.RATE_LIMITED, sentence, retry_after=wait)
+        raise Defer(Reason.RATE_LIMITED, sentence, retry_after=wait)
     if status in _TRANSIENT_STATUS or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         raise Retry(Reason.PROVIDER_ERROR, sentence, retry_after=wait)
-    reason = Reason.CONTEXT_TOO_LONG if "context_length_exceeded" in codes else Reason.BAD_REQUEST
-    raise DeadLetter(reason, sentence)
+    if _any(_REFUSAL_CODE, codes):
+        raise Unusable(Reason.REFUSED, sentence)
+    if _any(_TOO_LONG_CODE, codes):
+        raise Unusable(Reason.CONTEXT_TOO_LONG, sentence)
+    if status in _ACCOUNT_STATUS or _any(_ACCOUNT_CODE, codes) or _for_every_row(exchange.body):
+        raise Defer(Reason.ACCOUNT_FAULT, sentence, retry_after=wait)
+    named = (name for name in _names(exchange.body) if name != "invalid_request_error")  # what it calls all of them
+    raise Rejected(Reason.BAD_REQUEST, sentence, code=next(named, str(status)))
+
+
+def _raise_failed(body: Mapping[str, Any], billing: Billing, terms: ResponseContext) -> NoReturn:
+    """The provider said no after it had said 200."""
+    sentence = f"The provider failed after it had begun: {_message(body, terms.key)}"
+    if _any(_BILLING_CODE, _names(body)) and isinstance(billing, Unmeasured):
+        raise Defer(Reason.ACCOUNT_FAULT, sentence)
+    raise Retry(Reason.PROVIDER_ERROR, sentence, billing=billing)
+
+
+def _names(body: Mapping[str, Any] | None) -> list[str]:
+    """What a provider calls its error, the most exact name first."""
+    error = _error(body)
+    inner = error.get("innererror")
+    names = [inner.get("code") if isinstance(inner, dict) else None, error.get("code"), error.get("type")]
+    return [name for name in names if isinstance(name, str) and name and not name.isdecimal()]
+
+
+def _names_in_message(body: Mapping[str, Any] | None) -> list[str]:
+    """The same where a gateway says the status once more instead, and quotes the provider's error in its message."""
+    error = _error(body)
+    message = error.get("message")
+    if not str(error.get("code")).isdecimal() or not isinstance(message, str):
+        return []
+    return re.findall(r"\w+_\w+|\w+Error", message)
+
+
+def _any(pattern: re.Pattern[str], codes: Iterable[str]) -> bool:
+    return any(pattern.fullmatch(code) for code in codes)
+
+
+def _for_every_row(body: Mapping[str, Any] | None) -> bool:
+    """Whether an error is about something that is the same in every request."""
+    error = _error(body)
+    parameter, message = error.get("param"), error.get("message")
+    about = re.split(r"[.\[]", parameter)[0] if isinstance(parameter, str) else ""
+    return about in _ACCOUNT_PARAMETERS or bool(isinstance(message, str) and _ACCOUNT_MESSAGE.search(message))
 
 
 def retry_after(headers: Mapping[str, str], now: datetime) -> float | None:
@@ -158,7 +221,7 @@ def _billing(exchange: Exchange, body: Mapping[str, Any], terms: ResponseContext
     tier = body.get("service_tier")
     if tier is None or tier == terms.service_tier:
         return Measured(charge)
-    if tier not in terms.tiers:
+    if not isinstance(tier, str) or tier not in terms.tiers:
         return Unmeasured()
     other = measured(exchange.usage, terms.tiers[tier])
     return Measured(max(charge, other, key=lambda charge: charge.micro_usd))
@@ -166,8 +229,7 @@ def _billing(exchange: Exchange, body: Mapping[str, Any], terms: ResponseContext
 
 def _refusal(body: Mapping[str, Any]) -> str | None:
     """What the model said instead of an answer; None where it did not refuse."""
-    details = body.get("incomplete_details")
-    if isinstance(details, dict) and details.get("reason") == "content_filter":
+    if _incomplete_reason(body) == "content_filter":
         return "its content filter stopped it."
     output = body.get("output")
     for item in output if isinstance(output, list) else ():
@@ -178,11 +240,18 @@ def _refusal(body: Mapping[str, Any]) -> str | None:
     return None
 
 
+def _incomplete_reason(body: Mapping[str, Any]) -> str | None:
+    details = body.get("incomplete_details")
+    reason = details.get("reason") if isinstance(details, dict) else None
+    return reason if isinstance(reason, str) else None
+
+
 def _error(body: Mapping[str, Any] | None) -> Mapping[str, Any]:
     error = (body or {}).get("error")
     return error if isinstance(error, dict) else {}
 
 
 def _message(body: Mapping[str, Any] | None, key: str) -> str:
-    message = _error(body).get("message")
-    return excerpt(message, key) if isinstance(message, str) and message else "no message."
+    said = body or {}
+    messages = (_error(body).get("message"), said.get("error"), said.get("message"), said.get("detail"))
+    return next((excerpt(it, key) for it in messages if isinstance(it, str) and it), "no message.")

@@ -38,6 +38,8 @@ from titlecard.llm.question import Question
 from titlecard.llm.response import ResponseContext, interpret
 
 if TYPE_CHECKING:
+    from decimal import Decimal
+
     from titlecard.domain.money import Amount, PriceList
     from titlecard.llm.client import Client
     from titlecard.llm.question import Answer
@@ -63,10 +65,13 @@ class ModelTier:
         prices: what models cost.
         service_tier: sent with every request, since the price depends on it.
         base_url: an endpoint that speaks the Responses API with strict JSON schemas.
+        price_factor: what the endpoint's owner states about its prices; see `PriceList.at`.
         max_output_tokens: the cap on the answer, reasoning included.
+        settle_margin: seconds that the caller has past a request's deadline. A part of them may be used to read an
+            answer that has come whole.
 
     Raises:
-        Unpriced: the model has no price in this service tier.
+        Unpriced: the model has no price in this service tier, or the endpoint's prices are not known.
         ValueError: the endpoint's address is not one of HTTP.
     """
 
@@ -79,16 +84,20 @@ class ModelTier:
         prices: PriceList,
         service_tier: str = "default",
         base_url: str = OPENAI,
+        price_factor: Decimal | None = None,
         max_output_tokens: int,
+        settle_margin: float = 10.0,
     ) -> None:
         if not base_url.startswith(("https://", "http://")):
             raise ValueError(f"The model's endpoint has to begin with https:// or http://, not as in {base_url!r}.")
         self.model = model
+        prices = prices.at(base_url, price_factor)
         self._row = prices.model(model)
         self._rates = prices.rates(model, service_tier)
         self._service_tier = service_tier
         self._base_url = base_url.rstrip("/")
         self._max_output_tokens = max_output_tokens
+        self._settle_margin = settle_margin
         self._lock = threading.Lock()
         self._client: Client | None = None
 
@@ -162,7 +171,7 @@ class ModelTier:
             if self._client is None:
                 from titlecard.llm.client import Client  # noqa: PLC0415 - 2 s and 90 MB that most batches never need
 
-                self._client = Client(self._base_url, self._row.reasoning_effort)
+                self._client = Client(self._base_url, self._row.reasoning_effort, self._settle_margin)
             return self._client
 
 

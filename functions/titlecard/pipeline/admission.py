@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from aws_lambda_powertools import Logger
 
     from titlecard.aws.dynamodb.ledger import Account, Ledger
-    from titlecard.domain.errors import Fault
+    from titlecard.domain.errors import Fault, Rejected
     from titlecard.domain.money import Budget
 
 _ABOVE_BOUND = "usage_above_bound"
@@ -49,7 +49,7 @@ class Permit:
 
     project: str
     budget: Budget
-    failures: int
+    faults_before: bool
     probe: str | None
 
 
@@ -89,9 +89,9 @@ class Admission:
         if account.budget is None:
             raise AssertionError("an account without a budget is closed")
         if not account.breaker.open:
-            return Permit(project, account.budget, account.breaker.failures, None)
+            return Permit(project, account.budget, _faults_before(account), None)
         if self._ledger.take_probe(project, token=token, until=until, now=now):
-            return Permit(project, account.budget, account.breaker.failures, token)
+            return Permit(project, account.budget, _faults_before(account), token)
         return Denied(Hold.BREAKER_OPEN, _why(account), until)
 
     def withdraw(self, permit: Permit) -> None:
@@ -113,12 +113,23 @@ class Admission:
             self._open(project, _ABOVE_BOUND, why, None)
         elif fault is not None and fault.reason is Reason.ACCOUNT_FAULT:
             self._open(project, fault.reason, str(fault), now + timedelta(seconds=ACCOUNT_PROBE_SECONDS))
+        elif isinstance(fault, Retry) and fault.reason is Reason.BAD_REQUEST:
+            return  # `rejected_for_all` has noted it
         elif isinstance(fault, Retry) or (fault is not None and fault.reason is Reason.PROVIDER_UNREACHABLE):
             self._told(lambda: self._failed(permit, fault, now))
         elif fault is not None and fault.reason in _NOT_SENT:
             self.withdraw(permit)
-        elif permit.probe or permit.failures:
+        elif permit.probe or permit.faults_before:
             self._told(lambda: self._ledger.count_answer(project, token=permit.probe))
+
+    def rejected_for_all(self, permit: Permit, fault: Rejected, *, video: str) -> bool:
+        """Whether a request that was rejected without a reason would be for every row: the account is at fault.
+
+        So it is where the one before it was another video's and got the same code, and where an open breaker has let
+        it through: that is not closed by a rejection.
+        """
+        again = self._told(lambda: self._ledger.count_rejection(permit.project, code=fault.code, video=video))
+        return bool(again) or permit.probe is not None
 
     def _failed(self, permit: Permit, fault: Fault, now: datetime) -> None:
         failures = self._ledger.count_failure(permit.project)
@@ -130,18 +141,19 @@ class Admission:
         telemetry.breaker_opened(self._log, project, reason=code)
         self._told(lambda: self._ledger.open_breaker(project, why, probe_at=probe_at, now=self._now()))
 
-    def _told(self, write: Callable[[], object]) -> None:
+    def _told(self, write: Callable[[], object]) -> object:
         """Write to the breaker. What is lost here is found again by the next question, at the same cost."""
         try:
-            write()
+            return write()
         except LedgerUnavailable as error:
             self._log.warning("the breaker could not be told", error=str(error))
+            return None
 
 
 def denied(account: Account, now: datetime) -> Denied | None:
     """Why a project may ask nothing now; None where it may, or where its breaker would let one question through."""
     project = account.project
-    if account.paused_at:
+    if account.paused:
         whom = "--all" if account.all_paused else project
         return Denied(Hold.PAUSED, f"paused by hand: `titlecard resume {whom}` lets it go on", None)
     if account.budget is None:
@@ -150,6 +162,10 @@ def denied(account: Account, now: datetime) -> Denied | None:
     if account.breaker.open and not account.breaker.probes(now):
         return Denied(Hold.BREAKER_OPEN, _why(account), account.breaker.due)
     return None
+
+
+def _faults_before(account: Account) -> bool:
+    return bool(account.breaker.failures or account.breaker.rejected)
 
 
 def _why(account: Account) -> str:

@@ -10,6 +10,7 @@ The order, and what a crash after each step leaves behind:
     claim       attempts + 1, lease, token                 an attempt that counts, a lease that runs out
     reserve     the bound is charged                       the same, and a bound that stays charged
     send        one request at most                        the same
+                (key and time are looked at once more)     the same; given back where the time does not suffice
     ── one outcome, and for each the same four steps ──────────────────────────────────────────────────────────
     record      in the catalog, if the claim is ours       an end that is stored; the bound stays charged
     settle      in the ledger, if the catalog took it      the breaker does not know; the next request finds out
@@ -25,8 +26,11 @@ outcome            record                      settle               report      
 `Unusable`         the local talk, flagged     as billed            an answer            the row ends parsed
 `Defer`            the attempt is given back   nothing was billed   by its reason        the row waits
 `Retry`            the attempt failed          as billed            a failure            it comes back; dead at the cap
-`DeadLetter`       the attempt failed          as billed            by its reason        the row ends dead
+`DeadLetter`       the attempt failed          nothing was billed   by its reason        the row ends dead
 =================  ==========================  ===================  ===================  ==============================
+
+`Rejected` is one of these by what happened before: `Defer` where another row was just rejected by the same code, since
+then the account is at fault; else `Retry` the first time, and `Unusable` the second.
 
 A bill above the bound opens the breaker, whatever the outcome. Where the claim is not ours any more, nothing is
 settled: the bound stays charged, and whoever took the row over decides.
@@ -48,6 +52,7 @@ from titlecard.aws.secrets import KeyUnreadable
 from titlecard.domain import errors as faults
 from titlecard.domain.batch import RowState
 from titlecard.domain.errors import Hold
+from titlecard.domain.money import Unbilled
 from titlecard.llm.question import Answer
 from titlecard.pipeline.admission import Admission, Denied
 from titlecard.pipeline.outcomes import Bury, ComeBack, Decision, End, Wait
@@ -178,14 +183,22 @@ class Asker:
         Raises:
             LedgerUnavailable, BotoCoreError, ClientError: a table did not answer. Whatever was written stays.
         """
-        rules = self._rules
         self._model.load()  # first: it takes seconds of a fresh worker's time
-        if remaining() < rules.deadline + rules.settle_margin:
+        if not self._can_end(remaining):
             return ComeBack(0)
         if not self._catalog.point(row.message, row.fingerprint, row.batch.upload.order):
             return End(RowState.SUPERSEDED, reason="a newer manifest has this video")
         paid = self._reserved(row, remaining)
-        return self._send(row, paid) if isinstance(paid, _ReservedQuestion) else paid
+        if not isinstance(paid, _ReservedQuestion):
+            return paid
+        key = self._key(row, paid)
+        if not self._can_end(remaining):  # the tables, or the key, took long
+            return self._not_sent(row, paid)
+        return self._send(row, paid, key)
+
+    def _can_end(self, remaining: Callable[[], float]) -> bool:
+        """Whether a request that is sent now ends, is saved and settled before this invocation does."""
+        return remaining() >= self._rules.deadline + self._rules.settle_margin
 
     # ------------------------------------------------------------------------------------------- before the request
 
@@ -256,11 +269,29 @@ class Asker:
             return End(RowState.CANCELLED, reason=faults.CANCELLED)
         return Wait(f"{why.hold}: {why.sentence}", why.due, question.bound)
 
+    def _key(self, row: UnsureRow, paid: _ReservedQuestion) -> str:
+        """The project's key; for the one question that an open breaker lets through, read afresh."""
+        if not paid.permit.probe:
+            return row.key
+        try:
+            return self._keys.of(row.message.project, fresh=True) or ""
+        except KeyUnreadable:
+            return ""
+
+    def _not_sent(self, row: UnsureRow, paid: _ReservedQuestion) -> Decision:
+        """Give everything back: nothing was sent, and the next invocation has more time."""
+        self.admission.withdraw(paid.permit)
+        if self._catalog.give_back(paid.attempt):
+            self._settle(row, paid, Unbilled())
+        return ComeBack(0)
+
     # ------------------------------------------------------------------------------------ the request and its outcome
 
-    def _send(self, row: UnsureRow, paid: _ReservedQuestion) -> Decision:
+    def _send(self, row: UnsureRow, paid: _ReservedQuestion, key: str) -> Decision:
         """Send the one request; then record, settle and report, in this order, whatever its outcome is."""
-        outcome = self._outcome(row, paid)
+        outcome = self._outcome(paid, key)
+        if isinstance(outcome, faults.Rejected):
+            outcome = self._judged(row, paid, outcome)
         recorded, decision = self._record(row, paid, outcome)
         if recorded:
             self._settle(row, paid, outcome.billing)
@@ -278,20 +309,21 @@ class Asker:
         self.admission.record_outcome(paid.permit, fault, above_bound=above_bound)
         return decision
 
-    def _outcome(self, row: UnsureRow, paid: _ReservedQuestion) -> Answer | faults.Fault:
+    def _outcome(self, paid: _ReservedQuestion, key: str) -> Answer | faults.Fault:
         try:
-            return self._model.ask(paid.question, key=self._key(row, paid), deadline_seconds=self._rules.deadline)
+            return self._model.ask(paid.question, key=key, deadline_seconds=self._rules.deadline)
         except faults.Fault as fault:
             return fault
 
-    def _key(self, row: UnsureRow, paid: _ReservedQuestion) -> str:
-        """The project's key; for the one question that an open breaker lets through, read afresh."""
-        if not paid.permit.probe:
-            return row.key
-        try:
-            return self._keys.of(row.message.project, fresh=True) or ""
-        except KeyUnreadable:
-            return ""
+    def _judged(self, row: UnsureRow, paid: _ReservedQuestion, rejected: faults.Rejected) -> faults.Fault:
+        """What a rejection without a reason comes to."""
+        sentence = str(rejected)
+        if self.admission.rejected_for_all(paid.permit, rejected, video=row.message.video.id):
+            return faults.Defer(faults.Reason.ACCOUNT_FAULT, sentence)
+        before = any(event["event"] == faults.Reason.BAD_REQUEST for event in row.entry.history)
+        if before or paid.attempt.number >= self._cap(row.entry):
+            return faults.Unusable(faults.Reason.BAD_REQUEST, sentence, billing=rejected.billing)
+        return faults.Retry(faults.Reason.BAD_REQUEST, sentence, billing=rejected.billing)
 
     def _record(self, row: UnsureRow, paid: _ReservedQuestion, outcome: Answer | faults.Fault) -> tuple[bool, Decision]:
         """Write what became of the attempt into the catalog.

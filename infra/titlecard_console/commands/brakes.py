@@ -40,9 +40,8 @@ def pause(
 
     `titlecard pause --all --stack titlecard`
 
-    Videos that need the model wait, and nothing is lost. Without this program: aws dynamodb update-item --table-name
-    LEDGER --key '{"pk": {"S": "pauses"}, "sk": {"S": "PROJECT"}}' --update-expression "SET paused_at = :now"
-    --expression-attribute-values '{":now": {"S": "by hand"}}'
+    Videos that need the model wait, and nothing is lost. Without this program: aws dynamodb put-item --table-name
+    LEDGER --item '{"pk": {"S": "pauses"}, "sk": {"S": "PROJECT"}}'
     """
     name = one_or_all(project, every=every)
     there, now = stacks.find(stack, state), datetime.now(UTC)
@@ -139,9 +138,10 @@ def _accounts(ledger: Ledger, name: str, *, now: datetime) -> dict[str, Account]
 
 def _ended(account: Account) -> Iterator[str]:
     """What ends when an account continues: its pause, its breaker."""
-    if account.paused_at and not account.all_paused:
+    if account.paused and not account.all_paused:
         whose = "all projects" if account.project == EVERY_PROJECT else account.project
-        yield f"The pause of {whose} has ended; it began {account.paused_at[:16]}."
+        began = f"; it began {account.paused_at[:16]}" if account.paused_at else ""
+        yield f"The pause of {whose} has ended{began}."
     if account.breaker.open:
         breaker = account.breaker
         yield f"The breaker of {account.project} is closed; it opened {format_time(breaker.since)}: {breaker.why}"

@@ -10,15 +10,17 @@ from typing import Annotated
 
 import typer
 
-from titlecard.domain.money import Amount, PriceList
 from titlecard.domain.video import Policy
-from titlecard.llm import OPENAI, ModelTier
 from titlecard_console import evaluation
 from titlecard_console.commands import options  # noqa: TC001 -- Typer reads annotations as the program runs
 from titlecard_console.errors import CommandError, ExitCode
+from titlecard_console.estimate import model_tier
 from titlecard_console.evaluation import Case, Result
 from titlecard_console.local_cloud import template
 from titlecard_console.output import confirm, format_amounts, format_usd, pluralize, print_json, say
+
+if TYPE_CHECKING:
+    from titlecard.domain.money import Amount
 
 ANSWERS_PER_LINE = 50
 """After so many answers a line tells the progress."""
@@ -80,14 +82,9 @@ def _by_model(
     key = os.environ.get("OPENAI_API_KEY")
     if not key:
         raise CommandError(f"--tier {policy} needs a key: set OPENAI_API_KEY, or leave the option out.")
-    parameters = template.load().values({"Model": model} if model else {})
-    tier = ModelTier(
-        parameters["Model"],
-        prices=PriceList.packaged(),
-        service_tier=parameters["ServiceTier"],
-        base_url=os.environ.get("OPENAI_BASE_URL") or OPENAI,
-        max_output_tokens=int(parameters["MaxOutputTokens"]),
-    )
+    chosen = {"Model": model, "OpenAIBaseUrl": os.environ.get("OPENAI_BASE_URL")}
+    parameters = template.load().values({name: value for name, value in chosen.items() if value})
+    tier = model_tier(parameters)
     planned = evaluation.plan(cases, tier, policy)
     number, bound = len(planned.questions), planned.bound
     most = format_amounts(number, bound.tokens, bound.micro_usd)

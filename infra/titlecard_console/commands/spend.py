@@ -196,8 +196,8 @@ def _state(line: Mapping[str, Any]) -> str:
         return str(line["trouble"])
     if line["breaker"]["open"]:
         return f"breaker open since {line['breaker']['since'][:16]}: {line['breaker']['why']}"
-    if line["paused_at"]:
-        return f"paused since {line['paused_at'][:16]}"
+    if line["paused_at"] is not None:
+        return f"paused since {line['paused_at'][:16]}" if line["paused_at"] else "paused"
     return "runs" if line["month"]["cap"] else "no budget: local tier only"
 
 

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import datetime as dt
 import tomllib
+from decimal import ROUND_CEILING, Decimal
 from importlib import resources
 from typing import Annotated, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+
+from titlecard.domain.endpoints import Prices, prices_at, unknown_prices
 
 SMALLEST = 1_000
 """Micro-dollars per million tokens. Nothing on the market is cheaper but what is free; a number between is a slip of
@@ -46,11 +49,17 @@ class Rates(BaseModel):
     cache_write: Price
     output: Price
 
+    def times(self, factor: Decimal) -> Rates:
+        """These prices times a factor, rounded up."""
+        prices = {name: int((price * factor).to_integral_value(ROUND_CEILING)) for name, price in self}
+        return self.model_copy(update=prices)  # not checked for a slip of units: the factor may be small
+
 
 class PricedModel(BaseModel):
     """One model: its prices, by service tier, when and from where they were taken.
 
     `reasoning_effort` is the least that the model accepts; None for models that take no such setting.
+    `data_residency` is the factor of its prices at OpenAI's data-residency hosts.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -58,7 +67,26 @@ class PricedModel(BaseModel):
     checked: dt.date
     source: Annotated[str, Field(min_length=1)]
     reasoning_effort: str | None = None
+    data_residency: Annotated[Decimal, Field(ge=1, le=10)] = Decimal(1)
     tiers: Annotated[dict[str, Rates], Field(min_length=1)]
+
+    def times(self, factor: Decimal) -> Self:
+        """This row with every price times a factor."""
+        return self.model_copy(update={"tiers": {tier: rates.times(factor) for tier, rates in self.tiers.items()}})
+
+
+def _factor(base_url: str, row: PricedModel, stated: Decimal | None) -> Decimal:
+    """What an endpoint's prices are, times the list's; what its owner states cannot lower OpenAI's own."""
+    prices = prices_at(base_url)
+    if prices is Prices.OPENAI:
+        return max(Decimal(1), stated or Decimal(0))
+    if prices is Prices.DATA_RESIDENCY:
+        return max(row.data_residency, stated or Decimal(0))
+    if stated is not None:
+        return stated
+    if prices is Prices.LOOPBACK:
+        return Decimal(1)
+    raise Unpriced(unknown_prices(base_url))
 
 
 class PriceList(BaseModel):
@@ -100,6 +128,19 @@ class PriceList(BaseModel):
                 f"The model {name!r} has no price, so it is not asked. Priced are: {', '.join(self.models)}."
             )
         return self.models[name]
+
+    def at(self, base_url: str, factor: Decimal | None = None) -> Self:
+        """These prices as they hold at an endpoint.
+
+        Args:
+            base_url: the endpoint's address.
+            factor: what its owner states: its prices are so many times the list's. It cannot lower OpenAI's own.
+
+        Raises:
+            Unpriced: nobody knows what the endpoint charges.
+        """
+        models = {name: row.times(_factor(base_url, row, factor)) for name, row in self.models.items()}
+        return self.model_copy(update={"models": models})
 
     def rates(self, name: str, tier: str) -> Rates:
         """The prices of a model in a service tier.

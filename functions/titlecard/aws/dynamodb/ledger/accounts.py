@@ -1,12 +1,11 @@
 """What a project may do at this moment: its budget, the hand brake, its breaker; and how a person changes them.
 
 Read together, consistently, before each question to the model: what a person says holds for the next message. The hand
-brake without this program (and back: `REMOVE paused_at`, without values):
+brake without this program (and back: `delete-item` with the same key):
 
-    aws dynamodb update-item --table-name LEDGER --key '{"pk": {"S": "pauses"}, "sk": {"S": "PROJECT"}}' \
-        --update-expression "SET paused_at = :now" --expression-attribute-values '{":now": {"S": "by hand"}}'
+    aws dynamodb put-item --table-name LEDGER --item '{"pk": {"S": "pauses"}, "sk": {"S": "PROJECT"}}'
 
-With `*` for PROJECT it stops every project.
+The item brakes by being there, whatever else it holds. With `*` for PROJECT it stops every project.
 """
 
 from __future__ import annotations
@@ -40,7 +39,8 @@ _CAPS = ("daily_tokens", "daily_micro_usd", "monthly_tokens", "monthly_micro_usd
 class Account:
     """What a project may do: no budget, no request.
 
-    `paused_at` is a stamp, None where it is not paused; `all_paused` says that it is as every project is.
+    `paused_at` is None where it is not paused. Where it is, it is a stamp, or whatever a person wrote there by hand;
+    empty where they wrote nothing. `all_paused` says that it is paused as every project is.
     """
 
     project: str
@@ -48,6 +48,11 @@ class Account:
     paused_at: str | None
     breaker: Breaker
     all_paused: bool = False
+
+    @property
+    def paused(self) -> bool:
+        """Whether a person has pulled the hand brake."""
+        return self.paused_at is not None
 
 
 class Accounts(LedgerTable):
@@ -81,9 +86,9 @@ class Accounts(LedgerTable):
         return Account(
             project,
             budget_of(budget) if budget else None,
-            _paused(pause_of_all) or _paused(pause),
+            _paused_at(pause_of_all or pause),
             breaker_of(breaker),
-            all_paused="paused_at" in pause_of_all,
+            all_paused=bool(pause_of_all),
         )
 
     def accounts(self) -> dict[str, Account]:
@@ -99,7 +104,7 @@ class Accounts(LedgerTable):
             name: Account(
                 name,
                 budget_of(budgets[name]) if name in budgets else None,
-                _paused(pauses.get(name, {})),
+                _paused_at(pauses.get(name, {})),
                 breaker_of(breakers.get(name, {})),
             )
             for name in sorted({*budgets, *pauses, *breakers})
@@ -140,9 +145,7 @@ class Accounts(LedgerTable):
     def unpause(self, project: str) -> None:
         """Let the hand brake of a project, or of `EVERY_PROJECT`, go."""
         with self._asking():
-            self._db.update_item(
-                TableName=self._table, Key={"pk": PAUSES, "sk": project}, UpdateExpression="REMOVE paused_at"
-            )
+            self._db.delete_item(TableName=self._table, Key={"pk": PAUSES, "sk": project})
 
 
 def budget_of(item: Mapping[str, Any]) -> Budget:
@@ -168,8 +171,8 @@ def budget_of(item: Mapping[str, Any]) -> Budget:
         raise item_invalid(item, f"is no budget ({error})") from error
 
 
-def _paused(item: Mapping[str, Any]) -> str | None:
-    return str(item["paused_at"]) if "paused_at" in item else None
+def _paused_at(item: Mapping[str, Any]) -> str | None:
+    return str(item.get("paused_at", "")) if item else None
 
 
 def _moment(item: Mapping[str, Any], name: str) -> datetime:

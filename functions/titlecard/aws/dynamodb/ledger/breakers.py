@@ -41,12 +41,14 @@ CLOSED = "closed"
 class Breaker:
     """A project's breaker.
 
-    `failures` are the transient faults in a row; `since` and `why` say when and why it opened; `probe_at` is when one
+    `failures` are the transient faults in a row, `rejected` says that the last request was rejected without a reason
+    that tells whether every row would be; `since` and `why` say when and why it opened; `probe_at` is when one
     question is let through (`NEVER`: when a person says so), `probe_until` until when one is under way. All are stamps.
     """
 
     open: bool = False
     failures: int = 0
+    rejected: bool = False
     since: str = ""
     why: str = ""
     probe_at: str = ""
@@ -88,17 +90,22 @@ class Breakers(LedgerTable):
         return self._written(project, "REMOVE probe, probe_until", "probe = :token", {":token": token})
 
     def open_breaker(self, project: str, why: str, *, probe_at: datetime | None, now: datetime) -> None:
-        """Open a breaker, or keep it open for longer.
+        """Open a breaker, or keep it open for longer; never for a shorter time than it is open already.
+
+        Requests that were under way when it opened end in other ways than the one that opened it. What a person has to
+        close, or what waits for the account, is not asked again sooner because of them.
 
         Args:
             why: a sentence.
             probe_at: when one question is let through; None where a person has to close it.
         """
+        not_open = "attribute_not_exists(#state) OR #state <> :open"
+        no_sooner = "attribute_not_exists(probe_at) OR probe_at <= :probe_at"  # `NEVER` is above every stamp
         self._written(
             project,
             "SET #state = :open, since = if_not_exists(since, :now), why = :why, probe_at = :probe_at"
             " REMOVE probe, probe_until",
-            None,
+            f"{not_open} OR {no_sooner}",
             {":open": OPEN, ":now": stamp(now), ":why": why, ":probe_at": stamp(probe_at) if probe_at else NEVER},
         )
 
@@ -114,6 +121,22 @@ class Breakers(LedgerTable):
             )
         return int(str(done["Attributes"]["failures"]))
 
+    def count_rejection(self, project: str, *, code: str, video: str) -> bool:
+        """Note a request that was rejected without a reason; whether another video's was just before, by the same code.
+
+        A repetition after a lost answer finds the same video, and says no.
+        """
+        with self._asking():
+            done = self._db.update_item(
+                TableName=self._table,
+                Key=_key(project),
+                UpdateExpression="SET rejected_code = :code, rejected_video = :video",
+                ExpressionAttributeValues={":code": code, ":video": video},
+                ReturnValues="ALL_OLD",
+            )
+        before: Mapping[str, Any] = done.get("Attributes", {})
+        return before.get("rejected_code") == code and before.get("rejected_video") != video
+
     def count_answer(self, project: str, *, token: str | None) -> bool:
         """Count a question that the provider and the account were well for: the row of faults is at its end.
 
@@ -123,7 +146,8 @@ class Breakers(LedgerTable):
         not_open = "(attribute_not_exists(#state) OR #state <> :open)"
         values: dict[str, Any] = {":none": 0, ":closed": CLOSED}
         if token is None:  # it may have been sent before the breaker opened
-            return self._written(project, "SET failures = :none, #state = :closed", not_open, values | {":open": OPEN})
+            change = "SET failures = :none, #state = :closed REMOVE rejected_code, rejected_video"
+            return self._written(project, change, not_open, values | {":open": OPEN})
         return self._written(project, _CLOSE, "probe = :token", values | {":token": token})
 
     def close_breaker(self, project: str) -> None:
@@ -149,7 +173,10 @@ class Breakers(LedgerTable):
         return True
 
 
-_CLOSE = "SET failures = :none, #state = :closed REMOVE since, why, probe_at, probe, probe_until"
+_CLOSE = (
+    "SET failures = :none, #state = :closed"
+    " REMOVE since, why, probe_at, probe, probe_until, rejected_code, rejected_video"
+)
 
 
 def breaker_of(item: Mapping[str, Any]) -> Breaker:
@@ -159,10 +186,11 @@ def breaker_of(item: Mapping[str, Any]) -> Breaker:
         Unreadable: its count is none.
     """
     if item.get("state", CLOSED) == CLOSED:
-        return Breaker(failures=count(item, "failures"))
+        return Breaker(failures=count(item, "failures"), rejected="rejected_code" in item)
     return Breaker(
         open=True,
         failures=count(item, "failures"),
+        rejected="rejected_code" in item,
         since=str(item.get("since", "")),
         why=str(item.get("why", "its item cannot be read")),
         probe_at=_stamp(item, "probe_at", NEVER),
