@@ -107,13 +107,39 @@ def test_the_usage_is_read_from_the_raw_body() -> None:
 def test_the_usage_is_read_from_a_compressed_body() -> None:
     content = gzip.compress(json.dumps({"usage": USAGE}).encode())
     fuse = Fuse(Network(httpx2.Response(200, headers={"content-encoding": "gzip"}, content=content)), ALLOWANCE)
-    assert post(fuse).json() == {"usage": None}
+    post(fuse)
     assert fuse.exchange.usage == Usage(7, 3)
 
 
-def test_no_odd_usage_reaches_the_client_that_would_fail_over_it() -> None:
-    fuse = Fuse(Network(httpx2.Response(200, json={"status": "completed", "usage": "a lot"})), ALLOWANCE)
-    assert post(fuse).json() == {"status": "completed", "usage": None}
+MESSAGE = {"type": "message", "content": [{"type": "output_text", "text": "{}"}]}
+
+BODIES: dict[str, dict[str, Any]] = {
+    "as OpenAI writes it": {"status": "completed", "output": [{"type": "reasoning", "content": []}, MESSAGE]},
+    "with an odd usage": {"status": "completed", "output": [MESSAGE], "usage": "a lot"},
+    "with odd fields": {"status": ["x"], "id": 7, "model": None, "tools": {}, "service_tier": [], "output": [MESSAGE]},
+    "bare": {"output": [{"content": [{"text": "{}"}]}]},
+    "with a text for its content": {"output": [{"content": "{}"}]},
+    "with odd items": {"output": [None, "x", {"type": "message", "content": [None, {"text": 5}, {"text": "{}"}]}]},
+}
+
+
+@pytest.mark.parametrize("how", sorted(BODIES))
+def test_the_client_is_given_an_answers_text_and_nothing_odd(how: str) -> None:
+    passed = post(Fuse(Network(httpx2.Response(200, json=BODIES[how])), ALLOWANCE)).json()
+    assert [part["text"] for part in passed["output"][0]["content"]] == ["{}"]
+    assert (passed["status"], passed["model"], "usage" in passed) == ("completed", ALLOWANCE.model, False)
+
+
+def test_what_a_model_thinks_is_no_part_of_its_answer() -> None:
+    thought = {"type": "reasoning", "content": [{"type": "reasoning_text", "text": "Well, well."}]}
+    passed = post(Fuse(Network(httpx2.Response(200, json={"output": [thought]})), ALLOWANCE)).json()
+    assert passed["output"] == []
+
+
+def test_an_error_reaches_the_client_as_it_came() -> None:
+    body = {"error": {"message": "no", "code": 7}}
+    response = post(Fuse(Network(httpx2.Response(400, json=body)), ALLOWANCE))
+    assert (response.status_code, response.json()) == (400, body)
 
 
 def test_a_response_without_end_is_not_read_to_its_end() -> None:

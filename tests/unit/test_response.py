@@ -1,0 +1,172 @@
+"""What an attempt comes to, whatever a provider sends."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from titlecard.domain.errors import Defer, Fault, Reason, Rejected, Retry, Unusable
+from titlecard.domain.money import Amount, Measured, PriceList, Unmeasured, Usage
+from titlecard.llm import Answer
+from titlecard.llm.exchange import Exchange, read_usage
+from titlecard.llm.prompt import Cleaned
+from titlecard.llm.response import ResponseContext, interpret
+
+BOUND = Amount(1, 2_000, 400, 500)
+TERMS = ResponseContext(BOUND, "default", PriceList.packaged().model("gpt-6-luna").tiers, "sk-proj-0123456789abcdef")
+TALK = Cleaned(title="A talk", presenters=["Grace Hopper"])
+USAGE = {"input_tokens": 200, "output_tokens": 20, "input_tokens_details": {"cached_tokens": 0}}
+
+
+def came_to(body: object, cleaned: Cleaned | None = TALK, status: int = 200, **headers: str) -> Answer | Fault:
+    """What a whole response comes to."""
+    read = body if isinstance(body, dict) else None
+    usage = read_usage(read.get("usage")) if read else None
+    exchange = Exchange(sent=True, status=status, headers=headers, complete=True, body=read, usage=usage)
+    try:
+        return interpret(exchange, cleaned, TERMS)
+    except Fault as fault:
+        return fault
+
+
+anything = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=6,
+)
+FIELDS = ("status", "error", "service_tier", "output", "incomplete_details", "usage", "message", "detail")
+bodies = st.fixed_dictionaries({}, optional=dict.fromkeys(FIELDS, anything))
+errors = st.fixed_dictionaries({}, optional=dict.fromkeys(("code", "type", "param", "message", "innererror"), anything))
+
+
+@given(bodies, st.sampled_from([TALK, None]))
+def test_no_body_of_an_answer_raises_anything_but_a_fault(body: dict[str, Any], cleaned: Cleaned | None) -> None:
+    came_to(body, cleaned)
+
+
+@given(bodies | st.fixed_dictionaries({"error": errors}) | st.none(), st.integers(201, 599), st.text(max_size=40))
+def test_no_error_of_a_provider_raises_anything_but_a_fault(body: object, status: int, wait: str) -> None:
+    outcome = came_to(body, None, status, **{"retry-after": wait, "retry-after-ms": wait})
+    assert isinstance(outcome, Fault)
+
+
+@given(bodies)
+def test_a_complete_answer_is_used_unless_the_provider_declares_a_failure(body: dict[str, Any]) -> None:
+    outcome = came_to(body | {"status": "stop", "incomplete_details": None, "output": []})
+    assert isinstance(outcome, Answer)
+
+
+@given(
+    st.just(200) | st.integers(400, 599),
+    st.sampled_from(["billing_not_active", "billing_hard_limit_reached"]),
+    anything,
+)
+def test_a_billing_code_is_the_accounts_fault_on_any_status_of_an_error(
+    status: int, code: str, message: object
+) -> None:
+    body = {"error": {"code": code, "message": message}, "status": "failed"}
+    outcome = came_to(body, None, status)
+    assert isinstance(outcome, Defer)
+    assert outcome.reason is Reason.ACCOUNT_FAULT
+
+
+def test_a_billing_code_beside_a_usage_leaves_the_usage_charged() -> None:
+    outcome = came_to({"status": "failed", "error": {"code": "insufficient_quota"}, "usage": USAGE}, None)
+    assert isinstance(outcome, Retry)
+    assert isinstance(outcome.billing, Measured)
+
+
+@pytest.mark.parametrize("status", ["failed", "cancelled"])
+def test_a_declared_failure_is_one_whatever_stands_beside_it(status: str) -> None:
+    assert isinstance(came_to({"status": status, "usage": USAGE}), Retry)
+
+
+def test_an_answer_that_is_incomplete_for_a_reason_is_of_no_use() -> None:
+    outcome = came_to({"status": "incomplete", "incomplete_details": {"reason": "max_output_tokens"}, "usage": USAGE})
+    assert isinstance(outcome, Unusable)
+    assert (outcome.reason, isinstance(outcome.billing, Measured)) == (Reason.TRUNCATED, True)
+
+
+@pytest.mark.parametrize("status", [400, 404, 413, 422])
+@pytest.mark.parametrize(
+    "error",
+    [
+        {"code": "unsupported_parameter", "param": "reasoning.effort"},
+        {"code": "unsupported_value", "param": "stream", "message": "Your organization must be verified"},
+        {"code": None, "param": "text.format.schema"},
+        {"code": None, "param": "service_tier"},
+        {"code": "model_not_found"},
+        {"code": "invalid_organization"},
+        {"code": "DeploymentNotFound"},
+        {"code": "400", "message": "litellm.BadRequestError: OpenAIException - unsupported_parameter"},
+    ],
+)
+def test_a_rejection_of_every_row_is_the_accounts_fault(status: int, error: dict[str, Any]) -> None:
+    outcome = came_to({"error": error}, None, status)
+    assert isinstance(outcome, Defer)
+    assert outcome.reason is Reason.ACCOUNT_FAULT
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        ({"code": "invalid_prompt"}, Reason.REFUSED),
+        ({"code": "content_filter"}, Reason.REFUSED),
+        ({"code": "x", "innererror": {"code": "ResponsibleAIPolicyViolation"}}, Reason.REFUSED),
+        ({"code": "400", "message": "litellm.ContentPolicyViolationError: no"}, Reason.REFUSED),
+        ({"code": "context_length_exceeded", "param": "input"}, Reason.CONTEXT_TOO_LONG),
+        ({"code": "string_above_max_length", "param": "input[0].content"}, Reason.CONTEXT_TOO_LONG),
+    ],
+)
+def test_a_rejection_of_this_rows_text_is_charged_its_bound(error: dict[str, Any], reason: Reason) -> None:
+    outcome = came_to({"error": error}, None, 400)
+    assert isinstance(outcome, Unusable)
+    assert (outcome.reason, outcome.billing) == (reason, Unmeasured())
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        (None, "400"),
+        ({"error": "no"}, "400"),
+        ({"error": {"code": None, "type": "invalid_request_error", "param": "input"}}, "400"),
+        ({"error": {"code": "mystery", "type": "invalid_request_error"}}, "mystery"),
+        ({"detail": "no such thing"}, "400"),
+    ],
+)
+def test_a_rejection_that_does_not_say_for_whom_keeps_its_code(body: object, code: str) -> None:
+    outcome = came_to(body, None, 400)
+    assert isinstance(outcome, Rejected)
+    assert (outcome.code, outcome.billing) == (code, Unmeasured())
+
+
+def test_the_sentence_of_a_fault_holds_what_the_provider_said_and_no_key() -> None:
+    for body in (
+        {"error": {"message": f"no {TERMS.key}"}},
+        {"error": f"no {TERMS.key}"},
+        {"detail": f"no {TERMS.key}"},
+    ):
+        assert str(came_to(body, None, 500)) == "The provider said 500: no [key]"
+
+
+@pytest.mark.parametrize(("tier", "micro_usd"), [("default", 30), ("flex", 30), ("priority", 60), (None, 30)])
+def test_the_dearer_of_the_tier_that_was_asked_for_and_of_the_one_that_worked_is_charged(
+    tier: str | None, micro_usd: int
+) -> None:
+    exact = {"input_tokens_details": {"cached_tokens": 0, "cache_write_tokens": 0}}
+    outcome = came_to({"service_tier": tier, "usage": USAGE | exact})
+    assert outcome.billing == Measured(Amount(1, 200, 20, micro_usd))
+
+
+def test_an_answer_from_a_tier_without_a_price_is_charged_its_bound() -> None:
+    assert came_to({"service_tier": "gold", "usage": USAGE}).billing == Unmeasured()
+
+
+def test_cached_and_written_tokens_above_the_input_make_a_usage_unknown() -> None:
+    details = {"cached_tokens": 5, "cache_write_tokens": 5}
+    numbers = {"input_tokens": 9, "output_tokens": 1, "input_tokens_details": details}
+    assert read_usage(numbers) is None
+    assert read_usage(numbers | {"input_tokens": 10}) == Usage(10, 1, 5, 5)
