@@ -74,7 +74,7 @@ def test_tokens_and_cost_are_added_up() -> None:
 
 
 def test_a_data_set_without_rows_has_no_score() -> None:
-    with pytest.raises(ValueError, match="without rows"):
+    with pytest.raises(ValueError, match="no rows"):
         score([], [])
 
 

@@ -179,7 +179,7 @@ def test_a_name_behind_the_looked_at_part_is_not_found() -> None:
     assert parsed("Deploying on a Friday", "x " * LONGEST + "\nSpeaker: Julia Fischer").presenters == ()
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.text(min_size=1, max_size=150), st.text(max_size=400))
 def test_no_text_makes_it_fail_or_answer_without_ground(title: str, description: str) -> None:
     video = Video(id="1", title=f"T{title}", description=description)

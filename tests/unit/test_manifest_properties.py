@@ -9,7 +9,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from titlecard import manifests as manifest
@@ -21,7 +21,7 @@ from titlecard.manifests.source import lines
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-modest = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+modest = settings(max_examples=60)
 
 UNSENDABLE = "\0\ufffe\uffff"
 text = st.text(st.characters(codec="utf-8", exclude_characters=UNSENDABLE), max_size=40)

@@ -8,7 +8,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from tests.provider.usage import ADMIN_KEY, LoopbackUsage, Response, Used, error
 
@@ -83,7 +83,6 @@ def test_a_day_without_any_charge_has_a_bill_that_is_unknown_altogether() -> Non
 COUNTS = st.builds(Count, st.integers(0, 50), st.integers(0, 50_000))
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(COUNTS, COUNTS), min_size=1, max_size=8))
 def test_everything_billed_is_charged_or_late_or_unknown(accounts: list[tuple[Count, Count]]) -> None:
     days = [MONDAY + timedelta(days=number) for number in range(len(accounts))]
