@@ -1,4 +1,4 @@
-"""The dead-letter queues, read without harm: what is looked at is hidden for seconds, and shown again at once."""
+"""A dead-letter queue, read without harm: every message is visible to others again as soon as all of them are read."""
 
 from __future__ import annotations
 
@@ -7,24 +7,29 @@ from datetime import UTC, datetime
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from botocore.exceptions import ClientError
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from mypy_boto3_sqs import SQSClient
 
 HIDDEN_SECONDS = 10
-"""For how long a letter that is taken is hidden from others, should this process die before it puts it back."""
+"""How long a message stays hidden if the process that reads it is killed; longer if there are many messages."""
 
-PATIENCE_SECONDS = 1
-"""For how long SQS waits for a letter: a call that waits asks all of its servers, and not just some of them."""
+MESSAGES_PER_SECOND = 50
+"""At least so many messages are read in a second, ten a call."""
 
-LETTERS_PER_CALL = 10
+WAIT_SECONDS = 1
+"""How long SQS waits for a message: a call that waits asks all of SQS's servers, and not only some of them."""
+
+MESSAGES_PER_CALL = 10
 """The most that one call takes (SQS API reference)."""
 
 
 @dataclass(frozen=True)
 class QueuedMessage:
-    """A dead letter. `reason` is the parser's; None where SQS moved the message by itself."""
+    """A message in a dead-letter queue. `reason` is the parser's; None if SQS moved the message by itself."""
 
     id: str
     receipt: str
@@ -38,68 +43,80 @@ class DeadLetterQueue:
 
     Args:
         url: the queue's.
-        source: the queue whose dead letters these are.
+        source: the URL of the queue that its messages come from.
         hidden: see `HIDDEN_SECONDS`.
-        patience: see `PATIENCE_SECONDS`.
+        wait: see `WAIT_SECONDS`.
     """
 
     def __init__(
-        self, sqs: SQSClient, url: str, source: str, *, hidden: int = HIDDEN_SECONDS, patience: int = PATIENCE_SECONDS
+        self, sqs: SQSClient, url: str, source: str, *, hidden: int = HIDDEN_SECONDS, wait: int = WAIT_SECONDS
     ) -> None:
         self._sqs = sqs
         self._url = url
         self._source = source
-        self._hidden = hidden
-        self._patience = patience
+        self._hidden_seconds = hidden
+        self._wait = wait
+        self.hidden = 0
+        """About how many messages could not be read, since others were reading them, or had when they were killed."""
 
-    def look(self) -> list[QueuedMessage]:
-        """Every letter; all of them are in the queue again."""
+    def read(self) -> list[QueuedMessage]:
+        """Every message that nobody else is reading just now; all of them are visible again afterwards."""
         found: dict[str, QueuedMessage] = {}
         try:
-            for letter in self.take():
-                if letter.id in found:  # so many that the first are shown again
+            for message in self._receive():
+                if message.id in found:  # there are so many that the first ones are visible again
                     break
-                found[letter.id] = letter
+                found[message.id] = message
         finally:
-            self.put_back(found.values())
+            self._show(found.values())
         return list(found.values())
-
-    def take(self, longer: float = 0) -> Iterator[QueuedMessage]:
-        """Every letter, one by one, hidden from others; for so many seconds longer than for a look."""
-        while messages := self._sqs.receive_message(
-            QueueUrl=self._url,
-            MaxNumberOfMessages=LETTERS_PER_CALL,
-            MessageAttributeNames=["reason"],
-            MessageSystemAttributeNames=["SentTimestamp"],
-            VisibilityTimeout=self._hidden + round(longer),
-            WaitTimeSeconds=self._patience,
-        ).get("Messages"):
-            for message in messages:
-                attributes = message.get("MessageAttributes")
-                yield QueuedMessage(
-                    id=message["MessageId"],
-                    receipt=message["ReceiptHandle"],
-                    body=message["Body"],
-                    reason=attributes["reason"].get("StringValue") if attributes else None,
-                    sent_at=datetime.fromtimestamp(int(message["Attributes"]["SentTimestamp"]) / 1000, UTC),
-                )
-
-    def put_back(self, letters: Iterable[QueuedMessage]) -> None:
-        """Show letters again that were taken; what is shown already stays as it is."""
-        left = iter(letters)
-        while pack := list(islice(left, LETTERS_PER_CALL)):
-            self._sqs.change_message_visibility_batch(
-                QueueUrl=self._url,
-                Entries=[
-                    {"Id": str(i), "ReceiptHandle": letter.receipt, "VisibilityTimeout": 0}
-                    for i, letter in enumerate(pack)
-                ],
-            )
 
     def send_again(self, body: str) -> None:
         """Send a message to the queue that it came from."""
         self._sqs.send_message(QueueUrl=self._source, MessageBody=body)
 
-    def delete(self, letter: QueuedMessage) -> None:
-        """Delete a letter that was taken."""
-        self._sqs.delete_message(QueueUrl=self._url, ReceiptHandle=letter.receipt)
+    def delete(self, messages: Iterable[QueuedMessage]) -> None:
+        """Delete messages. One that somebody else has read in the meantime may stay; the next redrive deletes it."""
+        for message in messages:
+            try:
+                self._sqs.delete_message(QueueUrl=self._url, ReceiptHandle=message.receipt)
+            except ClientError as error:
+                if error.response["Error"].get("Code") != "ReceiptHandleIsInvalid":
+                    raise
+
+    def _receive(self) -> Iterator[QueuedMessage]:
+        attributes = self._sqs.get_queue_attributes(
+            QueueUrl=self._url,
+            AttributeNames=["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"],
+        )["Attributes"]
+        self.hidden = int(attributes["ApproximateNumberOfMessagesNotVisible"])
+        hidden = self._hidden_seconds + int(attributes["ApproximateNumberOfMessages"]) // MESSAGES_PER_SECOND
+        while messages := self._sqs.receive_message(
+            QueueUrl=self._url,
+            MaxNumberOfMessages=MESSAGES_PER_CALL,
+            MessageAttributeNames=["reason"],
+            MessageSystemAttributeNames=["SentTimestamp"],
+            VisibilityTimeout=hidden,
+            WaitTimeSeconds=self._wait,
+        ).get("Messages"):
+            for message in messages:
+                given = message.get("MessageAttributes")
+                yield QueuedMessage(
+                    id=message["MessageId"],
+                    receipt=message["ReceiptHandle"],
+                    body=message["Body"],
+                    reason=given["reason"].get("StringValue") if given else None,
+                    sent_at=datetime.fromtimestamp(int(message["Attributes"]["SentTimestamp"]) / 1000, UTC),
+                )
+
+    def _show(self, messages: Iterable[QueuedMessage]) -> None:
+        """Make messages visible again; nothing happens to those that are."""
+        left = iter(messages)
+        while block := list(islice(left, MESSAGES_PER_CALL)):
+            self._sqs.change_message_visibility_batch(
+                QueueUrl=self._url,
+                Entries=[
+                    {"Id": str(i), "ReceiptHandle": message.receipt, "VisibilityTimeout": 0}
+                    for i, message in enumerate(block)
+                ],
+            )

@@ -1,8 +1,8 @@
-"""Dead letters: what died of what, what another try can cost, and the tries that a person allows.
+"""Dead letters: their causes, what another attempt can cost, and the attempts that a person allows.
 
-The catalog says which rows are dead; the queue is read for the messages' bodies, and the two are compared. A row
-without a letter is read from its manifest again. In which order a row is sent again, and what a crash at each point
-leaves behind, is told in `titlecard.aws.dynamodb.catalog.grants`.
+The catalog knows which rows are dead. The dead-letter queues are read once, for the messages' bodies, and compared with
+the catalog. A row without a message is read from its manifest. `titlecard.aws.dynamodb.catalog.grants` says in which
+order a row is sent again, and what a crash at each point leaves behind.
 """
 
 from __future__ import annotations
@@ -22,16 +22,15 @@ from pydantic import ValidationError
 from titlecard import extraction as local
 from titlecard.aws.dynamodb.catalog import Catalog, VideoRecord
 from titlecard.aws.dynamodb.catalog.grants import AttemptGrant, Grants, RowSnapshot
-from titlecard.aws.dynamodb.ledger import Ledger
 from titlecard.aws.s3 import ManifestTooLarge, ObjectDeleted, UploadsBucket
 from titlecard.domain.batch import Message, RowState
 from titlecard.domain.money import Amount
 from titlecard.domain.video import Policy, Video, fingerprint
-from titlecard.manifests import ReadingLimits
 from titlecard.pipeline.ingest import accepted_messages
-from titlecard_console.dead_letter_queue import LETTERS_PER_CALL, DeadLetterQueue, QueuedMessage
+from titlecard_console import stack as stacks
+from titlecard_console.dead_letter_queue import DeadLetterQueue, QueuedMessage
 from titlecard_console.errors import CommandError
-from titlecard_console.estimate import model_tier
+from titlecard_console.estimate import model_tier, reading_limits
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -42,18 +41,20 @@ if TYPE_CHECKING:
     from titlecard_console.stack import Stack
 
 TRIES = 3
-"""How often leave is given anew when something was written at the same moment."""
+"""How often a grant is tried when something else is written at the same moment."""
 
 UPLOAD = "upload_not_taken"
 MOVED = "moved_by_sqs"
+INTERRUPTED = "redrive_interrupted"
 
 
 class Kind(StrEnum):
-    """What a case is.
+    """What a dead letter is.
 
-    `dead`: the catalog says so. `strayed`: the row has not ended, but its message is a dead letter: SQS moved it by
-    itself, or a redrive was killed. `ended`: the row has ended otherwise since, or waits: its letter is of no use.
-    `unreadable`: there is nothing in it that could be sent. `upload`: ingest's dead letter.
+    `dead`: the catalog says that the row is dead. `strayed`: the row has not ended, but its message is in the
+    dead-letter queue (SQS moved it by itself), or a redrive was killed before it sent it. `ended`: the row has ended
+    otherwise in the meantime, or waits; its message is of no use. `unreadable`: nothing in the message can be sent.
+    `upload`: a message of ingest.
     """
 
     DEAD = "dead"
@@ -65,10 +66,10 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True)
 class DeadLetter:
-    """A dead row, or a dead letter without one.
+    """A dead row with its messages in the queue, or a message without a row.
 
-    `id` is the video's, or the message's where there is no video. `requests` and `worst` are what another try can cost
-    at the most; `attempts` the ones so far under the fingerprint that it would be tried with.
+    `id` is the video's, or the message's if there is no video. `requests` and `worst` are the most that another try can
+    cost. `attempts` counts those that were made under the fingerprint that it would be tried with.
     """
 
     id: str
@@ -85,23 +86,23 @@ class DeadLetter:
     requests: int = 0
     worst: Amount = field(default_factory=Amount)
     closed: str = ""
-    """Why it is closed without a request when it is sent again, where it is."""
+    """Why it ends without a request when it is sent again; empty if a request is made."""
 
     @property
     def cause(self) -> str:
-        """The reason's word for machines."""
+        """The reason as a word for programs."""
         return self.reason.partition(":")[0]
 
     @property
     def charged(self) -> Amount:
-        """What the video was charged so far, under the fingerprint that it died with."""
+        """What the video was charged under the fingerprint that it died with."""
         last: dict[str, Mapping[str, Any]] = {event["token"]: event["charged"] for event in self.entry.history}
         charges = (Amount.from_item(it) for it in last.values())
         return sum(charges, Amount())
 
     @property
     def names(self) -> frozenset[str]:
-        """What a person may call it by: its own id, and those of its letters."""
+        """The ids that a person may use for it: its own, and those of its messages."""
         return frozenset((self.id, *(letter.id for letter in self.letters)))
 
     @property
@@ -110,7 +111,7 @@ class DeadLetter:
         return self.kind in (Kind.DEAD, Kind.STRAYED) and self.video is not None
 
     def figures(self) -> dict[str, Any]:
-        """The case for machines."""
+        """The dead letter for programs; fields are added, never renamed."""
         return {
             "id": self.id,
             "kind": self.kind,
@@ -135,7 +136,7 @@ class DeadLetter:
 
 @dataclass(frozen=True)
 class Selection:
-    """Which cases are meant; what is empty lets all through."""
+    """Which dead letters a person means; an empty field takes all."""
 
     causes: frozenset[str] = frozenset()
     ids: frozenset[str] = frozenset()
@@ -143,7 +144,7 @@ class Selection:
     before: datetime | None = None
 
     def takes(self, case: DeadLetter) -> bool:
-        """Whether a case is meant."""
+        """Whether a dead letter is meant."""
         return (
             (not self.causes or case.cause in self.causes)
             and (not self.ids or not self.ids.isdisjoint(case.names))
@@ -152,7 +153,7 @@ class Selection:
         )
 
     def unknown(self, cases: Collection[DeadLetter]) -> list[str]:
-        """What it names that none of the cases has, in words."""
+        """What it names and no dead letter has, in words."""
         known = {
             "cause": (self.causes, {case.cause for case in cases}),
             "id": (self.ids, {name for case in cases for name in case.names}),
@@ -163,7 +164,7 @@ class Selection:
 
 @dataclass(frozen=True)
 class CauseGroup:
-    """The cases of one cause."""
+    """The dead letters of one cause."""
 
     cause: str
     cases: int
@@ -174,7 +175,7 @@ class CauseGroup:
     worst: Amount
 
     def figures(self) -> dict[str, Any]:
-        """The group for machines."""
+        """The group for programs."""
         return {
             "cause": self.cause,
             "count": self.cases,
@@ -190,7 +191,7 @@ class CauseGroup:
 
 
 def groups(cases: Iterable[DeadLetter]) -> list[CauseGroup]:
-    """Cases by cause, the most frequent first; without those that have ended since."""
+    """Dead letters by cause, the most frequent first; without those that have ended otherwise."""
     by_cause: dict[str, list[DeadLetter]] = defaultdict(list)
     for case in cases:
         if case.kind is not Kind.ENDED:
@@ -211,7 +212,7 @@ def groups(cases: Iterable[DeadLetter]) -> list[CauseGroup]:
 
 
 class RetryTerms:
-    """What trying again can cost, by the stack's own numbers and the parser's own code."""
+    """What another try can cost, by the stack's parameters and the parser's own code."""
 
     def __init__(self, parameters: Mapping[str, str]) -> None:
         self.policy = Policy(parameters["TierPolicy"])
@@ -224,11 +225,11 @@ class RetryTerms:
         return fingerprint(video, model=model, prompt_version=self._model.prompt_version)
 
     def requests(self, attempts: int, more: int) -> int:
-        """How many requests there can be at the most when so many attempts more are allowed."""
+        """The most requests that can be sent when this many more attempts are allowed."""
         return 0 if self.policy is Policy.LOCAL else max(self._cap, attempts + more) - attempts
 
     def bound(self, video: Video | None, survey: Survey) -> Amount:
-        """The most that one request about a video can cost; nothing where the local tier answers."""
+        """The most that one request about a video can cost; nothing if the local tier answers."""
         if video is None:
             return self._model.worst_case
         answer = local.parse(video, survey)
@@ -238,73 +239,78 @@ class RetryTerms:
 
 
 class Redriver:
-    """Where dead letters are opened, and sent on or put away.
+    """Lists dead letters, sends them again and discards them.
 
     Args:
         there: the stack.
-        now: the time, timezone-aware.
-        looking: how the queues are read; see `letters.Box`.
+        now: returns the time, timezone-aware.
+        reading: how the queues are read; see `DeadLetterQueue`.
     """
 
     def __init__(
-        self, there: Stack, *, now: Callable[[], datetime] = lambda: datetime.now(UTC), **looking: int
+        self, there: Stack, *, now: Callable[[], datetime] = lambda: datetime.now(UTC), **reading: int
     ) -> None:
         self._there = there
         self._now = now
         database = there.resource("dynamodb").meta.client
         self._catalog = Catalog(database, there.outputs["CatalogTable"])
         self._grants = Grants(database, there.outputs["CatalogTable"])
-        sqs, its = there.client("sqs"), there.outputs
-        self._videos = DeadLetterQueue(sqs, its["WorkDeadLetterQueueUrl"], its["WorkQueueUrl"], **looking)
-        self._uploads = DeadLetterQueue(sqs, its["IngestDeadLetterQueueUrl"], its["IngestQueueUrl"], **looking)
+        sqs, outputs = there.client("sqs"), there.outputs
+        self._work = DeadLetterQueue(sqs, outputs["WorkDeadLetterQueueUrl"], outputs["WorkQueueUrl"], **reading)
+        self._ingest = DeadLetterQueue(sqs, outputs["IngestDeadLetterQueueUrl"], outputs["IngestQueueUrl"], **reading)
         self._terms = RetryTerms(there.parameters)
-        self._ledger = Ledger(database, its["LedgerTable"])
+        self._ledger = stacks.ledger(there)
         self._surveys: dict[str, Survey] = {}
 
     def who(self) -> str:
-        """Whoever gives this leave, as AWS knows them."""
+        """The person who allows the attempts, as AWS knows them."""
         return str(self._there.client("sts").get_caller_identity()["Arn"])
 
+    @property
+    def hidden(self) -> int:
+        """About how many messages `cases` could not read, since others read them, or had when they were killed."""
+        return self._work.hidden + self._ingest.hidden
+
     def cases(self, *, more: int = 1, choice: Selection | None = None, read: bool = False) -> list[DeadLetter]:
-        """Every case that is meant, the oldest first.
+        """The dead letters that a person means, the oldest first.
 
         Args:
-            more: how many attempts another try would be allowed.
+            more: how many more attempts would be allowed.
             choice: which are meant; None for all.
-            read: whether rows without a letter are read from their manifests.
+            read: whether rows without a message are read from their manifests.
 
         Raises:
-            CommandError: something is dead, and nothing of it has what the choice names.
+            CommandError: something is dead, and none of it has what the choice names.
         """
-        found = [_upload(letter) for letter in self._uploads.look()]
-        letters: dict[tuple[str, int], list[tuple[QueuedMessage, Message]]] = defaultdict(list)
-        for letter in self._videos.look():
+        found = [_upload(message) for message in self._ingest.read()]
+        messages: dict[tuple[str, int], list[tuple[QueuedMessage, Message]]] = defaultdict(list)
+        for queued in self._work.read():
             try:
-                message = Message.model_validate_json(letter.body)
+                message = Message.model_validate_json(queued.body)
             except ValidationError:
-                reason = letter.reason or "undecodable: the message is not a row of a manifest"
-                found.append(DeadLetter(letter.id, Kind.UNREADABLE, reason, letter.sent_at, (letter,)))
+                reason = queued.reason or "undecodable: the message is not a row of a manifest"
+                found.append(DeadLetter(queued.id, Kind.UNREADABLE, reason, queued.sent_at, (queued,)))
             else:
-                letters[message.batch, message.row].append((letter, message))
-        found += self._rows(letters)
-        chosen = sorted((it for it in found if choice is None or choice.takes(it)), key=lambda case: case.since)
+                messages[message.batch, message.row].append((queued, message))
+        found += self._rows(messages)
+        chosen = sorted((it for it in found if choice is None or choice.takes(it)), key=lambda it: it.since)
         if choice and found and not chosen and (unknown := choice.unknown(found)):
             causes = ", ".join(f"{group.cause} ({group.cases:,})" for group in groups(found)) or "none"
             raise CommandError(
-                f"No dead letter has {' or '.join(unknown)}. The causes that there are: {causes}; `titlecard dlq list` "
-                "shows ids and batches."
+                f"No dead letter has {' or '.join(unknown)}. The causes are: {causes}. `titlecard dlq list` shows ids "
+                "and batches."
             )
         if read:
-            chosen = self._read(chosen)
-        return self._costed(chosen, more)
+            chosen = self._with_videos(chosen)
+        return self._with_costs(chosen, more)
 
     def edited(self, case: DeadLetter, video: Video, *, more: int) -> DeadLetter:
-        """A case as it would be sent with another title or description."""
-        (costed,) = self._costed([replace(case, video=video)], more)
-        return costed
+        """A dead letter as it would be sent with another title or description."""
+        (edited,) = self._with_costs([replace(case, video=video)], more)
+        return edited
 
     def bills(self, cases: Iterable[DeadLetter]) -> Iterator[tuple[Batch, Amount]]:
-        """The batches of cases, each with what it would be charged in all if they cost what they can at the most."""
+        """The batches of dead letters, each with its charge in all if every request costs its bound."""
         worst: dict[str, Amount] = defaultdict(Amount)
         batches: dict[str, Batch] = {}
         for case in cases:
@@ -315,133 +321,112 @@ class Redriver:
             yield batch, self._ledger.spent(name) + worst[name]
 
     def story(self, case: DeadLetter) -> list[FingerprintHistory]:
-        """All that the catalog knows of a case's video."""
+        """All that the catalog knows of a dead letter's video."""
         return self._grants.story(case.batch.project, case.seen.video or case.id) if case.batch and case.seen else []
 
-    # --------------------------------------------------------------------------------------------- what a person may do
+    # ----------------------------------------------------------------------------------------------- what a person does
 
     def send_again(
         self, cases: Sequence[DeadLetter], *, more: int, rate: float, by: str
     ) -> Iterator[tuple[DeadLetter, str]]:
-        """Send cases again and delete their letters; those that ended since lose only their letters.
+        """Send dead letters again, and delete their messages; those that ended otherwise lose only their messages.
 
         Args:
-            more: how many attempts more each video is allowed.
-            rate: messages a second, at the most.
+            more: how many more attempts each video is allowed.
+            rate: at most this many messages a second.
             by: who allows it.
 
         Yields:
-            Each case when it is done, with what became of it: `sent`, `removed` (a letter of no use) or `moved` (it
-            was not sent: something has happened to it since it was read).
+            Each dead letter that is done, with what became of it: `sent`, `removed` (its message was of no use) or
+            `moved` (it was not sent: something has happened to it since it was read).
         """
         pace = _Pace(rate)
-        waiting = {id(case): case for case in cases if case.to_be_sent or case.kind in (Kind.ENDED, Kind.UPLOAD)}
-        moved: set[int] = set()
-        whose = {letter.id: case for case in waiting.values() for letter in case.letters}
-        for box in self._videos, self._uploads:
-            held: dict[str, QueuedMessage] = {}
-            try:
-                for letter in box.take(LETTERS_PER_CALL / rate):
-                    if letter.id in held:
-                        break
-                    case = whose.get(letter.id)
-                    if case is None or id(case) in moved:
-                        held[letter.id] = letter
-                        continue
-                    if waiting.pop(id(case), None):
-                        done = self._again(box, case, more, by, pace)
-                        yield case, done
-                        if done == "moved":
-                            moved.add(id(case))
-                            held[letter.id] = letter
-                            continue
-                    box.delete(letter)
-            finally:
-                box.put_back(held.values())
-        for case in waiting.values():
-            if case.to_be_sent:  # its letter is lost, or somebody else is looking at it
-                yield case, self._again(self._videos, case, more, by, pace)
+        for case in cases:
+            queue = self._ingest if case.kind is Kind.UPLOAD else self._work
+            if case.to_be_sent:
+                pace.wait()
+                if not self._send_row(case, more, by):
+                    yield case, "moved"
+                    continue
+            elif case.kind is Kind.UPLOAD:
+                pace.wait()
+                queue.send_again(case.letters[0].body)
+            elif case.kind is not Kind.ENDED:
+                continue
+            queue.delete(case.letters)
+            yield case, "removed" if case.kind is Kind.ENDED else "sent"
 
     def discard(self, cases: Sequence[DeadLetter], copy: IO[str], *, by: str) -> Iterator[DeadLetter]:
-        """Delete the letters of cases and take their rows off the list of the dead; a copy is on the disk before that.
+        """Delete the messages of dead letters, and list their rows no more; first a copy of them goes to the disk.
 
         Yields:
-            Each case when it is gone.
+            Each dead letter when it is gone.
         """
         for case in cases:
-            bodies = [letter.body for letter in case.letters]
+            bodies = [message.body for message in case.letters]
             line = {**case.figures(), "discarded_by": by, "discarded_at": self._now().isoformat(), "bodies": bodies}
             copy.write(json.dumps(line, ensure_ascii=False) + "\n")
         copy.flush()
         os.fsync(copy.fileno())
-        gone = {letter.id for case in cases for letter in case.letters}
-        for box in self._videos, self._uploads:
-            held: dict[str, QueuedMessage] = {}
-            try:
-                for letter in box.take():
-                    if letter.id in held:
-                        break
-                    if letter.id in gone:
-                        box.delete(letter)
-                    else:
-                        held[letter.id] = letter
-            finally:
-                box.put_back(held.values())
         for case in cases:
+            (self._ingest if case.kind is Kind.UPLOAD else self._work).delete(case.letters)
             if case.seen and case.kind is Kind.DEAD:
                 self._grants.put_away(case.seen, by=by, now=self._now())
             yield case
 
-    def _again(self, box: DeadLetterQueue, case: DeadLetter, more: int, by: str, pace: _Pace) -> str:
-        """Send one case again, where it may be."""
-        if case.kind is Kind.ENDED:
-            return "removed"
-        pace.wait()
-        if case.kind is Kind.UPLOAD:
-            box.send_again(case.letters[0].body)
-            return "sent"
+    def _send_row(self, case: DeadLetter, more: int, by: str) -> bool:
+        """Allow another try of a row and send its message; False if something has happened to it since it was read."""
         if case.seen is None or case.batch is None or case.video is None:
             raise AssertionError("only rows with a video are sent again")
         allowed = None if case.closed or not case.requests else case.attempts + more
-        leave = AttemptGrant(case.batch.project, case.video.id, case.fingerprint, case.attempts, allowed, by)
-        if not self._allowed(case.seen, leave):
-            return "moved"
+        grant = AttemptGrant(case.batch.project, case.video.id, case.fingerprint, case.attempts, allowed, by)
+        if not self._allow(case.seen, grant):
+            return False
         message = Message(batch=case.batch.id, project=case.batch.project, row=case.seen.row, video=case.video)
-        box.send_again(message.model_dump_json())
-        return "sent"
+        self._work.send_again(message.model_dump_json())
+        self._grants.sent(case.seen)
+        return True
 
-    def _allowed(self, seen: RowSnapshot, leave: AttemptGrant) -> bool:
-        """Allow another try; again where only the batch has moved, which the try before this one may have opened."""
+    def _allow(self, seen: RowSnapshot, grant: AttemptGrant) -> bool:
+        """Allow another try; again if only the batch has moved, which the try before this one may have opened."""
         for _ in range(TRIES):
             state = self._catalog.batch(seen.batch).state
-            if self._grants.allow(seen, leave, state, now=self._now()):
+            if self._grants.allow(seen, grant, state, now=self._now()):
                 return True
         return False
 
-    # ------------------------------------------------------------------------------------------------ what is the case
+    # ---------------------------------------------------------------------------------------------------------- reading
 
-    def _rows(self, letters: Mapping[tuple[str, int], Sequence[tuple[QueuedMessage, Message]]]) -> Iterator[DeadLetter]:
-        """The cases of rows: the dead ones, and those that a letter is of."""
-        keys = list(dict.fromkeys([*((it.batch, it.row) for it in self._grants.dead()), *letters]))
+    def _rows(
+        self, messages: Mapping[tuple[str, int], Sequence[tuple[QueuedMessage, Message]]]
+    ) -> Iterator[DeadLetter]:
+        """The dead letters that are rows: dead ones, those with a message, and those that a redrive has not sent."""
+        unsent = {(it.batch, it.row) for it in self._grants.unsent()}
+        keys = list(dict.fromkeys([*((it.batch, it.row) for it in self._grants.dead()), *messages, *unsent]))
         rows = self._grants.rows(keys)
         batches = {name: self._batch(name) for name in {batch for batch, _ in keys}}
         for key in keys:
-            its, seen, batch = letters.get(key, ()), rows.get(key, RowSnapshot(*key)), batches[key[0]]
-            pile = tuple(letter for letter, _ in its)
-            said = next((letter.reason for letter in pile if letter.reason), "")
+            its, seen, batch = messages.get(key, ()), rows.get(key, RowSnapshot(*key)), batches[key[0]]
+            queued = tuple(message for message, _ in its)
             if batch is None:
-                for letter in pile:
-                    reason = letter.reason or f"unknown_batch: the catalog has no batch {key[0][:80]!r}"
-                    yield DeadLetter(letter.id, Kind.UNREADABLE, reason, letter.sent_at, (letter,))
+                for message in queued:
+                    reason = message.reason or f"unknown_batch: the catalog has no batch {key[0][:80]!r}"
+                    yield DeadLetter(message.id, Kind.UNREADABLE, reason, message.sent_at, (message,))
                 continue
             kind = _kind(seen)
-            if kind is not Kind.DEAD and not pile:  # the index is a moment behind
+            is_unsent = kind is Kind.STRAYED and key in unsent and seen.redriven_at != ""
+            if kind is not Kind.DEAD and not queued and not is_unsent:  # the index is a moment behind
                 continue
-            died = datetime.fromisoformat(seen.ended_at) if kind is Kind.DEAD else min(it.sent_at for it in pile)
             video = its[0][1].video if its else None
             name = (video.id if video else seen.video) or f"{batch.id}#{seen.row}"
-            reason = (seen.reason if kind is Kind.DEAD else said) or _MOVED
-            yield DeadLetter(name, kind, reason, died, pile, seen, batch, video)
+            if kind is Kind.DEAD:
+                reason, since = seen.reason, datetime.fromisoformat(seen.ended_at)
+            elif is_unsent:
+                reason, since = _INTERRUPTED, datetime.fromisoformat(seen.redriven_at)
+            else:
+                reason = next((message.reason for message in queued if message.reason), "")
+                since = min(message.sent_at for message in queued)
+            yield DeadLetter(name, kind, reason or _MOVED, since, queued, seen, batch, video)
 
     def _batch(self, name: str) -> Batch | None:
         try:
@@ -449,16 +434,16 @@ class Redriver:
         except KeyError:
             return None
 
-    def _costed(self, cases: Sequence[DeadLetter], more: int) -> list[DeadLetter]:
-        """Cases with their video's history, and what another try can cost."""
-        marks = {id(case): self._terms.fingerprint(case.video) if case.video else "" for case in cases}
+    def _with_costs(self, cases: Sequence[DeadLetter], more: int) -> list[DeadLetter]:
+        """Dead letters with their videos' history, and what another try can cost."""
+        fingerprints = {id(case): self._terms.fingerprint(case.video) if case.video else "" for case in cases}
         about = [(case, case.batch, case.seen) for case in cases]
         keys = [
-            (batch.project, case.id, mark)
+            (batch.project, case.id, fingerprint)
             for case, batch, seen in about
             if batch and seen
-            for mark in (marks[id(case)], seen.fingerprint)
-            if mark
+            for fingerprint in (fingerprints[id(case)], seen.fingerprint)
+            if fingerprint
         ]
         entries = self._grants.entries(dict.fromkeys(keys))
         newest = self._grants.newest(dict.fromkeys((project, video) for project, video, _ in keys))
@@ -468,8 +453,8 @@ class Redriver:
                 costed.append(case)
                 continue
             none = VideoRecord()
-            mark = marks[id(case)] or seen.fingerprint
-            entry = entries.get((batch.project, case.id, mark), none)
+            current = fingerprints[id(case)] or seen.fingerprint
+            entry = entries.get((batch.project, case.id, current), none)
             died = entries.get((batch.project, case.id, seen.fingerprint), entry)
             closed = ""
             if batch.cancelled:
@@ -477,7 +462,7 @@ class Redriver:
             elif newest.get((batch.project, case.id), "") > batch.upload.order:
                 closed = "a newer manifest has this video"
             elif entry.answers(self._terms.policy):
-                closed = "the video has been parsed since"
+                closed = "the video has been parsed in the meantime"
             requests, worst = 0, Amount()
             if case.kind in (Kind.DEAD, Kind.STRAYED) and not closed:
                 bound = self._terms.bound(case.video, self._survey(batch))
@@ -487,7 +472,7 @@ class Redriver:
                 replace(
                     case,
                     entry=died,
-                    fingerprint=mark,
+                    fingerprint=current,
                     attempts=entry.attempts,
                     requests=requests,
                     worst=worst,
@@ -501,11 +486,11 @@ class Redriver:
             self._surveys[batch.id] = self._catalog.survey(batch.id)
         return self._surveys[batch.id]
 
-    def _read(self, cases: Sequence[DeadLetter]) -> list[DeadLetter]:
-        """Cases with their videos, those without a letter read from the manifests that they came with."""
+    def _with_videos(self, cases: Sequence[DeadLetter]) -> list[DeadLetter]:
+        """Dead letters with their videos; those without a message are read from their manifests."""
         wanted: dict[str, tuple[Batch, set[int]]] = {}
         for case in cases:
-            if case.kind is Kind.DEAD and case.video is None and case.seen and case.batch:
+            if case.kind in (Kind.DEAD, Kind.STRAYED) and case.video is None and case.seen and case.batch:
                 wanted.setdefault(case.batch.id, (case.batch, set()))[1].add(case.seen.row)
         videos = {
             (batch.id, row): video for batch, rows in wanted.values() for row, video in self._from_manifest(batch, rows)
@@ -516,27 +501,21 @@ class Redriver:
         ]
 
     def _from_manifest(self, batch: Batch, rows: set[int]) -> Iterator[tuple[int, Video]]:
-        numbers = self._there.parameters
-        limits = ReadingLimits(
-            row_max_bytes=int(numbers["RowMaxBytes"]),
-            total_max_bytes=int(numbers["ManifestMaxBytes"]),
-            max_ratio=int(numbers["ManifestMaxRatio"]),
-        )
+        parameters = self._there.parameters
+        limits = reading_limits(parameters)
         uploads = UploadsBucket(self._there.client("s3"))
         with tempfile.TemporaryFile() as file:
             try:
-                uploads.fetch(batch.upload, file, max_bytes=int(numbers["ManifestMaxBytes"]))
+                uploads.fetch(batch.upload, file, max_bytes=int(parameters["ManifestMaxBytes"]))
                 for message in accepted_messages(batch, file, uploads, limits):
                     if message.row in rows:
                         yield message.row, message.video
-            except (
-                ObjectDeleted,
-                ManifestTooLarge,
-            ):  # it was taken away by hand: such a case cannot be sent, and says so
+            except (ObjectDeleted, ManifestTooLarge):  # the manifest was deleted: its rows cannot be sent, and say so
                 return
 
 
 _MOVED = f"{MOVED}: SQS moved the message here by itself: its worker crashed or timed out"
+_INTERRUPTED = f"{INTERRUPTED}: a redrive was killed before it sent the message"
 
 
 class _Pace:
@@ -547,7 +526,7 @@ class _Pace:
         self._next = time.monotonic()
 
     def wait(self) -> None:
-        """Wait for one's turn."""
+        """Wait until the next message may be sent."""
         now = time.monotonic()
         if self._next > now:
             time.sleep(self._next - now)
@@ -560,19 +539,19 @@ def _kind(seen: RowSnapshot) -> Kind:
     return Kind.STRAYED if seen.state in (None, RowState.QUEUED) else Kind.ENDED
 
 
-def _upload(letter: QueuedMessage) -> DeadLetter:
-    """The case of a letter that ingest could not take."""
+def _upload(message: QueuedMessage) -> DeadLetter:
+    """A message that ingest could not take."""
     key = ""
     try:
-        body = json.loads(letter.body)
+        body = json.loads(message.body)
         key = body["continue"]["key"] if "continue" in body else body["Records"][0]["s3"]["object"]["key"]
-    except (ValueError, LookupError, TypeError):  # whatever it is, it is shown as it came
-        key = letter.body[:80]
-    return DeadLetter(letter.id, Kind.UPLOAD, f"{UPLOAD}: {key}", letter.sent_at, (letter,))
+    except (ValueError, LookupError, TypeError):  # it is shown as it is
+        key = message.body[:80]
+    return DeadLetter(message.id, Kind.UPLOAD, f"{UPLOAD}: {key}", message.sent_at, (message,))
 
 
 def _times(bound: Amount, requests: int) -> Amount:
-    """The bound of so many requests."""
+    """The bound of this many requests."""
     return Amount(
         bound.requests * requests,
         bound.input_tokens * requests,

@@ -22,6 +22,7 @@ from titlecard.domain.video import Video
 from titlecard_console import stack as stacks
 from titlecard_console.commands import options
 from titlecard_console.commands.budget import limit_command
+from titlecard_console.dead_letter_queue import HIDDEN_SECONDS, MESSAGES_PER_SECOND
 from titlecard_console.errors import CommandError, ExitCode
 from titlecard_console.output import (
     confirm,
@@ -214,6 +215,7 @@ def redrive(
     cases = redriver.cases(more=more, choice=selection, read=True)
     if not cases:
         say(_nothing(selection))
+        _report_hidden(redriver)
         return
     _send(redriver, cases, more=more, rate=rate, yes=yes)
 
@@ -348,16 +350,25 @@ def _send(redriver: Redriver, cases: Sequence[DeadLetter], *, more: int, rate: f
     done: Counter[str] = Counter()
     for _, what in redriver.send_again(cases, more=more, rate=rate, by=redriver.who()):
         done[what] += 1
-    missed = len(sendable) - done.total()
     for number, sentence in (
         (done["sent"], "sent"),
         (done["removed"], "deleted from the queue without being sent"),
         (done["moved"], "not sent: something has happened to it since it was read"),
-        (missed, "not sent: somebody else is reading its letter just now, so run the same command again"),
     ):
         if number:
             say(f"{number:,} {sentence}.")
-    if done["moved"] or missed or len(sendable) < len(cases):
+    _report_hidden(redriver)
+    if done["moved"] or len(sendable) < len(cases):
+        raise typer.Exit(ExitCode.UNFINISHED)
+
+
+def _report_hidden(redriver: Redriver) -> None:
+    """Say that messages could not be read, and until when; the command is not finished then."""
+    if redriver.hidden:
+        seconds = HIDDEN_SECONDS + redriver.hidden // MESSAGES_PER_SECOND
+        back = format_time(datetime.now(UTC) + timedelta(seconds=seconds))
+        messages = pluralize(redriver.hidden, "message is", "messages are")
+        say(f"About {messages} being read by another command, or by one that was killed: run this again after {back}.")
         raise typer.Exit(ExitCode.UNFINISHED)
 
 
@@ -410,7 +421,11 @@ def _differences(cases: Sequence[DeadLetter]) -> list[str]:
     counts = Counter(case.kind for case in cases)
     sentences = (
         (bare, "dead row", "without a letter in the queue: a redrive reads the row from its manifest"),
-        (counts[Kind.STRAYED], "letter", "of a row that has not ended: SQS moved it, or a redrive was killed"),
+        (
+            counts[Kind.STRAYED],
+            "row",
+            "that has not ended: SQS moved its letter, or a redrive was killed before it sent it",
+        ),
         (counts[Kind.ENDED], "letter", "of a row that was parsed or waits in the meantime: a redrive deletes it"),
     )
     return [f"{pluralize(number, what)} {sentence}." for number, what, sentence in sentences if number]

@@ -4,11 +4,14 @@ A row is sent again in this order, so that a crash at any point loses nothing an
 
 ::
 
-    allow ──────────────────────────────► send ──────────────► delete the letter
-    ONE transaction: the row is queued      │                    └ a crash: nothing is left to do
-    again, its batch is open again, its     └ a crash: the letter is there still, of a row that is queued or has ended:
-    video has leave for n attempts more       it is sent a second time, and the row ends once; or it is thrown away
-      └ a crash: a queued row of an open batch, which the audit sends again, and whose letter is there still
+    allow ───────────────────────────► send ─────────────────────► sent ──────────► delete the letter
+    ONE transaction: the row is queued   │                           │                └ a crash: nothing is left to do
+    again and on the agenda as unsent,   │                           └ a crash: the letter is there still, of a row that
+    its batch is open again, its video   │                             is queued or has ended: it is sent a second time,
+    has leave for n attempts more        │                             and the row ends once; or it is thrown away
+      │                                  └ a crash: the row is on the agenda still: the next redrive sends it a second
+      │                                    time, and it ends once
+      └ a crash: the row is on the agenda as unsent: the next redrive sends it; without one, the audit does
 
 The leave is a number, the attempts at the time of the plan and n more, and it is given on the condition that there were
 no further attempts since: whoever goes on after a crash gives the same leave, not another one.
@@ -32,10 +35,13 @@ if TYPE_CHECKING:
 TALLY = "redriven"
 """The tally that takes dead rows off a batch's counts."""
 
+UNSENT = "unsent"
+"""The agenda's list of rows that were allowed another try and whose message has not been sent yet."""
+
 
 @dataclass(frozen=True)
 class RowSnapshot:
-    """A row as it stands; `state` None: nobody has touched it. `ended_at` is empty where it has not ended."""
+    """A row as it stands; `state` is None if nobody has touched it; the stamps are empty if there is no such event."""
 
     batch: str
     row: int
@@ -44,6 +50,7 @@ class RowSnapshot:
     fingerprint: str = ""
     reason: str = ""
     ended_at: str = ""
+    redriven_at: str = ""
 
 
 @dataclass(frozen=True)
@@ -82,6 +89,15 @@ class Grants(CatalogTable):
     def dead(self) -> Iterator[RowSnapshot]:
         """Every dead row, the first that died first (read from the index: a moment behind)."""
         return map(_as_seen, self._on_agenda(DEAD, before=NEVER))
+
+    def unsent(self) -> Iterator[RowSnapshot]:
+        """Rows that were allowed another try and whose message was not sent (read from the index: a moment behind)."""
+        return map(_as_seen, self._on_agenda(UNSENT, before=NEVER))
+
+    def sent(self, seen: RowSnapshot) -> None:
+        """Note that the message of a row was sent; nothing happens to a row that has moved on."""
+        is_unsent = "agenda = :unsent"
+        self._accepted(row_key(seen.batch, seen.row), "REMOVE agenda, due", is_unsent, {":unsent": UNSENT})
 
     def rows(self, keys: Iterable[tuple[str, int]]) -> dict[tuple[str, int], RowSnapshot]:
         """Rows by batch and number, as they stand now."""
@@ -172,7 +188,8 @@ class Grants(CatalogTable):
         as_read = "#state = :dead AND ended_at = :ended"
         return self._write(
             row_key(seen.batch, seen.row),
-            "SET #state = :queued, redriven_at = :now, redriven_by = :by REMOVE agenda, due, ended_at, reason, tier",
+            "SET #state = :queued, redriven_at = :now, redriven_by = :by, agenda = :unsent, due = :now"
+            " REMOVE ended_at, reason, tier",
             as_read,
             {
                 ":queued": RowState.QUEUED,
@@ -180,6 +197,7 @@ class Grants(CatalogTable):
                 ":ended": seen.ended_at,
                 ":now": stamp(now),
                 ":by": leave.by,
+                ":unsent": UNSENT,
             },
         )
 
@@ -207,4 +225,5 @@ def _as_seen(item: Mapping[str, Any]) -> RowSnapshot:
         fingerprint=item.get("fingerprint", ""),
         reason=item.get("reason") or "",
         ended_at=item.get("ended_at", ""),
+        redriven_at=item.get("redriven_at", ""),
     )
