@@ -1,64 +1,58 @@
-"""The ledger held against what OpenAI billed, day by day.
+"""The ledger compared with what OpenAI billed, day by day.
 
-Titlecard charges before it sends, so a project's ledger is never below what its own requests were billed. What OpenAI
-bills beyond that was sent by somebody else: with a key that leaked, or by code that knows of no ledger. The other way
-round is common and harmless: an answer that was lost is charged its bound, and the bound is hardly ever billed in full.
+Titlecard charges before it sends, so a project's ledger is never below what its own requests were billed. Whatever
+OpenAI bills beyond that was sent by somebody else: with a key that leaked, or by code that does not use the ledger. The
+opposite is common and harmless: a lost answer is charged its bound, and OpenAI rarely bills a bound in full.
 
 ::
 
     charged  ├───────────── ours ─────────────┤── bounds ──┤
     billed   ├───────────── ours ─────────────┤                        never billed = charged - billed
-    billed   ├───────────── ours ─────────────┤── bounds ──┤▒▒▒▒▒▒▒▒▒  unknown = billed - charged, or another's model
+    billed   ├───────────── ours ─────────────┤── bounds ──┤▒▒▒▒▒▒▒▒▒  unknown = billed - charged, or another model
 
-Requests are compared beside tokens: the ledger counts every request that may have been sent, so one more than that is
-a stranger's, even where its tokens would fit below the bounds. Days are UTC's, for the ledger as for OpenAI. A request
-that is sent before midnight may be billed after it, so what a day is over is first looked for in what the day before
-was under.
+Requests are compared as well as tokens: the ledger counts every request that may have been sent, so one more is a
+stranger's, even if its tokens fit below the bounds. Days are UTC's, in the ledger and at OpenAI. A request that is sent
+before midnight may be billed after it, so a day's excess is first taken from what the day before was not billed.
 
-The API is OpenAI's `GET /organization/usage/completions` (API reference, "Usage"), which counts the Responses API too.
-It needs an admin key, which is sent to nobody else: no redirect is followed, and it is in no message of this module.
+OpenAI's usage API (API reference, "Usage: completions") counts the Responses API too. It needs an admin key. The key is
+sent to nobody else: no redirect is followed, and no message of this module contains it.
 """
 
 from __future__ import annotations
 
-import json
 import re
-import time
-import urllib.error
-import urllib.request
 from collections import defaultdict
-from contextlib import suppress
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from functools import partial
 from http import HTTPStatus
-from http.client import HTTPException
-from typing import TYPE_CHECKING, Annotated, Protocol
-from urllib.parse import urlencode, urlsplit
+from typing import TYPE_CHECKING, Annotated, NoReturn, Protocol
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from titlecard_console.errors import CommandError, UsageUnavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-    from email.message import Message
-    from typing import IO
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+
+    from openai import APIStatusError
 
 OPENAI = "https://api.openai.com/v1"
 
 ADMIN_KEY = "OPENAI_ADMIN_KEY"
-"""The environment variable that holds the admin key, as OpenAI's own examples call it."""
+"""The environment variable that holds the admin key; OpenAI's own client reads the same one."""
 
-DAYS_A_PAGE = 31
-"""The most that OpenAI gives at once where a bucket is a day."""
+DAYS_PER_PAGE = 31
+"""The most buckets of a day that OpenAI gives at once."""
 
 REQUEST_SECONDS = 30.0
-TRIES = 4
-PATIENCE_SECONDS = 60.0
-"""A longer wait than this is told of instead of waited for."""
+RETRIES = 3
+"""OpenAI's client tries throttled and failed requests again, up to two minutes later."""
 
-SAID_CHARACTERS = 300
-"""Of what OpenAI says of an error, at most."""
+MESSAGE_CHARACTERS = 300
+"""How much of OpenAI's message about an error is shown."""
 
 _LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 _KEY = re.compile(r"\b(sk|sess)-[\w*.-]+")
@@ -77,11 +71,11 @@ class Count:
         return Count(self.requests + other.requests, self.tokens + other.tokens)
 
     def __bool__(self) -> bool:
-        """Whether there is anything."""
+        """Whether it is not zero."""
         return bool(self.requests or self.tokens)
 
     def beyond(self, other: Count) -> Count:
-        """What this has more than another; nothing where it has less."""
+        """How much this is above another; zero if it is below."""
         return Count(max(self.requests - other.requests, 0), max(self.tokens - other.tokens, 0))
 
     def within(self, other: Count) -> Count:
@@ -91,7 +85,7 @@ class Count:
 
 @dataclass(frozen=True, slots=True)
 class Billed:
-    """What OpenAI billed on a day for one key and one model; None where OpenAI does not say which."""
+    """What OpenAI billed on a day for one key and one model; None if OpenAI does not say which."""
 
     day: date
     key: str | None
@@ -100,7 +94,7 @@ class Billed:
 
 
 class Part(Protocol):
-    """Requests and tokens of a part of what was charged."""
+    """Requests and tokens of a part of the charges."""
 
     @property
     def requests(self) -> int:
@@ -112,7 +106,7 @@ class Part(Protocol):
 
 
 class Month(Protocol):
-    """What a project was charged in a month: on each of its days (by number), and which models it was for."""
+    """What a project was charged in a month: on each day, and for which models."""
 
     @property
     def name(self) -> str:
@@ -129,7 +123,7 @@ class Month(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Charged:
-    """What the ledger knows of a project: what it was charged on each day, and for which models in all."""
+    """What the ledger charged a project on each day, and for which models in all."""
 
     days: Mapping[date, Count]
     models: Collection[str]
@@ -151,9 +145,9 @@ class Day:
     """A day, reconciled.
 
     Attributes:
-        late: what is billed beyond the day's charges, and was charged and not billed on the day before.
-        unknown: what is billed and stands in no account: a stranger's.
-        unbilled: what is charged and not billed: bounds of lost answers, or what OpenAI has not counted yet.
+        late: billed beyond the day's charges, but charged and not billed on the day before.
+        unknown: billed, and in no account of ours.
+        unbilled: charged and not billed: the bounds of lost answers, or what OpenAI has not counted yet.
     """
 
     day: date
@@ -168,11 +162,11 @@ class Day:
 
 
 def compare(charged: Charged, billed: Iterable[Billed], first: date, last: date) -> list[Day]:
-    """Hold what was charged against what was billed, for each day from the first to the last.
+    """Compare what was charged with what was billed, for each day from the first to the last.
 
     Args:
-        charged: what the ledger says; of the day before the first one too.
-        billed: what OpenAI says, likewise.
+        charged: the ledger's charges; those of the day before the first one as well.
+        billed: OpenAI's bill, likewise.
     """
     ours: dict[date, Count] = defaultdict(Count)
     foreign: dict[date, Count] = defaultdict(Count)
@@ -195,27 +189,26 @@ def days(first: date, last: date) -> Iterator[date]:
         yield first + timedelta(days=number)
 
 
-# ----------------------------------------------------------------------------------------------------- what OpenAI says
+# ------------------------------------------------------------------------------------------------------- OpenAI's bill
 
 
 class UsageClient:
-    """OpenAI's organization usage API.
+    """OpenAI's usage API, through OpenAI's own client.
 
     Args:
         key: an admin key.
-        url: the base of the API.
+        url: the base URL of the API.
 
     Raises:
-        CommandError: the address is not one that a key may be sent to.
+        CommandError: the key may not be sent to that URL.
     """
 
     def __init__(self, key: str, url: str = OPENAI) -> None:
-        where = urlsplit(url)
-        if where.scheme != "https" and not (where.scheme == "http" and where.hostname in _LOOPBACK):
-            raise CommandError(f"{url} is no address to send an admin key to: it must begin with https://.")
+        address = urlsplit(url)
+        if address.scheme != "https" and not (address.scheme == "http" and address.hostname in _LOOPBACK):
+            raise CommandError(f"An admin key is not sent to {url}: it must begin with https://.")
         self._key = key
-        self._url = f"{url.rstrip('/')}/organization/usage/completions"
-        self._http = urllib.request.build_opener(_NoRedirect)
+        self._url = url
 
     def billed(
         self, first: date, last: date, *, keys: Sequence[str] = (), projects: Sequence[str] = ()
@@ -227,113 +220,111 @@ class UsageClient:
             projects: ids of OpenAI projects; only theirs.
 
         Raises:
-            CommandError: the key is wrong, or may not read this, or there is no such thing.
-            UsageUnavailable: OpenAI did not answer, or not in a form that is known.
+            CommandError: the key is wrong or may not read usage, or an id is unknown.
+            UsageUnavailable: OpenAI did not answer, or not in a known form.
         """
-        query = [
-            ("start_time", _midnight(first)),
-            ("end_time", _midnight(last + timedelta(days=1))),
-            ("bucket_width", "1d"),
-            ("limit", DAYS_A_PAGE),
-            *(("group_by", name) for name in ("api_key_id", "model")),
-            *(("api_key_ids", key) for key in keys),
-            *(("project_ids", project) for project in projects),
-        ]
-        found: list[Billed] = []
-        seen: set[str] = set()
+        from openai import DefaultHttpxClient, OpenAI, omit  # noqa: PLC0415 -- it takes a second, which no other command needs
+
+        http = DefaultHttpxClient(follow_redirects=False)  # a redirect would take the key along
+        with closing(
+            OpenAI(
+                admin_api_key=self._key,
+                base_url=self._url,
+                timeout=REQUEST_SECONDS,
+                max_retries=RETRIES,
+                http_client=http,
+            )
+        ) as client:
+            ask = partial(
+                client.admin.organization.usage.with_raw_response.completions,
+                start_time=_midnight(first),
+                end_time=_midnight(last + timedelta(days=1)),
+                bucket_width="1d",
+                limit=DAYS_PER_PAGE,
+                group_by=["api_key_id", "model"],
+                api_key_ids=list(keys) or omit,
+                project_ids=list(projects) or omit,
+            )
+            return list(self._pages(ask))
+
+    def _pages(self, ask: Callable[..., _Answer]) -> Iterator[Billed]:
+        seen: set[str | None] = {None}
         page: str | None = None
         while True:
-            answer = self._page([*query, *([("page", page)] if page else [])])
+            answer = self._page(ask, page)
             for bucket in answer.data:
                 day = datetime.fromtimestamp(bucket.start_time, UTC).date()
-                found += [Billed(day, it.api_key_id, it.model, it.count) for it in bucket.results]
+                yield from (Billed(day, it.api_key_id, it.model, it.count) for it in bucket.results)
             if not answer.has_more:
-                return found
+                return
             page = answer.next_page
-            if page is None or page in seen:
-                raise UsageUnavailable("OpenAI's usage API says that there is more, and does not say where: try again.")
+            if page in seen:
+                raise UsageUnavailable("OpenAI's usage API says that there is more, but not where: try again.")
             seen.add(page)
 
-    def _page(self, query: Sequence[tuple[str, object]]) -> _Page:
-        content = self._get(f"{self._url}?{urlencode(query)}")
+    def _page(self, ask: Callable[..., _Answer], page: str | None) -> _Page:
+        from openai import APIConnectionError, APIStatusError, omit  # noqa: PLC0415 -- as above
+
         try:
-            return _Page.model_validate_json(content)
+            answer = ask(page=page or omit)
+        except APIStatusError as error:
+            self._refuse(error)
+        except APIConnectionError as error:
+            reason = self._without_keys(str(error.__cause__ or error))
+            raise UsageUnavailable(f"OpenAI's usage API cannot be reached: {reason}") from None
+        try:
+            return _Page.model_validate_json(answer.content)
         except ValidationError as error:
-            trouble = error.errors(include_input=False, include_url=False)[0]
-            place = ".".join(str(step) for step in trouble["loc"]) or "the body"
+            problem = error.errors(include_input=False, include_url=False)[0]
+            place = ".".join(str(step) for step in problem["loc"]) or "the body"
             raise UsageUnavailable(
-                f"OpenAI's usage API answered in an unknown form ({place}: {trouble['msg']}): nothing is compared."
+                f"OpenAI's usage API answered in an unknown form ({place}: {problem['msg']}): nothing is compared."
             ) from None
 
-    def _get(self, url: str) -> bytes:
-        """Read an address; what passes is tried again, because reading costs nothing."""
-        for tries in range(1, TRIES + 1):
-            request = urllib.request.Request(url, headers={"authorization": f"Bearer {self._key}"})  # noqa: S310 -- checked
-            try:
-                with self._http.open(request, timeout=REQUEST_SECONDS) as answer:
-                    return bytes(answer.read())
-            except urllib.error.HTTPError as error:
-                with error:
-                    wait = self._wait(error, tries)
-                time.sleep(wait)
-            except (OSError, HTTPException) as error:
-                reason = getattr(error, "reason", None) or type(error).__name__
-                raise UsageUnavailable(
-                    f"OpenAI's usage API cannot be reached: {self._without_keys(str(reason))}"
-                ) from None
-        raise AssertionError("the last try ends in an answer or in an exception")
-
-    def _wait(self, error: urllib.error.HTTPError, tries: int) -> float:
-        """For how long to wait after an error that passes, in seconds.
+    def _refuse(self, error: APIStatusError) -> NoReturn:
+        """Explain an error that OpenAI answered with.
 
         Raises:
-            Refused, NotAnswered: it does not pass.
+            CommandError: the person can correct it.
+            UsageUnavailable: it is OpenAI's.
         """
-        said = self._said(error)
-        match error.code:
+        body = error.body
+        words = body.get("message") if isinstance(body, dict) else None
+        words = self._without_keys(str(words or HTTPStatus(error.status_code).phrase))[:MESSAGE_CHARACTERS].rstrip(". ")
+        match error.status_code:
             case HTTPStatus.UNAUTHORIZED:
                 raise CommandError(
-                    f"OpenAI does not know the key in {ADMIN_KEY} (401). Admin keys are made at "
+                    f"OpenAI does not know the key in {ADMIN_KEY} (401). Make an admin key at "
                     "https://platform.openai.com/settings/organization/admin-keys."
-                )
+                ) from None
             case HTTPStatus.FORBIDDEN:
                 raise CommandError(
                     f"The key in {ADMIN_KEY} may not read the organization's usage (403): it must be an admin key, not "
                     "a project's, with the permission to read usage."
-                )
+                ) from None
             case HTTPStatus.BAD_REQUEST | HTTPStatus.NOT_FOUND:
                 raise CommandError(
-                    f"OpenAI refuses the question ({error.code}): {said}. Is the id of the key or of the project right?"
-                )
-        passes = error.code == HTTPStatus.TOO_MANY_REQUESTS or error.code >= HTTPStatus.INTERNAL_SERVER_ERROR
-        wait = _seconds(error.headers.get("retry-after"), otherwise=2.0 ** (tries - 1))
-        if passes and tries < TRIES and wait <= PATIENCE_SECONDS:
-            return wait
-        later = f" It wants to be asked again in {wait:.0f} seconds." if wait > PATIENCE_SECONDS else ""
-        raise UsageUnavailable(f"OpenAI's usage API does not answer ({error.code}): {said}.{later}")
-
-    def _said(self, error: urllib.error.HTTPError) -> str:
-        """What OpenAI says of an error, without anything that looks like a key."""
-        said = str(error.reason)
-        with suppress(ValueError, KeyError, TypeError, OSError, HTTPException):
-            said = str(json.loads(error.read(64 * 1024))["error"]["message"])
-        return self._without_keys(said)[:SAID_CHARACTERS].rstrip(". ")
+                    f"OpenAI refuses the question ({error.status_code}): {words}. Is the id of the key or of the "
+                    "project right?"
+                ) from None
+        wait = error.response.headers.get("retry-after", "")
+        later = f" Try again in {wait} seconds." if wait.isdecimal() and int(wait) else ""
+        raise UsageUnavailable(f"OpenAI's usage API does not answer ({error.status_code}): {words}.{later}") from None
 
     def _without_keys(self, text: str) -> str:
         return _KEY.sub("(a key)", text.replace(self._key, "(a key)"))
 
 
-class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    """Follows none: urllib would send the key along."""
+class _Answer(Protocol):
+    """An answer before it is read."""
 
-    def redirect_request(
-        self, _req: urllib.request.Request, _fp: IO[bytes], _code: int, _msg: str, _headers: Message, _newurl: str
-    ) -> None:
-        return None
+    @property
+    def content(self) -> bytes:
+        """Its body."""
 
 
 class _Result(BaseModel):
-    """What is read of a result; other fields are left alone."""
+    """The fields of a result that are used; strict, so that nothing is guessed."""
 
     model_config = ConfigDict(strict=True)
 
@@ -365,10 +356,3 @@ class _Page(BaseModel):
 
 def _midnight(day: date) -> int:
     return int(datetime.combine(day, datetime.min.time(), UTC).timestamp())
-
-
-def _seconds(header: str | None, *, otherwise: float) -> float:
-    try:
-        return max(float(header), 0.0) if header else otherwise
-    except ValueError:  # a date: no need to be that exact
-        return otherwise

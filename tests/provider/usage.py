@@ -105,7 +105,8 @@ class LoopbackUsage:
     def answer(self, path: str, key: str) -> Response:
         """Answer one GET."""
         where = urlsplit(path)
-        query = parse_qs(where.query, strict_parsing=bool(where.query))
+        sent = parse_qs(where.query, strict_parsing=bool(where.query))
+        query = {name.removesuffix("[]"): values for name, values in sent.items()}  # OpenAI's client writes lists so
         self.queries.append(query)
         if self.instead:
             return self.instead.pop(0)
