@@ -96,9 +96,16 @@ completion_init()
 def main() -> None:
     """Run a command; tell people what they can mend in a sentence, without a traceback."""
     try:
-        app(prog_name=PROGRAM)
-    except KeyboardInterrupt:
-        _exit(ExitCode.INTERRUPTED, "Interrupted. Everything done so far is kept; the same command continues from it.")
+        code = app(prog_name=PROGRAM, standalone_mode=False)
+        if code == ExitCode.INTERRUPTED:
+            say("Interrupted. Everything done so far is kept; the same command continues from it.")
+        sys.exit(code or 0)
+    except typer.Abort:
+        _exit(ExitCode.FAILED, "Not confirmed, so nothing was done.")
+    except typer.TyperException as error:  # bad usage; after a group without a command the message is its help
+        context = getattr(error, "ctx", None)
+        hint = f" See `{context.command_path} --help`." if context and error.format_message().strip() else ""
+        _exit(ExitCode.BAD_USAGE, f"{error.format_message()}{hint}")
     except AWS_ERRORS as error:  # before ValueError, which some of them are as well
         _exit(ExitCode.FAILED, explain(error))
     except (NotAManifest, BadParameterError, CommandError, Unpriced, ValueError) as error:

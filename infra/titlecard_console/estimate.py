@@ -190,6 +190,5 @@ def summary(estimates: Sequence[Estimate], model: str) -> str:
         tokens=sum(it.limits.tokens for it in estimates),
         micro_usd=sum(it.limits.micro_usd for it in estimates),
     )
-    return (
-        f"{pluralize(rows, 'video')}: {rows - asked:,} sure locally, {asked:,} for {model}. At most {most} is charged."
-    )
+    tiers = f"{rows - asked:,} sure locally, {asked:,} for {model}"
+    return f"{pluralize(rows, 'video')}: {tiers}. At most {most} can be charged."

@@ -506,7 +506,7 @@ class Redriver:
         uploads = UploadsBucket(self._there.client("s3"))
         with tempfile.TemporaryFile() as file:
             try:
-                uploads.fetch(batch.upload, file, max_bytes=int(parameters["ManifestMaxBytes"]))
+                uploads.fetch(batch.upload, file, max_bytes=limits.total_max_bytes)
                 for message in accepted_messages(batch, file, uploads, limits):
                     if message.row in rows:
                         yield message.row, message.video

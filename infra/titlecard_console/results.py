@@ -1,7 +1,7 @@
-"""What came of the videos of a stack, as commands read it: by batch or by project, as a stream, in an order that stays.
+"""The results of a stack's videos, by batch or by project, read as a stream in an order that does not change.
 
-A project's batches come in the order in which they were made, a batch's rows in the manifest's. Of a video that several
-batches have, the row counts that its pointer is at.
+A project's batches come in the order of their creation, a batch's rows in the manifest's order. If several batches have
+the same video, the row of its current talk counts.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from titlecard.aws.dynamodb.catalog.reviews import Reviews
 from titlecard.aws.s3 import ObjectDeleted, UploadsBucket
 from titlecard.manifests import Accepted
 from titlecard_console.errors import CommandError
+from titlecard_console.estimate import reading_limits
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -28,13 +29,10 @@ if TYPE_CHECKING:
     from titlecard.domain.video import Talk, Video
     from titlecard_console.stack import Stack
 
-_READING = ("RowMaxBytes", "ManifestMaxBytes", "ManifestMaxRatio")
-"""The parameters that say what the stack takes for a manifest."""
-
 
 @dataclass(frozen=True)
 class Flagged:
-    """A talk that a person should look at; `video` is the row as its owner gave it, None where that was deleted."""
+    """A talk that a person should look at; `video` is the row as it was uploaded, None if the manifest was deleted."""
 
     result: RowResult
     talk: Talk
@@ -42,7 +40,7 @@ class Flagged:
 
 
 class ResultReader:
-    """Reads a stack's catalog, and its manifests where the videos' own text is wanted."""
+    """Reads a stack's catalog, and its manifests if the videos' own text is needed."""
 
     def __init__(self, there: Stack) -> None:
         self.database = there.resource("dynamodb", parameter_validation=False).meta.client
@@ -57,7 +55,7 @@ class ResultReader:
         """A batch by its name.
 
         Raises:
-            CommandError: there is none.
+            CommandError: there is no such batch.
         """
         try:
             return self.catalog.batch(name)
@@ -68,43 +66,45 @@ class ResultReader:
         """One batch, or those of a project.
 
         Raises:
-            CommandError: both or neither is asked for, or there is nothing of the name.
+            CommandError: both or neither are given, or there is no such batch or project.
         """
         if batch is not None and project is not None:
-            raise CommandError("--batch and --project contradict each other: a batch is of one project.")
+            raise CommandError("--batch and --project contradict each other: give one of them.")
         if batch is not None:
             return [self.batch(batch)]
         if project is None:
-            raise CommandError("Say which talks: either --batch BATCH or --project PROJECT.")
+            raise CommandError("Say which talks: --batch BATCH or --project PROJECT.")
         found = list(self.catalog.all_batches(project))
         if not found:
-            raise CommandError(f"The project {project!r} has no batches: `titlecard batches` lists what there is.")
+            raise CommandError(
+                f"The project {project!r} has no batches: `titlecard batches` lists the batches of all projects."
+            )
         return found
 
     def all_batches(self) -> list[Batch]:
-        """Those of every project."""
+        """The batches of every project."""
         return list(self.catalog.all_batches())
 
     def flagged(self, batches: Iterable[Batch]) -> Iterator[Flagged]:
-        """The current talks of batches that a person should look at, beside what was uploaded."""
+        """The current talks of batches that a person should look at, with the rows as they were uploaded."""
         for batch in batches:
             results = self._of(batch, current=True, since=None)
-            for result, video in self._beside(batch, (it for it in results if it.talk and it.talk.review)):
+            for result, video in self._with_rows(batch, (it for it in results if it.talk and it.talk.review)):
                 if result.talk:
                     yield Flagged(result, result.talk, video)
 
     def rows_of(self, project: str, video: str) -> Iterator[tuple[str, Row]]:
-        """Every row of a project's batches that is about a video, with its batch; the table goes through all rows."""
+        """Every row of a project's batches that is about a video, with its batch; reads all rows."""
         for batch in self.catalog.all_batches(project):
             for row in self.exports.rows_of(batch.id, video):
                 yield batch.id, row
 
     def results(self, batches: Iterable[Batch], *, current: bool, since: datetime | None = None) -> Iterator[RowResult]:
-        """What came of the rows of batches.
+        """The results of the rows of batches.
 
         Args:
-            current: only the rows that their videos' pointers are at.
-            since: only what has changed since then.
+            current: only the rows of current talks.
+            since: only results that have changed since then.
         """
         for batch in batches:
             yield from self._of(batch, current=current, since=since)
@@ -112,9 +112,9 @@ class ResultReader:
     def with_videos(
         self, batches: Iterable[Batch], *, current: bool, since: datetime | None = None
     ) -> Iterator[tuple[RowResult, Video | None]]:
-        """The same beside the row as its owner gave it, read from the manifest; None where that was deleted."""
+        """The same with the row as it was uploaded, read from the manifest; None if the manifest was deleted."""
         for batch in batches:
-            yield from self._beside(batch, self._of(batch, current=current, since=since))
+            yield from self._with_rows(batch, self._of(batch, current=current, since=since))
 
     def _of(self, batch: Batch, *, current: bool, since: datetime | None) -> Iterator[RowResult]:
         earliest = stamp(since) if since else ""
@@ -122,20 +122,15 @@ class ResultReader:
             if result.changed_at >= earliest and (result.current or not current):
                 yield result
 
-    def _beside(self, batch: Batch, results: Iterator[RowResult]) -> Iterator[tuple[RowResult, Video | None]]:
-        """Results and rows side by side: both rise by their numbers."""
+    def _with_rows(self, batch: Batch, results: Iterator[RowResult]) -> Iterator[tuple[RowResult, Video | None]]:
+        """Pair results with the rows of the manifest; both are in the order of their numbers."""
         first = next(results, None)
         if first is None:
             return
-        numbers = {name: int(self._there.parameters[name]) for name in _READING}
-        limits = manifest.ReadingLimits(
-            row_max_bytes=numbers["RowMaxBytes"],
-            total_max_bytes=numbers["ManifestMaxBytes"],
-            max_ratio=numbers["ManifestMaxRatio"],
-        )
+        limits = reading_limits(self._there.parameters)
         with tempfile.TemporaryFile() as file:
             try:
-                self._uploads.fetch(batch.upload, file, max_bytes=numbers["ManifestMaxBytes"])
+                self._uploads.fetch(batch.upload, file, max_bytes=limits.total_max_bytes)
             except ObjectDeleted:
                 yield first, None
                 yield from ((result, None) for result in results)

@@ -40,9 +40,6 @@ IDLE_SECONDS = 3 * SWEEP_SECONDS
 LOG_CHARACTERS = 400
 """How much of a log line is shown."""
 
-REMEDY = "run the same command again"
-"""What a person does once the cause of an open breaker is removed: the next cloud starts with a closed one."""
-
 QUIET_SECONDS = 20.0
 """When nothing has moved for this long, the functions' logs are searched for the reason."""
 
@@ -56,9 +53,14 @@ class Sent:
 
 
 class Run:
-    """A run of manifests through a stack."""
+    """A run of manifests through a stack.
 
-    def __init__(self, cloud: Cloud) -> None:
+    Args:
+        remedy: what a person does once the cause of an open breaker is removed.
+    """
+
+    def __init__(self, cloud: Cloud, remedy: str = "run the same command again") -> None:
+        self.remedy = remedy
         self._cloud = cloud
         self._s3 = cloud.client("s3")
         self._lambda = cloud.client("lambda", read_timeout=SWEEPER_TIMEOUT)
@@ -125,13 +127,12 @@ class Run:
             self._sweep()
         return ended
 
-    @staticmethod
-    def _warn_of_waits(one: Sent, status: Status, told: set[str], warn: Callable[[str], None]) -> None:
+    def _warn_of_waits(self, one: Sent, status: Status, told: set[str], warn: Callable[[str], None]) -> None:
         """Say why videos wait, once for each cause; `told` holds the causes that were said."""
         for wait in status.waits:
             if wait.cause not in told:
                 told.add(wait.cause)
-                warn(f"{one.name}: {wait.sentence(REMEDY)}")
+                warn(f"{one.name}: {wait.sentence(self.remedy)}")
 
     def rows(self, batch: Batch) -> Iterator[tuple[Row, VideoRecord]]:
         """The rows of a batch in the manifest's order, with what is known of their videos."""

@@ -134,3 +134,22 @@ def test_every_line_says_what_became_of_its_video_and_why(limited: Ran) -> None:
 def test_only_what_was_asked_about_costs_anything(limited: Ran) -> None:
     paid = [line["id"] for line in limited.lines if line["cost_micro_usd"] and line["tokens"]["output"]]
     assert paid == [line["id"] for line in limited.lines if line["state"] != "deferred"]
+
+
+# ----------------------------------------------------------------------------------------------- an open breaker
+
+
+@pytest.mark.usefixtures("artefacts")
+def test_a_run_says_why_it_waits_while_it_waits_and_when_it_ends(provider: Witness, tmp_path: Path) -> None:
+    provider.reset()
+    provider.fail(always="unauthorized")
+    (tmp_path / "list.jsonl").write_bytes(lines(videos(3, "Waiting")))
+    done = ran(
+        *("run", tmp_path / "list.jsonl", "--state", tmp_path / "state", "--tier", "model"),
+        base_url=provider.base_url,
+    )
+    assert done.code == 3, done.told
+    told = " ".join(done.told.split())
+    assert told.count("The breaker has been open since") >= 2, done.told
+    assert "(401)" in told or " 401" in told, done.told
+    assert "remove the cause, then run the same command again." in told, done.told

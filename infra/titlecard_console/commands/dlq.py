@@ -380,7 +380,7 @@ def _plan(cases: Sequence[DeadLetter]) -> Iterator[str]:
         worst = sum((case.worst for case in rows), Amount())
         most = format_amounts(sum(case.requests for case in rows), worst.tokens, worst.micro_usd)
         videos = pluralize(len(rows), "video is", "videos are")
-        yield f"{videos} sent again. At most {most} is charged, for {len(asked):,} of them:"
+        yield f"{videos} sent again. At most {most} can be charged, for {len(asked):,} of them:"
         yield from _ids_by_cause(rows)
     closed = Counter(case.closed for case in rows if case.closed)
     uploads = [case for case in cases if case.kind is Kind.UPLOAD]

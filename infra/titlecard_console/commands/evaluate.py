@@ -88,7 +88,7 @@ def _by_model(
     planned = evaluation.plan(cases, tier, policy)
     number, bound = len(planned.questions), planned.bound
     most = format_amounts(number, bound.tokens, bound.micro_usd)
-    say(f"{pluralize(len(cases), 'row')}, {number:,} of them for {tier.model}. At most {most} is charged.")
+    say(f"{pluralize(len(cases), 'row')}, {number:,} of them for {tier.model}. At most {most} can be charged.")
     if number and not yes and not confirm("Continue?"):
         raise typer.Abort
 

@@ -23,7 +23,7 @@ from titlecard_console.estimate import estimate, read_manifest, spending_cap, su
 from titlecard_console.local_cloud import cloud, template
 from titlecard_console.output import confirm, format_usd, open_output, people, pluralize, print_table, say
 from titlecard_console.progress import Display
-from titlecard_console.run import REMEDY, Run
+from titlecard_console.run import Run
 from titlecard_console.talk_table import for_people
 
 if TYPE_CHECKING:
@@ -114,7 +114,7 @@ def run(
         _report_refused(manifest)
     limits = _agree(read, parameters, most, yes=yes)
     with _local_cloud(state, overrides, running) as there:
-        this = Run(there)
+        this = Run(there, f"run `titlecard resume {project}`") if running else Run(there)
         this.allow(project, [limit for limit in limits if limit])
         sent = [
             this.upload(path, project, name, limit)
@@ -129,7 +129,7 @@ def run(
             ]
         if table:
             table.print()
-        _report_outcomes(outcomes)
+        _report_outcomes(outcomes, this.remedy)
     if any(outcome.status.batch.state is BatchState.REFUSED for outcome in outcomes):
         raise typer.Exit(ExitCode.BAD_USAGE)
     if any(
@@ -292,7 +292,7 @@ def _open_lines(output: Path | None, table: TalkTable | None) -> Iterator[TextIO
         yield lines
 
 
-def _report_outcomes(outcomes: Sequence[_Outcome]) -> None:
+def _report_outcomes(outcomes: Sequence[_Outcome], remedy: str) -> None:
     """Tell how the batches ended: a table, and below it why some videos are not parsed."""
     columns = {
         "local": Tier.LOCAL,
@@ -313,6 +313,6 @@ def _report_outcomes(outcomes: Sequence[_Outcome]) -> None:
         for reason, number in it.reasons.most_common(SHOWN_REASONS):
             say(f"{it.name}: {number:,} {reason}")
         for wait in it.status.waits:
-            say(f"{it.name}: {wait.sentence(REMEDY)}")
+            say(f"{it.name}: {wait.sentence(remedy)}")
         if it.status.batch.reason:
             say(f"{it.name}: {it.status.batch.reason}")
