@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import threading
 from typing import TYPE_CHECKING, Literal, cast
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 import httpx2
 from openai import AsyncOpenAI
@@ -13,6 +15,7 @@ from pydantic_ai.models.openai import OpenAIResponsesModel, OpenAIResponsesModel
 from pydantic_ai.profiles.openai import OpenAIModelProfile
 from pydantic_ai.providers.openai import OpenAIProvider
 
+from titlecard.domain.endpoints import Prices, prices_at
 from titlecard.llm.fuse import Fuse
 from titlecard.llm.prompt import INSTRUCTIONS, Cleaned
 
@@ -44,6 +47,20 @@ _LEAN = OpenAIModelProfile(
 """What Pydantic AI adds to a conversation with a model that reasons. Ours have one turn; it would only be paid for."""
 
 
+def proxy_for(base_url: str) -> str | None:
+    """The proxy that the environment names for an endpoint: HTTP_PROXY, HTTPS_PROXY, ALL_PROXY, NO_PROXY; None: none.
+
+    httpx2 reads them only where it makes its own transport, and ours is a fuse. The certificates that SSL_CERT_FILE or
+    SSL_CERT_DIR name are read by its transport itself. A server on this machine is never behind a proxy.
+    """
+    parts = urlsplit(base_url)
+    if prices_at(base_url) is Prices.LOOPBACK or proxy_bypass(parts.netloc.rpartition("@")[2]):
+        return None
+    proxies = getproxies()
+    proxy = proxies.get(parts.scheme) or proxies.get("all")
+    return proxy if not proxy or "://" in proxy else f"http://{proxy}"
+
+
 class Client:
     """One per model and process; thread-safe. Its event loop runs on a thread of its own until `close`.
 
@@ -63,7 +80,9 @@ class Client:
             retries=OUTPUT_RETRIES,
         )
         # No connection is kept: one that died while the process was frozen would look alive, and cost a bound.
-        self._network = httpx2.AsyncHTTPTransport(limits=httpx2.Limits(max_keepalive_connections=0))
+        self._network = httpx2.AsyncHTTPTransport(
+            limits=httpx2.Limits(max_keepalive_connections=0), proxy=proxy_for(base_url)
+        )
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="model-client", daemon=True)
         self._thread.start()

@@ -40,8 +40,12 @@ _BODY_KEYS = frozenset(
 )
 """What a request may say. Tools, stored conversations, files and the like are billed beyond the bytes of the body."""
 
-_NOT_SENT = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout, httpx2.UnsupportedProtocol)
-"""Failures before the first byte of the request: there was no connection (name not found, refused, no TLS)."""
+_NOT_SENT = (
+    *(httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout),
+    *(httpx2.ProxyError, httpx2.UnsupportedProtocol),
+)
+"""Failures before the first byte of the request: there was no connection (name not found, refused, no TLS, no way
+through a proxy)."""
 
 
 class RequestRefused(Exception):

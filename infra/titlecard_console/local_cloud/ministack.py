@@ -135,10 +135,11 @@ def _free_port() -> int:
 def _environment(endpoint: Endpoint, port: int, folder: Path, callers: Mapping[str, str]) -> dict[str, str]:
     temporary = folder / "tmp"
     temporary.mkdir(exist_ok=True)
+    no_proxy = ",".join(filter(None, ("127.0.0.1", callers.get("no_proxy") or callers.get("NO_PROXY"))))
     return {
         **{name: callers[name] for name in PASSED_ON if name in callers},
-        "NO_PROXY": "127.0.0.1",
-        "no_proxy": "127.0.0.1",
+        "NO_PROXY": no_proxy,
+        "no_proxy": no_proxy,
         "LANG": "C.UTF-8",
         "TZ": "UTC",
         "HOME": str(folder),  # no AWS configuration of the caller's
