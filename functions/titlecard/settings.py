@@ -8,7 +8,7 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Annotated
 
-from pydantic import Field, SecretStr
+from pydantic import BeforeValidator, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from titlecard.domain.video import Policy
@@ -17,8 +17,13 @@ _Positive = Annotated[int, Field(gt=0)]
 _Count = Annotated[int, Field(ge=0)]
 
 
+def _nothing_for_empty(value: object) -> object:
+    """A parameter that was left empty comes as an empty variable."""
+    return None if value == "" else value
+
+
 class _Settings(BaseSettings):
-    model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True)
+    model_config = SettingsConfigDict(frozen=True, extra="ignore")
 
     catalog_table: str
     work_queue_url: str
@@ -55,8 +60,8 @@ class ParserSettings(_Settings):
     service_tier: str
     max_output_tokens: _Positive
     openai_base_url: str = ""
-    price_factor: Annotated[Decimal, Field(ge=0)] | None = None
-    """What the endpoint's prices are, times the list's; None (or an empty variable) where they are known."""
+    price_factor: Annotated[Annotated[Decimal, Field(ge=0)] | None, BeforeValidator(_nothing_for_empty)] = None
+    """What the endpoint's prices are, times the list's; None, or an empty variable, where they are known."""
     key_secret_prefix: str
     openai_api_key: SecretStr | None = None
     """Only on the local cloud: in AWS every project has its key in Secrets Manager."""

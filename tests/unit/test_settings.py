@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 import pytest
 from pydantic import ValidationError
 
@@ -74,3 +76,11 @@ def test_a_key_never_shows(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_in_aws_there_is_no_key_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OPENAI_API_KEY")
     assert ParserSettings().openai_api_key is None
+
+
+@pytest.mark.parametrize(("value", "factor"), [("", None), ("1.1", Decimal("1.1")), ("0", Decimal(0))])
+def test_a_price_factor_that_was_left_empty_is_none(
+    monkeypatch: pytest.MonkeyPatch, value: str, factor: Decimal | None
+) -> None:
+    monkeypatch.setenv("PRICE_FACTOR", value)
+    assert ParserSettings().price_factor == factor
