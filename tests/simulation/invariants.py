@@ -182,6 +182,8 @@ class Invariants:
         for tried in [it for it in self.tried.values() if it.worker is worker and it.fault]:
             calls = tried.told - tried.told_before
             tells = ACCOUNT if tried.above else tried.fault.tells if tried.fault else WELL
+            if not calls and (tells in {ACCOUNT, TRANSIENT} or tried.token in self._probes):
+                self._broken("the breaker", f"it was not told how a question went: {tells} {tried.key}")
             if (
                 tells is TRANSIENT
                 and calls == 1

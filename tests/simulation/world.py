@@ -26,6 +26,7 @@ from tests.simulation.provider import MODEL, OUTPUT_TOKENS, Provider
 from tests.simulation.wire import Wire
 
 from titlecard import extraction as local
+from titlecard import telemetry
 from titlecard.aws.dynamodb.catalog import NEVER, stamp
 from titlecard.aws.secrets import KeyUnreadable
 from titlecard.domain.batch import BatchLimits, Message, RowState, Upload, upload_order
@@ -264,6 +265,7 @@ class World:
         ingest.uuid4 = self._name
         files = SimpleNamespace(TemporaryFile=io.BytesIO, TemporaryDirectory=_folder)
         ingest.tempfile = files
+        ingest.telemetry = SimpleNamespace(**{**vars(telemetry), "logger": _SILENT})
         audit: Any = code["pipeline.audit"]
         audit.tempfile = files
         ingest.Survey = _Surveys
@@ -308,6 +310,7 @@ class World:
                 manifest_max_ratio=RATIO_MAX,
                 row_max_bytes=ROW_MAX,
                 survey_sample_rows=100,
+                ingest_continuations=100,
                 batch_request_limit=limits.requests,
                 batch_token_limit=limits.tokens,
                 batch_micro_usd_limit=limits.micro_usd,
