@@ -1,0 +1,276 @@
+"""The mistakes that are made: each changes a few characters of a module's source.
+
+A mistake is named by its function, the text of its line and what became of it, never by a line number, so that a
+sample and the list of tolerated mistakes stay the same when other lines move.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import re
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    Change = tuple[ast.expr | ast.stmt | tuple[int, int], str]
+    """A place and what stands there instead: a piece of the tree, or the bytes from here to there."""
+
+COMPARISONS: dict[type[ast.cmpop], tuple[str, str]] = {
+    ast.Lt: ("<", "<="),
+    ast.LtE: ("<=", "<"),
+    ast.Gt: (">", ">="),
+    ast.GtE: (">=", ">"),
+    ast.Eq: ("==", "!="),
+    ast.NotEq: ("!=", "=="),
+    ast.Is: ("is", "is not"),
+    ast.IsNot: ("is not", "is"),
+    ast.In: ("in", "not in"),
+    ast.NotIn: ("not in", "in"),
+}
+ARITHMETIC: dict[type[ast.operator], tuple[str, str]] = {
+    ast.Add: ("+", "-"),
+    ast.Sub: ("-", "+"),
+    ast.Mult: ("*", "//"),
+    ast.FloorDiv: ("//", "*"),
+    ast.BitOr: ("|", "&"),
+    ast.Mod: ("%", "*"),
+}
+EXPRESSIONS = (
+    (r"attribute_not_exists", "attribute_exists"),
+    (r"attribute_exists", "attribute_not_exists"),
+    (r" AND ", " OR "),
+    (r" OR ", " AND "),
+    (r" <= ", " < "),
+    (r" >= ", " > "),
+    (r" < ", " <= "),
+    (r" > ", " >= "),
+    (r" = ", " <> "),
+    (r" <> ", " = "),
+    (r"if_not_exists\((\w+), ([:\w]+)\)", r"\2"),
+    (r"REMOVE [\w, #]+", ""),
+)
+"""Inside the expressions of DynamoDB, which are texts to Python."""
+
+SWAPPED = {"min": "max", "max": "min", "any": "all", "all": "any"}
+
+IS_EXPRESSION = re.compile(r"attribute_|SET |ADD |REMOVE | AND | <= | >= | = :|#\w+ <|_not_exists")
+
+SILENT = ("_log.", "self._log", "logger.", "_say(")
+"""Calls that only tell people something; their loss is no mistake of this kind."""
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """A change of one place of a module's source.
+
+    `before` and `after` are the source's text at the place, `text` is its line. `statement` is the number of the line
+    on which its statement begins, 0 where that is no function's.
+    """
+
+    module: str
+    function: str
+    line: int
+    statement: int
+    start: int
+    end: int
+    before: str
+    after: str
+    text: str
+
+    @property
+    def name(self) -> str:
+        """What it is called: the same as long as its line is the same."""
+        return f"{self.module}: {self.function}: {self.text}: {_short(self.before)} -> {_short(self.after)}"
+
+    @property
+    def draw(self) -> float:
+        """A number from 0 to 1 that depends on its name alone."""
+        return int.from_bytes(hashlib.sha256(self.name.encode()).digest()[:6], "big") / 2**48
+
+    def made(self, source: bytes) -> bytes:
+        """The source with the mistake."""
+        return source[: self.start] + self.after.encode() + source[self.end :]
+
+
+def mistakes(module: str, source: bytes) -> list[Mistake]:
+    """All mistakes of a module, in the order of their places, without those that Python cannot compile."""
+    found = {}
+    for mistake in _Finder(module, source).found():
+        try:
+            ast.parse(mistake.made(source))
+        except SyntaxError:
+            continue
+        found[mistake.start, mistake.end, mistake.after] = mistake
+    return [found[key] for key in sorted(found)]
+
+
+class _Finder:
+    def __init__(self, module: str, source: bytes) -> None:
+        self._module = module
+        self._source = source
+        self._starts = [0]
+        for line in source.splitlines(keepends=True):
+            self._starts.append(self._starts[-1] + len(line))
+        self._lines = source.decode().splitlines()
+
+    def found(self) -> Iterator[Mistake]:
+        for function, statement in _statements(ast.parse(self._source)):
+            for node, after in self._changes(statement):
+                if isinstance(node, tuple):
+                    start, end = node
+                else:
+                    start, end = self._place(node)
+                line = next(number for number, at in enumerate(self._starts) if at > start)
+                text = self._lines[line - 1].strip()
+                before = self._source[start:end].decode()
+                begins = statement.lineno if function else 0
+                yield Mistake(self._module, function, line, begins, start, end, before, after, text)
+
+    def _place(self, node: ast.expr | ast.stmt) -> tuple[int, int]:
+        assert node.end_lineno is not None, "it was parsed from a source"
+        assert node.end_col_offset is not None, "it was parsed from a source"
+        return self._starts[node.lineno - 1] + node.col_offset, self._starts[node.end_lineno - 1] + node.end_col_offset
+
+    def _text(self, node: ast.expr | ast.stmt) -> str:
+        start, end = self._place(node)
+        return self._source[start:end].decode()
+
+    def _changes(self, statement: ast.stmt) -> Iterator[Change]:
+        yield from self._of_statement(statement)
+        for node in _own_expressions(statement):
+            yield from self._of_expression(node)
+
+    def _of_statement(self, node: ast.stmt) -> Iterator[Change]:
+        match node:
+            case ast.Expr(value=ast.Call()) if not self._text(node).startswith(SILENT):
+                yield node, "pass"
+            case ast.Return(value=ast.expr() as value) if self._text(value) != "None":
+                yield value, "None"
+            case ast.Raise() | ast.Continue() | ast.Break():
+                yield node, "pass"
+            case ast.AugAssign(target=ast.expr() as target, value=ast.expr() as value):
+                yield node, f"{self._text(target)} = {self._text(value)}"
+            case ast.If(test=ast.expr() as test) | ast.While(test=ast.expr() as test):
+                yield test, f"not ({self._text(test)})"
+            case _:
+                return
+
+    def _of_expression(self, node: ast.expr) -> Iterator[Change]:
+        match node:
+            case ast.Compare(ops=[op], left=left, comparators=[right]) if type(op) in COMPARISONS:
+                yield self._between(left, right, *COMPARISONS[type(op)])
+            case ast.BoolOp(op=op, values=values):
+                word, other = ("and", "or") if isinstance(op, ast.And) else ("or", "and")
+                for left, right in pairwise(values):
+                    yield self._between(left, right, word, other)
+            case ast.BinOp(op=op, left=left, right=right) if type(op) in ARITHMETIC:
+                yield self._between(left, right, *ARITHMETIC[type(op)])
+            case _:
+                yield from self._of_one(node)
+
+    def _of_one(self, node: ast.expr) -> Iterator[Change]:
+        match node:
+            case ast.UnaryOp(op=ast.Not(), operand=operand):
+                yield node, self._text(operand)
+            case ast.IfExp(test=test):
+                yield test, f"not ({self._text(test)})"
+            case ast.Constant(value=bool() as value):
+                yield node, str(not value)
+            case ast.Constant(value=int() as value):
+                yield node, str(value + 1)
+            case ast.Constant(value=str() as value) if IS_EXPRESSION.search(value):
+                yield from self._of_text(node)
+            case ast.Call(func=ast.Name(id=name) as func) if name in SWAPPED:
+                yield func, SWAPPED[name]
+            case ast.JoinedStr() if IS_EXPRESSION.search(self._text(node)):
+                yield from self._of_text(node)
+            case _:
+                return
+
+    def _of_text(self, node: ast.expr) -> Iterator[tuple[tuple[int, int], str]]:
+        start, _ = self._place(node)
+        text = self._text(node)
+        for pattern, after in EXPRESSIONS:
+            for match in re.finditer(pattern, text):
+                begins = start + len(text[: match.start()].encode())
+                yield (begins, begins + len(match[0].encode())), match.expand(after)
+
+    def _between(self, left: ast.expr, right: ast.expr, word: str, other: str) -> tuple[tuple[int, int], str]:
+        """The place of an operator between two operands, and what stands there instead."""
+        start, end = self._place(left)[1], self._place(right)[0]
+        between = self._source[start:end].decode()
+        found = re.search(re.escape(word), between)
+        if found is None:
+            return (start, end), between
+        return (start + found.start(), start + found.end()), other
+
+
+def _statements(tree: ast.Module) -> Iterator[tuple[str, ast.stmt]]:
+    """All statements that do something, with the name of their function."""
+    return _of_body(tree.body, "")
+
+
+def _of_body(body: Sequence[ast.AST], function: str) -> Iterator[tuple[str, ast.stmt]]:
+    for node in body:
+        if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            if not _is_protocol(node):
+                yield from _of_body(node.body, f"{function}.{node.name}".lstrip("."))
+        elif isinstance(node, ast.ExceptHandler | ast.match_case):
+            yield from _of_body(node.body, function)
+        elif isinstance(node, ast.stmt) and not _is_left_out(node):
+            yield function, node
+            for inner in ("body", "orelse", "finalbody", "handlers", "cases"):
+                yield from _of_body(getattr(node, inner, []), function)
+
+
+def _is_left_out(node: ast.stmt) -> bool:
+    """Whether a statement is a text, an import, or there for the type checker alone."""
+    match node:
+        case ast.Import() | ast.ImportFrom() | ast.Expr(value=ast.Constant()):
+            return True
+        case ast.If(test=ast.Name(id="TYPE_CHECKING")):
+            return True
+        case ast.Assign(value=ast.Constant()):  # a number with a name of its own: any other would do
+            return not node.col_offset
+    return False
+
+
+def _is_protocol(node: ast.stmt) -> bool:
+    bases = node.bases if isinstance(node, ast.ClassDef) else []
+    return any(isinstance(base, ast.Name) and base.id == "Protocol" for base in bases)
+
+
+def _own_expressions(statement: ast.stmt) -> Iterator[ast.expr]:
+    """The expressions of a statement without those of statements inside it, and without annotations."""
+    for name, value in ast.iter_fields(statement):
+        if name in {"annotation", "body", "orelse", "finalbody", "handlers", "cases"}:
+            continue
+        for child in value if isinstance(value, list) else [value]:
+            if isinstance(child, ast.expr):
+                yield from _inside(child)
+            elif isinstance(child, ast.withitem):
+                yield from _inside(child.context_expr)
+
+
+def _inside(node: ast.expr) -> Iterator[ast.expr]:
+    """An expression and those inside it, but for the parts of a formatted text, whose places Python 3.11 gets wrong."""
+    yield node
+    if isinstance(node, ast.JoinedStr):
+        return
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.expr):
+            yield from _inside(child)
+        elif isinstance(child, ast.comprehension):
+            for part in (child.iter, *child.ifs):
+                yield from _inside(part)
+        elif isinstance(child, ast.keyword):
+            yield from _inside(child.value)
+
+
+def _short(text: str) -> str:
+    text = " ".join(text.split())
+    return text if len(text) <= 60 else f"{text[:57]}..."
