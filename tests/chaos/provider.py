@@ -1,0 +1,96 @@
+"""The loopback provider with weather of its own: it fails now and then, degrades, stops, and comes back."""
+
+from __future__ import annotations
+
+import json
+import random
+import threading
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from tests.provider import FAULTS, LoopbackProvider, Post
+
+if TYPE_CHECKING:
+    from tests.provider import Fault
+
+DECLARED = {"usage_above_bound"}
+"""The declared exception to charged <= limit; it has tests of its own."""
+
+SLOW = {"hang", "trickle"}
+"""Faults that use up a request's deadline: rare, so that the run is not spent on them alone."""
+
+ACCOUNT = {
+    *("unauthorized", "payment_required", "forbidden", "not_found", "insufficient_quota"),
+    *("credit_balance_exhausted", "spend_limit", "usage_limit"),
+}
+"""Faults that open the breaker for fifteen minutes: rarer still, and one of them lasts until a person closes it."""
+
+ORDINARY = sorted(set(FAULTS) - DECLARED - SLOW - ACCOUNT - {"ok"})
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One request: about whose video, by its title, and what was billed."""
+
+    project: str
+    title: str
+    post: Post
+
+
+class ChaoticProvider:
+    """A provider on one address that can stop and come back; its bill goes on.
+
+    Args:
+        projects: words that stand in every title of a project, by which its requests are known.
+        seed: of its faults.
+    """
+
+    def __init__(self, projects: tuple[str, ...], seed: int) -> None:
+        self._projects = projects
+        self._random = random.Random(seed)  # noqa: S311 -- faults, no secret
+        self.faulty = 0.0
+        self.asked: list[Asked] = []
+        self.outages = 0
+        self.lock = threading.Lock()
+        self._server = _Server(self, 0)
+        self.base_url = self._server.base_url
+        self._server.__enter__()
+
+    def start(self) -> None:
+        """Listen again, on the address of before."""
+        self._server = _Server(self, int(self.base_url.rpartition(":")[2].partition("/")[0]))
+        self._server.__enter__()
+
+    def stop(self) -> None:
+        """Let nobody connect any more; requests that hang are cut off."""
+        self._server.__exit__(None, None, None)
+
+    def fault(self) -> str:
+        """The next request's fate."""
+        drawn = self._random.random()
+        if drawn >= self.faulty:
+            return "ok"
+        if drawn < self.faulty * 0.01:
+            return self._random.choice(sorted(ACCOUNT))
+        return self._random.choice(sorted(SLOW)) if drawn < self.faulty * 0.08 else self._random.choice(ORDINARY)
+
+    def about(self, content: bytes) -> tuple[str, str]:
+        """Whose video a request is about, and its title."""
+        title = str(json.loads(json.loads(content)["input"][-1]["content"])["title"])
+        return next(project for project in self._projects if project in title.lower()), title
+
+
+class _Server(LoopbackProvider):
+    def __init__(self, weather: ChaoticProvider, port: int) -> None:
+        super().__init__(port)
+        self._weather = weather
+
+    def serve(self, content: bytes, key: str) -> tuple[Fault, bytes, str]:
+        with self._weather.lock:  # one at a time: the last post is this one's
+            served = super().serve(content, key)
+            self._weather.asked.append(Asked(*self._weather.about(content), self._posts[-1]))
+        return served
+
+    def _next_fault(self, content: bytes) -> str:
+        del content
+        return self._weather.fault()

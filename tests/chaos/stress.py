@@ -1,0 +1,246 @@
+"""The run: a storm of so many minutes on one stack, an outage in the middle of it, and the calm afterwards."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from random import Random
+from typing import TYPE_CHECKING
+
+import psutil
+from botocore.exceptions import BotoCoreError, ClientError
+from tests.chaos.manifests import Manifest, manifest, rubbish
+from tests.chaos.provider import ChaoticProvider
+from tests.chaos.storm import CALM, STORM, Storm
+from tests.end_to_end.stack import KEY, Stack, processes, running, until
+
+from titlecard.domain.batch import END_STATES, RowState, Upload
+from titlecard.domain.money import Budget, Cap
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from pathlib import Path
+
+PARAMETERS = {
+    "ParserTimeoutSeconds": "10",
+    "RequestDeadlineSeconds": "5",
+    "SettleMarginSeconds": "4",
+    "BatchingWindowSeconds": "0",
+    "VisibilitySeconds": "60",
+    "RetryBackoffSeconds": "1",
+    "IngestTimeoutSeconds": "20",
+    "IngestVisibilitySeconds": "120",
+    "ManifestMaxBytes": "8388608",
+    "AuditAfterSeconds": "120",
+    "MaxConcurrency": "3",
+    "TierPolicy": "model",
+}
+"""The template's times, some ten to thirty times as short: an hour of waiting becomes two minutes."""
+
+AMPLE = Budget(Cap(), Cap(micro_usd=10**9))
+TIGHT = Budget(Cap(micro_usd=12_000), Cap(micro_usd=10**9))
+"""A day's budget that a few dozen questions use up; the rest waits for tomorrow."""
+
+PROJECTS: Mapping[str, Budget | None] = {"ample": AMPLE, "tight": TIGHT, "budgetless": None}
+
+ROWS = 24
+"""Videos of one manifest."""
+
+PHASES = (("storm", 0.25), ("degraded", 0.45), ("outage", 0.62), ("recovered", 1.0))
+"""The parts of a storm, by where they end. In the outage the provider is gone, for a sixth of the time: with an hour of
+waiting scaled to two minutes, two hours are four minutes of a storm of twenty-four."""
+
+EARLY = 0.3
+"""When the functions' footprint is taken for the first time: all of them have worked by then."""
+
+UPLOADS_A_MINUTE = 6
+KILLS_A_SECOND = 0.12
+
+CALM_SECONDS = 420.0
+"""How long rows may take to come to rest when the storm is over: a few visibility time-outs, and an audit."""
+
+
+BUSY = 0.5
+"""Seconds between two looks at what is to be done next."""
+
+
+@dataclass(frozen=True)
+class Footprint:
+    """What the functions' processes use, the largest of each; and entries of the cloud's temporary folder."""
+
+    memory_mb: float
+    open_files: int
+    threads: int
+    files: int
+
+
+@dataclass
+class Run:
+    """What was done to a stack, and how it stands afterwards."""
+
+    stack: Stack
+    provider: ChaoticProvider
+    storm: Storm
+    state: Path
+    minutes: float
+    uploads: list[tuple[Upload, Manifest]] = field(default_factory=list)
+    killed: Counter[str] = field(default_factory=Counter)
+    swept: int = 0
+    early: Footprint | None = None
+    late: Footprint | None = None
+    settled_after: float = 0.0
+    left: list[str] = field(default_factory=list)
+
+    def timed_out(self) -> int:
+        """How often the platform killed a function because its time was up, by the cloud's own log."""
+        logs = [path.read_text("utf-8", errors="replace") for path in (self.state / "log").iterdir() if path.is_file()]
+        return sum(text.count("timed out after") for text in logs)
+
+    def unsettled(self) -> list[str]:
+        """The rows that are neither in an end state nor deferred until a later day or until a person acts."""
+        found = []
+        tomorrow = (datetime.now(UTC) + timedelta(days=1)).date().isoformat()
+        for upload, content in self.uploads:
+            rows = list(self.stack.catalog.rows(upload.batch)) if content.accepted else []
+            found += [
+                f"{upload.key} row {row.number}: {row.state}, {row.reason}, due {row.due}"
+                for row in rows
+                if row.state not in END_STATES and not (row.state is RowState.DEFERRED and (row.due or "9") >= tomorrow)
+            ]
+            if len(rows) < content.accepted:
+                found.append(f"{upload.key}: nobody has touched {content.accepted - len(rows)} rows")
+        return found
+
+
+@contextmanager
+def chaos(minutes: float, folder: Path, built: Path, *, seed: int, say: Callable[[str], None]) -> Iterator[Run]:
+    """Throw a storm at a stack of its own and let it calm down; the stack is up for the length of the block.
+
+    Args:
+        minutes: how long the storm lasts.
+        folder: an empty one, for all that is written.
+        built: the functions' artefacts.
+        seed: of uploads, kills and the provider's faults; the functions draw theirs at random.
+        say: is told what happens, for people.
+    """
+    provider = ChaoticProvider(tuple(PROJECTS), seed)
+    storm = Storm(folder / "storm")
+    environment = {"OPENAI_API_KEY": KEY, "OPENAI_BASE_URL": provider.base_url}
+    try:
+        with running(folder / "state", PARAMETERS, storm.artefacts(built), environment) as stack:
+            run = Run(stack, provider, storm, folder / "state", minutes)
+            Stress(run, Random(seed), say).endure()  # noqa: S311 -- faults, no secret
+            yield run
+    finally:
+        provider.stop()
+
+
+class Stress:
+    """Puts a run through the storm and the calm."""
+
+    def __init__(self, run: Run, random: Random, say: Callable[[str], None]) -> None:
+        self._run = run
+        self._random = random
+        self._say = say
+        self._s3 = run.stack.cloud.client("s3")
+        self._sweeping: threading.Thread | None = None
+
+    def endure(self) -> None:
+        """All of it."""
+        run, seconds = self._run, self._run.minutes * 60
+        for project, budget in PROJECTS.items():
+            if budget:
+                run.stack.ledger.set_budget(project, budget, by="person", now=datetime.now(UTC))
+        for _ in PROJECTS:  # the storm begins when everything has worked once
+            self._upload()
+        until(lambda: run.provider.asked, "the first request to the provider", every=BUSY)
+        began = time.monotonic()
+        phase, uploads = "", int(run.minutes * UPLOADS_A_MINUTE) + len(PROJECTS)
+        while (part := (time.monotonic() - began) / seconds) < 1.0:
+            now = next(name for name, end in PHASES if part < end)
+            if now != phase:
+                self._turn(phase, now)
+                phase = now
+            if len(run.uploads) < uploads * min(part / 0.85, 1.0):
+                self._upload()
+            if run.early is None and part > EARLY:
+                run.early = self._footprint()
+            self._hurt()
+            self._sweep()
+            time.sleep(BUSY)
+        self._turn(phase, "calm")
+        self._come_to_rest()
+        run.late = self._footprint()
+
+    def _turn(self, before: str, phase: str) -> None:
+        """Change the weather; a person closes the breakers that stand open from before."""
+        run = self._run
+        self._say(f"{phase}: {len(run.uploads)} uploads, {len(run.provider.asked)} requests so far")
+        if before == "outage":
+            run.provider.start()
+        if phase == "outage":
+            run.provider.stop()
+            run.provider.outages += 1
+        run.provider.faulty = {"degraded": 0.5, "calm": 0.0}.get(phase, 0.12)
+        run.storm.turn(CALM if phase == "calm" else STORM)
+        for project in PROJECTS:
+            run.stack.ledger.close_breaker(project)
+
+    def _upload(self) -> None:
+        run, number = self._run, len(self._run.uploads)
+        project = list(PROJECTS)[number % len(PROJECTS)]
+        if number % 13 == 12:
+            content = rubbish(number)
+        elif number % 7 == 6:
+            content = manifest(number - 3, project, ROWS, again=True)  # over the one before, of the same project
+        else:
+            content = manifest(number, project, ROWS)
+        bucket, key = run.stack.outputs["UploadsBucket"], f"uploads/{project}/{content.name}"
+        version = self._s3.put_object(Bucket=bucket, Key=key, Body=content.content)["VersionId"]
+        run.uploads.append((Upload(bucket, key, version, order=""), content))
+
+    def _hurt(self) -> None:
+        """Kill a function's processes now and then."""
+        run, drawn = self._run, self._random.random()
+        if drawn < KILLS_A_SECOND * BUSY:
+            function = self._random.choice(("ParserFunction", "ParserFunction", "IngestFunction", "SweeperFunction"))
+            run.killed[function] += run.stack.kill_workers(function)
+
+    def _sweep(self) -> None:
+        """Call the sweeper as its schedule would, again as soon as it has answered."""
+        if self._sweeping is None or not self._sweeping.is_alive():
+            self._sweeping = threading.Thread(target=self._call_sweeper, daemon=True)
+            self._sweeping.start()
+
+    def _call_sweeper(self) -> None:
+        with suppress(AssertionError, BotoCoreError, ClientError):  # it is killed as the others are
+            self._run.stack.resume()
+            self._run.swept += 1
+        time.sleep(2)
+
+    def _come_to_rest(self) -> None:
+        run, began = self._run, time.monotonic()
+        run.left = run.unsettled()
+        while run.left and time.monotonic() - began < CALM_SECONDS:
+            self._sweep()
+            time.sleep(2)
+            run.left = run.unsettled()
+        run.settled_after = time.monotonic() - began
+        self._say(f"at rest after {run.settled_after:.0f} s; {len(run.left)} rows are not")
+
+    def _footprint(self) -> Footprint:
+        mine = [pid for pid, command in processes() if f"{self._run.state}/" in command and "lambda-" in command]
+        memory, files, threads = [0.0], [0], [0]
+        for pid in mine:
+            with suppress(psutil.Error):  # it has ended meanwhile
+                process = psutil.Process(pid)
+                memory.append(process.memory_info().rss / 2**20)
+                files.append(process.num_fds())
+                threads.append(process.num_threads())
+        temporary = self._run.state / "run" / "tmp"
+        there = sum(1 for _ in temporary.iterdir()) if temporary.exists() else 0
+        return Footprint(max(memory), max(files), max(threads), there)
