@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,10 @@ from titlecard.pipeline.lines import of_result, of_row
 from titlecard_console.errors import CommandError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from titlecard.aws.dynamodb.catalog.reviews import VideoSummary
     from titlecard.llm import ModelTier
 
 
@@ -173,3 +178,130 @@ def test_a_superseded_row_is_not_made_a_talk_by_a_person(world: World) -> None:
     say(world, "a", "Linkers")
     (result,) = exports(world).results(batch)
     assert (result.state, result.talk) == (RowState.SUPERSEDED, None)
+
+
+# --------------------------------------------------------------------------------------------------- in a spreadsheet
+
+
+def sheet(path: Path) -> list[dict[str, str]]:
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def save(path: Path, rows: list[dict[str, str]]) -> None:
+    with path.open("w", encoding="utf-8-sig", newline="") as file:  # as Excel saves CSV
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+@pytest.fixture
+def written(world: World, console: Console, tmp_path: Path) -> Path:
+    """A sheet of two flagged talks."""
+    flagged = {it: talk(f"Linkers {it}", "Ada Byron", review="low_confidence") for it in "ab"}
+    ended(world, flagged | {"c": talk()})
+    console.said("review", "--output", str(tmp_path / "review.csv"))
+    return tmp_path / "review.csv"
+
+
+def test_sheet_holds_the_flagged_talks_beside_their_raw_titles(written: Path) -> None:
+    assert [(it["id"], it["raw_title"], it["title"], it["presenters"]) for it in sheet(written)] == [
+        ("a", "a: raw title", "Linkers a", "Ada Byron"),
+        ("b", "b: raw title", "Linkers b", "Ada Byron"),
+    ]
+
+
+def test_only_changed_rows_of_a_sheet_are_applied(world: World, console: Console, written: Path) -> None:
+    first, second = sheet(written)
+    save(written, [first | {"title": "Loaders", "presenters": "Ada Byron; Grace Hopper"}, second])
+    assert "1 change applied" in console.type("review", "--apply", str(written), "--yes").stderr
+    assert story(world, "a").answer is not None
+    assert story(world, "b").answer is None
+    (it,) = (it for it in console.objects("export", "--project", PROJECT) if it["id"] == "a")
+    assert (it["title"], it["presenters"]) == ("Loaders", ["Ada Byron", "Grace Hopper"])
+
+
+def test_an_unchanged_sheet_applies_nothing_and_asks_nothing(world: World, console: Console, written: Path) -> None:
+    save(written, sheet(written))
+    done = console.type("review", "--apply", str(written))
+    assert (done.exit_code, "0 changes applied" in done.stderr) == (0, True)
+    assert story(world, "a").answer is None
+
+
+def test_a_talk_that_changed_since_its_sheet_was_written_is_left(world: World, console: Console, written: Path) -> None:
+    say(world, "a", "Loaders by hand")
+    first, second = sheet(written)
+    save(written, [first | {"title": "Loaders of the sheet"}, second | {"title": "Loaders too"}])
+    done = console.type("review", "--apply", str(written), "--yes")
+    assert (done.exit_code, "line 2: a has changed since the file was written" in done.stderr) == (3, True)
+    assert [(it := story(world, video).answer) and it.title for video in "ab"] == ["Loaders by hand", "Loaders too"]
+
+
+def test_a_sheet_without_its_columns_is_refused(console: Console, tmp_path: Path) -> None:
+    (tmp_path / "other.csv").write_text("name\nx\n")
+    assert "has no column" in str(console.type("review", "--apply", str(tmp_path / "other.csv")).exception)
+
+
+# ------------------------------------------------------------------------------------------------------- key by key
+
+
+@pytest.fixture
+def pressed(world: World, console: Console, monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
+    """Presses keys in `review --interactive` on two flagged talks; gives what a person sees."""
+    ended(world, {it: talk(f"Linkers {it}", review="low_confidence") for it in "ab"})
+    monkeypatch.setattr("titlecard_console.review_session.is_terminal", lambda: True)
+
+    def press(keys: str, *lines: str) -> str:
+        left, typed = iter(keys), iter(lines)
+        monkeypatch.setattr("typer.getchar", lambda: next(left))
+        monkeypatch.setattr("typer.prompt", lambda *_, **__: next(typed))
+        done = console.type("review", "--interactive")
+        assert done.exit_code == 0, done.output
+        return done.stderr
+
+    return press
+
+
+def test_keys_accept_and_skip(world: World, pressed: Callable[..., str]) -> None:
+    assert "1 talk answered, 1 left" in pressed("as")
+    assert [story(world, video).answer is not None for video in "ab"] == [True, False]
+
+
+def test_an_edit_writes_the_title_and_the_names(world: World, pressed: Callable[..., str]) -> None:
+    pressed("eq", "Loaders", "Grace Hopper; Ada Byron")
+    answer = story(world, "a").answer
+    assert answer
+    assert (answer.title, answer.presenters) == ("Loaders", ("Grace Hopper", "Ada Byron"))
+
+
+def test_undo_takes_the_last_answer_back(world: World, pressed: Callable[..., str]) -> None:
+    assert "0 talks answered" in pressed("auq")
+    assert story(world, "a").answer is None
+
+
+def test_an_answer_of_somebody_else_in_the_meantime_stands(
+    world: World, console: Console, pressed: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def typed(*_: object, **__: object) -> str:
+        say(world, "a", "By somebody else")
+        return "Mine"
+
+    pressed("q")
+    keys = iter("eq")
+    monkeypatch.setattr("typer.getchar", lambda: next(keys))
+    monkeypatch.setattr("typer.prompt", typed)
+    assert "Somebody else has answered" in console.type("review", "--interactive").stderr
+    answer = story(world, "a").answer
+    assert answer
+    assert answer.title == "By somebody else"
+
+
+def test_without_a_terminal_a_sheet_is_offered(world: World, console: Console) -> None:
+    ended(world, {"a": talk(review="low_confidence")})
+    assert "--output FILE.csv" in str(console.type("review", "--interactive").exception)
+
+
+def story(world: World, video: str) -> VideoSummary:
+    found = reviews(world).story(PROJECT, video)
+    assert found
+    return found

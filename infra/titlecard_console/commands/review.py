@@ -6,19 +6,21 @@ import getpass
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path  # noqa: TC003 -- Typer reads it
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from titlecard.aws.dynamodb.catalog.reviews import VideoSummary
 from titlecard.domain.batch import project_name
-from titlecard.domain.text import normalise
 from titlecard.pipeline.lines import of_result
+from titlecard_console import review_session, review_sheet
 from titlecard_console import stack as stacks
 from titlecard_console.commands import options
-from titlecard_console.errors import CommandError
-from titlecard_console.output import pluralize, print_json, say, truncate
+from titlecard_console.errors import CommandError, ExitCode
+from titlecard_console.output import confirm, open_output, pluralize, print_json, say
 from titlecard_console.results import ResultReader
+from titlecard_console.review_session import comparison, shown_names, shown_title
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,9 +28,6 @@ if TYPE_CHECKING:
     from titlecard.aws.dynamodb.catalog.reviews import Reviews
     from titlecard_console.results import Flagged
     from titlecard_console.stack import Stack
-
-TITLE_CHARACTERS, DESCRIPTION_LINES, DESCRIPTION_CHARACTERS = 400, 6, 160
-"""How much of a title (or a list of names), of a description, and of a line of it a person is shown."""
 
 review = typer.Typer()
 
@@ -41,13 +40,26 @@ def listed(
     *,
     batch: Annotated[str | None, typer.Option(metavar="BATCH", help="Only those of one batch.")] = None,
     project: Annotated[str | None, typer.Option(metavar="PROJECT", help="Only those of one project.")] = None,
+    interactive: Annotated[
+        bool, typer.Option("--interactive", "-i", help="Show one talk at a time; keys accept, edit, skip or undo.")
+    ] = False,
+    output: Annotated[
+        Path | None, typer.Option("--output", help="Write them as CSV, to change in a spreadsheet.", dir_okay=False)
+    ] = None,
+    apply: Annotated[
+        Path | None,
+        typer.Option("--apply", help="Apply what was changed in such a CSV file.", exists=True, dir_okay=False),
+    ] = None,
+    yes: options.Yes = False,
     as_json: options.Json = False,
     stack: options.Stack = None,
     state: options.State = options.DEFAULT_STATE,
 ) -> None:
     """List the talks that need a look; accept or correct them.
 
-    `titlecard review --project pycon`
+    `titlecard review --project pycon --interactive`
+
+    `titlecard review --project pycon --output review.csv`, then `titlecard review --apply review.csv`
 
     `titlecard review accept dQw4w9WgXcQ --project pycon`
 
@@ -59,16 +71,79 @@ def listed(
     """
     if context.invoked_subcommand:
         return
-    results = ResultReader(stacks.find(stack, state))
+    if (interactive, output is not None, apply is not None).count(True) > 1:
+        raise CommandError("Choose one of --interactive, --output and --apply.")
+    there = stacks.find(stack, state)
+    results = ResultReader(there)
+    if apply:
+        _apply(there, results, apply, yes=yes)
+        return
     batches = results.batches(batch, project) if batch or project else results.all_batches()
+    project_of = {it.id: it.project for it in batches}
+    if output:
+        with open_output(output) as sink:
+            number = review_sheet.write(project_of, results.flagged(batches), sink)
+        remedy = f"Change titles and presenters, then: titlecard review --apply {output}"
+        say(f"{output}: {pluralize(number, 'talk')}. {remedy}")
+        return
+    if interactive:
+        review_session.run(results.reviews, project_of, results.flagged(batches), by=_who(there))
+        return
     found = 0
     for flagged in results.flagged(batches):
         found += 1
         if as_json:
             print_json(_content(flagged))
         else:
-            typer.echo(_comparison(flagged))
+            typer.echo(comparison(flagged))
     say(f"{pluralize(found, 'talk')} to look at." if found else "There is nothing to look at.")
+
+
+def _apply(there: Stack, results: ResultReader, path: Path, *, yes: bool) -> None:
+    """Show what a sheet changes, ask, and write it; what has changed since is left as it is."""
+    with path.open(encoding="utf-8-sig", newline="") as source:
+        rows = list(review_sheet.read(source, str(path)))
+    corrections, left = [], 0
+    for line, row in rows:
+        story = results.reviews.story(project_name(row["project"]), row["id"])
+        if story is None or story.talk is None:
+            left += 1
+            say(f"{path}, line {line}: the project {row['project']!r} has no talk {row['id']!r}.")
+            continue
+        try:
+            correction = review_sheet.changed(line, row, story.talk)
+        except CommandError as trouble:
+            left += 1
+            say(f"{path}, {trouble}")
+            continue
+        if correction:
+            corrections.append((correction, story))
+    for correction, _ in corrections:
+        title, presenters = correction.before
+        say(correction.video)
+        say(f"  {shown_title(title)} · {shown_names(presenters)}")
+        say(f"  → {shown_title(correction.title)} · {shown_names(correction.presenters)}")
+    written = 0
+    if corrections and (yes or confirm(f"Apply {pluralize(len(corrections), 'change')}?")):
+        who = _who(there)
+        for correction, story in corrections:
+            done = results.reviews.answer(
+                correction.project,
+                correction.video,
+                correction.title,
+                correction.presenters,
+                by=who,
+                fingerprint=story.pointer.fingerprint if story.pointer else "",
+                now=datetime.now(UTC),
+                over=story.answer,
+            )
+            if done is None:
+                left += 1
+                say(f"{correction.video} was answered by somebody else in the meantime. It is left as it is.")
+            written += done is not None
+    say(f"{pluralize(written, 'change')} applied, {pluralize(left, 'row')} left because of a conflict or a mistake.")
+    if left:
+        raise typer.Exit(ExitCode.UNFINISHED)
 
 
 @review.command()
@@ -155,11 +230,13 @@ class _Case:
         given = self.reviews.answer(
             self.project, self.video, title, presenters, by=who, fingerprint=fingerprint, now=now
         )
+        if given is None:
+            raise AssertionError("an answer over any other is always written")
         if as_json:
             content = {"id": self.video, "title": given.title, "presenters": list(given.presenters)}
             print_json(content | {"by": given.by, "at": given.at})
         else:
-            typer.echo(f"{self.video}: {_title(given.title)} · {_names(given.presenters)}")
+            typer.echo(f"{self.video}: {shown_title(given.title)} · {shown_names(given.presenters)}")
 
 
 def _who(there: Stack) -> str:
@@ -174,28 +251,3 @@ def _content(flagged: Flagged) -> dict[str, Any]:
     """A flagged talk for programs: its line, and the row as it was uploaded."""
     row, video = flagged.result.row.number, flagged.video
     return of_result(flagged.result) | {"row": row, "uploaded": video.model_dump() if video else None}
-
-
-def _comparison(flagged: Flagged) -> str:
-    """A flagged talk for people: the row as it was uploaded, and its talk."""
-    result, talk, video = flagged.result, flagged.talk, flagged.video
-    place = f"{result.batch}, row {result.row.number}"
-    rows = [
-        f"{result.row.video}  {talk.review}, confidence {talk.confidence:.2f}  ({place})",
-        f"  title        {_title(video.title) if video else 'unknown: the manifest was deleted'}",
-        f"            →  {_title(talk.title)}",
-        f"  presenters   {_names(talk.presenters)}",
-    ]
-    description = [line for line in normalise(video.description if video else "").split("\n") if line.strip()]
-    rows += [f"             | {truncate(line, DESCRIPTION_CHARACTERS)}" for line in description[:DESCRIPTION_LINES]]
-    if len(description) > DESCRIPTION_LINES:
-        rows.append(f"             | … {pluralize(len(description) - DESCRIPTION_LINES, 'more line')}")
-    return "\n".join([*rows, ""])
-
-
-def _names(presenters: Sequence[str]) -> str:
-    return _title("; ".join(presenters)) or "nobody"
-
-
-def _title(text: str) -> str:
-    return truncate(normalise(text), TITLE_CHARACTERS)

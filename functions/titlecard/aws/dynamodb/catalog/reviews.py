@@ -7,7 +7,7 @@ whatever is uploaded, parsed or sent again later, what a person said stands unti
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from titlecard.aws.dynamodb.catalog.items import VideoRecord, as_video_record
 from titlecard.aws.dynamodb.catalog.table import CatalogTable, stamp
@@ -94,26 +94,59 @@ class Reviews(CatalogTable):
         by: str,
         fingerprint: str,
         now: datetime,
-    ) -> ReviewedTalk:
-        """Write down what a person says of a video. The last word stands; the history keeps those before it."""
+        over: ReviewedTalk | Literal["any"] | None = "any",
+    ) -> ReviewedTalk | None:
+        """Write down what a person says of a video. The last word stands; the history keeps those before it.
+
+        Args:
+            over: the answer that this one may replace, None where there must be none; "any" replaces whatever stands.
+
+        Returns:
+            What was written; None where another answer stands than `over`.
+        """
         given = ReviewedTalk(title, tuple(presenters), by, stamp(now), fingerprint)
         said = {"title": title, "presenters": list(presenters), "by": by, "at": given.at}
-        self._db.update_item(
-            TableName=self._table,
-            Key=review_key(project, video),
-            UpdateExpression="SET title = :title, presenters = :presenters, answered_by = :by, answered_at = :at,"
-            " fingerprint = :fingerprint, history = list_append(if_not_exists(history, :none), :said)",
-            ExpressionAttributeValues={
-                ":title": title,
-                ":presenters": list(presenters),
-                ":by": by,
-                ":at": given.at,
-                ":fingerprint": fingerprint,
-                ":none": [],
-                ":said": [said],
-            },
-        )
+        values: dict[str, Any] = {
+            ":title": title,
+            ":presenters": list(presenters),
+            ":by": by,
+            ":at": given.at,
+            ":fingerprint": fingerprint,
+            ":none": [],
+            ":said": [said],
+        }
+        is_unanswered, is_as_seen = "attribute_not_exists(answered_at)", "answered_at = :seen"
+        condition: dict[str, Any] = {}
+        if over != "any":
+            condition["ConditionExpression"] = is_as_seen if over else is_unanswered
+        if isinstance(over, ReviewedTalk):
+            values[":seen"] = over.at
+        try:
+            self._db.update_item(
+                TableName=self._table,
+                Key=review_key(project, video),
+                UpdateExpression="SET title = :title, presenters = :presenters, answered_by = :by, answered_at = :at,"
+                " fingerprint = :fingerprint, history = list_append(if_not_exists(history, :none), :said)",
+                ExpressionAttributeValues=values,
+                **condition,
+            )
+        except self._db.exceptions.ConditionalCheckFailedException:
+            return None
         return given
+
+    def withdraw(self, project: str, video: str, given: ReviewedTalk) -> bool:
+        """Take an answer back, so that the tiers' talk stands again; False where another answer stands by now."""
+        is_as_seen = "answered_at = :seen"
+        try:
+            self._db.delete_item(
+                TableName=self._table,
+                Key=review_key(project, video),
+                ConditionExpression=is_as_seen,
+                ExpressionAttributeValues={":seen": given.at},
+            )
+        except self._db.exceptions.ConditionalCheckFailedException:
+            return False
+        return True
 
 
 def review_key(project: str, video: str) -> dict[str, str]:

@@ -1,0 +1,151 @@
+"""Reviewing one talk at a time: the raw text beside the proposed talk, and one key for each decision."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import typer
+
+from titlecard.domain.text import normalise
+from titlecard_console.errors import CommandError
+from titlecard_console.output import people, pluralize, say, truncate
+from titlecard_console.review_sheet import BETWEEN_NAMES, names
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from titlecard.aws.dynamodb.catalog.reviews import ReviewedTalk, Reviews
+    from titlecard_console.results import Flagged
+
+TITLE_CHARACTERS, DESCRIPTION_LINES, DESCRIPTION_CHARACTERS = 400, 6, 160
+"""How much of a title (or a list of names), of a description, and of a line of it a person is shown."""
+
+KEYS = "[a]ccept  [e]dit  [s]kip  [u]ndo  [q]uit"
+
+
+def run(reviews: Reviews, project_of: Mapping[str, str], flagged: Iterable[Flagged], *, by: str) -> None:
+    """Go through talks; each key writes at once what `review accept` and `review set` write.
+
+    Args:
+        project_of: the project of each batch.
+        by: who answers.
+
+    Raises:
+        CommandError: standard input is no terminal.
+    """
+    if not is_terminal():
+        raise CommandError("--interactive needs a terminal: use `titlecard review --output FILE.csv` instead.")
+    session = _Session(reviews, project_of, by, list(flagged))
+    while session.place < len(session.todo):
+        it = session.todo[session.place]
+        typer.echo(f"\n{session.place + 1} of {len(session.todo)}\n{comparison(it)}")
+        match _key():
+            case "a":
+                session.write(it, it.talk.title, it.talk.presenters)
+            case "e":
+                session.write(it, *_edited(it))
+            case "s":
+                session.place += 1
+            case "u":
+                session.undo()
+            case "q":
+                break
+    answered = len(session.done)
+    say(f"{pluralize(answered, 'talk')} answered, {len(session.todo) - answered:,} left to look at.")
+
+
+@dataclass
+class _Session:
+    """Where a person is, and what the person answered, the last one last."""
+
+    reviews: Reviews
+    project_of: Mapping[str, str]
+    by: str
+    todo: list[Flagged]
+    place: int = 0
+    done: list[tuple[Flagged, ReviewedTalk]] = field(default_factory=list)
+
+    def write(self, flagged: Flagged, title: str, presenters: Sequence[str]) -> None:
+        """Write an answer where nobody else has answered since, and go on."""
+        result = flagged.result
+        given = self.reviews.answer(
+            self.project_of[result.batch],
+            result.row.video,
+            title,
+            presenters,
+            by=self.by,
+            fingerprint=result.row.fingerprint,
+            now=datetime.now(UTC),
+            over=result.answer,
+        )
+        if given is None:
+            say("Somebody else has answered this one in the meantime. It is left as it is.")
+        else:
+            self.done.append((flagged, given))
+        self.place += 1
+
+    def undo(self) -> None:
+        """Take the last answer back and return to its talk."""
+        if not self.done:
+            say("There is nothing to undo.")
+            return
+        flagged, given = self.done.pop()
+        if not self.reviews.withdraw(self.project_of[flagged.result.batch], flagged.result.row.video, given):
+            say("Somebody else has answered it in the meantime. It is left as it is.")
+        self.place = self.todo.index(flagged)
+
+
+def is_terminal() -> bool:
+    """Whether a person can press keys."""
+    return sys.stdin.isatty()
+
+
+def comparison(flagged: Flagged) -> str:
+    """A flagged talk for people: the row as it was uploaded, and its talk."""
+    result, talk, video = flagged.result, flagged.talk, flagged.video
+    place = f"{result.batch}, row {result.row.number}"
+    rows = [
+        f"{result.row.video}  {talk.review}, confidence {talk.confidence:.2f}  ({place})",
+        f"  title        {shown_title(video.title) if video else 'unknown: the manifest was deleted'}",
+        f"            →  {shown_title(talk.title)}",
+        f"  presenters   {shown_names(talk.presenters)}",
+    ]
+    description = [line for line in normalise(video.description if video else "").split("\n") if line.strip()]
+    rows += [f"             | {truncate(line, DESCRIPTION_CHARACTERS)}" for line in description[:DESCRIPTION_LINES]]
+    if len(description) > DESCRIPTION_LINES:
+        rows.append(f"             | … {pluralize(len(description) - DESCRIPTION_LINES, 'more line')}")
+    return "\n".join([*rows, ""])
+
+
+def shown_names(presenters: Sequence[str]) -> str:
+    """Presenters in one line, for people."""
+    return shown_title("; ".join(presenters)) or "nobody"
+
+
+def shown_title(text: str) -> str:
+    """A title for people: what a terminal would obey is out, and a very long one is cut."""
+    return truncate(normalise(text), TITLE_CHARACTERS)
+
+
+def _key() -> str:
+    people.print(KEYS, markup=False, end=" ")
+    key = ""
+    while key not in {"a", "e", "s", "u", "q"}:
+        key = str(typer.getchar()).lower()
+        if key in {"\x03", "\x04"}:  # Ctrl-C and Ctrl-D, where the terminal hands them on
+            raise KeyboardInterrupt
+    people.print(key, markup=False)
+    return key
+
+
+def _edited(flagged: Flagged) -> tuple[str, tuple[str, ...]]:
+    title = typer.prompt("Title", default=normalise(flagged.talk.title), err=True)
+    cell = typer.prompt(
+        f"Presenters, separated by {BETWEEN_NAMES} (- for nobody)",
+        default=f"{BETWEEN_NAMES} ".join(flagged.talk.presenters) or "-",
+        err=True,
+    )
+    return " ".join(title.split()), () if cell.strip() == "-" else names(cell)
