@@ -236,8 +236,8 @@ class World:
         return self.catalog.batch(upload.batch), messages
 
     def settings(self, kind: type[S], function: str, **changed: Any) -> S:  # noqa: ANN401 -- each is of its field's kind
-        """A function's settings: its environment in the template, with some of them changed."""
-        given = {name.lower(): value for name, value in self.environment(function, self.parameters).items()}
+        """A function's settings: its environment in the template, with some of them changed; empty means unset."""
+        given = {name.lower(): value for name, value in self.environment(function, self.parameters).items() if value}
         assert changed.keys() <= kind.model_fields.keys()
         return kind(**{name: value for name, value in given.items() if name in kind.model_fields} | changed)
 
