@@ -52,6 +52,7 @@ def started(
         stderr: where its standard error goes, for who wants to read it meanwhile.
     """
     environment = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+    environment["COLUMNS"] = "400"  # what is told of a path stays in one line
     if base_url:
         environment |= {"OPENAI_API_KEY": KEY, "OPENAI_BASE_URL": base_url}
     with Popen(  # noqa: S603 -- our own command

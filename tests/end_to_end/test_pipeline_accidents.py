@@ -48,7 +48,9 @@ import os as _os
 import pathlib as _pathlib
 import signal as _signal
 
-from titlecard.pipeline import ingest
+from titlecard.aws.dynamodb.catalog import Catalog
+from titlecard.aws.sqs import WorkQueue
+from titlecard.pipeline import ingest as _ingest
 
 _ingest.PACKS_UNDER_WAY = 2
 _ingest.ROWS_BETWEEN_CHECKPOINTS = 20

@@ -17,9 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-SHOWN = re.compile(
-    r"At most (?P<requests>[\d,]+) requests, (?P<tokens>[\d,]+) tokens and \$(?P<dollars>[\d,.]+) can be"
-)
+SHOWN = re.compile(r"At most (?P<requests>[\d,]+) requests, (?P<tokens>[\d,]+) tokens and \$(?P<dollars>[\d,.]*\d)")
 
 FAILURES = ("server_error", "reset", "server_error", "half_body", "ok", "html", "server_error", "failed", "bad_gateway")
 """All of these but one cost the whole bound, and come to nothing."""
