@@ -45,12 +45,18 @@ class Streams:
             self._iterators[table] = self._follow(name)
 
     def write_down(self) -> None:
-        """Write down every change since the last time; of several changes of an item, the last."""
+        """Write down every change since the last time; of several changes of an item, the last.
+
+        The streams are followed from there only when the changes are on the disk. Where that fails (a full disk), the
+        same changes are read again the next time.
+        """
         latest: dict[tuple[str, str], Change] = {}
-        for change in self._changes():
+        iterators = dict(self._iterators)
+        for change in self._changes(iterators):
             latest[change.table, str(change.key)] = change
         if latest:
             self._record.append(latest.values())
+        self._iterators = iterators
 
     def _follow(self, name: str) -> str:
         specification = {"StreamEnabled": True, "StreamViewType": "NEW_IMAGE"}
@@ -63,8 +69,9 @@ class Streams:
             ]
         )
 
-    def _changes(self) -> Iterator[Change]:
-        for table, iterator in self._iterators.items():
+    def _changes(self, iterators: dict[str, str]) -> Iterator[Change]:
+        """The changes behind the iterators, which are moved to the streams' ends."""
+        for table, iterator in list(iterators.items()):
             page: dict[str, Any] = {"NextShardIterator": iterator, "Records": [None]}
             while page["Records"]:
                 page = self._streams.get_records(ShardIterator=page["NextShardIterator"])
@@ -72,7 +79,7 @@ class Streams:
                     image = record["dynamodb"]
                     if image["Keys"]["pk"]["S"].startswith(KEPT):
                         yield Change(table, image["Keys"], image.get("NewImage"))
-            self._iterators[table] = page["NextShardIterator"]
+            iterators[table] = page["NextShardIterator"]
 
 
 def _as_sent(response_dict: dict[str, Any], customized_response_dict: dict[str, Any], **_: object) -> None:

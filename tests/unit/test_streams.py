@@ -1,0 +1,86 @@
+"""The streams of the local cloud's tables: no change is passed over whose line did not reach the disk."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, cast
+
+import pytest
+
+from titlecard_console.local_cloud.journal import Change, Journal
+from titlecard_console.local_cloud.streams import TABLES, Streams
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from titlecard_console.local_cloud.cloud import Cloud
+
+
+class StreamOfOneChange:
+    """DynamoDB and its streams, as far as they are used; each table has one change behind its first iterator."""
+
+    outputs = {table: f"name-of-{table}" for table in TABLES}  # noqa: RUF012 -- never changed
+
+    def __init__(self) -> None:
+        self.meta = self
+        self.events = self
+
+    def client(self, _service: str) -> StreamOfOneChange:
+        """The client of any service."""
+        return self
+
+    def register(self, *_: object) -> None:
+        """Take botocore's hook."""
+
+    def update_table(self, *, TableName: str, **_: object) -> dict[str, Any]:  # noqa: N803 -- boto3's
+        """Switch a table's stream on."""
+        return {"TableDescription": {"LatestStreamArn": TableName}}
+
+    def describe_stream(self, **_: object) -> dict[str, Any]:
+        """The one shard of a stream."""
+        return {"StreamDescription": {"Shards": [{"ShardId": "0"}]}}
+
+    def get_shard_iterator(self, *, StreamArn: str, **_: object) -> dict[str, str]:  # noqa: N803 -- boto3's
+        """The place before the change."""
+        return {"ShardIterator": f"{StreamArn} 0"}
+
+    def get_records(self, *, ShardIterator: str) -> dict[str, Any]:  # noqa: N803 -- boto3's
+        """The change, or none behind it."""
+        table, place = ShardIterator.split()
+        item = {"pk": {"S": f"video#{table}"}, "sk": {"S": "fp#1"}}
+        records = [{"dynamodb": {"Keys": item, "NewImage": item}}] if place == "0" else []
+        return {"Records": records, "NextShardIterator": f"{table} 1"}
+
+
+class FullDisk(Journal):
+    """A journal that cannot be written to at first."""
+
+    full = True
+
+    def append(self, changes: Any) -> None:  # noqa: ANN401 -- as the journal's
+        """Write changes down, or not."""
+        if self.full:
+            raise OSError(28, "No space left on device")
+        super().append(changes)
+
+
+def test_changes_that_could_not_be_written_down_are_read_again(tmp_path: Path) -> None:
+    journal = FullDisk(tmp_path / "talks.jsonl")
+    streams = Streams(cast("Cloud", StreamOfOneChange()), journal)
+    streams.restore()
+    with pytest.raises(OSError, match="No space left"):
+        streams.write_down()
+    journal.full = False
+    streams.write_down()
+    assert {change.table for change in Journal(tmp_path / "talks.jsonl").load()} == set(TABLES)
+
+
+def test_changes_that_are_written_down_are_not_read_again(tmp_path: Path) -> None:
+    written: list[list[Change]] = []
+    journal = Journal(tmp_path / "talks.jsonl")
+    streams = Streams(cast("Cloud", StreamOfOneChange()), journal)
+    streams.restore()
+    streams.write_down()
+    written.append(journal.load())
+    streams.write_down()
+    assert journal.load() == written[0]
+    assert len((tmp_path / "talks.jsonl").read_text(encoding="utf-8").splitlines()) == len(TABLES)
