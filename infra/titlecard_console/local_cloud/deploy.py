@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 STACK = "titlecard"
 _ARTEFACTS = "titlecard-artefacts"
+_TEMPLATE = "template.json"
 _DEPLOY_SECONDS = 120
 _POLL_SECONDS = 0.1
 _MOST_TRIES = 6
@@ -45,10 +46,12 @@ def deploy(cloud: Cloud, template: Template, parameters: Mapping[str, str], arte
     s3.create_bucket(Bucket=_ARTEFACTS)
     for function in FUNCTIONS:
         s3.upload_file(str(artefacts / f"{function}.zip"), _ARTEFACTS, f"{function}.zip")
+    body = template.with_code({name: f"s3://{_ARTEFACTS}/{name}.zip" for name in FUNCTIONS})
+    s3.put_object(Bucket=_ARTEFACTS, Key=_TEMPLATE, Body=body.encode())  # it is too large for the call itself
     formation = cloud.client("cloudformation")
     formation.create_stack(
         StackName=STACK,
-        TemplateBody=template.with_code({name: f"s3://{_ARTEFACTS}/{name}.zip" for name in FUNCTIONS}),
+        TemplateURL=f"{cloud.endpoint_url}/{_ARTEFACTS}/{_TEMPLATE}",
         Parameters=[{"ParameterKey": name, "ParameterValue": value} for name, value in parameters.items()],
         Capabilities=["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"],
     )

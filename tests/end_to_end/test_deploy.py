@@ -1,0 +1,207 @@
+"""Deployed as a person deploys: `sam build` and `sam deploy` into the embedded AWS, from nothing, and again.
+
+The SAM CLI is the real one, from PyPI, in an environment of its own. Only the account is not AWS's.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import subprocess
+import sys
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from tests.end_to_end.stack import PATIENCE_SECONDS, Stack, until
+from tests.tools import program
+
+from titlecard.domain.batch import BatchState
+from titlecard_console.installation import ROOT
+from titlecard_console.local_cloud import build, cloud, environment
+from titlecard_console.local_cloud.ministack import MiniStack
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+pytestmark = pytest.mark.timeout(6 * PATIENCE_SECONDS)
+
+STACK = "from-sam"
+RUNTIME = f"python{sys.version_info.major}.{sys.version_info.minor}"
+ARCHITECTURE = "arm64" if platform.machine() in {"arm64", "aarch64"} else "x86_64"
+MANIFEST = b'{"id": "v1", "title": "Pickles are for Delis, not Software - Alex Gaynor"}\n'
+
+
+@dataclass
+class Account:
+    """An embedded AWS without anything in it, and the SAM CLI that deploys to it."""
+
+    ministack: MiniStack
+    sam: Path
+    built: Path
+
+    @property
+    def surroundings(self) -> dict[str, str]:
+        """The environment of a person who works with this account."""
+        endpoint = self.ministack.endpoint
+        return {
+            "PATH": environment.search_path(),
+            "HOME": str(self.built.parent),
+            "NO_PROXY": "127.0.0.1",
+            "AWS_ENDPOINT_URL": endpoint.url,
+            "AWS_DEFAULT_REGION": endpoint.region,
+            "AWS_ACCESS_KEY_ID": endpoint.access_key,
+            "AWS_SECRET_ACCESS_KEY": endpoint.secret_key,
+            "SAM_CLI_TELEMETRY": "0",
+        }
+
+    def build(self, **variables: str) -> subprocess.CompletedProcess[str]:
+        """`sam build`, for this machine."""
+        chosen = {"RUNTIME": RUNTIME, "ARCHITECTURE": "host", "PYTHON": str(environment.PYTHON)} | variables
+        whose = dict(os.environ) | {"PATH": environment.search_path(), "SAM_CLI_TELEMETRY": "0"}  # with its registries
+        return self.run(str(self.sam), "build", "--build-dir", str(self.built), **(whose | chosen))
+
+    def deploy(self, stack: str = STACK, **parameters: str) -> subprocess.CompletedProcess[str]:
+        """`sam deploy`, without a question."""
+        chosen = {"Runtime": RUNTIME, "Architecture": ARCHITECTURE, "TierPolicy": "local"} | parameters
+        overrides = [f"{name}={value}" for name, value in chosen.items()]
+        built = ("--config-file", str(ROOT / "samconfig.toml"), "--template-file", str(self.built / "template.yaml"))
+        return self.run(str(self.sam), "deploy", *built, "--stack-name", stack, "--parameter-overrides", *overrides)
+
+    def titlecard(self, *command: str) -> subprocess.CompletedProcess[str]:
+        """A command of the console, on the stack."""
+        return self.run(str(Path(sys.executable).with_name("titlecard")), *command, "--stack", STACK)
+
+    def client(self, service: str) -> Any:  # noqa: ANN401 -- a client's type depends on the name
+        """A boto3 client of the account's root user."""
+        return cloud.connect(self.ministack.endpoint, {}).client(service)
+
+    def outputs(self) -> dict[str, str]:
+        """The stack's outputs."""
+        (found,) = self.client("cloudformation").describe_stacks(StackName=STACK)["Stacks"]
+        return {it["OutputKey"]: it["OutputValue"] for it in found["Outputs"]}
+
+    def run(self, *command: str, **variables: str) -> subprocess.CompletedProcess[str]:
+        """A program, as a person who works with this account runs it."""
+        return subprocess.run(  # noqa: S603 -- sam, or our own console
+            command, env=self.surroundings | variables, cwd=ROOT, capture_output=True, text=True, check=False
+        )
+
+
+@pytest.fixture(scope="module")
+def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Account]:
+    """An account with the project built for it and deployed into it, once."""
+    folder = tmp_path_factory.mktemp("account")
+    environment.set_up()
+    sam = program("sam")
+    (folder / "run").mkdir()
+    with closing(MiniStack(folder / "run", folder / "log", {"PATH": os.environ["PATH"]})) as ministack:
+        there = Account(ministack, sam, folder / "built")
+        built = there.build()
+        assert built.returncode == 0, built.stderr
+        deployed = there.deploy()
+        assert deployed.returncode == 0, deployed.stdout + deployed.stderr
+        yield there
+
+
+@pytest.fixture(scope="module")
+def stack(account: Account, tmp_path_factory: pytest.TempPathFactory) -> Stack:
+    """The stack that was deployed."""
+    return Stack(cloud.connect(account.ministack.endpoint, account.outputs()), tmp_path_factory.mktemp("state"))
+
+
+@pytest.fixture(scope="module")
+def batch(stack: Stack) -> str:
+    """A batch whose talks are there."""
+    upload = stack.put("sam/talks.jsonl", MANIFEST)
+    return stack.finished(upload).id
+
+
+def test_an_artefact_has_bytecode_and_says_what_it_was_built_for(account: Account) -> None:
+    for function in build.FUNCTIONS:
+        folder = account.built / function
+        made_for = json.loads((folder / "titlecard" / "built.json").read_text(encoding="utf-8"))
+        assert made_for == {"runtime": RUNTIME, "architecture": ARCHITECTURE}
+        assert list((folder / "titlecard" / "__pycache__").glob("settings.*.pyc"))
+
+
+def test_a_build_without_an_interpreter_for_the_bytecode_fails(account: Account, tmp_path: Path) -> None:
+    elsewhere = Account(account.ministack, account.sam, tmp_path / "built")
+    built = elsewhere.build(PYTHON="", RUNTIME="python3.99")
+    assert built.returncode != 0
+    assert "building needs Python 3.99, for the bytecode" in built.stdout + built.stderr
+
+
+def test_an_upload_becomes_talks(account: Account, batch: str) -> None:
+    exported = account.titlecard("export", "--batch", batch)
+    assert exported.returncode == 0, exported.stderr
+    (talk,) = map(json.loads, exported.stdout.splitlines())
+    assert (talk["title"], talk["presenters"]) == ("Pickles are for Delis, not Software", ["Alex Gaynor"])
+
+
+@pytest.mark.usefixtures("batch")
+@pytest.mark.parametrize("command", ["batches", "spend", "dlq", "budget show", "doctor"])
+def test_the_console_reads_the_stack(account: Account, command: str) -> None:
+    ran = account.titlecard(*command.split())
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+
+
+def test_a_second_deployment_changes_a_parameter_and_keeps_the_data(account: Account, stack: Stack, batch: str) -> None:
+    before = stack.ledger.accounts()
+    deployed = account.deploy(AttemptCap="2")
+    assert deployed.returncode == 0, deployed.stdout + deployed.stderr
+    functions = account.client("lambda")
+    parser = functions.get_function_configuration(FunctionName=account.outputs()["ParserFunction"])
+    assert parser["Environment"]["Variables"]["ATTEMPT_CAP"] == "2"
+    assert stack.catalog.batch(batch).state is BatchState.FINISHED
+    assert stack.ledger.accounts() == before
+    again = stack.put("sam/more.jsonl", MANIFEST.replace(b"v1", b"v2"))
+    assert until(lambda: stack.finished(again), "the second upload is finished").accepted == 1
+
+
+@pytest.mark.parametrize(
+    ("parameters", "sentence"),
+    [
+        ({"Runtime": "python3.14"}, "the stack runs python3.14"),
+        ({"VisibilitySeconds": "100"}, "VisibilitySeconds (100) is below 6 x ParserTimeoutSeconds (90)"),
+    ],
+)
+def test_a_deployment_that_cannot_work_is_refused_before_anything_is_made(
+    account: Account, parameters: dict[str, str], sentence: str
+) -> None:
+    before = account.client("sqs").list_queues().get("QueueUrls", [])
+    deployed = account.deploy(stack="refused", **parameters)
+    assert deployed.returncode != 0
+    events = account.client("cloudformation").describe_stack_events(StackName="refused")["StackEvents"]
+    assert any(sentence in it.get("ResourceStatusReason", "") for it in events)
+    assert account.client("sqs").list_queues().get("QueueUrls", []) == before
+    account.client("cloudformation").delete_stack(StackName="refused")
+
+
+def test_a_second_deployment_for_another_machine_is_refused_and_changes_nothing(account: Account, stack: Stack) -> None:
+    deployed = account.deploy(Architecture="x86_64" if ARCHITECTURE == "arm64" else "arm64")
+    assert deployed.returncode != 0
+    functions = account.client("lambda")
+    parser = functions.get_function_configuration(FunctionName=stack.outputs["ParserFunction"])
+    assert parser["Architectures"] == [ARCHITECTURE]
+
+
+def test_a_new_stack_adopts_what_a_deleted_one_left(account: Account, stack: Stack, batch: str) -> None:
+    """The last test here: it deletes the stack of the others."""
+    left = account.outputs()
+    formation = account.client("cloudformation")
+    formation.delete_stack(StackName=STACK)
+    formation.get_waiter("stack_delete_complete").wait(StackName=STACK, WaiterConfig={"Delay": 1})
+    names = ("--catalog", left["CatalogTable"], "--ledger", left["LedgerTable"], "--bucket", left["UploadsBucket"])
+    adopted = account.run(sys.executable, str(ROOT / "infra" / "adopt.py"), STACK, *names)
+    assert adopted.returncode == 0, adopted.stderr
+    deployed = account.deploy()
+    assert deployed.returncode == 0, deployed.stdout + deployed.stderr
+    now = account.outputs()
+    kept = ("CatalogTable", "LedgerTable", "UploadsBucket")
+    assert [now[name] for name in kept] == [left[name] for name in kept]
+    assert stack.catalog.batch(batch).state is BatchState.FINISHED
+    assert stack.ledger.accounts()["sam"].budget
