@@ -17,6 +17,7 @@ from titlecard_console.commands import batches, brakes, budget, dlq, estimate, e
 from titlecard_console.commands import completion as completions
 from titlecard_console.commands import doctor as diagnosis
 from titlecard_console.commands import reconcile as reconciliation
+from titlecard_console.commands import report as reporting
 from titlecard_console.errors import AWS_ERRORS, CommandError, ConsoleError, ExitCode, explain
 from titlecard_console.local_cloud.build import BuildError
 from titlecard_console.local_cloud.cloud import CloudError
@@ -68,7 +69,7 @@ GROUPS: dict[str, tuple[Callable[..., None] | tuple[str, typer.Typer], ...]] = {
     "Start here": (run.run, run.parse, estimate.check, estimate.estimate, run.up),
     "Batches and talks": (
         *(estimate.upload, batches.batches, batches.watch, batches.show, batches.rejects),
-        *(("review", review.review), export.export),
+        *(("review", review.review), reporting.report, export.export),
     ),
     "Money": (
         *(("budget", budget.budget), budget.limit, spend.spend, brakes.pause, brakes.resume, brakes.cancel),

@@ -148,22 +148,28 @@ def _apply(there: Stack, results: ResultReader, path: Path, *, yes: bool) -> Non
 
 @review.command()
 def accept(
-    video: VideoId,
+    videos: Annotated[list[str], typer.Argument(metavar="ID...", help="The videos' ids, as in their manifest.")],
     *,
     project: options.Project = "default",
     as_json: options.Json = False,
     stack: options.Stack = None,
     state: options.State = options.DEFAULT_STATE,
 ) -> None:
-    """Confirm a talk as it is: no parse changes it from then on.
+    """Confirm talks as they are: no parse changes them from then on.
 
     `titlecard review accept dQw4w9WgXcQ --project pycon`
+
+    `titlecard review accept dQw4w9WgXcQ 9bZkp7q19f0 --project pycon`
     """
-    case = _Case.read(stacks.find(stack, state), project, video)
-    talk = case.story.talk
-    if talk is None:
-        raise CommandError(f"{video} has no talk to accept: give it one with `titlecard review set {video} --title …`.")
-    case.answer(talk.title, talk.presenters, as_json=as_json)
+    there = stacks.find(stack, state)
+    cases = [_Case.read(there, project, video) for video in dict.fromkeys(videos)]
+    for case in cases:  # all are checked before one is written
+        if case.story.talk is None:
+            remedy = f"give it one with `titlecard review set {case.video} --title …`"
+            raise CommandError(f"{case.video} has no talk to accept: {remedy}.")
+    for case in cases:
+        if case.story.talk:
+            case.answer(case.story.talk.title, case.story.talk.presenters, as_json=as_json)
 
 
 @review.command(name="set")

@@ -1,0 +1,180 @@
+"""What the report's page says, read from a stack: rows beside their raw text, dead letters, rejects and spend."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections import Counter
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from titlecard.aws.s3 import ObjectDeleted, UploadsBucket
+from titlecard.domain.batch import RowState
+from titlecard.domain.money import Amount
+from titlecard_console.report.markup import Kind, Piece, layout, mark_description, mark_title
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from titlecard.aws.dynamodb.catalog import Batch
+    from titlecard.aws.dynamodb.catalog.results import RowResult
+    from titlecard.domain.video import Video
+    from titlecard_console.results import ResultReader
+    from titlecard_console.stack import Stack
+
+REJECTS = "rejects.jsonl"
+REASONS_SHOWN = 50
+"""How many reasons of rejected rows are listed."""
+
+
+@dataclass
+class TierTotals:
+    """What one tier answered: rows, and the tokens and micro-dollars that these rows were charged."""
+
+    rows: int = 0
+    tokens: int = 0
+    micro_usd: int = 0
+
+
+@dataclass
+class DeadGroup:
+    """The dead rows of one cause."""
+
+    cause: str
+    reason: str
+    rows: int = 0
+    micro_usd: int = 0
+    ids: list[str] = field(default_factory=list)
+
+    @property
+    def command(self) -> str:
+        """What gives these videos another try."""
+        return f"titlecard dlq redrive --cause {shlex.quote(self.cause)}"
+
+
+@dataclass(frozen=True)
+class Charged:
+    """A charge and when it was made, for the plot of spend over time."""
+
+    at: datetime
+    micro_usd: int
+
+
+@dataclass
+class ReportContent:
+    """All that the page shows. `limit_micro_usd` is what the batches may be charged in all."""
+
+    title: str
+    project: str
+    batches: list[Batch]
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    layouts: list[str] = field(default_factory=list)
+    states: Counter[str] = field(default_factory=Counter)
+    tiers: dict[str, TierTotals] = field(default_factory=dict)
+    dead: dict[str, DeadGroup] = field(default_factory=dict)
+    rejects: Counter[str] = field(default_factory=Counter)
+    charges: list[Charged] = field(default_factory=list)
+    limit_micro_usd: int = 0
+    refused: int = 0
+    repeated: int = 0
+
+    @property
+    def to_review(self) -> int:
+        """How many talks a person should look at."""
+        return sum(1 for row in self.rows if row.get("review"))
+
+    @property
+    def charged_micro_usd(self) -> int:
+        """What all rows were charged."""
+        return sum(charge.micro_usd for charge in self.charges)
+
+
+def collect(there: Stack, reader: ResultReader, batches: Sequence[Batch], title: str) -> ReportContent:
+    """Read what the page shows.
+
+    Args:
+        batches: those of one project.
+        title: what the page is about, in its heading.
+    """
+    content = ReportContent(title, batches[0].project, list(batches))
+    content.limit_micro_usd = sum(batch.limits.micro_usd for batch in batches)
+    content.refused = sum(batch.refused for batch in batches)
+    content.repeated = sum(batch.repeated for batch in batches)
+    numbers: dict[str, int] = {}
+    for result, video in reader.with_videos(batches, current=False):
+        if result.state is not RowState.SUPERSEDED:
+            _add(content, result, video, numbers)
+    content.layouts = list(numbers)
+    content.charges.sort(key=lambda charge: charge.at)
+    uploads = UploadsBucket(there.client("s3"))
+    for batch in batches:
+        if batch.refused:
+            content.rejects.update(_rejects(uploads, batch))
+    return content
+
+
+def _add(content: ReportContent, result: RowResult, video: Video | None, layouts: dict[str, int]) -> None:
+    talk, row = result.talk, result.row
+    content.states[result.state] += 1
+    charged = result.entry.charged(result.batch)
+    presenters = talk.presenters if talk else ()
+    pieces = (
+        mark_title(video.title, talk.title, presenters)
+        if video and talk
+        else [Piece(Kind.PLAIN, video.title)]
+        if video
+        else []
+    )
+    shown: dict[str, Any] = {
+        "id": row.video,
+        "state": str(result.state),
+        "raw": [[piece.kind, piece.text] for piece in pieces],
+        "layout": layouts.setdefault(layout(pieces) if talk else "no talk", len(layouts)),
+    }
+    if talk:
+        shown |= {"title": talk.title, "who": list(presenters), "tier": str(talk.tier)}
+        shown |= {"sure": round(talk.confidence, 2)}
+        totals = content.tiers.setdefault(str(talk.tier), TierTotals())
+        totals.rows += 1
+        totals.tokens += charged.tokens
+        totals.micro_usd += charged.micro_usd
+        if talk.review and result.current:
+            shown["review"] = talk.review
+    elif row.reason:
+        shown["reason"] = row.reason
+    if video:
+        described = mark_description(video.description, presenters)
+        if described:
+            shown["about"] = [[piece.kind, piece.text] for piece in described]
+        if video.url and video.url.startswith(("https://", "http://")):
+            shown["url"] = video.url
+    content.rows.append(shown)
+    if result.state is RowState.DEAD:
+        cause = (row.reason or "unknown").partition(":")[0]
+        group = content.dead.setdefault(cause, DeadGroup(cause, row.reason or ""))
+        group.rows += 1
+        group.micro_usd += charged.micro_usd
+        group.ids.append(row.video)
+    content.charges += _charges(result)
+
+
+def _charges(result: RowResult) -> Iterable[Charged]:
+    """What a row's attempts were charged in its batch, each with the moment of its last event."""
+    last = {event["token"]: event for event in result.entry.history}
+    mine = {event["token"] for event in result.entry.history if event.get("batch") == result.batch}
+    for token in mine:
+        amount = Amount.from_item(last[token]["charged"])
+        if amount.micro_usd:
+            yield Charged(datetime.fromisoformat(str(last[token]["at"])), amount.micro_usd)
+
+
+def _rejects(uploads: UploadsBucket, batch: Batch) -> Counter[str]:
+    """How many rows of a batch were refused for each reason."""
+    try:
+        lines = uploads.read_report(batch.upload, REJECTS).splitlines()
+    except ObjectDeleted:
+        return Counter({"the list of refused rows was deleted": batch.refused})
+    reasons = Counter(str(json.loads(line)["reason"]) for line in lines if line.strip())
+    rest = sum(reasons.values()) - sum(count for _, count in reasons.most_common(REASONS_SHOWN))
+    return Counter(dict(reasons.most_common(REASONS_SHOWN)) | ({"other reasons": rest} if rest else {}))

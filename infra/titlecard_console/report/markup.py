@@ -1,0 +1,138 @@
+"""Which words of a raw text were kept, which were cut, and which name a presenter."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from difflib import SequenceMatcher
+from enum import StrEnum
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+from titlecard.domain.text import fold, normalise
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+EXCERPT_LINES, EXCERPT_CHARACTERS = 2, 140
+"""How much of a description is shown: lines, and characters of each."""
+
+_TOKEN = re.compile(r"\w+|\s+|[^\w\s]+")
+"""A word, a space or punctuation."""
+
+
+class Kind(StrEnum):
+    """What became of a piece of text."""
+
+    KEPT = "k"
+    CUT = "c"
+    NAME = "n"
+    PLAIN = "p"
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A piece of text and what became of it."""
+
+    kind: Kind
+    text: str
+
+
+def mark_title(raw: str, title: str, presenters: Sequence[str]) -> list[Piece]:
+    """Split a raw title into what the clean title kept, the presenters' names, and what was cut."""
+    tokens = _TOKEN.findall(" ".join(normalise(raw).split()))
+    words = [place for place, token in enumerate(tokens) if token[0].isalnum() or token[0] == "_"]
+    kinds = [Kind.CUT] * len(tokens)
+    raw_words, title_words = ([fold(word) for word in found] for found in ([tokens[it] for it in words], _words(title)))
+    for block in SequenceMatcher(None, raw_words, title_words, autojunk=False).get_matching_blocks():
+        for place in words[block.a : block.a + block.size]:
+            kinds[place] = Kind.KEPT
+    for place, token in enumerate(tokens):  # the mark that the title keeps beside a word, as in `super!`
+        word_before = place and kinds[place - 1] is Kind.KEPT and f"{tokens[place - 1]}{token}" in title
+        if not token[0].isalnum() and not token.isspace() and word_before:
+            kinds[place] = Kind.KEPT
+    for first, last in _named(raw_words, presenters):
+        span = words[first : last + 1]
+        if not all(kinds[place] is Kind.KEPT for place in span):
+            for place in span:
+                kinds[place] = Kind.NAME
+    return _joined(tokens, kinds)
+
+
+def mark_description(description: str, presenters: Sequence[str]) -> list[Piece]:
+    """The lines of a description that name a presenter, with the names marked; its first line where none does."""
+    lines = [" ".join(line.split()) for line in normalise(description).split("\n")]
+    marked = [_marked(line, presenters) for line in lines if line]
+    named = [pieces for pieces in marked if any(piece.kind is Kind.NAME for piece in pieces)]
+    pieces: list[Piece] = []
+    for line in (named or marked)[: EXCERPT_LINES if named else 1]:
+        pieces += [*([Piece(Kind.PLAIN, "\n")] if pieces else []), *_excerpt(line)]
+    return pieces
+
+
+def layout(pieces: Sequence[Piece]) -> str:
+    """The layout of a marked title: `cut · name · title`. Rows of one layout are often right or wrong together."""
+    words = {Kind.KEPT: "title", Kind.NAME: "name", Kind.CUT: "cut"}
+    order: list[str] = []
+    for piece in pieces:
+        if any(character.isalnum() for character in piece.text):
+            word = words.get(piece.kind, "title")
+            if not order or order[-1] != word:
+                order.append(word)
+    return " · ".join(order) or "nothing"
+
+
+def _words(text: str) -> list[str]:
+    return [token for token in _TOKEN.findall(normalise(text)) if token[0].isalnum() or token[0] == "_"]
+
+
+def _named(words: Sequence[str], presenters: Sequence[str]) -> list[tuple[int, int]]:
+    """Where presenters stand among folded words: the first and the last word of each mention."""
+    found: list[tuple[int, int]] = []
+    for presenter in presenters:
+        name = [fold(word) for word in _words(presenter)]
+        starts = range(len(words) - len(name) + 1) if name else ()
+        found += [(it, it + len(name) - 1) for it in starts if list(words[it : it + len(name)]) == name]
+    return found
+
+
+def _marked(line: str, presenters: Sequence[str]) -> list[Piece]:
+    tokens = _TOKEN.findall(line)
+    words = [place for place, token in enumerate(tokens) if token[0].isalnum() or token[0] == "_"]
+    kinds = [Kind.PLAIN] * len(tokens)
+    for first, last in _named([fold(tokens[place]) for place in words], presenters):
+        for place in range(words[first], words[last] + 1):
+            kinds[place] = Kind.NAME
+    return _joined(tokens, kinds)
+
+
+def _excerpt(line: Sequence[Piece]) -> list[Piece]:
+    """A line of at most `EXCERPT_CHARACTERS` characters that begins shortly before its first name."""
+    before = ""
+    for piece in line:
+        if piece.kind is Kind.NAME:
+            break
+        before += piece.text
+    skip = max(len(before) - EXCERPT_CHARACTERS // 2, 0) if len(before) < sum(len(it.text) for it in line) else 0
+    left, shown = EXCERPT_CHARACTERS, [Piece(Kind.PLAIN, "…")] if skip else []
+    for piece in line:
+        text, skip = piece.text[skip:], max(skip - len(piece.text), 0)
+        if text and left > 0:
+            shown.append(Piece(piece.kind, text if len(text) <= left else f"{text[: left - 1]}…"))
+            left -= len(text)
+    return shown
+
+
+def _joined(tokens: Sequence[str], kinds: list[Kind]) -> list[Piece]:
+    """Tokens as pieces. What separates two words of one kind is of that kind too."""
+    words = [place for place, token in enumerate(tokens) if token[0].isalnum() or token[0] == "_"]
+    for before, after in pairwise(words):
+        if kinds[before] is kinds[after]:
+            kinds[before:after] = [kinds[before]] * (after - before)
+    pieces: list[Piece] = []
+    for token, kind in zip(tokens, kinds, strict=True):
+        if pieces and pieces[-1].kind is kind:
+            pieces[-1] = Piece(kind, pieces[-1].text + token)
+        else:
+            pieces.append(Piece(kind, token))
+    return pieces
