@@ -26,20 +26,20 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 PARAMETERS = {
-    "ParserTimeoutSeconds": "10",
+    "ParserTimeoutSeconds": "15",
     "RequestDeadlineSeconds": "5",
     "SettleMarginSeconds": "4",
     "BatchingWindowSeconds": "0",
-    "VisibilitySeconds": "60",
+    "VisibilitySeconds": "90",
     "RetryBackoffSeconds": "1",
     "IngestTimeoutSeconds": "20",
     "IngestVisibilitySeconds": "120",
     "ManifestMaxBytes": "8388608",
-    "AuditAfterSeconds": "120",
+    "AuditAfterSeconds": "180",
     "MaxConcurrency": "3",
     "TierPolicy": "model",
 }
-"""The template's times, some ten to thirty times as short: an hour of waiting becomes two minutes."""
+"""The template's times, some ten to thirty times as short: an hour of waiting becomes three minutes."""
 
 AMPLE = Budget(Cap(), Cap(micro_usd=10**9))
 TIGHT = Budget(Cap(micro_usd=12_000), Cap(micro_usd=10**9))
@@ -52,7 +52,7 @@ ROWS = 24
 
 PHASES = (("storm", 0.25), ("degraded", 0.45), ("outage", 0.62), ("recovered", 1.0))
 """The parts of a storm, by where they end. In the outage the provider is gone, for a sixth of the time: with an hour of
-waiting scaled to two minutes, two hours are four minutes of a storm of twenty-four."""
+waiting scaled to three minutes, two hours are six minutes of a storm of half an hour."""
 
 EARLY = 0.3
 """When the functions' footprint is taken for the first time: all of them have worked by then."""
@@ -60,7 +60,7 @@ EARLY = 0.3
 UPLOADS_A_MINUTE = 6
 KILLS_A_SECOND = 0.12
 
-CALM_SECONDS = 420.0
+CALM_SECONDS = 600.0
 """How long rows may take to come to rest when the storm is over: a few visibility time-outs, and an audit."""
 
 
