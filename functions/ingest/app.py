@@ -6,7 +6,7 @@ The event is SQS's, one record at a time, and the record's body is S3's notifica
       "{\"Records\": [{\"eventTime\": \"2026-11-20T10:00:00.000Z\", \"s3\": {\"bucket\": {\"name\": \"…\"},
       \"object\": {\"key\": \"uploads/djangocon/2019.jsonl\", \"versionId\": \"…\", \"sequencer\": \"…\"}}}]}"}]}
 
-or a continuation that ingest sent to itself::
+the same as SNS or EventBridge passes it on, or a continuation that ingest sent to itself::
 
     {"continue": {"bucket": "…", "key": "…", "version": "…", "order": "…"}, "rounds": 1}
 
@@ -18,22 +18,21 @@ from __future__ import annotations
 
 import json
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote_plus
 
 from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType, process_partial_response
 
 from titlecard import bootstrap, telemetry
 from titlecard.aws.dynamodb.catalog import LeaseHeld
+from titlecard.aws.notifications import uploads
 from titlecard.aws.sqs import IngestQueue
-from titlecard.domain.batch import Upload, upload_order
 from titlecard.settings import IngestSettings
 from titlecard.telemetry import logger
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
     from aws_lambda_powertools.utilities.typing import LambdaContext
+
+    from titlecard.domain.batch import Upload
 
 settings = IngestSettings()
 clients = bootstrap.AwsClients()
@@ -54,7 +53,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     def take(record: SQSRecord) -> None:
         try:
             body = json.loads(record.body)
-            for upload in _uploads(body):
+            for upload in uploads(body):
                 if not ingest.take(upload, lambda: context.get_remaining_time_in_millis() / 1000):
                     _go_on(upload, body.get("rounds", 0) + 1)
                 telemetry.upload_taken(logger, batch=upload.batch, key=upload.key)
@@ -76,19 +75,3 @@ def _go_on(upload: Upload, rounds: int) -> None:
         notifications.go_on(upload, rounds=rounds)
     else:  # the checkpoint stands, and the audit goes on from it
         telemetry.upload_stopped(logger, batch=upload.batch, rounds=rounds)
-
-
-def _uploads(body: dict[str, Any]) -> Iterator[Upload]:
-    """The uploads that a message tells of; S3's test notification, and an empty folder's marker, tell of none."""
-    if "continue" in body:
-        yield Upload(**body["continue"])
-    for record in body.get("Records", ()):
-        thing = record["s3"]["object"]
-        key = unquote_plus(thing["key"])
-        if not key.endswith("/"):
-            yield Upload(
-                bucket=record["s3"]["bucket"]["name"],
-                key=key,
-                version=thing.get("versionId", ""),
-                order=upload_order(record["eventTime"], thing.get("sequencer", "")),
-            )

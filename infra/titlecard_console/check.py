@@ -22,18 +22,22 @@ class Report:
 
     Attributes:
         form: what the file is.
-        columns: for each field of a video the column that it is read from; columns not named here are left out.
+        columns: for each field of a video the column that it is read from.
+        ignored: the other columns, from which nothing is read.
         accepted: how many rows are good.
         refused: how many rows are not.
         repeated: how many rows say again what an earlier one said.
+        left_out: how many rows are rightly no talks, such as breaks in a schedule.
         first_refused: the first of the refused rows, with reasons.
     """
 
     form: str
     columns: dict[str, str]
+    ignored: tuple[str, ...]
     accepted: int
     refused: int
     repeated: int
+    left_out: int
     first_refused: tuple[manifest.Refused, ...]
 
 
@@ -55,9 +59,11 @@ def check(path: Path, limits: manifest.ReadingLimits | None = None) -> Report:
     return Report(
         form=counted.form,
         columns=reading.columns,
+        ignored=reading.ignored,
         accepted=counted.accepted,
         refused=counted.refused,
         repeated=counted.repeated,
+        left_out=counted.left_out,
         first_refused=tuple(rejects.rows),
     )
 

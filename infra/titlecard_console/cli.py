@@ -76,7 +76,7 @@ GROUPS: dict[str, tuple[Callable[..., None] | tuple[str, typer.Typer], ...]] = {
         *(("key", key.key), reconciliation.reconcile),
     ),
     "Dead letters": (("dlq", dlq.dlq),),
-    "Tools": (diagnosis.doctor, evaluate.evaluate, completions.completion),
+    "Tools": (diagnosis.doctor, estimate.convert, evaluate.evaluate, completions.completion),
 }
 """The commands, and the groups of commands with their names, by their heading in `titlecard --help`."""
 

@@ -12,7 +12,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-from titlecard.manifests.columns import youtube_id
+from titlecard.manifests.addresses import is_youtube_id, youtube_id
+from titlecard.manifests.names import recognise
 from titlecard.pipeline.lines import of_result
 
 if TYPE_CHECKING:
@@ -20,7 +21,8 @@ if TYPE_CHECKING:
     from typing import TextIO
 
     from titlecard.aws.dynamodb.catalog.results import RowResult
-    from titlecard.domain.video import Talk, Video
+    from titlecard.domain.video import Talk
+    from titlecard.manifests import Accepted
 
 COLUMNS = ("id", "title", "presenters", "tier", "confidence", "review", "batch", "changed_at")
 """Of the CSV form; presenters are joined by semicolons."""
@@ -28,10 +30,13 @@ COLUMNS = ("id", "title", "presenters", "tier", "confidence", "review", "batch",
 MODEL = "titlecard.talk"
 """The model of the Django fixture's records, where none is named."""
 
-_FORMULA = re.compile(r"[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20]")
+_FORMULA = re.compile(r"'*[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20]")
 """How a cell begins that a spreadsheet takes for a formula (OWASP, "CSV Injection"), full-width forms included."""
 
-_YOUTUBE_ID = re.compile(r"[A-Za-z0-9_-]{11}")
+_PLAIN_ID = re.compile(r"[A-Za-z0-9_-]+")
+"""An id that stays as it is in a table: other tables are joined to it, and a single word calculates nothing."""
+
+_PROVENANCE = ("tier", "confidence", "review")
 
 
 class Format(StrEnum):
@@ -51,14 +56,17 @@ def json_lines(results: Iterable[RowResult], sink: TextIO) -> None:
 def table(results: Iterable[RowResult], sink: TextIO) -> None:
     """Talks as CSV for spreadsheets: every cell quoted, none of them a formula.
 
-    A cell that would be one begins with an apostrophe. That goes for ids as well: programs read the JSON Lines.
+    A cell that would be one begins with an apostrophe, which reading a table takes off again. Ids of letters, digits,
+    `-` and `_` stay as they are.
     """
     writer = csv.writer(sink, quoting=csv.QUOTE_ALL, lineterminator="\r\n")  # RFC 4180
     writer.writerow(COLUMNS)
     for result, talk in _talks(results):
         content = of_result(result)
         content["presenters"] = "; ".join(talk.presenters)
-        writer.writerow([harmless(content[column]) for column in COLUMNS])
+        cells = [harmless(content[column]) for column in COLUMNS[1:]]
+        identity = str(content["id"])
+        writer.writerow([identity if _PLAIN_ID.fullmatch(identity) else harmless(identity), *cells])
 
 
 def harmless(value: object) -> str:
@@ -67,51 +75,81 @@ def harmless(value: object) -> str:
     return f"'{text}" if _FORMULA.match(text) else text
 
 
-def fixture(results: Iterable[RowResult], sink: TextIO, model: str = MODEL) -> None:
-    """Talks as a Django fixture, for `loaddata`: it replaces whole records, so give them a model of their own."""
-    _array(
-        (
-            {
-                "model": model,
-                "pk": result.row.video,
-                "fields": {
-                    "title": talk.title,
-                    "presenters": list(talk.presenters),
-                    "tier": talk.tier,
-                    "confidence": round(talk.confidence, 4),
-                    "review": talk.review or "",
-                },
-            }
-            for result, talk in _talks(results)
-        ),
-        sink,
-    )
+def fixture(results: Iterable[tuple[RowResult, Accepted | None]], sink: TextIO, model: str | None = None) -> None:
+    """Talks as a Django fixture, for `loaddata`, which replaces whole records.
+
+    A row of a `dumpdata` is written as that record, with its model, its key and all its fields: only the title is
+    another, and presenters stand where there were none. All other rows are records of a model for talks alone.
+
+    Args:
+        results: talks, each beside its row of the manifest.
+        sink: takes the JSON.
+        model: the model of the records; the manifest's own, else `MODEL`, where None. Records of another model than
+            the manifest's have the fields of talks alone.
+    """
+    _array((_django_record(result, talk, row, model) for result, talk, row in _beside_rows(results)), sink)
 
 
-def pyvideo(results: Iterable[tuple[RowResult, Video | None]], sink: TextIO) -> int:
+def pyvideo(results: Iterable[tuple[RowResult, Accepted | None]], sink: TextIO) -> int:
     """Talks as pyvideo's records, with what the manifest says of the videos.
 
-    Returns how many were left out for want of an address, which pyvideo's schema asks for. `recorded` is the day of
-    publication: what is known.
+    A row that is such a record keeps its fields and its speakers. Returns how many talks were left out for want of an
+    address, which pyvideo's schema asks for. `recorded` is the day of publication: what is known.
     """
     left_out = 0
 
     def records() -> Iterator[dict[str, Any]]:
         nonlocal left_out
-        for result, video in results:
-            talk = result.talk
-            record = _record(result.row.video, talk, video) if talk else None
+        for result, talk, row in _beside_rows(results):
+            record = _record(result.row.video, talk, row)
             if record:
                 yield record
-            left_out += bool(talk and not record)
+            else:
+                left_out += 1
 
     _array(records(), sink)
     return left_out
 
 
-def _record(identity: str, talk: Talk, video: Video | None) -> dict[str, Any] | None:
+def _django_record(result: RowResult, talk: Talk, row: Accepted | None, model: str | None) -> dict[str, Any]:
+    ours = {
+        "title": talk.title,
+        "presenters": list(talk.presenters),
+        "tier": talk.tier,
+        "confidence": round(talk.confidence, 4),
+        "review": talk.review or "",
+    }
+    own = _record_of(row, "model", "fields")
+    if own is None or row is None or model not in {None, own["model"]}:
+        return {"model": model or MODEL, "pk": result.row.video, "fields": ours}
+    fields: dict[str, Any] = {**own["fields"]}
+    names = recognise(fields)
+    people = names.get("presenters")
+    if "title" in names:
+        fields[names["title"]] = talk.title
+    if people and not row.video.presenters:
+        if isinstance(fields[people], str):
+            fields[people] = "; ".join(talk.presenters)
+        elif people == "presenters":
+            fields[people] = list(talk.presenters)
+    fields |= {name: ours[name] for name in _PROVENANCE if name in fields}
+    return {**own, "fields": fields}
+
+
+def _record_of(row: Accepted | None, *names: str) -> dict[str, Any] | None:
+    """The record that a row of the manifest is, if it has all of these names."""
+    return dict(row.record) if row and row.record and row.record.keys() >= set(names) else None
+
+
+def _record(identity: str, talk: Talk, row: Accepted | None) -> dict[str, Any] | None:
+    video = row.video if row else None
+    speakers = list(dict.fromkeys((video and video.presenters) or talk.presenters))
+    own = _record_of(row, "title", "videos")
+    if own and video:
+        given = own.get("speakers")
+        return {**own, "title": talk.title, "speakers": given if video.presenters else (speakers or given or [])}
     url = video.url if video and video.url else None
-    if url is None and _YOUTUBE_ID.fullmatch(identity):
+    if url is None and is_youtube_id(identity):
         url = f"https://www.youtube.com/watch?v={identity}"
     if url is None:
         return None
@@ -120,7 +158,7 @@ def _record(identity: str, talk: Talk, video: Video | None) -> dict[str, Any] | 
         "description": video.description if video else "",
         "recorded": _day(video.published_at) if video else None,
         "related_urls": [],
-        "speakers": list(dict.fromkeys(talk.presenters)),
+        "speakers": speakers,
         "tags": [],
         "thumbnail_url": f"https://i.ytimg.com/vi/{youtube}/hqdefault.jpg" if youtube else None,
         "title": talk.title,
@@ -139,6 +177,12 @@ def _day(moment: str | None) -> str | None:
 
 def _talks(results: Iterable[RowResult]) -> Iterator[tuple[RowResult, Talk]]:
     return ((result, result.talk) for result in results if result.talk)
+
+
+def _beside_rows(
+    results: Iterable[tuple[RowResult, Accepted | None]],
+) -> Iterator[tuple[RowResult, Talk, Accepted | None]]:
+    return ((result, result.talk, row) for result, row in results if result.talk)
 
 
 def _array(records: Iterable[dict[str, Any]], sink: TextIO) -> None:

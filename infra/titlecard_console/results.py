@@ -89,9 +89,9 @@ class ResultReader:
         """The current talks of batches that a person should look at, with the rows as they were uploaded."""
         for batch in batches:
             results = self._of(batch, current=True, since=None)
-            for result, video in self._with_rows(batch, (it for it in results if it.talk and it.talk.review)):
+            for result, row in self._beside(batch, (it for it in results if it.talk and it.talk.review)):
                 if result.talk:
-                    yield Flagged(result, result.talk, video)
+                    yield Flagged(result, result.talk, row.video if row else None)
 
     def rows_of(self, project: str, video: str) -> Iterator[tuple[str, Row]]:
         """Every row of a project's batches that is about a video, with its batch; reads all rows."""
@@ -112,9 +112,16 @@ class ResultReader:
     def with_videos(
         self, batches: Iterable[Batch], *, current: bool, since: datetime | None = None
     ) -> Iterator[tuple[RowResult, Video | None]]:
-        """The same with the row as it was uploaded, read from the manifest; None if the manifest was deleted."""
+        """The results of `results`, each with its video as uploaded: None if the manifest was deleted."""
+        for result, row in self.with_rows(batches, current=current, since=since):
+            yield result, row.video if row else None
+
+    def with_rows(
+        self, batches: Iterable[Batch], *, current: bool, since: datetime | None = None
+    ) -> Iterator[tuple[RowResult, Accepted | None]]:
+        """The results of `results`, each with its row of the manifest: None if that was deleted."""
         for batch in batches:
-            yield from self._with_rows(batch, self._of(batch, current=current, since=since))
+            yield from self._beside(batch, self._of(batch, current=current, since=since))
 
     def _of(self, batch: Batch, *, current: bool, since: datetime | None) -> Iterator[RowResult]:
         earliest = stamp(since) if since else ""
@@ -122,8 +129,8 @@ class ResultReader:
             if result.changed_at >= earliest and (result.current or not current):
                 yield result
 
-    def _with_rows(self, batch: Batch, results: Iterator[RowResult]) -> Iterator[tuple[RowResult, Video | None]]:
-        """Pair results with the rows of the manifest; both are in the order of their numbers."""
+    def _beside(self, batch: Batch, results: Iterator[RowResult]) -> Iterator[tuple[RowResult, Accepted | None]]:
+        """Results and rows side by side: both rise by their numbers."""
         first = next(results, None)
         if first is None:
             return
@@ -140,4 +147,4 @@ class ResultReader:
             for result in chain([first], results):
                 while row is not None and row.number < result.row.number:
                     row = next(rows, None)
-                yield result, row.video if row and row.number == result.row.number else None
+                yield result, row if row and row.number == result.row.number else None

@@ -20,6 +20,7 @@ import tempfile
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
+from xml.sax.saxutils import escape, quoteattr
 
 from titlecard import manifests as manifest
 from titlecard.manifests import validation as census
@@ -36,6 +37,12 @@ def main(rows: int, folder: Path) -> None:
         "lines.jsonl": write_lines,
         "array.json": write_array,
         "table.csv": write_table,
+        "titles.txt": write_titles,
+        "schedule.json": write_schedule,
+        "sessionize.json": write_sessionize,
+        "dumpdata.json": write_dumpdata,
+        "schedule.xml": write_markup,
+        "videos.yml": write_yaml,
     }
     for name, write in writers.items():
         plain = folder / name
@@ -107,6 +114,60 @@ def write_table(rows: Iterator[dict[str, str]], sink: TextIO) -> None:
     writer = csv.DictWriter(sink, ("id", "title", "description", "url"))
     writer.writeheader()
     writer.writerows(rows)
+
+
+def write_titles(rows: Iterator[dict[str, str]], sink: TextIO) -> None:
+    """A title a line."""
+    sink.writelines(f"{row['title']}\n" for row in rows)
+
+
+def write_schedule(rows: Iterator[dict[str, str]], sink: TextIO) -> None:
+    """A schedule's JSON, with everything on one day."""
+    sink.write('{"schedule": {"conference": {"title": "X", "days": [{"index": 1, "rooms": {"Main": [')
+    people = [{"id": 1, "public_name": "Ada Byron"}]
+    sink.writelines((", " if place else "") + json.dumps({**row, "persons": people}) for place, row in enumerate(rows))
+    sink.write("]}}]}}}")
+
+
+def write_sessionize(rows: Iterator[dict[str, str]], sink: TextIO) -> None:
+    """Sessionize's `all`: the speakers stand behind the sessions, so it is read twice."""
+    sink.write('{"sessions": [')
+    sink.writelines(
+        (", " if place else "") + json.dumps({**row, "isServiceSession": False, "speakers": [f"s{place % 50_000}"]})
+        for place, row in enumerate(rows)
+    )
+    speakers = ", ".join(json.dumps({"id": f"s{n}", "fullName": f"Ada Byron {n}"}) for n in range(50_000))
+    sink.write(f'], "speakers": [{speakers}]}}')
+
+
+def write_dumpdata(rows: Iterator[dict[str, str]], sink: TextIO) -> None:
+    """Django's dumpdata, which is read twice as well."""
+    sink.write("[")
+    sink.writelines(
+        (",\n" if place else "") + json.dumps({"model": "talks.talk", "pk": row.pop("id"), "fields": row})
+        for place, row in enumerate(rows)
+    )
+    sink.write("]")
+
+
+def write_markup(rows: Iterator[dict[str, str]], sink: TextIO) -> None:
+    """A schedule's XML."""
+    sink.write("<schedule><day><room>")
+    sink.writelines(
+        f"<event id={quoteattr(row['id'])}><title>{escape(row['title'])}</title><abstract>{escape(row['description'])}"
+        "</abstract><persons><person id='1'>Ada Byron</person></persons></event>\n"
+        for row in rows
+    )
+    sink.write("</room></day></schedule>")
+
+
+def write_yaml(rows: Iterator[dict[str, str]], sink: TextIO) -> None:
+    """RubyEvents' YAML."""
+    sink.writelines(
+        f"- id: {json.dumps(row['id'])}\n  title: {json.dumps(row['title'])}\n  speakers:\n    - Ada Byron\n"
+        f"  description: {json.dumps(row['description'])}\n  video_id: x\n  video_provider: youtube\n"
+        for row in rows
+    )
 
 
 if __name__ == "__main__":

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, TextIO
 
 import pytest
 from tests.functional.finished import Console, ended, exports, say, talk
@@ -13,10 +15,13 @@ from tests.functional.world import PROJECT, World
 
 from titlecard import manifests as manifest
 from titlecard.domain.batch import RowState
+from titlecard.domain.video import Video
+from titlecard.manifests import Accepted
 from titlecard_console.errors import CommandError
-from titlecard_console.export import harmless
+from titlecard_console.export import fixture, harmless, pyvideo
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
     from pathlib import Path
 
 
@@ -77,7 +82,7 @@ def test_a_time_without_an_offset_is_utc(world: World, console: Console) -> None
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        ([], "either --batch BATCH or --project PROJECT"),
+        ([], "--batch BATCH or --project PROJECT"),
         (["--batch", "a", "--project", "b"], "contradict each other"),
         (["--batch", "nothing"], "no batch 'nothing'"),
         (["--project", "nobody"], "'nobody' has no batches"),
@@ -110,6 +115,15 @@ def test_what_a_spreadsheet_would_calculate_is_text(title: str) -> None:
     assert harmless(title) == f"'{title}"
 
 
+@pytest.mark.parametrize("title", [*(title.strip() for title in HOSTILE), "'=1", "''+x", "'quoted'", "-O3 or not"])
+def test_a_cell_is_read_back_as_it_was_before_the_export(world: World, console: Console, title: str) -> None:
+    batch = ended(world, {"-Ab3dEfGh1J": talk(title, "@ada")})
+    text = console.type("export", "--batch", batch.id, "--format", "csv").stdout_bytes
+    (row,) = manifest.read(io.BytesIO(text), manifest.ReadingLimits())
+    assert isinstance(row, manifest.Accepted)
+    assert (row.video.id, row.video.title, row.video.presenters) == ("-Ab3dEfGh1J", title, ("@ada",))
+
+
 @pytest.mark.parametrize("title", ["C++ = fun", "1 - 2", "a@b", ""])
 def test_what_it_would_not_calculate_is_left_alone(title: str) -> None:
     assert harmless(title) == title
@@ -122,7 +136,8 @@ def test_a_table_of_hostile_talks_has_no_formula_in_any_cell(world: World, conso
     header, *rows = csv.reader(text.splitlines(keepends=True))
     assert header == ["id", "title", "presenters", "tier", "confidence", "review", "batch", "changed_at"]
     assert [row[1] for row in rows] == [f"'{title}" for title in HOSTILE]
-    assert not [cell for row in rows for cell in row if cell[:1] in set("=+-@\t\r\n\uff1d")]
+    assert [row[0] for row in rows] == list(talks)
+    assert not [cell for row in rows for cell in row[1:] if cell[:1] in set("=+-@\t\r\n\uff1d")]
 
 
 def test_separators_and_quotes_do_not_break_out_of_a_cell(world: World, console: Console) -> None:
@@ -138,6 +153,48 @@ def test_a_django_fixture_has_a_record_for_every_talk_and_for_nothing_else(world
     text = console.said("export", "--batch", batch.id, "--format", "django-fixture", "--model", "videos.talk")
     fields = {"title": "Linkers", "presenters": ["Ada Byron"], "tier": "local", "confidence": 0.97}
     assert json.loads(text) == [{"model": "videos.talk", "pk": "a", "fields": fields | {"review": "low_confidence"}}]
+
+
+def exported(
+    write: Callable[[Iterable[tuple[Any, Accepted]], TextIO], object],
+    rows: list[tuple[dict[str, Any], list[str]]],
+    *presenters: str,
+) -> list[dict[str, Any]]:
+    """What is written for talks by these presenters, beside rows and the presenters that these name."""
+    results = []
+    for number, (record, known) in enumerate(rows, 1):
+        video = Video(id=str(number), title="Raw", presenters=tuple(known))
+        result = SimpleNamespace(talk=talk("Linkers", *presenters), row=SimpleNamespace(video=video.id))
+        results.append((result, Accepted(number, video, record)))
+    sink = io.StringIO()
+    write(results, sink)
+    return list(json.loads(sink.getvalue()))
+
+
+def test_a_pyvideo_record_keeps_its_speakers_and_fields() -> None:
+    known = {"title": "Raw", "speakers": ["Ada Byron"], "tags": ["x"], "language": "eng", "videos": [{"url": "x"}]}
+    open_ = {**known, "speakers": ["Various speakers"]}
+    written = exported(pyvideo, [(known, ["Ada Byron"]), (open_, [])], "Grace Hopper")
+    assert written == [{**known, "title": "Linkers"}, {**open_, "title": "Linkers", "speakers": ["Grace Hopper"]}]
+
+
+def test_a_record_of_a_dumpdata_keeps_its_model_key_and_fields() -> None:
+    fields = {"title": "Raw", "slug": "raw", "speakers": [3]}
+    record = {"model": "talks.talk", "pk": 2**60, "fields": fields}
+    written = exported(fixture, [(record, ["Ada Byron"])], "Grace Hopper")
+    assert written == [{**record, "fields": {**fields, "title": "Linkers"}}]
+
+
+def test_a_fixture_of_ours_that_is_uploaded_again_takes_the_new_talk() -> None:
+    fields = {"title": "Raw", "presenters": [], "tier": "local", "confidence": 0.1, "review": "low_confidence"}
+    written = exported(fixture, [({"model": "titlecard.talk", "pk": "a", "fields": fields}, [])], "Grace Hopper")
+    assert written[0]["fields"] == {
+        "title": "Linkers",
+        "presenters": ["Grace Hopper"],
+        "tier": "local",
+        "confidence": 0.97,
+        "review": "",
+    }
 
 
 def test_pyvideos_records_hold_what_the_manifest_says(world: World, console: Console) -> None:

@@ -7,7 +7,7 @@ import json
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote_plus
+from urllib.parse import quote_plus, unquote_plus
 
 import pytest
 from botocore.exceptions import ConnectTimeoutError
@@ -158,6 +158,41 @@ NO_UPLOADS = {
         Upload("titlecard-uploads", f"uploads/{PROJECT}/", "v1", upload_order("2026", "1"))
     ),
 }
+
+
+def through_sns(body: dict[str, Any]) -> dict[str, Any]:
+    return {"Type": "Notification", "TopicArn": "arn:aws:sns:eu-central-1:1:uploads", "Message": json.dumps(body)}
+
+
+def through_eventbridge(body: dict[str, Any]) -> dict[str, Any]:
+    (record,) = body["Records"]
+    thing = record["s3"]["object"]
+    named = {"key": unquote_plus(thing["key"]), "version-id": thing["versionId"], "sequencer": thing["sequencer"]}
+    detail = {"bucket": record["s3"]["bucket"], "object": {**named, "size": 5}}
+    return {"source": "aws.s3", "detail-type": "Object Created", "time": record["eventTime"], "detail": detail}
+
+
+WRAPPINGS = {
+    "SNS": through_sns,
+    "EventBridge": through_eventbridge,
+    "EventBridge and SNS": lambda body: through_sns(through_eventbridge(body)),
+}
+
+
+@pytest.mark.parametrize("wrap", WRAPPINGS.values(), ids=WRAPPINGS)
+def test_ingest_takes_an_upload_whose_notification_was_passed_on(
+    world: World, handlers: Handlers, wrap: Callable[[dict[str, Any]], dict[str, Any]]
+) -> None:
+    upload = world.put(manifest(videos(2)), name="100 % Ü+x.jsonl")
+    assert handlers.load("ingest")(notified(world, wrap(notification(upload))), plenty()) == NOTHING_FAILED
+    assert len(world.sent()) == 2
+
+
+@pytest.mark.parametrize("body", [{}, {"Records": [{"x": 1}]}, {"Type": "Notification", "Message": "no JSON"}])
+def test_ingest_gives_back_a_message_that_is_no_notification(
+    world: World, handlers: Handlers, body: dict[str, Any]
+) -> None:
+    assert handlers.load("ingest")(notified(world, body), plenty()) != NOTHING_FAILED
 
 
 @pytest.mark.parametrize("body", NO_UPLOADS.values(), ids=NO_UPLOADS)

@@ -13,7 +13,7 @@ from tests.functional.world import LIMITS, NUMBERS, PROJECT, Cut, Killed, Refusi
 from titlecard import __version__
 from titlecard.aws.dynamodb.catalog import LeaseHeld
 from titlecard.aws.sqs import SEND_TRIES, MessagesNotSent, WorkQueue
-from titlecard.domain.batch import BatchLimits, BatchState
+from titlecard.domain.batch import OUTSIDE, BatchLimits, BatchState
 from titlecard.extraction.survey import Survey
 from titlecard.manifests.validation import Bitmap
 
@@ -177,6 +177,7 @@ def test_the_report_says_what_became_of_the_rows(world: World) -> None:
         "accepted": 3,
         "refused": 3,
         "repeated": 1,
+        "left_out": 0,
     }
 
 
@@ -233,12 +234,16 @@ def test_a_refused_file_is_not_read_again(world: World) -> None:
     assert "GetObject" not in world.wire.calls[before:]
 
 
-def test_a_file_outside_any_projects_folder_is_reported_and_makes_no_batch(world: World) -> None:
-    upload = replace(world.put(manifest(videos(1))), key="uploads/talks.jsonl")
+@pytest.mark.parametrize("key", ["uploads/talks.jsonl", "uploads/my talks/a.jsonl", "uploads/\u202etalks/a.jsonl"])
+def test_a_file_outside_any_projects_folder_is_a_refused_batch_of_no_project(world: World, key: str) -> None:
+    upload = replace(world.put(manifest(videos(1))), key=key)
     assert taken(world, upload)
     assert "outside any project's folder" in world.report(upload)["message"]
-    with pytest.raises(KeyError):
-        batch_of(world, upload)
+    batch = batch_of(world, upload)
+    assert (batch.state, batch.project) == (BatchState.REFUSED, OUTSIDE)
+    assert "uploads/<project>/<file>" in str(batch.reason)
+    assert [it.id for it in world.catalog.all_batches()] == [batch.id]
+    assert world.sent() == []
 
 
 def test_an_upload_that_was_deleted_before_it_was_read_is_refused(world: World) -> None:

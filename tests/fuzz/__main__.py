@@ -44,6 +44,11 @@ WORDS = (
     *(b'"id"', b'"title"', b'"name"', b'"url"', b'"entries"', b'"items"', b'"videos"', b'"snippet"', b'"x"', b"null"),
     *(b'{"id":"a","title":"b"}', b'{"entries":[{"title":"', b'"\\ud800"', b"\\u0000", b"NaN", b"1e999", b"-0", b"true"),
     *(b"id,title\n", b"id;title;url\n", b"sep=;\n", b'a,"b\n', b"https://youtu.be/dQw4w9WgXcQ", b"[Private video]"),
+    *(b"<schedule>", b"<event id='1'>", b"</event>", b"<title>", b"</title>", b"<!ENTITY a 'b'>", b"&a;", b"<![CDATA["),
+    *(b"---\n", b"- title: x\n", b"  id: y\n", b"  speakers:\n    - z\n", b"&a ", b"*a", b"|-\n", b"!!python/none "),
+    *(b'"schedule":{"conference":{"days":[{"rooms":{"a":[', b'"persons"', b'"speakers"', b'"isServiceSession"'),
+    *(b'"model":"a.b","pk":1,"fields":{', b'"uri":"/videos/1"', b'"uuid"', b'"code"', b'"_type":"playlist"'),
+    *(b"WARNING: x\n", b"[youtube] a: b\n", b"#NAME?", b"1.23E+10", b"&amp;", b"&#0;", b"&#xd800;", b"\xc3\x83\xc2"),
     *(
         b"\xef\xbb\xbf",
         b"\xff\xfe",

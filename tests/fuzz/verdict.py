@@ -14,7 +14,7 @@ from unittest.mock import patch
 from titlecard import manifests as manifest
 from titlecard.domain.batch import Message
 from titlecard.extraction.survey import Survey
-from titlecard.manifests import EXCERPT_CHARACTERS, Accepted, NotAManifest, ReadingLimits, Refused
+from titlecard.manifests import EXCERPT_CHARACTERS, Accepted, LeftOut, NotAManifest, ReadingLimits, Refused
 from titlecard.manifests import validation as census
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ NOT_FOR_SQS = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]
 
 GZIP = b"\x1f\x8b"
 
-_Rows = list[Accepted | Refused]
+_Rows = list[Accepted | Refused | LeftOut]
 
 
 def ills(data: bytes) -> list[str]:
@@ -60,6 +60,9 @@ def _of_rows(rows: _Rows, limits: ReadingLimits) -> list[str]:
             found += _of_text(row.reason) + _of_text(row.excerpt or "-")
             if len(row.excerpt) > EXCERPT_CHARACTERS:
                 found.append(f"row {row.number} has a long excerpt")
+            continue
+        if isinstance(row, LeftOut):
+            found += _of_text(row.reason)
             continue
         message = Message(batch="b", project="p", row=row.number, video=row.video)
         body = message.model_dump_json()
@@ -102,7 +105,7 @@ def _of_the_census(data: bytes, rows: _Rows, limits: ReadingLimits) -> list[str]
         reading = manifest.read(io.BytesIO(data), limits)
         counted = census.validate(reading, scratch=Path(scratch), rejects=rejects, sample_max=5)
     found = []
-    if counted.accepted + counted.refused + counted.repeated != len(rows):
+    if counted.accepted + counted.refused + counted.repeated + counted.left_out != len(rows):
         found.append("the census does not account for every row")
     again = list(census.accepted(manifest.read(io.BytesIO(data), limits), counted.bitmap))
     if again != [row for row in rows if row.number in counted.bitmap]:

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from titlecard import manifests as manifest
-from titlecard.manifests import Accepted, NotAManifest, ReadingLimits, Refused
-from titlecard.manifests.columns import youtube_id
+from titlecard.manifests import Accepted, LeftOut, NotAManifest, ReadingLimits, Refused, Row
+from titlecard.manifests.addresses import video_id, youtube_id
 
 EVENTS = Path(__file__).parents[2] / "events"
 
@@ -29,6 +29,26 @@ FORMS = {
     "yt-dlp-dump.jsonl": "yt-dlp (JSON Lines)",
     "yt-dlp-flat-playlist.json": "yt-dlp (JSON object)",
     "yt-dlp-playlist.json": "yt-dlp (JSON object)",
+    "yt-dlp-with-log.jsonl": "yt-dlp (JSON Lines)",
+    "oembed.json": "oEmbed (JSON array)",
+    "peertube.json": "PeerTube (JSON object)",
+    "takeout-fr.csv": "CSV",
+    "titles.txt": "list of titles",
+    "vimeo.json": "Vimeo (JSON object)",
+    "youtube-feed.xml": "Atom feed",
+    "youtube-studio-de.csv": "CSV",
+}
+FORMS_WITH_SPEAKERS = {
+    "dumpdata.json": "Django fixture (JSON array)",
+    "fixture.json": "Django fixture (JSON array)",
+    "media-ccc-de.json": "media.ccc.de (JSON object)",
+    "pretalx.json": "pretalx (JSON object)",
+    "pyvideo-hosts.json": "pyvideo (JSON array)",
+    "rubyevents.yml": "YAML",
+    "schedule.json": "schedule of a conference (JSON)",
+    "schedule.xml": "schedule of a conference (XML)",
+    "sessionize-all.json": "Sessionize (all)",
+    "sessionize-sessions.json": "Sessionize (JSON array)",
 }
 TITLES = [
     "Raymond Hettinger - Beyond PEP 8 -- Best practices for beautiful intelligible code - PyCon 2015",
@@ -36,9 +56,15 @@ TITLES = [
     "The End Of Object Inheritance & The Beginning Of A New Modularity - Augie Fackler, Nathaniel Manista",
     "Łukasz Langa - Thinking In Coroutines - PyCon 2016",
 ]
+TALKS = [
+    ("Beyond PEP 8 -- Best practices for beautiful intelligible code", ("Raymond Hettinger",)),
+    ("The Dictionary Even Mightier", ("Brandon Rhodes",)),
+    ("The End Of Object Inheritance & The Beginning Of A New Modularity", ("Augie Fackler", "Nathaniel Manista")),
+    ("Thinking In Coroutines", ("Łukasz Langa",)),
+]
 
 
-def rows(data: bytes, limits: ReadingLimits | None = None) -> list[Accepted | Refused]:
+def rows(data: bytes, limits: ReadingLimits | None = None) -> list[Row]:
     return list(manifest.read(io.BytesIO(data), limits or ReadingLimits()))
 
 
@@ -46,9 +72,26 @@ def accepted(data: bytes) -> list[tuple[int, str, str]]:
     return [(row.number, row.video.id, row.video.title) for row in rows(data) if isinstance(row, Accepted)]
 
 
-@pytest.mark.parametrize("name", FORMS)
-def test_a_sample_is_recognised_by_its_content(name: str) -> None:
-    assert manifest.read(io.BytesIO((EVENTS / "forms" / name).read_bytes()), ReadingLimits()).form == FORMS[name]
+@pytest.mark.parametrize(("name", "form"), [*FORMS.items(), *FORMS_WITH_SPEAKERS.items()])
+def test_a_sample_is_recognised_by_its_content(name: str, form: str) -> None:
+    assert manifest.read(io.BytesIO((EVENTS / "forms" / name).read_bytes()), ReadingLimits()).form == form
+
+
+@pytest.mark.parametrize("name", FORMS_WITH_SPEAKERS)
+def test_the_talks_of_a_sample_are_read_with_their_speakers(name: str) -> None:
+    read = rows((EVENTS / "forms" / name).read_bytes())
+    assert [(row.video.title, row.video.presenters) for row in read if isinstance(row, Accepted)] == TALKS
+    assert not [row for row in read if isinstance(row, Refused)]
+
+
+def test_every_sample_is_told_of_in_the_readme() -> None:
+    text = (EVENTS / "README.md").read_text(encoding="utf-8")
+    assert [path.name for path in (EVENTS / "forms").iterdir() if f"{path.name}`" not in text] == []
+
+
+@pytest.mark.parametrize("name", ["schedule.json", "schedule.xml", "sessionize-all.json", "youtube-studio-de.csv"])
+def test_breaks_and_totals_are_left_out_and_counted(name: str) -> None:
+    assert sum(isinstance(row, LeftOut) for row in rows((EVENTS / "forms" / name).read_bytes())) == 1
 
 
 @pytest.mark.parametrize("name", FORMS)
@@ -56,14 +99,14 @@ def test_the_videos_of_a_sample_are_read(name: str) -> None:
     assert [title for _, _, title in accepted((EVENTS / "forms" / name).read_bytes())] == TITLES
 
 
-@pytest.mark.parametrize("name", FORMS)
+@pytest.mark.parametrize("name", [*FORMS, *FORMS_WITH_SPEAKERS])
 def test_a_sample_is_read_the_same_when_it_is_gzipped(name: str) -> None:
     data = (EVENTS / "forms" / name).read_bytes()
     plain = gzip.decompress(data) if name.endswith(".gz") else data
     assert rows(gzip.compress(plain)) == rows(plain)
 
 
-@pytest.mark.parametrize("name", FORMS)
+@pytest.mark.parametrize("name", [*FORMS, *FORMS_WITH_SPEAKERS])
 def test_a_sample_is_read_the_same_with_a_byte_order_mark(name: str) -> None:
     data = (EVENTS / "forms" / name).read_bytes()
     plain = (gzip.decompress(data) if name.endswith(".gz") else data).removeprefix(b"\xef\xbb\xbf")
@@ -253,6 +296,13 @@ def test_a_first_line_that_is_broken_does_not_hide_json_lines() -> None:
         (b"\x1f\x8bnot gzip at all", "gzip data end early or are damaged"),
         (b"<!doctype html><html>", "HTML"),
         (b"Just some words\nand more of them\n", "neither JSON nor a table"),
+        (b"x" * 300 + b"\nAnd more\n", "neither JSON nor a table"),
+        (b"12\n13\n", "neither JSON nor a table"),
+        (b"nom,sujet\na,b\nc,d\n", "a table of which no column is known; its first line reads “nom”, “sujet”"),
+        (b"<?xml version='1.0'?><books><book/></books>", "XML, but neither a schedule"),
+        (b"<!DOCTYPE feed [<!ENTITY a 'b'>]><feed/>", "declares entities of its own"),
+        (b"BEGIN:VCALENDAR\n", "an iCalendar"),
+        (b"WARNING: [youtube] nothing\nERROR: [youtube] a: Private video\n", "only what yt-dlp says"),
         (b"id,views\na,5\n", "without a column for the title; its columns are “id”, “views”"),
         (b"title,views\na,5\n", "without a column for id or url"),
     ],
@@ -266,3 +316,145 @@ def test_a_file_that_is_no_manifest_gets_a_sentence(data: bytes, sentence: str) 
 def test_one_row_in_latin_1_does_not_harm_its_neighbours() -> None:
     data = b'{"id": "a", "title": "A"}\n{"id": "b", "title": "Caf\xe9"}\n{"id": "c", "title": "C"}\n'
     assert accepted(data) == [(1, "a", "A"), (3, "c", "C")]
+
+
+HEADERS = {
+    "English": "Content,Video title,Video publish time,Views",
+    "German": "Inhalte,Videotitel,Veröffentlichungszeitpunkt des Videos,Aufrufe",
+    "French": "Contenu,Titre de la vidéo,Heure de publication de la vidéo,Vues",
+    "Spanish": "Contenido,Título del vídeo,Hora de publicación del vídeo,Visualizaciones",
+    "Portuguese": "Conteúdo,Título do vídeo,Horário de publicação do vídeo,Visualizações",
+    "Italian": "Contenuti,Titolo del video,Ora di pubblicazione del video,Visualizzazioni",
+    "Dutch": "Content,Videotitel,Publicatietijd van video,Weergaven",
+    "Polish": "Treść,Tytuł filmu,Czas publikacji filmu,Wyświetlenia",
+    "Japanese": "コンテンツ,動画のタイトル,動画の公開日時,視聴回数",
+    "a language that nobody told us of": "Sisältö,Video title,Julkaisuaika,Katselut",
+}
+
+
+@pytest.mark.parametrize("header", HEADERS.values(), ids=HEADERS)
+def test_a_table_of_youtube_studio_is_read_in_every_language(header: str) -> None:
+    data = f"{header}\ndQw4w9WgXcQ,A talk,1,5\n-b3dEfGh1Jk,Another,1,5\n"
+    assert [found[1:] for found in accepted(data.encode())] == [("dQw4w9WgXcQ", "A talk"), ("-b3dEfGh1Jk", "Another")]
+
+
+TAKEOUT = {
+    "English": "Video ID,Video Title (Original) Language,Video Title (Original),Video Description (Original)",
+    "German": "Video-ID,Sprache des Videotitels (Original),Videotitel (Original),Videobeschreibung (Original)",
+    "French": "ID de la vidéo,Langue du titre de la vidéo,Titre de la vidéo (original),Description de la vidéo",
+    "Spanish": "ID de vídeo,Idioma del título del vídeo,Título del vídeo (original),Descripción del vídeo (original)",
+    "Portuguese": "ID do vídeo,Idioma do título do vídeo,Título do vídeo (original),Descrição do vídeo (original)",
+    "Italian": "ID video,Lingua titolo video,Titolo video (originale),Descrizione video (originale)",
+    "Dutch": "Video-ID,Taal van videotitel,Videotitel (origineel),Videobeschrijving (origineel)",
+    "Polish": "Identyfikator filmu,Język tytułu filmu,Tytuł filmu (oryginalny),Opis filmu (oryginalny)",
+    "Japanese": "動画 ID,動画のタイトルの言語,動画のタイトル (オリジナル),動画の説明 (オリジナル)",
+}
+
+
+@pytest.mark.parametrize("header", TAKEOUT.values(), ids=TAKEOUT)
+def test_a_table_of_google_takeout_is_read_in_every_language(header: str) -> None:
+    (row,) = rows(f"{header}\ndQw4w9WgXcQ,en,A talk,About it\n".encode())
+    assert isinstance(row, Accepted)
+    assert (row.video.id, row.video.title, row.video.description) == ("dQw4w9WgXcQ", "A talk", "About it")
+
+
+@pytest.mark.parametrize(
+    ("number", "text"), [("1", "1"), ("9007199254740993", "9007199254740993"), ("-5", "-5"), ("3.0", "3"), ('"1"', "1")]
+)
+def test_an_id_that_is_a_number_is_its_digits(number: str, text: str) -> None:
+    assert accepted(f'{{"id": {number}, "title": "A"}}'.encode()) == [(1, text, "A")]
+
+
+def test_an_id_that_a_spreadsheet_has_mangled_is_taken_from_the_address() -> None:
+    data = b"id,title,url\n#NAME?,A,https://youtu.be/-Ab3dEfGh1J\n1.23E+12,B,https://vimeo.com/channels/x/77\n"
+    assert accepted(data) == [(2, "-Ab3dEfGh1J", "A"), (3, "77", "B")]
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("https://vimeo.com/25600001", "25600001"),
+        ("https://player.vimeo.com/video/25600001?h=1", "25600001"),
+        ("https://vimeo.com/showcase/123/video/25600001", "25600001"),
+        ("https://vimeo.com/showcase/123", None),
+        ("http://www.archive.org/download/democonf/lt1.mp4", "democonf/lt1.mp4"),
+        ("https://archive.org/details/democonf", "democonf"),
+        ("https://media.ccc.de/v/demo22-1-queues", "demo22-1-queues"),
+        ("https://peertube.example/w/kkGMgK9ZtnKfYAgnEtQxbv", "kkGMgK9ZtnKfYAgnEtQxbv"),
+        ("https://www.dailymotion.com/video/x8abc", "x8abc"),
+        ("https://www.example.org/talks/1.mp4", "example.org/talks/1.mp4"),
+        ("https://example.org/", None),
+        ("https://www.youtube.com/playlist?list=PL1", None),
+        ("nowhere", None),
+    ],
+)
+def test_every_host_names_its_videos_in_its_addresses(url: str, expected: str | None) -> None:
+    assert video_id(url) == expected
+
+
+@pytest.mark.parametrize(
+    ("given", "read"),
+    [
+        ("What&#39;s new in R&amp;D &lt;3", "What's new in R&D <3"),
+        ("&amp;amp; once", "&amp; once"),
+        ("&mut self, AT&T; and &copy_from", "&mut self, AT&T; and &copy_from"),
+        ("JÃ¶rg: CafÃ© caching", "Jörg: Café caching"),
+        ("CAFÉ™ \u2013 Straße", "CAFÉ™ \u2013 Straße"),
+    ],
+)
+def test_texts_are_read_as_they_were_meant(given: str, read: str) -> None:
+    assert accepted(json.dumps({"id": "a", "title": given}).encode()) == [(1, "a", read)]
+
+
+def test_the_date_behind_a_live_video_is_cut_off_in_what_yt_dlp_writes() -> None:
+    live = {"id": "a", "title": "Queues 2022-10-01 14:02", "live_status": "is_live", "extractor": "youtube"}
+    other = {"id": "b", "title": "Queues 2022-10-01 14:02"}
+    data = json.dumps(live) + "\n" + json.dumps(other)
+    assert [title for _, _, title in accepted(data.encode())] == ["Queues", "Queues 2022-10-01 14:02"]
+
+
+LONG = "How we replaced our event bus with forty lines of SQL and lived to tell the tale of it all"
+
+
+@pytest.mark.parametrize(
+    ("title", "description", "read"),
+    [
+        (f"Ada - {LONG[:-10]}...", f"{LONG}\nSpeaker: Ada", f"Ada - {LONG}"),
+        (f"Ada - {LONG[:-10]}…", f"About:\n{LONG}. And more.", f"Ada - {LONG}"),
+        (f"Ada - {LONG[:-10]}...", "Something else", f"Ada - {LONG[:-10]}..."),
+        ("And then...", "And then... it crashed", "And then..."),
+    ],
+)
+def test_a_title_that_was_cut_off_is_whole_where_the_description_has_it(
+    title: str, description: str, read: str
+) -> None:
+    data = json.dumps({"id": "a", "title": title, "description": description})
+    assert accepted(data.encode()) == [(1, "a", read)]
+
+
+def test_a_line_of_the_log_that_tells_of_a_video_is_its_refusal() -> None:
+    data = b'{"id": "a", "title": "A"}\nERROR: [youtube] b: Private video. Sign in\n{"id": "c", "title": "C"}\n'
+    assert [row.reason for row in rows(data) if isinstance(row, Refused)] == [
+        "yt-dlp could not read the video b: Private video. Sign in"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("speakers", "names"),
+    [
+        ("Ada Byron; Grace Hopper", ("Ada Byron", "Grace Hopper")),
+        ("Ada Byron, Grace Hopper and Alan Turing", ("Ada Byron", "Grace Hopper", "Alan Turing")),
+        ("Byron, Ada", ("Ada Byron",)),
+        ("TBA", ()),
+    ],
+)
+def test_the_names_in_a_column_of_speakers_are_split(speakers: str, names: tuple[str, ...]) -> None:
+    (row,) = rows(f'id,title,Speakers\na,A,"{speakers}"\n'.encode())
+    assert isinstance(row, Accepted)
+    assert row.video.presenters == names
+
+
+def test_a_reading_tells_which_columns_it_ignored() -> None:
+    reading = manifest.read(io.BytesIO(b"id,title,Views,Likes\nx,y,5,6\n"), ReadingLimits())
+    list(reading)
+    assert reading.ignored == ("Views", "Likes")

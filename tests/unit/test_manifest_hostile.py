@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, BinaryIO, cast
 import pytest
 
 from titlecard import manifests as manifest
-from titlecard.manifests import Accepted, NotAManifest, ReadingLimits, Refused
+from titlecard.manifests import Accepted, NotAManifest, ReadingLimits, Refused, Row
 from titlecard.manifests import source as source_module
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ class Stream(io.RawIOBase):
         return data
 
 
-def rows(data: bytes | BinaryIO, limits: ReadingLimits | None = None) -> list[Accepted | Refused]:
+def rows(data: bytes | BinaryIO, limits: ReadingLimits | None = None) -> list[Row]:
     stream = io.BytesIO(data) if isinstance(data, bytes) else data
     return list(manifest.read(stream, limits or ReadingLimits()))
 
@@ -47,11 +47,11 @@ def stream(*parts: Iterable[bytes]) -> BinaryIO:
     return cast("BinaryIO", Stream(chain.from_iterable(parts)))
 
 
-def refused(read: list[Accepted | Refused]) -> dict[int, str]:
+def refused(read: list[Row]) -> dict[int, str]:
     return {row.number: row.reason for row in read if isinstance(row, Refused)}
 
 
-def good(read: list[Accepted | Refused]) -> list[str]:
+def good(read: list[Row]) -> list[str]:
     return [row.video.id for row in read if isinstance(row, Accepted)]
 
 
@@ -66,10 +66,26 @@ ROWS = {
     '{"id": "b", "title": true}': "The title is true or false where text belongs.",
     '{"id": "b", "title": "x", "description": 1.5}': "The description is a number where text belongs.",
     '{"id": "b", "title": "x", "url": []}': "The url is a list where text belongs.",
-    '{"id": 5, "title": "x"}': "The id is a number where text belongs.",
+    '{"id": 1.5, "title": "x"}': "The id is a number that is not whole",
+    '{"id": true, "title": "x"}': "The id is true or false where text belongs.",
+    '{"id": [5], "title": "x"}': "The id is a list where text belongs.",
+    '{"id": "#NAME?", "title": "x"}': "what a spreadsheet shows where it took a text for a formula",
+    '{"id": "1.23E+10", "title": "x"}': "a number that a spreadsheet has shortened: its digits are lost",
+    '{"id": "b", "title": "#REF!"}': "The title “#REF!” is what a spreadsheet shows",
+    '{"id": "b", "title": "x", "entries": []}': "of which no video can be seen",
+    '{"id": "b", "title": "x", "_type": "playlist"}': "The row is a playlist",
+    '{"id": "b", "title": "x", "ie_key": "YoutubeTab"}': "The row is a playlist or a tab of a channel",
+    '{"id": "b", "title": "x", "availability": "private"}': "The video is private.",
+    '{"id": "b", "title": null, "live_status": "is_upcoming"}': "a premiere or a live stream that has not begun",
+    '{"id": "b", "title": "[Vidéo supprimée]"}': "private or deleted",
+    '{"id": "b", "title": "[非公開動画]"}': "private or deleted",
+    '{"id": "b", "_type": "url", "url": "b"}': "youtube-dl lists none",
+    '{"id": "b", "title": "Advertisement"}': "an advertisement",
     '{"id": " ", "title": "x"}': "The id is empty.",
     '{"title": "x"}': "The row has no id",
-    '{"title": "x", "url": "https://vimeo.com/1"}': "The row has no id",
+    '{"title": "x", "url": "https://www.youtube.com/@channel"}': "The row has no id",
+    '{"title": "x", "url": "https://vimeo.com/channels/staffpicks"}': "The row has no id",
+    '{"title": "x", "url": "not an address"}': "The row has no id",
     '{"id": "b", "title": "a\\u0000b"}': "The title holds a NUL",
     '{"id": "b\\u0000", "title": "x"}': "The id holds a NUL",
     '{"id": "b", "title": "x", "description": "\\uffff"}': "The description holds a NUL or another",
@@ -270,3 +286,35 @@ def test_bytes_that_mean_nothing_are_refused_somehow(data: bytes) -> None:
     except NotAManifest:
         found = []
     assert good(found) == []
+
+
+HOSTILE_XML = {
+    "entities far behind": b"<schedule>" + b" " * 1_100_000 + b"<!DOCTYPE a [<!ENTITY b 'c'>]></schedule>",
+    "depth": b"<schedule>" + b"<a>" * 100_000,
+    "a text without an end": b"<schedule><event><title>" + b"x" * 3 * MIB,
+    "an encoding that is not known": b"<?xml version='1.0' encoding='x-none'?><schedule><event/></schedule>",
+    "cut off": b"<schedule><event><title>A</title>",
+}
+HOSTILE_YAML = {
+    "aliases": b"- &a {title: x, id: y}\n- *a\n",
+    "depth": b"- title: " + b"[" * 50_000,
+    "a text without an end": b"- title: " + b"x" * 3 * MIB,
+    "a tag": b"- title: x\n  id: !!python/object/apply:os.system [ls]\n",
+    "broken": b"- title: x\n  id: 'y\n- z",
+}
+
+
+@pytest.mark.parametrize("data", [*HOSTILE_XML.values(), *HOSTILE_YAML.values()], ids=[*HOSTILE_XML, *HOSTILE_YAML])
+def test_xml_and_yaml_that_are_made_to_harm_do_no_more_than_be_refused(data: bytes) -> None:
+    tracemalloc.start()
+    read = rows(data)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert refused(read)
+    assert peak < 60 * MIB
+
+
+def test_a_bomb_of_entities_is_refused_as_a_whole() -> None:
+    bomb = b"<!DOCTYPE a [<!ENTITY a 'x'><!ENTITY b '&a;&a;'>]><schedule><event><title>&b;</title></event></schedule>"
+    with pytest.raises(NotAManifest, match="entities"):
+        rows(bomb)

@@ -7,14 +7,16 @@ import gzip
 import io
 import json
 from typing import TYPE_CHECKING, Any
+from xml.sax.saxutils import escape, quoteattr
 
 import pytest
+import yaml
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from titlecard import manifests as manifest
 from titlecard.domain.video import Video
-from titlecard.manifests import Accepted, NotAManifest, ReadingLimits, Refused
+from titlecard.manifests import Accepted, LeftOut, NotAManifest, ReadingLimits, Refused, texts
 from titlecard.manifests.documents import elements
 from titlecard.manifests.source import lines
 
@@ -24,8 +26,15 @@ if TYPE_CHECKING:
 modest = settings(max_examples=60)
 
 UNSENDABLE = "\0\ufffe\uffff"
-text = st.text(st.characters(codec="utf-8", exclude_characters=UNSENDABLE), max_size=40)
-words = text.map(str.strip).filter(bool)
+
+
+def is_sound(text: str) -> bool:
+    """Whether there is nothing in a text that is put right when it is read."""
+    return texts.mended(text, escaped=True) == text and texts.without_live_date(text) == text
+
+
+text = st.text(st.characters(codec="utf-8", exclude_characters=UNSENDABLE), max_size=40).filter(is_sound)
+words = text.map(str.strip).filter(bool).filter(is_sound)
 ids = st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"], exclude_characters=UNSENDABLE), max_size=20)
 videos = st.lists(
     st.builds(
@@ -68,7 +77,7 @@ def held(rows: list[Video]) -> str:
 
 
 def held_under_a_name_of_ones_own(rows: list[Video]) -> str:
-    talks = [{"speakers": [{"name": "x", "id": 5}], **row} for row in as_dicts(rows)]
+    talks = [{"sponsors": [{"name": "x", "id": 5}], **row} for row in as_dicts(rows)]
     return json.dumps({"name": "x", "rooms": [{"name": "y"}], "talks of the day": talks})
 
 
@@ -92,6 +101,105 @@ def playlist_items(rows: list[Video]) -> str:
     return "\n".join(json.dumps(page, indent=2) for page in pages)
 
 
+SPEAKERS = ["Ada Brightwater", "Tomas Ferreyra"]
+
+
+def vimeo(rows: list[Video]) -> str:
+    data = [
+        {"uri": f"/videos/{n}", "name": row.title, "description": row.description, "link": f"https://vimeo.com/{n}"}
+        for n, row in enumerate(rows, 1)
+    ]
+    return json.dumps({"total": len(data), "page": 1, "data": data})
+
+
+def peertube(rows: list[Video]) -> str:
+    data = [
+        {"id": n, "uuid": row.id, "name": row.title, "description": row.description, "account": {"name": "a"}}
+        for n, row in enumerate(rows)
+    ]
+    return json.dumps({"total": len(data), "data": data})
+
+
+def media_ccc_de(rows: list[Video]) -> str:
+    events = [
+        {
+            "guid": row.id,
+            "title": row.title,
+            "description": row.description,
+            "persons": SPEAKERS,
+            "url": "https://x.org/a",
+        }
+        for row in rows
+    ]
+    return json.dumps({"acronym": "x", "title": "X", "slug": "x", "url": "https://x.org", "events": events}, indent=1)
+
+
+def schedule_json(rows: list[Video]) -> str:
+    persons = [{"id": n, "public_name": name} for n, name in enumerate(SPEAKERS)]
+    events = [
+        {"id": row.id, "title": row.title, "abstract": row.description, "persons": persons, "links": [{"title": "x"}]}
+        for row in rows
+    ]
+    rooms = {"Main": events[:2], "Side": events[2:]}
+    days = [{"index": 1, "rooms": rooms}, {"index": 2, "rooms": {}}]
+    conference = {"title": "X", "rooms": [{"name": "Main", "id": 1}], "days": days, "tracks": [{"name": "t", "id": 1}]}
+    return json.dumps({"generator": {"name": "x"}, "schedule": {"version": "1", "conference": conference}})
+
+
+def pretalx(rows: list[Video]) -> str:
+    speakers = [{"code": f"P{n}", "name": name} for n, name in enumerate(SPEAKERS)]
+    results = [
+        {"code": row.id, "title": row.title, "abstract": row.description, "speakers": speakers, "state": "confirmed"}
+        for row in rows
+    ]
+    return json.dumps({"count": len(results), "next": None, "results": results})
+
+
+def sessionize(rows: list[Video]) -> str:
+    speakers = [{"id": f"s{n}", "fullName": name, "sessions": [1]} for n, name in enumerate(SPEAKERS)]
+    sessions = [
+        {"id": row.id, "title": row.title, "description": row.description, "speakers": ["s0", "s1"]}
+        | {"isServiceSession": False}
+        for row in rows
+    ]
+    rest = {"categories": [{"id": 1, "title": "c", "items": []}], "rooms": [{"id": 1, "name": "r"}]}
+    return json.dumps({"sessions": sessions, "speakers": speakers, **rest})
+
+
+def dumpdata(rows: list[Video]) -> str:
+    people = [{"model": "talks.speaker", "pk": n, "fields": {"name": name}} for n, name in enumerate(SPEAKERS, 2**60)]
+    talks = [
+        {"model": "talks.talk", "pk": row.id}
+        | {"fields": {"title": row.title, "description": row.description, "speakers": [2**60, 2**60 + 1]}}
+        for row in rows
+    ]
+    rooms = [{"model": "talks.room", "pk": 1, "fields": {"name": "Main"}}]
+    return json.dumps([*rooms, *talks, *people])
+
+
+def rubyevents(rows: list[Video]) -> str:
+    videos = [
+        {"id": row.id, "title": row.title, "description": row.description, "speakers": [*SPEAKERS], "video_id": "x"}
+        | {"video_provider": "youtube"}
+        for row in rows
+    ]
+    return str(yaml.safe_dump(videos, allow_unicode=True))
+
+
+def pentabarf(rows: list[Video]) -> str:
+    persons = "".join(f"<person id='{n}'>{name}</person>" for n, name in enumerate(SPEAKERS))
+    events = "".join(
+        f"<event id={quoteattr(row.id)}><title>{escape(row.title)}</title>"
+        f"<abstract>{escape(row.description)}</abstract><persons>{persons}</persons></event>"
+        for row in rows
+    )
+    return f"<?xml version='1.0'?><schedule><day index='1'><room name='a'>{events}</room></day></schedule>"
+
+
+WITH_SPEAKERS = [media_ccc_de, schedule_json, pretalx, sessionize, dumpdata, rubyevents, pentabarf]
+OTHERS = [vimeo, peertube]
+
+
 JSON_WRITERS = [
     json_lines,
     escaped_json_lines,
@@ -105,11 +213,11 @@ JSON_WRITERS = [
 ]
 
 
-def read(data: bytes, limits: ReadingLimits | None = None) -> list[Accepted | Refused]:
+def read(data: bytes, limits: ReadingLimits | None = None) -> list[Accepted | Refused | LeftOut]:
     return list(manifest.read(io.BytesIO(data), limits or ReadingLimits()))
 
 
-def read_or_refused(data: bytes, limits: ReadingLimits | None = None) -> list[Accepted | Refused]:
+def read_or_refused(data: bytes, limits: ReadingLimits | None = None) -> list[Accepted | Refused | LeftOut]:
     """The rows, or none; what is said of a file or a row can be written down."""
     try:
         found = read(data, limits)
@@ -120,6 +228,46 @@ def read_or_refused(data: bytes, limits: ReadingLimits | None = None) -> list[Ac
         if isinstance(row, Refused):
             f"{row.reason}{row.excerpt}".encode()
     return found
+
+
+printable = st.characters(min_codepoint=0x20, max_codepoint=0x24F, exclude_categories=["Cc"])
+plain_text = st.text(printable, max_size=40).map(str.strip).filter(is_sound)
+plain_videos = st.lists(
+    st.builds(
+        Video,
+        id=plain_text.filter(bool),
+        title=plain_text.filter(bool).filter(lambda title: "video" not in title),
+        description=plain_text,
+    ),
+    min_size=1,
+    max_size=6,
+)
+
+
+@pytest.mark.parametrize("write", [*WITH_SPEAKERS, *OTHERS])
+@given(rows=plain_videos)
+@modest
+def test_rows_of_every_program_are_read_back_with_their_speakers(
+    write: Callable[[list[Video]], str], rows: list[Video]
+) -> None:
+    found = [row.video for row in read(write(rows).encode()) if isinstance(row, Accepted)]
+    assert [video.title for video in found] == [row.title for row in rows]
+    assert [video.description for video in found] == [row.description for row in rows]
+    if write in WITH_SPEAKERS:
+        assert [video.id for video in found] == [row.id for row in rows]
+        assert {video.presenters for video in found} == {tuple(SPEAKERS)}
+
+
+@pytest.mark.parametrize("write", [*WITH_SPEAKERS, *OTHERS])
+@given(rows=plain_videos, data=st.data())
+@modest
+def test_a_file_of_a_program_that_is_cut_off_yields_a_beginning_of_its_rows(
+    write: Callable[[list[Video]], str], rows: list[Video], data: st.DataObject
+) -> None:
+    whole = write(rows).encode()
+    found = read_or_refused(whole[: data.draw(st.integers(0, len(whole)))])
+    titles = [row.video.title for row in found if isinstance(row, Accepted)]
+    assert len(titles) <= len(rows)
 
 
 @pytest.mark.parametrize("write", JSON_WRITERS)

@@ -8,6 +8,8 @@ from titlecard.extraction import LocalParse
 from titlecard.llm import Answer
 from titlecard.pipeline.talks import (
     DISAGREES_FROM,
+    GARBLED,
+    GARBLED_CONFIDENCE,
     LOW_CONFIDENCE,
     TIERS_DISAGREE,
     UNGROUNDED,
@@ -29,6 +31,13 @@ def test_a_sure_local_answer_is_a_talk_without_a_flag() -> None:
 
 def test_an_unsure_local_answer_is_flagged() -> None:
     assert by_local_tier(VIDEO, UNSURE).review == LOW_CONFIDENCE
+
+
+def test_a_talk_of_text_that_lost_characters_is_flagged_and_not_trusted() -> None:
+    video = Video(id="1", title="Warteschlangen f\ufffdr alle by Grace Hopper")
+    answer = LocalParse("Warteschlangen f\ufffdr alle", ("Grace Hopper",), 0.97, sure=True, source="title")
+    talk = by_local_tier(video, answer)
+    assert (talk.review, talk.confidence) == (GARBLED, GARBLED_CONFIDENCE)
 
 
 def test_a_local_answer_costs_nothing() -> None:

@@ -22,6 +22,9 @@ UPLOADS = "uploads/"
 REPORTS = "reports/"
 """Where ingest says what it made of them: `reports/<batch>/<name>`."""
 
+OUTSIDE = "?"
+"""Stands for the project of an upload that lies outside any project's folder; no project can be called so."""
+
 _PROJECT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 

@@ -1,79 +1,103 @@
-"""From a row as its owner wrote it to a video: which column is which, and why a row cannot be one.
-
-Columns are recognised by name, whatever their case and punctuation (`Video ID`, `video_id`, `videoId`). What is not
-known is kept out. Rows as YouTube's Data API and pyvideo nest them are flattened first.
-"""
+"""From a row as its owner wrote it to a video, and why a row cannot be one."""
 
 from __future__ import annotations
 
-import html
 import re
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qs, urlsplit
 
 from pydantic import ValidationError
 
-from titlecard.domain.video import ID_MAX_BYTES, Video
-from titlecard.manifests.rows import Unreadable
+from titlecard.domain.video import Video
+from titlecard.manifests import no_talk, texts
+from titlecard.manifests.identity import identity, kind, spreadsheet_fault
+from titlecard.manifests.names import TOTALS, plain_name, recognise
+from titlecard.manifests.references import References
+from titlecard.manifests.rows import NoTalk, Unreadable
+from titlecard.manifests.shapes import Flat, Shape, generic, shapes_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-
-ALIASES: Mapping[str, tuple[str, ...]] = {
-    "id": ("id", "videoid", "youtubeid", "youtubevideoid", "ytid"),
-    "title": ("title", "videotitle", "videotitleoriginal", "name", "talktitle", "titel", "titre", "titulo", "título"),
-    "description": ("description", "videodescription", "notes", "summary", "abstract", "beschreibung", "descripción"),
-    "url": ("webpageurl", "url", "videourl", "youtubeurl", "watchurl", "sourceurl", "link", "href"),
-    "channel": ("channel", "channeltitle", "channelname", "uploader"),
-    "published_at": ("publishedat", "published", "publishedon", "videopublishtime", "uploaddate", "recorded", "date"),
-}
-"""The known names of each field of a video, the one that wins first; compared without case and punctuation."""
-
-_STUDIO = {"content", "videotitle"}
-"""What YouTube Studio's analytics export as a table, where the column Content holds the id of the video."""
+    from collections.abc import Mapping
 
 NOT_UTF8 = "The row is not UTF-8."
 TO_UTF8 = "If the file was written in Latin-1 or Windows-1252, convert it: iconv -f WINDOWS-1252 -t UTF-8 OLD > NEW."
 
 _REMARKS = ("channel", "published_at")  # nothing depends on them: left out where they are not text, and the row is kept
 
-_HIDDEN_VIDEOS = {"Private video", "Deleted video", "[Private video]", "[Deleted video]"}
-"""The titles that YouTube's Data API and yt-dlp give to videos they cannot see."""
+_LIVE = ("extractor", "extractor_key", "ie_key", "live_status", "is_live", "was_live")
+"""What rows of yt-dlp's have, which puts the date behind the titles of live videos."""
+
+_PRIVACY = ("privacy", "datenschutz", "confidentialité", "privacidad", "privacidade", "prywatność", "公開設定")
+_PRIVATE = frozenset({"private", "privat", "privée", "privé", "privado", "privada", "privato", "prywatny", "非公開"})
 
 _NAMES_SHOWN = 8
+_IGNORED_MAX = 200
 
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_APOSTROPHE = re.compile(r"'+[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20]")
+"""How a cell begins that an export kept from being a formula."""
 
-_YOUTUBE_HOSTS = ("youtube.com", "youtube-nocookie.com", "youtu.be")
-_YOUTUBE_ID = re.compile(r"[A-Za-z0-9_-]{11}")
+HARMLESS = "'"
 
 
 class Columns:
     """Turns rows into videos, and remembers how the columns were read.
 
+    Args:
+        row_max_bytes: size of a video as JSON.
+        known: for a table, {field: column}; the columns of other forms are recognised row by row.
+        references: people whom rows name by a key.
+        escaped: whether texts may still be escaped for HTML; XML's are not.
+
     Attributes:
         seen: for each field of a video the column it was first read from.
     """
 
-    def __init__(self, row_max_bytes: int) -> None:
+    def __init__(
+        self,
+        row_max_bytes: int,
+        *,
+        known: Mapping[str, str] | None = None,
+        references: References | None = None,
+        escaped: bool = True,
+    ) -> None:
         self._row_max_bytes = row_max_bytes
-        self._names: tuple[str, ...] = ()
-        self._mapping: dict[str, str] = {}
+        self._known = known
+        self._references = references or References()
+        self._escaped = escaped
+        self._names: tuple[str, ...] | None = None
+        self._mapping: Mapping[str, str] = {}
+        self._shapes: tuple[Shape, ...] = ()
+        self._all: dict[str, None] = {}
         self.seen: dict[str, str] = {}
+
+    @property
+    def ignored(self) -> tuple[str, ...]:
+        """The columns that no field was read from, at most so many."""
+        read = {name for column in self.seen.values() for name in (column, column.split(".")[0])}
+        return tuple(name for name in self._all if name and name not in read)
 
     def video(self, record: object) -> Video:
         """The video that a row describes.
 
         Raises:
             Unreadable: it describes none; the text says why.
+            NoTalk: it is rightly none.
         """
+        if record is None:
+            raise Unreadable("The row is null: so yt-dlp lists a video that is private, deleted or not available.")
         if not isinstance(record, dict):
-            raise Unreadable(f"The row is {_kind(record)}, not an object with an id and a title.")
-        fields = self._fields(_flat(record))
-        if "title" not in self._mapping:
-            raise Unreadable(f"The row has no title. {_listed(self._names)}")
+            raise Unreadable(f"The row is {kind(record)}, not an object with an id and a title.")
+        flat = self._flat(record)
+        self._check_is_talk(record, flat)
+        fields = {field: value for field, value in flat.values.items() if value is not None}
+        if "title" not in flat.columns and "title" not in fields:
+            raise Unreadable(_without_title(record, tuple(record)))
+        for field in _REMARKS:
+            if not isinstance(fields.get(field, ""), str):
+                del fields[field]
+        self._mend(record, fields)
         _check_text(fields)
-        _check_identity(fields)
+        self._check_title(record, fields, scheduled=flat.scheduled)
+        fields["id"] = identity(fields)
         try:
             video = Video.model_validate(fields)
         except ValidationError as error:
@@ -81,17 +105,66 @@ class Columns:
         self._check_size(video)
         return video
 
-    def _fields(self, record: dict[str, Any]) -> dict[str, Any]:
-        """The known columns under the names of a video's fields. The rows of a manifest mostly share their columns."""
+    def _flat(self, record: dict[str, Any]) -> Flat:
+        """The row laid flat. The rows of a manifest mostly share their columns."""
         names = tuple(record)
         if names != self._names:
-            self._names, self._mapping = names, recognise(names)
-            self.seen = {**self._mapping, **self.seen}
-        fields = {field: record[name] for field, name in self._mapping.items() if record[name] is not None}
-        for field in _REMARKS:
-            if not isinstance(fields.get(field, ""), str):
-                del fields[field]
-        return fields
+            self._names, self._mapping = names, self._known or recognise(names)
+            self._shapes = () if self._known else shapes_of(frozenset(names))
+        shape = next((it for it in self._shapes if it.fits(record)), None)
+        flat = shape.flat(record, self._references) if shape else generic(record, self._mapping, self._references)
+        if flat.columns is not self._mapping or not self.seen.keys() >= flat.columns.keys():
+            self.seen = {**flat.columns, **self.seen}
+        if len(self._all) < _IGNORED_MAX and not self._all.keys() >= set(flat.names):
+            self._all |= dict.fromkeys(flat.names[:_IGNORED_MAX])
+        return flat
+
+    def _check_is_talk(self, record: dict[str, Any], flat: Flat) -> None:
+        """Sees to it that the row is not known to be something else than a talk."""
+        reason = no_talk.why_no_video(record)
+        if reason:
+            raise Unreadable(reason)
+        if not self._known:
+            return
+        values = flat.values
+        if "title" not in values and plain_name(str(values.get("id", ""))) in TOTALS:
+            raise NoTalk("The row adds up the others.")
+        for name, value in record.items():
+            if isinstance(value, str) and value.casefold() in _PRIVATE and plain_name(name) in _PRIVACY:
+                raise Unreadable("The video is private.")
+
+    def _mend(self, record: dict[str, Any], fields: dict[str, Any]) -> None:
+        """Puts texts right where what they were is certain."""
+        for name in ("title", "description", "channel"):
+            if isinstance(text := fields.get(name), str):
+                fields[name] = texts.mended(text, escaped=self._escaped)
+        if "presenters" in fields:
+            fields["presenters"] = tuple(texts.mended(name, escaped=self._escaped) for name in fields["presenters"])
+        title, description = fields.get("title"), fields.get("description")
+        for name in ("description", "url"):
+            if isinstance(fields.get(name), str) and spreadsheet_fault(fields[name]):
+                del fields[name]
+        if isinstance(title, str):
+            if any(record.get(name) for name in _LIVE):
+                title = texts.without_live_date(title)
+            fields["title"] = texts.whole_title(title, description) if isinstance(description, str) else title
+
+    def _check_title(self, record: dict[str, Any], fields: dict[str, Any], *, scheduled: bool) -> None:
+        title = fields.get("title")
+        if title is None or title == "":
+            raise Unreadable(no_talk.NOT_BEGUN if no_talk.is_upcoming(record) else "The row has no title.")
+        if not isinstance(title, str):
+            return  # the model says what it is
+        if no_talk.is_hidden(title):
+            raise Unreadable(no_talk.PRIVATE)
+        if no_talk.has_no_title(title):
+            raise Unreadable("The row has no title: yt-dlp was not told it. List the videos without --flat-playlist.")
+        if no_talk.is_advertisement(title):
+            raise Unreadable("The row is an advertisement, not a talk.")
+        if scheduled and not fields.get("presenters") and no_talk.is_break(title):
+            raise NoTalk("A break of the schedule, which is no talk.")
+        if fault := spreadsheet_fault(title):
+            raise Unreadable(f"The title “{title.strip():.40}” is {fault}. Format the column as text.")
 
     def _check_size(self, video: Video) -> None:
         size = len(video.model_dump_json().encode())
@@ -101,110 +174,34 @@ class Columns:
             )
 
 
-def recognise(names: Iterable[str]) -> dict[str, str]:
-    """Which of a row's columns holds which field of a video, as {field: column}; unknown columns are left out."""
-    plain: dict[str, str] = {}
-    for name in names:
-        plain.setdefault(plain_name(name), name)
-    found = {
-        field: next(plain[alias] for alias in aliases if alias in plain)
-        for field, aliases in ALIASES.items()
-        if not plain.keys().isdisjoint(aliases)
-    }
-    if "id" not in found and plain.keys() >= _STUDIO:
-        found["id"] = plain["content"]
-    return found
+def cell(text: str) -> str | None:
+    """A cell of a table without the apostrophe that an export put before what a spreadsheet takes for a formula."""
+    if text.startswith(HARMLESS) and _APOSTROPHE.match(text):
+        text = text[1:]
+    return text or None
 
 
-def plain_name(name: str) -> str:
-    """A column's name without what people write differently: case, spaces and punctuation."""
-    return "".join(filter(str.isalnum, name.casefold()))
-
-
-def youtube_id(url: str) -> str | None:
-    """The id of the video that an address of YouTube's leads to, None for every other address."""
-    try:
-        parts = urlsplit(url.strip() if "//" in url else f"//{url.strip()}")
-    except ValueError:  # such as a bracket where a host belongs
-        return None
-    host = parts.netloc.casefold()
-    if not any(host == known or host.endswith(f".{known}") for known in _YOUTUBE_HOSTS):
-        return None
-    path = parts.path.strip("/").split("/")
-    candidates = [*parse_qs(parts.query).get("v", ()), path[-1]]
-    return next((text for text in candidates if _YOUTUBE_ID.fullmatch(text)), None)
-
-
-def _listed(names: tuple[str, ...]) -> str:
-    """The columns that there are instead, so that a person sees which one was meant."""
+def _without_title(record: dict[str, Any], names: tuple[str, ...]) -> str:
+    """That a row has no title, and what it has instead, so that a person sees which column was meant."""
+    if record.get("_type") in {"url", "url_transparent"} or "ie_key" in record:
+        return "The row has no title: youtube-dl lists none. List the videos with yt-dlp, or without --flat-playlist."
     shown = ", ".join(f"“{name:.40}”" for name in names[:_NAMES_SHOWN])
-    return f"Its columns are {shown}{', …' if len(names) > _NAMES_SHOWN else ''}." if names else "It has no columns."
-
-
-def _flat(record: dict[str, Any]) -> dict[str, Any]:
-    """The row with its columns at the top, where YouTube's Data API or pyvideo nests them."""
-    snippet = record.get("snippet")
-    if isinstance(snippet, dict):
-        return _from_data_api(record, snippet)
-    files = record.get("videos")  # pyvideo keeps a talk's addresses in a list of files
-    if isinstance(files, list) and "url" not in record:
-        urls = [file["url"] for file in files if isinstance(file, dict) and isinstance(file.get("url"), str)]
-        if urls:
-            return {**record, "url": next(filter(youtube_id, urls), urls[0])}
-    return record
-
-
-def _from_data_api(record: dict[str, Any], snippet: dict[str, Any]) -> dict[str, Any]:
-    """A resource of the YouTube Data API v3: of a `playlistItem`, a `video` or a `searchResult`."""
-    resource = snippet.get("resourceId", record.get("id"))
-    if isinstance(resource, dict) and "videoId" not in resource:
-        raise Unreadable(f"The row is a {resource.get('kind', 'resource')!s:.40} of YouTube, not a video.")
-    details = record.get("contentDetails")
-    details = details if isinstance(details, dict) else {}
-    title, description = snippet.get("title"), snippet.get("description")
-    if record.get("kind") == "youtube#searchResult":  # the only list whose texts come escaped for HTML
-        title, description = (html.unescape(text) if isinstance(text, str) else text for text in (title, description))
-    return {
-        "id": resource["videoId"] if isinstance(resource, dict) else resource,
-        "title": title,
-        "description": description,
-        "channel": snippet.get("videoOwnerChannelTitle", snippet.get("channelTitle")),
-        "published_at": details.get("videoPublishedAt", snippet.get("publishedAt")),
-    }
-
-
-def _check_identity(fields: dict[str, Any]) -> None:
-    """Sees to it that there are an id and a title that can be used; derives the id from the address where it must."""
-    title, url = fields.get("title"), fields.get("url")
-    if isinstance(title, str) and title.strip() in _HIDDEN_VIDEOS:
-        raise Unreadable("The video is private or deleted: YouTube does not show its title.")
-    if title is None or title == "":
-        raise Unreadable("The row has no title.")
-    identity = fields.get("id")
-    if not identity or not isinstance(identity, str):
-        derived = youtube_id(url) if isinstance(url, str) else None
-        if derived:
-            fields["id"] = derived
-        elif not identity:
-            raise Unreadable("The row has no id, and no address of a YouTube video to take one from.")
-        return
-    if _CONTROL.search(identity.strip()):
-        raise Unreadable("The id holds a control character.")
-    if len(identity.encode()) > ID_MAX_BYTES:
-        raise Unreadable(f"The id has more than {ID_MAX_BYTES} bytes.")
+    listed = f"Its columns are {shown}{', …' if len(names) > _NAMES_SHOWN else ''}." if names else "It has no columns."
+    return f"The row has no title. {listed}"
 
 
 def _check_text(fields: dict[str, Any]) -> None:
     """Refuses lone surrogates, NUL, and the two noncharacters that SQS does not take (SQS API, `SendMessage`)."""
-    for name, text in fields.items():
-        if not isinstance(text, str):
-            continue
-        try:
-            text.encode()
-        except UnicodeEncodeError:  # what bytes that are not UTF-8 were decoded to
-            raise Unreadable(f"{NOT_UTF8} {TO_UTF8}") from None
-        if "\0" in text or "\ufffe" in text or "\uffff" in text:
-            raise Unreadable(f"The {name} holds a NUL or another character that no text has.")
+    for name, value in fields.items():
+        for text in value if isinstance(value, tuple) else (value,):
+            if not isinstance(text, str):
+                continue
+            try:
+                text.encode()
+            except UnicodeEncodeError:  # what bytes that are not UTF-8 were decoded to
+                raise Unreadable(f"{NOT_UTF8} {TO_UTF8}") from None
+            if "\0" in text or "\ufffe" in text or "\uffff" in text:
+                raise Unreadable(f"The {name} holds a NUL or another character that no text has.")
 
 
 def _sentence(error: ValidationError) -> str:
@@ -213,24 +210,8 @@ def _sentence(error: ValidationError) -> str:
     field = first["loc"][0]
     match first["type"]:
         case "string_type":
-            return f"The {field} is {_kind(first['input'])} where text belongs."
+            return f"The {field} is {kind(first['input'])} where text belongs."
         case "string_too_short":
             return f"The {field} is empty."
         case _:
             return f"The {field} cannot be used: {first['msg']}."
-
-
-def _kind(value: object) -> str:
-    match value:
-        case None:
-            return "null"
-        case bool():
-            return "true or false"
-        case int() | float():
-            return "a number"
-        case str():
-            return "a text"
-        case list():
-            return "a list"
-        case _:
-            return "an object"

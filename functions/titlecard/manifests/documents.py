@@ -3,7 +3,8 @@
 Rows are the elements of the outermost list: of a bare array; of the list that an object holds (`entries` of yt-dlp,
 `items` of YouTube's Data API, ...); of several such documents in one file, one after the other or in an array. A list
 of another name counts where the object is the outermost one and no row itself: it has no id, and what it lists has. An
-object that holds no such list is a row itself.
+object that holds no such list is a row itself. Where the form is known, a path says which list holds the rows, however
+deep it lies, and no other counts.
 
 The text is only cut here, by its brackets and quotes; each row is then parsed on its own. So a row that is too large,
 nested too deep or plainly wrong is one refused row and its neighbours are unharmed, and nothing but the current row is
@@ -15,20 +16,31 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from titlecard.manifests.columns import ALIASES, plain_name
+from titlecard.manifests.names import FIELDS, plain_name
 from titlecard.manifests.rows import Broken
 from titlecard.manifests.source import Piece
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-HOLDERS = ("entries", "items", "videos", "talks", "sessions", "data", "results", "rows", "records")
+HOLDERS = (
+    *("entries", "items", "videos", "talks", "sessions", "events", "slots", "data", "results", "rows", "records"),
+)
 """The usual names under which an object holds a list of rows. The list must begin with something that has a title."""
 
 _HOLDERS = frozenset(f'"{name}"'.encode() for name in HOLDERS)
 
-_TITLES = frozenset({*ALIASES["title"], "snippet"})
-_IDENTITIES = frozenset({*ALIASES["id"], *ALIASES["url"]})
+_TITLES = frozenset({*FIELDS["title"], "snippet", "submission"})
+_IDENTITIES = frozenset({*FIELDS["id"], *FIELDS["url"]})
+_ENTRIES = _TITLES | _IDENTITIES | {"iekey", "type"}
+"""What shows that a list named `entries` holds rows: youtube-dl lists videos without their titles."""
+
+ANY = "*"
+"""In a path: whatever the name is."""
+
+Path = tuple[str, ...]
+"""Where the rows lie: the marks that open the containers around them, `{` or `[`, each behind the name under which the
+one before holds it: `("{", "schedule{", "days[")`. The rows are the elements of the last."""
 
 _IN_LIST = 2
 """The depth within a list that an object holds, where the object's own brackets count as 1."""
@@ -54,13 +66,18 @@ _BEGINNING = 1024
 """What is kept of a row that is too large, in bytes; no more than a row may have."""
 
 
-def elements(chunks: Iterable[bytes], max_bytes: int) -> Iterator[tuple[int, Piece]]:
+def elements(chunks: Iterable[bytes], max_bytes: int, path: Path | None = None) -> Iterator[tuple[int, Piece]]:
     """The rows of a JSON text in their raw form, numbered from 1; of one larger than `max_bytes` only the beginning.
+
+    Args:
+        chunks: the text.
+        max_bytes: of a row.
+        path: where the rows lie, if that is known; what is not on the path is passed over.
 
     Raises:
         Broken: the text ends in the middle.
     """
-    cutter = _Cutter(max_bytes)
+    cutter = _Cutter(max_bytes, path)
     number = 0
     for chunk in chunks:
         for piece in cutter.feed(chunk):
@@ -78,8 +95,9 @@ class _Cutter:
     of rows, and the objects that hold them. So no nesting makes this recurse.
     """
 
-    def __init__(self, max_bytes: int) -> None:
+    def __init__(self, max_bytes: int, path: Path | None) -> None:
         self._max_bytes = max_bytes
+        self._path = [(it[:-1].encode(), it[-1:].encode()) for it in path] if path else None
         self._kept = min(_BEGINNING, max_bytes)
         self._text = b""  # the current row and what follows it; the places below are places in it
         self._start = 0  # of the current row
@@ -167,14 +185,21 @@ class _Cutter:
                 yield from self._enter_list(self._list)
 
     def _open(self, mark: bytes, at: int) -> Iterator[Piece]:
+        if self._path is not None and self._leads_to_rows(mark):
+            if self._depth == 0:
+                yield from self._take(at)
+            self._go_in(mark, at)
+            return
         if self._depth == 0:
             yield from self._take(at)  # what stands before a bracket is no part of the row
-            if mark == b"[" and not self._around:
+            if mark == b"[" and not self._around and self._path is None:
                 self._around.append(mark)
                 self._start = at + 1
                 return
         elif mark == b"[" and self._depth == 1 and self._may_enter():
-            if self._key in _HOLDERS:
+            if self._key == b'"entries"':
+                self._list, self._wanted = at + 1, {_ENTRIES}
+            elif self._key in _HOLDERS:
                 self._list, self._wanted = at + 1, {_TITLES}
             elif self._key and not self._around and not self._identified:
                 self._list, self._wanted = at + 1, {_TITLES, _IDENTITIES}
@@ -191,16 +216,37 @@ class _Cutter:
                 if self._around[-1:] == [b"{"]:  # the end of an object whose list was read: no row itself
                     self._around.pop()
                     self._forget(end)
-                else:
+                    self._depth = 1 if self._around[-1:] == [b"{"] else 0
+                elif self._path is None or len(self._around) == len(self._path):
                     yield from self._take(end)
+                else:
+                    self._forget(end)
+            elif self._depth == 1 and self._path is not None and self._around[-1:] == [b"{"]:
+                self._forget(end)  # of what only leads to the rows nothing is kept
         elif mark == b"]" and self._around:
             yield from self._take(end - 1)
             self._around.pop()
             self._forget(end)
-            self._depth = 1 if self._around else 0  # back in the object that holds the list, if one does
+            self._depth = 1 if self._around[-1:] == [b"{"] else 0  # back in the object that holds the list, if one does
+
+    def _leads_to_rows(self, mark: bytes) -> bool:
+        """Whether a container that opens here, under a name if an object holds it, is the next one of the path."""
+        place = len(self._around)
+        if self._path is None or place >= len(self._path):
+            return False
+        within_object = self._around[-1:] == [b"{"]
+        wanted, wanted_mark = self._path[place]
+        name = self._key[1:-1] if within_object else b""
+        return mark == wanted_mark and self._depth == within_object and wanted in {name, ANY.encode()}
+
+    def _go_in(self, mark: bytes, at: int) -> None:
+        """What opens here is no row, but leads to the rows."""
+        self._around.append(mark)
+        self._forget(at + 1)
+        self._depth = 1 if mark == b"{" else 0
 
     def _may_enter(self) -> bool:
-        return self._beginning is None and len(self._around) < 2 * _NESTED_LISTS_MAX
+        return self._path is None and self._beginning is None and len(self._around) < 2 * _NESTED_LISTS_MAX
 
     def _enter_list(self, start: int) -> Iterator[Piece]:
         """From now on the elements of the list that begins at `start` are rows, and the object around it is none."""
@@ -215,7 +261,10 @@ class _Cutter:
         self._depth = 1
 
     def _take(self, end: int) -> Iterator[Piece]:
-        """The current row, which ends here; nothing where it is blank."""
+        """The current row, which ends here; nothing where it is blank, or not where the path leads."""
+        if self._path is not None and len(self._around) != len(self._path):
+            self._forget(end)
+            return
         data = self._text[self._start : end].strip() if self._beginning is None else self._beginning
         whole = self._beginning is None and len(data) <= self._max_bytes
         self._forget(end)

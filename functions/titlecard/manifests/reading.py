@@ -3,23 +3,33 @@
 from __future__ import annotations
 
 import codecs
+import json
+from contextlib import suppress
 from itertools import islice
 from typing import TYPE_CHECKING, BinaryIO
 
 from pydantic_core import from_json
 
-from titlecard.manifests.columns import NOT_UTF8, TO_UTF8, Columns
+from titlecard.manifests.columns import NOT_UTF8, TO_UTF8, Columns, cell
 from titlecard.manifests.documents import HOLDERS, elements
+from titlecard.manifests.log_lines import fault, is_log_line, without_log_lines
+from titlecard.manifests.markup import events
+from titlecard.manifests.names import FIELDS
 from titlecard.manifests.recognition import ACCEPTED_FORMS, recognise_form
-from titlecard.manifests.rows import Accepted, Broken, NotAManifest, Refused, Unreadable, excerpt
+from titlecard.manifests.references import References
+from titlecard.manifests.rows import Accepted, Broken, LeftOut, NoTalk, NotAManifest, Refused, Unreadable, excerpt
 from titlecard.manifests.source import HEAD_BYTES, Piece, Source, lines
 from titlecard.manifests.tables import TableRow, table_rows
+from titlecard.manifests.yaml_rows import objects
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Iterator
 
     from titlecard.manifests.recognition import Form
     from titlecard.manifests.rows import ReadingLimits, Row
+
+Raw = Piece | TableRow | object
+"""A row as its form holds it: bytes of JSON, fields of a table, or an object that was read already."""
 
 _ROWS_JUDGED = 200
 
@@ -28,18 +38,45 @@ def read(stream: BinaryIO, limits: ReadingLimits) -> Reading:
     """Recognises a manifest by its first bytes; its rows are read as they are asked for.
 
     Args:
-        stream: the file's bytes, gzipped or not. Only `read(n)` is asked of it; it is read once, from where it stands.
+        stream: the file's bytes, gzipped or not, from where it stands. It is read once and by `read(n)` alone, except
+            where rows name people who are listed elsewhere in it: then it is read twice, and must be able to seek.
         limits: how much is read, at most.
 
     Raises:
         NotAManifest: the file as a whole cannot be read.
     """
+    start = stream.tell() if stream.seekable() else None
     source = Source(stream, limits)
     if source.broken and not source.head:
         raise NotAManifest(str(source.broken))
     form = recognise_form(source.head)
-    _check_encoding(source.head, form, limits)
-    return Reading(form, source.chunks(), limits)
+    if not form.markup:  # which names its encoding itself
+        _check_encoding(source.head, form, limits)
+    references = References()
+    if form.people or form.django:
+        if start is None:
+            raise NotAManifest(f"A {form.name} is read twice: give a file, not a pipe.")
+        references = _references(form, source.chunks(), limits)
+        stream.seek(start)
+        source = Source(stream, limits)
+    return Reading(form, source.chunks(), limits, references)
+
+
+def _references(form: Form, chunks: Iterable[bytes], limits: ReadingLimits) -> References:
+    """Who is who in a file, as far as it can be read."""
+    chunks = without_log_lines(chunks) if form.logged else chunks
+    records = _records(elements(chunks, limits.record_max_bytes, form.people))
+    return References.of_django(records) if form.django else References.of_speakers(records)
+
+
+def _records(pieces: Iterable[tuple[int, Piece]]) -> Iterator[object]:
+    try:
+        for _, piece in pieces:
+            if piece.whole:
+                with suppress(ValueError):
+                    yield from_json(piece.data)
+    except Broken:
+        return  # the rows are read up to the same place, where this is told
 
 
 class Reading:
@@ -49,17 +86,30 @@ class Reading:
         form: what the file is, for people, such as "JSON Lines".
     """
 
-    def __init__(self, form: Form, chunks: Iterable[bytes], limits: ReadingLimits) -> None:
+    def __init__(
+        self, form: Form, chunks: Iterable[bytes], limits: ReadingLimits, references: References | None = None
+    ) -> None:
         self.form = form.name
         self._form = form
-        self._chunks = chunks
+        self._chunks = without_log_lines(chunks) if form.logged and not form.by_lines else chunks
         self._limits = limits
-        self._columns = Columns(limits.row_max_bytes)
+        self._columns = Columns(
+            limits.row_max_bytes,
+            known=form.table.columns if form.table else None,
+            references=references,
+            escaped=form.markup is None,
+        )
 
     @property
     def columns(self) -> dict[str, str]:
         """Which column each field of a video was read from, as far as rows were read."""
-        return dict(self._columns.seen)
+        seen = self._columns.seen
+        return {field: seen[field] for field in FIELDS if field in seen}
+
+    @property
+    def ignored(self) -> tuple[str, ...]:
+        """The columns that nothing was read from, as far as rows were read."""
+        return self._columns.ignored
 
     def __iter__(self) -> Iterator[Row]:
         """All rows, in the order of their numbers. Where the file breaks, the break is the last of them."""
@@ -82,37 +132,53 @@ class Reading:
         except Broken:
             return
 
-    def _raw_rows(self) -> Iterator[tuple[int, Piece | TableRow]]:
+    def _raw_rows(self) -> Iterator[tuple[int, Raw]]:
         for count, (number, raw) in enumerate(self._uncounted_rows(), start=1):
             if count > self._limits.rows_max:
                 raise Broken(f"The manifest has more than {self._limits.rows_max:,} rows; split it into several files.")
             yield number, raw
 
-    def _uncounted_rows(self) -> Iterator[tuple[int, Piece | TableRow]]:
-        limits = self._limits
-        if self._form.table:
-            return ((row.number, row) for row in table_rows(self._form.table, self._chunks, limits))
-        if self._form.by_lines:
+    def _uncounted_rows(self) -> Iterator[tuple[int, Raw]]:
+        limits, form = self._limits, self._form
+        if form.table:
+            return ((row.number, row) for row in table_rows(form.table, self._chunks, limits))
+        if form.markup:
+            return events(form.markup, self._chunks, limits.record_max_bytes)
+        if form.yaml:
+            return objects(self._chunks, limits.record_max_bytes)
+        if form.by_lines:
             numbered = lines(self._chunks, limits.record_max_bytes, limits.number_max)
             return ((number, line) for number, line in numbered if not line.whole or line.data.strip())
-        return elements(self._chunks, limits.record_max_bytes)
+        return elements(self._chunks, limits.record_max_bytes, form.path)
 
-    def _row(self, number: int, raw: Piece | TableRow) -> Row | None:
-        """The row; None for a page of an API that came back empty."""
+    def _row(self, number: int, raw: Raw) -> Row | None:
+        """The row; None for a page of an API that came back empty, and for a line of a log."""
+        record: object = None
         try:
-            record = self._table_record(raw) if isinstance(raw, TableRow) else self._json_record(raw)
+            if isinstance(raw, Piece) and self._form.by_lines and is_log_line(raw.data):
+                if not (reason := fault(raw.data)):
+                    return None
+                return Refused(number, reason, excerpt(raw.data))
+            record = self._record(raw)
             if _is_empty_page(record):
                 return None
-            return Accepted(number, self._columns.video(record))
+            video = self._columns.video(record)
+        except NoTalk as reason:
+            return LeftOut(number, str(reason))
         except Unreadable as unreadable:
-            beginning = raw.beginning if isinstance(raw, TableRow) else excerpt(raw.data)
-            return Refused(number, str(unreadable), beginning)
+            return Refused(number, str(unreadable), _beginning(raw))
+        return Accepted(number, video, record if isinstance(record, dict) else None)
+
+    def _record(self, raw: Raw) -> object:
+        if isinstance(raw, TableRow):
+            return self._table_record(raw)
+        return self._json_record(raw) if isinstance(raw, Piece) else raw
 
     def _table_record(self, row: TableRow) -> object:
         if row.fault:
             raise Unreadable(row.fault)
         names = self._form.table.names if self._form.table else ()
-        return dict(zip(names, (field or None for field in row.fields), strict=False))
+        return dict(zip(names, map(cell, row.fields), strict=False))
 
     def _json_record(self, piece: Piece) -> object:
         if not piece.whole:
@@ -122,6 +188,15 @@ class Reading:
         except ValueError as error:
             raise Unreadable(_json_fault(piece.data, str(error))) from error
         return record
+
+
+def _beginning(raw: Raw) -> str:
+    """The beginning of a row that is refused."""
+    if isinstance(raw, TableRow):
+        return raw.beginning
+    if isinstance(raw, Piece):
+        return excerpt(raw.data)
+    return excerpt(json.dumps(raw, ensure_ascii=False).encode("utf-8", "replace"))
 
 
 def _json_fault(data: bytes, message: str) -> str:

@@ -3,24 +3,34 @@
 from __future__ import annotations
 
 import re
+import unicodedata
+from contextlib import suppress
+from dataclasses import replace
 from itertools import chain, islice
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pydantic_core import from_json
 
-from titlecard.manifests.columns import recognise
 from titlecard.manifests.documents import elements
+from titlecard.manifests.log_lines import has_log_lines, without_log_lines
+from titlecard.manifests.markup import markup_form
 from titlecard.manifests.rows import NotAManifest
 from titlecard.manifests.source import HEAD_BYTES, lines
-from titlecard.manifests.tables import Table, table
+from titlecard.manifests.tables import Table, delimiter, table
+from titlecard.manifests.yaml_rows import is_yaml
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from titlecard.manifests.documents import Path
+    from titlecard.manifests.markup import MarkupForm
+
 ACCEPTED_FORMS = (
     "Accepted are JSON Lines, a JSON array or an object that holds one, CSV or TSV whose first line names the columns, "
-    "the output of yt-dlp (-J, --flat-playlist or --dump-json), list responses of the YouTube Data API and pyvideo's "
-    "JSON; in UTF-8, gzipped or not."
+    "a list of titles, one a line; the output of yt-dlp (-J, --flat-playlist or --dump-json), YouTube Data API, "
+    "YouTube Studio, Google Takeout, YouTube's feeds, Vimeo, PeerTube, media.ccc.de, frab, pretalx, Sessionize, "
+    "RubyEvents, Django's dumpdata, oEmbed and pyvideo; in UTF-8, gzipped or not. `titlecard convert FILE` shows what "
+    "is read."
 )
 
 _OTHER_FILES = {
@@ -34,6 +44,7 @@ _OTHER_FILES = {
     b"\x1f\x8b": "gzipped twice: unpack it once",
     b"SQLite format 3": "an SQLite database: export the table as CSV",
     b"PAR1": "a Parquet file: export it as JSON Lines or CSV",
+    b"BEGIN:VCALENDAR": "an iCalendar: export the schedule as JSON or XML (frab, pretalx: schedule.json, schedule.xml)",
 }
 
 _WIDE = {b"\xff\xfe\x00\x00": "UTF-32", b"\x00\x00\xfe\xff": "UTF-32", b"\xff\xfe": "UTF-16", b"\xfe\xff": "UTF-16"}
@@ -47,15 +58,43 @@ _WIDE_JUDGED = 2048
 
 _LINES_JUDGED = 20
 
+_TITLE_CHARACTERS = 250
+"""A line of a plain list that is longer is prose."""
+
 _NAMES = "Name one column title (or name), and one id (or video_id, youtube_id) or url, in the first line."
+
+_TITLES_ALONE = Table("list of titles", "\x1f", ("title",), 0, {"title": "title", "id": "title"}, quoted=False)
+"""A plain list of titles, which are the ids as well: nothing is separated, no title holds ASCII's unit separator."""
+
+_SCHEDULE: Path = ("{", "schedule{", "conference{", "days[", "{", "rooms{", "*[")
+_WITH_SPEAKERS: dict[str, Path] = {"sessions": ("{", "sessions["), "talks": ("{", "talks[")}
+_GRID: Path = ("[", "{", "rooms[", "{", "sessions[")
+_SPEAKERS: Path = ("{", "speakers[")
 
 
 class Form(NamedTuple):
-    """How a manifest is read: by lines, as JSON documents or as a table; and its name for people."""
+    """How a manifest is read, and its name for people.
+
+    Attributes:
+        by_lines: a JSON object is a row and a line.
+        table: it is a table, and how that is written.
+        markup: it is XML.
+        yaml: it is YAML.
+        path: where the rows of a JSON document lie, if it is not the outermost list.
+        people: where the people lie whom the rows name by a key.
+        django: whether rows are records of Django's that hold keys of others.
+        logged: whether lines of yt-dlp's log stand in it.
+    """
 
     name: str
     by_lines: bool = False
     table: Table | None = None
+    markup: MarkupForm | None = None
+    yaml: bool = False
+    path: Path | None = None
+    people: Path | None = None
+    django: bool = False
+    logged: bool = False
 
 
 def recognise_form(head: bytes) -> Form:
@@ -67,25 +106,21 @@ def recognise_form(head: bytes) -> Form:
     if not head.strip():
         raise NotAManifest(f"The file is empty. {ACCEPTED_FORMS}")
     _check_kind(head)
-    text = head.strip()
+    if head.lstrip().startswith(b"<"):
+        return _markup(head)
+    logged = has_log_lines(head)
+    text = b"".join(without_log_lines([head])).strip() if logged else head.strip()
     if re.fullmatch(rb"\[\s*\]|\{\s*\}", text):
         raise NotAManifest(f"The file is an empty JSON {'array' if text[:1] == b'[' else 'object'}. {ACCEPTED_FORMS}")
-    if _is_json_lines(head):
+    if logged and not text:
+        raise NotAManifest(f"The file holds only what yt-dlp says while it works, and no video. {ACCEPTED_FORMS}")
+    if text.startswith((b"{", b"[")):
+        return _json(head, text, logged=logged)
+    if _is_json_lines(head, logged=False):
         return Form(_json_name(text, "JSON Lines"), by_lines=True)
-    if text.startswith(b"{"):
-        return Form(_json_name(text, "JSON object"))
-    if text.startswith(b"["):
-        return Form(_json_name(text, "JSON array"))
-    written = table(head)
-    if b"\r" in head and b"\n" not in head and (written is None or len(head) < HEAD_BYTES):
-        raise NotAManifest(
-            "The lines of the file end as old Macs ended them. Convert it: tr '\\r' '\\n' < OLD > NEW (in Excel: save "
-            f"as CSV UTF-8). {ACCEPTED_FORMS}"
-        )
-    if written is None:
-        raise NotAManifest(f"The file is neither JSON nor a table whose first line names its columns. {ACCEPTED_FORMS}")
-    _check_columns(written)
-    return Form(written.form, table=written)
+    if is_yaml(head):
+        return Form("YAML", yaml=True)
+    return _written_in_lines(head)
 
 
 def convert(encoding: str) -> str:
@@ -101,8 +136,6 @@ def _check_kind(head: bytes) -> None:
     unmarked = (encoding for start, encoding in _WIDE_UNMARKED.items() if re.match(b"(?:%b){2}" % start, head))
     for encoding in chain(marked, unmarked, _wide_by_its_nuls(head)):
         raise NotAManifest(f"The file is written in {encoding}, not in UTF-8. {convert(encoding)}")
-    if head.lstrip().startswith(b"<"):
-        raise NotAManifest(f"The file is HTML or XML, such as a saved web page. {ACCEPTED_FORMS}")
 
 
 def _wide_by_its_nuls(head: bytes) -> Iterator[str]:
@@ -113,8 +146,65 @@ def _wide_by_its_nuls(head: bytes) -> Iterator[str]:
             yield encoding
 
 
-def _is_json_lines(head: bytes) -> bool:
+def _markup(head: bytes) -> Form:
+    form = markup_form(head)
+    if form:
+        if b"<!ENTITY" in head:
+            raise NotAManifest("The XML declares entities of its own, which are refused: take the declarations out.")
+        return Form(form.name, markup=form)
+    if re.search(rb"<(?:!doctype\s+html|html|head|body)\b", head[:4096], re.IGNORECASE):
+        raise NotAManifest(f"The file is HTML, such as a saved web page. {ACCEPTED_FORMS}")
+    raise NotAManifest(
+        "The file is XML, but neither a schedule (<schedule>, of frab, pentabarf or pretalx) nor a feed (<feed>, "
+        f"<rss>). {ACCEPTED_FORMS}"
+    )
+
+
+def _json(head: bytes, text: bytes, *, logged: bool) -> Form:
+    """JSON, in one document or several, or a row a line."""
+    begun = _begun(text)
+    known = _known_document(begun)
+    if known:
+        return known._replace(logged=logged)
+    if _is_json_lines(head, logged=logged):
+        return Form(_json_name(text, "JSON Lines"), by_lines=True)
+    container = "JSON object" if text.startswith(b"{") else "JSON array"
+    first = _first_row(begun)
+    django = isinstance(first, dict) and first.keys() >= {"model", "fields"}
+    return Form("Django fixture (JSON array)" if django else _json_name(text, container), django=django, logged=logged)
+
+
+def _begun(text: bytes) -> Any:  # noqa: ANN401 -- what JSON holds
+    """The beginning of the first document, as far as it goes; None where it is broken."""
+    with suppress(ValueError):
+        return from_json(text, allow_partial=True)
+    with suppress(ValueError):  # there are several documents, or a row is broken
+        return from_json(text.split(b"\n", 1)[0], allow_partial=True)
+    return None
+
+
+def _known_document(begun: Any) -> Form | None:  # noqa: ANN401 -- what JSON holds
+    """A document whose rows lie deep, or hold keys of people who stand elsewhere in it."""
+    match begun:
+        case {"schedule": {"conference": dict()}}:
+            return Form("schedule of a conference (JSON)", path=_SCHEDULE)
+        case {"sessions": [{"isServiceSession": _}, *_]}:
+            return Form("Sessionize (all)", path=_WITH_SPEAKERS["sessions"], people=_SPEAKERS)
+        case {"talks": [{"code": _}, *_], "speakers": list()} | {"talks": [{"code": _, "fav_count": _}, *_]}:
+            return Form("schedule of pretalx (JSON)", path=_WITH_SPEAKERS["talks"], people=_SPEAKERS)
+        case [{"rooms": [{"sessions": list()}, *_]}, *_]:
+            return Form("Sessionize (grid)", path=_GRID)
+    return None
+
+
+def _first_row(begun: Any) -> Any:  # noqa: ANN401 -- what JSON holds
+    return begun[0] if isinstance(begun, list) and begun else None
+
+
+def _is_json_lines(head: bytes, *, logged: bool) -> bool:
     """Whether most of the first lines are an object each, and the first of these is a row and no list of rows."""
+    if logged:
+        head = b"".join(without_log_lines([head]))
     whole = [line.data.strip() for _, line in islice(lines([head], len(head)), _LINES_JUDGED + 1)]
     if len(head) >= HEAD_BYTES and len(whole) <= _LINES_JUDGED:
         whole.pop()  # cut off
@@ -135,25 +225,89 @@ def _is_object(line: bytes) -> bool:
     return True
 
 
+_MARKS = (
+    ("YouTube Data API response", (b'"youtube#',)),
+    ("RubyEvents", (b'"video_provider"',)),
+    ("yt-dlp", (b'"extractor',)),
+    ("yt-dlp", (b'"ie_key"',)),
+    ("yt-dlp", (b'"_type"',)),
+    ("Django fixture", (b'"model"', b'"pk"', b'"fields"')),
+    ("oEmbed", (b'"provider_name"', b'"version"')),
+    ("Vimeo", (b'"uri"', b'"/videos/')),
+    ("PeerTube", (b'"uuid"', b'"account"')),
+    ("pretalx", (b'"submission_type"', b'"speakers"')),
+    ("Sessionize", (b'"isServiceSession"',)),
+    ("media.ccc.de", (b'"guid"', b'"persons"', b'"frontend_link"')),
+    ("pyvideo", (b'"speakers"', b'"videos"')),
+)
+"""What only the files of a program hold; the first that fits names the file."""
+
+
 def _json_name(text: bytes, container: str) -> str:
     """A name for people; nothing depends on it."""
-    if b'"youtube#' in text:
-        return f"YouTube Data API response ({container})"
-    if b'"extractor' in text or b'"ie_key"' in text or b'"_type"' in text:
-        return f"yt-dlp ({container})"
-    if b'"speakers"' in text and b'"videos"' in text:
-        return f"pyvideo ({container})"
-    return container
+    source = next((name for name, marks in _MARKS if all(mark in text for mark in marks)), None)
+    return f"{source} ({container})" if source else container
+
+
+def _written_in_lines(head: bytes) -> Form:
+    """A table, or a plain list of titles."""
+    written = table(head)
+    if b"\r" in head and b"\n" not in head and (written is None or len(head) < HEAD_BYTES):
+        raise NotAManifest(
+            "The lines of the file end as old Macs ended them. Convert it: tr '\\r' '\\n' < OLD > NEW (in Excel: save "
+            f"as CSV UTF-8). {ACCEPTED_FORMS}"
+        )
+    if written and written.columns.keys() >= {"title"} and written.columns.keys() & {"id", "url"}:
+        return Form(written.form, table=written)
+    if written and len(written.names) == 1 and "title" in written.columns:
+        return Form("list of titles", table=replace(_TITLES_ALONE, header_line=written.header_line, quoted=True))
+    separator = delimiter(head)
+    if (written is None or len(written.names) == 1) and separator is None and _are_titles(head):
+        return Form("list of titles", table=_TITLES_ALONE)
+    if written is None:
+        _refuse_unknown(head, separator)
+    else:
+        _check_columns(written)
+    raise NotAManifest(f"The file is neither JSON nor a table whose first line names its columns. {ACCEPTED_FORMS}")
+
+
+def _are_titles(head: bytes) -> bool:
+    """Whether the first lines, two at least, may be titles, and are no prose that was broken into lines."""
+    try:
+        text = head.decode() if len(head) < HEAD_BYTES else head[: head.rfind(b"\n") + 1].decode()
+    except UnicodeDecodeError:
+        return False
+    written = [line.strip() for line in text.split("\n")[: 10 * _LINES_JUDGED] if line.strip()]
+    prose = sum(line[0].islower() or line.endswith((".", ",", ";")) for line in written)
+    return len(written) > 1 and prose * 3 <= len(written) and all(map(_may_be_title, written))
+
+
+def _may_be_title(line: str) -> bool:
+    return (
+        len(line) <= _TITLE_CHARACTERS
+        and any(map(str.isalpha, line))
+        and not any(unicodedata.category(mark) == "Cc" and mark != "\t" for mark in line)
+    )
+
+
+def _refuse_unknown(head: bytes, separator: str | None) -> None:
+    if separator is None:
+        return
+    first = next(line.data for _, line in lines([head], len(head)) if line.data.strip())
+    names = first.decode("utf-8", "replace").strip().split(separator)
+    raise NotAManifest(
+        f"The file is a table of which no column is known; its first line reads {_quoted(names)}. {_NAMES}"
+    )
 
 
 def _check_columns(written: Table) -> None:
-    known = recognise(written.names)
-    names = ", ".join(f"“{name:.40}”" for name in written.names[:20])
-    if "title" not in known:
+    names = _quoted(written.names)
+    if "title" not in written.columns:
         raise NotAManifest(
             f"The file is {written.form} without a column for the title; its columns are {names}. {_NAMES}"
         )
-    if not known.keys() & {"id", "url"}:
-        raise NotAManifest(
-            f"The file is {written.form} without a column for id or url; its columns are {names}. {_NAMES}"
-        )
+    raise NotAManifest(f"The file is {written.form} without a column for id or url; its columns are {names}. {_NAMES}")
+
+
+def _quoted(names: tuple[str, ...] | list[str]) -> str:
+    return ", ".join(f"“{name.strip():.40}”" for name in names[:20])

@@ -1,4 +1,4 @@
-"""What a manifest is read into: rows that were accepted, rows that were refused, and the limits of reading.
+"""What a manifest is read into: rows that were accepted, refused or left out, and the limits of reading.
 
 A row's `number` is what a person finds in an editor: the line where the row starts in forms that are read by lines
 (JSON Lines, CSV), the element's place, from 1, in the others. It rises within a manifest, no two rows share it, and the
@@ -7,10 +7,12 @@ same bytes give the same numbers every time: checkpoints and reports are made of
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from titlecard.domain.video import Video
 
 EXCERPT_CHARACTERS = 160
@@ -45,10 +47,11 @@ class ReadingLimits:
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """A good row."""
+    """A good row. `record` is what its owner wrote, with all that is not read of it; None where that has no names."""
 
     number: int
     video: Video
+    record: Mapping[str, Any] | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +63,15 @@ class Refused:
     excerpt: str
 
 
-Row = Accepted | Refused
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """A row that is rightly no talk, such as a break in a schedule or the total of a table: counted, and no mistake."""
+
+    number: int
+    reason: str
+
+
+Row = Accepted | Refused | LeftOut
 
 
 class NotAManifest(Exception):
@@ -69,6 +80,10 @@ class NotAManifest(Exception):
 
 class Unreadable(Exception):
     """One row cannot be made into a video; the text is the reason. It never leaves this package."""
+
+
+class NoTalk(Exception):
+    """One row is rightly no talk; the text is the reason. It never leaves this package."""
 
 
 class Broken(Exception):

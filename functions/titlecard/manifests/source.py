@@ -107,6 +107,42 @@ class Source:
         return chunk[:room]
 
 
+BLOCK_BYTES = 16 * 1024
+
+
+class Blocks:
+    """The bytes of a manifest as a file, for a parser that asks for them: whole blocks, however they were cut.
+
+    Args:
+        chunks: the bytes.
+        max_bytes: how many may be read without a row.
+    """
+
+    def __init__(self, chunks: Iterable[bytes], max_bytes: int) -> None:
+        self._chunks = iter(chunks)
+        self._max_bytes = max_bytes + 2 * BLOCK_BYTES  # parsers read ahead
+        self._size = 0
+        self._rest = b""
+
+    def read(self, _: int = -1) -> bytes:
+        """The next block, shorter only at the end.
+
+        Raises:
+            Broken: there were too many bytes without a row.
+        """
+        while len(self._rest) < BLOCK_BYTES and (chunk := next(self._chunks, b"")):
+            self._rest += chunk
+        block, self._rest = self._rest[:BLOCK_BYTES], self._rest[BLOCK_BYTES:]
+        self._size += len(block)
+        if self._size > self._max_bytes:
+            raise Broken(f"There are more than {self._max_bytes:,} bytes without a row; nothing after this is read.")
+        return block
+
+    def row_ended(self) -> None:
+        """Count from here on."""
+        self._size = 0
+
+
 def lines(chunks: Iterable[bytes], max_bytes: int, number_max: int = sys.maxsize) -> Iterator[tuple[int, Piece]]:
     """The lines with their numbers from 1, without their ends; of one longer than `max_bytes` only the beginning.
 

@@ -1,4 +1,6 @@
-"""CSV, whatever separates its fields: comma, semicolon or tab, with the names of the columns in its first line.
+"""CSV, whatever separates its fields: comma, semicolon, tab or bar, with the names of the columns in its first line.
+
+What people write above that line, such as a heading, is passed over.
 
 A row may span lines where a field is quoted. A quote that is opened and never closed takes the lines after it along, as
 CSV has it: they are refused with it, for to guess where it should have ended would make rows out of descriptions.
@@ -7,30 +9,38 @@ CSV has it: they are refused with it, for to guess where it should have ended wo
 from __future__ import annotations
 
 import csv
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import islice
 from typing import TYPE_CHECKING
 
-from titlecard.manifests.columns import recognise
+from titlecard.manifests.names import recognise, recognise_by_values
 from titlecard.manifests.rows import Unreadable, excerpt
-from titlecard.manifests.source import lines
+from titlecard.manifests.source import HEAD_BYTES, lines
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
     from titlecard.manifests.rows import ReadingLimits
     from titlecard.manifests.source import Piece
 
 _DELIMITERS = {",": "CSV", ";": "CSV with semicolons", "\t": "TSV", "|": "CSV with bars"}
 
+_PREAMBLE_LINES = 10
+"""How many lines may stand above the names of the columns."""
+
+_ROWS_JUDGED = 20
+
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """How a CSV file is written."""
+    """How a CSV file is written, and which of its columns holds which field of a video."""
 
     form: str
     delimiter: str
     names: tuple[str, ...]
     header_line: int
+    columns: Mapping[str, str]
+    quoted: bool = True
 
 
 @dataclass(slots=True)
@@ -44,15 +54,51 @@ class TableRow:
 
 
 def table(head: bytes) -> Table | None:
-    """How the file is written that begins so; None where its first line does not name columns."""
+    """How the file is written that begins so; None where none of its first lines names columns."""
+    best: Table | None = None
+    judged = 0
     for number, line in lines([head], len(head)):
         text = line.data.decode("utf-8", "replace").strip()
         if not text or text.startswith("sep="):  # Excel names the separator in a line of its own
             continue
-        tables = [Table(form, mark, _header(text, mark), number) for mark, form in _DELIMITERS.items()]
-        best = max(tables, key=lambda found: len(recognise(found.names)))
-        return best if recognise(best.names) else None
+        tables = [_table(text, mark, number) for mark in _DELIMITERS]
+        found = max(tables, key=lambda it: len(it.columns))
+        if found.columns.keys() >= {"title"} and found.columns.keys() & {"id", "url"}:
+            return found
+        if found.columns and (best is None or len(found.columns) > len(best.columns)):
+            best = found
+        judged += 1
+        if judged == _PREAMBLE_LINES:
+            break
+    return _told_by_values(best, head) if best else None
+
+
+def delimiter(head: bytes) -> str | None:
+    """What separates the fields of a file whose first line names no columns that are known; None where nothing does."""
+    rows = [line.data.decode("utf-8", "replace") for _, line in _first(head)]
+    for mark in "\t;,":
+        counts = {row.count(mark) for row in rows}
+        if len(rows) > 1 and len(counts) == 1 and counts != {0}:
+            return mark
     return None
+
+
+def _first(head: bytes) -> list[tuple[int, Piece]]:
+    """The first lines that are whole and hold something."""
+    whole = head if len(head) < HEAD_BYTES else head[: head.rfind(b"\n") + 1]
+    return list(islice(((n, line) for n, line in lines([whole], len(head)) if line.data.strip()), _ROWS_JUDGED))
+
+
+def _table(text: str, mark: str, number: int) -> Table:
+    names = _header(text, mark)
+    return Table(_DELIMITERS[mark], mark, names, number, recognise(names))
+
+
+def _told_by_values(found: Table, head: bytes) -> Table:
+    """The table with the column of ids or addresses that its name does not tell."""
+    below = [line.data.decode("utf-8", "replace") for n, line in _first(head) if n > found.header_line]
+    rows = [_fields(text, found.delimiter) for text in below]
+    return replace(found, columns=recognise_by_values(found.columns, found.names, rows))
 
 
 def table_rows(written: Table, chunks: Iterable[bytes], limits: ReadingLimits) -> Iterator[TableRow]:
@@ -64,7 +110,9 @@ def table_rows(written: Table, chunks: Iterable[bytes], limits: ReadingLimits) -
     # The csv module has one limit for the whole process, of 131,072 characters; what bounds a row here is its size.
     csv.field_size_limit(max(csv.field_size_limit(), limits.record_max_bytes))
     source = _Lines(lines(chunks, limits.record_max_bytes, limits.number_max), written.header_line, limits)
-    reader = csv.reader(source, delimiter=written.delimiter)
+    reader = csv.reader(
+        source, delimiter=written.delimiter, quoting=csv.QUOTE_MINIMAL if written.quoted else csv.QUOTE_NONE
+    )
     while not source.ended:
         source.start()
         fault = None
@@ -123,11 +171,15 @@ class _Lines:
 
 
 def _header(text: str, delimiter: str) -> tuple[str, ...]:
-    try:
-        names = next(csv.reader([text], delimiter=delimiter), [])
-    except csv.Error:
-        return ()
+    names = _fields(text, delimiter)
     return tuple("" if name in names[:place] else name for place, name in enumerate(names))
+
+
+def _fields(text: str, delimiter: str) -> list[str]:
+    try:
+        return next(csv.reader([text], delimiter=delimiter), [])
+    except csv.Error:
+        return []
 
 
 def _misfit(fields: list[str], names: tuple[str, ...]) -> str | None:

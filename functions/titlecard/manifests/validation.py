@@ -15,7 +15,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
-from titlecard.manifests import EXCERPT_CHARACTERS, Accepted, Refused
+from titlecard.manifests import EXCERPT_CHARACTERS, Accepted, LeftOut, Refused
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Iterator
@@ -98,6 +98,7 @@ class ValidationReport:
         accepted: how many rows are good and the first of their id.
         refused: how many rows are in the report of rejects.
         repeated: how many rows say again, word for word, what an earlier row said; neither accepted nor refused.
+        left_out: how many rows are rightly no talks, such as breaks; likewise.
         last: the number of the last row, 0 where there is none.
         sample: some accepted videos from all over the manifest, in its order; long texts are cut.
         bitmap: the numbers of the accepted rows.
@@ -107,6 +108,7 @@ class ValidationReport:
     accepted: int
     refused: int
     repeated: int
+    left_out: int
     last: int
     sample: tuple[Video, ...]
     bitmap: Bitmap
@@ -124,10 +126,13 @@ def validate(reading: Reading, *, scratch: Path, rejects: SupportsWrite[str], sa
     """
     bitmap = Bitmap()
     sample = _Sample(sample_max)
-    refused = repeated = last = 0
+    refused = repeated = left_out = last = 0
     with closing(_FirstRows(scratch / _SCRATCH_NAME)) as first_rows:
         for row in reading:
             last = row.number
+            if isinstance(row, LeftOut):
+                left_out += 1
+                continue
             verdict = row if isinstance(row, Refused) else first_rows.judge(row)
             if isinstance(verdict, Refused):
                 refused += 1
@@ -137,7 +142,7 @@ def validate(reading: Reading, *, scratch: Path, rejects: SupportsWrite[str], sa
             else:
                 bitmap.add(row.number)
                 sample.offer(verdict)
-    return ValidationReport(reading.form, len(bitmap), refused, repeated, last, sample.videos(), bitmap)
+    return ValidationReport(reading.form, len(bitmap), refused, repeated, left_out, last, sample.videos(), bitmap)
 
 
 def accepted(reading: Reading, bitmap: Container[int], after: int = 0) -> Iterator[Accepted]:

@@ -29,7 +29,7 @@ from titlecard import manifests as manifest
 from titlecard.aws.dynamodb.catalog import LeaseHeld
 from titlecard.aws.s3 import InvalidLimit, ManifestTooLarge, ObjectDeleted, own_limits
 from titlecard.aws.sqs import MessagesNotSent, chunk_messages
-from titlecard.domain.batch import BatchLimits, BatchState, Message, Upload
+from titlecard.domain.batch import OUTSIDE, BatchLimits, BatchState, Message, Upload
 from titlecard.extraction.survey import Survey
 from titlecard.manifests import validation as census
 
@@ -101,14 +101,10 @@ class Ingest:
             LeaseHeld: another invocation is at it, for `seconds` at the most.
             MessagesNotSent: SQS refuses messages. The checkpoint stands.
         """
-        if upload.project is None:
-            self._report(upload, "refused", message=_OUTSIDE)
-            telemetry.refused(telemetry.logger, batch=upload.batch, reason="OutsideAnyProject")
-            return True
         lease = uuid4().hex
         batch = self._catalog.open_batch(
             upload,
-            upload.project,
+            upload.project or OUTSIDE,
             self._rules.limits,
             lease=lease,
             until=self._now() + timedelta(seconds=remaining() + LEASE_SPARE_SECONDS),
@@ -120,6 +116,11 @@ class Ingest:
             lasts = datetime.fromisoformat(batch.lease_until) - self._now()
             message = f"another invocation is at work on batch {batch.id}"
             raise LeaseHeld(message, max(int(lasts.total_seconds()), 0) + 1)
+        if upload.project is None:
+            self._report(upload, "refused", message=_OUTSIDE)
+            self._catalog.refuse(batch, _OUTSIDE)
+            telemetry.refused(telemetry.logger, batch=batch.id, reason="OutsideAnyProject")
+            return True
         stop = min(STOP_SENDING_SECONDS, remaining() / 4)
         with tempfile.TemporaryFile() as file:
             try:
@@ -149,7 +150,7 @@ class Ingest:
                 self._uploads.write_report(batch.upload, REJECTS, content)
         self._uploads.write_report(batch.upload, ACCEPTED, counted.bitmap.to_bytes())
         counts = {"accepted": counted.accepted, "refused": counted.refused, "repeated": counted.repeated}
-        self._report(batch.upload, "accepted", form=counted.form, **counts)
+        self._report(batch.upload, "accepted", form=counted.form, left_out=counted.left_out, **counts)
         self._catalog.start_sending(batch, Survey.learn(counted.sample), limits=limits, form=counted.form, **counts)
         return self._catalog.batch(batch.id)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from titlecard.domain.grounding import ungrounded
+from titlecard.domain.mojibake import is_garbled
 from titlecard.domain.money import Amount
 from titlecard.domain.text import words
 from titlecard.domain.video import Talk, Tier, Tokens
@@ -19,6 +20,11 @@ if TYPE_CHECKING:
 LOW_CONFIDENCE = "low_confidence"
 UNGROUNDED = "ungrounded"
 TIERS_DISAGREE = "tiers_disagree"
+GARBLED = "garbled"
+"""The text was decoded wrongly, or lost characters, before it was uploaded."""
+
+GARBLED_CONFIDENCE = 0.5
+"""The most that a talk of such a text is trusted: its words are not those that were meant."""
 
 DISAGREES_FROM = 0.5
 """The local confidence from which on another answer of the model's is a disagreement, and no correction."""
@@ -42,13 +48,16 @@ def by_local_tier(
     charged = charged or Amount()
     title, presenters = answer.title, answer.presenters
     review = flaw or (None if answer.sure else LOW_CONFIDENCE)
+    confidence = answer.confidence
     if ungrounded(title, presenters, video):
         title, presenters, review = video.title, (), UNGROUNDED
+    if _is_garbled(title, presenters):
+        review, confidence = flaw or GARBLED, min(confidence, GARBLED_CONFIDENCE)
     return Talk(
         title=title,
         presenters=presenters,
         tier=Tier.LOCAL,
-        confidence=answer.confidence,
+        confidence=confidence,
         review=review,
         model=model,
         tokens=Tokens(input=charged.input_tokens, output=charged.output_tokens),
@@ -67,16 +76,21 @@ def by_model(video: Video, local: LocalParse, answer: Answer, model: str, *, cha
     if ungrounded(answer.title, answer.presenters, video):
         return by_local_tier(video, local, flaw=UNGROUNDED, charged=charged, model=model)
     disagree = local.confidence >= DISAGREES_FROM and _people(local.presenters) != _people(answer.presenters)
+    garbled = _is_garbled(answer.title, answer.presenters)
     return Talk(
         title=answer.title,
         presenters=tuple(answer.presenters),
         tier=Tier.MODEL,
-        confidence=local.confidence,
-        review=TIERS_DISAGREE if disagree else None,
+        confidence=min(local.confidence, GARBLED_CONFIDENCE) if garbled else local.confidence,
+        review=GARBLED if garbled else TIERS_DISAGREE if disagree else None,
         model=model,
         tokens=Tokens(input=charged.input_tokens, output=charged.output_tokens),
         cost_micro_usd=charged.micro_usd,
     )
+
+
+def _is_garbled(title: str, presenters: Iterable[str]) -> bool:
+    return is_garbled(title) or any(map(is_garbled, presenters))
 
 
 def _people(names: Iterable[str]) -> set[tuple[str, ...]]:

@@ -72,8 +72,11 @@ def batches(
     if as_json:
         for status in statuses:
             print_json(_content(status))
-    elif rows := [_cells(status) for status in statuses]:
-        print_table(_HEADINGS, rows)
+    elif shown_statuses := list(statuses):
+        print_table(_HEADINGS, [_cells(status) for status in shown_statuses])
+        for batch in (status.batch for status in shown_statuses):
+            if batch.state is BatchState.REFUSED:
+                say(f"{batch.id} ({shown(batch.upload.key)}) was refused: {batch.reason}")
     else:
         whose = f" of the project {project!r}" if project else ""
         say(f"There are no batches{whose} yet: upload a manifest to uploads/{project or '<project>'}/.")

@@ -12,13 +12,14 @@ import typer
 from titlecard.aws.s3 import LIMIT_METADATA
 from titlecard.domain.batch import UPLOADS, Upload, project_name
 from titlecard.domain.video import Policy
+from titlecard.manifests import Accepted, Refused, read
 from titlecard_console import check as checking
 from titlecard_console import estimate as estimating
 from titlecard_console import stack as stacks
 from titlecard_console.commands import options
 from titlecard_console.errors import CommandError, ExitCode
 from titlecard_console.local_cloud import template
-from titlecard_console.output import confirm, format_usd, pluralize, print_json, say
+from titlecard_console.output import confirm, format_usd, open_output, pluralize, print_json, say
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
     from titlecard.domain.money import Amount
     from titlecard_console.estimate import Estimate
     from titlecard_console.stack import Stack
+
+IGNORED_SHOWN = 20
+"""How many ignored columns `check` shows to people; its JSON has all of them."""
 
 
 def check(manifests: options.Manifests, as_json: options.Json = False) -> None:
@@ -47,6 +51,28 @@ def check(manifests: options.Manifests, as_json: options.Json = False) -> None:
         else:
             typer.echo(_check_report(path, report))
     if refused:
+        raise typer.Exit(ExitCode.UNFINISHED)
+
+
+def convert(manifests: options.Manifests, output: options.OutputFile = None) -> None:
+    """Write what is read from files as JSON Lines, a video a line.
+
+    `titlecard convert schedule.xml > talks.jsonl`
+
+    Every format that `check`, `run` and `upload` take is taken, and is read in the same way. Exit code 3: some rows
+    cannot be used.
+    """
+    limits = estimating.reading_limits(template.load().values({}))
+    refused = 0
+    with open_output(output) as sink:
+        for path in manifests:
+            with estimating.named(path), path.open("rb") as stream:
+                for row in read(stream, limits):
+                    if isinstance(row, Accepted):
+                        sink.write(row.video.model_dump_json(exclude_defaults=True) + "\n")
+                    refused += isinstance(row, Refused)
+    if refused:
+        say(f"{pluralize(refused, 'row')} cannot be used: `titlecard check` says why.")
         raise typer.Exit(ExitCode.UNFINISHED)
 
 
@@ -124,10 +150,15 @@ def _check_report(path: Path, report: checking.Report) -> str:
         field if field == column else f"{field} from {column!r}" for field, column in report.columns.items()
     )
     repeated = f", {report.repeated:,} repeated" if report.repeated else ""
+    left_out = f", {report.left_out:,} left out (not talks)" if report.left_out else ""
+    ignored = ", ".join(report.ignored[:IGNORED_SHOWN])
+    if len(report.ignored) > IGNORED_SHOWN:
+        ignored += f" and {len(report.ignored) - IGNORED_SHOWN:,} more"
     lines = [
         f"{path}: {report.form}",
         f"  read: {columns}",
-        f"  rows: {report.accepted:,} good, {report.refused:,} refused{repeated}",
+        *([f"  ignored: {ignored}"] if ignored else []),
+        f"  rows: {report.accepted:,} good, {report.refused:,} refused{repeated}{left_out}",
         *(f"  {refused.number}: {refused.reason}" for refused in report.first_refused),
     ]
     more = report.refused - len(report.first_refused)

@@ -31,7 +31,10 @@ def export(
         typer.Option(metavar="TIME", help="Only what has changed since then: ISO 8601; UTC without an offset."),
     ] = None,
     output: options.OutputFile = None,
-    model: Annotated[str, typer.Option(help="The model of the Django fixture.")] = formats.MODEL,
+    model: Annotated[
+        str | None,
+        typer.Option(help="The model of the Django fixture. Default: the one of the manifest, else titlecard.talk."),
+    ] = None,
     stack: options.Stack = None,
     state: options.State = options.DEFAULT_STATE,
 ) -> None:
@@ -45,7 +48,8 @@ def export(
 
     The order is always the same. jsonl has a line for every row, with the fields of `titlecard run` and: batch, current
     (whether the video's newest talk is from this row), changed_at. The other formats hold talks alone. In CSV, cells
-    that a spreadsheet would take for a formula begin with an apostrophe.
+    that a spreadsheet would take for a formula begin with an apostrophe. pyvideo and django-fixture keep the speakers
+    and the fields that a manifest of the same format has.
     """
     moment = _moment(since)
     results = ResultReader(stacks.find(stack, state))
@@ -53,16 +57,18 @@ def export(
     current = project is not None
     left_out = 0
     with open_output(output) as sink:
-        if form is Format.PYVIDEO:
-            left_out = formats.pyvideo(results.with_videos(batches, current=current, since=moment), sink)
+        if form in {Format.PYVIDEO, Format.DJANGO_FIXTURE}:
+            pairs = results.with_rows(batches, current=current, since=moment)
+            if form is Format.PYVIDEO:
+                left_out = formats.pyvideo(pairs, sink)
+            else:
+                formats.fixture(pairs, sink, model)
         else:
             rows = results.results(batches, current=current, since=moment)
             if form is Format.JSONL:
                 formats.json_lines(rows, sink)
-            elif form is Format.CSV:
-                formats.table(rows, sink)
             else:
-                formats.fixture(rows, sink, model)
+                formats.table(rows, sink)
     if left_out:
         talks = pluralize(left_out, "talk was", "talks were")
         say(f"{talks} left out: pyvideo needs an address, and the manifest has none.")

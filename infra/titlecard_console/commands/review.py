@@ -66,7 +66,8 @@ def listed(
     `titlecard review set dQw4w9WgXcQ --presenter "Raymond Hettinger"`
 
     Why a talk is listed: low_confidence (no tier was sure), ungrounded (the model used words that the video does not
-    have), tiers_disagree (the model named other people than a confident local tier), refused, truncated and the like
+    have), tiers_disagree (the model named other people than a confident local tier), garbled (the text had lost
+    characters before it was uploaded), refused, truncated and the like
     (the model's answer could not be used). No later upload and no later parse overwrites what a person says.
     """
     if context.invoked_subcommand:

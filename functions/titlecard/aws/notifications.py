@@ -1,0 +1,83 @@
+"""Which uploads a message of the notification queue tells of, whoever has passed it on.
+
+S3 notifies the queue itself, through SNS, or through EventBridge, and each wraps the notification in its own way.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote_plus
+
+from titlecard.domain.batch import Upload, upload_order
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_WRAPPINGS_MAX = 4
+"""EventBridge to SNS to SQS wraps it twice."""
+
+
+class UnknownNotification(Exception):
+    """A message is no notification of S3's: it goes to the dead-letter queue, where a person sees it."""
+
+
+def uploads(body: Any) -> Iterator[Upload]:  # noqa: ANN401 -- what JSON holds
+    """The uploads that a message's body tells of; S3's test notification, and an empty folder's marker, tell of none.
+
+    Raises:
+        UnknownNotification: it is none.
+    """
+    for _ in range(_WRAPPINGS_MAX):
+        match body:
+            case {"Type": "Notification", "Message": str() as message}:  # SNS, unless raw delivery is on
+                body = _parsed(message)
+            case {"continue": dict() as upload}:
+                yield Upload(**upload)
+                return
+            case {"Records": list() as records}:
+                for record in records:
+                    yield from _of_record(record)
+                return
+            case {"source": "aws.s3", "detail-type": str(), "detail": dict() as detail}:
+                yield from _of_event(detail, str(body.get("time", "")))
+                return
+            case {"Event": "s3:TestEvent"}:
+                return
+            case _:
+                break
+    raise UnknownNotification("The message is no notification of S3's about an upload.")
+
+
+def _of_record(record: Any) -> Iterator[Upload]:  # noqa: ANN401 -- what JSON holds
+    """S3's own record, whose key is encoded as in an address, or SNS's as Lambda gets it."""
+    match record:
+        case {"Sns": {"Message": str() as message}}:
+            yield from uploads(_parsed(message))
+        case {"s3": {"bucket": {"name": str() as bucket}, "object": {"key": str() as key} as thing}}:
+            order = upload_order(record.get("eventTime", ""), thing.get("sequencer", ""))
+            yield from _upload(bucket, unquote_plus(key), thing.get("versionId", ""), order, thing.get("size"))
+        case _:
+            raise UnknownNotification("A record of the message is none of S3's.")
+
+
+def _of_event(detail: Any, time: str) -> Iterator[Upload]:  # noqa: ANN401 -- what JSON holds
+    """EventBridge's event, whose key is as it is (S3 user guide, "EventBridge event message structure")."""
+    match detail:
+        case {"bucket": {"name": str() as bucket}, "object": {"key": str() as key} as thing}:
+            order = upload_order(time, thing.get("sequencer", ""))
+            yield from _upload(bucket, key, thing.get("version-id", ""), order, thing.get("size"))
+        case _:
+            raise UnknownNotification("The event does not name an object of S3.")
+
+
+def _upload(bucket: str, key: str, version: str, order: str, size: int | None) -> Iterator[Upload]:
+    if not key.endswith("/") or size:
+        yield Upload(bucket=bucket, key=key, version=version, order=order)
+
+
+def _parsed(message: str) -> Any:  # noqa: ANN401 -- what JSON holds
+    try:
+        return json.loads(message)
+    except ValueError as error:
+        raise UnknownNotification("The message that SNS has passed on is no JSON.") from error

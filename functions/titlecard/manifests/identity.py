@@ -1,0 +1,117 @@
+"""The id of a video: as its owner gave it, else from its address."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from titlecard.domain.video import ID_MAX_BYTES
+from titlecard.manifests.addresses import is_youtube_id, video_id
+from titlecard.manifests.rows import Unreadable
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+
+_SPREADSHEET_ERROR = re.compile(
+    r"#[¡¿]?[^\W_][\w /]{0,20}[!?]"  # #NAME?, #REF!, #DIV/0!, #¿NOMBRE?, #WERT!
+    r"|#(?:N/[AD]|N/D|NV|N/DISP)|#GETTING_DATA|#{3,}"  # #N/A in its languages; a column that is too narrow
+    r"|(?:Err|Fehler|Erreur):\d{3}"  # LibreOffice
+)
+_SHORTENED_NUMBER = re.compile(r"-?\d[.,]\d*E[+-]?\d{1,3}|-?\dE[+-]\d{1,3}", re.IGNORECASE)
+
+_LARGEST_EXACT = 2**53
+"""Whole numbers above it may have lost digits where they come as floating-point numbers (IEEE 754)."""
+
+_BITS_MAX = 2_000
+"""More than an id may hold, and less than Python writes out in digits (sys.int_info)."""
+
+
+def identity(fields: Mapping[str, Any]) -> str:
+    """The id of a row with these fields.
+
+    Whole numbers are text, without loss, so that `1` and `"1"` are the same. What a spreadsheet makes of an id that it
+    takes for a formula or a number is none.
+
+    Raises:
+        Unreadable: there is none, or it cannot be used.
+    """
+    value, url = fields.get("id"), fields.get("url")
+    text = _text(value)
+    if text is not None and text.strip() and not (fault := spreadsheet_fault(text)):
+        return _checked(text)
+    derived = _from_address(url) if isinstance(url, str) and not spreadsheet_fault(url) else None
+    if derived:
+        return _checked(derived)
+    if text is not None and text.strip():
+        raise Unreadable(
+            f"The id “{text.strip():.40}” is {fault}, and there is no address of a video to take the id from. Format "
+            "the column as text before the ids are entered, or add a column url."
+        )
+    if text:
+        raise Unreadable("The id is empty.")
+    if value is not None and text is None:
+        raise Unreadable(_not_text(value))
+    raise Unreadable("The row has no id, and no address of a video to take one from.")
+
+
+def spreadsheet_fault(text: str) -> str | None:
+    """What a spreadsheet did to a cell, None where it did nothing."""
+    text = text.strip()
+    if _SPREADSHEET_ERROR.fullmatch(text):
+        return "what a spreadsheet shows where it took a text for a formula"
+    if _SHORTENED_NUMBER.fullmatch(text):
+        return "a number that a spreadsheet has shortened: its digits are lost"
+    return None
+
+
+def _text(value: object) -> str | None:
+    """An id as text; None where it is something else."""
+    match value:
+        case None:
+            return ""
+        case str():
+            return value
+        case bool():
+            return None
+        case int():
+            return str(value) if value.bit_length() <= _BITS_MAX else "9" * (ID_MAX_BYTES + 1)
+        case float() if value.is_integer() and abs(value) < _LARGEST_EXACT:
+            return str(int(value))
+    return None
+
+
+def _from_address(url: str) -> str | None:
+    return video_id(url) or (url.strip() if is_youtube_id(url.strip()) else None)
+
+
+def _checked(text: str) -> str:
+    if _CONTROL.search(text.strip()):
+        raise Unreadable("The id holds a control character.")
+    if len(text.encode("utf-8", "replace")) > ID_MAX_BYTES:
+        raise Unreadable(f"The id has more than {ID_MAX_BYTES} bytes.")
+    return text
+
+
+def _not_text(value: object) -> str:
+    if isinstance(value, float):
+        return "The id is a number that is not whole, or too large to be exact."
+    return f"The id is {kind(value)} where text belongs."
+
+
+def kind(value: object) -> str:
+    """What a value is, for people."""
+    match value:
+        case None:
+            return "null"
+        case bool():
+            return "true or false"
+        case int() | float():
+            return "a number"
+        case str():
+            return "a text"
+        case list():
+            return "a list"
+        case _:
+            return "an object"

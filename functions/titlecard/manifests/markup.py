@@ -1,0 +1,148 @@
+"""XML: the schedules of frab, pentabarf and pretalx, and feeds of videos (Atom, RSS), read row by row.
+
+Entities that the file declares, and what lies elsewhere, are refused (`defusedxml`); nesting ends at some levels; no
+row is larger than a row may be, and of what was read nothing is kept.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, NamedTuple
+from xml.etree.ElementTree import ParseError  # the exception alone: defusedxml parses
+
+from titlecard.manifests.rows import Broken
+from titlecard.manifests.source import Blocks
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+    from xml.etree.ElementTree import Element
+
+DEPTH_MAX = 40
+"""Schedules and feeds nest some six levels."""
+
+
+_PROLOG = re.compile(rb"<!--.*?-->|<\?.*?\?>|<!DOCTYPE[^>]*>", re.DOTALL)
+
+
+class MarkupForm(NamedTuple):
+    """One form of XML: its name, the element that is a row, and how that is read."""
+
+    name: str
+    row: str
+    read: Callable[[Element], dict[str, Any]]
+
+
+def markup_form(head: bytes) -> MarkupForm | None:
+    """Which form XML is that begins so, by its outermost element."""
+    found = re.search(rb"<([A-Za-z][\w:.-]*)", _PROLOG.sub(b"", head))
+    return _FORMS.get(found[1].rpartition(b":")[2].lower()) if found else None
+
+
+def events(form: MarkupForm, chunks: Iterable[bytes], max_bytes: int) -> Iterator[tuple[int, dict[str, Any]]]:
+    """The rows, numbered from 1.
+
+    Raises:
+        Broken: the XML cannot be read any further.
+    """
+    from defusedxml import DefusedXmlException  # noqa: PLC0415 -- most manifests are no XML
+    from defusedxml.ElementTree import iterparse  # noqa: PLC0415
+
+    stream = Blocks(chunks, max_bytes)
+    above: list[Element] = []
+    number = within = 0
+    try:
+        for event, element in iterparse(stream, events=("start", "end"), forbid_dtd=False):
+            if event == "start":
+                above.append(element)
+                within += within > 0 or _name(element) == form.row
+                if len(above) > DEPTH_MAX:
+                    raise Broken("The XML is nested too deep here; nothing after this is read.")
+                continue
+            above.pop()
+            if within:
+                within -= 1
+                if within:
+                    continue
+                number += 1
+                yield number, form.read(element)
+                stream.row_ended()
+            element.clear()
+            if above and len(above[-1]) > 1:
+                above[-1].clear()
+    except ParseError as error:
+        raise Broken(f"The XML is broken here: {error}. Nothing after this is read.") from None
+    except (DefusedXmlException, LookupError, ValueError) as error:
+        raise Broken(f"The XML {_declares(error)}; nothing after this is read.") from None
+
+
+def _event(element: Element) -> dict[str, Any]:
+    """An event of frab's schedule, as its JSON has it."""
+    people = [_text(it) for it in element.iter() if _name(it) == "person"]
+    fields: dict[str, Any] = {
+        "id": element.get("id") or element.get("guid") or element.get("code"),
+        "persons": [name for name in people if name],
+    }
+    for name in ("title", "abstract", "description", "url", "date", "type"):
+        if text := _child(element, name):
+            fields[name] = text
+    fields.setdefault("title", None)
+    return fields
+
+
+def _entry(element: Element) -> dict[str, Any]:
+    """An entry of an Atom feed, as YouTube has it for channels and playlists."""
+    links = [it.get("href") for it in element if _name(it) == "link" and it.get("rel") in {None, "alternate"}]
+    authors = [_child(it, "name") for it in element if _name(it) == "author"]
+    identity = _child(element, "id") or ""
+    descriptions = [_text(it) for it in element.iter() if _name(it) == "description"]
+    return {
+        "id": _child(element, "videoId") or identity.removeprefix("yt:video:"),
+        "title": _child(element, "title"),
+        "description": next(filter(None, descriptions), None) or _child(element, "summary"),
+        "url": next(filter(None, links), None),
+        "channel": next(filter(None, authors), None),
+        "published": _child(element, "published"),
+    }
+
+
+def _item(element: Element) -> dict[str, Any]:
+    """An item of an RSS feed."""
+    link = _child(element, "link")
+    return {
+        "id": None if link else _child(element, "guid"),
+        "title": _child(element, "title"),
+        "description": _child(element, "description") or _child(element, "summary"),
+        "url": link,
+        "published": _child(element, "pubDate"),
+    }
+
+
+_FORMS = {
+    b"schedule": MarkupForm("schedule of a conference (XML)", "event", _event),
+    b"feed": MarkupForm("Atom feed", "entry", _entry),
+    b"rss": MarkupForm("RSS feed", "item", _item),
+}
+"""By the name of the outermost element."""
+
+
+def _name(element: Element) -> str:
+    """An element's name without its namespace."""
+    return element.tag.rpartition("}")[2] if isinstance(element.tag, str) else ""
+
+
+def _child(element: Element, name: str) -> str | None:
+    return next((text for it in element if _name(it) == name and (text := _text(it))), None)
+
+
+def _text(element: Element) -> str:
+    """All text within an element, tags left out."""
+    return "".join(element.itertext()).strip()
+
+
+def _declares(error: Exception) -> str:
+    """What is refused, in words."""
+    return {
+        "EntitiesForbidden": "declares entities of its own, which are refused",
+        "ExternalReferenceForbidden": "refers to another file, which is refused",
+        "DTDForbidden": "declares a document type, which is refused",
+    }.get(type(error).__name__, "is written in an encoding that is not known")

@@ -1,0 +1,147 @@
+"""Which column of a row holds what: by name, in the languages that YouTube exports and spreadsheets come in.
+
+Names are compared whatever their case and punctuation (`Video ID`, `video_id`, `videoId`).
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from typing import TYPE_CHECKING
+
+from titlecard.manifests.addresses import is_youtube_id, youtube_id
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+FIELDS: Mapping[str, tuple[str, ...]] = {
+    "id": (
+        *("id", "videoid", "youtubeid", "youtubevideoid", "ytid", "videoids", "idvideo", "idvidéo", "iddevídeo"),
+        *("iddelvídeo", "iddovídeo", "iddevideo", "iddelvideo", "iddelavidéo", "identifiantvidéo", "idvanvideo"),
+        *("identifiantdelavidéo", "identificadordelvídeo", "identificadordovídeo", "idfilmu", "identyfikatorfilmu"),
+        *("動画id", "ビデオid", "動画のid"),
+    ),
+    "title": (
+        *("title", "videotitle", "videotitleoriginal", "name", "talktitle", "sessiontitle", "titel", "titre", "titulo"),
+        *("título", "titolo", "tytuł", "タイトル", "題名"),
+    ),
+    "description": (
+        *("description", "videodescription", "notes", "summary", "abstract", "beschreibung", "descripción"),
+        *("descrição", "descrizione", "beschrijving", "omschrijving", "opis", "説明", "概要"),
+    ),
+    "url": (
+        *("webpageurl", "videourl", "youtubeurl", "watchurl", "url", "sourceurl", "link", "videolink", "youtubelink"),
+        *("href", "youtube", "lien", "lienvidéo", "liendelavidéo", "enlace", "adresurl", "動画url"),
+    ),
+    "channel": ("channel", "channeltitle", "channelname", "uploader", "kanal", "chaîne", "canal", "canale", "kanaal"),
+    "published_at": (
+        *("publishedat", "published", "publishedon", "videopublishtime", "uploaddate", "recorded", "date"),
+        *("veröffentlichungszeitpunktdesvideos", "videopublishtimestamp", "datum", "fecha"),
+    ),
+    "presenters": (
+        *("presenters", "presenter", "speakers", "speaker", "speakernames", "speakername", "presenternames", "persons"),
+        *("sprecher", "sprecherin", "sprecherinnen", "referent", "referentin", "referenten", "vortragende"),
+        *("vortragender", "intervenant", "intervenants", "orateur", "oratrice", "orateurs", "conférencier"),
+        *("conférenciers", "ponente", "ponentes", "orador", "oradores", "palestrante", "palestrantes", "relatore"),
+        *("relatrice", "relatori", "spreker", "sprekers", "prelegent", "prelegentka", "prelegenci", "発表者"),
+        *("登壇者", "スピーカー", "講演者"),
+    ),
+}
+"""The known names of each field of a video, the one that wins first; compared as `plain_name` writes them."""
+
+_VIDEO = ("video", "vídeo", "vidéo", "film", "動画", "ビデオ")
+_STEMS: Mapping[str, tuple[str, ...]] = {
+    "title": ("title", "titel", "titre", "título", "titulo", "titolo", "tytuł", "タイトル"),
+    "description": ("descri", "beschreibung", "beschrijving", "omschrijving", "opis", "説明", "概要"),
+    "published_at": ("publish", "veröffentlich", "publica", "pubblica", "publikac", "publicat", "opublik", "公開"),
+}
+"""What the name of a column about a video holds, in an export of YouTube Studio's or of Google Takeout's."""
+
+_NOT_IN: Mapping[str, tuple[str, ...]] = {
+    field: ("sprache", "language", "langue", "idioma", "lingua", "língua", "taal", "język", "言語", *more)
+    for field, more in {
+        "title": ("playlist", "channel", "kanal", "canal", "chaîne", "kanaa", "チャンネル"),
+        "description": ("playlist", "channel", "kanal", "canal", "chaîne", "kanaa", "チャンネル"),
+        "published_at": ("status", "state", "estado", "stato", "état", "stan", "privacy", "設定"),
+    }.items()
+}
+
+_CONTENT = frozenset(
+    {
+        *("content", "video", "videos", "inhalt", "inhalte", "contenu", "contenus", "vidéo", "vidéos", "contenido"),
+        *("contenidos", "vídeo", "vídeos", "conteúdo", "conteúdos", "contenuto", "contenuti", "inhoud", "treść"),
+        *("treści", "film", "filmy", "materiał", "materiały", "コンテンツ", "動画"),
+    }
+)
+"""The column of YouTube Studio's tables that holds the ids of videos, where there is no other for them."""
+
+TOTALS = frozenset(
+    {
+        *("total", "totals", "gesamt", "gesamtwert", "gesamtsumme", "summe", "totaux", "totalgénéral", "totale"),
+        *("totali", "totales", "totais", "totaal", "łącznie", "razem", "suma", "ogółem", "合計", "総計", "全体"),
+    }
+)
+"""What stands in that column in the row that adds up the others."""
+
+VALUES_JUDGED = 20
+
+
+def recognise(names: Iterable[str]) -> dict[str, str]:
+    """Which of a row's columns holds which field of a video, as {field: column}; unknown columns are left out."""
+    columns: dict[str, str] = {}
+    for name in names:
+        columns.setdefault(plain_name(name), name)
+    found = {
+        field: next(columns[known] for known in known_names if known in columns)
+        for field, known_names in FIELDS.items()
+        if not columns.keys().isdisjoint(known_names)
+    }
+    for field, stems in _STEMS.items():
+        about = _about_a_video(columns, stems, _NOT_IN[field]) if field not in found else None
+        if about:
+            found[field] = columns[about]
+    if "id" not in found and "url" not in found and "title" in found:
+        contents = [name for name in columns if name in _CONTENT and columns[name] != found["title"]]
+        if contents and any(part in plain_name(found["title"]) for part in _VIDEO):
+            found["id"] = columns[contents[0]]
+    return found
+
+
+def recognise_by_values(
+    found: Mapping[str, str], names: Sequence[str], rows: Sequence[Sequence[str]]
+) -> dict[str, str]:
+    """The same with the column that holds YouTube's ids or addresses, told by its values where no name tells it."""
+    told = dict(found)
+    if "title" not in told or "id" in told or "url" in told:
+        return told
+    for place, name in enumerate(names):
+        values = [row[place] for row in rows[:VALUES_JUDGED] if len(row) > place and row[place]]
+        if name and name != told["title"] and values:
+            if sum(map(_looks_like_an_id, values)) * 2 > len(values):
+                return told | {"id": name}
+            if sum(youtube_id(value) is not None for value in values) * 2 > len(values):
+                return told | {"url": name}
+    return told
+
+
+def plain_name(name: str) -> str:
+    """A column's name without what people write differently: case, spaces and punctuation."""
+    text = name if name.isascii() else unicodedata.normalize("NFKC", name)
+    return "".join(filter(str.isalnum, text.casefold()))
+
+
+def _about_a_video(columns: Iterable[str], stems: tuple[str, ...], foreign: tuple[str, ...]) -> str | None:
+    return next(
+        (
+            name
+            for name in columns
+            if any(stem in name for stem in stems)
+            and any(part in name for part in _VIDEO)
+            and not any(part in name for part in foreign)
+        ),
+        None,
+    )
+
+
+def _looks_like_an_id(value: str) -> bool:
+    """Whether a value is an id of YouTube's and no word of eleven letters."""
+    return is_youtube_id(value) and not value.isalpha() and not value.isdigit()

@@ -1,0 +1,147 @@
+"""What a list of videos holds beside talks: playlists, channels, videos that nobody may see, breaks, advertisements."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from titlecard.domain.text import fold
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+PRIVATE = "The video is private or deleted: its title is not shown."
+NOT_BEGUN = "The video is a premiere or a live stream that has not begun: it has no title yet."
+
+_SHORT_CHARACTERS = 80
+"""A longer title says more than that there is a break, or nothing to see."""
+
+_LISTS = {"playlist", "multi_video"}
+_WORD = re.compile(r"[^\W\d_]+")
+
+
+def _folded(words: str) -> frozenset[str]:
+    """Words as titles are compared with them: without accents and case."""
+    return frozenset(fold(words).split())
+
+
+_HIDDEN = _folded(
+    "private privates privat prive privee privado privada privato privata prywatny prywatna prywatne "
+    "particular deleted removed unavailable hidden geloschtes geloscht entferntes supprimee supprime "
+    "indisponible eliminado borrado excluido removido eliminato rimosso verwijderde verwijderd privevideo "
+    "usuniety usunieto usuniete niedostepny nicht verfugbares verfugbar non disponibile no disponible niet "
+    "beschikbaar beschikbare 非公開 削除された 削除済み 私享 私人 已删除的 비공개 삭제된 удаленное удалено "
+    "закрытое частное"
+)
+_VIDEO = _folded("video videos film filmy wideo privevideo видео")
+_CJK_HIDDEN = re.compile(
+    r"\W{0,2}(?:非公開|削除|私享|私人|已刪除|已删除|비공개|삭제)\w{0,4}\s?(?:動画|视频|視頻|影片|동영상)\W{0,2}"
+)
+_NO_TITLE = re.compile(r"youtube video #\S{11}", re.IGNORECASE)
+"""What yt-dlp calls a video whose title it was not told."""
+
+_BREAK_WORDS = _folded(
+    "break breaks lunch coffee tea breakfast dinner registration registrations checkin doors networking party "
+    "afterparty reception brunch snacks pause pausen mittagspause kaffeepause mittagessen mittag fruhstuck "
+    "abendessen registrierung anmeldung einlass umbaupause dejeuner cafe accueil inscription inscriptions "
+    "diner comida almuerzo descanso registro acreditacion desayuno cena almoco intervalo credenciamento "
+    "inscricoes jantar pranzo pausa registrazione colazione lunchpauze koffiepauze koffie pauze ontvangst "
+    "inschrijving przerwa obiad kawa kawowa obiadowa rejestracja sniadanie 休憩 昼休み 昼食 受付 開場 懇親会 "
+    "ランチ"
+)
+_ADVERTISING_WORDS = _folded("advertisement advertisements advertising werbung werbepause publicite publicidad reklama")
+_AROUND_BREAKS = _folded(
+    "and the a an of for in at on with by to your our opening opens open closing end start begins begin "
+    "welcome morning afternoon evening short long social event hour time check und mit der die das zum zur am "
+    "im et de du la le y con el e da do di del og i en met na sponsored room hall area outside foyer pm h uhr "
+    "day"
+)
+
+
+def why_no_video(record: Mapping[str, Any]) -> str | None:
+    """Why a row, by what it says of its kind, is no video; None where it may be one."""
+    if isinstance(entries := record.get("entries"), list) and not any(entries):
+        return f"The row is a playlist{_named(record)} of which no video can be seen: all are private or deleted."
+    if record.get("_type") in _LISTS or _is_list(record):
+        return f"The row is a playlist or a tab of a channel{_named(record)}, not a video. {LIST_ITS_VIDEOS}"
+    if record.get("_type") == "channel" or record.get("kind") in {"youtube#playlist", "youtube#channel"}:
+        return f"The row is a channel or a playlist{_named(record)}, not a video. {LIST_ITS_VIDEOS}"
+    if _came_from_advertising(record):
+        return "The row is an advertisement, not a talk."
+    return _why_unseen(record)
+
+
+LIST_ITS_VIDEOS = "List its videos: yt-dlp --flat-playlist -J ADDRESS."
+
+
+def is_upcoming(record: Mapping[str, Any]) -> bool:
+    """Whether a row is a premiere or a live stream that has not begun, by yt-dlp or YouTube's Data API."""
+    snippet = record.get("snippet")
+    begun = isinstance(snippet, dict) and snippet.get("liveBroadcastContent") == "upcoming"
+    return begun or record.get("live_status") == "is_upcoming"
+
+
+def is_hidden(title: str) -> bool:
+    """Whether a title is what YouTube and yt-dlp, in any of their languages, call a video that they cannot see."""
+    if len(title) > _SHORT_CHARACTERS:
+        return False
+    words = set(_WORD.findall(fold(title)))
+    named = bool(words & _VIDEO and words & _HIDDEN and words <= _VIDEO | _HIDDEN)
+    return named or bool(_CJK_HIDDEN.fullmatch(title.strip()))
+
+
+def has_no_title(title: str) -> bool:
+    """Whether a title is what yt-dlp makes up where there is none."""
+    return _NO_TITLE.fullmatch(title.strip()) is not None
+
+
+def is_break(title: str) -> bool:
+    """Whether a title of a schedule tells of a break, and of nothing else."""
+    return _is_of(title, _BREAK_WORDS)
+
+
+def is_advertisement(title: str) -> bool:
+    """Whether a title says that this is advertising, and nothing else."""
+    return _is_of(title, _ADVERTISING_WORDS)
+
+
+def _is_of(title: str, kind: frozenset[str]) -> bool:
+    if len(title) > _SHORT_CHARACTERS:
+        return False
+    words = set(_WORD.findall(fold(title).replace("check-in", "checkin")))
+    return bool(words & kind) and words <= kind | _AROUND_BREAKS
+
+
+def _is_list(record: Mapping[str, Any]) -> bool:
+    """A playlist's or a channel's own entry in a list by yt-dlp, or an object that holds a list and is none itself."""
+    if record.get("ie_key") in {"YoutubeTab", "YoutubePlaylist", "VimeoChannel", "VimeoAlbum", "VimeoUser"}:
+        return True
+    if record.get("extractor_key") == "YoutubeTab" and record.get("_type") != "video":
+        return True
+    return isinstance(record.get("entries"), list)
+
+
+def _why_unseen(record: Mapping[str, Any]) -> str | None:
+    """Why nobody can see a video, by yt-dlp, YouTube's Data API, Vimeo and PeerTube."""
+    match record:
+        case {"status": {"uploadStatus": "deleted" | "failed" | "rejected" as status}}:
+            return f"The video's upload is {status}: there is no video."
+        case (
+            {"availability": "private"}
+            | {"status": {"privacyStatus": "private"}}
+            | {"uri": _, "privacy": {"view": "nobody"}}
+            | {"uuid": _, "privacy": {"id": 3}}
+        ):
+            return "The video is private."
+    return None
+
+
+def _came_from_advertising(record: Mapping[str, Any]) -> bool:
+    """By what Google Takeout's history says of a video that was watched as an advertisement."""
+    details = record.get("details")
+    return isinstance(details, list) and {"name": "From Google Ads"} in details
+
+
+def _named(record: Mapping[str, Any]) -> str:
+    name = record.get("title") or record.get("id")
+    return f" (“{name:.60}”)" if isinstance(name, str) else ""

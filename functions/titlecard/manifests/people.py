@@ -1,0 +1,87 @@
+"""The names of the people whom a row gives as its presenters, in whatever way its form writes them."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+NAME_CHARACTERS = 200
+"""Longer texts are no names."""
+
+_PEOPLE_MAX = 500
+"""Of one row; more are a mistake, or meant to harm."""
+
+_NAME_KEYS = (
+    *("public_name", "full_public_name", "name", "full_name", "fullName", "display_name", "displayName", "title"),
+)
+_FIRST, _LAST = ("first_name", "firstName", "given_name"), ("last_name", "lastName", "family_name")
+
+_STRONG = re.compile(r"\s*[;\n\t|]\s*")
+_WEAK = re.compile(r"\s*,\s*(?:and\s+|und\s+|et\s+|y\s+|e\s+|en\s+|i\s+)?|\s+(?:&|\+|and|und)\s+")
+_GUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+_BACKWARDS = re.compile(r"[^\s,]+\s*,\s*[^\s,]+")
+
+
+def names(value: object, people: Mapping[str, str]) -> tuple[str, ...]:
+    """The names that a value holds: a text of one or several, objects, keys of `people`, or a list of such."""
+    found: list[str] = []
+    for name in _each(value, people):
+        if name and len(name) <= NAME_CHARACTERS:
+            found.append(name)
+        if len(found) == _PEOPLE_MAX:
+            break
+    return tuple(found)
+
+
+def name_of(person: Mapping[str, Any]) -> str | None:
+    """The name that an object for a person holds."""
+    for key in _NAME_KEYS:
+        if isinstance(name := person.get(key), str) and name.strip():
+            return name.strip()
+    parts = [next((person[key] for key in keys if isinstance(person.get(key), str)), "") for keys in (_FIRST, _LAST)]
+    return " ".join(part.strip() for part in parts if part.strip()) or None
+
+
+def split(text: str) -> list[str]:
+    """The names in a text: by semicolons, bars and line ends where there are any, else by commas, `&` and `and`."""
+    if _STRONG.search(text.strip()):
+        parts = _STRONG.split(text)
+    elif _BACKWARDS.fullmatch(text.strip()):  # `Brightwater, Ada`
+        parts = [" ".join(reversed([part.strip() for part in text.split(",")]))]
+    else:
+        parts = _WEAK.split(text)
+    return [part.strip() for part in parts if part.strip()]
+
+
+def _each(value: object, people: Mapping[str, str]) -> Iterator[str]:
+    match value:
+        case bool() | None:
+            return
+        case int():
+            yield people.get(str(value), "")
+        case str():
+            if value in people:
+                yield people[value]
+            else:
+                yield from split(value)
+        case dict():
+            yield name_of(value) or people.get(str(value.get("id", value.get("code", ""))), "")
+        case list():
+            for item in value:
+                yield from _of_list(item, people)
+
+
+def _of_list(item: object, people: Mapping[str, str]) -> Iterator[str]:
+    """A text in a list is one name, or the key of a person; a list in it is Django's natural key."""
+    match item:
+        case str():
+            yield people.get(item, "" if _GUID.fullmatch(item) else item.strip())
+        case [str() as name]:
+            yield name.strip()
+        case list():
+            return
+        case _:
+            yield from _each(item, people)

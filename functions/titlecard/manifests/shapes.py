@@ -1,0 +1,309 @@
+"""Rows as the programs of conferences nest them, laid flat: which of their parts is which field of a video.
+
+A row's shape is told by its own keys, so a row that was cut out of its file (`jq '.items[]'`) is read as well.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from titlecard.manifests import people
+from titlecard.manifests.addresses import youtube_id
+from titlecard.manifests.names import FIELDS, plain_name, recognise
+from titlecard.manifests.no_talk import LIST_ITS_VIDEOS
+from titlecard.manifests.rows import NoTalk, Unreadable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from titlecard.manifests.references import References
+
+Record = dict[str, Any]
+
+
+class Flat(NamedTuple):
+    """A row laid flat.
+
+    Attributes:
+        values: what it holds, by the field of a video; `presenters` are names.
+        columns: the column that each field was read from.
+        names: all columns that it has.
+        scheduled: whether it is of a schedule, in which breaks stand beside talks.
+    """
+
+    values: Record
+    columns: Mapping[str, str]
+    names: tuple[str, ...]
+    scheduled: bool = False
+
+
+class Shape(NamedTuple):
+    """One way in which rows are nested.
+
+    Attributes:
+        keys: what a row of this shape has at least.
+        fits: whether a row that has them is one.
+        flat: lays it flat.
+    """
+
+    keys: frozenset[str]
+    fits: Callable[[Record], bool]
+    flat: Callable[[Record, References], Flat]
+
+
+def generic(record: Record, mapping: Mapping[str, str], references: References) -> Flat:
+    """A row whose columns are its keys.
+
+    Args:
+        record: the row.
+        mapping: {field: column}, as `recognise` finds it in its names.
+        references: whom its presenters may stand for.
+    """
+    values = {field: value for field, name in mapping.items() if (value := record.get(name)) is not None}
+    if "presenters" in values:
+        values["presenters"] = people.names(values["presenters"], references.people)
+    return Flat(values, mapping, tuple(record))
+
+
+def _data_api(record: Record, _: References) -> Flat:
+    """A resource of the YouTube Data API v3: of a `playlistItem`, a `video` or a `searchResult`."""
+    snippet = record["snippet"]
+    resource = snippet.get("resourceId", record.get("id"))
+    if isinstance(resource, dict) and "videoId" not in resource:
+        what = str(resource.get("kind", "resource")).removeprefix("youtube#")
+        raise Unreadable(f"The row is a {what:.40} of YouTube, not a video. {LIST_ITS_VIDEOS}")
+    details = record.get("contentDetails")
+    details = details if isinstance(details, dict) else {}
+    values = {
+        "id": resource["videoId"] if isinstance(resource, dict) else resource,
+        "title": snippet.get("title"),
+        "description": snippet.get("description"),
+        "channel": snippet.get("videoOwnerChannelTitle", snippet.get("channelTitle")),
+        "published_at": details.get("videoPublishedAt", snippet.get("publishedAt")),
+    }
+    at = {
+        "id": "snippet.resourceId" if "resourceId" in snippet else "id",
+        "channel": "snippet.channelTitle",
+        "published_at": "contentDetails" if details else "snippet.publishedAt",
+    }
+    return _flat(record, values, at | {name: f"snippet.{name}" for name in ("title", "description")})
+
+
+def _django(record: Record, references: References) -> Flat:
+    """A record of Django's `dumpdata`, or of a fixture of ours."""
+    model, fields = record["model"], record["fields"]
+    if not references.may_be_talk(model):
+        raise NoTalk(f"A record of {model:.80}, which is no talk.")
+    mapping = recognise(name for name in fields if plain_name(name) not in {"id", "pk"})
+    flat = generic(fields, mapping, references.of_field(mapping.get("presenters", "")))
+    values, columns = dict(flat.values), {field: f"fields.{name}" for field, name in mapping.items()}
+    if record.get("pk") is not None:
+        values["id"], columns["id"] = record["pk"], "pk"
+    names = ("model", "pk", *(f"fields.{name}" for name in fields))
+    return Flat(values, {"": "model", **columns}, names)
+
+
+def _vimeo(record: Record, _: References) -> Flat:
+    """A video of Vimeo's API."""
+    found = re.match(r"/(?:users/[^/]+/)?(\w+)/(\d+)?", record["uri"])
+    if not found or found[1] != "videos" or not found[2]:
+        raise Unreadable(f"The row is no video of Vimeo but {record['uri']:.60}.")
+    values = {
+        "id": found[2],
+        "title": record["name"],
+        "description": record.get("description"),
+        "url": record.get("link"),
+        "channel": _named(record.get("user")),
+        "published_at": record.get("release_time") or record.get("created_time"),
+    }
+    return _flat(record, values, {"id": "uri", "title": "name", "url": "link", "channel": "user"})
+
+
+def _peertube(record: Record, _: References) -> Flat:
+    """A video of PeerTube's API."""
+    values = {
+        "id": record["uuid"],
+        "title": record["name"],
+        "description": record.get("description") or record.get("truncatedDescription"),
+        "url": record.get("url"),
+        "channel": _named(record.get("channel")),
+        "published_at": record.get("originallyPublishedAt") or record.get("publishedAt"),
+    }
+    return _flat(record, values, {"id": "uuid", "title": "name", "published_at": "publishedAt"})
+
+
+def _event(record: Record, references: References) -> Flat:
+    """An event of a schedule by frab, pentabarf or pretalx, or of media.ccc.de."""
+    _check_is_no_break(record.get("type"))
+    identity = next((name for name in ("id", "guid", "code", "slug") if record.get(name)), "id")
+    address = next((name for name in ("frontend_link", "url", "link") if record.get(name)), "url")
+    values = {
+        "id": record.get(identity),
+        "title": _text(record["title"]),
+        "description": _joined(record.get("abstract"), record.get("description")),
+        "url": record.get(address),
+        "published_at": record.get("release_date") or record.get("date"),
+        "presenters": people.names(record["persons"], references.people),
+    }
+    columns = {"id": identity, "url": address, "presenters": "persons", "published_at": "date"}
+    return _flat(record, values, columns, scheduled=True)
+
+
+def _submission(record: Record, references: References) -> Flat:
+    """A submission of pretalx's API, or a talk of its schedule."""
+    if "submission" in record and record["submission"] is None:
+        raise NoTalk("A break or another part of the schedule that is no talk.")
+    if isinstance(inner := record.get("submission"), dict):
+        flat = _submission(inner, references)
+        return flat._replace(columns={field: f"submission.{name}" for field, name in flat.columns.items()})
+    state = record.get("state")
+    if state in {"rejected", "withdrawn", "canceled", "deleted", "draft"}:
+        raise Unreadable(f"The talk is {state}.")
+    if not record.get("code") and not record.get("speakers"):
+        raise NoTalk("A break or another part of the schedule that is no talk.")
+    _check_is_no_break(record.get("submission_type"))
+    speakers = record.get("speakers")
+    if isinstance(speakers, list):  # without `expand=speakers`, they are codes
+        speakers = [it for it in speakers if not (isinstance(it, str) and _is_unknown_code(it, references))]
+    values = {
+        "id": record.get("code") or record.get("id"),
+        "title": _text(record["title"]),
+        "description": _joined(_text(record.get("abstract")), _text(record.get("description"))),
+        "url": record.get("url"),
+        "presenters": people.names(speakers, references.people),
+    }
+    return _flat(record, values, {"id": "code", "presenters": "speakers"}, scheduled=True)
+
+
+def _session(record: Record, references: References) -> Flat:
+    """A session of Sessionize."""
+    if record.get("isServiceSession") is True:
+        raise NoTalk("A break or another session of the organisers, which is no talk.")
+    address = "recordingUrl" if record.get("recordingUrl") else "liveUrl"
+    values = {
+        "id": record.get("id"),
+        "title": record["title"],
+        "description": record.get("description"),
+        "url": record.get(address),
+        "published_at": record.get("startsAt"),
+        "presenters": people.names(record.get("speakers"), references.people),
+    }
+    return _flat(
+        record,
+        values,
+        {"url": address, "published_at": "startsAt", "presenters": "speakers", "": "isServiceSession"},
+        scheduled=True,
+    )
+
+
+def _rubyevents(record: Record, references: References) -> Flat:
+    """A video of RubyEvents' `videos.yml`."""
+    video = record.get("video_id")
+    on_youtube = record.get("video_provider") == "youtube" and isinstance(video, str)
+    values = {
+        "id": record.get("id") or video or record.get("slug"),
+        "title": record.get("title") or record.get("raw_title"),
+        "description": record.get("description"),
+        "url": f"https://www.youtube.com/watch?v={video}" if on_youtube else None,
+        "channel": record.get("channel"),
+        "published_at": record.get("published_at") or record.get("date"),
+        "presenters": people.names(record.get("speakers") or record.get("speaker"), references.people),
+    }
+    return _flat(record, values, {"id": "id" if record.get("id") else "video_id", "presenters": "speakers"})
+
+
+def _pyvideo(record: Record, references: References) -> Flat:
+    """A talk of pyvideo's, which keeps its addresses in a list of files."""
+    flat = generic(record, recognise(record), references)
+    urls = [file["url"] for file in record["videos"] if isinstance(file, dict) and isinstance(file.get("url"), str)]
+    values, columns = dict(flat.values), dict(flat.columns)
+    if urls and columns.get("url") in {None, "source_url"}:
+        values["url"], columns["url"] = next(filter(youtube_id, urls), urls[0]), "videos"
+    if "url" not in values and "id" not in values and isinstance(record.get("slug"), str):
+        values["id"], columns["id"] = record["slug"], "slug"
+    return flat._replace(values=values, columns=columns)
+
+
+def _oembed(record: Record, _: References) -> Flat:
+    """An answer of an `oEmbed` service, whose video is named in what it has pages show."""
+    if record.get("type") not in {None, "video"}:
+        raise Unreadable(f"The row is a {record.get('type')!s:.20} of oEmbed, not a video.")
+    url = next((record[name] for name in ("url", "web_page", "video_url") if isinstance(record.get(name), str)), None)
+    shown = str(record.get("html") or "")
+    embedded = re.search(r'src=\\?["\']((?:https?:)?//[^"\'\\ ]+)', shown)
+    picture = re.search(r"/vi(?:_webp)?/([\w-]{11})/", str(record.get("thumbnail_url") or ""))
+    address = url or (embedded[1] if embedded else None)
+    values = {
+        "id": record.get("video_id") or (picture[1] if picture and not address else None),
+        "title": record["title"],
+        "description": record.get("description"),
+        "url": address and (f"https:{address}" if address.startswith("//") else address),
+        "channel": record.get("author_name"),
+        "published_at": record.get("upload_date"),
+    }
+    return _flat(record, values, {"id": "video_id", "url": "url" if url else "html", "channel": "author_name"})
+
+
+_SHAPES = (
+    Shape(frozenset({"snippet"}), lambda it: isinstance(it["snippet"], dict), _data_api),
+    Shape(
+        frozenset({"model", "fields"}),
+        lambda it: isinstance(it["model"], str) and isinstance(it["fields"], dict),
+        _django,
+    ),
+    Shape(frozenset({"uri", "name"}), lambda it: isinstance(it["uri"], str), _vimeo),
+    Shape(frozenset({"uuid", "name"}), lambda it: isinstance(it["uuid"], str), _peertube),
+    Shape(frozenset({"persons", "title"}), lambda it: "guid" in it or "id" in it or "slug" in it, _event),
+    Shape(frozenset({"isServiceSession", "title"}), lambda _: True, _session),
+    Shape(frozenset({"code", "title", "speakers"}), lambda _: True, _submission),
+    Shape(frozenset({"submission", "room"}), lambda it: isinstance(it["submission"], dict | None), _submission),
+    Shape(frozenset({"video_provider", "video_id"}), lambda _: True, _rubyevents),
+    Shape(frozenset({"raw_title", "speakers"}), lambda _: True, _rubyevents),
+    Shape(frozenset({"videos", "title"}), lambda it: isinstance(it["videos"], list), _pyvideo),
+    Shape(
+        frozenset({"title", "provider_name"}),
+        lambda it: "html" in it or "thumbnail_url" in it or "version" in it,
+        _oembed,
+    ),
+)
+
+
+def shapes_of(names: frozenset[str]) -> tuple[Shape, ...]:
+    """The shapes that a row with these keys may have."""
+    return tuple(shape for shape in _SHAPES if shape.keys <= names)
+
+
+def _flat(record: Record, values: Record, columns: Mapping[str, str], *, scheduled: bool = False) -> Flat:
+    """What was found, with the columns that are called like their fields."""
+    found = {field: value for field, value in values.items() if value is not None}
+    named = {field: columns.get(field, field) for field in FIELDS if field in found}
+    return Flat(found, named | ({"": columns[""]} if "" in columns else {}), tuple(record), scheduled)
+
+
+def _named(thing: object) -> str | None:
+    """The name of a channel or a user."""
+    return people.name_of(thing) if isinstance(thing, dict) else None
+
+
+def _text(value: object) -> object:
+    """A text, or the first of its translations, English before others."""
+    if isinstance(value, dict):
+        texts = [it for it in (value.get("en"), *value.values()) if isinstance(it, str) and it]
+        return texts[0] if texts else None
+    return value
+
+
+def _joined(*texts: object) -> str:
+    """Those of the texts that say something, once each."""
+    return "\n\n".join(dict.fromkeys(it for it in texts if isinstance(it, str) and it.strip()))
+
+
+def _check_is_no_break(kind: object) -> None:
+    said = _text(kind)
+    if isinstance(said, str) and said.casefold() in {"break", "pause", "lunch", "meal", "podium break"}:
+        raise NoTalk("A break of the schedule, which is no talk.")
+
+
+def _is_unknown_code(text: str, references: References) -> bool:
+    return text not in references.people and re.fullmatch(r"[A-Z0-9]{2,16}", text) is not None

@@ -1,0 +1,73 @@
+"""Text that was decoded wrongly is put right where that is certain, and found where it is not."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from titlecard.domain.mojibake import is_garbled, repair
+
+TEXTS = [
+    "Jörg Ostermeyer \u2013 Warteschlangen für Anfänger",
+    "Renée Björkman: Café caching",
+    "Zażółć gęślą jaźń",
+    "Привет, мир",
+    "日本語のタイトル",
+    "What\u2019s \u201cnew\u201d",
+    "naïve 🦀",
+]
+SOUND = [
+    *TEXTS,
+    "CAFÉ…",
+    "“MAÇÔ",
+    "SPAß”",
+    "CITROËN™ und É»",
+    "MAÇÃ VERDE",
+    "L\u2019école, l\u2019équipe",
+    "√2 and O(√n)",
+    "Why not? Because!",
+    "https://example.org/?a?b",
+]
+
+
+def decoded(text: str, encoding: str) -> str:
+    """UTF-8 read as another encoding, whose undefined bytes stand for themselves."""
+    return "".join(_character(byte, encoding) for byte in text.encode())
+
+
+def _character(byte: int, encoding: str) -> str:
+    try:
+        return bytes([byte]).decode(encoding)
+    except UnicodeDecodeError:
+        return chr(byte)
+
+
+@pytest.mark.parametrize("text", TEXTS)
+@pytest.mark.parametrize("encoding", ["cp1252", "latin-1"])
+def test_utf_8_that_was_read_as_latin_1_is_put_right(text: str, encoding: str) -> None:
+    assert repair(decoded(text, encoding)) == text
+    assert repair(decoded(decoded(text, encoding), encoding)) == text
+
+
+@pytest.mark.parametrize("encoding", ["mac_roman", "cp437"])
+def test_utf_8_that_was_read_as_another_old_encoding_is_put_right(encoding: str) -> None:
+    assert repair(decoded("Jörg über Anfänger", encoding)) == "Jörg über Anfänger"
+
+
+@pytest.mark.parametrize("text", SOUND)
+def test_sound_text_is_left_alone(text: str) -> None:
+    assert repair(text) == text
+    assert not is_garbled(text)
+
+
+@pytest.mark.parametrize("text", ["J\ufffdrg", "Warteschlangen f?r Anf?nger", "Ã la carte", "Za≈º√≥≈\x82"])
+def test_text_that_lost_characters_is_found(text: str) -> None:
+    assert is_garbled(repair(text))
+
+
+@given(st.text(max_size=60))
+@settings(deadline=None)
+def test_no_text_does_more_than_be_left_alone(text: str) -> None:
+    assert repair(repair(text)) == repair(text) or is_garbled(repair(text)) or repair(text) != text
+    is_garbled(text)
