@@ -5,6 +5,7 @@ Everything is real but the sureness of the local tier, as in `test_parser`.
 
 from __future__ import annotations
 
+import threading
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,8 @@ import pytest
 from tests.functional.conftest import MODEL
 from tests.functional.world import LIMITS, NUMBERS, PROJECT, Cut, KeysOfATest, World, received, replaced, videos
 
-from titlecard.aws.dynamodb.catalog import NEVER, Row, VideoRecord, stamp
+from titlecard.aws.dynamodb.catalog import NEVER, Catalog, Row, VideoRecord, stamp
+from titlecard.aws.dynamodb.ledger import Ledger
 from titlecard.aws.dynamodb.ledger.breakers import ACCOUNT_PROBE_SECONDS
 from titlecard.domain.batch import BatchState, RowState
 from titlecard.domain.money import Amount, Budget, Cap, PriceList, Usage, measured
@@ -477,6 +479,33 @@ def test_a_rejection_that_would_meet_every_row_opens_the_breaker_and_costs_nothi
     assert project.world.dead() == []
 
 
+@pytest.mark.parametrize("fault", ["unauthorized", "insufficient_quota", "unsupported_parameter"])
+def test_one_of_ten_questions_side_by_side_finds_the_accounts_fault(project: Project, fault: str) -> None:
+    messages = project.rows(10)
+    project.provider.fail(always=fault)
+    outcomes = project.worker.work([received(it) for it in messages], lambda: 90)
+    assert set(outcomes.values()) == {DEFERRED}
+    assert (len(project.provider.posts), project.charged, project.world.dead()) == (1, Amount(), [])
+
+
+def test_two_of_ten_questions_side_by_side_find_a_rejection_without_a_reason(project: Project) -> None:
+    messages = project.rows(10)
+    project.provider.fail(always="bad_request")
+    project.worker.work([received(it) for it in messages], lambda: 90)
+    assert (len(project.provider.posts), project.breaker.open) == (2, True)
+
+
+def test_a_worker_that_was_just_answered_asks_side_by_side(project: Project) -> None:
+    first, *others = project.rows(4)
+    together = threading.Barrier(len(others))
+    waits: list[Callable[[], object]] = []
+    worker = project.world.parser(Meanwhile(project, lambda: [wait() for wait in waits]))
+    worker.work([received(first)], lambda: 90)
+    waits.append(lambda: together.wait(60))  # it breaks where they are asked one by one
+    outcomes = worker.work([received(it) for it in others], lambda: 90)
+    assert set(outcomes.values()) == {PARSED_BY_MODEL}
+
+
 def test_a_rejection_without_a_reason_is_the_accounts_fault_once_two_videos_have_met_it(project: Project) -> None:
     one, two, three = project.rows(3)
     project.provider.fail(always="bad_request")
@@ -534,7 +563,7 @@ def test_a_request_that_could_not_end_is_not_sent_after_a_slow_table(
 ) -> None:
     (message,) = project.rows(1)
     left = [NUMBERS["RequestDeadlineSeconds"] + NUMBERS["SettleMarginSeconds"] + 5.0]
-    owner = project.world.catalog if table == "claim" else project.world.ledger
+    owner = Catalog if table == "claim" else Ledger
     fast = getattr(owner, table)
 
     def slow(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 -- as the table's

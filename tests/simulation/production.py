@@ -45,6 +45,7 @@ DRIVEN = (
     "pipeline.audit",
     "pipeline.requeue",
     "pipeline.outcomes",
+    "pipeline.turns",
     "pipeline.ask",
     "pipeline.parse",
     "bootstrap",

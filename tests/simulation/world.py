@@ -257,6 +257,8 @@ class World:
         parser: Any = code["pipeline.parse"]
         parser.ThreadPoolExecutor = Pool
         parser.local = SimpleNamespace(parse=self._parse)
+        turns: Any = code["pipeline.turns"]
+        turns.time = SimpleNamespace(sleep=self.baton.sleep)
         asker: Any = code["pipeline.ask"]
         asker.uuid4 = self._token
         asker.random = SimpleNamespace(uniform=self._uniform)

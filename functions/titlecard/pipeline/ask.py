@@ -6,6 +6,7 @@ The order, and what a crash after each step leaves behind:
 
     load        the client, which takes seconds            nothing
     point       the video points at this batch             nothing
+    turn        a project's first question goes alone      nothing
     admit       pause, budget and breaker are read         a probe, if this is one, that ends with its lease
     claim       attempts + 1, lease, token                 an attempt that counts, a lease that runs out
     reserve     the bound is charged                       the same, and a bound that stays charged
@@ -57,6 +58,7 @@ from titlecard.llm.question import Answer
 from titlecard.pipeline.admission import Admission, Denied
 from titlecard.pipeline.outcomes import Bury, ComeBack, Decision, End, Wait
 from titlecard.pipeline.talks import by_local_tier, by_model
+from titlecard.pipeline.turns import Turns
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -71,6 +73,9 @@ if TYPE_CHECKING:
     from titlecard.extraction import LocalParse
     from titlecard.llm import Question
     from titlecard.pipeline.admission import Permit
+
+_OF_EVERY_ROW = {faults.Reason.ACCOUNT_FAULT, faults.Reason.BAD_REQUEST}
+"""Why a question may have failed that makes the next one fail as well."""
 
 LEASE_SPARE_SECONDS = 30
 """What a lease lasts longer than the invocation that took it: clocks differ by seconds."""
@@ -170,6 +175,7 @@ class Asker:
         self._rules = rules
         self._now = now
         self._log = log
+        self._turns = Turns()
         self.admission = Admission(
             ledger, threshold=rules.breaker_threshold, backoff=rules.retry_backoff, now=now, log=log
         )
@@ -188,6 +194,12 @@ class Asker:
             return ComeBack(0)
         if not self._catalog.point(row.message, row.fingerprint, row.batch.upload.order):
             return End(RowState.SUPERSEDED, reason="a newer manifest has this video")
+        with self._turns.turn(row.message.project, self._now):
+            return self._ask(row, remaining)
+
+    def _ask(self, row: UnsureRow, remaining: Callable[[], float]) -> Decision:
+        if not self._can_end(remaining):  # the turn took long to come
+            return ComeBack(0)
         paid = self._reserved(row, remaining)
         if not isinstance(paid, _ReservedQuestion):
             return paid
@@ -307,6 +319,8 @@ class Asker:
         )
         above_bound = outcome.billing.exceeds(paid.question.bound)
         self.admission.record_outcome(paid.permit, fault, above_bound=above_bound)
+        if fault is None or fault.reason not in _OF_EVERY_ROW:
+            self._turns.end(row.message.project, self._now())
         return decision
 
     def _outcome(self, paid: _ReservedQuestion, key: str) -> Answer | faults.Fault:

@@ -1,0 +1,174 @@
+"""The breakers in the ledger: who is let through, and what opens and closes them."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+from tests.functional.world import PROJECT, World
+
+from titlecard.aws.dynamodb.catalog import NEVER, stamp
+from titlecard.aws.dynamodb.ledger import Breaker
+
+if TYPE_CHECKING:
+    from titlecard.aws.dynamodb.ledger import Ledger
+
+MINUTE = timedelta(minutes=1)
+
+
+class Case:
+    """One project's breaker."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+
+    @property
+    def ledger(self) -> Ledger:
+        """Where it is."""
+        return self.world.ledger
+
+    @property
+    def now(self) -> datetime:
+        """The time."""
+        return self.world.clock()
+
+    @property
+    def breaker(self) -> Breaker:
+        """As it stands."""
+        return self.ledger.account(PROJECT, now=self.now).breaker
+
+    def open(self, why: str = "a wrong key", after: timedelta | None = timedelta(0)) -> None:
+        """Open it; `after`: until its probe, None: until a person closes it."""
+        probe_at = None if after is None else self.now + after
+        self.ledger.open_breaker(PROJECT, why, probe_at=probe_at, now=self.now)
+
+    def take(self, token: str, lasts: timedelta = 2 * MINUTE) -> bool:
+        """Be its probe."""
+        return self.ledger.take_probe(PROJECT, token=token, until=self.now + lasts, now=self.now)
+
+
+@pytest.fixture
+def case(world: World) -> Case:
+    return Case(world)
+
+
+def test_an_open_breaker_takes_one_probe_at_a_time(case: Case) -> None:
+    case.open()
+    assert [case.take("one"), case.take("two"), case.take("one")] == [True, False, True]
+
+
+def test_no_probe_is_taken_before_its_time(case: Case) -> None:
+    case.open(after=MINUTE)
+    assert not case.take("early")
+    case.world.clock.forward(61)
+    assert case.take("in time")
+
+
+def test_no_probe_of_a_breaker_is_taken_that_a_person_has_to_close(case: Case) -> None:
+    case.open(after=None)
+    case.world.clock.forward(365 * 86_400)
+    assert not case.take("never")
+
+
+def test_no_probe_of_a_closed_breaker_is_taken(case: Case) -> None:
+    assert not case.take("nobody asked")
+
+
+def test_a_probe_that_outlives_its_worker_makes_way(case: Case) -> None:
+    case.open()
+    case.take("dead", lasts=MINUTE)
+    case.world.clock.forward(61)
+    assert case.take("next")
+
+
+def test_a_probe_that_was_not_sent_makes_way_at_once(case: Case) -> None:
+    case.open()
+    case.take("one")
+    assert case.ledger.leave_probe(PROJECT, token="one")  # noqa: S106 -- no password
+    assert case.take("two")
+
+
+def test_nobody_gives_up_the_probe_of_another(case: Case) -> None:
+    case.open()
+    case.take("one")
+    assert not case.ledger.leave_probe(PROJECT, token="two")  # noqa: S106 -- no password
+    assert not case.take("two")
+
+
+def test_the_answer_of_a_probe_closes_the_breaker_and_ends_the_count_of_faults(case: Case) -> None:
+    case.ledger.count_failure(PROJECT)
+    case.open()
+    case.take("one")
+    assert case.ledger.count_answer(PROJECT, token="one")  # noqa: S106 -- no password
+    assert case.breaker == Breaker()
+
+
+@pytest.mark.parametrize("token", [None, "another"])
+def test_an_answer_that_is_not_the_probes_does_not_close_the_breaker(case: Case, token: str | None) -> None:
+    case.open()
+    case.take("one")
+    assert not case.ledger.count_answer(PROJECT, token=token)
+    assert case.breaker.open
+
+
+def test_the_answer_of_a_probe_from_before_the_breaker_opened_again_does_not_close_it(case: Case) -> None:
+    case.open()
+    case.take("one")
+    case.open(after=None)
+    assert not case.ledger.count_answer(PROJECT, token="one")  # noqa: S106 -- no password
+    assert case.breaker.open
+
+
+def test_an_answer_ends_the_count_of_faults_of_a_closed_breaker(case: Case) -> None:
+    case.ledger.count_failure(PROJECT)
+    case.ledger.count_rejection(PROJECT, code="400", video="v1")
+    assert case.ledger.count_answer(PROJECT, token=None)
+    assert case.breaker == Breaker()
+
+
+def test_a_person_closes_it_with_its_count_its_reason_and_its_probe(case: Case) -> None:
+    case.ledger.count_failure(PROJECT)
+    case.ledger.count_rejection(PROJECT, code="400", video="v1")
+    case.open(after=None)
+    case.ledger.close_breaker(PROJECT)
+    assert case.breaker == Breaker()
+
+
+def test_faults_are_counted_one_by_one(case: Case) -> None:
+    assert [case.ledger.count_failure(PROJECT) for _ in range(3)] == [1, 2, 3]
+
+
+def test_a_breaker_keeps_the_moment_at_which_it_opened_first(case: Case) -> None:
+    case.open()
+    first = case.breaker.since
+    case.world.clock.forward(60)
+    case.open("still a wrong key", MINUTE)
+    assert (case.breaker.since, case.breaker.why) == (first, "still a wrong key")
+
+
+def test_a_breaker_is_opened_for_longer_and_never_for_a_shorter_time(case: Case) -> None:
+    case.open("for minutes", 5 * MINUTE)
+    case.open("for a minute", MINUTE)
+    assert (case.breaker.why, case.breaker.probe_at) == ("for minutes", stamp(case.now + 5 * MINUTE))
+    case.open("for longer", 6 * MINUTE)
+    case.open("for good", None)
+    case.open("for longer still", 9 * MINUTE)
+    assert (case.breaker.why, case.breaker.probe_at) == ("for good", NEVER)
+
+
+def test_opening_again_ends_the_probe_that_was_under_way(case: Case) -> None:
+    case.open()
+    case.take("one")
+    case.open()
+    assert case.take("two")
+
+
+@pytest.mark.parametrize(
+    ("before", "again"), [(("400", "v1"), False), (("400", "v2"), True), (("mystery", "v2"), False)]
+)
+def test_a_rejection_is_the_second_in_a_row_by_the_same_code_of_another_video(
+    case: Case, before: tuple[str, str], *, again: bool
+) -> None:
+    assert not case.ledger.count_rejection(PROJECT, code=before[0], video=before[1])
+    assert case.ledger.count_rejection(PROJECT, code="400", video="v1") is again
