@@ -29,9 +29,9 @@ class Mutant:
 
 _CALM = {"chance": 0.0, "deadly": 0.0, "asked_badly": 0.0, "daily": AMPLE, "monthly": AMPLE, "budgeted": True}
 
-_RECORDS = "        recorded, decision = self._record(row, paid, outcome)\n"
-_SETTLES = "            self._settle(row, paid, outcome.billing)\n"
-_SETTLES_WHAT_IS_RECORDED = f"        if recorded:\n{_SETTLES}"
+_RECORDS = "            recorded, decision = self._record(row, paid, outcome)\n"
+_SETTLES = "                self._settle(row, paid, outcome.billing)\n"
+_SETTLES_WHAT_IS_RECORDED = f"            if recorded:\n{_SETTLES}"
 _FAILS = "        except faults.Fault as fault:\n            return fault\n"
 _SENDS = "            self._queue.send(pack)\n"
 _MARKS = (

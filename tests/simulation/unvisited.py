@@ -115,6 +115,7 @@ UNVISITED: dict[tuple[str, str, str], tuple[tuple[bool, ...], str]] = {
         "a key is not taken away here",
     ),
     ("pipeline.parse", "Parser._look_up", "it.entry.talk"): (YES, _RARE),
+    ("pipeline.admission", "Admission.rejected_for_all", "permit.probe is not None"): (YES, _RARE),
     ("pipeline.ask", "Asker._not_sent", "self._catalog.give_back(paid.attempt)"): (NO, _RARE),
     ("pipeline.ask", "Asker._not_claimed", "entry.answers(row.policy)"): (NO, _RARE),
     ("pipeline.ask", "_last", "entry.history"): (NO, "what has had attempts has a history"),

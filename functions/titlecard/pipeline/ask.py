@@ -304,9 +304,16 @@ class Asker:
         outcome = self._outcome(paid, key)
         if isinstance(outcome, faults.Rejected):
             outcome = self._judged(row, paid, outcome)
-        recorded, decision = self._record(row, paid, outcome)
-        if recorded:
-            self._settle(row, paid, outcome.billing)
+        try:
+            recorded, decision = self._record(row, paid, outcome)
+            if recorded:
+                self._settle(row, paid, outcome.billing)
+        finally:  # a catalog that does not answer is no reason to ask on where the account is at fault
+            self._report(row, paid, outcome)
+        return decision
+
+    def _report(self, row: UnsureRow, paid: _ReservedQuestion, outcome: Answer | faults.Fault) -> None:
+        """Tell the breaker, the log and the neighbours how a question went."""
         fault = outcome if isinstance(outcome, faults.Fault) else None
         telemetry.attempted(
             self._log,
@@ -321,7 +328,6 @@ class Asker:
         self.admission.record_outcome(paid.permit, fault, above_bound=above_bound)
         if fault is None or fault.reason not in _OF_EVERY_ROW:
             self._turns.end(row.message.project, self._now())
-        return decision
 
     def _outcome(self, paid: _ReservedQuestion, key: str) -> Answer | faults.Fault:
         try:
