@@ -5,11 +5,14 @@ Everything is real but the sureness of the local tier, as in `test_parser`.
 
 from __future__ import annotations
 
+import socket
 import threading
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from botocore.exceptions import EndpointConnectionError
 from tests.functional.conftest import MODEL
 from tests.functional.world import LIMITS, NUMBERS, PROJECT, Cut, KeysOfATest, World, received, replaced, videos
 
@@ -458,6 +461,59 @@ def test_a_usage_above_its_bound_is_charged_in_full_to_the_project(project: Proj
     project.work(message)
     assert project.charged == project.billed
     assert project.billed.exceeds(bound)
+
+
+# ------------------------------------------------------------------------------------------ what the breaker is told
+
+
+def test_a_usage_above_its_bound_that_came_with_a_fault_opens_the_breaker_for_good(project: Project) -> None:
+    (message,) = project.rows(1)
+    project.provider.fail("failed_above_bound")
+    assert isinstance(project.work(message), ComeBack)
+    assert (project.breaker.open, project.breaker.due, project.charged) == (True, None, project.billed)
+
+
+def test_a_provider_that_cannot_be_reached_counts_towards_the_threshold(project: Project) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        nowhere = f"http://127.0.0.1:{taken.getsockname()[1]}/v1"
+    with closing(ModelTier(MODEL, max_output_tokens=400, prices=PriceList.packaged(), base_url=nowhere)) as tier:
+        worker = project.world.parser(tier, breaker_threshold=2)
+        for message in project.rows(2):
+            assert worker.work([received(message)], lambda: 90) == {f"message-{message.row}": DEFERRED}
+    assert (project.breaker.open, project.breaker.failures, project.charged) == (True, 2, Amount())
+
+
+def test_a_probe_that_another_worker_took_in_between_is_not_let_through(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    message = opened(project)
+    monkeypatch.setattr(Ledger, "take_probe", lambda *_args, **_kwargs: False)
+    before = len(project.provider.posts)
+    assert (project.work(message), project.why(message)) == (DEFERRED, "breaker_open")
+    assert len(project.provider.posts) == before
+
+
+def test_an_answer_without_a_usage_is_in_the_ledger_as_lost(project: Project) -> None:
+    (message,) = project.rows(1)
+    bound = project.bound(message)
+    project.provider.fail("no_usage")
+    assert project.work(message) == PARSED_BY_MODEL
+    spent = project.world.ledger.spending(message.batch)
+    assert (spent.charged, spent.lost.requests, spent.lost.micro_usd) == (bound, 1, bound.micro_usd)
+
+
+def test_the_breaker_is_told_where_the_catalog_does_not_answer(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (message,) = project.rows(1)
+    project.provider.fail("unauthorized")
+
+    def unanswered(*_args: object, **_kwargs: object) -> bool:
+        raise EndpointConnectionError(endpoint_url="https://dynamodb")
+
+    monkeypatch.setattr(Catalog, "give_back", unanswered)
+    assert project.work(message) == ComeBack()
+    assert project.breaker.open
 
 
 # --------------------------------------------------------------------------------------------- rejected, and for whom

@@ -108,6 +108,12 @@ _HTML = "<!doctype html><title>Bad gateway</title><h1>It is not us</h1>"
 _FAILED = {"status": "failed", "error": {"code": "server_error", "message": "The model fell over."}, "output": []}
 _FILTERED = {"status": "incomplete", "incomplete_details": {"reason": "content_filter"}, "output": []}
 
+
+def _failed_above_bound(body: dict[str, Any]) -> None:
+    body.update(_FAILED)
+    body["usage"].update(input_tokens=2_000_000)
+
+
 FAULTS: dict[str, Fault] = {
     "ok": Fault(),
     # Not now: nothing is billed.
@@ -160,6 +166,7 @@ FAULTS: dict[str, Fault] = {
     "redirect_to_get": Fault(bill=Bill.MOST, status=302, headers={"location": "/v1/responses"}, error=_HTML),
     "failed": Fault(edit=_replaced(**_FAILED)),
     "failed_without_usage": Fault(bill=Bill.MOST, edit=_replaced(**_FAILED, usage=None)),
+    "failed_above_bound": Fault(edit=_failed_above_bound),
     # Answers that are no talk.
     "refusal": Fault(edit=_refused),
     "content_filter": Fault(edit=_replaced(**_FILTERED)),

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import json
-from contextlib import closing
+from contextlib import closing, suppress
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.provider import LoopbackProvider
 
+from titlecard.domain.errors import Fault
 from titlecard.domain.money import PriceList
+from titlecard.domain.money.amount import FRAMING_TOKENS
 from titlecard.domain.video import Video
 from titlecard.extraction import LocalParse
-from titlecard.llm import ModelTier
+from titlecard.llm import Answer, ModelTier
 from titlecard.llm.response import retry_after
 from titlecard.llm.tier import ENVELOPE_BYTES
 
@@ -57,6 +59,50 @@ def test_no_video_at_all_costs_more_than_the_worst_case(
 ) -> None:
     question = TIER.prepare(Video(id="1", title=title, description=description), local, hint)
     assert not question.bound.exceeds(TIER.worst_case)
+
+
+odd = [*range(0x01, 0x20), 0x22, 0x5C, *range(0x7F, 0xA1), 0xAD, 0x301, 0x200B, 0x2028, 0x2029, 0xFEFF, 0xFFFD, 0xE000]
+
+
+@pytest.mark.parametrize("code", [*odd, 0x1F600, 0x10FFFD])
+def test_no_character_makes_a_question_cost_more_than_the_worst_case(code: int) -> None:
+    text = "a" + chr(code) * 3_000 + "b"
+    local = LocalParse(text, (text,) * 12, 0.123456, sure=False, source="title")
+    question = TIER.prepare(Video(id="1", title=text, description=text), local, text)
+    assert not question.bound.exceeds(TIER.worst_case)
+
+
+def test_the_body_on_the_wire_is_within_the_size_that_was_reckoned_with_whatever_the_video_says() -> None:
+    prices = PriceList.packaged()
+    with (
+        LoopbackProvider() as provider,
+        closing(ModelTier("gpt-6-luna", max_output_tokens=400, prices=prices, base_url=provider.base_url)) as tier,
+    ):
+
+        @settings(max_examples=40, deadline=None)
+        @given(titles, texts, local_answers, texts)
+        def ask(title: str, description: str, local: LocalParse, hint: str) -> None:
+            question = tier.prepare(Video(id="1", title=title, description=description), local, hint)
+            with suppress(Fault):
+                tier.ask(question, key="sk-test", deadline_seconds=30)
+            assert provider.posts[-1].body_bytes <= question.max_body_bytes
+            assert question.max_body_bytes + FRAMING_TOKENS <= tier.worst_case.input_tokens
+
+        ask()
+
+
+def test_instructions_are_counted_in_bytes_as_they_stand_in_the_body(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in ("titlecard.llm.client", "titlecard.llm.tier"):
+        monkeypatch.setattr(f"{module}.INSTRUCTIONS", 'Sprich: "漢字" — \n' * 60)
+    prices = PriceList.packaged()
+    with (
+        LoopbackProvider() as provider,
+        closing(ModelTier("gpt-6-luna", max_output_tokens=400, prices=prices, base_url=provider.base_url)) as tier,
+    ):
+        question = tier.prepare(Video(id="1", title="A Talk"), LOCAL, "")
+        assert isinstance(tier.ask(question, key="sk-test", deadline_seconds=30), Answer)
+        spare = question.max_body_bytes - provider.posts[0].body_bytes
+    assert 0 <= spare < ENVELOPE_BYTES / 4
 
 
 @pytest.mark.parametrize("model", sorted(PriceList.packaged().models))

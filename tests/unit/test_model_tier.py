@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
     import httpx2
 
+    from titlecard.llm.exchange import Allowance
+
 MODEL = "gpt-6-luna"
 KEY = "sk-proj-loopback-0123456789"
 PRICES = PriceList.packaged()
@@ -45,6 +47,7 @@ VIDEO = Video(
 LOCAL = LocalParse('Don\'t Buy the "A.I." Hype', ("Tim Allen",), 0.4, sure=False, source="title")
 
 SLOW = {"hang", "trickle"}
+ABOVE = {"usage_above_bound", "failed_above_bound"}
 KEPT = {"ok", "no_usage", "null_usage", "text_for_usage", "texts_in_usage", "fractions_in_usage", "negative_usage"} | {
     "no_status",
     "null_status",
@@ -105,6 +108,7 @@ TABLE: dict[str, tuple[type[Fault], Reason]] = {
     "redirect_to_get": (Retry, Reason.UNREADABLE_BODY),
     "failed": (Retry, Reason.PROVIDER_ERROR),
     "failed_without_usage": (Retry, Reason.PROVIDER_ERROR),
+    "failed_above_bound": (Retry, Reason.PROVIDER_ERROR),
     "refusal": (Unusable, Reason.REFUSED),
     "content_filter": (Unusable, Reason.REFUSED),
     "truncated": (Unusable, Reason.TRUNCATED),
@@ -202,7 +206,7 @@ def test_a_fault_is_named_for_what_comes_next(provider: LoopbackProvider, tier: 
     assert fault.reason is TABLE[name][1]
 
 
-@pytest.mark.parametrize("name", sorted(FAULTS.keys() - {"usage_above_bound"}))
+@pytest.mark.parametrize("name", sorted(FAULTS.keys() - ABOVE))
 def test_billed_is_at_most_charged_is_at_most_the_bound(provider: LoopbackProvider, tier: ModelTier, name: str) -> None:
     provider.fail(name)
     outcome = ask(tier, seconds_for(name))
@@ -232,6 +236,23 @@ def test_one_attempt_is_one_request_with_every_retry_on_by_mistake(
         assert len(provider.posts) == 1
         if name in TABLE:
             assert (type(outcome), getattr(outcome, "reason", None)) == TABLE[name]
+
+
+@pytest.mark.parametrize("name", ["server_error", "rate_limit", "wrong_schema", "redirect_loop", "silent_close"])
+def test_no_layer_above_the_fuse_tries_a_second_request(
+    provider: LoopbackProvider, tier: ModelTier, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    fuses: list[Fuse] = []
+
+    class Watched(Fuse):
+        def __init__(self, network: httpx2.AsyncBaseTransport, allowance: Allowance) -> None:
+            super().__init__(network, allowance)
+            fuses.append(self)
+
+    monkeypatch.setattr(client, "Fuse", Watched)
+    provider.fail(name, always=name)
+    ask(tier, seconds_for(name))
+    assert [fuse.exchange.refusals for fuse in fuses] == [[]]
 
 
 @pytest.mark.parametrize("name", sorted(name for name in TABLE if TABLE[name][0] is Defer))
@@ -442,7 +463,7 @@ def test_eight_threads_each_get_the_answer_to_their_own_question(provider: Loopb
 def test_a_random_mixture_of_faults_bills_at_most_what_is_charged(
     provider: LoopbackProvider, tier: ModelTier, seed: int
 ) -> None:
-    names = sorted(FAULTS.keys() - SLOW - {"usage_above_bound"})
+    names = sorted(FAULTS.keys() - SLOW - ABOVE)
     provider.fail(*random.Random(seed).choices(names, k=60))  # noqa: S311 - a seed, so that it can be repeated
     with ThreadPoolExecutor(8) as pool:
         outcomes = list(pool.map(lambda _: ask(tier), range(60)))
