@@ -38,16 +38,30 @@ KEY = "sk-of-the-tests"
 Seen = TypeVar("Seen")
 
 
-def until(look: Callable[[], Seen | None], what: str, *, seconds: float = PATIENCE_SECONDS, every: float = 0.1) -> Seen:
+def until(
+    look: Callable[[], Seen | None],
+    what: str,
+    *,
+    seconds: float = PATIENCE_SECONDS,
+    every: float = 0.1,
+    saw: Callable[[], object] = lambda: "nothing of it",
+) -> Seen:
     """Look every 0.1 seconds until there is something; give what was seen.
 
+    Args:
+        look: gives what is waited for, and something false until then.
+        what: what is waited for, for the error.
+        seconds: for how long, by a clock that no one sets.
+        every: the seconds between two looks.
+        saw: gives what there is instead, for the error.
+
     Raises:
-        AssertionError: it did not come; `what` says what did not.
+        AssertionError: it did not come; the message says what did not, and what was there.
     """
     deadline = time.monotonic() + seconds
     while not (seen := look()):
         if time.monotonic() > deadline:
-            raise AssertionError(f"{what}: not within {seconds} seconds")
+            raise AssertionError(f"{what}: not within {seconds} seconds; there is: {saw()}")
         time.sleep(every)
     return seen
 
@@ -108,6 +122,24 @@ class Stack:
 
     # ------------------------------------------------------------------------------------------------ how it stands
 
+    def until(
+        self, look: Callable[[], Seen | None], what: str, *, seconds: float = PATIENCE_SECONDS, every: float = 0.1
+    ) -> Seen:
+        """Wait for something; where it does not come, say how every batch and every queue stands."""
+        return until(look, what, seconds=seconds, every=every, saw=self.story)
+
+    def story(self) -> str:
+        """How every batch and every queue stands."""
+        queues = [f"{name}: {self.waiting(name)} messages" for name in self.outputs if name.endswith("QueueUrl")]
+        items = self._table.scan(ConsistentRead=True)["Items"]
+        batches = [it for it in items if it["sk"] == "batch"]
+        rows = Counter((it["pk"], it["state"], str(it.get("reason"))) for it in items if it["sk"].startswith("row#"))
+        told = []
+        for batch in batches:
+            mine = [f"{many} {state} ({why})" for (pk, state, why), many in rows.items() if pk.startswith(batch["pk"])]
+            told.append(f"{batch['pk']} is {batch['state']}: {', '.join(mine)}")
+        return "\n".join(["", *told, *queues])
+
     def batch(self, upload: Upload) -> Batch | None:
         """The batch of an upload, None while ingest has not begun."""
         try:
@@ -131,7 +163,7 @@ class Stack:
             batch = self.batch(upload)
             return batch if batch and batch.state is BatchState.FINISHED else None
 
-        return until(look, f"{upload.key} is finished", seconds=seconds, every=0.5)
+        return self.until(look, f"{upload.key} is finished", seconds=seconds, every=0.5)
 
     def states(self, upload: Upload) -> Counter[RowState]:
         """How many rows of a batch stand where; a row that nobody has touched is in none."""

@@ -9,14 +9,13 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 import zipfile
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from tests.end_to_end.stack import processes
+from tests.end_to_end.stack import PATIENCE_SECONDS, processes, until
 
 from titlecard_console.local_cloud import cloud, template
 from titlecard_console.local_cloud.build import pack
@@ -26,11 +25,9 @@ from titlecard_console.local_cloud.ministack import MiniStack
 from titlecard_console.local_cloud.ministack_main import PACKAGES_OF
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from tests.end_to_end.conftest import Start
-
-PATIENCE_SECONDS = 60
 
 CONSOLE = """
 import os, sys, time
@@ -135,7 +132,7 @@ def test_a_console_that_is_killed_leaves_no_process_and_loses_no_talk(
         _talks(there).put_item(Item={"pk": "video#p#1", "sk": "fp#1", "talk": "paid for"})
         _talks(there).put_item(Item={"pk": "batch#b", "sk": "batch"})
         console.kill()
-    _wait(lambda: cloud.find(state) is None and not _alive(there.keeper))
+    until(lambda: cloud.find(state) is None and not _alive(there.keeper), "the cloud has ended")
     assert not _processes_in(state)
     assert _talks(start()).scan()["Items"] == [{"pk": "video#p#1", "sk": "fp#1", "talk": "paid for"}]
 
@@ -149,26 +146,30 @@ def test_an_answer_that_is_under_way_when_the_console_ends_is_kept(
     with _console(state, slow) as console:
         there = _found(state)
         there.client("sqs").send_message(QueueUrl=there.outputs["WorkQueueUrl"], MessageBody="{}")
-        _wait(lambda: bool(_talks(there).scan()["Items"]))
+        until(lambda: _talks(there).scan()["Items"], "the parser is at work")
         console.send_signal(end)
-    _wait(lambda: not _alive(there.keeper))
+    until(lambda: not _alive(there.keeper), "the supervisor has ended")
     assert "video#answered" in _kept(state)
 
 
 def test_what_was_removed_stays_removed(start: Start, tmp_path: Path) -> None:
-    there = start()
+    there, state = start(), tmp_path / "state"
     _talks(there).put_item(Item={"pk": "video#p#1", "sk": "fp#1"})
     _talks(there).put_item(Item={"pk": "video#p#2", "sk": "fp#1"})
-    _wait(lambda: _kept(tmp_path / "state") == {"video#p#1", "video#p#2"})
+    until(lambda: _kept(state) == {"video#p#1", "video#p#2"}, "both are written down", saw=lambda: _kept(state))
     _talks(there).delete_item(Key={"pk": "video#p#1", "sk": "fp#1"})
-    _wait(lambda: _kept(tmp_path / "state") == {"video#p#2"})
+    until(lambda: _kept(state) == {"video#p#2"}, "the removal is written down", saw=lambda: _kept(state))
 
 
 def test_ministack_does_not_outlive_its_keeper(artefacts: Path, tmp_path: Path) -> None:
     state = tmp_path / "state"
     with _console(state, artefacts) as console:
         os.kill(_found(state).keeper, signal.SIGKILL)
-        _wait(lambda: cloud.find(state) is None and not _processes_in(state))
+        until(
+            lambda: cloud.find(state) is None and not _processes_in(state),
+            "MiniStack has ended",
+            saw=lambda: _processes_in(state),
+        )
         console.kill()
 
 
@@ -208,10 +209,7 @@ def _console(state: Path, artefacts: Path) -> Iterator[subprocess.Popen[bytes]]:
 
 
 def _found(state: Path) -> cloud.Cloud:
-    _wait(lambda: cloud.find(state) is not None)
-    found = cloud.find(state)
-    assert found
-    return found
+    return until(lambda: cloud.find(state), "the cloud is up")
 
 
 def _talks(there: cloud.Cloud) -> Any:  # noqa: ANN401 -- a table of boto3's
@@ -224,13 +222,6 @@ def _kept(state: Path) -> set[str]:
     if (state / "talks.jsonl").exists():
         shutil.copy(state / "talks.jsonl", copy)
     return {change.key["pk"]["S"] for change in Journal(copy).load()}
-
-
-def _wait(until: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while not until():
-        assert time.monotonic() < deadline, "it did not happen"
-        time.sleep(0.1)
 
 
 def _alive(process: int) -> bool:

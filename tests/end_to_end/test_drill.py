@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from tests.end_to_end.manifests import lines, videos
 from tests.end_to_end.person import TITLECARD, Ran
-from tests.end_to_end.stack import KEY, PATIENCE_SECONDS, Stack, running, until
+from tests.end_to_end.stack import KEY, PATIENCE_SECONDS, Stack, running
 from tests.end_to_end.witness import Witness
 
 from titlecard.domain.batch import RowState
@@ -105,13 +105,13 @@ def drill(stack: Stack, provider: Witness) -> Drill:
     """Break it, let videos die, mend it, kill the redrive halfway, and run it again."""
     provider.fail(always="half_body", by_text={"Worn": "server_error"})
     upload = stack.put("drill/list.jsonl", lines([*videos(WORN, "Worn"), *videos(BAD, "Bad", first=WORN + 1)]))
-    until(lambda: stack.states(upload)[RowState.DEAD] == WORN + BAD, "all are dead")
+    stack.until(lambda: stack.states(upload)[RowState.DEAD] == WORN + BAD, "all are dead")
     operator = _operator(stack)
     summary, story = operator.ran("dlq", "--json"), operator.ran("dlq", "show", "v1", "--json")
     refused = operator.ran("dlq", "redrive", "--all")
     provider.fail()
     with operator.started("dlq", "redrive", "--all", "--yes", "--rate", "3") as process:
-        until(lambda: stack.states(upload)[RowState.DEAD] <= WORN + BAD - 4, "some are sent again")
+        stack.until(lambda: stack.states(upload)[RowState.DEAD] <= WORN + BAD - 4, "some are sent again")
         process.kill()
     left = stack.states(upload)[RowState.DEAD]
     again = operator.ran("dlq", "redrive", "--all", "--yes", "--rate", "50")

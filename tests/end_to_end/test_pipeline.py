@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from tests.end_to_end.manifests import answers, array, lines, videos
-from tests.end_to_end.stack import KEY, Stack, running, until
+from tests.end_to_end.stack import KEY, Stack, running
 from tests.end_to_end.witness import Witness
 
 from titlecard.aws.dynamodb.catalog.reviews import Reviews
@@ -104,8 +104,8 @@ def test_rows_that_cannot_be_used_are_reported_and_the_others_go_on(stack: Stack
 
 def test_a_file_that_is_no_manifest_is_told_what_is_taken(stack: Stack) -> None:
     upload = stack.put("strangers/holiday.jpg", b"\xff\xd8\xff\xe0\x00\x10JFIF" + bytes(200))
-    report = json.loads(until(lambda: stack.report(upload, "report.json"), "there is a report"))
-    until(lambda: stack.catalog.batch(upload.batch).state is BatchState.REFUSED, "the batch is refused")
+    report = json.loads(stack.until(lambda: stack.report(upload, "report.json"), "there is a report"))
+    stack.until(lambda: stack.catalog.batch(upload.batch).state is BatchState.REFUSED, "the batch is refused")
     assert report["state"] == "refused"
     assert "JSON Lines" in report["message"]
     assert "CSV" in report["message"]
@@ -117,7 +117,7 @@ def test_a_message_that_is_no_row_goes_to_the_dead_letters_with_its_reason(stack
     def look() -> str | None:
         return next((letter.reason for letter in stack.dead_letters() if letter.body == "what is this?"), None)
 
-    assert until(look, "it is a dead letter").startswith("undecodable")
+    assert stack.until(look, "it is a dead letter").startswith("undecodable")
 
 
 # ------------------------------------------------------------------------------------------- nothing is paid for twice
@@ -169,14 +169,14 @@ def versions(stack: Stack) -> Versions:
     new = [same if i % 2 else other for i, (same, other) in enumerate(zip(old, videos(20, "Version two"), strict=True))]
     with stack.held("ParserFunction"):
         before = stack.put("versions/list.jsonl", lines(old))
-        until(lambda: stack.waiting("WorkQueueUrl") == 20, "the old version is sent")
+        stack.until(lambda: stack.waiting("WorkQueueUrl") == 20, "the old version is sent")
         messages = stack.take("WorkQueueUrl", 10)
-    until(lambda: stack.ended(before) == 10, "half of the old version is done")
+    stack.until(lambda: stack.ended(before) == 10, "half of the old version is done")
     on_time = list(stack.rows(before))
     after = stack.put("versions/list.jsonl", lines(new))
-    until(lambda: stack.ended(after) == 20, "the new version is done")
+    stack.until(lambda: stack.ended(after) == 20, "the new version is done")
     stack.let_go("WorkQueueUrl", messages)
-    until(lambda: stack.ended(before) == 20, "the rest of the old version is done")
+    stack.until(lambda: stack.ended(before) == 20, "the rest of the old version is done")
     late = [video["id"] for video in old if video["id"] not in on_time]
     return Versions(before, after, on_time, late)
 
@@ -212,7 +212,7 @@ def test_a_video_that_is_put_off_comes_back_when_the_provider_said_and_is_parsed
 ) -> None:
     provider.fail("rate_limit")  # with Retry-After: 7
     upload = stack.put("put-off/list.jsonl", lines(videos(4, "Put off")))
-    until(lambda: stack.states(upload) == {RowState.DEFERRED: 1, RowState.PARSED: 3}, "one of four is put off")
+    stack.until(lambda: stack.states(upload) == {RowState.DEFERRED: 1, RowState.PARSED: 3}, "one of four is put off")
     (waiting,) = (row for row in stack.rows(upload).values() if row.state is RowState.DEFERRED)
     stack.finished(upload)
     (title,) = (title for title, times in provider.asked("Put off").items() if times > 1)
@@ -227,7 +227,7 @@ def test_at_its_limit_of_requests_a_batch_leaves_the_rest_deferred_with_the_reas
     stack: Stack, provider: Witness
 ) -> None:
     upload = stack.put("limited/list.jsonl", lines(videos(8, "Limited")), {"limit-requests": "3"})
-    until(lambda: stack.states(upload) == {RowState.DEFERRED: 5, RowState.PARSED: 3}, "three are parsed, five wait")
+    stack.until(lambda: stack.states(upload) == {RowState.DEFERRED: 5, RowState.PARSED: 3}, "five of eight wait")
     reasons = {(row.reason or "").partition(":")[0] for row in stack.rows(upload).values() if row.due}
     assert reasons == {"batch_limit"}
     assert stack.resume()["put back"] == 0
@@ -240,17 +240,17 @@ def test_at_its_limit_of_requests_a_batch_leaves_the_rest_deferred_with_the_reas
 def test_exactly_the_rows_whose_messages_were_lost_are_sent_again(stack: Stack, provider: Witness) -> None:
     provider.fail(delay=5)
     upload = stack.put("lost/list.jsonl", lines(videos(60, "Lost")))
-    until(lambda: provider.asked("Lost"), "some videos are asked about")
+    stack.until(lambda: provider.asked("Lost"), "some videos are asked about")
     stack.lose("WorkQueueUrl")
     provider.fail()
-    until(lambda: stack.ended(upload) == provider.asked("Lost").total(), "what is asked about is done")
+    stack.until(lambda: stack.ended(upload) == provider.asked("Lost").total(), "what is asked about is done")
 
     def audited() -> tuple[int, int] | None:
         ended = stack.ended(upload)
         sent = stack.resume()["sent again"]  # only when nothing has moved for a while
         return (ended, sent) if sent else None
 
-    ended, sent = until(audited, "the batch is audited")
+    ended, sent = stack.until(audited, "the batch is audited")
     stack.finished(upload)
     assert sent == 60 - ended
     assert stack.states(upload) == {RowState.PARSED: 60}
@@ -265,7 +265,7 @@ def test_a_site_that_listens_hears_of_a_finished_batch_and_finds_its_talks(stack
     content = lines(videos(5, "Listened"))
     upload = stack.put("listened/list.jsonl", content)
     stack.finished(upload)
-    event = until(lambda: next((it for it in heard() if it["batch"] == upload.batch), None), "the event is heard")
+    event = stack.until(lambda: next((it for it in heard() if it["batch"] == upload.batch), None), "the event is heard")
     assert (event["project"], event["counts"]["parsed"]) == ("listened", 5)
     assert _results(stack, event["results"]) == answers(content)
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 from tests.end_to_end.manifests import answers, lines, videos
 from tests.end_to_end.poison import poisoned
-from tests.end_to_end.stack import KEY, PATIENCE_SECONDS, Stack, running, until
+from tests.end_to_end.stack import KEY, PATIENCE_SECONDS, Stack, running
 from tests.end_to_end.witness import Witness
 
 from titlecard.domain.batch import RowState
@@ -114,8 +114,8 @@ def killed_parser(stack: Stack, provider: Witness) -> Upload:
     provider.fail(by_text={"Fatal": "hang"})
     with stack.held("ParserFunction"):
         upload = stack.put("fatal/list.jsonl", _with_a_fatal_one())
-        until(lambda: stack.waiting("WorkQueueUrl") == 10, "its messages are sent")
-    until(lambda: stack.ended(upload) == 9 and provider.asked_of_late("Fatal"), "nine are done and one is asked about")
+        stack.until(lambda: stack.waiting("WorkQueueUrl") == 10, "its messages are sent")
+    stack.until(lambda: stack.ended(upload) == 9 and provider.asked_of_late("Fatal"), "nine are done, one is asked")
     assert stack.kill_workers("ParserFunction")
     provider.fail()
     return upload
@@ -127,7 +127,7 @@ def refused_briefly(stack: Stack, killed_parser: Upload) -> Upload:  # noqa: ARG
     with stack.held("ParserFunction"):
         stack.take_at_most("WorkQueueUrl", 1_024)
         upload = stack.put("briefly/list.jsonl", _with_a_large_one("Briefly"))
-        until(lambda: stack.waiting("WorkQueueUrl") == 9, "nine are taken")
+        stack.until(lambda: stack.waiting("WorkQueueUrl") == 9, "nine are taken")
         stack.take_at_most("WorkQueueUrl", 1_048_576)
     return upload
 
@@ -142,7 +142,7 @@ def refused_for_long(stack: Stack, refused_briefly: Upload) -> Upload:  # noqa: 
         batch = stack.batch(upload)
         return batch is not None and batch.accepted == 10 and not batch.lease_until
 
-    until(gave_up, "ingest gives up for now")
+    stack.until(gave_up, "ingest gives up for now")
     stack.take_at_most("WorkQueueUrl", 1_048_576)
     return upload
 
@@ -155,7 +155,7 @@ def killed_ingest(stack: Stack, refused_for_long: Upload, notes: Path) -> dict[s
         "sending": stack.put("sending/sending.jsonl", lines(videos(60, "Sending"))),
     }
     for name in uploads:
-        until((notes / name).exists, f"ingest is killed: {name}")
+        stack.until((notes / name).exists, f"ingest is killed: {name}")
     return uploads
 
 
@@ -164,7 +164,7 @@ def race(stack: Stack, killed_ingest: dict[str, Upload], provider: Witness) -> l
     """Two versions of a file at once, the second with ten rows more; requests take a moment, so that they meet."""
     provider.fail(delay=0.5)
     uploads = [stack.put("race/list.jsonl", lines(videos(number, "Race"))) for number in (20, 30)]
-    until(lambda: len(provider.asked("Race")) == 30, "every video is asked about")
+    stack.until(lambda: len(provider.asked("Race")) == 30, "every video is asked about")
     provider.fail()
     return uploads
 

@@ -12,7 +12,7 @@ import pytest
 from tests.end_to_end.conftest import SECONDS
 from tests.end_to_end.manifests import answers, lines, videos
 from tests.end_to_end.poison import poisoned
-from tests.end_to_end.stack import PATIENCE_SECONDS, Stack, running, until
+from tests.end_to_end.stack import PATIENCE_SECONDS, Stack, running
 
 from titlecard.domain.batch import RowState
 
@@ -82,7 +82,7 @@ def poisons(stack: Stack) -> dict[str, Upload]:
     with stack.held("ParserFunction"):
         for poison in ("hangs", "kills"):  # the second only when the first has been sent, so that they do not mix
             uploads[poison] = stack.put(f"{poison}/list.jsonl", _manifest(poison))
-            until(lambda: stack.waiting("WorkQueueUrl") == 10 * len(uploads), "its messages are sent")
+            stack.until(lambda: stack.waiting("WorkQueueUrl") == 10 * len(uploads), "its messages are sent")
     for upload in uploads.values():
         stack.finished(upload)
     return uploads
