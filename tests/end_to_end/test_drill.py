@@ -37,8 +37,9 @@ UNHURRIED = {
     "VisibilitySeconds": "120",
     "BatchingWindowSeconds": "0",
     "RetryBackoffSeconds": "1",
+    "BreakerThreshold": "1000",
 }
-"""Time enough for a busy machine: what dies here is to die of the model's faults, and of no time-out."""
+"""Time enough for a busy machine, and no breaker: what dies here dies of the model's faults."""
 
 WORN, BAD = 3, 7
 """How many videos die of a passing fault that does not pass, and how many of a request that is refused."""
