@@ -130,7 +130,8 @@ def _clock(source: str) -> Finding:
         with urllib.request.urlopen(urllib.request.Request(source, method="HEAD"), timeout=NETWORK_SECONDS) as answer:  # noqa: S310 -- AWS, or the endpoint that the person has set
             told = answer.headers["Date"]
     except urllib.error.HTTPError as error:  # an answer all the same
-        told = error.headers["Date"]
+        with error:
+            told = error.headers["Date"]
     except (OSError, ValueError):
         told = None
     if not told:

@@ -120,8 +120,11 @@ class MiniStack:
             try:
                 with urllib.request.urlopen(f"{self.endpoint.url}/_ministack/ready", timeout=1):  # noqa: S310 -- loopback
                     return
+            except urllib.error.HTTPError as not_ready:
+                not_ready.close()
             except (urllib.error.URLError, TimeoutError, ConnectionError):
-                time.sleep(POLL_SECONDS)
+                pass
+            time.sleep(POLL_SECONDS)
         raise MiniStackError(f"the embedded AWS does not answer after {START_SECONDS} seconds; its log is {self._log}")
 
 
