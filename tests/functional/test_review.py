@@ -7,11 +7,11 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from tests.functional.finished import Console, ended, exports, reviews, say, talk
+from tests.functional.finished import Console, end, ended, exports, reviews, say, talk
 from tests.functional.world import PROJECT, World, received, videos
 
 from titlecard.domain.batch import RowState
-from titlecard.domain.video import Tier
+from titlecard.domain.video import Tier, Video
 from titlecard.pipeline.lines import of_result, of_row
 from titlecard_console.errors import CommandError
 
@@ -38,7 +38,7 @@ def test_flagged_talks_are_listed_beside_what_was_uploaded(world: World, console
     assert (it["uploaded"]["title"], it["uploaded"]["description"]) == ("a: raw title", "As uploaded.")
 
 
-def test_a_person_reads_both_titles_the_names_and_the_description(world: World, console: Console) -> None:
+def test_people_see_both_titles_the_names_and_the_description(world: World, console: Console) -> None:
     batch = ended(world, {"a": talk("Linkers", "Ada Byron", review="ungrounded")})
     text = console.said("review")
     for told in ("ungrounded", "a: raw title", "Linkers", "Ada Byron", "As uploaded.", batch.id):
@@ -51,19 +51,33 @@ def test_only_the_current_talk_of_a_video_is_listed(world: World, console: Conso
     assert [it["title"] for it in console.objects("review", "--project", PROJECT, "--json")] == ["New"]
 
 
+def test_titles_of_one_layout_are_listed_together(world: World, console: Console) -> None:
+    titles = ["Ada - Engines | X", "Compilers (Grace)", "Bob - Loops | X", "Linkers"]
+    batch, messages = world.batch(*(Video(id=f"v{n}", title=title) for n, title in enumerate(titles)))
+    end(world, batch, messages, [talk(review="low_confidence")] * 4)
+    listed = console.objects("review", "--batch", batch.id, "--json")
+    assert [(it["id"], it["layout"]) for it in listed] == [
+        ("v0", "… - … | …"),
+        ("v2", "… - … | …"),
+        ("v1", "… (…)"),
+        ("v3", "…"),
+    ]
+    assert console.said("review").startswith("2 titles of the layout … - … | …\n")
+
+
 def test_a_talk_whose_manifest_was_deleted_is_listed_all_the_same(world: World, console: Console) -> None:
     upload = ended(world, {"a": talk("Linkers", review="low_confidence")}).upload
     world.s3.delete_object(Bucket=upload.bucket, Key=upload.key, VersionId=upload.version)
     assert "the manifest was deleted" in console.said("review")
 
 
-def test_a_title_without_end_is_cut_for_people_and_whole_for_programs(world: World, console: Console) -> None:
+def test_a_long_title_is_cut_for_people_and_whole_for_programs(world: World, console: Console) -> None:
     ended(world, {"a": talk("x" * 50_000, review="low_confidence")})
     assert max(map(len, console.said("review").splitlines())) < 1_000
     assert [len(it["title"]) for it in console.objects("review", "--json")] == [50_000]
 
 
-def test_what_a_hostile_title_would_do_to_a_terminal_is_not_printed(world: World, console: Console) -> None:
+def test_terminal_sequences_in_a_title_are_not_printed(world: World, console: Console) -> None:
     ended(world, {"a": talk("\x1b[2Jgone\u202e", review="low_confidence")})
     assert not {"\x1b", "\u202e"} & set(console.said("review"))
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import getpass
+import re
+from collections import defaultdict
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import groupby
 from pathlib import Path  # noqa: TC003 -- Typer reads it
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,6 +16,7 @@ import typer
 
 from titlecard.aws.dynamodb.catalog.reviews import VideoSummary
 from titlecard.domain.batch import project_name
+from titlecard.domain.text import one_line
 from titlecard.pipeline.lines import of_result
 from titlecard_console import review_session, review_sheet
 from titlecard_console import stack as stacks
@@ -23,11 +27,14 @@ from titlecard_console.results import ResultReader
 from titlecard_console.review_session import comparison, shown_names, shown_title
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from titlecard.aws.dynamodb.catalog.reviews import Reviews
     from titlecard_console.results import Flagged
     from titlecard_console.stack import Stack
+
+_SEPARATOR = re.compile(r"(\s[-\u2013\u2014/\u2022\u00b7~]+\s|\s?[|\uff5c]\s?|:\s|\s?[(\[]|[)\]]\s?)")
+"""What people put between the parts of a title: dashes, bars, bullets, colons and brackets."""
 
 review = typer.Typer()
 
@@ -65,10 +72,11 @@ def listed(
 
     `titlecard review set dQw4w9WgXcQ --presenter "Raymond Hettinger"`
 
-    Why a talk is listed: low_confidence (no tier was sure), ungrounded (the model used words that the video does not
-    have), tiers_disagree (the model named other people than a confident local tier), garbled (the text had lost
-    characters before it was uploaded), refused, truncated and the like
-    (the model's answer could not be used). No later upload and no later parse overwrites what a person says.
+    Titles of one layout are listed together: what is wrong in one of them is often wrong in all. Why a talk is listed:
+    low_confidence (no tier was sure), ungrounded (the model used words that the video does not have), tiers_disagree
+    (the model named other people than a confident local tier), garbled (the text had lost characters before it was
+    uploaded), refused, truncated and the like (the model's answer could not be used). No later upload and no later
+    parse overwrites what a person says.
     """
     if context.invoked_subcommand:
         return
@@ -83,20 +91,23 @@ def listed(
     project_of = {it.id: it.project for it in batches}
     if output:
         with open_output(output) as sink:
-            number = review_sheet.write(project_of, results.flagged(batches), sink)
+            number = review_sheet.write(project_of, _in_order(results.flagged(batches)), sink)
         remedy = f"Change titles and presenters, then: titlecard review --apply {output}"
         say(f"{output}: {pluralize(number, 'talk')}. {remedy}")
         return
     if interactive:
-        review_session.run(results.reviews, project_of, results.flagged(batches), by=_who(there))
+        review_session.run(results.reviews, project_of, _in_order(results.flagged(batches)), by=_who(there))
         return
     found = 0
-    for flagged in results.flagged(batches):
-        found += 1
-        if as_json:
-            print_json(_content(flagged))
-        else:
-            typer.echo(comparison(flagged))
+    for layout, group in _by_layout(results.flagged(batches)):
+        found += len(group)
+        if not as_json and len(group) > 1:
+            typer.echo(f"{len(group):,} titles of the layout {layout}\n")
+        for flagged in group:
+            if as_json:
+                print_json(_content(flagged) | {"layout": layout})
+            else:
+                typer.echo(comparison(flagged))
     say(f"{pluralize(found, 'talk')} to look at." if found else "There is nothing to look at.")
 
 
@@ -252,6 +263,26 @@ def _who(there: Stack) -> str:
     with suppress(KeyError, OSError, ImportError):  # the machine has no user names
         return f"{getpass.getuser()} ({arn})"
     return arn
+
+
+def _by_layout(flagged: Iterable[Flagged]) -> Iterator[tuple[str, list[Flagged]]]:
+    """The talks of each batch in groups of one layout, the largest group first."""
+    for _, talks in groupby(flagged, key=lambda it: it.result.batch):
+        groups: dict[str, list[Flagged]] = defaultdict(list)
+        for it in talks:
+            groups[layout_of(it.video.title) if it.video else ""].append(it)
+        yield from sorted(groups.items(), key=lambda group: -len(group[1]))
+
+
+def _in_order(flagged: Iterable[Flagged]) -> Iterator[Flagged]:
+    """The talks of each batch, those of one layout together."""
+    return (it for _, group in _by_layout(flagged) for it in group)
+
+
+def layout_of(title: str) -> str:
+    """The separators of a title, with an ellipsis for each text between them: `… - … | …`."""
+    pieces = _SEPARATOR.split(one_line(title))
+    return "".join(piece if place % 2 else "…" * bool(piece.strip()) for place, piece in enumerate(pieces))
 
 
 def _content(flagged: Flagged) -> dict[str, Any]:
