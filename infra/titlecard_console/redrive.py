@@ -76,7 +76,7 @@ class DeadLetter:
     kind: Kind
     reason: str
     since: datetime
-    letters: tuple[QueuedMessage, ...] = ()
+    messages: tuple[QueuedMessage, ...] = ()
     seen: RowSnapshot | None = None
     batch: Batch | None = None
     video: Video | None = None
@@ -103,7 +103,7 @@ class DeadLetter:
     @property
     def names(self) -> frozenset[str]:
         """The ids that a person may use for it: its own, and those of its messages."""
-        return frozenset((self.id, *(letter.id for letter in self.letters)))
+        return frozenset((self.id, *(letter.id for letter in self.messages)))
 
     @property
     def to_be_sent(self) -> bool:
@@ -122,7 +122,7 @@ class DeadLetter:
             "batch": self.seen.batch if self.seen else None,
             "row": self.seen.row if self.seen else None,
             "title": self.video.title if self.video else None,
-            "letters": [letter.id for letter in self.letters],
+            "letters": [letter.id for letter in self.messages],
             "attempts": self.attempts,
             "charged": {"tokens": self.charged.tokens, "micro_usd": self.charged.micro_usd},
             "again": {
@@ -143,21 +143,21 @@ class Selection:
     batches: frozenset[str] = frozenset()
     before: datetime | None = None
 
-    def takes(self, case: DeadLetter) -> bool:
+    def takes(self, letter: DeadLetter) -> bool:
         """Whether a dead letter is meant."""
         return (
-            (not self.causes or case.cause in self.causes)
-            and (not self.ids or not self.ids.isdisjoint(case.names))
-            and (not self.batches or (case.seen is not None and case.seen.batch in self.batches))
-            and (self.before is None or case.since <= self.before)
+            (not self.causes or letter.cause in self.causes)
+            and (not self.ids or not self.ids.isdisjoint(letter.names))
+            and (not self.batches or (letter.seen is not None and letter.seen.batch in self.batches))
+            and (self.before is None or letter.since <= self.before)
         )
 
-    def unknown(self, cases: Collection[DeadLetter]) -> list[str]:
+    def unknown(self, letters: Collection[DeadLetter]) -> list[str]:
         """What it names and no dead letter has, in words."""
         known = {
-            "cause": (self.causes, {case.cause for case in cases}),
-            "id": (self.ids, {name for case in cases for name in case.names}),
-            "batch": (self.batches, {case.seen.batch for case in cases if case.seen}),
+            "cause": (self.causes, {letter.cause for letter in letters}),
+            "id": (self.ids, {name for letter in letters for name in letter.names}),
+            "batch": (self.batches, {letter.seen.batch for letter in letters if letter.seen}),
         }
         return [f"the {kind} {name!r}" for kind, (named, there) in known.items() for name in sorted(named - there)]
 
@@ -167,7 +167,7 @@ class CauseGroup:
     """The dead letters of one cause."""
 
     cause: str
-    cases: int
+    letters: int
     oldest: datetime
     attempts: int
     charged: Amount
@@ -178,7 +178,7 @@ class CauseGroup:
         """The group for programs."""
         return {
             "cause": self.cause,
-            "count": self.cases,
+            "count": self.letters,
             "oldest": self.oldest.isoformat(),
             "attempts": self.attempts,
             "charged": {"tokens": self.charged.tokens, "micro_usd": self.charged.micro_usd},
@@ -190,25 +190,25 @@ class CauseGroup:
         }
 
 
-def groups(cases: Iterable[DeadLetter]) -> list[CauseGroup]:
+def groups(letters: Iterable[DeadLetter]) -> list[CauseGroup]:
     """Dead letters by cause, the most frequent first; without those that have ended otherwise."""
     by_cause: dict[str, list[DeadLetter]] = defaultdict(list)
-    for case in cases:
-        if case.kind is not Kind.ENDED:
-            by_cause[case.cause].append(case)
+    for letter in letters:
+        if letter.kind is not Kind.ENDED:
+            by_cause[letter.cause].append(letter)
     found = [
         CauseGroup(
             cause,
-            cases=len(its),
-            oldest=min(case.since for case in its),
-            attempts=sum(case.attempts for case in its),
-            charged=sum((case.charged for case in its), Amount()),
-            requests=sum(case.requests for case in its),
-            worst=sum((case.worst for case in its), Amount()),
+            letters=len(its),
+            oldest=min(letter.since for letter in its),
+            attempts=sum(letter.attempts for letter in its),
+            charged=sum((letter.charged for letter in its), Amount()),
+            requests=sum(letter.requests for letter in its),
+            worst=sum((letter.worst for letter in its), Amount()),
         )
         for cause, its in by_cause.items()
     ]
-    return sorted(found, key=lambda group: (-group.cases, group.cause))
+    return sorted(found, key=lambda group: (-group.letters, group.cause))
 
 
 class RetryTerms:
@@ -268,10 +268,10 @@ class Redriver:
 
     @property
     def hidden(self) -> int:
-        """About how many messages `cases` could not read, since others read them, or had when they were killed."""
+        """About how many messages `letters` could not read, since others read them, or had when they were killed."""
         return self._work.hidden + self._ingest.hidden
 
-    def cases(self, *, more: int = 1, choice: Selection | None = None, read: bool = False) -> list[DeadLetter]:
+    def letters(self, *, more: int = 1, choice: Selection | None = None, read: bool = False) -> list[DeadLetter]:
         """The dead letters that a person means, the oldest first.
 
         Args:
@@ -295,7 +295,7 @@ class Redriver:
         found += self._rows(messages)
         chosen = sorted((it for it in found if choice is None or choice.takes(it)), key=lambda it: it.since)
         if choice and found and not chosen and (unknown := choice.unknown(found)):
-            causes = ", ".join(f"{group.cause} ({group.cases:,})" for group in groups(found)) or "none"
+            causes = ", ".join(f"{group.cause} ({group.letters:,})" for group in groups(found)) or "none"
             raise CommandError(
                 f"No dead letter has {' or '.join(unknown)}. The causes are: {causes}. `titlecard dlq list` shows ids "
                 "and batches."
@@ -304,30 +304,34 @@ class Redriver:
             chosen = self._with_videos(chosen)
         return self._with_costs(chosen, more)
 
-    def edited(self, case: DeadLetter, video: Video, *, more: int) -> DeadLetter:
+    def edited(self, letter: DeadLetter, video: Video, *, more: int) -> DeadLetter:
         """A dead letter as it would be sent with another title or description."""
-        (edited,) = self._with_costs([replace(case, video=video)], more)
+        (edited,) = self._with_costs([replace(letter, video=video)], more)
         return edited
 
-    def bills(self, cases: Iterable[DeadLetter]) -> Iterator[tuple[Batch, Amount]]:
+    def bills(self, letters: Iterable[DeadLetter]) -> Iterator[tuple[Batch, Amount]]:
         """The batches of dead letters, each with its charge in all if every request costs its bound."""
         worst: dict[str, Amount] = defaultdict(Amount)
         batches: dict[str, Batch] = {}
-        for case in cases:
-            if case.batch and case.requests:
-                worst[case.batch.id] += case.worst
-                batches[case.batch.id] = case.batch
+        for letter in letters:
+            if letter.batch and letter.requests:
+                worst[letter.batch.id] += letter.worst
+                batches[letter.batch.id] = letter.batch
         for name, batch in batches.items():
             yield batch, self._ledger.spent(name) + worst[name]
 
-    def story(self, case: DeadLetter) -> list[FingerprintHistory]:
+    def story(self, letter: DeadLetter) -> list[FingerprintHistory]:
         """All that the catalog knows of a dead letter's video."""
-        return self._grants.story(case.batch.project, case.seen.video or case.id) if case.batch and case.seen else []
+        return (
+            self._grants.story(letter.batch.project, letter.seen.video or letter.id)
+            if letter.batch and letter.seen
+            else []
+        )
 
     # ----------------------------------------------------------------------------------------------- what a person does
 
     def send_again(
-        self, cases: Sequence[DeadLetter], *, more: int, rate: float, by: str
+        self, letters: Sequence[DeadLetter], *, more: int, rate: float, by: str
     ) -> Iterator[tuple[DeadLetter, str]]:
         """Send dead letters again, and delete their messages; those that ended otherwise lose only their messages.
 
@@ -341,50 +345,50 @@ class Redriver:
             `moved` (it was not sent: something has happened to it since it was read).
         """
         pace = _Pace(rate)
-        for case in cases:
-            queue = self._ingest if case.kind is Kind.UPLOAD else self._work
-            if case.to_be_sent:
+        for letter in letters:
+            queue = self._ingest if letter.kind is Kind.UPLOAD else self._work
+            if letter.to_be_sent:
                 pace.wait()
-                if not self._send_row(case, more, by):
-                    yield case, "moved"
+                if not self._send_row(letter, more, by):
+                    yield letter, "moved"
                     continue
-            elif case.kind is Kind.UPLOAD:
+            elif letter.kind is Kind.UPLOAD:
                 pace.wait()
-                queue.send_again(case.letters[0].body)
-            elif case.kind is not Kind.ENDED:
+                queue.send_again(letter.messages[0].body)
+            elif letter.kind is not Kind.ENDED:
                 continue
-            queue.delete(case.letters)
-            yield case, "removed" if case.kind is Kind.ENDED else "sent"
+            queue.delete(letter.messages)
+            yield letter, "removed" if letter.kind is Kind.ENDED else "sent"
 
-    def discard(self, cases: Sequence[DeadLetter], copy: IO[str], *, by: str) -> Iterator[DeadLetter]:
+    def discard(self, letters: Sequence[DeadLetter], copy: IO[str], *, by: str) -> Iterator[DeadLetter]:
         """Delete the messages of dead letters, and list their rows no more; first a copy of them goes to the disk.
 
         Yields:
             Each dead letter when it is gone.
         """
-        for case in cases:
-            bodies = [message.body for message in case.letters]
-            line = {**case.figures(), "discarded_by": by, "discarded_at": self._now().isoformat(), "bodies": bodies}
+        for letter in letters:
+            bodies = [message.body for message in letter.messages]
+            line = {**letter.figures(), "discarded_by": by, "discarded_at": self._now().isoformat(), "bodies": bodies}
             copy.write(json.dumps(line, ensure_ascii=False) + "\n")
         copy.flush()
         os.fsync(copy.fileno())
-        for case in cases:
-            (self._ingest if case.kind is Kind.UPLOAD else self._work).delete(case.letters)
-            if case.seen and case.kind is Kind.DEAD:
-                self._grants.put_away(case.seen, by=by, now=self._now())
-            yield case
+        for letter in letters:
+            (self._ingest if letter.kind is Kind.UPLOAD else self._work).delete(letter.messages)
+            if letter.seen and letter.kind is Kind.DEAD:
+                self._grants.put_away(letter.seen, by=by, now=self._now())
+            yield letter
 
-    def _send_row(self, case: DeadLetter, more: int, by: str) -> bool:
+    def _send_row(self, letter: DeadLetter, more: int, by: str) -> bool:
         """Allow another try of a row and send its message; False if something has happened to it since it was read."""
-        if case.seen is None or case.batch is None or case.video is None:
+        if letter.seen is None or letter.batch is None or letter.video is None:
             raise AssertionError("only rows with a video are sent again")
-        allowed = None if case.closed or not case.requests else case.attempts + more
-        grant = AttemptGrant(case.batch.project, case.video.id, case.fingerprint, case.attempts, allowed, by)
-        if not self._allow(case.seen, grant):
+        allowed = None if letter.closed or not letter.requests else letter.attempts + more
+        grant = AttemptGrant(letter.batch.project, letter.video.id, letter.fingerprint, letter.attempts, allowed, by)
+        if not self._allow(letter.seen, grant):
             return False
-        message = Message(batch=case.batch.id, project=case.batch.project, row=case.seen.row, video=case.video)
+        message = Message(batch=letter.batch.id, project=letter.batch.project, row=letter.seen.row, video=letter.video)
         self._work.send_again(message.model_dump_json())
-        self._grants.sent(case.seen)
+        self._grants.sent(letter.seen)
         return True
 
     def _allow(self, seen: RowSnapshot, grant: AttemptGrant) -> bool:
@@ -434,43 +438,43 @@ class Redriver:
         except KeyError:
             return None
 
-    def _with_costs(self, cases: Sequence[DeadLetter], more: int) -> list[DeadLetter]:
+    def _with_costs(self, letters: Sequence[DeadLetter], more: int) -> list[DeadLetter]:
         """Dead letters with their videos' history, and what another try can cost."""
-        fingerprints = {id(case): self._terms.fingerprint(case.video) if case.video else "" for case in cases}
-        about = [(case, case.batch, case.seen) for case in cases]
+        fingerprints = {id(letter): self._terms.fingerprint(letter.video) if letter.video else "" for letter in letters}
+        about = [(letter, letter.batch, letter.seen) for letter in letters]
         keys = [
-            (batch.project, case.id, fingerprint)
-            for case, batch, seen in about
+            (batch.project, letter.id, fingerprint)
+            for letter, batch, seen in about
             if batch and seen
-            for fingerprint in (fingerprints[id(case)], seen.fingerprint)
+            for fingerprint in (fingerprints[id(letter)], seen.fingerprint)
             if fingerprint
         ]
         entries = self._grants.entries(dict.fromkeys(keys))
         newest = self._grants.newest(dict.fromkeys((project, video) for project, video, _ in keys))
         costed = []
-        for case, batch, seen in about:
+        for letter, batch, seen in about:
             if batch is None or seen is None:
-                costed.append(case)
+                costed.append(letter)
                 continue
             none = VideoRecord()
-            current = fingerprints[id(case)] or seen.fingerprint
-            entry = entries.get((batch.project, case.id, current), none)
-            died = entries.get((batch.project, case.id, seen.fingerprint), entry)
+            current = fingerprints[id(letter)] or seen.fingerprint
+            entry = entries.get((batch.project, letter.id, current), none)
+            died = entries.get((batch.project, letter.id, seen.fingerprint), entry)
             closed = ""
             if batch.cancelled:
                 closed = "the batch was cancelled"
-            elif newest.get((batch.project, case.id), "") > batch.upload.order:
+            elif newest.get((batch.project, letter.id), "") > batch.upload.order:
                 closed = "a newer manifest has this video"
             elif entry.answers(self._terms.policy):
                 closed = "the video has been parsed in the meantime"
             requests, worst = 0, Amount()
-            if case.kind in (Kind.DEAD, Kind.STRAYED) and not closed:
-                bound = self._terms.bound(case.video, self._survey(batch))
+            if letter.kind in (Kind.DEAD, Kind.STRAYED) and not closed:
+                bound = self._terms.bound(letter.video, self._survey(batch))
                 requests = self._terms.requests(entry.attempts, more) if bound.requests else 0
                 worst = _times(bound, requests)
             costed.append(
                 replace(
-                    case,
+                    letter,
                     entry=died,
                     fingerprint=current,
                     attempts=entry.attempts,
@@ -486,18 +490,20 @@ class Redriver:
             self._surveys[batch.id] = self._catalog.survey(batch.id)
         return self._surveys[batch.id]
 
-    def _with_videos(self, cases: Sequence[DeadLetter]) -> list[DeadLetter]:
+    def _with_videos(self, letters: Sequence[DeadLetter]) -> list[DeadLetter]:
         """Dead letters with their videos; those without a message are read from their manifests."""
         wanted: dict[str, tuple[Batch, set[int]]] = {}
-        for case in cases:
-            if case.kind in (Kind.DEAD, Kind.STRAYED) and case.video is None and case.seen and case.batch:
-                wanted.setdefault(case.batch.id, (case.batch, set()))[1].add(case.seen.row)
+        for letter in letters:
+            if letter.kind in (Kind.DEAD, Kind.STRAYED) and letter.video is None and letter.seen and letter.batch:
+                wanted.setdefault(letter.batch.id, (letter.batch, set()))[1].add(letter.seen.row)
         videos = {
             (batch.id, row): video for batch, rows in wanted.values() for row, video in self._from_manifest(batch, rows)
         }
         return [
-            replace(case, video=videos.get((case.seen.batch, case.seen.row))) if case.seen and not case.video else case
-            for case in cases
+            replace(letter, video=videos.get((letter.seen.batch, letter.seen.row)))
+            if letter.seen and not letter.video
+            else letter
+            for letter in letters
         ]
 
     def _from_manifest(self, batch: Batch, rows: set[int]) -> Iterator[tuple[int, Video]]:

@@ -80,7 +80,7 @@ def test_a_file_that_is_missing_is_bad_usage(tmp_path: Path) -> None:
     assert "nothing.jsonl" in done.told
 
 
-def test_who_says_no_to_the_number_shown_has_nothing_started(manifest: Path, tmp_path: Path) -> None:
+def test_a_no_to_the_amount_shown_starts_nothing(manifest: Path, tmp_path: Path) -> None:
     ours, theirs = os.openpty()
     os.write(ours, b"n\n")
     done = ran(
@@ -104,7 +104,7 @@ def test_parse_writes_a_line_for_every_row_of_the_sample() -> None:
     assert all(list(line) == FIELDS for line in done.lines)
 
 
-def test_parse_gives_the_good_rows_of_a_file_with_mistakes_and_tells_of_the_others() -> None:
+def test_parse_writes_the_good_rows_and_reports_the_others() -> None:
     done = ran("parse", MISTAKES)
     assert done.code == 0
     assert [line["id"] for line in done.lines] == list(answers(MISTAKES.read_bytes()))
@@ -197,7 +197,7 @@ def test_run_writes_to_a_file_where_one_is_named(manifest: Path, state: Path, tm
 
 
 @pytest.mark.usefixtures("stack")
-def test_run_goes_on_with_the_good_rows_of_a_file_with_mistakes(state: Path) -> None:
+def test_run_continues_with_the_good_rows_of_a_file_with_mistakes(state: Path) -> None:
     done = ran("run", MISTAKES, "--state", state, "--project", "mistakes")
     assert done.code == 0
     assert [line["id"] for line in done.lines] == list(answers(MISTAKES.read_bytes()))
@@ -211,7 +211,7 @@ def test_a_running_cloud_keeps_its_parameters(manifest: Path, state: Path) -> No
     assert "with its own settings" in done.told
 
 
-def test_what_up_tells_is_enough_to_upload_by_hand(stack: Stack, manifest: Path, state: Path, told: Path) -> None:
+def test_the_command_that_up_prints_uploads_a_manifest(stack: Stack, manifest: Path, state: Path, told: Path) -> None:
     command = next(line for line in told.read_text().splitlines() if " s3 cp " in line)
     words = shlex.split(command)
     given = dict(word.split("=") for word in words[:2])

@@ -71,7 +71,7 @@ def test_a_failing_provider_bills_no_more_than_is_charged_and_that_is_no_more_th
     assert 0 < failed.billed <= charged <= failed.shown["tokens"]
 
 
-def test_what_a_failing_provider_costs_is_no_more_than_was_shown(failed: Failed) -> None:
+def test_a_failing_provider_costs_no_more_than_was_shown(failed: Failed) -> None:
     assert 0 < sum(line["cost_micro_usd"] for line in failed.ran.lines) <= failed.shown["dollars"] * 1_000_000
 
 
@@ -80,7 +80,7 @@ def test_no_video_is_asked_about_more_often_than_its_cap_allows(provider: Witnes
     assert 1 < max(provider.asked("Failing").values()) <= 3
 
 
-def test_what_a_failing_provider_left_is_told_line_by_line(failed: Failed) -> None:
+def test_every_line_of_a_failed_run_has_its_reason(failed: Failed) -> None:
     reasons = {(line["state"], (line["reason"] or "").partition(":")[0]) for line in failed.ran.lines}
     assert failed.ran.code == 3
     assert len(failed.ran.lines) == 15
@@ -116,12 +116,12 @@ def test_a_run_at_its_limit_of_requests_ends_with_3(limited: Ran, provider: Witn
     assert provider.asked("Limited").total() == 4
 
 
-def test_with_yes_nobody_is_asked_at_a_terminal(limited: Ran) -> None:
+def test_yes_skips_the_question_at_a_terminal(limited: Ran) -> None:
     assert "At most 4 requests" in " ".join(limited.told.split())
     assert "Continue?" not in limited.told
 
 
-def test_every_line_says_what_became_of_its_video_and_why(limited: Ran) -> None:
+def test_every_line_has_the_state_of_its_video_and_the_reason(limited: Ran) -> None:
     reasons = Counter((line["state"], (line["reason"] or "").partition(":")[0]) for line in limited.lines)
     assert [line["id"] for line in limited.lines] == [f"v{number}" for number in range(1, 9)]
     assert all(list(line) == FIELDS for line in limited.lines)
@@ -129,7 +129,7 @@ def test_every_line_says_what_became_of_its_video_and_why(limited: Ran) -> None:
     assert reasons[("parsed", "")] == 4
 
 
-def test_only_what_was_asked_about_costs_anything(limited: Ran) -> None:
+def test_only_videos_that_the_model_was_asked_about_cost_anything(limited: Ran) -> None:
     paid = [line["id"] for line in limited.lines if line["cost_micro_usd"] and line["tokens"]["output"]]
     assert paid == [line["id"] for line in limited.lines if line["state"] != "deferred"]
 

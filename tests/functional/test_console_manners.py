@@ -123,7 +123,7 @@ _BOX = dict.fromkeys(map(ord, "│╭╮╰╯─"), " ")
         (("SignatureDoesNotMatch", "x-amz-security-token=EXAMPLE"), "the secret key does not belong to the access key"),
     ],
 )
-def test_what_aws_refuses_is_told_in_a_sentence(
+def test_a_refusal_by_aws_is_explained_in_a_sentence(
     aws: Aws,
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
@@ -134,7 +134,7 @@ def test_what_aws_refuses_is_told_in_a_sentence(
     assert words in told(capsys, monkeypatch, "dlq", "--stack", "titlecard", code=1)
 
 
-def test_a_stack_that_is_not_there_is_told_with_the_region_that_was_looked_in(
+def test_a_missing_stack_is_refused_with_the_region(
     aws: Aws, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     aws.refuse("ValidationError", "Stack with id titlecard does not exist")
@@ -143,14 +143,14 @@ def test_a_stack_that_is_not_there_is_told_with_the_region_that_was_looked_in(
 
 
 @pytest.mark.usefixtures("aws")
-def test_a_stack_of_somebody_elses_is_told_from_ours(
+def test_a_stack_that_is_not_titlecards_is_refused(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     said = told(capsys, monkeypatch, "dlq", "--stack", "other", code=2)
     assert "The stack 'other' (CREATE_COMPLETE) has no output UploadsBucket: it is not a stack of Titlecard" in said
 
 
-def test_an_arn_brings_its_own_region(
+def test_an_arn_names_its_own_region(
     aws: Aws, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     aws.refuse("ValidationError")
@@ -170,7 +170,7 @@ def test_an_arn_brings_its_own_region(
         ({"AWS_ENDPOINT_URL": "http://127.0.0.1:9"}, "AWS cannot be reached"),
     ],
 )
-def test_what_is_wrong_on_this_side_is_told_in_a_sentence(
+def test_an_error_of_this_machine_is_explained_in_a_sentence(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, changed: dict[str, str | None], words: str
 ) -> None:
     for name, value in changed.items():
@@ -178,7 +178,7 @@ def test_what_is_wrong_on_this_side_is_told_in_a_sentence(
     assert words in told(capsys, monkeypatch, "dlq", "--stack", "titlecard", code=1)
 
 
-def test_without_a_cloud_it_says_how_to_start_one(
+def test_a_missing_local_cloud_is_refused_with_the_command_that_starts_one(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     said = told(capsys, monkeypatch, "dlq", "list", "--state", str(tmp_path), code=2)
@@ -208,14 +208,14 @@ def test_without_a_cloud_it_says_how_to_start_one(
         (("run", __file__, "--tier", "local", "--set", "TierPolicy=auto"), "--tier and --set TierPolicy contradict"),
     ],
 )
-def test_a_bad_usage_is_told_before_any_stack_is_asked(
+def test_bad_usage_is_refused_before_any_call_to_aws(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...], words: str
 ) -> None:
     assert words in told(capsys, monkeypatch, *command, code=2)
 
 
 @pytest.mark.parametrize(("words", "policy"), [(["--set", "TierPolicy=model"], "model"), ([], "auto")])
-def test_a_parameter_that_is_set_by_hand_stands(
+def test_a_parameter_given_with_set_wins(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
@@ -249,7 +249,7 @@ COMMANDS = dict(commands(typer.main.get_command(application.app)))
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_every_commands_help_teaches_by_an_example_of_it(name: str) -> None:
+def test_the_help_of_every_command_has_an_example(name: str) -> None:
     assert name in COMMANDS[name].help
 
 
@@ -291,7 +291,7 @@ def test_each_shell_gets_its_own_completion(shell: str, words: str) -> None:
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_completion_names_the_commands_and_says_nothing_else(
+def test_completion_prints_the_commands_and_nothing_else(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, shell: str
 ) -> None:
     monkeypatch.setenv("_TITLECARD_COMPLETE", f"complete_{shell}")

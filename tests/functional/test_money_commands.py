@@ -49,7 +49,7 @@ def budget(world: World, project: str = PROJECT) -> Budget | None:
 # ------------------------------------------------------------------------------------------------------------ budgets
 
 
-def test_a_budget_is_set_as_it_is_said(world: World, console: Console) -> None:
+def test_a_budget_is_set_from_amounts_as_people_write_them(world: World, console: Console) -> None:
     console.said(*["budget", "set", "pycon", "--daily", "5usd", "--daily", "2,000,000tokens", "--monthly", "$50"])
     assert budget(world, "pycon") == Budget(Cap(2_000_000, 5_000_000), Cap(None, 50_000_000))
 
@@ -72,7 +72,7 @@ def test_a_budget_is_set_as_it_is_said(world: World, console: Console) -> None:
         (["--monthly", "10tokens"], "no request would be sent"),
     ],
 )
-def test_what_is_no_budget_is_refused_and_nothing_is_called(
+def test_an_invalid_budget_is_refused_before_any_call(
     world: World, console: Console, amounts: list[str], sentence: str
 ) -> None:
     before = len(world.wire.calls)
@@ -82,13 +82,13 @@ def test_what_is_no_budget_is_refused_and_nothing_is_called(
     assert len(world.wire.calls) == before
 
 
-def test_a_budget_that_was_edited_by_hand_is_mended_by_setting_it(world: World, console: Console) -> None:
+def test_setting_a_budget_repairs_one_that_was_edited_by_hand(world: World, console: Console) -> None:
     world.db.put_item(TableName=world.names["LedgerTable"], Item={"pk": "budgets", "sk": PROJECT, "daily_tokens": "x"})
     console.said("budget", "set", PROJECT, "--monthly", "50usd")
     assert budget(world) == Budget(Cap(), Cap(None, 50_000_000))
 
 
-def test_a_higher_budget_lets_what_waited_for_the_next_day_go_on(project: Project, console: Console) -> None:
+def test_a_higher_budget_lets_waiting_videos_continue(project: Project, console: Console) -> None:
     one, two = project.rows(2)
     project.budget(daily=Cap(None, project.bound(one).micro_usd))
     assert [project.work(one), project.work(two)] == [PARSED_BY_MODEL, DEFERRED]
@@ -98,9 +98,7 @@ def test_a_higher_budget_lets_what_waited_for_the_next_day_go_on(project: Projec
     assert project.world.sent() == [two]
 
 
-def test_budgets_are_shown_with_what_was_charged_and_the_most_of_the_whole_stack(
-    project: Project, console: Console
-) -> None:
+def test_budgets_are_shown_with_charges_and_the_most_of_the_whole_stack(project: Project, console: Console) -> None:
     project.work(project.rows(1)[0])
     project.budget(daily=Cap(None, 5_000_000), monthly=Cap(10**7, None))
     console.said("budget", "set", "pycon", "--daily", "1usd")
@@ -125,19 +123,19 @@ def test_pause_and_resume_work_on_the_next_message(project: Project, console: Co
 
 
 @pytest.mark.parametrize("words", [["pause"], ["pause", PROJECT, "--all"], ["resume"]])
-def test_a_brake_needs_one_project_or_all(console: Console, words: list[str]) -> None:
+def test_pause_and_resume_need_one_project_or_all(console: Console, words: list[str]) -> None:
     done = console.type(*words)
     assert isinstance(done.exception, CommandError)
 
 
-def test_a_pause_of_a_project_that_nobody_knows_is_doubted(console: Console) -> None:
+def test_pausing_an_unknown_project_warns(console: Console) -> None:
     said = console.type("pause", "djangocom").stderr
     assert "djangocom is paused" in said
     assert f"nothing is known of djangocom: is the name right? Projects: {PROJECT}." in said
     assert "nothing is known" not in console.type("pause", PROJECT).stderr
 
 
-def test_resume_says_what_goes_on(project: Project, console: Console) -> None:
+def test_resume_says_what_continues(project: Project, console: Console) -> None:
     one, two = project.rows(2)
     project.provider.fail("unauthorized")
     project.work(one)
@@ -149,17 +147,17 @@ def test_resume_says_what_goes_on(project: Project, console: Console) -> None:
     assert "2 waiting videos continue within a minute or two." in said
 
 
-def test_resume_of_a_project_that_runs_says_so(console: Console) -> None:
+def test_resuming_a_running_project_says_so(console: Console) -> None:
     assert console.type("resume", PROJECT).stderr == f"{PROJECT} was not stopped.\n"
 
 
-def test_a_project_that_is_paused_with_all_others_stays_so(console: Console) -> None:
+def test_a_project_stays_paused_with_all_others(console: Console) -> None:
     console.said("pause", "--all")
     assert f"{PROJECT} is still paused, with all other projects" in console.type("resume", PROJECT).stderr
 
 
 @pytest.mark.parametrize("command", ["resume", "spend"])
-def test_a_project_that_nobody_knows_is_told(console: Console, command: str) -> None:
+def test_an_unknown_project_is_refused(console: Console, command: str) -> None:
     refusal = console.type(command, "djangocom").exception
     assert isinstance(refusal, CommandError)
     assert str(refusal) == f"The stack knows no project 'djangocom'. Projects: {PROJECT}."
@@ -174,7 +172,7 @@ def test_resume_closes_a_breaker(project: Project, console: Console) -> None:
     assert project.work(two) == PARSED_BY_MODEL
 
 
-def test_cancelling_a_batch_ends_what_waits_and_spends_nothing_more(project: Project, console: Console) -> None:
+def test_cancelling_a_batch_ends_waiting_videos_and_spends_nothing_more(project: Project, console: Console) -> None:
     one, two, three = project.rows(3)
     project.work(one)
     project.provider.fail("unauthorized")
@@ -186,21 +184,21 @@ def test_cancelling_a_batch_ends_what_waits_and_spends_nothing_more(project: Pro
     assert project.charged == project.billed
 
 
-def test_cancelling_is_asked_about(project: Project, console: Console) -> None:
+def test_cancelling_needs_confirmation(project: Project, console: Console) -> None:
     (message,) = project.rows(1)
     done = console.type("cancel", message.batch)
     assert isinstance(done.exception, CommandError)
     assert not project.world.catalog.batch(message.batch).cancelled
 
 
-def test_a_batch_that_nobody_knows_cannot_be_cancelled(console: Console) -> None:
+def test_an_unknown_batch_cannot_be_cancelled(console: Console) -> None:
     assert isinstance(console.type("cancel", "never-heard-of", "--yes").exception, CommandError)
 
 
 # --------------------------------------------------------------------------------------------------------------- spend
 
 
-def test_spend_tells_measured_lost_and_open_apart(project: Project, console: Console) -> None:
+def test_spend_separates_measured_lost_and_open_charges(project: Project, console: Console) -> None:
     one, two = project.rows(2)
     project.provider.fail("ok", "server_error")
     project.work(one)
@@ -213,7 +211,7 @@ def test_spend_tells_measured_lost_and_open_apart(project: Project, console: Con
     assert (line["under_way"]["requests"], line["leaked"]["requests"]) == (0, 0)
 
 
-def test_spend_shows_what_a_killed_worker_left_charged_as_leaked(project: Project, console: Console) -> None:
+def test_spend_shows_the_reservation_of_a_killed_worker_as_leaked(project: Project, console: Console) -> None:
     (message,) = project.rows(1)
     need = project.bound(message)
     now, limits = project.world.clock(), project.world.catalog.batch(message.batch).limits
@@ -226,7 +224,7 @@ def test_spend_shows_what_a_killed_worker_left_charged_as_leaked(project: Projec
     assert line["leaked"] == {"requests": 1, "tokens": need.tokens, "micro_usd": need.micro_usd}
 
 
-def test_spend_knows_what_a_talk_costs_and_which_share_cost_nothing(project: Project, console: Console) -> None:
+def test_spend_has_the_cost_of_a_talk_and_the_share_kept_locally(project: Project, console: Console) -> None:
     (message,) = project.rows(1)
     project.work(message)
     for sure in project.rows(3, "sure"):
@@ -237,7 +235,7 @@ def test_spend_knows_what_a_talk_costs_and_which_share_cost_nothing(project: Pro
 
 
 @pytest.mark.parametrize("by", ["day", "batch", "model"])
-def test_what_spend_breaks_down_adds_up(project: Project, console: Console, by: str) -> None:
+def test_the_breakdowns_of_spend_add_up(project: Project, console: Console, by: str) -> None:
     for message in project.rows(2):
         project.work(message)
     project.world.clock.forward(86_400)
@@ -248,7 +246,7 @@ def test_what_spend_breaks_down_adds_up(project: Project, console: Console, by: 
     assert all(by in line for line in lines)
 
 
-def test_spend_says_since_when_a_breaker_is_open_and_why(project: Project, console: Console) -> None:
+def test_spend_says_when_and_why_a_breaker_opened(project: Project, console: Console) -> None:
     project.provider.fail("unauthorized")
     project.work(project.rows(1)[0])
     (line,) = console.objects("spend", "--json")
@@ -257,7 +255,7 @@ def test_spend_says_since_when_a_breaker_is_open_and_why(project: Project, conso
     assert "breaker open since 2026-01-05T12:00" in console.said("spend")
 
 
-def test_spend_of_nothing_says_so(world: World, console: Console) -> None:
+def test_spend_of_nothing_is_empty(world: World, console: Console) -> None:
     assert console.objects("spend", "--by", "batch", "--json") == []
     assert world.ledger.window(PROJECT, world.clock()) == (Amount(), Amount())
 
@@ -274,7 +272,7 @@ def at_its_limit(project: Project) -> str:
     return one.batch
 
 
-def test_a_limit_is_shown_with_what_was_charged_and_the_command_that_lets_the_rest_go_on(
+def test_a_limit_is_shown_with_charges_and_the_command_that_raises_it(
     project: Project, console: Console, at_its_limit: str
 ) -> None:
     said = console.said("limit", at_its_limit)
@@ -282,7 +280,7 @@ def test_a_limit_is_shown_with_what_was_charged_and_the_command_that_lets_the_re
     assert f"waiting  1 video; `titlecard limit {at_its_limit} --requests 2` lets all of them continue" in said
 
 
-def test_a_raised_limit_lets_what_waits_go_on_by_itself_and_who_raised_it_is_known(
+def test_a_raised_limit_lets_waiting_videos_continue_and_names_its_author(
     project: Project, console: Console, at_its_limit: str
 ) -> None:
     done = console.type("limit", at_its_limit, "--requests", "2", "--yes", "--json")
@@ -309,7 +307,7 @@ def test_a_raised_limit_lets_what_waits_go_on_by_itself_and_who_raised_it_is_kno
         (["--requests", "1"], "already"),
     ],
 )
-def test_a_limit_that_cannot_be_is_refused_with_what_to_do(
+def test_an_impossible_limit_is_refused_with_what_to_do(
     project: Project, console: Console, at_its_limit: str, words: list[str], sentence: str
 ) -> None:
     refusal = console.type("limit", at_its_limit, *words, "--yes").exception
@@ -318,17 +316,17 @@ def test_a_limit_that_cannot_be_is_refused_with_what_to_do(
     assert project.world.catalog.batch(at_its_limit).limits.requests == 1
 
 
-def test_raising_a_limit_is_asked_about(project: Project, console: Console, at_its_limit: str) -> None:
+def test_raising_a_limit_needs_confirmation(project: Project, console: Console, at_its_limit: str) -> None:
     assert isinstance(console.type("limit", at_its_limit, "--requests", "2").exception, CommandError)
     assert project.world.catalog.batch(at_its_limit).limits.requests == 1
 
 
-def test_a_cancelled_batch_is_given_no_limit(console: Console, at_its_limit: str) -> None:
+def test_a_cancelled_batch_gets_no_limit(console: Console, at_its_limit: str) -> None:
     console.said("cancel", at_its_limit, "--yes")
     assert "is cancelled" in str(console.type("limit", at_its_limit, "--requests", "2", "--yes").exception)
 
 
-def test_a_limit_that_somebody_else_has_raised_in_between_stays(project: Project, at_its_limit: str) -> None:
+def test_a_limit_raised_by_somebody_else_stays(project: Project, at_its_limit: str) -> None:
     world, read = project.world, project.world.catalog.batch(at_its_limit).limits
     limits = BatchLimitTable(world.db, world.names["CatalogTable"])
     more = [read.model_copy(update={"requests": number}) for number in (3, 2)]
@@ -353,11 +351,11 @@ def test_an_estimate_counts_rows_and_bounds_the_rest(console: Console, playlist:
     assert facts["left"]["day"] == {"tokens": 10**9, "micro_usd": 10**9}
 
 
-def test_an_estimate_says_that_there_is_no_budget(console: Console, playlist: Path) -> None:
+def test_an_estimate_says_if_there_is_no_budget(console: Console, playlist: Path) -> None:
     assert "pycon has no budget" in console.said("estimate", str(playlist), "--project", "pycon")
 
 
-def test_an_upload_hands_the_number_shown_to_its_batch(world: World, console: Console, playlist: Path) -> None:
+def test_an_upload_limits_its_batch_to_the_amount_shown(world: World, console: Console, playlist: Path) -> None:
     (facts,) = console.objects("estimate", str(playlist), "--json")
     console.said("upload", str(playlist), "--project", PROJECT, "--yes")
     found = world.s3.head_object(Bucket=world.bucket, Key=f"uploads/{PROJECT}/playlist.jsonl")["Metadata"]
@@ -371,20 +369,20 @@ def test_an_uploads_limit_can_be_lowered(world: World, console: Console, playlis
 
 
 @pytest.mark.parametrize("limit", ["-1", "many", "nan", ""])
-def test_an_uploads_limit_that_is_none_is_refused(world: World, console: Console, playlist: Path, limit: str) -> None:
+def test_an_invalid_upload_limit_is_refused(world: World, console: Console, playlist: Path, limit: str) -> None:
     before = len(world.wire.calls)
     done = console.type("upload", str(playlist), "--yes", f"--limit-usd={limit}")
     assert isinstance(done.exception, NotABudget)
     assert len(world.wire.calls) == before
 
 
-def test_an_upload_tells_how_many_rows_are_refused_and_how_to_see_why(console: Console, playlist: Path) -> None:
+def test_an_upload_counts_refused_rows_and_names_the_command_that_says_why(console: Console, playlist: Path) -> None:
     said = console.type("upload", str(playlist), "--project", PROJECT, "--yes").stderr
     assert f"1 row cannot be used: `titlecard check {playlist}` says why." in said
 
 
 @pytest.mark.parametrize("command", ["upload", "estimate"])
-def test_a_file_that_is_no_manifest_is_named(console: Console, tmp_path: Path, command: str) -> None:
+def test_the_error_of_an_invalid_manifest_names_the_file(console: Console, tmp_path: Path, command: str) -> None:
     empty = tmp_path / "empty.jsonl"
     empty.touch()
     refusal = console.type(command, str(empty)).exception
@@ -392,7 +390,7 @@ def test_a_file_that_is_no_manifest_is_named(console: Console, tmp_path: Path, c
     assert str(refusal).startswith(f"{empty}: ")
 
 
-def test_an_upload_is_asked_about(world: World, console: Console, playlist: Path) -> None:
+def test_an_upload_needs_confirmation(world: World, console: Console, playlist: Path) -> None:
     assert isinstance(console.type("upload", str(playlist)).exception, CommandError)
     assert "Contents" not in world.s3.list_objects_v2(Bucket=world.bucket)
 

@@ -55,7 +55,7 @@ def desk(world: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
         yield Desk(console, usage)
 
 
-def test_a_bill_that_the_ledger_knows_ends_with_0_and_the_lost_answers_bound_is_told(desk: Desk) -> None:
+def test_a_known_bill_ends_with_0_and_reports_the_bounds_of_lost_answers(desk: Desk) -> None:
     said = desk.type("--api-key-id", KEY)
     assert said.exit_code == 0
     assert said.stdout.splitlines()[-1].split() == ["all", "2", "2,250", "1", "450", "0", "0", "1", "1,800"]
@@ -63,7 +63,7 @@ def test_a_bill_that_the_ledger_knows_ends_with_0_and_the_lost_answers_bound_is_
     assert "1,800 tokens are bounds of lost answers" in said.stderr
 
 
-def test_tokens_of_a_stranger_end_with_3_and_the_key_and_the_model_are_named(desk: Desk) -> None:
+def test_unknown_tokens_end_with_3_and_name_key_and_model(desk: Desk) -> None:
     desk.usage.used.append(Used(DAY, "key_stranger", "gpt-9-sol", 12, 30_000, 4_000))
     said = desk.type("--openai-project", "proj_tests")
     assert said.exit_code == 3
@@ -71,7 +71,7 @@ def test_tokens_of_a_stranger_end_with_3_and_the_key_and_the_model_are_named(des
     assert "2025-03-03  key_stranger  gpt-9-sol  12 requests, 34,000 tokens" in said.stderr
 
 
-def test_as_json_there_is_a_line_for_every_day(desk: Desk) -> None:
+def test_json_has_a_line_for_every_day(desk: Desk) -> None:
     said = desk.type("--api-key-id", KEY, "--json")
     lines = [json.loads(line) for line in said.stdout.splitlines()]
     assert [line["day"] for line in lines] == ["2025-03-02", "2025-03-03"]
@@ -87,7 +87,7 @@ def test_as_json_there_is_a_line_for_every_day(desk: Desk) -> None:
     }
 
 
-def test_a_key_that_openai_knows_nothing_of_is_doubted(desk: Desk) -> None:
+def test_a_bill_of_nothing_questions_the_key_id(desk: Desk) -> None:
     assert "is the id of the key or of the project right?" in desk.type("--api-key-id", "key_typo").stderr
 
 
@@ -101,7 +101,7 @@ def test_a_key_that_openai_knows_nothing_of_is_doubted(desk: Desk) -> None:
         (("--api-key-id", KEY, "--from", "2023-01-01"), "more than 366 days"),
     ],
 )
-def test_what_cannot_be_asked_is_refused_before_anybody_is_asked(
+def test_an_impossible_question_is_refused_before_openai_is_asked(
     desk: Desk, words: tuple[str, ...], sentence: str
 ) -> None:
     refusal = desk.type(*words).exception
@@ -112,20 +112,22 @@ def test_what_cannot_be_asked_is_refused_before_anybody_is_asked(
 
 
 @pytest.mark.parametrize("key", ["", "  "])
-def test_without_an_admin_key_it_says_where_to_make_one(desk: Desk, monkeypatch: pytest.MonkeyPatch, key: str) -> None:
+def test_a_missing_admin_key_is_refused_with_where_to_make_one(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, key: str
+) -> None:
     monkeypatch.setenv("OPENAI_ADMIN_KEY", key)
     refusal = desk.type("--api-key-id", KEY).exception
     assert isinstance(refusal, CommandError)
     assert "settings/organization/admin-keys" in str(refusal)
 
 
-def test_a_project_that_the_ledger_does_not_know_is_refused(desk: Desk) -> None:
+def test_a_project_without_a_ledger_is_refused(desk: Desk) -> None:
     refusal = desk.type("--api-key-id", KEY, project="djangocom").exception
     assert isinstance(refusal, CommandError)
     assert "knows no project 'djangocom'" in str(refusal)
 
 
-def test_where_openai_does_not_answer_nothing_is_compared(desk: Desk) -> None:
+def test_nothing_is_compared_if_openai_does_not_answer(desk: Desk) -> None:
     desk.usage.instead = [error(503, None, "Overloaded.", retry_after="600")]
     said = desk.type("--api-key-id", KEY)
     assert isinstance(said.exception, UsageUnavailable)

@@ -65,7 +65,7 @@ def test_titles_of_one_layout_are_listed_together(world: World, console: Console
     assert console.said("review").startswith("2 titles of the layout … - … | …\n")
 
 
-def test_a_talk_whose_manifest_was_deleted_is_listed_all_the_same(world: World, console: Console) -> None:
+def test_a_talk_whose_manifest_was_deleted_is_still_listed(world: World, console: Console) -> None:
     upload = ended(world, {"a": talk("Linkers", review="low_confidence")}).upload
     world.s3.delete_object(Bucket=upload.bucket, Key=upload.key, VersionId=upload.version)
     assert "the manifest was deleted" in console.said("review")
@@ -85,7 +85,7 @@ def test_terminal_sequences_in_a_title_are_not_printed(world: World, console: Co
 # ---------------------------------------------------------------------------------------------------------- the answer
 
 
-def test_an_accepted_talk_is_a_persons_and_is_listed_no_more(world: World, console: Console) -> None:
+def test_an_accepted_talk_is_a_persons_and_no_longer_listed(world: World, console: Console) -> None:
     batch = ended(world, {"a": talk("Linkers", "Ada Byron", review="low_confidence")})
     console.said("review", "accept", "a", "--project", PROJECT)
     (line,) = console.objects("export", "--batch", batch.id)
@@ -107,7 +107,7 @@ def test_an_accepted_talk_is_a_persons_and_is_listed_no_more(world: World, conso
         (["--title", " Loaders ", "--nobody"], "Loaders", []),
     ],
 )
-def test_a_person_sets_a_part_and_the_rest_stands(
+def test_setting_one_field_keeps_the_others(
     world: World, console: Console, words: list[str], title: str, presenters: list[str]
 ) -> None:
     ended(world, {"a": talk("Linkers", "Ada Byron", review="low_confidence")})
@@ -115,7 +115,7 @@ def test_a_person_sets_a_part_and_the_rest_stands(
     assert (said["title"], said["presenters"]) == (title, presenters)
 
 
-def test_who_answered_and_when_is_known(world: World, console: Console) -> None:
+def test_an_answer_keeps_its_author_and_time(world: World, console: Console) -> None:
     ended(world, {"a": talk()})
     (said,) = console.objects("review", "accept", "a", "--project", PROJECT, "--json")
     story = reviews(world).story(PROJECT, "a")
@@ -140,9 +140,7 @@ def test_a_person_may_answer_for_a_dead_video(world: World, console: Console) ->
         (["set", "a", "--nobody", "--presenter", "Ada"], "contradict"),
     ],
 )
-def test_an_answer_that_cannot_be_is_refused_with_a_sentence(
-    world: World, console: Console, words: list[str], sentence: str
-) -> None:
+def test_an_impossible_answer_is_refused(world: World, console: Console, words: list[str], sentence: str) -> None:
     ended(world, {"a": talk()})
     done = console.type("review", *words, "--project", PROJECT)
     assert isinstance(done.exception, CommandError)

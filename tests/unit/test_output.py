@@ -29,9 +29,9 @@ def test_a_noun_may_have_a_plural_of_its_own() -> None:
         (10**10, "$10,000.00"),
     ],
 )
-def test_no_sum_is_shown_below_what_it_is(micro_usd: int, said: str) -> None:
+def test_no_sum_is_rounded_down(micro_usd: int, said: str) -> None:
     assert format_usd(micro_usd) == said
 
 
-def test_a_text_that_is_cut_says_so() -> None:
+def test_a_cut_text_ends_in_an_ellipsis() -> None:
     assert [truncate("abcdef", most) for most in (6, 5)] == ["abcdef", "abcd…"]

@@ -42,40 +42,40 @@ def test_tokens_beyond_the_ledger_are_unknown() -> None:
     assert day(Count(2, 900), Count(2, 1_000)).unknown == Count(0, 100)
 
 
-def test_a_request_more_is_unknown_even_where_its_tokens_fit_below_the_bounds_of_lost_answers() -> None:
+def test_an_extra_request_is_unknown_even_if_its_tokens_fit_below_lost_bounds() -> None:
     assert day(Count(2, 3_600), Count(3, 1_000)).unknown == Count(1, 0)
 
 
-def test_a_model_that_the_project_was_never_charged_for_is_unknown_even_below_the_bounds() -> None:
+def test_a_model_without_charges_is_unknown_even_below_the_bounds() -> None:
     compared = day(Count(2, 3_600), Count(1, 500), model="gpt-9-sol")
     assert compared.unknown == Count(1, 500)
     assert compared.unbilled == Count(2, 3_600)
 
 
 @pytest.mark.parametrize("model", [f"{MODEL}-2026-07-01", None])
-def test_a_models_dated_name_is_the_models_and_none_is_nobodys(model: str | None) -> None:
+def test_a_dated_model_name_and_a_missing_one_are_known(model: str | None) -> None:
     assert not day(Count(2, 900), Count(2, 900), model=model).unknown
 
 
-def test_a_model_is_not_another_whose_name_begins_alike() -> None:
+def test_a_model_whose_name_only_begins_alike_is_unknown() -> None:
     assert day(Count(2, 900), Count(1, 400), model=f"{MODEL}-pro").unknown == Count(1, 400)
 
 
-def test_what_is_charged_and_not_billed_is_told() -> None:
+def test_a_charge_that_was_not_billed_is_reported() -> None:
     assert day(Count(3, 4_000), Count(2, 700)).unbilled == Count(1, 3_300)
 
 
-def test_what_was_sent_before_midnight_and_billed_after_it_is_not_unknown() -> None:
+def test_a_request_billed_after_midnight_is_not_unknown() -> None:
     compared = day(Count(1, 300), Count(2, 650), before=Count(1, 350))
     assert compared.late == Count(1, 350)
     assert not compared.unknown
 
 
-def test_more_than_the_day_before_left_is_unknown() -> None:
+def test_an_excess_above_the_day_before_is_unknown() -> None:
     assert day(Count(1, 300), Count(5, 2_000), before=Count(1, 350)).unknown == Count(3, 1_350)
 
 
-def test_a_day_without_any_charge_has_a_bill_that_is_unknown_altogether() -> None:
+def test_a_bill_without_charges_is_unknown() -> None:
     compared = compare(Charged({}, ()), [Billed(MONDAY, None, MODEL, Count(7, 7_000))], MONDAY, TUESDAY)
     assert [it.unknown for it in compared] == [Count(7, 7_000), Count()]
 
@@ -135,7 +135,7 @@ def test_a_bill_comes_by_day_and_key_and_model(usage: LoopbackUsage) -> None:
     ]
 
 
-def test_only_the_keys_that_are_named_are_asked_about(usage: LoopbackUsage) -> None:
+def test_the_bill_is_limited_to_the_named_keys(usage: LoopbackUsage) -> None:
     assert {it.key for it in asked(usage, keys=[KEY])} == {KEY}
 
 
@@ -145,7 +145,7 @@ def test_every_page_is_read(usage: LoopbackUsage) -> None:
     assert [query.get("page") for query in usage.queries] == [None, ["page_31"], ["page_62"], ["page_93"]]
 
 
-def test_the_last_day_is_asked_for_to_its_end(usage: LoopbackUsage) -> None:
+def test_the_range_includes_the_whole_last_day(usage: LoopbackUsage) -> None:
     asked(usage)
     (query,) = usage.queries
     times = [datetime.fromtimestamp(int(query[name][0]), UTC) for name in ("start_time", "end_time")]
@@ -153,37 +153,37 @@ def test_the_last_day_is_asked_for_to_its_end(usage: LoopbackUsage) -> None:
 
 
 @pytest.mark.parametrize("status", [429, 500, 503])
-def test_what_passes_is_waited_for(usage: LoopbackUsage, status: int) -> None:
+def test_a_passing_error_is_retried(usage: LoopbackUsage, status: int) -> None:
     usage.instead = [error(status, None, "Not now.", retry_after="0.01")] * 3
     assert len(asked(usage)) == 3
 
 
-def test_what_does_not_pass_is_told(usage: LoopbackUsage) -> None:
+def test_a_lasting_error_is_reported(usage: LoopbackUsage) -> None:
     usage.instead = [error(429, "rate_limit_exceeded", "Too many of them.", retry_after="0.01")] * 4
     with pytest.raises(UsageUnavailable, match=r"\(429\): Too many of them\."):
         asked(usage)
 
 
-def test_a_long_wait_is_told_of_and_not_waited_for(usage: LoopbackUsage) -> None:
+def test_a_long_wait_is_reported_and_not_waited_for(usage: LoopbackUsage) -> None:
     usage.instead = [error(429, None, "Not today.", retry_after="3600")]
     with pytest.raises(UsageUnavailable, match="Try again in 3600 seconds"):
         asked(usage)
 
 
-def test_a_wrong_admin_key_is_told_without_it(usage: LoopbackUsage) -> None:
+def test_a_wrong_admin_key_is_refused_and_not_shown(usage: LoopbackUsage) -> None:
     with pytest.raises(CommandError, match="does not know the key in OPENAI_ADMIN_KEY") as refusal:
         UsageClient("sk-admin-mistyped", usage.url).billed(MONDAY, TUESDAY)
     assert "mistyped" not in str(refusal.value)
 
 
-def test_a_projects_key_is_told_that_it_is_no_admin_key(usage: LoopbackUsage) -> None:
+def test_a_key_of_a_project_is_refused_as_no_admin_key(usage: LoopbackUsage) -> None:
     with pytest.raises(CommandError, match="it must be an admin key") as refusal:
         UsageClient("sk-proj-secret", usage.url).billed(MONDAY, TUESDAY)
     assert "secret" not in str(refusal.value)
 
 
 @pytest.mark.parametrize("status", [400, 404])
-def test_a_project_that_openai_does_not_know_is_told(usage: LoopbackUsage, status: int) -> None:
+def test_an_unknown_openai_project_is_refused(usage: LoopbackUsage, status: int) -> None:
     usage.instead = [error(status, None, "No such project: proj_typo.")]
     with pytest.raises(CommandError, match=r"No such project: proj_typo\. Is the id"):
         asked(usage, projects=["proj_typo"])
@@ -224,7 +224,7 @@ def page(**change: Any) -> str:  # noqa: ANN401 -- malformed is malformed
         page(model=7),
     ],
 )
-def test_an_answer_of_another_form_is_refused_as_a_whole(usage: LoopbackUsage, body: str) -> None:
+def test_an_answer_of_an_unknown_form_is_refused_as_a_whole(usage: LoopbackUsage, body: str) -> None:
     usage.instead = [Response(200, body)]
     with pytest.raises(UsageUnavailable, match="in an unknown form"):
         asked(usage)
@@ -246,12 +246,12 @@ def test_the_key_is_sent_nowhere_else(usage: LoopbackUsage) -> None:
 
 
 @pytest.mark.parametrize("url", ["http://example.org/v1", "ftp://127.0.0.1/v1", "file:///etc/passwd", "example.org"])
-def test_an_address_that_would_show_the_key_is_refused(url: str) -> None:
+def test_an_unencrypted_address_is_refused(url: str) -> None:
     with pytest.raises(CommandError, match="must begin with https"):
         UsageClient(ADMIN_KEY, url)
 
 
-def test_a_server_that_is_not_there_is_told() -> None:
+def test_an_unreachable_server_is_reported() -> None:
     with LoopbackUsage() as gone:
         url = gone.url
     with pytest.raises(UsageUnavailable, match="cannot be reached"):

@@ -11,7 +11,7 @@ from titlecard_console.stack import log_address
 AT = datetime(2026, 1, 5, 12, tzinfo=UTC)
 
 
-def test_a_log_groups_address_is_the_one_that_the_aws_console_has() -> None:
+def test_a_log_groups_address_opens_in_the_aws_console() -> None:
     assert log_address("/aws/lambda/titlecard-Parser", "eu-west-1", "aws", AT, AT) == (
         "https://eu-west-1.console.aws.amazon.com/cloudwatch/home?region=eu-west-1#logsV2:log-groups/log-group/"
         "$252Faws$252Flambda$252Ftitlecard-Parser/log-events$3Fstart$3D1767614400000$26end$3D1767614400000"

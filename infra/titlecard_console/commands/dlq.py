@@ -101,8 +101,8 @@ def summary(
         if stack or as_json or state != options.DEFAULT_STATE:
             raise CommandError(f"Put the options after the command: titlecard dlq {context.invoked_subcommand} ...")
         return
-    cases = Redriver(stacks.find(stack, state)).cases()
-    found = groups(cases)
+    letters = Redriver(stacks.find(stack, state)).letters()
+    found = groups(letters)
     if as_json:
         for group in found:
             print_json(group.figures())
@@ -112,7 +112,7 @@ def summary(
             [
                 (
                     it.cause,
-                    f"{it.cases:,}",
+                    f"{it.letters:,}",
                     format_age(it.oldest),
                     f"{it.attempts:,}",
                     f"{it.charged.tokens:,}",
@@ -122,7 +122,7 @@ def summary(
                 for it in found
             ],
         )
-    for sentence in _differences(cases):
+    for sentence in _differences(letters):
         say(sentence)
     if not found:
         say("Nothing is dead.")
@@ -148,13 +148,13 @@ def list_cases(
     Exit codes: 2 no dead letter has what you named; 3 there are some.
     """
     selection = _selection(causes, ids, batches, older_than)
-    cases = Redriver(stacks.find(stack, state)).cases(choice=selection)
+    letters = Redriver(stacks.find(stack, state)).letters(choice=selection)
     if as_json:
-        for case in cases:
-            print_json(case.figures())
-    elif cases:
-        print_table(("id", "batch", "row>", "since", "attempts>", "reason"), map(_cells, cases))
-    if cases:
+        for letter in letters:
+            print_json(letter.figures())
+    elif letters:
+        print_table(("id", "batch", "row>", "since", "attempts>", "reason"), map(_cells, letters))
+    if letters:
         raise typer.Exit(ExitCode.UNFINISHED)
     say(_nothing(selection))
 
@@ -173,14 +173,14 @@ def show(
     """
     there = stacks.find(stack, state)
     redriver = Redriver(there)
-    for case in _named(redriver, name):
-        histories = redriver.story(case)
-        function = "IngestFunction" if case.kind is Kind.UPLOAD else "ParserFunction"
-        log = there.log(function, case.since - AROUND, case.since + AROUND)
+    for letter in _named(redriver, name):
+        histories = redriver.story(letter)
+        function = "IngestFunction" if letter.kind is Kind.UPLOAD else "ParserFunction"
+        log = there.log(function, letter.since - AROUND, letter.since + AROUND)
         if as_json:
-            print_json(_content(case, histories, log))
+            print_json(_content(letter, histories, log))
         else:
-            typer.echo("\n".join(_lines(case, histories, log)))
+            typer.echo("\n".join(_lines(letter, histories, log)))
 
 
 @dlq.command()
@@ -212,12 +212,12 @@ def redrive(
     """
     selection = _some(_selection(causes, ids, batches, older_than), everything)
     redriver = Redriver(stacks.find(stack, state))
-    cases = redriver.cases(more=more, choice=selection, read=True)
-    if not cases:
+    letters = redriver.letters(more=more, choice=selection, read=True)
+    if not letters:
         say(_nothing(selection))
         _report_hidden(redriver)
         return
-    _send(redriver, cases, more=more, rate=rate, yes=yes)
+    _send(redriver, letters, more=more, rate=rate, yes=yes)
 
 
 @dlq.command()
@@ -239,18 +239,18 @@ def edit(
     brings the old text back.
     """
     redriver = Redriver(stacks.find(stack, state))
-    cases = [case for case in _named(redriver, name, read=True) if case.to_be_sent]
-    if len(cases) != 1 or cases[0].video is None:
-        problem = "is dead in several batches: give a message id" if cases else "has no row that can be sent"
+    letters = [letter for letter in _named(redriver, name, read=True) if letter.to_be_sent]
+    if len(letters) != 1 or letters[0].video is None:
+        problem = "is dead in several batches: give a message id" if letters else "has no row that can be sent"
         raise CommandError(f"{name!r} {problem}; see `titlecard dlq list --id {name}`.")
-    edited = _edited(cases[0].video, title, description)
-    if edited == cases[0].video:
+    edited = _edited(letters[0].video, title, description)
+    if edited == letters[0].video:
         raise CommandError("Nothing was changed, so nothing is sent.")
     for field in ("title", "description"):
-        before, after = getattr(cases[0].video, field), getattr(edited, field)
+        before, after = getattr(letters[0].video, field), getattr(edited, field)
         if before != after:
             say(f"{field}:\n- {one_line(before)}\n+ {one_line(after)}")
-    _send(redriver, [redriver.edited(cases[0], edited, more=more)], more=more, rate=1.0, yes=yes)
+    _send(redriver, [redriver.edited(letters[0], edited, more=more)], more=more, rate=1.0, yes=yes)
 
 
 @dlq.command()
@@ -276,22 +276,22 @@ def discard(
     """
     selection = _some(_selection(causes, ids, batches, older_than), everything)
     redriver = Redriver(stacks.find(stack, state))
-    cases = redriver.cases(choice=selection)
-    if not cases:
+    letters = redriver.letters(choice=selection)
+    if not letters:
         say(_nothing(selection))
         return
     copy = copy or Path(f"dead-letters-{datetime.now(UTC):%Y%m%dT%H%M%SZ}.jsonl")
     if copy.exists():
         raise CommandError(f"There already is a file {str(copy)!r}: name another one with --copy.")
-    for sentence in _ids_by_cause(cases):
+    for sentence in _ids_by_cause(letters):
         say(sentence)
     if not yes and not (
-        confirm(f"Delete {pluralize(len(cases), 'dead letter')}? A copy goes to {copy}.")
-        and confirm(f"They cannot be sent again afterwards. Type {len(cases)} to continue:", word=str(len(cases)))
+        confirm(f"Delete {pluralize(len(letters), 'dead letter')}? A copy goes to {copy}.")
+        and confirm(f"They cannot be sent again afterwards. Type {len(letters)} to continue:", word=str(len(letters)))
     ):
         raise typer.Abort
     with copy.open("x", encoding="utf-8") as file:
-        gone = sum(1 for _ in redriver.discard(cases, file, by=redriver.who()))
+        gone = sum(1 for _ in redriver.discard(letters, file, by=redriver.who()))
     say(f"{gone:,} deleted; the copy is in {copy}.")
 
 
@@ -329,26 +329,26 @@ def _length(text: str) -> timedelta:
 
 
 def _named(redriver: Redriver, name: str, *, read: bool = False) -> list[DeadLetter]:
-    cases = redriver.cases(choice=Selection(ids=frozenset({name})), read=read)
-    if not cases:
+    letters = redriver.letters(choice=Selection(ids=frozenset({name})), read=read)
+    if not letters:
         raise CommandError(f"Nothing is dead, so there is no dead letter {name!r}.")
-    return cases
+    return letters
 
 
 # ------------------------------------------------------------------------------------------------------------ redrive
 
 
-def _send(redriver: Redriver, cases: Sequence[DeadLetter], *, more: int, rate: float, yes: bool) -> None:
+def _send(redriver: Redriver, letters: Sequence[DeadLetter], *, more: int, rate: float, yes: bool) -> None:
     """Show what would be sent and what it can cost, ask, and send it."""
-    sendable = [case for case in cases if case.to_be_sent or case.kind in (Kind.UPLOAD, Kind.ENDED)]
-    for sentence in (*_plan(cases), *_limits_reached(redriver, cases)):
+    sendable = [letter for letter in letters if letter.to_be_sent or letter.kind in (Kind.UPLOAD, Kind.ENDED)]
+    for sentence in (*_plan(letters), *_limits_reached(redriver, letters)):
         say(sentence)
     if not sendable:
         raise typer.Exit(ExitCode.UNFINISHED)
     if not yes and not confirm("Continue?"):
         raise typer.Abort
     done: Counter[str] = Counter()
-    for _, what in redriver.send_again(cases, more=more, rate=rate, by=redriver.who()):
+    for _, what in redriver.send_again(letters, more=more, rate=rate, by=redriver.who()):
         done[what] += 1
     for number, sentence in (
         (done["sent"], "sent"),
@@ -358,7 +358,7 @@ def _send(redriver: Redriver, cases: Sequence[DeadLetter], *, more: int, rate: f
         if number:
             say(f"{number:,} {sentence}.")
     _report_hidden(redriver)
-    if done["moved"] or len(sendable) < len(cases):
+    if done["moved"] or len(sendable) < len(letters):
         raise typer.Exit(ExitCode.UNFINISHED)
 
 
@@ -372,20 +372,20 @@ def _report_hidden(redriver: Redriver) -> None:
         raise typer.Exit(ExitCode.UNFINISHED)
 
 
-def _plan(cases: Sequence[DeadLetter]) -> Iterator[str]:
-    """Which cases are sent, what that can cost, and which are not sent and why."""
-    rows = [case for case in cases if case.to_be_sent]
-    asked = [case for case in rows if case.requests]
+def _plan(letters: Sequence[DeadLetter]) -> Iterator[str]:
+    """Which letters are sent, what that can cost, and which are not sent and why."""
+    rows = [letter for letter in letters if letter.to_be_sent]
+    asked = [letter for letter in rows if letter.requests]
     if rows:
-        worst = sum((case.worst for case in rows), Amount())
-        most = format_amounts(sum(case.requests for case in rows), worst.tokens, worst.micro_usd)
+        worst = sum((letter.worst for letter in rows), Amount())
+        most = format_amounts(sum(letter.requests for letter in rows), worst.tokens, worst.micro_usd)
         videos = pluralize(len(rows), "video is", "videos are")
         yield f"{videos} sent again. At most {most} can be charged, for {len(asked):,} of them:"
         yield from _ids_by_cause(rows)
-    closed = Counter(case.closed for case in rows if case.closed)
-    uploads = [case for case in cases if case.kind is Kind.UPLOAD]
-    lost = [case for case in cases if case.kind in (Kind.DEAD, Kind.STRAYED) and case.video is None]
-    counts = Counter(case.kind for case in cases)
+    closed = Counter(letter.closed for letter in rows if letter.closed)
+    uploads = [letter for letter in letters if letter.kind is Kind.UPLOAD]
+    lost = [letter for letter in letters if letter.kind in (Kind.DEAD, Kind.STRAYED) and letter.video is None]
+    counts = Counter(letter.kind for letter in letters)
     for number, sentence in (
         (len(rows) - len(asked) - closed.total(), "of them: the local tier answers, at no cost"),
         *((number, f"of them: ended without a request, since {why}") for why, number in closed.items()),
@@ -396,29 +396,29 @@ def _plan(cases: Sequence[DeadLetter]) -> Iterator[str]:
     ):
         if number:
             yield f"{number:,} {sentence}."
-    yield from (f"  {one_line(case.reason)}" for case in uploads)
+    yield from (f"  {one_line(letter.reason)}" for letter in uploads)
 
 
-def _ids_by_cause(cases: Iterable[DeadLetter]) -> Iterator[str]:
+def _ids_by_cause(letters: Iterable[DeadLetter]) -> Iterator[str]:
     by_cause: dict[str, list[str]] = defaultdict(list)
-    for case in cases:
-        by_cause[case.cause].append(one_line(case.id))
+    for letter in letters:
+        by_cause[letter.cause].append(one_line(letter.id))
     for cause, ids in by_cause.items():
         more = f" and {len(ids) - LISTED_IDS:,} more" if len(ids) > LISTED_IDS else ""
         yield f"  {cause} ({len(ids):,}): {', '.join(ids[:LISTED_IDS])}{more}"
 
 
-def _limits_reached(redriver: Redriver, cases: Sequence[DeadLetter]) -> Iterator[str]:
+def _limits_reached(redriver: Redriver, letters: Sequence[DeadLetter]) -> Iterator[str]:
     """Which batches' limits may be too low for that, and how they are raised."""
-    for batch, charged in redriver.bills(case for case in cases if case.to_be_sent):
+    for batch, charged in redriver.bills(letter for letter in letters if letter.to_be_sent):
         if command := limit_command(batch, charged):
             yield f"The limit of {batch.id} may be too low: if it is, some videos wait until `{command}`."
 
 
-def _differences(cases: Sequence[DeadLetter]) -> list[str]:
+def _differences(letters: Sequence[DeadLetter]) -> list[str]:
     """Where the catalog and the queue differ."""
-    bare = sum(case.kind is Kind.DEAD and not case.letters for case in cases)
-    counts = Counter(case.kind for case in cases)
+    bare = sum(letter.kind is Kind.DEAD and not letter.messages for letter in letters)
+    counts = Counter(letter.kind for letter in letters)
     sentences = (
         (bare, "dead row", "without a letter in the queue: a redrive reads the row from its manifest"),
         (
@@ -458,41 +458,41 @@ def _from_editor(video: Video) -> tuple[str, str]:
 # ------------------------------------------------------------------------------------------------------------ content
 
 
-def _cells(case: DeadLetter) -> tuple[str, ...]:
-    """A case in the list, for people."""
-    since = f"{case.seen.state} since; before: " if case.kind is Kind.ENDED and case.seen else ""
-    reason = one_line(since + case.reason)
+def _cells(letter: DeadLetter) -> tuple[str, ...]:
+    """A letter in the list, for people."""
+    since = f"{letter.seen.state} since; before: " if letter.kind is Kind.ENDED and letter.seen else ""
+    reason = one_line(since + letter.reason)
     if sys.stdout.isatty():
         reason = truncate(reason, REASON_CHARACTERS)
-    batch, row = (case.seen.batch, f"{case.seen.row:,}") if case.seen else ("", "")
-    return one_line(case.id), batch, row, format_age(case.since), str(case.attempts), reason
+    batch, row = (letter.seen.batch, f"{letter.seen.row:,}") if letter.seen else ("", "")
+    return one_line(letter.id), batch, row, format_age(letter.since), str(letter.attempts), reason
 
 
-def _content(case: DeadLetter, histories: Sequence[FingerprintHistory], log: str) -> dict[str, Any]:
-    """A case with its story, for programs."""
+def _content(letter: DeadLetter, histories: Sequence[FingerprintHistory], log: str) -> dict[str, Any]:
+    """A letter with its story, for programs."""
     return {
-        **case.figures(),
-        "video": case.video.model_dump() if case.video else None,
-        "bodies": [letter.body for letter in case.letters],
+        **letter.figures(),
+        "video": letter.video.model_dump() if letter.video else None,
+        "bodies": [letter.body for letter in letter.messages],
         "story": [history_content(history) for history in histories],
         "log": log,
     }
 
 
-def _lines(case: DeadLetter, histories: Sequence[FingerprintHistory], log: str) -> Iterator[str]:
-    """A case with its story, for people."""
-    yield f"{one_line(case.id)}: {one_line(case.reason)}"
-    if case.seen and case.batch:
-        yield f"  row {case.seen.row} of {case.seen.batch} (project {case.batch.project}), {case.seen.state}"
-    yield f"  since {format_time(case.since)}; letters: {', '.join(it.id for it in case.letters) or 'none'}"
-    if case.video:
-        yield f"  title: {shown(case.video.title)}"
-        yield f"  description: {shown(case.video.description) or 'none'}"
+def _lines(letter: DeadLetter, histories: Sequence[FingerprintHistory], log: str) -> Iterator[str]:
+    """A letter with its story, for people."""
+    yield f"{one_line(letter.id)}: {one_line(letter.reason)}"
+    if letter.seen and letter.batch:
+        yield f"  row {letter.seen.row} of {letter.seen.batch} (project {letter.batch.project}), {letter.seen.state}"
+    yield f"  since {format_time(letter.since)}; letters: {', '.join(it.id for it in letter.messages) or 'none'}"
+    if letter.video:
+        yield f"  title: {shown(letter.video.title)}"
+        yield f"  description: {shown(letter.video.description) or 'none'}"
     else:
-        yield from (f"  message: {shown(letter.body)}" for letter in case.letters)
+        yield from (f"  message: {shown(letter.body)}" for letter in letter.messages)
     for history in histories:
         yield from (f"  {line}" for line in history_lines(history))
-    if case.to_be_sent or case.kind is Kind.DEAD:
-        most = f"at most {pluralize(case.requests, 'request')}, {format_usd(case.worst.micro_usd)}"
-        yield f"  a redrive: {f'no request, since {case.closed}' if case.closed else most}"
+    if letter.to_be_sent or letter.kind is Kind.DEAD:
+        most = f"at most {pluralize(letter.requests, 'request')}, {format_usd(letter.worst.micro_usd)}"
+        yield f"  a redrive: {f'no request, since {letter.closed}' if letter.closed else most}"
     yield f"  log: {log}"

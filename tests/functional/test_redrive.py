@@ -1,4 +1,4 @@
-"""Dead letters: seen without harm, sent again at a price that is known, and never twice what one grant allows."""
+"""Dead letters: listed without harm, and sent again at a known cost, never beyond what a grant allows."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class Here:
         return f"{function} from {start} to {end}"
 
 
-def office(world: World, hidden: int = 0, **parameters: str) -> Redriver:
+def redriver(world: World, hidden: int = 0, **parameters: str) -> Redriver:
     return Redriver(Here(world, TEMPLATE.values(parameters)), now=world.clock, hidden=hidden, wait=0)
 
 
@@ -101,9 +101,9 @@ def wear_out(world: World, tier: ModelTier, provider: LoopbackProvider, cap: int
     return message
 
 
-def send_again(desk: Redriver, cases: Sequence[DeadLetter] | None = None, more: int = 1) -> list[str]:
-    chosen = desk.cases(more=more, read=True) if cases is None else cases
-    return [what for _, what in desk.send_again(chosen, more=more, rate=1000, by=WHO)]
+def send_again(console: Redriver, letters: Sequence[DeadLetter] | None = None, more: int = 1) -> list[str]:
+    chosen = console.letters(more=more, read=True) if letters is None else letters
+    return [what for _, what in console.send_again(chosen, more=more, rate=1000, by=WHO)]
 
 
 def state(world: World, message: Message) -> RowState:
@@ -113,13 +113,13 @@ def state(world: World, message: Message) -> RowState:
 # -------------------------------------------------------------------------------------------------------- what is seen
 
 
-def test_the_summary_tells_for_each_cause_what_was_charged_and_what_another_try_can_cost(
+def test_the_summary_has_the_charges_and_the_cost_of_another_try_by_cause(
     world: World, tier: ModelTier, provider: LoopbackProvider
 ) -> None:
     died = die(world, tier, provider, 2)
     wear_out(world, tier, provider)
-    bad, worn = groups(office(world).cases())
-    assert (bad.cause, bad.cases, bad.attempts, bad.charged) == (
+    bad, worn = groups(redriver(world).letters())
+    assert (bad.cause, bad.letters, bad.attempts, bad.charged) == (
         "connection_lost",
         2,
         2,
@@ -129,42 +129,44 @@ def test_the_summary_tells_for_each_cause_what_was_charged_and_what_another_try_
     assert (worn.cause, worn.attempts, worn.requests) == ("provider_error", CAP, 1)
 
 
-def test_the_worst_case_is_the_bound_of_the_very_request_times_the_attempts_that_it_may_make(
+def test_the_worst_case_is_the_requests_bound_for_each_allowed_attempt(
     world: World, tier: ModelTier, provider: LoopbackProvider
 ) -> None:
     message = wear_out(world, tier, provider)
     bound = world.ledger.spent(message.batch).micro_usd // CAP
-    costs = [office(world).cases(more=more)[0].worst.micro_usd for more in (1, 2, 3)]
+    costs = [redriver(world).letters(more=more)[0].worst.micro_usd for more in (1, 2, 3)]
     assert costs == [bound, 2 * bound, 3 * bound]
 
 
-def test_looking_leaves_every_letter_where_it_was(world: World, tier: ModelTier, provider: LoopbackProvider) -> None:
+def test_reading_leaves_every_message_in_the_queue(world: World, tier: ModelTier, provider: LoopbackProvider) -> None:
     die(world, tier, provider, 12)
-    office(world).cases()
+    redriver(world).letters()
     assert len(world.dead()) == 12
 
 
-def test_a_message_that_is_no_row_is_shown_as_such_and_cannot_be_sent(world: World) -> None:
+def test_an_unreadable_message_is_listed_and_cannot_be_sent(world: World) -> None:
     world.letters.send("{half a", "undecodable: the message is not a row of a manifest")
-    (case,) = office(world).cases(read=True)
-    assert (case.kind, case.cause, case.to_be_sent) == (Kind.UNREADABLE, "undecodable", False)
-    assert (send_again(office(world)), len(world.dead())) == ([], 1)
+    (letter,) = redriver(world).letters(read=True)
+    assert (letter.kind, letter.cause, letter.to_be_sent) == (Kind.UNREADABLE, "undecodable", False)
+    assert (send_again(redriver(world)), len(world.dead())) == ([], 1)
 
 
-def test_a_letter_of_a_batch_that_nobody_knows_is_shown_as_such(world: World) -> None:
+def test_a_message_of_an_unknown_batch_is_listed(world: World) -> None:
     _, (message,) = world.batch(*videos(1))
     world.letters.send(message.model_copy(update={"batch": "gone"}).model_dump_json(), "unknown_batch: no such batch")
-    assert [case.cause for case in office(world).cases()] == ["unknown_batch"]
+    assert [letter.cause for letter in redriver(world).letters()] == ["unknown_batch"]
 
 
-def test_a_choice_takes_what_fits_all_that_it_says(world: World, tier: ModelTier, provider: LoopbackProvider) -> None:
+def test_a_selection_takes_dead_letters_that_match_all_its_fields(
+    world: World, tier: ModelTier, provider: LoopbackProvider
+) -> None:
     (message,) = die(world, tier, provider)
     world.clock.forward(60)
     worn = wear_out(world, tier, provider)
     at = world.clock.after(-30)
 
     def chosen(**choice: Any) -> list[str]:  # noqa: ANN401 -- each is of its field's kind
-        return [case.id for case in office(world).cases(choice=Selection(**choice))]
+        return [letter.id for letter in redriver(world).letters(choice=Selection(**choice))]
 
     assert chosen(causes=frozenset({"connection_lost"})) == ["v1"]
     assert chosen(ids=frozenset({"worn1"})) == ["worn1"]
@@ -175,26 +177,26 @@ def test_a_choice_takes_what_fits_all_that_it_says(world: World, tier: ModelTier
 # -------------------------------------------------------------------------------------------------- what is sent again
 
 
-def test_what_is_sent_again_is_parsed_and_its_letter_is_gone(
+def test_a_redriven_video_is_parsed_and_its_message_deleted(
     world: World, tier: ModelTier, provider: LoopbackProvider
 ) -> None:
     (message,) = die(world, tier, provider)
-    assert send_again(office(world)) == ["sent"]
+    assert send_again(redriver(world)) == ["sent"]
     work(world, tier, world.sent())
     assert (state(world, message), len(provider.posts), world.dead()) == (RowState.PARSED, 1, [])
-    assert office(world).cases() == []
+    assert redriver(world).letters() == []
 
 
-def test_a_grant_allows_as_many_attempts_as_it_says_and_no_more(
+def test_a_grant_allows_no_more_attempts_than_it_says(
     world: World, tier: ModelTier, provider: LoopbackProvider
 ) -> None:
     message = wear_out(world, tier, provider)
     provider.fail(always="server_error")
-    send_again(office(world), more=2)
+    send_again(redriver(world), more=2)
     for receives in (1, 2, 3):
         work(world, tier, [message], receives)
     assert (len(provider.posts), state(world, message)) == (2, RowState.DEAD)
-    assert office(world).cases()[0].attempts == CAP + 2
+    assert redriver(world).letters()[0].attempts == CAP + 2
 
 
 def test_a_message_moved_back_by_hand_ends_dead_again_at_no_cost(
@@ -208,59 +210,57 @@ def test_a_message_moved_back_by_hand_ends_dead_again_at_no_cost(
 
 
 @pytest.mark.usefixtures("provider")
-def test_a_message_that_sqs_moved_by_itself_is_sent_again_as_well(world: World, tier: ModelTier) -> None:
+def test_a_message_that_sqs_moved_is_sent_again(world: World, tier: ModelTier) -> None:
     _, (message,) = world.batch(*videos(1))
     world.sqs.send_message(QueueUrl=world.names["WorkDeadLetterQueue"], MessageBody=message.model_dump_json())
-    (case,) = office(world).cases()
-    assert (case.kind, case.cause) == (Kind.STRAYED, "moved_by_sqs")
-    assert send_again(office(world)) == ["sent"]
+    (letter,) = redriver(world).letters()
+    assert (letter.kind, letter.cause) == (Kind.STRAYED, "moved_by_sqs")
+    assert send_again(redriver(world)) == ["sent"]
     work(world, tier, world.sent())
     assert (state(world, message), world.dead()) == (RowState.PARSED, [])
 
 
-def test_what_has_been_parsed_since_is_not_sent_and_its_letter_is_removed(world: World, tier: ModelTier) -> None:
+def test_a_video_parsed_in_the_meantime_is_not_sent_and_its_message_deleted(world: World, tier: ModelTier) -> None:
     _, (message,) = world.batch(*videos(1, "sure"))
     world.letters.send(message.model_dump_json(), "receives_used_up: a crash")
     work(world, tier, [message])
-    assert send_again(office(world)) == ["removed"]
+    assert send_again(redriver(world)) == ["removed"]
     assert (world.sent(), world.dead()) == ([], [])
 
 
-def test_a_video_that_a_newer_manifest_has_is_closed_without_a_request(
+def test_a_video_of_a_newer_manifest_ends_without_a_request(
     world: World, tier: ModelTier, provider: LoopbackProvider
 ) -> None:
     (message,) = die(world, tier, provider)
     _, (newer,) = world.batch(message.video.model_copy(update={"title": "Another title by Grace Hopper"}))
     work(world, tier, [newer])
     provider.reset()
-    (case,) = office(world).cases()
-    assert (case.closed, case.worst) == ("a newer manifest has this video", Amount())
-    send_again(office(world))
+    (letter,) = redriver(world).letters()
+    assert (letter.closed, letter.worst) == ("a newer manifest has this video", Amount())
+    send_again(redriver(world))
     work(world, tier, world.sent())
     assert (state(world, message), provider.posts) == (RowState.SUPERSEDED, [])
 
 
-def test_what_is_attempted_between_the_plan_and_the_sending_is_not_sent(
-    world: World, tier: ModelTier, provider: LoopbackProvider
-) -> None:
+def test_a_row_attempted_after_the_plan_is_not_sent(world: World, tier: ModelTier, provider: LoopbackProvider) -> None:
     (message,) = die(world, tier, provider)
-    planned = office(world).cases(read=True)
-    send_again(office(world))
+    planned = redriver(world).letters(read=True)
+    send_again(redriver(world))
     provider.fail(always="half_body")
     work(world, tier, world.sent(), attempt_cap=1)
     provider.reset()
-    assert send_again(office(world), planned) == ["moved"]
+    assert send_again(redriver(world), planned) == ["moved"]
     assert (world.sent(), state(world, message), len(world.dead())) == ([], RowState.DEAD, 1)
 
 
-def test_two_letters_of_one_row_are_one_message(world: World, tier: ModelTier, provider: LoopbackProvider) -> None:
+def test_two_messages_of_one_row_are_sent_as_one(world: World, tier: ModelTier, provider: LoopbackProvider) -> None:
     (message,) = die(world, tier, provider)
     world.letters.send(message.model_dump_json(), "dead: recorded before, but the message was not put away")
-    assert send_again(office(world)) == ["sent"]
+    assert send_again(redriver(world)) == ["sent"]
     assert (len(world.sent()), world.dead()) == (1, [])
 
 
-def test_a_row_whose_letter_is_lost_is_read_from_its_manifest(
+def test_a_row_whose_message_is_lost_is_read_from_its_manifest(
     world: World, tier: ModelTier, provider: LoopbackProvider
 ) -> None:
     upload = world.put("".join(f"{video.model_dump_json(exclude_none=True)}\n" for video in videos(3)))
@@ -269,9 +269,9 @@ def test_a_row_whose_letter_is_lost_is_read_from_its_manifest(
     work(world, tier, world.sent(), attempt_cap=1)
     provider.reset()
     world.dead()
-    unread = office(world).cases()
-    assert [case.worst.micro_usd for case in unread] == [(CAP - 1) * tier.worst_case.micro_usd] * 3
-    assert send_again(office(world)) == ["sent"] * 3
+    unread = redriver(world).letters()
+    assert [letter.worst.micro_usd for letter in unread] == [(CAP - 1) * tier.worst_case.micro_usd] * 3
+    assert send_again(redriver(world)) == ["sent"] * 3
     assert [message.video.id for message in world.sent()] == ["v1", "v2", "v3"]
 
 
@@ -281,7 +281,7 @@ def test_a_finished_batch_is_open_again_until_its_row_has_ended_again(
     message, _ = die(world, tier, provider, 2)
     world.sweeper().run()
     assert world.catalog.batch(message.batch).state is BatchState.FINISHED
-    assert send_again(office(world)) == ["sent"] * 2
+    assert send_again(redriver(world)) == ["sent"] * 2
     batch = world.catalog.batch(message.batch)
     assert (batch.state, batch.counted(RowState.DEAD)) == (BatchState.OPEN, 0)
     assert [it.id for it in world.catalog.open_batches()] == [batch.id]
@@ -290,11 +290,9 @@ def test_a_finished_batch_is_open_again_until_its_row_has_ended_again(
     assert world.catalog.batch(message.batch).state is BatchState.FINISHED
 
 
-def test_who_sent_it_again_and_when_is_in_the_videos_story(
-    world: World, tier: ModelTier, provider: LoopbackProvider
-) -> None:
+def test_the_story_says_who_redrove_a_video_and_when(world: World, tier: ModelTier, provider: LoopbackProvider) -> None:
     (message,) = die(world, tier, provider)
-    send_again(office(world))
+    send_again(redriver(world))
     ((given,),) = [chapter.redrives for chapter in grants(world).story(message.project, message.video.id)]
     assert (given["by"], given["at"][:10], given["attempts"], given["allowed"]) == (WHO, "2026-01-05", 1, 2)
 
@@ -302,9 +300,9 @@ def test_who_sent_it_again_and_when_is_in_the_videos_story(
 def test_an_upload_that_ingest_could_not_take_is_sent_to_ingest_again(world: World) -> None:
     body = json.dumps({"Records": [{"s3": {"object": {"key": "uploads/djangocon/2019.jsonl"}}}]})
     world.sqs.send_message(QueueUrl=world.names["IngestDeadLetterQueue"], MessageBody=body)
-    (case,) = office(world).cases()
-    assert (case.kind, case.reason) == (Kind.UPLOAD, "upload_not_taken: uploads/djangocon/2019.jsonl")
-    assert send_again(office(world)) == ["sent"]
+    (letter,) = redriver(world).letters()
+    assert (letter.kind, letter.reason) == (Kind.UPLOAD, "upload_not_taken: uploads/djangocon/2019.jsonl")
+    assert send_again(redriver(world)) == ["sent"]
     assert [it["Body"] for it in world.taken("IngestQueue")] == [body]
     assert world.taken("IngestDeadLetterQueue") == []
 
@@ -313,8 +311,8 @@ def test_under_the_local_tier_another_try_costs_nothing(
     world: World, tier: ModelTier, provider: LoopbackProvider
 ) -> None:
     die(world, tier, provider)
-    (case,) = office(world, TierPolicy="local").cases()
-    assert (case.requests, case.worst) == (0, Amount())
+    (letter,) = redriver(world, TierPolicy="local").letters()
+    assert (letter.requests, letter.worst) == (0, Amount())
 
 
 # ---------------------------------------------------------------------------------------------------------- and killed
@@ -326,19 +324,19 @@ def test_a_redrive_killed_at_any_write_and_run_again_loses_nothing_and_grants_on
     world: World, tier: ModelTier, provider: LoopbackProvider, how: Cut, call: str
 ) -> None:
     message = wear_out(world, tier, provider, cap=1)
-    desk = office(world, AttemptCap="1")
-    cases = desk.cases(read=True)
+    console = redriver(world, AttemptCap="1")
+    letters = console.letters(read=True)
     world.wire.cut(how, call=call)
     with pytest.raises(Killed):
-        send_again(desk, cases)
+        send_again(console, letters)
     world.wire.mend()
-    send_again(desk)
+    send_again(console)
     provider.fail(always="server_error")
     for receives, again in enumerate(world.sent(), 1):
         work(world, tier, [again], receives, attempt_cap=1)
     assert (len(provider.posts), state(world, message)) == (1, RowState.DEAD)
     provider.reset()
-    send_again(desk)
+    send_again(console)
     work(world, tier, world.sent(), attempt_cap=1)
     assert (state(world, message), world.dead()) == (RowState.PARSED, [])
 
@@ -351,8 +349,8 @@ def die_after_ingest(
     upload = world.put("".join(f"{video.model_dump_json(exclude_none=True)}\n" for video in rows), name=name)
     world.ingest().take(upload, lambda: 900)
     messages = world.sent()
-    provider.fail(always="bad_request")
-    work(world, tier, messages)
+    provider.fail(always="half_body")
+    work(world, tier, messages, attempt_cap=1)
     provider.reset()
     return messages
 
@@ -364,12 +362,12 @@ def test_a_redrive_killed_at_any_call_is_finished_by_the_next_one_at_once(
         messages = die_after_ingest(world, tier, provider, 2, f"killed-at-{at}")
         world.wire.cut(Cut.KILLED_BEFORE, at=at)
         try:
-            send_again(office(world, hidden=600))  # what a killed reader hides stays hidden for longer than this test
+            send_again(redriver(world, hidden=600))  # what a killed reader hides stays hidden for longer than this test
         except Killed:
             world.wire.mend()
         else:
             break
-        send_again(office(world))
+        send_again(redriver(world))
         sent = world.sent()
         assert {message.row for message in sent} == {1, 2}, f"killed before call {at}"
         work(world, tier, sent)
@@ -378,61 +376,61 @@ def test_a_redrive_killed_at_any_call_is_finished_by_the_next_one_at_once(
     assert at > 12
 
 
-def test_a_row_that_a_killed_redrive_allowed_is_shown_without_its_letter(
+def test_a_row_that_a_killed_redrive_allowed_is_listed_without_its_message(
     world: World, tier: ModelTier, provider: LoopbackProvider
 ) -> None:
     die_after_ingest(world, tier, provider, 1)
     world.dead()
     world.wire.cut(Cut.KILLED_BEFORE, call="SendMessage")
     with pytest.raises(Killed):
-        send_again(office(world))
+        send_again(redriver(world))
     world.wire.mend()
-    (case,) = office(world).cases()
-    assert (case.kind, case.cause, case.letters) == (Kind.STRAYED, "redrive_interrupted", ())
-    assert send_again(office(world)) == ["sent"]
+    (letter,) = redriver(world).letters()
+    assert (letter.kind, letter.cause, letter.messages) == (Kind.STRAYED, "redrive_interrupted", ())
+    assert send_again(redriver(world)) == ["sent"]
 
 
 def test_messages_that_others_are_reading_are_counted(world: World) -> None:
     world.letters.send("{half a", "undecodable: the message is not a row of a manifest")
     world.sqs.receive_message(QueueUrl=world.names["WorkDeadLetterQueue"], VisibilityTimeout=600)
-    desk = office(world)
-    assert (desk.cases(), desk.hidden) == ([], 1)
+    console = redriver(world)
+    assert (console.letters(), console.hidden) == ([], 1)
 
 
 # --------------------------------------------------------------------------------------------------- mended, discarded
 
 
-def test_a_mended_title_is_what_is_parsed(world: World, tier: ModelTier, provider: LoopbackProvider) -> None:
+def test_a_corrected_title_is_parsed(world: World, tier: ModelTier, provider: LoopbackProvider) -> None:
     (message,) = die(world, tier, provider)
-    desk = office(world)
-    (case,) = desk.cases()
-    mended = desk.edited(case, message.video.model_copy(update={"title": "Mended title by Grace Hopper"}), more=1)
-    assert (mended.attempts, mended.requests, send_again(desk, [mended])) == (0, CAP, ["sent"])
+    console = redriver(world)
+    (letter,) = console.letters()
+    mended = console.edited(letter, message.video.model_copy(update={"title": "Mended title by Grace Hopper"}), more=1)
+    assert (mended.attempts, mended.requests, send_again(console, [mended])) == (0, CAP, ["sent"])
     work(world, tier, world.sent())
     ((row, entry),) = world.catalog.talks(message.project, world.catalog.rows(message.batch))
     assert (row.state, entry.talk and entry.talk.title[:12], world.dead()) == (RowState.PARSED, "Mended title", [])
 
 
-def test_what_is_discarded_is_on_disk_and_listed_no_more(
+def test_a_discarded_letter_is_on_disk_and_no_longer_listed(
     world: World, tier: ModelTier, provider: LoopbackProvider, tmp_path: Path
 ) -> None:
     (message,) = die(world, tier, provider)
     world.letters.send("{half a", "undecodable: the message is not a row of a manifest")
-    desk, copy = office(world), tmp_path / "copy.jsonl"
+    console, copy = redriver(world), tmp_path / "copy.jsonl"
     with copy.open("w") as file:
-        assert len(list(desk.discard(desk.cases(), file, by=WHO))) == 2
+        assert len(list(console.discard(console.letters(), file, by=WHO))) == 2
     bodies = [body for line in copy.read_text().splitlines() for body in json.loads(line)["bodies"]]
     assert sorted(bodies) == sorted(["{half a", message.model_dump_json()])
-    assert (office(world).cases(), world.dead(), state(world, message)) == ([], [], RowState.DEAD)
+    assert (redriver(world).letters(), world.dead(), state(world, message)) == ([], [], RowState.DEAD)
 
 
 def test_nothing_is_discarded_before_its_copy_is_on_the_disk(
     world: World, tier: ModelTier, provider: LoopbackProvider
 ) -> None:
     die(world, tier, provider)
-    desk = office(world)
+    console = redriver(world)
     with pytest.raises(OSError, match="No space left"), Path("/dev/full").open("w") as full:
-        list(desk.discard(desk.cases(), full, by=WHO))
+        list(console.discard(console.letters(), full, by=WHO))
     assert len(world.dead()) == 1
 
 
@@ -443,11 +441,11 @@ def test_nothing_is_discarded_before_its_copy_is_on_the_disk(
 def run(world: World, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
     """`titlecard dlq`, about this world."""
     monkeypatch.setattr("titlecard_console.stack.find", lambda *_: Here(world, TEMPLATE.values({})))
-    monkeypatch.setattr("titlecard_console.commands.dlq.Redriver", lambda _: office(world))
+    monkeypatch.setattr("titlecard_console.commands.dlq.Redriver", lambda _: redriver(world))
     return lambda *command: CliRunner().invoke(dlq.dlq, command)
 
 
-def test_the_table_says_what_died_of_what_and_what_a_redrive_would_cost(
+def test_the_table_has_causes_and_the_cost_of_a_redrive(
     world: World, tier: ModelTier, provider: LoopbackProvider, run: Callable[..., Result]
 ) -> None:
     die(world, tier, provider, 2)
@@ -461,7 +459,7 @@ def test_the_table_says_what_died_of_what_and_what_a_redrive_would_cost(
     assert f"{2 * (CAP - 1)} requests, $0.0" in seen.stdout
 
 
-def test_nothing_dead_is_said_so_and_is_a_success(run: Callable[..., Result]) -> None:
+def test_a_stack_without_dead_letters_says_so_and_succeeds(run: Callable[..., Result]) -> None:
     seen = run("list")
     assert (seen.exit_code, seen.stdout, seen.stderr) == (0, "", "Nothing is dead.\n")
 
@@ -477,7 +475,7 @@ def test_nothing_dead_is_said_so_and_is_a_success(run: Callable[..., Result]) ->
         (["discard", "--id", "nobody", "--yes"], "the id 'nobody'"),
     ],
 )
-def test_what_nothing_dead_has_is_told_with_the_causes_that_there_are(
+def test_a_selection_that_matches_nothing_is_refused_with_the_causes(
     world: World, run: Callable[..., Result], words: list[str], named: str
 ) -> None:
     world.letters.send("{half a", "undecodable: the message is not a row of a manifest")
@@ -486,19 +484,19 @@ def test_what_nothing_dead_has_is_told_with_the_causes_that_there_are(
     assert f"No dead letter has {named}. The causes are: undecodable (1)" in str(refusal)
 
 
-def test_a_time_that_nothing_dead_is_older_than_is_no_mistake(world: World, run: Callable[..., Result]) -> None:
+def test_an_age_that_matches_nothing_is_no_error(world: World, run: Callable[..., Result]) -> None:
     world.letters.send("{half a", "undecodable: the message is not a row of a manifest")
     seen = run("redrive", "--older-than", "7d", "--yes")
     assert (seen.exit_code, seen.stderr) == (0, "No dead letter matches all of these options.\n")
 
 
-def test_where_no_terminal_is_a_reason_is_not_cut(world: World, run: Callable[..., Result]) -> None:
+def test_a_reason_is_not_cut_in_a_pipe(world: World, run: Callable[..., Result]) -> None:
     reason = f"undecodable: {'word ' * 30}end"
     world.letters.send("{half a", reason)
     assert reason in run("list").stdout
 
 
-def test_a_strangers_text_cannot_command_the_terminal(
+def test_terminal_sequences_in_a_dead_letter_are_not_printed(
     world: World, tier: ModelTier, provider: LoopbackProvider, run: Callable[..., Result]
 ) -> None:
     _, messages = world.batch(Video(id="v1", title="A \x1b[31mred\x07 talk by Grace Hopper"))
@@ -509,7 +507,7 @@ def test_a_strangers_text_cannot_command_the_terminal(
     assert not {"\x1b", "\x07"} & set(seen.stdout)
 
 
-def test_the_story_tells_every_attempt_with_its_charge_and_what_another_would_cost(
+def test_the_story_has_every_attempt_with_its_charge_and_the_cost_of_another(
     world: World, tier: ModelTier, provider: LoopbackProvider, run: Callable[..., Result]
 ) -> None:
     wear_out(world, tier, provider)
@@ -519,7 +517,7 @@ def test_the_story_tells_every_attempt_with_its_charge_and_what_another_would_co
     assert "log: ParserFunction from 2026-01-05 11:4" in told
 
 
-def test_a_redrive_shows_its_plan_and_tells_what_it_did(
+def test_a_redrive_shows_its_plan_and_its_result(
     world: World, tier: ModelTier, provider: LoopbackProvider, run: Callable[..., Result]
 ) -> None:
     wear_out(world, tier, provider)
@@ -531,7 +529,7 @@ def test_a_redrive_shows_its_plan_and_tells_what_it_did(
     assert (seen.stderr.splitlines()[-1], seen.exit_code, len(world.sent())) == ("1 sent.", 3, 1)
 
 
-def test_a_plan_says_that_a_batchs_limit_may_not_hold_it_and_how_it_is_raised(
+def test_a_plan_warns_of_a_batch_limit_and_says_how_to_raise_it(
     world: World, tier: ModelTier, provider: LoopbackProvider, run: Callable[..., Result]
 ) -> None:
     batch, messages = world.batch(*videos(2), limits=LIMITS.model_copy(update={"requests": 2}))
@@ -542,7 +540,7 @@ def test_a_plan_says_that_a_batchs_limit_may_not_hold_it_and_how_it_is_raised(
     assert f"`titlecard limit {batch.id} --requests {2 + 2 * (CAP - 1)}`" in said
 
 
-def test_without_a_terminal_and_without_yes_nothing_is_sent(
+def test_a_redrive_without_confirmation_sends_nothing(
     world: World, tier: ModelTier, provider: LoopbackProvider, run: Callable[..., Result]
 ) -> None:
     die(world, tier, provider)
@@ -554,7 +552,7 @@ def test_without_a_terminal_and_without_yes_nothing_is_sent(
     )
 
 
-def test_a_video_is_mended_in_the_editor(
+def test_a_video_is_corrected_in_the_editor(
     world: World,
     tier: ModelTier,
     provider: LoopbackProvider,
@@ -595,7 +593,7 @@ def test_a_redrive_says_until_when_messages_are_hidden(world: World, run: Callab
     assert "About 1 message is being read by another command, or by one that was killed: run this again" in seen.stderr
 
 
-def test_a_discard_keeps_a_copy_where_it_was_told_to(
+def test_a_discard_writes_the_named_copy(
     world: World, tier: ModelTier, provider: LoopbackProvider, run: Callable[..., Result], tmp_path: Path
 ) -> None:
     die(world, tier, provider)
