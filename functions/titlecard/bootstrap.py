@@ -13,7 +13,10 @@ from typing import TYPE_CHECKING, Protocol
 import boto3
 
 from titlecard.aws.dynamodb.catalog import UNCHECKED, Catalog
+from titlecard.aws.dynamodb.catalog.grants import Grants
+from titlecard.aws.dynamodb.catalog.limits import BatchLimitTable
 from titlecard.aws.dynamodb.catalog.results import BatchResults
+from titlecard.aws.dynamodb.catalog.reviews import Reviews
 from titlecard.aws.dynamodb.catalog.upload_progress import UploadProgressTable
 from titlecard.aws.dynamodb.ledger import ONE_TRY, Ledger
 from titlecard.aws.s3 import UploadsBucket
@@ -107,6 +110,56 @@ class AwsClients:
         """EventBridge."""
         client: EventBus = self._session.client("events")
         return client
+
+
+class Stores:
+    """The tables and the bucket of a stack, as the console uses them; each is made when it is first used.
+
+    Args:
+        clients: the clients of the stack.
+        catalog_table: the name of the catalog's table.
+        ledger_table: the name of the ledger's table.
+    """
+
+    def __init__(self, clients: Clients, *, catalog_table: str, ledger_table: str) -> None:
+        self._clients = clients
+        self._catalog_table = catalog_table
+        self._ledger_table = ledger_table
+
+    @cached_property
+    def catalog(self) -> Catalog:
+        """Batches, rows and talks."""
+        return Catalog(self._clients.catalog, self._catalog_table)
+
+    @cached_property
+    def grants(self) -> Grants:
+        """Dead rows, and the attempts that a person allows."""
+        return Grants(self._clients.catalog, self._catalog_table)
+
+    @cached_property
+    def reviews(self) -> Reviews:
+        """What persons say of videos."""
+        return Reviews(self._clients.catalog, self._catalog_table)
+
+    @cached_property
+    def results(self) -> BatchResults:
+        """The results of batches."""
+        return BatchResults(self._clients.catalog, self._catalog_table)
+
+    @cached_property
+    def limits(self) -> BatchLimitTable:
+        """The limits of batches."""
+        return BatchLimitTable(self._clients.catalog, self._catalog_table)
+
+    @cached_property
+    def ledger(self) -> Ledger:
+        """Budgets, charges, pauses and breakers."""
+        return Ledger(self._clients.ledger, self._ledger_table)
+
+    @cached_property
+    def uploads(self) -> UploadsBucket:
+        """The uploaded manifests."""
+        return UploadsBucket(self._clients.s3)
 
 
 def utc_now() -> datetime:

@@ -20,9 +20,9 @@ from typing import IO, TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from titlecard import extraction as local
-from titlecard.aws.dynamodb.catalog import Catalog, VideoRecord
-from titlecard.aws.dynamodb.catalog.grants import AttemptGrant, Grants, RowSnapshot
-from titlecard.aws.s3 import ManifestTooLarge, ObjectDeleted, UploadsBucket
+from titlecard.aws.dynamodb.catalog import VideoRecord
+from titlecard.aws.dynamodb.catalog.grants import AttemptGrant, RowSnapshot
+from titlecard.aws.s3 import ManifestTooLarge, ObjectDeleted
 from titlecard.domain.batch import Message, RowState
 from titlecard.domain.money import Amount
 from titlecard.domain.video import Policy, Video, fingerprint
@@ -252,14 +252,14 @@ class Redriver:
     ) -> None:
         self._there = there
         self._now = now
-        database = there.resource("dynamodb").meta.client
-        self._catalog = Catalog(database, there.outputs["CatalogTable"])
-        self._grants = Grants(database, there.outputs["CatalogTable"])
+        self._stores = stacks.stores(there)
+        self._catalog = self._stores.catalog
+        self._grants = self._stores.grants
+        self._ledger = self._stores.ledger
         sqs, outputs = there.client("sqs"), there.outputs
         self._work = DeadLetterQueue(sqs, outputs["WorkDeadLetterQueueUrl"], outputs["WorkQueueUrl"], **reading)
         self._ingest = DeadLetterQueue(sqs, outputs["IngestDeadLetterQueueUrl"], outputs["IngestQueueUrl"], **reading)
         self._terms = RetryTerms(there.parameters)
-        self._ledger = stacks.ledger(there)
         self._surveys: dict[str, Survey] = {}
 
     def who(self) -> str:
@@ -509,7 +509,7 @@ class Redriver:
     def _from_manifest(self, batch: Batch, rows: set[int]) -> Iterator[tuple[int, Video]]:
         parameters = self._there.parameters
         limits = reading_limits(parameters)
-        uploads = UploadsBucket(self._there.client("s3"))
+        uploads = self._stores.uploads
         with tempfile.TemporaryFile() as file:
             try:
                 uploads.fetch(batch.upload, file, max_bytes=limits.total_max_bytes)

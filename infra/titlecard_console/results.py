@@ -12,11 +12,10 @@ from itertools import chain
 from typing import TYPE_CHECKING
 
 from titlecard import manifests as manifest
-from titlecard.aws.dynamodb.catalog import Catalog, stamp
-from titlecard.aws.dynamodb.catalog.results import BatchResults
-from titlecard.aws.dynamodb.catalog.reviews import Reviews
-from titlecard.aws.s3 import ObjectDeleted, UploadsBucket
+from titlecard.aws.dynamodb.catalog import stamp
+from titlecard.aws.s3 import ObjectDeleted
 from titlecard.manifests import Accepted
+from titlecard_console import stack as stacks
 from titlecard_console.errors import CommandError
 from titlecard_console.estimate import reading_limits
 
@@ -43,12 +42,10 @@ class ResultReader:
     """Reads a stack's catalog, and its manifests if the videos' own text is needed."""
 
     def __init__(self, there: Stack) -> None:
-        self.database = there.resource("dynamodb", parameter_validation=False).meta.client
-        table = there.outputs["CatalogTable"]
-        self.catalog = Catalog(self.database, table)
-        self.exports = BatchResults(self.database, table)
-        self.reviews = Reviews(self.database, table)
-        self._uploads = UploadsBucket(there.client("s3"))
+        self._stores = stacks.stores(there)
+        self.catalog = self._stores.catalog
+        self.exports = self._stores.results
+        self.reviews = self._stores.reviews
         self._there = there
 
     def batch(self, name: str) -> Batch:
@@ -137,7 +134,7 @@ class ResultReader:
         limits = reading_limits(self._there.parameters)
         with tempfile.TemporaryFile() as file:
             try:
-                self._uploads.fetch(batch.upload, file, max_bytes=limits.total_max_bytes)
+                self._stores.uploads.fetch(batch.upload, file, max_bytes=limits.total_max_bytes)
             except ObjectDeleted:
                 yield first, None
                 yield from ((result, None) for result in results)

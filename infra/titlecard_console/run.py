@@ -12,11 +12,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from titlecard.aws.dynamodb.catalog import Catalog
-from titlecard.aws.dynamodb.ledger import Ledger
 from titlecard.aws.s3 import LIMIT_METADATA
 from titlecard.domain.batch import END_STATES, UPLOADS, BatchLimits, BatchState, Upload
 from titlecard.domain.money import Budget, Cap
+from titlecard_console import stack as stacks
 from titlecard_console.status import Status, read_status
 
 if TYPE_CHECKING:
@@ -64,9 +63,8 @@ class Run:
         self._cloud = cloud
         self._s3 = cloud.client("s3")
         self._lambda = cloud.client("lambda", read_timeout=SWEEPER_TIMEOUT)
-        dynamodb = cloud.resource("dynamodb").meta.client
-        self._catalog = Catalog(dynamodb, cloud.outputs["CatalogTable"])
-        self._ledger = Ledger(dynamodb, cloud.outputs["LedgerTable"])
+        stores = stacks.stores(cloud)
+        self._catalog, self._ledger = stores.catalog, stores.ledger
         self._logs = cloud.client("logs")
         self._swept = 0.0
 

@@ -16,7 +16,7 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from titlecard.aws.dynamodb.ledger import Ledger
+from titlecard.bootstrap import Stores
 from titlecard_console.errors import CommandError
 from titlecard_console.local_cloud import cloud, deploy
 
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
     from pathlib import Path
+
+    from titlecard.aws.dynamodb.ledger import Ledger
 
 OUTPUTS = (
     *("UploadsBucket", "IngestQueueUrl", "IngestDeadLetterQueueUrl", "WorkQueueUrl", "WorkDeadLetterQueueUrl"),
@@ -35,22 +37,26 @@ CONSOLES = {"aws": "aws.amazon.com", "aws-cn": "amazonaws.cn", "aws-us-gov": "am
 """The domain of the AWS console, by partition."""
 
 
-class Stack(Protocol):
-    """A deployed stack."""
+class Connection(Protocol):
+    """A way to a deployed stack."""
 
     @property
     def outputs(self) -> Mapping[str, str]:
         """The outputs of template.yaml."""
-
-    @property
-    def parameters(self) -> Mapping[str, str]:
-        """The parameters that template.yaml was deployed with."""
 
     def client(self, service: Any, **config: Any) -> Any:  # noqa: ANN401 -- a client's type depends on the name
         """A boto3 client for it; `config` goes to botocore's `Config`."""
 
     def resource(self, service: Any, **config: Any) -> Any:  # noqa: ANN401 -- as for `client`
         """A boto3 resource for it, likewise."""
+
+
+class Stack(Connection, Protocol):
+    """A deployed stack."""
+
+    @property
+    def parameters(self) -> Mapping[str, str]:
+        """The parameters that template.yaml was deployed with."""
 
     def log(self, function: str, start: datetime, end: datetime) -> str:
         """The address or the file of what a function (an output's name) logged between two moments."""
@@ -142,10 +148,42 @@ class _AwsStack:
         return log_address(configuration["LoggingConfig"]["LogGroup"], self.session.region_name, partition, start, end)
 
 
-def ledger(there: Stack) -> Ledger:
-    """A stack's ledger; each call is tried once, as the functions do it."""
-    database = there.resource("dynamodb", retries={"total_max_attempts": 1}, read_timeout=30)
-    return Ledger(database.meta.client, there.outputs["LedgerTable"])
+def stores(there: Connection) -> Stores:
+    """The tables and the bucket of a stack."""
+    outputs = there.outputs
+    return Stores(_Clients(there), catalog_table=outputs["CatalogTable"], ledger_table=outputs["LedgerTable"])
+
+
+def ledger(there: Connection) -> Ledger:
+    """The ledger of a stack."""
+    return stores(there).ledger
+
+
+class _Clients:
+    """The clients of a stack; the ledger's tries each call once, as in the functions."""
+
+    def __init__(self, there: Connection) -> None:
+        self._there = there
+
+    @cached_property
+    def catalog(self) -> Any:  # noqa: ANN401 -- a client of boto3
+        return self._there.resource("dynamodb", parameter_validation=False).meta.client
+
+    @cached_property
+    def ledger(self) -> Any:  # noqa: ANN401 -- as above
+        return self._there.resource("dynamodb", retries={"total_max_attempts": 1}, read_timeout=30).meta.client
+
+    @cached_property
+    def sqs(self) -> Any:  # noqa: ANN401 -- as above
+        return self._there.client("sqs")
+
+    @cached_property
+    def s3(self) -> Any:  # noqa: ANN401 -- as above
+        return self._there.client("s3")
+
+    @cached_property
+    def events(self) -> Any:  # noqa: ANN401 -- as above
+        return self._there.client("events")
 
 
 def log_address(group: str, region: str, partition: str, start: datetime, end: datetime) -> str:

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from titlecard.aws.dynamodb.catalog.grants import Grants
 from titlecard.aws.s3 import report_key
 from titlecard.domain.batch import BatchState, RowState, project_name
 from titlecard.domain.text import normalise
@@ -140,7 +139,7 @@ def show(
     rows = list(results.rows_of(project, video))
     if summary is None and not rows:
         raise CommandError(f"Nothing is known of {video!r} in the project {project!r}: is --project right?")
-    histories = Grants(results.database, there.outputs["CatalogTable"]).story(project, video)
+    histories = stacks.stores(there).grants.story(project, video)
     story = _Story(project, video, summary, rows, histories)
     if as_json:
         print_json(story.content())

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from titlecard.aws.dynamodb.catalog.limits import BatchLimitTable
 from titlecard.aws.dynamodb.ledger import EVERY_PROJECT, LedgerUnavailable
 from titlecard.domain.batch import BatchLimits, BatchState, project_name
 from titlecard.domain.errors import Hold
@@ -216,7 +215,7 @@ class _Standing:
             BatchLimits(**{name: int(there.parameters[parameter]) for name, parameter in PARAMETERS.items()}),
             len(needs),
             sum(needs, Amount()),
-            BatchLimitTable(results.database, there.outputs["CatalogTable"]).raised(name),
+            stacks.stores(there).limits.raised(name),
         )
 
     def content(self) -> dict[str, Any]:
@@ -267,7 +266,7 @@ def _raise(there: Stack, standing: _Standing, wanted: dict[str, int], *, yes: bo
     if not yes and not confirm("Raise it?"):
         raise typer.Abort
     by = str(there.client("sts").get_caller_identity()["Arn"])
-    limits = BatchLimitTable(ResultReader(there).database, there.outputs["CatalogTable"])
+    limits = stacks.stores(there).limits
     if not limits.raise_limit(batch.id, before, after, by=by, now=datetime.now(UTC)):
         raise CommandError(f"Somebody else has just changed {batch.id}: look again with `titlecard limit {batch.id}`.")
     say("Raised. Waiting videos continue within a minute or two." if standing.waiting else "Raised.")
