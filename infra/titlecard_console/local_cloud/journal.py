@@ -1,10 +1,12 @@
-"""What was paid for, on disk: the items of the local cloud's tables that another cloud starts from.
+"""The journal: the items of the local cloud's tables that the next cloud starts from, on disk.
 
-Kept are the items about videos (talks, attempts, charges) and about money (what each project was charged, by month; its
-budget; whether it is paused), in a file of JSON lines that only grows while a cloud runs:
-one line per change, on the disk before `append` returns. The last line about a key is the one that counts, so a line
-may come twice; a line that a crash cut short is the last one and is dropped. `load` writes the file anew without the
-lines that no longer count.
+It keeps the items about videos (talks, attempts, charges) and about money (each project's charges by month, its budget,
+its pause) in a file of JSON lines. While a cloud runs, the file only grows: a line for each change, on the disk before
+`append` returns. The last line about a key counts, so a line may come twice. A line that a crash cut short is the last
+one and is dropped. `load` rewrites the file without the lines that no longer count.
+
+The tables' streams bring the changes. They are switched on in the local cloud alone; in AWS, point-in-time recovery
+serves the same purpose.
 
     {"table": "CatalogTable", "key": {"pk": {"S": "video#..."}, "sk": {"S": "fp#..."}}, "item": {... or null: removed}}
 """
@@ -14,14 +16,21 @@ from __future__ import annotations
 import json
 import os
 from dataclasses import asdict, dataclass
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
+    from titlecard_console.local_cloud.cloud import Cloud
+
 KEPT = ("video#", "project#", "budgets", "pauses")
-"""How the partition keys of what is kept begin, in the catalog and in the ledger."""
+"""The beginnings of the partition keys of items that are kept, in the catalog and in the ledger."""
+
+TABLES = ("CatalogTable", "LedgerTable")
+ITEMS_PER_WRITE = 25
+"""The most that one BatchWriteItem takes (DynamoDB API reference)."""
 
 
 class JournalUnreadable(Exception):
@@ -30,7 +39,7 @@ class JournalUnreadable(Exception):
 
 @dataclass(frozen=True)
 class Change:
-    """One item as DynamoDB writes it down, with types; None where it was removed. `table` is the logical id."""
+    """An item in DynamoDB's typed form, None if it was removed; `table` is the table's logical id."""
 
     table: str
     key: Mapping[str, Any]
@@ -44,10 +53,10 @@ class Journal:
         self._path = path
 
     def load(self) -> list[Change]:
-        """What is kept, one change per key; the file is as short as that afterwards.
+        """The kept items, one change for each key; the file holds nothing else afterwards.
 
         Raises:
-            JournalUnreadable: a line other than the last is no change.
+            JournalUnreadable: a line other than the last cannot be read.
         """
         if not self._path.exists():
             return []
@@ -69,8 +78,75 @@ class Journal:
         return changes
 
     def append(self, changes: Iterable[Change]) -> None:
-        """Write changes down; they are on the disk when this returns."""
+        """Append changes; they are on the disk when this returns."""
         _write(self._path, changes)
+
+
+class JournaledTables:
+    """The tables of a local cloud, restored from a journal and recorded in it."""
+
+    def __init__(self, cloud: Cloud, journal: Journal) -> None:
+        self._database = cloud.client("dynamodb")
+        self._streams = cloud.client("dynamodbstreams")
+        self._streams.meta.events.register("before-parse.dynamodb-streams.GetRecords", _as_sent)
+        self._journal = journal
+        self._tables = {table: cloud.outputs[table] for table in TABLES}
+        self._iterators: dict[str, str] = {}
+
+    def restore(self) -> None:
+        """Put the journal's items into the tables, then start to follow the tables."""
+        puts = [{"table": it.table, "item": it.item} for it in self._journal.load()]
+        for table, name in self._tables.items():
+            mine = [{"PutRequest": {"Item": it["item"]}} for it in puts if it["table"] == table]
+            for start in range(0, len(mine), ITEMS_PER_WRITE):
+                unwritten = {name: mine[start : start + ITEMS_PER_WRITE]}
+                while unwritten:
+                    unwritten = self._database.batch_write_item(RequestItems=unwritten)["UnprocessedItems"]
+            self._iterators[table] = self._follow(name)
+
+    def record(self) -> None:
+        """Append every change since the last call to the journal; of several changes of an item, the last.
+
+        The streams move on only when the changes are on the disk. If that fails (the disk is full), the next call reads
+        the same changes again.
+        """
+        latest: dict[tuple[str, str], Change] = {}
+        iterators = dict(self._iterators)
+        for change in self._changes(iterators):
+            latest[change.table, str(change.key)] = change
+        if latest:
+            self._journal.append(latest.values())
+        self._iterators = iterators
+
+    def _follow(self, name: str) -> str:
+        specification = {"StreamEnabled": True, "StreamViewType": "NEW_IMAGE"}
+        stream = self._database.update_table(TableName=name, StreamSpecification=specification)
+        arn = stream["TableDescription"]["LatestStreamArn"]
+        (shard,) = self._streams.describe_stream(StreamArn=arn)["StreamDescription"]["Shards"]  # MiniStack has one
+        return str(
+            self._streams.get_shard_iterator(StreamArn=arn, ShardId=shard["ShardId"], ShardIteratorType="TRIM_HORIZON")[
+                "ShardIterator"
+            ]
+        )
+
+    def _changes(self, iterators: dict[str, str]) -> Iterator[Change]:
+        """The changes after the iterators; the iterators move to the ends of the streams."""
+        for table, iterator in list(iterators.items()):
+            page: dict[str, Any] = {"NextShardIterator": iterator, "Records": [None]}
+            while page["Records"]:
+                page = self._streams.get_records(ShardIterator=page["NextShardIterator"])
+                for record in page["Records"]:
+                    image = record["dynamodb"]
+                    if image["Keys"]["pk"]["S"].startswith(KEPT):
+                        yield Change(table, image["Keys"], image.get("NewImage"))
+            iterators[table] = page["NextShardIterator"]
+
+
+def _as_sent(response_dict: dict[str, Any], customized_response_dict: dict[str, Any], **_: object) -> None:
+    """Take records as they are sent: botocore's parsing of every attribute is most of the supervisor's work."""
+    if response_dict["status_code"] == HTTPStatus.OK:
+        customized_response_dict |= json.loads(response_dict["body"])
+        response_dict["body"] = b"{}"
 
 
 def _write(path: Path, changes: Iterable[Change]) -> None:

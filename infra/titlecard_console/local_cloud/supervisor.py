@@ -27,9 +27,8 @@ from typing import TYPE_CHECKING
 
 from titlecard_console.local_cloud import deploy, template
 from titlecard_console.local_cloud.cloud import Cloud, CloudError, CloudRequest, State, connect
-from titlecard_console.local_cloud.journal import Journal, JournalUnreadable
+from titlecard_console.local_cloud.journal import Journal, JournaledTables, JournalUnreadable
 from titlecard_console.local_cloud.ministack import MiniStack, MiniStackError
-from titlecard_console.local_cloud.streams import Streams
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -69,19 +68,18 @@ def _keep(order: CloudRequest, state: State) -> None:
         endpoint = connect(ministack.endpoint, {})
         outputs = deploy.deploy(endpoint, template.load(), order.parameters, Path(order.artefacts))
         cloud = connect(ministack.endpoint, outputs)
-        record = Journal(state.record)
-        streams = Streams(cloud, record)
-        streams.restore()
+        tables = JournaledTables(cloud, Journal(state.record))
+        tables.restore()
         deploy.try_functions(cloud)
         state.announce(cloud)
         _tell(cloud=asdict(cloud))
         while not _told_to_stop():
             ministack.check()
-            streams.write_down()
+            tables.record()
         state.forget()
         deploy.switch_off(cloud)
         _drain(ministack, cloud, float(order.parameters["ParserTimeoutSeconds"]))
-        streams.write_down()
+        tables.record()
 
 
 def _drain(ministack: MiniStack, cloud: Cloud, seconds: float) -> None:

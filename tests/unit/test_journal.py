@@ -1,4 +1,4 @@
-"""The record of what was paid for: what is in it after a crash, and after many changes."""
+"""The journal: what it holds after a crash and after many changes."""
 
 from __future__ import annotations
 

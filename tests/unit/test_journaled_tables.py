@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
-from titlecard_console.local_cloud.journal import Change, Journal
-from titlecard_console.local_cloud.streams import TABLES, Streams
+from titlecard_console.local_cloud.journal import TABLES, Change, Journal, JournaledTables
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -65,22 +64,22 @@ class FullDisk(Journal):
 
 def test_changes_that_could_not_be_written_down_are_read_again(tmp_path: Path) -> None:
     journal = FullDisk(tmp_path / "talks.jsonl")
-    streams = Streams(cast("Cloud", StreamOfOneChange()), journal)
+    streams = JournaledTables(cast("Cloud", StreamOfOneChange()), journal)
     streams.restore()
     with pytest.raises(OSError, match="No space left"):
-        streams.write_down()
+        streams.record()
     journal.full = False
-    streams.write_down()
+    streams.record()
     assert {change.table for change in Journal(tmp_path / "talks.jsonl").load()} == set(TABLES)
 
 
 def test_changes_that_are_written_down_are_not_read_again(tmp_path: Path) -> None:
     written: list[list[Change]] = []
     journal = Journal(tmp_path / "talks.jsonl")
-    streams = Streams(cast("Cloud", StreamOfOneChange()), journal)
+    streams = JournaledTables(cast("Cloud", StreamOfOneChange()), journal)
     streams.restore()
-    streams.write_down()
+    streams.record()
     written.append(journal.load())
-    streams.write_down()
+    streams.record()
     assert journal.load() == written[0]
     assert len((tmp_path / "talks.jsonl").read_text(encoding="utf-8").splitlines()) == len(TABLES)
