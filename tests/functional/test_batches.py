@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -57,6 +58,14 @@ def test_the_list_shows_waiting_videos_and_charges(world: World, console: Consol
     )
     (it,) = console.objects("batches", "--json")
     assert (it["waiting"], it["tokens"], it["cost_micro_usd"]) == (1, 250, 70)
+
+
+def test_an_upload_outside_any_project_is_shown_with_its_refusal(world: World, console: Console) -> None:
+    upload = replace(world.put(b"", name="x.jsonl"), key="uploads/x.jsonl")
+    world.ingest().take(upload, lambda: 900)
+    done = console.type("batches")
+    assert upload.batch in done.stdout
+    assert "refused: The file lies outside any project's folder." in done.stderr
 
 
 def test_people_get_a_table(world: World, console: Console) -> None:

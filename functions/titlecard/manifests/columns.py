@@ -30,7 +30,8 @@ _PRIVACY = ("privacy", "datenschutz", "confidentialité", "privacidad", "privaci
 _PRIVATE = frozenset({"private", "privat", "privée", "privé", "privado", "privada", "privato", "prywatny", "非公開"})
 
 _NAMES_SHOWN = 8
-_IGNORED_MAX = 200
+_IGNORED_MAX, _NAME_CHARACTERS = 200, 100
+"""How many columns are remembered, and how much of a name."""
 
 _APOSTROPHE = re.compile(r"'+[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20]")
 """How a cell begins that an export kept from being a formula."""
@@ -67,13 +68,14 @@ class Columns:
         self._mapping: Mapping[str, str] = {}
         self._shapes: tuple[Shape, ...] = ()
         self._all: dict[str, None] = {}
+        self._listed: tuple[str, ...] = ()
         self.seen: dict[str, str] = {}
 
     @property
     def ignored(self) -> tuple[str, ...]:
         """The columns that no field was read from, at most so many."""
         read = {name for column in self.seen.values() for name in (column, column.split(".")[0])}
-        return tuple(name for name in self._all if name and name not in read)
+        return tuple(name for name in self._all if name and name not in read)[:_IGNORED_MAX]
 
     def video(self, record: object) -> Video:
         """The video that a row describes.
@@ -115,8 +117,9 @@ class Columns:
         flat = shape.flat(record, self._references) if shape else generic(record, self._mapping, self._references)
         if flat.columns is not self._mapping or not self.seen.keys() >= flat.columns.keys():
             self.seen = {**flat.columns, **self.seen}
-        if len(self._all) < _IGNORED_MAX and not self._all.keys() >= set(flat.names):
-            self._all |= dict.fromkeys(flat.names[:_IGNORED_MAX])
+        if len(self._all) < _IGNORED_MAX and flat.names != self._listed:
+            self._listed = flat.names
+            self._all |= dict.fromkeys(name[:_NAME_CHARACTERS] for name in flat.names[:_IGNORED_MAX])
         return flat
 
     def _check_is_talk(self, record: dict[str, Any], flat: Flat) -> None:

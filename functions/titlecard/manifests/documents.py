@@ -280,6 +280,8 @@ class _Cutter:
 
     def _let_go(self) -> None:
         """Drops the text that is not needed any more, and the current row where it is too large."""
+        if self._path is not None and self._depth == 1 and self._around[-1:] == [b"{"] and self._beginning is None:
+            self._start = self._position if self._string is None else self._string  # no row: it only leads to the rows
         if self._depth == 0:  # what is blank before a row is no part of it
             self._start = self._position - len(self._text[self._start : self._position].lstrip())
         if self._beginning is None and len(self._text) - self._start > self._max_bytes:

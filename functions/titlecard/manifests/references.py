@@ -14,10 +14,13 @@ from titlecard.manifests.names import recognise
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-PEOPLE_MAX = 200_000
+PEOPLE_MAX = 50_000
 """Of one file; whoever comes after them stays without a name."""
 
-_MODELS_MAX = 500
+_KEY_CHARACTERS, _NAME_CHARACTERS = 80, 100
+"""What is kept of a key and of a name, so that all people of a file take some tens of megabytes at most."""
+
+_MODELS_MAX, _FIELDS_MAX = 300, 200
 _PEOPLE_MODELS = ("speaker", "presenter", "person", "people", "author", "user", "profile", "participant", "panel")
 
 
@@ -52,7 +55,7 @@ class References:
             if isinstance(record, dict) and len(found) < PEOPLE_MAX:
                 key, name = record.get("id", record.get("code")), naming.name_of(record)
                 if isinstance(key, str | int) and name:
-                    found[str(key)[: naming.NAME_CHARACTERS]] = name[: naming.NAME_CHARACTERS]
+                    found[str(key)[:_KEY_CHARACTERS]] = name[:_NAME_CHARACTERS]
         return cls(found)
 
     @classmethod
@@ -65,12 +68,14 @@ class References:
             match record:
                 case {"model": str() as model, "fields": dict() as fields}:
                     if len(fields_of) < _MODELS_MAX:
-                        fields_of.setdefault(model, Counter()).update(dict.fromkeys(list(fields)[:_MODELS_MAX], 1))
+                        fields_of.setdefault(model, Counter()).update(
+                            dict.fromkeys((it for it in list(fields)[:_FIELDS_MAX] if len(it) <= _KEY_CHARACTERS), 1)
+                        )
                     if any(part in model.rpartition(".")[2].casefold() for part in _PEOPLE_MODELS):
                         name, key = naming.name_of(fields), record.get("pk")
                         if name and isinstance(key, str | int) and count < PEOPLE_MAX:
                             found = references._by_model.setdefault(model, {})
-                            found[str(key)[: naming.NAME_CHARACTERS]] = name[: naming.NAME_CHARACTERS]
+                            found[str(key)[:_KEY_CHARACTERS]] = name[:_NAME_CHARACTERS]
                             count += 1
         references._talks = _talk_models({model: recognise(names) for model, names in fields_of.items()})
         return references
