@@ -187,8 +187,11 @@ class Stress:
             run.provider.outages += 1
         run.provider.faulty = {"degraded": 0.5, "calm": 0.0}.get(phase, 0.12)
         run.storm.turn(CALM if phase == "calm" else STORM)
+        self._close_breakers()
+
+    def _close_breakers(self) -> None:
         for project in PROJECTS:
-            run.stack.ledger.close_breaker(project)
+            self._run.stack.ledger.close_breaker(project)
 
     def _upload(self) -> None:
         run, number = self._run, len(self._run.uploads)
@@ -226,8 +229,9 @@ class Stress:
         run, began = self._run, time.monotonic()
         run.left = run.unsettled()
         while run.left and time.monotonic() - began < CALM_SECONDS:
+            self._close_breakers()  # a request of the storm may have opened one since
             self._sweep()
-            time.sleep(2)
+            time.sleep(10)
             run.left = run.unsettled()
         run.settled_after = time.monotonic() - began
         self._say(f"at rest after {run.settled_after:.0f} s; {len(run.left)} rows are not")
