@@ -20,7 +20,7 @@ from aws_lambda_powertools.utilities.data_classes import SQSEvent
 
 from titlecard import bootstrap, telemetry
 from titlecard.aws.sqs import WorkQueue
-from titlecard.pipeline.outcomes import ComeBack
+from titlecard.pipeline.outcomes import ComeBack, Replaced
 from titlecard.pipeline.parse import Received
 from titlecard.settings import ParserSettings
 
@@ -72,7 +72,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
 
     answer = dict(process_partial_response(event=event, record_handler=report, processor=processor, context=context))
     for outcome, number in Counter(outcomes.values()).items():
-        if isinstance(outcome, ComeBack):
+        if isinstance(outcome, ComeBack | Replaced):
             telemetry.videos("retried", None, number)
         else:
             telemetry.videos(outcome.state, outcome.tier, number)

@@ -23,6 +23,6 @@ gauges = bootstrap.gauges(settings, clients)
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, int]:  # noqa: ARG001 -- Lambda's signature
     """Put back what is due, and look after the open batches."""
     gauges.report()
-    done = sweeper.run()
+    done = sweeper.run(lambda: context.get_remaining_time_in_millis() / 1000)
     telemetry.swept(logger, done)
     return dict(done)

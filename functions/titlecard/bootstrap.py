@@ -276,6 +276,7 @@ def sweeper(
         audit=audit,
         most=settings.sweeper_limit,
         now=now,
+        log=log,
     )
 
 

@@ -93,7 +93,7 @@ class ResultReader:
     def rows_of(self, project: str, video: str) -> Iterator[tuple[str, Row]]:
         """Every row of a project's batches that is about a video, with its batch; reads all rows."""
         for batch in self.catalog.all_batches(project):
-            for row in self.exports.rows_of(batch.id, video):
+            for row in self.exports.rows_of(batch, video):
                 yield batch.id, row
 
     def results(self, batches: Iterable[Batch], *, current: bool, since: datetime | None = None) -> Iterator[RowResult]:

@@ -134,7 +134,7 @@ class Run:
 
     def rows(self, batch: Batch) -> Iterator[tuple[Row, VideoRecord]]:
         """The rows of a batch in the manifest's order, with what is known of their videos."""
-        return self._catalog.talks(batch.project, self._catalog.rows(batch.id))
+        return self._catalog.talks(batch.project, self._catalog.rows(batch))
 
     def status(self, batch: Batch) -> Status:
         """How a batch stands now."""
@@ -154,7 +154,7 @@ class Run:
             return False
         if status.until and abs(status.until - datetime.now(UTC)) < timedelta(seconds=PATIENCE_SECONDS):
             return False
-        ended = sum(row.state in END_STATES for row in self._catalog.rows(batch.id))
+        ended = sum(row.state in END_STATES for row in self._catalog.rows(batch))
         return ended + status.waiting >= batch.accepted
 
     def _logged_errors(self, since: datetime) -> Iterator[str]:

@@ -97,7 +97,7 @@ class Status:
 
 def read_status(catalog: Catalog, ledger: Ledger, batch: Batch) -> Status:
     """Read how a batch stands now."""
-    rows = catalog.waiting(batch.id)
+    rows = [it.row for it in catalog.deferred(batch)]
     waits = _waits(rows, ledger, batch.project) if rows else ()
     return Status(batch, len(rows), _due(rows[0]) if rows else None, ledger.spent(batch.id), waits)
 

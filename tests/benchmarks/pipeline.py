@@ -141,7 +141,7 @@ def _titlecard_takes(there: Cloud, manifest: Path, rows: int) -> float:
     took, whole = ended_at[0] - began, time.monotonic() - began
     print(f"  {rows:,} talks after {took:.1f} s; the batch was finished and its results written after {whole:.1f} s")
     catalog = Catalog(there.resource("dynamodb").meta.client, there.outputs["CatalogTable"])
-    ended = sum(1 for _ in catalog.rows(sent.upload.batch))
+    ended = sum(1 for _ in catalog.rows(catalog.batch(sent.upload.batch)))
     if ended != rows:
         sys.exit(f"{ended} rows of {rows} ended")
     return took

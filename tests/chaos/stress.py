@@ -105,7 +105,7 @@ class Run:
         found = []
         tomorrow = (datetime.now(UTC) + timedelta(days=1)).date().isoformat()
         for upload, content in self.uploads:
-            rows = list(self.stack.catalog.rows(upload.batch)) if content.accepted else []
+            rows = list(self.stack.catalog.rows(self.stack.catalog.batch(upload.batch))) if content.accepted else []
             found += [
                 f"{upload.key} row {row.number}: {row.state}, {row.reason}, due {row.due}"
                 for row in rows

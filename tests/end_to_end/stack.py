@@ -167,7 +167,7 @@ class Stack:
 
     def states(self, upload: Upload) -> Counter[RowState]:
         """How many rows of a batch stand where; a row that nobody has touched is in none."""
-        return Counter(row.state for row in self.catalog.rows(upload.batch))
+        return Counter(row.state for row in self.catalog.rows(self.catalog.batch(upload.batch)))
 
     def ended(self, upload: Upload) -> int:
         """How many rows of a batch are in an end state."""
@@ -176,12 +176,12 @@ class Stack:
 
     def rows(self, upload: Upload) -> dict[str, Row]:
         """The rows of a batch that somebody has touched, by the ids of their videos, in the manifest's order."""
-        return {row.video: row for row in self.catalog.rows(upload.batch)}
+        return {row.video: row for row in self.catalog.rows(self.catalog.batch(upload.batch))}
 
     def talks(self, upload: Upload) -> dict[str, Talk | None]:
         """What each row of a batch was parsed to, likewise."""
         batch = self.catalog.batch(upload.batch)
-        rows = self.catalog.talks(batch.project, self.catalog.rows(batch.id))
+        rows = self.catalog.talks(batch.project, self.catalog.rows(batch))
         return {row.video: entry.talk if row.state is RowState.PARSED else None for row, entry in rows}
 
     def pointed_at(self, project: str, video: str) -> str:

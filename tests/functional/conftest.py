@@ -11,6 +11,8 @@ import boto3
 import pytest
 from moto import mock_aws
 from moto.core.botocore_stubber import BotocoreStubber
+from moto.dynamodb.models import DynamoDBBackend
+from tests.functional import partiql
 from tests.functional.world import Wire, World
 from tests.provider import LoopbackProvider
 
@@ -36,6 +38,7 @@ def clients() -> Iterator[AwsClients]:
         for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
             patch.setenv(name, "testing")
         patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+        patch.setattr(DynamoDBBackend, "batch_execute_statement", partiql.insert)
         with mock_aws():
             yield AwsClients(boto3.Session())
 
@@ -55,6 +58,7 @@ def wire(monkeypatch: pytest.MonkeyPatch) -> Wire:
     monkeypatch.setattr(BotocoreStubber, "__call__", carry)
     monkeypatch.setattr("botocore.endpoint.time", Unhurried)
     monkeypatch.setattr("titlecard.aws.sqs.time", Unhurried)
+    monkeypatch.setattr("titlecard.aws.dynamodb.catalog.table.time", Unhurried)
     return wire
 
 

@@ -79,7 +79,7 @@ def end(
         else:
             ending = RowEnd(message, batch.upload.order, mark, it, reason="told by the test")
         endings.append(ending)
-    world.catalog.end(endings, now=world.clock())
+    world.catalog.end_and_count(endings, now=world.clock())
 
 
 def say(world: World, video: str, title: str, *presenters: str, project: str = PROJECT) -> None:

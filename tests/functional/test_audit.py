@@ -12,6 +12,7 @@ from titlecard.aws.dynamodb.catalog import Catalog, RowEnd
 from titlecard.bootstrap import REDELIVERY_SPARE_SECONDS
 from titlecard.domain.batch import BatchState, Message, RowState, Upload
 from titlecard.pipeline import audit
+from titlecard.pipeline.requeue import TIMEOUT_SECONDS
 
 if TYPE_CHECKING:
     from tests.functional.world import Wire
@@ -79,7 +80,7 @@ def test_whatever_call_the_audit_dies_at_ingest_goes_on(clients: AwsClients, wir
         world = World(clients, wire)
         upload = killed(world)
         world.clock.forward(STILL)
-        wire.cut(how, at)
+        wire.cut(how, at, besides={"Query"})
         try:
             world.sweeper().run()
         except Killed:
@@ -163,7 +164,7 @@ def opened(world: World, rows: int) -> tuple[Batch, list[Message]]:
 
 def end(world: World, batch: Batch, messages: list[Message]) -> None:
     endings = [RowEnd(it, batch.upload.order, MARK, RowState.PARSED) for it in messages]
-    world.catalog.end(endings, now=world.clock())
+    world.catalog.end_and_count(endings, now=world.clock())
 
 
 def test_a_round_goes_on_in_the_next_call_where_the_last_one_came_to(world: World) -> None:
@@ -193,6 +194,7 @@ def test_a_death_between_sending_and_marking_sends_twice_and_loses_nothing(world
     with pytest.raises(Killed):
         world.sweeper().run()
     world.wire.mend()
+    world.clock.forward(TIMEOUT_SECONDS)
     assert world.sweeper().run() == {"sent again": 3}
     assert world.sent() == sorted([*messages, *messages], key=lambda it: it.row)
 
@@ -237,7 +239,7 @@ def test_a_death_while_rows_are_given_up_loses_no_dead_letter(clients: AwsClient
         batch, messages = opened(world, 3)
         world.catalog.audited(batch, rounds=ROUNDS, rows=0, now=world.clock())
         world.clock.forward(STILL)
-        wire.cut(Cut.KILLED_AFTER, at)
+        wire.cut(Cut.KILLED_AFTER, at, besides={"Query"})
         try:
             world.sweeper().run()
         except Killed:
@@ -246,7 +248,7 @@ def test_a_death_while_rows_are_given_up_loses_no_dead_letter(clients: AwsClient
             wire.mend()
         stand_still(world, 2)
         assert {body for body, _ in world.dead()} == {it.model_dump_json() for it in messages}
-        assert {it.state for it in world.catalog.rows(batch.id)} == {RowState.DEAD}
+        assert {it.state for it in world.catalog.rows(batch)} == {RowState.DEAD}
         if not wire.struck:
             break
     else:
@@ -258,8 +260,8 @@ def test_rows_of_a_manifest_that_was_deleted_are_dead_with_the_reason(world: Wor
     end(world, batch, messages[:1])
     world.s3.delete_object(Bucket=batch.upload.bucket, Key=batch.upload.key, VersionId=batch.upload.version)
     assert stand_still(world) == [{"given up": 2}]
-    assert [it.state for it in world.catalog.rows(batch.id)] == [RowState.PARSED, RowState.DEAD, RowState.DEAD]
-    assert "deleted" in str([it.reason for it in world.catalog.rows(batch.id)][1])
+    assert [it.state for it in world.catalog.rows(batch)] == [RowState.PARSED, RowState.DEAD, RowState.DEAD]
+    assert "deleted" in str([it.reason for it in world.catalog.rows(batch)][1])
 
 
 def test_a_batch_whose_manifest_was_deleted_is_finished_and_says_so(world: World) -> None:
@@ -272,10 +274,10 @@ def test_a_batch_whose_manifest_was_deleted_is_finished_and_says_so(world: World
 
 def test_a_row_that_is_dead_without_its_manifest_keeps_the_id_that_is_known(world: World) -> None:
     batch, messages = opened(world, 2)
-    world.catalog.begin(messages[1], now=world.clock())
+    world.catalog.begin(messages[1], now=world.clock(), alone="locally")
     world.s3.delete_object(Bucket=batch.upload.bucket, Key=batch.upload.key, VersionId=batch.upload.version)
     stand_still(world)
-    assert [(it.state, it.video) for it in world.catalog.rows(batch.id)] == [(RowState.DEAD, ""), (RowState.DEAD, "v2")]
+    assert [(it.state, it.video) for it in world.catalog.rows(batch)] == [(RowState.DEAD, ""), (RowState.DEAD, "v2")]
 
 
 def test_rows_of_a_deleted_manifest_are_given_up_in_steps(world: World) -> None:

@@ -56,7 +56,7 @@ def entry(world: World, message: Message) -> VideoRecord:
 
 def store(world: World, message: Message, talk: Talk) -> None:
     """A talk that no attempt was made for."""
-    world.catalog.end([RowEnd(message, "", MARK, RowState.PARSED, talk.tier, talk)], now=world.clock())
+    world.catalog.end_and_count([RowEnd(message, "", MARK, RowState.PARSED, talk.tier, talk)], now=world.clock())
 
 
 def fail(world: World, attempt: Attempt, charged: Amount = BOUND) -> bool:

@@ -35,7 +35,14 @@ def opened(world: World, lease: str = "first") -> Batch:
 def sending(world: World, lease: str = "first", accepted: int = 3) -> Batch:
     batch = opened(world, lease)
     world.catalog.start_sending(
-        batch, Survey.learn(videos(3)), limits=LIMITS, form="JSON Lines", accepted=accepted, refused=2, repeated=1
+        batch,
+        Survey.learn(videos(3)),
+        limits=LIMITS,
+        form="JSON Lines",
+        accepted=accepted,
+        refused=2,
+        repeated=1,
+        last_row=accepted + 3,
     )
     return world.catalog.batch(batch.id)
 
@@ -77,7 +84,9 @@ def test_a_takeover_keeps_the_checkpoint(world: World) -> None:
 def test_a_takeover_keeps_the_limits_that_came_with_the_upload(world: World) -> None:
     own = BatchLimits(requests=7, tokens=7, micro_usd=7)
     batch = opened(world, "first")
-    world.catalog.start_sending(batch, Survey.learn(()), limits=own, form="", accepted=1, refused=0, repeated=0)
+    world.catalog.start_sending(
+        batch, Survey.learn(()), limits=own, form="", accepted=1, refused=0, repeated=0, last_row=1
+    )
     world.clock.forward(LEASE_SECONDS + 1)
     assert opened(world, "second").limits == own
 
@@ -115,7 +124,9 @@ def test_a_batch_that_nobody_opened_is_a_key_error(world: World) -> None:
 
 
 def _start_sending(catalog: Catalog, batch: Batch, world: World) -> None:  # noqa: ARG001 -- as the others
-    catalog.start_sending(batch, Survey.learn(()), limits=LIMITS, form="", accepted=1, refused=0, repeated=0)
+    catalog.start_sending(
+        batch, Survey.learn(()), limits=LIMITS, form="", accepted=1, refused=0, repeated=0, last_row=1
+    )
 
 
 def _sent(catalog: Catalog, batch: Batch, world: World) -> None:
@@ -182,7 +193,9 @@ def test_the_batches_of_these_tests_are_as_ingest_leaves_them(world: World) -> N
     until = world.clock.after(LEASE_SECONDS)
     taken = world.catalog.open_batch(batch.upload, PROJECT, LIMITS, lease="l", until=until, now=world.clock())
     survey = Survey.learn(videos(3))
-    world.catalog.start_sending(taken, survey, limits=LIMITS, form="JSON Lines", accepted=3, refused=0, repeated=0)
+    world.catalog.start_sending(
+        taken, survey, limits=LIMITS, form="JSON Lines", accepted=3, refused=0, repeated=0, last_row=3
+    )
     world.catalog.all_sent(taken, now=world.clock())
     assert items(world, batch) == shown
 
@@ -216,13 +229,13 @@ def test_rows_are_counted_as_they_end(world: World) -> None:
     batch, messages = world.batch(*(Video(id=str(i), title="A title") for i in range(4)))
     mark, order, talk = "f" * 32, batch.upload.order, Talk(title="A title", tier=Tier.LOCAL)
     first = [RowEnd(message, order, mark, RowState.PARSED, Tier.LOCAL, talk) for message in messages[:2]]
-    world.catalog.end(first, now=world.clock())
+    world.catalog.end_and_count(first, now=world.clock())
     world.clock.forward(5)
     others = [
         RowEnd(messages[2], order, mark, RowState.PARSED, Tier.MODEL),
         RowEnd(messages[3], order, mark, RowState.DEAD),
     ]
-    world.catalog.end([*first, *others], now=world.clock())
+    world.catalog.end_and_count([*first, *others], now=world.clock())
     counted = world.catalog.batch(batch.id)
     assert counted.counts == Counter(parsed_local=2, parsed_model=1, dead=1)
     assert (counted.counted(RowState.PARSED), counted.counted(RowState.PARSED, RowState.DEAD)) == (3, 4)

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import random
 from dataclasses import replace
-from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from tests.functional.world import PROJECT, Cut, World, videos
+from botocore.exceptions import BotoCoreError, ClientError
+from tests.functional.world import PROJECT, Cut, Killed, World, videos
 
 from titlecard.aws.dynamodb.catalog import (
     KEYS_PER_GET,
-    ROWS_PER_TRANSACTION,
     Batch,
+    CatalogBusy,
+    DeferredRow,
     MessageState,
-    Row,
     RowEnd,
+    UnreadableRow,
     VideoRecord,
     stamp,
 )
+from titlecard.aws.dynamodb.catalog.keys import NO_PROJECT, row_key
+from titlecard.aws.dynamodb.catalog.table import PASSING, STATEMENTS_PER_CALL
 from titlecard.domain.batch import END_STATES, Message, RowState
 from titlecard.domain.video import Talk, Tier, Video
 
@@ -52,8 +56,8 @@ def standing(world: World, message: Message, mark: str = MARK) -> MessageState:
     return world.catalog.look_up([(message, mark)])[0]
 
 
-def end(world: World, *endings: RowEnd) -> list[RowState | None]:
-    return world.catalog.end(endings, now=world.clock())
+def end(world: World, *endings: RowEnd) -> list[RowState]:
+    return world.catalog.end_and_count(endings, now=world.clock())
 
 
 def defer(world: World, message: Message, seconds: float | None = 60, reason: str = "rate_limited: later") -> bool:
@@ -67,24 +71,31 @@ def defer(world: World, message: Message, seconds: float | None = 60, reason: st
 def test_an_end_stores_talk_pointer_and_row(world: World, batch: Batch, message: Message) -> None:
     assert end(world, parsed(batch, message)) == [RowState.PARSED]
     assert standing(world, message) == MessageState(
-        RowState.PARSED, began="", newest=batch.upload.order, entry=VideoRecord(talk=TALK)
+        RowState.PARSED, began="", alone="", newest=batch.upload.order, entry=VideoRecord(talk=TALK)
     )
 
 
-@pytest.mark.parametrize("how", [Cut.KILLED_BEFORE, Cut.OUTAGE])
-def test_an_end_that_did_not_get_through_leaves_nothing(world: World, batch: Batch, message: Message, how: Cut) -> None:
-    world.wire.cut(how)
-    with pytest.raises(BaseException, match=r"Transact|TransactWriteItems"):
+@pytest.mark.parametrize("how", [Cut.KILLED_BEFORE, Cut.KILLED_AFTER, Cut.OUTAGE, Cut.SILENCE])
+@pytest.mark.parametrize("at", [1, 2, 3, 4])
+def test_an_end_that_stops_anywhere_is_completed_by_the_next_one(
+    world: World, batch: Batch, message: Message, how: Cut, at: int
+) -> None:
+    world.wire.cut(how, at)
+    with pytest.raises((Killed, BotoCoreError)):
         end(world, parsed(batch, message))
     world.wire.mend()
-    assert standing(world, message) == MessageState(None, began="", newest="", entry=VideoRecord())
+    found = standing(world, message)
+    if found.row is RowState.PARSED:
+        assert (found.newest, found.entry.talk) == (batch.upload.order, TALK)
+    assert end(world, parsed(batch, message)) == [RowState.PARSED]
+    assert standing(world, message).entry.talk == TALK
 
 
 def test_the_same_end_twice_is_one_end(world: World, batch: Batch, message: Message) -> None:
     end(world, parsed(batch, message))
-    before = standing(world, message), list(world.catalog.rows(batch.id))
+    before = standing(world, message), list(world.catalog.rows(batch))
     assert end(world, parsed(batch, message)) == [RowState.PARSED]
-    assert (standing(world, message), list(world.catalog.rows(batch.id))) == before
+    assert (standing(world, message), list(world.catalog.rows(batch))) == before
 
 
 def test_an_end_whose_answer_was_lost_is_an_end(world: World, batch: Batch, message: Message) -> None:
@@ -94,8 +105,9 @@ def test_an_end_whose_answer_was_lost_is_an_end(world: World, batch: Batch, mess
 
 def test_a_row_that_has_ended_stays_as_it_is(world: World, batch: Batch, message: Message) -> None:
     end(world, dead(batch, message))
+    before = list(world.catalog.rows(batch))
     assert end(world, parsed(batch, message)) == [RowState.DEAD]
-    assert standing(world, message).entry.talk is None
+    assert list(world.catalog.rows(batch)) == before
 
 
 def test_a_refused_ending_does_not_spoil_the_others(world: World, batch: Batch) -> None:
@@ -105,8 +117,8 @@ def test_a_refused_ending_does_not_spoil_the_others(world: World, batch: Batch) 
     assert outcomes == [RowState.PARSED, RowState.DEAD, RowState.PARSED]
 
 
-def test_more_endings_than_a_transaction_takes_all_end(world: World) -> None:
-    batch, messages = world.batch(*videos(ROWS_PER_TRANSACTION + 1))
+def test_more_endings_than_a_call_takes_all_end(world: World) -> None:
+    batch, messages = world.batch(*videos(STATEMENTS_PER_CALL + 1))
     outcomes = end(world, *(parsed(batch, message) for message in messages))
     assert outcomes == [RowState.PARSED] * len(messages)
 
@@ -128,7 +140,7 @@ def test_rows_of_two_batches_with_one_video_end_in_one_go(world: World) -> None:
 
 def test_a_dead_row_says_why(world: World, batch: Batch, message: Message) -> None:
     end(world, dead(batch, message))
-    (row,) = world.catalog.rows(batch.id)
+    (row,) = world.catalog.rows(batch)
     assert (row.state, row.reason) == (RowState.DEAD, "bad_request: it said no")
 
 
@@ -158,14 +170,6 @@ def test_the_pointer_never_moves_back_to_an_older_batch(world: World) -> None:
     end(world, replace(parsed(older, old[0], OTHER_TALK), fingerprint="0" * 32))
     assert standing(world, old[0]).newest == newer.upload.order
     assert not world.catalog.point(old[0], "0" * 32, older.upload.order)
-
-
-def test_a_superseded_row_stores_no_talk(world: World) -> None:
-    older, old = world.batch(*videos(1))
-    newer, new = world.batch(*videos(1))
-    end(world, parsed(newer, new[0]))
-    end(world, replace(parsed(older, old[0], OTHER_TALK), fingerprint="0" * 32))
-    assert standing(world, old[0], "0" * 32).entry.talk is None
 
 
 def test_a_newer_batch_moves_the_pointer(world: World) -> None:
@@ -228,48 +232,57 @@ def test_a_look_up_asks_again_for_keys_that_were_not_processed(
 
     monkeypatch.setattr(world.db, "batch_get_item", one_key_at_a_time)
     assert standing(world, message) == MessageState(
-        RowState.PARSED, began="", newest=batch.upload.order, entry=VideoRecord(talk=TALK)
+        RowState.PARSED, began="", alone="", newest=batch.upload.order, entry=VideoRecord(talk=TALK)
     )
 
 
-def test_what_is_new_is_ended_at_once(world: World) -> None:
+def test_ends_are_counted_once(world: World) -> None:
     batch, messages = world.batch(*videos(3))
-    assert world.catalog.end_new([parsed(batch, message) for message in messages], now=world.clock())
-    assert [standing(world, message).row for message in messages] == [RowState.PARSED] * 3
-    assert [standing(world, message).entry.talk for message in messages] == [TALK] * 3
+    for _ in range(2):
+        end(world, *(parsed(batch, message) for message in messages))
     assert world.catalog.batch(batch.id).counts == {"parsed_local": 3}
 
 
-@pytest.mark.parametrize("known", ["row", "talk", "pointer"])
-def test_where_anything_is_known_of_one_nothing_is_ended_at_once(world: World, known: str) -> None:
-    batch, messages = world.batch(*videos(3))
-    if known == "row":
-        defer(world, messages[1])
-    elif known == "talk":
-        earlier, (before,) = world.batch(messages[1].video)
-        end(world, parsed(earlier, before))
-    else:
-        world.catalog.point(messages[1], "another fingerprint", batch.upload.order)
-    assert not world.catalog.end_new([parsed(batch, message) for message in messages], now=world.clock())
-    assert [standing(world, message).row for message in (messages[0], messages[2])] == [None, None]
-    assert world.catalog.batch(batch.id).counts == {}
+@pytest.mark.parametrize("code", sorted(PASSING))
+def test_a_statement_that_is_throttled_is_tried_again(
+    world: World, batch: Batch, message: Message, monkeypatch: pytest.MonkeyPatch, code: str
+) -> None:
+    real, refused = world.db.batch_execute_statement, [True, True, False] * 3
+
+    def throttled(*, Statements: list[Any]) -> object:  # noqa: N803 -- boto3's name
+        if refused.pop(0):
+            return {"Responses": [{"Error": {"Code": code, "Message": "slow down"}}] * len(Statements)}
+        return real(Statements=Statements)
+
+    monkeypatch.setattr(world.db, "batch_execute_statement", throttled)
+    assert end(world, parsed(batch, message)) == [RowState.PARSED]
 
 
-def test_a_message_that_comes_twice_at_once_is_not_ended_at_once(world: World) -> None:
-    batch, (message,) = world.batch(*videos(1))
-    assert not world.catalog.end_new([parsed(batch, message)] * 2, now=world.clock())
-    assert standing(world, message).row is None
+def test_a_table_that_stays_crowded_says_so(world: World, batch: Batch, monkeypatch: pytest.MonkeyPatch) -> None:
+    crowded = {"Responses": [{"Error": {"Code": "ThrottlingError", "Message": "slow down"}}]}
+    monkeypatch.setattr(world.db, "batch_execute_statement", lambda **_: crowded)
+    with pytest.raises(CatalogBusy):
+        end(world, parsed(batch, Message(batch=batch.id, project=PROJECT, row=1, video=videos(1)[0])))
+
+
+def test_a_statement_that_is_refused_for_good_is_an_error(
+    world: World, batch: Batch, message: Message, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refused = {"Responses": [{"Error": {"Code": "AccessDenied", "Message": "no"}}]}
+    monkeypatch.setattr(world.db, "batch_execute_statement", lambda **_: refused)
+    with pytest.raises(ClientError, match="AccessDenied"):
+        end(world, parsed(batch, message))
 
 
 def test_rows_come_in_the_manifests_order(world: World) -> None:
-    numbers = [100, 9, 11, 1_000_000, 2, 10]
-    batch, _ = world.batch(*videos(1))
+    numbers = [100, 9, 11, 1_000_000, 2, 10, *range(995, 1040, 3)]
+    batch = replace(world.batch(*videos(1))[0], last_row=1_000_000)
     for number in numbers:
         end(
             world,
             dead(batch, Message(batch=batch.id, project=PROJECT, row=number, video=Video(id=str(number), title="A"))),
         )
-    assert [row.number for row in world.catalog.rows(batch.id)] == sorted(numbers)
+    assert [row.number for row in world.catalog.rows(batch)] == sorted(numbers)
 
 
 def test_talks_come_with_their_rows_in_the_rows_order(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -278,7 +291,7 @@ def test_talks_come_with_their_rows_in_the_rows_order(world: World, monkeypatch:
     batch, messages = world.batch(*videos(7))
     talks = [Talk(title=f"Talk {message.row}") for message in messages]
     end(world, *(parsed(batch, message, talk) for message, talk in zip(messages, talks, strict=True)))
-    found = list(world.catalog.talks(PROJECT, world.catalog.rows(batch.id)))
+    found = list(world.catalog.talks(PROJECT, world.catalog.rows(batch)))
     assert [entry.talk for _, entry in found] == talks
     assert [row.number for row, _ in found] == [message.row for message in messages]
 
@@ -286,14 +299,53 @@ def test_talks_come_with_their_rows_in_the_rows_order(world: World, monkeypatch:
 # -------------------------------------------------------------------------------------------------- marks and waiting
 
 
+def due(world: World) -> list[DeferredRow]:
+    """The rows that are due of all projects."""
+    found = [it for name in (PROJECT, NO_PROJECT) for it in world.catalog.due(name, now=world.clock())]
+    return [it for it in found if isinstance(it, DeferredRow)]
+
+
+def test_a_row_that_was_survived_alone_is_no_longer_marked_as_alone(world: World, message: Message) -> None:
+    world.catalog.begin(message, now=world.clock(), alone="token")
+    world.catalog.survived(message)
+    assert (standing(world, message).began, standing(world, message).alone) == (stamp(world.clock()), "")
+
+
+@pytest.mark.parametrize("size", [10, 5_000, 350_000])
+def test_a_row_of_any_size_can_be_deferred(world: World, batch: Batch, size: int) -> None:
+    text = "".join(random.Random(1).choices('abcdefghijklmnopqrstuvwxyz\n"', k=size))  # noqa: S311 -- no secret
+    video = Video(id="v1", title="A talk", description=text)
+    message = Message(batch=batch.id, project=PROJECT, row=1, video=video)
+    assert defer(world, message)
+    assert _waiting(world, batch).message.video == video
+
+
+def test_a_row_that_cannot_be_read_is_told_apart_and_set_aside(world: World, batch: Batch) -> None:
+    messages = [Message(batch=batch.id, project=PROJECT, row=i, video=it) for i, it in enumerate(videos(2), 1)]
+    _defer_all(world, messages, [10, 20])
+    change: dict[str, Any] = {"UpdateExpression": "SET body = :b", "ExpressionAttributeValues": {":b": "{"}}
+    world.db.update_item(TableName=world.names["CatalogTable"], Key=row_key(batch.id, 1), **change)
+    world.clock.forward(60)
+    bad, good = world.catalog.due(NO_PROJECT, now=world.clock())
+    assert isinstance(bad, UnreadableRow)
+    assert isinstance(good, DeferredRow)
+    assert world.catalog.set_aside(bad, until=world.clock.after(60))
+    assert [it.row.number for it in due(world)] == [2]
+
+
+def test_a_message_with_a_field_of_a_newer_version_is_read(message: Message) -> None:
+    newer = message.model_dump_json()[:-1] + ',"language":"en"}'
+    assert Message.model_validate_json(newer) == message
+
+
 def test_a_row_that_came_back_bears_a_mark(world: World, message: Message) -> None:
-    world.catalog.begin(message, now=world.clock())
+    world.catalog.begin(message, now=world.clock(), alone="locally")
     found = standing(world, message)
     assert (found.row, found.began) == (RowState.QUEUED, stamp(world.clock()))
 
 
 def test_the_mark_goes_when_the_row_ends(world: World, batch: Batch, message: Message) -> None:
-    world.catalog.begin(message, now=world.clock())
+    world.catalog.begin(message, now=world.clock(), alone="locally")
     end(world, parsed(batch, message))
     assert standing(world, message).began == ""
 
@@ -303,20 +355,20 @@ def test_a_mark_never_changes_a_row_that_has_ended(
     world: World, batch: Batch, message: Message, state: RowState
 ) -> None:
     end(world, RowEnd(message, batch.upload.order, MARK, state))
-    before = list(world.catalog.rows(batch.id))
-    world.catalog.begin(message, now=world.clock())
-    assert (standing(world, message).row, list(world.catalog.rows(batch.id))) == (state, before)
+    before = list(world.catalog.rows(batch))
+    world.catalog.begin(message, now=world.clock(), alone="locally")
+    assert (standing(world, message).row, list(world.catalog.rows(batch))) == (state, before)
 
 
 def test_a_mark_never_wakes_a_row_that_waits(world: World, message: Message) -> None:
     defer(world, message)
-    world.catalog.begin(message, now=world.clock())
+    world.catalog.begin(message, now=world.clock(), alone="locally")
     assert standing(world, message).row is RowState.DEFERRED
 
 
 def test_a_deferred_row_waits_with_reason_and_date(world: World, batch: Batch, message: Message) -> None:
     assert defer(world, message, 60, "rate_limited: later")
-    (row,) = world.catalog.rows(batch.id)
+    (row,) = world.catalog.rows(batch)
     assert (row.state, row.reason, row.due) == (RowState.DEFERRED, "rate_limited: later", stamp(world.clock.after(60)))
 
 
@@ -329,31 +381,32 @@ def test_a_row_that_has_ended_is_not_deferred(world: World, batch: Batch, messag
 def test_a_deferred_row_that_ends_waits_no_more(world: World, batch: Batch, message: Message) -> None:
     defer(world, message)
     end(world, parsed(batch, message))
-    assert world.catalog.waiting(batch.id) == []
+    assert list(world.catalog.deferred(batch)) == []
 
 
 def test_what_is_due_comes_back_with_its_message(world: World, message: Message) -> None:
     defer(world, message, 60)
     world.clock.forward(61)
-    assert [found for found, _ in world.catalog.deferred(now=world.clock())] == [message]
+    assert [it.message for it in due(world)] == [message.model_copy(update={"deferrals": 1})]
 
 
 def test_what_is_not_due_does_not_come_back(world: World, message: Message) -> None:
     defer(world, message, 60)
     world.clock.forward(59)
-    assert list(world.catalog.deferred(now=world.clock())) == []
+    assert due(world) == []
 
 
 def test_what_waits_for_a_person_never_comes_back_by_itself(world: World, message: Message) -> None:
     defer(world, message, None)
-    assert list(world.catalog.deferred(now=world.clock() + timedelta(days=100_000))) == []
+    world.clock.forward(86_400 * 100_000)
+    assert due(world) == []
 
 
 def test_what_is_due_comes_back_oldest_first(world: World) -> None:
     _, messages = world.batch(*videos(3))
     _defer_all(world, messages, [30, 10, 20])
     world.clock.forward(60)
-    assert [message.row for message, _ in world.catalog.deferred(now=world.clock())] == [2, 3, 1]
+    assert [it.row.number for it in due(world)] == [2, 3, 1]
 
 
 def test_waiting_lists_the_rows_of_one_batch_the_first_due_first(world: World) -> None:
@@ -361,14 +414,15 @@ def test_waiting_lists_the_rows_of_one_batch_the_first_due_first(world: World) -
     batch, messages = world.batch(*videos(3))
     _defer_all(world, others, [5])
     _defer_all(world, messages, [30, None, 20])
-    assert [row.number for row in world.catalog.waiting(batch.id)] == [3, 1, 2]
+    assert [it.row.number for it in world.catalog.deferred(batch)] == [3, 1, 2]
 
 
 def test_a_row_that_was_put_back_is_queued_and_waits_no_more(world: World, batch: Batch, message: Message) -> None:
     defer(world, message)
-    assert world.catalog.requeued(message, _waiting(world, batch))
-    (row,) = world.catalog.rows(batch.id)
-    assert (row.state, row.due, row.reason, world.catalog.waiting(batch.id)) == (RowState.QUEUED, None, None, [])
+    assert world.catalog.requeued(_waiting(world, batch))
+    (row,) = world.catalog.rows(batch)
+    assert (row.state, row.due, row.reason) == (RowState.QUEUED, None, None)
+    assert list(world.catalog.deferred(batch)) == []
 
 
 @pytest.mark.parametrize("seconds", [60, 120])
@@ -378,7 +432,7 @@ def test_a_row_that_was_deferred_anew_meanwhile_is_not_marked_as_put_back(
     defer(world, message, 60)
     waiting = _waiting(world, batch)
     defer(world, message, seconds)
-    assert not world.catalog.requeued(message, waiting)
+    assert not world.catalog.requeued(waiting)
     assert standing(world, message).row is RowState.DEFERRED
 
 
@@ -386,7 +440,7 @@ def test_a_row_that_ended_meanwhile_is_not_marked_as_put_back(world: World, batc
     defer(world, message)
     waiting = _waiting(world, batch)
     end(world, parsed(batch, message))
-    assert not world.catalog.requeued(message, waiting)
+    assert not world.catalog.requeued(waiting)
     assert standing(world, message).row is RowState.PARSED
 
 
@@ -395,6 +449,6 @@ def _defer_all(world: World, messages: Sequence[Message], seconds: Sequence[floa
         defer(world, message, wait)
 
 
-def _waiting(world: World, batch: Batch) -> Row:
-    (row,) = world.catalog.waiting(batch.id)
-    return row
+def _waiting(world: World, batch: Batch) -> DeferredRow:
+    (deferred,) = world.catalog.deferred(batch)
+    return deferred

@@ -258,7 +258,7 @@ def test_ingest_goes_on_with_a_continuation(world: World, handlers: Handlers, mo
 def test_the_parser_answers_without_a_key(world: World, handlers: Handlers) -> None:
     batch, messages = world.batch(*videos(3))
     assert handlers.load("parser")(queued(world, messages), plenty()) == NOTHING_FAILED
-    assert [(it.state, it.tier) for it in world.catalog.rows(batch.id)] == [(RowState.PARSED, Tier.LOCAL)] * 3
+    assert [(it.state, it.tier) for it in world.catalog.rows(batch)] == [(RowState.PARSED, Tier.LOCAL)] * 3
 
 
 def test_the_parser_asks_the_model_where_there_is_a_key(
@@ -268,7 +268,7 @@ def test_the_parser_asks_the_model_where_there_is_a_key(
     batch, messages = world.batch(*videos(2))
     handler = handlers.load("parser", TierPolicy="model", Model=MODEL, OpenAIBaseUrl=provider.base_url)
     assert handler(queued(world, messages), plenty()) == NOTHING_FAILED
-    assert [it.tier for it in world.catalog.rows(batch.id)] == [Tier.MODEL] * 2
+    assert [it.tier for it in world.catalog.rows(batch)] == [Tier.MODEL] * 2
     assert len(provider.posts) == world.ledger.spent(batch.id).requests == 2
 
 
@@ -383,7 +383,7 @@ def test_the_sample_of_a_message_is_one_that_the_parser_takes(world: World, hand
     batch, _ = world.batch(Video.model_validate(body["video"]))
     event["Records"][0]["body"] = json.dumps(body | {"batch": batch.id})
     assert handlers.load("parser")(event, plenty()) == NOTHING_FAILED
-    assert [it.state for it in world.catalog.rows(batch.id)] == [RowState.PARSED]
+    assert [it.state for it in world.catalog.rows(batch)] == [RowState.PARSED]
 
 
 def test_the_sample_of_the_schedules_event_is_one_that_resume_takes(handlers: Handlers) -> None:
@@ -400,5 +400,5 @@ def test_an_upload_goes_through_all_three(world: World, handlers: Handlers) -> N
     while (event := received(world, "WorkQueue"))["Records"]:
         assert parser(event, plenty()) == NOTHING_FAILED
     assert handlers.load("sweeper")({}, plenty()) == {"finished": 1}
-    assert [it.state for it in world.catalog.rows(upload.batch)] == [RowState.PARSED] * 12
+    assert [it.state for it in world.catalog.rows(world.catalog.batch(upload.batch))] == [RowState.PARSED] * 12
     assert NUMBERS["BatchRequestLimit"] == world.catalog.batch(upload.batch).limits.requests

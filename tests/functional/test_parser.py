@@ -20,12 +20,13 @@ from tests.functional.world import LIMITS, NUMBERS, KeysOfATest, Killed, World, 
 
 from titlecard import extraction as local
 from titlecard.aws.dynamodb.catalog import NEVER, Attempt, Catalog, Row, RowEnd, VideoRecord, stamp
+from titlecard.aws.dynamodb.catalog.rows import LOCALLY
 from titlecard.aws.secrets import KeyUnreadable
 from titlecard.domain.batch import RowState
 from titlecard.domain.money import Amount, PriceList, Usage, measured
 from titlecard.domain.video import Policy, Tier, Video, fingerprint
 from titlecard.llm import ModelTier
-from titlecard.pipeline.outcomes import ComeBack, Done
+from titlecard.pipeline.outcomes import ComeBack, Done, Outcome
 from titlecard.pipeline.parse import Received
 from titlecard.pipeline.talks import LOW_CONFIDENCE, UNGROUNDED
 
@@ -60,7 +61,7 @@ def work(
     left: float = 90,
     key: str | None = "sk-proj-loopback-0123456789",
     **rules: Any,  # noqa: ANN401 -- each is of its field's kind
-) -> Done | ComeBack:
+) -> Outcome:
     """What becomes of one message."""
     one = message if isinstance(message, Received) else received(message, receives)
     return world.parser(tier, keys=KeysOfATest(key), **rules).work([one], lambda: left)[one.id]
@@ -75,7 +76,7 @@ def entry(world: World, message: Message, model: str | None = MODEL) -> VideoRec
 
 
 def row(world: World, message: Message) -> Row:
-    (found,) = (it for it in world.catalog.rows(message.batch) if it.number == message.row)
+    (found,) = (it for it in world.catalog.rows(world.catalog.batch(message.batch)) if it.number == message.row)
     return found
 
 
@@ -300,7 +301,9 @@ def test_a_row_that_waited_is_answered_when_it_comes_again(
     provider.fail("rate_limit")
     work(world, tier, message)
     world.clock.forward(7)
-    assert work(world, tier, message) == PARSED_BY_MODEL
+    world.sweeper().run()
+    (again,) = world.sent()
+    assert work(world, tier, again) == PARSED_BY_MODEL
     assert (entry(world, message).attempts, world.ledger.spent(message.batch)) == (1, billed(provider))
 
 
@@ -309,7 +312,10 @@ def test_waiting_never_uses_attempts_up(
 ) -> None:
     provider.fail(*["rate_limit"] * (CAP + 2))
     for _ in range(CAP + 2):
-        work(world, tier, message)
+        assert work(world, tier, message) == DEFERRED
+        world.clock.forward(NUMBERS["VisibilitySeconds"])
+        world.sweeper().run()
+        (message,) = world.sent()
     assert work(world, tier, message) == PARSED_BY_MODEL
 
 
@@ -469,7 +475,7 @@ def test_at_the_batchs_limit_the_rest_waits_for_a_person(
     batch, messages = world.batch(*videos(3), limits=LIMITS.model_copy(update={"requests": 2}))
     outcomes = [work(world, tier, message) for message in messages]
     assert outcomes == [PARSED_BY_MODEL, PARSED_BY_MODEL, DEFERRED]
-    (waits,) = world.catalog.waiting(batch.id)
+    waits = next(world.catalog.deferred(batch)).row
     assert (waits.number, waits.due, (waits.reason or "").split(":")[0]) == (3, NEVER, "batch_limit")
     assert len(provider.posts) == 2
 
@@ -624,15 +630,28 @@ def test_with_too_little_time_left_nothing_is_claimed(
 def test_the_last_receive_does_no_work(
     world: World, provider: LoopbackProvider, tier: ModelTier, message: Message, local_tier: list[str]
 ) -> None:
+    world.catalog.begin(message, now=world.clock(), alone=LOCALLY)
     assert work(world, tier, message, NUMBERS["MaxReceiveCount"]) == DEAD
     assert (provider.posts, local_tier) == ([], [])
 
 
 def test_the_last_receive_records_the_death_with_its_reason(world: World, tier: ModelTier, message: Message) -> None:
+    world.catalog.begin(message, now=world.clock(), alone=LOCALLY)
     work(world, tier, message, NUMBERS["MaxReceiveCount"])
     ((body, reason),) = world.dead()
     assert (body, reason) == (message.model_dump_json(), row(world, message).reason)
     assert reason.startswith("receives_used_up: received 6 times")
+
+
+def test_a_message_that_was_never_worked_on_alone_is_deferred_at_its_last_receive(
+    world: World, tier: ModelTier, message: Message
+) -> None:
+    assert work(world, tier, message, NUMBERS["MaxReceiveCount"]) == DEFERRED
+    world.clock.forward(NUMBERS["RetryBackoffSeconds"])
+    world.sweeper().run()
+    (again,) = world.sent()
+    assert work(world, tier, again) == PARSED_BY_MODEL
+    assert world.dead() == []
 
 
 def test_the_last_but_one_receive_still_works(world: World, tier: ModelTier, message: Message) -> None:
@@ -670,7 +689,7 @@ def test_odd_messages_spoil_no_others(world: World, tier: ModelTier, sure: Messa
 def test_a_dead_row_whose_message_was_not_put_away_is_put_away(world: World, tier: ModelTier, message: Message) -> None:
     batch = world.catalog.batch(message.batch)
     death = RowEnd(message, batch.upload.order, mark(message), RowState.DEAD, reason="the worker died here")
-    world.catalog.end([death], now=world.clock())
+    world.catalog.end_and_count([death], now=world.clock())
     assert work(world, tier, message, 2) == DEAD
     assert [body for body, _ in world.dead()] == [message.model_dump_json()]
 
@@ -746,7 +765,7 @@ def test_those_that_come_for_the_first_time_are_worked_first(
 
 def test_one_that_was_begun_before_is_worked_last(world: World, tier: ModelTier, local_tier: list[str]) -> None:
     _, messages = world.batch(*videos(3, "sure"))
-    world.catalog.begin(messages[0], now=world.clock())
+    world.catalog.begin(messages[0], now=world.clock(), alone=LOCALLY)
     world.parser(tier).work([received(message, 3) for message in messages], lambda: 90)
     assert local_tier == ["sure2", "sure3", "sure1"]
 
@@ -783,7 +802,7 @@ def test_a_row_that_kills_the_local_tier_takes_no_neighbour_with_it(
     for receives in (1, 2, 3):
         with pytest.raises(Killed):
             world.parser(tier).work([received(message, receives) for message in messages], lambda: 90)
-    states = {it.number: it.state for it in world.catalog.rows(messages[0].batch)}
+    states = {it.number: it.state for it in world.catalog.rows(world.catalog.batch(messages[0].batch))}
     assert states == {1: RowState.QUEUED, 2: RowState.PARSED, 3: RowState.PARSED, 4: RowState.PARSED}
 
 
@@ -796,7 +815,7 @@ def test_a_request_that_kills_the_worker_takes_no_neighbour_with_it(
         with pytest.raises(Killed):
             world.parser(deadly).work([received(message, receives) for message in messages], lambda: 90)
         world.clock.forward(NUMBERS["VisibilitySeconds"] + 1)
-    states = {it.number: it.state for it in world.catalog.rows(messages[0].batch)}
+    states = {it.number: it.state for it in world.catalog.rows(world.catalog.batch(messages[0].batch))}
     assert states == {1: RowState.QUEUED, 2: RowState.PARSED, 3: RowState.PARSED, 4: RowState.PARSED}
     assert len(provider.posts) == 3
 
@@ -810,7 +829,7 @@ def test_the_request_of_a_suspect_is_made_when_all_neighbours_are_saved(world: W
     class Looking(Deadly):
         def ask(self, question: Question, *, key: str, deadline_seconds: float) -> Answer:
             if "Talk number 1" in question.prompt:
-                seen.append({it.number: it.state for it in world.catalog.rows(batch.id) if it.number > 1})
+                seen.append({it.number: it.state for it in world.catalog.rows(batch) if it.number > 1})
             return super().ask(question, key=key, deadline_seconds=deadline_seconds)
 
     world.parser(Looking(tier)).work([received(message, 2) for message in messages], lambda: 90)
@@ -827,7 +846,7 @@ def test_two_rows_that_kill_take_no_neighbour_with_them(world: World, tier: Mode
         with contextlib.suppress(Killed):
             world.parser(deadly).work([received(message, receives) for message in messages], lambda: 90)
         world.clock.forward(NUMBERS["VisibilitySeconds"] + 1)
-    states = {it.number: it.state for it in world.catalog.rows(batch.id)}
+    states = {it.number: it.state for it in world.catalog.rows(batch)}
     assert (states[3], states[4]) == (RowState.PARSED, RowState.PARSED)
 
 
@@ -867,7 +886,8 @@ def test_new_rows_that_are_sure_locally_take_one_call(world: World, tier: ModelT
     parser.work([received(messages[0])], lambda: 90)  # the batch and its survey are known from here on
     before = len(world.wire.calls)
     parser.work([received(message) for message in messages[1:]], lambda: 90)
-    assert world.wire.calls[before:] == ["TransactWriteItems"]
+    inserts = ["BatchExecuteStatement"] * 3  # talks, pointers, rows
+    assert world.wire.calls[before:] == [*inserts, "UpdateItem"]
 
 
 def test_a_manifest_that_comes_again_is_looked_up_and_not_parsed(world: World, tier: ModelTier) -> None:
@@ -875,11 +895,12 @@ def test_a_manifest_that_comes_again_is_looked_up_and_not_parsed(world: World, t
     _, again = world.batch(*videos(9, "sure"))
     parser = world.parser(tier)
     parser.work([received(message) for message in messages], lambda: 90)
-    parser.work([received(again[0])], lambda: 90)  # refused: from here on the manifest is taken for a known one
+    parser.work([received(again[0])], lambda: 90)  # its talk was there: from here on the manifest is taken for known
     before = len(world.wire.calls)
     outcomes = parser.work([received(message) for message in again[1:]], lambda: 90)
     assert set(outcomes.values()) == {Done(RowState.PARSED, Tier.LOCAL)}
-    assert world.wire.calls[before:] == ["BatchGetItem", "TransactWriteItems"]
+    pointers = ["PutItem"] * 8
+    assert world.wire.calls[before:] == ["BatchGetItem", *pointers, "BatchExecuteStatement", "UpdateItem"]
 
 
 def test_the_batch_counts_the_rows_that_have_ended(world: World, provider: LoopbackProvider, tier: ModelTier) -> None:

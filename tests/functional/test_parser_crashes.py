@@ -17,7 +17,8 @@ from tests.functional.world import LIMITS, NUMBERS, Cut, Killed, World, received
 from titlecard.domain.batch import RowState
 from titlecard.domain.money import Amount, PriceList, Usage, measured
 from titlecard.domain.video import fingerprint
-from titlecard.pipeline.outcomes import Done
+from titlecard.pipeline.outcomes import Done, Replaced
+from titlecard.pipeline.requeue import TIMEOUT_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -66,6 +67,8 @@ class Way:
                 self.world.wire.mend()
             if outcome == Done(RowState.DEFERRED):
                 receives = 0 if self._put_back() else receives
+            elif isinstance(outcome, Replaced):
+                receives = 0
             elif isinstance(outcome, Done):
                 break
             self.world.clock.forward(NUMBERS["VisibilitySeconds"] + 1)
@@ -87,9 +90,12 @@ class Way:
             self.world.sweeper().run()
         except (Killed, BotoCoreError, ClientError):
             self.world.wire.mend()
+            self.world.clock.forward(TIMEOUT_SECONDS)
             self.world.sweeper().run()
         with self.world.wire.spared():
-            return bool(self.world.taken("WorkQueue"))
+            sent = self.world.sent()
+        self.message = sent[-1] if sent else self.message
+        return bool(sent)
 
     @property
     def billed(self) -> Amount:

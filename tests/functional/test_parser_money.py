@@ -23,7 +23,7 @@ from titlecard.domain.batch import BatchState, RowState
 from titlecard.domain.money import Amount, Budget, Cap, PriceList, Usage, measured
 from titlecard.domain.video import Policy, Tier, fingerprint
 from titlecard.llm import ModelTier
-from titlecard.pipeline.outcomes import ComeBack, Done
+from titlecard.pipeline.outcomes import ComeBack, Done, Outcome
 from titlecard.pipeline.parse import Received
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ class Project:
         batch = LIMITS.model_copy(update=limits)
         return self.world.batch(*videos(number, start), project=self.name, limits=batch)[1]
 
-    def work(self, message: Message, receives: int = 1, **rules: Any) -> Done | ComeBack:  # noqa: ANN401 -- likewise
+    def work(self, message: Message, receives: int = 1, **rules: Any) -> Outcome:  # noqa: ANN401 -- likewise
         """What becomes of one message."""
         worker = self.parser(**rules) if rules else self.worker
         return worker.work([received(message, receives)], lambda: 90)[f"message-{message.row}"]
@@ -73,7 +73,9 @@ class Project:
 
     def row(self, message: Message) -> Row:
         """A row as it stands."""
-        (found,) = (it for it in self.world.catalog.rows(message.batch) if it.number == message.row)
+        (found,) = (
+            it for it in self.world.catalog.rows(self.world.catalog.batch(message.batch)) if it.number == message.row
+        )
         return found
 
     def why(self, message: Message) -> str:
@@ -108,7 +110,8 @@ class Project:
         self.parser().work([job], lambda: 90)
         self.world.ledger.unpause(self.name)
         need = self.row(message).need
-        self.world.catalog.hasten(message, due=NEVER, now=self.world.clock())
+        (deferred,) = self.world.catalog.deferred(self.world.catalog.batch(message.batch))
+        self.world.catalog.hasten(deferred, now=self.world.clock())
         return need
 
 
@@ -324,7 +327,7 @@ def test_before_that_none_is(project: Project) -> None:
 def test_while_a_probe_is_under_way_no_other_question_is_let_through(project: Project) -> None:
     message = opened(project)
     (other,) = project.rows(1, "other")
-    seen: list[Done | ComeBack] = []
+    seen: list[Outcome] = []
 
     probing = Meanwhile(project, lambda: seen.append(project.work(other)))
     outcome = project.world.parser(probing).work([received(message)], lambda: 90)

@@ -107,7 +107,7 @@ def send_again(console: Redriver, letters: Sequence[DeadLetter] | None = None, m
 
 
 def state(world: World, message: Message) -> RowState:
-    return {row.number: row.state for row in world.catalog.rows(message.batch)}[message.row]
+    return {row.number: row.state for row in world.catalog.rows(world.catalog.batch(message.batch))}[message.row]
 
 
 # -------------------------------------------------------------------------------------------------------- what is seen
@@ -407,7 +407,7 @@ def test_a_corrected_title_is_parsed(world: World, tier: ModelTier, provider: Lo
     mended = console.edited(letter, message.video.model_copy(update={"title": "Mended title by Grace Hopper"}), more=1)
     assert (mended.attempts, mended.requests, send_again(console, [mended])) == (0, CAP, ["sent"])
     work(world, tier, world.sent())
-    ((row, entry),) = world.catalog.talks(message.project, world.catalog.rows(message.batch))
+    ((row, entry),) = world.catalog.talks(message.project, world.catalog.rows(world.catalog.batch(message.batch)))
     assert (row.state, entry.talk and entry.talk.title[:12], world.dead()) == (RowState.PARSED, "Mended title", [])
 
 

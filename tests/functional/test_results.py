@@ -16,6 +16,7 @@ from titlecard.domain.batch import BatchState, RowState
 from titlecard.domain.video import Tier
 from titlecard.pipeline import publish as module
 from titlecard.pipeline.publish import EventNotPublished
+from titlecard.pipeline.requeue import TIMEOUT_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -283,6 +284,7 @@ def test_a_batch_whose_results_are_not_out_is_not_finished_and_the_next_resume_f
         world.sweeper().run()
     world.wire.mend()
     assert world.catalog.batch(batch.id).state is BatchState.OPEN
+    world.clock.forward(TIMEOUT_SECONDS)
     assert world.sweeper().run() == {"finished": 1}
     assert [it["title"] for it in file_of(world, batch)] == ["Linkers"]
 

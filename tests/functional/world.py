@@ -83,12 +83,18 @@ class Wire:
         self._lock = threading.RLock()
         self._cut: Cut | None = None
         self._call: str | None = None
+        self._besides: Container[str] = ()
         self._left = 0
         self.struck = False
 
-    def cut(self, how: Cut, at: int = 1, call: str | None = None) -> None:
-        """Let the `at`-th request from now on, or the `at`-th of this name, go wrong; and, by `how`, those after it."""
+    def cut(self, how: Cut, at: int = 1, call: str | None = None, besides: Container[str] = ()) -> None:
+        """Let the `at`-th request from now on, or the `at`-th of this name, go wrong; and, by `how`, those after it.
+
+        Args:
+            besides: names of requests that are not counted.
+        """
         self._cut, self._call, self._left, self.struck = how, call, at, False
+        self._besides = besides
 
     def mend(self) -> None:
         """Let everything through again."""
@@ -110,7 +116,7 @@ class Wire:
             if how is None or (how in _ONCE and self.struck):
                 return send()
             if first:
-                self._left -= self._call in {None, operation}
+                self._left -= self._call in {None, operation} and operation not in self._besides
                 if self._left:
                     return send()
                 self.struck = True

@@ -6,6 +6,7 @@ else can do anything. The index is a moment behind: a query of it may see the ta
 
 from __future__ import annotations
 
+import re
 from collections import Counter, deque
 from decimal import Decimal
 from functools import lru_cache, partial
@@ -29,7 +30,7 @@ INDEX = "agenda"
 INDEX_KEYS = ("agenda", "due")
 
 CATALOG_TRIES = 3
-"""boto3 tries a call of DynamoDB eleven times by default; three are enough to be lost, repeated, and given up."""
+"""However often boto3 tries a call of DynamoDB, three are enough to be lost, repeated, and given up."""
 
 ITEM_MAX_BYTES = 400 * 1024
 """DynamoDB developer guide, "Quotas": an item's names and values together."""
@@ -223,7 +224,7 @@ class Client:
         self._name = name
         self._page = page
         retries = getattr(config, "retries", None) or {}
-        self._tries = int(retries.get("total_max_attempts", CATALOG_TRIES))
+        self._tries = min(int(retries.get("total_max_attempts", CATALOG_TRIES)), CATALOG_TRIES)
         self._patience = float(getattr(config, "read_timeout", None) or 60)
 
     def get_item(self, *, TableName: str, Key: Mapping[str, Any], ConsistentRead: bool) -> dict[str, Any]:  # noqa: N803 -- boto3's
@@ -295,6 +296,32 @@ class Client:
             return {}
 
         return self._call("delete_item", delete, request["Key"])
+
+    def batch_execute_statement(self, *, Statements: Sequence[Mapping[str, Any]]) -> dict[str, Any]:  # noqa: N803 -- boto3's
+        """BatchExecuteStatement of INSERTs; each is done or refused by itself, and some may be throttled."""
+        assert 0 < len(Statements) <= 25, "so many statements a BatchExecuteStatement takes"
+        inserts = [_insert(it) for it in Statements]
+        keys = [(item["pk"], item["sk"]) for _, item in inserts]
+        if len(set(keys)) != len(keys):
+            raise _invalid("two statements about one item")
+        choices, me = self._wire.baton.choices, self._wire.baton.current.name
+
+        def insert() -> dict[str, Any]:
+            answers: list[dict[str, Any]] = []
+            for number, (table, item) in enumerate(inserts):
+                if number and choices(f"{me} writes on", 0.02):
+                    self._wire.baton.step()
+                if choices(f"{me} throttles statements", self._wire.chance, 2):
+                    self._wire.fates[f"{self._name}: statement throttled"] += 1
+                    answers.append({"Error": {"Code": "ThrottlingError", "Message": "simulated"}})
+                elif self._store.get(table, (item["pk"], item["sk"])) is not None:
+                    answers.append({"Error": {"Code": "DuplicateItem", "Message": "simulated"}})
+                else:
+                    self._store.put(table, {"Item": item})
+                    answers.append({"TableName": table})
+            return {"Responses": answers}
+
+        return self._call("batch_execute_statement", insert, lambda: str([item for _, item in inserts]))
 
     def transact_write_items(self, *, TransactItems: Sequence[Mapping[str, Any]]) -> dict[str, Any]:  # noqa: N803 -- boto3's
         """TransactWriteItems; boto3 gives it a token by which a repeated one is known."""
@@ -385,6 +412,15 @@ class _Paginator:
                 return
 
 
+def _insert(statement: Mapping[str, Any]) -> tuple[str, Item]:
+    """The table and the item of an INSERT whose values are all parameters."""
+    found = re.fullmatch(r"""INSERT INTO "([^"]+)" VALUE \{((?:'\w+': \?(?:, )?)+)\}""", statement["Statement"])
+    assert found, statement["Statement"]
+    names = re.findall(r"'(\w+)'", found[2])
+    assert len(names) == len(statement["Parameters"]), "as many values as names"
+    return found[1], _plain(dict(zip(names, statement["Parameters"], strict=True)))
+
+
 def refused(item: Item | None) -> ConditionalCheckFailed:
     """The refusal of a conditional write, with the item as it stands where it was asked for."""
     response: dict[str, Any] = {
@@ -432,7 +468,7 @@ def _given(request: Mapping[str, Any]) -> tuple[Names, Values]:
 
 def _plain(value: Any) -> Any:  # noqa: ANN401 -- a value of DynamoDB
     """A value as it comes back from DynamoDB: plain strings, decimal numbers, copies of maps and lists."""
-    if type(value) in {str, Decimal, bool, type(None)}:
+    if type(value) in {str, bytes, Decimal, bool, type(None)}:
         return value
     if isinstance(value, str):
         return str(value)

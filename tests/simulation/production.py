@@ -23,11 +23,14 @@ if TYPE_CHECKING:
     from types import ModuleType
 
 DRIVEN = (
+    "aws.dynamodb.catalog.keys",
     "aws.dynamodb.catalog.table",
     "aws.dynamodb.catalog.items",
     "aws.dynamodb.catalog.attempts",
     "aws.dynamodb.catalog.batches",
+    "aws.dynamodb.catalog.reviews",
     "aws.dynamodb.catalog.rows",
+    "aws.dynamodb.catalog.sweep",
     "aws.dynamodb.catalog",
     "aws.dynamodb.ledger.items",
     "aws.dynamodb.ledger.breakers",
@@ -56,7 +59,7 @@ COUNTED = tuple(
     name
     for name in DRIVEN
     if (name.startswith(("aws.dynamodb.ledger", "pipeline.")) and name not in {"pipeline.ingest", "pipeline.publish"})
-    or name.removeprefix("aws.dynamodb.catalog.") in {"table", "items", "attempts", "batches", "rows"}
+    or name.removeprefix("aws.dynamodb.catalog.") in {"table", "items", "attempts", "batches", "rows", "sweep"}
 )
 """Those of them whose branches are all to be visited: what decides about money, attempts and the ends of rows."""
 

@@ -111,13 +111,15 @@ class Client:
         QueueUrl: str,  # noqa: N803 -- boto3's
         MessageBody: str,  # noqa: N803 -- boto3's
         MessageAttributes: Mapping[str, Any] | None = None,  # noqa: N803 -- boto3's
+        DelaySeconds: int = 0,  # noqa: N803 -- boto3's
     ) -> dict[str, Any]:
         """SendMessage."""
+        assert 0 <= DelaySeconds <= 900, "so long a message may be delayed"
         reason = (MessageAttributes or {}).get("reason", {}).get("StringValue")
         assert MessageAttributes is None or reason, "an attribute may not be empty"
 
         def send() -> dict[str, Any]:
-            self._queues[QueueUrl].put(MessageBody, self._wire.baton.now, reason=reason)
+            self._queues[QueueUrl].put(MessageBody, self._wire.baton.now, reason=reason, delay=DelaySeconds)
             return {}
 
         return self._call("send_message", send, f"{QueueUrl} {reason or MessageBody}")

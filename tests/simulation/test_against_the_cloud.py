@@ -27,7 +27,8 @@ from tests.simulation import production
 from tests.simulation.dynamo import INDEX, INDEX_KEYS, Key, Store
 from tests.simulation.world import World
 
-from titlecard.aws.dynamodb.catalog.table import NEVER, plain
+from titlecard.aws.dynamodb.catalog.keys import NEVER
+from titlecard.aws.dynamodb.catalog.table import plain
 from titlecard_console.local_cloud.ministack import MiniStack
 
 if TYPE_CHECKING:

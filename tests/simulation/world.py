@@ -28,13 +28,14 @@ from tests.simulation.wire import Wire
 from titlecard import extraction as local
 from titlecard import telemetry
 from titlecard.aws.dynamodb.catalog import NEVER, stamp
+from titlecard.aws.dynamodb.catalog.keys import batch_of_row, row_key
 from titlecard.aws.secrets import KeyUnreadable
 from titlecard.domain.batch import BatchLimits, Message, RowState, Upload, upload_order
+from titlecard.domain.clock import CLOCK_ERROR_SECONDS
 from titlecard.domain.errors import Hold
 from titlecard.domain.money import Budget, Cap
 from titlecard.domain.video import Policy, Video
 from titlecard.extraction.survey import Survey
-from titlecard.pipeline.parse import CLOCK_WRONG_SECONDS
 from titlecard.settings import IngestSettings, ParserSettings, SweeperSettings
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ if TYPE_CHECKING:
 
     from titlecard.extraction import LocalParse
 
-VISIBILITY, TIMEOUT, DEADLINE, MARGIN, BACKOFF = 600, 90, 30, 10, 60
+VISIBILITY, TIMEOUT, DEADLINE, MARGIN, BACKOFF = 720, 90, 30, 10, 60
 INGEST_VISIBILITY, INGEST_TIMEOUT, RESUME_TIMEOUT = 5400, 900, 60
 RETENTION, DEAD_RETENTION = 345_600, 1_209_600
 MAX_RECEIVES, INGEST_MAX_RECEIVES, PARSERS = 6, 5, 3
@@ -136,6 +137,7 @@ class World:
         }
         self.accepted: dict[str, list[int]] = {}
         self.moved_by_hand: set[str] = set()
+        self.purged = False
         self._videos: dict[Key, Video] = {}
         self._parsers: list[Any] = []
         self._working = 0
@@ -167,7 +169,7 @@ class World:
             (plan.redrives_at, self._move_by_hand),
             (plan.removed_at, self._remove),
             (plan.edited_at, self._edit),
-            (plan.purged_at, self.queues["work"].letters.clear),
+            (plan.purged_at, self._purge),
             (plan.redriven_at, self._redrive),
         ):
             if when:
@@ -204,6 +206,15 @@ class World:
     def batches(self) -> list[Item]:
         """The batches, as they stand."""
         return [item for (_, sort), item in self.store.tables["catalog"].items() if sort == "batch"]
+
+    def row(self, batch: str, number: int) -> Item | None:
+        """A row's item, by its batch's partition key and its number."""
+        key = row_key(batch.removeprefix("batch#"), number)
+        return self.store.peek("catalog", (key["pk"], key["sk"]))
+
+    def batch_of(self, row: Key) -> Item:
+        """The batch's item of a row's."""
+        return self.store.tables["catalog"][f"batch#{batch_of_row({'pk': row[0]})}", "batch"]
 
     def letters(self) -> list[Letter]:
         """The dead letters of the work queue."""
@@ -275,6 +286,11 @@ class World:
         batches.Survey = _Surveys
         rows: Any = code["aws.dynamodb.catalog.rows"]
         rows.uuid4 = self._name
+        table: Any = code["aws.dynamodb.catalog.table"]
+        table.time, table.random = SimpleNamespace(sleep=self.baton.sleep), asker.random
+        parser.random = asker.random
+        requeue: Any = code["pipeline.requeue"]
+        requeue.ThreadPoolExecutor, requeue.uuid4 = Pool, self._name
         ingest.ROWS_BETWEEN_CHECKPOINTS, ingest.PACKS_UNDER_WAY = (2, 2) if self.plan.small else (2000, 32)
         sent: Any = code["aws.sqs"]
         sent.ENTRIES_PER_SEND = 1 if self.plan.small else 10
@@ -498,9 +514,14 @@ class World:
         self._ledger.unpause(PROJECT)
         self._ledger.close_breaker(PROJECT)
 
+    def _purge(self) -> None:
+        """What a person may do to a queue: its messages are gone, and the audit sends their rows again."""
+        self.queues["work"].letters.clear()
+        self.purged = True
+
     def _remove(self) -> None:
         """What nobody should do while a batch is open: its manifest is deleted, and the queue is purged."""
-        self.queues["work"].letters.clear()
+        self._purge()
         self.s3.remove(_manifest(PROJECT), "v1", everything=self.plan.removed)
 
     def _redrive(self) -> None:
@@ -537,11 +558,11 @@ class World:
         if table == "ledger":  # something may have become possible
             self._tick_by(self.baton.now + 60, wakes=True)
         self.invariants.wrote(table, key, old, new)
-        if table == "catalog" and key[0].startswith(("batch#", "tally#")):
+        if table == "catalog" and key[0].startswith(("batch#", "rows#", "tally#")):
             if not key[1].startswith("row#"):
                 self._tick_by(self.baton.now + 60)
             self._tick_by(self.baton.now + AUDIT_AFTER + 60)
-            batch = self.store.peek("catalog", (f"batch#{key[0].partition('#')[2]}", "batch")) or {}
+            batch = self.store.peek("catalog", (f"batch#{key[0].split('#')[1]}", "batch")) or {}
             if batch.get("state") in {"counting", "sending"}:
                 self._tick_by(self.baton.now + INGEST_VISIBILITY + 180)
             due = (new or {}).get("due", "9999") if key[1].startswith("row#") else "9999"
@@ -579,11 +600,11 @@ class World:
 
     def _shows(self, skew: float, letter: Letter) -> bool:
         """Whether a wrong clock contradicts a message; where it does not, there is AWS, which checks what is signed."""
-        if abs(skew) <= CLOCK_WRONG_SECONDS:
+        if abs(skew) <= CLOCK_ERROR_SECONDS:
             return True
         since = self.baton.now + skew - letter.first
-        return since + TIMEOUT < -CLOCK_WRONG_SECONDS or (
-            letter.receives == 1 and since > CLOCK_WRONG_SECONDS + VISIBILITY
+        return since + TIMEOUT < -CLOCK_ERROR_SECONDS or (
+            letter.receives == 1 and since > CLOCK_ERROR_SECONDS + VISIBILITY
         )
 
     def _started(self, name: str, seconds: float, skew: float = 0.0) -> Worker:
@@ -705,14 +726,14 @@ class World:
             return True
         why = self.in_the_way(batch, row)
         if row["due"] >= NEVER:
-            return row["reason"].partition(":")[0] in why
+            return bool(why)
         return row["due"] <= self.stamp() and bool(why & FOR_A_PERSON)
 
     def overdue(self) -> dict[Key, set[str]]:
         """The rows whose date has come, with what is in their way."""
         rows, now = self.store.tables["catalog"], self.stamp()
         return {
-            key: self.in_the_way(rows[key[0], "batch"], row)
+            key: self.in_the_way(self.batch_of(key), row)
             for key, row in rows.items()
             if row.get("state") == "deferred" and row["due"] <= now
         }
@@ -722,7 +743,7 @@ class World:
         if not self._has_work() and not self.choices("resume comes by", 0.1):
             return
         worker = self._started(f"resume {self.baton.now / 60:.0f}", RESUME_TIMEOUT, self._skew())
-        worker.unsigned = abs(worker.skew) > CLOCK_WRONG_SECONDS
+        worker.unsigned = abs(worker.skew) > CLOCK_ERROR_SECONDS
         self.baton.spawn(worker.name, worker, self._resumed)
 
     def _has_work(self) -> bool:
@@ -730,12 +751,13 @@ class World:
         return any(self._awaits_resume(batch) for batch in self.batches())
 
     def _awaits_resume(self, batch: Item) -> bool:
-        rows = self.store.tables["catalog"]
-        states = [rows.get((batch["pk"], f"row#{row:012d}"), {}) for row in self.accepted[batch["pk"]]]
+        states = [self.row(batch["pk"], number) or {} for number in self.accepted[batch["pk"]]]
         deferred = [row for row in states if row.get("state") == "deferred"]
         if any(self._can_go_on(batch, row) for row in deferred):
             return True
-        if batch["state"] in {"finished", "refused"} or (batch["state"] != "open" and "reason" in batch):
+        if batch["state"] in {"finished", "refused"} or (
+            (batch["state"] != "open" or deferred) and batch.get("reason")
+        ):
             return False
         ended = sum(row.get("state") in ENDED for row in states)
         if len(deferred) + ended == len(states):
@@ -746,7 +768,7 @@ class World:
 
     def _can_go_on(self, batch: Item, row: Item) -> bool:
         if row["due"] >= NEVER:
-            return row["reason"].partition(":")[0] not in self.in_the_way(batch, row)
+            return not self.in_the_way(batch, row)
         soon = stamp(self._when(self.baton.now + CLOCKS))
         return row["due"] <= soon and not self.in_the_way(batch, row) & FOR_A_PERSON
 
@@ -762,7 +784,7 @@ class World:
         """One invocation of resume's handler; the next minute is of use where it did something, or had no time to."""
         began, overdue = self.baton.now, self.overdue() if self.choices.quiet else {}
         try:
-            done = self._sweeper.run()
+            done = self._sweeper.run(self.remaining)
             self.invariants.resumed(overdue, done, self.plan.most)
             if done or self.baton.now > began + 2:
                 self._tick_by(self.baton.now + 60, wakes=True)

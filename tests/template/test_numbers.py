@@ -71,8 +71,8 @@ def test_the_event_source_bounds_the_concurrency_and_the_function_does_not(
     ("overrides", "sentence"),
     [
         ({"VisibilitySeconds": "540"}, r"VisibilitySeconds \(540\) is below 6 x ParserTimeoutSeconds \(90\) \+ Batch"),
-        ({"ParserTimeoutSeconds": "300"}, r"VisibilitySeconds \(600\) is below"),
-        ({"BatchingWindowSeconds": "61"}, r"VisibilitySeconds \(600\) is below .* make it 601 or more"),
+        ({"ParserTimeoutSeconds": "300"}, r"VisibilitySeconds \(720\) is below"),
+        ({"BatchingWindowSeconds": "181"}, r"VisibilitySeconds \(720\) is below .* make it 721 or more"),
         ({"IngestVisibilitySeconds": "5399"}, r"IngestVisibilitySeconds \(5399\) is below 6 x IngestTimeoutSeconds"),
         ({"ParserTimeoutSeconds": "40"}, r"ParserTimeoutSeconds \(40\) is not above RequestDeadlineSeconds \(30\)"),
         ({"RequestDeadlineSeconds": "80"}, r"ParserTimeoutSeconds \(90\) is not above"),
@@ -85,7 +85,7 @@ def test_the_event_source_bounds_the_concurrency_and_the_function_does_not(
         ({"DeadLetterRetentionSeconds": "3600"}, r"DeadLetterRetentionSeconds \(3600\) is not above"),
         (
             {"RetentionSeconds": "3600", "OldestMessageAlarmSeconds": "60", "IngestMaxReceiveCount": "5"},
-            r"RetentionSeconds \(3600\) is not above MaxReceiveCount \(6\) x VisibilitySeconds \(600\)",
+            r"RetentionSeconds \(3600\) is not above MaxReceiveCount \(6\) x VisibilitySeconds \(720\)",
         ),
         (
             {"RetentionSeconds": "27000"},
@@ -93,9 +93,9 @@ def test_the_event_source_bounds_the_concurrency_and_the_function_does_not(
         ),
         (
             {"AuditAfterSeconds": "60", "AuditRounds": "1"},
-            r"AuditRounds \(1\) x AuditAfterSeconds \(60\) is below MaxReceiveCount .* AuditAfterSeconds 3600 or more",
+            r"AuditRounds \(1\) x AuditAfterSeconds \(60\) is below MaxReceiveCount .* AuditAfterSeconds 4320 or more",
         ),
-        ({"RetryBackoffSeconds": "601"}, r"RetryBackoffSeconds \(601\) is above VisibilitySeconds \(600\)"),
+        ({"RetryBackoffSeconds": "721"}, r"RetryBackoffSeconds \(721\) is above VisibilitySeconds \(720\)"),
         ({"RowMaxBytes": "196609"}, r"RowMaxBytes cannot be 196609: it is 196608 or less"),
         (
             {"ManifestMaxBytes": "1073741824", "IngestTimeoutSeconds": "300"},

@@ -12,7 +12,7 @@ from urllib.parse import unquote_plus
 from titlecard.domain.batch import Upload, upload_order
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
 _WRAPPINGS_MAX = 4
 """EventBridge to SNS to SQS wraps it twice."""
@@ -33,7 +33,7 @@ def uploads(body: Any) -> Iterator[Upload]:  # noqa: ANN401 -- what JSON holds
             case {"Type": "Notification", "Message": str() as message}:  # SNS, unless raw delivery is on
                 body = _parsed(message)
             case {"continue": dict() as upload}:
-                yield Upload(**upload)
+                yield Upload.of(upload)
                 return
             case {"Records": list() as records}:
                 for record in records:
@@ -56,7 +56,7 @@ def _of_record(record: Any) -> Iterator[Upload]:  # noqa: ANN401 -- what JSON ho
             yield from uploads(_parsed(message))
         case {"s3": {"bucket": {"name": str() as bucket}, "object": {"key": str() as key} as thing}}:
             order = upload_order(record.get("eventTime", ""), thing.get("sequencer", ""))
-            yield from _upload(bucket, unquote_plus(key), thing.get("versionId", ""), order, thing.get("size"))
+            yield from _upload(bucket, unquote_plus(key), thing.get("versionId") or "", order, thing)
         case _:
             raise UnknownNotification("A record of the message is none of S3's.")
 
@@ -66,14 +66,15 @@ def _of_event(detail: Any, time: str) -> Iterator[Upload]:  # noqa: ANN401 -- wh
     match detail:
         case {"bucket": {"name": str() as bucket}, "object": {"key": str() as key} as thing}:
             order = upload_order(time, thing.get("sequencer", ""))
-            yield from _upload(bucket, key, thing.get("version-id", ""), order, thing.get("size"))
+            yield from _upload(bucket, key, thing.get("version-id") or "", order, thing)
         case _:
             raise UnknownNotification("The event does not name an object of S3.")
 
 
-def _upload(bucket: str, key: str, version: str, order: str, size: int | None) -> Iterator[Upload]:
-    if not key.endswith("/") or size:
-        yield Upload(bucket=bucket, key=key, version=version, order=order)
+def _upload(bucket: str, key: str, version: str, order: str, thing: Mapping[str, Any]) -> Iterator[Upload]:
+    if not key.endswith("/") or thing.get("size"):
+        etag = thing.get("eTag") or thing.get("etag") or ""  # as S3 and as EventBridge write it
+        yield Upload(bucket=bucket, key=key, version=version, order=order, etag=etag)
 
 
 def _parsed(message: str) -> Any:  # noqa: ANN401 -- what JSON holds

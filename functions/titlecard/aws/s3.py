@@ -19,6 +19,7 @@ LIMIT_METADATA = {"requests": "limit-requests", "tokens": "limit-tokens", "micro
 LIMIT_USD = "limit-usd"
 """The same in dollars, as a person writes them: `limit-usd=0.50`."""
 
+_REPLACED = {"PreconditionFailed", "412"}
 _GONE = {"NoSuchKey", "NoSuchVersion", "NoSuchBucket", "404", "MethodNotAllowed"}
 
 
@@ -50,10 +51,10 @@ class UploadsBucket:
             max_bytes: the largest object that is read, in bytes as stored.
 
         Raises:
-            ObjectDeleted: there is no such version any more.
+            ObjectDeleted: there is no such version any more, or, in a bucket without versions, another upload is there.
             ManifestTooLarge: it has more bytes than that.
         """
-        found = self._get(upload.bucket, upload.key, upload.version)
+        found = self._get(upload.bucket, upload.key, upload.version, "" if upload.is_versioned else upload.etag)
         with found["Body"] as body:
             if found["ContentLength"] > max_bytes:
                 message = (
@@ -76,11 +77,16 @@ class UploadsBucket:
         """
         return self._get(upload.bucket, report_key(upload.batch, name))["Body"].read()
 
-    def _get(self, bucket: str, key: str, version: str = "") -> GetObjectOutputTypeDef:
+    def _get(self, bucket: str, key: str, version: str = "", etag: str = "") -> GetObjectOutputTypeDef:
         wanted: dict[str, Any] = {"VersionId": version} if version else {}
+        if etag:
+            wanted["IfMatch"] = etag
         try:
             return self._s3.get_object(Bucket=bucket, Key=key, **wanted)
         except self._s3.exceptions.ClientError as error:
+            if error.response["Error"].get("Code") in _REPLACED:
+                message = f"{key} was uploaded anew, and the bucket keeps no versions: what was there before is gone"
+                raise ObjectDeleted(message) from error
             if error.response["Error"].get("Code") in _GONE:
                 message = f"{key} is not there any more: it was deleted"
                 raise ObjectDeleted(message) from error

@@ -33,6 +33,10 @@ VISIBILITY_MAX_SECONDS = 43_200 - 900
 message, which may be as long ago as an invocation can last."""
 
 
+DELAY_MAX_SECONDS = 900
+"""The longest delay of a message (SQS API reference, "SendMessage")."""
+
+
 class MessagesNotSent(Exception):
     """SQS took some of the messages and not others, several times over: try again later from the checkpoint."""
 
@@ -89,6 +93,10 @@ class WorkQueue(_Queue):
             MessagesNotSent: some failed `SEND_TRIES` times. The others may be sent twice; their rows end once.
         """
         self._send_all([{"Id": str(i), "MessageBody": it.model_dump_json()} for i, it in enumerate(pack)])
+
+    def send_again(self, body: str, seconds: int) -> None:
+        """Send a copy of a received message, shown after so many seconds: a message that was received no time yet."""
+        self._sqs.send_message(QueueUrl=self._url, MessageBody=body, DelaySeconds=min(seconds, DELAY_MAX_SECONDS))
 
     def waiting(self) -> int:
         """About how many messages nobody has received yet."""

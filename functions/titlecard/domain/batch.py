@@ -10,11 +10,14 @@ import re
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import PurePosixPath
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from titlecard.domain.video import Video
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 UPLOADS = "uploads/"
 """Where owners put manifests: `uploads/<project>/<anything>`."""
@@ -72,14 +75,28 @@ class BatchLimits(BaseModel):
 
 
 class Message(BaseModel):
-    """The body of one SQS message: one accepted row of a batch."""
+    """The body of one SQS message: one accepted row of a batch.
 
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)  # an error may be logged
+    Fields that are not known are ignored: after a roll-back, messages of the newer version are still there.
+
+    `deferrals` is how often the row had been deferred when the message was sent. A deferred row is the sweeper's, which
+    sends it with its number; a message with a lower number is a stray copy from before, whatever any clock says.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)  # an error may be logged
 
     batch: str
     project: str
     row: int
     video: Video
+    deferrals: int = 0
+
+    @field_validator("video", mode="before")
+    @classmethod
+    def _known_fields(cls, video: Any) -> Any:  # noqa: ANN401 -- whatever a message holds
+        if not isinstance(video, dict):
+            return video
+        return {name: value for name, value in video.items() if name in Video.model_fields}
 
 
 @dataclass(frozen=True)
@@ -87,13 +104,28 @@ class Upload:
     """One version of one object under `uploads/`.
 
     `order` rises from one upload to the next: the event's time, then S3's sequencer, which orders the versions of one
-    key (S3 user guide, "Event message structure").
+    key (S3 user guide, "Event message structure"). `etag` is that of the content, empty where the event has none.
     """
 
     bucket: str
     key: str
     version: str
     order: str
+    etag: str = ""
+
+    @classmethod
+    def of(cls, fields: Mapping[str, str]) -> Upload:
+        """The upload that a message names; fields that are not known are left out, as `Message` does."""
+        return cls(**{name: value for name, value in fields.items() if name in cls.__dataclass_fields__})
+
+    @property
+    def is_versioned(self) -> bool:
+        """Whether its content can still be read when another upload has the same key.
+
+        In a bucket whose versioning is off or suspended, it cannot: every upload to a key replaces the one before, and
+        has the version "null", or none.
+        """
+        return self.version not in {"", "null"}
 
     @property
     def project(self) -> str | None:
@@ -103,8 +135,14 @@ class Upload:
 
     @property
     def batch(self) -> str:
-        """The batch that this version makes, however often its event is delivered: a readable part and a hash."""
-        digest = hashlib.sha256(f"{self.bucket}\0{self.key}\0{self.version}".encode()).hexdigest()
+        """The batch that this version makes, however often its event is delivered: a readable part and a hash.
+
+        Where there are no versions, the sequencer and the ETag tell one upload from the next.
+        """
+        parts = [self.bucket, self.key, self.version]
+        if not self.is_versioned:
+            parts += [self.order.rpartition("#")[2], self.etag]
+        digest = hashlib.sha256("\0".join(parts).encode()).hexdigest()
         name = re.sub(r"[^a-z0-9]+", "-", PurePosixPath(self.key).name.lower().split(".")[0]).strip("-")[:40]
         return f"{name or 'batch'}-{digest[:12]}"
 

@@ -57,6 +57,7 @@ class Hold(StrEnum):
     CANCELLED = "cancelled"
     LEDGER_UNREACHABLE = "ledger_unreachable"
     KEY_UNREADABLE = "key_unreadable"
+    NOT_REACHED = "not_reached"
 
 
 CANCELLED = "cancelled by hand"

@@ -52,6 +52,7 @@ from titlecard.aws.dynamodb.ledger.breakers import ACCOUNT_PROBE_SECONDS
 from titlecard.aws.secrets import KeyUnreadable
 from titlecard.domain import errors as faults
 from titlecard.domain.batch import RowState
+from titlecard.domain.clock import CLOCKS_APART_SECONDS
 from titlecard.domain.errors import Hold
 from titlecard.domain.money import Unbilled
 from titlecard.llm.question import Answer
@@ -76,9 +77,6 @@ if TYPE_CHECKING:
 
 _OF_EVERY_ROW = {faults.Reason.ACCOUNT_FAULT, faults.Reason.BAD_REQUEST}
 """Why a question may have failed that makes the next one fail as well."""
-
-LEASE_SPARE_SECONDS = 30
-"""What a lease lasts longer than the invocation that took it: clocks differ by seconds."""
 
 
 class ModelTier(Protocol):
@@ -127,7 +125,11 @@ class AskConfig:
 
 @dataclass(frozen=True)
 class UnsureRow:
-    """A row that the model is to be asked about; `deferrals` says how often it has waited, `entry` what was tried."""
+    """A row that the model is to be asked about.
+
+    `deferrals` says how often it has waited, `entry` what was tried; `alone` is set where an earlier attempt may have
+    killed its worker, so that nobody else is worked on meanwhile, and the row is marked before the claim.
+    """
 
     message: Message
     batch: Batch
@@ -138,6 +140,7 @@ class UnsureRow:
     hint: str
     entry: VideoRecord
     deferrals: int
+    alone: bool = False
 
 
 @dataclass(frozen=True)
@@ -217,9 +220,11 @@ class Asker:
     def _reserved(self, row: UnsureRow, remaining: Callable[[], float]) -> _ReservedQuestion | Decision:
         """Get a permit, an attempt and the bound; where one of the three is missing, say what follows."""
         rules, message = self._rules, row.message
-        question = self._model.prepare(message.video, row.guess, row.hint)
         token = uuid4().hex
-        until = self._now() + timedelta(seconds=min(remaining() + LEASE_SPARE_SECONDS, rules.visibility - 1))
+        if row.alone:
+            self._catalog.begin(message, now=self._now(), alone=token)
+        question = self._model.prepare(message.video, row.guess, row.hint)
+        until = self._now() + timedelta(seconds=min(remaining() + CLOCKS_APART_SECONDS, rules.visibility - 1))
         try:
             permit = self.admission.admit(message.project, token=token, until=until)
         except LedgerUnavailable as trouble:

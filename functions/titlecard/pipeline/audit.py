@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING
 from botocore.exceptions import BotoCoreError, ClientError
 
 from titlecard import telemetry
-from titlecard.aws.dynamodb.catalog import RowEnd, stamp
+from titlecard.aws.dynamodb.catalog import CatalogBusy, RowEnd, UnreadableBatch, stamp
 from titlecard.aws.s3 import ManifestTooLarge, ObjectDeleted
 from titlecard.aws.sqs import ENTRIES_PER_SEND, MessagesNotSent, chunk_messages
 from titlecard.domain.batch import END_STATES, BatchState, Message, RowState
@@ -51,12 +51,26 @@ if TYPE_CHECKING:
     from titlecard.pipeline.publish import ResultPublisher
 
 CALL_SECONDS = 30
-"""After how long a call begins nothing more: a tenth of the function's time-out."""
+"""After how long a call begins with no further batch. One that it has begun with may take as long as there is time: to
+reach the first lost row of a large JSON array takes minutes, and to stop then would mean to read them all again."""
+
+COUNT_AFTER_SECONDS = 120
+"""For how long a batch stands still before its rows are counted: a worker that died may have ended rows and not have
+counted them."""
 
 SETTLED = (RowState.DEFERRED, *END_STATES)
 """The states of a row that somebody will come back to, or needs not come back to: it is not lost."""
 
-_TROUBLE = (BotoCoreError, ClientError, NotAManifest, MessagesNotSent, EventNotPublished, OSError, ManifestTooLarge)
+_TROUBLE = (
+    BotoCoreError,
+    CatalogBusy,
+    ClientError,
+    NotAManifest,
+    MessagesNotSent,
+    EventNotPublished,
+    OSError,
+    ManifestTooLarge,
+)
 """What can be the matter with one batch, and not with the next."""
 
 
@@ -103,20 +117,28 @@ class Audit:
         self._now = now
         self._log = log
 
-    def run(self, done: Counter[str]) -> None:
+    def run(self, done: Counter[str], in_time: Callable[[], bool]) -> None:
         """Look after every batch that is not finished, those first that were not looked at for longest.
 
         Args:
+            in_time: whether there is time to go on with a batch.
             done: is told how many batches were finished, started again, left to a person or could not be looked after,
                 and how many rows were sent again or given up.
         """
         end = self._now() + timedelta(seconds=CALL_SECONDS)
-        for batch in sorted(self._catalog.open_batches(), key=lambda batch: batch.marked_at):
-            if self._now() > end:
+        readable: list[Batch] = []
+        for found in self._catalog.open_batches():
+            if isinstance(found, UnreadableBatch):
+                self._log.error("a batch cannot be read", batch=found.id, error=found.trouble)
+                done["not looked after"] += 1
+            else:
+                readable.append(found)
+        for batch in sorted(readable, key=lambda batch: batch.marked_at):
+            if self._now() > end or not in_time():
                 return
             try:
                 if batch.state is BatchState.OPEN:
-                    self._look_after(batch, end, done)
+                    self._look_after(batch, in_time, done)
                 else:
                     self._go_on(batch, done)
             except _TROUBLE:
@@ -148,44 +170,56 @@ class Audit:
 
     # -------------------------------------------------------------------------------------------------- open batches
 
-    def _look_after(self, batch: Batch, end: datetime, done: Counter[str]) -> None:
+    def _look_after(self, batch: Batch, in_time: Callable[[], bool], done: Counter[str]) -> None:
         """Finish a batch whose rows have all ended; audit one that stands still, or whose audit is not through."""
-        if batch.counted(*END_STATES) >= batch.accepted:
-            ended = self._catalog.count_rows(batch.id, *END_STATES)
-            if ended >= batch.accepted:
-                self._finish(batch, end, batch.reason, done)
-                return
+        if self._all_ended(batch):
+            self._finish(batch, in_time, batch.reason, done)
+            return
         still = self._now() - batch.moved_at > timedelta(seconds=self._rules.after)
         if not (batch.audit_row or still) or self._queue.waiting() > self._rules.most:
             return  # it moves, or its rows are not lost but in a long queue
         rounds, settled = batch.audit_rounds, batch.audited_rows
         if not batch.audit_row:
-            settled = self._catalog.count_rows(batch.id, *SETTLED)
+            settled = self._catalog.count_rows(batch, *SETTLED)
             rounds = rounds + 1 if settled == batch.audited_rows else 1
             if settled >= batch.accepted:  # the rest is deferred: looked at again when it stands still again
                 self._catalog.audited(batch, rounds=0, rows=settled, now=self._now())
                 return
         row: int | None
         try:
-            row = self._see_to(batch, rounds, end, done)
+            row = self._see_to(batch, rounds, in_time, done)
         except ObjectDeleted as gone:  # the only record of these rows was taken away by hand
-            row = self._bury(batch, str(gone), end, done)
+            row = self._bury(batch, str(gone), in_time, done)
         if row is None:
             return
         self._catalog.audited(batch, rounds=rounds, rows=settled, row=row, now=self._now())
 
-    def _finish(self, batch: Batch, end: datetime, reason: str | None, done: Counter[str]) -> None:
+    def _all_ended(self, batch: Batch) -> bool:
+        """Whether all rows of a batch have ended; they are counted one by one where its counts do not rule it out.
+
+        Counts may be too low for good. So they are not believed of a batch that stands still, once each time.
+        """
+        if batch.counted(*END_STATES) < batch.accepted:
+            still = self._now() - batch.moved_at > timedelta(seconds=COUNT_AFTER_SECONDS)
+            if not still or batch.counted_at >= stamp(batch.moved_at):
+                return False
+        if self._catalog.count_rows(batch, *END_STATES) >= batch.accepted:
+            return True
+        self._catalog.mark_counted(batch)
+        return False
+
+    def _finish(self, batch: Batch, in_time: Callable[[], bool], reason: str | None, done: Counter[str]) -> None:
         """Give a batch's results out, then close it; where there is no time for all of them, the next call goes on."""
-        if self._results.publish(batch, lambda: self._now() <= end, reason):
+        if self._results.publish(batch, in_time, reason):
             done["finished"] += self._catalog.finish(batch, reason=reason)
             telemetry.published((self._now() - batch.moved_at).total_seconds())
 
-    def _see_to(self, batch: Batch, rounds: int, end: datetime, done: Counter[str]) -> int:
+    def _see_to(self, batch: Batch, rounds: int, in_time: Callable[[], bool], done: Counter[str]) -> int:
         """Send some of a batch's lost rows again, or give them up after so many rounds; up to which, 0 if all."""
         with tempfile.TemporaryFile() as file:
             self._uploads.fetch(batch.upload, file, max_bytes=self._rules.manifest_max_bytes)
             messages = accepted_messages(batch, file, self._uploads, self._rules.reading, after=batch.audit_row)
-            settled = self._catalog.numbers_of_rows(batch.id, *SETTLED, after=batch.audit_row)
+            settled = self._catalog.numbers_of_rows(batch, *SETTLED, after=batch.audit_row)
             seen = 0
             for pack in chunk_messages(islice(_without(messages, settled), self._rules.most)):
                 if rounds > self._rules.rounds:
@@ -194,7 +228,7 @@ class Audit:
                     self._queue.send(pack)
                     done["sent again"] += len(pack)
                 seen += len(pack)
-                if seen >= self._rules.most or self._now() > end:
+                if seen >= self._rules.most or not in_time():
                     return pack[-1].row
         return 0
 
@@ -203,7 +237,7 @@ class Audit:
         self._letters.send_all(pack, reason)
         done["given up"] += self._dead(batch, pack, reason)
 
-    def _bury(self, batch: Batch, why: str, end: datetime, done: Counter[str]) -> int | None:
+    def _bury(self, batch: Batch, why: str, in_time: Callable[[], bool], done: Counter[str]) -> int | None:
         """Record lost rows as dead that cannot be sent again; up to which row, 0 if all, None if it is finished.
 
         Without the manifest their videos are not known, so there is nothing to put among the dead letters. Without the
@@ -212,14 +246,17 @@ class Audit:
         try:
             accepted = Bitmap.from_bytes(self._uploads.read_report(batch.upload, ACCEPTED))
         except ObjectDeleted:
-            lost = batch.accepted - self._catalog.count_rows(batch.id, *SETTLED)
+            lost = batch.accepted - self._catalog.count_rows(batch, *SETTLED)
             reason = f"{lost:,} rows were never answered, and which ones is not known any more: {why}"
-            self._finish(batch, end, reason, done)
+            if self._catalog.count_rows(batch, RowState.DEFERRED):  # those are not lost: it is finished when they are
+                self._catalog.explain(batch, reason)
+                return 0
+            self._finish(batch, in_time, reason, done)
             return None
         reason = f"never_answered: it cannot be sent again: {why}"
         self._catalog.explain(batch, f"rows were never answered, and they cannot be sent again: {why}")
-        came_back = {row.number: row.video for row in self._catalog.rows(batch.id) if row.state is RowState.QUEUED}
-        settled = self._catalog.numbers_of_rows(batch.id, *SETTLED, after=batch.audit_row)
+        came_back = {row.number: row.video for row in self._catalog.rows(batch) if row.state is RowState.QUEUED}
+        settled = self._catalog.numbers_of_rows(batch, *SETTLED, after=batch.audit_row)
         messages = (
             # An id is all that may be known of the video, from a worker that began on it.
             Message(batch=batch.id, project=batch.project, row=row, video=_unknown(came_back.get(row, "")))
@@ -233,8 +270,8 @@ class Audit:
 
     def _dead(self, batch: Batch, pack: list[Message], reason: str) -> int:
         """End rows as dead; how many of them were not ended before."""
-        endings = [RowEnd(it, batch.upload.order, "", RowState.DEAD, reason=reason) for it in pack]
-        states = self._catalog.end(endings, now=self._now())
+        endings = [RowEnd(it, batch.upload.order, "", RowState.DEAD, reason=reason, row_exists=True) for it in pack]
+        states = self._catalog.end_and_count(endings, now=self._now())
         telemetry.given_up(self._log, zip(pack, states, strict=True), reason=reason)
         return states.count(RowState.DEAD)
 

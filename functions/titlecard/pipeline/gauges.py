@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from botocore.exceptions import BotoCoreError, ClientError
 
 from titlecard import telemetry
+from titlecard.aws.dynamodb.catalog import Batch, CatalogBusy
 from titlecard.aws.dynamodb.ledger import LedgerUnavailable
 
 if TYPE_CHECKING:
@@ -45,9 +46,10 @@ class Gauges:
         """Report the metrics."""
         try:
             self._report_budgets()
-            limits = ((batch.accepted, batch.limits.tokens) for batch in self._catalog.open_batches())
+            batches = (it for it in self._catalog.open_batches() if isinstance(it, Batch))
+            limits = ((batch.accepted, batch.limits.tokens) for batch in batches)
             telemetry.tokens_expected(sum(min(limit, rows * TOKENS_PER_ROW) for rows, limit in limits))
-        except (LedgerUnavailable, BotoCoreError, ClientError) as error:
+        except (CatalogBusy, LedgerUnavailable, BotoCoreError, ClientError) as error:
             self._log.warning("the budgets could not be measured", error=type(error).__name__)
 
     def _report_budgets(self) -> None:

@@ -53,7 +53,13 @@ PACKS_UNDER_WAY = 4 * SENDERS
 ROWS_BETWEEN_CHECKPOINTS = 2_000
 
 LEASE_SPARE_SECONDS = 30
-"""What a lease lasts longer than the invocation that took it: clocks differ by seconds."""
+"""What a lease lasts longer than the invocation that took it. A clock that is wrong by more does no harm: of two
+ingests at once both send, every message twice, and only the one whose lease it is moves the checkpoint."""
+
+UNVERSIONED = (
+    "The bucket keeps no versions. If this key is uploaded again before the batch is finished, rows that were lost on "
+    "the way cannot be sent again: switch versioning on."
+)
 
 STOP_SENDING_SECONDS = 30
 """When so little of the invocation is left (or a quarter of it, where that is less), the rest is for a continuation."""
@@ -150,8 +156,11 @@ class Ingest:
                 self._uploads.write_report(batch.upload, REJECTS, content)
         self._uploads.write_report(batch.upload, ACCEPTED, counted.bitmap.to_bytes())
         counts = {"accepted": counted.accepted, "refused": counted.refused, "repeated": counted.repeated}
-        self._report(batch.upload, "accepted", form=counted.form, left_out=counted.left_out, **counts)
-        self._catalog.start_sending(batch, Survey.learn(counted.sample), limits=limits, form=counted.form, **counts)
+        warning = {} if batch.upload.is_versioned else {"warning": UNVERSIONED}
+        self._report(batch.upload, "accepted", form=counted.form, left_out=counted.left_out, **counts, **warning)
+        self._catalog.start_sending(
+            batch, Survey.learn(counted.sample), limits=limits, form=counted.form, last_row=counted.last, **counts
+        )
         return self._catalog.batch(batch.id)
 
     def _send(self, batch: Batch, file: BinaryIO, remaining: Callable[[], float], stop: float) -> bool:

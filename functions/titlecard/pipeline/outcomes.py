@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+from titlecard.aws.dynamodb.catalog import Pointer
 
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from titlecard.aws.dynamodb.catalog import Ended
     from titlecard.domain.batch import RowState
     from titlecard.domain.money import Amount
     from titlecard.domain.video import Tier
@@ -22,23 +25,30 @@ class ComeBack:
 
 @dataclass(frozen=True)
 class Done:
-    """The message may go: its row is in this state."""
+    """The message may go: its row is in this state. `ended` is the row's end where this worker wrote it."""
 
     state: RowState
     tier: Tier | None = None
+    ended: Ended | None = field(default=None, compare=False)
 
 
-Outcome = Done | ComeBack
+@dataclass(frozen=True)
+class Replaced:
+    """Not done, through no fault of the video: a copy of the message, with no receives yet, is in the queue."""
+
+
+Outcome = Done | ComeBack | Replaced
 """What is reported to the queue."""
 
 
 @dataclass(frozen=True)
 class End:
-    """The row ends in this state; a talk, where there is one, is stored already."""
+    """The row ends in this state; a talk, where there is one, is stored already, and `pointer` says of the pointer."""
 
     state: RowState
     tier: Tier | None = None
     reason: str | None = None
+    pointer: Pointer = Pointer.SET
 
 
 @dataclass(frozen=True)

@@ -6,25 +6,31 @@ What is done for a message, and what a crash at each point leaves behind:
 
     look up ─┬─ the row has ended ────────────────────────────────► acknowledged
              ├─ a person has cancelled the batch ─────────────────► cancelled
-             ├─ it is deferred, and its date has not come ────────► acknowledged: a stray copy of what comes again
+             ├─ it was deferred after this message was sent ──────► acknowledged: a stray copy of what comes again
              ├─ a newer manifest has the video ───────────────────► superseded
              ├─ a talk is stored for this fingerprint ────────────► parsed, nothing paid
-             ├─ the last receive that the queue allows ───────────► dead: no work, only the record of it
+             ├─ the last receive, and it killed a worker alone ───► dead: no work, only the record of it
+             ├─ the last receive of any other ────────────────────► deferred: it is sent anew
              └─ local tier ─┬─ sure, or there is no model ────────► parsed
                             └─ not sure ──────────────────────────► the model path, in `ask`: parsed, deferred,
                                                                     dead, or it comes again
 
 What comes for the first time and is sure locally is not even looked up: its end is written on the condition that the
-catalog knows nothing of it, and only where that is refused does it go the way that is drawn.
+catalog knows nothing of it, and what it knows stands.
 
-A message that has come back may be the one that killed the worker. It leaves a mark before it is worked, and those that
-bear a mark are worked last, one by one, when all their neighbours are saved.
+A message that has come back may be the one that killed the worker. Those are worked one by one, when all their
+neighbours are saved, and each bears a mark meanwhile: whoever finds one knows that a worker died of it alone, and only
+what has done that is buried.
+
+A table that does not answer, or no time left, is no fault of a video. Its message comes back soon. Where its receives
+are nearly used up, or it bears a mark that cannot be taken away, a copy takes its place that was never received.
 """
 
 from __future__ import annotations
 
+import random
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -34,36 +40,35 @@ from pydantic import ValidationError
 
 from titlecard import extraction as local
 from titlecard import telemetry
-from titlecard.aws.dynamodb.catalog import RowEnd, stamp
+from titlecard.aws.dynamodb.catalog import CatalogBusy, Pointer, RowEnd, stamp
+from titlecard.aws.dynamodb.catalog.rows import LOCALLY, SUPERSEDED
 from titlecard.aws.dynamodb.ledger import LedgerUnavailable
 from titlecard.aws.secrets import KeyUnreadable
 from titlecard.domain import errors as faults
 from titlecard.domain.batch import END_STATES, Message, RowState
+from titlecard.domain.clock import CLOCK_ERROR_SECONDS
 from titlecard.domain.errors import Hold
-from titlecard.domain.video import Policy, Tier, fingerprint
+from titlecard.domain.video import Policy, fingerprint
 from titlecard.pipeline.ask import AskConfig, Asker, UnsureRow
-from titlecard.pipeline.outcomes import Bury, ComeBack, Done, End, Outcome, Wait
+from titlecard.pipeline.outcomes import Bury, ComeBack, Done, End, Outcome, Replaced, Wait
 from titlecard.pipeline.talks import by_local_tier
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from aws_lambda_powertools import Logger
 
-    from titlecard.aws.dynamodb.catalog import Batch, Catalog, MessageState
+    from titlecard.aws.dynamodb.catalog import Batch, Catalog, Ended, MessageState
     from titlecard.aws.dynamodb.ledger import Ledger
     from titlecard.aws.sqs import DeadLetterSender, WorkQueue
     from titlecard.domain.money import Amount
-    from titlecard.domain.video import Talk
+    from titlecard.domain.video import Talk, Tier
     from titlecard.extraction import LocalParse
     from titlecard.extraction.survey import Survey
     from titlecard.pipeline.ask import Keys, ModelTier
 
-STRAY_SECONDS = 60
-"""How far ahead the date of a deferred row lies whose message is a stray one: resume's clock may be before ours."""
-
-CLOCK_WRONG_SECONDS = 300
-"""A clock that is further off than this is wrong; AWS refuses calls that are signed with one (IAM user guide)."""
+SOON = 20
+"""Seconds, with jitter, after which a message comes back that a crowded table left undone."""
 
 BATCH_KNOWN_SECONDS = 30
 """For how long a batch's limits and survey are taken from memory."""
@@ -99,12 +104,33 @@ class _Job:
     policy: Policy
     key: str | None
     fingerprint: str
-    standing: MessageState = field(init=False)
+    standing: MessageState | None = None
+    """Where its row and its video stand; None while that was not looked up."""
+    crashed: bool = False
+    """Whether there is an attempt on its video whose lease is over, and whose worker never said how it ended."""
+    marked: bool = False
+    """Whether this worker has left a mark on its row."""
+
+    @property
+    def standing_now(self) -> MessageState:
+        """Where its row and its video stand."""
+        if self.standing is None:
+            raise AssertionError("it is looked up first")
+        return self.standing
+
+    @property
+    def is_new(self) -> bool:
+        """Whether nobody may have worked on it, and it is wanted."""
+        return self.received.receives == 1 and self.message.deferrals == 0 and not self.batch.cancelled
 
     @cached_property
     def answer(self) -> LocalParse:
         """What the local tier says."""
         return local.parse(self.message.video, self.survey)
+
+    def parse(self) -> None:
+        """Have the local tier parse it now, whoever is asked afterwards."""
+        self.answer  # noqa: B018 -- worked out once
 
     @property
     def sure(self) -> bool:
@@ -113,10 +139,22 @@ class _Job:
 
     @property
     def suspect(self) -> bool:
-        """Whether a worker may have died of this message: it came back, and nobody said how the last try ended."""
-        standing = self.standing
-        tried = bool(standing.entry.lease_until) or standing.began > standing.entry.concluded_at
-        return self.received.receives > 1 and tried
+        """Whether a worker may have died of this message: nobody said how the last try ended, and its lease is over."""
+        return self.crashed or self._marked
+
+    @property
+    def killed_alone(self) -> bool:
+        """Whether a worker died that worked on nothing else: in the local tier, or after the claim that is there."""
+        standing = self.standing_now
+        if standing.entry.lease_until:
+            return bool(standing.alone) and standing.alone == standing.entry.token
+        return self._marked and bool(standing.alone)
+
+    @property
+    def _marked(self) -> bool:
+        standing = self.standing_now
+        unsaid = not standing.entry.lease_until and standing.began > standing.entry.concluded_at
+        return self.received.receives > 1 and unsaid
 
     def unsure(self) -> UnsureRow:
         """The same for the model path."""
@@ -128,8 +166,9 @@ class _Job:
             key=self.key or "",
             guess=self.answer,
             hint=self.survey.hint(),
-            entry=self.standing.entry,
-            deferrals=self.standing.deferrals,
+            entry=self.standing_now.entry,
+            deferrals=self.standing_now.deferrals,
+            alone=self.suspect,
         )
 
     def parsed_locally(self) -> RowEnd:
@@ -137,11 +176,29 @@ class _Job:
         return self.ending(RowState.PARSED, by_local_tier(self.message.video, self.answer))
 
     def ending(
-        self, state: RowState, talk: Talk | None = None, *, tier: Tier | None = None, reason: str | None = None
+        self,
+        state: RowState,
+        talk: Talk | None = None,
+        *,
+        tier: Tier | None = None,
+        reason: str | None = None,
+        pointer: Pointer | None = None,
     ) -> RowEnd:
         """This message's end; with a talk where one is to be stored."""
-        tier = talk.tier if talk else tier
-        return RowEnd(self.message, self.batch.upload.order, self.fingerprint, state, tier, talk, reason)
+        known = self.standing
+        if pointer is None:
+            pointer = Pointer.THERE if known and known.newest else Pointer.UNKNOWN
+        return RowEnd(
+            message=self.message,
+            order=self.batch.upload.order,
+            fingerprint=self.fingerprint,
+            state=state,
+            tier=talk.tier if talk else tier,
+            talk=talk,
+            reason=reason,
+            pointer=pointer,
+            row_exists=bool(known and known.row),
+        )
 
 
 class Parser:
@@ -183,55 +240,72 @@ class Parser:
         Args:
             remaining: the seconds that this invocation has left.
         """
-        outcomes: dict[str, Outcome] = {}
-        jobs = []
-        for one in received:
-            if self._clock_is_behind(one):
-                self._log.error("this worker's clock is behind: it does nothing", now=stamp(self._now()))
-                outcomes[one.id] = ComeBack()
-                continue
-            job = self._decode(one, outcomes)
-            if job:
-                jobs.append(job)
+        decoded = {one.id: self._decoded(one) for one in received}
+        outcomes: dict[str, Outcome] = {name: it for name, it in decoded.items() if not isinstance(it, _Job)}
+        jobs = [it for it in decoded.values() if isinstance(it, _Job)]
+
+        def left() -> list[_Job]:
+            return [job for job in jobs if job.received.id not in outcomes]
+
         if self._expects_new:
-            jobs = self._at_once(jobs, outcomes)
-        self._look_up(jobs)
-        todo = self._settled_before(jobs, outcomes)
-        unsure = self._locally([job for job in todo if job.received.receives == 1], outcomes)
-        returned = [job for job in todo if job.received.receives > 1]
+            outcomes |= self._together(self._at_once, [job for job in left() if job.is_new and job.sure])
+        outcomes |= self._together(self._look_up, left())
+        outcomes |= self._together(self._without_parsing, left())
+        outcomes |= self._together(self._locally, [job for job in left() if job.received.receives == 1])
+        returned = [job for job in left() if job.received.receives > 1]
         # Of several suspects those last that were tried most often: only their own attempts are lost with them.
-        for job in sorted(returned, key=lambda job: (job.suspect, job.standing.entry.attempts)):
-            self._catalog.begin(job.message, now=self._now())
-            unsure += self._locally([job], outcomes)
-        self._by_model(unsure, outcomes, remaining)
+        for job in sorted(returned, key=lambda job: (job.suspect, job.standing_now.entry.attempts)):
+            outcomes |= self._together(self._locally_alone, [job])
+        outcomes |= self._by_model(left(), remaining)
+        self._count(outcomes)
         return outcomes
+
+    def _together(
+        self, step: Callable[[Sequence[_Job]], dict[str, Outcome]], jobs: Sequence[_Job]
+    ) -> dict[str, Outcome]:
+        """Do a step for some jobs; where a table does not answer, they all come back soon. What is written stays."""
+        if not jobs:
+            return {}
+        try:
+            return step(jobs)
+        except _TROUBLE as error:
+            self._log.warning(_NO_ANSWER, error=type(error).__name__, rows=len(jobs), batch=jobs[0].batch.id)
+            return {job.received.id: self._again(job.received, marked=job.marked) for job in jobs}
 
     # ------------------------------------------------------------------------------------- what needs no parsing
 
-    def _decode(self, received: Received, outcomes: dict[str, Outcome]) -> _Job | None:
+    def _decoded(self, received: Received) -> _Job | Outcome:
+        """The job that a message is, or what becomes of it without one."""
+        if self._clock_is_behind(received):
+            self._log.error("this worker's clock is behind: it does nothing", now=stamp(self._now()))
+            return ComeBack()
+        try:
+            return self._decode(received)
+        except _TROUBLE as error:
+            self._log.warning(_NO_ANSWER, error=type(error).__name__)
+            return self._again(received)
+
+    def _decode(self, received: Received) -> _Job | Outcome:
         try:
             message = Message.model_validate_json(received.body)
         except ValidationError:
             reason = "undecodable: the message is not a row of a manifest"
             self._letters.send(received.body, reason)
             telemetry.died(self._log, None, reason=reason)
-            outcomes[received.id] = Done(RowState.DEAD)
-            return None
+            return Done(RowState.DEAD)
         try:
             batch, survey = self._batch(message.batch)
         except KeyError:
             reason = f"unknown_batch: the catalog has no batch {message.batch[:80]!r}"
             self._letters.send(received.body, reason)
             telemetry.died(self._log, message, reason=reason)
-            outcomes[received.id] = Done(RowState.DEAD)
-            return None
+            return Done(RowState.DEAD)
         try:
             key = None if self._rules.policy is Policy.LOCAL else self._keys.of(message.project)
         except KeyUnreadable as trouble:  # of one project, and no reason to hold up the others' messages
             due = self._now() + timedelta(seconds=self._rules.visibility)
             why = f"{Hold.KEY_UNREADABLE}: {trouble}"
-            outcomes[received.id] = self._deferred(message, "", reason=why, due=due)
-            return None
+            return self._deferred(message, "", reason=why, due=due)
         policy = self._rules.policy if key else Policy.LOCAL
         mark = fingerprint(message.video, model=self._rules.model if key else None, prompt_version=self._prompt_version)
         return _Job(received, message, batch, survey, policy, key, mark)
@@ -243,85 +317,103 @@ class Parser:
             known = self._known[name] = (self._now(), self._catalog.batch(name), self._catalog.survey(name))
         return known[1], known[2]
 
-    def _at_once(self, jobs: Sequence[_Job], outcomes: dict[str, Outcome]) -> list[_Job]:
-        """End what is new and sure locally without a look; give the rest."""
-        new = [job for job in jobs if job.received.receives == 1 and not job.batch.cancelled and job.sure]
-        endings = [job.parsed_locally() for job in new]
-        if not self._catalog.end_new(endings, now=self._now()):
-            return list(jobs)
-        outcomes |= {job.received.id: Done(RowState.PARSED, Tier.LOCAL) for job in new}
-        return [job for job in jobs if job.received.id not in outcomes]
+    def _at_once(self, jobs: Sequence[_Job]) -> dict[str, Outcome]:
+        """End what is new and sure locally without a look."""
+        ended = self._catalog.end([job.parsed_locally() for job in jobs], now=self._now())
+        # A manifest that comes again is best looked up first, a new one is not.
+        self._expects_new = all(it.ending.talk for it in ended)
+        return {job.received.id: _done(it) for job, it in zip(jobs, ended, strict=True)}
 
-    def _look_up(self, jobs: Sequence[_Job]) -> None:
+    def _look_up(self, jobs: Sequence[_Job]) -> dict[str, Outcome]:
         standings = self._catalog.look_up([(job.message, job.fingerprint) for job in jobs])
         for job, standing in zip(jobs, standings, strict=True):
             job.standing = standing
-        first = [job.standing for job in jobs if job.received.receives == 1]
-        if first:  # a manifest that comes again is best looked up, a new one is not
+            job.crashed = "" < standing.entry.lease_until < stamp(self._now())
+        first = [standing for job, standing in zip(jobs, standings, strict=True) if job.received.receives == 1]
+        if first:
             self._expects_new = not any(it.row or it.newest or it.entry.talk for it in first)
+        return {}
 
-    def _settled_before(self, jobs: Sequence[_Job], outcomes: dict[str, Outcome]) -> list[_Job]:
-        """End what needs no parsing; give the rest."""
-        todo, endings = [], []
-        stray = self._now() + timedelta(seconds=STRAY_SECONDS)
-        for job in jobs:
-            standing = job.standing
-            if standing.row in END_STATES:
-                if standing.row is RowState.DEAD and job.received.receives > 1:
-                    self._letters.send(job.received.body, "dead: recorded before, but the message was not put away")
-                outcomes[job.received.id] = Done(standing.row)
-            elif job.batch.cancelled:
-                endings.append((job, job.ending(RowState.CANCELLED, reason=faults.CANCELLED)))
-            elif standing.row is RowState.DEFERRED and standing.due > stamp(stray):
-                outcomes[job.received.id] = Done(RowState.DEFERRED)
-            elif standing.newest > job.batch.upload.order:
-                endings.append((job, job.ending(RowState.SUPERSEDED, reason="a newer manifest has this video")))
-            elif standing.entry.talk and standing.entry.answers(job.policy):
-                endings.append((job, job.ending(RowState.PARSED, tier=standing.entry.talk.tier)))
-            elif job.received.receives >= self._rules.max_receives:
-                outcomes[job.received.id] = self._bury(
-                    job,
-                    f"receives_used_up: received {job.received.receives} times, never finished: a crash or a time-out",
-                )
-            else:
-                todo.append(job)
-        self._end(endings, outcomes)
-        return todo
+    def _without_parsing(self, jobs: Sequence[_Job]) -> dict[str, Outcome]:
+        """Say what becomes of those that need no parsing; the others are left."""
+        decided = {job.received.id: (job, self._known_end(job)) for job in jobs}
+        endings = [(job, it) for job, it in decided.values() if isinstance(it, RowEnd)]
+        outcomes = {name: it for name, (_, it) in decided.items() if it is not None and not isinstance(it, RowEnd)}
+        return outcomes | self._end(endings)
+
+    def _known_end(self, job: _Job) -> RowEnd | Outcome | None:
+        """What becomes of a job by what the catalog knows; None where that says nothing, and it has to be parsed."""
+        standing = job.standing_now
+        if standing.row in END_STATES:
+            if standing.row is RowState.DEAD and job.received.receives > 1:
+                self._letters.send(job.received.body, "dead: recorded before, but the message was not put away")
+            return Done(standing.row)
+        if standing.row is RowState.DEFERRED and job.message.deferrals < standing.deferrals and not job.batch.cancelled:
+            return Done(RowState.DEFERRED)
+        if ending := self._stored_end(job):
+            return ending
+        return self._last_receive(job) if job.received.receives >= self._rules.max_receives else None
+
+    @staticmethod
+    def _stored_end(job: _Job) -> RowEnd | None:
+        """The end of a row that a person or a newer manifest has made superfluous, or whose talk is stored."""
+        standing = job.standing_now
+        if job.batch.cancelled:
+            return job.ending(RowState.CANCELLED, reason=faults.CANCELLED)
+        if standing.newest > job.batch.upload.order:
+            return job.ending(RowState.SUPERSEDED, reason=SUPERSEDED)
+        if standing.entry.talk and standing.entry.answers(job.policy):
+            return job.ending(RowState.PARSED, tier=standing.entry.talk.tier)
+        return None
+
+    def _last_receive(self, job: _Job) -> Outcome:
+        """Bury what killed a worker alone; let anything else wait, so that it is sent anew. Nothing is worked on."""
+        receives = job.received.receives
+        if job.killed_alone:
+            return self._bury(job, f"receives_used_up: received {receives} times, and its worker crashed or timed out")
+        due = self._now() + timedelta(seconds=self._rules.retry_backoff)
+        why = f"{Hold.NOT_REACHED}: received {receives} times, and its turn never came: it is sent anew"
+        return self._deferred(job.message, job.fingerprint, reason=why, due=due)
 
     # ---------------------------------------------------------------------------------------------- the two tiers
 
-    def _locally(self, jobs: Sequence[_Job], outcomes: dict[str, Outcome]) -> list[_Job]:
-        """Parse by the local tier and end what it is sure of; give what is for the model."""
-        endings, unsure = [], []
+    def _locally(self, jobs: Sequence[_Job]) -> dict[str, Outcome]:
+        """Parse by the local tier and end what it is sure of; the others are left."""
         for job in jobs:
-            if job.sure:
-                endings.append((job, job.parsed_locally()))
-            else:
-                unsure.append(job)
-        self._end(endings, outcomes)
-        return unsure
+            job.parse()
+        return self._end([(job, job.parsed_locally()) for job in jobs if job.sure])
 
-    def _by_model(self, jobs: Sequence[_Job], outcomes: dict[str, Outcome], remaining: Callable[[], float]) -> None:
+    def _locally_alone(self, jobs: Sequence[_Job]) -> dict[str, Outcome]:
+        """The same for one that has come back: under a mark, which says when the local tier has survived it."""
+        (job,) = jobs
+        self._catalog.begin(job.message, now=self._now(), alone=LOCALLY)
+        job.marked = True
+        outcomes = self._locally(jobs)
+        if not outcomes:
+            self._catalog.survived(job.message)
+            job.marked = False
+        return outcomes
+
+    def _by_model(self, jobs: Sequence[_Job], remaining: Callable[[], float]) -> dict[str, Outcome]:
         """Ask the model: side by side, but those that a worker may have died of one by one, after the others."""
         if not jobs:
-            return
+            return {}
         calm = [job for job in jobs if not job.suspect]
         with ThreadPoolExecutor(max(len(calm), 1), thread_name_prefix="model") as pool:
-            for job, outcome in zip(calm, pool.map(lambda job: self._asked(job, remaining), calm), strict=True):
-                outcomes[job.received.id] = outcome
+            asked = list(pool.map(lambda job: self._asked(job, remaining), calm))
+        outcomes = {job.received.id: outcome for job, outcome in zip(calm, asked, strict=True)}
         for job in jobs:
             if job.suspect:
                 outcomes[job.received.id] = self._asked(job, remaining)
+        return outcomes
 
     def _asked(self, job: _Job, remaining: Callable[[], float]) -> Outcome:
         try:
             return self._ask(job, remaining)
-        except (LedgerUnavailable, BotoCoreError, ClientError) as error:
+        except (LedgerUnavailable, *_TROUBLE) as error:
             # Our own side is in trouble. Whatever was written stays; what was not written errs on the side of charged.
-            self._log.warning(
-                "a table or a queue did not answer", error=type(error).__name__, batch=job.batch.id, row=job.message.row
-            )
-            return ComeBack()
+            self._log.warning(_NO_ANSWER, error=type(error).__name__, batch=job.batch.id, row=job.message.row)
+            return self._again(job.received, marked=job.suspect)
 
     def _ask(self, job: _Job, remaining: Callable[[], float]) -> Outcome:
         """Let the model path decide about a row, and carry its decision out."""
@@ -330,27 +422,44 @@ class Parser:
             return ComeBack()
         decision = self._asker.ask(job.unsure(), remaining)
         match decision:
-            case End():
-                return self._finish(job.ending(decision.state, tier=decision.tier, reason=decision.reason))
-            case Wait():
-                return self._deferred(
-                    job.message, job.fingerprint, reason=decision.reason, due=decision.due, need=decision.need
-                )
-            case Bury():
-                return self._bury(job, decision.reason)
-            case ComeBack():
-                return decision
+            case End(state, tier, reason, pointer):
+                return self._finish(job.ending(state, tier=tier, reason=reason, pointer=pointer))
+            case Wait(reason, due, need):
+                return self._deferred(job.message, job.fingerprint, reason=reason, due=due, need=need)
+            case Bury(reason):
+                return self._bury(job, reason)
+        if decision.seconds:  # an attempt that failed, and says so
+            return decision
+        there_was_no_time = decision.seconds == 0  # or else another worker has it
+        return self._again(job.received, seconds=decision.seconds, marked=job.suspect and not there_was_no_time)
 
     # ------------------------------------------------------------------------------------------------ the ways out
 
+    def _again(self, received: Received, *, seconds: int | None = SOON, marked: bool = False) -> Outcome:
+        """Let a message come back that could not be worked on, through no fault of its own, without a risk to it.
+
+        Args:
+            seconds: until then, with jitter; None: the queue's own time.
+            marked: its row bears a mark, or may bear one, though nobody died of it.
+        """
+        if seconds:
+            seconds = max(1, round(random.uniform(seconds / 2, seconds)))  # noqa: S311 -- jitter, no secret
+        if not marked and received.receives < self._rules.max_receives - 1:
+            return ComeBack(seconds)
+        try:
+            self._queue.send_again(received.body, self._rules.retry_backoff if seconds is None else seconds)
+        except (BotoCoreError, ClientError):
+            return ComeBack(seconds)
+        return Replaced()
+
     def _clock_is_behind(self, received: Received) -> bool:
         """Whether a message comes out of the future: what is due, leased or budgeted would be read wrongly."""
-        wrong = timedelta(seconds=CLOCK_WRONG_SECONDS)
+        wrong = timedelta(seconds=CLOCK_ERROR_SECONDS)
         return received.first is not None and self._now() < received.first - wrong
 
     def _clock_is_ahead(self, received: Received) -> bool:
         """Whether a message that was received for the first time has been so for longer than it can be."""
-        longest = timedelta(seconds=CLOCK_WRONG_SECONDS + self._rules.visibility)
+        longest = timedelta(seconds=CLOCK_ERROR_SECONDS + self._rules.visibility)
         return received.first is not None and received.receives == 1 and self._now() > received.first + longest
 
     def _deferred(
@@ -371,15 +480,26 @@ class Parser:
         return outcome
 
     def _finish(self, ending: RowEnd) -> Outcome:
-        return _outcome(ending, self._catalog.end([ending], now=self._now())[0])
+        return _done(self._catalog.end([ending], now=self._now())[0])
 
-    def _end(self, endings: Sequence[tuple[_Job, RowEnd]], outcomes: dict[str, Outcome]) -> None:
-        states = self._catalog.end([ending for _, ending in endings], now=self._now())
-        for (job, ending), state in zip(endings, states, strict=True):
-            outcomes[job.received.id] = _outcome(ending, state)
+    def _end(self, endings: Sequence[tuple[_Job, RowEnd]]) -> dict[str, Outcome]:
+        ended = self._catalog.end([ending for _, ending in endings], now=self._now())
+        return {job.received.id: _done(it) for (job, _), it in zip(endings, ended, strict=True)}
+
+    def _count(self, outcomes: Mapping[str, Outcome]) -> None:
+        """Count the rows that have ended, once for the whole invocation."""
+        ended = [it.ended for it in outcomes.values() if isinstance(it, Done) and it.ended]
+        try:
+            self._catalog.count(ended, now=self._now())
+        except (BotoCoreError, ClientError) as error:  # the audit counts the rows of a batch that counts too little
+            self._log.warning("rows that ended were not counted", error=type(error).__name__, rows=len(ended))
 
 
-def _outcome(ending: RowEnd, state: RowState | None) -> Outcome:
-    if state is None:
-        return ComeBack()
-    return Done(state, ending.tier if state is RowState.PARSED else None)
+_TROUBLE = (CatalogBusy, BotoCoreError, ClientError)
+"""What a table or a queue raises that does not answer."""
+
+_NO_ANSWER = "a table or a queue did not answer"
+
+
+def _done(ended: Ended) -> Done:
+    return Done(ended.state, ended.ending.tier if ended.state is RowState.PARSED else None, ended)

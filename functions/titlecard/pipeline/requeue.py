@@ -1,39 +1,83 @@
-"""Resume: what waits is put back when its date has come and it can be paid for; then the open batches are audited.
+"""The sweeper puts deferred videos back when their date has come and they can be paid for.
 
-It sends first and marks afterwards, conditional on the state it read: a crash in between sends a message twice, and its
-row ends once. The other way round it would lose one. What waits for a person gets a date first, once the person has
-acted, so that no worker takes its message for a stray one.
+Rows are sent first and marked afterwards, on the condition that they are as they were read:
+
+::
+
+    read a row ──► send its message ──► mark it as queued
+                     │                     └ refused: it has moved on by itself
+                     └ a crash: it is sent a second time by the next sweep, and ends once
+
+The other way round, a crash would lose it. What is sent bears the number of the deferral, so that no worker takes it
+for a stray copy from before.
+
+A sweep is a stream. It sends while it reads, oldest first, and stops at its limit or shortly before its time is up, so
+that a million due rows are a matter of several sweeps and not of none. What can be said about a row is said once: it
+goes on, or it gets another date, or it waits for a person. A minute later nothing of it is read again:
+
+=====================  =========================================================================================
+a project that         rows with a date                                rows that wait for a person
+=====================  =========================================================================================
+may ask                are read up to now                              one is read of each of a batch's shards, and
+                                                                       more only while they can go on
+is paused, or has no   are told to wait for a person, each once        are not read
+budget
+has an open breaker,   are not read until its next probe; then one     are not read
+or no readable ledger  goes
+=====================  =========================================================================================
 """
 
 from __future__ import annotations
 
+import heapq
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from datetime import timedelta
+from operator import attrgetter
 from typing import TYPE_CHECKING
+from uuid import uuid4
 
+from botocore.exceptions import BotoCoreError, ClientError
+
+from titlecard.aws.dynamodb.catalog import Batch, CatalogBusy, DeferredRow, UnreadableRow
 from titlecard.aws.dynamodb.ledger import LedgerUnavailable, Refusal
-from titlecard.aws.sqs import chunk_messages
+from titlecard.aws.sqs import MessagesNotSent, chunk_messages
 from titlecard.domain.errors import Hold
 from titlecard.domain.money import Amount, Cap, Window
 from titlecard.pipeline.admission import denied
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Iterator
     from datetime import datetime
 
-    from titlecard.aws.dynamodb.catalog import Catalog, Row
+    from aws_lambda_powertools import Logger
+
+    from titlecard.aws.dynamodb.catalog import Catalog
     from titlecard.aws.dynamodb.ledger import Ledger
     from titlecard.aws.sqs import WorkQueue
     from titlecard.domain.batch import Message
     from titlecard.pipeline.admission import Denied
     from titlecard.pipeline.audit import Audit
 
+TIMEOUT_SECONDS = 300.0
+"""The sweeper's time-out."""
+
+STOP_SECONDS = 60
+"""When so little of the invocation is left (or a quarter of it, where that is less), nothing more is begun."""
+
+MARKERS = 8
+"""Threads that mark rows; an update is mostly waiting."""
+
+UNREADABLE_SECONDS = 86_400
+"""After how long a row is looked at again that this version cannot read: a newer one may be deployed by then."""
+
 
 class Requeue:
     """Puts deferred videos back and has the open batches audited.
 
     Args:
-        most: how many messages one call puts back at the most.
+        most: how many messages one sweep puts back at the most, and how many rows it gives another date.
     """
 
     def __init__(
@@ -45,6 +89,7 @@ class Requeue:
         audit: Audit,
         most: int,
         now: Callable[[], datetime],
+        log: Logger,
     ) -> None:
         self._catalog = catalog
         self._ledger = ledger
@@ -52,43 +97,72 @@ class Requeue:
         self._audit = audit
         self._most = most
         self._now = now
+        self._log = log
 
-    def run(self) -> Counter[str]:
-        """Do both; say how many rows were put back, and how many batches were finished, audited or given up."""
+    def run(self, remaining: Callable[[], float] = lambda: TIMEOUT_SECONDS) -> Counter[str]:
+        """Do both; say how many rows were put back, and how many batches were finished, audited or given up.
+
+        Args:
+            remaining: the seconds that this invocation has left; all of them where nobody counts.
+        """
         done: Counter[str] = Counter()
-        self._put_back(done)
-        self._audit.run(done)
+        holder = uuid4().hex
+        until = self._now() + timedelta(seconds=remaining())
+        if not self._catalog.take_sweep(holder, until=until, now=self._now()):
+            done["left to another sweep"] += 1
+            return done
+        stop = min(STOP_SECONDS, remaining() / 4)
+        try:
+            done += self._put_back(lambda: remaining() > stop)
+            self._audit.run(done, lambda: remaining() > stop)
+        finally:
+            self._leave(holder)
         return done
 
-    def _put_back(self, done: Counter[str]) -> None:
-        """Send the oldest due rows, no more than the budgets can pay for; then date those that a person has freed.
+    def _leave(self, holder: str) -> None:
+        try:
+            self._catalog.leave_sweep(holder)
+        except (BotoCoreError, ClientError) as trouble:  # then the lease runs out by itself
+            self._log.warning("the lease could not be given back", error=type(trouble).__name__)
 
-        What is due and meets a budget or a limit that is used up gets its date and says so, as if it had been sent.
-        """
-        purse = _Headroom(self._catalog, self._ledger, self._now())
-        waiting: list[tuple[Message, Row]] = []
-        for message, row in self._catalog.deferred(now=self._now()):
-            if len(waiting) < self._most and purse.pays(message, row):
-                waiting.append((message, row))
-            else:
-                self._postpone(message, row, purse.refuses(message, row), done)
-        rows = {(message.batch, message.row): row for message, row in waiting}
-        for pack in chunk_messages(message for message, _ in waiting):
-            self._queue.send(pack)
-            for message in pack:
-                done["put back"] += self._catalog.requeued(message, rows[message.batch, message.row])
-        for message, row in self._catalog.for_a_person():
-            if not _holds(row):
-                continue
-            if purse.pays(message, row):
-                done["freed"] += self._catalog.hasten(message, due=row.due or "", now=self._now())
-            elif (why := purse.denied(message) or purse.refuses(message, row)) and not _says(row, why):
-                self._postpone(message, row, why, done)
+    def _put_back(self, in_time: Callable[[], bool]) -> Counter[str]:
+        """Send what can go on, no more than the budgets can pay for; tell the rest once why it cannot."""
+        sweep = _Sweep(self._catalog, self._ledger, self._queue, self._log, self._most, self._now)
+        try:
+            batches = [it for it in self._catalog.open_batches() if isinstance(it, Batch)]  # the audit tells of others
+            sweep.send(sweep.due_rows(batches), in_time)
+            for batch in batches:
+                if in_time():
+                    sweep.send(sweep.rows_for_a_person(batch), in_time)
+        except (
+            CatalogBusy,
+            BotoCoreError,
+            ClientError,
+            MessagesNotSent,
+        ) as trouble:  # the batches are audited all the same
+            self._log.warning("not all rows that are due were put back", error=type(trouble).__name__)
+            sweep.done["cut short"] += 1
+        return sweep.done
 
-    def _postpone(self, message: Message, row: Row, why: Denied | Refusal | None, done: Counter[str]) -> None:
-        if why and done["postponed"] < self._most:
-            reason = f"{why.hold}: {why.sentence}"
-            done["postponed"] += self._catalog.postpone(message, due=row.due or "", reason=reason, until=why.due)
+
+# ------------------------------------------------------------------------------------------- what a row is in for
+
+
+@dataclass(frozen=True)
+class Go:
+    """It goes on now."""
+
+
+@dataclass(frozen=True)
+class Wait:
+    """It cannot go on, for a reason that is to be told; until `why.due`, or until a person acts."""
+
+    why: Denied | Refusal
+
+
+@dataclass(frozen=True)
+class Stay:
+    """Nothing can be said, or its turn comes when it is known what became of those that went: it keeps its date."""
 
 
 @dataclass
@@ -114,98 +188,216 @@ class _Remaining:
         return one_more and self.cap.room(spent).holds(need)
 
 
-class _Headroom:
-    """What can be paid for, with what this run has promised taken off; each project and each batch is read once."""
+@dataclass
+class MayAsk:
+    """What a project's budgets leave; `probing`: its breaker lets one question through; `over`: that is promised."""
 
-    def __init__(self, catalog: Catalog, ledger: Ledger, now: datetime) -> None:
-        self._catalog = catalog
+    budgets: list[_Remaining]
+    probing: bool
+    over: bool = False
+
+
+@dataclass(frozen=True)
+class MayNotAsk:
+    """Why a project may ask nothing now."""
+
+    why: Denied
+
+
+@dataclass(frozen=True)
+class Unknown:
+    """The ledger did not say."""
+
+
+class _Headroom:
+    """What can be paid for, with what this sweep has promised taken off; each project and each batch is read once."""
+
+    def __init__(self, ledger: Ledger, now: datetime) -> None:
         self._ledger = ledger
         self._now = now
-        self._projects: dict[str, list[_Remaining] | None] = {}
-        self._batches: dict[str, list[_Remaining] | None] = {}
-        self._closed: dict[str, Denied] = {}
-        self._probes: set[str] = set()
-        self._over: set[str] = set()
+        self._projects: dict[str, MayAsk | MayNotAsk | Unknown] = {}
+        self._limits: dict[str, _Remaining | Unknown] = {}
 
-    def pays(self, message: Message, row: Row) -> bool:
-        """Whether a row can go on now; where it can, its need is taken off."""
-        if row.need == Amount():  # nobody knows whether it needs anything: it never came as far as the model
-            return True
-        batch = self._of_batch(message.batch)
-        if batch == []:
-            return True
-        project = self._of_project(message.project)
-        if not batch or not project or message.project in self._over or not all(it.holds(row.need) for it in batch):
-            return False
-        fits = all(left.holds(row.need) for left in project)
-        if not fits or message.project in self._probes:
-            self._over.add(message.project)  # no younger row that needs less overtakes it; and of probes, one
-        if fits:
-            for left in (*batch, *project):
-                left.promised += row.need
-        return fits
-
-    def denied(self, message: Message) -> Denied | None:
-        """Why a row's project may ask nothing now."""
-        self._of_project(message.project)
-        return self._closed.get(message.project)
-
-    def refuses(self, message: Message, row: Row) -> Refusal | None:
-        """What a row meets that cannot be paid for, whatever else this run has promised."""
-        lefts = [*(self._of_batch(message.batch) or []), *(self._of_project(message.project) or [])]
-        for left in lefts:
-            if left.refuses(row.need):
-                return left.refusal if left.cap.holds(row.need) else left.refusal.for_good()
-        return None
-
-    def _of_batch(self, name: str) -> list[_Remaining] | None:
-        """What a batch's limit leaves; None where that cannot be read, nothing where its rows only need an end."""
-        if name not in self._batches:
-            self._batches[name] = self._batch(name)
-        return self._batches[name]
-
-    def _of_project(self, name: str) -> list[_Remaining] | None:
-        """What a project's budget leaves of the month and of the day; None where it may ask nothing now."""
+    def of_project(self, name: str) -> MayAsk | MayNotAsk | Unknown:
+        """What a project may ask."""
         if name not in self._projects:
             self._projects[name] = self._project(name)
         return self._projects[name]
 
-    def _batch(self, name: str) -> list[_Remaining] | None:
-        try:
-            batch = self._catalog.batch(name)
-        except KeyError:
-            return []
-        if batch.cancelled:
-            return []
-        try:
-            limits, spent = batch.limits, self._ledger.spent(name)
-            return [_Remaining(Refusal.of_batch(), Cap(limits.tokens, limits.micro_usd), spent, limits.requests)]
-        except LedgerUnavailable:
-            return None
+    def verdict(self, deferred: DeferredRow, batch: Batch) -> Go | Wait | Stay:
+        """What a row is in for; where it goes on, its need is taken off."""
+        need = deferred.row.need
+        if batch.cancelled or need == Amount():  # it only needs an end, or never came as far as the model
+            return Go()
+        project, limit = self.of_project(batch.project), self._limit(batch)
+        if isinstance(project, MayNotAsk):
+            return Wait(project.why) if project.why.due is None else Stay()
+        if isinstance(project, Unknown) or isinstance(limit, Unknown):
+            return Stay()
+        for left in (limit, *project.budgets):
+            if left.refuses(need):
+                return Wait(left.refusal if left.cap.holds(need) else left.refusal.for_good())
+        return self._promise(project, limit, need)
 
-    def _project(self, name: str) -> list[_Remaining] | None:
+    @staticmethod
+    def _promise(project: MayAsk, limit: _Remaining, need: Amount) -> Go | Stay:
+        """Take a need off, where it fits beside what this sweep has promised to others."""
+        if project.over or not limit.holds(need):
+            return Stay()
+        fits = all(left.holds(need) for left in project.budgets)
+        project.over = project.probing or not fits  # no younger row that needs less overtakes it; and of probes, one
+        if not fits:
+            return Stay()
+        for left in (limit, *project.budgets):
+            left.promised += need
+        return Go()
+
+    def _limit(self, batch: Batch) -> _Remaining | Unknown:
+        if batch.id not in self._limits:
+            try:
+                limits, spent = batch.limits, self._ledger.spent(batch.id)
+                cap = Cap(limits.tokens, limits.micro_usd)
+                self._limits[batch.id] = _Remaining(Refusal.of_batch(), cap, spent, limits.requests)
+            except LedgerUnavailable:
+                self._limits[batch.id] = Unknown()
+        return self._limits[batch.id]
+
+    def _project(self, name: str) -> MayAsk | MayNotAsk | Unknown:
         try:
             account = self._ledger.account(name, now=self._now)
-            if no := denied(account, self._now):
-                self._closed[name] = no
-            if no or account.budget is None:
-                return None
-            if account.breaker.open:
-                self._probes.add(name)
+            if why := denied(account, self._now):
+                return MayNotAsk(why)
+            if account.budget is None:
+                raise AssertionError("an account without a budget is denied")
             day, month = self._ledger.window(name, self._now)
         except LedgerUnavailable:
-            return None
+            return Unknown()
         budget, window = account.budget, Window.at(self._now)
-        return [
+        budgets = [
             _Remaining(Refusal.of_month(window), budget.monthly, month),
             _Remaining(Refusal.of_day(window), budget.daily, day),
         ]
+        return MayAsk(budgets, account.breaker.open)
 
 
-def _says(row: Row, why: Denied | Refusal) -> bool:
-    return (row.reason or "").startswith(f"{why.hold}:")
+class _Sweep:
+    """One sweep: what it has sent and told so far."""
+
+    def __init__(  # noqa: PLR0917 -- the sweeper's own
+        self,
+        catalog: Catalog,
+        ledger: Ledger,
+        queue: WorkQueue,
+        log: Logger,
+        most: int,
+        now: Callable[[], datetime],
+    ) -> None:
+        self._catalog = catalog
+        self._queue = queue
+        self._log = log
+        self._most = most
+        self._now = now
+        self._headroom = _Headroom(ledger, now())
+        self._batches: dict[str, Batch] = {}
+        self.done: Counter[str] = Counter()
+
+    def due_rows(self, batches: Iterable[Batch]) -> Iterator[DeferredRow]:
+        """The due rows of all projects that can go on, the oldest first; the others are told why not on the way."""
+        self._batches.update({batch.id: batch for batch in batches})
+        projects = sorted({batch.project for batch in self._batches.values()})
+        streams = [self._able(self._due_of(project)) for project in projects]
+        streams.append(self._able(self._catalog.due_without_need(now=self._now())))
+        return heapq.merge(*streams, key=attrgetter("row.due"))
+
+    def _due_of(self, project: str) -> Iterator[DeferredRow | UnreadableRow]:
+        """A project's due rows, as far as there is something to be said about them."""
+        account = self._headroom.of_project(project)
+        told = isinstance(account, MayNotAsk) and account.why.due is None
+        cancelled = any(batch.cancelled for batch in self._batches.values() if batch.project == project)
+        if not isinstance(account, MayAsk) and not told and not cancelled:
+            return
+        for found in self._catalog.due(project, now=self._now()):
+            yield found
+            if isinstance(account, MayAsk) and account.over:
+                return
+
+    def _able(self, rows: Iterable[DeferredRow | UnreadableRow]) -> Iterator[DeferredRow]:
+        """Those rows that can go on; the others are told why not."""
+        stay = 0
+        for found in rows:
+            verdict = self._verdict(found)
+            if isinstance(found, DeferredRow) and isinstance(verdict, Go):
+                yield found
+            elif isinstance(found, DeferredRow) and isinstance(verdict, Wait):
+                self._tell(found, verdict.why)
+            stay += isinstance(verdict, Stay)
+            if self._is_full or stay >= self._most:
+                return
+
+    def rows_for_a_person(self, batch: Batch) -> Iterator[DeferredRow]:
+        """The rows of a batch that waited for a person and can go on now, those first that need the least.
+
+        Where one cannot, and says why, what needs more cannot either, and is not read.
+        """
+        if not batch.cancelled and not isinstance(self._headroom.of_project(batch.project), MayAsk):
+            return
+        for found in self._catalog.waiting(batch):
+            verdict = self._verdict(found)
+            if isinstance(found, UnreadableRow) or not _is_held_by_us(found):
+                continue
+            if isinstance(verdict, Go):
+                yield found
+            elif isinstance(verdict, Wait) and not (verdict.why.due is None and _says(found, verdict.why)):
+                self._tell(found, verdict.why)
+            else:
+                return
+            if self._is_full:
+                return
+
+    def _verdict(self, found: DeferredRow | UnreadableRow) -> Go | Wait | Stay | None:
+        """What a row is in for; None of one that cannot be read, which is set aside."""
+        if isinstance(found, DeferredRow):
+            return self._headroom.verdict(found, self._batch(found))
+        self._log.error("a deferred row cannot be read", batch=found.batch, row=found.number, error=found.trouble)
+        until = self._now() + timedelta(seconds=UNREADABLE_SECONDS)
+        self.done["unreadable"] += self._catalog.set_aside(found, until=until)
+        return None
+
+    def _tell(self, deferred: DeferredRow, why: Denied | Refusal) -> None:
+        told = self._catalog.postpone(deferred, reason=f"{why.hold}: {why.sentence}", until=why.due)
+        self.done["postponed"] += told
+
+    def send(self, rows: Iterable[DeferredRow], in_time: Callable[[], bool]) -> None:
+        """Send rows as they come, and mark them."""
+        sent: dict[tuple[str, int], DeferredRow] = {}
+
+        def messages() -> Iterator[Message]:
+            for number, row in enumerate(rows, 1):
+                sent[row.batch, row.message.row] = row
+                yield row.message
+                if number >= self._most or not in_time():
+                    return
+
+        with ThreadPoolExecutor(MARKERS, thread_name_prefix="mark") as pool:
+            for pack in chunk_messages(messages()):
+                self._queue.send(pack)
+                marked = pool.map(self._catalog.requeued, [sent.pop((it.batch, it.row)) for it in pack])
+                self.done["put back"] += sum(marked)
+
+    def _batch(self, deferred: DeferredRow) -> Batch:
+        if deferred.batch not in self._batches:
+            self._batches[deferred.batch] = self._catalog.batch(deferred.batch)
+        return self._batches[deferred.batch]
+
+    @property
+    def _is_full(self) -> bool:
+        return self.done["put back"] >= self._most or self.done["postponed"] >= self._most
 
 
-def _holds(row: Row) -> bool:
-    """Whether it is one of our own limits that a row waits for."""
-    return (row.reason or "").partition(":")[0] in set(Hold)
+def _is_held_by_us(deferred: DeferredRow) -> bool:
+    """Whether it is one of our own limits that a row waits for, so that it can be known when that is over."""
+    return (deferred.row.reason or "").partition(":")[0] in set(Hold)
+
+
+def _says(deferred: DeferredRow, why: Denied | Refusal) -> bool:
+    return (deferred.row.reason or "").startswith(f"{why.hold}:")

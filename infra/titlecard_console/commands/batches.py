@@ -64,10 +64,9 @@ def batches(
     """
     there = stacks.find(stack, state)
     results, ledger = ResultReader(there), stacks.ledger(there)
-    waiting = results.exports.waiting()
-    statuses = (
-        Status(batch, waiting[batch.id], None, ledger.spent(batch.id)) for batch in results.catalog.all_batches(project)
-    )
+    batches = list(results.catalog.all_batches(project))
+    waiting = results.exports.waiting(batches)
+    statuses = (Status(batch, waiting[batch.id], None, ledger.spent(batch.id)) for batch in batches)
     if as_json:
         for status in statuses:
             print_json(_content(status))

@@ -84,10 +84,10 @@ def resume(
             ledger.close_breaker(account.project)
     sentences = [sentence for account in accounts.values() for sentence in _ended(account)]
     freed = 0
-    for message, row in catalog.deferred(now=datetime.max.replace(tzinfo=UTC)):
-        reason = (row.reason or "").partition(":")[0]
-        if message.project in accounts and reason in _FREED:
-            freed += reason == Hold.PAUSED or catalog.hasten(message, due=row.due or "", now=now)
+    for deferred in catalog.deferred_rows_of(accounts):
+        reason = (deferred.row.reason or "").partition(":")[0]
+        if reason in _FREED:
+            freed += reason == Hold.PAUSED or catalog.hasten(deferred, now=now)
     if not every and accounts[name].all_paused:
         sentences.append(f"{name} is still paused, with all other projects: `titlecard resume --all`.")
     elif freed:
@@ -121,10 +121,16 @@ def cancel(
     if not catalog.cancel(found, now=now):
         raise CommandError(f"{batch} is already {found.state}: there is nothing to cancel.")
     ended = 0
-    for message, row in catalog.deferred(now=datetime.max.replace(tzinfo=UTC)):
-        if message.batch == batch:
-            ending = RowEnd(message, found.upload.order, row.fingerprint, RowState.CANCELLED, reason=CANCELLED)
-            ended += catalog.end([ending], now=now)[0] is RowState.CANCELLED
+    for deferred in catalog.deferred(found):
+        ending = RowEnd(
+            deferred.message,
+            found.upload.order,
+            deferred.row.fingerprint,
+            RowState.CANCELLED,
+            reason=CANCELLED,
+            row_exists=True,
+        )
+        ended += catalog.end_and_count([ending], now=now)[0] is RowState.CANCELLED
     waiting = pluralize(ended, "waiting video has", "waiting videos have")
     say(f"Cancelled: nothing more is spent on it. {waiting} ended; videos in the queue end when their turn comes.")
 

@@ -14,7 +14,7 @@ import typer
 from titlecard.aws.dynamodb.ledger import EVERY_PROJECT, LedgerUnavailable
 from titlecard.domain.batch import BatchLimits, BatchState, project_name
 from titlecard.domain.errors import Hold
-from titlecard.domain.money import Amount, Budget, Window, cap
+from titlecard.domain.money import Amount, Budget, cap
 from titlecard_console import stack as stacks
 from titlecard_console.commands import options
 from titlecard_console.errors import CommandError
@@ -95,9 +95,9 @@ def set_budget(
         old = None
     ledger.set_budget(project, new, by="person", now=now)
     catalog = ResultReader(there).catalog
-    for message, row in catalog.deferred(now=Window.at(now).next_month):
-        if message.project == project and (row.reason or "").startswith((Hold.BUDGET_DAY, Hold.BUDGET_MONTH)):
-            catalog.hasten(message, due=row.due or "", now=now)
+    for deferred in catalog.deferred_rows_of({project}):
+        if (deferred.row.reason or "").startswith((Hold.BUDGET_DAY, Hold.BUDGET_MONTH)):
+            catalog.hasten(deferred, now=now)
     before = f" (before: {_in_words(old)})" if old else ""
     say(f"{project}: {_in_words(new)}{before}")
 
@@ -208,7 +208,8 @@ class _Standing:
         """Read how a batch standing now."""
         results = ResultReader(there)
         batch = results.batch(name)
-        needs = [it.need for it in results.catalog.waiting(name) if (it.reason or "").startswith(Hold.BATCH_LIMIT)]
+        rows = [it.row for it in results.catalog.deferred(batch)]
+        needs = [it.need for it in rows if (it.reason or "").startswith(Hold.BATCH_LIMIT)]
         return cls(
             batch,
             stacks.ledger(there).spent(name),

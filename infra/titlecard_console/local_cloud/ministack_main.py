@@ -17,6 +17,7 @@ import gc
 import importlib
 import json
 import os
+import re
 import signal
 import sys
 import tempfile
@@ -84,6 +85,7 @@ def _mend() -> None:
     _take_loopback_for_encrypted()
     _take_metric_math()
     _tell_leading_keys()
+    _check_inserts()
     _record_calls(Path("calls.jsonl"))
 
 
@@ -206,6 +208,25 @@ def link_packages(code: Path) -> None:
     if named.exists():
         for package in Path(named.read_text(encoding="utf-8")).iterdir():
             (code / package.name).symlink_to(package)
+
+
+def _check_inserts() -> None:
+    """Let the statements of a BatchExecuteStatement be allowed as AWS does it: an INSERT by dynamodb:PartiQLInsert.
+
+    MiniStack asks for the permission "dynamodb:BatchExecuteStatement", which does not exist (service authorization
+    reference, "Actions defined by Amazon DynamoDB"), and for it on every table.
+    """
+    actions = importlib.import_module("ministack.core.iam_actions")
+    known = actions.dynamodb_transaction_checks
+
+    def checks(action: str, body: bytes, region: str, account: str) -> list[tuple[str, str]]:
+        if action != "dynamodb:BatchExecuteStatement":
+            return list(known(action, body, region, account))
+        statements = [statement["Statement"] for statement in json.loads(body)["Statements"]]
+        tables = {found[1] for it in statements if (found := re.match(r'INSERT INTO "([^"]+)"', it))}
+        return [("dynamodb:PartiQLInsert", f"arn:aws:dynamodb:{region}:{account}:table/{it}") for it in sorted(tables)]
+
+    setattr(actions, "dynamodb_transaction_checks", checks)  # noqa: B010 -- a module of another interpreter
 
 
 def _follow(answers: TextIO) -> None:

@@ -17,8 +17,8 @@ from titlecard.aws.dynamodb.catalog.items import (
     VideoRecord,
     as_map,
     as_video_record,
-    video_record_key,
 )
+from titlecard.aws.dynamodb.catalog.keys import video_record_of
 from titlecard.aws.dynamodb.catalog.table import CatalogTable, plain, stamp
 from titlecard.domain.video import Policy, Talk, Tier
 
@@ -79,7 +79,7 @@ class Attempts(CatalogTable):
         try:
             done = self._db.update_item(
                 TableName=self._table,
-                Key=video_record_key(message, fingerprint),
+                Key=video_record_of(message, fingerprint),
                 UpdateExpression="SET attempts = if_not_exists(attempts, :zero) + :one, lease_until = :until,"
                 " #token = :token, history = list_append(if_not_exists(history, :none), :claimed)",
                 ConditionExpression=f"{free} AND {below} AND {unanswered}",
@@ -113,7 +113,7 @@ class Attempts(CatalogTable):
         ours = "#token = :token AND attribute_exists(lease_until)"
         its_claim = f"history[{attempt.place}]"
         return self._accepted(
-            video_record_key(attempt.message, attempt.fingerprint),
+            video_record_of(attempt.message, attempt.fingerprint),
             f"SET attempts = attempts - :one REMOVE lease_until, {its_claim}",
             f"{ours} AND {its_claim}.#token = :token",
             {":token": attempt.token, ":one": 1},
@@ -125,7 +125,7 @@ class Attempts(CatalogTable):
         ours = "#token = :token AND attribute_exists(lease_until)"
         happened = {"at": stamp(now), "event": event, "token": attempt.token, "charged": charged.as_map()}
         return self._accepted(
-            video_record_key(attempt.message, attempt.fingerprint),
+            video_record_of(attempt.message, attempt.fingerprint),
             f"{change} history = list_append(history, :happened) REMOVE lease_until",
             ours,
             {":token": attempt.token, ":happened": [happened], **values},

@@ -5,27 +5,15 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING, Any
 
-from titlecard.aws.dynamodb.catalog.items import (
-    Batch,
-    LeaseHeld,
-    as_batch,
-    batch_key,
-    row_count_key,
-    row_key,
-)
-from titlecard.aws.dynamodb.catalog.table import NEVER, CatalogTable, plain, stamp
+from titlecard.aws.dynamodb.catalog.items import Batch, LeaseHeld, UnreadableBatch, as_batch
+from titlecard.aws.dynamodb.catalog.keys import CLOSED, OPEN, batch_key, number_of_row, row_count_keys, survey_key
+from titlecard.aws.dynamodb.catalog.table import CatalogTable, plain, stamp
 from titlecard.domain.batch import BatchLimits, BatchState, RowState, Upload
 from titlecard.extraction.survey import Survey
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping
     from datetime import datetime
-
-OPEN, CLOSED = "open", "closed"
-"""The agenda's lists of batches; on both, the date due is when a batch was made, so that their order never changes."""
-
-LAST_ROW = 10**12 - 1
-"""The highest number of a row that sorts as it counts."""
 
 
 class Batches(CatalogTable):
@@ -50,7 +38,8 @@ class Batches(CatalogTable):
             self._update(
                 batch_key(upload.batch),
                 "SET #state = if_not_exists(#state, :counting), lease = :lease, lease_until = :until, moved_at = :now,"
-                " #bucket = :bucket, #key = :key, version = :version, #order = :order, #project = :project,"
+                " #bucket = :bucket, #key = :key, version = :version, #order = :order, etag = :etag,"
+                " #project = :project,"
                 " limits = if_not_exists(limits, :limits), created_at = if_not_exists(created_at, :now),"
                 " agenda = if_not_exists(agenda, :open), due = if_not_exists(due, :now)"
                 " REMOVE reason",
@@ -65,6 +54,7 @@ class Batches(CatalogTable):
                     ":key": upload.key,
                     ":version": upload.version,
                     ":order": upload.order,
+                    ":etag": upload.etag,
                     ":project": project,
                     ":limits": limits.model_dump(),
                     ":open": OPEN,
@@ -78,15 +68,12 @@ class Batches(CatalogTable):
         Raises:
             KeyError: there is none of this name.
         """
-        item = self._get(batch_key(batch))
+        key = batch_key(batch)
+        items = self._get_all([key, *row_count_keys(batch)])
+        item = items.pop((key["pk"], key["sk"]), None)
         if item is None:
             raise KeyError(batch)
-        tallies = self._query(
-            KeyConditionExpression="pk = :pk",
-            ExpressionAttributeValues={":pk": row_count_key(batch, "")["pk"]},
-            ConsistentRead=True,
-        )
-        return as_batch(item, *tallies)
+        return as_batch(item, *items.values())
 
     def start_sending(
         self,
@@ -98,19 +85,18 @@ class Batches(CatalogTable):
         accepted: int,
         refused: int,
         repeated: int,
+        last_row: int,
     ) -> None:
         """End pass 1: its counts, its survey and its limits stand, and messages may go out.
 
         Raises:
             LeaseHeld: the lease is not ours any more.
         """
-        self._db.put_item(
-            TableName=self._table, Item={"pk": f"batch#{batch.id}", "sk": "survey", "survey": survey.to_json()}
-        )
+        self._db.put_item(TableName=self._table, Item={**survey_key(batch.id), "survey": survey.to_json()})
         self._advance(
             batch,
             "SET #state = :state, limits = :limits, form = :form, accepted = :accepted, refused = :refused,"
-            " repeated = :repeated",
+            " repeated = :repeated, last_row = :last_row",
             {
                 ":state": BatchState.SENDING,
                 ":limits": limits.model_dump(),
@@ -118,6 +104,7 @@ class Batches(CatalogTable):
                 ":accepted": accepted,
                 ":refused": refused,
                 ":repeated": repeated,
+                ":last_row": last_row,
             },
         )
 
@@ -218,33 +205,49 @@ class Batches(CatalogTable):
         change = "SET reason = :reason"
         return self._accepted(batch_key(batch.id), change, as_read, {":reason": reason, ":moved": batch.marked_at})
 
-    def count_rows(self, batch: str, *states: RowState) -> int:
-        """How many rows of a batch are in these states, looked at one by one."""
-        pages = self._db.get_paginator("query").paginate(
-            TableName=self._table, Select="COUNT", **_rows_in(states, batch, after=0)
-        )
-        return sum(page["Count"] for page in pages)
+    def mark_counted(self, batch: Batch) -> bool:
+        """Write down that the rows of a batch were counted one by one as it stands; False where it was marked since."""
+        change, as_read = "SET counted_at = :at", "moved_at = :moved"
+        values = {":at": stamp(batch.moved_at), ":moved": batch.marked_at}
+        return self._accepted(batch_key(batch.id), change, as_read, values)
 
-    def numbers_of_rows(self, batch: str, *states: RowState, after: int = 0) -> Iterator[int]:
+    def count_rows(self, batch: Batch, *states: RowState) -> int:
+        """How many rows of a batch are in these states, looked at one by one."""
+        return sum(1 for _ in self.numbers_of_rows(batch, *states))
+
+    def numbers_of_rows(self, batch: Batch, *states: RowState, after: int = 0) -> Iterator[int]:
         """The numbers, rising, of the rows behind row `after` that are in these states."""
-        for item in self._query(ProjectionExpression="sk", **_rows_in(states, batch, after=after)):
-            yield int(item["sk"].removeprefix("row#"))
+        names = {f":s{i}": state for i, state in enumerate(states)}
+        for item in self._rows_between(
+            batch.id,
+            batch.last_row,
+            after=after,
+            ProjectionExpression="sk",
+            FilterExpression=f"#state IN ({', '.join(names)})",
+            ExpressionAttributeNames={"#state": "state"},
+            ExpressionAttributeValues=names,
+        ):
+            yield number_of_row(item)
 
     def survey(self, batch: str) -> Survey:
         """What the rows of a batch have in common."""
-        item = self._get({"pk": f"batch#{batch}", "sk": "survey"})
+        item = self._get(survey_key(batch))
         return Survey.from_json(item["survey"]) if item else Survey.learn(())
 
-    def open_batches(self) -> Iterator[Batch]:
+    def open_batches(self) -> Iterator[Batch | UnreadableBatch]:
         """Every batch that is not finished, the oldest first (named by the index: one made a moment ago may lack)."""
-        for item in self._on_agenda(OPEN, before=NEVER):
-            yield self.batch(item["pk"].removeprefix("batch#"))
+        for item in self._on_agenda(OPEN):
+            name = item["pk"].removeprefix("batch#")
+            try:
+                yield self.batch(name)
+            except (KeyError, TypeError, ValueError) as trouble:  # one bad item does not stop the others
+                yield UnreadableBatch(name, f"{type(trouble).__name__}: {trouble}"[:200])
 
     def all_batches(self, project: str | None = None) -> Iterator[Batch]:
         """Every batch, of one project or of all, in the order in which they were made (named by the index)."""
         found: dict[str, tuple[str, str]] = {}
         for agenda in (OPEN, CLOSED):  # in the order in which batches move, so that none is missed
-            for item in self._on_agenda(agenda, before=NEVER):
+            for item in self._on_agenda(agenda):
                 if project in {None, item["project"]}:
                     found[item["pk"]] = (item["created_at"], item["pk"].removeprefix("batch#"))
         for _, batch in sorted(found.values()):
@@ -267,16 +270,3 @@ class Batches(CatalogTable):
                 return
             message = f"batch {batch.id} is in somebody else's hands"
             raise LeaseHeld(message) from refusal
-
-
-def _rows_in(states: Sequence[RowState], batch: str, *, after: int) -> dict[str, Any]:
-    """The query for the rows of a batch that are in these states."""
-    names = {f":s{i}": state for i, state in enumerate(states)}
-    first, last = row_key(batch, after + 1), row_key(batch, LAST_ROW)
-    return {
-        "KeyConditionExpression": "pk = :pk AND sk BETWEEN :first AND :last",
-        "FilterExpression": f"#state IN ({', '.join(names)})",
-        "ExpressionAttributeNames": {"#state": "state"},
-        "ExpressionAttributeValues": {":pk": first["pk"], ":first": first["sk"], ":last": last["sk"], **names},
-        "ConsistentRead": True,
-    }

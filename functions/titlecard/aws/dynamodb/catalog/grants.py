@@ -22,21 +22,27 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from titlecard.aws.dynamodb.catalog.batches import OPEN
-from titlecard.aws.dynamodb.catalog.items import VideoRecord, as_video_record, batch_key, row_count_key, row_key
-from titlecard.aws.dynamodb.catalog.rows import DEAD
-from titlecard.aws.dynamodb.catalog.table import NEVER, CatalogTable, stamp
+from titlecard.aws.dynamodb.catalog.items import VideoRecord, as_video_record
+from titlecard.aws.dynamodb.catalog.keys import (
+    OPEN,
+    REDRIVEN,
+    UNSENT,
+    batch_key,
+    batch_of_row,
+    current_key,
+    dead_lists,
+    number_of_row,
+    row_count_key,
+    row_key,
+    video_partition,
+    video_record_key,
+)
+from titlecard.aws.dynamodb.catalog.table import CatalogTable, stamp
 from titlecard.domain.batch import BatchState, RowState
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from datetime import datetime
-
-TALLY = "redriven"
-"""The tally that takes dead rows off a batch's counts."""
-
-UNSENT = "unsent"
-"""The agenda's list of rows that were allowed another try and whose message has not been sent yet."""
 
 
 @dataclass(frozen=True)
@@ -88,11 +94,11 @@ class Grants(CatalogTable):
 
     def dead(self) -> Iterator[RowSnapshot]:
         """Every dead row, the first that died first (read from the index: a moment behind)."""
-        return map(_as_seen, self._on_agenda(DEAD, before=NEVER))
+        return map(_as_seen, self._on_agenda(*dead_lists()))
 
     def unsent(self) -> Iterator[RowSnapshot]:
         """Rows that were allowed another try and whose message was not sent (read from the index: a moment behind)."""
-        return map(_as_seen, self._on_agenda(UNSENT, before=NEVER))
+        return map(_as_seen, self._on_agenda(UNSENT))
 
     def sent(self, seen: RowSnapshot) -> None:
         """Note that the message of a row was sent; nothing happens to a row that has moved on."""
@@ -107,21 +113,21 @@ class Grants(CatalogTable):
 
     def entries(self, keys: Iterable[tuple[str, str, str]]) -> dict[tuple[str, str, str], VideoRecord]:
         """What is known of videos, by project, id and fingerprint."""
-        wanted = {tuple(_entry_key(*key).values()): key for key in keys}
+        wanted = {tuple(video_record_key(*key).values()): key for key in keys}
         found = self._get_all([{"pk": pk, "sk": sk} for pk, sk in wanted])
         return {wanted[key]: as_video_record(item) for key, item in found.items()}
 
     def newest(self, videos: Iterable[tuple[str, str]]) -> dict[tuple[str, str], str]:
         """The order of the newest upload that has each video, by project and id; see `batch.Upload.order`."""
-        wanted = {f"video#{project}#{video}": (project, video) for project, video in videos}
-        found = self._get_all([{"pk": pk, "sk": "current"} for pk in wanted])
+        wanted = {video_partition(*video): video for video in videos}
+        found = self._get_all([current_key(*video) for video in wanted.values()])
         return {wanted[pk]: str(item["order"]) for (pk, _), item in found.items()}
 
     def story(self, project: str, video: str) -> list[FingerprintHistory]:
         """All that is known of a video, by fingerprint."""
         items = self._query(
             KeyConditionExpression="pk = :pk AND begins_with(sk, :fp)",
-            ExpressionAttributeValues={":pk": f"video#{project}#{video}", ":fp": "fp#"},
+            ExpressionAttributeValues={":pk": video_partition(project, video), ":fp": "fp#"},
             ConsistentRead=True,
         )
         return [
@@ -140,15 +146,14 @@ class Grants(CatalogTable):
             seen: the row as it was read: dead, or queued (where its message is a dead letter all the same).
             leave: what its video is allowed.
             state: the state of its batch as it was read; a finished one is open again afterwards.
+
+        Raises:
+            CatalogBusy: nothing was written, because others were at the same items again and again.
         """
         writes = [self._leave(seen, leave, now), self._batch_open(seen, state, now)]
         if seen.state is RowState.DEAD:
             writes += [self._row_queued(seen, leave, now), self._not_counted(seen, now)]
-        try:
-            self._db.transact_write_items(TransactItems=writes)  # type: ignore[arg-type]  # as `_write` makes them
-        except self._db.exceptions.TransactionCanceledException:
-            return False
-        return True
+        return self._transact(writes)
 
     def put_away(self, seen: RowSnapshot, *, by: str, now: datetime) -> bool:
         """Take a dead row off the agenda: it stays dead, and nobody is told of it any more."""
@@ -170,7 +175,7 @@ class Grants(CatalogTable):
             given |= {"attempts": leave.attempts, "allowed": leave.allowed}
             change += ", allowed = :allowed"
             values[":allowed"] = leave.allowed
-        key = _entry_key(leave.project, leave.video, leave.fingerprint)
+        key = video_record_key(leave.project, leave.video, leave.fingerprint)
         return self._write(key, change, unmoved, {**values, ":given": [given]})
 
     def _batch_open(self, seen: RowSnapshot, state: BatchState, now: datetime) -> dict[str, Any]:
@@ -205,21 +210,17 @@ class Grants(CatalogTable):
         return {
             "Update": {
                 "TableName": self._table,
-                "Key": row_count_key(seen.batch, TALLY),
+                "Key": row_count_key(seen.batch, REDRIVEN),
                 "UpdateExpression": "SET moved_at = :now ADD n_dead :less",
                 "ExpressionAttributeValues": {":now": stamp(now), ":less": -1},
             }
         }
 
 
-def _entry_key(project: str, video: str, fingerprint: str) -> dict[str, str]:
-    return {"pk": f"video#{project}#{video}", "sk": f"fp#{fingerprint}"}
-
-
 def _as_seen(item: Mapping[str, Any]) -> RowSnapshot:
     return RowSnapshot(
-        batch=str(item["pk"]).removeprefix("batch#"),
-        row=int(str(item["sk"]).removeprefix("row#")),
+        batch=batch_of_row(item),
+        row=number_of_row(item),
         state=RowState(item["state"]) if "state" in item else None,
         video=item.get("video", ""),
         fingerprint=item.get("fingerprint", ""),

@@ -1,4 +1,4 @@
-"""What the catalog knows, as its callers see it, and how that is stored: keys and items."""
+"""What the catalog knows, as its callers see it, and how that is read from its items."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ from collections import Counter
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
+from enum import Enum, auto
 from typing import TYPE_CHECKING, Any
 
+from titlecard.aws.dynamodb.catalog.keys import NEVER, number_of_row
 from titlecard.domain.batch import BatchLimits, BatchState, RowState, Upload
 from titlecard.domain.money import Amount
 from titlecard.domain.video import Policy, Talk, Tier
@@ -42,8 +44,12 @@ class Batch:
     audit_rounds: int
     audited_rows: int
     audit_row: int
+    last_row: int
+    """The number of the manifest's last row, 0 while that is not known."""
     cancelled: bool = False
     """A person wants no more of its rows to be worked on."""
+    counted_at: str = ""
+    """The stamp at which the batch had last moved when its rows were counted one by one."""
 
     @property
     def id(self) -> str:
@@ -53,6 +59,14 @@ class Batch:
     def counted(self, *states: RowState) -> int:
         """How many rows are in these states."""
         return sum(number for name, number in self.counts.items() if name.split("_")[0] in states)
+
+
+@dataclass(frozen=True)
+class UnreadableBatch:
+    """A batch whose item this version cannot read: somebody has edited it, or a newer version has written it."""
+
+    id: str
+    trouble: str
 
 
 @dataclass(frozen=True)
@@ -101,21 +115,35 @@ class VideoRecord:
 class MessageState:
     """Where a message's row and video stand when it is received.
 
-    `began` says when a worker last began on the row after it had come back, empty where none did; `deferrals` how often
-    the row has been deferred, and `due` the date of a deferred row, empty of any other.
+    `began` says when a worker last began on the row after it had come back, empty where none did; `alone` is what it
+    did with nothing else beside it (the local tier, or a claim's token), empty where it survived that; `newest` is the
+    order of the newest upload that has the video, empty where none has; `deferrals` is how often the row was deferred.
     """
 
     row: RowState | None
     began: str
+    alone: str
     newest: str
     entry: VideoRecord
     deferrals: int = 0
-    due: str = ""
+
+
+class Pointer(Enum):
+    """What is known of a video's pointer when its row is to end."""
+
+    UNKNOWN = auto()
+    THERE = auto()
+    """There is one: it is to be moved."""
+    SET = auto()
+    """It has been moved for this row, before the model was asked."""
 
 
 @dataclass(frozen=True)
 class RowEnd:
-    """A row's end: with the talk that is to be stored, or None where it is stored already or there is none."""
+    """A row's end: with the talk that is to be stored, or None where it is stored already or there is none.
+
+    `pointer` and `row_exists` say what is known of the items that are there; they save writes, and decide nothing.
+    """
 
     message: Message
     order: str
@@ -124,6 +152,8 @@ class RowEnd:
     tier: Tier | None = None
     talk: Talk | None = None
     reason: str | None = None
+    pointer: Pointer = Pointer.UNKNOWN
+    row_exists: bool = False
 
     @property
     def counter(self) -> str:
@@ -147,7 +177,7 @@ class Attempt:
 
 @dataclass(frozen=True)
 class Row:
-    """One row as a person or `resume` sees it."""
+    """One row as a person or the sweeper sees it."""
 
     number: int
     state: RowState
@@ -169,31 +199,6 @@ class LeaseHeld(Exception):
     def __init__(self, message: str, seconds: int | None = None) -> None:
         super().__init__(message)
         self.seconds = seconds
-
-
-def batch_key(batch: str) -> dict[str, str]:
-    """Where a batch is."""
-    return {"pk": f"batch#{batch}", "sk": "batch"}
-
-
-def row_count_key(batch: str, tally: str) -> dict[str, str]:
-    """Where one of a batch's tallies is: apart from its rows, so that adding them up reads nothing else."""
-    return {"pk": f"tally#{batch}", "sk": tally}
-
-
-def row_key(batch: str, row: int) -> dict[str, str]:
-    """Where a row of a batch is; numbers sort as they count."""
-    return {"pk": f"batch#{batch}", "sk": f"row#{row:012d}"}
-
-
-def current_key(message: Message) -> dict[str, str]:
-    """Where a video's pointer to its current fingerprint is."""
-    return {"pk": f"video#{message.project}#{message.video.id}", "sk": "current"}
-
-
-def video_record_key(message: Message, fingerprint: str) -> dict[str, str]:
-    """Where a video is under one fingerprint."""
-    return {"pk": f"video#{message.project}#{message.video.id}", "sk": f"fp#{fingerprint}"}
 
 
 def as_map(talk: Talk) -> dict[str, Any]:
@@ -219,13 +224,13 @@ def as_row(item: Mapping[str, Any]) -> Row:
     """A row, from its item."""
     tier = item.get("tier")
     return Row(
-        number=int(str(item["sk"]).removeprefix("row#")),
+        number=number_of_row(item),
         state=RowState(item["state"]),
         video=item["video"],
         fingerprint=item.get("fingerprint", ""),
         tier=Tier(tier) if tier else None,
         reason=item.get("reason"),
-        due=item.get("due") if item["state"] == RowState.DEFERRED else None,
+        due=_due(item) if item["state"] == RowState.DEFERRED else None,
         body=item.get("body"),
         need=Amount.from_item(item.get("need", {})),
         deferrals=int(item.get("deferrals", 0)),
@@ -238,7 +243,7 @@ def as_batch(item: Mapping[str, Any], *tallies: Mapping[str, Any]) -> Batch:
     for tally in tallies:
         counts.update({name[2:]: int(value) for name, value in tally.items() if name.startswith("n_")})
     return Batch(
-        upload=Upload(item["bucket"], item["key"], item["version"], item["order"]),
+        upload=Upload(item["bucket"], item["key"], item["version"], item["order"], item.get("etag", "")),
         project=item["project"],
         state=BatchState(item["state"]),
         limits=BatchLimits.model_validate(item["limits"]),
@@ -257,5 +262,13 @@ def as_batch(item: Mapping[str, Any], *tallies: Mapping[str, Any]) -> Batch:
         audit_rounds=int(item.get("audit_rounds", 0)),
         audited_rows=int(item.get("audited_rows", 0)),
         audit_row=int(item.get("audit_row", 0)),
+        last_row=int(item.get("last_row", sum(int(item.get(it, 0)) for it in ("accepted", "refused", "repeated")))),
         cancelled="cancelled_at" in item,
+        counted_at=item.get("counted_at", ""),
     )
+
+
+def _due(item: Mapping[str, Any]) -> str | None:
+    """A deferred row's date; `NEVER` for all that wait for a person, whatever their order."""
+    due = item.get("due")
+    return NEVER if due and due.startswith(NEVER) else due

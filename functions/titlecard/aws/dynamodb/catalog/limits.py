@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from titlecard.aws.dynamodb.catalog.items import batch_key
+from titlecard.aws.dynamodb.catalog.keys import batch_key
 from titlecard.aws.dynamodb.catalog.table import CatalogTable, stamp
 from titlecard.domain.batch import BatchLimits, BatchState
 

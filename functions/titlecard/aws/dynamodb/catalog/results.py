@@ -10,14 +10,22 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from titlecard.aws.dynamodb.catalog.items import Row, VideoRecord, as_row, as_video_record, row_key
-from titlecard.aws.dynamodb.catalog.reviews import ReviewedTalk, as_current_talk, as_reviewed_talk, review_key
-from titlecard.aws.dynamodb.catalog.rows import DEFERRED
-from titlecard.aws.dynamodb.catalog.table import KEYS_PER_GET, NEVER, CatalogTable
+from titlecard.aws.dynamodb.catalog.items import Row, VideoRecord, as_row, as_video_record
+from titlecard.aws.dynamodb.catalog.keys import (
+    NO_PROJECT,
+    batch_of_row,
+    current_key,
+    dated_lists,
+    review_key,
+    video_record_key,
+    waiting_lists,
+)
+from titlecard.aws.dynamodb.catalog.reviews import ReviewedTalk, as_current_talk, as_reviewed_talk
+from titlecard.aws.dynamodb.catalog.table import KEYS_PER_GET, CatalogTable, batched
 from titlecard.domain.batch import RowState
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from titlecard.aws.dynamodb.catalog.items import Batch
     from titlecard.domain.video import Talk
@@ -55,48 +63,30 @@ class BatchResults(CatalogTable):
 
     def results(self, batch: Batch, *, after: int = 0) -> Iterator[RowResult]:
         """What came of the rows of a batch that somebody has touched, behind row `after`, in the manifest's order."""
-        block: list[Mapping[str, Any]] = []
-        for item in self._rows_after(batch.id, after):
-            block.append(item)
-            if len(block) == ROWS_PER_GET:
-                yield from self._looked_up(batch, block)
-                block = []
-        yield from self._looked_up(batch, block)
+        for block in batched(self._rows_between(batch.id, batch.last_row, after=after), ROWS_PER_GET):
+            yield from self._looked_up(batch, block)
 
-    def rows_of(self, batch: str, video: str) -> Iterator[Row]:
+    def rows_of(self, batch: Batch, video: str) -> Iterator[Row]:
         """The rows of a batch that are about one video; reads them all on the table's side."""
-        for item in self._query(
-            KeyConditionExpression="pk = :pk AND begins_with(sk, :row)",
-            FilterExpression="video = :video",
-            ExpressionAttributeValues={":pk": f"batch#{batch}", ":row": "row#", ":video": video},
-            ConsistentRead=True,
-        ):
-            yield as_row(item)
+        wanted: dict[str, Any] = {"FilterExpression": "video = :video", "ExpressionAttributeValues": {":video": video}}
+        return map(as_row, self._rows_between(batch.id, batch.last_row, **wanted))
 
-    def waiting(self) -> Counter[str]:
-        """How many rows of each batch are deferred (read from the index: a moment behind)."""
-        found = self._on_agenda(DEFERRED, before=NEVER)
-        return Counter(str(item["pk"]).removeprefix("batch#") for item in found)
-
-    def _rows_after(self, batch: str, after: int) -> Iterator[Mapping[str, Any]]:
-        first = row_key(batch, after + 1)
-        return self._query(
-            KeyConditionExpression="pk = :pk AND sk BETWEEN :first AND :last",
-            ExpressionAttributeValues={
-                ":pk": first["pk"],
-                ":first": first["sk"],
-                ":last": "row#:",
-            },  # ":" is behind "9"
-            ConsistentRead=True,
-        )
+    def waiting(self, batches: Iterable[Batch]) -> Counter[str]:
+        """How many rows of each of these batches are deferred (read from the index: a moment behind)."""
+        batches = list(batches)
+        lists = [name for it in batches for name in waiting_lists(it.id, it.last_row)]
+        projects = {NO_PROJECT, *(it.project for it in batches)}
+        lists += [name for project in sorted(projects) for name in dated_lists(project)]
+        found = Counter(batch_of_row(item) for item in self._on_agenda(*lists))
+        return Counter({it.id: found[it.id] for it in batches if it.id in found})
 
     def _looked_up(self, batch: Batch, items: Sequence[Mapping[str, Any]]) -> Iterator[RowResult]:
         keys: dict[tuple[str, str], dict[str, str]] = {}
         wanted = []
         for item in items:
-            partition = f"video#{batch.project}#{item['video']}"
-            entry = {"pk": partition, "sk": f"fp#{item.get('fingerprint', '')}"}
-            three = (entry, {"pk": partition, "sk": "current"}, review_key(batch.project, item["video"]))
+            about = batch.project, str(item["video"])
+            entry = video_record_key(*about, item.get("fingerprint", ""))
+            three = (entry, current_key(*about), review_key(*about))
             wanted.append(three)
             keys.update({(key["pk"], key["sk"]): key for key in three})
         found = self._get_all(list(keys.values()))

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from titlecard.aws.dynamodb.catalog.items import VideoRecord, as_video_record
+from titlecard.aws.dynamodb.catalog.keys import review_key, video_partition
 from titlecard.aws.dynamodb.catalog.table import CatalogTable, stamp
 from titlecard.domain.video import Talk, Tier
 
@@ -71,7 +72,7 @@ class Reviews(CatalogTable):
         known = False
         for item in self._query(
             KeyConditionExpression="pk = :pk",
-            ExpressionAttributeValues={":pk": f"video#{project}#{video}"},
+            ExpressionAttributeValues={":pk": video_partition(project, video)},
             ConsistentRead=True,
         ):
             known = True
@@ -147,11 +148,6 @@ class Reviews(CatalogTable):
         except self._db.exceptions.ConditionalCheckFailedException:
             return False
         return True
-
-
-def review_key(project: str, video: str) -> dict[str, str]:
-    """Where a person's answer to a video is."""
-    return {"pk": f"video#{project}#{video}", "sk": "person"}
 
 
 def as_reviewed_talk(item: Mapping[str, Any]) -> ReviewedTalk:

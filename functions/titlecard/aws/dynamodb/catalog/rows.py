@@ -1,28 +1,67 @@
-"""The catalog's rows: where each row of a batch stands, and which talk is a video's current one."""
+"""The catalog's rows: where each row of a batch stands, and which talk is a video's current one.
+
+A row ends in three writes, each of them conditional and at the price of one. A transaction would cost twice as much,
+and be cancelled whenever somebody else is at one of its items:
+
+::
+
+    talk ──────────────► pointer ─────────────► row ──────────────► tally
+     │ there is one:      │ a newer batch has     │ it has ended:     └ a crash: the batch counts too little, and the
+     │ that one stands    │ the video: the row    │ that end stands     audit counts its rows one by one
+     │                    │ ends as superseded    └ a crash: all is done but the count
+     │                    └ a crash: the pointer names a row that is not yet at its end
+     └ a crash: a talk that nobody points at
+
+After each of these crashes but the last the message comes again, or the audit sends it again, and finds what is there:
+the talk is stored, so nothing is parsed or paid for twice, and each write says the same the second time. A row is at
+its end only when its talk and its pointer are written. What a pointer says of a row that is not at its end is true as
+well: no newer batch has the video.
+
+What is new is written by INSERT statements, so many to a call; what is there already by an update of its own.
+"""
 
 from __future__ import annotations
 
+import gzip
 from collections import Counter, defaultdict
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
+from pydantic import ValidationError
+
 from titlecard.aws.dynamodb.catalog.items import (
     MessageState,
+    Pointer,
     Row,
     RowEnd,
     VideoRecord,
     as_map,
     as_row,
     as_video_record,
-    current_key,
+)
+from titlecard.aws.dynamodb.catalog.keys import (
+    NO_PROJECT,
+    TALLIES,
+    batch_of_row,
+    current_of,
+    dated_list,
+    dated_lists,
+    dead_list,
+    number_of_row,
+    review_key,
     row_count_key,
     row_key,
     video_record_key,
+    video_record_of,
+    waiting_date,
+    waiting_list,
+    waiting_lists,
 )
-from titlecard.aws.dynamodb.catalog.reviews import as_reviewed_talk, review_key
-from titlecard.aws.dynamodb.catalog.table import AGENDA, KEYS_PER_GET, NEVER, CatalogTable, plain, stamp
+from titlecard.aws.dynamodb.catalog.reviews import as_reviewed_talk
+from titlecard.aws.dynamodb.catalog.table import KEYS_PER_GET, CatalogTable, batched, plain, stamp
 from titlecard.domain.batch import Message, RowState
+from titlecard.domain.money import Amount
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -30,14 +69,46 @@ if TYPE_CHECKING:
 
     from mypy_boto3_dynamodb import DynamoDBClient
 
-    from titlecard.domain.money import Amount
+    from titlecard.aws.dynamodb.catalog.items import Batch
 
-DEFERRED, DEAD = "deferred", "dead"
-"""The agenda's lists of rows; the date due is when a deferred one comes back, and when a dead one died."""
+LOCALLY = "locally"
+"""What a row is marked with while the local tier parses it alone."""
 
-ROWS_PER_TRANSACTION = 25
-"""Three items a row, and a tally for each of their batches; a transaction takes 100 items (DynamoDB developer guide,
-"Constraints")."""
+SUPERSEDED = "a newer manifest has this video"
+
+_NOT_ENDED = "attribute_not_exists(#state) OR #state IN (:queued, :deferred)"
+_GOING = {":queued": RowState.QUEUED, ":deferred": RowState.DEFERRED}
+
+
+@dataclass(frozen=True)
+class DeferredRow:
+    """A deferred row, with the message that is to be sent when it goes on."""
+
+    message: Message
+    row: Row
+
+    @property
+    def batch(self) -> str:
+        """Its batch."""
+        return self.message.batch
+
+
+@dataclass(frozen=True)
+class UnreadableRow:
+    """A deferred row whose item this version cannot read, as one of a newer version may be after a roll-back."""
+
+    batch: str
+    number: int
+    trouble: str
+
+
+@dataclass(frozen=True)
+class Ended:
+    """Where a row is after somebody wanted to end it; `new` says that it was this call which ended it."""
+
+    ending: RowEnd
+    state: RowState
+    new: bool
 
 
 class Rows(CatalogTable):
@@ -45,194 +116,164 @@ class Rows(CatalogTable):
 
     def __init__(self, client: DynamoDBClient, table: str) -> None:
         super().__init__(client, table)
-        self._tallies: list[str] = []
-        """Those of this worker that no transaction is under way for."""
+        self._tally = str(int(uuid4().hex, 16) % TALLIES)
 
     def look_up(self, asked: Sequence[tuple[Message, str]]) -> list[MessageState]:
-        """Where rows and videos stand, for (message, fingerprint) pairs, in their order; consistent reads."""
-        keys: dict[tuple[str, str], Mapping[str, str]] = {}
-        for message, fingerprint in asked:
-            for key in (
-                row_key(message.batch, message.row),
-                current_key(message),
-                video_record_key(message, fingerprint),
-            ):
-                keys[key["pk"], key["sk"]] = key
-        items = self._get_all(list(keys.values()))
+        """Where rows and videos stand, for (message, fingerprint) pairs, in their order; consistent reads.
+
+        Raises:
+            CatalogBusy: the table is too crowded.
+        """
+        threes = [
+            (row_key(message.batch, message.row), current_of(message), video_record_of(message, fingerprint))
+            for message, fingerprint in asked
+        ]
+        items = self._get_all(list({(key["pk"], key["sk"]): key for three in threes for key in three}.values()))
         none: Mapping[str, Any] = {}
         standings = []
-        for message, fingerprint in asked:
-            row, current, entry = (
-                items.get((key["pk"], key["sk"]), none)
-                for key in (
-                    row_key(message.batch, message.row),
-                    current_key(message),
-                    video_record_key(message, fingerprint),
-                )
-            )
+        for three in threes:
+            row, current, entry = (items.get((key["pk"], key["sk"]), none) for key in three)
             standings.append(
                 MessageState(
                     row=RowState(row["state"]) if "state" in row else None,
                     began=row.get("began", ""),
+                    alone=row.get("alone", ""),
                     newest=current.get("order", ""),
                     entry=as_video_record(entry),
                     deferrals=int(row.get("deferrals", 0)),
-                    due=row.get("due", ""),
                 )
             )
         return standings
 
-    def begin(self, message: Message, *, now: datetime) -> None:
-        """Leave a mark on a row that came back, before it is worked again: if this kills us, the next one knows which.
+    def begin(self, message: Message, *, now: datetime, alone: str) -> None:
+        """Leave a mark on a row that came back, before it is worked alone: if this kills us, the next one knows which.
 
         Nothing else depends on it, so a row that has ended in the meantime is left alone.
+
+        Args:
+            alone: what is done with nothing else beside it: `LOCALLY`, or the token of the claim that is to be made.
         """
+        self._mark(
+            message,
+            "SET began = :now, alone = :alone, #state = if_not_exists(#state, :queued), video = :video",
+            "attribute_not_exists(#state) OR #state = :queued",
+            {":now": stamp(now), ":video": message.video.id, ":alone": alone},
+        )
+
+    def survived(self, message: Message) -> None:
+        """Write down that what was done with a row alone has killed nobody; others are worked on beside it now."""
+        self._mark(message, "REMOVE alone", "#state = :queued", {})
+
+    def _mark(self, message: Message, change: str, condition: str, values: Mapping[str, str]) -> None:
         try:
-            self._update(
-                row_key(message.batch, message.row),
-                "SET began = :now, #state = if_not_exists(#state, :queued), video = :video",
-                "attribute_not_exists(#state) OR #state = :queued",
-                {":now": stamp(now), ":queued": RowState.QUEUED, ":video": message.video.id},
-            )
+            key = row_key(message.batch, message.row)
+            self._update(key, change, condition, {":queued": RowState.QUEUED, **values})
         except self._db.exceptions.ConditionalCheckFailedException:
             return
 
-    def end_new(self, endings: Sequence[RowEnd], *, now: datetime) -> bool:
-        """Store the talks of rows that nothing is known of and end them, all or none; False where something is known.
+    # ---------------------------------------------------------------------------------------------------- the ends
 
-        One transaction and nothing else: where it is refused, `look_up` tells what is known, and `end` does the rest.
+    def end(self, endings: Sequence[RowEnd], *, now: datetime) -> list[Ended]:
+        """Store talks and end their rows, each for itself; say for each where its row is now.
+
+        Whoever calls this counts what is new, by `count`.
+
+        Raises:
+            CatalogBusy: the table is too crowded; some of it may have been written, and may be written again.
         """
-        some = [(ending, self._first_writes(ending, now)) for ending in endings]
-        keys = [_key_of(write) for _, writes in some for write in writes]
-        if len(some) > ROWS_PER_TRANSACTION or len(set(keys)) < len(keys):
-            return False
-        return not some or self._transact(some, now) is None
+        endings = self._store_talks(endings)
+        endings = self._move_pointers(endings)
+        return self._end_rows(endings, now)
 
-    def _first_writes(self, ending: RowEnd, now: datetime) -> list[Any]:
-        unknown = "attribute_not_exists(pk)"
-        talk = {**video_record_key(ending.message, ending.fingerprint), "talk": ending.talk and as_map(ending.talk)}
-        items = (talk, _pointer(ending.message, ending.fingerprint, ending.order), _row(ending, now))
-        return [{"Put": {"TableName": self._table, "Item": item, "ConditionExpression": unknown}} for item in items]
+    def end_and_count(self, endings: Sequence[RowEnd], *, now: datetime) -> list[RowState]:
+        """End rows and count them.
 
-    def end(self, endings: Sequence[RowEnd], *, now: datetime) -> list[RowState | None]:
-        """Store talks and end their rows; say for each in which state its row is now, None where it is contended.
-
-        The talk, the pointer and the row of a video are one transaction, and those of a few messages together another,
-        to save round trips; where one of them is refused, each is done by itself, so that no message spoils another's.
-        A crash leaves either all of it or none, and the message comes again.
+        Raises:
+            CatalogBusy: as for `end`.
         """
-        states: list[RowState | None] = []
-        for some in self._transactions(endings, now):
-            if self._transact(some, now) is None:
-                states += [ending.state for ending, _ in some]
-            else:
-                states += [self._end_one(ending, now) for ending, _ in some]
-        return states
+        ended = self.end(endings, now=now)
+        self.count(ended, now=now)
+        return [it.state for it in ended]
 
-    def _transactions(self, endings: Sequence[RowEnd], now: datetime) -> Iterator[list[tuple[RowEnd, list[Any]]]]:
-        """Cut endings, with their writes, into what one transaction takes: so many rows, and no item twice.
-
-        A message that SQS delivers twice at once, or a video that two batches have, would be such an item.
-        """
-        some: list[tuple[RowEnd, list[Any]]] = []
-        taken: set[tuple[str, str]] = set()
-        for ending in endings:
-            writes = self._writes(ending, now)
-            keys = {_key_of(write) for write in writes}
-            if len(some) == ROWS_PER_TRANSACTION or keys & taken:
-                yield some
-                some, taken = [], set()
-            some.append((ending, writes))
-            taken |= keys
-        if some:
-            yield some
-
-    def _transact(self, some: Sequence[tuple[RowEnd, list[Any]]], now: datetime) -> list[Mapping[str, Any]] | None:
-        """End rows and count them, all or none; None where that is done, else why not, in the writes' order."""
+    def count(self, ended: Iterable[Ended], *, now: datetime) -> None:
+        """Add what is new to the counts of its batches. They are hints: a crash before this leaves them too low."""
         counts: dict[str, Counter[str]] = defaultdict(Counter)
-        for ending, _ in some:
-            counts[ending.message.batch][ending.counter] += 1
-        try:
-            tally = self._tallies.pop()
-        except IndexError:  # all are in use
-            tally = uuid4().hex[:12]
-        writes = [write for _, its in some for write in its]
-        writes += [self._counted(batch, tally, count, now) for batch, count in counts.items()]
-        try:
-            self._db.transact_write_items(TransactItems=writes)
-        except self._db.exceptions.TransactionCanceledException as refusal:
-            reasons: list[Mapping[str, Any]] = refusal.response["CancellationReasons"]  # type: ignore[assignment] # theirs
-        else:
-            reasons = []
-        self._tallies.append(tally)  # not after any other error: that transaction may still be under way
-        return reasons or None
-
-    def _counted(self, batch: str, tally: str, counts: Mapping[str, int], now: datetime) -> dict[str, Any]:
-        """What adds to a batch's counters: to a tally that nobody else writes to at the moment.
-
-        Two transactions that write to one item cancel each other, so a single counter would not do.
-        """
-        added = ", ".join(f"n_{name} :n{i}" for i, name in enumerate(counts))
-        values = {f":n{i}": number for i, number in enumerate(counts.values())}
-        return {
-            "Update": {
-                "TableName": self._table,
-                "Key": row_count_key(batch, tally),
-                "UpdateExpression": f"SET moved_at = :now ADD {added}",
-                "ExpressionAttributeValues": {":now": stamp(now), **values},
-            }
-        }
-
-    def _end_one(self, ending: RowEnd, now: datetime) -> RowState | None:
-        writes = self._writes(ending, now)
-        reasons = self._transact([(ending, writes)], now)
-        if reasons is None:
-            return ending.state
-        refused = {
-            _part(write): reason
-            for write, reason in zip(writes, reasons, strict=False)  # the last one is the tally's
-            if reason.get("Code") == "ConditionalCheckFailed"
-        }
-        if "row" in refused:  # it has ended before, and stays as it is
-            return self.look_up([(ending.message, ending.fingerprint)])[0].row
-        if "current" in refused:  # a newer batch knows better
-            return self._end_one(_superseded(ending), now)
-        if "talk" in refused:  # somebody stored one for this fingerprint: it stands
-            stored = as_video_record(plain(refused["talk"])).talk
-            return self._end_one(replace(ending, talk=None, tier=stored.tier if stored else None), now)
-        return None
-
-    def _writes(self, ending: RowEnd, now: datetime) -> list[Any]:
-        message = ending.message
-        writes: list[dict[str, Any]] = []
-        if ending.talk is not None:
-            unanswered = "attribute_not_exists(talk)"
-            stored = self._write(
-                video_record_key(message, ending.fingerprint),
-                "SET talk = :talk",
-                unanswered,
-                {":talk": as_map(ending.talk)},
+        for it in ended:
+            if it.new:
+                counts[it.ending.message.batch][it.ending.counter] += 1
+        for batch, some in counts.items():
+            added = ", ".join(f"n_{name} :n{i}" for i, name in enumerate(some))
+            self._db.update_item(
+                TableName=self._table,
+                Key=row_count_key(batch, self._tally),
+                UpdateExpression=f"SET moved_at = :now ADD {added}",
+                ExpressionAttributeValues={":now": stamp(now)} | {f":n{i}": n for i, n in enumerate(some.values())},
             )
-            stored["Update"]["ReturnValuesOnConditionCheckFailure"] = "ALL_OLD"
-            writes.append(stored)
-        if ending.state is RowState.PARSED:
-            writes.append({"Put": self._pointed(message, ending.fingerprint, ending.order)})
-        not_ended = "attribute_not_exists(#state) OR #state IN (:queued, :deferred)"
-        going = {":queued": RowState.QUEUED, ":deferred": RowState.DEFERRED}
-        writes.append({"Put": self._put(_row(ending, now), not_ended, going)})
-        return writes
+
+    def _store_talks(self, endings: Sequence[RowEnd]) -> list[RowEnd]:
+        """Write the talks that are to be stored; where there is one for the fingerprint, that one stands."""
+        after = list(endings)
+        places = [place for place, ending in enumerate(endings) if ending.talk]
+        items = [_talk_item(endings[place]) for place in places]
+        for place, new in zip(places, self._insert(items), strict=True):
+            if not new:
+                after[place] = self._store_beside(endings[place])
+        return after
+
+    def _store_beside(self, ending: RowEnd) -> RowEnd:
+        """Write a talk into the record of a video that was tried before."""
+        item = _talk_item(ending)
+        write = self._write(
+            {"pk": item["pk"], "sk": item["sk"]},
+            "SET talk = :talk",
+            "attribute_not_exists(talk)",
+            {":talk": item["talk"]},
+        )["Update"]
+        try:
+            self._db.update_item(**write, ReturnValuesOnConditionCheckFailure="ALL_OLD")
+        except self._db.exceptions.ConditionalCheckFailedException as refusal:
+            stored = as_video_record(plain(refusal.response)).talk
+            return replace(ending, talk=None, tier=stored.tier if stored else ending.tier)
+        return ending
+
+    def _move_pointers(self, endings: Sequence[RowEnd]) -> list[RowEnd]:
+        """Let the videos of parsed rows point here; where a newer batch has the video, its row is superseded."""
+        after = list(endings)
+        moved = {
+            place: False
+            for place, ending in enumerate(endings)
+            if ending.state is RowState.PARSED and ending.pointer is not Pointer.SET
+        }
+        unknown = [place for place in moved if endings[place].pointer is Pointer.UNKNOWN]
+        items = [_pointer(it.message, it.fingerprint, it.order) for it in (endings[place] for place in unknown)]
+        moved.update(zip(unknown, self._insert(items), strict=True))
+        for place, new in moved.items():
+            ending = endings[place]
+            if not new and not self.point(ending.message, ending.fingerprint, ending.order):
+                after[place] = _superseded(ending)
+        return after
+
+    def _end_rows(self, endings: Sequence[RowEnd], now: datetime) -> list[Ended]:
+        """Write the rows; one that has ended before stays as it is."""
+        written = dict.fromkeys(range(len(endings)), False)
+        unknown = [place for place in written if not endings[place].row_exists]
+        inserted = self._insert([_row(endings[place], now) for place in unknown])
+        written.update(zip(unknown, inserted, strict=True))
+        ended = []
+        for ending, new in zip(endings, written.values(), strict=True):
+            if new or self._put(_row(ending, now), _NOT_ENDED, _GOING):
+                ended.append(Ended(ending, ending.state, new=True))
+            else:
+                item = self._get(row_key(ending.message.batch, ending.message.row)) or {}
+                ended.append(Ended(ending, RowState(item.get("state", RowState.QUEUED)), new=False))
+        return ended
 
     def point(self, message: Message, fingerprint: str, order: str) -> bool:
         """Make this the video's current fingerprint; False where a newer batch has the video."""
-        try:
-            self._db.put_item(**self._pointed(message, fingerprint, order))
-        except self._db.exceptions.ConditionalCheckFailedException:
-            return False
-        return True
-
-    def _pointed(self, message: Message, fingerprint: str, order: str) -> dict[str, Any]:
         not_newer = "attribute_not_exists(#order) OR #order <= :order"
         return self._put(_pointer(message, fingerprint, order), not_newer, {":order": order})
+
+    # ----------------------------------------------------------------------------------------------------- waiting
 
     def defer(
         self,
@@ -249,125 +290,171 @@ class Rows(CatalogTable):
         Args:
             need: what its question can cost, so that it comes back when that can be paid.
         """
-        not_ended = "attribute_not_exists(#state) OR #state IN (:queued, :deferred)"
+        agenda, date = _waits(message, due, need or Amount())
         return self._accepted(
             row_key(message.batch, message.row),
             "SET #state = :deferred, video = :video, fingerprint = :fingerprint, reason = :reason, body = :body,"
             " agenda = :agenda, due = :due, deferred_at = :now, deferrals = if_not_exists(deferrals, :none) + :one,"
             " need = :need"
-            " REMOVE began",
-            not_ended,
+            " REMOVE began, alone",
+            _NOT_ENDED,
             {
-                ":deferred": RowState.DEFERRED,
-                ":queued": RowState.QUEUED,
+                **_GOING,
                 ":video": message.video.id,
                 ":fingerprint": fingerprint,
                 ":reason": reason,
-                ":body": message.model_dump_json(),
-                ":agenda": DEFERRED,
+                ":body": packed(message),
+                ":agenda": agenda,
                 ":none": 0,
                 ":one": 1,
-                ":due": stamp(due) if due else NEVER,
+                ":due": date,
                 ":need": need.as_map() if need else {},
                 ":now": stamp(now),
             },
         )
 
-    def deferred(self, *, now: datetime) -> Iterator[tuple[Message, Row]]:
-        """Deferred rows that are due, the oldest first (read from the index: a moment behind)."""
-        for item in self._on_agenda(DEFERRED, before=stamp(now)):
-            yield Message.model_validate_json(item["body"]), as_row(item)
+    def due(self, project: str, *, now: datetime) -> Iterator[DeferredRow | UnreadableRow]:
+        """A project's deferred rows that are due, the oldest first (read from the index: a moment behind)."""
+        return map(_as_deferred, self._on_agenda(*dated_lists(project), before=stamp(now)))
 
-    def waiting(self, batch: str) -> list[Row]:
-        """The deferred rows of a batch, the first due first (read from the index: a moment behind)."""
-        found = self._on_agenda(DEFERRED, before=NEVER)
-        return [as_row(item) for item in found if item["pk"] == f"batch#{batch}"]
+    def due_without_need(self, *, now: datetime) -> Iterator[DeferredRow | UnreadableRow]:
+        """The deferred rows of all projects that are due and need no money, as far as is known (likewise)."""
+        return self.due(NO_PROJECT, now=now)
 
-    def for_a_person(self) -> Iterator[tuple[Message, Row]]:
-        """Deferred rows that wait for a person to act (read from the index: a moment behind)."""
-        for item in self._query(
-            IndexName=AGENDA,
-            KeyConditionExpression="agenda = :agenda AND due = :never",
-            ExpressionAttributeValues={":agenda": DEFERRED, ":never": NEVER},
-        ):
-            yield Message.model_validate_json(item["body"]), as_row(item)
+    def waiting(self, batch: Batch) -> Iterator[DeferredRow | UnreadableRow]:
+        """The rows of a batch that wait for a person, those first that need the least money (likewise)."""
+        return map(_as_deferred, self._on_agenda(*waiting_lists(batch.id, batch.last_row)))
 
-    def hasten(self, message: Message, *, due: str, now: datetime) -> bool:
+    def deferred(self, batch: Batch) -> Iterator[DeferredRow]:
+        """All deferred rows of a batch that can be read, first those with a date, the first due first (likewise)."""
+        dated = map(_as_deferred, self._on_agenda(*dated_lists(batch.project), *dated_lists(NO_PROJECT)))
+        for found in (*(it for it in dated if it.batch == batch.id), *self.waiting(batch)):
+            if isinstance(found, DeferredRow):
+                yield found
+
+    def hasten(self, deferred: DeferredRow, *, now: datetime) -> bool:
         """Make a deferred row due now; False where it has moved on by itself."""
-        as_read = "#state = :deferred AND due = :due"
-        return self._accepted(
-            row_key(message.batch, message.row),
-            "SET due = :now",
-            as_read,
-            {":now": stamp(now), ":deferred": RowState.DEFERRED, ":due": due},
-        )
+        return self.postpone(deferred, reason=deferred.row.reason or "", until=now)
 
-    def postpone(self, message: Message, *, due: str, reason: str, until: datetime | None) -> bool:
-        """Let a deferred row wait longer, for another reason; False where it has moved on by itself.
+    def postpone(self, deferred: DeferredRow, *, reason: str, until: datetime | None) -> bool:
+        """Let a deferred row wait until another date, for another reason; False where it has moved on by itself.
 
         Args:
-            due: what was read.
             until: its new date; None waits for a person.
         """
-        as_read = "#state = :deferred AND due = :due"
+        agenda, date = _waits(deferred.message, until, deferred.row.need)
         return self._accepted(
-            row_key(message.batch, message.row),
-            "SET due = :until, reason = :reason",
-            as_read,
-            {
-                ":until": stamp(until) if until else NEVER,
-                ":reason": reason,
-                ":deferred": RowState.DEFERRED,
-                ":due": due,
-            },
+            row_key(deferred.batch, deferred.row.number),
+            "SET agenda = :agenda, due = :until, reason = :reason",
+            _AS_READ,
+            {":agenda": agenda, ":until": date, ":reason": reason, **_as_read(deferred.row)},
         )
 
-    def requeued(self, message: Message, row: Row) -> bool:
+    def set_aside(self, unreadable: UnreadableRow, *, until: datetime) -> bool:
+        """Let a row wait that cannot be read, so that it is not in the way of the others."""
+        return self._accepted(
+            row_key(unreadable.batch, unreadable.number),
+            "SET due = :until",
+            "#state = :deferred AND due < :until",
+            {":until": stamp(until), ":deferred": RowState.DEFERRED},
+        )
+
+    def requeued(self, deferred: DeferredRow) -> bool:
         """Mark a deferred row as queued again, after its message was sent; False where it has moved on by itself.
 
-        Args:
-            row: as it was read. A parser may have deferred it again, to the very same date: then it has no message.
+        A row that is marked while somebody purges the queue has no message any more. It is not lost: it is a row of an
+        open batch that is not at its end, and the audit sends it again. The same holds for every queued row.
         """
-        as_read = "#state = :deferred AND due = :due AND deferrals = :deferrals"
         return self._accepted(
-            row_key(message.batch, message.row),
+            row_key(deferred.batch, deferred.row.number),
             "SET #state = :queued REMOVE agenda, due, body, reason, need",
-            as_read,
-            {":queued": RowState.QUEUED, ":deferred": RowState.DEFERRED, ":due": row.due, ":deferrals": row.deferrals},
+            _AS_READ,
+            {":queued": RowState.QUEUED, **_as_read(deferred.row)},
         )
 
-    def rows(self, batch: str) -> Iterator[Row]:
+    # ----------------------------------------------------------------------------------------------------- reading
+
+    def rows(self, batch: Batch) -> Iterator[Row]:
         """The rows of a batch that have an item, in the manifest's order."""
-        for item in self._query(
-            KeyConditionExpression="pk = :pk AND begins_with(sk, :row)",
-            ExpressionAttributeValues={":pk": f"batch#{batch}", ":row": "row#"},
-            ConsistentRead=True,
-        ):
-            yield as_row(item)
+        return map(as_row, self._rows_between(batch.id, batch.last_row))
 
     def talks(self, project: str, rows: Iterable[Row]) -> Iterator[tuple[Row, VideoRecord]]:
         """Rows with what is known of their videos, in the rows' order; a person's answer stands for the talk."""
-        block: list[Row] = []
-        for row in rows:
-            block.append(row)
-            if len(block) == KEYS_PER_GET // 2:
-                yield from self._with_entries(project, block)
-                block = []
-        yield from self._with_entries(project, block)
+        for block in batched(rows, KEYS_PER_GET // 2):
+            yield from self._with_entries(project, block)
 
     def _with_entries(self, project: str, rows: Sequence[Row]) -> Iterator[tuple[Row, VideoRecord]]:
-        keys = [{"pk": f"video#{project}#{row.video}", "sk": f"fp#{row.fingerprint}"} for row in rows]
-        wanted = [*keys, *(review_key(project, row.video) for row in rows)]
-        items = self._get_all(list({(key["pk"], key["sk"]): key for key in wanted}.values()))
-        for row, key in zip(rows, keys, strict=True):
-            entry = as_video_record(items.get((key["pk"], key["sk"]), {}))
-            answer = items.get((key["pk"], review_key(project, row.video)["sk"]))
+        pairs = [
+            (video_record_key(project, row.video, row.fingerprint), review_key(project, row.video)) for row in rows
+        ]
+        items = self._get_all(list({(key["pk"], key["sk"]): key for pair in pairs for key in pair}.values()))
+        for row, pair in zip(rows, pairs, strict=True):
+            item, answer = (items.get((key["pk"], key["sk"])) for key in pair)
+            entry = as_video_record(item or {})
             yield row, replace(entry, talk=as_reviewed_talk(answer).talk) if answer else entry
+
+
+_AS_READ = "#state = :deferred AND deferrals = :deferrals"
+"""That a row is deferred as it was when it was read; a parser may have deferred it again since."""
+
+
+def _as_read(row: Row) -> dict[str, Any]:
+    return {":deferred": RowState.DEFERRED, ":deferrals": row.deferrals}
+
+
+def packed(message: Message) -> str | bytes:
+    """A message as a deferred row keeps it: compressed where that is shorter.
+
+    An item holds 400 KB (DynamoDB developer guide, "Constraints"), and a row may be as large as `RowMaxBytes`; what
+    JSON adds to it by escapes goes again with the compression.
+    """
+    body = message.model_dump_json()
+    if len(body) < PACKED_FROM:
+        return body
+    return min(body.encode(), gzip.compress(body.encode(), mtime=0), key=len)
+
+
+def unpacked(body: Any) -> str:  # noqa: ANN401 -- DynamoDB's: text, or bytes in boto3's own wrapping
+    """The message's text.
+
+    Raises:
+        OSError: it is not what `packed` gives.
+    """
+    if isinstance(body, str):
+        return body
+    content = bytes(getattr(body, "value", body))
+    return (gzip.decompress(content) if content.startswith(b"\x1f\x8b") else content).decode()
+
+
+PACKED_FROM = 1_000
+"""Characters: what is shorter fits into one write unit as it is."""
+
+
+def _waits(message: Message, due: datetime | None, need: Amount) -> tuple[str, str]:
+    """The list of the agenda and the date of a deferred row."""
+    if due is None:
+        return waiting_list(message.batch, message.row), waiting_date(need.micro_usd)
+    project = message.project if need != Amount() else NO_PROJECT
+    return dated_list(project, message.batch, message.row), stamp(due)
+
+
+def _as_deferred(item: Mapping[str, Any]) -> DeferredRow | UnreadableRow:
+    try:
+        row = as_row(item)
+        message = Message.model_validate_json(unpacked(item["body"]))
+    except (ValidationError, ValueError, KeyError, TypeError, OSError) as trouble:
+        return UnreadableRow(batch_of_row(item), number_of_row(item), type(trouble).__name__)
+    return DeferredRow(message.model_copy(update={"deferrals": row.deferrals}), row)
+
+
+def _talk_item(ending: RowEnd) -> dict[str, Any]:
+    key = video_record_of(ending.message, ending.fingerprint)
+    return {**key, "talk": as_map(ending.talk) if ending.talk else None}
 
 
 def _pointer(message: Message, fingerprint: str, order: str) -> dict[str, Any]:
     return {
-        **current_key(message),
+        **current_of(message),
         "order": order,
         "batch": message.batch,
         "row": message.row,
@@ -376,31 +463,20 @@ def _pointer(message: Message, fingerprint: str, order: str) -> dict[str, Any]:
 
 
 def _row(ending: RowEnd, now: datetime) -> dict[str, Any]:
+    message = ending.message
     row = {
-        **row_key(ending.message.batch, ending.message.row),
+        **row_key(message.batch, message.row),
         "state": ending.state,
-        "video": ending.message.video.id,
+        "video": message.video.id,
         "fingerprint": ending.fingerprint,
         "tier": ending.tier,
         "reason": ending.reason,
         "ended_at": stamp(now),
     }
-    return row | {"agenda": DEAD, "due": stamp(now)} if ending.state is RowState.DEAD else row
-
-
-def _part(write: Mapping[str, Any]) -> str:
-    """Which of an ending's writes this is: of the talk, of the pointer or of the row."""
-    sort = _key_of(write)[1]
-    return "talk" if sort.startswith("fp#") else sort.split("#", maxsplit=1)[0]
-
-
-def _key_of(write: Mapping[str, Any]) -> tuple[str, str]:
-    """The key that a write of a transaction is about."""
-    key = write["Put"]["Item"] if "Put" in write else write["Update"]["Key"]
-    return key["pk"], key["sk"]
+    if ending.state is RowState.DEAD:
+        return row | {"agenda": dead_list(message.batch, message.row), "due": stamp(now)}
+    return row
 
 
 def _superseded(ending: RowEnd) -> RowEnd:
-    return RowEnd(
-        ending.message, ending.order, ending.fingerprint, RowState.SUPERSEDED, reason="a newer manifest has this video"
-    )
+    return replace(ending, state=RowState.SUPERSEDED, tier=None, talk=None, reason=SUPERSEDED)

@@ -1,28 +1,74 @@
-"""DynamoDB as the catalog uses it: items in Python values, conditional writes, the index of what is due."""
+"""DynamoDB as the catalog uses it: items in Python values, conditional writes, and calls that are throttled.
+
+A table that is crowded says so in four ways: a call fails with a throttle, which botocore tries again; a statement of a
+BatchExecuteStatement fails, or keys of a BatchGetItem come back unread, while the call succeeds; a transaction is
+cancelled because somebody else is at one of its items. The last three are tried again here, with jitter. None of them
+says anything about the video that the call was about.
+"""
 
 from __future__ import annotations
 
+import heapq
+import random
+import time
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from itertools import islice
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from boto3.dynamodb.types import TypeDeserializer
 from botocore.config import Config
+from botocore.exceptions import ClientError
+
+from titlecard.aws.dynamodb.catalog.keys import NEVER, row_range, row_shards
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from mypy_boto3_dynamodb import DynamoDBClient
 
-AGENDA = "agenda"
-NEVER = "9999-12-31"
-"""The date due of what waits for a person."""
+Item = TypeVar("Item")
 
-UNCHECKED = Config(parameter_validation=False)
-"""For the catalog's client: botocore's own check of every parameter takes much of the parser's time, and DynamoDB
-makes the same check again."""
+AGENDA = "agenda"
+
+UNCHECKED = Config(
+    parameter_validation=False,
+    retries={"total_max_attempts": 6, "mode": "standard"},
+    connect_timeout=3,
+    read_timeout=10,
+)
+"""For the catalog's client. botocore's own check of every parameter takes much of the parser's time, and DynamoDB makes
+the same check again. The standard mode tries throttled calls again with jitter (boto3 guide, "Retries"); six tries end
+well within an invocation. Times in seconds."""
 
 KEYS_PER_GET = 100
 """The most keys that one BatchGetItem takes (DynamoDB API reference)."""
+
+STATEMENTS_PER_CALL = 25
+"""The most statements that one BatchExecuteStatement takes (DynamoDB API reference)."""
+
+TRIES = 6
+"""How often what a crowded table has left undone is tried."""
+
+BACKOFF_SECONDS = 0.05
+"""The longest wait before the second try; it doubles with each one after that, to 0.8 s before the last."""
+
+PASSING = {
+    "InternalServerError",
+    "ProvisionedThroughputExceeded",
+    "RequestLimitExceeded",
+    "ThrottlingError",
+    "TransactionConflict",
+}
+"""Why a statement or a part of a transaction was not done that may well be done the next time (DynamoDB API reference,
+"BatchStatementError" and "TransactWriteItems")."""
+
+ITEMS_PER_PAGE = 50
+"""How many items a merged query reads ahead of each shard: they may be large, and not all of them may be wanted."""
+
+
+class CatalogBusy(Exception):
+    """The table was too crowded for too long: come back soon. It is no fault of any video."""
 
 
 def stamp(moment: datetime) -> str:
@@ -43,6 +89,8 @@ class CatalogTable:
         self._db = client
         self._table = table
 
+    # --------------------------------------------------------------------------------------------------- writing
+
     def _accepted(self, key: Mapping[str, str], change: str, condition: str, values: Mapping[str, Any]) -> bool:
         try:
             self._update(key, change, condition, values)
@@ -50,25 +98,12 @@ class CatalogTable:
             return False
         return True
 
-    def _update(
-        self,
-        key: Mapping[str, str],
-        change: str,
-        condition: str,
-        values: Mapping[str, Any],
-        names: Mapping[str, str] | None = None,
-    ) -> None:
-        self._db.update_item(**self._write(key, change, condition, values, names)["Update"])
+    def _update(self, key: Mapping[str, str], change: str, condition: str, values: Mapping[str, Any]) -> None:
+        self._db.update_item(**self._write(key, change, condition, values)["Update"])
 
     def _write(
-        self,
-        key: Mapping[str, str],
-        change: str,
-        condition: str,
-        values: Mapping[str, Any],
-        names: Mapping[str, str] | None = None,
-    ) -> dict[str, Any]:
-        aliases = _aliases(f"{change} {condition}") | dict(names or {})
+        self, key: Mapping[str, str], change: str, condition: str, values: Mapping[str, Any]
+    ) -> dict[str, dict[str, Any]]:
         write: dict[str, Any] = {
             "TableName": self._table,
             "Key": dict(key),
@@ -76,43 +111,155 @@ class CatalogTable:
             "ConditionExpression": condition,
             "ExpressionAttributeValues": dict(values),
         }
-        if aliases:
+        if aliases := _aliases(f"{change} {condition}"):
             write["ExpressionAttributeNames"] = aliases
         return {"Update": write}
 
-    def _put(self, item: Mapping[str, Any], condition: str, values: Mapping[str, Any]) -> dict[str, Any]:
-        return {
-            "TableName": self._table,
-            "Item": item,
-            "ConditionExpression": condition,
-            "ExpressionAttributeNames": _aliases(condition),
-            "ExpressionAttributeValues": values,
-        }
+    def _put(self, item: Mapping[str, Any], condition: str, values: Mapping[str, Any]) -> bool:
+        """Put an item under a condition; False where it did not hold."""
+        given: dict[str, Any] = {"ExpressionAttributeValues": values} if values else {}
+        if aliases := _aliases(condition):
+            given["ExpressionAttributeNames"] = aliases
+        try:
+            self._db.put_item(TableName=self._table, Item=item, ConditionExpression=condition, **given)
+        except self._db.exceptions.ConditionalCheckFailedException:
+            return False
+        return True
+
+    def _insert(self, items: Sequence[Mapping[str, Any]]) -> list[bool]:
+        """Put items where there are none; say for each whether there was none.
+
+        Of items with the same key the first one counts; the others find it there. Each is a conditional write of its
+        own, at the price of one: they share a call, and not a fate.
+
+        Raises:
+            CatalogBusy: some could not be written, and others may have been.
+        """
+        keys = [(item["pk"], item["sk"]) for item in items]
+        done = {place: False for place, key in enumerate(keys) if keys.index(key) < place}
+        for tries in range(TRIES):
+            left = [place for place in range(len(items)) if place not in done]
+            if not left:
+                return [done[place] for place in range(len(items))]
+            _back_off(tries)
+            for start in range(0, len(left), STATEMENTS_PER_CALL):
+                some = left[start : start + STATEMENTS_PER_CALL]
+                statements: list[Any] = [self._statement(items[place]) for place in some]
+                answers = self._db.batch_execute_statement(Statements=statements)["Responses"]
+                for place, answer in zip(some, answers, strict=True):
+                    code = answer.get("Error", {}).get("Code", "")
+                    if code.startswith("DuplicateItem"):
+                        done[place] = False
+                    elif not code:
+                        done[place] = True
+                    elif code not in PASSING:
+                        refused: Any = {"Error": answer["Error"]}
+                        raise ClientError(refused, "BatchExecuteStatement")
+        if len(done) == len(items):
+            return [done[place] for place in range(len(items))]
+        raise CatalogBusy(f"{len(items) - len(done)} of {len(items)} items could not be written")
+
+    def _statement(self, item: Mapping[str, Any]) -> dict[str, Any]:
+        attributes = ", ".join(f"'{name}': ?" for name in item)
+        return {"Statement": f'INSERT INTO "{self._table}" VALUE {{{attributes}}}', "Parameters": list(item.values())}
+
+    def _transact(self, writes: Sequence[Mapping[str, Any]]) -> bool:
+        """Write all of it or nothing; False where a condition did not hold.
+
+        Raises:
+            CatalogBusy: others were at the same items again and again.
+        """
+        for tries in range(TRIES):
+            _back_off(tries)
+            try:
+                self._db.transact_write_items(TransactItems=list(writes))  # type: ignore[arg-type]  # of `_write`
+            except self._db.exceptions.TransactionCanceledException as refusal:
+                reasons: list[Mapping[str, Any]] = refusal.response["CancellationReasons"]  # type: ignore[assignment] # theirs
+                if not {reason.get("Code", "None") for reason in reasons} & PASSING:
+                    return False
+            else:
+                return True
+        raise CatalogBusy("a transaction was cancelled again and again")
+
+    # --------------------------------------------------------------------------------------------------- reading
 
     def _get(self, key: Mapping[str, str]) -> Mapping[str, Any] | None:
         return self._db.get_item(TableName=self._table, Key=key, ConsistentRead=True).get("Item")
 
     def _get_all(self, keys: Sequence[Mapping[str, str]]) -> dict[tuple[str, str], Mapping[str, Any]]:
+        """Items by their keys.
+
+        Raises:
+            CatalogBusy: keys were left unread again and again.
+        """
         found: dict[tuple[str, str], Mapping[str, Any]] = {}
-        wanted = list(keys)
+        wanted, in_vain = list(keys), 0
         while wanted:
+            _back_off(in_vain)
             now, wanted = wanted[:KEYS_PER_GET], wanted[KEYS_PER_GET:]
             answer = self._db.batch_get_item(RequestItems={self._table: {"Keys": now, "ConsistentRead": True}})
-            for item in answer["Responses"].get(self._table, []):
+            items = answer["Responses"].get(self._table, [])
+            for item in items:
                 found[str(item["pk"]), str(item["sk"])] = item
-            wanted.extend(answer["UnprocessedKeys"].get(self._table, {"Keys": []})["Keys"])  # type: ignore[arg-type] # ours
+            unread: list[Any] = answer["UnprocessedKeys"].get(self._table, {"Keys": []})["Keys"]
+            in_vain = in_vain + 1 if unread else 0
+            if in_vain == TRIES:
+                raise CatalogBusy(f"{len(unread)} keys could not be read")
+            wanted.extend(unread)
         return found
 
     def _query(self, **query: Any) -> Iterator[Mapping[str, Any]]:  # noqa: ANN401 -- passed on as it is
         for page in self._db.get_paginator("query").paginate(TableName=self._table, **query):
             yield from page["Items"]
 
-    def _on_agenda(self, agenda: str, *, before: str) -> Iterator[Mapping[str, Any]]:
-        return self._query(
-            IndexName=AGENDA,
-            KeyConditionExpression="agenda = :agenda AND due <= :before",
-            ExpressionAttributeValues={":agenda": agenda, ":before": before},
-        )
+    def _rows_between(
+        self,
+        batch: str,
+        last_row: int,
+        *,
+        after: int = 0,
+        **query: Any,  # noqa: ANN401 -- passed on as it is
+    ) -> Iterator[Mapping[str, Any]]:
+        """The items of a batch's rows behind row `after`, by their numbers, whichever shards they are in."""
+        values = query.pop("ExpressionAttributeValues", {})
+        shards = []
+        for shard in row_shards(last_row):
+            partition, first, last = row_range(batch, shard, after)
+            shards.append(
+                self._query(
+                    KeyConditionExpression="pk = :pk AND sk BETWEEN :first AND :last",
+                    ExpressionAttributeValues={":pk": partition, ":first": first, ":last": last, **values},
+                    ConsistentRead=True,
+                    **query,
+                )
+            )
+        return heapq.merge(*shards, key=itemgetter("sk"))
+
+    def _on_agenda(self, *lists: str, before: str = f"{NEVER}~") -> Iterator[Mapping[str, Any]]:
+        """What is on lists of the agenda, by the date due (read from the index: a moment behind)."""
+        found = [
+            self._query(
+                IndexName=AGENDA,
+                KeyConditionExpression="agenda = :agenda AND due <= :before",
+                ExpressionAttributeValues={":agenda": name, ":before": before},
+                Limit=ITEMS_PER_PAGE,
+            )
+            for name in lists
+        ]
+        return heapq.merge(*found, key=itemgetter("due"))
+
+
+def batched(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
+    """Cut a stream into lists of a size, the last one maybe shorter (`itertools.batched` is Python 3.12's)."""
+    stream = iter(items)
+    while block := list(islice(stream, size)):
+        yield block
+
+
+def _back_off(tries: int) -> None:
+    """Wait before a try that is not the first; with full jitter, so that those who wait do not come at once."""
+    if tries:
+        time.sleep(random.uniform(0, BACKOFF_SECONDS * 2 ** (tries - 1)))  # noqa: S311 -- jitter, no secret
 
 
 _RESERVED = ("batch", "bucket", "key", "order", "project", "row", "state", "token")

@@ -10,6 +10,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from titlecard.aws.dynamodb.catalog.keys import upload_progress_key
 from titlecard.aws.dynamodb.catalog.table import CatalogTable
 
 if TYPE_CHECKING:
@@ -69,20 +70,4 @@ class UploadProgressTable(CatalogTable):
             "row": draft.row,
             "counts": dict(draft.counts),
         }
-        names = {"ExpressionAttributeNames": {"#row": "row"}} if "#row" in condition else {}
-        try:
-            self._db.put_item(
-                TableName=self._table,
-                Item=item,
-                ConditionExpression=condition,
-                ExpressionAttributeValues=values,
-                **names,  # type: ignore[arg-type]  # there or not
-            )
-        except self._db.exceptions.ConditionalCheckFailedException:
-            return False
-        return True
-
-
-def upload_progress_key(batch: str) -> dict[str, str]:
-    """Where the draft of a batch's results is."""
-    return {"pk": f"batch#{batch}", "sk": "results"}
+        return self._put(item, condition, values)

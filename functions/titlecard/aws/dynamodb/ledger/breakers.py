@@ -21,7 +21,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from titlecard.aws.dynamodb.catalog.table import NEVER, stamp
+from titlecard.aws.dynamodb.catalog.keys import NEVER
+from titlecard.aws.dynamodb.catalog.table import stamp
 from titlecard.aws.dynamodb.ledger.items import LedgerTable, count
 
 if TYPE_CHECKING:
