@@ -253,8 +253,7 @@ class Parser:
         outcomes |= self._together(self._without_parsing, left())
         outcomes |= self._together(self._locally, [job for job in left() if job.received.receives == 1])
         returned = [job for job in left() if job.received.receives > 1]
-        # Of several suspects those last that were tried most often: only their own attempts are lost with them.
-        for job in sorted(returned, key=lambda job: (job.suspect, job.standing_now.entry.attempts)):
+        for job in sorted(returned, key=lambda job: job.suspect):  # suspects last, when all their neighbours are saved
             outcomes |= self._together(self._locally_alone, [job])
         outcomes |= self._by_model(left(), remaining)
         self._count(outcomes)
@@ -402,9 +401,9 @@ class Parser:
         with ThreadPoolExecutor(max(len(calm), 1), thread_name_prefix="model") as pool:
             asked = list(pool.map(lambda job: self._asked(job, remaining), calm))
         outcomes = {job.received.id: outcome for job, outcome in zip(calm, asked, strict=True)}
-        for job in jobs:
-            if job.suspect:
-                outcomes[job.received.id] = self._asked(job, remaining)
+        # Those last that were tried most often: if one kills us, only its own attempt is lost with it.
+        for job in sorted((job for job in jobs if job.suspect), key=lambda job: job.standing_now.entry.attempts):
+            outcomes[job.received.id] = self._asked(job, remaining)
         return outcomes
 
     def _asked(self, job: _Job, remaining: Callable[[], float]) -> Outcome:
