@@ -136,9 +136,11 @@ def test_a_younger_row_that_needs_less_does_not_overtake(project: Project) -> No
 
 
 @pytest.mark.parametrize("whom", [PROJECT, "*"])
-def test_a_paused_projects_rows_stay(project: Project, whom: str) -> None:
-    deferred(project, 2)
+def test_a_paused_projects_due_rows_wait_for_a_person_without_a_stale_date(project: Project, whom: str) -> None:
+    messages = deferred(project, 2)
     project.world.ledger.pause(whom, now=project.world.clock())
+    assert project.world.sweeper().run() == {"postponed": 2}
+    assert [(project.row(it).due, (project.row(it).reason or "")[:7]) for it in messages] == [(NEVER, "paused:")] * 2
     assert project.world.sweeper().run() == {}
     project.world.ledger.unpause(whom)
     assert project.world.sweeper().run() == {"put back": 2}
@@ -148,6 +150,7 @@ def test_a_project_without_a_budget_has_nothing_put_back(
     world: World, tier: ModelTier, provider: LoopbackProvider
 ) -> None:
     deferred(Project(world, tier, provider, "pycon"), 2)
+    assert world.sweeper().run() == {"postponed": 2}
     assert world.sweeper().run() == {}
 
 
@@ -194,5 +197,13 @@ def test_what_waits_at_a_limit_that_has_room_again_goes_on(project: Project) -> 
     (message,) = project.rows(1)
     now = project.world.clock()
     project.world.catalog.defer(message, "f" * 32, reason="batch_limit: full", due=None, now=now, need=NEED)
-    assert project.world.sweeper().run() == {"freed": 1}
     assert project.world.sweeper().run() == {"put back": 1}
+
+
+def test_the_row_that_needs_the_least_goes_on_first(project: Project) -> None:
+    now, small = project.world.clock(), Amount(1, 1, 1, 1)
+    first, second = project.rows(2)
+    for message, need in ((first, NEED), (second, small)):
+        project.world.catalog.defer(message, "f" * 32, reason="batch_limit: full", due=None, now=now, need=need)
+    project.world.sweeper(most=1).run()
+    assert [it.row for it in project.world.sent()] == [2]
