@@ -1,0 +1,357 @@
+"""Least privilege: every call of a run is allowed by the shipped policies, and every right that they give is used.
+
+The embedded AWS enforces IAM and writes down every kind of call (`calls.jsonl`). One run does what the stack can do:
+good and bad uploads, faults of the provider, lost messages, a deleted manifest, the audit, results, and the console's
+commands by somebody with the operators' policy alone. Its calls are held against the policies as they were deployed.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import json
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from subprocess import run
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from tests.end_to_end.conftest import SECONDS
+from tests.end_to_end.stack import PATIENCE_SECONDS, Stack, running, until
+from tests.end_to_end.witness import Witness
+
+from titlecard.domain.batch import BatchState, RowState
+from titlecard_console.local_cloud import template
+from titlecard_console.local_cloud.deploy import STACK
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from titlecard.domain.batch import Upload
+
+pytestmark = pytest.mark.timeout(6 * PATIENCE_SECONDS)
+
+ROLES = ("IngestRole", "ParserRole", "SweeperRole")
+TITLES = ("Pickles are for Delis, not Software", "Fast Python, Slow Python", "The Mighty Dictionary", "Beyond PEP 8")
+
+CANARY, CANARY_KEY = "A canary sang in the coal mine.", "sk-proj-canary-0123456789"
+"""What must be in no log: a description and a key."""
+
+UNUSED_HERE = {
+    (
+        "IngestRole",
+        "TakeNotificationsAndContinue",
+        "sqs:SendMessage",
+    ): "a manifest of several invocations",
+    ("SweeperRole", "LetIngestContinue", "sqs:SendMessage"): "a batch that ingest left, after IngestVisibilitySeconds",
+    ("SweeperRole", "WriteResults", "s3:AbortMultipartUpload"): "two sweepers that begin the same results",
+    ("OperatorPolicy", "RunTheSweeper", "lambda:InvokeFunction"): "for people, by the alarm SweeperSilent",
+    ("OperatorPolicy", "ReadTheLogs", "logs:FilterLogEvents"): "the log of a worker that was killed",
+}
+"""What a run of this length cannot need, with the case that needs it; `tests/functional` has these cases."""
+
+
+@dataclass(frozen=True)
+class Call:
+    """A kind of call that was made under IAM."""
+
+    caller: str
+    action: str
+    resource: str
+    keys: tuple[str, ...]
+    allowed: bool
+
+    def __str__(self) -> str:
+        """The missing permission, where it is denied."""
+        keys = f" of the items {', '.join(self.keys)}" if self.keys else ""
+        return f"{self.caller} needs {self.action} on {self.resource}{keys}"
+
+
+@dataclass(frozen=True)
+class Statement:
+    """A statement of a policy as it was deployed."""
+
+    policy: str
+    sid: str
+    actions: tuple[str, ...]
+    resources: tuple[str, ...]
+    keys: tuple[str, ...]
+
+    def allows(self, call: Call) -> bool:
+        """Whether it allows a call; by our own reading of it, beside the embedded AWS's."""
+        return (
+            call.caller == self.policy
+            and any(fnmatch.fnmatchcase(call.action, it) for it in self.actions)
+            and any(fnmatch.fnmatchcase(call.resource, it) for it in self.resources)
+            and (not self.keys or all(any(fnmatch.fnmatchcase(key, it) for it in self.keys) for key in call.keys))
+        )
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """What a run has called, and the policies that it ran under."""
+
+    stack: Stack
+    calls: frozenset[Call]
+    statements: tuple[Statement, ...]
+    log: str
+    """What all functions have logged, at DEBUG."""
+
+
+def shipped_statements() -> list[tuple[str, str]]:
+    """The statements in template.yaml, by policy and Sid."""
+    found = [
+        ("OperatorPolicy", template.load().document["Resources"]["OperatorPolicy"]["Properties"]["PolicyDocument"])
+    ]
+    for role in ROLES:
+        (policy,) = template.load().document["Resources"][role]["Properties"]["Policies"]
+        found.append((role, policy["PolicyDocument"]))
+    return [(name, statement["Sid"]) for name, document in found for statement in document["Statement"]]
+
+
+@pytest.fixture(scope="module")
+def provider() -> Iterator[Witness]:
+    with Witness() as witness:
+        yield witness
+
+
+@pytest.fixture(scope="module")
+def recorded(artefacts: Path, tmp_path_factory: pytest.TempPathFactory, provider: Witness) -> Iterator[Recorded]:
+    """A run, and what it called."""
+    state = tmp_path_factory.mktemp("permissions")
+    parameters = SECONDS | {
+        "TierPolicy": "model",
+        "OpenAIBaseUrl": provider.base_url,
+        "ParserTimeoutSeconds": "10",
+        "RequestDeadlineSeconds": "5",
+        "VisibilitySeconds": "60",
+        "AuditAfterSeconds": "4",
+        "AuditRounds": "100",
+        "AttemptCap": "1",
+        "LogLevel": "DEBUG",
+    }
+    with running(state, parameters, artefacts) as stack:
+        operator = _operator(stack)
+        _work(stack, provider, operator, tmp_path_factory.mktemp("operator"))
+        yield Recorded(stack, frozenset(_calls(stack, state)), tuple(_statements(stack)), _log(state))
+
+
+def test_every_call_is_allowed(recorded: Recorded) -> None:
+    assert sorted(str(call) for call in recorded.calls if not call.allowed) == []
+
+
+def test_every_call_is_allowed_by_a_statement(recorded: Recorded) -> None:
+    """The embedded AWS's verdict and our own reading of the policies are the same."""
+    unexplained = [it for it in recorded.calls if not any(statement.allows(it) for statement in recorded.statements)]
+    assert sorted(map(str, unexplained)) == []
+
+
+@pytest.mark.parametrize(("policy", "sid"), shipped_statements())
+def test_every_right_that_a_statement_gives_is_used(recorded: Recorded, policy: str, sid: str) -> None:
+    (statement,) = [it for it in recorded.statements if (it.policy, it.sid) == (policy, sid)]
+    used = {it.action for it in recorded.calls if statement.allows(it)}
+    unused = {
+        action
+        for action in statement.actions
+        if not any(fnmatch.fnmatchcase(it, action) for it in used) and (policy, sid, action) not in UNUSED_HERE
+    }
+    assert unused == set(), f"{policy}: nothing needs {', '.join(sorted(unused))} of the statement {sid}"
+
+
+@pytest.mark.parametrize(("policy", "sid"), shipped_statements())
+def test_without_a_statement_calls_are_denied(recorded: Recorded, policy: str, sid: str) -> None:
+    """So no statement is there for nothing: each of them alone allows something that the run needs."""
+    others = [it for it in recorded.statements if (it.policy, it.sid) != (policy, sid)]
+    missing = [str(it) for it in recorded.calls if not any(statement.allows(it) for statement in others)]
+    excused = any((policy, sid) == key[:2] for key in UNUSED_HERE)
+    assert excused or any(it.startswith(f"{policy} needs ") for it in missing), f"{policy} works without {sid}"
+
+
+@pytest.mark.parametrize("partition", ["budgets", "pauses"])
+def test_the_parser_cannot_write_a_budget_or_a_pause(recorded: Recorded, partition: str) -> None:
+    assert not _may(recorded, "ParserRole", "dynamodb:UpdateItem", "LedgerTable", partition)
+    assert not _may(recorded, "ParserRole", "dynamodb:PutItem", "LedgerTable", partition)
+    assert _may(recorded, "ParserRole", "dynamodb:UpdateItem", "LedgerTable", "project#p")
+
+
+@pytest.mark.parametrize("action", ["GetItem", "BatchGetItem", "Query", "PutItem", "UpdateItem", "DeleteItem"])
+def test_ingest_cannot_touch_the_ledger(recorded: Recorded, action: str) -> None:
+    assert not _may(recorded, "IngestRole", f"dynamodb:{action}", "LedgerTable", "budgets")
+
+
+@pytest.mark.parametrize("role", ["IngestRole", "SweeperRole", "OperatorPolicy"])
+def test_only_the_parser_can_read_a_key(recorded: Recorded, role: str) -> None:
+    statements = [it for it in recorded.statements if it.policy == role]
+    assert not any(
+        fnmatch.fnmatchcase("secretsmanager:GetSecretValue", it) for statement in statements for it in statement.actions
+    )
+
+
+# -------------------------------------------------------------------------------------------------------- the logs
+
+
+@pytest.mark.parametrize("canary", [CANARY, CANARY_KEY, TITLES[0]])
+def test_no_log_holds_a_strangers_text_or_a_key(recorded: Recorded, canary: str) -> None:
+    assert '"level":"INFO"' in recorded.log
+    assert canary not in recorded.log
+
+
+@pytest.mark.parametrize("event", ["attempt", "deferred", "died", "upload refused"])
+def test_what_happens_to_a_row_or_an_upload_is_one_line(recorded: Recorded, event: str) -> None:
+    lines = [json.loads(line) for line in recorded.log.splitlines() if f'"message":"{event}"' in line]
+    assert lines
+    assert all({"batch", "reason"} <= set(line) for line in lines if line.get("reason") != "undecodable")
+    if event in {"attempt", "deferred"}:
+        assert all({"row", "video", "bound"} <= set(line) for line in lines)
+    if event == "attempt":
+        assert all({"attempt", "charge"} <= set(line) for line in lines)
+
+
+# -------------------------------------------------------------------------------------------------------- the run
+
+
+def _work(stack: Stack, provider: Witness, operator: Mapping[str, str], folder: Path) -> None:
+    def ran(*command: str, text: str = "") -> str:
+        script = str(Path(sys.executable).with_name("titlecard"))
+        done = run(  # noqa: S603 -- our own console
+            [script, *command, "--stack", STACK],
+            env=operator,
+            cwd=folder,
+            input=text,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode in {0, 3}, (command, done.stdout, done.stderr)
+        return done.stdout
+
+    ran("key", "set", "asks", text=f"{CANARY_KEY}\n")
+    ran("budget", "set", "asks", "--monthly", "50usd")
+    (folder / "good.jsonl").write_bytes(_rows("good", 4))
+    ran("upload", "good.jsonl", "--project", "asks", "--yes")
+    good = until(lambda: stack.batches("asks"), "there is a batch")[0]
+    until(lambda: stack.catalog.batch(good).counted(RowState.PARSED) == 4, "it is parsed")
+    ran("watch", good)
+    for command in ("export --batch", "rejects", "limit"):
+        ran(*command.split(), good)
+    ran("show", "good-0", "--project", "asks")
+    ran("review", "set", "good-0", "--project", "asks", "--presenter", "Alex Gaynor")
+    for command in ("batches", "spend", "doctor", "review --project asks", "budget show", "estimate good.jsonl"):
+        ran(*command.split())
+
+    stack.put("asks/bad.jsonl", b"no manifest")
+    with stack.held("IngestFunction"):
+        gone = stack.put("asks/gone.jsonl", _rows("gone", 1))
+        s3 = stack.cloud.client("s3")
+        s3.delete_object(Bucket=gone.bucket, Key=gone.key, VersionId=gone.version)
+    provider.fail("server_error", "rate_limit", "refusal", "unauthorized")
+    faulty = stack.put("asks/faulty.jsonl", _rows("faulty", 4))
+    until(lambda: stack.waiting("WorkDeadLetterQueueUrl") >= 1, "a video is dead")
+    ran("dlq")
+    ran("dlq", "show", stack.dead_letters()[0].video)
+    ran("pause", "asks")
+    ran("resume", "asks")
+    ran("dlq", "redrive", "--all", "--yes")
+    ran("cancel", faulty.batch, "--yes")
+
+    with stack.held("ParserFunction"):
+        lost, orphaned = (
+            stack.put("asks/lost.jsonl", _rows("lost", 2)),
+            stack.put("asks/orphaned.jsonl", _rows("orphan", 2)),
+        )
+        for upload in (lost, orphaned):
+            _wait_until_sent(stack, upload)
+        stack.lose("WorkQueueUrl")
+        s3.delete_object(Bucket=orphaned.bucket, Key=orphaned.key, VersionId=orphaned.version)
+    stack.finished(lost)
+    stack.finished(orphaned)
+    stack.send("WorkQueueUrl", "no message of ours")
+    until(lambda: stack.waiting("WorkDeadLetterQueueUrl") >= 1, "it is among the dead letters")
+    ran("dlq", "discard", "--cause", "undecodable", "--copy", "copy.jsonl", "--yes")
+    ran("key", "remove", "asks", "--yes")
+
+
+def _wait_until_sent(stack: Stack, upload: Upload) -> None:
+    until(lambda: (batch := stack.batch(upload)) and batch.state is BatchState.OPEN, "its rows are sent")
+
+
+def _rows(start: str, number: int) -> bytes:
+    titles = [f"{TITLES[i % len(TITLES)]} - Alex Gaynor ({start})" for i in range(number)]
+    rows = [{"id": f"{start}-{i}", "title": title, "description": CANARY} for i, title in enumerate(titles)]
+    return "".join(f"{json.dumps(row)}\n" for row in rows).encode()
+
+
+def _operator(stack: Stack) -> dict[str, str]:
+    """The environment of somebody who has the operators' policy, and nothing else."""
+    iam = stack.cloud.client("iam")
+    iam.create_user(UserName="operator")
+    iam.attach_user_policy(UserName="operator", PolicyArn=stack.outputs["OperatorPolicy"])
+    key: dict[str, Any] = iam.create_access_key(UserName="operator")["AccessKey"]
+    return {
+        "PATH": os.environ["PATH"],
+        "HOME": "/nonexistent",
+        "NO_PROXY": "127.0.0.1",
+        "AWS_ENDPOINT_URL": stack.cloud.endpoint_url,
+        "AWS_REGION": stack.cloud.region,
+        "AWS_ACCESS_KEY_ID": key["AccessKeyId"],
+        "AWS_SECRET_ACCESS_KEY": key["SecretAccessKey"],
+    }
+
+
+# ------------------------------------------------------------------------------------------------ what was recorded
+
+
+def _calls(stack: Stack, state: Path) -> Iterator[Call]:
+    names = {physical: logical for logical, physical in _resources(stack).items()}
+    for line in (state / "run" / "calls.jsonl").read_text(encoding="utf-8").splitlines():
+        call = json.loads(line)
+        who = call["caller"].split("/")[1]
+        caller = "OperatorPolicy" if call["caller"].endswith("user/operator") else names[who]
+        if caller in {*ROLES, "OperatorPolicy"}:
+            yield Call(caller, call["action"], call["resource"], tuple(call["keys"]), call["allowed"])
+
+
+def _statements(stack: Stack) -> Iterator[Statement]:
+    iam, resources = stack.cloud.client("iam"), _resources(stack)
+    for role in ROLES:
+        (name,) = iam.list_role_policies(RoleName=resources[role])["PolicyNames"]
+        document = iam.get_role_policy(RoleName=resources[role], PolicyName=name)["PolicyDocument"]
+        yield from (_statement(role, it) for it in document["Statement"])
+    arn = stack.outputs["OperatorPolicy"]
+    version = iam.get_policy(PolicyArn=arn)["Policy"]["DefaultVersionId"]
+    document = iam.get_policy_version(PolicyArn=arn, VersionId=version)["PolicyVersion"]["Document"]
+    yield from (_statement("OperatorPolicy", it) for it in document["Statement"])
+
+
+def _statement(policy: str, statement: Mapping[str, Any]) -> Statement:
+    conditions = [keys for operator in statement.get("Condition", {}).values() for keys in operator.values()]
+    return Statement(
+        policy,
+        statement["Sid"],
+        _listed(statement["Action"]),
+        _listed(statement["Resource"]),
+        tuple(key for keys in conditions for key in _listed(keys)),
+    )
+
+
+def _may(recorded: Recorded, role: str, action: str, table: str, key: str) -> bool:
+    resources = _resources(recorded.stack)
+    region, account = recorded.stack.cloud.region, recorded.stack.outputs["OperatorPolicy"].split(":")[4]
+    call = Call(role, action, f"arn:aws:dynamodb:{region}:{account}:table/{resources[table]}", (key,), allowed=True)
+    return any(statement.allows(call) for statement in recorded.statements)
+
+
+def _resources(stack: Stack) -> dict[str, str]:
+    """The physical names of the stack's resources, by their logical ids."""
+    pages = stack.cloud.client("cloudformation").get_paginator("list_stack_resources").paginate(StackName=STACK)
+    found = [it for page in pages for it in page["StackResourceSummaries"]]
+    return {it["LogicalResourceId"]: it["PhysicalResourceId"] for it in found}
+
+
+def _log(state: Path) -> str:
+    return (state / "log" / "ministack.log").read_text(encoding="utf-8", errors="replace")
+
+
+def _listed(value: str | list[str]) -> tuple[str, ...]:
+    return (value,) if isinstance(value, str) else tuple(value)
