@@ -233,7 +233,8 @@ class Invariants:
             for number in world.accepted[batch["pk"]] if batch["state"] != "refused" else ():
                 row = world.row(batch["pk"], number) or {}
                 state = row.get("state")
-                if state == "deferred" and not world.waits_for_a_person(batch, row):
+                spoilt = (row.get("pk"), row.get("sk")) in world.spoilt  # nobody can read it: it stays for a person
+                if state == "deferred" and not spoilt and not world.waits_for_a_person(batch, row):
                     self._broken(
                         "1 nothing is lost",
                         f"still deferred until {row['due']}, {row['reason']}: {number} of {batch['pk']}; "
@@ -455,6 +456,9 @@ class Invariants:
         before, state = old.get("state"), new.get("state")
         if before in ENDED and state != before and "redriven_at" not in new:
             self._broken("1 nothing is lost", f"{key} had ended as {before} and is {state}")
+        crashed = str(new.get("reason", "")).startswith("receives_used_up")
+        if state == "dead" and before != "dead" and crashed and _row_of(key) not in self._world.died_with:
+            self._broken("no death without a cause", f"{key} died of a crash, and no worker died with it")
         if state == "deferred" and not all(new.get("reason", "").partition(": ")):
             self._broken("1 nothing is lost", f"{key} is deferred without a reason: {new.get('reason')}")
         if state == "deferred" and not (new.get("due") and new.get("body") and new.get("agenda")):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from tests.simulation.edits import EDITS
 from tests.simulation.provider import BOUND
+from tests.simulation.versions import CHANGES
 
 from titlecard.domain.money import Cap
 from titlecard.domain.video import Policy
@@ -73,6 +74,13 @@ class Plan:
     edited_at: float
     edit: int
     edit_mended_after: float
+    apart: float
+    """Seconds by which a clock may be wrong that AWS does not refuse."""
+    changed_at: float
+    change: str
+    """When and how messages that wait are of another version: see `versions`."""
+    unversioned: bool
+    """Whether the bucket keeps one version of an object alone."""
     hot: int
     """Writes a second that one partition takes; 0: as many as there are."""
 
@@ -135,5 +143,9 @@ def draw_plan(choices: Choices) -> Plan:
         other=tuple(one("unsure", "sure", "deadly", chance=0.4) for _ in range(one(0, 1, 3, chance=0.3))),
         other_after=one(0.0, 1.0, 65.0, chance=0.7),
         lowered_at=one(0.0, 0.5, 3.0, 700.0, chance=0.1),
+        apart=one(3.0, 30.0, 120.0, 200.0, 290.0, chance=0.3),
+        changed_at=one(0.0, 0.3, 3.0, 700.0, chance=0.15),
+        change=one(*CHANGES, chance=0.6),
+        unversioned=maybe(0.1),
         hot=one(0, 12, 4, chance=0.1),
     )

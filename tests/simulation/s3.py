@@ -27,11 +27,11 @@ class Client:
 
     def __init__(self, wire: Wire) -> None:
         self._wire = wire
-        self._objects: dict[tuple[str, str], tuple[bytes, dict[str, str]]] = {}
+        self._objects: dict[tuple[str, str], tuple[bytes, dict[str, str], str]] = {}
 
-    def upload(self, key: str, version: str, content: bytes, metadata: dict[str, str]) -> None:
-        """What an owner does."""
-        self._objects[key, version] = content, metadata
+    def upload(self, key: str, version: str, content: bytes, metadata: dict[str, str], etag: str) -> None:
+        """What an owner does; in a bucket that keeps no versions, the version is "null" every time."""
+        self._objects[key, version] = content, metadata, etag
 
     def remove(self, key: str, version: str, *, everything: bool) -> None:
         """What an owner should not do while a batch is open: a manifest goes, or everything."""
@@ -39,13 +39,15 @@ class Client:
             self._objects.clear()
         self._objects.pop((key, version), None)
 
-    def get_object(self, *, Bucket: str, Key: str, VersionId: str = "") -> dict[str, Any]:  # noqa: N803, ARG002 -- boto3's
+    def get_object(self, *, Bucket: str, Key: str, VersionId: str = "", IfMatch: str = "") -> dict[str, Any]:  # noqa: N803, ARG002 -- boto3's
         """GetObject."""
 
         def get() -> dict[str, Any]:
             if (Key, VersionId) not in self._objects:
                 raise ClientError({"Error": {"Code": "NoSuchVersion" if VersionId else "NoSuchKey"}}, "GetObject")
-            content, metadata = self._objects[Key, VersionId]
+            content, metadata, etag = self._objects[Key, VersionId]
+            if IfMatch not in {"", etag}:
+                raise ClientError({"Error": {"Code": "PreconditionFailed"}}, "GetObject")
             return {"Body": io.BytesIO(content), "ContentLength": len(content), "Metadata": metadata}
 
         return self._wire.call("s3", "get_object", get, about=Key, tries=S3_TRIES)
@@ -59,7 +61,7 @@ class Client:
         content = Body if isinstance(Body, bytes) else Body.read()
 
         def put() -> dict[str, Any]:
-            self._objects[Key, ""] = content, {}
+            self._objects[Key, ""] = content, {}, ""
             return {}
 
         return self._wire.call("s3", "put_object", put, about=Key, tries=S3_TRIES)

@@ -23,6 +23,7 @@ from tests.simulation.edits import EDITS, edit, put_right
 from tests.simulation.invariants import ENDED, Invariants
 from tests.simulation.plan import AMPLE, COST, TOKENS, draw_plan
 from tests.simulation.provider import MODEL, OUTPUT_TOKENS, Provider
+from tests.simulation.versions import change_messages
 from tests.simulation.wire import Wire
 
 from titlecard import extraction as local
@@ -60,11 +61,8 @@ AUDIT_AFTER, INGEST_AFTER, AUDIT_ROUNDS = 3600, INGEST_VISIBILITY + 60, 3
 FOR_A_PERSON = {str(it) for it in (Hold.NO_BUDGET, Hold.PAUSED, Hold.BREAKER_OPEN)}
 """What keeps a row that is due where it is; what is used up gives it another date."""
 
-CLOCKS = 5.0
-"""Seconds, more than the clocks that are right are apart."""
-
-WRONG = (-420.0, 1_000.0, -90_000.0, 90_000.0)
-"""Seconds by which a clock may be wrong."""
+WRONG = (-420.0, 1_000.0, -90_000.0, 90_000.0, 310.0, -310.0, 600.0, -600.0)
+"""Seconds by which a clock may be so wrong that AWS refuses what it signs."""
 
 ROW_MAX, MANIFEST_MAX, RATIO_MAX = 131_072, 1 << 20, 200
 PROJECT, OTHER = "djangocon", "pycon"
@@ -107,6 +105,7 @@ class World:
         self.code = code
         self.choices = Choices(seed, kept)
         self.plan = plan = replace(draw_plan(self.choices), **like)
+        self.clocks = plan.apart + 2.0
         self.baton = Baton(self.choices)
         self.wire = Wire(self.baton, plan.chance, plan.deadly, [] if tell else None, busy_steps=plan.busy)
         self.invariants = Invariants(self)
@@ -138,6 +137,8 @@ class World:
         self.accepted: dict[str, list[int]] = {}
         self.moved_by_hand: set[str] = set()
         self.purged = False
+        self.spoilt: set[Key] = set()
+        self.died_with: set[tuple[str, int]] = set()
         self._videos: dict[Key, Video] = {}
         self._parsers: list[Any] = []
         self._working = 0
@@ -169,6 +170,7 @@ class World:
             (plan.redrives_at, self._move_by_hand),
             (plan.removed_at, self._remove),
             (plan.edited_at, self._edit),
+            (plan.changed_at, self._change_messages),
             (plan.purged_at, self._purge),
             (plan.redriven_at, self._redrive),
         ):
@@ -225,7 +227,8 @@ class World:
         project = self.store.tables["catalog"][batch, "batch"]["project"]
         wanted = f'{{"batch":"{batch.removeprefix("batch#")}","project":"{project}","row":{row},'
         bodies = [letter.body for letter in self.letters()]
-        return any(body.startswith(wanted) for body in (*bodies, *self.moved_by_hand)) or bool(self.plan.removed_at)
+        gone = bool(self.plan.removed_at) or (self.plan.unversioned and bool(self.plan.newer))  # the manifest
+        return gone or any(body.startswith(wanted) for body in (*bodies, *self.moved_by_hand))
 
     def video_of(self, key: Key) -> Video:
         """The video that an entry of the catalog is about."""
@@ -423,9 +426,10 @@ class World:
     def _upload(self, project: str, version: int, kinds: tuple[str, ...]) -> None:
         videos = [_video(number, kind, version) for number, kind in enumerate(kinds, 1)]
         content = b"".join(video.model_dump_json(exclude_none=True).encode() + b"\n" for video in videos)
-        self.s3.upload(_manifest(project), f"v{version}", content, {})
+        name, etag = "null" if self.plan.unversioned else f"v{version}", f'"{project}-{version}"'
+        self.s3.upload(_manifest(project), name, content, {}, etag)
         order = upload_order((self.plan.start + timedelta(seconds=self.baton.now)).isoformat(), str(version))
-        upload = Upload(BUCKET, _manifest(project), f"v{version}", order)
+        upload = Upload(BUCKET, _manifest(project), name, order, etag)
         self.accepted[f"batch#{upload.batch}"] = list(range(1, len(videos) + 1))
         for video in videos:
             self._known(project, video)
@@ -514,6 +518,11 @@ class World:
         self._ledger.unpause(PROJECT)
         self._ledger.close_breaker(PROJECT)
 
+    def _change_messages(self) -> None:
+        """Another version is deployed while messages and rows wait."""
+        self.spoilt |= change_messages(self.plan.change, self.store, self.queues["work"])
+        self.wire.fates[f"messages changed: {self.plan.change}"] += 1
+
     def _purge(self) -> None:
         """What a person may do to a queue: its messages are gone, and the audit sends their rows again."""
         self.queues["work"].letters.clear()
@@ -522,7 +531,7 @@ class World:
     def _remove(self) -> None:
         """What nobody should do while a batch is open: its manifest is deleted, and the queue is purged."""
         self._purge()
-        self.s3.remove(_manifest(PROJECT), "v1", everything=self.plan.removed)
+        self.s3.remove(_manifest(PROJECT), "null" if self.plan.unversioned else "v1", everything=self.plan.removed)
 
     def _redrive(self) -> None:
         """What a person does by the console, one letter after the other."""
@@ -596,7 +605,7 @@ class World:
         if wrong := self.choices("wrong clock", self.plan.wrong_clocks, len(WRONG) + 1):
             self.wire.fates[f"clock: {'ahead' if WRONG[wrong - 1] > 0 else 'behind'}"] += 1
             return WRONG[wrong - 1]
-        return (0.0, 3.0, -3.0)[self.choices("clocks", 0.3, 3)]
+        return (0.0, self.plan.apart, -self.plan.apart)[self.choices("clocks", 0.3, 3)]
 
     def _shows(self, skew: float, letter: Letter) -> bool:
         """Whether a wrong clock contradicts a message; where it does not, there is AWS, which checks what is signed."""
@@ -625,6 +634,9 @@ class World:
             baton.step()
         except (ClientError, BotoCoreError):
             self._parsers.append(parser)
+        except Died:
+            self.died_with |= {row for letter in letters if (row := _row_in(letter.body))}
+            raise
         else:
             self._parsers.append(parser)
             for letter in done:
@@ -684,7 +696,7 @@ class World:
         Args:
             wakes: something may have become due.
         """
-        minute = ((when + CLOCKS) // 60 + 1) * 60
+        minute = ((when + self.clocks) // 60 + 1) * 60
         self.cut_short = self.cut_short or (wakes and when >= FAR)
         if minute not in self._ticks and when < FAR:
             self._ticks.add(minute)
@@ -730,8 +742,8 @@ class World:
         return row["due"] <= self.stamp() and bool(why & FOR_A_PERSON)
 
     def overdue(self) -> dict[Key, set[str]]:
-        """The rows whose date has come, with what is in their way."""
-        rows, now = self.store.tables["catalog"], self.stamp()
+        """The rows whose date has come by the clock of the worker that runs, with what is in their way."""
+        rows, now = self.store.tables["catalog"], min(self.stamp(), self.stamp_of(self.baton.current.worker))
         return {
             key: self.in_the_way(self.batch_of(key), row)
             for key, row in rows.items()
@@ -764,12 +776,12 @@ class World:
             return not deferred
         after = AUDIT_AFTER if batch["state"] == "open" else INGEST_AFTER
         still = datetime.fromisoformat(batch["moved_at"]) + timedelta(seconds=after)
-        return bool(batch.get("audit_row")) or still <= self._when(self.baton.now + CLOCKS)
+        return bool(batch.get("audit_row")) or still <= self._when(self.baton.now + self.clocks)
 
     def _can_go_on(self, batch: Item, row: Item) -> bool:
         if row["due"] >= NEVER:
             return not self.in_the_way(batch, row)
-        soon = stamp(self._when(self.baton.now + CLOCKS))
+        soon = stamp(self._when(self.baton.now + self.clocks))
         return row["due"] <= soon and not self.in_the_way(batch, row) & FOR_A_PERSON
 
     def stamp_of(self, worker: Worker) -> str:
@@ -833,6 +845,15 @@ def _remove_folders() -> None:
 
 def _ample() -> Budget:
     return Budget(AMPLE, AMPLE)
+
+
+def _row_in(body: str) -> tuple[str, int] | None:
+    """The batch and the row of a message; None of rubbish."""
+    try:
+        message = json.loads(body)
+        return str(message["batch"]), int(message["row"])
+    except (ValueError, KeyError, TypeError):
+        return None
 
 
 LOWERED = Budget(Cap(None, COST + 3), Cap(TOKENS * 2, None))
