@@ -80,7 +80,7 @@ class Plan:
     change: str
     """When and how messages that wait are of another version: see `versions`."""
     unversioned: bool
-    """Whether the bucket keeps one version of an object alone."""
+    """Whether the bucket keeps one version of an object alone; only where nothing is uploaded over another."""
     hot: int
     """Writes a second that one partition takes; 0: as many as there are."""
 

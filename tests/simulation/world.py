@@ -106,6 +106,7 @@ class World:
         self.choices = Choices(seed, kept)
         self.plan = plan = replace(draw_plan(self.choices), **like)
         self.clocks = plan.apart + 2.0
+        self.unversioned = plan.unversioned and not plan.newer
         self.baton = Baton(self.choices)
         self.wire = Wire(self.baton, plan.chance, plan.deadly, [] if tell else None, busy_steps=plan.busy)
         self.invariants = Invariants(self)
@@ -227,8 +228,7 @@ class World:
         project = self.store.tables["catalog"][batch, "batch"]["project"]
         wanted = f'{{"batch":"{batch.removeprefix("batch#")}","project":"{project}","row":{row},'
         bodies = [letter.body for letter in self.letters()]
-        gone = bool(self.plan.removed_at) or (self.plan.unversioned and bool(self.plan.newer))  # the manifest
-        return gone or any(body.startswith(wanted) for body in (*bodies, *self.moved_by_hand))
+        return bool(self.plan.removed_at) or any(body.startswith(wanted) for body in (*bodies, *self.moved_by_hand))
 
     def video_of(self, key: Key) -> Video:
         """The video that an entry of the catalog is about."""
@@ -426,7 +426,7 @@ class World:
     def _upload(self, project: str, version: int, kinds: tuple[str, ...]) -> None:
         videos = [_video(number, kind, version) for number, kind in enumerate(kinds, 1)]
         content = b"".join(video.model_dump_json(exclude_none=True).encode() + b"\n" for video in videos)
-        name, etag = "null" if self.plan.unversioned else f"v{version}", f'"{project}-{version}"'
+        name, etag = "null" if self.unversioned else f"v{version}", f'"{project}-{version}"'
         self.s3.upload(_manifest(project), name, content, {}, etag)
         order = upload_order((self.plan.start + timedelta(seconds=self.baton.now)).isoformat(), str(version))
         upload = Upload(BUCKET, _manifest(project), name, order, etag)
@@ -531,7 +531,7 @@ class World:
     def _remove(self) -> None:
         """What nobody should do while a batch is open: its manifest is deleted, and the queue is purged."""
         self._purge()
-        self.s3.remove(_manifest(PROJECT), "null" if self.plan.unversioned else "v1", everything=self.plan.removed)
+        self.s3.remove(_manifest(PROJECT), "null" if self.unversioned else "v1", everything=self.plan.removed)
 
     def _redrive(self) -> None:
         """What a person does by the console, one letter after the other."""
