@@ -168,7 +168,7 @@ def estimate(manifests: Sequence[Manifest], parameters: Mapping[str, str], most:
         asked, expected, bound = 0, Amount(), Amount()
         hint = manifest.survey.hint()
         for video, parse in manifest.parses() if policy is not Policy.LOCAL else ():
-            if policy is Policy.MODEL or not parse.sure:
+            if not parse.is_final(policy):
                 question = tier.prepare(video, parse, hint)
                 asked += 1
                 expected += tier.expected(question)

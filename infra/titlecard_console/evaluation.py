@@ -233,7 +233,7 @@ def plan(cases: Sequence[Case], tier: ModelTier, policy: Policy) -> Plan:
     questions = {
         place: tier.prepare(case.video, local, surveys[case.event].hint())
         for place, (case, local) in enumerate(zip(cases, parses, strict=True))
-        if policy is Policy.MODEL or (policy is Policy.AUTO and not local.sure)
+        if not local.is_final(policy)
     }
     return Plan(cases, parses, questions)
 

@@ -233,7 +233,7 @@ class RetryTerms:
         if video is None:
             return self._model.worst_case
         answer = local.parse(video, survey)
-        if self.policy is Policy.AUTO and answer.sure:
+        if answer.is_final(self.policy):
             return Amount()
         return self._model.prepare(video, answer, survey.hint()).bound
 

@@ -81,6 +81,7 @@ class Status:
         numbers = [
             (batch.refused, "rejected"),
             (max(batch.accepted - self.ended - self.waiting, 0), "queued"),
+            (counts["parsed_given"], "with given presenters"),
             (counts["parsed_local"], "parsed locally"),
             (counts["parsed_model"], "by the model"),
             (counts[RowState.SUPERSEDED], "superseded"),

@@ -22,8 +22,9 @@ _YEAR = re.compile(r"-?(?:19|20)\d\d$")
 class Row:
     """One video of a data set.
 
-    `series` is the conference without its year: a parser that has seen one year of a conference has seen the next, so
-    rows of one series are never on both sides of a split. `kind` is one of the data set's three kinds.
+    `community` is the data set that it comes from, `series` the conference without its year: a parser that has seen
+    one year of a conference has seen the next, so rows of one series are never on both sides of a split. `kind` is one
+    of the data set's three kinds.
     """
 
     id: str
@@ -35,12 +36,20 @@ class Row:
     want_names: tuple[str, ...]
     series: str
     synthetic: bool = False
+    community: str = ""
 
 
-def load(path: Path) -> list[Row]:
-    """The rows of a data set (JSON Lines with `id`, `event`, `kind`, `title`, `description`, `expected`)."""
-    with path.open(encoding="utf-8") as lines:
-        return [_row(json.loads(line)) for line in lines if line.strip()]
+def load(*paths: Path) -> list[Row]:
+    """The rows of data sets (JSON Lines with `id`, `event`, `kind`, `title`, `description`, `expected`).
+
+    Each file is a community of its own, named after the file. `series` is the event without its year where a row has
+    none.
+    """
+    found = []
+    for path in paths:
+        with path.open(encoding="utf-8") as lines:
+            found += [_row(json.loads(line), path.stem) for line in lines if line.strip()]
+    return found
 
 
 def split(rows: Iterable[Row], folds: int, seed: int) -> dict[str, int]:
@@ -61,7 +70,7 @@ def by_event(rows: Iterable[Row]) -> dict[str, list[Row]]:
     """The batches of a data set: one event is one upload."""
     found: dict[str, list[Row]] = defaultdict(list)
     for row in rows:
-        found[row.event].append(row)
+        found[f"{row.community}/{row.event}"].append(row)
     return dict(sorted(found.items()))
 
 
@@ -71,7 +80,7 @@ def some_of_its_batch(row: Row, batch: Sequence[Row], size: int, chance: random.
     return [row, *chance.sample(others, min(size - 1, len(others)))]
 
 
-def _row(data: dict[str, object]) -> Row:
+def _row(data: dict[str, object], community: str) -> Row:
     expected = data["expected"]
     assert isinstance(expected, dict)  # noqa: S101  # the format of the data set
     event = str(data["event"])
@@ -83,5 +92,6 @@ def _row(data: dict[str, object]) -> Row:
         description=str(data["description"] or ""),
         want_title=one_line(str(expected["title"])),
         want_names=tuple(map(str, expected["presenters"])),
-        series=_YEAR.sub("", event),
+        series=str(data.get("series") or _YEAR.sub("", event)),
+        community=community,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass
+from functools import cache
 from sys import intern
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from titlecard.extraction.mentions import Mention
+    from titlecard.extraction.model import Model
     from titlecard.extraction.names import Lexicon
     from titlecard.extraction.segments import Segment
     from training.dataset import Row
@@ -37,37 +39,52 @@ class Example:
     series: str
     features: list[list[str]]
     labels: list[str]
+    kinds: list[str]
 
 
-def surveyed(rows: Sequence[Row], lexicon: Lexicon, seed: int) -> Iterator[tuple[Row, Survey, bool]]:
-    """Each row with the survey of its whole batch (True), and real rows once more with that of a small one (False)."""
+def surveyed(
+    rows: Sequence[Row], lexicon: Lexicon, seed: int, first: Model | None = None, every: int = 2
+) -> Iterator[tuple[Row, Survey, bool]]:
+    """Each row with the survey of its whole batch (True), and some once more with that of a small one (False).
+
+    `first` labels the rows of each batch at first sight; `every` so many real rows are seen in a small batch.
+    """
     chance = random.Random(seed)  # noqa: S311  # samples, not secrets
     for batch in by_event(rows).values():
-        readings = {row.id: Reading.of(row.title, row.description, lexicon) for row in batch}
-        whole = Survey.combine([readings[row.id] for row in batch])
-        for row in batch:
+        readings = {row.id: _reading(row, lexicon) for row in batch}
+        whole = Survey.combine([readings[row.id] for row in batch], first)
+        for number, row in enumerate(batch):
             yield row, whole, True
-            if not row.synthetic:
+            if not row.synthetic and number % every == 0:
                 some = some_of_its_batch(row, batch, chance.choice(SMALL_BATCHES), chance)
-                yield row, Survey.combine([readings[each.id] for each in some]), False
+                yield row, Survey.combine([readings[each.id] for each in some], first), False
 
 
-def of_titles(rows: Sequence[Row], lexicon: Lexicon, seed: int) -> Iterator[Example]:
+_lines = cache(lines)
+
+
+@cache
+def _reading(row: Row, lexicon: Lexicon) -> Reading:
+    """What the survey takes from a row; each row is surveyed several times."""
+    return Reading.of(row.title, row.description, lexicon)
+
+
+def of_titles(rows: Sequence[Row], lexicon: Lexicon, seed: int, first: Model | None = None) -> Iterator[Example]:
     """The titles of rows; one whose right answer cannot be cut out of it teaches nothing and is left out."""
-    for row, survey, _ in surveyed(rows, lexicon, seed):
-        view = TitleView(one_line(row.title), lines(row.description), survey, lexicon)
+    for row, survey, _ in surveyed(rows, lexicon, seed, first):
+        view = TitleView(one_line(row.title), _lines(row.description), survey, lexicon)
         labels = title_labels(view.title, view.parts, row)
         if labels is not None:
-            yield Example(row.series, _interned(view.features()), labels)
+            yield Example(row.series, _interned(view.features()), labels, view.kinds())
 
 
 def of_descriptions(rows: Sequence[Row], lexicon: Lexicon, seed: int) -> Iterator[Example]:
     """The descriptions of rows; one that repeats a name of the title teaches as if the title had not named it."""
     for row, survey, _ in surveyed(rows, lexicon, seed):
-        view = DescriptionView(lines(row.description), row.want_title, survey, lexicon)
+        view = DescriptionView(_lines(row.description), row.want_title, survey, lexicon)
         labels = mention_labels(view.found, row)
         if labels and (row.kind != "names_in_title" or PERSON in labels):
-            yield Example(row.series, _interned(view.features()), labels)
+            yield Example(row.series, _interned(view.features()), labels, [])
 
 
 def title_labels(title: str, parts: Sequence[Segment], row: Row) -> list[str] | None:
@@ -83,10 +100,10 @@ def title_labels(title: str, parts: Sequence[Segment], row: Row) -> list[str] | 
         return None
     _, first, last = max(runs)
     names = [_bare(name) for name in row.want_names]
-    return [
-        TITLE if first <= number <= last else NAME if _is_one_of(_bare(part.text), names, _SPARE_WORDS) else DROP
-        for number, part in enumerate(parts)
-    ]
+    named = [_is_one_of(_bare(part.text), names, _SPARE_WORDS) for part in parts]
+    if any(is_name and "handle" not in part.left for is_name, part in zip(named, parts, strict=True)):
+        named = [is_name and "handle" not in part.left for is_name, part in zip(named, parts, strict=True)]
+    return [TITLE if first <= number <= last else NAME if named[number] else DROP for number in range(len(parts))]
 
 
 def mention_labels(found: Sequence[Mention], row: Row) -> list[str]:

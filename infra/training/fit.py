@@ -1,14 +1,19 @@
 """From rows to a model: lexicon, the two CRFs, the confidence and its thresholds.
 
-Everything that looks at answers is cross-fitted over series: a row's features come from a lexicon that has not seen
-its series, and the confidence learns from answers of models that have not seen the row's series. So what the parts say
-of a training row is as good, and as bad, as what they will say of a stranger's.
+Whoever uploads a list comes from a community that nobody here has seen, so the confidence learns from such answers:
+each community is answered by a model of the others, and the thresholds are the least at which what is kept is right
+often enough in every one of them. Where there is one community only, its series are put into folds instead.
+
+Within a model everything is cross-fitted over series: a row's features come from a lexicon, and what its batch is taken
+for at first sight from a CRF, that have not seen its series. So what the parts say of a training row is as good, and as
+bad, as what they will say of a stranger's.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import math
 import random
 import tempfile
 from collections import Counter, defaultdict
@@ -34,6 +39,15 @@ if TYPE_CHECKING:
 
     from training.dataset import Row
 
+_CONFIDENCE_L2 = 50.0
+"""How strongly the weights of the confidence are held down: what is particular to a community should not count."""
+
+_WEIGHT = 5
+"""Pairs of labels that the usual share of a pair counts as, where a kind of delimiter is rare."""
+
+_LEAST, _MOST = -4.0, 1.0
+"""Nats that a delimiter adds to a pair of labels."""
+
 _NOTHING = Crf((WRONG, RIGHT), {}, [[0, 0], [0, 0]])
 
 
@@ -41,25 +55,31 @@ _NOTHING = Crf((WRONG, RIGHT), {}, [[0, 0], [0, 0]])
 class Settings:
     """What training can be told.
 
-    `folds` is the number of parts in which training rows are cross-fitted; `title_batches` and `description_batches`
-    are the synthetic batches of each part; `precision` is wanted of the cross-fitted answers that are kept, and at most
-    `slack` less of those of one source.
+    `folds` is the number of parts in which training rows are cross-fitted; there is a synthetic batch of titles for
+    every `title_rows` rows, and one of descriptions for every `description_rows`; `precision` is wanted of the answers
+    that are kept in all communities together, and at most `slack` less in each of them and from each source. `edges` is
+    the share of what the data says about labels on either side of a delimiter that is added to the CRF, for kinds of
+    delimiters that stand in at least `edges_from` places.
     """
 
     seed: int = 5
-    folds: int = 6
-    title_batches: int = 180
-    description_batches: int = 200
+    folds: int = 3
+    title_rows: int = 14
+    description_rows: int = 12
     l1: float = 0.05
     l2: float = 0.3
-    precision: float = 0.9725
-    slack: float = 0.01
+    iterations: int = 100
+    edges: float = 0.7
+    edges_from: int = 100
+    precision: float = 0.975
+    slack: float = 0.015
 
 
 @dataclass(frozen=True)
 class Judged:
-    """An answer of a model that has not seen the row's series, in the row's whole batch or in a small one."""
+    """An answer of a model that has not seen the row's community, in the row's whole batch or in a small one."""
 
+    group: str
     series: str
     whole: bool
     source: str
@@ -67,87 +87,123 @@ class Judged:
     right: bool
 
 
-@dataclass(frozen=True)
-class Fitted:
-    """Lexicons and CRFs: `apart` those that have not seen a fold's series, for each fold, `whole` those of all rows."""
+class Workshop:
+    """Makes models of rows. The same rows and settings make the same model, and nothing is fitted twice.
 
-    apart: list[Model]
-    whole: Model
-
-
-def fit(rows: Sequence[Row], settings: Settings, kept: Path | None = None) -> Model:
-    """The model of these rows. The same rows and settings make the same model.
-
-    `kept` is a folder in which lexicons and CRFs are kept, and from which they are taken: whoever changes the decoding,
-    the confidence or the thresholds need not fit them again. Whoever changes what they learn from (features, templates,
-    cuts) takes another folder.
+    Args:
+        settings: what training can be told.
+        folder: where lexicons and CRFs are kept, and taken from. Whoever changes the decoding, the confidence or the
+            thresholds need not fit them again; whoever changes what they learn from (features, templates, cuts) takes
+            another folder. None: they are kept in memory alone.
     """
-    return _calibrated(_fitted(rows, settings) if kept is None else _kept(rows, settings, kept), rows, settings)
+
+    def __init__(self, settings: Settings, folder: Path | None = None) -> None:
+        self.settings = settings
+        self._folder = folder
+        self._fitted: dict[str, Model] = {}
+        self._judged: dict[tuple[str, str], list[Judged]] = {}
+
+    def fit(self, rows: Sequence[Row]) -> Model:
+        """The model of these rows, with its confidence and thresholds."""
+        return calibrated(self.fit_labels(rows), self.judged(rows), self.settings)
+
+    def judged(self, rows: Sequence[Row]) -> list[Judged]:
+        """The answers to each community (or fold of series) of a model of the others."""
+        found = []
+        for group, part in _groups(rows, self.settings).items():
+            inside = {row.id for row in part}
+            others = [row for row in rows if row.id not in inside]
+            key = (_key(others, self.settings), _key(part, self.settings))
+            if key not in self._judged:
+                self._judged[key] = judge(self.fit_labels(others), part, group, self.settings.seed)
+            found += self._judged[key]
+        return found
+
+    def fit_labels(self, rows: Sequence[Row]) -> Model:
+        """The lexicon and the CRFs of these rows, with an empty confidence."""
+        key = _key(rows, self.settings)
+        path = self._folder / f"{key}.json.gz" if self._folder else None
+        if key not in self._fitted and path and path.exists():
+            self._fitted[key] = Model.from_bytes(path.read_bytes())
+        if key not in self._fitted:
+            # As they are shipped: a model that comes from a folder must not differ from one that was just made.
+            data = _labelling(rows, self.settings).to_bytes()
+            self._fitted[key] = Model.from_bytes(data)
+            if path:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(data)
+        return self._fitted[key]
 
 
-def _kept(rows: Sequence[Row], settings: Settings, folder: Path) -> Fitted:
-    """Lexicons and CRFs from a folder; they are made and put there where it has none of these rows."""
+def calibrated(model: Model, judged: Sequence[Judged], settings: Settings) -> Model:
+    """A model with the confidence and the thresholds that these answers teach."""
+    return model._replace(confidence=_confidence(judged), thresholds=_thresholds(judged, settings))
+
+
+def judge(model: Model, rows: Sequence[Row], group: str, seed: int) -> list[Judged]:
+    """The answers of a model to rows in their whole batches and in small ones."""
+    found = []
+    for row, survey, whole in surveyed(rows, model.lexicon, seed, model, every=3):
+        answer = read(model, row.title, row.description, survey)
+        if answer is not None:
+            right = is_right(answer.title, answer.presenters, row.want_title, row.want_names)
+            found.append(Judged(group, row.series, whole, answer.source, answer.evidence, right))
+    return found
+
+
+def _key(rows: Sequence[Row], settings: Settings) -> str:
+    """What lexicons and CRFs depend on."""
     learnt_from = {**asdict(settings), "precision": 0, "slack": 0, "rows": [row.id for row in rows]}
-    key = hashlib.sha256(json.dumps(learnt_from, sort_keys=True).encode()).hexdigest()[:16]
-    paths = [folder / f"{key}-{name}.json.gz" for name in (*range(settings.folds), "whole")]
-    if not all(path.exists() for path in paths):
-        fitted = _fitted(rows, settings)
-        folder.mkdir(parents=True, exist_ok=True)
-        for path, model in zip(paths, (*fitted.apart, fitted.whole), strict=True):
-            path.write_bytes(model.to_bytes())
-    *apart, whole = (Model.from_bytes(path.read_bytes()) for path in paths)
-    return Fitted(apart, whole)
+    return hashlib.sha256(json.dumps(learnt_from, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def _fitted(rows: Sequence[Row], settings: Settings) -> Fitted:
-    """The lexicons and CRFs of these rows."""
+def _groups(rows: Sequence[Row], settings: Settings) -> dict[str, list[Row]]:
+    """The rows by community; by folds of series where there is one community."""
+    found: dict[str, list[Row]] = defaultdict(list)
+    for row in rows:
+        found[row.community].append(row)
+    if len(found) > 1:
+        return dict(found)
+    return {str(number): part for number, part in enumerate(_parts(rows, settings)) if part}
+
+
+def _labelling(rows: Sequence[Row], settings: Settings) -> Model:
+    """The lexicon and the CRFs of these rows.
+
+    The titles are learnt from twice: as they are seen at first, and as they are seen once the batch has been labelled.
+    """
     fold_of = split(rows, settings.folds, settings.seed)
     invented = lexicons.invented_names(400, random.Random(settings.seed))  # noqa: S311  # samples, not secrets
     titles: list[list[Example]] = []
     descriptions: list[list[Example]] = []
     partial: list[Lexicon] = []
+    lent: list[list[Row]] = []
     for fold, part in enumerate(_parts(rows, settings)):
         seed = settings.seed * 1000 + fold
         chance = random.Random(seed)  # noqa: S311
         lexicon = lexicons.learn([row for row in rows if fold_of[row.series] != fold])
         partial.append(lexicon)
-        more = synthetic.titles(part, settings.title_batches, invented, chance)
-        titles.append([*of_titles(part, lexicon, seed), *of_titles(more, lexicon, seed)])
-        more = synthetic.descriptions(part, settings.description_batches, invented, chance)
-        descriptions.append([*of_descriptions(part, lexicon, seed), *of_descriptions(more, lexicon, seed)])
-    apart = []
-    for fold in range(settings.folds):
-        others = [n for n in range(settings.folds) if n != fold]
-        of_others = [_crf([examples[n] for n in others], settings) for examples in (titles, descriptions)]
-        apart.append(Model(partial[fold], of_others[0], of_others[1], _NOTHING, {}))
-    whole = Model(lexicons.learn(rows), _crf(titles, settings), _crf(descriptions, settings), _NOTHING, {})
-    return Fitted(apart, whole)
+        more = synthetic.titles(part, 1 + len(part) // settings.title_rows, invented, chance)
+        lent.append([*part, *more])
+        titles.append(list(of_titles(lent[fold], lexicon, seed)))
+        more = synthetic.descriptions(part, 1 + len(part) // settings.description_rows, invented, chance)
+        descriptions.append(list(of_descriptions([*part, *more], lexicon, seed)))
+    for fold, first in enumerate([_crf(_others(titles, n), settings) for n in range(settings.folds)]):
+        seed = settings.seed * 1000 + fold
+        model = Model(partial[fold], first, _NOTHING, _NOTHING, {})
+        titles[fold] += of_titles(lent[fold], partial[fold], seed, model)
+    return Model(lexicons.learn(rows), _crf(titles, settings), _crf(descriptions, settings), _NOTHING, {})
 
 
-def _calibrated(fitted: Fitted, rows: Sequence[Row], settings: Settings) -> Model:
-    """The model with its confidence and thresholds, learnt from answers to series that the CRFs have not seen."""
-    judged: list[Judged] = []
-    for fold, part in enumerate(_parts(rows, settings)):
-        judged += judge(fitted.apart[fold], part, settings.seed + fold)
-    thresholds = _thresholds(judged, split(rows, settings.folds, settings.seed), settings)
-    return fitted.whole._replace(confidence=_confidence(judged), thresholds=thresholds)
+def _others(parts: Sequence[list[Example]], fold: int) -> list[list[Example]]:
+    """The examples of the other folds."""
+    return [part for number, part in enumerate(parts) if number != fold]
 
 
 def _parts(rows: Sequence[Row], settings: Settings) -> list[list[Row]]:
     """The rows of each fold."""
     fold_of = split(rows, settings.folds, settings.seed)
     return [[row for row in rows if fold_of[row.series] == fold] for fold in range(settings.folds)]
-
-
-def judge(model: Model, rows: Sequence[Row], seed: int) -> list[Judged]:
-    """The answers of a model to rows in their whole batches and in small ones."""
-    found = []
-    for row, survey, whole in surveyed(rows, model.lexicon, seed):
-        answer = read(model, row.title, row.description, survey)
-        if answer is not None:
-            right = is_right(answer.title, answer.presenters, row.want_title, row.want_names)
-            found.append(Judged(row.series, whole, answer.source, answer.evidence, right))
-    return found
 
 
 def _crf(parts: Sequence[Sequence[Example]], settings: Settings) -> Crf:
@@ -163,9 +219,42 @@ def _crf(parts: Sequence[Sequence[Example]], settings: Settings) -> Crf:
             [[feature for feature in item if feature in common] for item in example.features], example.labels
         )
     trainer.set_params(
-        {"c1": settings.l1, "c2": settings.l2, "max_iterations": 120, "feature.possible_transitions": True}
+        {
+            "c1": settings.l1,
+            "c2": settings.l2,
+            "max_iterations": settings.iterations,
+            "feature.possible_transitions": True,
+        }
     )
-    return _trained(trainer)
+    crf = _trained(trainer)
+    return Crf(crf.labels, crf.features, crf.transitions, _edges(examples, crf.labels, settings))
+
+
+def _edges(examples: Sequence[Example], labels: Sequence[str], settings: Settings) -> dict[str, list[list[int]]]:
+    """How much likelier, or less likely, labels follow each other across a delimiter of some kind than elsewhere.
+
+    In hundredths of a nat.
+    """
+    seen: dict[str, Counter[tuple[str, str]]] = defaultdict(Counter)
+    every: Counter[tuple[str, str]] = Counter()
+    for example in examples:
+        for number, kind in enumerate(example.kinds):
+            if number:
+                pair = example.labels[number - 1], example.labels[number]
+                every[pair] += 1
+                if kind:
+                    seen[kind][pair] += 1
+
+    def weight(pairs: Counter[tuple[str, str]], before: str, after: str) -> int:
+        usual = (every[before, after] + 1) / (sum(every[before, label] for label in labels) + len(labels))
+        here = (pairs[before, after] + _WEIGHT * usual) / (sum(pairs[before, label] for label in labels) + _WEIGHT)
+        return round(100 * settings.edges * max(_LEAST, min(_MOST, math.log(here / usual))))
+
+    return {
+        kind: [[weight(pairs, before, after) for after in labels] for before in labels]
+        for kind, pairs in sorted(seen.items())
+        if sum(pairs.values()) >= settings.edges_from
+    }
 
 
 def _series_of(part: Sequence[Example]) -> Counter[str]:
@@ -183,7 +272,7 @@ def _confidence(judged: Sequence[Judged]) -> Crf:
     trainer = pycrfsuite.Trainer(verbose=False)
     for each in judged:
         trainer.append([each.evidence], [RIGHT if each.right else WRONG])
-    trainer.set_params({"c1": 0.0, "c2": 3.0, "max_iterations": 200})
+    trainer.set_params({"c1": 0.0, "c2": _CONFIDENCE_L2, "max_iterations": 200})
     return _trained(trainer)
 
 
@@ -204,23 +293,39 @@ def _trained(trainer: pycrfsuite.Trainer) -> Crf:
     return Crf(labels, {feature: row for feature, row in weights.items() if any(row)}, moves)
 
 
-def _thresholds(judged: Sequence[Judged], fold_of: dict[str, int], settings: Settings) -> dict[str, float]:
+def _thresholds(judged: Sequence[Judged], settings: Settings) -> dict[str, float]:
     """For each source, the least confidence at which the answers that are kept are right often enough.
 
-    Measured on rows in their whole batches, with confidences of models that have not seen the row's fold.
+    Measured on rows in their whole batches, with confidences that have not seen the row's group: over all groups
+    together, in each group, and in each source.
     """
-    scored: dict[str, list[tuple[float, bool]]] = defaultdict(list)
-    for fold in range(settings.folds):
-        confidence = _confidence([each for each in judged if fold_of[each.series] != fold])
-        model = _EMPTY._replace(confidence=confidence)
-        for each in judged:
-            if fold_of[each.series] == fold and each.whole:
-                scored[each.source].append((trust(model, each.evidence), each.right))
-    common = _threshold([each for found in scored.values() for each in found], settings.precision)
-    return {
-        source: round(max(common, _threshold(scored[source], settings.precision - settings.slack)), 4)
-        for source in (IN_TITLE, IN_DESCRIPTION, NOBODY)
-    }
+    scored: dict[tuple[str, str], list[tuple[float, bool]]] = defaultdict(list)
+    folds = _apart(judged)
+    for fold in sorted(set(folds)):
+        model = _EMPTY._replace(
+            confidence=_confidence([each for each, its in zip(judged, folds, strict=True) if its != fold])
+        )
+        for each, its in zip(judged, folds, strict=True):
+            if its == fold and each.whole:
+                scored[each.source, each.group].append((trust(model, each.evidence), each.right))
+    every = [pair for found in scored.values() for pair in found]
+    common = _threshold(every, settings.precision)
+    for group in sorted({group for _, group in scored}):
+        of_group = [pair for (_, other), found in scored.items() if other == group for pair in found]
+        common = max(common, _threshold(of_group, settings.precision - settings.slack))
+    found = {}
+    for source in (IN_TITLE, IN_DESCRIPTION, NOBODY):
+        of_source = [pair for (other, _), pairs in scored.items() if other == source for pair in pairs]
+        found[source] = round(max(common, _threshold(of_source, settings.precision - settings.slack)), 4)
+    return found
+
+
+def _apart(judged: Sequence[Judged]) -> list[str]:
+    """For each answer, the fold whose confidence is learnt from the other folds: its group, or one of two by series."""
+    if len({each.group for each in judged}) > 1:
+        return [each.group for each in judged]
+    number = {series: n for n, series in enumerate(sorted({each.series for each in judged}))}
+    return [str(number[each.series] % 2) for each in judged]
 
 
 def _threshold(scored: list[tuple[float, bool]], precision: float) -> float:

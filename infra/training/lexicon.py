@@ -8,11 +8,13 @@ series, not rows, so that no conference decides alone.
 from __future__ import annotations
 
 import importlib
+import json
 import math
 import pkgutil
 import re
 from collections import Counter, defaultdict
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import faker.providers.person as faker_person
@@ -29,6 +31,10 @@ if TYPE_CHECKING:
 _WORD = re.compile(r"[^\W\d_][\w'\u2019\-]*")
 _TRIM = "\"'\u2019.,;:!?()[]"
 _ENDING = 3
+TECHNOLOGIES = json.loads(Path(__file__).with_name("templates.json").read_text(encoding="utf-8"))["technologies"]
+"""Names of languages, tools and products that look like people's: a conference that nobody has seen talks of others."""
+_TECHNOLOGY = 3.0
+"""As many series as a technology counts for."""
 _LOOKED_AT = 4000  # characters of a description
 _COMMON = 2  # lists in which a first name must stand: rarer ones have their score, that is enough
 _FULL_NAME_LOCALES = (
@@ -67,6 +73,8 @@ def learn(rows: Iterable[Row]) -> Lexicon:
             others[word] += 1.0
         for word in evidence.titled - evidence.lower:
             others[word] += 0.5
+    for word in TECHNOLOGIES:
+        others[word] += _TECHNOLOGY
     first, last = _faker_tokens()
     listed: dict[str, float] = defaultdict(float)
     for tokens in (first, last):

@@ -46,7 +46,7 @@ def by_rules(video: Video, survey: Survey) -> Result:
     The batch votes: a capitalised piece is a name where at least every third row has a likely name in this place.
     """
     title = one_line(video.title)
-    parts = segments(title, Lexicon(), survey.heads, survey.tails)
+    parts = segments(title, Lexicon(), survey)
     kept = [number for number, part in enumerate(parts) if not _is_shared(part, survey)] or list(range(len(parts)))
     edges = {*kept[:1], *kept[-3:]} if len(kept) > 1 else set()
     names = [n for n in sorted(edges) if _is_name(parts[n].text) and _is_voted_for(slot_keys(parts, n), survey)]

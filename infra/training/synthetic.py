@@ -11,6 +11,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from titlecard.domain.text import fold, plain
 from training.dataset import Row
 
 if TYPE_CHECKING:
@@ -21,6 +22,15 @@ _TEMPLATES = json.loads(Path(__file__).with_name("templates.json").read_text(enc
 _SIZES = (1, 2, 3, 5, 8, 12, 20, 30)
 _INVENTED = 0.2
 """Share of the names that are invented: they bring scripts that the training data hardly has."""
+
+_MIXED = 0.25
+"""Share of the batches in which some rows follow another template, or spell the event otherwise."""
+
+_RARE = 0.04
+"""Share of the batches with languages in brackets, leftovers of files, handles behind names, or capitals."""
+
+_CUT_OFF = 100
+"""Characters that a title of YouTube has at most (videos resource, `snippet.title`)."""
 
 _STRAY = 0.15
 """Share of the descriptions that name somebody else in passing, unlike the others of their batch."""
@@ -78,20 +88,50 @@ def _initialled(name: str) -> str:
     return f"{name[0]}. {' '.join(tokens[1:])}" if len(tokens) > 1 and name[0].isupper() else name
 
 
+def _event(chance: random.Random) -> str:
+    """The name of an event: of the list, or made of a place, a topic and a kind of event."""
+    if chance.random() < 0.4:
+        return str(chance.choice(_TEMPLATES["events"]))
+    place, topic = chance.choice(_TEMPLATES["event_places"]), chance.choice(_TEMPLATES["event_topics"])
+    kind = chance.choice(_TEMPLATES["event_kinds"])
+    glue = "" if kind and chance.random() < 0.4 else " "
+    named = f"{topic}{glue}{kind}".strip()
+    form = chance.random()
+    return f"{place} {named}" if form < 0.45 else f"{named} {place}" if form < 0.75 else named
+
+
+def _respelt(event: str, chance: random.Random) -> str:
+    """The same event as somebody else writes it."""
+    ways = [event.replace(" ", "", 1), event.lower(), event.replace("Conf", " Conf").replace("  ", " ")]
+    ways += [event.replace(" Conf", "Conf"), event.replace("Conf", "Conference").replace("Conferenceerence", "Conf")]
+    return chance.choice(ways)
+
+
+def _handle(name: str, chance: random.Random) -> str:
+    tokens = [token for token in fold(name).replace(".", " ").split() if token.isalnum()] or ["somebody"]
+    ways = [tokens[0], tokens[-1], "".join(tokens), tokens[0][0] + tokens[-1], tokens[-1] + str(chance.randint(1, 99))]
+    return chance.choice([*ways, f"_{tokens[-1]}", f"{tokens[0]}_{tokens[-1]}"])
+
+
 class _TitleBatch:
     """One template with everything that a batch keeps the same."""
 
     def __init__(self, number: int, names: Sequence[str], invented: Sequence[str], chance: random.Random) -> None:
         self.number, self.names, self.invented, self.chance = number, names, invented, chance
         self.template = chance.choice(_TEMPLATES["titles"])
+        self.other = chance.choice(_TEMPLATES["titles"]) if chance.random() < _MIXED else None
         self.separators = chance.choice(_TEMPLATES["separators"]), chance.choice(_TEMPLATES["separators"])
         year = chance.randint(2008, 2026)
-        self.event = chance.choice(_TEMPLATES["event_forms"]).format(
-            e=chance.choice(_TEMPLATES["events"]),
-            y=year,
-            s=year % 100,
-            d=f"{chance.randint(1, 28):02d}.{chance.randint(1, 12):02d}",
-        )
+        form = chance.choice(_TEMPLATES["event_forms"])
+        dates = {"y": year, "s": year % 100, "d": f"{chance.randint(1, 28):02d}.{chance.randint(1, 12):02d}"}
+        name = _event(chance)
+        self.event = form.format(e=name, **dates)
+        self.respelt = form.format(e=_respelt(name, chance), **dates) if chance.random() < _MIXED else self.event
+        self.language = chance.choice(_TEMPLATES["languages"]) if chance.random() < _RARE else ""
+        self.leftover = chance.choice(_TEMPLATES["leftovers"]) if chance.random() < _RARE else ""
+        self.handles = chance.choice([" @{h}", " @{h}", " (@{h})", ", @{h}"]) if chance.random() < _RARE else ""
+        self.shouts = chance.choice(["title", "all"]) if chance.random() < _RARE else ""
+        self.cut_off = chance.random() < 2 * _RARE
         self.numbered_event = chance.random() < 0.15
         self.affiliated = chance.choice([0, 0, 0, 0.1, 0.9])
         self.affiliation = chance.choice(_TEMPLATES["affiliations"])
@@ -120,21 +160,44 @@ class _TitleBatch:
             label = chance.choice(self.labels)
             title = f"{label}: {title}"
             gold = title if label in _TEMPLATES["labels_that_stay"] else gold
-        template = self.template
+        template = self.other if self.other and chance.random() < 0.15 else self.template
         if chance.random() < self.nameless:
-            for part in ("{s}{N}", "{z}{N}", "{N}{s}", "{N}: ", "{N}{z}", " ({N})", " [{N}]", " by {N}", ", por {N}"):
+            for part in (
+                "{s}{N}",
+                "{z}{N}",
+                "{N}{s}",
+                "{N}: ",
+                "{N}. ",
+                "{N}{z}",
+                " ({N})",
+                " [{N}]",
+                " by {N}",
+                ", por {N}",
+            ):
                 template = template.replace(part, "", 1) if "{N}" in template else template
         names = names if "{N}" in template else []
+        shown = self._shown(names)
+        if names and chance.random() < 0.01:
+            names, shown = [], chance.choice(_TEMPLATES["nobody"])
+        event = self.respelt if chance.random() < 0.2 else self.event
         text = template.format(
-            T=title,
-            N=self._shown(names),
-            E=f"{self.event} #{chance.randint(1, 40)}" if self.numbered_event else self.event,
+            T=title.upper() if self.shouts else title,
+            N=shown,
+            E=f"{event} #{chance.randint(1, 40)}" if self.numbered_event else event,
             s=self.separators[0],
             z=self.separators[1],
             K=chance.choice(self.tracks),
+            O=chance.choice(_TEMPLATES["organisations"]),
             C=self.code.format(n=number, t=chance.randint(1, 5)),
             M=f"MP{chance.randint(10, 60)}",
         )
+        text = text.upper() if self.shouts == "all" else text
+        text = f"{self.language} {text}" if self.language and chance.random() < 0.9 else text
+        text += self.leftover if self.leftover and chance.random() < 0.5 else ""
+        if self.cut_off and len(text) > _CUT_OFF:
+            cut = plain(text[:_CUT_OFF])
+            if all(plain(wanted) in cut for wanted in (gold, *names)):
+                text = text[:_CUT_OFF].rstrip()
         return Row(
             id=f"title-{self.number}-{number}-{lender.id}",
             event=f"title-{self.number}",
@@ -153,7 +216,13 @@ class _TitleBatch:
             return _initialled(name)
         if self.surnames:
             return name.rsplit(maxsplit=1)[-1]
-        return name.split(maxsplit=1)[0] if self.chance.random() < 0.02 else name
+        chance, tokens = self.chance.random(), name.split()
+        if chance < 0.01 and len(tokens) > 1:
+            nickname = self.chance.choice(_TEMPLATES["nicknames"])
+            return f'{tokens[0]} "{nickname}" {" ".join(tokens[1:])}'
+        if chance < 0.015:
+            return name.replace(" ", "  ", 1)
+        return tokens[0] if chance > 0.98 else name
 
     def _shown(self, names: Sequence[str]) -> str:
         """The names as the title has them, with academic titles and affiliations."""
@@ -163,6 +232,8 @@ class _TitleBatch:
         affiliated, shared = chance.random() < self.affiliated, chance.random() < 0.4
         for number, name in enumerate(names):
             text = f"Dr. {name}" if chance.random() < self.doctors else name
+            if self.handles and chance.random() < 0.9:
+                text += self.handles.format(h=_handle(name, chance))
             if affiliated and (not shared or number == len(names) - 1):
                 text = self.affiliation.format(
                     n=text, o=chance.choice(_TEMPLATES["organisations"]), r=chance.choice(_TEMPLATES["roles"])

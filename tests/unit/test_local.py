@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pytest
 
-from titlecard.domain.video import Video
+from titlecard.domain.video import Policy, Video
 from titlecard.extraction import LocalParse, parse
 from titlecard.extraction.survey import Survey
 
@@ -190,3 +190,57 @@ def test_a_batch_without_a_template_makes_less_sure() -> None:
 
 def test_the_same_video_gets_the_same_answer() -> None:
     assert in_a_batch("{t} - {n}") == in_a_batch("{t} - {n}")
+
+
+# -------------------------------------------------------------------------------------------------- given presenters
+
+
+def given(title: str, *presenters: str, description: str = "") -> LocalParse:
+    return parse(Video(id="1", title=title, description=description, presenters=presenters), Survey())
+
+
+def test_the_presenters_that_a_row_gives_are_the_answers() -> None:
+    answer = given(TITLE, NAME, "Omar Haddad")
+    assert (answer.title, answer.presenters, answer.source, answer.sure) == (
+        TITLE,
+        (NAME, "Omar Haddad"),
+        "given",
+        True,
+    )
+
+
+def test_a_given_presenter_is_taken_out_of_the_title() -> None:
+    answer = given(f"{TITLE} - Xqz Vbw", "Xqz Vbw")
+    assert (answer.title, answer.presenters, answer.others) == (TITLE, ("Xqz Vbw",), ())
+
+
+def test_a_short_form_in_the_title_is_no_disagreement() -> None:
+    assert given(f"{TITLE} - J. Fischer", NAME).others == ()
+
+
+def test_others_whom_the_title_names_are_told() -> None:
+    assert given(f"{TITLE} by Peter Novak", NAME).others == ("Peter Novak",)
+
+
+@pytest.mark.parametrize("policy", list(Policy))
+def test_no_model_is_asked_about_a_row_that_gives_its_presenters(policy: Policy) -> None:
+    assert given(TITLE, NAME).is_final(policy)
+
+
+def test_a_local_answer_is_final_where_it_is_sure_or_nobody_else_is_asked() -> None:
+    sure = LocalParse("T", (), 0.9, sure=True, source="nobody")
+    unsure = sure._replace(sure=False)
+    assert [it.is_final(policy) for policy in Policy for it in (sure, unsure)] == [
+        True,
+        False,
+        True,
+        True,
+        False,
+        False,
+    ]
+
+
+def test_a_batch_that_may_be_one_persons_is_never_sure_that_nobody_is_named() -> None:
+    videos = [Video(id=str(n), title=f"Grace Hopper - {t}") for n, (t, _) in enumerate(TALKS)]
+    answers = [parse(video, Survey.learn(videos)) for video in videos]
+    assert not any(answer.sure and not answer.presenters for answer in answers)

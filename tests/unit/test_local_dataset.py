@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from training.build_dataset import rows
+from training.build_dataset import codeandtalk, pyvideo, rubyevents
 from training.dataset import Row, split
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def clone(tmp_path: Path) -> Path:
 
 @needs_git
 def test_the_first_version_is_the_input_and_the_last_the_answer(clone: Path) -> None:
-    row = {row["id"]: row for row in rows(clone)}["devconf-2031/videos/compilers"]
+    row = {row["id"]: row for row in pyvideo(clone)}["devconf-2031/videos/compilers"]
     assert (row["title"], row["expected"]) == (
         "Compilers - Ada Byron (DevConf)",
         {"title": "Compilers", "presenters": ["Ada Byron"]},
@@ -62,13 +62,13 @@ def test_the_first_version_is_the_input_and_the_last_the_answer(clone: Path) -> 
 
 @needs_git
 def test_a_moved_file_keeps_its_first_version(clone: Path) -> None:
-    row = {row["id"]: row for row in rows(clone)}["devconf-2031/videos/linkers-explained"]
+    row = {row["id"]: row for row in pyvideo(clone)}["devconf-2031/videos/linkers-explained"]
     assert row["description"] == "Speaker: Omar Haddad"
 
 
 @needs_git
 def test_rows_are_sorted_into_kinds(clone: Path) -> None:
-    assert {row["id"].rsplit("/", 1)[1]: row["kind"] for row in rows(clone)} == {
+    assert {row["id"].rsplit("/", 1)[1]: row["kind"] for row in pyvideo(clone)} == {
         "compilers": "names_in_title",
         "linkers-explained": "names_in_description",
         "parsers": "no_names",
@@ -77,7 +77,46 @@ def test_rows_are_sorted_into_kinds(clone: Path) -> None:
 
 @needs_git
 def test_an_answer_that_is_not_in_the_input_is_left_out(clone: Path) -> None:
-    assert not any(row["id"].endswith("invented") for row in rows(clone))
+    assert not any(row["id"].endswith("invented") for row in pyvideo(clone))
+
+
+@needs_git
+def test_the_raw_title_of_rubyevents_is_the_input(tmp_path: Path) -> None:
+    git(tmp_path, "init", "--initial-branch=main")
+    path = tmp_path / "data" / "devconf" / "devconf-2031" / "videos.yml"
+    path.parent.mkdir(parents=True)
+    path.write_text(
+        "- {id: a, title: Compilers, raw_title: DevConf 2031 - Compilers by Ada Byron, speakers: [Ada Byron]}\n"
+        "- {id: b, title: Linkers, speakers: [Omar Haddad]}\n",
+        encoding="utf-8",
+    )
+    git(tmp_path, "add", ".")
+    git(tmp_path, "commit", "-m", "edited")
+    (row,) = rubyevents(tmp_path)
+    assert (row["title"], row["series"], row["expected"]) == (
+        "DevConf 2031 - Compilers by Ada Byron",
+        "devconf",
+        {"title": "Compilers", "presenters": ["Ada Byron"]},
+    )
+
+
+@needs_git
+def test_only_edited_titles_of_codeandtalk_are_rows(tmp_path: Path) -> None:
+    git(tmp_path, "init", "--initial-branch=main")
+    videos = tmp_path / "data" / "videos" / "devconf-2031"
+    save(tmp_path / "data" / "people" / "ada-byron.json", name="Ada Byron")
+    save(videos / "compilers.json", title="Compilers (Ada Byron)", speakers=["ada-byron"])
+    save(videos / "linkers.json", title="Linkers", speakers=["ada-byron"])
+    git(tmp_path, "add", ".")
+    git(tmp_path, "commit", "-m", "scraped")
+    save(videos / "compilers.json", title="Compilers", speakers=["ada-byron"])
+    git(tmp_path, "add", ".")
+    git(tmp_path, "commit", "-m", "edited")
+    (row,) = codeandtalk(tmp_path)
+    assert (row["title"], row["expected"]) == (
+        "Compilers (Ada Byron)",
+        {"title": "Compilers", "presenters": ["Ada Byron"]},
+    )
 
 
 def test_all_years_of_a_conference_are_in_one_fold() -> None:

@@ -9,6 +9,7 @@ from titlecard.extraction.mentions import lines, mentions
 from titlecard.extraction.model import shipped
 from titlecard.extraction.people import clean, written_out
 from titlecard.extraction.segments import segments
+from titlecard.extraction.survey import Survey
 
 LEXICON = shipped().lexicon
 
@@ -18,8 +19,10 @@ def pieces(
     heads: dict[str, int] | None = None,
     tails: dict[str, int] | None = None,
     whole: dict[str, int] | None = None,
+    phrases: dict[str, int] | None = None,
 ) -> list[str]:
-    return [part.text for part in segments(title, LEXICON, heads or {}, tails or {}, whole or {})]
+    survey = Survey(rows=9, heads=heads or {}, tails=tails or {}, recurring=whole or {}, phrases=phrases or {})
+    return [part.text for part in segments(title, LEXICON, survey)]
 
 
 def named(line: str) -> list[str]:
@@ -48,12 +51,44 @@ def test_a_by_without_a_name_behind_a_quote_is_no_part_of_the_title() -> None:
 
 
 def test_what_many_titles_begin_or_end_with_is_cut_off() -> None:
-    assert pieces("DevConf Deploying PYAR", {"DevConf": 9}, {"PYAR": 9}) == ["DevConf", "Deploying", "PYAR"]
+    assert pieces("DevConf Deploying PYAR", {"devconf": 9}, {"pyar": 9}) == ["DevConf", "Deploying", "PYAR"]
 
 
 @pytest.mark.parametrize(("times", "expected"), [(8, ["Web", "Python PYAR"]), (2, ["Web", "Python", "PYAR"])])
 def test_a_piece_that_recurs_is_cut_only_if_its_ending_is_far_more_frequent(times: int, expected: list[str]) -> None:
-    assert pieces("Web con Python PYAR", tails={"PYAR": 9}, whole={"python pyar": times}) == expected
+    assert pieces("Web con Python PYAR", tails={"pyar": 9}, whole={"python pyar": times}) == expected
+
+
+def test_an_event_is_cut_off_however_it_is_spaced() -> None:
+    assert pieces("Dev Conf 2031 Deploying", {"devconf 0000": 9}) == ["Dev Conf 2031", "Deploying"]
+
+
+def test_a_phrase_of_the_batch_is_cut_out_of_the_middle() -> None:
+    phrases = {"devconf 0000": 6}
+    assert pieces("Deploying | DevConf 2031 Tutorial | Julia Fischer", phrases=phrases) == [
+        "Deploying",
+        "DevConf 2031",
+        "Tutorial",
+        "Julia Fischer",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("title", "expected"),
+    [
+        ("Julia Fischer. Deploying. DevConf", ["Julia Fischer", "Deploying", "DevConf"]),
+        ("Deploying / Julia Fischer @jfischer", ["Deploying", "Julia Fischer", "jfischer"]),
+        ("Deploying - Julia  Fischer", ["Deploying", "Julia  Fischer"]),
+        ('Deploying - Peter "Ace" Novak', ["Deploying", 'Peter "Ace" Novak']),
+        ("Deploying.mp4", ["Deploying"]),
+        ("D12. Julia Fischer - Deploying", ["D12.", "Julia Fischer", "Deploying"]),
+        ("Panel moderated by Julia Fischer", ["Panel", "Julia Fischer"]),
+        ("A Rails Guide", ["A Rails Guide"]),
+        ("Rocky Mountain 2031", ["Rocky Mountain 2031"]),
+    ],
+)
+def test_signs_that_people_use_are_told_from_parts_of_names(title: str, expected: list[str]) -> None:
+    assert pieces(title) == expected
 
 
 def test_a_nickname_in_brackets_stays_inside_its_name() -> None:

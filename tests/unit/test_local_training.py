@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
 from titlecard.domain.video import Video
 from titlecard.extraction import parse_with
-from titlecard.extraction.model import Model
+from titlecard.extraction.model import Model, shipped
 from titlecard.extraction.survey import Reading, Survey
 from training.dataset import load
 from training.examples import title_labels
-from training.fit import Settings, fit
+from training.fit import Judged, Settings, Workshop
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 TEMPLATES = ["{t} - {n}", "{n}: {t}", "{t} | {n} | DevConf", "{t}", "{t} by {n}", "DevConf: {t}"]
 TALKS = ["Compilers for All", "Linking Without Tears", "The Parser Says No", "Queues and Caches", "Testing in the Dark"]
 NAMES = ["Ada Byron", "Omar Haddad", "Julia Fischer", "Peter Novak", "Laura Rossi"]
-SMALL = Settings(folds=2, title_batches=3, description_batches=3)
+SMALL = Settings(folds=2)
 
 
 @pytest.fixture(scope="module")
@@ -50,13 +51,13 @@ def rows(tmp_path_factory: pytest.TempPathFactory) -> list[Row]:
 
 @pytest.fixture(scope="module")
 def weights(rows: list[Row]) -> bytes:
-    return fit(rows, SMALL).to_bytes()
+    return Workshop(SMALL).fit(rows).to_bytes()
 
 
 def test_the_same_rows_and_seed_make_the_same_weights_fitted_or_kept(
     rows: list[Row], weights: bytes, tmp_path: Path
 ) -> None:
-    assert [fit(rows, SMALL, tmp_path).to_bytes() for _ in range(2)] == [weights, weights]
+    assert [Workshop(SMALL, tmp_path).fit(rows).to_bytes() for _ in range(2)] == [weights, weights]
 
 
 def test_the_weights_answer_what_they_were_trained_on(rows: list[Row], weights: bytes) -> None:
@@ -65,6 +66,31 @@ def test_the_weights_answer_what_they_were_trained_on(rows: list[Row], weights: 
     survey = Survey.combine([Reading.of(row.title, row.description, model.lexicon) for row in batch])
     answer = parse_with(model, Video(id="1", title=batch[0].title), survey)
     assert (answer.title, answer.presenters) == (TALKS[0], (NAMES[0],))
+
+
+def test_no_community_is_answered_by_a_model_that_was_trained_on_it(
+    rows: list[Row], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The protocol: confidence and thresholds come from communities that are left out."""
+    seen: list[tuple[set[str], set[str]]] = []
+    trained: dict[int, set[str]] = {}
+
+    def fit_labels(_: Workshop, part: list[Row]) -> Model:
+        model = shipped()._replace(thresholds={})
+        trained[id(model)] = {row.community for row in part}
+        keep.append(model)
+        return model
+
+    def judge(model: Model, part: list[Row], _group: str, _seed: int) -> list[Judged]:
+        seen.append((trained[id(model)], {row.community for row in part}))
+        return []
+
+    keep: list[Model] = []
+    monkeypatch.setattr(Workshop, "fit_labels", fit_labels)
+    monkeypatch.setattr("training.fit.judge", judge)
+    of_three = [replace(row, community=f"c{number % 3}") for number, row in enumerate(rows)]
+    Workshop(SMALL).judged(of_three)
+    assert [(len(others), len(answered), others & answered) for others, answered in seen] == [(2, 1, set())] * 3
 
 
 def test_the_years_of_a_conference_are_one_series(rows: list[Row]) -> None:

@@ -43,6 +43,11 @@ def test_the_model_sees_the_row_the_guess_and_the_hint() -> None:
     }
 
 
+def test_the_model_is_offered_the_names_that_the_guess_passes_over() -> None:
+    local = LOCAL._replace(candidates=("Ada Byron",))
+    assert json.loads(TIER.prepare(Video(id="1", title="A Talk"), local, "").prompt)["others"] == ["Ada Byron"]
+
+
 local_answers = st.builds(
     LocalParse,
     title=texts,
@@ -50,6 +55,7 @@ local_answers = st.builds(
     confidence=st.floats(0, 1),
     sure=st.just(value=False),
     source=st.just("title"),
+    candidates=st.lists(texts, max_size=8).map(tuple),
 )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -26,11 +28,29 @@ def test_the_same_rows_make_the_same_survey() -> None:
 
 
 def test_what_all_titles_begin_with_is_learnt() -> None:
-    assert Survey.learn(batch("DevConf 2031 {t} - {n}")).heads == {"DevConf 2031": len(TALKS)}
+    assert Survey.learn(batch("DevConf 2031 {t} - {n}")).heads == {"devconf 0000": len(TALKS)}
 
 
 def test_what_all_titles_end_with_is_learnt() -> None:
-    assert "at DevConf" in Survey.learn(batch("{t} at DevConf")).tails
+    assert "at devconf" in Survey.learn(batch("{t} at DevConf")).tails
+
+
+def test_a_phrase_in_the_middle_of_titles_is_learnt() -> None:
+    videos = [Video(id=str(n), title=f"{t} | DevConf 2031 Talk {n}") for n, t in enumerate(TALKS)]
+    assert "devconf 0000 talk 0" in Survey.learn(videos).phrases
+
+
+def test_what_the_batch_is_about_is_learnt() -> None:
+    assert Survey.learn(batch("{t} in Ruby - {n}")).common["ruby"] == len(TALKS)
+
+
+def test_the_layout_of_the_titles_is_told_in_words() -> None:
+    assert Survey.learn(batch("DevConf 2031 - {t} - {n}")).hint().startswith("event - title - name (")
+
+
+def test_a_survey_of_an_older_version_is_still_read() -> None:
+    old: dict[str, dict[str, int]] = {key: {} for key in ("heads", "tails", "recurring", "people", "slots", "spots")}
+    assert Survey.from_json(json.dumps({"rows": 3, "described": 0, **old})) == Survey(rows=3)
 
 
 def test_a_piece_that_recurs_is_counted_with_its_numbers_made_alike() -> None:

@@ -11,6 +11,7 @@ from titlecard.pipeline.talks import (
     GARBLED,
     GARBLED_CONFIDENCE,
     LOW_CONFIDENCE,
+    PRESENTERS_DISAGREE,
     TIERS_DISAGREE,
     UNGROUNDED,
     by_local_tier,
@@ -38,6 +39,20 @@ def test_a_talk_of_text_that_lost_characters_is_flagged_and_not_trusted() -> Non
     answer = LocalParse("Warteschlangen f\ufffdr alle", ("Grace Hopper",), 0.97, sure=True, source="title")
     talk = by_local_tier(video, answer)
     assert (talk.review, talk.confidence) == (GARBLED, GARBLED_CONFIDENCE)
+
+
+def test_a_row_that_names_its_presenters_makes_a_given_talk() -> None:
+    video = VIDEO.model_copy(update={"presenters": ("Barbara Liskov",)})
+    given = LocalParse("Compilers", ("Barbara Liskov",), 0.97, sure=True, source="given")
+    talk = by_local_tier(video, given)
+    assert (talk.presenters, talk.tier, talk.review) == (("Barbara Liskov",), Tier.GIVEN, None)
+
+
+def test_a_text_that_names_others_than_the_given_presenters_is_flagged() -> None:
+    video = VIDEO.model_copy(update={"presenters": ("Barbara Liskov",)})
+    given = LocalParse("Compilers", ("Barbara Liskov",), 0.97, sure=True, source="given", others=("Grace Hopper",))
+    talk = by_local_tier(video, given)
+    assert (talk.presenters, talk.review) == (("Barbara Liskov",), PRESENTERS_DISAGREE)
 
 
 def test_a_local_answer_costs_nothing() -> None:

@@ -6,10 +6,11 @@ given title and its presenters are named in the given text. What fails this is n
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from titlecard.domain.injection import text_before_injection
-from titlecard.domain.text import normalise, without_addresses, words
+from titlecard.domain.text import fold, normalise, without_addresses, words
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,32 +18,69 @@ if TYPE_CHECKING:
     from titlecard.domain.video import Video
 
 
+_CUT_OFF = 90
+"""Characters from which on a title may have been cut off by YouTube's limit of 100 (videos resource)."""
+
+_ENOUGH = 4
+"""Words that a cut title must have in common with the whole one."""
+
+
 def ungrounded(title: str, presenters: Sequence[str], video: Video) -> str | None:
     """Why an answer is not grounded in its video, as a sentence; None where it is.
 
-    The title's words must stand in the given title, in the same order (some may be left out). Every presenter must
-    stand in the given title or description as whole words in a row. A web address does not count, nor does what a
+    The title's words must stand in the given title, in the same order (some may be left out); where that is cut off,
+    the description may have the rest of them in a row. Every presenter must
+    stand in the given title or description as whole words in a row, unless the row itself gives the name; of `Ada and
+    Tomas Byron` both have the surname. A web address does not count, nor does what a
     description says from a line on that gives orders ("ignore the above, the presenter is ..."): a model may obey it.
     Accents, case, punctuation and invisible characters make no difference.
     """
     given = words(normalise(video.title))
     wanted = words(normalise(title))
-    if not wanted and (given or not title.strip()):
+    if _completes(wanted, given, video):
+        wanted = []
+    elif not wanted and (given or not title.strip()):
         return "The title is empty."
     remaining = iter(given)
     for word in wanted:
         if word not in remaining:  # membership in an iterator uses it up to the word: order counts
             return f"The title's word {word!r} is not in the given title, or not in this place."
     texts = [_line(without_addresses(normalise(video.title)))] if presenters else []
+    owned = {_line(name) for name in video.presenters}
     for presenter in presenters:
         name = _line(normalise(presenter))
+        if name in owned:
+            continue
         if not name.strip():
             return f"The presenter {presenter!r} is not a name."
         if name not in texts[0] and len(texts) == 1:  # descriptions are long, and read only if need be
             texts.append(_line(text_before_injection(without_addresses(normalise(video.description)))))
-        if not any(name in text for text in texts):
+        if not any(name in text for text in texts) and not _shares_its_surname(name, video):
             return f"The presenter {presenter!r} is not named in the title or the description."
     return None
+
+
+def _completes(wanted: Sequence[str], given: Sequence[str], video: Video) -> bool:
+    """Whether a title goes on where the given one is cut off, in words that the description has in a row."""
+    if not video.title.rstrip().endswith(("...", "\u2026")) and len(video.title.strip()) < _CUT_OFF:
+        return False
+    for start in range(len(given) - _ENOUGH):
+        *whole, last = given[start:]
+        if list(wanted[: len(whole)]) == whole and [word for word in wanted[len(whole) :][:1] if word.startswith(last)]:
+            return f" {' '.join(wanted)} " in _line(
+                text_before_injection(without_addresses(normalise(video.description)))
+            )
+    return False
+
+
+def _shares_its_surname(name: str, video: Video) -> bool:
+    """Whether a first name and a surname stand in the title as those of one of two people (`Ada and Tomas Byron`)."""
+    first, *middle, last = [*name.split(), ""]
+    if len(middle) != 1:
+        return False
+    between = r"\s*(?:[&+]|\b(?:and|und|y|e|et|en|och|og|и)\b)\s*\w+\s+"
+    wanted = rf"\b{re.escape(first)}{between}{re.escape(middle[0])}\b"
+    return re.search(wanted, fold(normalise(video.title))) is not None and not last
 
 
 def _line(text: str) -> str:

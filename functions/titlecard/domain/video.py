@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_vali
 
 from titlecard.domain.text import is_placeholder, one_line, plain
 
-PARSER_VERSION = "2"
+PARSER_VERSION = "3"
 """Part of every fingerprint: raise it when the local tier's answers change, and stored talks are worked out anew."""
 
 ID_MAX_BYTES = 512
@@ -49,8 +49,13 @@ class Video(BaseModel):
 
 
 class Tier(StrEnum):
-    """Who answered: `local` costs no tokens, `model` does; a `person` reviewed it, and has the last word."""
+    """Who answered.
 
+    `given`: the row itself names the presenters. `local` costs no tokens either, `model` does; a `person` reviewed it,
+    and has the last word.
+    """
+
+    GIVEN = "given"
     LOCAL = "local"
     MODEL = "model"
     PERSON = "person"

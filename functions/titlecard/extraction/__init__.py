@@ -9,6 +9,7 @@ no more than a long one. Nothing here is a dataclass: `dataclasses` would be a s
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
 from titlecard.domain.grounding import ungrounded
@@ -20,20 +21,33 @@ from titlecard.extraction.description import presenters as presenters_of
 from titlecard.extraction.mentions import LONGEST as LOOKED_AT
 from titlecard.extraction.mentions import lines
 from titlecard.extraction.model import shipped
-from titlecard.extraction.people import clean, written_out
+from titlecard.extraction.people import clean, is_one_of, joined, written_out
 from titlecard.extraction.segments import LONGEST
-from titlecard.extraction.titles import NAME, TITLE, TitleView, by_convention, title_of
+from titlecard.extraction.titles import NAME, TITLE, TitleView, by_convention, completed, title_of
 
 if TYPE_CHECKING:
-    from titlecard.domain.video import Video
+    from collections.abc import Sequence
+
+    from titlecard.domain.video import Policy, Video
     from titlecard.extraction.model import Model
     from titlecard.extraction.survey import Survey
+
+_CERTAINLY = 0.7
+"""The chance from which on a title that is all there is names somebody."""
+
+_MORE_LIKELY_THAN_NOT = 0.5
+"""The confidence from which on people whom the text names are others than the given ones, and no misreading."""
+
+_POSSIBLE = 0.1
+"""The chance from which on a name that the answer passes over is a candidate."""
+
+_MOST_CANDIDATES = 5
 
 _LIKELY = 0.4
 """The chance from which on a possible name may be what a short form stands for."""
 
-IN_TITLE, IN_DESCRIPTION, NOBODY = "title", "description", "nobody"
-"""The sources of an answer: where its presenters are named."""
+IN_TITLE, IN_DESCRIPTION, NOBODY, GIVEN = "title", "description", "nobody", "given"
+"""The sources of an answer: where its presenters are named. `given`: by the row itself, apart from its text."""
 
 
 class LocalParse(NamedTuple):
@@ -42,6 +56,10 @@ class LocalParse(NamedTuple):
     `confidence` is the calibrated probability (0 to 1) that title and presenters are both right; `sure` says that it
     passes the threshold of its `source`: `title`, `description` or `nobody` (where the presenters are named). The
     answer to a title that gives orders ("ignore the above ...") is never sure.
+
+    Where the row itself names its presenters (`given`), they are the answer's, and `others` are people whom the text
+    names in their stead, more likely than not. `candidates` are names in the text that the answer passes over, though
+    they may be presenters'.
     """
 
     title: str
@@ -49,6 +67,12 @@ class LocalParse(NamedTuple):
     confidence: float
     sure: bool
     source: str
+    others: tuple[str, ...] = ()
+    candidates: tuple[str, ...] = ()
+
+    def is_final(self, policy: Policy) -> bool:
+        """Whether no model is asked under this policy."""
+        return policy == "local" or self.source == GIVEN or (policy == "auto" and self.sure)
 
 
 def parse(video: Video, survey: Survey) -> LocalParse:
@@ -59,41 +83,88 @@ def parse(video: Video, survey: Survey) -> LocalParse:
 def parse_with(model: Model, video: Video, survey: Survey) -> LocalParse:
     """The same with a model that is not the shipped one."""
     seen = video.model_copy(update={"description": video.description[: 2 * LOOKED_AT]})
-    found = read(model, seen.title, seen.description, survey)
+    found = read(model, seen.title, seen.description, survey, seen.presenters)
+    if seen.presenters:
+        return _with_given(model, seen, found)
     if found is None or ungrounded(found.title, found.presenters, seen) is not None:
-        return LocalParse(one_line(video.title) or video.title, (), 0.0, sure=False, source=NOBODY)
+        passed_over = found.candidates if found else ()
+        title = one_line(video.title) or video.title
+        return LocalParse(title, (), 0.0, sure=False, source=NOBODY, candidates=passed_over)
     confidence = trust(model, found.evidence)
-    sure = confidence >= model.thresholds[found.source] and not looks_like_injection(one_line(video.title))
-    return LocalParse(found.title, found.presenters, confidence, sure, found.source)
+    trusted = confidence >= model.thresholds[found.source] and not found.is_doubtful
+    sure = trusted and not looks_like_injection(one_line(video.title))
+    return LocalParse(found.title, found.presenters, confidence, sure, found.source, candidates=found.candidates)
+
+
+def _with_given(model: Model, video: Video, found: Found | None) -> LocalParse:
+    """The answer for a row that names its presenters."""
+    title = one_line(video.title) or video.title
+    if found is None or ungrounded(found.title, (), video) is not None:
+        return LocalParse(title, video.presenters, 0.0, sure=False, source=GIVEN)
+    confidence = trust(model, found.evidence)
+    others = tuple(name for name in found.presenters if not is_one_of(name, video.presenters))
+    return LocalParse(
+        found.title,
+        video.presenters,
+        confidence,
+        sure=not looks_like_injection(title),
+        source=GIVEN,
+        others=others if confidence >= _MORE_LIKELY_THAN_NOT else (),
+    )
 
 
 class Found(NamedTuple):
-    """An answer before anybody has said how far it is to be trusted."""
+    """An answer before anybody has said how far it is to be trusted.
+
+    `is_doubtful`: nobody is named, though most of the batch has what looks like one person's name.
+    """
 
     title: str
     presenters: tuple[str, ...]
     source: str
     evidence: list[str]
+    candidates: tuple[str, ...]
+    is_doubtful: bool
 
 
-def read(model: Model, title: str, description: str, survey: Survey) -> Found | None:
-    """What title and description say; None for a title that is too long, or has no words."""
+def read(model: Model, title: str, description: str, survey: Survey, given: Sequence[str] = ()) -> Found | None:
+    """What title and description say; None for a title that is too long, or has no words.
+
+    `given` are the presenters whom the row names: a piece of the title that is one of them is no part of it.
+    """
     title = one_line(title)
     if len(title) > LONGEST or not words(title):
         return None
     about = lines(description)
     view = TitleView(title, about, survey, model.lexicon)
-    decoded = model.titles.decode(view.features())
+    decoded = model.titles.decode(view.features(), view.kinds())
+    if given:
+        decoded = decoded._replace(labels=_with_names(view, decoded.labels, given))
     labels = by_convention(view, decoded, model.titles.labels.index(TITLE))
     cleaned = title_of(title, view.parts, labels)
-    names = [part.text for part, label in zip(view.parts, labels, strict=True) if label == NAME]
+    if labels[-1] == TITLE:
+        cleaned = completed(cleaned, about)
+    pieces = [(part.text, part.left) for part, label in zip(view.parts, labels, strict=True) if label == NAME]
+    names = joined(pieces, model.lexicon.given) or _whose_title(view, decoded.labels, labels)
     source = IN_TITLE if names else NOBODY
+    name_state = model.titles.labels.index(NAME)
+    possible = [
+        part.text
+        for part, row, chance in zip(view.parts, decoded.marginals, view.chances, strict=True)
+        if row[name_state] > _POSSIBLE and chance > _LIKELY
+    ]
     described = None
     if about:
         mentioned = DescriptionView(about, cleaned, survey, model.lexicon)
         persons = model.mentions.decode(mentioned.features())
         named = presenters_of(mentioned, persons, model.mentions.labels.index(PERSON))
         described = (mentioned, persons, named)
+        person_state = model.mentions.labels.index(PERSON)
+        possible += [
+            mention.text
+            for mention, row in zip(mentioned.found, persons.marginals, strict=True)
+            if row[person_state] > _POSSIBLE
+        ]
         told = clean(mentioned.found[n].text for n in named)
         if names:
             likely = [m.text for m, chance in zip(mentioned.found, mentioned.chances, strict=True) if chance > _LIKELY]
@@ -109,7 +180,26 @@ def read(model: Model, title: str, description: str, survey: Survey) -> Found | 
         title=(view, decoded),
         description=described,
     )
-    return Found(cleaned, presenters, source, facts)
+    is_doubtful = not presenters and view.may_be_of_one_person()
+    passed_over = (name for name in clean(possible) if not is_one_of(name, presenters))
+    return Found(cleaned, presenters, source, facts, tuple(islice(passed_over, _MOST_CANDIDATES)), is_doubtful)
+
+
+def _with_names(view: TitleView, labels: Sequence[str], given: Sequence[str]) -> list[str]:
+    """The labels where pieces that are known to be names are."""
+    return [
+        NAME if len(view.parts) > 1 and part.text and is_one_of(part.text, given) else label
+        for part, label in zip(view.parts, labels, strict=True)
+    ]
+
+
+def _whose_title(view: TitleView, before: Sequence[str], labels: Sequence[str]) -> list[str]:
+    """Who is named by a title that holds nothing but a name."""
+    return [
+        part.text
+        for part, was, label, chance in zip(view.parts, before, labels, view.chances, strict=True)
+        if was == NAME and label == TITLE and chance > _CERTAINLY
+    ]
 
 
 def trust(model: Model, facts: list[str]) -> float:

@@ -106,13 +106,20 @@ def _of_the_batch(view: TitleView, labels: Sequence[str], survey: Survey) -> lis
     """Whether the row agrees with the template of its batch, and whether the batch has one."""
     if survey.rows < 2:
         return ["alone"]
+    roles = [view.in_its_role(n, label) for n, label in enumerate(labels)]
+    known = [role for role in roles if role >= 0]
+    named = [role for role, label in zip(roles, labels, strict=True) if label == NAME and role >= 0]
+    found = [f"role={step(min(known, default=-1.0), 0.0, 0.1, 0.3, 0.6, 0.9)}|{min(len(roles) - len(known), 2)}"]
+    if NAME in labels:
+        found.append(f"role of names={step(min(named, default=-1.0), 0.0, 0.1, 0.3, 0.6, 0.9)}")
     best = step(view.best_value, 0.2, 0.4, 0.6, 0.8)
     agrees = view.best_slot >= 0 and labels[view.best_slot] == NAME
-    named = max((total / survey.rows for key, (_, total) in survey.slots.items() if "|" in key), default=0.0)
+    template = max((total / survey.rows for key, (_, total) in survey.slots.items() if "|" in key), default=0.0)
     return [
+        *found,
         f"best={best}|{agrees}",
-        f"template={step(named, 0.1, 0.25, 0.5, 0.7)}|{NAME in labels}",
-        f"template={step(named, 0.1, 0.25, 0.5, 0.7)}|{NAME in labels}|{step(survey.rows, 5, 13)}",
+        f"template={step(template, 0.1, 0.25, 0.5, 0.7)}|{NAME in labels}",
+        f"template={step(template, 0.1, 0.25, 0.5, 0.7)}|{NAME in labels}|{step(survey.rows, 5, 13)}",
     ]
 
 

@@ -19,39 +19,74 @@ class Decoded(NamedTuple):
     probability: float
 
 
+class _Step(NamedTuple):
+    """What a step from label to label weighs: in nats, and as factors for each label that it comes to and goes from."""
+
+    moves: list[list[float]]
+    arrivals: list[list[float]]
+    departures: list[list[float]]
+
+
+def _step(moves: list[list[float]]) -> _Step:
+    departures = [[math.exp(move) for move in row] for row in moves]
+    return _Step(moves, [list(column) for column in zip(*departures, strict=True)], departures)
+
+
 class Crf:
-    """Weights in hundredths of a nat: of features (one a label), and of neighbours (`transitions[from][to]`)."""
+    """Weights in hundredths of a nat.
+
+    They are those of features (one a label), of neighbours (`transitions[from][to]`), and, on top of these, of
+    neighbours with a delimiter of some kind between them (`edges[kind][from][to]`).
+    """
 
     def __init__(
-        self, labels: tuple[str, ...], features: Mapping[str, Sequence[int]], transitions: Sequence[Sequence[int]]
+        self,
+        labels: tuple[str, ...],
+        features: Mapping[str, Sequence[int]],
+        transitions: Sequence[Sequence[int]],
+        edges: Mapping[str, Sequence[Sequence[int]]] = {},
     ) -> None:
         self.labels = labels
         self.features = features
         self.transitions = transitions
+        self.edges = edges
 
-    def decode(self, sequence: Sequence[Iterable[str]]) -> Decoded:
-        """Label a sequence of items, each given by its features; features that training did not see weigh nothing."""
+    def decode(self, sequence: Sequence[Iterable[str]], kinds: Sequence[str] = ()) -> Decoded:
+        """Label a sequence of items, each given by its features; features that training did not see weigh nothing.
+
+        `kinds` are those of the delimiters before each item.
+        """
         if not sequence:
             return Decoded([], [], 1.0)
         scores = [self._scores(item) for item in sequence]
-        path, best = self._best_path(scores)
-        marginals, log_total = self._marginals(scores)
+        steps = self._steps(len(sequence), kinds)
+        path, best = self._best_path(scores, steps)
+        marginals, log_total = self._marginals(scores, steps)
         return Decoded([self.labels[state] for state in path], marginals, math.exp(min(0.0, best - log_total)))
 
-    @cached_property
-    def _moves(self) -> list[list[float]]:
-        """The transitions in nats."""
-        return [[weight / 100 for weight in row] for row in self.transitions]
+    def labels_of(self, sequence: Sequence[Iterable[str]], kinds: Sequence[str] = ()) -> list[str]:
+        """The best labels alone, in half the time."""
+        if not sequence:
+            return []
+        path, _ = self._best_path([self._scores(item) for item in sequence], self._steps(len(sequence), kinds))
+        return [self.labels[state] for state in path]
+
+    def _steps(self, length: int, kinds: Sequence[str]) -> list[_Step]:
+        """The steps between the items of a sequence."""
+        if not kinds:
+            return [self._by_kind[""]] * (length - 1)
+        return [self._by_kind.get(kind, self._by_kind[""]) for kind in kinds[1:]]
 
     @cached_property
-    def _arrivals(self) -> list[list[float]]:
-        """For each label, the factors by which a step to it from each label counts."""
-        return [[math.exp(row[state]) for row in self._moves] for state in range(len(self.labels))]
-
-    @cached_property
-    def _departures(self) -> list[list[float]]:
-        """For each label, the factors by which a step from it to each label counts."""
-        return [[math.exp(move) for move in row] for row in self._moves]
+    def _by_kind(self) -> dict[str, _Step]:
+        """What a step from label to label weighs, for each kind of delimiter; `""` is any other."""
+        plain = [[weight / 100 for weight in row] for row in self.transitions]
+        found = {"": _step(plain)}
+        for kind, more in self.edges.items():
+            found[kind] = _step(
+                [[a + b / 100 for a, b in zip(row, extra, strict=True)] for row, extra in zip(plain, more, strict=True)]
+            )
+        return found
 
     def _scores(self, item: Iterable[str]) -> list[float]:
         """The sum of an item's weights for each label, in nats."""
@@ -59,11 +94,12 @@ class Crf:
         weights = [known[feature] for feature in item if feature in known]
         return [sum(column) / 100 for column in zip(*weights, strict=True)] if weights else [0.0] * len(self.labels)
 
-    def _best_path(self, scores: list[list[float]]) -> tuple[list[int], float]:
+    def _best_path(self, scores: list[list[float]], steps: list[_Step]) -> tuple[list[int], float]:
         """Viterbi's algorithm: the states of the best labelling, and its score."""
-        states, moves = range(len(self.labels)), self._moves
+        states = range(len(self.labels))
         best, origins = scores[0], []
-        for row in scores[1:]:
+        for row, step in zip(scores[1:], steps, strict=True):
+            moves = step.moves
             came, scored = [], []
             for state in states:
                 ways = [before + move[state] for before, move in zip(best, moves, strict=True)]
@@ -78,7 +114,7 @@ class Crf:
             path.append(came[path[-1]])
         return path[::-1], best[last]
 
-    def _marginals(self, scores: list[list[float]]) -> tuple[list[list[float]], float]:
+    def _marginals(self, scores: list[list[float]], steps: list[_Step]) -> tuple[list[list[float]], float]:
         """The forward-backward algorithm: the probability of each label of each item, and the log of the total.
 
         What is passed on from item to item is scaled to a sum of one, so that nothing overflows.
@@ -87,18 +123,18 @@ class Crf:
         weights = [[math.exp(score - top) for score in row] for row, top in zip(scores, tops, strict=True)]
         log_total, passed = sum(tops), [1.0] * len(self.labels)
         forward: list[list[float]] = []
-        for weight in weights:
+        for number, weight in enumerate(weights):
             if forward:
-                passed = [sum(map(mul, forward[-1], factors)) for factors in self._arrivals]
+                passed = [sum(map(mul, forward[-1], factors)) for factors in steps[number - 1].arrivals]
             reached = list(map(mul, passed, weight))
             scale = sum(reached)
             log_total += math.log(scale)
             forward.append([each / scale for each in reached])
         marginals = [forward[-1]]
         backward = [1.0] * len(self.labels)
-        for before, weight in zip(forward[-2::-1], weights[:0:-1], strict=True):
+        for before, weight, step in zip(forward[-2::-1], weights[:0:-1], steps[::-1], strict=True):
             behind = list(map(mul, backward, weight))
-            backward = [sum(map(mul, factors, behind)) for factors in self._departures]
+            backward = [sum(map(mul, factors, behind)) for factors in step.departures]
             joint = list(map(mul, before, backward))
             scale = sum(joint)
             marginals.append([each / scale for each in joint])

@@ -21,6 +21,11 @@ _BEFORE_A_PRESENTER = re.compile(
     r"|ponentes?|disertantes?|expositor\w*|palestrantes?|orat(?:eur|rice)s?|conferenci\w+|sprecher\w*|referent\w*"
     r"|vortrag von|presentation de|charla de|por|par|講者|スピーカー|докладчик|спикер)\W*$"
 )
+_BEFORE_A_HOST = re.compile(
+    r"\b(?:moderat(?:ed|ion) (?:by|von)|moderators?|moderador\w*|moderat(?:eur|rice)|moderiert von|hosted by|hosts?"
+    r"|chaired by|(?:session )?chair(?:person|man|woman)?|facilitated by|facilitators?|introduced by|interviewed by"
+    r"|organi[sz]ed by|organi[sz]ers?|mc|m\.c\.|emcee)\W*$"
+)
 _BEFORE_OTHERS = re.compile(
     r"\b(?:thanks to|thank|edited by|produced by|filmed by|recorded by|video by|music by|camera|audio|introduced by"
     r"|inspired by|based on|book by|article by|post by|paper by|quote by|written by|developed by|created by|built by"
@@ -50,6 +55,11 @@ def before(text: str) -> str:
     if _BEFORE_A_PRESENTER.search(folded):
         return PRESENTS
     return SPOKEN_OF if _BEFORE_OTHERS.search(folded) else NOTHING
+
+
+def of_a_host(text: str) -> bool:
+    """Whether the words that lead to a name say that its bearer hosts the talk of others."""
+    return _BEFORE_A_HOST.search(fold(text[-_LOOKED_AT:])) is not None
 
 
 def behind(text: str) -> str:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from titlecard.domain.text import fold, plain, words
 from titlecard.extraction import cues
 from titlecard.extraction.mentions import Mention, mentions, spot_keys
-from titlecard.extraction.segments import text_key
+from titlecard.extraction.segments import affix_words, text_key
 from titlecard.extraction.titles import step
 
 if TYPE_CHECKING:
@@ -32,6 +32,23 @@ MOST = 50
 _CERTAIN, _LIKELY = 0.98, 0.9
 """Where the chance of one person is as high as the first, that of another must be as high as the second."""
 
+_SOME, _MOST = 5, 0.5
+"""Other descriptions, and the share of them, from which on a name that they have is the batch's own."""
+
+_TOPIC = 0.25
+"""The share of the other titles from which on a word that they have is no part of a name."""
+
+_POSSIBLE = 0.1
+"""The chance of one person that is enough in a list where another is likely."""
+
+_NAMELIKE = 0.6
+"""The likeness to a name that is enough there."""
+
+_LISTED = re.compile(r"\s*[*\u2020\d]*\s*(?:[,;/&+]|\b(?:and|y|e|et|und|en)\b|\s)+\s*", re.IGNORECASE)
+"""What stands between the names of a list."""
+
+_BRACKETS = re.compile(r"\([^()]{0,60}\)|\[[^\[\]]{0,60}\]")
+
 _FIRST = 2
 """The first lines, in which two or three words in small letters may be somebody's name."""
 
@@ -47,8 +64,11 @@ class DescriptionView:
         self.about = about
         self.found = _candidates(about, lexicon)
         self.seen = [lexicon.nameness(mention.text) for mention in self.found]
-        self.chances = [seen.chance for seen in self.seen]
         self._survey = survey
+        self.chances = [
+            0.02 if self._is_topic(mention.text) else seen.chance
+            for mention, seen in zip(self.found, self.seen, strict=True)
+        ]
         self.others = max(survey.described - 1, 0)
         self._words = [words(mention.text) for mention in self.found]
         self.keys = [" ".join(each) for each in self._words]
@@ -67,6 +87,40 @@ class DescriptionView:
         after = line[mention.end :].lstrip()[:1]
         return f"{text_key(line[: mention.start])}|{'0' if after.isdigit() else 'w' if after.isalpha() else after}"
 
+    def is_wide(self, number: int) -> bool:
+        """Whether most descriptions of a batch of some size have this possible name: a place, a host, an organiser."""
+        count = self._survey.people.get(self.keys[number], 1) - 1
+        return self.others >= _SOME and count >= _MOST * self.others
+
+    def _is_topic(self, text: str) -> bool:
+        """Whether a word of a possible name is what the batch is about: many of its titles have it."""
+        others = self._survey.rows - 1
+        common = self._survey.common
+        return others >= _SOME and any(common.get(word, 1) - 1 >= _TOPIC * others for word in affix_words(text))
+
+    def is_host(self, number: int) -> bool:
+        """Whether a possible name is said to host the talk of others."""
+        mention = self.found[number]
+        return cues.of_a_host(self.about[mention.line][: mention.start])
+
+    def chains(self) -> list[list[int]]:
+        """The lists of possible names: of one line with nothing but commas, "and" and brackets between them."""
+        found: list[list[int]] = []
+        before: Mention | None = None
+        for number, mention in enumerate(self.found):
+            head = self.about[mention.line][: mention.start]
+            if head.count("(") > head.count(")") or head.count("[") > head.count("]"):
+                continue  # an affiliation in brackets
+            if before is not None and before.line == mention.line:
+                between = self.about[mention.line][before.end : mention.start]
+                if _LISTED.fullmatch(_BRACKETS.sub("", between)):
+                    found[-1].append(number)
+                    before = mention
+                    continue
+            found.append([number])
+            before = mention
+        return [chain for chain in found if len(chain) > 1]
+
     def is_example(self, number: int) -> bool:
         """Whether a possible name stands in a list of topics or of examples."""
         mention = self.found[number]
@@ -78,6 +132,9 @@ class DescriptionView:
         items, strong = [], 0
         total = min(sum(self._strong), 6)
         for number in range(len(self.found)):
+            if self.is_wide(number):
+                items.append(["of the batch"])
+                continue
             item = self._looks(number)
             item.append(f"tot={total}|nth{min(strong, 3)}|c{self._coarse[number]}")
             item += self._around(number)
@@ -205,10 +262,17 @@ def presenters(view: DescriptionView, decoded: Decoded, person_state: int) -> li
     """The numbers of the possible names that are presenters.
 
     A description that says in so many words who speaks (`Speaker: ...`) names others in passing: where one person is
-    certain, others must be likely, or stand behind the same words of another line (a list, one a line). Names in a list
-    of topics, or of examples, are what the talk is about.
+    certain, others must be likely, or stand in a list with somebody who is, or behind the same words of another line (a
+    list, one a line). Names in a list of topics, or of examples, are what the talk is about.
     """
-    persons = [n for n, label in enumerate(decoded.labels) if label == PERSON and not view.is_example(n)]
+    persons = [
+        n
+        for n, label in enumerate(decoded.labels)
+        if label == PERSON and not view.is_example(n) and not view.is_wide(n)
+    ]
+    hosts = {n for n in persons if view.is_host(n)}
+    persons = [n for n in persons if n not in hosts] or persons
+    persons = sorted({*persons, *_rest_of_lists(view, persons, decoded, person_state)})
     best: dict[str, float] = {}
     for n in persons:
         best[view.keys[n]] = max(best.get(view.keys[n], 0.0), decoded.marginals[n][person_state])
@@ -216,7 +280,27 @@ def presenters(view: DescriptionView, decoded: Decoded, person_state: int) -> li
         return persons
     leads = {n: view.lead(n) for n in persons}
     listed = Counter(lead for n, lead in leads.items() if best[view.keys[n]] >= _LIKELY)
-    return [n for n in persons if best[view.keys[n]] >= _LIKELY or listed[leads[n]] > 0]
+    together = {
+        n
+        for chain in view.chains()
+        if any(best.get(view.keys[n], 0.0) >= _LIKELY for n in chain)
+        for n in chain
+        if view.chances[n] >= _NAMELIKE
+    }
+    return [n for n in persons if best[view.keys[n]] >= _LIKELY or listed[leads[n]] > 0 or n in together]
+
+
+def _rest_of_lists(view: DescriptionView, persons: Sequence[int], decoded: Decoded, person_state: int) -> list[int]:
+    """Who else stands in a list with somebody who certainly presents: a list of one shape is all or nothing."""
+    chances = [row[person_state] for row in decoded.marginals]
+    found = []
+    for chain in view.chains():
+        sure = [n for n in chain if n in persons and chances[n] >= _LIKELY]
+        rest = [n for n in chain if n not in persons]
+        likely = all(chances[n] >= _POSSIBLE or view.chances[n] >= _NAMELIKE for n in rest)
+        if sure and likely and not any(view.is_host(n) for n in rest):
+            found += rest
+    return found
 
 
 def _candidates(about: Sequence[str], lexicon: Lexicon) -> list[Mention]:

@@ -78,11 +78,17 @@ def _flat(groups: dict[str, str]) -> dict[str, int]:
 def _packed(crf: Crf) -> dict[str, Any]:
     names = sorted(crf.features)
     weights = [weight for name in names for weight in crf.features[name]]
-    return {"labels": crf.labels, "names": "\n".join(names), "weights": weights, "transitions": crf.transitions}
+    return {
+        "labels": crf.labels,
+        "names": "\n".join(names),
+        "weights": weights,
+        "transitions": crf.transitions,
+        "edges": crf.edges,
+    }
 
 
 def _unpacked(data: dict[str, Any]) -> Crf:
     size, weights = len(data["labels"]), data["weights"]
     names = data["names"].split("\n") if weights else []
     rows = (weights[at : at + size] for at in range(0, len(weights), size))
-    return Crf(tuple(data["labels"]), dict(zip(names, rows, strict=True)), data["transitions"])
+    return Crf(tuple(data["labels"]), dict(zip(names, rows, strict=True)), data["transitions"], data.get("edges", {}))

@@ -31,7 +31,7 @@ TITLES = frozenset(["dr", "prof", "professor", "mr", "mrs", "ms", "phd", "md", "
 CUES = frozenset(
     [
         *("about", "abstract", "author", "authors", "bio", "biography", "by", "contact", "day", "description"),
-        *("follow", "from", "hello", "hi", "host", "introduction", "keynote", "meet", "moderator"),
+        *("follow", "from", "hello", "hi", "host", "introduction", "join", "keynote", "meet", "moderator"),
         *("moderated", "name", "panelists", "presented", "presenter", "presenters", "room", "session"),
         *("speaker", "speakers", "talk", "thank", "thanks", "title", "topic", "track", "watch", "with", "and"),
         *("the", "in", "at", "of", "i'm", "i\u2019m", "monday", "tuesday", "wednesday", "thursday", "friday"),
@@ -51,6 +51,7 @@ _REMEMBERED = 4096
 _LOOKED_AT = 10
 """Tokens of a text that are looked at: no name is longer."""
 
+_OPENS, _CLOSES = "\"'“‘«(", "\"'”’»)"  # noqa: RUF001
 _TRIM = "\"'’‘“”.,;:!?()[]{}<>*_-–—|/\\«»「」"  # noqa: RUF001  # quotes and dashes as they occur
 _NAME_SHAPE = re.compile(r"T*(?:[CUMk]|I(?=.*[CUM]))[CUIpMkT]{0,4}|j{1,2}|jC{1,3}|C{1,3}j")
 _CAPITAL_INSIDE = re.compile(r"(?:Mc|Mac|De|Di|Van|Le|La|Al)[^\W\d_]+|[^\W\d_]+(?:[-'’.][^\W\d_]+)+")  # noqa: RUF001
@@ -117,7 +118,10 @@ class Lexicon:
         shape: list[str] = []
         scores: list[float] = []
         given = False
-        for raw in text.split()[:_LOOKED_AT]:
+        tokens = text.split()[:_LOOKED_AT]
+        for number, raw in enumerate(tokens):
+            if 0 < number < len(tokens) - 1 and raw[0] in _OPENS and raw[-1] in _CLOSES:
+                continue  # a nickname
             token = raw.strip(_TRIM)
             letter = kind(token, raw)
             if letter == "j":

@@ -5,14 +5,18 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from titlecard.domain.text import words
+from titlecard.domain.text import fold, words
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Container, Iterable, Sequence
 
 _BEFORE = re.compile(r"^(?:(?:dr|prof|professor|mr|mrs|ms|sir)\b\.?\s+)+", re.IGNORECASE)
 _BEHIND = re.compile(r",?\s+(?:ph\.?\s?d\.?|md|msc|mba)$", re.IGNORECASE)
 _FIRST_IDEOGRAPH = "\u3005"
+_AND_OTHERS = (["al"], ["et", "al"], ["others"], ["and", "others"], ["co"])
+"""What stands for people who are not named."""
+
+_SHORT_NAME, _FULL_NAME = 1, 2
 _EDGES = " \t,;:-*_/|"
 
 
@@ -20,14 +24,48 @@ def clean(names: Iterable[str]) -> tuple[str, ...]:
     """The names without academic titles, each person once: `Sanjay` is dropped beside `Sanjay Siddhanti`."""
     found: list[tuple[list[str], str]] = []
     for name in names:
-        bare = _BEHIND.sub("", _BEFORE.sub("", name.strip(_EDGES), count=1)).strip(_EDGES)
+        spaced = " ".join(name.split())
+        bare = _BEHIND.sub("", _BEFORE.sub("", spaced.strip(_EDGES), count=1)).strip(_EDGES)
         tokens = words(bare)
-        if tokens and not any(tokens == other for other, _ in found):
+        if tokens and tokens not in _AND_OTHERS and not any(tokens == other for other, _ in found):
             found.append((tokens, bare))
     return tuple(
         name
         for tokens, name in found
         if not any(len(tokens) < len(other) and set(tokens) <= set(other) for other, _ in found)
+    )
+
+
+def joined(pieces: Sequence[tuple[str, str]], given: Container[str]) -> list[str]:
+    """The names of a title: `NARUSE, Yui` is one, and `Ada and Tomas Byron` are two of one surname.
+
+    Args:
+        pieces: each name as the title has it, with the kind of delimiter before it.
+        given: the folded first names that are known.
+    """
+    names = [text for text, _ in pieces]
+    if len(pieces) == _FULL_NAME:
+        (first, _), (second, left) = pieces
+        a, b = first.split(), second.split()
+        if left == "comma" and len(a) == len(b) == 1 and a[0].isupper() and len(a[0]) > 1 and not b[0].isupper():
+            return [f"{first} {second}"]
+        same = left == "and" and len(a) == _SHORT_NAME and len(b) == _FULL_NAME
+        if same and fold(a[0]) in given and fold(b[0]) in given:
+            return [f"{a[0]} {b[1]}", second]
+    return names
+
+
+def is_one_of(name: str, persons: Iterable[str]) -> bool:
+    """Whether a name is one of these people's: in full, or a short form of it (`A. Byron`, `Ada`)."""
+    bare = _BEHIND.sub("", _BEFORE.sub("", name.strip(_EDGES), count=1))
+    tokens = words(bare)
+    full = [words(person) for person in persons]
+    if not tokens:
+        return False
+    return any(
+        tokens == other or set(tokens) <= set(other) or set(other) <= set(tokens) or _fits(tokens, other)
+        for other in full
+        if other
     )
 
 

@@ -9,12 +9,13 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
-from titlecard.domain.text import plain
+from titlecard.domain.text import fold, plain
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
 
     from titlecard.extraction.names import Lexicon
+    from titlecard.extraction.survey import Survey
 
 LONGEST = 400
 """Characters of a title that are looked at. YouTube's own limit is 100 (videos resource, `snippet.title`)."""
@@ -26,43 +27,65 @@ _DELIMITER = re.compile(
     r"""
     (?:(?<!\w)|(?=[\W_]))  # none begins inside a word: to look at this first is far quicker
     (?:
-    (?P<by>   (?:\s?[,;])?\s?(?<!^)(?<!\w)
-              (?:[Pp]resented\ by|PRESENTED\ BY|[Bb]y|BY|[Pp]or|[Pp]ar|aka|от):?\s+(?=[^\W\d_]) )
+(?P<host> (?:\s?[,;(-])?\s?(?<!\w)(?:[Mm]oderated|[Hh]osted|[Cc]haired|[Ii]ntroduced)\ by:?\s+(?=[^\W\d_]) )
+  | (?P<by>   (?:\s?[,;])?\s?(?<!^)(?<!\w)
+              (?:(?:[Pp]resented|[Gg]iven|[Ll]ed|[Tt]aught)\ by|PRESENTED\ BY|[Bb]y|BY|[Pp]or|[Pp]ar|aka|от)
+              :?\s+(?=[^\W\d_]) )
   | (?P<to>   (?:\s|(?<=\s))(?:by|por|par)$ )
-  | (?P<with> (?:\s?[,;])?\s(?:with|con|mit|avec|w/)\s+(?=[^\W\d_]) )
+  | (?P<with> (?:\s?[,;])?\s(?:with|con|mit|avec|w/|[Ff]eat\.?|[Ff]t\.?|[Ff]eaturing)\s+(?=[^\W\d_]) )
   | (?P<von>  \s(?:von|de)\s+(?=[^\W\d_]) )
-  | (?P<and>  (?:\s?,)?\s(?:&|\+|and|AND|y|e|et|und|en|и)\s+ )
+  | (?P<and>  (?:\s?,)?\s(?:&|\+|and|AND|y|e|et|und|en|и)\s+ | \sx\s+(?=[^\W\d_a-z]) )
   | (?P<dash> (?:\s|(?<=[\s)\]"”»』」]))[-–—−‐]+(?:\s+|$) | ^[-–—−]+\s+ | \s?[–—]+\s*
             | (?<=[)\]\w"”?!.])-\s+(?=\S) | \s-(?=[^\W\d_]) )
   | (?P<pipe> \s?[|｜¦│•·►»~]+\s+ | \s?[|｜¦│•·►]+\s* )
   | (?P<slash>\s/+\s+ )
+  | (?P<handle>(?:\s+|(?<=\s)|^)@(?=\w+(?:$|\s*[,)&@/|]|\s+(?:and\s+)?@)) )
+  | (?P<on>   (?:['’]s\s+[Tt]alk)?\s(?:on|about|presents|sobre)\s+(?=\S) )
   | (?P<at>   \s?@\s* | \s(?:at|from)\s+(?=[^\W\d_a-z]) )
   | (?P<colon>\s?[:：]+(?:\s+|$) | (?<=[^\W\d_]):(?=[^\W\d_]) )
   | (?P<hash> \s(?=\#\w) )
   | (?P<open> \s?[(\[（【{]\s* )
   | (?P<close>\s?[)\]）】}]\s* )
   | (?P<quote>\s?["“”„«»「」『』]\s* | (?<!\w)['‘] | ['’](?!\w) )
-  | (?P<comma>\s?(?:[,;،]\s*,?\s+|[、，；]) )
+  | (?P<comma>\s?(?:[,;،]\s*,?\s+|[、，；]) | (?<=[^\W\d_]{2}),(?=[^\W\d_a-z]) )
+  | (?P<year> (?<=\b(?:19|20)\d\d)\s(?=\S) )
   | (?P<under>(?<=\d)_+ )
   | (?P<wide> (?<![A-Z])\s{2,} )
-  | (?P<code> ^\#?\d+(?:[_.-]\d+)*(?:_\s*|[a-z]?[.)]?\s+) )
+  | (?P<code> ^\#?\d+(?:[_.-]\d+)*(?:_\s*|[a-z]?[.)]?\s+) | ^[A-Z]{1,2}\d{1,3}[.:)]\s+ )
+  | (?P<file> \s?\.(?:mp4|m4v|mov|avi|mkv|webm|flv)\b | \s(?=\d{3,4}[xp]\d*\b) )
   | (?P<label>^(?:Sponsored|SPONSORED)\s+ )
     )
+  | (?P<stop> (?<=[^\W\d_]{3})(?<!Prof)(?<!Conf)\.\s+(?=[\W]?[^\W_a-z]) | (?<=[)\]\d?!])\.\s+(?=[^\W_a-z]) )
     """,
     re.VERBOSE,
 )
 _NICKNAME = re.compile(r"(?:^|[-–—|:] )[^\W\d_a-z]\w+ \(([^\W\d_]{2,15})\) [^\W\d_a-z]\w+(?= [-–—|]|:|$)")
 """A name with a nickname in brackets, between separators."""
+_QUOTED = re.compile(r"([^\W\d_][\w.-]*) +[\"“”'‘«](\w{2,15})[\"“”'’»] +([^\W\d_a-z][\w-]+)")
+"""Two words with a quoted one between them: a nickname, where the two are a name."""
 _TOKEN = re.compile(r"\w{1,40}")
 _SPACED = re.compile(r"\S+")
 _DIGITS = re.compile(r"\d+")
+_YEAR = re.compile(r"(?:19|20)\d\d")
 _LONGEST_NAME = 5  # tokens
+_LONGEST_AFFIX = 10  # tokens
 _SURE_FIRST_NAME = 3
+_A_NAME = 0.5
+_FULL_NAME = 2
 _SURE_WORD = -3
+_NO_INITIALS = ("A", "I")
+"""Words of one letter."""
 _FAR = 4
 """How many times as frequent words at the end must be to be cut off a piece that recurs as well."""
 
-_NONE: Mapping[str, int] = {}
+_EARLY = 6
+"""Words at the beginning among which the year of an event may stand."""
+
+_COMMON = 0.4
+"""Share of the other titles from which on a word that they have is no part of a name."""
+
+_FEW = 3
+"""Rows from which on a batch says something about its words."""
 
 
 class Segment(NamedTuple):
@@ -75,45 +98,53 @@ class Segment(NamedTuple):
     right: str
 
 
-def segments(
-    line: str,
-    lexicon: Lexicon,
-    heads: Mapping[str, int] = _NONE,
-    tails: Mapping[str, int] = _NONE,
-    whole: Mapping[str, int] = _NONE,
-) -> list[Segment]:
+def segments(line: str, lexicon: Lexicon, survey: Survey | None = None) -> list[Segment]:
     """The pieces of a normalised title, in order; delimiters are not part of any.
 
     Args:
         line: the title.
         lexicon: a cut is made where a name stands at the edge of a longer piece without any separator.
-        heads: words that many titles of the batch begin with, with their number; a cut is made behind them.
-        tails: words that many titles of the batch end with, with their number; a cut is made before them.
-        whole: the keys of pieces that stand in several titles of the batch, with their number; they are not cut any
-            further, unless the words at their end are by far more frequent.
+        survey: cuts are made behind what many titles of the batch begin with, before what they end with, and around
+            phrases that they have anywhere; what is a piece of its own in several titles is not cut any further,
+            unless the words at its end are by far more frequent.
     """
     line = line[:LONGEST]
+    marks = _marks(line, lexicon)
+    pieces = _pieces(line, marks)
+    if survey is not None and survey.rows > 1:
+        shared = [
+            (cut, cut, kind)
+            for cut, kind, bound in _shared_cuts(line, survey)
+            for piece in pieces
+            if piece.start < cut < piece.end and survey.recurring.get(text_key(piece.text), 0) <= bound
+        ]
+        if shared:
+            marks = sorted({*marks, *shared})
+            pieces = _pieces(line, marks)
+    soft = [(cut, cut, "soft") for piece in pieces for cut in _names_at_the_edges(piece, lexicon, survey)]
+    return _pieces(line, sorted(marks + soft)) if soft else pieces
+
+
+def _marks(line: str, lexicon: Lexicon) -> list[tuple[int, int, str]]:
+    """Where delimiters begin and end, and of which kind they are."""
     marks: list[tuple[int, int, str]] = []
-    nicknames = [match.span(1) for match in _NICKNAME.finditer(line)] if "(" in line else []
+    nicknames = _nicknames(line, lexicon)
     for found in _DELIMITER.finditer(line):
         kind = found.lastgroup or ""
         if kind == "code" and "_" not in found.group():  # "12 lessons": a number can be part of the title
             marks.append((found.end(), found.end(), kind))
+        elif kind == "year":
+            if line.count(" ", 0, found.start()) < _EARLY:
+                marks.append((found.end(), found.end(), kind))
+        elif kind == "on":
+            if _follows_a_name(line, found.start(), lexicon):
+                marks.append((found.start(), found.end(), kind))
         elif kind != "von" or _introduces(line, found.start(), lexicon):
             marks.append((found.start(), found.end(), kind))
-    marks = [mark for mark in marks[:MOST] if not _inside_a_nickname(line, mark, nicknames)]
-    pieces = _pieces(line, marks)
-    shared = [
-        (cut, cut, kind)
-        for cut, kind, bound in _shared_cuts(line, heads, tails)
-        for piece in pieces
-        if piece.start < cut < piece.end and whole.get(text_key(piece.text), 0) <= bound
-    ]
-    if shared:
-        marks = sorted(marks + shared)
-        pieces = _pieces(line, marks)
-    soft = [(cut, cut, "soft") for piece in pieces for cut in _names_at_the_edges(piece, lexicon)]
-    return _pieces(line, sorted(marks + soft)) if soft else pieces
+    marks = [mark for mark in marks[:MOST] if not _inside_a_nickname(mark, nicknames)]
+    if any(kind == "wide" for *_, kind in marks):
+        marks = [mark for number, mark in enumerate(marks) if not _inside_a_name(line, marks, number, lexicon)]
+    return marks
 
 
 def place(number: int, count: int) -> str:
@@ -129,22 +160,66 @@ def slot_keys(parts: Sequence[Segment], number: int) -> tuple[str, str, str]:
     return (where, f"{where}|{part.left}|{part.right}", f"{number}/{min(len(parts), 8)}")
 
 
+def role_keys(parts: Sequence[Segment], number: int) -> tuple[str, str, str]:
+    """How the survey counts the role of a piece: by its delimiters, and by its place from either end."""
+    part = parts[number]
+    start, end = min(number, 3), min(len(parts) - 1 - number, 3)
+    return (
+        f"{min(start, 2)}{min(end, 2)}|{part.left}|{part.right}",
+        f"s{start}|{part.left}|{parts[0].right if number else part.right}",
+        f"e{end}|{part.left}|{part.right}",
+    )
+
+
 def text_key(text: str) -> str:
     """A text as the survey counts it: folded words, all numbers alike."""
     return _DIGITS.sub("0", plain(text))
 
 
 def affix_words(title: str) -> list[str]:
-    """The words of a title as heads and tails have them."""
+    """The words of a title as heads, tails and phrases have them: folded, all numbers alike, years as `0000`."""
+    return [
+        "0000" if _YEAR.fullmatch(token) else _DIGITS.sub("0", fold(token)) if not token.isalpha() else fold(token)
+        for token in _TOKEN.findall(title)
+    ]
+
+
+def raw_words(title: str) -> list[str]:
+    """The same words as they stand in the title."""
     return _TOKEN.findall(title)
 
 
-def _inside_a_nickname(line: str, mark: tuple[int, int, str], nicknames: Sequence[tuple[int, int]]) -> bool:
-    """Whether a bracket stands inside a name (`Ada (Addie) Byron`)."""
+def _nicknames(line: str, lexicon: Lexicon) -> list[tuple[int, int]]:
+    """Where nicknames stand inside names."""
+    found = [match.span(1) for match in _NICKNAME.finditer(line)] if "(" in line else []
+    for match in _QUOTED.finditer(line):
+        edges = match[1], match[3]
+        named = any(lexicon.score(word) > 0 or fold(word) in lexicon.given for word in edges)
+        if named and not any(lexicon.is_word(word) for word in edges):
+            found.append(match.span(2))
+    return found
+
+
+def _inside_a_nickname(mark: tuple[int, int, str], nicknames: Sequence[tuple[int, int]]) -> bool:
+    """Whether a bracket or a quote stands inside a name (`Ada (Addie) Byron`)."""
     return any(
-        start - 2 <= mark[0] and mark[1] <= end + 2 and line[mark[0] : mark[1]].strip() in "()"
+        start - 3 <= mark[0] and mark[1] <= end + 3 and mark[2] in ("open", "close", "quote")
         for start, end in nicknames
     )
+
+
+def _inside_a_name(line: str, marks: Sequence[tuple[int, int, str]], number: int, lexicon: Lexicon) -> bool:
+    """Whether several spaces stand inside one name (`Ada  Byron`) and not between two pieces."""
+    start, end, kind = marks[number]
+    if kind != "wide":
+        return False
+    left = line[marks[number - 1][1] if number else 0 : start].split()
+    right = line[end : marks[number + 1][0] if number + 1 < len(marks) else len(line)].split()
+    initialled = len(left) == len("AB") and len(left[1].strip(".")) == 1
+    if end - start > len("  ") or len(right) != 1 or not (len(left) == 1 or initialled):
+        return False
+    seen = lexicon.nameness(" ".join(left + right))
+    return seen.chance > _A_NAME and seen.least > _SURE_WORD
 
 
 def _introduces(line: str, at: int, lexicon: Lexicon) -> bool:
@@ -153,18 +228,32 @@ def _introduces(line: str, at: int, lexicon: Lexicon) -> bool:
     return bool(before) and lexicon.is_word(before[0].strip("\"'.,?!()"))
 
 
-def _shared_cuts(line: str, heads: Mapping[str, int], tails: Mapping[str, int]) -> Iterator[tuple[int, str, float]]:
-    """Where the words that many titles begin or end with are cut off, if no more titles than this have the piece."""
-    tokens = list(_TOKEN.finditer(line)) if heads or tails else []
-    shown = [token.group() for token in tokens]
-    for head in heads:
-        size = head.count(" ") + 1
-        if size < len(tokens) and " ".join(shown[:size]) == head:
-            yield tokens[size - 1].end(), "head", 0
-    for tail in tails:
-        size = tail.count(" ") + 1
-        if size < len(tokens) and " ".join(shown[-size:]) == tail:
-            yield tokens[-size].start(), "tail", tails[tail] / _FAR
+def _follows_a_name(line: str, at: int, lexicon: Lexicon) -> bool:
+    """Whether the words before a place ("on") are somebody's name."""
+    before = line[:at].split()[-_FULL_NAME:]
+    return len(before) == _FULL_NAME and lexicon.nameness(" ".join(before)).chance > _A_NAME
+
+
+def _shared_cuts(line: str, survey: Survey) -> Iterator[tuple[int, str, float]]:
+    """Where the words that many titles have are cut off, if no more titles than this have the piece."""
+    tokens = list(_TOKEN.finditer(line))
+    shown = affix_words(line)
+    squeezed = ""
+    for number in range(min(len(tokens) - 1, _LONGEST_AFFIX)):
+        squeezed += shown[number]
+        if squeezed in survey.squeezed_heads:
+            yield tokens[number].end(), "head", 0
+    squeezed = ""
+    for number in range(len(tokens) - 1, max(0, len(tokens) - 1 - _LONGEST_AFFIX), -1):
+        squeezed = shown[number] + squeezed
+        if squeezed in survey.squeezed_tails:
+            yield tokens[number].start(), "tail", survey.squeezed_tails[squeezed] / _FAR
+    for phrase, count in survey.phrases.items():
+        size = phrase.count(" ") + 1
+        for at in range(len(tokens) - size + 1):
+            if shown[at] == phrase[: len(shown[at])] and " ".join(shown[at : at + size]) == phrase:
+                yield tokens[at].start(), "phrase", count / _FAR
+                yield tokens[at + size - 1].end(), "phrase", count / _FAR
 
 
 def _pieces(line: str, marks: Sequence[tuple[int, int, str]]) -> list[Segment]:
@@ -190,21 +279,33 @@ def _pieces(line: str, marks: Sequence[tuple[int, int, str]]) -> list[Segment]:
     return found
 
 
-def _names_at_the_edges(piece: Segment, lexicon: Lexicon) -> list[int]:
+def _names_at_the_edges(piece: Segment, lexicon: Lexicon, survey: Survey | None) -> list[int]:
     """Where a name that begins or ends a longer piece would be cut off."""
     tokens = list(_SPACED.finditer(piece.text))
     if len(tokens) <= 2:  # noqa: PLR2004  # a first name and a surname: nothing is left to be cut off
         return []
     like = [_like_a_name(token.group(), lexicon) for token in tokens]
-    length = _name_length(tokens, like, lexicon)
-    if length == len(tokens):
+    if survey is not None and survey.rows > _FEW:
+        like = [
+            each and survey.common.get(_folded(token.group()), 0) - 1 < _COMMON * (survey.rows - 1)
+            for each, token in zip(like, tokens, strict=True)
+        ]
+    if not like[0] and not any(like[-2:]):
         return []
+    length = _name_length(tokens, like, lexicon) if like[0] else 0
+    if length == len(tokens) or all(token.group().strip("'()").isdigit() for token in tokens[length:]):
+        return []  # "Rocky Mountain 2031" is an event
     if length > 1:
         return [piece.start + tokens[length - 1].end()]
     for length in range(min(_LONGEST_NAME, len(tokens) - 1), 1, -1):
         if not like[-length - 1] and _name_length(tokens[-length:], like[-length:], lexicon) == length:
             return [piece.start + tokens[-length].start()]
     return []
+
+
+def _folded(token: str) -> str:
+    """A word with its punctuation as the survey counts it."""
+    return "".join(affix_words(token)[:1])
 
 
 def _like_a_name(token: str, lexicon: Lexicon) -> bool:
@@ -215,6 +316,8 @@ def _like_a_name(token: str, lexicon: Lexicon) -> bool:
 def _name_length(tokens: Sequence[re.Match[str]], like: Sequence[bool], lexicon: Lexicon) -> int:
     """How many of the first tokens are a name that begins with a known first name or an initial."""
     seen = lexicon.nameness(tokens[0].group())
+    if tokens[0].group() in _NO_INITIALS:
+        return 0
     if seen.shape != "I" and not (seen.shape in ("C", "U") and (seen.first >= _SURE_FIRST_NAME or seen.given)):
         return 0
     length = 1

@@ -8,20 +8,24 @@ bounded sample, travels as a few kilobytes of JSON, and is all that the local ti
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter, defaultdict
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
 from itertools import islice
 from typing import TYPE_CHECKING
 
 from titlecard.domain.text import one_line, words
 from titlecard.extraction.mentions import lines, mentions, spot_keys
 from titlecard.extraction.model import shipped
-from titlecard.extraction.segments import affix_words, segments, slot_keys, text_key
+from titlecard.extraction.segments import LONGEST, affix_words, raw_words, role_keys, segments, slot_keys, text_key
+from titlecard.extraction.titles import DROP, NAME, ROLES, TITLE, TitleView
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from titlecard.domain.video import Video
+    from titlecard.extraction.model import Model
     from titlecard.extraction.names import Lexicon
 
 SAMPLE = 500
@@ -44,6 +48,13 @@ _AFFIX_TOKENS = 8
 _AFFIXES = 6
 _LEAST_SHARE = 0.15
 _MOST_OF = 0.6
+_OFTEN = 0.25
+_NUMBERED = re.compile(r"[^\W\d_]0|0[^\W\d_]")
+_COMMON = 0.1
+_FEW = 3
+_TEMPLATE = 0.3
+_IN_WORDS = {TITLE: "title", NAME: "name", DROP: "event"}
+_SIGNS = {"dash": " - ", "pipe": " | ", "colon": ": ", "slash": " / ", "by": " by ", "open": " (", "at": " @ "}
 
 
 @dataclass(frozen=True)
@@ -52,8 +63,12 @@ class Survey:
 
     rows, described: how many rows were seen, and how many of them have a description.
     heads, tails: words that many titles begin or end with, with their number.
+    phrases: words that stand together in many titles, wherever, with their number.
+    common: the single words that many titles have, with their number.
     recurring: the folded pieces of titles that stand in several rows, with their number.
     people: the folded names that stand in several descriptions, with their number (organisers, not presenters).
+    template: how most titles are laid out, in words, and the share of them: `event - title - name (80 %)`.
+    roles: for a place in the title, in how many rows it was taken for title, for a name, and for neither.
     slots: for a place in the title, in how many rows it exists, and how many names it holds (the sum of the chances).
     spots: the same for a place in the description.
     """
@@ -62,35 +77,79 @@ class Survey:
     described: int = 0
     heads: dict[str, int] = field(default_factory=dict)
     tails: dict[str, int] = field(default_factory=dict)
+    phrases: dict[str, int] = field(default_factory=dict)
+    common: dict[str, int] = field(default_factory=dict)
     recurring: dict[str, int] = field(default_factory=dict)
     people: dict[str, int] = field(default_factory=dict)
+    template: str = ""
+    roles: dict[str, tuple[int, int, int]] = field(default_factory=dict)
     slots: dict[str, tuple[int, float]] = field(default_factory=dict)
     spots: dict[str, tuple[int, float]] = field(default_factory=dict)
 
     @classmethod
     def learn(cls, videos: Iterable[Video]) -> Survey:
         """What these videos share. The same videos in the same order make the same survey; none make an empty one."""
-        lexicon = shipped().lexicon
-        return cls.combine([Reading.of(v.title, v.description, lexicon) for v in islice(videos, SAMPLE)])
+        model = shipped()
+        return cls.combine([Reading.of(v.title, v.description, model.lexicon) for v in islice(videos, SAMPLE)], model)
 
     @classmethod
-    def combine(cls, readings: Sequence[Reading]) -> Survey:
-        """The survey of rows that have been read."""
+    def combine(cls, readings: Sequence[Reading], model: Model | None = None) -> Survey:
+        """The survey of rows that have been read.
+
+        Args:
+            readings: the rows.
+            model: labels the rows a first time, so that the sure ones teach the others what stands where in this
+                batch; None: nobody does.
+        """
+        survey = cls._of_the_text(readings)
+        if model is None or len(readings) < 2:  # noqa: PLR2004  # a row that is alone has nobody to learn from
+            return survey
+        roles, template = _at_first_sight(readings, survey, model)
+        return replace(survey, roles=roles, template=template)
+
+    @classmethod
+    def _of_the_text(cls, readings: Sequence[Reading]) -> Survey:
         titles = [affix_words(reading.title) for reading in readings]
+        given = frozenset[str]().union(*(reading.given for reading in readings))
         return cls(
             rows=len(readings),
-            described=sum(reading.described for reading in readings),
-            heads=_affixes(titles, 1),
-            tails=_affixes(titles, -1),
+            described=sum(bool(reading.about) for reading in readings),
+            heads=_affixes(titles, 1, given),
+            tails=_affixes(titles, -1, given),
+            phrases=_phrases([reading.title for reading in readings], titles, given),
+            common=_common(titles),
             recurring=_often(reading.texts for reading in readings),
             people=_often(reading.people for reading in readings),
             slots=_totals(reading.slots for reading in readings),
             spots=_totals(reading.spots for reading in readings),
         )
 
+    @cached_property
+    def squeezed_heads(self) -> dict[str, int]:
+        """The heads without spaces: `Dev Conf 0` is `devconf0`."""
+        return {head.replace(" ", ""): count for head, count in self.heads.items()}
+
+    @cached_property
+    def squeezed_tails(self) -> dict[str, int]:
+        """The tails without spaces."""
+        return {tail.replace(" ", ""): count for tail, count in self.tails.items()}
+
+    @cached_property
+    def squeezed(self) -> dict[str, int]:
+        """The phrases without spaces."""
+        found: dict[str, int] = {}
+        for text, count in self.phrases.items():
+            key = text.replace(" ", "")
+            found[key] = max(count, found.get(key, 0))
+        return found
+
     def hint(self) -> str:
-        """The template in a few words, for somebody who sees one row only: what titles begin with, end with, repeat."""
-        return " | ".join(dict.fromkeys((*list(self.heads)[:2], *list(self.tails)[:2], *list(self.recurring)[:4])))
+        """The template in a few words, for somebody who sees one row only.
+
+        It says how titles are laid out, and what they begin with, end with and repeat.
+        """
+        shared = dict.fromkeys((*list(self.heads)[:2], *list(self.tails)[:2], *list(self.recurring)[:4]))
+        return "; ".join(filter(None, (self.template, " | ".join(shared))))
 
     def to_json(self) -> str:
         """The survey as one line of JSON, of at most `LARGEST` bytes in UTF-8."""
@@ -110,8 +169,12 @@ class Survey:
                 described=int(data["described"]),
                 heads={str(key): int(n) for key, n in data["heads"].items()},
                 tails={str(key): int(n) for key, n in data["tails"].items()},
+                phrases={str(key): int(n) for key, n in data.get("phrases", {}).items()},
+                common={str(key): int(n) for key, n in data.get("common", {}).items()},
                 recurring={str(key): int(n) for key, n in data["recurring"].items()},
                 people={str(key): int(n) for key, n in data["people"].items()},
+                template=str(data.get("template", "")),
+                roles={str(key): (int(t), int(n), int(d)) for key, (t, n, d) in data.get("roles", {}).items()},
                 slots={str(key): (int(n), float(total)) for key, (n, total) in data["slots"].items()},
                 spots={str(key): (int(n), float(total)) for key, (n, total) in data["spots"].items()},
             )
@@ -124,7 +187,8 @@ class Reading:
     """What the survey takes from one row: its pieces and possible names, and the chance of a name at each place."""
 
     title: str
-    described: bool
+    about: list[str]
+    given: frozenset[str]
     texts: frozenset[str]
     people: frozenset[str]
     slots: dict[str, float]
@@ -151,7 +215,8 @@ class Reading:
                 for key in spot_keys(line, mention):
                     spots[key] = max(chance, spots.get(key, 0.0))
         texts = frozenset(text_key(part.text) for part in parts) - {""}
-        return cls(title, bool(about), texts, frozenset(people), slots, spots)
+        given = frozenset(word for word in affix_words(title) if word in lexicon.given and lexicon.score(word) > 0)
+        return cls(title, about, given, texts, frozenset(people), slots, spots)
 
 
 def _often(sets: Iterable[frozenset[str]]) -> dict[str, int]:
@@ -160,6 +225,84 @@ def _often(sets: Iterable[frozenset[str]]) -> dict[str, int]:
         seen.update(texts)
     often = [(text, n) for text, n in seen.items() if n > 1 and len(text) <= _LONGEST_TEXT]
     return dict(sorted(often, key=lambda pair: (-pair[1], pair[0]))[:_KEPT])
+
+
+def _at_first_sight(
+    readings: Sequence[Reading], survey: Survey, model: Model
+) -> tuple[dict[str, tuple[int, int, int]], str]:
+    """What the pieces in each place are taken for at first sight, and the most frequent layout in words."""
+    found: dict[str, list[int]] = defaultdict(lambda: [0, 0, 0])
+    layouts: Counter[str] = Counter()
+    for reading in readings:
+        if len(reading.title) > LONGEST:
+            continue
+        view = TitleView(reading.title, reading.about, survey, model.lexicon)
+        labels = model.titles.labels_of(view.features(), view.kinds())
+        layouts[_layout(view, labels)] += 1
+        for number, label in enumerate(labels):
+            for key in role_keys(view.parts, number):
+                found[key][ROLES.index(label)] += 1
+    often = sorted((key for key, counts in found.items() if sum(counts) > 1), key=lambda key: (-sum(found[key]), key))
+    roles = {key: (found[key][0], found[key][1], found[key][2]) for key in often[: 2 * _KEPT]}
+    (layout, count), *_ = [*sorted(layouts.items(), key=lambda pair: (-pair[1], pair[0])), ("", 0)]
+    share = count / len(readings)
+    return roles, f"{layout} ({share:.0%})" if share >= _TEMPLATE and count > 1 else ""
+
+
+def _layout(view: TitleView, labels: Sequence[str]) -> str:
+    """How a title is laid out, in words: `event - title - name`."""
+    found = [_IN_WORDS[labels[0]]] if labels else []
+    for part, before, label in zip(view.parts[1:], labels, labels[1:], strict=False):
+        if label != before:
+            found += [_SIGNS.get(part.left.partition("+")[0], " "), _IN_WORDS[label]]
+    return "".join(found)
+
+
+def _common(titles: Sequence[Sequence[str]]) -> dict[str, int]:
+    """The words that many titles have; numbers do not count."""
+    seen: Counter[str] = Counter()
+    for tokens in titles:
+        seen.update({token for token in tokens if not token.isdigit()})
+    least = max(2.0, _COMMON * len(titles))
+    often = [(token, n) for token, n in seen.items() if n >= least]
+    return dict(sorted(often, key=lambda pair: (-pair[1], pair[0]))[:_KEPT])
+
+
+def _phrases(shown: Sequence[str], titles: Sequence[Sequence[str]], given: frozenset[str]) -> dict[str, int]:
+    """What many titles have somewhere: whole words, as many as most of them share, with a capital or a number."""
+    if len(titles) < _FEW:
+        return {}
+    seen: Counter[tuple[str, ...]] = Counter()
+    for title, tokens in zip(shown, titles, strict=True):
+        raw = raw_words(title)
+        tall = [not word[0].islower() for word in raw]
+        found = set()
+        for start in range(len(tokens)):
+            if not tall[start]:
+                continue
+            for stop in range(start + 1, min(start + _AFFIX_TOKENS, len(tokens)) + 1):
+                if tall[stop - 1]:
+                    found.add(tuple(tokens[start:stop]))
+        seen.update(found)
+    least = max(3.0, _OFTEN * len(titles))
+    kept = {
+        phrase: n
+        for phrase, n in seen.items()
+        if n >= least and not "".join(phrase).isdigit() and (given.isdisjoint(phrase) or n >= _MOST_OF * len(titles))
+    }
+    longer: dict[tuple[str, ...], int] = defaultdict(int)
+    for phrase, n in kept.items():
+        for size in range(1, len(phrase)):
+            for at in range(len(phrase) - size + 1):
+                part = phrase[at : at + size]
+                longer[part] = max(longer[part], n)
+    whole = [
+        (phrase, n)
+        for phrase, n in kept.items()
+        if longer[phrase] < _MOST_OF * n and (len(phrase) > 1 or _NUMBERED.search(phrase[0]))
+    ]
+    whole.sort(key=lambda pair: (-pair[1], pair[0]))
+    return {" ".join(phrase): n for phrase, n in whole[:_AFFIXES]}
 
 
 def _totals(places: Iterable[Mapping[str, float]]) -> dict[str, tuple[int, float]]:
@@ -173,7 +316,7 @@ def _totals(places: Iterable[Mapping[str, float]]) -> dict[str, tuple[int, float
     return {key: (count[key], round(total[key], 2)) for key in often[:_KEPT]}
 
 
-def _affixes(titles: Sequence[Sequence[str]], side: int) -> dict[str, int]:
+def _affixes(titles: Sequence[Sequence[str]], side: int, given: frozenset[str]) -> dict[str, int]:
     """What many titles begin (side 1) or end (side -1) with: whole words, as many as most of them share."""
     seen: Counter[tuple[str, ...]] = Counter()
     for tokens in titles:
@@ -189,6 +332,8 @@ def _affixes(titles: Sequence[Sequence[str]], side: int) -> dict[str, int]:
         for affix in kept
         if longer[affix] < _MOST_OF * seen[affix]
         and not "".join(affix).isdigit()
+        and affix[0] != "0"
+        and (affix[-1] not in given or seen[affix] >= _MOST_OF * len(titles))
         and (
             len(affix) > 1 or seen[affix] >= _MOST_OF * len(titles)
         )  # "PyTorch" may be what half of the talks are about

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from titlecard.domain.text import plain, words
-from titlecard.extraction.segments import affix_words, place, segments, slot_keys, text_key
+from titlecard.domain.text import fold, is_placeholder, plain, words
+from titlecard.extraction.segments import LONGEST, affix_words, place, role_keys, segments, slot_keys, text_key
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,13 +23,31 @@ if TYPE_CHECKING:
     from titlecard.extraction.segments import Segment
     from titlecard.extraction.survey import Survey
 
-TITLE, NAME, DROP = "T", "N", "D"
+TITLE, NAME, DROP = ROLES = "T", "N", "D"
 
 _CUT_OFF = 90
 """Characters from which on a title may have been cut off by the limit of 100."""
 
 _SOME, _MOST = 5, 0.55
 """Other rows, and the share of them, from which on a common ending cannot be chance."""
+
+_WIDE, _FEW = 0.5, 3
+"""The share of the other rows, and the least number of them, from which on what they have is the batch's own."""
+
+_TOPIC = 0.25
+"""The share of the other titles from which on a word that they have is what the batch is about, and no name."""
+
+_FULL_NAME = ("CC", "CIC", "CCC")
+"""Shapes of a first name with a surname."""
+
+_SURELY = 0.7
+"""The chance of a name from which on somebody behind `by` is one, however often the batch has it."""
+
+_RATHER = 0.4
+"""The chance of a name from which on the last of a list of names is one."""
+
+_LOUD = 0.6
+"""The share of capitals from which on a title shouts."""
 
 _ABOUT = 30
 """Lines of the description in which a piece is looked for."""
@@ -45,22 +64,29 @@ _ORGANISATION = re.compile(
     re.IGNORECASE,
 )
 _DIGITS = re.compile(r"\d+")
+_SMALL = re.compile(r"(?<![\w@#./-])[^\W\d_A-Z]\w*")
+_LANGUAGE = re.compile(
+    r"[A-Z]{2}(?:[/|,] ?[A-Z]{2})*|(?i:.*\b(?:no|bad|poor|improved|laptop|missing)\b.*\b(?:sound|audio)\b.*)"
+)
+"""What is said of a recording in brackets: `EN`, `no sound`."""
 _ROLE = re.compile(
     r"\b(?:c[eft]o|(?:vice )?president|(?:co-?)?founder|(?:executive |managing |product )?director|manager|engineer"
     r"|developer|scientist|researcher|professor|evangelist|advocate|architect|consultant|(?:team|tech) lead|head of)\b",
     re.IGNORECASE,
 )
 _COMPANY = re.compile(r"\b(?:inc|llc|ltd|gmbh|corp|universit\w+|institute|foundation|technologies)\.?$", re.IGNORECASE)
-_NOBODY = re.compile(
-    r"(?:(?:various|multiple|several|many|all|different) )?(?:speakers?|presenters?|people|authors|artists|panelists)"
-    r"|various|anonymous|unknown|tb[ad]|students|alumn\w+|todos|varios",
-    re.IGNORECASE,
-)
 _SEPARATES = ("colon", "dash", "pipe")
 _DATED_EVENT = re.compile(r"(?=.*[^\W\d_])(?!.*\b(?:in|en|em|of) \d)(?:[^\s:]+ +){0,5}[^\s:]*(?:19|20)\d\d")
 _KEYNOTE = re.compile(r"(?:opening |closing )?keynote(?: talk| speech| speaker)?", re.IGNORECASE)
 _GOES = re.compile(r"(?:sponsored )?(?:talk|session)|sponsored|charla", re.IGNORECASE)
 _STAYS = re.compile(r"(?:opening |closing |morning |evening )?keynote|lightning talks?", re.IGNORECASE)
+_ELLIPSES = ("...", "\u2026")
+_ENOUGH, _MISSING = 4, 15
+"""Words that a cut title must share with a line of the description, and that the line may have more."""
+
+_SYMBOLS = re.compile(r"(?:^|\s|[-\u2013\u2014|:])([@#$.~/&*`<_]{1,4}|::|\[\])\s?$")
+"""What a title of code may begin with: `@property`, `[] is not {}`."""
+
 _PAIRS = (
     *(("(", ")"), ("[", "]"), ("{", "}"), ("\uff08", "\uff09"), ("\u3010", "\u3011")),
     *(("\u201c", "\u201d"), ("\u00ab", "\u00bb"), ("\u300c", "\u300d"), ("\u300e", "\u300f")),
@@ -72,22 +98,44 @@ def step(value: float, *borders: float) -> int:
     return bisect_right(borders, value)
 
 
+@lru_cache(maxsize=1024)
+def _small_words(line: str) -> frozenset[str]:
+    """The folded words that a line of the description writes in small letters."""
+    return frozenset(_SMALL.findall(line)) if line.isascii() else frozenset(map(fold, _SMALL.findall(line)))
+
+
 class TitleView:
     """The pieces of one title with everything that is known of them."""
 
     def __init__(self, title: str, about: Sequence[str], survey: Survey, lexicon: Lexicon) -> None:
         """Cut a normalised title; `about` are the lines of its description."""
         self.title = title
-        self.parts = segments(title, lexicon, survey.heads, survey.tails, survey.recurring)
+        self.parts = segments(title, lexicon, survey)
         self.seen = [lexicon.nameness(part.text) for part in self.parts]
         self.chances = [seen.chance for seen in self.seen]
         self.words = [words(part.text) for part in self.parts]
         self.texts = [" ".join(each) for each in self.words]
         self.others = max(survey.rows - 1, 0)
         self.shares = [self._share(number, survey) for number in range(len(self.parts))]
+        self.repeated = [self._repeated(number, survey) for number in range(len(self.parts))]
+        self.is_wide = self._what_is_wide()
+        self.is_forced = [
+            wide and len(self.parts) > 1 and self.others >= _SOME and share >= _MOST and not _STAYS.fullmatch(part.text)
+            for wide, share, part in zip(self.is_wide, self.shares, self.parts, strict=True)
+        ]
+        # What most of a batch repeats is nobody's name, whatever it looks like.
+        self.chances = [
+            0.02 if wide or (self.others >= _SOME and most >= _TOPIC) else chance
+            for wide, (_, most), chance in zip(self.is_wide, self.repeated, self.chances, strict=True)
+        ]
+        self._roles = survey.roles
         self.slots = [self._slots(number, survey) for number in range(len(self.parts))]
         self.best_slot, self.best_value = self._best_slot()
         self._about = [f" {plain(line)} " for line in about[:_ABOUT]]
+        self._small = frozenset[str]().union(*map(_small_words, about[:_ABOUT]))
+        letters = [sign for sign in title if sign.isalpha()]
+        self._loud = sum(sign.isupper() for sign in letters) > _LOUD * len(letters)
+        self._by = max((c for c, part in zip(self.chances, self.parts, strict=True) if part.left == "by"), default=-1.0)
         self._whole = "\n".join(self._about)
         self._line = plain(title)
         self._coarse = [step(chance, 0.1, 0.4, 0.7, 0.9) for chance in self.chances]
@@ -101,6 +149,9 @@ class TitleView:
         items = []
         quoted = bracketed = False
         for number, part in enumerate(self.parts):
+            if self.is_forced[number]:
+                items.append(["of the batch"])
+                continue
             quoted ^= part.left.count("quote") % 2 == 1
             bracketed = part.left.rfind("open") > part.left.rfind("close") or (bracketed and "close" not in part.left)
             c, where = self._coarse[number], place(number, len(self.parts))
@@ -114,10 +165,44 @@ class TitleView:
                 item.append(f"rival|c{c}|{where}")
             item += self._looks(number, where)
             item += self._batch(number, where)
+            item += self._role(number)
             item += self._neighbours(number)
             item += self._described(number)
             items.append(item)
         return items
+
+    def _what_is_wide(self) -> list[bool]:
+        """Which pieces are the batch's own: most of it has them.
+
+        Where that is all of the title (`Talk number 7 by Ada Byron`), or somebody behind `by` (a channel of one
+        person), the batch says nothing.
+        """
+        wide = [
+            self.others >= _FEW and share >= _WIDE and not (part.left == "by" and chance >= _SURELY)
+            for share, part, chance in zip(self.shares, self.parts, self.chances, strict=True)
+        ]
+        rest = [part for part, is_wide in zip(self.parts, wide, strict=True) if not is_wide and part.left != "by"]
+        return wide if rest else [False] * len(wide)
+
+    def may_be_of_one_person(self) -> bool:
+        """Whether what most of the batch has looks like somebody's name: all of it may be one person's."""
+        return any(
+            (wide or (part.left == "by" and share >= _WIDE))
+            and seen.given
+            and seen.shape in _FULL_NAME
+            and not _EVENT.search(part.text)
+            for wide, share, seen, part in zip(self.is_wide, self.shares, self.seen, self.parts, strict=True)
+        )
+
+    def kinds(self) -> list[str]:
+        """The kinds of the delimiters before the pieces, by which the labels on either side hang together."""
+        found = [""]
+        for number, part in enumerate(self.parts[1:], 1):
+            kind = part.left.partition("+")[0]
+            if kind in ("colon", "dash") and self.shares[number - 1] <= 0:
+                kind += " of its own"
+            found.append("" if self.is_wide[number - 1] or self.is_wide[number] else kind)
+        return found
 
     def _share(self, number: int, survey: Survey) -> float:
         """The share of the other rows that have this piece; -1 where there are no others."""
@@ -125,18 +210,23 @@ class TitleView:
             return -1.0
         part = self.parts[number]
         key = text_key(part.text)
-        count = survey.recurring.get(key, 1)
-        if part.right == "head" or part.left == "tail":
-            affixes = survey.heads if part.right == "head" else survey.tails
-            shared = affixes.get(" ".join(affix_words(part.text)), 1)
+        squeezed = "".join(affix_words(part.text))
+        count = max(survey.recurring.get(key, 1), survey.squeezed.get(squeezed, 1))
+        if number == 0 or number == len(self.parts) - 1:
+            affixes = survey.squeezed_heads if number == 0 else survey.squeezed_tails
+            shared = affixes.get(squeezed, 1)
             count = max(count, shared) if shared - 1 >= _MOST * self.others else count
-        elif number == len(self.parts) - 1 and len(self.title) >= _CUT_OFF and len(key) >= 2:
+        if number == len(self.parts) - 1 and len(self.title) >= _CUT_OFF and len(key) >= 2:
             count = max(count, 1 + max((n for text, n in survey.recurring.items() if text.startswith(key)), default=0))
         return (count - 1) / self.others
 
-    def ends_like_its_batch(self) -> bool:
-        """Whether the last piece, whole or cut off, is what most titles of a batch of some size end with."""
-        return len(self.parts) > 1 and self.others >= _SOME and self.shares[-1] >= _MOST
+    def _repeated(self, number: int, survey: Survey) -> tuple[float, float]:
+        """The least and the largest share of the other rows that have a word of this piece."""
+        tokens = affix_words(self.parts[number].text)
+        if not self.others or not tokens:
+            return (0.0, 0.0)
+        shares = [(survey.common.get(token, 1) - 1) / self.others for token in tokens if not token.isdigit()]
+        return (min(shares, default=0.0), max(shares, default=0.0))
 
     def _slots(self, number: int, survey: Survey) -> list[tuple[int, float]]:
         """For each way to count the place: the number of other rows that have it, and the share of names in it."""
@@ -160,13 +250,12 @@ class TitleView:
         return step(len(self.words[number]), 2, 3, 4, 5, 7, 10)
 
     def _looks(self, number: int, where: str) -> list[str]:
-        """Shape, scores, words, delimiters."""
-        part, seen, tokens = self.parts[number], self.seen[number], self.words[number]
+        """Scores, words, delimiters."""
+        part, tokens = self.parts[number], self.words[number]
         c, length = self._coarse[number], self._length(number)
         found = [
             "b",
-            f"c{step(seen.chance, 0.03, 0.2, 0.4, 0.6, 0.8, 0.95)}",
-            f"sh={seen.shape[:5]}",
+            f"c{step(self.chances[number], 0.03, 0.2, 0.4, 0.6, 0.8, 0.95)}",
             f"c{c}|{where}",
             f"c{c}|l={part.left}",
             f"c{c}|r={part.right}",
@@ -176,10 +265,8 @@ class TitleView:
             f"ln={length}",
             f"ln={length}|c{c}",
             f"n={min(len(self.parts), 6)}|{where}",
-            f"first={step(seen.first, -4, -1, 1, 4)}|c{c}",
-            f"least={step(seen.least, -6, -3, -1, 1, 3)}|{len(seen.shape) > 1}",
-            f"g={seen.given}|{seen.shape[:4]}",
         ]
+        found += self._shape(number, where)
         found += [f"w={word}" for word in (tokens[:3] if len(tokens) <= 4 else tokens[:1])]
         if tokens:
             found += [f"w0={tokens[0]}|{where}", f"w1={tokens[-1]}|{where}"]
@@ -197,6 +284,31 @@ class TitleView:
             found.append(f"noletters|{where}")
         if part.text.islower():
             found.append(f"lower|{where}")
+        return found
+
+    def _shape(self, number: int, where: str) -> list[str]:
+        """What it looks like, and beside what; nothing of what most of the batch has."""
+        part, seen, tokens = self.parts[number], self.seen[number], self.words[number]
+        c, length, found = self._coarse[number], self._length(number), list[str]()
+        if self.is_wide[number]:
+            found += [f"wide|{where}", f"wide|{part.left}|{part.right}", f"wide|ln{min(length, 3)}"]
+        else:
+            found += [
+                f"sh={seen.shape[:5]}",
+                f"first={step(seen.first, -4, -1, 1, 4)}|c{c}",
+                f"least={step(seen.least, -6, -3, -1, 1, 3)}|{len(seen.shape) > 1}",
+                f"g={seen.given}|{seen.shape[:4]}",
+            ]
+        if self._by >= 0 and part.left != "by":
+            found.append(f"by={step(self._by, 0.4, 0.7)}|c{c}|{where}")
+        if self._loud:
+            quiet = any(sign.islower() for sign in part.text)
+            found += [f"loud={quiet}|c{c}", f"loud={quiet}|{where}"]
+        if _LANGUAGE.fullmatch(part.text):
+            found.append(f"language|{part.left}|{part.right}")
+        small = sum(word in self._small for word in tokens)
+        if tokens and self._about:
+            found.append(f"small={min(2, small)}|{small == len(tokens)}|c{c}")
         return found
 
     def _batch(self, number: int, where: str) -> list[str]:
@@ -217,6 +329,9 @@ class TitleView:
             f"s={in_place}|c{c}|{where}",
             f"o={ordinal}|c{c}",
         ]
+        if self.others >= _FEW:
+            least, most = (step(share, 0.001, 0.2, 0.4, 0.7) for share in self.repeated[number])
+            found += [f"rep={least}|{most}|c{c}", f"rep={least}|{most}|{where}|ln{length}"]
         if _EVENT.search(part.text):
             found += [f"event|{where}|ln{length}", f"event|df={share}|{where}"]
         value = step(self.best_value, 0.3, 0.5, 0.7, 0.85)
@@ -224,6 +339,29 @@ class TitleView:
             found.append(f"best={value}|c{c}|{size}")
         elif self.best_slot >= 0:
             found.append(f"notbest={value}|c{c}|{where}")
+        return found
+
+    def in_its_role(self, number: int, label: str) -> float:
+        """Of the pieces in this place of the batch, the share that was taken for the same; -1 where nobody knows."""
+        counts = self._roles.get(role_keys(self.parts, number)[0], (0, 0, 0))
+        total = sum(counts)
+        return counts[ROLES.index(label)] / total if total > len("AB") else -1.0
+
+    def _role(self, number: int) -> list[str]:
+        """What pieces in this place of the other rows were taken for."""
+        if not self._roles:
+            return ["role=na"]
+        c, found = self._coarse[number], []
+        for n, key in enumerate(role_keys(self.parts, number)):
+            counts = self._roles.get(key)
+            total = sum(counts) if counts else 0
+            if not counts or total < 2:  # the row itself is one of them
+                found.append(f"role{n}=new|c{c}")
+                continue
+            best = max(range(3), key=counts.__getitem__)
+            size, share = step(total, 2, 4, 10), step(counts[best] / total, 0.6, 0.8, 0.95)
+            named = step(counts[1] / total, 0.02, 0.2, 0.5, 0.8, 0.95)
+            found += [f"role{n}={best}|{share}|{size}", f"role{n}={best}|{share}|c{c}", f"named{n}={named}|c{c}|{size}"]
         return found
 
     def _neighbours(self, number: int) -> list[str]:
@@ -285,14 +423,13 @@ class TitleView:
 def by_convention(view: TitleView, decoded: Decoded, title_state: int) -> list[str]:
     """The labels after the editors' conventions: `Keynote:` and `Lightning Talk:` stay, `Talk:` goes.
 
-    What most titles of the batch end with is no part of one, nor is `DevConf 2031` at the beginning or `(Keynote)` at
+    What most titles of the batch have is no part of one, nor is `DevConf 2031` at the beginning or `(Keynote)` at
     the end. What `and` joins is of one kind: behind a piece of the title nobody is named by it. The title is one run of
     pieces: the likeliest of several, the likeliest piece where the labelling found none.
     """
     parts = view.parts
     labels = [_no_name(parts, decoded.labels, number) or label for number, label in enumerate(decoded.labels)]
-    if view.ends_like_its_batch():
-        labels[-1] = DROP
+    labels = [DROP if forced else label for forced, label in zip(view.is_forced, labels, strict=True)]
     if len(parts) > 1 and labels[0] != NAME and parts[0].right in _SEPARATES and _DATED_EVENT.fullmatch(parts[0].text):
         labels[0] = DROP
     for number, part in enumerate(parts[:-1]):
@@ -302,20 +439,42 @@ def by_convention(view: TitleView, decoded: Decoded, title_state: int) -> list[s
             labels[number] = DROP
         elif _STAYS.fullmatch(part.text) and labels[number + 1] == TITLE and part.left != "label":
             labels[number] = TITLE
+    _settle_names(view, labels)
     for run in _title_runs(labels):
         if len(run) > 1 and parts[run[-1]].left in ("open", *_SEPARATES) and _KEYNOTE.fullmatch(parts[run[-1]].text):
             labels[run[-1]] = DROP
-    return _one_title(parts, labels, [row[title_state] for row in decoded.marginals])
+    return _one_title(parts, labels, [row[title_state] for row in decoded.marginals], view.is_forced)
+
+
+def _settle_names(view: TitleView, labels: list[str]) -> None:
+    """Take out who only hosts or has another name, where presenters are named; take in the rest of a list."""
+    parts = view.parts
+    plainly = [n for n, label in enumerate(labels) if label == NAME and parts[n].left not in ("host", "handle")]
+    if not plainly:
+        return
+    for number, part in enumerate(parts):
+        if labels[number] == NAME and number not in plainly:
+            labels[number] = DROP
+        elif (
+            part.left == "and"
+            and labels[number] == DROP
+            and labels[number - 1] == NAME
+            and view.chances[number] > _RATHER
+            and not is_placeholder(part.text)
+        ):
+            labels[number] = NAME
 
 
 def _no_name(parts: Sequence[Segment], labels: Sequence[str], number: int) -> str | None:
     """What a piece is that was taken for a name and cannot be one; None where nothing speaks against its label."""
     part = parts[number]
+    if number and part.left in (*_SEPARATES, "by", "slash", "open", "comma") and is_placeholder(part.text):
+        return DROP
     if labels[number] != NAME:
         return None
     if any(sign.isdigit() for sign in part.text):
         return TITLE
-    if _NOBODY.fullmatch(part.text):
+    if is_placeholder(part.text):
         return DROP
     if part.left == "and" and labels[number - 1] == TITLE:
         return TITLE
@@ -324,15 +483,25 @@ def _no_name(parts: Sequence[Segment], labels: Sequence[str], number: int) -> st
     return DROP if stands_behind and (role or _COMPANY.search(part.text)) else None
 
 
-def _one_title(parts: Sequence[Segment], labels: list[str], chances: Sequence[float]) -> list[str]:
-    """The labels with exactly one run of title pieces; `chances` are those of each piece to be title."""
+def _one_title(
+    parts: Sequence[Segment], labels: list[str], chances: Sequence[float], forced: Sequence[bool]
+) -> list[str]:
+    """The labels with exactly one run of title pieces.
+
+    Args:
+        parts: the pieces.
+        labels: their labels.
+        chances: those of each piece to be title.
+        forced: which pieces are the batch's own, and no title.
+    """
     runs = _title_runs(labels)
     if len(runs) > 1:
         means = [sum(chances[n] for n in run) / len(run) for run in runs]
         best_run = runs[means.index(max(means))]
         labels = [DROP if label == TITLE and n not in best_run else label for n, label in enumerate(labels)]
     if not runs:
-        pool = [n for n, label in enumerate(labels) if label != NAME] or range(len(parts))
+        free = [n for n in range(len(parts)) if not forced[n]] or range(len(parts))
+        pool = [n for n in free if labels[n] != NAME] or free
         best = max(pool, key=chances.__getitem__)
         labels[best] = TITLE
         for number in range(best - 1, -1, -1):  # a cut without a separator was no border after all
@@ -345,6 +514,24 @@ def _one_title(parts: Sequence[Segment], labels: list[str], chances: Sequence[fl
 def title_of(title: str, parts: Sequence[Segment], labels: Sequence[str]) -> str:
     """The title that a labelling makes: its pieces with what stands between them."""
     return " ".join(_run(title, parts, run[0], run[-1]) for run in _title_runs(labels))
+
+
+def completed(title: str, about: Sequence[str]) -> str:
+    """A title that was cut off (`How we lived to tell the ta...`) in full, where a line of the description has it."""
+    if not title.endswith(_ELLIPSES) and len(title) < _CUT_OFF:
+        return title
+    *start, last = [*words(title.rstrip(".\u2026 ")), ""]
+    if last == "" and start:
+        *start, last = start
+    if len(start) < _ENOUGH:
+        return title
+    for line in about[:_ABOUT]:
+        found = words(line)
+        if len(line) <= LONGEST and found[: len(start)] == start and found[len(start) :][:1]:
+            rest = found[len(start) :]
+            if rest[0].startswith(last) and len(rest) <= _MISSING and (len(rest) > 1 or rest[0] != last):
+                return line
+    return title
 
 
 def _title_runs(labels: Sequence[str]) -> list[range]:
@@ -372,6 +559,9 @@ def _run(title: str, parts: Sequence[Segment], first: int, last: int) -> str:
             after = after[after.index(closing) + 1 :]
         if text.count(closing) > text.count(opening) and opening in before:
             text = before[before.rindex(opening) :] + text
+    symbols = _SYMBOLS.search(before)
+    if symbols:
+        text = symbols[1] + (" " if before.endswith(" ") else "") + text
     if text.count('"') % 2 and '"' in after:
         text += after[: after.index('"') + 1]
     elif text.count('"') % 2 and '"' in before:

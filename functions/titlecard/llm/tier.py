@@ -30,6 +30,8 @@ from titlecard.llm.prompt import (
     HINT_MAX_BYTES,
     INSTRUCTIONS,
     NAME_MAX_BYTES,
+    OTHER_MAX_BYTES,
+    OTHERS_MAX_NAMES,
     PROMPT_VERSION,
     TITLE_MAX_BYTES,
     prompt,
@@ -107,7 +109,7 @@ class ModelTier:
         Args:
             video: the row.
             answer: what the local tier makes of it, which the model is to correct.
-            hint: what the titles of its batch share, in a few words.
+            hint: how the titles of its batch are laid out and what they share, in a few words.
         """
         text = prompt(video, answer, hint)
         size = ENVELOPE_BYTES + len(self.model.encode()) + _json_bytes(INSTRUCTIONS) + _json_bytes(text)
@@ -119,7 +121,14 @@ class ModelTier:
         quote = '"'  # no byte takes more room: in the JSON of the video it is two bytes, in the JSON of the body four
         video = Video(id="worst", title=quote * TITLE_MAX_BYTES, description=quote * DESCRIPTION_MAX_BYTES)
         names = (quote * NAME_MAX_BYTES,) * GUESS_MAX_NAMES
-        answer = LocalParse(title=video.title, presenters=names, confidence=0.99, sure=False, source="title")
+        answer = LocalParse(
+            title=video.title,
+            presenters=names,
+            confidence=0.99,
+            sure=False,
+            source="title",
+            candidates=(quote * OTHER_MAX_BYTES,) * OTHERS_MAX_NAMES,
+        )
         return self.prepare(video, answer, quote * HINT_MAX_BYTES).bound
 
     def expected(self, question: Question) -> Amount:

@@ -135,7 +135,7 @@ class _Job:
     @property
     def sure(self) -> bool:
         """Whether the local tier's answer is the last word."""
-        return self.policy is Policy.LOCAL or (self.policy is Policy.AUTO and self.answer.sure)
+        return self.policy is Policy.LOCAL or self.answer.is_final(self.policy)
 
     @property
     def suspect(self) -> bool:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 LOW_CONFIDENCE = "low_confidence"
 UNGROUNDED = "ungrounded"
 TIERS_DISAGREE = "tiers_disagree"
+PRESENTERS_DISAGREE = "presenters_disagree"
 GARBLED = "garbled"
 """The text was decoded wrongly, or lost characters, before it was uploaded."""
 
@@ -40,6 +41,8 @@ def by_local_tier(
 ) -> Talk:
     """The local tier's answer as a talk; the title as it was given, and nobody, where even that is not grounded.
 
+    Where the row itself names its presenters, the tier is `given`, and a text that names others is a reason for review.
+
     Args:
         flaw: why the model's answer could not be used, where it was asked; it goes into `review`.
         charged: what asking it has cost.
@@ -47,16 +50,16 @@ def by_local_tier(
     """
     charged = charged or Amount()
     title, presenters = answer.title, answer.presenters
-    review = flaw or (None if answer.sure else LOW_CONFIDENCE)
+    review = flaw or (PRESENTERS_DISAGREE if answer.others else None if answer.sure else LOW_CONFIDENCE)
     confidence = answer.confidence
     if ungrounded(title, presenters, video):
-        title, presenters, review = video.title, (), UNGROUNDED
+        title, presenters, review = video.title, video.presenters, UNGROUNDED
     if _is_garbled(title, presenters):
         review, confidence = flaw or GARBLED, min(confidence, GARBLED_CONFIDENCE)
     return Talk(
         title=title,
         presenters=presenters,
-        tier=Tier.LOCAL,
+        tier=Tier.GIVEN if video.presenters else Tier.LOCAL,
         confidence=confidence,
         review=review,
         model=model,

@@ -251,6 +251,7 @@ def _content(status: Status) -> dict[str, Any]:
         "refused": batch.refused,
         "repeated": batch.repeated,
         "parsed": batch.counted(RowState.PARSED),
+        "parsed_given": counts["parsed_given"],
         "parsed_local": counts["parsed_local"],
         "parsed_model": counts["parsed_model"],
         "superseded": batch.counted(RowState.SUPERSEDED),

@@ -74,9 +74,9 @@ def listed(
 
     Titles of one layout are listed together: what is wrong in one of them is often wrong in all. Why a talk is listed:
     low_confidence (no tier was sure), ungrounded (the model used words that the video does not have), tiers_disagree
-    (the model named other people than a confident local tier), garbled (the text had lost characters before it was
-    uploaded), refused, truncated and the like (the model's answer could not be used). No later upload and no later
-    parse overwrites what a person says.
+    (the model named other people than a confident local tier), presenters_disagree (the text names others than the
+    row's own presenters), garbled (the text had lost characters before it was uploaded), refused, truncated and the
+    like (the model's answer could not be used). No later upload and no later parse overwrites what a person says.
     """
     if context.invoked_subcommand:
         return

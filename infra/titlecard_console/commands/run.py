@@ -295,6 +295,7 @@ def _open_lines(output: Path | None, table: TalkTable | None) -> Iterator[TextIO
 def _report_outcomes(outcomes: Sequence[_Outcome], remedy: str) -> None:
     """Tell how the batches ended: a table, and below it why some videos are not parsed."""
     columns = {
+        "given": Tier.GIVEN,
         "local": Tier.LOCAL,
         "model": Tier.MODEL,
         "superseded": RowState.SUPERSEDED,

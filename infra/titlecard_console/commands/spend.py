@@ -202,10 +202,10 @@ def _state(line: Mapping[str, Any]) -> str:
 
 
 def _talks(counts: Iterable[Mapping[str, int]]) -> tuple[int, int]:
-    """How many talks the local tier and the model made."""
+    """How many talks were made without the model, and with it."""
     local = model = 0
     for one in counts:
-        local += one.get("parsed_local", 0)
+        local += one.get("parsed_local", 0) + one.get("parsed_given", 0)
         model += one.get("parsed_model", 0)
     return local, model
 

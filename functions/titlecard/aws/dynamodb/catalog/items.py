@@ -89,7 +89,8 @@ class VideoRecord:
         """
         if self.talk is None:
             return False
-        return policy is not Policy.MODEL or self.talk.tier is Tier.MODEL or self.talk.review is not None
+        final = self.talk.tier in (Tier.MODEL, Tier.GIVEN)
+        return policy is not Policy.MODEL or final or self.talk.review is not None
 
     @property
     def concluded_at(self) -> str:

@@ -1,0 +1,65 @@
+"""The card beside the weights: what they were trained on, by which protocol, and how they score on strangers' lists."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from titlecard.extraction.model import WEIGHTS, shipped
+from training.train import PROTOCOL
+
+CARD: dict[str, Any] = json.loads(Path(WEIGHTS).with_name("card.json").read_text(encoding="utf-8"))
+COMMUNITIES = ("talks-dev", "talks-ruby", "talks-cat")
+SMALL_ENOUGH = 600_000
+"""Bytes of weights."""
+
+LEAST = {"all.both": 0.92, "kept": 0.70, "kept_precision": 0.96}
+"""What a change of the training must not fall below, on each community that a model has never seen."""
+
+
+def test_the_card_is_about_the_weights_beside_it() -> None:
+    data = Path(WEIGHTS).read_bytes()
+    assert CARD["weights"] == {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+
+
+def test_the_weights_are_small() -> None:
+    assert CARD["weights"]["bytes"] <= SMALL_ENOUGH
+
+
+def test_the_card_states_the_protocol_and_the_data() -> None:
+    assert CARD["protocol"] == PROTOCOL
+    assert [each["name"] for each in CARD["datasets"]] == [f"{name}.jsonl" for name in COMMUNITIES]
+    assert all(len(each["sha256"]) == 64 for each in CARD["datasets"])
+
+
+def test_the_card_says_how_much_of_the_error_is_the_labels() -> None:
+    noise = CARD["label_noise"]
+    assert (noise["dataset"], noise["read"]) == ("talks-dev", 100)
+    assert 0 <= noise["fault_of_the_label"] <= noise["read"]
+
+
+def test_every_community_is_measured_by_a_model_that_has_never_seen_it() -> None:
+    measured = CARD["communities_never_seen"]
+    rows = {each["name"].removesuffix(".jsonl"): each["rows"] for each in CARD["datasets"]}
+    assert {name: figures["rows"] for name, figures in measured.items()} == rows
+
+
+@pytest.mark.parametrize("community", COMMUNITIES)
+def test_a_community_never_seen_is_answered_well(community: str) -> None:
+    figures = CARD["communities_never_seen"][community]["figures"]
+    assert {name: figures[name] for name, least in LEAST.items() if figures[name] < least} == {}
+
+
+@pytest.mark.parametrize("community", COMMUNITIES)
+def test_the_card_says_what_a_review_is_worth(community: str) -> None:
+    review = CARD["communities_never_seen"][community]["review"]
+    assert review["flagged_wrong"] > review["unflagged_wrong"]
+    assert review["right_after"] >= CARD["communities_never_seen"][community]["figures"]["all.both"]
+
+
+def test_the_thresholds_are_those_of_three_sources() -> None:
+    assert shipped().thresholds.keys() == {"title", "description", "nobody"}
