@@ -33,10 +33,10 @@ _RECORDS = "            recorded, decision = self._record(row, paid, outcome)\n"
 _SETTLES = "                self._settle(row, paid, outcome.billing)\n"
 _SETTLES_WHAT_IS_RECORDED = f"            if recorded:\n{_SETTLES}"
 _FAILS = "        except faults.Fault as fault:\n            return fault\n"
-_SENDS = "            self._queue.send(pack)\n"
+_SENDS = "                self._queue.send(pack)\n"
 _MARKS = (
-    "            for message in pack:\n"
-    '                done["put back"] += self._catalog.requeued(message, rows[message.batch, message.row])\n'
+    "                marked = pool.map(self._catalog.requeued, [sent.pop((it.batch, it.row)) for it in pack])\n"
+    '                self.done["put back"] += sum(marked)\n'
 )
 _HOPELESS = "        if hopeless := _hopeless(need, limits, budget, window):\n"
 _IMPORTS = "from titlecard.llm.question import Answer\n"
@@ -124,7 +124,10 @@ MUTANTS = {
     "what is due and meets a limit keeps its date": Mutant(
         {
             "pipeline.requeue": (
-                ("else:\n                self._postpone", "elif not self._most:\n                self._postpone"),
+                (
+                    "isinstance(verdict, Wait):\n                self._tell",
+                    "isinstance(verdict, Go):\n                self._tell",
+                ),
             )
         },
         "a date is kept",
