@@ -46,6 +46,26 @@ UNUSED_HERE = {
     ): "a manifest of several invocations",
     ("SweeperRole", "LetIngestContinue", "sqs:SendMessage"): "a batch that ingest left, after IngestVisibilitySeconds",
     ("SweeperRole", "WriteResults", "s3:AbortMultipartUpload"): "two sweepers that begin the same results",
+    **{
+        (role, "WriteItsLog", f"logs:{action}"): "Lambda calls it itself, and the embedded AWS does not"
+        for role in ("IngestRole", "ParserRole", "SweeperRole")
+        for action in ("CreateLogStream", "PutLogEvents")
+    },
+    **{
+        (role, sid, f"sqs:{action}"): "Lambda's poller calls it, and the embedded AWS's is not under IAM"
+        for role, sid in (("IngestRole", "TakeNotificationsAndContinue"), ("ParserRole", "TakeMessages"))
+        for action in ("ReceiveMessage", "DeleteMessage", "GetQueueAttributes")
+    },
+    **{
+        (policy, "TellDeletedFromForbidden", "s3:ListBucket"): "nothing calls it: S3 asks for it when an object is gone"
+        for policy in ("IngestRole", "SweeperRole", "OperatorPolicy")
+    },
+    ("IngestRole", "TakeNotificationsAndContinue", "sqs:ChangeMessageVisibility"): "an upload that could not be taken",
+    ("IngestRole", "ReadUploads", "s3:GetObject"): "an upload without a version, where somebody suspends versioning",
+    ("SweeperRole", "ReadTheLedger", "dynamodb:BatchGetItem"): "a deferred row whose date has come",
+    ("OperatorPolicy", "ReadTheBucket", "s3:GetObjectVersion"): "a manifest that a redrive reads again",
+    ("OperatorPolicy", "SetAndRemoveTheProjectsKeys", "secretsmanager:PutSecretValue"): "a second key of a project",
+    ("OperatorPolicy", "SetAndRemoveTheProjectsKeys", "secretsmanager:RestoreSecret"): "a key after a removed one",
     ("OperatorPolicy", "RunTheSweeper", "lambda:InvokeFunction"): "for people, by the alarm SweeperSilent",
     ("OperatorPolicy", "ReadTheLogs", "logs:FilterLogEvents"): "the log of a worker that was killed",
 }
