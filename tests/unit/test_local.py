@@ -244,3 +244,10 @@ def test_a_batch_that_may_be_one_persons_is_never_sure_that_nobody_is_named() ->
     videos = [Video(id=str(n), title=f"Grace Hopper - {t}") for n, (t, _) in enumerate(TALKS)]
     answers = [parse(video, Survey.learn(videos)) for video in videos]
     assert not any(answer.sure and not answer.presenters for answer in answers)
+
+
+def test_a_title_that_is_nothing_but_a_name_is_never_sure() -> None:
+    videos = [Video(id=str(n), title=f"{who} | {t} | DevConf 2031") for n, (t, who) in enumerate(TALKS)]
+    alone = Video(id="alone", title=f"{NAME} | DevConf 2031")
+    answer = parse(alone, Survey.learn([*videos, alone]))
+    assert (answer.title, answer.sure) == (NAME, False)

@@ -116,7 +116,8 @@ def _with_given(model: Model, video: Video, found: Found | None) -> LocalParse:
 class Found(NamedTuple):
     """An answer before anybody has said how far it is to be trusted.
 
-    `is_doubtful`: nobody is named, though most of the batch has what looks like one person's name.
+    `is_doubtful`: the title is nothing but a name, or nobody is named, though most of the batch has what looks like one
+    person's name.
     """
 
     title: str
@@ -180,7 +181,7 @@ def read(model: Model, title: str, description: str, survey: Survey, given: Sequ
         title=(view, decoded),
         description=described,
     )
-    is_doubtful = not presenters and view.may_be_of_one_person()
+    is_doubtful = cleaned in presenters or (not presenters and view.may_be_of_one_person())
     passed_over = (name for name in clean(possible) if not is_one_of(name, presenters))
     return Found(cleaned, presenters, source, facts, tuple(islice(passed_over, _MOST_CANDIDATES)), is_doubtful)
 
