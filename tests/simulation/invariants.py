@@ -524,7 +524,8 @@ def _is_noted(name: str) -> bool:
 
 
 def _number(item: Mapping[str, Any], name: str) -> int:
-    return int(item.get(name, 0))
+    value = item.get(name, 0)
+    return int(value) if isinstance(value, int | Decimal) else 0  # what somebody wrote by hand counts nothing
 
 
 @lru_cache(maxsize=10_000)
