@@ -152,7 +152,7 @@ def test_an_answer_that_is_under_way_when_the_console_ends_is_kept(
     assert "video#answered" in _kept(state)
 
 
-def test_what_was_removed_stays_removed(start: Start, tmp_path: Path) -> None:
+def test_a_removed_item_stays_removed(start: Start, tmp_path: Path) -> None:
     there, state = start(), tmp_path / "state"
     _talks(there).put_item(Item={"pk": "video#p#1", "sk": "fp#1"})
     _talks(there).put_item(Item={"pk": "video#p#2", "sk": "fp#1"})

@@ -132,7 +132,7 @@ def test_the_story_of_a_video_has_every_attempt_with_its_fault(drill: Drill) -> 
     assert events == ["claimed", "provider_error"] * CAP
 
 
-def test_nobody_sends_anything_again_without_being_asked(drill: Drill) -> None:
+def test_a_redrive_without_yes_is_refused_and_warns_of_charges(drill: Drill) -> None:
     assert (drill.refused.code, "add --yes" in drill.refused.told) == (2, True)
     assert "can be charged" in drill.refused.told
 
@@ -152,7 +152,7 @@ def test_no_video_had_an_attempt_beyond_the_grant_and_each_was_answered_once(dri
     assert sum(drill.provider.asked().values()) == sum(attempts)
 
 
-def test_what_letters_are_left_are_of_videos_that_are_parsed(drill: Drill) -> None:
+def test_the_remaining_letters_belong_to_parsed_videos(drill: Drill) -> None:
     parsed = {video for video, talk in drill.stack.talks(drill.upload).items() if talk}
     assert {letter.video for letter in drill.stack.dead_letters()} <= parsed
 

@@ -218,7 +218,7 @@ def test_no_log_holds_a_strangers_text_or_a_key(recorded: Recorded, canary: str)
 
 
 @pytest.mark.parametrize("event", ["attempt", "deferred", "died", "upload refused"])
-def test_what_happens_to_a_row_or_an_upload_is_one_line(recorded: Recorded, event: str) -> None:
+def test_each_event_of_a_row_or_an_upload_is_one_complete_line(recorded: Recorded, event: str) -> None:
     lines = [json.loads(line) for line in recorded.log.splitlines() if f'"message":"{event}"' in line]
     assert lines
     assert all({"batch", "reason"} <= set(line) for line in lines if line.get("reason") != "undecodable")

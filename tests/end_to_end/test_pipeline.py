@@ -181,7 +181,7 @@ def versions(stack: Stack) -> Versions:
     return Versions(before, after, on_time, late)
 
 
-def test_what_is_left_of_an_old_version_is_superseded(stack: Stack, versions: Versions) -> None:
+def test_the_late_rows_of_an_old_version_are_superseded(stack: Stack, versions: Versions) -> None:
     states = {video: row.state for video, row in stack.rows(versions.before).items()}
     assert {states[video] for video in versions.on_time} == {RowState.PARSED}
     assert {states[video] for video in versions.late} == {RowState.SUPERSEDED}
@@ -270,7 +270,7 @@ def test_a_site_that_listens_hears_of_a_finished_batch_and_finds_its_talks(stack
     assert _results(stack, event["results"]) == answers(content)
 
 
-def test_what_a_person_said_stands_after_another_upload(stack: Stack) -> None:
+def test_an_answer_by_a_person_survives_another_upload(stack: Stack) -> None:
     content = lines(videos(2, "Reviewed"))
     stack.finished(stack.put("reviewed/list.jsonl", content))
     reviews = Reviews(stack.cloud.resource("dynamodb").meta.client, stack.outputs["CatalogTable"])

@@ -35,12 +35,12 @@ def scored() -> Scores:
 
 
 @needs_data
-def test_nothing_is_worse_than_the_baseline() -> None:
+def test_no_score_is_below_the_baseline() -> None:
     assert drops(scored(), json.loads(BASELINE.read_text(encoding="utf-8"))) == []
 
 
 @needs_data
-def test_what_is_kept_is_precise_enough() -> None:
+def test_the_kept_answers_are_precise_enough() -> None:
     assert scored().kept_precision >= 0.975
 
 

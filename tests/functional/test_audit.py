@@ -75,7 +75,7 @@ def test_ingest_goes_on_with_what_it_is_told(world: World, while_it: str) -> Non
 
 
 @pytest.mark.parametrize("how", [Cut.KILLED_AFTER, Cut.LOST_ANSWER])
-def test_whatever_call_the_audit_dies_at_ingest_goes_on(clients: AwsClients, wire: Wire, how: Cut) -> None:
+def test_ingest_goes_on_after_the_audit_dies_at_any_call(clients: AwsClients, wire: Wire, how: Cut) -> None:
     for at in range(1, 20):
         world = World(clients, wire)
         upload = killed(world)

@@ -89,7 +89,7 @@ def test_a_probe_that_was_not_sent_makes_way_at_once(case: Case) -> None:
     assert case.take("two")
 
 
-def test_nobody_gives_up_the_probe_of_another(case: Case) -> None:
+def test_a_probe_is_not_given_up_by_another_token(case: Case) -> None:
     case.open()
     case.take("one")
     assert not case.ledger.leave_probe(PROJECT, token="two")  # noqa: S106 -- no password

@@ -203,12 +203,14 @@ def test_a_failure_counts_and_says_why(world: World, message: Message) -> None:
     assert (found.attempts, found.lease_until, found.history[-1]["event"]) == (1, "", "provider_error")
 
 
-def test_what_is_given_back_does_not_count(world: World, message: Message) -> None:
+def test_an_attempt_that_is_given_back_does_not_count(world: World, message: Message) -> None:
     assert world.catalog.give_back(claimed(world, message))
     assert entry(world, message).attempts == 0
 
 
-def test_what_is_given_back_leaves_no_trace_so_that_waiting_fills_no_item(world: World, message: Message) -> None:
+def test_an_attempt_that_is_given_back_leaves_no_trace_so_that_waiting_fills_no_item(
+    world: World, message: Message
+) -> None:
     fail(world, claimed(world, message, "failed"))
     for number in range(3):
         world.catalog.give_back(claimed(world, message, f"waited {number}"))
@@ -267,7 +269,7 @@ def test_an_answer_is_charged_what_was_billed(world: World, message: Message) ->
     assert entry(world, message).charged(message.batch) == BILLED
 
 
-def test_what_was_given_back_is_charged_nothing(world: World, message: Message) -> None:
+def test_an_attempt_that_is_given_back_is_charged_nothing(world: World, message: Message) -> None:
     world.catalog.give_back(claimed(world, message))
     assert entry(world, message).charged(message.batch) == Amount()
 

@@ -58,7 +58,7 @@ def test_a_new_upload_opens_a_batch(world: World) -> None:
     assert (batch.state, batch.upload, batch.project, batch.limits) == (BatchState.COUNTING, UPLOAD, PROJECT, LIMITS)
 
 
-def test_whoever_opened_a_batch_sees_the_own_lease(world: World) -> None:
+def test_the_opener_of_a_batch_sees_its_own_lease(world: World) -> None:
     assert opened(world, "first").lease == "first"
 
 
@@ -142,7 +142,9 @@ def _refuse(catalog: Catalog, batch: Batch, world: World) -> None:  # noqa: ARG0
 
 
 @pytest.mark.parametrize("step", [_start_sending, _sent, _all_sent, _refuse])
-def test_who_lost_the_lease_changes_nothing(world: World, step: Callable[[Catalog, Batch, World], None]) -> None:
+def test_a_worker_that_lost_the_lease_changes_nothing(
+    world: World, step: Callable[[Catalog, Batch, World], None]
+) -> None:
     mine = sending(world, "first")
     world.clock.forward(LEASE_SECONDS + 1)
     theirs = opened(world, "second")

@@ -384,25 +384,25 @@ def test_a_deferred_row_that_ends_waits_no_more(world: World, batch: Batch, mess
     assert list(world.catalog.deferred(batch)) == []
 
 
-def test_what_is_due_comes_back_with_its_message(world: World, message: Message) -> None:
+def test_a_due_row_comes_back_with_its_message(world: World, message: Message) -> None:
     defer(world, message, 60)
     world.clock.forward(61)
     assert [it.message for it in due(world)] == [message.model_copy(update={"deferrals": 1})]
 
 
-def test_what_is_not_due_does_not_come_back(world: World, message: Message) -> None:
+def test_a_row_that_is_not_due_does_not_come_back(world: World, message: Message) -> None:
     defer(world, message, 60)
     world.clock.forward(59)
     assert due(world) == []
 
 
-def test_what_waits_for_a_person_never_comes_back_by_itself(world: World, message: Message) -> None:
+def test_a_row_that_waits_for_a_person_never_comes_back_by_itself(world: World, message: Message) -> None:
     defer(world, message, None)
     world.clock.forward(86_400 * 100_000)
     assert due(world) == []
 
 
-def test_what_is_due_comes_back_oldest_first(world: World) -> None:
+def test_due_rows_come_back_oldest_first(world: World) -> None:
     _, messages = world.batch(*videos(3))
     _defer_all(world, messages, [30, 10, 20])
     world.clock.forward(60)

@@ -89,7 +89,7 @@ def test_a_time_without_an_offset_is_utc(world: World, console: Console) -> None
         (["--project", "a", "--since", "yesterday"], "write a date or a time"),
     ],
 )
-def test_what_cannot_be_exported_is_refused_with_a_sentence(console: Console, words: list[str], sentence: str) -> None:
+def test_an_impossible_export_is_refused_with_a_sentence(console: Console, words: list[str], sentence: str) -> None:
     done = console.type("export", *words)
     assert isinstance(done.exception, CommandError)
     assert sentence in str(done.exception)
@@ -111,7 +111,7 @@ HOSTILE = [
 
 
 @pytest.mark.parametrize("title", HOSTILE)
-def test_what_a_spreadsheet_would_calculate_is_text(title: str) -> None:
+def test_a_title_that_a_spreadsheet_would_calculate_becomes_text(title: str) -> None:
     assert harmless(title) == f"'{title}"
 
 
@@ -125,7 +125,7 @@ def test_a_cell_is_read_back_as_it_was_before_the_export(world: World, console: 
 
 
 @pytest.mark.parametrize("title", ["C++ = fun", "1 - 2", "a@b", ""])
-def test_what_it_would_not_calculate_is_left_alone(title: str) -> None:
+def test_a_title_that_a_spreadsheet_would_not_calculate_is_left_alone(title: str) -> None:
     assert harmless(title) == title
 
 
@@ -233,7 +233,7 @@ def test_a_talk_without_an_address_is_left_out_of_pyvideos_records_and_told_of(w
 
 
 @pytest.mark.parametrize("form", ["pyvideo", "django-fixture"])
-def test_nothing_is_an_empty_list(world: World, console: Console, form: str) -> None:
+def test_a_batch_without_talks_is_exported_as_an_empty_list(world: World, console: Console, form: str) -> None:
     batch = ended(world, {})
     assert json.loads(console.said("export", "--batch", batch.id, "--format", form)) == []
 

@@ -312,7 +312,7 @@ def test_the_parser_leaves_a_message_to_its_queue_where_it_is_not(
     assert "ChangeMessageVisibility" not in world.wire.calls[before:]
 
 
-def test_where_the_catalog_is_not_there_nothing_is_acknowledged(world: World, handlers: Handlers) -> None:
+def test_no_message_is_acknowledged_while_the_catalog_is_not_there(world: World, handlers: Handlers) -> None:
     _, messages = world.batch(*videos(2))
     handler, event = handlers.load("parser"), queued(world, messages)
     world.wire.cut(Cut.OUTAGE)

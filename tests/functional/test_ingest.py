@@ -293,7 +293,7 @@ def test_messages_that_sqs_refuses_are_sent_again(world: World) -> None:
 
 
 @pytest.mark.usefixtures("small_steps")
-def test_where_sqs_goes_on_refusing_the_checkpoint_stands_and_the_lease_is_given_back(world: World) -> None:
+def test_the_checkpoint_stands_and_the_lease_is_given_back_while_sqs_goes_on_refusing(world: World) -> None:
     upload = world.put(manifest(videos(25)))
     with pytest.raises(MessagesNotSent):
         taken(world, upload, clients=replaced(world.clients, sqs=Refusing(world.sqs, rows={14}, times=SEND_TRIES)))
@@ -302,7 +302,7 @@ def test_where_sqs_goes_on_refusing_the_checkpoint_stands_and_the_lease_is_given
 
 
 @pytest.mark.usefixtures("small_steps")
-def test_what_sqs_refused_is_sent_when_the_upload_comes_again(world: World) -> None:
+def test_rows_that_sqs_refused_are_sent_when_the_upload_comes_again(world: World) -> None:
     upload = world.put(manifest(videos(25)))
     with pytest.raises(MessagesNotSent):
         taken(world, upload, clients=replaced(world.clients, sqs=Refusing(world.sqs, rows={14}, times=SEND_TRIES)))
@@ -354,7 +354,7 @@ CALLS = 40
 @pytest.mark.usefixtures("small_steps")
 @pytest.mark.parametrize("content", MANIFESTS.values(), ids=MANIFESTS)
 @pytest.mark.parametrize("how", [Cut.KILLED_AFTER, Cut.LOST_ANSWER, Cut.OUTAGE])
-def test_whatever_goes_wrong_every_accepted_row_is_sent_when_the_upload_comes_again(
+def test_every_accepted_row_is_sent_when_the_upload_comes_again_after_any_fault(
     clients: AwsClients, wire: Wire, how: Cut, content: str
 ) -> None:
     for at in range(1, CALLS):

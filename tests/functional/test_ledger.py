@@ -167,7 +167,7 @@ def test_a_budget_of_one_unit_less_lets_one_request_less_through(world: World, l
 
 
 @pytest.mark.parametrize("cap", OF_THREE.values(), ids=OF_THREE)
-def test_what_the_budget_refuses_is_taken_back_from_the_batch(world: World, cap: Cap) -> None:
+def test_a_reservation_that_the_budget_refuses_is_taken_back_from_the_batch(world: World, cap: Cap) -> None:
     for _ in range(5):
         reserve(world, budget=Budget(cap, FREE))
     assert world.ledger.spent(BATCH) == month(world) == NEED + NEED + NEED
@@ -221,7 +221,7 @@ def test_a_need_above_a_whole_budget_is_refused_before_anything_is_written(
     assert len(world.wire.calls) == before
 
 
-def test_what_a_day_was_charged_stays_with_it_when_the_next_has_begun(world: World) -> None:
+def test_a_charge_stays_with_its_day_when_the_next_has_begun(world: World) -> None:
     reservation = reserved(world)
     yesterday = world.clock()
     world.clock.forward(86_400)
@@ -293,7 +293,7 @@ def test_a_release_leaves_nothing_charged(world: World) -> None:
     assert (world.ledger.spent(BATCH), day(world), month(world)) == (Amount(), Amount(), Amount())
 
 
-def test_what_is_under_way_is_told_apart_from_what_was_measured(world: World) -> None:
+def test_spending_under_way_is_told_apart_from_measured_spending(world: World) -> None:
     reserved(world)
     world.ledger.settle(reserved(world), Measured(BILLED))
     spent = world.ledger.spending(BATCH)
@@ -311,7 +311,7 @@ def test_the_bound_of_a_lost_answer_is_told_apart_from_both(world: World) -> Non
 # --------------------------------------------------------------------------------------------------------- cancelling
 
 
-def test_nothing_is_reserved_for_a_batch_that_was_cancelled(world: World) -> None:
+def test_a_cancelled_batch_gets_no_reservation(world: World) -> None:
     reserve(world)
     world.ledger.cancel(BATCH, now=world.clock())
     refusal = reserve(world)
@@ -326,7 +326,7 @@ def test_a_batch_can_be_cancelled_before_it_spends_anything(world: World) -> Non
     assert (world.ledger.spent(BATCH), month(world)) == (Amount(), Amount())
 
 
-def test_what_a_cancelled_batch_reserved_before_is_settled(world: World) -> None:
+def test_an_earlier_reservation_of_a_cancelled_batch_is_settled(world: World) -> None:
     reservation = reserved(world)
     world.ledger.cancel(BATCH, now=world.clock())
     world.ledger.settle(reservation, Measured(BILLED))
@@ -359,7 +359,7 @@ def test_a_projects_reservation_whose_answer_was_lost_stays_charged_and_the_batc
 
 
 @pytest.mark.parametrize(("how", "left"), [(Cut.LOST_ANSWER, Amount()), (Cut.LOST_REQUEST, NEED)])
-def test_what_is_taken_back_is_lowered_once_and_a_lost_call_leaves_it_charged(
+def test_a_refused_reservation_is_lowered_once_and_a_lost_call_leaves_it_charged(
     world: World, how: Cut, left: Amount
 ) -> None:
     budget = Budget(Cap(NEED.tokens, None), FREE)
@@ -412,7 +412,7 @@ def test_every_call_is_tried_once(
     assert len(world.wire.calls) - before == tries
 
 
-def test_what_was_billed_above_the_bound_is_written_though_answers_get_lost(world: World) -> None:
+def test_a_bill_above_the_bound_is_written_though_answers_get_lost(world: World) -> None:
     above = Amount(requests=1, input_tokens=9_000, output_tokens=100, micro_usd=5_000)
     reservation = reserved(world)
     world.wire.cut(Cut.LOST_REQUEST)
@@ -462,7 +462,7 @@ def test_a_days_counter_that_was_edited_by_hand_lets_nothing_through(world: Worl
         reserve(world)
 
 
-def test_what_an_edited_month_refuses_is_taken_back_from_the_batch(world: World) -> None:
+def test_a_reservation_that_an_edited_month_refuses_is_taken_back_from_the_batch(world: World) -> None:
     world.ledger.settle(reserved(world), Measured(BILLED))
     edit(world, JANUARY, tokens="plenty")
     with pytest.raises(LedgerItemInvalid):

@@ -115,14 +115,14 @@ def sure(world: World) -> Message:
 # -------------------------------------------------------------------------------------------------------- who answers
 
 
-def test_what_the_local_tier_is_sure_of_costs_nothing(
+def test_a_sure_answer_of_the_local_tier_costs_nothing(
     world: World, provider: LoopbackProvider, tier: ModelTier, sure: Message
 ) -> None:
     assert work(world, tier, sure) == PARSED_LOCALLY
     assert (provider.posts, world.ledger.spent(sure.batch)) == ([], Amount())
 
 
-def test_what_it_is_not_sure_of_is_answered_by_the_model(
+def test_the_model_answers_if_the_local_tier_is_not_sure(
     world: World, provider: LoopbackProvider, tier: ModelTier, message: Message
 ) -> None:
     assert work(world, tier, message) == PARSED_BY_MODEL
@@ -157,14 +157,14 @@ def test_a_weak_local_answer_does_not_stand_in_for_a_model_that_became_available
     assert len(provider.posts) == 1
 
 
-def test_where_the_model_is_not_wanted_it_is_not_asked(
+def test_the_model_is_not_asked_under_the_local_policy(
     world: World, provider: LoopbackProvider, tier: ModelTier, message: Message
 ) -> None:
     assert work(world, tier, message, tier_policy=Policy.LOCAL) == PARSED_LOCALLY
     assert provider.posts == []
 
 
-def test_where_only_the_model_is_wanted_it_is_asked_about_everything(
+def test_the_model_is_asked_about_everything_under_the_model_policy(
     world: World, provider: LoopbackProvider, tier: ModelTier, sure: Message
 ) -> None:
     assert work(world, tier, sure, tier_policy=Policy.MODEL) == PARSED_BY_MODEL
@@ -257,7 +257,7 @@ def test_a_batch_that_became_newer_since_the_look_up_supersedes_a_row_before_any
 
 
 @pytest.mark.parametrize("fault", ["rate_limit", "unauthorized", "forbidden", "insufficient_quota", "spend_limit"])
-def test_what_is_not_billed_is_deferred_and_costs_neither_money_nor_an_attempt(
+def test_an_unbilled_fault_defers_the_row_and_costs_neither_money_nor_an_attempt(
     world: World, provider: LoopbackProvider, tier: ModelTier, message: Message, fault: str
 ) -> None:
     provider.fail(fault)
@@ -325,7 +325,7 @@ def test_waiting_never_uses_attempts_up(
 @pytest.mark.parametrize(
     "fault", ["server_error", "request_timeout", "reset", "half_body", "html", "failed_without_usage"]
 )
-def test_what_may_have_been_billed_is_charged_its_bound_and_comes_again(
+def test_a_fault_that_may_have_been_billed_is_charged_its_bound_and_comes_again(
     world: World, provider: LoopbackProvider, tier: ModelTier, message: Message, fault: str
 ) -> None:
     provider.fail(fault)
@@ -480,7 +480,7 @@ def test_at_the_batchs_limit_the_rest_waits_for_a_person(
     assert len(provider.posts) == 2
 
 
-def test_what_the_limit_refused_has_lost_no_attempt(world: World, tier: ModelTier) -> None:
+def test_a_row_that_the_limit_refused_has_lost_no_attempt(world: World, tier: ModelTier) -> None:
     _, (message,) = world.batch(*videos(1), limits=LIMITS.model_copy(update={"requests": 0}))
     work(world, tier, message)
     assert entry(world, message).attempts == 0
@@ -668,7 +668,7 @@ def test_the_last_receive_of_an_answered_video_is_not_its_death(
 
 
 @pytest.mark.parametrize("body", ["no JSON", "{}", '{"batch":"b","project":"p","row":"x","video":{}}'])
-def test_what_cannot_be_decoded_is_a_dead_letter(world: World, tier: ModelTier, body: str) -> None:
+def test_an_undecodable_message_is_a_dead_letter(world: World, tier: ModelTier, body: str) -> None:
     assert work(world, tier, Received("odd", "receipt", 1, body)) == DEAD
     assert [(it, reason.split(":")[0]) for it, reason in world.dead()] == [(body, "undecodable")]
 
@@ -743,15 +743,18 @@ class Overtaken(Deadly):
 
 
 class SideBySide(Deadly):
-    """The model tier, with answers for so many at once and for none alone."""
+    """The model tier: after its first answer it answers so many at once, and none alone."""
 
     def __init__(self, tier: ModelTier, parties: int) -> None:
         super().__init__(tier)
-        self._barrier = threading.Barrier(parties, timeout=5)
+        self._barrier = threading.Barrier(parties, timeout=60)
+        self._answered = False
 
     def ask(self, question: Question, *, key: str, deadline_seconds: float) -> Answer:
-        """As the tier does, when all are there."""
-        self._barrier.wait()
+        """As the tier does, when all are there; the first question of a worker goes alone."""
+        if self._answered:
+            self._barrier.wait()
+        self._answered = True
         return super().ask(question, key=key, deadline_seconds=deadline_seconds)
 
 
@@ -865,14 +868,15 @@ def test_a_row_that_kills_every_time_is_dead_at_the_last_receive_and_within_the_
     assert (row(world, message).reason or "") == "attempts_used_up: 3 attempts, the last ended with claimed"
 
 
-def test_requests_that_failed_in_the_ordinary_way_are_made_side_by_side_the_next_time_too(
+def test_questions_that_failed_are_asked_side_by_side_the_next_time_too(
     world: World, provider: LoopbackProvider, tier: ModelTier
 ) -> None:
-    _, messages = world.batch(*videos(4))
+    _, (first, *messages) = world.batch(*videos(5))
+    parser = world.parser(SideBySide(tier, 4))
+    parser.work([received(first)], lambda: 90)
     provider.fail(*["server_error"] * 8)
-    together = SideBySide(tier, 4)
     for receives in (1, 2, 3):
-        outcomes = world.parser(together).work([received(message, receives) for message in messages], lambda: 90)
+        outcomes = parser.work([received(message, receives) for message in messages], lambda: 90)
         world.clock.forward(NUMBERS["VisibilitySeconds"] + 1)
     assert set(outcomes.values()) == {PARSED_BY_MODEL}
 
@@ -921,7 +925,7 @@ def test_a_row_that_had_ended_and_been_counted_is_not_counted_again(
     assert world.catalog.batch(sure.batch).counts == {"parsed_local": 1}
 
 
-def test_what_comes_again_is_not_counted_and_the_batch_does_not_seem_to_move(
+def test_a_message_that_comes_again_is_not_counted_and_does_not_move_the_batch(
     world: World, tier: ModelTier, message: Message
 ) -> None:
     before = world.catalog.batch(message.batch)

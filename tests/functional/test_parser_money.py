@@ -190,7 +190,7 @@ def test_ten_at_once_stay_within_the_budget(project: Project) -> None:
     assert 4 <= len(project.provider.posts) < 10
 
 
-def test_what_was_charged_before_midnight_is_settled_before_midnight(project: Project) -> None:
+def test_a_charge_from_before_midnight_is_settled_before_midnight(project: Project) -> None:
     (message,) = project.rows(1)
     clock = project.world.clock
     clock.now = datetime(2026, 1, 31, 23, 59, 59, tzinfo=UTC)
@@ -225,7 +225,7 @@ def test_a_paused_project_still_has_the_local_tier(project: Project) -> None:
     assert project.work(message) == PARSED_LOCALLY
 
 
-def test_what_waited_for_the_end_of_a_pause_goes_on_by_itself(project: Project) -> None:
+def test_a_row_that_waited_for_the_end_of_a_pause_goes_on_by_itself(project: Project) -> None:
     (message,) = project.rows(1)
     project.world.ledger.pause(PROJECT, now=project.world.clock())
     project.work(message)
@@ -290,7 +290,7 @@ def test_an_answer_in_between_ends_the_row_of_faults(project: Project) -> None:
 
 
 @pytest.mark.parametrize("fault", ["refusal", "invalid_prompt", "rate_limit"])
-def test_what_shows_that_provider_and_account_are_well_ends_it_too(project: Project, fault: str) -> None:
+def test_a_fault_that_shows_provider_and_account_are_well_ends_the_row_of_faults(project: Project, fault: str) -> None:
     one, two = project.rows(2)
     project.provider.fail("server_error", fault)
     project.work(one)

@@ -44,7 +44,7 @@ def test_failed_entries_are_sent_again_and_only_these(world: World) -> None:
     assert world.sent() == messages(10)
 
 
-def test_what_is_refused_time_and_again_is_not_sent(world: World) -> None:
+def test_a_message_that_is_refused_at_every_try_is_not_sent(world: World) -> None:
     refusing = Refusing(world.sqs, rows={3}, times=SEND_TRIES)
     with pytest.raises(MessagesNotSent, match="1 of 10 messages were refused 5 times"):
         queue(world, refusing).send(messages(10))

@@ -127,7 +127,7 @@ def test_a_project_without_a_ledger_is_refused(desk: Desk) -> None:
     assert "knows no project 'djangocom'" in str(refusal)
 
 
-def test_nothing_is_compared_if_openai_does_not_answer(desk: Desk) -> None:
+def test_no_usage_is_compared_if_openai_does_not_answer(desk: Desk) -> None:
     desk.usage.instead = [error(503, None, "Overloaded.", retry_after="600")]
     said = desk.type("--api-key-id", KEY)
     assert isinstance(said.exception, UsageUnavailable)

@@ -424,7 +424,7 @@ def test_a_discarded_letter_is_on_disk_and_no_longer_listed(
     assert (redriver(world).letters(), world.dead(), state(world, message)) == ([], [], RowState.DEAD)
 
 
-def test_nothing_is_discarded_before_its_copy_is_on_the_disk(
+def test_no_letter_is_discarded_before_its_copy_is_on_the_disk(
     world: World, tier: ModelTier, provider: LoopbackProvider
 ) -> None:
     die(world, tier, provider)

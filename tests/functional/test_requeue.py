@@ -67,7 +67,7 @@ def sent_again(world: World) -> list[Message]:
 # ---------------------------------------------------------------------------------------------------------- put back
 
 
-def test_what_is_due_is_sent_and_queued(world: World) -> None:
+def test_a_due_row_is_sent_and_queued(world: World) -> None:
     _, (message, *_) = ingested(world)
     defer(world, message, 60)
     world.clock.forward(61)
@@ -75,7 +75,7 @@ def test_what_is_due_is_sent_and_queued(world: World) -> None:
     assert (sent_again(world), state(world, message)) == ([message], RowState.QUEUED)
 
 
-def test_what_is_not_due_stays(world: World) -> None:
+def test_a_row_that_is_not_due_stays(world: World) -> None:
     _, (message, *_) = ingested(world)
     defer(world, message, 60)
     world.clock.forward(59)
@@ -83,7 +83,7 @@ def test_what_is_not_due_stays(world: World) -> None:
     assert (world.sent(), state(world, message)) == ([], RowState.DEFERRED)
 
 
-def test_what_waits_for_a_person_stays(world: World) -> None:
+def test_a_row_that_waits_for_a_person_stays(world: World) -> None:
     _, messages = ingested(world)
     for message in messages:
         defer(world, message, None)
@@ -91,7 +91,7 @@ def test_what_waits_for_a_person_stays(world: World) -> None:
     assert world.sent() == []
 
 
-def test_what_was_put_back_is_not_put_back_again(world: World) -> None:
+def test_a_row_that_was_put_back_is_not_put_back_again(world: World) -> None:
     _, (message, *_) = ingested(world)
     defer(world, message, 60)
     world.clock.forward(61)
@@ -209,7 +209,7 @@ def test_exactly_the_lost_rows_of_a_batch_that_stands_still_are_sent_again(world
     assert [it.row for it in world.sent()] == [4, 5, 6]
 
 
-def test_what_is_sent_again_is_what_was_sent(world: World) -> None:
+def test_rows_are_sent_again_as_they_were_first_sent(world: World) -> None:
     _, messages = ingested(world)
     stand_still(world)
     assert world.sent() == messages
@@ -277,7 +277,7 @@ CALLS = 40
 """More than a resume of this makes."""
 
 
-def test_whatever_call_resume_dies_at_nothing_is_lost(
+def test_no_row_is_lost_if_the_sweeper_dies_at_any_call(
     clients: AwsClients, wire: Wire, tier: ModelTier, local_tier: list[str]
 ) -> None:
     assert local_tier == []

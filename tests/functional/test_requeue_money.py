@@ -64,7 +64,7 @@ def test_no_more_is_put_back_than_the_budget_can_pay_for_and_the_oldest_first(
     assert [it.row for it in project.world.sent()] == [1, 2]
 
 
-def test_what_was_charged_before_is_not_paid_out_again(project: Project) -> None:
+def test_an_earlier_charge_is_not_paid_out_again(project: Project) -> None:
     (paid,) = project.rows(1, "paid")
     assert project.work(paid) == PARSED_BY_MODEL
     deferred(project, 3)
@@ -82,14 +82,14 @@ def test_no_more_is_put_back_than_the_batchs_limit_leaves(project: Project) -> N
 
 
 @pytest.mark.parametrize("tight", ["requests", "tokens", "micro_usd"])
-def test_what_waits_at_any_limit_of_its_batch_is_left_alone(project: Project, tight: str) -> None:
+def test_a_row_that_waits_at_any_limit_of_its_batch_is_left_alone(project: Project, tight: str) -> None:
     (message,) = project.rows(1, "v", **{tight: 0})
     assert project.work(message) == DEFERRED
     assert project.world.sweeper().run() == {}
     assert project.row(message).due == NEVER
 
 
-def test_what_the_batchs_limit_no_longer_holds_waits_for_a_person_and_says_so(project: Project) -> None:
+def test_a_row_that_exceeds_the_limit_of_its_batch_waits_for_a_person_and_says_so(project: Project) -> None:
     one, two = project.rows(2, tokens=NEED.tokens)
     for message in (one, two):
         now = project.world.clock()
@@ -100,7 +100,7 @@ def test_what_the_batchs_limit_no_longer_holds_waits_for_a_person_and_says_so(pr
     assert (project.row(two).reason or "").startswith("batch_limit: ")
 
 
-def test_what_the_budget_of_the_day_no_longer_holds_waits_for_the_next_and_says_so(project: Project) -> None:
+def test_a_row_that_exceeds_the_budget_of_the_day_waits_for_the_next_day_and_says_so(project: Project) -> None:
     first, second = deferred(project, 2)
     project.budget(daily=Cap(NEED.tokens, None), monthly=Cap(NEED.tokens * 9, None))
     charge(project, first, NEED)
@@ -109,7 +109,7 @@ def test_what_the_budget_of_the_day_no_longer_holds_waits_for_the_next_and_says_
     assert (project.row(second).reason or "").startswith("budget_day: ")
 
 
-def test_what_only_this_call_has_promised_postpones_nothing(project: Project) -> None:
+def test_the_promises_of_the_same_call_postpone_no_row(project: Project) -> None:
     deferred(project, 3)
     project.budget(daily=Cap(NEED.tokens, None))
     assert project.world.sweeper().run() == {"put back": 1}
@@ -185,7 +185,7 @@ def test_rows_of_a_cancelled_batch_are_put_back_to_be_ended_whatever_the_budget_
     assert [project.row(it).state for it in (one, two)] == [RowState.CANCELLED] * 2
 
 
-def test_what_waits_for_a_person_and_was_not_our_own_limit_stays(project: Project) -> None:
+def test_a_row_that_waits_for_a_person_but_not_at_our_own_limit_stays(project: Project) -> None:
     (message,) = project.rows(1)
     now = project.world.clock()
     project.world.catalog.defer(message, "f" * 32, reason="by a hand: later", due=None, now=now, need=NEED)
@@ -193,7 +193,7 @@ def test_what_waits_for_a_person_and_was_not_our_own_limit_stays(project: Projec
     assert project.row(message).due == NEVER
 
 
-def test_what_waits_at_a_limit_that_has_room_again_goes_on(project: Project) -> None:
+def test_a_row_goes_on_when_its_limit_has_room_again(project: Project) -> None:
     (message,) = project.rows(1)
     now = project.world.clock()
     project.world.catalog.defer(message, "f" * 32, reason="batch_limit: full", due=None, now=now, need=NEED)

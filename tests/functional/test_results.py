@@ -100,7 +100,7 @@ def test_a_row_that_a_newer_batch_has_is_not_current(world: World) -> None:
     assert [(it["title"], it["current"]) for it in file_of(world, older)] == [("Linkers", False)]
 
 
-def test_what_a_person_said_stands_in_the_place_of_a_talk(world: World) -> None:
+def test_an_answer_by_a_person_takes_the_place_of_a_talk(world: World) -> None:
     batch = ended(world, {"a": talk("Linkers", review="low_confidence"), "b": RowState.DEAD})
     say(world, "a", "Linkers and Loaders", "Ada Byron")
     say(world, "b", "Loaders")
@@ -153,7 +153,7 @@ def test_a_listener_hears_of_the_file_and_the_counts(world: World) -> None:
     ]
 
 
-def test_what_is_told_twice_is_told_under_one_id(world: World) -> None:
+def test_results_that_are_told_twice_have_one_id(world: World) -> None:
     listener = Listener()
     batch = ended(world, {"a": talk()})
     for _ in range(2):
@@ -161,7 +161,7 @@ def test_what_is_told_twice_is_told_under_one_id(world: World) -> None:
     assert [it["id"] for it in listener.heard()] == [f"{batch.id}@{batch.marked_at}"] * 2
 
 
-def test_what_was_tried_again_is_told_of_under_another_id(world: World) -> None:
+def test_results_of_another_try_are_told_under_another_id(world: World) -> None:
     listener = Listener()
     batch = ended(world, {"a": talk()})
     results(world, listener).publish(batch, always)
@@ -197,7 +197,7 @@ def test_a_batch_of_many_parts_is_one_file(world: World) -> None:
 
 
 @pytest.mark.usefixtures("small_parts")
-def test_what_does_not_fit_into_one_call_is_gone_on_with_in_the_next(world: World) -> None:
+def test_results_too_large_for_one_call_are_continued_in_the_next(world: World) -> None:
     listener, batch = Listener(), large(world)
     calls = 0
     while not results(world, listener).publish(batch, iter([True, False]).__next__):
@@ -233,7 +233,7 @@ CALLS = 60
 
 
 @pytest.mark.usefixtures("small_parts")
-def test_whatever_call_it_dies_at_the_next_one_makes_the_whole_file_and_tells_of_it(world: World) -> None:
+def test_the_call_after_a_death_at_any_point_makes_the_whole_file_and_tells_of_it(world: World) -> None:
     listener, whole = Listener(), large(world, 7)
     for at in range(1, CALLS):
         batch = replace(whole, marked_at=stamp(world.clock.after(at)))

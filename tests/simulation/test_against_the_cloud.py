@@ -229,7 +229,7 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
         stack.close()
 
 
-def test_what_production_asks_of_it_is_answered_as_the_embedded_aws_answers(cloud: Cloud) -> None:
+def test_the_simulated_store_answers_production_as_the_embedded_aws_does(cloud: Cloud) -> None:
     code = production.as_it_is()
     kinds = set()
     for seed in SCHEDULES:

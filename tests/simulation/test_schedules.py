@@ -100,7 +100,7 @@ def test_every_function_and_branch_of_what_decides_was_visited(done: Run) -> Non
     )
 
 
-def test_what_is_excused_from_the_visit_is_there() -> None:
+def test_every_branch_excused_from_the_visit_exists() -> None:
     there = production.all_branches()
     stale = [it for it in UNVISITED if not any(_named(branch, it) for branch in there)]
     assert not stale

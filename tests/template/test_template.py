@@ -51,7 +51,7 @@ def test_checkov_has_nothing_to_say_but_what_is_answered() -> None:
 
 
 @pytest.mark.parametrize("name", ["UploadsBucket", "CatalogTable", "LedgerTable"])
-def test_what_people_own_outlives_the_stack(name: str) -> None:
+def test_resources_that_hold_data_of_people_outlive_the_stack(name: str) -> None:
     assert {RESOURCES[name]["DeletionPolicy"], RESOURCES[name]["UpdateReplacePolicy"]} == {"Retain"}
 
 

@@ -47,7 +47,7 @@ def test_an_amount_is_written_as_it_is_said(text: str, expected: Cap) -> None:
         "usd5",
     ],
 )
-def test_what_is_no_amount_is_refused(text: str) -> None:
+def test_a_text_that_is_no_amount_is_refused(text: str) -> None:
     with pytest.raises(NotABudget):
         cap([text])
 
@@ -94,13 +94,13 @@ charges = st.builds(Amount, counts, counts, counts, counts)
 
 
 @given(caps, charges, charges)
-def test_what_fits_into_what_is_left_never_passes_the_cap(most: Cap, spent: Amount, need: Amount) -> None:
+def test_a_charge_that_fits_the_remaining_room_never_passes_the_cap(most: Cap, spent: Amount, need: Amount) -> None:
     if most.holds(spent) and most.room(spent).holds(need):
         assert most.holds(spent + need)
 
 
 @given(caps, charges)
-def test_what_is_left_is_never_below_nothing(most: Cap, spent: Amount) -> None:
+def test_the_remaining_room_is_never_negative(most: Cap, spent: Amount) -> None:
     assert all(left >= 0 for left in most.room(spent).as_map().values())
 
 

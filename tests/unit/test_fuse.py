@@ -90,7 +90,7 @@ REFUSED: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("said", sorted(REFUSED))
-def test_what_could_cost_more_than_the_bound_is_not_sent(said: str) -> None:
+def test_a_request_that_could_cost_more_than_the_bound_is_not_sent(said: str) -> None:
     network = Network()
     fuse = Fuse(network, ALLOWANCE)
     with pytest.raises(RequestRefused, match=said):
@@ -130,7 +130,7 @@ def test_the_client_is_given_an_answers_text_and_nothing_odd(how: str) -> None:
     assert (passed["status"], passed["model"], "usage" in passed) == ("completed", ALLOWANCE.model, False)
 
 
-def test_what_a_model_thinks_is_no_part_of_its_answer() -> None:
+def test_reasoning_of_a_model_is_no_part_of_its_answer() -> None:
     thought = {"type": "reasoning", "content": [{"type": "reasoning_text", "text": "Well, well."}]}
     passed = post(Fuse(Network(httpx2.Response(200, json={"output": [thought]})), ALLOWANCE)).json()
     assert passed["output"] == []

@@ -21,7 +21,7 @@ def test_a_new_state_has_nothing_kept(tmp_path: Path) -> None:
     assert Journal(tmp_path / "talks.jsonl").load() == []
 
 
-def test_what_was_appended_is_loaded(tmp_path: Path) -> None:
+def test_appended_changes_are_loaded(tmp_path: Path) -> None:
     Journal(tmp_path / "talks.jsonl").append([change("1", "a"), change("2", "b")])
     assert Journal(tmp_path / "talks.jsonl").load() == [change("1", "a"), change("2", "b")]
 
@@ -40,12 +40,12 @@ def test_the_same_key_in_two_tables_is_two_items(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("partition", ["video#p#1", "project#p", "budgets", "pauses"])
-def test_what_was_paid_for_and_what_may_be_spent_is_kept(partition: str) -> None:
+def test_items_of_payments_and_of_permitted_spending_are_kept(partition: str) -> None:
     assert partition.startswith(KEPT)
 
 
 @pytest.mark.parametrize("partition", ["batch#b", "tally#b", "breakers"])
-def test_what_belongs_to_one_cloud_alone_is_not(partition: str) -> None:
+def test_items_that_belong_to_one_cloud_alone_are_not_kept(partition: str) -> None:
     assert not partition.startswith(KEPT)
 
 

@@ -131,7 +131,7 @@ def test_a_year_that_belongs_to_the_title_stays() -> None:
 
 
 @pytest.mark.parametrize("nobody", ["Various Speakers", "Multiple Presenters", "TBA"])
-def test_who_stands_for_nobody_in_particular_is_no_presenter(nobody: str) -> None:
+def test_a_placeholder_for_nobody_in_particular_is_no_presenter(nobody: str) -> None:
     assert nobody not in in_a_batch("{t} - {n}", name=nobody).presenters
 
 

@@ -50,7 +50,7 @@ def test_a_by_without_a_name_behind_a_quote_is_no_part_of_the_title() -> None:
     assert pieces('"A Talk" by') == ["A Talk"]
 
 
-def test_what_many_titles_begin_or_end_with_is_cut_off() -> None:
+def test_a_piece_that_many_titles_begin_or_end_with_is_cut_off() -> None:
     assert pieces("DevConf Deploying PYAR", {"devconf": 9}, {"pyar": 9}) == ["DevConf", "Deploying", "PYAR"]
 
 

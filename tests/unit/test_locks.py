@@ -86,7 +86,7 @@ def test_lock_meets_its_source(source: str, lock: Path) -> None:
 @pytest.mark.parametrize(
     "lock", [LOCKS / "console.txt", *ARTEFACTS], ids=lambda lock: f"{lock.parent.name}-{lock.name}"
 )
-def test_what_runs_is_what_is_tested(lock: Path) -> None:
+def test_the_installed_versions_are_the_tested_versions(lock: Path) -> None:
     tested = pinned(LOCKS / "dev.txt")
     assert {name: versions for name, versions in pinned(lock).items() if tested.get(name) != versions} == {}
 

@@ -169,7 +169,7 @@ def test_a_reading_tells_which_columns_it_read() -> None:
     assert reading.columns == {"id": "youtube_id", "title": "Name", "description": "Notes"}
 
 
-def test_what_is_null_is_as_if_it_were_not_there() -> None:
+def test_a_null_field_counts_as_absent() -> None:
     (row,) = rows(b'{"id": "a", "title": "A", "description": null, "url": null}')
     assert isinstance(row, Accepted)
     assert row.video.description == ""

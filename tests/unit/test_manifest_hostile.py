@@ -206,7 +206,7 @@ def test_a_manifest_that_is_too_large_is_read_up_to_there() -> None:
 
 @pytest.mark.parametrize("pack", [bytes, gzip.compress], ids=["plain", "gzipped"])
 @pytest.mark.parametrize("over", [1, 26, 1000])
-def test_what_lies_above_the_total_is_never_left_out_in_silence(over: int, pack: Callable[[bytes], bytes]) -> None:
+def test_rows_above_the_total_are_never_left_out_in_silence(over: int, pack: Callable[[bytes], bytes]) -> None:
     data = b"\n".join([GOOD, ALSO_GOOD] * 100) + b"\n"
     read = rows(pack(data), ReadingLimits(total_max_bytes=len(data) - over))
     assert "nothing after this is read" in list(refused(read).values())[-1]

@@ -273,7 +273,7 @@ def test_a_file_of_a_program_that_is_cut_off_yields_a_beginning_of_its_rows(
 @pytest.mark.parametrize("write", JSON_WRITERS)
 @given(rows=videos)
 @modest
-def test_what_is_written_as_json_is_read_back(write: Callable[[list[Video]], str], rows: list[Video]) -> None:
+def test_rows_written_as_json_are_read_back(write: Callable[[list[Video]], str], rows: list[Video]) -> None:
     assert [row.video for row in read(write(rows).encode()) if isinstance(row, Accepted)] == rows
 
 
@@ -281,7 +281,7 @@ def test_what_is_written_as_json_is_read_back(write: Callable[[list[Video]], str
 @pytest.mark.parametrize("line_end", ["\n", "\r\n"])
 @given(rows=videos)
 @modest
-def test_what_is_written_as_csv_is_read_back(delimiter: str, line_end: str, rows: list[Video]) -> None:
+def test_rows_written_as_csv_are_read_back(delimiter: str, line_end: str, rows: list[Video]) -> None:
     sink = io.StringIO(newline="")
     writer = csv.writer(sink, delimiter=delimiter, lineterminator=line_end, quoting=csv.QUOTE_ALL)
     writer.writerow(["title", "id", "notes"])
@@ -342,7 +342,7 @@ nearly = st.lists(st.sampled_from(MARKS + KEYS + ROWS), max_size=40).map(
 
 @given(nearly)
 @modest
-def test_what_nearly_is_a_manifest_does_no_more_than_be_refused(data: bytes) -> None:
+def test_a_near_manifest_is_read_or_refused(data: bytes) -> None:
     read_or_refused(data, ReadingLimits(record_max_bytes=50))
 
 

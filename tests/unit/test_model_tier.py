@@ -256,7 +256,7 @@ def test_no_layer_above_the_fuse_tries_a_second_request(
 
 
 @pytest.mark.parametrize("name", sorted(name for name in TABLE if TABLE[name][0] is Defer))
-def test_what_was_not_billed_is_not_charged_and_costs_no_attempt(
+def test_an_unbilled_fault_is_not_charged_and_costs_no_attempt(
     provider: LoopbackProvider, tier: ModelTier, name: str
 ) -> None:
     provider.fail(name)
@@ -274,7 +274,7 @@ def test_an_account_fault_opens_the_breaker(provider: LoopbackProvider, tier: Mo
 
 
 @pytest.mark.parametrize("name", ["bad_request", "server_error", "hang", "half_body", "failed_without_usage"])
-def test_where_nobody_knows_what_was_billed_the_bound_is_charged(
+def test_a_fault_with_an_unknown_bill_is_charged_the_bound(
     provider: LoopbackProvider, tier: ModelTier, name: str
 ) -> None:
     provider.fail(name)

@@ -42,7 +42,7 @@ def test_cached_and_written_tokens_have_their_own_prices() -> None:
     assert measured(usage, LUNA).micro_usd == 10_000 + 125_000 + 100_000
 
 
-def test_what_a_usage_does_not_say_is_taken_at_the_dearest_price() -> None:
+def test_tokens_that_a_usage_does_not_specify_are_taken_at_the_dearest_price() -> None:
     assert measured(Usage(1_000_000, 0), LUNA).micro_usd == 125_000
 
 

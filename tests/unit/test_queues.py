@@ -18,7 +18,7 @@ def size(pack: list[Message]) -> int:
     return sum(len(it.model_dump_json().encode()) for it in pack)
 
 
-def test_nothing_makes_no_pack() -> None:
+def test_an_empty_list_makes_no_pack() -> None:
     assert list(chunk_messages([])) == []
 
 

@@ -27,11 +27,11 @@ def test_the_same_rows_make_the_same_survey() -> None:
     assert Survey.learn(batch("DevConf: {t} - {n}")) == Survey.learn(batch("DevConf: {t} - {n}"))
 
 
-def test_what_all_titles_begin_with_is_learnt() -> None:
+def test_a_beginning_of_all_titles_is_learnt() -> None:
     assert Survey.learn(batch("DevConf 2031 {t} - {n}")).heads == {"devconf 0000": len(TALKS)}
 
 
-def test_what_all_titles_end_with_is_learnt() -> None:
+def test_an_ending_of_all_titles_is_learnt() -> None:
     assert "at devconf" in Survey.learn(batch("{t} at DevConf")).tails
 
 
@@ -40,7 +40,7 @@ def test_a_phrase_in_the_middle_of_titles_is_learnt() -> None:
     assert "devconf 0000 talk 0" in Survey.learn(videos).phrases
 
 
-def test_what_the_batch_is_about_is_learnt() -> None:
+def test_the_subject_of_the_batch_is_learnt() -> None:
     assert Survey.learn(batch("{t} in Ruby - {n}")).common["ruby"] == len(TALKS)
 
 
@@ -101,6 +101,6 @@ def test_json_brings_the_survey_back(rows: list[tuple[str, str]]) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"rows": []}', "null"])
-def test_what_is_no_survey_is_refused(text: str) -> None:
+def test_a_text_that_is_no_survey_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"survey|Expecting"):
         Survey.from_json(text)

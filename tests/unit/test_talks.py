@@ -69,7 +69,7 @@ def test_a_local_answer_in_place_of_a_models_carries_what_that_cost() -> None:
     assert (talk.tokens, talk.cost_micro_usd, talk.model) == (Tokens(input=200, output=30), 70, "gpt-6-luna")
 
 
-def test_where_not_even_the_local_answer_is_grounded_the_given_title_stands() -> None:
+def test_the_given_title_stands_if_even_the_local_answer_is_ungrounded() -> None:
     talk = by_local_tier(VIDEO, INVENTED)
     assert (talk.title, talk.presenters, talk.review) == (VIDEO.title, (), UNGROUNDED)
 

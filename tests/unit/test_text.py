@@ -26,7 +26,7 @@ def test_every_kind_of_space_and_control_character_becomes_a_plain_space() -> No
     "sequence",
     ["\x1b[31m", "\x1b[0m", "\x1b[2J", "\x1b[38;5;196m", "\x1b[2 q", "\x1b]0;a window's title\x07", "\x1b]8;;x\x1b\\"],
 )
-def test_what_a_terminal_would_obey_is_taken_out_whole(sequence: str) -> None:
+def test_a_sequence_that_a_terminal_would_obey_is_taken_out_whole(sequence: str) -> None:
     assert normalise(f"Gra{sequence}ce {sequence}Hopper") == "Grace Hopper"
 
 

@@ -76,12 +76,12 @@ def test_a_census_of_the_same_bytes_is_the_same(tmp_path: Path) -> None:
     assert take(MIXED, tmp_path) == take(MIXED, tmp_path)
 
 
-def test_what_a_killed_run_left_behind_does_not_count(tmp_path: Path) -> None:
+def test_leftovers_of_a_killed_run_do_not_count(tmp_path: Path) -> None:
     (tmp_path / "census.sqlite").write_bytes(b"half a database")
     assert take(MIXED, tmp_path)[0].accepted == 3
 
 
-def test_nothing_is_left_in_the_scratch_folder(tmp_path: Path) -> None:
+def test_the_scratch_folder_is_left_empty(tmp_path: Path) -> None:
     take(MIXED, tmp_path)
     assert list(tmp_path.iterdir()) == []
 

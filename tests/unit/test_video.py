@@ -71,7 +71,7 @@ def test_the_same_question_has_the_same_fingerprint() -> None:
     assert mark() == mark()
 
 
-def test_what_no_tier_reads_makes_no_other_question() -> None:
+def test_fields_that_no_tier_reads_do_not_change_the_fingerprint() -> None:
     plain = Video(id="1", title="A Talk")
     rich = Video(id="2", title="A Talk", url="https://example.org", channel="PyCon", published_at="2019-01-01")
     assert fingerprint(plain, model=None, prompt_version="1") == fingerprint(rich, model=None, prompt_version="1")
@@ -87,7 +87,7 @@ def test_what_no_tier_reads_makes_no_other_question() -> None:
         mark(prompt="2"),
     ],
 )
-def test_whatever_an_answer_depends_on_makes_another_fingerprint(other: str) -> None:
+def test_each_input_of_an_answer_changes_the_fingerprint(other: str) -> None:
     assert other != mark()
 
 
@@ -97,7 +97,7 @@ def test_another_parser_makes_another_fingerprint(monkeypatch: pytest.MonkeyPatc
     assert mark() != before
 
 
-def test_where_there_is_no_model_the_prompt_does_not_count() -> None:
+def test_the_prompt_does_not_count_without_a_model() -> None:
     assert mark(model=None, prompt="1") == mark(model=None, prompt="2")
 
 
