@@ -61,6 +61,7 @@ UNUSED_HERE = {
         for policy in ("IngestRole", "SweeperRole", "OperatorPolicy")
     },
     ("IngestRole", "TakeNotificationsAndContinue", "sqs:ChangeMessageVisibility"): "an upload that could not be taken",
+    ("ParserRole", "TakeMessages", "sqs:ChangeMessageVisibility"): "a request that is tried again; here one is all",
     ("IngestRole", "ReadUploads", "s3:GetObject"): "an upload without a version, where somebody suspends versioning",
     ("SweeperRole", "ReadTheLedger", "dynamodb:BatchGetItem"): "a deferred row whose date has come",
     ("OperatorPolicy", "ReadTheBucket", "s3:GetObjectVersion"): "a manifest that a redrive reads again",
