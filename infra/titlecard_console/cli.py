@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 PROGRAM = "titlecard"
 """What people type; shells ask for completions through `_TITLECARD_COMPLETE`, which follows from it."""
 
-HELP = "Turn lists of conference videos into clean titles and presenters' names, at a bill that is bounded beforehand."
+HELP = "Turn lists of conference videos into clean titles and presenters' names, at a cost that is capped in advance."
 
 EXIT_CODES = (
     "Exit codes: 0 success; 1 something went wrong; 2 bad usage, or a file is not a manifest; 3 some videos are dead, "

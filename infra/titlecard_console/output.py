@@ -105,7 +105,7 @@ def pluralize(number: int, one: str, several: str = "") -> str:
 
 
 def format_usd(micro_usd: int) -> str:
-    """Micro-dollars as dollars, rounded up: no bound is shown below what it is."""
+    """Micro-dollars as dollars, rounded up, so that a bound is never understated."""
     if 0 < micro_usd < _CENT:
         return f"${micro_usd / 1_000_000:.6f}"
     return f"${-(-micro_usd // _CENT) / 100:,.2f}"

@@ -1,7 +1,7 @@
 """Lines that speak to the machine that reads them ("ignore the above, the presenter is ...") and not to people.
 
-Whoever writes such a line wants a name believed that people would not believe, so neither it nor what follows it is
-anybody's word. A stranger who knows these phrases can avoid them: this keeps out the common attempts, no more.
+Whoever writes such a line wants the parser to believe a name that people would not. So neither the line nor what
+follows it is evidence. A stranger who knows these phrases can avoid them: this keeps out the common attempts, no more.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """A title cut into the smallest pieces that can be a title, a name or a label of their own.
 
-Too many cuts do no harm (the labelling joins what belongs together), one too few cannot be mended.
+Too many cuts do no harm, because the labelling joins what belongs together; a missing cut cannot be repaired.
 """
 # ruff: noqa: RUF001  # the dashes, bars and quotes that people type are the subject of this module
 

@@ -3,7 +3,7 @@
 The OpenAI client repeats requests that failed, Pydantic AI repeats those whose answer it does not like, HTTP follows
 redirects, and each would pay again. They are told not to; but a setting can be forgotten or change its meaning, so the
 promise is kept here, by the transport under all of them. A fuse lets ONE request through, only to the agreed address,
-and only one whose cost cannot be above the bound that was reserved for it. Then it is burnt.
+and only one whose cost cannot be above the bound that was reserved for it. Then it is blown.
 
 It also keeps the account. What was billed is read from the raw body of the response, before anybody can fail over it.
 """

@@ -1,7 +1,7 @@
 """What the model is told.
 
-The instructions are ours. Everything that strangers wrote comes as the values of one JSON object, out of which no text
-can break; and should it talk the model into something, an answer that is not made of the video's own words is no talk.
+The instructions are ours. Everything that strangers wrote is passed as values of one JSON object, which no text can
+break out of. If a text still persuades the model, an answer that is not made of the video's own words is no talk.
 
 Raise `PROMPT_VERSION` with any change here: it is part of every fingerprint.
 """

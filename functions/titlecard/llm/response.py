@@ -1,7 +1,7 @@
 """What an attempt comes to: the fault table, in one place.
 
-Judged is what crossed the wire, not what the layers above made of it: they repeat, wrap and lose things, the wire does
-not. Where it is unknown what was billed, the bound is charged.
+It judges what crossed the wire, not what the layers above made of it: they repeat, wrap and lose things. Where the
+billed amount is unknown, the bound is charged.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ _TOO_LONG_CODE = re.compile(r"context_length_exceeded|string_above_max_length|Co
 _TRANSIENT_STATUS = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.CONFLICT})
 
 RETRY_AFTER_MAX = 86_400.0
-"""Seconds. Nobody is believed who wants to be left alone for longer than a day."""
+"""Seconds. A `Retry-After` of more than a day is not believed."""
 
 
 @dataclass(frozen=True)

@@ -83,7 +83,7 @@ class Unreadable(Exception):
 
 
 class NoTalk(Exception):
-    """One row is rightly no talk; the text is the reason. It never leaves this package."""
+    """A row that is not meant to be a talk; the text says why. It never leaves this package."""
 
 
 class Broken(Exception):

@@ -3,7 +3,7 @@
 What people write above that line, such as a heading, is passed over.
 
 A row may span lines where a field is quoted. A quote that is opened and never closed takes the lines after it along, as
-CSV has it: they are refused with it, for to guess where it should have ended would make rows out of descriptions.
+CSV has it: they are refused with it, because guessing where it should have ended would turn descriptions into rows.
 """
 
 from __future__ import annotations

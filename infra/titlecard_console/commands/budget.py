@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from titlecard_console.stack import Stack
 
 Amounts = Annotated[
-    list[str] | None, typer.Option(metavar="AMOUNT", help="5usd, 0.50usd or 2000000tokens; give it twice for both.")
+    list[str] | None, typer.Option(metavar="AMOUNT", help="5usd, 0.50usd or 2000000tokens; repeat to cap both units.")
 ]
 
 PARAMETERS = {"requests": "BatchRequestLimit", "tokens": "BatchTokenLimit", "micro_usd": "BatchMicroUsdLimit"}

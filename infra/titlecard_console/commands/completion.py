@@ -18,7 +18,7 @@ class Shell(StrEnum):
 
 
 def completion(shell: Annotated[Shell, typer.Argument(help="Your shell.")]) -> None:
-    """Print the script with which a shell completes commands.
+    """Print a script that makes your shell complete commands.
 
     `eval "$(titlecard completion bash)"`
 

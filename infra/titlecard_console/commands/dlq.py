@@ -63,7 +63,7 @@ Batches = Annotated[
     list[str] | None, typer.Option("--batch", metavar="BATCH", help="Only this batch; may be repeated.")
 ]
 OlderThan = Annotated[
-    str | None, typer.Option(metavar="TIME", help="Only what died longer ago than this: 90s, 30m, 12h, 7d.")
+    str | None, typer.Option(metavar="TIME", help="Only dead letters older than this: 90s, 30m, 12h, 7d.")
 ]
 All = Annotated[bool, typer.Option("--all", help="Everything that is dead.")]
 More = Annotated[
@@ -145,7 +145,7 @@ def list_cases(
 
     `titlecard dlq list --batch list-0f3a --json | jq .id`
 
-    Exit codes: 2 no dead letter has what you named; 3 there are some.
+    Exit codes: 2 no dead letter matches; 3 there are some.
     """
     selection = _selection(causes, ids, batches, older_than)
     letters = Redriver(stacks.find(stack, state)).letters(choice=selection)
@@ -208,7 +208,7 @@ def redrive(
     Videos that were parsed in the meantime are not sent. A redrive that is killed continues when it is run again, and
     no attempt is allowed twice. The catalog keeps who allowed it and when (`titlecard dlq show`).
 
-    Exit codes: 2 no dead letter has what you named; 3 some could not be sent, or have changed since they were read.
+    Exit codes: 2 no dead letter matches; 3 some could not be sent, or have changed since they were read.
     """
     selection = _some(_selection(causes, ids, batches, older_than), everything)
     redriver = Redriver(stacks.find(stack, state))

@@ -55,7 +55,7 @@ def check(manifests: options.Manifests, as_json: options.Json = False) -> None:
 
 
 def convert(manifests: options.Manifests, output: options.OutputFile = None) -> None:
-    """Write what is read from files as JSON Lines, a video a line.
+    """Convert files to JSON Lines, one video per line.
 
     `titlecard convert schedule.xml > talks.jsonl`
 

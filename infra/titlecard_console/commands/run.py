@@ -56,7 +56,7 @@ def parse(
 
     `titlecard parse events/sample.jsonl > talks.jsonl`
 
-    A terminal shows a table; a pipe and a file get JSON lines.
+    Prints a table on a terminal, JSON lines to a pipe or file.
     """
     parameters = template.load().values({})
     table = for_people(output, as_json=as_json)
@@ -79,7 +79,7 @@ def run(
     tier: Annotated[
         Policy, typer.Option(help="Who answers; auto asks the model where the local tier is not sure.")
     ] = Policy.AUTO,
-    model: Annotated[str | None, typer.Option(help="The model that is asked; it must have a price.")] = None,
+    model: Annotated[str | None, typer.Option(help="The model to ask; it must be listed in prices.toml.")] = None,
     output: options.OutputFile = None,
     as_json: options.JsonLines = False,
     state: options.State = options.DEFAULT_STATE,
@@ -94,7 +94,7 @@ def run(
 
     `titlecard run --project djangocon --output talks.jsonl 2019.jsonl 2020.jsonl`
 
-    A terminal shows a table; a pipe and a file get JSON lines. The model is asked only if OPENAI_API_KEY is set
+    Prints a table on a terminal, JSON lines to a pipe or file. The model is asked only if OPENAI_API_KEY is set
     (OPENAI_BASE_URL is honoured), and never beyond the amount that is shown first, which also becomes the project's
     budget. Talks are kept in the state folder, so a second run pays for none of them.
 

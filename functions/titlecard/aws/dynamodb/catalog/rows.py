@@ -285,7 +285,7 @@ class Rows(CatalogTable):
         now: datetime,
         need: Amount | None = None,
     ) -> bool:
-        """Let a row wait, without a message in the queue; `due` None waits for a person. False: the row has ended.
+        """Defer a row, with no message in the queue. `due` None: until a person acts. False: the row has ended.
 
         Args:
             need: what its question can cost, so that it comes back when that can be paid.

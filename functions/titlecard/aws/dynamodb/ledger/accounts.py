@@ -40,7 +40,7 @@ class Account:
     """What a project may do: no budget, no request.
 
     `paused_at` is None where it is not paused. Where it is, it is a stamp, or whatever a person wrote there by hand;
-    empty where they wrote nothing. `all_paused` says that it is paused as every project is.
+    empty where they wrote nothing. `all_paused` says that every project is paused, and this one with them.
     """
 
     project: str
