@@ -64,7 +64,7 @@ MUTANTS = {
     ),
     "check then write": Mutant(
         {
-            "aws.dynamodb.ledger.spending": (
+            "aws.dynamodb.ledger.reservations": (
                 (
                     "        untouched = _none_of(COUNTERS)\n        fits =",
                     (
@@ -112,7 +112,7 @@ MUTANTS = {
     ),
     "reservation skipped when the price is unknown": Mutant(
         {
-            "aws.dynamodb.ledger.spending": (
+            "aws.dynamodb.ledger.reservations": (
                 (_HOPELESS, f"        if not need.micro_usd:\n            return reservation\n{_HOPELESS}"),
             )
         },

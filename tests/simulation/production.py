@@ -35,7 +35,7 @@ DRIVEN = (
     "aws.dynamodb.ledger.items",
     "aws.dynamodb.ledger.breakers",
     "aws.dynamodb.ledger.accounts",
-    "aws.dynamodb.ledger.spending",
+    "aws.dynamodb.ledger.reservations",
     "aws.dynamodb.ledger",
     "pipeline.admission",
     "aws.sqs",

@@ -81,27 +81,27 @@ UNVISITED: dict[tuple[str, str, str], tuple[tuple[bool, ...], str]] = {
     ("aws.dynamodb.ledger.items", "count", "not isinstance(value, bool)"): (NO, _BY_HAND),
     ("aws.dynamodb.ledger.items", "count", "value == int(value)"): (NO, _BY_HAND),
     (
-        "aws.dynamodb.ledger.spending",
+        "aws.dynamodb.ledger.reservations",
         "Spending._change",
         "except self._db.exceptions.ConditionalCheckFailedException",
     ): (
         YES,
         _BY_HAND,
     ),
-    ("aws.dynamodb.ledger.spending", "Spending._raise", "*"): (
+    ("aws.dynamodb.ledger.reservations", "Spending._raise", "*"): (
         BOTH,
         "a refusal shows the item: there is one, or nothing refuses",
     ),
-    ("aws.dynamodb.ledger.spending", "Spending._repeated", "*"): (
+    ("aws.dynamodb.ledger.reservations", "Spending._repeated", "*"): (
         BOTH,
         "lost answers to one write, and that above the bound",
     ),
-    ("aws.dynamodb.ledger.spending", "Spending._settle", "falls"): (
+    ("aws.dynamodb.ledger.reservations", "Spending._settle", "falls"): (
         BOTH,
         "a bill above its bound, with its answer lost or not",
     ),
-    ("aws.dynamodb.ledger.spending", "Spending.months", "*"): (BOTH, _CONSOLE),
-    ("aws.dynamodb.ledger.spending", "Spending.spending", "*"): (BOTH, _CONSOLE),
+    ("aws.dynamodb.ledger.reservations", "Spending.months", "*"): (BOTH, _CONSOLE),
+    ("aws.dynamodb.ledger.reservations", "Spending.spending", "*"): (BOTH, _CONSOLE),
     ("pipeline.parse", "Parser._clock_is_ahead", "received.first is not None"): (NO, "SQS says when"),
     ("pipeline.parse", "Parser._clock_is_behind", "received.first is not None"): (NO, "SQS says when"),
     ("pipeline.parse", "_Job.unsure", "self.key"): (NO, "without a key there is the local tier only"),
