@@ -166,8 +166,9 @@ class Stack:
         return self.until(look, f"{upload.key} is finished", seconds=seconds, every=0.5)
 
     def states(self, upload: Upload) -> Counter[RowState]:
-        """How many rows of a batch stand where; a row that nobody has touched is in none."""
-        return Counter(row.state for row in self.catalog.rows(self.catalog.batch(upload.batch)))
+        """How many rows of a batch stand where, as far as the batch is there and somebody has touched them."""
+        batch = self.batch(upload)
+        return Counter(row.state for row in self.catalog.rows(batch)) if batch else Counter()
 
     def ended(self, upload: Upload) -> int:
         """How many rows of a batch are in an end state."""

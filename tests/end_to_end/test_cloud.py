@@ -134,7 +134,8 @@ def test_a_console_that_is_killed_leaves_no_process_and_loses_no_talk(
         console.kill()
     until(lambda: cloud.find(state) is None and not _alive(there.keeper), "the cloud has ended")
     assert not _processes_in(state)
-    assert _talks(start()).scan()["Items"] == [{"pk": "video#p#1", "sk": "fp#1", "talk": "paid for"}]
+    kept = [item for item in _talks(start()).scan()["Items"] if item["pk"] != "sweeper"]  # which may run at any time
+    assert kept == [{"pk": "video#p#1", "sk": "fp#1", "talk": "paid for"}]
 
 
 @pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGINT])
