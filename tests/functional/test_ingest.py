@@ -390,3 +390,19 @@ def _accepted(world: World, upload: Upload) -> bytes:
     if batch_of(world, upload).state is BatchState.REFUSED:
         return b""
     return world.uploads.read_report(upload, "accepted.bin")
+
+
+def test_a_batch_whose_manifest_is_deleted_while_it_is_sent_stays_open_for_its_rows(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("titlecard.pipeline.ingest.PACKS_UNDER_WAY", 1)
+    upload = world.put(manifest(videos(25)))
+    world.wire.cut(Cut.KILLED_AFTER, call="SendMessageBatch")
+    with pytest.raises(Killed):
+        taken(world, upload)
+    world.wire.mend()
+    world.clock.forward(INVOCATION_SECONDS + 60)
+    world.s3.delete_object(Bucket=upload.bucket, Key=upload.key, VersionId=upload.version)
+    assert taken(world, upload)
+    batch = batch_of(world, upload)
+    assert (batch.state, "deleted" in (batch.reason or "")) == (BatchState.OPEN, True)

@@ -227,6 +227,7 @@ class World:
             "accepted": len(videos),
             "refused": 0,
             "repeated": 0,
+            "last_row": len(videos),
             "created_at": now,
             "moved_at": now,
             "agenda": "open",

@@ -134,6 +134,11 @@ class Ingest:
                 if batch.state is BatchState.COUNTING:
                     batch = self._count(batch, file, metadata)
             except (InvalidLimit, ObjectDeleted, ManifestTooLarge, manifest.NotAManifest) as refusal:
+                if batch.state is BatchState.SENDING:
+                    # Rows have gone out, and some may be deferred. An open batch keeps them; its audit ends the rest.
+                    self._catalog.explain(batch, str(refusal))
+                    self._catalog.all_sent(batch, now=self._now())
+                    return True
                 self._report(upload, "refused", message=str(refusal))
                 self._catalog.refuse(batch, str(refusal))
                 telemetry.refused(telemetry.logger, batch=batch.id, reason=type(refusal).__name__)
