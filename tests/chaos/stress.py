@@ -20,6 +20,7 @@ from tests.end_to_end.stack import KEY, Stack, processes, running, until
 
 from titlecard.domain.batch import END_STATES, RowState, Upload
 from titlecard.domain.money import Budget, Cap
+from titlecard.pipeline.requeue import TIMEOUT_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -60,8 +61,9 @@ EARLY = 0.3
 UPLOADS_A_MINUTE = 6
 KILLS_A_SECOND = 0.12
 
-CALM_SECONDS = 600.0
-"""How long rows may take to come to rest when the storm is over: a few visibility time-outs, and an audit."""
+CALM_SECONDS = TIMEOUT_SECONDS + 600.0
+"""How long rows may take to come to rest when the storm is over: a killed sweeper's lease, a few visibility time-outs,
+and an audit."""
 
 
 BUSY = 0.5

@@ -19,9 +19,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import psutil
 
 from titlecard.aws.dynamodb.catalog import Catalog
+from titlecard.aws.dynamodb.catalog.keys import batch_of_row
 from titlecard.aws.dynamodb.ledger import Ledger
 from titlecard.domain.batch import END_STATES, BatchState, Message, RowState, Upload
 from titlecard.domain.money import Budget, Cap
+from titlecard.pipeline.audit import COUNT_AFTER_SECONDS
 from titlecard_console.local_cloud import cloud
 
 if TYPE_CHECKING:
@@ -133,10 +135,13 @@ class Stack:
         queues = [f"{name}: {self.waiting(name)} messages" for name in self.outputs if name.endswith("QueueUrl")]
         items = self._table.scan(ConsistentRead=True)["Items"]
         batches = [it for it in items if it["sk"] == "batch"]
-        rows = Counter((it["pk"], it["state"], str(it.get("reason"))) for it in items if it["sk"].startswith("row#"))
+        rows = Counter(
+            (batch_of_row(it), it["state"], str(it.get("reason"))) for it in items if it["sk"].startswith("row#")
+        )
         told = []
         for batch in batches:
-            mine = [f"{many} {state} ({why})" for (pk, state, why), many in rows.items() if pk.startswith(batch["pk"])]
+            name = batch["pk"].removeprefix("batch#")
+            mine = [f"{many} {state} ({why})" for (of, state, why), many in rows.items() if of == name]
             told.append(f"{batch['pk']} is {batch['state']}: {', '.join(mine)}")
         return "\n".join(["", *told, *queues])
 
@@ -155,8 +160,11 @@ class Stack:
             it["pk"].removeprefix("batch#") for it in found["Items"] if it["sk"] == "batch" and it["project"] == project
         ]
 
-    def finished(self, upload: Upload, *, seconds: float = PATIENCE_SECONDS) -> Batch:
-        """Wait until a batch is finished, with resume called meanwhile as its schedule would."""
+    def finished(self, upload: Upload, *, seconds: float = PATIENCE_SECONDS + COUNT_AFTER_SECONDS) -> Batch:
+        """Wait until a batch is finished, with resume called meanwhile as its schedule would.
+
+        Where a worker was killed before it counted what it had ended, the audit counts after `COUNT_AFTER_SECONDS`.
+        """
 
         def look() -> Batch | None:
             self.resume()
