@@ -368,7 +368,12 @@ class _Sweep:
         self.done["postponed"] += told
 
     def send(self, rows: Iterable[DeferredRow], in_time: Callable[[], bool]) -> None:
-        """Send rows as they come, and mark them."""
+        """Send rows as they come, and mark them.
+
+        Their batches have moved, whatever becomes of it: the audit of a batch that stood still would bury rows whose
+        messages it does not see.
+        """
+        moved: set[str] = set()
         sent: dict[tuple[str, int], DeferredRow] = {}
 
         def messages() -> Iterator[Message]:
@@ -380,6 +385,9 @@ class _Sweep:
 
         with ThreadPoolExecutor(MARKERS, thread_name_prefix="mark") as pool:
             for pack in chunk_messages(messages()):
+                for batch in {it.batch for it in pack} - moved:
+                    self._catalog.mark_moved(batch, now=self._now())
+                    moved.add(batch)
                 self._queue.send(pack)
                 marked = pool.map(self._catalog.requeued, [sent.pop((it.batch, it.row)) for it in pack])
                 self.done["put back"] += sum(marked)

@@ -210,6 +210,15 @@ class Rows(CatalogTable):
                 ExpressionAttributeValues={":now": stamp(now)} | {f":n{i}": n for i, n in enumerate(some.values())},
             )
 
+    def mark_moved(self, batch: str, *, now: datetime) -> None:
+        """Write down that something has moved in a batch, so that its audit gives the rows their time."""
+        self._db.update_item(
+            TableName=self._table,
+            Key=row_count_key(batch, self._tally),
+            UpdateExpression="SET moved_at = :now",
+            ExpressionAttributeValues={":now": stamp(now)},
+        )
+
     def _store_talks(self, endings: Sequence[RowEnd]) -> list[RowEnd]:
         """Write the talks that are to be stored; where there is one for the fingerprint, that one stands."""
         after = list(endings)
