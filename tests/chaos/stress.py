@@ -6,7 +6,7 @@ import threading
 import time
 from collections import Counter
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import TYPE_CHECKING
@@ -56,7 +56,7 @@ PHASES = (("storm", 0.25), ("degraded", 0.45), ("outage", 0.62), ("recovered", 1
 waiting scaled to three minutes, two hours are six minutes of a storm of half an hour."""
 
 EARLY = 0.3
-"""When the functions' footprint is taken for the first time: all of them have worked by then."""
+"""Until when the functions' early footprint is taken: all of them have worked by then, and not only been started."""
 
 UPLOADS_A_MINUTE = 6
 KILLS_A_SECOND = 0.12
@@ -78,6 +78,10 @@ class Footprint:
     open_files: int
     threads: int
     files: int
+
+    def largest(self, other: Footprint | None) -> Footprint:
+        """The larger of each figure of this one and another."""
+        return self if other is None else Footprint(*map(max, astuple(self), astuple(other)))
 
 
 @dataclass
@@ -169,8 +173,8 @@ class Stress:
                 phase = now
             if len(run.uploads) < uploads * min(part / 0.85, 1.0):
                 self._upload()
-            if run.early is None and part > EARLY:
-                run.early = self._footprint()
+            if run.early is None or part < EARLY:
+                run.early = self._footprint().largest(run.early)
             self._hurt()
             self._sweep()
             time.sleep(BUSY)
@@ -235,6 +239,8 @@ class Stress:
             self._sweep()
             time.sleep(10)
             run.left = run.unsettled()
+        if self._sweeping:
+            self._sweeping.join()
         run.settled_after = time.monotonic() - began
         self._say(f"at rest after {run.settled_after:.0f} s; {len(run.left)} rows are not")
 
