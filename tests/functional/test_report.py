@@ -138,6 +138,7 @@ def browser() -> Iterator[Chrome]:
     """A headless Chromium from the machine; nothing is downloaded."""
     program, driver = shutil.which("chromium"), shutil.which("chromedriver")
     if not program or not driver:
+        # The README asks for Python and pip alone, so a browser is used where the machine has one.
         pytest.skip("chromium and chromedriver are not installed, so the page was not opened in a browser")
     from selenium.webdriver import Chrome, ChromeOptions  # noqa: PLC0415 -- only where there is a browser
     from selenium.webdriver.chrome.service import Service  # noqa: PLC0415 -- the same
