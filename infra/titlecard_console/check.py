@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from titlecard import manifests as manifest
-from titlecard.manifests import validation as census
+from titlecard.manifests import validation
 
 FIRST_REFUSED = 20
 
@@ -55,7 +55,7 @@ def check(path: Path, limits: manifest.ReadingLimits | None = None) -> Report:
     rejects = _First(FIRST_REFUSED)
     with path.open("rb") as stream, tempfile.TemporaryDirectory() as scratch:
         reading = manifest.read(stream, limits or manifest.ReadingLimits())
-        counted = census.validate(reading, scratch=Path(scratch), rejects=rejects, sample_max=0)
+        counted = validation.validate(reading, scratch=Path(scratch), rejects=rejects, sample_max=0)
     return Report(
         form=counted.form,
         columns=reading.columns,

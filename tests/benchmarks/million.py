@@ -51,7 +51,7 @@ from titlecard.aws.dynamodb.catalog.grants import Grants
 from titlecard.aws.s3 import UploadsBucket
 from titlecard.domain.batch import END_STATES, BatchState
 from titlecard.extraction.survey import Survey
-from titlecard.manifests import validation as census
+from titlecard.manifests import validation
 from titlecard.preflight import COUNTED_BYTES_PER_SECOND
 from titlecard_console.local_cloud import build as artefact
 from titlecard_console.local_cloud import cloud
@@ -192,7 +192,7 @@ class Trial:
         limits = manifest.ReadingLimits(row_max_bytes=int(load().values({})["RowMaxBytes"]), total_max_bytes=1 << 30)
         with path.open("rb") as stream:
             sample_max = int(load().values({})["SurveySampleRows"])
-            counted = census.validate(
+            counted = validation.validate(
                 manifest.read(stream, limits), scratch=self._folder, rejects=numbers, sample_max=sample_max
             )
         return counted, numbers.rows

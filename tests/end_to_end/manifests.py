@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from titlecard import extraction as local
 from titlecard import manifests as manifest
 from titlecard.extraction.survey import Survey
-from titlecard.manifests import validation as census
+from titlecard.manifests import validation
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -57,12 +57,12 @@ def answers(content: bytes) -> dict[str, tuple[str, tuple[str, ...]]]:
     """
     limits = manifest.ReadingLimits()
     with tempfile.TemporaryDirectory() as scratch:
-        counted = census.validate(
+        counted = validation.validate(
             manifest.read(io.BytesIO(content), limits), scratch=Path(scratch), rejects=io.StringIO(), sample_max=2000
         )
     survey = Survey.learn(counted.sample)
     found = {}
-    for row in census.accepted(manifest.read(io.BytesIO(content), limits), counted.bitmap):
+    for row in validation.accepted(manifest.read(io.BytesIO(content), limits), counted.bitmap):
         answer = local.parse(row.video, survey)
         found[row.video.id] = (answer.title, answer.presenters)
     return found

@@ -14,8 +14,7 @@ from unittest.mock import patch
 from titlecard import manifests as manifest
 from titlecard.domain.batch import Message
 from titlecard.extraction.survey import Survey
-from titlecard.manifests import EXCERPT_CHARACTERS, Accepted, LeftOut, NotAManifest, ReadingLimits, Refused
-from titlecard.manifests import validation as census
+from titlecard.manifests import EXCERPT_CHARACTERS, Accepted, LeftOut, NotAManifest, ReadingLimits, Refused, validation
 
 if TYPE_CHECKING:
     from titlecard.domain.video import Video
@@ -47,7 +46,7 @@ def ills(data: bytes) -> list[str]:
             continue
         found += _of_rows(rows, limits)
         found += _of_another_reading(data, rows, limits)
-        found += _of_the_census(data, rows, limits)
+        found += _of_the_validation(data, rows, limits)
     return found
 
 
@@ -98,16 +97,16 @@ def _good(rows: _Rows) -> dict[int, Video | None]:
     return {row.number: row.video if isinstance(row, Accepted) else None for row in rows}
 
 
-def _of_the_census(data: bytes, rows: _Rows, limits: ReadingLimits) -> list[str]:
+def _of_the_validation(data: bytes, rows: _Rows, limits: ReadingLimits) -> list[str]:
     """Pass 1 accounts for every row, and pass 2 reads what pass 1 has accepted."""
     rejects = io.StringIO()
     with tempfile.TemporaryDirectory() as scratch:
         reading = manifest.read(io.BytesIO(data), limits)
-        counted = census.validate(reading, scratch=Path(scratch), rejects=rejects, sample_max=5)
+        counted = validation.validate(reading, scratch=Path(scratch), rejects=rejects, sample_max=5)
     found = []
     if counted.accepted + counted.refused + counted.repeated + counted.left_out != len(rows):
-        found.append("the census does not account for every row")
-    again = list(census.accepted(manifest.read(io.BytesIO(data), limits), counted.bitmap))
+        found.append("the validation report does not account for every row")
+    again = list(validation.accepted(manifest.read(io.BytesIO(data), limits), counted.bitmap))
     if again != [row for row in rows if row.number in counted.bitmap]:
         found.append("pass 2 does not read what pass 1 has accepted")
     if len([json.loads(line) for line in rejects.getvalue().splitlines()]) != counted.refused:

@@ -11,8 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from titlecard import manifests as manifest
-from titlecard.manifests import ReadingLimits
-from titlecard.manifests import validation as census
+from titlecard.manifests import ReadingLimits, validation
 from titlecard.manifests.validation import Bitmap, ValidationReport
 
 if TYPE_CHECKING:
@@ -41,7 +40,7 @@ MIXED = "\n".join(
 def take(text: str, scratch: Path, *, sample_max: int = 100) -> tuple[ValidationReport, list[dict[str, object]]]:
     rejects = io.StringIO()
     reading = manifest.read(io.BytesIO(text.encode()), ReadingLimits())
-    counted = census.validate(reading, scratch=scratch, rejects=rejects, sample_max=sample_max)
+    counted = validation.validate(reading, scratch=scratch, rejects=rejects, sample_max=sample_max)
     return counted, [json.loads(entry) for entry in rejects.getvalue().splitlines()]
 
 
@@ -72,12 +71,12 @@ def test_a_duplicate_id_with_other_content_names_the_row_that_is_kept(tmp_path: 
     assert take(MIXED, tmp_path)[1][2] == {"row": 6, "reason": reason, "excerpt": "b: T"}
 
 
-def test_a_census_of_the_same_bytes_is_the_same(tmp_path: Path) -> None:
+def test_the_same_bytes_give_the_same_report(tmp_path: Path) -> None:
     assert take(MIXED, tmp_path) == take(MIXED, tmp_path)
 
 
 def test_leftovers_of_a_killed_run_do_not_count(tmp_path: Path) -> None:
-    (tmp_path / "census.sqlite").write_bytes(b"half a database")
+    (tmp_path / "validation.sqlite").write_bytes(b"half a database")
     assert take(MIXED, tmp_path)[0].accepted == 3
 
 
@@ -111,14 +110,14 @@ def test_long_texts_are_cut_in_the_sample(tmp_path: Path) -> None:
 def test_the_accepted_rows_are_read_again_from_a_checkpoint_on(after: int, expected: list[int], tmp_path: Path) -> None:
     bitmap = take(MIXED, tmp_path)[0].bitmap
     again = manifest.read(io.BytesIO(MIXED.encode()), ReadingLimits())
-    assert [row.number for row in census.accepted(again, bitmap, after)] == expected
+    assert [row.number for row in validation.accepted(again, bitmap, after)] == expected
 
 
 def test_the_accepted_rows_of_a_manifest_that_breaks_are_read_again(tmp_path: Path) -> None:
     text = "[" + line("a") + "," + line("b") + "," + line("c")[:-1]
     counted, rejects = take(text, tmp_path)
     again = manifest.read(io.BytesIO(text.encode()), ReadingLimits())
-    assert [row.video.id for row in census.accepted(again, counted.bitmap)] == ["a", "b"]
+    assert [row.video.id for row in validation.accepted(again, counted.bitmap)] == ["a", "b"]
     assert [entry["row"] for entry in rejects] == [3]
 
 

@@ -2,7 +2,7 @@
 
 What comes of it is small whatever the manifest's size: counts, one bit a row, and a sample for the survey. With the
 bits, pass 2 and the audit read the manifest again and know its accepted rows without looking for duplicates a second
-time. The same bytes give the same census, whoever was interrupted before.
+time. The same bytes give the same report, however often a run was interrupted.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from titlecard.domain.video import Video
     from titlecard.manifests import Reading
 
-_SCRATCH_NAME = "census.sqlite"
+_SCRATCH_NAME = "validation.sqlite"
 
 _SPREAD = 0x9E3779B97F4A7C15
 """2^64 divided by the golden ratio. Multiples of it, modulo 2^64, lie evenly between 0 and 2^64 however many there are
@@ -149,7 +149,7 @@ def accepted(reading: Reading, bitmap: Container[int], after: int = 0) -> Iterat
     """Pass 2: the accepted rows of a manifest that is read again, from a checkpoint on.
 
     Args:
-        reading: the same bytes as at the census, with the same limits, not yet read from.
+        reading: the same bytes as were validated, with the same limits, not yet read from.
         bitmap: the numbers of the accepted rows.
         after: the checkpoint: the number of the last row that is not wanted any more.
     """

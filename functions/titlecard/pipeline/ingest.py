@@ -31,7 +31,7 @@ from titlecard.aws.s3 import InvalidLimit, ManifestTooLarge, ObjectDeleted, own_
 from titlecard.aws.sqs import MessagesNotSent, chunk_messages
 from titlecard.domain.batch import OUTSIDE, BatchLimits, BatchState, Message, Upload
 from titlecard.extraction.survey import Survey
-from titlecard.manifests import validation as census
+from titlecard.manifests import validation
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -151,7 +151,7 @@ class Ingest:
         with tempfile.TemporaryDirectory() as scratch:
             rejects = Path(scratch, REJECTS)
             with rejects.open("w", encoding="utf-8") as sink:
-                counted = census.validate(
+                counted = validation.validate(
                     manifest.read(file, self._rules.reading),
                     scratch=Path(scratch),
                     rejects=sink,
@@ -213,8 +213,8 @@ def accepted_messages(
 ) -> Iterator[Message]:
     """The messages of a batch's accepted rows behind row `after`, read again from a copy of its manifest."""
     file.seek(0)
-    bitmap = census.Bitmap.from_bytes(uploads.read_report(batch.upload, ACCEPTED))
-    for row in census.accepted(manifest.read(file, limits), bitmap, after=after):
+    bitmap = validation.Bitmap.from_bytes(uploads.read_report(batch.upload, ACCEPTED))
+    for row in validation.accepted(manifest.read(file, limits), bitmap, after=after):
         yield Message(batch=batch.id, project=batch.project, row=row.number, video=row.video)
 
 
