@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
+    from titlecard.aws.dynamodb.catalog import Row
+
 PARAMETERS = {
     "ParserTimeoutSeconds": "15",
     "RequestDeadlineSeconds": "5",
@@ -111,7 +113,7 @@ class Run:
         found = []
         tomorrow = (datetime.now(UTC) + timedelta(days=1)).date().isoformat()
         for upload, content in self.uploads:
-            rows = list(self.stack.catalog.rows(self.stack.catalog.batch(upload.batch))) if content.accepted else []
+            rows = self.rows(upload) if content.accepted else []
             found += [
                 f"{upload.key} row {row.number}: {row.state}, {row.reason}, due {row.due}"
                 for row in rows
@@ -120,6 +122,13 @@ class Run:
             if len(rows) < content.accepted:
                 found.append(f"{upload.key}: nobody has touched {content.accepted - len(rows)} rows")
         return found
+
+    def rows(self, upload: Upload) -> list[Row]:
+        """The rows of an upload that a function has touched; none while ingest has not read the upload."""
+        try:
+            return list(self.stack.catalog.rows(self.stack.catalog.batch(upload.batch)))
+        except KeyError:
+            return []
 
 
 @contextmanager

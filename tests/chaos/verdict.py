@@ -59,12 +59,7 @@ def table(run: Run) -> str:
     for what, number in met.items():
         by_kind[what.split()[0].replace("_", " ")] += number
     provider = Counter(asked.post.fault for asked in run.provider.asked)
-    rows = [
-        row
-        for upload, it in run.uploads
-        if it.accepted
-        for row in run.stack.catalog.rows(run.stack.catalog.batch(upload.batch))
-    ]
+    rows = [row for upload, it in run.uploads if it.accepted for row in run.rows(upload)]
     states = Counter(f"{row.state}" for row in rows)
     deaths = Counter((row.reason or "").partition(":")[0] for row in rows if row.state is RowState.DEAD)
     lines = [
@@ -112,9 +107,7 @@ class _Rows:
         killed = self._run.killed["ParserFunction"] + self._run.timed_out()
         killed += sum(number for what, number in self._run.storm.met().items() if what.startswith("killed"))
         for upload, content in self._run.uploads:
-            for row in (
-                self._run.stack.catalog.rows(self._run.stack.catalog.batch(upload.batch)) if content.accepted else ()
-            ):
+            for row in self._run.rows(upload) if content.accepted else ():
                 if row.state is not RowState.DEAD:
                     continue
                 if (upload.batch, row.number) not in letters:
@@ -131,9 +124,7 @@ class _Rows:
 
     def _in(self, state: RowState) -> Iterator[tuple[str, Row]]:
         for upload, content in self._run.uploads:
-            for row in (
-                self._run.stack.catalog.rows(self._run.stack.catalog.batch(upload.batch)) if content.accepted else ()
-            ):
+            for row in self._run.rows(upload) if content.accepted else ():
                 if row.state is state:
                     yield upload.key.split("/")[1], row
 
