@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType, process_partial_response
 
 from titlecard import bootstrap, telemetry
-from titlecard.aws.dynamodb.catalog import LeaseHeld
+from titlecard.aws.errors import LeaseHeld
 from titlecard.aws.notifications import uploads
 from titlecard.aws.sqs import IngestQueue
 from titlecard.settings import IngestSettings

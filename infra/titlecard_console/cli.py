@@ -9,19 +9,16 @@ import typer
 from typer.completion import completion_init  # type: ignore[attr-defined]  # Typer means it to be imported
 
 from titlecard import __version__
-from titlecard.aws.dynamodb.ledger import LedgerUnavailable
-from titlecard.aws.sqs import MessagesNotSent
+from titlecard.aws.errors import LedgerUnavailable, MessagesNotSent
 from titlecard.domain.money import Unpriced
-from titlecard.manifests import NotAManifest
+from titlecard.manifests.errors import NotAManifest
 from titlecard_console.commands import batches, brakes, budget, dlq, estimate, evaluate, export, key, review, run, spend
 from titlecard_console.commands import completion as completions
 from titlecard_console.commands import doctor as diagnosis
 from titlecard_console.commands import reconcile as reconciliation
 from titlecard_console.commands import report as reporting
 from titlecard_console.errors import AWS_ERRORS, CommandError, ConsoleError, ExitCode, explain
-from titlecard_console.local_cloud.build import BuildError
-from titlecard_console.local_cloud.cloud import CloudError
-from titlecard_console.local_cloud.template import BadParameterError
+from titlecard_console.local_cloud.errors import BadParameterError, LocalCloudError
 from titlecard_console.output import say
 
 if TYPE_CHECKING:
@@ -113,7 +110,7 @@ def main() -> None:
     except LedgerUnavailable as error:
         cause = error.__cause__
         _exit(ExitCode.FAILED, explain(cause) if isinstance(cause, AWS_ERRORS) else str(error))
-    except (ConsoleError, CloudError, BuildError, MessagesNotSent, OSError) as error:
+    except (ConsoleError, LocalCloudError, MessagesNotSent, OSError) as error:
         _exit(ExitCode.FAILED, str(error))
 
 

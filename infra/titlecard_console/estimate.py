@@ -19,7 +19,8 @@ from titlecard.domain.money import Amount, Cap, PriceList, cap
 from titlecard.domain.video import Policy
 from titlecard.extraction.survey import Survey
 from titlecard.llm import OPENAI, ModelTier
-from titlecard.manifests import NotAManifest, ReadingLimits, read, validation
+from titlecard.manifests import ReadingLimits, read, validation
+from titlecard.manifests.errors import NotAManifest
 from titlecard.pipeline.lines import line
 from titlecard.pipeline.talks import by_local_tier
 from titlecard_console.output import format_amounts, pluralize

@@ -22,7 +22,7 @@ from pydantic import ValidationError
 from titlecard import extraction as local
 from titlecard.aws.dynamodb.catalog import VideoRecord
 from titlecard.aws.dynamodb.catalog.grants import AttemptGrant, RowSnapshot
-from titlecard.aws.s3 import ManifestTooLarge, ObjectDeleted
+from titlecard.aws.errors import ManifestTooLarge, ObjectDeleted
 from titlecard.domain.batch import Message, RowState
 from titlecard.domain.money import Amount
 from titlecard.domain.video import Policy, Video, fingerprint

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from titlecard import manifests as manifest
 from titlecard.aws.dynamodb.catalog import stamp
-from titlecard.aws.s3 import ObjectDeleted
+from titlecard.aws.errors import ObjectDeleted
 from titlecard.manifests import Accepted
 from titlecard_console import stack as stacks
 from titlecard_console.errors import CommandError

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from titlecard.aws.dynamodb.catalog import NEVER
-from titlecard.aws.dynamodb.ledger import LedgerUnavailable
+from titlecard.aws.errors import LedgerUnavailable
 from titlecard.domain.batch import END_STATES, BatchState, RowState
 from titlecard.domain.errors import Hold, Reason
 from titlecard.domain.text import one_line

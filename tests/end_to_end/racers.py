@@ -14,7 +14,8 @@ from datetime import UTC, datetime
 
 import boto3
 
-from titlecard.aws.dynamodb.ledger import ONE_TRY, Ledger, LedgerUnavailable, Reservation
+from titlecard.aws.dynamodb.ledger import ONE_TRY, Ledger, Reservation
+from titlecard.aws.errors import LedgerUnavailable
 from titlecard.domain.batch import BatchLimits
 from titlecard.domain.money import Amount, Budget, Cap, Measured
 

@@ -19,7 +19,8 @@ from tests.end_to_end.stack import PATIENCE_SECONDS, processes, until
 
 from titlecard_console.local_cloud import cloud, template
 from titlecard_console.local_cloud.build import pack
-from titlecard_console.local_cloud.deploy import DeployError, deploy
+from titlecard_console.local_cloud.deploy import deploy
+from titlecard_console.local_cloud.errors import BadParameterError, CloudError, DeployError
 from titlecard_console.local_cloud.journal import Journal
 from titlecard_console.local_cloud.ministack import MiniStack
 from titlecard_console.local_cloud.ministack_main import PACKAGES_OF
@@ -68,7 +69,7 @@ def test_a_package_that_is_missing_from_an_artefact_is_named(start: Start, artef
     }
     for function, package in missing.items():
         _change(artefacts, tmp_path, function, remove=package)
-    with pytest.raises(cloud.CloudError) as refusal:
+    with pytest.raises(CloudError) as refusal:
         start(artefacts=tmp_path / "changed")
     told = str(refusal.value).splitlines()
     unnamed = [
@@ -92,7 +93,7 @@ def test_the_stack_itself_refuses_numbers_that_clash(artefacts: Path, tmp_path: 
 
 
 def test_numbers_that_clash_are_refused_before_anything_is_started(start: Start, tmp_path: Path) -> None:
-    with pytest.raises(template.BadParameterError, match="VisibilitySeconds"):
+    with pytest.raises(BadParameterError, match="VisibilitySeconds"):
         start({"VisibilitySeconds": "100"}, state=tmp_path / "never")
     assert not (tmp_path / "never").exists()
 
@@ -101,7 +102,7 @@ def test_one_state_folder_has_one_cloud_and_others_find_it(start: Start, tmp_pat
     assert cloud.find(tmp_path / "state") is None
     first = start()
     assert cloud.find(tmp_path / "state") == first
-    with pytest.raises(cloud.CloudError, match=r"a cloud is running on .*state already"):
+    with pytest.raises(CloudError, match=r"a cloud is running on .*state already"):
         start()
 
 

@@ -14,6 +14,7 @@ from tests.functional.conftest import MODEL
 from tests.functional.test_handlers import Handlers, notification, notified, plenty, received
 from tests.functional.world import PROJECT, manifest, videos
 
+from titlecard.aws.errors import LedgerUnavailable
 from titlecard.domain.money import Budget, Cap
 from titlecard.telemetry import DIMENSIONS, Metric
 from titlecard_console.local_cloud import template
@@ -100,8 +101,6 @@ def test_the_code_emits_every_metric_that_an_alarm_or_a_widget_looks_at(
 
 
 def _refuse(*_: object, **__: object) -> None:
-    from titlecard.aws.dynamodb.ledger import LedgerUnavailable  # noqa: PLC0415 -- whose class is caught
-
     raise LedgerUnavailable("the ledger did not answer")
 
 

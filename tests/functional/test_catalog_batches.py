@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from tests.functional.world import LIMITS, PROJECT, Cut, videos
 
-from titlecard.aws.dynamodb.catalog import LeaseHeld, RowEnd
+from titlecard.aws.dynamodb.catalog import RowEnd
+from titlecard.aws.errors import LeaseHeld
 from titlecard.domain.batch import BatchLimits, BatchState, RowState, Upload, upload_order
 from titlecard.domain.video import Talk, Tier, Video
 from titlecard.extraction.survey import Survey

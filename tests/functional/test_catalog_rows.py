@@ -13,7 +13,6 @@ from tests.functional.world import PROJECT, Cut, Killed, World, videos
 from titlecard.aws.dynamodb.catalog import (
     KEYS_PER_GET,
     Batch,
-    CatalogBusy,
     DeferredRow,
     MessageState,
     RowEnd,
@@ -23,6 +22,7 @@ from titlecard.aws.dynamodb.catalog import (
 )
 from titlecard.aws.dynamodb.catalog.keys import NO_PROJECT, row_key
 from titlecard.aws.dynamodb.catalog.table import PASSING, STATEMENTS_PER_CALL
+from titlecard.aws.errors import CatalogBusy
 from titlecard.domain.batch import END_STATES, Message, RowState
 from titlecard.domain.video import Talk, Tier, Video
 

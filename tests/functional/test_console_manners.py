@@ -18,6 +18,7 @@ from typer.testing import CliRunner
 import titlecard
 from titlecard_console import cli as application
 from titlecard_console.local_cloud import cloud
+from titlecard_console.local_cloud.errors import CloudError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -226,7 +227,7 @@ def test_a_parameter_given_with_set_wins(
 
     def start(_state: Path, overrides: Mapping[str, str], *_: object, **__: object) -> None:
         asked.update(overrides)
-        raise cloud.CloudError("that is all that is wanted")
+        raise CloudError("that is all that is wanted")
 
     monkeypatch.setattr(cloud, "start", start)
     monkeypatch.setenv("OPENAI_API_KEY", "sk-loopback")

@@ -11,8 +11,8 @@ from botocore.exceptions import BotoCoreError, ClientError
 from tests.functional.world import LIMITS, NUMBERS, PROJECT, Cut, Killed, Refusing, World, manifest, replaced, videos
 
 from titlecard import __version__
-from titlecard.aws.dynamodb.catalog import LeaseHeld
-from titlecard.aws.sqs import SEND_TRIES, MessagesNotSent, WorkQueue
+from titlecard.aws.errors import LeaseHeld, MessagesNotSent
+from titlecard.aws.sqs import SEND_TRIES, WorkQueue
 from titlecard.domain.batch import OUTSIDE, BatchLimits, BatchState
 from titlecard.extraction.survey import Survey
 from titlecard.manifests.validation import Bitmap

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from tests.functional.world import BUDGET, PROJECT, Cut
 
-from titlecard.aws.dynamodb.ledger import LedgerItemInvalid, LedgerUnavailable, Refusal, Reservation
+from titlecard.aws.dynamodb.ledger import LedgerItemInvalid, Refusal, Reservation
 from titlecard.aws.dynamodb.ledger.items import Part
+from titlecard.aws.errors import LedgerUnavailable
 from titlecard.domain.batch import BatchLimits
 from titlecard.domain.errors import Hold
 from titlecard.domain.money import Amount, Budget, Cap, Measured, Unbilled, Unmeasured

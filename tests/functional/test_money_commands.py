@@ -18,7 +18,7 @@ from titlecard.aws.s3 import LIMIT_METADATA
 from titlecard.aws.secrets import ProjectKeys
 from titlecard.domain.batch import RowState
 from titlecard.domain.money import Amount, Budget, Cap, NotABudget
-from titlecard.manifests import NotAManifest
+from titlecard.manifests.errors import NotAManifest
 from titlecard_console.cli import app
 from titlecard_console.errors import CommandError
 

@@ -21,7 +21,7 @@ from tests.functional.world import LIMITS, NUMBERS, KeysOfATest, Killed, World, 
 from titlecard import extraction as local
 from titlecard.aws.dynamodb.catalog import NEVER, Attempt, Catalog, Row, RowEnd, VideoRecord, stamp
 from titlecard.aws.dynamodb.catalog.rows import LOCALLY
-from titlecard.aws.secrets import KeyUnreadable
+from titlecard.aws.errors import KeyUnreadable
 from titlecard.domain.batch import RowState
 from titlecard.domain.money import Amount, PriceList, Usage, measured
 from titlecard.domain.video import Policy, Tier, Video, fingerprint

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from tests.functional.world import PROJECT, Refusing, World, videos
 
-from titlecard.aws.sqs import BYTES_PER_SEND, SEND_TRIES, IngestQueue, MessagesNotSent, WorkQueue, chunk_messages
+from titlecard.aws.errors import MessagesNotSent
+from titlecard.aws.sqs import BYTES_PER_SEND, SEND_TRIES, IngestQueue, WorkQueue, chunk_messages
 from titlecard.domain.batch import Message, Upload
 from titlecard.domain.video import Video
 

@@ -15,7 +15,7 @@ from titlecard.aws.dynamodb.catalog import stamp
 from titlecard.domain.batch import BatchState, RowState
 from titlecard.domain.video import Tier
 from titlecard.pipeline import publish as module
-from titlecard.pipeline.publish import EventNotPublished
+from titlecard.pipeline.errors import EventNotPublished
 from titlecard.pipeline.requeue import TIMEOUT_SECONDS
 
 if TYPE_CHECKING:

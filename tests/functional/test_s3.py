@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 from botocore.exceptions import ClientError
 
-from titlecard.aws.s3 import InvalidLimit, ManifestTooLarge, ObjectDeleted, own_limits
+from titlecard.aws.errors import InvalidLimit, ManifestTooLarge, ObjectDeleted
+from titlecard.aws.s3 import own_limits
 from titlecard.domain.batch import BatchLimits
 
 if TYPE_CHECKING:

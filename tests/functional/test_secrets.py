@@ -9,7 +9,8 @@ import pytest
 from pydantic import SecretStr
 from tests.functional.world import Cut
 
-from titlecard.aws.secrets import FRESH_SECONDS, KeyUnreadable, ProjectKeys
+from titlecard.aws.errors import KeyUnreadable
+from titlecard.aws.secrets import FRESH_SECONDS, ProjectKeys
 
 if TYPE_CHECKING:
     from mypy_boto3_secretsmanager import SecretsManagerClient

@@ -24,7 +24,7 @@ from pathlib import Path
 from tests.fuzz.verdict import ills
 
 from titlecard import manifests as manifest
-from titlecard.manifests import NotAManifest
+from titlecard.manifests.errors import NotAManifest
 
 HERE = Path(__file__).parent
 CASES = HERE / "cases"

@@ -14,7 +14,8 @@ from unittest.mock import patch
 from titlecard import manifests as manifest
 from titlecard.domain.batch import Message
 from titlecard.extraction.survey import Survey
-from titlecard.manifests import EXCERPT_CHARACTERS, Accepted, LeftOut, NotAManifest, ReadingLimits, Refused, validation
+from titlecard.manifests import EXCERPT_CHARACTERS, Accepted, LeftOut, ReadingLimits, Refused, validation
+from titlecard.manifests.errors import NotAManifest
 
 if TYPE_CHECKING:
     from titlecard.domain.video import Video

@@ -18,7 +18,8 @@ from boto3.dynamodb.conditions import Attr
 from botocore.exceptions import BotoCoreError, ClientError
 
 from titlecard.aws.dynamodb.catalog import Catalog
-from titlecard.aws.dynamodb.ledger import Ledger, LedgerUnavailable
+from titlecard.aws.dynamodb.ledger import Ledger
+from titlecard.aws.errors import LedgerUnavailable
 from titlecard_console.local_cloud import cloud
 
 if TYPE_CHECKING:

@@ -64,7 +64,7 @@ COUNTED = tuple(
 """Those of them whose branches are all to be visited: what decides about money, attempts and the ends of rows."""
 
 RELOADED = ("titlecard.aws.", "titlecard.pipeline.", "titlecard.bootstrap")
-SHARED = {"titlecard.aws.secrets"}
+SHARED = {"titlecard.aws.errors", "titlecard.aws.secrets", "titlecard.pipeline.errors"}
 """What is imported anew, and what of it is not. The rest of the library imports nothing of it and is shared."""
 
 _ROOT = Path(titlecard.__file__).parent

@@ -30,7 +30,7 @@ from titlecard import extraction as local
 from titlecard import telemetry
 from titlecard.aws.dynamodb.catalog import NEVER, stamp
 from titlecard.aws.dynamodb.catalog.keys import batch_of_row, row_key
-from titlecard.aws.secrets import KeyUnreadable
+from titlecard.aws.errors import KeyUnreadable
 from titlecard.domain.batch import BatchLimits, Message, RowState, Upload, upload_order
 from titlecard.domain.clock import CLOCK_ERROR_SECONDS
 from titlecard.domain.errors import Hold

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from titlecard_console.local_cloud.journal import KEPT, Change, Journal, JournalUnreadable
+from titlecard_console.local_cloud.errors import JournalUnreadable
+from titlecard_console.local_cloud.journal import KEPT, Change, Journal
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from titlecard.manifests import NotAManifest
+from titlecard.manifests.errors import NotAManifest
 from titlecard_console.check import FIRST_REFUSED, check
 
 FORMS = Path(__file__).parents[2] / "events" / "forms"

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from titlecard import manifests as manifest
-from titlecard.manifests import Accepted, LeftOut, NotAManifest, ReadingLimits, Refused, Row
+from titlecard.manifests import Accepted, LeftOut, ReadingLimits, Refused, Row
 from titlecard.manifests.addresses import video_id, youtube_id
+from titlecard.manifests.errors import NotAManifest
 
 EVENTS = Path(__file__).parents[2] / "events"
 

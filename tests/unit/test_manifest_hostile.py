@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, BinaryIO, cast
 import pytest
 
 from titlecard import manifests as manifest
-from titlecard.manifests import Accepted, NotAManifest, ReadingLimits, Refused, Row
+from titlecard.manifests import Accepted, ReadingLimits, Refused, Row
 from titlecard.manifests import source as source_module
+from titlecard.manifests.errors import NotAManifest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

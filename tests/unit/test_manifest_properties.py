@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 
 from titlecard import manifests as manifest
 from titlecard.domain.video import Video
-from titlecard.manifests import Accepted, LeftOut, NotAManifest, ReadingLimits, Refused, texts
+from titlecard.manifests import Accepted, LeftOut, ReadingLimits, Refused, texts
 from titlecard.manifests.documents import elements
+from titlecard.manifests.errors import Broken, NotAManifest
 from titlecard.manifests.source import lines
 
 if TYPE_CHECKING:
@@ -381,6 +382,6 @@ def cut_elements(data: list[bytes], max_bytes: int) -> list[tuple[int, bytes | N
     found: list[tuple[int, bytes | None] | str] = []
     try:
         found.extend((number, piece.data if piece.whole else None) for number, piece in elements(data, max_bytes))
-    except manifest.rows.Broken:
+    except Broken:
         found.append("broken")
     return found

@@ -9,6 +9,7 @@ import json
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote_plus
 
+from titlecard.aws.errors import UnknownNotification
 from titlecard.domain.batch import Upload, upload_order
 
 if TYPE_CHECKING:
@@ -16,10 +17,6 @@ if TYPE_CHECKING:
 
 _WRAPPINGS_MAX = 4
 """EventBridge to SNS to SQS wraps it twice."""
-
-
-class UnknownNotification(Exception):
-    """A message is no notification of S3's: it goes to the dead-letter queue, where a person sees it."""
 
 
 def uploads(body: Any) -> Iterator[Upload]:  # noqa: ANN401 -- what JSON holds

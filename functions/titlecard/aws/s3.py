@@ -7,6 +7,7 @@ import shutil
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+from titlecard.aws.errors import InvalidLimit, ManifestTooLarge, ObjectDeleted
 from titlecard.domain.batch import REPORTS, BatchLimits, Upload
 
 if TYPE_CHECKING:
@@ -21,18 +22,6 @@ LIMIT_USD = "limit-usd"
 
 _REPLACED = {"PreconditionFailed", "412"}
 _GONE = {"NoSuchKey", "NoSuchVersion", "NoSuchBucket", "404", "MethodNotAllowed"}
-
-
-class ObjectDeleted(Exception):
-    """The object was deleted before we could read it."""
-
-
-class InvalidLimit(Exception):
-    """A limit that came with the upload cannot be read."""
-
-
-class ManifestTooLarge(Exception):
-    """The object is larger than a manifest may be."""
 
 
 class UploadsBucket:

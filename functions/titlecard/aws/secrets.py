@@ -12,6 +12,8 @@ from aws_lambda_powertools.utilities.parameters import SecretsProvider
 from aws_lambda_powertools.utilities.parameters.exceptions import GetParameterError
 from botocore.exceptions import ClientError
 
+from titlecard.aws.errors import KeyUnreadable
+
 if TYPE_CHECKING:
     from pydantic import SecretStr
 
@@ -21,10 +23,6 @@ FRESH_SECONDS = 300
 
 _NO_SECRET = {"ResourceNotFoundException", "InvalidRequestException"}
 """There is no secret, or it is marked for deletion (GetSecretValue reference)."""
-
-
-class KeyUnreadable(Exception):
-    """Secrets Manager did not answer, or did not allow it: it is unknown whether the project has a key."""
 
 
 class ProjectKeys:

@@ -10,6 +10,8 @@ import time
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
+from titlecard.aws.errors import MessagesNotSent
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
@@ -35,10 +37,6 @@ message, which may be as long ago as an invocation can last."""
 
 DELAY_MAX_SECONDS = 900
 """The longest delay of a message (SQS API reference, "SendMessage")."""
-
-
-class MessagesNotSent(Exception):
-    """SQS took some of the messages and not others, several times over: try again later from the checkpoint."""
 
 
 def chunk_messages(messages: Iterable[Message]) -> Iterator[list[Message]]:

@@ -7,8 +7,9 @@ A manifest is recognised by its content, never by its name. Reading it takes the
 one by one with a sentence; only a file that is no manifest at all raises, `NotAManifest`.
 """
 
+from titlecard.manifests.errors import NotAManifest
 from titlecard.manifests.reading import Reading, read
-from titlecard.manifests.rows import EXCERPT_CHARACTERS, Accepted, LeftOut, NotAManifest, ReadingLimits, Refused, Row
+from titlecard.manifests.rows import EXCERPT_CHARACTERS, Accepted, LeftOut, ReadingLimits, Refused, Row
 
 __all__ = [
     "EXCERPT_CHARACTERS",

@@ -16,8 +16,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from titlecard.manifests.errors import Broken
 from titlecard.manifests.names import FIELDS, plain_name
-from titlecard.manifests.rows import Broken
 from titlecard.manifests.source import Piece
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from titlecard.domain.video import ID_MAX_BYTES
 from titlecard.manifests.addresses import is_youtube_id, video_id
-from titlecard.manifests.rows import Unreadable
+from titlecard.manifests.errors import Unreadable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

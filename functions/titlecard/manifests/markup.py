@@ -10,7 +10,7 @@ import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 from xml.etree.ElementTree import ParseError  # the exception alone: defusedxml parses
 
-from titlecard.manifests.rows import Broken
+from titlecard.manifests.errors import Broken
 from titlecard.manifests.source import Blocks
 
 if TYPE_CHECKING:

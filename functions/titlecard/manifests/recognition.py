@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from pydantic_core import from_json
 
 from titlecard.manifests.documents import elements
+from titlecard.manifests.errors import NotAManifest
 from titlecard.manifests.log_lines import has_log_lines, without_log_lines
 from titlecard.manifests.markup import markup_form
-from titlecard.manifests.rows import NotAManifest
 from titlecard.manifests.source import HEAD_BYTES, lines
 from titlecard.manifests.tables import Table, delimiter, table
 from titlecard.manifests.yaml_rows import is_yaml

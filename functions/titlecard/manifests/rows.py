@@ -74,22 +74,6 @@ class LeftOut:
 Row = Accepted | Refused | LeftOut
 
 
-class NotAManifest(Exception):
-    """The file as a whole cannot be read. Its text says what it looks like, what is accepted and what to do."""
-
-
-class Unreadable(Exception):
-    """One row cannot be made into a video; the text is the reason. It never leaves this package."""
-
-
-class NoTalk(Exception):
-    """A row that is not meant to be a talk; the text says why. It never leaves this package."""
-
-
-class Broken(Exception):
-    """The manifest cannot be read any further; the text is the reason. It never leaves this package."""
-
-
 def excerpt(raw: bytes) -> str:
     """The beginning of a refused row, fit to be printed whatever its bytes are."""
     return raw[: 4 * EXCERPT_CHARACTERS].decode("utf-8", "replace").strip()[:EXCERPT_CHARACTERS]

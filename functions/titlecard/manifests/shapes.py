@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from titlecard.manifests import people
 from titlecard.manifests.addresses import youtube_id
+from titlecard.manifests.errors import NoTalk, Unreadable
 from titlecard.manifests.names import FIELDS, plain_name, recognise
 from titlecard.manifests.no_talk import LIST_ITS_VIDEOS
-from titlecard.manifests.rows import NoTalk, Unreadable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -12,7 +12,8 @@ import sys
 import zlib
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
-from titlecard.manifests.rows import MIB, Broken
+from titlecard.manifests.errors import Broken
+from titlecard.manifests.rows import MIB
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

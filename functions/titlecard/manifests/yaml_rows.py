@@ -10,7 +10,7 @@ import codecs
 import re
 from typing import TYPE_CHECKING, Any
 
-from titlecard.manifests.rows import Broken
+from titlecard.manifests.errors import Broken
 from titlecard.manifests.source import Blocks
 
 if TYPE_CHECKING:

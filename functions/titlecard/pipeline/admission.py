@@ -14,8 +14,8 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from titlecard import telemetry
-from titlecard.aws.dynamodb.ledger import LedgerUnavailable
 from titlecard.aws.dynamodb.ledger.breakers import ACCOUNT_PROBE_SECONDS, probe_after
+from titlecard.aws.errors import LedgerUnavailable
 from titlecard.domain.errors import Hold, Reason, Retry
 
 if TYPE_CHECKING:

@@ -47,9 +47,9 @@ from uuid import uuid4
 
 from titlecard import telemetry
 from titlecard.aws.dynamodb.catalog import Attempt, VideoRecord
-from titlecard.aws.dynamodb.ledger import LedgerUnavailable, Refusal
+from titlecard.aws.dynamodb.ledger import Refusal
 from titlecard.aws.dynamodb.ledger.breakers import ACCOUNT_PROBE_SECONDS
-from titlecard.aws.secrets import KeyUnreadable
+from titlecard.aws.errors import KeyUnreadable, LedgerUnavailable
 from titlecard.domain import errors as faults
 from titlecard.domain.batch import RowState
 from titlecard.domain.clock import CLOCKS_APART_SECONDS

@@ -27,15 +27,15 @@ from typing import TYPE_CHECKING
 from botocore.exceptions import BotoCoreError, ClientError
 
 from titlecard import telemetry
-from titlecard.aws.dynamodb.catalog import CatalogBusy, RowEnd, UnreadableBatch, stamp
-from titlecard.aws.s3 import ManifestTooLarge, ObjectDeleted
-from titlecard.aws.sqs import ENTRIES_PER_SEND, MessagesNotSent, chunk_messages
+from titlecard.aws.dynamodb.catalog import RowEnd, UnreadableBatch, stamp
+from titlecard.aws.errors import CatalogBusy, ManifestTooLarge, MessagesNotSent, ObjectDeleted
+from titlecard.aws.sqs import ENTRIES_PER_SEND, chunk_messages
 from titlecard.domain.batch import END_STATES, BatchState, Message, RowState
 from titlecard.domain.video import Video
-from titlecard.manifests import NotAManifest
+from titlecard.manifests.errors import NotAManifest
 from titlecard.manifests.validation import Bitmap
+from titlecard.pipeline.errors import EventNotPublished
 from titlecard.pipeline.ingest import ACCEPTED, accepted_messages
-from titlecard.pipeline.publish import EventNotPublished
 
 if TYPE_CHECKING:
     from collections import Counter

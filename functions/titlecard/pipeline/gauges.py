@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 from botocore.exceptions import BotoCoreError, ClientError
 
 from titlecard import telemetry
-from titlecard.aws.dynamodb.catalog import Batch, CatalogBusy
-from titlecard.aws.dynamodb.ledger import LedgerUnavailable
+from titlecard.aws.dynamodb.catalog import Batch
+from titlecard.aws.errors import CatalogBusy, LedgerUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

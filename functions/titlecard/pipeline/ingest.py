@@ -26,12 +26,17 @@ from uuid import uuid4
 
 from titlecard import __version__, telemetry
 from titlecard import manifests as manifest
-from titlecard.aws.dynamodb.catalog import LeaseHeld
-from titlecard.aws.s3 import InvalidLimit, ManifestTooLarge, ObjectDeleted, own_limits
-from titlecard.aws.sqs import MessagesNotSent, chunk_messages
+from titlecard.aws.errors import (
+    LeaseHeld,
+    MessagesNotSent,
+    UploadRefused,
+)
+from titlecard.aws.s3 import own_limits
+from titlecard.aws.sqs import chunk_messages
 from titlecard.domain.batch import OUTSIDE, BatchLimits, BatchState, Message, Upload
 from titlecard.extraction.survey import Survey
 from titlecard.manifests import validation
+from titlecard.manifests.errors import NotAManifest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -133,7 +138,7 @@ class Ingest:
                 metadata = self._uploads.fetch(upload, file, max_bytes=self._rules.manifest_max_bytes)
                 if batch.state is BatchState.COUNTING:
                     batch = self._count(batch, file, metadata)
-            except (InvalidLimit, ObjectDeleted, ManifestTooLarge, manifest.NotAManifest) as refusal:
+            except (UploadRefused, NotAManifest) as refusal:
                 if batch.state is BatchState.SENDING:
                     # Rows have gone out, and some may be deferred. An open batch keeps them; its audit ends the rest.
                     self._catalog.explain(batch, str(refusal))

@@ -40,10 +40,9 @@ from pydantic import ValidationError
 
 from titlecard import extraction as local
 from titlecard import telemetry
-from titlecard.aws.dynamodb.catalog import CatalogBusy, Pointer, RowEnd, stamp
+from titlecard.aws.dynamodb.catalog import Pointer, RowEnd, stamp
 from titlecard.aws.dynamodb.catalog.rows import LOCALLY, SUPERSEDED
-from titlecard.aws.dynamodb.ledger import LedgerUnavailable
-from titlecard.aws.secrets import KeyUnreadable
+from titlecard.aws.errors import CatalogBusy, KeyUnreadable, LedgerUnavailable
 from titlecard.domain import errors as faults
 from titlecard.domain.batch import END_STATES, Message, RowState
 from titlecard.domain.clock import CLOCK_ERROR_SECONDS

@@ -22,6 +22,7 @@ from botocore.exceptions import ClientError
 
 from titlecard.aws.dynamodb.catalog.upload_progress import UploadProgress
 from titlecard.domain.batch import END_STATES
+from titlecard.pipeline.errors import EventNotPublished
 from titlecard.pipeline.lines import of_result
 
 if TYPE_CHECKING:
@@ -51,10 +52,6 @@ class EventBus(Protocol):
 
     def put_events(self, *, Entries: Sequence[Mapping[str, str]]) -> Mapping[str, Any]:  # noqa: N803 -- boto3's
         """Put events on the default bus."""
-
-
-class EventNotPublished(Exception):
-    """The event bus did not take an event; the batch stays open and is tried again."""
 
 
 @dataclass(frozen=True)

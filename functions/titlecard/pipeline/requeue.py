@@ -40,9 +40,10 @@ from uuid import uuid4
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from titlecard.aws.dynamodb.catalog import Batch, CatalogBusy, DeferredRow, UnreadableRow
-from titlecard.aws.dynamodb.ledger import LedgerUnavailable, Refusal
-from titlecard.aws.sqs import MessagesNotSent, chunk_messages
+from titlecard.aws.dynamodb.catalog import Batch, DeferredRow, UnreadableRow
+from titlecard.aws.dynamodb.ledger import Refusal
+from titlecard.aws.errors import CatalogBusy, LedgerUnavailable, MessagesNotSent
+from titlecard.aws.sqs import chunk_messages
 from titlecard.domain.errors import Hold
 from titlecard.domain.money import Amount, Cap, Window
 from titlecard.pipeline.admission import denied

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from titlecard.aws.dynamodb.ledger import EVERY_PROJECT, LedgerUnavailable
+from titlecard.aws.dynamodb.ledger import EVERY_PROJECT
+from titlecard.aws.errors import LedgerUnavailable
 from titlecard.domain.batch import BatchLimits, BatchState, project_name
 from titlecard.domain.errors import Hold
 from titlecard.domain.money import Amount, Budget, cap

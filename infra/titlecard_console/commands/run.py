@@ -21,6 +21,7 @@ from titlecard_console.commands import options
 from titlecard_console.errors import CommandError, ExitCode
 from titlecard_console.estimate import estimate, read_manifest, spending_cap, summary, talk_line
 from titlecard_console.local_cloud import cloud, template
+from titlecard_console.local_cloud.errors import BadParameterError, CloudError
 from titlecard_console.output import confirm, format_usd, open_output, people, pluralize, print_table, say
 from titlecard_console.progress import Display
 from titlecard_console.run import Run
@@ -157,7 +158,7 @@ def up(state: options.State = options.DEFAULT_STATE, settings: Settings = None) 
         say("Ctrl-C stops it. Answers that were paid for are kept.")
         while cloud.find(state):
             time.sleep(1)
-        raise cloud.CloudError(f"The local cloud has stopped by itself; its log is in {state}.")
+        raise CloudError(f"The local cloud has stopped by itself; its log is in {state}.")
 
 
 # --------------------------------------------------------------------------------------------------- the local cloud
@@ -169,11 +170,11 @@ def _overrides(settings: Sequence[str] | None, tier: Policy, model: str | None) 
     for setting in settings or ():
         name, equals, value = setting.partition("=")
         if not equals:
-            raise template.BadParameterError(f"--set {setting}: write PARAMETER=VALUE, as in --set MaxReceiveCount=6.")
+            raise BadParameterError(f"--set {setting}: write PARAMETER=VALUE, as in --set MaxReceiveCount=6.")
         overrides[name] = value
     for option, name, given in (("--tier", "TierPolicy", tier is not Policy.AUTO), ("--model", "Model", bool(model))):
         if given and name in overrides:
-            raise template.BadParameterError(f"{option} and --set {name} contradict each other: leave one of them out.")
+            raise BadParameterError(f"{option} and --set {name} contradict each other: leave one of them out.")
     if model:
         overrides["Model"] = model
     if "TierPolicy" not in overrides:

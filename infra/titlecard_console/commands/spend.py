@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from titlecard.aws.dynamodb.ledger import Ledger, LedgerUnavailable, Spent
+from titlecard.aws.dynamodb.ledger import Ledger, Spent
 from titlecard.aws.dynamodb.ledger.items import Part
+from titlecard.aws.errors import LedgerUnavailable
 from titlecard.domain.money import Amount
 from titlecard_console import stack as stacks
 from titlecard_console.commands import options

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING
 from titlecard_console.installation import LIBRARY, ROOT, made
 from titlecard_console.local_cloud import environment
 from titlecard_console.local_cloud.environment import PYTHON
+from titlecard_console.local_cloud.errors import BuildError, EnvironmentUnavailable
 from titlecard_console.local_cloud.ministack_main import PACKAGES_OF, link_packages
 
 if TYPE_CHECKING:
@@ -45,10 +46,6 @@ _EPOCH = (1980, 1, 1, 0, 0, 0)
 """The oldest time that a zip file can tell; the same for every file, so that the same files make the same zip."""
 
 
-class BuildError(Exception):
-    """An artefact could not be built; the message says why."""
-
-
 def build(cache: Path = CACHE, say: Callable[[str], None] = lambda _step: None) -> Path:
     """A folder with one zip file per function, `IngestFunction.zip` and so on, for this machine.
 
@@ -62,7 +59,7 @@ def build(cache: Path = CACHE, say: Callable[[str], None] = lambda _step: None) 
     """
     try:
         environment.set_up(say)
-    except environment.EnvironmentUnavailable as error:
+    except EnvironmentUnavailable as error:
         raise BuildError(str(error)) from error
     cache.mkdir(parents=True, exist_ok=True)
     with (cache / "lock").open("w") as lock:

@@ -23,15 +23,12 @@ from botocore.config import Config
 
 from titlecard_console.local_cloud import build as artefact
 from titlecard_console.local_cloud import template
+from titlecard_console.local_cloud.errors import CloudError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from titlecard_console.local_cloud.ministack import Endpoint
-
-
-class CloudError(Exception):
-    """The local cloud cannot be had; the message is a sentence for people."""
 
 
 @dataclass(frozen=True)
@@ -160,8 +157,8 @@ def start(
         say: is told what is being done, for people.
 
     Raises:
-        template.BadParameterError: the template refuses the overrides.
-        artefact.BuildError: the functions cannot be built, or the embedded AWS cannot be set up.
+        BadParameterError: the template refuses the overrides.
+        BuildError: the functions cannot be built, or the embedded AWS cannot be set up.
         CloudError: the cloud does not start, or a function in it does not; the sentence says which and why.
     """
     parameters = template.load().values(local_parameters(environment) | dict(overrides))

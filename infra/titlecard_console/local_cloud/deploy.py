@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 from titlecard_console.local_cloud.build import FUNCTIONS
+from titlecard_console.local_cloud.errors import DeployError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -30,10 +31,6 @@ TRIED: Mapping[str, Mapping[str, object]] = {
     "SweeperFunction": {},
 }
 """What the functions are tried with: events that ask for nothing."""
-
-
-class DeployError(Exception):
-    """The stack was refused or a function does not start; the message says which and why."""
 
 
 def deploy(cloud: Cloud, template: Template, parameters: Mapping[str, str], artefacts: Path) -> dict[str, str]:

@@ -16,6 +16,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from titlecard_console.installation import LOCKS, made
+from titlecard_console.local_cloud.errors import EnvironmentUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,10 +32,6 @@ UV = made("uv")
 """A uv of our own, where the PATH has none."""
 
 _STAMP = ENVIRONMENT / "stamp"
-
-
-class EnvironmentUnavailable(Exception):
-    """The embedded AWS cannot be set up; the message says why and what to do."""
 
 
 def set_up(say: Callable[[str], None] = lambda _step: None) -> None:

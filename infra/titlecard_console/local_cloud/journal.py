@@ -19,6 +19,8 @@ from dataclasses import asdict, dataclass
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
+from titlecard_console.local_cloud.errors import JournalUnreadable
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
@@ -31,10 +33,6 @@ KEPT = ("video#", "project#", "budgets", "pauses")
 TABLES = ("CatalogTable", "LedgerTable")
 ITEMS_PER_WRITE = 25
 """The most that one BatchWriteItem takes (DynamoDB API reference)."""
-
-
-class JournalUnreadable(Exception):
-    """The file is damaged; the message names the line."""
 
 
 @dataclass(frozen=True)

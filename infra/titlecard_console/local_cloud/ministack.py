@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING
 
 from titlecard_console.local_cloud import ministack_main as launcher
-from titlecard_console.local_cloud.environment import PACKAGES, PYTHON, EnvironmentUnavailable, set_up
+from titlecard_console.local_cloud.environment import PACKAGES, PYTHON, set_up
+from titlecard_console.local_cloud.errors import EnvironmentUnavailable, MiniStackError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -30,10 +31,6 @@ PASSED_ON = (
     *("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"),
 )
 """All that MiniStack, and with it the functions, see of the caller's environment: the key and the way to the model."""
-
-
-class MiniStackError(Exception):
-    """MiniStack does not start or has died; the message says where its log is."""
 
 
 @dataclass(frozen=True)

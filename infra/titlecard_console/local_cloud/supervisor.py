@@ -26,9 +26,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from titlecard_console.local_cloud import deploy, template
-from titlecard_console.local_cloud.cloud import Cloud, CloudError, CloudRequest, State, connect
-from titlecard_console.local_cloud.journal import Journal, JournaledTables, JournalUnreadable
-from titlecard_console.local_cloud.ministack import MiniStack, MiniStackError
+from titlecard_console.local_cloud.cloud import Cloud, CloudRequest, State, connect
+from titlecard_console.local_cloud.errors import LocalCloudError
+from titlecard_console.local_cloud.journal import Journal, JournaledTables
+from titlecard_console.local_cloud.ministack import MiniStack
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -55,7 +56,7 @@ def main() -> int:
             finally:
                 state.forget()
                 shutil.rmtree(state.scratch, ignore_errors=True)
-    except (CloudError, MiniStackError, JournalUnreadable, deploy.DeployError) as error:
+    except LocalCloudError as error:
         _tell(error=str(error))
         return 1
     return 0

@@ -16,14 +16,11 @@ import yaml
 
 from titlecard.preflight import violations
 from titlecard_console.installation import ROOT
+from titlecard_console.local_cloud.errors import BadParameterError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
-
-
-class BadParameterError(ValueError):
-    """A parameter that the template refuses; the message is a sentence for the person who set it."""
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from titlecard.aws.s3 import ObjectDeleted, UploadsBucket
+from titlecard.aws.errors import ObjectDeleted
+from titlecard.aws.s3 import UploadsBucket
 from titlecard.domain.batch import RowState
 from titlecard.domain.money import Amount
 from titlecard_console.report.markup import Kind, Piece, layout, mark_description, mark_title

@@ -33,7 +33,6 @@ from titlecard.aws.dynamodb.catalog.batches import Batches
 from titlecard.aws.dynamodb.catalog.items import (
     Attempt,
     Batch,
-    LeaseHeld,
     MessageState,
     Pointer,
     Row,
@@ -44,7 +43,8 @@ from titlecard.aws.dynamodb.catalog.items import (
 from titlecard.aws.dynamodb.catalog.keys import NEVER
 from titlecard.aws.dynamodb.catalog.rows import DeferredRow, Ended, Rows, UnreadableRow
 from titlecard.aws.dynamodb.catalog.sweep import SweepLease
-from titlecard.aws.dynamodb.catalog.table import KEYS_PER_GET, UNCHECKED, CatalogBusy, stamp
+from titlecard.aws.dynamodb.catalog.table import KEYS_PER_GET, UNCHECKED, stamp
+from titlecard.aws.errors import CatalogBusy, LeaseHeld
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterator

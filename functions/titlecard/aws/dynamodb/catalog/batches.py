@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING, Any
 
-from titlecard.aws.dynamodb.catalog.items import Batch, LeaseHeld, UnreadableBatch, as_batch
+from titlecard.aws.dynamodb.catalog.items import Batch, UnreadableBatch, as_batch
 from titlecard.aws.dynamodb.catalog.keys import CLOSED, OPEN, batch_key, number_of_row, row_count_keys, survey_key
 from titlecard.aws.dynamodb.catalog.table import CatalogTable, plain, stamp
+from titlecard.aws.errors import LeaseHeld
 from titlecard.domain.batch import BatchLimits, BatchState, RowState, Upload
 from titlecard.extraction.survey import Survey
 

@@ -194,14 +194,6 @@ class Row:
     """How often it has been deferred."""
 
 
-class LeaseHeld(Exception):
-    """Somebody else has the batch: come again, in so many seconds where that is known."""
-
-    def __init__(self, message: str, seconds: int | None = None) -> None:
-        super().__init__(message)
-        self.seconds = seconds
-
-
 def as_map(talk: Talk) -> dict[str, Any]:
     """A talk as DynamoDB takes it: numbers are decimal there."""
     stored: dict[str, Any] = json.loads(talk.model_dump_json(), parse_float=Decimal)

@@ -21,6 +21,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from titlecard.aws.dynamodb.catalog.keys import NEVER, row_range, row_shards
+from titlecard.aws.errors import CatalogBusy
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -65,10 +66,6 @@ PASSING = {
 
 ITEMS_PER_PAGE = 50
 """How many items a merged query reads ahead of each shard: they may be large, and not all of them may be wanted."""
-
-
-class CatalogBusy(Exception):
-    """The table was too crowded for too long: come back soon. It is no fault of any video."""
 
 
 def stamp(moment: datetime) -> str:

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 from titlecard.aws.dynamodb.catalog.table import stamp
 from titlecard.aws.dynamodb.ledger.breakers import Breaker, breaker_of
-from titlecard.aws.dynamodb.ledger.items import LedgerItemInvalid, LedgerTable, LedgerUnavailable, item_invalid
+from titlecard.aws.dynamodb.ledger.items import LedgerItemInvalid, LedgerTable, item_invalid
+from titlecard.aws.errors import LedgerUnavailable
 from titlecard.domain.money import Budget, Cap, NotABudget
 
 if TYPE_CHECKING:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
+from titlecard.aws.errors import LedgerUnavailable
 from titlecard.domain.money import Amount
 
 if TYPE_CHECKING:
@@ -28,10 +29,6 @@ PARTS = ("requests", "tokens", "micro_usd")
 
 OPEN, LOST = "open_", "lost_"
 """Prefixes: of what is reserved and not settled, and of bounds that stay charged because an answer was lost."""
-
-
-class LedgerUnavailable(Exception):
-    """The ledger could not be read or written: no request may be sent."""
 
 
 class LedgerItemInvalid(LedgerUnavailable):

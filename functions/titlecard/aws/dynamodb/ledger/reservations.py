@@ -30,7 +30,6 @@ from titlecard.aws.dynamodb.ledger.items import (
     OPEN,
     PARTS,
     LedgerTable,
-    LedgerUnavailable,
     Part,
     Spent,
     charge_of,
@@ -39,6 +38,7 @@ from titlecard.aws.dynamodb.ledger.items import (
     part_of,
     spent_of,
 )
+from titlecard.aws.errors import LedgerUnavailable
 from titlecard.domain.errors import Hold
 from titlecard.domain.money import Amount, Unbilled, Unmeasured, Window
 

@@ -1,0 +1,35 @@
+"""What the local cloud raises; each message is a sentence for people."""
+
+from __future__ import annotations
+
+
+class LocalCloudError(Exception):
+    """The local cloud cannot do what it was asked to."""
+
+
+class CloudError(LocalCloudError):
+    """The local cloud cannot be had; the message is a sentence for people."""
+
+
+class EnvironmentUnavailable(LocalCloudError):
+    """The embedded AWS cannot be set up; the message says why and what to do."""
+
+
+class DeployError(LocalCloudError):
+    """The stack was refused or a function does not start; the message says which and why."""
+
+
+class MiniStackError(LocalCloudError):
+    """MiniStack does not start or has died; the message says where its log is."""
+
+
+class BuildError(LocalCloudError):
+    """An artefact could not be built; the message says why."""
+
+
+class JournalUnreadable(LocalCloudError):
+    """The file is damaged; the message names the line."""
+
+
+class BadParameterError(LocalCloudError, ValueError):
+    """A parameter that the template refuses; the message is a sentence for the person who set it."""
