@@ -13,7 +13,6 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from titlecard import extraction
 from titlecard.domain.batch import BatchLimits, RowState
 from titlecard.domain.money import Amount, Cap, PriceList, cap
 from titlecard.domain.video import Policy
@@ -23,6 +22,7 @@ from titlecard.manifests import ReadingLimits, read, validation
 from titlecard.manifests.errors import NotAManifest
 from titlecard.pipeline.lines import line
 from titlecard.pipeline.talks import by_local_tier
+from titlecard_console import local_tier
 from titlecard_console.output import format_amounts, pluralize
 
 if TYPE_CHECKING:
@@ -57,8 +57,7 @@ class Manifest:
 
     def parses(self) -> Iterator[tuple[Video, LocalParse]]:
         """Each accepted row with the answer of the local tier, in order."""
-        for _, video in self.videos():
-            yield video, extraction.parse(video, self.survey)
+        return local_tier.parses((video for _, video in self.videos()), self.survey, self.report.accepted)
 
     def talks(self) -> Iterator[tuple[Video, Talk]]:
         """Each accepted row with its talk, where the local tier alone answers."""

@@ -1,0 +1,114 @@
+"""The local tier over a whole manifest, on every core that this process may use.
+
+The survey is learned once and sent to each worker process; videos and answers travel in chunks, so memory stays bounded
+however long the manifest is. Small manifests are parsed in this process: they are done before a worker has started.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections import deque
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from titlecard import extraction
+from titlecard_console.errors import ConsoleError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from concurrent.futures import Future
+
+    from titlecard.domain.video import Video
+    from titlecard.extraction import LocalParse
+    from titlecard.extraction.survey import Survey
+
+CHUNK_ROWS = 50
+"""Rows that a worker takes at once: some 50 ms of work."""
+
+PARALLEL_ROWS = 1_000
+"""The smallest manifest that workers are started for: it takes one process longer than a worker takes to start."""
+
+CHUNKS_AHEAD = 4
+"""Chunks for each worker that are read before the first of them is answered."""
+
+
+def parses(videos: Iterable[Video], survey: Survey, rows: int) -> Iterator[tuple[Video, LocalParse]]:
+    """Yield each video with the answer of the local tier, in the order of `videos`.
+
+    Args:
+        videos: read as they are needed.
+        survey: what the videos have in common.
+        rows: how many videos there are.
+
+    Raises:
+        ConsoleError: a worker process died.
+    """
+    workers = min(cores(), rows // CHUNK_ROWS)
+    if rows < PARALLEL_ROWS or workers == 1:
+        for video in videos:
+            yield video, extraction.parse(video, survey)
+        return
+    stream, answered = iter(videos), 0
+    with ProcessPoolExecutor(workers, initializer=_start, initargs=(survey,)) as pool:
+        waiting = deque((chunk, _submit(pool, chunk)) for chunk in _chunks(stream, CHUNKS_AHEAD * workers))
+        try:
+            while waiting:
+                chunk, answers = waiting.popleft()
+                yield from zip(chunk, answers.result(), strict=True)
+                answered += len(chunk)
+                waiting.extend((chunk, _submit(pool, chunk)) for chunk in _chunks(stream, 1))
+        except BrokenProcessPool as error:
+            raise ConsoleError(
+                f"A worker process was killed after {answered:,} of {rows:,} rows were parsed, perhaps because the "
+                "machine has too little memory. Run the command again."
+            ) from error
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def cores() -> int:
+    """The cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _chunks(stream: Iterator[Video], most: int) -> Iterator[list[Video]]:
+    for _ in range(most):
+        if chunk := list(islice(stream, CHUNK_ROWS)):
+            yield chunk
+
+
+def _submit(pool: ProcessPoolExecutor, chunk: list[Video]) -> Future[list[LocalParse]]:
+    """Submit a chunk, which may start a worker. Workers never see Ctrl-C: this process does, and ends them."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # a new process takes the mask over
+    try:
+        return pool.submit(_parse, chunk)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+# ------------------------------------------------------------------------------------------------- in a worker process
+
+_survey: Survey
+
+
+def _start(survey: Survey) -> None:
+    """Prepare a worker, which ends by itself if its parent is killed."""
+    global _survey  # noqa: PLW0603 -- an initializer has no other way to hand something over
+    _survey = survey
+    threading.Thread(target=_end_with_the_parent, daemon=True).start()
+
+
+def _end_with_the_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
+def _parse(videos: list[Video]) -> list[LocalParse]:
+    return [extraction.parse(video, _survey) for video in videos]

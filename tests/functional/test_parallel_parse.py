@@ -1,0 +1,146 @@
+"""The local tier on every core: real worker processes, their order, and what ends them."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import psutil
+import pytest
+
+from titlecard import extraction
+from titlecard.domain.video import Video
+from titlecard.extraction.survey import Survey
+from titlecard_console import local_tier
+from titlecard_console.errors import ExitCode
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+ROWS, CHUNK_ROWS = 400, 10
+"""The talks are far more than a pipe holds, so the command is at work for as long as nobody reads them."""
+
+COMMAND = f"""
+import multiprocessing, sys
+from titlecard_console import cli, local_tier
+
+multiprocessing.set_start_method(sys.argv.pop(1))
+local_tier.cores = lambda: 2  # whatever this machine has
+local_tier.PARALLEL_ROWS, local_tier.CHUNK_ROWS = {ROWS}, {CHUNK_ROWS}
+cli.main()
+"""
+
+
+def _video(number: int) -> Video:
+    title = f"PyCon 2019 - Ada Byron{number % 7} - Part {number}"
+    return Video(id=f"v{number}".ljust(250, "_"), title=title, description="About it. " * 9)
+
+
+@pytest.fixture
+def manifest(tmp_path: Path) -> Path:
+    path = tmp_path / "manifest.jsonl"
+    rows = [_video(number).model_dump(include={"id", "title", "description"}) for number in range(ROWS)]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+def _start(method: str, manifest: Path) -> subprocess.Popen[str]:
+    """`titlecard parse` with two workers, in a process group of its own as in a terminal."""
+    command = [sys.executable, "-W", "error", "-c", COMMAND, method, "parse", str(manifest)]
+    return subprocess.Popen(  # noqa: S603 -- our own
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+
+
+def _workers(command: subprocess.Popen[str]) -> list[psutil.Process]:
+    """Everything that a command has started, once it has written the first talk."""
+    assert command.stdout is not None
+    assert command.stdout.readline()
+    started = psutil.Process(command.pid).children(recursive=True)
+    assert len(started) >= 2
+    return started
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+def test_workers_give_the_talks_of_one_process_in_order(method: str, manifest: Path) -> None:
+    written, complaints = _start(method, manifest).communicate()
+    assert complaints == ""
+    found = [(row["id"], row["title"], row["presenters"]) for row in map(json.loads, written.splitlines())]
+    videos = [_video(number) for number in range(ROWS)]
+    survey = Survey.learn(videos)
+    expected = [(video.id, extraction.parse(video, survey)) for video in videos]
+    assert found == [(name, parse.title, list(parse.presenters)) for name, parse in expected]
+
+
+def test_small_manifest_starts_no_worker(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(local_tier, "ProcessPoolExecutor", None)
+    videos = [_video(number) for number in range(local_tier.PARALLEL_ROWS - 1)]
+    survey = Survey.learn(videos)
+    assert [video for video, _ in local_tier.parses(videos, survey, len(videos))] == videos
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_interrupt_ends_the_workers_without_a_traceback(method: str, manifest: Path) -> None:
+    command = _start(method, manifest)
+    workers = _workers(command)
+    os.killpg(command.pid, signal.SIGINT)
+    _, complaints = command.communicate()
+    assert command.returncode == ExitCode.INTERRUPTED
+    assert complaints.startswith("Interrupted.")
+    assert len(complaints.splitlines()) == 1
+    _wait_for_the_end(workers)
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_workers_end_when_the_command_is_killed(method: str, manifest: Path) -> None:
+    command = _start(method, manifest)
+    workers = _workers(command)
+    command.kill()
+    command.communicate()
+    _wait_for_the_end(workers)
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_killed_worker_is_reported_in_a_sentence(method: str, manifest: Path) -> None:
+    command = _start(method, manifest)
+    for worker in _workers(command):
+        if "resource_tracker" not in " ".join(worker.cmdline()):
+            worker.kill()
+    _, complaints = command.communicate()
+    assert command.returncode == ExitCode.FAILED
+    assert complaints.startswith("A worker process was killed after ")
+    assert len(complaints.splitlines()) == 1
+
+
+def test_manifest_is_read_no_further_than_the_workers_need() -> None:
+    program = f"""
+import multiprocessing
+from titlecard.domain.video import Video
+from titlecard.extraction.survey import Survey
+from titlecard_console import local_tier
+
+local_tier.cores = lambda: 2
+local_tier.PARALLEL_ROWS, local_tier.CHUNK_ROWS = {ROWS}, {CHUNK_ROWS}
+read = []
+
+def videos():
+    for number in range({ROWS}):
+        read.append(number)
+        yield Video(id=str(number), title=f"Part {{number}}")
+
+for seen, _ in enumerate(local_tier.parses(videos(), Survey(), {ROWS})):
+    ahead = local_tier.CHUNK_ROWS * (2 * local_tier.CHUNKS_AHEAD + 1)
+    assert len(read) <= seen + ahead, (seen, len(read))
+assert seen == {ROWS} - 1
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)  # noqa: S603 -- ours
+    assert done.returncode == 0, done.stderr
+
+
+def _wait_for_the_end(processes: list[psutil.Process]) -> None:
+    _, alive = psutil.wait_procs(processes, timeout=60)
+    assert not alive
