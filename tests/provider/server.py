@@ -45,6 +45,9 @@ class LoopbackProvider:
         port: where it listens; 0 for a free one.
     """
 
+    paths: tuple[str, ...] = ("/v1/responses",)
+    """Where it answers questions."""
+
     def __init__(self, port: int = 0) -> None:
         self._lock = threading.Lock()
         self._posts: list[Post] = []
@@ -184,7 +187,7 @@ class _Handler(BaseHTTPRequestHandler):
         """The Responses API, and the control."""
         content = self.rfile.read(int(self.headers.get("content-length", 0)))
         provider = self.server.provider
-        if self.path == "/v1/responses":
+        if self.path in provider.paths:
             fault, body, kind = provider.serve(content, self.headers.get("authorization", "").removeprefix("Bearer "))
             provider.stopped.wait(provider.delay)
             provider.before_answer(content, self.client_address[1])

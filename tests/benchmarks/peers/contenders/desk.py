@@ -1,0 +1,60 @@
+"""What a contender is told, and where it leaves what it has done. Standard library only: it runs in every environment.
+
+`ORDER` is the path of a JSON file: `rows` (each with `id`, `prompt` for those who take JSON, `text` for those who take
+a document), `instructions`, `base_url`, `key`, `model`, `concurrency`, `folder`, and what a single contender needs.
+
+In `folder` it leaves `results.jsonl` (a line a row: `title` and `presenters`, or `error`), `operator.txt` (what a
+person who looks after it sees of a failed row), and the moments `ready` and `done`, in seconds since the epoch.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+
+class Desk:
+    """One contender's order and its results so far."""
+
+    def __init__(self, order: str | None = None) -> None:
+        self.order: dict[str, Any] = json.loads(Path(order or sys.argv[1]).read_text(encoding="utf-8"))
+        self.folder = Path(self.order["folder"])
+        self._results = self.folder / "results.jsonl"
+        self._lock = threading.Lock()
+
+    @property
+    def rows(self) -> list[dict[str, str]]:
+        """The rows that have no result yet."""
+        done = set()
+        if self._results.exists():
+            done = {json.loads(line)["id"] for line in self._results.read_text(encoding="utf-8").splitlines()}
+        return [row for row in self.order["rows"] if row["id"] not in done]
+
+    def ready(self) -> None:
+        """Everything is loaded and started; the work begins. Only the first call counts."""
+        if not (self.folder / "ready").exists():
+            (self.folder / "ready").write_text(str(time.time()), encoding="utf-8")
+
+    def done(self) -> None:
+        """Every row has come to an end."""
+        (self.folder / "done").write_text(str(time.time()), encoding="utf-8")
+
+    def finished(self, row: str, title: str, presenters: list[str], **more: object) -> None:
+        """A row has its talk."""
+        self._write({"id": row, "title": title, "presenters": presenters, **more})
+
+    def failed(self, row: str, error: object) -> None:
+        """A row has none, and this says why."""
+        self._write({"id": row, "error": str(error)[:2000]})
+
+    def tell(self, text: str) -> None:
+        """What the operator sees of failed rows, beside the lines of `results.jsonl`."""
+        (self.folder / "operator.txt").write_text(text, encoding="utf-8")
+
+    def _write(self, line: dict[str, object]) -> None:
+        with self._lock, self._results.open("a", encoding="utf-8") as results:
+            results.write(json.dumps(line, ensure_ascii=False) + "\n")

@@ -1,0 +1,81 @@
+"""Titlecard on the embedded AWS, as a contender: `python -m tests.benchmarks.peers.contenders.titlecard_stack ORDER`.
+
+Its order holds besides: `tier` (the policy), `artefacts` (the folder of the built functions), `manifest` (a path).
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tests.benchmarks.peers.contenders.desk import Desk
+
+from titlecard.aws.dynamodb.ledger import Ledger
+from titlecard.domain.batch import RowState
+from titlecard.domain.money import Budget, Cap
+from titlecard_console.local_cloud import cloud
+from titlecard_console.run import Run
+
+if TYPE_CHECKING:
+    from titlecard.aws.dynamodb.catalog import Batch
+
+PROJECT = "race"
+
+PARAMETERS = {
+    "MaxConcurrency": "2",  # of ten messages each; AWS allows no less
+    "RequestDeadlineSeconds": "8",
+    "SettleMarginSeconds": "4",
+    "ParserTimeoutSeconds": "20",
+    "VisibilitySeconds": "120",
+    "BatchingWindowSeconds": "0",
+    "RetryBackoffSeconds": "2",
+    "AuditAfterSeconds": "240",
+}
+
+
+def main() -> None:
+    """Deploy, upload the manifest, follow it to its end, and write down what became of every row."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # the cloud is stopped on the way out
+    desk = Desk()
+    order = desk.order
+    environment = {**os.environ, "OPENAI_API_KEY": order["key"], "OPENAI_BASE_URL": order["base_url"]}
+    parameters = PARAMETERS | {"TierPolicy": order["tier"]}
+    state = desk.folder / "state"
+    with cloud.start(state, parameters, environment, artefacts=Path(order["artefacts"])) as there:
+        ledger = Ledger(there.resource("dynamodb").meta.client, there.outputs["LedgerTable"])
+        ledger.set_budget(PROJECT, Budget(Cap(), Cap(micro_usd=10**9)), by="person", now=datetime.now(UTC))
+        run = Run(there)
+        try:
+            desk.ready()
+            sent = run.upload(Path(order["manifest"]), PROJECT, "held.jsonl", None)
+            batch = run.follow([sent], lambda _name, _status: None, lambda _sentence: None)[sent]
+            desk.done()
+            _report(run, batch, desk)
+        finally:
+            desk.tell(_dead_letters(state))
+
+
+def _report(run: Run, batch: Batch, desk: Desk) -> None:
+    """Write down how every row stands."""
+    for row, record in run.rows(batch):
+        if row.state is RowState.PARSED and record.talk is not None:
+            talk = record.talk
+            desk.finished(row.video, talk.title, list(talk.presenters), review=talk.review)
+        elif row.state is not RowState.PARSED:
+            desk.failed(row.video, f"{row.state}: {row.reason}")
+
+
+def _dead_letters(state: Path) -> str:
+    """What `titlecard dlq` prints."""
+    command = [str(Path(sys.executable).with_name("titlecard")), "dlq", "--state", str(state)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    return done.stdout or done.stderr
+
+
+if __name__ == "__main__":
+    main()

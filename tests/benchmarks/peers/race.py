@@ -1,0 +1,300 @@
+"""One contender against one workload: it is started, watched and stopped in time, and its results are counted."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+import zipfile
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import psutil
+from tests.benchmarks.peers import held, rules
+from tests.benchmarks.peers.contenders import HERE, Contender
+from tests.benchmarks.peers.provider import RaceProvider, Sums
+
+from titlecard_console.local_cloud import build as artefact
+from titlecard_console.local_cloud.environment import find_uv
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tests.benchmarks.peers.held import Row
+    from tests.benchmarks.peers.workloads import Workload
+
+MODEL = "gpt-6-luna"
+KEY = "sk-of-the-race"
+START_SECONDS = 60.0
+"""How long a contender may take to be ready."""
+
+LEAVE_SECONDS = 30.0
+"""How long it may take to leave, once it is told to."""
+
+WATCH_SECONDS = 0.25
+WEIGHTS = "titlecard/extraction/weights.json.gz"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What is the same for everybody.
+
+    Attributes:
+        concurrency: requests at once.
+        truth: the share of rows whose answer is the truth.
+        requests_a_row: the provider's cap on requests is so many times the rows.
+        cache: the folder of the environments and of what contenders leave.
+        weights: weights of Titlecard's local tier that have not seen the rows; None: those that it ships with.
+    """
+
+    concurrency: int
+    truth: float
+    requests_a_row: int
+    cache: Path
+    weights: Path | None = None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one run came to.
+
+    Attributes:
+        finished: rows with a talk.
+        failed: rows without one that say why.
+        lost: rows without either.
+        right: rows with a talk that is exactly the known one.
+        review: finished rows that are flagged for a person.
+        wall: seconds from readiness to the last row's end; None where it did not end by itself.
+        peak_mb: the most memory that all its processes had together (proportional set size).
+        workers_mb: the same of Titlecard's functions alone.
+        stopped: why it was stopped: `deadline`, `cap`, or nothing.
+        seen: what an operator sees of a failed row.
+    """
+
+    finished: int
+    failed: int
+    lost: int
+    right: int
+    review: int
+    wall: float | None
+    peak_mb: float
+    workers_mb: float
+    stopped: str
+    seen: str
+    bill: Sums
+
+
+class Arena:
+    """Where contenders race.
+
+    Args:
+        rows: what they work on.
+        settings: what is the same for everybody.
+    """
+
+    def __init__(self, rows: Sequence[Row], settings: Settings) -> None:
+        self._rows, self._settings = rows, settings
+        self._manifest = settings.cache / "held.jsonl"
+        self._manifest.write_text("".join(f"{row.manifest_line}\n" for row in rows), encoding="utf-8")
+        self._events = held.event_names(rows)
+        self._artefacts: Path | None = None
+
+    def run(self, contender: Contender, workload: Workload, seed: int) -> Outcome:
+        """Let one contender work on all rows."""
+        if contender.rule:
+            return self._by_rule(contender.rule)
+        folder = self._settings.cache / "runs" / f"{contender.module}{contender.tier}-{workload.name}-{seed}"
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        cap = self._settings.requests_a_row * len(self._rows)
+        provider = RaceProvider(self._rows, workload, truth=self._settings.truth, seed=seed, cap=cap)
+        with provider:
+            (folder / "order.json").write_text(json.dumps(self._order(contender, folder, provider)), encoding="utf-8")
+            watch = _Watch(self._command(contender, folder), folder, restarted=contender.restarted)
+            stopped = watch.until_over(provider, workload.deadline)
+            bill = provider.sums
+        return self._outcome(folder, watch, stopped, bill)
+
+    def python(self, contender: Contender) -> Path:
+        """The interpreter of a contender's environment, which is made where it is missing."""
+        if not contender.packages:
+            return Path(sys.executable)
+        digest = hashlib.sha256(repr((contender.packages, sys.version)).encode()).hexdigest()[:8]
+        environment = self._settings.cache / "environments" / f"{contender.module}-{digest}"
+        python = environment / "bin" / "python"
+        if not (environment / "complete").exists():
+            uv = find_uv()
+            made = [uv, "venv", "--quiet", "--clear", "--no-project", "--python", sys.executable, str(environment)]
+            subprocess.run(made, check=True)
+            subprocess.run([uv, "pip", "install", "--quiet", "--python", python, *contender.packages], check=True)
+            (environment / "complete").touch()
+        return python
+
+    def _command(self, contender: Contender, folder: Path) -> list[str]:
+        order = str(folder / "order.json")
+        if contender.tier:
+            return [sys.executable, "-m", f"{__package__}.contenders.{contender.module}", order]
+        return [str(self.python(contender)), str(HERE / f"{contender.module}.py"), order]
+
+    def _order(self, contender: Contender, folder: Path, provider: RaceProvider) -> dict[str, Any]:
+        return {
+            "rows": [{"id": row.id, "prompt": row.prompt, "text": row.text} for row in self._rows],
+            "instructions": held.INSTRUCTIONS_FOR_PEERS,
+            "base_url": provider.base_url,
+            "key": KEY,
+            "model": MODEL,
+            "concurrency": self._settings.concurrency,
+            "folder": str(folder),
+            "tier": contender.tier,
+            "manifest": str(self._manifest),
+            "artefacts": str(self._built()) if contender.tier else "",
+        }
+
+    def _built(self) -> Path:
+        """The functions, with the weights that this race is about."""
+        if self._artefacts is None:
+            self._artefacts = artefact.build()
+            if self._settings.weights is not None:
+                self._artefacts = _with_weights(
+                    self._artefacts, self._settings.weights, self._settings.cache / "artefacts"
+                )
+        return self._artefacts
+
+    def _by_rule(self, name: str) -> Outcome:
+        """Every row by a rule, in this process."""
+        began, rule = time.perf_counter(), rules.RULES[name]
+        talks = [rule(row.title, self._events[row.event]) for row in self._rows]
+        wall = time.perf_counter() - began
+        right = sum(row.is_right(*talk) for row, talk in zip(self._rows, talks, strict=True))
+        nothing = Sums(0, 0, 0, 0, 0, 0, 0, 0, 0, capped=False)
+        return Outcome(len(talks), 0, 0, right, 0, wall, 0.0, 0.0, "", "", nothing)
+
+    def _outcome(self, folder: Path, watch: _Watch, stopped: str, bill: Sums) -> Outcome:
+        results: dict[str, dict[str, Any]] = {}
+        with suppress(FileNotFoundError):
+            for line in (folder / "results.jsonl").read_text(encoding="utf-8").splitlines():
+                result = json.loads(line)
+                results[result["id"]] = result
+        talks = {row: result for row, result in results.items() if "title" in result}
+        errors = [result["error"] for result in results.values() if "error" in result]
+        told = folder / "operator.txt"
+        seen = told.read_text(encoding="utf-8") if told.exists() else ""
+        known = [(row, talks[row.id]) for row in self._rows if row.id in talks]
+        moments = [folder / name for name in ("ready", "done")]
+        wall = None
+        if all(moment.exists() for moment in moments):
+            ready, done = (float(moment.read_text(encoding="utf-8")) for moment in moments)
+            wall = done - ready
+        return Outcome(
+            finished=len(talks),
+            failed=len(errors),
+            lost=len(self._rows) - len(results),
+            right=sum(row.is_right(talk["title"], talk["presenters"]) for row, talk in known),
+            review=sum(bool(talk.get("review")) for talk in talks.values()),
+            wall=wall,
+            peak_mb=watch.peak_mb,
+            workers_mb=watch.workers_mb,
+            stopped=stopped,
+            seen=seen.strip() or (errors[0] if errors else ""),
+            bill=bill,
+        )
+
+
+class _Watch:
+    """A contender at work: its processes, their memory, and its end."""
+
+    def __init__(self, command: list[str], folder: Path, *, restarted: bool) -> None:
+        self._command, self._folder, self._restarted = command, folder, restarted
+        self.peak_mb = self.workers_mb = 0.0
+        self._over = threading.Event()
+
+    def until_over(self, provider: RaceProvider, deadline: float) -> str:
+        """Wait until it has ended by itself, or stop it; why it was stopped."""
+        began, stopped = time.monotonic(), ""
+        process = self._start()
+        try:
+            while True:
+                time.sleep(WATCH_SECONDS)
+                self._weigh(process)
+                if process.poll() is not None:
+                    if not self._restarted or process.returncode == 0:
+                        return stopped
+                    process = self._start()
+                ready = self._folder / "ready"
+                if not ready.exists():
+                    began = time.monotonic() if time.monotonic() - began < START_SECONDS else began
+                if provider.capped and not stopped:
+                    stopped = "cap"
+                elif (
+                    ready.exists() and time.time() - float(ready.read_text(encoding="utf-8") or time.time()) > deadline
+                ):
+                    stopped = "deadline"
+                if stopped:
+                    process.terminate()
+                    with suppress(subprocess.TimeoutExpired):
+                        process.wait(LEAVE_SECONDS)
+                    return stopped
+        finally:
+            _end(process)
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        log = (self._folder / "log").open("ab")
+        with log:
+            return subprocess.Popen(
+                self._command,
+                cwd=held.ROOT,
+                env={"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/")},
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+
+    def _weigh(self, process: subprocess.Popen[bytes]) -> None:
+        """Take the memory of all its processes."""
+        total = functions = 0.0
+        with suppress(psutil.Error):
+            root = psutil.Process(process.pid)
+            for each in (root, *root.children(recursive=True)):
+                with suppress(psutil.Error, OSError):
+                    mb = each.memory_full_info().pss / 2**20
+                    total += mb
+                    functions += mb * ("lambda-" in " ".join(each.cmdline()))
+        self.peak_mb, self.workers_mb = max(self.peak_mb, total), max(self.workers_mb, functions)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """End what is left of a contender."""
+    left: list[psutil.Process] = []
+    with suppress(psutil.Error):
+        left = psutil.Process(process.pid).children(recursive=True)
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    for each in left:
+        with suppress(psutil.Error):
+            each.kill()
+    process.wait()
+
+
+def _with_weights(built: Path, weights: Path, target: Path) -> Path:
+    """A copy of the artefacts with other weights."""
+    shutil.rmtree(target, ignore_errors=True)
+    target.mkdir(parents=True)
+    content = weights.read_bytes()
+    for source in built.glob("*.zip"):
+        with zipfile.ZipFile(source) as old, zipfile.ZipFile(target / source.name, "w") as new:
+            for entry in old.infolist():
+                new.writestr(entry, content if entry.filename == WEIGHTS else old.read(entry))
+    return target
+
+
+def as_json(outcome: Outcome) -> dict[str, Any]:
+    """An outcome for a file."""
+    return asdict(outcome)
