@@ -10,7 +10,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from titlecard import manifests as manifest
+from titlecard import manifests
 from titlecard.manifests import validation
 
 FIRST_REFUSED = 20
@@ -38,10 +38,10 @@ class Report:
     refused: int
     repeated: int
     left_out: int
-    first_refused: tuple[manifest.Refused, ...]
+    first_refused: tuple[manifests.Refused, ...]
 
 
-def check(path: Path, limits: manifest.ReadingLimits | None = None) -> Report:
+def check(path: Path, limits: manifests.ReadingLimits | None = None) -> Report:
     """Reads a manifest as ingest would.
 
     Args:
@@ -54,7 +54,7 @@ def check(path: Path, limits: manifest.ReadingLimits | None = None) -> Report:
     """
     rejects = _First(FIRST_REFUSED)
     with path.open("rb") as stream, tempfile.TemporaryDirectory() as scratch:
-        reading = manifest.read(stream, limits or manifest.ReadingLimits())
+        reading = manifests.read(stream, limits or manifests.ReadingLimits())
         counted = validation.validate(reading, scratch=Path(scratch), rejects=rejects, sample_max=0)
     return Report(
         form=counted.form,
@@ -73,9 +73,9 @@ class _First:
 
     def __init__(self, count: int) -> None:
         self._count = count
-        self.rows: list[manifest.Refused] = []
+        self.rows: list[manifests.Refused] = []
 
     def write(self, line: str, /) -> None:
         if len(self.rows) < self._count:
             entry = json.loads(line)
-            self.rows.append(manifest.Refused(entry["row"], entry["reason"], entry["excerpt"]))
+            self.rows.append(manifests.Refused(entry["row"], entry["reason"], entry["excerpt"]))

@@ -23,7 +23,7 @@ from titlecard_console.local_cloud.environment import PYTHON, UV
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from titlecard_console.stack import Stack
+    from titlecard_console.stacks import Stack
 
 OLDEST_PYTHON = (3, 11)
 

@@ -19,7 +19,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from titlecard import extraction as local
+from titlecard import extraction
 from titlecard.aws.dynamodb.catalog import VideoRecord
 from titlecard.aws.dynamodb.catalog.grants import AttemptGrant, RowSnapshot
 from titlecard.aws.errors import ManifestTooLarge, ObjectDeleted
@@ -27,7 +27,7 @@ from titlecard.domain.batch import Message, RowState
 from titlecard.domain.money import Amount
 from titlecard.domain.video import Policy, Video, fingerprint
 from titlecard.pipeline.ingest import accepted_messages
-from titlecard_console import stack as stacks
+from titlecard_console import stacks
 from titlecard_console.dead_letter_queue import DeadLetterQueue, QueuedMessage
 from titlecard_console.errors import CommandError
 from titlecard_console.estimate import model_tier, reading_limits
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from titlecard.aws.dynamodb.catalog import Batch
     from titlecard.aws.dynamodb.catalog.grants import FingerprintHistory
     from titlecard.extraction.survey import Survey
-    from titlecard_console.stack import Stack
+    from titlecard_console.stacks import Stack
 
 TRIES = 3
 """How often a grant is tried when something else is written at the same moment."""
@@ -232,7 +232,7 @@ class RetryTerms:
         """The most that one request about a video can cost; nothing if the local tier answers."""
         if video is None:
             return self._model.worst_case
-        answer = local.parse(video, survey)
+        answer = extraction.parse(video, survey)
         if answer.is_final(self.policy):
             return Amount()
         return self._model.prepare(video, answer, survey.hint()).bound

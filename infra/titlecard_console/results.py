@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import TYPE_CHECKING
 
-from titlecard import manifests as manifest
+from titlecard import manifests
 from titlecard.aws.dynamodb.catalog import stamp
 from titlecard.aws.errors import ObjectDeleted
 from titlecard.manifests import Accepted
-from titlecard_console import stack as stacks
+from titlecard_console import stacks
 from titlecard_console.errors import CommandError
 from titlecard_console.estimate import reading_limits
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from titlecard.aws.dynamodb.catalog import Batch, Row
     from titlecard.aws.dynamodb.catalog.results import RowResult
     from titlecard.domain.video import Talk, Video
-    from titlecard_console.stack import Stack
+    from titlecard_console.stacks import Stack
 
 
 @dataclass(frozen=True)
@@ -139,7 +139,7 @@ class ResultReader:
                 yield first, None
                 yield from ((result, None) for result in results)
                 return
-            rows = (row for row in manifest.read(file, limits) if isinstance(row, Accepted))
+            rows = (row for row in manifests.read(file, limits) if isinstance(row, Accepted))
             row = next(rows, None)
             for result in chain([first], results):
                 while row is not None and row.number < result.row.number:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from titlecard.aws.s3 import LIMIT_METADATA
 from titlecard.domain.batch import END_STATES, UPLOADS, BatchLimits, BatchState, Upload
 from titlecard.domain.money import Budget, Cap
-from titlecard_console import stack as stacks
+from titlecard_console import stacks
 from titlecard_console.status import Status, read_status
 
 if TYPE_CHECKING:

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 from xml.sax.saxutils import escape, quoteattr
 
-from titlecard import manifests as manifest
+from titlecard import manifests
 from titlecard.manifests import validation
 
 if TYPE_CHECKING:
@@ -66,12 +66,12 @@ def measure(path: Path, scratch: Path) -> None:
     megabytes = path.stat().st_size / 1e6
     start = time.perf_counter()
     with path.open("rb") as stream, (scratch / "rejects.jsonl").open("w", encoding="utf-8") as rejects:
-        reading = manifest.read(stream, manifest.ReadingLimits())
+        reading = manifests.read(stream, manifests.ReadingLimits())
         counted = validation.validate(reading, scratch=scratch, rejects=rejects, sample_max=2_000)
     first = time.perf_counter() - start
     start = time.perf_counter()
     with path.open("rb") as stream:
-        again = sum(1 for _ in validation.accepted(manifest.read(stream, manifest.ReadingLimits()), counted.bitmap))
+        again = sum(1 for _ in validation.accepted(manifests.read(stream, manifests.ReadingLimits()), counted.bitmap))
     second = time.perf_counter() - start
     assert again == counted.accepted
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

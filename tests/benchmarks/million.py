@@ -45,7 +45,7 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError
 
-from titlecard import manifests as manifest
+from titlecard import manifests
 from titlecard.aws.dynamodb.catalog import Catalog, stamp
 from titlecard.aws.dynamodb.catalog.grants import Grants
 from titlecard.aws.s3 import UploadsBucket
@@ -189,11 +189,11 @@ class Trial:
     def _undisturbed(self, path: Path) -> tuple[ValidationReport, list[int]]:
         """What a run that nobody disturbs comes to."""
         numbers = _Numbers()
-        limits = manifest.ReadingLimits(row_max_bytes=int(load().values({})["RowMaxBytes"]), total_max_bytes=1 << 30)
+        limits = manifests.ReadingLimits(row_max_bytes=int(load().values({})["RowMaxBytes"]), total_max_bytes=1 << 30)
         with path.open("rb") as stream:
             sample_max = int(load().values({})["SurveySampleRows"])
             counted = validation.validate(
-                manifest.read(stream, limits), scratch=self._folder, rejects=numbers, sample_max=sample_max
+                manifests.read(stream, limits), scratch=self._folder, rejects=numbers, sample_max=sample_max
             )
         return counted, numbers.rows
 

@@ -8,8 +8,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from titlecard import extraction as local
-from titlecard import manifests as manifest
+from titlecard import extraction, manifests
 from titlecard.extraction.survey import Survey
 from titlecard.manifests import validation
 
@@ -55,14 +54,14 @@ def answers(content: bytes) -> dict[str, tuple[str, tuple[str, ...]]]:
 
     The provider of the tests gives the local tier's guess back, so it is the same for both tiers.
     """
-    limits = manifest.ReadingLimits()
+    limits = manifests.ReadingLimits()
     with tempfile.TemporaryDirectory() as scratch:
         counted = validation.validate(
-            manifest.read(io.BytesIO(content), limits), scratch=Path(scratch), rejects=io.StringIO(), sample_max=2000
+            manifests.read(io.BytesIO(content), limits), scratch=Path(scratch), rejects=io.StringIO(), sample_max=2000
         )
     survey = Survey.learn(counted.sample)
     found = {}
-    for row in validation.accepted(manifest.read(io.BytesIO(content), limits), counted.bitmap):
-        answer = local.parse(row.video, survey)
+    for row in validation.accepted(manifests.read(io.BytesIO(content), limits), counted.bitmap):
+        answer = extraction.parse(row.video, survey)
         found[row.video.id] = (answer.title, answer.presenters)
     return found

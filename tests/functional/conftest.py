@@ -16,7 +16,7 @@ from tests.functional import partiql
 from tests.functional.world import Wire, World
 from tests.provider import LoopbackProvider
 
-from titlecard import extraction as local
+from titlecard import extraction
 from titlecard.bootstrap import AwsClients
 from titlecard.domain.money import PriceList
 from titlecard.llm import ModelTier
@@ -112,11 +112,11 @@ def tier(loopback: LoopbackProvider) -> Iterator[ModelTier]:
 def local_tier(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The local tier, sure of exactly those videos whose id begins with "sure"; the ids that it was asked about."""
     asked: list[str] = []
-    real = local.parse
+    real = extraction.parse
 
     def parse(video: Video, survey: Survey) -> LocalParse:
         asked.append(video.id)
         return real(video, survey)._replace(sure=video.id.startswith("sure"))
 
-    monkeypatch.setattr(local, "parse", parse)
+    monkeypatch.setattr(extraction, "parse", parse)
     return asked

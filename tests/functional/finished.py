@@ -16,7 +16,7 @@ from titlecard.aws.dynamodb.catalog.upload_progress import UploadProgressTable
 from titlecard.domain.batch import RowState
 from titlecard.domain.video import Talk, Video
 from titlecard.pipeline.publish import ResultPublisher
-from titlecard_console import stack as stacks
+from titlecard_console import stacks
 from titlecard_console.cli import app
 
 if TYPE_CHECKING:

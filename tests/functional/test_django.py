@@ -20,7 +20,7 @@ from django.db import connection, models
 from django.test import RequestFactory
 from tests.functional.finished import Console, ended, results, say, talk
 
-from titlecard import manifests as manifest
+from titlecard import manifests
 from titlecard.domain.batch import RowState
 from titlecard_console.installation import ROOT
 
@@ -102,8 +102,8 @@ def test_a_queryset_is_uploaded_as_a_manifest(site: ModuleType, world: World) ->
     assert act(site, "send") == "2 videos are on their way."
     (found,) = world.s3.list_objects_v2(Bucket=world.bucket, Prefix="uploads/pycon/")["Contents"]
     body = world.s3.get_object(Bucket=world.bucket, Key=found["Key"])["Body"].read()
-    limits = manifest.ReadingLimits(row_max_bytes=100_000, total_max_bytes=100_000, max_ratio=100)
-    rows = list(manifest.read(io.BytesIO(body), limits))
+    limits = manifests.ReadingLimits(row_max_bytes=100_000, total_max_bytes=100_000, max_ratio=100)
+    rows = list(manifests.read(io.BytesIO(body), limits))
     assert [(row.video.id, row.video.title, row.video.description) for row in rows] == [
         ("a", "a: raw title", "As uploaded."),
         ("b", "b: raw title", "As uploaded."),

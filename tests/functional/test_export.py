@@ -13,7 +13,7 @@ import pytest
 from tests.functional.finished import Console, ended, exports, say, talk
 from tests.functional.world import PROJECT, World
 
-from titlecard import manifests as manifest
+from titlecard import manifests
 from titlecard.domain.batch import RowState
 from titlecard.domain.video import Video
 from titlecard.manifests import Accepted
@@ -119,8 +119,8 @@ def test_a_title_that_a_spreadsheet_would_calculate_becomes_text(title: str) -> 
 def test_a_cell_is_read_back_as_it_was_before_the_export(world: World, console: Console, title: str) -> None:
     batch = ended(world, {"-Ab3dEfGh1J": talk(title, "@ada")})
     text = console.type("export", "--batch", batch.id, "--format", "csv").stdout_bytes
-    (row,) = manifest.read(io.BytesIO(text), manifest.ReadingLimits())
-    assert isinstance(row, manifest.Accepted)
+    (row,) = manifests.read(io.BytesIO(text), manifests.ReadingLimits())
+    assert isinstance(row, manifests.Accepted)
     assert (row.video.id, row.video.title, row.video.presenters) == ("-Ab3dEfGh1J", title, ("@ada",))
 
 
@@ -217,10 +217,10 @@ def test_pyvideos_records_can_be_uploaded_again(world: World, console: Console, 
     delete(world, batch.upload.key, batch.upload.version)
     file = tmp_path / "pyvideo.json"
     console.said("export", "--batch", batch.id, "--format", "pyvideo", "--output", str(file))
-    limits = manifest.ReadingLimits(row_max_bytes=100_000, total_max_bytes=100_000, max_ratio=100)
+    limits = manifests.ReadingLimits(row_max_bytes=100_000, total_max_bytes=100_000, max_ratio=100)
     with file.open("rb") as stream:
-        (row,) = manifest.read(stream, limits)
-    assert isinstance(row, manifest.Accepted)
+        (row,) = manifests.read(stream, limits)
+    assert isinstance(row, manifests.Accepted)
     assert (row.video.id, row.video.title) == ("dQw4w9WgXcQ", "Linkers")
 
 

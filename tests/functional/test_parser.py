@@ -18,7 +18,7 @@ import pytest
 from tests.functional.conftest import MODEL
 from tests.functional.world import LIMITS, NUMBERS, KeysOfATest, Killed, World, received, videos
 
-from titlecard import extraction as local
+from titlecard import extraction
 from titlecard.aws.dynamodb.catalog import NEVER, Attempt, Catalog, Row, RowEnd, VideoRecord, stamp
 from titlecard.aws.dynamodb.catalog.rows import LOCALLY
 from titlecard.aws.errors import KeyUnreadable
@@ -800,8 +800,8 @@ def test_a_row_that_kills_the_local_tier_takes_no_neighbour_with_it(
             raise Killed(video.id)
         return parse(video, survey)  # type: ignore[arg-type]  # as it came
 
-    parse = local.parse
-    monkeypatch.setattr(local, "parse", deadly)
+    parse = extraction.parse
+    monkeypatch.setattr(extraction, "parse", deadly)
     for receives in (1, 2, 3):
         with pytest.raises(Killed):
             world.parser(tier).work([received(message, receives) for message in messages], lambda: 90)

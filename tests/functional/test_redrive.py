@@ -440,7 +440,7 @@ def test_no_letter_is_discarded_before_its_copy_is_on_the_disk(
 @pytest.fixture
 def run(world: World, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
     """`titlecard dlq`, about this world."""
-    monkeypatch.setattr("titlecard_console.stack.find", lambda *_: Here(world, TEMPLATE.values({})))
+    monkeypatch.setattr("titlecard_console.stacks.find", lambda *_: Here(world, TEMPLATE.values({})))
     monkeypatch.setattr("titlecard_console.commands.dlq.Redriver", lambda _: redriver(world))
     return lambda *command: CliRunner().invoke(dlq.dlq, command)
 

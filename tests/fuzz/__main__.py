@@ -23,7 +23,7 @@ from pathlib import Path
 
 from tests.fuzz.verdict import ills
 
-from titlecard import manifests as manifest
+from titlecard import manifests
 from titlecard.manifests.errors import NotAManifest
 
 HERE = Path(__file__).parent
@@ -93,7 +93,7 @@ def fault_of(data: bytes) -> str:
     began = time.process_time()
     try:
         with contextlib.suppress(NotAManifest):
-            list(manifest.read(io.BytesIO(data), manifest.ReadingLimits()))
+            list(manifests.read(io.BytesIO(data), manifests.ReadingLimits()))
         if time.process_time() - began > SECONDS_ALLOWED:
             return "it takes too long"
         found = ills(data)

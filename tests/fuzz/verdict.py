@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from unittest.mock import patch
 
-from titlecard import manifests as manifest
+from titlecard import manifests
 from titlecard.domain.batch import Message
 from titlecard.extraction.survey import Survey
 from titlecard.manifests import EXCERPT_CHARACTERS, Accepted, LeftOut, ReadingLimits, Refused, validation
@@ -41,7 +41,7 @@ def ills(data: bytes) -> list[str]:
     found: list[str] = []
     for limits in (ReadingLimits(), TIGHT):
         try:
-            rows = list(manifest.read(io.BytesIO(data), limits))
+            rows = list(manifests.read(io.BytesIO(data), limits))
         except NotAManifest as refusal:
             found += _of_text(str(refusal))
             continue
@@ -85,7 +85,7 @@ def _of_another_reading(data: bytes, rows: _Rows, limits: ReadingLimits) -> list
     for size in (1, 7):
         with patch("titlecard.manifests.source.CHUNK_BYTES", size):
             try:
-                same = _good(list(manifest.read(io.BytesIO(data), limits))) == _good(rows)
+                same = _good(list(manifests.read(io.BytesIO(data), limits))) == _good(rows)
             except NotAManifest:
                 same = False
             if not same:
@@ -102,12 +102,12 @@ def _of_the_validation(data: bytes, rows: _Rows, limits: ReadingLimits) -> list[
     """Pass 1 accounts for every row, and pass 2 reads what pass 1 has accepted."""
     rejects = io.StringIO()
     with tempfile.TemporaryDirectory() as scratch:
-        reading = manifest.read(io.BytesIO(data), limits)
+        reading = manifests.read(io.BytesIO(data), limits)
         counted = validation.validate(reading, scratch=Path(scratch), rejects=rejects, sample_max=5)
     found = []
     if counted.accepted + counted.refused + counted.repeated + counted.left_out != len(rows):
         found.append("the validation report does not account for every row")
-    again = list(validation.accepted(manifest.read(io.BytesIO(data), limits), counted.bitmap))
+    again = list(validation.accepted(manifests.read(io.BytesIO(data), limits), counted.bitmap))
     if again != [row for row in rows if row.number in counted.bitmap]:
         found.append("pass 2 does not read what pass 1 has accepted")
     if len([json.loads(line) for line in rejects.getvalue().splitlines()]) != counted.refused:

@@ -26,8 +26,7 @@ from tests.simulation.provider import MODEL, OUTPUT_TOKENS, Provider
 from tests.simulation.versions import change_messages
 from tests.simulation.wire import Wire
 
-from titlecard import extraction as local
-from titlecard import telemetry
+from titlecard import extraction, telemetry
 from titlecard.aws.dynamodb.catalog import NEVER, stamp
 from titlecard.aws.dynamodb.catalog.keys import batch_of_row, row_key
 from titlecard.aws.errors import KeyUnreadable
@@ -887,7 +886,7 @@ class _Surveys:
 @lru_cache(maxsize=10_000)
 def _parsed(video: Video) -> LocalParse:
     """The local tier's answer, sure of those videos whose id begins with "sure"."""
-    return local.parse(video, _SURVEY)._replace(sure=video.id.startswith("sure"))
+    return extraction.parse(video, _SURVEY)._replace(sure=video.id.startswith("sure"))
 
 
 @lru_cache(maxsize=10_000)

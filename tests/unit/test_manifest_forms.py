@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from titlecard import manifests as manifest
+from titlecard import manifests
 from titlecard.manifests import Accepted, LeftOut, ReadingLimits, Refused, Row
 from titlecard.manifests.addresses import video_id, youtube_id
 from titlecard.manifests.errors import NotAManifest
@@ -66,7 +66,7 @@ TALKS = [
 
 
 def rows(data: bytes, limits: ReadingLimits | None = None) -> list[Row]:
-    return list(manifest.read(io.BytesIO(data), limits or ReadingLimits()))
+    return list(manifests.read(io.BytesIO(data), limits or ReadingLimits()))
 
 
 def accepted(data: bytes) -> list[tuple[int, str, str]]:
@@ -75,7 +75,7 @@ def accepted(data: bytes) -> list[tuple[int, str, str]]:
 
 @pytest.mark.parametrize(("name", "form"), [*FORMS.items(), *FORMS_WITH_SPEAKERS.items()])
 def test_a_sample_is_recognised_by_its_content(name: str, form: str) -> None:
-    assert manifest.read(io.BytesIO((EVENTS / "forms" / name).read_bytes()), ReadingLimits()).form == form
+    assert manifests.read(io.BytesIO((EVENTS / "forms" / name).read_bytes()), ReadingLimits()).form == form
 
 
 @pytest.mark.parametrize("name", FORMS_WITH_SPEAKERS)
@@ -165,7 +165,7 @@ def test_unknown_columns_are_left_out() -> None:
 
 
 def test_a_reading_tells_which_columns_it_read() -> None:
-    reading = manifest.read(io.BytesIO(b"youtube_id;Name;Notes;Views\nx;y;z;5\n"), ReadingLimits())
+    reading = manifests.read(io.BytesIO(b"youtube_id;Name;Notes;Views\nx;y;z;5\n"), ReadingLimits())
     list(reading)
     assert reading.columns == {"id": "youtube_id", "title": "Name", "description": "Notes"}
 
@@ -310,7 +310,7 @@ def test_a_first_line_that_is_broken_does_not_hide_json_lines() -> None:
 )
 def test_a_file_that_is_no_manifest_gets_a_sentence(data: bytes, sentence: str) -> None:
     with pytest.raises(NotAManifest) as refusal:
-        manifest.read(io.BytesIO(data), ReadingLimits())
+        manifests.read(io.BytesIO(data), ReadingLimits())
     assert sentence in str(refusal.value)
 
 
@@ -456,6 +456,6 @@ def test_the_names_in_a_column_of_speakers_are_split(speakers: str, names: tuple
 
 
 def test_a_reading_tells_which_columns_it_ignored() -> None:
-    reading = manifest.read(io.BytesIO(b"id,title,Views,Likes\nx,y,5,6\n"), ReadingLimits())
+    reading = manifests.read(io.BytesIO(b"id,title,Views,Likes\nx,y,5,6\n"), ReadingLimits())
     list(reading)
     assert reading.ignored == ("Views", "Likes")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, BinaryIO, cast
 
 import pytest
 
-from titlecard import manifests as manifest
+from titlecard import manifests
 from titlecard.manifests import Accepted, ReadingLimits, Refused, Row
 from titlecard.manifests import source as source_module
 from titlecard.manifests.errors import NotAManifest
@@ -41,7 +41,7 @@ class Stream(io.RawIOBase):
 
 def rows(data: bytes | BinaryIO, limits: ReadingLimits | None = None) -> list[Row]:
     stream = io.BytesIO(data) if isinstance(data, bytes) else data
-    return list(manifest.read(stream, limits or ReadingLimits()))
+    return list(manifests.read(stream, limits or ReadingLimits()))
 
 
 def stream(*parts: Iterable[bytes]) -> BinaryIO:

@@ -14,7 +14,7 @@ import yaml
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from titlecard import manifests as manifest
+from titlecard import manifests
 from titlecard.domain.video import Video
 from titlecard.manifests import Accepted, LeftOut, ReadingLimits, Refused, texts
 from titlecard.manifests.documents import elements
@@ -215,7 +215,7 @@ JSON_WRITERS = [
 
 
 def read(data: bytes, limits: ReadingLimits | None = None) -> list[Accepted | Refused | LeftOut]:
-    return list(manifest.read(io.BytesIO(data), limits or ReadingLimits()))
+    return list(manifests.read(io.BytesIO(data), limits or ReadingLimits()))
 
 
 def read_or_refused(data: bytes, limits: ReadingLimits | None = None) -> list[Accepted | Refused | LeftOut]:

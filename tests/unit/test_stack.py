@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from titlecard_console.stack import log_address
+from titlecard_console.stacks import log_address
 
 AT = datetime(2026, 1, 5, 12, tzinfo=UTC)
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from titlecard import manifests as manifest
+from titlecard import manifests
 from titlecard.manifests import ReadingLimits, validation
 from titlecard.manifests.validation import Bitmap, ValidationReport
 
@@ -39,7 +39,7 @@ MIXED = "\n".join(
 
 def take(text: str, scratch: Path, *, sample_max: int = 100) -> tuple[ValidationReport, list[dict[str, object]]]:
     rejects = io.StringIO()
-    reading = manifest.read(io.BytesIO(text.encode()), ReadingLimits())
+    reading = manifests.read(io.BytesIO(text.encode()), ReadingLimits())
     counted = validation.validate(reading, scratch=scratch, rejects=rejects, sample_max=sample_max)
     return counted, [json.loads(entry) for entry in rejects.getvalue().splitlines()]
 
@@ -109,14 +109,14 @@ def test_long_texts_are_cut_in_the_sample(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("after", "expected"), [(0, [1, 3, 8]), (1, [3, 8]), (2, [3, 8]), (7, [8]), (8, [])])
 def test_the_accepted_rows_are_read_again_from_a_checkpoint_on(after: int, expected: list[int], tmp_path: Path) -> None:
     bitmap = take(MIXED, tmp_path)[0].bitmap
-    again = manifest.read(io.BytesIO(MIXED.encode()), ReadingLimits())
+    again = manifests.read(io.BytesIO(MIXED.encode()), ReadingLimits())
     assert [row.number for row in validation.accepted(again, bitmap, after)] == expected
 
 
 def test_the_accepted_rows_of_a_manifest_that_breaks_are_read_again(tmp_path: Path) -> None:
     text = "[" + line("a") + "," + line("b") + "," + line("c")[:-1]
     counted, rejects = take(text, tmp_path)
-    again = manifest.read(io.BytesIO(text.encode()), ReadingLimits())
+    again = manifests.read(io.BytesIO(text.encode()), ReadingLimits())
     assert [row.video.id for row in validation.accepted(again, counted.bitmap)] == ["a", "b"]
     assert [entry["row"] for entry in rejects] == [3]
 

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 
     from aws_lambda_powertools import Logger
 
-    from titlecard import manifests as manifest
+    from titlecard import manifests
     from titlecard.aws.dynamodb.catalog import Batch, Catalog
     from titlecard.aws.s3 import UploadsBucket
     from titlecard.aws.sqs import DeadLetterSender, IngestQueue, WorkQueue
@@ -87,7 +87,7 @@ class AuditConfig:
     after: int
     ingest_after: int
     rounds: int
-    reading: manifest.ReadingLimits
+    reading: manifests.ReadingLimits
     manifest_max_bytes: int
 
 

@@ -24,8 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 from uuid import uuid4
 
-from titlecard import __version__, telemetry
-from titlecard import manifests as manifest
+from titlecard import __version__, manifests, telemetry
 from titlecard.aws.errors import (
     LeaseHeld,
     MessagesNotSent,
@@ -75,7 +74,7 @@ class IngestConfig:
     """The numbers that ingest works by; sizes in bytes."""
 
     manifest_max_bytes: int
-    reading: manifest.ReadingLimits
+    reading: manifests.ReadingLimits
     survey_sample: int
     limits: BatchLimits
 
@@ -157,7 +156,7 @@ class Ingest:
             rejects = Path(scratch, REJECTS)
             with rejects.open("w", encoding="utf-8") as sink:
                 counted = validation.validate(
-                    manifest.read(file, self._rules.reading),
+                    manifests.read(file, self._rules.reading),
                     scratch=Path(scratch),
                     rejects=sink,
                     sample_max=self._rules.survey_sample,
@@ -214,12 +213,12 @@ class Ingest:
 
 
 def accepted_messages(
-    batch: Batch, file: BinaryIO, uploads: UploadsBucket, limits: manifest.ReadingLimits, *, after: int = 0
+    batch: Batch, file: BinaryIO, uploads: UploadsBucket, limits: manifests.ReadingLimits, *, after: int = 0
 ) -> Iterator[Message]:
     """The messages of a batch's accepted rows behind row `after`, read again from a copy of its manifest."""
     file.seek(0)
     bitmap = validation.Bitmap.from_bytes(uploads.read_report(batch.upload, ACCEPTED))
-    for row in validation.accepted(manifest.read(file, limits), bitmap, after=after):
+    for row in validation.accepted(manifests.read(file, limits), bitmap, after=after):
         yield Message(batch=batch.id, project=batch.project, row=row.number, video=row.video)
 
 

@@ -38,8 +38,7 @@ from typing import TYPE_CHECKING
 from botocore.exceptions import BotoCoreError, ClientError
 from pydantic import ValidationError
 
-from titlecard import extraction as local
-from titlecard import telemetry
+from titlecard import extraction, telemetry
 from titlecard.aws.dynamodb.catalog import Pointer, RowEnd, stamp
 from titlecard.aws.dynamodb.catalog.rows import LOCALLY, SUPERSEDED
 from titlecard.aws.errors import CatalogBusy, KeyUnreadable, LedgerUnavailable
@@ -125,7 +124,7 @@ class _Job:
     @cached_property
     def answer(self) -> LocalParse:
         """What the local tier says."""
-        return local.parse(self.message.video, self.survey)
+        return extraction.parse(self.message.video, self.survey)
 
     def parse(self) -> None:
         """Have the local tier parse it now, whoever is asked afterwards."""

@@ -14,7 +14,7 @@ from titlecard.aws.s3 import report_key
 from titlecard.domain.batch import BatchState, RowState, project_name
 from titlecard.domain.text import normalise
 from titlecard.pipeline.ingest import REJECTS
-from titlecard_console import stack as stacks
+from titlecard_console import stacks
 from titlecard_console.commands import options
 from titlecard_console.errors import CommandError, ExitCode
 from titlecard_console.output import (

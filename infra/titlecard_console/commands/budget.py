@@ -16,7 +16,7 @@ from titlecard.aws.errors import LedgerUnavailable
 from titlecard.domain.batch import BatchLimits, BatchState, project_name
 from titlecard.domain.errors import Hold
 from titlecard.domain.money import Amount, Budget, cap
-from titlecard_console import stack as stacks
+from titlecard_console import stacks
 from titlecard_console.commands import options
 from titlecard_console.errors import CommandError
 from titlecard_console.estimate import model_tier
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from titlecard.aws.dynamodb.catalog import Batch
     from titlecard.aws.dynamodb.catalog.limits import LimitIncrease
     from titlecard.domain.money import Cap
-    from titlecard_console.stack import Stack
+    from titlecard_console.stacks import Stack
 
 Amounts = Annotated[
     list[str] | None, typer.Option(metavar="AMOUNT", help="5usd, 0.50usd or 2000000tokens; repeat to cap both units.")

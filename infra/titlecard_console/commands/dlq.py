@@ -19,7 +19,7 @@ from pydantic import ValidationError
 from titlecard.domain.money import Amount
 from titlecard.domain.text import one_line
 from titlecard.domain.video import Video
-from titlecard_console import stack as stacks
+from titlecard_console import stacks
 from titlecard_console.commands import options
 from titlecard_console.commands.budget import limit_command
 from titlecard_console.dead_letter_queue import HIDDEN_SECONDS, MESSAGES_PER_SECOND

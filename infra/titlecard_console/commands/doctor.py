@@ -7,7 +7,7 @@ from dataclasses import asdict
 
 import typer
 
-from titlecard_console import stack as stacks
+from titlecard_console import stacks
 from titlecard_console.commands import options
 from titlecard_console.doctor import Level, examine, examine_stack
 from titlecard_console.errors import ExitCode

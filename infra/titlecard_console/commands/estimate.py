@@ -15,7 +15,7 @@ from titlecard.domain.video import Policy
 from titlecard.manifests import Accepted, Refused, read
 from titlecard_console import check as checking
 from titlecard_console import estimate as estimating
-from titlecard_console import stack as stacks
+from titlecard_console import stacks
 from titlecard_console.commands import options
 from titlecard_console.errors import CommandError, ExitCode
 from titlecard_console.local_cloud import template
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from titlecard.domain.money import Amount
     from titlecard_console.estimate import Estimate
-    from titlecard_console.stack import Stack
+    from titlecard_console.stacks import Stack
 
 IGNORED_SHOWN = 20
 """How many ignored columns `check` shows to people; its JSON has all of them."""

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from titlecard_console import export as formats
-from titlecard_console import stack as stacks
+from titlecard_console import stacks
 from titlecard_console.commands import options
 from titlecard_console.errors import CommandError
 from titlecard_console.export import Format

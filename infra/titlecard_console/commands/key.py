@@ -8,7 +8,7 @@ from getpass import getpass
 import typer
 
 from titlecard.domain.batch import project_name
-from titlecard_console import stack as stacks
+from titlecard_console import stacks
 from titlecard_console.commands import options
 from titlecard_console.errors import CommandError
 from titlecard_console.output import confirm, say

@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 
 from titlecard.aws.dynamodb.ledger import EVERY_PROJECT
 from titlecard.domain.batch import project_name
-from titlecard_console import stack as stacks
+from titlecard_console import stacks
 from titlecard_console.errors import CommandError
 from titlecard_console.results import ResultReader
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from titlecard_console.stack import Stack
+    from titlecard_console.stacks import Stack
 
 
 def one_or_all(project: str | None, *, every: bool) -> str:

@@ -18,8 +18,7 @@ from titlecard.aws.dynamodb.catalog.reviews import VideoSummary
 from titlecard.domain.batch import project_name
 from titlecard.domain.text import one_line
 from titlecard.pipeline.lines import of_result
-from titlecard_console import review_session, review_sheet
-from titlecard_console import stack as stacks
+from titlecard_console import review_session, review_sheet, stacks
 from titlecard_console.commands import options
 from titlecard_console.errors import CommandError, ExitCode
 from titlecard_console.output import confirm, open_output, pluralize, print_json, say
@@ -31,7 +30,7 @@ if TYPE_CHECKING:
 
     from titlecard.aws.dynamodb.catalog.reviews import Reviews
     from titlecard_console.results import Flagged
-    from titlecard_console.stack import Stack
+    from titlecard_console.stacks import Stack
 
 _SEPARATOR = re.compile(r"(\s[-\u2013\u2014/\u2022\u00b7~]+\s|\s?[|\uff5c]\s?|:\s|\s?[(\[]|[)\]]\s?)")
 """What people put between the parts of a title: dashes, bars, bullets, colons and brackets."""

@@ -16,7 +16,7 @@ import typer
 from titlecard.domain.batch import BatchState, RowState, project_name
 from titlecard.domain.video import Policy, Tier
 from titlecard.pipeline.lines import of_row
-from titlecard_console import stack as stacks
+from titlecard_console import stacks
 from titlecard_console.commands import options
 from titlecard_console.errors import CommandError, ExitCode
 from titlecard_console.estimate import estimate, read_manifest, spending_cap, summary, talk_line

@@ -13,7 +13,7 @@ from titlecard.aws.dynamodb.ledger import Ledger, Spent
 from titlecard.aws.dynamodb.ledger.items import Part
 from titlecard.aws.errors import LedgerUnavailable
 from titlecard.domain.money import Amount
-from titlecard_console import stack as stacks
+from titlecard_console import stacks
 from titlecard_console.commands import options
 from titlecard_console.commands.projects import check_known, known_projects
 from titlecard_console.output import amounts, format_caps, format_usd, print_json, print_table, say

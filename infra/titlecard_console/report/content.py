@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from titlecard.aws.dynamodb.catalog.results import RowResult
     from titlecard.domain.video import Video
     from titlecard_console.results import ResultReader
-    from titlecard_console.stack import Stack
+    from titlecard_console.stacks import Stack
 
 REJECTS = "rejects.jsonl"
 REASONS_SHOWN = 50
