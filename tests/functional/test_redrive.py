@@ -18,8 +18,9 @@ from titlecard.domain.batch import BatchState, RowState
 from titlecard.domain.money import Amount
 from titlecard.domain.video import Video
 from titlecard_console.commands import dlq
+from titlecard_console.dead_letters.letter import DeadLetter, Kind, Selection, groups
+from titlecard_console.dead_letters.redrive import Redriver
 from titlecard_console.errors import CommandError
-from titlecard_console.redrive import DeadLetter, Kind, Redriver, Selection, groups
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

@@ -22,7 +22,9 @@ from titlecard.domain.video import Video
 from titlecard_console import stacks
 from titlecard_console.commands import options
 from titlecard_console.commands.budget import limit_command
-from titlecard_console.dead_letter_queue import HIDDEN_SECONDS, MESSAGES_PER_SECOND
+from titlecard_console.dead_letters.letter import DeadLetter, Kind, Selection, groups
+from titlecard_console.dead_letters.queue import HIDDEN_SECONDS, MESSAGES_PER_SECOND
+from titlecard_console.dead_letters.redrive import Redriver
 from titlecard_console.errors import CommandError, ExitCode
 from titlecard_console.output import (
     confirm,
@@ -36,7 +38,6 @@ from titlecard_console.output import (
     say,
     truncate,
 )
-from titlecard_console.redrive import DeadLetter, Kind, Redriver, Selection, groups
 from titlecard_console.story import history_content, history_lines, shown
 
 if TYPE_CHECKING:

@@ -51,6 +51,12 @@ class Amount:
             self.micro_usd + other.micro_usd,
         )
 
+    def __mul__(self, times: int) -> Amount:
+        """The amount this many times."""
+        return Amount(
+            self.requests * times, self.input_tokens * times, self.output_tokens * times, self.micro_usd * times
+        )
+
     def as_map(self) -> dict[str, int]:
         """The four numbers by name, as they are stored."""
         return asdict(self)

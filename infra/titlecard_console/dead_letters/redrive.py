@@ -1,4 +1,4 @@
-"""Dead letters: their causes, what another attempt can cost, and the attempts that a person allows.
+"""Lists dead letters, sends them again with the attempts that a person allows, and discards them.
 
 The catalog knows which rows are dead. The dead-letter queues are read once, for the messages' bodies, and compared with
 the catalog. A row without a message is read from its manifest. `titlecard.aws.dynamodb.catalog.grants` says in which
@@ -12,32 +12,30 @@ import os
 import tempfile
 import time
 from collections import defaultdict
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import UTC, datetime
-from enum import StrEnum
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING
 
 from pydantic import ValidationError
 
-from titlecard import extraction
-from titlecard.aws.dynamodb.catalog import VideoRecord
 from titlecard.aws.dynamodb.catalog.grants import AttemptGrant, RowSnapshot
 from titlecard.aws.errors import ManifestTooLarge, ObjectDeleted
 from titlecard.domain.batch import Message, RowState
 from titlecard.domain.money import Amount
-from titlecard.domain.video import Policy, Video, fingerprint
 from titlecard.pipeline.ingest import accepted_messages
 from titlecard_console import stacks
-from titlecard_console.dead_letter_queue import DeadLetterQueue, QueuedMessage
+from titlecard_console.dead_letters.cost import RetryCosts
+from titlecard_console.dead_letters.letter import DeadLetter, Kind, Selection, groups
+from titlecard_console.dead_letters.queue import DeadLetterQueue, QueuedMessage
 from titlecard_console.errors import CommandError
-from titlecard_console.estimate import model_tier, reading_limits
+from titlecard_console.estimate import reading_limits
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from titlecard.aws.dynamodb.catalog import Batch
     from titlecard.aws.dynamodb.catalog.grants import FingerprintHistory
-    from titlecard.extraction.survey import Survey
+    from titlecard.domain.video import Video
     from titlecard_console.stacks import Stack
 
 TRIES = 3
@@ -46,196 +44,6 @@ TRIES = 3
 UPLOAD = "upload_not_taken"
 MOVED = "moved_by_sqs"
 INTERRUPTED = "redrive_interrupted"
-
-
-class Kind(StrEnum):
-    """What a dead letter is.
-
-    `dead`: the catalog says that the row is dead. `strayed`: the row has not ended, but its message is in the
-    dead-letter queue (SQS moved it by itself), or a redrive was killed before it sent it. `ended`: the row has ended
-    otherwise in the meantime, or waits; its message is of no use. `unreadable`: nothing in the message can be sent.
-    `upload`: a message of ingest.
-    """
-
-    DEAD = "dead"
-    STRAYED = "strayed"
-    ENDED = "ended"
-    UNREADABLE = "unreadable"
-    UPLOAD = "upload"
-
-
-@dataclass(frozen=True)
-class DeadLetter:
-    """A dead row with its messages in the queue, or a message without a row.
-
-    `id` is the video's, or the message's if there is no video. `requests` and `worst` are the most that another try can
-    cost. `attempts` counts those that were made under the fingerprint that it would be tried with.
-    """
-
-    id: str
-    kind: Kind
-    reason: str
-    since: datetime
-    messages: tuple[QueuedMessage, ...] = ()
-    seen: RowSnapshot | None = None
-    batch: Batch | None = None
-    video: Video | None = None
-    entry: VideoRecord = field(default_factory=VideoRecord)
-    fingerprint: str = ""
-    attempts: int = 0
-    requests: int = 0
-    worst: Amount = field(default_factory=Amount)
-    closed: str = ""
-    """Why it ends without a request when it is sent again; empty if a request is made."""
-
-    @property
-    def cause(self) -> str:
-        """The reason as a word for programs."""
-        return self.reason.partition(":")[0]
-
-    @property
-    def charged(self) -> Amount:
-        """What the video was charged under the fingerprint that it died with."""
-        last: dict[str, Mapping[str, Any]] = {event["token"]: event["charged"] for event in self.entry.history}
-        charges = (Amount.from_item(it) for it in last.values())
-        return sum(charges, Amount())
-
-    @property
-    def names(self) -> frozenset[str]:
-        """The ids that a person may use for it: its own, and those of its messages."""
-        return frozenset((self.id, *(letter.id for letter in self.messages)))
-
-    @property
-    def to_be_sent(self) -> bool:
-        """Whether it can be sent to the parser again."""
-        return self.kind in (Kind.DEAD, Kind.STRAYED) and self.video is not None
-
-    def figures(self) -> dict[str, Any]:
-        """The dead letter for programs; fields are added, never renamed."""
-        return {
-            "id": self.id,
-            "kind": self.kind,
-            "cause": self.cause,
-            "reason": self.reason,
-            "since": self.since.isoformat(),
-            "project": self.batch.project if self.batch else None,
-            "batch": self.seen.batch if self.seen else None,
-            "row": self.seen.row if self.seen else None,
-            "title": self.video.title if self.video else None,
-            "letters": [letter.id for letter in self.messages],
-            "attempts": self.attempts,
-            "charged": {"tokens": self.charged.tokens, "micro_usd": self.charged.micro_usd},
-            "again": {
-                "requests": self.requests,
-                "tokens": self.worst.tokens,
-                "micro_usd": self.worst.micro_usd,
-                "closed": self.closed or None,
-            },
-        }
-
-
-@dataclass(frozen=True)
-class Selection:
-    """Which dead letters a person means; an empty field takes all."""
-
-    causes: frozenset[str] = frozenset()
-    ids: frozenset[str] = frozenset()
-    batches: frozenset[str] = frozenset()
-    before: datetime | None = None
-
-    def takes(self, letter: DeadLetter) -> bool:
-        """Whether a dead letter is meant."""
-        return (
-            (not self.causes or letter.cause in self.causes)
-            and (not self.ids or not self.ids.isdisjoint(letter.names))
-            and (not self.batches or (letter.seen is not None and letter.seen.batch in self.batches))
-            and (self.before is None or letter.since <= self.before)
-        )
-
-    def unknown(self, letters: Collection[DeadLetter]) -> list[str]:
-        """What it names and no dead letter has, in words."""
-        known = {
-            "cause": (self.causes, {letter.cause for letter in letters}),
-            "id": (self.ids, {name for letter in letters for name in letter.names}),
-            "batch": (self.batches, {letter.seen.batch for letter in letters if letter.seen}),
-        }
-        return [f"the {kind} {name!r}" for kind, (named, there) in known.items() for name in sorted(named - there)]
-
-
-@dataclass(frozen=True)
-class CauseGroup:
-    """The dead letters of one cause."""
-
-    cause: str
-    letters: int
-    oldest: datetime
-    attempts: int
-    charged: Amount
-    requests: int
-    worst: Amount
-
-    def figures(self) -> dict[str, Any]:
-        """The group for programs."""
-        return {
-            "cause": self.cause,
-            "count": self.letters,
-            "oldest": self.oldest.isoformat(),
-            "attempts": self.attempts,
-            "charged": {"tokens": self.charged.tokens, "micro_usd": self.charged.micro_usd},
-            "again": {
-                "requests": self.requests,
-                "tokens": self.worst.tokens,
-                "micro_usd": self.worst.micro_usd,
-            },
-        }
-
-
-def groups(letters: Iterable[DeadLetter]) -> list[CauseGroup]:
-    """Dead letters by cause, the most frequent first; without those that have ended otherwise."""
-    by_cause: dict[str, list[DeadLetter]] = defaultdict(list)
-    for letter in letters:
-        if letter.kind is not Kind.ENDED:
-            by_cause[letter.cause].append(letter)
-    found = [
-        CauseGroup(
-            cause,
-            letters=len(its),
-            oldest=min(letter.since for letter in its),
-            attempts=sum(letter.attempts for letter in its),
-            charged=sum((letter.charged for letter in its), Amount()),
-            requests=sum(letter.requests for letter in its),
-            worst=sum((letter.worst for letter in its), Amount()),
-        )
-        for cause, its in by_cause.items()
-    ]
-    return sorted(found, key=lambda group: (-group.letters, group.cause))
-
-
-class RetryTerms:
-    """What another try can cost, by the stack's parameters and the parser's own code."""
-
-    def __init__(self, parameters: Mapping[str, str]) -> None:
-        self.policy = Policy(parameters["TierPolicy"])
-        self._cap = int(parameters["AttemptCap"])
-        self._model = model_tier(parameters)
-
-    def fingerprint(self, video: Video) -> str:
-        """The fingerprint that a video would be tried with."""
-        model = None if self.policy is Policy.LOCAL else self._model.model
-        return fingerprint(video, model=model, prompt_version=self._model.prompt_version)
-
-    def requests(self, attempts: int, more: int) -> int:
-        """The most requests that can be sent when this many more attempts are allowed."""
-        return 0 if self.policy is Policy.LOCAL else max(self._cap, attempts + more) - attempts
-
-    def bound(self, video: Video | None, survey: Survey) -> Amount:
-        """The most that one request about a video can cost; nothing if the local tier answers."""
-        if video is None:
-            return self._model.worst_case
-        answer = extraction.parse(video, survey)
-        if answer.is_final(self.policy):
-            return Amount()
-        return self._model.prepare(video, answer, survey.hint()).bound
 
 
 class Redriver:
@@ -259,8 +67,7 @@ class Redriver:
         sqs, outputs = there.client("sqs"), there.outputs
         self._work = DeadLetterQueue(sqs, outputs["WorkDeadLetterQueueUrl"], outputs["WorkQueueUrl"], **reading)
         self._ingest = DeadLetterQueue(sqs, outputs["IngestDeadLetterQueueUrl"], outputs["IngestQueueUrl"], **reading)
-        self._terms = RetryTerms(there.parameters)
-        self._surveys: dict[str, Survey] = {}
+        self._costs = RetryCosts(self._stores, there.parameters)
 
     def who(self) -> str:
         """The person who allows the attempts, as AWS knows them."""
@@ -302,11 +109,11 @@ class Redriver:
             )
         if read:
             chosen = self._with_videos(chosen)
-        return self._with_costs(chosen, more)
+        return self._costs.added_to(chosen, more)
 
     def edited(self, letter: DeadLetter, video: Video, *, more: int) -> DeadLetter:
         """A dead letter as it would be sent with another title or description."""
-        (edited,) = self._with_costs([replace(letter, video=video)], more)
+        (edited,) = self._costs.added_to([replace(letter, video=video)], more)
         return edited
 
     def bills(self, letters: Iterable[DeadLetter]) -> Iterator[tuple[Batch, Amount]]:
@@ -438,58 +245,6 @@ class Redriver:
         except KeyError:
             return None
 
-    def _with_costs(self, letters: Sequence[DeadLetter], more: int) -> list[DeadLetter]:
-        """Dead letters with their videos' history, and what another try can cost."""
-        fingerprints = {id(letter): self._terms.fingerprint(letter.video) if letter.video else "" for letter in letters}
-        about = [(letter, letter.batch, letter.seen) for letter in letters]
-        keys = [
-            (batch.project, letter.id, fingerprint)
-            for letter, batch, seen in about
-            if batch and seen
-            for fingerprint in (fingerprints[id(letter)], seen.fingerprint)
-            if fingerprint
-        ]
-        entries = self._grants.entries(dict.fromkeys(keys))
-        newest = self._grants.newest(dict.fromkeys((project, video) for project, video, _ in keys))
-        costed = []
-        for letter, batch, seen in about:
-            if batch is None or seen is None:
-                costed.append(letter)
-                continue
-            none = VideoRecord()
-            current = fingerprints[id(letter)] or seen.fingerprint
-            entry = entries.get((batch.project, letter.id, current), none)
-            died = entries.get((batch.project, letter.id, seen.fingerprint), entry)
-            closed = ""
-            if batch.cancelled:
-                closed = "the batch was cancelled"
-            elif newest.get((batch.project, letter.id), "") > batch.upload.order:
-                closed = "a newer manifest has this video"
-            elif entry.answers(self._terms.policy):
-                closed = "the video has been parsed in the meantime"
-            requests, worst = 0, Amount()
-            if letter.kind in (Kind.DEAD, Kind.STRAYED) and not closed:
-                bound = self._terms.bound(letter.video, self._survey(batch))
-                requests = self._terms.requests(entry.attempts, more) if bound.requests else 0
-                worst = _times(bound, requests)
-            costed.append(
-                replace(
-                    letter,
-                    entry=died,
-                    fingerprint=current,
-                    attempts=entry.attempts,
-                    requests=requests,
-                    worst=worst,
-                    closed=closed,
-                )
-            )
-        return costed
-
-    def _survey(self, batch: Batch) -> Survey:
-        if batch.id not in self._surveys:
-            self._surveys[batch.id] = self._catalog.survey(batch.id)
-        return self._surveys[batch.id]
-
     def _with_videos(self, letters: Sequence[DeadLetter]) -> list[DeadLetter]:
         """Dead letters with their videos; those without a message are read from their manifests."""
         wanted: dict[str, tuple[Batch, set[int]]] = {}
@@ -554,13 +309,3 @@ def _upload(message: QueuedMessage) -> DeadLetter:
     except (ValueError, LookupError, TypeError):  # it is shown as it is
         key = message.body[:80]
     return DeadLetter(message.id, Kind.UPLOAD, f"{UPLOAD}: {key}", message.sent_at, (message,))
-
-
-def _times(bound: Amount, requests: int) -> Amount:
-    """The bound of this many requests."""
-    return Amount(
-        bound.requests * requests,
-        bound.input_tokens * requests,
-        bound.output_tokens * requests,
-        bound.micro_usd * requests,
-    )

@@ -1,0 +1,93 @@
+"""What another attempt at a dead letter can cost, by the stack's parameters and the parser's own code."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import cache
+from typing import TYPE_CHECKING
+
+from titlecard import extraction
+from titlecard.aws.dynamodb.catalog import VideoRecord
+from titlecard.domain.money import Amount
+from titlecard.domain.video import Policy, Video, fingerprint
+from titlecard_console.dead_letters.letter import DeadLetter, Kind
+from titlecard_console.estimate import model_tier
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from titlecard.aws.dynamodb.catalog import Batch
+    from titlecard.bootstrap import Stores
+
+
+class RetryCosts:
+    """Adds to dead letters what the catalog knows of their videos, and the most that another attempt can cost."""
+
+    def __init__(self, stores: Stores, parameters: Mapping[str, str]) -> None:
+        self._grants = stores.grants
+        self._policy = Policy(parameters["TierPolicy"])
+        self._cap = int(parameters["AttemptCap"])
+        self._model = model_tier(parameters)
+        self._survey = cache(stores.catalog.survey)
+
+    def added_to(self, letters: Sequence[DeadLetter], more: int) -> list[DeadLetter]:
+        """The letters with their videos' history and the costs of `more` attempts each."""
+        keys = [
+            (letter.batch.project, letter.id, fingerprint)
+            for letter in letters
+            if letter.batch and letter.seen
+            for fingerprint in (self._fingerprint(letter.video), letter.seen.fingerprint)
+            if fingerprint
+        ]
+        entries = self._grants.entries(dict.fromkeys(keys))
+        newest = self._grants.newest(dict.fromkeys((project, video) for project, video, _ in keys))
+        costed = []
+        for letter in letters:
+            if letter.batch is None or letter.seen is None:
+                costed.append(letter)
+                continue
+            project, died_with = letter.batch.project, letter.seen.fingerprint
+            current = self._fingerprint(letter.video) or died_with
+            entry = entries.get((project, letter.id, current), VideoRecord())
+            found = replace(
+                letter,
+                entry=entries.get((project, letter.id, died_with), entry),
+                fingerprint=current,
+                attempts=entry.attempts,
+                closed=self._closed(letter.batch, entry, newest.get((project, letter.id), "")),
+            )
+            costed.append(self._with_worst(found, letter.batch, more))
+        return costed
+
+    def _fingerprint(self, video: Video | None) -> str:
+        """The fingerprint that a video would be tried with; empty if the video is not known."""
+        if video is None:
+            return ""
+        model = None if self._policy is Policy.LOCAL else self._model.model
+        return fingerprint(video, model=model, prompt_version=self._model.prompt_version)
+
+    def _closed(self, batch: Batch, entry: VideoRecord, newest: str) -> str:
+        """Why a row would end without a request; empty if one would be sent."""
+        if batch.cancelled:
+            return "the batch was cancelled"
+        if newest > batch.upload.order:
+            return "a newer manifest has this video"
+        return "the video has been parsed in the meantime" if entry.answers(self._policy) else ""
+
+    def _with_worst(self, letter: DeadLetter, batch: Batch, more: int) -> DeadLetter:
+        """The letter with the most requests that can be sent for it, and what these can cost together."""
+        if letter.kind not in (Kind.DEAD, Kind.STRAYED) or letter.closed or self._policy is Policy.LOCAL:
+            return letter
+        bound = self._bound(letter.video, batch)
+        requests = max(self._cap, letter.attempts + more) - letter.attempts if bound.requests else 0
+        return replace(letter, requests=requests, worst=bound * requests)
+
+    def _bound(self, video: Video | None, batch: Batch) -> Amount:
+        """The most that one request about a video can cost; nothing if the local tier answers."""
+        if video is None:
+            return self._model.worst_case
+        survey = self._survey(batch.id)
+        answer = extraction.parse(video, survey)
+        if answer.is_final(self._policy):
+            return Amount()
+        return self._model.prepare(video, answer, survey.hint()).bound

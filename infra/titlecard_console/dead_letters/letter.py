@@ -1,0 +1,183 @@
+"""A dead letter: a row that is dead, with its messages, or a message that nobody can use."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+from titlecard.aws.dynamodb.catalog import VideoRecord
+from titlecard.domain.money import Amount
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Mapping
+    from datetime import datetime
+
+    from titlecard.aws.dynamodb.catalog import Batch
+    from titlecard.aws.dynamodb.catalog.grants import RowSnapshot
+    from titlecard.domain.video import Video
+    from titlecard_console.dead_letters.queue import QueuedMessage
+
+
+class Kind(StrEnum):
+    """What a dead letter is.
+
+    `dead`: the catalog says that the row is dead. `strayed`: the row has not ended, but its message is in the
+    dead-letter queue (SQS moved it by itself), or a redrive was killed before it sent it. `ended`: the row has ended
+    otherwise in the meantime, or waits; its message is of no use. `unreadable`: nothing in the message can be sent.
+    `upload`: a message of ingest.
+    """
+
+    DEAD = "dead"
+    STRAYED = "strayed"
+    ENDED = "ended"
+    UNREADABLE = "unreadable"
+    UPLOAD = "upload"
+
+
+@dataclass(frozen=True)
+class DeadLetter:
+    """A dead row with its messages in the queue, or a message without a row.
+
+    `id` is the video's, or the message's if there is no video. `requests` and `worst` are the most that another try can
+    cost. `attempts` counts those that were made under the fingerprint that it would be tried with.
+    """
+
+    id: str
+    kind: Kind
+    reason: str
+    since: datetime
+    messages: tuple[QueuedMessage, ...] = ()
+    seen: RowSnapshot | None = None
+    batch: Batch | None = None
+    video: Video | None = None
+    entry: VideoRecord = field(default_factory=VideoRecord)
+    fingerprint: str = ""
+    attempts: int = 0
+    requests: int = 0
+    worst: Amount = field(default_factory=Amount)
+    closed: str = ""
+    """Why it ends without a request when it is sent again; empty if a request is made."""
+
+    @property
+    def cause(self) -> str:
+        """The reason as a word for programs."""
+        return self.reason.partition(":")[0]
+
+    @property
+    def charged(self) -> Amount:
+        """What the video was charged under the fingerprint that it died with."""
+        last: dict[str, Mapping[str, Any]] = {event["token"]: event["charged"] for event in self.entry.history}
+        charges = (Amount.from_item(it) for it in last.values())
+        return sum(charges, Amount())
+
+    @property
+    def names(self) -> frozenset[str]:
+        """The ids that a person may use for it: its own, and those of its messages."""
+        return frozenset((self.id, *(letter.id for letter in self.messages)))
+
+    @property
+    def to_be_sent(self) -> bool:
+        """Whether it can be sent to the parser again."""
+        return self.kind in (Kind.DEAD, Kind.STRAYED) and self.video is not None
+
+    def figures(self) -> dict[str, Any]:
+        """The dead letter for programs; fields are added, never renamed."""
+        return {
+            "id": self.id,
+            "kind": self.kind,
+            "cause": self.cause,
+            "reason": self.reason,
+            "since": self.since.isoformat(),
+            "project": self.batch.project if self.batch else None,
+            "batch": self.seen.batch if self.seen else None,
+            "row": self.seen.row if self.seen else None,
+            "title": self.video.title if self.video else None,
+            "letters": [letter.id for letter in self.messages],
+            "attempts": self.attempts,
+            "charged": {"tokens": self.charged.tokens, "micro_usd": self.charged.micro_usd},
+            "again": {
+                "requests": self.requests,
+                "tokens": self.worst.tokens,
+                "micro_usd": self.worst.micro_usd,
+                "closed": self.closed or None,
+            },
+        }
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which dead letters a person means; an empty field takes all."""
+
+    causes: frozenset[str] = frozenset()
+    ids: frozenset[str] = frozenset()
+    batches: frozenset[str] = frozenset()
+    before: datetime | None = None
+
+    def takes(self, letter: DeadLetter) -> bool:
+        """Whether a dead letter is meant."""
+        return (
+            (not self.causes or letter.cause in self.causes)
+            and (not self.ids or not self.ids.isdisjoint(letter.names))
+            and (not self.batches or (letter.seen is not None and letter.seen.batch in self.batches))
+            and (self.before is None or letter.since <= self.before)
+        )
+
+    def unknown(self, letters: Collection[DeadLetter]) -> list[str]:
+        """What it names and no dead letter has, in words."""
+        known = {
+            "cause": (self.causes, {letter.cause for letter in letters}),
+            "id": (self.ids, {name for letter in letters for name in letter.names}),
+            "batch": (self.batches, {letter.seen.batch for letter in letters if letter.seen}),
+        }
+        return [f"the {kind} {name!r}" for kind, (named, there) in known.items() for name in sorted(named - there)]
+
+
+@dataclass(frozen=True)
+class CauseGroup:
+    """The dead letters of one cause."""
+
+    cause: str
+    letters: int
+    oldest: datetime
+    attempts: int
+    charged: Amount
+    requests: int
+    worst: Amount
+
+    def figures(self) -> dict[str, Any]:
+        """The group for programs."""
+        return {
+            "cause": self.cause,
+            "count": self.letters,
+            "oldest": self.oldest.isoformat(),
+            "attempts": self.attempts,
+            "charged": {"tokens": self.charged.tokens, "micro_usd": self.charged.micro_usd},
+            "again": {
+                "requests": self.requests,
+                "tokens": self.worst.tokens,
+                "micro_usd": self.worst.micro_usd,
+            },
+        }
+
+
+def groups(letters: Iterable[DeadLetter]) -> list[CauseGroup]:
+    """Dead letters by cause, the most frequent first; without those that have ended otherwise."""
+    by_cause: dict[str, list[DeadLetter]] = defaultdict(list)
+    for letter in letters:
+        if letter.kind is not Kind.ENDED:
+            by_cause[letter.cause].append(letter)
+    found = [
+        CauseGroup(
+            cause,
+            letters=len(its),
+            oldest=min(letter.since for letter in its),
+            attempts=sum(letter.attempts for letter in its),
+            charged=sum((letter.charged for letter in its), Amount()),
+            requests=sum(letter.requests for letter in its),
+            worst=sum((letter.worst for letter in its), Amount()),
+        )
+        for cause, its in by_cause.items()
+    ]
+    return sorted(found, key=lambda group: (-group.letters, group.cause))
