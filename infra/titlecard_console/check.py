@@ -1,6 +1,6 @@
-"""`titlecard check`: what is this file, how is it read, and which rows are not good and why.
+"""`titlecard check`: the format of a file, how it is read, and which rows cannot be used and why.
 
-Nothing is uploaded and nothing is asked of anybody. The verdict is ingest's own, for it is made by the same code.
+It uploads nothing and asks no model. Ingest's own code decides.
 """
 
 from __future__ import annotations

@@ -31,11 +31,11 @@ NEEDED_BYTES = 1_000_000_000
 """Room for the environments, the artefacts and the state of a local cloud."""
 
 CLOCK_TOLERANCE = timedelta(minutes=5)
-"""AWS refuses requests that are signed with a clock further off (IAM user guide, "Elements of an AWS API request
+"""AWS refuses requests signed by a clock that is further off (IAM user guide, "Elements of an AWS API request
 signature")."""
 
 TIME_SOURCE = "https://sts.amazonaws.com"
-"""Its answers tell AWS's time, without a sign-in."""
+"""Its answers carry AWS's time, and it needs no credentials."""
 
 NETWORK_SECONDS = 5
 
@@ -47,7 +47,7 @@ class Level(StrEnum):
 
     OK = "ok"
     WARNING = "warning"
-    """Something will not work that not everybody needs."""
+    """Something that only some people need will not work."""
 
     FAILED = "failed"
 

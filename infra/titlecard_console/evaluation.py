@@ -1,4 +1,4 @@
-"""How good a tier is on a data set of known answers: its results, their scores, and the changes since a baseline.
+"""The quality of a tier on a data set with known answers: its results, their scores, and the changes since a baseline.
 
 A title is right if it is equal to the known one after normalisation, presenters are right if the sets are equal, and
 `both` is right if both are. The normalisation is the data set's own: NFKD, without combining marks, casefolded, every

@@ -1,4 +1,4 @@
-"""Talks in the forms that others read: JSON Lines, CSV, pyvideo's JSON, a Django fixture. Each is written as a stream.
+"""Talks in formats that other programs read: JSON Lines, CSV, pyvideo's JSON, a Django fixture; all as streams.
 
 JSON Lines hold every row, whatever became of it, and are for programs. The other forms hold talks alone.
 """
@@ -31,10 +31,11 @@ MODEL = "titlecard.talk"
 """The model of the Django fixture's records, where none is named."""
 
 _FORMULA = re.compile(r"'*[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20]")
-"""How a cell begins that a spreadsheet takes for a formula (OWASP, "CSV Injection"), full-width forms included."""
+"""The first characters of a cell that a spreadsheet takes for a formula (OWASP, "CSV Injection"), full-width forms
+included."""
 
 _PLAIN_ID = re.compile(r"[A-Za-z0-9_-]+")
-"""An id that stays as it is in a table: other tables are joined to it, and a single word calculates nothing."""
+"""An id that a table keeps unquoted: other tables are joined to it, and a single word is no formula."""
 
 _PROVENANCE = ("tier", "confidence", "review")
 

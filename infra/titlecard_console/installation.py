@@ -1,4 +1,4 @@
-"""Where Titlecard's own files are: in the checkout that it was installed from, or in the wheel.
+"""The place of Titlecard's own files: the checkout that it was installed from, or the wheel.
 
 A wheel carries template.yaml, the functions' sources and the locks inside this package, so `titlecard run` needs no
 checkout. The console makes the embedded AWS's environment and the functions' artefacts from them, beside the files of a

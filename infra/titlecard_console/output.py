@@ -25,7 +25,7 @@ people = Console(stderr=True, highlight=False)
 """Standard error."""
 
 _UNCUT = 10_000
-"""The width of a table that no terminal shows, in characters: nothing of it is cut or folded."""
+"""The width of a table outside a terminal, in characters: wide enough that no cell is cut or folded."""
 
 _CENT = 10_000
 """In micro-dollars."""
@@ -81,7 +81,7 @@ def confirm(question: str, *, word: str = "y") -> bool:
 def open_output(path: Path | None) -> Iterator[TextIO]:
     """Standard output, or a file that appears, or is replaced, when the block ends well.
 
-    What is no regular file (`/dev/null`, a pipe) is written to as it is.
+    Anything but a regular file (`/dev/null`, a pipe) is written to directly.
     """
     if path is None:
         yield sys.stdout
@@ -100,7 +100,7 @@ def open_output(path: Path | None) -> Iterator[TextIO]:
 
 
 def pluralize(number: int, one: str, several: str = "") -> str:
-    """A number with its noun: `1 video`, `2,000 videos`; `several` is a plural that is not made with an s."""
+    """A number with its noun: `1 video`, `2,000 videos`; `several` is the plural if it does not end in s."""
     return f"{number:,} {one if number == 1 else several or f'{one}s'}"
 
 
@@ -130,7 +130,7 @@ def amounts(charge: Amount) -> dict[str, int]:
 
 
 def format_time(moment: datetime | str) -> str:
-    """A moment, to the second, in UTC. Text is ISO 8601; what somebody wrote by hand is shown as it is."""
+    """A moment, to the second, in UTC. Text is ISO 8601; other text, written by hand, is shown unchanged."""
     try:
         parsed = datetime.fromisoformat(moment) if isinstance(moment, str) else moment
     except ValueError:

@@ -1,7 +1,7 @@
 """The results of a stack's videos, by batch or by project, read as a stream in an order that does not change.
 
-A project's batches come in the order of their creation, a batch's rows in the manifest's order. If several batches have
-the same video, the row of its current talk counts.
+A project's batches come in the order of their creation, a batch's rows in the manifest's order. If several batches hold
+the same video, the row that gave its current talk counts.
 """
 
 from __future__ import annotations

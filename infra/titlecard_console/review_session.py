@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from titlecard_console.results import Flagged
 
 TITLE_CHARACTERS, DESCRIPTION_LINES, DESCRIPTION_CHARACTERS = 400, 6, 160
-"""How much of a title (or a list of names), of a description, and of a line of it a person is shown."""
+"""The most characters shown of a title or a list of names; the most lines of a description, and characters of each."""
 
 KEYS = "[a]ccept  [e]dit  [s]kip  [u]ndo  [q]uit"
 
@@ -59,7 +59,7 @@ def run(reviews: Reviews, project_of: Mapping[str, str], flagged: Iterable[Flagg
 
 @dataclass
 class _Session:
-    """Where a person is, and what the person answered, the last one last."""
+    """The person's place in the talks, and the answers so far, oldest first."""
 
     reviews: Reviews
     project_of: Mapping[str, str]
@@ -126,7 +126,7 @@ def shown_names(presenters: Sequence[str]) -> str:
 
 
 def shown_title(text: str) -> str:
-    """A title for people: what a terminal would obey is out, and a very long one is cut."""
+    """A title for people: control sequences are removed, and a very long title is cut."""
     return truncate(normalise(text), TITLE_CHARACTERS)
 
 

@@ -38,7 +38,7 @@ class Correction:
 
 
 def digest(talk: Talk) -> str:
-    """Tell one talk from another: its title and presenters."""
+    """A digest of a talk's title and presenters."""
     content = json.dumps([talk.title, list(talk.presenters)], ensure_ascii=False)
     return hashlib.sha256(content.encode()).hexdigest()[:16]
 

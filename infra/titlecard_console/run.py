@@ -1,6 +1,6 @@
 """The run of manifests through a stack: upload them, follow their batches to the end, read their talks.
 
-It does nothing that an upload by hand and a look into the tables would not do, except that it invokes the sweeper
+It does what an upload by hand and a look into the tables would do, except that it invokes the sweeper
 instead of waiting for the schedule's minute.
 """
 
@@ -28,16 +28,17 @@ if TYPE_CHECKING:
 POLL_SECONDS = 0.5
 SWEEP_SECONDS = 2.0
 SWEEPER_TIMEOUT = 310
-"""In seconds; longer than the sweeper's own time-out, which it needs for the results of many rows."""
+"""Seconds to wait for the sweeper, which takes long to write the results of many rows; longer than its time-out."""
 
 PATIENCE_SECONDS = 180
-"""Rows that wait longer than this, or are overdue by more, are left to a later run, which continues from here."""
+"""The run leaves rows that wait longer, or are overdue by more, to a later run, which continues from here."""
 
 IDLE_SECONDS = 3 * SWEEP_SECONDS
-"""Rows that wait for a limit are given up when nothing has moved for this long: a settled answer may make room."""
+"""The run gives up rows that wait for a limit when nothing has moved for this long: settling an answer may make
+room."""
 
 LOG_CHARACTERS = 400
-"""How much of a log line is shown."""
+"""The most characters of a log line that are shown."""
 
 QUIET_SECONDS = 20.0
 """When nothing has moved for this long, the functions' logs are searched for the reason."""

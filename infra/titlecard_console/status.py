@@ -1,4 +1,4 @@
-"""How a batch stands, and why its videos wait: since when, until when, and what a person can do about it."""
+"""The state of a batch, and why its videos wait: since when, until when, and the remedy."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from titlecard.domain.money import Amount
 
 SHOWN_WAITS = 5
-"""Reasons why videos wait that are shown, the most frequent first."""
+"""The most reasons for waiting that are shown, the most frequent first."""
 
 _BREAKER = {Hold.BREAKER_OPEN, Reason.ACCOUNT_FAULT}
 

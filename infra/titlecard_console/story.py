@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from titlecard.domain.video import Talk
 
 SHOWN_CHARACTERS = 400
-"""How much of a title, of a list of names or of a description a person is shown; --json prints all of it."""
+"""The most characters of a title, a list of names or a description that are shown; --json prints all of it."""
 
 
 def history_content(history: FingerprintHistory) -> dict[str, Any]:
@@ -49,12 +49,12 @@ def history_lines(history: FingerprintHistory, *, current: str | None = None) ->
 
 
 def shown(text: str) -> str:
-    """A stranger's text as a person is shown it."""
+    """A stranger's text, fit for a terminal."""
     return truncate(one_line(text), SHOWN_CHARACTERS)
 
 
 def presenters(talk: Talk) -> str:
-    """The presenters of a talk as a person is shown them."""
+    """The presenters of a talk, fit for a terminal."""
     return shown("; ".join(talk.presenters)) or "nobody"
 
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from titlecard.domain.video import Talk
 
 SHOWN_ROWS = 100
-"""So many talks are shown; whoever wants to see all of many takes the JSON lines."""
+"""The most talks that the table shows; the JSON lines have all of them."""
 
 HEADINGS = ("title as uploaded", "title", "presenters", "tier", "confidence>", "review")
 

@@ -133,7 +133,7 @@ def test_a_console_that_is_killed_leaves_no_process_and_loses_no_talk(
         _talks(there).put_item(Item={"pk": "video#p#1", "sk": "fp#1", "talk": "paid for"})
         _talks(there).put_item(Item={"pk": "batch#b", "sk": "batch"})
         console.kill()
-    until(lambda: cloud.find(state) is None and not _alive(there.keeper), "the cloud has ended")
+    until(lambda: cloud.find(state) is None and not _alive(there.supervisor), "the cloud has ended")
     assert not _processes_in(state)
     kept = [item for item in _talks(start()).scan()["Items"] if item["pk"] != "sweeper"]  # which may run at any time
     assert kept == [{"pk": "video#p#1", "sk": "fp#1", "talk": "paid for"}]
@@ -150,7 +150,7 @@ def test_an_answer_that_is_under_way_when_the_console_ends_is_kept(
         there.client("sqs").send_message(QueueUrl=there.outputs["WorkQueueUrl"], MessageBody="{}")
         until(lambda: _talks(there).scan()["Items"], "the parser is at work")
         console.send_signal(end)
-    until(lambda: not _alive(there.keeper), "the supervisor has ended")
+    until(lambda: not _alive(there.supervisor), "the supervisor has ended")
     assert "video#answered" in _kept(state)
 
 
@@ -163,10 +163,10 @@ def test_a_removed_item_stays_removed(start: Start, tmp_path: Path) -> None:
     until(lambda: _kept(state) == {"video#p#2"}, "the removal is written down", saw=lambda: _kept(state))
 
 
-def test_ministack_does_not_outlive_its_keeper(artefacts: Path, tmp_path: Path) -> None:
+def test_ministack_does_not_outlive_its_supervisor(artefacts: Path, tmp_path: Path) -> None:
     state = tmp_path / "state"
     with _console(state, artefacts) as console:
-        os.kill(_found(state).keeper, signal.SIGKILL)
+        os.kill(_found(state).supervisor, signal.SIGKILL)
         until(
             lambda: cloud.find(state) is None and not _processes_in(state),
             "MiniStack has ended",

@@ -1,4 +1,4 @@
-"""`titlecard pause`, `resume` and `cancel`: how a person stops model calls, and lets them continue."""
+"""`titlecard pause`, `resume` and `cancel`: stop model calls, and let them continue."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from titlecard.aws.dynamodb.ledger import Ledger
 
 _FREED = {Hold.PAUSED, Hold.BREAKER_OPEN, Reason.ACCOUNT_FAULT}
-"""Why videos wait that continue when a pause or a breaker ends."""
+"""The reasons for waiting that end with a pause or a breaker."""
 
 
 def pause(

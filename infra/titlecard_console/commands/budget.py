@@ -1,6 +1,6 @@
 """`titlecard budget` and `limit`: the most that projects and batches may spend.
 
-A budget is written as people say it: `--daily 5usd --monthly 50usd --daily 2000000tokens`. Days and months are UTC's.
+A budget is written as in `--daily 5usd --monthly 50usd --daily 2000000tokens`. Days and months are UTC's.
 """
 
 from __future__ import annotations
@@ -275,7 +275,7 @@ def _raise(there: Stack, standing: _Standing, wanted: dict[str, int], *, yes: bo
 
 
 def _check(standing: _Standing, wanted: dict[str, int]) -> None:
-    """Refuse a limit that a batch cannot have.
+    """Check that a batch can have a limit.
 
     Raises:
         CommandError: with the reason, and what to do instead.

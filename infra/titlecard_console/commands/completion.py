@@ -1,4 +1,4 @@
-"""`titlecard completion`: what makes a shell complete commands and options."""
+"""`titlecard completion`: a script that makes a shell complete commands and options."""
 
 from __future__ import annotations
 

@@ -59,7 +59,7 @@ def convert(manifests: options.Manifests, output: options.OutputFile = None) -> 
 
     `titlecard convert schedule.xml > talks.jsonl`
 
-    Every format that `check`, `run` and `upload` take is taken, and is read in the same way. Exit code 3: some rows
+    It reads every format that `check`, `run` and `upload` read. Exit code 3: some rows
     cannot be used.
     """
     limits = estimating.reading_limits(template.load().values({}))
@@ -166,7 +166,7 @@ def _check_report(path: Path, report: checking.Report) -> str:
 
 
 def _find_stack(stack: str | None, state: Path) -> Stack | None:
-    """The stack that is named, or the local cloud if one is running."""
+    """Find the stack that was named, or the local cloud if one is running."""
     try:
         return stacks.find(stack, state)
     except CommandError:

@@ -1,4 +1,4 @@
-"""`titlecard eval`: how good the tiers are on videos whose right answers are known."""
+"""`titlecard eval`: score the tiers on videos whose right answers are known."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from titlecard.domain.money import Amount
 
 ANSWERS_PER_LINE = 50
-"""After so many answers a line tells the progress."""
+"""The number of answers between two lines about the progress."""
 
 Dataset = Annotated[
     Path,

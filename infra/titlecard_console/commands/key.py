@@ -14,10 +14,10 @@ from titlecard_console.errors import CommandError
 from titlecard_console.output import confirm, say
 
 RECOVERY_DAYS = 7
-"""For so long a removed key can be restored: the shortest time that Secrets Manager takes (DeleteSecret reference)."""
+"""Days in which a removed key can be restored: the shortest that Secrets Manager takes (DeleteSecret reference)."""
 
 CACHED_MINUTES = 5
-"""For so long a worker uses a key that it has read; see `titlecard.aws.secrets.FRESH_SECONDS`."""
+"""Minutes for which a worker uses a key that it has read; see `titlecard.aws.secrets.FRESH_SECONDS`."""
 
 key = typer.Typer(
     no_args_is_help=True,

@@ -36,7 +36,7 @@ def known_projects(there: Stack) -> list[str]:
 
 
 def check_known(there: Stack, project: str) -> None:
-    """Refuse a project of which nothing is known: its name is probably wrong.
+    """Refuse a project that the stack does not know: its name is probably wrong.
 
     Raises:
         CommandError: nothing is.

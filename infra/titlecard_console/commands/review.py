@@ -1,4 +1,4 @@
-"""`titlecard review`: the talks that a person should look at, and what the person says of them."""
+"""`titlecard review`: the talks that a person should look at, and that person's corrections."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ def listed(
 
 
 def _apply(there: Stack, results: ResultReader, path: Path, *, yes: bool) -> None:
-    """Show what a sheet changes, ask, and write it; what has changed since is left as it is."""
+    """Show what a sheet changes, ask, and write it; a talk that has changed since then is left alone."""
     with path.open(encoding="utf-8-sig", newline="") as source:
         rows = list(review_sheet.read(source, str(path)))
     corrections, left = [], 0

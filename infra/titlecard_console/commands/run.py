@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from titlecard_console.talk_table import TalkTable
 
 SHOWN_REASONS = 5
-"""Refused rows, and reasons, that are shown one by one."""
+"""How many refused rows, and how many reasons, are shown one by one."""
 
 Settings = Annotated[
     list[str] | None,
@@ -183,7 +183,7 @@ def _overrides(settings: Sequence[str] | None, tier: Policy, model: str | None) 
 
 
 def _policy(tier: Policy) -> Policy:
-    """Who answers, by --tier and the presence of a key."""
+    """The tier policy, from --tier and the presence of a key."""
     if os.environ.get("OPENAI_API_KEY"):
         return tier
     if tier is Policy.MODEL:
@@ -247,7 +247,7 @@ def _agree(
 
 
 def _object_names(manifests: Iterable[Path]) -> list[str]:
-    """The names of the objects in S3: two files of one name must not become two versions of one object."""
+    """The names of the objects in S3: two files with the same name must not become two versions of one object."""
     seen: Counter[str] = Counter()
     names = []
     for path in manifests:

@@ -15,13 +15,13 @@ if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
 
 HIDDEN_SECONDS = 10
-"""How long a message stays hidden if the process that reads it is killed; longer if there are many messages."""
+"""Seconds that a message stays hidden if the process that reads it is killed; longer if there are many messages."""
 
 MESSAGES_PER_SECOND = 50
-"""At least so many messages are read in a second, ten a call."""
+"""The least number of messages that are read in a second, ten a call."""
 
 WAIT_SECONDS = 1
-"""How long SQS waits for a message: a call that waits asks all of SQS's servers, and not only some of them."""
+"""Seconds that SQS waits for a message: a call that waits asks all of SQS's servers."""
 
 MESSAGES_PER_CALL = 10
 """The most that one call takes (SQS API reference)."""
@@ -57,10 +57,10 @@ class DeadLetterQueue:
         self._hidden_seconds = hidden
         self._wait = wait
         self.hidden = 0
-        """About how many messages could not be read, since others were reading them, or had when they were killed."""
+        """About how many messages could not be read: another process is reading them, or was killed doing so."""
 
     def read(self) -> list[QueuedMessage]:
-        """Every message that nobody else is reading just now; all of them are visible again afterwards."""
+        """Return every message that no other process is reading; all of them are visible again afterwards."""
         found: dict[str, QueuedMessage] = {}
         try:
             for message in self._receive():
@@ -76,7 +76,7 @@ class DeadLetterQueue:
         self._sqs.send_message(QueueUrl=self._source, MessageBody=body)
 
     def delete(self, messages: Iterable[QueuedMessage]) -> None:
-        """Delete messages. One that somebody else has read in the meantime may stay; the next redrive deletes it."""
+        """Delete messages. One that another process has read in the meantime may stay; the next redrive deletes it."""
         for message in messages:
             try:
                 self._sqs.delete_message(QueueUrl=self._url, ReceiptHandle=message.receipt)
@@ -110,7 +110,7 @@ class DeadLetterQueue:
                 )
 
     def _show(self, messages: Iterable[QueuedMessage]) -> None:
-        """Make messages visible again; nothing happens to those that are."""
+        """Make messages visible again; those that are visible stay so."""
         left = iter(messages)
         while block := list(islice(left, MESSAGES_PER_CALL)):
             self._sqs.change_message_visibility_batch(

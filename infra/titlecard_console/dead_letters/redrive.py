@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from titlecard_console.stacks import Stack
 
 TRIES = 3
-"""How often a grant is tried when something else is written at the same moment."""
+"""The most tries of a grant while other writes get in between."""
 
 UPLOAD = "upload_not_taken"
 MOVED = "moved_by_sqs"
@@ -75,7 +75,7 @@ class Redriver:
 
     @property
     def hidden(self) -> int:
-        """About how many messages `letters` could not read, since others read them, or had when they were killed."""
+        """About how many messages `letters` could not read: another process is reading them, or was killed doing so."""
         return self._work.hidden + self._ingest.hidden
 
     def letters(self, *, more: int = 1, choice: Selection | None = None, read: bool = False) -> list[DeadLetter]:
@@ -280,7 +280,7 @@ _INTERRUPTED = f"{INTERRUPTED}: a redrive was killed before it sent the message"
 
 
 class _Pace:
-    """Keeps to a rate."""
+    """Limits how many messages a second are sent."""
 
     def __init__(self, rate: float) -> None:
         self._seconds = 1 / rate

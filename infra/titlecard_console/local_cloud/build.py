@@ -40,10 +40,10 @@ FUNCTIONS = {
 CACHE = made("artefacts")
 
 KEPT_SECONDS = 3600
-"""For how long an artefact outlives a change of the functions: somebody may be about to deploy it."""
+"""Seconds that an artefact is kept after the functions have changed: another process may be about to deploy it."""
 
 _EPOCH = (1980, 1, 1, 0, 0, 0)
-"""The oldest time that a zip file can tell; the same for every file, so that the same files make the same zip."""
+"""The oldest time that a zip file can hold, used for every file so that equal files make equal zips."""
 
 
 def build(cache: Path = CACHE, say: Callable[[str], None] = lambda _step: None) -> Path:
@@ -100,7 +100,7 @@ def unpack(artefact: Path, target: Path) -> None:
 
 
 def _packages(cache: Path, folder: str) -> Path:
-    """A function's packages; they take long to unpack and to compile, and change seldom."""
+    """A function's packages; they take long to unpack and compile, and change rarely."""
     functions = ROOT / "functions"
     own = functions / folder / "requirements.txt"
     unpacked = cache / f"packages-{_key((functions / 'build', own if own.exists() else functions / own.name))}"
@@ -126,7 +126,7 @@ def _made(step: str, folder: str, destination: Path) -> Path:
 
 
 def _key(inputs: Iterable[Path]) -> str:
-    """What is made of files on this machine with this Python depends on, in 16 hexadecimal digits."""
+    """A digest of everything an artefact depends on: files, this machine, this Python; 16 hexadecimal digits."""
     digest = hashlib.sha256(f"{sys.implementation.name} {sys.version} {platform.platform()}".encode())
     for path in inputs:
         digest.update(str(path).encode() + b"\0" + hashlib.sha256(path.read_bytes()).digest())

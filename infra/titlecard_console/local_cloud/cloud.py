@@ -1,7 +1,7 @@
 """The local cloud: an AWS of one's own on this machine, with Titlecard deployed in it.
 
-`start` gives one for the length of a `with` block; `find` gives the one that is running. The work is done by a keeper
-(`supervisor`), a process of its own that holds on to what was paid for however this process ends.
+`start` gives one for the length of a `with` block; `find` gives the one that is running. A separate process, the
+supervisor, does the work and keeps what was paid for however this process ends.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ class Cloud:
     access_key: str
     secret_key: str
     outputs: Mapping[str, str]
-    keeper: int
-    """The process id of the keeper."""
+    supervisor: int
+    """The process id of the supervisor."""
 
     def client(self, service: Any, **config: Any) -> Any:  # noqa: ANN401 -- a client's type depends on the name
         """A boto3 client for it, whatever AWS configuration the caller has. `config` goes to botocore's `Config`."""
@@ -63,7 +63,7 @@ class Cloud:
 
 @dataclass(frozen=True)
 class CloudRequest:
-    """What a keeper is asked for, as it is sent to it. `environment` is never written down."""
+    """What a supervisor is asked to start. `environment` is never written to disk."""
 
     state: str
     artefacts: str
@@ -84,10 +84,10 @@ class State:
 
     @contextmanager
     def hold(self) -> Iterator[None]:
-        """Be the only one who uses the directory; wait for one who is about to leave.
+        """Lock the directory; wait for a cloud that is stopping.
 
         Raises:
-            CloudError: somebody else has a cloud running on it, or does not leave.
+            CloudError: another cloud is running on it, or does not stop in time.
         """
         asked = time.monotonic()
         with self._lock.open("a") as lock:
@@ -103,7 +103,7 @@ class State:
             yield
 
     def announce(self, cloud: Cloud) -> None:
-        """Let others find the cloud."""
+        """Publish the cloud, so that other commands find it."""
         anew = self._cloud.with_suffix(".new")
         anew.unlink(missing_ok=True)
         anew.touch(0o600)  # it holds credentials
@@ -111,7 +111,7 @@ class State:
         anew.replace(self._cloud)
 
     def forget(self) -> None:
-        """Let nobody find a cloud here any more."""
+        """Withdraw the cloud, so that no command finds it."""
         self._cloud.unlink(missing_ok=True)
 
     def cloud(self) -> Cloud | None:
@@ -123,14 +123,14 @@ class State:
 
 
 LEAVE_SECONDS = 120
-"""For how long a new cloud waits for the last one to end the requests that it has under way."""
+"""Seconds that a new cloud waits for the last one to end its requests under way."""
 
 LOOK_SECONDS = 1
-"""For how long it waits for one that shows no sign of leaving; `find` holds the lock for a moment."""
+"""Seconds that it waits for one that is not stopping; `find` holds the lock for a moment."""
 
 
 def find(state: Path) -> Cloud | None:
-    """The cloud that is running on a state directory, None where there is none (yet, or any more)."""
+    """Return the cloud that is running on a state directory, or None."""
     return State(state).cloud()
 
 
@@ -166,27 +166,26 @@ def start(
     state.mkdir(parents=True, exist_ok=True)
     if artefacts is None:
         artefacts = artefact.build(say=say)
-    order = CloudRequest(str(state), str(artefacts), parameters, dict(environment))
+    request = CloudRequest(str(state), str(artefacts), parameters, dict(environment))
     with subprocess.Popen(
         [sys.executable, "-m", "titlecard_console.local_cloud.supervisor"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
-        start_new_session=True,  # the keeper outlives Ctrl-C at the terminal, to end what is under way
-    ) as keeper:
+        start_new_session=True,  # the supervisor outlives Ctrl-C at the terminal, to end what is under way
+    ) as supervisor:
         try:
-            yield _started(keeper, order, say)
+            yield _started(supervisor, request, say)
         finally:
             say("stopping the local cloud")
-            keeper.communicate()  # the end of its standard input tells it to stop; it is waited for after Ctrl-C too
+            supervisor.communicate()  # closes its standard input, which stops it; waits after Ctrl-C too
 
 
 def local_parameters(environment: Mapping[str, str]) -> dict[str, str]:
-    """All that a local deploy sets otherwise than template.yaml does.
+    """The parameters that a local deploy sets differently from template.yaml.
 
-    This machine's kind; the model's endpoint, where the caller has one of his own; and where there is no key, and so no
-    model to wait for, one parser more than there are cores: each waits for the tables now and then, and more would only
-    start more slowly.
+    They are this machine's Python and processor, and the caller's model endpoint, if any. Without a key no parser waits
+    for a model, so there is one parser more than there are cores: more of them would only take longer to start.
     """
     parameters = {
         "Runtime": f"python{sys.version_info.major}.{sys.version_info.minor}",
@@ -203,16 +202,16 @@ def local_parameters(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 def connect(endpoint: Endpoint, outputs: Mapping[str, str]) -> Cloud:
-    """A cloud at an endpoint, kept by this process."""
+    """A cloud at an endpoint, supervised by this process."""
     return Cloud(endpoint.url, endpoint.region, endpoint.access_key, endpoint.secret_key, outputs, os.getpid())
 
 
-def _started(keeper: subprocess.Popen[str], order: CloudRequest, say: Callable[[str], None]) -> Cloud:
-    if keeper.stdin is None or keeper.stdout is None:
-        raise AssertionError("the keeper was started with both pipes")
-    keeper.stdin.write(json.dumps(asdict(order)) + "\n")
-    keeper.stdin.flush()
-    for line in keeper.stdout:
+def _started(supervisor: subprocess.Popen[str], request: CloudRequest, say: Callable[[str], None]) -> Cloud:
+    if supervisor.stdin is None or supervisor.stdout is None:
+        raise AssertionError("the supervisor was started with both pipes")
+    supervisor.stdin.write(json.dumps(asdict(request)) + "\n")
+    supervisor.stdin.flush()
+    for line in supervisor.stdout:
         told = json.loads(line)
         if "step" in told:
             say(told["step"])
@@ -220,7 +219,7 @@ def _started(keeper: subprocess.Popen[str], order: CloudRequest, say: Callable[[
             raise CloudError(told["error"])
         else:
             return Cloud(**told["cloud"])
-    raise CloudError(f"the local cloud's keeper has died; its log is in {State(Path(order.state)).logs}")
+    raise CloudError(f"the local cloud's supervisor has died; its log is in {State(Path(request.state)).logs}")
 
 
 def _locked(descriptor: int) -> bool:
@@ -232,7 +231,7 @@ def _locked(descriptor: int) -> bool:
 
 
 def _session() -> boto3.Session:
-    """A session that knows nothing of the caller's profiles, which have no say here and may not even exist."""
+    """A session that ignores the caller's AWS profiles, which may not even exist."""
     nothing = {"profile": None, "config_file": os.devnull, "credentials_file": os.devnull}
     core = botocore.session.Session(session_vars={name: (None, None, it, None) for name, it in nothing.items()})
     return boto3.Session(botocore_session=core)

@@ -30,7 +30,7 @@ TRIED: Mapping[str, Mapping[str, object]] = {
     "ParserFunction": {"Records": []},
     "SweeperFunction": {},
 }
-"""What the functions are tried with: events that ask for nothing."""
+"""Events that ask for nothing, to try each function."""
 
 
 def deploy(cloud: Cloud, template: Template, parameters: Mapping[str, str], artefacts: Path) -> dict[str, str]:
@@ -96,7 +96,7 @@ def try_functions(cloud: Cloud) -> None:
 
 
 def switch_off(cloud: Cloud) -> None:
-    """Let no event source and no schedule begin an invocation any more; the ones under way go on."""
+    """Disable event sources and the schedule; invocations under way go on."""
     functions = cloud.client("lambda")
     for mapping in functions.list_event_source_mappings()["EventSourceMappings"]:
         functions.update_event_source_mapping(UUID=mapping["UUID"], Enabled=False)

@@ -24,12 +24,12 @@ if TYPE_CHECKING:
 ENVIRONMENT = made("ministack")
 
 PYTHON = ENVIRONMENT / "bin" / "python"
-"""The interpreter that the functions meet in the local cloud: one without any package."""
+"""The interpreter that runs the functions in the local cloud; it has no packages."""
 
 PACKAGES = ENVIRONMENT / "packages"
 
 UV = made("uv")
-"""A uv of our own, where the PATH has none."""
+"""The folder of our own uv, used if the PATH has none."""
 
 _STAMP = ENVIRONMENT / "stamp"
 
@@ -64,7 +64,7 @@ def find_uv(say: Callable[[str], None] = lambda _step: None) -> str:
     """The path of uv: the PATH's, or our own, which pip gets where this Python has pip.
 
     Raises:
-        EnvironmentUnavailable: there is neither.
+        EnvironmentUnavailable: neither exists.
     """
     if found := shutil.which("uv", path=search_path()):
         return found

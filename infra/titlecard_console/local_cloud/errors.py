@@ -8,7 +8,7 @@ class LocalCloudError(Exception):
 
 
 class CloudError(LocalCloudError):
-    """The local cloud cannot be had; the message is a sentence for people."""
+    """The local cloud does not start or has stopped."""
 
 
 class EnvironmentUnavailable(LocalCloudError):
@@ -32,4 +32,4 @@ class JournalUnreadable(LocalCloudError):
 
 
 class BadParameterError(LocalCloudError, ValueError):
-    """A parameter that the template refuses; the message is a sentence for the person who set it."""
+    """The template refuses a parameter; the message tells the person who set it why."""

@@ -1,6 +1,6 @@
 """MiniStack as a child process: an AWS on a free port of the loopback interface, with IAM enforced.
 
-It lives as long as the pipe to its standard input, so that no way of ending this process leaves it behind.
+It ends when the pipe to its standard input closes, so it never outlives this process.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import urllib.request
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING
 
-from titlecard_console.local_cloud import ministack_main as launcher
+from titlecard_console.local_cloud import ministack_main
 from titlecard_console.local_cloud.environment import PACKAGES, PYTHON, set_up
 from titlecard_console.local_cloud.errors import EnvironmentUnavailable, MiniStackError
 
@@ -30,7 +30,8 @@ PASSED_ON = (
     *("OPENAI_API_KEY", "PATH", "SSL_CERT_FILE", "SSL_CERT_DIR"),
     *("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"),
 )
-"""All that MiniStack, and with it the functions, see of the caller's environment: the key and the way to the model."""
+"""The only variables of the caller's environment that MiniStack and the functions see: the key and the model's
+endpoint."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ class MiniStack:
         self.endpoint = Endpoint(
             f"http://127.0.0.1:{port}", f"AKIA{secrets.token_hex(8).upper()}", secrets.token_hex(20)
         )
-        command = [str(PYTHON), "-P", launcher.__file__, str(PACKAGES)]  # -P: nothing of this folder on its path
+        command = [str(PYTHON), "-P", ministack_main.__file__, str(PACKAGES)]  # -P: nothing of this folder on its path
         with log.open("ab") as logged:
             self._process = subprocess.Popen(  # noqa: S603 -- our own launcher
                 command,
@@ -83,7 +84,7 @@ class MiniStack:
             raise
 
     def check(self) -> None:
-        """Do nothing while it runs.
+        """Check that it runs.
 
         Raises:
             MiniStackError: it has died.
@@ -99,7 +100,7 @@ class MiniStack:
         return int(stdout.readline() or b"0")
 
     def close(self) -> None:
-        """End it and everything that it started; at once."""
+        """Kill it and everything that it started."""
         for pipe in self._pipes():
             pipe.close()
         self._process.wait()

@@ -31,7 +31,7 @@ COLLECTED_AFTER = (100_000, 20, 100)
 millions of small objects, and walking through them again and again holds up every request."""
 
 WAKE_GAP_SECONDS = 0.005
-"""For how long MiniStack's event sources sleep when they were woken for nothing (50 ms by default): every write to a
+"""Seconds that MiniStack's event sources sleep after they were woken for nothing (50 ms by default): every write to a
 table that has a stream wakes them, and the next batch of messages waited for that long."""
 
 
@@ -56,7 +56,7 @@ def main() -> None:
 
 
 def _unpack_once() -> None:
-    """Let all workers of a function share one copy of its code, with its packages linked into place.
+    """Make all workers of a function share one copy of its code, with its packages linked into place.
 
     MiniStack unpacks an artefact for each worker, and the parser's has thousands of files. As in AWS, where it is on a
     disk that cannot be written to, no function writes to its code.
@@ -80,7 +80,7 @@ def _unpack_once() -> None:
 
 
 def _mend() -> None:
-    """Let MiniStack behave as AWS does where that matters here."""
+    """Make MiniStack behave as AWS does where Titlecard depends on it."""
     _keep_concurrency_a_number()
     _take_loopback_for_encrypted()
     _take_metric_math()
@@ -170,7 +170,7 @@ def _folder_of(resource: str) -> str:
 
 
 def _record_calls(file: Path) -> None:
-    """Write every kind of call down, the first time that it is made."""
+    """Record every kind of call when it is first made."""
     evaluator = importlib.import_module("ministack.core.iam_evaluator")
     enforce, evaluate = evaluator.enforce, evaluator.evaluate
     seen: set[str] = set()
@@ -211,7 +211,7 @@ def link_packages(code: Path) -> None:
 
 
 def _check_inserts() -> None:
-    """Let the statements of a BatchExecuteStatement be allowed as AWS does it: an INSERT by dynamodb:PartiQLInsert.
+    """Authorize the statements of a BatchExecuteStatement as AWS does: an INSERT by dynamodb:PartiQLInsert.
 
     MiniStack asks for the permission "dynamodb:BatchExecuteStatement", which does not exist (service authorization
     reference, "Actions defined by Amazon DynamoDB"), and for it on every table.

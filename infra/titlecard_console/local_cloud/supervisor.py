@@ -1,14 +1,14 @@
-"""The keeper of a local cloud: the process that starts it, writes down what was paid for, and stops it.
+"""The supervisor of a local cloud: the process that starts it, records what was paid for, and stops it.
 
-`cloud.start` starts it in a session of its own and holds on to its standard input: the order comes in as one line, and
-when that pipe ends, by the end of a `with` block, by Ctrl-C or because the console was killed, the keeper
+`cloud.start` starts it in a session of its own and holds on to its standard input: the request comes in as one line,
+and when that pipe ends, by the end of a `with` block, by Ctrl-C or because the console was killed, the supervisor
 
 1. switches the event sources and the schedule off, so that nothing new begins;
 2. waits for the parsers that are under way, at most for their time-out: they may be waiting for answers already billed;
 3. writes the last changes down, stops MiniStack with all it started, and leaves.
 
-So the worst that a killed console costs is the wait. What the keeper itself being killed can cost is the changes of the
-last moment (`SYNC_SECONDS`) and the requests under way; MiniStack ends with it, by the same device.
+So a killed console costs nothing but the wait. A killed supervisor can cost the changes of the last moment
+(`SYNC_SECONDS`) and the requests under way; MiniStack ends with it, because its own standard input ends.
 """
 
 from __future__ import annotations
@@ -37,22 +37,22 @@ if TYPE_CHECKING:
 SYNC_SECONDS = 0.3
 DRAIN_POLL_SECONDS = 0.1
 QUIET_READINGS = 3
-"""How often in a row no parser is seen before none is taken to be under way: a batch that MiniStack has received and is
-about to hand over is not counted for a moment."""
+"""Consecutive looks that must see no parser before none is taken to be under way: a batch that MiniStack has received
+and is about to hand over is not counted for a moment."""
 
 
 def main() -> int:
-    """Keep one cloud; 0 when it was stopped, 1 when it could not be had."""
+    """Supervise one cloud. Return 0 when it was stopped, 1 if it did not start."""
     signal.signal(signal.SIGTERM, _leave)
-    order = CloudRequest(**json.loads(sys.stdin.readline()))
-    state = State(Path(order.state))
+    request = CloudRequest(**json.loads(sys.stdin.readline()))
+    state = State(Path(request.state))
     try:
         with state.hold():
             _log_to(state)
             shutil.rmtree(state.scratch, ignore_errors=True)  # of one that was killed
             state.scratch.mkdir()
             try:
-                _keep(order, state)
+                _supervise(request, state)
             finally:
                 state.forget()
                 shutil.rmtree(state.scratch, ignore_errors=True)
@@ -62,12 +62,12 @@ def main() -> int:
     return 0
 
 
-def _keep(order: CloudRequest, state: State) -> None:
+def _supervise(request: CloudRequest, state: State) -> None:
     _tell(step="starting the embedded AWS")
-    with closing(MiniStack(state.scratch, state.logs / "ministack.log", order.environment)) as ministack:
+    with closing(MiniStack(state.scratch, state.logs / "ministack.log", request.environment)) as ministack:
         _tell(step="deploying template.yaml")
         endpoint = connect(ministack.endpoint, {})
-        outputs = deploy.deploy(endpoint, template.load(), order.parameters, Path(order.artefacts))
+        outputs = deploy.deploy(endpoint, template.load(), request.parameters, Path(request.artefacts))
         cloud = connect(ministack.endpoint, outputs)
         tables = JournaledTables(cloud, Journal(state.record))
         tables.restore()
@@ -79,7 +79,7 @@ def _keep(order: CloudRequest, state: State) -> None:
             tables.record()
         state.forget()
         deploy.switch_off(cloud)
-        _drain(ministack, cloud, float(order.parameters["ParserTimeoutSeconds"]))
+        _drain(ministack, cloud, float(request.parameters["ParserTimeoutSeconds"]))
         tables.record()
 
 
@@ -93,20 +93,20 @@ def _drain(ministack: MiniStack, cloud: Cloud, seconds: float) -> None:
 def _told_to_stop() -> bool:
     """Wait a moment for the end of standard input."""
     ready, _, _ = select.select([sys.stdin], [], [], SYNC_SECONDS)
-    return bool(ready)  # nothing is ever written to it after the order
+    return bool(ready)  # nothing is ever written to it after the request
 
 
 def _leave(_signal: int, _frame: object) -> None:
-    """Stop as if the console had: standard input is at its end from now on."""
+    """Stop as if the console had closed the pipe."""
     with open(os.devnull) as nothing:  # noqa: PTH123 -- a descriptor is wanted
         os.dup2(nothing.fileno(), sys.stdin.fileno())
 
 
 def _log_to(state: State) -> None:
-    """From here on, what goes wrong unforeseen is written to the keeper's log; both logs are of this cloud alone."""
+    """Send unexpected errors to the supervisor's log; both logs are of this cloud alone."""
     shutil.rmtree(state.logs, ignore_errors=True)
     state.logs.mkdir()
-    with (state.logs / "keeper.log").open("w") as log:
+    with (state.logs / "supervisor.log").open("w") as log:
         os.dup2(log.fileno(), sys.stderr.fileno())
 
 

@@ -1,7 +1,7 @@
 """`template.yaml` as the console reads it: its parameters, what may be set, and whether the numbers agree.
 
-The template is the one place where a number of the deployment stands; whatever the console needs of it is read here and
-nowhere else. CloudFormation's short tags become the long form, so that a document is plain data and valid JSON.
+The template is the only place that holds the deployment's numbers; the console reads them here and nowhere else.
+CloudFormation's short tags become the long form, so that a document is plain data and valid JSON.
 """
 
 from __future__ import annotations
@@ -108,7 +108,7 @@ def load(path: Path = ROOT / "template.yaml") -> Template:
 
     Raises:
         OSError: it cannot be read.
-        yaml.YAMLError: it is no YAML.
+        yaml.YAMLError: it is not YAML.
     """
     document = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)  # noqa: S506 -- a SafeLoader with tags
     return Template(document, {name: _parameter(name, it) for name, it in document["Parameters"].items()})

@@ -20,7 +20,7 @@ _USD = 1_000_000
 """In micro-dollars."""
 
 POINTS_MAX = 500
-"""How many charges a plot shows; of more, every so-many-th, and the last."""
+"""The most charges a plot shows; of more it shows an even sample and the last."""
 
 
 @dataclass(frozen=True)

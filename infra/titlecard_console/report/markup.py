@@ -15,14 +15,14 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 EXCERPT_LINES, EXCERPT_CHARACTERS = 2, 140
-"""How much of a description is shown: lines, and characters of each."""
+"""The most lines of a description that are shown, and characters of each."""
 
 _TOKEN = re.compile(r"\w+|\s+|[^\w\s]+")
 """A word, a space or punctuation."""
 
 
 class Kind(StrEnum):
-    """What became of a piece of text."""
+    """Whether a piece of text was kept, cut, or names a presenter."""
 
     KEPT = "k"
     CUT = "c"
@@ -32,7 +32,7 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """A piece of text and what became of it."""
+    """A piece of text and its mark."""
 
     kind: Kind
     text: str
