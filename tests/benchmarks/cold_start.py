@@ -1,68 +1,117 @@
-"""What a cold start loads: the size of each function's artefact, and the time that its imports take.
+"""What a cold start takes: the functions' artefacts under AWS's own runtime client, and which imports take the time.
 
-    .venv/bin/python tests/benchmarks/cold_start.py [--runs 5]
+    .venv/bin/python -m tests.benchmarks.cold_start [--runs 5] [--modules 8]
 
-Each import is timed in a process of its own, with the interpreter and the artefact that the functions have on the local
-cloud; the median of the runs is printed. "the first question" is what the parser loads when a video needs the model.
+Each start is a process of its own: the artefact as built for the local cloud, the runtime client (awslambdaric) from an
+environment made for this benchmark, and a Runtime API on loopback in front of it. A start ends when the runtime client
+asks for its first event. "The first question" goes on until an event is answered for which the model is asked, by a
+provider on loopback that answers at once.
+
+Medians are printed: seconds on the clock, and of processor time, which other processes on the machine change less. The
+table of imports is from one more start under `-X importtime`, which makes everything slower; its shares count.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
+import re
 import statistics
 import subprocess
+import sys
 import tempfile
+import threading
+import time
 import zipfile
+from collections import Counter
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from typing import IO, Self
+
+import psutil
+from tests.provider import LoopbackProvider
 
 from titlecard_console.local_cloud import build as artefact
 from titlecard_console.local_cloud import template
-from titlecard_console.local_cloud.environment import PYTHON
+from titlecard_console.local_cloud.environment import PYTHON, find_uv
 
-PATHS = {
-    "ingest": ("IngestFunction", "import ingest.app"),
-    "parser": ("ParserFunction", "import parser.app"),
-    "parser, the first question": ("ParserFunction", "import parser.app; parser.app.parser._model.load()"),
-    "parser, the local tier alone": ("ParserFunction", "import titlecard.extraction"),
-    "sweeper": ("SweeperFunction", "import sweeper.app"),
+RUNTIME_CLIENT = "awslambdaric==4.2.2"
+
+FIRST_QUESTION = """
+from parser import app
+
+from titlecard import bootstrap, extraction
+from titlecard.domain.video import Video
+from titlecard.extraction.survey import Survey
+
+def handler(event, context):
+    video, survey = Video(id="first", title="Ada Byron and friends: compilers, an evening"), Survey()
+    tier = bootstrap.model_tier(app.settings)
+    question = tier.prepare(video, extraction.parse(video, survey), survey.hint())
+    return tier.ask(question, key="sk-loopback", deadline_seconds=60).title
+"""
+"""A handler beside the parser's: what the parser does for the first video that its local tier is not sure of."""
+
+STARTS = {
+    "ingest": ("IngestFunction", "ingest.app.handler"),
+    "parser": ("ParserFunction", "parser.app.handler"),
+    "parser, the first question": ("ParserFunction", "first_question.handler"),
+    "sweeper": ("SweeperFunction", "sweeper.app.handler"),
 }
 
-TIMED = """
-import sys, time
-sys.path.insert(0, {folder!r})
-began = time.perf_counter()
-{statement}
-print(time.perf_counter() - began)
-"""
+PATIENCE_SECONDS = 120
+
+
+@dataclass(frozen=True)
+class Start:
+    """One cold start, in seconds: on the clock, and of processor time."""
+
+    clock: float
+    processor: float
 
 
 def main() -> None:
     """Measure and print."""
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--runs", type=int, default=5)
-    runs = options.parse_args().runs
+    options.add_argument("--modules", type=int, default=8, help="how many packages the table of imports has")
+    given = options.parse_args()
     built = artefact.build()
-    with tempfile.TemporaryDirectory() as scratch:
+    with tempfile.TemporaryDirectory() as folder, LoopbackProvider() as provider:
+        scratch = Path(folder)
+        client = _runtime_client(scratch / "runtime")
         for name in artefact.FUNCTIONS:
-            code = Path(scratch, name)
-            artefact.unpack(built / f"{name}.zip", code)
-            files = [Path(folder, file) for folder, _, names in os.walk(code, followlinks=True) for file in names]
-            size = sum(file.stat().st_size for file in files)
-            squeezed = Path(scratch, f"{name}.zip")
-            with zipfile.ZipFile(squeezed, "w", zipfile.ZIP_DEFLATED) as zipped:
-                for file in files:
-                    zipped.write(file, file.relative_to(code))
-            print(f"{name}: {size / 1e6:.1f} MB, {squeezed.stat().st_size / 1e6:.1f} MB zipped")
-        for title, (name, statement) in PATHS.items():
-            program = TIMED.format(folder=str(Path(scratch, name)), statement=statement)
-            command = [str(PYTHON), "-c", program]
-            environment = _environment(name)
-            seconds = [
-                float(subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout)
-                for _ in range(runs + 1)
-            ][1:]
-            print(f"{title}: {statistics.median(seconds) * 1000:.0f} ms")
+            artefact.unpack(built / f"{name}.zip", scratch / name)
+            print(f"{name}: {_sizes(scratch / name, scratch / 'zipped')}")
+        (scratch / "ParserFunction" / "first_question.py").write_text(FIRST_QUESTION)
+        for title, (name, handler) in STARTS.items():
+            environment = _environment(name) | {"OPENAI_BASE_URL": provider.base_url, "PYTHONPATH": str(client)}
+            asks = handler.startswith("first_question")
+            starts = [_start(scratch / name, handler, environment, asks=asks) for _ in range(given.runs + 1)][1:]
+            clock = statistics.median(it.clock for it in starts)
+            processor = statistics.median(it.processor for it in starts)
+            print(f"\n{title}: {clock:.2f} s, {processor:.2f} s of processor time; imports in ms:")
+            with tempfile.TemporaryFile("w+") as log:
+                _start(scratch / name, handler, environment, asks=asks, imports=log)
+                for package, microseconds in _imports(log).most_common(given.modules):
+                    print(f"  {microseconds / 1000:7.0f} {package}")
+
+
+def _sizes(code: Path, squeezed: Path) -> str:
+    files = [Path(folder, file) for folder, _, names in os.walk(code, followlinks=True) for file in names]
+    with zipfile.ZipFile(squeezed, "w", zipfile.ZIP_DEFLATED) as zipped:
+        for file in files:
+            zipped.write(file, file.relative_to(code))
+    return f"{sum(file.stat().st_size for file in files) / 1e6:.1f} MB, {squeezed.stat().st_size / 1e6:.1f} MB zipped"
+
+
+def _runtime_client(target: Path) -> Path:
+    """A folder with the runtime client and what it needs, compiled as in Lambda's image."""
+    install = [find_uv(), "pip", "install", "--quiet", "--python", str(PYTHON), "--target", str(target)]
+    subprocess.run([*install, "--compile-bytecode", RUNTIME_CLIENT], check=True)
+    return target
 
 
 def _environment(function: str) -> dict[str, str]:
@@ -75,6 +124,97 @@ def _environment(function: str) -> dict[str, str]:
         wanted = value.get("Ref", "") if isinstance(value, dict) else value
         environment[name] = values.get(wanted, wanted or "anything")
     return environment
+
+
+def _start(
+    code: Path, handler: str, environment: dict[str, str], *, asks: bool, imports: IO[str] | None = None
+) -> Start:
+    """Start a function; returns when it asks for its first event, or has answered it if it `asks` the model."""
+    with RuntimeApi() as runtime:
+        told = environment | {"AWS_LAMBDA_RUNTIME_API": runtime.address, "LAMBDA_TASK_ROOT": str(code)}
+        timing = ["-X", "importtime"] if imports else []
+        began = time.perf_counter()
+        with subprocess.Popen(
+            [str(PYTHON), *timing, "-m", "awslambdaric", handler], cwd=code, env=told, stderr=imports or sys.stderr
+        ) as process:
+            runtime.wait(runtime.ready)
+            if asks:
+                runtime.event.set()
+                runtime.wait(runtime.answered)
+            clock = time.perf_counter() - began
+            used = psutil.Process(process.pid).cpu_times()
+            process.kill()
+    return Start(clock, used.user + used.system)
+
+
+def _imports(log: IO[str]) -> Counter[str]:
+    """Microseconds by package, from the output of `-X importtime`; of our own library and the SDK by subpackage."""
+    spent: Counter[str] = Counter()
+    log.seek(0)
+    for line in log:
+        if found := re.match(r"import time:\s+(\d+) \|\s+\d+ \|\s+(\S+)", line):
+            parts = found[2].split(".")
+            depth = 2 if parts[0] in {"titlecard", "openai", "pydantic_ai"} else 1
+            spent[".".join(parts[:depth])] += int(found[1])
+    return spent
+
+
+class RuntimeApi:
+    """Lambda's Runtime API for one function: one event, when `event` is set. On an error the benchmark ends with it."""
+
+    def __init__(self) -> None:
+        self.ready, self.event, self.answered = threading.Event(), threading.Event(), threading.Event()
+        self.over, self._error = False, ""
+        self._server = HTTPServer(("127.0.0.1", 0), self._handler())
+        self.address = f"127.0.0.1:{self._server.server_address[1]}"
+
+    def __enter__(self) -> Self:
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.over = True
+        self.event.set()
+        self._server.shutdown()
+        self._server.server_close()
+
+    def wait(self, for_what: threading.Event) -> None:
+        """Wait until a function has come so far."""
+        if not for_what.wait(PATIENCE_SECONDS) or self._error:
+            sys.exit(f"the function failed: {self._error or 'nothing came in time'}")
+
+    def _handler(api) -> type[BaseHTTPRequestHandler]:  # noqa: N805 -- `self` is the request's
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                api.ready.set()
+                api.event.wait()
+                if api.over:
+                    return
+                deadline = str(int((time.time() + PATIENCE_SECONDS) * 1000))
+                self._answer(200, {"Lambda-Runtime-Aws-Request-Id": "first", "Lambda-Runtime-Deadline-Ms": deadline})
+
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["Content-Length"] or 0)).decode()
+                if self.path.endswith("/error"):
+                    api._error = json.loads(body).get("errorMessage", body)
+                    api.ready.set()
+                api.answered.set()
+                api.event.clear()
+                self._answer(202, {})
+
+            def _answer(self, status: int, headers: dict[str, str]) -> None:
+                self.send_response(status)
+                for name, value in headers.items():
+                    self.send_header(name, value)
+                self.send_header("Content-Type", "application/json")
+                self.send_header("Content-Length", "2")
+                self.end_headers()
+                self.wfile.write(b"{}")
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        return Handler
 
 
 if __name__ == "__main__":
