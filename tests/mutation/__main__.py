@@ -7,51 +7,59 @@ where more than `MOST_SURVIVING` of those that are not tolerated survive.
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import tempfile
-from collections import Counter
+from collections import Counter, defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.mutation.operators import Mistake, mistakes
+from tests.mutation.coverage import Kept
+from tests.mutation.operators import mistakes
 from tests.mutation.tolerated import TOLERATED
-from tests.mutation.trial import Bench, Fate, in_order
+from tests.mutation.trial import Bench, Fate, Trial
 
 import titlecard
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    from tests.mutation.coverage import Coverage
+    from tests.mutation.operators import Mistake
 
 ROOT = Path(titlecard.__file__).parents[2]
 
-_MONEY = ("tests/unit/test_money.py", "tests/unit/test_prices.py", "tests/unit/test_budget.py")
-_LLM = ("tests/unit/test_model_tier.py", "tests/unit/test_model_prompt.py", "tests/unit/test_fuse.py")
-_LEDGER = ("tests/functional/test_ledger.py", "tests/functional/test_ways_around_a_budget.py")
-_CATALOG = ("tests/functional/test_catalog_attempts.py", "tests/functional/test_catalog_rows.py")
-_PARSER = ("tests/functional/test_parser_money.py", "tests/functional/test_parser_crashes.py")
-_REQUEUE = ("tests/functional/test_requeue.py", "tests/functional/test_requeue_money.py")
+PARTS = (
+    "domain.money",
+    "aws.dynamodb.ledger",
+    "aws.dynamodb.catalog.attempts",
+    "aws.dynamodb.catalog.rows",
+    "aws.dynamodb.catalog.items",
+    "aws.dynamodb.catalog.table",
+    "pipeline.admission",
+    "pipeline.ask",
+    "pipeline.audit",
+    "pipeline.outcomes",
+    "pipeline.parse",
+    "pipeline.requeue",
+    "pipeline.turns",
+    "llm",
+)
+"""The modules and packages of `titlecard` in which mistakes are made."""
 
-PARTS = {
-    "domain.money": (*_MONEY, *_LLM, *_LEDGER),
-    "aws.dynamodb.ledger": (*_LEDGER, *_PARSER, *_REQUEUE),
-    "aws.dynamodb.catalog.attempts": (*_CATALOG, *_PARSER),
-    "aws.dynamodb.catalog.rows": (*_CATALOG, "tests/functional/test_parser.py", *_REQUEUE),
-    "aws.dynamodb.catalog.items": (*_CATALOG, *_PARSER),
-    "aws.dynamodb.catalog.table": (*_CATALOG, *_PARSER),
-    "pipeline.admission": (*_PARSER, *_REQUEUE),
-    "pipeline.ask": (*_PARSER, "tests/functional/test_ways_around_a_budget.py"),
-    "pipeline.outcomes": _PARSER,
-    "pipeline.parse": ("tests/functional/test_parser.py", *_PARSER),
-    "pipeline.requeue": _REQUEUE,
-    "llm": (*_LLM, "tests/unit/test_model_provider.py"),
-}
-"""The modules and packages of `titlecard` in which mistakes are made, and the tests that are to notice them."""
+TESTS = (
+    *(f"tests/unit/test_{name}.py" for name in ("batch", "budget", "errors", "fuse", "model_prompt", "model_provider")),
+    *(f"tests/unit/test_{name}.py" for name in ("model_tier", "money", "prices", "response", "settings")),
+    *(f"tests/functional/test_{name}.py" for name in ("audit", "batches", "breakers", "gauges", "ledger", "ingest")),
+    *(f"tests/functional/test_{name}.py" for name in ("catalog_attempts", "catalog_batches", "catalog_rows")),
+    *(f"tests/functional/test_{name}.py" for name in ("parser", "parser_crashes", "parser_money", "queues")),
+    *(f"tests/functional/test_{name}.py" for name in ("money_commands", "redrive", "requeue", "requeue_money")),
+    "tests/functional/test_ways_around_a_budget.py",
+)
+"""The tests that are to notice them."""
 
-TESTS_OF_ONE = 40
-"""How many tests are run against one mistake at the most: the quickest of those that execute its line."""
-
-SCHEDULES = 150
-"""How many schedules of the simulation are run where those noticed nothing."""
+SECONDS_INSIDE, SECONDS_OUTSIDE = 15.0, 60.0
+"""how long tests may take, without a mistake, that are run against one inside a function and against one outside."""
 
 MOST_SURVIVING = 0.03
 
@@ -60,44 +68,77 @@ def main() -> int:
     """Make the mistakes; 1 if too many survive."""
     parser = argparse.ArgumentParser(prog="python -m tests.mutation")
     parser.add_argument("--share", type=float, default=1.0, help="the part of all mistakes that is tried, 0 to 1")
-    parser.add_argument("--only", default="", help="modules and packages, with commas between them")
     parser.add_argument("--from", dest="after", type=float, default=0.0, help="leave this part of them out before")
+    parser.add_argument("--only", default=",".join(PARTS), help="modules and packages, with commas between them")
+    parser.add_argument("--workers", type=int, default=1, help="processes that try mistakes side by side")
     asked = parser.parse_args()
-    parts = asked.only.split(",") if asked.only else list(PARTS)
-    tests = sorted({test for part in parts for of, them in PARTS.items() if part.startswith(of) for test in them})
-    with tempfile.TemporaryDirectory(prefix="titlecard-mutation-") as copy:
-        bench = Bench(ROOT, Path(copy).resolve())
-        modules = sorted(_modules(parts))
-        covered = bench.coverage(modules, tests)
-        fates: Counter[Fate] = Counter()
-        survivors: list[Mistake] = []
-        every = [it for module in modules for it in mistakes(module, bench.file(module).read_bytes())]
-        chosen = [it for it in every if asked.after <= it.draw < asked.after + asked.share]
-        for number, mistake in enumerate(chosen, 1):
-            names = in_order(covered.of(mistake.module, mistake.statement), covered.seconds, TESTS_OF_ONE)
-            fate = bench.tried(mistake, names, _simulated if _is_driven(mistake.module) else None)
-            fates[fate] += 1
+    with tempfile.TemporaryDirectory(prefix="titlecard-mutation-") as folder:
+        benches = [Bench(ROOT, Path(folder).resolve() / str(number)) for number in range(asked.workers)]
+        noted = sorted(_modules(PARTS))
+        covered = benches[0].coverage(noted, TESTS, Kept(ROOT))
+        modules = sorted(_modules(asked.only.split(",")))
+        every = [it for module in modules for it in mistakes(module, benches[0].file(module).read_bytes())]
+        chosen = [_trial(it, covered) for it in every if asked.after <= it.draw < asked.after + asked.share]
+        fates: dict[Mistake, Fate] = {}
+        for mistake, fate in _side_by_side(benches, chosen):
+            fates[mistake] = fate
             if fate is Fate.SURVIVED:
-                survivors.append(mistake)
                 sys.stderr.write(f"\n{mistake.module}:{mistake.line} {mistake.name}\n")
-            sys.stderr.write(f"\r{number} of {len(chosen)} mistakes, {len(survivors)} survived ")
-    return _report(len(every), fates, survivors)
+            survived = sum(fate is Fate.SURVIVED for fate in fates.values())
+            sys.stderr.write(f"\r{len(fates)} of {len(chosen)} mistakes, {survived} survived ")
+    return _report(len(every), fates)
 
 
-def _report(every: int, fates: Counter[Fate], survivors: Iterable[Mistake]) -> int:
-    tolerated = {it.name: why for it in survivors for name, why in TOLERATED.items() if it.name.startswith(name)}
-    bad = [it for it in survivors if it.name not in tolerated]
-    counted = fates.total() - len(tolerated)
-    sys.stdout.write(f"\n{fates.total()} of {every} mistakes tried\n")
-    sys.stdout.writelines(f"{number:>6}  {fate}\n" for fate, number in fates.most_common())
-    sys.stdout.write(f"{len(tolerated):>6}  of the survivors are tolerated\n")
-    sys.stdout.write(f"{len(bad) / max(counted, 1):>6.1%}  of the others survive\n")
-    sys.stdout.writelines(f"survived   {it.name}\n" for it in bad)
-    sys.stdout.writelines(f"tolerated  {name}: {why}\n" for name, why in tolerated.items())
+def _trial(mistake: Mistake, covered: Coverage) -> Trial:
+    most = SECONDS_INSIDE if mistake.is_inside else SECONDS_OUTSIDE
+    names = covered.of(mistake.statement, most)
+    return Trial(mistake, names, sum(covered.tests[name].seconds for name in names))
+
+
+def _side_by_side(benches: Sequence[Bench], trials: Sequence[Trial]) -> Iterator[tuple[Mistake, Fate]]:
+    """What became of the mistakes, in the order of knowing; each bench has a process that tries its part of them."""
+    reading, writing = os.pipe()
+    for first, bench in enumerate(benches):
+        if os.fork() == 0:
+            try:
+                mine = trials[first :: len(benches)]
+                numbers = {trial.mistake: number for number, trial in enumerate(trials)}
+                for mistake, fate in bench.fates(mine, _is_driven):
+                    os.write(writing, f"{numbers[mistake]} {fate.name}\n".encode())
+            finally:
+                os._exit(0)
+    os.close(writing)
+    with os.fdopen(reading) as told:
+        for line in told:
+            number, name = line.split()
+            yield trials[int(number)].mistake, Fate[name]
+    for _ in benches:
+        os.wait()
+
+
+def _report(every: int, fates: Mapping[Mistake, Fate]) -> int:
+    survivors = [it for it, fate in fates.items() if fate is Fate.SURVIVED]
+    tolerated = {it: why for it in survivors for name, why in TOLERATED.items() if it.name.startswith(name)}
+    bad = [it for it in survivors if it not in tolerated]
+    by_module: dict[str, Counter[str]] = defaultdict(Counter)
+    for mistake, fate in fates.items():
+        what = fate.name.lower() if fate is not Fate.SURVIVED or mistake in bad else "tolerated"
+        by_module[mistake.module][what] += 1
+    columns = [fate.name.lower() for fate in Fate]
+    columns.insert(-1, "tolerated")
+    sys.stdout.write(f"\n{len(fates)} of {every} mistakes tried\n")
+    sys.stdout.write(f"{'module':<32}{'mistakes':>10}{''.join(f'{name:>11}' for name in columns)}\n")
+    for module, counts in [*sorted(by_module.items()), ("all", sum(by_module.values(), Counter()))]:
+        numbers = "".join(f"{counts[name]:>11}" for name in columns)
+        sys.stdout.write(f"{module:<32}{counts.total():>10}{numbers}\n")
+    counted = len(fates) - len(tolerated)
+    sys.stdout.write(f"{len(bad) / max(counted, 1):.1%} of those that are not tolerated survive\n")
+    sys.stdout.writelines(f"survived   {it.line}: {it.name}\n" for it in bad)
+    sys.stdout.writelines(f"tolerated  {it.name}: {why}\n" for it, why in tolerated.items())
     return int(len(bad) > MOST_SURVIVING * counted)
 
 
-def _modules(parts: Iterable[str]) -> Iterable[str]:
+def _modules(parts: Iterable[str]) -> Iterator[str]:
     root = ROOT / "functions" / "titlecard"
     for part in parts:
         path = root.joinpath(*part.split("."))
@@ -111,14 +152,6 @@ def _is_driven(module: str) -> bool:
     from tests.simulation.production import DRIVEN  # noqa: PLC0415 -- of this process; the trials have their own
 
     return module in DRIVEN
-
-
-def _simulated() -> bool:
-    """Whether a schedule breaks a promise; in a trial's process, with its modules."""
-    from tests.simulation import production  # noqa: PLC0415 -- the copy's, with the mistake in it
-    from tests.simulation.running import through  # noqa: PLC0415 -- likewise
-
-    return bool(through(production.as_it_is(), range(SCHEDULES)).failed)
 
 
 if __name__ == "__main__":

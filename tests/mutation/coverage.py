@@ -1,63 +1,163 @@
-"""Which test executes which line of the modules that mistakes are made in.
+"""Which test executes which statement of the modules that mistakes are made in.
 
 Tracing every call of boto3 and moto would take many times as long as the tests. So the modules themselves are changed:
-a call that notes the line stands before each statement of their functions.
+a call that notes the statement stands before each statement of their functions.
+
+What was found is kept for the next run, file by file. A statement is known by its module, its function and the text of
+its first line, so that a map that was made before the code changed still leads to the right tests.
 """
 
 from __future__ import annotations
 
 import ast
 import builtins
+import hashlib
+import json
 import time
 from collections import defaultdict
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Generator, Iterable, Mapping
+    from pathlib import Path
 
-NOTED = "_note_that_a_line_is_executed"
+NOTED = "_note_that_a_statement_is_executed"
 """The builtin that the changed modules call."""
 
 
+@dataclass
+class Test:
+    """Which statements one test executes, its fixtures included, and how many seconds of the processor it takes."""
+
+    __test__ = False  # pytest would take it for a class of tests
+
+    seconds: float = 0.0
+    statements: set[str] = field(default_factory=set)
+
+
 class Coverage:
-    """A plugin of pytest that notes, for each line of the changed modules, the tests that execute it."""
+    """The tests by name, and which of them execute a statement."""
 
-    def __init__(self) -> None:
-        self.tests: dict[tuple[str, int], set[str]] = defaultdict(set)
-        self.seconds: dict[str, float] = {}
-        self.failed: list[str] = []
-        self._test = ""
+    def __init__(self, tests: Mapping[str, Test]) -> None:
+        self.tests = tests
+        self._of: dict[str, list[str]] = defaultdict(list)
+        for name in sorted(tests, key=lambda name: tests[name].seconds):
+            functions = {statement.rpartition(": ")[0] for statement in tests[name].statements}
+            modules = {function.partition(": ")[0] for function in functions}
+            for place in (*tests[name].statements, *functions, *modules):
+                self._of[place].append(name)
 
-    def of(self, module: str, line: int) -> set[str]:
-        """The tests that execute a line, or with 0 anything of a module."""
-        if line:
-            return self.tests[module, line]
-        return {test for (of, _), tests in self.tests.items() if of == module for test in tests}
+    def of(self, statement: str, seconds: float) -> list[str]:
+        """The tests that execute a statement, or else its function, or else anything of its module.
 
-    def begin(self) -> None:
-        """Be told by the changed modules of this process."""
-        setattr(builtins, NOTED, lambda module, line: self.tests[module, line].add(self._test))
+        Returns:
+            The quickest first, within so many seconds.
+        """
+        while statement not in self._of and ": " in statement:
+            statement = statement.rpartition(": ")[0]
+            seconds /= 3
+        chosen: list[str] = []
+        left = seconds
+        for name in self._of[statement]:
+            left -= self.tests[name].seconds
+            if left < 0 and chosen:
+                break
+            chosen.append(name)
+        return chosen
+
+
+class Noting:
+    """A plugin of pytest that notes, for each test, the statements of the changed modules that it executes.
+
+    Args:
+        kept: where that is kept, once a file of tests is through and none of them has failed.
+    """
+
+    def __init__(self, kept: Kept) -> None:
+        self._kept = kept
+        self._tests: dict[str, Test] = defaultdict(Test)
+        self._failed = False
+        self._test = Test()
+        setattr(builtins, NOTED, lambda statement: self._test.statements.add(statement))  # noqa: PLW0108 -- its own
 
     @pytest.hookimpl(wrapper=True)
-    def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, object, object]:
+    def pytest_runtest_protocol(
+        self, item: pytest.Item, nextitem: pytest.Item | None
+    ) -> Generator[None, object, object]:
         """Note what a test executes with its fixtures, and how long it takes."""
-        self._test, began = item.nodeid, time.perf_counter()
+        self._test, began = self._tests[item.nodeid], time.process_time()
         try:
             return (yield)
         finally:
-            self.seconds[item.nodeid] = time.perf_counter() - began
+            self._test.seconds = time.process_time() - began
+            if nextitem is None or _file_of(nextitem.nodeid) != _file_of(item.nodeid):
+                if not self._failed:
+                    self._kept.write(_file_of(item.nodeid), self._tests)
+                self._tests, self._failed = defaultdict(Test), False
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Note a test that fails without any mistake."""
-        if report.failed:
-            self.failed.append(report.nodeid)
+        self._failed |= report.failed
+
+
+class Kept:
+    """What was noted in earlier runs, one file for each file of tests; whatever the code was then.
+
+    Args:
+        root: the tree.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._folder = root / ".pytest_cache" / "d" / "mutation"
+
+    def read(self, files: Iterable[str]) -> dict[str, dict[str, Test]]:
+        """The tests of those files that have not changed."""
+        paths = {file: self._path(file) for file in files}
+        return {file: _unpacked(json.loads(path.read_bytes())) for file, path in paths.items() if path.exists()}
+
+    def write(self, file: str, tests: Mapping[str, Test]) -> None:
+        """Keep what was noted of a file."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self._path(file).write_text(json.dumps(_packed(tests)), "utf-8")
+
+    def _path(self, file: str) -> Path:
+        return self._folder / f"{hashlib.sha256((self._root / file).read_bytes()).hexdigest()[:16]}.json"
+
+
+def _file_of(test: str) -> str:
+    return test.partition("::")[0]
+
+
+def _packed(tests: Mapping[str, Test]) -> object:
+    """Tests as JSON, each statement written once."""
+    statements = sorted({it for test in tests.values() for it in test.statements})
+    place = {statement: number for number, statement in enumerate(statements)}
+    return [statements, {name: [it.seconds, sorted(place[of] for of in it.statements)] for name, it in tests.items()}]
+
+
+def _unpacked(read: list[Any]) -> dict[str, Test]:
+    """Tests from what `_packed` made of them."""
+    statements, tests = read
+    return {name: Test(seconds, {statements[it] for it in places}) for name, (seconds, places) in tests.items()}
+
+
+def statement_name(module: str, function: str, text: str) -> str:
+    """What a statement is known by.
+
+    Args:
+        function: with its class, and functions around it.
+        text: of the line on which it begins.
+    """
+    return f"{module}: {function}: {text.strip().replace(': ', ':')}"
 
 
 def noting(module: str, source: str) -> str:
-    """A module's source that notes the line of every statement of its functions before it is executed."""
-    tree = _Noting(module).visit(ast.parse(source))
+    """A module's source that notes every statement of its functions before it is executed."""
+    tree = _Noting(module, source).visit(ast.parse(source))
     docstring_and_future = 1 + (ast.get_docstring(tree) is not None)
     tree.body[docstring_and_future:docstring_and_future] = ast.parse(_IN_OTHER_PROCESSES).body
     return ast.unparse(ast.fix_missing_locations(tree))
@@ -71,25 +171,32 @@ import builtins
 
 
 class _Noting(ast.NodeTransformer):
-    def __init__(self, module: str) -> None:
+    def __init__(self, module: str, source: str) -> None:
         self._module = module
-        self._depth = 0
+        self._lines = source.splitlines()
+        self._names: list[str] = []
+        self._functions = 0
+
+    def visit_ClassDef(self, node: ast.ClassDef) -> ast.AST:
+        return self._inside(node, is_function=False)
 
     def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
-        self._depth += 1
-        self.generic_visit(node)
-        self._depth -= 1
-        return node
+        return self._inside(node, is_function=True)
 
     def visit_AsyncFunctionDef(self, node: ast.AsyncFunctionDef) -> ast.AST:
-        self._depth += 1
+        return self._inside(node, is_function=True)
+
+    def _inside(self, node: ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef, *, is_function: bool) -> ast.AST:
+        self._names.append(node.name)
+        self._functions += is_function
         self.generic_visit(node)
-        self._depth -= 1
+        self._functions -= is_function
+        self._names.pop()
         return node
 
     def generic_visit(self, node: ast.AST) -> ast.AST:
         super().generic_visit(node)
-        if self._depth:
+        if self._functions:
             for name in ("body", "orelse", "finalbody"):
                 body = getattr(node, name, None)
                 if isinstance(body, list) and body and isinstance(body[0], ast.stmt):
@@ -97,5 +204,5 @@ class _Noting(ast.NodeTransformer):
         return node
 
     def _note(self, statement: ast.stmt) -> ast.stmt:
-        arguments: list[ast.expr] = [ast.Constant(self._module), ast.Constant(statement.lineno)]
-        return ast.Expr(ast.Call(ast.Name(NOTED, ast.Load()), arguments, []))
+        name = statement_name(self._module, ".".join(self._names), self._lines[statement.lineno - 1])
+        return ast.Expr(ast.Call(ast.Name(NOTED, ast.Load()), [ast.Constant(name)], []))

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
+from tests.mutation.coverage import statement_name
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
@@ -67,14 +69,14 @@ SILENT = ("_log.", "self._log", "logger.", "_say(")
 class Mistake:
     """A change of one place of a module's source.
 
-    `before` and `after` are the source's text at the place, `text` is its line. `statement` is the number of the line
-    on which its statement begins, 0 where that is no function's.
+    `before` and `after` are the source's text at the place, `text` is its line. `statement` is what the tests' coverage
+    knows its statement by, the module's name where it is in no function.
     """
 
     module: str
     function: str
     line: int
-    statement: int
+    statement: str
     start: int
     end: int
     before: str
@@ -85,6 +87,11 @@ class Mistake:
     def name(self) -> str:
         """What it is called: the same as long as its line is the same."""
         return f"{self.module}: {self.function}: {self.text}: {_short(self.before)} -> {_short(self.after)}"
+
+    @property
+    def is_inside(self) -> bool:
+        """Whether it is in a function."""
+        return self.statement != self.module
 
     @property
     def draw(self) -> float:
@@ -118,7 +125,7 @@ class _Finder:
         self._lines = source.decode().splitlines()
 
     def found(self) -> Iterator[Mistake]:
-        for function, statement in _statements(ast.parse(self._source)):
+        for function, statement, is_inside in _statements(ast.parse(self._source)):
             for node, after in self._changes(statement):
                 if isinstance(node, tuple):
                     start, end = node
@@ -127,8 +134,10 @@ class _Finder:
                 line = next(number for number, at in enumerate(self._starts) if at > start)
                 text = self._lines[line - 1].strip()
                 before = self._source[start:end].decode()
-                begins = statement.lineno if function else 0
-                yield Mistake(self._module, function, line, begins, start, end, before, after, text)
+                begins = statement_name(self._module, function, self._lines[statement.lineno - 1])
+                yield Mistake(
+                    self._module, function, line, begins if is_inside else self._module, start, end, before, after, text
+                )
 
     def _place(self, node: ast.expr | ast.stmt) -> tuple[int, int]:
         assert node.end_lineno is not None, "it was parsed from a source"
@@ -209,22 +218,23 @@ class _Finder:
         return (start + found.start(), start + found.end()), other
 
 
-def _statements(tree: ast.Module) -> Iterator[tuple[str, ast.stmt]]:
-    """All statements that do something, with the name of their function."""
-    return _of_body(tree.body, "")
+def _statements(tree: ast.Module) -> Iterator[tuple[str, ast.stmt, bool]]:
+    """All statements that do something, with the name of their function or class, and whether it is a function."""
+    return _of_body(tree.body, "", is_inside=False)
 
 
-def _of_body(body: Sequence[ast.AST], function: str) -> Iterator[tuple[str, ast.stmt]]:
+def _of_body(body: Sequence[ast.AST], name: str, *, is_inside: bool) -> Iterator[tuple[str, ast.stmt, bool]]:
     for node in body:
         if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             if not _is_protocol(node):
-                yield from _of_body(node.body, f"{function}.{node.name}".lstrip("."))
+                is_function = is_inside or not isinstance(node, ast.ClassDef)
+                yield from _of_body(node.body, f"{name}.{node.name}".lstrip("."), is_inside=is_function)
         elif isinstance(node, ast.ExceptHandler | ast.match_case):
-            yield from _of_body(node.body, function)
+            yield from _of_body(node.body, name, is_inside=is_inside)
         elif isinstance(node, ast.stmt) and not _is_left_out(node):
-            yield function, node
+            yield name, node, is_inside
             for inner in ("body", "orelse", "finalbody", "handlers", "cases"):
-                yield from _of_body(getattr(node, inner, []), function)
+                yield from _of_body(getattr(node, inner, []), name, is_inside=is_inside)
 
 
 def _is_left_out(node: ast.stmt) -> bool:

@@ -6,7 +6,7 @@ import ast
 from typing import Any
 
 import pytest
-from tests.mutation.coverage import noting
+from tests.mutation.coverage import NOTED, noting
 from tests.mutation.operators import mistakes
 
 SOURCE = '''"""A module."""
@@ -73,11 +73,20 @@ def test_mistake_keeps_its_name_when_other_lines_move() -> None:
     assert before == after
 
 
-def test_noting_module_notes_the_lines_that_are_executed() -> None:
-    noted: list[tuple[str, int]] = []
+def test_noting_module_notes_the_statements_that_are_executed() -> None:
+    noted: list[str] = []
     space: dict[str, Any] = {"__name__": "module"}
     code = compile(noting("module", SOURCE), "module", "exec")
     exec(code, space)  # noqa: S102 -- the source above
-    space["_note_that_a_line_is_executed"] = lambda module, line: noted.append((module, line))
+    space[NOTED] = noted.append
     space["fits"](1, 2)
-    assert [line for _, line in noted if line != 9] == [10, 12, 14]
+    assert noted[1:] == [
+        "module: fits: if room is None:",
+        "module: fits: if not need and room:",
+        "module: fits: return need + 1 <= room",
+    ]
+
+
+def test_mistake_in_a_function_bears_the_name_under_which_its_statement_is_noted() -> None:
+    (mistake,) = [it for it in mistakes("module", SOURCE.encode()) if it.before == "+"]
+    assert mistake.statement == "module: fits: return need + 1 <= room"

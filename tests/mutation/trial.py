@@ -1,30 +1,56 @@
-"""One mistake against the tests: in a copy of the tree, in a process that is forked for it and thrown away."""
+"""Mistakes against the tests: in a copy of the tree, each in a process that is forked for it and thrown away.
+
+A process that has collected the tests is forked for a mistake inside a function: the function's code is exchanged, and
+the tests run at once. A mistake outside of functions is there from the import on, so that its process imports
+everything anew.
+"""
 
 from __future__ import annotations
 
+import gc
 import importlib
+import inspect
 import os
+import resource
 import shutil
 import signal
 import sys
 import time
+from collections import defaultdict
+from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
+from types import CodeType, FunctionType
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.mutation.coverage import Coverage, noting
+from hypothesis import Phase, settings
+from tests.mutation.coverage import Coverage, Kept, Noting, noting
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from tests.mutation.operators import Mistake
 
+    Functions = dict[tuple[str, str], list[FunctionType]]
+
+    Tell = Callable[[int, "Fate"], object]
+    """Is told the number of a trial and what became of its mistake."""
+
 HEAVY = ("boto3", "moto", "pydantic_ai.models.openai", "openai", "typer", "rich.table", "yaml", "psutil")
 """What takes long to import and is not the project's: imported once, before the forks."""
 
-TRIAL_SECONDS = 120
-"""After this a trial counts as noticed: a mistake that makes a test hang would be seen."""
+TRIAL_SECONDS, SLOWER, SLEEPS = 10.0, 3.0, 6.0
+"""After so many seconds of the processor, and so many times what the tests take without a mistake, a trial counts as
+noticed: it hangs. By the clock it may take longer, so many times."""
+
+SCHEDULES, SIMULATION_SECONDS = 200, 120.0
+"""How many schedules of the simulation are run where no test noticed anything, and how long they may take."""
+
+_OURS = {"titlecard", "titlecard_console", "tests"}
+
+_QUIET = ("-q", "-p", "no:cacheprovider", "--tb=no", "-W", "ignore:Module already imported")
 
 
 class Fate(StrEnum):
@@ -34,6 +60,15 @@ class Fate(StrEnum):
     SIMULATED = "noticed by the simulation"
     HUNG = "noticed by a test that hung"
     SURVIVED = "survived"
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A mistake, the tests that execute its line, and how long they may take."""
+
+    mistake: Mistake
+    tests: Sequence[str]
+    seconds: float
 
 
 class Bench:
@@ -53,99 +88,112 @@ class Bench:
         sys.dont_write_bytecode = True
         for name in HEAVY:
             importlib.import_module(name)
-        os.environ["PYTHONPATH"] = os.pathsep.join([str(copy / "functions"), str(copy / "infra"), str(copy)])
 
     def file(self, module: str) -> Path:
         """A module's source in the copy."""
         path = self._copy.joinpath("functions", "titlecard", *module.split("."))
         return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
 
-    def coverage(self, modules: Iterable[str], tests: Sequence[str]) -> Coverage:
-        """Run the tests once, without a mistake.
+    def coverage(self, modules: Sequence[str], files: Sequence[str], kept: Kept) -> Coverage:
+        """Run those files of tests once, without a mistake, that were not run since they changed.
 
         Raises:
-            SystemExit: one of them fails.
+            SystemExit: a test fails.
         """
-        plugin, clean = Coverage(), {module: self.file(module).read_text("utf-8") for module in modules}
+        if new := [file for file in files if file not in kept.read(files)]:
+            self._note(modules, new, kept)
+        known = kept.read(files)
+        if failed := [file for file in files if file not in known]:
+            raise SystemExit(f"tests of these files fail without a mistake: {', '.join(failed)}")
+        return Coverage({name: test for tests in known.values() for name, test in tests.items()})
+
+    def _note(self, modules: Sequence[str], files: Sequence[str], kept: Kept) -> None:
+        """Run files of tests with modules that note what is executed, and keep that of each file that is through."""
+        clean = {module: self.file(module).read_bytes() for module in modules}
         for module, source in clean.items():
-            self.file(module).write_text(noting(module, source), "utf-8")
+            self.file(module).write_text(noting(module, source.decode()), "utf-8")
+        list(self._told(lambda _: pytest.main([*_QUIET, *files], plugins=[Noting(kept)])))
+        for module, source in clean.items():
+            self.file(module).write_bytes(source)
+
+    def fates(self, trials: Sequence[Trial], is_driven: Callable[[str], bool]) -> Iterator[tuple[Mistake, Fate]]:
+        """Make mistakes, one after the other, and say what became of each; not in their order.
+
+        Args:
+            is_driven: whether the simulation drives a module. If so, schedules are run where no test noticed anything.
+        """
+        inside = [it for it in trials if it.tests and it.mistake.is_inside]
+        outside = [it for it in trials if it.tests and not it.mistake.is_inside]
+        unnoticed = [it for it in trials if not it.tests]
+        files = sorted({name.split("::")[0] for it in inside for name in it.tests})
+        for of, work in (
+            (inside, lambda tell: pytest.main([*_QUIET, *files], plugins=[_Collected(self, inside, tell)])),
+            (outside, lambda tell: [tell(number, self._anew(it)) for number, it in enumerate(outside)]),
+        ):
+            for number, fate in self._told(work) if of else ():
+                if fate is Fate.SURVIVED:
+                    unnoticed.append(of[number])
+                else:
+                    yield of[number].mistake, fate
+        driven = [it for it in unnoticed if is_driven(it.mistake.module)]
+        yield from ((it.mistake, Fate.SURVIVED) for it in unnoticed if it not in driven)
+        if driven:
+            for number, fate in self._told(lambda tell: self._simulate(driven, tell)):
+                yield driven[number].mistake, fate
+
+    def _told(self, work: Callable[[Tell], object]) -> Iterator[tuple[int, Fate]]:
+        """What a process of its own, that works in the copy, tells."""
         reading, writing = os.pipe()
         child = os.fork()
         if child == 0:
-            os.close(reading)
-            self._inside()
-            plugin.begin()
-            pytest.main([*_QUIET, *tests], plugins=[plugin])
-            with os.fdopen(writing, "w") as told:
-                for (module, line), names in plugin.tests.items():
-                    told.writelines(f"line\t{module}\t{line}\t{name}\n" for name in names)
-                told.writelines(f"seconds\t{name}\t{seconds}\n" for name, seconds in plugin.seconds.items())
-                told.writelines(f"failed\t{name}\n" for name in plugin.failed)
-            os._exit(0)
+            try:
+                os.close(reading)
+                self._inside()
+                work(lambda number, fate: os.write(writing, f"{number} {fate.name}\n".encode()))
+            finally:
+                os._exit(0)
         os.close(writing)
         with os.fdopen(reading) as told:
-            for text in told:
-                match text.rstrip("\n").split("\t"):
-                    case ["line", module, number, name]:
-                        plugin.tests[module, int(number)].add(name)
-                    case ["seconds", name, seconds]:
-                        plugin.seconds[name] = float(seconds)
-                    case ["failed", name]:
-                        plugin.failed.append(name)
+            for line in told:
+                number, name = line.split()
+                yield int(number), Fate[name]
         os.waitpid(child, 0)
-        for module, source in clean.items():
-            self.file(module).write_text(source, "utf-8")
-        if plugin.failed or not plugin.seconds:
-            raise SystemExit(f"these tests fail without a mistake: {', '.join(plugin.failed) or 'none was run'}")
-        return plugin
 
-    def tried(self, mistake: Mistake, tests: Sequence[str], simulate: Callable[[], bool] | None) -> Fate:
-        """Make a mistake, run tests, and take it back.
+    def _anew(self, trial: Trial) -> Fate:
+        """Run tests against a mistake, with everything imported anew."""
+        work = lambda: int(pytest.main([*_QUIET, "-x", *trial.tests])) != 0  # noqa: E731 -- for a fork
+        return self.made(trial.mistake, work, SLOWER * trial.seconds, Fate.NOTICED)
+
+    def _simulate(self, trials: Sequence[Trial], tell: Tell) -> None:
+        """Run schedules against mistakes."""
+        from tests.simulation import production  # noqa: PLC0415 -- the copy's
+        from tests.simulation.running import through  # noqa: PLC0415 -- likewise
+
+        work = lambda: bool(through(production.as_it_is(), range(SCHEDULES)).failed)  # noqa: E731 -- for a fork
+        for number, trial in enumerate(trials):
+            tell(number, self.made(trial.mistake, work, SIMULATION_SECONDS, Fate.SIMULATED))
+
+    def made(self, mistake: Mistake, work: Callable[[], bool], seconds: float, noticed: Fate) -> Fate:
+        """Make a mistake, do some work in a fork, and take the mistake back.
 
         Args:
-            tests: the names of those that execute its line.
-            simulate: runs schedules and says whether one broke a promise; None where the simulation does not drive it.
+            work: says whether it noticed something; an exception is as good as a yes.
+            seconds: for how long, beyond `TRIAL_SECONDS`.
+            noticed: what that makes of the mistake.
         """
         file = self.file(mistake.module)
         clean = file.read_bytes()
         file.write_bytes(mistake.made(clean))
         try:
-            if tests:
-                status = self._forked(lambda: int(pytest.main([*_QUIET, "-x", *tests])) != 0)
-                if status is None or status:
-                    return Fate.HUNG if status is None else Fate.NOTICED
-            if simulate is not None:
-                status = self._forked(simulate)
-                if status is None or status:
-                    return Fate.HUNG if status is None else Fate.SIMULATED
-            return Fate.SURVIVED
+            status = _forked(work, TRIAL_SECONDS + seconds)
         finally:
             file.write_bytes(clean)
-
-    def _forked(self, work: Callable[[], bool]) -> bool | None:
-        """What some work says in a process of its own; True where it fails; None where it does not end."""
-        child = os.fork()
-        if child == 0:
-            status = 1
-            try:
-                os.setpgrp()
-                self._inside()
-                status = int(work())
-            finally:
-                os._exit(status)
-        ends = time.monotonic() + TRIAL_SECONDS
-        while time.monotonic() < ends:
-            done, status = os.waitpid(child, os.WNOHANG)
-            if done:
-                return os.waitstatus_to_exitcode(status) != 0
-            time.sleep(0.02)
-        os.killpg(child, signal.SIGKILL)
-        os.waitpid(child, 0)
-        return None
+        return Fate.HUNG if status is None else noticed if status else Fate.SURVIVED
 
     def _inside(self) -> None:
         """Work in the copy, and say nothing."""
         os.chdir(self._copy)
+        os.environ["PYTHONPATH"] = os.pathsep.join(str(self._copy / part) for part in ("functions", "infra", ""))
         for name in [name for name in sys.modules if name.split(".")[0] in _OURS]:
             del sys.modules[name]
         sys.path[:0] = [str(self._copy / "functions"), str(self._copy / "infra"), str(self._copy)]
@@ -154,11 +202,92 @@ class Bench:
             os.dup2(nowhere, descriptor)
 
 
-_OURS = {"titlecard", "titlecard_console", "tests"}
+class _Collected:
+    """A plugin of pytest that runs, instead of all tests that were collected, those of each mistake against it."""
 
-_QUIET = ("-q", "-p", "no:cacheprovider", "--tb=no", "-W", "ignore:Module already imported")
+    def __init__(self, bench: Bench, trials: Sequence[Trial], tell: Tell) -> None:
+        self._bench = bench
+        self._trials = trials
+        self._tell = tell
+        self._failed = False
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Note a failure."""
+        self._failed |= report.failed
+
+    def pytest_runtestloop(self, session: pytest.Session) -> bool:
+        """Make the mistakes."""
+        items = {item.nodeid: item for item in session.items}
+        settings.register_profile(
+            "mutation", settings(), derandomize=True, database=None, phases=[Phase.explicit, Phase.generate]
+        )
+        settings.load_profile("mutation")
+        functions = _functions()
+        gc.freeze()  # what is there already is not copied by each fork's collector
+        for number, trial in enumerate(self._trials):
+            tests = [items[name] for name in trial.tests]
+            work = partial(self._notices, trial.mistake, functions, tests)
+            self._tell(number, self._bench.made(trial.mistake, work, SLOWER * trial.seconds, Fate.NOTICED))
+        return True
+
+    def _notices(self, mistake: Mistake, functions: Functions, tests: Sequence[pytest.Item]) -> bool:
+        _exchange(mistake.module, self._bench.file(mistake.module), functions)
+        for test, following in zip(tests, [*tests[1:], None], strict=True):
+            test.config.hook.pytest_runtest_protocol(item=test, nextitem=following)
+            if self._failed:
+                return True
+        return False
 
 
-def in_order(tests: Iterable[str], seconds: Mapping[str, float], most: int) -> list[str]:
-    """The tests that are quickest to notice something: the shortest first, and not too many."""
-    return sorted((name for name in tests if name in seconds), key=lambda name: seconds[name])[:most]
+def _functions() -> Functions:
+    """All functions of the project that are there, by module and name."""
+    found: Functions = defaultdict(list)
+    for it in gc.get_objects():
+        if isinstance(it, FunctionType):
+            found[str(it.__globals__.get("__name__")), it.__code__.co_qualname].append(it)
+    return found
+
+
+def _exchange(module: str, file: Path, functions: Functions) -> None:
+    """Give the functions of a module the code that its file has now."""
+    for code in _codes(compile(file.read_bytes(), str(file), "exec")):
+        for function in functions[f"titlecard.{module}", code.co_qualname]:
+            if function.__code__ != code:
+                function.__code__ = code
+
+
+def _codes(code: CodeType) -> Iterator[CodeType]:
+    """The codes of the functions of a module or a class, those of its classes included."""
+    for inner in code.co_consts:
+        if isinstance(inner, CodeType):
+            if inner.co_flags & inspect.CO_OPTIMIZED:  # a function: a class has no variables of its own kind
+                yield inner
+            else:
+                yield from _codes(inner)
+
+
+def _forked(work: Callable[[], bool], seconds: float) -> bool | None:
+    """What some work says in a process of its own; True where it fails; None where it does not end.
+
+    Args:
+        seconds: of the processor; the clock may show `SLEEPS` times as many, on a machine that is busy.
+    """
+    child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            os.setpgrp()
+            resource.setrlimit(resource.RLIMIT_CPU, (round(seconds), round(seconds) + 1))
+            status = int(work())
+        finally:
+            os._exit(status)
+    ends = time.monotonic() + SLEEPS * seconds
+    while time.monotonic() < ends:
+        done, status = os.waitpid(child, os.WNOHANG)
+        if done:
+            code = os.waitstatus_to_exitcode(status)
+            return None if code == -signal.SIGXCPU else code != 0
+        time.sleep(0.01)
+    os.killpg(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    return None
