@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from tests.incident.book import Book
 
@@ -53,13 +53,13 @@ class Left:
     queued: int
 
 
-def environment(folder: Path) -> Path:
-    """The Python of an environment with Django-Q2 in it, made where it is missing."""
-    python = folder / "django-q2" / "bin" / "python"
+def environment(folder: Path, packages: Sequence[str] = PACKAGES) -> Path:
+    """The Python of an environment with these packages, made where it is missing."""
+    python = folder / "bin" / "python"
     if not python.exists():
         uv = shutil.which("uv") or str(Path(__file__).parents[2] / ".uv" / "bin" / "uv")
         subprocess.run([uv, "venv", "--quiet", python.parents[1]], check=True)  # noqa: S603 -- our own command
-        subprocess.run([uv, "pip", "install", "--quiet", "--python", python, *PACKAGES], check=True)  # noqa: S603 -- too
+        subprocess.run([uv, "pip", "install", "--quiet", "--python", python, *packages], check=True)  # noqa: S603 -- too
     return python
 
 
@@ -84,7 +84,7 @@ def run(work: Work, book: Book, bodies: Mapping[str, str], folder: Path, *, scal
         bodies: the request about each video.
         folder: of its own; it is made anew.
     """
-    python = environment(folder.parent)
+    python = environment(folder.parent / "django-q2")
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     (folder / "requests.json").write_text(json.dumps(bodies), encoding="utf-8")

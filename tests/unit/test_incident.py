@@ -6,13 +6,11 @@ import json
 import signal
 import subprocess
 import sys
-import xml.etree.ElementTree as ET
-from itertools import pairwise
 from typing import Any
 
 import pytest
-from tests.incident import ours, plot, rival
-from tests.incident.__main__ import FIRST, OURS, RIVALS, SCALE
+from tests.incident import ours, rival
+from tests.incident.__main__ import FIRST, OURS, RIVALS, SCALE, table
 from tests.incident.book import Book, Entry, curve, process_at, sums
 
 from titlecard.domain.text import normalise
@@ -122,23 +120,7 @@ def results() -> dict[str, Any]:
     }
 
 
-def test_the_picture_is_small_and_has_a_line_for_each_of_its_situations(results: dict[str, Any]) -> None:
-    drawn = plot.svg(results)
-    root = ET.fromstring(drawn)  # noqa: S314 -- our own
-    assert len(drawn) < 20_000
-    assert sum(element.tag.endswith("polyline") for element in root.iter()) == sum(len(it) for _, it in plot.PANELS)
-    assert "prefers-color-scheme:dark" in drawn
-
-
-def test_no_two_labels_of_the_picture_lie_on_each_other(results: dict[str, Any]) -> None:
-    root = ET.fromstring(plot.svg(results))  # noqa: S314 -- our own
-    texts = [it for it in root.iter() if it.tag.endswith("text") and it.get("class", "").startswith(("theirs", "ours"))]
-    heights = sorted(float(it.get("y", "0")) for it in texts)
-    assert len(heights) == 8
-    assert all(below - above >= plot.LABEL - 0.2 for above, below in pairwise(heights))
-
-
 def test_the_table_has_a_row_for_every_situation(results: dict[str, Any]) -> None:
-    rows = plot.table(results).splitlines()
+    rows = table(results).splitlines()
     assert len(rows) == 2 + len(results["situations"])
     assert rows[2] == "| Titlecard | 3 | 60 |  |  | 1 of 2 | 2 | 1.00 h |"
