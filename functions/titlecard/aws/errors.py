@@ -1,12 +1,12 @@
-"""What the adapters to AWS raise: one tree, named for what the caller does next.
+"""The exceptions of the AWS adapters: one tree, named for what the caller does next.
 
-=====================  ================================================================
-exception              what the caller does next
-=====================  ================================================================
-:class:`TryLater`      leaves everything as it is and lets the message or schedule come again
-:class:`UploadRefused` refuses the upload with the message as its reason
-others                 let the message go to the dead-letter queue
-=====================  ================================================================
+======================  ==================================================================
+exception               what the caller does next
+======================  ==================================================================
+:class:`TryLater`       leaves all as it is and waits for the next delivery or schedule
+:class:`UploadRefused`  refuses the upload, with the exception's message as the reason
+others                  leaves the message to the dead-letter queue
+======================  ==================================================================
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ class AwsError(Exception):
 
 
 class TryLater(AwsError):
-    """An AWS service does not answer now, or somebody else is at work: nothing is lost by trying again later."""
+    """An AWS service does not answer, or another worker holds the work: a later try loses nothing."""
 
 
 class CatalogBusy(TryLater):
-    """The table was too crowded for too long: come back soon. It is no fault of any video."""
+    """DynamoDB throttled the catalog's table in every try: retry soon. It is not a fault of any video."""
 
 
 class LeaseHeld(TryLater):
-    """Somebody else has the batch: come again, in so many seconds where that is known."""
+    """Another worker holds the batch's lease: retry after `seconds`, or at any time if it is None."""
 
     def __init__(self, message: str, seconds: int | None = None) -> None:
         super().__init__(message)
@@ -33,23 +33,23 @@ class LeaseHeld(TryLater):
 
 
 class LedgerUnavailable(TryLater):
-    """The ledger could not be read or written: no request may be sent."""
+    """The ledger cannot be read or written: no request may be sent."""
 
 
 class KeyUnreadable(TryLater):
-    """Secrets Manager did not answer, or did not allow it: it is unknown whether the project has a key."""
+    """Secrets Manager did not answer or denied access: it is unknown whether the project has a key."""
 
 
 class MessagesNotSent(TryLater):
-    """SQS took some of the messages and not others, several times over: try again later from the checkpoint."""
+    """SQS refused some of the messages in every try: retry later from the checkpoint."""
 
 
 class UploadRefused(AwsError):
-    """An uploaded object cannot be used, however often it is tried; the message says why, for its owner."""
+    """An uploaded object can never be used; the message tells its owner why."""
 
 
 class InvalidLimit(UploadRefused):
-    """A limit that came with the upload cannot be read."""
+    """A limit in the upload's metadata cannot be read."""
 
 
 class ManifestTooLarge(UploadRefused):
@@ -57,8 +57,8 @@ class ManifestTooLarge(UploadRefused):
 
 
 class ObjectDeleted(UploadRefused):
-    """The object was deleted before we could read it."""
+    """The object was deleted before ingest could read it."""
 
 
 class UnknownNotification(AwsError):
-    """A message is no notification of S3's: it goes to the dead-letter queue, where a person sees it."""
+    """A message is not an S3 notification: it goes to the dead-letter queue, where an operator sees it."""

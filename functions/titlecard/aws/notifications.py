@@ -1,6 +1,6 @@
-"""Which uploads a message of the notification queue tells of, whoever has passed it on.
+"""The uploads that a message of the notification queue reports, whichever service forwarded it.
 
-S3 notifies the queue itself, through SNS, or through EventBridge, and each wraps the notification in its own way.
+S3 notifies the queue directly, through SNS, or through EventBridge. Each wraps the notification in its own way.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 _WRAPPINGS_MAX = 4
-"""EventBridge to SNS to SQS wraps it twice."""
+"""The most wrappings that are opened; the path from EventBridge through SNS to SQS makes two."""
 
 
 def uploads(body: Any) -> Iterator[Upload]:  # noqa: ANN401 -- what JSON holds
-    """The uploads that a message's body tells of; S3's test notification, and an empty folder's marker, tell of none.
+    """Yield the uploads that a message's body reports: none for S3's test notification or an empty folder's marker.
 
     Raises:
-        UnknownNotification: it is none.
+        UnknownNotification: the body is not an S3 notification.
     """
     for _ in range(_WRAPPINGS_MAX):
         match body:
@@ -47,7 +47,7 @@ def uploads(body: Any) -> Iterator[Upload]:  # noqa: ANN401 -- what JSON holds
 
 
 def _of_record(record: Any) -> Iterator[Upload]:  # noqa: ANN401 -- what JSON holds
-    """S3's own record, whose key is encoded as in an address, or SNS's as Lambda gets it."""
+    """Yield the uploads of S3's own record, whose key is URL-encoded, or of SNS's record in its Lambda form."""
     match record:
         case {"Sns": {"Message": str() as message}}:
             yield from uploads(_parsed(message))
@@ -59,7 +59,7 @@ def _of_record(record: Any) -> Iterator[Upload]:  # noqa: ANN401 -- what JSON ho
 
 
 def _of_event(detail: Any, time: str) -> Iterator[Upload]:  # noqa: ANN401 -- what JSON holds
-    """EventBridge's event, whose key is as it is (S3 user guide, "EventBridge event message structure")."""
+    """Yield an EventBridge event's upload; the key is plain (S3 user guide, "EventBridge event message structure")."""
     match detail:
         case {"bucket": {"name": str() as bucket}, "object": {"key": str() as key} as thing}:
             order = upload_order(time, thing.get("sequencer", ""))
@@ -70,7 +70,7 @@ def _of_event(detail: Any, time: str) -> Iterator[Upload]:  # noqa: ANN401 -- wh
 
 def _upload(bucket: str, key: str, version: str, order: str, thing: Mapping[str, Any]) -> Iterator[Upload]:
     if not key.endswith("/") or thing.get("size"):
-        etag = thing.get("eTag") or thing.get("etag") or ""  # as S3 and as EventBridge write it
+        etag = thing.get("eTag") or thing.get("etag") or ""  # S3's and EventBridge's spelling
         yield Upload(bucket=bucket, key=key, version=version, order=order, etag=etag)
 
 

@@ -15,33 +15,33 @@ if TYPE_CHECKING:
     from mypy_boto3_s3.type_defs import GetObjectOutputTypeDef
 
 LIMIT_METADATA = {"requests": "limit-requests", "tokens": "limit-tokens", "micro_usd": "limit-micro-usd"}
-"""User-defined object metadata that lower a batch's limits: `aws s3 cp --metadata limit-requests=100 …`."""
+"""The user-defined object metadata that lower a batch's limits: `aws s3 cp --metadata limit-requests=100 …`."""
 
 LIMIT_USD = "limit-usd"
-"""The same in dollars, as a person writes them: `limit-usd=0.50`."""
+"""The metadata that lower a batch's limit in dollars: `limit-usd=0.50`."""
 
 _REPLACED = {"PreconditionFailed", "412"}
 _GONE = {"NoSuchKey", "NoSuchVersion", "NoSuchBucket", "404", "MethodNotAllowed"}
 
 
 class UploadsBucket:
-    """The uploads bucket of the stack, and the reports beside the uploads."""
+    """The uploads bucket of the stack, which also holds the reports."""
 
     def __init__(self, client: S3Client) -> None:
         self._s3 = client
 
     def fetch(self, upload: Upload, into: BinaryIO, *, max_bytes: int) -> dict[str, str]:
-        """Copy one version of an object into a file, and give its user-defined metadata.
+        """Copy one version of an object into a file, and return its user-defined metadata.
 
-        A whole copy, and not a stream from S3: pass 2 reads at the pace of the sending, and a connection that idles is
-        dropped by the other side.
+        This copies the whole object instead of streaming it: pass 2 reads only as fast as it sends, and S3 drops an
+        idle connection.
 
         Args:
-            max_bytes: the largest object that is read, in bytes as stored.
+            max_bytes: the largest stored size that is accepted, in bytes.
 
         Raises:
-            ObjectDeleted: there is no such version any more, or, in a bucket without versions, another upload is there.
-            ManifestTooLarge: it has more bytes than that.
+            ObjectDeleted: the version was deleted or, in a bucket without versions, another upload has replaced it.
+            ManifestTooLarge: the object is larger than `max_bytes`.
         """
         found = self._get(upload.bucket, upload.key, upload.version, "" if upload.is_versioned else upload.etag)
         with found["Body"] as body:
@@ -55,14 +55,14 @@ class UploadsBucket:
         return found["Metadata"]
 
     def write_report(self, upload: Upload, name: str, content: bytes | BinaryIO) -> None:
-        """Write `reports/<batch>/<name>`; the same batch always writes the same."""
+        """Write `reports/<batch>/<name>`; repeating the write for a batch writes the same content."""
         self._s3.put_object(Bucket=upload.bucket, Key=report_key(upload.batch, name), Body=content)
 
     def read_report(self, upload: Upload, name: str) -> bytes:
-        """Read what `write_report` wrote.
+        """Read a report that `write_report` wrote.
 
         Raises:
-            ObjectDeleted: it was deleted.
+            ObjectDeleted: the report was deleted.
         """
         return self._get(upload.bucket, report_key(upload.batch, name))["Body"].read()
 
@@ -83,18 +83,18 @@ class UploadsBucket:
 
 
 def report_key(batch: str, name: str) -> str:
-    """Where a report of a batch lies in the bucket."""
+    """Return the key of a batch's report in the bucket."""
     return f"{REPORTS}{batch}/{name}"
 
 
 def own_limits(limits: BatchLimits, metadata: dict[str, str]) -> BatchLimits:
-    """The stack's limits, lowered by the upload's own (`LIMIT_METADATA`, `LIMIT_USD`).
+    """Return the stack's limits, lowered by the upload's own (`LIMIT_METADATA`, `LIMIT_USD`).
 
-    Every name that begins like a limit is meant as one. Where it cannot be understood, the upload is refused: a limit
-    that cannot be read must not turn into no limit.
+    Every metadata name that begins with `limit` is taken as a limit. An unknown or unreadable one refuses the upload,
+    because it must not turn into no limit.
 
     Raises:
-        InvalidLimit: a limit has no known name, or no such number; with a sentence for the report.
+        InvalidLimit: a limit has an unknown name or an invalid number; the message is a sentence for the report.
     """
     known = (*LIMIT_METADATA.values(), LIMIT_USD)
     own = {name.strip().lower(): value for name, value in metadata.items() if name.strip().lower().startswith("limit")}
@@ -116,7 +116,7 @@ def _whole_number(key: str, value: str) -> int:
 
 
 def _micro_usd(value: str) -> int:
-    """Dollars as micro-dollars, rounded down."""
+    """Convert dollars to micro-dollars, rounded down."""
     if not re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,18})?", value):
         message = f"the upload's {LIMIT_USD} is {value[:40]!r}: it must be dollars, as in 0.50"
         raise InvalidLimit(message)

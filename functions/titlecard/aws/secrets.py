@@ -1,6 +1,7 @@
-"""The projects' keys for the model: one secret each, and never in a log.
+"""The projects' keys for the model: one secret for each project, never logged.
 
-A key is the secret `<prefix><project>` of Secrets Manager, as plain text. Locally one key serves, from the environment.
+A key is the plain text of the secret `<prefix><project>` in Secrets Manager. Locally, all projects share one key from
+the environment.
 """
 
 from __future__ import annotations
@@ -18,19 +19,19 @@ if TYPE_CHECKING:
     from pydantic import SecretStr
 
 FRESH_SECONDS = 300
-"""For how long a key, or that there is none, is taken from memory."""
+"""How long a key, or its absence, is cached in memory, in seconds."""
 
 
 _NO_SECRET = {"ResourceNotFoundException", "InvalidRequestException"}
-"""There is no secret, or it is marked for deletion (GetSecretValue reference)."""
+"""The error codes of a secret that does not exist or is marked for deletion (GetSecretValue reference)."""
 
 
 class ProjectKeys:
-    """Knows the projects' keys.
+    """The projects' keys.
 
     Args:
-        prefix: what stands before the project in a secret's name.
-        local: the key of every project, where there is no Secrets Manager to ask.
+        prefix: the part of a secret's name before the project.
+        local: the key of every project if there is no Secrets Manager, else None.
     """
 
     def __init__(self, prefix: str, *, local: SecretStr | None) -> None:
@@ -40,13 +41,13 @@ class ProjectKeys:
         self._keyless: dict[str, float] = {}
 
     def of(self, project: str, *, fresh: bool = False) -> str | None:
-        """A project's key, None where it has none: then the local tier alone answers.
+        """Return a project's key, None if it has none; without a key only the local tier answers.
 
         Args:
-            fresh: ask Secrets Manager, whatever is in memory.
+            fresh: whether to ask Secrets Manager and ignore the cache.
 
         Raises:
-            KeyUnreadable: Secrets Manager did not answer, or did not allow it.
+            KeyUnreadable: Secrets Manager did not answer or denied access.
         """
         if self._local:
             return self._local
@@ -55,7 +56,7 @@ class ProjectKeys:
         try:
             secret = self._secrets.get(f"{self._prefix}{project}", max_age=FRESH_SECONDS, force_fetch=fresh)
         except GetParameterError as error:
-            cause = error.__context__  # Powertools wraps whatever was raised
+            cause = error.__context__  # Powertools wraps the original exception
             if isinstance(cause, ClientError) and cause.response["Error"].get("Code") in _NO_SECRET:
                 self._keyless[project] = time.monotonic() + FRESH_SECONDS
                 return None

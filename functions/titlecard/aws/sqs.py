@@ -1,4 +1,4 @@
-"""The queues: one message per video out, dead letters with their reason, and a message that comes again later.
+"""The queues: they send one message per video and dead letters with their reasons, and delay redeliveries.
 
 A message's body is the row itself (`batch.Message` as JSON): a worker needs nothing but its message and the batch.
 """
@@ -24,23 +24,23 @@ ENTRIES_PER_SEND = 10
 """The most messages that one SendMessageBatch takes (SQS API reference)."""
 
 BYTES_PER_SEND = 262_144 - 10_240
-"""The most bytes of messages in one SendMessageBatch. Every queue takes 262,144 (SQS quotas; newer ones 1 MiB), of
-which dead letters need some for their reasons."""
+"""The most bytes of messages in one SendMessageBatch. Every queue accepts 262,144 (SQS quotas; newer ones 1 MiB); the
+rest leaves room for the reasons of dead letters."""
 
 SEND_TRIES = 5
-"""How often the failed entries of a SendMessageBatch are sent again before the whole piece of work gives up."""
+"""The most tries of a SendMessageBatch, each with the entries that failed before, until `MessagesNotSent` is raised."""
 
 VISIBILITY_MAX_SECONDS = 43_200 - 900
-"""The longest visibility timeout that a message is given. SQS's 12 hours (SQS quotas) count from the receipt of the
-message, which may be as long ago as an invocation can last."""
+"""The longest visibility timeout given to a message, in seconds. SQS's 12 hours (SQS quotas) count from the receipt of
+the message, which may be as long ago as an invocation can last, 900 seconds."""
 
 
 DELAY_MAX_SECONDS = 900
-"""The longest delay of a message (SQS API reference, "SendMessage")."""
+"""The longest delay of a message, in seconds (SQS API reference, "SendMessage")."""
 
 
 def chunk_messages(messages: Iterable[Message]) -> Iterator[list[Message]]:
-    """Cut messages into what one SendMessageBatch takes, by number and by bytes."""
+    """Split messages into chunks that fit one SendMessageBatch, by number and by bytes."""
     pack: list[Message] = []
     size = 0
     for message in messages:
@@ -60,7 +60,7 @@ class _Queue:
         self._url = url
 
     def show_again(self, receipt: str, seconds: int) -> None:
-        """Shorten (or stretch) the time until a received message is shown again."""
+        """Make a received message visible again after `seconds`."""
         self._sqs.change_message_visibility(
             QueueUrl=self._url, ReceiptHandle=receipt, VisibilityTimeout=min(max(seconds, 0), VISIBILITY_MAX_SECONDS)
         )
@@ -85,48 +85,49 @@ class WorkQueue(_Queue):
     """The queue that drives the parser."""
 
     def send(self, pack: Sequence[Message]) -> None:
-        """Send one of `chunk_messages`, its failed entries again.
+        """Send one chunk of `chunk_messages`, and retry its failed entries.
 
         Raises:
-            MessagesNotSent: some failed `SEND_TRIES` times. The others may be sent twice; their rows end once.
+            MessagesNotSent: some entries failed `SEND_TRIES` times. A retry may send the others twice; their rows end
+                once.
         """
         self._send_all([{"Id": str(i), "MessageBody": it.model_dump_json()} for i, it in enumerate(pack)])
 
     def send_again(self, body: str, seconds: int) -> None:
-        """Send a copy of a received message, shown after so many seconds: a message that was received no time yet."""
+        """Send a copy of a received message, delayed by `seconds`; the copy's receive count starts at zero."""
         self._sqs.send_message(QueueUrl=self._url, MessageBody=body, DelaySeconds=min(seconds, DELAY_MAX_SECONDS))
 
     def waiting(self) -> int:
-        """About how many messages nobody has received yet."""
+        """Return the approximate number of messages that wait in the queue."""
         asked = self._sqs.get_queue_attributes(QueueUrl=self._url, AttributeNames=["ApproximateNumberOfMessages"])
         return int(asked["Attributes"]["ApproximateNumberOfMessages"])
 
 
 class IngestQueue(_Queue):
-    """The queue that drives ingest: S3's notifications, and what is said to ingest by ourselves."""
+    """The queue that drives ingest: S3's notifications, and our own messages to continue an upload."""
 
     def go_on(self, upload: Upload, *, rounds: int = 0) -> None:
-        """Let ingest go on with an upload where it stopped; where there is nothing left to do, nothing is done.
+        """Make ingest continue an upload where it stopped; ingest does nothing if the upload is done.
 
         Args:
-            rounds: how many continuations in succession this is.
+            rounds: the number of continuations in succession, this one included.
         """
         body = json.dumps({"continue": asdict(upload), "rounds": rounds})
         self._sqs.send_message(QueueUrl=self._url, MessageBody=body)
 
 
 class DeadLetterSender(_Queue):
-    """The queue where messages end that no retry will mend; each with its reason, for the one who looks."""
+    """The dead-letter queue, for messages that no retry can help, each with its reason for the operator."""
 
     def send(self, body: str, reason: str) -> None:
-        """Send a message's body as it was received."""
+        """Send a message's body unchanged."""
         self._sqs.send_message(QueueUrl=self._url, MessageBody=body, MessageAttributes=_because(reason))
 
     def send_all(self, pack: Sequence[Message], reason: str) -> None:
-        """Send one of `chunk_messages`, as the work queue does.
+        """Send one chunk of `chunk_messages`, as `WorkQueue.send` does.
 
         Raises:
-            MessagesNotSent: as there.
+            MessagesNotSent: as for `WorkQueue.send`.
         """
         self._send_all(
             [

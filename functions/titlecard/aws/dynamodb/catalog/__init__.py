@@ -1,27 +1,27 @@
-"""The catalog: what became of every video, in one DynamoDB table.
+"""The catalog: the state of every video, row and batch, in one DynamoDB table.
 
 ======================  ===================  ====================================================================
-partition key           sort key             what it holds
+partition key           sort key             content
 ======================  ===================  ====================================================================
-``video#PROJECT#ID``    ``fp#FINGERPRINT``   the talk; the attempts, the lease and token of the one under way; history
-``video#PROJECT#ID``    ``current``          which fingerprint is the current one, and of which batch it is
-``video#PROJECT#ID``    ``person``           what a person says of the video, which no parse overwrites
+``video#PROJECT#ID``    ``fp#FINGERPRINT``   the talk, the attempts, the current attempt's lease and token, the history
+``video#PROJECT#ID``    ``current``          the video's current fingerprint, and the batch and row that set it
+``video#PROJECT#ID``    ``person``           a person's answer, which no parse overwrites
 ``batch#BATCH``         ``batch``            the batch: its upload, its state, its limits
-``tally#BATCH#T``       ``tally``            how many rows have ended, by state and tier; a worker adds to one of a few
-``batch#BATCH``         ``survey``           what its rows have in common
+``tally#BATCH#T``       ``tally``            a count of ended rows by state and tier; each worker adds to one tally
+``batch#BATCH``         ``survey``           what the batch's rows have in common
 ``rows#BATCH#SHARD``    ``row#NUMBER``       the state of one row; a row without an item is queued
-``batch#BATCH``         ``results``          how far its results have been written, where that takes more than one call
-``sweeper``             ``lease``            who sweeps
+``batch#BATCH``         ``results``          the progress of writing results that take more than one call
+``sweeper``             ``lease``            the sweeper's lease
 ======================  ===================  ====================================================================
 
-The sparse index ``agenda`` lists what somebody must come back to, by the date due: open batches, the deferred rows of
-each project, the rows of each batch that wait for a person, dead rows; and batches that are over, so that they can be
-listed. All keys and lists are made in `keys`, which says how they are spread over partitions.
+The sparse index ``agenda`` lists by due date what is still to be done: open batches, the deferred rows of each project,
+the rows of each batch that wait for a person, and dead rows. It also lists closed batches. `keys` makes all keys and
+list names and spreads them over partitions.
 
-Every write is conditional on what its writer believes, and each condition is named where it is made. A refusal is an
-answer and no error: the methods say what stands there instead. boto3 repeats a call whose answer was lost; that is safe
-here, since each write would be refused, or would write the same again, the second time. (The ledger, where it would not
-be safe, has a client of its own.)
+Every write is conditional on the state that its writer expects, and each condition has a name. A refused write is a
+result, not an error: the method returns what is stored instead. boto3 repeats a call whose answer was lost. That is
+safe here, since the second write is refused or writes the same again. (It is not safe in the ledger, which has its own
+client.)
 """
 
 from __future__ import annotations
@@ -72,10 +72,10 @@ __all__ = (
 
 
 class Catalog(Batches, Rows, Attempts, SweepLease):
-    """The catalog's table: its batches, their rows, the attempts on their videos, and who sweeps."""
+    """The catalog's table: batches, their rows, the attempts on their videos, and the sweeper's lease."""
 
     def deferred_rows_of(self, projects: Container[str]) -> Iterator[DeferredRow]:
-        """The deferred rows of projects' open batches (read from the index: a moment behind)."""
+        """Yield the deferred rows of the projects' open batches (an eventually consistent read of the index)."""
         for batch in self.open_batches():
             if isinstance(batch, Batch) and batch.project in projects:
                 yield from self.deferred(batch)

@@ -1,11 +1,11 @@
-"""The catalog's attempts: at most one under way for a video and fingerprint, and so many in all.
+"""The catalog's attempts: at most one at a time for a video and fingerprint, up to a cap.
 
 ::
 
-    claim ──► (reserve, send) ──► answer                          the talk is stored, the lease is gone
-      │                       ├─► give_back                       nothing was billed: as if it had never been
-      │                       └─► fail                            it counts; the history says why
-      └─ a crash anywhere here leaves the attempt counted and a lease that runs out before the message comes again
+    claim ──► (reserve, send) ──► answer                          stores the talk and removes the lease
+      │                       ├─► give_back                       undoes the claim: nothing was billed
+      │                       └─► fail                            keeps the attempt counted; the history says why
+      └─ a crash anywhere here leaves the attempt counted and a lease that expires before the message is redelivered
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 class Attempts(CatalogTable):
-    """Claims on videos, and what became of them."""
+    """Claims on videos, and their outcomes."""
 
     def claim(
         self,
@@ -45,13 +45,13 @@ class Attempts(CatalogTable):
         until: datetime,
         now: datetime,
     ) -> Attempt | VideoRecord:
-        """Take the one attempt that may be under way for a video and fingerprint, or learn what stands in the way.
+        """Claim the next attempt on a video and fingerprint, or return the record that prevents it.
 
         Args:
-            token: random; a refusal that shows it is the lost answer of our own success.
-            cap: the attempts that the video may have under this fingerprint, where no person has allowed more.
+            token: a random token. A refusal that returns it means that our own claim succeeded and its answer was lost.
+            cap: the most attempts on this fingerprint, unless a person has allowed more.
             bound: the most that this attempt can be charged; kept in the history.
-            until: when the lease runs out: after this invocation's end, before the queue shows the message again.
+            until: when the lease expires: after the end of this invocation, before the queue redelivers the message.
         """
         free = "(attribute_not_exists(lease_until) OR lease_until < :now)"
         below = "(attribute_not_exists(attempts) OR attempts < :cap OR attempts < allowed)"
@@ -73,7 +73,7 @@ class Attempts(CatalogTable):
             ":none": [],
             ":claimed": [claimed],
         }
-        if policy is Policy.MODEL:  # what Entry.answers says, as a condition
+        if policy is Policy.MODEL:  # `VideoRecord.answers` as a condition
             unanswered = f"({unanswered} OR (talk.tier = :local AND attribute_type(talk.review, :null)))"
             values |= {":local": Tier.LOCAL, ":null": "NULL"}
         try:
@@ -97,18 +97,19 @@ class Attempts(CatalogTable):
         return Attempt(message, fingerprint, token, entry.attempts, place=len(entry.history) - 1)
 
     def answer(self, attempt: Attempt, talk: Talk, *, charged: Amount, now: datetime) -> bool:
-        """Store what an attempt yielded; False where the attempt is not ours any more."""
+        """Store an attempt's talk; return False if the attempt is no longer ours."""
         return self._conclude(attempt, "answered", charged, now, "SET talk = :talk,", {":talk": as_map(talk)})
 
     def fail(self, attempt: Attempt, *, reason: str, charged: Amount, now: datetime) -> bool:
-        """End an attempt that failed and counts; False where it is not ours any more."""
+        """End a failed attempt, which stays counted; return False if it is no longer ours."""
         return self._conclude(attempt, reason, charged, now, "SET", {})
 
     def give_back(self, attempt: Attempt) -> bool:
-        """End an attempt that was not billed, so that it does not count; False where it is not ours any more.
+        """Uncount an attempt that was not billed; return False if it is no longer ours.
 
-        Its claim goes out of the history: what is given back comes again and again, and an item holds 400 KB (DynamoDB
-        developer guide, "Constraints"). It is the last event, since nobody claims while our lease is there.
+        This removes the claim from the history, because a video may be given back many times and an item holds at most
+        400 KB (DynamoDB developer guide, "Constraints"). The claim is the last event, since no other worker can claim
+        the video while our lease exists.
         """
         ours = "#token = :token AND attribute_exists(lease_until)"
         its_claim = f"history[{attempt.place}]"
@@ -119,7 +120,7 @@ class Attempts(CatalogTable):
             {":token": attempt.token, ":one": 1},
         )
 
-    def _conclude(  # noqa: PLR0917 -- private, and called by the two above
+    def _conclude(  # noqa: PLR0917 -- private; only the two methods above call it
         self, attempt: Attempt, event: str, charged: Amount, now: datetime, change: str, values: Mapping[str, Any]
     ) -> bool:
         ours = "#token = :token AND attribute_exists(lease_until)"

@@ -18,19 +18,19 @@ if TYPE_CHECKING:
 
 
 class Batches(CatalogTable):
-    """What was uploaded, and how far it is."""
+    """Batches, and their progress."""
 
     def open_batch(
         self, upload: Upload, project: str, limits: BatchLimits, *, lease: str, until: datetime, now: datetime
     ) -> Batch:
-        """Take the batch of an upload to work on it, making it where it is new.
+        """Lease an upload's batch to this ingest, creating the batch if it is new, and return the batch.
 
-        An event delivered twice finds the first one's lease, or a batch that needs no more work; a crash leaves a lease
-        that runs out. Whoever holds the lease sees its name in the batch that is returned.
+        The second delivery of an event finds the lease of the first, or a batch that needs no more work. A crash leaves
+        a lease that expires. The caller holds the lease if the returned batch names it.
 
         Args:
-            lease: a random name for this piece of work.
-            until: when the lease runs out if the work is never finished.
+            lease: a random name for this ingest.
+            until: when the lease expires if ingest does not finish.
         """
         new = "attribute_not_exists(pk)"
         unfinished = "#state IN (:counting, :sending)"
@@ -64,10 +64,10 @@ class Batches(CatalogTable):
         return self.batch(upload.batch)
 
     def batch(self, batch: str) -> Batch:
-        """The batch as it stands.
+        """Return a batch in its current state.
 
         Raises:
-            KeyError: there is none of this name.
+            KeyError: no batch has this name.
         """
         key = batch_key(batch)
         items = self._get_all([key, *row_count_keys(batch)])
@@ -88,10 +88,10 @@ class Batches(CatalogTable):
         repeated: int,
         last_row: int,
     ) -> None:
-        """End pass 1: its counts, its survey and its limits stand, and messages may go out.
+        """End pass 1: store its counts, survey and limits, so that pass 2 can send messages.
 
         Raises:
-            LeaseHeld: the lease is not ours any more.
+            LeaseHeld: the lease is no longer ours.
         """
         self._db.put_item(TableName=self._table, Item={**survey_key(batch.id), "survey": survey.to_json()})
         self._advance(
@@ -110,10 +110,10 @@ class Batches(CatalogTable):
         )
 
     def sent(self, batch: Batch, row: int, *, until: datetime | None, now: datetime) -> None:
-        """Set pass 2's checkpoint: every accepted row up to `row` has been sent; `until` None gives the lease back.
+        """Record pass 2's checkpoint: every accepted row up to `row` is sent. `until` None releases the lease.
 
         Raises:
-            LeaseHeld: the lease is not ours any more.
+            LeaseHeld: the lease is no longer ours.
         """
         self._advance(
             batch,
@@ -122,10 +122,10 @@ class Batches(CatalogTable):
         )
 
     def all_sent(self, batch: Batch, *, now: datetime) -> None:
-        """End pass 2: every accepted row has been sent.
+        """End pass 2: every accepted row is sent.
 
         Raises:
-            LeaseHeld: the lease is not ours any more.
+            LeaseHeld: the lease is no longer ours.
         """
         self._advance(
             batch,
@@ -135,10 +135,10 @@ class Batches(CatalogTable):
         )
 
     def refuse(self, batch: Batch, reason: str) -> None:
-        """End a batch whose file is no manifest; there is nothing to come back to.
+        """Close a batch whose file is not a manifest.
 
         Raises:
-            LeaseHeld: the lease is not ours any more.
+            LeaseHeld: the lease is no longer ours.
         """
         self._advance(
             batch,
@@ -148,9 +148,9 @@ class Batches(CatalogTable):
         )
 
     def finish(self, batch: Batch, reason: str | None = None) -> bool:
-        """Close an open batch: all its rows are in an end state, or nothing can be done for the rest, for a reason.
+        """Close an open batch: all its rows are in an end state, or `reason` says why the rest cannot get there.
 
-        False where it is not open, or where a person had dead rows tried again since it was read.
+        Return False if the batch is not open, or if an operator has redriven dead rows since it was read.
         """
         still_open = "#state = :open AND moved_at = :moved"
         return self._accepted(
@@ -167,7 +167,7 @@ class Batches(CatalogTable):
         )
 
     def cancel(self, batch: Batch, *, now: datetime) -> bool:
-        """Have the rest of a batch's rows ended as cancelled when they come up; False where the batch is over."""
+        """Cancel a batch: workers end each remaining row as cancelled. Return False if the batch is over."""
         not_over = "#state IN (:counting, :sending, :open)"
         return self._accepted(
             batch_key(batch.id),
@@ -182,12 +182,12 @@ class Batches(CatalogTable):
         )
 
     def audited(self, batch: Batch, *, rounds: int, rows: int, row: int = 0, now: datetime) -> bool:
-        """Record an audit, or how far one is; False where somebody else has marked the batch in between.
+        """Record an audit or its progress; return False if the batch's item has changed since it was read.
 
         Args:
-            rounds: how often its rows have been sent again, or its ingest started again, without any getting on.
-            rows: what it is judged by whether anything got on: how many rows had settled, or had been sent.
-            row: up to which row this round has come; 0 where it is through.
+            rounds: how often the audit has sent the rows again, or restarted ingest, without progress.
+            rows: the measure of progress: the number of rows that have ended, or that ingest has sent.
+            row: the last row that this round has reached; 0 if the round is complete.
         """
         as_read = "moved_at = :moved"
         return self._accepted(
@@ -198,26 +198,26 @@ class Batches(CatalogTable):
         )
 
     def explain(self, batch: Batch, reason: str) -> bool:
-        """Write down what is wrong with a batch, for a person; False where somebody has marked the batch in between.
+        """Record what is wrong with a batch, for the operator; return False if its item has changed since it was read.
 
-        A batch that ingest did not finish stays as it is: whoever starts ingest again takes it up, and the reason goes.
+        A batch that ingest did not finish keeps its state: a restarted ingest takes it up and removes the reason.
         """
         as_read = "moved_at = :moved"
         change = "SET reason = :reason"
         return self._accepted(batch_key(batch.id), change, as_read, {":reason": reason, ":moved": batch.marked_at})
 
     def mark_counted(self, batch: Batch) -> bool:
-        """Write down that the rows of a batch were counted one by one as it stands; False where it was marked since."""
+        """Record a one-by-one count of a batch's rows; return False if its item has changed since it was read."""
         change, as_read = "SET counted_at = :at", "moved_at = :moved"
         values = {":at": stamp(batch.moved_at), ":moved": batch.marked_at}
         return self._accepted(batch_key(batch.id), change, as_read, values)
 
     def count_rows(self, batch: Batch, *states: RowState) -> int:
-        """How many rows of a batch are in these states, looked at one by one."""
+        """Count the rows of a batch that are in these states, one by one."""
         return sum(1 for _ in self.numbers_of_rows(batch, *states))
 
     def numbers_of_rows(self, batch: Batch, *states: RowState, after: int = 0) -> Iterator[int]:
-        """The numbers, rising, of the rows behind row `after` that are in these states."""
+        """Yield the numbers of the rows after row `after` that are in these states, in ascending order."""
         names = {f":s{i}": state for i, state in enumerate(states)}
         for item in self._rows_between(
             batch.id,
@@ -231,12 +231,12 @@ class Batches(CatalogTable):
             yield number_of_row(item)
 
     def survey(self, batch: str) -> Survey:
-        """What the rows of a batch have in common."""
+        """Return the survey of a batch: what its rows have in common."""
         item = self._get(survey_key(batch))
         return Survey.from_json(item["survey"]) if item else Survey.learn(())
 
     def open_batches(self) -> Iterator[Batch | UnreadableBatch]:
-        """Every batch that is not finished, the oldest first (named by the index: one made a moment ago may lack)."""
+        """Yield every unfinished batch, oldest first (the index may not list the newest ones yet)."""
         for item in self._on_agenda(OPEN):
             name = item["pk"].removeprefix("batch#")
             try:
@@ -245,9 +245,9 @@ class Batches(CatalogTable):
                 yield UnreadableBatch(name, f"{type(trouble).__name__}: {trouble}"[:200])
 
     def all_batches(self, project: str | None = None) -> Iterator[Batch]:
-        """Every batch, of one project or of all, in the order in which they were made (named by the index)."""
+        """Yield every batch of one project, or of all, oldest first (the index may not list the newest ones yet)."""
         found: dict[str, tuple[str, str]] = {}
-        for agenda in (OPEN, CLOSED):  # in the order in which batches move, so that none is missed
+        for agenda in (OPEN, CLOSED):  # batches move in this order, so none is missed
             for item in self._on_agenda(agenda):
                 if project in {None, item["project"]}:
                     found[item["pk"]] = (item["created_at"], item["pk"].removeprefix("batch#"))
@@ -257,10 +257,10 @@ class Batches(CatalogTable):
     def _advance(
         self, batch: Batch, change: str, values: Mapping[str, Any], already: tuple[BatchState, ...] = ()
     ) -> None:
-        """Write to a batch that we hold.
+        """Write to a batch whose lease we hold.
 
-        What ends our hold is refused when boto3 repeats it because the answer was lost. In one of the states `already`,
-        which only such a write leads to, the batch is where it was to come.
+        DynamoDB refuses a write that ends our lease when boto3 repeats it after a lost answer. Only that write leads to
+        the states in `already`, so a refusal that shows one of them means success.
         """
         leased = "lease = :lease"
         write = self._write(batch_key(batch.id), change, leased, {**values, ":lease": batch.lease})["Update"]

@@ -1,20 +1,20 @@
-"""The catalog's dead rows: what became of them, and a person's leave to try them again.
+"""The catalog's dead rows, and the grants with which a person has them tried again.
 
-A row is sent again in this order, so that a crash at any point loses nothing and grants nothing twice:
+A redrive takes these steps in this order, so that a crash at any point loses nothing and grants nothing twice:
 
 ::
 
-    allow ───────────────────────────► send ─────────────────────► sent ──────────► delete the letter
-    ONE transaction: the row is queued   │                           │                └ a crash: nothing is left to do
-    again and on the agenda as unsent,   │                           └ a crash: the letter is there still, of a row that
-    its batch is open again, its video   │                             is queued or has ended: it is sent a second time,
-    has leave for n attempts more        │                             and the row ends once; or it is thrown away
-      │                                  └ a crash: the row is on the agenda still: the next redrive sends it a second
+    allow ───────────────────────────► send ─────────────────────► sent ──────────► delete the dead letter
+    ONE transaction queues the row,      │                           │                └ a crash: nothing is left to do
+    puts it on the agenda as unsent,     │                           └ a crash: the dead letter remains, for a row that
+    opens its batch again and grants     │                             is queued or has ended: a redrive sends it again
+    its video n more attempts            │                             and the row ends once, or a purge deletes it
+      │                                  └ a crash: the row is still on the agenda: the next redrive sends it a second
       │                                    time, and it ends once
       └ a crash: the row is on the agenda as unsent: the next redrive sends it; without one, the audit does
 
-The leave is a number, the attempts at the time of the plan and n more, and it is given on the condition that there were
-no further attempts since: whoever goes on after a crash gives the same leave, not another one.
+A grant is an absolute number: the attempts at the time of the plan plus n. DynamoDB accepts it only if the video has
+had no further attempt since, so a redrive that continues after a crash gives the same grant, not another one.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class RowSnapshot:
-    """A row as it stands; `state` is None if nobody has touched it; the stamps are empty if there is no such event."""
+    """A row in its current state. `state` is None if no worker has written it; a stamp is empty without its event."""
 
     batch: str
     row: int
@@ -61,10 +61,10 @@ class RowSnapshot:
 
 @dataclass(frozen=True)
 class AttemptGrant:
-    """Leave to try a video again.
+    """Permission to try a video again.
 
-    `attempts` are those that its fingerprint has had, by the plan; `allowed` is how many it may have in all from now
-    on, None where nothing can be spent on it and nothing has to be allowed.
+    `attempts` is the number of attempts on its fingerprint according to the plan. `allowed` is the number that it may
+    have in all from now on, or None if the video cannot cost anything and needs no grant.
     """
 
     project: str
@@ -77,7 +77,7 @@ class AttemptGrant:
 
 @dataclass(frozen=True)
 class FingerprintHistory:
-    """A part of a video's story: what is known under one fingerprint, and who let it be tried again."""
+    """What the catalog knows of a video under one fingerprint, and its redrives."""
 
     fingerprint: str
     entry: VideoRecord
@@ -85,46 +85,46 @@ class FingerprintHistory:
 
     @property
     def allowed(self) -> int:
-        """How many attempts a person has allowed in all; 0 where none has."""
+        """The number of attempts that a person has allowed in all; 0 if no person has."""
         return self.entry.allowed
 
 
 class Grants(CatalogTable):
-    """Dead rows, and what a person may do about them."""
+    """Dead rows, and what an operator may do about them."""
 
     def dead(self) -> Iterator[RowSnapshot]:
-        """Every dead row, the first that died first (read from the index: a moment behind)."""
+        """Yield every dead row, the oldest death first (an eventually consistent read of the index)."""
         return map(_as_seen, self._on_agenda(*dead_lists()))
 
     def unsent(self) -> Iterator[RowSnapshot]:
-        """Rows that were allowed another try and whose message was not sent (read from the index: a moment behind)."""
+        """Yield rows with a grant whose message has not been sent (an eventually consistent read of the index)."""
         return map(_as_seen, self._on_agenda(UNSENT))
 
     def sent(self, seen: RowSnapshot) -> None:
-        """Note that the message of a row was sent; nothing happens to a row that has moved on."""
+        """Record that a row's message was sent; leave a row that has moved on as it is."""
         is_unsent = "agenda = :unsent"
         self._accepted(row_key(seen.batch, seen.row), "REMOVE agenda, due", is_unsent, {":unsent": UNSENT})
 
     def rows(self, keys: Iterable[tuple[str, int]]) -> dict[tuple[str, int], RowSnapshot]:
-        """Rows by batch and number, as they stand now."""
+        """Return the current state of rows, by batch and number."""
         wanted = [row_key(*key) for key in dict.fromkeys(keys)]
         found = [_as_seen(item) for item in self._get_all(wanted).values()]
         return {(seen.batch, seen.row): seen for seen in found}
 
     def entries(self, keys: Iterable[tuple[str, str, str]]) -> dict[tuple[str, str, str], VideoRecord]:
-        """What is known of videos, by project, id and fingerprint."""
+        """Return the records of videos, by project, id and fingerprint."""
         wanted = {tuple(video_record_key(*key).values()): key for key in keys}
         found = self._get_all([{"pk": pk, "sk": sk} for pk, sk in wanted])
         return {wanted[key]: as_video_record(item) for key, item in found.items()}
 
     def newest(self, videos: Iterable[tuple[str, str]]) -> dict[tuple[str, str], str]:
-        """The order of the newest upload that has each video, by project and id; see `batch.Upload.order`."""
+        """Return the order of the newest upload that has each video, by project and id; see `batch.Upload.order`."""
         wanted = {video_partition(*video): video for video in videos}
         found = self._get_all([current_key(*video) for video in wanted.values()])
         return {wanted[pk]: str(item["order"]) for (pk, _), item in found.items()}
 
     def story(self, project: str, video: str) -> list[FingerprintHistory]:
-        """All that is known of a video, by fingerprint."""
+        """Return the history of a video under each of its fingerprints."""
         items = self._query(
             KeyConditionExpression="pk = :pk AND begins_with(sk, :fp)",
             ExpressionAttributeValues={":pk": video_partition(project, video), ":fp": "fp#"},
@@ -140,15 +140,15 @@ class Grants(CatalogTable):
         ]
 
     def allow(self, seen: RowSnapshot, leave: AttemptGrant, state: BatchState, *, now: datetime) -> bool:
-        """Let a row be tried again, before its message is sent; False where something has moved since it was read.
+        """Grant a row further attempts, before its message is sent; return False if anything changed since it was read.
 
         Args:
-            seen: the row as it was read: dead, or queued (where its message is a dead letter all the same).
-            leave: what its video is allowed.
-            state: the state of its batch as it was read; a finished one is open again afterwards.
+            seen: the row as it was read: dead, or queued with a message in the dead-letter queue.
+            leave: the grant for its video.
+            state: the state of its batch as it was read; a finished batch becomes open.
 
         Raises:
-            CatalogBusy: nothing was written, because others were at the same items again and again.
+            CatalogBusy: nothing was written, because other writers kept cancelling the transaction.
         """
         writes = [self._leave(seen, leave, now), self._batch_open(seen, state, now)]
         if seen.state is RowState.DEAD:
@@ -156,7 +156,7 @@ class Grants(CatalogTable):
         return self._transact(writes)
 
     def put_away(self, seen: RowSnapshot, *, by: str, now: datetime) -> bool:
-        """Take a dead row off the agenda: it stays dead, and nobody is told of it any more."""
+        """Take a dead row off the agenda: it stays dead, and no list shows it any more."""
         as_read = "#state = :dead AND ended_at = :ended"
         return self._accepted(
             row_key(seen.batch, seen.row),
@@ -181,7 +181,7 @@ class Grants(CatalogTable):
     def _batch_open(self, seen: RowSnapshot, state: BatchState, now: datetime) -> dict[str, Any]:
         as_read = "#state = :state"
         values: dict[str, Any] = {":state": state, ":now": stamp(now)}
-        change = "SET moved_at = :now"  # an audit that has counted the rows already does not finish it any more
+        change = "SET moved_at = :now"  # stops an audit that has already counted the rows from finishing the batch
         if state is BatchState.FINISHED:
             change += ", #state = :open, agenda = :agenda, due = created_at"
             change += ", audit_rounds = :zero, audited_rows = :zero, audit_row = :zero"

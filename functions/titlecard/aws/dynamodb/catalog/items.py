@@ -1,4 +1,4 @@
-"""What the catalog knows, as its callers see it, and how that is read from its items."""
+"""The catalog's records as its callers see them, and the functions that read them from items."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Batch:
-    """What the catalog knows of one batch; `moved_at` is when anything happened to it, `marked_at` to its own item."""
+    """One batch. `moved_at` is the time of its last change of any kind, `marked_at` that of its own item's."""
 
     upload: Upload
     project: str
@@ -45,25 +45,25 @@ class Batch:
     audited_rows: int
     audit_row: int
     last_row: int
-    """The number of the manifest's last row, 0 while that is not known."""
+    """The number of the manifest's last row; 0 while it is unknown."""
     cancelled: bool = False
-    """A person wants no more of its rows to be worked on."""
+    """Whether an operator has cancelled the batch."""
     counted_at: str = ""
-    """The stamp at which the batch had last moved when its rows were counted one by one."""
+    """The value of `moved_at` when the batch's rows were last counted one by one."""
 
     @property
     def id(self) -> str:
-        """The batch's name in every command."""
+        """The name of the batch in every command."""
         return self.upload.batch
 
     def counted(self, *states: RowState) -> int:
-        """How many rows are in these states."""
+        """Return the number of rows in these states."""
         return sum(number for name, number in self.counts.items() if name.split("_")[0] in states)
 
 
 @dataclass(frozen=True)
 class UnreadableBatch:
-    """A batch whose item this version cannot read: somebody has edited it, or a newer version has written it."""
+    """A batch whose item this version cannot read: it was edited by hand, or written by a newer version."""
 
     id: str
     trouble: str
@@ -71,7 +71,7 @@ class UnreadableBatch:
 
 @dataclass(frozen=True)
 class VideoRecord:
-    """What the catalog knows of one video under one fingerprint."""
+    """One video under one fingerprint."""
 
     talk: Talk | None = None
     attempts: int = 0
@@ -79,13 +79,13 @@ class VideoRecord:
     token: str | None = None
     history: tuple[Mapping[str, Any], ...] = ()
     allowed: int = 0
-    """How many attempts a person has allowed in all; 0 where none has, and the cap alone counts."""
+    """The number of attempts that a person has allowed in all; 0 if no person has, and only the cap applies."""
 
     def answers(self, policy: Policy) -> bool:
-        """Whether the stored talk is the last word: nothing is parsed again and nothing is paid.
+        """Return whether the stored talk is final, so that the video is neither parsed nor paid for again.
 
-        A sure local answer is not the last word for somebody who asks for the model. One that is flagged for review is:
-        the model was asked, and what it said was of no use.
+        Under `Policy.MODEL`, a confident local talk is not final. A local talk flagged for review is final: the model
+        was asked, and its answer was unusable.
         """
         if self.talk is None:
             return False
@@ -94,18 +94,18 @@ class VideoRecord:
 
     @property
     def concluded_at(self) -> str:
-        """When the last attempt ended; empty where there was none, or where its worker never said how it ended."""
+        """When the last attempt ended; empty if there was none, or if its worker has not recorded an end."""
         return str(self.history[-1]["at"]) if self.history and not self.lease_until else ""
 
     def charged(self, batch: str) -> Amount:
-        """What a batch was charged for this video: the bound of every claim, or what its conclusion said.
+        """Return what a batch was charged for this video: for each attempt, its recorded charge, else its bound.
 
-        The ledger and this history are written one after the other, so a lost call makes them differ, either way: a
-        reservation that could not be settled or taken back is in the ledger alone; the claim of a worker that was
-        killed before it reserved is here alone. Neither is ever below what was billed.
+        The worker writes the ledger and this history one after the other, so a lost call makes them differ. Only the
+        ledger has a reservation that could not be settled or released; only the history has the claim of a worker that
+        was killed before it reserved. Neither is ever below the billed amount.
         """
         claims = [event["token"] for event in self.history if event.get("batch") == batch]
-        charges = {event["token"]: event["charged"] for event in self.history}  # the last word on each attempt
+        charges = {event["token"]: event["charged"] for event in self.history}  # the last event of each attempt wins
         total = Amount()
         for token in claims:
             total += Amount.from_item(charges[token])
@@ -114,11 +114,11 @@ class VideoRecord:
 
 @dataclass(frozen=True)
 class MessageState:
-    """Where a message's row and video stand when it is received.
+    """The state of a message's row and video when the message is received.
 
-    `began` says when a worker last began on the row after it had come back, empty where none did; `alone` is what it
-    did with nothing else beside it (the local tier, or a claim's token), empty where it survived that; `newest` is the
-    order of the newest upload that has the video, empty where none has; `deferrals` is how often the row was deferred.
+    `began` is when a worker last started the row after a redelivery, empty if none did. `alone` is the step that worker
+    ran in isolation (`LOCALLY`, or a claim's token), empty if it survived the step. `newest` is the order of the newest
+    upload that has the video, empty if none has. `deferrals` is the number of times the row was deferred.
     """
 
     row: RowState | None
@@ -130,20 +130,20 @@ class MessageState:
 
 
 class Pointer(Enum):
-    """What is known of a video's pointer when its row is to end."""
+    """What the parser knows of a video's pointer before it ends the row."""
 
     UNKNOWN = auto()
     THERE = auto()
-    """There is one: it is to be moved."""
+    """The pointer exists and must be moved."""
     SET = auto()
-    """It has been moved for this row, before the model was asked."""
+    """The pointer was moved to this row before the model was asked."""
 
 
 @dataclass(frozen=True)
 class RowEnd:
-    """A row's end: with the talk that is to be stored, or None where it is stored already or there is none.
+    """The end of a row. `talk` is the talk to store, None if it is stored already or there is none.
 
-    `pointer` and `row_exists` say what is known of the items that are there; they save writes, and decide nothing.
+    `pointer` and `row_exists` say which items are known to exist; they save writes and never change the result.
     """
 
     message: Message
@@ -158,7 +158,7 @@ class RowEnd:
 
     @property
     def counter(self) -> str:
-        """The name under which it is counted: its state, with the tier of a talk."""
+        """The name of its counter: the state, followed by the tier if there is one."""
         return f"{self.state}_{self.tier}" if self.tier else self.state
 
 
@@ -166,7 +166,7 @@ class RowEnd:
 class Attempt:
     """One claim on one video: at most one paid request.
 
-    `number` counts the attempts of its fingerprint, from 1; `place` is that of its claim in the history, from 0.
+    `number` counts the attempts on its fingerprint, from 1; `place` is the index of its claim in the history, from 0.
     """
 
     message: Message
@@ -178,7 +178,7 @@ class Attempt:
 
 @dataclass(frozen=True)
 class Row:
-    """One row as a person or the sweeper sees it."""
+    """One row, as an operator or the sweeper sees it."""
 
     number: int
     state: RowState
@@ -189,19 +189,19 @@ class Row:
     due: str | None
     body: str | None
     need: Amount = field(default_factory=Amount)
-    """What a deferred row's next question can cost, as far as it is known."""
+    """The most that a deferred row's next question can cost, as far as it is known."""
     deferrals: int = 0
-    """How often it has been deferred."""
+    """The number of times the row was deferred."""
 
 
 def as_map(talk: Talk) -> dict[str, Any]:
-    """A talk as DynamoDB takes it: numbers are decimal there."""
+    """Return a talk in the form that DynamoDB accepts, with decimal numbers."""
     stored: dict[str, Any] = json.loads(talk.model_dump_json(), parse_float=Decimal)
     return stored
 
 
 def as_video_record(item: Mapping[str, Any]) -> VideoRecord:
-    """A video under one fingerprint, from its item."""
+    """Return the video record that an item holds."""
     talk = item.get("talk")
     return VideoRecord(
         talk=Talk.model_validate(talk) if talk else None,
@@ -214,7 +214,7 @@ def as_video_record(item: Mapping[str, Any]) -> VideoRecord:
 
 
 def as_row(item: Mapping[str, Any]) -> Row:
-    """A row, from its item."""
+    """Return the row that an item holds."""
     tier = item.get("tier")
     return Row(
         number=number_of_row(item),
@@ -231,7 +231,7 @@ def as_row(item: Mapping[str, Any]) -> Row:
 
 
 def as_batch(item: Mapping[str, Any], *tallies: Mapping[str, Any]) -> Batch:
-    """A batch, from its item and its tallies."""
+    """Return the batch that an item and its tallies hold."""
     counts: Counter[str] = Counter()
     for tally in tallies:
         counts.update({name[2:]: int(value) for name, value in tally.items() if name.startswith("n_")})
@@ -262,6 +262,6 @@ def as_batch(item: Mapping[str, Any], *tallies: Mapping[str, Any]) -> Batch:
 
 
 def _due(item: Mapping[str, Any]) -> str | None:
-    """A deferred row's date; `NEVER` for all that wait for a person, whatever their order."""
+    """Return a deferred row's due date; `NEVER`, without its sort suffix, for a row that waits for a person."""
     due = item.get("due")
     return NEVER if due and due.startswith(NEVER) else due

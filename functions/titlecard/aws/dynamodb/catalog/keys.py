@@ -1,12 +1,12 @@
-"""The catalog's keys: where each of its items stands, and on which list of the agenda.
+"""The keys of the catalog's items, and the names of the agenda's lists.
 
-No partition may become hot. DynamoDB gives one partition key, of a table or of an index, 1,000 write units a second
-(developer guide, "Partitions and data distribution"), and one that is written to in rising order is not split in time.
-So the rows of a large batch, and every list of the agenda that rows stand on, are spread over `SHARDS` partitions.
+No partition may become hot. DynamoDB gives one partition key of a table or an index 1,000 write units a second
+(developer guide, "Partitions and data distribution"), and does not split a partition in time if its keys are written in
+ascending order. So the rows of a large batch, and each agenda list of rows, are spread over `SHARDS` partitions.
 
-The shard of a row follows from its number alone. The first `UNSHARDED_ROWS` rows of every batch are in shard 0, so a
-small batch is read by one query; a larger one by `SHARDS` queries that are merged by number. Open and closed batches
-are one list each: they are written to once or twice a batch.
+A row's number alone determines its shard. The first `UNSHARDED_ROWS` rows of every batch are in shard 0, so one query
+reads a small batch; `SHARDS` queries, merged by number, read a larger one. Open and closed batches have one list each,
+since each batch writes to them only once or twice.
 """
 
 from __future__ import annotations
@@ -20,126 +20,126 @@ if TYPE_CHECKING:
     from titlecard.domain.batch import Message
 
 SHARDS = 16
-"""Into how many partitions rows are spread; `tests/unit/test_partitions.py` works out how much that is."""
+"""The number of partitions that rows are spread over; `tests/unit/test_partitions.py` derives their throughput."""
 
 UNSHARDED_ROWS = 1_000
-"""How many rows of a batch are in its first shard: a second's worth of writes to one partition key."""
+"""The number of a batch's rows that are in its first shard: one second of writes to one partition key."""
 
 TALLIES = 4
-"""Over how many tallies the workers of a batch are spread."""
+"""The number of tallies that the workers of a batch are spread over."""
 
 REDRIVEN = "redriven"
-"""The tally that takes dead rows off a batch's counts, when a person has them tried again."""
+"""The tally that subtracts redriven dead rows from a batch's counts."""
 
 OPEN, CLOSED = "open", "closed"
-"""The agenda's lists of batches; on both, the date due is when a batch was made, so that their order never changes."""
+"""The agenda's lists of batches. The due date on both is the batch's creation, so their order never changes."""
 
 UNSENT = "unsent"
-"""The agenda's list of rows that were allowed another try and whose message has not been sent yet: a person's few."""
+"""The agenda's list of rows with a grant whose message has not been sent: few, since an operator grants each."""
 
 NEVER = "9999-12-31"
-"""The date due of what waits for a person, and how every such date begins."""
+"""The prefix of the due date of a row that waits for a person."""
 
 NO_PROJECT = ""
-"""Stands for the project of deferred rows that need no money, so that no project's account keeps them."""
+"""The project under which rows that need no money are deferred, so that no project's budget holds them back."""
 
 _LAST_ROW = 10**12 - 1
-"""The highest number of a row that sorts as it counts."""
+"""The highest row number whose key still sorts in numeric order."""
 
 
 def batch_key(batch: str) -> dict[str, str]:
-    """Where a batch is."""
+    """Return the key of a batch."""
     return {"pk": f"batch#{batch}", "sk": "batch"}
 
 
 def survey_key(batch: str) -> dict[str, str]:
-    """Where it is written what the rows of a batch have in common."""
+    """Return the key of a batch's survey."""
     return {"pk": f"batch#{batch}", "sk": "survey"}
 
 
 def upload_progress_key(batch: str) -> dict[str, str]:
-    """Where the progress of writing a batch's results is."""
+    """Return the key of the upload progress of a batch's results."""
     return {"pk": f"batch#{batch}", "sk": "results"}
 
 
 def row_count_key(batch: str, tally: str) -> dict[str, str]:
-    """Where one of a batch's tallies is, each in a partition of its own: every invocation of a parser adds to one."""
+    """Return the key of one of a batch's tallies. Each has its own partition: every parser invocation adds to one."""
     return {"pk": f"tally#{batch}#{tally}", "sk": "tally"}
 
 
 def row_count_keys(batch: str) -> list[dict[str, str]]:
-    """Where all of a batch's tallies are."""
+    """Return the keys of all of a batch's tallies."""
     return [row_count_key(batch, tally) for tally in (*map(str, range(TALLIES)), REDRIVEN)]
 
 
 def row_key(batch: str, row: int) -> dict[str, str]:
-    """Where a row of a batch is; numbers sort as they count."""
+    """Return the key of a row; keys of one shard sort by row number."""
     return {"pk": rows_partition(batch, row_shard(row)), "sk": f"row#{row:012d}"}
 
 
 def rows_partition(batch: str, shard: int) -> str:
-    """The partition key of a shard of a batch's rows."""
+    """Return the partition key of a shard of a batch's rows."""
     return f"rows#{batch}#{shard:02d}"
 
 
 def row_shard(row: int) -> int:
-    """The shard that a row is in."""
+    """Return the shard of a row."""
     return 0 if row <= UNSHARDED_ROWS else row % SHARDS
 
 
 def row_shards(last_row: int) -> range:
-    """The shards that the rows up to a number are in."""
+    """Return the shards of the rows up to `last_row`."""
     return range(SHARDS if last_row > UNSHARDED_ROWS else 1)
 
 
 def row_range(batch: str, shard: int, after: int) -> tuple[str, str, str]:
-    """The partition key, and the first and last sort key, of the rows of a shard behind row `after`."""
+    """Return the partition key and the first and last sort key of a shard's rows after row `after`."""
     first, last = (f"row#{number:012d}" for number in (after + 1, _LAST_ROW))
     return rows_partition(batch, shard), first, last
 
 
 def batch_of_row(item: Mapping[str, Any]) -> str:
-    """The batch that a row's item belongs to."""
+    """Return the batch of a row's item."""
     return str(item["pk"]).split("#")[1]
 
 
 def number_of_row(item: Mapping[str, Any]) -> int:
-    """The number of a row's item."""
+    """Return the row number of a row's item."""
     return int(str(item["sk"]).removeprefix("row#"))
 
 
 def video_partition(project: str, video: str) -> str:
-    """The partition key of all that is known of a video."""
+    """Return the partition key of all of a video's items."""
     return f"video#{project}#{video}"
 
 
 def current_key(project: str, video: str) -> dict[str, str]:
-    """Where a video's pointer to its current fingerprint is."""
+    """Return the key of a video's pointer to its current fingerprint."""
     return {"pk": video_partition(project, video), "sk": "current"}
 
 
 def review_key(project: str, video: str) -> dict[str, str]:
-    """Where a person's answer to a video is."""
+    """Return the key of a person's answer for a video."""
     return {"pk": video_partition(project, video), "sk": "person"}
 
 
 def video_record_key(project: str, video: str, fingerprint: str) -> dict[str, str]:
-    """Where a video is under one fingerprint."""
+    """Return the key of a video's record under one fingerprint."""
     return {"pk": video_partition(project, video), "sk": f"fp#{fingerprint}"}
 
 
 def current_of(message: Message) -> dict[str, str]:
-    """Where the pointer of a message's video is."""
+    """Return the key of the pointer of a message's video."""
     return current_key(message.project, message.video.id)
 
 
 def video_record_of(message: Message, fingerprint: str) -> dict[str, str]:
-    """Where a message's video is under one fingerprint."""
+    """Return the key of the record of a message's video under one fingerprint."""
     return video_record_key(message.project, message.video.id, fingerprint)
 
 
 def sweep_key() -> dict[str, str]:
-    """Where the sweeper's lease is."""
+    """Return the key of the sweeper's lease."""
     return {"pk": "sweeper", "sk": "lease"}
 
 
@@ -147,40 +147,40 @@ def sweep_key() -> dict[str, str]:
 
 
 def dated_list(project: str, batch: str, row: int) -> str:
-    """The list of the deferred rows of a project that have a date, on which a row stands."""
+    """Return the list of a row that is deferred to a date."""
     return f"deferred#{project}#{_spread(batch, row):02d}"
 
 
 def dated_lists(project: str) -> list[str]:
-    """All lists of the deferred rows of a project that have a date."""
+    """Return all lists of a project's rows that are deferred to a date."""
     return [f"deferred#{project}#{shard:02d}" for shard in range(SHARDS)]
 
 
 def waiting_list(batch: str, row: int) -> str:
-    """The list of the rows of a batch that wait for a person, on which a row stands."""
+    """Return the list of a row that waits for a person."""
     return f"waiting#{batch}#{row_shard(row):02d}"
 
 
 def waiting_lists(batch: str, last_row: int) -> list[str]:
-    """All lists of the rows of a batch that wait for a person."""
+    """Return all lists of a batch's rows that wait for a person."""
     return [f"waiting#{batch}#{shard:02d}" for shard in row_shards(last_row)]
 
 
 def waiting_date(micro_usd: int) -> str:
-    """The date due of a row that waits for a person: those come first that need the least money."""
+    """Return the due date of a row that waits for a person; it sorts by the micro-dollars that the row needs."""
     return f"{NEVER}#{micro_usd:015d}"
 
 
 def dead_list(batch: str, row: int) -> str:
-    """The list of dead rows on which a row stands."""
+    """Return the list of a dead row."""
     return f"dead#{_spread(batch, row):02d}"
 
 
 def dead_lists() -> list[str]:
-    """All lists of dead rows."""
+    """Return all lists of dead rows."""
     return [f"dead#{shard:02d}" for shard in range(SHARDS)]
 
 
 def _spread(batch: str, row: int) -> int:
-    """A shard for a row on a list that many batches share: small batches are not all in the first one."""
+    """Return a row's shard on a list that batches share; it spreads small batches over all shards."""
     return (zlib.crc32(batch.encode()) + row_shard(row)) % SHARDS

@@ -1,7 +1,7 @@
-"""The catalog's batches: their limits, raised by a person.
+"""The limits of the catalog's batches, and their increases.
 
-What a person was shown before the upload bounds a batch's bill; only a person can say that it may be more, and who said
-so stands in the batch. A limit is never lowered: a worker that knows the old one a moment longer would go past it.
+The number shown before the upload bounds a batch's bill. Only a person can raise it, and the batch records who did. A
+limit is never lowered: a worker that still knows the old limit would exceed the new one.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class LimitIncrease:
-    """That a limit was raised: when (a stamp), by whom, and from what to what."""
+    """An increase of a limit: when (a stamp), by whom, and from what to what."""
 
     at: str
     by: str
@@ -32,7 +32,7 @@ class BatchLimitTable(CatalogTable):
     """The limits of batches."""
 
     def raised(self, batch: str) -> list[LimitIncrease]:
-        """How often a batch's limit was raised, the first time first."""
+        """Return the increases of a batch's limit, oldest first."""
         item: Mapping[str, Any] = self._get(batch_key(batch)) or {}
         return [
             LimitIncrease(
@@ -42,14 +42,14 @@ class BatchLimitTable(CatalogTable):
         ]
 
     def raise_limit(self, batch: str, before: BatchLimits, after: BatchLimits, *, by: str, now: datetime) -> bool:
-        """Raise a batch's limit; False where it is not as it was read, or the batch takes none.
+        """Raise a batch's limit; return False if it has changed since it was read, or cannot be raised now.
 
-        It takes none while ingest counts its rows, since ingest writes the limit then; nor after it was refused or
-        cancelled.
+        It cannot be raised while ingest counts the rows, since ingest then writes the limit, nor after the batch was
+        refused or cancelled.
 
         Args:
-            before: the limit as it was read; `after` is nowhere below it.
-            by: who raises it.
+            before: the limit as it was read; no field of `after` is lower.
+            by: the person who raises it.
         """
         as_read = "limits = :before"
         counted = "#state IN (:sending, :open, :finished)"

@@ -1,7 +1,7 @@
-"""What came of the rows of a batch, read as a stream: the row, its video's talk, a person's answer, the pointer.
+"""The results of a batch as a stream: each row with its video's talk, a person's answer and the pointer.
 
-Results come in the manifest's order, in memory that does not grow with their number. `current` says whether a video's
-pointer is at this very row: of the rows that several batches have of one video, one is.
+Results come in the manifest's order and take constant memory. `current` says whether the video's pointer names this
+row: if several batches have rows of one video, one of these rows is current.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ if TYPE_CHECKING:
     from titlecard.domain.video import Talk
 
 ROWS_PER_GET = KEYS_PER_GET // 3
-"""Three items a row are looked up."""
+"""The number of rows looked up in one BatchGetItem, three items a row."""
 
 
 @dataclass(frozen=True)
 class RowResult:
-    """What came of one row; `changed_at` is a stamp."""
+    """The result of one row; `changed_at` is a stamp."""
 
     batch: str
     row: Row
@@ -47,32 +47,32 @@ class RowResult:
 
     @property
     def state(self) -> RowState:
-        """Where the row stands. What a person has answered is parsed, whatever the parser made of it."""
+        """The row's state. A row that a person has answered is parsed, whatever its own item says."""
         return RowState.PARSED if self.answer and self.row.state is not RowState.SUPERSEDED else self.row.state
 
     @property
     def talk(self) -> Talk | None:
-        """What stands for the row: nothing where it is not parsed, else a person's answer before a tier's."""
+        """The row's valid talk: none unless it is parsed; a person's answer takes precedence over a tier's."""
         if self.state is not RowState.PARSED:
             return None
         return self.answer.talk if self.answer else self.entry.talk
 
 
 class BatchResults(CatalogTable):
-    """Reads what came of batches."""
+    """Reads the results of batches."""
 
     def results(self, batch: Batch, *, after: int = 0) -> Iterator[RowResult]:
-        """What came of the rows of a batch that somebody has touched, behind row `after`, in the manifest's order."""
+        """Yield the results of a batch's rows that have an item, after row `after`, in the manifest's order."""
         for block in batched(self._rows_between(batch.id, batch.last_row, after=after), ROWS_PER_GET):
             yield from self._looked_up(batch, block)
 
     def rows_of(self, batch: Batch, video: str) -> Iterator[Row]:
-        """The rows of a batch that are about one video; reads them all on the table's side."""
+        """Yield the rows of a batch that are about one video; DynamoDB reads, and bills, all rows of the batch."""
         wanted: dict[str, Any] = {"FilterExpression": "video = :video", "ExpressionAttributeValues": {":video": video}}
         return map(as_row, self._rows_between(batch.id, batch.last_row, **wanted))
 
     def waiting(self, batches: Iterable[Batch]) -> Counter[str]:
-        """How many rows of each of these batches are deferred (read from the index: a moment behind)."""
+        """Count the deferred rows of each of these batches (an eventually consistent read of the index)."""
         batches = list(batches)
         lists = [name for it in batches for name in waiting_lists(it.id, it.last_row)]
         projects = {NO_PROJECT, *(it.project for it in batches)}

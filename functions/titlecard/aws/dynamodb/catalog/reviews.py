@@ -1,7 +1,7 @@
-"""The catalog's answers by persons: one a video, which no parse overwrites.
+"""The catalog's answers by persons: one for each video, which no parse overwrites.
 
-It is an item of its own beside the video's talks. The parser writes talks, attempts and the pointer, and never this; so
-whatever is uploaded, parsed or sent again later, what a person said stands until a person says otherwise.
+The answer has its own item beside the video's talks. The parser writes talks, attempts and the pointer, and never the
+answer. So a person's answer survives every later upload, parse and redrive, until a person changes it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ReviewedTalk:
-    """What a person said of a video: who, when (a stamp), and under which fingerprint the video was seen."""
+    """A person's answer for a video: who gave it, when (a stamp), and the fingerprint of the video they saw."""
 
     title: str
     presenters: tuple[str, ...]
@@ -31,13 +31,13 @@ class ReviewedTalk:
 
     @property
     def talk(self) -> Talk:
-        """The answer as a talk: nobody has to look at it again."""
+        """The answer as a talk that needs no review."""
         return Talk(title=self.title, presenters=self.presenters, tier=Tier.PERSON, confidence=1.0)
 
 
 @dataclass(frozen=True)
 class CurrentTalk:
-    """Which fingerprint of a video is the current one, and which row of which batch made it so."""
+    """A video's current fingerprint, and the batch and row that set it."""
 
     batch: str
     row: int
@@ -47,7 +47,7 @@ class CurrentTalk:
 
 @dataclass(frozen=True)
 class VideoSummary:
-    """All that the catalog knows of one video; `entries` by fingerprint."""
+    """All that the catalog knows of one video; `entries` is keyed by fingerprint."""
 
     pointer: CurrentTalk | None
     entries: Mapping[str, VideoRecord]
@@ -55,7 +55,7 @@ class VideoSummary:
 
     @property
     def talk(self) -> Talk | None:
-        """What stands: a person's answer, else the talk that the pointer names."""
+        """The video's valid talk: a person's answer, else the talk that the pointer names."""
         if self.answer:
             return self.answer.talk
         entry = self.entries.get(self.pointer.fingerprint) if self.pointer else None
@@ -63,10 +63,10 @@ class VideoSummary:
 
 
 class Reviews(CatalogTable):
-    """What persons say of videos."""
+    """Persons' answers for videos."""
 
     def story(self, project: str, video: str) -> VideoSummary | None:
-        """All that is known of a video; None where nothing is."""
+        """Return all that the catalog knows of a video, None if it knows nothing."""
         pointer, answer = None, None
         entries: dict[str, VideoRecord] = {}
         known = False
@@ -97,13 +97,13 @@ class Reviews(CatalogTable):
         now: datetime,
         over: ReviewedTalk | Literal["any"] | None = "any",
     ) -> ReviewedTalk | None:
-        """Write down what a person says of a video. The last word stands; the history keeps those before it.
+        """Store a person's answer for a video. It replaces the previous answer, which stays in the history.
 
         Args:
-            over: the answer that this one may replace, None where there must be none; "any" replaces whatever stands.
+            over: the answer that this one may replace, None if there must be none; "any" replaces any answer.
 
         Returns:
-            What was written; None where another answer stands than `over`.
+            The stored answer; None if the video's answer is not `over`.
         """
         given = ReviewedTalk(title, tuple(presenters), by, stamp(now), fingerprint)
         said = {"title": title, "presenters": list(presenters), "by": by, "at": given.at}
@@ -136,7 +136,7 @@ class Reviews(CatalogTable):
         return given
 
     def withdraw(self, project: str, video: str, given: ReviewedTalk) -> bool:
-        """Take an answer back, so that the tiers' talk stands again; False where another answer stands by now."""
+        """Delete an answer, so that the tiers' talk is valid again; return False if another answer has replaced it."""
         is_as_seen = "answered_at = :seen"
         try:
             self._db.delete_item(
@@ -151,7 +151,7 @@ class Reviews(CatalogTable):
 
 
 def as_reviewed_talk(item: Mapping[str, Any]) -> ReviewedTalk:
-    """A person's answer, from its item."""
+    """Return the answer that an item holds."""
     return ReviewedTalk(
         title=item["title"],
         presenters=tuple(item["presenters"]),
@@ -162,5 +162,5 @@ def as_reviewed_talk(item: Mapping[str, Any]) -> ReviewedTalk:
 
 
 def as_current_talk(item: Mapping[str, Any]) -> CurrentTalk:
-    """A video's pointer, from its item."""
+    """Return the pointer that an item holds."""
     return CurrentTalk(item["batch"], int(item["row"]), item["fingerprint"], item["order"])

@@ -1,23 +1,22 @@
-"""The catalog's rows: where each row of a batch stands, and which talk is a video's current one.
+"""The catalog's rows: the state of each row of a batch, and each video's pointer to its current talk.
 
-A row ends in three writes, each of them conditional and at the price of one. A transaction would cost twice as much,
-and be cancelled whenever somebody else is at one of its items:
+Three conditional writes end a row, each at the price of one. A transaction would cost twice as much, and DynamoDB would
+cancel it whenever another writer touches one of its items:
 
 ::
 
     talk ──────────────► pointer ─────────────► row ──────────────► tally
-     │ there is one:      │ a newer batch has     │ it has ended:     └ a crash: the batch counts too little, and the
-     │ that one stands    │ the video: the row    │ that end stands     audit counts its rows one by one
-     │                    │ ends as superseded    └ a crash: all is done but the count
-     │                    └ a crash: the pointer names a row that is not yet at its end
-     └ a crash: a talk that nobody points at
+     │ a talk exists:     │ a newer batch has     │ it has ended:     └ a crash: the batch's count is too low, and the
+     │ that one stays     │ the video: the row    │ that end stays      audit counts its rows one by one
+     │                    │ ends as superseded    └ a crash: only the count is missing
+     │                    └ a crash: the pointer names a row that has not ended
+     └ a crash: no pointer names the talk
 
-After each of these crashes but the last the message comes again, or the audit sends it again, and finds what is there:
-the talk is stored, so nothing is parsed or paid for twice, and each write says the same the second time. A row is at
-its end only when its talk and its pointer are written. What a pointer says of a row that is not at its end is true as
-well: no newer batch has the video.
+After each of these crashes but the last, SQS redelivers the message or the audit sends it again. The worker then finds
+the stored talk, so it parses and pays for nothing twice, and its writes repeat the same values. A row ends only after
+its talk and its pointer are written. A pointer to a row that has not ended is also true: no newer batch has the video.
 
-What is new is written by INSERT statements, so many to a call; what is there already by an update of its own.
+INSERT statements, many to a call, write new items; a separate update changes each existing item.
 """
 
 from __future__ import annotations
@@ -72,7 +71,7 @@ if TYPE_CHECKING:
     from titlecard.aws.dynamodb.catalog.items import Batch
 
 LOCALLY = "locally"
-"""What a row is marked with while the local tier parses it alone."""
+"""The mark of a row that the local tier parses in isolation."""
 
 SUPERSEDED = "a newer manifest has this video"
 
@@ -82,20 +81,20 @@ _GOING = {":queued": RowState.QUEUED, ":deferred": RowState.DEFERRED}
 
 @dataclass(frozen=True)
 class DeferredRow:
-    """A deferred row, with the message that is to be sent when it goes on."""
+    """A deferred row, with the message to send when it is due."""
 
     message: Message
     row: Row
 
     @property
     def batch(self) -> str:
-        """Its batch."""
+        """The batch of the row."""
         return self.message.batch
 
 
 @dataclass(frozen=True)
 class UnreadableRow:
-    """A deferred row whose item this version cannot read, as one of a newer version may be after a roll-back."""
+    """A deferred row whose item this version cannot read, for example after a roll-back from a newer version."""
 
     batch: str
     number: int
@@ -104,7 +103,7 @@ class UnreadableRow:
 
 @dataclass(frozen=True)
 class Ended:
-    """Where a row is after somebody wanted to end it; `new` says that it was this call which ended it."""
+    """The state of a row after a call to end it; `new` says whether this call ended it."""
 
     ending: RowEnd
     state: RowState
@@ -119,10 +118,10 @@ class Rows(CatalogTable):
         self._tally = str(int(uuid4().hex, 16) % TALLIES)
 
     def look_up(self, asked: Sequence[tuple[Message, str]]) -> list[MessageState]:
-        """Where rows and videos stand, for (message, fingerprint) pairs, in their order; consistent reads.
+        """Return the states of rows and videos for (message, fingerprint) pairs, in their order, by consistent reads.
 
         Raises:
-            CatalogBusy: the table is too crowded.
+            CatalogBusy: the table is throttled.
         """
         threes = [
             (row_key(message.batch, message.row), current_of(message), video_record_of(message, fingerprint))
@@ -146,12 +145,12 @@ class Rows(CatalogTable):
         return standings
 
     def begin(self, message: Message, *, now: datetime, alone: str) -> None:
-        """Leave a mark on a row that came back, before it is worked alone: if this kills us, the next one knows which.
+        """Mark a redelivered row before it runs in isolation: if it kills this worker, the next one knows which row.
 
-        Nothing else depends on it, so a row that has ended in the meantime is left alone.
+        Nothing else depends on the mark, so a row that has ended since stays as it is.
 
         Args:
-            alone: what is done with nothing else beside it: `LOCALLY`, or the token of the claim that is to be made.
+            alone: the step that runs in isolation: `LOCALLY`, or the token of the claim to be made.
         """
         self._mark(
             message,
@@ -161,7 +160,7 @@ class Rows(CatalogTable):
         )
 
     def survived(self, message: Message) -> None:
-        """Write down that what was done with a row alone has killed nobody; others are worked on beside it now."""
+        """Record that the worker survived a row's isolated step; the row may now run beside others."""
         self._mark(message, "REMOVE alone", "#state = :queued", {})
 
     def _mark(self, message: Message, change: str, condition: str, values: Mapping[str, str]) -> None:
@@ -174,12 +173,12 @@ class Rows(CatalogTable):
     # ---------------------------------------------------------------------------------------------------- the ends
 
     def end(self, endings: Sequence[RowEnd], *, now: datetime) -> list[Ended]:
-        """Store talks and end their rows, each for itself; say for each where its row is now.
+        """Store talks and end their rows, each independently; return the state of each row.
 
-        Whoever calls this counts what is new, by `count`.
+        The caller counts the new ends with `count`.
 
         Raises:
-            CatalogBusy: the table is too crowded; some of it may have been written, and may be written again.
+            CatalogBusy: the table is throttled. Some writes may have succeeded, and all may be repeated.
         """
         endings = self._store_talks(endings)
         endings = self._move_pointers(endings)
@@ -196,7 +195,7 @@ class Rows(CatalogTable):
         return [it.state for it in ended]
 
     def count(self, ended: Iterable[Ended], *, now: datetime) -> None:
-        """Add what is new to the counts of its batches. They are hints: a crash before this leaves them too low."""
+        """Add the new ends to the counts of their batches. Counts are hints: a crash before this call loses some."""
         counts: dict[str, Counter[str]] = defaultdict(Counter)
         for it in ended:
             if it.new:
@@ -211,7 +210,7 @@ class Rows(CatalogTable):
             )
 
     def mark_moved(self, batch: str, *, now: datetime) -> None:
-        """Write down that something has moved in a batch, so that its audit gives the rows their time."""
+        """Record that a batch has moved, so that its audit waits before it sends rows again."""
         self._db.update_item(
             TableName=self._table,
             Key=row_count_key(batch, self._tally),
@@ -220,7 +219,7 @@ class Rows(CatalogTable):
         )
 
     def _store_talks(self, endings: Sequence[RowEnd]) -> list[RowEnd]:
-        """Write the talks that are to be stored; where there is one for the fingerprint, that one stands."""
+        """Store the new talks; a fingerprint that has a talk keeps it."""
         after = list(endings)
         places = [place for place, ending in enumerate(endings) if ending.talk]
         items = [_talk_item(endings[place]) for place in places]
@@ -230,7 +229,7 @@ class Rows(CatalogTable):
         return after
 
     def _store_beside(self, ending: RowEnd) -> RowEnd:
-        """Write a talk into the record of a video that was tried before."""
+        """Store a talk in the existing record of a video."""
         item = _talk_item(ending)
         write = self._write(
             {"pk": item["pk"], "sk": item["sk"]},
@@ -246,7 +245,7 @@ class Rows(CatalogTable):
         return ending
 
     def _move_pointers(self, endings: Sequence[RowEnd]) -> list[RowEnd]:
-        """Let the videos of parsed rows point here; where a newer batch has the video, its row is superseded."""
+        """Move the pointers of parsed rows' videos to them; a row whose video a newer batch has becomes superseded."""
         after = list(endings)
         moved = {
             place: False
@@ -263,7 +262,7 @@ class Rows(CatalogTable):
         return after
 
     def _end_rows(self, endings: Sequence[RowEnd], now: datetime) -> list[Ended]:
-        """Write the rows; one that has ended before stays as it is."""
+        """Write the rows; a row that has ended already stays as it is."""
         written = dict.fromkeys(range(len(endings)), False)
         unknown = [place for place in written if not endings[place].row_exists]
         inserted = self._insert([_row(endings[place], now) for place in unknown])
@@ -278,7 +277,7 @@ class Rows(CatalogTable):
         return ended
 
     def point(self, message: Message, fingerprint: str, order: str) -> bool:
-        """Make this the video's current fingerprint; False where a newer batch has the video."""
+        """Make this the video's current fingerprint; return False if a newer batch has the video."""
         not_newer = "attribute_not_exists(#order) OR #order <= :order"
         return self._put(_pointer(message, fingerprint, order), not_newer, {":order": order})
 
@@ -294,10 +293,11 @@ class Rows(CatalogTable):
         now: datetime,
         need: Amount | None = None,
     ) -> bool:
-        """Defer a row, with no message in the queue. `due` None: until a person acts. False: the row has ended.
+        """Defer a row, which then has no message in the queue; return False if the row has ended.
 
         Args:
-            need: what its question can cost, so that it comes back when that can be paid.
+            due: when the sweeper sends it again; None waits for a person.
+            need: the most that its question can cost; the sweeper sends it again when the budget covers that.
         """
         agenda, date = _waits(message, due, need or Amount())
         return self._accepted(
@@ -323,33 +323,33 @@ class Rows(CatalogTable):
         )
 
     def due(self, project: str, *, now: datetime) -> Iterator[DeferredRow | UnreadableRow]:
-        """A project's deferred rows that are due, the oldest first (read from the index: a moment behind)."""
+        """Yield a project's deferred rows that are due, oldest first (an eventually consistent read of the index)."""
         return map(_as_deferred, self._on_agenda(*dated_lists(project), before=stamp(now)))
 
     def due_without_need(self, *, now: datetime) -> Iterator[DeferredRow | UnreadableRow]:
-        """The deferred rows of all projects that are due and need no money, as far as is known (likewise)."""
+        """Yield the deferred rows of all projects that are due and are not known to need money (likewise)."""
         return self.due(NO_PROJECT, now=now)
 
     def waiting(self, batch: Batch) -> Iterator[DeferredRow | UnreadableRow]:
-        """The rows of a batch that wait for a person, those first that need the least money (likewise)."""
+        """Yield the rows of a batch that wait for a person, those that need the least money first (likewise)."""
         return map(_as_deferred, self._on_agenda(*waiting_lists(batch.id, batch.last_row)))
 
     def deferred(self, batch: Batch) -> Iterator[DeferredRow]:
-        """All deferred rows of a batch that can be read, first those with a date, the first due first (likewise)."""
+        """Yield all readable deferred rows of a batch, by due date; those that wait for a person last (likewise)."""
         dated = map(_as_deferred, self._on_agenda(*dated_lists(batch.project), *dated_lists(NO_PROJECT)))
         for found in (*(it for it in dated if it.batch == batch.id), *self.waiting(batch)):
             if isinstance(found, DeferredRow):
                 yield found
 
     def hasten(self, deferred: DeferredRow, *, now: datetime) -> bool:
-        """Make a deferred row due now; False where it has moved on by itself."""
+        """Make a deferred row due now; return False if it has changed since it was read."""
         return self.postpone(deferred, reason=deferred.row.reason or "", until=now)
 
     def postpone(self, deferred: DeferredRow, *, reason: str, until: datetime | None) -> bool:
-        """Let a deferred row wait until another date, for another reason; False where it has moved on by itself.
+        """Change a deferred row's due date and reason; return False if it has changed since it was read.
 
         Args:
-            until: its new date; None waits for a person.
+            until: its new due date; None waits for a person.
         """
         agenda, date = _waits(deferred.message, until, deferred.row.need)
         return self._accepted(
@@ -360,7 +360,7 @@ class Rows(CatalogTable):
         )
 
     def set_aside(self, unreadable: UnreadableRow, *, until: datetime) -> bool:
-        """Let a row wait that cannot be read, so that it is not in the way of the others."""
+        """Postpone a row that cannot be read, so that it does not block the others."""
         return self._accepted(
             row_key(unreadable.batch, unreadable.number),
             "SET due = :until",
@@ -369,10 +369,10 @@ class Rows(CatalogTable):
         )
 
     def requeued(self, deferred: DeferredRow) -> bool:
-        """Mark a deferred row as queued again, after its message was sent; False where it has moved on by itself.
+        """Mark a deferred row as queued after its message was sent; return False if it has changed since it was read.
 
-        A row that is marked while somebody purges the queue has no message any more. It is not lost: it is a row of an
-        open batch that is not at its end, and the audit sends it again. The same holds for every queued row.
+        If an operator purges the queue at that moment, the row loses its message. The row is not lost: its batch is
+        open, so the audit sends it again, as it does every queued row.
         """
         return self._accepted(
             row_key(deferred.batch, deferred.row.number),
@@ -384,11 +384,11 @@ class Rows(CatalogTable):
     # ----------------------------------------------------------------------------------------------------- reading
 
     def rows(self, batch: Batch) -> Iterator[Row]:
-        """The rows of a batch that have an item, in the manifest's order."""
+        """Yield the rows of a batch that have an item, in the manifest's order."""
         return map(as_row, self._rows_between(batch.id, batch.last_row))
 
     def talks(self, project: str, rows: Iterable[Row]) -> Iterator[tuple[Row, VideoRecord]]:
-        """Rows with what is known of their videos, in the rows' order; a person's answer stands for the talk."""
+        """Yield rows with the records of their videos, in the rows' order; a person's answer replaces the talk."""
         for block in batched(rows, KEYS_PER_GET // 2):
             yield from self._with_entries(project, block)
 
@@ -404,7 +404,7 @@ class Rows(CatalogTable):
 
 
 _AS_READ = "#state = :deferred AND deferrals = :deferrals"
-"""That a row is deferred as it was when it was read; a parser may have deferred it again since."""
+"""The condition that a row is deferred as it was when it was read; a parser may have deferred it again since."""
 
 
 def _as_read(row: Row) -> dict[str, Any]:
@@ -412,10 +412,10 @@ def _as_read(row: Row) -> dict[str, Any]:
 
 
 def packed(message: Message) -> str | bytes:
-    """A message as a deferred row keeps it: compressed where that is shorter.
+    """Return a message in the form that a deferred row stores: compressed if that is shorter.
 
-    An item holds 400 KB (DynamoDB developer guide, "Constraints"), and a row may be as large as `RowMaxBytes`; what
-    JSON adds to it by escapes goes again with the compression.
+    An item holds at most 400 KB (DynamoDB developer guide, "Constraints"), and a row may have `RowMaxBytes` bytes.
+    Compression removes what JSON's escapes add.
     """
     body = message.model_dump_json()
     if len(body) < PACKED_FROM:
@@ -424,10 +424,10 @@ def packed(message: Message) -> str | bytes:
 
 
 def unpacked(body: Any) -> str:  # noqa: ANN401 -- DynamoDB's: text, or bytes in boto3's own wrapping
-    """The message's text.
+    """Return the message's text.
 
     Raises:
-        OSError: it is not what `packed` gives.
+        OSError: `packed` did not make this body.
     """
     if isinstance(body, str):
         return body
@@ -436,11 +436,11 @@ def unpacked(body: Any) -> str:  # noqa: ANN401 -- DynamoDB's: text, or bytes in
 
 
 PACKED_FROM = 1_000
-"""Characters: what is shorter fits into one write unit as it is."""
+"""The length, in characters, from which a message is compressed; a shorter one fits into one write unit as it is."""
 
 
 def _waits(message: Message, due: datetime | None, need: Amount) -> tuple[str, str]:
-    """The list of the agenda and the date of a deferred row."""
+    """Return the agenda's list and the due date of a deferred row."""
     if due is None:
         return waiting_list(message.batch, message.row), waiting_date(need.micro_usd)
     project = message.project if need != Amount() else NO_PROJECT

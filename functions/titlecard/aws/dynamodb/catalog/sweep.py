@@ -1,7 +1,7 @@
-"""The sweeper's lease: of several sweepers that are called at once, one works.
+"""The sweeper's lease: of several concurrent sweepers, one works.
 
-Two at once would lose nothing: what is sent twice ends once. They would send every row twice, though, and read it
-twice. So a lease that ends a little early or late, by a clock that is wrong, does no harm.
+The lease only saves work: two sweepers would read and send every row twice, but a row that is sent twice ends once. So
+a lease that expires early or late, because a clock is wrong, does no harm.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 
 
 class SweepLease(CatalogTable):
-    """Who sweeps."""
+    """The sweeper's lease."""
 
     def take_sweep(self, holder: str, *, until: datetime, now: datetime) -> bool:
-        """Become the one who sweeps, until a moment at the latest; False where somebody else is.
+        """Take the sweeper's lease until `until`; return False if another sweeper holds it.
 
         Args:
-            holder: a random name; who asks again under the same name has the lease still.
+            holder: a random name; its holder may take the lease again.
         """
         return self._accepted(
             sweep_key(),
@@ -32,5 +32,5 @@ class SweepLease(CatalogTable):
         )
 
     def leave_sweep(self, holder: str) -> None:
-        """Let the next one sweep; nothing happens where the lease is somebody else's by now."""
+        """Release the sweeper's lease, unless another sweeper has taken it."""
         self._accepted(sweep_key(), "REMOVE lease_until", "holder = :holder", {":holder": holder})

@@ -1,9 +1,8 @@
-"""DynamoDB as the catalog uses it: items in Python values, conditional writes, and calls that are throttled.
+"""DynamoDB as the catalog uses it: items as Python values, conditional writes, and retries of throttled calls.
 
-A table that is crowded says so in four ways: a call fails with a throttle, which botocore tries again; a statement of a
-BatchExecuteStatement fails, or keys of a BatchGetItem come back unread, while the call succeeds; a transaction is
-cancelled because somebody else is at one of its items. The last three are tried again here, with jitter. None of them
-says anything about the video that the call was about.
+DynamoDB throttles in four ways: a call fails, and botocore retries it; a statement of a BatchExecuteStatement fails, or
+a BatchGetItem leaves keys unread, while the call succeeds; another writer's access to an item cancels a transaction.
+This module retries the last three, with jitter. None of them is a fault of the video.
 """
 
 from __future__ import annotations
@@ -38,9 +37,9 @@ UNCHECKED = Config(
     connect_timeout=3,
     read_timeout=10,
 )
-"""For the catalog's client. botocore's own check of every parameter takes much of the parser's time, and DynamoDB makes
-the same check again. The standard mode tries throttled calls again with jitter (boto3 guide, "Retries"); six tries end
-well within an invocation. Times in seconds."""
+"""The configuration of the catalog's client; times in seconds. It turns off botocore's check of every parameter, which
+takes much of the parser's time and which DynamoDB repeats. The standard mode retries throttled calls with jitter (boto3
+guide, "Retries"); six tries end well within an invocation."""
 
 KEYS_PER_GET = 100
 """The most keys that one BatchGetItem takes (DynamoDB API reference)."""
@@ -49,10 +48,10 @@ STATEMENTS_PER_CALL = 25
 """The most statements that one BatchExecuteStatement takes (DynamoDB API reference)."""
 
 TRIES = 6
-"""How often what a crowded table has left undone is tried."""
+"""The most tries of the work that a throttled table leaves undone."""
 
 BACKOFF_SECONDS = 0.05
-"""The longest wait before the second try; it doubles with each one after that, to 0.8 s before the last."""
+"""The longest wait before the second try, in seconds; it doubles with each further try, to 0.8 s before the last."""
 
 PASSING = {
     "InternalServerError",
@@ -61,15 +60,15 @@ PASSING = {
     "ThrottlingError",
     "TransactionConflict",
 }
-"""Why a statement or a part of a transaction was not done that may well be done the next time (DynamoDB API reference,
+"""The error codes of statements and transactions that may succeed when retried (DynamoDB API reference,
 "BatchStatementError" and "TransactWriteItems")."""
 
 ITEMS_PER_PAGE = 50
-"""How many items a merged query reads ahead of each shard: they may be large, and not all of them may be wanted."""
+"""The number of items that a merged query reads ahead in each shard: items may be large, and not all may be needed."""
 
 
 def stamp(moment: datetime) -> str:
-    """A moment as it is stored: UTC, ISO 8601 with microseconds, so that stamps sort as time does."""
+    """Return a time in its stored form: UTC, ISO 8601 with microseconds, so that stamps sort by time."""
     return moment.astimezone(UTC).isoformat(timespec="microseconds")
 
 
@@ -77,8 +76,8 @@ class CatalogTable:
     """One DynamoDB table.
 
     Args:
-        client: of a DynamoDB *resource* (`boto3.resource("dynamodb", config=UNCHECKED).meta.client`), which speaks in
-            Python values.
+        client: the client of a DynamoDB *resource* (`boto3.resource("dynamodb", config=UNCHECKED).meta.client`), which
+            takes and returns Python values.
         table: the table's name.
     """
 
@@ -113,7 +112,7 @@ class CatalogTable:
         return {"Update": write}
 
     def _put(self, item: Mapping[str, Any], condition: str, values: Mapping[str, Any]) -> bool:
-        """Put an item under a condition; False where it did not hold."""
+        """Put an item under a condition; return False if it did not hold."""
         given: dict[str, Any] = {"ExpressionAttributeValues": values} if values else {}
         if aliases := _aliases(condition):
             given["ExpressionAttributeNames"] = aliases
@@ -124,13 +123,13 @@ class CatalogTable:
         return True
 
     def _insert(self, items: Sequence[Mapping[str, Any]]) -> list[bool]:
-        """Put items where there are none; say for each whether there was none.
+        """Insert the items whose keys are free; return for each whether it was inserted.
 
-        Of items with the same key the first one counts; the others find it there. Each is a conditional write of its
-        own, at the price of one: they share a call, and not a fate.
+        Of several items with the same key, only the first can be inserted. Each item is a separate conditional write,
+        at the price of one: items share a call, but succeed or fail independently.
 
         Raises:
-            CatalogBusy: some could not be written, and others may have been.
+            CatalogBusy: some items could not be written; others may have been.
         """
         keys = [(item["pk"], item["sk"]) for item in items]
         done = {place: False for place, key in enumerate(keys) if keys.index(key) < place}
@@ -161,10 +160,10 @@ class CatalogTable:
         return {"Statement": f'INSERT INTO "{self._table}" VALUE {{{attributes}}}', "Parameters": list(item.values())}
 
     def _transact(self, writes: Sequence[Mapping[str, Any]]) -> bool:
-        """Write all of it or nothing; False where a condition did not hold.
+        """Make all writes or none; return False if a condition did not hold.
 
         Raises:
-            CatalogBusy: others were at the same items again and again.
+            CatalogBusy: other writers cancelled every try.
         """
         for tries in range(TRIES):
             _back_off(tries)
@@ -184,10 +183,10 @@ class CatalogTable:
         return self._db.get_item(TableName=self._table, Key=key, ConsistentRead=True).get("Item")
 
     def _get_all(self, keys: Sequence[Mapping[str, str]]) -> dict[tuple[str, str], Mapping[str, Any]]:
-        """Items by their keys.
+        """Return items by their keys.
 
         Raises:
-            CatalogBusy: keys were left unread again and again.
+            CatalogBusy: DynamoDB left keys unread in `TRIES` calls in a row.
         """
         found: dict[tuple[str, str], Mapping[str, Any]] = {}
         wanted, in_vain = list(keys), 0
@@ -217,7 +216,7 @@ class CatalogTable:
         after: int = 0,
         **query: Any,  # noqa: ANN401 -- passed on as it is
     ) -> Iterator[Mapping[str, Any]]:
-        """The items of a batch's rows behind row `after`, by their numbers, whichever shards they are in."""
+        """Yield the items of a batch's rows after row `after`, by number, from all shards."""
         values = query.pop("ExpressionAttributeValues", {})
         shards = []
         for shard in row_shards(last_row):
@@ -233,7 +232,7 @@ class CatalogTable:
         return heapq.merge(*shards, key=itemgetter("sk"))
 
     def _on_agenda(self, *lists: str, before: str = f"{NEVER}~") -> Iterator[Mapping[str, Any]]:
-        """What is on lists of the agenda, by the date due (read from the index: a moment behind)."""
+        """Yield the items on lists of the agenda, by due date (an eventually consistent read of the index)."""
         found = [
             self._query(
                 IndexName=AGENDA,
@@ -247,20 +246,20 @@ class CatalogTable:
 
 
 def batched(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
-    """Cut a stream into lists of a size, the last one maybe shorter (`itertools.batched` is Python 3.12's)."""
+    """Split a stream into lists of `size`; the last may be shorter (`itertools.batched` needs Python 3.12)."""
     stream = iter(items)
     while block := list(islice(stream, size)):
         yield block
 
 
 def _back_off(tries: int) -> None:
-    """Wait before a try that is not the first; with full jitter, so that those who wait do not come at once."""
+    """Wait before each try but the first, with full jitter, so that workers do not retry all at once."""
     if tries:
         time.sleep(random.uniform(0, BACKOFF_SECONDS * 2 ** (tries - 1)))  # noqa: S311 -- jitter, no secret
 
 
 _RESERVED = ("batch", "bucket", "key", "order", "project", "row", "state", "token")
-"""Attributes of ours whose names are words of DynamoDB's expressions (developer guide, "Reserved words")."""
+"""Our attributes whose names are reserved in DynamoDB's expressions (developer guide, "Reserved words")."""
 
 
 def _aliases(expression: str) -> dict[str, str]:
@@ -268,6 +267,6 @@ def _aliases(expression: str) -> dict[str, str]:
 
 
 def plain(refusal: Mapping[str, Any]) -> dict[str, Any]:
-    """The item that a refusal came with: boto3 turns only those of answers into Python values."""
+    """Return the item of a refusal as Python values; boto3 converts only the items of successful answers."""
     read = TypeDeserializer().deserialize
     return {name: read(value) for name, value in refusal.get("Item", {}).items()}

@@ -1,7 +1,7 @@
-"""The catalog's drafts: how far a batch's results have been written, for batches that take more than one go.
+"""The upload progress of a batch's results, for batches whose results take more than one call.
 
-A draft is one item beside the batch. It moves on only from where its writer read it, so that of two writers one goes on
-and the other one stops.
+The progress, or draft, is one item beside the batch. A writer can advance it only from the state that it read, so that
+of two writers one continues and the other stops.
 """
 
 from __future__ import annotations
@@ -19,11 +19,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class UploadProgress:
-    """A multipart upload that is under way.
+    """The progress of a multipart upload.
 
-    `version` is the stamp at which the batch itself last moved: it moves on where dead rows are tried again, and a
-    draft from before that is of no use. `etags` are those of the parts that are there; `row` is the last row in them,
-    and `counts` what they hold.
+    `version` is the batch's `marked_at`. A redrive changes it and so makes an earlier draft useless. `etags` are those
+    of the uploaded parts, `row` is their last row, and `counts` counts their rows.
     """
 
     version: str
@@ -34,10 +33,10 @@ class UploadProgress:
 
 
 class UploadProgressTable(CatalogTable):
-    """What is under way."""
+    """The uploads in progress."""
 
     def draft(self, batch: str, version: str) -> UploadProgress | None:
-        """The draft of a batch's results, None where there is none of this version."""
+        """Return the draft of a batch's results, None if there is none of this version."""
         item = self._get(upload_progress_key(batch))
         if item is None or item["version"] != version:
             return None
@@ -45,18 +44,18 @@ class UploadProgressTable(CatalogTable):
         return UploadProgress(version, item["upload"], tuple(item["etags"]), int(item["row"]), counts)
 
     def begin(self, batch: str, draft: UploadProgress) -> bool:
-        """Write a first draft; False where somebody else began."""
+        """Store the first draft of a version; return False if another writer has."""
         of_before = "attribute_not_exists(pk) OR version < :version"
         return self._stored(batch, draft, of_before, {":version": draft.version})
 
     def move_on(self, batch: str, before: UploadProgress, draft: UploadProgress) -> bool:
-        """Replace a draft by the one that goes further; False where it is not as it was read."""
+        """Replace a draft with a more advanced one; return False if it has changed since it was read."""
         as_read = "upload = :upload AND #row = :row"
         return self._stored(batch, draft, as_read, {":upload": before.upload, ":row": before.row})
 
     def forget(self, batch: str, draft: UploadProgress) -> None:
-        """Let a draft be of no version whose upload is of no use any more."""
-        as_read = "upload = :upload"  # or else another one is under way
+        """Clear the version of a draft whose upload is useless, so that no writer continues it."""
+        as_read = "upload = :upload"  # otherwise another upload has replaced it
         self._accepted(
             upload_progress_key(batch), "SET version = :none", as_read, {":none": "", ":upload": draft.upload}
         )
