@@ -6,9 +6,10 @@
 | rubyevents | github.com/rubyevents/rubyevents (MIT) | `raw_title`, as on YouTube | `title` and `speakers` |
 | codeandtalk | github.com/szabgab/codeandtalk.com (Apache-2.0) | the first version of each file | the last version |
 
-Rows are left out where the editors' answer cannot be had from the input: a title with other words, a presenter whom
-neither title nor description names. Of codeandtalk only files whose title was edited say anything. Needs `git`, and the
-clone's whole history (no shallow clone) except for rubyevents.
+Rows are left out where the editors' answer cannot be had from the input: a title with other words, or one of several
+presenters whom neither title nor description names. Where no word of any presenter's name stands there, the answer is
+that nobody is named. Of codeandtalk only files say anything whose title was edited, or whose description names the
+presenters. Needs `git`, and the clone's whole history (no shallow clone) except for rubyevents.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from titlecard.domain.grounding import ungrounded
-from titlecard.domain.text import is_placeholder, one_line
+from titlecard.domain.text import is_placeholder, one_line, words
 from titlecard.domain.video import Video
 
 if TYPE_CHECKING:
@@ -64,11 +65,10 @@ def pyvideo(clone: Path) -> Iterator[dict[str, Any]]:
 
 
 def codeandtalk(clone: Path) -> Iterator[dict[str, Any]]:
-    """The rows of szabgab/codeandtalk.com whose title was edited, by path. Speakers are told by the names of files."""
+    """The rows of szabgab/codeandtalk.com, by path. Speakers are told by the names of files."""
     names: dict[str, str] = {}
+    every_series = _json(_git(clone, "show", "HEAD:data/series.json")) or {}
     for path, event, before, after in _edited(clone, _CODEANDTALK):
-        if one_line(str(before.get("title"))) == one_line(str(after.get("title"))):
-            continue
         speakers = after.get("speakers") or []
         for speaker in speakers:
             if speaker not in names:
@@ -81,8 +81,10 @@ def codeandtalk(clone: Path) -> Iterator[dict[str, Any]]:
             (before.get("title"), before.get("description")),
             (after.get("title"), [names[speaker] for speaker in speakers]),
             url=f"{_YOUTUBE}{code}" if code else None,
+            series=max((name for name in every_series if event.startswith(f"{name}-")), key=len, default=None),
         )
-        if row:
+        is_edited = one_line(str(before.get("title"))) != one_line(str(after.get("title")))
+        if row and (is_edited or row["kind"] == "names_in_description"):
             yield row
 
 
@@ -170,6 +172,9 @@ def _row(
     if not title or not want:
         return None
     video = Video(id=name, title=title, description=description)
+    said = {*words(title), *words(description)}
+    if said.isdisjoint(word for person in presenters for word in words(person)):
+        presenters = []
     if ungrounded(want, presenters, video) is not None:
         return None
     in_title = ungrounded(want, presenters, video.model_copy(update={"description": ""})) is None

@@ -31,13 +31,15 @@ def save(path: Path, **fields: Any) -> None:  # noqa: ANN401  # whatever JSON ho
 
 @pytest.fixture
 def clone(tmp_path: Path) -> Path:
-    """A repository in which editors mended three scraped videos, moved one of them, and invented an answer."""
+    """A repository in which editors mended scraped videos, moved one of them, and knew more than the input says."""
     videos = tmp_path / "devconf-2031" / "videos"
     git(tmp_path, "init", "--initial-branch=main")
     save(videos / "compilers.json", title="Compilers - Ada Byron (DevConf)", description="", speakers=[])
     save(videos / "linkers.json", title="Linkers", description="Speaker: Omar Haddad", speakers=[])
     save(videos / "parsers.json", title="Parsers", description="No one is named.", speakers=[])
-    save(videos / "invented.json", title="Loaders", description="", speakers=[])
+    save(videos / "unnamed.json", title="Loaders", description="", speakers=[])
+    save(videos / "half-named.json", title="Assemblers - Ada Byron", description="", speakers=[])
+    save(videos / "misspelt.json", title="Debuggers - Eva Mallory", description="", speakers=[])
     git(tmp_path, "add", ".")
     git(tmp_path, "commit", "-m", "scraped")
     git(tmp_path, "mv", str(videos / "linkers.json"), str(videos / "linkers-explained.json"))
@@ -45,7 +47,9 @@ def clone(tmp_path: Path) -> Path:
     save(videos / "compilers.json", title="Compilers", description="", speakers=["Ada Byron"])
     save(videos / "linkers-explained.json", title="Linkers", description="", speakers=["Omar Haddad"])
     save(videos / "parsers.json", title="Parsers", description="No one is named.", speakers=["Various speakers"])
-    save(videos / "invented.json", title="Loaders", description="", speakers=["Eve Mallory"])
+    save(videos / "unnamed.json", title="Loaders", description="", speakers=["Eve Mallory"])
+    save(videos / "half-named.json", title="Assemblers", description="", speakers=["Ada Byron", "Eve Mallory"])
+    save(videos / "misspelt.json", title="Debuggers", description="", speakers=["Eve Mallory"])
     git(tmp_path, "add", ".")
     git(tmp_path, "commit", "-m", "edited")
     return tmp_path
@@ -72,12 +76,20 @@ def test_rows_are_sorted_into_kinds(clone: Path) -> None:
         "compilers": "names_in_title",
         "linkers-explained": "names_in_description",
         "parsers": "no_names",
+        "unnamed": "no_names",
     }
 
 
 @needs_git
-def test_an_answer_that_is_not_in_the_input_is_left_out(clone: Path) -> None:
-    assert not any(row["id"].endswith("invented") for row in pyvideo(clone))
+def test_nobody_is_expected_where_the_input_names_nobody(clone: Path) -> None:
+    row = {row["id"]: row for row in pyvideo(clone)}["devconf-2031/videos/unnamed"]
+    assert row["expected"] == {"title": "Loaders", "presenters": []}
+
+
+@needs_git
+@pytest.mark.parametrize("name", ["half-named", "misspelt"])
+def test_a_row_whose_presenters_are_not_all_in_the_input_is_left_out(clone: Path, name: str) -> None:
+    assert not any(row["id"].endswith(name) for row in pyvideo(clone))
 
 
 @needs_git
@@ -101,22 +113,23 @@ def test_the_raw_title_of_rubyevents_is_the_input(tmp_path: Path) -> None:
 
 
 @needs_git
-def test_only_edited_titles_of_codeandtalk_are_rows(tmp_path: Path) -> None:
+def test_codeandtalk_has_rows_of_edited_titles_and_of_names_in_descriptions(tmp_path: Path) -> None:
     git(tmp_path, "init", "--initial-branch=main")
     videos = tmp_path / "data" / "videos" / "devconf-2031"
     save(tmp_path / "data" / "people" / "ada-byron.json", name="Ada Byron")
     save(videos / "compilers.json", title="Compilers (Ada Byron)", speakers=["ada-byron"])
     save(videos / "linkers.json", title="Linkers", speakers=["ada-byron"])
+    save(videos / "parsers.json", title="Parsers", description="Speaker: Ada Byron", speakers=["ada-byron"])
+    save(tmp_path / "data" / "series.json", devconf={})
     git(tmp_path, "add", ".")
     git(tmp_path, "commit", "-m", "scraped")
     save(videos / "compilers.json", title="Compilers", speakers=["ada-byron"])
     git(tmp_path, "add", ".")
     git(tmp_path, "commit", "-m", "edited")
-    (row,) = codeandtalk(tmp_path)
-    assert (row["title"], row["expected"]) == (
-        "Compilers (Ada Byron)",
-        {"title": "Compilers", "presenters": ["Ada Byron"]},
-    )
+    assert [(row["title"], row["series"], row["expected"]) for row in codeandtalk(tmp_path)] == [
+        ("Compilers (Ada Byron)", "devconf", {"title": "Compilers", "presenters": ["Ada Byron"]}),
+        ("Parsers", "devconf", {"title": "Parsers", "presenters": ["Ada Byron"]}),
+    ]
 
 
 def test_all_years_of_a_conference_are_in_one_fold() -> None:
