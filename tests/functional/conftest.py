@@ -59,6 +59,7 @@ def wire(monkeypatch: pytest.MonkeyPatch) -> Wire:
     monkeypatch.setattr("botocore.endpoint.time", Unhurried)
     monkeypatch.setattr("titlecard.aws.sqs.time", Unhurried)
     monkeypatch.setattr("titlecard.aws.dynamodb.catalog.table.time", Unhurried)
+    monkeypatch.setattr("titlecard.pipeline.lease.time", Unhurried)
     return wire
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -552,3 +553,66 @@ def test_every_project_that_has_anything_is_listed(world: World) -> None:
         BUDGET,
         True,
     )
+
+
+# --------------------------------------------------------------------------------------------------- days that are over
+
+
+def month_item(world: World) -> dict[str, Any]:
+    return dict(world.db.get_item(TableName=world.names["LedgerTable"], Key=JANUARY)["Item"])
+
+
+def days_of(item: dict[str, Any]) -> set[str]:
+    return {name[:3] for name in item if re.match(r"d\d\d_", name)}
+
+
+def test_a_months_item_holds_today_and_yesterday_and_its_days_are_all_known(world: World) -> None:
+    for _ in range(4):
+        world.ledger.settle(reserved(world), Measured(BILLED))
+        world.clock.forward(86_400)
+    last = reserved(world)
+    (one,) = world.ledger.months(PROJECT)
+    part = Part(1, BILLED.tokens, BILLED.micro_usd)
+    assert days_of(month_item(world)) == {"d08", "d09"}
+    assert one.days == {5: part, 6: part, 7: part, 8: part, 9: Part(1, NEED.tokens, NEED.micro_usd)}
+    assert month(world) == BILLED + BILLED + BILLED + BILLED + last.need
+
+
+def test_a_full_month_by_an_earlier_version_is_made_small_by_the_next_reservation(world: World) -> None:
+    reserve(world)
+    world.clock.now = datetime(2026, 1, 31, 12, tzinfo=UTC)
+    counters = {
+        f"d{number:02}_{name}": number for number in range(1, 31) for name in ("requests", "tokens", "micro_usd")
+    }
+    edit(world, JANUARY, **counters)
+    assert fits(world)
+    (one,) = world.ledger.months(PROJECT)
+    assert days_of(month_item(world)) == {"d30", "d31"}
+    assert [one.days[number] for number in range(1, 31)] == [Part(it, it, it) for it in range(1, 31)]
+
+
+@pytest.mark.parametrize("how", [Cut.LOST_REQUEST, Cut.LOST_ANSWER])
+@pytest.mark.parametrize("at", [3, 4])
+def test_a_call_that_is_lost_while_days_are_moved_changes_no_charge(world: World, how: Cut, at: int) -> None:
+    for _ in range(2):
+        world.ledger.settle(reserved(world), Measured(BILLED))
+        world.clock.forward(86_400)
+    world.wire.cut(how, at)
+    assert fits(world)
+    part = Part(1, BILLED.tokens, BILLED.micro_usd)
+    for charged in (NEED, NEED + NEED):
+        (one,) = world.ledger.months(PROJECT)
+        assert (one.days[5], one.days[6], day(world)) == (part, part, lumped(charged))
+        assert month(world) == BILLED + BILLED + charged
+        reserve(world)
+
+
+def test_yesterdays_counters_are_settled_after_midnight(world: World) -> None:
+    world.ledger.settle(reserved(world), Measured(BILLED))
+    world.clock.now = datetime(2026, 1, 6, 23, 59, 59, tzinfo=UTC)
+    late = reserved(world)
+    world.clock.now = datetime(2026, 1, 7, 0, 0, 30, tzinfo=UTC)
+    reserve(world)
+    world.ledger.settle(late, Measured(BILLED))
+    (one,) = world.ledger.months(PROJECT)
+    assert one.days[6] == Part(1, BILLED.tokens, BILLED.micro_usd)

@@ -287,3 +287,25 @@ class Future:
         self._done = True
         if self._waits is not None:
             self._waits.wake = self._baton.now
+
+
+class Event:
+    """Stands for `threading.Event`, with one fiber that waits for it."""
+
+    def __init__(self, baton: Baton) -> None:
+        self._baton = baton
+        self._is_set = False
+        self._waits: Fiber | None = None
+
+    def set(self) -> None:
+        """Let go who waits."""
+        self._is_set = True
+        if self._waits is not None:
+            self._waits.wake = self._baton.now
+
+    def wait(self, seconds: float) -> bool:
+        """Until it is set, or for so many seconds; whether it is set."""
+        if not self._is_set:
+            self._waits = self._baton.current
+            self._baton.sleep(seconds)
+        return self._is_set

@@ -22,6 +22,7 @@ from titlecard.domain.batch import END_STATES
 from titlecard.domain.clock import CLOCK_ERROR_SECONDS
 from titlecard.domain.errors import Hold
 from titlecard.domain.grounding import ungrounded
+from titlecard.pipeline.lease import LEASE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -90,6 +91,7 @@ class Invariants:
         self._paused: dict[str, float] = {}
         self._opened: dict[str, float] = {}
         self._probes: set[str] = set()
+        self._swept = 0.0
         self._excess: dict[tuple[Key, str], int] = defaultdict(int)
 
     # -------------------------------------------------------------------------------------------------- what is told
@@ -106,7 +108,7 @@ class Invariants:
         if table == "ledger":
             if key[0] in {"breakers", "pauses"}:
                 self._stopped(key, old or {}, new or {})
-            elif key[0] != "budgets":
+            elif key[0] != "budgets" and not key[1].startswith("days#"):  # what is moved there is checked where it goes
                 self._charged(key, old or {}, new or {})
         elif new is None:
             self._broken("1 nothing is lost", f"{key} was deleted")
@@ -118,6 +120,8 @@ class Invariants:
             self._row(key, old or {}, new)
         elif sort == "batch":
             self._batch(key, old or {}, new)
+        elif key[0] == "sweeper":
+            self._sweeps(old or {}, new)
 
     def sending(self, key: str) -> None:
         """A request is about to leave, with a project's key."""
@@ -257,6 +261,7 @@ class Invariants:
     # ----------------------------------------------------------------------------------------------------- the money
 
     def _charged(self, key: Key, old: Item, new: Item) -> None:
+        self._moved(key, old, new)
         tried: Tried | None = self._world.wire.doing
         for name, change in _changes(old, new):
             if _is_noted(name):
@@ -278,6 +283,17 @@ class Invariants:
                 self._broken("2 spend is bounded", f"{name} of {key} is {_number(new, name)}, its limit {limit}")
         if tried is not None:
             self._covered(tried)
+
+    def _moved(self, key: Key, old: Item, new: Item) -> None:
+        """What is taken out of an item is a day that is over, and stands beside it as it was."""
+        beside = self._beside(key)
+        for name in filter(_counts, old.keys() - new.keys()):
+            if beside.get(name) != old[name] or not name[1:3] < self._world.stamp()[8:10]:
+                self._broken("2 spend is bounded", f"{name} of {key} was taken away: {old[name]}")
+
+    def _beside(self, key: Key) -> Item:
+        """Where the days of a month's item are that are over."""
+        return self._world.store.peek("ledger", (key[0], key[1].replace("month#", "days#"))) or {}
 
     @staticmethod
     def _needed(edited: Edited, tried: Tried) -> bool:
@@ -340,7 +356,7 @@ class Invariants:
             for counter, charged in tried.charged.items():
                 sums[counter] += charged
         for (key, name), charged in sums.items():
-            there = _number(self._world.store.peek("ledger", key) or {}, name)
+            there = _number({**self._beside(key), **(self._world.store.peek("ledger", key) or {})}, name)
             if there != charged:
                 self._broken("2 spend is bounded", f"{name} of {key} is {there}, the sum of its attempts {charged}")
 
@@ -491,6 +507,13 @@ class Invariants:
             ]
             if missing:
                 self._broken("1 nothing is lost", f"{key} was finished, but rows {missing} have not ended")
+
+    def _sweeps(self, old: Item, new: Item) -> None:
+        """A lease is taken over only from one who has not renewed it for as long as it lasts."""
+        since = self._world.baton.now - self._swept
+        if "lease_until" in old and old["holder"] != new["holder"] and since < LEASE.total_seconds():
+            self._broken("one sweeper", f"a lease was taken over {since:.2f} s after it was written")
+        self._swept = self._world.baton.now
 
     def _has_message(self, batch: str, row: int) -> bool:
         part = f'"batch":"{batch}","project":'

@@ -66,15 +66,15 @@ MUTANTS = {
         {
             "aws.dynamodb.ledger.reservations": (
                 (
-                    "        untouched = _none_of(COUNTERS)\n        fits =",
+                    "        not_cancelled =",
                     (
                         "        there = _counters(charge_of(self._item(_batch_key(reservation.batch))))\n"
-                        "        if any(there[name] > value for name, value in room.items()):\n"
-                        "            return _BATCH_LIMIT\n"
-                        "        untouched = _none_of(COUNTERS)\n        fits ="
+                        "        if any(there[name] > room[f':room_{name}'] for name in PARTS):\n"
+                        "            return Refusal.of_batch()\n"
+                        "        not_cancelled ="
                     ),
                 ),
-                ('f"({untouched} OR ({fits})) AND', 'f"({untouched} OR ({fits}) OR attribute_exists(pk)) AND'),
+                ('f"{has_room} AND', 'f"({has_room} OR attribute_exists(pk)) AND'),
             )
         },
         "2 spend is bounded",

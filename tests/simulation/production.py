@@ -46,6 +46,7 @@ DRIVEN = (
     "pipeline.publish",
     "aws.dynamodb.catalog.grants",
     "pipeline.audit",
+    "pipeline.lease",
     "pipeline.requeue",
     "pipeline.outcomes",
     "pipeline.turns",

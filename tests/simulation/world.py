@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import BotoCoreError, ClientError
 from pydantic import ValidationError
 from tests.simulation import dynamo, queues, s3
-from tests.simulation.baton import Baton, Died, Pool, Worker
+from tests.simulation.baton import Baton, Died, Event, Pool, Worker
 from tests.simulation.choices import Choices
 from tests.simulation.edits import EDITS, edit, put_right
 from tests.simulation.invariants import ENDED, Invariants
@@ -292,7 +292,10 @@ class World:
         table.time, table.random = SimpleNamespace(sleep=self.baton.sleep), asker.random
         parser.random = asker.random
         requeue: Any = code["pipeline.requeue"]
-        requeue.ThreadPoolExecutor, requeue.uuid4 = Pool, self._name
+        requeue.ThreadPoolExecutor = Pool
+        lease: Any = code["pipeline.lease"]
+        lease.ThreadPoolExecutor, lease.uuid4, lease.Event = Pool, self._name, partial(Event, self.baton)
+        lease.time = SimpleNamespace(sleep=self.baton.sleep)
         ingest.ROWS_BETWEEN_CHECKPOINTS, ingest.PACKS_UNDER_WAY = (2, 2) if self.plan.small else (2000, 32)
         sent: Any = code["aws.sqs"]
         sent.ENTRIES_PER_SEND = 1 if self.plan.small else 10

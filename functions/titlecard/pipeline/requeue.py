@@ -36,7 +36,6 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from operator import attrgetter
 from typing import TYPE_CHECKING
-from uuid import uuid4
 
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -47,6 +46,7 @@ from titlecard.aws.sqs import chunk_messages
 from titlecard.domain.errors import Hold
 from titlecard.domain.money import Amount, Cap, Window
 from titlecard.pipeline.admission import denied
+from titlecard.pipeline.lease import Lease
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -107,24 +107,19 @@ class Requeue:
             remaining: the seconds that this invocation has left; all of them where nobody counts.
         """
         done: Counter[str] = Counter()
-        holder = uuid4().hex
-        until = self._now() + timedelta(seconds=remaining())
-        if not self._catalog.take_sweep(holder, until=until, now=self._now()):
+        lease = Lease(self._catalog, self._now, self._log)
+        if not lease.take():
             done["left to another sweep"] += 1
             return done
         stop = min(STOP_SECONDS, remaining() / 4)
-        try:
-            done += self._put_back(lambda: remaining() > stop)
-            self._audit.run(done, lambda: remaining() > stop)
-        finally:
-            self._leave(holder)
-        return done
 
-    def _leave(self, holder: str) -> None:
-        try:
-            self._catalog.leave_sweep(holder)
-        except (BotoCoreError, ClientError) as trouble:  # then the lease runs out by itself
-            self._log.warning("the lease could not be given back", error=type(trouble).__name__)
+        def in_time() -> bool:
+            return remaining() > stop and lease.lasts
+
+        with lease.renewed():
+            done += self._put_back(in_time)
+            self._audit.run(done, in_time)
+        return done
 
     def _put_back(self, in_time: Callable[[], bool]) -> Counter[str]:
         """Send what can go on, no more than the budgets can pay for; tell the rest once why it cannot."""

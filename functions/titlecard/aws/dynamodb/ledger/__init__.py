@@ -4,7 +4,8 @@
 partition key           sort key               what it holds
 ======================  =====================  ==================================================================
 ``batch#BATCH``         ``spend``              what the batch was charged; whether it was cancelled
-``project#PROJECT``     ``month#2026-11``      what the project was charged in the month, on each day, for each model
+``project#PROJECT``     ``month#2026-11``      what the project was charged in the month, for each model, on two days
+``project#PROJECT``     ``days#2026-11``       what it was charged on the days before these two
 ``budgets``             ``PROJECT``            the most of a day and of a month, in tokens and in micro-dollars
 ``pauses``              ``PROJECT`` or ``*``   the hand brake, of a project or of all
 ``breakers``            ``PROJECT``            whether the project's model calls are stopped, since when and why

@@ -13,13 +13,32 @@ ever where an answer is lost, the worst case stays charged: every crash errs on 
                │                 └ a crash or a lost answer: charged for a request that was never sent
                └ a crash or a lost answer: the same, of the batch alone
 
+Every step adds to the counters of one item, all of them or none, by `Spending._add`:
+
+==========================  ===============  ==========================================  =========================
+counters                    item             reserve                                     settle
+==========================  ===============  ==========================================  =========================
+`COUNTERS`                  batch and month  + need                                      + charged - need
+``open_`` and `PARTS`       batch and month  + need                                      - need
+``lost_`` and `PARTS`       batch and month                                              + need if unmeasured
+``d27_`` and `PARTS`        month            + need                                      + charged - need
+``model#M#`` and `PARTS`    month            + need                                      + charged - need
+--------------------------  ---------------  ------------------------------------------  -------------------------
+the condition                                each within its limit after it; none was    none falls below nothing
+                                             taken away or spoilt; batch not cancelled
+==========================  ===============  ==========================================  =========================
+
 They are plain conditional updates: in a transaction, requests of one project would cancel each other. The client makes
 ONE try per call. boto3's default retries were seen to apply one `ADD` three times when answers were lost: on a counter
 that is lowered, that would be money given back that was never there.
+
+A month's item stays below 1 KB, which is one write unit: the first reservation of a day moves the days before yesterday
+into an item beside it. Nothing is charged to them any more, since AWS refuses clocks that are so far behind.
 """
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -41,13 +60,16 @@ from titlecard.aws.dynamodb.ledger.items import (
 from titlecard.aws.errors import LedgerUnavailable
 from titlecard.domain.errors import Hold
 from titlecard.domain.money import Amount, Unbilled, Unmeasured, Window
+from titlecard.domain.money.budget import MOST
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from datetime import datetime
 
     from titlecard.domain.batch import BatchLimits
-    from titlecard.domain.money import Billing, Budget, Cap
+    from titlecard.domain.money import Billing, Budget
+
+    Item = Mapping[str, Any]
 
 RAISES = 3
 """How often a write that only raises counters is tried: the worst that a repetition does is to charge too much."""
@@ -121,7 +143,7 @@ class Spending(LedgerTable):
 
         Raises:
             LedgerUnavailable: the reservation may or may not have been written. If it was, it stays charged.
-            Unreadable: an item was edited, and it cannot be said what was spent.
+            LedgerItemInvalid: an item was edited, and it cannot be said what was spent.
         """
         window = Window.at(now)
         reservation = Reservation(batch, project, model, window, need)
@@ -150,12 +172,12 @@ class Spending(LedgerTable):
             LedgerUnavailable: part of it may not have been written. Do not repeat the call: what is left stays charged.
         """
         trouble: LedgerUnavailable | None = None
-        for key, changes in (
-            (_batch_key(reservation.batch), _batch_changes),
-            (_month_key(reservation.project, reservation.window), _month_changes),
+        for key, parts in (
+            (_batch_key(reservation.batch), ()),
+            (_month_key(reservation.project, reservation.window), _parts_of_month(reservation)),
         ):
             try:
-                self._settle(key, changes(reservation, billing))
+                self._settle(key, _settling(reservation.need, billing, parts))
             except LedgerUnavailable as error:  # the other half is settled all the same
                 trouble = error
         if trouble:
@@ -208,143 +230,161 @@ class Spending(LedgerTable):
         Raises:
             LedgerUnavailable: it cannot be read.
         """
-        for item in self._items(f"project#{project}"):
+        items = {str(item["sk"]): item for item in self._items(f"project#{project}")}
+        for name in (key.removeprefix(_MONTH) for key in items if key.startswith(_MONTH)):
+            item = {**items.get(f"{_DAYS}{name}", {}), **items[f"{_MONTH}{name}"]}
             models = {name.split("#")[1] for name in item if name.startswith("model#")}
             yield Month(
-                name=str(item["sk"]).removeprefix("month#"),
+                name=name,
                 spent=spent_of(item),
                 days={day: part_of(item, f"d{day:02}_") for day in range(1, 32) if f"d{day:02}_requests" in item},
                 models={name: part_of(item, f"model#{name}#") for name in sorted(models)},
             )
 
-    # ------------------------------------------------------------------------------------------------ raising writes
+    # ---------------------------------------------------------------------------------------------------- the writes
 
     def _reserve_batch(self, reservation: Reservation, limits: BatchLimits, now: datetime) -> Refusal | None:
-        needs = _counters(reservation.need)
-        room = {name: limit - needs[name] for name, limit in limits.model_dump().items()}
-        untouched = _none_of(COUNTERS)
-        fits = " AND ".join(_within(name, f":room_{name}") for name in room)
+        has_room, room = _room_under(limits.model_dump(), reservation.need, COUNTERS)
         not_cancelled = "attribute_not_exists(cancelled_at)"
-        old = self._raise(
+        written = self._add(
             _batch_key(reservation.batch),
-            _raised(needs, reservation.need),
-            f"({untouched} OR ({fits})) AND {not_cancelled}",
-            {**_NUMBER, **{f":room_{name}": value for name, value in room.items()}},
+            _reserving(reservation.need, ()),
+            f"{has_room} AND {not_cancelled}",
+            room,
             {"reserved_at": stamp(now), "project": reservation.project},
         )
-        if old is None:
+        if not isinstance(written, _Refused):
             return None
-        if "cancelled_at" in old:
+        if "cancelled_at" in written.item:
             return Refusal(Hold.CANCELLED, "the batch was cancelled")
-        _check_whole(old, COUNTERS)
+        _check_whole(written.item, COUNTERS)
         return Refusal.of_batch()
 
     def _reserve_project(self, reservation: Reservation, budget: Budget, now: datetime) -> Refusal | None:
         need, window = reservation.need, reservation.window
-        needs, day = _counters(need), _day_prefix(window)
-        untouched = _none_of(COUNTERS)
-        monthly, month_values = _fits("", budget.monthly, need)
-        untouched_day = _none_of(f"{day}{name}" for name in PARTS)
-        daily, day_values = _fits(day, budget.daily, need)
-        raised = _raised(needs, need) | _prefixed(day, needs) | _prefixed(f"model#{reservation.model}#", needs)
-        old = self._raise(
+        day = _day_prefix(window)
+        of_day = [f"{day}{name}" for name in PARTS]
+        month_has_room, room = _room_under(budget.monthly.as_map(), need, COUNTERS)
+        day_has_room, room_of_day = _room_under(budget.daily.as_map(), need, of_day, day)
+        written = self._add(
             _month_key(reservation.project, window),
-            raised,
-            f"({untouched} OR ({monthly})) AND (({untouched_day}) OR ({daily}))",
-            {**_NUMBER, **month_values, **day_values},
+            _reserving(need, _parts_of_month(reservation)),
+            f"{month_has_room} AND {day_has_room}",
+            room | room_of_day,
             {"reserved_at": stamp(now)},
         )
-        if old is None:
+        if not isinstance(written, _Refused):
+            self._set_days_aside(written, window)
             return None
-        _check_whole(old, COUNTERS)
-        if any(f"{day}{name}" in old for name in PARTS):
-            _check_whole(old, [f"{day}{name}" for name in PARTS])
-        if not budget.monthly.room(charge_of(old)).holds(need):
+        _check_whole(written.item, COUNTERS)
+        if any(name in written.item for name in of_day):
+            _check_whole(written.item, of_day)
+        if not budget.monthly.room(charge_of(written.item)).holds(need):
             return Refusal.of_month(window)
         return Refusal.of_day(window)
 
-    def _raise(
-        self,
-        key: Mapping[str, str],
-        raised: Mapping[str, int],
-        condition: str,
-        values: Mapping[str, Any],
-        noted: Mapping[str, str],
-    ) -> Mapping[str, Any] | None:
-        """Raise counters under a condition; None where it held, the item that stands there where it did not."""
-        change, names, added = _added(raised)
-        notes = ", ".join(f"#{name} = :{name}" for name in noted)
-        try:
-            with self._asking():
-                self._db.update_item(
-                    TableName=self._table,
-                    Key=key,
-                    UpdateExpression=f"SET {notes} {change}",
-                    ConditionExpression=condition,
-                    ExpressionAttributeNames=names | {f"#{name}": name for name in noted},
-                    ExpressionAttributeValues=added | dict(values) | {f":{name}": it for name, it in noted.items()},
-                    ReturnValuesOnConditionCheckFailure="ALL_OLD",
-                )
-        except self._db.exceptions.ConditionalCheckFailedException as refusal:
-            return plain(refusal.response) or key
-        return None
-
-    # ----------------------------------------------------------------------------------------------- lowering writes
-
-    def _settle(self, key: Mapping[str, str], changes: Mapping[str, int]) -> None:
-        """Change counters: what rises first, and as often as it takes; then what falls, once."""
+    def _settle(self, key: Item, changes: Mapping[str, int]) -> None:
+        """Write what a settlement changes, once; but of a bill above its bound, what rises first and repeatedly."""
         rises = {name: change for name, change in changes.items() if change > 0}
-        falls = {name: change for name, change in changes.items() if change < 0}
-        if rises and falls:
-            # Together, as one lowering write, unless the bill is above the bound: then nothing may be missing of it.
-            above = any(name in rises for name in COUNTERS)
-            if not above:
-                self._change(key, changes)
-                return
-        if rises:
-            self._repeated(key, rises)
-        if falls:
-            self._change(key, falls)
+        if not rises.keys().isdisjoint(COUNTERS):
+            self._raise(key, rises)
+            changes = {name: change for name, change in changes.items() if change < 0}
+        self._change(key, changes)
 
-    def _repeated(self, key: Mapping[str, str], rises: Mapping[str, int]) -> None:
-        for left in reversed(range(RAISES)):
+    def _raise(self, key: Item, rises: Mapping[str, int]) -> None:
+        for _ in range(RAISES - 1):
             try:
-                self._change(key, rises)
+                return self._change(key, rises)
             except LedgerUnavailable:
-                if not left:
-                    raise
-            else:
-                return
+                continue
+        return self._change(key, rises)
 
     def _take_back(self, reservation: Reservation) -> None:
         """Lower a batch's counters by a reservation that its project refused: once; a lost call leaves it charged."""
-        changes = _batch_changes(reservation, Unbilled())
         try:
-            self._change(_batch_key(reservation.batch), changes)
+            self._change(_batch_key(reservation.batch), _settling(reservation.need, Unbilled(), ()))
         except LedgerUnavailable:
             return
 
-    def _change(self, key: Mapping[str, str], changes: Mapping[str, int]) -> None:
-        """Change counters, none of them to below nothing."""
-        change, names, added = _added(changes)
-        falls = {f":least{i}": -number for i, number in enumerate(changes.values()) if number < 0}
-        enough = [f"#a{i} >= :least{i}" for i, number in enumerate(changes.values()) if number < 0]
-        reserved = "attribute_exists(requests)"
+    def _change(self, key: Item, changes: Mapping[str, int]) -> None:
+        """Change counters of an item that has some, none of them to below nothing."""
+        least = {name: -change for name, change in changes.items() if change < 0}
+        conditions = ["attribute_exists(requests)", *(f"#{_word(it)} >= :least_{_word(it)}" for it in least)]
+        values = {f":least_{_word(name)}": number for name, number in least.items()}
+        if isinstance(self._add(key, changes, " AND ".join(conditions), values), _Refused):
+            item = f"the ledger's item {key['pk']!r}, {key['sk']!r}"
+            message = f"{item} holds less than is to be settled: nothing is lowered"
+            raise LedgerUnavailable(message)
+
+    def _add(
+        self,
+        key: Item,
+        changes: Mapping[str, int],
+        condition: str,
+        values: Mapping[str, Any],
+        noted: Mapping[str, str] = {},
+    ) -> Item | _Refused:
+        """Add to counters of an item and note texts in it, all or nothing, if a condition holds; the item afterwards.
+
+        The condition names a counter `#` and its `_word`, which stands for it: a model's name is no word.
+        """
+        notes = "SET " + ", ".join(f"#{name} = :{name}" for name in noted) if noted else ""
+        written: dict[str, Any] = {**changes, **noted}
+        words = {name: _word(name) for name in written}
+        try:
+            with self._asking():
+                done = self._db.update_item(
+                    TableName=self._table,
+                    Key=key,
+                    UpdateExpression=f"{notes} ADD " + ", ".join(f"#{words[it]} :{words[it]}" for it in changes),
+                    ConditionExpression=condition,
+                    ExpressionAttributeNames={f"#{word}": name for name, word in words.items()},
+                    ExpressionAttributeValues={f":{words[it]}": value for it, value in written.items()} | dict(values),
+                    ReturnValues="ALL_NEW",
+                    ReturnValuesOnConditionCheckFailure="ALL_OLD",
+                )
+        except self._db.exceptions.ConditionalCheckFailedException as refusal:
+            return _Refused(plain(refusal.response) or key)
+        return done["Attributes"]
+
+    def _set_days_aside(self, month: Item, window: Window) -> None:
+        """Move the days before yesterday out of a month's item: copied first, and removed as they were copied.
+
+        A crash in between leaves both, and the next reservation moves them again. What fails is of no consequence.
+        """
+        yesterday = f"d{window.day.day - 1:02}_"
+        old = {name: value for name, value in month.items() if _OF_A_DAY.match(name) and name < yesterday}
+        if not old:
+            return
+        names = {f"#{name}": name for name in old}
+        values: dict[str, Any] = {f":{name}": value for name, value in old.items()}
+        same = [f"#{name} = :{name}" for name in old]
         try:
             with self._asking():
                 self._db.update_item(
                     TableName=self._table,
-                    Key=key,
-                    UpdateExpression=change,
-                    ConditionExpression=" AND ".join([reserved, *enough]),
+                    Key={"pk": month["pk"], "sk": f"{_DAYS}{window.month}"},
+                    UpdateExpression="SET " + ", ".join(same),
                     ExpressionAttributeNames=names,
-                    ExpressionAttributeValues=added | falls,
+                    ExpressionAttributeValues=values,
                 )
-        except self._db.exceptions.ConditionalCheckFailedException as refusal:
-            message = (
-                f"the ledger's item {key['pk']!r}, {key['sk']!r} holds less than is to be settled: nothing is lowered"
-            )
-            raise LedgerUnavailable(message) from refusal
+                self._db.update_item(
+                    TableName=self._table,
+                    Key={"pk": month["pk"], "sk": month["sk"]},
+                    UpdateExpression="REMOVE " + ", ".join(names),
+                    ConditionExpression=" AND ".join(same),
+                    ExpressionAttributeNames=names,
+                    ExpressionAttributeValues=values,
+                )
+        except (LedgerUnavailable, self._db.exceptions.ConditionalCheckFailedException):
+            return
+
+
+@dataclass(frozen=True, slots=True)
+class _Refused:
+    """The condition of a write does not hold for this item."""
+
+    item: Item
 
 
 def _hopeless(need: Amount, limits: BatchLimits, budget: Budget, window: Window) -> Refusal | None:
@@ -358,33 +398,27 @@ def _hopeless(need: Amount, limits: BatchLimits, budget: Budget, window: Window)
     return None
 
 
-def _fits(prefix: str, cap: Cap, need: Amount) -> tuple[str, dict[str, int]]:
-    """The condition that counters of a window have room for a need; and none of them is an odd one."""
-    needs, caps = _counters(need), cap.as_map()
-    conditions = [_within(f"{prefix}{name}", f":{prefix}room_{name}" if name in caps else None) for name in PARTS]
-    return " AND ".join(conditions), {f":{prefix}room_{name}": most - needs[name] for name, most in caps.items()}
+def _room_under(
+    limits: Mapping[str, int], need: Amount, counters: Iterable[str], prefix: str = ""
+) -> tuple[str, dict[str, Any]]:
+    """The condition that a need fits beside what was charged, and its values.
+
+    Either none of the counters is there, so that an item which has lost some of them is not taken for a new one; or
+    each of `PARTS` is a number from nothing up to its room. What has no limit has `MOST`.
+    """
+    needs = _counters(need)
+    room = {f"{prefix}{name}": limits.get(name, MOST) - needs[name] for name in PARTS}
+    untouched = " AND ".join(f"attribute_not_exists(#{name})" for name in counters)
+    fits = " AND ".join(f"attribute_type(#{it}, :number) AND #{it} BETWEEN :zero AND :room_{it}" for it in room)
+    values = {f":room_{name}": number for name, number in room.items()}
+    return f"(({untouched}) OR ({fits}))", {":number": "N", ":zero": 0, **values}
 
 
-def _within(name: str, room: str | None) -> str:
-    """The condition that a counter is a number, is not below nothing, and has room; None: there is no limit."""
-    return f"attribute_type({name}, :number) AND " + (
-        f"{name} BETWEEN :zero AND {room}" if room else f"{name} >= :zero"
-    )
-
-
-_NUMBER = {":number": "N", ":zero": 0}
-
-
-def _none_of(names: Iterable[str]) -> str:
-    """The condition that an item has none of these: one that has lost but some of them is not taken for a new one."""
-    return " AND ".join(f"attribute_not_exists({name})" for name in names)
-
-
-def _check_whole(item: Mapping[str, Any], names: Iterable[str]) -> None:
+def _check_whole(item: Item, names: Iterable[str]) -> None:
     """Refuse an item of which somebody took or spoilt a part: what was spent cannot be said.
 
     Raises:
-        Unreadable: with a sentence that names the item.
+        LedgerItemInvalid: with a sentence that names the item.
     """
     for name in names:
         if name not in item:
@@ -392,47 +426,35 @@ def _check_whole(item: Mapping[str, Any], names: Iterable[str]) -> None:
         count(item, name)
 
 
-def _batch_changes(reservation: Reservation, billing: Billing) -> dict[str, int]:
-    """What a settlement changes of a batch's counters."""
-    before, after = _counters(reservation.need), _counters(billing.charged(reservation.need))
-    changes = {name: after[name] - before[name] for name in COUNTERS}
-    changes |= {f"{OPEN}{name}": -before[name] for name in PARTS}
+def _reserving(need: Amount, parts: Iterable[str]) -> dict[str, int]:
+    """What a reservation adds to an item, and to parts of it by their prefixes (the table above)."""
+    needs = _counters(need)
+    return needs | _prefixed(OPEN, needs) | {name: it for part in parts for name, it in _prefixed(part, needs).items()}
+
+
+def _settling(need: Amount, billing: Billing, parts: Iterable[str]) -> dict[str, int]:
+    """What a settlement changes, likewise."""
+    needs, charged = _counters(need), _counters(billing.charged(need))
+    change = {name: charged[name] - needs[name] for name in COUNTERS}
+    changes = change | _prefixed(OPEN, {name: -it for name, it in needs.items()})
     if isinstance(billing, Unmeasured):
-        changes |= _prefixed(LOST, after)
-    return {name: change for name, change in changes.items() if change}
-
-
-def _month_changes(reservation: Reservation, billing: Billing) -> dict[str, int]:
-    """The same of a project's month, with its day and its model."""
-    before, after = _counters(reservation.need), _counters(billing.charged(reservation.need))
-    change = {name: after[name] - before[name] for name in PARTS}
-    changes = _batch_changes(reservation, billing)
-    for prefix in (_day_prefix(reservation.window), f"model#{reservation.model}#"):
-        changes |= {name: number for name, number in _prefixed(prefix, change).items() if number}
-    return changes
-
-
-def _raised(needs: Mapping[str, int], need: Amount) -> dict[str, int]:
-    """What a reservation adds: to what is charged, and to what is not settled."""
-    return {**needs, **_prefixed(OPEN, _counters(need))}
+        changes |= _prefixed(LOST, charged)
+    for part in parts:
+        changes |= _prefixed(part, change)
+    return {name: it for name, it in changes.items() if it}
 
 
 def _prefixed(prefix: str, counters: Mapping[str, int]) -> dict[str, int]:
     return {f"{prefix}{name}": counters[name] for name in PARTS}
 
 
-def _added(changes: Mapping[str, int]) -> tuple[str, dict[str, str], dict[str, Any]]:
-    """`ADD` of so many numbers; every attribute has an alias, since a model's name is no word of an expression."""
-    change = "ADD " + ", ".join(f"#a{i} :a{i}" for i in range(len(changes)))
-    return (
-        change,
-        {f"#a{i}": name for i, name in enumerate(changes)},
-        {f":a{i}": it for i, it in enumerate(changes.values())},
-    )
-
-
 def _counters(charge: Amount) -> dict[str, int]:
     return {**charge.as_map(), "tokens": charge.tokens}
+
+
+def _word(name: str) -> str:
+    """What stands for a counter's name in an expression."""
+    return re.sub(r"\W", "_", name)
 
 
 def _batch_key(batch: str) -> dict[str, str]:
@@ -440,8 +462,17 @@ def _batch_key(batch: str) -> dict[str, str]:
 
 
 def _month_key(project: str, window: Window) -> dict[str, str]:
-    return {"pk": f"project#{project}", "sk": f"month#{window.month}"}
+    return {"pk": f"project#{project}", "sk": f"{_MONTH}{window.month}"}
 
 
 def _day_prefix(window: Window) -> str:
     return f"d{window.day.day:02}_"
+
+
+def _parts_of_month(reservation: Reservation) -> tuple[str, str]:
+    """The prefixes of the day and of the model in a month's item."""
+    return _day_prefix(reservation.window), f"model#{reservation.model}#"
+
+
+_MONTH, _DAYS = "month#", "days#"
+_OF_A_DAY = re.compile(r"d\d\d_")
