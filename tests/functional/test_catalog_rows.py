@@ -333,6 +333,21 @@ def test_a_row_that_cannot_be_read_is_told_apart_and_set_aside(world: World, bat
     assert [it.row.number for it in due(world)] == [2]
 
 
+def test_a_row_for_a_person_that_cannot_be_read_is_looked_at_again_another_day(world: World, batch: Batch) -> None:
+    (message,) = (Message(batch=batch.id, project=PROJECT, row=1, video=it) for it in videos(1))
+    assert defer(world, message, None)
+    change: dict[str, Any] = {"UpdateExpression": "SET body = :b", "ExpressionAttributeValues": {":b": "{"}}
+    world.db.update_item(TableName=world.names["CatalogTable"], Key=row_key(batch.id, 1), **change)
+    (bad,) = world.catalog.waiting(batch)
+    assert isinstance(bad, UnreadableRow)
+    assert world.catalog.set_aside(bad, until=world.clock.after(60))
+    assert list(world.catalog.waiting(batch)) == []
+    assert not world.catalog.set_aside(bad, until=world.clock.after(60))
+    world.clock.forward(60)
+    (again,) = world.catalog.due(NO_PROJECT, now=world.clock())
+    assert isinstance(again, UnreadableRow)
+
+
 def test_a_message_with_a_field_of_a_newer_version_is_read(message: Message) -> None:
     newer = message.model_dump_json()[:-1] + ',"language":"en"}'
     assert Message.model_validate_json(newer) == message

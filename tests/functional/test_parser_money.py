@@ -20,7 +20,8 @@ from titlecard import extraction
 from titlecard.aws.dynamodb.catalog import NEVER, Catalog, Row, VideoRecord, stamp
 from titlecard.aws.dynamodb.ledger import Ledger
 from titlecard.aws.dynamodb.ledger.breakers import ACCOUNT_PROBE_SECONDS
-from titlecard.domain.batch import BatchState, RowState
+from titlecard.aws.sqs import WorkQueue
+from titlecard.domain.batch import BatchState, Message, RowState
 from titlecard.domain.money import Amount, Budget, Cap, PriceList, Usage, measured
 from titlecard.domain.video import Policy, Tier, fingerprint
 from titlecard.llm import ModelTier
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
 
     from tests.provider import LoopbackProvider
 
-    from titlecard.domain.batch import Message
     from titlecard.llm import Answer, Question
     from titlecard.pipeline.parse import Parser
 
@@ -798,3 +798,39 @@ def test_the_attempts_that_a_person_allowed_are_made(project: Project) -> None:
     project.world.ledger.close_breaker(PROJECT)
     (again,) = project.world.batch(message.video)[1]
     assert project.work(again) == PARSED_BY_MODEL
+
+
+# ------------------------------------------------------------------------------ attempts for which nothing was sent
+
+
+def test_an_attempt_that_a_table_spoils_before_anything_is_sent_is_given_back(
+    project: Project, provider: LoopbackProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (message,) = project.rows(1)
+    claim, copies = Catalog.claim, list[str]()
+    monkeypatch.setattr(WorkQueue, "send_again", lambda _queue, body, _seconds: copies.append(body))
+
+    def lost(catalog: Catalog, *arguments: Any, **more: Any) -> None:  # noqa: ANN401 -- the claim's
+        """The claim is written, and its answer never comes."""
+        claim(catalog, *arguments, **more)
+        raise EndpointConnectionError(endpoint_url="dynamodb")
+
+    monkeypatch.setattr(Catalog, "claim", lost)
+    project.work(message, attempt_cap=1)
+    assert (project.entry(message).attempts, provider.posts) == (1, [])
+    monkeypatch.setattr(Catalog, "claim", claim)
+    (copy,) = map(Message.model_validate_json, copies)
+    assert (copy.row, copy.unsent) == (message.row, project.entry(message).token)
+    assert project.work(copy, attempt_cap=1) == PARSED_BY_MODEL
+    assert (project.entry(message).attempts, len(provider.posts)) == (1, 1)
+
+
+def test_an_attempt_that_was_sent_is_not_given_back_by_an_old_copy(
+    project: Project, provider: LoopbackProvider
+) -> None:
+    (message,) = project.rows(1)
+    provider.fail("server_error")
+    project.work(message)
+    old = message.model_copy(update={"unsent": project.entry(message).token})
+    project.work(old, attempt_cap=1)
+    assert (project.entry(message).attempts, project.row(message).state) == (1, RowState.DEAD)

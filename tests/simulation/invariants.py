@@ -401,7 +401,7 @@ class Invariants:
             self._probes.add(new["probe"])
         by: Tried | None = self._world.wire.doing
         if by is not None:  # a person may do what he likes
-            by.failures = _number(new, "failures")
+            by.failures = max(by.failures, _number(new, "failures"))
             self._breaker_opens(by, old, new)
             self._breaker_probes(by, old, new)
 
@@ -414,7 +414,7 @@ class Invariants:
             self._broken("the breaker", f"the account is at fault, and it does not open: {by.key}")
         if by.above and is_open and new["probe_at"] < NEVER:
             self._broken("the breaker", f"a usage above its bound, and it lets a probe through: {by.key}")
-        enough = tells is TRANSIENT and _number(new, "failures") >= self._world.plan.threshold
+        enough = tells is TRANSIENT and by.failures >= self._world.plan.threshold  # when it counted its own
         if was_open and is_open and old["probe_at"] >= NEVER > new["probe_at"]:
             self._broken("the breaker", f"opened until a person says so, and now until {new['probe_at']}: {new['why']}")
         if is_open and not was_open and not must and not enough and tells != UNKNOWN:
@@ -472,9 +472,8 @@ class Invariants:
         before, state = old.get("state"), new.get("state")
         if before in ENDED and state != before and "redriven_at" not in new:
             self._broken("1 nothing is lost", f"{key} had ended as {before} and is {state}")
-        crashed = str(new.get("reason", "")).startswith("receives_used_up")
-        if state == "dead" and before != "dead" and crashed and _row_of(key) not in self._world.died_with:
-            self._broken("no death without a cause", f"{key} died of a crash, and no worker died with it")
+        if state == "dead" and before != "dead":
+            self._died(key, new)
         if state == "deferred" and not all(new.get("reason", "").partition(": ")):
             self._broken("1 nothing is lost", f"{key} is deferred without a reason: {new.get('reason')}")
         if state == "deferred" and not (new.get("due") and new.get("body") and new.get("agenda")):
@@ -488,6 +487,25 @@ class Invariants:
             entry = self._world.store.peek("catalog", (video, f"fp#{new['fingerprint']}"))
             if entry is None or "talk" not in entry or self._world.store.peek("catalog", (video, "current")) is None:
                 self._broken("1 nothing is lost", f"{key} is parsed without a talk")
+
+    def _died(self, key: Key, new: Item) -> None:
+        """A row dies of what befell its video: a worker killed with it, questions that were sent, a message taken away.
+
+        A throttle, a conflict, or an answer of a table that was lost is no cause.
+        """
+        world, why = self._world, str(new.get("reason", "")).partition(":")[0]
+        crashed = _row_of(key) in world.died_with
+        if why == "receives_used_up":
+            caused = crashed
+        elif why == "never_answered":
+            caused = crashed or world.purged or world.plan.off_until > 3600
+        else:
+            video = f"video#{world.batch_of(key)['project']}#{new['video']}", f"fp#{new['fingerprint']}"
+            tries = [it for it in self.tried.values() if it.key == video]
+            counted = [it for it in tries if it.concluded != "given back" or it.worker.dead]
+            caused = bool(counted) and all(it.fault or it.sent or it.worker.dead for it in counted)
+        if not caused:
+            self._broken("no death without a cause", f"{key} died: {new.get('reason')}")
 
     def _batch(self, key: Key, old: Item, new: Item) -> None:
         state = new["state"]
@@ -512,8 +530,9 @@ class Invariants:
         """A lease is taken over only from one who has not renewed it for as long as it lasts."""
         since = self._world.baton.now - self._swept
         if "lease_until" in old and old["holder"] != new["holder"] and since < LEASE.total_seconds():
-            self._broken("one sweeper", f"a lease was taken over {since:.2f} s after it was written")
-        self._swept = self._world.baton.now
+            self._broken("one sweeper", f"a lease was taken over {since:.2f} s after it was renewed")
+        if new.get("lease_until") != old.get("lease_until"):  # a call that is tried again renews nothing
+            self._swept = self._world.baton.now
 
     def _has_message(self, batch: str, row: int) -> bool:
         part = f'"batch":"{batch}","project":'

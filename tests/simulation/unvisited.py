@@ -108,6 +108,11 @@ UNVISITED: dict[tuple[str, str, str], tuple[tuple[bool, ...], str]] = {
     ),
     ("aws.dynamodb.ledger.reservations", "Spending.months", "*"): (BOTH, _CONSOLE),
     ("aws.dynamodb.ledger.reservations", "Spending.spending", "*"): (BOTH, _CONSOLE),
+    ("aws.dynamodb.catalog.sweep", "SweepLease.sweep_lease", "{}"): (YES, _NEVER),
+    ("pipeline.lease", "Lease._renew", "not self._catalog.renew_sweep(self._holder, until=began + LEASE)"): (
+        YES,
+        "a sweeper that hangs for longer than its lease lasts, and lives on",
+    ),
     ("pipeline.parse", "Parser._clock_is_ahead", "received.first is not None"): (NO, "SQS says when"),
     ("pipeline.parse", "Parser._clock_is_behind", "received.first is not None"): (NO, "SQS says when"),
     ("pipeline.parse", "_Job.unsure", "self.key"): (NO, "without a key there is the local tier only"),

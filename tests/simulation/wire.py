@@ -55,7 +55,7 @@ class Wire:
     fates: Counter[str] = field(default_factory=Counter)
     steps: int = 0
     busy_steps: int = 200
-    most_steps: int = 6000
+    most_steps: int = 12_000
     doing: Any = None
 
     def call(

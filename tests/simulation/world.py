@@ -756,9 +756,10 @@ class World:
         """Resume comes by: where it would find nothing to do, only now and then, since that takes the most time."""
         if not self._has_work() and not self.choices("resume comes by", 0.1):
             return
-        worker = self._started(f"resume {self.baton.now / 60:.0f}", RESUME_TIMEOUT, self._skew())
-        worker.unsigned = abs(worker.skew) > CLOCK_ERROR_SECONDS
-        self.baton.spawn(worker.name, worker, self._resumed)
+        for name in ("", " again") if self.choices("resume is called twice", self.plan.chance) else ("",):
+            worker = self._started(f"resume{name} {self.baton.now / 60:.0f}", RESUME_TIMEOUT, self._skew())
+            worker.unsigned = abs(worker.skew) > CLOCK_ERROR_SECONDS
+            self.baton.spawn(worker.name, worker, self._resumed)
 
     def _has_work(self) -> bool:
         """Whether resume finds a row that can go on, or a batch that is at its end or stands still."""

@@ -81,6 +81,8 @@ class Message(BaseModel):
 
     `deferrals` is how often the row had been deferred when the message was sent. A deferred row is the sweeper's, which
     sends it with its number; a message with a lower number is a stray copy from before, whatever any clock says.
+
+    `unsent` is the token of an attempt for which nothing was sent, since a table did not answer; it is not to count.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)  # an error may be logged
@@ -90,6 +92,7 @@ class Message(BaseModel):
     row: int
     video: Video
     deferrals: int = 0
+    unsent: str = ""
 
     @field_validator("video", mode="before")
     @classmethod

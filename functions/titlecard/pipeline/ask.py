@@ -45,6 +45,8 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Protocol
 from uuid import uuid4
 
+from botocore.exceptions import BotoCoreError, ClientError
+
 from titlecard import telemetry
 from titlecard.aws.dynamodb.catalog import Attempt, VideoRecord
 from titlecard.aws.dynamodb.ledger import Refusal
@@ -77,6 +79,14 @@ if TYPE_CHECKING:
 
 _OF_EVERY_ROW = {faults.Reason.ACCOUNT_FAULT, faults.Reason.BAD_REQUEST}
 """Why a question may have failed that makes the next one fail as well."""
+
+
+class NotSent(Exception):
+    """A table did not answer, and nothing was sent; the attempt with this token may count all the same."""
+
+    def __init__(self, token: str) -> None:
+        super().__init__("nothing was sent")
+        self.token = token
 
 
 class ModelTier(Protocol):
@@ -190,6 +200,7 @@ class Asker:
             remaining: the seconds that this invocation has left.
 
         Raises:
+            NotSent: a table did not answer before anything was sent.
             LedgerUnavailable, BotoCoreError, ClientError: a table did not answer. Whatever was written stays.
         """
         self._model.load()  # first: it takes seconds of a fresh worker's time
@@ -203,12 +214,16 @@ class Asker:
     def _ask(self, row: UnsureRow, remaining: Callable[[], float]) -> Decision:
         if not self._can_end(remaining):  # the turn took long to come
             return ComeBack(0)
-        paid = self._reserved(row, remaining)
-        if not isinstance(paid, _ReservedQuestion):
-            return paid
-        key = self._key(row, paid)
-        if not self._can_end(remaining):  # the tables, or the key, took long
-            return self._not_sent(row, paid)
+        token = uuid4().hex
+        try:
+            paid = self._reserved(row, token, remaining)
+            if not isinstance(paid, _ReservedQuestion):
+                return paid
+            key = self._key(row, paid)
+            if not self._can_end(remaining):  # the tables, or the key, took long
+                return self._not_sent(row, paid)
+        except (BotoCoreError, ClientError) as trouble:
+            raise NotSent(token) from trouble
         return self._send(row, paid, key)
 
     def _can_end(self, remaining: Callable[[], float]) -> bool:
@@ -217,10 +232,9 @@ class Asker:
 
     # ------------------------------------------------------------------------------------------- before the request
 
-    def _reserved(self, row: UnsureRow, remaining: Callable[[], float]) -> _ReservedQuestion | Decision:
+    def _reserved(self, row: UnsureRow, token: str, remaining: Callable[[], float]) -> _ReservedQuestion | Decision:
         """Get a permit, an attempt and the bound; where one of the three is missing, say what follows."""
         rules, message = self._rules, row.message
-        token = uuid4().hex
         if row.alone:
             self._catalog.begin(message, now=self._now(), alone=token)
         question = self._model.prepare(message.video, row.guess, row.hint)

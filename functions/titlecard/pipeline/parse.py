@@ -30,7 +30,7 @@ from __future__ import annotations
 
 import random
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -39,7 +39,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from pydantic import ValidationError
 
 from titlecard import extraction, telemetry
-from titlecard.aws.dynamodb.catalog import Pointer, RowEnd, stamp
+from titlecard.aws.dynamodb.catalog import Attempt, Pointer, RowEnd, stamp
 from titlecard.aws.dynamodb.catalog.rows import LOCALLY, SUPERSEDED
 from titlecard.aws.errors import CatalogBusy, KeyUnreadable, LedgerUnavailable
 from titlecard.domain import errors as faults
@@ -47,7 +47,7 @@ from titlecard.domain.batch import END_STATES, Message, RowState
 from titlecard.domain.clock import CLOCK_ERROR_SECONDS
 from titlecard.domain.errors import Hold
 from titlecard.domain.video import Policy, fingerprint
-from titlecard.pipeline.ask import AskConfig, Asker, UnsureRow
+from titlecard.pipeline.ask import AskConfig, Asker, NotSent, UnsureRow
 from titlecard.pipeline.outcomes import Bury, ComeBack, Done, End, Outcome, Replaced, Wait
 from titlecard.pipeline.talks import by_local_tier
 
@@ -56,7 +56,7 @@ if TYPE_CHECKING:
 
     from aws_lambda_powertools import Logger
 
-    from titlecard.aws.dynamodb.catalog import Batch, Catalog, Ended, MessageState
+    from titlecard.aws.dynamodb.catalog import Batch, Catalog, Ended, MessageState, VideoRecord
     from titlecard.aws.dynamodb.ledger import Ledger
     from titlecard.aws.sqs import DeadLetterSender, WorkQueue
     from titlecard.domain.money import Amount
@@ -323,6 +323,9 @@ class Parser:
 
     def _look_up(self, jobs: Sequence[_Job]) -> dict[str, Outcome]:
         standings = self._catalog.look_up([(job.message, job.fingerprint) for job in jobs])
+        unsent = [job for job, it in zip(jobs, standings, strict=True) if self._given_back(job, it.entry)]
+        if unsent:
+            standings = self._catalog.look_up([(job.message, job.fingerprint) for job in jobs])
         for job, standing in zip(jobs, standings, strict=True):
             job.standing = standing
             job.crashed = "" < standing.entry.lease_until < stamp(self._now())
@@ -330,6 +333,13 @@ class Parser:
         if first:
             self._expects_new = not any(it.row or it.newest or it.entry.talk for it in first)
         return {}
+
+    def _given_back(self, job: _Job, entry: VideoRecord) -> bool:
+        """Give the attempt back that the message says nothing was sent for."""
+        if not entry.lease_until or job.message.unsent != entry.token:
+            return False
+        number, place = entry.attempts, len(entry.history) - 1
+        return self._catalog.give_back(Attempt(job.message, job.fingerprint, entry.token, number, place))
 
     def _without_parsing(self, jobs: Sequence[_Job]) -> dict[str, Outcome]:
         """Say what becomes of those that need no parsing; the others are left."""
@@ -407,6 +417,10 @@ class Parser:
     def _asked(self, job: _Job, remaining: Callable[[], float]) -> Outcome:
         try:
             return self._ask(job, remaining)
+        except NotSent as error:
+            self._log.warning(_NO_ANSWER, error=str(error), batch=job.batch.id, row=job.message.row)
+            message = job.message.model_copy(update={"unsent": error.token})
+            return self._again(replace(job.received, body=message.model_dump_json()), marked=True)
         except (LedgerUnavailable, *_TROUBLE) as error:
             # Our own side is in trouble. Whatever was written stays; what was not written errs on the side of charged.
             self._log.warning(_NO_ANSWER, error=type(error).__name__, batch=job.batch.id, row=job.message.row)

@@ -99,6 +99,7 @@ class UnreadableRow:
     batch: str
     number: int
     trouble: str
+    due: str
 
 
 @dataclass(frozen=True)
@@ -360,12 +361,17 @@ class Rows(CatalogTable):
         )
 
     def set_aside(self, unreadable: UnreadableRow, *, until: datetime) -> bool:
-        """Postpone a row that cannot be read, so that it does not block the others."""
+        """Postpone a row that cannot be read until a date, so that it does not block the others."""
         return self._accepted(
             row_key(unreadable.batch, unreadable.number),
-            "SET due = :until",
-            "#state = :deferred AND due < :until",
-            {":until": stamp(until), ":deferred": RowState.DEFERRED},
+            "SET agenda = :agenda, due = :until",
+            "#state = :deferred AND due = :due",
+            {
+                ":agenda": dated_list(NO_PROJECT, unreadable.batch, unreadable.number),
+                ":until": stamp(until),
+                ":deferred": RowState.DEFERRED,
+                ":due": unreadable.due,
+            },
         )
 
     def requeued(self, deferred: DeferredRow) -> bool:
@@ -452,7 +458,7 @@ def _as_deferred(item: Mapping[str, Any]) -> DeferredRow | UnreadableRow:
         row = as_row(item)
         message = Message.model_validate_json(unpacked(item["body"]))
     except (ValidationError, ValueError, KeyError, TypeError, OSError) as trouble:
-        return UnreadableRow(batch_of_row(item), number_of_row(item), type(trouble).__name__)
+        return UnreadableRow(batch_of_row(item), number_of_row(item), type(trouble).__name__, str(item["due"]))
     return DeferredRow(message.model_copy(update={"deferrals": row.deferrals}), row)
 
 
