@@ -23,6 +23,9 @@ SECONDS_BETWEEN_LINES = 5.0
 OTHER_LINES = 4
 """Of a terminal's lines: the total, and room for the sentences below the bars."""
 
+NAME_CHARACTERS = 30
+"""The most characters of a manifest's name beside its bar."""
+
 
 class Display:
     """Shows statuses as they come: the total of many batches, and the active ones that fit the terminal.
@@ -37,7 +40,7 @@ class Display:
         self._batches = batches
         cut = {"no_wrap": True, "overflow": "ellipsis"}
         self._bars = Progress(
-            TextColumn("{task.fields[name]}", markup=False, table_column=Column(max_width=30, **cut)),  # type: ignore[arg-type]  # Rich's own names
+            TextColumn("{task.fields[name]}", markup=False, table_column=Column(max_width=NAME_CHARACTERS, **cut)),  # type: ignore[arg-type]  # Rich's own names
             BarColumn(bar_width=20),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
@@ -73,7 +76,10 @@ class Display:
 
     def _update_bars(self, name: str, status: Status) -> None:
         if name not in self._tasks:
-            self._tasks[name] = self._bars.add_task("", total=None, name=name)
+            end = (
+                name if len(name) <= NAME_CHARACTERS else f"…{name[1 - NAME_CHARACTERS :]}"
+            )  # the end tells paths apart
+            self._tasks[name] = self._bars.add_task("", total=None, name=end)
         known = status.batch.state is not BatchState.COUNTING
         total = status.batch.accepted if known else None
         self._bars.update(self._tasks[name], completed=status.ended, total=total, description=status.sentence())
