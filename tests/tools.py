@@ -32,7 +32,9 @@ def program(name: str) -> Path:
             uv = find_uv()
             _run(uv, "venv", "--quiet", "--clear", "--no-project", "--python", sys.executable, str(environment))
             python = str(environment / "bin" / "python")
-            _run(uv, "pip", "install", "--quiet", "--python", python, "--require-hashes", "--requirement", str(lock))
+            # The lock is complete, and overrides what the packages ask for.
+            options = ("--quiet", "--no-deps", "--require-hashes", "--python", python)
+            _run(uv, "pip", "install", *options, "--requirement", str(lock))
             stamp.write_text(wanted, encoding="utf-8")
     return found
 

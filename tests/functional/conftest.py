@@ -12,7 +12,7 @@ import pytest
 from moto import mock_aws
 from moto.core.botocore_stubber import BotocoreStubber
 from moto.dynamodb.models import DynamoDBBackend
-from tests.functional import partiql
+from tests.functional import moto_costs, partiql
 from tests.functional.world import Wire, World
 from tests.provider import LoopbackProvider
 
@@ -39,6 +39,7 @@ def clients() -> Iterator[AwsClients]:
             patch.setenv(name, "testing")
         patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
         patch.setattr(DynamoDBBackend, "batch_execute_statement", partiql.insert)
+        moto_costs.save(patch)
         with mock_aws():
             yield AwsClients(boto3.Session())
 

@@ -26,9 +26,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
 
+    from tests.functional.world import Wire
     from tests.provider import LoopbackProvider
     from typer.testing import Result
 
+    from titlecard.bootstrap import AwsClients
     from titlecard.domain.batch import Message
     from titlecard.llm import ModelTier
 
@@ -357,9 +359,10 @@ def die_after_ingest(
 
 
 def test_a_redrive_killed_at_any_call_is_finished_by_the_next_one_at_once(
-    world: World, tier: ModelTier, provider: LoopbackProvider
+    clients: AwsClients, wire: Wire, tier: ModelTier, provider: LoopbackProvider
 ) -> None:
     for at in range(1, 100):
+        world = World(clients, wire)
         messages = die_after_ingest(world, tier, provider, 2, f"killed-at-{at}")
         world.wire.cut(Cut.KILLED_BEFORE, at=at)
         try:

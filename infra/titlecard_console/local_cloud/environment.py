@@ -56,7 +56,8 @@ def set_up(say: Callable[[str], None] = lambda _step: None) -> None:
         say("setting up the embedded AWS, once")
         _run(uv, "venv", "--quiet", "--clear", "--no-project", "--python", sys.executable, str(ENVIRONMENT))
         into = ("--python", str(PYTHON), "--target", str(PACKAGES))
-        _run(uv, "pip", "install", "--quiet", *into, "--require-hashes", "--requirement", str(lock))
+        options = ("--quiet", "--no-deps", "--require-hashes")  # the lock is complete, and bounds are overridden in it
+        _run(uv, "pip", "install", *options, *into, "--requirement", str(lock))
         _STAMP.write_text(wanted, encoding="utf-8")
 
 
