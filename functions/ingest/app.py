@@ -1,17 +1,17 @@
-r"""Ingest's entry point: an upload's notification comes, one message per video goes.
+r"""Ingest's entry point: takes an upload's notification and sends one message per video.
 
-The event is SQS's, one record at a time, and the record's body is S3's notification::
+The event is SQS's, with one record, whose body is S3's notification::
 
     {"Records": [{"messageId": "…", "receiptHandle": "…", "body":
       "{\"Records\": [{\"eventTime\": \"2026-11-20T10:00:00.000Z\", \"s3\": {\"bucket\": {\"name\": \"…\"},
       \"object\": {\"key\": \"uploads/djangocon/2019.jsonl\", \"versionId\": \"…\", \"sequencer\": \"…\"}}}]}"}]}
 
-the same as SNS or EventBridge passes it on, or a continuation that ingest sent to itself::
+the same notification forwarded by SNS or EventBridge, or a continuation that ingest sent to itself::
 
     {"continue": {"bucket": "…", "key": "…", "version": "…", "order": "…"}, "rounds": 1}
 
-The answer names what is to come again: `{"batchItemFailures": [{"itemIdentifier": "…"}]}`. An event
-without records asks for nothing: a deployment is tried with it.
+The response names the messages to redeliver: `{"batchItemFailures": [{"itemIdentifier": "…"}]}`. An event
+without records does nothing; it tests a deployment.
 """
 
 from __future__ import annotations
@@ -41,12 +41,12 @@ notifications = IngestQueue(clients.sqs, settings.ingest_queue_url)
 processor = BatchProcessor(EventType.SQS, raise_on_entire_batch_failure=False)
 
 AGAIN_SECONDS = 60
-"""When an upload comes again that could not be taken; the queue's own visibility is more than an hour."""
+"""The delay until an upload that failed is redelivered, in seconds; the queue's own visibility exceeds an hour."""
 
 
 @telemetry.invocation
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
-    """Take the uploads that a notification tells of."""
+    """Ingest the uploads that a notification reports."""
     if not event["Records"]:
         return {"batchItemFailures": []}
 
@@ -61,7 +61,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
             logger.info("upload taken by another", reason=str(contended))
             notifications.show_again(record.receipt_handle, contended.seconds or AGAIN_SECONDS)
             raise
-        except Exception as error:  # whatever it is: it comes again soon, or ends in the dead-letter queue
+        except Exception as error:  # of any kind: SQS redelivers the upload soon, or moves it to the DLQ
             telemetry.upload_failed(logger, error)
             notifications.show_again(record.receipt_handle, AGAIN_SECONDS)
             raise
@@ -70,8 +70,8 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
 
 
 def _go_on(upload: Upload, rounds: int) -> None:
-    """Send ourselves a continuation, but not for ever: Lambda is told to let us (`RecursiveLoop`)."""
+    """Send ourselves a continuation, up to a limit of our own, since `RecursiveLoop` turns Lambda's off."""
     if rounds <= settings.ingest_continuations:
         notifications.go_on(upload, rounds=rounds)
-    else:  # the checkpoint stands, and the audit goes on from it
+    else:  # the audit continues from the checkpoint
         telemetry.upload_stopped(logger, batch=upload.batch, rounds=rounds)

@@ -1,12 +1,12 @@
-r"""The parser's entry point: messages come, talks are stored.
+r"""The parser's entry point: takes messages and stores talks.
 
 The event is SQS's, up to ten records; each record's body is one row of a manifest::
 
     {"Records": [{"messageId": "…", "receiptHandle": "…", "attributes": {"ApproximateReceiveCount": "1"},
       "body": "{\"batch\": \"…\", \"project\": \"djangocon\", \"row\": 1, \"video\": {\"id\": \"…\", …}}"}]}
 
-The answer names what is to come again: `{"batchItemFailures": [{"itemIdentifier": "…"}]}`. An event
-without records asks for nothing: a deployment is tried with it.
+The response names the messages to redeliver: `{"batchItemFailures": [{"itemIdentifier": "…"}]}`. An event
+without records does nothing; it tests a deployment.
 """
 
 from __future__ import annotations
@@ -36,17 +36,17 @@ processor = BatchProcessor(EventType.SQS, raise_on_entire_batch_failure=False)
 
 
 def _moment(milliseconds: str | None) -> datetime | None:
-    """A moment as SQS says it; None from an emulation that does not."""
+    """Return the time of an SQS timestamp; None if an emulator omits it."""
     return datetime.fromtimestamp(int(milliseconds) / 1000, UTC) if milliseconds else None
 
 
 class NotDone(Exception):
-    """The message is to come again."""
+    """The message must be redelivered."""
 
 
 @telemetry.invocation
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
-    """Make talks of the videos that the messages carry."""
+    """Parse the videos that the messages carry into talks."""
     if not event["Records"]:
         return {"batchItemFailures": []}
     outcomes = parser.work(

@@ -1,13 +1,12 @@
-"""Refuses a deployment whose numbers clash, or whose functions were built for another machine.
+"""Preflight's entry point: refuses a deployment whose numbers clash, or whose functions are built for another machine.
 
-It does so before CloudFormation makes or changes anything that depends on them.
-
-A custom resource of `template.yaml`. The event it takes (CloudFormation user guide, "Custom resource request objects"):
+It is a custom resource of `template.yaml`, and runs before CloudFormation creates or changes anything that depends on
+the numbers. The event (CloudFormation user guide, "Custom resource request objects"):
 
     {"RequestType": "Create", "ResponseURL": "https://...", "StackId": "...", "RequestId": "...",
      "LogicalResourceId": "NumbersAgree", "ResourceProperties": {"ServiceToken": "...", "AttemptCap": "3", ...}}
 
-The answer is put to `ResponseURL`: `SUCCESS`, or `FAILED` with the sentences that say which numbers clash.
+It puts its answer to `ResponseURL`: `SUCCESS`, or `FAILED` with the sentences that say which numbers clash.
 """
 
 from __future__ import annotations
@@ -22,11 +21,11 @@ ANSWER_SECONDS = 10
 
 
 def handler(event: dict[str, Any], _context: object) -> None:
-    """Answer CloudFormation; an event without `ResponseURL` (somebody tries the function) is answered by nothing."""
+    """Answer CloudFormation; do nothing for an event without `ResponseURL`, which tests the function."""
     if "ResponseURL" not in event:
         return
     given = event["ResourceProperties"]
-    # A stack must be deletable whatever its numbers are.
+    # A stack must be deletable with any numbers.
     sentences = (
         []
         if event["RequestType"] == "Delete"

@@ -1,6 +1,6 @@
 """The sweeper's entry point. A schedule calls it every minute, and the console calls it on demand.
 
-It ignores its event and answers with what it did: `{"put back": 3, "finished": 1}`.
+It ignores its event and returns what it did: `{"put back": 3, "finished": 1}`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ gauges = bootstrap.gauges(settings, clients)
 
 @telemetry.invocation
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, int]:  # noqa: ARG001 -- Lambda's signature
-    """Put back what is due, and look after the open batches."""
+    """Put back due rows, audit open batches and publish finished ones."""
     gauges.report()
     done = sweeper.run(lambda: context.get_remaining_time_in_millis() / 1000)
     telemetry.swept(logger, done)

@@ -1,8 +1,8 @@
 """Titlecard: clean titles and presenters' names for conference videos, at a bounded cost.
 
 The functions and the console share this library. `domain`, `manifests` and `extraction` are pure, `llm` asks the model,
-`pipeline` is what the functions do, and `aws` talks to AWS. A site that wants the local tier in its own process needs
-`parse` alone.
+`pipeline` holds the functions' use cases, and `aws` calls AWS. A site that runs the local tier in its own process needs
+only `parse`.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
     from titlecard.domain.video import Talk, Video
 
 __version__ = "0.1.0"
-"""The one place where the version stands: the wheel, the artefacts, the reports and `titlecard --version` take it."""
+"""The version, defined only here; the wheel, the artefacts, the reports and `titlecard --version` read it."""
 
 
 def parse(videos: Iterable[Video | Mapping[str, Any]]) -> Iterator[Talk]:
     """Parse videos with the local tier, in this process, without a key and without a cloud.
 
-    What the videos have in common helps to tell titles from names, so pass those of one conference or channel together.
+    What videos have in common helps to tell titles from names, so pass those of one conference or channel together.
 
     >>> from titlecard import parse
     >>> videos = [
@@ -38,11 +38,11 @@ def parse(videos: Iterable[Video | Mapping[str, Any]]) -> Iterator[Talk]:
             `channel`, `published_at` and `presenters`. They are held in memory.
 
     Returns:
-        One talk for each video, in the same order. `talk.review` is None where the local tier is sure.
+        One talk for each video, in the same order. `talk.review` is None if the local tier is sure.
 
     Raises:
-        ValueError: a dictionary is no video. The message gives its place, counted from 0, and what is wrong with it.
+        ValueError: a dictionary is not a video. The message gives its index, from 0, and what is wrong with it.
     """
-    from titlecard.library import talks  # noqa: PLC0415 -- it loads Pydantic, which `titlecard.extraction` does without
+    from titlecard.library import talks  # noqa: PLC0415 -- loads Pydantic, which `titlecard.extraction` does not need
 
     return talks(videos)

@@ -48,11 +48,11 @@ if TYPE_CHECKING:
     from titlecard.settings import IngestSettings, ParserSettings, SweeperSettings
 
 REDELIVERY_SPARE_SECONDS = 60
-"""How long after its visibility timeout a notification may still come again. Later it counts as lost."""
+"""The grace period for redelivering a notification after its visibility timeout, in seconds; then it counts as lost."""
 
 
 class Clients(Protocol):
-    """The AWS clients that use cases are built from. The two of DynamoDB take and give plain Python values."""
+    """The AWS clients that use cases are built from. The two DynamoDB clients take and return plain Python values."""
 
     @property
     def catalog(self) -> DynamoDBClient:
@@ -60,7 +60,7 @@ class Clients(Protocol):
 
     @property
     def ledger(self) -> DynamoDBClient:
-        """DynamoDB for the ledger's table: one try a call."""
+        """DynamoDB for the ledger's table, with one try per call."""
 
     @property
     def sqs(self) -> SQSClient:
@@ -76,7 +76,7 @@ class Clients(Protocol):
 
 
 class AwsClients:
-    """The clients of an AWS session, each made when it is first used.
+    """The clients of an AWS session, each created on first use.
 
     Args:
         session: a boto3 session; None for the default one, which reads the function's environment.
@@ -92,7 +92,7 @@ class AwsClients:
 
     @cached_property
     def ledger(self) -> DynamoDBClient:
-        """DynamoDB for the ledger's table: one try a call."""
+        """DynamoDB for the ledger's table, with one try per call."""
         return self._session.resource("dynamodb", config=ONE_TRY).meta.client
 
     @cached_property
@@ -113,7 +113,7 @@ class AwsClients:
 
 
 class Stores:
-    """The tables and the bucket of a stack, as the console uses them; each is made when it is first used.
+    """The tables and the bucket of a stack, as the console uses them, each created on first use.
 
     Args:
         clients: the clients of the stack.
@@ -138,7 +138,7 @@ class Stores:
 
     @cached_property
     def reviews(self) -> Reviews:
-        """What persons say of videos."""
+        """Persons' answers for videos."""
         return Reviews(self._clients.catalog, self._catalog_table)
 
     @cached_property
@@ -163,7 +163,7 @@ class Stores:
 
 
 def utc_now() -> datetime:
-    """The time, in UTC."""
+    """Return the time in UTC."""
     return datetime.now(UTC)
 
 
@@ -200,7 +200,7 @@ def parser(
 
     Args:
         keys: the projects' keys; None to read them from Secrets Manager, or from the settings on the local cloud.
-        model: the model tier; None for the one that the settings name.
+        model: the model tier; None for the one in the settings.
     """
     return Parser(
         catalog=Catalog(clients.catalog, settings.catalog_table),
@@ -283,7 +283,7 @@ def sweeper(
 def gauges(
     settings: SweeperSettings, clients: Clients, *, now: Callable[[], datetime] = utc_now, log: Logger = logger
 ) -> Gauges:
-    """Build what the sweeper measures for the alarms."""
+    """Build the gauges that the sweeper reports for the alarms."""
     return Gauges(
         catalog=Catalog(clients.catalog, settings.catalog_table),
         ledger=Ledger(clients.ledger, settings.ledger_table),

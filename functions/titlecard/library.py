@@ -1,4 +1,4 @@
-"""What stands behind `titlecard.parse`: the local tier on videos that are in memory."""
+"""The implementation of `titlecard.parse`: the local tier on videos in memory."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 
 
 def talks(videos: Iterable[Video | Mapping[str, Any]]) -> Iterator[Talk]:
-    """One talk for each video; see `titlecard.parse`."""
+    """Return one talk for each video; see `titlecard.parse`."""
     given = [video if isinstance(video, Video) else _video(place, video) for place, video in enumerate(videos)]
-    survey = Survey.learn(given[:: len(given) // SAMPLE + 1])  # from all over the list: a channel changes its ways
+    survey = Survey.learn(given[:: len(given) // SAMPLE + 1])  # from the whole list, since a channel changes its style
     return (by_local_tier(video, extraction.parse(video, survey)) for video in given)
 
 
 def _video(place: int, fields: Mapping[str, Any]) -> Video:
-    """A dictionary as a video; an `id` may be a number, as a database has it."""
+    """Return a dictionary as a video; its `id` may be a number, as in a database."""
     try:
         return Video.model_validate({**fields, "id": str(fields["id"])} if "id" in fields else dict(fields))
     except ValidationError as error:

@@ -1,10 +1,10 @@
-"""How the deployment's numbers must agree, so that no setting makes a queue lose a video or pay for it twice.
+"""The relations between the deployment's numbers that keep the pipeline from losing a video or paying for it twice.
 
-The one place of these relations: the console refuses with them before a local deploy, and the stack refuses with them
-before AWS makes anything (`functions/preflight`). CloudFormation's own `Rules` have no arithmetic. Nothing here, nor in
-what it imports, but the standard library, so that the check is deployed without any package.
+The console checks them before a local deploy, and the stack before AWS creates anything (`functions/preflight`);
+CloudFormation's own `Rules` have no arithmetic. This module and its imports use only the standard library, so that the
+check is deployed without any package.
 
-An artefact is held against the stack as well: it says which Python and which processor it was built for.
+`build_violations` also checks that the stack runs the Python and the processor that the artefact was built for.
 """
 
 from __future__ import annotations
@@ -19,35 +19,37 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 VISIBILITY_PER_TIMEOUT = 6
-"""AWS's rule for a queue that drives a function (Lambda developer guide, "Using Lambda with Amazon SQS")."""
+"""The least ratio of a queue's visibility timeout to its function's time-out, by AWS's rule (Lambda developer guide,
+"Using Lambda with Amazon SQS")."""
 
 LEAST_RECEIVES = 5
-"""AWS's rule for the redrive policy of such a queue (the same page): throttled receives count as well."""
+"""The least `maxReceiveCount` of a queue that drives a function, by AWS's rule (the same page): throttled receives
+count as well."""
 
 
 OTHER_FUNCTIONS = 2
-"""The functions that run beside parsers and ingests: one sweeper, and one that a person calls."""
+"""The number of functions that run beside parsers and ingests: one sweeper, and one that an operator calls."""
 
 COUNTED_BYTES_PER_SECOND = 2 * 1024 * 1024
-"""How fast ingest counts a manifest at the least: the slowest form, on the part of a core that 1,024 MB of memory get.
-`tests/benchmarks/manifest.py` measures a whole core."""
+"""The lowest speed at which ingest counts a manifest: the slowest form, on the share of a core that comes with 1,024 MB
+of memory. `tests/benchmarks/manifest.py` measures a whole core."""
 
 BUILT = Path(__file__).with_name("built.json")
-"""What the artefact was built for; `functions/build` writes it."""
+"""The file that names the artefact's Python and processor; `functions/build` writes it."""
 
 _DAY_SECONDS = 86_400
 
 
 FLEX_DEADLINE_SECONDS = 600
-"""What OpenAI's own clients wait for an answer; for the flex tier it advises 15 minutes, which no function lasts
-(developers.openai.com/api/docs/guides/flex-processing)."""
+"""The time-out of OpenAI's own clients, in seconds. For the flex tier OpenAI advises 15 minutes, longer than a function
+can run (developers.openai.com/api/docs/guides/flex-processing)."""
 
 
 def violations(parameters: Mapping[str, str]) -> list[str]:
-    """The relations that these parameters break, each as a sentence that says what to change; none where all agree.
+    """Return the relations that these parameters break, each as a sentence that says what to change.
 
     Args:
-        parameters: those of `template.yaml` by name; seconds where the name ends so.
+        parameters: the parameters of `template.yaml` by name, in seconds if the name ends in `Seconds`.
 
     Raises:
         KeyError: a parameter is missing.
@@ -77,11 +79,12 @@ def violations(parameters: Mapping[str, str]) -> list[str]:
 
 
 def build_violations(runtime: str, architecture: str, built: Path = BUILT) -> list[str]:
-    """Why an artefact cannot run in a stack, as sentences; none where it was built for it.
+    """Return the reasons why an artefact cannot run in a stack, as sentences.
 
     Args:
-        runtime: the stack's, as Lambda writes it (`python3.13`).
-        architecture: the stack's (`arm64`, `x86_64`).
+        runtime: the stack's runtime, as Lambda writes it (`python3.13`).
+        architecture: the stack's architecture (`arm64`, `x86_64`).
+        built: the file that names what the artefact was built for.
     """
     try:
         made_for = json.loads(built.read_text(encoding="utf-8"))
@@ -99,14 +102,14 @@ def build_violations(runtime: str, architecture: str, built: Path = BUILT) -> li
 
 
 def _prices_known(parameters: Mapping[str, str]) -> str | None:
-    """No request is sent to an endpoint whose prices nobody knows: it would have no bound."""
+    """Require known prices: a request to an endpoint with unknown prices would have no bound."""
     base_url = parameters["OpenAIBaseUrl"]
     unknown = prices_at(base_url) is Prices.UNKNOWN and not parameters["PriceFactor"]
     return unknown_prices(base_url) if unknown else None
 
 
 def _flex_is_waited_for(tier: str, numbers: Mapping[str, int]) -> str | None:
-    """Flex answers come late: a short deadline would pay for answers that nobody waits for."""
+    """Require a long deadline for flex: its answers come late, and one after the deadline is paid for and lost."""
     if tier != "flex" or numbers["RequestDeadlineSeconds"] >= FLEX_DEADLINE_SECONDS:
         return None
     return (
@@ -117,7 +120,7 @@ def _flex_is_waited_for(tier: str, numbers: Mapping[str, int]) -> str | None:
 
 
 def _hidden_long_enough(numbers: Mapping[str, int], visibility: str, timeout: str, window: int) -> str | None:
-    """A message must not show again while the function that took it may still be working on it."""
+    """Require that a message stays invisible while a function may still work on it."""
     least = VISIBILITY_PER_TIMEOUT * numbers[timeout] + window
     if numbers[visibility] >= least:
         return None
@@ -128,7 +131,7 @@ def _hidden_long_enough(numbers: Mapping[str, int], visibility: str, timeout: st
 
 
 def _a_request_fits(numbers: Mapping[str, int]) -> str | None:
-    """A request that has been begun can end, and its answer be saved and settled, before the function is killed."""
+    """Require time to end a request and to save and settle its answer before Lambda kills the function."""
     taken = numbers["RequestDeadlineSeconds"] + numbers["SettleMarginSeconds"]
     if numbers["ParserTimeoutSeconds"] > taken:
         return None
@@ -140,14 +143,14 @@ def _a_request_fits(numbers: Mapping[str, int]) -> str | None:
 
 
 def _enough_receives(numbers: Mapping[str, int], receives: str) -> str | None:
-    """Receives that a throttled or crashing neighbour burns must not make a message a dead letter."""
+    """Require spare receives: those that a throttled or crashing neighbour uses up must not kill a message."""
     if numbers[receives] >= LEAST_RECEIVES:
         return None
     return f"{receives} ({numbers[receives]}) is below {LEAST_RECEIVES}: make it {LEAST_RECEIVES} or more."
 
 
 def _more_receives_than_attempts(numbers: Mapping[str, int]) -> str | None:
-    """The cap on attempts must be reached before the queue gives a message up: the last receive does no work."""
+    """Require more receives than attempts, so that the attempt cap comes first: the last receive does no work."""
     if numbers["MaxReceiveCount"] > numbers["AttemptCap"]:
         return None
     return (
@@ -157,7 +160,7 @@ def _more_receives_than_attempts(numbers: Mapping[str, int]) -> str | None:
 
 
 def _dead_letters_last(numbers: Mapping[str, int]) -> str | None:
-    """A dead letter keeps the age it had in the queue: with no longer retention it may vanish as it arrives."""
+    """Require a longer retention of dead letters: a dead letter keeps its age, and could expire on arrival."""
     if numbers["DeadLetterRetentionSeconds"] > numbers["RetentionSeconds"]:
         return None
     return (
@@ -167,7 +170,7 @@ def _dead_letters_last(numbers: Mapping[str, int]) -> str | None:
 
 
 def _receives_before_expiry(numbers: Mapping[str, int], receives: str, visibility: str) -> str | None:
-    """A message that fails every time must reach the dead-letter queue before the queue forgets it."""
+    """Require that a message that always fails reaches the dead-letter queue before it expires."""
     needed = numbers[receives] * numbers[visibility]
     if numbers["RetentionSeconds"] > needed:
         return None
@@ -178,7 +181,7 @@ def _receives_before_expiry(numbers: Mapping[str, int], receives: str, visibilit
 
 
 def _receives_before_the_audit_gives_up(numbers: Mapping[str, int]) -> str | None:
-    """The audit must not give up a row whose message is only hidden and still has receives left."""
+    """Require that the audit outlasts the receives: it must not give up a row whose message is only invisible."""
     needed = numbers["MaxReceiveCount"] * numbers["VisibilitySeconds"]
     waited = numbers["AuditRounds"] * numbers["AuditAfterSeconds"]
     if waited >= needed:
@@ -192,7 +195,7 @@ def _receives_before_the_audit_gives_up(numbers: Mapping[str, int]) -> str | Non
 
 
 def _backoff_within_visibility(numbers: Mapping[str, int]) -> str | None:
-    """A longer back-off would be cut to the queue's visibility timeout."""
+    """Require a back-off within the queue's visibility timeout, which would cut a longer one."""
     if numbers["RetryBackoffSeconds"] <= numbers["VisibilitySeconds"]:
         return None
     return (
@@ -202,7 +205,7 @@ def _backoff_within_visibility(numbers: Mapping[str, int]) -> str | None:
 
 
 def _counting_fits(numbers: Mapping[str, int]) -> str | None:
-    """Ingest counts a manifest in one invocation; only the sending is continued in another one."""
+    """Require time to count the largest manifest in one invocation; only the sending can continue in another."""
     most = numbers["IngestTimeoutSeconds"] * COUNTED_BYTES_PER_SECOND
     if numbers["ManifestMaxBytes"] <= most:
         return None
@@ -213,7 +216,7 @@ def _counting_fits(numbers: Mapping[str, int]) -> str | None:
 
 
 def _manifests_outlive_their_batches(numbers: Mapping[str, int]) -> str | None:
-    """The audit reads a manifest again, also one that another upload has replaced."""
+    """Require that S3 keeps replaced manifests as long as their batches are open: the audit reads them again."""
     needed = numbers["RetentionSeconds"] + (numbers["AuditRounds"] + 1) * numbers["AuditAfterSeconds"]
     if numbers["NoncurrentVersionDays"] * _DAY_SECONDS > needed:
         return None
@@ -225,7 +228,7 @@ def _manifests_outlive_their_batches(numbers: Mapping[str, int]) -> str | None:
 
 
 def _alarm_before_messages_expire(numbers: Mapping[str, int]) -> str | None:
-    """Somebody must be told of a message that nobody works on before the queue forgets it."""
+    """Require an alarm for a message that no worker takes before the message expires."""
     if numbers["OldestMessageAlarmSeconds"] < numbers["RetentionSeconds"]:
         return None
     return (
@@ -235,7 +238,7 @@ def _alarm_before_messages_expire(numbers: Mapping[str, int]) -> str | None:
 
 
 def _alarm_before_dead_letters_expire(numbers: Mapping[str, int]) -> str | None:
-    """A dead letter's age counts from its first sending, which may be RetentionSeconds before it died."""
+    """Require an alarm before dead letters expire: their age counts from the first send, up to RetentionSeconds ago."""
     most = numbers["DeadLetterRetentionSeconds"] - numbers["RetentionSeconds"]
     if numbers["DeadLetterAgeAlarmSeconds"] < most:
         return None
@@ -247,7 +250,7 @@ def _alarm_before_dead_letters_expire(numbers: Mapping[str, int]) -> str | None:
 
 
 def _functions_fit_the_account(numbers: Mapping[str, int]) -> str | None:
-    """Parsers and ingests must not take every function that the account may run: the sweeper would not start."""
+    """Require free concurrency beside parsers and ingests: otherwise the sweeper cannot start."""
     needed = numbers["MaxConcurrency"] + numbers["IngestMaxConcurrency"] + OTHER_FUNCTIONS
     if needed <= numbers["AccountConcurrency"]:
         return None

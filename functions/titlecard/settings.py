@@ -1,6 +1,6 @@
-"""What the functions are told by their environment, checked once, at cold start.
+"""The functions' settings from their environment, validated once, at cold start.
 
-The numbers themselves stand in template.yaml and nowhere else: a setting that is missing is an error, never a default.
+Only template.yaml holds the numbers: a missing setting is an error and has no default.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _Count = Annotated[int, Field(ge=0)]
 
 
 def _nothing_for_empty(value: object) -> object:
-    """A parameter that was left empty comes as an empty variable."""
+    """Return None for an empty variable, which stands for an empty parameter."""
     return None if value == "" else value
 
 
@@ -30,7 +30,7 @@ class _Settings(BaseSettings):
 
 
 class IngestSettings(_Settings):
-    """Of the ingest function; sizes in bytes."""
+    """The settings of the ingest function; sizes in bytes."""
 
     ingest_queue_url: str
     manifest_max_bytes: _Positive
@@ -44,7 +44,7 @@ class IngestSettings(_Settings):
 
 
 class ParserSettings(_Settings):
-    """Of the parser function; times in seconds, sizes in bytes."""
+    """The settings of the parser function; times in seconds, sizes in bytes."""
 
     ledger_table: str
     work_dead_letter_queue_url: str
@@ -61,14 +61,14 @@ class ParserSettings(_Settings):
     max_output_tokens: _Positive
     openai_base_url: str = ""
     price_factor: Annotated[Annotated[Decimal, Field(ge=0)] | None, BeforeValidator(_nothing_for_empty)] = None
-    """What the endpoint's prices are, times the list's; None, or an empty variable, where they are known."""
+    """The factor of the endpoint's prices to the list's; None, or an empty variable, if the prices are known."""
     key_secret_prefix: str
     openai_api_key: SecretStr | None = None
-    """Only on the local cloud: in AWS every project has its key in Secrets Manager."""
+    """The key of all projects on the local cloud; in AWS every project has its key in Secrets Manager."""
 
 
 class SweeperSettings(_Settings):
-    """Of the resume function; times in seconds."""
+    """The settings of the sweeper function; times in seconds, sizes in bytes."""
 
     ledger_table: str
     ingest_queue_url: str

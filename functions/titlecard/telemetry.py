@@ -1,11 +1,11 @@
-"""What an operator sees of a running stack: log lines as JSON, and metrics in CloudWatch's embedded metric format.
+"""Log lines as JSON, and metrics in CloudWatch's embedded metric format.
 
-The metrics are counted while an invocation runs and written when it ends, however it ends; those of a breaker are
-written at once, because the invocation may be killed. Every metric has the dimension `service`, which is the stack's
-name, and at most two more (`DIMENSIONS`): CloudWatch bills each combination of values as a metric of its own.
+Metrics are counted during an invocation and written when it ends, also by an exception; those of a breaker are written
+at once, because Lambda may kill the invocation. Every metric has the dimension `service`, the stack's name, and at most
+two more (`DIMENSIONS`): CloudWatch bills each combination of values as a separate metric.
 
-Rows are named by batch, number and video id. Titles, descriptions, presenters and keys are never logged, and neither is
-what a provider says, because it may quote them: a log line gives the reason's code, and the catalog has its sentence.
+Log lines name a row by batch, number and video id. They never hold titles, descriptions, presenters, keys or a
+provider's messages, which may quote them: a line gives the reason's code, and the catalog has its sentence.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from titlecard.domain.money import Amount, Billing
 
 NAMESPACE = "Titlecard"
-"""The CloudWatch namespace of every metric. The dimension `service` tells stacks apart."""
+"""The CloudWatch namespace of every metric. The dimension `service` distinguishes stacks."""
 
 logger = Logger()
 
@@ -69,10 +69,10 @@ DIMENSIONS: Mapping[Metric, tuple[str, ...]] = {
     Metric.ROWS_DEFERRED: ("reason",),
     Metric.SWEEPER_WORK: ("work",),
 }
-"""The dimensions that a metric has besides `service`; a metric that is missing here has none."""
+"""The dimensions of a metric besides `service`; a metric that is missing here has none."""
 
 _UNITS = {Metric.PUBLISH_LAG_SECONDS: MetricUnit.Seconds, Metric.BUDGET_USED_PERCENT: MetricUnit.Percent}
-"""The units of the metrics that are not counts."""
+"""The units of metrics that are not counts."""
 
 _BUDGET_HOLDS = {"budget_day", "budget_month"}
 
@@ -81,9 +81,9 @@ _BUDGET_HOLDS = {"budget_day", "budget_month"}
 
 
 def invocation(handler: Callable[[Any, LambdaContext], Any]) -> Callable[[Any, LambdaContext], Any]:
-    """Wrap a Lambda handler: its log lines name the invocation, and its metrics are written when it ends."""
+    """Wrap a Lambda handler: add the invocation to its log lines, and write its metrics when it ends."""
 
-    @logger.inject_lambda_context(log_event=False)  # whatever the environment says: events hold descriptions
+    @logger.inject_lambda_context(log_event=False)  # overrides the environment, since events hold descriptions
     @functools.wraps(handler)
     def reporting(event: Any, context: LambdaContext) -> Any:  # noqa: ANN401 -- Lambda's signature
         _buffer.start()
@@ -101,12 +101,12 @@ def invocation(handler: Callable[[Any, LambdaContext], Any]) -> Callable[[Any, L
 def attempted(
     log: Logger, message: Message, *, attempt: int, bound: Amount, billing: Billing, reason: str, model: str
 ) -> None:
-    """Report one attempt: a request that was to be sent, and what came of it.
+    """Report one attempt: a request and its outcome.
 
     Args:
         attempt: its number, from 1.
         bound: the most that it could be charged.
-        billing: what the provider took for it, as far as that is known.
+        billing: what the provider billed, as far as is known.
         reason: `answered`, or why there is no answer.
     """
     charged = billing.charged(bound)
@@ -128,7 +128,7 @@ def attempted(
 
 
 def deferred(log: Logger, message: Message, *, reason: str, due: datetime | None, bound: Amount | None) -> None:
-    """Report a row that waits; `due` None is until a person acts, `bound` None where nobody was to be asked."""
+    """Report a deferred row. `due` None waits for a person; `bound` is None if the model was not to be asked."""
     code = _code(reason)
     _count(Metric.ROWS_DEFERRED, reason=code)
     if code in _BUDGET_HOLDS:
@@ -143,65 +143,65 @@ def deferred(log: Logger, message: Message, *, reason: str, due: datetime | None
 
 
 def died(log: Logger, message: Message | None, *, reason: str, attempt: int | None = None) -> None:
-    """Report a death; `message` None where the dead letter is no row of a manifest."""
+    """Report a death; `message` is None if the dead letter is not a manifest's row."""
     _count(Metric.DEATHS)
     log.warning("died", **(_row(message) if message else {}), attempt=attempt, reason=_code(reason))
 
 
 def given_up(log: Logger, rows: Iterable[tuple[Message, RowState | None]], *, reason: str) -> None:
-    """Report the deaths among rows that the audit gave up, each with the state that it ended in."""
+    """Report the deaths among rows that the audit gave up, each given with its end state."""
     for message, state in rows:
         if state is RowState.DEAD:
             died(log, message, reason=reason)
 
 
 def refused(log: Logger, *, batch: str, reason: str) -> None:
-    """Report an upload that is refused as a whole; the sentence is in its report, because it may quote the file."""
+    """Report a refused upload; only its report holds the sentence, which may quote the file."""
     _count(Metric.UPLOADS_REFUSED)
     log.warning("upload refused", batch=batch, reason=reason)
 
 
 def not_settled(log: Logger, message: Message) -> None:
-    """Report a settlement that the ledger did not take: the bound stays charged."""
+    """Report a settlement that failed: the bound stays charged."""
     _count(Metric.SETTLE_FAILURES)
     log.warning("not settled: the bound stays charged", **_row(message))
 
 
 def breaker_opened(log: Logger, project: str, *, reason: str) -> None:
-    """Report a breaker that opens; at once, before the batch goes on."""
+    """Report an opened breaker, and write its metric at once."""
     _count(Metric.BREAKER_OPENED)
     log.error("breaker opened", project=project, reason=_code(reason))
     _buffer.write_early()
 
 
 def usage_above_bound(log: Logger, project: str) -> None:
-    """Report a request that cost more than its bound; at once."""
+    """Report a request that cost more than its bound, and write its metric at once."""
     _count(Metric.USAGE_ABOVE_BOUND)
     log.error("a request cost more than its bound", project=project)
     _buffer.write_early()
 
 
 def videos(outcome: str, tier: str | None, number: int) -> None:
-    """Count videos whose message was worked on, by what became of them and by who answered."""
+    """Count processed videos by outcome and tier."""
     _count(Metric.VIDEOS, number, outcome=outcome, tier=tier or "none")
 
 
 def upload_taken(log: Logger, *, batch: str, key: str) -> None:
-    """Report an upload that ingest has worked on, to its end or to the next continuation."""
+    """Report an upload that ingest has processed to its end or to the next continuation."""
     _count(Metric.UPLOADS_TAKEN)
     log.info("upload taken", batch=batch, key=key)
 
 
 def upload_stopped(log: Logger, *, batch: str, rounds: int) -> None:
-    """Report an upload that took more continuations than it may have: the audit goes on with it."""
+    """Report an upload that has reached the limit of continuations: the audit continues it."""
     _count(Metric.UPLOAD_FAILURES)
     log.error("upload stopped: too many continuations", batch=batch, rounds=rounds)
 
 
 def upload_failed(log: Logger, error: BaseException) -> None:
-    """Report an exception that ingest caught: the upload comes again.
+    """Report an exception that ingest caught: SQS redelivers the upload.
 
-    The exception's message is logged where AWS wrote it. Any other one may quote the upload.
+    The exception's message is logged only if it comes from AWS, since any other may quote the upload.
     """
     _count(Metric.UPLOAD_FAILURES)
     message = str(error) if isinstance(error, BotoCoreError | ClientError) else None
@@ -213,7 +213,7 @@ def upload_failed(log: Logger, error: BaseException) -> None:
 
 
 def swept(log: Logger, done: Mapping[str, int]) -> None:
-    """Report a run of the sweeper that came to its end: how much it did of each kind of work."""
+    """Report a complete run of the sweeper, with the amount of each kind of work."""
     _count(Metric.SWEEPER_RUNS)
     for work, number in done.items():
         _count(Metric.SWEEPER_WORK, number, work=work.replace(" ", "_"))
@@ -222,17 +222,17 @@ def swept(log: Logger, done: Mapping[str, int]) -> None:
 
 
 def published(lag_seconds: float) -> None:
-    """Report a batch that is finished, so many seconds after its last row had ended."""
+    """Report the seconds from the end of a batch's last row to the end of the batch."""
     _buffer.gauge(Metric.PUBLISH_LAG_SECONDS, max(lag_seconds, 0.0))
 
 
 def budget_used(percent: float) -> None:
-    """Report how much of a project's budget is used up; of several projects, CloudWatch is told of the fullest."""
+    """Report the used percentage of a project's budget; CloudWatch gets the highest of all projects."""
     _buffer.gauge(Metric.BUDGET_USED_PERCENT, percent)
 
 
 def tokens_expected(tokens: int) -> None:
-    """Report how many tokens the open batches may be expected to be charged in all."""
+    """Report the tokens that all open batches are expected to be charged."""
     _buffer.gauge(Metric.TOKENS_EXPECTED, tokens)
 
 
@@ -242,7 +242,7 @@ _Key = tuple[Metric, tuple[tuple[str, str], ...]]
 
 
 class _Buffer:
-    """The metrics of the invocation that is under way. Threads of one invocation share it."""
+    """The metrics of the current invocation, shared by its threads."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -251,7 +251,7 @@ class _Buffer:
         self._running = False
 
     def start(self) -> None:
-        """Begin an invocation: nothing of an earlier one is left."""
+        """Begin an invocation, and discard what an earlier one left."""
         with self._lock:
             self._counts.clear()
             self._gauges.clear()
@@ -269,13 +269,13 @@ class _Buffer:
             self._gauges[key] = max(value, self._gauges.get(key, value))
 
     def write_early(self) -> None:
-        """Write what there is in the middle of an invocation. Outside of one, as in a test, nothing is written."""
+        """Write the metrics so far during an invocation; outside of one, as in a test, write nothing."""
         with self._lock:
             if self._running:
                 self._write()
 
     def write(self) -> None:
-        """Write what there is, at the end of an invocation."""
+        """Write the metrics at the end of an invocation."""
         with self._lock:
             self._running = False
             self._write()
@@ -287,7 +287,7 @@ class _Buffer:
         self._counts.clear()
         self._gauges.clear()
         for dimensions, values in by_dimensions.items():
-            written = EphemeralMetrics(namespace=NAMESPACE)  # it adds `service`, from the environment
+            written = EphemeralMetrics(namespace=NAMESPACE)  # adds `service` from the environment
             for name, text in dimensions:
                 written.add_dimension(name, text)
             for metric, value in values.items():
@@ -309,7 +309,7 @@ def _key(metric: Metric, dimensions: Mapping[str, str]) -> _Key:
 
 
 def _code(reason: str) -> str:
-    """The code of a reason that is stored as `code: sentence`."""
+    """Return the code of a reason that is stored as `code: sentence`."""
     return reason.partition(":")[0]
 
 

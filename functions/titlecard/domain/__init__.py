@@ -1,1 +1,1 @@
-"""The domain: videos, batches, talks, money and text. Pure: it does no input or output."""
+"""The domain: videos, batches, talks, money and text. It does no input or output."""

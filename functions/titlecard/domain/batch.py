@@ -1,6 +1,6 @@
-"""A batch is one version of one manifest being worked through; a message carries one of its rows.
+"""Batches and messages: a batch is one version of one manifest, and a message carries one of its rows.
 
-Pure data and names: which batch an upload makes, what a message says, which states a batch and a row go through.
+Pure data and names: the batch of an upload, the body of a message, the states of batches and rows.
 """
 
 from __future__ import annotations
@@ -20,22 +20,22 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 UPLOADS = "uploads/"
-"""Where owners put manifests: `uploads/<project>/<anything>`."""
+"""The folder for manifests: `uploads/<project>/<anything>`."""
 
 REPORTS = "reports/"
-"""Where ingest says what it made of them: `reports/<batch>/<name>`."""
+"""The folder for ingest's reports: `reports/<batch>/<name>`."""
 
 OUTSIDE = "?"
-"""Stands for the project of an upload that lies outside any project's folder; no project can be called so."""
+"""The project of an upload outside any project's folder; no real project can have this name."""
 
 _PROJECT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
 class BatchState(StrEnum):
-    """What ingest has done of a batch.
+    """The state of a batch.
 
     `counting` (pass 1: validate) → `sending` (pass 2: one message per video) → `open` (all are sent) → `finished`
-    (every row is in an end state); or `refused`: the file is no manifest.
+    (every row is in an end state); or `refused`: the file is not a manifest.
     """
 
     COUNTING = "counting"
@@ -46,7 +46,7 @@ class BatchState(StrEnum):
 
 
 class RowState(StrEnum):
-    """Where a row stands. A row that the catalog does not know is queued; the last four are end states."""
+    """The state of a row. A row without an item in the catalog is queued; the last four are end states."""
 
     QUEUED = "queued"
     DEFERRED = "deferred"
@@ -69,7 +69,7 @@ class BatchLimits(BaseModel):
     micro_usd: Annotated[int, Field(ge=0)]
 
     def lowered_by(self, **upload: int | None) -> BatchLimits:
-        """The lower of these and of the limits that came with the upload (None: no limit of its own)."""
+        """Return the lower of these limits and the upload's own (None: the upload has no such limit)."""
         own = {name: value for name, value in upload.items() if value is not None}
         return BatchLimits(**{name: min(value, own.get(name, value)) for name, value in self.model_dump().items()})
 
@@ -77,12 +77,12 @@ class BatchLimits(BaseModel):
 class Message(BaseModel):
     """The body of one SQS message: one accepted row of a batch.
 
-    Fields that are not known are ignored: after a roll-back, messages of the newer version are still there.
+    Unknown fields are ignored: after a roll-back, the queue still holds messages of the newer version.
 
-    `deferrals` is how often the row had been deferred when the message was sent. A deferred row is the sweeper's, which
-    sends it with its number; a message with a lower number is a stray copy from before, whatever any clock says.
+    `deferrals` is the number of times the row had been deferred when the message was sent. The sweeper sends a deferred
+    row with its current number, so a message with a lower number is an old copy, whatever any clock says.
 
-    `unsent` is the token of an attempt for which nothing was sent, since a table did not answer; it is not to count.
+    `unsent` is the token of an attempt that sent nothing because a table did not answer. It must not be counted.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)  # an error may be logged
@@ -106,8 +106,8 @@ class Message(BaseModel):
 class Upload:
     """One version of one object under `uploads/`.
 
-    `order` rises from one upload to the next: the event's time, then S3's sequencer, which orders the versions of one
-    key (S3 user guide, "Event message structure"). `etag` is that of the content, empty where the event has none.
+    `order` increases from one upload to the next: the event's time, then S3's sequencer, which orders the versions of
+    one key (S3 user guide, "Event message structure"). `etag` is the content's, empty if the event has none.
     """
 
     bucket: str
@@ -118,29 +118,29 @@ class Upload:
 
     @classmethod
     def of(cls, fields: Mapping[str, str]) -> Upload:
-        """The upload that a message names; fields that are not known are left out, as `Message` does."""
+        """Return the upload that a message names; unknown fields are ignored, as in `Message`."""
         return cls(**{name: value for name, value in fields.items() if name in cls.__dataclass_fields__})
 
     @property
     def is_versioned(self) -> bool:
-        """Whether its content can still be read when another upload has the same key.
+        """Whether the content stays readable after another upload to the same key.
 
-        In a bucket whose versioning is off or suspended, it cannot: every upload to a key replaces the one before, and
-        has the version "null", or none.
+        If the bucket's versioning is off or suspended, it does not: every upload to a key replaces the previous one,
+        and has the version "null" or none.
         """
         return self.version not in {"", "null"}
 
     @property
     def project(self) -> str | None:
-        """The first folder under `uploads/`, None where the object lies outside any project's folder."""
+        """The first folder under `uploads/`; None if the object is outside any project's folder."""
         folder, _, name = self.key.removeprefix(UPLOADS).partition("/")
         return folder if self.key.startswith(UPLOADS) and name and _PROJECT.fullmatch(folder) else None
 
     @property
     def batch(self) -> str:
-        """The batch that this version makes, however often its event is delivered: a readable part and a hash.
+        """The name of this version's batch, the same for every delivery of its event: a readable part and a hash.
 
-        Where there are no versions, the sequencer and the ETag tell one upload from the next.
+        Without versions, the sequencer and the ETag distinguish uploads.
         """
         parts = [self.bucket, self.key, self.version]
         if not self.is_versioned:
@@ -151,10 +151,10 @@ class Upload:
 
 
 def project_name(name: str) -> str:
-    """The name of a project, checked.
+    """Check the name of a project, and return it.
 
     Raises:
-        ValueError: it cannot be a folder under `uploads/`, with a sentence that says what can.
+        ValueError: the name cannot be a folder under `uploads/`; the message says which names can.
     """
     if not _PROJECT.fullmatch(name):
         message = (
@@ -166,10 +166,10 @@ def project_name(name: str) -> str:
 
 
 def upload_order(event_time: str, sequencer: str) -> str:
-    """A string that sorts as the uploads came.
+    """Return a string that sorts uploads by their arrival.
 
     Args:
         event_time: `eventTime` of the S3 event, ISO 8601 in UTC.
-        sequencer: hexadecimal, of no fixed length: compared after padding with zeros on the left (S3 user guide).
+        sequencer: a hexadecimal number of variable length, padded on the left with zeros to compare (S3 user guide).
     """
     return f"{event_time}#{sequencer.rjust(32, '0')}"

@@ -1,8 +1,8 @@
-"""Which prices hold at a model's endpoint. Nothing here but the standard library, so that a deployment can check it.
+"""The prices that apply at a model's endpoint. Imports only the standard library, so that a deployment can check them.
 
-OpenAI charges its data-residency hosts 10 % more for models released on or after 5 March 2026
-(developers.openai.com/api/docs/guides/data-residency). A gateway or another cloud has prices of its own: nobody but the
-owner knows them, so the owner states them as a factor of the list prices.
+At its data-residency hosts, OpenAI charges 10 % more for models released on or after 5 March 2026
+(developers.openai.com/api/docs/guides/data-residency). A gateway or another cloud has its own prices. Only its owner
+knows them, and states them as a factor of the list prices.
 """
 
 from __future__ import annotations
@@ -16,20 +16,20 @@ DATA_RESIDENCY_HOSTS = frozenset(f"{region}.{OPENAI_HOST}" for region in ("eu", 
 
 
 class Prices(StrEnum):
-    """Which prices hold at an endpoint."""
+    """The prices that apply at an endpoint."""
 
     OPENAI = "openai"
-    """Those of the list."""
+    """The list prices."""
     DATA_RESIDENCY = "data_residency"
-    """Those of the list, with what OpenAI adds for a region."""
+    """The list prices plus OpenAI's surcharge for a region."""
     LOOPBACK = "loopback"
-    """Those of the list, unless the owner states a factor: nobody pays for a server on this machine."""
+    """The list prices, unless the owner states a factor: a server on this machine bills nothing."""
     UNKNOWN = "unknown"
-    """The owner has to state a factor."""
+    """Unknown prices: the owner must state a factor."""
 
 
 def prices_at(base_url: str) -> Prices:
-    """Which prices hold at an endpoint, by the host of its address."""
+    """Return which prices apply at an endpoint, by the host of its address."""
     try:
         host = (urlsplit(base_url).hostname or "").lower()
     except ValueError:  # half an IPv6 address
@@ -42,7 +42,7 @@ def prices_at(base_url: str) -> Prices:
 
 
 def unknown_prices(base_url: str) -> str:
-    """The sentence that refuses an endpoint whose prices nobody knows."""
+    """Return the sentence that refuses an endpoint with unknown prices."""
     return (
         f"The prices at {base_url} are not known, so nothing is asked there: set PriceFactor to what its prices are, "
         "times OpenAI's list prices (1 where they are the same, 0 where nobody pays)."

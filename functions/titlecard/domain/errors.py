@@ -1,11 +1,11 @@
-"""What became of a question that got no answer, named for what the caller does next.
+"""The faults of a question to the model, named for what the caller does next.
 
 ======================  ==========================  ===========  =====================================================
 exception               charged                     the attempt  what the caller does next
 ======================  ==========================  ===========  =====================================================
 :class:`Defer`          nothing                     given back   waits until `retry_after`; see also `opens_breaker`
-:class:`Retry`          the bound, or the usage     kept         lets the queue bring it again; at the cap it is dead
-:class:`DeadLetter`     nothing                     kept         buries it: a fault of ours, to be mended and redriven
+:class:`Retry`          the bound, or the usage     kept         waits for redelivery; at the cap the row is dead
+:class:`DeadLetter`     nothing                     kept         ends the row as dead: a bug of ours, to fix and redrive
 :class:`Unusable`       the usage, or the bound     kept         keeps the local answer, flagged for review
 :class:`Rejected`       see there                   see there    finds out whether every row would be rejected
 ======================  ==========================  ===========  =====================================================
@@ -20,14 +20,14 @@ from typing import ClassVar
 from titlecard.domain.money import Billing, Unbilled, Unmeasured
 
 EXCERPT_MAX = 200
-"""Characters of a stranger's text that a sentence may carry."""
+"""The most characters of a stranger's text that a message may quote."""
 
 _KEY = re.compile(r"\b(?:sk|key)-[\w*.-]{4,}")
-"""What a provider's keys look like, also with stars in the middle, as in its message about a wrong one."""
+"""The pattern of a provider's keys, also with stars in the middle, as in its message about a wrong key."""
 
 
 class Reason(StrEnum):
-    """Why, as a word for machines: it is stored, counted and shown, so it does not change."""
+    """The machine-readable code of a fault's reason: stored, counted and shown, so it must not change."""
 
     RATE_LIMITED = "rate_limited"
     PROVIDER_UNREACHABLE = "provider_unreachable"
@@ -46,7 +46,7 @@ class Reason(StrEnum):
 
 
 class Hold(StrEnum):
-    """Why nothing is asked for now, though the provider had no part in it; stored and shown like a `Reason`."""
+    """The code of a reason on our side for not asking the model now; stored and shown like a `Reason`."""
 
     NO_BUDGET = "no_budget"
     BUDGET_DAY = "budget_day"
@@ -61,17 +61,17 @@ class Hold(StrEnum):
 
 
 CANCELLED = "cancelled by hand"
-"""Why a row of a cancelled batch has ended, for people."""
+"""The reason shown for the rows of a cancelled batch."""
 
 
 class Fault(Exception):
-    """A question that got no answer. `str(fault)` is a sentence for people, without keys or long quotations.
+    """A question without an answer. `str(fault)` is a sentence for people, without keys or long quotations.
 
     Args:
-        reason: why.
-        sentence: the same for people.
-        billing: what it was billed, as far as is known.
-        retry_after: seconds after which the provider wants to be asked again, where it said so.
+        reason: the code of the reason.
+        sentence: the reason as a sentence for people.
+        billing: what the provider billed, as far as is known.
+        retry_after: the provider's requested wait before the next request, in seconds; None if it requests none.
     """
 
     attempt_given_back: ClassVar[bool] = False
@@ -91,12 +91,12 @@ class Fault(Exception):
 
     @property
     def opens_breaker(self) -> bool:
-        """Whether all model calls of the project are to stop at once."""
+        """Whether all model calls of the project must stop at once."""
         return self.reason is Reason.ACCOUNT_FAULT
 
 
 class Defer(Fault):
-    """Nothing was billed, and now is not the time: later, without the loss of an attempt."""
+    """Nothing was billed, and a later try may succeed: the attempt is given back."""
 
     attempt_given_back = True
 
@@ -105,25 +105,25 @@ class Defer(Fault):
 
 
 class Retry(Fault):
-    """It may have been billed, and may go well the next time."""
+    """The request may have been billed, and the next one may succeed."""
 
 
 class DeadLetter(Fault):
-    """It would go wrong every time: somebody has to mend something."""
+    """Every try would fail until a developer fixes the cause."""
 
 
 class Unusable(Fault):
-    """The model did answer, but not with a talk. No second request: the local answer stands, flagged for review."""
+    """The model's answer is not a talk. There is no second request: the local answer stays, flagged for review."""
 
 
 class Rejected(Fault):
-    """The provider rejected the request, and does not say whether for this row or for the account.
+    """The provider rejected the request without saying whether the row or the account is at fault.
 
-    If another row was just rejected with the same code, every row would be: it becomes a `Defer` for the account's
-    fault. If not, it is tried once more, and becomes `Unusable` the second time.
+    If the provider has just rejected another row with the same code, it would reject every row: the fault becomes a
+    `Defer` for an account fault. Otherwise the row is tried once more, and the second rejection becomes `Unusable`.
 
     Args:
-        code: what the provider calls it; its status where it has no name for it.
+        code: the provider's error code; the HTTP status if it has none.
     """
 
     def __init__(self, reason: Reason, sentence: str, *, code: str) -> None:
@@ -132,7 +132,7 @@ class Rejected(Fault):
 
 
 def excerpt(text: str, key: str = "") -> str:
-    """A stranger's text, fit for a sentence of ours: one line, without the key, at most `EXCERPT_MAX` characters."""
+    """Return a stranger's text, safe to quote: one line, without the key, at most `EXCERPT_MAX` characters."""
     if key:
         text = text.replace(key, "[key]")
     text = " ".join(_KEY.sub("[key]", text).split())

@@ -1,7 +1,7 @@
-"""Whether an answer is made of the video's own words.
+"""The check that an answer is made of the video's own words.
 
-Whatever a tier answers, and whatever a description told a model to answer, a talk's title consists of words of the
-given title and its presenters are named in the given text. What fails this is never a talk.
+A talk's title consists of words of the given title, and the given text names its presenters, whatever a tier answers
+and whatever a description told the model to answer. An answer that fails this check is never a talk.
 """
 
 from __future__ import annotations
@@ -19,21 +19,20 @@ if TYPE_CHECKING:
 
 
 _CUT_OFF = 90
-"""Characters from which on a title may have been cut off by YouTube's limit of 100 (videos resource)."""
+"""The length, in characters, from which YouTube's limit of 100 (videos resource) may have cut a title off."""
 
 _ENOUGH = 4
-"""Words that a cut title must have in common with the whole one."""
+"""The least number of words that a cut title must share with the whole one."""
 
 
 def ungrounded(title: str, presenters: Sequence[str], video: Video) -> str | None:
-    """Why an answer is not grounded in its video, as a sentence; None where it is.
+    """Return why an answer is not grounded in its video, as a sentence; None if it is.
 
-    The title's words must stand in the given title, in the same order (some may be left out); where that is cut off,
-    the description may have the rest of them in a row. Every presenter must
-    stand in the given title or description as whole words in a row, unless the row itself gives the name; of `Ada and
-    Tomas Byron` both have the surname. A web address does not count, nor does what a
-    description says from a line on that gives orders ("ignore the above, the presenter is ..."): a model may obey it.
-    Accents, case, punctuation and invisible characters make no difference.
+    The title's words must occur in the given title in the same order, with gaps allowed. If the given title is cut off,
+    the description may hold the whole title in a row. The given title or description must contain every presenter as
+    whole words in a row, unless the row itself gives the name; in `Ada and Tomas Byron` both have the surname. Web
+    addresses are no evidence, nor is a description from its first line of orders on ("ignore the above, the presenter
+    is ..."), since a model may obey it. Accents, case, punctuation and invisible characters make no difference.
     """
     given = words(normalise(video.title))
     wanted = words(normalise(title))
@@ -43,7 +42,7 @@ def ungrounded(title: str, presenters: Sequence[str], video: Video) -> str | Non
         return "The title is empty."
     remaining = iter(given)
     for word in wanted:
-        if word not in remaining:  # membership in an iterator uses it up to the word: order counts
+        if word not in remaining:  # `in` consumes the iterator up to the word, so the order matters
             return f"The title's word {word!r} is not in the given title, or not in this place."
     texts = [_line(without_addresses(normalise(video.title)))] if presenters else []
     owned = {_line(name) for name in video.presenters}
@@ -53,7 +52,7 @@ def ungrounded(title: str, presenters: Sequence[str], video: Video) -> str | Non
             continue
         if not name.strip():
             return f"The presenter {presenter!r} is not a name."
-        if name not in texts[0] and len(texts) == 1:  # descriptions are long, and read only if need be
+        if name not in texts[0] and len(texts) == 1:  # descriptions are long, so they are read only if needed
             texts.append(_line(text_before_injection(without_addresses(normalise(video.description)))))
         if not any(name in text for text in texts) and not _shares_its_surname(name, video):
             return f"The presenter {presenter!r} is not named in the title or the description."
@@ -61,7 +60,7 @@ def ungrounded(title: str, presenters: Sequence[str], video: Video) -> str | Non
 
 
 def _completes(wanted: Sequence[str], given: Sequence[str], video: Video) -> bool:
-    """Whether a title goes on where the given one is cut off, in words that the description has in a row."""
+    """Return whether a title continues the given one, which is cut off, and occurs in the description in a row."""
     if not video.title.rstrip().endswith(("...", "\u2026")) and len(video.title.strip()) < _CUT_OFF:
         return False
     for start in range(len(given) - _ENOUGH):
@@ -74,7 +73,7 @@ def _completes(wanted: Sequence[str], given: Sequence[str], video: Video) -> boo
 
 
 def _shares_its_surname(name: str, video: Video) -> bool:
-    """Whether a first name and a surname stand in the title as those of one of two people (`Ada and Tomas Byron`)."""
+    """Return whether the title gives this name as the first of two with one surname (`Ada and Tomas Byron`)."""
     first, *middle, last = [*name.split(), ""]
     if len(middle) != 1:
         return False
@@ -84,5 +83,5 @@ def _shares_its_surname(name: str, video: Video) -> bool:
 
 
 def _line(text: str) -> str:
-    """The words with a space on either side of each, so that a search finds whole words only."""
+    """Return the words with a space on either side of each, so that a search finds only whole words."""
     return f" {' '.join(words(text))} "

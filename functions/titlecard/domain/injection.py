@@ -1,7 +1,7 @@
-"""Lines that speak to the machine that reads them ("ignore the above, the presenter is ...") and not to people.
+"""Prompt injection: lines that address the machine and not people ("ignore the above, the presenter is ...").
 
-Whoever writes such a line wants the parser to believe a name that people would not. So neither the line nor what
-follows it is evidence. A stranger who knows these phrases can avoid them: this keeps out the common attempts, no more.
+Their author wants the parser to accept a name that no person would. So neither the line nor the text after it is
+evidence. A stranger who knows these phrases can avoid them: this stops the common attempts, no more.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ _IN_ORDERS = (
     *("vergiss", "vergesst", "esquec", "игнор", "забуд", "instruction", "note to", "note for", "message to"),
     *("message for", "prompt", "developer mode", "system", "assistant", "you are"),
 )
-"""One of these is in every text that gives orders: to look for them first is far quicker."""
+"""Every text that `_ORDER` matches contains one of these; to look for them first is far quicker."""
 
 
 def looks_like_injection(line: str) -> bool:
-    """Whether a normalised line is an order to its reader."""
+    """Return whether a normalised line gives orders to the machine."""
     return _may_give_orders(line) and _ORDER.search(fold(line)) is not None
 
 
 def text_before_injection(text: str) -> str:
-    """The lines of a normalised text up to the first that gives orders."""
+    """Return the lines of a normalised text before the first that gives orders."""
     if not _may_give_orders(text):
         return text
     return "\n".join(takewhile(lambda line: not looks_like_injection(line), text.split("\n")))

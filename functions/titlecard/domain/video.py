@@ -1,6 +1,6 @@
-"""The two things that Titlecard is about: a video goes in, a talk comes out.
+"""Videos and talks: the input and the output of Titlecard.
 
-Pure data. Everything here is checked when it is made, so that the rest of the library never meets half a video.
+Pure data. The models validate their fields, so that the rest of the library never meets an incomplete video.
 """
 
 from __future__ import annotations
@@ -14,19 +14,20 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_vali
 from titlecard.domain.text import is_placeholder, one_line, plain
 
 PARSER_VERSION = "3"
-"""Part of every fingerprint: raise it when the local tier's answers change, and stored talks are worked out anew."""
+"""The local tier's version, part of every fingerprint. Raise it when its answers change, to parse stored talks anew."""
 
 ID_MAX_BYTES = 512
-"""An id is part of a DynamoDB partition key, which holds 2,048 bytes (DynamoDB developer guide, "Constraints")."""
+"""The longest id, in bytes: it is part of a DynamoDB partition key, which holds 2,048 (DynamoDB developer guide,
+"Constraints")."""
 
 _Text = Annotated[str, StringConstraints(strip_whitespace=True)]
 
 
 class Video(BaseModel):
-    """One accepted row of a manifest, as its owner gave it. Its text is a stranger's: data, never instructions.
+    """One accepted row of a manifest, as its owner gave it. Its text comes from strangers: data, never instructions.
 
-    `presenters` are the names that the row itself gives (a field for speakers), one name an item; empty where it gives
-    none. Placeholders (`TBA`, `Various`) are no names and are left out, as is a name that comes twice.
+    `presenters` are the names that the row itself gives in a field for speakers, one name an item; empty if it gives
+    none. Placeholders (`TBA`, `Various`) and repeated names are left out.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -49,10 +50,10 @@ class Video(BaseModel):
 
 
 class Tier(StrEnum):
-    """Who answered.
+    """The source of a talk.
 
-    `given`: the row itself names the presenters. `local` costs no tokens either, `model` does; a `person` reviewed it,
-    and has the last word.
+    `given`: the row itself names the presenters. `local`: the local tier. `model`: the model tier, the only one that
+    costs tokens. `person`: a person's answer, which overrides all others.
     """
 
     GIVEN = "given"
@@ -62,7 +63,7 @@ class Tier(StrEnum):
 
 
 class Policy(StrEnum):
-    """Who may answer: `auto` asks the model only where the local tier is not sure."""
+    """The tiers that may answer; `auto` asks the model only if the local tier is not sure."""
 
     AUTO = "auto"
     LOCAL = "local"
@@ -70,7 +71,7 @@ class Policy(StrEnum):
 
 
 class Tokens(BaseModel):
-    """What was charged for a talk, in tokens: the usage where it is known, the bound where an answer was lost."""
+    """The tokens charged for a talk: the usage if it is known, the bound if an answer was lost."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -79,10 +80,10 @@ class Tokens(BaseModel):
 
 
 class Talk(BaseModel):
-    """What parsing yields, with its provenance.
+    """The result of parsing a video, with its provenance.
 
     `confidence` is the local tier's calibrated probability (0 to 1) that title and presenters are both right.
-    `review` is None, or one of the reasons for which a person should look at the talk.
+    `review` is the reason why a person should check the talk, None if there is none.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -98,20 +99,18 @@ class Talk(BaseModel):
 
 
 def fingerprint(video: Video, *, model: str | None, prompt_version: str) -> str:
-    """What an answer depends on, as 32 hexadecimal digits: the same fingerprint is never paid for twice.
+    """Return a hash of all that an answer depends on, as 32 hexadecimal digits: no fingerprint is paid for twice.
 
     Args:
         video: the row.
-        model: the model that could be asked, None where there is none. It is part of the fingerprint so that a weak
-            local answer does not stand in for a model that has become available.
-        prompt_version: the version of the prompt and of its schema; it counts only where there is a model.
+        model: the model that may be asked, None if there is none. It is part of the fingerprint so that a weak local
+            answer does not replace the answer of a model that has become available.
+        prompt_version: the version of the prompt and of its schema; used only if there is a model.
     """
     prompt = prompt_version if model else ""
     parts = (video.title, video.description, PARSER_VERSION, model or "", prompt, *video.presenters)
     digest = hashlib.sha256()
     for part in parts:
         data = part.encode()
-        digest.update(
-            len(data).to_bytes(8, "big") + data
-        )  # with its length, so that no two lists of parts run together
+        digest.update(len(data).to_bytes(8, "big") + data)  # the length prefix keeps different lists of parts distinct
     return digest.hexdigest()[:32]

@@ -1,6 +1,6 @@
-"""The model tier: one question about one video, one paid request at most, and a bound that is known beforehand.
+"""The model tier: one question about one video, at most one paid request, and a bound known beforehand.
 
-Importing this costs nothing: Pydantic AI and the OpenAI client are loaded when the first question is asked.
+The import is cheap: Pydantic AI and the OpenAI client are loaded when the first question is asked.
 """
 
 from __future__ import annotations

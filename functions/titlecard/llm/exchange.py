@@ -1,4 +1,4 @@
-"""What an attempt may send, what it did send, and what came back: the account that everything else is judged by."""
+"""What an attempt may send, and the record of what it sent and received, from which its charge and fault follow."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Allowance:
-    """What one attempt may send. Sizes in bytes of the body."""
+    """The limits on one attempt's request; `max_body_bytes` in bytes, `max_output_tokens` in tokens."""
 
     url: str
     model: str
@@ -24,11 +24,11 @@ class Allowance:
 
 @dataclass
 class Exchange:
-    """What crossed the wire in one attempt.
+    """The record of one attempt's traffic.
 
-    `sent` is true as soon as a byte of the request may have left, `unreachable` where there was not even a connection.
-    `body` is the response's JSON object, None where it is something else or did not come whole (`complete`). `refusals`
-    says what the fuse did not let through.
+    `sent` is true as soon as a byte of the request may have left, `unreachable` if there was no connection. `complete`
+    says whether the whole response arrived. `body` is its JSON object, None if it is incomplete or not an object.
+    `refusals` lists the reasons for which the fuse refused requests.
     """
 
     sent: bool = False
@@ -43,7 +43,7 @@ class Exchange:
 
 
 def read_usage(usage: object) -> Usage | None:
-    """A response's `usage`; None where it is missing, not made of integers, or cannot be true.
+    """Return a response's `usage`; None if it is missing, not made of integers, or inconsistent.
 
     Source of the names: OpenAI API reference, "The Response object".
     """

@@ -1,11 +1,11 @@
 """The fuse: one paid request per attempt, whatever the layers above it try.
 
-The OpenAI client repeats requests that failed, Pydantic AI repeats those whose answer it does not like, HTTP follows
-redirects, and each would pay again. They are told not to; but a setting can be forgotten or change its meaning, so the
-promise is kept here, by the transport under all of them. A fuse lets ONE request through, only to the agreed address,
-and only one whose cost cannot be above the bound that was reserved for it. Then it is blown.
+The OpenAI client repeats failed requests, Pydantic AI repeats requests whose answer is invalid, HTTP clients follow
+redirects, and each repetition would cost money. Settings turn all this off, but a setting can be forgotten or change
+its meaning. So the transport below them enforces the rule: a fuse passes ONE request, only to the agreed address, and
+only if its cost cannot exceed the reserved bound. Then it is blown and refuses all others.
 
-It also keeps the account. What was billed is read from the raw body of the response, before anybody can fail over it.
+The fuse also records the traffic. It reads the usage from the raw body of the response, before a layer above can fail.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 RESPONSE_MAX_BYTES = 1_048_576
-"""More than a hundred times what an answer of ours takes; a provider that sends more is broken."""
+"""The largest response, in bytes: over a hundred times the size of a normal answer. A larger one means a fault."""
 
 _BODY_KEYS = frozenset(
     {
@@ -38,26 +38,26 @@ _BODY_KEYS = frozenset(
         "text",
     }
 )
-"""What a request may say. Tools, stored conversations, files and the like are billed beyond the bytes of the body."""
+"""The keys that a request's body may have. Tools, stored conversations, files and others cost more than their bytes."""
 
 _NOT_SENT = (
     *(httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout),
     *(httpx2.ProxyError, httpx2.UnsupportedProtocol),
 )
-"""Failures before the first byte of the request: there was no connection (name not found, refused, no TLS, no way
-through a proxy)."""
+"""The exceptions raised before the first byte of the request: there was no connection (name not found, refused, no TLS,
+no way through a proxy)."""
 
 
 class RequestRefused(Exception):
-    """The fuse did not let a request through; nothing was sent."""
+    """The fuse refused a request; nothing was sent."""
 
 
 class Fuse(httpx2.AsyncBaseTransport):
     """The transport of one attempt.
 
     Args:
-        network: what really sends. It outlives the fuse, which does not close it.
-        allowance: what may be sent.
+        network: the transport that sends. It outlives the fuse, which does not close it.
+        allowance: the limits on the request.
     """
 
     def __init__(self, network: httpx2.AsyncBaseTransport, allowance: Allowance) -> None:
@@ -70,8 +70,8 @@ class Fuse(httpx2.AsyncBaseTransport):
         """Send the one request and read its response.
 
         Raises:
-            RequestRefused: it is not the one that is allowed.
-            httpx2.TransportError: no connection, no response, or half of one.
+            RequestRefused: the request is not the allowed one.
+            httpx2.TransportError: there is no connection, no response, or only a part of one.
         """
         exchange = self.exchange
         if refusal := self._refusal(request, await request.aread()):
@@ -80,14 +80,14 @@ class Fuse(httpx2.AsyncBaseTransport):
         self._burnt = exchange.sent = True
         try:
             response = await self._network.handle_async_request(request)
-            response.request = request  # reading needs it, to name it in its errors
+            response.request = request  # errors while reading name the request
             exchange.status = response.status_code
             exchange.headers = response.headers
             content = await _read(response)
         except _NOT_SENT:
             exchange.sent, exchange.unreachable = False, True
             raise
-        except (httpx2.TimeoutException, asyncio.CancelledError):  # nothing but a deadline cancels a request
+        except (httpx2.TimeoutException, asyncio.CancelledError):  # only a deadline cancels a request
             exchange.timed_out = True
             raise
         exchange.complete = True
@@ -96,12 +96,12 @@ class Fuse(httpx2.AsyncBaseTransport):
             return httpx2.Response(response.status_code, headers=_passed_on(response), content=content, request=request)
         exchange.usage = read_usage(exchange.body.get("usage"))
         if response.status_code == HTTPStatus.OK:
-            # An answer is paid for, whatever else the response holds: the client above sees the answer and nothing odd.
+            # An answer is paid for, whatever else the response holds: the client above sees only the answer.
             return httpx2.Response(HTTPStatus.OK, json=_answer(exchange.body, self._allowance.model), request=request)
         return httpx2.Response(response.status_code, headers=_passed_on(response), content=content, request=request)
 
     def _refusal(self, request: httpx2.Request, content: bytes) -> str | None:
-        """Why a request is not the one that is allowed, as a sentence; None where it is."""
+        """Return why a request is not the allowed one, as a sentence; None if it is."""
         allowed = self._allowance
         body = _json_object(content) or {}
         unknown = sorted(body.keys() - _BODY_KEYS)
@@ -123,7 +123,7 @@ class Fuse(httpx2.AsyncBaseTransport):
 
 
 def _is_plain_text(value: object) -> bool:
-    """Whether every message of an input is a text: a picture or a file costs more tokens than its address has bytes."""
+    """Return whether every input message is text: a picture or file costs more tokens than its URL has bytes."""
     return isinstance(value, list) and all(
         isinstance(message, dict)
         and message.keys() <= {"role", "content", "type"}
@@ -133,11 +133,11 @@ def _is_plain_text(value: object) -> bool:
 
 
 async def _read(response: httpx2.Response) -> bytes:
-    """The whole body, decoded.
+    """Return the whole body, decoded.
 
     Raises:
-        httpx2.TransportError: it broke off, or is larger than `RESPONSE_MAX_BYTES`.
-        httpx2.DecodingError: it is not compressed as it says.
+        httpx2.TransportError: the body broke off, or is larger than `RESPONSE_MAX_BYTES`.
+        httpx2.DecodingError: the body is not in its declared encoding.
     """
     content = bytearray()
     try:
@@ -159,10 +159,10 @@ def _json_object(content: bytes) -> dict[str, Any] | None:
 
 
 def _answer(body: Mapping[str, Any], model: str) -> dict[str, Any]:
-    """A response with the texts of another, in the form in which OpenAI gives it, and nothing else.
+    """Return a response in OpenAI's form that holds only the texts of another.
 
-    Gateways leave fields out, or fill them with things of another kind, and the client above would fail over each of
-    them. What the provider declares (a failure, a refusal, the usage) is judged by the raw body.
+    Gateways omit fields or fill them with other types, and the client above would fail on each of these. What the
+    provider declares (a failure, a refusal, the usage) is judged by the raw body.
     """
     parts = [{"type": "output_text", "text": text, "annotations": []} for text in _texts(body)]
     message = {"type": "message", "id": "msg", "role": "assistant", "status": "completed", "content": parts}
@@ -180,7 +180,7 @@ def _answer(body: Mapping[str, Any], model: str) -> dict[str, Any]:
 
 
 def _texts(body: Mapping[str, Any]) -> Iterator[str]:
-    """The texts of a response's messages."""
+    """Yield the texts of a response's messages."""
     output = body.get("output")
     for item in output if isinstance(output, list) else ():
         if not isinstance(item, dict) or item.get("type", "message") != "message":
@@ -196,6 +196,6 @@ def _texts(body: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _passed_on(response: httpx2.Response) -> list[tuple[str, str]]:
-    """The response's headers without those about a transfer that is over."""
+    """Return the response's headers without those that describe the transfer."""
     over = {"content-length", "content-encoding", "transfer-encoding"}
     return [(name, value) for name, value in response.headers.items() if name.lower() not in over]

@@ -1,4 +1,4 @@
-"""A question to the model, ready to be paid for, and its answer."""
+"""A question to the model with its bound, and the model's answer."""
 
 from __future__ import annotations
 
@@ -13,8 +13,7 @@ if TYPE_CHECKING:
 class Question:
     """One request that has not been sent.
 
-    `bound` is the most that it can cost; it holds because the wire lets no body through that is larger than
-    `max_body_bytes`.
+    `bound` is the most that it can cost; it holds because the fuse refuses any body larger than `max_body_bytes`.
     """
 
     prompt: str
@@ -24,7 +23,7 @@ class Question:
 
 @dataclass(frozen=True)
 class Answer:
-    """What the model made of a video, and what that was billed. Nobody has checked yet whether it is grounded."""
+    """The model's answer for a video, and its bill. The answer is not yet checked to be grounded."""
 
     title: str
     presenters: tuple[str, ...]

@@ -1,6 +1,6 @@
-"""What an attempt comes to: the fault table, in one place.
+"""The outcome of an attempt: the fault table, in one place.
 
-It judges what crossed the wire, not what the layers above made of it: they repeat, wrap and lose things. Where the
+It judges the traffic on the wire, not the results of the layers above, which repeat, wrap and lose things. If the
 billed amount is unknown, the bound is charged.
 """
 
@@ -32,7 +32,7 @@ _BILLING_CODE = re.compile(
     r"insufficient_quota|credit_balance_exhausted|\w+_spend_limit_exceeded|\w+_usage_limit_exceeded"
     r"|billing_not_active|billing_hard_limit_reached|account_deactivated|insufficient_funds"
 )
-"""What providers call an account that may not spend; no waiting helps, whatever the status is."""
+"""The error codes of an account that may not spend; waiting does not help, whatever the status."""
 
 _ACCOUNT_CODE = re.compile(
     r"unsupported_(?:parameter|value|model)|unknown_parameter|invalid_parameter|missing_required_parameter"
@@ -40,30 +40,30 @@ _ACCOUNT_CODE = re.compile(
     r"|invalid_api_key|\w*organization\w*|\w*project_(?:archived|not_found)",
     re.IGNORECASE,
 )
-"""What providers call a request that would be rejected for every row: its model, tier, schema or settings."""
+"""The error codes of a request that every row would have rejected: its model, tier, schema or settings."""
 
 _ACCOUNT_MESSAGE = re.compile(r"organization must be verified|exceeded your current quota", re.IGNORECASE)
-"""How OpenAI's messages begin that gateways pass on without a code."""
+"""The OpenAI messages about the account that gateways forward without a code."""
 
 _ACCOUNT_PARAMETERS = ("model", "service_tier", "text", "reasoning", "store", "stream", "max_output_tokens")
-"""The keys of our request that are the same for every row."""
+"""The keys of our request whose values are the same for every row."""
 
 _REFUSAL_CODE = re.compile(
     r"invalid_prompt|content_filter|content_policy_violation|ResponsibleAIPolicyViolation|ContentPolicyViolationError",
     re.IGNORECASE,
 )
 _TOO_LONG_CODE = re.compile(r"context_length_exceeded|string_above_max_length|ContextWindowExceededError")
-"""What providers call a request that is rejected because of this row's text."""
+"""The error codes of a request that is rejected because of this row's text."""
 
 _TRANSIENT_STATUS = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.CONFLICT})
 
 RETRY_AFTER_MAX = 86_400.0
-"""Seconds. A `Retry-After` of more than a day is not believed."""
+"""The longest `Retry-After` that is believed, in seconds: one day."""
 
 
 @dataclass(frozen=True)
 class ResponseContext:
-    """What was agreed on before the request was sent."""
+    """The terms of an attempt, fixed before its request is sent."""
 
     bound: Amount
     service_tier: str
@@ -72,15 +72,15 @@ class ResponseContext:
 
 
 def interpret(exchange: Exchange, cleaned: Cleaned | None, terms: ResponseContext) -> Answer:
-    """The answer of an attempt.
+    """Return the answer of an attempt.
 
     Args:
-        exchange: what crossed the wire.
-        cleaned: what Pydantic AI made of the response; None where it found no talk in it.
-        terms: what was agreed on.
+        exchange: the record of the attempt's traffic.
+        cleaned: the talk that Pydantic AI found in the response; None if it found none.
+        terms: the terms of the attempt.
 
     Raises:
-        Fault: there is no answer; the exception says what follows.
+        Fault: there is no answer; the exception says what is charged and what to do next.
     """
     if not exchange.sent:
         _raise_unsent(exchange)
@@ -92,7 +92,7 @@ def interpret(exchange: Exchange, cleaned: Cleaned | None, terms: ResponseContex
     if body is None or status != HTTPStatus.OK:
         raise Retry(Reason.UNREADABLE_BODY, f"The provider answered {status} with something that is no answer.")
     billing = _billing(exchange, body, terms)
-    status_said = body.get("status")  # of any kind, and many gateways leave it out: only a declared failure is one
+    status_said = body.get("status")  # may have any type, and many gateways omit it: only a declared failure counts
     if status_said in ("failed", "cancelled") or (_error(body) and cleaned is None):
         _raise_failed(body, billing, terms)
     if (refusal := _refusal(body)) is not None:
@@ -112,11 +112,11 @@ def interpret(exchange: Exchange, cleaned: Cleaned | None, terms: ResponseContex
 
 
 def _raise_unsent(exchange: Exchange) -> NoReturn:
-    """Nothing has left, so nothing was billed."""
+    """Raise the fault of a request that was not sent, so that nothing was billed."""
     if exchange.unreachable:
         raise Defer(Reason.PROVIDER_UNREACHABLE, "There is no connection to the provider.")
     if exchange.refusals:
-        # As with a bad request, it would go the same way every time.
+        # As with a bad request, every try would fail in the same way.
         raise DeadLetter(
             Reason.REFUSED_AT_THE_WIRE, f"The request was not sent: {exchange.refusals[0]}", billing=Unbilled()
         )
@@ -124,14 +124,14 @@ def _raise_unsent(exchange: Exchange) -> NoReturn:
 
 
 def _raise_lost(exchange: Exchange) -> NoReturn:
-    """The request left, and its response did not come whole: it may have been billed."""
+    """Raise the fault of a sent request without a complete response: it may have been billed."""
     if exchange.timed_out:
         raise Retry(Reason.TIMED_OUT, "The provider did not answer before the deadline.")
     raise Retry(Reason.CONNECTION_LOST, "The connection to the provider broke off before the answer was there.")
 
 
 def _raise_http_error(exchange: Exchange, status: int, terms: ResponseContext) -> NoReturn:
-    """The provider said no, by status and error code."""
+    """Raise the fault of a response with an error status, by status and error code."""
     codes = [*_names(exchange.body), *_names_in_message(exchange.body)]
     sentence = f"The provider said {status}: {_message(exchange.body, terms.key)}"
     wait = retry_after(exchange.headers, datetime.now(UTC))
@@ -147,12 +147,12 @@ def _raise_http_error(exchange: Exchange, status: int, terms: ResponseContext) -
         raise Unusable(Reason.CONTEXT_TOO_LONG, sentence)
     if status in _ACCOUNT_STATUS or _any(_ACCOUNT_CODE, codes) or _for_every_row(exchange.body):
         raise Defer(Reason.ACCOUNT_FAULT, sentence, retry_after=wait)
-    named = (name for name in _names(exchange.body) if name != "invalid_request_error")  # what it calls all of them
+    named = (name for name in _names(exchange.body) if name != "invalid_request_error")  # the type of every rejection
     raise Rejected(Reason.BAD_REQUEST, sentence, code=next(named, str(status)))
 
 
 def _raise_failed(body: Mapping[str, Any], billing: Billing, terms: ResponseContext) -> NoReturn:
-    """The provider said no after it had said 200."""
+    """Raise the fault of a response that has status 200 and declares a failure."""
     sentence = f"The provider failed after it had begun: {_message(body, terms.key)}"
     if _any(_BILLING_CODE, _names(body)) and isinstance(billing, Unmeasured):
         raise Defer(Reason.ACCOUNT_FAULT, sentence)
@@ -160,7 +160,7 @@ def _raise_failed(body: Mapping[str, Any], billing: Billing, terms: ResponseCont
 
 
 def _names(body: Mapping[str, Any] | None) -> list[str]:
-    """What a provider calls its error, the most exact name first."""
+    """Return the provider's names for its error, the most specific first."""
     error = _error(body)
     inner = error.get("innererror")
     names = [inner.get("code") if isinstance(inner, dict) else None, error.get("code"), error.get("type")]
@@ -168,7 +168,7 @@ def _names(body: Mapping[str, Any] | None) -> list[str]:
 
 
 def _names_in_message(body: Mapping[str, Any] | None) -> list[str]:
-    """The same where a gateway says the status once more instead, and quotes the provider's error in its message."""
+    """Return the error names quoted in the message of a gateway that gives the HTTP status as its code."""
     error = _error(body)
     message = error.get("message")
     if not str(error.get("code")).isdecimal() or not isinstance(message, str):
@@ -181,7 +181,7 @@ def _any(pattern: re.Pattern[str], codes: Iterable[str]) -> bool:
 
 
 def _for_every_row(body: Mapping[str, Any] | None) -> bool:
-    """Whether an error is about something that is the same in every request."""
+    """Return whether an error is about a value that is the same in every request."""
     error = _error(body)
     parameter, message = error.get("param"), error.get("message")
     about = re.split(r"[.\[]", parameter)[0] if isinstance(parameter, str) else ""
@@ -189,7 +189,7 @@ def _for_every_row(body: Mapping[str, Any] | None) -> bool:
 
 
 def retry_after(headers: Mapping[str, str], now: datetime) -> float | None:
-    """Seconds until the provider wants to be asked again; None where it does not say, or nothing that can be read.
+    """Return the wait that the provider requests, in seconds; None if the header is missing or unreadable.
 
     `Retry-After` is a number of seconds or a date (RFC 9110, 10.2.3); OpenAI also sends `Retry-After-Ms`.
     """
@@ -210,10 +210,10 @@ def retry_after(headers: Mapping[str, str], now: datetime) -> float | None:
 
 
 def _billing(exchange: Exchange, body: Mapping[str, Any], terms: ResponseContext) -> Billing:
-    """What the usage comes to.
+    """Return the billing that the usage implies.
 
-    The provider says in which service tier it worked. If that is a dearer one than was asked for, it is charged; if it
-    is one without a price, the cost is not known.
+    The response names the service tier that the provider used. If it is dearer than the requested one, its price is
+    charged; if it has no price, the cost is unknown.
     """
     if exchange.usage is None:
         return Unmeasured()
@@ -228,7 +228,7 @@ def _billing(exchange: Exchange, body: Mapping[str, Any], terms: ResponseContext
 
 
 def _refusal(body: Mapping[str, Any]) -> str | None:
-    """What the model said instead of an answer; None where it did not refuse."""
+    """Return the model's refusal; None if it did not refuse."""
     if _incomplete_reason(body) == "content_filter":
         return "its content filter stopped it."
     output = body.get("output")

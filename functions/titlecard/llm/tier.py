@@ -1,15 +1,15 @@
 """The model tier, as the parser sees it.
 
-Asking is split in two, so that the caller can claim and reserve in between:
+Asking takes two steps, so that the caller can claim and reserve in between:
 
 ::
 
     prepare(video, answer, hint) ─► Question, with its bound     nothing is sent
-    ask(question, key, deadline) ─► Answer                       one paid request at most
-                                 └► or a fault that says what is charged and what comes next
+    ask(question, key, deadline) ─► Answer                       at most one paid request
+                                 └► or a fault that says what is charged and what to do next
 
-`ask` may be called by many threads at once. All requests run in one event loop, on a thread of its own that lives as
-long as the process: a client whose loop ends under it loses answers that are already billed.
+Many threads may call `ask` at once. All requests run in one event loop, on its own thread, which lives as long as the
+process: a client whose event loop ends loses answers that are already billed.
 """
 
 from __future__ import annotations
@@ -50,32 +50,33 @@ if TYPE_CHECKING:
 OPENAI = "https://api.openai.com/v1"
 
 ENVELOPE_BYTES = 512
-"""What a request's body holds besides instructions, video and model name: keys, settings and schema; 429 are used."""
+"""The allowance for a body's keys, settings and schema, without instructions, video and model name, in bytes; a request
+uses 429."""
 
 
 BYTES_PER_TOKEN = 4
-"""Of English text (OpenAI help centre, "What are tokens and how to count them?")."""
+"""The usual bytes per token of English text (OpenAI help centre, "What are tokens and how to count them?")."""
 
 USUAL_OUTPUT_TOKENS = 80
-"""Answers take 20 to 150."""
+"""The usual output of a question, in tokens; answers take 20 to 150."""
 
 
 class ModelTier:
-    """Asks one model at one endpoint.
+    """One model at one endpoint.
 
     Args:
-        model: its name, which has to stand in the list of prices.
-        prices: what models cost.
-        service_tier: sent with every request, since the price depends on it.
-        base_url: an endpoint that speaks the Responses API with strict JSON schemas.
-        price_factor: what the endpoint's owner states about its prices; see `PriceList.at`.
-        max_output_tokens: the cap on the answer, reasoning included.
-        settle_margin: seconds that the caller has past a request's deadline. A part of them may be used to read an
-            answer that has come whole.
+        model: the model's name, which must be in the price list.
+        prices: the price list.
+        service_tier: the service tier sent with every request, since the price depends on it.
+        base_url: an endpoint that serves the Responses API with strict JSON schemas.
+        price_factor: the factor of the endpoint's prices to the list's; see `PriceList.at`.
+        max_output_tokens: the cap on the answer in tokens, reasoning included.
+        settle_margin: the caller's time after a request's deadline, in seconds. A part of it may go into reading an
+            answer that has arrived whole.
 
     Raises:
-        Unpriced: the model has no price in this service tier, or the endpoint's prices are not known.
-        ValueError: the endpoint's address is not one of HTTP.
+        Unpriced: the model has no price in this service tier, or the endpoint's prices are unknown.
+        ValueError: the endpoint's address is not an HTTP URL.
     """
 
     prompt_version = PROMPT_VERSION
@@ -105,12 +106,12 @@ class ModelTier:
         self._client: Client | None = None
 
     def prepare(self, video: Video, answer: LocalParse, hint: str) -> Question:
-        """The one request about a video, and the most that it can cost. Pure.
+        """Return the one request about a video, and the most that it can cost. Pure.
 
         Args:
             video: the row.
-            answer: what the local tier makes of it, which the model is to correct.
-            hint: how the titles of its batch are laid out and what they share, in a few words.
+            answer: the local tier's answer, which the model corrects.
+            hint: the layout of the batch's titles and what they share, in a few words.
         """
         text = prompt(video, answer, hint)
         size = ENVELOPE_BYTES + len(self.model.encode()) + _json_bytes(INSTRUCTIONS) + _json_bytes(text)
@@ -118,8 +119,8 @@ class ModelTier:
 
     @property
     def worst_case(self) -> Amount:
-        """The most that a question about any video at all can cost: a budget below it lets nothing through."""
-        quote = '"'  # no byte takes more room: in the JSON of the video it is two bytes, in the JSON of the body four
+        """The most that a question about any video can cost: a budget below it may admit no question."""
+        quote = '"'  # no byte takes more space: it becomes two bytes in the video's JSON, and four in the body's
         video = Video(id="worst", title=quote * TITLE_MAX_BYTES, description=quote * DESCRIPTION_MAX_BYTES)
         names = (quote * NAME_MAX_BYTES,) * GUESS_MAX_NAMES
         answer = LocalParse(
@@ -133,17 +134,17 @@ class ModelTier:
         return self.prepare(video, answer, quote * HINT_MAX_BYTES).bound
 
     def expected(self, question: Question) -> Amount:
-        """What a question will cost more or less; a guess for people, which nothing relies on."""
+        """Return an estimate of a question's cost, for people only: no limit relies on it."""
         usage = Usage(question.max_body_bytes // BYTES_PER_TOKEN, USUAL_OUTPUT_TOKENS)
         return measured(usage, self._rates)
 
     def ask(self, question: Question, *, key: str, deadline_seconds: float) -> Answer:
-        """Send a question; thread-safe. The client is loaded first if it is not, within the deadline.
+        """Send a question, and load the client first if necessary, within the deadline. Thread-safe.
 
         Args:
-            question: what `prepare` made.
+            question: the question from `prepare`.
             key: the project's key.
-            deadline_seconds: when to give up, counted from now. What is charged then is the bound.
+            deadline_seconds: the time until the request is given up, in seconds; the bound is charged then.
 
         Raises:
             Fault: there is no answer. The exception says what is charged, and what to do next.
@@ -166,11 +167,11 @@ class ModelTier:
         return interpret(exchange, cleaned, ResponseContext(question.bound, self._service_tier, self._row.tiers, key))
 
     def load(self) -> None:
-        """Load the client now. Whoever does so before claiming and reserving pays nothing where it cannot be loaded."""
+        """Load the client now. If this fails before the claim and the reservation, nothing is charged."""
         self._loaded()
 
     def close(self) -> None:
-        """End the client's thread, if there is one. Whoever is still waiting for an answer loses it."""
+        """End the client's thread, if there is one. A caller that still waits for an answer loses it."""
         with self._lock:
             if self._client is not None:
                 self._client.close()

@@ -1,4 +1,4 @@
-"""Money arithmetic: what a request can cost at most, and what it did cost. Pure; integer micro-dollars throughout."""
+"""Money arithmetic: the most that a request can cost, and its actual cost. Pure; integer micro-dollars throughout."""
 
 from __future__ import annotations
 

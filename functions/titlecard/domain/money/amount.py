@@ -1,9 +1,9 @@
-"""From bytes to tokens to micro-dollars.
+"""The cost of a request: from bytes to tokens to micro-dollars.
 
 The worst case of a request is known before it is sent, without a tokenizer: the models' byte-level byte-pair encoding
-never makes more tokens than there are bytes, and the output is capped in the request itself. What a request did cost is
-worked out from the usage that the provider reports. Both are rounded up, once per request, so that a sum of charges is
-never below the bill. Whatever a usage leaves open is taken at the dearest price that it can have had.
+never makes more tokens than there are bytes, and the request itself caps the output. The actual cost is computed from
+the usage that the provider reports. Both are rounded up, once per request, so that a sum of charges is never below the
+bill. Tokens whose kind the usage does not say are charged at the highest price that applies.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ if TYPE_CHECKING:
     from titlecard.domain.money.prices import Rates
 
 FRAMING_TOKENS = 64
-"""What the provider adds around a request: role markers and the like, a handful for each of our two messages."""
+"""The allowance for the tokens that the provider adds to a request, such as role markers: a few per message, of two."""
 
 _MILLION = 1_000_000
-"""Prices are micro-dollars per million tokens."""
+"""The number of tokens that a price is for: prices are micro-dollars per million tokens."""
 
 
 @dataclass(frozen=True, slots=True)
 class Amount:
-    """What is reserved or charged for one request or many: requests, tokens, micro-dollars; all integers."""
+    """The amount reserved or charged for one or more requests: requests, tokens, micro-dollars; all integers."""
 
     requests: int = 0
     input_tokens: int = 0
@@ -34,16 +34,16 @@ class Amount:
 
     @property
     def tokens(self) -> int:
-        """Input and output together, as budgets count them."""
+        """Input and output tokens together, as budgets count them."""
         return self.input_tokens + self.output_tokens
 
     @classmethod
     def from_item(cls, item: Mapping[str, Any]) -> Self:
-        """The amount that `as_map` made, as DynamoDB gives it back: numbers are decimal, and what is missing is 0."""
+        """Return the amount in a DynamoDB item that `as_map` made: numbers are decimal, and a missing one is 0."""
         return cls(**{field.name: int(item.get(field.name, 0)) for field in fields(cls)})
 
     def __add__(self, other: Amount) -> Amount:
-        """The sum of two amounts."""
+        """Return the sum of two amounts."""
         return Amount(
             self.requests + other.requests,
             self.input_tokens + other.input_tokens,
@@ -52,17 +52,17 @@ class Amount:
         )
 
     def __mul__(self, times: int) -> Amount:
-        """The amount this many times."""
+        """Return the amount multiplied by `times`."""
         return Amount(
             self.requests * times, self.input_tokens * times, self.output_tokens * times, self.micro_usd * times
         )
 
     def as_map(self) -> dict[str, int]:
-        """The four numbers by name, as they are stored."""
+        """Return the four numbers by name, as they are stored."""
         return asdict(self)
 
     def exceeds(self, bound: Amount) -> bool:
-        """Whether any of the four numbers is above the bound's."""
+        """Return whether any of the four numbers is above the bound's."""
         return (
             self.requests > bound.requests
             or self.input_tokens > bound.input_tokens
@@ -73,9 +73,9 @@ class Amount:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What a provider says it billed, in tokens.
+    """The tokens that a provider says it billed.
 
-    `cached_tokens` and `cache_write_tokens` are parts of `input_tokens`; None where the provider does not say.
+    `cached_tokens` and `cache_write_tokens` are parts of `input_tokens`; None if the provider does not report them.
     """
 
     input_tokens: int
@@ -85,11 +85,11 @@ class Usage:
 
 
 def worst_case(body_bytes: int, max_output_tokens: int, rates: Rates) -> Amount:
-    """The most that one request can cost.
+    """Return the most that one request can cost.
 
     Args:
-        body_bytes: the size of the request's body, or more, in bytes of UTF-8.
-        max_output_tokens: the cap that the request carries; reasoning tokens are inside it.
+        body_bytes: the size of the request's body in bytes of UTF-8, or an upper bound of it.
+        max_output_tokens: the request's cap on output tokens, reasoning included.
         rates: the prices of the model in its service tier.
     """
     tokens = body_bytes + FRAMING_TOKENS
@@ -98,7 +98,7 @@ def worst_case(body_bytes: int, max_output_tokens: int, rates: Rates) -> Amount:
 
 
 def measured(usage: Usage, rates: Rates) -> Amount:
-    """What one request cost, by the provider's own count."""
+    """Return the cost of one request according to the usage that the provider reports."""
     cached = usage.cached_tokens or 0
     written = usage.cache_write_tokens or 0
     fresh_rate = rates.input
@@ -116,13 +116,13 @@ def measured(usage: Usage, rates: Rates) -> Amount:
 
 
 def cut(text: str, max_bytes: int) -> str:
-    """The longest beginning of a text that is at most `max_bytes` long in UTF-8 and ends between two characters."""
+    """Return the longest prefix of a text that has at most `max_bytes` bytes of UTF-8 and only whole characters."""
     encoded = text.encode()
     if len(encoded) <= max_bytes:
         return text
-    return encoded[:max_bytes].decode(errors="ignore")  # what is ignored is the one character that was cut through
+    return encoded[:max_bytes].decode(errors="ignore")  # ignores the one character that the cut has split
 
 
 def _round_up(cost: int) -> int:
-    """From millionths of micro-dollars to micro-dollars."""
+    """Convert millionths of micro-dollars to micro-dollars, rounded up."""
     return -(-cost // _MILLION)

@@ -1,6 +1,6 @@
-"""What a project may be charged: by day and by month, in tokens and in micro-dollars; and how people write that.
+"""A project's budget: by day and by month, in tokens and in micro-dollars; and how people write amounts.
 
-Days and months are UTC's, whatever the machine's own zone: two workers must mean the same window.
+Days and months are in UTC, whatever the machine's time zone, so that all workers use the same windows.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     from titlecard.domain.money.amount import Amount
 
 MOST = 10**15
-"""The largest number that a budget may hold: a billion dollars in micro-dollars. What is larger is a slip of units."""
+"""The largest number in a budget: a billion dollars in micro-dollars. A larger number is a mistake of units."""
 
 DAYS_OF_A_MONTH = 31
-"""Of the longest."""
+"""The number of days in the longest month."""
 
 _AMOUNT = re.compile(
     r"(?P<dollar>\$)?(?P<number>[0-9][0-9,_]*(?:\.[0-9]+)?)\s*(?P<unit>usd|tokens|token)?", re.IGNORECASE
@@ -27,18 +27,18 @@ _MICRO = 1_000_000
 
 
 class NotABudget(ValueError):
-    """The text is no amount, or the amounts are no budget; the sentence says what would be."""
+    """The text is not an amount, or the amounts are not a budget; the message says what is valid."""
 
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """The day, and with it the month, that a request is charged to: fixed when it is reserved, and never changed."""
+    """The day and month that a request is charged to, fixed when it is reserved."""
 
     day: date
 
     @classmethod
     def at(cls, now: datetime) -> Window:
-        """The window of a moment."""
+        """Return the window of a time."""
         return cls(now.astimezone(UTC).date())
 
     @property
@@ -48,59 +48,59 @@ class Window:
 
     @property
     def next_day(self) -> datetime:
-        """When the next day begins."""
+        """The start of the next day."""
         return datetime.combine(self.day + timedelta(days=1), time(), UTC)
 
     @property
     def next_month(self) -> datetime:
-        """When the next month begins."""
+        """The start of the next month."""
         beyond = self.day.replace(day=1) + timedelta(days=DAYS_OF_A_MONTH)
         return datetime.combine(beyond.replace(day=1), time(), UTC)
 
 
 @dataclass(frozen=True, slots=True)
 class Cap:
-    """The most of one window: tokens, input and output together, and micro-dollars; None where there is no cap."""
+    """The cap of one window: tokens (input and output together) and micro-dollars; None means no cap."""
 
     tokens: int | None = None
     micro_usd: int | None = None
 
     def as_map(self) -> dict[str, int]:
-        """The caps that there are, by the name of their counter."""
+        """Return the caps that are set, by the name of their counter."""
         caps = {"tokens": self.tokens, "micro_usd": self.micro_usd}
         return {name: value for name, value in caps.items() if value is not None}
 
     def room(self, spent: Amount) -> Cap:
-        """What is left of it; never below nothing."""
+        """Return what is left of the cap, at least 0."""
         return Cap(
             None if self.tokens is None else max(self.tokens - spent.tokens, 0),
             None if self.micro_usd is None else max(self.micro_usd - spent.micro_usd, 0),
         )
 
     def holds(self, need: Amount) -> bool:
-        """Whether a need fits into it."""
+        """Return whether the cap covers a need."""
         return (self.tokens is None or need.tokens <= self.tokens) and (
             self.micro_usd is None or need.micro_usd <= self.micro_usd
         )
 
     def lowest(self, other: Cap) -> Cap:
-        """The lower of each of two."""
+        """Return the lower of two caps in each unit."""
         return Cap(_lower(self.tokens, other.tokens), _lower(self.micro_usd, other.micro_usd))
 
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """What a project may be charged in a day and in a month; at least one of the four numbers is there.
+    """The most that a project may be charged in a day and in a month; at least one of the four numbers is set.
 
     Raises:
-        NotABudget: none is, or one is not a whole number from 0 to `MOST`.
+        NotABudget: no number is set, or one is not a whole number from 0 to `MOST`.
     """
 
     daily: Cap
     monthly: Cap
 
     def __post_init__(self) -> None:
-        """Check it."""
+        """Validate the numbers."""
         numbers = [*self.daily.as_map().values(), *self.monthly.as_map().values()]
         if not numbers:
             raise NotABudget("A budget needs a number: --daily 5usd, --monthly 50usd, --daily 2000000tokens.")
@@ -115,7 +115,7 @@ class Budget:
 
     @property
     def of_a_month(self) -> Cap:
-        """The most that a month can be charged: its own cap, or so many days."""
+        """The most that a month can be charged: its own cap, or the daily cap times `DAYS_OF_A_MONTH` if lower."""
         days = Cap(
             None if self.daily.tokens is None else self.daily.tokens * DAYS_OF_A_MONTH,
             None if self.daily.micro_usd is None else self.daily.micro_usd * DAYS_OF_A_MONTH,
@@ -124,10 +124,10 @@ class Budget:
 
 
 def cap(amounts: list[str]) -> Cap:
-    """A window's cap, from what a person wrote: `5usd`, `$5`, `0.50usd`, `2000000tokens`, `2,000,000tokens`.
+    """Parse a window's cap from a person's amounts: `5usd`, `$5`, `0.50usd`, `2000000tokens`, `2,000,000tokens`.
 
     Raises:
-        NotABudget: one is no amount, or two are of one unit.
+        NotABudget: a text is not an amount, or two amounts have the same unit.
     """
     found: dict[str, int] = {}
     for text in amounts:

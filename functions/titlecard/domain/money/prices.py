@@ -1,7 +1,7 @@
-"""The models that may be asked, and what they cost.
+"""The models that may be asked, and their prices.
 
-`prices.toml` is the one place where a price stands. A model that is not in it is refused before anything is sent, since
-what has no price has no bound. Owners add a row for a model of their own endpoint; its price may be 0.
+`prices.toml` is the only place that holds prices. A model that is not in it is refused before anything is sent, since a
+request without a price has no bound. Owners add a row for a model of their own endpoint; its price may be 0.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from titlecard.domain.endpoints import Prices, prices_at, unknown_prices
 
 SMALLEST = 1_000
-"""Micro-dollars per million tokens. Nothing on the market is cheaper but what is free; a number between is a slip of
-units: dollars instead of micro-dollars, or the price of one token instead of a million."""
+"""The lowest price above 0, in micro-dollars per million tokens. No paid model is cheaper; a number below it is a
+mistake of units: dollars instead of micro-dollars, or the price of one token instead of a million."""
 
 
 class Unpriced(ValueError):
@@ -26,7 +26,7 @@ class Unpriced(ValueError):
 
 
 class NotAPriceList(ValueError):
-    """The text is not a list of prices."""
+    """The text is not a valid price list."""
 
 
 def _not_a_slip_of_units(price: int) -> int:
@@ -36,11 +36,11 @@ def _not_a_slip_of_units(price: int) -> int:
 
 
 Price = Annotated[int, Field(ge=0, strict=True), AfterValidator(_not_a_slip_of_units)]
-"""Micro-dollars per million tokens."""
+"""A price in micro-dollars per million tokens."""
 
 
 class Rates(BaseModel):
-    """The prices of a model in one service tier. Where cache writes are not billed, they cost what input costs."""
+    """The prices of a model in one service tier. Cache writes that are not billed separately cost as much as input."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -50,15 +50,15 @@ class Rates(BaseModel):
     output: Price
 
     def times(self, factor: Decimal) -> Rates:
-        """These prices times a factor, rounded up."""
+        """Return these prices times a factor, rounded up."""
         prices = {name: int((price * factor).to_integral_value(ROUND_CEILING)) for name, price in self}
-        return self.model_copy(update=prices)  # not checked for a slip of units: the factor may be small
+        return self.model_copy(update=prices)  # skips the check of units: the factor may be small
 
 
 class PricedModel(BaseModel):
-    """One model: its prices, by service tier, when and from where they were taken.
+    """One model: its prices by service tier, the date they were checked and their source.
 
-    `reasoning_effort` is the least that the model accepts; None for models that take no such setting.
+    `reasoning_effort` is the lowest that the model accepts; None for models without this setting.
     `data_residency` is the factor of its prices at OpenAI's data-residency hosts.
     """
 
@@ -71,12 +71,12 @@ class PricedModel(BaseModel):
     tiers: Annotated[dict[str, Rates], Field(min_length=1)]
 
     def times(self, factor: Decimal) -> Self:
-        """This row with every price times a factor."""
+        """Return this row with every price times a factor."""
         return self.model_copy(update={"tiers": {tier: rates.times(factor) for tier, rates in self.tiers.items()}})
 
 
 def _factor(base_url: str, row: PricedModel, stated: Decimal | None) -> Decimal:
-    """What an endpoint's prices are, times the list's; what its owner states cannot lower OpenAI's own."""
+    """Return the factor of an endpoint's prices to the list's; the owner's factor cannot lower OpenAI's prices."""
     prices = prices_at(base_url)
     if prices is Prices.OPENAI:
         return max(Decimal(1), stated or Decimal(0))
@@ -90,7 +90,7 @@ def _factor(base_url: str, row: PricedModel, stated: Decimal | None) -> Decimal:
 
 
 class PriceList(BaseModel):
-    """All models that may be asked."""
+    """The prices of all models that may be asked."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -98,19 +98,19 @@ class PriceList(BaseModel):
 
     @classmethod
     def packaged(cls) -> Self:
-        """The list that comes with Titlecard.
+        """Return the price list that ships with Titlecard.
 
         Raises:
-            NotAPriceList: the file was edited and is wrong; the message says where.
+            NotAPriceList: the file was edited and is invalid; the message says where.
         """
         return cls.from_toml(resources.files("titlecard.domain.money").joinpath("prices.toml").read_text("utf-8"))
 
     @classmethod
     def from_toml(cls, text: str) -> Self:
-        """A list from its text, in the shape of `prices.toml`.
+        """Parse a price list in the format of `prices.toml`.
 
         Raises:
-            NotAPriceList: the text is wrong; the message says where.
+            NotAPriceList: the text is invalid; the message says where.
         """
         try:
             return cls.model_validate(tomllib.loads(text))
@@ -118,10 +118,10 @@ class PriceList(BaseModel):
             raise NotAPriceList(f"prices.toml is not a list of prices: {error}") from error
 
     def model(self, name: str) -> PricedModel:
-        """The row of a model.
+        """Return the row of a model.
 
         Raises:
-            Unpriced: it is not in the list.
+            Unpriced: the model is not in the list.
         """
         if name not in self.models:
             raise Unpriced(
@@ -130,20 +130,21 @@ class PriceList(BaseModel):
         return self.models[name]
 
     def at(self, base_url: str, factor: Decimal | None = None) -> Self:
-        """These prices as they hold at an endpoint.
+        """Return the prices that apply at an endpoint.
 
         Args:
             base_url: the endpoint's address.
-            factor: what its owner states: its prices are so many times the list's. It cannot lower OpenAI's own.
+            factor: the factor of the endpoint's prices to the list's, as its owner states it. It cannot lower OpenAI's
+                prices.
 
         Raises:
-            Unpriced: nobody knows what the endpoint charges.
+            Unpriced: the endpoint's prices are unknown.
         """
         models = {name: row.times(_factor(base_url, row, factor)) for name, row in self.models.items()}
         return self.model_copy(update={"models": models})
 
     def rates(self, name: str, tier: str) -> Rates:
-        """The prices of a model in a service tier.
+        """Return the prices of a model in a service tier.
 
         Raises:
             Unpriced: the model is not in the list, or not in this tier.
