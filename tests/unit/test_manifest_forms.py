@@ -303,6 +303,10 @@ def test_a_first_line_that_is_broken_does_not_hide_json_lines() -> None:
         (b"<?xml version='1.0'?><books><book/></books>", "XML, but neither a schedule"),
         (b"<!DOCTYPE feed [<!ENTITY a 'b'>]><feed/>", "declares entities of its own"),
         (b"BEGIN:VCALENDAR\n", "an iCalendar"),
+        (b"# Add talks.\n---\n[]\n", "an empty list in YAML"),
+        (b'<?xml version="1.0"?>\n<django-objects version="1.0"/>', "dumpdata --format json"),
+        (b'- !!python/object/apply:os.system ["id"]\n- title: x\n', "neither JSON nor a table"),
+        (b'// rows\n[{"id":1,"title":"A"}]\n', "neither JSON nor a table"),
         (b"WARNING: [youtube] nothing\nERROR: [youtube] a: Private video\n", "only what yt-dlp says"),
         (b"id,views\na,5\n", "without a column for the title; its columns are “id”, “views”"),
         (b"title,views\na,5\n", "without a column for id or url"),
@@ -459,3 +463,143 @@ def test_a_reading_tells_which_columns_it_ignored() -> None:
     reading = manifests.read(io.BytesIO(b"id,title,Views,Likes\nx,y,5,6\n"), ReadingLimits())
     list(reading)
     assert reading.ignored == ("Views", "Likes")
+
+
+def talks(read: list[Row]) -> list[tuple[str, str, tuple[str, ...]]]:
+    return [(row.video.id, row.video.title, row.video.presenters) for row in read if isinstance(row, Accepted)]
+
+
+SUBMISSION = {
+    "code": "ABC123",
+    "title": "Queues",
+    "speakers": [{"code": "K", "name": "Ada Byron"}],
+    "state": "confirmed",
+}
+SCHEDULE_2 = {
+    "version": "2",
+    "conference": {"acronym": "demo", "title": "Demo", "days": [{"index": 1, "date": "2024-01-01"}]},
+    "events": [
+        {
+            "guid": "g-1",
+            "title": "Queues",
+            "participants": [{"name": "Ada Byron", "role": "SPEAKER"}, {"name": "Bob Host", "role": "MODERATOR"}],
+        }
+    ],
+}
+WIDGET = {
+    "talks": [
+        {"id": 6, "title": {"en": "Lunch"}, "start": "12:00", "end": "13:00", "room": 1},
+        {"code": "ABC123", "title": {"en": "Queues", "de": "Schlangen"}, "speakers": ["K"], "room": 1},
+    ],
+    "speakers": [{"code": "K", "name": "Ada Byron"}],
+}
+DJANGO = [
+    {"model": "talks.speaker", "pk": 3, "fields": {"name": "Ada Byron"}},
+    {"model": "talks.talk", "pk": 1, "fields": {"title": "Queues", "speakers": [3]}},
+]
+DJANGO_YAML = """
+- model: talks.speaker
+  pk: 3
+  fields:
+    name: Ada Byron
+- model: talks.talk
+  pk: 1
+  fields:
+    title: Queues
+    speakers: [3]
+"""
+LINKS = [{"title": "Slides", "url": "https://example.org/slides"}]
+VIDEO = {"uuid": "u-1", "name": "Queues", "channel": {"name": "demo"}}
+WITH_SPEAKERS = {
+    "pretalx, speakers by their codes alone": ({"results": [SUBMISSION | {"speakers": ["K3F9AA"]}]}, ("ABC123", ())),
+    "pretalx, slots": ({"slots": [{"submission": SUBMISSION, "room": 1}]}, ("ABC123", ("Ada Byron",))),
+    "pretalx, a break before the talks": (WIDGET, ("ABC123", ("Ada Byron",))),
+    "c3voc's schedule, version 2": ({"schedule": SCHEDULE_2}, ("g-1", ("Ada Byron",))),
+    "an event that lists its speakers with ids": (
+        {
+            "guid": "g-1",
+            "title": "Queues",
+            "speakers": [{"id": 5, "name": "ada", "full_name": "Ada Byron"}],
+            "links": LINKS,
+        },
+        ("g-1", ("ada",)),
+    ),
+    "Django, a record a line": ("\n".join(map(json.dumps, DJANGO)), ("1", ("Ada Byron",))),
+    "Django, in YAML": (DJANGO_YAML, ("1", ("Ada Byron",))),
+    "Django, without keys": ([{"model": "v.video", "fields": {"title": "Queues", "slug": "q"}}], ("q", ())),
+    "a playlist of PeerTube's": ({"data": [{"position": 1, "video": VIDEO}]}, ("u-1", ())),
+    "pretalx's table": ("Proposal title,Code,Speaker names\nQueues,ABC123,Ada Byron\n", ("ABC123", ("Ada Byron",))),
+    "Sessionize's table": ("Session Id,Title,Speakers\n330001,Queues,Ada Byron\n", ("330001", ("Ada Byron",))),
+    "an address without its host": ([{"title": "Queues", "url": "/watch?v=Ab3dEfGh1Jk"}], ("Ab3dEfGh1Jk", ())),
+    "an event that nobody speaks at yet": ([{"id": "a", "title": "Queues", "speakers": ["TODO"]}], ("a", ())),
+}
+
+
+@pytest.mark.parametrize(("data", "expected"), WITH_SPEAKERS.values(), ids=WITH_SPEAKERS)
+def test_the_rows_of_conference_software_are_read(data: object, expected: tuple[str, tuple[str, ...]]) -> None:
+    text = data if isinstance(data, str) else json.dumps(data, indent=1)
+    read = rows(text.encode())
+    identity, presenters = expected
+    assert talks(read) == [(identity, "Queues", presenters)]
+    assert not [row for row in read if isinstance(row, Refused)]
+
+
+NO_TALKS = {
+    "a conference of media.ccc.de": {"acronym": "demo", "slug": "demo", "title": "Demo", "url": "https://x.example/d"},
+    "a channel of PeerTube": {"id": 1, "name": "demo", "displayName": "Demo", "followersCount": 1},
+    "a speaker of pretalx": {"code": "K3F9AA", "name": "Ada Byron", "biography": "About her."},
+    "a speaker of Sessionize": {
+        "id": "c0",
+        "firstName": "Ada",
+        "lastName": "Byron",
+        "sessions": [{"id": 1, "name": "Q"}],
+    },
+    "a slot that names its talk by a code": {"id": 1, "room": 3, "submission": "ABC123"},
+    "a room of pretalx": {"id": 12, "name": {"en": "B003"}, "capacity": 290},
+    "a hidden video in a language that nobody told us of": {"id": "a", "title": "[Silinen video]"},
+}
+
+
+@pytest.mark.parametrize("row", NO_TALKS.values(), ids=NO_TALKS)
+def test_what_conference_software_lists_beside_talks_is_no_talk(row: dict[str, object]) -> None:
+    (read,) = rows(json.dumps([row]).encode())
+    assert isinstance(read, Refused)
+
+
+@pytest.mark.parametrize("title", ["Lunch", "Café da manhã", "Pausa para el almuerzo", "Mittagspause", "昼休み"])
+def test_a_break_in_a_table_with_speakers_is_left_out(title: str) -> None:
+    data = f"id,title,speakers\na,{title},\nb,Lunch with Ada,Ada Byron\n"
+    assert [type(row) for row in rows(data.encode())] == [LeftOut, Accepted]
+
+
+def test_a_remark_below_a_table_is_left_out() -> None:
+    data = b"Content,Video title,Views\nAb3dEfGh1Jk,A talk,5\nShowing top 500 results\n"
+    assert [type(row) for row in rows(data)] == [Accepted, LeftOut]
+
+
+@pytest.mark.parametrize("column", ["Privacy", "Datenschutz", "プライバシー"])
+def test_a_private_video_is_told_by_any_column_of_a_table(column: str) -> None:
+    (row,) = rows(f"Video ID,Title,{column}\nAb3dEfGh1Jk,A talk,非公開\n".encode())
+    assert isinstance(row, Refused)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[Keynote] Ada Byron\n[Talk] Grace Hopper\n",
+        "[] is not {}\n@property and friends\n",
+        "Queues, locks and more\nSmall data, big joins\n",
+    ],
+)
+def test_titles_that_look_like_something_else_are_a_list_of_titles(text: str) -> None:
+    assert [title for _, _, title in accepted(text.encode())] == text.splitlines()
+
+
+@pytest.mark.parametrize(
+    "data",
+    [b"id,title\n", b'{"items": []}', b"<schedule><day><entry/></day></schedule>", b'{"schedule": {"conference": {}}}'],
+)
+def test_a_file_without_a_video_says_so(data: bytes) -> None:
+    (row,) = rows(data)
+    assert isinstance(row, Refused)
+    assert row.reason.startswith("No video was found in the file")

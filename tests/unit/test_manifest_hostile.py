@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, BinaryIO, cast
 import pytest
 
 from titlecard import manifests
+from titlecard.domain.mojibake import is_garbled
 from titlecard.manifests import Accepted, ReadingLimits, Refused, Row
 from titlecard.manifests import source as source_module
 from titlecard.manifests.errors import NotAManifest
@@ -105,6 +106,29 @@ ROWS = {
     '"text"': "The row is a text",
     "[1, 2]": "The row is a list",
 }
+
+
+LONG_RUNS = {
+    "comments of YAML": b"#\n" * 300_000 + b"x",
+    "comments of XML that never end": b"<!--" * 200_000 + b"<feed>",
+    "instructions of XML that never end": b"<?" * 300_000 + b"<feed>",
+    "a document type of XML that never ends": b"<!DOCTYPE " * 80_000 + b"<feed>",
+    "spaces between speakers": b'{"id": "a", "title": "A", "speakers": "a%bb"}' % (b" " * 1_000_000),
+    "spaces in a live title": b'{"id": "a", "title": "a%bb", "live_status": "was_live"}' % (b" " * 150_000),
+    "dots behind a title": b'{"id": "a", "title": "a%b", "description": "b"}' % (b"." * 150_000),
+    "a word without an end": b'{"id": "a", "title": "%b"}' % (b"\xc3\xa9" * 75_000),
+}
+
+
+@pytest.mark.parametrize("data", LONG_RUNS.values(), ids=LONG_RUNS)
+def test_the_time_grows_no_faster_than_the_file(data: bytes) -> None:
+    """Were it quadratic, as that of a careless pattern is, this would take hours."""
+    try:
+        read = rows(data)
+    except NotAManifest:
+        return
+    for row in read:
+        assert not isinstance(row, Accepted) or not is_garbled(row.video.title)
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: f"{row:.40}")

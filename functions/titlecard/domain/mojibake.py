@@ -78,8 +78,6 @@ _LOST = re.compile(
     "|[√≈ƒ├┼╨╤Γ][^\x00-\x7f\\s]"  # the beginning of a sequence that could not be undone
 )
 
-_ADDRESS = re.compile(r"\S*[/@]\S*")
-
 
 def repair(text: str) -> str:
     """The text as it was before it was decoded wrongly, where that is certain; else the text as it is."""
@@ -98,7 +96,7 @@ def repair(text: str) -> str:
 
 def is_garbled(text: str) -> bool:
     """Whether a text, repaired as far as can be, still shows that it was decoded wrongly or lost characters."""
-    return bool(_LOST.search(_ADDRESS.sub(" ", text)))
+    return bool(_LOST.search(" ".join(word for word in text.split() if "/" not in word and "@" not in word)))
 
 
 def _undone(text: str, misread: _Misreading) -> str:

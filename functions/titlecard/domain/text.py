@@ -40,7 +40,7 @@ _ADDRESS = re.compile(r"\b(?:https?:|ftp:|www\.)\S*", re.IGNORECASE)
 _PLACEHOLDER = re.compile(
     r"(?:(?:various|multiple|several|many|all|different|guest|invited|unknown|the|our) )*"
     r"(?:speakers?|presenters?|people|authors?|artists?|panell?ists?|guests?|participants?|attendees)(?: tb[acd])?"
-    r"|various|multiple|several|anonymous|unknown|none|null|nan|tb[acd]"
+    r"|various|multiple|several|anonymous|unknown|none|null|nan|todo|true|false|tb[acd]"
     r"|to be (?:announced|confirmed|decided|determined|defined)"
     r"|n a|not available|students|alumn\w+|todos|varios|diverse|divers|a confirmar|por confirmar"
 )

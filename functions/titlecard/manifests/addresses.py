@@ -78,7 +78,10 @@ def _of_vimeo(path: list[str]) -> str | None:
 
 def _split(url: str) -> SplitResult | None:
     try:
-        return urlsplit(url.strip() if "//" in url else f"//{url.strip()}")
+        url = url.strip()
+        if url.startswith("/watch?v="):  # as frontends to YouTube write it
+            url = f"//youtube.com{url}"
+        return urlsplit(url if "//" in url else f"//{url}")
     except ValueError:  # such as a bracket where a host belongs
         return None
 

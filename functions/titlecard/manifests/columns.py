@@ -26,7 +26,6 @@ _REMARKS = ("channel", "published_at")  # nothing depends on them: left out wher
 _LIVE = ("extractor", "extractor_key", "ie_key", "live_status", "is_live", "was_live")
 """What rows of yt-dlp's have, which puts the date behind the titles of live videos."""
 
-_PRIVACY = ("privacy", "datenschutz", "confidentialité", "privacidad", "privacidade", "prywatność", "公開設定")
 _PRIVATE = frozenset({"private", "privat", "privée", "privé", "privado", "privada", "privato", "prywatny", "非公開"})
 
 _NAMES_SHOWN = 8
@@ -88,6 +87,8 @@ class Columns:
             raise Unreadable("The row is null: so yt-dlp lists a video that is private, deleted or not available.")
         if not isinstance(record, dict):
             raise Unreadable(f"The row is {kind(record)}, not an object with an id and a title.")
+        if isinstance(inner := record.get("video"), dict) and "title" not in record and "name" not in record:
+            record = inner  # an element of a playlist of PeerTube's, or of a folder of Vimeo's
         flat = self._flat(record)
         self._check_is_talk(record, flat)
         fields = {field: value for field, value in flat.values.items() if value is not None}
@@ -132,9 +133,12 @@ class Columns:
         values = flat.values
         if "title" not in values and plain_name(str(values.get("id", ""))) in TOTALS:
             raise NoTalk("The row adds up the others.")
-        for name, value in record.items():
-            if isinstance(value, str) and value.casefold() in _PRIVATE and plain_name(name) in _PRIVACY:
-                raise Unreadable("The video is private.")
+        written = [text for text in record.values() if isinstance(text, str)]
+        if len(written) == 1 and "title" not in values and " " in written[0].strip():
+            raise NoTalk("A remark between the rows of the table.")
+        read = self._known.values()
+        if any(str(value).casefold() in _PRIVATE for name, value in record.items() if name not in read):
+            raise Unreadable("The video is private.")
 
     def _mend(self, record: dict[str, Any], fields: dict[str, Any]) -> None:
         """Puts texts right where what they were is certain."""

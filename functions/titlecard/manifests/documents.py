@@ -30,10 +30,17 @@ HOLDERS = (
 
 _HOLDERS = frozenset(f'"{name}"'.encode() for name in HOLDERS)
 
-_TITLES = frozenset({*FIELDS["title"], "snippet", "submission"})
+_TITLES = frozenset({*FIELDS["title"], "snippet", "submission", "video"})
 _IDENTITIES = frozenset({*FIELDS["id"], *FIELDS["url"]})
+_OF_ROWS = _IDENTITIES | {"guid", "uuid", "code"}
 _ENTRIES = _TITLES | _IDENTITIES | {"iekey", "type"}
 """What shows that a list named `entries` holds rows: youtube-dl lists videos without their titles."""
+
+_PEOPLE = frozenset({*FIELDS["presenters"], "participants", "people", "authors"})
+"""The names of lists that never hold rows."""
+
+_PERSON = re.compile(rb'"(?:firstName|fullName)"')
+"""What shows that an object is a person: the sessions that it lists are but mentioned."""
 
 ANY = "*"
 """In a path: whatever the name is."""
@@ -178,7 +185,7 @@ class _Cutter:
     def _learn(self, string: bytes, end: int) -> Iterator[Piece]:
         """A string that may be a name which shows what the current row is, or what its list holds."""
         if self._depth == 1:
-            self._identified = self._identified or (not self._around and _means(string, _IDENTITIES))
+            self._identified = self._identified or (not self._around and _means(string, _OF_ROWS))
         elif self._list is not None and self._depth == _IN_LIST + 1:
             self._wanted = {names for names in self._wanted if not _means(string, names)}
             if not self._wanted and end - self._start <= self._max_bytes:
@@ -197,12 +204,8 @@ class _Cutter:
                 self._start = at + 1
                 return
         elif mark == b"[" and self._depth == 1 and self._may_enter():
-            if self._key == b'"entries"':
-                self._list, self._wanted = at + 1, {_ENTRIES}
-            elif self._key in _HOLDERS:
-                self._list, self._wanted = at + 1, {_TITLES}
-            elif self._key and not self._around and not self._identified:
-                self._list, self._wanted = at + 1, {_TITLES, _IDENTITIES}
+            self._wanted = self._signs(at)
+            self._list = at + 1 if self._wanted else None
         elif mark == b"{" and self._depth == _IN_LIST:
             self._element = at
         self._depth += 1
@@ -247,6 +250,16 @@ class _Cutter:
 
     def _may_enter(self) -> bool:
         return self._path is None and self._beginning is None and len(self._around) < 2 * _NESTED_LISTS_MAX
+
+    def _signs(self, at: int) -> set[frozenset[str]]:
+        """What the first object of a list that opens here must show so that its elements are rows; empty: never."""
+        if self._key == b'"entries"':
+            return {_ENTRIES}
+        if self._key in _HOLDERS:
+            return set() if _PERSON.search(self._text, self._start, min(at, self._start + _BEGINNING)) else {_TITLES}
+        if self._key and not self._around and not self._identified and not _means(self._key, _PEOPLE):
+            return {_TITLES, _IDENTITIES}
+        return set()
 
     def _enter_list(self, start: int) -> Iterator[Piece]:
         """From now on the elements of the list that begins at `start` are rows, and the object around it is none."""

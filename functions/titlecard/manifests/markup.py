@@ -21,7 +21,10 @@ DEPTH_MAX = 40
 """Schedules and feeds nest some six levels."""
 
 
-_PROLOG = re.compile(rb"<!--.*?-->|<\?.*?\?>|<!DOCTYPE[^>]*>", re.DOTALL)
+_PROLOG = ((b"<!--", b"-->"), (b"<?", b"?>"), (b"<!", b">"))
+"""How what stands before the outermost element begins and ends."""
+
+_NAME = re.compile(rb"<(?:[\w.-]+:)?([A-Za-z][\w.-]*)")
 
 
 class MarkupForm(NamedTuple):
@@ -34,8 +37,12 @@ class MarkupForm(NamedTuple):
 
 def markup_form(head: bytes) -> MarkupForm | None:
     """Which form XML is that begins so, by its outermost element."""
-    found = re.search(rb"<([A-Za-z][\w:.-]*)", _PROLOG.sub(b"", head))
-    return _FORMS.get(found[1].rpartition(b":")[2].lower()) if found else None
+    at = head.find(b"<")
+    while skipped := next((end for start, end in _PROLOG if head.startswith(start, at)), None):
+        end = head.find(skipped, at)
+        at = head.find(b"<", end) if end >= 0 else len(head)
+    found = _NAME.match(head, max(at, 0))
+    return _FORMS.get(found[1].lower()) if found else None
 
 
 def events(form: MarkupForm, chunks: Iterable[bytes], max_bytes: int) -> Iterator[tuple[int, dict[str, Any]]]:

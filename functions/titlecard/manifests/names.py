@@ -18,10 +18,22 @@ FIELDS: Mapping[str, tuple[str, ...]] = {
         *("id", "videoid", "youtubeid", "youtubevideoid", "ytid", "videoids", "idvideo", "idvidéo", "iddevídeo"),
         *("iddelvídeo", "iddovídeo", "iddevideo", "iddelvideo", "iddelavidéo", "identifiantvidéo", "idvanvideo"),
         *("identifiantdelavidéo", "identificadordelvídeo", "identificadordovídeo", "idfilmu", "identyfikatorfilmu"),
-        *("動画id", "ビデオid", "動画のid"),
+        *("動画id", "ビデオid", "動画のid", "sessionid", "talkid", "submissionid", "proposalid", "eventid"),
     ),
     "title": (
-        *("title", "videotitle", "videotitleoriginal", "name", "talktitle", "sessiontitle", "titel", "titre", "titulo"),
+        *(
+            "title",
+            "videotitle",
+            "videotitleoriginal",
+            "name",
+            "talktitle",
+            "sessiontitle",
+            "proposaltitle",
+            "submissiontitle",
+            "titel",
+            "titre",
+            "titulo",
+        ),
         *("título", "titolo", "tytuł", "タイトル", "題名"),
     ),
     "description": (
@@ -47,6 +59,9 @@ FIELDS: Mapping[str, tuple[str, ...]] = {
     ),
 }
 """The known names of each field of a video, the one that wins first; compared as `plain_name` writes them."""
+
+KEYS = ("guid", "uuid", "code", "slug", "pk", "key")
+"""What identifies a row that has no id and no address."""
 
 _VIDEO = ("video", "vídeo", "vidéo", "film", "動画", "ビデオ")
 _STEMS: Mapping[str, tuple[str, ...]] = {
@@ -103,6 +118,8 @@ def recognise(names: Iterable[str]) -> dict[str, str]:
         contents = [name for name in columns if name in _CONTENT and columns[name] != found["title"]]
         if contents and any(part in plain_name(found["title"]) for part in _VIDEO):
             found["id"] = columns[contents[0]]
+    if "id" not in found and "url" not in found:
+        found |= next(({"id": columns[key]} for key in KEYS if key in columns), {})
     return found
 
 

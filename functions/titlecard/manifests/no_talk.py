@@ -17,6 +17,9 @@ _SHORT_CHARACTERS = 80
 """A longer title says more than that there is a break, or nothing to see."""
 
 _LISTS = {"playlist", "multi_video"}
+_OF_PEOPLE = ({"firstName", "lastName"}, {"name", "biography"}, {"name", "bio"})
+_OF_LISTS = {"followersCount", "videosLength"}
+"""What PeerTube says of channels and playlists."""
 _WORD = re.compile(r"[^\W\d_]+")
 
 
@@ -37,6 +40,7 @@ _VIDEO = _folded("video videos film filmy wideo privevideo видео")
 _CJK_HIDDEN = re.compile(
     r"\W{0,2}(?:非公開|削除|私享|私人|已刪除|已删除|비공개|삭제)\w{0,4}\s?(?:動画|视频|視頻|影片|동영상)\W{0,2}"
 )
+_BRACKETED = re.compile(r"\[[^][]{1,30}\]")
 _NO_TITLE = re.compile(r"youtube video #\S{11}", re.IGNORECASE)
 """What yt-dlp calls a video whose title it was not told."""
 
@@ -52,9 +56,9 @@ _BREAK_WORDS = _folded(
 _ADVERTISING_WORDS = _folded("advertisement advertisements advertising werbung werbepause publicite publicidad reklama")
 _AROUND_BREAKS = _folded(
     "and the a an of for in at on with by to your our opening opens open closing end start begins begin "
-    "welcome morning afternoon evening short long social event hour time check und mit der die das zum zur am "
-    "im et de du la le y con el e da do di del og i en met na sponsored room hall area outside foyer pm h uhr "
-    "day"
+    "para pelo manha tarde welcome morning afternoon evening short long social event hour time check und mit der "
+    "die das zum zur am im et de du la le y con el e da do di del og i en met na sponsored room hall "
+    "area outside foyer pm h uhr day"
 )
 
 
@@ -64,10 +68,12 @@ def why_no_video(record: Mapping[str, Any]) -> str | None:
         return f"The row is a playlist{_named(record)} of which no video can be seen: all are private or deleted."
     if record.get("_type") in _LISTS or _is_list(record):
         return f"The row is a playlist or a tab of a channel{_named(record)}, not a video. {LIST_ITS_VIDEOS}"
-    if record.get("_type") == "channel" or record.get("kind") in {"youtube#playlist", "youtube#channel"}:
+    if "title" not in record and any(record.keys() >= keys for keys in _OF_PEOPLE):
+        return "The row is a speaker, not a talk: export the sessions."
+    if record.keys() >= {"acronym", "slug"} and "guid" not in record:
+        return f"The row is a conference{_named(record)}, not a talk: its events are the talks."
+    if _is_channel(record):
         return f"The row is a channel or a playlist{_named(record)}, not a video. {LIST_ITS_VIDEOS}"
-    if _came_from_advertising(record):
-        return "The row is an advertisement, not a talk."
     return _why_unseen(record)
 
 
@@ -86,8 +92,10 @@ def is_hidden(title: str) -> bool:
     if len(title) > _SHORT_CHARACTERS:
         return False
     words = set(_WORD.findall(fold(title)))
-    named = bool(words & _VIDEO and words & _HIDDEN and words <= _VIDEO | _HIDDEN)
-    return named or bool(_CJK_HIDDEN.fullmatch(title.strip()))
+    hidden = words & _HIDDEN and words <= _VIDEO | _HIDDEN
+    return bool(words & _VIDEO and (hidden or _BRACKETED.fullmatch(title))) or bool(
+        _CJK_HIDDEN.fullmatch(title.strip())
+    )
 
 
 def has_no_title(title: str) -> bool:
@@ -121,9 +129,21 @@ def _is_list(record: Mapping[str, Any]) -> bool:
     return isinstance(record.get("entries"), list)
 
 
+def _is_channel(record: Mapping[str, Any]) -> bool:
+    """A channel, or a playlist as it stands in a list of playlists: by yt-dlp, YouTube and PeerTube."""
+    return (
+        record.get("_type") == "channel"
+        or record.get("kind") in {"youtube#playlist", "youtube#channel"}
+        or str(record.get("id")).startswith(("yt:playlist:", "yt:channel:"))
+        or not record.keys().isdisjoint(_OF_LISTS)
+    )
+
+
 def _why_unseen(record: Mapping[str, Any]) -> str | None:
-    """Why nobody can see a video, by yt-dlp, YouTube's Data API, Vimeo and PeerTube."""
+    """Why there is no video to see, by yt-dlp, YouTube's Data API, Google Takeout, Vimeo and PeerTube."""
     match record:
+        case {"details": list() as details} if {"name": "From Google Ads"} in details:  # of the history of what one saw
+            return "The row is an advertisement, not a talk."
         case {"status": {"uploadStatus": "deleted" | "failed" | "rejected" as status}}:
             return f"The video's upload is {status}: there is no video."
         case (
@@ -134,12 +154,6 @@ def _why_unseen(record: Mapping[str, Any]) -> str | None:
         ):
             return "The video is private."
     return None
-
-
-def _came_from_advertising(record: Mapping[str, Any]) -> bool:
-    """By what Google Takeout's history says of a video that was watched as an advertisement."""
-    details = record.get("details")
-    return isinstance(details, list) and {"name": "From Google Ads"} in details
 
 
 def _named(record: Mapping[str, Any]) -> str:

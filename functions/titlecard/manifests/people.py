@@ -19,10 +19,10 @@ _NAME_KEYS = (
 )
 _FIRST, _LAST = ("first_name", "firstName", "given_name"), ("last_name", "lastName", "family_name")
 
-_STRONG = re.compile(r"\s*[;\n\t|]\s*")
-_WEAK = re.compile(r"\s*,\s*(?:and\s+|und\s+|et\s+|y\s+|e\s+|en\s+|i\s+)?|\s+(?:&|\+|and|und)\s+")
+_STRONG = re.compile(r"[;\n\t|]")
+_WEAK = re.compile(r" ?, ?(?:(?:and|und|et|y|e|en|i) )?| (?:&|\+|and|und) ")  # in a text whose spaces are single
 _GUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
-_BACKWARDS = re.compile(r"[^\s,]+\s*,\s*[^\s,]+")
+_BACKWARDS = re.compile(r"([^ ,]+) ?, ?([^ ,]+)")
 
 
 def names(value: object, people: Mapping[str, str]) -> tuple[str, ...]:
@@ -47,12 +47,11 @@ def name_of(person: Mapping[str, Any]) -> str | None:
 
 def split(text: str) -> list[str]:
     """The names in a text: by semicolons, bars and line ends where there are any, else by commas, `&` and `and`."""
-    if _STRONG.search(text.strip()):
-        parts = _STRONG.split(text)
-    elif _BACKWARDS.fullmatch(text.strip()):  # `Brightwater, Ada`
-        parts = [" ".join(reversed([part.strip() for part in text.split(",")]))]
-    else:
-        parts = _WEAK.split(text)
+    parts = _STRONG.split(text.strip())
+    if len(parts) == 1:
+        single = " ".join(text.split())
+        backwards = _BACKWARDS.fullmatch(single)  # `Brightwater, Ada`
+        parts = [f"{backwards[2]} {backwards[1]}"] if backwards else _WEAK.split(single)
     return [part.strip() for part in parts if part.strip()]
 
 

@@ -57,27 +57,11 @@ def read(stream: BinaryIO, limits: ReadingLimits) -> Reading:
     if form.people or form.django:
         if start is None:
             raise NotAManifest(f"A {form.name} is read twice: give a file, not a pipe.")
-        references = _references(form, source.chunks(), limits)
+        records = Reading(form._replace(path=form.people), source.chunks(), limits).records()
+        references = References.of_django(records) if form.django else References.of_speakers(records)
         stream.seek(start)
         source = Source(stream, limits)
     return Reading(form, source.chunks(), limits, references)
-
-
-def _references(form: Form, chunks: Iterable[bytes], limits: ReadingLimits) -> References:
-    """Who is who in a file, as far as it can be read."""
-    chunks = without_log_lines(chunks) if form.logged else chunks
-    records = _records(elements(chunks, limits.record_max_bytes, form.people))
-    return References.of_django(records) if form.django else References.of_speakers(records)
-
-
-def _records(pieces: Iterable[tuple[int, Piece]]) -> Iterator[object]:
-    try:
-        for _, piece in pieces:
-            if piece.whole:
-                with suppress(ValueError):
-                    yield from_json(piece.data)
-    except Broken:
-        return  # the rows are read up to the same place, where this is told
 
 
 class Reading:
@@ -115,14 +99,19 @@ class Reading:
     def __iter__(self) -> Iterator[Row]:
         """All rows, in the order of their numbers. Where the file breaks, the break is the last of them."""
         last = 0
+        told = False
         try:
             for number, raw in self._raw_rows():
                 row = self._row(number, raw)
                 last = number
                 if row:
+                    told = True
                     yield row
         except Broken as broken:
             yield Refused(last + 1, str(broken), "")
+            return
+        if not told:
+            yield Refused(last + 1, f"No video was found in the file, which was read as {self.form}.", "")
 
     def only(self, wanted: Container[int]) -> Iterator[Accepted]:
         """The good rows among those whose numbers are wanted; the others are passed over unread."""
@@ -132,6 +121,15 @@ class Reading:
                     yield row
         except Broken:
             return
+
+    def records(self) -> Iterator[object]:
+        """The rows as they are, whatever they are; those that cannot be read are passed over."""
+        try:
+            for _, raw in self._raw_rows():
+                with suppress(Unreadable):
+                    yield self._record(raw)
+        except Broken:
+            return  # whoever reads the rows is told
 
     def _raw_rows(self) -> Iterator[tuple[int, Raw]]:
         for count, (number, raw) in enumerate(self._uncounted_rows(), start=1):

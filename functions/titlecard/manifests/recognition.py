@@ -66,7 +66,20 @@ _NAMES = "Name one column title (or name), and one id (or video_id, youtube_id) 
 _TITLES_ALONE = Table("list of titles", "\x1f", ("title",), 0, {"title": "title", "id": "title"}, quoted=False)
 """A plain list of titles, which are the ids as well: nothing is separated, no title holds ASCII's unit separator."""
 
+_JSON = re.compile(rb"""\{\s*["'}]|\[\s*(?:[{"'\d-]|\[|null\b|\]\s*\Z)""")
+"""How JSON begins, and no title such as `[] is not {}`."""
+
+_RECORD_LINE = re.compile(r"""\[?\{\s*"|[-*] (?:[a-z_]+:\s|!!)""")
+"""A line of JSON or YAML, which is no title."""
+
+_SPOKEN = re.compile(rb"^(?:WARNING|ERROR|Deprecated|\[[a-z])", re.MULTILINE)
+"""A line that yt-dlp logs, and nobody's `[Keynote] A title`."""
+
+_DJANGO_YAML = re.compile(rb"^\s*- model: [\w.]+\r?\n\s+(?:pk|fields):", re.MULTILINE)
+_EMPTY_YAML = re.compile(rb"(?:[ \t]*(?:#[^\n]*|---[ \t]*)?\r?\n)*+[ \t]*(?:\w+:\s*)?\[\s*\]\s*")
+
 _SCHEDULE: Path = ("{", "schedule{", "conference{", "days[", "{", "rooms{", "*[")
+_SCHEDULE_2: Path = ("{", "schedule{", "events[")
 _WITH_SPEAKERS: dict[str, Path] = {"sessions": ("{", "sessions["), "talks": ("{", "talks[")}
 _GRID: Path = ("[", "{", "rooms[", "{", "sessions[")
 _SPEAKERS: Path = ("{", "speakers[")
@@ -112,14 +125,16 @@ def recognise_form(head: bytes) -> Form:
     text = b"".join(without_log_lines([head])).strip() if logged else head.strip()
     if re.fullmatch(rb"\[\s*\]|\{\s*\}", text):
         raise NotAManifest(f"The file is an empty JSON {'array' if text[:1] == b'[' else 'object'}. {ACCEPTED_FORMS}")
-    if logged and not text:
+    if _EMPTY_YAML.fullmatch(text):
+        raise NotAManifest(f"The file is an empty list in YAML. {ACCEPTED_FORMS}")
+    if logged and not text and _SPOKEN.search(head):
         raise NotAManifest(f"The file holds only what yt-dlp says while it works, and no video. {ACCEPTED_FORMS}")
-    if text.startswith((b"{", b"[")):
+    if _JSON.match(text):
         return _json(head, text, logged=logged)
     if _is_json_lines(head, logged=False):
         return Form(_json_name(text, "JSON Lines"), by_lines=True)
     if is_yaml(head):
-        return Form("YAML", yaml=True)
+        return Form("YAML", yaml=True, django=_DJANGO_YAML.search(head) is not None)
     return _written_in_lines(head)
 
 
@@ -154,6 +169,8 @@ def _markup(head: bytes) -> Form:
         return Form(form.name, markup=form)
     if re.search(rb"<(?:!doctype\s+html|html|head|body)\b", head[:4096], re.IGNORECASE):
         raise NotAManifest(f"The file is HTML, such as a saved web page. {ACCEPTED_FORMS}")
+    if b"<django-objects" in head[:4096]:
+        raise NotAManifest("The file is Django's XML. Write it as JSON: manage.py dumpdata --format json > NEW.")
     raise NotAManifest(
         "The file is XML, but neither a schedule (<schedule>, of frab, pentabarf or pretalx) nor a feed (<feed>, "
         f"<rss>). {ACCEPTED_FORMS}"
@@ -166,12 +183,12 @@ def _json(head: bytes, text: bytes, *, logged: bool) -> Form:
     known = _known_document(begun)
     if known:
         return known._replace(logged=logged)
-    if _is_json_lines(head, logged=logged):
-        return Form(_json_name(text, "JSON Lines"), by_lines=True)
-    container = "JSON object" if text.startswith(b"{") else "JSON array"
-    first = _first_row(begun)
+    by_lines = _is_json_lines(head, logged=logged)
+    container = "JSON Lines" if by_lines else "JSON object" if text.startswith(b"{") else "JSON array"
+    first = begun[0] if isinstance(begun, list) and begun else begun
     django = isinstance(first, dict) and first.keys() >= {"model", "fields"}
-    return Form("Django fixture (JSON array)" if django else _json_name(text, container), django=django, logged=logged)
+    name = f"Django fixture ({container})" if django else _json_name(text, container)
+    return Form(name, by_lines=by_lines, django=django, logged=logged and not by_lines)
 
 
 def _begun(text: bytes) -> Any:  # noqa: ANN401 -- what JSON holds
@@ -186,19 +203,18 @@ def _begun(text: bytes) -> Any:  # noqa: ANN401 -- what JSON holds
 def _known_document(begun: Any) -> Form | None:  # noqa: ANN401 -- what JSON holds
     """A document whose rows lie deep, or hold keys of people who stand elsewhere in it."""
     match begun:
-        case {"schedule": {"conference": dict()}}:
-            return Form("schedule of a conference (JSON)", path=_SCHEDULE)
+        case {"schedule": {"conference": dict() as conference}}:
+            second = any("rooms" not in day for day in conference.get("days") or [{}] if isinstance(day, dict))
+            return Form("schedule of a conference (JSON)", path=_SCHEDULE_2 if second else _SCHEDULE)
         case {"sessions": [{"isServiceSession": _}, *_]}:
             return Form("Sessionize (all)", path=_WITH_SPEAKERS["sessions"], people=_SPEAKERS)
-        case {"talks": [{"code": _}, *_], "speakers": list()} | {"talks": [{"code": _, "fav_count": _}, *_]}:
+        case {"talks": list() as talks} if any(
+            isinstance(it, dict) and "code" in it and ("fav_count" in it or "speakers" in begun) for it in talks
+        ):
             return Form("schedule of pretalx (JSON)", path=_WITH_SPEAKERS["talks"], people=_SPEAKERS)
         case [{"rooms": [{"sessions": list()}, *_]}, *_]:
             return Form("Sessionize (grid)", path=_GRID)
     return None
-
-
-def _first_row(begun: Any) -> Any:  # noqa: ANN401 -- what JSON holds
-    return begun[0] if isinstance(begun, list) and begun else None
 
 
 def _is_json_lines(head: bytes, *, logged: bool) -> bool:
@@ -285,6 +301,7 @@ def _are_titles(head: bytes) -> bool:
 def _may_be_title(line: str) -> bool:
     return (
         len(line) <= _TITLE_CHARACTERS
+        and not _RECORD_LINE.match(line)
         and any(map(str.isalpha, line))
         and not any(unicodedata.category(mark) == "Cc" and mark != "\t" for mark in line)
     )

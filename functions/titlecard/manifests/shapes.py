@@ -63,7 +63,7 @@ def generic(record: Record, mapping: Mapping[str, str], references: References) 
     values = {field: value for field, name in mapping.items() if (value := record.get(name)) is not None}
     if "presenters" in values:
         values["presenters"] = people.names(values["presenters"], references.people)
-    return Flat(values, mapping, tuple(record))
+    return Flat(values, mapping, tuple(record), scheduled="presenters" in mapping)
 
 
 def _data_api(record: Record, _: References) -> Flat:
@@ -150,11 +150,21 @@ def _event(record: Record, references: References) -> Flat:
     return _flat(record, values, columns, scheduled=True)
 
 
+def _event_2(record: Record, references: References) -> Flat:
+    """An event of the second version of c3voc's schedule, whose people have roles."""
+    persons = [it for it in record["participants"] if isinstance(it, dict)]
+    speakers = [it for it in persons if it.get("role") in {None, "SPEAKER"}]
+    flat = _event(record | {"persons": speakers or persons}, references)
+    return flat._replace(columns={**flat.columns, "presenters": "participants"}, names=tuple(record))
+
+
 def _submission(record: Record, references: References) -> Flat:
     """A submission of pretalx's API, or a talk of its schedule."""
     if "submission" in record and record["submission"] is None:
         raise NoTalk("A break or another part of the schedule that is no talk.")
-    if isinstance(inner := record.get("submission"), dict):
+    if isinstance(inner := record.get("submission"), str):
+        raise Unreadable(f"The row names its talk by the code {inner:.20}: ask with ?expand=submission.speakers.")
+    if isinstance(inner, dict):
         flat = _submission(inner, references)
         return flat._replace(columns={field: f"submission.{name}" for field, name in flat.columns.items()})
     state = record.get("state")
@@ -220,8 +230,6 @@ def _pyvideo(record: Record, references: References) -> Flat:
     values, columns = dict(flat.values), dict(flat.columns)
     if urls and columns.get("url") in {None, "source_url"}:
         values["url"], columns["url"] = next(filter(youtube_id, urls), urls[0]), "videos"
-    if "url" not in values and "id" not in values and isinstance(record.get("slug"), str):
-        values["id"], columns["id"] = record["slug"], "slug"
     return flat._replace(values=values, columns=columns)
 
 
@@ -255,9 +263,15 @@ _SHAPES = (
     Shape(frozenset({"uri", "name"}), lambda it: isinstance(it["uri"], str), _vimeo),
     Shape(frozenset({"uuid", "name"}), lambda it: isinstance(it["uuid"], str), _peertube),
     Shape(frozenset({"persons", "title"}), lambda it: "guid" in it or "id" in it or "slug" in it, _event),
+    Shape(
+        frozenset({"participants", "title"}),
+        lambda it: isinstance(it["participants"], list) and "guid" in it,
+        _event_2,
+    ),
     Shape(frozenset({"isServiceSession", "title"}), lambda _: True, _session),
     Shape(frozenset({"code", "title", "speakers"}), lambda _: True, _submission),
-    Shape(frozenset({"submission", "room"}), lambda it: isinstance(it["submission"], dict | None), _submission),
+    Shape(frozenset({"submission", "room"}), lambda it: isinstance(it["submission"], dict | str | None), _submission),
+    Shape(frozenset({"room", "start", "end", "title"}), lambda it: isinstance(it["title"], dict), _submission),
     Shape(frozenset({"video_provider", "video_id"}), lambda _: True, _rubyevents),
     Shape(frozenset({"raw_title", "speakers"}), lambda _: True, _rubyevents),
     Shape(frozenset({"videos", "title"}), lambda it: isinstance(it["videos"], list), _pyvideo),

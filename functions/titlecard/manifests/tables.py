@@ -78,7 +78,7 @@ def delimiter(head: bytes) -> str | None:
     """What separates the fields of a file whose first line names no columns that are known; None where nothing does."""
     rows = [line.data.decode("utf-8", "replace") for _, line in _first(head)]
     for mark in "\t;,":
-        counts = {row.count(mark) for row in rows}
+        counts = {row.count(mark) - row.count(f"{mark} ") for row in rows}  # with a space behind it, it is prose
         if len(rows) > 1 and len(counts) == 1 and counts != {0}:
             return mark
     return None

@@ -13,10 +13,10 @@ from titlecard.domain.mojibake import repair
 _ENTITY = re.compile(r"&(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});")
 """With its semicolon: browsers know a few without, but `&copy_from` is code, and `?a=1&para=2` an address."""
 
-_LIVE_DATE = re.compile(r"\s+\d{4}-\d\d-\d\d \d\d:\d\d$")
+_LIVE_DATE = re.compile(r"\s\d{4}-\d\d-\d\d \d\d:\d\d$")
 """What yt-dlp puts behind the title of a live video (yt_dlp/YoutubeDL.py, `process_video_result`)."""
 
-_CUT_OFF = re.compile(r"\s*(?:\.\.\.|…)$")
+_CUT_OFF = ("...", "…")
 
 TITLE_CHARACTERS = 100
 """How long a title on YouTube is at most (YouTube Data API, `snippet.title`)."""
@@ -45,13 +45,13 @@ def mended(text: str, *, escaped: bool) -> str:
 
 def without_live_date(title: str) -> str:
     """The title without the date and time that yt-dlp puts behind it."""
-    return _LIVE_DATE.sub("", title)
+    return _LIVE_DATE.sub("", title).rstrip()
 
 
 def whole_title(title: str, description: str) -> str:
     """The title that YouTube cut off at its limit, with the rest of it from the description, where it stands there."""
-    bare = _CUT_OFF.sub("", title)
-    dotted = bare != title
+    dotted = title.endswith(_CUT_OFF)
+    bare = title.removesuffix("...").removesuffix("…").rstrip() if dotted else title
     if len(title) < (_CUT_FROM if dotted else TITLE_CHARACTERS - 1) or not description:
         return title
     lines = [line.strip() for line in description.splitlines()[:_LINES]]
