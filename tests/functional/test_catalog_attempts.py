@@ -70,6 +70,16 @@ def test_the_first_claim_is_attempt_one(world: World, message: Message) -> None:
     assert claim(world, message) == Attempt(message, MARK, "mine", 1)
 
 
+def test_a_copy_of_a_claim_that_arrives_after_the_attempt_was_given_back_is_refused(
+    world: World, message: Message
+) -> None:
+    one = claim(world, message, "one")
+    assert isinstance(one, Attempt)
+    assert world.catalog.give_back(one)
+    assert isinstance(claim(world, message, "one"), VideoRecord)
+    assert isinstance(claim(world, message, "two"), Attempt)
+
+
 def test_a_claim_that_failed_lets_the_next_one_count_on(world: World, message: Message) -> None:
     fail(world, claimed(world, message, "first"))
     assert claimed(world, message, "second").number == 2

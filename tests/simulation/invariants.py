@@ -501,9 +501,8 @@ class Invariants:
             caused = crashed or world.purged or world.plan.off_until > 3600
         else:
             video = f"video#{world.batch_of(key)['project']}#{new['video']}", f"fp#{new['fingerprint']}"
-            tries = [it for it in self.tried.values() if it.key == video]
-            counted = [it for it in tries if it.concluded != "given back" or it.worker.dead]
-            caused = bool(counted) and all(it.fault or it.sent or it.worker.dead for it in counted)
+            tries = [it for it in self.tried.values() if it.key == video and it.concluded != "given back"]
+            caused = bool(tries) and all(it.fault or it.sent or it.worker.dead for it in tries)
         if not caused:
             self._broken("no death without a cause", f"{key} died: {new.get('reason')}")
 

@@ -26,7 +26,10 @@ UNVISITED: dict[tuple[str, str, str], tuple[tuple[bool, ...], str]] = {
     ),
     ("pipeline.audit", "Audit._bury", "len(some) == self._rules.most"): (YES, _RARE),
     ("pipeline.audit", "Audit._bury", "row > batch.audit_row"): (NO, _RARE),
-    ("pipeline.audit", "Audit._bury", "self._catalog.count_rows(batch, RowState.DEFERRED)"): (YES, _RARE),
+    ("pipeline.audit", "Audit._end_with_what_is_known", "not self._catalog.count_rows(batch, RowState.DEFERRED)"): (
+        NO,
+        _RARE,
+    ),
     ("aws.dynamodb.catalog.attempts", "Attempts.claim", "not entry.lease_until"): (
         YES,
         "a refusal shows a token of our own only while its lease is there",

@@ -3,10 +3,19 @@
 It is what makes "nothing is lost" true for what no code of ours saw: a message that SQS dropped or moved to a
 dead-letter queue by itself, a worker that never started.
 
-A batch that ingest did not finish, and that nobody has been at for so long that its message would have come again, has
-ingest told to go on. An open batch that has not moved for a while has its rows that nobody has finished sent again, in
-rounds: so many rows a call, from where the last call came to. Where some rounds help nothing, ingest's batch is left to
-a person with a sentence, and rows are recorded as dead and put among the dead letters.
+=========================================  ===========================================================================
+a batch that                               what the audit does
+=========================================  ===========================================================================
+ingest did not finish, and nobody is at    tell ingest to go on
+likewise, after `rounds` of that           leave it to a person, with a sentence
+has all its rows ended                     publish the results, then close it
+has not moved for `after` seconds          a round: send the rows again that nobody has finished, `most` a call, each
+                                           call from where the last one came to (`audit_row`, 0 where a round is over)
+likewise, after `rounds` of that           record these rows as dead, and put them among the dead letters
+likewise, and its manifest is deleted      record these rows as dead
+likewise, and nobody knows these rows      publish what is known, then close it with a sentence
+moves, or has a long queue                 nothing
+=========================================  ===========================================================================
 
 ::
 
@@ -185,13 +194,15 @@ class Audit:
             if settled >= batch.accepted:  # the rest is deferred: looked at again when it stands still again
                 self._catalog.audited(batch, rounds=0, rows=settled, now=self._now())
                 return
-        row: int | None
         try:
             row = self._see_to(batch, rounds, in_time, done)
         except ObjectDeleted as gone:  # the only record of these rows was taken away by hand
-            row = self._bury(batch, str(gone), in_time, done)
-        if row is None:
-            return
+            try:
+                accepted = Bitmap.from_bytes(self._uploads.read_report(batch.upload, ACCEPTED))
+            except ObjectDeleted:
+                self._end_with_what_is_known(batch, str(gone), in_time, done)
+                return
+            row = self._bury(batch, accepted, str(gone), done)
         self._catalog.audited(batch, rounds=rounds, rows=settled, row=row, now=self._now())
 
     def _all_ended(self, batch: Batch) -> bool:
@@ -237,22 +248,21 @@ class Audit:
         self._letters.send_all(pack, reason)
         done["given up"] += self._dead(batch, pack, reason)
 
-    def _bury(self, batch: Batch, why: str, in_time: Callable[[], bool], done: Counter[str]) -> int | None:
-        """Record lost rows as dead that cannot be sent again; up to which row, 0 if all, None if it is finished.
-
-        Without the manifest their videos are not known, so there is nothing to put among the dead letters. Without the
-        bitmap it is not even known which rows they are: then the batch is finished with what is known.
-        """
-        try:
-            accepted = Bitmap.from_bytes(self._uploads.read_report(batch.upload, ACCEPTED))
-        except ObjectDeleted:
-            lost = batch.accepted - self._catalog.count_rows(batch, *SETTLED)
-            reason = f"{lost:,} rows were never answered, and which ones is not known any more: {why}"
-            if self._catalog.count_rows(batch, RowState.DEFERRED):  # those are not lost: it is finished when they are
-                self._catalog.explain(batch, reason)
-                return 0
+    def _end_with_what_is_known(self, batch: Batch, why: str, in_time: Callable[[], bool], done: Counter[str]) -> None:
+        """Finish a batch of which it is not known which rows are lost, once no row of it is deferred."""
+        lost = batch.accepted - self._catalog.count_rows(batch, *SETTLED)
+        reason = f"{lost:,} rows were never answered, and which ones is not known any more: {why}"
+        if not self._catalog.count_rows(batch, RowState.DEFERRED):
             self._finish(batch, in_time, reason, done)
-            return None
+            return
+        self._catalog.explain(batch, reason)
+        self._catalog.audited(batch, rounds=batch.audit_rounds, rows=batch.audited_rows, now=self._now())
+
+    def _bury(self, batch: Batch, accepted: Bitmap, why: str, done: Counter[str]) -> int:
+        """Record lost rows as dead that cannot be sent again; return up to which row, 0 if all.
+
+        Their videos are not known without the manifest, so that there is nothing to put among the dead letters.
+        """
         reason = f"never_answered: it cannot be sent again: {why}"
         self._catalog.explain(batch, f"rows were never answered, and they cannot be sent again: {why}")
         came_back = {row.number: row.video for row in self._catalog.rows(batch) if row.state is RowState.QUEUED}

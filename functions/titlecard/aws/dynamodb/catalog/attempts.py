@@ -56,6 +56,7 @@ class Attempts(CatalogTable):
         free = "(attribute_not_exists(lease_until) OR lease_until < :now)"
         below = "(attribute_not_exists(attempts) OR attempts < :cap OR attempts < allowed)"
         unanswered = "attribute_not_exists(talk)"
+        unused = "(attribute_not_exists(#token) OR #token <> :token)"  # or this call is a copy that arrives late
         claimed = {
             "at": stamp(now),
             "event": "claimed",
@@ -82,7 +83,7 @@ class Attempts(CatalogTable):
                 Key=video_record_of(message, fingerprint),
                 UpdateExpression="SET attempts = if_not_exists(attempts, :zero) + :one, lease_until = :until,"
                 " #token = :token, history = list_append(if_not_exists(history, :none), :claimed)",
-                ConditionExpression=f"{free} AND {below} AND {unanswered}",
+                ConditionExpression=f"{free} AND {below} AND {unanswered} AND {unused}",
                 ExpressionAttributeNames={"#token": "token"},
                 ExpressionAttributeValues=values,
                 ReturnValues="UPDATED_NEW",
