@@ -1,7 +1,7 @@
-"""A running stack as the tests handle it: what goes in, how it stands, and what can befall it.
+"""A running stack for tests: its inputs, its state, and the faults that tests inject.
 
-Nothing here waits for a time: what takes a while is looked for again and again until it is there, or `PATIENCE_SECONDS`
-are over. Machines differ by much; the figure only says when a test gives up.
+Tests never wait for a fixed time: they poll until the state is there, and give up after `PATIENCE_SECONDS`, a generous
+limit, since machines differ much.
 """
 
 from __future__ import annotations
@@ -48,17 +48,17 @@ def until(
     every: float = 0.1,
     saw: Callable[[], object] = lambda: "nothing of it",
 ) -> Seen:
-    """Look every 0.1 seconds until there is something; give what was seen.
+    """Poll until `look` returns a true value; return it.
 
     Args:
-        look: gives what is waited for, and something false until then.
-        what: what is waited for, for the error.
-        seconds: for how long, by a clock that no one sets.
-        every: the seconds between two looks.
-        saw: gives what there is instead, for the error.
+        look: returns the awaited value, and a false one until then.
+        what: a description of the awaited value, for the error.
+        seconds: the time-out, by a monotonic clock.
+        every: the interval between two polls, in seconds.
+        saw: returns the current state, for the error.
 
     Raises:
-        AssertionError: it did not come; the message says what did not, and what was there.
+        AssertionError: the time is over; the message has the description and the current state.
     """
     deadline = time.monotonic() + seconds
     while not (seen := look()):
@@ -77,7 +77,7 @@ class DeadLetter:
 
     @property
     def video(self) -> str:
-        """The id of the video in it."""
+        """The id of its video."""
         return Message.model_validate_json(self.body).video.id
 
 
@@ -86,7 +86,7 @@ class Stack:
 
     Args:
         there: the cloud.
-        state: its state folder.
+        state: the cloud's state folder.
     """
 
     def __init__(self, there: cloud.Cloud, state: Path) -> None:
@@ -104,7 +104,7 @@ class Stack:
     # ------------------------------------------------------------------------------------------------- what goes in
 
     def put(self, key: str, content: bytes, metadata: Mapping[str, str] = {}) -> Upload:
-        """Upload as `aws s3 cp` does, to `uploads/<key>`; the project has a budget that nothing here uses up."""
+        """Upload to `uploads/<key>`, as `aws s3 cp` does; give the project a budget that no test uses up."""
         budget = Budget(Cap(), Cap(micro_usd=10**9))
         self.ledger.set_budget(key.split("/", maxsplit=1)[0], budget, by="person", now=datetime.now(UTC))
         bucket, path = self.outputs["UploadsBucket"], f"uploads/{key}"
@@ -112,11 +112,11 @@ class Stack:
         return Upload(bucket, path, version, order="")
 
     def send(self, queue: str, body: str) -> None:
-        """Put a message into a queue, by the name of the stack's output."""
+        """Send a message to a queue, by the name of the stack's output."""
         self._sqs.send_message(QueueUrl=self.outputs[queue], MessageBody=body)
 
     def resume(self) -> Counter[str]:
-        """Call resume; what it did."""
+        """Call the sweeper; return what it did."""
         answer = self._lambda.invoke(FunctionName=self.outputs["SweeperFunction"], Payload=b"{}")
         done = json.load(answer["Payload"])
         assert "FunctionError" not in answer, done
@@ -127,11 +127,11 @@ class Stack:
     def until(
         self, look: Callable[[], Seen | None], what: str, *, seconds: float = PATIENCE_SECONDS, every: float = 0.1
     ) -> Seen:
-        """Wait for something; where it does not come, say how every batch and every queue stands."""
+        """Poll as the function `until` does; the error describes every batch and queue."""
         return until(look, what, seconds=seconds, every=every, saw=self.story)
 
     def story(self) -> str:
-        """How every batch and every queue stands."""
+        """Describe the state of every batch and queue."""
         queues = [f"{name}: {self.waiting(name)} messages" for name in self.outputs if name.endswith("QueueUrl")]
         items = self._table.scan(ConsistentRead=True)["Items"]
         batches = [it for it in items if it["sk"] == "batch"]
@@ -146,14 +146,14 @@ class Stack:
         return "\n".join(["", *told, *queues])
 
     def batch(self, upload: Upload) -> Batch | None:
-        """The batch of an upload, None while ingest has not begun."""
+        """Return the batch of an upload; None until ingest begins."""
         try:
             return self.catalog.batch(upload.batch)
         except KeyError:
             return None
 
     def batches(self, project: str) -> list[str]:
-        """The names of all batches of a project."""
+        """Return the names of all batches of a project."""
         found = self._table.scan(ConsistentRead=True)  # small enough for one page here
         assert "LastEvaluatedKey" not in found
         return [
@@ -161,9 +161,9 @@ class Stack:
         ]
 
     def finished(self, upload: Upload, *, seconds: float = PATIENCE_SECONDS + COUNT_AFTER_SECONDS) -> Batch:
-        """Wait until a batch is finished, with resume called meanwhile as its schedule would.
+        """Wait until a batch is finished, and call the sweeper meanwhile as its schedule would.
 
-        Where a worker was killed before it counted what it had ended, the audit counts after `COUNT_AFTER_SECONDS`.
+        If a worker was killed before it counted the rows that it ended, the audit counts after `COUNT_AFTER_SECONDS`.
         """
 
         def look() -> Batch | None:
@@ -174,37 +174,37 @@ class Stack:
         return self.until(look, f"{upload.key} is finished", seconds=seconds, every=0.5)
 
     def states(self, upload: Upload) -> Counter[RowState]:
-        """How many rows of a batch stand where, as far as the batch is there and somebody has touched them."""
+        """Count the rows of a batch that have an item, by state; none until ingest begins."""
         batch = self.batch(upload)
         return Counter(row.state for row in self.catalog.rows(batch)) if batch else Counter()
 
     def ended(self, upload: Upload) -> int:
-        """How many rows of a batch are in an end state."""
+        """Count the rows of a batch that are in an end state."""
         states = self.states(upload)
         return sum(states[state] for state in END_STATES)
 
     def rows(self, upload: Upload) -> dict[str, Row]:
-        """The rows of a batch that somebody has touched, by the ids of their videos, in the manifest's order."""
+        """Return the rows of a batch that have an item, by the ids of their videos, in the manifest's order."""
         return {row.video: row for row in self.catalog.rows(self.catalog.batch(upload.batch))}
 
     def talks(self, upload: Upload) -> dict[str, Talk | None]:
-        """What each row of a batch was parsed to, likewise."""
+        """Return the talks of these rows, None for a row that is not parsed."""
         batch = self.catalog.batch(upload.batch)
         rows = self.catalog.talks(batch.project, self.catalog.rows(batch))
         return {row.video: entry.talk if row.state is RowState.PARSED else None for row, entry in rows}
 
     def pointed_at(self, project: str, video: str) -> str:
-        """The batch from which a video has its current talk."""
+        """Return the batch that set a video's current talk."""
         item = self._table.get_item(Key={"pk": f"video#{project}#{video}", "sk": "current"}, ConsistentRead=True)
         return str(item["Item"]["batch"])
 
     def attempts(self, project: str, row: Row) -> int:
-        """How many attempts a row's video has had under the row's fingerprint."""
+        """Return the number of attempts on a row's video under the row's fingerprint."""
         ((_, entry),) = self.catalog.talks(project, [row])
         return entry.attempts
 
     def report(self, upload: Upload, name: str) -> str | None:
-        """A report on a batch, None while there is none."""
+        """Return a report on a batch; None while there is none."""
         try:
             found = self._s3.get_object(Bucket=upload.bucket, Key=f"reports/{upload.batch}/{name}")
         except self._s3.exceptions.NoSuchKey:
@@ -212,11 +212,11 @@ class Stack:
         return str(found["Body"].read().decode())
 
     def waiting(self, queue: str) -> int:
-        """How many messages of a queue are waiting for somebody."""
+        """Return the approximate number of waiting messages in a queue."""
         return self._count(queue, "ApproximateNumberOfMessages")
 
     def dead_letters(self) -> list[DeadLetter]:
-        """What lies in the work queue's dead-letter queue; it is there again afterwards."""
+        """Return the messages in the work queue's dead-letter queue, and leave them there."""
         url = self.outputs["WorkDeadLetterQueueUrl"]
         letters = []
         while found := self._sqs.receive_message(
@@ -234,7 +234,7 @@ class Stack:
 
     @contextmanager
     def held(self, function: str) -> Iterator[None]:
-        """Let a function's messages gather in its queue for the length of a block; they come as one batch then."""
+        """Hold a function's messages in its queue for the length of a block; then it gets them as one batch."""
         self._switch(function, on=False)
         try:
             yield
@@ -242,7 +242,7 @@ class Stack:
             self._switch(function, on=True)
 
     def take(self, queue: str, number: int) -> list[dict[str, Any]]:
-        """Take messages out of a queue, as if they were on their way for an hour."""
+        """Receive messages from a queue, so that they stay invisible for an hour."""
         taken: list[dict[str, Any]] = []
         while len(taken) < number:
             taken += self._sqs.receive_message(
@@ -254,22 +254,22 @@ class Stack:
         return taken
 
     def let_go(self, queue: str, messages: Sequence[Mapping[str, Any]]) -> None:
-        """Let messages that were taken arrive."""
+        """Make taken messages visible again."""
         for message in messages:
             self._sqs.change_message_visibility(
                 QueueUrl=self.outputs[queue], ReceiptHandle=message["ReceiptHandle"], VisibilityTimeout=0
             )
 
     def lose(self, queue: str) -> None:
-        """Lose every message of a queue, also those that are being worked on."""
+        """Delete every message of a queue, also those in flight."""
         self._sqs.purge_queue(QueueUrl=self.outputs[queue])
 
     def take_at_most(self, queue: str, size: int) -> None:
-        """Let a queue refuse messages of more bytes than that."""
+        """Make a queue refuse messages larger than `size`, in bytes."""
         self._sqs.set_queue_attributes(QueueUrl=self.outputs[queue], Attributes={"MaximumMessageSize": str(size)})
 
     def kill_workers(self, function: str) -> int:
-        """Kill every process of a function, as the kernel does when the memory is used up; how many there were."""
+        """Kill every process of a function, as the kernel does when memory runs out; return their number."""
         killed = 0
         for process, command in processes():
             if f"{self._state}/" in command and f"lambda-{self.outputs[function]}-" in command:
@@ -278,7 +278,7 @@ class Stack:
         return killed
 
     def switch_schedule_off(self) -> None:
-        """Leave it to the test when resume runs."""
+        """Turn the sweeper's schedule off, so that only the test calls the sweeper."""
         events = self.cloud.client("events")
         for rule in events.list_rules()["Rules"]:
             events.disable_rule(Name=rule["Name"])
@@ -297,16 +297,16 @@ class Stack:
 def running(
     state: Path, overrides: Mapping[str, str], artefacts: Path, environment: Mapping[str, str] = {}
 ) -> Iterator[Stack]:
-    """A stack of one's own, for the length of a block."""
+    """Start a separate stack, for the length of a block."""
     surroundings = {"PATH": os.environ["PATH"], **environment}
     with cloud.start(state, overrides, surroundings, artefacts=artefacts) as there:
         yield Stack(there, state)
 
 
 def processes() -> list[tuple[int, str]]:
-    """The ids and command lines of all processes."""
+    """Return the ids and command lines of all processes."""
     return [
         (process.pid, " ".join(process.info["cmdline"]))
         for process in psutil.process_iter(["cmdline"])
-        if process.info["cmdline"]  # None where it is another user's, empty where it is the kernel's or has just ended
+        if process.info["cmdline"]  # None for another user's process, empty for the kernel's or one that has just ended
     ]

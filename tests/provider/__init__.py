@@ -1,4 +1,4 @@
-"""A provider on loopback: real HTTP, the Responses API, every way of going wrong, and a bill of its own."""
+"""A provider on loopback: real HTTP, the Responses API, every kind of fault, and its own bill."""
 
 from __future__ import annotations
 

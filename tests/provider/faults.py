@@ -1,7 +1,7 @@
-"""Every way in which a provider, or the way to it, can fail an attempt; by name.
+"""The faults, by name, with which a provider or the connection to it can fail an attempt.
 
-A fault says what goes over the wire and what is billed for it. Where the model worked and the answer was lost, the
-bill is as high as it can be: every byte a token, and all the output that was allowed.
+A fault defines the traffic on the wire and the bill. If the model worked and the answer was lost, the bill is the
+highest possible: one token for every byte, and all the allowed output.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Bill(StrEnum):
-    """What the provider takes for a request."""
+    """What the provider bills for a request."""
 
     NOTHING = "nothing"
     FAIR = "fair"
@@ -23,7 +23,7 @@ class Bill(StrEnum):
 
 
 class Way(StrEnum):
-    """How the response goes over the wire."""
+    """How the response is transferred."""
 
     WHOLE = "whole"
     SILENT_CLOSE = "silent_close"
@@ -35,10 +35,10 @@ class Way(StrEnum):
 
 @dataclass(frozen=True)
 class Fault:
-    """One way to fail: a status and a body, or a change of the good answer, sent in some way, for some price.
+    """One fault: a status and a body, or a change of the good answer, with its transfer and its bill.
 
-    `error` is the body of a response that is no answer (an object is sent as JSON, a text as HTML); `edit` changes the
-    good answer in place.
+    `error` is the body of a response that is not an answer (an object is sent as JSON, a text as HTML). `edit` changes
+    the good answer in place.
     """
 
     bill: Bill = Bill.FAIR
@@ -52,7 +52,7 @@ class Fault:
 def _said(
     status: int, code: str | None, kind: str = "invalid_request_error", *, param: str | None = None, **headers: str
 ) -> Fault:
-    """An error response as OpenAI writes it. What is refused at once is not billed; what fails later may be."""
+    """Return an error response in OpenAI's form. A request refused at once is not billed; a later failure may be."""
     bill = Bill.MOST if status in {408, 409} or status >= 500 else Bill.NOTHING
     error = {"message": f"The loopback provider says {status}.", "type": kind, "param": param, "code": code}
     named = {name.replace("_", "-"): value for name, value in headers.items()}
@@ -60,7 +60,7 @@ def _said(
 
 
 def _quoted(code: str, message: str) -> dict[str, Any]:
-    """An error as LiteLLM writes it: the provider's own is a part of the message."""
+    """Return an error in LiteLLM's form, whose message quotes the provider's error."""
     return {"error": {"message": f"litellm.Error: {message}", "type": None, "param": None, "code": code}}
 
 
@@ -116,10 +116,10 @@ def _failed_above_bound(body: dict[str, Any]) -> None:
 
 FAULTS: dict[str, Fault] = {
     "ok": Fault(),
-    # Not now: nothing is billed.
+    # A rate limit: nothing is billed.
     "rate_limit": _said(429, "rate_limit_exceeded", "requests", retry_after="7"),
     "rate_limit_in_milliseconds": _said(429, "rate_limit_exceeded", "tokens", retry_after_ms="1500"),
-    # The account: nothing is billed.
+    # A fault of the account: nothing is billed.
     "unauthorized": _said(401, "invalid_api_key"),
     "payment_required": _said(402, None),
     "forbidden": _said(403, "unsupported_country_region_territory"),
@@ -132,7 +132,7 @@ FAULTS: dict[str, Fault] = {
     "billing_hard_limit": _said(400, "billing_hard_limit_reached"),
     "deactivated": _said(401, "account_deactivated"),
     "no_quota_behind_a_gateway": Fault(bill=Bill.NOTHING, status=503, error=_quoted("503", "code: insufficient_quota")),
-    # Every row's request: nothing is billed.
+    # A fault in every row's request: nothing is billed.
     "unsupported_parameter": _said(400, "unsupported_parameter"),
     "unsupported_behind_a_gateway": Fault(
         bill=Bill.NOTHING,
@@ -143,13 +143,13 @@ FAULTS: dict[str, Fault] = {
     "bad_tier": _said(400, None, param="service_tier"),
     "bad_schema": _said(400, "invalid_json_schema", param="text.format.schema"),
     "unverified": _said(400, "unsupported_value", param="stream"),
-    # This row's request: not billed as far as anybody knows, and charged all the same.
+    # A fault in this row's request: the bill is unknown, so the bound is charged.
     "invalid_prompt": _said(400, "invalid_prompt"),
     "filtered_prompt": _said(400, "content_filter", param="prompt"),
     "context_too_long": _said(400, "context_length_exceeded", param="input"),
     "bad_request": _said(400, None),
     "unprocessable": _said(422, None),
-    # It may have been billed.
+    # Requests that may have been billed.
     "request_timeout": _said(408, None),
     "conflict": _said(409, None),
     "server_error": _said(500, "server_error", "server_error"),
@@ -167,7 +167,7 @@ FAULTS: dict[str, Fault] = {
     "failed": Fault(edit=_replaced(**_FAILED)),
     "failed_without_usage": Fault(bill=Bill.MOST, edit=_replaced(**_FAILED, usage=None)),
     "failed_above_bound": Fault(edit=_failed_above_bound),
-    # Answers that are no talk.
+    # Answers that are not a talk.
     "refusal": Fault(edit=_refused),
     "content_filter": Fault(edit=_replaced(**_FILTERED)),
     "truncated": Fault(edit=_half_an_answer),
@@ -175,7 +175,7 @@ FAULTS: dict[str, Fault] = {
     "prose": Fault(edit=_answer("The title is: A talk.")),
     "no_output": Fault(edit=_replaced(output=[])),
     "null_output": Fault(edit=_replaced(output=None)),
-    # Answers that are one, with something odd about them.
+    # Answers that are a talk, with an odd field.
     "no_usage": Fault(bill=Bill.MOST, edit=_without_usage),
     "null_usage": Fault(bill=Bill.MOST, edit=_replaced(usage=None)),
     "text_for_usage": Fault(bill=Bill.MOST, edit=_replaced(usage="a lot")),

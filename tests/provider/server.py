@@ -1,4 +1,4 @@
-"""The server itself."""
+"""The HTTP server of the loopback provider."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 HANG_SECONDS = 120.0
-"""A hanging request ends with the provider, and after this at the latest."""
+"""The longest time that a request hangs, in seconds; it also ends with the provider."""
 
 
 @dataclass(frozen=True)
 class Post:
-    """One POST to the Responses API, and what was billed for it."""
+    """One POST to the Responses API, and its bill."""
 
     time: str
     key: str
@@ -36,17 +36,16 @@ class Post:
 
 
 class LoopbackProvider:
-    """A provider on 127.0.0.1, from `with` to the end of it.
+    """A provider on 127.0.0.1, for the length of a `with` block.
 
-    It answers with the guess that it finds in the prompt, which is right as often as the local tier is. `fail` makes it
-    fail.
+    It answers with the guess in the prompt, which is right as often as the local tier is. `fail` makes it fail.
 
     Args:
-        port: where it listens; 0 for a free one.
+        port: the port to listen on; 0 for a free one.
     """
 
     paths: tuple[str, ...] = ("/v1/responses",)
-    """Where it answers questions."""
+    """The paths at which it answers questions."""
 
     def __init__(self, port: int = 0) -> None:
         self._lock = threading.Lock()
@@ -61,14 +60,14 @@ class LoopbackProvider:
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
 
     def __enter__(self) -> Self:
-        """Start to listen."""
+        """Start the server."""
         self._thread.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """End it, with every request that still hangs."""
+        """Stop the server and every hanging request."""
         self.stopped.set()
         self._server.shutdown()
         self._thread.join()
@@ -76,12 +75,12 @@ class LoopbackProvider:
 
     @property
     def base_url(self) -> str:
-        """What OPENAI_BASE_URL takes."""
+        """The value for OPENAI_BASE_URL."""
         return f"http://127.0.0.1:{self._server.server_address[1]}/v1"
 
     @property
     def control_url(self) -> str:
-        """For those in other processes."""
+        """The URL of the control endpoint, for other processes."""
         return f"http://127.0.0.1:{self._server.server_address[1]}/control"
 
     @property
@@ -93,16 +92,16 @@ class LoopbackProvider:
     def fail(
         self, *sequence: str, always: str | None = None, by_text: dict[str, str] | None = None, delay: float = 0.0
     ) -> None:
-        """Say how coming requests fail, by names in `FAULTS`; replaces what was said before.
+        """Set the faults of the next requests, by names in `FAULTS`; this replaces the previous setting.
 
         Args:
-            sequence: one fault a request, in order.
-            always: for requests after these.
-            by_text: for requests whose body holds a text; they take nothing from the sequence.
-            delay: seconds by which every response is late.
+            sequence: one fault per request, in order.
+            always: the fault of all requests after the sequence.
+            by_text: faults by a text in the request's body; they do not use up the sequence.
+            delay: the delay of every response, in seconds.
 
         Raises:
-            KeyError: there is no such fault.
+            KeyError: a fault is unknown.
         """
         by_text = by_text or {}
         for name in (*sequence, *([always] if always else []), *by_text.values()):
@@ -111,13 +110,13 @@ class LoopbackProvider:
             self._sequence, self._always, self._by_text, self.delay = list(sequence), always, dict(by_text), delay
 
     def reset(self) -> None:
-        """Forget the bill and the faults."""
+        """Clear the bill and the faults."""
         self.fail()
         with self._lock:
             self._posts.clear()
 
     def bill(self) -> dict[str, Any]:
-        """The bill as the control endpoint shows it."""
+        """Return the bill as the control endpoint shows it."""
         posts = self.posts
         return {
             "posts": [asdict(post) for post in posts],
@@ -127,7 +126,7 @@ class LoopbackProvider:
         }
 
     def serve(self, content: bytes, key: str) -> tuple[Fault, bytes, str]:
-        """Bill a request, and say how it goes: the fault, the body of its response, and that body's type."""
+        """Bill a request; return its fault, the body of its response, and the body's type."""
         name = self._next_fault(content)
         try:
             request = json.loads(content)
@@ -147,7 +146,7 @@ class LoopbackProvider:
             answer["usage"] = _usage(*tokens)
         if fault.edit is not None:
             fault.edit(answer)
-            if fault.bill is Bill.FAIR:  # the usage is true, whatever it says
+            if fault.bill is Bill.FAIR:  # the bill is the reported usage
                 tokens = (answer["usage"]["input_tokens"], answer["usage"]["output_tokens"])
         digest = hashlib.sha256(key.encode()).hexdigest()[:12]
         model, tier = str(request.get("model", "")), str(answer.get("service_tier", ""))
@@ -158,11 +157,11 @@ class LoopbackProvider:
         return fault, json.dumps(answer if fault.error is None else fault.error).encode(), "application/json"
 
     def before_answer(self, content: bytes, port: int) -> None:
-        """The last moment before a response that is billed already goes out; nothing happens in it here.
+        """Do nothing before a response is sent whose request is already billed; a subclass may act here.
 
         Args:
-            content: the request.
-            port: of the one who asks.
+            content: the body of the request.
+            port: the client's port.
         """
 
     def _next_fault(self, content: bytes) -> str:
@@ -184,7 +183,7 @@ class _Handler(BaseHTTPRequestHandler):
     server: _Server
 
     def do_POST(self) -> None:
-        """The Responses API, and the control."""
+        """Serve the Responses API and the control endpoint."""
         content = self.rfile.read(int(self.headers.get("content-length", 0)))
         provider = self.server.provider
         if self.path in provider.paths:
@@ -203,14 +202,14 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(404, b"{}")
 
     def do_GET(self) -> None:
-        """The bill."""
+        """Serve the bill."""
         if self.path == "/control/bill":
             self._send(200, json.dumps(self.server.provider.bill()).encode())
         else:
             self._send(404, b"{}")
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class named it
-        """The bill is the log."""
+        """Log nothing: the bill is the log."""
 
     def _respond(self, fault: Fault, body: bytes, kind: str) -> None:
         stopped = self.server.provider.stopped
@@ -260,10 +259,10 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 def _answer(request: dict[str, Any]) -> dict[str, Any]:
-    """The good answer: the guess that stands in the prompt, in the shape of the Responses API.
+    """Return the good answer: the guess in the prompt, in the form of the Responses API.
 
     Raises:
-        KeyError, TypeError, ValueError: it is not a request that the real provider would take.
+        KeyError, TypeError, ValueError: the real provider would refuse the request.
     """
     if request["text"]["format"]["type"] != "json_schema" or request["text"]["format"]["strict"] is not True:
         raise ValueError("not a strict schema")

@@ -1,7 +1,7 @@
-"""OpenAI's organization usage API on loopback: real HTTP, buckets of a day, pages, and ways to fail.
+"""OpenAI's organization usage API on loopback: real HTTP, daily buckets, pages, and faults.
 
-It is as strict as the API's reference is: a parameter that is not in it, or has a value that is not, is refused, so
-that a client which passes here speaks the API.
+It is as strict as the API's reference: it refuses any parameter or value that is not in it, so that a client that
+passes here conforms to the API.
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ PARAMETERS = {
 }
 GROUPS = {"project_id", "user_id", "api_key_id", "model", "batch", "service_tier"}
 DAYS_A_PAGE, MOST_DAYS_A_PAGE = 7, 31
-"""Of `limit`: without it, and at most, where a bucket is a day."""
+"""The default and the maximum of `limit` for daily buckets, in days."""
 
 
 @dataclass(frozen=True)
 class Used:
-    """What was billed for one key and one model on one day."""
+    """The bill for one key and one model on one day."""
 
     day: date
     api_key_id: str
@@ -54,7 +54,7 @@ class Used:
 
 @dataclass(frozen=True)
 class Response:
-    """What is answered instead of the truth."""
+    """A response of the API."""
 
     status: int
     body: str
@@ -62,37 +62,37 @@ class Response:
 
 
 def error(status: int, code: str | None, message: str, **headers: str) -> Response:
-    """An error as OpenAI writes it."""
+    """Return an error in OpenAI's form."""
     said = {"error": {"message": message, "type": "invalid_request_error", "param": None, "code": code}}
     return Response(status, json.dumps(said), {name.replace("_", "-"): value for name, value in headers.items()})
 
 
 class LoopbackUsage:
-    """The usage API on 127.0.0.1, from `with` to the end of it.
+    """The usage API on 127.0.0.1, for the length of a `with` block.
 
     Args:
-        used: what there is to tell of.
+        used: the usage that it reports.
     """
 
     def __init__(self, *used: Used) -> None:
         self.used = list(used)
         self.instead: list[Response] = []
-        """Answers to the coming requests, before the true ones."""
+        """The responses to the next requests, before true ones."""
         self.queries: list[Mapping[str, list[str]]] = []
-        """What was asked so far."""
+        """The queries so far."""
         self._server = _Server(("127.0.0.1", 0), _Handler)
         self._server.usage = self
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
 
     def __enter__(self) -> Self:
-        """Start to listen."""
+        """Start the server."""
         self._thread.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, fault: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """End it."""
+        """Stop the server."""
         self._server.shutdown()
         self._thread.join()
         self._server.server_close()
@@ -106,7 +106,7 @@ class LoopbackUsage:
         """Answer one GET."""
         where = urlsplit(path)
         sent = parse_qs(where.query, strict_parsing=bool(where.query))
-        query = {name.removesuffix("[]"): values for name, values in sent.items()}  # OpenAI's client writes lists so
+        query = {name.removesuffix("[]"): values for name, values in sent.items()}  # OpenAI's client adds [] to lists
         self.queries.append(query)
         if self.instead:
             return self.instead.pop(0)
@@ -177,7 +177,7 @@ class _Handler(BaseHTTPRequestHandler):
     server: _Server
 
     def do_GET(self) -> None:
-        """The API."""
+        """Serve the API."""
         key = self.headers.get("authorization", "").removeprefix("Bearer ")
         response = self.server.usage.answer(self.path, key)
         self.send_response(response.status)
@@ -187,4 +187,4 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(response.body.encode())
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class named it
-        """What was asked is in `queries`."""
+        """Log nothing: `queries` holds the queries."""

@@ -1,7 +1,7 @@
-"""`python -m tests.simulation --schedules 1000000 [--seed 0] [--failures 1]`: schedules until one fails.
+"""`python -m tests.simulation --schedules 1000000 [--seed 0] [--failures 1]`: run schedules until one fails.
 
-It prints how many there were, their steps and what befell them; of a failure, the seed, the shrunk choices and
-the trace. `--seed N --schedules 1` shows one again.
+It prints the number of schedules, steps and injected faults; for a failure, the seed, the shrunk choices and the trace.
+`--seed N --schedules 1` repeats one schedule.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from tests.simulation.running import Tally, through
 from tests.simulation.shrinking import told
 
 BLOCK = 1000
-"""Schedules between two lines of progress."""
+"""The number of schedules between two lines of progress."""
 
 
 def main() -> int:
-    """Run them; 1 if one failed."""
+    """Run the schedules; return 1 if one failed."""
     parser = argparse.ArgumentParser(prog="python -m tests.simulation")
     parser.add_argument("--schedules", type=int, default=10_000)
     parser.add_argument("--seed", type=int, default=0, help="the first schedule")

@@ -1,8 +1,8 @@
 """Fibers on a virtual clock: threads of which exactly one runs, until it passes the baton on at a simulated call.
 
-Production code is synchronous, so that every worker has a thread of its own; but nothing ever happens at the same time,
-and who goes on is a choice of the schedule. A worker is a process: when it dies, all its fibers end where they stand,
-by an exception that no production code catches.
+Production code is synchronous, so every worker has its own thread. Two threads never run at once: the schedule chooses
+which fiber runs next. A worker stands for a process: when it dies, an exception that no production code catches ends
+all its fibers at their current line.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ FOREVER = float("inf")
 
 
 class Died(BaseException):
-    """This worker's process ended here."""
+    """This worker's process has died."""
 
 
 class Worker:
-    """One process; `ends` is when the platform kills it, `skew` by how many seconds its clock is wrong.
+    """One process. The platform kills it at `ends`; `skew` is the error of its clock, in seconds.
 
-    `unsigned`: AWS refuses whatever it signs with that clock.
+    `unsigned` is true if AWS refuses the requests that it signs with this clock.
     """
 
     def __init__(self, name: str, ends: float, skew: float = 0.0) -> None:
@@ -41,7 +41,7 @@ class Worker:
 
 
 class Fiber:
-    """One line of work of a worker. `notes` is for whoever watches what it does."""
+    """One thread of a worker. `notes` belongs to the code that watches it."""
 
     def __init__(self, name: str, worker: Worker, task: Callable[[], object], thread: _Thread) -> None:
         self.name = name
@@ -54,7 +54,7 @@ class Fiber:
 
 
 class Baton:
-    """Who runs, and what time it is (seconds since the schedule began)."""
+    """Chooses the fiber that runs, and keeps the time, in seconds since the schedule began."""
 
     def __init__(self, choices: Choices, *, switching: float = 0.25) -> None:
         self.now = 0.0
@@ -71,11 +71,11 @@ class Baton:
     # ------------------------------------------------------------------------------------------ the schedule's side
 
     def at(self, when: float, event: Callable[[], None]) -> None:
-        """Let something happen at a time; it must make no simulated call."""
+        """Call `event` at a time; it must make no simulated call."""
         heapq.heappush(self._events, (max(when, self.now), next(self._number), event))
 
     def spawn(self, name: str, worker: Worker, task: Callable[[], object]) -> Fiber:
-        """A fiber that begins when its turn comes."""
+        """Make a fiber that begins when its turn comes."""
         fiber = Fiber(name, worker, task, _free.pop() if _free else _Thread())
         fiber.thread.serves = self, fiber
         worker.fibers.append(fiber)
@@ -83,19 +83,19 @@ class Baton:
         return fiber
 
     def kill(self, worker: Worker) -> None:
-        """End a worker where it stands; a fiber that runs ends at its next call."""
+        """Kill a worker; a running fiber ends at its next call."""
         if not worker.dead:
             worker.dead = True
             self._dying += worker.fibers
 
     def run(self) -> None:
-        """Go on until nothing is left to happen.
+        """Run all fibers and events to their end.
 
         Raises:
-            BaseException: what a fiber ended with, if it was not its worker's death.
+            BaseException: the exception that ended a fiber, unless its worker died.
         """
         self._pass_on(self._main)
-        for worker in {fiber.worker for fiber in self._fibers}:  # after a failure: nobody is left behind
+        for worker in {fiber.worker for fiber in self._fibers}:  # after a failure: end all fibers
             self.kill(worker)
         if self._dying:
             self._pass_on(self._main)
@@ -105,7 +105,7 @@ class Baton:
     # -------------------------------------------------------------------------------------------- the fibers' side
 
     def step(self, seconds: float = 0.01) -> None:
-        """A moment goes by, and perhaps others run in it.
+        """Advance the clock; other fibers may run meanwhile.
 
         Raises:
             Died: the worker is dead.
@@ -118,7 +118,7 @@ class Baton:
             raise Died
 
     def sleep(self, seconds: float) -> None:
-        """Time goes by for this fiber.
+        """Pause this fiber.
 
         Raises:
             Died: the worker is dead.
@@ -127,7 +127,7 @@ class Baton:
         self.step(0.0)
 
     def die(self) -> None:
-        """The worker that runs dies here.
+        """Kill the running worker.
 
         Raises:
             Died: always.
@@ -136,7 +136,7 @@ class Baton:
         raise Died
 
     def fail(self, failure: BaseException) -> None:
-        """End the whole schedule with this."""
+        """End the whole schedule with this failure."""
         self.failure = self.failure or failure
 
     def _pass_on(self, me: Fiber) -> None:
@@ -194,7 +194,7 @@ class Baton:
 
 
 class _Thread:
-    """A thread that lends itself to one fiber after another."""
+    """A thread that serves one fiber after another."""
 
     def __init__(self, *, start: bool = True) -> None:
         self.lock = threading.Lock()
@@ -206,7 +206,7 @@ class _Thread:
     def _serve(self) -> None:
         while True:
             self.lock.acquire()
-            baton, fiber = self.serves  # type: ignore[misc]  # nobody wakes it without
+            baton, fiber = self.serves  # type: ignore[misc]  # it is set before the thread wakes
             try:
                 if not fiber.worker.dead:
                     fiber.task()
@@ -222,7 +222,7 @@ _free: list[_Thread] = []
 
 
 class Pool:
-    """Stands for `ThreadPoolExecutor`: its tasks are fibers of the worker that made it."""
+    """Replaces `ThreadPoolExecutor`: its tasks are fibers of the worker that made it."""
 
     baton: Baton
 
@@ -240,19 +240,19 @@ class Pool:
                 future.wait()
 
     def submit(self, task: Callable[..., Any], *arguments: Any) -> Future:  # noqa: ANN401 -- as the original takes them
-        """Begin a task."""
+        """Start a task."""
         future = Future(self.baton, task, arguments)
         self._futures.append(future)
         return future
 
     def map(self, task: Callable[[Any], Any], arguments: Iterable[Any]) -> Iterator[Any]:
-        """Begin a task for each argument; their results in order."""
+        """Start a task for each argument; yield their results in order."""
         futures = [self.submit(task, argument) for argument in arguments]
         return (future.result() for future in futures)
 
 
 class Future:
-    """A task that was begun."""
+    """A started task."""
 
     def __init__(self, baton: Baton, task: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
         self._baton = baton
@@ -266,14 +266,14 @@ class Future:
         fiber.wake = baton.now
 
     def result(self) -> Any:  # noqa: ANN401 -- what the task gave
-        """What the task gave, or raised, when it is done."""
+        """Wait for the task; return its result, or raise its exception."""
         self.wait()
         if self._error is not None:
             raise self._error
         return self._value
 
     def wait(self) -> None:
-        """Until it is done."""
+        """Wait until the task is done."""
         while not self._done:
             self._waits = self._baton.current
             self._baton.sleep(FOREVER)
@@ -282,7 +282,7 @@ class Future:
         task, arguments = self._work
         try:
             self._value = task(*arguments)
-        except Exception as error:  # noqa: BLE001 -- it is raised again where somebody asks for the result
+        except Exception as error:  # noqa: BLE001 -- `result` raises it again
             self._error = error
         self._done = True
         if self._waits is not None:
@@ -290,7 +290,7 @@ class Future:
 
 
 class Event:
-    """Stands for `threading.Event`, with one fiber that waits for it."""
+    """Replaces `threading.Event`; only one fiber may wait for it."""
 
     def __init__(self, baton: Baton) -> None:
         self._baton = baton
@@ -298,13 +298,13 @@ class Event:
         self._waits: Fiber | None = None
 
     def set(self) -> None:
-        """Let go who waits."""
+        """Set the event and wake the waiting fiber."""
         self._is_set = True
         if self._waits is not None:
             self._waits.wake = self._baton.now
 
     def wait(self, seconds: float) -> bool:
-        """Until it is set, or for so many seconds; whether it is set."""
+        """Wait until the event is set, for `seconds` at most; return whether it is set."""
         if not self._is_set:
             self._waits = self._baton.current
             self._baton.sleep(seconds)

@@ -1,7 +1,7 @@
-"""The provider's own book: prices, bounds and bills, computed without any arithmetic of production's.
+"""The provider's own accounts: prices, bounds and bills, computed without production's arithmetic.
 
-Production rounds up to whole micro-dollars, takes unknown parts at the dearest price, and reads usage from a response.
-A mistake in one of these must not hide in the measure, so that the book has prices of its own, and exact fractions.
+Production rounds up to whole micro-dollars, charges unknown parts at the highest price, and reads usage from a
+response. Accounts that shared this code would share its mistakes, so they have their own prices and exact fractions.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 FRAMING = 64
-"""Tokens that the provider may add around a request (DESIGN: worst case of one request)."""
+"""The most tokens that the provider may add to a request."""
 
 
 @dataclass(frozen=True)
@@ -34,14 +34,14 @@ PRICES = {
     "flex": Price(Fraction("0.05"), Fraction("0.005"), Fraction("0.0625"), Fraction("0.25")),
     "priority": Price(Fraction("0.20"), Fraction("0.02"), Fraction("0.25"), Fraction("1.00")),
 }
-"""Of `gpt-6-luna`, by service tier, as OpenAI's price page stood on 2026-10-12."""
+"""The prices of `gpt-6-luna` by service tier, from OpenAI's price page of 2026-10-12."""
 
 GRATIS = Price(Fraction(0), Fraction(0), Fraction(0), Fraction(0))
 
 
 @dataclass(frozen=True)
 class Bill:
-    """What one request, or many, were billed. `micro_usd` is exact."""
+    """The bill for one or more requests. `micro_usd` is exact."""
 
     requests: int = 0
     input_tokens: int = 0
@@ -49,7 +49,7 @@ class Bill:
     micro_usd: Fraction = Fraction(0)
 
     def __add__(self, other: Bill) -> Bill:
-        """The sum of two bills."""
+        """Return the sum of two bills."""
         return Bill(
             self.requests + other.requests,
             self.input_tokens + other.input_tokens,
@@ -58,7 +58,7 @@ class Bill:
         )
 
     def part(self, counter: str) -> Fraction:
-        """What of this a counter of the ledger counts, by the end of the counter's name."""
+        """Return the part of this bill that a counter of the ledger counts, by the end of the counter's name."""
         for name in ("requests", "input_tokens", "output_tokens", "micro_usd"):
             if counter.endswith(name):
                 return Fraction(getattr(self, name))
@@ -67,13 +67,13 @@ class Bill:
         raise KeyError(counter)
 
     def exceeds(self, bound: Bill) -> bool:
-        """Whether a part of this is above a bound's."""
+        """Return whether a part of this bill exceeds the bound's."""
         return any(self.part(name) > bound.part(name) for name in ("input_tokens", "output_tokens", "micro_usd"))
 
 
 @dataclass(frozen=True)
 class Tokens:
-    """What the provider counted for one request; `cached` and `written` are parts of `input`."""
+    """The tokens that the provider counted for one request; `cached` and `written` are parts of `input`."""
 
     input: int
     output: int
@@ -81,7 +81,7 @@ class Tokens:
     written: int = 0
 
     def bill(self, price: Price) -> Bill:
-        """What these cost."""
+        """Return the bill for these tokens."""
         fresh = self.input - self.cached - self.written
         dollars = (
             fresh * price.fresh + self.cached * price.cached + self.written * price.written + self.output * price.output
@@ -90,7 +90,7 @@ class Tokens:
 
 
 def bound(body_bytes: int, output_tokens: int, price: Price) -> Bill:
-    """The most that one request can be billed, in whole micro-dollars."""
+    """Return the most that one request can be billed, in whole micro-dollars."""
     tokens = body_bytes + FRAMING
     return Bill(
         1, tokens, output_tokens, Fraction(math.ceil(tokens * price.dearest_input + output_tokens * price.output))

@@ -1,7 +1,7 @@
-"""What a schedule is made of: choices, each with a name, nearly all of which come out as 0, "nothing happens".
+"""The choices that make up a schedule. Each has a name; nearly all are 0, "nothing happens".
 
-A choice's name is who makes it and which of its choices it is, so leaving one out changes as little as possible of the
-others. A schedule is its seed; a shrunk one is what is left of its choices.
+A choice's name consists of its maker and a running number, so that leaving one out changes few of the others. A seed
+determines a schedule; a shrunk schedule is the rest of its choices.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ Name = tuple[str, int]
 
 
 class Choices:
-    """The choices of one schedule: drawn from a seed, or those that were kept.
+    """The choices of one schedule, drawn from a seed or replayed.
 
     Args:
-        seed: what they are drawn from.
-        kept: the choices that are not 0, when a schedule is replayed.
+        seed: the seed of the random numbers.
+        kept: the choices of a replayed schedule that are not 0; None draws them.
     """
 
     def __init__(self, seed: int, kept: Mapping[Name, int] | None = None) -> None:
@@ -31,12 +31,12 @@ class Choices:
         self.quiet = False
 
     def __call__(self, who: str, chance: float, number: int = 2) -> int:
-        """Something out of 1 … `number` - 1 with this chance, otherwise 0.
+        """Return one of 1 … `number` - 1 with probability `chance`, otherwise 0.
 
         Args:
-            who: makes the choice.
-            chance: that it is not 0.
-            number: how many ways it can come out.
+            who: the name of the choice's maker.
+            chance: the probability of a value other than 0.
+            number: the number of possible values.
         """
         if self.quiet or number < 2:
             return 0

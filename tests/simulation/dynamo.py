@@ -1,7 +1,7 @@
-"""DynamoDB in memory: what the catalog and the ledger use of it.
+"""DynamoDB in memory: the parts that the catalog and the ledger use.
 
-Items are never changed in place, so that reads give them away as they are. A write is told to `watch` before anybody
-else can do anything. The index is a moment behind: a query of it may see the table as it was some writes ago.
+Items are never changed in place, so reads return them without copies. `watch` is called after each write, before any
+other fiber runs. The index is eventually consistent: a query of it may see the table as it was some writes ago.
 """
 
 from __future__ import annotations
@@ -30,16 +30,16 @@ INDEX = "agenda"
 INDEX_KEYS = ("agenda", "due")
 
 CATALOG_TRIES = 3
-"""However often boto3 tries a call of DynamoDB, three are enough to be lost, repeated, and given up."""
+"""The tries per call of DynamoDB, fewer than boto3's: three suffice to lose a call, repeat it and give up."""
 
 ITEM_MAX_BYTES = 400 * 1024
-"""DynamoDB developer guide, "Quotas": an item's names and values together."""
+"""The largest item, names and values together, in bytes (DynamoDB developer guide, "Quotas")."""
 
 CANCELS = ("TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded")
-"""Why DynamoDB cancels a transaction that no condition stands against (API reference, TransactWriteItems)."""
+"""The reasons for which DynamoDB cancels a transaction whose conditions hold (API reference, TransactWriteItems)."""
 
 _BEHIND = 4
-"""How many writes the index may be behind."""
+"""The most writes that the index may lag behind."""
 
 
 class ConditionalCheckFailed(ClientError):
@@ -47,7 +47,7 @@ class ConditionalCheckFailed(ClientError):
 
 
 class TransactionCanceled(ClientError):
-    """Some condition did not hold, or somebody else was at one of the items."""
+    """A condition did not hold, or another writer accessed one of the items."""
 
 
 class _Exceptions:
@@ -60,7 +60,7 @@ class Store:
     """The tables.
 
     Args:
-        watch: is told of every write: table, key, the item before and after.
+        watch: called with every write: table, key, the item before and after.
     """
 
     def __init__(self, *tables: str, watch: Callable[[str, Key, Item | None, Item | None], None] | None = None) -> None:
@@ -73,17 +73,17 @@ class Store:
     # ---------------------------------------------------------------------------------------------------- reading
 
     def get(self, table: str, key: Key) -> Item | None:
-        """One item."""
+        """Return one item."""
         return self.tables[table].get(key)
 
     def peek(self, table: str, key: Key) -> Item | None:
-        """One item, for those who watch: no call of anybody's."""
+        """Return one item to the test's own code, which makes no call."""
         return self.tables[table].get(key)
 
-    def query(  # noqa: PLR0917 -- what DynamoDB's own takes
+    def query(  # noqa: PLR0917 -- DynamoDB's parameters
         self, table: str, index: str | None, condition: str, names: Names, values: Values, behind: int
     ) -> list[Item]:
-        """The items of a query, in its order."""
+        """Return the items of a query, in its order."""
         if index is None:
             partition = self._partitions[table].get(values[":pk"], {})
             return [item for _, item in sorted(partition.items()) if holds(condition, item, names, values)]
@@ -97,14 +97,14 @@ class Store:
     # ---------------------------------------------------------------------------------------------------- writing
 
     def put(self, table: str, request: Mapping[str, Any]) -> Item | None:
-        """PutItem, or a transaction's Put; the item that was there."""
+        """Do a PutItem, or a transaction's Put; return the old item."""
         item = _plain(request["Item"])
         key = item["pk"], item["sk"]
         self._check(table, key, request, _given(request))
         return self._write(table, key, item)
 
     def update(self, table: str, request: Mapping[str, Any]) -> tuple[Item | None, Item, list[Path]]:
-        """UpdateItem, or a transaction's Update; the item before and after, and what was touched."""
+        """Do an UpdateItem, or a transaction's Update; return the item before and after, and the paths set."""
         where = _plain(request["Key"])
         key = where["pk"], where["sk"]
         given = _given(request)
@@ -114,7 +114,7 @@ class Store:
         return old, new, touched
 
     def transact(self, writes: Sequence[Mapping[str, Any]]) -> None:
-        """TransactWriteItems: all of it or nothing."""
+        """Do a TransactWriteItems: all writes or none."""
         reasons: list[dict[str, Any]] = []
         ready: list[tuple[str, Key, Item | None]] = []
         for write in writes:
@@ -149,7 +149,7 @@ class Store:
         self._write(table, key, None)
 
     def by_hand(self, table: str, key: Key, item: Item) -> None:
-        """Put an item that no code of ours has written; nobody is told."""
+        """Put an item as a person does by hand, without calling `watch`."""
         self.tables[table][key] = self._partitions[table].setdefault(key[0], {})[key[1]] = item
 
     def _check(self, table: str, key: Key, request: Mapping[str, Any], given: tuple[Names, Values]) -> Item | None:
@@ -204,12 +204,12 @@ class Store:
 
 
 class Client:
-    """What `boto3.resource("dynamodb", config=…).meta.client` is to production code.
+    """Replaces `boto3.resource("dynamodb", config=…).meta.client`.
 
     Args:
-        config: botocore's, as production gives it: how often a call is tried, and how long its answer is waited for.
-        page: how many items a query gives at once.
-        hot: how many writes a second a partition takes; 0: all.
+        config: production's botocore configuration: the tries per call, and the time-out for an answer.
+        page: the number of items on a query's page.
+        hot: the most writes that a partition accepts per second; 0 for no limit.
     """
 
     exceptions = _Exceptions
@@ -239,7 +239,7 @@ class Client:
         return self._call("get_item", get, key)
 
     def batch_get_item(self, *, RequestItems: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:  # noqa: N803 -- boto3's
-        """BatchGetItem; it may leave some keys for another call, and is no snapshot."""
+        """BatchGetItem: it may leave some keys unread, and is not a snapshot."""
         ((table, wanted),) = RequestItems.items()
         assert wanted["ConsistentRead"], "items are read consistently"
         keys = [(str(key["pk"]), str(key["sk"])) for key in wanted["Keys"]]
@@ -298,7 +298,7 @@ class Client:
         return self._call("delete_item", delete, request["Key"])
 
     def batch_execute_statement(self, *, Statements: Sequence[Mapping[str, Any]]) -> dict[str, Any]:  # noqa: N803 -- boto3's
-        """BatchExecuteStatement of INSERTs; each is done or refused by itself, and some may be throttled."""
+        """BatchExecuteStatement of INSERTs: each succeeds or fails by itself, and some may be throttled."""
         assert 0 < len(Statements) <= 25, "so many statements a BatchExecuteStatement takes"
         inserts = [_insert(it) for it in Statements]
         keys = [(item["pk"], item["sk"]) for _, item in inserts]
@@ -324,7 +324,7 @@ class Client:
         return self._call("batch_execute_statement", insert, lambda: str([item for _, item in inserts]))
 
     def transact_write_items(self, *, TransactItems: Sequence[Mapping[str, Any]]) -> dict[str, Any]:  # noqa: N803 -- boto3's
-        """TransactWriteItems; boto3 gives it a token by which a repeated one is known."""
+        """TransactWriteItems: boto3 adds a token by which DynamoDB recognises a repeated call."""
         assert 0 < len(TransactItems) <= 100, "so many items a transaction takes"
         choices, me = self._wire.baton.choices, self._wire.baton.current.name
 
@@ -368,7 +368,7 @@ class Client:
         return self._call("query", page, values)
 
     def get_paginator(self, operation: str) -> _Paginator:
-        """Of queries."""
+        """Return the paginator of queries."""
         assert operation == "query", "nothing else is paginated"
         return _Paginator(self)
 
@@ -386,7 +386,7 @@ class Client:
         )
 
     def _is_hot(self, key: str) -> bool:
-        """Whether a partition has taken as many writes in this second as it can; if not, it takes one more."""
+        """Return whether a partition has accepted its most writes in this second; if not, count one more."""
         if not self._hot or self._wire.baton.choices.quiet:
             return False
         second = int(self._wire.baton.now)
@@ -402,7 +402,7 @@ class _Paginator:
         self._client = client
 
     def paginate(self, **query: Any) -> Iterator[dict[str, Any]]:  # noqa: ANN401 -- boto3's
-        """The pages, each a call of its own."""
+        """Yield the pages, each from a separate call."""
         last = None
         while True:
             page = self._client.query(**query, ExclusiveStartKey=last)
@@ -413,7 +413,7 @@ class _Paginator:
 
 
 def _insert(statement: Mapping[str, Any]) -> tuple[str, Item]:
-    """The table and the item of an INSERT whose values are all parameters."""
+    """Return the table and the item of an INSERT whose values are all parameters."""
     found = re.fullmatch(r"""INSERT INTO "([^"]+)" VALUE \{((?:'\w+': \?(?:, )?)+)\}""", statement["Statement"])
     assert found, statement["Statement"]
     names = re.findall(r"'(\w+)'", found[2])
@@ -422,17 +422,17 @@ def _insert(statement: Mapping[str, Any]) -> tuple[str, Item]:
 
 
 def refused(item: Item | None) -> ConditionalCheckFailed:
-    """The refusal of a conditional write, with the item as it stands where it was asked for."""
+    """Return the refusal of a conditional write, with the current item if the request asked for it."""
     response: dict[str, Any] = {
         "Error": {"Code": "ConditionalCheckFailedException", "Message": "The conditional request failed"}
     }
     if item is not None:
         response["Item"] = {name: TypeSerializer().serialize(value) for name, value in item.items()}
-    return ConditionalCheckFailed(response, "UpdateItem")  # type: ignore[arg-type]  # what of it is read is there
+    return ConditionalCheckFailed(response, "UpdateItem")  # type: ignore[arg-type]  # has all fields that are read
 
 
 def canceled(reasons: Sequence[Mapping[str, Any]]) -> TransactionCanceled:
-    """The refusal of a transaction, with a reason for each item."""
+    """Return the refusal of a transaction, with a reason for each item."""
     error = {"Code": "TransactionCanceledException", "Message": "Transaction cancelled"}
     response: Any = {"Error": error, "CancellationReasons": list(reasons)}
     return TransactionCanceled(response, "TransactWriteItems")
@@ -444,7 +444,7 @@ def _invalid(message: str) -> ClientError:
 
 @lru_cache(maxsize=4096)
 def _all_used(condition: str, change: str, given: tuple[str, ...]) -> bool:
-    """Whether a write uses all placeholders that it gives, and no others."""
+    """Return whether a write uses exactly the placeholders that it defines."""
     return placeholders(condition, change) == {*given}
 
 
@@ -454,7 +454,7 @@ def _after(found: list[Item], last: Key, index: str | None) -> list[Item]:
 
 
 def _projected(item: Item, projection: str | None, names: Names) -> Item:
-    """What of an item is asked for; whole attributes only."""
+    """Return the projected attributes of an item; whole attributes only."""
     if projection is None:
         return item
     wanted = {names.get(word.strip(), word.strip()) for word in projection.split(",")}
@@ -467,7 +467,7 @@ def _given(request: Mapping[str, Any]) -> tuple[Names, Values]:
 
 
 def _plain(value: Any) -> Any:  # noqa: ANN401 -- a value of DynamoDB
-    """A value as it comes back from DynamoDB: plain strings, decimal numbers, copies of maps and lists."""
+    """Return a value as DynamoDB returns it: plain strings, decimal numbers, copies of maps and lists."""
     if type(value) in {str, bytes, Decimal, bool, type(None)}:
         return value
     if isinstance(value, str):
@@ -498,18 +498,18 @@ def _returned(wanted: str, old: Item | None, new: Item, touched: Sequence[Path])
 
 
 def _partitions(writes: Sequence[Mapping[str, Any]]) -> list[str]:
-    """The partitions that a transaction writes to."""
+    """Return the partitions that a transaction writes to."""
     requests = [request for write in writes for request in write.values()]
     return sorted({str(request.get("Key", request.get("Item"))["pk"]) for request in requests})
 
 
 def _bytes(item: Item) -> int:
-    """About how large an item is, by its long texts; what else stands in one is small."""
+    """Return the approximate size of an item, from its long texts only; the rest is small."""
     return sum(len(value.encode()) for value in item.values() if isinstance(value, str) and len(value) > 1000)
 
 
 def _told(request: Mapping[str, Any]) -> str:
-    """A write in a line of the trace."""
+    """Return a write as a line of the trace."""
     if "Item" in request:
         return f"put {request['Item']}"
     values = request.get("ExpressionAttributeValues", {})

@@ -1,4 +1,4 @@
-"""What somebody writes into the ledger by hand, and puts right later."""
+"""Manual edits of the ledger by a person, who later corrects them."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ EDITS: tuple[tuple[str, str, object], ...] = (
     ("month", "requests", Decimal(-5)),
     ("day", "micro_usd", Decimal(-5)),
 )
-"""Into which item, which attribute, and what; `MISSING` takes it away."""
+"""The item, the attribute and the value of each edit; `MISSING` removes the attribute."""
 
 
 @dataclass(frozen=True)
 class Edited:
-    """An attribute that was written by hand, `since` a second of the schedule; no writer of production made it."""
+    """An attribute that a person edited at `since`, in seconds of the schedule."""
 
     key: Key
     name: str
@@ -42,13 +42,13 @@ class Edited:
     since: float
 
     def stands(self, item: Item | None) -> bool:
-        """Whether it is still there: to write the whole item anew puts it right as well."""
+        """Return whether the edit is still in the item; a write of the whole item also corrects it."""
         found = (item or {}).get(self.name, MISSING)
         return found == self.spoilt or (self.spoilt is MISSING and self.key[0] != "budgets")
 
 
 def edit(store: Store, number: int, project: str, day: datetime, since: float) -> Edited | None:
-    """Make one of `EDITS`; None where there is nothing to be edited yet."""
+    """Make one of `EDITS`; return None if there is nothing to edit yet."""
     what, name, value = EDITS[number]
     ledger = store.tables["ledger"]
     key = {
@@ -66,7 +66,7 @@ def edit(store: Store, number: int, project: str, day: datetime, since: float) -
 
 
 def put_right(store: Store, edited: Edited) -> None:
-    """Write what should stand there: a counter that was taken away may have begun anew in between."""
+    """Correct an edit: add a removed counter's old value to what it has counted since."""
     item = store.tables["ledger"][edited.key]
     right = edited.was
     if isinstance(right, Decimal) and edited.spoilt is MISSING:

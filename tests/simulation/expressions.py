@@ -1,9 +1,9 @@
-"""DynamoDB's expressions, read once and evaluated on items in Python values.
+"""DynamoDB's expressions, parsed once and evaluated on items in Python values.
 
-What the developer guide says under "Expressions in DynamoDB" is kept as far as production uses it: paths into maps and
-lists, comparison, AND / OR / NOT / IN / BETWEEN, the functions, SET with arithmetic, REMOVE, ADD and DELETE. An update
-reads the item as it was, whatever else it changes. Items are never
-changed in place: an update gives a new one that shares what it left alone.
+The module implements what production uses of the developer guide's "Expressions in DynamoDB": paths into maps and
+lists, comparison, AND / OR / NOT / IN / BETWEEN, the functions, SET with arithmetic, REMOVE, ADD and DELETE. Every
+operand of an update reads the item as it was before. Items are never changed in place: an update returns a new item
+that shares the unchanged parts.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Invalid(Exception):
 
 
 class _Missing:
-    """No such attribute."""
+    """Stands for an attribute that does not exist."""
 
 
 MISSING = _Missing()
@@ -50,7 +50,7 @@ _KINDS: dict[type, str] = {
 
 
 def same(one: object, other: object) -> bool:
-    """Equality as DynamoDB has it: of one type, and of one value."""
+    """Return whether two values are equal for DynamoDB: the same type and the same value."""
     if type(one) is not type(other):
         return False
     if isinstance(one, dict) and isinstance(other, dict):
@@ -61,19 +61,19 @@ def same(one: object, other: object) -> bool:
 
 
 def holds(text: str, item: Item, names: Names, values: Values) -> bool:
-    """Whether a condition holds for an item; an empty item where there is none."""
+    """Return whether a condition holds for an item; a missing item counts as empty."""
     test, ranges = _condition(text, tuple(names.items()))
-    for low, high in ranges:  # looked at before anything else, as DynamoDB does
+    for low, high in ranges:  # checked before the condition, as DynamoDB does
         if _less(_given(high, values), _given(low, values)):
             raise Invalid("The BETWEEN operator requires upper bound to be greater than or equal to lower bound")
     return test(item, values)
 
 
 def updated(text: str, item: Item, names: Names, values: Values) -> tuple[Item, list[Path]]:
-    """What an update makes of an item, and the paths that it has set.
+    """Return the updated item, and the paths that the update has set.
 
     Raises:
-        Invalid: it cannot be done to this item.
+        Invalid: the update cannot apply to this item.
     """
     new = dict(item)
     touched = []
@@ -101,12 +101,12 @@ def updated(text: str, item: Item, names: Names, values: Values) -> tuple[Item, 
 
 
 def placeholders(*texts: str) -> set[str]:
-    """The placeholders that expressions use."""
+    """Return the placeholders that expressions use."""
     return {token for text in texts for token in _placeholders(text)}
 
 
 def at(item: Any, path: Path) -> Any:  # noqa: ANN401 -- a value of DynamoDB
-    """What is at a path, `MISSING` where there is nothing."""
+    """Return the value at a path; `MISSING` if there is none."""
     for step in path:
         if isinstance(step, str):
             if not isinstance(item, dict) or step not in item:
@@ -148,7 +148,7 @@ class _Reader:
         self._text = text
         self._names = dict(names)
         self.ranges: list[tuple[str, str]] = []
-        """The bounds of each BETWEEN, where both are values."""
+        """The bounds of each BETWEEN whose bounds are both values."""
         self._tokens: list[str] = []
         place = 0
         while place < len(text.rstrip()):
@@ -399,7 +399,7 @@ def _added(old: object, value: object) -> object:
 
 
 def _set(item: Item, path: Path, value: object) -> None:
-    """Set a path of an item that is ours; what lies on the way is copied."""
+    """Set a path of our own copy of an item; copy the containers on the path."""
     here: Any = item
     for step, following in itertools.pairwise(path):
         inner = at(here, (step,))

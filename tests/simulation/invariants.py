@@ -1,6 +1,6 @@
-"""What holds after every step: the invariants of the design, checked where something is written, sent or billed.
+"""The invariants of the design, checked at every write, request and bill.
 
-Whoever reads a violation wants to know which promise is broken: each begins with its number and its name.
+A violation begins with the number and the name of the broken promise.
 """
 
 from __future__ import annotations
@@ -37,25 +37,25 @@ if TYPE_CHECKING:
     from titlecard.domain.video import Video
 
 USED_UP = {str(hold) for hold in (Hold.BATCH_LIMIT, Hold.BUDGET_DAY, Hold.BUDGET_MONTH)}
-"""What gives a row another date where it is in its way."""
+"""The holds that give a row another due date."""
 
 ENDED = {str(state) for state in END_STATES}
 
 PARTS = ("requests", "tokens", "micro_usd")
-"""What is counted of what is not measured."""
+"""The parts of a charge that the ledger counts as open or lost."""
 
 
 class Violation(AssertionError):
-    """A promise that is broken."""
+    """A promise is broken."""
 
 
 @dataclass
 class Tried:
-    """One attempt, by its token: what the ledger was charged for it, by counter, and what the provider billed.
+    """One attempt, by its token: its charges in the ledger, by counter, and the provider's bill.
 
-    `noted` is how much of the charge the ledger calls open or lost. `fault` is what the question came to, None while
-    nobody knows. `told` counts its calls to the breaker, `heard` those that were answered, `told_before` those that it
-    made before it knew what its question came to.
+    `noted` is the part of the charge that the ledger calls open or lost. `fault` is the outcome of the question, None
+    until its worker knows it. `told` counts the attempt's calls to the breaker, `heard` those that were answered,
+    `told_before` those made before the worker knew the outcome.
     """
 
     token: str
@@ -77,12 +77,12 @@ class Tried:
 
     @property
     def project(self) -> str:
-        """Whose video it is about."""
+        """The project of the video."""
         return self.key[0].split("#")[1] if self.key else ""
 
 
 class Invariants:
-    """Watches a world."""
+    """Watches a world and checks its promises."""
 
     def __init__(self, world: World) -> None:
         self._world = world
@@ -97,12 +97,12 @@ class Invariants:
     # -------------------------------------------------------------------------------------------------- what is told
 
     def begin(self, token: str) -> Tried:
-        """A worker is about to claim."""
+        """Record that a worker is about to claim."""
         self.tried[token] = Tried(token, self._world.baton.current.worker, self._world.baton.now)
         return self.tried[token]
 
     def wrote(self, table: str, key: Key, old: Item | None, new: Item | None) -> None:
-        """Something was written."""
+        """Check a write."""
         self.checks += 1
         sort = key[1]
         if table == "ledger":
@@ -124,7 +124,7 @@ class Invariants:
             self._sweeps(old or {}, new)
 
     def sending(self, key: str) -> None:
-        """A request is about to leave, with a project's key."""
+        """Check a request that is about to leave, with a project's key."""
         tried: Tried = self._world.baton.current.notes
         if tried.key is None:
             self._broken("4 one attempt, one request", "a request without a claim")
@@ -153,13 +153,13 @@ class Invariants:
         self._reserved(tried)
 
     def _is_one_probe(self, tried: Tried) -> None:
-        """No other probe of its project is under way, if it is one."""
+        """Check that a probe is the only one of its project."""
         probes = [it for it in self.tried.values() if it.token in self._probes and it.project == tried.project]
         if tried in probes and any(it.sent and not it.fault and it.worker.fibers for it in probes if it is not tried):
             self._broken("the breaker", f"two probes are under way: {tried.key}")
 
     def _may_ask(self, tried: Tried) -> None:
-        """Nothing that a worker has to find out before it asks says no."""
+        """Check that nothing forbids the request that a worker must look up before it asks."""
         if any(self._paused.get(whom, tried.began) < tried.began for whom in (tried.project, "*")):
             self._broken("the hand brake", f"a request after a pause: {tried.key}")
         if self._opened.get(tried.project, tried.began) < tried.began and tried.token not in self._probes:
@@ -171,19 +171,19 @@ class Invariants:
             self._broken("8 unknown is refused", f"a request though {edited.name} of {edited.key} was edited by hand")
 
     def billing(self, billed: Bill) -> None:
-        """The provider bills."""
+        """Record and check a bill of the provider."""
         tried: Tried = self._world.baton.current.notes
         tried.billed += billed
         tried.above = billed.exceeds(self._world.provider.bound)
         self._covered(tried)
 
     def answered(self, fault: Fault) -> None:
-        """A worker learns what its question came to."""
+        """Record that a worker learns the outcome of its question."""
         tried: Tried = self._world.baton.current.notes
         tried.fault, tried.told_before = fault, tried.told
 
     def finished(self, worker: Worker) -> None:
-        """An invocation has ended by itself: the breaker was told of all that it was to be told."""
+        """Check that an invocation that has ended by itself has reported all outcomes to the breaker."""
         for tried in [it for it in self.tried.values() if it.worker is worker and it.fault]:
             calls = tried.told - tried.told_before
             tells = ACCOUNT if tried.above else tried.fault.tells if tried.fault else WELL
@@ -198,7 +198,7 @@ class Invariants:
                 self._broken("the breaker", f"it does not open after {tried.failures} faults in a row: {tried.key}")
 
     def acknowledged(self, body: str) -> None:
-        """A message of the work queue is deleted because a worker was done with it."""
+        """Check a message of the work queue that is deleted because a worker has finished it."""
         world = self._world
         try:
             message = json.loads(body)
@@ -213,12 +213,12 @@ class Invariants:
         self._broken("1 nothing is lost", f"acknowledged, but its row is {state}: {body[:120]}")
 
     def resumed(self, overdue: Mapping[Key, set[str]], done: Mapping[str, int], most: int) -> None:
-        """Resume has run while nothing goes wrong: no row keeps a date that has passed, but for a good reason.
+        """Check that a sweep without faults has left no row with a past date, except for a good reason.
 
         Args:
-            overdue: the rows that were due when it began, with what was in their way.
-            done: what it says that it did.
-            most: how many rows it puts back, or postpones, in one call.
+            overdue: the rows that were due when the sweep began, with what was in their way.
+            done: the work that the sweep reports.
+            most: the most rows that one sweep puts back or postpones.
         """
         if done.get("put back", 0) or done.get("left to another sweep", 0) or done.get("postponed", 0) >= most:
             return  # the others may have to wait for what was promised to these, or for the next call
@@ -231,13 +231,13 @@ class Invariants:
                 )
 
     def at_rest(self) -> None:
-        """Nothing goes wrong any more, and nothing is left to happen."""
+        """Check the final state, after the faults have stopped and all events have happened."""
         world = self._world
         for batch in world.batches():
             for number in world.accepted[batch["pk"]] if batch["state"] != "refused" else ():
                 row = world.row(batch["pk"], number) or {}
                 state = row.get("state")
-                spoilt = (row.get("pk"), row.get("sk")) in world.spoilt  # nobody can read it: it stays for a person
+                spoilt = (row.get("pk"), row.get("sk")) in world.spoilt  # unreadable: it waits for a person
                 if state == "deferred" and not spoilt and not world.waits_for_a_person(batch, row):
                     self._broken(
                         "1 nothing is lost",
@@ -285,19 +285,19 @@ class Invariants:
             self._covered(tried)
 
     def _moved(self, key: Key, old: Item, new: Item) -> None:
-        """What is taken out of an item is a day that is over, and stands beside it as it was."""
+        """Check that only past days leave a month's item, and that their own item holds the same numbers."""
         beside = self._beside(key)
         for name in filter(_counts, old.keys() - new.keys()):
             if beside.get(name) != old[name] or not name[1:3] < self._world.stamp()[8:10]:
                 self._broken("2 spend is bounded", f"{name} of {key} was taken away: {old[name]}")
 
     def _beside(self, key: Key) -> Item:
-        """Where the days of a month's item are that are over."""
+        """Return the item that holds the past days of a month's item."""
         return self._world.store.peek("ledger", (key[0], key[1].replace("month#", "days#"))) or {}
 
     @staticmethod
     def _needed(edited: Edited, tried: Tried) -> bool:
-        """Whether what was edited says if a request may be sent."""
+        """Return whether the edited attribute decides about the request."""
         return (
             edited.key in {("budgets", tried.project), ("breakers", tried.project)}
             or (edited.key, edited.name) in tried.charged
@@ -310,7 +310,7 @@ class Invariants:
                 self._broken("2 spend is bounded", f"{name} of {key} holds {charged} of a bound of {bound.part(name)}")
 
     def _covered(self, tried: Tried) -> None:
-        """What an attempt was charged is not below what it was billed; above the bound, not below the bound."""
+        """Check that an attempt's charge is not below its bill or, for a bill above the bound, not below the bound."""
         for (key, name), charged in tried.charged.items():
             billed = tried.billed.part(name)
             if tried.above:
@@ -319,7 +319,7 @@ class Invariants:
                 self._broken("2 spend is bounded", f"billed {billed} {name}, charged {charged}: {key} {tried.token}")
 
     def _accounted(self, tried: Tried) -> None:
-        """What the ledger calls open or lost of an attempt is so, and what it was settled at is what it cost."""
+        """Check the parts of a charge that the ledger calls open or lost, and that the settled amount is the cost."""
         for key in {key for key, _ in tried.charged}:
             bound = self._world.provider.bound
             opened, lost = ({part: tried.noted[key, f"{kind}_{part}"] for part in PARTS} for kind in ("open", "lost"))
@@ -339,7 +339,7 @@ class Invariants:
                 self._measured(key, tried, lost)
 
     def _measured(self, key: Key, tried: Tried, lost: Mapping[str, int]) -> None:
-        """What a measured attempt was settled at: its bill, rounded up; what its usage leaves open, at the dearest."""
+        """Check that a measured attempt was settled at its bill, rounded up; unknown parts at the highest price."""
         assert tried.fault is not None, "it was answered"
         if any(lost.values()):
             self._broken("the account", f"the bill is known, and lost is {lost} of {key}: {tried.token}")
@@ -350,7 +350,7 @@ class Invariants:
                 self._broken("the account", f"{name} of {key} was settled at {charged}, billed at {least}")
 
     def _sums(self) -> None:
-        """What the ledger holds is what was charged for attempts, and nothing else."""
+        """Check that the ledger's counters are the sums of the attempts' charges."""
         sums: dict[tuple[Key, str], int] = defaultdict(int)
         for tried in self.tried.values():
             for counter, charged in tried.charged.items():
@@ -376,7 +376,7 @@ class Invariants:
             self._grounded(key, new["talk"])
 
     def _given_back(self, key: Key, old: Item, new: Item) -> None:
-        """An attempt that was not billed goes, with its claim and nothing else."""
+        """Check that giving an attempt back removes its claim and nothing else, and that it was not billed."""
         tried = self.tried[old["token"]]
         tried.concluded = "given back"
         left = [event for event in old["history"] if event["token"] != tried.token]
@@ -386,7 +386,7 @@ class Invariants:
             self._broken("3 attempts are capped", f"an attempt of {key} was billed, and given back")
 
     def _stopped(self, key: Key, old: Item, new: Item) -> None:
-        """A project's calls are stopped, or let go on."""
+        """Check a change of a pause or a breaker."""
         if key[0] == "pauses":
             self._paused.pop(key[1], None)
             if new:
@@ -400,13 +400,13 @@ class Invariants:
         if "probe" in new:
             self._probes.add(new["probe"])
         by: Tried | None = self._world.wire.doing
-        if by is not None:  # a person may do what he likes
+        if by is not None:  # a person may do anything
             by.failures = max(by.failures, _number(new, "failures"))
             self._breaker_opens(by, old, new)
             self._breaker_probes(by, old, new)
 
     def _breaker_opens(self, by: Tried, old: Item, new: Item) -> None:
-        """A worker opens or closes a breaker only for a reason, and leaves one to a person that is left to a person."""
+        """Check that a worker changes a breaker only for a reason, and never one that waits for a person."""
         was_open, is_open = old.get("state") == "open", new.get("state") == "open"
         tells = by.fault.tells if by.fault else UNSENT
         must = tells is ACCOUNT or by.above
@@ -425,7 +425,7 @@ class Invariants:
             self._broken("the breaker", f"it is closed, and still counts {new['failures']} faults")
 
     def _breaker_probes(self, by: Tried, old: Item, new: Item) -> None:
-        """One probe at a time, when its time has come, and nobody ends another's."""
+        """Check that probes run one at a time, when due, and that no worker ends another's probe."""
         there, probe = old.get("probe"), new.get("probe")
         if probe == there:
             return
@@ -489,9 +489,9 @@ class Invariants:
                 self._broken("1 nothing is lost", f"{key} is parsed without a talk")
 
     def _died(self, key: Key, new: Item) -> None:
-        """A row dies of what befell its video: a worker killed with it, questions that were sent, a message taken away.
+        """Check that a row's death has a cause: a killed worker, sent questions, or a removed message.
 
-        A throttle, a conflict, or an answer of a table that was lost is no cause.
+        A throttle, a conflict, or a lost answer of a table is not a cause.
         """
         world, why = self._world, str(new.get("reason", "")).partition(":")[0]
         crashed = _row_of(key) in world.died_with
@@ -526,7 +526,7 @@ class Invariants:
                 self._broken("1 nothing is lost", f"{key} was finished, but rows {missing} have not ended")
 
     def _sweeps(self, old: Item, new: Item) -> None:
-        """A lease is taken over only from one who has not renewed it for as long as it lasts."""
+        """Check that a sweeper takes over only a lease that was not renewed for as long as it lasts."""
         since = self._world.baton.now - self._swept
         if "lease_until" in old and old["holder"] != new["holder"] and since < LEASE.total_seconds():
             self._broken("one sweeper", f"a lease was taken over {since:.2f} s after it was renewed")
@@ -560,13 +560,13 @@ def _counts(name: str) -> bool:
 
 
 def _is_noted(name: str) -> bool:
-    """Whether a counter says how much of what is charged is no measurement."""
+    """Return whether a counter counts charges that are not measured."""
     return name.startswith(("open_", "lost_"))
 
 
 def _number(item: Mapping[str, Any], name: str) -> int:
     value = item.get(name, 0)
-    return int(value) if isinstance(value, int | Decimal) else 0  # what somebody wrote by hand counts nothing
+    return int(value) if isinstance(value, int | Decimal) else 0  # a manual edit counts as 0
 
 
 @lru_cache(maxsize=10_000)

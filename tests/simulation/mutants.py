@@ -1,4 +1,4 @@
-"""Mistakes that have been made elsewhere, each as a patch to the production source; the simulation catches them."""
+"""Known mistakes, each as a patch to the production source; the simulation must find every one."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ class Mutant:
     """One mistake.
 
     Args:
-        patches: by module, old text and new.
+        patches: the old and the new text, by module.
         breaks: the beginning of the promise that it breaks.
-        like: what the schedules are like that are looked through, so that it takes few of them.
+        like: the fixed parts of the schedules' plans, so that few schedules suffice.
     """
 
     patches: dict[str, tuple[Patch, ...]]

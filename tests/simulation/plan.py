@@ -1,4 +1,4 @@
-"""What a schedule is like: drawn from its first choices, of which every 0 is the simplest."""
+"""The plan of a schedule, drawn from its first choices; 0 is always the simplest alternative."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ MONTHS_END = datetime(2026, 1, 31, 23, 59, 58, tzinfo=UTC)
 AMPLE = Cap(10**9, 10**9)
 
 COST, TOKENS = int(BOUND.micro_usd), BOUND.input_tokens + BOUND.output_tokens
-"""Of one question, at the most."""
+"""The most that one question costs, in micro-dollars and in tokens."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What a schedule is like; every first alternative is the simplest."""
+    """The plan of a schedule; times in seconds of the schedule."""
 
     start: datetime
     policy: Policy
@@ -75,18 +75,18 @@ class Plan:
     edit: int
     edit_mended_after: float
     apart: float
-    """Seconds by which a clock may be wrong that AWS does not refuse."""
+    """The largest error of a clock that AWS accepts, in seconds."""
     changed_at: float
     change: str
-    """When and how messages that wait are of another version: see `versions`."""
+    """How waiting messages turn into those of another version at `changed_at`: see `versions`."""
     unversioned: bool
-    """Whether the bucket keeps one version of an object alone; only where nothing is uploaded over another."""
+    """Whether the bucket keeps no versions; ignored if the plan uploads a newer manifest."""
     hot: int
-    """Writes a second that one partition takes; 0: as many as there are."""
+    """The most writes that a partition accepts per second; 0 for no limit."""
 
 
 def draw_plan(choices: Choices) -> Plan:
-    """A plan, from a schedule's first choices."""
+    """Draw a plan from a schedule's first choices."""
 
     def maybe(chance: float) -> bool:
         return bool(choices("plan", chance))
@@ -107,7 +107,7 @@ def draw_plan(choices: Choices) -> Plan:
         cap=one(3, 2, 1, chance=0.3),
         room=one(100, 1, 2, 3, 0, chance=0.4),
         rows=rows,
-        newer=newer or (("same",) * len(rows) if later else ()),  # what is stored comes again under another policy
+        newer=newer or (("same",) * len(rows) if later else ()),  # uploads stored videos again under another policy
         newer_after=65.0 if later else one(5.0, 0.0, 0.1, 65.0, 700.0, chance=0.8),
         chance=one(0.0, 0.01, 0.05, 0.15, chance=0.8),
         deadly=one(0.0, 0.005, 0.02, 0.08, chance=0.6),

@@ -1,7 +1,7 @@
-"""The production modules, loaded from their source: as they are, patched, or with their branches counted.
+"""The production modules, loaded from their source: unchanged, patched, or with their branches counted.
 
-What is driven is loaded as a set of its own, beside the imported one; what it takes from the rest of the library (the
-video, the fault table, the money arithmetic) is the library's own.
+The driven modules are loaded as a separate set, beside the imported one. They share the rest of the library (the video,
+the fault table, the money arithmetic) with it.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ DRIVEN = (
     "pipeline.parse",
     "bootstrap",
 )
-"""The modules of `titlecard` that a schedule drives, all of which are loaded anew."""
+"""The modules of `titlecard` that a schedule drives; each set loads all of them again."""
 
 COUNTED = tuple(
     name
@@ -62,25 +62,26 @@ COUNTED = tuple(
     if (name.startswith(("aws.dynamodb.ledger", "pipeline.")) and name not in {"pipeline.ingest", "pipeline.publish"})
     or name.removeprefix("aws.dynamodb.catalog.") in {"table", "items", "attempts", "batches", "rows", "sweep"}
 )
-"""Those of them whose branches are all to be visited: what decides about money, attempts and the ends of rows."""
+"""The driven modules that decide about money, attempts and the ends of rows; schedules visit all their branches."""
 
 RELOADED = ("titlecard.aws.", "titlecard.pipeline.", "titlecard.bootstrap")
 SHARED = {"titlecard.aws.errors", "titlecard.aws.secrets", "titlecard.pipeline.errors"}
-"""What is imported anew, and what of it is not. The rest of the library imports nothing of it and is shared."""
+"""The prefixes of the modules that are imported again, and their exceptions. The rest of the library imports none of
+these modules, and is shared."""
 
 _ROOT = Path(titlecard.__file__).parent
 
 Patch = tuple[str, str]
 
 Told = Callable[[bool], bool]
-"""Is told of the value at a place, which it gives back."""
+"""Takes the value at a place, and returns it."""
 
 Visit = Callable[[str, str, str], Told]
-"""Gives who is to be told of a place: by its module, its function and its text."""
+"""Returns the function to call at a place, by the place's module, function and text."""
 
 
 class StalePatch(AssertionError):
-    """The text that a patch replaces is not there, or more than once: the patch has to follow the code."""
+    """A patch's old text does not occur exactly once in the source: adapt the patch to the code."""
 
 
 @dataclass(frozen=True)
@@ -95,35 +96,35 @@ class Code:
 
 @cache
 def as_it_is() -> Code:
-    """Production as it is."""
+    """Return production unchanged."""
     return _loaded({}, None)
 
 
 def patched(patches: Mapping[str, tuple[Patch, ...]]) -> Code:
-    """Production with pieces of some modules' sources replaced.
+    """Return production with parts of some modules' sources replaced.
 
     Args:
-        patches: by module, the old text, which must be there exactly once, and the new.
+        patches: the old text, which must occur exactly once, and the new text, by module.
 
     Raises:
-        StalePatch: it is not.
+        StalePatch: an old text does not occur exactly once.
     """
     return _loaded(patches, None)
 
 
 def counted(visit: Visit) -> Code:
-    """Production that tells `visit` of every function entered and of the value of every condition."""
+    """Return production that reports every entered function and the value of every condition to `visit`."""
     return _loaded({}, visit)
 
 
 def source_of(name: str) -> Path:
-    """Where a module's source is."""
+    """Return the path of a module's source."""
     path = _ROOT.joinpath(*name.split("."))
     return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
 
 
 def _loaded(patches: Mapping[str, tuple[Patch, ...]], visit: Visit | None) -> Code:
-    """Import the driven modules anew, and leave the imported ones as they were."""
+    """Import the driven modules again, and restore the imported ones."""
     before = {name: module for name, module in sys.modules.items() if name.split(".")[0] == "titlecard"}
     attributes = {name: vars(module).copy() for name, module in before.items() if hasattr(module, "__path__")}
     source = _Source(patches, visit)
@@ -140,7 +141,7 @@ def _loaded(patches: Mapping[str, tuple[Patch, ...]], visit: Visit | None) -> Co
 
 
 def _forget() -> None:
-    """Take out of `sys.modules` what is driven, and whatever could hold on to something driven."""
+    """Remove from `sys.modules` the driven modules and all that could refer to one."""
     for name in [name for name in sys.modules if name.startswith(RELOADED) and name not in SHARED]:
         sys.modules.pop(name)
 
@@ -153,7 +154,7 @@ class _Source(MetaPathFinder, Loader):
         self._visit = visit
 
     def find_spec(self, fullname: str, path: object, target: object = None) -> ModuleSpec | None:  # noqa: ARG002 -- importlib's
-        """Where a module is."""
+        """Return the spec of a driven module, None for others."""
         name = fullname.removeprefix("titlecard.")
         if name not in DRIVEN:
             return None
@@ -167,7 +168,7 @@ class _Source(MetaPathFinder, Loader):
         """Run a module's patched source.
 
         Raises:
-            StalePatch: a patch does not fit it.
+            StalePatch: a patch does not fit the source.
         """
         name = module.__name__.removeprefix("titlecard.")
         file = source_of(name)
@@ -199,7 +200,7 @@ class Branch:
 
 
 def all_branches() -> dict[Branch, set[bool]]:
-    """Every place in the driven modules, with the outcomes that it can have."""
+    """Return every place in the counted modules, with its possible outcomes."""
     found: dict[Branch, set[bool]] = {}
     for name in COUNTED:
         counting = _Counting(name)
@@ -209,9 +210,9 @@ def all_branches() -> dict[Branch, set[bool]]:
 
 
 class _Counting(ast.NodeTransformer):
-    """Puts a call around every condition, and at the beginning of every function and handler: `_visit` and a number.
+    """Wraps every condition in a call of `_visit<number>`, and starts every function and handler with one.
 
-    The number is the place's in `places`.
+    The number is the index of the place in `places`.
     """
 
     def __init__(self, module: str) -> None:
@@ -221,7 +222,7 @@ class _Counting(ast.NodeTransformer):
 
     def visit_ClassDef(self, node: ast.ClassDef) -> ast.AST:
         if any(isinstance(base, ast.Name) and base.id == "Protocol" for base in node.bases):
-            return node  # nothing of it runs
+            return node  # a protocol runs no code
         self._function.append(node.name)
         self.generic_visit(node)
         self._function.pop()
@@ -265,7 +266,7 @@ class _Counting(ast.NodeTransformer):
         return node
 
     def _condition(self, node: ast.If | ast.IfExp | ast.While) -> ast.AST:
-        if isinstance(node.test, ast.BoolOp):  # its parts say all
+        if isinstance(node.test, ast.BoolOp):  # its parts are counted instead
             self.generic_visit(node)
             return node
         text = ast.unparse(node.test)

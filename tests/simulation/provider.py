@@ -1,7 +1,7 @@
-"""The provider: it bills in a book of its own, and fails in every way of the fault table.
+"""The provider: it keeps its own bill, and fails in every way of the fault table.
 
-A response is made up here as the JSON that crosses the wire. Production reads the usage from it and says what it comes
-to. What was billed, and what the breaker has to be told, is said here, by tables of the provider's own.
+This module makes responses as the JSON on the wire, from which production reads the usage and the outcome. The
+provider's own tables define what it bills and what the breaker must be told.
 """
 
 from __future__ import annotations
@@ -37,11 +37,11 @@ BODY_BYTES = 400
 OUTPUT_TOKENS = 60
 
 BOUND = bill.bound(BODY_BYTES, OUTPUT_TOKENS, PRICES["default"])
-"""Of every question: one bound, so that limits can be set to a few of them and a bit."""
+"""The bound of every question: all are equal, so that a limit can be a few bounds and a bit."""
 
 WELL, TRANSIENT, ACCOUNT, UNSENT, UNKNOWN = "well", "transient", "account", "unsent", "unknown"
-"""What a question tells about the provider and the account: both are well, the provider is not, the account is not,
-nothing, because it was never sent, or nothing by itself, because it was rejected without a reason."""
+"""What a question shows about the provider and the account: both are well, the provider is at fault, the account is at
+fault, nothing because it was never sent, or nothing by itself because it was rejected without a reason."""
 
 Body = dict[str, Any]
 
@@ -51,14 +51,14 @@ class Fault:
     """One way of failing.
 
     Args:
-        exchange: what crosses the wire, from the response that a provider in good health gives.
-        billed: whether the provider bills it.
+        exchange: makes the traffic on the wire from a healthy provider's response.
+        billed: whether the provider bills the request.
         sent: whether the request leaves at all.
         hangs: whether the deadline passes.
         above: whether the usage is above the bound.
-        measured: whether the response says what was billed, so that this is charged and not the bound.
-        tells: what the breaker has to be told.
-        exact: whether the usage leaves nothing open that has several prices.
+        measured: whether the response reports the bill, which is then charged instead of the bound.
+        tells: what the breaker must be told.
+        exact: whether the usage determines the price of every token.
         tier: the service tier that the response names.
     """
 
@@ -76,9 +76,9 @@ class Fault:
 
     @property
     def settles(self) -> str:
-        """At what the charge is settled: at the "bill", at the "bound" where nobody knows the bill, or at "nothing".
+        """The settled charge: the "bill", the "bound" if the bill is unknown, or "nothing".
 
-        What is rejected without a reason is settled at "either" of the last two, by what was rejected before.
+        A request that was rejected without a reason is settled at "either" of the last two, by earlier rejections.
         """
         if self.tells == UNKNOWN:
             return "either"
@@ -88,7 +88,7 @@ class Fault:
 
 
 def _response(body: Body, **changes: object) -> Exchange:
-    """A whole response with some of its fields changed, as the wire gives it: through JSON and back."""
+    """Return a whole response with some fields changed, after a round trip through JSON."""
     content = json.dumps(body | changes)
     read: Body = json.loads(content)
     return Exchange(sent=True, status=200, complete=True, body=read, usage=read_usage(read.get("usage")))
@@ -150,14 +150,14 @@ FAULTS: dict[str, Fault] = {
     "says_unpriced_tier": Fault(_response, tier="gold"),
     "bills_dearer_tier": Fault(_response, measured=True, tier="priority", above=True),
 }
-"""By name. A response that names a cheaper tier bills the tier that was asked for all the same."""
+"""The faults by name. A response that names a cheaper tier still bills the requested tier."""
 
 ODD: tuple[object, ...] = (None, [], ["x"], {}, {"x": 1}, "x", "", -1, True, 1.5)
-"""Values that no field of a response has by the provider's reference."""
+"""Values that the provider's reference allows for no field of a response."""
 
 
 def _odd() -> Iterator[tuple[str, Fault]]:
-    """A response for each field and each odd value of it."""
+    """Yield a response for each field and each of its odd values."""
     for number, value in enumerate(ODD):
         for name in ("status", "error", "service_tier", "output", "incomplete_details", "model", "usage"):
             known = name != "usage" and (name != "service_tier" or value is None)
@@ -186,7 +186,7 @@ def _with_details(name: str, value: object) -> Callable[[Body], Exchange]:
 
 
 ODD_FAULTS = dict(_odd())
-"""By name; they befall a schedule as one fault, "odd"."""
+"""The faults of odd responses by name; a schedule draws them as one fault, "odd"."""
 
 _NAMES = (*FAULTS, "odd")
 _ODD_NAMES = tuple(ODD_FAULTS)
@@ -194,15 +194,15 @@ _ODD_NAMES = tuple(ODD_FAULTS)
 
 @dataclass
 class Provider:
-    """The model tier, and behind it the provider.
+    """The model tier with the provider behind it.
 
     Args:
-        chance: of a fault.
+        chance: the probability of a fault.
         free: whether the model has a price of 0.
         declared: whether usage above the bound, the declared exception, may happen.
-        sending: is told before a request leaves, with its key; what it raises ends the schedule.
-        billing: is told what the provider bills, with the bound.
-        answered: is told what a question came to.
+        sending: called with the key before a request leaves; its exception ends the schedule.
+        billing: called with each bill of the provider.
+        answered: called with the outcome of each question.
     """
 
     wire: Wire
@@ -215,10 +215,10 @@ class Provider:
     faults: Counter[str] = field(default_factory=Counter)
     prompt_version: str = PROMPT_VERSION
     rejects: bool = False
-    """Whether it rejected the last request without a reason: then it often rejects the next one too."""
+    """Whether the provider rejected the last request without a reason; then it often rejects the next one too."""
 
     def load(self) -> None:
-        """Nothing is to be loaded."""
+        """Do nothing: there is no client to load."""
 
     @property
     def bound(self) -> Bill:
@@ -226,14 +226,14 @@ class Provider:
         return bill.bound(BODY_BYTES, OUTPUT_TOKENS, self._price("default"))
 
     def dearest(self, billed: Bill) -> Bill:
-        """What a bill would be if every input token had cost the most that one can."""
+        """Return the bill with every input token at the highest price."""
         price = self._price("default")
         cost = billed.input_tokens * price.dearest_input + billed.output_tokens * price.output
         return Bill(billed.requests, billed.input_tokens, billed.output_tokens, cost)
 
     @property
     def worst_case(self) -> Amount:
-        """The same, as production computes it."""
+        """The bound as production computes it."""
         return worst_case(BODY_BYTES, OUTPUT_TOKENS, self._tiers["default"])
 
     @property
@@ -244,11 +244,11 @@ class Provider:
         return GRATIS if self.free else PRICES[tier]
 
     def prepare(self, video: Video, answer: LocalParse, hint: str) -> Question:  # noqa: ARG002 -- as the original takes them
-        """Make the question, and its bound."""
+        """Return the question with its bound."""
         return Question(video.title, BODY_BYTES, self.worst_case)
 
     def ask(self, question: Question, *, key: str, deadline_seconds: float) -> Answer:
-        """Send it."""
+        """Send the question."""
         baton, wire = self.wire.baton, self.wire
         me = baton.current.name
         if not key:  # as the original does
@@ -295,7 +295,7 @@ class Provider:
         return interpret(fault.exchange(_body(fault, tokens)), cleaned, terms)
 
     def _tokens(self, me: str, fault: Fault) -> Tokens:
-        """What the provider counts: some part of the bound, or more than the bound."""
+        """Return the tokens that the provider counts: a part of the bound, or more than the bound."""
         choices = self.wire.baton.choices
         part = (0.3, 1.0, 0.05)[choices(me, 0.3, 3)]
         all_input = BODY_BYTES + bill.FRAMING
@@ -307,11 +307,11 @@ class Provider:
 
 
 NO_KEY = Fault(lambda _body: Exchange(), billed=False, sent=False, tells=ACCOUNT)
-"""What an empty key comes to, for which nothing is sent."""
+"""The outcome of an empty key, with which nothing is sent."""
 
 
 def _body(fault: Fault, tokens: Tokens) -> Body:
-    """A response as the provider's reference describes it."""
+    """Return a response as the provider's reference describes it."""
     return {
         "id": "resp_simulated",
         "object": "response",

@@ -1,4 +1,4 @@
-"""SQS in memory: at least once, in no order, hidden while it is worked on, and put away after so many receives."""
+"""SQS in memory: it delivers at least once, in any order, with visibility timeouts and a redrive policy."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ if TYPE_CHECKING:
     from tests.simulation.wire import Wire
 
 SQS_TRIES = 3
-"""boto3 tries a call of SQS five times by default; three are enough to be lost, repeated, and given up."""
+"""The tries per call of SQS, fewer than boto3's five: three suffice to lose a call, repeat it and give up."""
 
 MAX_BYTES = 1_048_576
-"""Of a message, and of all messages of one call (SQS developer guide, "Message quotas")."""
+"""The largest message, and the largest batch of messages in one call, in bytes (SQS developer guide, "Message
+quotas")."""
 
 
 @dataclass
@@ -39,8 +40,8 @@ class Queue:
     """One queue. Times in seconds.
 
     Args:
-        shows: is told when the next message may be received.
-        dead: where a message goes that has been received `most` times.
+        shows: called with the time from which a message may be received.
+        dead: the dead-letter queue of messages that have been received `most` times.
     """
 
     name: str
@@ -53,17 +54,17 @@ class Queue:
     _number: itertools.count[int] = field(default_factory=itertools.count)
 
     def put(self, body: str, now: float, *, reason: str | None = None, delay: float = 0.0) -> None:
-        """Take a message in."""
+        """Add a message."""
         letter = Letter(f"{self.name}-{next(self._number)}", body, now, now + delay, reason=reason)
         self.letters.append(letter)
         self.shows(letter.visible)
 
     def receive(self, now: float, most: int, order: Callable[[int], int], twice: Callable[[], bool]) -> list[Letter]:
-        """Up to `most` messages, any of those that may be seen; hidden from now on, but where SQS delivers twice."""
+        """Return up to `most` visible messages, and make them invisible, unless SQS delivers them twice."""
         self.expire(now)
         for letter in [it for it in self.letters if it.visible <= now and self.dead and it.receives >= self.most]:
             self.letters.remove(letter)
-            letter.receives, letter.receipt = 0, ""  # its age stays: SQS counts from when it was first sent
+            letter.receives, letter.receipt = 0, ""  # its age stays: SQS counts from the first send
             self.dead.letters.append(letter)  # type: ignore[union-attr]  # there is one, by the line above
         seen = [letter for letter in self.letters if letter.visible <= now]
         taken: list[Letter] = []
@@ -78,7 +79,7 @@ class Queue:
         return taken
 
     def delete(self, receipt: str) -> None:
-        """Delete a message; a receipt of an earlier delivery does as well, as long as nobody received it later."""
+        """Delete a message by the receipt of its last delivery."""
         self.letters = [letter for letter in self.letters if letter.receipt != receipt]
 
     def hide(self, receipt: str, seconds: float, now: float) -> None:
@@ -93,13 +94,13 @@ class Queue:
         )
 
     def expire(self, now: float) -> None:
-        """Forget what is older than the queue keeps it."""
+        """Delete messages older than the queue's retention."""
         if self.letters and self.letters[0].sent + self.retention < now:
             self.letters = [letter for letter in self.letters if letter.sent + self.retention >= now]
 
 
 class Client:
-    """What `boto3.client("sqs")` is to production code; a queue's URL is its name."""
+    """Replaces `boto3.client("sqs")`; a queue's URL is its name."""
 
     def __init__(self, queues: Mapping[str, Queue], wire: Wire) -> None:
         self._queues = queues
@@ -125,7 +126,7 @@ class Client:
         return self._call("send_message", send, f"{QueueUrl} {reason or MessageBody}")
 
     def send_message_batch(self, *, QueueUrl: str, Entries: Sequence[Mapping[str, Any]]) -> dict[str, Any]:  # noqa: N803 -- boto3's
-        """SendMessageBatch; some entries may fail."""
+        """SendMessageBatch: some entries may fail."""
         assert 0 < len(Entries) <= 10, "so many messages a SendMessageBatch takes"
         assert sum(len(entry["MessageBody"].encode()) for entry in Entries) <= MAX_BYTES, "so large a batch may be"
         choices, me = self._wire.baton.choices, self._wire.baton.current.name
@@ -144,7 +145,7 @@ class Client:
         return self._call("send_message_batch", send, f"{QueueUrl}: {len(Entries)}")
 
     def get_queue_attributes(self, *, QueueUrl: str, AttributeNames: Sequence[str]) -> dict[str, Any]:  # noqa: N803 -- boto3's
-        """GetQueueAttributes: about how many messages nobody has received."""
+        """GetQueueAttributes: the approximate number of waiting messages."""
         assert AttributeNames == ["ApproximateNumberOfMessages"], "nothing else is asked for"
 
         def count() -> dict[str, Any]:

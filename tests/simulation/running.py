@@ -1,4 +1,4 @@
-"""Many schedules: how many, how many steps, what befell them, and those in which a promise was broken."""
+"""Runs many schedules, and tallies them, their steps, their faults and their broken promises."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class Tally:
-    """What came of schedules. `seconds` are of the processor, of all threads."""
+    """The results of schedules. `seconds` is the processor time of all threads."""
 
     schedules: int = 0
     steps: int = 0
@@ -27,7 +27,7 @@ class Tally:
     failed: list[Outcome] = field(default_factory=list)
 
     def add(self, part: Tally) -> None:
-        """Take in what came of other schedules."""
+        """Add the results of other schedules."""
         self.schedules += part.schedules
         self.steps += part.steps
         self.checks += part.checks
@@ -36,7 +36,7 @@ class Tally:
         self.failed += part.failed
 
     def __str__(self) -> str:
-        """A table for people."""
+        """Return a table for people."""
         lines = [
             (
                 f"{self.schedules:,} schedules, {self.steps:,} steps, {self.checks:,} writes checked, "
@@ -49,10 +49,10 @@ class Tally:
 
 
 def through(code: Code, seeds: Iterable[int], *, most_failures: int = 1, like: Mapping[str, Any] = {}) -> Tally:
-    """Run schedules, until so many have failed.
+    """Run schedules until `most_failures` have failed.
 
     Args:
-        like: what of their plans is not drawn.
+        like: the fixed parts of their plans, which are not drawn.
     """
     tally = Tally()
     began = time.process_time()

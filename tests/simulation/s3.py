@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from tests.simulation.wire import Wire
 
 S3_TRIES = 3
-"""boto3 tries a call of S3 five times by default; three are enough to be lost, repeated, and given up."""
+"""The tries per call of S3, fewer than boto3's five: three suffice to lose a call, repeat it and give up."""
 
 
 class _Exceptions:
@@ -21,7 +21,7 @@ class _Exceptions:
 
 
 class Client:
-    """What `boto3.client("s3")` is to production code."""
+    """Replaces `boto3.client("s3")`."""
 
     exceptions = _Exceptions
 
@@ -30,11 +30,11 @@ class Client:
         self._objects: dict[tuple[str, str], tuple[bytes, dict[str, str], str]] = {}
 
     def upload(self, key: str, version: str, content: bytes, metadata: dict[str, str], etag: str) -> None:
-        """What an owner does; in a bucket that keeps no versions, the version is "null" every time."""
+        """Upload as an owner does; in a bucket without versions, every version is "null"."""
         self._objects[key, version] = content, metadata, etag
 
     def remove(self, key: str, version: str, *, everything: bool) -> None:
-        """What an owner should not do while a batch is open: a manifest goes, or everything."""
+        """Delete a manifest, or everything, which an owner should not do while a batch is open."""
         if everything:
             self._objects.clear()
         self._objects.pop((key, version), None)
@@ -53,7 +53,7 @@ class Client:
         return self._wire.call("s3", "get_object", get, about=Key, tries=S3_TRIES)
 
     def has(self, key: str) -> bool:
-        """Whether there is an object of this name."""
+        """Return whether an object with this key exists."""
         return (key, "") in self._objects
 
     def put_object(self, *, Bucket: str, Key: str, Body: bytes | IO[bytes], ContentType: str = "") -> dict[str, Any]:  # noqa: N803, ARG002 -- boto3's
@@ -68,14 +68,14 @@ class Client:
 
 
 class Bus:
-    """What `boto3.client("events")` is to production code."""
+    """Replaces `boto3.client("events")`."""
 
     def __init__(self, wire: Wire) -> None:
         self._wire = wire
         self.told: list[str] = []
 
     def put_events(self, *, Entries: Sequence[Mapping[str, str]]) -> dict[str, Any]:  # noqa: N803 -- boto3's
-        """PutEvents; it may refuse."""
+        """PutEvents: it may fail."""
         choices, me = self._wire.baton.choices, self._wire.baton.current.name
 
         def put() -> dict[str, Any]:

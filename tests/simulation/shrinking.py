@@ -1,4 +1,4 @@
-"""From a failing schedule to a short one: choices are left out as long as the same promise stays broken."""
+"""Shrinks a failing schedule: leaves choices out as long as the same promise stays broken."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
     from tests.simulation.production import Code
 
 REPLAYS = 600
-"""How many schedules a shrinking takes at the most."""
+"""The most schedules that shrinking runs."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a schedule went; `failure` None: all promises were kept."""
+    """The outcome of a schedule; `failure` is None if all promises were kept."""
 
     seed: int
     failure: BaseException | None
@@ -33,12 +33,12 @@ class Outcome:
 
     @property
     def kind(self) -> str:
-        """What goes wrong, without the names and numbers of this time."""
+        """The kind of the failure: its message without names and numbers that vary between schedules."""
         return f"{type(self.failure).__name__}: {re.sub(r'[^ ]*[0-9][^ ]*', '', str(self.failure))}"
 
     @property
     def promise(self) -> str:
-        """Which promise is broken: a sentence's beginning; or the kind of the error."""
+        """The broken promise, or the type of another error."""
         kind = type(self.failure).__name__
         return str(self.failure).split(":", maxsplit=1)[0] if kind == "Violation" else kind
 
@@ -54,17 +54,17 @@ def run(
     """Run one schedule.
 
     Args:
-        code: what is driven.
-        seed: the schedule.
-        kept: the choices that are left of it, where it is replayed.
-        tell: whether the trace is wanted.
-        like: what of the plan is not drawn.
+        code: the driven modules.
+        seed: the seed of the schedule.
+        kept: the choices of a replayed schedule.
+        tell: whether to keep the trace.
+        like: the fixed parts of the plan, which are not drawn.
     """
     world = World(code, seed, kept, tell=tell, like=like)
     failure = None
     try:
         world.run()
-    except Exception as error:  # noqa: BLE001 -- whatever a schedule ends with is its outcome
+    except Exception as error:  # noqa: BLE001 -- any exception is the schedule's outcome
         failure = error
     faults = world.wire.fates + world.provider.faults
     trace = (str(world.plan), *world.wire.trace) if world.wire.trace is not None else ()
@@ -72,13 +72,13 @@ def run(
 
 
 def first_failure(code: Code, seeds: Iterable[int], promise: str = "", like: Mapping[str, Any] = {}) -> Outcome | None:
-    """The first of these schedules in which a promise that begins so is broken, as it is; None where there is none."""
+    """Return the first schedule that breaks a promise beginning with `promise`, not shrunk; None if there is none."""
     outcomes = (run(code, seed, like=like) for seed in seeds)
     return next((it for it in outcomes if it.failure and it.promise.startswith(promise)), None)
 
 
 def shrunk(code: Code, failed: Outcome) -> Outcome:
-    """The same failure with as few choices as can be found, and told."""
+    """Return the same failure with as few choices as possible, and its trace."""
     kept = dict(failed.choices)
     left, size = REPLAYS, max(len(kept) // 2, 1)
     while size and left > 0:
@@ -88,14 +88,14 @@ def shrunk(code: Code, failed: Outcome) -> Outcome:
             outcome = run(code, failed.seed, {name: value for name, value in kept.items() if name not in names})
             left -= 1
             if names and outcome.failure and outcome.kind == failed.kind:
-                kept, found = dict(outcome.choices), True  # what was not asked for in this one goes as well
+                kept, found = dict(outcome.choices), True  # drops the choices that this one did not ask for
         if not found or size > 1:
             size = size // 2 if size > 1 or not found else 1
     return run(code, failed.seed, kept, tell=True)
 
 
 def told(code: Code, failed: Outcome) -> str:
-    """A failing schedule for people: what is broken, how to see it again, and the short trace."""
+    """Describe a failing schedule for people: the failure, how to repeat it, and the short trace."""
     short = shrunk(code, failed)
     choices = ", ".join(f"{who} #{place}: {value}" for (who, place), value in short.choices.items())
     return "\n".join(

@@ -1,12 +1,12 @@
 """The simulated DynamoDB against the embedded AWS's, on the same operations.
 
-What is asked for is taken from random schedules as they run: every call of production, with its answer or its refusal.
-Then the same kinds of calls are drawn at random: production's own expressions, on a few keys and whatever items stand
-there, with values that other calls had, or that none had; and in the end both hold the same items.
+The first test replays every call of production in random schedules, and compares its answer or its refusal. The second
+draws the same kinds of calls at random: production's expressions, on a few keys with any items, with values that other
+calls had or that no call had. At the end both stores hold the same items.
 
-What MiniStack does unlike DynamoDB (developer guide and API reference) is not drawn: in `list_append` it takes what is
-no list for an empty one, and it counts on from NULL, where DynamoDB says "incorrect data type"; and of values that do
-not fit an item in a transaction it says so before it looks at the others' conditions.
+The random calls avoid what MiniStack does unlike DynamoDB (developer guide and API reference). In `list_append` it
+takes a value that is not a list for an empty list, and it adds to NULL, where DynamoDB says "incorrect data type". In a
+transaction, it reports values that do not fit an item before it checks the conditions on the others.
 """
 
 from __future__ import annotations
@@ -43,18 +43,18 @@ if TYPE_CHECKING:
     Watch = Callable[[str, Key, Item | None, Item | None], None]
 
 SCHEDULES, MOST_SCHEDULES = range(5, 11), 2_000
-"""So many schedules, and the next that makes a transaction: only a person's redrive of a dead video does."""
+"""The schedules, and the last in which to look for a transaction: only a redrive of a dead video makes one."""
 
 KEYS = ("HASH", "RANGE")
 
 KEYS_DRAWN = ("a", "b", "c")
-"""Of both keys of an item: few, so that operations meet."""
+"""The values of an item's two keys: few, so that operations meet."""
 
 TYPED = {":number", ":null", ":zero", ":one"}
-"""Placeholders for what an expression itself says: a type, nothing, or a step (MiniStack adds a text to a number)."""
+"""The placeholders whose type the expression fixes: a type, nothing, or a step (MiniStack adds a text to a number)."""
 
 KINDS = 25
-"""More kinds of writes than this production makes."""
+"""The number of kinds of writes that production exceeds."""
 
 RANDOM_SEQUENCES, RANDOM_OPERATIONS = 4, 250
 
@@ -63,12 +63,12 @@ EXPECTED = {
     *("put ConditionalCheckFailedException", "update ConditionalCheckFailedException", "update ValidationException"),
     "transact TransactionCanceledException",
 }
-"""What has to have happened."""
+"""The outcomes that must occur."""
 
 
 @dataclass(frozen=True)
 class Call:
-    """What was asked of the simulated DynamoDB, and what it said."""
+    """A call of the simulated DynamoDB, and its answer."""
 
     operation: str
     table: str
@@ -77,14 +77,14 @@ class Call:
 
 
 class Recording(Store):
-    """A simulated DynamoDB that writes down its calls. Its index is never behind, as the embedded AWS's is not."""
+    """A simulated DynamoDB that records its calls. Its index never lags, like the embedded AWS's."""
 
     def __init__(self, *tables: str, watch: Watch | None = None) -> None:
         super().__init__(*tables, watch=watch)
         self.calls: list[Call] = []
 
     def get(self, table: str, key: Key) -> Item | None:
-        """One item."""
+        """Record a read of one item."""
         item = super().get(table, key)
         self.calls.append(Call("get", table, {"Key": {"pk": key[0], "sk": key[1]}}, item))
         return item
@@ -92,7 +92,7 @@ class Recording(Store):
     def query(  # noqa: PLR0917 -- as the original takes them
         self, table: str, index: str | None, condition: str, names: Names, values: Values, behind: int
     ) -> list[Item]:
-        """A query, of an index that is up to date."""
+        """Record a query; the index is up to date."""
         del behind
         items = super().query(table, index, condition, names, values, 0)
         request: dict[str, Any] = {"KeyConditionExpression": condition, "ExpressionAttributeValues": dict(values)}
@@ -101,26 +101,26 @@ class Recording(Store):
         return items
 
     def put(self, table: str, request: Mapping[str, Any]) -> Item | None:
-        """A write."""
+        """Record a put."""
         return self._recorded("put", table, request, lambda: super(Recording, self).put(table, request))  # type: ignore[no-any-return]
 
     def update(self, table: str, request: Mapping[str, Any]) -> tuple[Item | None, Item, list[ItemPath]]:
-        """A write."""
+        """Record an update."""
         return self._recorded("update", table, request, lambda: super(Recording, self).update(table, request))  # type: ignore[no-any-return]
 
     def transact(self, writes: Sequence[Mapping[str, Any]]) -> None:
-        """A transaction."""
+        """Record a transaction."""
         self._recorded("transact", "", {"TransactItems": writes}, lambda: super(Recording, self).transact(writes))
 
     def batch_get(self, table: str, keys: Sequence[Mapping[str, str]]) -> list[Item]:
-        """Some items."""
+        """Record a read of several items."""
         found = [self.peek(table, (key["pk"], key["sk"])) for key in keys]
         items = [item for item in found if item is not None]
         self.calls.append(Call("batch_get", table, {"Keys": keys}, items))
         return items
 
     def ask(self, call: Call) -> None:
-        """Do what a call says."""
+        """Execute a call."""
         request = call.request
         match call.operation:
             case "get":
@@ -149,7 +149,7 @@ class Recording(Store):
 
 
 class Cloud:
-    """The embedded AWS's DynamoDB, asked the same."""
+    """The embedded AWS's DynamoDB, which gets the same calls."""
 
     def __init__(self, client: DynamoDBClient) -> None:
         self._db: Any = client
@@ -157,7 +157,7 @@ class Cloud:
         self._made = 0
 
     def begin(self) -> None:
-        """Empty tables from here on."""
+        """Start with empty tables."""
         self._made += 1
         for table in ("catalog", "ledger"):
             self._names[table] = f"{table}-{self._made}"
@@ -174,7 +174,7 @@ class Cloud:
             )
 
     def answer(self, call: Call) -> object:
-        """What it says to a call."""
+        """Return its answer to a call."""
         table = {"TableName": self._names.get(call.table, "")}
         try:
             match call.operation:
@@ -200,7 +200,7 @@ class Cloud:
         return None
 
     def tables(self) -> dict[str, dict[Key, Item]]:
-        """All that it holds."""
+        """Return all of its items."""
         return {
             table: {(item["pk"], item["sk"]): item for item in self._db.scan(TableName=name)["Items"]}
             for table, name in self._names.items()
@@ -212,7 +212,7 @@ class Cloud:
 
 @pytest.fixture(scope="module")
 def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
-    """An embedded AWS of our own, without a stack."""
+    """Start an embedded AWS without a stack."""
     folder: Path = tmp_path_factory.mktemp("ministack")
     stack = MiniStack(folder, folder / "log", {"PATH": os.environ["PATH"]})
     try:
@@ -232,7 +232,7 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
 
 @pytest.fixture(scope="module")
 def schedules() -> list[list[Call]]:
-    """The calls of each schedule."""
+    """Return the calls of each schedule."""
     code = production.as_it_is()
     rare = (calls for seed in range(SCHEDULES.stop, MOST_SCHEDULES) if _has_transaction(calls := _calls(code, seed)))
     return [*(_calls(code, seed) for seed in SCHEDULES), next(rare)]
@@ -267,7 +267,7 @@ def test_the_simulated_store_answers_production_as_the_embedded_aws_does(
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of write that production makes: its expressions, and what their values, and its items, were."""
+    """A kind of write that production makes: its expressions, with their values and its items."""
 
     verb: str
     table: str
@@ -298,11 +298,11 @@ class Draws:
 
     @property
     def kinds(self) -> int:
-        """How many kinds of writes there are."""
+        """The number of kinds of writes."""
         return len(self._kinds)
 
     def operation(self) -> Call:
-        """One."""
+        """Draw an operation."""
         draw = self._random.random()
         if draw < 0.1:
             return Call("get", self._table(), {"Key": self._key()}, None)
@@ -359,7 +359,7 @@ class Draws:
         return request
 
     def _value(self, name: str, seen: Sequence[Any], *, odd: bool) -> Any:  # noqa: ANN401 -- of DynamoDB
-        """What this placeholder stood for before, or else something of its type, or of one that does not fit."""
+        """Draw a value that this placeholder had, another of its type, or one of a wrong type."""
         value = self._random.choice(seen)
         if self._random.random() < 0.8 or name in TYPED:
             return value
@@ -391,7 +391,7 @@ def test_random_operations_of_the_kinds_that_production_makes_do_the_same(
 
 
 def _writes(call: Call) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
-    """The writes of a call: itself, or those of a transaction."""
+    """Yield the writes of a call: itself, or those of a transaction."""
     if call.operation in {"put", "update"}:
         yield call.operation.title(), call.table, call.request
     for write in call.request.get("TransactItems", ()):
@@ -404,7 +404,7 @@ def _expressions(request: Mapping[str, Any]) -> str:
 
 
 def _only_used(request: dict[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
-    """A request with those placeholders that its expressions use: others are refused."""
+    """Return a request with only the placeholders that its expressions use, since others are refused."""
     text = " ".join(value for name, value in request.items() if name.endswith("Expression"))
     used = {name: value for name, value in request["ExpressionAttributeValues"].items() if name in text}
     aliases = {name: value for name, value in names.items() if name in text}
@@ -417,7 +417,7 @@ def _only_used(request: dict[str, Any], names: Mapping[str, str]) -> dict[str, A
 
 
 def _refusal(error: ClientError) -> tuple[str, object]:
-    """What of a refusal production reads: its code, the item that it shows, the reasons for each of a transaction's."""
+    """Return what production reads of a refusal: its code, its item, the reasons of a transaction."""
     response: Mapping[str, Any] = error.response
     reasons = [(it["Code"], plain(it)) for it in response.get("CancellationReasons", ())]
     return str(response["Error"]["Code"]), reasons or plain(response)

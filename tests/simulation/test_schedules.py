@@ -1,4 +1,4 @@
-"""Thousands of schedules of the production code on a simulated world: every promise is kept at every step.
+"""Thousands of schedules of the production code in a simulated world keep every promise at every step.
 
 `python -m tests.simulation --schedules 1000000` runs more of them.
 """
@@ -35,18 +35,18 @@ RARE: tuple[Mapping[str, Any], ...] = (
     {"asked_badly": 0.6, "threshold": 1, "rows": ("unsure",) * 4},
     {"chance": 0.15, "busy": 500, "rows": ("unsure",) * 8, "budgeted": True, "room": 100, "daily": AMPLE},
 )
-"""What schedules are like that come by the branches that are rare in schedules drawn at random."""
+"""The fixed parts of plans that visit the branches that random schedules rarely visit."""
 
 RARE_SCHEDULES = 120
-"""Of each kind."""
+"""The number of schedules for each of `RARE`."""
 
 MUTANT_SCHEDULES = 600
-"""Within how many schedules a mistake is found; most are found within ten."""
+"""The most schedules within which a mistake must be found; ten suffice for most."""
 
 
 @dataclass
 class Run:
-    """The schedules of these tests, and where they came by."""
+    """The schedules of these tests, and the branches that they visited."""
 
     tally: Tally
     code: production.Code
@@ -55,7 +55,7 @@ class Run:
 
 @pytest.fixture(scope="module")
 def done() -> Run:
-    """All schedules, with the branches of production counted."""
+    """Run all schedules, with the branches of production counted."""
     visited: dict[tuple[str, str, str], set[bool]] = defaultdict(set)
 
     def visit(module: str, function: str, text: str) -> production.Told:
@@ -135,6 +135,6 @@ def _excused(branch: Branch, outcome: bool) -> bool:
 
 
 def _named(branch: Branch, name: tuple[str, str, str]) -> bool:
-    """Whether a name, whose text may be `*` for all that a function has, is a branch's."""
+    """Return whether a name, whose text may be `*` for the whole function, names a branch."""
     module, function, text = name
     return (module, function) == (branch.module, branch.function) and text in {"*", branch.text}

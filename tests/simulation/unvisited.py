@@ -1,4 +1,4 @@
-"""What no schedule comes by, and why. By module, function and condition (`*`: all of a function): outcomes, reason."""
+"""The branches that no schedule visits: outcomes and reason, by module, function and condition (`*`: all of one)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Messages of another version, in the queues and in rows that wait: after a rollback, or after an upgrade."""
+"""Messages of another version in queues and in deferred rows, as after a rollback or an upgrade."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 
 
 def _newer(message: dict[str, Any]) -> None:
-    """What a newer version may write: fields that this one does not know."""
+    """Add fields that a newer version may write and this one does not know."""
     message |= {"written_by": {"version": "99"}, "hints": ["unknown"]}
     message["video"] |= {"duration": 1800}
 
 
 def _older(message: dict[str, Any]) -> None:
-    """What an older version wrote: no field that has a value by default."""
+    """Remove the fields with a default value, which an older version did not write."""
     if not message.get("deferrals"):
         message.pop("deferrals", None)
     for name in ("description", "presenters", "url", "channel", "published_at"):
@@ -30,16 +30,16 @@ def _older(message: dict[str, Any]) -> None:
 
 
 def _unreadable(message: dict[str, Any]) -> None:
-    """What no version of ours writes, or one that calls everything by other names."""
+    """Remove the video, so that this version cannot read the message."""
     message.pop("video", None)
 
 
 CHANGES: dict[str, Callable[[dict[str, Any]], None]] = {"newer": _newer, "older": _older, "unreadable": _unreadable}
-"""By name."""
+"""The changes by name."""
 
 
 def change_messages(name: str, store: Store, queue: Queue) -> set[Key]:
-    """Change what waits, as if another version had written it; the rows that nobody can read any more."""
+    """Change waiting messages as if another version had written them; return the rows that are now unreadable."""
     change, spoilt = CHANGES[name], set()
     for letter in queue.letters if name != "unreadable" else ():
         letter.body = _changed(letter.body, change)
@@ -48,7 +48,7 @@ def change_messages(name: str, store: Store, queue: Queue) -> set[Key]:
             store.by_hand("catalog", key, item | {"body": _changed(unpacked(item["body"]), change)})
             if name == "unreadable":
                 spoilt.add(key)
-                return spoilt  # one of them: all others have to go on
+                return spoilt  # only one: all others must still go on
     return spoilt
 
 

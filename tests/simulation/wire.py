@@ -1,4 +1,4 @@
-"""What lies between production code and a simulated service: a call goes through, is lost, or its answer is."""
+"""The wire between production code and a simulated service: a call succeeds, or it or its answer is lost."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Answer = TypeVar("Answer")
 
 
 class Fate(IntEnum):
-    """What becomes of one try of a call; names as they are told."""
+    """The fate of one try of a call; traces show the names."""
 
     GOES_THROUGH = 0
     KILLED = 1
@@ -31,21 +31,21 @@ class Fate(IntEnum):
 
 
 _SLEEPS = {Fate.HANGS: 4.0, Fate.HANGS_LONG: 40.0}
-"""Seconds. Longer than the ledger's client waits for an answer is the same to it as no answer."""
+"""The delays of late answers, in seconds. An answer after a client's time-out is the same to it as none."""
 
 _READS = {"get_item", "batch_get_item", "query", "get_object", "get_queue_attributes"}
-"""What nobody wants to read of, unless it goes wrong."""
+"""The operations that a trace omits unless they fail."""
 
 STUCK = 0.4
-"""The chance that what went wrong goes wrong at the next try as well."""
+"""The probability that the try after a failed one fails too."""
 
 
 @dataclass
 class Wire:
     """The calls of all workers to all services.
 
-    `fates` counts what became of them, by service and fate; `steps` are tries. `trace` takes a line for each where a
-    schedule is to be told. `doing` are the notes of the fiber whose call a service is at, also where it is done late.
+    `fates` counts the calls by service and fate, `steps` counts tries. `trace` collects a line for each call, None for
+    no trace. `doing` holds the notes of the fiber whose call a service executes, also for one executed late.
     """
 
     baton: Baton
@@ -72,11 +72,11 @@ class Wire:
         """Make one call of a client as its SDK does.
 
         Args:
-            apply: what the service does with it.
-            about: for the trace; what makes it, where that takes time.
-            tries: how often the SDK sends it.
-            patience: seconds that the SDK waits for an answer.
-            once: the service knows a repeated call by its token, and answers it as it answered the first.
+            apply: executes the call in the service.
+            about: a description for the trace, or a function that makes it.
+            tries: the number of times that the SDK sends the call.
+            patience: the SDK's time-out for an answer, in seconds.
+            once: whether the service recognises a repeated call by its token, and gives it the first answer.
         """
         if self.baton.current.worker.unsigned:
             raise _refused("InvalidSignatureException", operation)
@@ -108,7 +108,7 @@ class Wire:
         baton = self.baton
         baton.step()
         self.steps += 1
-        if self.steps > self.busy_steps:  # from now on nothing goes wrong
+        if self.steps > self.busy_steps:  # no faults from now on
             baton.choices.quiet = True
         if self.steps > self.most_steps:
             message = f"no end after {self.steps} steps"
@@ -129,7 +129,7 @@ class Wire:
         return fate
 
     def _wrong(self, fate: Fate, operation: str, apply: Callable[[], Any], patience: float) -> Exception:
-        """Let a call go wrong; what the SDK raises if it is the last try."""
+        """Make a call fail; return the exception that the SDK raises after the last try."""
         if fate is Fate.THROTTLED:
             return _refused("ThrottlingException", operation)
         if fate is Fate.REQUEST_LOST:
@@ -138,21 +138,21 @@ class Wire:
             return ReadTimeoutError(endpoint_url=operation)
         if fate is Fate.DONE_LATE:
             self.baton.at(self.baton.now + 3.0, lambda: _quietly(apply))
-        else:  # the answer is lost, or comes when nobody waits for it any more
+        else:  # the answer is lost, or comes after the time-out
             _quietly(apply)
             if fate is not Fate.ANSWER_LOST:
                 self.baton.sleep(patience)
         return ReadTimeoutError(endpoint_url=operation)
 
     def tell(self, what: str, fate: str = "") -> None:
-        """A line for the trace."""
+        """Add a line to the trace."""
         if self.trace is not None:
             me = self.baton.current
             self.trace.append(f"{self.baton.now:10.2f}s  {me.name:<18} {what[:150]}{f'   << {fate}' if fate else ''}")
 
 
 class NoEnd(AssertionError):
-    """The schedule goes on and on."""
+    """The schedule does not end."""
 
 
 def _refused(code: str, operation: str) -> ClientError:
@@ -160,7 +160,7 @@ def _refused(code: str, operation: str) -> ClientError:
 
 
 def _quietly(apply: Callable[[], Any]) -> None:
-    """Do it; nobody hears the answer."""
+    """Execute a call whose answer is lost."""
     try:
         apply()
     except ClientError:

@@ -1,4 +1,4 @@
-"""One schedule: owners upload, workers come and go, things go wrong; then nothing does, and all comes to rest."""
+"""One schedule: owners upload, workers start and die, faults occur; then the faults stop, and all work ends."""
 
 from __future__ import annotations
 
@@ -58,14 +58,14 @@ AUDIT_AFTER, INGEST_AFTER, AUDIT_ROUNDS = 3600, INGEST_VISIBILITY + 60, 3
 """The template's numbers; a schedule needs no others."""
 
 FOR_A_PERSON = {str(it) for it in (Hold.NO_BUDGET, Hold.PAUSED, Hold.BREAKER_OPEN)}
-"""What keeps a row that is due where it is; what is used up gives it another date."""
+"""The holds that keep a due row deferred until a person acts; `USED_UP` holds give it another date."""
 
 WRONG = (-420.0, 1_000.0, -90_000.0, 90_000.0, 310.0, -310.0, 600.0, -600.0)
-"""Seconds by which a clock may be so wrong that AWS refuses what it signs."""
+"""The errors of clocks with which AWS refuses signed requests, in seconds."""
 
 ROW_MAX, MANIFEST_MAX, RATIO_MAX = 131_072, 1 << 20, 200
 PROJECT, OTHER = "djangocon", "pycon"
-"""The project that everything happens to, and one beside it."""
+"""The main project of a schedule, and a second one."""
 
 PROJECTS = (PROJECT, OTHER)
 BUCKET = "titlecard-uploads"
@@ -80,15 +80,15 @@ TITLES = (
 
 
 class World:
-    """All that there is in one schedule.
+    """The world of one schedule.
 
     Args:
-        code: the production modules that it drives.
-        seed: of the schedule.
-        kept: the choices of a schedule that is replayed.
-        tell: whether a trace is kept.
-        store: what stands for DynamoDB.
-        like: what of the plan is not drawn.
+        code: the driven production modules.
+        seed: the seed of the schedule.
+        kept: the choices of a replayed schedule.
+        tell: whether to keep a trace.
+        store: the class that replaces DynamoDB.
+        like: the fixed parts of the plan, which are not drawn.
     """
 
     def __init__(
@@ -152,7 +152,7 @@ class World:
     # ---------------------------------------------------------------------------------------------------- the run
 
     def run(self) -> None:
-        """The whole schedule.
+        """Run the whole schedule.
 
         Raises:
             Violation: a promise is broken.
@@ -195,60 +195,60 @@ class World:
     # ---------------------------------------------------------------------------------------------- what is asked of it
 
     def now(self) -> datetime:
-        """The time by the clock of the worker that runs."""
+        """Return the time by the running worker's clock."""
         return self.plan.start + timedelta(seconds=self.baton.now + self.baton.current.worker.skew)
 
     def _when(self, seconds: float) -> datetime:
         return self.plan.start + timedelta(seconds=seconds)
 
     def remaining(self) -> float:
-        """Seconds that the worker which runs has left."""
+        """Return the running worker's remaining time, in seconds."""
         return self.baton.current.worker.ends - self.baton.now
 
     def batches(self) -> list[Item]:
-        """The batches, as they stand."""
+        """Return the items of all batches."""
         return [item for (_, sort), item in self.store.tables["catalog"].items() if sort == "batch"]
 
     def row(self, batch: str, number: int) -> Item | None:
-        """A row's item, by its batch's partition key and its number."""
+        """Return a row's item, by its batch's partition key and its number."""
         key = row_key(batch.removeprefix("batch#"), number)
         return self.store.peek("catalog", (key["pk"], key["sk"]))
 
     def batch_of(self, row: Key) -> Item:
-        """The batch's item of a row's."""
+        """Return the item of a row's batch."""
         return self.store.tables["catalog"][f"batch#{batch_of_row({'pk': row[0]})}", "batch"]
 
     def letters(self) -> list[Letter]:
-        """The dead letters of the work queue."""
+        """Return the dead letters of the work queue."""
         return self.queues["work-dead"].letters
 
     def has_letter(self, batch: str, row: int) -> bool:
-        """Whether a dead row is among the dead letters, or was moved away from there by hand."""
+        """Return whether a dead row is among the dead letters, or was moved from there by hand."""
         project = self.store.tables["catalog"][batch, "batch"]["project"]
         wanted = f'{{"batch":"{batch.removeprefix("batch#")}","project":"{project}","row":{row},'
         bodies = [letter.body for letter in self.letters()]
         return bool(self.plan.removed_at) or any(body.startswith(wanted) for body in (*bodies, *self.moved_by_hand))
 
     def video_of(self, key: Key) -> Video:
-        """The video that an entry of the catalog is about."""
+        """Return the video of a record's key."""
         return self._videos[key]
 
     def cap_of(self, entry: Item) -> int:
-        """How many attempts a video may have under a fingerprint."""
+        """Return the most attempts that a video may have under a fingerprint."""
         return max(self.plan.cap, int(entry.get("allowed", 0)))
 
     def improvable(self, talk: Mapping[str, Any]) -> bool:
-        """Whether a stored talk is not the last word."""
+        """Return whether a stored talk is not final."""
         return (
             Policy.MODEL in {self.plan.policy, self.plan.later} and talk["tier"] == "local" and talk["review"] is None
         )
 
     def budget_of(self, project: str) -> Budget:
-        """A project's budget as it is now."""
+        """Return a project's current budget."""
         return self.budgets[project][-1][1]
 
     def limit_of(self, key: Key, name: str, since: float) -> int | None:
-        """The highest limit that a counter of the ledger has had since a second of the schedule; None: it has none."""
+        """Return the highest limit of a ledger's counter since a second of the schedule; None for no limit."""
         if key[0].startswith("project#") and "#" not in name:
             day, _, part = name.partition("_") if name[:1] == "d" and name[1:3].isdigit() else ("", "", name)
             budgets = self.budgets[key[0].removeprefix("project#")]
@@ -264,7 +264,7 @@ class World:
     # -------------------------------------------------------------------------------------------------- making things
 
     def _stage(self) -> None:
-        """Put the clock, the threads and what is random under the schedule."""
+        """Replace production's clock, threads and random values with the schedule's."""
         code = self.code
         Pool.baton = self.baton
         parser: Any = code["pipeline.parse"]
@@ -302,7 +302,7 @@ class World:
         sent.time = SimpleNamespace(sleep=self.baton.sleep)
 
     def _compose(self) -> None:
-        """What the handlers make at cold start and share."""
+        """Build the objects that the handlers make at cold start and share."""
         code, plan = self.code, self.plan
         self._clients = SimpleNamespace(
             catalog=dynamo.Client(
@@ -393,12 +393,12 @@ class World:
         )
 
     def _limits(self) -> BatchLimits:
-        """A batch's limits: room for so many requests and a bit."""
+        """Return a batch's limits: room for `plan.room` requests and a bit."""
         room = self.plan.room
         return BatchLimits(requests=room + 1, tokens=TOKENS * room + 7, micro_usd=COST * room + 1)
 
     def of(self, project: str, *, fresh: bool = False) -> str | None:
-        """A project's key."""
+        """Return a project's key."""
         if self.choices(f"{self.baton.current.name} has no key", 0.3 if fresh else self.wire.chance):
             self.wire.fates["keys: not readable"] += 1
             message = "simulated"
@@ -440,7 +440,7 @@ class World:
             self.queues["ingest"].put(json.dumps({"continue": asdict(upload)}), self.baton.now)
 
     def _changed(self) -> tuple[str, ...]:
-        """The kinds of the newer manifest's rows: as they were, or others."""
+        """Return the kinds of the newer manifest's rows: the same, or others."""
         return tuple(
             kind if change == "same" else f"{change} {kind}"
             for kind, change in zip(self.plan.rows, self.plan.newer, strict=False)
@@ -458,14 +458,14 @@ class World:
         self.queues["work"].put(json.dumps(row), self.baton.now)
 
     def _move_by_hand(self) -> None:
-        """What the message-move task of SQS does."""
+        """Move the dead letters back, as the message-move task of SQS does."""
         for letter in self.letters():
             self.moved_by_hand.add(letter.body)
             self.queues["work"].put(letter.body, self.baton.now)
         self.letters().clear()
 
     def _set_up(self) -> None:
-        """What a person has done before."""
+        """Set the budgets, as a person does before the schedule."""
         if self.plan.budgeted:
             quiet, self.choices.quiet = self.choices.quiet, True
             budget = Budget(self.plan.daily, self.plan.monthly)
@@ -475,7 +475,7 @@ class World:
             self.choices.quiet = quiet
 
     def _person(self, act: Callable[[], object]) -> None:
-        """A person does something by a command of the console, and again in a minute if it did not work."""
+        """Run a person's command of the console, and repeat it every minute until it succeeds."""
         worker = self._started("person", RESUME_TIMEOUT)
         self.baton.spawn(worker.name, worker, partial(self._insisting, act))
 
@@ -492,7 +492,7 @@ class World:
             self._tick_by(self.baton.now + 60)
 
     def _edit(self) -> None:
-        """Somebody edits the ledger, and puts it right later."""
+        """Edit the ledger by hand, and correct it later."""
         day = self._when(self.baton.now)
         self.edited = edit(self.store, self.plan.edit, PROJECT, day, self.baton.now)
         if self.edited:
@@ -514,29 +514,29 @@ class World:
             return
 
     def _mend(self) -> None:
-        """What `titlecard resume PROJECT`, or `--all`, does: hand brake and breaker."""
+        """Lift the pause and close the breaker, as `titlecard resume PROJECT` or `--all` does."""
         if self.plan.every:
             self._ledger.unpause(self.code["aws.dynamodb.ledger"].EVERY_PROJECT)
         self._ledger.unpause(PROJECT)
         self._ledger.close_breaker(PROJECT)
 
     def _change_messages(self) -> None:
-        """Another version is deployed while messages and rows wait."""
+        """Deploy another version while messages and rows wait."""
         self.spoilt |= change_messages(self.plan.change, self.store, self.queues["work"])
         self.wire.fates[f"messages changed: {self.plan.change}"] += 1
 
     def _purge(self) -> None:
-        """What a person may do to a queue: its messages are gone, and the audit sends their rows again."""
+        """Purge the queue, as a person may do: the audit sends the rows again."""
         self.queues["work"].letters.clear()
         self.purged = True
 
     def _remove(self) -> None:
-        """What nobody should do while a batch is open: its manifest is deleted, and the queue is purged."""
+        """Delete an open batch's manifest and purge the queue, which a person should not do."""
         self._purge()
         self.s3.remove(_manifest(PROJECT), "null" if self.unversioned else "v1", everything=self.plan.removed)
 
     def _redrive(self) -> None:
-        """What a person does by the console, one letter after the other."""
+        """Redrive the dead letters one by one, as a person does with the console."""
         self._person(self._allow_all)
 
     def _allow_all(self) -> None:
@@ -603,14 +603,14 @@ class World:
                 baton.spawn(worker.name, worker, partial(self._work_on, letters))
 
     def _skew(self) -> float:
-        """By how many seconds a worker's clock is wrong: by a few, or where the plan says so by minutes or a day."""
+        """Return the error of a worker's clock in seconds: a few or, if the plan says so, minutes or a day."""
         if wrong := self.choices("wrong clock", self.plan.wrong_clocks, len(WRONG) + 1):
             self.wire.fates[f"clock: {'ahead' if WRONG[wrong - 1] > 0 else 'behind'}"] += 1
             return WRONG[wrong - 1]
         return (0.0, self.plan.apart, -self.plan.apart)[self.choices("clocks", 0.3, 3)]
 
     def _shows(self, skew: float, letter: Letter) -> bool:
-        """Whether a wrong clock contradicts a message; where it does not, there is AWS, which checks what is signed."""
+        """Return whether the clock is right, or the message shows its error; otherwise AWS refuses its requests."""
         if abs(skew) <= CLOCK_ERROR_SECONDS:
             return True
         since = self.baton.now + skew - letter.first
@@ -624,7 +624,7 @@ class World:
         return worker
 
     def _work_on(self, letters: list[Letter]) -> None:
-        """One invocation of the parser's handler, and what the event source makes of its answer."""
+        """Run one invocation of the parser's handler, and the event source's reaction to its answer."""
         code, queue, baton = self.code["pipeline.parse"], self.queues["work"], self.baton
         changed = self.plan.later and baton.now >= self.plan.later_at  # a deployment: warm workers are gone
         parser = self._parsers.pop() if self._parsers and not changed else self._parser()
@@ -656,7 +656,7 @@ class World:
             try:
                 self._work.show_again(letter.receipt, outcome.seconds)
             except (ClientError, BotoCoreError):
-                return False  # it comes again later
+                return False  # it is redelivered later
         return False
 
     def _ingest_shows(self, when: float) -> None:
@@ -672,7 +672,7 @@ class World:
                 baton.spawn(worker.name, worker, partial(self._take, letter))
 
     def _take(self, letter: Letter) -> None:
-        """One invocation of ingest's handler, and what the event source makes of its answer."""
+        """Run one invocation of ingest's handler, and the event source's reaction to its answer."""
         code, queue = self.code, self.queues["ingest"]
         upload = Upload(**json.loads(letter.body)["continue"])
         try:
@@ -690,13 +690,13 @@ class World:
         try:
             self._notifications.show_again(letter.receipt, seconds)
         except (ClientError, BotoCoreError):
-            return  # it comes again when the queue's own time is over
+            return  # it is redelivered after the queue's visibility timeout
 
     def _tick_by(self, when: float, *, wakes: bool = False) -> None:
-        """Let resume's schedule come by at the first full minute after this; other minutes would find nothing to do.
+        """Schedule a sweep at the first full minute after `when`; sweeps at other minutes would find nothing to do.
 
         Args:
-            wakes: something may have become due.
+            wakes: whether something may have become due.
         """
         minute = ((when + self.clocks) // 60 + 1) * 60
         self.cut_short = self.cut_short or (wakes and when >= FAR)
@@ -705,7 +705,7 @@ class World:
             self.baton.at(minute, self._tick)
 
     def in_the_way(self, batch: Item, row: Item) -> set[str]:
-        """What keeps a deferred row's question from being asked at this moment, in the words of `Hold`."""
+        """Return the holds that keep a deferred row's question from being asked now."""
         need = row.get("need")
         if not need or "cancelled_at" in batch:
             return set()  # it is put back, whatever the ledger says
@@ -735,7 +735,7 @@ class World:
         return found
 
     def waits_for_a_person(self, batch: Item, row: Item) -> bool:
-        """Whether a deferred row can go on only when a person has raised a limit, or let the project go on."""
+        """Return whether a deferred row needs a person to raise a limit or resume the project."""
         if self.cut_short:
             return True
         why = self.in_the_way(batch, row)
@@ -744,7 +744,7 @@ class World:
         return row["due"] <= self.stamp() and bool(why & FOR_A_PERSON)
 
     def overdue(self) -> dict[Key, set[str]]:
-        """The rows whose date has come by the clock of the worker that runs, with what is in their way."""
+        """Return the rows that are due by the running worker's clock, with the holds in their way."""
         rows, now = self.store.tables["catalog"], min(self.stamp(), self.stamp_of(self.baton.current.worker))
         return {
             key: self.in_the_way(self.batch_of(key), row)
@@ -753,7 +753,7 @@ class World:
         }
 
     def _tick(self) -> None:
-        """Resume comes by: where it would find nothing to do, only now and then, since that takes the most time."""
+        """Start a sweep; if it would find nothing to do, only rarely, since sweeps take the most time."""
         if not self._has_work() and not self.choices("resume comes by", 0.1):
             return
         for name in ("", " again") if self.choices("resume is called twice", self.plan.chance) else ("",):
@@ -762,7 +762,7 @@ class World:
             self.baton.spawn(worker.name, worker, self._resumed)
 
     def _has_work(self) -> bool:
-        """Whether resume finds a row that can go on, or a batch that is at its end or stands still."""
+        """Return whether a sweep would find a row that can go on, or a batch that has ended or stands still."""
         return any(self._awaits_resume(batch) for batch in self.batches())
 
     def _awaits_resume(self, batch: Item) -> bool:
@@ -788,15 +788,15 @@ class World:
         return row["due"] <= soon and not self.in_the_way(batch, row) & FOR_A_PERSON
 
     def stamp_of(self, worker: Worker) -> str:
-        """The time by a worker's clock, as it is stored."""
+        """Return the stamp of the time by a worker's clock."""
         return stamp(self._when(self.baton.now + worker.skew))
 
     def stamp(self) -> str:
-        """The time as it is stored."""
+        """Return the stamp of the time."""
         return stamp(self._when(self.baton.now))
 
     def _resumed(self) -> None:
-        """One invocation of resume's handler; the next minute is of use where it did something, or had no time to."""
+        """Run one invocation of the sweeper's handler; if it did something or ran out of time, schedule another."""
         began, overdue = self.baton.now, self.overdue() if self.choices.quiet else {}
         try:
             done = self._sweeper.run(self.remaining)
@@ -824,12 +824,12 @@ class World:
 
 
 FAR = 35 * 86_400.0
-"""Seconds: what comes later than five weeks after a schedule's beginning does not belong to it."""
+"""The end of a schedule, in seconds: five weeks after its beginning."""
 
 
 @contextlib.contextmanager
 def _folder() -> Iterator[str]:
-    """Stands for `TemporaryDirectory`: one of a few that are there already, which is faster."""
+    """Replace `TemporaryDirectory` with an existing folder, which is faster."""
     name = _folders.pop() if _folders else tempfile.mkdtemp(prefix="titlecard-simulation-")
     try:
         yield name
@@ -851,7 +851,7 @@ def _ample() -> Budget:
 
 
 def _row_in(body: str) -> tuple[str, int] | None:
-    """The batch and the row of a message; None of rubbish."""
+    """Return the batch and the row of a message; None if it is rubbish."""
     try:
         message = json.loads(body)
         return str(message["batch"]), int(message["row"])
@@ -860,7 +860,7 @@ def _row_in(body: str) -> tuple[str, int] | None:
 
 
 LOWERED = Budget(Cap(None, COST + 3), Cap(TOKENS * 2, None))
-"""What a person leaves of a budget: a question a day, two in a month."""
+"""A budget that a person has lowered: one question a day, two a month."""
 
 
 def _manifest(project: str) -> str:
@@ -868,28 +868,28 @@ def _manifest(project: str) -> str:
 
 
 LARGE = 'He said "no". ' * 7_000
-"""A description that is near the largest row, and is larger in JSON."""
+"""A description that nearly fills the largest row, and is longer in JSON."""
 
 _SURVEY = Survey.learn(tuple(Video(id=title, title=title) for title in TITLES))
 
 
 class _Surveys:
-    """Stands for `Survey` where one is learnt or read: it is always the same one, learnt once."""
+    """Replaces the learning and reading of `Survey`: it always returns the same one, learnt once."""
 
     @staticmethod
     def learn(_videos: tuple[Video, ...]) -> Survey:
-        """What the rows of a batch have in common."""
+        """Return the one survey."""
         return _SURVEY
 
     @staticmethod
     def from_json(_text: str) -> Survey:
-        """What was written down."""
+        """Return the one survey."""
         return _SURVEY
 
 
 @lru_cache(maxsize=10_000)
 def _parsed(video: Video) -> LocalParse:
-    """The local tier's answer, sure of those videos whose id begins with "sure"."""
+    """Return the local tier's answer; it is sure only of videos whose id begins with "sure"."""
     return extraction.parse(video, _SURVEY)._replace(sure=video.id.startswith("sure"))
 
 
@@ -903,10 +903,10 @@ def _video(number: int, kind: str, version: int) -> Video:
 
 
 class _Silent:
-    """A log that nobody reads."""
+    """A log that discards its lines."""
 
     def warning(self, *_: object, **__: object) -> None:
-        """Say nothing."""
+        """Do nothing."""
 
     info = error = exception = warning
 

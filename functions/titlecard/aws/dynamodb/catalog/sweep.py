@@ -1,4 +1,4 @@
-"""The sweeper's lease, as it is stored; `pipeline.lease` says how it is taken and renewed."""
+"""The stored lease of the sweeper; `pipeline.lease` takes and renews it."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ if TYPE_CHECKING:
 
 
 class SweepLease(CatalogTable):
-    """Who sweeps. `lease_until` is another one each time that it is renewed; nobody compares it with a clock."""
+    """The sweeper's lease. Each renewal changes `lease_until`, which is never compared with a clock."""
 
     def sweep_lease(self) -> str:
-        """What the one who sweeps wrote last; empty where nobody does."""
+        """Return the `lease_until` of the current sweeper; empty if there is none."""
         return str((self._get(sweep_key()) or {}).get("lease_until", ""))
 
     def take_sweep(self, holder: str, *, seen: str, until: datetime) -> bool:
-        """Become the one who sweeps, where the lease is as it was seen; False where it is not.
+        """Take the lease if it has not changed since it was read; return False if it has.
 
         Args:
-            holder: a random name; who asks again under the same name has the lease still.
-            seen: what `sweep_lease` gave.
+            holder: a random name; its holder may take the lease again.
+            seen: the value that `sweep_lease` returned.
         """
         as_seen = "lease_until = :seen" if seen else "attribute_not_exists(lease_until)"
         return self._accepted(
@@ -34,11 +34,11 @@ class SweepLease(CatalogTable):
         )
 
     def renew_sweep(self, holder: str, *, until: datetime) -> bool:
-        """Write that the one who sweeps is alive; False where the lease is somebody else's by now."""
+        """Renew the lease of a live sweeper; return False if another sweeper has taken it."""
         return self._accepted(
             sweep_key(), "SET lease_until = :until", "holder = :holder", {":until": stamp(until), ":holder": holder}
         )
 
     def leave_sweep(self, holder: str) -> None:
-        """Let the next one sweep; nothing happens where the lease is somebody else's by now."""
+        """Release the lease, unless another sweeper has taken it."""
         self._accepted(sweep_key(), "REMOVE lease_until", "holder = :holder", {":holder": holder})
