@@ -58,7 +58,7 @@ TESTS = (
 )
 """The tests that are to notice them."""
 
-SECONDS_INSIDE, SECONDS_OUTSIDE = 15.0, 60.0
+SECONDS_INSIDE, SECONDS_OUTSIDE = 10.0, 30.0
 """how long tests may take, without a mistake, that are run against one inside a function and against one outside."""
 
 MOST_SURVIVING = 0.03

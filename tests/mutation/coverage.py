@@ -16,12 +16,12 @@ import json
 import time
 from collections import defaultdict
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable, Mapping
+    from collections.abc import Generator, Mapping
     from pathlib import Path
 
 NOTED = "_note_that_a_statement_is_executed"
@@ -104,7 +104,7 @@ class Noting:
 
 
 class Kept:
-    """What was noted in earlier runs, one file for each file of tests; whatever the code was then.
+    """What was noted in earlier runs, one file for each file of tests. It holds for tests whose text has not changed.
 
     Args:
         root: the tree.
@@ -114,35 +114,59 @@ class Kept:
         self._root = root
         self._folder = root / ".pytest_cache" / "d" / "mutation"
 
-    def read(self, files: Iterable[str]) -> dict[str, dict[str, Test]]:
-        """The tests of those files that have not changed."""
-        paths = {file: self._path(file) for file in files}
-        return {file: _unpacked(json.loads(path.read_bytes())) for file, path in paths.items() if path.exists()}
+    def unknown(self, file: str) -> list[str]:
+        """The test functions of a file, named as for pytest, that nothing is known of."""
+        known, texts = self._read(file)[0], self._texts(file)
+        return [f"{file}::{name}" for name, text in texts.items() if known.get(name) != text]
+
+    def tests(self, file: str) -> dict[str, Test]:
+        """The tests of a file."""
+        known, statements, tests = self._read(file)
+        return {
+            name: Test(seconds, {statements[it] for it in places})
+            for name, (seconds, places) in tests.items()
+            if _function_of(name) in known
+        }
 
     def write(self, file: str, tests: Mapping[str, Test]) -> None:
-        """Keep what was noted of a file."""
+        """Keep what was noted of some tests of a file."""
+        texts = self._texts(file)
+        new = {_function_of(name) for name in tests}
+        known = {name: text for name, text in self._read(file)[0].items() if texts.get(name) == text}
+        kept = {name: test for name, test in self.tests(file).items() if _function_of(name) in known.keys() - new}
+        every = kept | dict(tests)
+        statements = sorted({it for test in every.values() for it in test.statements})
+        place = {statement: number for number, statement in enumerate(statements)}
+        packed = {name: [it.seconds, sorted(place[of] for of in it.statements)] for name, it in every.items()}
+        known |= {name: texts[name] for name in new}
         self._folder.mkdir(parents=True, exist_ok=True)
-        self._path(file).write_text(json.dumps(_packed(tests)), "utf-8")
+        self._path(file).write_text(json.dumps([known, statements, packed]), "utf-8")
+
+    def _read(self, file: str) -> tuple[dict[str, str], list[str], dict[str, tuple[float, list[int]]]]:
+        """The functions with their texts' digests, the statements, and the tests with places among these."""
+        path = self._path(file)
+        known, statements, tests = json.loads(path.read_bytes()) if path.exists() else ({}, [], {})
+        return known, statements, tests
+
+    def _texts(self, file: str) -> dict[str, str]:
+        source = (self._root / file).read_text("utf-8")
+        functions = [it for it in ast.parse(source).body if isinstance(it, ast.FunctionDef)]
+        return {it.name: _digest(ast.unparse(it)) for it in functions if it.name.startswith("test_")}
 
     def _path(self, file: str) -> Path:
-        return self._folder / f"{hashlib.sha256((self._root / file).read_bytes()).hexdigest()[:16]}.json"
+        return self._folder / f"{_digest(file)}.json"
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def _file_of(test: str) -> str:
     return test.partition("::")[0]
 
 
-def _packed(tests: Mapping[str, Test]) -> object:
-    """Tests as JSON, each statement written once."""
-    statements = sorted({it for test in tests.values() for it in test.statements})
-    place = {statement: number for number, statement in enumerate(statements)}
-    return [statements, {name: [it.seconds, sorted(place[of] for of in it.statements)] for name, it in tests.items()}]
-
-
-def _unpacked(read: list[Any]) -> dict[str, Test]:
-    """Tests from what `_packed` made of them."""
-    statements, tests = read
-    return {name: Test(seconds, {statements[it] for it in places}) for name, (seconds, places) in tests.items()}
+def _function_of(test: str) -> str:
+    return test.partition("::")[2].partition("[")[0]
 
 
 def statement_name(module: str, function: str, text: str) -> str:

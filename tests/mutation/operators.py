@@ -164,7 +164,7 @@ class _Finder:
             case ast.AugAssign(target=ast.expr() as target, value=ast.expr() as value):
                 yield node, f"{self._text(target)} = {self._text(value)}"
             case ast.If(test=ast.expr() as test) | ast.While(test=ast.expr() as test):
-                yield test, f"not ({self._text(test)})"
+                yield from self._turned(test)
             case _:
                 return
 
@@ -186,7 +186,7 @@ class _Finder:
             case ast.UnaryOp(op=ast.Not(), operand=operand):
                 yield node, self._text(operand)
             case ast.IfExp(test=test):
-                yield test, f"not ({self._text(test)})"
+                yield from self._turned(test)
             case ast.Constant(value=bool() as value):
                 yield node, str(not value)
             case ast.Constant(value=int() as value):
@@ -199,6 +199,16 @@ class _Finder:
                 yield from self._of_text(node)
             case _:
                 return
+
+    def _turned(self, test: ast.expr) -> Iterator[Change]:
+        """A condition turned round, where none of its own changes does just that."""
+        match test:
+            case ast.UnaryOp(op=ast.Not()):
+                return
+            case ast.Compare(ops=[ast.Eq() | ast.NotEq() | ast.Is() | ast.IsNot() | ast.In() | ast.NotIn()]):
+                return
+            case _:
+                yield test, f"not ({self._text(test)})"
 
     def _of_text(self, node: ast.expr) -> Iterator[tuple[tuple[int, int], str]]:
         start, _ = self._place(node)
@@ -244,9 +254,12 @@ def _is_left_out(node: ast.stmt) -> bool:
             return True
         case ast.If(test=ast.Name(id="TYPE_CHECKING")):
             return True
-        case ast.Assign(value=ast.Constant()):  # a number with a name of its own: any other would do
-            return not node.col_offset
+        case ast.Assign(value=value):  # a number with a name of its own: any other would do
+            return not node.col_offset and all(isinstance(it, _FIXED) for it in ast.walk(value))
     return False
+
+
+_FIXED = (ast.Constant, ast.Tuple, ast.BinOp, ast.operator, ast.expr_context)
 
 
 def _is_protocol(node: ast.stmt) -> bool:

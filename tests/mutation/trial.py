@@ -95,24 +95,23 @@ class Bench:
         return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
 
     def coverage(self, modules: Sequence[str], files: Sequence[str], kept: Kept) -> Coverage:
-        """Run those files of tests once, without a mistake, that were not run since they changed.
+        """Run those tests once, without a mistake, that were not run since they changed.
 
         Raises:
             SystemExit: a test fails.
         """
-        if new := [file for file in files if file not in kept.read(files)]:
+        if new := [name for file in files for name in kept.unknown(file)]:
             self._note(modules, new, kept)
-        known = kept.read(files)
-        if failed := [file for file in files if file not in known]:
-            raise SystemExit(f"tests of these files fail without a mistake: {', '.join(failed)}")
-        return Coverage({name: test for tests in known.values() for name, test in tests.items()})
+        if failed := [name for file in files for name in kept.unknown(file)]:
+            raise SystemExit(f"these tests fail without a mistake: {', '.join(failed)}")
+        return Coverage({name: test for file in files for name, test in kept.tests(file).items()})
 
-    def _note(self, modules: Sequence[str], files: Sequence[str], kept: Kept) -> None:
-        """Run files of tests with modules that note what is executed, and keep that of each file that is through."""
+    def _note(self, modules: Sequence[str], tests: Sequence[str], kept: Kept) -> None:
+        """Run tests with modules that note what is executed, and keep that of each file that is through."""
         clean = {module: self.file(module).read_bytes() for module in modules}
         for module, source in clean.items():
             self.file(module).write_text(noting(module, source.decode()), "utf-8")
-        list(self._told(lambda _: pytest.main([*_QUIET, *files], plugins=[Noting(kept)])))
+        list(self._told(lambda _: pytest.main([*_QUIET, *tests], plugins=[Noting(kept)])))
         for module, source in clean.items():
             self.file(module).write_bytes(source)
 

@@ -57,6 +57,19 @@ def test_dollars_that_would_have_to_be_rounded_are_refused() -> None:
         cap(["0.0000015usd"])
 
 
+def test_the_largest_amount_is_a_billion_dollars_and_as_many_tokens() -> None:
+    most = 10**15
+    assert cap(["1,000,000,000usd", f"{most}tokens"]) == Cap(most, most)
+    assert Budget(Cap(most, most), Cap()).of_a_day == Cap(most, most)
+    for text in ("1000000000.000001usd", f"{most + 1}tokens"):
+        with pytest.raises(NotABudget):
+            cap([text])
+
+
+def test_a_budget_of_nothing_is_one() -> None:
+    assert Budget(Cap(0, 0), Cap(0, 0)).of_a_month == Cap(0, 0)
+
+
 def test_two_amounts_of_one_unit_are_refused() -> None:
     with pytest.raises(NotABudget, match="second amount"):
         cap(["5usd", "$6"])
@@ -99,6 +112,24 @@ def test_a_charge_that_fits_the_remaining_room_never_passes_the_cap(most: Cap, s
         assert most.holds(spent + need)
 
 
+@pytest.mark.parametrize("spent", [Amount(1, 6, 4, 7), Amount(9, 60, 40, 70)])
+def test_a_cap_that_is_used_up_has_no_room_for_anything(spent: Amount) -> None:
+    room = Cap(10, 7).room(spent)
+    assert room == Cap(0, 0)
+    assert room.holds(Amount(1, 0, 0, 0))
+    assert not room.holds(Amount(0, 1, 0, 0))
+    assert not room.holds(Amount(0, 0, 0, 1))
+
+
+def test_a_window_without_a_cap_has_room_for_everything() -> None:
+    assert Cap().room(Amount(1, 2, 3, 4)) == Cap()
+    assert Cap().holds(Amount(10**9, 10**9, 10**9, 10**9))
+
+
+def test_a_need_fits_into_what_is_exactly_as_large() -> None:
+    assert Cap(10, 7).holds(Amount(1, 6, 4, 7))
+
+
 @given(caps, charges)
 def test_the_remaining_room_is_never_negative(most: Cap, spent: Amount) -> None:
     assert all(left >= 0 for left in most.room(spent).as_map().values())
@@ -107,3 +138,5 @@ def test_the_remaining_room_is_never_negative(most: Cap, spent: Amount) -> None:
 def test_the_most_of_a_month_without_a_cap_is_that_of_its_days() -> None:
     budget = Budget(Cap(10, None), Cap(None, 7))
     assert (budget.of_a_day, budget.of_a_month) == (Cap(10, 7), Cap(310, 7))
+    other = Budget(Cap(None, 5), Cap(100, None))
+    assert (other.of_a_day, other.of_a_month) == (Cap(100, 5), Cap(100, 155))

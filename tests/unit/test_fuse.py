@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import gzip
 import json
-from typing import Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import httpx2
 import pytest
@@ -15,6 +16,9 @@ from hypothesis import strategies as st
 from titlecard.domain.money import Usage
 from titlecard.llm.exchange import Allowance, Exchange, read_usage
 from titlecard.llm.fuse import RESPONSE_MAX_BYTES, Fuse, RequestRefused
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
 
 URL = "http://provider.test/v1/responses"
 ALLOWANCE = Allowance(URL, "gpt-6-luna", "default", max_output_tokens=400, max_body_bytes=2_000)
@@ -60,6 +64,46 @@ def test_the_one_allowed_request_goes_through() -> None:
     assert (network.requests, fuse.exchange.refusals) == (1, [])
 
 
+def test_a_body_of_exactly_the_allowed_size_goes_through() -> None:
+    body = json.dumps(BODY).encode()
+    network = Network()
+    post(Fuse(network, replace(ALLOWANCE, max_body_bytes=len(body))), body)
+    with pytest.raises(RequestRefused, match="bytes"):
+        post(Fuse(network, replace(ALLOWANCE, max_body_bytes=len(body) - 1)), body)
+    assert network.requests == 1
+
+
+def test_a_body_that_does_not_speak_of_streaming_goes_through() -> None:
+    network = Network()
+    post(Fuse(network, ALLOWANCE), {key: BODY[key] for key in BODY.keys() - {"stream"}})
+    assert network.requests == 1
+
+
+def test_an_input_of_several_texts_goes_through() -> None:
+    network = Network()
+    messages = [{"type": "message", "role": role, "content": "a text"} for role in ("system", "user")]
+    post(Fuse(network, ALLOWANCE), BODY | {"input": messages})
+    assert network.requests == 1
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        "a text",
+        {"role": "user", "content": "x"},
+        [{"role": "user", "content": "x"}, {"role": "user", "content": [{"type": "input_file"}]}],
+        [{"role": "user", "content": "x", "file_id": "file_1"}],
+        ["x"],
+        None,
+    ],
+)
+def test_an_input_that_is_not_a_list_of_texts_is_refused(odd: object) -> None:
+    network = Network()
+    with pytest.raises(RequestRefused, match="more than text"):
+        post(Fuse(network, ALLOWANCE), BODY | {"input": odd})
+    assert network.requests == 0
+
+
 def test_a_second_request_is_refused() -> None:
     network = Network()
     fuse = Fuse(network, ALLOWANCE)
@@ -81,6 +125,8 @@ REFUSED: dict[str, dict[str, Any]] = {
     "No cap on output tokens": {"body": {key: BODY[key] for key in BODY.keys() - {"max_output_tokens"}}},
     "No cap on output tokens, or a higher one": {"body": BODY | {"max_output_tokens": 401}},
     "No cap on output": {"body": BODY | {"max_output_tokens": True}},
+    "No cap on outpu": {"body": BODY | {"max_output_tokens": 0}},
+    "store": {"body": {key: BODY[key] for key in BODY.keys() - {"store"}}},
     "stored": {"body": BODY | {"store": True}},
     "streamed": {"body": BODY | {"stream": True}},
     "more than text": {"body": BODY | {"input": [{"role": "user", "content": [{"type": "input_image"}]}]}},
@@ -149,6 +195,35 @@ def test_a_response_without_end_is_not_read_to_its_end() -> None:
     assert (fuse.exchange.sent, fuse.exchange.complete) == (True, False)
 
 
+def test_a_response_of_exactly_the_most_bytes_is_read_whole() -> None:
+    answer = json.dumps({"usage": USAGE}).encode()
+    fuse = Fuse(Network(httpx2.Response(200, content=answer + b" " * (RESPONSE_MAX_BYTES - len(answer)))), ALLOWANCE)
+    post(fuse)
+    assert (fuse.exchange.complete, fuse.exchange.usage) == (True, Usage(7, 3))
+
+
+def test_a_response_that_comes_in_pieces_is_put_together() -> None:
+    class Pieces(httpx2.AsyncByteStream):
+        async def __aiter__(self) -> AsyncIterator[bytes]:
+            for byte in json.dumps({"usage": USAGE}).encode():
+                yield bytes([byte])
+
+    fuse = Fuse(Network(httpx2.Response(200, stream=Pieces())), ALLOWANCE)
+    post(fuse)
+    assert fuse.exchange.usage == Usage(7, 3)
+
+
+@pytest.mark.parametrize("status", [200, 400, 500])
+def test_a_response_is_passed_on_with_its_headers_but_those_about_the_transfer(status: int) -> None:
+    content = gzip.compress(b"<html>")
+    headers = {"content-encoding": "gzip", "retry-after": "7"}
+    fuse = Fuse(Network(httpx2.Response(status, headers=headers, content=content)), ALLOWANCE)
+    response = post(fuse)
+    assert (response.status_code, response.content, response.headers.get("retry-after")) == (status, b"<html>", "7")
+    assert "content-encoding" not in response.headers
+    assert (fuse.exchange.status, fuse.exchange.complete, fuse.exchange.body) == (status, True, None)
+
+
 def test_a_connection_that_never_was_has_sent_nothing() -> None:
     class Nowhere(httpx2.AsyncBaseTransport):
         async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
@@ -182,6 +257,18 @@ def test_a_usage_that_is_not_made_of_integers_or_cannot_be_true_is_unknown(usage
 def test_the_parts_of_the_input_are_read() -> None:
     details = {"cached_tokens": 2, "cache_write_tokens": 3}
     assert read_usage({"input_tokens": 9, "output_tokens": 1, "input_tokens_details": details}) == Usage(9, 1, 2, 3)
+    assert read_usage({"input_tokens": 5, "output_tokens": 0, "input_tokens_details": details}) == Usage(5, 0, 2, 3)
+
+
+@pytest.mark.parametrize("part", ["cached_tokens", "cache_write_tokens"])
+def test_one_part_may_be_all_of_the_input_and_no_more(part: str) -> None:
+    usage = {"output_tokens": 1, "input_tokens_details": {part: 3}}
+    assert read_usage(usage | {"input_tokens": 3}) is not None
+    assert read_usage(usage | {"input_tokens": 2}) is None
+
+
+def test_a_usage_of_nothing_is_a_usage() -> None:
+    assert read_usage({"input_tokens": 0, "output_tokens": 0}) == Usage(0, 0, None, None)
 
 
 @given(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import json
 import random
 import socket
 import subprocess
@@ -13,7 +15,9 @@ from contextlib import closing
 from dataclasses import replace
 from decimal import Decimal
 from fractions import Fraction
-from typing import TYPE_CHECKING
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import pytest
 from tests.provider import FAULTS, LoopbackProvider
@@ -25,9 +29,10 @@ from titlecard.domain.video import Video
 from titlecard.extraction import LocalParse
 from titlecard.llm import Answer, ModelTier, client
 from titlecard.llm.fuse import Fuse
+from titlecard.llm.prompt import INSTRUCTIONS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Coroutine, Iterator
 
     import httpx2
 
@@ -427,10 +432,11 @@ def test_a_deadline_that_has_passed_sends_nothing(provider: LoopbackProvider, ti
     assert provider.posts == []
 
 
-def test_a_key_that_no_header_can_carry_sends_nothing(provider: LoopbackProvider, tier: ModelTier) -> None:
+@pytest.mark.parametrize("key", ["", "sk-with-a-line-feed\n", "sk-with-a-schl\u00fcssel", "sk-with a space"])
+def test_a_key_that_no_header_can_carry_sends_nothing(provider: LoopbackProvider, tier: ModelTier, key: str) -> None:
     question = tier.prepare(VIDEO, LOCAL, "")
     with pytest.raises(Defer) as caught:
-        tier.ask(question, key="sk-with-a-line-feed\n", deadline_seconds=ENOUGH)
+        tier.ask(question, key=key, deadline_seconds=ENOUGH)
     assert caught.value.reason is Reason.ACCOUNT_FAULT
     assert provider.posts == []
 
@@ -518,6 +524,162 @@ def test_an_answer_that_still_drips_at_the_deadline_is_charged_at_the_bound(
     fault = ask(tier, seconds=0.7)
     assert isinstance(fault, Retry)
     assert (fault.reason, fault.billing) == (Reason.TIMED_OUT, Unmeasured())
+
+
+class Overheard(Fuse):
+    """A transport that keeps what it is asked to send, and for how long the network may take."""
+
+    bodies: ClassVar[list[dict[str, Any]]] = []
+    timeouts: ClassVar[list[dict[str, float]]] = []
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        """Send it."""
+        self.bodies.append(json.loads(await request.aread()))
+        self.timeouts.append(request.extensions["timeout"])
+        return await super().handle_async_request(request)
+
+
+@pytest.fixture
+def overheard(monkeypatch: pytest.MonkeyPatch) -> type[Overheard]:
+    monkeypatch.setattr(client, "Fuse", Overheard)
+    monkeypatch.setattr(Overheard, "bodies", [])
+    monkeypatch.setattr(Overheard, "timeouts", [])
+    return Overheard
+
+
+@pytest.mark.parametrize(("model", "reasoning"), [("gpt-6-luna", {"effort": "none"}), ("gpt-4.1-nano", None)])
+def test_a_request_says_what_it_was_reckoned_with_and_nothing_more(
+    provider: LoopbackProvider, overheard: type[Overheard], model: str, reasoning: dict[str, str] | None
+) -> None:
+    with closing(ModelTier(model, max_output_tokens=321, prices=PRICES, base_url=provider.base_url)) as tier:
+        assert isinstance(ask(tier), Answer)
+        prompt = tier.prepare(VIDEO, LOCAL, "DjangoCon US 2023").prompt
+    (body,) = overheard.bodies
+    schema = body.pop("text")["format"]
+    assert (schema["name"], schema["strict"], sorted(schema["schema"]["properties"])) == (
+        "talk",
+        True,
+        ["presenters", "title"],
+    )
+    assert body.pop("reasoning", None) == reasoning
+    assert body == {
+        "model": model,
+        "service_tier": "default",
+        "store": False,
+        "stream": False,
+        "max_output_tokens": 321,
+        "instructions": INSTRUCTIONS,
+        "input": [{"role": "user", "content": prompt}],
+    }
+
+
+def test_a_connection_is_given_up_well_before_the_deadline_and_never_after_it(
+    tier: ModelTier, overheard: type[Overheard], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ask(tier)
+    monkeypatch.setattr(client, "CONNECT_SECONDS", 2 * ENOUGH)
+    ask(tier)
+    one, other = overheard.timeouts
+    assert (one["connect"], other["connect"]) == (5.0, other["read"])
+    assert 5.0 < other["read"] <= ENOUGH
+
+
+@pytest.mark.parametrize(("margin", "spare"), [(4.0, 2.0), (10.0, 5.0), (600.0, 5.0)])
+def test_a_loop_that_does_not_answer_is_waited_for_within_half_of_the_margin_and_charged_the_bound(
+    provider: LoopbackProvider, monkeypatch: pytest.MonkeyPatch, margin: float, spare: float
+) -> None:
+    waited: list[float] = []
+    cancelled: list[bool] = []
+
+    class Silent:
+        def __init__(self, coroutine: Coroutine[Any, Any, Any], _: object) -> None:
+            coroutine.close()
+
+        def result(self, timeout: float) -> None:
+            waited.append(timeout)
+            raise TimeoutError
+
+        def cancel(self) -> None:
+            cancelled.append(True)
+
+    with closing(
+        ModelTier(MODEL, max_output_tokens=400, prices=PRICES, base_url=provider.base_url, settle_margin=margin)
+    ) as tier:
+        tier.load()
+        with monkeypatch.context() as patch:
+            patch.setattr(asyncio, "run_coroutine_threadsafe", Silent)
+            patch.setattr("titlecard.llm.tier.time", SimpleNamespace(monotonic=lambda: 0.0))
+            fault = ask(tier, seconds=ENOUGH)
+    assert isinstance(fault, Retry)
+    assert (fault.reason, fault.billing, cancelled) == (Reason.TIMED_OUT, Unmeasured(), [True])
+    assert waited == [ENOUGH + spare]
+
+
+def test_a_mistake_before_anything_was_tried_is_not_taken_for_an_outcome(
+    provider: LoopbackProvider, tier: ModelTier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(client, "OpenAIResponsesModel", broken)
+    with pytest.raises(ZeroDivisionError):
+        ask(tier)
+    assert provider.posts == []
+
+
+def test_no_connection_is_kept_for_the_next_question() -> None:
+    answer = json.dumps({"output": [{"content": json.dumps({"title": "A Talk", "presenters": []})}]}).encode()
+    connections: list[object] = []
+
+    class Kept(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def setup(self) -> None:
+            connections.append(self)
+            super().setup()
+
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["content-length"]))
+            self.send_response(200)
+            self.send_header("content-length", str(len(answer)))
+            self.end_headers()
+            self.wfile.write(answer)
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Kept) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
+        thread.start()
+        url = f"http://127.0.0.1:{server.server_address[1]}/v1"
+        with closing(ModelTier(MODEL, max_output_tokens=400, prices=PRICES, base_url=url)) as tier:
+            outcomes = [ask(tier) for _ in range(2)]
+        server.shutdown()
+        thread.join()
+    assert all(isinstance(outcome, Answer) for outcome in outcomes)
+    assert len(connections) == 2
+
+
+def test_loading_makes_what_questions_are_asked_with_and_closing_ends_it(provider: LoopbackProvider) -> None:
+    def clients() -> int:
+        return sum(thread.name == "model-client" for thread in threading.enumerate())
+
+    before = clients()
+    tier = ModelTier(MODEL, max_output_tokens=400, prices=PRICES, base_url=provider.base_url)
+    tier.load()
+    assert clients() == before + 1
+    ask(tier)
+    assert clients() == before + 1
+    tier.close()
+    assert clients() == before
+    assert gc.isenabled()
+
+
+def test_what_a_question_will_cost_is_a_fraction_of_what_it_can_cost(tier: ModelTier) -> None:
+    question = tier.prepare(VIDEO, LOCAL, "")
+    expected = tier.expected(question)
+    assert question.bound.input_tokens / 8 < expected.input_tokens < question.bound.input_tokens / 2
+    assert 0 < expected.micro_usd < question.bound.micro_usd
 
 
 def test_a_closed_tier_can_be_asked_again(provider: LoopbackProvider) -> None:

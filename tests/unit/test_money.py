@@ -85,6 +85,25 @@ def test_charges_add_up() -> None:
     }
 
 
+def test_an_amount_is_read_as_it_was_stored_and_what_is_missing_is_nothing() -> None:
+    amount = Amount(1, 2, 3, 4)
+    assert Amount.from_item(amount.as_map()) == amount
+    assert Amount.from_item({}) == Amount(0, 0, 0, 0) == Amount()
+
+
+def test_tokens_are_those_of_the_input_and_of_the_output() -> None:
+    assert Amount(1, 200, 30, 4).tokens == 230
+
+
+def test_a_request_costs_its_exact_price_rounded_up() -> None:
+    usage = Usage(2_000_001, 1_000_000, cached_tokens=0, cache_write_tokens=0)
+    assert measured(usage, LUNA) == Amount(1, 2_000_001, 1_000_000, 200_001 + 500_000)
+
+
+def test_a_text_of_exactly_so_many_bytes_is_not_cut() -> None:
+    assert [cut("Grüße", size) for size in (7, 6, 4, 3, 0)] == ["Grüße", "Grüß", "Grü", "Gr", ""]
+
+
 @given(st.text(), st.integers(0, 50))
 def test_a_text_is_cut_to_its_bytes_and_begins_as_before(text: str, size: int) -> None:
     short = cut(text, size)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 from genai_prices.data import providers
 from genai_prices.types import TieredPrices
+from pydantic import ValidationError
 
 from titlecard.domain.money import NotAPriceList, PriceList, Rates, Unpriced, Usage, measured
 from titlecard.llm import ModelTier
@@ -77,7 +78,25 @@ def test_an_owners_model_may_be_free() -> None:
     assert PriceList.from_toml(one_row()).rates("mine", "default").input == 0
 
 
-@pytest.mark.parametrize("price", [-1, 0.1, "100", 5, True, 1e6])
+def test_a_price_is_nothing_or_at_least_a_thousandth_of_a_dollar_a_million() -> None:
+    assert PriceList.from_toml(one_row(input=1_000)).rates("mine", "default").input == 1_000
+    with pytest.raises(NotAPriceList, match=r"0 or at least 1,000"):
+        PriceList.from_toml(one_row(input=999))
+
+
+def test_an_owners_model_costs_the_same_everywhere_unless_its_row_says_otherwise() -> None:
+    there = PriceList.from_toml(one_row(input=1_000)).at("https://eu.api.openai.com/v1")
+    assert there.rates("mine", "default").input == 1_000
+
+
+def test_no_price_changes_once_it_is_read() -> None:
+    row = PRICES.model("gpt-6-luna")
+    for thing, name in ((PRICES, "models"), (row, "tiers"), (row.tiers["default"], "input")):
+        with pytest.raises(ValidationError, match="frozen"):
+            setattr(thing, name, {})
+
+
+@pytest.mark.parametrize("price", [-1, 0.1, 1, 999, "100", 5, True, 1e6])
 def test_a_price_that_is_no_whole_number_of_micro_dollars_a_million_is_refused(price: object) -> None:
     with pytest.raises(NotAPriceList, match="input"):
         PriceList.from_toml(one_row(input=price))
