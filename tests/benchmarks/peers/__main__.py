@@ -20,7 +20,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tests.benchmarks.peers import held, report
+from tests.benchmarks.peers import held, race, report
 from tests.benchmarks.peers.contenders import CONTENDERS, Contender
 from tests.benchmarks.peers.race import Arena, Settings, as_json
 from tests.benchmarks.peers.workloads import WORKLOADS, Workload
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 QUICK_ROWS = 40
+ALL = 10**9
 PROVIDER = (
     "it answers with the truth for {:.0%} of the rows, drawn anew for each round; for the rest with the title left as "
     "it is, a presenter missing, or one invented"
@@ -69,12 +70,15 @@ def main() -> None:
         runs.append(run)
         sys.stderr.write(f"{time.monotonic() - began:5.0f} s  {_line(run)}\n")
         kept.write_text(json.dumps({"asked": asked, "runs": runs}, indent=1, ensure_ascii=False), encoding="utf-8")
-    if given.quick:
+    if given.quick or given.only or given.workload:
         return
     loads = [run["load"] for run in runs]
     about = {
         "rounds": str(max(run["round"] for run in runs) + 1),
         "Rows": _rows(given, len(held.event_names(rows))),
+        "Exact without a token, over the whole data set": race.tokenless(
+            held.load(given.data, ALL, given.seed), given.weights
+        ),
         "Provider": PROVIDER.format(settings.truth),
         "Concurrency": f"{settings.concurrency} requests",
         "Bounds": BOUNDS.format(WORKLOADS[0].deadline, WORKLOADS[2].deadline, settings.requests_a_row),
@@ -112,7 +116,7 @@ def _rows(given: argparse.Namespace, events: int) -> str:
         if given.weights
         else ("the local tier was trained on that data set, so its exactness flatters it")
     )
-    return f"whole events, drawn by seed {given.seed}, of the data set `{given.data.name}`, {events} events; {unseen}"
+    return f"drawn by seed {given.seed} from the data set `{given.data.name}`, {events} events; {unseen}"
 
 
 def _line(run: dict[str, Any]) -> str:
@@ -143,8 +147,8 @@ def _options() -> argparse.ArgumentParser:
     options.add_argument(
         "--requests-a-row", type=int, default=10, help="the provider's cap on requests, times the rows"
     )
-    options.add_argument("--only", action="append", help="contenders whose name holds this word")
-    options.add_argument("--workload", action="append", help="workloads by name")
+    options.add_argument("--only", action="append", help="contenders whose name holds this word; no page is written")
+    options.add_argument("--workload", action="append", help="workloads by name; no page is written")
     options.add_argument("--fresh", action="store_true", help="forget what was raced before")
     options.add_argument("--quick", action="store_true", help="40 rows, one round, shorter times; no page is written")
     options.add_argument("--cache", type=Path, default=held.ROOT / ".tools" / "peers")

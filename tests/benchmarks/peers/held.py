@@ -47,12 +47,16 @@ class Row:
     expected_title: str
     expected_presenters: tuple[str, ...]
 
+    @property
+    def video(self) -> Video:
+        """The row as Titlecard takes it."""
+        return Video(id=self.id, title=self.title, description=self.description)
+
     @cached_property
     def prompt(self) -> str:
         """The row as JSON: byte by byte what Titlecard's own prompt says of it, without the local tier's guess."""
-        video = Video(id=self.id, title=self.title, description=self.description)
         nothing = LocalParse(title="", presenters=(), confidence=0.0, sure=False, source="title")
-        told = json.loads(prompt(video, nothing, ""))
+        told = json.loads(prompt(self.video, nothing, ""))
         del told["guess"]
         return json.dumps(told, ensure_ascii=False, separators=(",", ":"))
 
@@ -78,7 +82,7 @@ class Row:
 
 
 def load(data: Path | None, number: int, seed: int) -> list[Row]:
-    """Rows of whole events, drawn by the seed; the last event is cut.
+    """Rows of some events, drawn by the seed, at most a sixth of them from one event.
 
     Args:
         data: a data set of known answers (`id`, `title`, `description`, `event`, `expected`); None is the sample of
@@ -90,7 +94,8 @@ def load(data: Path | None, number: int, seed: int) -> list[Row]:
     usable = [row for row in rows if len(row.title) <= LONGEST_TITLE and titles[one_line(row.title)] == 1]
     events = sorted({row.event for row in usable})
     random.Random(seed).shuffle(events)  # noqa: S311 -- a draw, no secret
-    drawn = [row for event in events for row in usable if row.event == event]
+    most = max(1, number // 6) if data else number
+    drawn = [row for event in events for row in [it for it in usable if it.event == event][:most]]
     return drawn[:number]
 
 

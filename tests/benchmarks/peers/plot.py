@@ -31,6 +31,8 @@ def main() -> None:
     figure, panels = plt.subplots(2, len(workloads), figsize=(13, 6.2), sharey=True, layout="constrained")
     for column, (workload, title) in enumerate(workloads):
         outcomes, costs = panels[0][column], panels[1][column]
+        for _, label, colour in PARTS if column == 0 else ():
+            outcomes.barh(0, 0, color=colour, label=label)
         for place, name in enumerate(names):
             runs = [run for run in given["runs"] if run["contender"] == name and run["workload"] == workload]
             if not runs:
@@ -38,10 +40,9 @@ def main() -> None:
             for run in runs:
                 run["wrong"] = run["finished"] - run["right"]
             left = 0.0
-            for part, label, colour in PARTS:
+            for part, _, colour in PARTS:
                 width = statistics.fmean(run[part] for run in runs)
-                first = place == 0 and column == 0
-                outcomes.barh(place, width, left=left, color=colour, label=label if first else None)
+                outcomes.barh(place, width, left=left, color=colour)
                 left += width
             tokens = [run["tokens"] for run in runs]
             middle = statistics.median(tokens)

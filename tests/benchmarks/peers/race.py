@@ -18,10 +18,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import psutil
-from tests.benchmarks.peers import held, rules
+from tests.benchmarks.peers import held
 from tests.benchmarks.peers.contenders import HERE, Contender
 from tests.benchmarks.peers.provider import RaceProvider, Sums
+from tests.benchmarks.peers.rules import RULES
 
+from titlecard.extraction import parse_with
+from titlecard.extraction.model import Model, shipped
+from titlecard_console import evaluation
+from titlecard_console.evaluation import Case, Result
 from titlecard_console.local_cloud import build as artefact
 from titlecard_console.local_cloud.environment import find_uv
 
@@ -30,6 +35,9 @@ if TYPE_CHECKING:
 
     from tests.benchmarks.peers.held import Row
     from tests.benchmarks.peers.workloads import Workload
+
+    from titlecard.domain.video import Video
+    from titlecard.extraction.survey import Survey
 
 MODEL = "gpt-6-luna"
 KEY = "sk-of-the-race"
@@ -170,7 +178,7 @@ class Arena:
 
     def _by_rule(self, name: str) -> Outcome:
         """Every row by a rule, in this process."""
-        began, rule = time.perf_counter(), rules.RULES[name]
+        began, rule = time.perf_counter(), RULES[name]
         talks = [rule(row.title, self._events[row.event]) for row in self._rows]
         wall = time.perf_counter() - began
         right = sum(row.is_right(*talk) for row, talk in zip(self._rows, talks, strict=True))
@@ -293,6 +301,26 @@ def _with_weights(built: Path, weights: Path, target: Path) -> Path:
             for entry in old.infolist():
                 new.writestr(entry, content if entry.filename == WEIGHTS else old.read(entry))
     return target
+
+
+def tokenless(rows: Sequence[Row], weights: Path | None) -> str:
+    """How often the rules and the local tier are exact over all rows, each event read as one batch, for people."""
+    names = held.event_names(rows)
+    right = {
+        name: sum(row.is_right(*rule(row.title, names[row.event])) for row in rows) for name, rule in RULES.items()
+    }
+    cases = [Case(row.video, row.event, "all", row.expected_title, row.expected_presenters) for row in rows]
+    model = Model.from_bytes(weights.read_bytes()) if weights else shipped()
+
+    def answer(video: Video, survey: Survey) -> Result:
+        found = parse_with(model, video, survey)
+        return Result(found.title, found.presenters, found.confidence, found.sure)
+
+    results = evaluation.run(cases, answer)
+    right["local tier"] = sum(row.is_right(it.title, it.presenters) for row, it in zip(rows, results, strict=True))
+    shares = ", ".join(f"{name} {number / len(rows):.1%}" for name, number in right.items())
+    sure = [row.is_right(it.title, it.presenters) for row, it in zip(rows, results, strict=True) if it.sure]
+    return f"{shares} of {len(rows):,} rows; sure of {len(sure) / len(rows):.0%}, of which {sum(sure) / len(sure):.1%}"
 
 
 def as_json(outcome: Outcome) -> dict[str, Any]:

@@ -34,7 +34,7 @@ class Workload:
 
 HEALTHY = Workload("healthy")
 FAULTS = Workload("faults", passing=0.10, poison=0.02)
-KILLS = Workload("kills", latency=1.0, kill_every=5.0, deadline=300.0)
+KILLS = Workload("kills", latency=1.5, kill_every=5.0, deadline=300.0)
 STORM = Workload("storm", storm=12.0)
 
 WORKLOADS = (HEALTHY, FAULTS, KILLS, STORM)
