@@ -8,7 +8,7 @@ import urllib.request
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from tests.benchmarks.peers import held, rules
+from tests.benchmarks.peers import held, report, rules
 from tests.benchmarks.peers.contenders import CONTENDERS, HERE, ask
 from tests.benchmarks.peers.provider import RaceProvider
 from tests.benchmarks.peers.workloads import Workload
@@ -114,6 +114,14 @@ def test_the_truth_is_told_for_about_the_stated_share() -> None:
         talks = [ask.ask(order(there), row.prompt) for row in ROWS]
     right = sum(row.is_right(it["title"], it["presenters"]) for row, it in zip(ROWS, talks, strict=True))
     assert 0.3 * len(ROWS) < right < 0.7 * len(ROWS)
+
+
+def test_nothing_of_a_row_gets_onto_the_page() -> None:
+    row = ROWS[0]
+    said = (
+        f"failed: {row.id} ({row.title}, {row.expected_title}) by {row.expected_presenters[0]} in /tmp/some/where/x.py"
+    )
+    assert report.masked(said, ROWS) == "failed: VIDEO (TITLE, TITLE) by NAME in …/x.py"
 
 
 def test_a_request_about_no_row_is_refused_and_counted() -> None:

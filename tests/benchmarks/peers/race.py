@@ -211,7 +211,7 @@ class Arena:
             peak_mb=watch.peak_mb,
             workers_mb=watch.workers_mb,
             stopped=stopped,
-            seen=seen.strip() or (errors[0] if errors else ""),
+            seen=seen.strip() or min(errors, key=lambda error: "500" not in error, default=""),
             bill=bill,
         )
 

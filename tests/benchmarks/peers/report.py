@@ -34,8 +34,8 @@ HEAD = """<!-- Written by `python -m tests.benchmarks.peers`; do not edit. -->
 
 ![What became of {rows} rows, and the tokens billed for a finished talk](peers.svg)
 
-{date}, {cores} cores, {memory:.0f} GB, {system}, Python {python}. {rows} rows, {rounds} interleaved rounds, the same
-loopback provider for all. A figure is the median of the rounds; in brackets stand the least and the most.
+{date}, {cores} cores, {memory:.0f} GB, {system}, Python {python}. {rows} rows, the same loopback provider for all,
+{rounds} interleaved rounds. A figure is the median of the rounds; in brackets stand the least and the most.
 
 {about}
 
@@ -48,7 +48,7 @@ What the columns mean:
   or four characters of the answer.
 - Wall: from the moment when everything is started to the last row's end. Titlecard's functions start cold after that
   moment, and its memory is that of the whole embedded AWS with them.
-- Exact: title and presenters are both the known ones.
+- Exact: title and presenters are both the known ones, in percent of all rows.
 """
 
 TABLE = """Latency {latency:g} s; the ideal is {ideal:.1f} s (latency x rows / concurrency) if every row is asked about
@@ -79,6 +79,10 @@ def _a_talk(name: str) -> Callable[[Run], float | None]:
     return lambda run: run["bill"][name] / run["finished"] if run["finished"] else None
 
 
+def _rows(run: Run) -> int:
+    return int(run["finished"] + run["failed"] + run["lost"])
+
+
 FIGURES = (
     Figure("finished", lambda run: run["finished"], more=True),
     Figure("failed, and said so", lambda run: run["failed"], more=None),
@@ -89,8 +93,11 @@ FIGURES = (
     Figure("tokens a finished talk", _a_talk("tokens")),
     Figure("worst video's requests", lambda run: run["bill"]["worst"]),
     Figure("wall, s", lambda run: run["wall"], "{:.1f}"),
+    Figure(
+        "wall / ideal", lambda run: None if run["wall"] is None else run["wall"] / run["ideal"], "{:.1f}", more=None
+    ),
     Figure("peak memory, MB", lambda run: run["peak_mb"] or None),
-    Figure("exact", lambda run: run["right"], more=True),
+    Figure("exact, %", lambda run: 100 * run["right"] / _rows(run), more=True),
 )
 
 
@@ -188,7 +195,7 @@ def _tables(race: Race) -> list[str]:
 def _cell(race: Race, contender: str, workload: str, figure: Figure) -> str:
     values = race.values(contender, workload, figure)
     if not values:
-        return "no end" if figure.title.startswith("wall") else ""
+        return "no end" if figure.title == "wall, s" else ""
     shown, least, most = (figure.shown.format(it) for it in (statistics.median(values), min(values), max(values)))
     return shown if least == most else f"{shown} ({least}–{most})"  # noqa: RUF001 -- a range
 
@@ -251,14 +258,14 @@ def _failures(race: Race) -> list[str]:
     ]
     for contender in CONTENDERS:
         lines.append(f"**{contender.name}.** {contender.trail}")
-        seen = next((run["seen"] for run in race.of(contender.name, "faults") if run["seen"]), "")
+        seen = next((run["seen"] for run in reversed(race.of(contender.name, "faults")) if run["seen"]), "")
         if seen:
-            lines += ["", "```text", _masked(seen, race.rows), "```"]
+            lines += ["", "```text", masked(seen, race.rows), "```"]
         lines.append("")
     return lines
 
 
-def _masked(text: str, rows: Sequence[Row]) -> str:
+def masked(text: str, rows: Sequence[Row]) -> str:
     """A contender's words without anything that comes from the rows."""
     for row in rows:
         text = text.replace(row.id, "VIDEO").replace(row.title, "TITLE").replace(row.expected_title, "TITLE")
