@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import sys
 import time
 from pathlib import Path
@@ -42,6 +43,7 @@ DRAWING = Contender("the plot", "plot", "", "", packages=("matplotlib==3.11.2",)
 def main() -> None:
     """Race, and write the page and its plot."""
     given = _options().parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # no contender is left behind
     cache = given.cache.resolve()
     cache.mkdir(parents=True, exist_ok=True)
     rows = held.load(given.data, QUICK_ROWS if given.quick else given.rows, given.seed)
@@ -126,9 +128,9 @@ def _line(run: dict[str, Any]) -> str:
     wall = f"{run['wall']:.1f} s" if run["wall"] is not None else "no end"
     return (
         f"{run['workload']:8} {run['contender']:28} {run['finished']} finished, {run['failed']} failed, "
-        f"{run['lost']} lost, {run['right']} right, {bill['requests']} requests (worst {bill['worst']}), "
-        f"{bill['again']} ({bill['again_after_an_answer']}) paid twice, {bill['vanished']} vanished, "
-        f"{wall}, {run['peak_mb']:.0f} MB, {bill['kills']} kills {run['stopped']}"
+        f"{run['waiting']} waiting, {run['lost']} lost, {run['right']} right, {bill['requests']} requests "
+        f"(worst {bill['worst']}), {bill['again']} ({bill['again_after_an_answer']}) paid twice, "
+        f"{bill['vanished']} vanished, {wall}, {run['peak_mb']:.0f} MB, {bill['kills']} kills {run['stopped']}"
     )
 
 

@@ -20,6 +20,7 @@ PARTS = (
     ("right", "exact", "#1a7f37"),
     ("wrong", "finished, not exact", "#9be9a8"),
     ("failed", "failed, and said so", "#d4a72c"),
+    ("waiting", "still waiting", "#8c959f"),
     ("lost", "lost", "#cf222e"),
 )
 

@@ -77,7 +77,8 @@ class Outcome:
     Attributes:
         finished: rows with a talk.
         failed: rows without one that say why.
-        lost: rows without either.
+        waiting: rows without an end that the contender still knows of, where it was stopped.
+        lost: rows without any of these.
         right: rows with a talk that is exactly the known one.
         review: finished rows that are flagged for a person.
         wall: seconds from readiness to the last row's end; None where it did not end by itself.
@@ -89,6 +90,7 @@ class Outcome:
 
     finished: int
     failed: int
+    waiting: int
     lost: int
     right: int
     review: int
@@ -183,7 +185,7 @@ class Arena:
         wall = time.perf_counter() - began
         right = sum(row.is_right(*talk) for row, talk in zip(self._rows, talks, strict=True))
         nothing = Sums(0, 0, 0, 0, 0, 0, 0, 0, 0, capped=False)
-        return Outcome(len(talks), 0, 0, right, 0, wall, 0.0, 0.0, "", "", nothing)
+        return Outcome(len(talks), 0, 0, 0, right, 0, wall, 0.0, 0.0, "", "", nothing)
 
     def _outcome(self, folder: Path, watch: _Watch, stopped: str, bill: Sums) -> Outcome:
         results: dict[str, dict[str, Any]] = {}
@@ -204,6 +206,7 @@ class Arena:
         return Outcome(
             finished=len(talks),
             failed=len(errors),
+            waiting=sum("waits" in result for result in results.values()),
             lost=len(self._rows) - len(results),
             right=sum(row.is_right(talk["title"], talk["presenters"]) for row, talk in known),
             review=sum(bool(talk.get("review")) for talk in talks.values()),

@@ -41,7 +41,8 @@ HEAD = """<!-- Written by `python -m tests.benchmarks.peers`; do not edit. -->
 
 What the columns mean:
 
-- Finished: the row has a talk. Failed, and said so: it has none, and a record of the contender says why. Lost: neither.
+- Finished: the row has a talk. Failed, and said so: it has none, and a record of the contender says why. Still
+  waiting: the contender was stopped and still knew of the row. Lost: none of these.
 - Paid twice: rows that were billed more than once, whoever is to blame. With the answer in hand: a whole answer had
   reached the contender before.
 - Tokens: an error response is not billed; an answer that is lost on its way is. A token is four bytes of the request,
@@ -80,12 +81,13 @@ def _a_talk(name: str) -> Callable[[Run], float | None]:
 
 
 def _rows(run: Run) -> int:
-    return int(run["finished"] + run["failed"] + run["lost"])
+    return int(run["finished"] + run["failed"] + run["waiting"] + run["lost"])
 
 
 FIGURES = (
     Figure("finished", lambda run: run["finished"], more=True),
     Figure("failed, and said so", lambda run: run["failed"], more=None),
+    Figure("still waiting", lambda run: run["waiting"], more=None),
     Figure("lost", lambda run: run["lost"]),
     Figure("paid twice", lambda run: run["bill"]["again"]),
     Figure("… with the answer in hand", lambda run: run["bill"]["again_after_an_answer"]),
@@ -146,7 +148,10 @@ def write(race: Race, python: Path) -> None:
         "rows": len(race.rows),
         "runs": [
             {
-                **{name: run[name] for name in ("contender", "workload", "finished", "failed", "lost", "right")},
+                **{
+                    name: run[name]
+                    for name in ("contender", "workload", "finished", "failed", "waiting", "lost", "right")
+                },
                 "tokens": _a_talk("tokens")(run) or 0.0,
             }
             for run in race.runs

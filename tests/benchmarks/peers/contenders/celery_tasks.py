@@ -48,6 +48,8 @@ def ask(prompt: str) -> dict[str, object]:
 
 def main() -> None:
     """Start a worker, send every row, and wait for all of them."""
+    desk.leave_when_told()
+    states: dict[str, object] = {}
     for name in ("queue", "control", "processed", "states"):
         (folder / name).mkdir()
     with (folder / "worker.log").open("w") as log:
@@ -84,6 +86,8 @@ def report(states: dict[str, object]) -> None:
             desk.finished(row, talk["title"], talk["presenters"])
         elif state.failed():
             desk.failed(row, f"FAILURE {type(state.result).__name__}: {state.result}")
+        elif state.state in ("RETRY", "STARTED") or any((folder / "queue").iterdir()):
+            desk.waits(row)
     log = (folder / "worker.log").read_text(encoding="utf-8").splitlines()
     desk.tell("\n".join(line for line in log if "raised unexpected" in line))
 

@@ -3,13 +3,15 @@
 `ORDER` is the path of a JSON file: `rows` (each with `id`, `prompt` for those who take JSON, `text` for those who take
 a document), `instructions`, `base_url`, `key`, `model`, `concurrency`, `folder`, and what a single contender needs.
 
-In `folder` it leaves `results.jsonl` (a line a row: `title` and `presenters`, or `error`), `operator.txt` (what a
-person who looks after it sees of a failed row), and the moments `ready` and `done`, in seconds since the epoch.
+In `folder` it leaves `results.jsonl` (a line a row: `title` and `presenters`, or `error`, or that it waits),
+`operator.txt` (what a person who looks after it sees of a failed row), and the moments `ready` and `done`, in seconds
+since the epoch.
 """
 
 from __future__ import annotations
 
 import json
+import signal
 import sys
 import threading
 import time
@@ -50,6 +52,14 @@ class Desk:
     def failed(self, row: str, error: object) -> None:
         """A row has none, and this says why."""
         self._write({"id": row, "error": str(error)[:2000]})
+
+    def waits(self, row: str) -> None:
+        """A row has come to no end yet, and the contender still knows of it."""
+        self._write({"id": row, "waits": True})
+
+    def leave_when_told(self) -> None:
+        """Let SIGTERM end this program as an exit does, so that it leaves its results."""
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
 
     def tell(self, text: str) -> None:
         """What the operator sees of failed rows, beside the lines of `results.jsonl`."""

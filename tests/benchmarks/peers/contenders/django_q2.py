@@ -67,6 +67,7 @@ def main() -> None:
         importlib.import_module("django_q2")  # before it forks, or every worker would load it anew
         call_command("qcluster")
         return
+    desk.leave_when_told()
     call_command("migrate", verbosity=0)
     with (folder / "cluster.log").open("w") as log:
         cluster = subprocess.Popen(
@@ -92,6 +93,9 @@ def main() -> None:
                 desk.finished(rows[task.id], task.result["title"], task.result["presenters"])
             else:
                 desk.failed(rows[task.id], task.result)
+        for queued in OrmQ.objects.all():
+            if not Task.objects.filter(id=queued.task_id()).exists():
+                desk.waits(rows[queued.task_id()])
         desk.tell("\n".join(str(task.result) for task in Task.objects.filter(success=False)[:1]))
         cluster.kill()
 

@@ -6,7 +6,6 @@ Its order holds besides: `tier` (the policy), `artefacts` (the folder of the bui
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -15,8 +14,9 @@ from typing import TYPE_CHECKING
 
 from tests.benchmarks.peers.contenders.desk import Desk
 
+from titlecard.aws.dynamodb.catalog import Catalog
 from titlecard.aws.dynamodb.ledger import Ledger
-from titlecard.domain.batch import RowState
+from titlecard.domain.batch import BatchState, RowState
 from titlecard.domain.money import Budget, Cap
 from titlecard_console.local_cloud import cloud
 from titlecard_console.run import Run
@@ -40,8 +40,8 @@ PARAMETERS = {
 
 def main() -> None:
     """Deploy, upload the manifest, follow it to its end, and write down what became of every row."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # the cloud is stopped on the way out
     desk = Desk()
+    desk.leave_when_told()
     order = desk.order
     environment = {**os.environ, "OPENAI_API_KEY": order["key"], "OPENAI_BASE_URL": order["base_url"]}
     parameters = PARAMETERS | {"TierPolicy": order["tier"]}
@@ -50,24 +50,28 @@ def main() -> None:
         ledger = Ledger(there.resource("dynamodb").meta.client, there.outputs["LedgerTable"])
         ledger.set_budget(PROJECT, Budget(Cap(), Cap(micro_usd=10**9)), by="person", now=datetime.now(UTC))
         run = Run(there)
+        catalog = Catalog(there.resource("dynamodb").meta.client, there.outputs["CatalogTable"])
+        desk.ready()
+        sent = run.upload(Path(order["manifest"]), PROJECT, "held.jsonl", None)
         try:
-            desk.ready()
-            sent = run.upload(Path(order["manifest"]), PROJECT, "held.jsonl", None)
-            batch = run.follow([sent], lambda _name, _status: None, lambda _sentence: None)[sent]
+            run.follow([sent], lambda _name, _status: None, lambda _sentence: None)
             desk.done()
-            _report(run, batch, desk)
         finally:
+            _report(run, catalog.batch(sent.upload.batch), desk)
             desk.tell(_dead_letters(state))
 
 
 def _report(run: Run, batch: Batch, desk: Desk) -> None:
-    """Write down how every row stands."""
+    """Write down how every row stands. While the batch is open, a row without an end is sent again by the audit."""
     for row, record in run.rows(batch):
         if row.state is RowState.PARSED and record.talk is not None:
             talk = record.talk
             desk.finished(row.video, talk.title, list(talk.presenters), review=talk.review)
-        elif row.state is not RowState.PARSED:
+        elif row.state is RowState.DEAD:
             desk.failed(row.video, f"{row.state}: {row.reason}")
+    if batch.state is BatchState.OPEN:
+        for left in desk.rows:
+            desk.waits(left["id"])
 
 
 def _dead_letters(state: Path) -> str:
