@@ -77,7 +77,7 @@ _UNITS = {Metric.PUBLISH_LAG_SECONDS: MetricUnit.Seconds, Metric.BUDGET_USED_PER
 _BUDGET_HOLDS = {"budget_day", "budget_month"}
 
 
-# --------------------------------------------------------------------------------------------------- an invocation
+# -------------------------------------------------------------------------------------------------------- an invocation
 
 
 def invocation(handler: Callable[[Any, LambdaContext], Any]) -> Callable[[Any, LambdaContext], Any]:
@@ -95,7 +95,7 @@ def invocation(handler: Callable[[Any, LambdaContext], Any]) -> Callable[[Any, L
     return reporting
 
 
-# -------------------------------------------------------------------------------------------------- what happens
+# ----------------------------------------------------------------------------------------------------------- the events
 
 
 def attempted(
@@ -209,7 +209,7 @@ def upload_failed(log: Logger, error: BaseException) -> None:
     log.error("upload not taken", error=type(error).__name__, said=message, frames=frames)
 
 
-# ------------------------------------------------------------------------------------------------ what the sweeper sees
+# ------------------------------------------------------------------------------------------------ the sweeper's reports
 
 
 def swept(log: Logger, done: Mapping[str, int]) -> None:
@@ -236,7 +236,7 @@ def tokens_expected(tokens: int) -> None:
     _buffer.gauge(Metric.TOKENS_EXPECTED, tokens)
 
 
-# ------------------------------------------------------------------------------------------------------ how it is kept
+# ----------------------------------------------------------------------------------------------------------- the buffer
 
 _Key = tuple[Metric, tuple[tuple[str, str], ...]]
 

@@ -101,7 +101,7 @@ class Stack:
         self.catalog = Catalog(database.meta.client, there.outputs["CatalogTable"])
         self.ledger = Ledger(database.meta.client, there.outputs["LedgerTable"])
 
-    # ------------------------------------------------------------------------------------------------- what goes in
+    # -------------------------------------------------------------------------------------------------------- inputs
 
     def put(self, key: str, content: bytes, metadata: Mapping[str, str] = {}) -> Upload:
         """Upload to `uploads/<key>`, as `aws s3 cp` does; give the project a budget that no test uses up."""
@@ -122,7 +122,7 @@ class Stack:
         assert "FunctionError" not in answer, done
         return Counter(done)
 
-    # ------------------------------------------------------------------------------------------------ how it stands
+    # --------------------------------------------------------------------------------------------------------- state
 
     def until(
         self, look: Callable[[], Seen | None], what: str, *, seconds: float = PATIENCE_SECONDS, every: float = 0.1
@@ -230,7 +230,7 @@ class Stack:
         attributes = [it.get("MessageAttributes", {}).get("reason", {}) for it in letters]
         return [DeadLetter(it["Body"], given.get("StringValue")) for it, given in zip(letters, attributes, strict=True)]
 
-    # -------------------------------------------------------------------------------------------- what can befall it
+    # -------------------------------------------------------------------------------------------------------- faults
 
     @contextmanager
     def held(self, function: str) -> Iterator[None]:

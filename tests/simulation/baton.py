@@ -265,7 +265,7 @@ class Future:
         fiber = baton.spawn(f"{me.name}.{next(me.children)}", me.worker, self._run)
         fiber.wake = baton.now
 
-    def result(self) -> Any:  # noqa: ANN401 -- what the task gave
+    def result(self) -> Any:  # noqa: ANN401 -- the task's result
         """Wait for the task; return its result, or raise its exception."""
         self.wait()
         if self._error is not None:

@@ -94,7 +94,7 @@ class Invariants:
         self._swept = 0.0
         self._excess: dict[tuple[Key, str], int] = defaultdict(int)
 
-    # -------------------------------------------------------------------------------------------------- what is told
+    # ---------------------------------------------------------------------------------------------------- the events
 
     def begin(self, token: str) -> Tried:
         """Record that a worker is about to claim."""
@@ -108,7 +108,7 @@ class Invariants:
         if table == "ledger":
             if key[0] in {"breakers", "pauses"}:
                 self._stopped(key, old or {}, new or {})
-            elif key[0] != "budgets" and not key[1].startswith("days#"):  # what is moved there is checked where it goes
+            elif key[0] != "budgets" and not key[1].startswith("days#"):  # `_moved` checks the past days
                 self._charged(key, old or {}, new or {})
         elif new is None:
             self._broken("1 nothing is lost", f"{key} was deleted")
@@ -221,7 +221,7 @@ class Invariants:
             most: the most rows that one sweep puts back or postpones.
         """
         if done.get("put back", 0) or done.get("left to another sweep", 0) or done.get("postponed", 0) >= most:
-            return  # the others may have to wait for what was promised to these, or for the next call
+            return  # the others may wait for money promised to these, or for the next call
         now = self._world.overdue() if overdue else {}
         for key, why in overdue.items():
             if now.get(key) == why and not why - USED_UP:

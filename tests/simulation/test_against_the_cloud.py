@@ -138,7 +138,7 @@ class Recording(Store):
             case _:
                 self.transact(request["TransactItems"])
 
-    def _recorded(self, operation: str, table: str, request: Mapping[str, Any], act: Callable[[], Any]) -> Any:  # noqa: ANN401 -- what it gives
+    def _recorded(self, operation: str, table: str, request: Mapping[str, Any], act: Callable[[], Any]) -> Any:  # noqa: ANN401 -- the operation's answer
         try:
             answer = act()
         except ClientError as refusal:
@@ -262,7 +262,7 @@ def test_the_simulated_store_answers_production_as_the_embedded_aws_does(
     assert len({how for _, how in kinds}) > 1, "some were refused"
 
 
-# ------------------------------------------------------------------------------------------- what is drawn at random
+# ------------------------------------------------------------------------------------------------- random operations
 
 
 @dataclass(frozen=True)

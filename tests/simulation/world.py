@@ -192,7 +192,7 @@ class World:
         if self.baton.failure:
             raise self.baton.failure
 
-    # ---------------------------------------------------------------------------------------------- what is asked of it
+    # ------------------------------------------------------------------------------------------------------- its state
 
     def now(self) -> datetime:
         """Return the time by the running worker's clock."""
@@ -471,7 +471,7 @@ class World:
             budget = Budget(self.plan.daily, self.plan.monthly)
             self._ledger.set_budget(PROJECT, budget, by="person", now=self.now())
             there = self.store.tables["ledger"]["budgets", PROJECT]
-            self.store.put("ledger", {"Item": {**there, "sk": OTHER}})  # a second call would let time go by
+            self.store.put("ledger", {"Item": {**there, "sk": OTHER}})  # a second call would advance the clock
             self.choices.quiet = quiet
 
     def _person(self, act: Callable[[], object]) -> None:
@@ -626,7 +626,7 @@ class World:
     def _work_on(self, letters: list[Letter]) -> None:
         """Run one invocation of the parser's handler, and the event source's reaction to its answer."""
         code, queue, baton = self.code["pipeline.parse"], self.queues["work"], self.baton
-        changed = self.plan.later and baton.now >= self.plan.later_at  # a deployment: warm workers are gone
+        changed = self.plan.later and baton.now >= self.plan.later_at  # a deployment ends warm workers
         parser = self._parsers.pop() if self._parsers and not changed else self._parser()
         try:
             received = [code.Received(it.id, it.receipt, it.receives, it.body, self._when(it.first)) for it in letters]
@@ -708,7 +708,7 @@ class World:
         """Return the holds that keep a deferred row's question from being asked now."""
         need = row.get("need")
         if not need or "cancelled_at" in batch:
-            return set()  # it is put back, whatever the ledger says
+            return set()  # the sweeper puts it back in any case
         ledger, today, project = self.store.tables["ledger"], self._when(self.baton.now), batch["project"]
         breaker = ledger.get(("breakers", project), {})
         probed = max(breaker.get("probe_at", ""), breaker.get("probe_until", "")) <= self.stamp()

@@ -19,7 +19,7 @@ _WRAPPINGS_MAX = 4
 """The most wrappings that are opened; the path from EventBridge through SNS to SQS makes two."""
 
 
-def uploads(body: Any) -> Iterator[Upload]:  # noqa: ANN401 -- what JSON holds
+def uploads(body: Any) -> Iterator[Upload]:  # noqa: ANN401 -- any JSON value
     """Yield the uploads that a message's body reports: none for S3's test notification or an empty folder's marker.
 
     Raises:
@@ -46,7 +46,7 @@ def uploads(body: Any) -> Iterator[Upload]:  # noqa: ANN401 -- what JSON holds
     raise UnknownNotification("The message is no notification of S3's about an upload.")
 
 
-def _of_record(record: Any) -> Iterator[Upload]:  # noqa: ANN401 -- what JSON holds
+def _of_record(record: Any) -> Iterator[Upload]:  # noqa: ANN401 -- any JSON value
     """Yield the uploads of S3's own record, whose key is URL-encoded, or of SNS's record in its Lambda form."""
     match record:
         case {"Sns": {"Message": str() as message}}:
@@ -58,7 +58,7 @@ def _of_record(record: Any) -> Iterator[Upload]:  # noqa: ANN401 -- what JSON ho
             raise UnknownNotification("A record of the message is none of S3's.")
 
 
-def _of_event(detail: Any, time: str) -> Iterator[Upload]:  # noqa: ANN401 -- what JSON holds
+def _of_event(detail: Any, time: str) -> Iterator[Upload]:  # noqa: ANN401 -- any JSON value
     """Yield an EventBridge event's upload; the key is plain (S3 user guide, "EventBridge event message structure")."""
     match detail:
         case {"bucket": {"name": str() as bucket}, "object": {"key": str() as key} as thing}:
@@ -74,7 +74,7 @@ def _upload(bucket: str, key: str, version: str, order: str, thing: Mapping[str,
         yield Upload(bucket=bucket, key=key, version=version, order=order, etag=etag)
 
 
-def _parsed(message: str) -> Any:  # noqa: ANN401 -- what JSON holds
+def _parsed(message: str) -> Any:  # noqa: ANN401 -- any JSON value
     try:
         return json.loads(message)
     except ValueError as error:

@@ -107,7 +107,7 @@ class IngestQueue(_Queue):
     """The queue that drives ingest: S3's notifications, and our own messages to continue an upload."""
 
     def go_on(self, upload: Upload, *, rounds: int = 0) -> None:
-        """Make ingest continue an upload where it stopped; ingest does nothing if the upload is done.
+        """Make ingest continue an interrupted upload; ingest does nothing if the upload is done.
 
         Args:
             rounds: the number of continuations in succession, this one included.

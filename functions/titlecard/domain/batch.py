@@ -69,7 +69,7 @@ class BatchLimits(BaseModel):
     micro_usd: Annotated[int, Field(ge=0)]
 
     def lowered_by(self, **upload: int | None) -> BatchLimits:
-        """Return the lower of these limits and the upload's own (None: the upload has no such limit)."""
+        """Return the lower of these limits and the upload's own (None: the upload does not set this limit)."""
         own = {name: value for name, value in upload.items() if value is not None}
         return BatchLimits(**{name: min(value, own.get(name, value)) for name, value in self.model_dump().items()})
 
@@ -96,7 +96,7 @@ class Message(BaseModel):
 
     @field_validator("video", mode="before")
     @classmethod
-    def _known_fields(cls, video: Any) -> Any:  # noqa: ANN401 -- whatever a message holds
+    def _known_fields(cls, video: Any) -> Any:  # noqa: ANN401 -- a message may hold any value
         if not isinstance(video, dict):
             return video
         return {name: value for name, value in video.items() if name in Video.model_fields}

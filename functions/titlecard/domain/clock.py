@@ -8,4 +8,4 @@ CLOCK_ERROR_SECONDS = 300
 """The largest error of a worker's clock with which AWS accepts its requests, in seconds."""
 
 CLOCKS_APART_SECONDS = 2 * CLOCK_ERROR_SECONDS
-"""The largest difference between the clocks of two such workers, in seconds."""
+"""The largest difference between the clocks of two workers, in seconds."""

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from titlecard.domain.money.prices import Rates
 
 FRAMING_TOKENS = 64
-"""The allowance for the tokens that the provider adds to a request, such as role markers: a few per message, of two."""
+"""The allowance for tokens that the provider adds to a request, like role markers: a few for each of two messages."""
 
 _MILLION = 1_000_000
 """The number of tokens that a price is for: prices are micro-dollars per million tokens."""

@@ -56,7 +56,7 @@ class Attempts(CatalogTable):
         free = "(attribute_not_exists(lease_until) OR lease_until < :now)"
         below = "(attribute_not_exists(attempts) OR attempts < :cap OR attempts < allowed)"
         unanswered = "attribute_not_exists(talk)"
-        unused = "(attribute_not_exists(#token) OR #token <> :token)"  # or this call is a copy that arrives late
+        unused = "(attribute_not_exists(#token) OR #token <> :token)"  # refuses a late copy of this call
         claimed = {
             "at": stamp(now),
             "event": "claimed",

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Batch:
-    """One batch. `moved_at` is the time of its last change of any kind, `marked_at` that of its own item's."""
+    """One batch. `moved_at` is the time of its last change of any kind, `marked_at` that of its item."""
 
     upload: Upload
     project: str
