@@ -22,6 +22,7 @@ SLOW = {"hang", "trickle"}
 ACCOUNT = {
     *("unauthorized", "payment_required", "forbidden", "not_found", "insufficient_quota"),
     *("credit_balance_exhausted", "spend_limit", "usage_limit"),
+    *("budget_of_a_gateway", "no_credit_behind_success"),
 }
 """Faults that open the breaker for fifteen minutes: rarer still, and one of them lasts until a person closes it."""
 

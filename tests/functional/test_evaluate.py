@@ -191,3 +191,11 @@ def test_a_drop_below_the_baseline_ends_with_code_three(dataset: Path, tmp_path:
     done = CliRunner().invoke(app, ["eval", str(dataset), "--baseline", str(tmp_path / "baseline.json")])
     assert done.exit_code == 3
     assert "all.invented was -1.0000" in done.stderr
+
+
+def test_a_parameter_can_be_set(dataset: Path, provider: LoopbackProvider) -> None:
+    environment = {"OPENAI_API_KEY": KEY, "OPENAI_BASE_URL": provider.base_url}
+    command = ["eval", str(dataset), "--tier", "auto", "--yes", "--set", "ServiceTier=priority"]
+    done = CliRunner().invoke(app, command, env=environment)
+    assert done.exit_code == 0, done.output
+    assert {post.service_tier for post in provider.posts} == {"priority"}

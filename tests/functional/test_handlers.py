@@ -153,6 +153,8 @@ def test_ingest_reads_a_key_as_s3_writes_it(world: World, handlers: Handlers, na
 
 NO_UPLOADS = {
     "s3's test": {"Service": "Amazon S3", "Event": "s3:TestEvent", "Bucket": "titlecard-uploads"},
+    "an object that was deleted": {"Records": [{"eventName": "ObjectRemoved:Delete", "s3": {}}]},
+    "the same through EventBridge": {"source": "aws.s3", "detail-type": "Object Deleted", "detail": {}},
     "a folder's marker": notification(
         Upload("titlecard-uploads", f"uploads/{PROJECT}/", "v1", upload_order("2026", "1"))
     ),

@@ -132,6 +132,8 @@ FAULTS: dict[str, Fault] = {
     "billing_hard_limit": _said(400, "billing_hard_limit_reached"),
     "deactivated": _said(401, "account_deactivated"),
     "no_quota_behind_a_gateway": Fault(bill=Bill.NOTHING, status=503, error=_quoted("503", "code: insufficient_quota")),
+    "budget_of_a_gateway": _said(400, "400", "budget_exceeded"),
+    "no_credit_behind_success": Fault(bill=Bill.NOTHING, error={"error": {"code": 402, "message": "No credits."}}),
     # A fault in every row's request: nothing is billed.
     "unsupported_parameter": _said(400, "unsupported_parameter"),
     "unsupported_behind_a_gateway": Fault(
@@ -147,6 +149,11 @@ FAULTS: dict[str, Fault] = {
     "invalid_prompt": _said(400, "invalid_prompt"),
     "filtered_prompt": _said(400, "content_filter", param="prompt"),
     "context_too_long": _said(400, "context_length_exceeded", param="input"),
+    "too_long_without_a_code": Fault(
+        bill=Bill.NOTHING,
+        status=400,
+        error={"object": "error", "message": "This model's maximum context length is 9 tokens.", "code": 400},
+    ),
     "bad_request": _said(400, None),
     "unprocessable": _said(422, None),
     # Requests that may have been billed.
@@ -184,6 +191,7 @@ FAULTS: dict[str, Fault] = {
     "negative_usage": Fault(bill=Bill.MOST, edit=_usage(output_tokens=-5)),
     "unpriced_tier": Fault(bill=Bill.MOST, edit=_replaced(service_tier="platinum")),
     "dearer_tier": Fault(edit=_replaced(service_tier="priority")),
+    "created": Fault(status=201),
     "no_status": Fault(edit=_without_status),
     "null_status": Fault(edit=_replaced(status=None)),
     "another_word_for_status": Fault(edit=_replaced(status="stop")),

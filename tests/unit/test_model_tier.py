@@ -54,6 +54,7 @@ LOCAL = LocalParse('Don\'t Buy the "A.I." Hype', ("Tim Allen",), 0.4, sure=False
 SLOW = {"hang", "trickle"}
 ABOVE = {"usage_above_bound", "failed_above_bound"}
 KEPT = {"ok", "no_usage", "null_usage", "text_for_usage", "texts_in_usage", "fractions_in_usage", "negative_usage"} | {
+    "created",
     "no_status",
     "null_status",
     "another_word_for_status",
@@ -97,6 +98,9 @@ TABLE: dict[str, tuple[type[Fault], Reason]] = {
     "context_too_long": (Unusable, Reason.CONTEXT_TOO_LONG),
     "bad_request": (Rejected, Reason.BAD_REQUEST),
     "unprocessable": (Rejected, Reason.BAD_REQUEST),
+    "too_long_without_a_code": (Unusable, Reason.CONTEXT_TOO_LONG),
+    "budget_of_a_gateway": (Defer, Reason.ACCOUNT_FAULT),
+    "no_credit_behind_success": (Defer, Reason.ACCOUNT_FAULT),
     "request_timeout": (Retry, Reason.PROVIDER_ERROR),
     "conflict": (Retry, Reason.PROVIDER_ERROR),
     "server_error": (Retry, Reason.PROVIDER_ERROR),

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 GUESS = LocalParse("A Talk", (), 0.1, sure=False, source="nobody")
 DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-NAMES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
+NAMES = ("MODEL_PROXY", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
 
 
 @pytest.fixture(autouse=True)
@@ -123,6 +123,9 @@ def test_a_proxy_that_lets_nobody_through_costs_nothing(monkeypatch: pytest.Monk
         ("https://api.openai.com/v1", {"ALL_PROXY": "proxy:1"}, "http://proxy:1"),
         ("https://api.openai.com/v1", {"HTTPS_PROXY": "http://proxy:1", "NO_PROXY": "openai.com"}, None),
         ("https://api.openai.com/v1", {"HTTPS_PROXY": "http://proxy:1", "NO_PROXY": "*"}, None),
+        ("https://api.openai.com/v1", {"MODEL_PROXY": "http://own:1", "HTTPS_PROXY": "http://proxy:1"}, "http://own:1"),
+        ("https://api.openai.com/v1", {"MODEL_PROXY": "", "HTTPS_PROXY": "http://proxy:1"}, "http://proxy:1"),
+        ("http://127.0.0.1:80/v1", {"MODEL_PROXY": "http://proxy:1"}, None),
         ("http://127.0.0.1:80/v1", {"HTTP_PROXY": "http://proxy:1"}, None),
         ("http://localhost:80/v1", {"ALL_PROXY": "http://proxy:1"}, None),
     ],

@@ -73,6 +73,33 @@ def test_a_billing_code_is_the_accounts_fault_on_any_status_of_an_error(
     assert outcome.reason is Reason.ACCOUNT_FAULT
 
 
+def test_a_server_that_puts_its_error_at_the_top_is_understood() -> None:
+    message = "This model's maximum context length is 8192 tokens."
+    outcome = came_to({"object": "error", "message": message, "type": "BadRequestError", "code": 400}, None, 400)
+    assert isinstance(outcome, Unusable)
+    assert outcome.reason is Reason.CONTEXT_TOO_LONG
+
+
+@pytest.mark.parametrize(
+    ("code", "reason"),
+    [
+        (401, Reason.ACCOUNT_FAULT),
+        (402, Reason.ACCOUNT_FAULT),
+        (429, Reason.RATE_LIMITED),
+        (502, Reason.PROVIDER_ERROR),
+    ],
+)
+def test_an_error_behind_status_200_counts_by_the_status_that_it_names(code: int, reason: Reason) -> None:
+    outcome = came_to({"error": {"code": code, "message": "No."}}, None)
+    assert isinstance(outcome, Fault)
+    assert outcome.reason is reason
+
+
+@pytest.mark.parametrize("status", [200, 201, 203])
+def test_every_status_of_success_is_one(status: int) -> None:
+    assert isinstance(came_to({"usage": USAGE}, TALK, status), Answer)
+
+
 def test_a_billing_code_beside_a_usage_leaves_the_usage_charged() -> None:
     outcome = came_to({"status": "failed", "error": {"code": "insufficient_quota"}, "usage": USAGE}, None)
     assert isinstance(outcome, Retry)
@@ -102,6 +129,8 @@ def test_an_answer_that_is_incomplete_for_a_reason_is_of_no_use() -> None:
         {"code": "invalid_organization"},
         {"code": "DeploymentNotFound"},
         {"code": "400", "message": "litellm.BadRequestError: OpenAIException - unsupported_parameter"},
+        {"code": "400", "type": "budget_exceeded", "message": "Budget has been exceeded!"},
+        {"code": 400, "message": "Provider returned error", "metadata": {"raw": '{"code": "model_not_found"}'}},
     ],
 )
 def test_a_rejection_of_every_row_is_the_accounts_fault(status: int, error: dict[str, Any]) -> None:
@@ -119,6 +148,7 @@ def test_a_rejection_of_every_row_is_the_accounts_fault(status: int, error: dict
         ({"code": "400", "message": "litellm.ContentPolicyViolationError: no"}, Reason.REFUSED),
         ({"code": "context_length_exceeded", "param": "input"}, Reason.CONTEXT_TOO_LONG),
         ({"code": "string_above_max_length", "param": "input[0].content"}, Reason.CONTEXT_TOO_LONG),
+        ({"code": 400, "message": "This model's maximum context length is 8192 tokens."}, Reason.CONTEXT_TOO_LONG),
     ],
 )
 def test_a_rejection_of_this_rows_text_is_charged_its_bound(error: dict[str, Any], reason: Reason) -> None:

@@ -36,8 +36,10 @@ def uploads(body: Any) -> Iterator[Upload]:  # noqa: ANN401 -- any JSON value
                 for record in records:
                     yield from _of_record(record)
                 return
-            case {"source": "aws.s3", "detail-type": str(), "detail": dict() as detail}:
+            case {"source": "aws.s3", "detail-type": "Object Created", "detail": dict() as detail}:
                 yield from _of_event(detail, str(body.get("time", "")))
+                return
+            case {"source": "aws.s3", "detail-type": str()}:  # such as "Object Deleted"
                 return
             case {"Event": "s3:TestEvent"}:
                 return
@@ -51,6 +53,8 @@ def _of_record(record: Any) -> Iterator[Upload]:  # noqa: ANN401 -- any JSON val
     match record:
         case {"Sns": {"Message": str() as message}}:
             yield from uploads(_parsed(message))
+        case {"eventName": str() as event} if not event.startswith("ObjectCreated:"):
+            return
         case {"s3": {"bucket": {"name": str() as bucket}, "object": {"key": str() as key} as thing}}:
             order = upload_order(record.get("eventTime", ""), thing.get("sequencer", ""))
             yield from _upload(bucket, unquote_plus(key), thing.get("versionId") or "", order, thing)

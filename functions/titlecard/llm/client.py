@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 from typing import TYPE_CHECKING, Literal, cast
 from urllib.parse import urlsplit
@@ -50,6 +51,7 @@ _LEAN = OpenAIModelProfile(
 def proxy_for(base_url: str) -> str | None:
     """The proxy that the environment names for an endpoint: HTTP_PROXY, HTTPS_PROXY, ALL_PROXY, NO_PROXY; None: none.
 
+    MODEL_PROXY, which the template sets, comes before these, since boto3 would send calls to AWS through them as well.
     httpx2 reads them only where it makes its own transport, and ours is a fuse. The certificates that SSL_CERT_FILE or
     SSL_CERT_DIR name are read by its transport itself. A server on this machine is never behind a proxy.
     """
@@ -57,7 +59,7 @@ def proxy_for(base_url: str) -> str | None:
     if prices_at(base_url) is Prices.LOOPBACK or proxy_bypass(parts.netloc.rpartition("@")[2]):
         return None
     proxies = getproxies()
-    proxy = proxies.get(parts.scheme) or proxies.get("all")
+    proxy = os.environ.get("MODEL_PROXY") or proxies.get(parts.scheme) or proxies.get("all")
     return proxy if not proxy or "://" in proxy else f"http://{proxy}"
 
 

@@ -95,7 +95,7 @@ class Fuse(httpx2.AsyncBaseTransport):
         if exchange.body is None:
             return httpx2.Response(response.status_code, headers=_passed_on(response), content=content, request=request)
         exchange.usage = read_usage(exchange.body.get("usage"))
-        if response.status_code == HTTPStatus.OK:
+        if response.status_code < HTTPStatus.MULTIPLE_CHOICES:
             # An answer is paid for, whatever else the response holds: the client above sees only the answer.
             return httpx2.Response(HTTPStatus.OK, json=_answer(exchange.body, self._allowance.model), request=request)
         return httpx2.Response(response.status_code, headers=_passed_on(response), content=content, request=request)

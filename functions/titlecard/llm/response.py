@@ -30,7 +30,7 @@ _ACCOUNT_STATUS = frozenset(
 )
 _BILLING_CODE = re.compile(
     r"insufficient_quota|credit_balance_exhausted|\w+_spend_limit_exceeded|\w+_usage_limit_exceeded"
-    r"|billing_not_active|billing_hard_limit_reached|account_deactivated|insufficient_funds"
+    r"|billing_not_active|billing_hard_limit_reached|account_deactivated|insufficient_funds|budget_exceeded"
 )
 """The error codes of an account that may not spend; waiting does not help, whatever the status."""
 
@@ -54,6 +54,9 @@ _REFUSAL_CODE = re.compile(
 )
 _TOO_LONG_CODE = re.compile(r"context_length_exceeded|string_above_max_length|ContextWindowExceededError")
 """The error codes of a request that is rejected because of this row's text."""
+
+_TOO_LONG_MESSAGE = re.compile(r"maximum context length|context window|prompt is too long", re.IGNORECASE)
+"""How servers without error codes say the same."""
 
 _TRANSIENT_STATUS = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.CONFLICT})
 
@@ -89,12 +92,12 @@ def interpret(exchange: Exchange, cleaned: Cleaned | None, terms: ResponseContex
     status, body = exchange.status, exchange.body
     if status >= HTTPStatus.BAD_REQUEST:
         _raise_http_error(exchange, status, terms)
-    if body is None or status != HTTPStatus.OK:
+    if body is None or status >= HTTPStatus.MULTIPLE_CHOICES:
         raise Retry(Reason.UNREADABLE_BODY, f"The provider answered {status} with something that is no answer.")
     billing = _billing(exchange, body, terms)
     status_said = body.get("status")  # may have any type, and many gateways omit it: only a declared failure counts
     if status_said in ("failed", "cancelled") or (_error(body) and cleaned is None):
-        _raise_failed(body, billing, terms)
+        _raise_failed(exchange, body, billing, terms)
     if (refusal := _refusal(body)) is not None:
         sentence = f"The model refused to answer: {excerpt(refusal, terms.key)}"
         raise Unusable(Reason.REFUSED, sentence, billing=billing)
@@ -143,7 +146,7 @@ def _raise_http_error(exchange: Exchange, status: int, terms: ResponseContext) -
         raise Retry(Reason.PROVIDER_ERROR, sentence, retry_after=wait)
     if _any(_REFUSAL_CODE, codes):
         raise Unusable(Reason.REFUSED, sentence)
-    if _any(_TOO_LONG_CODE, codes):
+    if _any(_TOO_LONG_CODE, codes) or _TOO_LONG_MESSAGE.search(_quoted(exchange.body)):
         raise Unusable(Reason.CONTEXT_TOO_LONG, sentence)
     if status in _ACCOUNT_STATUS or _any(_ACCOUNT_CODE, codes) or _for_every_row(exchange.body):
         raise Defer(Reason.ACCOUNT_FAULT, sentence, retry_after=wait)
@@ -151,8 +154,11 @@ def _raise_http_error(exchange: Exchange, status: int, terms: ResponseContext) -
     raise Rejected(Reason.BAD_REQUEST, sentence, code=next(named, str(status)))
 
 
-def _raise_failed(body: Mapping[str, Any], billing: Billing, terms: ResponseContext) -> NoReturn:
-    """Raise the fault of a response that has status 200 and declares a failure."""
+def _raise_failed(exchange: Exchange, body: Mapping[str, Any], billing: Billing, terms: ResponseContext) -> NoReturn:
+    """Raise the fault of a response that has status 200 and declares a failure, some with the true status as code."""
+    code = _error(body).get("code")
+    if isinstance(code, int) and code >= HTTPStatus.BAD_REQUEST and isinstance(billing, Unmeasured):
+        _raise_http_error(exchange, code, terms)
     sentence = f"The provider failed after it had begun: {_message(body, terms.key)}"
     if _any(_BILLING_CODE, _names(body)) and isinstance(billing, Unmeasured):
         raise Defer(Reason.ACCOUNT_FAULT, sentence)
@@ -169,11 +175,15 @@ def _names(body: Mapping[str, Any] | None) -> list[str]:
 
 def _names_in_message(body: Mapping[str, Any] | None) -> list[str]:
     """Return the error names quoted in the message of a gateway that gives the HTTP status as its code."""
+    return re.findall(r"\w+_\w+|\w+Error", _quoted(body)) if str(_error(body).get("code")).isdecimal() else []
+
+
+def _quoted(body: Mapping[str, Any] | None) -> str:
+    """Return an error's message, with the provider's own that a gateway quotes beside it."""
     error = _error(body)
-    message = error.get("message")
-    if not str(error.get("code")).isdecimal() or not isinstance(message, str):
-        return []
-    return re.findall(r"\w+_\w+|\w+Error", message)
+    beside = error.get("metadata")
+    texts = (error.get("message"), beside.get("raw") if isinstance(beside, dict) else None)
+    return " ".join(text for text in texts if isinstance(text, str))
 
 
 def _any(pattern: re.Pattern[str], codes: Iterable[str]) -> bool:
@@ -247,7 +257,8 @@ def _incomplete_reason(body: Mapping[str, Any]) -> str | None:
 
 
 def _error(body: Mapping[str, Any] | None) -> Mapping[str, Any]:
-    error = (body or {}).get("error")
+    said = body or {}
+    error = said if said.get("object") == "error" else said.get("error")
     return error if isinstance(error, dict) else {}
 
 

@@ -12,7 +12,7 @@ import typer
 
 from titlecard.domain.video import Policy
 from titlecard_console import evaluation
-from titlecard_console.commands import options  # noqa: TC001 -- Typer reads annotations as the program runs
+from titlecard_console.commands import options
 from titlecard_console.errors import CommandError, ExitCode
 from titlecard_console.estimate import model_tier
 from titlecard_console.evaluation import Case, Result
@@ -20,6 +20,8 @@ from titlecard_console.local_cloud import template
 from titlecard_console.output import confirm, format_amounts, format_usd, pluralize, print_json, say
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from titlecard.domain.money import Amount
 
 ANSWERS_PER_LINE = 50
@@ -45,6 +47,7 @@ def evaluate(
     baseline: Baseline = None,
     as_json: options.Json = False,
     yes: options.Yes = False,
+    settings: options.Settings = None,
 ) -> None:
     """Score the tiers on videos whose right answers are known.
 
@@ -62,7 +65,8 @@ def evaluate(
     if tier is Policy.LOCAL:
         results, unanswered = evaluation.run(cases, evaluation.by_local_tier), 0
     else:
-        results, unanswered = _by_model(cases, tier, model, at_once, yes=yes)
+        chosen = options.overrides(settings, model=model)
+        results, unanswered = _by_model(cases, tier, chosen, at_once, yes=yes)
     scores = evaluation.score(cases, results)
     if as_json:
         print_json(scores.figures())
@@ -76,14 +80,14 @@ def evaluate(
 
 
 def _by_model(
-    cases: list[Case], policy: Policy, model: str | None, at_once: int, *, yes: bool
+    cases: list[Case], policy: Policy, chosen: Mapping[str, str], at_once: int, *, yes: bool
 ) -> tuple[list[Result], int]:
     """Show the most that asking can cost, ask; returns the results, and for how many rows the model has no answer."""
     key = os.environ.get("OPENAI_API_KEY")
     if not key:
         raise CommandError(f"--tier {policy} needs a key: set OPENAI_API_KEY, or leave the option out.")
-    chosen = {"Model": model, "OpenAIBaseUrl": os.environ.get("OPENAI_BASE_URL")}
-    parameters = template.load().values({name: value for name, value in chosen.items() if value})
+    base_url = os.environ.get("OPENAI_BASE_URL")
+    parameters = template.load().values(({"OpenAIBaseUrl": base_url} if base_url else {}) | dict(chosen))
     tier = model_tier(parameters)
     planned = evaluation.plan(cases, tier, policy)
     number, bound = len(planned.questions), planned.bound

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from titlecard_console.local_cloud.errors import BadParameterError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 DEFAULT_STATE = Path(".titlecard")
 
@@ -49,6 +54,11 @@ ProjectOrAll = Annotated[
 Project = Annotated[str, typer.Option(help="The project: the first folder under uploads/.")]
 All = Annotated[bool, typer.Option("--all", help="All projects of the stack.")]
 
+Settings = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="PARAMETER=VALUE", help="Override a parameter of template.yaml; may be repeated."),
+]
+
 LimitUsd = Annotated[
     str | None, typer.Option(metavar="USD", help="Spend at most this many dollars on all manifests together.")
 ]
@@ -69,3 +79,21 @@ CopyFile = Annotated[
     Path | None,
     typer.Option("--copy", help="The new file that holds the copy.", dir_okay=False, callback=_in_existing_folder),
 ]
+
+
+def overrides(settings: Sequence[str] | None, *, model: str | None = None, tier: str | None = None) -> dict[str, str]:
+    """The parameters that follow from --set, --model and --tier, by name.
+
+    Raises:
+        BadParameterError: a setting has no value, or contradicts another option.
+    """
+    given = {"--tier": ("TierPolicy", tier), "--model": ("Model", model)}
+    chosen = {}
+    for setting in settings or ():
+        name, equals, value = setting.partition("=")
+        if not equals:
+            raise BadParameterError(f"--set {setting}: write PARAMETER=VALUE, as in --set MaxReceiveCount=6.")
+        if option := next((it for it, (known, value) in given.items() if known == name and value), None):
+            raise BadParameterError(f"{option} and --set {name} contradict each other: leave one of them out.")
+        chosen[name] = value
+    return chosen | {name: value for name, value in given.values() if value}

@@ -21,7 +21,7 @@ from titlecard_console.commands import options
 from titlecard_console.errors import CommandError, ExitCode
 from titlecard_console.estimate import estimate, read_manifest, spending_cap, summary, talk_line
 from titlecard_console.local_cloud import cloud, template
-from titlecard_console.local_cloud.errors import BadParameterError, CloudError
+from titlecard_console.local_cloud.errors import CloudError
 from titlecard_console.output import confirm, format_usd, open_output, people, pluralize, print_table, say
 from titlecard_console.progress import Display
 from titlecard_console.run import Run
@@ -41,11 +41,6 @@ if TYPE_CHECKING:
 
 SHOWN_REASONS = 5
 """How many refused rows, and how many reasons, are shown one by one."""
-
-Settings = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="PARAMETER=VALUE", help="Override a parameter of template.yaml; may be repeated."),
-]
 
 
 def parse(
@@ -87,7 +82,7 @@ def run(
     yes: options.Yes = False,
     limit_usd: options.LimitUsd = None,
     limit_tokens: options.LimitTokens = None,
-    settings: Settings = None,
+    settings: options.Settings = None,
 ) -> None:
     """Run manifests through the whole stack on this machine.
 
@@ -140,7 +135,7 @@ def run(
         raise typer.Exit(ExitCode.UNFINISHED)
 
 
-def up(state: options.State = options.DEFAULT_STATE, settings: Settings = None) -> None:
+def up(state: options.State = options.DEFAULT_STATE, settings: options.Settings = None) -> None:
     """Keep a local cloud running, for every other command.
 
     `titlecard up`
@@ -166,17 +161,7 @@ def up(state: options.State = options.DEFAULT_STATE, settings: Settings = None) 
 
 def _overrides(settings: Sequence[str] | None, tier: Policy, model: str | None) -> dict[str, str]:
     """The parameters that follow from --set, --tier, --model and the presence of a key; --set wins."""
-    overrides: dict[str, str] = {}
-    for setting in settings or ():
-        name, equals, value = setting.partition("=")
-        if not equals:
-            raise BadParameterError(f"--set {setting}: write PARAMETER=VALUE, as in --set MaxReceiveCount=6.")
-        overrides[name] = value
-    for option, name, given in (("--tier", "TierPolicy", tier is not Policy.AUTO), ("--model", "Model", bool(model))):
-        if given and name in overrides:
-            raise BadParameterError(f"{option} and --set {name} contradict each other: leave one of them out.")
-    if model:
-        overrides["Model"] = model
+    overrides = options.overrides(settings, model=model, tier=None if tier is Policy.AUTO else tier)
     if "TierPolicy" not in overrides:
         overrides["TierPolicy"] = _policy(tier)
     return overrides
