@@ -251,3 +251,13 @@ def test_a_title_that_is_nothing_but_a_name_is_never_sure() -> None:
     alone = Video(id="alone", title=f"{NAME} | DevConf 2031")
     answer = parse(alone, Survey.learn([*videos, alone]))
     assert (answer.title, answer.sure) == (NAME, False)
+
+
+@pytest.mark.parametrize(
+    "title", ["[] is not {}", "{{ templates }} in 2023", "@property and friends", "C++ and C#: a love story"]
+)
+def test_code_in_a_title_stays_whole(title: str) -> None:
+    others = [f"Tomas Ferreyra - Talk {letter} - DemoConf 2022" for letter in "abc"]
+    rows = [f"Ada Brightwater - {title} - DemoConf 2022", *others]
+    videos = [Video(id=str(number), title=row) for number, row in enumerate(rows)]
+    assert parse(videos[0], Survey.learn(videos)).title == title

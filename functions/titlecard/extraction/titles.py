@@ -87,6 +87,9 @@ _ENOUGH, _MISSING = 4, 15
 _SYMBOLS = re.compile(r"(?:^|\s|[-\u2013\u2014|:])([@#$.~/&*`<_]{1,4}|::|\[\])\s?$")
 """What a title of code may begin with: `@property`, `[] is not {}`."""
 
+_EMPTY_PAIR = re.compile(r"\s?(?:\[\]|\{\}|\(\))")
+"""What it may end with."""
+
 _PAIRS = (
     *(("(", ")"), ("[", "]"), ("{", "}"), ("\uff08", "\uff09"), ("\u3010", "\u3011")),
     *(("\u201c", "\u201d"), ("\u00ab", "\u00bb"), ("\u300c", "\u300d"), ("\u300e", "\u300f")),
@@ -554,11 +557,14 @@ def _run(title: str, parts: Sequence[Segment], first: int, last: int) -> str:
     after = title[end : parts[last + 1].start if last + 1 < len(parts) else len(title)]
     text = title[start:end]
     for opening, closing in _PAIRS:
-        if text.count(opening) > text.count(closing) and closing in after:
+        while text.count(opening) > text.count(closing) and closing in after:
             text += after[: after.index(closing) + 1]
             after = after[after.index(closing) + 1 :]
-        if text.count(closing) > text.count(opening) and opening in before:
-            text = before[before.rindex(opening) :] + text
+        while text.count(closing) > text.count(opening) and opening in before:
+            at = before.rindex(opening)
+            text, before = before[at:] + text, before[:at]
+    if empty := _EMPTY_PAIR.match(after):
+        text, after = text + empty[0], after[empty.end() :]
     symbols = _SYMBOLS.search(before)
     if symbols:
         text = symbols[1] + (" " if before.endswith(" ") else "") + text
