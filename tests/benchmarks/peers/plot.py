@@ -29,7 +29,7 @@ def main() -> None:
     """Draw two rows of panels: what became of the rows, and what a finished talk cost."""
     given = json.load(sys.stdin)
     workloads, names = given["workloads"], given["contenders"][::-1]
-    figure, panels = plt.subplots(2, len(workloads), figsize=(13, 6.2), sharey=True, layout="constrained")
+    figure, panels = plt.subplots(2, len(workloads), figsize=(13, 6.2), sharex="row", sharey=True, layout="constrained")
     for column, (workload, title) in enumerate(workloads):
         outcomes, costs = panels[0][column], panels[1][column]
         for _, label, colour in PARTS if column == 0 else ():

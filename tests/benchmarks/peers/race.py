@@ -9,7 +9,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import threading
 import time
 import zipfile
 from contextlib import suppress
@@ -22,13 +21,13 @@ from tests.benchmarks.peers import held
 from tests.benchmarks.peers.contenders import HERE, Contender
 from tests.benchmarks.peers.provider import RaceProvider, Sums
 from tests.benchmarks.peers.rules import RULES
+from tests.incident.rival import environment
 
 from titlecard.extraction import parse_with
 from titlecard.extraction.model import Model, shipped
 from titlecard_console import evaluation
 from titlecard_console.evaluation import Case, Result
 from titlecard_console.local_cloud import build as artefact
-from titlecard_console.local_cloud.environment import find_uv
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -41,10 +40,10 @@ if TYPE_CHECKING:
 
 MODEL = "gpt-6-luna"
 KEY = "sk-of-the-race"
-START_SECONDS = 60.0
+START_SECONDS = 240.0
 """How long a contender may take to be ready."""
 
-LEAVE_SECONDS = 30.0
+LEAVE_SECONDS = 60.0
 """How long it may take to leave, once it is told to."""
 
 WATCH_SECONDS = 0.25
@@ -84,7 +83,9 @@ class Outcome:
         wall: seconds from readiness to the last row's end; None where it did not end by itself.
         peak_mb: the most memory that all its processes had together (proportional set size).
         workers_mb: the same of Titlecard's functions alone.
-        stopped: why it was stopped: `deadline`, `cap`, or nothing.
+        stopped: why it was stopped: `deadline`, `cap`, `not ready`, or nothing.
+        starved: how often one of Titlecard's functions reached its own time-out, which a machine with other work makes
+            it do before it has started.
         seen: what an operator sees of a failed row.
     """
 
@@ -98,6 +99,7 @@ class Outcome:
     peak_mb: float
     workers_mb: float
     stopped: str
+    starved: int
     seen: str
     bill: Sums
 
@@ -138,15 +140,7 @@ class Arena:
         if not contender.packages:
             return Path(sys.executable)
         digest = hashlib.sha256(repr((contender.packages, sys.version)).encode()).hexdigest()[:8]
-        environment = self._settings.cache / "environments" / f"{contender.module}-{digest}"
-        python = environment / "bin" / "python"
-        if not (environment / "complete").exists():
-            uv = find_uv()
-            made = [uv, "venv", "--quiet", "--clear", "--no-project", "--python", sys.executable, str(environment)]
-            subprocess.run(made, check=True)
-            subprocess.run([uv, "pip", "install", "--quiet", "--python", python, *contender.packages], check=True)
-            (environment / "complete").touch()
-        return python
+        return environment(self._settings.cache / "environments" / f"{contender.module}-{digest}", contender.packages)
 
     def _command(self, contender: Contender, folder: Path) -> list[str]:
         order = str(folder / "order.json")
@@ -185,7 +179,7 @@ class Arena:
         wall = time.perf_counter() - began
         right = sum(row.is_right(*talk) for row, talk in zip(self._rows, talks, strict=True))
         nothing = Sums(0, 0, 0, 0, 0, 0, 0, 0, 0, capped=False)
-        return Outcome(len(talks), 0, 0, 0, right, 0, wall, 0.0, 0.0, "", "", nothing)
+        return Outcome(len(talks), 0, 0, 0, right, 0, wall, 0.0, 0.0, "", 0, "", nothing)
 
     def _outcome(self, folder: Path, watch: _Watch, stopped: str, bill: Sums) -> Outcome:
         results: dict[str, dict[str, Any]] = {}
@@ -214,6 +208,7 @@ class Arena:
             peak_mb=watch.peak_mb,
             workers_mb=watch.workers_mb,
             stopped=stopped,
+            starved=_timeouts(folder / "state" / "log" / "ministack.log"),
             seen=seen.strip() or min(errors, key=lambda error: "500" not in error, default=""),
             bill=bill,
         )
@@ -225,36 +220,43 @@ class _Watch:
     def __init__(self, command: list[str], folder: Path, *, restarted: bool) -> None:
         self._command, self._folder, self._restarted = command, folder, restarted
         self.peak_mb = self.workers_mb = 0.0
-        self._over = threading.Event()
+        self._began = time.monotonic()
 
     def until_over(self, provider: RaceProvider, deadline: float) -> str:
         """Wait until it has ended by itself, or stop it; why it was stopped."""
-        began, stopped = time.monotonic(), ""
-        process = self._start()
+        self._process = self._start()
         try:
             while True:
                 time.sleep(WATCH_SECONDS)
-                self._weigh(process)
-                if process.poll() is not None:
-                    if not self._restarted or process.returncode == 0:
-                        return stopped
-                    process = self._start()
-                ready = self._folder / "ready"
-                if not ready.exists():
-                    began = time.monotonic() if time.monotonic() - began < START_SECONDS else began
-                if provider.capped and not stopped:
-                    stopped = "cap"
-                elif (
-                    ready.exists() and time.time() - float(ready.read_text(encoding="utf-8") or time.time()) > deadline
-                ):
-                    stopped = "deadline"
-                if stopped:
-                    process.terminate()
-                    with suppress(subprocess.TimeoutExpired):
-                        process.wait(LEAVE_SECONDS)
+                self._weigh(self._process)
+                if self._process.poll() is not None:
+                    if not self._restarted or self._process.returncode == 0:
+                        return ""
+                    self._process = self._start()
+                if stopped := self._stopped(provider, deadline):
+                    self._leave()
                     return stopped
+                if _since(self._folder / "done") > LEAVE_SECONDS:
+                    self._leave()
+                    return ""
         finally:
-            _end(process)
+            _end(self._process)
+
+    def _stopped(self, provider: RaceProvider, deadline: float) -> str:
+        """Why it has to be stopped now; nothing where it need not."""
+        if provider.capped:
+            return "cap"
+        if (self._folder / "done").exists():
+            return ""
+        if (self._folder / "ready").exists():
+            return "deadline" if _since(self._folder / "ready") > deadline else ""
+        return "not ready" if time.monotonic() - self._began > START_SECONDS else ""
+
+    def _leave(self) -> None:
+        """Tell it to end, and give it time to write down what it has."""
+        self._process.terminate()
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(LEAVE_SECONDS)
 
     def _start(self) -> subprocess.Popen[bytes]:
         log = (self._folder / "log").open("ab")
@@ -279,6 +281,20 @@ class _Watch:
                     total += mb
                     functions += mb * ("lambda-" in " ".join(each.cmdline()))
         self.peak_mb, self.workers_mb = max(self.peak_mb, total), max(self.workers_mb, functions)
+
+
+def _timeouts(log: Path) -> int:
+    """How often the embedded AWS ended a function at its time-out."""
+    with suppress(FileNotFoundError):
+        return log.read_text(encoding="utf-8").count("killing worker")
+    return 0
+
+
+def _since(moment: Path) -> float:
+    """Seconds since a moment that a contender wrote down; nothing where it has not yet."""
+    with suppress(FileNotFoundError, ValueError):
+        return time.time() - float(moment.read_text(encoding="utf-8"))
+    return 0.0
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

@@ -39,7 +39,7 @@ class Contender:
 
 CONTENDERS = (
     Contender(
-        "asyncio, Pydantic AI",
+        "asyncio and Pydantic AI",
         "pydantic_ai_script",
         "Everything at its default. A semaphore holds the concurrency. Each answer is written to a file as it comes, "
         "and a restarted script skips what is in it.",
@@ -48,7 +48,7 @@ CONTENDERS = (
         restarted=True,
     ),
     Contender(
-        "asyncio, instructor",
+        "asyncio and instructor",
         "instructor_script",
         "Everything at its default, which is Chat Completions with a tool. Semaphore, file and restart as above.",
         "The same.",
@@ -66,10 +66,11 @@ CONTENDERS = (
         restarted=True,
     ),
     Contender(
-        "Django-Q2, repaired",
+        "Django-Q2 (repaired)",
         "django_q2",
         "ORM broker on SQLite, one task a video, `max_attempts` 3, `timeout` 9 s and `retry` 12 s (a tenth of 90 and "
-        "120), a worker process for every concurrent request, which sends each request once with the standard library.",
+        "120), `queue_limit` the concurrency, a worker process for every concurrent request, which sends each request "
+        "once with the standard library.",
         "A failed task in the admin, with its traceback; the admin can send it again.",
         ("django==5.2.19", "django-q2==1.11.1"),
     ),
@@ -100,7 +101,7 @@ CONTENDERS = (
         rule="split",
     ),
     Contender(
-        "Titlecard, cascade",
+        "Titlecard (cascade)",
         "titlecard_stack",
         "The template on the embedded AWS, two parsers with ten messages each. Times are shortened: request deadline "
         "8 s, parser time-out 20 s, visibility 120 s (six times that, AWS's rule; 720 s as shipped), back-off 2 s.",
@@ -109,7 +110,7 @@ CONTENDERS = (
         tier="auto",
     ),
     Contender(
-        "Titlecard, model tier alone",
+        "Titlecard (model tier alone)",
         "titlecard_stack",
         "The same, with `TierPolicy` model.",
         "The same.",

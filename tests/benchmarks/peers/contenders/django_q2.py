@@ -52,6 +52,7 @@ def configure() -> None:
             "timeout": TIMEOUT_SECONDS,
             "retry": RETRY_SECONDS,
             "max_attempts": 3,
+            "queue_limit": order["concurrency"],  # `retry` counts from when a task is fetched: few are fetched early
             "poll": CYCLE_SECONDS,
             "guard_cycle": CYCLE_SECONDS,
             "save_limit": 0,
