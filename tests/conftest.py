@@ -1,8 +1,13 @@
-"""What holds for every test: no property test fails by the clock of a busy machine."""
+"""What holds for every test: no property test fails by the clock of a busy machine, and commands hear Ctrl-C."""
 
 from __future__ import annotations
+
+import signal
 
 from hypothesis import HealthCheck, settings
 
 settings.register_profile("titlecard", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("titlecard")
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell's background job, which hands it on to what it starts
+    signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -13,7 +13,7 @@ from titlecard_console.local_cloud import build as artefact
 if TYPE_CHECKING:
     from pathlib import Path
 
-MINUTES = 1.0
+MINUTES = 0.5
 
 
 @pytest.mark.timeout(MINUTES * 60 + 2 * CALM_SECONDS)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import shutil
 import subprocess
 import sys
 from contextlib import closing
@@ -133,6 +134,19 @@ def test_a_build_without_an_interpreter_for_the_bytecode_fails(account: Account,
     built = elsewhere.build(PYTHON="", RUNTIME="python3.99")
     assert built.returncode != 0
     assert "building needs Python 3.99, for the bytecode" in built.stdout + built.stderr
+
+
+def test_a_checkout_whose_path_has_a_space_is_built(tmp_path: Path) -> None:
+    checkout = tmp_path / "my checkout"
+    shutil.copytree(ROOT / "functions", checkout / "functions", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "template.yaml", checkout)
+    into = tmp_path / "built here"
+    make = ("make", "--makefile", str(checkout / "functions" / "Makefile"), "build-PreflightFunction")
+    chosen = {"ARTIFACTS_DIR": str(into), "RUNTIME": RUNTIME, "ARCHITECTURE": "host", "PYTHON": sys.executable}
+    whose = dict(os.environ) | {"PATH": environment.search_path()} | chosen
+    built = subprocess.run(make, cwd=tmp_path, env=whose, capture_output=True, text=True, check=False)  # noqa: S603 -- ours
+    assert built.returncode == 0, built.stderr
+    assert (into / "preflight" / "app.py").exists()
 
 
 def test_an_upload_becomes_talks(account: Account, batch: str) -> None:

@@ -239,7 +239,7 @@ def test_a_death_while_rows_are_given_up_loses_no_dead_letter(clients: AwsClient
         batch, messages = opened(world, 3)
         world.catalog.audited(batch, rounds=ROUNDS, rows=0, now=world.clock())
         world.clock.forward(STILL)
-        wire.cut(Cut.KILLED_AFTER, at, besides={"Query"})
+        wire.cut(Cut.KILLED_AFTER, at)
         try:
             world.sweeper().run()
         except Killed:

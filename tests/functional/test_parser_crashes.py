@@ -37,8 +37,8 @@ RECEIVES = NUMBERS["MaxReceiveCount"]
 CALLS = 60
 """More than any way has."""
 
-BEFORE_THE_REQUEST = 6
-"""Calls that every way begins with: mishaps there are all alike."""
+BEFORE_THE_REQUEST = 2
+"""Calls that change something and that every way begins with: deaths there are all alike."""
 
 RATES = PriceList.packaged().rates(MODEL, "default")
 

@@ -282,7 +282,7 @@ def test_no_row_is_lost_if_the_sweeper_dies_at_any_call(
         batch, messages = ingested(world)
         defer(world, messages[0], 60)
         world.clock.forward(STILL)
-        world.wire.cut(Cut.KILLED_AFTER, at, besides={"Query"})
+        world.wire.cut(Cut.KILLED_AFTER, at)
         try:
             world.sweeper().run()
         except Killed:

@@ -74,6 +74,11 @@ class Cut(StrEnum):
 
 _ONCE = {Cut.LOST_REQUEST, Cut.LOST_ANSWER}
 
+_KILLED = {Cut.KILLED_BEFORE, Cut.KILLED_AFTER}
+
+_READS = {"BatchGetItem", "GetItem", "GetObject", "GetQueueAttributes", "HeadObject", "Query", "Scan"}
+"""Requests that change nothing. To be killed before or after one is to be killed before the next that does."""
+
 
 class Wire:
     """What goes from boto3 to moto: one request at a time, counted by name, and cut where a test says so."""
@@ -90,11 +95,13 @@ class Wire:
     def cut(self, how: Cut, at: int = 1, call: str | None = None, besides: Container[str] = ()) -> None:
         """Let the `at`-th request from now on, or the `at`-th of this name, go wrong; and, by `how`, those after it.
 
+        Where the process is killed, requests that only read are not counted, but for those that `call` names.
+
         Args:
             besides: names of requests that are not counted.
         """
         self._cut, self._call, self._left, self.struck = how, call, at, False
-        self._besides = besides
+        self._besides = _READS if how in _KILLED and call is None else besides
 
     def mend(self) -> None:
         """Let everything through again."""
