@@ -1,6 +1,6 @@
-"""`titlecard check`: the format of a file, how it is read, and which rows cannot be used and why.
+"""`titlecard check`: report a file's format, how ingest reads it, and which rows it refuses and why.
 
-It uploads nothing and asks no model. Ingest's own code decides.
+The check runs ingest's own code. It uploads nothing and asks no model.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ FIRST_REFUSED = 20
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What ingest would make of a manifest.
+    """How ingest would read a manifest.
 
     Attributes:
-        form: what the file is.
-        columns: for each field of a video the column that it is read from.
-        ignored: the other columns, from which nothing is read.
-        accepted: how many rows are good.
-        refused: how many rows are not.
-        repeated: how many rows say again what an earlier one said.
-        left_out: how many rows are rightly no talks, such as breaks in a schedule.
-        first_refused: the first of the refused rows, with reasons.
+        form: the file's format.
+        columns: for each field of a video, the column that it is read from.
+        ignored: the columns that are not read.
+        accepted: the number of accepted rows.
+        refused: the number of refused rows.
+        repeated: the number of rows that repeat an earlier row.
+        left_out: the number of rows that are not talks, such as breaks in a schedule.
+        first_refused: the first refused rows, with reasons.
     """
 
     form: str
@@ -42,14 +42,14 @@ class Report:
 
 
 def check(path: Path, limits: manifests.ReadingLimits | None = None) -> Report:
-    """Reads a manifest as ingest would.
+    """Read a manifest as ingest would.
 
     Args:
         path: the file.
-        limits: ingest's; its defaults where there are none.
+        limits: ingest's reading limits; None means the defaults.
 
     Raises:
-        NotAManifest: ingest would refuse the file as a whole; the text says why and what is accepted.
+        NotAManifest: ingest would refuse the whole file; the message says why and which formats it accepts.
         OSError: the file cannot be opened or read.
     """
     rejects = _First(FIRST_REFUSED)
@@ -69,7 +69,7 @@ def check(path: Path, limits: manifests.ReadingLimits | None = None) -> Report:
 
 
 class _First:
-    """Takes the lines of the report of rejects and keeps the first of them."""
+    """A sink for the report of refused rows that keeps only the first lines."""
 
     def __init__(self, count: int) -> None:
         self._count = count

@@ -6,7 +6,7 @@ import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from typer.completion import completion_init  # type: ignore[attr-defined]  # Typer means it to be imported
+from typer.completion import completion_init  # type: ignore[attr-defined]  # Typer documents this import
 
 from titlecard import __version__
 from titlecard.aws.errors import LedgerUnavailable, MessagesNotSent
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 PROGRAM = "titlecard"
-"""What people type; shells ask for completions through `_TITLECARD_COMPLETE`, which follows from it."""
+"""The program's name. Shells ask for completions through `_TITLECARD_COMPLETE`, which derives from it."""
 
 HELP = "Turn lists of conference videos into clean titles and presenters' names, at a cost that is capped in advance."
 
@@ -39,7 +39,7 @@ app = typer.Typer(
     help=HELP,
     epilog=EXIT_CODES,
     no_args_is_help=True,
-    add_completion=False,  # Typer's own options complete only for the shell that they run in; see `completion`
+    add_completion=False,  # Typer's own options complete only for the current shell; see `completion`
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -75,7 +75,7 @@ GROUPS: dict[str, tuple[Callable[..., None] | tuple[str, typer.Typer], ...]] = {
     "Dead letters": (("dlq", dlq.dlq),),
     "Tools": (diagnosis.doctor, estimate.convert, evaluate.evaluate, completions.completion),
 }
-"""The commands, and the groups of commands with their names, by their heading in `titlecard --help`."""
+"""The commands and groups of commands under each heading of `titlecard --help`."""
 
 for heading, members in GROUPS.items():
     for member in members:
@@ -84,14 +84,14 @@ for heading, members in GROUPS.items():
         else:
             single = (
                 typer.Typer()
-            )  # an application of its own, since Typer lists an application's commands before groups
+            )  # a separate application, since Typer lists an application's commands before its groups
             single.command({"evaluate": "eval"}.get(member.__name__), rich_help_panel=heading)(member)
             app.add_typer(single)
 completion_init()
 
 
 def main() -> None:
-    """Run a command; tell people what they can mend in a sentence, without a traceback."""
+    """Run a command; report an error that the user can fix in one sentence, without a traceback."""
     try:
         code = app(prog_name=PROGRAM, standalone_mode=False)
         if code == ExitCode.INTERRUPTED:
@@ -99,11 +99,11 @@ def main() -> None:
         sys.exit(code or 0)
     except typer.Abort:
         _exit(ExitCode.FAILED, "Not confirmed, so nothing was done.")
-    except typer.TyperException as error:  # bad usage; after a group without a command the message is its help
+    except typer.TyperException as error:  # bad usage, or a missing command: the message is the help
         context = getattr(error, "ctx", None)
         hint = f" See `{context.command_path} --help`." if context and error.format_message().strip() else ""
         _exit(ExitCode.BAD_USAGE, f"{error.format_message()}{hint}")
-    except AWS_ERRORS as error:  # before ValueError, which some of them are as well
+    except AWS_ERRORS as error:  # before ValueError, because some of them are ValueErrors too
         _exit(ExitCode.FAILED, explain(error))
     except (NotAManifest, BadParameterError, CommandError, Unpriced, ValueError) as error:
         _exit(ExitCode.BAD_USAGE, str(error))

@@ -1,4 +1,4 @@
-"""Whether this machine can run Titlecard, and a stack can keep every upload: a finding and a remedy for each check."""
+"""Checks whether this machine can run Titlecard and a stack can keep every upload; each finding names a remedy."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ if TYPE_CHECKING:
 OLDEST_PYTHON = (3, 11)
 
 NEEDED_BYTES = 1_000_000_000
-"""Room for the environments, the artefacts and the state of a local cloud."""
+"""Disk space for the environments, the artefacts and the state of a local cloud, in bytes."""
 
 CLOCK_TOLERANCE = timedelta(minutes=5)
-"""AWS refuses requests signed by a clock that is further off (IAM user guide, "Elements of an AWS API request
+"""AWS refuses requests signed by a clock that is off by more (IAM user guide, "Elements of an AWS API request
 signature")."""
 
 TIME_SOURCE = "https://sts.amazonaws.com"
-"""Its answers carry AWS's time, and it needs no credentials."""
+"""An AWS endpoint whose responses carry AWS's time and need no credentials."""
 
 NETWORK_SECONDS = 5
 
@@ -43,18 +43,18 @@ PROXIES = ("HTTPS_PROXY", "HTTP_PROXY", "https_proxy", "http_proxy")
 
 
 class Level(StrEnum):
-    """How a check went."""
+    """The outcome of a check."""
 
     OK = "ok"
     WARNING = "warning"
-    """Something that only some people need will not work."""
+    """Something that only some people need does not work."""
 
     FAILED = "failed"
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What one check found; `remedy` is empty if all is well."""
+    """The result of one check; `remedy` is empty if all is well."""
 
     check: str
     level: Level
@@ -67,7 +67,7 @@ def examine(environment: Mapping[str, str], state: Path) -> Iterator[Finding]:
 
     Args:
         environment: the person's environment variables.
-        state: the folder of the local cloud; it need not exist.
+        state: the folder of the local cloud, which need not exist.
     """
     yield _python()
     yield _embedded_aws()
@@ -129,7 +129,7 @@ def _clock(source: str) -> Finding:
     try:
         with urllib.request.urlopen(urllib.request.Request(source, method="HEAD"), timeout=NETWORK_SECONDS) as answer:  # noqa: S310 -- AWS, or the endpoint that the person has set
             told = answer.headers["Date"]
-    except urllib.error.HTTPError as error:  # an answer all the same
+    except urllib.error.HTTPError as error:  # an error response carries the time too
         with error:
             told = error.headers["Date"]
     except (OSError, ValueError):
@@ -158,7 +158,7 @@ def _proxies(environment: Mapping[str, str]) -> Finding:
         return Finding("proxy", Level.FAILED, f"SSL_CERT_FILE: there is no file {certificates}", "correct or unset it.")
     if not found:
         return Finding("proxy", Level.OK, "none set")
-    hosts = ", ".join(f"{name}={urlsplit(value).hostname}" for name, value in found.items())  # never its password
+    hosts = ", ".join(f"{name}={urlsplit(value).hostname}" for name, value in found.items())  # without passwords
     return Finding("proxy", Level.OK, f"{hosts}; the local cloud is reached without it")
 
 

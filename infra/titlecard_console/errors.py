@@ -1,7 +1,7 @@
-"""The console's errors and exit codes, and AWS's errors explained in a sentence that says what to do.
+"""The console's errors and exit codes, and explanations of AWS's errors that say what to do.
 
-No sentence holds a secret: where AWS quotes the request (a signature that does not match), its words are left out, and
-whatever looks like a credential is removed from the others.
+No explanation contains a secret: if AWS quotes the request (a signature that does not match), its words are left out.
+From all others, anything that looks like a credential is removed.
 """
 
 from __future__ import annotations
@@ -17,35 +17,35 @@ from titlecard.domain.errors import excerpt
 
 AwsError = BotoCoreError | ClientError | Boto3Error
 AWS_ERRORS = (BotoCoreError, ClientError, Boto3Error)
-"""What boto3 raises."""
+"""The exceptions that boto3 raises."""
 
 
 class ExitCode(IntEnum):
-    """How a command ended."""
+    """The exit code of a command."""
 
     FAILED = 1
     """Something went wrong."""
 
     BAD_USAGE = 2
-    """The command cannot be carried out as it was given, or a file is not a manifest."""
+    """The command's arguments cannot be used, or a file is not a manifest."""
 
     UNFINISHED = 3
     """Some videos are dead, waiting or refused, or a check found something; each command's help says which."""
 
     INTERRUPTED = 130
-    """Ctrl-C; 128 and the signal's number, as shells have it."""
+    """The person pressed Ctrl-C; 128 plus the signal's number, as in shells."""
 
 
 class ConsoleError(Exception):
-    """A command failed; the message is a sentence for the person who gave it."""
+    """A command failed; the message is a sentence for the person who ran it."""
 
 
 class CommandError(ConsoleError):
-    """The command cannot be carried out as it was given; the message says why, and what to do."""
+    """The command cannot run as given; the message says why, and what to do."""
 
 
 class UsageUnavailable(ConsoleError):
-    """OpenAI's usage API does not answer, or not in a form that is known."""
+    """OpenAI's usage API does not answer, or its response has an unknown form."""
 
 
 _SIGN_IN = "Sign in (`aws sso login`, `aws configure`), or set AWS_PROFILE to a profile that is signed in."
@@ -73,7 +73,7 @@ _BY_TYPE: tuple[tuple[tuple[type[BotoCoreError], ...], str], ...] = (
         "AWS cannot be reached ({words}). Check the connection, AWS_REGION, HTTPS_PROXY and AWS_ENDPOINT_URL.",
     ),
 )
-"""Errors of this machine: boto3 raises them before a service answers."""
+"""Explanations of the errors that boto3 raises on this machine, before a service answers."""
 
 _BY_CODE: tuple[tuple[frozenset[str], str], ...] = (
     (
@@ -116,7 +116,7 @@ _BY_CODE: tuple[tuple[frozenset[str], str], ...] = (
         "The stack is in another region ({asked}). Set AWS_REGION to it.",
     ),
 )
-"""Errors that a service answers with, by their code."""
+"""Explanations of a service's errors, by error code."""
 
 _DENIED = frozenset({"AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "AuthorizationError", "403"})
 _PERFORM = re.compile(
@@ -155,5 +155,5 @@ def _denied(error: ClientError) -> str:
 
 
 def _own_words(error: AwsError) -> str:
-    """The error's own words, without credentials."""
+    """Return the error's own message, without credentials."""
     return excerpt(_CREDENTIAL.sub("[credential]", str(error))).rstrip(".")

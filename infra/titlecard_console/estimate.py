@@ -1,6 +1,6 @@
 """What a manifest can cost: read as ingest reads it, parsed locally, and priced by the requests that would be sent.
 
-Nothing is uploaded and nobody is asked. The number that is shown here becomes the limit of the batch.
+An estimate uploads nothing and asks no model. Its bound becomes the limit of the batch.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Manifest:
-    """A manifest that was read to its end.
+    """A manifest that has been read to its end.
 
     Attributes:
-        limits: what was taken for a manifest.
-        report: what validation found.
+        limits: the reading limits that were applied.
+        report: the result of validation.
         survey: what its rows have in common.
         rejects: its refused rows as JSON lines.
     """
@@ -50,17 +50,17 @@ class Manifest:
     rejects: str
 
     def videos(self) -> Iterator[tuple[int, Video]]:
-        """The accepted rows with their numbers, in order."""
+        """Yield the accepted rows with their numbers, in order."""
         with self.path.open("rb") as file:
             for row in validation.accepted(read(file, self.limits), self.report.bitmap):
                 yield row.number, row.video
 
     def parses(self) -> Iterator[tuple[Video, LocalParse]]:
-        """Each accepted row with the answer of the local tier, in order."""
+        """Yield each accepted row with the local tier's answer, in order."""
         return local_tier.parses((video for _, video in self.videos()), self.survey, self.report.accepted)
 
     def talks(self) -> Iterator[tuple[Video, Talk]]:
-        """Each accepted row with its talk, where the local tier alone answers."""
+        """Yield each accepted row with the talk that the local tier alone gives it, in order."""
         for video, parse in self.parses():
             yield video, by_local_tier(video, parse)
 
@@ -70,10 +70,10 @@ class Estimate:
     """What one manifest can cost.
 
     Attributes:
-        asked: for how many rows the model is asked.
+        asked: the number of rows that need the model.
         expected: a guess, from the usual length of texts and answers.
-        bound: the most, if the model is asked once for each of them.
-        limits: those of its batch.
+        bound: the most it can cost, if each of these rows takes one request.
+        limits: the limits of its batch.
     """
 
     manifest: Manifest
@@ -84,7 +84,7 @@ class Estimate:
 
 
 def talk_line(video: Video, talk: Talk) -> str:
-    """The output line of a talk that no stack was needed for."""
+    """Return the output line of a talk that was made without a stack."""
     return line(video.id, RowState.PARSED, talk=talk)
 
 
@@ -92,11 +92,12 @@ def read_manifest(path: Path, parameters: Mapping[str, str]) -> Manifest:
     """Read a manifest as a stack's ingest does.
 
     Args:
-        parameters: those of the stack.
+        path: the file.
+        parameters: the stack's parameters.
 
     Raises:
         NotAManifest: the file is not a manifest; the message names it.
-        OSError: it cannot be read.
+        OSError: the file cannot be read.
     """
     limits, rejects = reading_limits(parameters), io.StringIO()
     with named(path), path.open("rb") as file, tempfile.TemporaryDirectory() as scratch:
@@ -107,7 +108,7 @@ def read_manifest(path: Path, parameters: Mapping[str, str]) -> Manifest:
 
 
 def reading_limits(parameters: Mapping[str, str]) -> ReadingLimits:
-    """The sizes that a stack accepts, by its parameters."""
+    """Return the reading limits of a stack, from its parameters."""
     return ReadingLimits(
         row_max_bytes=int(parameters["RowMaxBytes"]),
         total_max_bytes=int(parameters["ManifestMaxBytes"]),
@@ -125,12 +126,12 @@ def named(path: Path) -> Iterator[None]:
 
 
 def model_tier(parameters: Mapping[str, str]) -> ModelTier:
-    """The model tier of a stack, by its parameters.
+    """Return the model tier of a stack, from its parameters.
 
     Raises:
-        Unpriced: its model has no price, or nobody knows the prices at its endpoint.
+        Unpriced: its model has no price, or the prices at its endpoint are unknown.
     """
-    factor = parameters.get("PriceFactor")  # a stack that is older than the parameter has none
+    factor = parameters.get("PriceFactor")  # a stack may be older than this parameter
     return ModelTier(
         parameters["Model"],
         prices=PriceList.packaged(),
@@ -142,19 +143,20 @@ def model_tier(parameters: Mapping[str, str]) -> ModelTier:
 
 
 def spending_cap(usd: str | None, tokens: str | None) -> Cap:
-    """The most that a person wants to spend, from the options.
+    """Return the most that a person wants to spend, from the options.
 
     Raises:
-        NotABudget: one of them is not an amount.
+        NotABudget: an option is not an amount.
     """
     return cap([f"{value}{unit}" for value, unit in ((usd, "usd"), (tokens, "tokens")) if value is not None])
 
 
 def estimate(manifests: Sequence[Manifest], parameters: Mapping[str, str], most: Cap) -> list[Estimate]:
-    """Estimate what manifests cost on a stack, by the very requests that would be sent.
+    """Estimate what manifests cost on a stack, from the exact requests that would be sent.
 
     Args:
-        parameters: those of the stack.
+        manifests: the manifests, which share `most`.
+        parameters: the stack's parameters.
         most: the most that a person wants to spend on all of them together.
     """
     tier, policy = model_tier(parameters), Policy(parameters["TierPolicy"])
@@ -182,7 +184,7 @@ def estimate(manifests: Sequence[Manifest], parameters: Mapping[str, str], most:
 
 
 def summary(estimates: Sequence[Estimate], model: str) -> str:
-    """The most that can be charged, in a sentence."""
+    """Describe in a sentence the most that can be charged."""
     rows = sum(it.manifest.report.accepted for it in estimates)
     asked = sum(it.asked for it in estimates)
     most = format_amounts(

@@ -1,11 +1,11 @@
 """The quality of a tier on a data set with known answers: its results, their scores, and the changes since a baseline.
 
-A title is right if it is equal to the known one after normalisation, presenters are right if the sets are equal, and
-`both` is right if both are. The normalisation is the data set's own: NFKD, without combining marks, casefolded, every
-run of other characters than word characters a space.
+A title is right if it equals the known one after normalisation, presenters are right if the sets are equal, and `both`
+is right if both are. The normalisation is the data set's own: it applies NFKD, removes combining marks, casefolds, and
+replaces every run of non-word characters with a space.
 
-A data set has no project, no batch, no budget and no ledger. Its bill is bounded all the same: every question is asked
-at most once and costs at most its bound, and `Plan.bound` is their sum. Nothing is sent before `ask`.
+A data set has no project, batch, budget or ledger, but its cost is still bounded: every question is asked at most once
+and costs at most its bound, and `Plan.bound` is their sum. Nothing is sent before `ask`.
 """
 
 from __future__ import annotations
@@ -34,20 +34,20 @@ if TYPE_CHECKING:
     from titlecard.llm import ModelTier, Question
 
 PRECISIONS = (0.99, 0.98, 0.95, 0.90)
-"""The precisions for which the table says how many rows could be kept."""
+"""The precisions for which the table shows the share of rows that could be kept."""
 
 TOLERANCE = 0.003
-"""A share may fall this far below its baseline: ten rows of three thousand."""
+"""The largest fall of a share below its baseline that passes: ten rows of three thousand."""
 
 NOT_ASKED = "not_asked"
-"""The reason for the local answer to a question that was not sent, since the asking had ended."""
+"""The reason for a local answer to a question that was not sent because asking had stopped."""
 
 _WORD = re.compile(r"\w+")
 
 
 @dataclass(frozen=True)
 class Case:
-    """A video of a data set with its right answer. `event` is its batch, `kind` is the group that it is counted in."""
+    """A video of a data set with its right answer. `event` names its batch, `kind` the group that it is scored in."""
 
     video: Video
     event: str
@@ -57,7 +57,7 @@ class Case:
 
     @classmethod
     def of(cls, row: Mapping[str, Any]) -> Case:
-        """The case in one line of a data set.
+        """Return the case in one line of a data set.
 
         Raises:
             KeyError: a field of the format is missing.
@@ -72,7 +72,7 @@ class Case:
 
 @dataclass(frozen=True)
 class Result:
-    """A tier's answer to a case: `sure` if no model would be asked; tokens and cost are those of this answer alone."""
+    """A tier's answer to a case: `sure` if it needs no model; tokens and cost are of this answer alone."""
 
     title: str
     presenters: tuple[str, ...]
@@ -86,7 +86,7 @@ class Result:
 
 @dataclass(frozen=True)
 class Group:
-    """The score of some rows, as shares (0 to 1) of them."""
+    """The score of some rows, in shares (0 to 1) of these rows."""
 
     rows: int
     title: float
@@ -99,7 +99,7 @@ class Group:
 
 @dataclass(frozen=True)
 class Scores:
-    """The score table: all rows and each kind, what could be kept at which precision, what was kept, what it cost."""
+    """The score table: all rows and each kind, coverage at each precision, the kept rows, the cost."""
 
     groups: dict[str, Group]
     coverage: dict[str, float]
@@ -111,7 +111,7 @@ class Scores:
     cost_micro_usd: int
 
     def figures(self) -> dict[str, float]:
-        """The figures of a baseline, by name: more is better, except for `invented`."""
+        """Return the figures of a baseline, by name: more is better, except for `invented`."""
         found = {"kept": self.kept, "kept_precision": self.kept_precision}
         for name, group in self.groups.items():
             for figure in ("title", "presenters", "both", "invented"):
@@ -126,12 +126,12 @@ def norm(text: str) -> str:
 
 
 def is_right(title: str, presenters: Iterable[str], want_title: str, want_presenters: Iterable[str]) -> bool:
-    """Whether title and presenters are both right."""
+    """Return whether title and presenters are both right."""
     return norm(title) == norm(want_title) and _norms(presenters) == _norms(want_presenters)
 
 
 def by_local_tier(video: Video, survey: Survey) -> Result:
-    """The local tier as an answerer for `run`."""
+    """Answer with the local tier; an answerer for `run`."""
     answer = extraction.parse(video, survey)
     return Result(answer.title, answer.presenters, answer.confidence, answer.sure)
 
@@ -146,7 +146,7 @@ def score(cases: Sequence[Case], results: Sequence[Result]) -> Scores:
     """Score results.
 
     Raises:
-        ValueError: there are no cases, or another number of results.
+        ValueError: there are no cases, or the number of results differs.
     """
     if not cases:
         raise ValueError("The data set has no rows, so there is nothing to score.")
@@ -174,7 +174,7 @@ def score(cases: Sequence[Case], results: Sequence[Result]) -> Scores:
 
 
 def drops(scores: Scores, baseline: Mapping[str, float]) -> list[str]:
-    """A sentence for each figure that is worse than the baseline by more than the tolerance."""
+    """Return a sentence for each figure that is below the baseline by more than the tolerance."""
     figures = scores.figures()
     found = []
     for name, before in sorted(baseline.items()):
@@ -186,7 +186,7 @@ def drops(scores: Scores, baseline: Mapping[str, float]) -> list[str]:
 
 
 def table(scores: Scores) -> str:
-    """The score table for people: one line for each group, then what is kept and what it cost."""
+    """Return the score table for people: one line for each group, then the kept rows and the cost."""
     lines = [f"{'':22}{'rows':>6}{'title':>8}{'names':>8}{'both':>8}{'invented':>10}{'precision':>11}{'recall':>8}"]
     for name, group in scores.groups.items():
         shares = f"{group.title:8.3f}{group.presenters:8.3f}{group.both:8.3f}{group.invented:10.3f}"
@@ -214,13 +214,13 @@ class Plan:
 
     @property
     def bound(self) -> Amount:
-        """The most that asking all questions can cost."""
+        """Return the most that asking all questions can cost."""
         return sum((question.bound for question in self.questions.values()), Amount())
 
 
 @dataclass(frozen=True)
 class ModelRun:
-    """The answers to all cases, in order, and how often a local answer stands in for the model's, by reason."""
+    """The answers to all cases, in order, and the number of local answers in place of the model's, by reason."""
 
     results: list[Result]
     faults: Counter[str] = field(default_factory=Counter)
@@ -247,17 +247,19 @@ def ask(
     at_once: int,
     on_progress: Callable[[int, Amount], None] = lambda _done, _charge: None,
 ) -> ModelRun:
-    """Ask every question once; where the model gives no answer, the local one stands, as in the stack.
+    """Ask every question once; use the local answer where the model gives none, as the stack does.
 
-    A fault of the account or a cost above its bound ends the asking: no further question is sent.
+    An account fault or a cost above its bound stops the asking: no further question is sent.
 
     Args:
+        planned: the questions, and the local answers.
+        tier: the model tier.
         key: the key of the provider's account.
-        deadline: of one request, in seconds.
-        at_once: how many requests are under way at the same time.
-        on_progress: is called with the number of questions that are done, and their charge.
+        deadline: the time limit of one request, in seconds.
+        at_once: the most concurrent requests.
+        on_progress: called with the number of finished questions, and their charge.
     """
-    tier.load()  # it takes seconds, which should not count against a request
+    tier.load()  # loading takes seconds, which must not count against a request
     stopped = Event()
     faults: Counter[str] = Counter()
     charged = Amount()
@@ -265,13 +267,13 @@ def ask(
     results = [_result(talk, it) for talk, it in zip(local_talks, planned.parses, strict=True)]
 
     def charge(billing: Billing, question: Question) -> Amount:
-        """What a question is charged; a charge above its bound ends the asking."""
+        """Return what a question is charged; a charge above its bound stops the asking."""
         if billing.exceeds(question.bound):
             stopped.set()
         return billing.charged(question.bound)
 
     def ask_one(place: int) -> tuple[int, Talk | None, Amount, str | None]:
-        """Ask about one case; returns the talk, its charge, and the reason if it is not the model's."""
+        """Ask about one case; return its place, the talk, its charge, and the reason if the talk is not the model's."""
         case, local, question = planned.cases[place], planned.parses[place], planned.questions[place]
         if stopped.is_set():
             return place, None, Amount(), NOT_ASKED
@@ -294,13 +296,13 @@ def ask(
                 asked = reason != NOT_ASKED
                 results[place] = _result(talk or local_talks[place], planned.parses[place], asked=asked, charge=amount)
                 on_progress(done, charged)
-        finally:  # Ctrl-C: no further question is sent
+        finally:  # after Ctrl-C, send no further question
             stopped.set()
     return ModelRun(results, faults)
 
 
 def _surveys(cases: Sequence[Case]) -> dict[str, Survey]:
-    """The survey of each event."""
+    """Return the survey of each event."""
     batches: dict[str, list[Case]] = defaultdict(list)
     for case in cases:
         batches[case.event].append(case)
@@ -308,7 +310,7 @@ def _surveys(cases: Sequence[Case]) -> dict[str, Survey]:
 
 
 def _result(talk: Talk, local: LocalParse, *, asked: bool = False, charge: Amount | None = None) -> Result:
-    """A talk as a result; its tier is the one that was asked, whoever's answer it is."""
+    """Return a talk as a result; its tier is the one that was asked, even if the other one answered."""
     charge = charge or Amount()
     return Result(
         talk.title,
@@ -340,14 +342,14 @@ def _group(tally: Counter[str]) -> Group:
 
 
 def _coverage(ranked: list[tuple[float, bool]]) -> dict[str, float]:
-    """For each wanted precision, the share of rows that could be kept, the most confident first."""
+    """Return for each precision the share of rows that could be kept, taking the most confident first."""
     ranked.sort(key=lambda pair: -pair[0])
     best = dict.fromkeys(PRECISIONS, 0)
     right = 0
     for count, (confidence, is_correct) in enumerate(ranked, 1):
         right += is_correct
         if count < len(ranked) and ranked[count][0] == confidence:
-            continue  # rows of one confidence are kept together or not at all
+            continue  # rows with the same confidence are kept together or not at all
         for wanted in best:
             if right >= wanted * count:
                 best[wanted] = count

@@ -1,6 +1,6 @@
 """Talks in formats that other programs read: JSON Lines, CSV, pyvideo's JSON, a Django fixture; all as streams.
 
-JSON Lines hold every row, whatever became of it, and are for programs. The other forms hold talks alone.
+JSON Lines hold every row, whatever its state, and are for programs. The other formats hold talks alone.
 """
 
 from __future__ import annotations
@@ -25,23 +25,23 @@ if TYPE_CHECKING:
     from titlecard.manifests import Accepted
 
 COLUMNS = ("id", "title", "presenters", "tier", "confidence", "review", "batch", "changed_at")
-"""Of the CSV form; presenters are joined by semicolons."""
+"""The columns of the CSV format; semicolons join the presenters."""
 
 MODEL = "titlecard.talk"
-"""The model of the Django fixture's records, where none is named."""
+"""The default model of the Django fixture's records."""
 
 _FORMULA = re.compile(r"'*[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20]")
-"""The first characters of a cell that a spreadsheet takes for a formula (OWASP, "CSV Injection"), full-width forms
-included."""
+"""The first characters of a cell that a spreadsheet would treat as a formula (OWASP, "CSV Injection"), including
+full-width forms."""
 
 _PLAIN_ID = re.compile(r"[A-Za-z0-9_-]+")
-"""An id that a table keeps unquoted: other tables are joined to it, and a single word is no formula."""
+"""An id that the CSV keeps unchanged: other tables join on it, and a single word is no formula."""
 
 _PROVENANCE = ("tier", "confidence", "review")
 
 
 class Format(StrEnum):
-    """What talks are written as."""
+    """The format of an export."""
 
     JSONL = "jsonl"
     CSV = "csv"
@@ -50,15 +50,15 @@ class Format(StrEnum):
 
 
 def json_lines(results: Iterable[RowResult], sink: TextIO) -> None:
-    """Every row as one line of JSON."""
+    """Write every row as one line of JSON."""
     sink.writelines(json.dumps(of_result(result), ensure_ascii=False) + "\n" for result in results)
 
 
 def table(results: Iterable[RowResult], sink: TextIO) -> None:
-    """Talks as CSV for spreadsheets: every cell quoted, none of them a formula.
+    """Write talks as CSV for spreadsheets: every cell quoted, none of them a formula.
 
-    A cell that would be one begins with an apostrophe, which reading a table takes off again. Ids of letters, digits,
-    `-` and `_` stay as they are.
+    A cell that would be a formula begins with an apostrophe, which reading a table removes. Ids of letters, digits, `-`
+    and `_` stay unchanged.
     """
     writer = csv.writer(sink, quoting=csv.QUOTE_ALL, lineterminator="\r\n")  # RFC 4180
     writer.writerow(COLUMNS)
@@ -71,31 +71,32 @@ def table(results: Iterable[RowResult], sink: TextIO) -> None:
 
 
 def harmless(value: object) -> str:
-    """A value as a cell that no spreadsheet calculates."""
+    """Return a value as a cell that no spreadsheet evaluates."""
     text = "" if value is None else str(value)
     return f"'{text}" if _FORMULA.match(text) else text
 
 
 def fixture(results: Iterable[tuple[RowResult, Accepted | None]], sink: TextIO, model: str | None = None) -> None:
-    """Talks as a Django fixture, for `loaddata`, which replaces whole records.
+    """Write talks as a Django fixture for `loaddata`, which replaces whole records.
 
-    A row of a `dumpdata` is written as that record, with its model, its key and all its fields: only the title is
-    another, and presenters stand where there were none. All other rows are records of a model for talks alone.
+    A row from a `dumpdata` file is written as the same record, with its model, its key and all its fields: only the
+    title changes, and presenters are filled in if there were none. Every other row becomes a record of a model for
+    talks.
 
     Args:
         results: talks, each beside its row of the manifest.
         sink: takes the JSON.
-        model: the model of the records; the manifest's own, else `MODEL`, where None. Records of another model than
-            the manifest's have the fields of talks alone.
+        model: the model of the records. None means the manifest's own, or else `MODEL`. If this is not the manifest's
+            model, records have only the fields of a talk.
     """
     _array((_django_record(result, talk, row, model) for result, talk, row in _beside_rows(results)), sink)
 
 
 def pyvideo(results: Iterable[tuple[RowResult, Accepted | None]], sink: TextIO) -> int:
-    """Talks as pyvideo's records, with what the manifest says of the videos.
+    """Write talks as pyvideo's records, with the manifest's fields of each video; return how many were left out.
 
-    A row that is such a record keeps its fields and its speakers. Returns how many talks were left out for want of an
-    address, which pyvideo's schema asks for. `recorded` is the day of publication: what is known.
+    A row that is such a record keeps its fields and its speakers. A talk without an address is left out, because
+    pyvideo's schema requires one. `recorded` is the day of publication, since the day of recording is unknown.
     """
     left_out = 0
 
@@ -138,7 +139,7 @@ def _django_record(result: RowResult, talk: Talk, row: Accepted | None, model: s
 
 
 def _record_of(row: Accepted | None, *names: str) -> dict[str, Any] | None:
-    """The record that a row of the manifest is, if it has all of these names."""
+    """Return the record that a row of the manifest is, if it has all of these names; None otherwise."""
     return dict(row.record) if row and row.record and row.record.keys() >= set(names) else None
 
 
@@ -169,7 +170,7 @@ def _record(identity: str, talk: Talk, row: Accepted | None) -> dict[str, Any] |
 
 
 def _day(moment: str | None) -> str | None:
-    """The day of an ISO date or time, None where it is neither."""
+    """Return the day of an ISO date or time; None if the text is neither."""
     try:
         return datetime.fromisoformat(moment or "").date().isoformat()
     except ValueError:
@@ -187,7 +188,7 @@ def _beside_rows(
 
 
 def _array(records: Iterable[dict[str, Any]], sink: TextIO) -> None:
-    """A JSON array, written record by record."""
+    """Write a JSON array record by record."""
     before = "[\n"
     for record in records:
         sink.write(before + json.dumps(record, ensure_ascii=False, indent=2))

@@ -1,7 +1,7 @@
-"""The place of Titlecard's own files: the checkout that it was installed from, or the wheel.
+"""The location of Titlecard's own files: the checkout that it was installed from, or the wheel.
 
 A wheel carries template.yaml, the functions' sources and the locks inside this package, so `titlecard run` needs no
-checkout. The console makes the embedded AWS's environment and the functions' artefacts from them, beside the files of a
+checkout. From these files the console builds the embedded AWS's environment and the functions' artefacts, in the
 checkout or in the user's cache folder.
 """
 
@@ -25,11 +25,11 @@ ROOT = _WHEEL if INSTALLED else _CHECKOUT
 LOCKS = ROOT / "infra" / "requirements"
 
 LIBRARY = Path(titlecard.__file__).resolve().parent
-"""The library's sources, a part of every artefact."""
+"""The library's sources, which every artefact contains."""
 
 
 def made(name: str) -> Path:
-    """The folder for something that the console makes once and keeps."""
+    """Return the folder for something that the console builds once and keeps."""
     if INSTALLED:
         return platformdirs.user_cache_path("titlecard") / titlecard.__version__ / name
     return ROOT / f".{name}"

@@ -1,7 +1,7 @@
 """The local tier over a whole manifest, on every core that this process may use.
 
-The survey is learned once and sent to each worker process; videos and answers travel in chunks, so memory stays bounded
-however long the manifest is. Small manifests are parsed in this process: they are done before a worker has started.
+The survey is learned once and sent to each worker process. Videos and answers travel in chunks, so memory stays bounded
+for a manifest of any length. This process parses small manifests itself, which is faster than starting a worker.
 """
 
 from __future__ import annotations
@@ -28,22 +28,22 @@ if TYPE_CHECKING:
     from titlecard.extraction.survey import Survey
 
 CHUNK_ROWS = 50
-"""Rows that a worker takes at once: some 50 ms of work."""
+"""Rows in a chunk for a worker: some 50 ms of work."""
 
 PARALLEL_ROWS = 1_000
-"""The smallest manifest that workers are started for: it takes one process longer than a worker takes to start."""
+"""The fewest rows that workers are started for: one process takes longer for them than a worker takes to start."""
 
 CHUNKS_AHEAD = 4
 """Chunks for each worker that are read before the first of them is answered."""
 
 
 def parses(videos: Iterable[Video], survey: Survey, rows: int) -> Iterator[tuple[Video, LocalParse]]:
-    """Yield each video with the answer of the local tier, in the order of `videos`.
+    """Yield each video with the local tier's answer, in the order of `videos`.
 
     Args:
-        videos: read as they are needed.
+        videos: an iterator, read only as needed.
         survey: what the videos have in common.
-        rows: how many videos there are.
+        rows: the number of videos.
 
     Raises:
         ConsoleError: a worker process died.
@@ -72,7 +72,7 @@ def parses(videos: Iterable[Video], survey: Survey, rows: int) -> Iterator[tuple
 
 
 def cores() -> int:
-    """The cores that this process may use."""
+    """Return the number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
@@ -83,8 +83,8 @@ def _chunks(stream: Iterator[Video], most: int) -> Iterator[list[Video]]:
 
 
 def _submit(pool: ProcessPoolExecutor, chunk: list[Video]) -> Future[list[LocalParse]]:
-    """Submit a chunk, which may start a worker. Workers never see Ctrl-C: this process does, and ends them."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # a new process takes the mask over
+    """Submit a chunk, which may start a worker. Workers ignore Ctrl-C: this process handles it and ends them."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # a new process inherits the mask
     try:
         return pool.submit(_parse, chunk)
     finally:
@@ -98,7 +98,7 @@ _survey: Survey
 
 def _start(survey: Survey) -> None:
     """Prepare a worker, which ends by itself if its parent is killed."""
-    global _survey  # noqa: PLW0603 -- an initializer has no other way to hand something over
+    global _survey  # noqa: PLW0603 -- an initializer has no other way to pass something on
     _survey = survey
     threading.Thread(target=_end_with_the_parent, daemon=True).start()
 

@@ -1,4 +1,4 @@
-"""What the console prints: data on standard output, sentences for people on standard error."""
+"""The console's output: data on standard output, sentences for people on standard error."""
 
 from __future__ import annotations
 
@@ -22,32 +22,32 @@ if TYPE_CHECKING:
     from titlecard.domain.money import Amount
 
 people = Console(stderr=True, highlight=False)
-"""Standard error."""
+"""The console on standard error."""
 
 _UNCUT = 10_000
-"""The width of a table outside a terminal, in characters: wide enough that no cell is cut or folded."""
+"""The width of a table outside a terminal, in characters: no cell is cut or folded."""
 
 _CENT = 10_000
-"""In micro-dollars."""
+"""One cent, in micro-dollars."""
 
 
 def say(sentence: str) -> None:
-    """Tell the person something, on standard error."""
+    """Print a sentence for people on standard error."""
     people.print(sentence, markup=False, soft_wrap=True)
 
 
 def print_json(content: Mapping[str, Any]) -> None:
-    """Print one line of JSON; DynamoDB's decimals are whole numbers."""
+    """Print one line of JSON; DynamoDB's decimals become whole numbers."""
     typer.echo(json.dumps(content, ensure_ascii=False, default=int))
 
 
 def print_table(headings: Sequence[str], rows: Iterable[Sequence[str]], *, stream: TextIO | None = None) -> None:
-    """Print a table; cells are plain text, whatever is in them.
+    """Print a table; cells are plain text, whatever they contain.
 
     Args:
-        headings: one that ends in `>` is of numbers, which stand at the right.
+        headings: a heading that ends in `>` marks a column of numbers, aligned right.
         rows: a cell for each heading.
-        stream: where it goes; standard output if None.
+        stream: the destination; None means standard output.
     """
     table = Table(box=None, header_style="bold", pad_edge=False)
     for heading in headings:
@@ -63,13 +63,14 @@ def print_table(headings: Sequence[str], rows: Iterable[Sequence[str]], *, strea
 
 
 def confirm(question: str, *, word: str = "y") -> bool:
-    """Ask the person a question, on standard error: standard output is for data.
+    """Ask the person a question on standard error, and return whether the person agrees.
 
     Args:
-        word: what the person types to agree; `y` may be the beginning of what is typed.
+        question: the question.
+        word: the word that means yes; for `y`, any answer that begins with it does.
 
     Raises:
-        CommandError: standard input is no terminal.
+        CommandError: standard input is not a terminal.
     """
     if not sys.stdin.isatty():
         raise CommandError("Standard input is not a terminal, so nobody can confirm this: add --yes.")
@@ -79,7 +80,7 @@ def confirm(question: str, *, word: str = "y") -> bool:
 
 @contextmanager
 def open_output(path: Path | None) -> Iterator[TextIO]:
-    """Standard output, or a file that appears, or is replaced, when the block ends well.
+    """Open standard output, or a file that is created or replaced when the block ends without an error.
 
     Anything but a regular file (`/dev/null`, a pipe) is written to directly.
     """
@@ -100,24 +101,24 @@ def open_output(path: Path | None) -> Iterator[TextIO]:
 
 
 def pluralize(number: int, one: str, several: str = "") -> str:
-    """A number with its noun: `1 video`, `2,000 videos`; `several` is the plural if it does not end in s."""
+    """Format a number with its noun: `1 video`, `2,000 videos`; `several` is the plural if it does not end in s."""
     return f"{number:,} {one if number == 1 else several or f'{one}s'}"
 
 
 def format_usd(micro_usd: int) -> str:
-    """Micro-dollars as dollars, rounded up, so that a bound is never understated."""
+    """Format micro-dollars as dollars, rounded up, so that a bound is never understated."""
     if 0 < micro_usd < _CENT:
         return f"${micro_usd / 1_000_000:.6f}"
     return f"${-(-micro_usd // _CENT) / 100:,.2f}"
 
 
 def format_amounts(requests: int, tokens: int, micro_usd: int) -> str:
-    """Amounts of money and tokens: `3 requests, 2,000 tokens and $0.02`."""
+    """Format money and tokens: `3 requests, 2,000 tokens and $0.02`."""
     return f"{pluralize(requests, 'request')}, {pluralize(tokens, 'token')} and {format_usd(micro_usd)}"
 
 
 def format_caps(caps: Mapping[str, int | None]) -> str:
-    """Caps on money and tokens: `$5.00 and 2,000 tokens`; None is no cap."""
+    """Format caps on money and tokens: `$5.00 and 2,000 tokens`; None means no cap."""
     micro_usd, tokens = caps["micro_usd"], caps["tokens"]
     parts = [format_usd(micro_usd)] if micro_usd is not None else []
     parts += [pluralize(tokens, "token")] if tokens is not None else []
@@ -125,12 +126,12 @@ def format_caps(caps: Mapping[str, int | None]) -> str:
 
 
 def amounts(charge: Amount) -> dict[str, int]:
-    """A charge in the units that limits have."""
+    """Return a charge in the units of limits."""
     return {"requests": charge.requests, "tokens": charge.tokens, "micro_usd": charge.micro_usd}
 
 
 def format_time(moment: datetime | str) -> str:
-    """A moment, to the second, in UTC. Text is ISO 8601; other text, written by hand, is shown unchanged."""
+    """Format a moment in UTC, to the second. Text must be ISO 8601; other text, written by hand, is unchanged."""
     try:
         parsed = datetime.fromisoformat(moment) if isinstance(moment, str) else moment
     except ValueError:
@@ -139,7 +140,7 @@ def format_time(moment: datetime | str) -> str:
 
 
 def format_age(moment: datetime) -> str:
-    """How long ago a moment was: `3 hours ago`."""
+    """Format the age of a moment: `3 hours ago`."""
     seconds = max((datetime.now(UTC) - moment).total_seconds(), 0)
     for size, unit in ((86400, "days"), (3600, "hours"), (60, "minutes")):
         if seconds >= 2 * size:
@@ -148,12 +149,12 @@ def format_age(moment: datetime) -> str:
 
 
 def format_duration(seconds: float) -> str:
-    """A length of time: `2 h 05 min`."""
+    """Format a length of time: `2 h 05 min`."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {rest:02} s" if minutes else f"{rest} s"
 
 
 def truncate(text: str, most: int) -> str:
-    """A text of at most this many characters; one that is cut ends in an ellipsis."""
+    """Return a text of at most this many characters; a text that is cut ends in an ellipsis."""
     return text if len(text) <= most else f"{text[: most - 1]}…"

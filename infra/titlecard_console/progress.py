@@ -1,4 +1,4 @@
-"""How far the batches of a run are: bars on a terminal, a line now and then elsewhere. It goes to standard error."""
+"""The progress of a run's batches on standard error: bars on a terminal, otherwise a line now and then."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ if TYPE_CHECKING:
 SECONDS_BETWEEN_LINES = 5.0
 
 OTHER_LINES = 4
-"""Of a terminal's lines: the total, and room for the sentences below the bars."""
+"""Lines of a terminal that are not bars of batches: the total, and the sentences below the bars."""
 
 NAME_CHARACTERS = 30
 """The most characters of a manifest's name beside its bar."""
 
 
 class Display:
-    """Shows statuses as they come: the total of many batches, and the active ones that fit the terminal.
+    """Shows statuses as they come: the total of many batches, and the active batches that fit the terminal.
 
     Args:
-        console: that of standard error.
-        batches: how many batches there are.
+        console: the console on standard error.
+        batches: the number of batches.
     """
 
     def __init__(self, console: Console, batches: int = 1) -> None:
@@ -63,11 +63,11 @@ class Display:
         self._bars.stop()
 
     def say(self, sentence: str) -> None:
-        """Say something above the bars."""
+        """Print a sentence above the bars."""
         self._console.print(sentence, markup=False, highlight=False, soft_wrap=True)
 
     def show(self, name: str, status: Status) -> None:
-        """Show how a batch stands; `name` is what the person calls its manifest."""
+        """Show a batch's status; `name` is the person's name for its manifest."""
         self._statuses[name] = status
         if self._console.is_terminal:
             self._update_bars(name, status)
@@ -76,9 +76,7 @@ class Display:
 
     def _update_bars(self, name: str, status: Status) -> None:
         if name not in self._tasks:
-            end = (
-                name if len(name) <= NAME_CHARACTERS else f"…{name[1 - NAME_CHARACTERS :]}"
-            )  # the end tells paths apart
+            end = name if len(name) <= NAME_CHARACTERS else f"…{name[1 - NAME_CHARACTERS :]}"  # paths differ at the end
             self._tasks[name] = self._bars.add_task("", total=None, name=end)
         known = status.batch.state is not BatchState.COUNTING
         total = status.batch.accepted if known else None

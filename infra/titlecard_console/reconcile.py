@@ -1,7 +1,7 @@
 """The ledger compared with what OpenAI billed, day by day.
 
 Titlecard charges before it sends, so a project's ledger is never below what its own requests were billed. Whatever
-OpenAI bills beyond that was sent by somebody else: with a key that leaked, or by code that does not use the ledger. The
+OpenAI bills beyond that was sent by somebody else: with a leaked key, or by code that does not use the ledger. The
 opposite is common and harmless: a lost answer is charged its bound, and OpenAI rarely bills a bound in full.
 
 ::
@@ -10,12 +10,12 @@ opposite is common and harmless: a lost answer is charged its bound, and OpenAI 
     billed   ├───────────── ours ─────────────┤                        never billed = charged - billed
     billed   ├───────────── ours ─────────────┤── bounds ──┤▒▒▒▒▒▒▒▒▒  unknown = billed - charged, or another model
 
-Requests are compared as well as tokens: the ledger counts every request that may have been sent, so one more is a
-stranger's, even if its tokens fit below the bounds. Days are UTC's, in the ledger and at OpenAI. A request that is sent
-before midnight may be billed after it, so a day's excess is first taken from what the day before was not billed.
+Requests are compared as well as tokens: the ledger counts every request that may have been sent, so any other request
+is a stranger's, even if its tokens fit within the bounds. Days are in UTC, in the ledger and at OpenAI. OpenAI may bill
+a request sent before midnight on the next day, so a day's excess is first matched to the previous day's unbilled rest.
 
-OpenAI's usage API (API reference, "Usage: completions") counts the Responses API too. It needs an admin key. The key is
-sent to nobody else: no redirect is followed, and no message of this module contains it.
+OpenAI's usage API (API reference, "Usage: completions") counts the Responses API too. It needs an admin key. The key
+goes to OpenAI alone: no redirect is followed, and no message of this module contains the key.
 """
 
 from __future__ import annotations
@@ -45,14 +45,14 @@ ADMIN_KEY = "OPENAI_ADMIN_KEY"
 """The environment variable that holds the admin key; OpenAI's own client reads the same one."""
 
 DAYS_PER_PAGE = 31
-"""The most buckets of a day that OpenAI gives at once."""
+"""The most daily buckets that OpenAI returns at once."""
 
 REQUEST_SECONDS = 30.0
 RETRIES = 3
-"""OpenAI's client tries throttled and failed requests again, up to two minutes later."""
+"""The most times OpenAI's client retries a throttled or failed request, which takes up to two minutes."""
 
 MESSAGE_CHARACTERS = 300
-"""How much of OpenAI's message about an error is shown."""
+"""The most characters shown of OpenAI's error message."""
 
 _LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 _KEY = re.compile(r"\b(sk|sess)-[\w*.-]+")
@@ -61,31 +61,31 @@ _DATED = re.compile(r"-\d{4}-\d{2}-\d{2}$")
 
 @dataclass(frozen=True, slots=True)
 class Count:
-    """Requests, and tokens, input and output together."""
+    """Requests, and tokens (input plus output)."""
 
     requests: int = 0
     tokens: int = 0
 
     def __add__(self, other: Count) -> Count:
-        """The sum."""
+        """Return the sum."""
         return Count(self.requests + other.requests, self.tokens + other.tokens)
 
     def __bool__(self) -> bool:
-        """Whether it is not zero."""
+        """Return whether either is not zero."""
         return bool(self.requests or self.tokens)
 
     def beyond(self, other: Count) -> Count:
-        """How much this is above another; zero if it is below."""
+        """Return the excess over another count; zero where it is lower."""
         return Count(max(self.requests - other.requests, 0), max(self.tokens - other.tokens, 0))
 
     def within(self, other: Count) -> Count:
-        """The lower of each."""
+        """Return the lower value of each."""
         return Count(min(self.requests, other.requests), min(self.tokens, other.tokens))
 
 
 @dataclass(frozen=True, slots=True)
 class Billed:
-    """What OpenAI billed on a day for one key and one model; None if OpenAI does not say which."""
+    """OpenAI's bill of a day for one key and one model; None if OpenAI does not name them."""
 
     day: date
     key: str | None
@@ -94,7 +94,7 @@ class Billed:
 
 
 class Part(Protocol):
-    """Requests and tokens of a part of the charges."""
+    """The requests and tokens of a part of the charges."""
 
     @property
     def requests(self) -> int:
@@ -102,35 +102,35 @@ class Part(Protocol):
 
     @property
     def tokens(self) -> int:
-        """Tokens, input and output together."""
+        """Tokens, input plus output."""
 
 
 class Month(Protocol):
-    """What a project was charged in a month: on each day, and for which models."""
+    """A project's charges in a month: for each day, and the models."""
 
     @property
     def name(self) -> str:
-        """As in `2026-11`."""
+        """The month, as in `2026-11`."""
 
     @property
     def days(self) -> Mapping[int, Part]:
-        """By number."""
+        """The charges by day of the month."""
 
     @property
     def models(self) -> Collection[str]:
-        """By name."""
+        """The names of the models."""
 
 
 @dataclass(frozen=True, slots=True)
 class Charged:
-    """What the ledger charged a project on each day, and for which models in all."""
+    """The ledger's charges of a project for each day, and their models."""
 
     days: Mapping[date, Count]
     models: Collection[str]
 
     @classmethod
     def of(cls, months: Iterable[Month]) -> Charged:
-        """From the ledger's months."""
+        """Build from the ledger's months."""
         days: dict[date, Count] = {}
         models: set[str] = set()
         for month in months:
@@ -146,8 +146,8 @@ class Day:
 
     Attributes:
         late: billed beyond the day's charges, but charged and not billed on the day before.
-        unknown: billed, and in no account of ours.
-        unbilled: charged and not billed: the bounds of lost answers, or what OpenAI has not counted yet.
+        unknown: billed, but not charged by the ledger.
+        unbilled: charged, but not billed: the bounds of lost answers, or what OpenAI has not counted yet.
     """
 
     day: date
@@ -162,11 +162,13 @@ class Day:
 
 
 def compare(charged: Charged, billed: Iterable[Billed], first: date, last: date) -> list[Day]:
-    """Compare what was charged with what was billed, for each day from the first to the last.
+    """Compare charges with the bill, for each day from the first to the last.
 
     Args:
-        charged: the ledger's charges; those of the day before the first one as well.
-        billed: OpenAI's bill, likewise.
+        charged: the ledger's charges, including the day before the first.
+        billed: OpenAI's bill, including the day before the first.
+        first: the first day.
+        last: the last day.
     """
     ours: dict[date, Count] = defaultdict(Count)
     foreign: dict[date, Count] = defaultdict(Count)
@@ -184,7 +186,7 @@ def compare(charged: Charged, billed: Iterable[Billed], first: date, last: date)
 
 
 def days(first: date, last: date) -> Iterator[date]:
-    """Every day from the first to the last."""
+    """Yield every day from the first to the last."""
     for number in range((last - first).days + 1):
         yield first + timedelta(days=number)
 
@@ -200,7 +202,7 @@ class UsageClient:
         url: the base URL of the API.
 
     Raises:
-        CommandError: the key may not be sent to that URL.
+        CommandError: the key must not be sent to that URL.
     """
 
     def __init__(self, key: str, url: str = OPENAI) -> None:
@@ -213,19 +215,21 @@ class UsageClient:
     def billed(
         self, first: date, last: date, *, keys: Sequence[str] = (), projects: Sequence[str] = ()
     ) -> list[Billed]:
-        """What was billed from the first to the last day, by key and model.
+        """Return what was billed from the first to the last day, by key and model.
 
         Args:
-            keys: ids of API keys; only these.
-            projects: ids of OpenAI projects; only theirs.
+            first: the first day.
+            last: the last day.
+            keys: the ids of the API keys to include; empty means all.
+            projects: the ids of the OpenAI projects to include; empty means all.
 
         Raises:
             CommandError: the key is wrong or may not read usage, or an id is unknown.
-            UsageUnavailable: OpenAI did not answer, or not in a known form.
+            UsageUnavailable: OpenAI did not answer, or its response has an unknown form.
         """
-        from openai import DefaultHttpxClient, OpenAI, omit  # noqa: PLC0415 -- it takes a second, which no other command needs
+        from openai import DefaultHttpxClient, OpenAI, omit  # noqa: PLC0415 -- it takes a second to import, and only this command needs it
 
-        http = DefaultHttpxClient(follow_redirects=False)  # a redirect would take the key along
+        http = DefaultHttpxClient(follow_redirects=False)  # a redirect would send the key elsewhere
         with closing(
             OpenAI(
                 admin_api_key=self._key,
@@ -282,11 +286,11 @@ class UsageClient:
             ) from None
 
     def _refuse(self, error: APIStatusError) -> NoReturn:
-        """Explain an error that OpenAI answered with.
+        """Explain an error response from OpenAI.
 
         Raises:
             CommandError: the person can correct it.
-            UsageUnavailable: it is OpenAI's.
+            UsageUnavailable: OpenAI is at fault.
         """
         body = error.body
         words = body.get("message") if isinstance(body, dict) else None
@@ -316,15 +320,15 @@ class UsageClient:
 
 
 class _Answer(Protocol):
-    """An answer before it is read."""
+    """A response before it is parsed."""
 
     @property
     def content(self) -> bytes:
-        """Its body."""
+        """The body."""
 
 
 class _Result(BaseModel):
-    """The fields of a result that are used; strict, so that nothing is guessed."""
+    """The fields of a result that we use; strict, so that nothing is guessed."""
 
     model_config = ConfigDict(strict=True)
 

@@ -1,7 +1,7 @@
-"""The results of a stack's videos, by batch or by project, read as a stream in an order that does not change.
+"""The results of a stack's videos, by batch or by project, read as a stream in a stable order.
 
 A project's batches come in the order of their creation, a batch's rows in the manifest's order. If several batches hold
-the same video, the row that gave its current talk counts.
+the same video, only the row that gave its current talk counts.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Flagged:
-    """A talk that a person should look at; `video` is the row as it was uploaded, None if the manifest was deleted."""
+    """A talk that needs a person; `video` is the row as it was uploaded, None if the manifest was deleted."""
 
     result: RowResult
     talk: Talk
@@ -49,7 +49,7 @@ class ResultReader:
         self._there = there
 
     def batch(self, name: str) -> Batch:
-        """A batch by its name.
+        """Return a batch by its name.
 
         Raises:
             CommandError: there is no such batch.
@@ -60,7 +60,7 @@ class ResultReader:
             raise CommandError(f"There is no batch {name!r}: `titlecard batches` lists them.") from unknown
 
     def batches(self, batch: str | None, project: str | None) -> list[Batch]:
-        """One batch, or those of a project.
+        """Return one batch, or all batches of a project.
 
         Raises:
             CommandError: both or neither are given, or there is no such batch or project.
@@ -79,11 +79,11 @@ class ResultReader:
         return found
 
     def all_batches(self) -> list[Batch]:
-        """The batches of every project."""
+        """Return the batches of every project."""
         return list(self.catalog.all_batches())
 
     def flagged(self, batches: Iterable[Batch]) -> Iterator[Flagged]:
-        """The current talks of batches that a person should look at, with the rows as they were uploaded."""
+        """Yield the batches' current talks that need a person, with their rows as uploaded."""
         for batch in batches:
             results = self._of(batch, current=True, since=None)
             for result, row in self._beside(batch, (it for it in results if it.talk and it.talk.review)):
@@ -91,17 +91,18 @@ class ResultReader:
                     yield Flagged(result, result.talk, row.video if row else None)
 
     def rows_of(self, project: str, video: str) -> Iterator[tuple[str, Row]]:
-        """Every row of a project's batches that is about a video, with its batch; reads all rows."""
+        """Yield every row about a video in a project's batches, with the batch's name; this reads all rows."""
         for batch in self.catalog.all_batches(project):
             for row in self.exports.rows_of(batch, video):
                 yield batch.id, row
 
     def results(self, batches: Iterable[Batch], *, current: bool, since: datetime | None = None) -> Iterator[RowResult]:
-        """The results of the rows of batches.
+        """Yield the results of the rows of batches.
 
         Args:
-            current: only the rows of current talks.
-            since: only results that have changed since then.
+            batches: the batches.
+            current: whether to yield only the rows of current talks.
+            since: yield only results that have changed since this time.
         """
         for batch in batches:
             yield from self._of(batch, current=current, since=since)
@@ -109,14 +110,14 @@ class ResultReader:
     def with_videos(
         self, batches: Iterable[Batch], *, current: bool, since: datetime | None = None
     ) -> Iterator[tuple[RowResult, Video | None]]:
-        """The results of `results`, each with its video as uploaded: None if the manifest was deleted."""
+        """Yield the same as `results`, each with its video as uploaded, or None if the manifest was deleted."""
         for result, row in self.with_rows(batches, current=current, since=since):
             yield result, row.video if row else None
 
     def with_rows(
         self, batches: Iterable[Batch], *, current: bool, since: datetime | None = None
     ) -> Iterator[tuple[RowResult, Accepted | None]]:
-        """The results of `results`, each with its row of the manifest: None if that was deleted."""
+        """Yield the same as `results`, each with its row of the manifest, or None if the manifest was deleted."""
         for batch in batches:
             yield from self._beside(batch, self._of(batch, current=current, since=since))
 
@@ -127,7 +128,7 @@ class ResultReader:
                 yield result
 
     def _beside(self, batch: Batch, results: Iterator[RowResult]) -> Iterator[tuple[RowResult, Accepted | None]]:
-        """Results and rows side by side: both rise by their numbers."""
+        """Pair results with rows; both come in ascending row order."""
         first = next(results, None)
         if first is None:
             return

@@ -1,4 +1,4 @@
-"""Reviewing one talk at a time: the raw text beside the proposed talk, and one key for each decision."""
+"""An interactive review: the raw text beside the proposed talk, and one key for each decision."""
 
 from __future__ import annotations
 
@@ -27,14 +27,16 @@ KEYS = "[a]ccept  [e]dit  [s]kip  [u]ndo  [q]uit"
 
 
 def run(reviews: Reviews, project_of: Mapping[str, str], flagged: Iterable[Flagged], *, by: str) -> None:
-    """Go through talks; each key writes at once what `review accept` and `review set` write.
+    """Review talks one by one; each key writes at once what `review accept` and `review set` write.
 
     Args:
+        reviews: stores the answers.
         project_of: the project of each batch.
-        by: who answers.
+        flagged: the talks.
+        by: the person who answers.
 
     Raises:
-        CommandError: standard input is no terminal.
+        CommandError: standard input is not a terminal.
     """
     if not is_terminal():
         raise CommandError("--interactive needs a terminal: use `titlecard review --output FILE.csv` instead.")
@@ -59,7 +61,7 @@ def run(reviews: Reviews, project_of: Mapping[str, str], flagged: Iterable[Flagg
 
 @dataclass
 class _Session:
-    """The person's place in the talks, and the answers so far, oldest first."""
+    """The current place in the talks, and the answers so far, oldest first."""
 
     reviews: Reviews
     project_of: Mapping[str, str]
@@ -69,7 +71,7 @@ class _Session:
     done: list[tuple[Flagged, ReviewedTalk]] = field(default_factory=list)
 
     def write(self, flagged: Flagged, title: str, presenters: Sequence[str]) -> None:
-        """Write an answer where nobody else has answered since, and go on."""
+        """Write an answer unless somebody else has answered since, and move on."""
         result = flagged.result
         given = self.reviews.answer(
             self.project_of[result.batch],
@@ -88,7 +90,7 @@ class _Session:
         self.place += 1
 
     def undo(self) -> None:
-        """Take the last answer back and return to its talk."""
+        """Undo the last answer and return to its talk."""
         if not self.done:
             say("There is nothing to undo.")
             return
@@ -99,12 +101,12 @@ class _Session:
 
 
 def is_terminal() -> bool:
-    """Whether a person can press keys."""
+    """Return whether a person can press keys."""
     return sys.stdin.isatty()
 
 
 def comparison(flagged: Flagged) -> str:
-    """A flagged talk for people: the row as it was uploaded, and its talk."""
+    """Format a flagged talk for people: the row as it was uploaded, and its talk."""
     result, talk, video = flagged.result, flagged.talk, flagged.video
     place = f"{result.batch}, row {result.row.number}"
     rows = [
@@ -121,12 +123,12 @@ def comparison(flagged: Flagged) -> str:
 
 
 def shown_names(presenters: Sequence[str]) -> str:
-    """Presenters in one line, for people."""
+    """Format presenters in one line for people."""
     return shown_title("; ".join(presenters)) or "nobody"
 
 
 def shown_title(text: str) -> str:
-    """A title for people: control sequences are removed, and a very long title is cut."""
+    """Format a title for people: remove control sequences, and cut a very long title."""
     return truncate(normalise(text), TITLE_CHARACTERS)
 
 
@@ -135,7 +137,7 @@ def _key() -> str:
     key = ""
     while key not in {"a", "e", "s", "u", "q"}:
         key = str(typer.getchar()).lower()
-        if key in {"\x03", "\x04"}:  # Ctrl-C and Ctrl-D, where the terminal hands them on
+        if key in {"\x03", "\x04"}:  # Ctrl-C and Ctrl-D, if the terminal passes them on
             raise KeyboardInterrupt
     people.print(key, markup=False)
     return key

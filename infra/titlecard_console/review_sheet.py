@@ -1,4 +1,4 @@
-"""Reviewing in a spreadsheet: the talks to look at as CSV, and what a person changed in it."""
+"""A review in a spreadsheet: writes the talks to review as CSV, and reads a person's changes."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ if TYPE_CHECKING:
     from titlecard_console.results import Flagged
 
 COLUMNS = ("project", "id", "raw_title", "title", "presenters", "reason", "confidence", "seen")
-"""`title` and `presenters` are for the person to change. `seen` is a digest of the talk as it was written here."""
+"""The person may change `title` and `presenters`. `seen` is a digest of the talk at the time of writing."""
 
 BETWEEN_NAMES = ";"
-"""Separates presenters in one cell."""
+"""The separator between presenters in a cell."""
 
 
 @dataclass(frozen=True)
 class Correction:
-    """A row that a person changed; `line` counts the file's lines from 1."""
+    """A row that a person changed; `line` is its line number in the file, from 1."""
 
     line: int
     project: str
@@ -38,16 +38,18 @@ class Correction:
 
 
 def digest(talk: Talk) -> str:
-    """A digest of a talk's title and presenters."""
+    """Return a digest of a talk's title and presenters."""
     content = json.dumps([talk.title, list(talk.presenters)], ensure_ascii=False)
     return hashlib.sha256(content.encode()).hexdigest()[:16]
 
 
 def write(project_of: dict[str, str], flagged: Iterable[Flagged], sink: IO[str]) -> int:
-    """Write talks as CSV; give their number.
+    """Write talks as CSV; return their number.
 
     Args:
         project_of: the project of each batch.
+        flagged: the talks.
+        sink: takes the CSV.
     """
     writer = csv.writer(sink, lineterminator="\r\n")
     writer.writerow(COLUMNS)
@@ -70,7 +72,7 @@ def write(project_of: dict[str, str], flagged: Iterable[Flagged], sink: IO[str])
 
 
 def read(source: Iterable[str], name: str) -> Iterator[tuple[int, dict[str, str]]]:
-    """The rows of a sheet, with their line numbers.
+    """Yield the rows of a sheet, with their line numbers.
 
     Raises:
         CommandError: a column that `write` wrote is missing.
@@ -87,7 +89,7 @@ def read(source: Iterable[str], name: str) -> Iterator[tuple[int, dict[str, str]
 
 
 def changed(line: int, row: dict[str, str], talk: Talk) -> Correction | None:
-    """What a person changed in a row, against the talk that stands now; None where it says the same.
+    """Return a person's change to the stored talk; None if the row agrees with it.
 
     Raises:
         CommandError: the talk has changed since the sheet was written, or the row has no title.
@@ -104,11 +106,11 @@ def changed(line: int, row: dict[str, str], talk: Talk) -> Correction | None:
 
 
 def names(cell: str) -> tuple[str, ...]:
-    """The presenters in a cell."""
+    """Return the presenters in a cell."""
     found: Sequence[str] = [" ".join(normalise(name).split()) for name in cell.split(BETWEEN_NAMES)]
     return tuple(name for name in found if name)
 
 
 def _plain(cell: str) -> str:
-    """A cell without the apostrophe that keeps a spreadsheet from taking it for a formula."""
+    """Remove the apostrophe that keeps a spreadsheet from reading a cell as a formula."""
     return cell[1:] if cell.startswith("'") and harmless(cell[1:]) == cell else cell

@@ -1,6 +1,6 @@
 """The run of manifests through a stack: upload them, follow their batches to the end, read their talks.
 
-It does what an upload by hand and a look into the tables would do, except that it invokes the sweeper
+It does what a person could do by hand with an upload and queries of the tables, except that it invokes the sweeper
 instead of waiting for the schedule's minute.
 """
 
@@ -28,25 +28,25 @@ if TYPE_CHECKING:
 POLL_SECONDS = 0.5
 SWEEP_SECONDS = 2.0
 SWEEPER_TIMEOUT = 310
-"""Seconds to wait for the sweeper, which takes long to write the results of many rows; longer than its time-out."""
+"""Seconds to wait for the sweeper, longer than its timeout: it takes long to write the results of many rows."""
 
 PATIENCE_SECONDS = 180
-"""The run leaves rows that wait longer, or are overdue by more, to a later run, which continues from here."""
+"""The longest wait in seconds. Rows that wait longer, or are overdue by more, are left to a later run."""
 
 IDLE_SECONDS = 3 * SWEEP_SECONDS
-"""The run gives up rows that wait for a limit when nothing has moved for this long: settling an answer may make
-room."""
+"""Seconds without any change after which the run gives up rows that wait for a limit; until then, settling an answer
+may free some of it."""
 
 LOG_CHARACTERS = 400
 """The most characters of a log line that are shown."""
 
 QUIET_SECONDS = 20.0
-"""When nothing has moved for this long, the functions' logs are searched for the reason."""
+"""Seconds without any change after which the functions' logs are searched for the reason."""
 
 
 @dataclass(frozen=True)
 class Sent:
-    """An uploaded manifest, and the name that the person gave for it."""
+    """An uploaded manifest, and the person's name for it."""
 
     name: str
     upload: Upload
@@ -56,7 +56,8 @@ class Run:
     """A run of manifests through a stack.
 
     Args:
-        remedy: what a person does once the cause of an open breaker is removed.
+        there: the stack.
+        remedy: what a person does after removing the cause of an open breaker.
     """
 
     def __init__(self, cloud: Cloud, remedy: str = "run the same command again") -> None:
@@ -79,9 +80,9 @@ class Run:
         return Sent(str(manifest), Upload(bucket, key, version, order=""))
 
     def allow(self, project: str, agreed: Sequence[BatchLimits]) -> None:
-        """Give the project a budget of what was agreed, in addition to what it was charged in this day and month.
+        """Give the project a budget of the agreed limits, in addition to what it was charged in this day and month.
 
-        A budget that a person has set stays as it is, and may be lower.
+        A budget that a person has set stays unchanged, and may be lower.
         """
         if not agreed or self._ledger.budget_is_a_persons(project):
             return
@@ -93,12 +94,13 @@ class Run:
     def follow(
         self, sent: Sequence[Sent], show: Callable[[str, Status], None], warn: Callable[[str], None]
     ) -> dict[Sent, Batch]:
-        """Wait until nothing more happens to the batches by itself.
+        """Wait until the batches cannot change any more without a person.
 
         Args:
-            show: is called with the status of each batch, again and again.
-            warn: is called with a sentence when videos wait, and why; and when nothing moves and a function has logged
-                an error.
+            sent: the uploaded manifests.
+            show: called repeatedly with the status of each batch.
+            warn: called with a sentence that says why videos wait; also if nothing changes and a function has logged an
+                error.
         """
         ended: dict[Sent, Batch] = {}
         before: dict[Sent, Status | None] = {}
@@ -116,7 +118,7 @@ class Run:
                     show(one.name, status)
                     self._warn_of_waits(one, status, told, warn)
                     if _all_rows_ended(status):
-                        self._swept = 0.0  # nothing is missing but the sweeper's word that the batch is finished
+                        self._swept = 0.0  # only the sweeper's confirmation is missing
                     if self._is_over(status) and (_has_ended(status) or time.monotonic() - moved > IDLE_SECONDS):
                         ended[one] = status.batch
             if time.monotonic() - moved > QUIET_SECONDS:
@@ -134,11 +136,11 @@ class Run:
                 warn(f"{one.name}: {wait.sentence(self.remedy)}")
 
     def rows(self, batch: Batch) -> Iterator[tuple[Row, VideoRecord]]:
-        """The rows of a batch in the manifest's order, with what is known of their videos."""
+        """Yield the rows of a batch in the manifest's order, with their videos' records."""
         return self._catalog.talks(batch.project, self._catalog.rows(batch))
 
     def status(self, batch: Batch) -> Status:
-        """How a batch stands now."""
+        """Return the current status of a batch."""
         return read_status(self._catalog, self._ledger, batch)
 
     def _status(self, sent: Sent) -> Status | None:
@@ -159,7 +161,7 @@ class Run:
         return ended + status.waiting >= batch.accepted
 
     def _logged_errors(self, since: datetime) -> Iterator[str]:
-        """The last error in the log of each function."""
+        """Yield the last error in the log of each function."""
         for name in ("IngestFunction", "ParserFunction"):
             function = self._lambda.get_function_configuration(FunctionName=self._cloud.outputs[name])
             found = self._logs.filter_log_events(
@@ -177,7 +179,7 @@ class Run:
 
 
 def _has_ended(status: Status) -> bool:
-    """Whether nothing more happens to a batch; also if ingest could not finish it, and has given the reason."""
+    """Return whether a batch has ended, or ingest could not finish it and has given the reason."""
     batch = status.batch
     given_up = batch.state in (BatchState.COUNTING, BatchState.SENDING) and batch.reason is not None
     return given_up or batch.state in (BatchState.FINISHED, BatchState.REFUSED)
@@ -188,7 +190,7 @@ def _all_rows_ended(status: Status) -> bool:
 
 
 def _error(message: str) -> str:
-    """The error in a log line; the functions log JSON, the runtime does not."""
+    """Return the error in a log line; the functions log JSON, the runtime does not."""
     try:
         record = json.loads(message)
     except ValueError:

@@ -1,7 +1,7 @@
 """The stack that a command works on: one in AWS (`--stack NAME`), or the local cloud of a state folder.
 
-Both look the same to a command: outputs and parameters come from CloudFormation, clients from boto3. boto3 finds the
-way to AWS, as it does for every tool: profiles, regions, single sign-on and `AWS_ENDPOINT_URL` work.
+Both look the same to a command: outputs and parameters come from CloudFormation, clients from boto3. boto3 finds AWS in
+its usual ways: profiles, regions, single sign-on and `AWS_ENDPOINT_URL` work.
 """
 
 from __future__ import annotations
@@ -31,24 +31,24 @@ OUTPUTS = (
     *("UploadsBucket", "IngestQueueUrl", "IngestDeadLetterQueueUrl", "WorkQueueUrl", "WorkDeadLetterQueueUrl"),
     *("CatalogTable", "LedgerTable", "IngestFunction", "ParserFunction", "SweeperFunction"),
 )
-"""Outputs that every stack of Titlecard has, and no other."""
+"""The outputs that identify a Titlecard stack."""
 
 CONSOLES = {"aws": "aws.amazon.com", "aws-cn": "amazonaws.cn", "aws-us-gov": "amazonaws-us-gov.com"}
 """The domain of the AWS console, by partition."""
 
 
 class Connection(Protocol):
-    """A way to a deployed stack."""
+    """A connection to a deployed stack."""
 
     @property
     def outputs(self) -> Mapping[str, str]:
-        """The outputs of template.yaml."""
+        """Return the outputs of template.yaml."""
 
     def client(self, service: Any, **config: Any) -> Any:  # noqa: ANN401 -- a client's type depends on the name
-        """A boto3 client for it; `config` goes to botocore's `Config`."""
+        """Return a boto3 client for the stack; `config` goes to botocore's `Config`."""
 
     def resource(self, service: Any, **config: Any) -> Any:  # noqa: ANN401 -- as for `client`
-        """A boto3 resource for it, likewise."""
+        """Return a boto3 resource for the stack, likewise."""
 
 
 class Stack(Connection, Protocol):
@@ -56,24 +56,24 @@ class Stack(Connection, Protocol):
 
     @property
     def parameters(self) -> Mapping[str, str]:
-        """The parameters that template.yaml was deployed with."""
+        """Return the parameters that template.yaml was deployed with."""
 
     def log(self, function: str, start: datetime, end: datetime) -> str:
-        """The address or the file of what a function (an output's name) logged between two moments."""
+        """Return the address or the file of a function's log between two moments; `function` is an output's name."""
 
 
 def find(stack: str | None, state: Path) -> Stack:
     """Find the stack of a command.
 
     Args:
-        stack: its name or ARN in AWS; None for the local cloud.
+        stack: its name or ARN in AWS; None means the local cloud.
         state: the folder of the local cloud.
 
     Raises:
         CommandError: there is no such stack, it is not Titlecard's, or no local cloud is running.
     """
     if stack is not None:
-        if not stack.strip():  # a script's variable that is not set; CloudFormation would take it for any stack
+        if not stack.strip():  # an unset variable in a script; CloudFormation would take it for any stack
             raise CommandError(
                 "--stack is empty: give the name or the ARN of a stack, or leave the option out for the local cloud."
             )
@@ -113,14 +113,14 @@ class _AwsStack:
 
     @classmethod
     def find(cls, name: str, region: str | None) -> _AwsStack:
-        """Find it by name or ARN; an ARN names its own region."""
+        """Find a stack by name or ARN; an ARN names its own region."""
         parts = name.split(":")
         region = parts[3] if name.startswith("arn:") and len(parts) > 3 else region  # noqa: PLR2004 -- arn:aws:service:region
         session = boto3.Session(region_name=region)
         try:
             stack = _describe(session.client("cloudformation", config=_config({})), name)
         except ClientError as error:
-            if error.response["Error"]["Code"] == "ValidationError":  # what CloudFormation says of an unknown name
+            if error.response["Error"]["Code"] == "ValidationError":  # CloudFormation's error code for an unknown name
                 raise CommandError(
                     f"There is no stack {name!r} in the region {session.region_name}. Set AWS_REGION to its region "
                     "(or give --stack its ARN) and AWS_PROFILE to its account. `aws cloudformation list-stacks` lists "
@@ -149,18 +149,18 @@ class _AwsStack:
 
 
 def stores(there: Connection) -> Stores:
-    """The tables and the bucket of a stack."""
+    """Return the tables and the bucket of a stack."""
     outputs = there.outputs
     return Stores(_Clients(there), catalog_table=outputs["CatalogTable"], ledger_table=outputs["LedgerTable"])
 
 
 def ledger(there: Connection) -> Ledger:
-    """The ledger of a stack."""
+    """Return the ledger of a stack."""
     return stores(there).ledger
 
 
 class _Clients:
-    """The clients of a stack; the ledger's tries each call once, as in the functions."""
+    """The clients of a stack; the ledger's client tries each call once, as in the functions."""
 
     def __init__(self, there: Connection) -> None:
         self._there = there
@@ -187,7 +187,7 @@ class _Clients:
 
 
 def log_address(group: str, region: str, partition: str, start: datetime, end: datetime) -> str:
-    """A log group's page in the CloudWatch console between two moments; the console writes `$` for an encoded `%`."""
+    """Return the address of a log group's page in the CloudWatch console, which writes `$` for an encoded `%`."""
     named = quote(quote(group, safe=""), safe="").replace("%", "$")
     times = f"$3Fstart$3D{_milliseconds(start)}$26end$3D{_milliseconds(end)}"
     page = f"https://{region}.console.{CONSOLES.get(partition, CONSOLES['aws'])}/cloudwatch/home?region={region}"
@@ -199,7 +199,7 @@ def _milliseconds(moment: datetime) -> int:
 
 
 def _config(config: Mapping[str, Any]) -> Config:
-    """A person waits for the answer, so calls are tried more often than a function tries them."""
+    """Return a configuration with more retries than the functions have, because a person waits for the answer."""
     settings: dict[str, Any] = {"retries": {"mode": "standard", "total_max_attempts": 5}, "connect_timeout": 10}
     return Config(**settings | dict(config))
 

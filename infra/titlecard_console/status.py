@@ -1,4 +1,4 @@
-"""The state of a batch, and why its videos wait: since when, until when, and the remedy."""
+"""The status of a batch, and why its videos wait: since when, until when, and the remedy."""
 
 from __future__ import annotations
 
@@ -45,10 +45,10 @@ class Wait:
     since: str = ""
 
     def sentence(self, remedy: str) -> str:
-        """The wait for people.
+        """Describe the wait for people.
 
         Args:
-            remedy: what a person does once the cause of an open breaker is removed.
+            remedy: what a person does after removing the cause of an open breaker.
         """
         until = f"until {self.until.astimezone(UTC):%H:%M:%S} UTC" if self.until else "for you"
         sentence = f"{pluralize(self.videos, 'video waits', 'videos wait')} {until}: {self.cause}: {self.why}"
@@ -60,7 +60,7 @@ class Wait:
 
 @dataclass(frozen=True)
 class Status:
-    """How a batch stands; `until` is when the first of its waiting rows continues."""
+    """The status of a batch; `until` is when the first of its waiting rows continues."""
 
     batch: Batch
     waiting: int
@@ -70,11 +70,11 @@ class Status:
 
     @property
     def ended(self) -> int:
-        """Rows in an end state, by the counters, which are hints."""
+        """Return the number of rows in an end state, from counters that may be slightly off."""
         return min(self.batch.counted(*END_STATES), self.batch.accepted)
 
     def sentence(self) -> str:
-        """The batch in one line."""
+        """Describe the batch in one line."""
         batch, counts = self.batch, self.batch.counts
         if batch.state is BatchState.COUNTING:
             return "reading the manifest"
@@ -97,14 +97,14 @@ class Status:
 
 
 def read_status(catalog: Catalog, ledger: Ledger, batch: Batch) -> Status:
-    """Read how a batch stands now."""
+    """Read the current status of a batch."""
     rows = [it.row for it in catalog.deferred(batch)]
     waits = _waits(rows, ledger, batch.project) if rows else ()
     return Status(batch, len(rows), _due(rows[0]) if rows else None, ledger.spent(batch.id), waits)
 
 
 def _waits(rows: Sequence[Row], ledger: Ledger, project: str) -> tuple[Wait, ...]:
-    """Why rows wait, the most frequent reason first; the first due row comes first in `rows`."""
+    """Return why rows wait, the most frequent reason first; the row that is due first comes first in `rows`."""
     causes = Counter((row.reason or "").partition(":")[0] for row in rows)
     since = _open_since(ledger, project) if any(cause in _BREAKER for cause in causes) else ""
     waits = []
@@ -116,7 +116,7 @@ def _waits(rows: Sequence[Row], ledger: Ledger, project: str) -> tuple[Wait, ...
 
 
 def _open_since(ledger: Ledger, project: str) -> str:
-    """When a project's breaker opened; empty if it is closed, or cannot be read now."""
+    """Return when a project's breaker opened; empty if it is closed, or cannot be read now."""
     try:
         breaker = ledger.account(project, now=datetime.now(UTC)).breaker
     except LedgerUnavailable:

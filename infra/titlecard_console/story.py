@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     from titlecard.domain.video import Talk
 
 SHOWN_CHARACTERS = 400
-"""The most characters of a title, a list of names or a description that are shown; --json prints all of it."""
+"""The most characters shown of a title, a list of names or a description; --json prints all of them."""
 
 
 def history_content(history: FingerprintHistory) -> dict[str, Any]:
-    """A history for programs."""
+    """Return a history for programs."""
     return {
         "fingerprint": history.fingerprint,
         "attempts": history.entry.attempts,
@@ -32,9 +32,10 @@ def history_content(history: FingerprintHistory) -> dict[str, Any]:
 
 
 def history_lines(history: FingerprintHistory, *, current: str | None = None) -> Iterator[str]:
-    """A history for people.
+    """Yield a history as lines for people.
 
     Args:
+        history: the history.
         current: the fingerprint of the video's current talk.
     """
     allowed = f", {history.allowed} allowed" if history.allowed else ""
@@ -49,12 +50,12 @@ def history_lines(history: FingerprintHistory, *, current: str | None = None) ->
 
 
 def shown(text: str) -> str:
-    """A stranger's text, fit for a terminal."""
+    """Make a stranger's text safe for a terminal."""
     return truncate(one_line(text), SHOWN_CHARACTERS)
 
 
 def presenters(talk: Talk) -> str:
-    """The presenters of a talk, fit for a terminal."""
+    """Return the presenters of a talk, safe for a terminal."""
     return shown("; ".join(talk.presenters)) or "nobody"
 
 
@@ -70,5 +71,5 @@ def _charge(event: Mapping[str, Any]) -> Amount:
 
 
 def _plain(item: Mapping[str, Any]) -> dict[str, Any]:
-    """An item with whole numbers; DynamoDB's are decimal."""
+    """Return an item with whole numbers instead of DynamoDB's decimals."""
     return {name: value if isinstance(value, str | dict) else int(value) for name, value in item.items()}

@@ -1,4 +1,4 @@
-"""The talks of a run as a table for people, where programs get JSON lines."""
+"""The talks of a run as a table for people; programs get JSON lines instead."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ class TalkTable:
 
         Args:
             raw_title: the title as it was uploaded.
-            talk: None if there is none.
-            reason: why there is none.
+            talk: the talk, or None.
+            reason: why there is no talk.
         """
         self._count += 1
         if self._count > SHOWN_ROWS:
@@ -66,5 +66,5 @@ class TalkTable:
 
 
 def for_people(output: Path | None, *, as_json: bool) -> TalkTable | None:
-    """A table if standard output is a terminal and the person does not want JSON lines there."""
+    """Return a table if standard output is a terminal and the person does not want JSON lines there."""
     return TalkTable(output) if sys.stdout.isatty() and not as_json else None

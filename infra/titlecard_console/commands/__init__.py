@@ -1,1 +1,1 @@
-"""The commands, one module a theme; `titlecard_console.cli` puts them into the application."""
+"""The commands, one module for each theme; `titlecard_console.cli` adds them to the application."""

@@ -1,4 +1,4 @@
-"""`titlecard batches`, `watch`, `show` and `rejects`: how batches stand, and what became of their videos."""
+"""`titlecard batches`, `watch`, `show` and `rejects`: the state of batches, and the outcomes of their videos."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 POLL_SECONDS = 1.0
 
 RATE_SECONDS = 60.0
-"""The rate is taken from this much of the past."""
+"""The length of the window that the rate is computed over, in seconds."""
 
 
 def batches(
@@ -60,7 +60,7 @@ def batches(
 
     `titlecard batches --stack titlecard --project pycon --json`
 
-    Every version of an uploaded manifest is one batch.
+    Each version of an uploaded manifest is one batch.
     """
     there = stacks.find(stack, state)
     results, ledger = ResultReader(there), stacks.ledger(there)
@@ -91,8 +91,8 @@ def watch(
 
     `titlecard watch pycon-2019-0f3a`
 
-    Ctrl-C ends only the watching. Exit codes: 0 the batch is finished, and every video is parsed or superseded; 2 its
-    file is not a manifest; 3 some videos are dead or waiting.
+    Ctrl-C stops watching and leaves the batch running. Exit codes: 0 the batch is finished, and every video is parsed
+    or superseded; 2 the file is not a manifest; 3 some videos are dead or waiting.
     """
     there = stacks.find(stack, state)
     results, ledger, pace = ResultReader(there), stacks.ledger(there), Pace()
@@ -186,13 +186,13 @@ def rejects(
 
 @dataclass(frozen=True)
 class PacedStatus(Status):
-    """A status with the batch's pace: rows a second, and seconds until the rest is done, if that is known."""
+    """A status with the batch's pace: rows per second, and the seconds until the batch is done, if known."""
 
     rate: float = 0.0
     left: float | None = None
 
     def sentence(self) -> str:
-        """The batch in one line."""
+        """Describe the batch in one line."""
         pace = f"{self.rate:,.1f} a second, {format_duration(self.left)} left" if self.left is not None else ""
         return ", ".join(part for part in (super().sentence(), pace) if part)
 
@@ -204,10 +204,10 @@ class Pace:
         self._counts: deque[tuple[float, int]] = deque()
 
     def rate(self, ended: int, now: float) -> float:
-        """Add a count; returns the rows a second since the oldest count of the last minute.
+        """Add a count; return the rows per second since the oldest count of the last minute.
 
         Args:
-            now: in seconds, from any fixed moment.
+            now: the current time, in seconds from any fixed moment.
         """
         self._counts.append((now, ended))
         while now - self._counts[0][0] > RATE_SECONDS and len(self._counts) > 1:
@@ -225,7 +225,7 @@ def _paced_status(results: ResultReader, ledger: Ledger, name: str, pace: Pace) 
 
 
 def _is_over(status: Status) -> bool:
-    """Whether nothing more happens by itself."""
+    """Return whether nothing more happens to the batch without a person."""
     batch = status.batch
     if batch.state in {BatchState.FINISHED, BatchState.REFUSED}:
         return True
@@ -237,7 +237,7 @@ def _is_over(status: Status) -> bool:
 
 
 def _content(status: Status) -> dict[str, Any]:
-    """A batch for programs; fields are added, never renamed."""
+    """Return a batch for programs; fields are added, never renamed."""
     batch, counts = status.batch, status.batch.counts
     return {
         "batch": batch.id,
@@ -269,7 +269,7 @@ _HEADINGS = ("batch", "project", "state", "made", *("videos>", "parsed>", "waiti
 
 
 def _cells(status: Status) -> tuple[str, ...]:
-    """A batch for people."""
+    """Return a batch as the cells of a table."""
     batch, content = status.batch, _content(status)
     numbers = (f"{content[name]:,}" for name in ("accepted", "parsed", "waiting", "dead", "refused"))
     made = f"{batch.created_at:%Y-%m-%d %H:%M}"
@@ -278,7 +278,7 @@ def _cells(status: Status) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class _Story:
-    """All that is known of a video."""
+    """Everything that the catalog knows about a video."""
 
     project: str
     video: str
@@ -292,16 +292,16 @@ class _Story:
 
     @property
     def fingerprint(self) -> str | None:
-        """The fingerprint of the current talk."""
+        """Return the fingerprint of the current talk."""
         return self.summary.pointer.fingerprint if self.summary and self.summary.pointer else None
 
     def is_current(self, batch: str, row: Row) -> bool:
-        """Whether the current talk is from this row."""
+        """Return whether the current talk comes from this row."""
         pointer = self.summary.pointer if self.summary else None
         return pointer is not None and (pointer.batch, pointer.row) == (batch, row.number)
 
     def content(self) -> dict[str, Any]:
-        """For programs."""
+        """Return the story for programs."""
         answer = self.summary.answer if self.summary else None
         return {
             "id": self.video,
@@ -325,7 +325,7 @@ class _Story:
         }
 
     def lines(self) -> Iterator[str]:
-        """For people."""
+        """Yield the story as lines for people."""
         yield f"{self.video} of {self.project}"
         if self.talk:
             yield f"  title       {shown(self.talk.title)}"

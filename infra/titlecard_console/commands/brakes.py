@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from titlecard.aws.dynamodb.ledger import Ledger
 
 _FREED = {Hold.PAUSED, Hold.BREAKER_OPEN, Reason.ACCOUNT_FAULT}
-"""The reasons for waiting that end with a pause or a breaker."""
+"""The reasons for waiting that a resume removes: a pause or an open breaker."""
 
 
 def pause(
@@ -53,7 +53,7 @@ def pause(
     say(f"{name} is paused; `titlecard resume {name}` lets it continue.")
     catalog = ResultReader(there).catalog
     if ledger.account(name, now=now).budget is None and next(catalog.all_batches(name), None) is None:
-        others = [it for it in known_projects(there) if it != name]  # asked after the pause, which cannot wait
+        others = [it for it in known_projects(there) if it != name]  # read after the pause, which must not wait for it
         say(f"But nothing is known of {name}: is the name right? {listed(others)}")
 
 
@@ -70,7 +70,7 @@ def resume(
 
     `titlecard resume --all`
 
-    Videos that waited for it continue within a minute or two.
+    Videos that waited because of the pause continue within two minutes.
     """
     name = one_or_all(project, every=every)
     there, now = stacks.find(stack, state), datetime.now(UTC)
@@ -117,7 +117,7 @@ def cancel(
     say(f"{batch}: about {left:,} of {pluralize(found.accepted, 'video')} have not ended.")
     if not yes and not confirm("End them as cancelled?"):
         raise typer.Abort
-    stacks.ledger(there).cancel(batch, now=now)  # first: from here on nothing more can be reserved
+    stacks.ledger(there).cancel(batch, now=now)  # first, so that nothing more can be reserved
     if not catalog.cancel(found, now=now):
         raise CommandError(f"{batch} is already {found.state}: there is nothing to cancel.")
     ended = 0
@@ -136,14 +136,14 @@ def cancel(
 
 
 def _accounts(ledger: Ledger, name: str, *, now: datetime) -> dict[str, Account]:
-    """The account of a project; for all projects, theirs and the one that stands for all."""
+    """Return a project's account by name; for all projects, every account and the one that applies to all."""
     if name != EVERY_PROJECT:
         return {name: ledger.account(name, now=now)}
     return {EVERY_PROJECT: Account(EVERY_PROJECT, None, None, Breaker())} | ledger.accounts()
 
 
 def _ended(account: Account) -> Iterator[str]:
-    """What ends when an account continues: its pause, its breaker."""
+    """Name what ends when an account resumes: its pause, its breaker."""
     if account.paused and not account.all_paused:
         whose = "all projects" if account.project == EVERY_PROJECT else account.project
         began = f"; it began {account.paused_at[:16]}" if account.paused_at else ""

@@ -1,6 +1,6 @@
 """`titlecard budget` and `limit`: the most that projects and batches may spend.
 
-A budget is written as in `--daily 5usd --monthly 50usd --daily 2000000tokens`. Days and months are UTC's.
+A budget is written as in `--daily 5usd --monthly 50usd --daily 2000000tokens`. Days and months are in UTC.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ Amounts = Annotated[
 ]
 
 PARAMETERS = {"requests": "BatchRequestLimit", "tokens": "BatchTokenLimit", "micro_usd": "BatchMicroUsdLimit"}
-"""The parameter of the stack that bounds each limit of a batch."""
+"""The stack parameter that caps each limit of a batch."""
 
 budget = typer.Typer(
     no_args_is_help=True,
@@ -75,7 +75,7 @@ def set_budget(
 
     `titlecard budget set djangocon --monthly 50usd --monthly 20000000tokens`
 
-    It replaces the project's budget. Videos that wait for the budget continue within a minute or two.
+    The new budget replaces the old one. Videos that wait for the budget continue within two minutes.
     """
     new = Budget(cap(daily or []), cap(monthly or []))
     project_name(project)
@@ -91,7 +91,7 @@ def set_budget(
     ledger, now = stacks.ledger(there), datetime.now(UTC)
     try:
         old = ledger.account(project, now=now).budget
-    except LedgerUnavailable as error:  # somebody has edited the budget by hand: this command repairs it
+    except LedgerUnavailable as error:  # somebody has edited the budget by hand; this command repairs it
         say(str(error))
         old = None
     ledger.set_budget(project, new, by="person", now=now)
@@ -161,14 +161,14 @@ def limit(
     stack: options.Stack = None,
     state: options.State = options.DEFAULT_STATE,
 ) -> None:
-    """Show a batch's limit and what waits at it, or raise it.
+    """Show a batch's limit and what waits for it, or raise it.
 
     `titlecard limit pycon-2019-0f3a`
 
     `titlecard limit pycon-2019-0f3a --usd 2 --tokens 400000 --requests 50`
 
-    Videos that wait at the limit continue by themselves. A limit is never lowered (`titlecard cancel BATCH` ends a
-    batch), and it cannot exceed the stack's parameters. The budget of the project is a second limit.
+    Videos that wait for the limit continue by themselves. A limit can only be raised, up to the stack's parameters; use
+    `titlecard cancel BATCH` to end a batch. The project's budget also applies.
     """
     wanted = cap([f"{it}{unit}" for it, unit in ((usd, "usd"), (tokens, "tokens")) if it is not None]).as_map()
     wanted |= {"requests": requests} if requests is not None else {}
@@ -184,7 +184,7 @@ def limit(
 
 
 def limit_command(batch: Batch, charged: Amount) -> str | None:
-    """The command that raises a batch's limit so that this can be charged in all; None if the limit is high enough."""
+    """Return the command that raises a batch's limit to allow this total charge; None if the limit allows it."""
     limits = batch.limits.model_dump()
     above = {name: number for name, number in amounts(charged).items() if number > limits[name]}
     arguments = [f"--{name} {number}" for name, number in above.items() if name != "micro_usd"]
@@ -195,7 +195,7 @@ def limit_command(batch: Batch, charged: Amount) -> str | None:
 
 @dataclass(frozen=True)
 class _Standing:
-    """A batch and its limit; `need` is what one more attempt on each of the `waiting` videos can cost."""
+    """A batch and its limit; `need` is the most that one more attempt on each of the `waiting` videos can cost."""
 
     batch: Batch
     charged: Amount
@@ -206,7 +206,7 @@ class _Standing:
 
     @classmethod
     def read(cls, there: Stack, name: str) -> _Standing:
-        """Read how a batch standing now."""
+        """Read a batch's current charge and limit."""
         results = ResultReader(there)
         batch = results.batch(name)
         rows = [it.row for it in results.catalog.deferred(batch)]
@@ -221,7 +221,7 @@ class _Standing:
         )
 
     def content(self) -> dict[str, Any]:
-        """For programs."""
+        """Return the batch and its limit for programs."""
         return {
             "batch": self.batch.id,
             "project": self.batch.project,
@@ -236,7 +236,7 @@ class _Standing:
         }
 
     def lines(self) -> list[str]:
-        """For people."""
+        """Return the batch and its limit as lines for people."""
         lines = [
             f"{self.batch.id} of {self.batch.project}",
             f"  limit    {format_amounts(**self.batch.limits.model_dump())}",
@@ -251,7 +251,7 @@ class _Standing:
 
 
 def _raise(there: Stack, standing: _Standing, wanted: dict[str, int], *, yes: bool) -> None:
-    """Show the old and the new limit, ask, and raise it."""
+    """Show the old and the new limit, ask for confirmation, and raise the limit."""
     batch, before = standing.batch, standing.batch.limits
     after = before.model_copy(update=wanted)
     _check(standing, wanted)
@@ -278,7 +278,7 @@ def _check(standing: _Standing, wanted: dict[str, int]) -> None:
     """Check that a batch can have a limit.
 
     Raises:
-        CommandError: with the reason, and what to do instead.
+        CommandError: it cannot; the message says why and what to do instead.
     """
     batch = standing.batch
     if batch.cancelled or batch.state is BatchState.REFUSED:
@@ -313,7 +313,7 @@ def _in_words(budget: Budget) -> str:
 
 
 def _total(caps: Iterable[Cap]) -> dict[str, int | None]:
-    """The sum of caps; None if one of them is unbounded."""
+    """Return the sum of caps; None if one of them is unbounded."""
     parts = list(caps)
     return {
         name: None if any(getattr(it, name) is None for it in parts) else sum(getattr(it, name) for it in parts)

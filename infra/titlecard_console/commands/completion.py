@@ -6,11 +6,11 @@ from enum import StrEnum
 from typing import Annotated
 
 import typer
-from typer.completion import get_completion_script  # type: ignore[attr-defined]  # Typer means it to be imported
+from typer.completion import get_completion_script  # type: ignore[attr-defined]  # Typer documents this import
 
 
 class Shell(StrEnum):
-    """A shell that can complete commands."""
+    """A shell that supports completion."""
 
     BASH = "bash"
     ZSH = "zsh"
@@ -26,7 +26,7 @@ def completion(shell: Annotated[Shell, typer.Argument(help="Your shell.")]) -> N
 
     `titlecard completion fish | source`
 
-    Put the line into ~/.bashrc, ~/.zshrc (after compinit) or ~/.config/fish/config.fish to have completion in every
-    shell.
+    To enable completion in every shell, add the line to ~/.bashrc, ~/.zshrc (after compinit) or
+    ~/.config/fish/config.fish.
     """
     typer.echo(get_completion_script(prog_name="titlecard", complete_var="_TITLECARD_COMPLETE", shell=shell))

@@ -1,4 +1,4 @@
-"""`titlecard dlq`: dead letters listed, sent again, corrected and discarded."""
+"""`titlecard dlq`: list, redrive, correct and discard dead letters."""
 
 from __future__ import annotations
 
@@ -46,10 +46,10 @@ if TYPE_CHECKING:
     from titlecard.aws.dynamodb.catalog.grants import FingerprintHistory
 
 REASON_CHARACTERS, LISTED_IDS = 60, 10
-"""How much of a reason a terminal's table shows, and how many ids of each cause a plan lists."""
+"""The most characters of a reason in a table, and the most ids of each cause in a plan."""
 
 AROUND = timedelta(minutes=15)
-"""How much of the log before and after a death is shown."""
+"""The span of log shown before and after a death."""
 
 dlq = typer.Typer()
 
@@ -94,7 +94,7 @@ def summary(
 
     `titlecard dlq redrive --cause bad_request --older-than 1h --rate 5`
 
-    Without a command it shows, for each cause, what was charged and the most that a redrive can cost.
+    Without a command, it shows what each cause was charged and the most that a redrive can cost.
 
     Exit code 3: something is dead.
     """
@@ -146,7 +146,7 @@ def list_cases(
 
     `titlecard dlq list --batch list-0f3a --json | jq .id`
 
-    Exit codes: 2 no dead letter matches; 3 there are some.
+    Exit codes: 2 no dead letter matches; 3 some match.
     """
     selection = _selection(causes, ids, batches, older_than)
     letters = Redriver(stacks.find(stack, state)).letters(choice=selection)
@@ -206,8 +206,8 @@ def redrive(
 
     `titlecard dlq redrive --all --yes`
 
-    Videos that were parsed in the meantime are not sent. A redrive that is killed continues when it is run again, and
-    no attempt is allowed twice. The catalog keeps who allowed it and when (`titlecard dlq show`).
+    Videos that have been parsed in the meantime are not sent. If a redrive is killed, run it again: it continues and
+    allows no attempt twice. The catalog records who allowed it and when (`titlecard dlq show`).
 
     Exit codes: 2 no dead letter matches; 3 some could not be sent, or have changed since they were read.
     """
@@ -236,7 +236,7 @@ def edit(
 
     `titlecard dlq edit dQw4w9WgXcQ --title "A talk by Grace Hopper"`
 
-    Without --title and --description it opens $EDITOR. The manifest stays as it is: correct it too, or the next upload
+    Without --title and --description it opens $EDITOR. The manifest does not change: correct it too, or the next upload
     brings the old text back.
     """
     redriver = Redriver(stacks.find(stack, state))
@@ -273,7 +273,7 @@ def discard(
 
     `titlecard dlq discard --cause undecodable --copy undecodable.jsonl`
 
-    It asks twice. Their rows stay dead in the catalog, and are no longer listed.
+    It asks twice. The rows stay dead in the catalog but are no longer listed.
     """
     selection = _some(_selection(causes, ids, batches, older_than), everything)
     redriver = Redriver(stacks.find(stack, state))
@@ -307,7 +307,7 @@ def _selection(
 
 
 def _some(selection: Selection, everything: bool) -> Selection:
-    """Refuse a selection of everything that was not asked for with --all."""
+    """Refuse a selection that takes everything without --all."""
     if everything and selection != Selection():
         raise CommandError(
             "--all is everything that is dead: leave out --all, or --cause, --id, --batch, --older-than."
@@ -340,7 +340,7 @@ def _named(redriver: Redriver, name: str, *, read: bool = False) -> list[DeadLet
 
 
 def _send(redriver: Redriver, letters: Sequence[DeadLetter], *, more: int, rate: float, yes: bool) -> None:
-    """Show what would be sent and what it can cost, ask, and send it."""
+    """Show what a redrive sends and the most it can cost, ask for confirmation, and send it."""
     sendable = [letter for letter in letters if letter.to_be_sent or letter.kind in (Kind.UPLOAD, Kind.ENDED)]
     for sentence in (*_plan(letters), *_limits_reached(redriver, letters)):
         say(sentence)
@@ -364,7 +364,7 @@ def _send(redriver: Redriver, letters: Sequence[DeadLetter], *, more: int, rate:
 
 
 def _report_hidden(redriver: Redriver) -> None:
-    """Say that messages could not be read, and until when; the command is not finished then."""
+    """Report how many messages could not be read, and until when; the command is then unfinished."""
     if redriver.hidden:
         seconds = HIDDEN_SECONDS + redriver.hidden // MESSAGES_PER_SECOND
         back = format_time(datetime.now(UTC) + timedelta(seconds=seconds))
@@ -374,7 +374,7 @@ def _report_hidden(redriver: Redriver) -> None:
 
 
 def _plan(letters: Sequence[DeadLetter]) -> Iterator[str]:
-    """Which letters are sent, what that can cost, and which are not sent and why."""
+    """Describe which dead letters a redrive sends, the most it can cost, and which it skips and why."""
     rows = [letter for letter in letters if letter.to_be_sent]
     asked = [letter for letter in rows if letter.requests]
     if rows:
@@ -410,14 +410,14 @@ def _ids_by_cause(letters: Iterable[DeadLetter]) -> Iterator[str]:
 
 
 def _limits_reached(redriver: Redriver, letters: Sequence[DeadLetter]) -> Iterator[str]:
-    """Which batches' limits may be too low for that, and how they are raised."""
+    """Name the batches whose limits may be too low for a redrive, and the commands that raise them."""
     for batch, charged in redriver.bills(letter for letter in letters if letter.to_be_sent):
         if command := limit_command(batch, charged):
             yield f"The limit of {batch.id} may be too low: if it is, some videos wait until `{command}`."
 
 
 def _differences(letters: Sequence[DeadLetter]) -> list[str]:
-    """Where the catalog and the queue differ."""
+    """Describe where the catalog and the queue differ."""
     bare = sum(letter.kind is Kind.DEAD and not letter.messages for letter in letters)
     counts = Counter(letter.kind for letter in letters)
     sentences = (
@@ -443,7 +443,7 @@ def _edited(video: Video, title: str | None, description: str | None) -> Video:
 
 
 def _from_editor(video: Video) -> tuple[str, str]:
-    """Title and description as the person edits them: the first line, and what follows the empty one."""
+    """Return the title and description from the person's editor: the first line, and the text after the blank line."""
     editor = os.environ.get("VISUAL") or os.environ.get("EDITOR")
     if not editor:
         raise CommandError("$EDITOR is not set: set it, or give --title or --description.")
@@ -460,7 +460,7 @@ def _from_editor(video: Video) -> tuple[str, str]:
 
 
 def _cells(letter: DeadLetter) -> tuple[str, ...]:
-    """A letter in the list, for people."""
+    """Return a dead letter as the cells of a table."""
     since = f"{letter.seen.state} since; before: " if letter.kind is Kind.ENDED and letter.seen else ""
     reason = one_line(since + letter.reason)
     if sys.stdout.isatty():
@@ -470,7 +470,7 @@ def _cells(letter: DeadLetter) -> tuple[str, ...]:
 
 
 def _content(letter: DeadLetter, histories: Sequence[FingerprintHistory], log: str) -> dict[str, Any]:
-    """A letter with its story, for programs."""
+    """Return a dead letter and its video's history for programs."""
     return {
         **letter.figures(),
         "video": letter.video.model_dump() if letter.video else None,
@@ -481,7 +481,7 @@ def _content(letter: DeadLetter, histories: Sequence[FingerprintHistory], log: s
 
 
 def _lines(letter: DeadLetter, histories: Sequence[FingerprintHistory], log: str) -> Iterator[str]:
-    """A letter with its story, for people."""
+    """Yield a dead letter and its video's history as lines for people."""
     yield f"{one_line(letter.id)}: {one_line(letter.reason)}"
     if letter.seen and letter.batch:
         yield f"  row {letter.seen.row} of {letter.seen.batch} (project {letter.batch.project}), {letter.seen.state}"

@@ -1,4 +1,4 @@
-"""`titlecard doctor`: whether this machine, and a stack, are ready."""
+"""`titlecard doctor`: check that this machine, and optionally a stack, can run Titlecard."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def doctor(
 
     `titlecard doctor --stack titlecard`
 
-    With --stack it examines the stack as well. "warning" is something that not everybody needs.
+    With --stack it also examines the stack. A "warning" concerns something that not everybody needs.
 
     Exit code 1: a check failed.
     """

@@ -1,4 +1,4 @@
-"""`titlecard check`, `estimate` and `upload`: how a manifest is read, what it can cost, and its way into a stack."""
+"""`titlecard check`, `convert`, `estimate` and `upload`: read a manifest, bound its cost, and send it to a stack."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from titlecard_console.stacks import Stack
 
 IGNORED_SHOWN = 20
-"""How many ignored columns `check` shows to people; its JSON has all of them."""
+"""The most ignored columns that `check` shows to people; its JSON lists all of them."""
 
 
 def check(manifests: options.Manifests, as_json: options.Json = False) -> None:
@@ -59,8 +59,9 @@ def convert(manifests: options.Manifests, output: options.OutputFile = None) -> 
 
     `titlecard convert schedule.xml > talks.jsonl`
 
-    It reads every format that `check`, `run` and `upload` read. Exit code 3: some rows
-    cannot be used.
+    It reads every format that `check`, `run` and `upload` read.
+
+    Exit code 3: some rows cannot be used.
     """
     limits = estimating.reading_limits(template.load().values({}))
     refused = 0
@@ -90,7 +91,7 @@ def estimate(
 
     `titlecard estimate playlist.json --project djangocon --stack titlecard`
 
-    Without --stack and without a local cloud, the parameters of template.yaml apply.
+    Without --stack and without a local cloud, it uses the parameters of template.yaml.
     """
     project_name(project)
     there = _find_stack(stack, state)
@@ -121,8 +122,8 @@ def upload(
 
     `titlecard upload playlist.json --project djangocon --limit-usd 2`
 
-    The amount that is shown first is the limit of the batch; the budget of the project is a second limit. The name of
-    the batch goes to standard output.
+    It first shows the most that the batch can cost, which becomes the batch's limit. The project's budget also applies.
+    It prints the batch's name on standard output.
     """
     project_name(project)
     most = estimating.spending_cap(limit_usd, limit_tokens)
@@ -145,7 +146,7 @@ def upload(
 
 
 def _check_report(path: Path, report: checking.Report) -> str:
-    """The report on a file, for people."""
+    """Format the report on a file for people."""
     columns = ", ".join(
         field if field == column else f"{field} from {column!r}" for field, column in report.columns.items()
     )
@@ -166,7 +167,7 @@ def _check_report(path: Path, report: checking.Report) -> str:
 
 
 def _find_stack(stack: str | None, state: Path) -> Stack | None:
-    """Find the stack that was named, or the local cloud if one is running."""
+    """Find the named stack, or the local cloud if one is running; None if there is neither."""
     try:
         return stacks.find(stack, state)
     except CommandError:
@@ -191,7 +192,7 @@ def _content(found: Estimate) -> dict[str, Any]:
 
 
 def _left(there: Stack, project: str) -> dict[str, Any]:
-    """What the budget of a project leaves."""
+    """Return what is left of a project's budget."""
     ledger, now = stacks.ledger(there), datetime.now(UTC)
     budget = ledger.account(project, now=now).budget
     if budget is None:

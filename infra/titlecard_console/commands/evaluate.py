@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from titlecard.domain.money import Amount
 
 ANSWERS_PER_LINE = 50
-"""The number of answers between two lines about the progress."""
+"""The number of answers between two progress lines."""
 
 Dataset = Annotated[
     Path,
@@ -55,8 +55,8 @@ def evaluate(
 
     `OPENAI_API_KEY=... titlecard eval talks.jsonl --tier auto`
 
-    Rows of one `event` are one batch. The model is asked with OPENAI_API_KEY (OPENAI_BASE_URL is honoured), at most
-    once for each row, and the most that this can cost is shown first. No budget of a stack knows of it.
+    Rows with the same `event` form one batch. OPENAI_API_KEY enables the model (OPENAI_BASE_URL is honoured). The model
+    is asked at most once per row; the most that this can cost is shown first. It counts against no stack's budget.
 
     Exit code 3: a score is below the baseline, or the model did not answer for some rows.
     """
@@ -82,7 +82,7 @@ def evaluate(
 def _by_model(
     cases: list[Case], policy: Policy, chosen: Mapping[str, str], at_once: int, *, yes: bool
 ) -> tuple[list[Result], int]:
-    """Show the most that asking can cost, ask; returns the results, and for how many rows the model has no answer."""
+    """Show the most that asking can cost and ask for confirmation; return the results and the number of failed rows."""
     key = os.environ.get("OPENAI_API_KEY")
     if not key:
         raise CommandError(f"--tier {policy} needs a key: set OPENAI_API_KEY, or leave the option out.")

@@ -1,4 +1,4 @@
-"""`titlecard export`: talks, as files."""
+"""`titlecard export`: write talks to files."""
 
 from __future__ import annotations
 
@@ -46,10 +46,10 @@ def export(
 
     `titlecard export --batch pycon-2019-0f3a --format django-fixture`
 
-    The order is always the same. jsonl has a line for every row, with the fields of `titlecard run` and: batch, current
-    (whether the video's newest talk is from this row), changed_at. The other formats hold talks alone. In CSV, cells
-    that a spreadsheet would take for a formula begin with an apostrophe. pyvideo and django-fixture keep the speakers
-    and the fields that a manifest of the same format has.
+    The order never changes. jsonl has a line for every row, with the fields of `titlecard run` and: batch, current
+    (whether the video's newest talk comes from this row), changed_at. The other formats contain only talks. In CSV, a
+    cell that a spreadsheet would treat as a formula begins with an apostrophe. pyvideo and django-fixture keep the
+    speakers and the fields of a manifest in the same format.
     """
     moment = _moment(since)
     results = ResultReader(stacks.find(stack, state))

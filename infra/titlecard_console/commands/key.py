@@ -1,4 +1,4 @@
-"""`titlecard key`: the projects' keys for the model, in Secrets Manager."""
+"""`titlecard key`: each project's provider key, in Secrets Manager."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from titlecard_console.errors import CommandError
 from titlecard_console.output import confirm, say
 
 RECOVERY_DAYS = 7
-"""Days in which a removed key can be restored: the shortest that Secrets Manager takes (DeleteSecret reference)."""
+"""Days in which a removed key can be restored: the shortest that Secrets Manager accepts (DeleteSecret reference)."""
 
 CACHED_MINUTES = 5
-"""Minutes for which a worker uses a key that it has read; see `titlecard.aws.secrets.FRESH_SECONDS`."""
+"""Minutes for which a worker keeps using a key that it has read; see `titlecard.aws.secrets.FRESH_SECONDS`."""
 
 key = typer.Typer(
     no_args_is_help=True,
@@ -41,7 +41,7 @@ def set_key(
 
     `titlecard key set djangocon --stack titlecard < key.txt`
 
-    A worker that has read the old key uses it for up to five minutes.
+    A worker that has read the old key keeps using it for up to five minutes.
     """
     project_name(project)
     there = stacks.find(stack, state)
@@ -53,7 +53,7 @@ def set_key(
     try:
         secrets.create_secret(Name=name, SecretString=secret)
     except (secrets.exceptions.ResourceExistsException, secrets.exceptions.InvalidRequestException):
-        if "DeletedDate" in secrets.describe_secret(SecretId=name):  # removed, and still kept by Secrets Manager
+        if "DeletedDate" in secrets.describe_secret(SecretId=name):  # removed, but not yet deleted by Secrets Manager
             secrets.restore_secret(SecretId=name)
         secrets.put_secret_value(SecretId=name, SecretString=secret)
     say(f"The key of {project} is stored as {name}.")
@@ -71,9 +71,9 @@ def remove_key(
 
     `titlecard key remove djangocon --stack titlecard`
 
-    Secrets Manager keeps the key for seven days; `titlecard key set` replaces it at any time. A worker that has read
-    the key uses it for up to five minutes: `titlecard pause` stops a project at once. If the key has leaked, delete it
-    at the provider as well.
+    Secrets Manager keeps the key for seven days; `titlecard key set` can replace it at any time. A worker that has read
+    the key keeps using it for up to five minutes: `titlecard pause` stops a project at once. If the key has leaked,
+    also delete it at the provider.
     """
     project_name(project)
     there = stacks.find(stack, state)
@@ -92,7 +92,7 @@ def remove_key(
 
 
 def _secret_name(there: stacks.Stack, project: str) -> str:
-    """The name of a project's secret, by the parser's own settings."""
+    """Return the name of a project's secret, from the parser's own settings."""
     function = there.outputs["ParserFunction"]
     configuration = there.client("lambda").get_function_configuration(FunctionName=function)
     return f"{configuration['Environment']['Variables']['KEY_SECRET_PREFIX']}{project}"

@@ -16,10 +16,10 @@ DEFAULT_STATE = Path(".titlecard")
 
 
 def _in_existing_folder(path: Path | None) -> Path | None:
-    """Check before anything is spent that the folder of an output file exists.
+    """Check that an output file's folder exists, before anything is spent.
 
     Raises:
-        typer.BadParameter: it does not.
+        typer.BadParameter: the folder does not exist.
     """
     if path is not None and not path.parent.is_dir():
         raise typer.BadParameter(f"there is no folder {str(path.parent)!r}: make it first, or name another file.")

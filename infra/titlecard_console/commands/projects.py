@@ -1,4 +1,4 @@
-"""The projects that a command may name."""
+"""The projects that a command can name."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def one_or_all(project: str | None, *, every: bool) -> str:
-    """The project that is named, or `EVERY_PROJECT`.
+    """Return the named project, or `EVERY_PROJECT`.
 
     Raises:
         CommandError: both or neither are given.
@@ -30,16 +30,16 @@ def one_or_all(project: str | None, *, every: bool) -> str:
 
 
 def known_projects(there: Stack) -> list[str]:
-    """Every project with a budget, a pause, a breaker or a batch."""
+    """Return every project that has a budget, a pause, a breaker or a batch."""
     batches = {batch.project for batch in ResultReader(there).all_batches()}
     return sorted({*stacks.ledger(there).accounts(), *batches} - {EVERY_PROJECT})
 
 
 def check_known(there: Stack, project: str) -> None:
-    """Refuse a project that the stack does not know: its name is probably wrong.
+    """Refuse a project that the stack does not know: its name is probably misspelled.
 
     Raises:
-        CommandError: nothing is.
+        CommandError: the stack does not know the project.
     """
     known = known_projects(there)
     if project not in known:
@@ -47,5 +47,5 @@ def check_known(there: Stack, project: str) -> None:
 
 
 def listed(projects: Sequence[str]) -> str:
-    """Projects in a sentence."""
+    """Join project names for a sentence."""
     return f"Projects: {', '.join(projects)}." if projects else "There are no projects yet."

@@ -1,4 +1,4 @@
-"""`titlecard reconcile`: the ledger compared with what OpenAI billed for a project's key."""
+"""`titlecard reconcile`: compare the ledger with what OpenAI billed for a project's key."""
 
 from __future__ import annotations
 
@@ -56,10 +56,10 @@ def reconcile(
 
     `titlecard reconcile pycon --from 2026-11-01 --api-key-id key_abc123`
 
-    OPENAI_ADMIN_KEY must hold an admin key; days are UTC's. "unknown" is billed, and the ledger does not know it: the
-    key has leaked, or other code uses it. An extra request and a model that the project was never charged for are
-    unknown too. "never billed" is charged, and OpenAI did not bill it: the bound of a lost answer, or something that
-    OpenAI has not counted yet.
+    OPENAI_ADMIN_KEY must hold an admin key. Days are in UTC. "unknown" means billed, but not in the ledger: the key has
+    leaked, or other code uses it. An extra request is unknown too, and so is a model that the project was never charged
+    for. "never billed" means charged, but not billed by OpenAI: the bound of a lost answer, or usage that OpenAI has
+    not counted yet.
 
     Exit code 3: something is unknown.
     """
@@ -121,7 +121,7 @@ def _touches(month: Month, days: tuple[date, date]) -> bool:
 
 
 def _content(project: str, day: Day, billed: Iterable[Billed]) -> Mapping[str, object]:
-    """A day as JSON."""
+    """Return a day as JSON."""
     counts = ("charged", "billed", "late", "unknown", "unbilled")
     return {
         "project": project,
@@ -151,7 +151,7 @@ def _counts(day: Day) -> list[Count]:
 
 
 def _explain(days: Sequence[Day], billed: Mapping[date, Sequence[Billed]], months: Sequence[Month]) -> None:
-    """Say what the numbers mean."""
+    """Explain the numbers."""
     unknown, unbilled, late = (
         sum((getattr(day, name) for day in days), Count()) for name in ("unknown", "unbilled", "late")
     )

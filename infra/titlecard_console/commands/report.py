@@ -1,4 +1,4 @@
-"""`titlecard report`: a page for the site's owner."""
+"""`titlecard report`: write a page for the site's owner."""
 
 from __future__ import annotations
 
@@ -38,11 +38,11 @@ def report(
 
     `titlecard report pycon-2019-0f3a --output talks.html`
 
-    The page is one file that loads nothing: what came in and what came out, the talks to review with the commands to
-    copy, dead letters by cause, spend against the limit, and refused rows by reason.
+    The page is one file that loads nothing. It shows the uploaded rows beside their talks, the talks to review with
+    commands to copy, dead letters by cause, spend against the limit, and refused rows by reason.
     """
     from titlecard_console.report.content import collect  # noqa: PLC0415 -- only this command draws and renders
-    from titlecard_console.report.page import render  # noqa: PLC0415 -- the same
+    from titlecard_console.report.page import render  # noqa: PLC0415 -- as above
 
     there = stacks.find(stack, state)
     reader = ResultReader(there)

@@ -1,4 +1,4 @@
-"""`titlecard review`: the talks that a person should look at, and that person's corrections."""
+"""`titlecard review`: list the talks that need a person, and record that person's corrections."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import groupby
-from pathlib import Path  # noqa: TC003 -- Typer reads it
+from pathlib import Path  # noqa: TC003 -- Typer reads annotations at run time
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from titlecard_console.stacks import Stack
 
 _SEPARATOR = re.compile(r"(\s[-\u2013\u2014/\u2022\u00b7~]+\s|\s?[|\uff5c]\s?|:\s|\s?[(\[]|[)\]]\s?)")
-"""What people put between the parts of a title: dashes, bars, bullets, colons and brackets."""
+"""The separators between the parts of a title: dashes, bars, bullets, colons and brackets."""
 
 review = typer.Typer()
 
@@ -71,11 +71,11 @@ def listed(
 
     `titlecard review set dQw4w9WgXcQ --presenter "Raymond Hettinger"`
 
-    Titles of one layout are listed together: what is wrong in one of them is often wrong in all. Why a talk is listed:
-    low_confidence (no tier was sure), ungrounded (the model used words that the video does not have), tiers_disagree
-    (the model named other people than a confident local tier), presenters_disagree (the text names others than the
-    row's own presenters), garbled (the text had lost characters before it was uploaded), refused, truncated and the
-    like (the model's answer could not be used). No later upload and no later parse overwrites what a person says.
+    Titles with the same layout are listed together, because they often share an error. The reasons are: low_confidence
+    (no tier was sure), ungrounded (the model used words that are not in the video's text), tiers_disagree (the model
+    and a confident local tier named different people), presenters_disagree (the text and the row's own presenters
+    name different people), garbled (the text had lost characters before it was uploaded), and refused, truncated and
+    the like (the model's answer could not be used). No later upload or parse overwrites a person's answer.
     """
     if context.invoked_subcommand:
         return
@@ -111,7 +111,7 @@ def listed(
 
 
 def _apply(there: Stack, results: ResultReader, path: Path, *, yes: bool) -> None:
-    """Show what a sheet changes, ask, and write it; a talk that has changed since then is left alone."""
+    """Show what a sheet changes, ask, and write it; skip talks that have changed since the sheet was written."""
     with path.open(encoding="utf-8-sig", newline="") as source:
         rows = list(review_sheet.read(source, str(path)))
     corrections, left = [], 0
@@ -174,7 +174,7 @@ def accept(
     """
     there = stacks.find(stack, state)
     cases = [_Case.read(there, project, video) for video in dict.fromkeys(videos)]
-    for case in cases:  # all are checked before one is written
+    for case in cases:  # check all of them before the first write
         if case.story.talk is None:
             remedy = f"give it one with `titlecard review set {case.video} --title …`"
             raise CommandError(f"{case.video} has no talk to accept: {remedy}.")
@@ -221,7 +221,7 @@ def correct(
 
 @dataclass(frozen=True)
 class _Case:
-    """A video that a person answers for."""
+    """A video that a person accepts or corrects."""
 
     there: Stack
     reviews: Reviews
@@ -231,10 +231,10 @@ class _Case:
 
     @classmethod
     def read(cls, there: Stack, project: str, video: str) -> _Case:
-        """Read what is known of a video."""
+        """Read what the catalog knows about a video."""
         results = ResultReader(there)
         story = results.reviews.story(project_name(project), video)
-        if story is None:  # a video that died before anything else was known of it has rows all the same
+        if story is None:  # a video that died before its first attempt still has rows
             if next(results.rows_of(project, video), None) is None:
                 raise CommandError(f"The project {project!r} has no video {video!r}: is --project right?")
             story = VideoSummary(None, {}, None)
@@ -257,7 +257,7 @@ class _Case:
 
 
 def _who(there: Stack) -> str:
-    """The person who answers, as AWS and this machine know them."""
+    """Return the name of the person who answers, from AWS and this machine."""
     arn = str(there.client("sts").get_caller_identity()["Arn"])
     with suppress(KeyError, OSError, ImportError):  # the machine has no user names
         return f"{getpass.getuser()} ({arn})"
@@ -265,7 +265,7 @@ def _who(there: Stack) -> str:
 
 
 def _by_layout(flagged: Iterable[Flagged]) -> Iterator[tuple[str, list[Flagged]]]:
-    """The talks of each batch in groups of one layout, the largest group first."""
+    """Yield the talks of each batch grouped by layout, the largest group first."""
     for _, talks in groupby(flagged, key=lambda it: it.result.batch):
         groups: dict[str, list[Flagged]] = defaultdict(list)
         for it in talks:
@@ -274,17 +274,17 @@ def _by_layout(flagged: Iterable[Flagged]) -> Iterator[tuple[str, list[Flagged]]
 
 
 def _in_order(flagged: Iterable[Flagged]) -> Iterator[Flagged]:
-    """The talks of each batch, those of one layout together."""
+    """Yield the talks of each batch, those with the same layout together."""
     return (it for _, group in _by_layout(flagged) for it in group)
 
 
 def layout_of(title: str) -> str:
-    """The separators of a title, with an ellipsis for each text between them: `… - … | …`."""
+    """Return the separators of a title, with an ellipsis for each text between them: `… - … | …`."""
     pieces = _SEPARATOR.split(one_line(title))
     return "".join(piece if place % 2 else "…" * bool(piece.strip()) for place, piece in enumerate(pieces))
 
 
 def _content(flagged: Flagged) -> dict[str, Any]:
-    """A flagged talk for programs: its line, and the row as it was uploaded."""
+    """Return a flagged talk for programs: its line, and the row as it was uploaded."""
     row, video = flagged.result.row.number, flagged.video
     return of_result(flagged.result) | {"row": row, "uploaded": video.model_dump() if video else None}

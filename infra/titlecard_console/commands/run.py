@@ -1,4 +1,4 @@
-"""`titlecard run`, `parse` and `up`: the talks of a manifest on this machine, and the local cloud itself."""
+"""`titlecard run`, `parse` and `up`: clean a manifest on this machine, and keep the local cloud running."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from titlecard_console.talk_table import TalkTable
 
 SHOWN_REASONS = 5
-"""How many refused rows, and how many reasons, are shown one by one."""
+"""The most refused rows, and the most reasons, that are shown one by one."""
 
 
 def parse(
@@ -91,8 +91,8 @@ def run(
     `titlecard run --project djangocon --output talks.jsonl 2019.jsonl 2020.jsonl`
 
     Prints a table on a terminal, JSON lines to a pipe or file. The model is asked only if OPENAI_API_KEY is set
-    (OPENAI_BASE_URL is honoured), and never beyond the amount that is shown first, which also becomes the project's
-    budget. Talks are kept in the state folder, so a second run pays for none of them.
+    (OPENAI_BASE_URL is honoured). The most that the run can cost is shown first and becomes the project's budget. The
+    state folder keeps the talks, so a second run pays for none of them.
 
     Exit code 3: some videos are dead or waiting.
     """
@@ -160,7 +160,7 @@ def up(state: options.State = options.DEFAULT_STATE, settings: options.Settings 
 
 
 def _overrides(settings: Sequence[str] | None, tier: Policy, model: str | None) -> dict[str, str]:
-    """The parameters that follow from --set, --tier, --model and the presence of a key; --set wins."""
+    """Return the parameters that --set, --tier, --model and the presence of a key imply; --set wins."""
     overrides = options.overrides(settings, model=model, tier=None if tier is Policy.AUTO else tier)
     if "TierPolicy" not in overrides:
         overrides["TierPolicy"] = _policy(tier)
@@ -168,7 +168,7 @@ def _overrides(settings: Sequence[str] | None, tier: Policy, model: str | None) 
 
 
 def _policy(tier: Policy) -> Policy:
-    """The tier policy, from --tier and the presence of a key."""
+    """Return the tier policy that --tier and the presence of a key imply."""
     if os.environ.get("OPENAI_API_KEY"):
         return tier
     if tier is Policy.MODEL:
@@ -183,7 +183,7 @@ def _say_local_only(why: str) -> None:
 
 
 def _parameters(state: Path, overrides: Mapping[str, str], running: cloud.Cloud | None) -> Mapping[str, str]:
-    """The parameters of the cloud that is running, or of the one that will be started."""
+    """Return the parameters of the running cloud, or of the one that will be started."""
     if running:
         parameters = stacks.find(None, state).parameters
         if Policy(parameters["TierPolicy"]) is Policy.LOCAL:
@@ -208,7 +208,7 @@ def _local_cloud(state: Path, overrides: Mapping[str, str], running: cloud.Cloud
 
 
 def _report_refused(manifest: Manifest) -> None:
-    """Say how many rows were refused, and why the first of them were."""
+    """Report the number of refused rows, and why the first ones were refused."""
     rejects = [json.loads(line) for line in manifest.rejects.splitlines()[:SHOWN_REASONS]]
     for reject in rejects:
         say(f"{manifest.path}:{reject['row']}: {reject['reason']}")
@@ -220,7 +220,7 @@ def _report_refused(manifest: Manifest) -> None:
 def _agree(
     manifests: Sequence[Manifest], parameters: Mapping[str, str], most: Cap, *, yes: bool
 ) -> list[BatchLimits | None]:
-    """Show the most that the run can cost and ask; returns each batch's limits, or None if the model is not asked."""
+    """Show the most that the run can cost and ask; return each batch's limits, or None if the model is not asked."""
     if Policy(parameters["TierPolicy"]) is Policy.LOCAL:
         return [None] * len(manifests)
     estimates = estimate(manifests, parameters, most)
@@ -232,7 +232,7 @@ def _agree(
 
 
 def _object_names(manifests: Iterable[Path]) -> list[str]:
-    """The names of the objects in S3: two files with the same name must not become two versions of one object."""
+    """Return an S3 key for each manifest; files with the same name get different keys, not versions of one object."""
     seen: Counter[str] = Counter()
     names = []
     for path in manifests:
@@ -244,7 +244,7 @@ def _object_names(manifests: Iterable[Path]) -> list[str]:
 
 @dataclass(frozen=True)
 class _Outcome:
-    """How a batch ended: its rows by tier or state, and why some of them are dead."""
+    """The outcome of a batch: its rows by tier or state, and the reasons why some are dead."""
 
     name: str
     status: Status
@@ -253,7 +253,7 @@ class _Outcome:
 
 
 def _write_lines(this: Run, batch: Batch, lines: TextIO, manifest: Manifest, table: TalkTable | None) -> _Outcome:
-    """Write the lines of a batch, and count them; in a table its videos stand beside their titles in the manifest."""
+    """Write the lines of a batch and count them; a table also shows each video's title from the manifest."""
     outcome = _Outcome(str(manifest.path), this.status(batch), Counter(), Counter())
     titles = {number: video.title for number, video in manifest.videos()} if table else {}
     for row, entry in this.rows(batch):
@@ -269,7 +269,7 @@ def _write_lines(this: Run, batch: Batch, lines: TextIO, manifest: Manifest, tab
 
 @contextmanager
 def _open_lines(output: Path | None, table: TalkTable | None) -> Iterator[TextIO]:
-    """Where JSON lines go: to a file, to standard output, or nowhere if people see a table instead."""
+    """Open the destination of JSON lines: a file, standard output, or nowhere if people see a table instead."""
     if output is None and table is not None:
         with open(os.devnull, "w", encoding="utf-8") as nowhere:  # noqa: PTH123 -- a device, not a file
             yield nowhere
@@ -279,7 +279,7 @@ def _open_lines(output: Path | None, table: TalkTable | None) -> Iterator[TextIO
 
 
 def _report_outcomes(outcomes: Sequence[_Outcome], remedy: str) -> None:
-    """Tell how the batches ended: a table, and below it why some videos are not parsed."""
+    """Report the outcomes of the batches in a table, and below it why some videos are not parsed."""
     columns = {
         "given": Tier.GIVEN,
         "local": Tier.LOCAL,

@@ -1,4 +1,4 @@
-"""`titlecard spend`: what projects were charged, by day, by batch and by model."""
+"""`titlecard spend`: show what projects were charged, by day, by batch and by model."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ if TYPE_CHECKING:
     from titlecard.aws.dynamodb.ledger import Month
 
 KILLED_AFTER = timedelta(minutes=15)
-"""Lambda's longest time-out (Lambda quotas): what was reserved before that and is not settled belonged to a worker that
+"""Lambda's longest timeout (Lambda quotas). A reservation older than this that is not settled belonged to a worker that
 was killed."""
 
 
 class Breakdown(StrEnum):
-    """What a project's spending is broken down by."""
+    """How to break down a project's spending."""
 
     DAY = "day"
     BATCH = "batch"
@@ -52,8 +52,8 @@ def spend(
 
     `titlecard spend djangocon --by day --json`
 
-    "measured" is what the provider counted, "lost answers" are the bounds of requests whose answer was lost, and
-    "leaked" was reserved by workers that were killed: all of it stays charged, since it may have been billed.
+    "measured" is what the provider counted. "lost answers" are the bounds of requests whose answer was lost. "leaked"
+    was reserved by workers that were killed. All of it stays charged, because the provider may have billed it.
     """
     there, now = stacks.find(stack, state), datetime.now(UTC)
     ledger = stacks.ledger(there)
@@ -76,17 +76,17 @@ def spend(
 
 @dataclass
 class _Line:
-    """A line of the output: what was charged, and how many talks each tier made of it."""
+    """A line of the output: an amount that was charged, and the number of talks from each tier."""
 
     name: dict[str, str]
     spent: Spent
     local: int = 0
     model: int = 0
     known: bool = True
-    """Whether its talks and the parts of its charge are known."""
+    """Whether the number of talks and the parts of the charge are known."""
 
     def content(self, now: datetime) -> dict[str, Any]:
-        """As JSON."""
+        """Return the line as JSON."""
         content: dict[str, Any] = {**self.name, "charged": amounts(self.spent.charged)}
         if self.known:
             leaked = self.spent.reserved_at < (now - KILLED_AFTER).isoformat(timespec="microseconds")
@@ -99,7 +99,7 @@ class _Line:
         return content
 
     def with_talks(self, now: datetime) -> dict[str, Any]:
-        """The same, with the cost of a talk."""
+        """Return the line as JSON, with the number of talks and the cost of a talk."""
         talks = self.local + self.model
         return self.content(now) | {
             "talks": {"local": self.local, "model": self.model},
@@ -111,7 +111,7 @@ class _Line:
 def _project_lines(
     ledger: Ledger, name: str, months: Sequence[Month], batches: Sequence[Batch], *, by: Breakdown | None, now: datetime
 ) -> Iterator[dict[str, Any]]:
-    """The lines of one project, as they are broken down."""
+    """Yield the lines of one project, broken down as requested."""
     match by:
         case Breakdown.BATCH:
             for batch in batches:
@@ -128,7 +128,7 @@ def _project_lines(
 
 
 def _limits(ledger: Ledger, name: str, now: datetime) -> dict[str, Any]:
-    """What a project may spend, and whether it is stopped."""
+    """Return what a project may spend, and whether it is stopped."""
     try:
         account = ledger.account(name, now=now)
     except LedgerUnavailable as error:
@@ -150,7 +150,7 @@ def _by_day(name: str, months: Sequence[Month]) -> Iterator[_Line]:
 
 
 def _by_model(name: str, months: Sequence[Month]) -> list[_Line]:
-    """One line a model, the one with the most requests first."""
+    """Return one line for each model, the one with the most requests first."""
     sums: dict[str, Part] = {}
     for month in months:
         for model, part in month.models.items():
@@ -160,7 +160,7 @@ def _by_model(name: str, months: Sequence[Month]) -> list[_Line]:
 
 
 def _table(lines: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[tuple[str, ...]]]:
-    """Headings and rows; the columns are those that the first line has."""
+    """Return headings and rows; the first line decides which columns there are."""
     first = lines[0]
     names = [name for name in ("project", "batch", "day", "model") if isinstance(first.get(name), str)]
     headings = [*names, "requests>", "tokens>", "charged>"]
@@ -203,7 +203,7 @@ def _state(line: Mapping[str, Any]) -> str:
 
 
 def _talks(counts: Iterable[Mapping[str, int]]) -> tuple[int, int]:
-    """How many talks were made without the model, and with it."""
+    """Return how many talks the local tier and the model tier made."""
     local = model = 0
     for one in counts:
         local += one.get("parsed_local", 0) + one.get("parsed_given", 0)

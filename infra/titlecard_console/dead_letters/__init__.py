@@ -1,9 +1,9 @@
-"""Dead letters: what they are, what another attempt can cost, and the redrive that a person allows.
+"""Dead letters: what they are, what another attempt can cost, and the redrive that an operator allows.
 
 ======================  ==================================================================================
-:mod:`.letter`          a dead row or a message that cannot be used, its cause, and which of them are meant
+:mod:`.letter`          a dead row or an unusable message, its cause, and the selection of dead letters
 :mod:`.queue`           the dead-letter queues, read once for the messages' bodies
-:mod:`.cost`            the most that another attempt at each of them can cost
-:mod:`.redrive`         lists them, sends them again and discards them
+:mod:`.cost`            the most that another attempt at each dead letter can cost
+:mod:`.redrive`         lists dead letters, sends them again and discards them
 ======================  ==================================================================================
 """

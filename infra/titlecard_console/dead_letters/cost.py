@@ -1,4 +1,4 @@
-"""What another attempt at a dead letter can cost, by the stack's parameters and the parser's own code."""
+"""The cost of another attempt at a dead letter, from the stack's parameters and the parser's own code."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class RetryCosts:
-    """Adds to dead letters what the catalog knows of their videos, and the most that another attempt can cost."""
+    """Adds each video's history to its dead letter, and the most that another attempt can cost."""
 
     def __init__(self, stores: Stores, parameters: Mapping[str, str]) -> None:
         self._grants = stores.grants
@@ -31,7 +31,7 @@ class RetryCosts:
         self._survey = cache(stores.catalog.survey)
 
     def added_to(self, letters: Sequence[DeadLetter], more: int) -> list[DeadLetter]:
-        """The letters with their videos' history and the costs of `more` attempts each."""
+        """Return the dead letters with their videos' histories and the cost of `more` attempts each."""
         keys = [
             (letter.batch.project, letter.id, fingerprint)
             for letter in letters
@@ -60,14 +60,14 @@ class RetryCosts:
         return costed
 
     def _fingerprint(self, video: Video | None) -> str:
-        """The fingerprint that a video would be tried with; empty if the video is not known."""
+        """Return the fingerprint that the next attempt would use; empty if the video is unknown."""
         if video is None:
             return ""
         model = None if self._policy is Policy.LOCAL else self._model.model
         return fingerprint(video, model=model, prompt_version=self._model.prompt_version)
 
     def _closed(self, batch: Batch, entry: VideoRecord, newest: str) -> str:
-        """Why a row would end without a request; empty if one would be sent."""
+        """Return why a row would end without a request; empty if a request would be sent."""
         if batch.cancelled:
             return "the batch was cancelled"
         if newest > batch.upload.order:
@@ -75,7 +75,7 @@ class RetryCosts:
         return "the video has been parsed in the meantime" if entry.answers(self._policy) else ""
 
     def _with_worst(self, letter: DeadLetter, batch: Batch, more: int) -> DeadLetter:
-        """The letter with the most requests that can be sent for it, and what these can cost together."""
+        """Return the dead letter with the most requests that can be sent for it, and their greatest total cost."""
         if letter.kind not in (Kind.DEAD, Kind.STRAYED) or letter.closed or self._policy is Policy.LOCAL:
             return letter
         bound = self._bound(letter.video, batch)
@@ -83,7 +83,7 @@ class RetryCosts:
         return replace(letter, requests=requests, worst=bound * requests)
 
     def _bound(self, video: Video | None, batch: Batch) -> Amount:
-        """The most that one request about a video can cost; nothing if the local tier answers."""
+        """Return the most that one request about a video can cost; nothing if the local tier answers."""
         if video is None:
             return self._model.worst_case
         survey = self._survey(batch.id)

@@ -1,4 +1,4 @@
-"""A dead letter: a row that is dead, with its messages, or a message that nobody can use."""
+"""A dead letter: a dead row with its messages, or a message that cannot be used."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 
 
 class Kind(StrEnum):
-    """What a dead letter is.
+    """The kind of a dead letter.
 
     `dead`: the catalog says that the row is dead. `strayed`: the row has not ended, but its message is in the
-    dead-letter queue (SQS moved it by itself), or a redrive was killed before it sent it. `ended`: the row has ended
-    otherwise in the meantime, or waits; its message is of no use. `unreadable`: nothing in the message can be sent.
+    dead-letter queue (SQS moved it by itself), or a redrive was killed before it sent the message. `ended`: the row has
+    since ended in another way, or waits, so its message is useless. `unreadable`: the message has no content to send.
     `upload`: a message of ingest.
     """
 
@@ -40,8 +40,8 @@ class Kind(StrEnum):
 class DeadLetter:
     """A dead row with its messages in the queue, or a message without a row.
 
-    `id` is the video's, or the message's if there is no video. `requests` and `worst` are the most that another try can
-    cost. `attempts` counts those that were made under the fingerprint that it would be tried with.
+    `id` is the video's id, or the message's if there is no video. `requests` and `worst` bound the cost of another try.
+    `attempts` counts the attempts under the fingerprint that the next attempt would use.
     """
 
     id: str
@@ -58,32 +58,32 @@ class DeadLetter:
     requests: int = 0
     worst: Amount = field(default_factory=Amount)
     closed: str = ""
-    """Why it ends without a request when it is sent again; empty if a request is made."""
+    """Why a redriven row would end without a request; empty if a request would be made."""
 
     @property
     def cause(self) -> str:
-        """The reason as a word for programs."""
+        """Return the reason as a word for programs."""
         return self.reason.partition(":")[0]
 
     @property
     def charged(self) -> Amount:
-        """What the video was charged under the fingerprint that it died with."""
+        """Return what the video was charged under the fingerprint that it died with."""
         last: dict[str, Mapping[str, Any]] = {event["token"]: event["charged"] for event in self.entry.history}
         charges = (Amount.from_item(it) for it in last.values())
         return sum(charges, Amount())
 
     @property
     def names(self) -> frozenset[str]:
-        """The ids that a person may use for it: its own, and those of its messages."""
+        """Return the ids that a person may use for it: its own, and those of its messages."""
         return frozenset((self.id, *(letter.id for letter in self.messages)))
 
     @property
     def to_be_sent(self) -> bool:
-        """Whether it can be sent to the parser again."""
+        """Return whether it can be sent to the parser again."""
         return self.kind in (Kind.DEAD, Kind.STRAYED) and self.video is not None
 
     def figures(self) -> dict[str, Any]:
-        """The dead letter for programs; fields are added, never renamed."""
+        """Return the dead letter for programs; fields are added, never renamed."""
         return {
             "id": self.id,
             "kind": self.kind,
@@ -108,7 +108,7 @@ class DeadLetter:
 
 @dataclass(frozen=True)
 class Selection:
-    """Which dead letters a person means; an empty field takes all."""
+    """The dead letters that a person selects; an empty field selects all."""
 
     causes: frozenset[str] = frozenset()
     ids: frozenset[str] = frozenset()
@@ -116,7 +116,7 @@ class Selection:
     before: datetime | None = None
 
     def takes(self, letter: DeadLetter) -> bool:
-        """Whether a dead letter is meant."""
+        """Return whether the selection takes a dead letter."""
         return (
             (not self.causes or letter.cause in self.causes)
             and (not self.ids or not self.ids.isdisjoint(letter.names))
@@ -125,7 +125,7 @@ class Selection:
         )
 
     def unknown(self, letters: Collection[DeadLetter]) -> list[str]:
-        """What it names and no dead letter has, in words."""
+        """Describe the parts of the selection that match no dead letter."""
         known = {
             "cause": (self.causes, {letter.cause for letter in letters}),
             "id": (self.ids, {name for letter in letters for name in letter.names}),
@@ -147,7 +147,7 @@ class CauseGroup:
     worst: Amount
 
     def figures(self) -> dict[str, Any]:
-        """The group for programs."""
+        """Return the group for programs."""
         return {
             "cause": self.cause,
             "count": self.letters,
@@ -163,7 +163,7 @@ class CauseGroup:
 
 
 def groups(letters: Iterable[DeadLetter]) -> list[CauseGroup]:
-    """Dead letters by cause, the most frequent first; without those that have ended otherwise."""
+    """Group dead letters by cause, the most frequent first; leave out those that have ended in another way."""
     by_cause: dict[str, list[DeadLetter]] = defaultdict(list)
     for letter in letters:
         if letter.kind is not Kind.ENDED:

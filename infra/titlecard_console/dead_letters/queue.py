@@ -1,4 +1,4 @@
-"""A dead-letter queue, read without harm: every message is visible to others again as soon as all of them are read."""
+"""A dead-letter queue, read without side effects: every message becomes visible again once all of them are read."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
 
 HIDDEN_SECONDS = 10
-"""Seconds that a message stays hidden if the process that reads it is killed; longer if there are many messages."""
+"""Seconds that a message stays hidden if the reading process is killed; longer if there are many messages."""
 
 MESSAGES_PER_SECOND = 50
-"""The least number of messages that are read in a second, ten a call."""
+"""The lowest reading rate to expect, in messages per second, at ten messages per call."""
 
 WAIT_SECONDS = 1
-"""Seconds that SQS waits for a message: a call that waits asks all of SQS's servers."""
+"""Seconds that SQS waits for a message: only a waiting call asks all of SQS's servers (long polling)."""
 
 MESSAGES_PER_CALL = 10
-"""The most that one call takes (SQS API reference)."""
+"""The most messages that one call can receive (SQS API reference)."""
 
 
 @dataclass(frozen=True)
 class QueuedMessage:
-    """A message in a dead-letter queue. `reason` is the parser's; None if SQS moved the message by itself."""
+    """A message in a dead-letter queue. `reason` is the parser's, or None if SQS moved the message by itself."""
 
     id: str
     receipt: str
@@ -42,7 +42,7 @@ class DeadLetterQueue:
     """A dead-letter queue.
 
     Args:
-        url: the queue's.
+        url: the URL of the dead-letter queue.
         source: the URL of the queue that its messages come from.
         hidden: see `HIDDEN_SECONDS`.
         wait: see `WAIT_SECONDS`.
@@ -57,14 +57,14 @@ class DeadLetterQueue:
         self._hidden_seconds = hidden
         self._wait = wait
         self.hidden = 0
-        """About how many messages could not be read: another process is reading them, or was killed doing so."""
+        """The approximate number of messages that could not be read: another process reads them, or was killed."""
 
     def read(self) -> list[QueuedMessage]:
-        """Return every message that no other process is reading; all of them are visible again afterwards."""
+        """Return every message that no other process is reading; make all of them visible again."""
         found: dict[str, QueuedMessage] = {}
         try:
             for message in self._receive():
-                if message.id in found:  # there are so many that the first ones are visible again
+                if message.id in found:  # there are so many messages that the first ones are visible again
                     break
                 found[message.id] = message
         finally:
@@ -76,7 +76,7 @@ class DeadLetterQueue:
         self._sqs.send_message(QueueUrl=self._source, MessageBody=body)
 
     def delete(self, messages: Iterable[QueuedMessage]) -> None:
-        """Delete messages. One that another process has read in the meantime may stay; the next redrive deletes it."""
+        """Delete messages. One that another process has since read may stay; the next redrive deletes it."""
         for message in messages:
             try:
                 self._sqs.delete_message(QueueUrl=self._url, ReceiptHandle=message.receipt)
@@ -110,7 +110,7 @@ class DeadLetterQueue:
                 )
 
     def _show(self, messages: Iterable[QueuedMessage]) -> None:
-        """Make messages visible again; those that are visible stay so."""
+        """Make messages visible again; visible messages stay visible."""
         left = iter(messages)
         while block := list(islice(left, MESSAGES_PER_CALL)):
             self._sqs.change_message_visibility_batch(

@@ -1,8 +1,8 @@
-"""Lists dead letters, sends them again with the attempts that a person allows, and discards them.
+"""Lists dead letters, sends them again with the attempts that an operator allows, and discards them.
 
 The catalog knows which rows are dead. The dead-letter queues are read once, for the messages' bodies, and compared with
-the catalog. A row without a message is read from its manifest. `titlecard.aws.dynamodb.catalog.grants` says in which
-order a row is sent again, and what a crash at each point leaves behind.
+the catalog. A row without a message is read from its manifest. `titlecard.aws.dynamodb.catalog.grants` documents the
+order of a redrive's steps, and what a crash at each point leaves behind.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from titlecard_console.stacks import Stack
 
 TRIES = 3
-"""The most tries of a grant while other writes get in between."""
+"""The most times that a grant is tried while other writes interfere."""
 
 UPLOAD = "upload_not_taken"
 MOVED = "moved_by_sqs"
@@ -51,8 +51,8 @@ class Redriver:
 
     Args:
         there: the stack.
-        now: returns the time, timezone-aware.
-        reading: how the queues are read; see `DeadLetterQueue`.
+        now: returns the current time, timezone-aware.
+        reading: how to read the queues; see `DeadLetterQueue`.
     """
 
     def __init__(
@@ -70,24 +70,24 @@ class Redriver:
         self._costs = RetryCosts(self._stores, there.parameters)
 
     def who(self) -> str:
-        """The person who allows the attempts, as AWS knows them."""
+        """Return the person who allows the attempts, as AWS knows them."""
         return str(self._there.client("sts").get_caller_identity()["Arn"])
 
     @property
     def hidden(self) -> int:
-        """About how many messages `letters` could not read: another process is reading them, or was killed doing so."""
+        """Return about how many messages `letters` could not read: another process reads them, or was killed."""
         return self._work.hidden + self._ingest.hidden
 
     def letters(self, *, more: int = 1, choice: Selection | None = None, read: bool = False) -> list[DeadLetter]:
-        """The dead letters that a person means, the oldest first.
+        """Return the selected dead letters, oldest first.
 
         Args:
-            more: how many more attempts would be allowed.
-            choice: which are meant; None for all.
-            read: whether rows without a message are read from their manifests.
+            more: the number of further attempts that would be allowed.
+            choice: the selection; None selects all.
+            read: whether to read rows without a message from their manifests.
 
         Raises:
-            CommandError: something is dead, and none of it has what the choice names.
+            CommandError: there are dead letters, but none has what the selection names.
         """
         found = [_upload(message) for message in self._ingest.read()]
         messages: dict[tuple[str, int], list[tuple[QueuedMessage, Message]]] = defaultdict(list)
@@ -112,12 +112,12 @@ class Redriver:
         return self._costs.added_to(chosen, more)
 
     def edited(self, letter: DeadLetter, video: Video, *, more: int) -> DeadLetter:
-        """A dead letter as it would be sent with another title or description."""
+        """Return a dead letter with an edited title or description."""
         (edited,) = self._costs.added_to([replace(letter, video=video)], more)
         return edited
 
     def bills(self, letters: Iterable[DeadLetter]) -> Iterator[tuple[Batch, Amount]]:
-        """The batches of dead letters, each with its charge in all if every request costs its bound."""
+        """Yield the batches of dead letters, each with its total charge if every request costs its bound."""
         worst: dict[str, Amount] = defaultdict(Amount)
         batches: dict[str, Batch] = {}
         for letter in letters:
@@ -128,7 +128,7 @@ class Redriver:
             yield batch, self._ledger.spent(name) + worst[name]
 
     def story(self, letter: DeadLetter) -> list[FingerprintHistory]:
-        """All that the catalog knows of a dead letter's video."""
+        """Return everything that the catalog knows about a dead letter's video."""
         return (
             self._grants.story(letter.batch.project, letter.seen.video or letter.id)
             if letter.batch and letter.seen
@@ -140,16 +140,16 @@ class Redriver:
     def send_again(
         self, letters: Sequence[DeadLetter], *, more: int, rate: float, by: str
     ) -> Iterator[tuple[DeadLetter, str]]:
-        """Send dead letters again, and delete their messages; those that ended otherwise lose only their messages.
+        """Send dead letters again, and delete their messages; if a row has ended otherwise, only delete its messages.
 
         Args:
-            more: how many more attempts each video is allowed.
-            rate: at most this many messages a second.
-            by: who allows it.
+            more: the number of further attempts that each video is allowed.
+            rate: the most messages to send per second.
+            by: the person who allows it.
 
         Yields:
-            Each dead letter that is done, with what became of it: `sent`, `removed` (its message was of no use) or
-            `moved` (it was not sent: something has happened to it since it was read).
+            Each finished dead letter, with its outcome: `sent`, `removed` (its message was useless and is deleted) or
+            `moved` (not sent, because it has changed since it was read).
         """
         pace = _Pace(rate)
         for letter in letters:
@@ -168,10 +168,10 @@ class Redriver:
             yield letter, "removed" if letter.kind is Kind.ENDED else "sent"
 
     def discard(self, letters: Sequence[DeadLetter], copy: IO[str], *, by: str) -> Iterator[DeadLetter]:
-        """Delete the messages of dead letters, and list their rows no more; first a copy of them goes to the disk.
+        """Write a copy of dead letters to the disk, then delete their messages and remove their rows from the list.
 
         Yields:
-            Each dead letter when it is gone.
+            Each dead letter once it is deleted.
         """
         for letter in letters:
             bodies = [message.body for message in letter.messages]
@@ -186,7 +186,7 @@ class Redriver:
             yield letter
 
     def _send_row(self, letter: DeadLetter, more: int, by: str) -> bool:
-        """Allow another try of a row and send its message; False if something has happened to it since it was read."""
+        """Allow another try of a row and send its message; return False if the row has changed since it was read."""
         if letter.seen is None or letter.batch is None or letter.video is None:
             raise AssertionError("only rows with a video are sent again")
         allowed = None if letter.closed or not letter.requests else letter.attempts + more
@@ -199,7 +199,7 @@ class Redriver:
         return True
 
     def _allow(self, seen: RowSnapshot, grant: AttemptGrant) -> bool:
-        """Allow another try; again if only the batch has moved, which the try before this one may have opened."""
+        """Allow another try; repeat if only the batch has changed, which a previous try may have reopened."""
         for _ in range(TRIES):
             state = self._catalog.batch(seen.batch).state
             if self._grants.allow(seen, grant, state, now=self._now()):
@@ -211,7 +211,7 @@ class Redriver:
     def _rows(
         self, messages: Mapping[tuple[str, int], Sequence[tuple[QueuedMessage, Message]]]
     ) -> Iterator[DeadLetter]:
-        """The dead letters that are rows: dead ones, those with a message, and those that a redrive has not sent."""
+        """Yield the dead letters that are rows: dead ones, those with a message, and those left unsent by a redrive."""
         unsent = {(it.batch, it.row) for it in self._grants.unsent()}
         keys = list(dict.fromkeys([*((it.batch, it.row) for it in self._grants.dead()), *messages, *unsent]))
         rows = self._grants.rows(keys)
@@ -226,7 +226,7 @@ class Redriver:
                 continue
             kind = _kind(seen)
             is_unsent = kind is Kind.STRAYED and key in unsent and seen.redriven_at != ""
-            if kind is not Kind.DEAD and not queued and not is_unsent:  # the index is a moment behind
+            if kind is not Kind.DEAD and not queued and not is_unsent:  # the index lags behind
                 continue
             video = its[0][1].video if its else None
             name = (video.id if video else seen.video) or f"{batch.id}#{seen.row}"
@@ -246,7 +246,7 @@ class Redriver:
             return None
 
     def _with_videos(self, letters: Sequence[DeadLetter]) -> list[DeadLetter]:
-        """Dead letters with their videos; those without a message are read from their manifests."""
+        """Return dead letters with their videos; read those without a message from their manifests."""
         wanted: dict[str, tuple[Batch, set[int]]] = {}
         for letter in letters:
             if letter.kind in (Kind.DEAD, Kind.STRAYED) and letter.video is None and letter.seen and letter.batch:
@@ -271,7 +271,7 @@ class Redriver:
                 for message in accepted_messages(batch, file, uploads, limits):
                     if message.row in rows:
                         yield message.row, message.video
-            except (ObjectDeleted, ManifestTooLarge):  # the manifest was deleted: its rows cannot be sent, and say so
+            except (ObjectDeleted, ManifestTooLarge):  # without its manifest a row cannot be sent, and its line says so
                 return
 
 
@@ -280,7 +280,7 @@ _INTERRUPTED = f"{INTERRUPTED}: a redrive was killed before it sent the message"
 
 
 class _Pace:
-    """Limits how many messages a second are sent."""
+    """Limits the number of messages sent per second."""
 
     def __init__(self, rate: float) -> None:
         self._seconds = 1 / rate
@@ -301,11 +301,11 @@ def _kind(seen: RowSnapshot) -> Kind:
 
 
 def _upload(message: QueuedMessage) -> DeadLetter:
-    """A message that ingest could not take."""
+    """Return the dead letter of a message that ingest could not process."""
     key = ""
     try:
         body = json.loads(message.body)
         key = body["continue"]["key"] if "continue" in body else body["Records"][0]["s3"]["object"]["key"]
-    except (ValueError, LookupError, TypeError):  # it is shown as it is
+    except (ValueError, LookupError, TypeError):  # show it unchanged
         key = message.body[:80]
     return DeadLetter(message.id, Kind.UPLOAD, f"{UPLOAD}: {key}", message.sent_at, (message,))

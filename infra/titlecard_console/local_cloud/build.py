@@ -1,8 +1,8 @@
 """The functions' artefacts for this machine: built by `functions/build`, as `sam build` builds them, and kept.
 
-A zip file holds a function's code, and the name of the folder with its packages, which are the bulk of it: the embedded
-AWS links them into place instead of unpacking them for every cloud. An artefact is built again only when something that
-goes into it changes, and what no longer counts is removed after a while.
+A zip file holds a function's code and the name of the folder with its packages, which are most of its size: the
+embedded AWS links them into place instead of unpacking them for every cloud. An artefact is built again only when one
+of its inputs changes, and unused artefacts are removed after a while.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ FUNCTIONS = {
     "SweeperFunction": "sweeper",
     "PreflightFunction": "preflight",
 }
-"""The folder under `functions/` of each function of the template."""
+"""The folder under `functions/` for each function of the template."""
 
 CACHE = made("artefacts")
 
@@ -47,15 +47,15 @@ _EPOCH = (1980, 1, 1, 0, 0, 0)
 
 
 def build(cache: Path = CACHE, say: Callable[[str], None] = lambda _step: None) -> Path:
-    """A folder with one zip file per function, `IngestFunction.zip` and so on, for this machine.
+    """Return a folder with one zip file per function, `IngestFunction.zip` and so on, for this machine.
 
     Args:
-        cache: where artefacts are kept.
-        say: is told what is being done, for people, where it takes a while.
+        cache: the folder that keeps artefacts.
+        say: takes a sentence for people before each slow step.
 
     Raises:
-        BuildError: with what `functions/build` said, or why the embedded AWS, whose interpreter compiles the artefacts,
-            cannot be set up.
+        BuildError: the build failed, with the output of `functions/build`; or the embedded AWS, whose interpreter
+            compiles the artefacts, cannot be set up.
     """
     try:
         environment.set_up(say)
@@ -85,7 +85,7 @@ def pack(target: Path, code: Path, packages: Path) -> None:
     target.parent.mkdir(exist_ok=True)
     files = {path.relative_to(code).as_posix(): path.read_bytes() for path in code.rglob("*") if path.is_file()}
     files[PACKAGES_OF] = str(packages).encode()
-    with zipfile.ZipFile(target, "w", zipfile.ZIP_STORED) as packed:  # it stays here, so it is not compressed
+    with zipfile.ZipFile(target, "w", zipfile.ZIP_STORED) as packed:  # not compressed, since it stays here
         for name, content in sorted(files.items()):
             entry = zipfile.ZipInfo(name, _EPOCH)
             entry.external_attr = 0o644 << 16
@@ -93,14 +93,14 @@ def pack(target: Path, code: Path, packages: Path) -> None:
 
 
 def unpack(artefact: Path, target: Path) -> None:
-    """Lay an artefact out as the embedded AWS does, its packages as links."""
+    """Unpack an artefact as the embedded AWS does, with its packages as links."""
     with zipfile.ZipFile(artefact) as packed:
         packed.extractall(target)
     link_packages(target)
 
 
 def _packages(cache: Path, folder: str) -> Path:
-    """A function's packages; they take long to unpack and compile, and change rarely."""
+    """Return the folder of a function's packages, kept because they are slow to compile and rarely change."""
     functions = ROOT / "functions"
     own = functions / folder / "requirements.txt"
     unpacked = cache / f"packages-{_key((functions / 'build', own if own.exists() else functions / own.name))}"
@@ -126,7 +126,7 @@ def _made(step: str, folder: str, destination: Path) -> Path:
 
 
 def _key(inputs: Iterable[Path]) -> str:
-    """A digest of everything an artefact depends on: files, this machine, this Python; 16 hexadecimal digits."""
+    """Return a digest of all an artefact's inputs: files, this machine, this Python; 16 hexadecimal digits."""
     digest = hashlib.sha256(f"{sys.implementation.name} {sys.version} {platform.platform()}".encode())
     for path in inputs:
         digest.update(str(path).encode() + b"\0" + hashlib.sha256(path.read_bytes()).digest())

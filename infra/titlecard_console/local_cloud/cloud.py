@@ -1,7 +1,7 @@
-"""The local cloud: an AWS of one's own on this machine, with Titlecard deployed in it.
+"""The local cloud: an AWS on this machine, with Titlecard deployed in it.
 
-`start` gives one for the length of a `with` block; `find` gives the one that is running. A separate process, the
-supervisor, does the work and keeps what was paid for however this process ends.
+`start` runs one for the length of a `with` block; `find` returns the running one. A separate process, the supervisor,
+does the work and keeps everything that was paid for, even if this process is killed.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Cloud:
-    """A running cloud: where it is, the credentials of its root user, and the outputs of the stack in it."""
+    """A running cloud: its address, its root user's credentials, and the outputs of its stack."""
 
     endpoint_url: str
     region: str
@@ -44,11 +44,11 @@ class Cloud:
     """The process id of the supervisor."""
 
     def client(self, service: Any, **config: Any) -> Any:  # noqa: ANN401 -- a client's type depends on the name
-        """A boto3 client for it, whatever AWS configuration the caller has. `config` goes to botocore's `Config`."""
+        """Return a boto3 client that ignores the caller's AWS configuration. `config` goes to botocore's `Config`."""
         return _session().client(service, **self._where(config))
 
     def resource(self, service: Any, **config: Any) -> Any:  # noqa: ANN401 -- as for `client`
-        """A boto3 resource for it, likewise."""
+        """Return a boto3 resource for it, likewise."""
         return _session().resource(service, **self._where(config))
 
     def _where(self, config: Mapping[str, Any]) -> dict[str, Any]:
@@ -63,7 +63,7 @@ class Cloud:
 
 @dataclass(frozen=True)
 class CloudRequest:
-    """What a supervisor is asked to start. `environment` is never written to disk."""
+    """The cloud that a supervisor starts. `environment` is never written to disk."""
 
     state: str
     artefacts: str
@@ -72,7 +72,7 @@ class CloudRequest:
 
 
 class State:
-    """A state directory: what survives a cloud, and who is using it."""
+    """A state directory: the data that outlives a cloud, and the cloud that uses it."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -99,7 +99,7 @@ class State:
                         "or name another folder with --state"
                     )
                 time.sleep(0.1)
-            self.forget()  # of one that was killed
+            self.forget()  # left by a cloud that was killed
             yield
 
     def announce(self, cloud: Cloud) -> None:
@@ -115,7 +115,7 @@ class State:
         self._cloud.unlink(missing_ok=True)
 
     def cloud(self) -> Cloud | None:
-        """The cloud that is running on it."""
+        """Return the cloud that is running on it; None if there is none."""
         with suppress(FileNotFoundError), self._lock.open("a") as lock:
             if not _locked(lock.fileno()):
                 return Cloud(**json.loads(self._cloud.read_text(encoding="utf-8")))
@@ -123,10 +123,10 @@ class State:
 
 
 LEAVE_SECONDS = 120
-"""Seconds that a new cloud waits for the last one to end its requests under way."""
+"""Seconds that a new cloud waits for the previous one to finish its requests."""
 
 LOOK_SECONDS = 1
-"""Seconds that it waits for one that is not stopping; `find` holds the lock for a moment."""
+"""Seconds that a new cloud waits if the previous one is not stopping; `find` holds the lock for a moment."""
 
 
 def find(state: Path) -> Cloud | None:
@@ -145,21 +145,21 @@ def start(
 ) -> Iterator[Cloud]:
     """Start a cloud on a state directory and deploy template.yaml into it; stop it at the end of the block.
 
-    It starts with every talk, attempt and charge that a cloud before it had on the same directory. Its end waits for
-    the requests that are under way, so that no answer is paid for and lost. If this process is killed, the same
-    happens without it.
+    It starts with every talk, attempt and charge of the previous clouds on the same directory. At its end it waits for
+    the requests in progress, so that no answer is paid for and lost. If this process is killed, the supervisor does the
+    same.
 
     Args:
-        state: the folder; it is made where it is missing.
-        overrides: parameters of template.yaml. Set besides: those of `local_parameters`.
-        environment: the caller's; see `ministack.PASSED_ON` and `local_parameters`.
-        artefacts: what `artefact.build` gave; None has it called.
-        say: is told what is being done, for people.
+        state: the folder; it is created if it is missing.
+        overrides: parameters of template.yaml. They take precedence over `local_parameters`.
+        environment: the caller's environment; see `ministack.PASSED_ON` and `local_parameters`.
+        artefacts: the folder that `build` returned; None calls it.
+        say: takes a sentence for people about each step.
 
     Raises:
         BadParameterError: the template refuses the overrides.
         BuildError: the functions cannot be built, or the embedded AWS cannot be set up.
-        CloudError: the cloud does not start, or a function in it does not; the sentence says which and why.
+        CloudError: the cloud or one of its functions does not start; the message says which and why.
     """
     parameters = template.load().values(local_parameters(environment) | dict(overrides))
     state = state.resolve()
@@ -172,7 +172,7 @@ def start(
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
-        start_new_session=True,  # the supervisor outlives Ctrl-C at the terminal, to end what is under way
+        start_new_session=True,  # the supervisor outlives Ctrl-C at the terminal, to finish requests in progress
     ) as supervisor:
         try:
             yield _started(supervisor, request, say)
@@ -182,10 +182,10 @@ def start(
 
 
 def local_parameters(environment: Mapping[str, str]) -> dict[str, str]:
-    """The parameters that a local deploy sets differently from template.yaml.
+    """Return the parameters that a local deployment sets differently from template.yaml.
 
-    They are this machine's Python and processor, and the caller's model endpoint, if any. Without a key no parser waits
-    for a model, so there is one parser more than there are cores: more of them would only take longer to start.
+    They set this machine's Python and processor, and the caller's model endpoint, if any. Without a key no parser waits
+    for a model, so one more parser than there are cores is enough: more would only take longer to start.
     """
     parameters = {
         "Runtime": f"python{sys.version_info.major}.{sys.version_info.minor}",
@@ -202,7 +202,7 @@ def local_parameters(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 def connect(endpoint: Endpoint, outputs: Mapping[str, str]) -> Cloud:
-    """A cloud at an endpoint, supervised by this process."""
+    """Return a cloud at an endpoint, supervised by this process."""
     return Cloud(endpoint.url, endpoint.region, endpoint.access_key, endpoint.secret_key, outputs, os.getpid())
 
 
@@ -231,7 +231,7 @@ def _locked(descriptor: int) -> bool:
 
 
 def _session() -> boto3.Session:
-    """A session that ignores the caller's AWS profiles, which may not even exist."""
+    """Return a session that ignores the caller's AWS profiles, which may not even exist."""
     nothing = {"profile": None, "config_file": os.devnull, "credentials_file": os.devnull}
     core = botocore.session.Session(session_vars={name: (None, None, it, None) for name, it in nothing.items()})
     return boto3.Session(botocore_session=core)

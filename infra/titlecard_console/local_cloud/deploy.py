@@ -1,4 +1,4 @@
-"""Puts template.yaml into a local cloud: artefacts into a bucket, the stack, and a try of every function."""
+"""Deploys template.yaml into a local cloud: uploads artefacts, creates the stack, and tries every function."""
 
 from __future__ import annotations
 
@@ -30,21 +30,21 @@ TRIED: Mapping[str, Mapping[str, object]] = {
     "ParserFunction": {"Records": []},
     "SweeperFunction": {},
 }
-"""Events that ask for nothing, to try each function."""
+"""Events without any work, to try each function."""
 
 
 def deploy(cloud: Cloud, template: Template, parameters: Mapping[str, str], artefacts: Path) -> dict[str, str]:
     """Create the stack and return its outputs.
 
     Raises:
-        DeployError: with the reasons that CloudFormation gives.
+        DeployError: the stack failed; the message has CloudFormation's reasons.
     """
     s3 = cloud.client("s3")
     s3.create_bucket(Bucket=_ARTEFACTS)
     for function in FUNCTIONS:
         s3.upload_file(str(artefacts / f"{function}.zip"), _ARTEFACTS, f"{function}.zip")
     body = template.with_code({name: f"s3://{_ARTEFACTS}/{name}.zip" for name in FUNCTIONS})
-    s3.put_object(Bucket=_ARTEFACTS, Key=_TEMPLATE, Body=body.encode())  # it is too large for the call itself
+    s3.put_object(Bucket=_ARTEFACTS, Key=_TEMPLATE, Body=body.encode())  # too large to pass in the call itself
     formation = cloud.client("cloudformation")
     formation.create_stack(
         StackName=STACK,
@@ -67,17 +67,17 @@ def deploy(cloud: Cloud, template: Template, parameters: Mapping[str, str], arte
 
 
 def try_functions(cloud: Cloud) -> None:
-    """Invoke every function with an event that asks for nothing, to see that each starts; together, to save time.
+    """Invoke every function once, concurrently, with an event without any work, to see that each starts.
 
     Raises:
-        DeployError: one does not start: a package is missing from its artefact, or a setting is.
+        DeployError: one does not start: its artefact lacks a package, or it lacks a setting.
     """
     client = cloud.client("lambda", read_timeout=300, retries={"total_max_attempts": 1})
 
     def fault(function: str) -> str | None:
-        # Where one worker of a function fails, MiniStack ends its others in the middle of their start, and what such a
-        # one says is not the reason. (S3's test notification starts a worker of ingest at the same time.) What is said
-        # twice in succession is.
+        # When one worker of a function fails, MiniStack ends the function's other workers while they start, and their
+        # errors are not the reason. (S3's test notification starts a worker of ingest at the same time.) An error that
+        # occurs twice in succession is the reason.
         said: str | None = None
         for _ in range(_MOST_TRIES):
             answer = client.invoke(FunctionName=cloud.outputs[function], Payload=json.dumps(TRIED[function]).encode())
@@ -96,7 +96,7 @@ def try_functions(cloud: Cloud) -> None:
 
 
 def switch_off(cloud: Cloud) -> None:
-    """Disable event sources and the schedule; invocations under way go on."""
+    """Disable event sources and the schedule; running invocations continue."""
     functions = cloud.client("lambda")
     for mapping in functions.list_event_source_mappings()["EventSourceMappings"]:
         functions.update_event_source_mapping(UUID=mapping["UUID"], Enabled=False)

@@ -1,6 +1,6 @@
 """The embedded AWS's environment: an empty virtual environment, with MiniStack's packages in a folder beside it.
 
-The functions run with that environment's interpreter. MiniStack's packages are apart from it, so that none of them can
+The functions run with that environment's interpreter. MiniStack's packages are outside it, so that none of them can
 stand in for a package that an artefact lacks.
 """
 
@@ -35,13 +35,13 @@ _STAMP = ENVIRONMENT / "stamp"
 
 
 def set_up(say: Callable[[str], None] = lambda _step: None) -> None:
-    """Make the environment, where it is missing or its lock has changed.
+    """Create the environment if it is missing or its lock has changed.
 
     Args:
-        say: is told what is being done, for people.
+        say: takes a sentence for people before each slow step.
 
     Raises:
-        EnvironmentUnavailable: uv is missing, or the packages cannot be had.
+        EnvironmentUnavailable: uv is missing, or the packages cannot be installed.
     """
     lock = LOCKS / "ministack.txt"
     wanted = hashlib.sha256(lock.read_bytes() + f"{sys.version} {sys.executable}".encode()).hexdigest()
@@ -56,16 +56,16 @@ def set_up(say: Callable[[str], None] = lambda _step: None) -> None:
         say("setting up the embedded AWS, once")
         _run(uv, "venv", "--quiet", "--clear", "--no-project", "--python", sys.executable, str(ENVIRONMENT))
         into = ("--python", str(PYTHON), "--target", str(PACKAGES))
-        options = ("--quiet", "--no-deps", "--require-hashes")  # the lock is complete, and bounds are overridden in it
+        options = ("--quiet", "--no-deps", "--require-hashes")  # the lock is complete and overrides bounds
         _run(uv, "pip", "install", *options, *into, "--requirement", str(lock))
         _STAMP.write_text(wanted, encoding="utf-8")
 
 
 def find_uv(say: Callable[[str], None] = lambda _step: None) -> str:
-    """The path of uv: the PATH's, or our own, which pip gets where this Python has pip.
+    """Return the path of uv: the PATH's, or our own, installed by this Python's pip.
 
     Raises:
-        EnvironmentUnavailable: neither exists.
+        EnvironmentUnavailable: there is no uv, and pip is missing or fails.
     """
     if found := shutil.which("uv", path=search_path()):
         return found
@@ -81,7 +81,7 @@ def find_uv(say: Callable[[str], None] = lambda _step: None) -> str:
 
 
 def search_path() -> str:
-    """The PATH, with the folder of our own uv behind it."""
+    """Return the PATH, followed by the folder of our own uv."""
     return os.pathsep.join((os.environ.get("PATH", os.defpath), str(UV / "bin")))
 
 

@@ -1,10 +1,10 @@
-"""What the local cloud raises; each message is a sentence for people."""
+"""The local cloud's errors; each message is a sentence for people."""
 
 from __future__ import annotations
 
 
 class LocalCloudError(Exception):
-    """The local cloud cannot do what it was asked to."""
+    """The local cloud cannot do what was asked."""
 
 
 class CloudError(LocalCloudError):
@@ -28,8 +28,8 @@ class BuildError(LocalCloudError):
 
 
 class JournalUnreadable(LocalCloudError):
-    """The file is damaged; the message names the line."""
+    """The journal is damaged; the message names the line."""
 
 
 class BadParameterError(LocalCloudError, ValueError):
-    """The template refuses a parameter; the message tells the person who set it why."""
+    """The template refuses a parameter; the message says why, for the person who set it."""

@@ -1,12 +1,12 @@
-"""The journal: the items of the local cloud's tables that the next cloud starts from, on disk.
+"""The journal: the table items that the next local cloud starts from, on disk.
 
 It keeps the items about videos (talks, attempts, charges) and about money (each project's charges by month, its budget,
-its pause) in a file of JSON lines. While a cloud runs, the file only grows: a line for each change, on the disk before
-`append` returns. The last line about a key counts, so a line may come twice. A line that a crash cut short is the last
-one and is dropped. `load` rewrites the file without the lines that no longer count.
+its pause) in a file of JSON lines. While a cloud runs, the file only grows: one line per change, on the disk before
+`append` returns. The last line about a key counts, so a line may come twice. A line that a crash truncated is the last
+one and is dropped. `load` rewrites the file without superseded lines.
 
-The tables' streams bring the changes. They are switched on in the local cloud alone; in AWS, point-in-time recovery
-serves the same purpose.
+The changes come from the tables' streams, which only the local cloud enables; in AWS, point-in-time recovery serves the
+same purpose.
 
     {"table": "CatalogTable", "key": {"pk": {"S": "video#..."}, "sk": {"S": "fp#..."}}, "item": {... or null: removed}}
 """
@@ -28,16 +28,16 @@ if TYPE_CHECKING:
     from titlecard_console.local_cloud.cloud import Cloud
 
 KEPT = ("video#", "project#", "budgets", "pauses")
-"""The beginnings of the partition keys of items that are kept, in the catalog and in the ledger."""
+"""The partition-key prefixes of the items to keep, in the catalog and in the ledger."""
 
 TABLES = ("CatalogTable", "LedgerTable")
 ITEMS_PER_WRITE = 25
-"""The most that one BatchWriteItem takes (DynamoDB API reference)."""
+"""The most items that one BatchWriteItem call takes (DynamoDB API reference)."""
 
 
 @dataclass(frozen=True)
 class Change:
-    """An item in DynamoDB's typed form, None if it was removed; `table` is the table's logical id."""
+    """An item in DynamoDB's typed form, or None if it was removed; `table` is the table's logical id."""
 
     table: str
     key: Mapping[str, Any]
@@ -51,7 +51,7 @@ class Journal:
         self._path = path
 
     def load(self) -> list[Change]:
-        """The kept items, one change for each key; the file holds nothing else afterwards.
+        """Return the kept items, one change for each key; rewrite the file with nothing else.
 
         Raises:
             JournalUnreadable: a line other than the last cannot be read.
@@ -59,7 +59,7 @@ class Journal:
         if not self._path.exists():
             return []
         latest: dict[tuple[str, str], Change] = {}
-        *lines, _cut_short = self._path.read_text(encoding="utf-8").split("\n")  # a whole line ends with its newline
+        *lines, _cut_short = self._path.read_text(encoding="utf-8").split("\n")  # a complete line ends with a newline
         for number, line in enumerate(lines, 1):
             try:
                 change = Change(**json.loads(line))
@@ -92,7 +92,7 @@ class JournaledTables:
         self._iterators: dict[str, str] = {}
 
     def restore(self) -> None:
-        """Put the journal's items into the tables, then start to follow the tables."""
+        """Put the journal's items into the tables, then start to follow the tables' streams."""
         puts = [{"table": it.table, "item": it.item} for it in self._journal.load()]
         for table, name in self._tables.items():
             mine = [{"PutRequest": {"Item": it["item"]}} for it in puts if it["table"] == table]
@@ -103,10 +103,10 @@ class JournaledTables:
             self._iterators[table] = self._follow(name)
 
     def record(self) -> None:
-        """Append every change since the last call to the journal; of several changes of an item, the last.
+        """Append every change since the last call to the journal; for each item, only its last change.
 
-        The streams move on only when the changes are on the disk. If that fails (the disk is full), the next call reads
-        the same changes again.
+        The positions in the streams advance only once the changes are on the disk. If that fails (the disk is full),
+        the next call reads the same changes again.
         """
         latest: dict[tuple[str, str], Change] = {}
         iterators = dict(self._iterators)
@@ -128,7 +128,7 @@ class JournaledTables:
         )
 
     def _changes(self, iterators: dict[str, str]) -> Iterator[Change]:
-        """The changes after the iterators; the iterators move to the ends of the streams."""
+        """Yield the changes after the iterators; move the iterators to the ends of the streams."""
         for table, iterator in list(iterators.items()):
             page: dict[str, Any] = {"NextShardIterator": iterator, "Records": [None]}
             while page["Records"]:
@@ -141,7 +141,7 @@ class JournaledTables:
 
 
 def _as_sent(response_dict: dict[str, Any], customized_response_dict: dict[str, Any], **_: object) -> None:
-    """Take records as they are sent: botocore's parsing of every attribute is most of the supervisor's work."""
+    """Take records as they are sent: parsing every attribute in botocore takes most of the supervisor's time."""
     if response_dict["status_code"] == HTTPStatus.OK:
         customized_response_dict |= json.loads(response_dict["body"])
         response_dict["body"] = b"{}"

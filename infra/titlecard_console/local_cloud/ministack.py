@@ -30,13 +30,13 @@ PASSED_ON = (
     *("OPENAI_API_KEY", "PATH", "SSL_CERT_FILE", "SSL_CERT_DIR"),
     *("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"),
 )
-"""The only variables of the caller's environment that MiniStack and the functions see: the key and the model's
-endpoint."""
+"""The only variables of the caller's environment that MiniStack and the functions see: the model's key and endpoint,
+proxies and certificates."""
 
 
 @dataclass(frozen=True)
 class Endpoint:
-    """Where the AWS is, and the credentials of its root user, made for it alone."""
+    """The address of the embedded AWS, and its root user's credentials, which no other cloud shares."""
 
     url: str
     access_key: str
@@ -45,12 +45,12 @@ class Endpoint:
 
 
 class MiniStack:
-    """A running MiniStack; `close` stops it together with every function that it started.
+    """A running MiniStack; `close` stops it and every function that it started.
 
     Args:
-        folder: an empty folder for what it and the functions write: their home and temporary files.
-        log: the file that takes what it and the functions log.
-        environment: the caller's environment, of which `PASSED_ON` is passed on.
+        folder: an empty folder for the home and the temporary files of MiniStack and the functions.
+        log: the log file of MiniStack and the functions.
+        environment: the caller's environment; only `PASSED_ON` is passed on.
 
     Raises:
         MiniStackError: it does not start.
@@ -66,7 +66,7 @@ class MiniStack:
         self.endpoint = Endpoint(
             f"http://127.0.0.1:{port}", f"AKIA{secrets.token_hex(8).upper()}", secrets.token_hex(20)
         )
-        command = [str(PYTHON), "-P", ministack_main.__file__, str(PACKAGES)]  # -P: nothing of this folder on its path
+        command = [str(PYTHON), "-P", ministack_main.__file__, str(PACKAGES)]  # -P: do not import from its folder
         with log.open("ab") as logged:
             self._process = subprocess.Popen(  # noqa: S603 -- our own launcher
                 command,
@@ -75,7 +75,7 @@ class MiniStack:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=logged,
-                start_new_session=True,  # a process group of its own, to be ended as one
+                start_new_session=True,  # a process group of its own, so that all of it can be killed at once
             )
         try:
             self._wait()
@@ -84,7 +84,7 @@ class MiniStack:
             raise
 
     def check(self) -> None:
-        """Check that it runs.
+        """Check that MiniStack is running.
 
         Raises:
             MiniStackError: it has died.
@@ -93,14 +93,14 @@ class MiniStack:
             raise MiniStackError(f"the embedded AWS has stopped by itself; its log is {self._log}")
 
     def under_way(self, function: str) -> int:
-        """How many invocations of a function are under way."""
+        """Return how many invocations of a function are running."""
         stdin, stdout = self._pipes()
         stdin.write(f"{function}\n".encode())
         stdin.flush()
         return int(stdout.readline() or b"0")
 
     def close(self) -> None:
-        """Kill it and everything that it started."""
+        """Kill MiniStack and everything that it started."""
         for pipe in self._pipes():
             pipe.close()
         self._process.wait()
@@ -143,12 +143,12 @@ def _environment(endpoint: Endpoint, port: int, folder: Path, callers: Mapping[s
         "no_proxy": no_proxy,
         "LANG": "C.UTF-8",
         "TZ": "UTC",
-        "HOME": str(folder),  # no AWS configuration of the caller's
+        "HOME": str(folder),  # hides the caller's AWS configuration
         "TMPDIR": str(temporary),
         "S3_DATA_DIR": str(folder / "s3"),
         "STATE_DIR": str(folder / "state"),
         "BIND_HOST": "127.0.0.1",
-        "MINISTACK_HOST": "127.0.0.1",  # what it calls itself in the queues' addresses
+        "MINISTACK_HOST": "127.0.0.1",  # the host in the queues' addresses
         "GATEWAY_PORT": str(port),
         "AUTH": "true",
         "AWS_ACCESS_KEY_ID": endpoint.access_key,
@@ -157,7 +157,7 @@ def _environment(endpoint: Endpoint, port: int, folder: Path, callers: Mapping[s
         "AWS_EC2_METADATA_DISABLED": "true",
         "MINISTACK_REGION": endpoint.region,
         "LAMBDA_EXECUTOR": "local",
-        "DOCKER_HOST": f"unix://{folder}/no-docker",  # it looks for containers of its own otherwise
+        "DOCKER_HOST": f"unix://{folder}/no-docker",  # otherwise it looks for its own containers
         "IOT_MTLS_ENABLED": "0",
         "SFTP_ENABLED": "0",
     }

@@ -1,14 +1,14 @@
 """Runs MiniStack in this process; started by `ministack.py` with the embedded AWS's own interpreter.
 
-That interpreter has no packages. MiniStack's are put on the path of this process alone, so that the functions, which
-MiniStack starts with the same interpreter, have the standard library and their artefact and nothing else.
+That interpreter has no packages. MiniStack's packages are on the path of this process alone, so that the functions,
+which MiniStack starts with the same interpreter, have only the standard library and their artefact.
 
-Where MiniStack 1.5.33 differs from AWS, and the stack or its tests meet that, it is mended here (`_mend`), each with a
-report of the fault. `calls.jsonl`, in the folder that this process is started in, lists every kind of call that was
-made under IAM: who, which action, on what, and whether it was allowed.
+`_mend` corrects MiniStack 1.5.33 where it differs from AWS in a way that affects the stack or its tests; each function
+that it calls describes the fault. `calls.jsonl`, in this process's working folder, lists every kind of call under IAM:
+the caller, the action, the resource, and whether it was allowed.
 
-Standard input is the leash: a line with a function's name is answered, on standard output, by how many of its
-invocations are under way; its end, for whatever reason, ends this process and everything that it started, at once.
+Standard input controls this process. For a line with a function's name, it writes the number of the function's running
+invocations to standard output. When standard input ends, it kills itself and everything that it started.
 """
 
 from __future__ import annotations
@@ -27,24 +27,24 @@ from pathlib import Path
 from typing import Any, TextIO
 
 COLLECTED_AFTER = (100_000, 20, 100)
-"""Garbage is looked for more rarely than by default (the `gc` module's thresholds): tables live in this process, as
-millions of small objects, and walking through them again and again holds up every request."""
+"""Thresholds that make garbage collection rarer than the default (see the `gc` module): this process holds the tables
+as millions of small objects, and each full collection delays every request."""
 
 WAKE_GAP_SECONDS = 0.005
-"""Seconds that MiniStack's event sources sleep after they were woken for nothing (50 ms by default): every write to a
-table that has a stream wakes them, and the next batch of messages waited for that long."""
+"""Seconds that MiniStack's event sources sleep after a useless wake-up (50 ms by default): every write to a table with
+a stream wakes them, and the next batch of messages would wait that long."""
 
 
 PACKAGES_OF = ".packages"
-"""The file of an artefact that holds the path of the folder with its packages."""
+"""The file in an artefact that holds the path of the folder with its packages."""
 
 
 def main() -> None:
     """Serve until standard input ends."""
     sys.path.append(sys.argv[1])
     answers = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # whatever MiniStack prints goes to its log
-    app = importlib.import_module("ministack.app")  # only now is it on the path
+    os.dup2(2, 1)  # MiniStack's output goes to its log
+    app = importlib.import_module("ministack.app")  # its packages are on the path only now
     gc.set_threshold(*COLLECTED_AFTER)
     functions = importlib.import_module("ministack.services.lambda_svc")
     functions._ESM_IDLE_WAKE_GAP_SECONDS = WAKE_GAP_SECONDS  # type: ignore[attr-defined] # noqa: SLF001 -- no setting
@@ -58,8 +58,8 @@ def main() -> None:
 def _unpack_once() -> None:
     """Make all workers of a function share one copy of its code, with its packages linked into place.
 
-    MiniStack unpacks an artefact for each worker, and the parser's has thousands of files. As in AWS, where it is on a
-    disk that cannot be written to, no function writes to its code.
+    MiniStack unpacks an artefact for each worker, and the parser's has thousands of files. As in AWS, where the code is
+    on a read-only disk, no function writes to its code.
     """
     unpack, one_at_a_time = zipfile.ZipFile.extractall, threading.Lock()
     copies: dict[frozenset[tuple[str, int]], Path] = {}
@@ -90,9 +90,9 @@ def _mend() -> None:
 
 
 def _keep_concurrency_a_number() -> None:
-    """Fault: an event source mapping's `MaximumConcurrency` that is a parameter's `Ref` stays a text.
+    """Fault: an event source mapping's `MaximumConcurrency` that is a `Ref` to a parameter stays a string.
 
-    The poller compares it with a number and dies of a TypeError. AWS takes it for the number that it is.
+    The poller compares it with a number and dies of a TypeError. AWS converts it to a number.
     """
     functions = importlib.import_module("ministack.services.lambda_svc")
     limit_of = functions._sqs_esm_concurrency  # noqa: SLF001 -- there is no other place
@@ -107,9 +107,9 @@ def _keep_concurrency_a_number() -> None:
 
 
 def _take_loopback_for_encrypted() -> None:
-    """Take a connection within this machine for an encrypted one.
+    """Treat a connection within this machine as encrypted.
 
-    It is no fault that MiniStack does not, but the bucket's policy would refuse every call.
+    MiniStack is right not to, but the bucket's policy would then refuse every call.
     """
     app = importlib.import_module("ministack.app")
     pin = app.pin_request_origin
@@ -119,7 +119,7 @@ def _take_loopback_for_encrypted() -> None:
 def _take_metric_math() -> None:
     """Fault: an AWS::CloudWatch::Alarm with `Metrics` fails its stack.
 
-    No metric is evaluated here anyway, so such an alarm is kept as one of its threshold alone.
+    MiniStack evaluates no metric here, so such an alarm is stored with its threshold alone.
     """
     formation = importlib.import_module("ministack.services.cloudformation.provisioners")
     record_of = formation._cw_metric_alarm_record  # noqa: SLF001 -- there is no other place
@@ -136,7 +136,7 @@ def _take_metric_math() -> None:
 def _tell_leading_keys() -> None:
     """Fault: the condition key `dynamodb:LeadingKeys` is never set.
 
-    So a statement with a `ForAllValues` condition on it allows every key.
+    A statement with a `ForAllValues` condition on it therefore allows every key.
     """
     actions = importlib.import_module("ministack.core.iam_actions")
     context_of = actions.dynamodb_service_context
@@ -150,7 +150,7 @@ def _tell_leading_keys() -> None:
 
 
 def _partition_keys(request: dict[str, Any]) -> list[str]:
-    """The partition keys (`pk`, of every table here) that a request of DynamoDB names."""
+    """Return the partition keys that a DynamoDB request names; every table here calls its partition key `pk`."""
     wanted = [request.get("Key"), request.get("Item")]
     for tables in (request.get("RequestItems") or {}).values():
         wanted += tables.get("Keys", []) if isinstance(tables, dict) else []
@@ -164,13 +164,13 @@ def _partition_keys(request: dict[str, Any]) -> list[str]:
 
 
 def _folder_of(resource: str) -> str:
-    """A resource's ARN; of an object in S3, its folder's."""
+    """Return a resource's ARN; for an S3 object, the ARN of its folder."""
     bucket, slash, key = resource.partition("/")
     return f"{bucket}/{key.split('/')[0]}/*" if slash and ":s3:" in bucket else resource
 
 
 def _record_calls(file: Path) -> None:
-    """Record every kind of call when it is first made."""
+    """Record every kind of call the first time it is made."""
     evaluator = importlib.import_module("ministack.core.iam_evaluator")
     enforce, evaluate = evaluator.enforce, evaluator.evaluate
     seen: set[str] = set()
@@ -181,7 +181,7 @@ def _record_calls(file: Path) -> None:
         return evaluate(context, *policies)
 
     def recorded(key: str, action: str, *rest: Any, **named: Any) -> Any:  # noqa: ANN401 -- as MiniStack's
-        caller.arn = None  # it stays so for the root user, who may do everything
+        caller.arn = None  # stays None for the root user, who may do everything
         denied = enforce(key, action, *rest, **named)
         if caller.arn:
             keys = (named.get("service_context") or {}).get("dynamodb:LeadingKeys", [])
@@ -203,7 +203,7 @@ def _record_calls(file: Path) -> None:
 
 
 def link_packages(code: Path) -> None:
-    """Link the packages that an artefact names beside its code, so that an import finds both in one folder."""
+    """Link the packages that an artefact names beside its code, so that imports find both in one folder."""
     named = code / PACKAGES_OF
     if named.exists():
         for package in Path(named.read_text(encoding="utf-8")).iterdir():
@@ -213,8 +213,8 @@ def link_packages(code: Path) -> None:
 def _check_inserts() -> None:
     """Authorize the statements of a BatchExecuteStatement as AWS does: an INSERT by dynamodb:PartiQLInsert.
 
-    MiniStack asks for the permission "dynamodb:BatchExecuteStatement", which does not exist (service authorization
-    reference, "Actions defined by Amazon DynamoDB"), and for it on every table.
+    MiniStack requires the permission "dynamodb:BatchExecuteStatement", which does not exist (service authorization
+    reference, "Actions defined by Amazon DynamoDB"), and requires it on every table.
     """
     actions = importlib.import_module("ministack.core.iam_actions")
     known = actions.dynamodb_transaction_checks

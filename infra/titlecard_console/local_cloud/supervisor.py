@@ -1,14 +1,14 @@
 """The supervisor of a local cloud: the process that starts it, records what was paid for, and stops it.
 
-`cloud.start` starts it in a session of its own and holds on to its standard input: the request comes in as one line,
-and when that pipe ends, by the end of a `with` block, by Ctrl-C or because the console was killed, the supervisor
+`cloud.start` starts it in its own session and keeps its standard input open. The request comes in as one line. When the
+pipe ends, because a `with` block ended, Ctrl-C was pressed or the console was killed, the supervisor
 
-1. switches the event sources and the schedule off, so that nothing new begins;
-2. waits for the parsers that are under way, at most for their time-out: they may be waiting for answers already billed;
-3. writes the last changes down, stops MiniStack with all it started, and leaves.
+1. disables the event sources and the schedule, so that no work starts;
+2. waits for the running parsers, at most for their timeout: they may be waiting for answers that are already billed;
+3. records the last changes, stops MiniStack and everything that it started, and exits.
 
-So a killed console costs nothing but the wait. A killed supervisor can cost the changes of the last moment
-(`SYNC_SECONDS`) and the requests under way; MiniStack ends with it, because its own standard input ends.
+So a killed console loses nothing. A killed supervisor can lose the changes of the last moment (`SYNC_SECONDS`) and the
+requests in progress; MiniStack then ends too, because its own standard input ends.
 """
 
 from __future__ import annotations
@@ -37,19 +37,19 @@ if TYPE_CHECKING:
 SYNC_SECONDS = 0.3
 DRAIN_POLL_SECONDS = 0.1
 QUIET_READINGS = 3
-"""Consecutive looks that must see no parser before none is taken to be under way: a batch that MiniStack has received
-and is about to hand over is not counted for a moment."""
+"""Consecutive readings of zero after which no parser counts as running: MiniStack briefly leaves out a batch that it
+has received and is about to hand over."""
 
 
 def main() -> int:
-    """Supervise one cloud. Return 0 when it was stopped, 1 if it did not start."""
+    """Supervise one cloud. Return 0 if it was stopped, 1 if it did not start."""
     signal.signal(signal.SIGTERM, _leave)
     request = CloudRequest(**json.loads(sys.stdin.readline()))
     state = State(Path(request.state))
     try:
         with state.hold():
             _log_to(state)
-            shutil.rmtree(state.scratch, ignore_errors=True)  # of one that was killed
+            shutil.rmtree(state.scratch, ignore_errors=True)  # left by a cloud that was killed
             state.scratch.mkdir()
             try:
                 _supervise(request, state)
@@ -91,19 +91,19 @@ def _drain(ministack: MiniStack, cloud: Cloud, seconds: float) -> None:
 
 
 def _told_to_stop() -> bool:
-    """Wait a moment for the end of standard input."""
+    """Wait a moment for the end of standard input; return whether it has ended."""
     ready, _, _ = select.select([sys.stdin], [], [], SYNC_SECONDS)
-    return bool(ready)  # nothing is ever written to it after the request
+    return bool(ready)  # the console writes nothing after the request, so readable means ended
 
 
 def _leave(_signal: int, _frame: object) -> None:
     """Stop as if the console had closed the pipe."""
-    with open(os.devnull) as nothing:  # noqa: PTH123 -- a descriptor is wanted
+    with open(os.devnull) as nothing:  # noqa: PTH123 -- a descriptor is needed
         os.dup2(nothing.fileno(), sys.stdin.fileno())
 
 
 def _log_to(state: State) -> None:
-    """Send unexpected errors to the supervisor's log; both logs are of this cloud alone."""
+    """Send unexpected errors to the supervisor's log; this cloud alone uses both logs."""
     shutil.rmtree(state.logs, ignore_errors=True)
     state.logs.mkdir()
     with (state.logs / "supervisor.log").open("w") as log:
@@ -111,7 +111,7 @@ def _log_to(state: State) -> None:
 
 
 def _tell(**what: str | Mapping[str, object]) -> None:
-    with suppress(BrokenPipeError):  # a console that was killed is not told
+    with suppress(BrokenPipeError):  # the console may have been killed
         os.write(1, json.dumps(what).encode() + b"\n")
 
 

@@ -1,7 +1,7 @@
-"""`template.yaml` as the console reads it: its parameters, what may be set, and whether the numbers agree.
+"""`template.yaml` as the console reads it: its parameters, their allowed values, and whether they agree.
 
-The template is the only place that holds the deployment's numbers; the console reads them here and nowhere else.
-CloudFormation's short tags become the long form, so that a document is plain data and valid JSON.
+Only the template holds the deployment's numbers, and only this module reads them for the console. CloudFormation's
+short tags are expanded, so that a document is plain data and valid JSON.
 """
 
 from __future__ import annotations
@@ -37,10 +37,10 @@ class Parameter:
     pattern: str | None
 
     def check(self, value: str) -> None:
-        """Refuse what CloudFormation would refuse.
+        """Refuse a value that CloudFormation would refuse.
 
         Raises:
-            BadParameterError: with a sentence that says what is allowed.
+            BadParameterError: the value is refused; the message says which values are allowed.
         """
         if self.allowed and value not in self.allowed:
             raise BadParameterError(f"{self.name} cannot be {value!r}: it is one of {', '.join(self.allowed)}.")
@@ -61,13 +61,13 @@ class Parameter:
 
 @dataclass(frozen=True)
 class Template:
-    """A CloudFormation template, `document` with its tags in the long form."""
+    """A CloudFormation template; `document` has its tags expanded."""
 
     document: Mapping[str, Any]
     parameters: Mapping[str, Parameter]
 
     def values(self, overrides: Mapping[str, str]) -> dict[str, str]:
-        """Every parameter's value: the defaults, with the overrides laid over them, checked one by one and together.
+        """Return every parameter's value: the defaults and the overrides, checked separately and together.
 
         Raises:
             BadParameterError: there is no such parameter, its value is refused, or the numbers clash.
@@ -87,12 +87,12 @@ class Template:
         return values
 
     def resources(self, kind: str) -> dict[str, Mapping[str, Any]]:
-        """The properties of all resources of one type, by logical id."""
+        """Return the properties of all resources of one type, by logical id."""
         found = self.document["Resources"].items()
         return {name: resource["Properties"] for name, resource in found if resource["Type"] == kind}
 
     def with_code(self, locations: Mapping[str, str]) -> str:
-        """The template as JSON, each function's code taken from an S3 location instead of the folder `functions/`.
+        """Return the template as JSON, with each function's code in S3 instead of the folder `functions/`.
 
         Args:
             locations: `s3://bucket/key` by the logical id of the function.
@@ -107,8 +107,8 @@ def load(path: Path = ROOT / "template.yaml") -> Template:
     """Read a template.
 
     Raises:
-        OSError: it cannot be read.
-        yaml.YAMLError: it is not YAML.
+        OSError: the file cannot be read.
+        yaml.YAMLError: the file is not YAML.
     """
     document = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)  # noqa: S506 -- a SafeLoader with tags
     return Template(document, {name: _parameter(name, it) for name, it in document["Parameters"].items()})
@@ -137,7 +137,7 @@ def _unknown(name: str, known: Mapping[str, Parameter]) -> str:
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML with CloudFormation's short tags: `!Ref x` is `{"Ref": "x"}`, `!Sub x` is `{"Fn::Sub": "x"}`."""
+    """A YAML loader for CloudFormation's short tags: `!Ref x` is `{"Ref": "x"}`, `!Sub x` is `{"Fn::Sub": "x"}`."""
 
 
 def _long_form(loader: _Loader, tag: str, node: yaml.Node) -> dict[str, Any]:

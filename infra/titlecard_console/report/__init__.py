@@ -1,1 +1,1 @@
-"""`titlecard report`: one HTML page that shows a site's owner what came in, what came out, and what needs a person."""
+"""`titlecard report`: one HTML page that shows a site's owner the uploads, the talks, and what needs a person."""

@@ -1,4 +1,4 @@
-"""The report's two plots, as SVG images inside the page: once for light screens, once for dark ones."""
+"""The report's two plots, as SVG images inside the page: one version for light screens, one for dark screens."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _LIGHT = {"ink": "#1c2128", "back": "#ffffff", "guide": "#c8ced6", "bar": "#0a5b
 _DARK = {"ink": "#e6edf3", "back": "#0f141a", "guide": "#3a444f", "bar": "#6cb0ff", "other": "#ff9b9b"}
 
 _USD = 1_000_000
-"""In micro-dollars."""
+"""One dollar, in micro-dollars."""
 
 POINTS_MAX = 500
-"""The most charges a plot shows; of more it shows an even sample and the last."""
+"""The most charges that a plot shows; if there are more, it shows an even sample and the last charge."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Image:
 
 
 def spend_chart(charges: Sequence[Charged], limit_micro_usd: int) -> Image | None:
-    """Draw what was charged in all by each moment, against the limit; None where nothing was charged."""
+    """Draw the running total of charges against the limit; return None if nothing was charged."""
     if not charges:
         return None
     sums = accumulate(charge.micro_usd for charge in charges)
@@ -60,7 +60,7 @@ def spend_chart(charges: Sequence[Charged], limit_micro_usd: int) -> Image | Non
 
 
 def tier_chart(tiers: Mapping[str, TierTotals]) -> Image | None:
-    """Draw the talks and the tokens of each tier on a logarithmic scale; None where no tier has a talk."""
+    """Draw the talks and the tokens of each tier on a logarithmic scale; return None if no tier has a talk."""
     if not tiers:
         return None
     names = sorted(tiers)
@@ -77,9 +77,9 @@ def tier_chart(tiers: Mapping[str, TierTotals]) -> Image | None:
 
 def _image(draw: Callable[[Any, Mapping[str, Any]], Any]) -> Image:
     import pygal  # type: ignore[import-untyped]  # noqa: PLC0415 -- only this command draws
-    from pygal.style import Style  # type: ignore[import-untyped]  # noqa: PLC0415 -- the same
+    from pygal.style import Style  # type: ignore[import-untyped]  # noqa: PLC0415 -- as above
 
-    # It leaves a finder for plug-ins behind that every later import would ask, in a way that Python 3.12 took out.
+    # pygal leaves a plug-in finder behind, which every later import would call through an API that Python 3.12 removed.
     sys.meta_path[:] = [finder for finder in sys.meta_path if not type(finder).__module__.startswith("pygal")]
 
     def address(colours: Mapping[str, str]) -> str:

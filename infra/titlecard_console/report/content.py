@@ -1,4 +1,4 @@
-"""What the report's page says, read from a stack: rows beside their raw text, dead letters, rejects and spend."""
+"""The content of the report's page, read from a stack: rows beside their raw text, dead letters, rejects and spend."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ if TYPE_CHECKING:
 
 REJECTS = "rejects.jsonl"
 REASONS_SHOWN = 50
-"""How many reasons of rejected rows are listed."""
+"""The most reasons of rejected rows that are listed."""
 
 
 @dataclass
 class TierTotals:
-    """What one tier answered: rows, and the tokens and micro-dollars that these rows were charged."""
+    """One tier's answers: rows, and the tokens and micro-dollars that these rows were charged."""
 
     rows: int = 0
     tokens: int = 0
@@ -50,13 +50,13 @@ class DeadGroup:
 
     @property
     def command(self) -> str:
-        """What gives these videos another try."""
+        """Return the command that gives these videos another try."""
         return f"titlecard dlq redrive --cause {shlex.quote(self.cause)}"
 
 
 @dataclass(frozen=True)
 class Charged:
-    """A charge and when it was made, for the plot of spend over time."""
+    """A charge and its time, for the plot of spend over time."""
 
     at: datetime
     micro_usd: int
@@ -64,7 +64,7 @@ class Charged:
 
 @dataclass
 class ReportContent:
-    """All that the page shows. `limit_micro_usd` is what the batches may be charged in all."""
+    """Everything that the page shows. `limit_micro_usd` is the total limit of the batches, in micro-dollars."""
 
     title: str
     project: str
@@ -82,21 +82,23 @@ class ReportContent:
 
     @property
     def to_review(self) -> int:
-        """How many talks a person should look at."""
+        """Return the number of talks that need a person."""
         return sum(1 for row in self.rows if row.get("review"))
 
     @property
     def charged_micro_usd(self) -> int:
-        """What all rows were charged."""
+        """Return the total charge of all rows."""
         return sum(charge.micro_usd for charge in self.charges)
 
 
 def collect(there: Stack, reader: ResultReader, batches: Sequence[Batch], title: str) -> ReportContent:
-    """Read what the page shows.
+    """Read the content of the page.
 
     Args:
-        batches: those of one project.
-        title: what the page is about, in its heading.
+        there: the stack.
+        reader: reads the results.
+        batches: the batches of one project.
+        title: the subject of the page, for its heading.
     """
     content = ReportContent(title, batches[0].project, list(batches))
     content.limit_micro_usd = sum(batch.limits.micro_usd for batch in batches)
@@ -161,7 +163,7 @@ def _add(content: ReportContent, result: RowResult, video: Video | None, layouts
 
 
 def _charges(result: RowResult) -> Iterable[Charged]:
-    """What a row's attempts were charged in its batch, each with the moment of its last event."""
+    """Yield what a row's attempts were charged in its batch, each with the time of its last event."""
     last = {event["token"]: event for event in result.entry.history}
     mine = {event["token"] for event in result.entry.history if event.get("batch") == result.batch}
     for token in mine:
@@ -171,7 +173,7 @@ def _charges(result: RowResult) -> Iterable[Charged]:
 
 
 def _rejects(uploads: UploadsBucket, batch: Batch) -> Counter[str]:
-    """How many rows of a batch were refused for each reason."""
+    """Count the refused rows of a batch by reason."""
     try:
         lines = uploads.read_report(batch.upload, REJECTS).splitlines()
     except ObjectDeleted:

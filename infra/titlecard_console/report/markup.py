@@ -1,4 +1,4 @@
-"""Which words of a raw text were kept, which were cut, and which name a presenter."""
+"""Marks the words of a raw text: kept, cut, or the name of a presenter."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 EXCERPT_LINES, EXCERPT_CHARACTERS = 2, 140
-"""The most lines of a description that are shown, and characters of each."""
+"""The most lines of a description that are shown, and the most characters of each."""
 
 _TOKEN = re.compile(r"\w+|\s+|[^\w\s]+")
 """A word, a space or punctuation."""
@@ -39,7 +39,7 @@ class Piece:
 
 
 def mark_title(raw: str, title: str, presenters: Sequence[str]) -> list[Piece]:
-    """Split a raw title into what the clean title kept, the presenters' names, and what was cut."""
+    """Split a raw title into the parts that the clean title keeps, the presenters' names, and the cut parts."""
     tokens = _TOKEN.findall(" ".join(normalise(raw).split()))
     words = [place for place, token in enumerate(tokens) if token[0].isalnum() or token[0] == "_"]
     kinds = [Kind.CUT] * len(tokens)
@@ -47,7 +47,7 @@ def mark_title(raw: str, title: str, presenters: Sequence[str]) -> list[Piece]:
     for block in SequenceMatcher(None, raw_words, title_words, autojunk=False).get_matching_blocks():
         for place in words[block.a : block.a + block.size]:
             kinds[place] = Kind.KEPT
-    for place, token in enumerate(tokens):  # the mark that the title keeps beside a word, as in `super!`
+    for place, token in enumerate(tokens):  # the punctuation that the title keeps beside a word, as in `super!`
         word_before = place and kinds[place - 1] is Kind.KEPT and f"{tokens[place - 1]}{token}" in title
         if not token[0].isalnum() and not token.isspace() and word_before:
             kinds[place] = Kind.KEPT
@@ -60,7 +60,7 @@ def mark_title(raw: str, title: str, presenters: Sequence[str]) -> list[Piece]:
 
 
 def mark_description(description: str, presenters: Sequence[str]) -> list[Piece]:
-    """The lines of a description that name a presenter, with the names marked; its first line where none does."""
+    """Return the lines of a description that name a presenter, with the names marked, or else its first line."""
     lines = [" ".join(line.split()) for line in normalise(description).split("\n")]
     marked = [_marked(line, presenters) for line in lines if line]
     named = [pieces for pieces in marked if any(piece.kind is Kind.NAME for piece in pieces)]
@@ -71,7 +71,7 @@ def mark_description(description: str, presenters: Sequence[str]) -> list[Piece]
 
 
 def layout(pieces: Sequence[Piece]) -> str:
-    """The layout of a marked title: `cut · name · title`. Rows of one layout are often right or wrong together."""
+    """Return the layout of a marked title: `cut · name · title`. Rows with one layout often share an error."""
     words = {Kind.KEPT: "title", Kind.NAME: "name", Kind.CUT: "cut"}
     order: list[str] = []
     for piece in pieces:
@@ -87,7 +87,7 @@ def _words(text: str) -> list[str]:
 
 
 def _named(words: Sequence[str], presenters: Sequence[str]) -> list[tuple[int, int]]:
-    """Where presenters stand among folded words: the first and the last word of each mention."""
+    """Return the first and the last word of each mention of a presenter, as places among the folded words."""
     found: list[tuple[int, int]] = []
     for presenter in presenters:
         name = [fold(word) for word in _words(presenter)]
@@ -107,7 +107,7 @@ def _marked(line: str, presenters: Sequence[str]) -> list[Piece]:
 
 
 def _excerpt(line: Sequence[Piece]) -> list[Piece]:
-    """A line of at most `EXCERPT_CHARACTERS` characters that begins shortly before its first name."""
+    """Cut a line to `EXCERPT_CHARACTERS` characters that begin shortly before its first name."""
     before = ""
     for piece in line:
         if piece.kind is Kind.NAME:
@@ -124,7 +124,7 @@ def _excerpt(line: Sequence[Piece]) -> list[Piece]:
 
 
 def _joined(tokens: Sequence[str], kinds: list[Kind]) -> list[Piece]:
-    """Tokens as pieces. What separates two words of one kind is of that kind too."""
+    """Join tokens into pieces. A separator between two words of one kind has that kind too."""
     words = [place for place, token in enumerate(tokens) if token[0].isalnum() or token[0] == "_"]
     for before, after in pairwise(words):
         if kinds[before] is kinds[after]:

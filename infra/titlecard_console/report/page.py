@@ -20,14 +20,14 @@ if TYPE_CHECKING:
     from titlecard_console.report.content import ReportContent
 
 _ESCAPES = {ord("<"): "\\u003c", ord(">"): "\\u003e", ord("&"): "\\u0026", 0x2028: "\\u2028", 0x2029: "\\u2029"}
-"""What JSON inside a script element must not hold as it is: it could end the element."""
+"""The characters to escape in JSON inside a script element, since they could end the element."""
 
 
 def render(content: ReportContent, *, now: datetime | None = None) -> str:
     """Render the page.
 
-    Its content security policy allows this page's own style and script, by their hashes, and images inside the page.
-    Nothing else is loaded, run or sent.
+    Its content security policy allows this page's own style and script, by their hashes, and embedded images. It allows
+    nothing else to be loaded, run or sent.
     """
     style, script = _part("page.css"), _part("page.js")
     policy = (
@@ -40,8 +40,8 @@ def render(content: ReportContent, *, now: datetime | None = None) -> str:
     return template.render(
         content=content,
         policy=policy,
-        style=Markup(style),  # noqa: S704 -- a file of ours
-        script=Markup(script),  # noqa: S704 -- a file of ours
+        style=Markup(style),  # noqa: S704 -- our own file
+        script=Markup(script),  # noqa: S704 -- our own file
         data=Markup(json.dumps(data, ensure_ascii=False, separators=(",", ":")).translate(_ESCAPES)),  # noqa: S704 -- escaped
         charts={
             "spend": spend_chart(content.charges, content.limit_micro_usd),
