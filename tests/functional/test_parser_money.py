@@ -699,6 +699,7 @@ def test_a_reservation_that_fails_lets_nothing_through_and_burns_no_receive(
     )
     assert worker.work([received(message)], lambda: 90) == {"message-1": DEFERRED}
     assert (project.why(message), project.provider.posts) == ("ledger_unreachable", [])
+    assert stamp(project.world.clock()) < (project.row(message).due or "") < NEVER
     assert project.entry(message).attempts == 0
     assert project.charged in (Amount(), need)
 
@@ -728,6 +729,7 @@ def test_an_account_that_cannot_be_read_lets_nothing_through(project: Project) -
     assert project.work(message) == DEFERRED
     assert (project.row(message).reason or "").startswith("ledger_unreachable: the ledger's item 'budgets'")
     assert "mend it by hand" in (project.row(message).reason or "")
+    assert stamp(project.world.clock()) < (project.row(message).due or "") < NEVER
     assert project.provider.posts == []
 
 

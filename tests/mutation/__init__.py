@@ -10,6 +10,7 @@ module         what it is
 `coverage`     which test executes which statement
 `trial`        mistakes against the tests, each in a process of its own
 `tolerated`    the mistakes that may survive, each with the reason
+`sample`       mistakes that somebody has thought of, each with the test that notices it; a test makes them
 =============  =======================================================================================================
 
 mutmut and cosmic-ray start a test runner for every mistake. Importing boto3, moto and Pydantic AI takes longer than the

@@ -1,4 +1,4 @@
-"""`python -m tests.mutation [--share 0.1] [--only domain.money]`: makes mistakes, and lists those that survive.
+"""`python -m tests.mutation [--sample] [--share 0.1] [--only domain.money]`: makes mistakes; lists those that survive.
 
 `--share` is the part of all mistakes that is tried: the same ones every time, drawn by their names. The exit code is 1
 where more than `MOST_SURVIVING` of those that are not tolerated survive.
@@ -15,17 +15,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tests.mutation.coverage import Kept
-from tests.mutation.operators import mistakes
+from tests.mutation.operators import mistakes, replacement
+from tests.mutation.sample import SAMPLE
 from tests.mutation.tolerated import TOLERATED
 from tests.mutation.trial import Bench, Fate, Trial
 
 import titlecard
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from tests.mutation.coverage import Coverage
     from tests.mutation.operators import Mistake
+    from tests.mutation.sample import Sampled
 
 ROOT = Path(titlecard.__file__).parents[2]
 
@@ -58,8 +60,9 @@ TESTS = (
 )
 """The tests that are to notice them."""
 
-SECONDS_INSIDE, SECONDS_OUTSIDE = 10.0, 30.0
-"""how long tests may take, without a mistake, that are run against one inside a function and against one outside."""
+SECONDS_INSIDE, SECONDS_OUTSIDE, SECONDS_OF_ONE = 10.0, 30.0, 5.0
+"""How long tests may take, without a mistake, that are run against one inside a function, against one outside, and
+against one of the sample."""
 
 MOST_SURVIVING = 0.03
 
@@ -71,22 +74,26 @@ def main() -> int:
     parser.add_argument("--from", dest="after", type=float, default=0.0, help="leave this part of them out before")
     parser.add_argument("--only", default=",".join(PARTS), help="modules and packages, with commas between them")
     parser.add_argument("--workers", type=int, default=1, help="processes that try mistakes side by side")
+    parser.add_argument("--sample", action="store_true", help="try the fixed sample, each by the one test that notices")
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="titlecard-mutation-") as folder:
         benches = [Bench(ROOT, Path(folder).resolve() / str(number)) for number in range(asked.workers)]
-        noted = sorted(_modules(PARTS))
-        covered = benches[0].coverage(noted, TESTS, Kept(ROOT))
         modules = sorted(_modules(asked.only.split(",")))
         every = [it for module in modules for it in mistakes(module, benches[0].file(module).read_bytes())]
-        chosen = [_trial(it, covered) for it in every if asked.after <= it.draw < asked.after + asked.share]
+        if asked.sample:
+            chosen = [Trial(_sampled(it, benches[0]), [it.test], SECONDS_OF_ONE) for it in SAMPLE]
+        else:
+            covered = benches[0].coverage(sorted(_modules(PARTS)), TESTS, Kept(ROOT))
+            chosen = [_trial(it, covered) for it in every if asked.after <= it.draw < asked.after + asked.share]
         fates: dict[Mistake, Fate] = {}
-        for mistake, fate in _side_by_side(benches, chosen):
+        is_driven = (lambda _: False) if asked.sample else _is_driven
+        for mistake, fate in _side_by_side(benches, chosen, is_driven):
             fates[mistake] = fate
             if fate is Fate.SURVIVED:
                 sys.stderr.write(f"\n{mistake.module}:{mistake.line} {mistake.name}\n")
             survived = sum(fate is Fate.SURVIVED for fate in fates.values())
             sys.stderr.write(f"\r{len(fates)} of {len(chosen)} mistakes, {survived} survived ")
-    return _report(len(every), fates)
+    return _report(len(every), fates, 0.0 if asked.sample else MOST_SURVIVING)
 
 
 def _trial(mistake: Mistake, covered: Coverage) -> Trial:
@@ -95,7 +102,13 @@ def _trial(mistake: Mistake, covered: Coverage) -> Trial:
     return Trial(mistake, names, sum(covered.tests[name].seconds for name in names))
 
 
-def _side_by_side(benches: Sequence[Bench], trials: Sequence[Trial]) -> Iterator[tuple[Mistake, Fate]]:
+def _sampled(it: Sampled, bench: Bench) -> Mistake:
+    return replacement(it.module, bench.file(it.module).read_bytes(), it.before, it.after, it.claim)
+
+
+def _side_by_side(
+    benches: Sequence[Bench], trials: Sequence[Trial], is_driven: Callable[[str], bool]
+) -> Iterator[tuple[Mistake, Fate]]:
     """What became of the mistakes, in the order of knowing; each bench has a process that tries its part of them."""
     reading, writing = os.pipe()
     for first, bench in enumerate(benches):
@@ -103,7 +116,7 @@ def _side_by_side(benches: Sequence[Bench], trials: Sequence[Trial]) -> Iterator
             try:
                 mine = trials[first :: len(benches)]
                 numbers = {trial.mistake: number for number, trial in enumerate(trials)}
-                for mistake, fate in bench.fates(mine, _is_driven):
+                for mistake, fate in bench.fates(mine, is_driven):
                     os.write(writing, f"{numbers[mistake]} {fate.name}\n".encode())
             finally:
                 os._exit(0)
@@ -116,7 +129,7 @@ def _side_by_side(benches: Sequence[Bench], trials: Sequence[Trial]) -> Iterator
         os.wait()
 
 
-def _report(every: int, fates: Mapping[Mistake, Fate]) -> int:
+def _report(every: int, fates: Mapping[Mistake, Fate], most: float) -> int:
     survivors = [it for it, fate in fates.items() if fate is Fate.SURVIVED]
     tolerated = {it: why for it in survivors for name, why in TOLERATED.items() if it.name.startswith(name)}
     bad = [it for it in survivors if it not in tolerated]
@@ -135,7 +148,7 @@ def _report(every: int, fates: Mapping[Mistake, Fate]) -> int:
     sys.stdout.write(f"{len(bad) / max(counted, 1):.1%} of those that are not tolerated survive\n")
     sys.stdout.writelines(f"survived   {it.line}: {it.name}\n" for it in bad)
     sys.stdout.writelines(f"tolerated  {it.name}: {why}\n" for it, why in tolerated.items())
-    return int(len(bad) > MOST_SURVIVING * counted)
+    return int(len(bad) > most * counted)
 
 
 def _modules(parts: Iterable[str]) -> Iterator[str]:

@@ -115,6 +115,31 @@ def mistakes(module: str, source: bytes) -> list[Mistake]:
     return [found[key] for key in sorted(found)]
 
 
+class StaleMistake(ValueError):
+    """The text that a mistake replaces is not in the source, or more than once: the mistake has to follow the code."""
+
+
+def replacement(module: str, source: bytes, before: str, after: str, claim: str) -> Mistake:
+    """A mistake that somebody has thought of.
+
+    Args:
+        before: the text that is replaced.
+        after: what stands there instead.
+        claim: what is wrong with the code then.
+
+    Raises:
+        StaleMistake: the text is not there exactly once.
+    """
+    if source.count(before.encode()) != 1:
+        raise StaleMistake(f"{module} does not hold this text once: {before!r} ({claim})")
+    start = source.index(before.encode())
+    line = source[:start].count(b"\n") + 1
+    functions = [it for it in ast.walk(ast.parse(source)) if isinstance(it, ast.FunctionDef | ast.AsyncFunctionDef)]
+    name = next((it.name for it in functions if it.lineno <= line <= (it.end_lineno or 0)), "")
+    statement = statement_name(module, name, claim) if name else module
+    return Mistake(module, name, line, statement, start, start + len(before.encode()), before, after, claim)
+
+
 class _Finder:
     def __init__(self, module: str, source: bytes) -> None:
         self._module = module

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 HEAVY = ("boto3", "moto", "pydantic_ai.models.openai", "openai", "typer", "rich.table", "yaml", "psutil")
 """What takes long to import and is not the project's: imported once, before the forks."""
 
-TRIAL_SECONDS, SLOWER, SLEEPS = 10.0, 3.0, 6.0
+TRIAL_SECONDS, SLOWER, SLEEPS = 5.0, 2.0, 8.0
 """After so many seconds of the processor, and so many times what the tests take without a mistake, a trial counts as
 noticed: it hangs. By the clock it may take longer, so many times."""
 
@@ -123,19 +123,18 @@ class Bench:
         """
         inside = [it for it in trials if it.tests and it.mistake.is_inside]
         outside = [it for it in trials if it.tests and not it.mistake.is_inside]
-        unnoticed = [it for it in trials if not it.tests]
+        driven = [it for it in trials if not it.tests and is_driven(it.mistake.module)]
+        yield from ((it.mistake, Fate.SURVIVED) for it in trials if not it.tests and it not in driven)
         files = sorted({name.split("::")[0] for it in inside for name in it.tests})
         for of, work in (
             (inside, lambda tell: pytest.main([*_QUIET, *files], plugins=[_Collected(self, inside, tell)])),
             (outside, lambda tell: [tell(number, self._anew(it)) for number, it in enumerate(outside)]),
         ):
             for number, fate in self._told(work) if of else ():
-                if fate is Fate.SURVIVED:
-                    unnoticed.append(of[number])
+                if fate is Fate.SURVIVED and is_driven(of[number].mistake.module):
+                    driven.append(of[number])
                 else:
                     yield of[number].mistake, fate
-        driven = [it for it in unnoticed if is_driven(it.mistake.module)]
-        yield from ((it.mistake, Fate.SURVIVED) for it in unnoticed if it not in driven)
         if driven:
             for number, fate in self._told(lambda tell: self._simulate(driven, tell)):
                 yield driven[number].mistake, fate
@@ -216,7 +215,10 @@ class _Collected:
 
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         """Make the mistakes."""
-        items = {item.nodeid: item for item in session.items}
+        items: dict[str, list[pytest.Item]] = defaultdict(list)
+        for item in session.items:
+            for name in {item.nodeid, item.nodeid.partition("[")[0]}:
+                items[name].append(item)
         settings.register_profile(
             "mutation", settings(), derandomize=True, database=None, phases=[Phase.explicit, Phase.generate]
         )
@@ -224,7 +226,7 @@ class _Collected:
         functions = _functions()
         gc.freeze()  # what is there already is not copied by each fork's collector
         for number, trial in enumerate(self._trials):
-            tests = [items[name] for name in trial.tests]
+            tests = [item for name in trial.tests for item in items[name]]
             work = partial(self._notices, trial.mistake, functions, tests)
             self._tell(number, self._bench.made(trial.mistake, work, SLOWER * trial.seconds, Fate.NOTICED))
         return True

@@ -138,5 +138,9 @@ def test_the_remaining_room_is_never_negative(most: Cap, spent: Amount) -> None:
 def test_the_most_of_a_month_without_a_cap_is_that_of_its_days() -> None:
     budget = Budget(Cap(10, None), Cap(None, 7))
     assert (budget.of_a_day, budget.of_a_month) == (Cap(10, 7), Cap(310, 7))
-    other = Budget(Cap(None, 5), Cap(100, None))
-    assert (other.of_a_day, other.of_a_month) == (Cap(100, 5), Cap(100, 155))
+    other = Budget(Cap(10, 5), Cap(100, 1_000))
+    assert (other.of_a_day, other.of_a_month) == (Cap(10, 5), Cap(100, 155))
+
+
+def test_a_month_is_named_by_its_year_and_number() -> None:
+    assert Window(date(2026, 3, 9)).month == "2026-03"

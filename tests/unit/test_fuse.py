@@ -142,6 +142,7 @@ def test_a_request_that_could_cost_more_than_the_bound_is_not_sent(said: str) ->
     with pytest.raises(RequestRefused, match=said):
         post(fuse, **REFUSED[said])
     assert (network.requests, fuse.exchange.sent) == (0, False)
+    assert [said in refusal for refusal in fuse.exchange.refusals] == [True]
 
 
 def test_the_usage_is_read_from_the_raw_body() -> None:
@@ -222,6 +223,18 @@ def test_a_response_is_passed_on_with_its_headers_but_those_about_the_transfer(s
     assert (response.status_code, response.content, response.headers.get("retry-after")) == (status, b"<html>", "7")
     assert "content-encoding" not in response.headers
     assert (fuse.exchange.status, fuse.exchange.complete, fuse.exchange.body) == (status, True, None)
+
+
+@pytest.mark.parametrize("trouble", [httpx2.ReadTimeout("slow"), asyncio.CancelledError()])
+def test_a_request_that_was_given_up_was_sent_and_timed_out(trouble: BaseException) -> None:
+    class Slow(httpx2.AsyncBaseTransport):
+        async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:  # noqa: ARG002 -- the base's
+            raise trouble
+
+    fuse = Fuse(Slow(), ALLOWANCE)
+    with pytest.raises(type(trouble)):
+        post(fuse)
+    assert fuse.exchange == Exchange(sent=True, timed_out=True)
 
 
 def test_a_connection_that_never_was_has_sent_nothing() -> None:

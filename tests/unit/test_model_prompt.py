@@ -119,7 +119,9 @@ def test_the_body_that_is_sent_is_just_below_the_size_that_was_reckoned_with(mod
             ModelTier(model, max_output_tokens=400, prices=PriceList.packaged(), base_url=provider.base_url)
         ) as tier,
     ):
-        question = tier.prepare(Video(id="1", title='Dr. "Q" — 漢\\字\n😀', description="two\nlines"), LOCAL, "é")
+        quotes = '"' * 150  # each of them takes four bytes in the body, and two in the prompt
+        video = Video(id="1", title=f'Dr. "Q" — 漢\\字\n😀 {quotes}', description="two\nlines")
+        question = tier.prepare(video, LOCAL, "é")
         tier.ask(question, key="sk-test", deadline_seconds=30)
         spare = question.max_body_bytes - provider.posts[0].body_bytes
     assert 0 <= spare < ENVELOPE_BYTES / 4

@@ -8,7 +8,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from titlecard.domain.money import Amount, Rates, Usage, cut, measured, worst_case
+from titlecard.domain.money import (
+    Amount,
+    Billing,
+    Measured,
+    Rates,
+    Unbilled,
+    Unmeasured,
+    Usage,
+    cut,
+    measured,
+    worst_case,
+)
 
 LUNA = Rates(input=100_000, cached_input=10_000, cache_write=125_000, output=500_000)
 
@@ -89,6 +100,40 @@ def test_an_amount_is_read_as_it_was_stored_and_what_is_missing_is_nothing() -> 
     amount = Amount(1, 2, 3, 4)
     assert Amount.from_item(amount.as_map()) == amount
     assert Amount.from_item({}) == Amount(0, 0, 0, 0) == Amount()
+
+
+def test_many_requests_cost_as_many_times_the_amount_of_one() -> None:
+    assert Amount(1, 20, 3, 4) * 3 == Amount(3, 60, 9, 12)
+
+
+BOUND = Amount(1, 9, 9, 9)
+
+
+@pytest.mark.parametrize(
+    ("billing", "charged", "exceeds"),
+    [
+        (Unbilled(), Amount(), False),
+        (Unmeasured(), BOUND, False),
+        (Measured(Amount(1, 2, 3, 4)), Amount(1, 2, 3, 4), False),
+        (Measured(BOUND), BOUND, False),
+        (Measured(Amount(1, 2, 3, 10)), Amount(1, 2, 3, 10), True),
+    ],
+)
+def test_nothing_the_bound_or_the_measured_amount_is_charged_by_what_is_known(
+    billing: Billing, charged: Amount, *, exceeds: bool
+) -> None:
+    assert billing.charged(BOUND) == charged
+    assert billing.exceeds(BOUND) is exceeds
+
+
+@pytest.mark.parametrize(
+    ("cached", "written", "micro_usd"), [(0, 0, 1_000), (0, None, 2_000), (None, 0, 9_000), (None, None, 9_000)]
+)
+def test_input_is_taken_at_the_dearest_price_that_the_usage_leaves_open(
+    cached: int | None, written: int | None, micro_usd: int
+) -> None:
+    rates = Rates(input=1_000, cached_input=9_000, cache_write=2_000, output=0)
+    assert measured(Usage(1_000_000, 0, cached, written), rates).micro_usd == micro_usd
 
 
 def test_tokens_are_those_of_the_input_and_of_the_output() -> None:

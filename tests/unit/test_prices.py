@@ -89,6 +89,10 @@ def test_an_owners_model_costs_the_same_everywhere_unless_its_row_says_otherwise
     assert there.rates("mine", "default").input == 1_000
 
 
+def test_the_packaged_list_is_read_from_its_file() -> None:
+    assert PriceList.packaged() == PRICES
+
+
 def test_no_price_changes_once_it_is_read() -> None:
     row = PRICES.model("gpt-6-luna")
     for thing, name in ((PRICES, "models"), (row, "tiers"), (row.tiers["default"], "input")):

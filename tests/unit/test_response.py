@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from titlecard.domain.errors import Defer, Fault, Reason, Rejected, Retry, Unusable
-from titlecard.domain.money import Amount, Measured, PriceList, Unmeasured, Usage
+from titlecard.domain.errors import DeadLetter, Defer, Fault, Reason, Rejected, Retry, Unusable
+from titlecard.domain.money import Amount, Measured, PriceList, Unbilled, Unmeasured, Usage
 from titlecard.llm import Answer
 from titlecard.llm.exchange import Exchange, read_usage
 from titlecard.llm.prompt import Cleaned
@@ -30,6 +31,84 @@ def came_to(body: object, cleaned: Cleaned | None = TALK, status: int = 200, **h
         return interpret(exchange, cleaned, TERMS)
     except Fault as fault:
         return fault
+
+
+WHOLE = Exchange(sent=True, status=200, complete=True)
+
+UNANSWERED = [
+    (Exchange(), Defer, Reason.NOT_SENT_IN_TIME),
+    (Exchange(unreachable=True), Defer, Reason.PROVIDER_UNREACHABLE),
+    (Exchange(refusals=["A GET."]), DeadLetter, Reason.REFUSED_AT_THE_WIRE),
+    (Exchange(sent=True), Retry, Reason.CONNECTION_LOST),
+    (Exchange(sent=True, timed_out=True), Retry, Reason.TIMED_OUT),
+    (Exchange(sent=True, status=200), Retry, Reason.CONNECTION_LOST),
+    (WHOLE, Retry, Reason.UNREADABLE_BODY),
+    (replace(WHOLE, status=201, body={}), Retry, Reason.UNREADABLE_BODY),
+    (replace(WHOLE, status=399, body={}), Retry, Reason.UNREADABLE_BODY),
+]
+
+
+@pytest.mark.parametrize(("exchange", "kind", "reason"), UNANSWERED)
+def test_what_brought_no_answer_is_judged_by_how_far_it_came(
+    exchange: Exchange, kind: type[Fault], reason: Reason
+) -> None:
+    with pytest.raises(kind) as caught:
+        interpret(exchange, None, TERMS)
+    assert caught.value.reason is reason
+    assert caught.value.billing == (Unmeasured() if exchange.sent else Unbilled())
+
+
+@pytest.mark.parametrize("status", [408, 409, 500, 503, 599])
+def test_a_passing_error_of_the_provider_may_have_been_billed_and_says_when_to_come_again(status: int) -> None:
+    outcome = came_to(None, None, status, **{"retry-after": "7"})
+    assert isinstance(outcome, Retry)
+    assert (outcome.reason, outcome.billing, outcome.retry_after) == (Reason.PROVIDER_ERROR, Unmeasured(), 7.0)
+
+
+def test_too_many_requests_cost_nothing_and_say_when_to_come_again() -> None:
+    outcome = came_to(None, None, 429, **{"retry-after": "7"})
+    assert isinstance(outcome, Defer)
+    assert (outcome.reason, outcome.retry_after) == (Reason.RATE_LIMITED, 7.0)
+
+
+@pytest.mark.parametrize("status", [401, 402, 403, 404])
+def test_an_account_that_is_turned_away_says_when_to_come_again(status: int) -> None:
+    outcome = came_to({"error": {"code": "mystery"}}, None, status, **{"retry-after": "7"})
+    assert isinstance(outcome, Defer)
+    assert (outcome.reason, outcome.retry_after) == (Reason.ACCOUNT_FAULT, 7.0)
+
+
+def test_a_refusal_among_other_parts_is_one_and_is_quoted() -> None:
+    parts = [None, {"type": "output_text", "text": "{}"}, {"type": "refusal", "refusal": "I do not clean titles."}]
+    outcome = came_to({"output": [None, {"content": None}, {"content": parts}], "usage": USAGE})
+    assert isinstance(outcome, Unusable)
+    assert (outcome.reason, isinstance(outcome.billing, Measured)) == (Reason.REFUSED, True)
+    assert str(outcome) == "The model refused to answer: I do not clean titles."
+
+
+def test_an_answer_that_a_content_filter_stopped_is_a_refusal() -> None:
+    outcome = came_to({"status": "incomplete", "incomplete_details": {"reason": "content_filter"}, "usage": USAGE})
+    assert isinstance(outcome, Unusable)
+    assert outcome.reason is Reason.REFUSED
+    assert "its content filter stopped it" in str(outcome)
+
+
+@pytest.mark.parametrize(
+    ("status", "details", "cleaned", "reason"),
+    [
+        ("incomplete", None, None, Reason.TRUNCATED),
+        ("incomplete", {"reason": "max_output_tokens"}, TALK, Reason.TRUNCATED),
+        ("incomplete", None, TALK, None),
+        ("completed", {"reason": "max_output_tokens"}, TALK, None),
+        ("completed", None, None, Reason.WRONG_SCHEMA),
+    ],
+)
+def test_an_answer_is_cut_off_where_the_provider_says_so_and_no_talk_or_a_reason_is_there(
+    status: str, details: object, cleaned: Cleaned | None, reason: Reason | None
+) -> None:
+    outcome = came_to({"status": status, "incomplete_details": details, "usage": USAGE}, cleaned)
+    assert getattr(outcome, "reason", None) is reason
+    assert isinstance(outcome.billing, Measured)
 
 
 anything = st.recursive(
@@ -165,6 +244,9 @@ def test_a_rejection_of_this_rows_text_is_charged_its_bound(error: dict[str, Any
         ({"error": {"code": None, "type": "invalid_request_error", "param": "input"}}, "400"),
         ({"error": {"code": "mystery", "type": "invalid_request_error"}}, "mystery"),
         ({"detail": "no such thing"}, "400"),
+        ({"error": {"code": "400", "message": 5}}, "400"),
+        ({"error": {"code": "", "type": "mystery"}}, "mystery"),
+        ({"error": {"code": "mystery", "message": "This is no context_length_exceeded."}}, "mystery"),
     ],
 )
 def test_a_rejection_that_does_not_say_for_whom_keeps_its_code(body: object, code: str) -> None:

@@ -1,0 +1,205 @@
+"""A fixed sample: mistakes that would cost money or lose rows, each with the test that notices it.
+
+`python -m tests.mutation --sample` makes them, and so does a test. Where the code changes, a mistake's text has to
+follow it.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+_ADMISSION = "pipeline.admission"
+_ASK = "pipeline.ask"
+_ATTEMPTS = "aws.dynamodb.catalog.attempts"
+_BREAKERS = "aws.dynamodb.ledger.breakers"
+_CLIENT = "llm.client"
+_EXCHANGE = "llm.exchange"
+_RESERVATIONS = "aws.dynamodb.ledger.reservations"
+_RESPONSE = "llm.response"
+_TIER = "llm.tier"
+
+
+class Sampled(NamedTuple):
+    """A mistake: what is wrong with the code then, the text that is replaced by another, and who notices it."""
+
+    claim: str
+    module: str
+    before: str
+    after: str
+    test: str
+
+
+def _by(file: str, test: str) -> str:
+    return f"tests/{file}.py::test_{test}"
+
+
+SAMPLE = (
+    Sampled(
+        "a probe is let through before its time",
+        _BREAKERS,
+        "{is_open} AND {its_time} AND {alone}",
+        "{is_open} AND {alone} AND :now <> :until",
+        _by("functional/test_breakers", "no_probe_is_taken_before_its_time"),
+    ),
+    Sampled(
+        "two probes are under way",
+        _BREAKERS,
+        "{is_open} AND {its_time} AND {alone}",
+        "{is_open} AND {its_time}",
+        _by("functional/test_breakers", "an_open_breaker_takes_one_probe_at_a_time"),
+    ),
+    Sampled(
+        "a question that did not become the probe is let through",
+        _ADMISSION,
+        "if self._ledger.take_probe(project, token=token, until=until, now=now):",
+        "if self._ledger.take_probe(project, token=token, until=until, now=now) or True:",
+        _by("functional/test_parser_money", "a_probe_that_another_worker_took_in_between_is_not_let_through"),
+    ),
+    Sampled(
+        "a probe that was not sent stays under way",
+        _ADMISSION,
+        "        if permit.probe:\n            self._told(lambda: self._ledger.leave_probe",
+        "        if not permit:\n            self._told(lambda: self._ledger.leave_probe",
+        _by("functional/test_parser_money", "a_probe_that_has_no_room_makes_way_for_another_at_once"),
+    ),
+    Sampled(
+        "somebody else's probe is given up",
+        _BREAKERS,
+        '"REMOVE probe, probe_until", "probe = :token"',
+        '"REMOVE probe, probe_until", "attribute_exists(probe) OR probe = :token"',
+        _by("functional/test_breakers", "a_probe_is_not_given_up_by_another_token"),
+    ),
+    Sampled(
+        "an old answer closes an open breaker",
+        _BREAKERS,
+        'not_open = "(attribute_not_exists(#state) OR #state <> :open)"\n        values',
+        'not_open = "(attribute_not_exists(#state) OR #state <> :none OR #state = :open)"\n        values',
+        _by("functional/test_breakers", "an_answer_that_is_not_the_probes_does_not_close_the_breaker[None]"),
+    ),
+    Sampled(
+        "an answer leaves the count of faults",
+        _BREAKERS,
+        'change = "SET failures = :none, #state = :closed REMOVE',
+        'change = "SET unused = :none, #state = :closed REMOVE',
+        _by("functional/test_breakers", "an_answer_ends_the_count_of_faults_of_a_closed_breaker"),
+    ),
+    Sampled(
+        "a usage above its bound that came with a fault does not open the breaker",
+        _ADMISSION,
+        "        if above_bound:\n",
+        "        if above_bound and fault is None:\n",
+        _by(
+            "functional/test_parser_money", "a_usage_above_its_bound_that_came_with_a_fault_opens_the_breaker_for_good"
+        ),
+    ),
+    Sampled(
+        "an unreachable provider does not count towards the threshold",
+        _ADMISSION,
+        "isinstance(fault, Retry) or (fault is not None and fault.reason is Reason.PROVIDER_UNREACHABLE)",
+        "isinstance(fault, Retry)",
+        _by("functional/test_parser_money", "a_provider_that_cannot_be_reached_counts_towards_the_threshold"),
+    ),
+    Sampled(
+        "a cheaper service tier in the answer is believed",
+        _RESPONSE,
+        "Measured(max(charge, other, key=lambda charge: charge.micro_usd))",
+        "Measured(other)",
+        _by(
+            "unit/test_response",
+            "the_dearer_of_the_tier_that_was_asked_for_and_of_the_one_that_worked_is_charged[flex-30]",
+        ),
+    ),
+    Sampled(
+        "a service tier without a price is believed",
+        _RESPONSE,
+        "tier not in terms.tiers:\n        return Unmeasured()",
+        "tier not in terms.tiers:\n        return Measured(charge)",
+        _by("unit/test_response", "an_answer_from_a_tier_without_a_price_is_charged_its_bound"),
+    ),
+    Sampled(
+        "a bound whose usage is unknown is settled as if it had been measured",
+        _RESERVATIONS,
+        "    if isinstance(billing, Unmeasured):\n",
+        "    if billing is None:\n",
+        _by("functional/test_ledger", "the_bound_of_a_lost_answer_is_told_apart_from_both"),
+    ),
+    Sampled(
+        "instructions are counted in characters",
+        _TIER,
+        "_json_bytes(INSTRUCTIONS)",
+        "len(INSTRUCTIONS)",
+        _by("unit/test_model_prompt", "instructions_are_counted_in_bytes_as_they_stand_in_the_body"),
+    ),
+    Sampled(
+        "the prompt is counted without its JSON",
+        _TIER,
+        "_json_bytes(text)\n",
+        "len(text.encode())\n",
+        _by(
+            "unit/test_model_prompt", "the_body_that_is_sent_is_just_below_the_size_that_was_reckoned_with[gpt-6-luna]"
+        ),
+    ),
+    Sampled(
+        "cached and written tokens above the input are accepted",
+        _EXCHANGE,
+        "(cached or 0) + (written or 0) > input_tokens",
+        "max(cached or 0, written or 0) > input_tokens",
+        _by("unit/test_response", "cached_and_written_tokens_above_the_input_make_a_usage_unknown"),
+    ),
+    Sampled(
+        "a ledger that cannot be reached is a refusal without a date",
+        _ASK,
+        "Denied(Hold.LEDGER_UNREACHABLE, str(trouble), due)",
+        "Denied(Hold.LEDGER_UNREACHABLE, str(trouble), None)",
+        _by("functional/test_parser_money", "an_account_that_cannot_be_read_lets_nothing_through"),
+    ),
+    Sampled(
+        "the SDK repeats requests",
+        _CLIENT,
+        "max_retries=SDK_RETRIES",
+        "max_retries=2",
+        _by("unit/test_model_tier", "no_layer_above_the_fuse_tries_a_second_request[server_error]"),
+    ),
+    Sampled(
+        "a probe asks with the key from memory",
+        _ASK,
+        "self._keys.of(row.message.project, fresh=True)",
+        "self._keys.of(row.message.project)",
+        _by("functional/test_parser_money", "a_probe_asks_with_a_key_that_is_read_afresh"),
+    ),
+    Sampled(
+        "the time that is left is not looked at again",
+        _ASK,
+        "if not self._can_end(remaining):  # the tables",
+        "if remaining is None:  # the tables",
+        _by("functional/test_parser_money", "a_request_that_could_not_end_is_not_sent_after_a_slow_table"),
+    ),
+    Sampled(
+        "a lease is not looked at",
+        _ATTEMPTS,
+        "{free} AND {below} AND {unanswered}",
+        "({free} OR :now <> :until) AND {below} AND {unanswered}",
+        _by("functional/test_catalog_attempts", "a_live_lease_refuses_a_claim"),
+    ),
+    Sampled(
+        "the attempts that a person allowed are not made",
+        _ATTEMPTS,
+        " OR attempts < allowed)",
+        ")",
+        _by("functional/test_parser_money", "the_attempts_that_a_person_allowed_are_made"),
+    ),
+    Sampled(
+        "what the project refused stays charged to its batch",
+        _RESERVATIONS,
+        "        if refusal:\n            self._take_back(reservation)\n",
+        "        if refusal:\n",
+        _by("functional/test_ledger", "a_reservation_that_the_budget_refuses_is_taken_back_from_the_batch"),
+    ),
+    Sampled(
+        "a need above a whole budget is reserved where nothing was spent",
+        _RESERVATIONS,
+        "if hopeless := _hopeless(need, limits, budget, window):",
+        "if hopeless := None:",
+        _by("functional/test_ledger", "a_need_above_a_whole_budget_is_refused_before_anything_is_written"),
+    ),
+)
