@@ -1,11 +1,11 @@
-"""Makes a stack of the tables and the bucket that a deleted stack left behind, so that it goes on where that one ended.
+"""Creates a stack from the tables and the bucket that a deleted stack left behind, so that it continues their work.
 
     .venv/bin/python infra/adopt.py titlecard --catalog TABLE --ledger TABLE --bucket BUCKET
     sam build && sam deploy
 
-Without it, a new stack gets tables of its own: it knows no budget, and pays for every video again. The three are
-imported into a stack of the given name (CloudFormation user guide, "Import existing resources into a stack");
-`sam deploy` then adds everything else.
+Without this script, a new stack gets new tables: it knows no budget, and pays for every video again. The script imports
+the three resources into a stack of the given name (CloudFormation user guide, "Import existing resources into a
+stack"); `sam deploy` then adds everything else.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ if TYPE_CHECKING:
     from mypy_boto3_cloudformation.type_defs import WaiterConfigTypeDef
 
 IDENTIFIERS = {"CatalogTable": "TableName", "LedgerTable": "TableName", "UploadsBucket": "BucketName"}
-"""What CloudFormation knows each of the resources by."""
+"""The property that identifies each resource to CloudFormation."""
 
 CHANGE_SET = "adopt"
 POLL: WaiterConfigTypeDef = {"Delay": 2, "MaxAttempts": 300}
 
 
 def main() -> int:
-    """Import them; 0 when the stack is there."""
+    """Import the resources; return 0 if the stack exists, 1 if the import failed."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("stack", help="the name of the new stack")
     parser.add_argument("--catalog", required=True, help="the name of the catalog's table")
@@ -43,7 +43,7 @@ def main() -> int:
     except (ClientError, WaiterError) as error:
         print(f"They could not be imported: {error}", file=sys.stderr)  # noqa: T201 -- a script's own output
         return 1
-    print(f"{given.stack} has them now: run `sam build && sam deploy` for the rest.")  # noqa: T201 -- likewise
+    print(f"{given.stack} has them now: run `sam build && sam deploy` for the rest.")  # noqa: T201 -- as above
     return 0
 
 
@@ -51,12 +51,12 @@ def adopt(stack: str, names: dict[str, str]) -> None:
     """Import resources into a new stack.
 
     Args:
-        stack: its name.
+        stack: the name of the stack.
         names: the physical names by logical id.
 
     Raises:
-        ClientError: CloudFormation refuses.
-        WaiterError: it fails, or takes more than ten minutes.
+        ClientError: CloudFormation refuses the import.
+        WaiterError: the import fails, or takes more than ten minutes.
     """
     formation = boto3.client("cloudformation")
     formation.create_change_set(
@@ -81,7 +81,7 @@ def adopt(stack: str, names: dict[str, str]) -> None:
 
 
 def importable() -> dict[str, object]:
-    """The part of template.yaml that is imported; it may name nothing that is not there yet."""
+    """Return the part of template.yaml to import, which must not refer to a resource that does not exist yet."""
     resources = {}
     for name in IDENTIFIERS:
         resource = dict(template.load().document["Resources"][name])

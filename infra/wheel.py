@@ -1,6 +1,6 @@
-"""Hatchling's hook for the wheel: puts what `titlecard run` and `titlecard up` deploy into it.
+"""Hatchling's hook for the wheel: adds the files that `titlecard run` and `titlecard up` deploy.
 
-`titlecard_console.installation` finds it there. An editable installation needs no copy: the checkout is at hand.
+`titlecard_console.installation` finds them there. An editable installation uses the checkout and needs no copy.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ CARRIED = ("template.yaml", "functions", "infra/requirements")
 TARGET = "titlecard_console/project"
 
 
-class ProjectFiles(BuildHookInterface):  # type: ignore[type-arg]  # its parameter is no part of what hatchling documents
+class ProjectFiles(BuildHookInterface):  # type: ignore[type-arg]  # hatchling does not document its type parameter
     """Adds template.yaml, the functions' sources, their build script and the locks to a wheel."""
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
-        """Name the files that go in besides the packages, with their places in the wheel."""
+        """Name the files to add besides the packages, with their places in the wheel."""
         if version == "editable":
             return
         root = Path(self.root)

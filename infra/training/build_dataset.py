@@ -6,9 +6,9 @@
 | rubyevents | github.com/rubyevents/rubyevents (MIT) | `raw_title`, as on YouTube | `title` and `speakers` |
 | codeandtalk | github.com/szabgab/codeandtalk.com (Apache-2.0) | the first version of each file | the last version |
 
-Rows are left out where the editors' answer cannot be had from the input: a title with other words, or one of several
-presenters whom neither title nor description names. Where no word of any presenter's name stands there, the answer is
-that nobody is named. Of codeandtalk only files say anything whose title was edited, or whose description names the
+A row is left out if the editors' answer cannot be derived from the input: the title has other words, or neither title
+nor description names one of several presenters. If the input contains no word of any presenter's name, the right answer
+is that nobody is named. codeandtalk contributes only files whose title was edited, or whose description names the
 presenters. Needs `git`, and the clone's whole history (no shallow clone) except for rubyevents.
 """
 
@@ -39,7 +39,7 @@ _YOUTUBE = "https://www.youtube.com/watch?v="
 
 
 def main() -> None:
-    """The command line."""
+    """Run the command line."""
     cli = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     cli.add_argument("source", choices=sorted(SOURCES))
     cli.add_argument("clone", type=Path)
@@ -49,7 +49,7 @@ def main() -> None:
 
 
 def pyvideo(clone: Path) -> Iterator[dict[str, Any]]:
-    """The rows of pyvideo/data, by path."""
+    """Yield the rows of pyvideo/data, by path."""
     for path, event, before, after in _edited(clone, _PYVIDEO):
         links = before.get("videos") or [{}]
         row = _row(
@@ -65,7 +65,7 @@ def pyvideo(clone: Path) -> Iterator[dict[str, Any]]:
 
 
 def codeandtalk(clone: Path) -> Iterator[dict[str, Any]]:
-    """The rows of szabgab/codeandtalk.com, by path. Speakers are told by the names of files."""
+    """Yield the rows of szabgab/codeandtalk.com, by path. The names of files identify speakers."""
     names: dict[str, str] = {}
     every_series = _json(_git(clone, "show", "HEAD:data/series.json")) or {}
     for path, event, before, after in _edited(clone, _CODEANDTALK):
@@ -89,7 +89,7 @@ def codeandtalk(clone: Path) -> Iterator[dict[str, Any]]:
 
 
 def rubyevents(clone: Path) -> Iterator[dict[str, Any]]:
-    """The rows of rubyevents/rubyevents, by path."""
+    """Yield the rows of rubyevents/rubyevents, by path."""
     for path in _git(clone, "ls-tree", "-r", "--name-only", "HEAD", "data").splitlines():
         found = _RUBYEVENTS.fullmatch(path)
         if not found:
@@ -118,7 +118,7 @@ SOURCES: Mapping[str, Callable[[Path], Iterator[dict[str, Any]]]] = {
 
 
 def _edited(clone: Path, pattern: re.Pattern[str]) -> Iterator[tuple[str, str, dict[str, Any], dict[str, Any]]]:
-    """The files of the last commit, by path: event, first version and last version."""
+    """Yield the files of the last commit, by path: path, event, first version and last version."""
     for path, first in sorted(_first_versions(clone, pattern).items()):
         event = pattern.fullmatch(path)
         before, after = _json(_git(clone, "show", first)), _json(_git(clone, "show", f"HEAD:{path}"))
@@ -127,7 +127,7 @@ def _edited(clone: Path, pattern: re.Pattern[str]) -> Iterator[tuple[str, str, d
 
 
 def _first_versions(clone: Path, pattern: re.Pattern[str]) -> dict[str, str]:
-    """For each file of the last commit, the object `commit:path` of its first version; moves are followed."""
+    """Map each file of the last commit to the object `commit:path` of its first version; follow moves."""
     log = _git(clone, "log", "--reverse", "--diff-merges=first-parent", "--name-status", "-M", "--format=@%H")
     first: dict[str, str] = {}
     commit = ""
@@ -154,16 +154,16 @@ def _row(
     language: object = None,
     series: str | None = None,
 ) -> dict[str, Any] | None:
-    """A row of the data set; None where its answer is missing, or not to be had from the input.
+    """Return a row of the data set; None if its answer is missing or cannot be derived from the input.
 
     Args:
         name: the row's id.
         event: its conference, with the year.
         given: title and description as they were.
         wanted: title and presenters as the editors have them.
-        url: where the video is.
-        language: its language, as the source calls it.
-        series: the conference without the year, where the source knows it.
+        url: the address of the video.
+        language: its language, as the source names it.
+        series: the conference without the year, if the source knows it.
     """
     title, description = str(given[0] or "").strip(), str(given[1] or "")
     want = str(wanted[0] or "").strip()
@@ -195,7 +195,7 @@ def _json(text: str) -> dict[str, Any] | None:
     try:
         found = json.loads(text)
     except json.JSONDecodeError:
-        return None  # some first versions were broken; the editors mended them later
+        return None  # some first versions were broken, and the editors repaired them later
     return found if isinstance(found, dict) else None
 
 

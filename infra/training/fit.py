@@ -1,12 +1,12 @@
-"""From rows to a model: lexicon, the two CRFs, the confidence and its thresholds.
+"""Fits a model to rows: lexicon, the two CRFs, the confidence and its thresholds.
 
-Whoever uploads a list comes from a community that nobody here has seen, so the confidence learns from such answers:
-each community is answered by a model of the others, and the thresholds are the least at which what is kept is right
-often enough in every one of them. Where there is one community only, its series are put into folds instead.
+Uploads come from communities that are not in the training data, so the confidence learns from answers to unseen
+communities: a model of the other communities answers each one. The thresholds are the lowest at which the kept answers
+are right often enough in every community. If there is only one community, its series form folds instead.
 
-Within a model everything is cross-fitted over series: a row's features come from a lexicon, and what its batch is taken
-for at first sight from a CRF, that have not seen its series. So what the parts say of a training row is as good, and as
-bad, as what they will say of a stranger's.
+Within a model everything is cross-fitted over series: a row's features come from a lexicon that has not seen its
+series, and its batch's labels at first sight from a CRF that has not seen it either. So the parts are as reliable on a
+training row as they will be on a stranger's.
 """
 
 from __future__ import annotations
@@ -40,26 +40,26 @@ if TYPE_CHECKING:
     from training.dataset import Row
 
 _CONFIDENCE_L2 = 50.0
-"""How strongly the weights of the confidence are held down: what is particular to a community should not count."""
+"""The L2 penalty on the confidence's weights: the quirks of one community should not count."""
 
 _WEIGHT = 5
-"""Pairs of labels that the usual share of a pair counts as, where a kind of delimiter is rare."""
+"""The weight of a label pair's overall share, in observed pairs, which smooths the share at a rare delimiter."""
 
 _LEAST, _MOST = -4.0, 1.0
-"""Nats that a delimiter adds to a pair of labels."""
+"""The least and the most nats that a delimiter adds to a pair of labels."""
 
 _NOTHING = Crf((WRONG, RIGHT), {}, [[0, 0], [0, 0]])
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What training can be told.
+    """The settings of training.
 
-    `folds` is the number of parts in which training rows are cross-fitted; there is a synthetic batch of titles for
-    every `title_rows` rows, and one of descriptions for every `description_rows`; `precision` is wanted of the answers
-    that are kept in all communities together, and at most `slack` less in each of them and from each source. `edges` is
-    the share of what the data says about labels on either side of a delimiter that is added to the CRF, for kinds of
-    delimiters that stand in at least `edges_from` places.
+    `folds` is the number of folds in which training rows are cross-fitted. There is one synthetic batch of titles for
+    every `title_rows` rows, and one of descriptions for every `description_rows`. `precision` is required of the kept
+    answers over all communities together, and at most `slack` less in each community and from each source. `edges` is
+    the fraction of the observed effect of a delimiter on label pairs that is added to the CRF, for kinds of delimiters
+    that occur in at least `edges_from` places.
     """
 
     seed: int = 5
@@ -88,13 +88,13 @@ class Judged:
 
 
 class Workshop:
-    """Makes models of rows. The same rows and settings make the same model, and nothing is fitted twice.
+    """Fits models to rows. The same rows and settings give the same model, and nothing is fitted twice.
 
     Args:
-        settings: what training can be told.
-        folder: where lexicons and CRFs are kept, and taken from. Whoever changes the decoding, the confidence or the
-            thresholds need not fit them again; whoever changes what they learn from (features, templates, cuts) takes
-            another folder. None: they are kept in memory alone.
+        settings: the settings of training.
+        folder: keeps lexicons and CRFs for later runs; None keeps them in memory alone. After a change of the decoding,
+            the confidence or the thresholds they can be reused. After a change of what they learn from (features,
+            templates, cuts), use another folder.
     """
 
     def __init__(self, settings: Settings, folder: Path | None = None) -> None:
@@ -104,11 +104,11 @@ class Workshop:
         self._judged: dict[tuple[str, str], list[Judged]] = {}
 
     def fit(self, rows: Sequence[Row]) -> Model:
-        """The model of these rows, with its confidence and thresholds."""
+        """Return the model of these rows, with its confidence and thresholds."""
         return calibrated(self.fit_labels(rows), self.judged(rows), self.settings)
 
     def judged(self, rows: Sequence[Row]) -> list[Judged]:
-        """The answers to each community (or fold of series) of a model of the others."""
+        """Return the answers to each community (or fold of series) from a model of the others."""
         found = []
         for group, part in _groups(rows, self.settings).items():
             inside = {row.id for row in part}
@@ -120,13 +120,13 @@ class Workshop:
         return found
 
     def fit_labels(self, rows: Sequence[Row]) -> Model:
-        """The lexicon and the CRFs of these rows, with an empty confidence."""
+        """Return the lexicon and the CRFs of these rows, with an empty confidence."""
         key = _key(rows, self.settings)
         path = self._folder / f"{key}.json.gz" if self._folder else None
         if key not in self._fitted and path and path.exists():
             self._fitted[key] = Model.from_bytes(path.read_bytes())
         if key not in self._fitted:
-            # As they are shipped: a model that comes from a folder must not differ from one that was just made.
+            # Read back as shipped, so that a model from a folder does not differ from one that was just fitted.
             data = _labelling(rows, self.settings).to_bytes()
             self._fitted[key] = Model.from_bytes(data)
             if path:
@@ -136,12 +136,12 @@ class Workshop:
 
 
 def calibrated(model: Model, judged: Sequence[Judged], settings: Settings) -> Model:
-    """A model with the confidence and the thresholds that these answers teach."""
+    """Return a model with the confidence and the thresholds learned from these answers."""
     return model._replace(confidence=_confidence(judged), thresholds=_thresholds(judged, settings))
 
 
 def judge(model: Model, rows: Sequence[Row], group: str, seed: int) -> list[Judged]:
-    """The answers of a model to rows in their whole batches and in small ones."""
+    """Return a model's answers to rows in their whole batches and in small ones."""
     found = []
     for row, survey, whole in surveyed(rows, model.lexicon, seed, model, every=3):
         answer = read(model, row.title, row.description, survey)
@@ -152,13 +152,13 @@ def judge(model: Model, rows: Sequence[Row], group: str, seed: int) -> list[Judg
 
 
 def _key(rows: Sequence[Row], settings: Settings) -> str:
-    """What lexicons and CRFs depend on."""
+    """Return a key of everything that lexicons and CRFs depend on."""
     learnt_from = {**asdict(settings), "precision": 0, "slack": 0, "rows": [row.id for row in rows]}
     return hashlib.sha256(json.dumps(learnt_from, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def _groups(rows: Sequence[Row], settings: Settings) -> dict[str, list[Row]]:
-    """The rows by community; by folds of series where there is one community."""
+    """Group the rows by community, or by folds of series if there is only one community."""
     found: dict[str, list[Row]] = defaultdict(list)
     for row in rows:
         found[row.community].append(row)
@@ -168,9 +168,9 @@ def _groups(rows: Sequence[Row], settings: Settings) -> dict[str, list[Row]]:
 
 
 def _labelling(rows: Sequence[Row], settings: Settings) -> Model:
-    """The lexicon and the CRFs of these rows.
+    """Fit the lexicon and the CRFs of these rows.
 
-    The titles are learnt from twice: as they are seen at first, and as they are seen once the batch has been labelled.
+    The titles are used twice: as seen at first sight, and as seen once the batch has been labelled.
     """
     fold_of = split(rows, settings.folds, settings.seed)
     invented = lexicons.invented_names(400, random.Random(settings.seed))  # noqa: S311  # samples, not secrets
@@ -196,18 +196,18 @@ def _labelling(rows: Sequence[Row], settings: Settings) -> Model:
 
 
 def _others(parts: Sequence[list[Example]], fold: int) -> list[list[Example]]:
-    """The examples of the other folds."""
+    """Return the examples of the other folds."""
     return [part for number, part in enumerate(parts) if number != fold]
 
 
 def _parts(rows: Sequence[Row], settings: Settings) -> list[list[Row]]:
-    """The rows of each fold."""
+    """Return the rows of each fold."""
     fold_of = split(rows, settings.folds, settings.seed)
     return [[row for row in rows if fold_of[row.series] == fold] for fold in range(settings.folds)]
 
 
 def _crf(parts: Sequence[Sequence[Example]], settings: Settings) -> Crf:
-    """The CRF of labelled sequences; features of a single series are left out, they are that conference's quirks."""
+    """Fit a CRF to labelled sequences; leave out features of a single series, which are that conference's quirks."""
     seen: Counter[str] = Counter()
     for part in parts:
         seen.update(_series_of(part))
@@ -231,9 +231,9 @@ def _crf(parts: Sequence[Sequence[Example]], settings: Settings) -> Crf:
 
 
 def _edges(examples: Sequence[Example], labels: Sequence[str], settings: Settings) -> dict[str, list[list[int]]]:
-    """How much likelier, or less likely, labels follow each other across a delimiter of some kind than elsewhere.
+    """Measure how much more or less likely labels follow each other across a kind of delimiter than elsewhere.
 
-    In hundredths of a nat.
+    The unit is hundredths of a nat.
     """
     seen: dict[str, Counter[tuple[str, str]]] = defaultdict(Counter)
     every: Counter[tuple[str, str]] = Counter()
@@ -258,7 +258,7 @@ def _edges(examples: Sequence[Example], labels: Sequence[str], settings: Setting
 
 
 def _series_of(part: Sequence[Example]) -> Counter[str]:
-    """For each feature, the number of the part's series that have it; no series is in two parts."""
+    """Return for each feature the number of the part's series that have it; no series is in two parts."""
     seen: dict[str, set[str]] = defaultdict(set)
     for example in part:
         for item in example.features:
@@ -268,7 +268,7 @@ def _series_of(part: Sequence[Example]) -> Counter[str]:
 
 
 def _confidence(judged: Sequence[Judged]) -> Crf:
-    """A logistic regression: a CRF over sequences of one item."""
+    """Fit a logistic regression: a CRF over sequences of one item."""
     trainer = pycrfsuite.Trainer(verbose=False)
     for each in judged:
         trainer.append([each.evidence], [RIGHT if each.right else WRONG])
@@ -277,7 +277,7 @@ def _confidence(judged: Sequence[Judged]) -> Crf:
 
 
 def _trained(trainer: pycrfsuite.Trainer) -> Crf:
-    """Train, and take the weights out in hundredths, which is how they are shipped."""
+    """Train, and return the weights in hundredths, the unit in which they are shipped."""
     with tempfile.TemporaryDirectory() as folder:
         path = str(Path(folder) / "model")
         trainer.train(path)
@@ -294,10 +294,10 @@ def _trained(trainer: pycrfsuite.Trainer) -> Crf:
 
 
 def _thresholds(judged: Sequence[Judged], settings: Settings) -> dict[str, float]:
-    """For each source, the least confidence at which the answers that are kept are right often enough.
+    """Return for each source the lowest confidence at which the kept answers are right often enough.
 
-    Measured on rows in their whole batches, with confidences that have not seen the row's group: over all groups
-    together, in each group, and in each source.
+    The measurement uses rows in their whole batches, with confidences that have not seen the row's group: over all
+    groups together, in each group, and for each source.
     """
     scored: dict[tuple[str, str], list[tuple[float, bool]]] = defaultdict(list)
     folds = _apart(judged)
@@ -321,7 +321,7 @@ def _thresholds(judged: Sequence[Judged], settings: Settings) -> dict[str, float
 
 
 def _apart(judged: Sequence[Judged]) -> list[str]:
-    """For each answer, the fold whose confidence is learnt from the other folds: its group, or one of two by series."""
+    """Assign each answer to a fold, whose confidence is learned from the other folds: its group, or half the series."""
     if len({each.group for each in judged}) > 1:
         return [each.group for each in judged]
     number = {series: n for n, series in enumerate(sorted({each.series for each in judged}))}
@@ -329,7 +329,7 @@ def _apart(judged: Sequence[Judged]) -> list[str]:
 
 
 def _threshold(scored: list[tuple[float, bool]], precision: float) -> float:
-    """The least confidence from which on the share of right answers is at least `precision`."""
+    """Return the lowest confidence from which on the share of right answers is at least `precision`."""
     least, right = 1.0, 0
     for count, (confidence, is_correct) in enumerate(sorted(scored, reverse=True), 1):
         right += is_correct

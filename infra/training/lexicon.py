@@ -1,8 +1,8 @@
 """The lexicon: how often a token is part of a name, and how often a word, over the series of the training data.
 
-Presenters of the training rows and Faker's lists of first names and surnames of sixty countries (MIT licence) speak for
-a name; words that descriptions write in lower case, and the words of titles, speak against it. What is counted is
-series, not rows, so that no conference decides alone.
+Evidence for a name is the presenters of the training rows and Faker's lists of first names and surnames of sixty
+countries (MIT licence). Evidence against it is the words that descriptions write in lower case, and titles' words.
+The lexicon counts series, not rows, so that no single conference decides.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ _WORD = re.compile(r"[^\W\d_][\w'\u2019\-]*")
 _TRIM = "\"'\u2019.,;:!?()[]"
 _ENDING = 3
 TECHNOLOGIES = json.loads(Path(__file__).with_name("templates.json").read_text(encoding="utf-8"))["technologies"]
-"""Names of languages, tools and products that look like people's: a conference that nobody has seen talks of others."""
+"""Names of languages, tools and products that look like personal names, for conferences that training has not seen."""
 _TECHNOLOGY = 3.0
-"""As many series as a technology counts for."""
+"""The weight of a technology's name, in series."""
 _LOOKED_AT = 4000  # characters of a description
-_COMMON = 2  # lists in which a first name must stand: rarer ones have their score, that is enough
+_COMMON = 2  # the fewest lists that must contain a first name: a rarer one has its score, which is enough
 _FULL_NAME_LOCALES = (
     "ja_JP",
     "zh_TW",
@@ -62,7 +62,7 @@ _FULL_NAME_LOCALES = (
 
 
 def learn(rows: Iterable[Row]) -> Lexicon:
-    """The lexicon of these rows."""
+    """Learn the lexicon of these rows."""
     names: Counter[str] = Counter()
     given: Counter[str] = Counter()
     others: dict[str, float] = defaultdict(float)
@@ -80,13 +80,13 @@ def learn(rows: Iterable[Row]) -> Lexicon:
     for tokens in (first, last):
         for token, count in tokens.items():
             listed[token] += 0.5 + 0.25 * min(count, 6)
-    # An accent that stands alone folds to a space, which would end the token in the weights' file.
+    # A spacing accent folds to a space, which would end the token in the weights' file.
     known = {token for token in {*names, *others, *listed} if " " not in token}
     endings = _endings(known, names, others, listed)
     scores = {}
     for token in known:
         pro, con = 1.5 * names[token] + listed.get(token, 0.0), others.get(token, 0.0)
-        if pro == 0 and con <= 0.5:  # noqa: PLR2004  # a word of one title: its ending says as much
+        if pro == 0 and con <= 0.5:  # noqa: PLR2004  # a word of one title: its ending is as informative
             continue
         prior = 1 / (1 + math.exp(-endings.get(token[-_ENDING:], 0) / 2))
         score = round(2 * math.log((pro + 0.6 * prior) / (0.7 * con + 0.6 * (1 - prior))))
@@ -96,12 +96,12 @@ def learn(rows: Iterable[Row]) -> Lexicon:
         if not told_by_ending:
             scores[token] = score
     firsts = {token for token, n in first.items() if len(token) > 1 and n >= _COMMON}
-    firsts |= {token for token in given if others.get(token, 0.0) < 3}  # noqa: PLR2004  # "will" is a word all the same
+    firsts |= {token for token in given if others.get(token, 0.0) < 3}  # noqa: PLR2004  # "will" is a common word too
     return Lexicon(scores, endings, frozenset(firsts))
 
 
 def invented_names(count: int, chance: random.Random) -> list[str]:
-    """Full names made of Faker's lists, in several scripts."""
+    """Return full names composed from Faker's lists, in several scripts."""
     lists = [(locale, *_faker_lists(locale)) for locale in _FULL_NAME_LOCALES]
     found = []
     for _ in range(count):
@@ -150,22 +150,22 @@ def _by_series(rows: Iterable[Row]) -> Iterable[_Evidence]:
 def _endings(
     known: Iterable[str], names: Counter[str], others: dict[str, float], listed: dict[str, float]
 ) -> dict[str, int]:
-    """The score of each ending that is common enough: how many of its tokens are names."""
+    """Return the score of each ending that is common enough: how many of its tokens are names."""
     count: dict[str, list[int]] = defaultdict(lambda: [0, 0])
     for token in known:
         count[token[-_ENDING:]][names[token] + listed.get(token, 0.0) <= others.get(token, 0.0)] += 1
     found = {}
     for ending, (pro, con) in count.items():
-        # Faker lists more names than the data has words: a third of them balances the two.
+        # Faker lists more names than the data has words: a factor of about a third balances the two.
         score = max(-5, min(5, round(2 * math.log((0.35 * pro + 0.7) / (con + 0.7)))))
-        if pro + con >= 4 and score:  # noqa: PLR2004  # rarer endings say nothing
+        if pro + con >= 4 and score:  # noqa: PLR2004  # rarer endings tell too little
             found[ending] = score
     return found
 
 
 @cache
 def _faker_tokens() -> tuple[Counter[str], Counter[str]]:
-    """Folded tokens of first names and of surnames, with the number of locales that list them."""
+    """Return the folded tokens of first names and of surnames, with the number of locales that list them."""
     first: Counter[str] = Counter()
     last: Counter[str] = Counter()
     for module in pkgutil.iter_modules(faker_person.__path__):
@@ -178,7 +178,7 @@ def _faker_tokens() -> tuple[Counter[str], Counter[str]]:
 
 @cache
 def _faker_lists(locale: str) -> tuple[list[str], list[str]]:
-    """The first names and the surnames of a locale."""
+    """Return the first names and the surnames of a locale."""
     provider = importlib.import_module(f"faker.providers.person.{locale}").Provider
     found: tuple[set[str], set[str]] = (set(), set())
     for attribute in dir(provider):

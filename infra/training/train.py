@@ -1,12 +1,13 @@
-"""Train the local tier: `python -m training.train DATASET.jsonl ...`, a file a community.
+"""Train the local tier: `python -m training.train DATASET.jsonl ...`, one file per community.
 
-Writes the weights (`functions/titlecard/extraction/weights.json.gz`) and the card beside them (`card.json`): what they
-were trained on, by which protocol, and how such models score on communities that they have never seen: trained on all
-files but one, measured on that one, with confidence and thresholds that come from communities left out as well. Beside
-it stands a cross-validation over the series of all files. The same data, seed and packages make the same bytes.
+Writes the weights (`functions/titlecard/extraction/weights.json.gz`) and their card (`card.json`): the training data,
+the protocol, and the scores of such models on communities that they have never seen. For these scores, a model is
+trained on all files but one and measured on that one; its confidence and thresholds come from left-out communities
+too. The card also has a cross-validation over the series of all files. The same data, seed and packages give the same
+bytes.
 
-Takes half an hour on one core; `--quick` trains without measuring, `--keep DIR` keeps what was fitted, so that a change
-of decoding, confidence or thresholds is measured in two minutes.
+Training takes half an hour on one core. `--quick` trains without measuring. `--keep DIR` keeps what was fitted, so that
+a change of decoding, confidence or thresholds is measured in two minutes.
 
 Needs the dependency group `training`.
 """
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
     from training.dataset import Row
 
 BATCH_SIZES = (1, 3, 10)
-"""Sizes of random batches, in which every fifth row is seen once more."""
+"""The sizes of random batches, in which every fifth row is seen again."""
 
 _EVERY = 5
 
@@ -69,12 +70,12 @@ class Judged:
 
     @property
     def right(self) -> bool:
-        """Whether title and presenters are both right."""
+        """Return whether title and presenters are both right."""
         return is_right(self.result.title, self.result.presenters, self.case.title, self.case.presenters)
 
 
 def main() -> None:
-    """The command line."""
+    """Run the command line."""
     cli = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     cli.add_argument("datasets", type=Path, nargs="+", metavar="DATASET", help="JSON Lines, one file a community")
     cli.add_argument("--quick", action="store_true", help="train without measuring")
@@ -86,7 +87,7 @@ def main() -> None:
     cli.add_argument("--out", type=Path, default=Path(WEIGHTS))
     args = cli.parse_args()
     settings = Settings(seed=args.seed)
-    gc.disable()  # millions of texts that live to the end, and next to no cycles: to go through them again takes long
+    gc.disable()  # millions of texts live to the end, with hardly any cycles: each collection would take long
     rows = load(*args.datasets)
     workshop = Workshop(settings, args.keep)
     measured = {} if args.quick else never_seen(rows, workshop)
@@ -101,7 +102,7 @@ def main() -> None:
 def card(
     datasets: Sequence[Path], rows: Sequence[Row], settings: Settings, weights: bytes, measured: dict[str, Any]
 ) -> dict[str, Any]:
-    """What the weights were trained on, by which protocol, with what, and how they score."""
+    """Return the card: the weights' training data, protocol, packages and scores."""
     return {
         "datasets": [_of_file(path, [row for row in rows if row.community == path.stem]) for path in datasets],
         "protocol": PROTOCOL,
@@ -125,7 +126,7 @@ def _of_file(path: Path, rows: Sequence[Row]) -> dict[str, Any]:
 
 
 def never_seen(rows: Sequence[Row], workshop: Workshop) -> dict[str, Any]:
-    """How models score on the community that they have not seen, for each community; nothing where there is one.
+    """Score models on the community that they have not seen, for each community; return nothing if there is only one.
 
     Their confidence and thresholds come from answers to the other communities, each by a model that had not seen it.
     """
@@ -143,7 +144,7 @@ def never_seen(rows: Sequence[Row], workshop: Workshop) -> dict[str, Any]:
 
 
 def cross_validated(rows: Sequence[Row], folds: int, workshop: Workshop) -> dict[str, Any]:
-    """How models of all communities score on the series that they have not seen.
+    """Score models of all communities on the series that they have not seen.
 
     Their confidence comes from answers to the series of the other folds.
     """
@@ -161,7 +162,7 @@ def cross_validated(rows: Sequence[Row], folds: int, workshop: Workshop) -> dict
 
 
 def report(judged: Sequence[Judged]) -> dict[str, Any]:
-    """The figures of answers."""
+    """Return the figures of answers."""
     of_size: dict[str, list[Judged]] = defaultdict(list)
     for each in judged:
         of_size[each.size].append(each)
@@ -179,10 +180,10 @@ def report(judged: Sequence[Judged]) -> dict[str, Any]:
 
 
 def review(judged: Sequence[Judged]) -> dict[str, float]:
-    """What a person's review is worth: how many rows are flagged, how many of these and of the others are wrong.
+    """Measure the value of a person's review: how many rows are flagged, and how many of these and the rest are wrong.
 
-    `looks_per_mistake` is the number of flagged rows that a person looks at for each that is wrong; `right_after` is
-    the share of right rows once every flagged one has been corrected.
+    `looks_per_mistake` is the number of flagged rows that a person looks at for each wrong one; `right_after` is the
+    share of right rows once every flagged row has been corrected.
     """
     flagged = [each for each in judged if not each.result.sure]
     others = [each for each in judged if each.result.sure]
@@ -197,7 +198,7 @@ def review(judged: Sequence[Judged]) -> dict[str, float]:
 
 
 def answers(model: Model, rows: Sequence[Row], seed: int) -> Iterator[Judged]:
-    """The answers to rows, each in its whole batch, and every fifth in random batches."""
+    """Yield the answers to rows, each in its whole batch, and every fifth also in random batches."""
     chance = random.Random(seed)  # noqa: S311  # samples, not secrets
     for batch in by_event(rows).values():
         readings = {row.id: Reading.of(row.title, row.description, model.lexicon) for row in batch}
@@ -216,12 +217,12 @@ def answers(model: Model, rows: Sequence[Row], seed: int) -> Iterator[Judged]:
 
 
 def _share(judged: Sequence[Judged]) -> float:
-    """The share of right answers."""
+    """Return the share of right answers."""
     return round(sum(each.right for each in judged) / max(1, len(judged)), 4)
 
 
 def _by_source(judged: Sequence[Judged], source: str) -> dict[str, float]:
-    """Of the answers from one source: how many, how many right, how many kept, how many of these right."""
+    """Return the counts for one source: all answers, right ones, kept ones, and kept ones that are right."""
     found = [each for each in judged if each.source == source]
     kept = [each for each in found if each.result.sure]
     return {

@@ -82,7 +82,7 @@ CopyFile = Annotated[
 
 
 def overrides(settings: Sequence[str] | None, *, model: str | None = None, tier: str | None = None) -> dict[str, str]:
-    """The parameters that follow from --set, --model and --tier, by name.
+    """Return the parameters that --set, --model and --tier imply, by name.
 
     Raises:
         BadParameterError: a setting has no value, or contradicts another option.
