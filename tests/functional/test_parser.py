@@ -13,8 +13,10 @@ from collections import Counter
 from contextlib import closing
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 import pytest
+from botocore.exceptions import EndpointConnectionError
 from tests.functional.conftest import MODEL
 from tests.functional.world import LIMITS, NUMBERS, KeysOfATest, Killed, World, received, videos
 
@@ -26,7 +28,7 @@ from titlecard.domain.batch import RowState
 from titlecard.domain.money import Amount, PriceList, Usage, measured
 from titlecard.domain.video import Policy, Tier, Video, fingerprint
 from titlecard.llm import ModelTier
-from titlecard.pipeline.outcomes import ComeBack, Done, Outcome
+from titlecard.pipeline.outcomes import ComeBack, Done, Outcome, Replaced
 from titlecard.pipeline.parse import Received
 from titlecard.pipeline.talks import LOW_CONFIDENCE, UNGROUNDED
 
@@ -551,7 +553,7 @@ def claim(world: World, message: Message, seconds: float) -> Attempt | VideoReco
     return world.catalog.claim(
         message,
         mark(message),
-        token="another's",  # noqa: S106 -- a claim's token is no password
+        token=uuid4().hex,
         cap=CAP,
         policy=Policy.AUTO,
         bound=Amount(1, 1, 1, 1),
@@ -652,6 +654,20 @@ def test_a_message_that_was_never_worked_on_alone_is_deferred_at_its_last_receiv
     (again,) = world.sent()
     assert work(world, tier, again) == PARSED_BY_MODEL
     assert world.dead() == []
+
+
+def test_a_mark_whose_answer_was_lost_buries_nobody(
+    world: World, tier: ModelTier, message: Message, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin = Catalog.begin
+
+    def lost(catalog: Catalog, *arguments: Any, **more: Any) -> None:  # noqa: ANN401 -- the mark's
+        """The mark is written, and its answer never comes."""
+        begin(catalog, *arguments, **more)
+        raise EndpointConnectionError(endpoint_url="dynamodb")
+
+    monkeypatch.setattr(Catalog, "begin", lost)
+    assert work(world, tier, message, 2) == Replaced()
 
 
 def test_the_last_but_one_receive_still_works(world: World, tier: ModelTier, message: Message) -> None:

@@ -45,6 +45,10 @@ PARTS = ("requests", "tokens", "micro_usd")
 """The parts of a charge that the ledger counts as open or lost."""
 
 
+HOUR = 3600.0
+"""After which the audit looks at what stands still."""
+
+
 class Violation(AssertionError):
     """A promise is broken."""
 
@@ -498,7 +502,7 @@ class Invariants:
         if why == "receives_used_up":
             caused = crashed
         elif why == "never_answered":
-            caused = crashed or world.purged or world.plan.off_until > 3600
+            caused = crashed or world.purged or world.overwritten or world.plan.off_until > HOUR
         else:
             video = f"video#{world.batch_of(key)['project']}#{new['video']}", f"fp#{new['fingerprint']}"
             tries = [it for it in self.tried.values() if it.key == video and it.concluded != "given back"]

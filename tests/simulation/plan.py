@@ -80,7 +80,7 @@ class Plan:
     change: str
     """How waiting messages turn into those of another version at `changed_at`: see `versions`."""
     unversioned: bool
-    """Whether the bucket keeps no versions; ignored if the plan uploads a newer manifest."""
+    """Whether the bucket keeps only one version of an object: a newer upload then replaces the manifest before it."""
     hot: int
     """The most writes that a partition accepts per second; 0 for no limit."""
 

@@ -105,7 +105,7 @@ class World:
         self.choices = Choices(seed, kept)
         self.plan = plan = replace(draw_plan(self.choices), **like)
         self.clocks = plan.apart + 2.0
-        self.unversioned = plan.unversioned and not plan.newer
+        self.unversioned = plan.unversioned
         self.baton = Baton(self.choices)
         self.wire = Wire(self.baton, plan.chance, plan.deadly, [] if tell else None, busy_steps=plan.busy)
         self.invariants = Invariants(self)
@@ -137,6 +137,7 @@ class World:
         self.accepted: dict[str, list[int]] = {}
         self.moved_by_hand: set[str] = set()
         self.purged = False
+        self.overwritten = False
         self.spoilt: set[Key] = set()
         self.died_with: set[tuple[str, int]] = set()
         self._videos: dict[Key, Video] = {}
@@ -227,7 +228,8 @@ class World:
         project = self.store.tables["catalog"][batch, "batch"]["project"]
         wanted = f'{{"batch":"{batch.removeprefix("batch#")}","project":"{project}","row":{row},'
         bodies = [letter.body for letter in self.letters()]
-        return bool(self.plan.removed_at) or any(body.startswith(wanted) for body in (*bodies, *self.moved_by_hand))
+        gone = bool(self.plan.removed_at) or self.overwritten  # then nobody knows the video
+        return gone or any(body.startswith(wanted) for body in (*bodies, *self.moved_by_hand))
 
     def video_of(self, key: Key) -> Video:
         """Return the video of a record's key."""
@@ -428,6 +430,7 @@ class World:
     def _upload(self, project: str, version: int, kinds: tuple[str, ...]) -> None:
         videos = [_video(number, kind, version) for number, kind in enumerate(kinds, 1)]
         content = b"".join(video.model_dump_json(exclude_none=True).encode() + b"\n" for video in videos)
+        self.overwritten |= self.unversioned and version > 1
         name, etag = "null" if self.unversioned else f"v{version}", f'"{project}-{version}"'
         self.s3.upload(_manifest(project), name, content, {}, etag)
         order = upload_order((self.plan.start + timedelta(seconds=self.baton.now)).isoformat(), str(version))

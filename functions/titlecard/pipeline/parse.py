@@ -393,8 +393,8 @@ class Parser:
     def _locally_alone(self, jobs: Sequence[_Job]) -> dict[str, Outcome]:
         """The same for one that has come back: under a mark, which says when the local tier has survived it."""
         (job,) = jobs
+        job.marked = True  # even where the answer is lost
         self._catalog.begin(job.message, now=self._now(), alone=LOCALLY)
-        job.marked = True
         outcomes = self._locally(jobs)
         if not outcomes:
             self._catalog.survived(job.message)
