@@ -50,7 +50,8 @@ What the columns mean:
   or four characters of the answer.
 - Wall: from the moment when everything is started to the last row's end. Titlecard's functions start cold after that
   moment, and its memory is that of the whole embedded AWS with them.
-- Exact: title and presenters are both the known ones, in percent of all rows.
+- Exact: title and presenters are both the known ones, in percent of all rows. Titlecard can be exact where the provider
+  is wrong: it refuses an answer with a name that the text does not hold, and keeps the local tier's talk.
 """
 
 TABLE = """Latency {latency:g} s; the ideal is {ideal:.1f} s (latency x rows / concurrency) if every row is asked about
@@ -217,6 +218,9 @@ def _remarks(race: Race, workload: str) -> list[str]:
             said.append(f"{contender.name} did not end by itself in {len(stopped)} of {len(runs)} runs ({why}).")
         elif broken := sum(run["wall"] is None for run in runs):
             said.append(f"{contender.name} ended before its last row in {broken} of {len(runs)} runs.")
+        if any(run["workers_mb"] for run in runs):
+            functions = statistics.median(run["workers_mb"] for run in runs)
+            said.append(f"{contender.name}: of its memory, the functions took {functions:.0f} MB.")
         if starved := sum(run["starved"] for run in runs):
             said.append(
                 f"{contender.name}: its functions reached their own time-out {starved} times in {len(runs)} runs."
