@@ -54,7 +54,7 @@ def main() -> None:
     runs = _kept(kept, asked) if not (given.fresh or given.quick) else []
     pythons = {one.name: arena.python(one) for one in (*CONTENDERS, DRAWING)}
     began = time.monotonic()
-    for number, workload, contender in _plan(given):
+    for number, workload, contender in () if given.page else _plan(given):
         if any(
             (it["contender"], it["workload"], it["round"]) == (contender.name, workload.name, number) for it in runs
         ):
@@ -152,6 +152,7 @@ def _options() -> argparse.ArgumentParser:
     )
     options.add_argument("--only", action="append", help="contenders whose name holds this word; no page is written")
     options.add_argument("--workload", action="append", help="workloads by name; no page is written")
+    options.add_argument("--page", action="store_true", help="write the page of what has been raced, and race no more")
     options.add_argument("--fresh", action="store_true", help="forget what was raced before")
     options.add_argument("--quick", action="store_true", help="40 rows, one round, two workloads; no page is written")
     options.add_argument("--cache", type=Path, default=held.ROOT / ".tools" / "peers")
