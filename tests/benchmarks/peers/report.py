@@ -17,6 +17,9 @@ import psutil
 from tests.benchmarks.peers.contenders import CONTENDERS, Contender
 from tests.benchmarks.peers.workloads import TITLES, WORKLOADS
 
+from titlecard import __version__
+from titlecard_console.output import pluralize
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
@@ -55,7 +58,7 @@ What the columns mean:
 """
 
 TABLE = """Latency {latency:g} s; the ideal is {ideal:.1f} s (latency x rows / concurrency) if every row is asked about
-once.{killed}
+once. {runs} of each contender.{killed}
 """
 
 Run = dict[str, Any]
@@ -187,7 +190,9 @@ def _tables(race: Race) -> list[str]:
         lines += [
             f"## {TITLES[workload.name]}",
             "",
-            TABLE.format(latency=some[0]["latency"], ideal=some[0]["ideal"], killed=killed),
+            TABLE.format(
+                latency=some[0]["latency"], ideal=some[0]["ideal"], runs=_runs(race, workload.name), killed=killed
+            ),
             "| | " + " | ".join(figure.title for figure in FIGURES) + " |",
             "| --- |" + " ---: |" * len(FIGURES),
         ]
@@ -195,8 +200,16 @@ def _tables(race: Race) -> list[str]:
             if race.of(contender.name, workload.name):
                 cells = (_cell(race, contender.name, workload.name, figure) for figure in FIGURES)
                 lines.append(f"| {contender.name} | " + " | ".join(cells) + " |")
+            else:
+                lines.append(f"| {contender.name} | not raced |" + " |" * (len(FIGURES) - 1))
         lines += ["", *_remarks(race, workload.name)]
     return lines
+
+
+def _runs(race: Race, workload: str) -> str:
+    """How often each contender that was raced met a workload."""
+    numbers = sorted({len(race.of(one.name, workload)) for one in CONTENDERS} - {0})
+    return f"{numbers[0]} to {numbers[-1]} runs" if len(numbers) > 1 else pluralize(numbers[0], "run")
 
 
 def _cell(race: Race, contender: str, workload: str, figure: Figure) -> str:
@@ -301,6 +314,8 @@ def _settings(race: Race) -> list[str]:
 
 def _versions(contender: Contender, python: Path | None) -> str:
     """What is installed of what matters."""
+    if contender.tier:
+        return f"titlecard {__version__}"
     names = [re.split(r"[\[=]", package)[0] for package in contender.packages]
     if python is None or not names:
         return ""
