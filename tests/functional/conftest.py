@@ -33,7 +33,7 @@ MODEL = "gpt-6-luna"
 
 @pytest.fixture(scope="session")
 def clients() -> Iterator[AwsClients]:
-    """The clients of all tests, to one emulated AWS: to make both anew takes longer than most tests."""
+    """Return the clients of all tests, for one emulated AWS: creating both anew takes longer than most tests."""
     with pytest.MonkeyPatch.context() as patch:
         for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
             patch.setenv(name, "testing")
@@ -46,7 +46,7 @@ def clients() -> Iterator[AwsClients]:
 
 @pytest.fixture
 def wire(monkeypatch: pytest.MonkeyPatch) -> Wire:
-    """The wire from boto3 to moto, which nobody waits at."""
+    """Return the wire from boto3 to moto, with all waiting removed."""
     wire = Wire()
     carried = BotocoreStubber.__call__
 
@@ -65,7 +65,7 @@ def wire(monkeypatch: pytest.MonkeyPatch) -> Wire:
 
 
 def check_placeholders(body: dict[str, Any]) -> None:
-    """Refuse what DynamoDB refuses and moto lets pass: a placeholder that is given and not used, or an empty list."""
+    """Refuse what DynamoDB refuses and moto accepts: an unused placeholder, or an empty list."""
     for write in body, *(it for item in body.get("TransactItems", ()) for it in item.values()):
         given = [write[name] for name in ("ExpressionAttributeNames", "ExpressionAttributeValues") if name in write]
         expressions = " ".join(text for name, text in write.items() if name.endswith("Expression"))
@@ -74,36 +74,36 @@ def check_placeholders(body: dict[str, Any]) -> None:
 
 
 class Unhurried:
-    """Stands for the module `time` where a retry waits."""
+    """Replaces the module `time` where a retry waits."""
 
     @staticmethod
     def sleep(_seconds: float) -> None:
-        """Go on at once."""
+        """Return at once."""
 
 
 @pytest.fixture
 def world(clients: AwsClients, wire: Wire) -> World:
-    """An empty stack, beside those of other tests."""
+    """Return an empty stack, separate from those of other tests."""
     return World(clients, wire)
 
 
 @pytest.fixture(scope="session")
 def loopback() -> Iterator[LoopbackProvider]:
-    """The one provider of all tests."""
+    """Return the one provider of all tests."""
     with LoopbackProvider() as provider:
         yield provider
 
 
 @pytest.fixture
 def provider(loopback: LoopbackProvider) -> LoopbackProvider:
-    """The provider, with an empty bill and in good health."""
+    """Return the provider, with an empty bill and without faults."""
     loopback.reset()
     return loopback
 
 
 @pytest.fixture(scope="session")
 def tier(loopback: LoopbackProvider) -> Iterator[ModelTier]:
-    """The model tier, loaded once: that takes two seconds."""
+    """Return the model tier, loaded once, since loading takes two seconds."""
     with closing(
         ModelTier(MODEL, max_output_tokens=400, prices=PriceList.packaged(), base_url=loopback.base_url)
     ) as tier:
@@ -112,7 +112,7 @@ def tier(loopback: LoopbackProvider) -> Iterator[ModelTier]:
 
 @pytest.fixture
 def local_tier(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The local tier, sure of exactly those videos whose id begins with "sure"; the ids that it was asked about."""
+    """Make the local tier sure of exactly the videos whose id begins with "sure"; return the ids that it parses."""
     asked: list[str] = []
     real = extraction.parse
 

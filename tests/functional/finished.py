@@ -1,4 +1,4 @@
-"""Batches whose rows have ended, as the tests of what is given out need them; and commands as a person types them."""
+"""Batches whose rows have ended, for tests of results; and a console that runs commands as a person types them."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def reviews(world: World) -> Reviews:
 
 
 def results(world: World, bus: EventBus | None = None) -> ResultPublisher:
-    """Results, as the handler makes them."""
+    """Return the publisher of results, built as its handler builds it."""
     drafts = UploadProgressTable(world.db, world.names["CatalogTable"])
     return ResultPublisher(exports=exports(world), drafts=drafts, s3=world.s3, events=bus or Listener())
 
@@ -58,7 +58,7 @@ def ended(
     project: str = PROJECT,
     mark: str = MARK,
 ) -> Batch:
-    """A batch whose rows have ended so, by the ids of their videos: with a talk, or in a state without one."""
+    """Make a batch whose rows have ended, by the ids of their videos: with a talk, or in a state without one."""
     videos = [
         Video(id=video, title=f"{video}: raw title", description="As uploaded.", url=f"https://example.org/{video}")
         for video in talks
@@ -71,7 +71,7 @@ def ended(
 def end(
     world: World, batch: Batch, messages: Sequence[Message], ends: Sequence[Talk | RowState], *, mark: str = MARK
 ) -> None:
-    """Rows end."""
+    """End a batch's rows."""
     endings = []
     for message, it in zip(messages, ends, strict=True):
         if isinstance(it, Talk):
@@ -83,31 +83,31 @@ def end(
 
 
 def say(world: World, video: str, title: str, *presenters: str, project: str = PROJECT) -> None:
-    """A person answers."""
+    """Record a person's answer."""
     reviews(world).answer(project, video, title, presenters, by="ada", fingerprint=MARK, now=world.clock())
 
 
 def file_of(world: World, batch: Batch) -> list[dict[str, Any]]:
-    """The lines of a batch's results."""
+    """Return the lines of a batch's results."""
     body = world.s3.get_object(Bucket=world.bucket, Key=f"results/{batch.project}/{batch.id}.jsonl")["Body"].read()
     return [json.loads(line) for line in body.splitlines()]
 
 
 class Listener:
-    """The event bus, with somebody who hears what goes over it."""
+    """An event bus that records the events that go over it."""
 
     def __init__(self) -> None:
         self._events = boto3.client("events")
         self._heard: list[dict[str, Any]] = []
 
     def put_events(self, *, Entries: Sequence[Mapping[str, str]]) -> Mapping[str, Any]:  # noqa: N803 -- boto3's
-        """Let events through."""
+        """Put events on the bus."""
         done: Mapping[str, Any] = self._events.put_events(Entries=Entries)
         self._heard += [json.loads(it["Detail"]) for it in Entries if (it["Source"], it["DetailType"]) == _WANTED]
         return done
 
     def heard(self) -> list[dict[str, Any]]:
-        """The details of the events since the last time."""
+        """Return the details of the events since the last call."""
         heard, self._heard = self._heard, []
         return heard
 
@@ -116,7 +116,7 @@ _WANTED = ("titlecard", "Titlecard batch finished")
 
 
 class Console:
-    """The commands, on a world instead of a stack."""
+    """The commands, run on a world instead of a stack."""
 
     def __init__(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
         self.outputs = {name: world.names[name] for name in ("CatalogTable", "LedgerTable", "UploadsBucket")}
@@ -124,23 +124,23 @@ class Console:
         monkeypatch.setattr(stacks, "find", lambda *_: self)
 
     def client(self, service: Any, **_config: Any) -> Any:  # noqa: ANN401 -- as `Where`
-        """As `Where`."""
+        """Return a client of the world."""
         return boto3.client(service)
 
     def resource(self, service: Any, **_config: Any) -> Any:  # noqa: ANN401 -- as `Where`
-        """As `Where`."""
+        """Return a resource of the world."""
         return boto3.resource(service)
 
     def type(self, *words: str) -> Said:
-        """Type a command; what it said, and its exit code."""
+        """Run a command; return its output and its exit code."""
         return CliRunner().invoke(app, words)
 
     def said(self, *words: str) -> str:
-        """What a command that goes well says on standard output."""
+        """Run a command that succeeds; return its standard output."""
         done = self.type(*words)
         assert done.exit_code == 0, (done.output, done.exception)
         return str(done.stdout)
 
     def objects(self, *words: str) -> list[dict[str, Any]]:
-        """The JSON Lines that a command gives."""
+        """Run a command that succeeds; return the objects of its JSON Lines."""
         return [json.loads(line) for line in self.said(*words).splitlines()]

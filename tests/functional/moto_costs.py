@@ -1,7 +1,7 @@
-"""What moto and botocore do anew for every request, done once: it was more than half of the time of these tests.
+"""Caches for work that moto and botocore repeat for every request, which took more than half the time of these tests.
 
-Nothing here changes an answer. A table's copy, which moto makes before each transaction to bring the table back where
-it fails, shares its items, and an update changes a copy of its item.
+No answer changes. The copy of a table that moto makes before each transaction, to restore the table if it fails, shares
+the table's items; an update changes a copy of its item.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ if TYPE_CHECKING:
     from moto.core.serialize import AttributePickerContext
 
 _KINDS = {"B", "BOOL", "BS", "L", "M", "N", "NS", "NULL", "S", "SS"}
-"""The members of DynamoDB's AttributeValue: one is given, and moto looks for each other under six names."""
+"""The members of DynamoDB's AttributeValue. A value has one of them, and moto looks for each under six names."""
 
 _pick = AttributePicker.__call__
 _update = DynamoDBBackend.update_item
 
 
 def save(patch: pytest.MonkeyPatch) -> None:
-    """Save them, until the patches are undone."""
+    """Install the caches until the patches are undone."""
     patch.setattr(Table, "__deepcopy__", _copied, raising=False)
     patch.setattr(DynamoDBBackend, "update_item", _update_copy)
     patch.setattr(AttributePicker, "__call__", _pick_kind)

@@ -1,4 +1,4 @@
-"""BatchExecuteStatement of INSERTs for moto, which cannot take parameters in them."""
+"""BatchExecuteStatement of INSERTs for moto, which does not accept parameters in them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _INSERT = re.compile(r"""INSERT INTO "(?P<table>[^"]+)" VALUE \{(?P<attributes>(
 
 
 def insert(backend: DynamoDBBackend, statements: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Put each item where there is none (DynamoDB developer guide, "PartiQL insert statements")."""
+    """Put each item unless its key exists (DynamoDB developer guide, "PartiQL insert statements")."""
     answers: list[dict[str, Any]] = []
     for statement in statements:
         found = _INSERT.fullmatch(statement["Statement"])

@@ -1,6 +1,6 @@
-"""Every alarm and every widget looks at a metric that the code emits, with the dimensions that it has there.
+"""Every alarm and every widget uses a metric that the code emits, with the same dimensions.
 
-The metrics are those of a run: the real handlers on the emulated AWS and the loopback provider, whatever they print.
+The metrics come from a run: everything that the real handlers print on the emulated AWS and the loopback provider.
 """
 
 from __future__ import annotations
@@ -39,14 +39,14 @@ OF_AWS = {
 
 
 def looked_at(alarm: dict[str, Any]) -> Iterator[tuple[str, str, tuple[str, ...]]]:
-    """The metrics that an alarm looks at: namespace, name, names of the dimensions."""
+    """Yield the metrics that an alarm uses: namespace, name, names of the dimensions."""
     metrics = [it["MetricStat"]["Metric"] for it in alarm.get("Metrics", []) if "MetricStat" in it] or [alarm]
     for it in metrics:
         yield it["Namespace"], it["MetricName"], tuple(dimension["Name"] for dimension in it["Dimensions"])
 
 
 def emitted(printed: str) -> set[tuple[str, tuple[str, ...]]]:
-    """The metrics in what handlers printed: names, and the names of their dimensions."""
+    """Return the metrics in the handlers' output: names, and the names of their dimensions."""
     found = set()
     for line in printed.splitlines():
         written = json.loads(line) if line.startswith("{") else {}
@@ -115,7 +115,7 @@ def test_an_alarm_on_a_metric_of_awss_names_one_that_aws_has() -> None:
 def test_an_alarm_says_what_it_means_and_which_command_to_type(name: str) -> None:
     description = ALARMS[name]["AlarmDescription"]["Fn::Sub"]
     assert re.search(r"`(titlecard|aws|sam) [^`]+`", description), name
-    assert len(description) <= 1024  # CloudWatch's own limit
+    assert len(description) <= 1024  # CloudWatch's limit
     assert ALARMS[name]["AlarmActions"] == [{"Ref": "AlarmTopic"}]
 
 
@@ -129,4 +129,4 @@ def test_the_dashboard_shows_metrics_that_there_are() -> None:
         if not (isinstance(metric[0], str) and metric[0] != "Titlecard")
     }
     assert shown <= set(Metric)
-    assert set(Metric) - shown == {Metric.BUDGET_REFUSALS, Metric.TOKENS_EXPECTED}  # for alarms alone
+    assert set(Metric) - shown == {Metric.BUDGET_REFUSALS, Metric.TOKENS_EXPECTED}  # only alarms use these

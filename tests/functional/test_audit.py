@@ -1,4 +1,4 @@
-"""The audit: what ingest did not finish is started again, lost rows are sent again in rounds, and nothing is lost."""
+"""The audit: it restarts unfinished ingests and sends lost rows again in rounds, and nothing is lost."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ ROUNDS = NUMBERS["AuditRounds"]
 
 
 def stand_still(world: World, rounds: int = 1) -> list[dict[str, int]]:
-    """Let time go by without anything else, and resume each time."""
+    """Let time pass without any other change, and run the sweeper each time."""
     done = []
     for _ in range(rounds):
         world.clock.forward(STILL)
@@ -35,12 +35,12 @@ def stand_still(world: World, rounds: int = 1) -> list[dict[str, int]]:
 
 
 def told(world: World) -> list[Upload]:
-    """What ingest was told to go on with; its messages are taken."""
+    """Return what ingest was told to continue with; take its messages."""
     return [Upload(**json.loads(it["Body"])["continue"]) for it in world.taken("IngestQueue")]
 
 
 def killed(world: World, rows: int = 3, *, while_it: str = "sends") -> Upload:
-    """An upload whose ingest was killed, and whose message is gone: it died of it too often."""
+    """Make an upload whose ingest was killed, and whose message is gone after too many receives."""
     upload = world.put(manifest(videos(rows)))
     world.wire.cut(Cut.KILLED_AFTER, call={"counts": "GetObject", "sends": "SendMessageBatch"}[while_it])
     with pytest.raises(Killed):
@@ -147,7 +147,7 @@ def test_ingest_that_gets_on_is_started_again_as_often_as_it_takes(world: World)
 
 @pytest.fixture
 def small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A checkpoint after every pack, and no reading ahead."""
+    """Set a checkpoint after every pack, without reading ahead."""
     monkeypatch.setattr("titlecard.pipeline.ingest.PACKS_UNDER_WAY", 1)
     monkeypatch.setattr("titlecard.pipeline.ingest.ROWS_BETWEEN_CHECKPOINTS", 10)
 
@@ -156,7 +156,7 @@ def small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def opened(world: World, rows: int) -> tuple[Batch, list[Message]]:
-    """A batch as ingest leaves it, its messages lost."""
+    """Make a batch as ingest leaves it, with its messages lost."""
     upload = world.put(manifest(videos(rows)))
     world.ingest().take(upload, lambda: 900)
     return world.catalog.batch(upload.batch), world.sent()

@@ -1,4 +1,4 @@
-"""The breakers in the ledger: who is let through, and what opens and closes them."""
+"""The breakers in the ledger: which questions they let through, and what opens and closes them."""
 
 from __future__ import annotations
 
@@ -25,26 +25,26 @@ class Case:
 
     @property
     def ledger(self) -> Ledger:
-        """Where it is."""
+        """Return the world's ledger."""
         return self.world.ledger
 
     @property
     def now(self) -> datetime:
-        """The time."""
+        """Return the current time."""
         return self.world.clock()
 
     @property
     def breaker(self) -> Breaker:
-        """As it stands."""
+        """Return the breaker's current state."""
         return self.ledger.account(PROJECT, now=self.now).breaker
 
     def open(self, why: str = "a wrong key", after: timedelta | None = timedelta(0)) -> None:
-        """Open it; `after`: until its probe, None: until a person closes it."""
+        """Open the breaker; `after` is the time until its probe, None if only a person closes it."""
         probe_at = None if after is None else self.now + after
         self.ledger.open_breaker(PROJECT, why, probe_at=probe_at, now=self.now)
 
     def take(self, token: str, lasts: timedelta = 2 * MINUTE) -> bool:
-        """Be its probe."""
+        """Take its probe."""
         return self.ledger.take_probe(PROJECT, token=token, until=self.now + lasts, now=self.now)
 
 

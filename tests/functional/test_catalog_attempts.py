@@ -1,4 +1,4 @@
-"""The catalog's attempts: the claim with its cap, lease and token, and what a batch is charged for them."""
+"""The catalog's attempts: the claim with its cap, lease and token, and the charges of a batch for them."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def entry(world: World, message: Message) -> VideoRecord:
 
 
 def store(world: World, message: Message, talk: Talk) -> None:
-    """A talk that no attempt was made for."""
+    """Store a talk without an attempt."""
     world.catalog.end_and_count([RowEnd(message, "", MARK, RowState.PARSED, talk.tier, talk)], now=world.clock())
 
 

@@ -1,4 +1,4 @@
-"""The catalog's batches: opening, the lease, the ways to their end."""
+"""The catalog's batches: their opening, their lease, and each way to their end."""
 
 from __future__ import annotations
 
@@ -204,7 +204,7 @@ def test_the_batches_of_these_tests_are_as_ingest_leaves_them(world: World) -> N
 
 
 def items(world: World, batch: Batch) -> list[dict[str, Any]]:
-    """All that the catalog holds of a batch."""
+    """Return everything that the catalog holds about a batch."""
     found = world.db.query(
         TableName=world.names["CatalogTable"],
         KeyConditionExpression="pk = :pk",

@@ -1,4 +1,4 @@
-"""The catalog's rows: their ends, the pointer to the current fingerprint, waiting and coming back."""
+"""The catalog's rows: their ends, the pointer to the current fingerprint, deferral and return."""
 
 from __future__ import annotations
 
@@ -300,7 +300,7 @@ def test_talks_come_with_their_rows_in_the_rows_order(world: World, monkeypatch:
 
 
 def due(world: World) -> list[DeferredRow]:
-    """The rows that are due of all projects."""
+    """Return the due rows of all projects."""
     found = [it for name in (PROJECT, NO_PROJECT) for it in world.catalog.due(name, now=world.clock())]
     return [it for it in found if isinstance(it, DeferredRow)]
 

@@ -1,6 +1,6 @@
-"""The console's manners: sentences instead of tracebacks, help that teaches by example, completion that is silent.
+"""The console's manners: sentences instead of tracebacks, help with examples, silent completion.
 
-The commands run in this process, against an AWS on loopback that answers as it is told to.
+The commands run in this process, against a fake AWS on loopback whose answers a test sets.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ STACK = """<DescribeStacksResponse><DescribeStacksResult><Stacks><member>
 
 
 class Aws(ThreadingHTTPServer):
-    """An AWS that gives the same answer to everybody."""
+    """An AWS that gives the same answer to every call."""
 
     daemon_threads = True
     status, body = 200, STACK
 
     def refuse(self, code: str, message: str = "as AWS says it") -> None:
-        """Refuse everything from now on."""
+        """Refuse every call from now on."""
         self.status = 400
         self.body = f"<ErrorResponse><Error><Code>{code}</Code><Message>{message}</Message></Error></ErrorResponse>"
 
@@ -49,7 +49,7 @@ class _Answer(BaseHTTPRequestHandler):
     server: Aws
 
     def do_POST(self) -> None:
-        """Whatever is asked."""
+        """Answer any call."""
         self.rfile.read(int(self.headers.get("content-length", 0)))
         self.send_response(self.server.status)
         self.send_header("content-type", "text/xml")
@@ -57,7 +57,7 @@ class _Answer(BaseHTTPRequestHandler):
         self.wfile.write(self.server.body.encode())
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 -- the base class named it
-        """Nobody reads it."""
+        """Log nothing."""
 
 
 @contextmanager
@@ -74,7 +74,7 @@ def serving() -> Iterator[Aws]:
 
 @pytest.fixture
 def aws(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Aws]:
-    """An AWS, and a person who is signed in to it; nobody waits before a call is repeated."""
+    """Return an AWS, with credentials set for it and without delays between retries."""
     for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_DEFAULT_REGION"):
         monkeypatch.delenv(name, raising=False)
     nowhere = str(tmp_path / "nothing")
@@ -96,7 +96,7 @@ def aws(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Aws]:
 
 
 def told(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, *command: str, code: int) -> str:
-    """What a command that ends with this exit code tells; it prints no data."""
+    """Run a command that ends with this exit code; return its messages, and check that it prints no data."""
     monkeypatch.setattr("sys.argv", ["titlecard", *command])
     with pytest.raises(SystemExit) as ended:
         application.main()
@@ -108,7 +108,7 @@ def told(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, *c
 
 
 _BOX = dict.fromkeys(map(ord, "│╭╮╰╯─"), " ")
-"""What Typer draws around a usage error."""
+"""The box that Typer draws around a usage error."""
 
 
 # ----------------------------------------------------------------------------------------------------------- sentences
@@ -239,7 +239,7 @@ def test_a_parameter_given_with_set_wins(
 
 
 def commands(command: Any, *path: str) -> Iterator[tuple[str, Any]]:  # noqa: ANN401 -- typer keeps its kinds to itself
-    """Every command and every group, by what a person types."""
+    """Yield every command and every group, with the words that a person types."""
     if path:
         yield " ".join(path), command
     for name, it in getattr(command, "commands", {}).items():
@@ -272,7 +272,7 @@ def test_no_arguments_print_the_help() -> None:
 def test_summaries_fit_a_line_of_80_columns(name: str) -> None:
     shown = CliRunner().invoke(application.app, [*name.split()[1:], "--help"]).output
     _, _, commands = shown.partition("─ Commands ─" if name != "titlecard" else "─ Start here ─")
-    assert all(line[2] != " " for line in commands.splitlines() if line.startswith("│"))  # nothing is wrapped
+    assert all(line[2] != " " for line in commands.splitlines() if line.startswith("│"))  # no summary wraps
 
 
 def test_the_version_is_that_of_the_project() -> None:

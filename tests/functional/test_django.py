@@ -31,12 +31,12 @@ if TYPE_CHECKING:
     from tests.functional.world import World
 
 NAME = "tests.functional.django_admin"
-"""The example as a module of an app of the site."""
+"""The module name of the example, as part of an app of the site."""
 
 
 @pytest.fixture(scope="module")
 def example() -> ModuleType:
-    """The example in a site of its own, on a database in memory."""
+    """Return the example in its own site, with an in-memory database."""
     apps = ["admin", "auth", "contenttypes", "messages"]
     settings.configure(
         DATABASES={"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}},
@@ -55,14 +55,14 @@ def example() -> ModuleType:
 
 @pytest.fixture
 def site(example: ModuleType, world: World, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    """The example with an empty table, beside a stack."""
+    """Return the example with an empty table, connected to a stack."""
     monkeypatch.setattr(example, "BUCKET", world.bucket)
     example.Video.objects.all().delete()
     return example
 
 
 def act(site: ModuleType, action: str) -> str:
-    """Choose an action for all videos; what the admin says."""
+    """Run an admin action for all videos; return the admin's message."""
     request = RequestFactory().post("/")
     request._messages = CookieStorage(request)  # noqa: SLF001 -- what the middleware does
     modeladmin = site.admin.site.get_model_admin(site.Video)
@@ -144,7 +144,7 @@ def test_a_fixture_is_loaded_by_django(world: World, tmp_path: Path, monkeypatch
 
 
 def talk_model() -> type[models.Model]:
-    """A model for talks, as a site would have it."""
+    """Return a model for talks, as a site would define it."""
     fields = {
         "id": models.CharField(primary_key=True, max_length=512),
         "title": models.TextField(),

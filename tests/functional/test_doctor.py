@@ -1,4 +1,4 @@
-"""`titlecard doctor`: what it finds on a machine and in a stack."""
+"""`titlecard doctor`: its findings on a machine and in a stack."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def clock(offset: timedelta) -> Iterator[str]:
-    """A server whose clock is this far from the machine's."""
+    """Run a server whose clock differs from the machine's by this offset."""
 
     class Answer(BaseHTTPRequestHandler):
         def do_HEAD(self) -> None:

@@ -1,4 +1,4 @@
-"""`titlecard eval`: the model is asked once a row at most, and never for more than was shown."""
+"""`titlecard eval`: it asks the model at most once per row, and never for more than it has shown."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ KEY = "sk-of-the-tests"
 
 
 def cases(number: int = 6) -> list[Case]:
-    """Rows of one event; `local_tier` is sure of the even ones."""
+    """Return rows of one event; `local_tier` is sure of the even ones."""
     return [
         Case(
             Video(id=f"{'unsure' if n % 2 else 'sure'}-{n}", title=f"Talk number {n} by Grace Hopper | PyCon 2019"),
@@ -43,7 +43,7 @@ def cases(number: int = 6) -> list[Case]:
 
 
 def lines(path: Path, given: list[Case]) -> Path:
-    """The same as a data set."""
+    """Write the cases as a data set."""
     content = [
         {
             "id": it.video.id,

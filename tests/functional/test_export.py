@@ -1,4 +1,4 @@
-"""`titlecard export`: which talks come out, in which order, and in which form."""
+"""`titlecard export`: the selection, the order and the format of talks."""
 
 from __future__ import annotations
 
@@ -160,7 +160,7 @@ def exported(
     rows: list[tuple[dict[str, Any], list[str]]],
     *presenters: str,
 ) -> list[dict[str, Any]]:
-    """What is written for talks by these presenters, beside rows and the presenters that these name."""
+    """Export talks by these presenters, with rows and the presenters that the rows name; return the records."""
     results = []
     for number, (record, known) in enumerate(rows, 1):
         video = Video(id=str(number), title="Raw", presenters=tuple(known))
@@ -260,7 +260,7 @@ def test_a_file_appears_when_it_is_complete(
 
 
 def test_memory_does_not_grow_with_the_rows(world: World) -> None:
-    """The first line is there before the second block of rows has been looked up."""
+    """The first line is written before the second block of rows is looked up."""
     batch = ended(world, {f"v{number}": talk() for number in range(40)})
     world.wire.calls.clear()
     results = exports(world).results(batch)

@@ -1,4 +1,4 @@
-"""What the sweeper measures: how full the budgets are, and what the open batches may be expected to be charged."""
+"""The sweeper's gauges: how full the budgets are, and how much the open batches are expected to be charged."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ NEED = Amount(1, 300, 400, 90)
 
 @pytest.fixture
 def measured(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[float]]:
-    """What was reported, by name."""
+    """Return the reported values by metric name."""
     seen: dict[str, list[float]] = {"budget": [], "expected": []}
     monkeypatch.setattr(telemetry, "budget_used", seen["budget"].append)
     monkeypatch.setattr(telemetry, "tokens_expected", seen["expected"].append)

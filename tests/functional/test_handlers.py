@@ -1,4 +1,4 @@
-"""The three handlers, each loaded afresh with the environment that the template gives it."""
+"""The three handlers, each loaded afresh with its environment from the template."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ NOTHING_FAILED: dict[str, Any] = {"batchItemFailures": []}
 
 @dataclass
 class Context:
-    """What Lambda tells a handler of its invocation; `left` are the seconds that are left of it, look by look."""
+    """An invocation's context; `left` holds the remaining seconds that successive calls return."""
 
     left: Iterator[float]
     function_name: str = "function"
@@ -43,7 +43,7 @@ class Context:
     aws_request_id: str = "request"
 
     def get_remaining_time_in_millis(self) -> int:
-        """As Lambda's own."""
+        """Return the remaining time, as Lambda's context does."""
         return int(next(self.left) * 1000)
 
 
@@ -52,7 +52,7 @@ def plenty() -> Context:
 
 
 def hardly_any(after: int) -> Context:
-    """Of an invocation that is nearly over when the time has been looked at so often."""
+    """Return the context of an invocation that is nearly over after `after` calls."""
     return Context(iter([90.0] * after + [1.0] * 1000))
 
 
@@ -64,7 +64,7 @@ class Handlers:
     patch: pytest.MonkeyPatch
 
     def load(self, name: str, **parameters: str) -> Handler:
-        """`functions/<name>/app.py` at cold start; parameters as in the template."""
+        """Load `functions/<name>/app.py` as at cold start; parameters are those of the template."""
         for variable, value in self.world.environment(f"{name.title()}Function", parameters).items():
             self.patch.setenv(variable, value)
         spec = importlib.util.spec_from_file_location(f"{name}_app", ROOT / "functions" / name / "app.py")
@@ -78,15 +78,15 @@ class Handlers:
 
 @pytest.fixture
 def handlers(world: World, monkeypatch: pytest.MonkeyPatch) -> Handlers:
-    """Of the world as it is: handlers go by the clock on the wall."""
+    """Return a loader for the real time, since handlers read the machine's clock."""
     world.clock.now = datetime.now(UTC) - timedelta(
         minutes=1
-    )  # uploads, which move its clock on, are not of the future
+    )  # the world's uploads move its clock on; they must not be in the future
     return Handlers(world, monkeypatch)
 
 
 def received(world: World, queue: str) -> dict[str, Any]:
-    """What is in a queue, as Lambda hands it to a handler."""
+    """Return the messages of a queue as the event that Lambda passes to a handler."""
     found = world.sqs.receive_message(
         QueueUrl=world.names[queue],
         MaxNumberOfMessages=10,
@@ -110,21 +110,21 @@ def received(world: World, queue: str) -> dict[str, Any]:
 
 
 def notified(world: World, body: dict[str, Any] | str) -> dict[str, Any]:
-    """An event of the ingest queue."""
+    """Return an event of the ingest queue."""
     text = body if isinstance(body, str) else json.dumps(body)
     world.sqs.send_message(QueueUrl=world.names["IngestQueue"], MessageBody=text)
     return received(world, "IngestQueue")
 
 
 def notification(upload: Upload) -> dict[str, Any]:
-    """S3's notification of an upload."""
+    """Return S3's notification of an upload."""
     time, sequencer = upload.order.split("#")
     thing = {"key": quote_plus(upload.key, safe="/"), "versionId": upload.version, "sequencer": sequencer.lstrip("0")}
     return {"Records": [{"eventTime": time, "s3": {"bucket": {"name": upload.bucket}, "object": thing}}]}
 
 
 def queued(world: World, messages: Sequence[Message]) -> dict[str, Any]:
-    """An event of the work queue."""
+    """Return an event of the work queue."""
     world.queue.send(messages)
     return received(world, "WorkQueue")
 
@@ -275,7 +275,7 @@ def test_the_parser_asks_the_model_where_there_is_a_key(
 
 @pytest.fixture
 def with_key(provider: LoopbackProvider, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
-    """The parameters of a stack where the model is asked about everything."""
+    """Return the parameters of a stack that asks the model about everything."""
     monkeypatch.setenv("OPENAI_API_KEY", "sk-proj-loopback-0123456789")
     return {"TierPolicy": "model", "Model": MODEL, "OpenAIBaseUrl": provider.base_url}
 
@@ -323,7 +323,7 @@ def test_no_message_is_acknowledged_while_the_catalog_is_not_there(world: World,
 
 
 def lease(world: World, message: Message, mark: str) -> None:
-    """Another worker takes the message's video."""
+    """Claim the message's video for another worker."""
     until = world.clock.after(3600)
     world.catalog.claim(
         message,
@@ -338,7 +338,7 @@ def lease(world: World, message: Message, mark: str) -> None:
 
 
 def ids_of(event: dict[str, Any], *rows: int) -> dict[str, Any]:
-    """The answer that names the messages of these rows as failed."""
+    """Return the response that names the messages of these rows as failed."""
     wanted = [it for it in event["Records"] if it["body"].startswith("{") and json.loads(it["body"])["row"] in rows]
     return {"batchItemFailures": [{"itemIdentifier": it["messageId"]} for it in wanted]}
 
@@ -363,7 +363,7 @@ def test_the_sweeper_says_nothing_where_it_did_nothing(world: World, handlers: H
 
 
 def sample(name: str) -> dict[str, Any]:
-    """An event of `events/`."""
+    """Return an event of `events/`."""
     event: dict[str, Any] = json.loads((ROOT / "events" / name).read_text("utf-8"))
     return event
 

@@ -1,4 +1,4 @@
-"""Ingest: from an upload to one message per video, whatever the file is and wherever ingest dies."""
+"""Ingest: one message per video of an upload, whatever the file contains and wherever ingest crashes."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ MIXED = """\
 {"id": "c"}
 {"id": "d", "title": "Last"}
 """
-"""Rows 1, 3 and 7 are good; 2, 4 and 6 are refused; 5 says again what 3 said."""
+"""Rows 1, 3 and 7 are good; 2, 4 and 6 are refused; 5 repeats 3."""
 
 
 def plenty() -> float:
-    """Seconds that are left of the invocation."""
+    """Return the remaining seconds of an invocation that has just begun."""
     return INVOCATION_SECONDS
 
 
@@ -54,7 +54,7 @@ def batch_of(world: World, upload: Upload) -> Batch:
 
 @pytest.fixture
 def small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A checkpoint after every pack, and no reading ahead."""
+    """Set a checkpoint after every pack, without reading ahead."""
     monkeypatch.setattr("titlecard.pipeline.ingest.PACKS_UNDER_WAY", 1)
     monkeypatch.setattr("titlecard.pipeline.ingest.ROWS_BETWEEN_CHECKPOINTS", 10)
 
@@ -155,7 +155,7 @@ def test_a_worker_that_lost_its_lease_does_not_end_the_batch(world: World, monke
 
 
 def opened(world: World, upload: Upload, seconds: float) -> None:
-    """Another worker takes the batch."""
+    """Open the batch for another worker."""
     until = world.clock.after(seconds)
     world.catalog.open_batch(upload, PROJECT, LIMITS, lease="another's", until=until, now=world.clock())
 
@@ -338,7 +338,7 @@ def test_every_continuation_gets_on_however_little_time_it_has(world: World) -> 
 
 
 def running_out(after: int) -> Callable[[], float]:
-    """Plenty of time, and after so many looks at the clock hardly any."""
+    """Return a clock with plenty of time that has hardly any after so many readings."""
     looks: Iterator[float] = iter([INVOCATION_SECONDS] * after)
     return lambda: next(looks, 1.0)
 
@@ -348,7 +348,7 @@ def running_out(after: int) -> Callable[[], float]:
 
 MANIFESTS = {"good rows and bad": manifest(videos(12)) + MIXED, "no manifest": "%PDF-1.7"}
 CALLS = 40
-"""More than an ingest of these makes."""
+"""More calls than an ingest of these files makes."""
 
 
 @pytest.mark.usefixtures("small_steps")
@@ -374,7 +374,7 @@ def test_every_accepted_row_is_sent_when_the_upload_comes_again_after_any_fault(
 
 
 def interrupted(world: World, upload: Upload, how: Cut, at: int) -> bool:
-    """An ingest with a mishap; False where it was through before. Afterwards its lease has run out."""
+    """Run an ingest with a mishap; return False if it ended before the mishap. Then let its lease expire."""
     world.wire.cut(how, at)
     try:
         taken(world, upload)

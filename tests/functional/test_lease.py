@@ -1,4 +1,4 @@
-"""The sweeper's lease: one sweeper works, and a dead one stops the next for seconds, whatever the clocks say."""
+"""The sweeper's lease: one sweeper works at a time, and a dead one delays the next by seconds, whatever the clocks."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def lease(world: World, ahead: float = 0) -> Lease:
-    """A sweeper's, whose clock is ahead by so many seconds."""
+    """Return a sweeper's lease; its clock is ahead by so many seconds."""
 
     def now() -> datetime:
         return world.clock() + timedelta(seconds=ahead)
@@ -30,7 +30,7 @@ def lease(world: World, ahead: float = 0) -> Lease:
 
 @pytest.fixture
 def waits(world: World, monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """How long somebody waited for a lease; time goes by on the world's clock."""
+    """Record the waits for a lease, in seconds; each moves the world's clock on."""
     waited: list[float] = []
 
     def sleep(seconds: float) -> None:

@@ -1,4 +1,4 @@
-"""The ledger: what is reserved never passes a limit, what is unknown stays charged, what lowers is sent once."""
+"""The ledger: reservations never exceed a limit, unknown charges stay, and a lowering write is sent once."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def fits(world: World, limits: BatchLimits = ROOMY, budget: Budget = BUDGET) -> 
 
 
 def day(world: World) -> Amount:
-    """What the project was charged today; its tokens are not told apart."""
+    """Return the project's charge today, without the split of its tokens."""
     return world.ledger.window(PROJECT, world.clock())[0]
 
 
@@ -57,7 +57,7 @@ def month(world: World) -> Amount:
 
 
 def lumped(charge: Amount) -> Amount:
-    """A charge as a day's counters show it."""
+    """Return a charge as a day's counters show it."""
     return Amount(charge.requests, charge.tokens, 0, charge.micro_usd)
 
 
@@ -433,7 +433,7 @@ def test_a_table_that_is_not_there_is_no_answer(world: World) -> None:
 
 
 def edit(world: World, key: dict[str, str], **attributes: Any) -> None:  # noqa: ANN401 -- whatever a hand writes
-    """Somebody writes into an item; None takes the attribute away."""
+    """Edit an item by hand; None removes the attribute."""
     table = world.names["LedgerTable"]
     item = dict(world.db.get_item(TableName=table, Key=key).get("Item", key))
     changed = {name: it for name, it in (item | attributes).items() if it is not ...}

@@ -1,4 +1,4 @@
-"""The commands about money, as they are typed: budgets, brakes, cancelling, estimates, uploads, and what was spent."""
+"""The commands about money, run as a person types them: budgets, brakes, cancelling, estimates, uploads, spend."""
 
 from __future__ import annotations
 
@@ -265,7 +265,7 @@ def test_spend_of_nothing_is_empty(world: World, console: Console) -> None:
 
 @pytest.fixture
 def at_its_limit(project: Project) -> str:
-    """A batch with room for one request, whose second video waits for more."""
+    """Make a batch with room for one request, whose second video waits for more."""
     one, two = project.rows(2, requests=1)
     assert [project.work(one), project.work(two)] == [PARSED_BY_MODEL, DEFERRED]
     assert "`titlecard limit BATCH` shows that, and raises it" in (project.row(two).reason or "")
@@ -292,7 +292,7 @@ def test_a_raised_limit_lets_waiting_videos_continue_and_names_its_author(
     assert (raised["from"]["requests"], raised["to"]["requests"], raised["by"][:8]) == (1, 2, "arn:aws:")
     assert "waiting  1 video; continuing within a minute or two" in console.said("limit", at_its_limit)
     project.world.clock.forward(60)
-    for _ in range(2):  # a date first, then its message
+    for _ in range(2):  # first it gets a date, then its message
         project.world.sweeper().run()
     assert [project.work(message) for message in project.world.sent()] == [PARSED_BY_MODEL]
     assert project.charged == project.billed
@@ -400,7 +400,7 @@ def test_an_upload_needs_confirmation(world: World, console: Console, playlist: 
 
 @pytest.fixture
 def secret(world: World, console: Console, monkeypatch: pytest.MonkeyPatch) -> str:
-    """The name of the project's secret."""
+    """Return the name of the project's secret."""
     monkeypatch.setattr(
         console, "client", lambda service, **_: _Function() if service == "lambda" else boto3.client(service)
     )
@@ -410,7 +410,7 @@ def secret(world: World, console: Console, monkeypatch: pytest.MonkeyPatch) -> s
 
 
 def stored(secret: str) -> str | None:
-    """The key as the parser reads it."""
+    """Return the key as the parser reads it."""
     return ProjectKeys(secret.removesuffix(PROJECT), local=None).of(PROJECT)
 
 
@@ -443,12 +443,12 @@ def test_a_project_without_a_key_has_none_to_remove() -> None:
 
 
 class _Function:
-    """Of Lambda, what `key set` asks of it."""
+    """The part of Lambda that `key set` calls."""
 
     prefix = ""
 
     def get_function_configuration(self, **_: str) -> object:
-        """The parser's environment."""
+        """Return the parser's environment."""
         return json.loads(json.dumps({"Environment": {"Variables": {"KEY_SECRET_PREFIX": self.prefix}}}))
 
 

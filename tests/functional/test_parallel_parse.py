@@ -1,4 +1,4 @@
-"""The local tier on every core: real worker processes, their order, and what ends them."""
+"""The local tier on every core: real worker processes, the order of their answers, and how they end."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 ROWS, CHUNK_ROWS = 400, 10
-"""The talks are far more than a pipe holds, so the command is at work for as long as nobody reads them."""
+"""The talks are far larger than a pipe's buffer, so the command runs for as long as nobody reads them."""
 
 COMMAND = f"""
 import multiprocessing, sys
@@ -49,7 +49,7 @@ def manifest(tmp_path: Path) -> Path:
 
 
 def _start(method: str, manifest: Path) -> subprocess.Popen[str]:
-    """`titlecard parse` with two workers, in a process group of its own as in a terminal."""
+    """Start `titlecard parse` with two workers, in its own process group as in a terminal."""
     command = [sys.executable, "-W", "error", "-c", COMMAND, method, "parse", str(manifest)]
     return subprocess.Popen(  # noqa: S603 -- our own
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
@@ -57,7 +57,7 @@ def _start(method: str, manifest: Path) -> subprocess.Popen[str]:
 
 
 def _workers(command: subprocess.Popen[str]) -> list[psutil.Process]:
-    """Everything that a command has started, once it has written the first talk."""
+    """Return all processes that a command has started, once it has written the first talk."""
     assert command.stdout is not None
     assert command.stdout.readline()
     started = psutil.Process(command.pid).children(recursive=True)

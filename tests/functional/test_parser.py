@@ -1,7 +1,7 @@
-"""The way of one video through the parser: what ends it, what it costs, and when it comes again.
+"""The parser's work on one video: how its row ends, what it costs, and when its message returns.
 
-The model tier is the real one, against a provider on loopback that keeps a bill of its own. The local tier is the real
-one too, but for how sure it is: of the videos whose id begins with "sure", and of no other.
+The model tier is the real one, against a provider on loopback that keeps its own bill. The local tier is real too,
+except for its confidence: it is sure of exactly the videos whose id begins with "sure".
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def work(
     key: str | None = "sk-proj-loopback-0123456789",
     **rules: Any,  # noqa: ANN401 -- each is of its field's kind
 ) -> Outcome:
-    """What becomes of one message."""
+    """Work on one message and return its outcome."""
     one = message if isinstance(message, Received) else received(message, receives)
     return world.parser(tier, keys=KeysOfATest(key), **rules).work([one], lambda: left)[one.id]
 
@@ -83,20 +83,20 @@ def row(world: World, message: Message) -> Row:
 
 
 def bound(world: World, message: Message) -> Amount:
-    """What the first claim put aside."""
+    """Return the bound that the first claim reserved."""
     claimed = entry(world, message).history[0]["charged"]
     return Amount.from_item(claimed)
 
 
 def billed(provider: LoopbackProvider) -> Amount:
-    """The provider's own bill."""
+    """Return the provider's own bill."""
     rates = PriceList.packaged().rates(MODEL, "default")
     paid = [Usage(post.input_tokens, post.output_tokens, 0, 0) for post in provider.posts if post.input_tokens]
     return sum((measured(usage, rates) for usage in paid), Amount())
 
 
 def point_at_newer(world: World, message: Message) -> Batch:
-    """A newer batch gets hold of the message's video."""
+    """Make a newer batch with the message's video."""
     newer, (again,) = world.batch(message.video)
     world.catalog.point(again, mark(again), newer.upload.order)
     return newer
@@ -104,13 +104,13 @@ def point_at_newer(world: World, message: Message) -> Batch:
 
 @pytest.fixture
 def message(world: World) -> Message:
-    """A row that the model has to be asked about."""
+    """Return a row that needs the model."""
     return world.batch(*videos(1))[1][0]
 
 
 @pytest.fixture
 def sure(world: World) -> Message:
-    """A row that the local tier is sure of."""
+    """Return a row that the local tier is sure of."""
     return world.batch(*videos(1, "sure"))[1][0]
 
 
@@ -549,7 +549,7 @@ def test_a_key_that_cannot_be_read_lets_its_rows_wait_and_no_others(
 
 
 def claim(world: World, message: Message, seconds: float) -> Attempt | VideoRecord:
-    """Another worker takes the message's video."""
+    """Claim the message's video for another worker."""
     return world.catalog.claim(
         message,
         mark(message),
@@ -718,7 +718,7 @@ def _killed(*_: object, **__: object) -> Answer:
 
 
 class Deadly:
-    """The model tier, but for some rows whose requests kill the worker."""
+    """The model tier, except that the requests of some rows kill the worker."""
 
     prompt_version = ModelTier.prompt_version
 
@@ -727,22 +727,22 @@ class Deadly:
         self._titles = titles
 
     def load(self) -> None:
-        """As the tier does."""
+        """Load the tier."""
         self._tier.load()
 
     def prepare(self, video: Video, answer: LocalParse, hint: str) -> Question:
-        """As the tier does."""
+        """Prepare a question as the tier does."""
         return self._tier.prepare(video, answer, hint)
 
     def ask(self, question: Question, *, key: str, deadline_seconds: float) -> Answer:
-        """As the tier does, or die."""
+        """Ask as the tier does, or die."""
         if any(title in question.prompt for title in self._titles):
             raise Killed(question.prompt)
         return self._tier.ask(question, key=key, deadline_seconds=deadline_seconds)
 
 
 class Overtaken(Deadly):
-    """The model tier, so slow that another worker has the video before it answers."""
+    """A model tier so slow that another worker claims the video before it answers."""
 
     def __init__(self, tier: ModelTier, world: World, message: Message) -> None:
         super().__init__(tier)
@@ -750,7 +750,7 @@ class Overtaken(Deadly):
         self._message = message
 
     def ask(self, question: Question, *, key: str, deadline_seconds: float) -> Answer:
-        """As the tier does, too late."""
+        """Ask as the tier does, but too late."""
         try:
             return super().ask(question, key=key, deadline_seconds=deadline_seconds)
         finally:
@@ -759,7 +759,7 @@ class Overtaken(Deadly):
 
 
 class SideBySide(Deadly):
-    """The model tier: after its first answer it answers so many at once, and none alone."""
+    """A model tier that, after its first answer, answers only when so many questions are asked at once."""
 
     def __init__(self, tier: ModelTier, parties: int) -> None:
         super().__init__(tier)
@@ -767,7 +767,7 @@ class SideBySide(Deadly):
         self._answered = False
 
     def ask(self, question: Question, *, key: str, deadline_seconds: float) -> Answer:
-        """As the tier does, when all are there; the first question of a worker goes alone."""
+        """Answer when all questions have arrived; a worker's first question goes alone."""
         if self._answered:
             self._barrier.wait()
         self._answered = True
@@ -858,7 +858,7 @@ def test_the_request_of_a_suspect_is_made_when_all_neighbours_are_saved(world: W
 def test_two_rows_that_kill_take_no_neighbour_with_them(world: World, tier: ModelTier) -> None:
     batch, messages = world.batch(*videos(4))
     deadly = Deadly(tier, "Talk number 1", "Talk number 2")
-    for message in messages:  # the first time they were asked about side by side, and the worker died
+    for message in messages:  # the first time, they were asked side by side and the worker died
         claim(world, message, 60)
     world.clock.forward(NUMBERS["VisibilitySeconds"] + 1)
     for receives in range(2, NUMBERS["MaxReceiveCount"]):
@@ -903,7 +903,7 @@ def test_questions_that_failed_are_asked_side_by_side_the_next_time_too(
 def test_new_rows_that_are_sure_locally_take_one_call(world: World, tier: ModelTier) -> None:
     _, messages = world.batch(*videos(9, "sure"))
     parser = world.parser(tier)
-    parser.work([received(messages[0])], lambda: 90)  # the batch and its survey are known from here on
+    parser.work([received(messages[0])], lambda: 90)  # from here on, the batch and its survey are known
     before = len(world.wire.calls)
     parser.work([received(message) for message in messages[1:]], lambda: 90)
     inserts = ["BatchExecuteStatement"] * 3  # talks, pointers, rows
@@ -915,7 +915,7 @@ def test_a_manifest_that_comes_again_is_looked_up_and_not_parsed(world: World, t
     _, again = world.batch(*videos(9, "sure"))
     parser = world.parser(tier)
     parser.work([received(message) for message in messages], lambda: 90)
-    parser.work([received(again[0])], lambda: 90)  # its talk was there: from here on the manifest is taken for known
+    parser.work([received(again[0])], lambda: 90)  # its talk is stored, so the manifest counts as known from here on
     before = len(world.wire.calls)
     outcomes = parser.work([received(message) for message in again[1:]], lambda: 90)
     assert set(outcomes.values()) == {Done(RowState.PARSED, Tier.LOCAL)}

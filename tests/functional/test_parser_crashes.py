@@ -1,7 +1,7 @@
-"""Every call to AWS on the way of one video goes wrong once, in every way, and the invariants hold.
+"""Every AWS call of the parser fails once, in every way, and the invariants hold.
 
-For a row that the model has to be asked about, the first call goes wrong, then (with a fresh row) the second, and so on
-until the way is through. After each mishap the message comes again, as SQS brings it, until its row has ended.
+For a row that needs the model, the first call fails, then (with a fresh row) the second, and so on until the parser
+makes no further call. After each mishap the message is delivered again, as SQS does, until its row has ended.
 """
 
 from __future__ import annotations
@@ -35,17 +35,17 @@ pytestmark = pytest.mark.usefixtures("local_tier")
 
 RECEIVES = NUMBERS["MaxReceiveCount"]
 CALLS = 60
-"""More than any way has."""
+"""More calls than any run has."""
 
 BEFORE_THE_REQUEST = 2
-"""Calls that change something and that every way begins with: deaths there are all alike."""
+"""The writes with which every run begins: a death at one of these is the same for all plans."""
 
 RATES = PriceList.packaged().rates(MODEL, "default")
 
 
 @dataclass
 class Way:
-    """The way of one row, and what it has cost."""
+    """The run of one row, and its cost."""
 
     world: World
     provider: LoopbackProvider
@@ -54,7 +54,7 @@ class Way:
     plan: Plan
 
     def walk(self, how: Cut, at: int) -> bool:
-        """Go it, with one mishap; False where the way was through before the mishap."""
+        """Run it with one mishap; return False if it ended before the mishap."""
         self.provider.reset()
         self.provider.fail(*self.plan.faults)
         self.world.wire.cut(how, at, besides={"Query"})
@@ -76,7 +76,7 @@ class Way:
         return self.world.wire.struck
 
     def _receive(self, receives: int) -> object:
-        # By a worker of its own: the last one may have been killed.
+        # By a new worker, since the last one may have been killed.
         parser = self.world.parser(self.tier, attempt_cap=self.plan.cap)
         try:
             return parser.work([received(self.message, receives)], lambda: 90)[f"message-{self.message.row}"]
@@ -84,7 +84,7 @@ class Way:
             return None
 
     def _put_back(self) -> bool:
-        """Time goes by until the row is due."""
+        """Let time pass until the row is due, and sweep; return whether its message was sent."""
         self.world.clock.forward(NUMBERS["VisibilitySeconds"] + 1)
         try:
             self.world.sweeper().run()
@@ -99,28 +99,28 @@ class Way:
 
     @property
     def billed(self) -> Amount:
-        """By the provider's own bill."""
+        """Return the cost on the provider's own bill."""
         posts = [Usage(it.input_tokens, it.output_tokens, 0, 0) for it in self.provider.posts if it.input_tokens]
         return sum((measured(it, RATES) for it in posts), Amount())
 
     @property
     def charged(self) -> Amount:
-        """By the ledger."""
+        """Return the charge in the ledger."""
         return self.world.ledger.spent(self.message.batch)
 
     @property
     def entry(self) -> VideoRecord:
-        """What the catalog knows of the video."""
+        """Return the catalog's record of the video."""
         mark = fingerprint(self.message.video, model=MODEL, prompt_version=self.tier.prompt_version)
         return self.world.catalog.look_up([(self.message, mark)])[0].entry
 
     @property
     def state(self) -> RowState | None:
-        """And of its row."""
+        """Return the state of its row."""
         return self.world.catalog.look_up([(self.message, "")])[0].row
 
     def check(self) -> None:
-        """The invariants."""
+        """Check the invariants."""
         entry, billed, charged = self.entry, self.billed, self.charged
         claims = [event for event in entry.history if event["event"] == "claimed"]
         answers = [i for i, event in enumerate(entry.history) if event["event"] == "answered"]
@@ -129,7 +129,7 @@ class Way:
         assert not billed.exceeds(entry.charged(self.message.batch)), "billed <= charged, by the history"
         assert charged.requests <= LIMITS.requests, "charged <= limit"
         assert entry.attempts <= self.plan.cap, "attempts are capped"
-        paid = [post for post in self.provider.posts if post.input_tokens]  # what was not leaves no trace of its claim
+        paid = [post for post in self.provider.posts if post.input_tokens]  # only billed attempts leave a trace
         assert len(paid) <= len(claims), "one attempt, one request"
         assert len(answers) <= 1, "an answer is stored once"
         assert answers in ([], [len(entry.history) - 1]), "nobody claims what is answered"
@@ -138,7 +138,7 @@ class Way:
 
 @dataclass(frozen=True)
 class Plan:
-    """How the provider fails on a way, and which end it comes to whatever happens to the calls."""
+    """The provider's faults during a run, and the end that it reaches whatever happens to the calls."""
 
     faults: tuple[str, ...]
     end: tuple[RowState, ...] = (RowState.PARSED,)
@@ -173,7 +173,7 @@ Sweep: TypeAlias = "Callable[[Plan, Cut], Iterator[Way]]"
 
 @pytest.fixture
 def sweep(clients: AwsClients, wire: Wire, provider: LoopbackProvider, tier: ModelTier) -> Sweep:
-    """A way with a mishap at its first call, at its second, and so on to its last; each in a world of its own."""
+    """Return a function that runs a plan with a mishap at its first call, its second, and so on, in new worlds."""
 
     def ways(plan: Plan, how: Cut) -> Iterator[Way]:
         for at in range(BEFORE_THE_REQUEST + 1 if plan.faults else 1, CALLS):

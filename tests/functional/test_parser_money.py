@@ -1,6 +1,6 @@
-"""What keeps a question from being asked: budgets, the hand brake, the breaker, a cancelled batch, a ledger in trouble.
+"""What stops a question: budgets, pauses, the breaker, a cancelled batch, a failing ledger.
 
-Everything is real but the sureness of the local tier, as in `test_parser`.
+Everything is real except the local tier's confidence, as in `test_parser`.
 """
 
 from __future__ import annotations
@@ -48,73 +48,73 @@ RATES = PriceList.packaged().rates(MODEL, "default")
 
 
 class Project:
-    """A project with rows that the model has to be asked about, and the worker that is asked to."""
+    """A project with rows that need the model, and the worker that asks."""
 
     def __init__(self, world: World, tier: ModelTier, provider: LoopbackProvider, name: str = PROJECT) -> None:
         self.world, self.tier, self.provider, self.name = world, tier, provider, name
         self.worker = self.parser()
 
     def parser(self, key: KeysOfATest | None = None, **rules: Any) -> Parser:  # noqa: ANN401 -- each is of its field's kind
-        """A worker of its own."""
+        """Return a new worker."""
         return self.world.parser(self.tier, keys=key, **{"breaker_threshold": THRESHOLD, **rules})
 
     def rows(self, number: int, start: str = "v", **limits: int) -> list[Message]:
-        """Rows of a new batch; `limits` are the batch's own."""
+        """Return the rows of a new batch; `limits` are the batch's own."""
         batch = LIMITS.model_copy(update=limits)
         return self.world.batch(*videos(number, start), project=self.name, limits=batch)[1]
 
     def work(self, message: Message, receives: int = 1, **rules: Any) -> Outcome:  # noqa: ANN401 -- likewise
-        """What becomes of one message; that of a row which was deferred comes as the sweeper sends it."""
+        """Work on one message and return its outcome; a deferred row's message arrives as the sweeper sends it."""
         worker = self.parser(**rules) if rules else self.worker
         return worker.work([received(self.sent_again(message), receives)], lambda: 90)[f"message-{message.row}"]
 
     def sent_again(self, message: Message) -> Message:
-        """A row's message as the sweeper sends it: it says how often the row has been deferred."""
+        """Return a row's message as the sweeper sends it, with the number of its deferrals."""
         standing = self.world.catalog.look_up([(message, self.mark(message))])[0]
         return message.model_copy(update={"deferrals": max(message.deferrals, standing.deferrals)})
 
     @staticmethod
     def mark(message: Message) -> str:
-        """The fingerprint of a row's video."""
+        """Return the fingerprint of a row's video."""
         return fingerprint(message.video, model=MODEL, prompt_version=ModelTier.prompt_version)
 
     def budget(self, daily: Cap = Cap(), monthly: Cap = Cap()) -> None:  # noqa: B008 -- caps do not change
-        """Give it a budget."""
+        """Set the project's budget."""
         self.world.ledger.set_budget(self.name, Budget(daily, monthly), by="person", now=self.world.clock())
 
     def row(self, message: Message) -> Row:
-        """A row as it stands."""
+        """Return a row in its current state."""
         (found,) = (
             it for it in self.world.catalog.rows(self.world.catalog.batch(message.batch)) if it.number == message.row
         )
         return found
 
     def why(self, message: Message) -> str:
-        """The word that says why a row waits or how it ended."""
+        """Return the word for why a row waits or how it ended."""
         return (self.row(message).reason or "").partition(":")[0]
 
     def entry(self, message: Message) -> VideoRecord:
-        """What is known of a row's video."""
+        """Return the catalog's record of a row's video."""
         return self.world.catalog.look_up([(message, self.mark(message))])[0].entry
 
     @property
     def breaker(self) -> Any:  # noqa: ANN401 -- a breaker
-        """Its breaker."""
+        """Return the project's breaker."""
         return self.world.ledger.account(self.name, now=self.world.clock()).breaker
 
     @property
     def charged(self) -> Amount:
-        """What it was charged in the month."""
+        """Return the project's charge in the month."""
         return self.world.ledger.window(self.name, self.world.clock())[1]
 
     @property
     def billed(self) -> Amount:
-        """The provider's own bill."""
+        """Return the provider's own bill."""
         paid = [Usage(it.input_tokens, it.output_tokens, 0, 0) for it in self.provider.posts if it.input_tokens]
         return sum((measured(it, RATES) for it in paid), Amount())
 
     def bound(self, message: Message) -> Amount:
-        """Of the question about it, without asking."""
+        """Return the bound of the question about a row, without asking it."""
         survey = self.world.catalog.survey(message.batch)
         return self.tier.prepare(message.video, extraction.parse(message.video, survey), survey.hint()).bound
 
@@ -129,7 +129,7 @@ def project(world: World, tier: ModelTier, provider: LoopbackProvider) -> Projec
 
 @pytest.fixture
 def poor(world: World, tier: ModelTier, provider: LoopbackProvider) -> Project:
-    """A project with a key and without a budget."""
+    """Return a project with a key but without a budget."""
     return Project(world, tier, provider, "pycon")
 
 
@@ -302,7 +302,7 @@ def test_a_fault_that_shows_provider_and_account_are_well_ends_the_row_of_faults
 
 
 def opened(project: Project, fault: str = "unauthorized") -> Message:
-    """A breaker that is open, and whose time has come."""
+    """Open the breaker and wait until its probe is due; return the message of the probe."""
     (message,) = project.rows(1, "opened")
     project.provider.fail(fault)
     project.work(message)
@@ -423,7 +423,7 @@ class Meanwhile(ModelTier):
         self.project, self.meanwhile = project, meanwhile
 
     def ask(self, question: Question, *, key: str, deadline_seconds: float) -> Answer:
-        """Let the other thing happen, then ask."""
+        """Do the other thing, then ask."""
         self.meanwhile()
         return self.project.tier.ask(question, key=key, deadline_seconds=deadline_seconds)
 
@@ -563,7 +563,7 @@ def test_a_worker_that_was_just_answered_asks_side_by_side(project: Project) -> 
     waits: list[Callable[[], object]] = []
     worker = project.world.parser(Meanwhile(project, lambda: [wait() for wait in waits]))
     worker.work([received(first)], lambda: 90)
-    waits.append(lambda: together.wait(60))  # it breaks where they are asked one by one
+    waits.append(lambda: together.wait(60))  # the barrier breaks if they are asked one by one
     outcomes = worker.work([received(it) for it in others], lambda: 90)
     assert set(outcomes.values()) == {PARSED_BY_MODEL}
 
@@ -663,7 +663,7 @@ def test_not_even_the_local_tier_is_asked_for_a_cancelled_batch(project: Project
 
 def test_a_worker_that_has_not_heard_of_it_spends_nothing(project: Project) -> None:
     one, two = project.rows(2)
-    project.work(one)  # it knows the batch now
+    project.work(one)  # from here on the worker knows the batch
     cancel(project.world, one)
     assert project.work(two) == CANCELLED
     assert len(project.provider.posts) == 1
@@ -705,7 +705,7 @@ def test_a_reservation_that_fails_lets_nothing_through_and_burns_no_receive(
 
 
 class Losing:
-    """The ledger's client, whose `at`-th reserving write is lost, or its answer; nothing else is."""
+    """The ledger's client, which loses the `at`-th reserving write or its answer, and nothing else."""
 
     def __init__(self, world: World, how: Cut, at: int) -> None:
         self._client = world.clients.ledger
@@ -715,7 +715,7 @@ class Losing:
         return getattr(self._client, name)
 
     def update_item(self, **call: Any) -> Any:  # noqa: ANN401 -- as the client's
-        """Write it, or let it get lost."""
+        """Write the update, or lose it."""
         self._left -= "reserved_at" in call["UpdateExpression"]
         if not self._left:
             self._wire.cut(self._how)
@@ -752,7 +752,7 @@ def test_a_stray_message_of_a_deferred_row_is_acknowledged_and_nobody_is_asked(p
     project.provider.fail("unauthorized")
     project.work(message)
     project.world.ledger.close_breaker(PROJECT)
-    copy = received(message)  # it says that its row has never been deferred
+    copy = received(message)  # a copy that says its row has never been deferred
     assert project.worker.work([copy], lambda: 90) == {"message-1": DEFERRED}
     assert len(project.provider.posts) == 1
 
@@ -813,7 +813,7 @@ def test_an_attempt_that_a_table_spoils_before_anything_is_sent_is_given_back(
     monkeypatch.setattr(WorkQueue, "send_again", lambda _queue, body, _seconds: copies.append(body))
 
     def lost(catalog: Catalog, *arguments: Any, **more: Any) -> None:  # noqa: ANN401 -- the claim's
-        """The claim is written, and its answer never comes."""
+        """Write the claim and lose its answer."""
         claim(catalog, *arguments, **more)
         raise EndpointConnectionError(endpoint_url="dynamodb")
 

@@ -21,7 +21,7 @@ def messages(number: int) -> list[Message]:
 
 
 def queue(world: World, refusing: Refusing) -> WorkQueue:
-    return WorkQueue(refusing, world.names["WorkQueue"])  # type: ignore[arg-type]  # it is a client in all that counts
+    return WorkQueue(refusing, world.names["WorkQueue"])  # type: ignore[arg-type]  # it has the methods that are used
 
 
 def received(world: World) -> list[dict[str, Any]]:
@@ -98,7 +98,7 @@ def test_the_largest_pack_goes_into_one_request_with_the_longest_reasons_too() -
     pack = next(chunk_messages([full] * 20))
     attribute = len("reason") + len("String") + 256
     assert len(pack) == 10
-    assert sum(len(it.model_dump_json()) + attribute for it in pack) <= 262_144  # what every queue takes
+    assert sum(len(it.model_dump_json()) + attribute for it in pack) <= 262_144  # the most that every queue takes
 
 
 def test_the_messages_that_nobody_has_received_are_counted(world: World) -> None:

@@ -1,4 +1,4 @@
-"""`titlecard reconcile` from end to end: the real ledger, a usage API on loopback, and what a person reads of both."""
+"""`titlecard reconcile` from end to end: the real ledger, a usage API on loopback, and the command's output."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ RANGE = ("--from", "2025-03-02", "--to", "2025-03-03")
 
 
 class Desk:
-    """A project that was charged for two requests: one was answered, of the other the answer was lost."""
+    """A project that was charged for two requests: one was answered, the other's answer was lost."""
 
     def __init__(self, console: Console, usage: LoopbackUsage) -> None:
         self.usage = usage
         self._console = console
 
     def type(self, *words: str, project: str = PROJECT) -> Said:
-        """Type the command, with the addresses that these tests need."""
+        """Run the command with the addresses that these tests need."""
         return self._console.type("reconcile", project, *RANGE, "--api", self.usage.url, *words)
 
 

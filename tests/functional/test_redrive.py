@@ -1,4 +1,4 @@
-"""Dead letters: listed without harm, and sent again at a known cost, never beyond what a grant allows."""
+"""Dead letters: listed without side effects, and sent again at a known cost, never beyond a grant."""
 
 from __future__ import annotations
 
@@ -49,22 +49,22 @@ class Here:
 
     @property
     def outputs(self) -> Mapping[str, str]:
-        """As in the template."""
+        """Return the outputs of the template."""
         outputs = TEMPLATE.document["Outputs"]
         refs = {name: output["Value"]["Ref"] for name, output in outputs.items()}
         return {name: self.world.names[ref] for name, ref in refs.items() if ref in self.world.names}
 
     def client(self, service: Any, **_config: Any) -> Any:  # noqa: ANN401 -- as `Where` has it
-        """One of the world's."""
+        """Return one of the world's clients."""
         return {"sqs": self.world.sqs, "s3": self.world.s3}.get(service) or boto3.client(service)
 
     def resource(self, service: Any, **_config: Any) -> Any:  # noqa: ANN401 -- as `Where` has it
-        """The world's tables, as far as they are used."""
+        """Return the world's tables."""
         assert service == "dynamodb"
         return SimpleNamespace(meta=SimpleNamespace(client=self.world.db))
 
     def log(self, function: str, start: datetime, end: datetime) -> str:
-        """Nobody logs here."""
+        """Return no log."""
         return f"{function} from {start} to {end}"
 
 
@@ -79,14 +79,14 @@ def grants(world: World) -> Grants:
 def work(
     world: World, tier: ModelTier, messages: Sequence[Message], receives: int = 1, *, attempt_cap: int = CAP
 ) -> None:
-    """Let the parser have messages, one by one."""
+    """Let the parser work on messages one by one."""
     parser = world.parser(tier, attempt_cap=attempt_cap, breaker_threshold=100)
     for message in messages:
         parser.work([received(message, receives)], lambda: 90)
 
 
 def die(world: World, tier: ModelTier, provider: LoopbackProvider, number: int = 1, start: str = "v") -> list[Message]:
-    """A batch whose rows are all dead, of one lost answer each."""
+    """Make a batch whose rows are all dead, each from one lost answer."""
     _, messages = world.batch(*videos(number, start))
     provider.fail(always="half_body")
     work(world, tier, messages, attempt_cap=1)
@@ -95,7 +95,7 @@ def die(world: World, tier: ModelTier, provider: LoopbackProvider, number: int =
 
 
 def wear_out(world: World, tier: ModelTier, provider: LoopbackProvider, cap: int = CAP) -> Message:
-    """A row whose attempts are used up."""
+    """Make a row whose attempts are used up."""
     _, (message,) = world.batch(*videos(1, "worn"), name="worn.jsonl")
     provider.fail(always="server_error")
     for receives in range(1, cap + 1):
@@ -347,7 +347,7 @@ def test_a_redrive_killed_at_any_write_and_run_again_loses_nothing_and_grants_on
 def die_after_ingest(
     world: World, tier: ModelTier, provider: LoopbackProvider, number: int, name: str = "killed"
 ) -> list[Message]:
-    """A batch whose rows are all dead, and can be read from its manifest."""
+    """Make a batch whose rows are all dead and can be read from its manifest."""
     rows = videos(number, f"{name}-")
     upload = world.put("".join(f"{video.model_dump_json(exclude_none=True)}\n" for video in rows), name=name)
     world.ingest().take(upload, lambda: 900)
@@ -366,7 +366,7 @@ def test_a_redrive_killed_at_any_call_is_finished_by_the_next_one_at_once(
         messages = die_after_ingest(world, tier, provider, 2, f"killed-at-{at}")
         world.wire.cut(Cut.KILLED_BEFORE, at=at)
         try:
-            send_again(redriver(world, hidden=600))  # what a killed reader hides stays hidden for longer than this test
+            send_again(redriver(world, hidden=600))  # hidden for longer than this test
         except Killed:
             world.wire.mend()
         else:
@@ -443,7 +443,7 @@ def test_no_letter_is_discarded_before_its_copy_is_on_the_disk(
 
 @pytest.fixture
 def run(world: World, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
-    """`titlecard dlq`, about this world."""
+    """Return a function that runs `titlecard dlq` on this world."""
     monkeypatch.setattr("titlecard_console.stacks.find", lambda *_: Here(world, TEMPLATE.values({})))
     monkeypatch.setattr("titlecard_console.commands.dlq.Redriver", lambda _: redriver(world))
     return lambda *command: CliRunner().invoke(dlq.dlq, command)

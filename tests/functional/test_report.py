@@ -1,4 +1,4 @@
-"""`titlecard report`: the page, its numbers, and that no stranger's text is more than text on it."""
+"""`titlecard report`: the page and its numbers, with every stranger's text as plain text."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Reading(HTMLParser):
         self.feed(page)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """Note an element."""
+        """Record an element."""
         self.tags.append((tag, dict(attrs)))
 
 
@@ -94,7 +94,7 @@ def test_talks_to_review_carry_their_reason(world: World, console: Console, tmp_
 
 
 def hostile(world: World) -> str:
-    """A batch with markup in every field."""
+    """Make a batch with markup in every field."""
     videos = [
         Video(id=f"{CANARY}{n}", title=f"{CANARY} title", description=f"{CANARY} text", url=f"javascript:{CANARY}")
         for n in (1, 2)
@@ -135,13 +135,13 @@ def test_page_loads_nothing_and_its_policy_allows_nothing(world: World, console:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Chrome]:
-    """A headless Chromium from the machine; nothing is downloaded."""
+    """Start the machine's headless Chromium; nothing is downloaded."""
     program, driver = shutil.which("chromium"), shutil.which("chromedriver")
     if not program or not driver:
-        # The README asks for Python and pip alone, so a browser is used where the machine has one.
+        # The README requires only Python and pip, so these tests run only if the machine has a browser.
         pytest.skip("chromium and chromedriver are not installed, so the page was not opened in a browser")
-    from selenium.webdriver import Chrome, ChromeOptions  # noqa: PLC0415 -- only where there is a browser
-    from selenium.webdriver.chrome.service import Service  # noqa: PLC0415 -- the same
+    from selenium.webdriver import Chrome, ChromeOptions  # noqa: PLC0415 -- only if there is a browser
+    from selenium.webdriver.chrome.service import Service  # noqa: PLC0415 -- as above
 
     options = ChromeOptions()
     options.binary_location = program
@@ -193,9 +193,9 @@ def test_browser_filters_ten_thousand_rows_and_more_are_shown_on_demand(tmp_path
 
 
 def large_page(rows: int) -> str:
-    """A page of so many rows with descriptions, as a site's owner would have it."""
-    from tests.benchmarks.report import content  # noqa: PLC0415 -- it is made where it is measured
+    """Render a page with this many rows and descriptions, as for a site's owner."""
+    from tests.benchmarks.report import content  # noqa: PLC0415 -- only this test needs it
 
-    from titlecard_console.report.page import render  # noqa: PLC0415 -- the same
+    from titlecard_console.report.page import render  # noqa: PLC0415 -- as above
 
     return render(content(rows))

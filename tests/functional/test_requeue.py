@@ -1,4 +1,4 @@
-"""Resume: what waits is put back when it is due, and batches that stand still are audited."""
+"""The sweeper's requeue: it puts deferred rows back when they are due, and audits batches that stand still."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ ROUNDS = NUMBERS["AuditRounds"]
 
 
 def ingested(world: World, rows: int = 3) -> tuple[Batch, list[Message]]:
-    """A batch as ingest leaves it, its messages taken out of the queue."""
+    """Make a batch as ingest leaves it, with its messages taken out of the queue."""
     upload = world.put(manifest(videos(rows)))
     world.ingest().take(upload, lambda: 900)
     return world.catalog.batch(upload.batch), world.sent()
 
 
 def end(world: World, messages: Sequence[Message], state: RowState = RowState.PARSED) -> None:
-    """Rows end, and are counted."""
+    """End rows, and count them."""
     batch = world.catalog.batch(messages[0].batch)
     world.catalog.end_and_count([RowEnd(it, batch.upload.order, MARK, state) for it in messages], now=world.clock())
 
@@ -50,7 +50,7 @@ def state(world: World, message: Message) -> RowState | None:
 
 
 def stand_still(world: World, rounds: int = 1) -> list[dict[str, int]]:
-    """Let time go by without anything else, and resume each time."""
+    """Let time pass without any other change, and run the sweeper each time."""
     done = []
     for _ in range(rounds):
         world.clock.forward(STILL)
@@ -59,7 +59,7 @@ def stand_still(world: World, rounds: int = 1) -> list[dict[str, int]]:
 
 
 def sent_again(world: World) -> list[Message]:
-    """The messages in the queue, as they were before their rows were deferred."""
+    """Return the messages in the queue as they were before their rows were deferred."""
     return [it.model_copy(update={"deferrals": 0}) for it in world.sent()]
 
 
@@ -270,7 +270,7 @@ def test_a_batch_whose_bitmap_was_deleted_by_hand_is_finished_and_holds_up_no_ot
 
 
 CALLS = 40
-"""More than a resume of this makes."""
+"""More calls than a requeue of this batch makes."""
 
 
 def test_no_row_is_lost_if_the_sweeper_dies_at_any_call(

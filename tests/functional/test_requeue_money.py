@@ -1,4 +1,4 @@
-"""Resume and money: what is put back can be paid for, the oldest first; and nothing of a project that may not spend."""
+"""Requeue and money: it puts back only rows that can be paid for, oldest first, and none of a stopped project."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def project(world: World, tier: ModelTier, provider: LoopbackProvider) -> Projec
 
 
 def deferred(project: Project, number: int, *, reason: str = "rate_limited: later") -> list[Message]:
-    """Rows that need so much each, and that are due one after the other, all of them by now."""
+    """Make rows that each need so much, due one after the other, all of them by now."""
     messages = project.rows(number)
     for message in messages:
         due = project.world.clock.after(message.row - number)
@@ -40,7 +40,7 @@ def deferred(project: Project, number: int, *, reason: str = "rate_limited: late
 
 
 def charge(project: Project, message: Message, need: Amount) -> None:
-    """Reserve so much for a row, as somebody else's question would."""
+    """Reserve so much for a row, as another question would."""
     ledger, now = project.world.ledger, project.world.clock()
     budget, limits = ledger.account(project.name, now=now).budget, project.world.catalog.batch(message.batch).limits
     assert budget is not None

@@ -1,4 +1,4 @@
-"""What the stack gives out when a batch is finished: the file first, then the event, each at least once."""
+"""The results of a finished batch: the file first, then the event, each at least once."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def always() -> bool:
 
 
 def large(world: World, rows: int = 12) -> Batch:
-    """A batch of so many rows."""
+    """Make a batch of so many rows."""
     batch, messages = world.batch(*videos(rows))
     for start in range(0, rows, 20):
         end(world, batch, messages[start : start + 20], [talk(f"Talk {it.row}") for it in messages[start : start + 20]])
@@ -38,19 +38,19 @@ def large(world: World, rows: int = 12) -> Batch:
 
 
 def moved(world: World, batch: Batch) -> Batch:
-    """The batch as it is after rows of it were tried again."""
+    """Return the batch after some of its rows were redriven."""
     return replace(batch, marked_at=stamp(world.clock.after(60)))
 
 
 @pytest.fixture
 def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Parts of a few rows each."""
+    """Limit parts to a few rows each."""
     monkeypatch.setattr(module, "PART_BYTES", 1000)
     monkeypatch.setattr("moto.s3.models.S3_UPLOAD_PART_MIN_SIZE", 100)
     upload_part = S3Backend.upload_part
 
     def known(backend: S3Backend, bucket: str, upload: str, *rest: Any) -> Any:  # noqa: ANN401 -- as moto's
-        """Answer as S3 does where an upload is not known; moto breaks down."""
+        """Answer as S3 does if an upload is unknown; moto raises an internal error instead."""
         if upload not in backend.get_bucket(bucket).multiparts:
             raise NoSuchUpload(upload_id=upload)
         return upload_part(backend, bucket, upload, *rest)
@@ -170,11 +170,11 @@ def test_results_of_another_try_are_told_under_another_id(world: World) -> None:
 
 
 class FullBus:
-    """An event bus that takes nothing."""
+    """An event bus that refuses every event."""
 
     @staticmethod
     def put_events(*, Entries: Sequence[Mapping[str, str]]) -> Mapping[str, Any]:  # noqa: N803 -- boto3's
-        """Refuse."""
+        """Refuse the events."""
         refused = {"ErrorCode": "ThrottlingException", "ErrorMessage": "later"}
         return {"FailedEntryCount": len(Entries), "Entries": [refused]}
 
@@ -229,7 +229,7 @@ def test_an_upload_that_was_taken_away_is_begun_anew(world: World) -> None:
 
 
 CALLS = 60
-"""More than the results of this take."""
+"""More calls than publishing these results makes."""
 
 
 @pytest.mark.usefixtures("small_parts")
@@ -292,6 +292,6 @@ def test_a_batch_whose_results_are_not_out_is_not_finished_and_the_next_resume_f
 def test_a_batch_of_which_rows_are_tried_again_meanwhile_stays_open(world: World) -> None:
     batch = ended(world, {"a": RowState.DEAD})
     world.clock.forward(60)
-    world.catalog.audited(batch, rounds=0, rows=0, now=world.clock())  # it moves, as when a person has them tried again
+    world.catalog.audited(batch, rounds=0, rows=0, now=world.clock())  # this moves the batch, as a redrive does
     assert not world.catalog.finish(batch)
     assert world.catalog.batch(batch.id).state is BatchState.OPEN

@@ -1,4 +1,4 @@
-"""Review: what a person should look at, and what stands when a person has spoken."""
+"""Review: the talks that need a person, and the effect of a person's answer."""
 
 from __future__ import annotations
 
@@ -201,7 +201,7 @@ def sheet(path: Path) -> list[dict[str, str]]:
 
 
 def save(path: Path, rows: list[dict[str, str]]) -> None:
-    with path.open("w", encoding="utf-8-sig", newline="") as file:  # as Excel saves CSV
+    with path.open("w", encoding="utf-8-sig", newline="") as file:  # the encoding in which Excel saves CSV
         writer = csv.DictWriter(file, list(rows[0]))
         writer.writeheader()
         writer.writerows(rows)
@@ -209,7 +209,7 @@ def save(path: Path, rows: list[dict[str, str]]) -> None:
 
 @pytest.fixture
 def written(world: World, console: Console, tmp_path: Path) -> Path:
-    """A sheet of two flagged talks."""
+    """Write a sheet of two flagged talks."""
     flagged = {it: talk(f"Linkers {it}", "Ada Byron", review="low_confidence") for it in "ab"}
     ended(world, flagged | {"c": talk()})
     console.said("review", "--output", str(tmp_path / "review.csv"))
@@ -259,7 +259,7 @@ def test_a_sheet_without_its_columns_is_refused(console: Console, tmp_path: Path
 
 @pytest.fixture
 def pressed(world: World, console: Console, monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
-    """Presses keys in `review --interactive` on two flagged talks; gives what a person sees."""
+    """Return a function that presses keys in `review --interactive` on two flagged talks and returns the output."""
     ended(world, {it: talk(f"Linkers {it}", review="low_confidence") for it in "ab"})
     monkeypatch.setattr("titlecard_console.review_session.is_terminal", lambda: True)
 

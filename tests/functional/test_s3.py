@@ -1,4 +1,4 @@
-"""The uploads bucket: the version that was asked for, what is gone, what is too large, and an upload's own limits."""
+"""The uploads bucket: requested versions, deleted and oversized objects, and an upload's own limits."""
 
 from __future__ import annotations
 

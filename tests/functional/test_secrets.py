@@ -1,4 +1,4 @@
-"""The projects' keys: from Secrets Manager, or the one of the local cloud; and never a guess."""
+"""The projects' keys: from Secrets Manager, or the local cloud's own key; never a guess."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ PREFIX = "titlecard/stack/"
 
 
 @pytest.fixture
-def secrets(world: World) -> SecretsManagerClient:  # noqa: ARG001 -- the world is where they lie
+def secrets(world: World) -> SecretsManagerClient:  # noqa: ARG001 -- the world holds them
     return boto3.client("secretsmanager")
 
 
 @pytest.fixture
 def project(world: World) -> str:
-    """A name that no other test's secret has."""
+    """Return a name that no other test's secret has."""
     return world.bucket
 
 

@@ -1,7 +1,7 @@
-"""Ten ways around a budget that were found in a gateway that is widely used; each is closed here.
+"""Ten ways around a budget that were found in a widely used gateway; each is closed here.
 
-The list is that of LiteLLM's budget reservations: public issues and fixes of 2025 and 2026. The real parser, ledger and
-model tier take part; the provider on loopback keeps the bill.
+The list is that of LiteLLM's budget reservations: public issues and fixes of 2025 and 2026. The tests use the real
+parser, ledger and model tier; the provider on loopback keeps the bill.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def test_two_concurrent_first_calls_do_not_both_find_an_empty_counter(project: P
 def test_check_and_record_are_one_write(world: World) -> None:
     before = len(world.wire.calls)
     reserved(world, budget=ONE)
-    assert world.wire.calls[before:] == ["UpdateItem", "UpdateItem"]  # a batch's and a project's; nothing was read
+    assert world.wire.calls[before:] == ["UpdateItem", "UpdateItem"]  # the batch's and the project's; nothing was read
 
 
 @pytest.mark.parametrize("at", [1, 2])
@@ -81,7 +81,7 @@ def test_a_leaked_reservation_stays_charged_and_is_shown_as_what_it_is(project: 
     project.budget(daily=Cap(None, bound.micro_usd))
 
     class Dying(ModelTier):
-        def ask(self, *_: Any, **__: Any) -> Any:  # noqa: ANN401 -- it never comes to that
+        def ask(self, *_: Any, **__: Any) -> Any:  # noqa: ANN401 -- it is never called
             raise KeyboardInterrupt
 
     dying = Dying(MODEL, max_output_tokens=400, prices=PriceList.packaged())
@@ -92,7 +92,7 @@ def test_a_leaked_reservation_stays_charged_and_is_shown_as_what_it_is(project: 
     assert month.spent.open == Part(1, bound.tokens, bound.micro_usd)
     assert (month.spent.lost, month.spent.measured) == (Part(), Part())
     project.world.clock.forward(timedelta(days=1).total_seconds())
-    assert project.work(two) == PARSED_BY_MODEL  # the next day is not of the dead
+    assert project.work(two) == PARSED_BY_MODEL  # a leaked reservation does not burden the next day
 
 
 @pytest.mark.parametrize("price", [0.1, 1, 100])

@@ -1,8 +1,8 @@
-"""A small AWS in this process (moto), a wire to it that can be cut at any call, and a clock that is set by hand.
+"""A small AWS in this process (moto), a wire to it that a test can cut at any call, and a clock that a test sets.
 
-Tables are made from `template.yaml`'s own definitions, and so are the numbers that the code under test works by. moto's
-conditional writes are not safe under threads, so the wire carries one request at a time: nothing here can say anything
-about concurrency, and nothing tries to.
+Tables come from `template.yaml`'s own definitions, and so do the numbers of the code under test. moto's conditional
+writes are not thread-safe, so the wire carries one request at a time: these tests cannot prove anything about
+concurrency and do not try to.
 """
 
 from __future__ import annotations
@@ -54,15 +54,15 @@ S = TypeVar("S", bound="BaseSettings")
 MODEL = "gpt-6-luna"
 
 _NUMBERS = itertools.count(1)
-"""All worlds lie side by side in one emulated AWS; each has names of its own."""
+"""All worlds share one emulated AWS; each has its own names."""
 
 
 class Killed(BaseException):
-    """The process ended here: no `except` of ours sees it."""
+    """The process was killed here; no `except` of the product catches it."""
 
 
 class Cut(StrEnum):
-    """What becomes of a call to AWS."""
+    """The fate of a call to AWS."""
 
     KILLED_BEFORE = "the process is killed before the call"
     KILLED_AFTER = "the process is killed after the call"
@@ -77,11 +77,11 @@ _ONCE = {Cut.LOST_REQUEST, Cut.LOST_ANSWER}
 _KILLED = {Cut.KILLED_BEFORE, Cut.KILLED_AFTER}
 
 _READS = {"BatchGetItem", "GetItem", "GetObject", "GetQueueAttributes", "HeadObject", "Query", "Scan"}
-"""Requests that change nothing. To be killed before or after one is to be killed before the next that does."""
+"""Requests that change nothing. A kill before or after one equals a kill before the next write."""
 
 
 class Wire:
-    """What goes from boto3 to moto: one request at a time, counted by name, and cut where a test says so."""
+    """The connection from boto3 to moto: it carries one request at a time, counts by name, and cuts on demand."""
 
     def __init__(self) -> None:
         self.calls: list[str] = []
@@ -93,30 +93,33 @@ class Wire:
         self.struck = False
 
     def cut(self, how: Cut, at: int = 1, call: str | None = None, besides: Container[str] = ()) -> None:
-        """Let the `at`-th request from now on, or the `at`-th of this name, go wrong; and, by `how`, those after it.
+        """Make the `at`-th request from now on (of all, or of this name) fail; `how` decides about those after it.
 
-        Where the process is killed, requests that only read are not counted, but for those that `call` names.
+        If the process is killed, requests that only read do not count, unless `call` names them.
 
         Args:
-            besides: names of requests that are not counted.
+            how: the fate of the request.
+            at: the number of the request, from 1.
+            call: the name of the requests to count; None counts all.
+            besides: names of requests that do not count.
         """
         self._cut, self._call, self._left, self.struck = how, call, at, False
         self._besides = _READS if how in _KILLED and call is None else besides
 
     def mend(self) -> None:
-        """Let everything through again."""
+        """Let every request through again."""
         self._cut = None
 
     @contextlib.contextmanager
     def spared(self) -> Iterator[None]:
-        """Calls of the test itself: nothing happens to them, and they are not counted."""
+        """Exempt the test's own calls: they neither fail nor count."""
         cut, calls = self._cut, self.calls
         self._cut, self.calls = None, []
         yield
         self._cut, self.calls = cut, calls
 
-    def carry(self, operation: str, send: Callable[[], Any]) -> Any:  # noqa: ANN401 -- moto's answer, passed on
-        """Take one request to moto, or not."""
+    def carry(self, operation: str, send: Callable[[], Any]) -> Any:  # noqa: ANN401 -- moto's answer, unchanged
+        """Carry one request to moto, or fail it."""
         with self._lock:
             self.calls.append(operation)
             how, first = self._cut, not self.struck
@@ -131,7 +134,7 @@ class Wire:
                 case Cut.KILLED_BEFORE:
                     raise Killed(operation)
                 case Cut.KILLED_AFTER:
-                    if first:  # and the dead make no further calls
+                    if first:  # a dead process makes no further calls
                         send()
                     raise Killed(operation)
                 case Cut.LOST_REQUEST | Cut.OUTAGE:
@@ -142,31 +145,31 @@ class Wire:
 
 
 class Clock:
-    """The time, as the code under test is told it."""
+    """The time that the code under test reads."""
 
     def __init__(self) -> None:
         self.now = datetime(2026, 1, 5, 12, 0, tzinfo=UTC)
 
     def __call__(self) -> datetime:
-        """The time."""
+        """Return the current time."""
         return self.now
 
     def forward(self, seconds: float) -> None:
-        """Let time go by."""
+        """Let time pass."""
         self.now += timedelta(seconds=seconds)
 
     def after(self, seconds: float) -> datetime:
-        """A moment so many seconds from now."""
+        """Return the time so many seconds from now."""
         return self.now + timedelta(seconds=seconds)
 
 
 class World:
-    """Tables, queues and a bucket as in the template, with the project's own objects on them."""
+    """The template's tables, queues and bucket, with the product's own objects on them."""
 
     def __init__(self, clients: AwsClients, wire: Wire) -> None:
         self.wire = wire
         self.parameters: dict[str, str] = {}
-        """Parameters of the template that a test changes."""
+        """The template's parameters that a test changes."""
         self.clock = Clock()
         self.clients = clients
         self.db, self.sqs, self.s3 = clients.catalog, clients.sqs, clients.s3
@@ -192,7 +195,7 @@ class World:
         self.names[name] = table
 
     def environment(self, function: str, parameters: Mapping[str, str]) -> dict[str, str]:
-        """A function's environment as the template gives it, with these parameters and this world's things."""
+        """Return a function's environment from the template, with these parameters and this world's resources."""
         values = TEMPLATE.values(parameters) | self.names | {"AWS::StackName": "stack"}
         given = TEMPLATE.resources("AWS::Serverless::Function")[function]["Environment"]["Variables"]
         return {name: _resolved(value, values) for name, value in given.items()}
@@ -207,7 +210,7 @@ class World:
         project: str = PROJECT,
         metadata: dict[str, str] | None = None,
     ) -> Upload:
-        """Upload a file, a second after the one before."""
+        """Upload a file, one second after the previous one."""
         self.clock.forward(1)
         key = f"uploads/{project}/{name}"
         body = content.encode() if isinstance(content, str) else content
@@ -217,9 +220,9 @@ class World:
     def batch(
         self, *videos: Video, name: str = "talks.jsonl", project: str = PROJECT, limits: BatchLimits | None = None
     ) -> tuple[Batch, list[Message]]:
-        """A batch of these videos whose messages have all been sent, and have been received.
+        """Return a batch of these videos whose messages have all been sent and received.
 
-        It is written as it stands then: the way there, which is tested elsewhere, takes moto longer than most tests.
+        It is written directly in that state: the way there is tested elsewhere, and takes moto longer than most tests.
         """
         upload = self.put(manifest(videos), name=name, project=project)
         now = stamp(self.clock())
@@ -250,19 +253,19 @@ class World:
         return self.catalog.batch(upload.batch), messages
 
     def settings(self, kind: type[S], function: str, **changed: Any) -> S:  # noqa: ANN401 -- each is of its field's kind
-        """A function's settings: its environment in the template, with some of them changed; empty means unset."""
+        """Return a function's settings: its environment in the template, with some changed; empty means unset."""
         given = {name.lower(): value for name, value in self.environment(function, self.parameters).items() if value}
         assert changed.keys() <= kind.model_fields.keys()
         return kind(**{name: value for name, value in given.items() if name in kind.model_fields} | changed)
 
     def ingest(self, *, clients: Clients | None = None, limits: BatchLimits | None = None) -> Ingest:
-        """Ingest, as its handler makes it."""
+        """Return ingest, built as its handler builds it."""
         changed = {f"batch_{name.removesuffix('s')}_limit": it for name, it in (limits or LIMITS).model_dump().items()}
         settings = self.settings(IngestSettings, "IngestFunction", **changed)
         return bootstrap.ingest(settings, clients or self.clients, now=self.clock)
 
     def sweeper(self, *, most: int | None = None) -> Requeue:
-        """The sweeper, as its handler makes it."""
+        """Return the sweeper, built as its handler builds it."""
         changed = {"sweeper_limit": most} if most else {}
         settings = self.settings(SweeperSettings, "SweeperFunction", **changed)
         return bootstrap.sweeper(settings, self.clients, now=self.clock)
@@ -275,7 +278,7 @@ class World:
         clients: Clients | None = None,
         **changed: Any,  # noqa: ANN401 -- each is of its field's kind
     ) -> Parser:
-        """A parser, as its handler makes it; `changed` are the settings that differ from the template's."""
+        """Return a parser, built as its handler builds it; `changed` are the settings that differ from the template."""
         settings = self.settings(ParserSettings, "ParserFunction", **{"model": MODEL} | changed)
         keys = keys or KeysOfATest("sk-proj-loopback-0123456789")
         return bootstrap.parser(settings, clients or self.clients, keys=keys, model=model, now=self.clock)
@@ -283,7 +286,7 @@ class World:
     # ----------------------------------------------------------------------------------------- what lies where
 
     def taken(self, queue: str) -> list[dict[str, Any]]:
-        """Take everything out of a queue, named as in the template."""
+        """Take everything out of a queue, by its name in the template."""
         url, found = self.names[queue], []
         while messages := self.sqs.receive_message(
             QueueUrl=url, MaxNumberOfMessages=10, MessageAttributeNames=["All"]
@@ -305,13 +308,13 @@ class World:
         ]
 
     def report(self, upload: Upload) -> dict[str, Any]:
-        """What ingest says of an upload."""
+        """Return ingest's report on an upload."""
         report: dict[str, Any] = json.loads(self.uploads.read_report(upload, "report.json"))
         return report
 
 
 class Refusing:
-    """An SQS client that refuses some rows' entries of a SendMessageBatch, so many times each."""
+    """An SQS client that refuses the entries of some rows in a SendMessageBatch, so many times each."""
 
     def __init__(self, sqs: SQSClient, *, rows: Container[int], times: int) -> None:
         self.asked: list[int] = []
@@ -321,7 +324,7 @@ class Refusing:
         self._refused: Counter[int] = Counter()
 
     def send_message_batch(self, *, QueueUrl: str, Entries: Sequence[dict[str, Any]]) -> dict[str, Any]:  # noqa: N803 -- boto3's
-        """Take the entries of the other rows."""
+        """Send the entries of the other rows."""
         self.asked.append(len(Entries))
         failed = [entry for entry in Entries if self._refuses(json.loads(entry["MessageBody"])["row"])]
         if taken := [entry for entry in Entries if entry not in failed]:
@@ -342,7 +345,7 @@ class KeysOfATest:
         self._key = key
 
     def of(self, _project: str, *, fresh: bool = False) -> str | None:  # noqa: ARG002 -- as `parser.Keys`
-        """It."""
+        """Return the key."""
         return self._key
 
 
@@ -350,11 +353,11 @@ LIMITS = BatchLimits(
     requests=NUMBERS["BatchRequestLimit"], tokens=NUMBERS["BatchTokenLimit"], micro_usd=NUMBERS["BatchMicroUsdLimit"]
 )
 BUDGET = Budget(Cap(10**9, 10**9), Cap(10**10, 10**10))
-"""Of `PROJECT`: more than any test spends. No other project has one."""
+"""The budget of `PROJECT`, which no test exhausts. No other project has one."""
 
 
 def replaced(clients: Clients, **others: object) -> Clients:
-    """The clients, some of them replaced by a test's own."""
+    """Return the clients, some of them replaced by a test's own."""
     there: dict[str, object] = {name: getattr(clients, name) for name in ("catalog", "ledger", "sqs", "s3", "events")}
     return cast("Clients", SimpleNamespace(**there | others))
 
@@ -369,17 +372,17 @@ def _resolved(value: Any, values: Mapping[str, str]) -> str:  # noqa: ANN401 -- 
 
 
 def manifest(videos: Sequence[Video]) -> str:
-    """Videos as JSON Lines."""
+    """Write videos as JSON Lines."""
     return "".join(f"{video.model_dump_json(exclude_none=True)}\n" for video in videos)
 
 
 def videos(number: int, start: str = "v") -> list[Video]:
-    """So many videos, each with its own talk and speaker."""
+    """Return so many videos, each with its own talk and speaker."""
     return [
         Video(id=f"{start}{i}", title=f"Talk number {i} by Grace Hopper | PyCon 2019") for i in range(1, number + 1)
     ]
 
 
 def received(message: Message, receives: int = 1) -> Received:
-    """A message as SQS hands it out; its id says which row it is."""
+    """Return a message as SQS delivers it; its id tells its row."""
     return Received(f"message-{message.row}", "receipt", receives, message.model_dump_json())
