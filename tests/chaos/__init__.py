@@ -1,16 +1,16 @@
-"""Chaos: the real stack on the embedded AWS, while everything that can befall it does.
+"""Chaos: the real stack on the embedded AWS, under every fault that can occur.
 
-`python -m tests.chaos --minutes N` uploads manifests of every kind, throws a storm at the functions and the provider
-for N minutes, lets it calm down, and checks every promise from outside: from the tables, the queues, the bucket and
-the provider's own bill.
+`python -m tests.chaos --minutes N` uploads manifests of every kind, exposes the functions and the provider to a storm
+of faults for N minutes, lets it calm down, and checks every promise from outside: from the tables, the queues, the
+bucket and the provider's own bill.
 
 ============  ========================================================================================================
-module        what it is
+module        content
 ============  ========================================================================================================
-`storm`       the faults inside the functions: what befalls a call to AWS, and the code that lets it happen
+`storm`       the faults inside the functions: failing calls to AWS, and the code that injects them
 `provider`    the loopback provider, which degrades, stops and comes back
 `manifests`   manifests of every form that Titlecard reads
 `stress`      the run itself: uploads, kills, an outage, the calm afterwards
-`verdict`     what has to hold at the end, and the table of what was thrown at the stack
+`verdict`     the promises to check at the end, and a table of the faults
 ============  ========================================================================================================
 """

@@ -1,4 +1,4 @@
-"""`python -m tests.chaos --minutes 10 [--seed 0]`: a storm of so many minutes, the verdict, and a table of it."""
+"""`python -m tests.chaos --minutes 10 [--seed 0]`: a storm of so many minutes, its verdict, and a table of it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from titlecard_console.local_cloud import build as artefact
 
 
 def main() -> int:
-    """Run it; 1 if a promise was broken."""
+    """Run a storm; return 1 if a promise was broken, otherwise 0."""
     parser = argparse.ArgumentParser(prog="python -m tests.chaos")
     parser.add_argument("--minutes", type=float, default=10.0, help="how long the storm lasts")
     parser.add_argument("--seed", type=int, default=0, help="of uploads, kills and the provider's faults")

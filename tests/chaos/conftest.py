@@ -1,4 +1,4 @@
-"""A storm takes minutes: it comes when all other tests have said what they have to say."""
+"""Runs the storm last, because it takes minutes."""
 
 from __future__ import annotations
 
@@ -9,5 +9,5 @@ HERE = "tests/chaos/"
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the tests of this folder behind all others."""
+    """Move the tests of this folder after all others."""
     items.sort(key=lambda item: item.nodeid.startswith(HERE))

@@ -1,4 +1,4 @@
-"""Manifests of every form that Titlecard reads, with a known number of rows that are accepted."""
+"""Manifests of every form that Titlecard reads, each with a known number of accepted rows."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Rows = "Sequence[dict[str, str]]"
 
 @dataclass(frozen=True)
 class Manifest:
-    """A file to be uploaded, and how many of its rows are accepted (0: it is refused as a whole)."""
+    """A file to upload, and the number of its accepted rows (0 if the whole file is refused)."""
 
     name: str
     content: bytes
@@ -27,11 +27,13 @@ class Manifest:
 
 
 def manifest(number: int, project: str, rows: int, *, again: bool = False) -> Manifest:
-    """The manifest with this number: each has another form than the one before.
+    """Return the manifest with this number; consecutive numbers have different forms.
 
     Args:
-        project: stands in every title.
-        again: the same videos with other descriptions, which makes other fingerprints of them.
+        number: the number of the manifest.
+        project: the project's name, which stands in every title.
+        rows: the number of videos.
+        again: whether to give the same videos other descriptions, and so other fingerprints.
     """
     videos = [_video(number, row, project, again=again) for row in range(rows)]
     ending, write = FORMS[number % len(FORMS)]
@@ -39,7 +41,7 @@ def manifest(number: int, project: str, rows: int, *, again: bool = False) -> Ma
 
 
 def rubbish(number: int) -> Manifest:
-    """A file that is no manifest."""
+    """Return a file that is not a manifest."""
     return Manifest(f"rubbish-{number}.json", b'{"this": "is not a list of videos"', 0)
 
 
@@ -80,7 +82,7 @@ def _pyvideo(videos: Sequence[dict[str, str]]) -> bytes:
 
 
 def _with_rejects(videos: Sequence[dict[str, str]]) -> bytes:
-    """JSON Lines with rows that are refused, and one that comes twice."""
+    """Write JSON Lines with some rows that are refused, and one that comes twice."""
     return lines([*videos, {"id": "", "title": "No id"}, videos[0], {"id": "no-title", "title": ""}]) + b"{not json\n"
 
 
@@ -100,4 +102,4 @@ FORMS: tuple[tuple[str, Callable[[Sequence[dict[str, str]]], bytes]], ...] = (
     ("csv.gz", _gzipped(_csv)),
     ("json.gz", _gzipped(array)),
 )
-"""Endings and writers."""
+"""File name extensions and the functions that write these forms."""

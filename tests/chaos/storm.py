@@ -1,7 +1,7 @@
-"""The storm inside the functions: calls to AWS that are throttled, lost, answered too late or twice; sudden deaths.
+"""The storm inside the functions: calls to AWS that are throttled, lost, delayed or repeated, and sudden deaths.
 
-The faults are injected below botocore, at its HTTP session, so that botocore's own retries and time-outs are part of
-what is tested. The code is appended to each function's entry point; production code stays as it is.
+The faults are injected below botocore, at its HTTP session, so that botocore's own retries and timeouts are tested too.
+The code is appended to each function's entry point; production code does not change.
 """
 
 from __future__ import annotations
@@ -21,23 +21,23 @@ ENTRIES = {
     "ParserFunction": "parser/app.py",
     "SweeperFunction": "sweeper/app.py",
 }
-"""The functions that the storm is in, with the file of each that it is appended to."""
+"""The functions in the storm, with the file of each that the code is appended to."""
 
 
 @dataclass(frozen=True)
 class Weather:
-    """The chance of each fault, for each call to AWS."""
+    """The probability of each fault, for each call to AWS."""
 
     throttled: float = 0.0
     cancelled: float = 0.0
-    """Of a transaction, by a conflict."""
+    """A transaction is cancelled by a conflict."""
     request_lost: float = 0.0
     answer_lost: float = 0.0
     slow: float = 0.0
     sent_twice: float = 0.0
-    """Of a call that sends messages."""
+    """A call that sends messages is sent twice."""
     partly_refused: float = 0.0
-    """Of a call that sends several messages or publishes events."""
+    """A call that sends several messages or publishes events is partly refused."""
     killed_before: float = 0.0
     killed_after: float = 0.0
 
@@ -152,10 +152,10 @@ _httpsession.URLLib3Session.send = _stormy
 
 
 class Storm:
-    """The weather of a stack's functions, and a record of what they met in it.
+    """The weather of a stack's functions, and a record of the faults that they met.
 
     Args:
-        folder: where the weather and the notes are kept.
+        folder: the folder of the weather and the records.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -166,20 +166,20 @@ class Storm:
         self.turn(CALM)
 
     def artefacts(self, built: Path) -> Path:
-        """A copy of the functions' artefacts with the storm in them."""
+        """Copy the functions' artefacts and add the storm to the copy."""
         code = _CODE.replace("{weather}", str(self._weather)).replace("{notes}", str(self._notes))
         for function, entry in ENTRIES.items():
             poisoned(built, self._folder / "artefacts", function, entry, code)
         return self._folder / "artefacts"
 
     def turn(self, weather: Weather) -> None:
-        """Change the weather, for functions that are running as well."""
+        """Change the weather, also for running functions."""
         anew = self._weather.with_suffix(".new")
         anew.write_text(json.dumps(asdict(weather)), encoding="utf-8")
         anew.replace(self._weather)
 
     def met(self) -> Counter[str]:
-        """How often each fault befell each operation."""
+        """Count the faults by fault and operation."""
         if not self._notes.exists():
             return Counter()
         return Counter(self._notes.read_text(encoding="utf-8").splitlines())

@@ -1,4 +1,4 @@
-"""The run: a storm of so many minutes on one stack, an outage in the middle of it, and the calm afterwards."""
+"""The run: a storm of so many minutes on one stack, with an outage in the middle, and the calm afterwards."""
 
 from __future__ import annotations
 
@@ -42,40 +42,40 @@ PARAMETERS = {
     "MaxConcurrency": "3",
     "TierPolicy": "model",
 }
-"""The template's times, six to eighty times as short: a row whose message is lost is sent again after 45 seconds."""
+"""The template's times, 6 to 80 times shorter: a row whose message is lost is sent again after 45 seconds."""
 
 AMPLE = Budget(Cap(), Cap(micro_usd=10**9))
 TIGHT = Budget(Cap(micro_usd=12_000), Cap(micro_usd=10**9))
-"""A day's budget that a few dozen questions use up; the rest waits for tomorrow."""
+"""A daily budget that a few dozen questions use up; the remaining rows wait for the next day."""
 
 PROJECTS: Mapping[str, Budget | None] = {"ample": AMPLE, "tight": TIGHT, "budgetless": None}
 
 ROWS = 24
-"""Videos of one manifest."""
+"""The number of videos in a manifest."""
 
 PHASES = (("storm", 0.25), ("degraded", 0.45), ("outage", 0.62), ("recovered", 1.0))
-"""The parts of a storm, by where they end. In the outage the provider is gone, for a sixth of the time."""
+"""The phases of a storm, each with its end as a fraction. In the outage the provider is stopped."""
 
 EARLY = 0.3
-"""Until when the functions' early footprint is taken: all of them have worked by then, and not only been started."""
+"""The fraction until which the early footprint is taken: by then all functions have worked, not just started."""
 
 UPLOADS_A_MINUTE = 10
 KILLS_A_SECOND = 0.12
 
 CALM_SECONDS = 900.0
-"""How long rows may take to come to rest when the storm is over, on a machine that is busy with other things: a few
-visibility time-outs and rounds of the audit."""
+"""The most seconds that rows may take to settle after the storm, on a busy machine: a few visibility timeouts and
+rounds of the audit."""
 
 LOOK_SECONDS = 2
-"""Between two looks at whether they have."""
+"""Seconds between two checks for settled rows."""
 
 BUSY = 0.5
-"""Seconds between two looks at what is to be done next."""
+"""Seconds between two steps of the run."""
 
 
 @dataclass(frozen=True)
 class Footprint:
-    """What the functions' processes use, the largest of each; and entries of the cloud's temporary folder."""
+    """The resources of the functions' processes, the largest of each; and entries of the cloud's temporary folder."""
 
     memory_mb: float
     open_files: int
@@ -83,13 +83,13 @@ class Footprint:
     files: int
 
     def largest(self, other: Footprint | None) -> Footprint:
-        """The larger of each figure of this one and another."""
+        """Return the larger of each figure of this footprint and another."""
         return self if other is None else Footprint(*map(max, astuple(self), astuple(other)))
 
 
 @dataclass
 class Run:
-    """What was done to a stack, and how it stands afterwards."""
+    """The record of a run: the faults, the uploads, and the final state of the stack."""
 
     stack: Stack
     provider: ChaoticProvider
@@ -105,12 +105,12 @@ class Run:
     left: list[str] = field(default_factory=list)
 
     def timed_out(self) -> int:
-        """How often the platform killed a function because its time was up, by the cloud's own log."""
+        """Return how often the platform killed a function at its timeout, from the cloud's own log."""
         logs = [path.read_text("utf-8", errors="replace") for path in (self.state / "log").iterdir() if path.is_file()]
         return sum(text.count("timed out after") for text in logs)
 
     def unsettled(self) -> list[str]:
-        """The rows that are neither in an end state nor deferred until a later day or until a person acts."""
+        """Return the rows that are neither in an end state nor deferred until a later day or until a person acts."""
         found = []
         tomorrow = (datetime.now(UTC) + timedelta(days=1)).date().isoformat()
         for upload, content in self.uploads:
@@ -125,7 +125,7 @@ class Run:
         return found
 
     def rows(self, upload: Upload) -> list[Row]:
-        """The rows of an upload that a function has touched; none while ingest has not read the upload."""
+        """Return the rows of an upload that a function has touched; none until ingest has read the upload."""
         try:
             return list(self.stack.catalog.rows(self.stack.catalog.batch(upload.batch)))
         except KeyError:
@@ -134,14 +134,14 @@ class Run:
 
 @contextmanager
 def chaos(minutes: float, folder: Path, built: Path, *, seed: int, say: Callable[[str], None]) -> Iterator[Run]:
-    """Throw a storm at a stack of its own and let it calm down; the stack is up for the length of the block.
+    """Run a storm on a separate stack and let it calm down; the stack runs for the length of the block.
 
     Args:
-        minutes: how long the storm lasts.
-        folder: an empty one, for all that is written.
+        minutes: the length of the storm.
+        folder: an empty folder for all files.
         built: the functions' artefacts.
-        seed: of uploads, kills and the provider's faults; the functions draw theirs at random.
-        say: is told what happens, for people.
+        seed: the seed of uploads, kills and the provider's faults; the functions' own faults are not seeded.
+        say: takes a sentence for people about each step.
     """
     provider = ChaoticProvider(tuple(PROJECTS), seed)
     storm = Storm(folder / "storm")
@@ -149,14 +149,14 @@ def chaos(minutes: float, folder: Path, built: Path, *, seed: int, say: Callable
     try:
         with running(folder / "state", PARAMETERS, storm.artefacts(built), environment) as stack:
             run = Run(stack, provider, storm, folder / "state", minutes)
-            Stress(run, Random(seed), say).endure()  # noqa: S311 -- faults, no secret
+            Stress(run, Random(seed), say).endure()  # noqa: S311 -- faults, not secrets
             yield run
     finally:
         provider.stop()
 
 
 class Stress:
-    """Puts a run through the storm and the calm."""
+    """Runs the storm and the calm."""
 
     def __init__(self, run: Run, random: Random, say: Callable[[str], None]) -> None:
         self._run = run
@@ -166,7 +166,7 @@ class Stress:
         self._sweeping: threading.Thread | None = None
 
     def endure(self) -> None:
-        """All of it."""
+        """Run all phases."""
         run, seconds = self._run, self._run.minutes * 60
         for project, budget in PROJECTS.items():
             if budget:
@@ -193,7 +193,7 @@ class Stress:
         run.late = self._footprint()
 
     def _turn(self, before: str, phase: str) -> None:
-        """Change the weather; a person closes the breakers that stand open from before."""
+        """Change the weather; as a person would, close the breakers that stay open from before."""
         run = self._run
         self._say(f"{phase}: {len(run.uploads)} uploads, {len(run.provider.asked)} requests so far")
         if before == "outage":
@@ -215,7 +215,7 @@ class Stress:
         if number % 13 == 12:
             content = rubbish(number)
         elif number % 7 == 6:
-            content = manifest(number - 3, project, ROWS, again=True)  # over the one before, of the same project
+            content = manifest(number - 3, project, ROWS, again=True)  # replaces the one before, of the same project
         else:
             content = manifest(number, project, ROWS)
         bucket, key = run.stack.outputs["UploadsBucket"], f"uploads/{project}/{content.name}"
@@ -230,13 +230,13 @@ class Stress:
             run.killed[function] += run.stack.kill_workers(function)
 
     def _sweep(self) -> None:
-        """Call the sweeper as its schedule would, again as soon as it has answered."""
+        """Invoke the sweeper as its schedule would, again as soon as it has answered."""
         if self._sweeping is None or not self._sweeping.is_alive():
             self._sweeping = threading.Thread(target=self._call_sweeper, daemon=True)
             self._sweeping.start()
 
     def _call_sweeper(self) -> None:
-        with suppress(AssertionError, BotoCoreError, ClientError):  # it is killed as the others are
+        with suppress(AssertionError, BotoCoreError, ClientError):  # the storm kills it like the others
             self._run.stack.resume()
             self._run.swept += 1
         time.sleep(2)

@@ -1,4 +1,4 @@
-"""What has to hold when a storm is over, seen from outside: in the tables, the queues, the bucket and the bill."""
+"""The promises that must hold after a storm, checked from outside: in the tables, queues, bucket and bill."""
 
 from __future__ import annotations
 
@@ -23,22 +23,22 @@ if TYPE_CHECKING:
     from titlecard.aws.dynamodb.catalog import Row
 
 WAITS_FOR = {"tight": "budget_day", "budgetless": "no_budget"}
-"""Why a project's rows may still wait when all is calm."""
+"""The reasons for which a project's rows may still wait after the calm."""
 
 MEMORY_GROWTH, MEMORY_SPARE_MB, FILES_SPARE = 1.25, 20.0, 12
-"""By how much a footprint may differ from the early one."""
+"""The most that a footprint may differ from the early one."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """A promise, and what speaks against it; nothing does where it is kept."""
+    """A promise, and the evidence against it, which is empty if it is kept."""
 
     promise: str
     against: tuple[str, ...]
 
 
 def judge(run: Run) -> list[Finding]:
-    """Every promise, in the order in which they are told."""
+    """Check every promise; return the findings in the order of the report."""
     rows = _Rows(run)
     return [
         Finding("every accepted row is parsed, deferred or dead", tuple(run.left)),
@@ -53,7 +53,7 @@ def judge(run: Run) -> list[Finding]:
 
 
 def table(run: Run) -> str:
-    """What was thrown at the stack, and what became of its rows, in Markdown."""
+    """Format the faults of the run and the outcomes of its rows in Markdown."""
     met = run.storm.met()
     by_kind: Counter[str] = Counter()
     for what, number in met.items():
@@ -117,7 +117,7 @@ class _Rows:
                     yield f"{upload.key} row {row.number} died of nothing that it met: {row.reason}"
 
     def _has_failed(self, video: str) -> bool:
-        """Whether the provider failed a request about a video; titles end with the video's two numbers."""
+        """Return whether the provider failed a request about a video; titles end with the video's two numbers."""
         number, _, row = video.removeprefix("c").partition("-")
         ending = f"part {int(number)}.{int(row)}"
         return any(faults - {"ok"} for title, faults in self._faults.items() if title.endswith(ending))

@@ -23,7 +23,7 @@ SECONDS = {
     "VisibilitySeconds": "18",
     "RetryBackoffSeconds": "1",
 }
-"""The shortest times that agree, for tests that wait for a time-out or for a message to come back."""
+"""The shortest times that agree, for tests that wait for a timeout or for a redelivered message."""
 
 
 class Start(Protocol):
@@ -37,13 +37,13 @@ class Start(Protocol):
         state: Path | None = None,
         artefacts: Path | None = None,
     ) -> cloud.Cloud:
-        """As `cloud.start`; without `artefacts`, with those of the project."""
+        """Start a cloud as `cloud.start` does; `artefacts` None means the project's own."""
         ...
 
 
 @pytest.fixture(scope="session")
 def artefacts() -> Path:
-    """The functions as they are built for this machine."""
+    """Return the functions as built for this machine."""
     return artefact.build()
 
 

@@ -1,4 +1,4 @@
-"""Manifests for the tests, and what is to come out of them."""
+"""Manifests for the tests, and the talks that they must give."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ SUBJECTS = ("Queues", "Parsers", "Leases", "Ledgers", "Time-outs", "Manifests")
 
 
 def videos(number: int, mark: str = "", first: int = 1) -> list[dict[str, str]]:
-    """So many videos, each with a title of its own; `mark` stands in every title, and makes others of them."""
+    """Return so many videos, each with its own title; `mark` stands in every title and makes them different videos."""
     return [
         {
             "id": f"v{i}",
@@ -40,19 +40,19 @@ def videos(number: int, mark: str = "", first: int = 1) -> list[dict[str, str]]:
 
 
 def lines(rows: Iterable[Mapping[str, str]]) -> bytes:
-    """JSON Lines."""
+    """Write JSON Lines."""
     return "".join(json.dumps(row) + "\n" for row in rows).encode()
 
 
 def array(rows: Sequence[Mapping[str, str]]) -> bytes:
-    """A JSON array."""
+    """Write a JSON array."""
     return json.dumps(rows, indent=2).encode()
 
 
 def answers(content: bytes) -> dict[str, tuple[str, tuple[str, ...]]]:
-    """Title and presenters of every accepted row by its id, as the local tier answers in this process.
+    """Return title and presenters of every accepted row by its id, as the local tier answers in this process.
 
-    The provider of the tests gives the local tier's guess back, so it is the same for both tiers.
+    The tests' provider returns the local tier's guess, so both tiers give the same answers.
     """
     limits = manifests.ReadingLimits()
     with tempfile.TemporaryDirectory() as scratch:

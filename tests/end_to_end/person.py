@@ -1,4 +1,4 @@
-"""`titlecard` as a person runs it: a process of its own, with what a person sees of it and can do to it."""
+"""`titlecard` as a person runs it: a separate process, its output, and the signals that a person can send it."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ if TYPE_CHECKING:
 TITLECARD = Path(sys.executable).with_name("titlecard")
 
 RUN_SECONDS = 400
-"""When a test gives a run up. It starts a cloud, which takes a few seconds where nothing else is going on."""
+"""Seconds after which a test gives up on a run. A run starts a cloud, which takes a few seconds on an idle machine."""
 
 FIELDS = ["id", "title", "presenters", "state", "tier", "confidence", "review", "tokens", "cost_micro_usd", "reason"]
-"""What every line of `run` and `parse` has, in this order: others script against it."""
+"""The fields of every line of `run` and `parse`, in this order: users' scripts depend on them."""
 
 
 @dataclass(frozen=True)
 class Ran:
-    """A command that has ended: its exit code, its standard output and its standard error."""
+    """A finished command: its exit code, its standard output and its standard error."""
 
     code: int
     data: str
@@ -35,7 +35,7 @@ class Ran:
 
     @property
     def lines(self) -> list[dict[str, Any]]:
-        """Standard output, which is JSON Lines and nothing else."""
+        """Parse standard output, which must be JSON Lines and nothing else."""
         return [json.loads(line) for line in self.data.splitlines()]
 
 
@@ -43,16 +43,16 @@ class Ran:
 def started(
     *command: str | Path, base_url: str = "", stdin: int = DEVNULL, stderr: int | IO[str] = PIPE
 ) -> Iterator[Popen[str]]:
-    """A `titlecard` command under way, for the length of a block; it is killed where it has not ended by then.
+    """Run a `titlecard` command for the length of a block; kill it if it is still running at the end.
 
     Args:
         command: its arguments.
-        base_url: the provider; without one there is no key.
+        base_url: the provider's base URL; empty means that there is no key.
         stdin: the descriptor of its standard input.
-        stderr: where its standard error goes, for who wants to read it meanwhile.
+        stderr: the destination of its standard error, for a test that reads it during the run.
     """
     environment = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
-    environment["COLUMNS"] = "400"  # what is told of a path stays in one line
+    environment["COLUMNS"] = "400"  # so that a message with a path stays in one line
     if base_url:
         environment |= {"OPENAI_API_KEY": KEY, "OPENAI_BASE_URL": base_url}
     with Popen(  # noqa: S603 -- our own command
@@ -83,15 +83,15 @@ def ran(*command: str | Path, base_url: str = "", stdin: int = DEVNULL) -> Ran:
 
 
 def interrupt(process: Popen[str], signal: int) -> None:
-    """Do what a terminal does on Ctrl-C: the signal goes to the command and to all that it started in its session."""
+    """Send a signal as a terminal does on Ctrl-C: to the command and every process that it started in its session."""
     os.killpg(process.pid, signal)
 
 
 def left_behind(state: Path) -> list[str]:
-    """The command lines of the processes that a cloud on a state folder has left."""
+    """Return the command lines of the processes that a cloud on a state folder has left."""
     return [command for _, command in processes() if f"{state.resolve()}/" in command]
 
 
 def parameters(values: Mapping[str, str]) -> list[str]:
-    """Options that set parameters of the template."""
+    """Return the options that set these parameters of the template."""
     return [argument for name, value in values.items() for argument in ("--set", f"{name}={value}")]

@@ -1,4 +1,4 @@
-"""Artefacts with something in them that goes wrong where a test wants it to."""
+"""Artefacts with code that fails where a test wants it to."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ if TYPE_CHECKING:
 
 
 def poisoned(artefacts: Path, into: Path, function: str, entry: str, code: str) -> Path:
-    """A copy of artefacts in which an entry point ends with some more lines.
+    """Copy artefacts and append lines to an entry point in the copy.
 
     Args:
-        artefacts: a folder of them, which stays as it is.
-        into: the folder of the copy; where it is there already, it is changed.
-        function: whose artefact is changed.
+        artefacts: the folder of the artefacts, which does not change.
+        into: the folder of the copy; an existing copy is changed.
+        function: the function whose artefact is changed.
         entry: the entry point's file in it.
         code: the lines.
     """
     if not into.exists():
         shutil.copytree(artefacts, into)
-    compiled = entry.rpartition("/")[0] + "/__pycache__/"  # not held against its source when it is loaded
+    compiled = entry.rpartition("/")[0] + "/__pycache__/"  # would be loaded without a check against its source
     clean = into / f"{function}.zip"
     with zipfile.ZipFile(artefacts / f"{function}.zip") as old, zipfile.ZipFile(clean, "w") as new:
         for item in old.infolist():

@@ -1,8 +1,8 @@
 """`python -m tests.end_to_end.racers ENDPOINT ACCESS_KEY SECRET_KEY TABLE RACERS`: processes that race for one budget.
 
-Each is a fork of this process with a client of its own. It reserves until it is refused; every third reservation it
-settles at less than was reserved, which makes room for others. Standard output gets one JSON object a racer: what it
-was granted, and what that came to.
+Each racer is a fork of this process with its own client. It reserves until it is refused, and settles every third
+reservation at less than was reserved, which makes room for others. Standard output gets one JSON object per racer: its
+grants, and their total charge.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 NEED = Amount(requests=1, input_tokens=900, output_tokens=100, micro_usd=701)
 BILLED = Amount(requests=1, input_tokens=200, output_tokens=30, micro_usd=67)
 ROOM = 80 * NEED.micro_usd + 333
-"""No multiple of the need."""
+"""The budget in micro-dollars, deliberately not a multiple of the need."""
 
 BUDGET = Budget(Cap(None, ROOM), Cap(10**9, 10**9))
 LIMITS = BatchLimits(requests=10**6, tokens=10**9, micro_usd=10**9)
@@ -32,7 +32,7 @@ SETTLED = 3
 
 
 def race(endpoint: str, access: str, secret: str, table: str) -> dict[str, int]:
-    """Reserve until there is no room; what was charged of it in the end."""
+    """Reserve until there is no room; return the grants and the final charge."""
     resource = boto3.resource(
         "dynamodb",
         endpoint_url=endpoint,
@@ -57,7 +57,7 @@ def race(endpoint: str, access: str, secret: str, table: str) -> dict[str, int]:
 
 
 def main(endpoint: str, access: str, secret: str, table: str, racers: str) -> int:
-    """Fork the racers and wait for them; 1 where one of them had no answer."""
+    """Fork the racers and wait for them; return 1 if one of them failed, otherwise 0."""
     children = []
     for _ in range(int(racers)):
         child = os.fork()

@@ -1,7 +1,7 @@
 """A running stack for tests: its inputs, its state, and the faults that tests inject.
 
 Tests never wait for a fixed time: they poll until the state is there, and give up after `PATIENCE_SECONDS`, a generous
-limit, since machines differ much.
+limit because machines differ greatly.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Sixteen processes race for one budget on the embedded AWS: it is never passed, and not a micro-dollar is lost."""
+"""Sixteen processes race for one budget on the embedded AWS: it is never exceeded, and no micro-dollar is lost."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ WANTED = ("BillingMode", "AttributeDefinitions", "KeySchema")
 
 @dataclass(frozen=True)
 class Race:
-    """How it ended: what each racer was charged, the counters in the end, and the highest that they ever showed."""
+    """The result of a race: each racer's charge, the final counters, and the highest values that they ever showed."""
 
     racers: list[dict[str, int]]
     day: Amount

@@ -1,4 +1,4 @@
-"""The local cloud itself: what it refuses, what it keeps, and that nothing of it stays behind."""
+"""The local cloud itself: what it refuses, what it keeps, and that it leaves nothing behind."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ from titlecard_console.local_cloud import cloud
 with cloud.start(Path(sys.argv[1]), {}, {"PATH": os.environ["PATH"]}, artefacts=Path(sys.argv[2])) as there:
     time.sleep(600)
 """
-"""A console that can be killed."""
+"""A console that a test can kill."""
 
 SLOW_PARSER = """
 import os, time
@@ -65,7 +65,7 @@ def test_a_package_that_is_missing_from_an_artefact_is_named(start: Start, artef
     missing = {
         "IngestFunction": "pydantic_settings",
         "ParserFunction": "aws_lambda_powertools",
-        "SweeperFunction": "jmespath",  # MiniStack has one of its own, which must not stand in
+        "SweeperFunction": "jmespath",  # MiniStack has its own copy, which must not stand in
     }
     for function, package in missing.items():
         _change(artefacts, tmp_path, function, remove=package)
@@ -109,7 +109,7 @@ def test_one_state_folder_has_one_cloud_and_others_find_it(start: Start, tmp_pat
 def test_the_functions_see_nothing_of_the_callers_environment_but_the_way_to_the_model(
     start: Start, artefacts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("AWS_PROFILE", "of-the-caller")  # it does not exist, and is not asked for
+    monkeypatch.setenv("AWS_PROFILE", "of-the-caller")  # it does not exist, and must not be read
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret of the caller")
     callers = {"OPENAI_API_KEY": "key", "GITHUB_TOKEN": "secret of the caller", "AWS_SESSION_TOKEN": "secret too"}
     seeing = _change(artefacts, tmp_path, "SweeperFunction", replace={"sweeper/app.py": SEEING_RESUME})
@@ -135,7 +135,7 @@ def test_a_console_that_is_killed_leaves_no_process_and_loses_no_talk(
         console.kill()
     until(lambda: cloud.find(state) is None and not _alive(there.supervisor), "the cloud has ended")
     assert not _processes_in(state)
-    kept = [item for item in _talks(start()).scan()["Items"] if item["pk"] != "sweeper"]  # which may run at any time
+    kept = [item for item in _talks(start()).scan()["Items"] if item["pk"] != "sweeper"]  # it may run at any time
     assert kept == [{"pk": "video#p#1", "sk": "fp#1", "talk": "paid for"}]
 
 
@@ -181,7 +181,7 @@ def test_ministack_does_not_outlive_its_supervisor(artefacts: Path, tmp_path: Pa
 def _change(
     artefacts: Path, tmp_path: Path, function: str, *, remove: str = "", replace: dict[str, str] | None = None
 ) -> Path:
-    """The artefacts of this test, one more function's changed in them: a package removed, or files replaced."""
+    """Change one more function in this test's artefacts: remove a package, or replace files."""
     changed = tmp_path / "changed"
     if not changed.exists():
         shutil.copytree(artefacts, changed)
@@ -194,7 +194,7 @@ def _change(
             (packages / package.name).symlink_to(package)
     for name, text in (replace or {}).items():
         (code / name).write_text(text, encoding="utf-8")
-        shutil.rmtree((code / name).parent / "__pycache__")  # its bytecode is not held against the source
+        shutil.rmtree((code / name).parent / "__pycache__")  # bytecode is loaded without a check against its source
     pack(changed / f"{function}.zip", code, packages)
     return changed
 
@@ -219,7 +219,7 @@ def _talks(there: cloud.Cloud) -> Any:  # noqa: ANN401 -- a table of boto3's
 
 
 def _kept(state: Path) -> set[str]:
-    """The partition keys that the next cloud would start with; from a copy, since the file is its cloud's alone."""
+    """Return the partition keys that the next cloud would start with, from a copy: the file belongs to its cloud."""
     copy = state / "copy.jsonl"
     if (state / "talks.jsonl").exists():
         shutil.copy(state / "talks.jsonl", copy)
@@ -235,5 +235,5 @@ def _alive(process: int) -> bool:
 
 
 def _processes_in(state: Path) -> list[str]:
-    """The command lines of all processes that were started from a state folder."""
+    """Return the command lines of all processes that were started from a state folder."""
     return [command for _, command in processes() if f"{state}/run" in command]

@@ -1,6 +1,6 @@
-"""Deployed as a person deploys: `sam build` and `sam deploy` into the embedded AWS, from nothing, and again.
+"""A deployment as a person does it: `sam build` and `sam deploy` into the embedded AWS, from nothing, and again.
 
-The SAM CLI is the real one, from PyPI, in an environment of its own. Only the account is not AWS's.
+The SAM CLI is the real one, from PyPI, in its own environment. Only the account is not AWS's.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ MANIFEST = b'{"id": "v1", "title": "Pickles are for Delis, not Software - Alex G
 
 @dataclass
 class Account:
-    """An embedded AWS without anything in it, and the SAM CLI that deploys to it."""
+    """An empty embedded AWS, and the SAM CLI that deploys to it."""
 
     ministack: MiniStack
     sam: Path
@@ -46,7 +46,7 @@ class Account:
 
     @property
     def surroundings(self) -> dict[str, str]:
-        """The environment of a person who works with this account."""
+        """Return the environment of a person who works with this account."""
         endpoint = self.ministack.endpoint
         return {
             "PATH": environment.search_path(),
@@ -60,33 +60,33 @@ class Account:
         }
 
     def build(self, **variables: str) -> subprocess.CompletedProcess[str]:
-        """`sam build`, for this machine."""
+        """Run `sam build` for this machine."""
         chosen = {"RUNTIME": RUNTIME, "ARCHITECTURE": "host", "PYTHON": str(environment.PYTHON)} | variables
         whose = dict(os.environ) | {"PATH": environment.search_path(), "SAM_CLI_TELEMETRY": "0"}  # with its registries
         return self.run(str(self.sam), "build", "--build-dir", str(self.built), **(whose | chosen))
 
     def deploy(self, stack: str = STACK, **parameters: str) -> subprocess.CompletedProcess[str]:
-        """`sam deploy`, without a question."""
+        """Run `sam deploy` without confirmation."""
         chosen = {"Runtime": RUNTIME, "Architecture": ARCHITECTURE, "TierPolicy": "local"} | parameters
         overrides = [f"{name}={value}" for name, value in chosen.items()]
         built = ("--config-file", str(ROOT / "samconfig.toml"), "--template-file", str(self.built / "template.yaml"))
         return self.run(str(self.sam), "deploy", *built, "--stack-name", stack, "--parameter-overrides", *overrides)
 
     def titlecard(self, *command: str) -> subprocess.CompletedProcess[str]:
-        """A command of the console, on the stack."""
+        """Run a command of the console on the stack."""
         return self.run(str(Path(sys.executable).with_name("titlecard")), *command, "--stack", STACK)
 
     def client(self, service: str) -> Any:  # noqa: ANN401 -- a client's type depends on the name
-        """A boto3 client of the account's root user."""
+        """Return a boto3 client of the account's root user."""
         return cloud.connect(self.ministack.endpoint, {}).client(service)
 
     def outputs(self) -> dict[str, str]:
-        """The stack's outputs."""
+        """Return the stack's outputs."""
         (found,) = self.client("cloudformation").describe_stacks(StackName=STACK)["Stacks"]
         return {it["OutputKey"]: it["OutputValue"] for it in found["Outputs"]}
 
     def run(self, *command: str, **variables: str) -> subprocess.CompletedProcess[str]:
-        """A program, as a person who works with this account runs it."""
+        """Run a program as a person who works with this account does."""
         return subprocess.run(  # noqa: S603 -- sam, or our own console
             command, env=self.surroundings | variables, cwd=ROOT, capture_output=True, text=True, check=False
         )
@@ -94,7 +94,7 @@ class Account:
 
 @pytest.fixture(scope="module")
 def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Account]:
-    """An account with the project built for it and deployed into it, once."""
+    """Return an account with the project built for it and deployed into it once."""
     folder = tmp_path_factory.mktemp("account")
     environment.set_up()
     sam = program("sam")
@@ -110,13 +110,13 @@ def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Account]:
 
 @pytest.fixture(scope="module")
 def stack(account: Account, tmp_path_factory: pytest.TempPathFactory) -> Stack:
-    """The stack that was deployed."""
+    """Return the deployed stack."""
     return Stack(cloud.connect(account.ministack.endpoint, account.outputs()), tmp_path_factory.mktemp("state"))
 
 
 @pytest.fixture(scope="module")
 def batch(stack: Stack) -> str:
-    """A batch whose talks are there."""
+    """Return a batch with finished talks."""
     upload = stack.put("sam/talks.jsonl", MANIFEST)
     return stack.finished(upload).id
 
@@ -204,7 +204,7 @@ def test_a_second_deployment_for_another_machine_is_refused_and_changes_nothing(
 
 
 def test_a_new_stack_adopts_what_a_deleted_one_left(account: Account, stack: Stack, batch: str) -> None:
-    """The last test here: it deletes the stack of the others."""
+    """This test must be the last: it deletes the stack of the others."""
     left = account.outputs()
     formation = account.client("cloudformation")
     formation.delete_stack(StackName=STACK)

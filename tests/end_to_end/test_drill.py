@@ -1,7 +1,7 @@
-"""A drill: the model is broken, videos die; it is mended, and they are sent again by somebody who is killed halfway.
+"""A drill: the model breaks, videos die, the model is repaired, and an operator's redrive is killed halfway.
 
-The command reaches the stack as it reaches one in AWS: by name, with ordinary credentials, and with no more permissions
-than the stack's own policy for operators gives.
+The command reaches the stack as it would in AWS: by name, with ordinary credentials, and with only the permissions that
+the stack's own policy for operators gives.
 """
 
 from __future__ import annotations
@@ -39,23 +39,23 @@ UNHURRIED = {
     "RetryBackoffSeconds": "1",
     "BreakerThreshold": "1000",
 }
-"""Time enough for a busy machine, and no breaker: what dies here dies of the model's faults."""
+"""Times that suit a busy machine, and no breaker: every death here comes from the model's faults."""
 
 WORN, BAD = 3, 7
-"""How many videos die of a passing fault that does not pass, and how many of a request that is refused."""
+"""The number of videos that die of a lasting transient fault, and of those that die of a refused request."""
 
 CAP = 3
 
 
 @dataclass(frozen=True)
 class Operator:
-    """Whoever looks after the stack, with an access key of their own."""
+    """A stack's operator, with their own access key."""
 
     environment: Mapping[str, str]
 
     @contextmanager
     def started(self, *command: str) -> Iterator[Popen[str]]:
-        """A command about the stack, under way; it is killed where it has not ended by the end of the block."""
+        """Run a command on the stack for the length of a block; kill it if it is still running at the end."""
         arguments = [TITLECARD, *command, "--stack", STACK]
         streams = {"stdin": DEVNULL, "stdout": PIPE, "stderr": PIPE}
         with Popen(arguments, env=self.environment, text=True, **streams) as process:  # type: ignore[call-overload]  # noqa: S603 -- ours
@@ -65,7 +65,7 @@ class Operator:
                 process.kill()
 
     def ran(self, *command: str) -> Ran:
-        """A command about the stack, run to its end."""
+        """Run a command on the stack to its end."""
         with self.started(*command) as process:
             data, told = process.communicate(timeout=PATIENCE_SECONDS)
             return Ran(process.returncode, data, told)
@@ -73,7 +73,7 @@ class Operator:
 
 @dataclass(frozen=True)
 class Drill:
-    """What was done, and what was seen on the way."""
+    """The record of the drill."""
 
     stack: Stack
     provider: Witness
@@ -82,7 +82,7 @@ class Drill:
     story: Ran
     refused: Ran
     left: int
-    """How many rows were dead still when the first redrive was killed."""
+    """The number of rows that were still dead when the first redrive was killed."""
     again: Ran
     operator: Operator
 
@@ -103,7 +103,7 @@ def stack(artefacts: Path, tmp_path_factory: pytest.TempPathFactory, provider: W
 
 @pytest.fixture(scope="module")
 def drill(stack: Stack, provider: Witness) -> Drill:
-    """Break it, let videos die, mend it, kill the redrive halfway, and run it again."""
+    """Break the model, let videos die, repair it, kill the redrive halfway, and run it again."""
     provider.fail(always="half_body", by_text={"Worn": "server_error"})
     upload = stack.put("drill/list.jsonl", lines([*videos(WORN, "Worn"), *videos(BAD, "Bad", first=WORN + 1)]))
     stack.until(lambda: stack.states(upload)[RowState.DEAD] == WORN + BAD, "all are dead")
@@ -116,7 +116,7 @@ def drill(stack: Stack, provider: Witness) -> Drill:
         process.kill()
     left = stack.states(upload)[RowState.DEAD]
     again = operator.ran("dlq", "redrive", "--all", "--yes", "--rate", "50")
-    stack.finished(upload, seconds=3 * PATIENCE_SECONDS)  # what was under way in a kill is seen again after 120 seconds
+    stack.finished(upload, seconds=3 * PATIENCE_SECONDS)  # messages in flight at a kill reappear after 120 seconds
     return Drill(stack, provider, upload, summary, story, refused, left, again, operator)
 
 
@@ -164,7 +164,7 @@ def test_the_policy_for_operators_is_enough_for_the_other_commands(drill: Drill,
 
 
 def _operator(stack: Stack) -> Operator:
-    """Somebody with the stack's policy for operators, and nothing else."""
+    """Create an operator who has the stack's policy for operators and no other permission."""
     iam = stack.cloud.client("iam")
     iam.create_user(UserName="operator")
     iam.attach_user_policy(UserName="operator", PolicyArn=stack.outputs["OperatorPolicy"])

@@ -1,8 +1,9 @@
-"""Least privilege: every call of a run is allowed by the shipped policies, and every right that they give is used.
+"""Least privilege: the shipped policies allow every call of a run, and the run uses every right that they give.
 
-The embedded AWS enforces IAM and writes down every kind of call (`calls.jsonl`). One run does what the stack can do:
-good and bad uploads, faults of the provider, lost messages, a deleted manifest, the audit, results, and the console's
-commands by somebody with the operators' policy alone. Its calls are held against the policies as they were deployed.
+The embedded AWS enforces IAM and records every kind of call (`calls.jsonl`). One run does everything that the stack can
+do: good and bad uploads, faults of the provider, lost messages, a deleted manifest, the audit, results, and the
+console's commands by an operator who has only the operators' policy. The tests compare its calls with the deployed
+policies.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ ROLES = ("IngestRole", "ParserRole", "SweeperRole")
 TITLES = ("Pickles are for Delis, not Software", "Fast Python, Slow Python", "The Mighty Dictionary", "Beyond PEP 8")
 
 CANARY, CANARY_KEY = "A canary sang in the coal mine.", "sk-proj-canary-0123456789"
-"""What must be in no log: a description and a key."""
+"""Texts that no log may contain: a description and a key."""
 
 UNUSED_HERE = {
     (
@@ -70,12 +71,12 @@ UNUSED_HERE = {
     ("OperatorPolicy", "RunTheSweeper", "lambda:InvokeFunction"): "for people, by the alarm SweeperSilent",
     ("OperatorPolicy", "ReadTheLogs", "logs:FilterLogEvents"): "the log of a worker that was killed",
 }
-"""What a run of this length cannot need, with the case that needs it; `tests/functional` has these cases."""
+"""Rights that a run of this length cannot use, with the case that needs each; `tests/functional` has these cases."""
 
 
 @dataclass(frozen=True)
 class Call:
-    """A kind of call that was made under IAM."""
+    """A kind of call under IAM."""
 
     caller: str
     action: str
@@ -84,14 +85,14 @@ class Call:
     allowed: bool
 
     def __str__(self) -> str:
-        """The missing permission, where it is denied."""
+        """Describe the call; if it is denied, describe the missing permission."""
         keys = f" of the items {', '.join(self.keys)}" if self.keys else ""
         return f"{self.caller} needs {self.action} on {self.resource}{keys}"
 
 
 @dataclass(frozen=True)
 class Statement:
-    """A statement of a policy as it was deployed."""
+    """A statement of a deployed policy."""
 
     policy: str
     sid: str
@@ -100,7 +101,7 @@ class Statement:
     keys: tuple[str, ...]
 
     def allows(self, call: Call) -> bool:
-        """Whether it allows a call; by our own reading of it, beside the embedded AWS's."""
+        """Return whether it allows a call, by our own evaluation, independent of the embedded AWS's."""
         return (
             call.caller == self.policy
             and any(fnmatch.fnmatchcase(call.action, it) for it in self.actions)
@@ -111,17 +112,17 @@ class Statement:
 
 @dataclass(frozen=True)
 class Recorded:
-    """What a run has called, and the policies that it ran under."""
+    """The calls of a run, and the policies that it ran under."""
 
     stack: Stack
     calls: frozenset[Call]
     statements: tuple[Statement, ...]
     log: str
-    """What all functions have logged, at DEBUG."""
+    """The logs of all functions, at level DEBUG."""
 
 
 def shipped_statements() -> list[tuple[str, str]]:
-    """The statements in template.yaml, by policy and Sid."""
+    """Return the statements in template.yaml, by policy and Sid."""
     found = [
         ("OperatorPolicy", template.load().document["Resources"]["OperatorPolicy"]["Properties"]["PolicyDocument"])
     ]
@@ -139,7 +140,7 @@ def provider() -> Iterator[Witness]:
 
 @pytest.fixture(scope="module")
 def recorded(artefacts: Path, tmp_path_factory: pytest.TempPathFactory, provider: Witness) -> Iterator[Recorded]:
-    """A run, and what it called."""
+    """Do a run and return its calls."""
     state = tmp_path_factory.mktemp("permissions")
     parameters = SECONDS | {
         "TierPolicy": "model",
@@ -163,7 +164,7 @@ def test_every_call_is_allowed(recorded: Recorded) -> None:
 
 
 def test_every_call_is_allowed_by_a_statement(recorded: Recorded) -> None:
-    """The embedded AWS's verdict and our own reading of the policies are the same."""
+    """The embedded AWS's verdict and our own evaluation of the policies agree."""
     unexplained = [it for it in recorded.calls if not any(statement.allows(it) for statement in recorded.statements)]
     assert sorted(map(str, unexplained)) == []
 
@@ -182,7 +183,7 @@ def test_every_right_that_a_statement_gives_is_used(recorded: Recorded, policy: 
 
 @pytest.mark.parametrize(("policy", "sid"), shipped_statements())
 def test_without_a_statement_calls_are_denied(recorded: Recorded, policy: str, sid: str) -> None:
-    """So no statement is there for nothing: each of them alone allows something that the run needs."""
+    """Every statement is needed: each one alone allows something that the run uses."""
     others = [it for it in recorded.statements if (it.policy, it.sid) != (policy, sid)]
     missing = [str(it) for it in recorded.calls if not any(statement.allows(it) for statement in others)]
     excused = any((policy, sid) == key[:2] for key in UNUSED_HERE)
@@ -304,7 +305,7 @@ def _rows(start: str, number: int) -> bytes:
 
 
 def _operator(stack: Stack) -> dict[str, str]:
-    """The environment of somebody who has the operators' policy, and nothing else."""
+    """Return the environment of an operator who has the operators' policy and no other permission."""
     iam = stack.cloud.client("iam")
     iam.create_user(UserName="operator")
     iam.attach_user_policy(UserName="operator", PolicyArn=stack.outputs["OperatorPolicy"])
@@ -364,7 +365,7 @@ def _may(recorded: Recorded, role: str, action: str, table: str, key: str) -> bo
 
 
 def _resources(stack: Stack) -> dict[str, str]:
-    """The physical names of the stack's resources, by their logical ids."""
+    """Return the physical names of the stack's resources, by their logical ids."""
     pages = stack.cloud.client("cloudformation").get_paginator("list_stack_resources").paginate(StackName=STACK)
     found = [it for page in pages for it in page["StackResourceSummaries"]]
     return {it["LogicalResourceId"]: it["PhysicalResourceId"] for it in found}

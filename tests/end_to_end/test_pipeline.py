@@ -1,6 +1,6 @@
 """From an upload to its talks, through the real template on the embedded AWS, with a provider that keeps a bill.
 
-All tests share one stack and one provider; each has a project, and words in its titles, of its own.
+All tests share one stack and one provider; each test has its own project and its own words in titles.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ TIMES = {
     "AuditAfterSeconds": "11",
     "AuditRounds": "100",
 }
-"""Nothing here waits for a time-out, so they may be long enough for a slow machine."""
+"""No test here waits for a timeout, so they can be long enough for a slow machine."""
 
 
 @pytest.fixture(scope="module")
@@ -152,9 +152,9 @@ def test_one_event_that_is_delivered_twice_makes_one_batch(stack: Stack, provide
 
 @dataclass(frozen=True)
 class Versions:
-    """Two versions of one file: the new one came and was done while half of the old one's messages were on their way.
+    """Two versions of one file: the new one was uploaded and finished while half of the old messages were in flight.
 
-    `on_time` and `late` are the videos whose old messages came before and after the new version.
+    `on_time` and `late` are the videos whose old messages arrived before and after the new version.
     """
 
     before: Upload
@@ -201,7 +201,7 @@ def test_two_versions_pay_once_for_each_title_that_they_share(
     assert set(asked.values()) == {1}
     assert (
         len(asked) == 25
-    )  # ten of the old version, ten that the new one changed, five that it left and nobody had asked
+    )  # ten of the old version, ten that the new one changed, five unchanged ones not asked about before
 
 
 # ------------------------------------------------------------------------------------------------------------ waiting
@@ -247,7 +247,7 @@ def test_exactly_the_rows_whose_messages_were_lost_are_sent_again(stack: Stack, 
 
     def audited() -> tuple[int, int] | None:
         ended = stack.ended(upload)
-        sent = stack.resume()["sent again"]  # only when nothing has moved for a while
+        sent = stack.resume()["sent again"]  # only after a time without changes
         return (ended, sent) if sent else None
 
     ended, sent = stack.until(audited, "the batch is audited")
@@ -287,7 +287,7 @@ def test_an_answer_by_a_person_survives_another_upload(stack: Stack) -> None:
 
 
 def _listener(stack: Stack) -> Callable[[], list[dict[str, Any]]]:
-    """A rule on the event bus with a queue as its target; the details of what has come, each time it is asked."""
+    """Add a rule to the event bus with a queue as its target; return a function that takes the received details."""
     sqs, events = stack.cloud.client("sqs"), stack.cloud.client("events")
     url = sqs.create_queue(QueueName="a-site")["QueueUrl"]
     arn = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
@@ -303,12 +303,12 @@ def _listener(stack: Stack) -> Callable[[], list[dict[str, Any]]]:
 
 
 def _results(stack: Stack, place: Mapping[str, str]) -> dict[str, tuple[str, tuple[str, ...]]]:
-    """Title and presenters of every line of a file of results."""
+    """Return title and presenters of every line of a results file."""
     body = stack.cloud.client("s3").get_object(Bucket=place["bucket"], Key=place["key"])["Body"].read()
     talks = [json.loads(line) for line in body.splitlines()]
     return {talk["id"]: (talk["title"], tuple(talk["presenters"])) for talk in talks}
 
 
 def _talks(stack: Stack, upload: Upload) -> dict[str, tuple[str, tuple[str, ...]] | None]:
-    """Title and presenters of every row of a batch."""
+    """Return title and presenters of every row of a batch."""
     return {video: (talk.title, talk.presenters) if talk else None for video, talk in stack.talks(upload).items()}

@@ -1,8 +1,8 @@
-"""Accidents on the way from an upload to its talks: processes that are killed, a queue that refuses, two at once.
+"""Accidents between an upload and its talks: killed processes, a queue that refuses messages, two versions at once.
 
-All of them befall one stack, one after the other, in the fixtures; what then takes its time (leases and visibility
-time-outs that run out) does so for all of them together. Whatever it was, every accepted row ends, and ends once, and
-the provider was asked once about each video, but for the one whose request was under way when its worker was killed.
+All of them hit one stack, one after the other, in the fixtures, so that the slow parts (leases and visibility timeouts
+that expire) run for all of them together. After each accident, every accepted row ends, and ends once, and the provider
+is asked once about each video, except for the request in flight when its worker was killed.
 """
 
 from __future__ import annotations
@@ -37,10 +37,10 @@ TIMES = {
     "ManifestMaxBytes": "10485760",
     "IngestVisibilitySeconds": "60",
 }
-"""Short enough to be waited for, long enough for a worker to load the model's client."""
+"""Times short enough to wait for, but long enough for a worker to load the model's client."""
 
 LARGE = 2_000
-"""Bytes of a description, in a row whose message a queue for small messages refuses."""
+"""Bytes of the description in a row whose message a queue for small messages refuses."""
 
 POISON = """
 
@@ -90,7 +90,7 @@ def provider() -> Iterator[Witness]:
 
 @pytest.fixture(scope="module")
 def notes(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where ingest notes how it died."""
+    """Return the folder where ingest records how it died."""
     return tmp_path_factory.mktemp("notes")
 
 
@@ -110,7 +110,7 @@ def stack(artefacts: Path, tmp_path_factory: pytest.TempPathFactory, notes: Path
 
 @pytest.fixture(scope="module")
 def killed_parser(stack: Stack, provider: Witness) -> Upload:
-    """A batch of ten whose worker is killed while it waits for the last answer."""
+    """Upload a batch of ten whose worker is killed while it waits for the last answer."""
     provider.fail(by_text={"Fatal": "hang"})
     with stack.held("ParserFunction"):
         upload = stack.put("fatal/list.jsonl", _with_a_fatal_one())
@@ -122,8 +122,8 @@ def killed_parser(stack: Stack, provider: Witness) -> Upload:
 
 
 @pytest.fixture(scope="module")
-def refused_briefly(stack: Stack, killed_parser: Upload) -> Upload:  # noqa: ARG001 -- one after the other
-    """A manifest of which the work queue refuses one message, until that is tried again."""
+def refused_briefly(stack: Stack, killed_parser: Upload) -> Upload:  # noqa: ARG001 -- for the order
+    """Upload a manifest of which the work queue refuses one message until it is retried."""
     with stack.held("ParserFunction"):
         stack.take_at_most("WorkQueueUrl", 1_024)
         upload = stack.put("briefly/list.jsonl", _with_a_large_one("Briefly"))
@@ -134,7 +134,7 @@ def refused_briefly(stack: Stack, killed_parser: Upload) -> Upload:  # noqa: ARG
 
 @pytest.fixture(scope="module")
 def refused_for_long(stack: Stack, refused_briefly: Upload) -> Upload:  # noqa: ARG001 -- as above
-    """A manifest of which the work queue refuses one message for so long that ingest gives up for now."""
+    """Upload a manifest of which the work queue refuses one message for so long that ingest gives up for now."""
     stack.take_at_most("WorkQueueUrl", 1_024)
     upload = stack.put("for-long/list.jsonl", _with_a_large_one("For long"))
 
@@ -149,7 +149,7 @@ def refused_for_long(stack: Stack, refused_briefly: Upload) -> Upload:  # noqa: 
 
 @pytest.fixture(scope="module")
 def killed_ingest(stack: Stack, refused_for_long: Upload, notes: Path) -> dict[str, Upload]:  # noqa: ARG001 -- as above
-    """Two manifests whose ingest is killed: between the passes, and in the middle of sending."""
+    """Upload two manifests whose ingest is killed: between the passes, and in the middle of sending."""
     uploads = {
         "between": stack.put("between/between.jsonl", lines(videos(20, "Between"))),
         "sending": stack.put("sending/sending.jsonl", lines(videos(60, "Sending"))),
@@ -161,7 +161,7 @@ def killed_ingest(stack: Stack, refused_for_long: Upload, notes: Path) -> dict[s
 
 @pytest.fixture(scope="module")
 def race(stack: Stack, killed_ingest: dict[str, Upload], provider: Witness) -> list[Upload]:  # noqa: ARG001 -- as above
-    """Two versions of a file at once, the second with ten rows more; requests take a moment, so that they meet."""
+    """Upload two versions of a file at once, the second with ten more rows; slow requests make them overlap."""
     provider.fail(delay=0.5)
     uploads = [stack.put("race/list.jsonl", lines(videos(number, "Race"))) for number in (20, 30)]
     stack.until(lambda: len(provider.asked("Race")) == 30, "every video is asked about")
@@ -171,7 +171,7 @@ def race(stack: Stack, killed_ingest: dict[str, Upload], provider: Witness) -> l
 
 @pytest.fixture(scope="module", autouse=True)
 def _all_has_happened(race: list[Upload]) -> None:
-    """All accidents have happened before the first is looked at."""
+    """Let all accidents happen before the first test."""
 
 
 # --------------------------------------------------------------------------------------------------- what came of it

@@ -1,7 +1,7 @@
-"""Videos that take their worker down with them, and their neighbours in the same batch.
+"""Videos that kill their worker, and their neighbours in the same batch.
 
-The parser's artefact is poisoned: one title makes the local tier hang until the function's time-out kills it, another
-kills the process at once, as the kernel does when the memory is used up. No code of ours sees either end.
+The parser's artefact is poisoned: one title makes the local tier hang until the function's timeout kills it, another
+kills the process at once, as the kernel does when memory runs out. None of our code can catch either.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.timeout(8 * PATIENCE_SECONDS)  # the first test waits for everything
 
 RECEIVES = 5
-"""The fewest that a queue may allow."""
+"""The fewest receives that a queue may allow."""
 
 TIMES = {
     "ParserTimeoutSeconds": "6",
@@ -35,7 +35,7 @@ TIMES = {
     "RetryBackoffSeconds": "1",
     "MaxReceiveCount": str(RECEIVES),
 }
-"""A neighbour is parsed within the parser's time-out on a busy machine too; those of the poison are waited for."""
+"""Times in which a busy machine can parse a neighbour; the tests wait for the poison's timeouts."""
 
 POISON = """
 
@@ -72,7 +72,7 @@ _local.parse = _poisonous
 
 @pytest.fixture(scope="module")
 def notes(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where the parser notes how often it has received each poison."""
+    """Return the folder where the parser counts the receives of each poison."""
     return tmp_path_factory.mktemp("notes")
 
 
@@ -87,10 +87,10 @@ def stack(artefacts: Path, tmp_path_factory: pytest.TempPathFactory, notes: Path
 
 @pytest.fixture(scope="module")
 def poisons(stack: Stack) -> dict[str, Upload]:
-    """Two batches of ten, each with a poison in the middle, each received by one worker as a whole."""
+    """Upload two batches of ten, each with a poison in the middle, each received as a whole by one worker."""
     uploads = {}
     with stack.held("ParserFunction"):
-        for poison in ("hangs", "kills"):  # the second only when the first has been sent, so that they do not mix
+        for poison in ("hangs", "kills"):  # the second only after the first is sent, so that they do not mix
             uploads[poison] = stack.put(f"{poison}/list.jsonl", _manifest(poison))
             stack.until(lambda: stack.waiting("WorkQueueUrl") == 10 * len(uploads), "its messages are sent")
     for upload in uploads.values():

@@ -1,4 +1,4 @@
-"""The suite needs no program that the README does not name: a PATH with Python and sh is enough to run its helpers."""
+"""The suite needs no program that the README does not name: its helpers run with only Python and sh on the PATH."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ for kind in (LoopbackProvider, Witness):
 
 @pytest.fixture
 def bare(tmp_path: Path) -> dict[str, str]:
-    """An environment whose PATH holds Python and sh alone."""
+    """Return an environment whose PATH holds only Python and sh."""
     programs = tmp_path / "bin"
     programs.mkdir()
     (programs / "python3").symlink_to(sys.executable)

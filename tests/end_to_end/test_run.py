@@ -1,4 +1,4 @@
-"""`titlecard` as a person runs it, without a key: what it refuses, what it writes where, and a cloud that stays up."""
+"""`titlecard` as a person runs it, without a key: refused commands, outputs, and a cloud that stays up."""
 
 from __future__ import annotations
 
@@ -133,13 +133,13 @@ def state(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def told(state: Path) -> Path:
-    """What `up` tells."""
+    """Return the messages of `up`."""
     return state.with_name("told")
 
 
 @pytest.fixture(scope="module")
 def stack(artefacts: Path, state: Path, told: Path) -> Iterator[Stack]:  # noqa: ARG001 -- built, so that `up` need not
-    """`titlecard up` in another process; at the end it gets a Ctrl-C, and is to leave nothing behind."""
+    """Run `titlecard up` in another process; end it with Ctrl-C, and check that it leaves nothing behind."""
     with told.open("w") as stderr, started("up", "--state", state, stderr=stderr) as process:
         until(lambda: "Ctrl-C stops it" in told.read_text() or process.poll() is not None, "the cloud is up")
         found = cloud.find(state)

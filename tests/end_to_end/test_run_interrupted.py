@@ -1,6 +1,6 @@
-"""A run that is interrupted, one that is killed, and one that ends: nothing stays behind, nothing is paid for twice.
+"""An interrupted run, a killed run and a complete run: nothing is left behind, and nothing is paid for twice.
 
-The three are one story, told once for all tests: the same command on the same manifest and the same state folder.
+All tests use the same three runs: the same command on the same manifest and the same state folder.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ pytestmark = pytest.mark.timeout(3 * RUN_SECONDS)
 
 @dataclass(frozen=True)
 class Story:
-    """Three runs, and what the first two left; `asked` is how often the model had been asked after each."""
+    """Three runs, and what the first two left behind; `asked` counts the model's requests after each."""
 
     interrupted: Ran
     left_by_interrupted: list[str]

@@ -1,4 +1,4 @@
-"""What a run can cost: never more than the number that it shows first, whatever the provider does."""
+"""The cost of a run: never more than the amount that it shows first, whatever the provider does."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 SHOWN = re.compile(r"At most (?P<requests>[\d,]+) requests, (?P<tokens>[\d,]+) tokens and \$(?P<dollars>[\d,.]*\d)")
 
 FAILURES = ("server_error", "reset", "server_error", "half_body", "ok", "html", "server_error", "failed", "bad_gateway")
-"""All of these but one cost the whole bound, and come to nothing."""
+"""All of these but one cost the whole bound and yield nothing."""
 
 pytestmark = pytest.mark.timeout(2 * RUN_SECONDS)
 
@@ -36,12 +36,12 @@ def provider() -> Iterator[Witness]:
 
 @dataclass(frozen=True)
 class Failed:
-    """A run against such a provider: how it ended, what it showed first, and what the provider billed for it."""
+    """A run against such a provider: its result, the amount that it showed first, and the provider's bill."""
 
     ran: Ran
     shown: dict[str, float]
     billed: int
-    """In tokens, input and output together."""
+    """The bill in tokens, input plus output."""
 
 
 @pytest.fixture(scope="module")
@@ -93,7 +93,7 @@ def test_every_line_of_a_failed_run_has_its_reason(failed: Failed) -> None:
 
 @pytest.fixture(scope="module")
 def limited(artefacts: Path, provider: Witness, tmp_path_factory: pytest.TempPathFactory) -> Ran:  # noqa: ARG001 -- built
-    """A run of eight rows with four requests to spend, at a terminal; one of the rows is refused by the provider."""
+    """Run eight rows with a limit of four requests, at a terminal; the provider refuses one of the rows."""
     provider.fail(by_text={"Unbearable": "invalid_prompt"})
     folder = tmp_path_factory.mktemp("limited")
     rows = videos(8, "Limited")

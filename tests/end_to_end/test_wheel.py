@@ -1,6 +1,6 @@
 """The wheel, installed in an empty environment: every command works without a checkout.
 
-The folder of the tests is not on the path of these commands, nor is the checkout their working directory.
+The commands find neither the tests' folder on their path nor the checkout as their working directory.
 """
 
 from __future__ import annotations
@@ -36,14 +36,14 @@ SYSTEM_PATH = "/usr/local/bin:/usr/bin:/bin"
 
 @dataclass(frozen=True)
 class Installed:
-    """The command as it is installed from the wheel, and a folder with a manifest to run it in."""
+    """The command as installed from the wheel, and a folder with a manifest to run it in."""
 
     command: Path
     folder: Path
     environment: Mapping[str, str]
 
     def ran(self, *arguments: str, **environment: str) -> Ran:
-        """A command, run to its end."""
+        """Run a command to its end."""
         done = subprocess.run(  # noqa: S603 -- our own command
             [self.command, *arguments],
             cwd=self.folder,
@@ -57,7 +57,7 @@ class Installed:
 
     @contextmanager
     def up(self) -> Iterator[cloud.Cloud]:
-        """The local cloud of `titlecard up`, for the length of a block."""
+        """Run the local cloud of `titlecard up` for the length of a block."""
         log = self.folder / "up.log"
         with (
             log.open("w") as told,
@@ -70,7 +70,7 @@ class Installed:
                 assert found, log.read_text()
                 yield found
             finally:
-                process.send_signal(signal.SIGINT)  # it waits for its cloud to end
+                process.send_signal(signal.SIGINT)  # it waits until its cloud has stopped
 
 
 @pytest.fixture(scope="module")
@@ -80,11 +80,11 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Installed:
     (wheel,) = folder.glob("*.whl")
     uv, python = find_uv(), folder / "empty" / "bin" / "python"
     _do(uv, "venv", "--quiet", "--no-project", "--python", sys.executable, str(folder / "empty"))
-    locked = ("--constraint", str(LOCKS / "console.txt"))  # the versions that the other tests run with
+    locked = ("--constraint", str(LOCKS / "console.txt"))  # the versions that the other tests use
     _do(uv, "pip", "install", "--quiet", "--python", str(python), *locked, str(wheel))
     (folder / "work").mkdir()
     (folder / "work" / "list.jsonl").write_bytes(lines(videos(5)))
-    ours = ("PYTHON", "VIRTUAL_ENV", "AWS_", "OPENAI_")  # all else, as the way to a package registry, is a person's own
+    ours = ("PYTHON", "VIRTUAL_ENV", "AWS_", "OPENAI_")  # the rest, such as the registry, is the person's own
     environment = {name: value for name, value in os.environ.items() if not name.startswith(ours)} | {
         "PATH": f"{SYSTEM_PATH}:{Path(uv).parent}",
         "XDG_CACHE_HOME": str(folder / "cache"),

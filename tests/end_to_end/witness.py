@@ -1,4 +1,4 @@
-"""The loopback provider with a memory: not only how often it was asked, but about what, and when."""
+"""The loopback provider with a memory of the titles that it was asked about, and of the times."""
 
 from __future__ import annotations
 
@@ -14,30 +14,30 @@ if TYPE_CHECKING:
 
 
 LATELY_SECONDS = 2
-"""Less than any request's deadline in these tests, by what it takes to kill somebody."""
+"""Seconds for which a request counts as recent: below every deadline here by the time that a kill takes."""
 
 
 class Witness(LoopbackProvider):
-    """A provider that knows the titles it was asked about."""
+    """A provider that records the titles it is asked about."""
 
     def __init__(self) -> None:
         super().__init__()
         self._requests: list[tuple[str, float]] = []
 
     def serve(self, content: bytes, key: str) -> tuple[Fault, bytes, str]:
-        """Note what the request is about, and serve it."""
+        """Record the request's title, and serve the request."""
         title = json.loads(json.loads(content)["input"][-1]["content"])["title"]
         self._requests.append((title, time.monotonic()))
         return super().serve(content, key)
 
     def asked(self, mark: str = "") -> Counter[str]:
-        """How often it was asked about each title that holds a text."""
+        """Count the requests about each title that contains a text."""
         return Counter(title for title, _ in list(self._requests) if mark in title)
 
     def asked_of_late(self, mark: str) -> bool:
-        """Whether it was asked about a title that holds a text so lately that it may be waited for still."""
+        """Return whether a request about a title with this text is so recent that its worker may still wait for it."""
         return any(mark in title and time.monotonic() - when < LATELY_SECONDS for title, when in list(self._requests))
 
     def asked_at(self, title: str) -> list[float]:
-        """When it was asked about a title, in seconds."""
+        """Return the times of the requests about a title, in seconds."""
         return [when for asked, when in list(self._requests) if asked == title]

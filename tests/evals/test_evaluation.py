@@ -1,4 +1,4 @@
-"""What the score table counts, on answers made for the purpose."""
+"""The figures of the score table, on answers made for these tests."""
 
 from __future__ import annotations
 

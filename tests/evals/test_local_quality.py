@@ -1,11 +1,11 @@
-"""The shipped weights on the development data set: a drop against the committed baseline fails.
+"""The shipped weights on the development data set: a drop below the committed baseline fails.
 
-The weights were trained on these very rows, so the figures here are no measure of how good the tier is on a new
-conference: those are in `functions/titlecard/extraction/card.json`, measured on communities that a model has never seen
-(`tests/unit/test_local_card.py` holds them). They are a fence: whoever changes the code or the weights sees at once
-what it does to thousands of rows.
+The weights were trained on these very rows, so the figures do not measure the tier's quality on a new conference. Those
+figures are in `functions/titlecard/extraction/card.json`, measured on communities that a model has never seen
+(`tests/unit/test_local_card.py` checks them). This test is a fence: a change of the code or the weights shows at once
+its effect on thousands of rows.
 
-After a change for the better: `python tests/evals/test_local_quality.py` writes the new baseline.
+After an improvement, `python tests/evals/test_local_quality.py` writes the new baseline.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ needs_data = pytest.mark.skipif(not DATA.exists(), reason="did not run: ../share
 
 @cache
 def scored() -> Scores:
-    """The score of the shipped weights on the whole data set (some ten seconds)."""
+    """Return the score of the shipped weights on the whole data set (some ten seconds)."""
     with DATA.open(encoding="utf-8") as lines:
         cases = [Case.of(json.loads(line)) for line in lines if line.strip()]
     return score(cases, run(cases, by_local_tier))

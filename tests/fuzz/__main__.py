@@ -1,11 +1,10 @@
-"""Looks for files that the readers of manifests do not cope with.
+"""Searches for files that the readers of manifests cannot handle.
 
     .venv/bin/python -m tests.fuzz [--seconds 60] [--seed 1]
 
-It changes the samples of `events/`, and the cases that were found before, in ways that people and enemies do, and
-holds what is read against `verdict.ills`; a file that takes much longer than its size allows is a finding as well.
-Findings are made small and kept in `tests/fuzz/cases`, which `tests/unit/test_manifest_cases.py` reads again every
-time. The same seed does the same.
+It changes the samples of `events/`, and the cases found before, as people and attackers do, and checks the result with
+`verdict.ills`. A file that takes much longer than its size allows is a finding as well. Findings are reduced and kept
+in `tests/fuzz/cases`, which `tests/unit/test_manifest_cases.py` reads on every run. The same seed does the same.
 """
 
 from __future__ import annotations
@@ -31,13 +30,13 @@ CASES = HERE / "cases"
 EVENTS = HERE.parents[1] / "events"
 
 LARGEST_BYTES = 60_000
-"""Of a file that is tried; what takes long with these takes too long with larger ones."""
+"""The largest file tried, in bytes; whatever is slow at this size is far too slow for larger files."""
 
 SECONDS_ALLOWED = 1.0
-"""Of the processor, for reading one such file; it takes some hundredths."""
+"""The most processor time for reading one such file; it normally takes some hundredths of a second."""
 
 SECONDS_MADE_SMALLER = 120
-"""For how long a finding is made smaller."""
+"""The most seconds spent on reducing a finding."""
 
 WORDS = (
     *(b"{", b"}", b"[", b"]", b",", b":", b'"', b"\\", b"\n", b"\r", b"\r\n", b"\t", b";", b"|", b"\0", b" "),
@@ -61,11 +60,11 @@ WORDS = (
         b"\x85",
     ),
 )
-"""What the forms of a manifest are made of, and what they trip over."""
+"""The elements of a manifest's forms, and the bytes that break them."""
 
 
 def main() -> None:
-    """Look for so long, and end with 1 where something was found."""
+    """Search for so many seconds; exit with 1 if something was found."""
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--seconds", type=float, default=60)
     options.add_argument("--seed", type=int, default=1)
@@ -89,7 +88,7 @@ def main() -> None:
 
 
 def fault_of(data: bytes) -> str:
-    """What is wrong with how a file is read, in a line that is the same for the same fault; empty where nothing is."""
+    """Describe what is wrong with reading a file, in a line that is equal for equal faults; empty if nothing is."""
     began = time.process_time()
     try:
         with contextlib.suppress(NotAManifest):
@@ -97,18 +96,18 @@ def fault_of(data: bytes) -> str:
         if time.process_time() - began > SECONDS_ALLOWED:
             return "it takes too long"
         found = ills(data)
-    except Exception as error:  # noqa: BLE001 -- whatever it is, it is what we look for
+    except Exception as error:  # noqa: BLE001 -- any exception is a finding
         place = traceback.extract_tb(error.__traceback__)[-1]
         return f"{type(error).__name__} in {Path(place.filename).name}:{place.name}"
     return "".join(letter for letter in found[0] if not letter.isdigit()) if found else ""
 
 
 def changed(chance: random.Random, seeds: list[bytes]) -> bytes:
-    """One of the seeds, changed in some ways."""
+    """Return one of the seeds, changed in some ways."""
     data = chance.choice(seeds)
     if data[:2] == b"\x1f\x8b" and chance.random() < 0.5:
         data = gzip.decompress(data)
-    if len(data) > 1_000 and chance.random() < 0.7:  # small files are tried faster
+    if len(data) > 1_000 and chance.random() < 0.7:  # small files are faster to try
         start = chance.randrange(len(data))
         data = data[: chance.randrange(300)] + data[start : start + chance.randrange(600)]
     for _ in range(chance.randint(1, 6)):
@@ -142,7 +141,7 @@ def _once_more(chance: random.Random, data: bytes, seeds: list[bytes]) -> bytes:
 
 
 def smaller(data: bytes, fault: str) -> bytes:
-    """A part of a file that has the same fault, found by leaving out what is not needed for it."""
+    """Return a smaller file with the same fault, found by removing parts that are not needed."""
     size, end = len(data) // 2, time.monotonic() + SECONDS_MADE_SMALLER
     while size:
         start = 0

@@ -1,4 +1,4 @@
-"""What must hold of any bytes at all that somebody uploads as a manifest."""
+"""The properties that must hold for any uploaded bytes."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 TIGHT = ReadingLimits(
     row_max_bytes=120, record_max_bytes=80, total_max_bytes=3_000, max_ratio=2, rows_max=12, number_max=40
 )
-"""So little that small files pass every limit."""
+"""Limits so low that small files exceed every one of them."""
 
 NOT_FOR_SQS = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 """The characters that SQS refuses in a message (SQS API reference, `SendMessage`)."""
@@ -34,9 +34,9 @@ _Rows = list[Accepted | Refused | LeftOut]
 
 
 def ills(data: bytes) -> list[str]:
-    """What is wrong with how a file is read, as sentences; none where all is well.
+    """Describe what is wrong with reading a file, in sentences; empty if nothing is.
 
-    Whatever is raised, but `NotAManifest`, goes on to the caller.
+    Every exception except `NotAManifest` propagates to the caller.
     """
     found: list[str] = []
     for limits in (ReadingLimits(), TIGHT):
@@ -76,9 +76,9 @@ def _of_rows(rows: _Rows, limits: ReadingLimits) -> list[str]:
 
 
 def _of_another_reading(data: bytes, rows: _Rows, limits: ReadingLimits) -> list[str]:
-    """However the file is cut into chunks, the same rows are good.
+    """Check that the same rows are good however the file is cut into chunks.
 
-    Only of gzip data that are damaged the last chunk before the damage is lost, however large it is.
+    Damaged gzip data lose only the last chunk before the damage, however large it is.
     """
     if data.startswith(GZIP):
         return []
@@ -94,12 +94,12 @@ def _of_another_reading(data: bytes, rows: _Rows, limits: ReadingLimits) -> list
 
 
 def _good(rows: _Rows) -> dict[int, Video | None]:
-    """What became of every row: its video, or None where it was refused."""
+    """Return each row's video, or None if the row was refused."""
     return {row.number: row.video if isinstance(row, Accepted) else None for row in rows}
 
 
 def _of_the_validation(data: bytes, rows: _Rows, limits: ReadingLimits) -> list[str]:
-    """Pass 1 accounts for every row, and pass 2 reads what pass 1 has accepted."""
+    """Check that pass 1 accounts for every row, and that pass 2 reads the rows that pass 1 has accepted."""
     rejects = io.StringIO()
     with tempfile.TemporaryDirectory() as scratch:
         reading = manifests.read(io.BytesIO(data), limits)
@@ -117,7 +117,7 @@ def _of_the_validation(data: bytes, rows: _Rows, limits: ReadingLimits) -> list[
 
 
 def _of_text(text: str) -> list[str]:
-    """A sentence for people can be written down."""
+    """Check that a sentence for people can be encoded."""
     try:
         text.encode()
     except UnicodeEncodeError:

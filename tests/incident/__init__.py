@@ -1,6 +1,6 @@
-"""The incident that Titlecard exists because of, replayed: `python -m tests.incident --help`.
+"""A replay of the incident that Titlecard exists to prevent: `python -m tests.incident --help`.
 
-A task looped over all videos in one call, timed out, was tried again without any maximum, and paid for the same videos
-all day. Here it does so again, on real Django-Q2, against a provider on loopback; so does Django-Q2 once repaired, and
-so does Titlecard, with the same videos, the same requests byte by byte, and the same provider.
+A task looped over all videos in one call, timed out, was retried without a maximum, and paid for the same videos all
+day. The replay runs it again on real Django-Q2, against a provider on loopback, then a repaired Django-Q2, then
+Titlecard, with the same videos, the same requests byte by byte, and the same provider.
 """

@@ -1,12 +1,12 @@
 """The replay: `python -m tests.incident FOLDER [--hours 1.5]`, from the root of the checkout, on Linux.
 
-Django-Q2 in an environment of its own under FOLDER, and Titlecard on the embedded AWS, work on events/sample.jsonl,
-each against a loopback provider of its own that answers with the same delay. One factor, `SCALE`, runs all clocks:
-scaled hours are hours / 15. What cannot be scaled is told in `rival.py` and `ours.py`. Titlecard goes first, and its
-requests are what Django-Q2 sends, byte by byte.
+Django-Q2 in an environment under FOLDER, and Titlecard on the embedded AWS, work on events/sample.jsonl, each against
+its own loopback provider with the same delay. One factor, `SCALE`, speeds up all clocks: scaled hours are hours / 15.
+`rival.py` and `ours.py` name the times that cannot be scaled. Titlecard runs first, and Django-Q2 sends the same
+requests, byte by byte.
 
-It writes results.json, which holds every setting that is not a default, and incident.svg beside itself. What has been
-played to its end under FOLDER is not played again, so a replay that was interrupted goes on from there.
+The replay writes results.json, which holds every setting that is not a default, and incident.svg. It skips the
+situations that FOLDER already has results for, so an interrupted replay continues.
 """
 
 from __future__ import annotations
@@ -28,27 +28,27 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 SCALE = 15
-"""Titlecard's deadline (30 s) and Django-Q2's time-out (90 s) are whole seconds at this, as they must be."""
+"""The factor at which Titlecard's deadline (30 s) and Django-Q2's timeout (90 s) are whole seconds, as required."""
 
 HERE = Path(__file__).parent
 MANIFEST = HERE.parents[1] / "events" / "sample.jsonl"
 
 USUAL, SLOW = 4.0, 35.0
-"""Seconds that an answer takes. With the usual one, the loop over all videos takes longer than its time-out."""
+"""Seconds that an answer takes. At the usual value, the loop over all videos takes longer than its timeout."""
 
 DEADLY = slice(9, None, 20)
-"""The rows whose askers are killed, in the situations where workers are."""
+"""The rows whose workers are killed, in the situations with kills."""
 
 POINTS = 90
 
 
 @dataclass(frozen=True)
 class Situation:
-    """What befalls whom.
+    """One situation of the replay.
 
     Attributes:
-        work: how Django-Q2 is given the videos; None is Titlecard.
-        changed: Titlecard's scaled parameters that are not as usual.
+        work: the work for Django-Q2; None means Titlecard.
+        changed: Titlecard's scaled parameters that differ from the usual ones.
     """
 
     name: str
@@ -75,7 +75,7 @@ OURS = (
 
 
 class Replay:
-    """All situations, one folder."""
+    """All situations, in one folder."""
 
     def __init__(self, folder: Path, hours: float) -> None:
         rows = [json.loads(line) for line in MANIFEST.read_text(encoding="utf-8").splitlines()]
@@ -85,12 +85,12 @@ class Replay:
         self._bodies: dict[str, str] = {}
 
     def run(self) -> dict[str, Any]:
-        """Play everything; the results."""
+        """Run every situation and return the results."""
         rival.environment(self._folder / "django-q2")
         results = [self._played(FIRST)]
         with ThreadPoolExecutor(len(RIVALS)) as pool:
             theirs = [pool.submit(self._played, situation) for situation in RIVALS]
-            results += [self._played(situation) for situation in OURS]  # one by one: a cloud is work for a core
+            results += [self._played(situation) for situation in OURS]  # one by one, since a cloud keeps a core busy
             results += [future.result() for future in theirs]
         return {
             "scale": SCALE,
@@ -101,7 +101,7 @@ class Replay:
         }
 
     def _played(self, situation: Situation) -> dict[str, Any]:
-        """The result of a situation: the one that is there, or else it is played."""
+        """Return the result of a situation, from an earlier run or from a new one."""
         folder = self._folder / "".join(letter if letter.isalnum() else "-" for letter in situation.name.lower())
         known, asked = folder.with_suffix(".json"), f"{situation!r} {SCALE} {self._hours}"
         with suppress(FileNotFoundError):
@@ -152,7 +152,7 @@ class Replay:
 
 
 def main() -> None:
-    """Play, and write what came of it."""
+    """Run the replay, and write its results."""
     parser = argparse.ArgumentParser(prog="python -m tests.incident")
     parser.add_argument("folder", type=Path, help="for environments, databases and logs")
     parser.add_argument("--hours", type=float, default=1.5, help="scaled, for what has no end of its own")
@@ -166,7 +166,7 @@ def main() -> None:
 
 
 def table(results: Mapping[str, Any]) -> str:
-    """The figures, in Markdown."""
+    """Format the figures in Markdown."""
     rows = [
         "| | requests | tokens billed | charged | limit | paid more than once | most for one video | over after |",
         "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
@@ -182,7 +182,7 @@ def table(results: Mapping[str, Any]) -> str:
 
 
 def _lines(results: Mapping[str, Any]) -> str:
-    """JSON with a line for everything but the points of a curve."""
+    """Write JSON with one line for everything except the points of a curve."""
     curves = {one["name"]: one["curve"] for one in results["situations"]}
     bare = {**results, "situations": [{**one, "curve": f"<{one['name']}>"} for one in results["situations"]]}
     text = json.dumps(bare, indent=2, ensure_ascii=False)

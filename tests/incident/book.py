@@ -1,7 +1,7 @@
-"""A provider that keeps a book: what was billed for which video and when, on a clock that runs faster than the world's.
+"""A provider that keeps a book: the amount, video and time of each bill, on a clock that runs faster than real time.
 
-It can also kill whoever asks about certain videos, when the request is billed and before the answer goes out: what an
-out-of-memory killer does to a worker that has just paid.
+It can also kill the process that asks about certain videos, after billing the request and before sending the answer, as
+an out-of-memory killer would kill a worker that has just paid.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Entry:
-    """One billed request: when (scaled seconds after the provider was started), about which video, for how much."""
+    """One billed request: its time (scaled seconds after the provider's start), its video, its amount."""
 
     second: float
     video: str
@@ -39,18 +39,18 @@ class Entry:
 
 @dataclass(frozen=True)
 class Sums:
-    """What a book comes to."""
+    """The totals of a book."""
 
     requests: int
     tokens: int
     videos: int
-    """How many were paid for at all."""
+    """The number of videos that were paid for."""
     again: int
-    """How many were paid for more than once."""
+    """The number of videos that were paid for more than once."""
     most: int
-    """Requests about one video, at most."""
+    """The most requests about one video."""
     seconds: float
-    """From the first request to the last, scaled."""
+    """Scaled seconds from the first request to the last."""
 
 
 class Book(LoopbackProvider):
@@ -58,9 +58,9 @@ class Book(LoopbackProvider):
 
     Args:
         videos: the id of each video by its title.
-        scale: how many seconds of its clock pass in one of the world's.
-        seconds_a_call: what each answer takes, on its clock.
-        deadly: the ids of the videos whose askers are killed.
+        scale: how many seconds of its clock pass in one real second.
+        seconds_a_call: the duration of each answer, on its clock.
+        deadly: the ids of the videos for which it kills the asking process.
     """
 
     def __init__(
@@ -80,12 +80,12 @@ class Book(LoopbackProvider):
 
     @property
     def entries(self) -> list[Entry]:
-        """Everything billed so far, in order."""
+        """Return everything billed so far, in order."""
         with self._writing:
             return list(self._entries)
 
     def serve(self, content: bytes, key: str) -> tuple[Fault, bytes, str]:
-        """Bill a request and enter it."""
+        """Bill a request and record it."""
         answer = super().serve(content, key)
         usage, video = json.loads(answer[1])["usage"], self._video(content)
         with self._writing:
@@ -95,13 +95,13 @@ class Book(LoopbackProvider):
         return answer
 
     def before_answer(self, content: bytes, port: int) -> None:
-        """Kill the asker, where the video is deadly."""
+        """Kill the asking process if the video is deadly."""
         if self._video(content) not in self._deadly:
             return
         with suppress(ProcessLookupError):
             asker = process_at(port)
             if asker != os.getpid():
-                self.kills += 1  # before the asker's death is seen by whoever waits for it
+                self.kills += 1  # before anybody can see that the process died
                 os.kill(asker, signal.SIGKILL)
 
     def _video(self, content: bytes) -> str:
@@ -109,7 +109,7 @@ class Book(LoopbackProvider):
 
 
 def sums(entries: Sequence[Entry]) -> Sums:
-    """What a book's entries come to."""
+    """Return the totals of a book's entries."""
     times = Counter(entry.video for entry in entries)
     return Sums(
         requests=len(entries),
@@ -122,7 +122,7 @@ def sums(entries: Sequence[Entry]) -> Sums:
 
 
 def curve(entries: Sequence[Entry], points: int) -> list[tuple[float, int]]:
-    """Tokens billed so far over time, in hours since the first request, in so many points at most."""
+    """Return the tokens billed over time, in hours since the first request, in at most so many points."""
     if not entries:
         return []
     whole = [
@@ -135,10 +135,10 @@ def curve(entries: Sequence[Entry], points: int) -> list[tuple[float, int]]:
 
 
 def process_at(port: int) -> int:
-    """The process that holds the local end of a TCP connection on 127.0.0.1; Linux alone can say.
+    """Return the process that holds the local end of a TCP connection on 127.0.0.1; Linux only.
 
     Raises:
-        ProcessLookupError: nobody holds it any more.
+        ProcessLookupError: no process holds it any more.
     """
     rows = [line.split() for line in Path("/proc/net/tcp").read_text(encoding="ascii").splitlines()[1:]]
     sockets = {f"socket:[{row[9]}]" for row in rows if row[1] == f"0100007F:{port:04X}" and row[9] != "0"}
@@ -150,7 +150,7 @@ def process_at(port: int) -> int:
 
 def _open_files(process: Path) -> set[str]:
     found = set()
-    with suppress(OSError):  # it has ended meanwhile, or is none of ours
+    with suppress(OSError):  # it has ended meanwhile, or belongs to another user
         for descriptor in (process / "fd").iterdir():
             with suppress(FileNotFoundError):  # it has been closed meanwhile
                 found.add(str(descriptor.readlink()))

@@ -1,13 +1,13 @@
-"""Django-Q2 at work on the videos, in an environment of its own: `python cluster.py`, with its order in `$ORDER`.
+"""A Django-Q2 cluster that works on the videos, in its own environment: `python cluster.py`, with `$ORDER` set.
 
-`ORDER` is the path of a JSON file: `database` (a path that is made), `url` (the provider's Responses API), `requests`
-(the path of a JSON object: the body of the request about each video), `q_cluster` (Django-Q2's settings), `one_by_one`
-(a task per video, instead of one for all of them), `patience` (seconds until a request is given up).
+`ORDER` is the path of a JSON file: `database` (a path that is created), `url` (the provider's Responses API),
+`requests` (the path of a JSON object: the body of the request about each video), `q_cluster` (Django-Q2's settings),
+`one_by_one` (a task per video, instead of one for all of them), `patience` (the timeout of a request, in seconds).
 
 The tasks keep nothing between two tries, as in the incident, and send each request once.
 """
 
-# It runs in an environment of its own, which has Django-Q2.
+# This file runs in its own environment, which has Django-Q2.
 # mypy: ignore-errors
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def ask_all() -> list[str]:
 
 
 def main() -> None:
-    """Put the work into the queue, and work on it until somebody ends this process."""
+    """Queue the work, and work on it until this process is killed."""
     settings.configure(
         SECRET_KEY="of the incident",  # noqa: S106 -- Django-Q2 signs its tasks with it
         USE_TZ=True,
@@ -60,7 +60,7 @@ def main() -> None:
     )
     django.setup()
     call_command("migrate", verbosity=0)
-    from django_q.tasks import async_task  # noqa: PLC0415 -- it wants Django to be set up
+    from django_q.tasks import async_task  # noqa: PLC0415 -- needs Django to be set up
 
     if order["one_by_one"]:
         for video in requests:

@@ -1,4 +1,4 @@
-"""Titlecard at work on the videos: the command `titlecard run`, and what its ledger says meanwhile and in the end."""
+"""Titlecard's part of the replay: the command `titlecard run`, and the ledger during the run and at its end."""
 
 from __future__ import annotations
 
@@ -38,24 +38,24 @@ TIMES = {
     "ParserTimeoutSeconds": 210,
     "VisibilitySeconds": 1275,
 }
-"""Of the scaled clock. The deadline and the back-off are the template's. The parser's time-out is more than the
-template's 90, and the visibility follows it: a fresh worker loads its packages in the world's time, not in ours.
+"""Seconds of the scaled clock. The deadline and the back-off are the template's. The parser's timeout exceeds the
+template's 90, and the visibility follows it: a new worker loads its packages in real time, not in scaled time.
 """
 
 UNSCALED = {"SettleMarginSeconds": 1, "BatchingWindowSeconds": 0, "MaxConcurrency": 2}
-"""Seconds of the world, whole ones being the least there is; and the least parsers that AWS allows. Each asks about up
-to ten videos side by side."""
+"""Unscaled parameters: real seconds, whole and the least possible; and the fewest parsers that AWS allows, each asking
+about up to ten videos side by side."""
 
 
 @dataclass(frozen=True)
 class Left:
-    """How a run ended.
+    """The end of a run.
 
     Attributes:
-        rows: how many are in which state, with the reason where they are not parsed.
-        charged: what the ledger says.
-        limits: of the batch.
-        told: the tokens that the run's lines tell of, video by video.
+        rows: the number of rows in each state, with the reason for those that are not parsed.
+        charged: the ledger's charge.
+        limits: the batch's limits.
+        told: the total tokens in the run's output lines.
     """
 
     rows: Mapping[str, int]
@@ -65,22 +65,25 @@ class Left:
 
 
 def parameters(changed: Mapping[str, int], scale: int) -> dict[str, int]:
-    """The template's parameters for the scaled clock.
+    """Return the template's parameters for the scaled clock.
 
     Args:
-        changed: scaled seconds that are not as in `TIMES`.
+        changed: scaled seconds that differ from `TIMES`.
+        scale: see `__main__.SCALE`.
     """
     scaled = {name: max(1, seconds // scale) for name, seconds in (TIMES | dict(changed)).items()}
     return scaled | UNSCALED
 
 
 def run(manifest: Path, book: Book, folder: Path, *, changed: Mapping[str, int], scale: int) -> Left:
-    """Run a manifest through the stack on the embedded AWS, by the model alone, until nothing more happens by itself.
+    """Run a manifest through the stack on the embedded AWS, with the model alone, until nothing more happens by itself.
 
     Args:
-        book: the provider, which is serving.
-        folder: of its own; it is made anew.
+        manifest: the manifest.
+        book: the provider, already serving.
+        folder: the run's own folder, which is created anew.
         changed: see `parameters`.
+        scale: see `parameters`.
     """
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
@@ -103,12 +106,12 @@ def run(manifest: Path, book: Book, folder: Path, *, changed: Mapping[str, int],
 
 
 def _watch(process: subprocess.Popen[bytes], state: Path) -> tuple[Amount, BatchLimits] | None:
-    """Read the ledger again and again until a run has ended; what it said last, and the batch's limits."""
+    """Poll the ledger until the run has ended; return its last figures, and the batch's limits."""
     account: _Account | None = None
     says: tuple[Amount, BatchLimits] | None = None
     while process.poll() is None:
         time.sleep(POLL_SECONDS)
-        with suppress(BotoCoreError, ClientError, LedgerUnavailable):  # it is being stopped
+        with suppress(BotoCoreError, ClientError, LedgerUnavailable):  # the cloud is stopping
             account = account or _Account.found(state)
             says = account.says() if account else says
     return says
@@ -116,7 +119,7 @@ def _watch(process: subprocess.Popen[bytes], state: Path) -> tuple[Amount, Batch
 
 @dataclass(frozen=True)
 class _Account:
-    """The only batch of a cloud, as the ledger knows it."""
+    """The only batch of a cloud, as the ledger has it."""
 
     ledger: Ledger
     catalog: Catalog
@@ -124,7 +127,7 @@ class _Account:
 
     @classmethod
     def found(cls, state: Path) -> _Account | None:
-        """None where the cloud is not up yet, or ingest has not begun with the batch."""
+        """Find the batch; return None if the cloud is not up yet, or ingest has not begun."""
         there = cloud.find(state)
         if there is None:
             return None
@@ -139,5 +142,5 @@ class _Account:
         return None
 
     def says(self) -> tuple[Amount, BatchLimits]:
-        """What the batch was charged so far, and what it may be charged; ingest sets that when it has counted."""
+        """Return the batch's charge so far and its limits, which ingest sets once it has counted the rows."""
         return self.ledger.spent(self.batch), self.catalog.batch(self.batch).limits

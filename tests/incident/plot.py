@@ -38,11 +38,11 @@ PANELS = (
         ),
     ),
 )
-"""A title, and its lines: the situation's name, its label, its colour."""
+"""The panels: a title and its lines, each a situation's name, label and colour."""
 
 
 def main() -> None:
-    """Draw one panel above the other; the picture's description is a digest of the results that it shows."""
+    """Draw the panels one above the other; the picture's description is a digest of its results."""
     text = Path(sys.argv[1]).read_bytes()
     results = json.loads(text)
     curves = {one["name"]: one["curve"] for one in results["situations"]}

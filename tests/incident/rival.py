@@ -1,4 +1,4 @@
-"""Django-Q2 with its ORM broker on SQLite: its environment, its settings on the scaled clock, and a cluster at work."""
+"""Django-Q2 with its ORM broker on SQLite: its environment, its settings on the scaled clock, and a running cluster."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ PACKAGES = ("django==5.2.19", "django-q2==1.11.1")
 WORKERS = 4
 TIMEOUT = 90
 CYCLE_SECONDS = 0.05
-"""Of the broker's poll and of the guard, not scaled: a scaled 0.2 and 0.5 would keep a core busy with looking."""
+"""Seconds between polls of the broker and of the guard, unscaled: scaled defaults would keep a core busy."""
 
 POLL_SECONDS = 0.25
 LEAVE_SECONDS = 10
@@ -32,12 +32,12 @@ LEAVE_SECONDS = 10
 
 @dataclass(frozen=True)
 class Work:
-    """How Django-Q2 is given the videos; seconds of the scaled clock.
+    """The work for Django-Q2; seconds are of the scaled clock.
 
     Attributes:
-        one_by_one: a task per video, instead of one that loops over all of them.
-        retry: after how long a task that nobody acknowledged is handed out again; Django-Q2's default is 60.
-        max_attempts: 0 is Django-Q2's default: without end.
+        one_by_one: whether there is a task per video, instead of one that loops over all of them.
+        retry: seconds after which an unacknowledged task is handed out again; Django-Q2's default is 60.
+        max_attempts: the most attempts; 0, Django-Q2's default, means no maximum.
     """
 
     one_by_one: bool
@@ -47,28 +47,28 @@ class Work:
 
 @dataclass(frozen=True)
 class Left:
-    """What a cluster left when it was stopped: tasks that succeeded, and messages still in its queue."""
+    """The state when a cluster was stopped: tasks that succeeded, and messages still in its queue."""
 
     succeeded: int
     queued: int
 
 
 def environment(folder: Path, packages: Sequence[str] = PACKAGES) -> Path:
-    """The Python of an environment with these packages, made where it is missing."""
+    """Return the Python of an environment with these packages; create the environment if it is missing."""
     python = folder / "bin" / "python"
     if not python.exists():
         uv = shutil.which("uv") or str(Path(__file__).parents[2] / ".uv" / "bin" / "uv")
         subprocess.run([uv, "venv", "--quiet", python.parents[1]], check=True)  # noqa: S603 -- our own command
-        subprocess.run([uv, "pip", "install", "--quiet", "--python", python, *packages], check=True)  # noqa: S603 -- too
+        subprocess.run([uv, "pip", "install", "--quiet", "--python", python, *packages], check=True)  # noqa: S603 -- as above
     return python
 
 
 def settings(work: Work, scale: int) -> dict[str, Any]:
-    """Django-Q2's settings for the scaled clock: all that are not its defaults."""
+    """Return Django-Q2's settings for the scaled clock, except defaults."""
     changed: dict[str, Any] = {
         "orm": "default",
         "workers": WORKERS,
-        "timeout": TIMEOUT // scale,  # it goes to signal.alarm, which takes whole seconds
+        "timeout": TIMEOUT // scale,  # passed to signal.alarm, which takes whole seconds
         "retry": work.retry / scale,
         "poll": CYCLE_SECONDS,
         "guard_cycle": CYCLE_SECONDS,
@@ -77,12 +77,15 @@ def settings(work: Work, scale: int) -> dict[str, Any]:
 
 
 def run(work: Work, book: Book, bodies: Mapping[str, str], folder: Path, *, scale: int, hours: float) -> Left:
-    """Let a cluster work on the videos until its queue is empty, or so many scaled hours are over.
+    """Let a cluster work on the videos until its queue is empty, or so many scaled hours have passed.
 
     Args:
-        book: the provider, which is serving.
+        work: the work for Django-Q2.
+        book: the provider, already serving.
         bodies: the request about each video.
-        folder: of its own; it is made anew.
+        folder: the cluster's own folder, which is created anew.
+        scale: see `__main__.SCALE`.
+        hours: the most scaled hours.
     """
     python = environment(folder.parent / "django-q2")
     shutil.rmtree(folder, ignore_errors=True)
@@ -94,7 +97,7 @@ def run(work: Work, book: Book, bodies: Mapping[str, str], folder: Path, *, scal
         "requests": str(folder / "requests.json"),
         "q_cluster": settings(work, scale),
         "one_by_one": work.one_by_one,
-        "patience": 600 / scale,  # the OpenAI client's default time-out
+        "patience": 600 / scale,  # the OpenAI client's default timeout
     }
     (folder / "order.json").write_text(json.dumps(order), encoding="utf-8")
     with (
@@ -120,10 +123,10 @@ def run(work: Work, book: Book, bodies: Mapping[str, str], folder: Path, *, scal
 
 
 def _wait(cluster: subprocess.Popen[bytes], book: Book, database: Path, *, deadline: float) -> None:
-    """Until the deadline, or until nothing is queued and nothing was asked for twice as long as an answer takes.
+    """Wait until the deadline, or until the queue is empty and no request has come for two answers' time.
 
     Raises:
-        RuntimeError: it has ended by itself.
+        RuntimeError: the cluster has ended by itself.
     """
     asked, since = 0, time.monotonic()
     while time.monotonic() < deadline:
