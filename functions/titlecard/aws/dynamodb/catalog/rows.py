@@ -181,8 +181,13 @@ class Rows(CatalogTable):
         Raises:
             CatalogBusy: the table is throttled. Some writes may have succeeded, and all may be repeated.
         """
-        endings = self._store_talks(endings)
-        endings = self._move_pointers(endings)
+        talks = [place for place, ending in enumerate(endings) if ending.talk]
+        pointers = [place for place, it in enumerate(endings) if _points(it) and it.pointer is Pointer.UNKNOWN]
+        items = [_talk_item(endings[place]) for place in talks]
+        items += [_pointer(it.message, it.fingerprint, it.order) for it in (endings[place] for place in pointers)]
+        new = self._insert(items)  # in one call: a row waits for both, and neither for the other
+        endings = self._store_talks(endings, dict(zip(talks, new, strict=False)))
+        endings = self._move_pointers(endings, dict(zip(pointers, new[len(talks) :], strict=True)))
         return self._end_rows(endings, now)
 
     def end_and_count(self, endings: Sequence[RowEnd], *, now: datetime) -> list[RowState]:
@@ -219,15 +224,11 @@ class Rows(CatalogTable):
             ExpressionAttributeValues={":now": stamp(now)},
         )
 
-    def _store_talks(self, endings: Sequence[RowEnd]) -> list[RowEnd]:
-        """Store the new talks; a fingerprint that has a talk keeps it."""
-        after = list(endings)
-        places = [place for place, ending in enumerate(endings) if ending.talk]
-        items = [_talk_item(endings[place]) for place in places]
-        for place, new in zip(places, self._insert(items), strict=True):
-            if not new:
-                after[place] = self._store_beside(endings[place])
-        return after
+    def _store_talks(self, endings: Sequence[RowEnd], inserted: Mapping[int, bool]) -> list[RowEnd]:
+        """Store the talks that could not be inserted; where there is one for the fingerprint, that one stands."""
+        return [
+            ending if inserted.get(place, True) else self._store_beside(ending) for place, ending in enumerate(endings)
+        ]
 
     def _store_beside(self, ending: RowEnd) -> RowEnd:
         """Store a talk in the existing record of a video."""
@@ -245,20 +246,13 @@ class Rows(CatalogTable):
             return replace(ending, talk=None, tier=stored.tier if stored else ending.tier)
         return ending
 
-    def _move_pointers(self, endings: Sequence[RowEnd]) -> list[RowEnd]:
-        """Move the pointers of parsed rows' videos to them; a row whose video a newer batch has becomes superseded."""
+    def _move_pointers(self, endings: Sequence[RowEnd], inserted: Mapping[int, bool]) -> list[RowEnd]:
+        """Let the videos of parsed rows point here; where a newer batch has the video, its row is superseded."""
         after = list(endings)
-        moved = {
-            place: False
-            for place, ending in enumerate(endings)
-            if ending.state is RowState.PARSED and ending.pointer is not Pointer.SET
-        }
-        unknown = [place for place in moved if endings[place].pointer is Pointer.UNKNOWN]
-        items = [_pointer(it.message, it.fingerprint, it.order) for it in (endings[place] for place in unknown)]
-        moved.update(zip(unknown, self._insert(items), strict=True))
-        for place, new in moved.items():
-            ending = endings[place]
-            if not new and not self.point(ending.message, ending.fingerprint, ending.order):
+        for place, ending in enumerate(endings):
+            if not _points(ending) or inserted.get(place):
+                continue
+            if not self.point(ending.message, ending.fingerprint, ending.order):
                 after[place] = _superseded(ending)
         return after
 
@@ -491,6 +485,11 @@ def _row(ending: RowEnd, now: datetime) -> dict[str, Any]:
     if ending.state is RowState.DEAD:
         return row | {"agenda": dead_list(message.batch, message.row), "due": stamp(now)}
     return row
+
+
+def _points(ending: RowEnd) -> bool:
+    """Whether the video's pointer is still to be moved here."""
+    return ending.state is RowState.PARSED and ending.pointer is not Pointer.SET
 
 
 def _superseded(ending: RowEnd) -> RowEnd:
