@@ -1,11 +1,15 @@
 """Videos per second through the whole stack on this machine, beside handlers that do nothing, in one run.
 
-    .venv/bin/python tests/benchmarks/pipeline.py [--rows 10000] [--pairs 3]
+    .venv/bin/python -m tests.benchmarks.pipeline [--rows 10000] [--pairs 5]
+    .venv/bin/python -m tests.benchmarks.pipeline --provider-seconds 0.2 [--rows 3000] [--pairs 5]
 
 Both run on the same embedded AWS from the same template, driven by the same event sources; the empty ingest sends as
 many messages of the same size, the empty parser acknowledges them. The time is that from the upload to the last talk in
-the catalog, or to the last message's end, with all workers warm. What is quoted is the ratio of each pair: machines
-drift, and both sides drift alike.
+the catalog, or to the last message's end, with all workers warm. What is quoted is the median ratio of the pairs:
+machines drift, and both sides drift alike.
+
+With `--provider-seconds` every row is asked about, each answer takes the provider that long, and the run is held
+against the ideal: rows times seconds, by the number of questions that the template lets be under way at once.
 """
 
 from __future__ import annotations
@@ -15,19 +19,26 @@ import json
 import os
 import shutil
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
 import zipfile
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from titlecard.aws.dynamodb.catalog import Catalog
+from titlecard.domain.batch import BatchLimits
 from titlecard_console.local_cloud import build as artefact
-from titlecard_console.local_cloud import cloud
+from titlecard_console.local_cloud import cloud, template
 from titlecard_console.run import Run
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
     from titlecard_console.local_cloud.cloud import Cloud
     from titlecard_console.status import Status
 
@@ -73,25 +84,65 @@ def main() -> None:
     """Measure pairs of runs and print them."""
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--rows", type=int, default=10_000)
-    options.add_argument("--pairs", type=int, default=3)
+    options.add_argument("--pairs", type=int, default=5)
+    options.add_argument("--provider-seconds", type=float, metavar="SECONDS")
     options.add_argument("--set", action="append", default=[], metavar="PARAMETER=VALUE")
     given = options.parse_args()
-    overrides = dict(setting.split("=", 1) for setting in given.set) | {"TierPolicy": "local"}
+    overrides = dict(setting.split("=", 1) for setting in given.set)
     built = artefact.build()
-    ratios = []
-    with tempfile.TemporaryDirectory() as scratch:
-        manifest = Path(scratch, "manifest.jsonl")
-        manifest.write_text("".join(_row(i) for i in range(given.rows)), encoding="utf-8")
-        empty = _empty(built, Path(scratch, "empty"))
-        for pair in range(given.pairs):
-            real = _measure(Path(scratch, f"real{pair}"), manifest, built, overrides, given.rows)
-            nothing = _measure(Path(scratch, f"empty{pair}"), manifest, empty, overrides, given.rows)
-            ratios.append(real / nothing)
-            print(f"titlecard {real:.1f} videos/s, empty handlers {nothing:.1f} messages/s: {real / nothing:.2f}")
-    print(f"median ratio {statistics.median(ratios):.2f} of {given.pairs} pairs, {given.rows:,} rows, {overrides}")
+    with tempfile.TemporaryDirectory() as folder:
+        scratch = Path(folder)
+        manifest = scratch / "manifest.jsonl"
+        manifest.write_text("".join(row(i) for i in range(given.rows)), encoding="utf-8")
+        if given.provider_seconds is None:
+            overrides["TierPolicy"] = "local"
+            ratios = [_pair(scratch / f"{pair}", manifest, built, overrides, given.rows) for pair in range(given.pairs)]
+        else:
+            overrides["TierPolicy"] = "model"
+            ideal = _questions_at_once(overrides) / given.provider_seconds
+            print(f"ideal: {ideal:.0f} videos/s")
+            with _provider(given.provider_seconds) as url:
+                environment = os.environ | {"OPENAI_API_KEY": "sk-loopback", "OPENAI_BASE_URL": url}
+                measure = partial(_measure, rows=given.rows, environment=environment)
+                runs = [measure(scratch / f"{run}", manifest, built, overrides) for run in range(given.pairs)]
+                ratios = [run / ideal for run in runs]
+    spread = ", ".join(f"{ratio:.2f}" for ratio in sorted(ratios))
+    print(f"median ratio {statistics.median(ratios):.2f} ({spread}), {given.rows:,} rows, {overrides}")
 
 
-def _row(number: int) -> str:
+def _pair(state: Path, manifest: Path, built: Path, overrides: dict[str, str], rows: int) -> float:
+    """The ratio of one pair of runs."""
+    state.mkdir()
+    real = _measure(state / "real", manifest, built, overrides, rows=rows)
+    nothing = _measure(state / "none", manifest, _empty(built, state / "empty"), overrides, rows=rows)
+    print(f"titlecard {real:.1f} videos/s, empty handlers {nothing:.1f} messages/s: {real / nothing:.2f}", flush=True)
+    return real / nothing
+
+
+def _questions_at_once(overrides: dict[str, str]) -> int:
+    """How many questions the template lets be under way at once: messages to a parser, times parsers."""
+    stack = template.load()
+    parser = stack.resources("AWS::Serverless::Function")["ParserFunction"]
+    (source,) = (it["Properties"] for it in parser["Events"].values() if it["Type"] == "SQS")
+    return int(source["BatchSize"]) * int(stack.values(overrides)["MaxConcurrency"])
+
+
+@contextmanager
+def _provider(seconds: float) -> Iterator[str]:
+    """The loopback provider in a process of its own, late by so many seconds; its base URL."""
+    command = [sys.executable, "-m", "tests.provider"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            urls = json.loads(process.stdout.readline())
+            late = json.dumps({"sequence": [], "delay": seconds}).encode()
+            urllib.request.urlopen(f"{urls['control_url']}/faults", data=late, timeout=10).close()  # noqa: S310 -- ours
+            yield urls["base_url"]
+        finally:
+            process.terminate()
+
+
+def row(number: int) -> str:
     """Rows of one conference: half are sure, some name nobody, all have a description of the usual length."""
     title = (
         f"Speaker{number % 977} Surname{number % 1013} - What we learnt from building part {number} - ExampleConf 2019"
@@ -115,11 +166,19 @@ def _empty(built: Path, folder: Path) -> Path:
     return folder
 
 
-def _measure(state: Path, manifest: Path, artefacts: Path, overrides: dict[str, str], rows: int) -> float:
+def _measure(
+    state: Path,
+    manifest: Path,
+    artefacts: Path,
+    overrides: dict[str, str],
+    *,
+    rows: int,
+    environment: Mapping[str, str] = os.environ,
+) -> float:
     """Videos per second from the upload to the last one's end, when every worker has started."""
     first = state.with_suffix(".jsonl")
-    first.write_text("".join(_row(number) for number in range(rows, rows + WARM_UP_ROWS)))
-    with cloud.start(state, overrides, os.environ, artefacts=artefacts) as there:
+    first.write_text("".join(row(number) for number in range(rows, rows + WARM_UP_ROWS)))
+    with cloud.start(state, overrides, environment, artefacts=artefacts) as there:
         took = _empty_takes if artefacts.name == "empty" else _titlecard_takes
         took(there, first, WARM_UP_ROWS)
         return rows / took(there, manifest, rows)
@@ -127,16 +186,19 @@ def _measure(state: Path, manifest: Path, artefacts: Path, overrides: dict[str, 
 
 def _empty_takes(there: Cloud, manifest: Path, rows: int) -> float:
     """Seconds until all messages have come and gone."""
-    began = time.monotonic()
-    Run(there).upload(manifest, "benchmark", manifest.name, None)
+    work, began = Run(there), time.monotonic()
+    work.upload(manifest, "benchmark", manifest.name, None)
     _wait_for_the_queue(there, rows)
     return time.monotonic() - began
 
 
 def _titlecard_takes(there: Cloud, manifest: Path, rows: int) -> float:
     """Seconds until the last talk is in the catalog."""
-    work, began, ended_at = Run(there), time.monotonic(), list[float]()
-    sent = work.upload(manifest, "benchmark", manifest.name, None)
+    work, ended_at = Run(there), list[float]()
+    limits = BatchLimits(requests=3 * rows, tokens=10**10, micro_usd=10**10)
+    work.allow("benchmark", [limits])
+    began = time.monotonic()
+    sent = work.upload(manifest, "benchmark", manifest.name, limits)
     work.follow([sent], lambda _name, status: _note(status, rows, ended_at), sys.exit)
     took, whole = ended_at[0] - began, time.monotonic() - began
     print(f"  {rows:,} talks after {took:.1f} s; the batch was finished and its results written after {whole:.1f} s")
