@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
 from tests.functional.world import PROJECT, World
 
 from titlecard.aws.dynamodb.catalog import NEVER, stamp
-from titlecard.aws.dynamodb.ledger import Breaker
+from titlecard.aws.dynamodb.ledger import Breaker, LedgerItemInvalid
+from titlecard.aws.dynamodb.ledger.breakers import breaker_of, probe_after
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from titlecard.aws.dynamodb.ledger import Ledger
 
 MINUTE = timedelta(minutes=1)
@@ -75,10 +78,12 @@ def test_no_probe_of_a_closed_breaker_is_taken(case: Case) -> None:
     assert not case.take("nobody asked")
 
 
-def test_a_probe_that_outlives_its_worker_makes_way(case: Case) -> None:
+def test_a_probe_that_outlives_its_worker_makes_way_and_not_a_moment_earlier(case: Case) -> None:
     case.open()
     case.take("dead", lasts=MINUTE)
-    case.world.clock.forward(61)
+    case.world.clock.forward(60)
+    assert not case.take("too early")
+    case.world.clock.forward(0.000_001)
     assert case.take("next")
 
 
@@ -157,6 +162,12 @@ def test_a_breaker_is_opened_for_longer_and_never_for_a_shorter_time(case: Case)
     assert (case.breaker.why, case.breaker.probe_at) == ("for good", NEVER)
 
 
+def test_a_breaker_that_opens_again_until_the_same_moment_says_the_newer_reason(case: Case) -> None:
+    case.open("a wrong key", MINUTE)
+    case.open("no quota", MINUTE)
+    assert case.breaker.why == "no quota"
+
+
 def test_opening_again_ends_the_probe_that_was_under_way(case: Case) -> None:
     case.open()
     case.take("one")
@@ -172,3 +183,68 @@ def test_a_rejection_is_the_second_in_a_row_by_the_same_code_of_another_video(
 ) -> None:
     assert not case.ledger.count_rejection(PROJECT, code=before[0], video=before[1])
     assert case.ledger.count_rejection(PROJECT, code="400", video="v1") is again
+
+
+# ------------------------------------------------------------------------------------------------ as its item is read
+
+NOON = datetime(2026, 1, 5, 12, tzinfo=UTC)
+SPOILT = "its item cannot be read"
+
+
+@pytest.mark.parametrize(
+    ("item", "breaker"),
+    [
+        ({}, Breaker()),
+        ({"failures": 2}, Breaker(failures=2)),
+        ({"state": "closed", "rejected_code": "400"}, Breaker(rejected=True)),
+        ({"state": "open"}, Breaker(open=True, why=SPOILT, probe_at=NEVER)),
+        (
+            {"state": "ajar", "failures": 2, "why": "no key"},
+            Breaker(open=True, failures=2, why="no key", probe_at=NEVER),
+        ),
+        ({"state": "open", "rejected_code": "400"}, Breaker(open=True, rejected=True, why=SPOILT, probe_at=NEVER)),
+        (
+            {"state": "open", "since": stamp(NOON), "why": "no key", "probe_at": "2026-01-05T13:00:00+01:00"},
+            Breaker(open=True, since=stamp(NOON), why="no key", probe_at=stamp(NOON)),
+        ),
+        (
+            {"state": "open", "why": "no key", "probe_at": "soon", "probe_until": "later"},
+            Breaker(open=True, why="no key", probe_at=NEVER, probe_until=NEVER),
+        ),
+    ],
+)
+def test_a_breaker_that_cannot_be_read_is_open_until_a_person_closes_it(
+    item: Mapping[str, object], breaker: Breaker
+) -> None:
+    assert breaker_of(item) == breaker
+
+
+@pytest.mark.parametrize("state", ["open", "closed"])
+def test_a_breaker_whose_count_was_edited_lets_nothing_through(state: str) -> None:
+    with pytest.raises(LedgerItemInvalid, match="no count"):
+        breaker_of({"state": state, "failures": -1})
+
+
+def test_a_breaker_lets_a_question_through_from_its_moment_on_while_no_probe_is_under_way() -> None:
+    second = timedelta(seconds=1)
+    idle = Breaker(open=True, probe_at=stamp(NOON))
+    assert [idle.probes(moment) for moment in (NOON - second, NOON, NOON + second)] == [False, True, True]
+    busy = Breaker(open=True, probe_at=stamp(NOON - 2 * second), probe_until=stamp(NOON))
+    assert [busy.probes(moment) for moment in (NOON - second, NOON, NOON + second)] == [False, False, True]
+    assert not Breaker(probe_at=stamp(NOON)).probes(NOON + second)
+
+
+def test_whoever_is_held_up_comes_again_when_the_probe_is_due_or_gone() -> None:
+    later = NOON + MINUTE
+    assert Breaker(open=True, probe_at=stamp(NOON), probe_until=stamp(later)).due == later
+    assert Breaker(open=True, probe_at=stamp(later), probe_until=stamp(NOON)).due == later
+    assert Breaker(open=True, probe_at=NEVER).due is None
+    assert Breaker(open=True, probe_at=stamp(NOON), probe_until=NEVER).due is None
+
+
+@pytest.mark.parametrize(
+    ("failures", "backoff", "seconds"),
+    [(1, 60, 60), (2, 60, 60), (3, 60, 120), (5, 60, 480), (6, 60, 900), (60, 60, 900), (6, 10, 160), (60, 10, 160)],
+)
+def test_probes_are_twice_as_far_apart_each_time_up_to_a_limit(failures: int, backoff: int, seconds: int) -> None:
+    assert probe_after(failures, threshold=2, backoff=backoff) == timedelta(seconds=seconds)

@@ -93,6 +93,14 @@ def test_a_live_lease_refuses_a_claim(world: World, message: Message) -> None:
     assert (refused.token, refused.attempts) == ("first", 1)
 
 
+def test_a_lease_holds_up_to_its_very_end(world: World, message: Message) -> None:
+    claim(world, message, "dead")
+    world.clock.forward(LEASE_SECONDS)
+    assert isinstance(claim(world, message, "too early"), VideoRecord)
+    world.clock.forward(0.000_001)
+    assert isinstance(claim(world, message, "next"), Attempt)
+
+
 def test_a_lease_that_ran_out_may_be_claimed_and_counts(world: World, message: Message) -> None:
     claimed(world, message, "first")
     world.clock.forward(LEASE_SECONDS + 1)

@@ -497,9 +497,12 @@ def test_a_clock_that_is_behind_the_day_of_the_budget_is_told(world: World) -> N
         world.ledger.account(PROJECT, now=world.clock())
 
 
-def test_a_clock_that_differs_by_seconds_is_believed(world: World) -> None:
-    world.clock.forward(-5)
+def test_a_clock_that_differs_by_up_to_five_minutes_is_believed(world: World) -> None:
+    world.clock.forward(-300)
     assert world.ledger.account(PROJECT, now=world.clock()).budget == BUDGET
+    world.clock.forward(-0.000_001)
+    with pytest.raises(LedgerItemInvalid, match="clock"):
+        world.ledger.account(PROJECT, now=world.clock())
 
 
 # ------------------------------------------------------------------------------------------------- budgets and pauses

@@ -14,7 +14,7 @@ import builtins
 import hashlib
 import json
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -44,24 +44,28 @@ class Coverage:
     def __init__(self, tests: Mapping[str, Test]) -> None:
         self.tests = tests
         self._of: dict[str, list[str]] = defaultdict(list)
-        for name in sorted(tests, key=lambda name: tests[name].seconds):
-            functions = {statement.rpartition(": ")[0] for statement in tests[name].statements}
-            modules = {function.partition(": ")[0] for function in functions}
-            for place in (*tests[name].statements, *functions, *modules):
+        self._costs: dict[tuple[str, str], float] = {}
+        for name, test in tests.items():
+            functions = {statement.rpartition(": ")[0] for statement in test.statements}
+            modules = Counter(statement.partition(": ")[0] for statement in test.statements)
+            for module, number in modules.items():
+                self._costs[name, module] = test.seconds * len(test.statements) / number
+            for place in (*test.statements, *functions, *modules):
                 self._of[place].append(name)
 
     def of(self, statement: str, seconds: float) -> list[str]:
         """The tests that execute a statement, or else its function, or else anything of its module.
 
         Returns:
-            The quickest first, within so many seconds.
+            Those first that are quick and execute little besides the module; as many as take so many seconds.
         """
+        module = statement.partition(": ")[0]
         while statement not in self._of and ": " in statement:
             statement = statement.rpartition(": ")[0]
             seconds /= 3
         chosen: list[str] = []
         left = seconds
-        for name in self._of[statement]:
+        for name in sorted(self._of[statement], key=lambda name: self._costs[name, module]):
             left -= self.tests[name].seconds
             if left < 0 and chosen:
                 break

@@ -43,7 +43,7 @@ UNANSWERED = [
     (Exchange(sent=True, timed_out=True), Retry, Reason.TIMED_OUT),
     (Exchange(sent=True, status=200), Retry, Reason.CONNECTION_LOST),
     (WHOLE, Retry, Reason.UNREADABLE_BODY),
-    (replace(WHOLE, status=201, body={}), Retry, Reason.UNREADABLE_BODY),
+    (replace(WHOLE, status=300, body={}), Retry, Reason.UNREADABLE_BODY),
     (replace(WHOLE, status=399, body={}), Retry, Reason.UNREADABLE_BODY),
 ]
 
