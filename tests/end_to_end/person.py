@@ -11,15 +11,12 @@ from pathlib import Path
 from subprocess import DEVNULL, PIPE, Popen
 from typing import IO, TYPE_CHECKING, Any
 
-from tests.end_to_end.stack import KEY, processes
+from tests.end_to_end.stack import KEY, PATIENCE_SECONDS, processes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 TITLECARD = Path(sys.executable).with_name("titlecard")
-
-RUN_SECONDS = 400
-"""Seconds after which a test gives up on a run. A run starts a cloud, which takes a few seconds on an idle machine."""
 
 FIELDS = ["id", "title", "presenters", "state", "tier", "confidence", "review", "tokens", "cost_micro_usd", "reason"]
 """The fields of every line of `run` and `parse`, in this order: users' scripts depend on them."""
@@ -72,7 +69,7 @@ def started(
 
 def ended(process: Popen[str]) -> Ran:
     """Wait for the end of a command."""
-    data, told = process.communicate(timeout=RUN_SECONDS)
+    data, told = process.communicate(timeout=PATIENCE_SECONDS)
     return Ran(process.returncode, data, told or "")
 
 

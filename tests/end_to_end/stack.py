@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from titlecard.aws.dynamodb.catalog import Batch, Row
     from titlecard.domain.video import Talk
 
-PATIENCE_SECONDS = 180
+PATIENCE_SECONDS = 900
 
 KEY = "sk-of-the-tests"
 

@@ -35,7 +35,7 @@ import os, sys, time
 from pathlib import Path
 from titlecard_console.local_cloud import cloud
 with cloud.start(Path(sys.argv[1]), {}, {"PATH": os.environ["PATH"]}, artefacts=Path(sys.argv[2])) as there:
-    time.sleep(600)
+    time.sleep(3600)
 """
 """A console that a test can kill."""
 

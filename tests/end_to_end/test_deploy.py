@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from tests.end_to_end.stack import PATIENCE_SECONDS, Stack, until
+from tests.end_to_end.stack import Stack, until
 from tests.tools import program
 
 from titlecard.domain.batch import BatchState
@@ -27,8 +27,6 @@ from titlecard_console.local_cloud.ministack import MiniStack
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-pytestmark = pytest.mark.timeout(6 * PATIENCE_SECONDS)
 
 STACK = "from-sam"
 RUNTIME = f"python{sys.version_info.major}.{sys.version_info.minor}"

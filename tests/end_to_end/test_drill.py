@@ -27,8 +27,6 @@ if TYPE_CHECKING:
 
     from titlecard.domain.batch import Upload
 
-pytestmark = pytest.mark.timeout(6 * PATIENCE_SECONDS)
-
 UNHURRIED = {
     "TierPolicy": "model",
     "ParserTimeoutSeconds": "20",
@@ -116,7 +114,7 @@ def drill(stack: Stack, provider: Witness) -> Drill:
         process.kill()
     left = stack.states(upload)[RowState.DEAD]
     again = operator.ran("dlq", "redrive", "--all", "--yes", "--rate", "50")
-    stack.finished(upload, seconds=3 * PATIENCE_SECONDS)  # messages in flight at a kill reappear after 120 seconds
+    stack.finished(upload)
     return Drill(stack, provider, upload, summary, story, refused, left, again, operator)
 
 

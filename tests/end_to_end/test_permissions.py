@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from tests.end_to_end.conftest import SECONDS
-from tests.end_to_end.stack import PATIENCE_SECONDS, Stack, running, until
+from tests.end_to_end.stack import Stack, running, until
 from tests.end_to_end.witness import Witness
 
 from titlecard.domain.batch import BatchState, RowState
@@ -30,8 +30,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from titlecard.domain.batch import Upload
-
-pytestmark = pytest.mark.timeout(6 * PATIENCE_SECONDS)
 
 ROLES = ("IngestRole", "ParserRole", "SweeperRole")
 TITLES = ("Pickles are for Delis, not Software", "Fast Python, Slow Python", "The Mighty Dictionary", "Beyond PEP 8")

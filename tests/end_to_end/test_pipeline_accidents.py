@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 from tests.end_to_end.manifests import answers, lines, videos
 from tests.end_to_end.poison import poisoned
-from tests.end_to_end.stack import KEY, PATIENCE_SECONDS, Stack, running
+from tests.end_to_end.stack import KEY, Stack, running
 from tests.end_to_end.witness import Witness
 
 from titlecard.domain.batch import RowState
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from titlecard.domain.batch import Upload
-
-pytestmark = pytest.mark.timeout(4 * PATIENCE_SECONDS)  # the first test waits for everything
 
 TIMES = {
     "ParserTimeoutSeconds": "10",

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 from tests.end_to_end.manifests import answers, lines, videos
 from tests.end_to_end.poison import poisoned
-from tests.end_to_end.stack import PATIENCE_SECONDS, Stack, running
+from tests.end_to_end.stack import Stack, running
 
 from titlecard.domain.batch import RowState
 
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from titlecard.domain.batch import Upload
-
-pytestmark = pytest.mark.timeout(8 * PATIENCE_SECONDS)  # the first test waits for everything
 
 RECEIVES = 5
 """The fewest receives that a queue may allow."""
@@ -94,7 +92,7 @@ def poisons(stack: Stack) -> dict[str, Upload]:
             uploads[poison] = stack.put(f"{poison}/list.jsonl", _manifest(poison))
             stack.until(lambda: stack.waiting("WorkQueueUrl") == 10 * len(uploads), "its messages are sent")
     for upload in uploads.values():
-        stack.finished(upload, seconds=3 * PATIENCE_SECONDS)
+        stack.finished(upload)
     return uploads
 
 

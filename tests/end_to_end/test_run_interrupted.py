@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from tests.end_to_end.manifests import answers, lines, videos
-from tests.end_to_end.person import RUN_SECONDS, Ran, ended, interrupt, left_behind, parameters, ran, started
+from tests.end_to_end.person import Ran, ended, interrupt, left_behind, parameters, ran, started
 from tests.end_to_end.stack import until
 from tests.end_to_end.witness import Witness
 
@@ -27,8 +27,6 @@ MODEL = ("--tier", "model", *parameters({"MaxConcurrency": "2"}))
 """Two workers, with ten requests each at a time."""
 
 MANIFEST = lines(videos(ROWS))
-
-pytestmark = pytest.mark.timeout(3 * RUN_SECONDS)
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from tests.end_to_end.manifests import lines, videos
-from tests.end_to_end.person import FIELDS, RUN_SECONDS, Ran, parameters, ran
+from tests.end_to_end.person import FIELDS, Ran, parameters, ran
 from tests.end_to_end.witness import Witness
 
 if TYPE_CHECKING:
@@ -21,8 +21,6 @@ SHOWN = re.compile(r"At most (?P<requests>[\d,]+) requests, (?P<tokens>[\d,]+) t
 
 FAILURES = ("server_error", "reset", "server_error", "half_body", "ok", "html", "server_error", "failed", "bad_gateway")
 """All of these but one cost the whole bound and yield nothing."""
-
-pytestmark = pytest.mark.timeout(2 * RUN_SECONDS)
 
 
 @pytest.fixture(scope="module")

@@ -29,8 +29,6 @@ from titlecard_console.local_cloud.environment import find_uv
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-pytestmark = pytest.mark.timeout(4 * PATIENCE_SECONDS)
-
 SYSTEM_PATH = "/usr/local/bin:/usr/bin:/bin"
 
 
@@ -50,7 +48,7 @@ class Installed:
             env={**self.environment, **environment},
             capture_output=True,
             text=True,
-            timeout=2 * PATIENCE_SECONDS,
+            timeout=PATIENCE_SECONDS,
             check=False,
         )
         return Ran(done.returncode, done.stdout, done.stderr)
