@@ -23,14 +23,14 @@ ALLOWED = {
     "library": {"domain", "extraction", "pipeline"},
     "bootstrap": {"domain", "manifests", "extraction", "llm", "aws", "pipeline", "settings", "telemetry"},
 }
-"""What each part of `titlecard` may import of the others."""
+"""The other parts that each part of `titlecard` may import."""
 
 PURE = ("domain", "manifests", "extraction")
 NOT_IN_PURE = {"boto3", "botocore", "aws_lambda_powertools", "openai", "pydantic_ai", "httpx", "socket", "subprocess"}
 
 
 def imports_of(file: Path) -> set[str]:
-    """The modules that a file imports anywhere but for type checking."""
+    """Return the modules that a file imports, except those only for type checking."""
     tree = ast.parse(file.read_text("utf-8"))
     for node in ast.walk(tree):
         if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
@@ -45,7 +45,7 @@ def imports_of(file: Path) -> set[str]:
 
 
 def modules(package: Path) -> dict[str, Path]:
-    """The modules below a package's folder, by their dotted names."""
+    """Return the modules below a package's folder, by their dotted names."""
     return {
         ".".join(file.relative_to(package.parent).with_suffix("").parts).removesuffix(".__init__"): file
         for file in package.rglob("*.py")
@@ -56,7 +56,7 @@ TITLECARD = modules(LIBRARY / "titlecard")
 
 
 def part_of(name: str) -> str:
-    """The part of the library that a module belongs to: the name below `titlecard`."""
+    """Return the part of the library that a module belongs to: the name below `titlecard`."""
     return name.split(".")[1] if "." in name else ""
 
 
@@ -106,12 +106,12 @@ def test_no_modules_import_each_other_in_a_circle(package: Path) -> None:
     while leaves := [name for name, targets in edges.items() if not targets & edges.keys()]:
         for name in leaves:
             del edges[name]
-    # What is left imports a circle or lies on one.
+    # Every remaining module imports a cycle or is part of one.
     assert edges == {}
 
 
 def _submodules(imported: set[str], there: dict[str, Path]) -> set[str]:
-    """The modules of a package among what is imported; a package counts where a name of its own is taken."""
+    """Return the imported modules of a package; importing one of its own names counts as importing the package."""
     found = set()
     for name in imported & there.keys():
         deeper = any(other.startswith(f"{name}.") and other in there for other in imported)

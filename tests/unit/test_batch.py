@@ -1,4 +1,4 @@
-"""Batches, messages and the limits of a batch: pure names and numbers."""
+"""Batches, messages and a batch's limits: pure names and numbers."""
 
 from __future__ import annotations
 

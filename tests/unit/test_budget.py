@@ -1,4 +1,4 @@
-"""Budgets: how they are written, which windows they have, and what they leave."""
+"""Budgets: their notation, their windows, and the room that they leave."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""AWS's errors are explained in sentences that say what to do and hold no secret."""
+"""AWS's errors are explained in sentences that say what to do and contain no secret."""
 
 from __future__ import annotations
 

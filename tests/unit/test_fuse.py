@@ -1,4 +1,4 @@
-"""The fuse, alone: what it lets through, what it refuses, what it reads."""
+"""The fuse alone: the requests that it allows, those that it refuses, and its reading of responses."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ USAGE = {"input_tokens": 7, "output_tokens": 3}
 
 
 class Network(httpx2.MockTransport):
-    """Answers everything with one response, and counts."""
+    """Answers every request with one response, and counts the requests."""
 
     def __init__(self, response: httpx2.Response | None = None) -> None:
         super().__init__(self._answer)
@@ -228,7 +228,7 @@ def test_a_response_is_passed_on_with_its_headers_but_those_about_the_transfer(s
 @pytest.mark.parametrize("trouble", [httpx2.ReadTimeout("slow"), asyncio.CancelledError()])
 def test_a_request_that_was_given_up_was_sent_and_timed_out(trouble: BaseException) -> None:
     class Slow(httpx2.AsyncBaseTransport):
-        async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:  # noqa: ARG002 -- the base's
+        async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:  # noqa: ARG002 -- as in the base class
             raise trouble
 
     fuse = Fuse(Slow(), ALLOWANCE)

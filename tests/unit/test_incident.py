@@ -1,4 +1,4 @@
-"""The replayed incident's own parts: the provider's book, the killing of askers, the scaled settings, the picture."""
+"""The parts of the incident's replay: the provider's book, the kills, the scaled settings, the picture."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ with urllib.request.urlopen(request) as answer:
 
 
 def body(title: str) -> str:
-    """A request about a video, as far as the provider reads it."""
+    """Return a request about a video with the fields that the provider reads."""
     about = {"title": title, "guess": {"title": "Notes", "presenters": ["Ada Lovelace"]}}
     return json.dumps(
         {
@@ -40,7 +40,7 @@ def body(title: str) -> str:
 
 
 def ask(book: Book) -> int:
-    """Ask about the video from a process of its own; its exit code."""
+    """Ask about the video from a separate process; return its exit code."""
     command = [sys.executable, "-c", ASK, f"{book.base_url}/responses", body(normalise(TITLE))]
     return subprocess.run(command, check=False, timeout=60).returncode  # noqa: S603 -- ours
 
@@ -110,7 +110,7 @@ def test_the_rivals_scaled_times_are_ninety_and_sixty_seconds() -> None:
 
 @pytest.fixture
 def results() -> dict[str, Any]:
-    """Results of every situation, as alike as two drops of water: their labels would lie on each other."""
+    """Return equal results for every situation: the worst case, in which all labels would overlap."""
     sums_ = {"requests": 3, "tokens": 60, "again": 1, "most": 2, "seconds": 3600.0}
     names = [situation.name for situation in (FIRST, *OURS, *RIVALS)]
     return {

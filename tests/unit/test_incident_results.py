@@ -1,4 +1,4 @@
-"""The replay's committed results: what they promise, and that the picture in the README is theirs."""
+"""The replay's committed results keep their promises, and the README's picture shows them."""
 
 from __future__ import annotations
 

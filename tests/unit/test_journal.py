@@ -1,4 +1,4 @@
-"""The journal: what it holds after a crash and after many changes."""
+"""The journal's content after a crash and after many changes."""
 
 from __future__ import annotations
 

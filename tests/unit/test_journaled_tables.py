@@ -1,4 +1,4 @@
-"""The streams of the local cloud's tables: no change is passed over whose line did not reach the disk."""
+"""The streams of the local cloud's tables: no change is skipped before its line is on the disk."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class StreamOfOneChange:
-    """DynamoDB and its streams, as far as they are used; each table has one change behind its first iterator."""
+    """The calls of DynamoDB and its streams that are used; each table has one change after its first iterator."""
 
     outputs = {table: f"name-of-{table}" for table in TABLES}  # noqa: RUF012 -- never changed
 
@@ -24,26 +24,26 @@ class StreamOfOneChange:
         self.events = self
 
     def client(self, _service: str) -> StreamOfOneChange:
-        """The client of any service."""
+        """Return the client of any service."""
         return self
 
     def register(self, *_: object) -> None:
-        """Take botocore's hook."""
+        """Accept botocore's hook."""
 
     def update_table(self, *, TableName: str, **_: object) -> dict[str, Any]:  # noqa: N803 -- boto3's
-        """Switch a table's stream on."""
+        """Enable a table's stream."""
         return {"TableDescription": {"LatestStreamArn": TableName}}
 
     def describe_stream(self, **_: object) -> dict[str, Any]:
-        """The one shard of a stream."""
+        """Return the one shard of a stream."""
         return {"StreamDescription": {"Shards": [{"ShardId": "0"}]}}
 
     def get_shard_iterator(self, *, StreamArn: str, **_: object) -> dict[str, str]:  # noqa: N803 -- boto3's
-        """The place before the change."""
+        """Return the position before the change."""
         return {"ShardIterator": f"{StreamArn} 0"}
 
     def get_records(self, *, ShardIterator: str) -> dict[str, Any]:  # noqa: N803 -- boto3's
-        """The change, or none behind it."""
+        """Return the change, or none after it."""
         table, place = ShardIterator.split()
         item = {"pk": {"S": f"video#{table}"}, "sk": {"S": "fp#1"}}
         records = [{"dynamodb": {"Keys": item, "NewImage": item}}] if place == "0" else []
@@ -51,12 +51,12 @@ class StreamOfOneChange:
 
 
 class FullDisk(Journal):
-    """A journal that cannot be written to at first."""
+    """A journal whose first writes fail."""
 
     full = True
 
     def append(self, changes: Any) -> None:  # noqa: ANN401 -- as the journal's
-        """Write changes down, or not."""
+        """Append changes, or fail."""
         if self.full:
             raise OSError(28, "No space left on device")
         super().append(changes)

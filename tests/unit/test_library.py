@@ -1,4 +1,4 @@
-"""The library for a site's own process: `titlecard.parse`."""
+"""The library in a site's own process: `titlecard.parse`."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""What the local tier makes of titles and descriptions in the forms that conferences use.
+"""The local tier's answers to titles and descriptions in the forms that conferences use.
 
-The examples are made up; how good the tier is on real ones is measured in `tests/evals`.
+The examples are made up; `tests/evals` measures the tier's quality on real ones.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def parsed(title: str, description: str = "", batch: Survey | None = None) -> Lo
 
 
 def in_a_batch(template: str, description: str = "", name: str = NAME) -> LocalParse:
-    """The answer to one row of a batch of nine whose rows all follow a template."""
+    """Return the answer to one row in a batch of nine whose rows all follow a template."""
     rows = [*TALKS, (TITLE, name)]
     videos = [
         Video(id=str(n), title=template.format(t=t, n=who, i=n), description=description.format(t=t, n=who))

@@ -1,4 +1,4 @@
-"""The card beside the weights: what they were trained on, by which protocol, and how they score on strangers' lists."""
+"""The card beside the weights: their training data, their protocol, and their scores on unseen communities."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from training.train import PROTOCOL
 CARD: dict[str, Any] = json.loads(Path(WEIGHTS).with_name("card.json").read_text(encoding="utf-8"))
 COMMUNITIES = ("talks-dev", "talks-ruby", "talks-cat")
 SMALL_ENOUGH = 600_000
-"""Bytes of weights."""
+"""The most bytes of weights."""
 
 LEAST = {"all.both": 0.92, "kept": 0.70, "kept_precision": 0.96}
-"""What a change of the training must not fall below, on each community that a model has never seen."""
+"""The lowest scores that training may reach, on each community that a model has never seen."""
 
 
 def test_the_card_is_about_the_weights_beside_it() -> None:

@@ -1,4 +1,4 @@
-"""The field's algorithms against the sums that they abbreviate."""
+"""The field's algorithms, compared with the full sums that they abbreviate."""
 
 from __future__ import annotations
 

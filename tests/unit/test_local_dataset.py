@@ -1,4 +1,4 @@
-"""The builder of data sets, on a small repository with a history of its own."""
+"""The builder of data sets, on a small repository with its own history."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def save(path: Path, **fields: Any) -> None:  # noqa: ANN401  # whatever JSON ho
 
 @pytest.fixture
 def clone(tmp_path: Path) -> Path:
-    """A repository in which editors mended scraped videos, moved one of them, and knew more than the input says."""
+    """Make a repository whose editors repaired scraped videos, moved one, and knew more than the input says."""
     videos = tmp_path / "devconf-2031" / "videos"
     git(tmp_path, "init", "--initial-branch=main")
     save(videos / "compilers.json", title="Compilers - Ada Byron (DevConf)", description="", speakers=[])

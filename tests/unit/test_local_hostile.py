@@ -1,4 +1,4 @@
-"""What strangers put into titles and descriptions to mislead a parser, or to keep it busy."""
+"""Texts with which strangers try to mislead a parser, or to keep it busy."""
 
 from __future__ import annotations
 

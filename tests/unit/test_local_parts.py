@@ -1,4 +1,4 @@
-"""How titles are cut, descriptions are searched, and names are told from words."""
+"""The cutting of titles, the search of descriptions, and the distinction of names from words."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Training, on a data set of a few made-up conferences: small, but with every step of the real one."""
+"""Training on a data set of a few made-up conferences: small, but with every step of the real one."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ SMALL = Settings(folds=2)
 
 @pytest.fixture(scope="module")
 def rows(tmp_path_factory: pytest.TempPathFactory) -> list[Row]:
-    """Six conferences of five talks, read from a file in the data set's format."""
+    """Return six conferences of five talks, read from a file in the data set's format."""
     path: Path = tmp_path_factory.mktemp("data") / "talks.jsonl"
     lines = []
     for series, template in enumerate(TEMPLATES):
@@ -71,7 +71,7 @@ def test_the_weights_answer_what_they_were_trained_on(rows: list[Row], weights: 
 def test_no_community_is_answered_by_a_model_that_was_trained_on_it(
     rows: list[Row], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The protocol: confidence and thresholds come from communities that are left out."""
+    """The protocol: confidence and thresholds come from left-out communities."""
     seen: list[tuple[set[str], set[str]]] = []
     trained: dict[int, set[str]] = {}
 

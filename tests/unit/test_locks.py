@@ -1,4 +1,4 @@
-"""The locks fit pyproject.toml and each other. `infra/lock --check` asks the registry as well; these tests do not."""
+"""The locks fit pyproject.toml and each other. `infra/lock --check` also asks the registry; these tests do not."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ ARTEFACTS = (ROOT / "functions" / "requirements.txt", ROOT / "functions" / "pars
 
 
 def pinned(lock: Path) -> dict[str, set[str]]:
-    """The versions of each package in a lock; one that is pinned by platform has several."""
+    """Return the versions of each package in a lock; a package pinned by platform has several."""
     found: dict[str, set[str]] = {}
     for name, version in PINNED.findall(lock.read_text(encoding="utf-8")):
         found.setdefault(canonicalize_name(name), set()).add(version)
@@ -32,7 +32,7 @@ def pinned(lock: Path) -> dict[str, set[str]]:
 
 
 def group(name: str) -> Iterator[Requirement]:
-    """The requirements of a dependency group, those of the groups in it included."""
+    """Return the requirements of a dependency group, including those of the groups in it."""
     for entry in PROJECT["dependency-groups"][name]:
         if isinstance(entry, str):
             yield Requirement(entry)
@@ -41,7 +41,7 @@ def group(name: str) -> Iterator[Requirement]:
 
 
 def wanted(source: Path) -> Iterator[Requirement]:
-    """The requirements of an .in file and of those that it names."""
+    """Return the requirements of an .in file and of the files that it names."""
     for line in source.read_text(encoding="utf-8").splitlines():
         if line.startswith("-r "):
             yield from wanted(source.with_name(line.removeprefix("-r ")))
@@ -50,7 +50,7 @@ def wanted(source: Path) -> Iterator[Requirement]:
 
 
 def unmet(requirements: Iterator[Requirement], lock: Path) -> list[str]:
-    """The requirements that a lock does not meet."""
+    """Return the requirements that a lock does not meet."""
     versions = pinned(lock)
     return [
         str(requirement)

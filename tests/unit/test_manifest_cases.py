@@ -1,4 +1,4 @@
-"""Files that the readers once did not cope with, found by `python -m tests.fuzz` and kept."""
+"""Files that the readers once failed on, found and kept by `python -m tests.fuzz`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`titlecard check` says what ingest would do."""
+"""`titlecard check` predicts what ingest does."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every form that a manifest comes in, and every file that is none."""
+"""Every form of a manifest, and files that are not manifests."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Manifests that are broken, or made to harm: each row that is refused says why, and its neighbours are unharmed."""
+"""Broken and hostile manifests: each refused row has a reason, and its neighbours are unharmed."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ ALSO_GOOD = b'{"id": "z", "title": "Z"}'
 
 
 class Stream(io.RawIOBase):
-    """A file that is made while it is read."""
+    """A file that is generated while it is read."""
 
     def __init__(self, chunks: Iterable[bytes]) -> None:
         self._chunks = iter(chunks)
         self._rest = b""
 
     def read(self, size: int = -1) -> bytes:
-        """The next `size` bytes, less only at the end."""
+        """Return the next `size` bytes; fewer only at the end."""
         while len(self._rest) < size and (chunk := next(self._chunks, b"")):
             self._rest += chunk
         data, self._rest = self._rest[:size], self._rest[size:]
@@ -122,7 +122,7 @@ LONG_RUNS = {
 
 @pytest.mark.parametrize("data", LONG_RUNS.values(), ids=LONG_RUNS)
 def test_the_time_grows_no_faster_than_the_file(data: bytes) -> None:
-    """Were it quadratic, as that of a careless pattern is, this would take hours."""
+    """With quadratic time, as from a careless pattern, this test would take hours."""
     try:
         read = rows(data)
     except NotAManifest:
@@ -255,7 +255,7 @@ def test_more_lines_than_allowed_are_refused_at_once() -> None:
 
 
 HUGE = 12 * MIB
-"""Size of the one row in the tests of memory, in bytes: many times what may be held."""
+"""The size of the one row in the memory tests, in bytes: many times the memory that the reader may use."""
 
 LITTLE = ReadingLimits(record_max_bytes=MIB // 4)
 

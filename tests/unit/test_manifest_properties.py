@@ -1,4 +1,4 @@
-"""What one writer writes, the reader reads back; and no bytes at all do more than be refused."""
+"""The reader reads back what each writer writes; any other bytes are refused and nothing worse."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ UNSENDABLE = "\0\ufffe\uffff"
 
 
 def is_sound(text: str) -> bool:
-    """Whether there is nothing in a text that is put right when it is read."""
+    """Return whether reading leaves a text unchanged."""
     return texts.mended(text, escaped=True) == text and texts.without_live_date(text) == text
 
 
@@ -219,7 +219,7 @@ def read(data: bytes, limits: ReadingLimits | None = None) -> list[Accepted | Re
 
 
 def read_or_refused(data: bytes, limits: ReadingLimits | None = None) -> list[Accepted | Refused | LeftOut]:
-    """The rows, or none; what is said of a file or a row can be written down."""
+    """Return the rows, or none if the file is refused; check that every message can be encoded."""
     try:
         found = read(data, limits)
     except NotAManifest as refusal:
@@ -378,7 +378,7 @@ def chunks(data: bytes, sizes: list[int]) -> list[bytes]:
 
 
 def cut_elements(data: list[bytes], max_bytes: int) -> list[tuple[int, bytes | None] | str]:
-    """The whole rows, None for those too large, and how it ends."""
+    """Return the whole rows, None for each that is too large, and how the array ends."""
     found: list[tuple[int, bytes | None] | str] = []
     try:
         found.extend((number, piece.data if piece.whole else None) for number, piece in elements(data, max_bytes))

@@ -1,4 +1,4 @@
-"""What the model is told, and that its bound holds."""
+"""The content of the prompt, and the bound of its size."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ def test_the_body_that_is_sent_is_just_below_the_size_that_was_reckoned_with(mod
             ModelTier(model, max_output_tokens=400, prices=PriceList.packaged(), base_url=provider.base_url)
         ) as tier,
     ):
-        quotes = '"' * 150  # each of them takes four bytes in the body, and two in the prompt
+        quotes = '"' * 150  # each takes four bytes in the body, and two in the prompt
         video = Video(id="1", title=f'Dr. "Q" — 漢\\字\n😀 {quotes}', description="two\nlines")
         question = tier.prepare(video, LOCAL, "é")
         tier.ask(question, key="sk-test", deadline_seconds=30)

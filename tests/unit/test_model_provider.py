@@ -1,4 +1,4 @@
-"""The loopback provider as a process of its own, as the emulated cloud's functions use it."""
+"""The loopback provider as a separate process, as the emulated cloud's functions use it."""
 
 from __future__ import annotations
 

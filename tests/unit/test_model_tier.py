@@ -42,7 +42,7 @@ MODEL = "gpt-6-luna"
 KEY = "sk-proj-loopback-0123456789"
 PRICES = PriceList.packaged()
 ENOUGH = 30.0
-"""Seconds; for requests that come back at once, on a machine that may be busy."""
+"""A deadline in seconds for requests that return at once, on a machine that may be busy."""
 
 VIDEO = Video(
     id="v1",
@@ -70,7 +70,7 @@ KEPT = {"ok", "no_usage", "null_usage", "text_for_usage", "texts_in_usage", "fra
     "ungrounded",
     "usage_above_bound",
 }
-"""What yields an answer, however odd; everything else in the table raises."""
+"""The faults that still yield an answer; all others of the table raise."""
 
 TABLE: dict[str, tuple[type[Fault], Reason]] = {
     "rate_limit": (Defer, Reason.RATE_LIMITED),
@@ -147,21 +147,21 @@ def tier(server: LoopbackProvider) -> Iterator[ModelTier]:
 
 
 HELD_UP_SECONDS = 2.5
-"""Longer than the deadline of who waits for it, and shorter than that and the time for reading together."""
+"""Seconds of delay: longer than the request's deadline, but within the deadline plus the time for reading."""
 
 
 class HeldUp(Fuse):
-    """A transport whose answers come whole, and are passed on late: a machine that has too much to do."""
+    """A transport that delays complete responses, as on an overloaded machine."""
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
-        """Send it, and wait."""
+        """Send the request, and wait."""
         response = await super().handle_async_request(request)
         await asyncio.sleep(HELD_UP_SECONDS)
         return response
 
 
 def ask(tier: ModelTier, seconds: float = ENOUGH) -> Answer | Fault:
-    """One attempt, whatever becomes of it."""
+    """Make one attempt; return its answer or its fault."""
     try:
         return tier.ask(tier.prepare(VIDEO, LOCAL, "DjangoCon US 2023"), key=KEY, deadline_seconds=seconds)
     except Fault as fault:
@@ -181,7 +181,7 @@ def seconds_for(name: str) -> float:
 
 
 def assert_covered(provider: LoopbackProvider, charge: Amount) -> None:
-    """What the server billed is at most what was charged, in tokens and in exact money."""
+    """Assert that the server billed at most the charge, in tokens and in exact money."""
     bill = provider.bill()
     cost = Fraction(0)
     for post in provider.posts:
@@ -500,7 +500,7 @@ def test_one_hanging_question_does_not_hold_up_the_others(provider: LoopbackProv
 def test_an_answer_that_came_before_the_deadline_is_read_past_it(
     provider: LoopbackProvider, tier: ModelTier, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ask(tier)  # the first one takes longer
+    ask(tier)  # the first question takes longer
     monkeypatch.setattr(client, "Fuse", HeldUp)
     answer = ask(tier, seconds=2.0)
     assert isinstance(answer, Answer)
@@ -512,7 +512,7 @@ def test_an_answer_that_came_before_the_deadline_is_read_past_it(
 def test_an_answer_that_cannot_be_read_in_the_time_for_it_is_charged_by_its_usage_and_not_asked_for_again(
     provider: LoopbackProvider, tier: ModelTier, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ask(tier)  # the first one takes longer
+    ask(tier)  # the first question takes longer
     monkeypatch.setattr(client, "Fuse", HeldUp)
     monkeypatch.setattr(client, "READING_SECONDS", 0.0)
     fault = ask(tier, seconds=2.0)
@@ -531,13 +531,13 @@ def test_an_answer_that_still_drips_at_the_deadline_is_charged_at_the_bound(
 
 
 class Overheard(Fuse):
-    """A transport that keeps what it is asked to send, and for how long the network may take."""
+    """A transport that records each request and its timeouts."""
 
     bodies: ClassVar[list[dict[str, Any]]] = []
     timeouts: ClassVar[list[dict[str, float]]] = []
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
-        """Send it."""
+        """Record the request and send it."""
         self.bodies.append(json.loads(await request.aread()))
         self.timeouts.append(request.extensions["timeout"])
         return await super().handle_async_request(request)
@@ -650,7 +650,7 @@ def test_no_connection_is_kept_for_the_next_question() -> None:
             self.wfile.write(answer)
 
         def log_message(self, *_: object) -> None:
-            """Say nothing."""
+            """Log nothing."""
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Kept) as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.02,))

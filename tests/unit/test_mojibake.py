@@ -1,4 +1,4 @@
-"""Text that was decoded wrongly is put right where that is certain, and found where it is not."""
+"""Wrongly decoded text is repaired if the repair is certain, and detected otherwise."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ SOUND = [
 
 
 def decoded(text: str, encoding: str) -> str:
-    """UTF-8 read as another encoding, whose undefined bytes stand for themselves."""
+    """Read UTF-8 as another encoding; bytes undefined in it stand for themselves."""
     return "".join(_character(byte, encoding) for byte in text.encode())
 
 

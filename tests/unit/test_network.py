@@ -1,4 +1,4 @@
-"""The way to the provider: proxies and certificates that the environment names."""
+"""The network path to the provider: proxies and certificates from the environment."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ NAMES = ("MODEL_PROXY", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
 
 @pytest.fixture(autouse=True)
 def environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One that names no proxy."""
+    """Remove all proxies from the environment."""
     for name in NAMES:
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.lower(), raising=False)
 
 
 def ask(base_url: str) -> Answer | Fault:
-    """One question to a provider; the first one loads the client."""
+    """Ask one question of a provider; the first one loads the client."""
     prices = PriceList.packaged()
     with closing(
         ModelTier("gpt-6-luna", max_output_tokens=400, prices=prices, base_url=base_url, price_factor=Decimal(1))
@@ -73,7 +73,7 @@ def served(handler: type[BaseHTTPRequestHandler], context: ssl.SSLContext | None
 
 
 def passing_on_to(provider: LoopbackProvider, seen: list[str]) -> type[BaseHTTPRequestHandler]:
-    """A server that passes every request on to the provider, as a proxy does."""
+    """Return a server that forwards every request to the provider, as a proxy does."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
@@ -93,7 +93,7 @@ def passing_on_to(provider: LoopbackProvider, seen: list[str]) -> type[BaseHTTPR
             self.send_error(403)
 
         def log_message(self, *_: object) -> None:
-            """Say nothing."""
+            """Log nothing."""
 
     return Handler
 
@@ -139,7 +139,7 @@ def test_the_proxy_is_the_one_of_the_endpoints_scheme(
 
 
 def certificate(folder: Path) -> Path:
-    """A certificate of this machine that nobody but its owner trusts, with its key, in one file."""
+    """Make a certificate for this machine that only its owner trusts, with its key, in one file."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
     now = dt.datetime.now(dt.UTC)

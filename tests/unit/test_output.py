@@ -1,4 +1,4 @@
-"""How numbers and sums of money are written for people."""
+"""The format of numbers and amounts of money for people."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""No partition of the tables becomes hot: how much a million rows write to each, worked out from the keys.
+"""No partition of the tables becomes hot: the write units per partition of a million rows, computed from the keys.
 
 DynamoDB gives one partition key, of a table or of an index, 1,000 write units a second (developer guide, "Best
 practices for designing and using partition keys effectively"). A write of up to 1 KB takes one unit.
@@ -23,26 +23,26 @@ from titlecard.aws.dynamodb.catalog.keys import (
 )
 
 LIMIT = 1_000
-"""Write units a second of one partition key."""
+"""Write units per second of one partition key."""
 
 ALLOWED = 0.7 * LIMIT
 
 ROWS = 1_000_000
 CONCURRENCY, MESSAGES = 50, 10
-"""Parsers at once, and the messages of one invocation."""
+"""The most concurrent parsers, and the most messages of one invocation."""
 
 LOCAL_SECONDS = 0.06
-"""The least that an invocation takes in which all rows are sure: ten parses and ten rows' calls take 27 ms of processor
-time with 1,024 MB, its four calls to DynamoDB 5 ms each, and Lambda 10 ms between two invocations."""
+"""The shortest invocation in which all rows are sure: ten parses and ten rows' calls take 27 ms of processor time with
+1,024 MB, its four calls to DynamoDB 5 ms each, and Lambda 10 ms between two invocations."""
 
 MODEL_SECONDS = 1.0
-"""The least that an invocation takes in which somebody is asked."""
+"""The shortest invocation that asks the model, in seconds."""
 
 DEFERRED_SECONDS = 0.1
-"""The least that an invocation takes in which ten rows are deferred: each reads its account and makes its question."""
+"""The shortest invocation that defers ten rows, in seconds: each reads its account and prepares its question."""
 
 DEFERRED_UNITS = 2
-"""Of the table, and as many of the index: a compressed message of the usual length and what is said of it."""
+"""Write units of a deferral in the table, and as many in the index: a usual row's compressed message, and its state."""
 
 UNSURE = 0.14
 """The share of rows that the local tier is not sure of."""
@@ -52,7 +52,7 @@ DEFERRED_RATE = CONCURRENCY * MESSAGES / DEFERRED_SECONDS
 
 
 def busiest(keys: list[str], rate: float, units: float = 1) -> float:
-    """The most units a second that any key takes while these are written at a rate, over a second's worth of rows."""
+    """Return the most write units per second of any key, if these keys are written at a rate for one second."""
     window = min(int(rate), len(keys))
     seen = Counter(keys[:window])
     most = max(seen.values())
@@ -64,7 +64,7 @@ def busiest(keys: list[str], rate: float, units: float = 1) -> float:
 
 
 ROW_NUMBERS = range(UNSHARDED_ROWS + 1, 60_000)
-"""Rows of a large batch behind its first thousand. The pattern of their shards repeats, so these stand for all."""
+"""Rows of a large batch after its first thousand. The pattern of shards repeats, so these rows stand for all."""
 
 
 def test_rows_that_end_leave_every_partition_room() -> None:
@@ -80,7 +80,7 @@ def test_rows_that_are_deferred_leave_every_partition_of_the_index_room(dated: b
 
 
 def test_the_first_thousand_rows_of_a_batch_are_a_seconds_worth_of_one_partition() -> None:
-    """They may be written in less than a second: a partition has five minutes of unused units at hand for a burst."""
+    """They may be written in less than a second: a partition can burst with five minutes of unused units."""
     assert UNSHARDED_ROWS <= LIMIT
 
 

@@ -1,4 +1,4 @@
-"""The list of prices, by itself and against genai-prices."""
+"""The price list, by itself and against genai-prices."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def one_row(**price: object) -> str:
 
 
 def theirs(model: str, tier: str) -> ModelPrice:
-    """What genai-prices says, on the day on which our row was checked."""
+    """Return the price in genai-prices on the day when our row was checked."""
     openai = next(provider for provider in providers if provider.id == "openai")
     info = next(info for info in openai.models if info.id == model)
     checked = PRICES.model(model).checked
@@ -38,7 +38,7 @@ def theirs(model: str, tier: str) -> ModelPrice:
 
 
 def micro_usd(price: Decimal | TieredPrices | None) -> int:
-    """Micro-dollars per million tokens, from dollars per million tokens."""
+    """Convert dollars per million tokens to micro-dollars per million tokens."""
     assert price is not None
     micro = (price.base if isinstance(price, TieredPrices) else price) * 1_000_000
     assert micro == int(micro)
@@ -115,7 +115,7 @@ def test_a_text_that_is_no_list_of_prices_is_refused(text: str) -> None:
 # ---------------------------------------------------------------------------------------------------------- by endpoint
 
 NEWER = ("gpt-6-luna", "gpt-6.1-terra", "gpt-5.6-luna", "gpt-5.4-mini", "gpt-5.4-nano")
-"""Released on or after 5 March 2026."""
+"""Models released on or after 5 March 2026."""
 
 
 @pytest.mark.parametrize("region", ["eu", "us", "au", "in", "jp", "EU"])

@@ -1,4 +1,4 @@
-"""How messages are cut into what one SendMessageBatch takes."""
+"""The division of messages into packs that one SendMessageBatch takes."""
 
 from __future__ import annotations
 

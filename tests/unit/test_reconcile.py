@@ -1,4 +1,4 @@
-"""The ledger against OpenAI's bill: what is unknown, what was never billed, and an API that does not always answer."""
+"""The ledger against OpenAI's bill: unknown and unbilled charges, and an API that does not always answer."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ MODEL, KEY = "gpt-6-luna", "key_ours"
 
 
 def day(charged: Count, *billed: Count, model: str | None = MODEL, before: Count | None = None) -> Day:
-    """Tuesday, reconciled; `before` is what Monday was charged and not billed."""
+    """Reconcile Tuesday; `before` is what Monday was charged but not billed."""
     account = Charged({TUESDAY: charged, MONDAY: before or Count()}, {MODEL})
     (compared,) = compare(account, [Billed(TUESDAY, KEY, model, count) for count in billed], TUESDAY, TUESDAY)
     return compared
@@ -95,7 +95,7 @@ def test_everything_billed_is_charged_or_late_or_unknown(accounts: list[tuple[Co
 
 @dataclass(frozen=True)
 class Month:
-    """A month as the ledger gives it."""
+    """A month as the ledger returns it."""
 
     name: str
     days: Mapping[int, Count]
@@ -201,8 +201,8 @@ def test_no_key_is_in_any_message(usage: LoopbackUsage, status: int) -> None:
 GOOD: dict[str, Any] = {"input_tokens": 1, "output_tokens": 1, "num_model_requests": 1}
 
 
-def page(**change: Any) -> str:  # noqa: ANN401 -- malformed is malformed
-    """A page of one result, with something changed in it."""
+def page(**change: Any) -> str:  # noqa: ANN401 -- any malformed value
+    """Return a page of one result with changed fields."""
     return json.dumps({"data": [{"start_time": 0, "results": [GOOD | change]}], "has_more": False})
 
 

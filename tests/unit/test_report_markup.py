@@ -1,4 +1,4 @@
-"""Which words of a raw text are marked as kept, cut or a presenter's name."""
+"""The words of a raw text that are marked as kept, cut or a presenter's name."""
 
 from __future__ import annotations
 

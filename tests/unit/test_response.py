@@ -1,4 +1,4 @@
-"""What an attempt comes to, whatever a provider sends."""
+"""The outcome of an attempt, for any response of a provider."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ USAGE = {"input_tokens": 200, "output_tokens": 20, "input_tokens_details": {"cac
 
 
 def came_to(body: object, cleaned: Cleaned | None = TALK, status: int = 200, **headers: str) -> Answer | Fault:
-    """What a whole response comes to."""
+    """Return the outcome of a complete response."""
     read = body if isinstance(body, dict) else None
     usage = read_usage(read.get("usage")) if read else None
     exchange = Exchange(sent=True, status=status, headers=headers, complete=True, body=read, usage=usage)

@@ -1,4 +1,4 @@
-"""Settings: all of them are given, or nothing starts."""
+"""Settings: nothing starts unless all of them are given."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ALL: list[Settings] = [IngestSettings, ParserSettings, SweeperSettings]
 
 @pytest.fixture(autouse=True)
 def environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Everything that anybody asks for."""
+    """Set every environment variable that any function reads."""
     for settings in ALL:
         for name in settings.model_fields:
             monkeypatch.setenv(name.upper(), "1")

@@ -1,4 +1,4 @@
-"""Where a stack's things are: addresses that a person can open."""
+"""The addresses of a stack's resources that a person can open."""
 
 from __future__ import annotations
 

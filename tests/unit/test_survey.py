@@ -1,4 +1,4 @@
-"""What a survey learns from a batch, and that it stays small."""
+"""What a survey learns from a batch, and the limit of its size."""
 
 from __future__ import annotations
 

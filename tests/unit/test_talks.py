@@ -1,4 +1,4 @@
-"""From an answer to a talk: provenance, flags, and what is not grounded."""
+"""From an answer to a talk: provenance, flags, and ungrounded words."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the functions tell an operator: metrics in CloudWatch's embedded format, and lines without strangers' text."""
+"""The functions' telemetry: metrics in CloudWatch's embedded format, and log lines without strangers' text."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ USAGE = Amount(requests=1, input_tokens=200, output_tokens=50, micro_usd=30)
 
 
 class Context:
-    """What Powertools reads of Lambda's context."""
+    """The attributes of Lambda's context that Powertools reads."""
 
     function_name = "parser"
     memory_limit_in_mb = 1024
@@ -34,13 +34,13 @@ class Context:
 
 @pytest.fixture
 def log(request: pytest.FixtureRequest) -> tuple[Logger, io.StringIO]:
-    """A logger of the test's own, and what it writes."""
+    """Return the test's own logger, and its output."""
     stream = io.StringIO()
     return Logger(service=request.node.name, level="DEBUG", stream=stream), stream
 
 
 def emitted(text: str) -> dict[tuple[str, ...], dict[str, float]]:
-    """The metrics in what a handler wrote, by their dimensions' values."""
+    """Return the metrics in a handler's output, by the values of their dimensions."""
     found: dict[tuple[str, ...], dict[str, float]] = {}
     for line in text.splitlines():
         written: dict[str, Any] = json.loads(line)
@@ -55,13 +55,13 @@ def emitted(text: str) -> dict[tuple[str, ...], dict[str, float]]:
 
 
 def run(work: Callable[[], None], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> str:
-    """Do some work in an invocation; what was written."""
+    """Do some work in an invocation; return its output."""
     monkeypatch.setenv("POWERTOOLS_SERVICE_NAME", "stack")
 
     def handler(_event: object, _context: object) -> None:
         work()
 
-    telemetry.invocation(handler)({}, Context())  # type: ignore[arg-type]  # as much of a context as is read
+    telemetry.invocation(handler)({}, Context())  # type: ignore[arg-type]  # it has the attributes that are read
     return capsys.readouterr().out
 
 
@@ -159,4 +159,4 @@ def test_a_broken_message_does_not_quote_itself() -> None:
 def test_a_metric_takes_its_own_dimensions_only() -> None:
     assert set(DIMENSIONS) <= set(Metric)
     with pytest.raises(AssertionError, match="Deaths has the dimensions"):
-        telemetry._count(Metric.DEATHS, reason="x")  # noqa: SLF001 -- what the module guards itself against
+        telemetry._count(Metric.DEATHS, reason="x")  # noqa: SLF001 -- the module's own guard

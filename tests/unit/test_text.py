@@ -1,4 +1,4 @@
-"""What normalising and folding promise."""
+"""The properties of normalising and folding."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pass 1: what is counted, what is kept of it, and that it is the same every time."""
+"""Pass 1: its counts, the parts that it keeps, and that every pass gives the same."""
 
 from __future__ import annotations
 

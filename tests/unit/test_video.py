@@ -1,4 +1,4 @@
-"""A video, and what makes two of them the same question."""
+"""A video, and the fields that make two videos the same question."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_other_presenters_make_another_question() -> None:
 
 def test_a_video_does_not_change() -> None:
     with pytest.raises(ValidationError, match="frozen"):
-        Video(id="1", title="A Talk").title = "Another"  # type: ignore[misc]  # that is the claim
+        Video(id="1", title="A Talk").title = "Another"  # type: ignore[misc]  # the test's claim
 
 
 @pytest.mark.parametrize("confidence", [-0.1, 1.1])
