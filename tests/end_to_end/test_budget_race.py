@@ -59,7 +59,7 @@ def race(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Race]:
         yield Race([json.loads(line) for line in lines.splitlines()], day, month, max(highest, day.micro_usd))
 
 
-def test_all_of_them_were_in_the_race(race: Race) -> None:
+def test_every_racer_took_part(race: Race) -> None:
     assert len(race.racers) == RACERS
     assert sum(racer["granted"] for racer in race.racers) > ROOM // NEED.micro_usd  # settling has made room for more
 
@@ -69,7 +69,7 @@ def test_the_budget_was_never_passed_by_a_micro_dollar(race: Race) -> None:
     assert 0 < race.highest <= ROOM
 
 
-def test_in_the_end_there_was_no_room_for_one_more(race: Race) -> None:
+def test_the_race_leaves_no_room_for_another_request(race: Race) -> None:
     assert ROOM - race.day.micro_usd < NEED.micro_usd
 
 

@@ -139,7 +139,7 @@ def test_the_first_redrive_was_killed_halfway(drill: Drill) -> None:
     assert 0 < drill.left < WORN + BAD
 
 
-def test_everything_is_parsed_after_the_second(drill: Drill) -> None:
+def test_everything_is_parsed_after_the_second_redrive(drill: Drill) -> None:
     assert drill.stack.states(drill.upload) == {RowState.PARSED: WORN + BAD}, drill.again.told
 
 

@@ -102,7 +102,7 @@ def test_rows_that_cannot_be_used_are_reported_and_the_others_go_on(stack: Stack
     assert _talks(stack, upload) == answers(content)
 
 
-def test_a_file_that_is_no_manifest_is_told_what_is_taken(stack: Stack) -> None:
+def test_the_refusal_of_a_file_says_which_formats_are_accepted(stack: Stack) -> None:
     upload = stack.put("strangers/holiday.jpg", b"\xff\xd8\xff\xe0\x00\x10JFIF" + bytes(200))
     report = json.loads(stack.until(lambda: stack.report(upload, "report.json"), "there is a report"))
     stack.until(lambda: stack.catalog.batch(upload.batch).state is BatchState.REFUSED, "the batch is refused")
@@ -270,7 +270,7 @@ def test_a_site_that_listens_hears_of_a_finished_batch_and_finds_its_talks(stack
     assert _results(stack, event["results"]) == answers(content)
 
 
-def test_an_answer_by_a_person_survives_another_upload(stack: Stack) -> None:
+def test_a_persons_answer_survives_another_upload(stack: Stack) -> None:
     content = lines(videos(2, "Reviewed"))
     stack.finished(stack.put("reviewed/list.jsonl", content))
     reviews = Reviews(stack.cloud.resource("dynamodb").meta.client, stack.outputs["CatalogTable"])

@@ -114,7 +114,9 @@ def test_the_poison_lies_in_the_dead_letter_queue_with_the_reason_that_the_catal
 
 
 @pytest.mark.parametrize("poison", ["hangs", "kills"])
-def test_its_nine_neighbours_come_out_right(stack: Stack, poisons: dict[str, Upload], poison: str) -> None:
+def test_the_nine_neighbours_of_a_poison_are_parsed_correctly(
+    stack: Stack, poisons: dict[str, Upload], poison: str
+) -> None:
     found = stack.talks(poisons[poison])
     right = answers(_manifest(poison))
     assert stack.states(poisons[poison]) == {RowState.PARSED: 9, RowState.DEAD: 1}

@@ -80,7 +80,7 @@ def test_a_file_that_is_missing_is_bad_usage(tmp_path: Path) -> None:
     assert "nothing.jsonl" in done.told
 
 
-def test_a_no_to_the_amount_shown_starts_nothing(manifest: Path, tmp_path: Path) -> None:
+def test_declining_the_shown_amount_starts_nothing(manifest: Path, tmp_path: Path) -> None:
     ours, theirs = os.openpty()
     os.write(ours, b"n\n")
     done = ran(

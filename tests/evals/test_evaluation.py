@@ -83,13 +83,13 @@ def test_a_fall_below_the_baseline_is_named_with_both_figures() -> None:
     assert drops(scores, {"all.both": 0.9}) == ["all.both was 0.9000 and is 0.5000."]
 
 
-def test_more_inventions_are_a_fall() -> None:
+def test_more_invented_names_count_as_a_fall() -> None:
     assert drops(score([case(1)], [result(names=("Eve",))]), {"all.invented": 0.0}) == [
         "all.invented was 0.0000 and is 1.0000."
     ]
 
 
-def test_a_rise_is_no_fall() -> None:
+def test_a_rise_above_the_baseline_is_not_reported() -> None:
     assert drops(score([case(1)], [result()]), {"all.both": 0.5, "all.invented": 0.5}) == []
 
 

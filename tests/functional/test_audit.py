@@ -59,14 +59,14 @@ def ingest_what_is_told(world: World) -> None:
 
 
 @pytest.mark.parametrize("while_it", ["counts", "sends"])
-def test_ingest_is_told_to_go_on_with_a_batch_that_nobody_is_at(world: World, while_it: str) -> None:
+def test_the_audit_restarts_ingest_for_a_batch_that_no_worker_holds(world: World, while_it: str) -> None:
     upload = killed(world, while_it=while_it)
     assert stand_still(world) == [{"started again": 1}]
     assert told(world) == [upload]
 
 
 @pytest.mark.parametrize("while_it", ["counts", "sends"])
-def test_ingest_goes_on_with_what_it_is_told(world: World, while_it: str) -> None:
+def test_ingest_continues_the_uploads_that_the_audit_sends(world: World, while_it: str) -> None:
     upload = killed(world, while_it=while_it)
     stand_still(world)
     ingest_what_is_told(world)
@@ -103,14 +103,14 @@ def test_a_batch_whose_message_may_yet_come_again_is_left_alone(world: World) ->
     assert world.sweeper().run() == {}
 
 
-def test_a_batch_that_somebody_is_at_is_left_alone(world: World) -> None:
+def test_a_batch_that_a_worker_holds_is_left_alone(world: World) -> None:
     upload = world.put(manifest(videos(3)))
     until = world.clock.after(2 * STILL)
     world.catalog.open_batch(upload, PROJECT, LIMITS, lease="another's", until=until, now=world.clock())
     assert stand_still(world) == [{}]
 
 
-def test_ingest_is_not_told_again_before_it_had_its_time(world: World) -> None:
+def test_the_audit_gives_ingest_time_before_it_restarts_it_again(world: World) -> None:
     killed(world)
     stand_still(world)
     assert world.sweeper().run() == {}
@@ -124,7 +124,7 @@ def test_after_some_rounds_a_batch_that_ingest_cannot_finish_is_left_to_a_person
     assert (batch.reason or "").startswith("Ingest did not finish this manifest, though it was started again 3 times")
 
 
-def test_a_batch_that_was_left_to_a_person_goes_on_when_its_message_is_moved_back(world: World) -> None:
+def test_a_batch_left_to_a_person_continues_when_its_message_is_moved_back(world: World) -> None:
     upload = killed(world)
     stand_still(world, ROUNDS + 1)
     world.ingest().take(upload, lambda: 900)
@@ -134,7 +134,7 @@ def test_a_batch_that_was_left_to_a_person_goes_on_when_its_message_is_moved_bac
 
 
 @pytest.mark.usefixtures("small_steps")
-def test_ingest_that_gets_on_is_started_again_as_often_as_it_takes(world: World) -> None:
+def test_an_ingest_that_makes_progress_is_restarted_without_limit(world: World) -> None:
     upload = killed(world, 60)
     for _ in range(ROUNDS + 1):
         assert stand_still(world) == [{"started again": 1}]
@@ -208,7 +208,7 @@ def test_rows_are_not_taken_for_lost_while_there_is_a_long_queue(world: World) -
     assert world.sweeper(most=12).run() == {"sent again": 12}
 
 
-def test_a_call_that_has_taken_its_time_begins_nothing_more(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_sweep_that_runs_out_of_time_starts_nothing_more(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     opened(world, 3)
     opened(world, 3)
     world.clock.forward(STILL)
@@ -291,7 +291,7 @@ def test_rows_of_a_deleted_manifest_are_given_up_in_steps(world: World) -> None:
 # ----------------------------------------------------------------------------------------------------------- neighbours
 
 
-def test_a_batch_that_cannot_be_looked_after_holds_up_no_other(world: World) -> None:
+def test_a_batch_whose_audit_fails_holds_up_no_other(world: World) -> None:
     broken, _ = opened(world, 3)
     _, others = opened(world, 3)
     world.db.update_item(

@@ -68,7 +68,7 @@ def test_an_upload_outside_any_project_is_shown_with_its_refusal(world: World, c
     assert "refused: The file lies outside any project's folder." in done.stderr
 
 
-def test_people_get_a_table(world: World, console: Console) -> None:
+def test_a_terminal_gets_a_table(world: World, console: Console) -> None:
     batch = ended(world, {"a": talk()})
     header, line = console.said("batches").splitlines()
     assert header.split()[:3] == ["batch", "project", "state"]

@@ -132,7 +132,7 @@ def test_an_answer_ends_the_count_of_faults_of_a_closed_breaker(case: Case) -> N
     assert case.breaker == Breaker()
 
 
-def test_a_person_closes_it_with_its_count_its_reason_and_its_probe(case: Case) -> None:
+def test_closing_a_breaker_clears_its_count_its_reason_and_its_probe(case: Case) -> None:
     case.ledger.count_failure(PROJECT)
     case.ledger.count_rejection(PROJECT, code="400", video="v1")
     case.open(after=None)
@@ -178,7 +178,7 @@ def test_opening_again_ends_the_probe_that_was_under_way(case: Case) -> None:
 @pytest.mark.parametrize(
     ("before", "again"), [(("400", "v1"), False), (("400", "v2"), True), (("mystery", "v2"), False)]
 )
-def test_a_rejection_is_the_second_in_a_row_by_the_same_code_of_another_video(
+def test_a_second_rejection_in_a_row_needs_the_same_code_and_another_video(
     case: Case, before: tuple[str, str], *, again: bool
 ) -> None:
     assert not case.ledger.count_rejection(PROJECT, code=before[0], video=before[1])

@@ -150,7 +150,7 @@ def test_a_refusal_that_shows_our_own_token_is_our_success(world: World, message
     assert entry(world, message).attempts == 1
 
 
-def test_a_claim_whose_answer_was_lost_is_a_claim(world: World, message: Message) -> None:
+def test_a_claim_whose_answer_was_lost_counts(world: World, message: Message) -> None:
     world.wire.cut(Cut.LOST_ANSWER)
     assert claimed(world, message).number == 1
 
@@ -167,7 +167,7 @@ def test_an_answered_video_is_not_claimed(world: World, message: Message) -> Non
     assert refused.talk == TALK
 
 
-def test_a_sure_local_talk_is_claimed_by_who_asks_for_the_model(world: World, message: Message) -> None:
+def test_a_sure_local_talk_is_claimed_under_the_model_policy(world: World, message: Message) -> None:
     store(world, message, SURE)
     assert isinstance(claim(world, message, policy=Policy.MODEL), Attempt)
 
@@ -177,12 +177,12 @@ def test_a_sure_local_talk_is_not_claimed_otherwise(world: World, message: Messa
     assert isinstance(claim(world, message, policy=Policy.AUTO), VideoRecord)
 
 
-def test_a_flagged_local_talk_is_not_claimed_even_by_who_asks_for_the_model(world: World, message: Message) -> None:
+def test_a_flagged_local_talk_is_not_claimed_under_the_model_policy(world: World, message: Message) -> None:
     store(world, message, replace_review(SURE))
     assert isinstance(claim(world, message, policy=Policy.MODEL), VideoRecord)
 
 
-def test_a_model_talk_is_not_claimed_by_who_asks_for_the_model(world: World, message: Message) -> None:
+def test_a_model_talk_is_not_claimed_under_the_model_policy(world: World, message: Message) -> None:
     store(world, message, TALK)
     assert isinstance(claim(world, message, policy=Policy.MODEL), VideoRecord)
 
@@ -235,7 +235,7 @@ def test_an_attempt_that_is_given_back_leaves_no_trace_so_that_waiting_fills_no_
     assert [event["token"] for event in entry(world, message).history] == ["failed", "failed"]
 
 
-def test_giving_back_ends_the_lease(world: World, message: Message) -> None:
+def test_giving_an_attempt_back_ends_its_lease(world: World, message: Message) -> None:
     world.catalog.give_back(claimed(world, message, "first"))
     assert claimed(world, message, "second").number == 1
 

@@ -114,7 +114,7 @@ def test_a_batch_whose_messages_are_all_sent_is_not_taken_again(world: World) ->
     assert (batch.state, batch.lease) == (BatchState.OPEN, None)
 
 
-def test_an_opening_whose_answer_was_lost_is_still_ours(world: World) -> None:
+def test_an_opening_whose_answer_was_lost_holds_the_lease(world: World) -> None:
     world.wire.cut(Cut.LOST_ANSWER)
     assert opened(world, "first").lease == "first"
 
@@ -164,7 +164,7 @@ def test_a_batch_without_a_survey_has_an_empty_one(world: World) -> None:
     assert world.catalog.survey(opened(world).id) == Survey.learn(())
 
 
-def test_a_checkpoint_that_gives_the_lease_back_lets_the_next_one_in_at_once(world: World) -> None:
+def test_a_checkpoint_that_releases_the_lease_lets_the_next_worker_in_at_once(world: World) -> None:
     world.catalog.sent(sending(world, "first"), 2, until=None, now=world.clock())
     assert opened(world, "second").lease == "second"
 

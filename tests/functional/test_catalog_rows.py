@@ -98,7 +98,7 @@ def test_the_same_end_twice_is_one_end(world: World, batch: Batch, message: Mess
     assert (standing(world, message), list(world.catalog.rows(batch))) == before
 
 
-def test_an_end_whose_answer_was_lost_is_an_end(world: World, batch: Batch, message: Message) -> None:
+def test_an_end_whose_answer_was_lost_counts(world: World, batch: Batch, message: Message) -> None:
     world.wire.cut(Cut.LOST_ANSWER)
     assert end(world, parsed(batch, message)) == [RowState.PARSED]
 
@@ -355,7 +355,7 @@ def test_a_message_with_a_field_of_a_newer_version_is_read(message: Message) -> 
     assert Message.model_validate_json(newer) == message
 
 
-def test_a_row_that_came_back_bears_a_mark(world: World, message: Message) -> None:
+def test_a_row_that_was_put_back_is_marked(world: World, message: Message) -> None:
     world.catalog.begin(message, now=world.clock(), alone="locally")
     found = standing(world, message)
     assert (found.row, found.began) == (RowState.QUEUED, stamp(world.clock()))

@@ -117,7 +117,7 @@ def test_results_are_applied_and_what_should_be_looked_at_is_not(site: ModuleTyp
     assert talks(site) == [("a", "Linkers", ["Ada Byron"]), ("b", "", []), ("c", "", [])]
 
 
-def test_an_answer_by_a_person_is_applied(site: ModuleType, world: World) -> None:
+def test_a_persons_answer_is_applied(site: ModuleType, world: World) -> None:
     given(site, "a")
     batch = ended(world, {"a": talk("Linkers", review="low_confidence")}, project="pycon")
     say(world, "a", "By hand", "Ada Byron", project="pycon")

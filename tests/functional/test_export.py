@@ -178,7 +178,7 @@ def test_a_pyvideo_record_keeps_its_speakers_and_fields() -> None:
     assert written == [{**known, "title": "Linkers"}, {**open_, "title": "Linkers", "speakers": ["Grace Hopper"]}]
 
 
-def test_a_record_of_a_dumpdata_keeps_its_model_key_and_fields() -> None:
+def test_a_dumpdata_record_keeps_its_model_key_and_fields() -> None:
     fields = {"title": "Raw", "slug": "raw", "speakers": [3]}
     record = {"model": "talks.talk", "pk": 2**60, "fields": fields}
     written = exported(fixture, [(record, ["Ada Byron"])], "Grace Hopper")

@@ -190,18 +190,18 @@ def test_ingest_takes_an_upload_whose_notification_was_passed_on(
 
 
 @pytest.mark.parametrize("body", [{}, {"Records": [{"x": 1}]}, {"Type": "Notification", "Message": "no JSON"}])
-def test_ingest_gives_back_a_message_that_is_no_notification(
+def test_ingest_returns_a_message_that_is_not_a_notification(
     world: World, handlers: Handlers, body: dict[str, Any]
 ) -> None:
     assert handlers.load("ingest")(notified(world, body), plenty()) != NOTHING_FAILED
 
 
 @pytest.mark.parametrize("body", NO_UPLOADS.values(), ids=NO_UPLOADS)
-def test_ingest_makes_nothing_of_what_is_no_upload(world: World, handlers: Handlers, body: dict[str, Any]) -> None:
+def test_ingest_ignores_an_event_that_is_not_an_upload(world: World, handlers: Handlers, body: dict[str, Any]) -> None:
     assert handlers.load("ingest")(notified(world, body), plenty()) == NOTHING_FAILED
 
 
-def test_ingest_gives_back_an_upload_that_another_is_at(world: World, handlers: Handlers) -> None:
+def test_ingest_returns_the_message_of_an_upload_that_another_worker_holds(world: World, handlers: Handlers) -> None:
     upload = world.put(manifest(videos(3)))
     handler = handlers.load("ingest")
     world.wire.cut(Cut.OUTAGE, call="GetObject")
@@ -213,9 +213,7 @@ def test_ingest_gives_back_an_upload_that_another_is_at(world: World, handlers: 
     assert (len(first["batchItemFailures"]), second, world.sent()) == (1, failed, [])
 
 
-def test_ingest_lets_an_upload_that_another_is_at_come_again_before_its_queue_would(
-    world: World, handlers: Handlers
-) -> None:
+def test_ingest_has_the_message_of_a_held_upload_redelivered_early(world: World, handlers: Handlers) -> None:
     upload = world.put(manifest(videos(3)))
     handler = handlers.load("ingest")
     world.wire.cut(Cut.OUTAGE, call="GetObject")
@@ -227,7 +225,7 @@ def test_ingest_lets_an_upload_that_another_is_at_come_again_before_its_queue_wo
     assert "ChangeMessageVisibility" in world.wire.calls[before:]
 
 
-def test_ingest_gives_back_what_it_cannot_read(world: World, handlers: Handlers) -> None:
+def test_ingest_returns_a_message_that_it_cannot_decode(world: World, handlers: Handlers) -> None:
     event = notified(world, "no JSON")
     failed = {"batchItemFailures": [{"itemIdentifier": event["Records"][0]["messageId"]}]}
     assert handlers.load("ingest")(event, plenty()) == failed
@@ -280,7 +278,7 @@ def with_key(provider: LoopbackProvider, monkeypatch: pytest.MonkeyPatch) -> dic
     return {"TierPolicy": "model", "Model": MODEL, "OpenAIBaseUrl": provider.base_url}
 
 
-def test_the_parser_names_exactly_the_messages_that_are_to_come_again(
+def test_the_parser_reports_exactly_the_messages_to_redeliver_as_failed(
     world: World, handlers: Handlers, provider: LoopbackProvider, with_key: dict[str, str]
 ) -> None:
     _, messages = world.batch(*videos(4))
@@ -290,7 +288,7 @@ def test_the_parser_names_exactly_the_messages_that_are_to_come_again(
     assert handlers.load("parser", **with_key)(event, plenty()) == ids_of(event, 2, 4)
 
 
-def test_the_parser_says_when_a_message_is_to_come_again_where_that_is_known(
+def test_the_parser_sets_the_delay_of_a_message_if_it_is_known(
     world: World, handlers: Handlers, provider: LoopbackProvider, with_key: dict[str, str]
 ) -> None:
     _, messages = world.batch(*videos(2))
@@ -301,7 +299,7 @@ def test_the_parser_says_when_a_message_is_to_come_again_where_that_is_known(
     assert world.wire.calls[before:].count("ChangeMessageVisibility") == 1
 
 
-def test_the_parser_leaves_a_message_to_its_queue_where_it_is_not(
+def test_the_parser_leaves_a_message_without_a_known_delay_to_its_queue(
     world: World, handlers: Handlers, with_key: dict[str, str]
 ) -> None:
     _, (message,) = world.batch(*videos(1))
@@ -346,7 +344,7 @@ def ids_of(event: dict[str, Any], *rows: int) -> dict[str, Any]:
 # ------------------------------------------------------------------------------------------------------------- resume
 
 
-def test_the_sweeper_says_what_it_did(world: World, handlers: Handlers) -> None:
+def test_the_sweeper_logs_what_it_did(world: World, handlers: Handlers) -> None:
     _, (message, other) = world.batch(*videos(2))
     for it in (message, other):
         world.catalog.defer(it, "f" * 32, reason="rate_limited", due=world.clock(), now=world.clock())
@@ -354,7 +352,7 @@ def test_the_sweeper_says_what_it_did(world: World, handlers: Handlers) -> None:
     assert world.sent() == [it.model_copy(update={"deferrals": 1}) for it in (message, other)]
 
 
-def test_the_sweeper_says_nothing_where_it_did_nothing(world: World, handlers: Handlers) -> None:
+def test_the_sweeper_logs_nothing_if_it_did_nothing(world: World, handlers: Handlers) -> None:
     assert handlers.load("sweeper")({}, plenty()) == {}
     assert world.sent() == []
 
@@ -395,7 +393,7 @@ def test_the_sample_of_the_schedules_event_is_one_that_resume_takes(handlers: Ha
 # ------------------------------------------------------------------------------------------------ one after the other
 
 
-def test_an_upload_goes_through_all_three(world: World, handlers: Handlers) -> None:
+def test_an_upload_passes_all_three_handlers(world: World, handlers: Handlers) -> None:
     upload = world.put(manifest(videos(12)))
     handlers.load("ingest")(notified(world, notification(upload)), plenty())
     parser = handlers.load("parser")

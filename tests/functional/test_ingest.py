@@ -70,7 +70,7 @@ def test_every_video_of_an_upload_becomes_a_message(world: World) -> None:
     assert {(it.batch, it.project) for it in sent} == {(upload.batch, PROJECT)}
 
 
-def test_when_all_are_sent_the_batch_is_open_and_counted(world: World) -> None:
+def test_the_batch_is_open_and_counted_once_all_rows_are_sent(world: World) -> None:
     upload = world.put(MIXED)
     taken(world, upload)
     batch = batch_of(world, upload)
@@ -83,7 +83,7 @@ def test_a_json_array_is_a_manifest_too(world: World) -> None:
     assert [it.video for it in world.sent()] == videos(3)
 
 
-def test_good_rows_go_on_where_others_are_refused(world: World) -> None:
+def test_good_rows_are_parsed_although_others_are_refused(world: World) -> None:
     taken(world, world.put(MIXED))
     assert [(it.row, it.video.title) for it in world.sent()] == [(1, "First"), (3, "Second"), (7, "Last")]
 
@@ -312,7 +312,7 @@ def test_rows_that_sqs_refused_are_sent_when_the_upload_comes_again(world: World
 
 
 @pytest.mark.usefixtures("small_steps")
-def test_when_the_time_is_nearly_up_the_rest_is_for_a_continuation(world: World) -> None:
+def test_an_ingest_that_runs_out_of_time_leaves_the_rest_to_a_continuation(world: World) -> None:
     upload = world.put(manifest(videos(45)))
     assert not world.ingest().take(upload, running_out(after=3))
     assert batch_of(world, upload).sent_row < 45

@@ -83,7 +83,7 @@ def leases_key() -> dict[str, str]:
     return {"pk": "sweeper", "sk": "lease"}
 
 
-def test_of_two_that_find_a_dead_sweepers_lease_one_takes_it(world: World, waits: list[float]) -> None:
+def test_only_one_of_two_sweepers_takes_over_a_dead_ones_lease(world: World, waits: list[float]) -> None:
     assert lease(world).take()
     seen = world.catalog.sweep_lease()
     until = world.clock() + LEASE
@@ -103,7 +103,7 @@ def test_a_sweeper_that_cannot_renew_stops_before_another_takes_over(world: Worl
 
 
 @pytest.mark.usefixtures("waits")
-def test_a_sweeper_that_was_taken_over_gives_nothing_back(world: World) -> None:
+def test_a_sweeper_that_lost_its_lease_does_not_release_it(world: World) -> None:
     one, two = lease(world), lease(world)
     assert one.take()
     assert two.take()

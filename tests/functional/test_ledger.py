@@ -105,7 +105,7 @@ def test_a_batch_may_be_charged_exactly_its_limit(world: World) -> None:
 
 
 @pytest.mark.parametrize("tight", ["requests", "tokens", "micro_usd"])
-def test_one_more_than_any_one_limit_allows_is_refused(world: World, tight: str) -> None:
+def test_a_reservation_above_any_single_limit_is_refused(world: World, tight: str) -> None:
     limits = ROOMY.model_copy(update={tight: getattr(THREE, tight)})
     assert [fits(world, limits) for _ in range(4)] == [True] * 3 + [False]
 
@@ -123,7 +123,7 @@ def test_one_unit_too_little_room_is_too_little(world: World, tight: str) -> Non
 
 
 @pytest.mark.parametrize("tight", ["requests", "tokens", "micro_usd"])
-def test_a_need_above_the_whole_limit_is_refused_before_anything_is_written(world: World, tight: str) -> None:
+def test_a_need_above_the_whole_limit_is_refused_before_any_write(world: World, tight: str) -> None:
     one_too_few = {"requests": 0, "tokens": NEED.tokens - 1, "micro_usd": NEED.micro_usd - 1}[tight]
     before = len(world.wire.calls)
     assert not fits(world, ROOMY.model_copy(update={tight: one_too_few}))
@@ -213,9 +213,7 @@ def test_the_next_month_has_its_budget(world: World) -> None:
         (Budget(FREE, Cap(None, NEED.micro_usd - 1)), Hold.BUDGET_MONTH),
     ],
 )
-def test_a_need_above_a_whole_budget_is_refused_before_anything_is_written(
-    world: World, budget: Budget, hold: Hold
-) -> None:
+def test_a_need_above_the_whole_budget_is_refused_before_any_write(world: World, budget: Budget, hold: Hold) -> None:
     before = len(world.wire.calls)
     refusal = reserve(world, budget=budget)
     assert isinstance(refusal, Refusal)
@@ -414,7 +412,7 @@ def test_every_call_is_tried_once(
     assert len(world.wire.calls) - before == tries
 
 
-def test_a_bill_above_the_bound_is_written_though_answers_get_lost(world: World) -> None:
+def test_a_bill_above_the_bound_is_written_despite_lost_answers(world: World) -> None:
     above = Amount(requests=1, input_tokens=9_000, output_tokens=100, micro_usd=5_000)
     reservation = reserved(world)
     world.wire.cut(Cut.LOST_REQUEST)
@@ -422,7 +420,7 @@ def test_a_bill_above_the_bound_is_written_though_answers_get_lost(world: World)
     assert world.ledger.spent(BATCH) == month(world) == above
 
 
-def test_a_table_that_is_not_there_is_no_answer(world: World) -> None:
+def test_a_missing_table_is_an_error(world: World) -> None:
     world.db.delete_table(TableName=world.names["LedgerTable"])
     for call in (lambda: reserve(world), lambda: world.ledger.account(PROJECT, now=world.clock())):
         with pytest.raises(LedgerUnavailable, match="ResourceNotFound"):
@@ -491,7 +489,7 @@ def test_a_budget_that_was_edited_by_hand_is_no_budget_and_no_limitless_one(
         world.ledger.account(PROJECT, now=world.clock())
 
 
-def test_a_clock_that_is_behind_the_day_of_the_budget_is_told(world: World) -> None:
+def test_a_clock_that_is_behind_the_budgets_day_is_reported(world: World) -> None:
     world.clock.forward(-86_400)
     with pytest.raises(LedgerItemInvalid, match="clock says 2026-01-04"):
         world.ledger.account(PROJECT, now=world.clock())

@@ -150,7 +150,7 @@ def test_without_a_key_the_local_tier_answers_and_flags_what_it_is_not_sure_of(
     assert (talk.review, provider.posts) == (LOW_CONFIDENCE, [])
 
 
-def test_a_weak_local_answer_does_not_stand_in_for_a_model_that_became_available(
+def test_an_unsure_local_answer_is_replaced_once_a_model_is_available(
     world: World, provider: LoopbackProvider, tier: ModelTier, message: Message
 ) -> None:
     work(world, tier, message, key=None)
@@ -173,7 +173,7 @@ def test_the_model_is_asked_about_everything_under_the_model_policy(
     assert len(provider.posts) == 1
 
 
-def test_a_sure_local_talk_is_answered_anew_for_who_wants_only_the_model(
+def test_a_sure_local_talk_is_answered_anew_under_the_model_policy(
     world: World, provider: LoopbackProvider, tier: ModelTier, sure: Message
 ) -> None:
     work(world, tier, sure)
@@ -182,7 +182,7 @@ def test_a_sure_local_talk_is_answered_anew_for_who_wants_only_the_model(
     assert len(provider.posts) == 1
 
 
-def test_a_flagged_talk_that_was_paid_for_is_not_paid_for_again_by_who_wants_only_the_model(
+def test_a_flagged_talk_from_the_model_is_not_paid_for_again_under_the_model_policy(
     world: World, provider: LoopbackProvider, tier: ModelTier, message: Message
 ) -> None:
     provider.fail("refusal")
@@ -259,7 +259,7 @@ def test_a_batch_that_became_newer_since_the_look_up_supersedes_a_row_before_any
 
 
 @pytest.mark.parametrize("fault", ["rate_limit", "unauthorized", "forbidden", "insufficient_quota", "spend_limit"])
-def test_an_unbilled_fault_defers_the_row_and_costs_neither_money_nor_an_attempt(
+def test_an_unbilled_fault_defers_the_row_without_a_charge_or_an_attempt(
     world: World, provider: LoopbackProvider, tier: ModelTier, message: Message, fault: str
 ) -> None:
     provider.fail(fault)
@@ -309,7 +309,7 @@ def test_a_row_that_waited_is_answered_when_it_comes_again(
     assert (entry(world, message).attempts, world.ledger.spent(message.batch)) == (1, billed(provider))
 
 
-def test_waiting_never_uses_attempts_up(
+def test_waiting_never_uses_up_attempts(
     world: World, provider: LoopbackProvider, tier: ModelTier, message: Message
 ) -> None:
     provider.fail(*["rate_limit"] * (CAP + 2))
@@ -421,7 +421,7 @@ NO_USE = {
 
 
 @pytest.mark.parametrize("fault", NO_USE)
-def test_an_answer_of_no_use_leaves_the_local_one_for_review_and_is_paid_once(
+def test_an_unusable_answer_leaves_the_local_one_for_review_and_is_paid_for_once(
     world: World, provider: LoopbackProvider, tier: ModelTier, message: Message, fault: str
 ) -> None:
     provider.fail(fault)
@@ -695,7 +695,7 @@ def test_a_row_of_a_batch_that_nobody_knows_is_a_dead_letter(world: World, tier:
     assert [reason.split(":")[0] for _, reason in world.dead()] == ["unknown_batch"]
 
 
-def test_odd_messages_spoil_no_others(world: World, tier: ModelTier, sure: Message) -> None:
+def test_malformed_messages_do_not_affect_others(world: World, tier: ModelTier, sure: Message) -> None:
     odd = Received("odd", "receipt", 1, "no JSON")
     stray = replace(received(sure.model_copy(update={"batch": "never-heard-of"})), id="stray")
     outcomes = world.parser(tier).work([odd, stray, received(sure)], lambda: 90)
@@ -774,22 +774,22 @@ class SideBySide(Deadly):
         return super().ask(question, key=key, deadline_seconds=deadline_seconds)
 
 
-def test_those_that_come_for_the_first_time_are_worked_first(
-    world: World, tier: ModelTier, local_tier: list[str]
-) -> None:
+def test_first_deliveries_are_worked_before_redeliveries(world: World, tier: ModelTier, local_tier: list[str]) -> None:
     _, messages = world.batch(*videos(3, "sure"))
     world.parser(tier).work([received(messages[0], 3), received(messages[1]), received(messages[2])], lambda: 90)
     assert local_tier == ["sure2", "sure3", "sure1"]
 
 
-def test_one_that_was_begun_before_is_worked_last(world: World, tier: ModelTier, local_tier: list[str]) -> None:
+def test_a_message_that_was_begun_before_is_worked_last(world: World, tier: ModelTier, local_tier: list[str]) -> None:
     _, messages = world.batch(*videos(3, "sure"))
     world.catalog.begin(messages[0], now=world.clock(), alone=LOCALLY)
     world.parser(tier).work([received(message, 3) for message in messages], lambda: 90)
     assert local_tier == ["sure2", "sure3", "sure1"]
 
 
-def test_one_whose_attempt_never_ended_is_worked_last(world: World, tier: ModelTier, local_tier: list[str]) -> None:
+def test_a_message_whose_attempt_never_ended_is_worked_last(
+    world: World, tier: ModelTier, local_tier: list[str]
+) -> None:
     _, messages = world.batch(*videos(3))
     claim(world, messages[0], 60)
     world.clock.forward(61)
@@ -797,7 +797,7 @@ def test_one_whose_attempt_never_ended_is_worked_last(world: World, tier: ModelT
     assert local_tier == ["v2", "v3", "v1"]
 
 
-def test_one_that_comes_back_bears_a_mark_before_it_is_worked(
+def test_a_redelivered_message_is_marked_before_it_is_worked(
     world: World, tier: ModelTier, monkeypatch: pytest.MonkeyPatch, message: Message
 ) -> None:
     monkeypatch.setattr("titlecard.extraction.parse", _killed)
@@ -839,7 +839,7 @@ def test_a_request_that_kills_the_worker_takes_no_neighbour_with_it(
     assert len(provider.posts) == 3
 
 
-def test_the_request_of_a_suspect_is_made_when_all_neighbours_are_saved(world: World, tier: ModelTier) -> None:
+def test_a_suspect_is_asked_about_after_its_neighbours_are_stored(world: World, tier: ModelTier) -> None:
     batch, messages = world.batch(*videos(4))
     claim(world, messages[0], 60)
     world.clock.forward(61)

@@ -273,7 +273,7 @@ def test_the_local_tier_goes_on_behind_an_open_breaker(project: Project) -> None
     assert project.work(project.rows(1, "sure")[0]) == PARSED_LOCALLY
 
 
-def test_transient_faults_open_it_when_there_were_enough_in_a_row(project: Project) -> None:
+def test_enough_transient_faults_in_a_row_open_the_breaker(project: Project) -> None:
     one, two, three = project.rows(3)
     project.provider.fail("server_error", "reset")
     assert isinstance(project.work(one), ComeBack)
@@ -293,7 +293,9 @@ def test_an_answer_in_between_ends_the_row_of_faults(project: Project) -> None:
 
 
 @pytest.mark.parametrize("fault", ["refusal", "invalid_prompt", "rate_limit"])
-def test_a_fault_that_shows_provider_and_account_are_well_ends_the_row_of_faults(project: Project, fault: str) -> None:
+def test_a_fault_that_shows_a_working_provider_and_account_resets_the_count_of_faults(
+    project: Project, fault: str
+) -> None:
     one, two = project.rows(2)
     project.provider.fail("server_error", fault)
     project.work(one)
@@ -318,7 +320,7 @@ def test_after_a_quarter_of_an_hour_one_question_is_let_through_and_its_answer_c
     assert (project.breaker.open, project.breaker.failures) == (False, 0)
 
 
-def test_before_that_none_is(project: Project) -> None:
+def test_no_question_is_let_through_before_the_probe_is_due(project: Project) -> None:
     opened(project)
     project.world.clock.forward(-5)
     (other,) = project.rows(1, "other")
@@ -557,7 +559,7 @@ def test_two_of_ten_questions_side_by_side_find_a_rejection_without_a_reason(pro
     assert (len(project.provider.posts), project.breaker.open) == (2, True)
 
 
-def test_a_worker_that_was_just_answered_asks_side_by_side(project: Project) -> None:
+def test_a_worker_asks_concurrently_after_its_first_answer(project: Project) -> None:
     first, *others = project.rows(4)
     together = threading.Barrier(len(others))
     waits: list[Callable[[], object]] = []
@@ -661,7 +663,7 @@ def test_not_even_the_local_tier_is_asked_for_a_cancelled_batch(project: Project
     assert project.work(message) == CANCELLED
 
 
-def test_a_worker_that_has_not_heard_of_it_spends_nothing(project: Project) -> None:
+def test_a_worker_that_read_the_batch_before_its_cancellation_spends_nothing(project: Project) -> None:
     one, two = project.rows(2)
     project.work(one)  # from here on the worker knows the batch
     cancel(project.world, one)
@@ -747,7 +749,7 @@ def test_deferrals_never_make_a_videos_item_grow(project: Project) -> None:
 # ----------------------------------------------------------------------------------------------------- stray messages
 
 
-def test_a_stray_message_of_a_deferred_row_is_acknowledged_and_nobody_is_asked(project: Project) -> None:
+def test_a_stray_message_of_a_deferred_row_is_acknowledged_without_a_request(project: Project) -> None:
     (message,) = project.rows(1)
     project.provider.fail("unauthorized")
     project.work(message)

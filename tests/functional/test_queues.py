@@ -52,7 +52,7 @@ def test_a_message_that_is_refused_at_every_try_is_not_sent(world: World) -> Non
     assert refusing.asked == [10, 1, 1, 1, 1]
 
 
-def test_the_last_try_counts(world: World) -> None:
+def test_a_message_that_is_accepted_at_the_last_try_is_sent(world: World) -> None:
     queue(world, Refusing(world.sqs, rows={3}, times=SEND_TRIES - 1)).send(messages(10))
     assert len(world.sent()) == 10
 
@@ -108,7 +108,7 @@ def test_the_messages_that_nobody_has_received_are_counted(world: World) -> None
     assert world.queue.waiting() == 0
 
 
-def test_ingest_is_told_of_an_upload_as_it_tells_itself(world: World) -> None:
+def test_a_continuation_message_carries_its_upload(world: World) -> None:
     upload = Upload("bucket", "uploads/p/ü +.jsonl", "v1", "2026#1")
     IngestQueue(world.sqs, world.names["IngestQueue"]).go_on(upload)
     (message,) = world.taken("IngestQueue")

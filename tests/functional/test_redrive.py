@@ -300,7 +300,7 @@ def test_the_story_says_who_redrove_a_video_and_when(world: World, tier: ModelTi
     assert (given["by"], given["at"][:10], given["attempts"], given["allowed"]) == (WHO, "2026-01-05", 1, 2)
 
 
-def test_an_upload_that_ingest_could_not_take_is_sent_to_ingest_again(world: World) -> None:
+def test_an_upload_that_ingest_could_not_process_is_sent_to_ingest_again(world: World) -> None:
     body = json.dumps({"Records": [{"s3": {"object": {"key": "uploads/djangocon/2019.jsonl"}}}]})
     world.sqs.send_message(QueueUrl=world.names["IngestDeadLetterQueue"], MessageBody=body)
     (letter,) = redriver(world).letters()
@@ -573,7 +573,7 @@ def test_a_video_is_corrected_in_the_editor(
     )
 
 
-def test_an_edit_that_changes_nothing_sends_nothing(
+def test_an_edit_without_changes_sends_nothing(
     world: World, tier: ModelTier, provider: LoopbackProvider, run: Callable[..., Result]
 ) -> None:
     (message,) = die(world, tier, provider)

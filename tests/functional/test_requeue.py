@@ -195,7 +195,7 @@ def test_a_batch_that_moves_is_not_audited(world: World) -> None:
     assert world.sweeper().run() == {}
 
 
-def test_exactly_the_lost_rows_of_a_batch_that_stands_still_are_sent_again(world: World) -> None:
+def test_the_audit_sends_exactly_the_lost_rows_of_a_stalled_batch_again(world: World) -> None:
     _, messages = ingested(world, 6)
     end(world, [messages[0]])
     end(world, [messages[1]], RowState.DEAD)
@@ -211,7 +211,7 @@ def test_rows_are_sent_again_as_they_were_first_sent(world: World) -> None:
     assert world.sent() == messages
 
 
-def test_an_audit_counts_as_movement(world: World) -> None:
+def test_an_audit_counts_as_a_change_of_the_batch(world: World) -> None:
     ingested(world)
     stand_still(world)
     assert world.sweeper().run() == {}

@@ -109,7 +109,7 @@ def test_a_row_that_exceeds_the_budget_of_the_day_waits_for_the_next_day_and_say
     assert (project.row(second).reason or "").startswith("budget_day: ")
 
 
-def test_the_promises_of_the_same_call_postpone_no_row(project: Project) -> None:
+def test_rows_put_back_in_the_same_call_postpone_no_other_row(project: Project) -> None:
     deferred(project, 3)
     project.budget(daily=Cap(NEED.tokens, None))
     assert project.world.sweeper().run() == {"put back": 1}

@@ -71,7 +71,7 @@ def test_every_row_is_a_line_in_the_manifests_order(world: World) -> None:
     ]
 
 
-def test_a_line_says_what_run_says_and_what_only_the_catalog_knows(world: World) -> None:
+def test_a_line_has_the_fields_of_run_and_those_that_only_the_catalog_knows(world: World) -> None:
     batch = ended(world, {"a": talk("Linkers", "Ada Byron", review="low_confidence")})
     results(world).publish(batch, always)
     assert file_of(world, batch) == [
@@ -100,7 +100,7 @@ def test_a_row_that_a_newer_batch_has_is_not_current(world: World) -> None:
     assert [(it["title"], it["current"]) for it in file_of(world, older)] == [("Linkers", False)]
 
 
-def test_an_answer_by_a_person_takes_the_place_of_a_talk(world: World) -> None:
+def test_a_persons_answer_replaces_a_talk(world: World) -> None:
     batch = ended(world, {"a": talk("Linkers", review="low_confidence"), "b": RowState.DEAD})
     say(world, "a", "Linkers and Loaders", "Ada Byron")
     say(world, "b", "Loaders")
@@ -209,7 +209,7 @@ def test_results_too_large_for_one_call_are_continued_in_the_next(world: World) 
 
 
 @pytest.mark.usefixtures("small_parts")
-def test_two_that_write_at_once_make_one_whole_file(world: World) -> None:
+def test_two_concurrent_writers_make_one_complete_file(world: World) -> None:
     batch = large(world)
     done = [False, False]
     while not all(done):
@@ -218,7 +218,7 @@ def test_two_that_write_at_once_make_one_whole_file(world: World) -> None:
 
 
 @pytest.mark.usefixtures("small_parts")
-def test_an_upload_that_was_taken_away_is_begun_anew(world: World) -> None:
+def test_an_aborted_multipart_upload_is_started_again(world: World) -> None:
     batch = large(world)
     assert not results(world).publish(batch, iter([True, False]).__next__)
     (upload,) = world.s3.list_multipart_uploads(Bucket=world.bucket)["Uploads"]
@@ -257,7 +257,7 @@ def test_the_call_after_a_death_at_any_point_makes_the_whole_file_and_tells_of_i
         pytest.fail(f"results that take more than {CALLS} calls")
 
 
-def test_a_draft_from_before_rows_were_tried_again_is_not_gone_on_with(world: World, small_parts: None) -> None:
+def test_unfinished_results_from_before_a_redrive_are_not_continued(world: World, small_parts: None) -> None:
     assert small_parts is None
     batch = large(world)
     assert not results(world).publish(batch, iter([True, False]).__next__)
@@ -289,7 +289,7 @@ def test_a_batch_whose_results_are_not_out_is_not_finished_and_the_next_resume_f
     assert [it["title"] for it in file_of(world, batch)] == ["Linkers"]
 
 
-def test_a_batch_of_which_rows_are_tried_again_meanwhile_stays_open(world: World) -> None:
+def test_a_batch_whose_rows_are_redriven_meanwhile_stays_open(world: World) -> None:
     batch = ended(world, {"a": RowState.DEAD})
     world.clock.forward(60)
     world.catalog.audited(batch, rounds=0, rows=0, now=world.clock())  # this moves the batch, as a redrive does

@@ -185,7 +185,7 @@ def test_the_last_word_of_a_person_stands_and_the_ones_before_are_kept(world: Wo
     assert (result.talk.title, [it["title"] for it in history]) == ("Second", ["First", "Second"])
 
 
-def test_a_superseded_row_is_not_made_a_talk_by_a_person(world: World) -> None:
+def test_a_persons_answer_does_not_make_a_superseded_row_a_talk(world: World) -> None:
     batch = ended(world, {"a": RowState.SUPERSEDED})
     say(world, "a", "Linkers")
     (result,) = exports(world).results(batch)
@@ -291,7 +291,7 @@ def test_undo_takes_the_last_answer_back(world: World, pressed: Callable[..., st
     assert story(world, "a").answer is None
 
 
-def test_an_answer_of_somebody_else_in_the_meantime_stands(
+def test_another_persons_earlier_answer_is_kept(
     world: World, console: Console, pressed: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def typed(*_: object, **__: object) -> str:

@@ -49,7 +49,7 @@ def test_a_deleted_version_is_gone(world: World) -> None:
         fetched(world, upload)
 
 
-def test_a_key_that_never_was_is_gone(world: World) -> None:
+def test_a_key_that_never_existed_counts_as_deleted(world: World) -> None:
     with pytest.raises(ObjectDeleted):
         fetched(world, replace(world.put("content"), key="uploads/djangocon/other.jsonl", version=""))
 
@@ -60,7 +60,7 @@ def test_an_object_that_was_deleted_without_its_version_can_still_be_fetched(wor
     assert fetched(world, upload) == b"content"
 
 
-def test_a_bucket_that_does_not_let_us_in_is_not_gone(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_refused_access_does_not_count_as_a_deleted_object(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     upload = world.put("content")
 
     def forbidden(**_: object) -> None:
@@ -75,7 +75,7 @@ def test_an_object_of_the_largest_size_is_fetched(world: World) -> None:
     assert len(fetched(world, world.put("x" * 1_000), max_bytes=1_000)) == 1_000
 
 
-def test_a_larger_one_is_not(world: World) -> None:
+def test_an_object_above_the_largest_size_is_not_fetched(world: World) -> None:
     with pytest.raises(ManifestTooLarge, match="split it"):
         fetched(world, world.put("x" * 1_001), max_bytes=1_000)
 

@@ -55,7 +55,7 @@ def test_the_local_key_serves_every_project_and_asks_nobody(world: World, projec
     assert len(world.wire.calls) == before
 
 
-def test_a_key_is_taken_from_memory_for_a_while(world: World, secrets: SecretsManagerClient, project: str) -> None:
+def test_a_key_is_cached_for_a_while(world: World, secrets: SecretsManagerClient, project: str) -> None:
     secrets.create_secret(Name=PREFIX + project, SecretString="sk-of-the-project")
     keys = ProjectKeys(PREFIX, local=None)
     keys.of(project)
@@ -64,7 +64,7 @@ def test_a_key_is_taken_from_memory_for_a_while(world: World, secrets: SecretsMa
     assert len(world.wire.calls) == before
 
 
-def test_that_there_is_no_key_is_taken_from_memory_for_a_while(world: World, project: str) -> None:
+def test_a_missing_key_is_cached_for_a_while(world: World, project: str) -> None:
     keys = ProjectKeys(PREFIX, local=None)
     keys.of(project)
     before = len(world.wire.calls)
@@ -84,7 +84,7 @@ def test_a_key_that_was_added_is_found_after_a_while(
     assert keys.of(project) == "sk-of-the-project"
 
 
-def test_a_key_that_is_read_afresh_is_not_the_one_in_memory(secrets: SecretsManagerClient, project: str) -> None:
+def test_a_fresh_read_ignores_the_cached_key(secrets: SecretsManagerClient, project: str) -> None:
     keys = ProjectKeys(PREFIX, local=None)
     secrets.create_secret(Name=PREFIX + project, SecretString="sk-wrong")
     assert keys.of(project) == "sk-wrong"
@@ -92,7 +92,7 @@ def test_a_key_that_is_read_afresh_is_not_the_one_in_memory(secrets: SecretsMana
     assert (keys.of(project), keys.of(project, fresh=True), keys.of(project)) == ("sk-wrong", "sk-right", "sk-right")
 
 
-def test_that_there_was_no_key_is_not_taken_from_memory_afresh(secrets: SecretsManagerClient, project: str) -> None:
+def test_a_fresh_read_ignores_a_cached_missing_key(secrets: SecretsManagerClient, project: str) -> None:
     keys = ProjectKeys(PREFIX, local=None)
     assert keys.of(project) is None
     secrets.create_secret(Name=PREFIX + project, SecretString="sk-of-the-project")

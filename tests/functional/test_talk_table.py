@@ -75,5 +75,5 @@ def test_a_pipe_gets_json_lines(manifest: Path) -> None:
     assert done.stderr == ""
 
 
-def test_a_device_is_written_to_and_not_replaced(manifest: Path) -> None:
+def test_output_to_a_device_does_not_replace_it(manifest: Path) -> None:
     assert parse(str(manifest), "--output", "/dev/null").stdout == ""

@@ -45,7 +45,7 @@ def test_one_version_of_an_object_is_one_batch() -> None:
 
 
 @pytest.mark.parametrize("other", [upload(version="v2"), upload(bucket="another"), upload(KEY + "x")])
-def test_anything_else_is_another_batch(other: Upload) -> None:
+def test_any_difference_makes_another_batch(other: Upload) -> None:
     assert other.batch != upload().batch
 
 
@@ -67,7 +67,7 @@ def test_sequencers_of_any_length_sort_as_numbers(one: int, other: int) -> None:
     assert (upload_order(TIME, f"{one:X}") < upload_order(TIME, f"{other:X}")) == (one < other)
 
 
-def test_a_later_event_sorts_behind_an_earlier_one_whatever_the_sequencer() -> None:
+def test_a_later_event_sorts_after_an_earlier_one_for_any_sequencer() -> None:
     assert upload_order("2026-01-05T12:00:00.000Z", "FF") < upload_order("2026-01-05T12:00:00.001Z", "01")
 
 

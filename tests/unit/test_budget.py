@@ -81,7 +81,7 @@ def test_a_budget_without_a_number_is_none() -> None:
 
 
 @pytest.mark.parametrize("number", [-1, MOST + 1, True, 1.5])
-def test_a_budget_of_an_odd_number_is_none(number: int) -> None:
+def test_a_budget_with_an_impossible_number_is_refused(number: int) -> None:
     with pytest.raises(NotABudget):
         Budget(Cap(number, None), Cap())
 
@@ -113,7 +113,7 @@ def test_a_charge_that_fits_the_remaining_room_never_passes_the_cap(most: Cap, s
 
 
 @pytest.mark.parametrize("spent", [Amount(1, 6, 4, 7), Amount(9, 60, 40, 70)])
-def test_a_cap_that_is_used_up_has_no_room_for_anything(spent: Amount) -> None:
+def test_a_used_up_cap_has_no_room(spent: Amount) -> None:
     room = Cap(10, 7).room(spent)
     assert room == Cap(0, 0)
     assert room.holds(Amount(1, 0, 0, 0))
@@ -121,12 +121,12 @@ def test_a_cap_that_is_used_up_has_no_room_for_anything(spent: Amount) -> None:
     assert not room.holds(Amount(0, 0, 0, 1))
 
 
-def test_a_window_without_a_cap_has_room_for_everything() -> None:
+def test_an_uncapped_window_has_room_for_everything() -> None:
     assert Cap().room(Amount(1, 2, 3, 4)) == Cap()
     assert Cap().holds(Amount(10**9, 10**9, 10**9, 10**9))
 
 
-def test_a_need_fits_into_what_is_exactly_as_large() -> None:
+def test_a_need_fits_into_a_cap_of_the_same_size() -> None:
     assert Cap(10, 7).holds(Amount(1, 6, 4, 7))
 
 

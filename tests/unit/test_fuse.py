@@ -280,7 +280,7 @@ def test_one_part_may_be_all_of_the_input_and_no_more(part: str) -> None:
     assert read_usage(usage | {"input_tokens": 2}) is None
 
 
-def test_a_usage_of_nothing_is_a_usage() -> None:
+def test_a_usage_of_zero_tokens_is_a_usage() -> None:
     assert read_usage({"input_tokens": 0, "output_tokens": 0}) == Usage(0, 0, None, None)
 
 
@@ -291,5 +291,5 @@ def test_a_usage_of_nothing_is_a_usage() -> None:
         st.none() | st.integers() | st.text() | st.dictionaries(st.just("cached_tokens"), st.none() | st.integers()),
     )
 )
-def test_no_usage_whatever_raises(usage: object) -> None:
+def test_reading_any_usage_raises_nothing(usage: object) -> None:
     read_usage(usage)

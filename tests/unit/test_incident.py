@@ -69,13 +69,13 @@ def test_a_port_that_no_process_holds_belongs_to_none() -> None:
 ENTRIES = [Entry(100.0, "a", 10), Entry(1900.0, "b", 20), Entry(3700.0, "a", 30)]
 
 
-def test_a_book_comes_to_its_sums() -> None:
+def test_sums_of_a_book_add_up_its_entries() -> None:
     come_to = sums(ENTRIES)
     assert (come_to.requests, come_to.tokens, come_to.videos) == (3, 60, 2)
     assert (come_to.again, come_to.most, come_to.seconds) == (1, 2, 3600.0)
 
 
-def test_an_empty_book_comes_to_nothing() -> None:
+def test_an_empty_book_has_empty_sums() -> None:
     assert sums([]).tokens == 0
     assert curve([], 10) == []
 

@@ -37,5 +37,5 @@ def test_titlecard_was_never_billed_more_than_it_charged_nor_charged_more_than_i
         assert one["most"] <= 3, one["name"]
 
 
-def test_the_replay_is_of_the_sample(results: dict[str, Any]) -> None:
+def test_the_replay_used_the_sample(results: dict[str, Any]) -> None:
     assert results["videos"] == len(Path(MANIFEST).read_text(encoding="utf-8").splitlines())

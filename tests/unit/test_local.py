@@ -135,7 +135,7 @@ def test_a_placeholder_for_nobody_in_particular_is_no_presenter(nobody: str) -> 
     assert nobody not in in_a_batch("{t} - {n}", name=nobody).presenters
 
 
-def test_those_who_speak_are_named_where_the_title_says_various_speakers() -> None:
+def test_speakers_are_found_if_the_title_says_various_speakers() -> None:
     text = "Lightning Talks by Various Speakers\n\n00:00 Julia Fischer\n05:42 Omar Haddad\n10:53 Anna Kowalska"
     answer = parsed("Lightning Talks by Various Speakers", text)
     assert answer.presenters == ("Julia Fischer", "Omar Haddad", "Anna Kowalska")
@@ -146,7 +146,7 @@ def test_somebody_whom_the_description_quotes_is_no_presenter() -> None:
     assert in_a_batch("{t}", text).presenters == (NAME,)
 
 
-def test_the_last_of_several_things_is_no_presenter() -> None:
+def test_the_last_item_of_a_list_in_a_title_is_not_a_presenter() -> None:
     answer = parsed("Learning from Meetups in Zimbabwe, Indonesia, and South Korea")
     assert (answer.title, answer.presenters) == ("Learning from Meetups in Zimbabwe, Indonesia, and South Korea", ())
 
@@ -218,7 +218,7 @@ def test_a_short_form_in_the_title_is_no_disagreement() -> None:
     assert given(f"{TITLE} - J. Fischer", NAME).others == ()
 
 
-def test_others_whom_the_title_names_are_told() -> None:
+def test_other_people_whom_the_title_names_are_reported() -> None:
     assert given(f"{TITLE} by Peter Novak", NAME).others == ("Peter Novak",)
 
 
@@ -227,7 +227,7 @@ def test_no_model_is_asked_about_a_row_that_gives_its_presenters(policy: Policy)
     assert given(TITLE, NAME).is_final(policy)
 
 
-def test_a_local_answer_is_final_where_it_is_sure_or_nobody_else_is_asked() -> None:
+def test_a_local_answer_is_final_if_it_is_sure_or_no_model_is_asked() -> None:
     sure = LocalParse("T", (), 0.9, sure=True, source="nobody")
     unsure = sure._replace(sure=False)
     assert [it.is_final(policy) for policy in Policy for it in (sure, unsure)] == [

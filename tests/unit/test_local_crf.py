@@ -38,7 +38,7 @@ def test_the_best_labelling_is_the_one_with_the_highest_score() -> None:
     assert FIELD.decode(SEQUENCE).labels == [FIELD.labels[state] for state in best]
 
 
-def test_its_probability_is_its_share_of_all_labellings() -> None:
+def test_the_best_labellings_probability_is_its_share_of_all_labellings() -> None:
     assert FIELD.decode(SEQUENCE).probability == pytest.approx(max(math.exp(score(path)) for path in PATHS) / TOTAL)
 
 

@@ -46,7 +46,7 @@ def test_a_title_is_cut_at_whatever_can_separate(title: str, expected: list[str]
     assert pieces(title) == expected
 
 
-def test_a_by_without_a_name_behind_a_quote_is_no_part_of_the_title() -> None:
+def test_a_by_without_a_name_after_a_quote_is_cut_from_the_title() -> None:
     assert pieces('"A Talk" by') == ["A Talk"]
 
 
@@ -87,7 +87,7 @@ def test_a_phrase_of_the_batch_is_cut_out_of_the_middle() -> None:
         ("Rocky Mountain 2031", ["Rocky Mountain 2031"]),
     ],
 )
-def test_signs_that_people_use_are_told_from_parts_of_names(title: str, expected: list[str]) -> None:
+def test_separators_are_told_apart_from_parts_of_names(title: str, expected: list[str]) -> None:
     assert pieces(title) == expected
 
 
@@ -142,7 +142,7 @@ def test_words_that_lead_to_a_presenter_are_cues(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["Special thanks to ", "The library was created by ", "In 2006, ", "Edited by "])
-def test_words_that_lead_to_others_are_cues_against(text: str) -> None:
+def test_words_before_non_presenters_are_negative_cues(text: str) -> None:
     assert cues.before(text) == cues.SPOKEN_OF
 
 

@@ -97,5 +97,5 @@ def test_the_years_of_a_conference_are_one_series(rows: list[Row]) -> None:
     assert {row.series for row in rows} == {f"conf{n}" for n in range(len(TEMPLATES))}
 
 
-def test_a_title_that_cannot_be_cut_out_teaches_nothing(rows: list[Row]) -> None:
+def test_a_title_that_is_not_a_run_of_pieces_gives_no_example(rows: list[Row]) -> None:
     assert title_labels("Something else", [], rows[0]) is None

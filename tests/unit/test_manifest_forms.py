@@ -223,7 +223,7 @@ def test_several_pages_in_one_file_are_one_manifest(text: str) -> None:
 
 
 @pytest.mark.parametrize("indent", [None, 1])
-def test_a_list_of_any_name_is_read_where_its_object_is_no_row(indent: int | None) -> None:
+def test_a_list_under_any_name_is_read_unless_its_object_is_a_row(indent: int | None) -> None:
     talks = [{"Video ID": "a", "Video title": "A"}, {"Video ID": "b", "Video title": "B"}]
     data = json.dumps({"conference": "X", "days": ["Monday"], "presentations": talks}, indent=indent)
     assert accepted(data.encode()) == [(1, "a", "A"), (2, "b", "B")]
@@ -437,7 +437,7 @@ def test_a_title_that_was_cut_off_is_whole_where_the_description_has_it(
     assert accepted(data.encode()) == [(1, "a", read)]
 
 
-def test_a_line_of_the_log_that_tells_of_a_video_is_its_refusal() -> None:
+def test_a_log_line_about_a_video_counts_as_its_refusal() -> None:
     data = b'{"id": "a", "title": "A"}\nERROR: [youtube] b: Private video. Sign in\n{"id": "c", "title": "C"}\n'
     assert [row.reason for row in rows(data) if isinstance(row, Refused)] == [
         "yt-dlp could not read the video b: Private video. Sign in"
@@ -567,7 +567,7 @@ def test_what_conference_software_lists_beside_talks_is_no_talk(row: dict[str, o
 
 
 @pytest.mark.parametrize("title", ["Lunch", "Café da manhã", "Pausa para el almuerzo", "Mittagspause", "昼休み"])
-def test_a_break_in_a_table_with_speakers_is_left_out(title: str) -> None:
+def test_a_break_in_a_table_of_talks_is_left_out(title: str) -> None:
     data = f"id,title,speakers\na,{title},\nb,Lunch with Ada,Ada Byron\n"
     assert [type(row) for row in rows(data.encode())] == [LeftOut, Accepted]
 

@@ -305,7 +305,7 @@ def test_gzip_data_of_many_empty_members_are_read_in_time() -> None:
 
 
 @pytest.mark.parametrize("data", [b"\x00" * 100, b"\xff" * 100, bytes(range(256)), b"\x1f\x8b", b'"', b"{", b"[", b"]"])
-def test_bytes_that_mean_nothing_are_refused_somehow(data: bytes) -> None:
+def test_meaningless_bytes_give_no_rows(data: bytes) -> None:
     try:
         found = rows(data)
     except NotAManifest:
@@ -330,7 +330,7 @@ HOSTILE_YAML = {
 
 
 @pytest.mark.parametrize("data", [*HOSTILE_XML.values(), *HOSTILE_YAML.values()], ids=[*HOSTILE_XML, *HOSTILE_YAML])
-def test_xml_and_yaml_that_are_made_to_harm_do_no_more_than_be_refused(data: bytes) -> None:
+def test_hostile_xml_and_yaml_are_refused(data: bytes) -> None:
     tracemalloc.start()
     read = rows(data)
     _, peak = tracemalloc.get_traced_memory()

@@ -321,7 +321,7 @@ def test_gzip_data_that_are_cut_off_yield_a_beginning_of_the_rows(rows: list[Vid
 @example(b"i\xfe,title,notes\na,b,c")
 @example(b'{"entries":[{"title":1')
 @modest
-def test_no_bytes_do_more_than_be_refused(data: bytes) -> None:
+def test_any_bytes_are_read_or_refused(data: bytes) -> None:
     read_or_refused(data)
 
 

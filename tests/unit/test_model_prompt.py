@@ -145,5 +145,5 @@ NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
         ({"retry-after": "soon"}, None),
     ],
 )
-def test_the_wish_to_be_left_alone_is_read_in_every_form(headers: dict[str, str], seconds: float | None) -> None:
+def test_retry_after_is_read_in_every_form(headers: dict[str, str], seconds: float | None) -> None:
     assert retry_after(headers, NOW) == seconds

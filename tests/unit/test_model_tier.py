@@ -293,7 +293,7 @@ def test_a_fault_with_an_unknown_bill_is_charged_the_bound(
 
 
 @pytest.mark.parametrize("name", ["refusal", "truncated", "wrong_schema", "failed"])
-def test_a_worthless_answer_is_charged_by_its_usage(provider: LoopbackProvider, tier: ModelTier, name: str) -> None:
+def test_an_unusable_answer_is_charged_by_its_usage(provider: LoopbackProvider, tier: ModelTier, name: str) -> None:
     provider.fail(name)
     fault = ask(tier)
     assert isinstance(fault.billing, Measured)
@@ -409,7 +409,7 @@ def test_an_endpoint_is_the_same_however_its_address_is_written(provider: Loopba
         assert isinstance(ask(tier), Answer)
 
 
-def test_a_host_whose_prices_nobody_knows_is_refused_when_the_tier_is_made() -> None:
+def test_a_host_with_unknown_prices_is_refused_when_the_tier_is_made() -> None:
     with pytest.raises(Unpriced, match=r"gateway\.example/v1 are not known.* set PriceFactor"):
         ModelTier(MODEL, max_output_tokens=400, prices=PRICES, base_url="https://gateway.example/v1")
 
@@ -419,7 +419,7 @@ def test_an_endpoint_that_is_no_web_address_is_refused_when_the_tier_is_made() -
         ModelTier(MODEL, max_output_tokens=400, prices=PRICES, base_url="localhost:8000/v1")
 
 
-def test_a_name_that_nobody_knows_costs_nothing() -> None:
+def test_an_unknown_name_costs_nothing() -> None:
     with closing(
         ModelTier(
             MODEL, max_output_tokens=400, prices=PRICES, base_url="http://nowhere.invalid/v1", price_factor=Decimal(1)
@@ -552,7 +552,7 @@ def overheard(monkeypatch: pytest.MonkeyPatch) -> type[Overheard]:
 
 
 @pytest.mark.parametrize(("model", "reasoning"), [("gpt-6-luna", {"effort": "none"}), ("gpt-4.1-nano", None)])
-def test_a_request_says_what_it_was_reckoned_with_and_nothing_more(
+def test_a_request_contains_exactly_what_its_bound_was_computed_from(
     provider: LoopbackProvider, overheard: type[Overheard], model: str, reasoning: dict[str, str] | None
 ) -> None:
     with closing(ModelTier(model, max_output_tokens=321, prices=PRICES, base_url=provider.base_url)) as tier:
@@ -589,7 +589,7 @@ def test_a_connection_is_given_up_well_before_the_deadline_and_never_after_it(
 
 
 @pytest.mark.parametrize(("margin", "spare"), [(4.0, 2.0), (10.0, 5.0), (600.0, 5.0)])
-def test_a_loop_that_does_not_answer_is_waited_for_within_half_of_the_margin_and_charged_the_bound(
+def test_an_unresponsive_event_loop_is_abandoned_within_half_of_the_margin_and_charged_the_bound(
     provider: LoopbackProvider, monkeypatch: pytest.MonkeyPatch, margin: float, spare: float
 ) -> None:
     waited: list[float] = []
@@ -679,7 +679,7 @@ def test_loading_makes_what_questions_are_asked_with_and_closing_ends_it(provide
     assert gc.isenabled()
 
 
-def test_what_a_question_will_cost_is_a_fraction_of_what_it_can_cost(tier: ModelTier) -> None:
+def test_the_expected_cost_of_a_question_is_a_fraction_of_its_bound(tier: ModelTier) -> None:
     question = tier.prepare(VIDEO, LOCAL, "")
     expected = tier.expected(question)
     assert question.bound.input_tokens / 8 < expected.input_tokens < question.bound.input_tokens / 2

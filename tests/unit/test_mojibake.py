@@ -68,6 +68,6 @@ def test_text_that_lost_characters_is_found(text: str) -> None:
 
 @given(st.text(max_size=60))
 @settings(deadline=None)
-def test_no_text_does_more_than_be_left_alone(text: str) -> None:
+def test_any_text_is_repaired_without_an_error(text: str) -> None:
     assert repair(repair(text)) == repair(text) or is_garbled(repair(text)) or repair(text) != text
     is_garbled(text)

@@ -150,13 +150,13 @@ def test_a_text_of_exactly_so_many_bytes_is_not_cut() -> None:
 
 
 @given(st.text(), st.integers(0, 50))
-def test_a_text_is_cut_to_its_bytes_and_begins_as_before(text: str, size: int) -> None:
+def test_a_cut_text_fits_its_bytes_and_is_a_prefix(text: str, size: int) -> None:
     short = cut(text, size)
     assert len(short.encode()) <= size
     assert text.startswith(short)
 
 
 @given(st.text(), st.integers(0, 50))
-def test_no_character_more_would_have_fitted(text: str, size: int) -> None:
+def test_a_cut_text_has_no_room_for_another_character(text: str, size: int) -> None:
     short = cut(text, size)
     assert short == text or len(text[: len(short) + 1].encode()) > size

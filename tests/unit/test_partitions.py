@@ -89,10 +89,10 @@ def test_tallies_leave_their_partitions_room() -> None:
 
 
 def test_the_items_of_money_leave_their_partitions_room() -> None:
-    """A project has one item a month, below 1 KB, which a request is reserved in and settled in.
+    """A project has one item per month, below 1 KB, in which each request is reserved and settled.
 
-    Where every row is asked about (`TierPolicy` is `model`), 350 requests a second are what one project's item takes at
-    70 %. Above that a reservation is refused by DynamoDB, and its row is deferred for a moment.
+    If the model is asked about every row (`TierPolicy` is `model`), one project's item takes 350 requests a second at
+    70 %. Above that DynamoDB throttles a reservation, and its row is deferred for a moment.
     """
     asked_in = 1 - (1 - UNSURE) ** MESSAGES
     seconds = asked_in * MODEL_SECONDS + (1 - asked_in) * LOCAL_SECONDS

@@ -154,7 +154,7 @@ def test_openais_own_host_and_this_machine_cost_what_the_list_says(url: str) -> 
         "",
     ],
 )
-def test_a_host_whose_prices_nobody_knows_is_refused_until_its_factor_is_stated(url: str) -> None:
+def test_a_host_with_unknown_prices_is_refused_until_its_factor_is_set(url: str) -> None:
     with pytest.raises(Unpriced, match="set PriceFactor"):
         PRICES.at(url)
     assert PRICES.at(url, Decimal("2.5")).rates("gpt-6-luna", "default").output == 1_250_000

@@ -122,12 +122,12 @@ errors = st.fixed_dictionaries({}, optional=dict.fromkeys(("code", "type", "para
 
 
 @given(bodies, st.sampled_from([TALK, None]))
-def test_no_body_of_an_answer_raises_anything_but_a_fault(body: dict[str, Any], cleaned: Cleaned | None) -> None:
+def test_any_body_of_a_response_gives_an_answer_or_a_fault(body: dict[str, Any], cleaned: Cleaned | None) -> None:
     came_to(body, cleaned)
 
 
 @given(bodies | st.fixed_dictionaries({"error": errors}) | st.none(), st.integers(201, 599), st.text(max_size=40))
-def test_no_error_of_a_provider_raises_anything_but_a_fault(body: object, status: int, wait: str) -> None:
+def test_any_error_of_a_provider_gives_a_fault(body: object, status: int, wait: str) -> None:
     outcome = came_to(body, None, status, **{"retry-after": wait, "retry-after-ms": wait})
     assert isinstance(outcome, Fault)
 
@@ -190,7 +190,7 @@ def test_a_declared_failure_is_one_whatever_stands_beside_it(status: str) -> Non
     assert isinstance(came_to({"status": status, "usage": USAGE}), Retry)
 
 
-def test_an_answer_that_is_incomplete_for_a_reason_is_of_no_use() -> None:
+def test_an_incomplete_answer_is_unusable_and_keeps_its_reason() -> None:
     outcome = came_to({"status": "incomplete", "incomplete_details": {"reason": "max_output_tokens"}, "usage": USAGE})
     assert isinstance(outcome, Unusable)
     assert (outcome.reason, isinstance(outcome.billing, Measured)) == (Reason.TRUNCATED, True)
@@ -265,9 +265,7 @@ def test_the_sentence_of_a_fault_holds_what_the_provider_said_and_no_key() -> No
 
 
 @pytest.mark.parametrize(("tier", "micro_usd"), [("default", 30), ("flex", 30), ("priority", 60), (None, 30)])
-def test_the_dearer_of_the_tier_that_was_asked_for_and_of_the_one_that_worked_is_charged(
-    tier: str | None, micro_usd: int
-) -> None:
+def test_the_dearer_of_the_requested_and_the_actual_service_tier_is_charged(tier: str | None, micro_usd: int) -> None:
     exact = {"input_tokens_details": {"cached_tokens": 0, "cache_write_tokens": 0}}
     outcome = came_to({"service_tier": tier, "usage": USAGE | exact})
     assert outcome.billing == Measured(Amount(1, 200, 20, micro_usd))

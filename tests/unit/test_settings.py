@@ -50,7 +50,7 @@ def test_no_number_has_a_default() -> None:
         (SweeperSettings, "AUDIT_ROUNDS", ""),
     ],
 )
-def test_a_setting_that_makes_no_sense_is_named(
+def test_an_invalid_setting_is_named(
     monkeypatch: pytest.MonkeyPatch, settings: Settings, name: str, value: str
 ) -> None:
     monkeypatch.setenv(name, value)
@@ -68,7 +68,7 @@ def test_the_policy_is_one_of_three(monkeypatch: pytest.MonkeyPatch) -> None:
     assert ParserSettings().tier_policy is Policy.MODEL
 
 
-def test_a_key_never_shows(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_key_is_never_printed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "sk-secret-0123456789")
     assert "0123456789" not in repr(ParserSettings())
 

@@ -120,18 +120,18 @@ def test_a_model_talk_says_what_it_cost() -> None:
     assert (talk.tokens, talk.cost_micro_usd) == (Tokens(input=200, output=30), 70)
 
 
-def test_an_invented_title_of_the_models_is_never_a_talk() -> None:
+def test_a_title_invented_by_the_model_is_never_in_a_talk() -> None:
     talk = by_model(VIDEO, UNSURE, Answer("Something Invented", (), Measured(CHARGE)), "gpt-6-luna", charged=CHARGE)
     assert (talk.title, talk.tier, talk.review) == ("Compilers", Tier.LOCAL, UNGROUNDED)
 
 
-def test_an_invented_presenter_of_the_models_is_never_in_a_talk() -> None:
+def test_a_presenter_invented_by_the_model_is_never_in_a_talk() -> None:
     talk = by_model(
         VIDEO, UNSURE, Answer("Compilers", ("Nobody Atall",), Measured(CHARGE)), "gpt-6-luna", charged=CHARGE
     )
     assert (talk.presenters, talk.tier, talk.review) == (("Grace Hopper",), Tier.LOCAL, UNGROUNDED)
 
 
-def test_an_invented_answer_is_paid_for_all_the_same() -> None:
+def test_an_ungrounded_answer_is_still_paid_for() -> None:
     talk = by_model(VIDEO, UNSURE, Answer("Something Invented", (), Measured(CHARGE)), "gpt-6-luna", charged=CHARGE)
     assert (talk.tokens, talk.cost_micro_usd) == (Tokens(input=200, output=30), 70)

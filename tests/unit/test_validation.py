@@ -49,7 +49,7 @@ def test_rows_are_counted(tmp_path: Path) -> None:
     assert (counted.accepted, counted.refused, counted.repeated, counted.last) == (3, 3, 2, 9)
 
 
-def test_the_form_is_kept(tmp_path: Path) -> None:
+def test_the_validation_keeps_the_manifests_form(tmp_path: Path) -> None:
     assert take(MIXED, tmp_path)[0].form == "JSON Lines"
 
 
