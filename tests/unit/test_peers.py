@@ -124,6 +124,38 @@ def test_nothing_of_a_row_gets_onto_the_page() -> None:
     assert report.masked(said, ROWS) == "failed: VIDEO (TITLE, TITLE) by NAME in …/x.py"
 
 
+def run(contender: str, workload: str = "healthy", **changed: object) -> dict[str, Any]:
+    bill = {"requests": 10, "tokens": 1000, "worst": 1, "again": 0, "again_after_an_answer": 0, "kills": 0}
+    usual = {"finished": 10, "failed": 0, "waiting": 0, "lost": 0, "right": 9, "review": 0, "wall": 20.0, "stopped": ""}
+    figures = {
+        "peak_mb": 100.0,
+        "workers_mb": 0.0,
+        "starved": 0,
+        "latency": 0.5,
+        "ideal": 5.0,
+        "round": 0,
+        "bill": bill,
+    }
+    return {"contender": contender, "workload": workload, **usual, **figures, **changed}
+
+
+def test_the_page_says_where_a_peer_is_better() -> None:
+    runs = [run("Titlecard (cascade)"), run("Celery", wall=9.0), run("LangExtract", right=3)]
+    page = "\n".join(report.better(report.Race(runs, ROWS, {}, {})))
+    assert "- A healthy provider: wall, s 20.0, but Celery 9.0." in page
+    assert "LangExtract" not in page
+
+
+def test_the_page_shows_medians_and_spreads_and_who_was_stopped() -> None:
+    runs = [run("Celery", wall=wall) for wall in (9.0, 11.0, 30.0)]
+    runs.append(run("LangExtract", wall=None, stopped="deadline"))
+    page = "\n".join(report.tables(report.Race(runs, ROWS, {}, {})))
+    assert "11.0 (9.0\u201330.0)" in page
+    assert "| no end |" in page
+    assert "LangExtract did not end by itself in 1 of 1 runs (deadline)." in page
+    assert "| Titlecard (cascade) | not raced |" in page
+
+
 def test_a_request_about_no_row_is_refused_and_counted() -> None:
     with provider() as there:
         with pytest.raises(urllib.error.HTTPError, match="400"):

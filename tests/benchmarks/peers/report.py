@@ -144,9 +144,7 @@ def write(race: Race, python: Path) -> None:
     Args:
         python: an interpreter with matplotlib, which draws.
     """
-    PAGE.write_text(
-        "\n".join([*_head(race), *_tables(race), *_better(race), *_failures(race), *_settings(race)]) + "\n"
-    )
+    PAGE.write_text("\n".join([*_head(race), *tables(race), *better(race), *_failures(race), *_settings(race)]) + "\n")
     medians = {
         "workloads": [[one.name, TITLES[one.name]] for one in WORKLOADS],
         "contenders": [one.name for one in CONTENDERS],
@@ -179,7 +177,7 @@ def _head(race: Race) -> list[str]:
     return [text]
 
 
-def _tables(race: Race) -> list[str]:
+def tables(race: Race) -> list[str]:
     lines: list[str] = []
     for workload in WORKLOADS:
         some = [run for run in race.runs if run["workload"] == workload.name]
@@ -247,7 +245,7 @@ def _remarks(race: Race, workload: str) -> list[str]:
     return [f"- {sentence}" for sentence in said] + ([""] if said else [])
 
 
-def _better(race: Race) -> list[str]:
+def better(race: Race) -> list[str]:
     """Where the median of a peer is better than Titlecard's."""
     lines = ["## Where a peer is better", ""]
     for ours in (one.name for one in CONTENDERS if one.tier):

@@ -80,8 +80,8 @@ CONTENDERS = (
         "Filesystem broker and result backend, prefork pool with a process for every concurrent request, `acks_late`, "
         "`reject_on_worker_lost`, `worker_prefetch_multiplier` 1, `autoretry_for` connection errors, 429 and 5xx, "
         "`retry_backoff` with jitter, `max_retries` 3. Requests as with Django-Q2.",
-        "The state FAILURE with a traceback in the result backend, for a day, and a line in the worker's log. There is "
-        "no list of failed tasks to work through, and no command that sends one again.",
+        "The state FAILURE with a traceback in the result backend, for a day, and a line in the worker's log. Celery "
+        "itself keeps no list of failed tasks to work through, and has no command that sends one again.",
         ("celery==5.7.0",),
     ),
     Contender(
