@@ -47,6 +47,17 @@ WORDS = (
     *(b"---\n", b"- title: x\n", b"  id: y\n", b"  speakers:\n    - z\n", b"&a ", b"*a", b"|-\n", b"!!python/none "),
     *(b'"schedule":{"conference":{"days":[{"rooms":{"a":[', b'"persons"', b'"speakers"', b'"isServiceSession"'),
     *(b'"model":"a.b","pk":1,"fields":{', b'"uri":"/videos/1"', b'"uuid"', b'"code"', b'"_type":"playlist"'),
+    *(
+        b'"schedule":{"events":[',
+        b'"participants":[',
+        b'"video":{',
+        b"- model: a.b\n",
+        b"#\n",
+        b"<!--",
+        b"<?",
+        b"1 ",
+        b". ",
+    ),
     *(b"WARNING: x\n", b"[youtube] a: b\n", b"#NAME?", b"1.23E+10", b"&amp;", b"&#0;", b"&#xd800;", b"\xc3\x83\xc2"),
     *(
         b"\xef\xbb\xbf",
@@ -127,7 +138,7 @@ def _once_more(chance: random.Random, data: bytes, seeds: list[bytes]) -> bytes:
         case 4:
             piece = b""
         case 5:
-            piece *= chance.choice((2, 3, 50))
+            piece *= chance.choice((2, 3, 50, LARGEST_BYTES // max(len(piece), 1)))
         case 6:
             other = chance.choice(seeds)
             place = chance.randint(0, len(other))

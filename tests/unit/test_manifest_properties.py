@@ -197,7 +197,34 @@ def pentabarf(rows: list[Video]) -> str:
     return f"<?xml version='1.0'?><schedule><day index='1'><room name='a'>{events}</room></day></schedule>"
 
 
-WITH_SPEAKERS = [media_ccc_de, schedule_json, pretalx, sessionize, dumpdata, rubyevents, pentabarf]
+def schedule_2(rows: list[Video]) -> str:
+    people = [*({"name": name, "role": "SPEAKER"} for name in SPEAKERS), {"name": "Bo Host", "role": "MODERATOR"}]
+    events = [
+        {
+            "guid": row.id,
+            "title": row.title,
+            "abstract": row.description,
+            "participants": people,
+            "track": {"slug": "t"},
+        }
+        for row in rows
+    ]
+    conference = {"title": "X", "rooms": [{"guid": "r", "name": "Main"}], "days": [{"index": 1}]}
+    return json.dumps({"schedule": {"version": "2", "conference": conference, "events": events, "persons": people}})
+
+
+def dumpdata_lines(rows: list[Video]) -> str:
+    return "\n".join(json.dumps(record) for record in json.loads(dumpdata(rows)))
+
+
+def dumpdata_yaml(rows: list[Video]) -> str:
+    return str(yaml.safe_dump(json.loads(dumpdata(rows)), allow_unicode=True, sort_keys=False))
+
+
+WITH_SPEAKERS = [
+    *(media_ccc_de, schedule_json, schedule_2, pretalx, sessionize, dumpdata, dumpdata_lines, dumpdata_yaml),
+    *(rubyevents, pentabarf),
+]
 OTHERS = [vimeo, peertube]
 
 
@@ -259,7 +286,8 @@ def test_rows_of_every_program_are_read_back_with_their_speakers(
         assert {video.presenters for video in found} == {tuple(SPEAKERS)}
 
 
-@pytest.mark.parametrize("write", [*WITH_SPEAKERS, *OTHERS])
+# A record of YAML ends where the file does, so half a talk may leave another of Django's models as the one of talks.
+@pytest.mark.parametrize("write", [write for write in (*WITH_SPEAKERS, *OTHERS) if write is not dumpdata_yaml])
 @given(rows=plain_videos, data=st.data())
 @modest
 def test_a_file_of_a_program_that_is_cut_off_yields_a_beginning_of_its_rows(
