@@ -208,6 +208,10 @@ def test_an_incomplete_answer_is_unusable_and_keeps_its_reason() -> None:
         {"code": "invalid_organization"},
         {"code": "DeploymentNotFound"},
         {"code": "400", "message": "litellm.BadRequestError: OpenAIException - unsupported_parameter"},
+        {
+            "code": "400",
+            "message": 'litellm.BadRequestError: {"message": "No.", "param": "service_tier", "code": null}',
+        },
         {"code": "400", "type": "budget_exceeded", "message": "Budget has been exceeded!"},
         {"code": 400, "message": "Provider returned error", "metadata": {"raw": '{"code": "model_not_found"}'}},
     ],

@@ -48,6 +48,9 @@ _ACCOUNT_MESSAGE = re.compile(r"organization must be verified|exceeded your curr
 _ACCOUNT_PARAMETERS = ("model", "service_tier", "text", "reasoning", "store", "stream", "max_output_tokens")
 """The keys of our request whose values are the same for every row."""
 
+_QUOTED_PARAMETER = re.compile(r"""["']param["']: ?["']([\w.\[\]]+)""")
+"""The parameter of a provider's error that a gateway quotes in its own message."""
+
 _REFUSAL_CODE = re.compile(
     r"invalid_prompt|content_filter|content_policy_violation|ResponsibleAIPolicyViolation|ContentPolicyViolationError",
     re.IGNORECASE,
@@ -192,10 +195,10 @@ def _any(pattern: re.Pattern[str], codes: Iterable[str]) -> bool:
 
 def _for_every_row(body: Mapping[str, Any] | None) -> bool:
     """Return whether an error is about a value that is the same in every request."""
-    error = _error(body)
-    parameter, message = error.get("param"), error.get("message")
-    about = re.split(r"[.\[]", parameter)[0] if isinstance(parameter, str) else ""
-    return about in _ACCOUNT_PARAMETERS or bool(isinstance(message, str) and _ACCOUNT_MESSAGE.search(message))
+    parameter, message = _error(body).get("param"), _quoted(body)
+    named = [parameter] if isinstance(parameter, str) else _QUOTED_PARAMETER.findall(message)
+    about = {re.split(r"[.\[]", name)[0] for name in named}
+    return not about.isdisjoint(_ACCOUNT_PARAMETERS) or _ACCOUNT_MESSAGE.search(message) is not None
 
 
 def retry_after(headers: Mapping[str, str], now: datetime) -> float | None:
