@@ -1,8 +1,8 @@
 """Fits a model to rows: lexicon, the two CRFs, the confidence and its thresholds.
 
 Uploads come from communities that are not in the training data, so the confidence learns from answers to unseen
-communities: a model of the other communities answers each one. The thresholds are the lowest at which the kept answers
-are right often enough in every community. If there is only one community, its series form folds instead.
+communities: a model of the other communities answers each one. The thresholds are the lowest at which the kept ones of
+all these answers are right often enough. If there is only one community, its series form folds instead.
 
 Within a model everything is cross-fitted over series: a row's features come from a lexicon that has not seen its
 series, and its batch's labels at first sight from a CRF that has not seen it either. So the parts are as reliable on a
@@ -57,9 +57,10 @@ class Settings:
 
     `folds` is the number of folds in which training rows are cross-fitted. There is one synthetic batch of titles for
     every `title_rows` rows, and one of descriptions for every `description_rows`. `precision` is required of the kept
-    answers over all communities together, and at most `slack` less in each community and from each source. `edges` is
-    the fraction of the observed effect of a delimiter on label pairs that is added to the CRF, for kinds of delimiters
-    that occur in at least `edges_from` places.
+    answers over all communities together, and at most `slack` less from each source. No answer with a confidence under
+    `least` is kept, because a stranger's conventions may differ more than those of known communities. `edges` is the
+    fraction of the observed effect of a delimiter on label pairs that is added to the CRF, for kinds of delimiters that
+    occur in at least `edges_from` places.
     """
 
     seed: int = 5
@@ -73,6 +74,7 @@ class Settings:
     edges_from: int = 100
     precision: float = 0.975
     slack: float = 0.015
+    least: float = 0.87
 
 
 @dataclass(frozen=True)
@@ -153,7 +155,7 @@ def judge(model: Model, rows: Sequence[Row], group: str, seed: int) -> list[Judg
 
 def _key(rows: Sequence[Row], settings: Settings) -> str:
     """Return a key of everything that lexicons and CRFs depend on."""
-    learnt_from = {**asdict(settings), "precision": 0, "slack": 0, "rows": [row.id for row in rows]}
+    learnt_from = {**asdict(settings), "precision": 0, "slack": 0, "least": 0, "rows": [row.id for row in rows]}
     return hashlib.sha256(json.dumps(learnt_from, sort_keys=True).encode()).hexdigest()[:16]
 
 
@@ -296,44 +298,40 @@ def _trained(trainer: pycrfsuite.Trainer) -> Crf:
 def _thresholds(judged: Sequence[Judged], settings: Settings) -> dict[str, float]:
     """Return for each source the lowest confidence at which the kept answers are right often enough.
 
-    The measurement uses rows in their whole batches, with confidences that have not seen the row's group: over all
-    groups together, in each group, and for each source.
+    The measurement uses rows in their whole batches, with confidences that have not seen the row's series: over all
+    groups, each of which counts the same, and for each source.
     """
-    scored: dict[tuple[str, str], list[tuple[float, bool]]] = defaultdict(list)
-    folds = _apart(judged)
+    sizes = Counter(each.group for each in judged if each.whole)
+    scored: dict[str, list[tuple[float, bool, float]]] = defaultdict(list)
+    folds = _apart(judged, settings.folds)
     for fold in sorted(set(folds)):
         model = _EMPTY._replace(
             confidence=_confidence([each for each, its in zip(judged, folds, strict=True) if its != fold])
         )
         for each, its in zip(judged, folds, strict=True):
             if its == fold and each.whole:
-                scored[each.source, each.group].append((trust(model, each.evidence), each.right))
-    every = [pair for found in scored.values() for pair in found]
-    common = _threshold(every, settings.precision)
-    for group in sorted({group for _, group in scored}):
-        of_group = [pair for (_, other), found in scored.items() if other == group for pair in found]
-        common = max(common, _threshold(of_group, settings.precision - settings.slack))
-    found = {}
-    for source in (IN_TITLE, IN_DESCRIPTION, NOBODY):
-        of_source = [pair for (other, _), pairs in scored.items() if other == source for pair in pairs]
-        found[source] = round(max(common, _threshold(of_source, settings.precision - settings.slack)), 4)
-    return found
+                scored[each.source].append((trust(model, each.evidence), each.right, 1 / sizes[each.group]))
+    every = [answer for found in scored.values() for answer in found]
+    common = max(settings.least, _threshold(every, settings.precision))
+    return {
+        source: round(max(common, _threshold(scored[source], settings.precision - settings.slack)), 4)
+        for source in (IN_TITLE, IN_DESCRIPTION, NOBODY)
+    }
 
 
-def _apart(judged: Sequence[Judged]) -> list[str]:
-    """Assign each answer to a fold, whose confidence is learned from the other folds: its group, or half the series."""
-    if len({each.group for each in judged}) > 1:
-        return [each.group for each in judged]
-    number = {series: n for n, series in enumerate(sorted({each.series for each in judged}))}
-    return [str(number[each.series] % 2) for each in judged]
+def _apart(judged: Sequence[Judged], folds: int) -> list[int]:
+    """Assign each answer to the fold of its series, whose confidence is learned from the other folds."""
+    number = {series: n for n, series in enumerate(sorted({(each.group, each.series) for each in judged}))}
+    return [number[each.group, each.series] % folds for each in judged]
 
 
-def _threshold(scored: list[tuple[float, bool]], precision: float) -> float:
-    """Return the lowest confidence from which on the share of right answers is at least `precision`."""
-    least, right = 1.0, 0
-    for count, (confidence, is_correct) in enumerate(sorted(scored, reverse=True), 1):
-        right += is_correct
-        if right >= precision * count:
+def _threshold(scored: list[tuple[float, bool, float]], precision: float) -> float:
+    """Return the lowest confidence from which on the share of right answers, by weight, is at least `precision`."""
+    least, right, total = 1.0, 0.0, 0.0
+    for confidence, is_correct, weight in sorted(scored, reverse=True):
+        right += weight * is_correct
+        total += weight
+        if right >= precision * total:
             least = confidence
     return least
 

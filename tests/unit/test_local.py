@@ -43,6 +43,9 @@ def in_a_batch(template: str, description: str = "", name: str = NAME) -> LocalP
     [
         "{t} - {n}",
         "{n} - {t}",
+        "{n}. {t}",
+        "{t} - by {n}",
+        "DevConf 2031-{t} by {n}",
         "{t} | {n} | DevConf 2031",
         "DevConf 2031 - {n} - {t}",
         '"{t}" - {n} (DevConf 2031)',
@@ -110,6 +113,18 @@ def test_the_labels_that_editors_keep_stay(label: str) -> None:
     assert parsed(f"{label}: {TITLE} - {NAME}").title == f"{label}: {TITLE}"
 
 
+def test_a_keynote_without_a_title_is_called_keynote() -> None:
+    videos = [Video(id=str(n), title=f"DevConf 2031 - {t} by {who}") for n, (t, who) in enumerate(TALKS)]
+    answer = parsed(f"DevConf 2031 - Keynote: {NAME}", batch=Survey.learn(videos))
+    assert (answer.title, answer.presenters) == ("Keynote", (NAME,))
+
+
+def test_somebody_whom_the_title_is_about_is_no_presenter_where_by_names_one() -> None:
+    videos = [Video(id=str(n), title=f"DevConf 2031 - {t} by {who}") for n, (t, who) in enumerate(TALKS)]
+    answer = parsed(f"DevConf 2031 - Anna Karenina Learns to Code by {NAME}", batch=Survey.learn(videos))
+    assert (answer.title, answer.presenters) == ("Anna Karenina Learns to Code", (NAME,))
+
+
 def test_the_label_that_editors_drop_goes() -> None:
     assert parsed(f"Talk: {TITLE} - {NAME}").title == TITLE
 
@@ -124,6 +139,16 @@ def test_an_event_with_its_year_at_the_beginning_goes_even_where_no_other_row_ha
     rows = [Video(id=str(n), title=f"{t} - {who}") for n, (t, who) in enumerate(TALKS)]
     odd = Video(id="odd", title=f"{event}{TITLE} - {NAME}")
     assert parse(odd, Survey.learn([*rows, odd])).title == TITLE
+
+
+def test_an_event_with_its_year_goes_without_a_sign_behind_it_though_the_batch_spells_it_otherwise() -> None:
+    videos = [Video(id=str(n), title=f"Dev Conf 2031 - {t} by {who}") for n, (t, who) in enumerate(TALKS)]
+    answer = parsed(f"DevConference 2031 {TITLE} by {NAME}", batch=Survey.learn(videos))
+    assert (answer.title, answer.presenters) == (TITLE, (NAME,))
+
+
+def test_handles_behind_a_sign_are_no_part_of_the_title() -> None:
+    assert parsed(f"{TITLE} / @ada and @tomas").title == TITLE
 
 
 def test_a_year_that_belongs_to_the_title_stays() -> None:

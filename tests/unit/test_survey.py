@@ -35,6 +35,12 @@ def test_an_ending_of_all_titles_is_learnt() -> None:
     assert "at devconf" in Survey.learn(batch("{t} at DevConf")).tails
 
 
+def test_a_surname_that_two_presenters_share_is_no_part_of_the_ending() -> None:
+    names = ["Ada Byron", "Tomas Byron", *NAMES, "Omar Haddad", "Lea Meyer", "Jan Kowal", "Ines Prado"]
+    videos = [Video(id=str(n), title=f"Talk {n} - {name} - DevConf 2031") for n, name in enumerate(names)]
+    assert Survey.learn(videos).tails == {"devconf 0000": len(names)}
+
+
 def test_a_phrase_in_the_middle_of_titles_is_learnt() -> None:
     videos = [Video(id=str(n), title=f"{t} | DevConf 2031 Talk {n}") for n, t in enumerate(TALKS)]
     assert "devconf 0000 talk 0" in Survey.learn(videos).phrases

@@ -23,6 +23,8 @@ RIGHT, WRONG = "R", "W"
 _LABEL = re.compile(r"(?:\w+ )?(?:keynote|lightning talks?|panel|talk|tutorial|workshop)(?=\s?:)", re.IGNORECASE)
 """What editors keep before a title, or not."""
 
+_YEAR = re.compile(r"\b(?:19|20)\d\d\b")
+
 _SEVERAL = frozenset(["panel", "lightning", "talks", "announcements", "opening", "closing", "welcome", "session"])
 """Words of titles whose presenters are several, or none that is named."""
 
@@ -69,9 +71,11 @@ def _of_the_title(view: TitleView, decoded: Decoded, labels: Sequence[str]) -> l
     if named:
         found.append(f"worst={step(min(named), 0.1, 0.4, 0.7, 0.9)}")
         found.append(f"given={all(view.seen[n].given for n, label in enumerate(labels) if label == NAME)}")
-    if dropped:
-        found.append(f"lost={step(max(view.chances[n] for n in dropped), 0.1, 0.4, 0.7)}")
-        found.append(f"rare={step(min(view.shares[n] for n in dropped), 0.0, 0.05, 0.3)}|{min(len(dropped), 3)}")
+    # What is dropped tells only where it looks odd: in a batch of bare titles there is nothing to drop.
+    lost = step(max((view.chances[n] for n in dropped), default=0.0), 0.1, 0.4, 0.7)
+    rare = step(min((view.shares[n] for n in dropped), default=1.0), 0.0, 0.05, 0.3)
+    found += [f"lost={lost}"] if lost else []
+    found += [f"rare={rare}|{min(len(dropped), 3)}"] if rare < 3 else []
     if kept:
         found.append(f"namelike={step(max(view.chances[n] for n in kept), 0.1, 0.4, 0.7)}|{min(len(kept), 4)}")
         found.append(f"gaps={kept[-1] - kept[0] + 1 != len(kept)}")
@@ -79,14 +83,20 @@ def _of_the_title(view: TitleView, decoded: Decoded, labels: Sequence[str]) -> l
         found.append(f"short={step(sum(len(view.words[n]) for n in kept), 2, 4)}")
         found.append(f"cut={view.parts[kept[-1]].right}|{NAME in labels}")
         found.append(f"begins={view.parts[kept[0]].left}|{NAME in labels}")
+        inside = {view.parts[n].left.partition("+")[0] for n in kept[1:] if labels[n - 1] == TITLE}
+        found += [f"inside={kind}" for kind in sorted(inside)]
+        dated = any(_YEAR.search(view.parts[n].text) for n in {kept[0], kept[-1]})
+        found.append(f"dated={dated}|{len(kept) > 1}|{DROP in labels}")
         label = _LABEL.match(view.title[view.parts[kept[0]].start :])
         if label:
             found.append(f"label={label[0].lower()}")
     if named:
         found.append(f"academic={any('T' in view.seen[n].shape for n, label in enumerate(labels) if label == NAME)}")
         found.append(f"single={any(len(view.words[n]) == 1 for n, label in enumerate(labels) if label == NAME)}")
+        found.append(f"soft={any(view.is_cut_off(n) for n, label in enumerate(labels) if label == NAME)}")
         found.append(f"partial={_is_partial(view, labels)}")
     found.append(f"parts={min(len(labels), 7)}")
+    found.append(f"handle={'@' in view.title}")
     found.append(f"changed={list(labels) != decoded.labels}")
     found.append(f"long={step(len(view.title), 60, 90, 100, 101)}")
     found += [f"says={word}" for word in sorted(_SEVERAL & set(chain.from_iterable(view.words)))]
@@ -115,8 +125,12 @@ def _of_the_batch(view: TitleView, labels: Sequence[str], survey: Survey) -> lis
     best = step(view.best_value, 0.2, 0.4, 0.6, 0.8)
     agrees = view.best_slot >= 0 and labels[view.best_slot] == NAME
     template = max((total / survey.rows for key, (_, total) in survey.slots.items() if "|" in key), default=0.0)
+    most_names = max((taken for _, taken, _ in survey.roles.values()), default=0) / survey.rows
+    named_rows = step(most_names, 0.03, 0.2, 0.5, 0.8)
     return [
         *found,
+        f"named rows={named_rows}|{NAME in labels}",
+        f"named rows={named_rows}|{NAME in labels}|{survey.described > 1}|{step(survey.rows, 5, 13)}",
         f"best={best}|{agrees}",
         f"template={step(template, 0.1, 0.25, 0.5, 0.7)}|{NAME in labels}",
         f"template={step(template, 0.1, 0.25, 0.5, 0.7)}|{NAME in labels}|{step(survey.rows, 5, 13)}",

@@ -36,7 +36,7 @@ _DELIMITER = re.compile(
   | (?P<von>  \s(?:von|de)\s+(?=[^\W\d_]) )
   | (?P<and>  (?:\s?,)?\s(?:&|\+|and|AND|y|e|et|und|en|и)\s+ | \sx\s+(?=[^\W\d_a-z]) )
   | (?P<dash> (?:\s|(?<=[\s)\]"”»』」]))[-–—−‐]+(?:\s+|$) | ^[-–—−]+\s+ | \s?[–—]+\s*
-            | (?<=[)\]\w"”?!.])-\s+(?=\S) | \s-(?=[^\W\d_]) )
+            | (?<=[)\]\w"”?!.])-\s+(?=\S) | \s-(?=[^\W\d_]) | (?<=\b(?:19|20)\d\d)-(?=[^\W\d_]) )
   | (?P<pipe> \s?[|｜¦│•·►»~]+\s+ | \s?[|｜¦│•·►]+\s* )
   | (?P<slash>\s/+\s+ )
   | (?P<handle>(?:\s+|(?<=\s)|^)@(?=\w+(?:$|\s*[,)&@/|]|\s+(?:and\s+)?@)) )
@@ -73,6 +73,9 @@ _SURE_FIRST_NAME = 3
 _A_NAME = 0.5
 _FULL_NAME = 2
 _SURE_WORD = -3
+_PAUSES = ("dash", "colon", "pipe", "comma", "wide")
+"""Delimiters that mean nothing before `by`: `Compilers - by Ada Byron`."""
+
 _NO_INITIALS = ("A", "I")
 """Words of one letter."""
 _FAR = 4
@@ -267,7 +270,9 @@ def _pieces(line: str, marks: Sequence[tuple[int, int, str]]) -> list[Segment]:
             found.append(Segment(at, at + len(text), text, left, kind))
             left = kind
         else:
-            if not left.endswith(kind):
+            if kind == "by" and left in _PAUSES:
+                left = kind
+            elif not left.endswith(kind):
                 left = f"{left}+{kind}" if left else kind
             if found:
                 found[-1] = found[-1]._replace(right=left)

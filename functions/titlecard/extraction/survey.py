@@ -338,5 +338,11 @@ def _affixes(titles: Sequence[Sequence[str]], side: int, given: frozenset[str]) 
             len(affix) > 1 or seen[affix] >= _MOST_OF * len(titles)
         )  # "PyTorch" may be what half of the talks are about
     ]
+    whole = [affix for affix in whole if not any(_is_by_chance(affix, other, seen) for other in whole)]
     whole.sort(key=lambda affix: (-seen[affix], affix))
     return {" ".join(affix[::side]): seen[affix] for affix in whole[:_AFFIXES]}
+
+
+def _is_by_chance(affix: tuple[str, ...], other: tuple[str, ...], seen: Mapping[tuple[str, ...], int]) -> bool:
+    """Whether two or three titles happen to share a word beside what far more have: a surname before an event."""
+    return seen[affix] <= _FEW < seen[other] / _FEW and affix[: len(other)] == other != affix

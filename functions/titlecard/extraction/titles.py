@@ -77,6 +77,10 @@ _ROLE = re.compile(
 _COMPANY = re.compile(r"\b(?:inc|llc|ltd|gmbh|corp|universit\w+|institute|foundation|technologies)\.?$", re.IGNORECASE)
 _SEPARATES = ("colon", "dash", "pipe")
 _DATED_EVENT = re.compile(r"(?=.*[^\W\d_])(?!.*\b(?:in|en|em|of) \d)(?:[^\s:]+ +){0,5}[^\s:]*(?:19|20)\d\d")
+_KIND_OF_EVENT = re.compile(
+    r"(?:[Cc]onf(?:erence)?|CONF|Con|CON|[Cc]amp|[Ff]est|[Dd]ays?|[Ss]ummit|[Mm]eetup|[Kk]aigi)\b.* (?:19|20)\d\d"
+)
+_CEREMONY = re.compile(r"(?:day \d+ )?(?:opening|closing|welcome|introduction|keynote)\b", re.IGNORECASE)
 _KEYNOTE = re.compile(r"(?:opening |closing )?keynote(?: talk| speech| speaker)?", re.IGNORECASE)
 _GOES = re.compile(r"(?:sponsored )?(?:talk|session)|sponsored|charla", re.IGNORECASE)
 _STAYS = re.compile(r"(?:opening |closing |morning |evening )?keynote|lightning talks?", re.IGNORECASE)
@@ -196,6 +200,12 @@ class TitleView:
             and not _EVENT.search(part.text)
             for wide, share, seen, part in zip(self.is_wide, self.shares, self.seen, self.parts, strict=True)
         )
+
+    def is_cut_off(self, number: int) -> bool:
+        """Whether a piece was cut off the title for its likeness to a name, and no sign or word says that it is one."""
+        part = self.parts[number]
+        first, last = self._lists[number]
+        return part.left != "by" and "soft" in (part.left, part.right) and first == last
 
     def kinds(self) -> list[str]:
         """The kinds of the delimiters before the pieces, by which the labels on either side hang together."""
@@ -426,15 +436,17 @@ class TitleView:
 def by_convention(view: TitleView, decoded: Decoded, title_state: int) -> list[str]:
     """The labels after the editors' conventions: `Keynote:` and `Lightning Talk:` stay, `Talk:` goes.
 
-    What most titles of the batch have is no part of one, nor is `DevConf 2031` at the beginning or `(Keynote)` at
-    the end. What `and` joins is of one kind: behind a piece of the title nobody is named by it. The title is one run of
-    pieces: the likeliest of several, the likeliest piece where the labelling found none.
+    What most titles of the batch have is no part of one, nor is `DevConf 2031` at the beginning, nor `(Keynote)` or
+    `/ @handle` at the end. What `and` joins is of one kind: behind a piece of the title nobody is named by it. The
+    title is one run of pieces: the likeliest of several, the likeliest piece where the labelling found none.
     """
     parts = view.parts
     labels = [_no_name(parts, decoded.labels, number) or label for number, label in enumerate(decoded.labels)]
     labels = [DROP if forced else label for forced, label in zip(view.is_forced, labels, strict=True)]
     if len(parts) > 1 and labels[0] != NAME and parts[0].right in _SEPARATES and _DATED_EVENT.fullmatch(parts[0].text):
         labels[0] = DROP
+    if len(parts) > 1 and labels[0] == TITLE and parts[0].right == "year" and _KIND_OF_EVENT.search(parts[0].text):
+        labels[0] = TITLE if _CEREMONY.match(parts[1].text) else DROP
     for number, part in enumerate(parts[:-1]):
         if TITLE in labels[:number] or part.right not in ("colon", "label"):
             continue
@@ -443,6 +455,7 @@ def by_convention(view: TitleView, decoded: Decoded, title_state: int) -> list[s
         elif _STAYS.fullmatch(part.text) and labels[number + 1] == TITLE and part.left != "label":
             labels[number] = TITLE
     _settle_names(view, labels)
+    _name_behind_a_label(view, labels)
     for run in _title_runs(labels):
         if len(run) > 1 and parts[run[-1]].left in ("open", *_SEPARATES) and _KEYNOTE.fullmatch(parts[run[-1]].text):
             labels[run[-1]] = DROP
@@ -450,7 +463,10 @@ def by_convention(view: TitleView, decoded: Decoded, title_state: int) -> list[s
 
 
 def _settle_names(view: TitleView, labels: list[str]) -> None:
-    """Take out who only hosts or has another name, where presenters are named; take in the rest of a list."""
+    """Take out who only hosts or has another name, where presenters are named; take in the rest of a list.
+
+    Where `by` names somebody, a name that nothing separates from the title is a word of it.
+    """
     parts = view.parts
     plainly = [n for n, label in enumerate(labels) if label == NAME and parts[n].left not in ("host", "handle")]
     if not plainly:
@@ -466,6 +482,23 @@ def _settle_names(view: TitleView, labels: list[str]) -> None:
             and not is_placeholder(part.text)
         ):
             labels[number] = NAME
+    if any(parts[n].left == "by" for n in plainly):
+        for number in plainly:
+            beside = labels[number - 1] if parts[number].left == "soft" else labels[min(number + 1, len(labels) - 1)]
+            if view.is_cut_off(number) and beside == TITLE:
+                labels[number] = TITLE
+
+
+def _name_behind_a_label(view: TitleView, labels: list[str]) -> None:
+    """Take the title for `Keynote` alone where nothing but somebody's full name follows: `Keynote: Ada Byron`."""
+    kept = [n for n, label in enumerate(labels) if label == TITLE]
+    if NAME in labels or len(kept) != len(("Keynote", "Ada Byron")):
+        return
+    first, last = kept
+    seen = view.seen[last]
+    is_name = seen.given and seen.shape in _FULL_NAME and view.chances[last] >= _SURELY
+    if is_name and view.parts[last].left in _SEPARATES and _STAYS.fullmatch(view.parts[first].text):
+        labels[last] = NAME
 
 
 def _no_name(parts: Sequence[Segment], labels: Sequence[str], number: int) -> str | None:
@@ -474,7 +507,7 @@ def _no_name(parts: Sequence[Segment], labels: Sequence[str], number: int) -> st
     if number and part.left in (*_SEPARATES, "by", "slash", "open", "comma") and is_placeholder(part.text):
         return DROP
     if labels[number] != NAME:
-        return None
+        return DROP if "+handle" in part.left else None
     if any(sign.isdigit() for sign in part.text):
         return TITLE
     if is_placeholder(part.text):
@@ -553,7 +586,8 @@ def _title_runs(labels: Sequence[str]) -> list[range]:
 def _run(title: str, parts: Sequence[Segment], first: int, last: int) -> str:
     """A run of pieces as it stands in the title, with the brackets and quotes that it opens closed again."""
     start, end = parts[first].start, parts[last].end
-    before = title[parts[first - 1].end if first else 0 : start]
+    begin = parts[first - 1].end if first else 0
+    before = title[begin:start]
     after = title[end : parts[last + 1].start if last + 1 < len(parts) else len(title)]
     text = title[start:end]
     for opening, closing in _PAIRS:
@@ -565,7 +599,8 @@ def _run(title: str, parts: Sequence[Segment], first: int, last: int) -> str:
             text, before = before[at:] + text, before[:at]
     if empty := _EMPTY_PAIR.match(after):
         text, after = text + empty[0], after[empty.end() :]
-    symbols = _SYMBOLS.search(before)
+    # A pattern's `^` is the beginning of the whole title, wherever the search begins.
+    symbols = _SYMBOLS.search(title, begin, begin + len(before))
     if symbols:
         text = symbols[1] + (" " if before.endswith(" ") else "") + text
     if text.count('"') % 2 and '"' in after:
