@@ -40,7 +40,7 @@ def evaluate(
     dataset: Dataset,
     *,
     tier: Annotated[
-        Policy, typer.Option(help="Who answers; auto asks the model where the local tier is not sure.")
+        Policy, typer.Option(help="Which tier answers; auto asks the model if the local one is not sure.")
     ] = Policy.LOCAL,
     model: Annotated[str | None, typer.Option(help="The model to ask; it must be listed in prices.toml.")] = None,
     at_once: Annotated[int, typer.Option(min=1, max=64, help="How many requests are under way at the same time.")] = 4,

@@ -73,7 +73,7 @@ def run(
     *,
     project: options.Project = "default",
     tier: Annotated[
-        Policy, typer.Option(help="Who answers; auto asks the model where the local tier is not sure.")
+        Policy, typer.Option(help="Which tier answers; auto asks the model if the local one is not sure.")
     ] = Policy.AUTO,
     model: Annotated[str | None, typer.Option(help="The model to ask; it must be listed in prices.toml.")] = None,
     output: options.OutputFile = None,
