@@ -1,1 +1,1 @@
-"""What the functions do: ingest, parse, requeue, audit, publish."""
+"""The use cases of the functions: ingest, parse, requeue, audit, publish."""

@@ -1,4 +1,4 @@
-"""Admission before every question to the model: pause, budget and breaker, read fresh; and what the breaker is told.
+"""Admission before every question to the model: reads pause, budget and breaker, and reports outcomes to the breaker.
 
 ::
 
@@ -29,14 +29,14 @@ if TYPE_CHECKING:
     from titlecard.domain.money import Budget
 
 _ABOVE_BOUND = "usage_above_bound"
-"""Why a breaker opens for good, as a code."""
+"""The code of the reason for which a breaker opens until a person closes it."""
 
 _NOT_SENT = {Reason.NOT_SENT_IN_TIME, Reason.REFUSED_AT_THE_WIRE}
 
 
 @dataclass(frozen=True, slots=True)
 class Denied:
-    """Why a project may ask nothing now; `due` is when to come again, None: when a person has acted."""
+    """The reason why a project may ask nothing now; `due` is when to come again, None if a person has to act."""
 
     hold: Hold
     sentence: str
@@ -45,7 +45,7 @@ class Denied:
 
 @dataclass(frozen=True, slots=True)
 class Permit:
-    """One question may be asked, out of this budget; `probe` is its token where an open breaker lets it through."""
+    """Permission to ask one question under this budget; `probe` is its token if it is an open breaker's probe."""
 
     project: str
     budget: Budget
@@ -54,13 +54,13 @@ class Permit:
 
 
 class Admission:
-    """Stands before the questions of one worker.
+    """Decides whether a worker may ask its questions.
 
     Args:
-        ledger: where budgets, pauses and breakers are.
-        threshold: after how many transient faults in a row a breaker opens.
+        ledger: holds budgets, pauses and breakers.
+        threshold: the number of transient faults in a row that opens a breaker.
         backoff: seconds until the first probe after them.
-        now: the time, timezone-aware.
+        now: returns the current time, timezone-aware.
     """
 
     def __init__(
@@ -76,11 +76,12 @@ class Admission:
         """Permit one question, or say why not.
 
         Args:
-            token: random; a probe's name.
-            until: when this worker is gone at the latest.
+            project: the project.
+            token: a random token, the name of a probe.
+            until: the latest end of this worker.
 
         Raises:
-            LedgerUnavailable: nobody knows, so there is no permit.
+            LedgerUnavailable: the account is unknown, so there is no permit.
         """
         now = self._now()
         account = self._ledger.account(project, now=now)
@@ -95,16 +96,17 @@ class Admission:
         return Denied(Hold.BREAKER_OPEN, _why(account), until)
 
     def withdraw(self, permit: Permit) -> None:
-        """Give a permit back: nothing was sent."""
+        """Give back a permit for a question that was not sent."""
         if permit.probe:
             self._told(lambda: self._ledger.leave_probe(permit.project, token=str(permit.probe)))
 
     def record_outcome(self, permit: Permit, fault: Fault | None, *, above_bound: bool) -> None:
-        """Tell the breaker how a question went.
+        """Report a question's outcome to the breaker.
 
         Args:
-            fault: what came instead of an answer; None where there was one.
-            above_bound: it cost more than its bound: the bound is wrong, and only a person can say that it goes on.
+            permit: the permit of the question.
+            fault: the fault, or None if there was an answer.
+            above_bound: whether it cost more than its bound: then the bound is wrong, and a person has to act.
         """
         now, project = self._now(), permit.project
         if above_bound:
@@ -114,7 +116,7 @@ class Admission:
         elif fault is not None and fault.reason is Reason.ACCOUNT_FAULT:
             self._open(project, fault.reason, str(fault), now + timedelta(seconds=ACCOUNT_PROBE_SECONDS))
         elif isinstance(fault, Retry) and fault.reason is Reason.BAD_REQUEST:
-            return  # `rejected_for_all` has noted it
+            return  # `rejected_for_all` has recorded it
         elif isinstance(fault, Retry) or (fault is not None and fault.reason is Reason.PROVIDER_UNREACHABLE):
             self._told(lambda: self._failed(permit, fault, now))
         elif fault is not None and fault.reason in _NOT_SENT:
@@ -123,10 +125,10 @@ class Admission:
             self._told(lambda: self._ledger.count_answer(project, token=permit.probe))
 
     def rejected_for_all(self, permit: Permit, fault: Rejected, *, video: str) -> bool:
-        """Whether a request that was rejected without a reason would be for every row: the account is at fault.
+        """Return whether a rejection without a reason would meet every row, so that the account is at fault.
 
-        So it is where the one before it was another video's and got the same code, and where an open breaker has let
-        it through: that is not closed by a rejection.
+        It would if the previous rejection was another video's with the same code, or if this question was the probe of
+        an open breaker, which a rejection does not close.
         """
         again = self._told(lambda: self._ledger.count_rejection(permit.project, code=fault.code, video=video))
         return bool(again) or permit.probe is not None
@@ -142,7 +144,7 @@ class Admission:
         self._told(lambda: self._ledger.open_breaker(project, why, probe_at=probe_at, now=self._now()))
 
     def _told(self, write: Callable[[], object]) -> object:
-        """Write to the breaker. What is lost here is found again by the next question, at the same cost."""
+        """Write to the breaker. If the write is lost, the next question finds the same fault at the same cost."""
         try:
             return write()
         except LedgerUnavailable as error:
@@ -151,7 +153,7 @@ class Admission:
 
 
 def denied(account: Account, now: datetime) -> Denied | None:
-    """Why a project may ask nothing now; None where it may, or where its breaker would let one question through."""
+    """Return why a project may ask nothing now; None if it may, or if its breaker would let a probe through."""
     project = account.project
     if account.paused:
         whom = "--all" if account.all_paused else project

@@ -1,6 +1,6 @@
-"""The model path: one video that the local tier is not sure of becomes at most one paid request.
+"""The model path: a video that the local tier is not sure of becomes at most one paid request.
 
-The order, and what a crash after each step leaves behind:
+The steps, and what a crash after each one leaves behind:
 
 ::
 
@@ -8,17 +8,17 @@ The order, and what a crash after each step leaves behind:
     point       the video points at this batch             nothing
     turn        a project's first question goes alone      nothing
     admit       pause, budget and breaker are read         a probe, if this is one, that ends with its lease
-    claim       attempts + 1, lease, token                 an attempt that counts, a lease that runs out
+    claim       attempts + 1, lease, token                 an attempt that counts, a lease that expires
     reserve     the bound is charged                       the same, and a bound that stays charged
     send        one request at most                        the same
-                (key and time are looked at once more)     the same; given back where the time does not suffice
+                (key and time are checked again)           the same; given back if there is too little time
     ── one outcome, and for each the same four steps ──────────────────────────────────────────────────────────
     record      in the catalog, if the claim is ours       an end that is stored; the bound stays charged
     settle      in the ledger, if the catalog took it      the breaker does not know; the next request finds out
-    report      to the breaker                             a message that returns and finds what was recorded
-    decide      what becomes of the row                    the same
+    report      to the breaker                             a redelivered message that finds what was recorded
+    decide      the row's state                            the same
 
-What each outcome of `send` means for each of the four:
+The effect of each outcome of `send` on these four steps:
 
 =================  ==========================  ===================  ===================  ==============================
 outcome            record                      settle               report               decide
@@ -26,15 +26,15 @@ outcome            record                      settle               report      
 `Answer`           the talk                    as billed            an answer            the row ends parsed
 `Unusable`         the local talk, flagged     as billed            an answer            the row ends parsed
 `Defer`            the attempt is given back   nothing was billed   by its reason        the row waits
-`Retry`            the attempt failed          as billed            a failure            it comes back; dead at the cap
+`Retry`            the attempt failed          as billed            a failure            redelivered; dead at the cap
 `DeadLetter`       the attempt failed          nothing was billed   by its reason        the row ends dead
 =================  ==========================  ===================  ===================  ==============================
 
-`Rejected` is one of these by what happened before: `Defer` where another row was just rejected by the same code, since
-then the account is at fault; else `Retry` the first time, and `Unusable` the second.
+`Rejected` becomes one of these: `Defer` if another row was just rejected by the same code, since then the account is at
+fault; otherwise `Retry` the first time, and `Unusable` the second.
 
-A bill above the bound opens the breaker, whatever the outcome. Where the claim is not ours any more, nothing is
-settled: the bound stays charged, and whoever took the row over decides.
+A bill above the bound opens the breaker, whatever the outcome. If the claim is no longer ours, nothing is settled: the
+bound stays charged, and the worker that took over the row decides.
 """
 
 from __future__ import annotations
@@ -78,11 +78,11 @@ if TYPE_CHECKING:
     from titlecard.pipeline.admission import Permit
 
 _OF_EVERY_ROW = {faults.Reason.ACCOUNT_FAULT, faults.Reason.BAD_REQUEST}
-"""Why a question may have failed that makes the next one fail as well."""
+"""The reasons for a failure that would meet the next question too."""
 
 
 class NotSent(Exception):
-    """A table did not answer, and nothing was sent; the attempt with this token may count all the same."""
+    """A table did not answer, and nothing was sent; the attempt with this token may still count."""
 
     def __init__(self, token: str) -> None:
         super().__init__("nothing was sent")
@@ -90,18 +90,18 @@ class NotSent(Exception):
 
 
 class ModelTier(Protocol):
-    """Answers where the local tier is not sure."""
+    """Answers what the local tier is not sure of."""
 
     prompt_version: str
 
     def load(self) -> None:
-        """Get ready to ask: what fails here has cost nothing."""
+        """Prepare to ask: a failure here costs nothing."""
 
     def prepare(self, video: Video, answer: LocalParse, hint: str) -> Question:
-        """Make the one request, and its bound, without sending anything."""
+        """Make the one request and its bound, without sending anything."""
 
     def ask(self, question: Question, *, key: str, deadline_seconds: float) -> Answer:
-        """Send it.
+        """Send the request.
 
         Raises:
             Fault: there is no answer.
@@ -109,19 +109,19 @@ class ModelTier(Protocol):
 
 
 class Keys(Protocol):
-    """Knows the projects' keys."""
+    """The projects' keys."""
 
     def of(self, project: str, *, fresh: bool = False) -> str | None:
-        """A project's key, None where it has none; `fresh`: not from memory.
+        """Return a project's key, None if it has none; `fresh` bypasses the cache.
 
         Raises:
-            KeyUnreadable: nobody knows.
+            KeyUnreadable: the key is unknown.
         """
 
 
 @dataclass(frozen=True, kw_only=True)
 class AskConfig:
-    """The numbers that the model path works by; seconds, except where a name says otherwise."""
+    """The settings of the model path; in seconds, unless a name says otherwise."""
 
     model: str
     attempt_cap: int
@@ -130,15 +130,15 @@ class AskConfig:
     settle_margin: int
     retry_backoff: int
     breaker_threshold: int
-    """In transient faults in a row."""
+    """A number of transient faults in a row."""
 
 
 @dataclass(frozen=True)
 class UnsureRow:
-    """A row that the model is to be asked about.
+    """A row that needs the model.
 
-    `deferrals` says how often it has waited, `entry` what was tried; `alone` is set where an earlier attempt may have
-    killed its worker, so that nobody else is worked on meanwhile, and the row is marked before the claim.
+    `deferrals` counts its deferrals; `entry` has its earlier attempts. `alone` is set if an earlier attempt may have
+    killed its worker: then it is worked on alone, and its row is marked before the claim.
     """
 
     message: Message
@@ -155,7 +155,7 @@ class UnsureRow:
 
 @dataclass(frozen=True)
 class _ReservedQuestion:
-    """A question whose bound is put aside: it may be sent, once."""
+    """A question whose bound is reserved: it may be sent once."""
 
     attempt: Attempt
     question: Question
@@ -164,10 +164,10 @@ class _ReservedQuestion:
 
 
 class Asker:
-    """Asks the model about one row at a time; safe to be called by several threads.
+    """Asks the model about one row at a time; thread-safe.
 
     Args:
-        now: the time, timezone-aware.
+        now: returns the current time, timezone-aware.
     """
 
     def __init__(
@@ -194,16 +194,17 @@ class Asker:
         )
 
     def ask(self, row: UnsureRow, remaining: Callable[[], float]) -> Decision:
-        """Ask about a row, where that is allowed, and say what becomes of the row.
+        """Ask about a row if that is allowed, and return the decision about the row.
 
         Args:
-            remaining: the seconds that this invocation has left.
+            row: the row.
+            remaining: returns the seconds that this invocation has left.
 
         Raises:
             NotSent: a table did not answer before anything was sent.
             LedgerUnavailable, BotoCoreError, ClientError: a table did not answer. Whatever was written stays.
         """
-        self._model.load()  # first: it takes seconds of a fresh worker's time
+        self._model.load()  # first, since it takes seconds of a new worker's time
         if not self._can_end(remaining):
             return ComeBack(0)
         if not self._catalog.point(row.message, row.fingerprint, row.batch.upload.order):
@@ -212,7 +213,7 @@ class Asker:
             return self._ask(row, remaining)
 
     def _ask(self, row: UnsureRow, remaining: Callable[[], float]) -> Decision:
-        if not self._can_end(remaining):  # the turn took long to come
+        if not self._can_end(remaining):  # the wait for the turn took too long
             return ComeBack(0)
         token = uuid4().hex
         try:
@@ -220,20 +221,20 @@ class Asker:
             if not isinstance(paid, _ReservedQuestion):
                 return paid
             key = self._key(row, paid)
-            if not self._can_end(remaining):  # the tables, or the key, took long
+            if not self._can_end(remaining):  # the tables or the key took too long
                 return self._not_sent(row, paid)
         except (BotoCoreError, ClientError) as trouble:
             raise NotSent(token) from trouble
         return self._send(row, paid, key)
 
     def _can_end(self, remaining: Callable[[], float]) -> bool:
-        """Whether a request that is sent now ends, is saved and settled before this invocation does."""
+        """Return whether a request sent now can end, be saved and be settled within this invocation."""
         return remaining() >= self._rules.deadline + self._rules.settle_margin
 
     # ------------------------------------------------------------------------------------------- before the request
 
     def _reserved(self, row: UnsureRow, token: str, remaining: Callable[[], float]) -> _ReservedQuestion | Decision:
-        """Get a permit, an attempt and the bound; where one of the three is missing, say what follows."""
+        """Get a permit, an attempt and the reservation; return a decision if one of the three is refused."""
         rules, message = self._rules, row.message
         if row.alone:
             self._catalog.begin(message, now=self._now(), alone=token)
@@ -266,7 +267,7 @@ class Asker:
         return _ReservedQuestion(attempt, question, reservation, permit)
 
     def _reserve(self, row: UnsureRow, question: Question, permit: Permit) -> Reservation | Refusal | Denied:
-        """Put the question's bound aside, or learn why it cannot be."""
+        """Reserve the question's bound, or return why it cannot be reserved."""
         try:
             return self._ledger.reserve(
                 row.batch.id,
@@ -281,7 +282,7 @@ class Asker:
             return self._unreachable(row, trouble)
 
     def _not_claimed(self, row: UnsureRow, entry: VideoRecord) -> Decision:
-        """What a refused claim means: it is answered, another worker has it, or its attempts are used up."""
+        """Decide after a refused claim: the video is answered, another worker has it, or its attempts are used up."""
         if entry.talk and entry.answers(row.policy):
             return End(RowState.PARSED, tier=entry.talk.tier)
         if entry.attempts >= self._cap(entry) and not self._leased(entry):
@@ -289,19 +290,19 @@ class Asker:
         return ComeBack()
 
     def _unreachable(self, row: UnsureRow, trouble: LedgerUnavailable) -> Denied:
-        """Wait for the ledger; nobody is asked without it."""
+        """Return the wait for an unavailable ledger, without which no question is asked."""
         due = self._now() + timedelta(seconds=self._backoff(row.deferrals + 1))
         return Denied(Hold.LEDGER_UNREACHABLE, str(trouble), due)
 
     @staticmethod
     def _hold(why: Denied | Refusal, question: Question) -> Decision:
-        """Let a row wait that may not be asked about now; end it where its batch was cancelled in the meantime."""
+        """Defer a row that may not be asked about now; end it if its batch was cancelled in the meantime."""
         if why.hold is Hold.CANCELLED:
             return End(RowState.CANCELLED, reason=faults.CANCELLED)
         return Wait(f"{why.hold}: {why.sentence}", why.due, question.bound)
 
     def _key(self, row: UnsureRow, paid: _ReservedQuestion) -> str:
-        """The project's key; for the one question that an open breaker lets through, read afresh."""
+        """Return the project's key; read it afresh for an open breaker's probe."""
         if not paid.permit.probe:
             return row.key
         try:
@@ -310,7 +311,7 @@ class Asker:
             return ""
 
     def _not_sent(self, row: UnsureRow, paid: _ReservedQuestion) -> Decision:
-        """Give everything back: nothing was sent, and the next invocation has more time."""
+        """Undo everything: nothing was sent, and the next invocation has more time."""
         self.admission.withdraw(paid.permit)
         if self._catalog.give_back(paid.attempt):
             self._settle(row, paid, Unbilled())
@@ -319,7 +320,7 @@ class Asker:
     # ------------------------------------------------------------------------------------ the request and its outcome
 
     def _send(self, row: UnsureRow, paid: _ReservedQuestion, key: str) -> Decision:
-        """Send the one request; then record, settle and report, in this order, whatever its outcome is."""
+        """Send the one request; then record, settle and report its outcome, in this order."""
         outcome = self._outcome(paid, key)
         if isinstance(outcome, faults.Rejected):
             outcome = self._judged(row, paid, outcome)
@@ -327,12 +328,12 @@ class Asker:
             recorded, decision = self._record(row, paid, outcome)
             if recorded:
                 self._settle(row, paid, outcome.billing)
-        finally:  # a catalog that does not answer is no reason to ask on where the account is at fault
+        finally:  # even if the catalog does not answer, an account fault must stop further questions
             self._report(row, paid, outcome)
         return decision
 
     def _report(self, row: UnsureRow, paid: _ReservedQuestion, outcome: Answer | faults.Fault) -> None:
-        """Tell the breaker, the log and the neighbours how a question went."""
+        """Report a question's outcome to the breaker, the log and the waiting questions."""
         fault = outcome if isinstance(outcome, faults.Fault) else None
         telemetry.attempted(
             self._log,
@@ -355,7 +356,7 @@ class Asker:
             return fault
 
     def _judged(self, row: UnsureRow, paid: _ReservedQuestion, rejected: faults.Rejected) -> faults.Fault:
-        """What a rejection without a reason comes to."""
+        """Return the fault that a rejection without a reason amounts to."""
         sentence = str(rejected)
         if self.admission.rejected_for_all(paid.permit, rejected, video=row.message.video.id):
             return faults.Defer(faults.Reason.ACCOUNT_FAULT, sentence)
@@ -365,10 +366,10 @@ class Asker:
         return faults.Retry(faults.Reason.BAD_REQUEST, sentence, billing=rejected.billing)
 
     def _record(self, row: UnsureRow, paid: _ReservedQuestion, outcome: Answer | faults.Fault) -> tuple[bool, Decision]:
-        """Write what became of the attempt into the catalog.
+        """Record the attempt's outcome in the catalog.
 
         Returns:
-            Whether the catalog took it, since the claim is still ours; and what becomes of the row.
+            Whether the catalog accepted it, because the claim is still ours; and the decision about the row.
         """
         attempt, now = paid.attempt, self._now()
         charged = outcome.billing.charged(paid.question.bound)
@@ -386,14 +387,14 @@ class Asker:
         return recorded, ComeBack(self._backoff(attempt.number))
 
     def _talk(self, row: UnsureRow, outcome: Answer | faults.Unusable, charged: Amount) -> Talk:
-        """The model's answer as a talk; the local one, flagged, where the model's is of no use."""
+        """Return the model's answer as a talk, or the flagged local one if the model's is unusable."""
         video, model = row.message.video, self._rules.model
         if isinstance(outcome, Answer):
             return by_model(video, row.guess, outcome, model, charged=charged)
         return by_local_tier(video, row.guess, flaw=outcome.reason, charged=charged, model=model)
 
     def _settle(self, row: UnsureRow, paid: _ReservedQuestion, billing: Billing) -> None:
-        """Replace the reservation by what was billed. Where that fails, the bound stays: it is not tried again."""
+        """Replace the reservation with the bill. If that fails, the bound stays charged: there is no second try."""
         try:
             self._ledger.settle(paid.reservation, billing)
         except LedgerUnavailable:
@@ -402,20 +403,20 @@ class Asker:
     # ---------------------------------------------------------------------------------------------------- the numbers
 
     def _cap(self, entry: VideoRecord) -> int:
-        """The attempts that a video may have: the stack's cap, or what a person has allowed beyond it."""
+        """Return the most attempts on a video: the stack's cap, or what a person has allowed beyond it."""
         return max(self._rules.attempt_cap, entry.allowed)
 
     def _leased(self, entry: VideoRecord) -> bool:
         return bool(entry.lease_until) and datetime.fromisoformat(entry.lease_until) > self._now()
 
     def _wait(self, row: UnsureRow, fault: faults.Defer) -> float:
-        """Seconds until a video is tried again whose request was not billed."""
+        """Return the seconds until the next try of a video whose request was not billed."""
         if fault.opens_breaker:
             return ACCOUNT_PROBE_SECONDS
         return self._backoff(row.deferrals + 1) if fault.retry_after is None else fault.retry_after
 
     def _backoff(self, tries: int) -> int:
-        """Seconds to wait after so many tries: doubled each time, with jitter, below the queue's own visibility."""
+        """Return the wait in seconds after so many tries: doubled each time, with jitter, below the visibility."""
         longest = min(self._rules.retry_backoff * 2 ** max(tries - 1, 0), self._rules.visibility)
         return max(1, round(random.uniform(longest / 2, longest)))  # noqa: S311 -- jitter, no secret
 

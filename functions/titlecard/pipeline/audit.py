@@ -1,28 +1,28 @@
-"""The audit: batches whose rows have all ended are finished, and those that stopped moving are set moving again.
+"""The audit: it finishes batches whose rows have all ended, and restarts batches that have stalled.
 
-It is what makes "nothing is lost" true for what no code of ours saw: a message that SQS dropped or moved to a
-dead-letter queue by itself, a worker that never started.
+The audit guarantees that nothing is lost even if none of our code saw the loss: a message that SQS dropped or moved to
+a dead-letter queue by itself, or a worker that never started.
 
 =========================================  ===========================================================================
 a batch that                               what the audit does
 =========================================  ===========================================================================
-ingest did not finish, and nobody is at    tell ingest to go on
+ingest did not finish, without a worker    restart ingest
 likewise, after `rounds` of that           leave it to a person, with a sentence
 has all its rows ended                     publish the results, then close it
-has not moved for `after` seconds          a round: send the rows again that nobody has finished, `most` a call, each
-                                           call from where the last one came to (`audit_row`, 0 where a round is over)
-likewise, after `rounds` of that           record these rows as dead, and put them among the dead letters
+has not moved for `after` seconds          a round: send the unfinished rows again, `most` per call, each call from
+                                           where the last one stopped (`audit_row`, 0 when a round is over)
+likewise, after `rounds` of that           record these rows as dead, and send dead letters
 likewise, and its manifest is deleted      record these rows as dead
-likewise, and nobody knows these rows      publish what is known, then close it with a sentence
+likewise, and these rows are unknown       publish what is known, then close it with a sentence
 moves, or has a long queue                 nothing
 =========================================  ===========================================================================
 
 ::
 
-    send ─► mark the batch        crash: sent again by the next call, and what is sent twice ends once
+    send ─► mark the batch        crash: the next call sends them again, and a row sent twice ends once
     dead letter ─► end the row    crash: a second dead letter
 
-One call does a bounded piece of work. What goes wrong with one batch is logged, and holds up no other.
+One call does a bounded amount of work. It logs a failure with one batch and continues with the others.
 """
 
 from __future__ import annotations
@@ -60,15 +60,15 @@ if TYPE_CHECKING:
     from titlecard.pipeline.publish import ResultPublisher
 
 CALL_SECONDS = 30
-"""After how long a call begins with no further batch. One that it has begun with may take as long as there is time: to
-reach the first lost row of a large JSON array takes minutes, and to stop then would mean to read them all again."""
+"""Seconds after which a call starts no further batch. A batch in progress may use all the remaining time: reaching the
+first lost row of a large JSON array takes minutes, and stopping would mean reading all the rows before it again."""
 
 COUNT_AFTER_SECONDS = 120
-"""For how long a batch stands still before its rows are counted: a worker that died may have ended rows and not have
-counted them."""
+"""Seconds without a change after which a batch's rows are counted one by one: a worker that died may have ended rows
+without counting them."""
 
 SETTLED = (RowState.DEFERRED, *END_STATES)
-"""The states of a row that somebody will come back to, or needs not come back to: it is not lost."""
+"""The states of a row that is not lost: it has ended, or the sweeper will put it back."""
 
 _TROUBLE = (
     BotoCoreError,
@@ -80,16 +80,16 @@ _TROUBLE = (
     OSError,
     ManifestTooLarge,
 )
-"""What can be the matter with one batch, and not with the next."""
+"""Errors that concern one batch, and not the next."""
 
 
 @dataclass(frozen=True)
 class AuditConfig:
-    """The numbers that the audit works by.
+    """The settings of the audit.
 
-    `most` is how many rows it sends again, or gives up, of one batch in one call; `after` how many seconds an open
-    batch may stand still, and `ingest_after` one that ingest has not finished; `rounds` how often its rows are sent
-    again, or its ingest is started again, before that is given up.
+    `most` is the number of rows of one batch that one call sends again, or gives up. `after` is how many seconds an
+    open batch may stand still, and `ingest_after` how many seconds ingest may take. `rounds` is how often rows are sent
+    again, or ingest is restarted, before the audit gives up.
     """
 
     most: int
@@ -101,7 +101,7 @@ class AuditConfig:
 
 
 class Audit:
-    """Looks after the batches that are not finished."""
+    """Looks after the unfinished batches."""
 
     def __init__(
         self,
@@ -127,12 +127,12 @@ class Audit:
         self._log = log
 
     def run(self, done: Counter[str], in_time: Callable[[], bool]) -> None:
-        """Look after every batch that is not finished, those first that were not looked at for longest.
+        """Look after every unfinished batch, least recently audited first.
 
         Args:
-            in_time: whether there is time to go on with a batch.
-            done: is told how many batches were finished, started again, left to a person or could not be looked after,
-                and how many rows were sent again or given up.
+            done: counts the batches that were finished, restarted, left to a person or failed, and the rows that were
+                sent again or given up.
+            in_time: returns whether there is time to continue with a batch.
         """
         end = self._now() + timedelta(seconds=CALL_SECONDS)
         readable: list[Batch] = []
@@ -157,7 +157,7 @@ class Audit:
     # ------------------------------------------------------------------------------ batches that ingest did not finish
 
     def _go_on(self, batch: Batch, done: Counter[str]) -> None:
-        """Tell ingest to go on with a batch that nobody is at."""
+        """Restart ingest for a batch that no worker holds."""
         still = self._now() - batch.moved_at > timedelta(seconds=self._rules.ingest_after)
         if not still or batch.lease_until >= stamp(self._now()) or batch.reason is not None:
             return
@@ -180,7 +180,7 @@ class Audit:
     # -------------------------------------------------------------------------------------------------- open batches
 
     def _look_after(self, batch: Batch, in_time: Callable[[], bool], done: Counter[str]) -> None:
-        """Finish a batch whose rows have all ended; audit one that stands still, or whose audit is not through."""
+        """Finish a batch whose rows have all ended; audit one that stands still, or whose audit is incomplete."""
         if self._all_ended(batch):
             self._finish(batch, in_time, batch.reason, done)
             return
@@ -191,12 +191,12 @@ class Audit:
         if not batch.audit_row:
             settled = self._catalog.count_rows(batch, *SETTLED)
             rounds = rounds + 1 if settled == batch.audited_rows else 1
-            if settled >= batch.accepted:  # the rest is deferred: looked at again when it stands still again
+            if settled >= batch.accepted:  # the rest is deferred: checked at the next standstill
                 self._catalog.audited(batch, rounds=0, rows=settled, now=self._now())
                 return
         try:
             row = self._see_to(batch, rounds, in_time, done)
-        except ObjectDeleted as gone:  # the only record of these rows was taken away by hand
+        except ObjectDeleted as gone:  # somebody deleted the only record of these rows
             try:
                 accepted = Bitmap.from_bytes(self._uploads.read_report(batch.upload, ACCEPTED))
             except ObjectDeleted:
@@ -206,9 +206,9 @@ class Audit:
         self._catalog.audited(batch, rounds=rounds, rows=settled, row=row, now=self._now())
 
     def _all_ended(self, batch: Batch) -> bool:
-        """Whether all rows of a batch have ended; they are counted one by one where its counts do not rule it out.
+        """Return whether all rows of a batch have ended; count them one by one unless its counters rule that out.
 
-        Counts may be too low for good. So they are not believed of a batch that stands still, once each time.
+        Counters may stay too low. So they are not trusted for a batch that stands still, once each time.
         """
         if batch.counted(*END_STATES) < batch.accepted:
             still = self._now() - batch.moved_at > timedelta(seconds=COUNT_AFTER_SECONDS)
@@ -220,13 +220,13 @@ class Audit:
         return False
 
     def _finish(self, batch: Batch, in_time: Callable[[], bool], reason: str | None, done: Counter[str]) -> None:
-        """Give a batch's results out, then close it; where there is no time for all of them, the next call goes on."""
+        """Publish a batch's results, then close it; if time runs out, the next call continues."""
         if self._results.publish(batch, in_time, reason):
             done["finished"] += self._catalog.finish(batch, reason=reason)
             telemetry.published((self._now() - batch.moved_at).total_seconds())
 
     def _see_to(self, batch: Batch, rounds: int, in_time: Callable[[], bool], done: Counter[str]) -> int:
-        """Send some of a batch's lost rows again, or give them up after so many rounds; up to which, 0 if all."""
+        """Send some of a batch's lost rows again, or give them up after enough rounds; return the last one, or 0."""
         with tempfile.TemporaryFile() as file:
             self._uploads.fetch(batch.upload, file, max_bytes=self._rules.manifest_max_bytes)
             messages = accepted_messages(batch, file, self._uploads, self._rules.reading, after=batch.audit_row)
@@ -249,7 +249,7 @@ class Audit:
         done["given up"] += self._dead(batch, pack, reason)
 
     def _end_with_what_is_known(self, batch: Batch, why: str, in_time: Callable[[], bool], done: Counter[str]) -> None:
-        """Finish a batch of which it is not known which rows are lost, once no row of it is deferred."""
+        """Finish a batch whose lost rows are unknown, once none of its rows is deferred."""
         lost = batch.accepted - self._catalog.count_rows(batch, *SETTLED)
         reason = f"{lost:,} rows were never answered, and which ones is not known any more: {why}"
         if not self._catalog.count_rows(batch, RowState.DEFERRED):
@@ -259,16 +259,16 @@ class Audit:
         self._catalog.audited(batch, rounds=batch.audit_rounds, rows=batch.audited_rows, now=self._now())
 
     def _bury(self, batch: Batch, accepted: Bitmap, why: str, done: Counter[str]) -> int:
-        """Record lost rows as dead that cannot be sent again; return up to which row, 0 if all.
+        """Record as dead the lost rows that cannot be sent again; return the last row, 0 if all.
 
-        Their videos are not known without the manifest, so that there is nothing to put among the dead letters.
+        Without the manifest their videos are unknown, so there are no dead letters to send.
         """
         reason = f"never_answered: it cannot be sent again: {why}"
         self._catalog.explain(batch, f"rows were never answered, and they cannot be sent again: {why}")
         came_back = {row.number: row.video for row in self._catalog.rows(batch) if row.state is RowState.QUEUED}
         settled = self._catalog.numbers_of_rows(batch, *SETTLED, after=batch.audit_row)
         messages = (
-            # An id is all that may be known of the video, from a worker that began on it.
+            # The id is the only known part of the video, from a worker that began on it.
             Message(batch=batch.id, project=batch.project, row=row, video=_unknown(came_back.get(row, "")))
             for row in accepted
             if row > batch.audit_row
@@ -279,7 +279,7 @@ class Audit:
         return some[-1].row if len(some) == self._rules.most else 0
 
     def _dead(self, batch: Batch, pack: list[Message], reason: str) -> int:
-        """End rows as dead; how many of them were not ended before."""
+        """End rows as dead; return how many had not ended before."""
         endings = [RowEnd(it, batch.upload.order, "", RowState.DEAD, reason=reason, row_exists=True) for it in pack]
         states = self._catalog.end_and_count(endings, now=self._now())
         telemetry.given_up(self._log, zip(pack, states, strict=True), reason=reason)
@@ -287,7 +287,7 @@ class Audit:
 
 
 def _without(messages: Iterable[Message], settled: Iterator[int]) -> Iterator[Message]:
-    """The messages of the rows that are not settled; both rise by their rows' numbers."""
+    """Yield the messages of the rows that are not settled; both inputs ascend by row number."""
     number = next(settled, None)
     for message in messages:
         while number is not None and number < message.row:

@@ -1,7 +1,7 @@
-"""What the use cases raise."""
+"""The use cases' errors."""
 
 from __future__ import annotations
 
 
 class EventNotPublished(Exception):
-    """The event bus did not take an event; the batch stays open and is tried again."""
+    """The event bus refused an event; the batch stays open and is tried again."""

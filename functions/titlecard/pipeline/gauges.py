@@ -1,7 +1,7 @@
-"""What the sweeper measures for the alarms: how full the budgets are, and what open batches are expected to cost.
+"""The sweeper's measurements for the alarms: how full the budgets are, and the expected cost of open batches.
 
-One read for each project with a budget and for each open batch, once a run. Nothing here decides anything: where the
-ledger does not answer, the metrics are missing for that minute.
+Each run reads each project with a budget and each open batch once. Nothing here decides anything: if the ledger does
+not answer, the metrics are missing for that minute.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ if TYPE_CHECKING:
     from titlecard.domain.money import Amount, Cap
 
 TOKENS_PER_ROW = 1_000
-"""More than the tokens that a row is charged on average: a question has at most some 340 tokens of input and an answer
-at most some 150, and the local tier answers most rows for none (README, "Figures")."""
+"""More than the average tokens charged per row: a question has at most about 340 tokens of input and an answer at most
+about 150, and the local tier answers most rows for none (README, "Figures")."""
 
 
 class Gauges:
     """Measures the ledger and the open batches.
 
     Args:
-        now: the time, timezone-aware.
+        now: returns the current time, timezone-aware.
     """
 
     def __init__(self, *, catalog: Catalog, ledger: Ledger, now: Callable[[], datetime], log: Logger) -> None:
@@ -61,7 +61,7 @@ class Gauges:
 
 
 def _percents(spent: Amount, cap: Cap) -> Iterator[float]:
-    """How much of each limit of a cap is used up; a limit of nothing is used up."""
+    """Yield the used percentage of each limit of a cap; a limit of zero is used up."""
     for limit, used in ((cap.tokens, spent.tokens), (cap.micro_usd, spent.micro_usd)):
         if limit is not None:
             yield 100.0 * used / limit if limit else 100.0

@@ -1,13 +1,13 @@
 """Ingest: an upload becomes one message per video.
 
-Pass 1 reads the manifest, finds what is wrong with which row, learns the survey and writes the reports. Pass 2 reads it
-again and sends the accepted rows, with a checkpoint every so often. Each does the same when it is done again, so an
-ingest that was killed anywhere goes on where it stood.
+Pass 1 reads the manifest, validates its rows, learns the survey and writes the reports. Pass 2 reads it again and sends
+the accepted rows, with regular checkpoints. Each pass gives the same result when it is repeated, so a killed ingest
+continues where it stopped.
 
 ::
 
     open_batch ─► pass 1 ─► reports, bitmap, survey ─► start_sending ─► pass 2 ─► sent … sent ─► all_sent
-     (lease)       crash: all of it again                crash: on from the last checkpoint
+     (lease)       crash: repeat all of it               crash: continue from the last checkpoint
 
 Messages sent between a checkpoint and a crash are sent again; their rows end once.
 """
@@ -46,19 +46,19 @@ if TYPE_CHECKING:
     from titlecard.aws.sqs import WorkQueue
 
 REPORT, REJECTS, ACCEPTED = "report.json", "rejects.jsonl", "accepted.bin"
-"""The reports of a batch: what it is, its refused rows, and a bitmap of its accepted ones, for pass 2 and audits."""
+"""The reports of a batch: a summary, its refused rows, and a bitmap of its accepted ones, for pass 2 and audits."""
 
 SENDERS = 8
-"""Threads that send; a SendMessageBatch is mostly waiting."""
+"""Threads that send; a SendMessageBatch call mostly waits."""
 
 PACKS_UNDER_WAY = 4 * SENDERS
-"""Packs that are read ahead of the oldest one that is still being sent: bounds the memory."""
+"""The most packs that are read ahead of the oldest unsent one, which bounds the memory."""
 
 ROWS_BETWEEN_CHECKPOINTS = 2_000
 
 LEASE_SPARE_SECONDS = 30
-"""What a lease lasts longer than the invocation that took it. A clock that is wrong by more does no harm: of two
-ingests at once both send, every message twice, and only the one whose lease it is moves the checkpoint."""
+"""Seconds by which a lease outlasts its invocation. A clock that is off by more does no harm: two concurrent ingests
+send every message twice, and only the holder of the lease moves the checkpoint."""
 
 UNVERSIONED = (
     "The bucket keeps no versions. If this key is uploaded again before the batch is finished, rows that were lost on "
@@ -66,12 +66,12 @@ UNVERSIONED = (
 )
 
 STOP_SENDING_SECONDS = 30
-"""When so little of the invocation is left (or a quarter of it, where that is less), the rest is for a continuation."""
+"""Seconds before the invocation's end (or a quarter of it, if less) at which the rest is left to a continuation."""
 
 
 @dataclass(frozen=True)
 class IngestConfig:
-    """The numbers that ingest works by; sizes in bytes."""
+    """The settings of ingest; sizes in bytes."""
 
     manifest_max_bytes: int
     reading: manifests.ReadingLimits
@@ -83,7 +83,7 @@ class Ingest:
     """Works on one upload at a time.
 
     Args:
-        now: the time, timezone-aware.
+        now: returns the current time, timezone-aware.
     """
 
     def __init__(
@@ -102,14 +102,15 @@ class Ingest:
         self._now = now
 
     def take(self, upload: Upload, remaining: Callable[[], float]) -> bool:
-        """Work on an upload until it is done (True) or the time is nearly up (False: go on in a continuation).
+        """Work on an upload until it is done (True) or the time is nearly up (False: send a continuation).
 
         Args:
-            remaining: the seconds that this invocation has left.
+            upload: the upload.
+            remaining: returns the seconds that this invocation has left.
 
         Raises:
-            LeaseHeld: another invocation is at it, for `seconds` at the most.
-            MessagesNotSent: SQS refuses messages. The checkpoint stands.
+            LeaseHeld: another invocation holds it, for at most `seconds`.
+            MessagesNotSent: SQS refuses messages. The checkpoint is stored.
         """
         lease = uuid4().hex
         batch = self._catalog.open_batch(
@@ -139,7 +140,7 @@ class Ingest:
                     batch = self._count(batch, file, metadata)
             except (UploadRefused, NotAManifest) as refusal:
                 if batch.state is BatchState.SENDING:
-                    # Rows have gone out, and some may be deferred. An open batch keeps them; its audit ends the rest.
+                    # Some rows have been sent, and may be deferred. An open batch keeps them; its audit ends the rest.
                     self._catalog.explain(batch, str(refusal))
                     self._catalog.all_sent(batch, now=self._now())
                     return True
@@ -150,7 +151,7 @@ class Ingest:
             return self._send(batch, file, remaining, stop)
 
     def _count(self, batch: Batch, file: BinaryIO, metadata: dict[str, str]) -> Batch:
-        """Pass 1."""
+        """Do pass 1."""
         limits = own_limits(self._rules.limits, metadata)
         with tempfile.TemporaryDirectory() as scratch:
             rejects = Path(scratch, REJECTS)
@@ -173,7 +174,7 @@ class Ingest:
         return self._catalog.batch(batch.id)
 
     def _send(self, batch: Batch, file: BinaryIO, remaining: Callable[[], float], stop: float) -> bool:
-        """Pass 2, from the checkpoint on."""
+        """Do pass 2, from the checkpoint on."""
         checkpoint = last = batch.sent_row
         complete = False
         under_way: deque[tuple[int, Future[None]]] = deque()
@@ -215,7 +216,7 @@ class Ingest:
 def accepted_messages(
     batch: Batch, file: BinaryIO, uploads: UploadsBucket, limits: manifests.ReadingLimits, *, after: int = 0
 ) -> Iterator[Message]:
-    """The messages of a batch's accepted rows behind row `after`, read again from a copy of its manifest."""
+    """Yield the messages of a batch's accepted rows after row `after`, read again from a copy of its manifest."""
     file.seek(0)
     bitmap = validation.Bitmap.from_bytes(uploads.read_report(batch.upload, ACCEPTED))
     for row in validation.accepted(manifests.read(file, limits), bitmap, after=after):
@@ -223,7 +224,7 @@ def accepted_messages(
 
 
 def _first_sent(under_way: deque[tuple[int, Future[None]]]) -> int:
-    """Wait for the oldest pack under way; its last row's number."""
+    """Wait for the oldest pack in progress; return its last row's number."""
     row, sending = under_way.popleft()
     sending.result()
     return row

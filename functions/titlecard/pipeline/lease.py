@@ -1,14 +1,14 @@
-"""The sweeper's lease: of several sweepers that are called at once, one works; a killed one stops none for long.
+"""The sweeper's lease: of several concurrent sweepers one works, and a killed one delays the next only briefly.
 
 ::
 
     holder      take ── renew ── renew ── renew ── killed
-    another                        └ reads the lease, waits: it has changed, and is left alone
-    a third                                          └ reads the lease, waits: it has not changed, and is taken over
+    another                        └ reads the lease, waits: it has changed, so it is left alone
+    a third                                          └ reads the lease, waits: it has not changed, so it is taken over
 
-Nobody compares clocks, which may be minutes apart: who finds a lease waits by its own clock for as long as a lease
-lasts, and takes over what is still as it was read. Who could not renew in that time stops by itself. A step that it is
-in the middle of goes on; what two sweepers send twice ends once.
+The sweepers do not compare clocks, which may differ by minutes. A sweeper that finds a lease waits by its own clock for
+the length of a lease, and takes the lease over if it is unchanged. A holder that could not renew in that time stops by
+itself, after its current step. A row that two sweepers send twice ends once.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 RENEW_SECONDS = 3
 
 LOOKS = 5
-"""A lease that is the same for so many times `RENEW_SECONDS` is a dead sweeper's."""
+"""A lease that stays unchanged for this many times `RENEW_SECONDS` belongs to a dead sweeper."""
 
 LEASE = timedelta(seconds=RENEW_SECONDS * LOOKS)
 
@@ -51,7 +51,7 @@ class Lease:
         self._over = Event()
 
     def take(self) -> bool:
-        """Become the one who sweeps, once the one before is gone; False where it is not."""
+        """Take the lease, waiting for a dead holder's to expire; return False if another sweeper holds it."""
         seen = self._catalog.sweep_lease()
         for _ in range(LOOKS if seen else 0):
             time.sleep(RENEW_SECONDS)
@@ -62,12 +62,12 @@ class Lease:
 
     @property
     def lasts(self) -> bool:
-        """Whether nobody else can have taken over."""
+        """Return whether no other sweeper can have taken over."""
         return self._now() < self._until()
 
     @contextmanager
     def renewed(self) -> Iterator[None]:
-        """Renew the lease in the background, and give it back at the end."""
+        """Renew the lease in the background, and release it at the end."""
         try:
             with ThreadPoolExecutor(1, thread_name_prefix="lease") as pool:
                 pool.submit(self._renew)
@@ -84,14 +84,14 @@ class Lease:
             began = self._now()
             with self._trouble_told():
                 if not self._catalog.renew_sweep(self._holder, until=began + LEASE):
-                    return  # it was taken over, and does not last
+                    return  # another sweeper took over, so it no longer lasts
                 self._renewed = began
 
     @contextmanager
     def _trouble_told(self) -> Iterator[None]:
         try:
             yield
-        except (BotoCoreError, ClientError) as trouble:  # then the lease runs out by itself
+        except (BotoCoreError, ClientError) as trouble:  # the lease then expires by itself
             self._log.warning("the lease could not be written", error=type(trouble).__name__)
 
     def _until(self) -> datetime:

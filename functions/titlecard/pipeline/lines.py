@@ -1,7 +1,7 @@
-"""The lines that talks are given out in: one JSON object a video, in the manifest's order.
+"""The lines of results: one JSON object per video, in the manifest's order.
 
-`run` and `parse` write them, `export` and the stack itself write them with what only the catalog knows. Others script
-against them, so a field is added at most, never renamed.
+`run` and `parse` write these lines; `export` and the stack itself add the fields that only the catalog knows. Other
+people's scripts depend on them, so fields may be added but never renamed.
 """
 
 from __future__ import annotations
@@ -22,19 +22,20 @@ if TYPE_CHECKING:
 def line(
     video: str, state: RowState, *, talk: Talk | None, charged: Amount | None = None, reason: str | None = None
 ) -> str:
-    """One line.
+    """Return one line.
 
     Args:
         video: the video's id.
-        talk: what it was parsed to; None where it was not.
-        charged: what this run was charged for it, lost answers included; none for a talk that was stored before.
+        state: the state of its row.
+        talk: its talk; None if it is not parsed.
+        charged: what this run was charged for it, including lost answers; None for a talk that was stored before.
         reason: why it is not parsed.
     """
     return json.dumps(_content(video, state, talk, charged or Amount(), reason), ensure_ascii=False)
 
 
 def of_row(row: Row, entry: VideoRecord, batch: str) -> str:
-    """The line of a row of the catalog."""
+    """Return the line of a row of the catalog."""
     answered = entry.talk is not None and entry.talk.tier is Tier.PERSON and row.state is not RowState.SUPERSEDED
     parsed = answered or row.state is RowState.PARSED
     return line(
@@ -47,10 +48,10 @@ def of_row(row: Row, entry: VideoRecord, batch: str) -> str:
 
 
 def of_result(result: RowResult) -> dict[str, Any]:
-    """The content of the line of a result.
+    """Return the content of the line of a result.
 
-    Beside the fields of `line` it has: `batch`; `current`, whether the video's newest talk is of this very row; and
-    `changed_at`, when the row ended or a person answered.
+    In addition to the fields of `line` it has: `batch`; `current`, whether the video's newest talk comes from this row;
+    and `changed_at`, when the row ended or a person answered.
     """
     charged, state = result.entry.charged(result.batch), result.state
     reason = None if state is RowState.PARSED else result.row.reason

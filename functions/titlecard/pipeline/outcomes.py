@@ -1,4 +1,4 @@
-"""What becomes of a message: the decision about its row, and what is reported to the queue."""
+"""The outcomes of a message: the decision about its row, and the report to the queue."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ComeBack:
-    """Not done: the queue shows the message again after so many seconds (None: after its own visibility timeout)."""
+    """Not done: the queue redelivers the message after so many seconds (None: after its own visibility timeout)."""
 
     seconds: int | None = None
 
 
 @dataclass(frozen=True)
 class Done:
-    """The message may go: its row is in this state. `ended` is the row's end where this worker wrote it."""
+    """The message is done: its row is in this state. `ended` is the row's end if this worker wrote it."""
 
     state: RowState
     tier: Tier | None = None
@@ -38,12 +38,12 @@ class Replaced:
 
 
 Outcome = Done | ComeBack | Replaced
-"""What is reported to the queue."""
+"""The report to the queue."""
 
 
 @dataclass(frozen=True)
 class End:
-    """The row ends in this state; a talk, where there is one, is stored already, and `pointer` says of the pointer."""
+    """End the row in this state; its talk, if any, is already stored; `pointer` describes the video's pointer."""
 
     state: RowState
     tier: Tier | None = None
@@ -53,7 +53,7 @@ class End:
 
 @dataclass(frozen=True)
 class Wait:
-    """The row is deferred: until `due`, or until a person acts (None). `need` is what its request can cost."""
+    """Defer the row until `due`, or until a person acts (None). `need` is what its request can cost."""
 
     reason: str
     due: datetime | None
@@ -62,10 +62,10 @@ class Wait:
 
 @dataclass(frozen=True)
 class Bury:
-    """The row ends dead, and its message goes to the dead-letter queue."""
+    """End the row as dead, and send its message to the dead-letter queue."""
 
     reason: str
 
 
 Decision = End | Wait | Bury | ComeBack
-"""What the model path decides about a row; the parser carries it out."""
+"""The model path's decision about a row, which the parser carries out."""

@@ -1,29 +1,29 @@
-"""The parser: a handful of messages become talks, each on its own.
+"""The parser: a few messages become talks, each independently.
 
-What is done for a message, and what a crash at each point leaves behind:
+The steps for a message, and their results:
 
 ::
 
     look up ─┬─ the row has ended ────────────────────────────────► acknowledged
              ├─ a person has cancelled the batch ─────────────────► cancelled
-             ├─ it was deferred after this message was sent ──────► acknowledged: a stray copy of what comes again
+             ├─ it was deferred after this message was sent ──────► acknowledged: a stray copy of a later message
              ├─ a newer manifest has the video ───────────────────► superseded
              ├─ a talk is stored for this fingerprint ────────────► parsed, nothing paid
              ├─ the last receive, and it killed a worker alone ───► dead: no work, only the record of it
              ├─ the last receive of any other ────────────────────► deferred: it is sent anew
              └─ local tier ─┬─ sure, or there is no model ────────► parsed
                             └─ not sure ──────────────────────────► the model path, in `ask`: parsed, deferred,
-                                                                    dead, or it comes again
+                                                                    dead, or redelivered
 
-What comes for the first time and is sure locally is not even looked up: its end is written on the condition that the
-catalog knows nothing of it, and what it knows stands.
+A first delivery that the local tier is sure of is not even looked up: its end is written on the condition that the
+catalog knows nothing of it; otherwise the stored state stays.
 
-A message that has come back may be the one that killed the worker. Those are worked one by one, when all their
-neighbours are saved, and each bears a mark meanwhile: whoever finds one knows that a worker died of it alone, and only
-what has done that is buried.
+A redelivered message may have killed its worker. Such messages are worked on one by one, after all their neighbours are
+saved, and each row is marked meanwhile: a worker that finds the mark knows that another worker died of this message
+alone. Only such messages are buried.
 
-A table that does not answer, or no time left, is no fault of a video. Its message comes back soon. Where its receives
-are nearly used up, or it bears a mark that cannot be taken away, a copy takes its place that was never received.
+An unavailable table or a lack of time is not the video's fault: its message is redelivered soon. If its receives are
+nearly used up, or a mark cannot be removed from its row, a new copy with no receives replaces it.
 """
 
 from __future__ import annotations
@@ -66,15 +66,15 @@ if TYPE_CHECKING:
     from titlecard.pipeline.ask import Keys, ModelTier
 
 SOON = 20
-"""Seconds, with jitter, after which a message comes back that a crowded table left undone."""
+"""Seconds, with jitter, until the redelivery of a message that a throttled table left unfinished."""
 
 BATCH_KNOWN_SECONDS = 30
-"""For how long a batch's limits and survey are taken from memory."""
+"""Seconds for which a batch's limits and survey are cached."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ParserConfig(AskConfig):
-    """The numbers that the parser works by; seconds, except where a name says otherwise."""
+    """The settings of the parser; in seconds, unless a name says otherwise."""
 
     policy: Policy
     max_receives: int
@@ -82,7 +82,7 @@ class ParserConfig(AskConfig):
 
 @dataclass(frozen=True)
 class Received:
-    """One SQS message as it was received; `first` is when that was for the first time, by the queue's own clock."""
+    """One SQS message as received; `first` is the time of its first receive, by the queue's own clock."""
 
     id: str
     receipt: str
@@ -93,7 +93,7 @@ class Received:
 
 @dataclass
 class _Job:
-    """A decoded message on its way."""
+    """A decoded message in progress."""
 
     received: Received
     message: Message
@@ -103,46 +103,46 @@ class _Job:
     key: str | None
     fingerprint: str
     standing: MessageState | None = None
-    """Where its row and its video stand; None while that was not looked up."""
+    """The states of its row and its video; None until they are looked up."""
     crashed: bool = False
-    """Whether there is an attempt on its video whose lease is over, and whose worker never said how it ended."""
+    """Whether its video has an attempt whose lease is over, and whose worker never recorded an end."""
     marked: bool = False
     """Whether this worker has left a mark on its row."""
 
     @property
     def standing_now(self) -> MessageState:
-        """Where its row and its video stand."""
+        """Return the states of its row and its video, which must have been looked up."""
         if self.standing is None:
             raise AssertionError("it is looked up first")
         return self.standing
 
     @property
     def is_new(self) -> bool:
-        """Whether nobody may have worked on it, and it is wanted."""
+        """Return whether no worker can have begun on it, and its batch still wants it."""
         return self.received.receives == 1 and self.message.deferrals == 0 and not self.batch.cancelled
 
     @cached_property
     def answer(self) -> LocalParse:
-        """What the local tier says."""
+        """Return the local tier's answer."""
         return extraction.parse(self.message.video, self.survey)
 
     def parse(self) -> None:
-        """Have the local tier parse it now, whoever is asked afterwards."""
-        self.answer  # noqa: B018 -- worked out once
+        """Parse with the local tier now, whichever tier answers in the end."""
+        self.answer  # noqa: B018 -- cached
 
     @property
     def sure(self) -> bool:
-        """Whether the local tier's answer is the last word."""
+        """Return whether the local tier's answer is final."""
         return self.policy is Policy.LOCAL or self.answer.is_final(self.policy)
 
     @property
     def suspect(self) -> bool:
-        """Whether a worker may have died of this message: nobody said how the last try ended, and its lease is over."""
+        """Return whether a worker may have died of this message: its last try has no recorded end and no live lease."""
         return self.crashed or self._marked
 
     @property
     def killed_alone(self) -> bool:
-        """Whether a worker died that worked on nothing else: in the local tier, or after the claim that is there."""
+        """Return whether a worker died working on nothing else: in the local tier, or after the stored claim."""
         standing = self.standing_now
         if standing.entry.lease_until:
             return bool(standing.alone) and standing.alone == standing.entry.token
@@ -155,7 +155,7 @@ class _Job:
         return self.received.receives > 1 and unsaid
 
     def unsure(self) -> UnsureRow:
-        """The same for the model path."""
+        """Return the row for the model path."""
         return UnsureRow(
             message=self.message,
             batch=self.batch,
@@ -170,7 +170,7 @@ class _Job:
         )
 
     def parsed_locally(self) -> RowEnd:
-        """This message's end by the local tier's answer."""
+        """Return this row's end by the local tier's answer."""
         return self.ending(RowState.PARSED, by_local_tier(self.message.video, self.answer))
 
     def ending(
@@ -182,7 +182,7 @@ class _Job:
         reason: str | None = None,
         pointer: Pointer | None = None,
     ) -> RowEnd:
-        """This message's end; with a talk where one is to be stored."""
+        """Return this row's end, with a talk if there is one to store."""
         known = self.standing
         if pointer is None:
             pointer = Pointer.THERE if known and known.newest else Pointer.UNKNOWN
@@ -203,7 +203,7 @@ class Parser:
     """Works on the messages of one invocation.
 
     Args:
-        now: the time, timezone-aware.
+        now: returns the current time, timezone-aware.
     """
 
     def __init__(
@@ -233,10 +233,11 @@ class Parser:
         self._expects_new = True
 
     def work(self, received: Sequence[Received], remaining: Callable[[], float]) -> dict[str, Outcome]:
-        """Work on messages; say for each id what became of it.
+        """Work on messages; return the outcome of each by its id.
 
         Args:
-            remaining: the seconds that this invocation has left.
+            received: the messages.
+            remaining: returns the seconds that this invocation has left.
         """
         decoded = {one.id: self._decoded(one) for one in received}
         outcomes: dict[str, Outcome] = {name: it for name, it in decoded.items() if not isinstance(it, _Job)}
@@ -260,7 +261,7 @@ class Parser:
     def _together(
         self, step: Callable[[Sequence[_Job]], dict[str, Outcome]], jobs: Sequence[_Job]
     ) -> dict[str, Outcome]:
-        """Do a step for some jobs; where a table does not answer, they all come back soon. What is written stays."""
+        """Do a step for some jobs; if a table does not answer, all are redelivered soon. What is written stays."""
         if not jobs:
             return {}
         try:
@@ -272,7 +273,7 @@ class Parser:
     # ------------------------------------------------------------------------------------- what needs no parsing
 
     def _decoded(self, received: Received) -> _Job | Outcome:
-        """The job that a message is, or what becomes of it without one."""
+        """Return the job of a message, or its outcome if there is no job."""
         if self._clock_is_behind(received):
             self._log.error("this worker's clock is behind: it does nothing", now=stamp(self._now()))
             return ComeBack()
@@ -299,7 +300,7 @@ class Parser:
             return Done(RowState.DEAD)
         try:
             key = None if self._rules.policy is Policy.LOCAL else self._keys.of(message.project)
-        except KeyUnreadable as trouble:  # of one project, and no reason to hold up the others' messages
+        except KeyUnreadable as trouble:  # this affects one project, and must not delay the others' messages
             due = self._now() + timedelta(seconds=self._rules.visibility)
             why = f"{Hold.KEY_UNREADABLE}: {trouble}"
             return self._deferred(message, "", reason=why, due=due)
@@ -310,14 +311,14 @@ class Parser:
     def _batch(self, name: str) -> tuple[Batch, Survey]:
         known = self._known.get(name)
         if known is None or self._now() - known[0] > timedelta(seconds=BATCH_KNOWN_SECONDS):
-            self._known = dict(list(self._known.items())[-8:])  # a worker that lives long does not grow
+            self._known = dict(list(self._known.items())[-8:])  # bounds the cache of a long-lived worker
             known = self._known[name] = (self._now(), self._catalog.batch(name), self._catalog.survey(name))
         return known[1], known[2]
 
     def _at_once(self, jobs: Sequence[_Job]) -> dict[str, Outcome]:
-        """End what is new and sure locally without a look."""
+        """End new rows that the local tier is sure of, without a look-up."""
         ended = self._catalog.end([job.parsed_locally() for job in jobs], now=self._now())
-        # A manifest that comes again is best looked up first, a new one is not.
+        # It is better to look a repeated manifest up first, and not a new one.
         self._expects_new = all(it.ending.talk for it in ended)
         return {job.received.id: _done(it) for job, it in zip(jobs, ended, strict=True)}
 
@@ -335,21 +336,21 @@ class Parser:
         return {}
 
     def _given_back(self, job: _Job, entry: VideoRecord) -> bool:
-        """Give the attempt back that the message says nothing was sent for."""
+        """Give back the attempt of which the message says that nothing was sent."""
         if not entry.lease_until or job.message.unsent != entry.token:
             return False
         number, place = entry.attempts, len(entry.history) - 1
         return self._catalog.give_back(Attempt(job.message, job.fingerprint, entry.token, number, place))
 
     def _without_parsing(self, jobs: Sequence[_Job]) -> dict[str, Outcome]:
-        """Say what becomes of those that need no parsing; the others are left."""
+        """Return the outcomes of the jobs that need no parsing."""
         decided = {job.received.id: (job, self._known_end(job)) for job in jobs}
         endings = [(job, it) for job, it in decided.values() if isinstance(it, RowEnd)]
         outcomes = {name: it for name, (_, it) in decided.items() if it is not None and not isinstance(it, RowEnd)}
         return outcomes | self._end(endings)
 
     def _known_end(self, job: _Job) -> RowEnd | Outcome | None:
-        """What becomes of a job by what the catalog knows; None where that says nothing, and it has to be parsed."""
+        """Return a job's outcome from what the catalog knows; None if it has to be parsed."""
         standing = job.standing_now
         if standing.row in END_STATES:
             if standing.row is RowState.DEAD and job.received.receives > 1:
@@ -363,7 +364,7 @@ class Parser:
 
     @staticmethod
     def _stored_end(job: _Job) -> RowEnd | None:
-        """The end of a row that a person or a newer manifest has made superfluous, or whose talk is stored."""
+        """Return the end of a row that a person or a newer manifest has made superfluous, or whose talk is stored."""
         standing = job.standing_now
         if job.batch.cancelled:
             return job.ending(RowState.CANCELLED, reason=faults.CANCELLED)
@@ -374,7 +375,7 @@ class Parser:
         return None
 
     def _last_receive(self, job: _Job) -> Outcome:
-        """Bury what killed a worker alone; let anything else wait, so that it is sent anew. Nothing is worked on."""
+        """Bury a message that killed a worker alone; defer any other, so that it is sent anew. Do no other work."""
         receives = job.received.receives
         if job.killed_alone:
             return self._bury(job, f"receives_used_up: received {receives} times, and its worker crashed or timed out")
@@ -385,13 +386,13 @@ class Parser:
     # ---------------------------------------------------------------------------------------------- the two tiers
 
     def _locally(self, jobs: Sequence[_Job]) -> dict[str, Outcome]:
-        """Parse by the local tier and end what it is sure of; the others are left."""
+        """Parse with the local tier and end the rows that it is sure of; return their outcomes."""
         for job in jobs:
             job.parse()
         return self._end([(job, job.parsed_locally()) for job in jobs if job.sure])
 
     def _locally_alone(self, jobs: Sequence[_Job]) -> dict[str, Outcome]:
-        """The same for one that has come back: under a mark, which says when the local tier has survived it."""
+        """Do the same for one redelivered message, under a mark that also records that the local tier survived it."""
         (job,) = jobs
         job.marked = True  # even where the answer is lost
         self._catalog.begin(job.message, now=self._now(), alone=LOCALLY)
@@ -402,14 +403,14 @@ class Parser:
         return outcomes
 
     def _by_model(self, jobs: Sequence[_Job], remaining: Callable[[], float]) -> dict[str, Outcome]:
-        """Ask the model: side by side, but those that a worker may have died of one by one, after the others."""
+        """Ask the model: concurrently, but about suspects one by one, after the others."""
         if not jobs:
             return {}
         calm = [job for job in jobs if not job.suspect]
         with ThreadPoolExecutor(max(len(calm), 1), thread_name_prefix="model") as pool:
             asked = list(pool.map(lambda job: self._asked(job, remaining), calm))
         outcomes = {job.received.id: outcome for job, outcome in zip(calm, asked, strict=True)}
-        # Those last that were tried most often: if one kills us, only its own attempt is lost with it.
+        # Those with the most attempts come last: if one kills this worker, only its own attempt is lost with it.
         for job in sorted((job for job in jobs if job.suspect), key=lambda job: job.standing_now.entry.attempts):
             outcomes[job.received.id] = self._asked(job, remaining)
         return outcomes
@@ -422,12 +423,12 @@ class Parser:
             message = job.message.model_copy(update={"unsent": error.token})
             return self._again(replace(job.received, body=message.model_dump_json()), marked=True)
         except (LedgerUnavailable, *_TROUBLE) as error:
-            # Our own side is in trouble. Whatever was written stays; what was not written errs on the side of charged.
+            # Our own side is in trouble. Whatever was written stays; anything else charges too much, never too little.
             self._log.warning(_NO_ANSWER, error=type(error).__name__, batch=job.batch.id, row=job.message.row)
             return self._again(job.received, marked=job.suspect)
 
     def _ask(self, job: _Job, remaining: Callable[[], float]) -> Outcome:
-        """Let the model path decide about a row, and carry its decision out."""
+        """Let the model path decide about a row, and carry out its decision."""
         if self._clock_is_ahead(job.received):
             self._log.error("this worker's clock is ahead: nothing is asked", now=stamp(self._now()))
             return ComeBack()
@@ -439,22 +440,23 @@ class Parser:
                 return self._deferred(job.message, job.fingerprint, reason=reason, due=due, need=need)
             case Bury(reason):
                 return self._bury(job, reason)
-        if decision.seconds:  # an attempt that failed, and says so
+        if decision.seconds:  # a failed attempt, which is recorded
             return decision
-        there_was_no_time = decision.seconds == 0  # or else another worker has it
+        there_was_no_time = decision.seconds == 0  # otherwise another worker has it
         return self._again(job.received, seconds=decision.seconds, marked=job.suspect and not there_was_no_time)
 
     # ------------------------------------------------------------------------------------------------ the ways out
 
     def _again(self, received: Received, *, seconds: int | None = SOON, marked: bool = False) -> Outcome:
-        """Let a message come back that could not be worked on, through no fault of its own, without a risk to it.
+        """Have a message redelivered that could not be worked on, through no fault of its own and at no risk to it.
 
         Args:
-            seconds: until then, with jitter; None: the queue's own time.
-            marked: its row bears a mark, or may bear one, though nobody died of it.
+            received: the message.
+            seconds: the delay, before jitter; None means the queue's own.
+            marked: whether its row has a mark, or may have one, although no worker died of it.
         """
         if seconds:
-            seconds = max(1, round(random.uniform(seconds / 2, seconds)))  # noqa: S311 -- jitter, no secret
+            seconds = max(1, round(random.uniform(seconds / 2, seconds)))  # noqa: S311 -- jitter, not a secret
         if not marked and received.receives < self._rules.max_receives - 1:
             return ComeBack(seconds)
         try:
@@ -464,26 +466,26 @@ class Parser:
         return Replaced()
 
     def _clock_is_behind(self, received: Received) -> bool:
-        """Whether a message comes out of the future: what is due, leased or budgeted would be read wrongly."""
+        """Return whether a message comes from the future: then due times, leases and budgets would be misread."""
         wrong = timedelta(seconds=CLOCK_ERROR_SECONDS)
         return received.first is not None and self._now() < received.first - wrong
 
     def _clock_is_ahead(self, received: Received) -> bool:
-        """Whether a message that was received for the first time has been so for longer than it can be."""
+        """Return whether a message's first receive seems longer ago than it can be."""
         longest = timedelta(seconds=CLOCK_ERROR_SECONDS + self._rules.visibility)
         return received.first is not None and received.receives == 1 and self._now() > received.first + longest
 
     def _deferred(
         self, message: Message, mark: str, *, reason: str, due: datetime | None, need: Amount | None = None
     ) -> Outcome:
-        """Let a row wait; where it has ended already, its message comes again, and is put away as that end asks."""
+        """Defer a row; if it has already ended, its message is redelivered and handled by that end."""
         if not self._catalog.defer(message, mark, reason=reason, due=due, now=self._now(), need=need):
             return ComeBack()
         telemetry.deferred(self._log, message, reason=reason, due=due, bound=need)
         return Done(RowState.DEFERRED)
 
     def _bury(self, job: _Job, reason: str) -> Outcome:
-        """Record a death, then put the message where the dead lie; after a crash in between, the next receive does."""
+        """Record a death, then send the dead letter; after a crash in between, the next receive sends it."""
         outcome = self._finish(job.ending(RowState.DEAD, reason=reason))
         if outcome == Done(RowState.DEAD):
             telemetry.died(self._log, job.message, reason=reason)
@@ -502,12 +504,12 @@ class Parser:
         ended = [it.ended for it in outcomes.values() if isinstance(it, Done) and it.ended]
         try:
             self._catalog.count(ended, now=self._now())
-        except (BotoCoreError, ClientError) as error:  # the audit counts the rows of a batch that counts too little
+        except (BotoCoreError, ClientError) as error:  # the audit counts the rows of a batch whose counters are too low
             self._log.warning("rows that ended were not counted", error=type(error).__name__, rows=len(ended))
 
 
 _TROUBLE = (CatalogBusy, BotoCoreError, ClientError)
-"""What a table or a queue raises that does not answer."""
+"""The errors of a table or a queue that does not answer."""
 
 _NO_ANSWER = "a table or a queue did not answer"
 

@@ -1,14 +1,14 @@
-"""The results of a batch: a file in the uploads bucket and an event, before the batch is marked as finished.
+"""The results of a batch: a file in the uploads bucket and an event, before the batch is closed as finished.
 
 ::
 
-    every row has ended ─► file: part … part, complete ─► event ─► marked as finished (by the caller)
-                             crash: on from the last        crash: file and event once more,
-                             part that is written down      the event under the same id
+    every row has ended ─► file: part … part, complete ─► event ─► closed as finished (by the caller)
+                             crash: continue after the      crash: file and event again,
+                             last recorded part             the event with the same id
 
-So whoever hears of a batch finds its file, and every batch is heard of at least once. A small batch is one PutObject.
-One that does not fit into an invocation is written part by part, and what is done is written down after each; a part is
-cut by its size alone, so that one that is written twice has the same rows.
+So a receiver of the event finds the file, and every batch has at least one event. A small batch is one PutObject. One
+that does not fit into an invocation is written in parts, and the progress is recorded after each. A part's size alone
+decides where it ends, so a part that is written twice has the same rows.
 """
 
 from __future__ import annotations
@@ -36,19 +36,19 @@ if TYPE_CHECKING:
     from titlecard.aws.dynamodb.catalog.upload_progress import UploadProgressTable
 
 RESULTS = "results/"
-"""Where the stack puts talks: `results/<project>/<batch>.jsonl`."""
+"""The prefix of the stack's results: `results/<project>/<batch>.jsonl`."""
 
 SOURCE, FINISHED = "titlecard", "Titlecard batch finished"
 """The event's source and detail type."""
 
 PART_BYTES = 5 * 1024 * 1024
-"""The least size of a part that is not the last (S3 user guide, "Amazon S3 multipart upload limits")."""
+"""The least size of a part except the last, in bytes (S3 user guide, "Amazon S3 multipart upload limits")."""
 
 _LOST = {"NoSuchUpload", "InvalidPart", "InvalidPartOrder"}
 
 
 class EventBus(Protocol):
-    """EventBridge's client, as far as it is used here."""
+    """The methods of EventBridge's client that are used here."""
 
     def put_events(self, *, Entries: Sequence[Mapping[str, str]]) -> Mapping[str, Any]:  # noqa: N803 -- boto3's
         """Put events on the default bus."""
@@ -56,7 +56,7 @@ class EventBus(Protocol):
 
 @dataclass(frozen=True)
 class _Part:
-    """Rows up to `row` as lines; `last` says that no rows are behind it."""
+    """Rows up to `row` as lines; `last` says that no rows follow."""
 
     body: bytes
     row: int
@@ -65,7 +65,7 @@ class _Part:
 
 
 class ResultPublisher:
-    """Gives out what came of batches."""
+    """Publishes the results of batches."""
 
     def __init__(self, *, exports: BatchResults, drafts: UploadProgressTable, s3: S3Client, events: EventBus) -> None:
         self._exports = exports
@@ -74,11 +74,12 @@ class ResultPublisher:
         self._events = events
 
     def publish(self, batch: Batch, in_time: Callable[[], bool], reason: str | None = None) -> bool:
-        """Write a batch's file and tell of it; False: there was no time for all of it, call again.
+        """Write a batch's file and publish its event; return False if time ran out and the call must be repeated.
 
         Args:
-            in_time: whether there is time for another part: some 20,000 rows, a thousand of them in a second or less.
-            reason: why rows of the batch were given up, where they were.
+            batch: the batch.
+            in_time: returns whether there is time for another part: some 20,000 rows, at a second or less per thousand.
+            reason: why rows of the batch were given up, if any were.
 
         Raises:
             EventNotPublished: the event was refused.
@@ -90,7 +91,7 @@ class ResultPublisher:
         return True
 
     def _write(self, batch: Batch, in_time: Callable[[], bool]) -> Counter[str] | None:
-        """Write the file; what it holds, or None where it is not complete yet."""
+        """Write the file; return the counts of its rows, or None if it is not complete yet."""
         draft = self._drafts.draft(batch.id, batch.marked_at)
         while in_time():
             part = self._part(batch, after=draft.row if draft else 0)
@@ -105,7 +106,7 @@ class ResultPublisher:
             except ClientError as error:
                 if draft is None or error.response["Error"].get("Code") not in _LOST:
                     raise
-                self._drafts.forget(batch.id, draft)  # the upload is gone, or a part of it is another writer's
+                self._drafts.forget(batch.id, draft)  # the upload is gone, or another writer wrote one of its parts
                 return None
             if draft is None:
                 return None
@@ -129,14 +130,14 @@ class ResultPublisher:
         return UploadProgress(batch.marked_at, upload)
 
     def _add(self, batch: Batch, draft: UploadProgress, part: _Part) -> UploadProgress | None:
-        """Put a part behind the others and write it down; None where another writer has gone on in the meantime."""
+        """Add a part after the others and record it; return None if another writer has made progress meanwhile."""
         etags = draft.etags
         if part.body:
             number = len(etags) + 1
             put = self._s3.upload_part(**_object(batch), UploadId=draft.upload, PartNumber=number, Body=part.body)
             etags = (*etags, put["ETag"])
         further = replace(draft, etags=etags, row=part.row, counts=draft.counts + part.counts)
-        if part.last:  # what completes it needs no record: it is done at once, or the part is made again
+        if part.last:  # the last part needs no record: the file is completed at once, or the part is made again
             return further
         if not draft.etags:
             if self._drafts.begin(batch.id, further):
@@ -154,7 +155,7 @@ class ResultPublisher:
     def _tell(self, batch: Batch, counts: Counter[str], reason: str | None) -> None:
         """Publish the event.
 
-        Its `id` is the same however often it is sent, and another one where dead rows were tried again since.
+        Its `id` is the same for every repetition, and differs after a redrive of dead rows.
         """
         detail = {
             "id": f"{batch.id}@{batch.marked_at}",
@@ -181,7 +182,7 @@ _LINES = "application/x-ndjson"
 
 
 def results_key(project: str, batch: str) -> str:
-    """Where the results of a batch lie in the uploads bucket."""
+    """Return the S3 key of a batch's results in the uploads bucket."""
     return f"{RESULTS}{project}/{batch}.jsonl"
 
 

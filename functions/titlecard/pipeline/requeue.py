@@ -1,29 +1,29 @@
-"""The sweeper puts deferred videos back when their date has come and they can be paid for.
+"""The sweeper puts deferred videos back when they are due and can be paid for.
 
-Rows are sent first and marked afterwards, on the condition that they are as they were read:
+It sends rows first and marks them afterwards, on the condition that they are unchanged since they were read:
 
 ::
 
     read a row ──► send its message ──► mark it as queued
-                     │                     └ refused: it has moved on by itself
-                     └ a crash: it is sent a second time by the next sweep, and ends once
+                     │                     └ refused: the row has changed by itself
+                     └ a crash: the next sweep sends it a second time, and it ends once
 
-The other way round, a crash would lose it. What is sent bears the number of the deferral, so that no worker takes it
-for a stray copy from before.
+In the opposite order, a crash would lose it. The message carries the number of the deferral, so that no worker mistakes
+it for an earlier stray copy.
 
 A sweep is a stream. It sends while it reads, oldest first, and stops at its limit or shortly before its time is up, so
-that a million due rows are a matter of several sweeps and not of none. What can be said about a row is said once: it
-goes on, or it gets another date, or it waits for a person. A minute later nothing of it is read again:
+that a million due rows take several sweeps instead of failing all of them. Each row gets one verdict: it continues, or
+it gets another date, or it waits for a person. A minute later none of it is read again:
 
 =====================  =========================================================================================
 a project that         rows with a date                                rows that wait for a person
 =====================  =========================================================================================
-may ask                are read up to now                              one is read of each of a batch's shards, and
-                                                                       more only while they can go on
-is paused, or has no   are told to wait for a person, each once        are not read
+may ask                are read up to now                              one is read from each of a batch's shards,
+                                                                       and more only while they can continue
+is paused, or has no   are set to wait for a person, once each         are not read
 budget
 has an open breaker,   are not read until its next probe; then one     are not read
-or no readable ledger  goes
+or no readable ledger  continues
 =====================  =========================================================================================
 """
 
@@ -62,23 +62,23 @@ if TYPE_CHECKING:
     from titlecard.pipeline.audit import Audit
 
 TIMEOUT_SECONDS = 300.0
-"""The sweeper's time-out."""
+"""The sweeper's timeout."""
 
 STOP_SECONDS = 60
-"""When so little of the invocation is left (or a quarter of it, where that is less), nothing more is begun."""
+"""Seconds before the end of the invocation (or a quarter of it, if less) at which no new work starts."""
 
 MARKERS = 8
-"""Threads that mark rows; an update is mostly waiting."""
+"""Threads that mark rows; an update mostly waits."""
 
 UNREADABLE_SECONDS = 86_400
-"""After how long a row is looked at again that this version cannot read: a newer one may be deployed by then."""
+"""Seconds until another look at a row that this version cannot read: a newer version may be deployed by then."""
 
 
 class Requeue:
     """Puts deferred videos back and has the open batches audited.
 
     Args:
-        most: how many messages one sweep puts back at the most, and how many rows it gives another date.
+        most: the most messages that one sweep puts back, and the most rows that it gives another date.
     """
 
     def __init__(
@@ -101,10 +101,10 @@ class Requeue:
         self._log = log
 
     def run(self, remaining: Callable[[], float] = lambda: TIMEOUT_SECONDS) -> Counter[str]:
-        """Do both; say how many rows were put back, and how many batches were finished, audited or given up.
+        """Do both; return the numbers of rows put back, and of batches finished, audited or given up.
 
         Args:
-            remaining: the seconds that this invocation has left; all of them where nobody counts.
+            remaining: returns the seconds that this invocation has left; by default all of them.
         """
         done: Counter[str] = Counter()
         lease = Lease(self._catalog, self._now, self._log)
@@ -122,10 +122,10 @@ class Requeue:
         return done
 
     def _put_back(self, in_time: Callable[[], bool]) -> Counter[str]:
-        """Send what can go on, no more than the budgets can pay for; tell the rest once why it cannot."""
+        """Send the rows that can continue, no more than the budgets can pay for; tell the rest once why they cannot."""
         sweep = _Sweep(self._catalog, self._ledger, self._queue, self._log, self._most, self._now)
         try:
-            batches = [it for it in self._catalog.open_batches() if isinstance(it, Batch)]  # the audit tells of others
+            batches = [it for it in self._catalog.open_batches() if isinstance(it, Batch)]  # the audit reports others
             sweep.send(sweep.due_rows(batches), in_time)
             for batch in batches:
                 if in_time():
@@ -135,7 +135,7 @@ class Requeue:
             BotoCoreError,
             ClientError,
             MessagesNotSent,
-        ) as trouble:  # the batches are audited all the same
+        ) as trouble:  # the batches are still audited
             self._log.warning("not all rows that are due were put back", error=type(trouble).__name__)
             sweep.done["cut short"] += 1
         return sweep.done
@@ -146,24 +146,24 @@ class Requeue:
 
 @dataclass(frozen=True)
 class Go:
-    """It goes on now."""
+    """The row continues now."""
 
 
 @dataclass(frozen=True)
 class Wait:
-    """It cannot go on, for a reason that is to be told; until `why.due`, or until a person acts."""
+    """The row cannot continue, for a reason to be recorded; until `why.due`, or until a person acts."""
 
     why: Denied | Refusal
 
 
 @dataclass(frozen=True)
 class Stay:
-    """Nothing can be said, or its turn comes when it is known what became of those that went: it keeps its date."""
+    """The row keeps its date: nothing is known, or it depends on the rows that continue."""
 
 
 @dataclass
 class _Remaining:
-    """What a budget or a limit leaves, by what was charged and promised so far; budgets do not count requests."""
+    """What is left of a budget or a limit after charges and promises; budgets do not count requests."""
 
     refusal: Refusal
     cap: Cap
@@ -172,11 +172,11 @@ class _Remaining:
     promised: Amount = field(default_factory=Amount)
 
     def holds(self, need: Amount) -> bool:
-        """Whether a need fits beside what was charged and promised."""
+        """Return whether a need fits beside the charges and promises."""
         return self._has_room(self.charged + self.promised, need)
 
     def refuses(self, need: Amount) -> bool:
-        """Whether a need would not even fit if nothing were promised."""
+        """Return whether a need would not fit even without promises."""
         return not self._has_room(self.charged, need)
 
     def _has_room(self, spent: Amount, need: Amount) -> bool:
@@ -186,7 +186,7 @@ class _Remaining:
 
 @dataclass
 class MayAsk:
-    """What a project's budgets leave; `probing`: its breaker lets one question through; `over`: that is promised."""
+    """What is left of a project's budgets; `probing`: its breaker lets one question through; `over`: it is promised."""
 
     budgets: list[_Remaining]
     probing: bool
@@ -195,18 +195,18 @@ class MayAsk:
 
 @dataclass(frozen=True)
 class MayNotAsk:
-    """Why a project may ask nothing now."""
+    """The reason why a project may ask nothing now."""
 
     why: Denied
 
 
 @dataclass(frozen=True)
 class Unknown:
-    """The ledger did not say."""
+    """The ledger did not answer."""
 
 
 class _Headroom:
-    """What can be paid for, with what this sweep has promised taken off; each project and each batch is read once."""
+    """What can be paid for, less this sweep's promises; each project and each batch is read once."""
 
     def __init__(self, ledger: Ledger, now: datetime) -> None:
         self._ledger = ledger
@@ -215,15 +215,15 @@ class _Headroom:
         self._limits: dict[str, _Remaining | Unknown] = {}
 
     def of_project(self, name: str) -> MayAsk | MayNotAsk | Unknown:
-        """What a project may ask."""
+        """Return what a project may ask."""
         if name not in self._projects:
             self._projects[name] = self._project(name)
         return self._projects[name]
 
     def verdict(self, deferred: DeferredRow, batch: Batch) -> Go | Wait | Stay:
-        """What a row is in for; where it goes on, its need is taken off."""
+        """Return the verdict on a row; if it continues, subtract its need."""
         need = deferred.row.need
-        if batch.cancelled or need == Amount():  # it only needs an end, or never came as far as the model
+        if batch.cancelled or need == Amount():  # it only needs an end, or never got as far as the model
             return Go()
         project, limit = self.of_project(batch.project), self._limit(batch)
         if isinstance(project, MayNotAsk):
@@ -237,11 +237,11 @@ class _Headroom:
 
     @staticmethod
     def _promise(project: MayAsk, limit: _Remaining, need: Amount) -> Go | Stay:
-        """Take a need off, where it fits beside what this sweep has promised to others."""
+        """Subtract a need if it fits beside this sweep's other promises."""
         if project.over or not limit.holds(need):
             return Stay()
         fits = all(left.holds(need) for left in project.budgets)
-        project.over = project.probing or not fits  # no younger row that needs less overtakes it; and of probes, one
+        project.over = project.probing or not fits  # no younger, smaller row overtakes it; one probe only
         if not fits:
             return Stay()
         for left in (limit, *project.budgets):
@@ -277,9 +277,9 @@ class _Headroom:
 
 
 class _Sweep:
-    """One sweep: what it has sent and told so far."""
+    """One sweep, with what it has sent and recorded so far."""
 
-    def __init__(  # noqa: PLR0917 -- the sweeper's own
+    def __init__(  # noqa: PLR0917 -- only the sweeper calls it
         self,
         catalog: Catalog,
         ledger: Ledger,
@@ -298,7 +298,7 @@ class _Sweep:
         self.done: Counter[str] = Counter()
 
     def due_rows(self, batches: Iterable[Batch]) -> Iterator[DeferredRow]:
-        """The due rows of all projects that can go on, the oldest first; the others are told why not on the way."""
+        """Yield the due rows of all projects that can continue, oldest first; record why the others cannot."""
         self._batches.update({batch.id: batch for batch in batches})
         projects = sorted({batch.project for batch in self._batches.values()})
         streams = [self._able(self._due_of(project)) for project in projects]
@@ -306,7 +306,7 @@ class _Sweep:
         return heapq.merge(*streams, key=attrgetter("row.due"))
 
     def _due_of(self, project: str) -> Iterator[DeferredRow | UnreadableRow]:
-        """A project's due rows, as far as there is something to be said about them."""
+        """Yield a project's due rows for which there is a verdict."""
         account = self._headroom.of_project(project)
         told = isinstance(account, MayNotAsk) and account.why.due is None
         cancelled = any(batch.cancelled for batch in self._batches.values() if batch.project == project)
@@ -318,7 +318,7 @@ class _Sweep:
                 return
 
     def _able(self, rows: Iterable[DeferredRow | UnreadableRow]) -> Iterator[DeferredRow]:
-        """Those rows that can go on; the others are told why not."""
+        """Yield the rows that can continue; record why the others cannot."""
         stay = 0
         for found in rows:
             verdict = self._verdict(found)
@@ -331,9 +331,9 @@ class _Sweep:
                 return
 
     def rows_for_a_person(self, batch: Batch) -> Iterator[DeferredRow]:
-        """The rows of a batch that waited for a person and can go on now, those first that need the least.
+        """Yield the rows of a batch that waited for a person and can continue now, smallest need first.
 
-        Where one cannot, and says why, what needs more cannot either, and is not read.
+        If one cannot and says why, rows with a larger need cannot either and are not read.
         """
         if not batch.cancelled and not isinstance(self._headroom.of_project(batch.project), MayAsk):
             return
@@ -351,7 +351,7 @@ class _Sweep:
                 return
 
     def _verdict(self, found: DeferredRow | UnreadableRow) -> Go | Wait | Stay | None:
-        """What a row is in for; None of one that cannot be read, which is set aside."""
+        """Return the verdict on a row; None for a row that cannot be read, which is set aside."""
         if isinstance(found, DeferredRow):
             return self._headroom.verdict(found, self._batch(found))
         self._log.error("a deferred row cannot be read", batch=found.batch, row=found.number, error=found.trouble)
@@ -366,7 +366,7 @@ class _Sweep:
     def send(self, rows: Iterable[DeferredRow], in_time: Callable[[], bool]) -> None:
         """Send rows as they come, and mark them.
 
-        Their batches have moved, whatever becomes of it: the audit of a batch that stood still would bury rows whose
+        Their batches count as moved in any case: otherwise the audit of a batch that stood still would bury rows whose
         messages it does not see.
         """
         moved: set[str] = set()
@@ -399,7 +399,7 @@ class _Sweep:
 
 
 def _is_held_by_us(deferred: DeferredRow) -> bool:
-    """Whether it is one of our own limits that a row waits for, so that it can be known when that is over."""
+    """Return whether a row waits for one of our own limits, so that the end of its wait can be known."""
     return (deferred.row.reason or "").partition(":")[0] in set(Hold)
 
 

@@ -1,4 +1,4 @@
-"""From a tier's answer to a talk. What is not grounded in the video's own text never becomes one."""
+"""From a tier's answer to a talk. An answer that is not grounded in the video's own text never becomes a talk."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ GARBLED = "garbled"
 """The text was decoded wrongly, or lost characters, before it was uploaded."""
 
 GARBLED_CONFIDENCE = 0.5
-"""The most that a talk of such a text is trusted: its words are not those that were meant."""
+"""The highest confidence in a talk with such a text, because its words are not the original ones."""
 
 DISAGREES_FROM = 0.5
-"""The local confidence from which on another answer of the model's is a disagreement, and no correction."""
+"""The local confidence from which a different answer of the model is a disagreement, not a correction."""
 
 
 def by_local_tier(
@@ -39,14 +39,16 @@ def by_local_tier(
     charged: Amount | None = None,
     model: str | None = None,
 ) -> Talk:
-    """The local tier's answer as a talk; the title as it was given, and nobody, where even that is not grounded.
+    """Return the local tier's answer as a talk; if it is not grounded, the given title without presenters.
 
-    Where the row itself names its presenters, the tier is `given`, and a text that names others is a reason for review.
+    If the row itself names its presenters, the tier is `given`, and a text that names others is a reason for review.
 
     Args:
-        flaw: why the model's answer could not be used, where it was asked; it goes into `review`.
-        charged: what asking it has cost.
-        model: which model was asked.
+        video: the video.
+        answer: the local tier's answer.
+        flaw: why the model's answer could not be used, if the model was asked; it goes into `review`.
+        charged: the cost of asking the model.
+        model: the model that was asked.
     """
     charged = charged or Amount()
     title, presenters = answer.title, answer.presenters
@@ -69,12 +71,12 @@ def by_local_tier(
 
 
 def by_model(video: Video, local: LocalParse, answer: Answer, model: str, *, charged: Amount) -> Talk:
-    """The model's answer as a talk; the local tier's, flagged, where the model's is not grounded.
+    """Return the model's answer as a talk; if it is not grounded, the local tier's, flagged.
 
-    The model is asked to correct what the local tier was not sure of, so most differences between the two are what was
-    wanted, and a flag for each would be a flag for nearly all. A talk is flagged where the local tier was right more
-    likely than not (its confidence is calibrated) and the model names other people all the same: then either may be
-    wrong, and names are what a site cannot see to be wrong. Titles differ by an editor's taste, and are left alone.
+    The model is asked to correct what the local tier was not sure of, so most differences between the two are intended,
+    and flagging each would flag nearly all talks. A talk is flagged if the local tier was more likely right than wrong
+    (its confidence is calibrated) and the model still names other people: then either may be wrong, and a site cannot
+    see that a name is wrong. Titles differ by an editor's taste and are not flagged.
     """
     if ungrounded(answer.title, answer.presenters, video):
         return by_local_tier(video, local, flaw=UNGROUNDED, charged=charged, model=model)
@@ -97,5 +99,5 @@ def _is_garbled(title: str, presenters: Iterable[str]) -> bool:
 
 
 def _people(names: Iterable[str]) -> set[tuple[str, ...]]:
-    """Names as they are compared: without case, accents and punctuation, in any order."""
+    """Return names in a form for comparison: without case, accents, punctuation and order."""
     return {tuple(words(name)) for name in names}

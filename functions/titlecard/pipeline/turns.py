@@ -1,8 +1,8 @@
-"""One question finds out what would meet them all: the first of a worker's questions for a project goes alone.
+"""Turns: the first of a worker's questions for a project goes alone, so that one question finds a common fault.
 
-A wrong key, a model that is not there or a tier that is not allowed fails every question alike. Where ten are asked
-side by side, ten find it out. So the others wait until one has come back with anything else, and find an open breaker
-where it has not. A worker that has just been answered does not wait.
+A wrong key, a missing model or a forbidden service tier fails every question alike, and ten concurrent questions would
+all find it out. So the others wait until the first has returned. If it found such a fault, they find an open breaker. A
+worker that has just had an answer does not wait.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
     from datetime import datetime
 
 BELIEVED = timedelta(minutes=15)
-"""For how long an outcome shows that the account is well: as long as a breaker waits that it has opened."""
+"""How long an outcome counts as proof of a working account: as long as an open breaker waits."""
 
 POLL_SECONDS = 0.02
 
 
 class Turns:
-    """Whose turn it is in one worker; safe to be used by several threads."""
+    """The turns of one worker's threads; thread-safe."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -33,10 +33,11 @@ class Turns:
 
     @contextmanager
     def turn(self, project: str, now: Callable[[], datetime]) -> Iterator[None]:
-        """Wait for a turn, and have it.
+        """Wait for a turn, and hold it for the length of a block.
 
         Args:
-            now: the time, timezone-aware.
+            project: the project.
+            now: returns the current time, timezone-aware.
         """
         while (alone := self._take(project, now())) is None:
             time.sleep(POLL_SECONDS)
@@ -48,12 +49,12 @@ class Turns:
                     self._alone.discard(project)
 
     def end(self, project: str, now: datetime) -> None:
-        """End the turns of a project: its questions are asked side by side for a while."""
+        """End the turns of a project: its questions are asked concurrently for a while."""
         with self._lock:
             self._ended = dict(list(self._ended.items())[-100:]) | {project: now}
 
     def _take(self, project: str, now: datetime) -> bool | None:
-        """Whether a question goes alone; None where another one does, and this one has to wait."""
+        """Return whether a question goes alone; None if another one does and this one has to wait."""
         with self._lock:
             ended = self._ended.get(project)
             if ended is not None and ended <= now < ended + BELIEVED:

@@ -1,18 +1,18 @@
-"""The ledger: what may still be spent, what was, and who must not spend now; in one DynamoDB table.
+"""The ledger: budgets, charges, pauses and breakers, in one DynamoDB table.
 
 ======================  =====================  ==================================================================
-partition key           sort key               what it holds
+partition key           sort key               content
 ======================  =====================  ==================================================================
-``batch#BATCH``         ``spend``              what the batch was charged; whether it was cancelled
-``project#PROJECT``     ``month#2026-11``      what the project was charged in the month, for each model, on two days
-``project#PROJECT``     ``days#2026-11``       what it was charged on the days before these two
-``budgets``             ``PROJECT``            the most of a day and of a month, in tokens and in micro-dollars
-``pauses``              ``PROJECT`` or ``*``   the hand brake, of a project or of all
+``batch#BATCH``         ``spend``              the batch's charges; whether it is cancelled
+``project#PROJECT``     ``month#2026-11``      the project's charges in the month, for each model, and for two days
+``project#PROJECT``     ``days#2026-11``       its charges on the days before these two
+``budgets``             ``PROJECT``            the most per day and per month, in tokens and in micro-dollars
+``pauses``              ``PROJECT`` or ``*``   a pause, of a project or of all projects
 ``breakers``            ``PROJECT``            whether the project's model calls are stopped, since when and why
 ======================  =====================  ==================================================================
 
-Day and month stand in one item so that both are claimed by ONE conditional write. Anything that this package
-did not write (a string, a negative number, half an item) is `LedgerItemInvalid`: no request is sent until it is mended.
+Day and month share one item so that ONE conditional write claims both. An item that this package did not write (with a
+string, a negative number, or parts missing) raises `LedgerItemInvalid`: no request is sent until a person repairs it.
 """
 
 from __future__ import annotations
@@ -42,6 +42,6 @@ class Ledger(Spending, Accounts, Breakers):
     """The ledger's table: reservations and settlements, budgets and pauses, breakers.
 
     Args:
-        client: of a DynamoDB resource, made with `ONE_TRY`.
+        client: the client of a DynamoDB resource, made with `ONE_TRY`.
         table: the table's name.
     """

@@ -1,11 +1,11 @@
-"""What a project may do at this moment: its budget, the hand brake, its breaker; and how a person changes them.
+"""A project's account: its budget, its pause and its breaker, and how a person changes them.
 
-Read together, consistently, before each question to the model: what a person says holds for the next message. The hand
-brake without this program (and back: `delete-item` with the same key):
+One consistent read before each question to the model fetches all three, so a person's change applies to the next
+message. A pause can be set without this program (and lifted with `delete-item` and the same key):
 
     aws dynamodb put-item --table-name LEDGER --item '{"pk": {"S": "pauses"}, "sk": {"S": "PROJECT"}}'
 
-The item brakes by being there, whatever else it holds. With `*` for PROJECT it stops every project.
+The item's existence is the pause, whatever else it holds. With `*` as PROJECT it pauses every project.
 """
 
 from __future__ import annotations
@@ -27,21 +27,21 @@ if TYPE_CHECKING:
 BUDGETS, PAUSES, BREAKERS = "budgets", "pauses", "breakers"
 
 EVERY_PROJECT = "*"
-"""In the place of a project's name, which it cannot be."""
+"""Stands for all projects; no project can have this name."""
 
 CLOCKS_DIFFER = timedelta(minutes=5)
-"""Two machines' clocks, at most: AWS itself refuses requests that are signed with one that is further off (IAM user
-guide, "Elements of an AWS API request signature")."""
+"""The most that two clocks may differ: AWS refuses requests signed by a clock that is off by more (IAM user guide,
+"Elements of an AWS API request signature")."""
 
 _CAPS = ("daily_tokens", "daily_micro_usd", "monthly_tokens", "monthly_micro_usd")
 
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """What a project may do: no budget, no request.
+    """What a project may do; a project without a budget may ask nothing.
 
-    `paused_at` is None where it is not paused. Where it is, it is a stamp, or whatever a person wrote there by hand;
-    empty where they wrote nothing. `all_paused` says that every project is paused, and this one with them.
+    `paused_at` is None if the project is not paused. Otherwise it is a stamp, or the text that a person wrote by hand,
+    which may be empty. `all_paused` says that a pause of all projects applies.
     """
 
     project: str
@@ -52,7 +52,7 @@ class Account:
 
     @property
     def paused(self) -> bool:
-        """Whether a person has pulled the hand brake."""
+        """Return whether a person has paused the project."""
         return self.paused_at is not None
 
 
@@ -60,10 +60,10 @@ class Accounts(LedgerTable):
     """The projects' budgets and pauses."""
 
     def account(self, project: str, *, now: datetime) -> Account:
-        """What a project may do, by one consistent read.
+        """Return what a project may do, from one consistent read.
 
         Raises:
-            LedgerUnavailable: it cannot be read.
+            LedgerUnavailable: the account cannot be read.
             LedgerItemInvalid: somebody has edited it, or the clock is behind the day on which the budget was set.
         """
         keys = [
@@ -93,10 +93,10 @@ class Accounts(LedgerTable):
         )
 
     def accounts(self) -> dict[str, Account]:
-        """Every project that has a budget, a pause or a breaker, by name; `EVERY_PROJECT` among them if all are paused.
+        """Return every project with a budget, a pause or a breaker, by name; `EVERY_PROJECT` too if all are paused.
 
         Raises:
-            LedgerUnavailable: they cannot be read.
+            LedgerUnavailable: the accounts cannot be read.
         """
         budgets, pauses, breakers = (
             {str(item["sk"]): item for item in self._items(partition)} for partition in (BUDGETS, PAUSES, BREAKERS)
@@ -112,10 +112,13 @@ class Accounts(LedgerTable):
         }
 
     def set_budget(self, project: str, budget: Budget, *, by: str, now: datetime) -> None:
-        """Give a project a budget, in the place of the one it has.
+        """Give a project a budget, which replaces its present one.
 
         Args:
-            by: who: "person", or "run" for what was agreed on at the start of a local run.
+            project: the project.
+            budget: the budget.
+            by: "person", or "run" for a budget that a local run agreed on at its start.
+            now: the current time, timezone-aware.
         """
         caps = {
             "daily_tokens": budget.daily.tokens,
@@ -130,11 +133,11 @@ class Accounts(LedgerTable):
             )
 
     def budget_is_a_persons(self, project: str) -> bool:
-        """Whether a person gave the project its budget."""
+        """Return whether a person gave the project its budget."""
         return self._item({"pk": BUDGETS, "sk": project}).get("set_by") == "person"
 
     def pause(self, project: str, *, now: datetime) -> None:
-        """Pull the hand brake of a project, or of `EVERY_PROJECT`."""
+        """Pause a project, or `EVERY_PROJECT`."""
         with self._asking():
             self._db.update_item(
                 TableName=self._table,
@@ -144,16 +147,16 @@ class Accounts(LedgerTable):
             )
 
     def unpause(self, project: str) -> None:
-        """Let the hand brake of a project, or of `EVERY_PROJECT`, go."""
+        """Lift the pause of a project, or of `EVERY_PROJECT`."""
         with self._asking():
             self._db.delete_item(TableName=self._table, Key={"pk": PAUSES, "sk": project})
 
 
 def budget_of(item: Mapping[str, Any]) -> Budget:
-    """A budget, from its item.
+    """Return the budget in an item.
 
     Raises:
-        LedgerItemInvalid: it is not as `set_budget` writes it.
+        LedgerItemInvalid: the item differs from what `set_budget` writes.
     """
     caps: dict[str, int | None] = {}
     for name in _CAPS:

@@ -2,17 +2,17 @@
 
 ::
 
-    closed ──── an account fault, a usage above its bound ────► open ── probe_at has come ──► one probe under way
-       ▲  └──── so many transient faults in a row ───────────────▲                             │          │
+    closed ──── an account fault, a usage above its bound ────► open ── probe_at has come ──► one probe in flight
+       ▲  └──── enough transient faults in a row ────────────────▲                             │          │
        │                                                         └── it failed, or never ended ┘          │
        └───────────────────────────────────── it was answered ────────────────────────────────────────────┘
 
-An open breaker lets ONE question through when its time has come: whoever writes his token into it first, for as long as
-its worker can live. What is written here is written again by whoever finds the same, so nothing is lost with a lost
-answer; the next question finds the same fault.
+An open breaker lets ONE question through when its probe is due: the first worker that writes its token into the breaker
+may ask, for as long as that worker can live. A lost write does no harm: the next question finds the same fault and
+writes it again.
 
 Powertools' circuit breaker does not fit: it counts failures in each worker's memory, reads the state with a delay of
-seconds, has one recovery time for all faults, and goes by a clock of its own.
+seconds, has one recovery time for all faults, and uses its own clock.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 ACCOUNT_PROBE_SECONDS = 15 * 60
-"""When the model is asked again after the account was at fault: a wrong key, or no quota left."""
+"""Seconds until the model is asked again after an account fault: a wrong key, or no quota left."""
 
 MOST_DOUBLINGS = 4
-"""Of the wait between probes after transient faults: with a back-off of a minute it ends at a quarter of an hour."""
+"""The most doublings of the wait between probes after transient faults; one minute grows to a quarter of an hour."""
 
 OPEN = "open"
 CLOSED = "closed"
@@ -42,9 +42,9 @@ CLOSED = "closed"
 class Breaker:
     """A project's breaker.
 
-    `failures` are the transient faults in a row, `rejected` says that the last request was rejected without a reason
-    that tells whether every row would be; `since` and `why` say when and why it opened; `probe_at` is when one
-    question is let through (`NEVER`: when a person says so), `probe_until` until when one is under way. All are stamps.
+    `failures` counts the transient faults in a row. `rejected` says that the last request was rejected without a reason
+    that tells whether every row would be. `since` and `why` say when and why it opened. `probe_at` is when one question
+    is let through (`NEVER`: only a person closes it), `probe_until` when a probe in flight expires. Times are stamps.
     """
 
     open: bool = False
@@ -56,25 +56,27 @@ class Breaker:
     probe_until: str = ""
 
     def probes(self, now: datetime) -> bool:
-        """Whether a question would be let through now, as its probe."""
+        """Return whether the breaker would let a question through now as its probe."""
         return self.open and self.probe_at <= stamp(now) and self.probe_until < stamp(now)
 
     @property
     def due(self) -> datetime | None:
-        """When to come again, None where a person has to close it."""
+        """Return when to come again; None if a person has to close the breaker."""
         latest = max(self.probe_at, self.probe_until)
         return None if latest >= NEVER else datetime.fromisoformat(latest)
 
 
 class Breakers(LedgerTable):
-    """The projects' breakers. Each write raises `NoAnswer` where it is unknown whether it was written."""
+    """The projects' breakers. Each write raises `LedgerUnavailable` if it may or may not have been written."""
 
     def take_probe(self, project: str, *, token: str, until: datetime, now: datetime) -> bool:
-        """Be the one question that an open breaker lets through; False where another is, or its time has not come.
+        """Take the probe of an open breaker; return False if another worker has it, or it is not due.
 
         Args:
-            token: random; it tells a probe's own end from another's.
-            until: when its worker is gone at the latest.
+            project: the project.
+            token: a random token, which distinguishes this probe's end from another's.
+            until: the latest end of its worker.
+            now: the current time, timezone-aware.
         """
         is_open = "#state = :open"
         its_time = "probe_at <= :now"
@@ -87,18 +89,20 @@ class Breakers(LedgerTable):
         )
 
     def leave_probe(self, project: str, *, token: str) -> bool:
-        """End a probe that was never sent, so that another question can be it."""
+        """End a probe that was never sent, so that another question can take it."""
         return self._written(project, "REMOVE probe, probe_until", "probe = :token", {":token": token})
 
     def open_breaker(self, project: str, why: str, *, probe_at: datetime | None, now: datetime) -> None:
-        """Open a breaker, or keep it open for longer; never for a shorter time than it is open already.
+        """Open a breaker, or extend its opening; never shorten it.
 
-        Requests that were under way when it opened end in other ways than the one that opened it. What a person has to
-        close, or what waits for the account, is not asked again sooner because of them.
+        Requests in flight when it opened may end in other faults than the one that opened it. They do not shorten a
+        wait for a person or for the account.
 
         Args:
-            why: a sentence.
-            probe_at: when one question is let through; None where a person has to close it.
+            project: the project.
+            why: the reason, as a sentence.
+            probe_at: when one question is let through; None if a person has to close the breaker.
+            now: the current time, timezone-aware.
         """
         not_open = "attribute_not_exists(#state) OR #state <> :open"
         no_sooner = "attribute_not_exists(probe_at) OR probe_at <= :probe_at"  # `NEVER` is above every stamp
@@ -111,7 +115,7 @@ class Breakers(LedgerTable):
         )
 
     def count_failure(self, project: str) -> int:
-        """Count a transient fault; how many there were in a row."""
+        """Count a transient fault; return the number of faults in a row."""
         with self._asking():
             done = self._db.update_item(
                 TableName=self._table,
@@ -123,9 +127,9 @@ class Breakers(LedgerTable):
         return int(str(done["Attributes"]["failures"]))
 
     def count_rejection(self, project: str, *, code: str, video: str) -> bool:
-        """Note a request that was rejected without a reason; whether another video's was just before, by the same code.
+        """Record a request rejected without a reason; return whether another video's got the same code just before.
 
-        A repetition after a lost answer finds the same video, and says no.
+        A repetition after a lost answer finds the same video and returns False.
         """
         with self._asking():
             done = self._db.update_item(
@@ -139,10 +143,11 @@ class Breakers(LedgerTable):
         return before.get("rejected_code") == code and before.get("rejected_video") != video
 
     def count_answer(self, project: str, *, token: str | None) -> bool:
-        """Count a question that the provider and the account were well for: the row of faults is at its end.
+        """Count a question that shows a working provider and account: reset the count of faults.
 
         Args:
-            token: of the probe that it was, whose answer closes the breaker; None where it was none.
+            project: the project.
+            token: the token of the probe, whose answer closes the breaker; None if the question was not a probe.
         """
         not_open = "(attribute_not_exists(#state) OR #state <> :open)"
         values: dict[str, Any] = {":none": 0, ":closed": CLOSED}
@@ -152,7 +157,7 @@ class Breakers(LedgerTable):
         return self._written(project, _CLOSE, "probe = :token", values | {":token": token})
 
     def close_breaker(self, project: str) -> None:
-        """Close a breaker, because a person says so."""
+        """Close a breaker because a person says so."""
         self._written(project, _CLOSE, None, {":none": 0, ":closed": CLOSED})
 
     def _written(self, project: str, change: str, condition: str | None, values: Mapping[str, Any]) -> bool:
@@ -181,10 +186,10 @@ _CLOSE = (
 
 
 def breaker_of(item: Mapping[str, Any]) -> Breaker:
-    """A breaker, from its item; closed where there is none. One that cannot be read is taken for open.
+    """Return the breaker in an item; closed if there is no item. An unreadable breaker counts as open.
 
     Raises:
-        Unreadable: its count is none.
+        LedgerItemInvalid: its count is not a number.
     """
     if item.get("state", CLOSED) == CLOSED:
         return Breaker(failures=count(item, "failures"), rejected="rejected_code" in item)
@@ -204,7 +209,7 @@ def _key(project: str) -> dict[str, str]:
 
 
 def _stamp(item: Mapping[str, Any], name: str, missing: str) -> str:
-    """A stamp of an item; what is none waits for a person."""
+    """Return a stamp of an item; an invalid stamp makes the breaker wait for a person."""
     value = str(item.get(name, missing))
     try:
         return value if value in {missing, NEVER} else stamp(datetime.fromisoformat(value))
@@ -213,6 +218,6 @@ def _stamp(item: Mapping[str, Any], name: str, missing: str) -> str:
 
 
 def probe_after(failures: int, threshold: int, backoff: int) -> timedelta:
-    """How long an open breaker waits for its next probe after transient faults: twice as long each time, to a limit."""
+    """Return the wait until the next probe after transient faults: doubled each time, up to a limit."""
     doubled = min(max(failures - threshold, 0), MOST_DOUBLINGS)
     return timedelta(seconds=min(backoff * 2**doubled, ACCOUNT_PROBE_SECONDS))

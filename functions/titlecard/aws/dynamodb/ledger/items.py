@@ -1,4 +1,4 @@
-"""The ledger's items: how its table is called, and when a number in it is believed."""
+"""The ledger's items: the client of its table, and the checks of its numbers."""
 
 from __future__ import annotations
 
@@ -19,25 +19,25 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
 ONE_TRY = Config(retries={"total_max_attempts": 1, "mode": "standard"}, connect_timeout=2, read_timeout=5)
-"""For the ledger's client. Seconds: a single call that hangs must not use up a message's time."""
+"""The configuration of the ledger's client, in seconds: one hanging call must not use up a message's time."""
 
 COUNTERS = ("requests", "input_tokens", "output_tokens", "tokens", "micro_usd")
-"""What is counted of every charge."""
+"""The counters of every charge."""
 
 PARTS = ("requests", "tokens", "micro_usd")
-"""What is counted of a day, of a model, and of what is not measured."""
+"""The counters of a day, of a model, and of unmeasured charges."""
 
 OPEN, LOST = "open_", "lost_"
-"""Prefixes: of what is reserved and not settled, and of bounds that stay charged because an answer was lost."""
+"""Prefixes of unmeasured charges: reservations that are not settled, and the bounds of lost answers."""
 
 
 class LedgerItemInvalid(LedgerUnavailable):
-    """The ledger answered, but not with what this package writes: no request may be sent until it is mended by hand."""
+    """The ledger's item differs from what this package writes: no request may be sent until a person repairs it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Requests, tokens together and micro-dollars of a part of what was charged."""
+    """The requests, tokens and micro-dollars of a part of the charges."""
 
     requests: int = 0
     tokens: int = 0
@@ -46,11 +46,11 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Spent:
-    """What was charged, and how much of it is no measurement.
+    """A charge, and its unmeasured parts.
 
-    `open` is reserved and not settled: requests under way, and those whose worker was killed. `lost` are the bounds of
-    answers that were lost. Everything else was measured by the provider. `reserved_at` is when the last reservation was
-    made, as a stamp, empty where none was.
+    `open` is reserved and not settled: requests in flight, and those whose worker was killed. `lost` is the sum of the
+    bounds of lost answers. The provider measured everything else. `reserved_at` is the stamp of the last reservation,
+    empty if there was none.
     """
 
     charged: Amount
@@ -60,7 +60,7 @@ class Spent:
 
     @property
     def measured(self) -> Part:
-        """What the provider's own counts say."""
+        """Return the part that the provider's own counts measured."""
         return Part(
             **{
                 name: max(getattr(self.charged, name) - getattr(self.open, name) - getattr(self.lost, name), 0)
@@ -70,10 +70,10 @@ class Spent:
 
 
 class LedgerTable:
-    """The ledger's table, one try a call.
+    """The ledger's table, with one try per call.
 
     Args:
-        client: of a DynamoDB resource, made with `ONE_TRY`.
+        client: the client of a DynamoDB resource, made with `ONE_TRY`.
         table: the table's name.
     """
 
@@ -83,7 +83,7 @@ class LedgerTable:
 
     @contextmanager
     def _asking(self) -> Iterator[None]:
-        """Raise `LedgerUnavailable` for every failed call but a refused condition."""
+        """Raise `LedgerUnavailable` for every failed call except a refused condition."""
         try:
             yield
         except self._db.exceptions.ConditionalCheckFailedException:
@@ -98,7 +98,7 @@ class LedgerTable:
             return self._db.get_item(TableName=self._table, Key=key, ConsistentRead=True).get("Item", {})
 
     def _items(self, partition: str) -> Iterator[Mapping[str, Any]]:
-        """All items of a partition, by their sort keys."""
+        """Yield all items of a partition, by their sort keys."""
         with self._asking():
             for page in self._db.get_paginator("query").paginate(
                 TableName=self._table,
@@ -110,16 +110,16 @@ class LedgerTable:
 
 
 def charge_of(item: Mapping[str, Any]) -> Amount:
-    """The charge that an item holds.
+    """Return the charge in an item.
 
     Raises:
-        LedgerItemInvalid: one of its numbers is none, or is below nothing.
+        LedgerItemInvalid: one of its numbers is not a number, or is negative.
     """
     return Amount(**{field.name: count(item, field.name) for field in fields(Amount)})
 
 
 def part_of(item: Mapping[str, Any], prefix: str) -> Part:
-    """The part of a charge that an item holds under a prefix.
+    """Return the part of a charge that an item holds under a prefix.
 
     Raises:
         LedgerItemInvalid: as for `charge_of`.
@@ -128,7 +128,7 @@ def part_of(item: Mapping[str, Any], prefix: str) -> Part:
 
 
 def spent_of(item: Mapping[str, Any]) -> Spent:
-    """What an item says was charged.
+    """Return the charge in an item with its parts.
 
     Raises:
         LedgerItemInvalid: as for `charge_of`.
@@ -137,10 +137,10 @@ def spent_of(item: Mapping[str, Any]) -> Spent:
 
 
 def count(item: Mapping[str, Any], name: str) -> int:
-    """A counter of an item, 0 where it is missing.
+    """Return a counter of an item, 0 if it is missing.
 
     Raises:
-        LedgerItemInvalid: it is no whole number, or below nothing.
+        LedgerItemInvalid: it is not a whole number, or is negative.
     """
     value = item.get(name, 0)
     if isinstance(value, (int, Decimal)) and not isinstance(value, bool) and value == int(value) and value >= 0:
@@ -149,5 +149,5 @@ def count(item: Mapping[str, Any], name: str) -> int:
 
 
 def item_invalid(item: Mapping[str, Any], trouble: str) -> LedgerItemInvalid:
-    """The error about an item that somebody has edited; the sentence names it."""
+    """Return the error about an item that somebody has edited; the sentence names it."""
     return LedgerItemInvalid(f"the ledger's item {item.get('pk')!r}, {item.get('sk')!r} {trouble}: mend it by hand")

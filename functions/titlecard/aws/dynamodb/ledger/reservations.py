@@ -1,7 +1,7 @@
-"""Reservations and settlements: the counters that no bill passes.
+"""Reservations and settlements: the counters that no bill exceeds.
 
-A worst case is *reserved* before a request is sent, and *settled* when it is known what was billed. In between, and for
-ever where an answer is lost, the worst case stays charged: every crash errs on that side.
+A worst case is *reserved* before a request is sent, and *settled* when the bill is known. In between, and for ever if
+the answer is lost, the worst case stays charged, so every crash charges too much rather than too little.
 
 ::
 
@@ -11,7 +11,7 @@ ever where an answer is lost, the worst case stays charged: every crash errs on 
                │                 │                   └ a crash: the bound stays charged
                │                 ├ refused: the batch's part is taken back, once; a lost answer leaves it charged
                │                 └ a crash or a lost answer: charged for a request that was never sent
-               └ a crash or a lost answer: the same, of the batch alone
+               └ a crash or a lost answer: the same, for the batch alone
 
 Every step adds to the counters of one item, all of them or none, by `Spending._add`:
 
@@ -24,16 +24,16 @@ counters                    item             reserve                            
 ``d27_`` and `PARTS`        month            + need                                      + charged - need
 ``model#M#`` and `PARTS`    month            + need                                      + charged - need
 --------------------------  ---------------  ------------------------------------------  -------------------------
-the condition                                each within its limit after it; none was    none falls below nothing
-                                             taken away or spoilt; batch not cancelled
+the condition                                each stays within its limit; none is        none becomes negative
+                                             missing or invalid; batch not cancelled
 ==========================  ===============  ==========================================  =========================
 
-They are plain conditional updates: in a transaction, requests of one project would cancel each other. The client makes
+They are plain conditional updates: with transactions, requests of one project would cancel each other. The client makes
 ONE try per call. boto3's default retries were seen to apply one `ADD` three times when answers were lost: on a counter
-that is lowered, that would be money given back that was never there.
+that is being lowered, this would give back money that was never reserved.
 
 A month's item stays below 1 KB, which is one write unit: the first reservation of a day moves the days before yesterday
-into an item beside it. Nothing is charged to them any more, since AWS refuses clocks that are so far behind.
+into a second item. Those days get no further charges, since AWS refuses clocks that are so far behind.
 """
 
 from __future__ import annotations
@@ -72,12 +72,12 @@ if TYPE_CHECKING:
     Item = Mapping[str, Any]
 
 RAISES = 3
-"""How often a write that only raises counters is tried: the worst that a repetition does is to charge too much."""
+"""The most tries of a write that only raises counters: a repetition can only charge too much."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reservation:
-    """Money put aside for one request, and where. The window is fixed here and carried to the settlement."""
+    """A request's reserved bound, and where it is charged. The settlement uses the same window."""
 
     batch: str
     project: str
@@ -88,7 +88,7 @@ class Reservation:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """There is no room; `due` is when there will be, None where a person has to make some."""
+    """There is no room; `due` is when there will be, None if a person has to make room."""
 
     hold: Hold
     sentence: str
@@ -96,24 +96,24 @@ class Refusal:
 
     @classmethod
     def of_batch(cls) -> Refusal:
-        """What a need meets that a batch's limit does not hold."""
+        """Return the refusal of a need above the rest of a batch's limit."""
         sentence = "the batch has been charged what it was allowed: `titlecard limit BATCH` shows that, and raises it"
         return cls(Hold.BATCH_LIMIT, sentence)
 
     @classmethod
     def of_day(cls, window: Window) -> Refusal:
-        """What a need meets that the budget of a day does not hold."""
+        """Return the refusal of a need above the rest of a day's budget."""
         sentence = f"the project has been charged what its budget allows for {window.day} (UTC)"
         return cls(Hold.BUDGET_DAY, sentence, window.next_day)
 
     @classmethod
     def of_month(cls, window: Window) -> Refusal:
-        """What a need meets that the budget of a month does not hold."""
+        """Return the refusal of a need above the rest of a month's budget."""
         sentence = f"the project has been charged what its budget allows for {window.month}"
         return cls(Hold.BUDGET_MONTH, sentence, window.next_month)
 
     def for_good(self) -> Refusal:
-        """What a need meets that a budget would not even hold if nothing had been spent; a person has to raise it."""
+        """Return the refusal of a need above a whole budget, which a person has to raise."""
         if self.hold is Hold.BATCH_LIMIT:
             return self
         word = self.hold.removeprefix("budget_")
@@ -122,7 +122,7 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class Month:
-    """What a project was charged in a month, on each of its days (by number) and for each model."""
+    """A project's charges in a month, for each of its days (by number) and for each model."""
 
     name: str
     spent: Spent
@@ -131,19 +131,19 @@ class Month:
 
 
 class Spending(LedgerTable):
-    """What was charged, to batches and to projects."""
+    """The charges of batches and of projects."""
 
     def reserve(
         self, batch: str, project: str, need: Amount, *, limits: BatchLimits, budget: Budget, model: str, now: datetime
     ) -> Reservation | Refusal:
-        """Put the worst case of one request aside, in its batch and in its project's day and month.
+        """Reserve the worst case of one request, in its batch and in its project's day and month.
 
-        DynamoDB's conditions have no arithmetic, so the room is worked out first. A need above a whole limit is refused
-        before anything is written: `attribute_not_exists` would let it through.
+        DynamoDB's conditions have no arithmetic, so the room is computed first. A need above a whole limit is refused
+        before any write, because `attribute_not_exists` would accept it.
 
         Raises:
             LedgerUnavailable: the reservation may or may not have been written. If it was, it stays charged.
-            LedgerItemInvalid: an item was edited, and it cannot be said what was spent.
+            LedgerItemInvalid: an item was edited, so the charges are unknown.
         """
         window = Window.at(now)
         reservation = Reservation(batch, project, model, window, need)
@@ -162,14 +162,14 @@ class Spending(LedgerTable):
         return reservation
 
     def settle(self, reservation: Reservation, billing: Billing) -> None:
-        """Replace a reservation by what was billed. Only the worker whose save was accepted may call it, and only once.
+        """Replace a reservation with the bill. Only the worker whose save was accepted may call it, and only once.
 
         Args:
-            reservation: what `reserve` gave.
-            billing: what was billed, as far as is known.
+            reservation: the result of `reserve`.
+            billing: the bill, as far as it is known.
 
         Raises:
-            LedgerUnavailable: part of it may not have been written. Do not repeat the call: what is left stays charged.
+            LedgerUnavailable: part of it may not have been written. Do not repeat the call: the rest stays charged.
         """
         trouble: LedgerUnavailable | None = None
         for key, parts in (
@@ -178,16 +178,16 @@ class Spending(LedgerTable):
         ):
             try:
                 self._settle(key, _settling(reservation.need, billing, parts))
-            except LedgerUnavailable as error:  # the other half is settled all the same
+            except LedgerUnavailable as error:  # the other half is still settled
                 trouble = error
         if trouble:
             raise trouble
 
     def cancel(self, batch: str, *, now: datetime) -> None:
-        """Let nothing more be reserved for a batch, from now on and for good.
+        """Refuse all further reservations for a batch, permanently.
 
         Raises:
-            LedgerUnavailable: it is unknown whether it was written; it may be repeated.
+            LedgerUnavailable: it may or may not have been written; the call can be repeated.
         """
         with self._asking():
             self._db.update_item(
@@ -198,7 +198,7 @@ class Spending(LedgerTable):
             )
 
     def spent(self, batch: str) -> Amount:
-        """What a batch has been charged so far, reservations included.
+        """Return a batch's charges so far, including reservations.
 
         Raises:
             LedgerUnavailable: it cannot be read.
@@ -206,7 +206,7 @@ class Spending(LedgerTable):
         return charge_of(self._item(_batch_key(batch)))
 
     def spending(self, batch: str) -> Spent:
-        """The same, and how much of it is no measurement.
+        """Return a batch's charges so far with their unmeasured parts.
 
         Raises:
             LedgerUnavailable: it cannot be read.
@@ -214,7 +214,7 @@ class Spending(LedgerTable):
         return spent_of(self._item(_batch_key(batch)))
 
     def window(self, project: str, now: datetime) -> tuple[Amount, Amount]:
-        """What a project has been charged in the day and in the month of a moment, reservations included.
+        """Return a project's charges in the day and in the month of a moment, including reservations.
 
         Raises:
             LedgerUnavailable: it cannot be read.
@@ -225,7 +225,7 @@ class Spending(LedgerTable):
         return Amount(day.requests, day.tokens, 0, day.micro_usd), charge_of(item)
 
     def months(self, project: str) -> Iterator[Month]:
-        """What a project was charged, month by month, the first one first.
+        """Yield a project's charges by month, oldest first.
 
         Raises:
             LedgerUnavailable: it cannot be read.
@@ -284,7 +284,7 @@ class Spending(LedgerTable):
         return Refusal.of_day(window)
 
     def _settle(self, key: Item, changes: Mapping[str, int]) -> None:
-        """Write what a settlement changes, once; but of a bill above its bound, what rises first and repeatedly."""
+        """Write a settlement once; for a bill above its bound, first write what rises, and repeat that."""
         rises = {name: change for name, change in changes.items() if change > 0}
         if not rises.keys().isdisjoint(COUNTERS):
             self._raise(key, rises)
@@ -307,7 +307,7 @@ class Spending(LedgerTable):
             return
 
     def _change(self, key: Item, changes: Mapping[str, int]) -> None:
-        """Change counters of an item that has some, none of them to below nothing."""
+        """Change counters of an existing item; refuse a change that makes one negative."""
         least = {name: -change for name, change in changes.items() if change < 0}
         conditions = ["attribute_exists(requests)", *(f"#{_word(it)} >= :least_{_word(it)}" for it in least)]
         values = {f":least_{_word(name)}": number for name, number in least.items()}
@@ -324,9 +324,9 @@ class Spending(LedgerTable):
         values: Mapping[str, Any],
         noted: Mapping[str, str] = {},
     ) -> Item | _Refused:
-        """Add to counters of an item and note texts in it, all or nothing, if a condition holds; the item afterwards.
+        """Add to an item's counters and set texts in it, all or nothing, if a condition holds; return the changed item.
 
-        The condition names a counter `#` and its `_word`, which stands for it: a model's name is no word.
+        The condition names a counter by `#` and its `_word`, since a model's name is not a valid word in an expression.
         """
         notes = "SET " + ", ".join(f"#{name} = :{name}" for name in noted) if noted else ""
         written: dict[str, Any] = {**changes, **noted}
@@ -348,9 +348,9 @@ class Spending(LedgerTable):
         return done["Attributes"]
 
     def _set_days_aside(self, month: Item, window: Window) -> None:
-        """Move the days before yesterday out of a month's item: copied first, and removed as they were copied.
+        """Move the days before yesterday out of a month's item: copy them, then remove the copied values.
 
-        A crash in between leaves both, and the next reservation moves them again. What fails is of no consequence.
+        A crash in between leaves both, and the next reservation moves them again. A failure does no harm.
         """
         yesterday = f"d{window.day.day - 1:02}_"
         old = {name: value for name, value in month.items() if _OF_A_DAY.match(name) and name < yesterday}
@@ -388,7 +388,7 @@ class _Refused:
 
 
 def _hopeless(need: Amount, limits: BatchLimits, budget: Budget, window: Window) -> Refusal | None:
-    """The refusal of a need that would not even fit where nothing was spent; a person has to raise the limit."""
+    """Return the refusal of a need above a whole limit, which a person has to raise; None if it could ever fit."""
     needs = _counters(need)
     if any(needs[name] > limit for name, limit in limits.model_dump().items()):
         return Refusal.of_batch()
@@ -401,10 +401,10 @@ def _hopeless(need: Amount, limits: BatchLimits, budget: Budget, window: Window)
 def _room_under(
     limits: Mapping[str, int], need: Amount, counters: Iterable[str], prefix: str = ""
 ) -> tuple[str, dict[str, Any]]:
-    """The condition that a need fits beside what was charged, and its values.
+    """Return the condition that a need fits beside the charges, and its values.
 
-    Either none of the counters is there, so that an item which has lost some of them is not taken for a new one; or
-    each of `PARTS` is a number from nothing up to its room. What has no limit has `MOST`.
+    Either none of the counters exists, so that an item which has lost some of them does not count as new; or each of
+    `PARTS` is a number from zero to its room. A counter without a limit has `MOST`.
     """
     needs = _counters(need)
     room = {f"{prefix}{name}": limits.get(name, MOST) - needs[name] for name in PARTS}
@@ -415,10 +415,10 @@ def _room_under(
 
 
 def _check_whole(item: Item, names: Iterable[str]) -> None:
-    """Refuse an item of which somebody took or spoilt a part: what was spent cannot be said.
+    """Refuse an item with missing or invalid counters: its charges are unknown.
 
     Raises:
-        LedgerItemInvalid: with a sentence that names the item.
+        LedgerItemInvalid: the item is incomplete; the sentence names it.
     """
     for name in names:
         if name not in item:
@@ -427,13 +427,13 @@ def _check_whole(item: Item, names: Iterable[str]) -> None:
 
 
 def _reserving(need: Amount, parts: Iterable[str]) -> dict[str, int]:
-    """What a reservation adds to an item, and to parts of it by their prefixes (the table above)."""
+    """Return what a reservation adds to an item, and to its parts by their prefixes (see the table above)."""
     needs = _counters(need)
     return needs | _prefixed(OPEN, needs) | {name: it for part in parts for name, it in _prefixed(part, needs).items()}
 
 
 def _settling(need: Amount, billing: Billing, parts: Iterable[str]) -> dict[str, int]:
-    """What a settlement changes, likewise."""
+    """Return what a settlement changes, likewise."""
     needs, charged = _counters(need), _counters(billing.charged(need))
     change = {name: charged[name] - needs[name] for name in COUNTERS}
     changes = change | _prefixed(OPEN, {name: -it for name, it in needs.items()})
@@ -453,7 +453,7 @@ def _counters(charge: Amount) -> dict[str, int]:
 
 
 def _word(name: str) -> str:
-    """What stands for a counter's name in an expression."""
+    """Return the word that stands for a counter's name in an expression."""
     return re.sub(r"\W", "_", name)
 
 
@@ -470,7 +470,7 @@ def _day_prefix(window: Window) -> str:
 
 
 def _parts_of_month(reservation: Reservation) -> tuple[str, str]:
-    """The prefixes of the day and of the model in a month's item."""
+    """Return the prefixes of the day and of the model in a month's item."""
     return _day_prefix(reservation.window), f"model#{reservation.model}#"
 
 
