@@ -1,7 +1,7 @@
-"""Text that was UTF-8 and was read as something else: `JÃ¶rg` for `Jörg`.
+"""Repairs and detects UTF-8 that was read in another encoding: `JÃ¶rg` for `Jörg`.
 
-`repair` undoes it where that is certain. `is_garbled` finds what is left of it, and what cannot be undone because
-characters were lost. Both are pure, take time linear in the text, and never raise.
+`repair` undoes the misreading if it is certain. `is_garbled` detects what remains, and damage that cannot be undone
+because characters were lost. Both are pure, take time linear in the text, and never raise.
 """
 
 from __future__ import annotations
@@ -14,20 +14,20 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _ROUNDS_MAX = 3
-"""Text goes through a wrong encoding once; now and then twice."""
+"""The most misreadings that are undone: a text usually has one, sometimes two."""
 
 _CLOSING = frozenset("\u2019\u201d»\u203a…\u2013—™®•·°ºª¹²³€")
-"""What may follow an accented capital in sound text, and also continues a UTF-8 sequence in a wrong encoding."""
+"""Characters that may follow an accented capital in sound text, and also continue a misread UTF-8 sequence."""
 
 _CLOSING_AFTER_A = frozenset("\u2019\u201d»\u203a…\u2013—")
-"""The same behind `Ã` and `Â`, behind which the others do not stand in any language."""
+"""The same after `Ã` and `Â`, which the others do not follow in any language."""
 
 
 class _Misreading(NamedTuple):
-    """One wrong encoding: the byte of each of its characters, and how UTF-8 sequences look in it.
+    """One wrong encoding: the byte of each of its characters, and the look of UTF-8 sequences in it.
 
-    `signature` are the beginnings of sequences that hardly any text holds, where the others are quotation marks and
-    dashes; such a text is put right only as a whole. None where any sequence tells.
+    `signature` matches beginnings of sequences that sound text hardly ever has; the other beginnings are quotation
+    marks and dashes. Such a text is repaired only as a whole. None means that any sequence is sufficient evidence.
     """
 
     bytes_of: Mapping[str, int]
@@ -35,7 +35,7 @@ class _Misreading(NamedTuple):
     signature: str | None
 
     def decoded(self, characters: str) -> str | None:
-        """The character that a sequence was, None where it is none."""
+        """Return the character that a sequence was, None if it was none."""
         try:
             character = bytes(self.bytes_of[mark] for mark in characters).decode()
         except UnicodeDecodeError:
@@ -44,7 +44,7 @@ class _Misreading(NamedTuple):
 
 
 def _misreading(encoding: str, signature: str | None = None) -> _Misreading:
-    """A wrong encoding; bytes that it leaves undefined stand for the control characters of Latin-1."""
+    """Return a wrong encoding; bytes that it leaves undefined stand for Latin-1's control characters."""
     bytes_of = {}
     for byte in range(0x80, 0x100):
         try:
@@ -52,7 +52,7 @@ def _misreading(encoding: str, signature: str | None = None) -> _Misreading:
         except UnicodeDecodeError:
             bytes_of[chr(byte)] = byte
     leads = ("".join(it for it, byte in bytes_of.items() if first <= byte < last) for first, last in _LEADS)
-    if encoding == "cp1252":  # a mixture of the two is common: Latin-1 has control characters where this has letters
+    if encoding == "cp1252":  # mixtures with Latin-1 are common, which has control characters at these places
         bytes_of |= {chr(byte): byte for byte in range(0x80, 0xA0)}
     rest = re.escape("".join(it for it, byte in bytes_of.items() if byte < _LEADS[0][0]))
     sequences = [f"[{re.escape(lead)}][{rest}]{{{count}}}" for count, lead in enumerate(leads, 1)]
@@ -60,18 +60,18 @@ def _misreading(encoding: str, signature: str | None = None) -> _Misreading:
 
 
 _LEADS = ((0xC0, 0xE0), (0xE0, 0xF0), (0xF0, 0xF8))
-"""The bytes that begin a sequence of two, of three and of four (RFC 3629, section 3)."""
+"""The first bytes of sequences of two, three and four bytes (RFC 3629, section 3)."""
 
 _MISREADINGS = (_misreading("cp1252"), _misreading("mac_roman", "√≈ƒ∆\u201a"), _misreading("cp437", "├┼─╞Γ"))
 
 _SUSPECT = re.compile("[\xc2-\xf4√≈ƒ∆\u201a├┼─╞Γ]")
-"""What a misread text holds; most texts hold none of it."""
+"""The characters of misread text; most texts have none of them."""
 
 _CONTROLS = re.compile("[\x80-\x9f]")
 
 _LOST = re.compile(
-    "\ufffd"  # what a reader put where it could not decode
-    "|[\x80-\x9f]"  # control characters that no text holds
+    "\ufffd"  # the replacement character of a failed decoding
+    "|[\x80-\x9f]"  # control characters that no text has
     "|(?<=[a-z])\\?(?=[a-zà-ÿ])"  # `f?r`
     "|(?<![A-ZÀ-Þ])Ã(?![A-ZÀ-Þa-zà-ÿ])|Â(?![A-ZÀ-Þa-zà-ÿ])"  # half a sequence, whose other half was a space
     "|â€|Ã[ƒ\u201a]"
@@ -80,7 +80,7 @@ _LOST = re.compile(
 
 
 def repair(text: str) -> str:
-    """The text as it was before it was decoded wrongly, where that is certain; else the text as it is."""
+    """Return the text as it was before it was misread, if that is certain; otherwise the text unchanged."""
     if text.isascii():
         return text
     repaired = text
@@ -95,12 +95,12 @@ def repair(text: str) -> str:
 
 
 def is_garbled(text: str) -> bool:
-    """Whether a text, repaired as far as can be, still shows that it was decoded wrongly or lost characters."""
+    """Return whether a repaired text still shows that it was misread or lost characters."""
     return bool(_LOST.search(" ".join(word for word in text.split() if "/" not in word and "@" not in word)))
 
 
 def _undone(text: str, misread: _Misreading) -> str:
-    """The text with every misread sequence put right; as it is where what looks like one may be sound text."""
+    """Return the text with every misread sequence repaired, or unchanged if the evidence may be sound text."""
     sequences = [it[0] for it in misread.sequence.finditer(text) if misread.decoded(it[0])]
     if not sequences:
         return text
@@ -113,7 +113,7 @@ def _undone(text: str, misread: _Misreading) -> str:
 
 
 def _may_be_sound(text: str, pattern: re.Pattern[str]) -> bool:
-    """Whether the only sequence of a text may be a letter and what follows it: `CAFÉ…`."""
+    """Return whether the text's only sequence may be a letter and what follows it: `CAFÉ…`."""
     sequence = pattern.search(text)
     if sequence is None:
         return True

@@ -1,8 +1,8 @@
-"""How text is cleaned before anybody looks at it, and how two texts are compared.
+"""Cleans text before anything reads it, and compares texts.
 
-Titles and descriptions come from strangers: zero-width characters, direction marks, control characters and spaces of
-every width are in them, by accident or on purpose. `normalise` takes out what nobody sees, `words` reduces a text to
-what two spellings of it have in common. All is pure, takes time linear in the text, and never raises.
+Titles and descriptions come from strangers: by accident or on purpose they contain zero-width characters, direction
+marks, control characters and spaces of every width. `normalise` removes invisible characters, `words` reduces a text to
+what its spellings have in common. All functions are pure, take time linear in the text, and never raise.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _TABLE: dict[int, str | None] = {**_INVISIBLE, **_SPACES, **_CONTROLS}
 
 _ESCAPE = "\x1b"
 _SEQUENCE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\))")
-"""What a terminal obeys (ECMA-48): colours and movements, and strings such as a window's title, up to their ends."""
+"""Terminal control sequences (ECMA-48): colours, movements, and strings such as a window's title, with their ends."""
 
 _CJK = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\uff66-\uff9f"
 _WORD = re.compile(rf"[{_CJK}]|[^\W_{_CJK}]+")
@@ -44,11 +44,11 @@ _PLACEHOLDER = re.compile(
     r"|to be (?:announced|confirmed|decided|determined|defined)"
     r"|n a|not available|students|alumn\w+|todos|varios|diverse|divers|a confirmar|por confirmar"
 )
-"""What stands where a name is not known yet, or is too many to tell; folded words."""
+"""Placeholders for names that are unknown or too many; folded words."""
 
 
 class _WithoutMarks(dict[int, int | None]):
-    """A table for `str.translate` that drops combining marks; it fills itself with the characters that it meets."""
+    """A table for `str.translate` that drops combining marks; it adds the characters that it meets."""
 
     def __missing__(self, code: int) -> int | None:
         self[code] = None if unicodedata.combining(chr(code)) else code
@@ -59,11 +59,11 @@ _MARKS = _WithoutMarks()
 
 
 def normalise(text: str) -> str:
-    """The text in NFC, without invisible characters; every other space or control character is a plain space.
+    """Return the text in NFC, without invisible characters; other spaces and control characters become plain spaces.
 
-    Sequences that a terminal obeys go whole, so that nothing of them stays behind as text.
-    Line feeds stay (a description is read by lines), as do runs of spaces (two spaces can separate a name from a
-    title). Surrogates that belong to no character become question marks, so that the result can always be encoded.
+    Terminal control sequences are removed whole, so that no part of them remains as text. Line feeds stay, because a
+    description is read by lines. Runs of spaces stay, because two spaces can separate a name from a title. Lone
+    surrogates become question marks, so that the result can always be encoded.
     """
     if _ESCAPE in text:
         text = _SEQUENCE.sub("", text)
@@ -75,33 +75,33 @@ def normalise(text: str) -> str:
 
 
 def one_line(text: str) -> str:
-    """The same for a title, which is one line."""
+    """Return the normalised text in one line, for titles."""
     return normalise(text).replace("\n", " ")
 
 
 def fold(text: str) -> str:
-    """The text without accents and case (NFKD, combining marks dropped, casefolded)."""
+    """Return the text without accents and case (NFKD, combining marks dropped, casefolded)."""
     if text.isascii():
         return text.lower()
     return unicodedata.normalize("NFKD", text).translate(_MARKS).casefold()
 
 
 def words(text: str) -> list[str]:
-    """The folded words of a text, in order. Chinese and Japanese, which write no spaces, count by the character."""
+    """Return the folded words of a text, in order. Chinese and Japanese, written without spaces, count by character."""
     return _WORD.findall(fold(text))
 
 
 @lru_cache(maxsize=1024)
 def plain(text: str) -> str:
-    """The folded words of a text with a space between. Lines are remembered: those of a batch have many in common."""
+    """Return a text's folded words joined by spaces; cached, because the lines of a batch often repeat."""
     return " ".join(words(text))
 
 
 def without_addresses(text: str) -> str:
-    """The text with a space where a web address stood: what an address spells out is nobody's word."""
+    """Return the text with a space for each web address, since an address's spelling proves no name."""
     return _ADDRESS.sub(" ", text)
 
 
 def is_placeholder(name: str) -> bool:
-    """Whether a text stands in the place of a name and names nobody: `TBA`, `Various Speakers`."""
+    """Return whether a text stands in for a name without naming anybody: `TBA`, `Various Speakers`."""
     return _PLACEHOLDER.fullmatch(plain(name)) is not None

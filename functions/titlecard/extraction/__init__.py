@@ -3,8 +3,8 @@
     title ─► pieces ─► labels ─┬─ names in the title ────────────────────┐
                                └─ none: description ─► possible names ─► labels ─► answer ─► confidence
 
-`parse` is pure, never raises on any video, and looks at a bounded part of its text, so that a hostile description costs
-no more than a long one. Nothing here is a dataclass: `dataclasses` would be a sixth of what is imported.
+`parse` is pure, never raises on any video, and reads a bounded part of its text, so that a hostile description costs no
+more than a long one. Nothing here is a dataclass: importing `dataclasses` would take a sixth of the import time.
 """
 
 from __future__ import annotations
@@ -33,33 +33,33 @@ if TYPE_CHECKING:
     from titlecard.extraction.survey import Survey
 
 _CERTAINLY = 0.7
-"""The chance from which on a title that is all there is names somebody."""
+"""The chance from which a title that consists of a name names somebody."""
 
 _MORE_LIKELY_THAN_NOT = 0.5
-"""The confidence from which on people whom the text names are others than the given ones, and no misreading."""
+"""The confidence from which people in the text other than the given presenters are not a misreading."""
 
 _POSSIBLE = 0.1
-"""The chance from which on a name that the answer passes over is a candidate."""
+"""The chance from which a name that the answer does not use is a candidate."""
 
 _MOST_CANDIDATES = 5
 
 _LIKELY = 0.4
-"""The chance from which on a possible name may be what a short form stands for."""
+"""The chance from which a possible name may be the long form of a short one."""
 
 IN_TITLE, IN_DESCRIPTION, NOBODY, GIVEN = "title", "description", "nobody", "given"
-"""The sources of an answer: where its presenters are named. `given`: by the row itself, apart from its text."""
+"""The sources of an answer, where its presenters are named. `given`: by the row itself, apart from its text."""
 
 
 class LocalParse(NamedTuple):
-    """What the local tier makes of a video.
+    """The local tier's answer about a video.
 
     `confidence` is the calibrated probability (0 to 1) that title and presenters are both right; `sure` says that it
     passes the threshold of its `source`: `title`, `description` or `nobody` (where the presenters are named). The
-    answer to a title that gives orders ("ignore the above ...") is never sure.
+    answer to a title that contains an injected instruction ("ignore the above ...") is never sure.
 
-    Where the row itself names its presenters (`given`), they are the answer's, and `others` are people whom the text
-    names in their stead, more likely than not. `candidates` are names in the text that the answer passes over, though
-    they may be presenters'.
+    If the row itself names its presenters (`given`), they are the answer's, and `others` are people whom the text names
+    instead, more likely than not. `candidates` are names in the text that the answer does not use, but that may be
+    presenters' names.
     """
 
     title: str
@@ -71,17 +71,17 @@ class LocalParse(NamedTuple):
     candidates: tuple[str, ...] = ()
 
     def is_final(self, policy: Policy) -> bool:
-        """Whether no model is asked under this policy."""
+        """Return whether no model is asked under this policy."""
         return policy == "local" or self.source == GIVEN or (policy == "auto" and self.sure)
 
 
 def parse(video: Video, survey: Survey) -> LocalParse:
-    """Title and presenters of a video, given what its batch has in common."""
+    """Return title and presenters of a video, given what its batch has in common."""
     return parse_with(shipped(), video, survey)
 
 
 def parse_with(model: Model, video: Video, survey: Survey) -> LocalParse:
-    """The same with a model that is not the shipped one."""
+    """Parse with a model other than the shipped one."""
     seen = video.model_copy(update={"description": video.description[: 2 * LOOKED_AT]})
     found = read(model, seen.title, seen.description, survey, seen.presenters)
     if seen.presenters:
@@ -97,7 +97,7 @@ def parse_with(model: Model, video: Video, survey: Survey) -> LocalParse:
 
 
 def _with_given(model: Model, video: Video, found: Found | None) -> LocalParse:
-    """The answer for a row that names its presenters."""
+    """Return the answer for a row that names its presenters."""
     title = one_line(video.title) or video.title
     if found is None or ungrounded(found.title, (), video) is not None:
         return LocalParse(title, video.presenters, 0.0, sure=False, source=GIVEN)
@@ -114,9 +114,9 @@ def _with_given(model: Model, video: Video, found: Found | None) -> LocalParse:
 
 
 class Found(NamedTuple):
-    """An answer before anybody has said how far it is to be trusted.
+    """An answer before its confidence is known.
 
-    `is_doubtful`: the title is nothing but a name, or nobody is named, though most of the batch has what looks like one
+    `is_doubtful`: the title is only a name, or nobody is named, although most of the batch has what looks like one
     person's name.
     """
 
@@ -129,9 +129,10 @@ class Found(NamedTuple):
 
 
 def read(model: Model, title: str, description: str, survey: Survey, given: Sequence[str] = ()) -> Found | None:
-    """What title and description say; None for a title that is too long, or has no words.
+    """Read title and description; return None for a title that is too long, or has no words.
 
-    `given` are the presenters whom the row names: a piece of the title that is one of them is no part of it.
+    `given` are the presenters that the row names: a piece of the title that is one of them is not part of the answer's
+    title.
     """
     title = one_line(title)
     if len(title) > LONGEST or not words(title):
@@ -187,7 +188,7 @@ def read(model: Model, title: str, description: str, survey: Survey, given: Sequ
 
 
 def _with_names(view: TitleView, labels: Sequence[str], given: Sequence[str]) -> list[str]:
-    """The labels where pieces that are known to be names are."""
+    """Return the labels with the pieces that are known to be names labelled as names."""
     return [
         NAME if len(view.parts) > 1 and part.text and is_one_of(part.text, given) else label
         for part, label in zip(view.parts, labels, strict=True)
@@ -195,7 +196,7 @@ def _with_names(view: TitleView, labels: Sequence[str], given: Sequence[str]) ->
 
 
 def _whose_title(view: TitleView, before: Sequence[str], labels: Sequence[str]) -> list[str]:
-    """Who is named by a title that holds nothing but a name."""
+    """Return who is named by a title that contains only a name."""
     return [
         part.text
         for part, was, label, chance in zip(view.parts, before, labels, view.chances, strict=True)
@@ -204,5 +205,5 @@ def _whose_title(view: TitleView, before: Sequence[str], labels: Sequence[str]) 
 
 
 def trust(model: Model, facts: list[str]) -> float:
-    """The probability that an answer with this evidence is right."""
+    """Return the probability that an answer with this evidence is right."""
     return model.confidence.decode([facts]).marginals[0][model.confidence.labels.index(RIGHT)]

@@ -1,4 +1,4 @@
-"""A linear-chain conditional random field in plain Python: from weights to the best labels, and how sure they are."""
+"""A linear-chain conditional random field in plain Python: from weights to the best labels and their probabilities."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class Decoded(NamedTuple):
-    """The best labels, for each item the probability of each label, and the probability of the whole labelling."""
+    """The best labels, the probability of each label of each item, and the probability of the whole labelling."""
 
     labels: list[str]
     marginals: list[list[float]]
@@ -20,7 +20,7 @@ class Decoded(NamedTuple):
 
 
 class _Step(NamedTuple):
-    """What a step from label to label weighs: in nats, and as factors for each label that it comes to and goes from."""
+    """The weights of a step from label to label: in nats, and as factors by target label and by source label."""
 
     moves: list[list[float]]
     arrivals: list[list[float]]
@@ -35,8 +35,8 @@ def _step(moves: list[list[float]]) -> _Step:
 class Crf:
     """Weights in hundredths of a nat.
 
-    They are those of features (one a label), of neighbours (`transitions[from][to]`), and, on top of these, of
-    neighbours with a delimiter of some kind between them (`edges[kind][from][to]`).
+    There are weights for features (one per label), for neighbouring labels (`transitions[from][to]`), and additional
+    ones for neighbours with a delimiter of some kind between them (`edges[kind][from][to]`).
     """
 
     def __init__(
@@ -52,9 +52,9 @@ class Crf:
         self.edges = edges
 
     def decode(self, sequence: Sequence[Iterable[str]], kinds: Sequence[str] = ()) -> Decoded:
-        """Label a sequence of items, each given by its features; features that training did not see weigh nothing.
+        """Label a sequence of items, each given by its features; features that training has not seen weigh nothing.
 
-        `kinds` are those of the delimiters before each item.
+        `kinds` are the kinds of the delimiters before each item.
         """
         if not sequence:
             return Decoded([], [], 1.0)
@@ -65,21 +65,21 @@ class Crf:
         return Decoded([self.labels[state] for state in path], marginals, math.exp(min(0.0, best - log_total)))
 
     def labels_of(self, sequence: Sequence[Iterable[str]], kinds: Sequence[str] = ()) -> list[str]:
-        """The best labels alone, in half the time."""
+        """Return only the best labels, in half the time."""
         if not sequence:
             return []
         path, _ = self._best_path([self._scores(item) for item in sequence], self._steps(len(sequence), kinds))
         return [self.labels[state] for state in path]
 
     def _steps(self, length: int, kinds: Sequence[str]) -> list[_Step]:
-        """The steps between the items of a sequence."""
+        """Return the steps between the items of a sequence."""
         if not kinds:
             return [self._by_kind[""]] * (length - 1)
         return [self._by_kind.get(kind, self._by_kind[""]) for kind in kinds[1:]]
 
     @cached_property
     def _by_kind(self) -> dict[str, _Step]:
-        """What a step from label to label weighs, for each kind of delimiter; `""` is any other."""
+        """The weights of a step for each kind of delimiter; `""` stands for any other kind."""
         plain = [[weight / 100 for weight in row] for row in self.transitions]
         found = {"": _step(plain)}
         for kind, more in self.edges.items():
@@ -89,13 +89,13 @@ class Crf:
         return found
 
     def _scores(self, item: Iterable[str]) -> list[float]:
-        """The sum of an item's weights for each label, in nats."""
+        """Return the sum of an item's weights for each label, in nats."""
         known = self.features
         weights = [known[feature] for feature in item if feature in known]
         return [sum(column) / 100 for column in zip(*weights, strict=True)] if weights else [0.0] * len(self.labels)
 
     def _best_path(self, scores: list[list[float]], steps: list[_Step]) -> tuple[list[int], float]:
-        """Viterbi's algorithm: the states of the best labelling, and its score."""
+        """Viterbi's algorithm: return the states of the best labelling, and its score."""
         states = range(len(self.labels))
         best, origins = scores[0], []
         for row, step in zip(scores[1:], steps, strict=True):
@@ -115,9 +115,9 @@ class Crf:
         return path[::-1], best[last]
 
     def _marginals(self, scores: list[list[float]], steps: list[_Step]) -> tuple[list[list[float]], float]:
-        """The forward-backward algorithm: the probability of each label of each item, and the log of the total.
+        """The forward-backward algorithm: return the probability of each label of each item, and the log of the total.
 
-        What is passed on from item to item is scaled to a sum of one, so that nothing overflows.
+        The values passed from item to item are scaled to a sum of one, so that nothing overflows.
         """
         tops = [max(row) for row in scores]
         weights = [[math.exp(score - top) for score in row] for row, top in zip(scores, tops, strict=True)]

@@ -1,7 +1,7 @@
-"""What the words around a name say about its bearer: that somebody presents, that somebody is only spoken of.
+"""Cues: what the words around a name say about the person, who presents or is only mentioned.
 
-The models learn how far to trust these cues. All they have to do is to put words of many languages and trades into a
-few classes, so that what training saw of `explains` holds for `demonstrates`, which it may never have seen.
+The models learn how far to trust these cues. The cues only group words of many languages and trades into a few classes,
+so that what training saw of `explains` applies to `demonstrates`, which it may never have seen.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ PRESENTS, SPOKEN_OF, NOTHING = "presents", "spoken of", "-"
 """The classes of a cue."""
 
 _LOOKED_AT = 40
-"""Characters before and behind a name in which cues are looked for."""
+"""The characters before and after a name that are searched for cues."""
 
 _BEFORE_A_PRESENTER = re.compile(
     r"\b(?:speakers?|presenters?|presented by|presents?|talk by|keynote by|panell?ists?|instructors?|featuring"
@@ -50,7 +50,7 @@ _COMPANY = re.compile(
 
 
 def before(text: str) -> str:
-    """The class of the words that lead to a name; `text` is the line up to it."""
+    """Return the class of the words before a name; `text` is the line up to the name."""
     folded = fold(text[-_LOOKED_AT:])
     if _BEFORE_A_PRESENTER.search(folded):
         return PRESENTS
@@ -58,12 +58,12 @@ def before(text: str) -> str:
 
 
 def of_a_host(text: str) -> bool:
-    """Whether the words that lead to a name say that its bearer hosts the talk of others."""
+    """Return whether the words before a name say that this person hosts other people's talks."""
     return _BEFORE_A_HOST.search(fold(text[-_LOOKED_AT:])) is not None
 
 
 def behind(text: str) -> str:
-    """The class of the words that follow a name; `text` is the line behind it."""
+    """Return the class of the words after a name; `text` is the line after it."""
     folded = fold(text[:_LOOKED_AT])
     if _BEHIND_A_PRESENTER.match(folded):
         return PRESENTS
@@ -71,10 +71,10 @@ def behind(text: str) -> str:
 
 
 def of_examples(before: str, behind: str) -> bool:
-    """Whether a name stands in a list of topics (`Keywords: ...`), or ends one that is left open (`..., etc`)."""
+    """Return whether a name is in a list of topics (`Keywords: ...`), or ends an open list (`..., etc`)."""
     return bool(_LABEL_OF_TOPICS.match(fold(before[:_LOOKED_AT])) or _AND_SO_ON.match(fold(behind[:_LOOKED_AT])))
 
 
 def of_a_company(text: str) -> bool:
-    """Whether what follows makes a possible name the name of a company, a school or a place."""
+    """Return whether the text after a possible name makes it the name of a company, a school or a place."""
     return _COMPANY.match(text[:_LOOKED_AT]) is not None

@@ -1,9 +1,9 @@
-"""The presenters that a description names: its possible names, and what is known of each.
+"""The presenters that a description names: its possible names, and their features.
 
-A possible name is a person who presents, or not. What is known of it: what it looks like, the words around it, its
-line, how often it occurs, and whether the batch has names in this place.
+A possible name is labelled as a presenting person or not. Its features are its look, the words around it, its line, its
+frequency, and whether the batch has names in this place.
 """
-# ruff: noqa: PLR2004  # the numbers are borders of buckets: the model learns what each bucket means
+# ruff: noqa: PLR2004  # the numbers are bucket borders: the model learns what each bucket means
 
 from __future__ import annotations
 
@@ -27,40 +27,40 @@ if TYPE_CHECKING:
 PERSON, OTHER = "P", "O"
 
 MOST = 50
-"""Possible names that are looked at."""
+"""The most possible names that are considered."""
 
 _CERTAIN, _LIKELY = 0.98, 0.9
-"""Where the chance of one person is as high as the first, that of another must be as high as the second."""
+"""If one person's chance is as high as the first number, another's must be as high as the second."""
 
 _SOME, _MOST = 5, 0.5
-"""Other descriptions, and the share of them, from which on a name that they have is the batch's own."""
+"""The number of other descriptions, and the share of them, from which a name in them belongs to the batch."""
 
 _TOPIC = 0.25
-"""The share of the other titles from which on a word that they have is no part of a name."""
+"""The share of the other titles from which a word in them is not part of a name."""
 
 _POSSIBLE = 0.1
-"""The chance of one person that is enough in a list where another is likely."""
+"""The sufficient chance for a name in a list where another is likely."""
 
 _NAMELIKE = 0.6
-"""The likeness to a name that is enough there."""
+"""The sufficient likeness to a name in such a list."""
 
 _LISTED = re.compile(r"\s*[*\u2020\d]*\s*(?:[,;/&+]|\b(?:and|y|e|et|und|en)\b|\s)+\s*", re.IGNORECASE)
-"""What stands between the names of a list."""
+"""The separators between the names of a list."""
 
 _BRACKETS = re.compile(r"\([^()]{0,60}\)|\[[^\[\]]{0,60}\]")
 
 _FIRST = 2
-"""The first lines, in which two or three words in small letters may be somebody's name."""
+"""The number of first lines in which two or three words in lower case may be a name."""
 
 _SMALL = re.compile(r"[a-z\u00df-\u00ff'-]{2,20}(?: [a-z\u00df-\u00ff'-]{2,20}){1,2}")
 _WORD = re.compile(r"[\w'\u2019]+")
 
 
 class DescriptionView:
-    """The possible names of one description with everything that is known of them."""
+    """The possible names of one description, with their features."""
 
     def __init__(self, about: Sequence[str], title: str, survey: Survey, lexicon: Lexicon) -> None:
-        """Read the lines of a description; `title` is what the title's labelling made."""
+        """Read the lines of a description; `title` is the title that the title's labelling gave."""
         self.about = about
         self.found = _candidates(about, lexicon)
         self.seen = [lexicon.nameness(mention.text) for mention in self.found]
@@ -81,30 +81,30 @@ class DescriptionView:
         self._coarse = [step(chance, 0.1, 0.4, 0.7, 0.9) for chance in self.chances]
 
     def lead(self, number: int) -> str:
-        """What stands before a possible name in its line, all numbers alike, and the kind of sign behind it."""
+        """Return the text before a possible name in its line, with numbers unified, and the kind of sign after it."""
         mention = self.found[number]
         line = self.about[mention.line]
         after = line[mention.end :].lstrip()[:1]
         return f"{text_key(line[: mention.start])}|{'0' if after.isdigit() else 'w' if after.isalpha() else after}"
 
     def is_wide(self, number: int) -> bool:
-        """Whether most descriptions of a batch of some size have this possible name: a place, a host, an organiser."""
+        """Return whether most descriptions of a large enough batch have this name: a place, a host, an organiser."""
         count = self._survey.people.get(self.keys[number], 1) - 1
         return self.others >= _SOME and count >= _MOST * self.others
 
     def _is_topic(self, text: str) -> bool:
-        """Whether a word of a possible name is what the batch is about: many of its titles have it."""
+        """Return whether a word of a possible name is the batch's topic: many of its titles have it."""
         others = self._survey.rows - 1
         common = self._survey.common
         return others >= _SOME and any(common.get(word, 1) - 1 >= _TOPIC * others for word in affix_words(text))
 
     def is_host(self, number: int) -> bool:
-        """Whether a possible name is said to host the talk of others."""
+        """Return whether a possible name is said to host other people's talks."""
         mention = self.found[number]
         return cues.of_a_host(self.about[mention.line][: mention.start])
 
     def chains(self) -> list[list[int]]:
-        """The lists of possible names: of one line with nothing but commas, "and" and brackets between them."""
+        """Return the lists of possible names: in one line, separated only by commas, "and" and brackets."""
         found: list[list[int]] = []
         before: Mention | None = None
         for number, mention in enumerate(self.found):
@@ -122,13 +122,13 @@ class DescriptionView:
         return [chain for chain in found if len(chain) > 1]
 
     def is_example(self, number: int) -> bool:
-        """Whether a possible name stands in a list of topics or of examples."""
+        """Return whether a possible name is in a list of topics or examples."""
         mention = self.found[number]
         line = self.about[mention.line]
         return cues.of_examples(line[: mention.start], line[mention.end :])
 
     def features(self) -> list[list[str]]:
-        """What the model is told of each possible name."""
+        """Return the features of each possible name for the model."""
         items, strong = [], 0
         total = min(sum(self._strong), 6)
         for number in range(len(self.found)):
@@ -145,7 +145,7 @@ class DescriptionView:
         return items
 
     def _looks(self, number: int) -> list[str]:
-        """Shape, scores, how often it occurs."""
+        """Return features of shape, scores and frequency."""
         seen, tokens, key, c = self.seen[number], self._words[number], self.keys[number], self._coarse[number]
         again = min(self._surnames[tokens[-1]] - self._times[key], 2) if tokens else 0
         return [
@@ -164,7 +164,7 @@ class DescriptionView:
         ]
 
     def _around(self, number: int) -> list[str]:
-        """The words and signs before and after, the line, and the line above."""
+        """Return features of the words and signs before and after, the line, and the line above."""
         mention, c = self.found[number], self._coarse[number]
         line, flat = self.about[mention.line], self._lines[mention.line]
         before, after = line[: mention.start], line[mention.end :]
@@ -209,7 +209,7 @@ class DescriptionView:
         return found
 
     def cues(self, number: int) -> list[str]:
-        """What the words around a possible name say about it."""
+        """Return the cues around a possible name."""
         mention, c = self.found[number], self._coarse[number]
         line = self.about[mention.line]
         told, does = cues.before(line[: mention.start]), cues.behind(line[mention.end :])
@@ -219,14 +219,14 @@ class DescriptionView:
         return found
 
     def _line_above(self, line: int) -> str:
-        """The line above, if it is short enough for a heading."""
+        """Return the line above, if it is short enough for a heading."""
         if line == 0:
             return "none"
         above = self.about[line - 1]
         return " ".join(words(above)[:3]) if len(above) < 40 else "long"
 
     def _batch(self, number: int) -> list[str]:
-        """Whether other descriptions name the same person, and have names in this place."""
+        """Return whether other descriptions name the same person, and have names in this place."""
         c, size = self._coarse[number], step(self.others, 1, 4, 12)
         if not self.others:
             return [f"ppl=-1|{size}", f"k0=na|c{c}", f"k1=na|c{c}"]
@@ -242,7 +242,7 @@ class DescriptionView:
         return found
 
     def _gaps(self, number: int) -> list[str]:
-        """What stands between a possible name and the ones beside it."""
+        """Return features of the text between a possible name and its neighbours."""
         mention, c = self.found[number], self._coarse[number]
         line = self.about[mention.line]
         found = []
@@ -259,11 +259,11 @@ class DescriptionView:
 
 
 def presenters(view: DescriptionView, decoded: Decoded, person_state: int) -> list[int]:
-    """The numbers of the possible names that are presenters.
+    """Return the numbers of the possible names that are presenters.
 
-    A description that says in so many words who speaks (`Speaker: ...`) names others in passing: where one person is
-    certain, others must be likely, or stand in a list with somebody who is, or behind the same words of another line (a
-    list, one a line). Names in a list of topics, or of examples, are what the talk is about.
+    A description that names its speakers explicitly (`Speaker: ...`) mentions others in passing: if one person is
+    certain, others must be likely, or be in a list with a certain one, or follow the same words in another line (a list
+    with one name per line). Names in a list of topics or examples are subjects of the talk.
     """
     persons = [
         n
@@ -291,7 +291,7 @@ def presenters(view: DescriptionView, decoded: Decoded, person_state: int) -> li
 
 
 def _rest_of_lists(view: DescriptionView, persons: Sequence[int], decoded: Decoded, person_state: int) -> list[int]:
-    """Who else stands in a list with somebody who certainly presents: a list of one shape is all or nothing."""
+    """Return the rest of the lists that contain a certain presenter: a list of one shape counts as a whole."""
     chances = [row[person_state] for row in decoded.marginals]
     found = []
     for chain in view.chains():
@@ -304,7 +304,7 @@ def _rest_of_lists(view: DescriptionView, persons: Sequence[int], decoded: Decod
 
 
 def _candidates(about: Sequence[str], lexicon: Lexicon) -> list[Mention]:
-    """The possible names: several words, or one that stands at an edge of its line or looks like a name."""
+    """Return the possible names: several words, or one that is at an edge of its line or looks like a name."""
     found: list[Mention] = []
     for number, line in enumerate(about):
         if number < _FIRST and _SMALL.fullmatch(line):

@@ -1,4 +1,4 @@
-"""Where a description may name a person: runs of capitalised words, cut at words that are surely no names."""
+"""Possible names in a description: runs of capitalised words, cut at words that are certainly not names."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
     from titlecard.extraction.names import Lexicon
 
 LONGEST = 3000
-"""Characters of a description that are looked at: presenters who are named later are not found, but nothing is slow."""
+"""The characters of a description that are read: later presenters are not found, but parsing stays fast."""
 
 LINES = 60
-"""Lines of a description that are looked at."""
+"""The lines of a description that are read."""
 
 WIDEST = 600
-"""Characters of a line that are looked at."""
+"""The characters of a line that are read."""
 
 # Capitals of Latin, Greek, Cyrillic and Armenian; where capitals and small letters alternate, the whole range.
 _UPPER = "A-Z\u00c0-\u00d6\u00d8-\u00de\u0100-\u024f\u1e00-\u1eff\u0386-\u038f\u0391-\u03ab\u0400-\u042f\u0531-\u0556"
@@ -37,18 +37,18 @@ _MENTION = re.compile(
 )
 _SPACED = re.compile(r"\S+")
 _WRITTEN_OUT = re.compile(r"\w[\w'\u2019-]")
-"""More than initials."""
+"""A token with more than initials."""
 _UNSPOKEN = re.compile(
     r"<!--.*?-->|<(?P<code>script|style)\b.*?</(?P=code)>|</?[a-z][^<>]{0,400}>|<[^<>\n]{1,200}>"
     r"|\b(?:[\w-]+\.)+[a-z]{2,}/[!-~]*",
     re.DOTALL | re.IGNORECASE,
 )
-"""Comments, scripts, tags, and addresses that do without `https:`."""
+"""Comments, scripts, tags, and addresses without `https:`."""
 _LONGEST_NAME = 5  # tokens
 
 
 class Mention(NamedTuple):
-    """A possible name: its text, the number of its line (empty lines do not count), and where it stands in the line."""
+    """A possible name: its text, the number of its line (without empty lines), and its position in the line."""
 
     text: str
     line: int
@@ -57,9 +57,9 @@ class Mention(NamedTuple):
 
 
 def lines(description: str) -> list[str]:
-    """The lines of a description that are looked at: normalised, not empty, without web addresses and markup.
+    """Return the lines of a description that are read: normalised, not empty, without web addresses and markup.
 
-    A line that gives orders ("ignore the above ...") ends the description: nothing behind it is to be trusted.
+    A line with an injected instruction ("ignore the above ...") ends the description: nothing after it is trusted.
     """
     text = _cut(normalise(description[: 2 * LONGEST]), LONGEST)
     trusted = text_before_injection(_UNSPOKEN.sub(" ", without_addresses(text)))
@@ -68,12 +68,12 @@ def lines(description: str) -> list[str]:
 
 
 def _cut(text: str, most: int) -> str:
-    """The beginning of a text, so many characters at most: half a word is no name."""
+    """Return the beginning of a text, at most so many characters, without a broken word at the end."""
     return text if len(text) <= most else (text[:most].rsplit(None, 1) or [""])[0]
 
 
 def mentions(line: str, number: int, lexicon: Lexicon) -> Iterator[Mention]:
-    """The possible names of one line, in order."""
+    """Yield the possible names of one line, in order."""
     for match in _MENTION.finditer(line):
         if match["cjk"]:
             yield Mention(match["cjk"], number, match.start(), match.end())
@@ -85,7 +85,7 @@ def mentions(line: str, number: int, lexicon: Lexicon) -> Iterator[Mention]:
 
 
 def spot_keys(line: str, mention: Mention) -> tuple[str, str]:
-    """How the survey counts the place of a mention: by its line and what follows, and by the words before it."""
+    """Return the survey's keys for a mention's place: its line with the following text, and the words before it."""
     before = line[: mention.start]
     lead = before.rstrip()[-1:]
     cue = f"{' '.join(words(before[-30:])[-2:])}{'' if lead.isalnum() else lead}" if mention.start else "^"
@@ -95,7 +95,7 @@ def spot_keys(line: str, mention: Mention) -> tuple[str, str]:
 
 
 def _pieces(run: str, number: int, at: int, line: str, lexicon: Lexicon) -> Iterator[Mention]:
-    """A run of capitalised words, cut at words; between punctuation ("Will Love | Room 1") it is cut at cues only."""
+    """Cut a run of capitalised words at words, or between punctuation ("Will Love | Room 1") at cues only."""
     before, after = line[:at].rstrip(), line[at + len(run) :].lstrip()
     introduced = not before or not before[-1].isalnum() or before.rsplit(None, 1)[-1].lower() in ("by", "por", "par")
     alone = introduced and not after[:1].isalnum() and run.count(" ") < _LONGEST_NAME

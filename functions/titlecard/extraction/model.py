@@ -14,14 +14,14 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 WEIGHTS = __file__.removesuffix("model.py") + "weights.json.gz"
-"""Made by `infra/training/train.py`; `card.json` beside it says from what, and how well it does."""
+"""The weights' file, written by `infra/training/train.py`; `card.json` beside it has the training data and scores."""
 
 
 class Model(NamedTuple):
-    """Everything that training yields.
+    """The result of training.
 
-    `confidence` labels a whole answer right or wrong; `thresholds` holds, for each source of an answer, the confidence
-    from which on it is sure.
+    `confidence` labels a whole answer right or wrong; `thresholds` holds for each source of an answer the confidence
+    from which it is sure.
     """
 
     lexicon: Lexicon
@@ -31,7 +31,7 @@ class Model(NamedTuple):
     thresholds: dict[str, float]
 
     def to_bytes(self) -> bytes:
-        """The compressed file; the same model always makes the same bytes."""
+        """Return the compressed file; the same model always gives the same bytes."""
         data = {
             "tokens": _grouped(self.lexicon.tokens),
             "endings": _grouped(self.lexicon.endings),
@@ -46,7 +46,7 @@ class Model(NamedTuple):
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Model:
-        """The model that `to_bytes` wrote."""
+        """Return the model that `to_bytes` wrote."""
         found = json.loads(gzip.decompress(data))
         lexicon = Lexicon(_flat(found["tokens"]), _flat(found["endings"]), frozenset(found["given"].split(" ")))
         titles, mentions, confidence = (_unpacked(found[name]) for name in ("titles", "mentions", "confidence"))
@@ -55,13 +55,13 @@ class Model(NamedTuple):
 
 @cache
 def shipped() -> Model:
-    """The model that this version of the library carries."""
-    with open(WEIGHTS, "rb") as file:  # noqa: PTH123 -- pathlib would be a fifteenth of what the local tier imports
+    """Return the model that this version of the library ships."""
+    with open(WEIGHTS, "rb") as file:  # noqa: PTH123 -- pathlib would take a fifteenth of the local tier's import time
         return Model.from_bytes(file.read())
 
 
 def _grouped(scores: Mapping[str, int]) -> dict[str, str]:
-    """Score → its tokens: far smaller than a score a token."""
+    """Group tokens by score, which is far smaller than a score for each token."""
     groups: dict[int, list[str]] = {}
     for token in sorted(scores):
         groups.setdefault(scores[token], []).append(token)

@@ -1,8 +1,8 @@
-"""How much a piece of text looks like a person's name.
+"""How much a piece of text looks like a personal name.
 
-A token's score is a log-odds, in half nats: people's names against everything else that is written about talks. What
-the lexicon does not know is judged by its last letters ("-owski", "-enko", "-sson"). The shape of a text (a letter a
-token) and its scores together give the chance that it is a name.
+A token's score is a log-odds, in half nats: personal names against all other text about talks. Tokens outside the
+lexicon are scored by their last letters ("-owski", "-enko", "-sson"). The shape of a text (a letter for each token) and
+its scores together give the chance that it is a name.
 """
 
 from __future__ import annotations
@@ -43,13 +43,13 @@ CUES = frozenset(
 """Words that introduce a name or a date and are never part of a name."""
 
 _WORD_SCORE = -4
-"""A token with this score or less is a word, unless it is also somebody's first name."""
+"""The score at or below which a token is a word, unless it is also a first name."""
 
 _REMEMBERED = 4096
-"""Texts that are remembered, at most: some hundred kilobytes."""
+"""The most texts in the cache: some hundred kilobytes."""
 
 _LOOKED_AT = 10
-"""Tokens of a text that are looked at: no name is longer."""
+"""The tokens of a text that are read: no name is longer."""
 
 _OPENS, _CLOSES = "\"'“‘«(", "\"'”’»)"  # noqa: RUF001
 _TRIM = "\"'’‘“”.,;:!?()[]{}<>*_-–—|/\\«»「」"  # noqa: RUF001  # quotes and dashes as they occur
@@ -61,10 +61,10 @@ _KOREAN_NAME, _LONGEST_KOREAN_NAME = 2.0, 4
 
 
 class Nameness(NamedTuple):
-    """What a text has of a name.
+    """The features of a text as a name.
 
-    `shape` has a letter a token (see `kind`), the scores are those of its tokens, `given` says that one of them is
-    known as a first name, `chance` (0 to 1) sums it up.
+    `shape` has a letter for each token (see `kind`), the scores are those of its tokens, `given` says that one of them
+    is a known first name, and `chance` (0 to 1) summarises them.
     """
 
     shape: str
@@ -77,7 +77,7 @@ class Nameness(NamedTuple):
 
 
 class Lexicon:
-    """Scores of folded tokens and of three-letter endings, in half nats, and the folded tokens that are first names."""
+    """The scores of folded tokens and of three-letter endings, in half nats, and the folded first names."""
 
     def __init__(
         self,
@@ -91,7 +91,7 @@ class Lexicon:
         self._found: dict[str, Nameness] = {}
 
     def score(self, token: str) -> int:
-        """The score of one token, bare of punctuation."""
+        """Return the score of one token without its punctuation."""
         folded = fold(token)
         known = self.tokens.get(folded)
         if known is None and "-" in folded:
@@ -99,14 +99,14 @@ class Lexicon:
         return self.endings.get(folded[-3:], 0) if known is None else known
 
     def is_word(self, token: str) -> bool:
-        """Whether a capitalised token is surely a word and no name."""
+        """Return whether a capitalised token is certainly a word and not a name."""
         if len(token) == 1:
             return False
         folded = fold(token)
         return folded in CUES or (self.tokens.get(folded, 0) <= _WORD_SCORE and folded not in self.given)
 
     def nameness(self, text: str) -> Nameness:
-        """What a text has of a name. The same words come again and again, so what was found is remembered."""
+        """Return the features of a text as a name; cached, because the same texts recur."""
         found = self._found.get(text)
         if found is None:
             if len(self._found) >= _REMEMBERED:
@@ -138,13 +138,13 @@ class Lexicon:
         if not scores:
             return Nameness(letters, -2.0, -2.0, -2.0, -2.0, given=False, chance=0.02)
         mean = sum(scores) / len(scores)
-        # Rough weights: the models learn how far to trust the chance, all it has to do is to rank well.
+        # Rough weights: the models learn how far to trust the chance, so it only has to rank well.
         z = 0.5 * mean + 0.25 * min(scores) + (0.7 if given else -0.3) - (0.8 if len(shape) == 1 else 0)
         chance = 1 / (1 + math.exp(-z)) if _NAME_SHAPE.fullmatch(letters) else 0.02
         return Nameness(letters, mean, min(scores), scores[0], scores[-1], given, chance)
 
     def _korean(self, token: str) -> float:
-        """The score of a Korean word: a known name, or a short word that begins with a known surname."""
+        """Return the score of a Korean word: a known name, or a short word that begins with a known surname."""
         known = self.tokens.get(fold(token))
         if known is not None:
             return known
@@ -152,13 +152,13 @@ class Lexicon:
         return _KOREAN_NAME if begins else _CJK_OTHER
 
     def _cjk(self, token: str) -> float:
-        """The score of ideographs: a short run that begins with a known surname."""
+        """Return the score of ideographs: a short run that begins with a known surname."""
         known = self.tokens.get(token[:2], 0) > 0 or self.tokens.get(token[:1], 0) > 0
         return _CJK_SURNAME if known and len(token) <= _LONGEST_CJK_NAME else _CJK_OTHER
 
 
 def kind(token: str, raw: str) -> str:  # noqa: C901, PLR0911  # a table of cases reads best as one
-    """A letter for a token.
+    """Return a letter for a token.
 
     T academic title, I initial, p particle, C capitalised, U upper case, M mixed case, l lower case, d with digits,
     j Chinese or Japanese, k Korean, x anything else. `raw` is the token with its punctuation.

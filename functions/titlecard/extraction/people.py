@@ -1,4 +1,4 @@
-"""What becomes of the names that were found: titles off, short forms written out, doubles removed."""
+"""Cleans the names that were found: removes titles, expands short forms, removes duplicates."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ _BEFORE = re.compile(r"^(?:(?:dr|prof|professor|mr|mrs|ms|sir)\b\.?\s+)+", re.IG
 _BEHIND = re.compile(r",?\s+(?:ph\.?\s?d\.?|md|msc|mba)$", re.IGNORECASE)
 _FIRST_IDEOGRAPH = "\u3005"
 _AND_OTHERS = (["al"], ["et", "al"], ["others"], ["and", "others"], ["co"])
-"""What stands for people who are not named."""
+"""Words that stand for people who are not named."""
 
 _SHORT_NAME, _FULL_NAME = 1, 2
 _EDGES = " \t,;:-*_/|"
 
 
 def clean(names: Iterable[str]) -> tuple[str, ...]:
-    """The names without academic titles, each person once: `Sanjay` is dropped beside `Sanjay Siddhanti`."""
+    """Return the names without academic titles, each person once: `Sanjay` is dropped beside `Sanjay Siddhanti`."""
     found: list[tuple[list[str], str]] = []
     for name in names:
         spaced = " ".join(name.split())
@@ -37,7 +37,7 @@ def clean(names: Iterable[str]) -> tuple[str, ...]:
 
 
 def joined(pieces: Sequence[tuple[str, str]], given: Container[str]) -> list[str]:
-    """The names of a title: `NARUSE, Yui` is one, and `Ada and Tomas Byron` are two of one surname.
+    """Return the names of a title: `NARUSE, Yui` is one name, and `Ada and Tomas Byron` share a surname.
 
     Args:
         pieces: each name as the title has it, with the kind of delimiter before it.
@@ -56,7 +56,7 @@ def joined(pieces: Sequence[tuple[str, str]], given: Container[str]) -> list[str
 
 
 def is_one_of(name: str, persons: Iterable[str]) -> bool:
-    """Whether a name is one of these people's: in full, or a short form of it (`A. Byron`, `Ada`)."""
+    """Return whether a name is one of these people's: in full, or a short form of it (`A. Byron`, `Ada`)."""
     bare = _BEHIND.sub("", _BEFORE.sub("", name.strip(_EDGES), count=1))
     tokens = words(bare)
     full = [words(person) for person in persons]
@@ -70,13 +70,13 @@ def is_one_of(name: str, persons: Iterable[str]) -> bool:
 
 
 def written_out(names: Sequence[str], known: Sequence[str], persons: Sequence[str]) -> list[str]:
-    """The names with short forms (`A. Jacob`, `Yamini`) replaced by the one longer name that fits, where there is one.
+    """Replace each short form (`A. Jacob`, `Yamini`) with the longer name that fits, if exactly one does.
 
     Args:
-        names: as the title has them.
-        known: whatever in the description looks like a name.
-        persons: the presenters whom the description names. Where the title's list is made of short forms, it was
-            shortened to fit in: if all of it is found among the persons, they are the whole list.
+        names: the names as the title has them.
+        known: everything in the description that looks like a name.
+        persons: the presenters that the description names. A title's list of short forms was shortened to fit: if all
+            of it is found among the persons, they are the whole list.
     """
     if not any(_is_short(words(name)) for name in names):
         return list(names)
@@ -89,7 +89,7 @@ def written_out(names: Sequence[str], known: Sequence[str], persons: Sequence[st
 
 def _is_short(tokens: Sequence[str]) -> bool:
     if "".join(tokens)[:1] >= _FIRST_IDEOGRAPH:
-        return False  # Chinese and Japanese count by the character: one character is no initial
+        return False  # Chinese and Japanese count by character: one character is not an initial
     return len(tokens) == 1 or (len(tokens) > 1 and len(tokens[0]) == 1)
 
 
@@ -100,7 +100,7 @@ def _longer(name: str, known: Sequence[str]) -> str:
 
 
 def _fits(short: Sequence[str], full: Sequence[str]) -> bool:
-    """Whether a short form can stand for a full name."""
+    """Return whether a short form can stand for a full name."""
     if len(full) < 2 or _is_short(full):  # noqa: PLR2004  # a full name has a first name and a surname
         return False
     if len(short) == 1:

@@ -1,4 +1,4 @@
-"""Pydantic AI and the OpenAI client, set up to ask once. The heavy part: imported when the first question is asked."""
+"""Pydantic AI and the OpenAI client, set up to ask once. This slow import waits for the first question."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ if TYPE_CHECKING:
 
     from titlecard.llm.exchange import Allowance, Exchange
 
-# Each of these would pay again for the same attempt. The fuse holds even where they are on.
+# Each of these would pay again for the same attempt. The fuse prevents it even if they are enabled.
 SDK_RETRIES = 0
 OUTPUT_RETRIES = 0
 FOLLOW_REDIRECTS = False
 
 CONNECT_SECONDS = 5.0
-"""A provider that cannot be reached is known as such well before the deadline, while nothing has been sent."""
+"""Seconds after which an unreachable provider is given up, well before the deadline, while nothing has been sent."""
 
 READING_SECONDS, READING_SHARE = 3.0, 0.3
 """How long past the deadline an answer is still read that has come whole: it is paid for. No longer than this share of
@@ -39,21 +39,21 @@ the settle margin, most of which is for saving and settling. So the deadline is 
 has one for the whole request."""
 
 OVERTIME_SECONDS, OVERTIME_SHARE = 2.0, 0.2
-"""How long a caller waits past that for an event loop that should have answered by itself; likewise."""
+"""How long a caller waits after that for an event loop that should have answered by itself; likewise."""
 
 _LEAN = OpenAIModelProfile(
     openai_supports_encrypted_reasoning_content=False,
     openai_responses_supports_reasoning_context=False,
 )
-"""What Pydantic AI adds to a conversation with a model that reasons. Ours have one turn; it would only be paid for."""
+"""Pydantic AI's additions to a conversation with a reasoning model, which cost money and do not help in one turn."""
 
 
 def proxy_for(base_url: str) -> str | None:
-    """The proxy that the environment names for an endpoint: HTTP_PROXY, HTTPS_PROXY, ALL_PROXY, NO_PROXY; None: none.
+    """Return the proxy for an endpoint from HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY; None if there is none.
 
-    MODEL_PROXY, which the template sets, comes before these, since boto3 would send calls to AWS through them as well.
-    httpx2 reads them only where it makes its own transport, and ours is a fuse. The certificates that SSL_CERT_FILE or
-    SSL_CERT_DIR name are read by its transport itself. A server on this machine is never behind a proxy.
+    MODEL_PROXY, which the template sets, takes precedence, since boto3 would send calls to AWS through the others as
+    well. httpx2 reads them only for its own transport, and ours is a fuse. Its transport itself reads the certificates
+    named by SSL_CERT_FILE or SSL_CERT_DIR. A server on this machine is never behind a proxy.
     """
     parts = urlsplit(base_url)
     if prices_at(base_url) is Prices.LOOPBACK or proxy_bypass(parts.netloc.rpartition("@")[2]):
@@ -64,12 +64,12 @@ def proxy_for(base_url: str) -> str | None:
 
 
 class Client:
-    """One per model and process; thread-safe. Its event loop runs on a thread of its own until `close`.
+    """One client per model and process; thread-safe. Its event loop runs in its own thread until `close`.
 
     Args:
-        base_url: the endpoint, without a slash at its end.
-        reasoning_effort: what every request asks for; None where the model takes no such setting.
-        settle_margin: seconds that the caller has past the deadline, to save and to settle.
+        base_url: the endpoint, without a trailing slash.
+        reasoning_effort: the effort that every request asks for; None if the model takes no such setting.
+        settle_margin: seconds after the deadline that the caller has to save and settle.
     """
 
     def __init__(self, base_url: str, reasoning_effort: str | None, settle_margin: float) -> None:
@@ -90,13 +90,13 @@ class Client:
         self._thread.start()
 
     def send(self, prompt: str, allowance: Allowance, *, key: str, seconds: float) -> tuple[Exchange, Cleaned | None]:
-        """Send a question, and say what crossed the wire and what Pydantic AI made of it (None: no talk).
+        """Send a question; return the exchange on the wire, and Pydantic AI's reading of it (None: no talk).
 
         Args:
-            prompt: the video, as the model is to see it.
+            prompt: the video, as the model sees it.
             allowance: what may be sent.
-            key: whose account pays.
-            seconds: the deadline for all of it.
+            key: the key of the account that pays.
+            seconds: the deadline for the whole request.
         """
         fuse = Fuse(self._network, allowance)
         future = asyncio.run_coroutine_threadsafe(self._send(prompt, fuse, allowance, key, seconds), self._loop)
@@ -104,7 +104,7 @@ class Client:
             return fuse.exchange, future.result(seconds + self._reading + self._overtime)
         except TimeoutError:
             future.cancel()
-            fuse.exchange.sent = fuse.exchange.timed_out = True  # or so it has to be taken: the loop does not answer
+            fuse.exchange.sent = fuse.exchange.timed_out = True  # must be assumed, because the loop does not answer
             return fuse.exchange, None
 
     def close(self) -> None:
@@ -135,7 +135,7 @@ class Client:
         error = run.exception()
         if error is None:
             return run.result()
-        # Whatever the client stumbled over: once something was tried, what crossed the wire says what it comes to.
+        # Whatever error the client had: once a request was tried, the exchange on the wire decides its outcome.
         exchange = fuse.exchange
         if exchange.sent or exchange.unreachable or exchange.refusals:
             return None
