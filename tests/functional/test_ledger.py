@@ -7,9 +7,10 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from botocore.exceptions import ConnectTimeoutError
 from tests.functional.world import BUDGET, PROJECT, Cut
 
-from titlecard.aws.dynamodb.ledger import LedgerItemInvalid, Refusal, Reservation
+from titlecard.aws.dynamodb.ledger import Ledger, LedgerItemInvalid, Refusal, Reservation
 from titlecard.aws.dynamodb.ledger.items import Part
 from titlecard.aws.errors import LedgerUnavailable
 from titlecard.domain.batch import BatchLimits
@@ -19,6 +20,7 @@ from titlecard.domain.money import Amount, Budget, Cap, Measured, Unbilled, Unme
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from mypy_boto3_dynamodb import DynamoDBClient
     from tests.functional.world import World
 
 BATCH = "talks-0123456789ab"
@@ -141,6 +143,11 @@ def test_a_limit_that_was_raised_lets_more_through(world: World) -> None:
     for _ in range(4):
         reserve(world, THREE)
     assert fits(world, ROOMY)
+
+
+def test_a_batch_that_could_not_hold_a_request_at_all_waits_for_a_person_as_any_other_at_its_limit() -> None:
+    refusal = Refusal.of_batch()
+    assert (refusal.for_good(), refusal.due) == (refusal, None)
 
 
 def test_a_batch_at_its_limit_waits_for_a_person(world: World) -> None:
@@ -418,6 +425,45 @@ def test_a_bill_above_the_bound_is_written_despite_lost_answers(world: World) ->
     world.wire.cut(Cut.LOST_REQUEST)
     world.ledger.settle(reservation, Measured(above))
     assert world.ledger.spent(BATCH) == month(world) == above
+
+
+class Unreliable:
+    """The ledger's client, whose first writes do not arrive, so many of them."""
+
+    def __init__(self, client: DynamoDBClient, losses: int) -> None:
+        self._client = client
+        self._losses = losses
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 -- as the client's
+        return getattr(self._client, name)
+
+    def update_item(self, **call: Any) -> Any:  # noqa: ANN401 -- as the client's
+        """Write, or lose the request."""
+        self._losses -= 1
+        if self._losses >= 0:
+            raise ConnectTimeoutError(endpoint_url="update_item")
+        return self._client.update_item(**call)
+
+
+ONE_ABOVE = NEED + Amount(0, 1, 0, 1)
+
+
+def test_a_bill_above_the_bound_by_one_is_written_by_the_third_try(world: World) -> None:
+    reservation = reserved(world)
+    client: Any = Unreliable(world.clients.ledger, 2)
+    Ledger(client, world.names["LedgerTable"]).settle(reservation, Measured(ONE_ABOVE))
+    assert world.ledger.spent(BATCH) == month(world) == ONE_ABOVE
+    assert world.ledger.spending(BATCH).open == Part()
+
+
+def test_a_bill_above_the_bound_that_no_try_writes_is_told_and_the_project_is_charged_all_the_same(
+    world: World,
+) -> None:
+    reservation = reserved(world)
+    client: Any = Unreliable(world.clients.ledger, 3)
+    with pytest.raises(LedgerUnavailable):
+        Ledger(client, world.names["LedgerTable"]).settle(reservation, Measured(ONE_ABOVE))
+    assert (world.ledger.spent(BATCH), month(world)) == (NEED, ONE_ABOVE)
 
 
 def test_a_missing_table_is_an_error(world: World) -> None:
