@@ -48,13 +48,15 @@ class Coverage:
         for name, test in tests.items():
             functions = {statement.rpartition(": ")[0] for statement in test.statements}
             modules = Counter(statement.partition(": ")[0] for statement in test.statements)
+            for module, number in list(modules.items()):
+                modules[package_of(module)] += number
             for module, number in modules.items():
                 self._costs[name, module] = test.seconds * len(test.statements) / number
             for place in (*test.statements, *functions, *modules):
                 self._of[place].append(name)
 
     def of(self, statement: str, seconds: float) -> list[str]:
-        """The tests that execute a statement, or else its function, or else anything of its module.
+        """The tests that execute a statement, or else its function, or else anything of its module or package.
 
         Returns:
             Those first that are quick and execute little besides the module; as many as take so many seconds.
@@ -171,6 +173,11 @@ def _file_of(test: str) -> str:
 
 def _function_of(test: str) -> str:
     return test.partition("::")[2].partition("[")[0]
+
+
+def package_of(module: str) -> str:
+    """The package that a module is in."""
+    return module.rpartition(".")[0]
 
 
 def statement_name(module: str, function: str, text: str) -> str:

@@ -1,7 +1,7 @@
 """A fixed sample: mistakes that would cost money or lose rows, each with the test that notices it.
 
-`python -m tests.mutation --sample` makes them, and so does a test. Where the code changes, a mistake's text has to
-follow it.
+`python -m tests.mutation --sample` makes them, and so does a test. Where the code or a test's name changes, the sample
+has to follow it.
 """
 
 from __future__ import annotations
@@ -104,10 +104,7 @@ SAMPLE = (
         _RESPONSE,
         "Measured(max(charge, other, key=lambda charge: charge.micro_usd))",
         "Measured(other)",
-        _by(
-            "unit/test_response",
-            "the_dearer_of_the_tier_that_was_asked_for_and_of_the_one_that_worked_is_charged[flex-30]",
-        ),
+        _by("unit/test_response", "the_dearer_of_the_requested_and_the_actual_service_tier_is_charged[flex-30]"),
     ),
     Sampled(
         "a service tier without a price is believed",
@@ -200,6 +197,6 @@ SAMPLE = (
         _RESERVATIONS,
         "if hopeless := _hopeless(need, limits, budget, window):",
         "if hopeless := None:",
-        _by("functional/test_ledger", "a_need_above_a_whole_budget_is_refused_before_anything_is_written"),
+        _by("functional/test_ledger", "a_need_above_the_whole_budget_is_refused_before_any_write"),
     ),
 )

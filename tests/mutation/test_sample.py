@@ -19,6 +19,8 @@ def test_mistake_of_the_sample_can_still_be_made(sampled: Sampled) -> None:
     made = replacement(sampled.module, source, sampled.before, sampled.after, sampled.claim).made(source)
     compile(made, sampled.module, "exec")
     assert made != source
+    file, name = sampled.test.partition("[")[0].split("::")
+    assert f"def {name}(" in (ROOT / file).read_text("utf-8"), "the test that notices it has another name"
 
 
 def test_text_that_is_not_there_once_is_no_mistake() -> None:

@@ -73,6 +73,13 @@ def test_a_body_of_exactly_the_allowed_size_goes_through() -> None:
     assert network.requests == 1
 
 
+@pytest.mark.parametrize("cap", [1, 399])
+def test_a_lower_cap_on_output_tokens_goes_through(cap: int) -> None:
+    network = Network()
+    post(Fuse(network, ALLOWANCE), BODY | {"max_output_tokens": cap})
+    assert network.requests == 1
+
+
 def test_a_body_that_does_not_speak_of_streaming_goes_through() -> None:
     network = Network()
     post(Fuse(network, ALLOWANCE), {key: BODY[key] for key in BODY.keys() - {"stream"}})
