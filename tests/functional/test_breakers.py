@@ -140,6 +140,14 @@ def test_closing_a_breaker_clears_its_count_its_reason_and_its_probe(case: Case)
     assert case.breaker == Breaker()
 
 
+def test_an_answer_ends_the_count_of_faults_of_a_breaker_that_was_closed_before(case: Case) -> None:
+    case.open()
+    case.ledger.close_breaker(PROJECT)
+    case.ledger.count_failure(PROJECT)
+    assert case.ledger.count_answer(PROJECT, token=None)
+    assert case.breaker == Breaker()
+
+
 def test_faults_are_counted_one_by_one(case: Case) -> None:
     assert [case.ledger.count_failure(PROJECT) for _ in range(3)] == [1, 2, 3]
 
