@@ -100,7 +100,7 @@ class Columns:
         self._mend(record, fields)
         _check_text(fields)
         self._check_title(record, fields, scheduled=flat.scheduled)
-        fields["id"] = identity(fields)
+        fields["id"] = identity(fields, record)
         try:
             video = Video.model_validate(fields)
         except ValidationError as error:

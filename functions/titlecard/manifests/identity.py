@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from titlecard.domain.video import ID_MAX_BYTES
 from titlecard.manifests.addresses import is_youtube_id, video_id
 from titlecard.manifests.errors import Unreadable
+from titlecard.manifests.names import KEYS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,8 +29,8 @@ _BITS_MAX = 2_000
 """More than an id may hold, and less than Python writes out in digits (sys.int_info)."""
 
 
-def identity(fields: Mapping[str, Any]) -> str:
-    """The id of a row with these fields.
+def identity(fields: Mapping[str, Any], record: Mapping[str, Any]) -> str:
+    """The id of a row with these fields; where it has neither id nor address, another key that its record has.
 
     Whole numbers are text, without loss, so that `1` and `"1"` are the same. What a spreadsheet makes of an id that it
     takes for a formula or a number is none.
@@ -53,6 +54,8 @@ def identity(fields: Mapping[str, Any]) -> str:
         raise Unreadable("The id is empty.")
     if value is not None and text is None:
         raise Unreadable(_not_text(value))
+    if key := next(filter(None, (_text(record.get(name)) for name in KEYS)), None):
+        return _checked(key)
     raise Unreadable("The row has no id, and no address of a video to take one from.")
 
 
