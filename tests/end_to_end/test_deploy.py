@@ -28,6 +28,10 @@ from titlecard_console.local_cloud.ministack import MiniStack
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+pytestmark = pytest.mark.skipif(
+    not shutil.which("make"), reason="make is not installed, so the SAM CLI could not build the functions"
+)
+
 STACK = "from-sam"
 RUNTIME = f"python{sys.version_info.major}.{sys.version_info.minor}"
 ARCHITECTURE = "arm64" if platform.machine() in {"arm64", "aarch64"} else "x86_64"

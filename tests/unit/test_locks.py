@@ -20,6 +20,9 @@ PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text(enco
 PINNED = re.compile(r"^([\w.-]+)==([\w.!+-]+)", re.MULTILINE)
 
 ENVIRONMENTS = (LOCKS / "dev.txt", LOCKS / "console.txt")
+PROGRAMS = [LOCKS / f"{name}.txt" for name in ("ministack", "sam", "checkov")]
+"""The locks of programs that have environments of their own."""
+
 ARTEFACTS = (ROOT / "functions" / "requirements.txt", ROOT / "functions" / "parser" / "requirements.txt")
 
 
@@ -89,6 +92,15 @@ def test_lock_meets_its_source(source: str, lock: Path) -> None:
 def test_the_installed_versions_are_the_tested_versions(lock: Path) -> None:
     tested = pinned(LOCKS / "dev.txt")
     assert {name: versions for name, versions in pinned(lock).items() if tested.get(name) != versions} == {}
+
+
+@pytest.mark.parametrize("lock", PROGRAMS, ids=lambda lock: lock.name)
+def test_programs_take_the_tested_versions_of_what_they_share(lock: Path) -> None:
+    tested, of_program = pinned(LOCKS / "dev.txt"), pinned(lock)
+    shared = tested.keys() & of_program.keys() - {
+        "boto3-stubs"
+    }  # SAM CLI names extras of it, which an override has not
+    assert {name: of_program[name] for name in shared if of_program[name] != tested[name]} == {}
 
 
 def test_functions_carry_nothing_that_pyproject_does_not_bound() -> None:
