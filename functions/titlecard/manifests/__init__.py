@@ -1,10 +1,10 @@
-"""Manifests: the lists of videos that people really have, read as a stream, whatever they hold.
+"""Manifests: lists of videos in the formats that people have, read as a stream.
 
     for row in read(stream, Limits()):
         ...  # Accepted(number, video), Refused(number, reason, excerpt) or LeftOut(number, reason)
 
-A manifest is recognised by its content, never by its name. Reading it takes the memory of one row. Bad rows are refused
-one by one with a sentence; only a file that is no manifest at all raises, `NotAManifest`.
+A manifest is recognised by its content, never by its name. Reading takes the memory of one row. Each bad row is refused
+with a sentence; only a file that is not a manifest at all raises `NotAManifest`.
 """
 
 from titlecard.manifests.errors import NotAManifest

@@ -1,4 +1,4 @@
-"""Which video an address leads to, by the way each host writes its addresses."""
+"""The video that an address leads to, by each host's form of addresses."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _SCHEME = re.compile(r"(?i:https?)://")
 
 
 def youtube_id(url: str) -> str | None:
-    """The id of the video that an address of YouTube's leads to, None for every other address."""
+    """Return the id of the video that a YouTube address leads to, None for every other address."""
     parts = _split(url)
     if parts is None or not _is_at(parts, *_YOUTUBE_HOSTS):
         return None
@@ -23,15 +23,15 @@ def youtube_id(url: str) -> str | None:
 
 
 def is_youtube_id(text: str) -> bool:
-    """Whether a text has the form of a YouTube video's id."""
+    """Return whether a text has the form of a YouTube video's id."""
     return _YOUTUBE_ID.fullmatch(text) is not None
 
 
 def video_id(url: str) -> str | None:
-    """An id for the video at an address; None where it leads to no video.
+    """Return an id for the video at an address; None if it leads to no video.
 
-    YouTube, Vimeo, the Internet Archive, media.ccc.de, PeerTube and Dailymotion have ids in their addresses. At every
-    other host the address itself, without its scheme, is the id.
+    Addresses of YouTube, Vimeo, the Internet Archive, media.ccc.de, PeerTube and Dailymotion contain ids. At all other
+    hosts the address itself, without its scheme, is the id.
     """
     parts = _split(url)
     if parts is None or "." not in parts.netloc:
@@ -50,7 +50,7 @@ def video_id(url: str) -> str | None:
 
 
 def _of_path(parts: SplitResult, path: list[str]) -> str | None:
-    """The id that a path holds at the hosts that are known."""
+    """Return the id that a path contains at the known hosts."""
     match path:
         case ["download", *rest] if _is_at(parts, "archive.org"):
             return "/".join(rest)
@@ -60,13 +60,13 @@ def _of_path(parts: SplitResult, path: list[str]) -> str | None:
             return identity
         case [identity] if _is_at(parts, "dai.ly"):
             return identity
-        case ["w", identity] | ["videos", "watch" | "embed", identity]:  # PeerTube, which runs on every host
+        case ["w", identity] | ["videos", "watch" | "embed", identity]:  # PeerTube, which can run on any host
             return identity
     return None
 
 
 def _of_vimeo(path: list[str]) -> str | None:
-    """The number behind `video` or `videos`, else the first one; a showcase or a channel has a number of its own."""
+    """Return the number after `video` or `videos`, else the first one; a showcase or channel has its own number."""
     for before, name in pairwise(path):
         if before in {"video", "videos"} and _VIMEO_ID.fullmatch(name):
             return name
@@ -79,10 +79,10 @@ def _of_vimeo(path: list[str]) -> str | None:
 def _split(url: str) -> SplitResult | None:
     try:
         url = url.strip()
-        if url.startswith("/watch?v="):  # as frontends to YouTube write it
+        if url.startswith("/watch?v="):  # the form of frontends to YouTube
             url = f"//youtube.com{url}"
         return urlsplit(url if "//" in url else f"//{url}")
-    except ValueError:  # such as a bracket where a host belongs
+    except ValueError:  # such as a bracket in place of a host
         return None
 
 

@@ -1,4 +1,4 @@
-"""What yt-dlp says while it works, which `2>&1` puts among its JSON: no line of JSON begins so."""
+"""yt-dlp's log lines, which `2>&1` puts among its JSON: no line of JSON begins like them."""
 
 from __future__ import annotations
 
@@ -14,29 +14,29 @@ _ANYWHERE = re.compile(rb"^(?:%b)" % _LOG_LINE, re.MULTILINE)
 _FAULT = re.compile(r"ERROR: \[[^\]]+\] ([\w-]+): (.+)")
 
 _ENOUGH = 80
-"""So many bytes of a line tell whether it is one."""
+"""The bytes of a line that are enough to recognise a log line."""
 
 
 def is_log_line(line: bytes) -> bool:
-    """Whether a line is one of the log."""
+    """Return whether a line is a log line."""
     return _BEGINNING.match(line) is not None
 
 
 def has_log_lines(head: bytes) -> bool:
-    """Whether there are any among these lines."""
+    """Return whether any of these lines is a log line."""
     return _ANYWHERE.search(head) is not None
 
 
 def fault(line: bytes) -> str | None:
-    """Why yt-dlp could not list a video, by a line of its log; None where it does not tell of one."""
+    """Return why yt-dlp could not list a video, from a log line; None if the line is not about that."""
     found = _FAULT.match(line.decode("utf-8", "replace").strip())
     return f"yt-dlp could not read the video {found[1]:.40}: {found[2]:.200}" if found else None
 
 
 def without_log_lines(chunks: Iterable[bytes]) -> Iterator[bytes]:
-    """The bytes without the lines of the log; only the beginning of a line is ever held back."""
-    rest = b""  # of a line that is too short yet to be judged
-    within: bool | None = None  # whether the line we are in goes on (True), is left out (False), or is not known yet
+    """Yield the bytes without the log lines; only the beginning of a line is ever held back."""
+    rest = b""  # of a line that is still too short to recognise
+    within: bool | None = None  # whether the current line is kept (True), left out (False), or not known yet
     for chunk in chunks:
         data, kept = rest + chunk, []
         rest = b""
@@ -57,6 +57,6 @@ def without_log_lines(chunks: Iterable[bytes]) -> Iterator[bytes]:
 
 
 def _lines(data: bytes) -> list[bytes]:
-    """The lines by line feeds alone."""
+    """Split into lines at line feeds alone."""
     *whole, last = data.split(b"\n")
     return [line + b"\n" for line in whole] + ([last] if last else [])

@@ -1,14 +1,14 @@
-"""XML: the schedules of frab, pentabarf and pretalx, and feeds of videos (Atom, RSS), read row by row.
+"""XML, read row by row: the schedules of frab, pentabarf and pretalx, and feeds of videos (Atom, RSS).
 
-Entities that the file declares, and what lies elsewhere, are refused (`defusedxml`); nesting ends at some levels; no
-row is larger than a row may be, and of what was read nothing is kept.
+Entities that the file declares, and external ones, are refused (`defusedxml`). Nesting is limited, no row may exceed
+the limit of a row, and nothing that was read is kept.
 """
 
 from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING, Any, NamedTuple
-from xml.etree.ElementTree import ParseError  # the exception alone: defusedxml parses
+from xml.etree.ElementTree import ParseError  # only the exception: defusedxml parses
 
 from titlecard.manifests.errors import Broken
 from titlecard.manifests.source import Blocks
@@ -18,17 +18,17 @@ if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
 
 DEPTH_MAX = 40
-"""Schedules and feeds nest some six levels."""
+"""The deepest nesting; schedules and feeds nest some six levels."""
 
 
 _PROLOG = ((b"<!--", b"-->"), (b"<?", b"?>"), (b"<!", b">"))
-"""How what stands before the outermost element begins and ends."""
+"""The beginnings and ends of what may stand before the outermost element."""
 
 _NAME = re.compile(rb"<(?:[\w.-]+:)?([A-Za-z][\w.-]*)")
 
 
 class MarkupForm(NamedTuple):
-    """One form of XML: its name, the element that is a row, and how that is read."""
+    """One form of XML: its name, the element that is a row, and the function that reads it."""
 
     name: str
     row: str
@@ -36,7 +36,7 @@ class MarkupForm(NamedTuple):
 
 
 def markup_form(head: bytes) -> MarkupForm | None:
-    """Which form XML is that begins so, by its outermost element."""
+    """Return the form of XML with this beginning, by its outermost element."""
     at = head.find(b"<")
     while skipped := next((end for start, end in _PROLOG if head.startswith(start, at)), None):
         end = head.find(skipped, at)
@@ -46,7 +46,7 @@ def markup_form(head: bytes) -> MarkupForm | None:
 
 
 def events(form: MarkupForm, chunks: Iterable[bytes], max_bytes: int) -> Iterator[tuple[int, dict[str, Any]]]:
-    """The rows, numbered from 1.
+    """Yield the rows, numbered from 1.
 
     Raises:
         Broken: the XML cannot be read any further.
@@ -83,7 +83,7 @@ def events(form: MarkupForm, chunks: Iterable[bytes], max_bytes: int) -> Iterato
 
 
 def _event(element: Element) -> dict[str, Any]:
-    """An event of frab's schedule, as its JSON has it."""
+    """Return an event of frab's schedule, as its JSON has it."""
     people = [_text(it) for it in element.iter() if _name(it) == "person"]
     fields: dict[str, Any] = {
         "id": element.get("id") or element.get("guid") or element.get("code"),
@@ -97,7 +97,7 @@ def _event(element: Element) -> dict[str, Any]:
 
 
 def _entry(element: Element) -> dict[str, Any]:
-    """An entry of an Atom feed, as YouTube has it for channels and playlists."""
+    """Return an entry of an Atom feed, as YouTube has it for channels and playlists."""
     links = [it.get("href") for it in element if _name(it) == "link" and it.get("rel") in {None, "alternate"}]
     authors = [_child(it, "name") for it in element if _name(it) == "author"]
     identity = _child(element, "id") or ""
@@ -113,7 +113,7 @@ def _entry(element: Element) -> dict[str, Any]:
 
 
 def _item(element: Element) -> dict[str, Any]:
-    """An item of an RSS feed."""
+    """Return an item of an RSS feed."""
     link = _child(element, "link")
     return {
         "id": None if link else _child(element, "guid"),
@@ -129,11 +129,11 @@ _FORMS = {
     b"feed": MarkupForm("Atom feed", "entry", _entry),
     b"rss": MarkupForm("RSS feed", "item", _item),
 }
-"""By the name of the outermost element."""
+"""The forms by the name of the outermost element."""
 
 
 def _name(element: Element) -> str:
-    """An element's name without its namespace."""
+    """Return an element's name without its namespace."""
     return element.tag.rpartition("}")[2] if isinstance(element.tag, str) else ""
 
 
@@ -142,12 +142,12 @@ def _child(element: Element, name: str) -> str | None:
 
 
 def _text(element: Element) -> str:
-    """All text within an element, tags left out."""
+    """Return all text within an element, without tags."""
     return "".join(element.itertext()).strip()
 
 
 def _declares(error: Exception) -> str:
-    """What is refused, in words."""
+    """Describe what is refused."""
     return {
         "EntitiesForbidden": "declares entities of its own, which are refused",
         "ExternalReferenceForbidden": "refers to another file, which is refused",

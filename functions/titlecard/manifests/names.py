@@ -1,6 +1,6 @@
-"""Which column of a row holds what: by name, in the languages that YouTube exports and spreadsheets come in.
+"""The meaning of a row's columns by their names, in the languages of YouTube's exports and of spreadsheets.
 
-Names are compared whatever their case and punctuation (`Video ID`, `video_id`, `videoId`).
+Names are compared without case and punctuation (`Video ID`, `video_id`, `videoId`).
 """
 
 from __future__ import annotations
@@ -58,10 +58,10 @@ FIELDS: Mapping[str, tuple[str, ...]] = {
         *("登壇者", "スピーカー", "講演者"),
     ),
 }
-"""The known names of each field of a video, the one that wins first; compared as `plain_name` writes them."""
+"""The known names of each field of a video, in order of precedence; compared in the form of `plain_name`."""
 
 KEYS = ("guid", "uuid", "code", "slug", "pk", "key")
-"""What identifies a row that has no id and no address."""
+"""Columns that identify a row without an id and an address."""
 
 _VIDEO = ("video", "vídeo", "vidéo", "film", "動画", "ビデオ")
 _STEMS: Mapping[str, tuple[str, ...]] = {
@@ -69,7 +69,7 @@ _STEMS: Mapping[str, tuple[str, ...]] = {
     "description": ("descri", "beschreibung", "beschrijving", "omschrijving", "opis", "説明", "概要"),
     "published_at": ("publish", "veröffentlich", "publica", "pubblica", "publikac", "publicat", "opublik", "公開"),
 }
-"""What the name of a column about a video holds, in an export of YouTube Studio's or of Google Takeout's."""
+"""Parts of the names of columns about a video, in exports of YouTube Studio and Google Takeout."""
 
 _NOT_IN: Mapping[str, tuple[str, ...]] = {
     field: ("sprache", "language", "langue", "idioma", "lingua", "língua", "taal", "język", "言語", *more)
@@ -87,7 +87,7 @@ _CONTENT = frozenset(
         *("treści", "film", "filmy", "materiał", "materiały", "コンテンツ", "動画"),
     }
 )
-"""The column of YouTube Studio's tables that holds the ids of videos, where there is no other for them."""
+"""The column of video ids in YouTube Studio's tables, if there is no other."""
 
 TOTALS = frozenset(
     {
@@ -95,13 +95,13 @@ TOTALS = frozenset(
         *("totali", "totales", "totais", "totaal", "łącznie", "razem", "suma", "ogółem", "合計", "総計", "全体"),
     }
 )
-"""What stands in that column in the row that adds up the others."""
+"""The content of that column in the row of totals."""
 
 VALUES_JUDGED = 20
 
 
 def recognise(names: Iterable[str]) -> dict[str, str]:
-    """Which of a row's columns holds which field of a video, as {field: column}; unknown columns are left out."""
+    """Return which of a row's columns holds which field of a video, as {field: column}, without unknown columns."""
     columns: dict[str, str] = {}
     for name in names:
         columns.setdefault(plain_name(name), name)
@@ -126,7 +126,7 @@ def recognise(names: Iterable[str]) -> dict[str, str]:
 def recognise_by_values(
     found: Mapping[str, str], names: Sequence[str], rows: Sequence[Sequence[str]]
 ) -> dict[str, str]:
-    """The same with the column that holds YouTube's ids or addresses, told by its values where no name tells it."""
+    """Add the column of YouTube's ids or addresses, recognised by its values if no name tells it."""
     told = dict(found)
     if "title" not in told or "id" in told or "url" in told:
         return told
@@ -141,7 +141,7 @@ def recognise_by_values(
 
 
 def plain_name(name: str) -> str:
-    """A column's name without what people write differently: case, spaces and punctuation."""
+    """Return a column's name without variable parts: case, spaces and punctuation."""
     text = name if name.isascii() else unicodedata.normalize("NFKC", name)
     return "".join(filter(str.isalnum, text.casefold()))
 
@@ -160,5 +160,5 @@ def _about_a_video(columns: Iterable[str], stems: tuple[str, ...], foreign: tupl
 
 
 def _looks_like_an_id(value: str) -> bool:
-    """Whether a value is an id of YouTube's and no word of eleven letters."""
+    """Return whether a value is a YouTube id and not a word of eleven letters."""
     return is_youtube_id(value) and not value.isalpha() and not value.isdigit()

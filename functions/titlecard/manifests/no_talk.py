@@ -1,4 +1,4 @@
-"""What a list of videos holds beside talks: playlists, channels, videos that nobody may see, breaks, advertisements."""
+"""Entries that are not talks: playlists, channels, hidden videos, breaks, advertisements."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ PRIVATE = "The video is private or deleted: its title is not shown."
 NOT_BEGUN = "The video is a premiere or a live stream that has not begun: it has no title yet."
 
 _SHORT_CHARACTERS = 80
-"""A longer title says more than that there is a break, or nothing to see."""
+"""The most characters of a title that can only mean a break or a hidden video."""
 
 _LISTS = {"playlist", "multi_video"}
 _OF_PEOPLE = ({"firstName", "lastName"}, {"name", "biography"}, {"name", "bio"})
 _OF_LISTS = {"followersCount", "videosLength"}
-"""What PeerTube says of channels and playlists."""
+"""Fields of PeerTube's channels and playlists."""
 _WORD = re.compile(r"[^\W\d_]+")
 
 
 def _folded(words: str) -> frozenset[str]:
-    """Words as titles are compared with them: without accents and case."""
+    """Fold words as titles are for the comparison: without accents and case."""
     return frozenset(fold(words).split())
 
 
@@ -42,7 +42,7 @@ _CJK_HIDDEN = re.compile(
 )
 _BRACKETED = re.compile(r"\[[^][]{1,30}\]")
 _NO_TITLE = re.compile(r"youtube video #\S{11}", re.IGNORECASE)
-"""What yt-dlp calls a video whose title it was not told."""
+"""yt-dlp's name for a video without a known title."""
 
 _BREAK_WORDS = _folded(
     "break breaks lunch coffee tea breakfast dinner registration registrations checkin doors networking party "
@@ -63,7 +63,7 @@ _AROUND_BREAKS = _folded(
 
 
 def why_no_video(record: Mapping[str, Any]) -> str | None:
-    """Why a row, by what it says of its kind, is no video; None where it may be one."""
+    """Return why a row, by its kind, is not a video; None if it may be one."""
     if isinstance(entries := record.get("entries"), list) and not any(entries):
         return f"The row is a playlist{_named(record)} of which no video can be seen: all are private or deleted."
     if record.get("_type") in _LISTS or _is_list(record):
@@ -81,14 +81,14 @@ LIST_ITS_VIDEOS = "List its videos: yt-dlp --flat-playlist -J ADDRESS."
 
 
 def is_upcoming(record: Mapping[str, Any]) -> bool:
-    """Whether a row is a premiere or a live stream that has not begun, by yt-dlp or YouTube's Data API."""
+    """Return whether a row is a future premiere or live stream, by yt-dlp or YouTube's Data API."""
     snippet = record.get("snippet")
     begun = isinstance(snippet, dict) and snippet.get("liveBroadcastContent") == "upcoming"
     return begun or record.get("live_status") == "is_upcoming"
 
 
 def is_hidden(title: str) -> bool:
-    """Whether a title is what YouTube and yt-dlp, in any of their languages, call a video that they cannot see."""
+    """Return whether a title is YouTube's or yt-dlp's name, in any language, for a video that they cannot see."""
     if len(title) > _SHORT_CHARACTERS:
         return False
     words = set(_WORD.findall(fold(title)))
@@ -99,17 +99,17 @@ def is_hidden(title: str) -> bool:
 
 
 def has_no_title(title: str) -> bool:
-    """Whether a title is what yt-dlp makes up where there is none."""
+    """Return whether a title is one that yt-dlp makes up for a video without one."""
     return _NO_TITLE.fullmatch(title.strip()) is not None
 
 
 def is_break(title: str) -> bool:
-    """Whether a title of a schedule tells of a break, and of nothing else."""
+    """Return whether a schedule's title names a break and nothing else."""
     return _is_of(title, _BREAK_WORDS)
 
 
 def is_advertisement(title: str) -> bool:
-    """Whether a title says that this is advertising, and nothing else."""
+    """Return whether a title announces advertising and nothing else."""
     return _is_of(title, _ADVERTISING_WORDS)
 
 
@@ -121,7 +121,7 @@ def _is_of(title: str, kind: frozenset[str]) -> bool:
 
 
 def _is_list(record: Mapping[str, Any]) -> bool:
-    """A playlist's or a channel's own entry in a list by yt-dlp, or an object that holds a list and is none itself."""
+    """Return whether it is yt-dlp's entry for a playlist or channel, or an object with a list that is not a row."""
     if record.get("ie_key") in {"YoutubeTab", "YoutubePlaylist", "VimeoChannel", "VimeoAlbum", "VimeoUser"}:
         return True
     if record.get("extractor_key") == "YoutubeTab" and record.get("_type") != "video":
@@ -130,7 +130,7 @@ def _is_list(record: Mapping[str, Any]) -> bool:
 
 
 def _is_channel(record: Mapping[str, Any]) -> bool:
-    """A channel, or a playlist as it stands in a list of playlists: by yt-dlp, YouTube and PeerTube."""
+    """Return whether it is a channel, or a playlist in a list of playlists: by yt-dlp, YouTube and PeerTube."""
     return (
         record.get("_type") == "channel"
         or record.get("kind") in {"youtube#playlist", "youtube#channel"}
@@ -140,9 +140,9 @@ def _is_channel(record: Mapping[str, Any]) -> bool:
 
 
 def _why_unseen(record: Mapping[str, Any]) -> str | None:
-    """Why there is no video to see, by yt-dlp, YouTube's Data API, Google Takeout, Vimeo and PeerTube."""
+    """Return why the video cannot be seen, by yt-dlp, YouTube's Data API, Google Takeout, Vimeo and PeerTube."""
     match record:
-        case {"details": list() as details} if {"name": "From Google Ads"} in details:  # of the history of what one saw
+        case {"details": list() as details} if {"name": "From Google Ads"} in details:  # an entry of a watch history
             return "The row is an advertisement, not a talk."
         case {"status": {"uploadStatus": "deleted" | "failed" | "rejected" as status}}:
             return f"The video's upload is {status}: there is no video."

@@ -1,4 +1,4 @@
-"""The names of the people whom a row gives as its presenters, in whatever way its form writes them."""
+"""The names of the presenters that a row gives, in any form's notation."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 NAME_CHARACTERS = 200
-"""Longer texts are no names."""
+"""The most characters of a name."""
 
 _PEOPLE_MAX = 500
-"""Of one row; more are a mistake, or meant to harm."""
+"""The most people of one row; more are a mistake or an attack."""
 
 _NAME_KEYS = (
     *("public_name", "full_public_name", "name", "full_name", "fullName", "display_name", "displayName", "title"),
@@ -20,13 +20,13 @@ _NAME_KEYS = (
 _FIRST, _LAST = ("first_name", "firstName", "given_name"), ("last_name", "lastName", "family_name")
 
 _STRONG = re.compile(r"[;\n\t|]")
-_WEAK = re.compile(r" ?, ?(?:(?:and|und|et|y|e|en|i) )?| (?:&|\+|and|und) ")  # in a text whose spaces are single
+_WEAK = re.compile(r" ?, ?(?:(?:and|und|et|y|e|en|i) )?| (?:&|\+|and|und) ")  # in a text with single spaces
 _GUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _BACKWARDS = re.compile(r"([^ ,]+) ?, ?([^ ,]+)")
 
 
 def names(value: object, people: Mapping[str, str]) -> tuple[str, ...]:
-    """The names that a value holds: a text of one or several, objects, keys of `people`, or a list of such."""
+    """Return the names in a value: a text with one or several, objects, keys of `people`, or a list of these."""
     found: list[str] = []
     for name in _each(value, people):
         if name and len(name) <= NAME_CHARACTERS:
@@ -37,7 +37,7 @@ def names(value: object, people: Mapping[str, str]) -> tuple[str, ...]:
 
 
 def name_of(person: Mapping[str, Any]) -> str | None:
-    """The name that an object for a person holds."""
+    """Return the name in a person's object."""
     for key in _NAME_KEYS:
         if isinstance(name := person.get(key), str) and name.strip():
             return name.strip()
@@ -46,7 +46,7 @@ def name_of(person: Mapping[str, Any]) -> str | None:
 
 
 def split(text: str) -> list[str]:
-    """The names in a text: by semicolons, bars and line ends where there are any, else by commas, `&` and `and`."""
+    """Split a text into names: at semicolons, bars and line ends if there are any, else at commas, `&` and `and`."""
     parts = _STRONG.split(text.strip())
     if len(parts) == 1:
         single = " ".join(text.split())
@@ -74,7 +74,7 @@ def _each(value: object, people: Mapping[str, str]) -> Iterator[str]:
 
 
 def _of_list(item: object, people: Mapping[str, str]) -> Iterator[str]:
-    """A text in a list is one name, or the key of a person; a list in it is Django's natural key."""
+    """Yield the names in a list's item: a text is a name or a person's key; a list is Django's natural key."""
     match item:
         case str():
             yield people.get(item, "" if _GUID.fullmatch(item) else item.strip())

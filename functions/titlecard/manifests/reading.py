@@ -1,4 +1,4 @@
-"""Opening a manifest, and going through its rows."""
+"""Opens a manifest and reads its rows."""
 
 from __future__ import annotations
 
@@ -30,28 +30,28 @@ if TYPE_CHECKING:
     from titlecard.manifests.rows import ReadingLimits, Row
 
 Raw = Piece | TableRow | object
-"""A row as its form holds it: bytes of JSON, fields of a table, or an object that was read already."""
+"""A row in its form: bytes of JSON, fields of a table, or an object that was already parsed."""
 
 _ROWS_JUDGED = 200
 
 
 def read(stream: BinaryIO, limits: ReadingLimits) -> Reading:
-    """Recognises a manifest by its first bytes; its rows are read as they are asked for.
+    """Recognise a manifest by its first bytes; its rows are read on demand.
 
     Args:
-        stream: the file's bytes, gzipped or not, from where it stands. It is read once and by `read(n)` alone, except
-            where rows name people who are listed elsewhere in it: then it is read twice, and must be able to seek.
-        limits: how much is read, at most.
+        stream: the file's bytes, gzipped or not, from its current position. It is read once and only by `read(n)`,
+            except if rows refer to people who are listed elsewhere in it: then it is read twice, and must be seekable.
+        limits: the limits of reading.
 
     Raises:
-        NotAManifest: the file as a whole cannot be read.
+        NotAManifest: the whole file cannot be read.
     """
     start = stream.tell() if stream.seekable() else None
     source = Source(stream, limits)
     if source.broken and not source.head:
         raise NotAManifest(str(source.broken))
     form = recognise_form(source.head)
-    if not form.markup:  # which names its encoding itself
+    if not form.markup:  # XML names its encoding itself
         _check_encoding(source.head, form, limits)
     references = References()
     if form.people or form.django:
@@ -65,10 +65,10 @@ def read(stream: BinaryIO, limits: ReadingLimits) -> Reading:
 
 
 class Reading:
-    """A manifest that is being read: an iterator over its rows, to be gone through once.
+    """A manifest in reading: a single-use iterator over its rows.
 
     Attributes:
-        form: what the file is, for people, such as "JSON Lines".
+        form: the file's format for people, such as "JSON Lines".
     """
 
     def __init__(
@@ -87,17 +87,17 @@ class Reading:
 
     @property
     def columns(self) -> dict[str, str]:
-        """Which column each field of a video was read from, as far as rows were read."""
+        """Return the column that each field of a video was read from, for the rows read so far."""
         seen = self._columns.seen
         return {field: seen[field] for field in FIELDS if field in seen}
 
     @property
     def ignored(self) -> tuple[str, ...]:
-        """The columns that nothing was read from, as far as rows were read."""
+        """Return the columns that nothing was read from, for the rows read so far."""
         return self._columns.ignored
 
     def __iter__(self) -> Iterator[Row]:
-        """All rows, in the order of their numbers. Where the file breaks, the break is the last of them."""
+        """Yield all rows, in ascending order of their numbers. If the file breaks, the break is the last of them."""
         last = 0
         told = False
         try:
@@ -114,7 +114,7 @@ class Reading:
             yield Refused(last + 1, f"No video was found in the file, which was read as {self.form}.", "")
 
     def only(self, wanted: Container[int]) -> Iterator[Accepted]:
-        """The good rows among those whose numbers are wanted; the others are passed over unread."""
+        """Yield the accepted rows among the wanted numbers; skip the others without parsing them."""
         try:
             for number, raw in self._raw_rows():
                 if number in wanted and isinstance(row := self._row(number, raw), Accepted):
@@ -123,13 +123,13 @@ class Reading:
             return
 
     def records(self) -> Iterator[object]:
-        """The rows as they are, whatever they are; those that cannot be read are passed over."""
+        """Yield the raw records, whatever they are; skip those that cannot be read."""
         try:
             for _, raw in self._raw_rows():
                 with suppress(Unreadable):
                     yield self._record(raw)
         except Broken:
-            return  # whoever reads the rows is told
+            return  # the reader of the rows is told
 
     def _raw_rows(self) -> Iterator[tuple[int, Raw]]:
         for count, (number, raw) in enumerate(self._uncounted_rows(), start=1):
@@ -151,7 +151,7 @@ class Reading:
         return elements(self._chunks, limits.record_max_bytes, form.path)
 
     def _row(self, number: int, raw: Raw) -> Row | None:
-        """The row; None for a page of an API that came back empty, and for a line of a log."""
+        """Return the row; None for an empty page of an API, and for a log line."""
         record: object = None
         try:
             if isinstance(raw, Piece) and self._form.by_lines and is_log_line(raw.data):
@@ -190,7 +190,7 @@ class Reading:
 
 
 def _beginning(raw: Raw) -> str:
-    """The beginning of a row that is refused."""
+    """Return the beginning of a refused row."""
     if isinstance(raw, TableRow):
         return raw.beginning
     if isinstance(raw, Piece):
@@ -199,7 +199,7 @@ def _beginning(raw: Raw) -> str:
 
 
 def _json_fault(data: bytes, message: str) -> str:
-    """What is wrong with a row that is no JSON. `message` is the parser's, whose nesting ends at 200 levels."""
+    """Describe the fault of a row that is not JSON. `message` is the parser's, whose nesting ends at 200 levels."""
     if "recursion limit" in message:
         return "The row is nested too deep."
     try:
@@ -216,10 +216,10 @@ def _is_empty_page(record: object) -> bool:
 
 
 def _check_encoding(head: bytes, form: Form, limits: ReadingLimits) -> None:
-    """Refuses the file where most of its first rows are not UTF-8: then it is the file that must be converted.
+    """Refuse a file in which most of the first rows are not UTF-8: then the whole file must be converted.
 
     Raises:
-        NotAManifest: it is.
+        NotAManifest: most of the first rows are not UTF-8.
     """
     try:
         codecs.getincrementaldecoder("utf-8")().decode(head, final=len(head) < HEAD_BYTES)

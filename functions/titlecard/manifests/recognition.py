@@ -1,4 +1,4 @@
-"""What is this file? Its first bytes tell: a form that can be read, or a sentence about what it is instead."""
+"""Recognises a file by its first bytes: a readable form, or a sentence about what the file is instead."""
 
 from __future__ import annotations
 
@@ -48,32 +48,32 @@ _OTHER_FILES = {
 }
 
 _WIDE = {b"\xff\xfe\x00\x00": "UTF-32", b"\x00\x00\xfe\xff": "UTF-32", b"\xff\xfe": "UTF-16", b"\xfe\xff": "UTF-16"}
-"""The byte order marks (The Unicode Standard, 23.8); the longer ones first, as one begins like another."""
+"""The byte order marks (The Unicode Standard, 23.8); longer ones first, since one begins like another."""
 
 _WIDE_UNMARKED = {rb"[^\x00]\x00\x00\x00": "UTF-32LE", rb"[^\x00]\x00": "UTF-16LE", rb"\x00[^\x00]": "UTF-16BE"}
-"""How the first characters look where there is no mark: ASCII with NULs around it."""
+"""The look of the first characters without a mark: ASCII with NULs around it."""
 
 _WIDE_JUDGED = 2048
-"""How many bytes are looked at for NULs."""
+"""The bytes that are searched for NULs."""
 
 _LINES_JUDGED = 20
 
 _TITLE_CHARACTERS = 250
-"""A line of a plain list that is longer is prose."""
+"""The most characters of a line in a plain list of titles; a longer line is prose."""
 
 _NAMES = "Name one column title (or name), and one id (or video_id, youtube_id) or url, in the first line."
 
 _TITLES_ALONE = Table("list of titles", "\x1f", ("title",), 0, {"title": "title", "id": "title"}, quoted=False)
-"""A plain list of titles, which are the ids as well: nothing is separated, no title holds ASCII's unit separator."""
+"""A plain list of titles, which are also the ids: no separator occurs, since no title has ASCII's unit separator."""
 
 _JSON = re.compile(rb"""\{\s*["'}]|\[\s*(?:[{"'\d-]|\[|null\b|\]\s*\Z)""")
-"""How JSON begins, and no title such as `[] is not {}`."""
+"""The beginning of JSON, which no title such as `[] is not {}` has."""
 
 _RECORD_LINE = re.compile(r"""\[?\{\s*"|[-*] (?:[a-z_]+:\s|!!)""")
-"""A line of JSON or YAML, which is no title."""
+"""A line of JSON or YAML, which is not a title."""
 
 _SPOKEN = re.compile(rb"^(?:WARNING|ERROR|Deprecated|\[[a-z])", re.MULTILINE)
-"""A line that yt-dlp logs, and nobody's `[Keynote] A title`."""
+"""A log line of yt-dlp, unlike a title such as `[Keynote] A title`."""
 
 _DJANGO_YAML = re.compile(rb"^\s*- model: [\w.]+\r?\n\s+(?:pk|fields):", re.MULTILINE)
 _EMPTY_YAML = re.compile(rb"(?:[ \t]*(?:#[^\n]*|---[ \t]*)?\r?\n)*+[ \t]*(?:\w+:\s*)?\[\s*\]\s*")
@@ -86,17 +86,17 @@ _SPEAKERS: Path = ("{", "speakers[")
 
 
 class Form(NamedTuple):
-    """How a manifest is read, and its name for people.
+    """The form of a manifest, and its name for people.
 
     Attributes:
-        by_lines: a JSON object is a row and a line.
-        table: it is a table, and how that is written.
-        markup: it is XML.
-        yaml: it is YAML.
-        path: where the rows of a JSON document lie, if it is not the outermost list.
-        people: where the people lie whom the rows name by a key.
-        django: whether rows are records of Django's that hold keys of others.
-        logged: whether lines of yt-dlp's log stand in it.
+        by_lines: whether each line is a JSON object and a row.
+        table: the notation of a table; None if it is not a table.
+        markup: the form of XML; None if it is not XML.
+        yaml: whether it is YAML.
+        path: the location of the rows in a JSON document, if it is not the outermost list.
+        people: the location of the people that rows refer to by a key.
+        django: whether rows are Django's records, which refer to others by keys.
+        logged: whether yt-dlp's log lines are in it.
     """
 
     name: str
@@ -111,10 +111,10 @@ class Form(NamedTuple):
 
 
 def recognise_form(head: bytes) -> Form:
-    """What the file is that begins with `head`, unpacked and without its byte order mark.
+    """Return the form of a file that begins with `head`, decompressed and without its byte order mark.
 
     Raises:
-        NotAManifest: it is nothing that can be read.
+        NotAManifest: it has no readable form.
     """
     if not head.strip():
         raise NotAManifest(f"The file is empty. {ACCEPTED_FORMS}")
@@ -139,7 +139,7 @@ def recognise_form(head: bytes) -> Form:
 
 
 def convert(encoding: str) -> str:
-    """How a person turns a file in `encoding` into one that can be read."""
+    """Return the command with which a person converts a file from `encoding` to a readable one."""
     return f"Convert it to UTF-8: iconv -f {encoding} -t UTF-8 OLD > NEW (in Excel: save as CSV UTF-8)."
 
 
@@ -154,7 +154,7 @@ def _check_kind(head: bytes) -> None:
 
 
 def _wide_by_its_nuls(head: bytes) -> Iterator[str]:
-    """Two bytes a character, of which one is NUL wherever there is an ASCII character, and never the other."""
+    """Recognise two bytes per character by their NULs: one of the two for each ASCII character, never the other."""
     first, second = head[:_WIDE_JUDGED:2], head[1:_WIDE_JUDGED:2]
     for encoding, of_ascii, never in (("UTF-16LE", second, first), ("UTF-16BE", first, second)):
         if of_ascii.count(0) * 8 > len(of_ascii) and not never.count(0):
@@ -178,7 +178,7 @@ def _markup(head: bytes) -> Form:
 
 
 def _json(head: bytes, text: bytes, *, logged: bool) -> Form:
-    """JSON, in one document or several, or a row a line."""
+    """Return the form of JSON: one document, several, or one row per line."""
     begun = _begun(text)
     known = _known_document(begun)
     if known:
@@ -192,7 +192,7 @@ def _json(head: bytes, text: bytes, *, logged: bool) -> Form:
 
 
 def _begun(text: bytes) -> Any:  # noqa: ANN401 -- what JSON holds
-    """The beginning of the first document, as far as it goes; None where it is broken."""
+    """Parse the beginning of the first document, as far as it goes; return None if it is broken."""
     with suppress(ValueError):
         return from_json(text, allow_partial=True)
     with suppress(ValueError):  # there are several documents, or a row is broken
@@ -201,7 +201,7 @@ def _begun(text: bytes) -> Any:  # noqa: ANN401 -- what JSON holds
 
 
 def _known_document(begun: Any) -> Form | None:  # noqa: ANN401 -- what JSON holds
-    """A document whose rows lie deep, or hold keys of people who stand elsewhere in it."""
+    """Return the form of a document with deep rows, or with keys of people listed elsewhere in it."""
     match begun:
         case {"schedule": {"conference": dict() as conference}}:
             second = any("rooms" not in day for day in conference.get("days") or [{}] if isinstance(day, dict))
@@ -218,12 +218,12 @@ def _known_document(begun: Any) -> Form | None:  # noqa: ANN401 -- what JSON hol
 
 
 def _is_json_lines(head: bytes, *, logged: bool) -> bool:
-    """Whether most of the first lines are an object each, and the first of these is a row and no list of rows."""
+    """Return whether most of the first lines are objects, and the first object is a row and not a list of rows."""
     if logged:
         head = b"".join(without_log_lines([head]))
     whole = [line.data.strip() for _, line in islice(lines([head], len(head)), _LINES_JUDGED + 1)]
     if len(head) >= HEAD_BYTES and len(whole) <= _LINES_JUDGED:
-        whole.pop()  # cut off
+        whole.pop()  # it is cut off
     written = [line for line in whole if line]
     objects = [line for line in written if _is_object(line)]
     if not objects or len(objects) * 2 < len(written):
@@ -256,17 +256,17 @@ _MARKS = (
     ("media.ccc.de", (b'"guid"', b'"persons"', b'"frontend_link"')),
     ("pyvideo", (b'"speakers"', b'"videos"')),
 )
-"""What only the files of a program hold; the first that fits names the file."""
+"""Text that only one program's files contain; the first match names the file."""
 
 
 def _json_name(text: bytes, container: str) -> str:
-    """A name for people; nothing depends on it."""
+    """Return a name for people, which nothing depends on."""
     source = next((name for name, marks in _MARKS if all(mark in text for mark in marks)), None)
     return f"{source} ({container})" if source else container
 
 
 def _written_in_lines(head: bytes) -> Form:
-    """A table, or a plain list of titles."""
+    """Return the form of a table, or of a plain list of titles."""
     written = table(head)
     if b"\r" in head and b"\n" not in head and (written is None or len(head) < HEAD_BYTES):
         raise NotAManifest(
@@ -288,7 +288,7 @@ def _written_in_lines(head: bytes) -> Form:
 
 
 def _are_titles(head: bytes) -> bool:
-    """Whether the first lines, two at least, may be titles, and are no prose that was broken into lines."""
+    """Return whether the first lines, at least two, may be titles, and not prose with line breaks."""
     try:
         text = head.decode() if len(head) < HEAD_BYTES else head[: head.rfind(b"\n") + 1].decode()
     except UnicodeDecodeError:

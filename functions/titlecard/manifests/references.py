@@ -1,4 +1,4 @@
-"""People who are named elsewhere in a file: sessions hold the keys of their speakers, who stand behind all sessions.
+"""People listed elsewhere in a file: sessions refer by keys to speakers, who come after all sessions.
 
 A file of such a form is read twice: once for the people, once for its rows.
 """
@@ -15,17 +15,17 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 PEOPLE_MAX = 50_000
-"""Of one file; whoever comes after them stays without a name."""
+"""The most people of one file; later people stay without a name."""
 
 _KEY_CHARACTERS, _NAME_CHARACTERS = 80, 100
-"""What is kept of a key and of a name, so that all people of a file take some tens of megabytes at most."""
+"""The most characters kept of a key and of a name, so that all people of a file take some tens of megabytes."""
 
 _MODELS_MAX, _FIELDS_MAX = 300, 200
 _PEOPLE_MODELS = ("speaker", "presenter", "person", "people", "author", "user", "profile", "participant", "panel")
 
 
 class References:
-    """Who is who in a file, and which of its models are talks.
+    """The people of a file, and which of its models are talks.
 
     Attributes:
         people: names by key.
@@ -37,11 +37,11 @@ class References:
         self._talks: frozenset[str] | None = None
 
     def may_be_talk(self, model: str) -> bool:
-        """Whether the records of one of Django's models are talks, as far as that can be told."""
+        """Return whether the records of a Django model may be talks."""
         return self._talks is None or model in self._talks
 
     def of_field(self, name: str) -> References:
-        """The people whose keys a field of Django's holds: those of the model that is named like it."""
+        """Return the people that a Django field refers to: those of the model with the field's name."""
         stem = name.casefold().rstrip("s")
         alike = [it for it in self._by_model if stem and stem in it.rpartition(".")[2].casefold()]
         models = alike or list(self._by_model)
@@ -49,7 +49,7 @@ class References:
 
     @classmethod
     def of_speakers(cls, records: Iterable[Any]) -> References:
-        """From the list of speakers that Sessionize and pretalx write beside that of sessions."""
+        """Read the list of speakers that Sessionize and pretalx write beside the list of sessions."""
         found: dict[str, str] = {}
         for record in records:
             if isinstance(record, dict) and len(found) < PEOPLE_MAX:
@@ -60,7 +60,7 @@ class References:
 
     @classmethod
     def of_django(cls, records: Iterable[Any]) -> References:
-        """From the records of a `dumpdata`, whose models hold the keys of others."""
+        """Read the records of a `dumpdata` file, whose models refer to each other by keys."""
         references = cls()
         fields_of: dict[str, Counter[str]] = {}
         count = 0
@@ -82,9 +82,9 @@ class References:
 
 
 def _talk_models(columns: Mapping[str, Mapping[str, str]]) -> frozenset[str] | None:
-    """The models that are talks: those with a title and, if any has, with people, or an address.
+    """Return the models that are talks: those with a title and, if any has them, with people or an address.
 
-    None where no model has a title: then each record says for itself what it lacks.
+    None if no model has a title: then each record says for itself what it lacks.
     """
     titled = {
         model: found

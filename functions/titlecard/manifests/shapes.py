@@ -1,6 +1,6 @@
-"""Rows as the programs of conferences nest them, laid flat: which of their parts is which field of a video.
+"""Flattens the rows of conference programs: maps their nested parts to the fields of a video.
 
-A row's shape is told by its own keys, so a row that was cut out of its file (`jq '.items[]'`) is read as well.
+A row's own keys reveal its shape, so a row that was cut out of its file (`jq '.items[]'`) can be read as well.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ Record = dict[str, Any]
 
 
 class Flat(NamedTuple):
-    """A row laid flat.
+    """A flattened row.
 
     Attributes:
-        values: what it holds, by the field of a video; `presenters` are names.
+        values: its content by the field of a video; `presenters` are names.
         columns: the column that each field was read from.
         names: all columns that it has.
-        scheduled: whether it is of a schedule, in which breaks stand beside talks.
+        scheduled: whether it comes from a schedule, which lists breaks beside talks.
     """
 
     values: Record
@@ -39,12 +39,12 @@ class Flat(NamedTuple):
 
 
 class Shape(NamedTuple):
-    """One way in which rows are nested.
+    """One way of nesting rows.
 
     Attributes:
-        keys: what a row of this shape has at least.
-        fits: whether a row that has them is one.
-        flat: lays it flat.
+        keys: the keys that every row of this shape has.
+        fits: returns whether a row with these keys has this shape.
+        flat: flattens it.
     """
 
     keys: frozenset[str]
@@ -53,12 +53,12 @@ class Shape(NamedTuple):
 
 
 def generic(record: Record, mapping: Mapping[str, str], references: References) -> Flat:
-    """A row whose columns are its keys.
+    """Flatten a row whose columns are its keys.
 
     Args:
         record: the row.
-        mapping: {field: column}, as `recognise` finds it in its names.
-        references: whom its presenters may stand for.
+        mapping: {field: column}, as `recognise` finds it in the names.
+        references: the people that its presenters may refer to.
     """
     values = {field: value for field, name in mapping.items() if (value := record.get(name)) is not None}
     if "presenters" in values:
@@ -67,7 +67,7 @@ def generic(record: Record, mapping: Mapping[str, str], references: References) 
 
 
 def _data_api(record: Record, _: References) -> Flat:
-    """A resource of the YouTube Data API v3: of a `playlistItem`, a `video` or a `searchResult`."""
+    """Flatten a YouTube Data API v3 resource: a `playlistItem`, a `video` or a `searchResult`."""
     snippet = record["snippet"]
     resource = snippet.get("resourceId", record.get("id"))
     if isinstance(resource, dict) and "videoId" not in resource:
@@ -91,7 +91,7 @@ def _data_api(record: Record, _: References) -> Flat:
 
 
 def _django(record: Record, references: References) -> Flat:
-    """A record of Django's `dumpdata`, or of a fixture of ours."""
+    """Flatten a record of Django's `dumpdata`, or of our own fixture."""
     model, fields = record["model"], record["fields"]
     if not references.may_be_talk(model):
         raise NoTalk(f"A record of {model:.80}, which is no talk.")
@@ -105,7 +105,7 @@ def _django(record: Record, references: References) -> Flat:
 
 
 def _vimeo(record: Record, _: References) -> Flat:
-    """A video of Vimeo's API."""
+    """Flatten a video of Vimeo's API."""
     found = re.match(r"/(?:users/[^/]+/)?(\w+)/(\d+)?", record["uri"])
     if not found or found[1] != "videos" or not found[2]:
         raise Unreadable(f"The row is no video of Vimeo but {record['uri']:.60}.")
@@ -121,7 +121,7 @@ def _vimeo(record: Record, _: References) -> Flat:
 
 
 def _peertube(record: Record, _: References) -> Flat:
-    """A video of PeerTube's API."""
+    """Flatten a video of PeerTube's API."""
     values = {
         "id": record["uuid"],
         "title": record["name"],
@@ -134,7 +134,7 @@ def _peertube(record: Record, _: References) -> Flat:
 
 
 def _event(record: Record, references: References) -> Flat:
-    """An event of a schedule by frab, pentabarf or pretalx, or of media.ccc.de."""
+    """Flatten an event of a schedule by frab, pentabarf or pretalx, or of media.ccc.de."""
     _check_is_no_break(record.get("type"))
     identity = next((name for name in ("id", "guid", "code", "slug") if record.get(name)), "id")
     address = next((name for name in ("frontend_link", "url", "link") if record.get(name)), "url")
@@ -151,7 +151,7 @@ def _event(record: Record, references: References) -> Flat:
 
 
 def _event_2(record: Record, references: References) -> Flat:
-    """An event of the second version of c3voc's schedule, whose people have roles."""
+    """Flatten an event of the second version of c3voc's schedule, whose people have roles."""
     persons = [it for it in record["participants"] if isinstance(it, dict)]
     speakers = [it for it in persons if it.get("role") in {None, "SPEAKER"}]
     flat = _event(record | {"persons": speakers or persons}, references)
@@ -159,7 +159,7 @@ def _event_2(record: Record, references: References) -> Flat:
 
 
 def _submission(record: Record, references: References) -> Flat:
-    """A submission of pretalx's API, or a talk of its schedule."""
+    """Flatten a submission of pretalx's API, or a talk of its schedule."""
     if "submission" in record and record["submission"] is None:
         raise NoTalk("A break or another part of the schedule that is no talk.")
     if isinstance(inner := record.get("submission"), str):
@@ -187,7 +187,7 @@ def _submission(record: Record, references: References) -> Flat:
 
 
 def _session(record: Record, references: References) -> Flat:
-    """A session of Sessionize."""
+    """Flatten a session of Sessionize."""
     if record.get("isServiceSession") is True:
         raise NoTalk("A break or another session of the organisers, which is no talk.")
     address = "recordingUrl" if record.get("recordingUrl") else "liveUrl"
@@ -208,7 +208,7 @@ def _session(record: Record, references: References) -> Flat:
 
 
 def _rubyevents(record: Record, references: References) -> Flat:
-    """A video of RubyEvents' `videos.yml`."""
+    """Flatten a video of RubyEvents' `videos.yml`."""
     video = record.get("video_id")
     on_youtube = record.get("video_provider") == "youtube" and isinstance(video, str)
     values = {
@@ -224,7 +224,7 @@ def _rubyevents(record: Record, references: References) -> Flat:
 
 
 def _pyvideo(record: Record, references: References) -> Flat:
-    """A talk of pyvideo's, which keeps its addresses in a list of files."""
+    """Flatten a pyvideo talk, which keeps its addresses in a list of files."""
     flat = generic(record, recognise(record), references)
     urls = [file["url"] for file in record["videos"] if isinstance(file, dict) and isinstance(file.get("url"), str)]
     values, columns = dict(flat.values), dict(flat.columns)
@@ -234,7 +234,7 @@ def _pyvideo(record: Record, references: References) -> Flat:
 
 
 def _oembed(record: Record, _: References) -> Flat:
-    """An answer of an `oEmbed` service, whose video is named in what it has pages show."""
+    """Flatten an `oEmbed` response, whose embedding code names the video."""
     if record.get("type") not in {None, "video"}:
         raise Unreadable(f"The row is a {record.get('type')!s:.20} of oEmbed, not a video.")
     url = next((record[name] for name in ("url", "web_page", "video_url") if isinstance(record.get(name), str)), None)
@@ -284,24 +284,24 @@ _SHAPES = (
 
 
 def shapes_of(names: frozenset[str]) -> tuple[Shape, ...]:
-    """The shapes that a row with these keys may have."""
+    """Return the shapes that a row with these keys may have."""
     return tuple(shape for shape in _SHAPES if shape.keys <= names)
 
 
 def _flat(record: Record, values: Record, columns: Mapping[str, str], *, scheduled: bool = False) -> Flat:
-    """What was found, with the columns that are called like their fields."""
+    """Return the values that were found, and the columns that are named like their fields."""
     found = {field: value for field, value in values.items() if value is not None}
     named = {field: columns.get(field, field) for field in FIELDS if field in found}
     return Flat(found, named | ({"": columns[""]} if "" in columns else {}), tuple(record), scheduled)
 
 
 def _named(thing: object) -> str | None:
-    """The name of a channel or a user."""
+    """Return the name of a channel or a user."""
     return people.name_of(thing) if isinstance(thing, dict) else None
 
 
 def _text(value: object) -> object:
-    """A text, or the first of its translations, English before others."""
+    """Return a text, or the first of its translations, English before others."""
     if isinstance(value, dict):
         texts = [it for it in (value.get("en"), *value.values()) if isinstance(it, str) and it]
         return texts[0] if texts else None
@@ -309,7 +309,7 @@ def _text(value: object) -> object:
 
 
 def _joined(*texts: object) -> str:
-    """Those of the texts that say something, once each."""
+    """Join the texts that are not empty, each once."""
     return "\n\n".join(dict.fromkeys(it for it in texts if isinstance(it, str) and it.strip()))
 
 

@@ -1,7 +1,7 @@
-"""The bytes of a manifest: unpacked, counted and cut into lines, within limits.
+"""The bytes of a manifest: decompressed, counted and cut into lines, within limits.
 
-Nothing here holds more than one chunk and one record. A limit that is passed, or gzip data that end early, raise
-`Broken` where it happens: what was read before it is good.
+Nothing here holds more than one chunk and one record. Exceeding a limit, or truncated gzip data, raises `Broken` at
+that point: everything read before it is good.
 """
 
 from __future__ import annotations
@@ -25,28 +25,28 @@ if TYPE_CHECKING:
 CHUNK_BYTES = 64 * 1024
 
 HEAD_BYTES = MIB
-"""How much is looked at to recognise a manifest: enough for the first line of `yt-dlp --dump-json`."""
+"""The bytes used to recognise a manifest: enough for the first line of `yt-dlp --dump-json`."""
 
 RATIO_GRACE_BYTES = 64 * MIB
-"""The packing ratio is judged from here on: small repetitive manifests pack a thousandfold and harm nobody."""
+"""The bytes from which the compression ratio counts: small repetitive manifests pack a thousandfold, harmlessly."""
 
 _GZIP_MAGIC = b"\x1f\x8b"  # RFC 1952, section 2.3.1
 _UTF8_BOM = b"\xef\xbb\xbf"
 
 
 class Piece(NamedTuple):
-    """One record of the file in its raw form; `data` is only its beginning where it is not `whole`."""
+    """One record of the file in its raw form; `data` is only its beginning if it is not `whole`."""
 
     data: bytes
     whole: bool
 
 
 class Source:
-    """A manifest's bytes, unpacked where they are gzipped and without their byte order mark.
+    """A manifest's bytes, decompressed if they are gzipped, and without their byte order mark.
 
     Attributes:
         head: the first `HEAD_BYTES` of them.
-        gzipped: whether they had to be unpacked.
+        gzipped: whether they had to be decompressed.
         broken: why they cannot be read any further, once that is known.
     """
 
@@ -61,10 +61,10 @@ class Source:
         self.head = self._gather(HEAD_BYTES).removeprefix(_UTF8_BOM)
 
     def chunks(self) -> Iterator[bytes]:
-        """All the bytes, once.
+        """Yield all the bytes, once.
 
         Raises:
-            Broken: the data end early or are damaged, or a limit is passed.
+            Broken: the data are truncated or damaged, or a limit is exceeded.
         """
         yield from (self.head[start : start + CHUNK_BYTES] for start in range(0, len(self.head), CHUNK_BYTES))
         while not self.broken and (chunk := self._gather(CHUNK_BYTES)):
@@ -73,7 +73,7 @@ class Source:
             raise self.broken
 
     def _gather(self, size: int) -> bytes:
-        """At least `size` bytes, or what is left: gzip data can be made to come out byte by byte."""
+        """Return at least `size` bytes, or the rest: hostile gzip data can come out byte by byte."""
         parts: list[bytes] = []
         gathered = 0
         try:
@@ -86,7 +86,7 @@ class Source:
 
     def _read(self) -> bytes:
         try:
-            chunk = self._plain.read1(CHUNK_BYTES)  # read() would lose what was unpacked before the damage
+            chunk = self._plain.read1(CHUNK_BYTES)  # read() would lose what was decompressed before the damage
         except (EOFError, gzip.BadGzipFile, zlib.error) as error:
             raise Broken(
                 "The gzip data end early or are damaged here; nothing after this can be read. "
@@ -94,7 +94,7 @@ class Source:
             ) from error
         room = self._limits.total_max_bytes - self._total
         self._total += len(chunk)
-        if room < 0 or (chunk and room == 0):  # below 0 where the end of the last chunk was kept back
+        if room < 0 or (chunk and room == 0):  # below 0 if the end of the last chunk was held back
             raise Broken(
                 f"The manifest is larger than {self._limits.total_max_bytes:,} bytes; nothing after this is read. "
                 "Split it into several files."
@@ -112,11 +112,11 @@ BLOCK_BYTES = 16 * 1024
 
 
 class Blocks:
-    """The bytes of a manifest as a file, for a parser that asks for them: whole blocks, however they were cut.
+    """The bytes of a manifest as a file for a parser: whole blocks, however the chunks were cut.
 
     Args:
         chunks: the bytes.
-        max_bytes: how many may be read without a row.
+        max_bytes: the most bytes that may be read without a row.
     """
 
     def __init__(self, chunks: Iterable[bytes], max_bytes: int) -> None:
@@ -126,7 +126,7 @@ class Blocks:
         self._rest = b""
 
     def read(self, _: int = -1) -> bytes:
-        """The next block, shorter only at the end.
+        """Return the next block, shorter only at the end.
 
         Raises:
             Broken: there were too many bytes without a row.
@@ -140,15 +140,15 @@ class Blocks:
         return block
 
     def row_ended(self) -> None:
-        """Count from here on."""
+        """Reset the count of bytes."""
         self._size = 0
 
 
 def lines(chunks: Iterable[bytes], max_bytes: int, number_max: int = sys.maxsize) -> Iterator[tuple[int, Piece]]:
-    """The lines with their numbers from 1, without their ends; of one longer than `max_bytes` only the beginning.
+    """Yield the lines with their numbers from 1, without line ends; of one above `max_bytes`, only the beginning.
 
     Raises:
-        Broken: there are more than `number_max` of them.
+        Broken: there are more than `number_max` lines.
     """
     number = 0
     rest = b""  # of a line whose end is not known yet; at most a chunk more than `max_bytes`
@@ -168,9 +168,9 @@ def lines(chunks: Iterable[bytes], max_bytes: int, number_max: int = sys.maxsize
 
 
 class _Counted(io.RawIOBase):
-    """A stream of which nothing is asked but `read(n)`, and how many bytes came out of it.
+    """A stream that only calls `read(n)`, and counts the bytes.
 
-    It is read in blocks that do not depend on how the network cut it: a limit strikes at the same row every time.
+    It reads in blocks that do not depend on the network's cuts, so a limit always applies at the same row.
     """
 
     def __init__(self, stream: BinaryIO) -> None:

@@ -1,9 +1,9 @@
-"""CSV, whatever separates its fields: comma, semicolon, tab or bar, with the names of the columns in its first line.
+"""CSV with any separator: comma, semicolon, tab or bar, and the names of the columns in its first line.
 
-What people write above that line, such as a heading, is passed over.
+Text above that line, such as a heading, is skipped.
 
-A row may span lines where a field is quoted. A quote that is opened and never closed takes the lines after it along, as
-CSV has it: they are refused with it, because guessing where it should have ended would turn descriptions into rows.
+A row may span lines if a field is quoted. A quote that is never closed swallows the lines after it, by CSV's rules:
+they are refused together, because guessing its end would turn descriptions into rows.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ if TYPE_CHECKING:
 _DELIMITERS = {",": "CSV", ";": "CSV with semicolons", "\t": "TSV", "|": "CSV with bars"}
 
 _PREAMBLE_LINES = 10
-"""How many lines may stand above the names of the columns."""
+"""The most lines above the names of the columns."""
 
 _ROWS_JUDGED = 20
 
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """How a CSV file is written, and which of its columns holds which field of a video."""
+    """The notation of a CSV file, and the column of each field of a video."""
 
     form: str
     delimiter: str
@@ -46,7 +46,7 @@ class Table:
 
 @dataclass(slots=True)
 class TableRow:
-    """One row: its fields, or what is wrong with them, and the beginning of its text."""
+    """One row: its fields or their fault, and the beginning of its text."""
 
     number: int
     fields: list[str]
@@ -55,7 +55,7 @@ class TableRow:
 
 
 def table(head: bytes) -> Table | None:
-    """How the file is written that begins so; None where none of its first lines names columns."""
+    """Return the notation of a file with this beginning; None if none of its first lines names columns."""
     best: Table | None = None
     judged = 0
     for number, line in lines([head], len(head)):
@@ -75,17 +75,17 @@ def table(head: bytes) -> Table | None:
 
 
 def delimiter(head: bytes) -> str | None:
-    """What separates the fields of a file whose first line names no columns that are known; None where nothing does."""
+    """Return the separator of a file whose first line names no known columns; None if there is none."""
     rows = [line.data.decode("utf-8", "replace") for _, line in _first(head)]
     for mark in "\t;,":
-        counts = {row.count(mark) - row.count(f"{mark} ") for row in rows}  # with a space behind it, it is prose
+        counts = {row.count(mark) - row.count(f"{mark} ") for row in rows}  # a separator before a space is prose
         if len(rows) > 1 and len(counts) == 1 and counts != {0}:
             return mark
     return None
 
 
 def _first(head: bytes) -> list[tuple[int, Piece]]:
-    """The first lines that are whole and hold something."""
+    """Return the first lines that are complete and not blank."""
     whole = head if len(head) < HEAD_BYTES else head[: head.rfind(b"\n") + 1]
     return list(islice(((n, line) for n, line in lines([whole], len(head)) if line.data.strip()), _ROWS_JUDGED))
 
@@ -96,19 +96,19 @@ def _table(text: str, mark: str, number: int) -> Table:
 
 
 def _told_by_values(found: Table, head: bytes) -> Table:
-    """The table with the column of ids or addresses that its name does not tell."""
+    """Return the table with the column of ids or addresses that only its values reveal."""
     below = [line.data.decode("utf-8", "replace") for n, line in _first(head) if n > found.header_line]
     rows = [_fields(text, found.delimiter) for text in below]
     return replace(found, columns=recognise_by_values(found.columns, found.names, rows))
 
 
 def table_rows(written: Table, chunks: Iterable[bytes], limits: ReadingLimits) -> Iterator[TableRow]:
-    """The rows below the header, each with the number of the line where it starts.
+    """Yield the rows below the header, each with the number of the line where it starts.
 
     Raises:
         Broken: the file cannot be read any further.
     """
-    # The csv module has one limit for the whole process, of 131,072 characters; what bounds a row here is its size.
+    # The csv module has one process-wide limit of 131,072 characters; here the size of a row is the limit.
     csv.field_size_limit(max(csv.field_size_limit(), limits.record_max_bytes))
     source = _Lines(lines(chunks, limits.record_max_bytes, limits.number_max), written.header_line, limits)
     reader = csv.reader(
@@ -130,7 +130,7 @@ def table_rows(written: Table, chunks: Iterable[bytes], limits: ReadingLimits) -
 
 
 class _Lines:
-    """The lines of the file as the csv module wants them, and what is known of the row that it makes of them."""
+    """The lines of the file for the csv module, and the state of the row that it makes of them."""
 
     def __init__(self, numbered: Iterator[tuple[int, Piece]], header_line: int, limits: ReadingLimits) -> None:
         self._numbered = numbered
@@ -140,7 +140,7 @@ class _Lines:
         self.start()
 
     def start(self) -> None:
-        """The next line begins a row."""
+        """Begin a row with the next line."""
         self.number = 0
         self.beginning = ""
         self._size = 0
@@ -164,7 +164,7 @@ class _Lines:
             if not line.whole:
                 raise Unreadable(f"The line has more than {self._max_bytes:,} bytes.")
             if self._size > self._max_bytes and b'"' not in line.data:
-                continue  # the inside of a quoted field that is too large already: only its end matters
+                continue  # inside a quoted field that is already too large: only its end matters
             self._size += len(line.data) + 1
             return _decode(line)
         self.ended = True
@@ -184,7 +184,7 @@ def _fields(text: str, delimiter: str) -> list[str]:
 
 
 def _misfit(fields: list[str], names: tuple[str, ...]) -> str | None:
-    """A row of more fields than there are columns was written without quotes: its fields are not where they seem."""
+    """Describe a row with more fields than columns: it lacks quotes, so its fields are misplaced."""
     extra = fields[len(names) :]
     if not any(extra):
         return None
@@ -194,5 +194,5 @@ def _misfit(fields: list[str], names: tuple[str, ...]) -> str | None:
 
 
 def _decode(line: Piece) -> str:
-    """Bytes that are not UTF-8 become lone surrogates, which no field of a video accepts."""
+    """Decode a line; bytes that are not UTF-8 become lone surrogates, which no field of a video accepts."""
     return line.data.decode("utf-8", "surrogateescape") + "\n"

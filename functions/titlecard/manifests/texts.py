@@ -1,6 +1,6 @@
-"""What is put right in a row's text before it becomes a video: escapes of HTML, wrong encodings, what was cut off.
+"""Repairs of a row's texts before they become a video: HTML escapes, wrong encodings, truncation.
 
-Only what is certain is changed; the rest of a text is as its owner wrote it.
+Only certain repairs are made; the rest of a text stays as its owner wrote it.
 """
 
 from __future__ import annotations
@@ -11,22 +11,22 @@ import re
 from titlecard.domain.mojibake import repair
 
 _ENTITY = re.compile(r"&(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});")
-"""With its semicolon: browsers know a few without, but `&copy_from` is code, and `?a=1&para=2` an address."""
+"""An escape with its semicolon: browsers accept some without, but `&copy_from` is code, `?a=1&para=2` an address."""
 
 _LIVE_DATE = re.compile(r"\s\d{4}-\d\d-\d\d \d\d:\d\d$")
-"""What yt-dlp puts behind the title of a live video (yt_dlp/YoutubeDL.py, `process_video_result`)."""
+"""The date that yt-dlp appends to the title of a live video (yt_dlp/YoutubeDL.py, `process_video_result`)."""
 
 _CUT_OFF = ("...", "…")
 
 TITLE_CHARACTERS = 100
-"""How long a title on YouTube is at most (YouTube Data API, `snippet.title`)."""
+"""The most characters of a title on YouTube (YouTube Data API, `snippet.title`)."""
 
 _CUT_FROM = 60
-"""A shorter title that ends in an ellipsis ends so on purpose."""
+"""The fewest characters of a title whose ellipsis means truncation; a shorter title ends so on purpose."""
 
 _WHOLE_CHARACTERS = 300
 _ALIKE_CHARACTERS = 20
-"""So much of a title must stand in the description before the rest of it is taken from there."""
+"""The characters of a title that must be in the description before its rest is taken from there."""
 
 _LINES = 60
 _BEGINNINGS = re.compile("^|\\s[-\u2013—|:/·•]\\s|:\\s|[|\u2013—]\\s?")
@@ -34,22 +34,22 @@ _ENDS = re.compile("(?<=[a-z)\\d][.!?])\\s|\\s[-|\u2013—]\\s")
 
 
 def unescaped(text: str) -> str:
-    """The text without HTML's escapes, decoded once."""
+    """Return the text with HTML escapes decoded once."""
     return _ENTITY.sub(lambda entity: html.unescape(entity[0]), text) if "&" in text else text
 
 
 def mended(text: str, *, escaped: bool) -> str:
-    """A text in the encoding and with the characters that were meant."""
+    """Return a text in its intended encoding and characters."""
     return repair(unescaped(text) if escaped else text)
 
 
 def without_live_date(title: str) -> str:
-    """The title without the date and time that yt-dlp puts behind it."""
+    """Return the title without the date and time that yt-dlp appends."""
     return _LIVE_DATE.sub("", title).rstrip()
 
 
 def whole_title(title: str, description: str) -> str:
-    """The title that YouTube cut off at its limit, with the rest of it from the description, where it stands there."""
+    """Complete a title that YouTube truncated from the description, if that has the rest."""
     dotted = title.endswith(_CUT_OFF)
     bare = title.removesuffix("...").removesuffix("…").rstrip() if dotted else title
     if len(title) < (_CUT_FROM if dotted else TITLE_CHARACTERS - 1) or not description:
@@ -68,7 +68,7 @@ def whole_title(title: str, description: str) -> str:
 
 
 def _rest(line: str, start: int) -> str:
-    """What follows in the line, up to the end of a sentence where it is long."""
+    """Return the rest of the line, up to the end of a sentence if it is long."""
     rest = line[start:]
     end = _ENDS.search(rest)
     if end:

@@ -1,8 +1,8 @@
-"""Pass 1 of ingest: going through a manifest once and writing down which rows are good.
+"""Pass 1 of ingest: reads a manifest once and records which rows are good.
 
-What comes of it is small whatever the manifest's size: counts, one bit a row, and a sample for the survey. With the
-bits, pass 2 and the audit read the manifest again and know its accepted rows without looking for duplicates a second
-time. The same bytes give the same report, however often a run was interrupted.
+Its result is small for a manifest of any size: counts, one bit per row, and a sample for the survey. With the bits,
+pass 2 and the audit read the manifest again and know its accepted rows without another search for duplicates. The same
+bytes give the same report, however often a run was interrupted.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ if TYPE_CHECKING:
 _SCRATCH_NAME = "validation.sqlite"
 
 _SPREAD = 0x9E3779B97F4A7C15
-"""2^64 divided by the golden ratio. Multiples of it, modulo 2^64, lie evenly between 0 and 2^64 however many there are
-(Knuth, The Art of Computer Programming 3, section 6.4), so the rows whose multiple is small lie evenly in the file."""
+"""2^64 divided by the golden ratio. Any number of its multiples modulo 2^64 spread evenly between 0 and 2^64 (Knuth,
+The Art of Computer Programming 3, section 6.4), so the rows with small multiples spread evenly over the file."""
 
 _LINE_ENDS = {ord(mark): f"\\u{ord(mark):04x}" for mark in "\x85\u2028\u2029"}
-"""What JSON leaves as it is, and what readers of lines may take for the end of one (Unicode Standard Annex 14)."""
+"""Characters that JSON leaves unescaped and that readers may take for a line end (Unicode Standard Annex 14)."""
 
 _SAMPLE_TEXT_CHARACTERS = 4_000
-"""What the survey sees of a title or a description, so that a sample of huge rows is no huge sample."""
+"""The most characters of a title or a description in the survey, so that a sample of huge rows stays small."""
 
 
 class Bitmap:
@@ -49,24 +49,24 @@ class Bitmap:
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Self:
-        """The bitmap that `to_bytes` wrote."""
+        """Return the bitmap that `to_bytes` wrote."""
         bitmap = cls()
         bitmap._bits = bytearray(data)
         return bitmap
 
     def to_bytes(self) -> bytes:
-        """Row n is bit n % 8, counted from the lowest, of byte n // 8."""
+        """Return the bytes; row n is bit n % 8, counted from the lowest, of byte n // 8."""
         return bytes(self._bits)
 
     def add(self, number: int) -> None:
-        """Puts a row number in."""
+        """Add a row number."""
         place, bit = divmod(number, 8)
         if place >= len(self._bits):
             self._bits.extend(bytes(place + 1 - len(self._bits)))
         self._bits[place] |= 1 << bit
 
     def missing(self, there: Container[int]) -> Iterator[int]:
-        """The row numbers that are in this bitmap and not in `there`, rising."""
+        """Yield the row numbers that are in this bitmap and not in `there`, in ascending order."""
         return (number for number in self if number not in there)
 
     def __contains__(self, number: object) -> bool:
@@ -86,21 +86,21 @@ class Bitmap:
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Bitmap) and self._bits == other._bits
 
-    __hash__ = None  # type: ignore[assignment]  # it changes
+    __hash__ = None  # type: ignore[assignment]  # it is mutable
 
 
 @dataclass(frozen=True, slots=True)
 class ValidationReport:
-    """What pass 1 found.
+    """The result of pass 1.
 
     Attributes:
-        form: what the manifest is, for people.
-        accepted: how many rows are good and the first of their id.
-        refused: how many rows are in the report of rejects.
-        repeated: how many rows say again, word for word, what an earlier row said; neither accepted nor refused.
-        left_out: how many rows are rightly no talks, such as breaks; likewise.
-        last: the number of the last row, 0 where there is none.
-        sample: some accepted videos from all over the manifest, in its order; long texts are cut.
+        form: the manifest's format for people.
+        accepted: the number of good rows, each the first with its id.
+        refused: the number of rows in the report of rejects.
+        repeated: the number of rows that repeat an earlier row word for word; neither accepted nor refused.
+        left_out: the number of rows that are not meant to be talks, such as breaks; likewise.
+        last: the number of the last row, 0 if there is none.
+        sample: some accepted videos from all over the manifest, in its order, with long texts cut.
         bitmap: the numbers of the accepted rows.
     """
 
@@ -115,14 +115,14 @@ class ValidationReport:
 
 
 def validate(reading: Reading, *, scratch: Path, rejects: SupportsWrite[str], sample_max: int) -> ValidationReport:
-    """Goes through a manifest once.
+    """Read a manifest once.
 
     Args:
         reading: the manifest, not yet read from.
-        scratch: a folder on disk. A file in it takes some 60 bytes a row meanwhile; one that a killed run left is
-            replaced.
+        scratch: a folder on disk. A file in it takes some 60 bytes per row during the pass, and replaces the file of a
+            killed run.
         rejects: takes a line of JSON, {"row", "reason", "excerpt"}, for every refused row.
-        sample_max: how many videos the sample holds at most.
+        sample_max: the most videos in the sample.
     """
     bitmap = Bitmap()
     sample = _Sample(sample_max)
@@ -146,12 +146,12 @@ def validate(reading: Reading, *, scratch: Path, rejects: SupportsWrite[str], sa
 
 
 def accepted(reading: Reading, bitmap: Container[int], after: int = 0) -> Iterator[Accepted]:
-    """Pass 2: the accepted rows of a manifest that is read again, from a checkpoint on.
+    """Yield the accepted rows for pass 2, from a second reading, after a checkpoint.
 
     Args:
-        reading: the same bytes as were validated, with the same limits, not yet read from.
+        reading: the validated bytes with the same limits, not yet read from.
         bitmap: the numbers of the accepted rows.
-        after: the checkpoint: the number of the last row that is not wanted any more.
+        after: the checkpoint: the number of the last row to skip.
     """
     return reading.only(_After(bitmap, after))
 
@@ -166,13 +166,13 @@ class _After:
 
 
 class _FirstRows:
-    """Where each id stood first, on disk."""
+    """The first place of each id, on disk."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         path.unlink(missing_ok=True)
         self._database = sqlite3.connect(path, isolation_level=None)
-        # It is thrown away in any case, so nothing of it needs to survive a crash. The cache is 16 MiB.
+        # The file is always thrown away, so it need not survive a crash. The cache is 16 MiB.
         self._database.executescript(
             """
             PRAGMA journal_mode = OFF;
@@ -185,7 +185,7 @@ class _FirstRows:
         )
 
     def judge(self, row: Accepted) -> Accepted | Refused | None:
-        """The row where its id is new, None where it repeats an earlier row, refused where it contradicts one."""
+        """Return the row if its id is new, None if it repeats an earlier row, a refusal if it contradicts one."""
         video = row.video
         content = hashlib.blake2b(f"{video.title}\0{video.description}".encode(), digest_size=16).digest()
         new = self._database.execute(

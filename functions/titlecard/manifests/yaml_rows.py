@@ -1,7 +1,7 @@
 """YAML: a list of objects such as RubyEvents' `videos.yml`, read object by object.
 
-Only plain data: every scalar is text, tags mean nothing, and aliases, by which a small file grows without end, are
-refused. Nesting ends at some levels, and no row is larger than a row may be.
+Only plain data are read: every scalar is text, tags are ignored, and aliases, with which a small file can expand
+without end, are refused. Nesting is limited, and no row may exceed the limit of a row.
 """
 
 from __future__ import annotations
@@ -23,25 +23,25 @@ _BEGINNING = re.compile(
     rb"(?:[A-Za-z_]\w*:[ \t]*\r?\n(?:[ \t]*(?:#[^\n]*)?\r?\n)*+)?[ \t]*-[ \t]+(?:&\w+[ \t]+)?"
     rb"(?:[\"']?[A-Za-z_]\w*[\"']?:(?:[ \t\r\n]|$)|\{[ \t]*[\"']?\w+[\"']?:[ \t])"
 )
-"""A list of objects, perhaps under one name."""
+"""The beginning of a list of objects, perhaps under one name."""
 
 _NULL = frozenset({"", "~", "null", "Null", "NULL"})
 _UNPRINTABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
-"""What YAML does not take (YAML 1.2, 5.1): a parser that meets it drops what it has read ahead."""
+"""The characters that YAML does not allow (YAML 1.2, 5.1), at which a parser drops what it has read ahead."""
 
 
 def is_yaml(head: bytes) -> bool:
-    """Whether a file that begins so is a list of objects in YAML."""
+    """Return whether a file with this beginning is a list of objects in YAML."""
     return _BEGINNING.match(head) is not None
 
 
 def objects(chunks: Iterable[bytes], max_bytes: int) -> Iterator[tuple[int, Any]]:
-    """The elements of the outermost list, numbered from 1; each is followed by the talks that it holds in one.
+    """Yield the elements of the outermost list, numbered from 1, each followed by the talks within it.
 
     Raises:
         Broken: the YAML cannot be read any further.
     """
-    import yaml  # noqa: PLC0415 -- most manifests are no YAML
+    import yaml  # noqa: PLC0415 -- most manifests are not YAML
 
     stream = _Text(chunks, max_bytes)
     builder = _Builder()
@@ -61,7 +61,7 @@ def objects(chunks: Iterable[bytes], max_bytes: int) -> Iterator[tuple[int, Any]
 
 
 def _with_its_talks(record: object) -> Iterator[object]:
-    """A record, and each of the talks that RubyEvents keeps within the video of a session."""
+    """Yield a record, and each of the talks that RubyEvents lists within the video of a session."""
     talks = record.get("talks") if isinstance(record, dict) else None
     if not isinstance(talks, list):
         yield record
@@ -71,18 +71,18 @@ def _with_its_talks(record: object) -> Iterator[object]:
 
 
 class _Builder:
-    """Makes objects of the events of a YAML parser, without recursion, and gives out the elements of the first list.
+    """Builds objects from the events of a YAML parser, without recursion, and yields the elements of the first list.
 
-    That list is the outermost one, or one that an outermost object holds. Events are told by the names of their
-    classes, for the parser is imported late.
+    That list is the outermost one, or one in an outermost object. Events are recognised by their class names, because
+    the parser is imported late.
     """
 
     def __init__(self) -> None:
         self._open: list[list[object] | _Object] = []
-        self._rows_at: int | None = None  # how many containers are open where a row ends
+        self._rows_at: int | None = None  # the number of open containers where a row ends
 
     def take(self, event: object) -> Iterator[object]:
-        """The row that an event completes."""
+        """Yield the row that an event completes."""
         match type(event).__name__:
             case "SequenceStartEvent":
                 if self._rows_at is None and len(self._open) <= 1:
@@ -116,13 +116,13 @@ class _Builder:
                 container.append(value)
 
 
-def _scalar(event: Any) -> str | None:  # noqa: ANN401 -- of a module that is imported late
-    """A scalar as text; what stands for nothing where it is not quoted is None."""
+def _scalar(event: Any) -> str | None:  # noqa: ANN401 -- from a module that is imported late
+    """Return a scalar as text; an unquoted null becomes None."""
     return None if event.style in {None, ""} and event.value in _NULL else str(event.value)
 
 
 class _Object:
-    """An object whose names and values come in turns."""
+    """An object whose names and values alternate."""
 
     def __init__(self) -> None:
         self.items: dict[str, Any] = {}
@@ -140,13 +140,13 @@ class _Object:
 
 
 class _Text(Blocks):
-    """The same as text, in which stands U+FFFD where bytes are not UTF-8, or no characters of YAML's."""
+    """The blocks as text, with U+FFFD for bytes that are not UTF-8 and characters that YAML does not allow."""
 
     def __init__(self, chunks: Iterable[bytes], max_bytes: int) -> None:
         super().__init__(chunks, max_bytes)
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
 
-    def read(self, _: int = -1) -> str:  # type: ignore[override]  # PyYAML takes text as well
-        """The next block."""
+    def read(self, _: int = -1) -> str:  # type: ignore[override]  # PyYAML also reads text
+        """Return the next block."""
         block = super().read()
         return _UNPRINTABLE.sub("\ufffd", self._decoder.decode(block, final=not block))
