@@ -1,5 +1,5 @@
-"""How far an answer is to be trusted: what can be known of it, for a model that was shown right and wrong answers."""
-# ruff: noqa: PLR2004  # the numbers are borders of buckets: the model learns what each bucket means
+"""The confidence in an answer: the evidence for a model that has learned from right and wrong answers."""
+# ruff: noqa: PLR2004  # the numbers are bucket borders: the model learns what each bucket means
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 RIGHT, WRONG = "R", "W"
 
 _LABEL = re.compile(r"(?:\w+ )?(?:keynote|lightning talks?|panel|talk|tutorial|workshop)(?=\s?:)", re.IGNORECASE)
-"""What editors keep before a title, or not."""
+"""Labels before a title, which editors sometimes keep."""
 
 _YEAR = re.compile(r"\b(?:19|20)\d\d\b")
 
 _SEVERAL = frozenset(["panel", "lightning", "talks", "announcements", "opening", "closing", "welcome", "session"])
-"""Words of titles whose presenters are several, or none that is named."""
+"""Words in titles of sessions with several presenters, or with none that is named."""
 
 
 def evidence(
@@ -38,7 +38,7 @@ def evidence(
     title: tuple[TitleView, Decoded],
     description: tuple[DescriptionView, Decoded, Sequence[int]] | None,
 ) -> list[str]:
-    """What speaks for and against an answer, each with the answer's source."""
+    """Return the evidence for and against an answer, each with the answer's source."""
     view, decoded = title
     found = ["b", f"rows={step(survey.rows, 2, 5, 13)}", f"names={min(len(names), 4)}"]
     found += _of_the_title(view, decoded, labels)
@@ -62,7 +62,7 @@ def _probability(name: str, value: float) -> list[str]:
 
 
 def _of_the_title(view: TitleView, decoded: Decoded, labels: Sequence[str]) -> list[str]:
-    """How sure the labelling is, and what it drops or leaves that looks odd."""
+    """Return how sure the labelling is, and the oddities in the parts that it drops or leaves."""
     found = _probability("p", decoded.probability)
     found += _probability("m", min((max(row) for row in decoded.marginals), default=1.0))
     named = [view.chances[n] for n, label in enumerate(labels) if label == NAME]
@@ -104,7 +104,7 @@ def _of_the_title(view: TitleView, decoded: Decoded, labels: Sequence[str]) -> l
 
 
 def _is_partial(view: TitleView, labels: Sequence[str]) -> bool:
-    """Whether a list holds names and something else."""
+    """Return whether a list contains names and other things."""
     return any(
         (labels[n] == NAME) != (labels[n - 1] == NAME)
         for n in range(1, len(labels))
@@ -113,7 +113,7 @@ def _is_partial(view: TitleView, labels: Sequence[str]) -> bool:
 
 
 def _of_the_batch(view: TitleView, labels: Sequence[str], survey: Survey) -> list[str]:
-    """Whether the row agrees with the template of its batch, and whether the batch has one."""
+    """Return whether the row agrees with the template of its batch, and whether the batch has one."""
     if survey.rows < 2:
         return ["alone"]
     roles = [view.in_its_role(n, label) for n, label in enumerate(labels)]
@@ -138,7 +138,7 @@ def _of_the_batch(view: TitleView, labels: Sequence[str], survey: Survey) -> lis
 
 
 def _of_both(title: TitleView, labels: Sequence[str], view: DescriptionView, persons: Sequence[int]) -> list[str]:
-    """Whether title and description name the same people."""
+    """Return whether title and description name the same people."""
     named = {title.texts[n] for n, label in enumerate(labels) if label == NAME}
     told = {view.keys[n] for n in persons}
     agree = "same" if told == named else "more" if told > named else "some" if told & named else "no"
@@ -151,7 +151,7 @@ def _of_both(title: TitleView, labels: Sequence[str], view: DescriptionView, per
 def _of_the_description(
     view: DescriptionView, decoded: Decoded, kept: Sequence[int], names: Sequence[str]
 ) -> list[str]:
-    """How sure the labelling of the description is, and whether it names others."""
+    """Return how sure the description's labelling is, and whether it names other people."""
     persons = [n for n, label in enumerate(decoded.labels) if label == PERSON]
     others = [1 - max(row) for label, row in zip(decoded.labels, decoded.marginals, strict=True) if label != PERSON]
     found = _probability("dp", decoded.probability)

@@ -1,8 +1,8 @@
-"""A title cut into the smallest pieces that can be a title, a name or a label of their own.
+"""A title cut into the smallest pieces that can be a title, a name or a label by themselves.
 
-Too many cuts do no harm, because the labelling joins what belongs together; a missing cut cannot be repaired.
+Too many cuts do no harm, because the labelling joins pieces that belong together; a missing cut cannot be repaired.
 """
-# ruff: noqa: RUF001  # the dashes, bars and quotes that people type are the subject of this module
+# ruff: noqa: RUF001  # this module is about the dashes, bars and quotes that people type
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     from titlecard.extraction.survey import Survey
 
 LONGEST = 400
-"""Characters of a title that are looked at. YouTube's own limit is 100 (videos resource, `snippet.title`)."""
+"""The characters of a title that are read. YouTube's own limit is 100 (videos resource, `snippet.title`)."""
 
 MOST = 40
-"""Cuts that are made in a title: what follows is one piece."""
+"""The most cuts in a title; the rest is one piece."""
 
 _DELIMITER = re.compile(
     r"""
@@ -62,7 +62,7 @@ _DELIMITER = re.compile(
 _NICKNAME = re.compile(r"(?:^|[-–—|:] )[^\W\d_a-z]\w+ \(([^\W\d_]{2,15})\) [^\W\d_a-z]\w+(?= [-–—|]|:|$)")
 """A name with a nickname in brackets, between separators."""
 _QUOTED = re.compile(r"([^\W\d_][\w.-]*) +[\"“”'‘«](\w{2,15})[\"“”'’»] +([^\W\d_a-z][\w-]+)")
-"""Two words with a quoted one between them: a nickname, where the two are a name."""
+"""Two words with a quoted word between them: a nickname, if the two are a name."""
 _TOKEN = re.compile(r"\w{1,40}")
 _SPACED = re.compile(r"\S+")
 _DIGITS = re.compile(r"\d+")
@@ -79,20 +79,20 @@ _PAUSES = ("dash", "colon", "pipe", "comma", "wide")
 _NO_INITIALS = ("A", "I")
 """Words of one letter."""
 _FAR = 4
-"""How many times as frequent words at the end must be to be cut off a piece that recurs as well."""
+"""How many times more frequent the words at the end must be to be cut off a piece that recurs as a whole."""
 
 _EARLY = 6
-"""Words at the beginning among which the year of an event may stand."""
+"""The number of first words that may include the year of an event."""
 
 _COMMON = 0.4
-"""Share of the other titles from which on a word that they have is no part of a name."""
+"""The share of the other titles from which a word in them is not part of a name."""
 
 _FEW = 3
-"""Rows from which on a batch says something about its words."""
+"""The number of rows from which a batch is evidence about its words."""
 
 
 class Segment(NamedTuple):
-    """A piece of a title: where it starts and ends, its text, and the kinds of delimiter on either side."""
+    """A piece of a title: its start and end, its text, and the kinds of delimiter on either side."""
 
     start: int
     end: int
@@ -102,14 +102,14 @@ class Segment(NamedTuple):
 
 
 def segments(line: str, lexicon: Lexicon, survey: Survey | None = None) -> list[Segment]:
-    """The pieces of a normalised title, in order; delimiters are not part of any.
+    """Return the pieces of a normalised title, in order, without their delimiters.
 
     Args:
         line: the title.
-        lexicon: a cut is made where a name stands at the edge of a longer piece without any separator.
-        survey: cuts are made behind what many titles of the batch begin with, before what they end with, and around
-            phrases that they have anywhere; what is a piece of its own in several titles is not cut any further,
-            unless the words at its end are by far more frequent.
+        lexicon: recognises names; a name at the edge of a longer piece is cut off even without a separator.
+        survey: gives further cuts: after the words that many titles of the batch begin with, before those that they end
+            with, and around their common phrases. A piece that recurs as a whole in several titles is not cut further,
+            unless the words at its end are far more frequent.
     """
     line = line[:LONGEST]
     marks = _marks(line, lexicon)
@@ -129,7 +129,7 @@ def segments(line: str, lexicon: Lexicon, survey: Survey | None = None) -> list[
 
 
 def _marks(line: str, lexicon: Lexicon) -> list[tuple[int, int, str]]:
-    """Where delimiters begin and end, and of which kind they are."""
+    """Return the starts, ends and kinds of the delimiters."""
     marks: list[tuple[int, int, str]] = []
     nicknames = _nicknames(line, lexicon)
     for found in _DELIMITER.finditer(line):
@@ -151,20 +151,20 @@ def _marks(line: str, lexicon: Lexicon) -> list[tuple[int, int, str]]:
 
 
 def place(number: int, count: int) -> str:
-    """Where one of `count` pieces stands: only, first, last or mid."""
+    """Return the place of one of `count` pieces: only, first, last or mid."""
     if count == 1:
         return "only"
     return "first" if number == 0 else "last" if number == count - 1 else "mid"
 
 
 def slot_keys(parts: Sequence[Segment], number: int) -> tuple[str, str, str]:
-    """How the survey counts the place of a piece: by its place, also with its delimiters, and by its number."""
+    """Return the survey's keys for the slot of a piece: its place, its place with delimiters, and its number."""
     part, where = parts[number], place(number, len(parts))
     return (where, f"{where}|{part.left}|{part.right}", f"{number}/{min(len(parts), 8)}")
 
 
 def role_keys(parts: Sequence[Segment], number: int) -> tuple[str, str, str]:
-    """How the survey counts the role of a piece: by its delimiters, and by its place from either end."""
+    """Return the survey's keys for the role of a piece: its delimiters, and its place from either end."""
     part = parts[number]
     start, end = min(number, 3), min(len(parts) - 1 - number, 3)
     return (
@@ -175,12 +175,12 @@ def role_keys(parts: Sequence[Segment], number: int) -> tuple[str, str, str]:
 
 
 def text_key(text: str) -> str:
-    """A text as the survey counts it: folded words, all numbers alike."""
+    """Return a text as the survey counts it: folded words, with numbers unified."""
     return _DIGITS.sub("0", plain(text))
 
 
 def affix_words(title: str) -> list[str]:
-    """The words of a title as heads, tails and phrases have them: folded, all numbers alike, years as `0000`."""
+    """Return the words of a title as in heads, tails and phrases: folded, numbers unified, years as `0000`."""
     return [
         "0000" if _YEAR.fullmatch(token) else _DIGITS.sub("0", fold(token)) if not token.isalpha() else fold(token)
         for token in _TOKEN.findall(title)
@@ -188,12 +188,12 @@ def affix_words(title: str) -> list[str]:
 
 
 def raw_words(title: str) -> list[str]:
-    """The same words as they stand in the title."""
+    """Return the same words as they stand in the title."""
     return _TOKEN.findall(title)
 
 
 def _nicknames(line: str, lexicon: Lexicon) -> list[tuple[int, int]]:
-    """Where nicknames stand inside names."""
+    """Return the positions of nicknames inside names."""
     found = [match.span(1) for match in _NICKNAME.finditer(line)] if "(" in line else []
     for match in _QUOTED.finditer(line):
         edges = match[1], match[3]
@@ -204,7 +204,7 @@ def _nicknames(line: str, lexicon: Lexicon) -> list[tuple[int, int]]:
 
 
 def _inside_a_nickname(mark: tuple[int, int, str], nicknames: Sequence[tuple[int, int]]) -> bool:
-    """Whether a bracket or a quote stands inside a name (`Ada (Addie) Byron`)."""
+    """Return whether a bracket or a quote is inside a name (`Ada (Addie) Byron`)."""
     return any(
         start - 3 <= mark[0] and mark[1] <= end + 3 and mark[2] in ("open", "close", "quote")
         for start, end in nicknames
@@ -212,7 +212,7 @@ def _inside_a_nickname(mark: tuple[int, int, str], nicknames: Sequence[tuple[int
 
 
 def _inside_a_name(line: str, marks: Sequence[tuple[int, int, str]], number: int, lexicon: Lexicon) -> bool:
-    """Whether several spaces stand inside one name (`Ada  Byron`) and not between two pieces."""
+    """Return whether several spaces are inside one name (`Ada  Byron`) and not between two pieces."""
     start, end, kind = marks[number]
     if kind != "wide":
         return False
@@ -226,19 +226,19 @@ def _inside_a_name(line: str, marks: Sequence[tuple[int, int, str]], number: int
 
 
 def _introduces(line: str, at: int, lexicon: Lexicon) -> bool:
-    """Whether the word at a place ("von") stands between a title and a name, and not inside a name."""
+    """Return whether the word at a position ("von") is between a title and a name, and not inside a name."""
     before = line[:at].split()[-1:]
     return bool(before) and lexicon.is_word(before[0].strip("\"'.,?!()"))
 
 
 def _follows_a_name(line: str, at: int, lexicon: Lexicon) -> bool:
-    """Whether the words before a place ("on") are somebody's name."""
+    """Return whether the words before a position ("on") are a name."""
     before = line[:at].split()[-_FULL_NAME:]
     return len(before) == _FULL_NAME and lexicon.nameness(" ".join(before)).chance > _A_NAME
 
 
 def _shared_cuts(line: str, survey: Survey) -> Iterator[tuple[int, str, float]]:
-    """Where the words that many titles have are cut off, if no more titles than this have the piece."""
+    """Yield the cuts around the words that many titles have, unless more titles have the whole piece."""
     tokens = list(_TOKEN.finditer(line))
     shown = affix_words(line)
     squeezed = ""
@@ -260,7 +260,7 @@ def _shared_cuts(line: str, survey: Survey) -> Iterator[tuple[int, str, float]]:
 
 
 def _pieces(line: str, marks: Sequence[tuple[int, int, str]]) -> list[Segment]:
-    """What lies between the marks; kinds of delimiters with nothing between them are joined by `+`."""
+    """Return the text between the marks; the kinds of adjacent delimiters are joined by `+`."""
     found: list[Segment] = []
     start, left = 0, ""
     for begin, end, kind in marks:
@@ -285,9 +285,9 @@ def _pieces(line: str, marks: Sequence[tuple[int, int, str]]) -> list[Segment]:
 
 
 def _names_at_the_edges(piece: Segment, lexicon: Lexicon, survey: Survey | None) -> list[int]:
-    """Where a name that begins or ends a longer piece would be cut off."""
+    """Return the cuts for a name that begins or ends a longer piece."""
     tokens = list(_SPACED.finditer(piece.text))
-    if len(tokens) <= 2:  # noqa: PLR2004  # a first name and a surname: nothing is left to be cut off
+    if len(tokens) <= 2:  # noqa: PLR2004  # a first name and a surname: nothing is left to cut off
         return []
     like = [_like_a_name(token.group(), lexicon) for token in tokens]
     if survey is not None and survey.rows > _FEW:
@@ -309,7 +309,7 @@ def _names_at_the_edges(piece: Segment, lexicon: Lexicon, survey: Survey | None)
 
 
 def _folded(token: str) -> str:
-    """A word with its punctuation as the survey counts it."""
+    """Return a word with its punctuation as the survey counts it."""
     return "".join(affix_words(token)[:1])
 
 
@@ -319,7 +319,7 @@ def _like_a_name(token: str, lexicon: Lexicon) -> bool:
 
 
 def _name_length(tokens: Sequence[re.Match[str]], like: Sequence[bool], lexicon: Lexicon) -> int:
-    """How many of the first tokens are a name that begins with a known first name or an initial."""
+    """Return how many of the first tokens are a name that begins with a known first name or an initial."""
     seen = lexicon.nameness(tokens[0].group())
     if tokens[0].group() in _NO_INITIALS:
         return 0

@@ -1,8 +1,8 @@
 """What the rows of one batch have in common.
 
 A conference's uploads follow a template: the same prefix, the same separator, the name on the same side, the same first
-line in every description. One row shows little of it, fifty rows show all. The survey is learnt once at ingest from a
-bounded sample, travels as a few kilobytes of JSON, and is all that the local tier sees of the rest of the batch.
+line in every description. One row shows little of it, fifty rows show all of it. The survey is learned once at ingest
+from a bounded sample, and travels as a few kilobytes of JSON. The local tier sees nothing else of the other rows.
 """
 
 from __future__ import annotations
@@ -29,19 +29,19 @@ if TYPE_CHECKING:
     from titlecard.extraction.names import Lexicon
 
 SAMPLE = 500
-"""Rows that are looked at, at most: a template shows in far fewer."""
+"""The most rows in the sample: far fewer show a template."""
 
 LARGEST = 32 * 1024
-"""Bytes of a survey's JSON, at most: it travels with every message, and SQS takes 256 KiB for ten."""
+"""The most bytes of a survey's JSON: it travels with every message, and SQS takes 256 KiB for ten."""
 
 _KEPT = 64
-"""Entries of a kind that are kept, at most: the most frequent ones."""
+"""The most entries of a kind that are kept, the most frequent first."""
 
 _LONGEST_TEXT = 60
-"""Characters of a recurring text: longer ones are titles that were uploaded twice, not templates."""
+"""The most characters of a recurring text: longer texts are titles that were uploaded twice, not templates."""
 
 _LINES = 12
-"""Lines of a description in which a template shows."""
+"""The lines of a description in which a template shows."""
 
 _LIKELY = 0.4
 _AFFIX_TOKENS = 8
@@ -61,15 +61,15 @@ _SIGNS = {"dash": " - ", "pipe": " | ", "colon": ": ", "slash": " / ", "by": " b
 class Survey:
     """The template of a batch.
 
-    rows, described: how many rows were seen, and how many of them have a description.
-    heads, tails: words that many titles begin or end with, with their number.
-    phrases: words that stand together in many titles, wherever, with their number.
-    common: the single words that many titles have, with their number.
-    recurring: the folded pieces of titles that stand in several rows, with their number.
-    people: the folded names that stand in several descriptions, with their number (organisers, not presenters).
-    template: how most titles are laid out, in words, and the share of them: `event - title - name (80 %)`.
-    roles: for a place in the title, in how many rows it was taken for title, for a name, and for neither.
-    slots: for a place in the title, in how many rows it exists, and how many names it holds (the sum of the chances).
+    rows, described: the number of surveyed rows, and of those with a description.
+    heads, tails: words that many titles begin or end with, with their counts.
+    phrases: words that occur together anywhere in many titles, with their counts.
+    common: single words that many titles have, with their counts.
+    recurring: folded pieces of titles that occur in several rows, with their counts.
+    people: folded names that occur in several descriptions, with their counts (organisers, not presenters).
+    template: the layout of most titles, in words, and its share: `event - title - name (80 %)`.
+    roles: for a place in the title, the number of rows in which it was labelled title, name, and neither.
+    slots: for a place in the title, the number of rows that have it, and of names in it (the sum of the chances).
     spots: the same for a place in the description.
     """
 
@@ -88,21 +88,21 @@ class Survey:
 
     @classmethod
     def learn(cls, videos: Iterable[Video]) -> Survey:
-        """What these videos share. The same videos in the same order make the same survey; none make an empty one."""
+        """Learn what these videos share. Equal videos in equal order give equal surveys; none give an empty one."""
         model = shipped()
         return cls.combine([Reading.of(v.title, v.description, model.lexicon) for v in islice(videos, SAMPLE)], model)
 
     @classmethod
     def combine(cls, readings: Sequence[Reading], model: Model | None = None) -> Survey:
-        """The survey of rows that have been read.
+        """Return the survey of rows that have been read.
 
         Args:
             readings: the rows.
-            model: labels the rows a first time, so that the sure ones teach the others what stands where in this
-                batch; None: nobody does.
+            model: labels the rows a first time, so that the sure rows teach the others this batch's layout; None skips
+                that step.
         """
         survey = cls._of_the_text(readings)
-        if model is None or len(readings) < 2:  # noqa: PLR2004  # a row that is alone has nobody to learn from
+        if model is None or len(readings) < 2:  # noqa: PLR2004  # a single row has no others to learn from
             return survey
         roles, template = _at_first_sight(readings, survey, model)
         return replace(survey, roles=roles, template=template)
@@ -126,17 +126,17 @@ class Survey:
 
     @cached_property
     def squeezed_heads(self) -> dict[str, int]:
-        """The heads without spaces: `Dev Conf 0` is `devconf0`."""
+        """Return the heads without spaces: `Dev Conf 0` is `devconf0`."""
         return {head.replace(" ", ""): count for head, count in self.heads.items()}
 
     @cached_property
     def squeezed_tails(self) -> dict[str, int]:
-        """The tails without spaces."""
+        """Return the tails without spaces."""
         return {tail.replace(" ", ""): count for tail, count in self.tails.items()}
 
     @cached_property
     def squeezed(self) -> dict[str, int]:
-        """The phrases without spaces."""
+        """Return the phrases without spaces."""
         found: dict[str, int] = {}
         for text, count in self.phrases.items():
             key = text.replace(" ", "")
@@ -144,20 +144,20 @@ class Survey:
         return found
 
     def hint(self) -> str:
-        """The template in a few words, for somebody who sees one row only.
+        """Return the template in a few words, for a model that sees only one row.
 
-        It says how titles are laid out, and what they begin with, end with and repeat.
+        It describes the layout of titles, and what they begin with, end with and repeat.
         """
         shared = dict.fromkeys((*list(self.heads)[:2], *list(self.tails)[:2], *list(self.recurring)[:4]))
         return "; ".join(filter(None, (self.template, " | ".join(shared))))
 
     def to_json(self) -> str:
-        """The survey as one line of JSON, of at most `LARGEST` bytes in UTF-8."""
+        """Return the survey as one line of JSON, of at most `LARGEST` bytes in UTF-8."""
         return json.dumps(asdict(self), ensure_ascii=False, separators=(",", ":"))
 
     @classmethod
     def from_json(cls, text: str) -> Survey:
-        """The survey that `to_json` wrote.
+        """Return the survey that `to_json` wrote.
 
         Raises:
             ValueError: the text is not a survey.
@@ -230,7 +230,7 @@ def _often(sets: Iterable[frozenset[str]]) -> dict[str, int]:
 def _at_first_sight(
     readings: Sequence[Reading], survey: Survey, model: Model
 ) -> tuple[dict[str, tuple[int, int, int]], str]:
-    """What the pieces in each place are taken for at first sight, and the most frequent layout in words."""
+    """Return the labels of the pieces in each place at first sight, and the most frequent layout in words."""
     found: dict[str, list[int]] = defaultdict(lambda: [0, 0, 0])
     layouts: Counter[str] = Counter()
     for reading in readings:
@@ -250,7 +250,7 @@ def _at_first_sight(
 
 
 def _layout(view: TitleView, labels: Sequence[str]) -> str:
-    """How a title is laid out, in words: `event - title - name`."""
+    """Return the layout of a title in words: `event - title - name`."""
     found = [_IN_WORDS[labels[0]]] if labels else []
     for part, before, label in zip(view.parts[1:], labels, labels[1:], strict=False):
         if label != before:
@@ -259,7 +259,7 @@ def _layout(view: TitleView, labels: Sequence[str]) -> str:
 
 
 def _common(titles: Sequence[Sequence[str]]) -> dict[str, int]:
-    """The words that many titles have; numbers do not count."""
+    """Return the words that many titles have, without numbers."""
     seen: Counter[str] = Counter()
     for tokens in titles:
         seen.update({token for token in tokens if not token.isdigit()})
@@ -269,7 +269,7 @@ def _common(titles: Sequence[Sequence[str]]) -> dict[str, int]:
 
 
 def _phrases(shown: Sequence[str], titles: Sequence[Sequence[str]], given: frozenset[str]) -> dict[str, int]:
-    """What many titles have somewhere: whole words, as many as most of them share, with a capital or a number."""
+    """Return the phrases of many titles: as many whole words as most of them share, with a capital or a number."""
     if len(titles) < _FEW:
         return {}
     seen: Counter[tuple[str, ...]] = Counter()
@@ -317,7 +317,7 @@ def _totals(places: Iterable[Mapping[str, float]]) -> dict[str, tuple[int, float
 
 
 def _affixes(titles: Sequence[Sequence[str]], side: int, given: frozenset[str]) -> dict[str, int]:
-    """What many titles begin (side 1) or end (side -1) with: whole words, as many as most of them share."""
+    """Return the beginnings (side 1) or endings (side -1) of many titles: as many whole words as most of them share."""
     seen: Counter[tuple[str, ...]] = Counter()
     for tokens in titles:
         edge = tuple(tokens[::side][:_AFFIX_TOKENS])
@@ -336,7 +336,7 @@ def _affixes(titles: Sequence[Sequence[str]], side: int, given: frozenset[str]) 
         and (affix[-1] not in given or seen[affix] >= _MOST_OF * len(titles))
         and (
             len(affix) > 1 or seen[affix] >= _MOST_OF * len(titles)
-        )  # "PyTorch" may be what half of the talks are about
+        )  # "PyTorch" may be the topic of half the talks of a batch
     ]
     whole = [affix for affix in whole if not any(_is_by_chance(affix, other, seen) for other in whole)]
     whole.sort(key=lambda affix: (-seen[affix], affix))
@@ -344,5 +344,5 @@ def _affixes(titles: Sequence[Sequence[str]], side: int, given: frozenset[str]) 
 
 
 def _is_by_chance(affix: tuple[str, ...], other: tuple[str, ...], seen: Mapping[tuple[str, ...], int]) -> bool:
-    """Whether two or three titles happen to share a word beside what far more have: a surname before an event."""
+    """Return whether two or three titles only happen to share a word beside a frequent text: a surname by an event."""
     return seen[affix] <= _FEW < seen[other] / _FEW and affix[: len(other)] == other != affix

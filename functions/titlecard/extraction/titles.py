@@ -1,9 +1,9 @@
-"""The title of a video: its pieces, what is known of each, and the answer that a labelling of them makes.
+"""The title of a video: its pieces, their features, and the answer that a labelling of them gives.
 
-A piece is title, name or to be dropped. What is known of it: what it looks like, where it stands, what its neighbours
-look like, whether the batch has such pieces in this place, and whether the description repeats it.
+A piece is labelled title, name or drop. Its features are its look, its place, its neighbours, whether the batch has
+such pieces in this place, and whether the description repeats it.
 """
-# ruff: noqa: PLR2004  # the numbers are borders of buckets: the model learns what each bucket means
+# ruff: noqa: PLR2004  # the numbers are bucket borders: the model learns what each bucket means
 
 from __future__ import annotations
 
@@ -26,31 +26,31 @@ if TYPE_CHECKING:
 TITLE, NAME, DROP = ROLES = "T", "N", "D"
 
 _CUT_OFF = 90
-"""Characters from which on a title may have been cut off by the limit of 100."""
+"""The characters from which a title may have been cut off by the limit of 100."""
 
 _SOME, _MOST = 5, 0.55
-"""Other rows, and the share of them, from which on a common ending cannot be chance."""
+"""The number of other rows, and the share of them, from which a common ending cannot be chance."""
 
 _WIDE, _FEW = 0.5, 3
-"""The share of the other rows, and the least number of them, from which on what they have is the batch's own."""
+"""The share of the other rows, and the least number of them, from which their common text belongs to the batch."""
 
 _TOPIC = 0.25
-"""The share of the other titles from which on a word that they have is what the batch is about, and no name."""
+"""The share of the other titles from which a word in them is the batch's topic, not a name."""
 
 _FULL_NAME = ("CC", "CIC", "CCC")
-"""Shapes of a first name with a surname."""
+"""The shapes of a first name with a surname."""
 
 _SURELY = 0.7
-"""The chance of a name from which on somebody behind `by` is one, however often the batch has it."""
+"""The chance of a name from which the text after `by` is one, however often the batch has it."""
 
 _RATHER = 0.4
-"""The chance of a name from which on the last of a list of names is one."""
+"""The chance of a name from which the last item of a list of names is one."""
 
 _LOUD = 0.6
-"""The share of capitals from which on a title shouts."""
+"""The share of capitals from which a title is in capitals."""
 
 _ABOUT = 30
-"""Lines of the description in which a piece is looked for."""
+"""The lines of the description that are searched for a piece."""
 
 _YEAR = re.compile(r"\b(?:19|20)\d\d\b|['\u2019]\d\d\b")
 _EVENT = re.compile(
@@ -68,7 +68,7 @@ _SMALL = re.compile(r"(?<![\w@#./-])[^\W\d_A-Z]\w*")
 _LANGUAGE = re.compile(
     r"[A-Z]{2}(?:[/|,] ?[A-Z]{2})*|(?i:.*\b(?:no|bad|poor|improved|laptop|missing)\b.*\b(?:sound|audio)\b.*)"
 )
-"""What is said of a recording in brackets: `EN`, `no sound`."""
+"""Remarks on a recording in brackets: `EN`, `no sound`."""
 _ROLE = re.compile(
     r"\b(?:c[eft]o|(?:vice )?president|(?:co-?)?founder|(?:executive |managing |product )?director|manager|engineer"
     r"|developer|scientist|researcher|professor|evangelist|advocate|architect|consultant|(?:team|tech) lead|head of)\b",
@@ -86,13 +86,13 @@ _GOES = re.compile(r"(?:sponsored )?(?:talk|session)|sponsored|charla", re.IGNOR
 _STAYS = re.compile(r"(?:opening |closing |morning |evening )?keynote|lightning talks?", re.IGNORECASE)
 _ELLIPSES = ("...", "\u2026")
 _ENOUGH, _MISSING = 4, 15
-"""Words that a cut title must share with a line of the description, and that the line may have more."""
+"""The words that a cut title must share with a line of the description, and the most extra words of the line."""
 
 _SYMBOLS = re.compile(r"(?:^|\s|[-\u2013\u2014|:])([@#$.~/&*`<_]{1,4}|::|\[\])\s?$")
-"""What a title of code may begin with: `@property`, `[] is not {}`."""
+"""Possible beginnings of a title with code: `@property`, `[] is not {}`."""
 
 _EMPTY_PAIR = re.compile(r"\s?(?:\[\]|\{\}|\(\))")
-"""What it may end with."""
+"""Possible endings of such a title."""
 
 _PAIRS = (
     *(("(", ")"), ("[", "]"), ("{", "}"), ("\uff08", "\uff09"), ("\u3010", "\u3011")),
@@ -101,18 +101,18 @@ _PAIRS = (
 
 
 def step(value: float, *borders: float) -> int:
-    """The bucket of a value: the number of (rising) borders that it has reached."""
+    """Return the bucket of a value: the number of (ascending) borders that it has reached."""
     return bisect_right(borders, value)
 
 
 @lru_cache(maxsize=1024)
 def _small_words(line: str) -> frozenset[str]:
-    """The folded words that a line of the description writes in small letters."""
+    """Return the folded words that a line of the description writes in lower case."""
     return frozenset(_SMALL.findall(line)) if line.isascii() else frozenset(map(fold, _SMALL.findall(line)))
 
 
 class TitleView:
-    """The pieces of one title with everything that is known of them."""
+    """The pieces of one title, with their features."""
 
     def __init__(self, title: str, about: Sequence[str], survey: Survey, lexicon: Lexicon) -> None:
         """Cut a normalised title; `about` are the lines of its description."""
@@ -130,7 +130,7 @@ class TitleView:
             wide and len(self.parts) > 1 and self.others >= _SOME and share >= _MOST and not _STAYS.fullmatch(part.text)
             for wide, share, part in zip(self.is_wide, self.shares, self.parts, strict=True)
         ]
-        # What most of a batch repeats is nobody's name, whatever it looks like.
+        # A text that most of a batch repeats is not a name, whatever it looks like.
         self.chances = [
             0.02 if wide or (self.others >= _SOME and most >= _TOPIC) else chance
             for wide, (_, most), chance in zip(self.is_wide, self.repeated, self.chances, strict=True)
@@ -149,7 +149,7 @@ class TitleView:
         self._lists = _lists(self.parts)
 
     def features(self) -> list[list[str]]:
-        """What the model is told of each piece."""
+        """Return the features of each piece for the model."""
         ranked = sorted(range(len(self.parts)), key=lambda n: -self.chances[n])
         rank = {number: position for position, number in enumerate(ranked)}
         longest = max(range(len(self.parts)), key=lambda n: len(self.words[n]), default=0)
@@ -179,10 +179,10 @@ class TitleView:
         return items
 
     def _what_is_wide(self) -> list[bool]:
-        """Which pieces are the batch's own: most of it has them.
+        """Return which pieces belong to the batch, since most of it has them.
 
-        Where that is all of the title (`Talk number 7 by Ada Byron`), or somebody behind `by` (a channel of one
-        person), the batch says nothing.
+        If that is the whole title (`Talk number 7 by Ada Byron`), or a person after `by` (a channel of one person), the
+        batch is no evidence.
         """
         wide = [
             self.others >= _FEW and share >= _WIDE and not (part.left == "by" and chance >= _SURELY)
@@ -192,7 +192,7 @@ class TitleView:
         return wide if rest else [False] * len(wide)
 
     def may_be_of_one_person(self) -> bool:
-        """Whether what most of the batch has looks like somebody's name: all of it may be one person's."""
+        """Return whether the text that most of the batch has looks like a name: one person may give all its talks."""
         return any(
             (wide or (part.left == "by" and share >= _WIDE))
             and seen.given
@@ -202,13 +202,13 @@ class TitleView:
         )
 
     def is_cut_off(self, number: int) -> bool:
-        """Whether a piece was cut off the title for its likeness to a name, and no sign or word says that it is one."""
+        """Return whether a piece was cut off only for its likeness to a name, without a sign or word that says so."""
         part = self.parts[number]
         first, last = self._lists[number]
         return part.left != "by" and "soft" in (part.left, part.right) and first == last
 
     def kinds(self) -> list[str]:
-        """The kinds of the delimiters before the pieces, by which the labels on either side hang together."""
+        """Return the kinds of the delimiters before the pieces, which affect the labels on either side."""
         found = [""]
         for number, part in enumerate(self.parts[1:], 1):
             kind = part.left.partition("+")[0]
@@ -218,7 +218,7 @@ class TitleView:
         return found
 
     def _share(self, number: int, survey: Survey) -> float:
-        """The share of the other rows that have this piece; -1 where there are no others."""
+        """Return the share of the other rows that have this piece; -1 if there are no others."""
         if not self.others:
             return -1.0
         part = self.parts[number]
@@ -234,7 +234,7 @@ class TitleView:
         return (count - 1) / self.others
 
     def _repeated(self, number: int, survey: Survey) -> tuple[float, float]:
-        """The least and the largest share of the other rows that have a word of this piece."""
+        """Return the least and the largest share of the other rows that have a word of this piece."""
         tokens = affix_words(self.parts[number].text)
         if not self.others or not tokens:
             return (0.0, 0.0)
@@ -242,7 +242,7 @@ class TitleView:
         return (min(shares, default=0.0), max(shares, default=0.0))
 
     def _slots(self, number: int, survey: Survey) -> list[tuple[int, float]]:
-        """For each way to count the place: the number of other rows that have it, and the share of names in it."""
+        """Return for each way to count the place the number of other rows with it, and the share of names in it."""
         found = []
         for key in slot_keys(self.parts, number):
             count, total = survey.slots.get(key, (1, 0.0))
@@ -251,7 +251,7 @@ class TitleView:
         return found
 
     def _best_slot(self) -> tuple[int, float]:
-        """The piece in the place where the batch has its names (-1: none), and the share of names there."""
+        """Return the piece in the place where the batch has its names (-1: none), and the share of names there."""
         best, best_value = -1, 0.0
         for number, ((_, in_place), (count, in_slot), _) in enumerate(self.slots):
             expected = in_slot if count > 0 else in_place
@@ -263,7 +263,7 @@ class TitleView:
         return step(len(self.words[number]), 2, 3, 4, 5, 7, 10)
 
     def _looks(self, number: int, where: str) -> list[str]:
-        """Scores, words, delimiters."""
+        """Return features of scores, words and delimiters."""
         part, tokens = self.parts[number], self.words[number]
         c, length = self._coarse[number], self._length(number)
         found = [
@@ -300,7 +300,7 @@ class TitleView:
         return found
 
     def _shape(self, number: int, where: str) -> list[str]:
-        """What it looks like, and beside what; nothing of what most of the batch has."""
+        """Return features of its look and its neighbours; none of text that most of the batch has."""
         part, seen, tokens = self.parts[number], self.seen[number], self.words[number]
         c, length, found = self._coarse[number], self._length(number), list[str]()
         if self.is_wide[number]:
@@ -325,7 +325,7 @@ class TitleView:
         return found
 
     def _batch(self, number: int, where: str) -> list[str]:
-        """What the other rows have in this place."""
+        """Return features of the other rows' text in this place."""
         part, c = self.parts[number], self._coarse[number]
         share = 0 if self.shares[number] < 0 else 1 + step(self.shares[number], 0.001, 0.1, 0.3, 0.6, 0.9)
         size, length = step(self.others, 1, 4, 12), min(self._length(number), 3)
@@ -355,13 +355,13 @@ class TitleView:
         return found
 
     def in_its_role(self, number: int, label: str) -> float:
-        """Of the pieces in this place of the batch, the share that was taken for the same; -1 where nobody knows."""
+        """Return the share of this label among the batch's pieces in this place; -1 if it is unknown."""
         counts = self._roles.get(role_keys(self.parts, number)[0], (0, 0, 0))
         total = sum(counts)
         return counts[ROLES.index(label)] / total if total > len("AB") else -1.0
 
     def _role(self, number: int) -> list[str]:
-        """What pieces in this place of the other rows were taken for."""
+        """Return features of the labels of other rows' pieces in this place."""
         if not self._roles:
             return ["role=na"]
         c, found = self._coarse[number], []
@@ -378,7 +378,7 @@ class TitleView:
         return found
 
     def _neighbours(self, number: int) -> list[str]:
-        """What stands beside a piece, and in the same list of names."""
+        """Return features of a piece's neighbours, also within the same list of names."""
         part, c = self.parts[number], self._coarse[number]
         found = []
         for side, other, between in (("p", number - 1, part.left), ("n", number + 1, part.right)):
@@ -407,7 +407,7 @@ class TitleView:
         return found
 
     def _described(self, number: int) -> list[str]:
-        """What the description says about a piece."""
+        """Return features of the description's words about a piece."""
         text, tokens, c = self.texts[number], self.words[number], self._coarse[number]
         if not self._about:
             return [f"nodesc|c{c}"]
@@ -434,11 +434,11 @@ class TitleView:
 
 
 def by_convention(view: TitleView, decoded: Decoded, title_state: int) -> list[str]:
-    """The labels after the editors' conventions: `Keynote:` and `Lightning Talk:` stay, `Talk:` goes.
+    """Return the labels after the editors' conventions: `Keynote:` and `Lightning Talk:` stay, `Talk:` goes.
 
-    What most titles of the batch have is no part of one, nor is `DevConf 2031` at the beginning, nor `(Keynote)` or
-    `/ @handle` at the end. What `and` joins is of one kind: behind a piece of the title nobody is named by it. The
-    title is one run of pieces: the likeliest of several, the likeliest piece where the labelling found none.
+    The text that most titles of the batch have is not part of a title, nor is `DevConf 2031` at the beginning, nor
+    `(Keynote)` or `/ @handle` at the end. Parts joined by `and` have the same label: after a piece of the title such a
+    part names nobody. The title is one run of pieces: the likeliest of several, or the likeliest piece if none.
     """
     parts = view.parts
     labels = [_no_name(parts, decoded.labels, number) or label for number, label in enumerate(decoded.labels)]
@@ -463,9 +463,9 @@ def by_convention(view: TitleView, decoded: Decoded, title_state: int) -> list[s
 
 
 def _settle_names(view: TitleView, labels: list[str]) -> None:
-    """Take out who only hosts or has another name, where presenters are named; take in the rest of a list.
+    """Remove hosts and people with another name if presenters are named; add the rest of a list.
 
-    Where `by` names somebody, a name that nothing separates from the title is a word of it.
+    If `by` introduces a name, a name without a separator from the title is a word of the title.
     """
     parts = view.parts
     plainly = [n for n, label in enumerate(labels) if label == NAME and parts[n].left not in ("host", "handle")]
@@ -502,7 +502,7 @@ def _name_behind_a_label(view: TitleView, labels: list[str]) -> None:
 
 
 def _no_name(parts: Sequence[Segment], labels: Sequence[str], number: int) -> str | None:
-    """What a piece is that was taken for a name and cannot be one; None where nothing speaks against its label."""
+    """Return the label of a piece that was labelled as a name and cannot be one; None if its label may be right."""
     part = parts[number]
     if number and part.left in (*_SEPARATES, "by", "slash", "open", "comma") and is_placeholder(part.text):
         return DROP
@@ -522,13 +522,13 @@ def _no_name(parts: Sequence[Segment], labels: Sequence[str], number: int) -> st
 def _one_title(
     parts: Sequence[Segment], labels: list[str], chances: Sequence[float], forced: Sequence[bool]
 ) -> list[str]:
-    """The labels with exactly one run of title pieces.
+    """Return the labels with exactly one run of title pieces.
 
     Args:
         parts: the pieces.
         labels: their labels.
-        chances: those of each piece to be title.
-        forced: which pieces are the batch's own, and no title.
+        chances: the chance of each piece to be title.
+        forced: which pieces belong to the batch and are not title.
     """
     runs = _title_runs(labels)
     if len(runs) > 1:
@@ -540,7 +540,7 @@ def _one_title(
         pool = [n for n in free if labels[n] != NAME] or free
         best = max(pool, key=chances.__getitem__)
         labels[best] = TITLE
-        for number in range(best - 1, -1, -1):  # a cut without a separator was no border after all
+        for number in range(best - 1, -1, -1):  # a cut without a separator was not a border after all
             if parts[number].right != "soft" or labels[number] == NAME:
                 break
             labels[number] = TITLE
@@ -548,12 +548,12 @@ def _one_title(
 
 
 def title_of(title: str, parts: Sequence[Segment], labels: Sequence[str]) -> str:
-    """The title that a labelling makes: its pieces with what stands between them."""
+    """Return the title that a labelling gives: its pieces with the text between them."""
     return " ".join(_run(title, parts, run[0], run[-1]) for run in _title_runs(labels))
 
 
 def completed(title: str, about: Sequence[str]) -> str:
-    """A title that was cut off (`How we lived to tell the ta...`) in full, where a line of the description has it."""
+    """Complete a truncated title (`How we lived to tell the ta...`) from a line of the description, if one has it."""
     if not title.endswith(_ELLIPSES) and len(title) < _CUT_OFF:
         return title
     *start, last = [*words(title.rstrip(".\u2026 ")), ""]
@@ -571,7 +571,7 @@ def completed(title: str, about: Sequence[str]) -> str:
 
 
 def _title_runs(labels: Sequence[str]) -> list[range]:
-    """The runs of pieces that are labelled as title."""
+    """Return the runs of pieces that are labelled as title."""
     runs: list[range] = []
     for number, label in enumerate(labels):
         if label != TITLE:
@@ -584,7 +584,7 @@ def _title_runs(labels: Sequence[str]) -> list[range]:
 
 
 def _run(title: str, parts: Sequence[Segment], first: int, last: int) -> str:
-    """A run of pieces as it stands in the title, with the brackets and quotes that it opens closed again."""
+    """Return a run of pieces as it stands in the title, and close the brackets and quotes that it opens."""
     start, end = parts[first].start, parts[last].end
     begin = parts[first - 1].end if first else 0
     before = title[begin:start]
@@ -613,7 +613,7 @@ def _run(title: str, parts: Sequence[Segment], first: int, last: int) -> str:
 
 
 def _lists(parts: Sequence[Segment]) -> list[tuple[int, int]]:
-    """For each piece, the first and the last piece of the list (`A, B & C`) that it belongs to."""
+    """Return for each piece the first and the last piece of its list (`A, B & C`)."""
     found: list[tuple[int, int]] = []
     first = 0
     for number, part in enumerate(parts):

@@ -45,7 +45,7 @@ _LEAN = OpenAIModelProfile(
     openai_supports_encrypted_reasoning_content=False,
     openai_responses_supports_reasoning_context=False,
 )
-"""Pydantic AI's additions to a conversation with a reasoning model, which cost money and do not help in one turn."""
+"""Disables Pydantic AI's additions to a conversation with a reasoning model, which cost money in our single turn."""
 
 
 def proxy_for(base_url: str) -> str | None:
