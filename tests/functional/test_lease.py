@@ -141,3 +141,14 @@ def test_a_renewal_that_fails_is_tried_again(world: World, monkeypatch: pytest.M
                 break
         else:
             pytest.fail("it is not renewed")
+
+
+def test_a_late_copy_of_a_renewal_changes_nothing(world: World) -> None:
+    one = lease(world)
+    assert one.take()
+    holder = str(world.db.get_item(TableName=world.names["CatalogTable"], Key=leases_key())["Item"]["holder"])
+    older, newer = (world.clock() + LEASE + timedelta(seconds=seconds) for seconds in (3, 6))
+    assert world.catalog.renew_sweep(holder, until=newer)
+    renewed = world.catalog.sweep_lease()
+    assert not world.catalog.renew_sweep(holder, until=older)
+    assert world.catalog.sweep_lease() == renewed

@@ -65,6 +65,7 @@ class Baton:
         self._dying: list[Fiber] = []
         self._events: list[tuple[float, int, Callable[[], None]]] = []
         self._number = itertools.count()
+        self._in_event = False
         self._main = Fiber("main", Worker("main", FOREVER), lambda: None, _Thread(start=False))
         self.current = self._main
 
@@ -105,11 +106,13 @@ class Baton:
     # -------------------------------------------------------------------------------------------- the fibers' side
 
     def step(self, seconds: float = 0.01) -> None:
-        """Advance the clock; other fibers may run meanwhile.
+        """Advance the clock; other fibers may run meanwhile. During an event the clock stands still.
 
         Raises:
             Died: the worker is dead.
         """
+        if self._in_event:
+            return
         me = self.current
         if not me.worker.dead:
             self.now += seconds
@@ -178,10 +181,13 @@ class Baton:
             self.now = first
 
     def _happen(self, event: Callable[[], None]) -> None:
+        self._in_event = True
         try:
             event()
         except BaseException as failure:  # noqa: BLE001 -- told by the thread that runs the schedule
             self.fail(failure)
+        finally:
+            self._in_event = False
 
     def _chosen(self, me: Fiber | None, ready: list[Fiber]) -> Fiber:
         if len(ready) == 1:

@@ -34,9 +34,15 @@ class SweepLease(CatalogTable):
         )
 
     def renew_sweep(self, holder: str, *, until: datetime) -> bool:
-        """Renew the lease of a live sweeper; return False if another sweeper has taken it."""
+        """Renew the lease of a live sweeper; return False if another sweeper has taken it.
+
+        A renewal never lowers `lease_until`: a late copy of an older one would look like a change that it is not.
+        """
         return self._accepted(
-            sweep_key(), "SET lease_until = :until", "holder = :holder", {":until": stamp(until), ":holder": holder}
+            sweep_key(),
+            "SET lease_until = :until",
+            "holder = :holder AND lease_until <= :until",
+            {":until": stamp(until), ":holder": holder},
         )
 
     def leave_sweep(self, holder: str) -> None:
