@@ -1,7 +1,7 @@
-"""A site's side of Titlecard in Django's admin, to be copied into an app of the site.
+"""A site's side of Titlecard in Django's admin, to copy into an app of the site.
 
-`clean` takes over what the local tier is sure of, in the site's own process, without a cloud. `send` uploads videos to
-the pipeline, and `apply` takes over what came back. A site on one machine needs `clean` alone.
+`clean` stores the talks that the local tier is sure of, in the site's own process, without a cloud. `send` uploads
+videos to the pipeline, and `apply` stores its results. A site on one machine needs only `clean`.
 """
 # ruff: noqa: ANN001, ANN201, ANN204 -- Django code as its readers write it; Django ships no types
 
@@ -31,13 +31,13 @@ class Video(models.Model):
         return self.title or self.raw_title
 
     def row(self):
-        """The video as a row of a manifest."""
+        """Return the video as a row of a manifest."""
         return {"id": self.id, "title": self.raw_title, "description": self.description}
 
 
 @admin.action(description="Clean titles here, where Titlecard is sure")
 def clean(modeladmin, request, queryset):
-    """Take over the local tier's talks where it is sure."""
+    """Store the local tier's talks if it is sure of them."""
     videos = list(queryset)
     sure = 0
     for video, talk in zip(videos, titlecard.parse(video.row() for video in videos), strict=True):
@@ -59,7 +59,7 @@ def send(modeladmin, request, queryset):
 
 @admin.action(description="Apply Titlecard's results")
 def apply(modeladmin, request, queryset):
-    """Take over the talks of a queryset from every finished batch, the oldest first."""
+    """Store the talks of a queryset from every finished batch, oldest first."""
     pages = boto3.client("s3").get_paginator("list_objects_v2").paginate(Bucket=BUCKET, Prefix=f"results/{PROJECT}/")
     files = sorted((it for page in pages for it in page.get("Contents", [])), key=itemgetter("LastModified"))
     applied = set().union(*(apply_file(file["Key"], queryset) for file in files))
@@ -67,7 +67,7 @@ def apply(modeladmin, request, queryset):
 
 
 def apply_file(key, queryset):
-    """Apply one batch's results; the event of a finished batch names the file in `results.key`."""
+    """Store one batch's results; the event of a finished batch names the file in `results.key`."""
     applied = set()
     for line in boto3.client("s3").get_object(Bucket=BUCKET, Key=key)["Body"].iter_lines():
         talk = json.loads(line)

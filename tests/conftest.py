@@ -1,4 +1,4 @@
-"""What holds for every test: no property test fails by the clock of a busy machine, and commands hear Ctrl-C."""
+"""Settings of every test: property tests ignore the clock of a busy machine, and commands receive Ctrl-C."""
 
 from __future__ import annotations
 
@@ -9,5 +9,5 @@ from hypothesis import HealthCheck, settings
 settings.register_profile("titlecard", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("titlecard")
 
-if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell's background job, which hands it on to what it starts
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell's background job, which its child processes inherit
     signal.signal(signal.SIGINT, signal.default_int_handler)

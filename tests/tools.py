@@ -1,6 +1,6 @@
-"""Programs that the tests run and that need an environment of their own, because their packages clash with ours.
+"""Programs that the tests run in their own environments, because their packages clash with ours.
 
-Each is made once, in `.tools/<name>`, from its lock `infra/requirements/<name>.txt`.
+Each is installed once, in `.tools/<name>`, from its lock `infra/requirements/<name>.txt`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ TOOLS = ROOT / ".tools"
 
 
 def program(name: str) -> Path:
-    """The path of a program; its environment is made where it is missing or its lock has changed."""
+    """Return the path of a program; create its environment if it is missing or its lock has changed."""
     environment, lock = TOOLS / name, LOCKS / f"{name}.txt"
     found, stamp = environment / "bin" / name, environment / "stamp"
     wanted = hashlib.sha256(lock.read_bytes() + sys.version.encode()).hexdigest()
@@ -32,7 +32,7 @@ def program(name: str) -> Path:
             uv = find_uv()
             _run(uv, "venv", "--quiet", "--clear", "--no-project", "--python", sys.executable, str(environment))
             python = str(environment / "bin" / "python")
-            # The lock is complete, and overrides what the packages ask for.
+            # The lock is complete, and overrides what the packages require.
             options = ("--quiet", "--no-deps", "--require-hashes", "--python", python)
             _run(uv, "pip", "install", *options, "--requirement", str(lock))
             stamp.write_text(wanted, encoding="utf-8")

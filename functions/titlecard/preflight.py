@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 VISIBILITY_PER_TIMEOUT = 6
-"""The least ratio of a queue's visibility timeout to its function's time-out, by AWS's rule (Lambda developer guide,
+"""The least ratio of a queue's visibility timeout to its function's timeout, by AWS's rule (Lambda developer guide,
 "Using Lambda with Amazon SQS")."""
 
 LEAST_RECEIVES = 5
@@ -41,7 +41,7 @@ _DAY_SECONDS = 86_400
 
 
 FLEX_DEADLINE_SECONDS = 600
-"""The time-out of OpenAI's own clients, in seconds. For the flex tier OpenAI advises 15 minutes, longer than a function
+"""The timeout of OpenAI's own clients, in seconds. For the flex tier OpenAI advises 15 minutes, longer than a function
 can run (developers.openai.com/api/docs/guides/flex-processing)."""
 
 

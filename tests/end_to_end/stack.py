@@ -53,7 +53,7 @@ def until(
     Args:
         look: returns the awaited value, and a false one until then.
         what: a description of the awaited value, for the error.
-        seconds: the time-out, by a monotonic clock.
+        seconds: the timeout, by a monotonic clock.
         every: the interval between two polls, in seconds.
         saw: returns the current state, for the error.
 

@@ -158,11 +158,11 @@ def test_seconds_that_agree_are_taken_for_tests_that_kill() -> None:
 
 
 def test_the_stack_is_given_every_number_that_a_relation_needs() -> None:
-    """What `sam deploy` refuses with is held against the same relations as what the console refuses with."""
+    """`sam deploy` checks the same relations as the console."""
     (checked,) = SHIPPED.resources("AWS::CloudFormation::CustomResource").values()
     given = {name: value for name, value in checked.items() if name not in NOT_PARAMETERS}
     assert given == {name: {"Ref": name} for name in given}
-    assert violations({name: VALUES[name] for name in given}) == []  # a KeyError would name the one that is missing
+    assert violations({name: VALUES[name] for name in given}) == []  # a KeyError would name a missing one
 
 
 ALONE = {
@@ -177,9 +177,9 @@ ALONE = {
     "IngestContinuations": "the audit goes on where they end",
     "SweeperLimit": "what is left is put back a minute later",
     "LogRetentionDays": "nothing reads the logs but people",
-    "FunctionMemory": "the time-outs are the owner's to raise with less memory",
+    "FunctionMemory": "the timeouts are the owner's to raise with less memory",
 }
-"""The numbers that are in no relation, each with the reason."""
+"""The numbers without a relation to others, each with the reason."""
 
 
 def test_every_number_is_in_a_relation_or_stands_alone_for_a_reason() -> None:

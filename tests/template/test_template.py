@@ -1,4 +1,4 @@
-"""The stack: what it promises about data, rights and settings, and that CloudFormation's linter has nothing to say."""
+"""The stack's promises about data, rights and settings, checked with CloudFormation's linter and checkov."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ NOT_FOLLOWED = {
     "CKV_AWS_158": "the logs are encrypted by AWS's key, likewise, and hold no stranger's text",
     "CKV_AWS_173": "no variable is secret: keys are in Secrets Manager",
 }
-"""What checkov asks for and the stack does not do, each with the reason."""
+"""checkov's rules that the stack does not follow, each with the reason."""
 
 
 def test_checkov_has_nothing_to_say_but_what_is_answered() -> None:

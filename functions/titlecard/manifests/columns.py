@@ -1,4 +1,4 @@
-"""From a row as its owner wrote it to a video, and why a row cannot be one."""
+"""From a row as its owner wrote it to a video, or to the reason why it cannot be one."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ if TYPE_CHECKING:
 NOT_UTF8 = "The row is not UTF-8."
 TO_UTF8 = "If the file was written in Latin-1 or Windows-1252, convert it: iconv -f WINDOWS-1252 -t UTF-8 OLD > NEW."
 
-_REMARKS = ("channel", "published_at")  # nothing depends on them: left out where they are not text, and the row is kept
+_REMARKS = ("channel", "published_at")  # nothing depends on them: dropped unless they are text, and the row is kept
 
 _LIVE = ("extractor", "extractor_key", "ie_key", "live_status", "is_live", "was_live")
-"""What rows of yt-dlp's have, which puts the date behind the titles of live videos."""
+"""Columns of yt-dlp's rows about live videos, whose titles yt-dlp extends with the date."""
 
 _PRIVATE = frozenset({"private", "privat", "privée", "privé", "privado", "privada", "privato", "prywatny", "非公開"})
 
 _NAMES_SHOWN = 8
 _IGNORED_MAX, _NAME_CHARACTERS = 200, 100
-"""How many columns are remembered, and how much of a name."""
+"""The most columns that are remembered, and the most characters of a name."""
 
 _APOSTROPHE = re.compile(r"'+[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20]")
-"""How a cell begins that an export kept from being a formula."""
+"""The beginning of a cell that an export protected from being a formula."""
 
 HARMLESS = "'"
 
@@ -42,13 +42,13 @@ class Columns:
     """Turns rows into videos, and remembers how the columns were read.
 
     Args:
-        row_max_bytes: size of a video as JSON.
+        row_max_bytes: the most bytes of a video as JSON.
         known: for a table, {field: column}; the columns of other forms are recognised row by row.
-        references: people whom rows name by a key.
-        escaped: whether texts may still be escaped for HTML; XML's are not.
+        references: the people that rows name by a key.
+        escaped: whether texts may still contain HTML escapes; XML's do not.
 
     Attributes:
-        seen: for each field of a video the column it was first read from.
+        seen: for each field of a video, the column it was first read from.
     """
 
     def __init__(
@@ -72,23 +72,23 @@ class Columns:
 
     @property
     def ignored(self) -> tuple[str, ...]:
-        """The columns that no field was read from, at most so many."""
+        """Return the columns that no field was read from, up to a limit."""
         read = {name for column in self.seen.values() for name in (column, column.split(".")[0])}
         return tuple(name for name in self._all if name and name not in read)[:_IGNORED_MAX]
 
     def video(self, record: object) -> Video:
-        """The video that a row describes.
+        """Return the video that a row describes.
 
         Raises:
-            Unreadable: it describes none; the text says why.
-            NoTalk: it is rightly none.
+            Unreadable: it describes none; the message says why.
+            NoTalk: it is not meant to be a talk.
         """
         if record is None:
             raise Unreadable("The row is null: so yt-dlp lists a video that is private, deleted or not available.")
         if not isinstance(record, dict):
             raise Unreadable(f"The row is {kind(record)}, not an object with an id and a title.")
         if isinstance(inner := record.get("video"), dict) and "title" not in record and "name" not in record:
-            record = inner  # an element of a playlist of PeerTube's, or of a folder of Vimeo's
+            record = inner  # an element of a PeerTube playlist or a Vimeo folder
         flat = self._flat(record)
         self._check_is_talk(record, flat)
         fields = {field: value for field, value in flat.values.items() if value is not None}
@@ -109,7 +109,7 @@ class Columns:
         return video
 
     def _flat(self, record: dict[str, Any]) -> Flat:
-        """The row laid flat. The rows of a manifest mostly share their columns."""
+        """Flatten the row. The rows of a manifest mostly share their columns."""
         names = tuple(record)
         if names != self._names:
             self._names, self._mapping = names, self._known or recognise(names)
@@ -124,7 +124,7 @@ class Columns:
         return flat
 
     def _check_is_talk(self, record: dict[str, Any], flat: Flat) -> None:
-        """Sees to it that the row is not known to be something else than a talk."""
+        """Raise `NoTalk` if the row is known not to be a talk."""
         reason = no_talk.why_no_video(record)
         if reason:
             raise Unreadable(reason)
@@ -141,7 +141,7 @@ class Columns:
             raise Unreadable("The video is private.")
 
     def _mend(self, record: dict[str, Any], fields: dict[str, Any]) -> None:
-        """Puts texts right where what they were is certain."""
+        """Repair texts whose original is certain."""
         for name in ("title", "description", "channel"):
             if isinstance(text := fields.get(name), str):
                 fields[name] = texts.mended(text, escaped=self._escaped)
@@ -182,14 +182,14 @@ class Columns:
 
 
 def cell(text: str) -> str | None:
-    """A cell of a table without the apostrophe that an export put before what a spreadsheet takes for a formula."""
+    """Return a table cell without the apostrophe with which an export protected it from being a formula."""
     if text.startswith(HARMLESS) and _APOSTROPHE.match(text):
         text = text[1:]
     return text or None
 
 
 def _without_title(record: dict[str, Any], names: tuple[str, ...]) -> str:
-    """That a row has no title, and what it has instead, so that a person sees which column was meant."""
+    """Say that a row has no title, and which columns it has, so that a person sees which one was meant."""
     if record.get("_type") in {"url", "url_transparent"} or "ie_key" in record:
         return "The row has no title: youtube-dl lists none. List the videos with yt-dlp, or without --flat-playlist."
     shown = ", ".join(f"“{name:.40}”" for name in names[:_NAMES_SHOWN])
@@ -198,21 +198,21 @@ def _without_title(record: dict[str, Any], names: tuple[str, ...]) -> str:
 
 
 def _check_text(fields: dict[str, Any]) -> None:
-    """Refuses lone surrogates, NUL, and the two noncharacters that SQS does not take (SQS API, `SendMessage`)."""
+    """Refuse lone surrogates, NUL, and the two noncharacters that SQS does not accept (SQS API, `SendMessage`)."""
     for name, value in fields.items():
         for text in value if isinstance(value, tuple) else (value,):
             if not isinstance(text, str):
                 continue
             try:
                 text.encode()
-            except UnicodeEncodeError:  # what bytes that are not UTF-8 were decoded to
+            except UnicodeEncodeError:  # the decoding of bytes that are not UTF-8
                 raise Unreadable(f"{NOT_UTF8} {TO_UTF8}") from None
             if "\0" in text or "\ufffe" in text or "\uffff" in text:
                 raise Unreadable(f"The {name} holds a NUL or another character that no text has.")
 
 
 def _sentence(error: ValidationError) -> str:
-    """What is wrong with the first bad field, for a person."""
+    """Describe the fault of the first bad field for a person."""
     first = error.errors(include_url=False, include_context=False)[0]
     field = first["loc"][0]
     match first["type"]:

@@ -1,4 +1,4 @@
-"""The id of a video: as its owner gave it, else from its address."""
+"""The id of a video: the one its owner gave, else one from its address."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ _SPREADSHEET_ERROR = re.compile(
 _SHORTENED_NUMBER = re.compile(r"-?\d[.,]\d*E[+-]?\d{1,3}|-?\dE[+-]\d{1,3}", re.IGNORECASE)
 
 _LARGEST_EXACT = 2**53
-"""Whole numbers above it may have lost digits where they come as floating-point numbers (IEEE 754)."""
+"""The largest whole number that is exact as a floating-point number (IEEE 754); larger ones may have lost digits."""
 
 _BITS_MAX = 2_000
-"""More than an id may hold, and less than Python writes out in digits (sys.int_info)."""
+"""More bits than an id may have, but few enough for Python to write in digits (sys.int_info)."""
 
 
 def identity(fields: Mapping[str, Any], record: Mapping[str, Any]) -> str:
-    """The id of a row with these fields; where it has neither id nor address, another key that its record has.
+    """Return the id of a row with these fields; if it has neither id nor address, another key of its record.
 
-    Whole numbers are text, without loss, so that `1` and `"1"` are the same. What a spreadsheet makes of an id that it
-    takes for a formula or a number is none.
+    Whole numbers become text without loss, so that `1` and `"1"` are the same. A spreadsheet's result for an id that it
+    took for a formula or a number is not an id.
 
     Raises:
-        Unreadable: there is none, or it cannot be used.
+        Unreadable: there is no id, or it cannot be used.
     """
     value, url = fields.get("id"), fields.get("url")
     text = _text(value)
@@ -60,7 +60,7 @@ def identity(fields: Mapping[str, Any], record: Mapping[str, Any]) -> str:
 
 
 def spreadsheet_fault(text: str) -> str | None:
-    """What a spreadsheet did to a cell, None where it did nothing."""
+    """Return what a spreadsheet did to a cell, None if it did nothing."""
     text = text.strip()
     if _SPREADSHEET_ERROR.fullmatch(text):
         return "what a spreadsheet shows where it took a text for a formula"
@@ -70,7 +70,7 @@ def spreadsheet_fault(text: str) -> str | None:
 
 
 def _text(value: object) -> str | None:
-    """An id as text; None where it is something else."""
+    """Return an id as text; None if it is something else."""
     match value:
         case None:
             return ""
@@ -104,7 +104,7 @@ def _not_text(value: object) -> str:
 
 
 def kind(value: object) -> str:
-    """What a value is, for people."""
+    """Name the kind of a value for people."""
     match value:
         case None:
             return "null"
