@@ -301,7 +301,7 @@ def test_a_batch_whose_audit_fails_holds_up_no_other(world: World) -> None:
         ExpressionAttributeNames={"#bucket": "bucket"},
         ExpressionAttributeValues={":bucket": "no name of a bucket"},
     )
-    assert stand_still(world) == [{"sent again": 3, "not looked after": 1}]
+    assert stand_still(world) == [{"sent again": 3, "not audited": 1}]
     assert world.sent() == others
 
 
@@ -309,6 +309,6 @@ def test_a_manifest_that_has_become_too_large_holds_up_no_other(world: World) ->
     large, _ = opened(world, 30)
     _, others = opened(world, 3)
     world.parameters["ManifestMaxBytes"] = "1000"
-    assert stand_still(world) == [{"sent again": 3, "not looked after": 1}]
+    assert stand_still(world) == [{"sent again": 3, "not audited": 1}]
     assert world.sent() == others
     assert world.catalog.batch(large.id).state is BatchState.OPEN

@@ -229,7 +229,7 @@ def test_a_breaker_that_cannot_be_read_is_open_until_a_person_closes_it(
 
 @pytest.mark.parametrize("state", ["open", "closed"])
 def test_a_breaker_whose_count_was_edited_lets_nothing_through(state: str) -> None:
-    with pytest.raises(LedgerItemInvalid, match="no count"):
+    with pytest.raises(LedgerItemInvalid, match="not a count"):
         breaker_of({"state": state, "failures": -1})
 
 

@@ -211,7 +211,7 @@ def test_a_file_that_is_no_manifest_is_refused_with_a_report(world: World, conte
     batch, report = batch_of(world, upload), world.report(upload)
     assert (batch.state, report["state"], world.sent()) == (BatchState.REFUSED, "refused", [])
     assert says in report["message"]
-    assert "Accepted are" in report["message"]
+    assert "Accepted formats" in report["message"]
     assert batch.reason == report["message"]
 
 

@@ -496,7 +496,7 @@ def test_a_counter_that_was_edited_by_hand_lets_nothing_through(
 ) -> None:
     world.ledger.settle(reserved(world), Measured(BILLED))
     edit(world, key, **{name: value})
-    with pytest.raises(LedgerItemInvalid, match=rf"{key['sk']}.*{name}.*mend it by hand"):
+    with pytest.raises(LedgerItemInvalid, match=rf"{key['sk']}.*{name}.*repair it by hand"):
         reserve(world)
 
 

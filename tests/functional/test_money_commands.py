@@ -268,7 +268,7 @@ def at_its_limit(project: Project) -> str:
     """Make a batch with room for one request, whose second video waits for more."""
     one, two = project.rows(2, requests=1)
     assert [project.work(one), project.work(two)] == [PARSED_BY_MODEL, DEFERRED]
-    assert "`titlecard limit BATCH` shows that, and raises it" in (project.row(two).reason or "")
+    assert "`titlecard limit BATCH` shows and raises it" in (project.row(two).reason or "")
     return one.batch
 
 

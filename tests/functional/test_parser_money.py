@@ -730,7 +730,7 @@ def test_an_account_that_cannot_be_read_lets_nothing_through(project: Project) -
     project.world.db.put_item(TableName=table, Item={"pk": "budgets", "sk": PROJECT, "daily_micro_usd": "5usd"})
     assert project.work(message) == DEFERRED
     assert (project.row(message).reason or "").startswith("ledger_unreachable: the ledger's item 'budgets'")
-    assert "mend it by hand" in (project.row(message).reason or "")
+    assert "repair it by hand" in (project.row(message).reason or "")
     assert stamp(project.world.clock()) < (project.row(message).due or "") < NEVER
     assert project.provider.posts == []
 

@@ -111,7 +111,7 @@ def test_an_upload_lowers_each_limit_by_itself() -> None:
     "name", ["limit-usds", "limit_usd", "limit_requests", "limit-micro_usd", "limit-microusd", "limits", "Limit-Token"]
 )
 def test_a_limit_by_a_name_that_is_not_quite_right_is_refused(name: str) -> None:
-    with pytest.raises(InvalidLimit, match=rf"{name.lower()}.* is no known limit: use .*limit-usd"):
+    with pytest.raises(InvalidLimit, match=rf"{name.lower()}.* is not a known limit: use .*limit-usd"):
         own_limits(STACK, {name: "5"})
 
 

@@ -307,7 +307,7 @@ def test_a_first_line_that_is_broken_does_not_hide_json_lines() -> None:
         (b'<?xml version="1.0"?>\n<django-objects version="1.0"/>', "dumpdata --format json"),
         (b'- !!python/object/apply:os.system ["id"]\n- title: x\n', "neither JSON nor a table"),
         (b'// rows\n[{"id":1,"title":"A"}]\n', "neither JSON nor a table"),
-        (b"WARNING: [youtube] nothing\nERROR: [youtube] a: Private video\n", "only what yt-dlp says"),
+        (b"WARNING: [youtube] nothing\nERROR: [youtube] a: Private video\n", "only yt-dlp's log"),
         (b"id,views\na,5\n", "without a column for the title; its columns are “id”, “views”"),
         (b"title,views\na,5\n", "without a column for id or url"),
     ],

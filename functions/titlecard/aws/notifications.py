@@ -45,7 +45,7 @@ def uploads(body: Any) -> Iterator[Upload]:  # noqa: ANN401 -- any JSON value
                 return
             case _:
                 break
-    raise UnknownNotification("The message is no notification of S3's about an upload.")
+    raise UnknownNotification("The message is not S3's notification of an upload.")
 
 
 def _of_record(record: Any) -> Iterator[Upload]:  # noqa: ANN401 -- any JSON value
@@ -59,7 +59,7 @@ def _of_record(record: Any) -> Iterator[Upload]:  # noqa: ANN401 -- any JSON val
             order = upload_order(record.get("eventTime", ""), thing.get("sequencer", ""))
             yield from _upload(bucket, unquote_plus(key), thing.get("versionId") or "", order, thing)
         case _:
-            raise UnknownNotification("A record of the message is none of S3's.")
+            raise UnknownNotification("A record of the message does not come from S3.")
 
 
 def _of_event(detail: Any, time: str) -> Iterator[Upload]:  # noqa: ANN401 -- any JSON value
@@ -82,4 +82,4 @@ def _parsed(message: str) -> Any:  # noqa: ANN401 -- any JSON value
     try:
         return json.loads(message)
     except ValueError as error:
-        raise UnknownNotification("The message that SNS has passed on is no JSON.") from error
+        raise UnknownNotification("The message that SNS forwarded is not JSON.") from error

@@ -74,10 +74,10 @@ class UploadsBucket:
             return self._s3.get_object(Bucket=bucket, Key=key, **wanted)
         except self._s3.exceptions.ClientError as error:
             if error.response["Error"].get("Code") in _REPLACED:
-                message = f"{key} was uploaded anew, and the bucket keeps no versions: what was there before is gone"
+                message = f"{key} was replaced, and the bucket keeps no versions: the earlier file is gone"
                 raise ObjectDeleted(message) from error
             if error.response["Error"].get("Code") in _GONE:
-                message = f"{key} is not there any more: it was deleted"
+                message = f"{key} was deleted"
                 raise ObjectDeleted(message) from error
             raise
 
@@ -99,7 +99,7 @@ def own_limits(limits: BatchLimits, metadata: dict[str, str]) -> BatchLimits:
     known = (*LIMIT_METADATA.values(), LIMIT_USD)
     own = {name.strip().lower(): value for name, value in metadata.items() if name.strip().lower().startswith("limit")}
     if unknown := sorted(own.keys() - set(known)):
-        message = f"the upload's metadata {unknown[0][:40]!r} is no known limit: use {', '.join(known)}"
+        message = f"the upload's metadata {unknown[0][:40]!r} is not a known limit: use {', '.join(known)}"
         raise InvalidLimit(message)
     found = {name: _whole_number(key, own[key]) for name, key in LIMIT_METADATA.items() if key in own}
     if LIMIT_USD in own:

@@ -96,7 +96,7 @@ def interpret(exchange: Exchange, cleaned: Cleaned | None, terms: ResponseContex
     if status >= HTTPStatus.BAD_REQUEST:
         _raise_http_error(exchange, status, terms)
     if body is None or status >= HTTPStatus.MULTIPLE_CHOICES:
-        raise Retry(Reason.UNREADABLE_BODY, f"The provider answered {status} with something that is no answer.")
+        raise Retry(Reason.UNREADABLE_BODY, f"The provider answered {status} with something other than an answer.")
     billing = _billing(exchange, body, terms)
     status_said = body.get("status")  # may have any type, and many gateways omit it: only a declared failure counts
     if status_said in ("failed", "cancelled") or (_error(body) and cleaned is None):

@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     from titlecard.manifests.markup import MarkupForm
 
 ACCEPTED_FORMS = (
-    "Accepted are JSON Lines, a JSON array or an object that holds one, CSV or TSV whose first line names the columns, "
-    "a list of titles, one a line; the output of yt-dlp (-J, --flat-playlist or --dump-json), YouTube Data API, "
-    "YouTube Studio, Google Takeout, YouTube's feeds, Vimeo, PeerTube, media.ccc.de, frab, pretalx, Sessionize, "
+    "Accepted formats: JSON Lines, a JSON array or an object that holds one, CSV or TSV whose first line names the "
+    "columns, a list of titles, one per line; the output of yt-dlp (-J, --flat-playlist or --dump-json), YouTube Data "
+    "API, YouTube Studio, Google Takeout, YouTube's feeds, Vimeo, PeerTube, media.ccc.de, frab, pretalx, Sessionize, "
     "RubyEvents, Django's dumpdata, oEmbed and pyvideo; in UTF-8, gzipped or not. `titlecard convert FILE` shows what "
     "is read."
 )
@@ -128,7 +128,7 @@ def recognise_form(head: bytes) -> Form:
     if _EMPTY_YAML.fullmatch(text):
         raise NotAManifest(f"The file is an empty list in YAML. {ACCEPTED_FORMS}")
     if logged and not text and _SPOKEN.search(head):
-        raise NotAManifest(f"The file holds only what yt-dlp says while it works, and no video. {ACCEPTED_FORMS}")
+        raise NotAManifest(f"The file contains only yt-dlp's log, and no video. {ACCEPTED_FORMS}")
     if _JSON.match(text):
         return _json(head, text, logged=logged)
     if _is_json_lines(head, logged=False):
@@ -270,7 +270,7 @@ def _written_in_lines(head: bytes) -> Form:
     written = table(head)
     if b"\r" in head and b"\n" not in head and (written is None or len(head) < HEAD_BYTES):
         raise NotAManifest(
-            "The lines of the file end as old Macs ended them. Convert it: tr '\\r' '\\n' < OLD > NEW (in Excel: save "
+            "The file has the line ends of old Macs. Convert it: tr '\\r' '\\n' < OLD > NEW (in Excel: save "
             f"as CSV UTF-8). {ACCEPTED_FORMS}"
         )
     if written and written.columns.keys() >= {"title"} and written.columns.keys() & {"id", "url"}:

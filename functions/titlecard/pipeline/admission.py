@@ -111,7 +111,7 @@ class Admission:
         now, project = self._now(), permit.project
         if above_bound:
             telemetry.usage_above_bound(self._log, project)
-            why = "a usage above its bound: prices or caps are not what they were taken for"
+            why = "a usage above its bound: prices or caps are wrong"
             self._open(project, _ABOVE_BOUND, why, None)
         elif fault is not None and fault.reason is Reason.ACCOUNT_FAULT:
             self._open(project, fault.reason, str(fault), now + timedelta(seconds=ACCOUNT_PROBE_SECONDS))
@@ -148,7 +148,7 @@ class Admission:
         try:
             return write()
         except LedgerUnavailable as error:
-            self._log.warning("the breaker could not be told", error=str(error))
+            self._log.warning("the breaker could not be updated", error=str(error))
             return None
 
 
@@ -157,7 +157,7 @@ def denied(account: Account, now: datetime) -> Denied | None:
     project = account.project
     if account.paused:
         whom = "--all" if account.all_paused else project
-        return Denied(Hold.PAUSED, f"paused by hand: `titlecard resume {whom}` lets it go on", None)
+        return Denied(Hold.PAUSED, f"paused by hand: `titlecard resume {whom}` lets it continue", None)
     if account.budget is None:
         how = f"titlecard budget set {project} --daily 5usd --monthly 50usd"
         return Denied(Hold.NO_BUDGET, f"the project has no budget: `{how}` gives it one", None)

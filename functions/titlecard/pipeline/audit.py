@@ -139,7 +139,7 @@ class Audit:
         for found in self._catalog.open_batches():
             if isinstance(found, UnreadableBatch):
                 self._log.error("a batch cannot be read", batch=found.id, error=found.trouble)
-                done["not looked after"] += 1
+                done["not audited"] += 1
             else:
                 readable.append(found)
         for batch in sorted(readable, key=lambda batch: batch.marked_at):
@@ -151,8 +151,8 @@ class Audit:
                 else:
                     self._go_on(batch, done)
             except _TROUBLE:
-                self._log.exception("a batch could not be looked after", batch=batch.id)
-                done["not looked after"] += 1
+                self._log.exception("a batch could not be audited", batch=batch.id)
+                done["not audited"] += 1
 
     # ------------------------------------------------------------------------------ batches that ingest did not finish
 
@@ -173,8 +173,8 @@ class Audit:
         how_far = f"it has sent the rows up to {batch.sent_row:,}" if batch.sent_row else "it has sent no row"
         return (
             f"Ingest did not finish this manifest, though it was started again {self._rules.rounds} times: {how_far}. "
-            "Its log says why. When that is mended, upload the file again, or move its message from ingest's "
-            "dead-letter queue back to ingest's queue, and it goes on from there."
+            "Its log says why. When that is repaired, upload the file again, or move its message from ingest's "
+            "dead-letter queue back to ingest's queue, and it continues from there."
         )
 
     # -------------------------------------------------------------------------------------------------- open batches
@@ -251,7 +251,7 @@ class Audit:
     def _end_with_what_is_known(self, batch: Batch, why: str, in_time: Callable[[], bool], done: Counter[str]) -> None:
         """Finish a batch whose lost rows are unknown, once none of its rows is deferred."""
         lost = batch.accepted - self._catalog.count_rows(batch, *SETTLED)
-        reason = f"{lost:,} rows were never answered, and which ones is not known any more: {why}"
+        reason = f"{lost:,} rows were never answered, and it is no longer known which: {why}"
         if not self._catalog.count_rows(batch, RowState.DEFERRED):
             self._finish(batch, in_time, reason, done)
             return

@@ -62,7 +62,7 @@ send every message twice, and only the holder of the lease moves the checkpoint.
 
 UNVERSIONED = (
     "The bucket keeps no versions. If this key is uploaded again before the batch is finished, rows that were lost on "
-    "the way cannot be sent again: switch versioning on."
+    "the way cannot be sent again: enable versioning."
 )
 
 STOP_SENDING_SECONDS = 30
@@ -125,7 +125,7 @@ class Ingest:
             return True
         if batch.lease != lease:
             lasts = datetime.fromisoformat(batch.lease_until) - self._now()
-            message = f"another invocation is at work on batch {batch.id}"
+            message = f"another invocation is working on batch {batch.id}"
             raise LeaseHeld(message, max(int(lasts.total_seconds()), 0) + 1)
         if upload.project is None:
             self._report(upload, "refused", message=_OUTSIDE)

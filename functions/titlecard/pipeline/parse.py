@@ -430,7 +430,7 @@ class Parser:
     def _ask(self, job: _Job, remaining: Callable[[], float]) -> Outcome:
         """Let the model path decide about a row, and carry out its decision."""
         if self._clock_is_ahead(job.received):
-            self._log.error("this worker's clock is ahead: nothing is asked", now=stamp(self._now()))
+            self._log.error("this worker's clock is ahead: no request is sent", now=stamp(self._now()))
             return ComeBack()
         decision = self._asker.ask(job.unsure(), remaining)
         match decision:

@@ -269,5 +269,5 @@ class Batches(CatalogTable):
         except self._db.exceptions.ConditionalCheckFailedException as refusal:
             if plain(refusal.response).get("state") in already:
                 return
-            message = f"batch {batch.id} is in somebody else's hands"
+            message = f"batch {batch.id} is held by another worker"
             raise LeaseHeld(message) from refusal

@@ -75,7 +75,7 @@ class Accounts(LedgerTable):
         with self._asking():
             answer = self._db.batch_get_item(RequestItems={self._table: {"Keys": keys, "ConsistentRead": True}})
         if answer.get("UnprocessedKeys"):
-            raise LedgerUnavailable("the ledger did not answer: it is asked too often")
+            raise LedgerUnavailable("the ledger did not answer: it is throttled")
         items = {(str(it["pk"]), str(it["sk"])): it for it in answer["Responses"].get(self._table, [])}
         nothing: Mapping[str, Any] = {}
         budget, pause, pause_of_all, breaker = (items.get((key["pk"], key["sk"]), nothing) for key in keys)
@@ -166,13 +166,13 @@ def budget_of(item: Mapping[str, Any]) -> Budget:
         elif isinstance(value, Decimal) and value == int(value):
             caps[name] = int(value)
         else:
-            raise item_invalid(item, f"holds {name} = {value!r}, which is no limit")
+            raise item_invalid(item, f"holds {name} = {value!r}, which is not a limit")
     try:
         return Budget(
             Cap(caps["daily_tokens"], caps["daily_micro_usd"]), Cap(caps["monthly_tokens"], caps["monthly_micro_usd"])
         )
     except NotABudget as error:
-        raise item_invalid(item, f"is no budget ({error})") from error
+        raise item_invalid(item, f"is not a budget ({error})") from error
 
 
 def _paused_at(item: Mapping[str, Any]) -> str | None:

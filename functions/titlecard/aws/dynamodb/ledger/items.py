@@ -145,9 +145,9 @@ def count(item: Mapping[str, Any], name: str) -> int:
     value = item.get(name, 0)
     if isinstance(value, (int, Decimal)) and not isinstance(value, bool) and value == int(value) and value >= 0:
         return int(value)
-    raise item_invalid(item, f"holds {name} = {value!r}, which is no count")
+    raise item_invalid(item, f"holds {name} = {value!r}, which is not a count")
 
 
 def item_invalid(item: Mapping[str, Any], trouble: str) -> LedgerItemInvalid:
     """Return the error about an item that somebody has edited; the sentence names it."""
-    return LedgerItemInvalid(f"the ledger's item {item.get('pk')!r}, {item.get('sk')!r} {trouble}: mend it by hand")
+    return LedgerItemInvalid(f"the ledger's item {item.get('pk')!r}, {item.get('sk')!r} {trouble}: repair it by hand")

@@ -97,19 +97,19 @@ class Refusal:
     @classmethod
     def of_batch(cls) -> Refusal:
         """Return the refusal of a need above the rest of a batch's limit."""
-        sentence = "the batch has been charged what it was allowed: `titlecard limit BATCH` shows that, and raises it"
+        sentence = "the batch has reached its limit: `titlecard limit BATCH` shows and raises it"
         return cls(Hold.BATCH_LIMIT, sentence)
 
     @classmethod
     def of_day(cls, window: Window) -> Refusal:
         """Return the refusal of a need above the rest of a day's budget."""
-        sentence = f"the project has been charged what its budget allows for {window.day} (UTC)"
+        sentence = f"the project has reached its budget for {window.day} (UTC)"
         return cls(Hold.BUDGET_DAY, sentence, window.next_day)
 
     @classmethod
     def of_month(cls, window: Window) -> Refusal:
         """Return the refusal of a need above the rest of a month's budget."""
-        sentence = f"the project has been charged what its budget allows for {window.month}"
+        sentence = f"the project has reached its budget for {window.month}"
         return cls(Hold.BUDGET_MONTH, sentence, window.next_month)
 
     def for_good(self) -> Refusal:
@@ -313,7 +313,7 @@ class Spending(LedgerTable):
         values = {f":least_{_word(name)}": number for name, number in least.items()}
         if isinstance(self._add(key, changes, " AND ".join(conditions), values), _Refused):
             item = f"the ledger's item {key['pk']!r}, {key['sk']!r}"
-            message = f"{item} holds less than is to be settled: nothing is lowered"
+            message = f"{item} holds less than the settlement removes: nothing is lowered"
             raise LedgerUnavailable(message)
 
     def _add(
