@@ -662,7 +662,7 @@ def test_a_mark_whose_answer_was_lost_buries_nobody(
     begin = Catalog.begin
 
     def lost(catalog: Catalog, *arguments: Any, **more: Any) -> None:  # noqa: ANN401 -- the mark's
-        """The mark is written, and its answer never comes."""
+        """Write the mark and lose its answer."""
         begin(catalog, *arguments, **more)
         raise EndpointConnectionError(endpoint_url="dynamodb")
 

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from titlecard.extraction.survey import Survey
 
 _CERTAINLY = 0.7
-"""The chance from which a title that consists of a name names somebody."""
+"""The chance from which a title that is only a name counts as a person's name."""
 
 _MORE_LIKELY_THAN_NOT = 0.5
 """The confidence from which people in the text other than the given presenters are not a misreading."""

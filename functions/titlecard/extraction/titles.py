@@ -490,7 +490,7 @@ def _settle_names(view: TitleView, labels: list[str]) -> None:
 
 
 def _name_behind_a_label(view: TitleView, labels: list[str]) -> None:
-    """Take the title for `Keynote` alone where nothing but somebody's full name follows: `Keynote: Ada Byron`."""
+    """Reduce the title to `Keynote` if only a full name follows it: `Keynote: Ada Byron`."""
     kept = [n for n, label in enumerate(labels) if label == TITLE]
     if NAME in labels or len(kept) != len(("Keynote", "Ada Byron")):
         return

@@ -34,12 +34,12 @@ CONNECT_SECONDS = 5.0
 """Seconds after which an unreachable provider is given up, well before the deadline, while nothing has been sent."""
 
 READING_SECONDS, READING_SHARE = 3.0, 0.3
-"""How long past the deadline an answer is still read that has come whole: it is paid for. No longer than this share of
-the settle margin, most of which is for saving and settling. So the deadline is kept by `_send`, and nothing below it
-has one for the whole request."""
+"""The time after the deadline in which a complete answer is still read, because it is paid for: so many seconds, but at
+most this share of the settle margin, which is mostly for saving and settling. So `_send` enforces the deadline, and
+nothing below it limits the whole request."""
 
 OVERTIME_SECONDS, OVERTIME_SHARE = 2.0, 0.2
-"""How long a caller waits after that for an event loop that should have answered by itself; likewise."""
+"""The time after that in which a caller waits for an unresponsive event loop, in seconds and as a share."""
 
 _LEAN = OpenAIModelProfile(
     openai_supports_encrypted_reasoning_content=False,

@@ -63,7 +63,7 @@ class Cleaned(BaseModel):
 
 
 def prompt(video: Video, answer: LocalParse, hint: str) -> str:
-    """The video as the model sees it: one JSON object, every text cut to its cap between two characters.
+    """Return the video as the model sees it: one JSON object, every text cut to its cap between two characters.
 
     Args:
         video: the row.
@@ -86,6 +86,6 @@ def prompt(video: Video, answer: LocalParse, hint: str) -> str:
 
 
 def _dense(text: str) -> str:
-    """A description without what costs tokens and names nobody: web addresses, empty lines, runs of spaces."""
+    """Remove the parts of a description that cost tokens and name nobody: web addresses, empty lines, extra spaces."""
     lines = (" ".join(line.split()) for line in without_addresses(normalise(text)).split("\n"))
     return "\n".join(line for line in lines if line)

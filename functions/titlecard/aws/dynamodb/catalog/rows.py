@@ -488,7 +488,7 @@ def _row(ending: RowEnd, now: datetime) -> dict[str, Any]:
 
 
 def _points(ending: RowEnd) -> bool:
-    """Whether the video's pointer is still to be moved here."""
+    """Return whether the video's pointer is still to be moved to this row."""
     return ending.state is RowState.PARSED and ending.pointer is not Pointer.SET
 
 
