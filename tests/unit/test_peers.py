@@ -158,6 +158,7 @@ def test_the_page_shows_medians_and_spreads_and_who_was_stopped() -> None:
 
 def test_a_request_about_no_row_is_refused_and_counted() -> None:
     with provider() as there:
-        with pytest.raises(urllib.error.HTTPError, match="400"):
+        with pytest.raises(urllib.error.HTTPError, match="400") as refusal:
             post(there, "/responses", {"model": "m", "input": "nothing"})
+        refusal.value.close()
         assert there.sums.unknown == 1

@@ -49,7 +49,8 @@ def ask(order: dict[str, Any], prompt: str) -> dict[str, Any]:
         with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS) as answer:  # noqa: S310 -- likewise
             said = json.load(answer)["output"][0]["content"][0]["text"]
     except urllib.error.HTTPError as error:
-        told = error.read().decode()
+        with error:
+            told = error.read().decode()
         if error.code == http.client.TOO_MANY_REQUESTS or error.code >= http.client.INTERNAL_SERVER_ERROR:
             raise PassingFaultError(f"{error.code}: {told}") from error
         raise ValueError(f"{error.code}: {told}") from error
