@@ -104,6 +104,11 @@ class Recording(Store):
         """Record a put."""
         return self._recorded("put", table, request, lambda: super(Recording, self).put(table, request))  # type: ignore[no-any-return]
 
+    def by_hand(self, table: str, key: Key, item: Item) -> None:
+        """Record what a person writes as a put."""
+        super().by_hand(table, key, item)
+        self.calls.append(Call("put", table, {"Item": item}, None))
+
     def update(self, table: str, request: Mapping[str, Any]) -> tuple[Item | None, Item, list[ItemPath]]:
         """Record an update."""
         return self._recorded("update", table, request, lambda: super(Recording, self).update(table, request))  # type: ignore[no-any-return]

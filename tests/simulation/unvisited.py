@@ -9,6 +9,7 @@ _BY_HAND = "other things that somebody may write by hand: the ledger's own tests
 _WRONG_CLOCK = "an operator's clock that is minutes wrong: the ledger's own tests set one so"
 _TEN = "a worker has ten messages at the most"
 _RARE = "two workers and a person between two reads that follow each other: the module's own tests do it"
+_LONG = "a sweep of more rows than a schedule has: the module's own tests do it"
 _NEVER = "what it guards against cannot be said in types: the line before has excluded it"
 
 _UNREADABLE = "items that this version cannot read: the catalog's own tests write some"
@@ -124,6 +125,8 @@ UNVISITED: dict[tuple[str, str, str], tuple[tuple[bool, ...], str]] = {
         "a key is not taken away here",
     ),
     ("pipeline.parse", "Parser._look_up", "it.entry.talk"): (YES, _RARE),
+    ("pipeline.audit", "Audit._see_to", "not in_time()"): (YES, _LONG),
+    ("pipeline.requeue", "_Sweep._is_full", "self.done['put back'] >= self._most"): (YES, _LONG),
     ("pipeline.admission", "Admission.rejected_for_all", "permit.probe is not None"): (YES, _RARE),
     ("pipeline.ask", "Asker._not_sent", "self._catalog.give_back(paid.attempt)"): (NO, _RARE),
     ("pipeline.ask", "Asker._not_claimed", "entry.answers(row.policy)"): (NO, _RARE),

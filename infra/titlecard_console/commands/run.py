@@ -162,7 +162,7 @@ def up(state: options.State = options.DEFAULT_STATE, settings: options.Settings 
 def _overrides(settings: Sequence[str] | None, tier: Policy, model: str | None) -> dict[str, str]:
     """Return the parameters that --set, --tier, --model and the presence of a key imply; --set wins."""
     overrides = options.overrides(settings, model=model, tier=None if tier is Policy.AUTO else tier)
-    if "TierPolicy" not in overrides:
+    if tier is not Policy.AUTO or "TierPolicy" not in overrides:
         overrides["TierPolicy"] = _policy(tier)
     return overrides
 
