@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from titlecard.domain.video import Video
 from titlecard.manifests import no_talk, texts
 from titlecard.manifests.errors import NoTalk, Unreadable
-from titlecard.manifests.identity import identity, kind, spreadsheet_fault
+from titlecard.manifests.ids import identity, kind, spreadsheet_fault
 from titlecard.manifests.names import TOTALS, plain_name, recognise
 from titlecard.manifests.references import References
 from titlecard.manifests.shapes import Flat, Shape, generic, shapes_of
