@@ -84,7 +84,7 @@ def main() -> None:
         "Provider": PROVIDER.format(settings.truth),
         "Concurrency": f"{settings.concurrency} requests",
         "Bounds": BOUNDS.format(WORKLOADS[0].deadline, WORKLOADS[2].deadline, settings.requests_a_row),
-        "Load of the machine, which others used as well": LOAD.format(min(loads), max(loads)),
+        "Load of the machine": LOAD.format(min(loads), max(loads)),
     }
     report.write(report.Race(runs, rows, about, pythons), pythons[DRAWING.name])
 

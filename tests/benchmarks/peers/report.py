@@ -39,7 +39,7 @@ HEAD = """<!-- Written by `python -m tests.benchmarks.peers`; do not edit. -->
 ![What became of {rows} rows, and the tokens billed for a finished talk](peers.svg)
 
 {date}, {cores} cores, {memory:.0f} GB, {system}, Python {python}. {rows} rows, the same loopback provider for all,
-{rounds} interleaved rounds. A figure is the median of the rounds; in brackets stand the least and the most.
+interleaved rounds: {rounds}. A figure is the median of the rounds; in brackets stand the least and the most.
 
 {about}
 
