@@ -532,7 +532,7 @@ WITH_SPEAKERS = {
     "Sessionize's table": ("Session Id,Title,Speakers\n330001,Queues,Ada Byron\n", ("330001", ("Ada Byron",))),
     "a key where there is no address": ([{"guid": "g-1", "title": "Queues", "url": None}], ("g-1", ())),
     "an address without its host": ([{"title": "Queues", "url": "/watch?v=Ab3dEfGh1Jk"}], ("Ab3dEfGh1Jk", ())),
-    "an event that nobody speaks at yet": ([{"id": "a", "title": "Queues", "speakers": ["TODO"]}], ("a", ())),
+    "a placeholder in the speakers of a row": ([{"id": "a", "title": "Queues", "speakers": ["TODO"]}], ("a", ())),
 }
 
 

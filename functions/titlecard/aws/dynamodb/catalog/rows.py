@@ -16,7 +16,9 @@ After each of these crashes but the last, SQS redelivers the message or the audi
 the stored talk, so it parses and pays for nothing twice, and its writes repeat the same values. A row ends only after
 its talk and its pointer are written. A pointer to a row that has not ended is also true: no newer batch has the video.
 
-INSERT statements, many to a call, write new items; a separate update changes each existing item.
+INSERT statements, many to a call, write new items; a separate update changes each existing item. A video that has no
+pointer yet gets one in the same call as its talk. A crash in that call may leave the pointer without the talk; it hides
+no older talk, and the next worker stores the new one.
 """
 
 from __future__ import annotations
