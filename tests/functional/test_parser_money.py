@@ -552,6 +552,14 @@ def test_one_of_ten_questions_side_by_side_finds_the_accounts_fault(project: Pro
     assert (len(project.provider.posts), project.charged, project.world.dead()) == (1, Amount(), [])
 
 
+def test_one_question_of_a_new_batch_finds_the_fault_of_an_account_that_has_just_worked(project: Project) -> None:
+    worker = project.worker
+    assert set(worker.work([received(it) for it in project.rows(2)], lambda: 90).values()) == {PARSED_BY_MODEL}
+    project.provider.fail(always="unauthorized")
+    outcomes = worker.work([received(it) for it in project.rows(10, "w")], lambda: 90)
+    assert (set(outcomes.values()), len(project.provider.posts)) == ({DEFERRED}, 2 + 1)
+
+
 def test_two_of_ten_questions_side_by_side_find_a_rejection_without_a_reason(project: Project) -> None:
     messages = project.rows(10)
     project.provider.fail(always="bad_request")

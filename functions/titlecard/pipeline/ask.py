@@ -6,7 +6,7 @@ The steps, and what a crash after each one leaves behind:
 
     load        the client, which takes seconds            nothing
     point       the video points at this batch             nothing
-    turn        a project's first question goes alone      nothing
+    turn        a batch's first question goes alone        nothing
     admit       pause, budget and breaker are read         a probe, if this is one, that ends with its lease
     claim       attempts + 1, lease, token                 an attempt that counts, a lease that expires
     reserve     the bound is charged                       the same, and a bound that stays charged
@@ -209,7 +209,7 @@ class Asker:
             return ComeBack(0)
         if not self._catalog.point(row.message, row.fingerprint, row.batch.upload.order):
             return End(RowState.SUPERSEDED, reason="a newer manifest has this video")
-        with self._turns.turn(row.message.project, self._now):
+        with self._turns.turn(row.message.batch, self._now):
             return self._ask(row, remaining)
 
     def _ask(self, row: UnsureRow, remaining: Callable[[], float]) -> Decision:
@@ -347,7 +347,7 @@ class Asker:
         above_bound = outcome.billing.exceeds(paid.question.bound)
         self.admission.record_outcome(paid.permit, fault, above_bound=above_bound)
         if fault is None or fault.reason not in _OF_EVERY_ROW:
-            self._turns.end(row.message.project, self._now())
+            self._turns.end(row.message.batch, self._now())
 
     def _outcome(self, paid: _ReservedQuestion, key: str) -> Answer | faults.Fault:
         try:

@@ -1,8 +1,8 @@
-"""Turns: the first of a worker's questions for a project goes alone, so that one question finds a common fault.
+"""Turns: the first of a worker's questions for a batch goes alone, so that one question finds a common fault.
 
 A wrong key, a missing model or a forbidden service tier fails every question alike, and ten concurrent questions would
 all find it out. So the others wait until the first has returned. If it found such a fault, they find an open breaker. A
-worker that has just had an answer does not wait.
+worker that has just had an answer for this batch does not wait.
 """
 
 from __future__ import annotations
@@ -32,34 +32,34 @@ class Turns:
         self._ended: dict[str, datetime] = {}
 
     @contextmanager
-    def turn(self, project: str, now: Callable[[], datetime]) -> Iterator[None]:
+    def turn(self, batch: str, now: Callable[[], datetime]) -> Iterator[None]:
         """Wait for a turn, and hold it for the length of a block.
 
         Args:
-            project: the project.
+            batch: the id of the batch.
             now: returns the current time, timezone-aware.
         """
-        while (alone := self._take(project, now())) is None:
+        while (alone := self._take(batch, now())) is None:
             time.sleep(POLL_SECONDS)
         try:
             yield
         finally:
             if alone:
                 with self._lock:
-                    self._alone.discard(project)
+                    self._alone.discard(batch)
 
-    def end(self, project: str, now: datetime) -> None:
-        """End the turns of a project: its questions are asked concurrently for a while."""
+    def end(self, batch: str, now: datetime) -> None:
+        """End the turns of a batch: its questions are asked concurrently for a while."""
         with self._lock:
-            self._ended = dict(list(self._ended.items())[-100:]) | {project: now}
+            self._ended = dict(list(self._ended.items())[-100:]) | {batch: now}
 
-    def _take(self, project: str, now: datetime) -> bool | None:
+    def _take(self, batch: str, now: datetime) -> bool | None:
         """Return whether a question goes alone; None if another one does and this one has to wait."""
         with self._lock:
-            ended = self._ended.get(project)
+            ended = self._ended.get(batch)
             if ended is not None and ended <= now < ended + BELIEVED:
                 return False
-            if project in self._alone:
+            if batch in self._alone:
                 return None
-            self._alone.add(project)
+            self._alone.add(batch)
             return True
