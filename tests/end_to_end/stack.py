@@ -11,7 +11,7 @@ import os
 import signal
 import time
 from collections import Counter
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -273,8 +273,9 @@ class Stack:
         killed = 0
         for process, command in processes():
             if f"{self._state}/" in command and f"lambda-{self.outputs[function]}-" in command:
-                os.kill(process, signal.SIGKILL)
-                killed += 1
+                with suppress(ProcessLookupError):  # it has ended meanwhile
+                    os.kill(process, signal.SIGKILL)
+                    killed += 1
         return killed
 
     def switch_schedule_off(self) -> None:

@@ -50,10 +50,13 @@ def race(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Race]:
         command = [sys.executable, "-m", "tests.end_to_end.racers", *where]
         highest = 0
         with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as racers:  # noqa: S603 -- our own
-            while racers.poll() is None:
-                highest = max(highest, ledger.window(PROJECT, NOW)[0].micro_usd)
-                time.sleep(0.02)
-            lines, _ = racers.communicate()
+            try:
+                while racers.poll() is None:
+                    highest = max(highest, ledger.window(PROJECT, NOW)[0].micro_usd)
+                    time.sleep(0.02)
+                lines, _ = racers.communicate()
+            finally:
+                racers.kill()
         assert racers.returncode == 0
         day, month = ledger.window(PROJECT, NOW)
         yield Race([json.loads(line) for line in lines.splitlines()], day, month, max(highest, day.micro_usd))

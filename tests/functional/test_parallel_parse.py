@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 import psutil
@@ -19,7 +20,13 @@ from titlecard_console import local_tier
 from titlecard_console.errors import ExitCode
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
+
+    Start = Callable[[str], subprocess.Popen[str]]
+    """Starts the command with a start method of multiprocessing."""
+
+PATIENCE_SECONDS = 300
 
 ROWS, CHUNK_ROWS = 400, 10
 """The talks are far larger than a pipe's buffer, so the command runs for as long as nobody reads them."""
@@ -48,26 +55,35 @@ def manifest(tmp_path: Path) -> Path:
     return path
 
 
-def _start(method: str, manifest: Path) -> subprocess.Popen[str]:
-    """Start `titlecard parse` with two workers, in its own process group as in a terminal."""
-    command = [sys.executable, "-W", "error", "-c", COMMAND, method, "parse", str(manifest)]
-    return subprocess.Popen(  # noqa: S603 -- our own
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
-    )
+@pytest.fixture
+def start(manifest: Path) -> Iterator[Start]:
+    """Start `titlecard parse` with two workers, in its own session as in a terminal; end it with the test."""
+    with ExitStack() as running:
+
+        def begin(method: str) -> subprocess.Popen[str]:
+            command = [sys.executable, "-W", "error", "-c", COMMAND, method, "parse", str(manifest)]
+            started = subprocess.Popen(  # noqa: S603 -- our own
+                command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+            )
+            running.enter_context(started)
+            running.callback(started.kill)  # before the pipes are closed
+            return started
+
+        yield begin
 
 
-def _workers(command: subprocess.Popen[str]) -> list[psutil.Process]:
-    """Return all processes that a command has started, once it has written the first talk."""
+def _processes_of(command: subprocess.Popen[str]) -> dict[psutil.Process, str]:
+    """Return all processes that a command has started, with their command lines, once it has written the first talk."""
     assert command.stdout is not None
     assert command.stdout.readline()
     started = psutil.Process(command.pid).children(recursive=True)
     assert len(started) >= 2
-    return started
+    return {process: " ".join(process.cmdline()) for process in started}
 
 
 @pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
-def test_workers_give_the_talks_of_one_process_in_order(method: str, manifest: Path) -> None:
-    written, complaints = _start(method, manifest).communicate()
+def test_workers_give_the_talks_of_one_process_in_order(method: str, start: Start) -> None:
+    written, complaints = start(method).communicate(timeout=PATIENCE_SECONDS)
     assert complaints == ""
     found = [(row["id"], row["title"], row["presenters"]) for row in map(json.loads, written.splitlines())]
     videos = [_video(number) for number in range(ROWS)]
@@ -84,33 +100,32 @@ def test_small_manifest_starts_no_worker(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 @pytest.mark.parametrize("method", ["fork", "spawn"])
-def test_interrupt_ends_the_workers_without_a_traceback(method: str, manifest: Path) -> None:
-    command = _start(method, manifest)
-    workers = _workers(command)
+def test_interrupt_ends_the_workers_without_a_traceback(method: str, start: Start) -> None:
+    command = start(method)
+    processes = _processes_of(command)
     os.killpg(command.pid, signal.SIGINT)
-    _, complaints = command.communicate()
+    _, complaints = command.communicate(timeout=PATIENCE_SECONDS)
     assert command.returncode == ExitCode.INTERRUPTED
     assert complaints.startswith("Interrupted.")
     assert len(complaints.splitlines()) == 1
-    _wait_for_the_end(workers)
+    _wait_for_the_end(processes)
 
 
 @pytest.mark.parametrize("method", ["fork", "spawn"])
-def test_workers_end_when_the_command_is_killed(method: str, manifest: Path) -> None:
-    command = _start(method, manifest)
-    workers = _workers(command)
+def test_workers_end_when_the_command_is_killed(method: str, start: Start) -> None:
+    command = start(method)
+    processes = _processes_of(command)
     command.kill()
-    command.communicate()
-    _wait_for_the_end(workers)
+    command.communicate(timeout=PATIENCE_SECONDS)
+    _wait_for_the_end(processes)
 
 
 @pytest.mark.parametrize("method", ["fork", "spawn"])
-def test_killed_worker_is_reported_in_a_sentence(method: str, manifest: Path) -> None:
-    command = _start(method, manifest)
-    for worker in _workers(command):
-        if "resource_tracker" not in " ".join(worker.cmdline()):
-            worker.kill()
-    _, complaints = command.communicate()
+def test_killed_worker_is_reported_in_a_sentence(method: str, start: Start) -> None:
+    command = start(method)
+    worker = next(process for process, line in _processes_of(command).items() if "resource_tracker" not in line)
+    worker.kill()
+    _, complaints = command.communicate(timeout=PATIENCE_SECONDS)
     assert command.returncode == ExitCode.FAILED
     assert complaints.startswith("A worker process was killed after ")
     assert len(complaints.splitlines()) == 1
@@ -137,10 +152,11 @@ for seen, _ in enumerate(local_tier.parses(videos(), Survey(), {ROWS})):
     assert len(read) <= seen + ahead, (seen, len(read))
 assert seen == {ROWS} - 1
 """
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)  # noqa: S603 -- ours
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=PATIENCE_SECONDS)  # noqa: S603 -- ours
     assert done.returncode == 0, done.stderr
 
 
-def _wait_for_the_end(processes: list[psutil.Process]) -> None:
-    _, alive = psutil.wait_procs(processes, timeout=60)
+def _wait_for_the_end(processes: Iterable[psutil.Process]) -> None:
+    _, alive = psutil.wait_procs(processes, timeout=PATIENCE_SECONDS)
     assert not alive
