@@ -17,8 +17,8 @@ TOLERATED: dict[str, str] = {
     ),
     "domain.money.prices: _factor: return max(Decimal(1), stated or Decimal(0)): 0 -> 1": _NO_FACTOR,
     "domain.money.prices: _factor: return max(row.data_residency, stated or Decimal(0)): 0 -> 1": _NO_FACTOR,
-    'llm.fuse: _answer: "created_at": 0': _PLACEHOLDER,
-    'llm.fuse: _answer: "parallel_tool_calls": False': _PLACEHOLDER,
+    'llm.body: as_openai: "created_at": 0': _PLACEHOLDER,
+    'llm.body: as_openai: "parallel_tool_calls": False': _PLACEHOLDER,
     "llm.client: Client.__init__: self._thread = threading.Thread(": (
         "who forgets to close the tier has a process that does not end: nothing is paid or lost"
     ),

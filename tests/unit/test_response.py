@@ -166,11 +166,51 @@ def test_a_server_that_puts_its_error_at_the_top_is_understood() -> None:
         (402, Reason.ACCOUNT_FAULT),
         (429, Reason.RATE_LIMITED),
         (502, Reason.PROVIDER_ERROR),
+        ("429", Reason.RATE_LIMITED),
+        ("server_error", Reason.PROVIDER_ERROR),
+        ("invalid_prompt", Reason.REFUSED),
     ],
 )
-def test_an_error_behind_status_200_counts_by_the_status_that_it_names(code: int, reason: Reason) -> None:
+def test_an_error_behind_status_200_counts_by_the_status_that_it_names(code: int | str, reason: Reason) -> None:
     outcome = came_to({"error": {"code": code, "message": "No."}}, None)
     assert isinstance(outcome, Fault)
+    assert outcome.reason is reason
+
+
+def test_an_error_that_is_a_text_is_one() -> None:
+    outcome = came_to({"error": "overloaded"}, None)
+    assert isinstance(outcome, Retry)
+    assert "overloaded" in str(outcome)
+
+
+@pytest.mark.parametrize("status", [405, 407, 410, 415])
+def test_a_status_that_every_row_would_meet_is_the_accounts_fault(status: int) -> None:
+    outcome = came_to(None, None, status)
+    assert isinstance(outcome, Defer)
+    assert outcome.reason is Reason.ACCOUNT_FAULT
+
+
+@pytest.mark.parametrize(
+    "detail",
+    [
+        [{"type": "extra_forbidden", "loc": ["body", "service_tier"], "msg": "Extra inputs are not permitted"}],
+        "property 'reasoning' is unsupported",
+    ],
+)
+def test_a_server_that_rejects_a_key_of_every_request_names_it_in_its_detail(detail: object) -> None:
+    outcome = came_to({"detail": detail}, None, 422)
+    assert isinstance(outcome, Defer)
+    assert outcome.reason is Reason.ACCOUNT_FAULT
+
+
+@pytest.mark.parametrize(
+    ("headers", "reason"), [({}, Reason.ACCOUNT_FAULT), ({"retry-after": "5"}, Reason.RATE_LIMITED)]
+)
+def test_a_used_up_quota_without_a_code_is_the_accounts_fault_unless_it_comes_back_soon(
+    headers: dict[str, str], reason: Reason
+) -> None:
+    outcome = came_to({"error": {"message": "You exceeded your current quota."}}, None, 429, **headers)
+    assert isinstance(outcome, Defer)
     assert outcome.reason is reason
 
 
@@ -214,6 +254,12 @@ def test_an_incomplete_answer_is_unusable_and_keeps_its_reason() -> None:
         },
         {"code": "400", "type": "budget_exceeded", "message": "Budget has been exceeded!"},
         {"code": 400, "message": "Provider returned error", "metadata": {"raw": '{"code": "model_not_found"}'}},
+        {"code": "model_decommissioned"},
+        {"code": 400, "message": "acme/luna is not a valid model ID"},
+        {"code": "400", "message": "litellm.UnsupportedParamsError: no support for: ['service_tier']", "type": "None"},
+        {"type": "BadRequestError", "message": "[{'type': 'extra_forbidden', 'loc': ('body', 'store')}]"},
+        {"type": "invalid_request_error", "message": "Your credit balance is too low."},
+        {"code": "PRECONDITION_FAILED", "message": "Account acme is suspended."},
     ],
 )
 def test_a_rejection_of_every_row_is_the_accounts_fault(status: int, error: dict[str, Any]) -> None:
@@ -232,6 +278,8 @@ def test_a_rejection_of_every_row_is_the_accounts_fault(status: int, error: dict
         ({"code": "context_length_exceeded", "param": "input"}, Reason.CONTEXT_TOO_LONG),
         ({"code": "string_above_max_length", "param": "input[0].content"}, Reason.CONTEXT_TOO_LONG),
         ({"code": 400, "message": "This model's maximum context length is 8192 tokens."}, Reason.CONTEXT_TOO_LONG),
+        ({"code": 403, "message": "It requires moderation. Your input was flagged for “x”."}, Reason.REFUSED),
+        ({"code": "json_validate_failed"}, Reason.WRONG_SCHEMA),
     ],
 )
 def test_a_rejection_of_this_rows_text_is_charged_its_bound(error: dict[str, Any], reason: Reason) -> None:
@@ -250,6 +298,7 @@ def test_a_rejection_of_this_rows_text_is_charged_its_bound(error: dict[str, Any
         ({"detail": "no such thing"}, "400"),
         ({"error": {"code": "400", "message": 5}}, "400"),
         ({"error": {"code": "", "type": "mystery"}}, "mystery"),
+        ({"error": {"code": "400", "type": "None", "param": "None"}}, "400"),
         ({"error": {"code": "mystery", "message": "This is no context_length_exceeded."}}, "mystery"),
     ],
 )

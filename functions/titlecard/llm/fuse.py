@@ -11,16 +11,12 @@ The fuse also records the traffic. It reads the usage from the raw body of the r
 from __future__ import annotations
 
 import asyncio
-import json
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
 
 import httpx2
 
+from titlecard.llm.body import as_openai, json_object, read_response
 from titlecard.llm.exchange import Allowance, Exchange, read_usage
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
 
 RESPONSE_MAX_BYTES = 1_048_576
 """The largest response, in bytes: over a hundred times the size of a normal answer. A larger one means a fault."""
@@ -91,19 +87,19 @@ class Fuse(httpx2.AsyncBaseTransport):
             exchange.timed_out = True
             raise
         exchange.complete = True
-        exchange.body = _json_object(content)
-        if exchange.body is None:
+        body = exchange.body = read_response(content)
+        if body is None:
             return httpx2.Response(response.status_code, headers=_passed_on(response), content=content, request=request)
-        exchange.usage = read_usage(exchange.body.get("usage"))
+        exchange.usage = read_usage(body.get("usage"))
         if response.status_code < HTTPStatus.MULTIPLE_CHOICES:
             # An answer is paid for, whatever else the response holds: the client above sees only the answer.
-            return httpx2.Response(HTTPStatus.OK, json=_answer(exchange.body, self._allowance.model), request=request)
+            return httpx2.Response(HTTPStatus.OK, json=as_openai(body, self._allowance.model), request=request)
         return httpx2.Response(response.status_code, headers=_passed_on(response), content=content, request=request)
 
     def _refusal(self, request: httpx2.Request, content: bytes) -> str | None:
         """Return why a request is not the allowed one, as a sentence; None if it is."""
         allowed = self._allowance
-        body = _json_object(content) or {}
+        body = json_object(content) or {}
         unknown = sorted(body.keys() - _BODY_KEYS)
         cap = body.get("max_output_tokens")
         conditions = (
@@ -148,51 +144,6 @@ async def _read(response: httpx2.Response) -> bytes:
     finally:
         await response.aclose()
     return bytes(content)
-
-
-def _json_object(content: bytes) -> dict[str, Any] | None:
-    try:
-        value = json.loads(content)
-    except (ValueError, RecursionError):  # ValueError: not JSON, or not UTF-8
-        return None
-    return value if isinstance(value, dict) else None
-
-
-def _answer(body: Mapping[str, Any], model: str) -> dict[str, Any]:
-    """Return a response in OpenAI's form that holds only the texts of another.
-
-    Gateways omit fields or fill them with other types, and the client above would fail on each of these. What the
-    provider declares (a failure, a refusal, the usage) is judged by the raw body.
-    """
-    parts = [{"type": "output_text", "text": text, "annotations": []} for text in _texts(body)]
-    message = {"type": "message", "id": "msg", "role": "assistant", "status": "completed", "content": parts}
-    return {
-        "id": "resp",
-        "object": "response",
-        "created_at": 0,
-        "model": model,
-        "status": "completed",
-        "output": [message] if parts else [],
-        "parallel_tool_calls": False,
-        "tool_choice": "none",
-        "tools": [],
-    }
-
-
-def _texts(body: Mapping[str, Any]) -> Iterator[str]:
-    """Yield the texts of a response's messages."""
-    output = body.get("output")
-    for item in output if isinstance(output, list) else ():
-        if not isinstance(item, dict) or item.get("type", "message") != "message":
-            continue
-        content = item.get("content")
-        if isinstance(content, str):
-            yield content
-        for part in content if isinstance(content, list) else ():
-            if isinstance(part, dict) and part.get("type", "output_text") in ("output_text", "text"):
-                text = part.get("text")
-                if isinstance(text, str):
-                    yield text
 
 
 def _passed_on(response: httpx2.Response) -> list[tuple[str, str]]:

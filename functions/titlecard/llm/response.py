@@ -6,6 +6,7 @@ billed amount is unknown, the bound is charged.
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from dataclasses import dataclass
@@ -26,7 +27,11 @@ if TYPE_CHECKING:
     from titlecard.llm.prompt import Cleaned
 
 _ACCOUNT_STATUS = frozenset(
-    {HTTPStatus.UNAUTHORIZED, HTTPStatus.PAYMENT_REQUIRED, HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND}
+    {
+        *(HTTPStatus.UNAUTHORIZED, HTTPStatus.PAYMENT_REQUIRED, HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND),
+        *(HTTPStatus.METHOD_NOT_ALLOWED, HTTPStatus.PROXY_AUTHENTICATION_REQUIRED, HTTPStatus.GONE),
+        HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+    }
 )
 _BILLING_CODE = re.compile(
     r"insufficient_quota|credit_balance_exhausted|\w+_spend_limit_exceeded|\w+_usage_limit_exceeded"
@@ -36,30 +41,46 @@ _BILLING_CODE = re.compile(
 
 _ACCOUNT_CODE = re.compile(
     r"unsupported_(?:parameter|value|model)|unknown_parameter|invalid_parameter|missing_required_parameter"
-    r"|invalid_json_schema|invalid_schema|invalid_service_tier|model_not_found|invalid_model|DeploymentNotFound"
-    r"|invalid_api_key|\w*organization\w*|\w*project_(?:archived|not_found)",
+    r"|invalid_json_schema|invalid_schema|invalid_service_tier|model_(?!context)\w+|invalid_model"
+    r"|DeploymentNotFound|OperationNotSupported|UnsupportedParamsError|invalid_api_key|blocked_api_access|\w*organization\w*|\w*project_(?:archived|not_found)",
     re.IGNORECASE,
 )
 """The error codes of a request that every row would have rejected: its model, tier, schema or settings."""
 
-_ACCOUNT_MESSAGE = re.compile(r"organization must be verified|exceeded your current quota", re.IGNORECASE)
-"""The OpenAI messages about the account that gateways forward without a code."""
+_BILLING_MESSAGE = re.compile(
+    r"exceeded your (?:current )?(?:quota|credits)|(?:credit )?balance is too low|spend(?:ing)? limit"
+    r"|insufficient (?:credits?|balance|funds|quota)",
+    re.IGNORECASE,
+)
+_ACCOUNT_MESSAGE = re.compile(
+    r"organization must be verified|account\b.{0,60}\b(?:suspended|deactivated|disabled|not active)"
+    r"|api.key (?:not valid|is invalid|expired)|api.version|provider not provided"
+    r"|\bmodel\b.{0,80}(?:does not exist|decommissioned|deprecated|requires terms|not (?:support|loaded|found)"
+    r"|is not (?:a )?(?:valid|available|supported)|is (?:invalid|unavailable))"
+    r"|(?:invalid|unknown|unsupported|unable to access|no such|not a valid) model|(?:invalid|unsupported) schema",
+    re.IGNORECASE,
+)
+"""What gateways and servers say, without a code, about an account that may not spend, and about its model."""
 
 _ACCOUNT_PARAMETERS = ("model", "service_tier", "text", "reasoning", "store", "stream", "max_output_tokens")
 """The keys of our request whose values are the same for every row."""
 
-_QUOTED_PARAMETER = re.compile(r"""["']param["']: ?["']([\w.\[\]]+)""")
-"""The parameter of a provider's error that a gateway quotes in its own message."""
+_QUOTED_PARAMETER = re.compile(rf"""["'`](?:{"|".join(_ACCOUNT_PARAMETERS)})(?:[.\[][\w.\[\]]+)?["'`](?! ?:)""")
+"""One of these keys in an error's message: the parameter that a server rejects."""
 
 _REFUSAL_CODE = re.compile(
     r"invalid_prompt|content_filter|content_policy_violation|ResponsibleAIPolicyViolation|ContentPolicyViolationError",
     re.IGNORECASE,
 )
+_REFUSAL_MESSAGE = re.compile(r"\binput was flagged|content management policy", re.IGNORECASE)
 _TOO_LONG_CODE = re.compile(r"context_length_exceeded|string_above_max_length|ContextWindowExceededError")
 """The error codes of a request that is rejected because of this row's text."""
 
 _TOO_LONG_MESSAGE = re.compile(r"maximum context length|context window|prompt is too long", re.IGNORECASE)
 """How servers without error codes say the same."""
+
+_BROKEN_ANSWER_CODE = re.compile("json_validate_failed")
+"""The error code of an answer that the provider itself held against the schema."""
 
 _TRANSIENT_STATUS = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.CONFLICT})
 
@@ -140,18 +161,21 @@ def _raise_http_error(exchange: Exchange, status: int, terms: ResponseContext) -
     """Raise the fault of a response with an error status, by status and error code."""
     codes = [*_names(exchange.body), *_names_in_message(exchange.body)]
     sentence = f"The provider said {status}: {_message(exchange.body, terms.key)}"
+    message = _quoted(exchange.body)
     wait = retry_after(exchange.headers, datetime.now(UTC))
-    if _any(_BILLING_CODE, codes):
+    if _any(_BILLING_CODE, codes) or (wait is None and _BILLING_MESSAGE.search(message)):
         raise Defer(Reason.ACCOUNT_FAULT, sentence, retry_after=wait)
     if status == HTTPStatus.TOO_MANY_REQUESTS:
         raise Defer(Reason.RATE_LIMITED, sentence, retry_after=wait)
     if status in _TRANSIENT_STATUS or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         raise Retry(Reason.PROVIDER_ERROR, sentence, retry_after=wait)
-    if _any(_REFUSAL_CODE, codes):
+    if _any(_REFUSAL_CODE, codes) or _REFUSAL_MESSAGE.search(message):
         raise Unusable(Reason.REFUSED, sentence)
-    if _any(_TOO_LONG_CODE, codes) or _TOO_LONG_MESSAGE.search(_quoted(exchange.body)):
+    if _any(_TOO_LONG_CODE, codes) or _TOO_LONG_MESSAGE.search(message):
         raise Unusable(Reason.CONTEXT_TOO_LONG, sentence)
-    if status in _ACCOUNT_STATUS or _any(_ACCOUNT_CODE, codes) or _for_every_row(exchange.body):
+    if _any(_BROKEN_ANSWER_CODE, codes):
+        raise Unusable(Reason.WRONG_SCHEMA, sentence)
+    if status in _ACCOUNT_STATUS or _any(_ACCOUNT_CODE, codes) or _for_every_row(exchange.body, message):
         raise Defer(Reason.ACCOUNT_FAULT, sentence, retry_after=wait)
     named = (name for name in _names(exchange.body) if name != "invalid_request_error")  # the type of every rejection
     raise Rejected(Reason.BAD_REQUEST, sentence, code=next(named, str(status)))
@@ -159,12 +183,14 @@ def _raise_http_error(exchange: Exchange, status: int, terms: ResponseContext) -
 
 def _raise_failed(exchange: Exchange, body: Mapping[str, Any], billing: Billing, terms: ResponseContext) -> NoReturn:
     """Raise the fault of a response that has status 200 and declares a failure, some with the true status as code."""
-    code = _error(body).get("code")
-    if isinstance(code, int) and code >= HTTPStatus.BAD_REQUEST and isinstance(billing, Unmeasured):
-        _raise_http_error(exchange, code, terms)
+    code = str(_error(body).get("code"))
+    if re.fullmatch(r"[45]\d\d", code) and isinstance(billing, Unmeasured):
+        _raise_http_error(exchange, int(code), terms)
     sentence = f"The provider failed after it had begun: {_message(body, terms.key)}"
     if _any(_BILLING_CODE, _names(body)) and isinstance(billing, Unmeasured):
         raise Defer(Reason.ACCOUNT_FAULT, sentence)
+    if _any(_REFUSAL_CODE, _names(body)):
+        raise Unusable(Reason.REFUSED, sentence, billing=billing)
     raise Retry(Reason.PROVIDER_ERROR, sentence, billing=billing)
 
 
@@ -173,7 +199,7 @@ def _names(body: Mapping[str, Any] | None) -> list[str]:
     error = _error(body)
     inner = error.get("innererror")
     names = [inner.get("code") if isinstance(inner, dict) else None, error.get("code"), error.get("type")]
-    return [name for name in names if isinstance(name, str) and name and not name.isdecimal()]
+    return [name for name in names if isinstance(name, str) and name not in {"", "None"} and not name.isdecimal()]
 
 
 def _names_in_message(body: Mapping[str, Any] | None) -> list[str]:
@@ -182,23 +208,25 @@ def _names_in_message(body: Mapping[str, Any] | None) -> list[str]:
 
 
 def _quoted(body: Mapping[str, Any] | None) -> str:
-    """Return an error's message, with the provider's own that a gateway quotes beside it."""
+    """Return all that an error says, with the provider's own words that a gateway quotes beside it."""
+    said = body or {}
     error = _error(body)
     beside = error.get("metadata")
-    texts = (error.get("message"), beside.get("raw") if isinstance(beside, dict) else None)
-    return " ".join(text for text in texts if isinstance(text, str))
+    raw = beside.get("raw") if isinstance(beside, dict) else None
+    texts = (error.get("message"), raw, said.get("message"), said.get("detail"))
+    return " ".join(it if isinstance(it, str) else json.dumps(it) for it in texts if it)
 
 
 def _any(pattern: re.Pattern[str], codes: Iterable[str]) -> bool:
     return any(pattern.fullmatch(code) for code in codes)
 
 
-def _for_every_row(body: Mapping[str, Any] | None) -> bool:
+def _for_every_row(body: Mapping[str, Any] | None, message: str) -> bool:
     """Return whether an error is about a value that is the same in every request."""
-    parameter, message = _error(body).get("param"), _quoted(body)
-    named = [parameter] if isinstance(parameter, str) else _QUOTED_PARAMETER.findall(message)
-    about = {re.split(r"[.\[]", name)[0] for name in named}
-    return not about.isdisjoint(_ACCOUNT_PARAMETERS) or _ACCOUNT_MESSAGE.search(message) is not None
+    parameter = _error(body).get("param")
+    if isinstance(parameter, str) and re.split(r"[.\[]", parameter)[0] in _ACCOUNT_PARAMETERS:
+        return True
+    return bool(_ACCOUNT_MESSAGE.search(message) or _QUOTED_PARAMETER.search(message))
 
 
 def retry_after(headers: Mapping[str, str], now: datetime) -> float | None:
@@ -262,6 +290,8 @@ def _incomplete_reason(body: Mapping[str, Any]) -> str | None:
 def _error(body: Mapping[str, Any] | None) -> Mapping[str, Any]:
     said = body or {}
     error = said if said.get("object") == "error" else said.get("error")
+    if isinstance(error, str) and error:
+        return {"message": error}
     return error if isinstance(error, dict) else {}
 
 

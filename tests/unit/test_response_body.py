@@ -1,0 +1,84 @@
+"""Bodies of responses in the shapes of many gateways."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from titlecard.domain.money import Usage
+from titlecard.llm.body import as_openai, read_response
+from titlecard.llm.exchange import read_usage
+
+TALK = {"title": "Queues", "presenters": ["Ada Brightwater"]}
+TEXT = json.dumps(TALK)
+USAGE = {"input_tokens": 7, "output_tokens": 3}
+
+
+def message(*texts: object) -> dict[str, Any]:
+    return {"type": "message", "content": [{"type": "output_text", "text": text} for text in texts]}
+
+
+def talk_of(content: bytes) -> object:
+    """Return the talk that the client is given, None if it is given none."""
+    parts = [part for item in as_openai(read_response(content) or {}, "model")["output"] for part in item["content"]]
+    return json.loads(parts[0]["text"]) if len(parts) == 1 else None
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"output": [message(TEXT)]},
+        {"output": message(TEXT)},
+        {"output": TEXT},
+        {"output": [], "output_text": TEXT},
+        {"output": [message(TEXT[:9], TEXT[9:])]},
+        {"output": [message("Let me see: {x}"), message(TEXT)]},
+        {"output": [message({"value": TEXT})]},
+        {"output": [message(f"```json\n{TEXT}\n```")]},
+        {"output": [message(f'<think>{{"title": "No", "presenters": []}}</think> {TEXT}')]},
+        {"output": [message(json.dumps({"talk": TALK}))]},
+        {"output": [message(json.dumps(TALK | {"confidence": 0.9}))]},
+        {"data": {"output": [message(TEXT)]}},
+        {"choices": [{"finish_reason": "stop", "message": {"role": "assistant", "content": TEXT}}]},
+    ],
+)
+def test_a_talk_is_found_wherever_a_body_holds_it(body: dict[str, Any]) -> None:
+    assert talk_of(json.dumps(body).encode()) == TALK
+
+
+def test_the_last_response_of_a_stream_is_its_answer() -> None:
+    events = [{"response": {"status": "in_progress"}}, {"response": {"output": [message(TEXT)], "usage": USAGE}}]
+    content = "".join(f"event: x\ndata: {json.dumps(event)}\n\n" for event in events).encode()
+    assert talk_of(content) == TALK
+    assert read_usage((read_response(content) or {})["usage"]) == Usage(7, 3)
+
+
+def test_an_error_in_a_list_is_read() -> None:
+    assert read_response(b'[{"error": {"code": 400}}]') == {"error": {"code": 400}}
+
+
+def test_nobody_is_a_presenter_where_the_answer_says_null() -> None:
+    assert talk_of(json.dumps({"output_text": '{"title": "Queues", "presenters": null}'}).encode()) == {
+        "title": "Queues",
+        "presenters": [],
+    }
+
+
+def test_a_talk_without_presenters_is_left_for_the_schema_to_refuse() -> None:
+    assert talk_of(json.dumps({"output_text": '{"title": "Queues"}'}).encode()) == {"title": "Queues"}
+
+
+def test_a_chat_completion_is_read_with_its_usage_and_its_end() -> None:
+    usage = {"prompt_tokens": 7, "completion_tokens": 3}
+    choice = {"finish_reason": "length", "message": {"content": "{", "refusal": "No."}}
+    body = read_response(json.dumps({"choices": [choice], "usage": usage}).encode()) or {}
+    assert read_usage(body["usage"]) == Usage(7, 3)
+    assert body["incomplete_details"] == {"reason": "max_output_tokens"}
+    assert {"type": "refusal", "refusal": "No."} in body["output"][0]["content"]
+
+
+@pytest.mark.parametrize("content", [b"", b"[]", b"null", b"<html>", b"data: x", b"[1]", b"{" * 100_000, b"\xff"])
+def test_other_bodies_are_none(content: bytes) -> None:
+    assert read_response(content) is None
