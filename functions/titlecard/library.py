@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from titlecard import extraction
 from titlecard.domain.video import Video
-from titlecard.extraction.survey import SAMPLE, Survey
+from titlecard.extraction.surveying import SAMPLE, take_survey
 from titlecard.pipeline.talks import by_local_tier
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def talks(videos: Iterable[Video | Mapping[str, Any]]) -> Iterator[Talk]:
     """Return one talk for each video; see `titlecard.parse`."""
     given = [video if isinstance(video, Video) else _video(place, video) for place, video in enumerate(videos)]
-    survey = Survey.learn(given[:: len(given) // SAMPLE + 1])  # from the whole list, since a channel changes its style
+    survey = take_survey(given[:: len(given) // SAMPLE + 1])  # from the whole list, since a channel changes its style
     return (by_local_tier(video, extraction.parse(video, survey)) for video in given)
 
 

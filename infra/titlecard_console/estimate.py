@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from titlecard.domain.batch import BatchLimits, RowState
 from titlecard.domain.money import Amount, Cap, PriceList, cap
 from titlecard.domain.video import Policy
-from titlecard.extraction.survey import Survey
+from titlecard.extraction.surveying import take_survey
 from titlecard.llm import OPENAI, ModelTier
 from titlecard.manifests import ReadingLimits, read, validation
 from titlecard.manifests.errors import NotAManifest
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from titlecard.domain.video import Talk, Video
     from titlecard.extraction import LocalParse
+    from titlecard.extraction.survey import Survey
 
 
 @dataclass(frozen=True)
@@ -104,7 +105,7 @@ def read_manifest(path: Path, parameters: Mapping[str, str]) -> Manifest:
         report = validation.validate(
             read(file, limits), scratch=Path(scratch), rejects=rejects, sample_max=int(parameters["SurveySampleRows"])
         )
-    return Manifest(path, limits, report, Survey.learn(report.sample), rejects.getvalue())
+    return Manifest(path, limits, report, take_survey(report.sample), rejects.getvalue())
 
 
 def reading_limits(parameters: Mapping[str, str]) -> ReadingLimits:

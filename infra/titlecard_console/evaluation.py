@@ -22,7 +22,7 @@ from titlecard import extraction
 from titlecard.domain.errors import Fault
 from titlecard.domain.money import Amount
 from titlecard.domain.video import Policy, Tier, Video
-from titlecard.extraction.survey import Survey
+from titlecard.extraction.surveying import take_survey
 from titlecard.pipeline import talks
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from titlecard.domain.money import Billing
     from titlecard.domain.video import Talk
     from titlecard.extraction import LocalParse
+    from titlecard.extraction.survey import Survey
     from titlecard.llm import ModelTier, Question
 
 PRECISIONS = (0.99, 0.98, 0.95, 0.90)
@@ -306,7 +307,7 @@ def _surveys(cases: Sequence[Case]) -> dict[str, Survey]:
     batches: dict[str, list[Case]] = defaultdict(list)
     for case in cases:
         batches[case.event].append(case)
-    return {event: Survey.learn(case.video for case in batch) for event, batch in batches.items()}
+    return {event: take_survey(case.video for case in batch) for event, batch in batches.items()}
 
 
 def _result(talk: Talk, local: LocalParse, *, asked: bool = False, charge: Amount | None = None) -> Result:

@@ -12,7 +12,7 @@ from titlecard.domain.text import one_line, words
 from titlecard.extraction.description import OTHER, PERSON, DescriptionView
 from titlecard.extraction.mentions import lines
 from titlecard.extraction.names import TITLES
-from titlecard.extraction.survey import Reading, Survey
+from titlecard.extraction.surveying import SurveyedRow, survey_of
 from titlecard.extraction.titles import DROP, NAME, TITLE, TitleView
 from training.dataset import by_event, some_of_its_batch
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from titlecard.extraction.model import Model
     from titlecard.extraction.names import Lexicon
     from titlecard.extraction.segments import Segment
+    from titlecard.extraction.survey import Survey
     from training.dataset import Row
 
 SMALL_BATCHES = (1, 1, 1, 2, 3, 4, 6, 8)
@@ -52,21 +53,21 @@ def surveyed(
     chance = random.Random(seed)  # noqa: S311  # samples, not secrets
     for batch in by_event(rows).values():
         readings = {row.id: _reading(row, lexicon) for row in batch}
-        whole = Survey.combine([readings[row.id] for row in batch], first)
+        whole = survey_of([readings[row.id] for row in batch], first)
         for number, row in enumerate(batch):
             yield row, whole, True
             if not row.synthetic and number % every == 0:
                 some = some_of_its_batch(row, batch, chance.choice(SMALL_BATCHES), chance)
-                yield row, Survey.combine([readings[each.id] for each in some], first), False
+                yield row, survey_of([readings[each.id] for each in some], first), False
 
 
 _lines = cache(lines)
 
 
 @cache
-def _reading(row: Row, lexicon: Lexicon) -> Reading:
+def _reading(row: Row, lexicon: Lexicon) -> SurveyedRow:
     """Return what the survey takes from a row; kept because each row is surveyed several times."""
-    return Reading.of(row.title, row.description, lexicon)
+    return SurveyedRow.of(row.title, row.description, lexicon)
 
 
 def of_titles(rows: Sequence[Row], lexicon: Lexicon, seed: int, first: Model | None = None) -> Iterator[Example]:

@@ -30,7 +30,7 @@ from typing import TYPE_CHECKING, Any
 from titlecard.domain.video import Video
 from titlecard.extraction import IN_DESCRIPTION, IN_TITLE, NOBODY, parse_with
 from titlecard.extraction.model import WEIGHTS
-from titlecard.extraction.survey import Reading, Survey
+from titlecard.extraction.surveying import SurveyedRow, survey_of
 from titlecard_console.evaluation import Case, Result, is_right, score, table
 from training.dataset import by_event, load, some_of_its_batch, split
 from training.fit import Settings, Workshop, calibrated
@@ -201,13 +201,13 @@ def answers(model: Model, rows: Sequence[Row], seed: int, sizes: Sequence[int] =
     """Yield the answers to rows, each in its whole batch, and every tenth also in random batches of these sizes."""
     chance = random.Random(seed)  # noqa: S311  # samples, not secrets
     for batch in by_event(rows).values():
-        readings = {row.id: Reading.of(row.title, row.description, model.lexicon) for row in batch}
-        whole = Survey.combine([readings[row.id] for row in batch], model)
+        readings = {row.id: SurveyedRow.of(row.title, row.description, model.lexicon) for row in batch}
+        whole = survey_of([readings[row.id] for row in batch], model)
         for number, row in enumerate(batch):
             surveys = {"whole": whole}
             for size in sizes if number % _EVERY == 0 else ():
                 some = some_of_its_batch(row, batch, size, chance)
-                surveys[str(size)] = Survey.combine([readings[each.id] for each in some], model)
+                surveys[str(size)] = survey_of([readings[each.id] for each in some], model)
             video = Video(id=row.id, title=row.title, description=row.description)
             case = Case(video, row.event, row.kind, row.want_title, row.want_names)
             for name, survey in surveys.items():

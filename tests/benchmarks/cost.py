@@ -37,7 +37,7 @@ from titlecard.aws.sqs import ENTRIES_PER_SEND
 from titlecard.domain.batch import BatchLimits, Message
 from titlecard.domain.money import Budget, Cap, Measured, PriceList
 from titlecard.domain.video import Video
-from titlecard.extraction.survey import Survey
+from titlecard.extraction.surveying import take_survey
 from titlecard.llm import ModelTier
 from titlecard.llm.question import Answer
 from titlecard.pipeline.parse import Received
@@ -210,7 +210,7 @@ class Stack:
             "due": "2026-03-31T12:00:00+00:00", "last_row": Decimal(rows),
         }  # fmt: skip
         self.store.put("catalog", {"Item": item})
-        self.store.put("catalog", {"Item": {**survey_key(batch), "survey": Survey.learn(videos).to_json()}})
+        self.store.put("catalog", {"Item": {**survey_key(batch), "survey": take_survey(videos).to_json()}})
         self.ledger.set_budget(PROJECT, Budget(Cap(10**9, 10**9), Cap(10**9, 10**9)), by="person", now=self.now)
         return [Message(batch=batch, project=PROJECT, row=n, video=it) for n, it in enumerate(videos, 1)]
 

@@ -29,11 +29,11 @@ import sys
 from itertools import islice
 from titlecard import extraction
 from titlecard.domain.video import Video
-from titlecard.extraction.survey import SAMPLE, Survey
+from titlecard.extraction.surveying import SAMPLE, take_survey
 from titlecard.pipeline.talks import by_local_tier
 
 with open(sys.argv[1], encoding="utf-8") as lines:
-    survey = Survey.learn(map(Video.model_validate_json, islice(lines, SAMPLE)))
+    survey = take_survey(map(Video.model_validate_json, islice(lines, SAMPLE)))
     lines.seek(0)
     for line in lines:
         video = Video.model_validate_json(line)

@@ -26,12 +26,14 @@ from titlecard.domain.money import PriceList
 from titlecard.domain.video import Video
 from titlecard.extraction import parse
 from titlecard.extraction.model import WEIGHTS
-from titlecard.extraction.survey import Survey
+from titlecard.extraction.surveying import take_survey
 from titlecard.llm import ModelTier
 from titlecard.llm.prompt import INSTRUCTIONS, Cleaned
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+
+    from titlecard.extraction.survey import Survey
 
 MODEL = "gpt-6-luna"
 
@@ -85,7 +87,7 @@ def surveyed(dataset: Path) -> list[tuple[Video, Survey]]:
         for row in map(json.loads, lines):
             video = Video(id=row["id"], title=row["title"], description=row["description"] or "")
             batches[row["event"]].append(video)
-    surveys = {event: Survey.learn(videos) for event, videos in batches.items()}
+    surveys = {event: take_survey(videos) for event, videos in batches.items()}
     return [(video, surveys[event]) for event, videos in batches.items() for video in videos]
 
 

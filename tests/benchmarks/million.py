@@ -50,7 +50,7 @@ from titlecard.aws.dynamodb.catalog import Catalog, stamp
 from titlecard.aws.dynamodb.catalog.grants import Grants
 from titlecard.aws.s3 import UploadsBucket
 from titlecard.domain.batch import END_STATES, BatchState
-from titlecard.extraction.survey import Survey
+from titlecard.extraction.surveying import take_survey
 from titlecard.manifests import validation
 from titlecard.preflight import COUNTED_BYTES_PER_SECOND
 from titlecard_console.local_cloud import build as artefact
@@ -288,7 +288,7 @@ class Trial:
         check("every refused row is in the report exactly once", reported == rejects)
         accepted = stack.report(upload, "accepted.bin")
         check("the accepted rows are those of an undisturbed run", accepted == undisturbed.bitmap.to_bytes())
-        survey = Survey.learn(undisturbed.sample).to_json()
+        survey = take_survey(undisturbed.sample).to_json()
         check("the survey is that of an undisturbed run", stack.survey(upload) == survey)
 
     def _check_sent(self, stack: Stack, undisturbed: ValidationReport) -> None:

@@ -20,7 +20,7 @@ from selenium.webdriver.chrome.service import Service
 
 from titlecard import extraction, manifests
 from titlecard.domain.batch import BatchLimits, BatchState, Upload
-from titlecard.extraction.survey import Survey
+from titlecard.extraction.surveying import take_survey
 from titlecard.manifests import Accepted, ReadingLimits
 from titlecard_console.report.content import Charged, DeadGroup, ReportContent, TierTotals
 from titlecard_console.report.markup import layout, mark_description, mark_title
@@ -73,7 +73,7 @@ def sample_content() -> ReportContent:
     with SAMPLE.open("rb") as file:
         reading = manifests.read(file, ReadingLimits())
         videos = [row.video for row in reading if isinstance(row, Accepted)]
-    survey, page = Survey.learn(videos), content(0)
+    survey, page = take_survey(videos), content(0)
     layouts: dict[str, int] = {}
     for number, video in enumerate(videos):
         answer = extraction.parse(video, survey)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from titlecard import extraction, manifests
-from titlecard.extraction.survey import Survey
+from titlecard.extraction.surveying import take_survey
 from titlecard.manifests import validation
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def answers(content: bytes) -> dict[str, tuple[str, tuple[str, ...]]]:
         counted = validation.validate(
             manifests.read(io.BytesIO(content), limits), scratch=Path(scratch), rejects=io.StringIO(), sample_max=2000
         )
-    survey = Survey.learn(counted.sample)
+    survey = take_survey(counted.sample)
     found = {}
     for row in validation.accepted(manifests.read(io.BytesIO(content), limits), counted.bitmap):
         answer = extraction.parse(row.video, survey)

@@ -13,6 +13,7 @@ from titlecard.aws.errors import LeaseHeld
 from titlecard.domain.batch import BatchLimits, BatchState, RowState, Upload, upload_order
 from titlecard.domain.video import Talk, Tier, Video
 from titlecard.extraction.survey import Survey
+from titlecard.extraction.surveying import take_survey
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,7 +38,7 @@ def sending(world: World, lease: str = "first", accepted: int = 3) -> Batch:
     batch = opened(world, lease)
     world.catalog.start_sending(
         batch,
-        Survey.learn(videos(3)),
+        take_survey(videos(3)),
         limits=LIMITS,
         form="JSON Lines",
         accepted=accepted,
@@ -85,9 +86,7 @@ def test_a_takeover_keeps_the_checkpoint(world: World) -> None:
 def test_a_takeover_keeps_the_limits_that_came_with_the_upload(world: World) -> None:
     own = BatchLimits(requests=7, tokens=7, micro_usd=7)
     batch = opened(world, "first")
-    world.catalog.start_sending(
-        batch, Survey.learn(()), limits=own, form="", accepted=1, refused=0, repeated=0, last_row=1
-    )
+    world.catalog.start_sending(batch, Survey(), limits=own, form="", accepted=1, refused=0, repeated=0, last_row=1)
     world.clock.forward(LEASE_SECONDS + 1)
     assert opened(world, "second").limits == own
 
@@ -125,9 +124,7 @@ def test_a_batch_that_nobody_opened_is_a_key_error(world: World) -> None:
 
 
 def _start_sending(catalog: Catalog, batch: Batch, world: World) -> None:  # noqa: ARG001 -- as the others
-    catalog.start_sending(
-        batch, Survey.learn(()), limits=LIMITS, form="", accepted=1, refused=0, repeated=0, last_row=1
-    )
+    catalog.start_sending(batch, Survey(), limits=LIMITS, form="", accepted=1, refused=0, repeated=0, last_row=1)
 
 
 def _sent(catalog: Catalog, batch: Batch, world: World) -> None:
@@ -157,11 +154,11 @@ def test_a_worker_that_lost_the_lease_changes_nothing(
 def test_pass_1_ends_with_counts_and_a_survey(world: World) -> None:
     batch = sending(world)
     assert (batch.state, batch.accepted, batch.refused, batch.repeated) == (BatchState.SENDING, 3, 2, 1)
-    assert world.catalog.survey(batch.id) == Survey.learn(videos(3))
+    assert world.catalog.survey(batch.id) == take_survey(videos(3))
 
 
 def test_a_batch_without_a_survey_has_an_empty_one(world: World) -> None:
-    assert world.catalog.survey(opened(world).id) == Survey.learn(())
+    assert world.catalog.survey(opened(world).id) == Survey()
 
 
 def test_a_checkpoint_that_releases_the_lease_lets_the_next_worker_in_at_once(world: World) -> None:
@@ -195,7 +192,7 @@ def test_the_batches_of_these_tests_are_as_ingest_leaves_them(world: World) -> N
         world.db.delete_item(TableName=world.names["CatalogTable"], Key={"pk": item["pk"], "sk": item["sk"]})
     until = world.clock.after(LEASE_SECONDS)
     taken = world.catalog.open_batch(batch.upload, PROJECT, LIMITS, lease="l", until=until, now=world.clock())
-    survey = Survey.learn(videos(3))
+    survey = take_survey(videos(3))
     world.catalog.start_sending(
         taken, survey, limits=LIMITS, form="JSON Lines", accepted=3, refused=0, repeated=0, last_row=3
     )

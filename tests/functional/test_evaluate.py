@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from titlecard.domain.errors import Reason
 from titlecard.domain.video import Policy, Tier, Video
-from titlecard.extraction.survey import Survey
+from titlecard.extraction.surveying import take_survey
 from titlecard_console import evaluation
 from titlecard_console.cli import app
 from titlecard_console.errors import CommandError
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from tests.provider import LoopbackProvider
 
     from titlecard.domain.money import Amount
+    from titlecard.extraction.survey import Survey
     from titlecard.llm import ModelTier
 
 KEY = "sk-of-the-tests"
@@ -126,17 +127,16 @@ def test_an_interrupt_sends_no_further_questions(tier: ModelTier, provider: Loop
 
 
 def test_each_event_is_surveyed_as_one_batch(tier: ModelTier, monkeypatch: pytest.MonkeyPatch) -> None:
-    learnt: list[list[Video]] = []
-    learn = Survey.learn
+    surveyed: list[list[Video]] = []
 
-    def told(videos: Iterable[Video]) -> Survey:
-        learnt.append(list(videos))
-        return learn(learnt[-1])
+    def recorded(videos: Iterable[Video]) -> Survey:
+        surveyed.append(list(videos))
+        return take_survey(surveyed[-1])
 
-    monkeypatch.setattr(Survey, "learn", told)
+    monkeypatch.setattr(evaluation, "take_survey", recorded)
     other = Case(Video(id="9", title="Alone"), "elsewhere", "no_names", "Alone", ())
     evaluation.plan([*cases(2), other], tier, Policy.LOCAL)
-    assert [len(videos) for videos in learnt] == [2, 1]
+    assert [len(videos) for videos in surveyed] == [2, 1]
 
 
 # ------------------------------------------------------------------------------------------------------- the command

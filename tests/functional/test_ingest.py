@@ -14,7 +14,7 @@ from titlecard import __version__
 from titlecard.aws.errors import LeaseHeld, MessagesNotSent
 from titlecard.aws.sqs import SEND_TRIES, WorkQueue
 from titlecard.domain.batch import OUTSIDE, BatchLimits, BatchState
-from titlecard.extraction.survey import Survey
+from titlecard.extraction.surveying import take_survey
 from titlecard.manifests.validation import Bitmap
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from titlecard.aws.dynamodb.catalog import Batch
     from titlecard.bootstrap import AwsClients
     from titlecard.domain.batch import Message, Upload
+    from titlecard.extraction.survey import Survey
 
 INVOCATION_SECONDS = NUMBERS["IngestTimeoutSeconds"]
 MIXED = """\
@@ -94,7 +95,7 @@ def test_the_survey_is_written_before_the_first_message(world: World, monkeypatc
 
     monkeypatch.setattr(WorkQueue, "send", lambda _queue, pack: seen.append(world.catalog.survey(pack[0].batch)))
     taken(world, upload)
-    assert seen == [Survey.learn(videos(5))]
+    assert seen == [take_survey(videos(5))]
 
 
 def test_a_file_of_refused_rows_only_is_a_batch_without_messages(world: World) -> None:

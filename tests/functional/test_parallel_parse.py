@@ -15,7 +15,7 @@ import pytest
 
 from titlecard import extraction
 from titlecard.domain.video import Video
-from titlecard.extraction.survey import Survey
+from titlecard.extraction.surveying import take_survey
 from titlecard_console import local_tier
 from titlecard_console.errors import ExitCode
 
@@ -87,7 +87,7 @@ def test_workers_give_the_talks_of_one_process_in_order(method: str, start: Star
     assert complaints == ""
     found = [(row["id"], row["title"], row["presenters"]) for row in map(json.loads, written.splitlines())]
     videos = [_video(number) for number in range(ROWS)]
-    survey = Survey.learn(videos)
+    survey = take_survey(videos)
     expected = [(video.id, extraction.parse(video, survey)) for video in videos]
     assert found == [(name, parse.title, list(parse.presenters)) for name, parse in expected]
 
@@ -95,7 +95,7 @@ def test_workers_give_the_talks_of_one_process_in_order(method: str, start: Star
 def test_small_manifest_starts_no_worker(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(local_tier, "ProcessPoolExecutor", None)
     videos = [_video(number) for number in range(local_tier.PARALLEL_ROWS - 1)]
-    survey = Survey.learn(videos)
+    survey = take_survey(videos)
     assert [video for video, _ in local_tier.parses(videos, survey, len(videos))] == videos
 
 

@@ -28,7 +28,7 @@ from titlecard.aws.sqs import DeadLetterSender, WorkQueue
 from titlecard.domain.batch import BatchLimits, BatchState, Message, Upload, upload_order
 from titlecard.domain.money import Budget, Cap
 from titlecard.domain.video import Video
-from titlecard.extraction.survey import Survey
+from titlecard.extraction.surveying import take_survey
 from titlecard.pipeline.parse import Received
 from titlecard.settings import IngestSettings, ParserSettings, SweeperSettings
 from titlecard_console.local_cloud.template import load
@@ -243,7 +243,7 @@ class World:
             "agenda": "open",
             "due": now,
         }
-        table, survey = self.names["CatalogTable"], Survey.learn(videos).to_json()
+        table, survey = self.names["CatalogTable"], take_survey(videos).to_json()
         self.db.put_item(TableName=table, Item=item)
         self.db.put_item(TableName=table, Item={"pk": item["pk"], "sk": "survey", "survey": survey})
         messages = [

@@ -35,7 +35,7 @@ from titlecard.domain.clock import CLOCK_ERROR_SECONDS
 from titlecard.domain.errors import Hold
 from titlecard.domain.money import Budget, Cap
 from titlecard.domain.video import Policy, Video
-from titlecard.extraction.survey import Survey
+from titlecard.extraction.surveying import take_survey
 from titlecard.settings import IngestSettings, ParserSettings, SweeperSettings
 
 if TYPE_CHECKING:
@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from tests.simulation.queues import Letter
 
     from titlecard.extraction import LocalParse
+    from titlecard.extraction.survey import Survey
 
 VISIBILITY, TIMEOUT, DEADLINE, MARGIN, BACKOFF = 720, 90, 30, 10, 60
 INGEST_VISIBILITY, INGEST_TIMEOUT, RESUME_TIMEOUT = 5400, 900, 60
@@ -873,7 +874,7 @@ def _manifest(project: str) -> str:
 LARGE = 'He said "no". ' * 7_000
 """A description that nearly fills the largest row, and is longer in JSON."""
 
-_SURVEY = Survey.learn(tuple(Video(id=title, title=title) for title in TITLES))
+_SURVEY = take_survey(tuple(Video(id=title, title=title) for title in TITLES))
 
 
 class _Surveys:

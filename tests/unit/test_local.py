@@ -10,6 +10,7 @@ import pytest
 from titlecard.domain.video import Policy, Video
 from titlecard.extraction import LocalParse, parse
 from titlecard.extraction.survey import Survey
+from titlecard.extraction.surveying import take_survey
 
 TALKS = [
     ("Garbage Collection Without Tears", "Maria Garcia"),
@@ -35,7 +36,7 @@ def in_a_batch(template: str, description: str = "", name: str = NAME) -> LocalP
         Video(id=str(n), title=template.format(t=t, n=who, i=n), description=description.format(t=t, n=who))
         for n, (t, who) in enumerate(rows)
     ]
-    return parse(videos[-1], Survey.learn(videos))
+    return parse(videos[-1], take_survey(videos))
 
 
 @pytest.mark.parametrize(
@@ -115,13 +116,13 @@ def test_the_labels_that_editors_keep_stay(label: str) -> None:
 
 def test_a_keynote_without_a_title_is_called_keynote() -> None:
     videos = [Video(id=str(n), title=f"DevConf 2031 - {t} by {who}") for n, (t, who) in enumerate(TALKS)]
-    answer = parsed(f"DevConf 2031 - Keynote: {NAME}", batch=Survey.learn(videos))
+    answer = parsed(f"DevConf 2031 - Keynote: {NAME}", batch=take_survey(videos))
     assert (answer.title, answer.presenters) == ("Keynote", (NAME,))
 
 
 def test_somebody_whom_the_title_is_about_is_no_presenter_where_by_names_one() -> None:
     videos = [Video(id=str(n), title=f"DevConf 2031 - {t} by {who}") for n, (t, who) in enumerate(TALKS)]
-    answer = parsed(f"DevConf 2031 - Anna Karenina Learns to Code by {NAME}", batch=Survey.learn(videos))
+    answer = parsed(f"DevConf 2031 - Anna Karenina Learns to Code by {NAME}", batch=take_survey(videos))
     assert (answer.title, answer.presenters) == ("Anna Karenina Learns to Code", (NAME,))
 
 
@@ -138,12 +139,12 @@ def test_a_keynote_label_behind_the_title_goes(template: str) -> None:
 def test_an_event_with_its_year_at_the_beginning_goes_even_where_no_other_row_has_it(event: str) -> None:
     rows = [Video(id=str(n), title=f"{t} - {who}") for n, (t, who) in enumerate(TALKS)]
     odd = Video(id="odd", title=f"{event}{TITLE} - {NAME}")
-    assert parse(odd, Survey.learn([*rows, odd])).title == TITLE
+    assert parse(odd, take_survey([*rows, odd])).title == TITLE
 
 
 def test_an_event_with_its_year_goes_without_a_sign_behind_it_though_the_batch_spells_it_otherwise() -> None:
     videos = [Video(id=str(n), title=f"Dev Conf 2031 - {t} by {who}") for n, (t, who) in enumerate(TALKS)]
-    answer = parsed(f"DevConference 2031 {TITLE} by {NAME}", batch=Survey.learn(videos))
+    answer = parsed(f"DevConference 2031 {TITLE} by {NAME}", batch=take_survey(videos))
     assert (answer.title, answer.presenters) == (TITLE, (NAME,))
 
 
@@ -267,14 +268,14 @@ def test_a_local_answer_is_final_if_it_is_sure_or_no_model_is_asked() -> None:
 
 def test_a_batch_that_may_be_one_persons_is_never_sure_that_nobody_is_named() -> None:
     videos = [Video(id=str(n), title=f"Grace Hopper - {t}") for n, (t, _) in enumerate(TALKS)]
-    answers = [parse(video, Survey.learn(videos)) for video in videos]
+    answers = [parse(video, take_survey(videos)) for video in videos]
     assert not any(answer.sure and not answer.presenters for answer in answers)
 
 
 def test_a_title_that_is_nothing_but_a_name_is_never_sure() -> None:
     videos = [Video(id=str(n), title=f"{who} | {t} | DevConf 2031") for n, (t, who) in enumerate(TALKS)]
     alone = Video(id="alone", title=f"{NAME} | DevConf 2031")
-    answer = parse(alone, Survey.learn([*videos, alone]))
+    answer = parse(alone, take_survey([*videos, alone]))
     assert (answer.title, answer.sure) == (NAME, False)
 
 
@@ -285,4 +286,4 @@ def test_code_in_a_title_stays_whole(title: str) -> None:
     others = [f"Tomas Ferreyra - Talk {letter} - DemoConf 2022" for letter in "abc"]
     rows = [f"Ada Brightwater - {title} - DemoConf 2022", *others]
     videos = [Video(id=str(number), title=row) for number, row in enumerate(rows)]
-    assert parse(videos[0], Survey.learn(videos)).title == title
+    assert parse(videos[0], take_survey(videos)).title == title

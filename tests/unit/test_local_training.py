@@ -11,7 +11,7 @@ import pytest
 from titlecard.domain.video import Video
 from titlecard.extraction import parse_with
 from titlecard.extraction.model import Model, shipped
-from titlecard.extraction.survey import Reading, Survey
+from titlecard.extraction.surveying import SurveyedRow, survey_of
 from training.dataset import load
 from training.examples import title_labels
 from training.fit import Judged, Settings, Workshop
@@ -63,7 +63,7 @@ def test_the_same_rows_and_seed_make_the_same_weights_fitted_or_kept(
 def test_the_weights_answer_what_they_were_trained_on(rows: list[Row], weights: bytes) -> None:
     model = Model.from_bytes(weights)
     batch = [row for row in rows if row.series == "conf0"]
-    survey = Survey.combine([Reading.of(row.title, row.description, model.lexicon) for row in batch])
+    survey = survey_of([SurveyedRow.of(row.title, row.description, model.lexicon) for row in batch])
     answer = parse_with(model, Video(id="1", title=batch[0].title), survey)
     assert (answer.title, answer.presenters) == (TALKS[0], (NAMES[0],))
 

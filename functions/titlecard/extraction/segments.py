@@ -1,6 +1,7 @@
-"""A title cut into the smallest pieces that can be a title, a name or a label by themselves.
+"""Split a title into the smallest pieces that can be a title, a name or a label by themselves.
 
-Too many cuts do no harm, because the labelling joins pieces that belong together; a missing cut cannot be repaired.
+Too many cuts do no harm, because `titles` labels the pieces and joins those of the clean title; a missing cut cannot be
+repaired.
 """
 # ruff: noqa: RUF001  # this module is about the dashes, bars and quotes that people type
 

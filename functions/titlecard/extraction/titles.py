@@ -1,4 +1,4 @@
-"""The title of a video: its pieces, their features, and the answer that a labelling of them gives.
+"""The clean title of a video: the features of its pieces, and the title that their labels give (`title_of`).
 
 A piece is labelled title, name or drop. Its features are its look, its place, its neighbours, whether the batch has
 such pieces in this place, and whether the description repeats it.

@@ -33,7 +33,7 @@ from titlecard.aws.errors import (
 from titlecard.aws.s3 import own_limits
 from titlecard.aws.sqs import chunk_messages
 from titlecard.domain.batch import OUTSIDE, BatchLimits, BatchState, Message, Upload
-from titlecard.extraction.survey import Survey
+from titlecard.extraction.surveying import take_survey
 from titlecard.manifests import validation
 from titlecard.manifests.errors import NotAManifest
 
@@ -169,7 +169,7 @@ class Ingest:
         warning = {} if batch.upload.is_versioned else {"warning": UNVERSIONED}
         self._report(batch.upload, "accepted", form=counted.form, left_out=counted.left_out, **counts, **warning)
         self._catalog.start_sending(
-            batch, Survey.learn(counted.sample), limits=limits, form=counted.form, last_row=counted.last, **counts
+            batch, take_survey(counted.sample), limits=limits, form=counted.form, last_row=counted.last, **counts
         )
         return self._catalog.batch(batch.id)
 

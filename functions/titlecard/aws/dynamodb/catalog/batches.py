@@ -233,7 +233,7 @@ class Batches(CatalogTable):
     def survey(self, batch: str) -> Survey:
         """Return the survey of a batch: what its rows have in common."""
         item = self._get(survey_key(batch))
-        return Survey.from_json(item["survey"]) if item else Survey.learn(())
+        return Survey.from_json(item["survey"]) if item else Survey()
 
     def open_batches(self) -> Iterator[Batch | UnreadableBatch]:
         """Yield every unfinished batch, oldest first (the index may not list the newest ones yet)."""
