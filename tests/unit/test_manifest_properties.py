@@ -30,8 +30,12 @@ UNSENDABLE = "\0\ufffe\uffff"
 
 
 def is_sound(text: str) -> bool:
-    """Return whether reading leaves a text unchanged."""
-    return texts.mended(text, escaped=True) == text and texts.without_live_date(text) == text
+    """Return whether reading leaves a text unchanged, also in a table."""
+    return (
+        texts.mended(text, escaped=True) == text
+        and texts.without_live_date(text) == text
+        and not text.startswith("'")  # a spreadsheet's protection of a formula
+    )
 
 
 text = st.text(st.characters(codec="utf-8", exclude_characters=UNSENDABLE), max_size=40).filter(is_sound)
@@ -40,7 +44,7 @@ ids = st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"], excl
 videos = st.lists(
     st.builds(
         Video,
-        id=ids.map(str.strip).filter(bool),
+        id=ids.map(str.strip).filter(lambda name: name and not name.startswith("yt:")),  # a channel or a playlist
         title=words.filter(lambda title: "video" not in title),
         description=text,
     ),
