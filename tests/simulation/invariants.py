@@ -495,7 +495,8 @@ class Invariants:
     def _died(self, key: Key, new: Item) -> None:
         """Check that a row's death has a cause: a killed worker, sent questions, or a removed message.
 
-        A throttle, a conflict, or a lost answer of a table is not a cause.
+        A throttle, a conflict, or a lost answer of a table is not a cause. A queue that a person purges is one: it may
+        have held the message that says of an attempt that nothing was sent.
         """
         world, why = self._world, str(new.get("reason", "")).partition(":")[0]
         crashed = _row_of(key) in world.died_with
@@ -506,7 +507,7 @@ class Invariants:
         else:
             video = f"video#{world.batch_of(key)['project']}#{new['video']}", f"fp#{new['fingerprint']}"
             tries = [it for it in self.tried.values() if it.key == video and it.concluded != "given back"]
-            caused = bool(tries) and all(it.fault or it.sent or it.worker.dead for it in tries)
+            caused = bool(tries) and all(it.fault or it.sent or it.worker.dead or world.purged for it in tries)
         if not caused:
             self._broken("no death without a cause", f"{key} died: {new.get('reason')}")
 
