@@ -268,6 +268,15 @@ class Stack:
         """Make a queue refuse messages larger than `size`, in bytes."""
         self._sqs.set_queue_attributes(QueueUrl=self.outputs[queue], Attributes={"MaximumMessageSize": str(size)})
 
+    def redeliver_after(self, queue: str, seconds: int) -> None:
+        """Make a queue redeliver sooner than the template allows, for a test that waits for redeliveries.
+
+        Args:
+            queue: the name of the stack's output.
+            seconds: more than the function's timeout, so that no message has two workers at once.
+        """
+        self._sqs.set_queue_attributes(QueueUrl=self.outputs[queue], Attributes={"VisibilityTimeout": str(seconds)})
+
     def kill_workers(self, function: str) -> int:
         """Kill every process of a function, as the kernel does when memory runs out; return their number."""
         killed = 0

@@ -25,15 +25,18 @@ RECEIVES = 5
 """The fewest receives that a queue may allow."""
 
 TIMES = {
-    "ParserTimeoutSeconds": "6",
+    "ParserTimeoutSeconds": "12",
     "RequestDeadlineSeconds": "1",
     "SettleMarginSeconds": "1",
     "BatchingWindowSeconds": "0",
-    "VisibilitySeconds": "36",
+    "VisibilitySeconds": "72",
     "RetryBackoffSeconds": "1",
     "MaxReceiveCount": str(RECEIVES),
 }
-"""Times in which a busy machine can parse a neighbour; the tests wait for the poison's timeouts."""
+"""Times in which a busy machine can start a worker and parse the neighbours."""
+
+REDELIVERED_AFTER = 15
+"""Seconds after which a message comes again: more than the parser's timeout, and less than the template allows."""
 
 POISON = """
 
@@ -80,6 +83,7 @@ def stack(artefacts: Path, tmp_path_factory: pytest.TempPathFactory, notes: Path
     code = POISON.replace("{notes}", str(notes))
     changed = poisoned(artefacts, folder / "artefacts", "ParserFunction", "parser/app.py", code)
     with running(folder / "state", TIMES, changed) as there:
+        there.redeliver_after("WorkQueueUrl", REDELIVERED_AFTER)
         yield there
 
 

@@ -38,7 +38,7 @@ def bare(tmp_path: Path) -> dict[str, str]:
     programs.mkdir()
     (programs / "python3").symlink_to(sys.executable)
     (programs / "sh").symlink_to(shutil.which("sh") or "/bin/sh")
-    return {"PATH": str(programs), "HOME": str(tmp_path), "PYTHONDONTWRITEBYTECODE": "1"}
+    return {"PATH": str(programs), "HOME": str(tmp_path)}
 
 
 def test_every_test_module_is_imported_without_other_programs(bare: dict[str, str]) -> None:
