@@ -11,6 +11,7 @@ import subprocess
 import sys
 import zipfile
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -58,6 +59,21 @@ def handler(event, context):
 """
 
 
+@dataclass(frozen=True)
+class Running:
+    """A cloud that several tests share, and its state folder."""
+
+    cloud: cloud.Cloud
+    state: Path
+
+
+@pytest.fixture(scope="module")
+def shared(artefacts: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    state = tmp_path_factory.mktemp("shared") / "state"
+    with cloud.start(state, {}, {"PATH": os.environ["PATH"]}, artefacts=artefacts) as there:
+        yield Running(there, state)
+
+
 # --------------------------------------------------------------------------------------------------------- it refuses
 
 
@@ -98,12 +114,11 @@ def test_numbers_that_clash_are_refused_before_anything_is_started(start: Start,
     assert not (tmp_path / "never").exists()
 
 
-def test_one_state_folder_has_one_cloud_and_others_find_it(start: Start, tmp_path: Path) -> None:
-    assert cloud.find(tmp_path / "state") is None
-    first = start()
-    assert cloud.find(tmp_path / "state") == first
+def test_one_state_folder_has_one_cloud_and_others_find_it(shared: Running, start: Start, tmp_path: Path) -> None:
+    assert cloud.find(tmp_path) is None
+    assert cloud.find(shared.state) == shared.cloud
     with pytest.raises(CloudError, match=r"a cloud is running on .*state already"):
-        start()
+        start(state=shared.state)
 
 
 def test_the_functions_see_nothing_of_the_callers_environment_but_the_way_to_the_model(
@@ -154,8 +169,8 @@ def test_an_answer_that_is_under_way_when_the_console_ends_is_kept(
     assert "video#answered" in _kept(state)
 
 
-def test_a_removed_item_stays_removed(start: Start, tmp_path: Path) -> None:
-    there, state = start(), tmp_path / "state"
+def test_a_removed_item_stays_removed(shared: Running) -> None:
+    there, state = shared.cloud, shared.state
     _talks(there).put_item(Item={"pk": "video#p#1", "sk": "fp#1"})
     _talks(there).put_item(Item={"pk": "video#p#2", "sk": "fp#1"})
     until(lambda: _kept(state) == {"video#p#1", "video#p#2"}, "both are written down", saw=lambda: _kept(state))
