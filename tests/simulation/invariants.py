@@ -216,7 +216,7 @@ class Invariants:
             return
         self._broken("1 nothing is lost", f"acknowledged, but its row is {state}: {body[:120]}")
 
-    def resumed(self, overdue: Mapping[Key, set[str]], done: Mapping[str, int], most: int) -> None:
+    def swept(self, overdue: Mapping[Key, set[str]], done: Mapping[str, int], most: int) -> None:
         """Check that a sweep without faults has left no row with a past date, except for a good reason.
 
         Args:

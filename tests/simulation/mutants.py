@@ -118,7 +118,7 @@ MUTANTS = {
         },
         "2 spend is bounded",
     ),
-    "resume marks before it sends": Mutant(
+    "the sweeper marks before it sends": Mutant(
         {"pipeline.requeue": ((f"{_SENDS}{_MARKS}", f"{_MARKS}{_SENDS}"),)}, "1 nothing is lost"
     ),
     "what is due and meets a limit keeps its date": Mutant(

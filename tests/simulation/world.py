@@ -52,7 +52,7 @@ if TYPE_CHECKING:
     from titlecard.extraction.survey import Survey
 
 VISIBILITY, TIMEOUT, DEADLINE, MARGIN, BACKOFF = 720, 90, 30, 10, 60
-INGEST_VISIBILITY, INGEST_TIMEOUT, RESUME_TIMEOUT = 5400, 900, 60
+INGEST_VISIBILITY, INGEST_TIMEOUT, SWEEPER_TIMEOUT = 5400, 900, 60
 RETENTION, DEAD_RETENTION = 345_600, 1_209_600
 MAX_RECEIVES, INGEST_MAX_RECEIVES, PARSERS = 6, 5, 3
 AUDIT_AFTER, INGEST_AFTER, AUDIT_ROUNDS = 3600, INGEST_VISIBILITY + 60, 3
@@ -480,7 +480,7 @@ class World:
 
     def _person(self, act: Callable[[], object]) -> None:
         """Run a person's command of the console, and repeat it every minute until it succeeds."""
-        worker = self._started("person", RESUME_TIMEOUT)
+        worker = self._started("person", SWEEPER_TIMEOUT)
         self.baton.spawn(worker.name, worker, partial(self._insisting, act))
 
     def _insisting(self, act: Callable[[], object]) -> None:
@@ -758,18 +758,18 @@ class World:
 
     def _tick(self) -> None:
         """Start a sweep; if it would find nothing to do, only rarely, since sweeps take the most time."""
-        if not self._has_work() and not self.choices("resume comes by", 0.1):
+        if not self._has_work() and not self.choices("the sweeper runs without work", 0.1):
             return
-        for name in ("", " again") if self.choices("resume is called twice", self.plan.chance) else ("",):
-            worker = self._started(f"resume{name} {self.baton.now / 60:.0f}", RESUME_TIMEOUT, self._skew())
+        for name in ("", " again") if self.choices("the sweeper is called twice", self.plan.chance) else ("",):
+            worker = self._started(f"sweeper{name} {self.baton.now / 60:.0f}", SWEEPER_TIMEOUT, self._skew())
             worker.unsigned = abs(worker.skew) > CLOCK_ERROR_SECONDS
-            self.baton.spawn(worker.name, worker, self._resumed)
+            self.baton.spawn(worker.name, worker, self._sweep)
 
     def _has_work(self) -> bool:
         """Return whether a sweep would find a row that can go on, or a batch that has ended or stands still."""
-        return any(self._awaits_resume(batch) for batch in self.batches())
+        return any(self._awaits_sweeper(batch) for batch in self.batches())
 
-    def _awaits_resume(self, batch: Item) -> bool:
+    def _awaits_sweeper(self, batch: Item) -> bool:
         states = [self.row(batch["pk"], number) or {} for number in self.accepted[batch["pk"]]]
         deferred = [row for row in states if row.get("state") == "deferred"]
         if any(self._can_go_on(batch, row) for row in deferred):
@@ -799,12 +799,12 @@ class World:
         """Return the stamp of the time."""
         return stamp(self._when(self.baton.now))
 
-    def _resumed(self) -> None:
+    def _sweep(self) -> None:
         """Run one invocation of the sweeper's handler; if it did something or ran out of time, schedule another."""
         began, overdue = self.baton.now, self.overdue() if self.choices.quiet else {}
         try:
             done = self._sweeper.run(self.remaining)
-            self.invariants.resumed(overdue, done, self.plan.most)
+            self.invariants.swept(overdue, done, self.plan.most)
             if done or self.baton.now > began + 2:
                 self._tick_by(self.baton.now + 60, wakes=True)
         except (

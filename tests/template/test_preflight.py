@@ -1,4 +1,4 @@
-"""The deployment's numbers: the shipped ones agree, and a combination that breaks a relation is refused."""
+"""The checks of the deployment's numbers: the shipped numbers agree, and a clash is refused."""
 
 from __future__ import annotations
 
