@@ -58,7 +58,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
                     _go_on(upload, body.get("rounds", 0) + 1)
                 telemetry.upload_taken(logger, batch=upload.batch, key=upload.key)
         except LeaseHeld as contended:
-            logger.info("upload taken by another", reason=str(contended))
+            logger.info("another invocation has taken the upload", reason=str(contended))
             notifications.show_again(record.receipt_handle, contended.seconds or AGAIN_SECONDS)
             raise
         except Exception as error:  # of any kind: SQS redelivers the upload soon, or moves it to the DLQ

@@ -200,7 +200,7 @@ def _backoff_within_visibility(numbers: Mapping[str, int]) -> str | None:
         return None
     return (
         f"RetryBackoffSeconds ({numbers['RetryBackoffSeconds']}) is above VisibilitySeconds "
-        f"({numbers['VisibilitySeconds']}), where it is cut: make it {numbers['VisibilitySeconds']} or less."
+        f"({numbers['VisibilitySeconds']}), which caps it: make it {numbers['VisibilitySeconds']} or less."
     )
 
 
@@ -210,7 +210,7 @@ def _counting_fits(numbers: Mapping[str, int]) -> str | None:
     if numbers["ManifestMaxBytes"] <= most:
         return None
     return (
-        f"ManifestMaxBytes ({numbers['ManifestMaxBytes']}) is more than ingest counts in IngestTimeoutSeconds "
+        f"ManifestMaxBytes ({numbers['ManifestMaxBytes']}) is more than ingest can count in IngestTimeoutSeconds "
         f"({numbers['IngestTimeoutSeconds']}): make it {most} or less, or raise IngestTimeoutSeconds."
     )
 

@@ -258,7 +258,9 @@ def test_a_row_attempted_after_the_plan_is_not_sent(world: World, tier: ModelTie
 
 def test_two_messages_of_one_row_are_sent_as_one(world: World, tier: ModelTier, provider: LoopbackProvider) -> None:
     (message,) = die(world, tier, provider)
-    world.letters.send(message.model_dump_json(), "dead: recorded before, but the message was not put away")
+    world.letters.send(
+        message.model_dump_json(), "dead: recorded earlier, but its message did not reach the dead-letter queue"
+    )
     assert send_again(redriver(world)) == ["sent"]
     assert (len(world.sent()), world.dead()) == (1, [])
 

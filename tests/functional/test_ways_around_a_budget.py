@@ -60,7 +60,7 @@ def test_a_reservation_write_that_fails_does_not_let_the_call_through(project: P
 
 
 def test_an_unpriced_model_is_not_asked_without_a_reservation(provider: LoopbackProvider) -> None:
-    with pytest.raises(Unpriced, match="has no price, so it is not asked"):
+    with pytest.raises(Unpriced, match="has no price, so Titlecard does not ask it"):
         ModelTier("gpt-9-nova", prices=PriceList.packaged(), base_url=provider.base_url, max_output_tokens=400)
 
 

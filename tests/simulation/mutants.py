@@ -32,7 +32,7 @@ _CALM = {"chance": 0.0, "deadly": 0.0, "asked_badly": 0.0, "daily": AMPLE, "mont
 _RECORDS = "            recorded, decision = self._record(row, paid, outcome)\n"
 _SETTLES = "                self._settle(row, paid, outcome.billing)\n"
 _SETTLES_WHAT_IS_RECORDED = f"            if recorded:\n{_SETTLES}"
-_FAILS = "        except faults.Fault as fault:\n            return fault\n"
+_FAILS = "        except Fault as fault:\n            return fault\n"
 _SENDS = "                self._queue.send(pack)\n"
 _MARKS = (
     "                marked = pool.map(self._catalog.requeued, [sent.pop((it.batch, it.row)) for it in pack])\n"
@@ -100,11 +100,7 @@ MUTANTS = {
         {**_CALM, "rows": ("unsure",), "room": 100, "cap": 1, "deadly": 0.15, "busy": 500},
     ),
     "SDK retries on at the provider": Mutant(
-        {
-            "pipeline.ask": (
-                (_FAILS, f"        except faults.Retry:\n            return self._outcome(paid, key)\n{_FAILS}"),
-            )
-        },
+        {"pipeline.ask": ((_FAILS, f"        except Retry:\n            return self._outcome(paid, key)\n{_FAILS}"),)},
         "4 one attempt, one request",
     ),
     "boto retries on at the ledger": Mutant(

@@ -65,7 +65,9 @@ def test_no_request_of_ours_is_long_enough_for_another_price(model: str, tier: s
 
 
 def test_an_unknown_model_is_refused_with_the_known_ones() -> None:
-    with pytest.raises(Unpriced, match=r"'gpt-99' has no price, so it is not asked\. Priced are: .*gpt-6-luna"):
+    with pytest.raises(
+        Unpriced, match=r"'gpt-99' has no price, so Titlecard does not ask it\. Models with a price: .*gpt-6-luna"
+    ):
         PRICES.rates("gpt-99", "default")
 
 

@@ -47,7 +47,7 @@ class UploadsBucket:
         with found["Body"] as body:
             if found["ContentLength"] > max_bytes:
                 message = (
-                    f"{upload.key} has {found['ContentLength']:,} bytes; a manifest may have {max_bytes:,}: split it"
+                    f"{upload.key} has {found['ContentLength']:,} bytes; at most {max_bytes:,} are allowed: split it"
                 )
                 raise ManifestTooLarge(message)
             shutil.copyfileobj(body, into, 1 << 20)

@@ -44,8 +44,8 @@ def prices_at(base_url: str) -> Prices:
 def unknown_prices(base_url: str) -> str:
     """Return the sentence that refuses an endpoint with unknown prices."""
     return (
-        f"The prices at {base_url} are not known, so nothing is asked there: set PriceFactor to what its prices are, "
-        "times OpenAI's list prices (1 where they are the same, 0 where nobody pays)."
+        f"The prices at {base_url} are not known, so Titlecard sends no request there: set PriceFactor to its prices "
+        "as a factor of OpenAI's list prices (1 if they are the same, 0 if requests are free)."
     )
 
 

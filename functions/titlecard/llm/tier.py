@@ -93,7 +93,7 @@ class ModelTier:
         settle_margin: float = 10.0,
     ) -> None:
         if not base_url.startswith(("https://", "http://")):
-            raise ValueError(f"The model's endpoint has to begin with https:// or http://, not as in {base_url!r}.")
+            raise ValueError(f"The model's endpoint must begin with https:// or http://, unlike {base_url!r}.")
         self.model = model
         prices = prices.at(base_url, price_factor)
         self._row = prices.model(model)
@@ -151,7 +151,9 @@ class ModelTier:
         """
         ends = time.monotonic() + deadline_seconds
         if not key or not key.isascii() or not key.isprintable() or " " in key:
-            raise Defer(Reason.ACCOUNT_FAULT, "The project's key is empty, or holds characters that no key has.")
+            raise Defer(
+                Reason.ACCOUNT_FAULT, "The project's key is empty or contains characters that a key cannot have."
+            )
         client = self._loaded()
         left = ends - time.monotonic()
         if left <= 0:

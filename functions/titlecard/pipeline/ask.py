@@ -52,10 +52,9 @@ from titlecard.aws.dynamodb.catalog import Attempt, VideoRecord
 from titlecard.aws.dynamodb.ledger import Refusal
 from titlecard.aws.dynamodb.ledger.breakers import ACCOUNT_PROBE_SECONDS
 from titlecard.aws.errors import KeyUnreadable, LedgerUnavailable
-from titlecard.domain import errors as faults
 from titlecard.domain.batch import RowState
 from titlecard.domain.clock import CLOCKS_APART_SECONDS
-from titlecard.domain.errors import Hold
+from titlecard.domain.errors import CANCELLED, DeadLetter, Defer, Fault, Hold, Reason, Rejected, Retry, Unusable
 from titlecard.domain.money import Unbilled
 from titlecard.llm.question import Answer
 from titlecard.pipeline.admission import Admission, Denied
@@ -77,7 +76,7 @@ if TYPE_CHECKING:
     from titlecard.llm import Question
     from titlecard.pipeline.admission import Permit
 
-_OF_EVERY_ROW = {faults.Reason.ACCOUNT_FAULT, faults.Reason.BAD_REQUEST}
+_OF_EVERY_ROW = {Reason.ACCOUNT_FAULT, Reason.BAD_REQUEST}
 """The reasons for a failure that would meet the next question too."""
 
 
@@ -298,7 +297,7 @@ class Asker:
     def _hold(why: Denied | Refusal, question: Question) -> Decision:
         """Defer a row that may not be asked about now; end it if its batch was cancelled in the meantime."""
         if why.hold is Hold.CANCELLED:
-            return End(RowState.CANCELLED, reason=faults.CANCELLED)
+            return End(RowState.CANCELLED, reason=CANCELLED)
         return Wait(f"{why.hold}: {why.sentence}", why.due, question.bound)
 
     def _key(self, row: UnsureRow, paid: _ReservedQuestion) -> str:
@@ -322,7 +321,7 @@ class Asker:
     def _send(self, row: UnsureRow, paid: _ReservedQuestion, key: str) -> Decision:
         """Send the one request; then record, settle and report its outcome, in this order."""
         outcome = self._outcome(paid, key)
-        if isinstance(outcome, faults.Rejected):
+        if isinstance(outcome, Rejected):
             outcome = self._judged(row, paid, outcome)
         try:
             recorded, decision = self._record(row, paid, outcome)
@@ -332,9 +331,9 @@ class Asker:
             self._report(row, paid, outcome)
         return decision
 
-    def _report(self, row: UnsureRow, paid: _ReservedQuestion, outcome: Answer | faults.Fault) -> None:
+    def _report(self, row: UnsureRow, paid: _ReservedQuestion, outcome: Answer | Fault) -> None:
         """Report a question's outcome to the breaker, the log and the waiting questions."""
-        fault = outcome if isinstance(outcome, faults.Fault) else None
+        fault = outcome if isinstance(outcome, Fault) else None
         telemetry.attempted(
             self._log,
             row.message,
@@ -349,23 +348,23 @@ class Asker:
         if fault is None or fault.reason not in _OF_EVERY_ROW:
             self._turns.end(row.message.batch, self._now())
 
-    def _outcome(self, paid: _ReservedQuestion, key: str) -> Answer | faults.Fault:
+    def _outcome(self, paid: _ReservedQuestion, key: str) -> Answer | Fault:
         try:
             return self._model.ask(paid.question, key=key, deadline_seconds=self._rules.deadline)
-        except faults.Fault as fault:
+        except Fault as fault:
             return fault
 
-    def _judged(self, row: UnsureRow, paid: _ReservedQuestion, rejected: faults.Rejected) -> faults.Fault:
+    def _judged(self, row: UnsureRow, paid: _ReservedQuestion, rejected: Rejected) -> Fault:
         """Return the fault that a rejection without a reason amounts to."""
         sentence = str(rejected)
         if self.admission.rejected_for_all(paid.permit, rejected, video=row.message.video.id):
-            return faults.Defer(faults.Reason.ACCOUNT_FAULT, sentence)
-        before = any(event["event"] == faults.Reason.BAD_REQUEST for event in row.entry.history)
+            return Defer(Reason.ACCOUNT_FAULT, sentence)
+        before = any(event["event"] == Reason.BAD_REQUEST for event in row.entry.history)
         if before or paid.attempt.number >= self._cap(row.entry):
-            return faults.Unusable(faults.Reason.BAD_REQUEST, sentence, billing=rejected.billing)
-        return faults.Retry(faults.Reason.BAD_REQUEST, sentence, billing=rejected.billing)
+            return Unusable(Reason.BAD_REQUEST, sentence, billing=rejected.billing)
+        return Retry(Reason.BAD_REQUEST, sentence, billing=rejected.billing)
 
-    def _record(self, row: UnsureRow, paid: _ReservedQuestion, outcome: Answer | faults.Fault) -> tuple[bool, Decision]:
+    def _record(self, row: UnsureRow, paid: _ReservedQuestion, outcome: Answer | Fault) -> tuple[bool, Decision]:
         """Record the attempt's outcome in the catalog.
 
         Returns:
@@ -373,20 +372,20 @@ class Asker:
         """
         attempt, now = paid.attempt, self._now()
         charged = outcome.billing.charged(paid.question.bound)
-        if isinstance(outcome, Answer | faults.Unusable):
+        if isinstance(outcome, Answer | Unusable):
             talk = self._talk(row, outcome, charged)
             recorded = self._catalog.answer(attempt, talk, charged=charged, now=now)
             return recorded, End(RowState.PARSED, tier=talk.tier) if recorded else ComeBack()
         sentence = f"{outcome.reason}: {outcome}"
-        if isinstance(outcome, faults.Defer):
+        if isinstance(outcome, Defer):
             due = now + timedelta(seconds=self._wait(row, outcome))
             return self._catalog.give_back(attempt), Wait(sentence, due, paid.question.bound)
         recorded = self._catalog.fail(attempt, reason=outcome.reason, charged=charged, now=now)
-        if isinstance(outcome, faults.DeadLetter) or attempt.number >= self._cap(row.entry):
+        if isinstance(outcome, DeadLetter) or attempt.number >= self._cap(row.entry):
             return recorded, Bury(sentence)
         return recorded, ComeBack(self._backoff(attempt.number))
 
-    def _talk(self, row: UnsureRow, outcome: Answer | faults.Unusable, charged: Amount) -> Talk:
+    def _talk(self, row: UnsureRow, outcome: Answer | Unusable, charged: Amount) -> Talk:
         """Return the model's answer as a talk, or the flagged local one if the model's is unusable."""
         video, model = row.message.video, self._rules.model
         if isinstance(outcome, Answer):
@@ -409,7 +408,7 @@ class Asker:
     def _leased(self, entry: VideoRecord) -> bool:
         return bool(entry.lease_until) and datetime.fromisoformat(entry.lease_until) > self._now()
 
-    def _wait(self, row: UnsureRow, fault: faults.Defer) -> float:
+    def _wait(self, row: UnsureRow, fault: Defer) -> float:
         """Return the seconds until the next try of a video whose request was not billed."""
         if fault.opens_breaker:
             return ACCOUNT_PROBE_SECONDS

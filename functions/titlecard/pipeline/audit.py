@@ -170,11 +170,11 @@ class Audit:
         done["started again"] += 1
 
     def _unfinished(self, batch: Batch) -> str:
-        how_far = f"it has sent the rows up to {batch.sent_row:,}" if batch.sent_row else "it has sent no row"
+        how_far = f"it has sent the rows up to {batch.sent_row:,}" if batch.sent_row else "it has sent no rows"
         return (
             f"Ingest did not finish this manifest, though it was started again {self._rules.rounds} times: {how_far}. "
-            "Its log says why. When that is repaired, upload the file again, or move its message from ingest's "
-            "dead-letter queue back to ingest's queue, and it continues from there."
+            "Its log says why. Once the cause is repaired, upload the file again, or move its message from ingest's "
+            "dead-letter queue back to ingest's queue: ingest then continues from there."
         )
 
     # -------------------------------------------------------------------------------------------------- open batches

@@ -42,10 +42,9 @@ from titlecard import extraction, telemetry
 from titlecard.aws.dynamodb.catalog import Attempt, Pointer, RowEnd, stamp
 from titlecard.aws.dynamodb.catalog.rows import LOCALLY, SUPERSEDED
 from titlecard.aws.errors import CatalogBusy, KeyUnreadable, LedgerUnavailable
-from titlecard.domain import errors as faults
 from titlecard.domain.batch import END_STATES, Message, RowState
 from titlecard.domain.clock import CLOCK_ERROR_SECONDS
-from titlecard.domain.errors import Hold
+from titlecard.domain.errors import CANCELLED, Hold
 from titlecard.domain.video import Policy, fingerprint
 from titlecard.pipeline.ask import AskConfig, Asker, NotSent, UnsureRow
 from titlecard.pipeline.outcomes import Bury, ComeBack, Done, End, Outcome, Replaced, Wait
@@ -113,7 +112,7 @@ class _Job:
     def standing_now(self) -> MessageState:
         """Return the states of its row and its video, which must have been looked up."""
         if self.standing is None:
-            raise AssertionError("it is looked up first")
+            raise AssertionError("this message has not been looked up")
         return self.standing
 
     @property
@@ -275,7 +274,7 @@ class Parser:
     def _decoded(self, received: Received) -> _Job | Outcome:
         """Return the job of a message, or its outcome if there is no job."""
         if self._clock_is_behind(received):
-            self._log.error("this worker's clock is behind: it does nothing", now=stamp(self._now()))
+            self._log.error("this worker's clock is behind, so it leaves the message alone", now=stamp(self._now()))
             return ComeBack()
         try:
             return self._decode(received)
@@ -354,7 +353,9 @@ class Parser:
         standing = job.standing_now
         if standing.row in END_STATES:
             if standing.row is RowState.DEAD and job.received.receives > 1:
-                self._letters.send(job.received.body, "dead: recorded before, but the message was not put away")
+                self._letters.send(
+                    job.received.body, "dead: recorded earlier, but its message did not reach the dead-letter queue"
+                )
             return Done(standing.row)
         if standing.row is RowState.DEFERRED and job.message.deferrals < standing.deferrals and not job.batch.cancelled:
             return Done(RowState.DEFERRED)
@@ -367,7 +368,7 @@ class Parser:
         """Return the end of a row that a person or a newer manifest has made superfluous, or whose talk is stored."""
         standing = job.standing_now
         if job.batch.cancelled:
-            return job.ending(RowState.CANCELLED, reason=faults.CANCELLED)
+            return job.ending(RowState.CANCELLED, reason=CANCELLED)
         if standing.newest > job.batch.upload.order:
             return job.ending(RowState.SUPERSEDED, reason=SUPERSEDED)
         if standing.entry.talk and standing.entry.answers(job.policy):
@@ -380,7 +381,7 @@ class Parser:
         if job.killed_alone:
             return self._bury(job, f"receives_used_up: received {receives} times, and its worker crashed or timed out")
         due = self._now() + timedelta(seconds=self._rules.retry_backoff)
-        why = f"{Hold.NOT_REACHED}: received {receives} times, and its turn never came: it is sent anew"
+        why = f"{Hold.NOT_REACHED}: received {receives} times, but never reached: it is sent again"
         return self._deferred(job.message, job.fingerprint, reason=why, due=due)
 
     # ---------------------------------------------------------------------------------------------- the two tiers
@@ -430,7 +431,7 @@ class Parser:
     def _ask(self, job: _Job, remaining: Callable[[], float]) -> Outcome:
         """Let the model path decide about a row, and carry out its decision."""
         if self._clock_is_ahead(job.received):
-            self._log.error("this worker's clock is ahead: no request is sent", now=stamp(self._now()))
+            self._log.error("this worker's clock is ahead, so it sends no request", now=stamp(self._now()))
             return ComeBack()
         decision = self._asker.ask(job.unsure(), remaining)
         match decision:

@@ -133,7 +133,9 @@ def cap(amounts: list[str]) -> Cap:
     for text in amounts:
         unit, number = _amount(text)
         if unit in found:
-            raise NotABudget(f"{text!r} is the second amount of its unit: give each window one in usd, one in tokens.")
+            raise NotABudget(
+                f"{text!r} is a second amount in the same unit: give each window at most one in usd and one in tokens."
+            )
         found[unit] = number
     return Cap(**found)
 
@@ -142,12 +144,13 @@ def _amount(text: str) -> tuple[str, int]:
     match = _AMOUNT.fullmatch(text.strip())
     unit = (match["unit"] or "").lower() if match else ""
     if not match or bool(match["dollar"]) == bool(unit):  # it has no unit, or two
-        raise NotABudget(f"{text!r} is no amount: write dollars as 5usd or 0.50usd, tokens as 2000000tokens.")
+        raise NotABudget(f"{text!r} is not an amount: write dollars as 5usd or 0.50usd, and tokens as 2000000tokens.")
     number = Decimal(re.sub("[,_]", "", match["number"]))
     units = number if unit.startswith("token") else number * _MICRO
     if units != int(units) or units > MOST:
         raise NotABudget(
-            f"{text!r} is no amount: tokens are whole, dollars have at most six decimals, and neither is that many."
+            f"{text!r} is not an amount: tokens are whole numbers, dollars have at most six decimals, and "
+            f"the most is {MOST // _MICRO:,}usd or {MOST:,}tokens."
         )
     return ("tokens" if unit.startswith("token") else "micro_usd"), int(units)
 

@@ -31,7 +31,7 @@ class NotAPriceList(ValueError):
 
 def _not_a_slip_of_units(price: int) -> int:
     if 0 < price < SMALLEST:
-        raise ValueError(f"a price is 0 or at least {SMALLEST:,}: write micro-dollars per million tokens")
+        raise ValueError(f"a price must be 0 or at least {SMALLEST:,}: write micro-dollars per million tokens")
     return price
 
 
@@ -125,7 +125,8 @@ class PriceList(BaseModel):
         """
         if name not in self.models:
             raise Unpriced(
-                f"The model {name!r} has no price, so it is not asked. Priced are: {', '.join(self.models)}."
+                f"The model {name!r} has no price, so Titlecard does not ask it. "
+                f"Models with a price: {', '.join(self.models)}."
             )
         return self.models[name]
 
