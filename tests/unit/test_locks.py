@@ -20,7 +20,7 @@ PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text(enco
 PINNED = re.compile(r"^([\w.-]+)==([\w.!+-]+)", re.MULTILINE)
 
 ENVIRONMENTS = (LOCKS / "dev.txt", LOCKS / "console.txt")
-PROGRAMS = [LOCKS / f"{name}.txt" for name in ("ministack", "sam")]
+PROGRAMS = [LOCKS / f"{name}.txt" for name in ("ministack", "sam", "checkov")]
 """The locks of programs that have environments of their own."""
 
 ARTEFACTS = (ROOT / "functions" / "requirements.txt", ROOT / "functions" / "parser" / "requirements.txt")
