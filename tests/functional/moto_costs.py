@@ -1,4 +1,4 @@
-"""Caches for work that moto and botocore repeat for every request, which took more than half the time of these tests.
+"""Caches for work that moto, botocore and Typer repeat, which took more than half the time of these tests.
 
 No answer changes. The copy of a table that moto makes before each transaction, to restore the table if it fails, shares
 the table's items; an update changes a copy of its item.
@@ -11,13 +11,15 @@ import functools
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
-from botocore.loaders import JSONFileLoader
+from botocore.loaders import JSONFileLoader, Loader
 from botocore.useragent import UserAgentString
 from moto.core import responses
 from moto.core.serialize import AttributePicker
 from moto.core.utils import method_names_from_class
 from moto.dynamodb.models import DynamoDBBackend
 from moto.dynamodb.models.table import Table
+from typer import testing
+from typer.main import get_command
 
 if TYPE_CHECKING:
     import pytest
@@ -28,6 +30,8 @@ _KINDS = {"B", "BOOL", "BS", "L", "M", "N", "NS", "NULL", "S", "SS"}
 
 _pick = AttributePicker.__call__
 _update = DynamoDBBackend.update_item
+_services = Loader.list_available_services
+_found_services: dict[tuple[str, ...], list[str]] = {}
 
 
 def save(patch: pytest.MonkeyPatch) -> None:
@@ -39,12 +43,21 @@ def save(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(UserAgentString, "to_string", lambda _self: "tests")
     read = functools.cache(functools.partial(JSONFileLoader.load_file, JSONFileLoader()))
     patch.setattr(JSONFileLoader, "load_file", lambda _self, path: read(path))
+    patch.setattr(Loader, "list_available_services", _known_services)
+    patch.setattr(testing, "_get_command", functools.cache(get_command))
 
 
 def _pick_kind(picker: AttributePicker, context: AttributePickerContext) -> Any:  # noqa: ANN401 -- as moto's
     if context.key in _KINDS and isinstance(context.obj, dict):
         return context.obj.get(context.key)
     return _pick(picker, context)
+
+
+def _known_services(loader: Loader, type_name: str) -> list[str]:
+    key = (*loader.search_paths, type_name)
+    if key not in _found_services:
+        _found_services[key] = _services(loader, type_name)
+    return _found_services[key]
 
 
 def _copied(table: Table, _memo: object) -> Table:

@@ -19,6 +19,10 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from botocore.exceptions import ConnectTimeoutError, ReadTimeoutError
+from moto.core.models import DEFAULT_ACCOUNT_ID
+from moto.dynamodb.models import dynamodb_backends
+from moto.s3.models import s3_backends
+from moto.sqs.models import sqs_backends
 
 from titlecard import bootstrap
 from titlecard.aws.dynamodb.catalog import Batch, Catalog, stamp
@@ -175,13 +179,7 @@ class World:
         self.db, self.sqs, self.s3 = clients.catalog, clients.sqs, clients.s3
         suffix = f"-{next(_NUMBERS)}"
         self.names: dict[str, str] = {}
-        for name, definition in TEMPLATE.resources("AWS::DynamoDB::Table").items():
-            self._make_table(name, name + suffix, definition)
-        for name in TEMPLATE.resources("AWS::SQS::Queue"):
-            self.names[name] = self.sqs.create_queue(QueueName=name + suffix)["QueueUrl"]
-        self.bucket = self.names["UploadsBucket"] = f"titlecard-uploads{suffix}"
-        self.s3.create_bucket(Bucket=self.bucket)
-        self.s3.put_bucket_versioning(Bucket=self.bucket, VersioningConfiguration={"Status": "Enabled"})
+        self._make(suffix)
         self.catalog = Catalog(self.db, self.names["CatalogTable"])
         self.ledger = Ledger(clients.ledger, self.names["LedgerTable"])
         self.queue = WorkQueue(self.sqs, self.names["WorkQueue"])
@@ -189,10 +187,33 @@ class World:
         self.uploads = UploadsBucket(self.s3)
         self.ledger.set_budget(PROJECT, BUDGET, by="person", now=self.clock())
 
-    def _make_table(self, name: str, table: str, definition: Any) -> None:  # noqa: ANN401 -- a table's properties in the template
-        wanted = ("BillingMode", "AttributeDefinitions", "KeySchema", "GlobalSecondaryIndexes")
-        self.db.create_table(TableName=table, **{it: definition[it] for it in wanted if it in definition})
-        self.names[name] = table
+    def _make(self, suffix: str) -> None:
+        """Make tables, queues and the bucket in moto's own models: requests would take longer than most tests."""
+        tables = dynamodb_backends[DEFAULT_ACCOUNT_ID]["us-east-1"]
+        queues = sqs_backends[DEFAULT_ACCOUNT_ID]["us-east-1"]
+        buckets = s3_backends[DEFAULT_ACCOUNT_ID]["aws"]
+        for name, given in TEMPLATE.resources("AWS::DynamoDB::Table").items():
+            self.names[name] = name + suffix
+            tables.create_table(
+                self.names[name],
+                schema=given["KeySchema"],
+                throughput=None,
+                attr=given["AttributeDefinitions"],
+                global_indexes=given.get("GlobalSecondaryIndexes", []),
+                indexes=[],
+                streams=None,
+                billing_mode=given["BillingMode"],
+                sse_specification=None,
+                tags=[],
+                deletion_protection_enabled=False,
+                warm_throughput=None,
+            )
+        for name in TEMPLATE.resources("AWS::SQS::Queue"):
+            queues.create_queue(name + suffix)
+            self.names[name] = f"https://sqs.us-east-1.amazonaws.com/{DEFAULT_ACCOUNT_ID}/{name}{suffix}"
+        self.bucket = self.names["UploadsBucket"] = f"titlecard-uploads{suffix}"
+        buckets.create_bucket(self.bucket, "us-east-1")
+        buckets.put_bucket_versioning(self.bucket, "Enabled")
 
     def environment(self, function: str, parameters: Mapping[str, str]) -> dict[str, str]:
         """Return a function's environment from the template, with these parameters and this world's resources."""
