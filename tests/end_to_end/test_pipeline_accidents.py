@@ -178,17 +178,17 @@ def _all_has_happened(race: list[Upload]) -> None:
 def test_neighbours_of_a_killed_request_are_not_asked_about_again(
     stack: Stack, provider: Witness, killed_parser: Upload
 ) -> None:
-    stack.finished(killed_parser)
+    stack.settled(killed_parser, 10)
     assert list(provider.asked("Deadly").values()) == [1] * 9
 
 
 def test_a_batch_whose_worker_was_killed_comes_out_right(stack: Stack, killed_parser: Upload) -> None:
-    stack.finished(killed_parser)
+    stack.settled(killed_parser, 10)
     assert _talks(stack, killed_parser) == answers(_with_a_fatal_one())
 
 
 def test_the_request_that_was_under_way_stays_charged(stack: Stack, provider: Witness, killed_parser: Upload) -> None:
-    stack.finished(killed_parser)
+    stack.settled(killed_parser, 10)
     asked = provider.asked("Fatal").total()
     assert asked > 1
     assert stack.ledger.spent(killed_parser.batch).requests == 9 + asked
@@ -197,7 +197,7 @@ def test_the_request_that_was_under_way_stays_charged(stack: Stack, provider: Wi
 def test_an_ingest_that_is_killed_between_the_passes_sends_every_row(
     stack: Stack, provider: Witness, killed_ingest: dict[str, Upload]
 ) -> None:
-    stack.finished(killed_ingest["between"])
+    stack.settled(killed_ingest["between"], 20)
     assert stack.states(killed_ingest["between"]) == {RowState.PARSED: 20}
     assert list(provider.asked("Between").values()) == [1] * 20
 
@@ -205,8 +205,8 @@ def test_an_ingest_that_is_killed_between_the_passes_sends_every_row(
 def test_an_ingest_that_is_killed_while_it_sends_goes_on_from_its_checkpoint(
     stack: Stack, provider: Witness, killed_ingest: dict[str, Upload]
 ) -> None:
-    batch = stack.finished(killed_ingest["sending"])
-    assert batch.sent_row > 0
+    stack.settled(killed_ingest["sending"], 60)
+    assert stack.catalog.batch(killed_ingest["sending"].batch).sent_row > 0
     assert stack.states(killed_ingest["sending"]) == {RowState.PARSED: 60}
     assert list(provider.asked("Sending").values()) == [1] * 60
 
@@ -214,7 +214,7 @@ def test_an_ingest_that_is_killed_while_it_sends_goes_on_from_its_checkpoint(
 def test_a_message_that_the_queue_refuses_for_a_moment_is_sent_again(
     stack: Stack, provider: Witness, refused_briefly: Upload
 ) -> None:
-    stack.finished(refused_briefly)
+    stack.settled(refused_briefly, 10)
     assert _talks(stack, refused_briefly) == answers(_with_a_large_one("Briefly"))
     assert list(provider.asked("Briefly").values()) == [1] * 10
 
@@ -222,23 +222,23 @@ def test_a_message_that_the_queue_refuses_for_a_moment_is_sent_again(
 def test_a_message_that_the_queue_refuses_for_long_is_sent_when_ingest_comes_back(
     stack: Stack, provider: Witness, refused_for_long: Upload
 ) -> None:
-    stack.finished(refused_for_long)
+    stack.settled(refused_for_long, 10)
     assert _talks(stack, refused_for_long) == answers(_with_a_large_one("For long"))
     assert list(provider.asked("For long").values()) == [1] * 10
 
 
 def test_two_versions_that_come_at_once_end_with_the_newer(stack: Stack, race: list[Upload]) -> None:
     older, newer = race
-    stack.finished(older)
-    stack.finished(newer)
+    stack.settled(older, 20)
+    stack.settled(newer, 30)
     assert set(stack.states(older)) <= {RowState.PARSED, RowState.SUPERSEDED}
     assert stack.states(newer) == {RowState.PARSED: 30}
     assert {stack.pointed_at("race", f"v{number}") for number in range(1, 31)} == {newer.batch}
 
 
 def test_two_versions_that_come_at_once_pay_once(stack: Stack, provider: Witness, race: list[Upload]) -> None:
-    for upload in race:
-        stack.finished(upload)
+    for upload, rows in zip(race, (20, 30), strict=True):
+        stack.settled(upload, rows)
     assert list(provider.asked("Race").values()) == [1] * 30
 
 

@@ -96,7 +96,7 @@ def poisons(stack: Stack) -> dict[str, Upload]:
             uploads[poison] = stack.put(f"{poison}/list.jsonl", _manifest(poison))
             stack.until(lambda: stack.waiting("WorkQueueUrl") == 10 * len(uploads), "its messages are sent")
     for upload in uploads.values():
-        stack.finished(upload)
+        stack.settled(upload, 10)
     return uploads
 
 
