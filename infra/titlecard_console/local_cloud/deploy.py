@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 STACK = "titlecard"
 _ARTEFACTS = "titlecard-artefacts"
 _TEMPLATE = "template.json"
-_DEPLOY_SECONDS = 120
+_DEPLOY_SECONDS = 300
 _POLL_SECONDS = 0.1
 _MOST_TRIES = 6
 _TRY_GAP_SECONDS = 0.5

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 REGION = "us-east-1"
-START_SECONDS = 60
+START_SECONDS = 300
 POLL_SECONDS = 0.05
 
 PASSED_ON = (
