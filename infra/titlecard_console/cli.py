@@ -101,8 +101,9 @@ def main() -> None:
         _exit(ExitCode.FAILED, "Not confirmed, so nothing was done.")
     except typer.TyperException as error:  # bad usage, or a missing command: the message is the help
         context = getattr(error, "ctx", None)
-        hint = f" See `{context.command_path} --help`." if context and error.format_message().strip() else ""
-        _exit(ExitCode.BAD_USAGE, f"{error.format_message()}{hint}")
+        message = " ".join(error.format_message().replace("Value error, ", "").split())
+        hint = f"{'' if message.endswith('.') else '.'} See `{context.command_path} --help`." if context else ""
+        _exit(ExitCode.BAD_USAGE, f"{message}{hint}" if message else "")
     except AWS_ERRORS as error:  # before ValueError, because some of them are ValueErrors too
         _exit(ExitCode.FAILED, explain(error))
     except (NotAManifest, BadParameterError, CommandError, Unpriced, ValueError) as error:

@@ -41,7 +41,7 @@ class Manifest:
         limits: the reading limits that were applied.
         report: the result of validation.
         survey: what its rows have in common.
-        rejects: its refused rows as JSON lines.
+        rejects: its refused rows as JSON Lines.
     """
 
     path: Path

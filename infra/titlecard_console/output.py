@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TextIO
 
 import typer
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -27,6 +28,9 @@ people = Console(stderr=True, highlight=False)
 _UNCUT = 10_000
 """The width of a table outside a terminal, in characters: no cell is cut or folded."""
 
+_GAP, _FOLDED = 2, 10
+"""The spaces between two columns, and the least width of a column whose cells are folded, in characters."""
+
 _CENT = 10_000
 """One cent, in micro-dollars."""
 
@@ -44,22 +48,44 @@ def print_json(content: Mapping[str, Any]) -> None:
 def print_table(headings: Sequence[str], rows: Iterable[Sequence[str]], *, stream: TextIO | None = None) -> None:
     """Print a table; cells are plain text, whatever they contain.
 
+    On a terminal, only cells with spaces are folded: ids and numbers stay whole. If the terminal is too narrow for
+    that, each row becomes a block of lines, one for each heading.
+
     Args:
         headings: a heading that ends in `>` marks a column of numbers, aligned right.
         rows: a cell for each heading.
         stream: the destination; None means standard output.
     """
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    for heading in headings:
-        justify: Any = "right" if heading.endswith(">") else "left"
-        table.add_column(heading.rstrip(">"), justify=justify, overflow="fold")
-    for row in rows:
-        table.add_row(*map(Text, row))
-    stream = stream or sys.stdout
+    stream, lines = stream or sys.stdout, [[Text(cell) for cell in row] for row in rows]
     console = Console(file=stream, highlight=False, width=None if stream.isatty() else _UNCUT)
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    needed = -_GAP
+    for heading, *cells in zip(headings, *lines, strict=True):
+        name = heading.rstrip(">")
+        whole = max(map(cell_len, [*name.split(), *(cell.plain for cell in cells)]), default=0)
+        folds = any(" " in cell.plain for cell in cells)
+        width = None if folds or not stream.isatty() else whole
+        table.add_column(name, justify="right" if name != heading else "left", overflow="fold", width=width)
+        needed += _GAP + (min(whole, _FOLDED) if folds else whole)
+    for line in lines:
+        table.add_row(*line)
     with console.capture() as capture:
-        console.print(table)
+        console.print(table if needed <= console.width else _blocks(headings, lines))
     stream.writelines(f"{line.rstrip()}\n" for line in capture.get().splitlines())
+
+
+def _blocks(headings: Sequence[str], rows: Sequence[Sequence[Text]]) -> Table:
+    """Return rows as blocks of lines, each with a heading and its cell, without empty cells."""
+    grid = Table.grid(padding=(0, _GAP))
+    grid.add_column(style="bold")
+    grid.add_column(overflow="fold")
+    for place, row in enumerate(rows):
+        if place:
+            grid.add_row()
+        for heading, cell in zip(headings, row, strict=True):
+            if cell:
+                grid.add_row(heading.rstrip(">"), cell)
+    return grid
 
 
 def confirm(question: str, *, word: str = "y") -> bool:

@@ -44,8 +44,9 @@ class Display:
             BarColumn(bar_width=20),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
-            TextColumn("{task.description}", markup=False, table_column=Column(**cut)),  # type: ignore[arg-type]
+            TextColumn("{task.description}", markup=False, table_column=Column(ratio=1, **cut)),  # type: ignore[arg-type]
             console=console,
+            expand=True,
             disable=not console.is_terminal,
         )
         self._total = self._bars.add_task("", total=None, name="all", visible=batches > 1)

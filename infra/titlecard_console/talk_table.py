@@ -1,4 +1,4 @@
-"""The talks of a run as a table for people; programs get JSON lines instead."""
+"""The talks of a run as a table for people; programs get JSON Lines instead."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from titlecard.domain.video import Talk
 
 SHOWN_ROWS = 100
-"""The most talks that the table shows; the JSON lines have all of them."""
+"""The most talks that the table shows; the JSON Lines have all of them."""
 
 HEADINGS = ("title as uploaded", "title", "presenters", "tier", "confidence>", "review")
 
@@ -24,7 +24,7 @@ class TalkTable:
     """Collects talks, and prints the first of them.
 
     Args:
-        output: the file that the JSON lines go to, if any.
+        output: the file that the JSON Lines go to, if any.
     """
 
     def __init__(self, output: Path | None) -> None:
@@ -50,7 +50,7 @@ class TalkTable:
         self._rows.append((*cells, talk.tier, f"{talk.confidence:.2f}", talk.review or ""))
 
     def print(self) -> None:
-        """Print the table, and say where the JSON lines are."""
+        """Print the table, and say where the JSON Lines are."""
         if self._rows:
             print_table(HEADINGS, self._rows)
         for sentence in self._notes():
@@ -60,11 +60,11 @@ class TalkTable:
         if self._count > SHOWN_ROWS:
             yield f"These are the first {SHOWN_ROWS} of {pluralize(self._count, 'talk')}."
         if self._output:
-            yield f"{pluralize(self._count, 'JSON line is', 'JSON lines are')} in {self._output}."
+            yield f"{self._output} holds {pluralize(self._count, 'talk')} as JSON Lines."
         else:
-            yield "For JSON lines use --json, --output FILE or a pipe."
+            yield "For JSON Lines use --json, --output FILE or a pipe."
 
 
 def for_people(output: Path | None, *, as_json: bool) -> TalkTable | None:
-    """Return a table if standard output is a terminal and the person does not want JSON lines there."""
+    """Return a table if standard output is a terminal and the person does not want JSON Lines there."""
     return TalkTable(output) if sys.stdout.isatty() and not as_json else None

@@ -5,6 +5,7 @@ The commands run in this process, against a fake AWS on loopback whose answers a
 
 from __future__ import annotations
 
+import re
 import threading
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -207,11 +208,20 @@ def test_a_missing_local_cloud_is_refused_with_the_command_that_starts_one(
         (("pause", "pycon", "--all"), "pycon and --all contradict each other"),
         (("resume",), "Name a project, or give --all"),
         (("run", __file__, "--tier", "local", "--set", "TierPolicy=auto"), "--tier and --set TierPolicy contradict"),
+        (("limit", "pycon-2019-0f3a", "--tokens", "1e5"), "'1e5' is not a whole number of tokens, as in 400000. See"),
+        (("spend", "--by", "week"), "Invalid value for '--by': 'week' is not one of 'day', 'batch', 'model'. See"),
+        (("completion",), "Missing argument 'SHELL'. Choose from: bash, zsh, fish. See `titlecard completion --help`."),
+        (("review", "--interactive", "--json"), "Choose one of --interactive, --json, --output and --apply."),
     ],
 )
 def test_bad_usage_is_refused_before_any_call_to_aws(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...], words: str
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    command: tuple[str, ...],
+    words: str,
 ) -> None:
+    monkeypatch.chdir(tmp_path)  # a local cloud may be running in the checkout
     assert words in told(capsys, monkeypatch, *command, code=2)
 
 
@@ -252,6 +262,19 @@ COMMANDS = dict(commands(typer.main.get_command(application.app)))
 @pytest.mark.parametrize("name", COMMANDS)
 def test_the_help_of_every_command_has_an_example(name: str) -> None:
     assert name in COMMANDS[name].help
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_options_that_commands_share_come_last_and_in_one_order(name: str) -> None:
+    names = [it.opts[0] for it in COMMANDS[name].params if it.param_type_name == "option"]
+    shared = [it for it in ("--yes", "--json", "--stack", "--state") if it in names]
+    assert names[len(names) - len(shared) :] == shared
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_usage_line_brackets_each_argument_once(name: str) -> None:
+    shown = CliRunner().invoke(application.app, [*name.split()[1:], "--help"]).output
+    assert not re.search(r"\[\[|\.\.\.\}|\.\.\.\.", shown)
 
 
 def test_help_groups_every_command() -> None:

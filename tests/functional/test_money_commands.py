@@ -20,7 +20,7 @@ from titlecard.domain.batch import RowState
 from titlecard.domain.money import Amount, Budget, Cap, NotABudget
 from titlecard.manifests.errors import NotAManifest
 from titlecard_console.cli import app
-from titlecard_console.errors import CommandError
+from titlecard_console.errors import CommandError, ExitCode
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -372,7 +372,8 @@ def test_an_uploads_limit_can_be_lowered(world: World, console: Console, playlis
 def test_an_invalid_upload_limit_is_refused(world: World, console: Console, playlist: Path, limit: str) -> None:
     before = len(world.wire.calls)
     done = console.type("upload", str(playlist), "--yes", f"--limit-usd={limit}")
-    assert isinstance(done.exception, NotABudget)
+    assert done.exit_code == ExitCode.BAD_USAGE
+    assert f"{limit!r} is not a number of dollars" in done.stderr
     assert len(world.wire.calls) == before
 
 

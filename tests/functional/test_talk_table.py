@@ -1,4 +1,4 @@
-"""The table that `parse` prints on a terminal, and the JSON lines that it prints elsewhere."""
+"""The table that `parse` prints on a terminal, and the JSON Lines that it prints elsewhere."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_a_terminal_gets_a_table_and_is_told_how_to_get_json_lines(manifest: Pat
     assert heading.split() == ["title", "as", "uploaded", "title", "presenters", "tier", "confidence", "review"]
     assert first.startswith("Compilers [bold] - Grace Hopper  Compilers")
     assert "Grace Hopper  local" in first
-    assert "For JSON lines use --json, --output FILE or a pipe." in done.stderr
+    assert "For JSON Lines use --json, --output FILE or a pipe." in done.stderr
 
 
 @pytest.mark.usefixtures("on_a_terminal")
@@ -57,7 +57,7 @@ def test_json_lines_on_a_terminal_are_an_option(manifest: Path) -> None:
 @pytest.mark.usefixtures("on_a_terminal")
 def test_a_terminal_is_told_which_file_holds_the_json_lines(manifest: Path, tmp_path: Path) -> None:
     output = tmp_path / "out.jsonl"
-    assert f"2 JSON lines are in {output}." in parse(str(manifest), "--output", str(output)).stderr
+    assert f"{output} holds 2 talks as JSON Lines." in parse(str(manifest), "--output", str(output)).stderr
     assert len(output.read_text(encoding="utf-8").splitlines()) == 2
 
 

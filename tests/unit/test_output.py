@@ -1,10 +1,13 @@
-"""The format of numbers and amounts of money for people."""
+"""The format of numbers, amounts of money and tables for people."""
 
 from __future__ import annotations
 
+import io
+import re
+
 import pytest
 
-from titlecard_console.output import format_usd, pluralize, truncate
+from titlecard_console.output import format_usd, pluralize, print_table, truncate
 
 
 @pytest.mark.parametrize(
@@ -35,3 +38,47 @@ def test_no_sum_is_rounded_down(micro_usd: int, said: str) -> None:
 
 def test_a_cut_text_ends_in_an_ellipsis() -> None:
     assert [truncate("abcdef", most) for most in (6, 5)] == ["abcdef", "abcd…"]
+
+
+# -------------------------------------------------------------------------------------------------------------- tables
+
+
+class Terminal(io.StringIO):
+    """A terminal that keeps what is written to it."""
+
+    def isatty(self) -> bool:
+        """Return True."""
+        return True
+
+
+def printed(stream: io.StringIO, headings: tuple[str, ...], *rows: tuple[str, ...]) -> list[str]:
+    print_table(headings, rows, stream=stream)
+    return [line.rstrip() for line in re.sub(r"\x1b\[[0-9;]*m", "", stream.getvalue()).splitlines()]
+
+
+def test_a_narrow_terminal_folds_sentences_and_keeps_ids_and_numbers_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    row = ("pycon-us-2019-0f3a", "1,234", "the provider answered with an error")
+    assert printed(Terminal(), ("batch", "rows>", "reason"), row) == [
+        "batch                rows  reason",
+        "pycon-us-2019-0f3a  1,234  the provider",
+        "                           answered with",
+        "                           an error",
+    ]
+
+
+def test_a_row_that_no_terminal_line_can_hold_becomes_a_block_of_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "30")
+    rows = [("pycon-us-2019-0f3a", "1,234", "default"), ("b", "5", "")]
+    assert printed(Terminal(), ("batch", "rows>", "project"), *rows) == [
+        "batch    pycon-us-2019-0f3a",
+        "rows     1,234",
+        "project  default",
+        "",
+        "batch    b",
+        "rows     5",
+    ]
+
+
+def test_a_table_in_a_pipe_has_one_line_for_each_row() -> None:
+    assert len(printed(io.StringIO(), ("id", "text"), ("a", "word " * 200), ("b", "x" * 500))) == 3

@@ -77,7 +77,7 @@ def batches(
                 say(f"{batch.id} ({shown(batch.upload.key)}) was refused: {batch.reason}")
     else:
         whose = f" of the project {project!r}" if project else ""
-        say(f"There are no batches{whose} yet: upload a manifest to uploads/{project or '<project>'}/.")
+        say(f"There are no batches{whose} yet: `titlecard upload MANIFEST --project {project or 'PROJECT'}` makes one.")
 
 
 def watch(
@@ -265,15 +265,17 @@ def _content(status: Status) -> dict[str, Any]:
     }
 
 
-_HEADINGS = ("batch", "project", "state", "made", *("videos>", "parsed>", "waiting>", "dead>", "rejected>", "cost>"))
+_HEADINGS = ("batch", "project", "state", "made", "videos>", "of them", "cost>")
 
 
 def _cells(status: Status) -> tuple[str, ...]:
     """Return a batch as the cells of a table."""
     batch, content = status.batch, _content(status)
-    numbers = (f"{content[name]:,}" for name in ("accepted", "parsed", "waiting", "dead", "refused"))
+    numbers = [(content[name], name) for name in ("parsed", "waiting", "dead", "superseded", "cancelled")]
+    outcome = ", ".join(f"{number:,} {name}" for number, name in [*numbers, (batch.refused, "rejected")] if number)
     made = f"{batch.created_at:%Y-%m-%d %H:%M}"
-    return batch.id, batch.project, batch.state, made, *numbers, format_usd(status.spent.micro_usd)
+    cost = format_usd(status.spent.micro_usd)
+    return batch.id, batch.project, batch.state, made, f"{batch.accepted:,}", outcome, cost
 
 
 @dataclass(frozen=True)

@@ -146,7 +146,7 @@ def _ended(account: Account) -> Iterator[str]:
     """Name what ends when an account resumes: its pause, its breaker."""
     if account.paused and not account.all_paused:
         whose = "all projects" if account.project == EVERY_PROJECT else account.project
-        began = f"; it began {account.paused_at[:16]}" if account.paused_at else ""
+        began = f"; it began {format_time(account.paused_at)}" if account.paused_at else ""
         yield f"The pause of {whose} has ended{began}."
     if account.breaker.open:
         breaker = account.breaker

@@ -19,7 +19,7 @@ from titlecard.domain.money import Amount, Budget, cap
 from titlecard_console import stacks
 from titlecard_console.commands import options
 from titlecard_console.errors import CommandError
-from titlecard_console.estimate import model_tier
+from titlecard_console.estimate import model_tier, spending_cap
 from titlecard_console.output import (
     amounts,
     confirm,
@@ -151,8 +151,8 @@ def show_budgets(
 def limit(
     batch: options.BatchName,
     *,
-    usd: Annotated[str | None, typer.Option(metavar="USD", help="Raise it to this many dollars in all.")] = None,
-    tokens: Annotated[str | None, typer.Option(metavar="NUMBER", help="Raise it to this many tokens in all.")] = None,
+    usd: options.RaiseUsd = None,
+    tokens: options.RaiseTokens = None,
     requests: Annotated[
         int | None, typer.Option(metavar="NUMBER", min=1, help="Raise it to this many requests in all.")
     ] = None,
@@ -170,7 +170,7 @@ def limit(
     Videos that wait for the limit continue by themselves. A limit can only be raised, up to the stack's parameters; use
     `titlecard cancel BATCH` to end a batch. The project's budget also applies.
     """
-    wanted = cap([f"{it}{unit}" for it, unit in ((usd, "usd"), (tokens, "tokens")) if it is not None]).as_map()
+    wanted = spending_cap(usd, tokens).as_map()
     wanted |= {"requests": requests} if requests is not None else {}
     there = stacks.find(stack, state)
     standing = _Standing.read(there, batch)

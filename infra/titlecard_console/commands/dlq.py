@@ -80,9 +80,9 @@ Id = Annotated[
 def summary(
     context: typer.Context,
     *,
+    as_json: options.Json = False,
     stack: options.Stack = None,
     state: options.State = options.DEFAULT_STATE,
-    as_json: options.Json = False,
 ) -> None:
     """List, retry, correct or discard dead letters.
 
@@ -134,19 +134,19 @@ def summary(
 @dlq.command(name="list")
 def list_cases(
     *,
-    stack: options.Stack = None,
-    state: options.State = options.DEFAULT_STATE,
     causes: Causes = None,
     ids: Ids = None,
     batches: Batches = None,
     older_than: OlderThan = None,
     as_json: options.Json = False,
+    stack: options.Stack = None,
+    state: options.State = options.DEFAULT_STATE,
 ) -> None:
     """List every dead letter and every dead row.
 
     `titlecard dlq list --batch list-0f3a --json | jq .id`
 
-    Exit codes: 2 no dead letter matches; 3 some match.
+    Exit codes: 2 no dead letter has such an id, batch or cause; 3 some dead letters match.
     """
     selection = _selection(causes, ids, batches, older_than)
     letters = Redriver(stacks.find(stack, state)).letters(choice=selection)
@@ -187,8 +187,6 @@ def show(
 @dlq.command()
 def redrive(
     *,
-    stack: options.Stack = None,
-    state: options.State = options.DEFAULT_STATE,
     causes: Causes = None,
     ids: Ids = None,
     batches: Batches = None,
@@ -197,6 +195,8 @@ def redrive(
     more: More = 1,
     rate: Rate = 10.0,
     yes: options.Yes = False,
+    stack: options.Stack = None,
+    state: options.State = options.DEFAULT_STATE,
 ) -> None:
     """Send dead letters again, after showing what that can cost.
 
@@ -209,7 +209,8 @@ def redrive(
     Videos that have been parsed in the meantime are not sent. If a redrive is killed, run it again: it continues and
     allows no attempt twice. The catalog records who allowed it and when (`titlecard dlq show`).
 
-    Exit codes: 2 no dead letter matches; 3 some could not be sent, or have changed since they were read.
+    Exit codes: 2 no dead letter has such an id, batch or cause; 3 some could not be sent, or have changed since they
+    were read.
     """
     selection = _some(_selection(causes, ids, batches, older_than), everything)
     redriver = Redriver(stacks.find(stack, state))
@@ -227,10 +228,10 @@ def edit(
     *,
     title: Annotated[str | None, typer.Option(help="The corrected title.")] = None,
     description: Annotated[str | None, typer.Option(help="The corrected description.")] = None,
-    stack: options.Stack = None,
-    state: options.State = options.DEFAULT_STATE,
     more: More = 1,
     yes: options.Yes = False,
+    stack: options.Stack = None,
+    state: options.State = options.DEFAULT_STATE,
 ) -> None:
     """Correct a dead video's title or description and send it.
 
@@ -257,8 +258,6 @@ def edit(
 @dlq.command()
 def discard(
     *,
-    stack: options.Stack = None,
-    state: options.State = options.DEFAULT_STATE,
     causes: Causes = None,
     ids: Ids = None,
     batches: Batches = None,
@@ -266,6 +265,8 @@ def discard(
     everything: All = False,
     copy: options.CopyFile = None,
     yes: options.Yes = False,
+    stack: options.Stack = None,
+    state: options.State = options.DEFAULT_STATE,
 ) -> None:
     """Delete dead letters, and keep a copy of them on disk.
 

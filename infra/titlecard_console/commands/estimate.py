@@ -103,7 +103,7 @@ def estimate(
     if as_json:
         print_json(content)
     else:
-        typer.echo("\n".join(_lines(content, parameters["Model"], project)))
+        typer.echo("\n".join(_lines(content, parameters, project)))
 
 
 def upload(
@@ -205,18 +205,18 @@ def _amounts(charge: Amount) -> dict[str, int]:
     return {"tokens": charge.tokens, "micro_usd": charge.micro_usd}
 
 
-def _lines(content: Mapping[str, Any], model: str, project: str) -> list[str]:
-    expected, most = _in_words(content["expected"]), _in_words(content["worst_case"])
-    limit = content["limit"]
-    lines = [
-        f"{content['manifest']}: {pluralize(content['accepted'], 'video')}",
-        f"  {content['kept_locally']:,} sure locally, at no cost",
-        f"  {content['asked']:,} for {model}: about {expected}, at most {most}",
-        f"  the limit of the batch would be {_in_words(limit)} in {pluralize(limit['requests'], 'request')}",
-    ]
+def _lines(content: Mapping[str, Any], parameters: Mapping[str, str], project: str) -> list[str]:
+    lines = [f"{content['manifest']}: {pluralize(content['accepted'], 'video')}"]
     if content["refused"]:
-        see = _see_check(content["manifest"])
-        lines.insert(1, f"  {pluralize(content['refused'], 'row')} cannot be used: {see}")
+        lines.append(f"  {pluralize(content['refused'], 'row')} cannot be used: {_see_check(content['manifest'])}")
+    if Policy(parameters["TierPolicy"]) is Policy.LOCAL:
+        return [*lines, "  the local tier alone answers, at no cost: TierPolicy is local"]
+    expected, most, limit = (_in_words(content[name]) for name in ("expected", "worst_case", "limit"))
+    lines += [
+        f"  {content['kept_locally']:,} sure locally, at no cost",
+        f"  {content['asked']:,} for {parameters['Model']}: about {expected}, at most {most}",
+        f"  the limit of the batch would be {limit} in {pluralize(content['limit']['requests'], 'request')}",
+    ]
     return [*lines, f"  {_budget_left(content, project)}"] if "left" in content else lines
 
 

@@ -45,9 +45,9 @@ def evaluate(
     model: Annotated[str | None, typer.Option(help="The model to ask; it must be listed in prices.toml.")] = None,
     at_once: Annotated[int, typer.Option(min=1, max=64, help="How many requests are under way at the same time.")] = 4,
     baseline: Baseline = None,
-    as_json: options.Json = False,
-    yes: options.Yes = False,
     settings: options.Settings = None,
+    yes: options.Yes = False,
+    as_json: options.Json = False,
 ) -> None:
     """Score the tiers on videos whose right answers are known.
 

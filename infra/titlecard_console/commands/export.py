@@ -25,7 +25,9 @@ def export(
     *,
     batch: OfBatch = None,
     project: OfProject = None,
-    form: Annotated[Format, typer.Option("--format", help="What to write.")] = Format.JSONL,
+    form: Annotated[
+        Format, typer.Option("--format", metavar="FORMAT", help="jsonl, csv, pyvideo or django-fixture.")
+    ] = Format.JSONL,
     since: Annotated[
         str | None,
         typer.Option(metavar="TIME", help="Only what has changed since then: ISO 8601; UTC without an offset."),

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from titlecard.domain.money import NotABudget, cap
 from titlecard_console.local_cloud.errors import BadParameterError
 
 if TYPE_CHECKING:
@@ -26,6 +27,32 @@ def _in_existing_folder(path: Path | None) -> Path | None:
     return path
 
 
+def _dollars(number: str | None) -> str | None:
+    """Check that an option is a number of dollars.
+
+    Raises:
+        typer.BadParameter: it is not.
+    """
+    return _checked(number, "usd", "a number of dollars, as in 2 or 0.50")
+
+
+def _tokens(number: str | None) -> str | None:
+    """Check that an option is a number of tokens.
+
+    Raises:
+        typer.BadParameter: it is not.
+    """
+    return _checked(number, "tokens", "a whole number of tokens, as in 400000")
+
+
+def _checked(number: str | None, unit: str, expected: str) -> str | None:
+    try:
+        cap([f"{number}{unit}"] if number is not None else [])
+    except NotABudget as error:
+        raise typer.BadParameter(f"{number!r} is not {expected}.") from error
+    return number
+
+
 Stack = Annotated[
     str | None,
     typer.Option(
@@ -36,7 +63,7 @@ Stack = Annotated[
 ]
 State = Annotated[Path, typer.Option("--state", help="The folder of the local cloud.", file_okay=False)]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON Lines instead of text.")]
-JsonLines = Annotated[bool, typer.Option("--json", help="Print JSON lines on a terminal too.")]
+JsonLines = Annotated[bool, typer.Option("--json", help="Print JSON Lines on a terminal too.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")]
 
 Manifest = Annotated[
@@ -49,7 +76,7 @@ Manifests = Annotated[
 BatchName = Annotated[str, typer.Argument(metavar="BATCH", help="A batch, as `titlecard batches` lists it.")]
 ProjectName = Annotated[str, typer.Argument(metavar="PROJECT", help="The project: the first folder under uploads/.")]
 ProjectOrAll = Annotated[
-    str | None, typer.Argument(metavar="[PROJECT]", help="The project: the first folder under uploads/.")
+    str | None, typer.Argument(metavar="PROJECT", help="The project: the first folder under uploads/.")
 ]
 Project = Annotated[str, typer.Option(help="The project: the first folder under uploads/.")]
 All = Annotated[bool, typer.Option("--all", help="All projects of the stack.")]
@@ -60,10 +87,19 @@ Settings = Annotated[
 ]
 
 LimitUsd = Annotated[
-    str | None, typer.Option(metavar="USD", help="Spend at most this many dollars on all manifests together.")
+    str | None,
+    typer.Option(metavar="USD", callback=_dollars, help="Spend at most this many dollars on all manifests together."),
 ]
 LimitTokens = Annotated[
-    str | None, typer.Option(metavar="NUMBER", help="Spend at most this many tokens on all manifests together.")
+    str | None,
+    typer.Option(metavar="NUMBER", callback=_tokens, help="Spend at most this many tokens on all manifests together."),
+]
+RaiseUsd = Annotated[
+    str | None, typer.Option("--usd", metavar="USD", callback=_dollars, help="Raise it to this many dollars in all.")
+]
+RaiseTokens = Annotated[
+    str | None,
+    typer.Option("--tokens", metavar="NUMBER", callback=_tokens, help="Raise it to this many tokens in all."),
 ]
 
 OutputFile = Annotated[

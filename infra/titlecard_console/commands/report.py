@@ -16,7 +16,7 @@ from titlecard_console.results import ResultReader
 
 Subject = Annotated[
     str | None,
-    typer.Argument(metavar="[BATCH|PROJECT]", help="A batch or a project. Default: the only project of the stack."),
+    typer.Argument(metavar="BATCH|PROJECT", help="A batch or a project. Default: the only project of the stack."),
 ]
 Target = Annotated[
     Path | None,

@@ -79,8 +79,8 @@ def listed(
     """
     if context.invoked_subcommand:
         return
-    if (interactive, output is not None, apply is not None).count(True) > 1:
-        raise CommandError("Choose one of --interactive, --output and --apply.")
+    if (interactive, as_json, output is not None, apply is not None).count(True) > 1:
+        raise CommandError("Choose one of --interactive, --json, --output and --apply.")
     there = stacks.find(stack, state)
     results = ResultReader(there)
     if apply:
@@ -107,7 +107,7 @@ def listed(
                 print_json(_content(flagged) | {"layout": layout})
             else:
                 typer.echo(comparison(flagged))
-    say(f"{pluralize(found, 'talk')} to look at." if found else "There is nothing to look at.")
+    say(f"{pluralize(found, 'talk')} to look at." if found else "No talk needs a look.")
 
 
 def _apply(there: Stack, results: ResultReader, path: Path, *, yes: bool) -> None:
@@ -159,7 +159,7 @@ def _apply(there: Stack, results: ResultReader, path: Path, *, yes: bool) -> Non
 
 @review.command()
 def accept(
-    videos: Annotated[list[str], typer.Argument(metavar="ID...", help="The videos' ids, as in their manifest.")],
+    videos: Annotated[list[str], typer.Argument(metavar="ID", help="The videos' ids, as in their manifest.")],
     *,
     project: options.Project = "default",
     as_json: options.Json = False,

@@ -39,6 +39,9 @@ if TYPE_CHECKING:
     from titlecard_console.status import Status
     from titlecard_console.talk_table import TalkTable
 
+_FLAGGED = "flagged"
+"""The key under which a batch's tally counts the talks that need a person."""
+
 SHOWN_REASONS = 5
 """The most refused rows, and the most reasons, that are shown one by one."""
 
@@ -52,7 +55,7 @@ def parse(
 
     `titlecard parse events/sample.jsonl > talks.jsonl`
 
-    Prints a table on a terminal, JSON lines to a pipe or file.
+    Prints a table on a terminal, JSON Lines to a pipe or file.
     """
     parameters = template.load().values({})
     table = for_people(output, as_json=as_json)
@@ -76,13 +79,13 @@ def run(
         Policy, typer.Option(help="Which tier answers; auto asks the model if the local one is not sure.")
     ] = Policy.AUTO,
     model: Annotated[str | None, typer.Option(help="The model to ask; it must be listed in prices.toml.")] = None,
-    output: options.OutputFile = None,
-    as_json: options.JsonLines = False,
-    state: options.State = options.DEFAULT_STATE,
-    yes: options.Yes = False,
     limit_usd: options.LimitUsd = None,
     limit_tokens: options.LimitTokens = None,
     settings: options.Settings = None,
+    output: options.OutputFile = None,
+    yes: options.Yes = False,
+    as_json: options.JsonLines = False,
+    state: options.State = options.DEFAULT_STATE,
 ) -> None:
     """Run manifests through the whole stack on this machine.
 
@@ -90,7 +93,7 @@ def run(
 
     `titlecard run --project djangocon --output talks.jsonl 2019.jsonl 2020.jsonl`
 
-    Prints a table on a terminal, JSON lines to a pipe or file. The model is asked only if OPENAI_API_KEY is set
+    Prints a table on a terminal, JSON Lines to a pipe or file. The model is asked only if OPENAI_API_KEY is set
     (OPENAI_BASE_URL is honoured). The most that the run can cost is shown first and becomes the project's budget. The
     state folder keeps the talks, so a second run pays for none of them.
 
@@ -126,6 +129,10 @@ def run(
         if table:
             table.print()
         _report_outcomes(outcomes, this.remedy)
+        if flagged := sum(outcome.tally[_FLAGGED] for outcome in outcomes):
+            first = "" if running else "start `titlecard up` in another terminal, run the same command again, then "
+            need = pluralize(flagged, "talk needs", "talks need")
+            say(f"{need} a look: {first}`titlecard review --project {project}`.")
     if any(outcome.status.batch.state is BatchState.REFUSED for outcome in outcomes):
         raise typer.Exit(ExitCode.BAD_USAGE)
     if any(
@@ -135,7 +142,7 @@ def run(
         raise typer.Exit(ExitCode.UNFINISHED)
 
 
-def up(state: options.State = options.DEFAULT_STATE, settings: options.Settings = None) -> None:
+def up(*, settings: options.Settings = None, state: options.State = options.DEFAULT_STATE) -> None:
     """Keep a local cloud running, for every other command.
 
     `titlecard up`
@@ -146,7 +153,7 @@ def up(state: options.State = options.DEFAULT_STATE, settings: options.Settings 
     """
     with _local_cloud(state, _overrides(settings, Policy.AUTO, None), None) as there:
         say(f"The local cloud is at {there.endpoint_url} (region {there.region}).")
-        say("Upload manifests to uploads/<project>/, for instance:\n")
+        say("In another terminal, `titlecard run MANIFEST` and all other commands use it; so does any AWS client:\n")
         credentials = f"AWS_ACCESS_KEY_ID={there.access_key} AWS_SECRET_ACCESS_KEY={there.secret_key}"
         command = f"aws --endpoint-url {there.endpoint_url} --region {there.region} s3 cp events/sample.jsonl"
         say(f"  {credentials} {command} s3://{there.outputs['UploadsBucket']}/uploads/default/\n")
@@ -259,6 +266,7 @@ def _write_lines(this: Run, batch: Batch, lines: TextIO, manifest: Manifest, tab
     for row, entry in this.rows(batch):
         lines.write(of_row(row, entry, batch.id) + "\n")
         outcome.tally[row.tier or row.state] += 1
+        outcome.tally[_FLAGGED] += row.state is RowState.PARSED and entry.talk is not None and bool(entry.talk.review)
         if row.state is RowState.DEAD:
             outcome.reasons[f"{row.state}: {row.reason}"] += 1
         if table:
@@ -269,7 +277,7 @@ def _write_lines(this: Run, batch: Batch, lines: TextIO, manifest: Manifest, tab
 
 @contextmanager
 def _open_lines(output: Path | None, table: TalkTable | None) -> Iterator[TextIO]:
-    """Open the destination of JSON lines: a file, standard output, or nowhere if people see a table instead."""
+    """Open the destination of JSON Lines: a file, standard output, or nowhere if people see a table instead."""
     if output is None and table is not None:
         with open(os.devnull, "w", encoding="utf-8") as nowhere:  # noqa: PTH123 -- a device, not a file
             yield nowhere

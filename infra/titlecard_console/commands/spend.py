@@ -188,8 +188,8 @@ def _window(line: Mapping[str, Any], word: str) -> str:
     if word not in line:
         return "?"
     window = line[word]
-    charged = format_usd(window["charged"]["micro_usd"])
-    return f"{charged} of {format_caps(window['cap'])}" if window["cap"] else charged
+    charged, caps = format_usd(window["charged"]["micro_usd"]), window["cap"] or {}
+    return charged if set(caps.values()) <= {None} else f"{charged} of {format_caps(caps)}"
 
 
 def _state(line: Mapping[str, Any]) -> str:
