@@ -1,14 +1,14 @@
-"""What a cold start takes: the functions' artefacts under AWS's own runtime client, and which imports take the time.
+"""The time of a cold start, and of its imports: the functions' artefacts under AWS's own runtime client.
 
     .venv/bin/python -m tests.benchmarks.cold_start [--runs 5] [--modules 8]
 
-Each start is a process of its own: the artefact as built for the local cloud, the runtime client (awslambdaric) from an
+Each start is a separate process: the artefact as built for the local cloud, the runtime client (awslambdaric) from an
 environment made for this benchmark, and a Runtime API on loopback in front of it. A start ends when the runtime client
-asks for its first event. "The first question" goes on until an event is answered for which the model is asked, by a
-provider on loopback that answers at once.
+asks for its first event. "The first question" ends when an event is answered for which the model has been asked; a
+provider on loopback answers at once.
 
-Medians are printed: seconds on the clock, and of processor time, which other processes on the machine change less. The
-table of imports is from one more start under `-X importtime`, which makes everything slower; its shares count.
+The benchmark prints medians in seconds: wall-clock time, and processor time, which other processes affect less. The
+table of imports comes from another start under `-X importtime`, which slows everything down: only its shares matter.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def handler(event, context):
     question = tier.prepare(video, extraction.parse(video, survey), survey.hint())
     return tier.ask(question, key="sk-loopback", deadline_seconds=60).title
 """
-"""A handler beside the parser's: what the parser does for the first video that its local tier is not sure of."""
+"""A handler beside the parser's, which does what the parser does for the first video that needs the model."""
 
 STARTS = {
     "ingest": ("IngestFunction", "ingest.app.handler"),
@@ -66,7 +66,7 @@ PATIENCE_SECONDS = 120
 
 @dataclass(frozen=True)
 class Start:
-    """One cold start, in seconds: on the clock, and of processor time."""
+    """One cold start in seconds of wall-clock time and of processor time."""
 
     clock: float
     processor: float
@@ -76,7 +76,7 @@ def main() -> None:
     """Measure and print."""
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--runs", type=int, default=5)
-    options.add_argument("--modules", type=int, default=8, help="how many packages the table of imports has")
+    options.add_argument("--modules", type=int, default=8, help="the number of packages in the table of imports")
     given = options.parse_args()
     built = artefact.build()
     with tempfile.TemporaryDirectory() as folder, LoopbackProvider() as provider:
@@ -108,14 +108,14 @@ def _sizes(code: Path, squeezed: Path) -> str:
 
 
 def _runtime_client(target: Path) -> Path:
-    """A folder with the runtime client and what it needs, compiled as in Lambda's image."""
+    """Return a folder with the runtime client and its dependencies, compiled as in Lambda's image."""
     install = [find_uv(), "pip", "install", "--quiet", "--python", str(PYTHON), "--target", str(target)]
     subprocess.run([*install, "--compile-bytecode", RUNTIME_CLIENT], check=True)
     return target
 
 
 def _environment(function: str) -> dict[str, str]:
-    """The environment that the template gives a function, its parameters at their defaults."""
+    """Return the environment that the template gives a function with default parameters."""
     stack = template.load()
     values = stack.values({})
     given = stack.resources("AWS::Serverless::Function")[function]["Environment"]["Variables"]
@@ -129,7 +129,7 @@ def _environment(function: str) -> dict[str, str]:
 def _start(
     code: Path, handler: str, environment: dict[str, str], *, asks: bool, imports: IO[str] | None = None
 ) -> Start:
-    """Start a function; returns when it asks for its first event, or has answered it if it `asks` the model."""
+    """Start a function; return when it asks for its first event, or has answered it if it `asks` the model."""
     with RuntimeApi() as runtime:
         told = environment | {"AWS_LAMBDA_RUNTIME_API": runtime.address, "LAMBDA_TASK_ROOT": str(code)}
         timing = ["-X", "importtime"] if imports else []
@@ -148,7 +148,7 @@ def _start(
 
 
 def _imports(log: IO[str]) -> Counter[str]:
-    """Microseconds by package, from the output of `-X importtime`; of our own library and the SDK by subpackage."""
+    """Return microseconds by package from the output of `-X importtime`; by subpackage for our library and the SDK."""
     spent: Counter[str] = Counter()
     log.seek(0)
     for line in log:
@@ -160,7 +160,7 @@ def _imports(log: IO[str]) -> Counter[str]:
 
 
 class RuntimeApi:
-    """Lambda's Runtime API for one function: one event, when `event` is set. On an error the benchmark ends with it."""
+    """Lambda's Runtime API for one function. It gives one event once `event` is set; an error ends the benchmark."""
 
     def __init__(self) -> None:
         self.ready, self.event, self.answered = threading.Event(), threading.Event(), threading.Event()
@@ -179,9 +179,9 @@ class RuntimeApi:
         self._server.server_close()
 
     def wait(self, for_what: threading.Event) -> None:
-        """Wait until a function has come so far."""
+        """Wait until a function has reached this point."""
         if not for_what.wait(PATIENCE_SECONDS) or self._error:
-            sys.exit(f"the function failed: {self._error or 'nothing came in time'}")
+            sys.exit(f"the function failed: {self._error or 'it did not answer in time'}")
 
     def _handler(api) -> type[BaseHTTPRequestHandler]:  # noqa: N805 -- `self` is the request's
         class Handler(BaseHTTPRequestHandler):

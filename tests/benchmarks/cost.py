@@ -1,15 +1,15 @@
-"""What AWS costs beside the tokens: calls, units and bytes for a video on each path, and dollars for a million.
+"""The cost of AWS without the tokens: calls, units and bytes of a video on each path, and dollars for a million.
 
     .venv/bin/python -m tests.benchmarks.cost [--rows 300]
 
-The production code runs on the simulation's DynamoDB and queues, with nothing going wrong, and every call is metered
-as AWS bills it: a write by the larger of the item before and after in KB, twice in a transaction, and once more for an
-item that enters, leaves or changes in the index; a consistent read by 4 KB, at least one for an item that is not there
-(DynamoDB developer guide, "Capacity unit consumption"); an SQS request by 64 KB. The model path is measured on the
-first and on the last day of a month, since the ledger's item of the month grows with its days. Prices, their source
-and their date are in `aws_prices.json`. The function's time is this machine's processor time, at 1,769 MB for one core
-(Lambda developer guide, "Configure Lambda function memory"), with the provider's second on top where it is asked; take
-it on an idle machine.
+The production code runs on the simulation's DynamoDB and queues without faults, and the benchmark meters every call as
+AWS bills it. A write is billed by the larger of the item before and after, in KB; twice in a transaction; and again for
+an item that enters, leaves or changes in the index. A consistent read is billed by 4 KB, with at least one unit for a
+missing item (DynamoDB developer guide, "Capacity unit consumption"). An SQS request is billed by 64 KB. The model path
+is measured on the first and on the last day of a month, because the ledger's item of the month grows with its days.
+`aws_prices.json` holds the prices, their source and their date. The function's time is this machine's processor time,
+at 1,769 MB for one core (Lambda developer guide, "Configure Lambda function memory"), plus one second of the provider
+for a question. Measure on an idle machine.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ SQS_BYTES = 64 * KB
 CORE_MB, FUNCTION_MB = 1_769, 1_024
 PROVIDER_SECONDS = 1.0
 SQS_CALLS = 3
-"""A message is sent, received and deleted, ten to a call."""
+"""A message is sent, received and deleted; each call takes ten messages."""
 
 MINUTES_A_MONTH = 43_200
 UNSURE = 0.27
@@ -66,7 +66,7 @@ MODEL, PROJECT = "gpt-6-luna", "djangocon"
 
 
 def size_of(value: Any) -> int:  # noqa: ANN401 -- a value of DynamoDB
-    """What a value counts, in bytes (DynamoDB developer guide, "DynamoDB item sizes and formats")."""
+    """Return the size of a value in bytes (DynamoDB developer guide, "DynamoDB item sizes and formats")."""
     if isinstance(value, str | bytes):
         return len(value.encode() if isinstance(value, str) else value)
     if isinstance(value, bool) or value is None:
@@ -79,13 +79,13 @@ def size_of(value: Any) -> int:  # noqa: ANN401 -- a value of DynamoDB
 
 
 def item_bytes(item: Mapping[str, Any] | None) -> int:
-    """What an item counts, in bytes."""
+    """Return the size of an item in bytes."""
     return sum(size_of(name) + size_of(value) for name, value in (item or {}).items())
 
 
 @dataclass
 class Meter:
-    """What was called and billed; also the calm wire between production code and the simulated services."""
+    """Records calls and their bills; also the faultless wire between production code and the simulated services."""
 
     calls: Counter[str] = field(default_factory=Counter)
     write_units: Counter[str] = field(default_factory=Counter)
@@ -97,7 +97,7 @@ class Meter:
     operation: str = ""
 
     def __post_init__(self) -> None:
-        """Nothing goes wrong, and nobody waits."""
+        """Set no fault and no delay."""
         worker = SimpleNamespace(unsigned=False, skew=0.0, name="meter")
         self.baton: Any = SimpleNamespace(
             now=0.0,
@@ -144,12 +144,12 @@ class Meter:
 
     @property
     def units(self) -> int:
-        """All write units."""
+        """Return all write units."""
         return self.write_units.total() + self.index_units
 
 
 class Database(dynamo.Client):
-    """The simulation's client, which says how many keys are asked for and whether an index is read."""
+    """The simulation's client, which reports the number of requested keys and whether an index is read."""
 
     meter: Meter
 
@@ -165,10 +165,10 @@ class Database(dynamo.Client):
 
 
 class Answering(ModelTier):
-    """The model tier, whose provider answers with what the local tier says."""
+    """The model tier with a provider that answers what the local tier says."""
 
     def load(self) -> None:
-        """Nothing is loaded: nobody is asked."""
+        """Load nothing, because no provider is asked."""
 
     def ask(self, question: Any, *, key: str, deadline_seconds: float) -> Answer:  # noqa: ANN401, ARG002 -- as the tier's
         """Answer."""
@@ -215,7 +215,7 @@ class Stack:
         return [Message(batch=batch, project=PROJECT, row=n, video=it) for n, it in enumerate(videos, 1)]
 
     def _earlier_days(self) -> None:
-        """Let every earlier day of the month have been charged something."""
+        """Charge something on every earlier day of the month."""
         limits, budget = BatchLimits(requests=10**6, tokens=10**9, micro_usd=10**9), Budget(Cap(10**9), Cap(10**9))
         bound = Answering(MODEL, prices=PriceList.packaged(), max_output_tokens=400).worst_case
         for day in range(1, self.now.day):
@@ -223,7 +223,7 @@ class Stack:
             self.ledger.reserve("old", PROJECT, bound, limits=limits, budget=budget, model=MODEL, now=when)
 
     def parser(self, policy: str) -> Any:  # noqa: ANN401 -- what the handler makes
-        """A parser, as its handler makes it."""
+        """Return a parser as its handler makes it."""
         settings = ParserSettings(
             catalog_table="catalog", ledger_table="ledger", work_queue_url="work",
             work_dead_letter_queue_url="work-dead", tier_policy=policy, model=MODEL, service_tier="default",
@@ -236,7 +236,7 @@ class Stack:
         return bootstrap.parser(settings, self.clients, keys=keys, model=model, now=lambda: self.now, log=_SILENT)
 
     def sweeper(self) -> Any:  # noqa: ANN401 -- what the handler makes
-        """The sweeper, likewise."""
+        """Return a sweeper as its handler makes it."""
         settings = SweeperSettings(
             catalog_table="catalog", ledger_table="ledger", work_queue_url="work",
             work_dead_letter_queue_url="work-dead", ingest_queue_url="ingest", ingest_visibility_seconds=5400,
@@ -248,7 +248,7 @@ class Stack:
 
 @dataclass(frozen=True)
 class PathCost:
-    """What a path costs for one video."""
+    """The cost of a path for one video."""
 
     name: str
     write_units: float
@@ -259,7 +259,7 @@ class PathCost:
     seconds: float
 
     def usd_per_million(self) -> dict[str, float]:
-        """Dollars for a million videos, by service."""
+        """Return dollars for a million videos, by service."""
         price = {name: it["usd_per_million"] for name, it in PRICES["prices"].items()}
         return {
             "DynamoDB": self.write_units * price["write_units"] + self.read_units * price["read_units"],
@@ -270,7 +270,7 @@ class PathCost:
 
 
 def measure(name: str, policy: str, rows: int, now: datetime) -> PathCost:
-    """Parse rows in invocations of ten, and meter them."""
+    """Parse rows in invocations of ten, and return their metered cost."""
     stack = Stack(rows, now)
     parser = stack.parser(policy)
     warm, messages = stack.messages[:10], stack.messages[10:]
@@ -297,7 +297,7 @@ def measure(name: str, policy: str, rows: int, now: datetime) -> PathCost:
 
 
 def measure_sweep(rows: int) -> float:
-    """The read units of one sweep, with so many rows that wait for a person."""
+    """Return the read units of one sweep while this many rows wait for a person."""
     stack = Stack(max(rows, 10), FIRST_DAY)
     now = stack.now
     stack.ledger.pause(PROJECT, now=now)
@@ -341,10 +341,10 @@ def main() -> None:
 
 
 class _Silent:
-    """A log that nobody reads."""
+    """A log that discards everything."""
 
     def warning(self, *_: object, **__: object) -> None:
-        """Say nothing."""
+        """Discard a warning."""
 
     info = error = exception = warning
 

@@ -1,15 +1,14 @@
-"""A million deferred rows drain, and a million results are published: sweeps on a modelled table, in memory.
+"""Sweeps that put back a million deferred rows and publish a million results, on a table modelled in memory.
 
     .venv/bin/python -m tests.benchmarks.drain [--rows 1000000] [--publish] [--embedded]
 
-The table makes a row's item when it is asked for, and remembers only which rows were sent and marked, so that the peak
-memory is the sweeper's own. Queries give pages of the size that production asks for, or of 1 MB. Every call costs the
-milliseconds of `LATENCY`, those of the threads that mark rows side by side; a sweep has its time-out, and one comes by
-each minute. At the end every row was sent once. The processor's time is this machine's; nothing else of the figures
-depends on it.
+The table makes a row's item on request and remembers only which rows were sent and marked, so the peak memory is the
+sweeper's own. Queries return pages of the size that production asks for, or of 1 MB. Every call takes the time in
+`LATENCY`; threads mark rows concurrently. A sweep runs each minute and ends at its timeout. At the end every row has
+been sent once. Only the processor time depends on this machine.
 
-With `--embedded` both happen on the embedded AWS instead and the time is real. 20,000 rows are enough for it: each page
-of a Query there looks at every row.
+With `--embedded` both run on the embedded AWS in real time. 20,000 rows are enough there, because each page of a Query
+reads every row.
 """
 
 from __future__ import annotations
@@ -57,7 +56,7 @@ if TYPE_CHECKING:
     from titlecard.aws.dynamodb.catalog import Batch
 
 LATENCY = {"query": 0.010, "batch_get_item": 0.010, "update_item": 0.005 / MARKERS, "send_message_batch": 0.015}
-"""Seconds of a call, by its operation; others take `OTHERS`."""
+"""The duration of a call by operation, in seconds; other operations take `OTHERS`."""
 
 OTHERS = 0.005
 PAGE_BYTES = 1024 * 1024
@@ -69,7 +68,7 @@ NOW = datetime(2026, 3, 15, 12, tzinfo=UTC)
 
 
 class Clocked(Meter):
-    """Meters calls and lets time go by."""
+    """Meters calls and advances the modelled clock."""
 
     lock = Lock()
     seconds = 0.0
@@ -83,7 +82,7 @@ class Clocked(Meter):
 
 
 class Rows:
-    """The items of a batch's rows and their videos, made when they are read."""
+    """The items of a batch's rows and videos, made on each read."""
 
     def __init__(self, number: int, batch: str = BATCH, now: datetime = NOW) -> None:
         self.number = number
@@ -96,7 +95,7 @@ class Rows:
         self._first = dict.fromkeys(self._lists, 0)
 
     def deferred(self, row: int) -> dict[str, Any]:
-        """A row that waits for a date that has come."""
+        """Return a deferred row that is due."""
         due = stamp(self._now - timedelta(seconds=abs(self.number - row) + 1))
         message = Message(batch=self._batch, project=PROJECT, row=row, video=_video(row))
         return self._key(row) | {
@@ -106,14 +105,14 @@ class Rows:
         }  # fmt: skip
 
     def parsed(self, row: int) -> dict[str, Any]:
-        """A row that has ended."""
+        """Return a row that has ended."""
         return self._key(row) | {
             "state": "parsed", "video": f"v{row}", "fingerprint": MARK, "tier": "local", "reason": None,
             "ended_at": stamp(self._now),
         }  # fmt: skip
 
     def about(self, pk: str, sk: str) -> dict[str, Any] | None:
-        """The talk of a video, or its pointer."""
+        """Return the talk of a video, or its pointer."""
         row = int(pk.rpartition("#v")[2])
         if sk == "current":
             return {"pk": pk, "sk": sk, "order": "1", "batch": self._batch, "row": Decimal(row), "fingerprint": MARK}
@@ -126,7 +125,7 @@ class Rows:
         return {"pk": pk, "sk": sk, "talk": talk}
 
     def due(self, agenda: str, after: int, most: int) -> list[dict[str, Any]]:
-        """The rows on a list that were not marked, behind a row."""
+        """Yield the unmarked rows of a list that follow a row."""
         rows, found = self._lists.get(agenda, []), list[dict[str, Any]]()
         while self._first.get(agenda, 0) < len(rows) and self.marked[rows[self._first[agenda]]]:
             self._first[agenda] += 1
@@ -138,10 +137,10 @@ class Rows:
         return found
 
     def mark(self, row: int, request: Mapping[str, Any]) -> None:
-        """What an update makes of a row.
+        """Apply an update to a row.
 
         Raises:
-            ConditionalCheckFailed: it was marked before.
+            ConditionalCheckFailed: the row is already marked.
         """
         names = request.get("ExpressionAttributeNames", {})
         values = {name: _plain(value) for name, value in request["ExpressionAttributeValues"].items()}
@@ -158,7 +157,7 @@ class Rows:
 
 
 class Database(dynamo.Client):
-    """DynamoDB, whose rows are modelled and whose other items are the simulation's."""
+    """DynamoDB with modelled rows; all other items are the simulation's."""
 
     rows: Rows
 
@@ -191,7 +190,7 @@ class Database(dynamo.Client):
         return self._wire.call("catalog", "query", page, about="", tries=1)
 
     def _of_shard(self, after: int, partition: str) -> list[dict[str, Any]]:
-        """The rows of a shard behind a row, as many as a page holds."""
+        """Return a page of a shard's rows that follow a row."""
         shard, size, items = int(partition.rpartition("#")[2]), 0, list[dict[str, Any]]()
         for row in range(after + 1, self.rows.number + 1):
             if row_shard(row) == shard:
@@ -212,7 +211,7 @@ class Database(dynamo.Client):
 
 
 class Queue:
-    """The work queue: it counts what each row was sent."""
+    """The work queue, which counts how often each row was sent."""
 
     def __init__(self, wire: Clocked, rows: Rows) -> None:
         self._wire, self._rows = wire, rows
@@ -229,12 +228,12 @@ class Queue:
         return self._wire.call("sqs", "send_message_batch", send)  # type: ignore[no-any-return]  # theirs
 
     def get_queue_attributes(self, **_: Any) -> dict[str, Any]:  # noqa: ANN401 -- boto3's
-        """Nobody is in the queue."""
+        """Report an empty queue."""
         return {"Attributes": {"ApproximateNumberOfMessages": "0"}}
 
 
 class Bucket:
-    """S3: it counts bytes, and keeps none."""
+    """S3, which counts bytes and keeps none."""
 
     def __init__(self, wire: Clocked) -> None:
         self._wire = wire
@@ -313,7 +312,7 @@ def drain(clients: Any, rows: Rows, wire: Clocked) -> None:  # noqa: ANN401 -- a
 
 
 def publish(clients: Any, rows: Rows, wire: Clocked) -> None:  # noqa: ANN401 -- likewise
-    """Publish the results, an invocation after the other."""
+    """Publish the results, one invocation after another."""
     exports, drafts = BatchResults(clients.catalog, "catalog"), UploadProgressTable(clients.catalog, "catalog")
     publisher = ResultPublisher(exports=exports, drafts=drafts, s3=clients.s3, events=clients.events)
     batch = next(iter(Catalog(clients.catalog, "catalog").open_batches()))
@@ -335,7 +334,7 @@ def publish(clients: Any, rows: Rows, wire: Clocked) -> None:  # noqa: ANN401 --
 
 
 def on_the_embedded_aws(number: int) -> None:
-    """Let rows drain, and publish as many results."""
+    """Put rows back and publish as many results on the embedded AWS."""
     with tempfile.TemporaryDirectory() as folder:
         stack = MiniStack(Path(folder), Path(folder, "log"), {"PATH": os.environ["PATH"]})
         try:
@@ -390,7 +389,7 @@ def _put(world: World, items: Iterator[dict[str, Any]]) -> None:
 
 
 def _plain(value: object) -> object:
-    """A text or a number as DynamoDB gives it back."""
+    """Return text or a number as DynamoDB returns it."""
     return str(value) if isinstance(value, str) else Decimal(value) if isinstance(value, int) else value
 
 
@@ -399,7 +398,7 @@ def _told(**_: Any) -> dict[str, Any]:  # noqa: ANN401 -- boto3's
 
 
 def _peak() -> float:
-    """The most that this process has held, in MiB."""
+    """Return the peak memory of this process in MiB."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 

@@ -1,11 +1,11 @@
-"""Time and memory a video, from a hundred rows to a hundred thousand: flat, or growing with the manifest?
+"""Time and memory per video, from a hundred rows to a hundred thousand: are they flat, or do they grow?
 
     .venv/bin/python -m tests.benchmarks.flat [DATASET.jsonl] [--rows 100 1000 10000 100000]
 
-Two ways, each in a process of its own: the local tier as the parser uses it (a row is decoded, parsed and made a talk),
-and `titlecard parse` on a manifest. The rows are those of DATASET again and again, or made up, each with an id of its
-own. Printed are the milliseconds of processor time a video, without the start, which is that of a manifest of one row,
-and the peak resident memory of the largest process. Processor time includes the workers'.
+It measures two programs, each in a separate process: the local tier as the parser uses it (decode a row, parse it, make
+a talk), and `titlecard parse` on a manifest. The rows repeat those of DATASET or are made up; each has its own id. It
+prints the processor time per video in milliseconds, workers included, without the start (measured with a manifest of
+one row), and the peak resident memory of the largest process.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ WAYS = {"the local tier": LOCAL_TIER, "titlecard parse": COMMAND}
 
 
 class Took(NamedTuple):
-    """What a process and its children took: seconds of processor time, and MiB of the largest of them."""
+    """The processor time of a process and its children in seconds, and the memory of the largest of them in MiB."""
 
     seconds: float
     mebibytes: float
@@ -88,7 +88,7 @@ def _lines(dataset: Path | None) -> Iterable[str]:
 
 
 def _run(program: str, manifest: Path) -> Took:
-    """Run a program with the manifest as its argument, and wait for it and for what it has started."""
+    """Run a program with the manifest as its argument; wait for it and for its children."""
     quiet = [(os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0)]
     command = [sys.executable, "-c", program, str(manifest)]
     process = os.posix_spawn(sys.executable, command, os.environ, file_actions=quiet)

@@ -1,12 +1,12 @@
-"""What the local tier weighs and takes, and how many tokens a question to the model takes.
+"""The size and the time of the local tier, and the number of tokens of a question to the model.
 
     python tests/benchmarks/local_tier.py DATASET.jsonl [--runs 7]
 
-Imports are timed in processes of their own: `titlecard.extraction` alone, and with the weights read, which happens at
-the first video. A video's time is over every row of its kind, with caches as warm as the batch makes them. All times
-are the processor's, and the least of the runs, so that a neighbour's work does not count. Tokens are those of OpenAI's
-`o200k_base`, counted by `bpe-openai` where that is installed, of the instructions, the schema and the video as they
-are sent; what the provider adds to them is not known here.
+Imports are timed in separate processes: `titlecard.extraction` alone, and with the weights, which are read at the first
+video. The time of a video is the mean over all rows of its kind, with caches as warm as the batch makes them. All times
+are processor times, the lowest of the runs, so that other processes do not count. Tokens are those of OpenAI's
+`o200k_base`, counted by `bpe-openai` if it is installed, for the instructions, the schema and the video as sent. What
+the provider adds to them is unknown.
 """
 
 from __future__ import annotations
@@ -75,13 +75,13 @@ def main() -> None:
 
 
 def import_seconds(statement: str) -> float:
-    """How long a statement takes in an interpreter that has just started."""
+    """Return how long a statement takes in a new interpreter, in seconds."""
     command = [sys.executable, "-c", TIMED.format(statement=statement)]
     return float(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
 
 
 def surveyed(dataset: Path) -> list[tuple[Video, Survey]]:
-    """The videos of a data set, each with the survey of its event."""
+    """Return the videos of a data set, each with the survey of its event."""
     batches: dict[str, list[Video]] = defaultdict(list)
     with dataset.open(encoding="utf-8") as lines:
         for row in map(json.loads, lines):
@@ -92,7 +92,7 @@ def surveyed(dataset: Path) -> list[tuple[Video, Survey]]:
 
 
 def seconds(rows: Sequence[tuple[Video, Survey]]) -> float:
-    """The processor's time for all rows."""
+    """Return the processor time for all rows, in seconds."""
     began = time.process_time()
     for video, survey in rows:
         parse(video, survey)
@@ -100,7 +100,7 @@ def seconds(rows: Sequence[tuple[Video, Survey]]) -> float:
 
 
 def input_tokens(rows: Sequence[tuple[Video, Survey]], count: Callable[[str], int]) -> list[int]:
-    """The tokens of each row's question."""
+    """Return the tokens of each row's question."""
     tier = ModelTier(MODEL, prices=PriceList.packaged(), max_output_tokens=400)
     same = count(INSTRUCTIONS) + count(json.dumps(Cleaned.model_json_schema(), separators=(",", ":")))
     return [same + count(tier.prepare(video, parse(video, survey), survey.hint()).prompt) for video, survey in rows]

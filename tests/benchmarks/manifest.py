@@ -1,10 +1,10 @@
-"""How fast manifests are read and counted, and how much memory that takes.
+"""The speed of reading and counting manifests, and the memory that it takes.
 
     python tests/benchmarks/manifest.py [ROWS] [FOLDER]
 
-Writes manifests of ROWS rows (a million) into FOLDER (a temporary one), then reads each in a process of its own: pass 1
-(validation, duplicates, sample) and pass 2 (the accepted rows again). Prints rows a second and the peak resident
-memory of the process, boto3 imported as in the ingest function.
+It writes manifests of ROWS rows (default: a million) into FOLDER (default: a temporary folder), then reads each in a
+separate process: pass 1 (validation, duplicates, sample) and pass 2 (the accepted rows again). It prints rows per
+second and the peak resident memory of the process, with boto3 imported as in the ingest function.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ WORDS = ("async", "caching", "data", "deploying", "django", "forms", "models", "
 
 
 def main(rows: int, folder: Path) -> None:
-    """Writes and measures every form."""
+    """Write and measure every form."""
     writers: dict[str, Callable[[Iterator[dict[str, str]], TextIO], None]] = {
         "lines.jsonl": write_lines,
         "array.json": write_array,
@@ -60,7 +60,7 @@ def main(rows: int, folder: Path) -> None:
 
 
 def measure(path: Path, scratch: Path) -> None:
-    """Reads one manifest twice and prints what that took."""
+    """Read one manifest twice; print the time and memory."""
     import boto3  # noqa: F401, PLC0415 - the memory that the ingest function has as well
 
     megabytes = path.stat().st_size / 1e6
@@ -84,7 +84,7 @@ def measure(path: Path, scratch: Path) -> None:
 
 
 def videos(rows: int) -> Iterator[dict[str, str]]:
-    """Rows as they come from YouTube: one in a hundred repeats an id, one in a thousand has no title."""
+    """Yield rows as they come from YouTube: one in a hundred repeats an id, one in a thousand has no title."""
     chance = random.Random(1)  # noqa: S311 - repeatable on purpose
     for number in range(rows):
         title = " ".join(chance.choices(WORDS, k=6)).capitalize()
@@ -99,30 +99,30 @@ def videos(rows: int) -> Iterator[dict[str, str]]:
 
 
 def write_lines(rows: Iterator[dict[str, str]], sink: TextIO) -> None:
-    """JSON Lines."""
+    """Write JSON Lines."""
     sink.writelines(json.dumps(row) + "\n" for row in rows)
 
 
 def write_array(rows: Iterator[dict[str, str]], sink: TextIO) -> None:
-    """A JSON array, written for people."""
+    """Write an indented JSON array."""
     sink.writelines((",\n" if place else "[\n") + json.dumps(row, indent=2) for place, row in enumerate(rows))
     sink.write("\n]\n")
 
 
 def write_table(rows: Iterator[dict[str, str]], sink: TextIO) -> None:
-    """CSV."""
+    """Write CSV."""
     writer = csv.DictWriter(sink, ("id", "title", "description", "url"))
     writer.writeheader()
     writer.writerows(rows)
 
 
 def write_titles(rows: Iterator[dict[str, str]], sink: TextIO) -> None:
-    """A title a line."""
+    """Write one title per line."""
     sink.writelines(f"{row['title']}\n" for row in rows)
 
 
 def write_schedule(rows: Iterator[dict[str, str]], sink: TextIO) -> None:
-    """A schedule's JSON, with everything on one day."""
+    """Write a schedule's JSON with all talks on one day."""
     sink.write('{"schedule": {"conference": {"title": "X", "days": [{"index": 1, "rooms": {"Main": [')
     people = [{"id": 1, "public_name": "Ada Byron"}]
     sink.writelines((", " if place else "") + json.dumps({**row, "persons": people}) for place, row in enumerate(rows))
@@ -130,7 +130,7 @@ def write_schedule(rows: Iterator[dict[str, str]], sink: TextIO) -> None:
 
 
 def write_sessionize(rows: Iterator[dict[str, str]], sink: TextIO) -> None:
-    """Sessionize's `all`: the speakers stand behind the sessions, so it is read twice."""
+    """Write Sessionize's `all`. Its speakers follow the sessions, so it is read twice."""
     sink.write('{"sessions": [')
     sink.writelines(
         (", " if place else "") + json.dumps({**row, "isServiceSession": False, "speakers": [f"s{place % 50_000}"]})
@@ -141,7 +141,7 @@ def write_sessionize(rows: Iterator[dict[str, str]], sink: TextIO) -> None:
 
 
 def write_dumpdata(rows: Iterator[dict[str, str]], sink: TextIO) -> None:
-    """Django's dumpdata, which is read twice as well."""
+    """Write Django's dumpdata, which is read twice as well."""
     sink.write("[")
     sink.writelines(
         (",\n" if place else "") + json.dumps({"model": "talks.talk", "pk": row.pop("id"), "fields": row})
@@ -151,7 +151,7 @@ def write_dumpdata(rows: Iterator[dict[str, str]], sink: TextIO) -> None:
 
 
 def write_markup(rows: Iterator[dict[str, str]], sink: TextIO) -> None:
-    """A schedule's XML."""
+    """Write a schedule's XML."""
     sink.write("<schedule><day><room>")
     sink.writelines(
         f"<event id={quoteattr(row['id'])}><title>{escape(row['title'])}</title><abstract>{escape(row['description'])}"
@@ -162,7 +162,7 @@ def write_markup(rows: Iterator[dict[str, str]], sink: TextIO) -> None:
 
 
 def write_yaml(rows: Iterator[dict[str, str]], sink: TextIO) -> None:
-    """RubyEvents' YAML."""
+    """Write RubyEvents' YAML."""
     sink.writelines(
         f"- id: {json.dumps(row['id'])}\n  title: {json.dumps(row['title'])}\n  speakers:\n    - Ada Byron\n"
         f"  description: {json.dumps(row['description'])}\n  video_id: x\n  video_provider: youtube\n"

@@ -1,23 +1,23 @@
-"""A million rows through ingest as it is deployed: killed at random while it works, in the memory of a small function.
+"""A million rows through the deployed ingest, which is killed at random while it works, in a small function's memory.
 
     .venv/bin/python tests/benchmarks/million.py [--rows 1000000] [--form jsonl|jsonl.gz|json|json.gz|csv|csv.gz]
         [--kills 3] [--timeout 200] [--seed 1] [--parser]
 
-The embedded AWS runs the template with a time-out that is too short for the manifest, so that it takes several
-continuations, and ingest's process is killed some times at moments that nobody chose. At the end it is checked that
+The embedded AWS runs the template with a timeout that is too short for the manifest, so ingest needs several
+continuations; its process is killed several times at random moments. At the end the benchmark checks that
 
-- every accepted row was sent at least once: ingest notes what SQS has acknowledged, and SQS holds as many messages;
+- every accepted row was sent at least once: ingest records what SQS acknowledges, and SQS holds as many messages;
 - every refused row is in the report exactly once;
-- the survey and the bitmap of the accepted rows are those of a run that nobody disturbed;
-- with `--parser`, every accepted row has ended, once by the batch's counters, and is in the catalog with its talk.
+- the survey and the bitmap of the accepted rows equal those of an undisturbed run;
+- with `--parser`, every accepted row has ended, is counted once by the batch, and is in the catalog with its talk.
   Without it the parser is switched off, and the messages stay in their queue.
 
-With `--parser`, sending waits while the work queue is long: the embedded SQS looks at every message for each that it
-hands out, so that a queue of a million would take days where SQS takes an hour. The figure for sending is then that of
-the parser. Resume, which would write the results, is off: each page of a Query there looks at every row of the batch.
+With `--parser`, sending waits while the work queue is long: the embedded SQS scans all messages for each one that it
+delivers, so a queue of a million would take days instead of SQS's hour. The figure for sending is then the parser's.
+The sweeper, which would write the results, is off, because each page of a Query there reads every row of the batch.
 
-Printed are the peak resident memory of ingest's processes (VmHWM in /proc/PID/status), rows a second for validation
-(pass 1: reading, checking, finding duplicates, the reports) and for sending (pass 2), and what befell it.
+It prints the peak resident memory of ingest's processes (VmHWM in /proc/PID/status), rows per second for validation
+(pass 1: reading, checking, duplicates, reports) and for sending (pass 2), and the kills.
 """
 
 from __future__ import annotations
@@ -100,11 +100,11 @@ def _send_and_note(self, pack):
 
 Ingest._count, Ingest._send, WorkQueue.send = _timed(1, _count), _timed(2, _send), _send_and_note
 """
-"""Appended to ingest's entry point: notes which rows SQS has acknowledged, and how long the passes took; sends nothing
-while there is a file `wait`."""
+"""Code appended to ingest's entry point. It records the rows that SQS acknowledges and the time of each pass, and sends
+nothing while the file `wait` exists."""
 
 QUEUE_MOST = 1_000
-"""When more messages wait for the parser, sending waits."""
+"""Sending waits while more messages than this wait for the parser."""
 
 ROWS_PER_LOOK = 10_000
 
@@ -113,18 +113,18 @@ WORDS = ("async", "caching", "data", "deploying", "django", "forms", "models", "
 SECONDS_PER_LINE = 10
 
 QUIET_SECONDS = 600
-"""When nothing has moved for so long, there is something wrong."""
+"""The run fails after this long without any change, in seconds."""
 
 
 def main() -> None:
-    """Run it once and print what came of it."""
+    """Run the benchmark once and print the result."""
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--rows", type=int, default=1_000_000)
     options.add_argument("--form", choices=[f"{form}{gz}" for form in WRITERS for gz in ("", ".gz")], default="jsonl")
     options.add_argument("--kills", type=int, default=3)
-    options.add_argument("--timeout", type=int, default=200, help="of ingest, in seconds; a pass 1 must fit")
+    options.add_argument("--timeout", type=int, default=200, help="ingest's timeout in seconds; pass 1 must fit")
     options.add_argument("--seed", type=int, default=1)
-    options.add_argument("--parser", action="store_true", help="with the real parser, for fewer rows")
+    options.add_argument("--parser", action="store_true", help="run the real parser too; use fewer rows")
     given = options.parse_args()
     with tempfile.TemporaryDirectory(prefix="million-") as folder:
         try:
@@ -136,7 +136,7 @@ def main() -> None:
 
 
 class Trial:
-    """One manifest's way through one cloud."""
+    """One manifest in one cloud."""
 
     def __init__(self, folder: Path, given: argparse.Namespace) -> None:
         self._folder = folder
@@ -150,7 +150,7 @@ class Trial:
         self._peaks: dict[int, int] = {}
 
     def run(self) -> None:
-        """Write the manifest, take it through, and hold what came of it against what should."""
+        """Write the manifest, send it through the cloud, and compare the result with the expected one."""
         given = self._given
         path = self._folder / f"manifest.{given.form}"
         WRITERS[given.form.removesuffix(".gz")](path, videos(given.rows, self._chance))
@@ -169,7 +169,7 @@ class Trial:
             upload = Run(there).upload(path, "benchmark", path.name, None).upload
             with self._watched(there):
                 batch = self._follow(stack, upload)
-            say(f"ingest was through after {time.monotonic() - began:,.0f} s")
+            say(f"ingest finished after {time.monotonic() - began:,.0f} s")
             self._check_reports(stack, upload, undisturbed, rejects)
             self._check_sent(stack, undisturbed)
             if given.parser:
@@ -187,7 +187,7 @@ class Trial:
         }
 
     def _undisturbed(self, path: Path) -> tuple[ValidationReport, list[int]]:
-        """What a run that nobody disturbs comes to."""
+        """Return the result of an undisturbed run."""
         numbers = _Numbers()
         limits = manifests.ReadingLimits(row_max_bytes=int(load().values({})["RowMaxBytes"]), total_max_bytes=1 << 30)
         with path.open("rb") as stream:
@@ -198,7 +198,7 @@ class Trial:
         return counted, numbers.rows
 
     def _instrumented(self, built: Path) -> Path:
-        """The artefacts, ingest's with notes."""
+        """Return the artefacts, with the recording code in ingest's."""
         folder = self._folder / "artefacts"
         shutil.copytree(built, folder)
         notes = NOTES.replace("{notes}", str(self._notes))
@@ -212,10 +212,10 @@ class Trial:
                     new.writestr(entry, old.read(entry) + ours.encode())
         return folder
 
-    # ------------------------------------------------------------------------------------------------ while it works
+    # ------------------------------------------------------------------------------------------------- during the run
 
     def _follow(self, stack: Stack, upload: Upload) -> Batch:
-        """Wait until all is sent (with a parser: until all has ended), and kill ingest while it works."""
+        """Wait until all rows are sent (with a parser: have ended), and kill ingest while it works."""
         moved, before, told = time.monotonic(), "", 0.0
         while True:
             time.sleep(0.5)
@@ -236,13 +236,13 @@ class Trial:
             if time.monotonic() - moved > QUIET_SECONDS + self._given.timeout:
                 sys.exit("nothing moves any more")
             if len(self._killed) < self._given.kills and self._is_to_be_killed(batch):
-                for process in stack.workers():  # those that wait for work as well
+                for process in stack.workers():  # including those that wait for work
                     os.kill(process, signal.SIGKILL)
                 self._killed.append(now)
                 say(f"killed: {now}")
 
     def _is_to_be_killed(self, batch: Batch) -> bool:
-        """Whether ingest, which is at work on a batch, has come further since it was killed, and a pause is over."""
+        """Return whether ingest has made progress since the last kill and the pause is over."""
         if (batch.state, batch.sent_row) != self._reached:
             self._reached = batch.state, batch.sent_row
             self._kill_at = self._kill_at or time.monotonic() + self._pause()
@@ -253,12 +253,12 @@ class Trial:
         return True
 
     def _pause(self) -> float:
-        """Seconds from the first sign of work until the next kill."""
+        """Return the seconds from the first sign of work to the next kill."""
         return self._chance.uniform(5, self._given.timeout)
 
     @contextlib.contextmanager
     def _watched(self, there: Cloud) -> Iterator[None]:
-        """Look at the peak memory of ingest's processes all the time, and at the queue where the parser works."""
+        """Watch the peak memory of ingest's processes, and the queue if the parser works."""
         stack, over, wait = Stack(there), threading.Event(), self._notes / "wait"
 
         def look() -> None:
@@ -281,7 +281,7 @@ class Trial:
             over.set()
             thread.join()
 
-    # ------------------------------------------------------------------------------------------------ what came of it
+    # ---------------------------------------------------------------------------------------------------- the results
 
     def _check_reports(self, stack: Stack, upload: Upload, undisturbed: ValidationReport, rejects: list[int]) -> None:
         reported = [json.loads(line)["row"] for line in stack.report(upload, "rejects.jsonl").splitlines()]
@@ -298,7 +298,7 @@ class Trial:
         say(f"{len(rows):,} messages were sent, {len(rows) - undisturbed.accepted:,} of them again")
         if not self._given.parser:
             held = stack.messages()
-            check(f"SQS holds as many messages, or a few that were not noted ({held:,})", held >= len(rows))
+            check(f"SQS holds as many messages, or a few more that were not recorded ({held:,})", held >= len(rows))
 
     def _check_catalog(self, stack: Stack, batch: Batch, undisturbed: ValidationReport) -> None:
         states: Counter[str] = Counter()
@@ -310,7 +310,7 @@ class Trial:
             states["talks"] += sum(1 for entry in talks.values() if entry.talk)
         say(f"{dict(states)}, counted {dict(batch.counts)}")
         check("every accepted row is in the catalog, and parsed", states["parsed"] == undisturbed.accepted)
-        check("every one has a talk of its own", states["talks"] == undisturbed.accepted)
+        check("every row has its own talk", states["talks"] == undisturbed.accepted)
         check("every one was counted once", batch.counted(*END_STATES) == undisturbed.accepted)
 
     def _print_figures(self) -> None:
@@ -321,13 +321,13 @@ class Trial:
         seconds, sent = sum(it[0] for it in second), sum(it[1] for it in second)
         say(f"killed {len(self._killed)} times: {'; '.join(self._killed)}")
         say(f"validation: {self._given.rows / first[-1]:,.0f} rows/s ({first[-1]:.1f} s)")
-        say(f"sending: {sent / seconds:,.0f} rows/s, in {len(second)} invocations that came to their end")
+        say(f"sending: {sent / seconds:,.0f} rows/s, in {len(second)} completed invocations")
         peak = max(self._peaks.values()) / 1024
         say(f"peak memory of {len(self._peaks)} ingest processes: {peak:.0f} MiB")
 
 
 class Stack:
-    """What is looked at, and done, in the cloud."""
+    """The parts of the cloud that the benchmark reads and changes."""
 
     def __init__(self, there: Cloud) -> None:
         self._outputs = there.outputs
@@ -340,44 +340,44 @@ class Stack:
         self.grants = Grants(database, table)
 
     def batch(self, upload: Upload) -> Batch | None:
-        """The batch of an upload, None while ingest has not begun."""
+        """Return the batch of an upload; None until ingest begins."""
         try:
             return self.catalog.batch(upload.batch)
         except KeyError:
             return None
 
     def survey(self, upload: Upload) -> str:
-        """What was learnt."""
+        """Return the survey."""
         return self.catalog.survey(upload.batch).to_json()
 
     def report(self, upload: Upload, name: str) -> bytes:
-        """One of the reports."""
+        """Return one of the reports."""
         return self._uploads.read_report(upload, name)
 
     def messages(self) -> int:
-        """How many messages the work queue holds."""
+        """Return the number of messages in the work queue."""
         names: Any = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
         asked = self._sqs.get_queue_attributes(QueueUrl=self._outputs["WorkQueueUrl"], AttributeNames=names)
         return sum(int(number) for number in asked["Attributes"].values())
 
     def hide_for(self, seconds: int) -> None:
-        """Let a notification come again soon after a kill: six time-outs would only make this last longer."""
+        """Shorten the ingest queue's visibility, so that a notification comes again soon after a kill."""
         attributes = {"VisibilityTimeout": str(seconds)}
         self._sqs.set_queue_attributes(QueueUrl=self._outputs["IngestQueueUrl"], Attributes=attributes)
 
     def switch_parser_off(self) -> None:
-        """Let the messages stay in their queue."""
+        """Switch the parser off, so that the messages stay in their queue."""
         sources = self._lambda.list_event_source_mappings(FunctionName=self._outputs["ParserFunction"])
         for source in sources["EventSourceMappings"]:
             self._lambda.update_event_source_mapping(UUID=source["UUID"], Enabled=False)
 
     def switch_resume_off(self) -> None:
-        """Let no batch be finished."""
+        """Switch the sweeper off, so that no batch is finished."""
         for rule in self._events.list_rules()["Rules"]:
             self._events.disable_rule(Name=rule["Name"])
 
     def workers(self) -> list[int]:
-        """The ids of ingest's processes."""
+        """Return the ids of ingest's processes."""
         found = []
         for folder in Path("/proc").iterdir():
             if folder.name.isdigit():
@@ -388,7 +388,7 @@ class Stack:
 
 
 class _Numbers:
-    """Takes the lines of the report of rejects and keeps their rows' numbers."""
+    """Receives the lines of the rejects report and keeps their row numbers."""
 
     def __init__(self) -> None:
         self.rows: list[int] = []
@@ -398,7 +398,7 @@ class _Numbers:
 
 
 def videos(rows: int, chance: random.Random) -> Iterator[dict[str, str]]:
-    """Rows as they come from YouTube. Of a hundred one has no title, one repeats a row, one has another's id."""
+    """Yield rows as they come from YouTube. Of a hundred, one has no title, one repeats a row, one has another's id."""
     row: dict[str, str] = {}
     for number in range(rows):
         title = " ".join(chance.choices(WORDS, k=6)).capitalize()
@@ -415,17 +415,17 @@ def videos(rows: int, chance: random.Random) -> Iterator[dict[str, str]]:
 
 
 def write_lines(path: Path, rows: Iterator[dict[str, str]]) -> None:
-    """JSON Lines."""
+    """Write JSON Lines."""
     _write(path, (json.dumps(row) + "\n" for row in rows))
 
 
 def write_array(path: Path, rows: Iterator[dict[str, str]]) -> None:
-    """A JSON array, written for people."""
+    """Write an indented JSON array."""
     _write(path, ((",\n" if place else "[\n") + json.dumps(row, indent=2) for place, row in enumerate(rows)), "\n]\n")
 
 
 def write_table(path: Path, rows: Iterator[dict[str, str]]) -> None:
-    """CSV; nothing in these rows needs a quote."""
+    """Write CSV; nothing in these rows needs a quote."""
     _write(path, (f"{row['id']},{row['title']},{row['description']}\n" for row in rows), first="id,title,description\n")
 
 
@@ -445,14 +445,14 @@ WRITERS: dict[str, Callable[[Path, Iterator[dict[str, str]]], None]] = {
 
 
 def check(claim: str, holds: bool) -> None:
-    """Say that a claim holds, or end with it."""
+    """Print that a claim holds, or exit with the claim that does not."""
     if not holds:
         sys.exit(f"NOT TRUE: {claim}")
     say(f"true: {claim}")
 
 
 def say(text: str) -> None:
-    """Print at once."""
+    """Print a line without buffering."""
     print(f"{time.strftime('%H:%M:%S')} {text}", flush=True)
 
 

@@ -1,15 +1,15 @@
-"""Videos per second through the whole stack on this machine, beside handlers that do nothing, in one run.
+"""Videos per second through the whole stack on this machine, compared with handlers that do nothing.
 
     .venv/bin/python -m tests.benchmarks.pipeline [--rows 10000] [--pairs 5]
     .venv/bin/python -m tests.benchmarks.pipeline --provider-seconds 0.2 [--rows 3000] [--pairs 5]
 
-Both run on the same embedded AWS from the same template, driven by the same event sources; the empty ingest sends as
-many messages of the same size, the empty parser acknowledges them. The time is that from the upload to the last talk in
-the catalog, or to the last message's end, with all workers warm. What is quoted is the median ratio of the pairs:
-machines drift, and both sides drift alike.
+Both run on the same embedded AWS from the same template, driven by the same event sources. The empty ingest sends as
+many messages of the same size, and the empty parser acknowledges them. The time runs from the upload to the last talk
+in the catalog, or to the last acknowledged message, with all workers warm. Quote the median ratio of the pairs: a
+machine's speed drifts, but both sides of a pair drift alike.
 
-With `--provider-seconds` every row is asked about, each answer takes the provider that long, and the run is held
-against the ideal: rows times seconds, by the number of questions that the template lets be under way at once.
+With `--provider-seconds` the model is asked about every row, each answer takes the provider that long, and the run is
+compared with the ideal: rows times seconds, divided by the number of concurrent questions that the template allows.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def handler(event, context):
 }
 
 WARM_UP_ROWS = 500
-"""Parsed before the time is taken: the embedded AWS unpacks an artefact for each worker, which is no throughput."""
+"""Rows parsed before the measurement: the embedded AWS unpacks an artefact for each worker, which must not count."""
 
 
 def main() -> None:
@@ -111,7 +111,7 @@ def main() -> None:
 
 
 def _pair(state: Path, manifest: Path, built: Path, overrides: dict[str, str], rows: int) -> float:
-    """The ratio of one pair of runs."""
+    """Return the ratio of one pair of runs."""
     state.mkdir()
     real = _measure(state / "real", manifest, built, overrides, rows=rows)
     nothing = _measure(state / "none", manifest, _empty(built, state / "empty"), overrides, rows=rows)
@@ -120,7 +120,7 @@ def _pair(state: Path, manifest: Path, built: Path, overrides: dict[str, str], r
 
 
 def _questions_at_once(overrides: dict[str, str]) -> int:
-    """How many questions the template lets be under way at once: messages to a parser, times parsers."""
+    """Return how many concurrent questions the template allows: messages of a parser, times parsers."""
     stack = template.load()
     parser = stack.resources("AWS::Serverless::Function")["ParserFunction"]
     (source,) = (it["Properties"] for it in parser["Events"].values() if it["Type"] == "SQS")
@@ -129,7 +129,7 @@ def _questions_at_once(overrides: dict[str, str]) -> int:
 
 @contextmanager
 def _provider(seconds: float) -> Iterator[str]:
-    """The loopback provider in a process of its own, late by so many seconds; its base URL."""
+    """Run the loopback provider in a separate process with this delay in seconds; yield its base URL."""
     command = [sys.executable, "-m", "tests.provider"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
@@ -143,7 +143,7 @@ def _provider(seconds: float) -> Iterator[str]:
 
 
 def row(number: int) -> str:
-    """Rows of one conference: half are sure, some name nobody, all have a description of the usual length."""
+    """Return a row of a conference: half are sure, some name nobody, all have a description of the usual length."""
     title = (
         f"Speaker{number % 977} Surname{number % 1013} - What we learnt from building part {number} - ExampleConf 2019"
     )
@@ -152,7 +152,7 @@ def row(number: int) -> str:
 
 
 def _empty(built: Path, folder: Path) -> Path:
-    """The same artefacts with handlers that do nothing."""
+    """Return the same artefacts with handlers that do nothing."""
     folder.mkdir()
     for name, function in artefact.FUNCTIONS.items():
         if function not in EMPTY:
@@ -175,7 +175,7 @@ def _measure(
     rows: int,
     environment: Mapping[str, str] = os.environ,
 ) -> float:
-    """Videos per second from the upload to the last one's end, when every worker has started."""
+    """Return videos per second from the upload to the last one's end, once every worker has started."""
     first = state.with_suffix(".jsonl")
     first.write_text("".join(row(number) for number in range(rows, rows + WARM_UP_ROWS)))
     with cloud.start(state, overrides, environment, artefacts=artefacts) as there:
@@ -185,7 +185,7 @@ def _measure(
 
 
 def _empty_takes(there: Cloud, manifest: Path, rows: int) -> float:
-    """Seconds until all messages have come and gone."""
+    """Return the seconds until all messages are acknowledged."""
     work, began = Run(there), time.monotonic()
     work.upload(manifest, "benchmark", manifest.name, None)
     _wait_for_the_queue(there, rows)
@@ -193,7 +193,7 @@ def _empty_takes(there: Cloud, manifest: Path, rows: int) -> float:
 
 
 def _titlecard_takes(there: Cloud, manifest: Path, rows: int) -> float:
-    """Seconds until the last talk is in the catalog."""
+    """Return the seconds until the last talk is in the catalog."""
     work, ended_at = Run(there), list[float]()
     limits = BatchLimits(requests=3 * rows, tokens=10**10, micro_usd=10**10)
     work.allow("benchmark", [limits])
@@ -210,13 +210,13 @@ def _titlecard_takes(there: Cloud, manifest: Path, rows: int) -> float:
 
 
 def _note(status: Status, rows: int, ended_at: list[float]) -> None:
-    """Keep the moment when the last row was seen to have ended."""
+    """Record when the last row was seen to have ended."""
     if status.ended >= rows:
         ended_at.append(time.monotonic())
 
 
 def _wait_for_the_queue(there: Cloud, rows: int) -> None:
-    """Wait until all messages have come and gone."""
+    """Wait until all messages are acknowledged."""
     sqs = there.client("sqs")
     names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
     urls = (there.outputs["WorkQueueUrl"], there.outputs["IngestQueueUrl"])

@@ -1,8 +1,8 @@
-"""How long the report's page takes to open and to filter, and how large it is.
+"""The time that the report's page takes to open and to filter, and its size.
 
     python -m tests.benchmarks.report [--rows 10000] [--screenshot FOLDER]
 
-It needs chromium and chromedriver. `--screenshot` also writes what the page looks like: light, dark and narrow.
+It needs chromium. `--screenshot` also writes pictures of the page: light, dark and narrow.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ FILTERS = ("compilers", "speaker 77", "python 3", "a", "nothing at all like this
 
 
 def content(rows: int) -> ReportContent:
-    """A page's content: so many rows of the sample's kind, with descriptions, charges and dead letters."""
+    """Return the content of a page with this many rows, with descriptions, charges and dead letters."""
     limits = BatchLimits(requests=rows, tokens=rows * 900, micro_usd=rows * 120)
     began = datetime(2026, 11, 1, tzinfo=UTC)
     upload = Upload("bucket", "uploads/pycon/talks.jsonl", "v1", "1")
@@ -67,7 +67,7 @@ def content(rows: int) -> ReportContent:
 
 
 def sample_content() -> ReportContent:
-    """The page of the sample manifest, parsed by the local tier: what the README's picture shows."""
+    """Return the content for the sample manifest, parsed by the local tier, as in the README's picture."""
     with SAMPLE.open("rb") as file:
         reading = manifests.read(file, ReadingLimits())
         videos = [row.video for row in reading if isinstance(row, Accepted)]
@@ -99,7 +99,7 @@ def sample_content() -> ReportContent:
 
 
 def main() -> None:
-    """Measure, print, and take pictures where they are wanted."""
+    """Measure and print; take pictures on request."""
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--rows", type=int, default=10_000)
     options.add_argument("--runs", type=int, default=5)

@@ -4,15 +4,15 @@
 execute the changed statement, then some schedules of the simulation, and lists the mistakes that nothing noticed.
 
 =============  =======================================================================================================
-module         what it is
+module         content
 =============  =======================================================================================================
-`operators`    the mistakes: what is changed in a module's source, and how it is named
+`operators`    the mistakes: the changes to a module's source, and their names
 `coverage`     which test executes which statement
-`trial`        mistakes against the tests, each in a process of its own
+`trial`        runs the tests against each mistake in a separate process
 `tolerated`    the mistakes that may survive, each with the reason
-`sample`       mistakes that somebody has thought of, each with the test that notices it; a test makes them
+`sample`       chosen mistakes, each with the test that notices it; a test makes them
 =============  =======================================================================================================
 
 mutmut and cosmic-ray start a test runner for every mistake. Importing boto3, moto and Pydantic AI takes longer than the
-tests of one statement, so that here a process that has collected the tests is forked for every mistake.
+tests of one statement, so this package forks a process that has already collected the tests.
 """

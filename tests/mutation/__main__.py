@@ -1,7 +1,7 @@
 """`python -m tests.mutation [--sample] [--share 0.1] [--only domain.money]`: makes mistakes; lists those that survive.
 
-`--share` is the part of all mistakes that is tried: the same ones every time, drawn by their names. The exit code is 1
-where more than `MOST_SURVIVING` of those that are not tolerated survive.
+`--share` is the part of all mistakes to try: the same ones every time, drawn by their names. The exit code is 1 if more
+than `MOST_SURVIVING` of the mistakes that are not tolerated survive.
 """
 
 from __future__ import annotations
@@ -58,23 +58,23 @@ TESTS = (
     *(f"tests/functional/test_{name}.py" for name in ("money_commands", "redrive", "requeue", "requeue_money")),
     "tests/functional/test_ways_around_a_budget.py",
 )
-"""The tests that are to notice them."""
+"""The tests that should notice them."""
 
 SECONDS_INSIDE, SECONDS_OUTSIDE, SECONDS_OF_ONE = 40.0, 60.0, 5.0
-"""How long tests may take, without a mistake, that are run against one inside a function, against one outside, and
-against one of the sample."""
+"""The most seconds that the chosen tests take without a mistake: for a mistake inside a function, for one outside, and
+for one of the sample."""
 
 MOST_SURVIVING = 0.03
 
 
 def main() -> int:
-    """Make the mistakes; 1 if too many survive."""
+    """Make the mistakes; return 1 if too many survive."""
     parser = argparse.ArgumentParser(prog="python -m tests.mutation")
-    parser.add_argument("--share", type=float, default=1.0, help="the part of all mistakes that is tried, 0 to 1")
-    parser.add_argument("--from", dest="after", type=float, default=0.0, help="leave this part of them out before")
-    parser.add_argument("--only", default=",".join(PARTS), help="modules and packages, with commas between them")
-    parser.add_argument("--workers", type=int, default=1, help="processes that try mistakes side by side")
-    parser.add_argument("--sample", action="store_true", help="try the fixed sample, each by the one test that notices")
+    parser.add_argument("--share", type=float, default=1.0, help="the part of all mistakes to try, 0 to 1")
+    parser.add_argument("--from", dest="after", type=float, default=0.0, help="skip this part of them first, 0 to 1")
+    parser.add_argument("--only", default=",".join(PARTS), help="modules and packages, separated by commas")
+    parser.add_argument("--workers", type=int, default=1, help="the number of concurrent processes")
+    parser.add_argument("--sample", action="store_true", help="try the fixed sample, each mistake against its own test")
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="titlecard-mutation-") as folder:
         benches = [Bench(ROOT, Path(folder).resolve() / str(number)) for number in range(asked.workers)]
@@ -147,7 +147,7 @@ def _report(every: int, fates: Mapping[Mistake, Fate], most: float) -> int:
         numbers = "".join(f"{counts[name]:>11}" for name in columns)
         sys.stdout.write(f"{module:<32}{counts.total():>10}{numbers}\n")
     counted = len(fates) - len(tolerated)
-    sys.stdout.write(f"{len(bad) / max(counted, 1):.1%} of those that are not tolerated survive\n")
+    sys.stdout.write(f"{len(bad) / max(counted, 1):.1%} of the mistakes that are not tolerated survive\n")
     sys.stdout.writelines(f"survived   {it.line}: {it.name}\n" for it in bad)
     sys.stdout.writelines(f"tolerated  {it.name}: {why}\n" for it, why in tolerated.items())
     return int(len(bad) > most * counted)
@@ -164,7 +164,7 @@ def _modules(parts: Iterable[str]) -> Iterator[str]:
 
 
 def _is_driven(module: str) -> bool:
-    from tests.simulation.production import DRIVEN  # noqa: PLC0415 -- of this process; the trials have their own
+    from tests.simulation.production import DRIVEN  # noqa: PLC0415 -- this process's copy; the trials import their own
 
     return module in DRIVEN
 

@@ -1,10 +1,10 @@
-"""Which test executes which statement of the modules that mistakes are made in.
+"""The statements that each test executes, in the modules where mistakes are made.
 
-Tracing every call of boto3 and moto would take many times as long as the tests. So the modules themselves are changed:
-a call that notes the statement stands before each statement of their functions.
+Tracing every call of boto3 and moto would take many times as long as the tests. Instead the modules themselves are
+changed: a call before each statement of their functions records the statement.
 
-What was found is kept for the next run, file by file. A statement is known by its module, its function and the text of
-its first line, so that a map that was made before the code changed still leads to the right tests.
+The result is kept for the next run, file by file. Its module, its function and the text of its first line identify a
+statement, so a map from before a change of the code still leads to the right tests.
 """
 
 from __future__ import annotations
@@ -30,16 +30,16 @@ NOTED = "_note_that_a_statement_is_executed"
 
 @dataclass
 class Test:
-    """Which statements one test executes, its fixtures included, and how many seconds of the processor it takes."""
+    """The statements that one test and its fixtures execute, and its processor time in seconds."""
 
-    __test__ = False  # pytest would take it for a class of tests
+    __test__ = False  # otherwise pytest collects it as a class of tests
 
     seconds: float = 0.0
     statements: set[str] = field(default_factory=set)
 
 
 class Coverage:
-    """The tests by name, and which of them execute a statement."""
+    """The tests by name, and the tests that execute a statement."""
 
     def __init__(self, tests: Mapping[str, Test]) -> None:
         self.tests = tests
@@ -56,10 +56,10 @@ class Coverage:
                 self._of[place].append(name)
 
     def of(self, statement: str, seconds: float) -> list[str]:
-        """The tests that execute a statement, or else its function, or else anything of its module or package.
+        """Return the tests that execute a statement, or else its function, or else anything in its module or package.
 
         Returns:
-            Those first that are quick and execute little besides the module; as many as take so many seconds.
+            First those that are quick and execute little besides the module; as many as fit into the seconds.
         """
         module = statement.partition(": ")[0]
         while statement not in self._of and ": " in statement:
@@ -76,10 +76,10 @@ class Coverage:
 
 
 class Noting:
-    """A plugin of pytest that notes, for each test, the statements of the changed modules that it executes.
+    """A pytest plugin that records the statements of the changed modules that each test executes.
 
     Args:
-        kept: where that is kept, once a file of tests is through and none of them has failed.
+        kept: keeps the result of each file of tests in which no test fails.
     """
 
     def __init__(self, kept: Kept) -> None:
@@ -93,7 +93,7 @@ class Noting:
     def pytest_runtest_protocol(
         self, item: pytest.Item, nextitem: pytest.Item | None
     ) -> Generator[None, object, object]:
-        """Note what a test executes with its fixtures, and how long it takes."""
+        """Record what a test and its fixtures execute, and how long that takes."""
         self._test, began = self._tests[item.nodeid], time.process_time()
         try:
             return (yield)
@@ -105,12 +105,12 @@ class Noting:
                 self._tests, self._failed = defaultdict(Test), False
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Note a test that fails without any mistake."""
+        """Record that a test fails without any mistake."""
         self._failed |= report.failed
 
 
 class Kept:
-    """What was noted in earlier runs, one file for each file of tests. It holds for tests whose text has not changed.
+    """The records of earlier runs, one file for each file of tests; valid for tests whose text has not changed.
 
     Args:
         root: the tree.
@@ -121,12 +121,12 @@ class Kept:
         self._folder = root / ".pytest_cache" / "d" / "mutation"
 
     def unknown(self, file: str) -> list[str]:
-        """The test functions of a file, named as for pytest, that nothing is known of."""
+        """Return the test functions of a file without a valid record, named as for pytest."""
         known, texts = self._read(file)[0], self._texts(file)
         return [f"{file}::{name}" for name, text in texts.items() if known.get(name) != text]
 
     def tests(self, file: str) -> dict[str, Test]:
-        """The tests of a file."""
+        """Return the recorded tests of a file."""
         known, statements, tests = self._read(file)
         return {
             name: Test(seconds, {statements[it] for it in places})
@@ -135,7 +135,7 @@ class Kept:
         }
 
     def write(self, file: str, tests: Mapping[str, Test]) -> None:
-        """Keep what was noted of some tests of a file."""
+        """Keep the records of some tests of a file."""
         texts = self._texts(file)
         new = {_function_of(name) for name in tests}
         known = {name: text for name, text in self._read(file)[0].items() if texts.get(name) == text}
@@ -149,7 +149,7 @@ class Kept:
         self._path(file).write_text(json.dumps([known, statements, packed]), "utf-8")
 
     def _read(self, file: str) -> tuple[dict[str, str], list[str], dict[str, tuple[float, list[int]]]]:
-        """The functions with their texts' digests, the statements, and the tests with places among these."""
+        """Return the functions with digests of their texts, the statements, and the tests with indexes into these."""
         path = self._path(file)
         known, statements, tests = json.loads(path.read_bytes()) if path.exists() else ({}, [], {})
         return known, statements, tests
@@ -176,22 +176,22 @@ def _function_of(test: str) -> str:
 
 
 def package_of(module: str) -> str:
-    """The package that a module is in."""
+    """Return the package of a module."""
     return module.rpartition(".")[0]
 
 
 def statement_name(module: str, function: str, text: str) -> str:
-    """What a statement is known by.
+    """Return the name that identifies a statement.
 
     Args:
-        function: with its class, and functions around it.
-        text: of the line on which it begins.
+        function: its name with the names of the classes and functions around it.
+        text: the text of the line on which it begins.
     """
     return f"{module}: {function}: {text.strip().replace(': ', ':')}"
 
 
 def noting(module: str, source: str) -> str:
-    """A module's source that notes every statement of its functions before it is executed."""
+    """Return a module's source that records every statement of its functions before executing it."""
     tree = _Noting(module, source).visit(ast.parse(source))
     docstring_and_future = 1 + (ast.get_docstring(tree) is not None)
     tree.body[docstring_and_future:docstring_and_future] = ast.parse(_IN_OTHER_PROCESSES).body
@@ -202,7 +202,7 @@ _IN_OTHER_PROCESSES = f"""
 import builtins
 {NOTED} = getattr(builtins, {NOTED!r}, lambda *_: None)
 """
-"""A test may start a process, in which nobody listens."""
+"""A test may start a process in which nothing is recorded."""
 
 
 class _Noting(ast.NodeTransformer):

@@ -1,7 +1,7 @@
-"""The mistakes that are made: each changes a few characters of a module's source.
+"""The mistakes: each changes a few characters of a module's source.
 
-A mistake is named by its function, the text of its line and what became of it, never by a line number, so that a
-sample and the list of tolerated mistakes stay the same when other lines move.
+A mistake's name consists of its function, the text of its line and the change, never of a line number, so a sample and
+the list of tolerated mistakes stay valid when other lines move.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     Change = tuple[ast.expr | ast.stmt | tuple[int, int], str]
-    """A place and what stands there instead: a piece of the tree, or the bytes from here to there."""
+    """A place and its replacement; the place is a node of the tree or a range of bytes."""
 
 COMPARISONS: dict[type[ast.cmpop], tuple[str, str]] = {
     ast.Lt: ("<", "<="),
@@ -55,22 +55,22 @@ EXPRESSIONS = (
     (r"if_not_exists\((\w+), ([:\w]+)\)", r"\2"),
     (r"REMOVE [\w, #]+", ""),
 )
-"""Inside the expressions of DynamoDB, which are texts to Python."""
+"""Changes inside DynamoDB's expressions, which are strings in Python."""
 
 SWAPPED = {"min": "max", "max": "min", "any": "all", "all": "any"}
 
 IS_EXPRESSION = re.compile(r"attribute_|SET |ADD |REMOVE | AND | <= | >= | = :|#\w+ <|_not_exists")
 
 SILENT = ("_log.", "self._log", "logger.", "_say(")
-"""Calls that only tell people something; their loss is no mistake of this kind."""
+"""Calls that only inform people; removing them does not count as a mistake."""
 
 
 @dataclass(frozen=True)
 class Mistake:
     """A change of one place of a module's source.
 
-    `before` and `after` are the source's text at the place, `text` is its line. `statement` is what the tests' coverage
-    knows its statement by, the module's name where it is in no function.
+    `before` and `after` are the texts at the place, `text` is its line. `statement` is the statement's name in the
+    tests' coverage, or the module's name outside functions.
     """
 
     module: str
@@ -85,26 +85,26 @@ class Mistake:
 
     @property
     def name(self) -> str:
-        """What it is called: the same as long as its line is the same."""
+        """Return its name, which stays the same as long as its line does."""
         return f"{self.module}: {self.function}: {self.text}: {_short(self.before)} -> {_short(self.after)}"
 
     @property
     def is_inside(self) -> bool:
-        """Whether it is in a function."""
+        """Return whether it is in a function."""
         return self.statement != self.module
 
     @property
     def draw(self) -> float:
-        """A number from 0 to 1 that depends on its name alone."""
+        """Return a number from 0 to 1 that depends on its name alone."""
         return int.from_bytes(hashlib.sha256(self.name.encode()).digest()[:6], "big") / 2**48
 
     def made(self, source: bytes) -> bytes:
-        """The source with the mistake."""
+        """Return the source with the mistake."""
         return source[: self.start] + self.after.encode() + source[self.end :]
 
 
 def mistakes(module: str, source: bytes) -> list[Mistake]:
-    """All mistakes of a module, in the order of their places, without those that Python cannot compile."""
+    """Return all mistakes of a module that Python can compile, in the order of their places."""
     found = {}
     for mistake in _Finder(module, source).found():
         try:
@@ -116,7 +116,7 @@ def mistakes(module: str, source: bytes) -> list[Mistake]:
 
 
 class StaleMistake(ValueError):
-    """The text that a mistake replaces is not in the source, or more than once: the mistake has to follow the code."""
+    """The source does not hold the text that a mistake replaces exactly once: adapt the mistake to the code."""
 
 
 def replacement(module: str, source: bytes, before: str, after: str, claim: str) -> Mistake:
@@ -226,7 +226,7 @@ class _Finder:
                 return
 
     def _turned(self, test: ast.expr) -> Iterator[Change]:
-        """A condition turned round, where none of its own changes does just that."""
+        """Yield a condition negated, unless one of its own changes does the same."""
         match test:
             case ast.UnaryOp(op=ast.Not()):
                 return
@@ -244,7 +244,7 @@ class _Finder:
                 yield (begins, begins + len(match[0].encode())), match.expand(after)
 
     def _between(self, left: ast.expr, right: ast.expr, word: str, other: str) -> tuple[tuple[int, int], str]:
-        """The place of an operator between two operands, and what stands there instead."""
+        """Return the place of an operator between two operands, and its replacement."""
         start, end = self._place(left)[1], self._place(right)[0]
         between = self._source[start:end].decode()
         found = re.search(re.escape(word), between)
@@ -254,7 +254,7 @@ class _Finder:
 
 
 def _statements(tree: ast.Module) -> Iterator[tuple[str, ast.stmt, bool]]:
-    """All statements that do something, with the name of their function or class, and whether it is a function."""
+    """Yield all effective statements, with the name of their function or class, and whether it is a function."""
     return _of_body(tree.body, "", is_inside=False)
 
 
@@ -273,7 +273,7 @@ def _of_body(body: Sequence[ast.AST], name: str, *, is_inside: bool) -> Iterator
 
 
 def _is_left_out(node: ast.stmt) -> bool:
-    """Whether a statement is a text, an import, or there for the type checker alone."""
+    """Return whether a statement is a docstring, an import, a named number, or only for the type checker."""
     match node:
         case ast.Import() | ast.ImportFrom() | ast.Expr(value=ast.Constant()):
             return True
@@ -293,7 +293,7 @@ def _is_protocol(node: ast.stmt) -> bool:
 
 
 def _own_expressions(statement: ast.stmt) -> Iterator[ast.expr]:
-    """The expressions of a statement without those of statements inside it, and without annotations."""
+    """Yield the expressions of a statement, without annotations and without those of inner statements."""
     for name, value in ast.iter_fields(statement):
         if name in {"annotation", "body", "orelse", "finalbody", "handlers", "cases"}:
             continue
@@ -305,7 +305,7 @@ def _own_expressions(statement: ast.stmt) -> Iterator[ast.expr]:
 
 
 def _inside(node: ast.expr) -> Iterator[ast.expr]:
-    """An expression and those inside it, but for the parts of a formatted text, whose places Python 3.11 gets wrong."""
+    """Yield an expression and those inside it, except parts of f-strings, whose places Python 3.11 gets wrong."""
     yield node
     if isinstance(node, ast.JoinedStr):
         return

@@ -1,7 +1,7 @@
 """A fixed sample: mistakes that would cost money or lose rows, each with the test that notices it.
 
-`python -m tests.mutation --sample` makes them, and so does a test. Where the code or a test's name changes, the sample
-has to follow it.
+`python -m tests.mutation --sample` makes them, and so does a test. If the code or a test's name changes, adapt the
+sample.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _TIER = "llm.tier"
 
 
 class Sampled(NamedTuple):
-    """A mistake: what is wrong with the code then, the text that is replaced by another, and who notices it."""
+    """A mistake: what is wrong with the changed code, the text and its replacement, and the test that notices it."""
 
     claim: str
     module: str

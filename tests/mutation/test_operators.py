@@ -1,4 +1,4 @@
-"""The mistakes themselves: each changes what it says, and nothing else."""
+"""The mistakes: each changes what its name says, and nothing else."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The fixed sample of mistakes, each of which its test has to notice."""
+"""The fixed sample of mistakes: each is noticed by its test."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def test_mistake_of_the_sample_can_still_be_made(sampled: Sampled) -> None:
     assert f"def {name}(" in (ROOT / file).read_text("utf-8"), "the test that notices it has another name"
 
 
-def test_text_that_is_not_there_once_is_no_mistake() -> None:
+def test_a_text_that_occurs_never_or_twice_is_refused() -> None:
     for source in (b"", b"here, here"):
         with pytest.raises(StaleMistake, match="does not hold this text once: 'here'"):
             replacement("module", source, "here", "there", "a claim")

@@ -1,4 +1,4 @@
-"""The mistakes that may survive, by the beginning of their names: why each changes nothing that a promise is about."""
+"""The mistakes that may survive, by the beginning of their names, and why each breaks no promise."""
 
 from __future__ import annotations
 

@@ -1,8 +1,7 @@
-"""Mistakes against the tests: in a copy of the tree, each in a process that is forked for it and thrown away.
+"""Runs the tests against each mistake: in a copy of the tree, in a process forked for the mistake.
 
-A process that has collected the tests is forked for a mistake inside a function: the function's code is exchanged, and
-the tests run at once. A mistake outside of functions is there from the import on, so that its process imports
-everything anew.
+For a mistake inside a function, a process that has collected the tests is forked; it exchanges the function's code and
+runs the tests at once. A mistake outside functions takes effect on import, so its process imports everything again.
 """
 
 from __future__ import annotations
@@ -36,17 +35,17 @@ if TYPE_CHECKING:
     Functions = dict[tuple[str, str], list[FunctionType]]
 
     Tell = Callable[[int, "Fate"], object]
-    """Is told the number of a trial and what became of its mistake."""
+    """Receives the number of a trial and the fate of its mistake."""
 
 HEAVY = ("boto3", "moto", "pydantic_ai.models.openai", "openai", "typer", "rich.table", "yaml", "psutil")
-"""What takes long to import and is not the project's: imported once, before the forks."""
+"""Packages of others that take long to import; they are imported once, before the forks."""
 
 TRIAL_SECONDS, SLOWER, SLEEPS = 5.0, 2.0, 8.0
-"""After so many seconds of the processor, and so many times what the tests take without a mistake, a trial counts as
-noticed: it hangs. By the clock it may take longer, so many times."""
+"""A trial hangs, and so counts as noticed, after this many seconds of processor time plus this multiple of the tests'
+time without a mistake. The clock may show this many times as much."""
 
 SCHEDULES, SIMULATION_SECONDS = 200, 120.0
-"""How many schedules of the simulation are run where no test noticed anything, and how long they may take."""
+"""The number of schedules to run if no test notices a mistake, and the most seconds for them."""
 
 _OURS = {"titlecard", "titlecard_console", "tests"}
 
@@ -54,7 +53,7 @@ _QUIET = ("-q", "-p", "no:cacheprovider", "--tb=no", "-W", "ignore:Module alread
 
 
 class Fate(StrEnum):
-    """What became of a mistake."""
+    """The fate of a mistake."""
 
     NOTICED = "noticed by a test"
     SIMULATED = "noticed by the simulation"
@@ -64,7 +63,7 @@ class Fate(StrEnum):
 
 @dataclass(frozen=True)
 class Trial:
-    """A mistake, the tests that execute its line, and how long they may take."""
+    """A mistake, the tests that execute its line, and the most seconds for them."""
 
     mistake: Mistake
     tests: Sequence[str]
@@ -72,7 +71,7 @@ class Trial:
 
 
 class Bench:
-    """A copy of the tree with the heavy imports done.
+    """A copy of the tree, with the slow packages imported.
 
     Args:
         root: the tree.
@@ -90,12 +89,12 @@ class Bench:
             importlib.import_module(name)
 
     def file(self, module: str) -> Path:
-        """A module's source in the copy."""
+        """Return the path of a module's source in the copy."""
         path = self._copy.joinpath("functions", "titlecard", *module.split("."))
         return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
 
     def coverage(self, modules: Sequence[str], files: Sequence[str], kept: Kept) -> Coverage:
-        """Run those tests once, without a mistake, that were not run since they changed.
+        """Run the tests that have changed since their last record once, without a mistake.
 
         Raises:
             SystemExit: a test fails.
@@ -107,7 +106,7 @@ class Bench:
         return Coverage({name: test for file in files for name, test in kept.tests(file).items()})
 
     def _note(self, modules: Sequence[str], tests: Sequence[str], kept: Kept) -> None:
-        """Run tests with modules that note what is executed, and keep that of each file that is through."""
+        """Run tests with recording modules, and keep the record of each completed file."""
         clean = {module: self.file(module).read_bytes() for module in modules}
         for module, source in clean.items():
             self.file(module).write_text(noting(module, source.decode()), "utf-8")
@@ -116,10 +115,10 @@ class Bench:
             self.file(module).write_bytes(source)
 
     def fates(self, trials: Sequence[Trial], is_driven: Callable[[str], bool]) -> Iterator[tuple[Mistake, Fate]]:
-        """Make mistakes, one after the other, and say what became of each; not in their order.
+        """Make mistakes one after another; yield the fate of each, in any order.
 
         Args:
-            is_driven: whether the simulation drives a module. If so, schedules are run where no test noticed anything.
+            is_driven: returns whether the simulation drives a module, and so runs if no test notices the mistake.
         """
         inside = [it for it in trials if it.tests and it.mistake.is_inside]
         outside = [it for it in trials if it.tests and not it.mistake.is_inside]
@@ -140,7 +139,7 @@ class Bench:
                 yield driven[number].mistake, fate
 
     def _told(self, work: Callable[[Tell], object]) -> Iterator[tuple[int, Fate]]:
-        """What a process of its own, that works in the copy, tells."""
+        """Do some work in a separate process inside the copy; yield what it tells."""
         reading, writing = os.pipe()
         child = os.fork()
         if child == 0:
@@ -158,13 +157,13 @@ class Bench:
         os.waitpid(child, 0)
 
     def _anew(self, trial: Trial) -> Fate:
-        """Run tests against a mistake, with everything imported anew."""
+        """Run tests against a mistake, with everything imported again."""
         work = lambda: int(pytest.main([*_QUIET, "-x", *trial.tests])) != 0  # noqa: E731 -- for a fork
         return self.made(trial.mistake, work, SLOWER * trial.seconds, Fate.NOTICED)
 
     def _simulate(self, trials: Sequence[Trial], tell: Tell) -> None:
         """Run schedules against mistakes."""
-        from tests.simulation import production  # noqa: PLC0415 -- the copy's
+        from tests.simulation import production  # noqa: PLC0415 -- the copy's module
         from tests.simulation.running import through  # noqa: PLC0415 -- likewise
 
         work = lambda: bool(through(production.as_it_is(), range(SCHEDULES)).failed)  # noqa: E731 -- for a fork
@@ -172,12 +171,12 @@ class Bench:
             tell(number, self.made(trial.mistake, work, SIMULATION_SECONDS, Fate.SIMULATED))
 
     def made(self, mistake: Mistake, work: Callable[[], bool], seconds: float, noticed: Fate) -> Fate:
-        """Make a mistake, do some work in a fork, and take the mistake back.
+        """Make a mistake, do some work in a fork, and undo the mistake.
 
         Args:
-            work: says whether it noticed something; an exception is as good as a yes.
-            seconds: for how long, beyond `TRIAL_SECONDS`.
-            noticed: what that makes of the mistake.
+            work: returns whether it noticed something; an exception means yes.
+            seconds: its time limit, in addition to `TRIAL_SECONDS`.
+            noticed: the fate of a noticed mistake.
         """
         file = self.file(mistake.module)
         clean = file.read_bytes()
@@ -189,7 +188,7 @@ class Bench:
         return Fate.HUNG if status is None else noticed if status else Fate.SURVIVED
 
     def _inside(self) -> None:
-        """Work in the copy, and say nothing."""
+        """Work in the copy, without output."""
         os.chdir(self._copy)
         os.environ["PYTHONPATH"] = os.pathsep.join(str(self._copy / part) for part in ("functions", "infra", ""))
         for name in [name for name in sys.modules if name.split(".")[0] in _OURS]:
@@ -201,7 +200,7 @@ class Bench:
 
 
 class _Collected:
-    """A plugin of pytest that runs, instead of all tests that were collected, those of each mistake against it."""
+    """A pytest plugin that runs the tests of each mistake against it, instead of all collected tests."""
 
     def __init__(self, bench: Bench, trials: Sequence[Trial], tell: Tell) -> None:
         self._bench = bench
@@ -210,7 +209,7 @@ class _Collected:
         self._failed = False
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Note a failure."""
+        """Record a failure."""
         self._failed |= report.failed
 
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
@@ -224,7 +223,7 @@ class _Collected:
         )
         settings.load_profile("mutation")
         functions = _functions()
-        gc.freeze()  # what is there already is not copied by each fork's collector
+        gc.freeze()  # so that the garbage collector of a fork does not copy existing objects
         for number, trial in enumerate(self._trials):
             tests = [item for name in trial.tests for item in items[name]]
             work = partial(self._notices, trial.mistake, functions, tests)
@@ -241,7 +240,7 @@ class _Collected:
 
 
 def _functions() -> Functions:
-    """All functions of the project that are there, by module and name."""
+    """Return all loaded functions of the project, by module and name."""
     found: Functions = defaultdict(list)
     for it in gc.get_objects():
         if isinstance(it, FunctionType):
@@ -250,7 +249,7 @@ def _functions() -> Functions:
 
 
 def _exchange(module: str, file: Path, functions: Functions) -> None:
-    """Give the functions of a module the code that its file has now."""
+    """Give the functions of a module the present code of its file."""
     for code in _codes(compile(file.read_bytes(), str(file), "exec")):
         for function in functions[f"titlecard.{module}", code.co_qualname]:
             if function.__code__ != code:
@@ -258,20 +257,20 @@ def _exchange(module: str, file: Path, functions: Functions) -> None:
 
 
 def _codes(code: CodeType) -> Iterator[CodeType]:
-    """The codes of the functions of a module or a class, those of its classes included."""
+    """Yield the code of the functions of a module or a class, including inner classes."""
     for inner in code.co_consts:
         if isinstance(inner, CodeType):
-            if inner.co_flags & inspect.CO_OPTIMIZED:  # a function: a class has no variables of its own kind
+            if inner.co_flags & inspect.CO_OPTIMIZED:  # a function; a class body is not optimised
                 yield inner
             else:
                 yield from _codes(inner)
 
 
 def _forked(work: Callable[[], bool], seconds: float) -> bool | None:
-    """What some work says in a process of its own; True where it fails; None where it does not end.
+    """Return the result of some work in a separate process; True if it fails, None if it does not end.
 
     Args:
-        seconds: of the processor; the clock may show `SLEEPS` times as many, on a machine that is busy.
+        seconds: the limit of processor time; the clock may show `SLEEPS` times as much on a busy machine.
     """
     child = os.fork()
     if child == 0:

@@ -1,5 +1,5 @@
 """A race of Titlecard and its peers: `python -m tests.benchmarks.peers --help`.
 
-Every contender works on the same rows, asks the same loopback provider with the same latency, and is hit by the same
-faults. What each of them finishes, loses, pays and takes stands in `../peers.md`, which the race writes.
+All contenders work on the same rows, ask the same loopback provider with the same latency, and meet the same faults.
+The race writes `../peers.md`, which says what each of them finishes, loses, pays and takes.
 """

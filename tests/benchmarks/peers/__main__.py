@@ -1,13 +1,13 @@
 """The race: `python -m tests.benchmarks.peers [--data DATASET]`, from the root of the checkout, on Linux.
 
-Everybody works on the same rows, in interleaved rounds: in each round every contender meets every workload once, and
-the order of the contenders moves on by one. The provider stands in this process. Environments are made once, under
-`--cache`. What has been raced with the same settings is kept there as well and not raced again, so an interrupted race
-goes on from there; `--fresh` begins anew.
+All contenders work on the same rows, in interleaved rounds: in each round every contender meets every workload once,
+and the order of the contenders is rotated by one. The provider runs in this process. Environments are made once, under
+`--cache`. Runs with the same settings are kept there too and are not repeated, so an interrupted race continues;
+`--fresh` starts again.
 
-Without `--data` the rows are those of events/sample.jsonl. A data set has a line of JSON a row, with `id`, `title`,
-`description`, `event` and `expected` {`title`, `presenters`}; nothing of it gets onto the page but figures. Where
-Titlecard's local tier was trained on that data set, `--weights` gives it weights that were not.
+Without `--data` the rows are those of events/sample.jsonl. A data set has one line of JSON per row, with `id`, `title`,
+`description`, `event` and `expected` {`title`, `presenters`}; only figures of it reach the page. If Titlecard's local
+tier was trained on that data set, `--weights` gives it weights that were not.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ DRAWING = Contender("the plot", "plot", "", "", packages=("matplotlib==3.11.2",)
 
 
 def main() -> None:
-    """Race, and write the page and its plot."""
+    """Run the race; write the page and its plot."""
     given = _options().parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # no contender is left behind
     cache = given.cache.resolve()
@@ -90,7 +90,7 @@ def main() -> None:
 
 
 def _plan(given: argparse.Namespace) -> Iterator[tuple[int, Workload, Contender]]:
-    """What is raced, in order."""
+    """Return the runs to make, in order."""
     contenders = [one for one in CONTENDERS if not given.only or any(word in one.name for word in given.only)]
     wanted = QUICK_WORKLOADS if given.quick else [one.name for one in WORKLOADS]
     for number in range(1 if given.quick else given.rounds):
@@ -103,7 +103,7 @@ def _plan(given: argparse.Namespace) -> Iterator[tuple[int, Workload, Contender]
 
 
 def _kept(path: Path, asked: str) -> list[dict[str, Any]]:
-    """The runs that are there already, where they were raced with the same settings."""
+    """Return the earlier runs with the same settings."""
     if not path.exists():
         return []
     found = json.loads(path.read_text(encoding="utf-8"))
@@ -111,7 +111,7 @@ def _kept(path: Path, asked: str) -> list[dict[str, Any]]:
 
 
 def _rows(given: argparse.Namespace, events: int) -> str:
-    """Where the rows come from."""
+    """Describe where the rows come from."""
     if given.data is None:
         return f"events/sample.jsonl, {events} events; Titlecard's authors knew it, so its exactness flatters them"
     unseen = (
@@ -123,7 +123,7 @@ def _rows(given: argparse.Namespace, events: int) -> str:
 
 
 def _line(run: dict[str, Any]) -> str:
-    """A run in a line, for whoever waits."""
+    """Describe a run in one line."""
     bill = run["bill"]
     wall = f"{run['wall']:.1f} s" if run["wall"] is not None else "no end"
     return (
@@ -145,14 +145,16 @@ def _options() -> argparse.ArgumentParser:
     options.add_argument("--rows", type=int, default=150)
     options.add_argument("--rounds", type=int, default=3)
     options.add_argument("--seed", type=int, default=1)
-    options.add_argument("--concurrency", type=int, default=20, help="requests at once; Titlecard's are 20 in any case")
-    options.add_argument("--truth", type=float, default=0.9, help="the share of rows that the provider answers rightly")
+    options.add_argument("--concurrency", type=int, default=20, help="concurrent requests; Titlecard always has 20")
+    options.add_argument(
+        "--truth", type=float, default=0.9, help="the share of rows that the provider answers correctly"
+    )
     options.add_argument(
         "--requests-a-row", type=int, default=10, help="the provider's cap on requests, times the rows"
     )
-    options.add_argument("--only", action="append", help="contenders whose name holds this word; no page is written")
-    options.add_argument("--workload", action="append", help="workloads by name; no page is written")
-    options.add_argument("--page", action="store_true", help="write the page of what has been raced, and race no more")
+    options.add_argument("--only", action="append", help="only contenders whose name has this word; writes no page")
+    options.add_argument("--workload", action="append", help="only these workloads; writes no page")
+    options.add_argument("--page", action="store_true", help="write the page from the kept runs, without a new one")
     options.add_argument("--fresh", action="store_true", help="forget what was raced before")
     options.add_argument("--quick", action="store_true", help="40 rows, one round, two workloads; no page is written")
     options.add_argument("--cache", type=Path, default=held.ROOT / ".tools" / "peers")

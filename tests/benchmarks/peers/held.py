@@ -1,4 +1,4 @@
-"""The rows of a race, their known answers, and what everybody is asked about them."""
+"""The rows of a race, their known answers, and the prompt that all contenders send."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Row:
     """A video with its right answer.
 
     Attributes:
-        event: what the row's event is called, or the name that its data set files it under.
+        event: the name of the row's event, or the name under which its data set files it.
     """
 
     id: str
@@ -49,12 +49,12 @@ class Row:
 
     @property
     def video(self) -> Video:
-        """The row as Titlecard takes it."""
+        """Return the row as Titlecard's video."""
         return Video(id=self.id, title=self.title, description=self.description)
 
     @cached_property
     def prompt(self) -> str:
-        """The row as JSON: byte by byte what Titlecard's own prompt says of it, without the local tier's guess."""
+        """Return the row as JSON: byte by byte as in Titlecard's own prompt, without the local tier's guess."""
         nothing = LocalParse(title="", presenters=(), confidence=0.0, sure=False, source="title")
         told = json.loads(prompt(self.video, nothing, ""))
         del told["guess"]
@@ -62,32 +62,32 @@ class Row:
 
     @property
     def key(self) -> str:
-        """The title as every prompt shows it, by which the provider knows the row."""
+        """Return the title as every prompt shows it; the provider identifies the row by it."""
         return str(json.loads(self.prompt)["title"])
 
     @property
     def text(self) -> str:
-        """The row as a document, for who wants one."""
+        """Return the row as a document, for contenders that need one."""
         told = json.loads(self.prompt)
         return f"Title: {told['title']}\nDescription: {told.get('description', '')}"
 
     @property
     def manifest_line(self) -> str:
-        """The row in the manifest."""
+        """Return the row's line in the manifest."""
         return json.dumps({"id": self.id, "title": self.title, "description": self.description}, ensure_ascii=False)
 
     def is_right(self, title: str, presenters: Iterable[str]) -> bool:
-        """Whether title and presenters are both right."""
+        """Return whether title and presenters are both right."""
         return is_right(title, presenters, self.expected_title, self.expected_presenters)
 
 
 def load(data: Path | None, number: int, seed: int) -> list[Row]:
-    """Rows of some events, drawn by the seed, at most a sixth of them from one event.
+    """Return rows of some events, drawn by the seed; at most a sixth of them come from one event.
 
     Args:
         data: a data set of known answers (`id`, `title`, `description`, `event`, `expected`); None is the sample of
             this repository.
-        number: of rows; fewer where there are not so many.
+        number: the number of rows; fewer if the data set has fewer.
     """
     rows = _labelled(data) if data else _sample()
     titles = Counter(one_line(row.title) for row in rows)
@@ -100,7 +100,7 @@ def load(data: Path | None, number: int, seed: int) -> list[Row]:
 
 
 def event_names(rows: Sequence[Row]) -> dict[str, str]:
-    """Each event's name as its titles spell it most often; the words of its file name where none has it."""
+    """Return each event's name as its titles spell it most often, or else the words of its file name."""
     found = {}
     for event in {row.event for row in rows}:
         pattern = re.compile(r"[\W_]*".join(map(re.escape, re.findall(r"[^\W\d_]+|\d+", event))), re.IGNORECASE)

@@ -1,6 +1,6 @@
 """The plot: `python plot.py FILE.svg`, with the figures as JSON on standard input."""
 
-# It runs in an environment of its own, which has matplotlib.
+# It runs in a separate environment, which has matplotlib.
 # mypy: ignore-errors
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ PARTS = (
 
 
 def main() -> None:
-    """Draw two rows of panels: what became of the rows, and what a finished talk cost."""
+    """Draw two rows of panels: the outcomes of the rows, and the cost of a finished talk."""
     given = json.load(sys.stdin)
     workloads, names = given["workloads"], given["contenders"][::-1]
     figure, panels = plt.subplots(2, len(workloads), figsize=(13, 6.2), sharex="row", sharey=True, layout="constrained")

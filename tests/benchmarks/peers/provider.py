@@ -1,8 +1,8 @@
-"""The provider that everybody asks: a fixed latency, known answers, the same faults for all, and a bill for each row.
+"""The provider of all contenders: a fixed latency, known answers, the same faults for all, and a bill for each row.
 
-It speaks the Responses API and Chat Completions, and gives the answer in the form that a request asks for. Whether a
-row's answer is the truth, whether it is poison, and how its first, second, third request goes is decided by the seed
-and the row alone, so every contender of a round meets the same.
+It serves the Responses API and Chat Completions, and answers in the form that a request asks for. The seed and the row
+alone decide whether a row's answer is the truth, whether the row is poison, and what happens to its first, second and
+third request, so all contenders of a round meet the same.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ PASSING = ("server_error", "bad_gateway", "silent_close", "half_body", "reset")
 """Passing faults: two errors, and three ways to lose an answer that was billed."""
 
 POISON = ("prose", "server_error", "context_too_long")
-"""What poisoned rows meet, each the same every time: an answer that is no talk, an error, a refusal."""
+"""The faults of poisoned rows, the same for a row every time: an answer that is not a talk, an error, a refusal."""
 
 RETRY_AFTER_SECONDS = 2
 BYTES_PER_TOKEN = 4
@@ -48,18 +48,18 @@ _STRANGER = "Jordan Avery"
 
 @dataclass(frozen=True)
 class Sums:
-    """What a bill comes to.
+    """The totals of a bill.
 
     Attributes:
-        requests: that came.
-        billed: of them.
-        tokens: billed, input and output.
+        requests: the number of requests.
+        billed: the number of billed requests.
+        tokens: the billed tokens, input and output.
         worst: the most requests for one row.
         again: rows that were billed more than once.
         again_after_an_answer: rows that were billed again after a complete answer had reached the contender.
         vanished: complete answers that were billed and reached nobody.
-        kills: workers that were killed.
-        unknown: requests about no known row; they spoil the run.
+        kills: the number of killed workers.
+        unknown: requests about no known row; they invalidate the run.
         capped: whether the cap on requests was reached.
     """
 
@@ -79,11 +79,11 @@ class RaceProvider(LoopbackProvider):
     """A provider for one contender and one workload.
 
     Args:
-        rows: whose answers it knows.
+        rows: the rows whose answers it knows.
         workload: its faults.
         truth: the share of rows whose answer is the truth.
-        seed: of everything that chance decides.
-        cap: the most requests that it takes seriously.
+        seed: the seed of all random decisions.
+        cap: the most requests that it serves; it refuses the others.
     """
 
     paths = ("/v1/responses", "/v1/chat/completions")
@@ -94,7 +94,7 @@ class RaceProvider(LoopbackProvider):
         self._rows = {row.key: row for row in rows}
         self._workload, self._truth, self._seed, self._cap = workload, truth, seed, cap
         self._poison = self._poisoned(rows)
-        self._asked = Counter({row.id: 0 for row in rows})  # all of them now: it is summed while others count
+        self._asked = Counter({row.id: 0 for row in rows})  # a copy: other threads count while these are summed
         self._billed: Counter[str] = Counter()
         self._delivered: Counter[str] = Counter()
         self._again_after: set[str] = set()
@@ -105,12 +105,12 @@ class RaceProvider(LoopbackProvider):
 
     @property
     def capped(self) -> bool:
-        """Whether the cap on requests was reached."""
+        """Return whether the cap on requests was reached."""
         return self._asked.total() >= self._cap
 
     @property
     def sums(self) -> Sums:
-        """What it comes to so far."""
+        """Return the totals so far."""
         with self._book:
             return Sums(
                 requests=self._asked.total(),
@@ -126,7 +126,7 @@ class RaceProvider(LoopbackProvider):
             )
 
     def serve(self, content: bytes, key: str) -> tuple[Fault, bytes, str]:
-        """Answer a request, and bill it where the model worked."""
+        """Answer a request, and bill it if the model worked."""
         del key
         request = json.loads(content)
         row = self._rows.get(_title(request))
@@ -156,7 +156,7 @@ class RaceProvider(LoopbackProvider):
         return replace(fault, edit=None, bill=Bill.FAIR), json.dumps(answer).encode(), "application/json"
 
     def before_answer(self, content: bytes, port: int) -> None:
-        """Kill the asker where it is time to; see whether the answer reaches anybody."""
+        """Kill the asking process if a kill is due; record whether the answer reaches anybody."""
         del content
         self._kill(port)
         row = self._this.row
@@ -168,7 +168,7 @@ class RaceProvider(LoopbackProvider):
             self._vanished += not reaches
 
     def _kill(self, port: int) -> None:
-        """Kill the process that asks, if a tick has come while its request was under way."""
+        """Kill the asking process if a tick came during its request."""
         every = self._workload.kill_every
         if not every:
             return
@@ -196,7 +196,7 @@ class RaceProvider(LoopbackProvider):
         return "ok"
 
     def _answer(self, row: Row) -> tuple[str, list[str]]:
-        """The truth, or what a model may take for it: a title left whole, a presenter missed, one invented."""
+        """Return the truth, or a plausible mistake: a title left whole, a presenter missed, one invented."""
         names = list(row.expected_presenters)
         if self._chance("truth", row.id) < self._truth:
             return row.expected_title, names
@@ -213,13 +213,13 @@ class RaceProvider(LoopbackProvider):
         return {row.id: POISON[place % len(POISON)] for place, row in enumerate(drawn)}
 
     def _chance(self, *what: object) -> float:
-        """A number from 0 up to 1 that is the same whenever and by whomever it is asked for."""
+        """Return a number from 0 up to 1 that is the same for every contender and every request."""
         digest = hashlib.sha256(repr((self._seed, *what)).encode()).digest()
         return int.from_bytes(digest[:8], "big") / 2**64
 
 
 def _title(request: dict[str, Any]) -> str:
-    """The title of the row that a request is about."""
+    """Return the title of the row that a request is about."""
     said: Any = request.get("input", request.get("messages"))
     texts = [said] if isinstance(said, str) else [text for turn in said for text in _texts(turn)]
     for text in reversed(texts):
@@ -232,7 +232,7 @@ def _title(request: dict[str, Any]) -> str:
 
 
 def _texts(turn: dict[str, Any]) -> list[str]:
-    """The texts of one turn of a conversation."""
+    """Return the texts of one turn of a conversation."""
     content = turn.get("content")
     if isinstance(content, str):
         return [content]
@@ -240,10 +240,10 @@ def _texts(turn: dict[str, Any]) -> list[str]:
 
 
 def _spoken(request: dict[str, Any], title: str, names: list[str], instead: str | None) -> dict[str, Any]:
-    """An answer in the form that the request asks for.
+    """Return an answer in the form that the request asks for.
 
     Args:
-        instead: what is said in prose instead of it.
+        instead: prose to send instead of the answer.
     """
     plain = json.dumps({"title": title, "presenters": names}, ensure_ascii=False)
     if "messages" not in request:
@@ -271,7 +271,7 @@ def _spoken(request: dict[str, Any], title: str, names: list[str], instead: str 
     if instead is None and request.get("tools"):
         function = {"name": request["tools"][0]["function"]["name"], "arguments": plain}
         message |= {"content": None, "tool_calls": [{"id": "call_race", "type": "function", "function": function}]}
-    elif instead is None:  # a document was given, and extractions are wanted
+    elif instead is None:  # the request gives a document and asks for extractions
         found = [
             {"title": title, "title_attributes": {}},
             *({"presenter": it, "presenter_attributes": {}} for it in names),
@@ -301,16 +301,16 @@ def _usage(request: dict[str, Any], input_tokens: int, output_tokens: int) -> di
 
 
 def _sent(fault: Fault) -> tuple[Fault, bytes, str]:
-    """An error as it goes over the wire."""
+    """Return an error as it is sent."""
     if isinstance(fault.error, str):
         return fault, fault.error.encode(), "text/html"
     return fault, json.dumps(fault.error).encode(), "application/json"
 
 
 def _is_open(port: int) -> bool:
-    """Whether somebody still holds the local end of a connection on 127.0.0.1.
+    """Return whether a process still holds the local end of a connection on 127.0.0.1.
 
-    The kernel's table may lack a row while others come and go, so one that is missing is looked for again.
+    The kernel's table may miss a row while others change, so a missing row is looked up again.
     """
     for _ in range(LOOKS):
         for line in Path("/proc/net/tcp").read_text(encoding="ascii").splitlines()[1:]:

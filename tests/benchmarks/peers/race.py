@@ -1,4 +1,4 @@
-"""One contender against one workload: it is started, watched and stopped in time, and its results are counted."""
+"""One contender against one workload: starts it, watches it, stops it in time, and counts its results."""
 
 from __future__ import annotations
 
@@ -41,10 +41,10 @@ if TYPE_CHECKING:
 MODEL = "gpt-6-luna"
 KEY = "sk-of-the-race"
 START_SECONDS = 240.0
-"""How long a contender may take to be ready."""
+"""The longest time until a contender is ready, in seconds."""
 
 LEAVE_SECONDS = 60.0
-"""How long it may take to leave, once it is told to."""
+"""The longest time until a contender ends after SIGTERM, in seconds."""
 
 WATCH_SECONDS = 0.25
 WEIGHTS = "titlecard/extraction/weights.json.gz"
@@ -52,14 +52,14 @@ WEIGHTS = "titlecard/extraction/weights.json.gz"
 
 @dataclass(frozen=True)
 class Settings:
-    """What is the same for everybody.
+    """The settings that all contenders share.
 
     Attributes:
-        concurrency: requests at once.
+        concurrency: the number of concurrent requests.
         truth: the share of rows whose answer is the truth.
-        requests_a_row: the provider's cap on requests is so many times the rows.
-        cache: the folder of the environments and of what contenders leave.
-        weights: weights of Titlecard's local tier that have not seen the rows; None: those that it ships with.
+        requests_a_row: the provider's cap on requests, per row.
+        cache: the folder of the environments and of the contenders' results.
+        weights: weights of Titlecard's local tier that were trained without the rows; None means the shipped ones.
     """
 
     concurrency: int
@@ -71,22 +71,22 @@ class Settings:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What one run came to.
+    """The result of one run.
 
     Attributes:
         finished: rows with a talk.
-        failed: rows without one that say why.
-        waiting: rows without an end that the contender still knows of, where it was stopped.
-        lost: rows without any of these.
-        right: rows with a talk that is exactly the known one.
+        failed: rows without a talk, with a reason.
+        waiting: unfinished rows that a stopped contender still knows of.
+        lost: all other rows.
+        right: rows with a talk that equals the known one.
         review: finished rows that are flagged for a person.
-        wall: seconds from readiness to the last row's end; None where it did not end by itself.
-        peak_mb: the most memory that all its processes had together (proportional set size).
+        wall: seconds from readiness to the last row's end; None if it did not end by itself.
+        peak_mb: the peak memory of all its processes together (proportional set size).
         workers_mb: the same of Titlecard's functions alone.
-        stopped: why it was stopped: `deadline`, `cap`, `not ready`, or nothing.
-        starved: how often one of Titlecard's functions reached its own time-out, which a machine with other work makes
-            it do before it has started.
-        seen: what an operator sees of a failed row.
+        stopped: why it was stopped: `deadline`, `cap`, `not ready`, or empty.
+        starved: how often one of Titlecard's functions reached its timeout, which happens on a busy machine even before
+            the function has started.
+        seen: what an operator sees about a failed row.
     """
 
     finished: int
@@ -105,11 +105,11 @@ class Outcome:
 
 
 class Arena:
-    """Where contenders race.
+    """Runs contenders.
 
     Args:
-        rows: what they work on.
-        settings: what is the same for everybody.
+        rows: the rows to work on.
+        settings: the settings that all contenders share.
     """
 
     def __init__(self, rows: Sequence[Row], settings: Settings) -> None:
@@ -120,7 +120,7 @@ class Arena:
         self._artefacts: Path | None = None
 
     def run(self, contender: Contender, workload: Workload, seed: int) -> Outcome:
-        """Let one contender work on all rows."""
+        """Run one contender on all rows."""
         if contender.rule:
             return self._by_rule(contender.rule)
         folder = self._settings.cache / "runs" / f"{contender.module}{contender.tier}-{workload.name}-{seed}"
@@ -136,7 +136,7 @@ class Arena:
         return self._outcome(folder, watch, stopped, bill)
 
     def python(self, contender: Contender) -> Path:
-        """The interpreter of a contender's environment, which is made where it is missing."""
+        """Return the interpreter of a contender's environment; make the environment if it is missing."""
         if not contender.packages:
             return Path(sys.executable)
         digest = hashlib.sha256(repr((contender.packages, sys.version)).encode()).hexdigest()[:8]
@@ -163,7 +163,7 @@ class Arena:
         }
 
     def _built(self) -> Path:
-        """The functions, with the weights that this race is about."""
+        """Return the functions' artefacts with this race's weights."""
         if self._artefacts is None:
             self._artefacts = artefact.build()
             if self._settings.weights is not None:
@@ -173,7 +173,7 @@ class Arena:
         return self._artefacts
 
     def _by_rule(self, name: str) -> Outcome:
-        """Every row by a rule, in this process."""
+        """Answer every row by a rule, in this process."""
         began, rule = time.perf_counter(), RULES[name]
         talks = [rule(row.title, self._events[row.event]) for row in self._rows]
         wall = time.perf_counter() - began
@@ -223,7 +223,7 @@ class _Watch:
         self._began = time.monotonic()
 
     def until_over(self, provider: RaceProvider, deadline: float) -> str:
-        """Wait until it has ended by itself, or stop it; why it was stopped."""
+        """Wait until it ends by itself, or stop it; return why it was stopped."""
         self._process = self._start()
         try:
             while True:
@@ -243,7 +243,7 @@ class _Watch:
             _end(self._process)
 
     def _stopped(self, provider: RaceProvider, deadline: float) -> str:
-        """Why it has to be stopped now; nothing where it need not."""
+        """Return why it must be stopped now; empty if it need not."""
         if provider.capped:
             return "cap"
         if (self._folder / "done").exists():
@@ -253,7 +253,7 @@ class _Watch:
         return "not ready" if time.monotonic() - self._began > START_SECONDS else ""
 
     def _leave(self) -> None:
-        """Tell it to end, and give it time to write down what it has."""
+        """Tell it to end, and give it time to write its results."""
         self._process.terminate()
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(LEAVE_SECONDS)
@@ -271,7 +271,7 @@ class _Watch:
             )
 
     def _weigh(self, process: subprocess.Popen[bytes]) -> None:
-        """Take the memory of all its processes."""
+        """Measure the memory of all its processes."""
         total = functions = 0.0
         with suppress(psutil.Error):
             root = psutil.Process(process.pid)
@@ -284,21 +284,21 @@ class _Watch:
 
 
 def _timeouts(log: Path) -> int:
-    """How often the embedded AWS ended a function at its time-out."""
+    """Return how often the embedded AWS ended a function at its timeout."""
     with suppress(FileNotFoundError):
         return log.read_text(encoding="utf-8").count("killing worker")
     return 0
 
 
 def _since(moment: Path) -> float:
-    """Seconds since a moment that a contender wrote down; nothing where it has not yet."""
+    """Return the seconds since a moment that a contender recorded; None if it has not."""
     with suppress(FileNotFoundError, ValueError):
         return time.time() - float(moment.read_text(encoding="utf-8"))
     return 0.0
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """End what is left of a contender."""
+    """End a contender's remaining processes."""
     left: list[psutil.Process] = []
     with suppress(psutil.Error):
         left = psutil.Process(process.pid).children(recursive=True)
@@ -311,7 +311,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 
 def _with_weights(built: Path, weights: Path, target: Path) -> Path:
-    """A copy of the artefacts with other weights."""
+    """Return a copy of the artefacts with other weights."""
     shutil.rmtree(target, ignore_errors=True)
     target.mkdir(parents=True)
     content = weights.read_bytes()
@@ -323,7 +323,7 @@ def _with_weights(built: Path, weights: Path, target: Path) -> Path:
 
 
 def tokenless(rows: Sequence[Row], weights: Path | None) -> str:
-    """How often the rules and the local tier are exact over all rows, each event read as one batch, for people."""
+    """Describe how often the rules and the local tier are exact over all rows, with each event as one batch."""
     names = held.event_names(rows)
     right = {
         name: sum(row.is_right(*rule(row.title, names[row.event])) for row in rows) for name, rule in RULES.items()
@@ -343,5 +343,5 @@ def tokenless(rows: Sequence[Row], weights: Path | None) -> str:
 
 
 def as_json(outcome: Outcome) -> dict[str, Any]:
-    """An outcome for a file."""
+    """Return an outcome for a file."""
     return asdict(outcome)

@@ -1,4 +1,4 @@
-"""The page and its plot: what all runs came to, with medians and spreads, and where a peer is better."""
+"""The page and its plot: the results of all runs, with medians and spreads, and where a peer is better."""
 
 from __future__ import annotations
 
@@ -70,9 +70,9 @@ class Figure:
 
     Attributes:
         title: its heading.
-        of: the figure of one run; None where there is none.
-        shown: how a value is written.
-        more: whether more is better; None where neither is.
+        of: returns the figure of one run; None if it has none.
+        shown: the format of a value.
+        more: whether more is better; None if neither is.
     """
 
     title: str
@@ -110,12 +110,12 @@ FIGURES = (
 
 @dataclass(frozen=True)
 class Race:
-    """What the page is about.
+    """The content of the page.
 
     Attributes:
-        runs: all of them.
-        rows: what everybody worked on.
-        about: what was set, for people, by name.
+        runs: all runs.
+        rows: the rows that all contenders worked on.
+        about: the settings for people, by name.
         pythons: the interpreter of each contender.
     """
 
@@ -125,16 +125,16 @@ class Race:
     pythons: Mapping[str, Path]
 
     def of(self, contender: str, workload: str) -> list[Run]:
-        """The runs of a contender under a workload."""
+        """Return the runs of a contender under a workload."""
         return [run for run in self.runs if run["contender"] == contender and run["workload"] == workload]
 
     def middle(self, contender: str, workload: str, figure: Figure) -> float | None:
-        """The median of a figure; None where no run has one."""
+        """Return the median of a figure; None if no run has one."""
         values = self.values(contender, workload, figure)
         return statistics.median(values) if values else None
 
     def values(self, contender: str, workload: str, figure: Figure) -> list[float]:
-        """The figure in each run that has one."""
+        """Return the figure of each run that has one."""
         return [value for run in self.of(contender, workload) if (value := figure.of(run)) is not None]
 
 
@@ -142,7 +142,7 @@ def write(race: Race, python: Path) -> None:
     """Write the page and the plot.
 
     Args:
-        python: an interpreter with matplotlib, which draws.
+        python: an interpreter with matplotlib.
     """
     PAGE.write_text("\n".join([*_head(race), *tables(race), *better(race), *_failures(race), *_settings(race)]) + "\n")
     medians = {
@@ -205,7 +205,7 @@ def tables(race: Race) -> list[str]:
 
 
 def _runs(race: Race, workload: str) -> str:
-    """How often each contender that was raced met a workload."""
+    """Describe how many runs each contender had per workload."""
     numbers = sorted({len(race.of(one.name, workload)) for one in CONTENDERS} - {0})
     return f"{numbers[0]} to {numbers[-1]} runs" if len(numbers) > 1 else pluralize(numbers[0], "run")
 
@@ -219,7 +219,7 @@ def _cell(race: Race, contender: str, workload: str, figure: Figure) -> str:
 
 
 def _remarks(race: Race, workload: str) -> list[str]:
-    """What a table does not show: who was stopped, answers that reached nobody, talks flagged for review."""
+    """Describe what the tables omit: stopped runs, answers that reached nobody, talks flagged for review."""
     said = []
     for contender in CONTENDERS:
         runs = race.of(contender.name, workload)
@@ -246,7 +246,7 @@ def _remarks(race: Race, workload: str) -> list[str]:
 
 
 def better(race: Race) -> list[str]:
-    """Where the median of a peer is better than Titlecard's."""
+    """Describe where a peer's median is better than Titlecard's."""
     lines = ["## Where a peer is better", ""]
     for ours in (one.name for one in CONTENDERS if one.tier):
         lines += [f"Medians that are better than those of **{ours}**:", ""]
@@ -258,7 +258,7 @@ def better(race: Race) -> list[str]:
 
 
 def _beaten(race: Race, workload: str, figure: Figure, ours: str) -> str:
-    """Whose median of a figure is better than one of Titlecard's, in words; nothing where nobody's is."""
+    """Name the peers whose median of a figure is better than Titlecard's; empty if there is none."""
     mine = race.middle(ours, workload, figure)
     if mine is None or figure.more is None:
         return ""
@@ -271,7 +271,7 @@ def _beaten(race: Race, workload: str, figure: Figure, ours: str) -> str:
 
 
 def _failures(race: Race) -> list[str]:
-    """What an operator sees of a failed row, in each contender's own words; nothing of the rows themselves."""
+    """Quote what an operator sees of a failed row in each contender, without the rows' own text."""
     lines = [
         "## What an operator sees of a failed row",
         "",
@@ -288,7 +288,7 @@ def _failures(race: Race) -> list[str]:
 
 
 def masked(text: str, rows: Sequence[Row]) -> str:
-    """A contender's words without anything that comes from the rows."""
+    """Remove the rows' own text from a contender's words."""
     for row in rows:
         text = text.replace(row.id, "VIDEO").replace(row.title, "TITLE").replace(row.expected_title, "TITLE")
         for name in row.expected_presenters:
@@ -311,7 +311,7 @@ def _settings(race: Race) -> list[str]:
 
 
 def _versions(contender: Contender, python: Path | None) -> str:
-    """What is installed of what matters."""
+    """Return the installed versions of a contender's packages."""
     if contender.tier:
         return f"titlecard {__version__}"
     names = [re.split(r"[\[=]", package)[0] for package in contender.packages]

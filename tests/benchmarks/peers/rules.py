@@ -1,7 +1,7 @@
-"""Two ways to read a title without asking anybody.
+"""Two rules that read a title without a model.
 
 `rubyevents` does what `YouTube::VideoMetadata` of github.com/rubyevents/rubyevents does (MIT licence,
-app/models/youtube/video_metadata.rb as of 2026-08), rule by rule, written anew. `split` is what most people write
+app/models/youtube/video_metadata.rb as of 2026-08), rule by rule, in our own code. `split` is what most people write
 first.
 """
 
@@ -14,10 +14,10 @@ _BY = " by "
 
 
 def rubyevents(title: str, event: str) -> tuple[str, list[str]]:
-    """The event's name goes; what follows the last ` by ` is the speakers.
+    """Remove the event's name; take what follows the last ` by ` as the speakers.
 
-    Without a ` by ` the whole is taken for the speakers and the title is empty, as there. A keynote keeps its whole
-    title; so do lightning talks, which have no speakers.
+    Without a ` by `, all of it becomes the speakers and the title is empty, as in the original. A keynote keeps its
+    whole title; so do lightning talks, which have no speakers.
     """
     bare = _trimmed(re.sub(r"\s+", " ", title.replace(event, "")))
     *before, last = bare.split(_BY)
@@ -30,7 +30,7 @@ def rubyevents(title: str, event: str) -> tuple[str, list[str]]:
 
 
 def _trimmed(title: str) -> str:
-    """A title without one separator at its start and one at its end."""
+    """Remove one separator at the start of a title and one at its end."""
     return re.sub(r"[-:,]$", "", re.sub(r"^[-:]?", "", title).strip()).strip()
 
 
@@ -39,9 +39,9 @@ _NAME = re.compile(r"(?:[A-Z][\w.'’-]*)(?: (?:[a-z]{1,3} )?[A-Z][\w.'’-]*){1
 
 
 def split(title: str, event: str) -> tuple[str, list[str]]:
-    """The first part that is made of names is the presenters; the longest of the others is the title.
+    """Take the first part made of names as the presenters, and the longest of the others as the title.
 
-    Parts that hold a year are taken for the event.
+    Parts that contain a year count as the event.
     """
     del event
     parts = [part.strip() for part in _SEPARATORS.split(title) if part.strip()]

@@ -1,4 +1,4 @@
-"""What befalls a contender: a healthy provider, faults, killed workers, a storm of 429."""
+"""The workloads of the race: a healthy provider, faults, killed workers, a storm of 429."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from dataclasses import dataclass, replace
 
 @dataclass(frozen=True)
 class Workload:
-    """One kind of weather.
+    """One workload.
 
     Attributes:
-        name: for people.
-        latency: seconds that every response takes.
+        name: its name for people.
+        latency: the seconds that every response takes.
         passing: the chance that a request meets a passing fault.
-        poison: the share of rows of which every request fails.
-        kill_every: seconds between two killed workers; 0: none is.
-        storm: seconds, from the first request, in which every request is refused with 429.
+        poison: the share of rows whose requests all fail.
+        kill_every: seconds between two killed workers; 0 means none.
+        storm: seconds from the first request during which every request is refused with 429.
         deadline: seconds after which a contender is stopped, counted from its readiness.
     """
 
@@ -28,7 +28,7 @@ class Workload:
     deadline: float = 150.0
 
     def quick(self) -> Workload:
-        """The same, for a try: shorter."""
+        """Return a shorter version, for a trial."""
         return replace(self, latency=self.latency / 2, storm=self.storm / 2, kill_every=self.kill_every * 0.8)
 
 

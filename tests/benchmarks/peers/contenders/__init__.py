@@ -1,7 +1,7 @@
-"""The contenders: who they are, which packages they need, and with which settings they race.
+"""The contenders, their packages and their settings.
 
-Each is a program of its own, `MODULE.py ORDER`, in an environment of its own; Titlecard's runs in the project's. What
-it is told and what it leaves is described in `desk.py`.
+Each is a separate program, `MODULE.py ORDER`, in its own environment; Titlecard's runs in the project's. `desk.py`
+describes its input and output.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ HERE = Path(__file__).parent
 
 @dataclass(frozen=True)
 class Contender:
-    """One who races.
+    """One contender.
 
     Attributes:
-        name: for people.
-        module: the program, a file of this folder without its ending; empty where Python's own process answers.
-        packages: what its environment holds; none means that it runs in the project's.
-        settings: for people: all that is not a default.
-        trail: for people: where a failed row is found, and what a person does with it.
-        restarted: whether its program is a single process, which a supervisor starts again when it was killed.
-        tier: the policy that Titlecard runs with.
-        rule: the name of the rule that answers without asking anybody.
+        name: its name for people.
+        module: the program, a file of this folder without its ending; empty if the race's own process answers.
+        packages: the packages of its environment; none means that it runs in the project's.
+        settings: its settings that are not defaults, for people.
+        trail: where a failed row is found and what a person does with it, for people.
+        restarted: whether its program is a single process that a supervisor restarts after a kill.
+        tier: Titlecard's tier policy.
+        rule: the name of the rule that answers without a model.
     """
 
     name: str

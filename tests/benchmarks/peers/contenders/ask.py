@@ -1,10 +1,10 @@
-"""One request to the Responses API, sent once, with nothing but the standard library: for contenders that are queues.
+"""One request to the Responses API, sent once with the standard library alone, for contenders that are queues.
 
-They have a process for every concurrent request. The OpenAI client would take a second of a core in each of them before
-its first request, which is no fault of theirs.
+They have a process for every concurrent request. The OpenAI client would need a second of a core in each process before
+its first request, which would be unfair to them.
 """
 
-# It runs in environments of its own.
+# It runs in the contenders' environments.
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ SCHEMA = {
 
 
 class PassingFaultError(Exception):
-    """It may go well another time: no connection, no whole answer, 429 or a server's error."""
+    """A fault that may pass: no connection, no complete answer, 429 or a server's error."""
 
 
 def ask(order: dict[str, Any], prompt: str) -> dict[str, Any]:
-    """The talk in a row.
+    """Ask about a row, and return its talk.
 
     Raises:
-        PassingFaultError: a try again makes sense.
-        ValueError: the answer is no talk, or the request was rejected.
+        PassingFaultError: a retry may succeed.
+        ValueError: the answer is not a talk, or the request was rejected.
     """
     body = {
         "model": order["model"],

@@ -1,9 +1,9 @@
 """Celery with a broker that needs no server: the tasks, and the program that starts the worker and sends them.
 
-As a program it takes the order as its argument; its worker imports this module and finds the order in `$ORDER`.
+The program takes the order as its argument; its worker imports this module and reads the order's path from `$ORDER`.
 """
 
-# It runs in an environment of its own, which has Celery.
+# It runs in a separate environment, which has Celery.
 # mypy: ignore-errors
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ def main() -> None:
 
 
 def report(states: dict[str, object]) -> None:
-    """Write what the result backend says of every row."""
+    """Write the result backend's state of every row."""
     for row, state in states.items():
         if state.successful():
             talk = state.result

@@ -1,10 +1,10 @@
-"""What a contender is told, and where it leaves what it has done. Standard library only: it runs in every environment.
+"""A contender's input and output. It needs only the standard library, because it runs in every environment.
 
-`ORDER` is the path of a JSON file: `rows` (each with `id`, `prompt` for those who take JSON, `text` for those who take
-a document), `instructions`, `base_url`, `key`, `model`, `concurrency`, `folder`, and what a single contender needs.
+`ORDER` is the path of a JSON file with `rows` (each with `id`, and `prompt` as JSON or `text` as a document),
+`instructions`, `base_url`, `key`, `model`, `concurrency`, `folder`, and what a single contender needs.
 
-In `folder` it leaves `results.jsonl` (a line a row: `title` and `presenters`, or `error`, or that it waits),
-`operator.txt` (what a person who looks after it sees of a failed row), and the moments `ready` and `done`, in seconds
+In `folder` it writes `results.jsonl` (one line per row: `title` and `presenters`, or `error`, or that the row waits),
+`operator.txt` (what an operator sees of a failed row), and the files `ready` and `done`, which hold a time in seconds
 since the epoch.
 """
 
@@ -30,39 +30,39 @@ class Desk:
 
     @property
     def rows(self) -> list[dict[str, str]]:
-        """The rows that have no result yet."""
+        """Return the rows without a result."""
         done = set()
         if self._results.exists():
             done = {json.loads(line)["id"] for line in self._results.read_text(encoding="utf-8").splitlines()}
         return [row for row in self.order["rows"] if row["id"] not in done]
 
     def ready(self) -> None:
-        """Everything is loaded and started; the work begins. Only the first call counts."""
+        """Record that everything is loaded and the work begins; only the first call counts."""
         if not (self.folder / "ready").exists():
             (self.folder / "ready").write_text(str(time.time()), encoding="utf-8")
 
     def done(self) -> None:
-        """Every row has come to an end."""
+        """Record that every row has ended."""
         (self.folder / "done").write_text(str(time.time()), encoding="utf-8")
 
     def finished(self, row: str, title: str, presenters: list[str], **more: object) -> None:
-        """A row has its talk."""
+        """Record a row's talk."""
         self._write({"id": row, "title": title, "presenters": presenters, **more})
 
     def failed(self, row: str, error: object) -> None:
-        """A row has none, and this says why."""
+        """Record why a row has no talk."""
         self._write({"id": row, "error": str(error)[:2000]})
 
     def waits(self, row: str) -> None:
-        """A row has come to no end yet, and the contender still knows of it."""
+        """Record that a row has not ended and the contender still knows of it."""
         self._write({"id": row, "waits": True})
 
     def leave_when_told(self) -> None:
-        """Let SIGTERM end this program as an exit does, so that it leaves its results."""
+        """Make SIGTERM end this program as an exit does, so that it writes its results."""
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
 
     def tell(self, text: str) -> None:
-        """What the operator sees of failed rows, beside the lines of `results.jsonl`."""
+        """Record what an operator sees of failed rows, besides the lines of `results.jsonl`."""
         (self.folder / "operator.txt").write_text(text, encoding="utf-8")
 
     def _write(self, line: dict[str, object]) -> None:

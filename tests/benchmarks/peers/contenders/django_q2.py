@@ -1,9 +1,9 @@
 """Django-Q2 as its author repaired it after the incident: the task, the cluster, and the program that starts both.
 
-As a program it takes the order as its argument; its cluster imports this module and finds the order in `$ORDER`.
+The program takes the order as its argument; its cluster imports this module and reads the order's path from `$ORDER`.
 """
 
-# It runs in an environment of its own, which has Django-Q2.
+# It runs in a separate environment, which has Django-Q2.
 # mypy: ignore-errors
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def configure() -> None:
             "timeout": TIMEOUT_SECONDS,
             "retry": RETRY_SECONDS,
             "max_attempts": 3,
-            "queue_limit": order["concurrency"],  # `retry` counts from when a task is fetched: few are fetched early
+            "queue_limit": order["concurrency"],  # `retry` counts from when a task is fetched, so few are fetched early
             "poll": CYCLE_SECONDS,
             "guard_cycle": CYCLE_SECONDS,
             "save_limit": 0,
@@ -65,7 +65,7 @@ def main() -> None:
     """Start a cluster, send every row, and wait until its queue is empty."""
     configure()
     if "ORDER" in os.environ:
-        importlib.import_module("django_q2")  # before it forks, or every worker would load it anew
+        importlib.import_module("django_q2")  # before it forks; otherwise every worker would load it again
         call_command("qcluster")
         return
     desk.leave_when_told()

@@ -1,6 +1,6 @@
 """A plain asyncio script with instructor at its defaults."""
 
-# It runs in an environment of its own, which has instructor.
+# It runs in a separate environment, which has instructor.
 # mypy: ignore-errors
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ class Talk(BaseModel):
 
 
 async def main() -> None:
-    """Ask about every row, so many at once."""
+    """Ask about every row, with limited concurrency."""
     desk = Desk()
     order = desk.order
     client = instructor.from_openai(AsyncOpenAI(api_key=order["key"], base_url=order["base_url"]))

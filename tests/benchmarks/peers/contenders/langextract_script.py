@@ -1,6 +1,6 @@
-"""A script with LangExtract and its OpenAI provider, a document a row."""
+"""A script with LangExtract and its OpenAI provider, one document per row."""
 
-# It runs in an environment of its own, which has LangExtract.
+# It runs in a separate environment, which has LangExtract.
 # mypy: ignore-errors
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ EXAMPLE = lx.data.ExampleData(
 
 
 def main() -> None:
-    """Ask about every row, so many at once."""
+    """Ask about every row, with limited concurrency."""
     desk = Desk()
     order = desk.order
     config = ModelConfig(

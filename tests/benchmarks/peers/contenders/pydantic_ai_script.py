@@ -1,6 +1,6 @@
 """A plain asyncio script with Pydantic AI at its defaults."""
 
-# It runs in an environment of its own.
+# It runs in a separate environment.
 # mypy: ignore-errors
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ class Talk(BaseModel):
 
 
 async def main() -> None:
-    """Ask about every row, so many at once."""
+    """Ask about every row, with limited concurrency."""
     desk = Desk()
     os.environ |= {"OPENAI_BASE_URL": desk.order["base_url"], "OPENAI_API_KEY": desk.order["key"]}
     agent = Agent(f"openai:{desk.order['model']}", output_type=Talk, instructions=desk.order["instructions"])

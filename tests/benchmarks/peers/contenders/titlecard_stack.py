@@ -1,6 +1,6 @@
 """Titlecard on the embedded AWS, as a contender: `python -m tests.benchmarks.peers.contenders.titlecard_stack ORDER`.
 
-Its order holds besides: `tier` (the policy), `artefacts` (the folder of the built functions), `manifest` (a path).
+Its order also holds `tier` (the policy), `artefacts` (the folder of the built functions) and `manifest` (a path).
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ PARAMETERS = {
 
 
 def main() -> None:
-    """Deploy, upload the manifest, follow it to its end, and write down what became of every row."""
+    """Deploy, upload the manifest, wait for its end, and record the outcome of every row."""
     desk = Desk()
     desk.leave_when_told()
     order = desk.order
@@ -62,7 +62,7 @@ def main() -> None:
 
 
 def _report(run: Run, batch: Batch, desk: Desk) -> None:
-    """Write down how every row stands. While the batch is open, a row without an end is sent again by the audit."""
+    """Record the state of every row. While the batch is open, the audit sends an unfinished row again."""
     for row, record in run.rows(batch):
         if row.state is RowState.PARSED and record.talk is not None:
             talk = record.talk
@@ -75,7 +75,7 @@ def _report(run: Run, batch: Batch, desk: Desk) -> None:
 
 
 def _dead_letters(state: Path) -> str:
-    """What `titlecard dlq` prints."""
+    """Return what `titlecard dlq` prints."""
     command = [str(Path(sys.executable).with_name("titlecard")), "dlq", "--state", str(state)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
     return done.stdout or done.stderr
