@@ -29,9 +29,9 @@ def parsed(title: str, description: str = "", batch: Survey | None = None) -> Lo
     return parse(Video(id="1", title=title, description=description), batch or Survey())
 
 
-def in_a_batch(template: str, description: str = "", name: str = NAME) -> LocalParse:
+def in_a_batch(template: str, description: str = "", name: str = NAME, title: str = TITLE) -> LocalParse:
     """Return the answer to one row in a batch of nine whose rows all follow a template."""
-    rows = [*TALKS, (TITLE, name)]
+    rows = [*TALKS, (title, name)]
     videos = [
         Video(id=str(n), title=template.format(t=t, n=who, i=n), description=description.format(t=t, n=who))
         for n, (t, who) in enumerate(rows)
@@ -124,6 +124,25 @@ def test_somebody_whom_the_title_is_about_is_no_presenter_where_by_names_one() -
     videos = [Video(id=str(n), title=f"DevConf 2031 - {t} by {who}") for n, (t, who) in enumerate(TALKS)]
     answer = parsed(f"DevConf 2031 - Anna Karenina Learns to Code by {NAME}", batch=take_survey(videos))
     assert (answer.title, answer.presenters) == ("Anna Karenina Learns to Code", (NAME,))
+
+
+@pytest.mark.parametrize("template", ["{t} by {n}", "{t} - {n}"])
+def test_a_name_on_the_other_side_of_the_title_is_part_of_the_title(template: str) -> None:
+    answer = in_a_batch(template, title="Auria Kathi - The Power of Many Models")
+    assert (answer.title, answer.presenters) == ("Auria Kathi - The Power of Many Models", (NAME,))
+
+
+def test_a_name_in_brackets_is_part_of_the_title_if_presenters_are_named_elsewhere() -> None:
+    title = "Digging for Indiana Jones (My Role as Henry Jones)"
+    answer = in_a_batch("{n} - {t}", title=title)
+    assert (answer.title, answer.presenters) == (title, (NAME,))
+
+
+@pytest.mark.parametrize("template", ["{t} - {n}", "DevConf 2031 - {t}"])
+def test_an_uncertain_name_without_a_separator_is_part_of_the_title(template: str) -> None:
+    answer = in_a_batch(template, title="Thomas Edison vs Three Teslas")
+    assert answer.title == "Thomas Edison vs Three Teslas"
+    assert "Thomas Edison" not in answer.presenters
 
 
 def test_the_label_that_editors_drop_goes() -> None:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import pytest
 
+from titlecard.domain.video import Video
 from titlecard.extraction import cues
+from titlecard.extraction.crf import Decoded
 from titlecard.extraction.mentions import lines, mentions
 from titlecard.extraction.model import shipped
 from titlecard.extraction.people import clean, written_out
 from titlecard.extraction.segments import segments
 from titlecard.extraction.survey import Survey
+from titlecard.extraction.surveying import take_survey
+from titlecard.extraction.titles import DROP, NAME, TITLE, TitleView, by_convention
 
 LEXICON = shipped().lexicon
 
@@ -181,3 +185,11 @@ def test_a_name_that_goes_on_as_an_institute_is_no_person(text: str, expected: b
 
 def test_a_short_form_that_fits_two_people_stays_as_it_is() -> None:
     assert written_out(["J. Fischer"], ["Julia Fischer", "Jonas Fischer"], []) == ["J. Fischer"]
+
+
+@pytest.mark.parametrize(("chance", "expected"), [(0.4, [TITLE, TITLE]), (0.05, [DROP, TITLE])])
+def test_a_doubtful_piece_that_no_other_row_has_is_part_of_the_title(chance: float, expected: list[str]) -> None:
+    batch = [Video(id=str(n), title=f"{word}: how it works") for n, word in enumerate(("Queues", "Caches", *"ABCDEF"))]
+    view = TitleView("Sauron: home security for everybody", [], take_survey(batch), shipped().lexicon)
+    decoded = Decoded([DROP, TITLE], [[0.95 - chance, chance, 0.05], [0.01, 0.98, 0.01]], 0.5)
+    assert by_convention(view, decoded, (DROP, TITLE, NAME)) == expected

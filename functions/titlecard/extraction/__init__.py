@@ -142,7 +142,7 @@ def read(model: Model, title: str, description: str, survey: Survey, given: Sequ
     decoded = model.titles.decode(view.features(), view.kinds())
     if given:
         decoded = decoded._replace(labels=_with_names(view, decoded.labels, given))
-    labels = by_convention(view, decoded, model.titles.labels.index(TITLE))
+    labels = by_convention(view, decoded, model.titles.labels)
     cleaned = title_of(title, view.parts, labels)
     if labels[-1] == TITLE:
         cleaned = completed(cleaned, about)
@@ -197,11 +197,9 @@ def _with_names(view: TitleView, labels: Sequence[str], given: Sequence[str]) ->
 
 def _whose_title(view: TitleView, before: Sequence[str], labels: Sequence[str]) -> list[str]:
     """Return who is named by a title that contains only a name."""
-    return [
-        part.text
-        for part, was, label, chance in zip(view.parts, before, labels, view.chances, strict=True)
-        if was == NAME and label == TITLE and chance > _CERTAINLY
-    ]
+    kept = [n for n, label in enumerate(labels) if label == TITLE]
+    is_a_name = all(before[n] == NAME and view.chances[n] > _CERTAINLY for n in kept)
+    return [view.parts[n].text for n in kept] if is_a_name else []
 
 
 def trust(model: Model, facts: list[str]) -> float:

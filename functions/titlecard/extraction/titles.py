@@ -16,7 +16,7 @@ from titlecard.domain.text import fold, is_placeholder, plain, words
 from titlecard.extraction.segments import LONGEST, affix_words, place, role_keys, segments, slot_keys, text_key
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from titlecard.extraction.crf import Decoded
     from titlecard.extraction.names import Lexicon
@@ -45,6 +45,12 @@ _SURELY = 0.7
 
 _RATHER = 0.4
 """The chance of a name from which the last item of a list of names is one."""
+
+_CERTAIN = 0.95
+"""The chance of the label from which a name without a separator is one: titles are full of words like names."""
+
+_DOUBTFUL = 0.2
+"""The chance to be title from which a piece that no other row has is part of it."""
 
 _LOUD = 0.6
 """The share of capitals from which a title is in capitals."""
@@ -76,6 +82,8 @@ _ROLE = re.compile(
 )
 _COMPANY = re.compile(r"\b(?:inc|llc|ltd|gmbh|corp|universit\w+|institute|foundation|technologies)\.?$", re.IGNORECASE)
 _SEPARATES = ("colon", "dash", "pipe")
+_ENDS_A_LIST = (*_SEPARATES, "by", "open", "close", "stop")
+"""The delimiters that no list of names has between two of them."""
 _DATED_EVENT = re.compile(r"(?=.*[^\W\d_])(?!.*\b(?:in|en|em|of) \d)(?:[^\s:]+ +){0,5}[^\s:]*(?:19|20)\d\d")
 _KIND_OF_EVENT = re.compile(
     r"(?:[Cc]onf(?:erence)?|CONF|Con|CON|[Cc]amp|[Ff]est|[Dd]ays?|[Ss]ummit|[Mm]eetup|[Kk]aigi)\b.* (?:19|20)\d\d"
@@ -206,6 +214,13 @@ class TitleView:
         part = self.parts[number]
         first, last = self._lists[number]
         return part.left != "by" and "soft" in (part.left, part.right) and first == last
+
+    def is_its_own(self, number: int) -> bool:
+        """Return whether a piece before a colon or a dash is this title's own, since no other row has it."""
+        text = self.parts[number].text
+        alone = self.others >= _SOME and self.shares[number] <= 0
+        labels = _GOES.fullmatch(text) or _EVENT.search(text) or _YEAR.search(text)
+        return alone and self.parts[number].right in ("colon", "dash") and not labels
 
     def kinds(self) -> list[str]:
         """Return the kinds of the delimiters before the pieces, which affect the labels on either side."""
@@ -433,15 +448,19 @@ class TitleView:
         return found
 
 
-def by_convention(view: TitleView, decoded: Decoded, title_state: int) -> list[str]:
+def by_convention(view: TitleView, decoded: Decoded, order: Sequence[str]) -> list[str]:
     """Return the labels after the editors' conventions: `Keynote:` and `Lightning Talk:` stay, `Talk:` goes.
 
     The text that most titles of the batch have is not part of a title, nor is `DevConf 2031` at the beginning, nor
     `(Keynote)` or `/ @handle` at the end. Parts joined by `and` have the same label: after a piece of the title such a
     part names nobody. The title is one run of pieces: the likeliest of several, or the likeliest piece if none.
+
+    `order` is the order of the labels in the decoded chances.
     """
     parts = view.parts
+    chances = [dict(zip(order, row, strict=True)) for row in decoded.marginals]
     labels = [_no_name(parts, decoded.labels, number) or label for number, label in enumerate(decoded.labels)]
+    _names_in_one_place(view, labels, chances)
     labels = [DROP if forced else label for forced, label in zip(view.is_forced, labels, strict=True)]
     if len(parts) > 1 and labels[0] != NAME and parts[0].right in _SEPARATES and _DATED_EVENT.fullmatch(parts[0].text):
         labels[0] = DROP
@@ -459,7 +478,40 @@ def by_convention(view: TitleView, decoded: Decoded, title_state: int) -> list[s
     for run in _title_runs(labels):
         if len(run) > 1 and parts[run[-1]].left in ("open", *_SEPARATES) and _KEYNOTE.fullmatch(parts[run[-1]].text):
             labels[run[-1]] = DROP
-    return _one_title(parts, labels, [row[title_state] for row in decoded.marginals], view.is_forced)
+    labels = _one_title(parts, labels, [chance[TITLE] for chance in chances], view.is_forced)
+    before = labels.index(TITLE) - 1
+    if before >= 0 and labels[before] == DROP and chances[before][TITLE] >= _DOUBTFUL and view.is_its_own(before):
+        labels[before] = TITLE
+    return labels
+
+
+def _names_in_one_place(view: TitleView, labels: list[str], chances: Sequence[Mapping[str, float]]) -> None:
+    """Leave one list of names; the pieces of the others get their second best label.
+
+    A title names its presenters in one place: before or behind the title, not on both sides, nor as `Ada - Byron`. A
+    name that was cut off without a separator belongs to the text beside it, unless it certainly is a name.
+    """
+    lists: list[list[int]] = []
+    for number, part in enumerate(view.parts):
+        if labels[number] != NAME:
+            continue
+        if view.is_cut_off(number) and chances[number][NAME] < _CERTAIN:
+            labels[number] = labels[number - 1 if part.left == "soft" else number + 1]
+            continue
+        before = lists[-1][-1] if lists else -1
+        adjacent = before == number - 1 and part.left.partition("+")[0] in _ENDS_A_LIST
+        if before < 0 or adjacent or TITLE in labels[before + 1 : number]:
+            lists.append([])
+        lists[-1].append(number)
+    best = max(lists, key=lambda names: _rank(view, names, chances), default=[])
+    for number in (number for names in lists if names is not best for number in names):
+        labels[number] = max((TITLE, DROP), key=chances[number].__getitem__)
+
+
+def _rank(view: TitleView, names: Sequence[int], chances: Sequence[Mapping[str, float]]) -> tuple[int, float]:
+    """Return the rank of a list of names: first one behind `by`, last one in brackets."""
+    left = view.parts[names[0]].left
+    return (left == "by") - left.endswith("open"), sum(chances[number][NAME] for number in names) / len(names)
 
 
 def _settle_names(view: TitleView, labels: list[str]) -> None:
