@@ -187,6 +187,17 @@ def test_a_null_field_counts_as_absent() -> None:
         ("https://www.youtube-nocookie.com/embed/dQw4w9WgXcQ", "dQw4w9WgXcQ"),
         ("https://www.youtube.com/live/dQw4w9WgXcQ", "dQw4w9WgXcQ"),
         ("https://www.youtube.com/shorts/dQw4w9WgXcQ/", "dQw4w9WgXcQ"),
+        ("https://youtu.be/dQw4w9WgXcQ&t=10", "dQw4w9WgXcQ"),
+        ("https://www.youtube.com/v/dQw4w9WgXcQ&hl=en", "dQw4w9WgXcQ"),
+        ("https://www.youtube.com/watch?list=PL1&amp;v=dQw4w9WgXcQ", "dQw4w9WgXcQ"),
+        ("https://studio.youtube.com/video/dQw4w9WgXcQ/edit", "dQw4w9WgXcQ"),
+        ("https://www.youtube.com/attribution_link?u=%2Fwatch%3Fv%3DdQw4w9WgXcQ", "dQw4w9WgXcQ"),
+        ("https://www.google.com/url?q=https://youtu.be/dQw4w9WgXcQ&sa=D", "dQw4w9WgXcQ"),
+        ("<https://youtu.be/dQw4w9WgXcQ>", "dQw4w9WgXcQ"),
+        ("[a talk](https://youtu.be/dQw4w9WgXcQ), in full", "dQw4w9WgXcQ"),
+        ("https://user@youtube.com:443/watch?v=dQw4w9WgXcQ", "dQw4w9WgXcQ"),
+        ("https://www.youtube.com/c/democonfabc", None),
+        ("https://www.youtube.com/democonfabc", None),
         ("https://www.youtube.com/playlist?list=PL1", None),
         ("https://youtube.com.example.org/watch?v=dQw4w9WgXcQ", None),
         ("https://vimeo.com/12345678901", None),
@@ -306,7 +317,14 @@ def test_a_first_line_that_is_broken_does_not_hide_json_lines() -> None:
         (b"# Add talks.\n---\n[]\n", "an empty list in YAML"),
         (b'<?xml version="1.0"?>\n<django-objects version="1.0"/>', "dumpdata --format json"),
         (b'- !!python/object/apply:os.system ["id"]\n- title: x\n', "neither JSON nor a table"),
-        (b'// rows\n[{"id":1,"title":"A"}]\n', "neither JSON nor a table"),
+        (b'// rows\n[{"id":1,"title":"A"}]\n', "JSON behind “// rows”"),
+        (b'var talks = [{"id":1,"title":"A"}];', "JSON behind “var talks =”"),
+        (b'["A", "B"]', "jq -r '.[]' OLD"),
+        (b'[["id", "title"], ["a", "A"]]', "jq -r '.[] | @csv' OLD"),
+        (b'[[{"id": "a", "title": "A"}]]', "jq -c '.[][]' OLD"),
+        (b'{"a": {"title": "A"}, "b": {"title": "B"}}', "{id: .key} + .value"),
+        (b"Ab3dEfGh1Jk\nKl9mNoPq2Rs\n", "yt-dlp --dump-json --batch-file OLD"),
+        (b"A title\nAb3dEfGh1Jk\nAnother\nKl9mNoPq2Rs\n", "ids or addresses without titles"),
         (b"WARNING: [youtube] nothing\nERROR: [youtube] a: Private video\n", "only yt-dlp's log"),
         (b"id,views\na,5\n", "without a column for the title; its columns are “id”, “views”"),
         (b"title,views\na,5\n", "without a column for id or url"),
@@ -368,6 +386,92 @@ def test_a_table_of_google_takeout_is_read_in_every_language(header: str) -> Non
 )
 def test_an_id_that_is_a_number_is_its_digits(number: str, text: str) -> None:
     assert accepted(f'{{"id": {number}, "title": "A"}}'.encode()) == [(1, text, "A")]
+
+
+@pytest.mark.parametrize(
+    ("given", "read"),
+    [
+        (" a1\u00a0\u200b", "a1"),
+        ("https://youtu.be/Ab3dEfGh1Jk?si=x", "Ab3dEfGh1Jk"),
+        ("https://example.org/talks/1", "https://example.org/talks/1"),
+        ("yt:video:Ab3dEfGh1Jk", "Ab3dEfGh1Jk"),
+        ({"$oid": "507f1f77bcf86cd799439011"}, "507f1f77bcf86cd799439011"),
+        ({"videoId": "Ab3dEfGh1Jk"}, "Ab3dEfGh1Jk"),
+    ],
+)
+def test_an_id_is_read_without_what_is_around_it(given: object, read: str) -> None:
+    assert accepted(json.dumps({"id": given, "title": "A"}).encode()) == [(1, read, "A")]
+
+
+@pytest.mark.parametrize(
+    "given", ["None", "nan", "NULL", "undefined", "n/a", "-", "#¡REF!", "#N/B", "+1,23E+10", "#NV"]
+)
+def test_what_stands_in_place_of_an_id_is_none(given: str) -> None:
+    assert accepted(f"id;title;url\n{given};A;https://youtu.be/Ab3dEfGh1Jk\n".encode()) == [(2, "Ab3dEfGh1Jk", "A")]
+    assert isinstance(rows(f"id;title\n{given};A\n".encode())[0], Refused)
+
+
+def test_a_title_that_begins_like_a_spreadsheets_error_is_kept() -> None:
+    assert accepted(b"id,title\na,#NoEstimates!\n") == [(2, "a", "#NoEstimates!")]
+
+
+def test_a_number_that_is_none_counts_as_absent() -> None:
+    assert accepted(b'[{"id": "a", "title": "A", "description": NaN}]') == [(1, "a", "A")]
+
+
+def test_a_formula_that_is_a_text_or_a_link_is_read_as_that() -> None:
+    data = b'id,title,url\n"=""-Ab3dEfGh1J""",A,\n,B,"=HYPERLINK(""https://youtu.be/Kl9mNoPq2Rs"",""Watch"")"\n'
+    assert accepted(data) == [(2, "-Ab3dEfGh1J", "A"), (3, "Kl9mNoPq2Rs", "B")]
+
+
+def test_quotes_with_backslashes_are_read() -> None:
+    assert accepted(b'id,title\na,"The \\"best\\" talk"\n') == [(2, "a", 'The "best" talk')]
+
+
+def test_the_line_below_the_header_of_a_markdown_table_is_left_out() -> None:
+    assert accepted(b"| id | title |\n|----|:-----:|\n| a | A |\n") == [(3, "a", "A")]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        {"data": {"items": [{"id": "a", "title": "A"}, {"id": "b", "title": "B"}]}},
+        {"data": {"videos": {"edges": [{"node": {"id": "a", "title": "A"}}, {"node": {"id": "b", "title": "B"}}]}}},
+        {"data": [{"id": "a", "attributes": {"title": "A"}}, {"id": "b", "attributes": {"title": "B"}}]},
+        {"records": [{"id": "a", "fields": {"Title": "A"}}, {"id": "b", "fields": {"Title": "B"}}]},
+        {"hits": {"hits": [{"_id": "a", "_source": {"title": "A"}}, {"_id": "b", "_source": {"title": "B"}}]}},
+        {"2023": [{"id": "a", "title": "A"}], "2024": [{"id": "b", "title": "B"}]},
+        [{"id": "a", "title": {"rendered": "A"}}, {"id": "b", "title": {"rendered": "B"}}],
+    ],
+)
+def test_rows_in_the_envelopes_of_an_api_are_read(data: object) -> None:
+    assert accepted(json.dumps(data).encode()) == [(1, "a", "A"), (2, "b", "B")]
+
+
+@pytest.mark.parametrize(
+    "video", ["https://youtu.be/Ab3dEfGh1Jk", {"url": "https://youtu.be/Ab3dEfGh1Jk"}, "Ab3dEfGh1Jk"]
+)
+def test_the_address_of_a_recording_is_read(video: object) -> None:
+    (row,) = rows(json.dumps([{"title": "A", "video": video}]).encode())
+    assert isinstance(row, Accepted)
+    assert row.video.id == "Ab3dEfGh1Jk"
+    assert youtube_id(row.video.url or "") == "Ab3dEfGh1Jk"
+
+
+@pytest.mark.parametrize(
+    "header",
+    ["Speaker 1,Speaker 2", "speaker,speaker", "Presenter1,Presenter2"],
+)
+def test_presenters_in_columns_of_their_own_are_all_read(header: str) -> None:
+    (row,) = rows(f"id,title,{header}\na,A,Ada Byron,Grace Hopper\n".encode())
+    assert isinstance(row, Accepted)
+    assert row.video.presenters == ("Ada Byron", "Grace Hopper")
+
+
+def test_a_name_in_two_columns_is_one_name() -> None:
+    (row,) = rows(b"id,title,First Name,Last Name\na,A,Ada,Byron\n")
+    assert isinstance(row, Accepted)
+    assert row.video.presenters == ("Ada Byron",)
 
 
 def test_an_id_that_a_spreadsheet_has_mangled_is_taken_from_the_address() -> None:
@@ -451,6 +555,11 @@ def test_a_log_line_about_a_video_counts_as_its_refusal() -> None:
         ("Ada Byron, Grace Hopper and Alan Turing", ("Ada Byron", "Grace Hopper", "Alan Turing")),
         ("Byron, Ada", ("Ada Byron",)),
         ("TBA", ()),
+        ('[""Ada Byron"", ""Grace Hopper""]', ("Ada Byron", "Grace Hopper")),
+        ('[{""name"": ""Ada Byron""}]', ("Ada Byron",)),
+        ('[\'Ada Byron\', ""Miles O\'Brien""]', ("Ada Byron", "Miles O'Brien")),
+        ('{""Ada Byron"",Grace}', ("Ada Byron", "Grace")),
+        ("[]", ()),
     ],
 )
 def test_the_names_in_a_column_of_speakers_are_split(speakers: str, names: tuple[str, ...]) -> None:

@@ -6,6 +6,7 @@ import csv
 import gzip
 import io
 import json
+import unicodedata
 from typing import TYPE_CHECKING, Any
 from xml.sax.saxutils import escape, quoteattr
 
@@ -17,8 +18,10 @@ from hypothesis import strategies as st
 from titlecard import manifests
 from titlecard.domain.video import Video
 from titlecard.manifests import Accepted, LeftOut, ReadingLimits, Refused, texts
+from titlecard.manifests.columns import cell
 from titlecard.manifests.documents import elements
 from titlecard.manifests.errors import Broken, NotAManifest
+from titlecard.manifests.ids import NO_ID, spreadsheet_fault
 from titlecard.manifests.source import lines
 
 if TYPE_CHECKING:
@@ -34,8 +37,15 @@ def is_sound(text: str) -> bool:
     return (
         texts.mended(text, escaped=True) == text
         and texts.without_live_date(text) == text
-        and not text.startswith("'")  # a spreadsheet's protection of a formula
+        and (cell(text) or "") == text
     )
+
+
+def is_id(text: str) -> bool:
+    """Return whether a text is kept as an id: `-` and `#` stand for none, and unseen characters around it are cut."""
+    around = {unicodedata.category(mark) for mark in (text[:1], text[-1:]) if mark}
+    known = text.casefold() in {"", *NO_ID} or text.startswith("yt:") or spreadsheet_fault(text)
+    return not known and around.isdisjoint({"Cf", "Zs"})
 
 
 text = st.text(st.characters(codec="utf-8", exclude_characters=UNSENDABLE), max_size=40).filter(is_sound)
@@ -44,7 +54,7 @@ ids = st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"], excl
 videos = st.lists(
     st.builds(
         Video,
-        id=ids.map(str.strip).filter(lambda name: name and not name.startswith("yt:")),  # a channel or a playlist
+        id=ids.map(str.strip).filter(is_id),
         title=words.filter(lambda title: "video" not in title),
         description=text,
     ),
@@ -267,7 +277,7 @@ plain_text = st.text(printable, max_size=40).map(str.strip).filter(is_sound)
 plain_videos = st.lists(
     st.builds(
         Video,
-        id=plain_text.filter(bool),
+        id=plain_text.filter(is_id),
         title=plain_text.filter(bool).filter(lambda title: "video" not in title),
         description=plain_text,
     ),

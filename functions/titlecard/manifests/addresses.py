@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import html
 import re
 from itertools import pairwise
 from urllib.parse import SplitResult, parse_qs, urlsplit
 
 _YOUTUBE_HOSTS = ("youtube.com", "youtube-nocookie.com", "youtu.be")
 _YOUTUBE_ID = re.compile(r"[A-Za-z0-9_-]{11}")
+_YOUTUBE_PLACES = frozenset({"watch", "shorts", "live", "embed", "v", "e", "vi", "vi_webp", "video"})
+"""The folders of YouTube that hold videos; all others are names of channels."""
+
+_REDIRECTS = frozenset({"url", "redirect", "attribution_link", "m"})
+"""The pages of Google and YouTube that lead to the address in their query."""
+
 _VIMEO_ID = re.compile(r"\d+")
 _SCHEME = re.compile(r"(?i:https?)://")
+_ADDRESS = re.compile(r"""(?:https?:)?//[^\s<>"'\]]+""", re.IGNORECASE)
+"""An address within other text, such as `<https://…>`, `[a link](https://…)` or two addresses in one cell."""
 
 
 def youtube_id(url: str) -> str | None:
@@ -17,9 +26,9 @@ def youtube_id(url: str) -> str | None:
     parts = _split(url)
     if parts is None or not _is_at(parts, *_YOUTUBE_HOSTS):
         return None
-    path = parts.path.strip("/").split("/")
-    candidates = [*parse_qs(parts.query).get("v", ()), path[-1]]
-    return next((text for text in candidates if _YOUTUBE_ID.fullmatch(text)), None)
+    path = parts.path.partition("&")[0].strip("/").split("/")
+    known = path[:1] if _is_at(parts, "youtu.be") else path[1:2] if path[0] in _YOUTUBE_PLACES else []
+    return next(filter(is_youtube_id, [*parse_qs(parts.query).get("v", ()), *known]), None)
 
 
 def is_youtube_id(text: str) -> bool:
@@ -41,7 +50,8 @@ def video_id(url: str) -> str | None:
     path = [name for name in parts.path.split("/") if name]
     if _is_at(parts, "vimeo.com"):
         return _of_vimeo(path)
-    if known := _of_path(parts, path):
+    shown = parse_qs(parts.query).get("v", ()) if path == ["watch"] else ()  # by a frontend to YouTube
+    if known := next(filter(is_youtube_id, shown), None) or _of_path(parts, path):
         return known
     if not _SCHEME.match(url.strip()) or not (path or parts.query):
         return None
@@ -58,10 +68,10 @@ def _of_path(parts: SplitResult, path: list[str]) -> str | None:
             return identity
         case ["v" | "video", identity, *_] if _is_at(parts, "media.ccc.de", "dailymotion.com"):
             return identity
-        case [identity] if _is_at(parts, "dai.ly"):
+        case ["embed", "video", identity] | [identity] if _is_at(parts, "dai.ly", "dailymotion.com"):
             return identity
         case ["w", identity] | ["videos", "watch" | "embed", identity]:  # PeerTube, which can run on any host
-            return identity
+            return identity.partition(";")[0]
     return None
 
 
@@ -77,15 +87,23 @@ def _of_vimeo(path: list[str]) -> str | None:
 
 
 def _split(url: str) -> SplitResult | None:
+    """Return the parts of an address, or of the first one in a text; a redirect counts as what it leads to."""
+    url = html.unescape(url.strip())
+    if url.startswith("/watch?v="):  # the form of frontends to YouTube
+        url = f"//youtube.com{url}"
+    if found := _ADDRESS.search(url):
+        url = found[0].rstrip(".,;") if "(" in found[0] else found[0].rstrip(".,;)")
     try:
-        url = url.strip()
-        if url.startswith("/watch?v="):  # the form of frontends to YouTube
-            url = f"//youtube.com{url}"
-        return urlsplit(url if "//" in url else f"//{url}")
+        parts = urlsplit(url if "//" in url else f"//{url}")
+        if parts.query and parts.path.strip("/") in _REDIRECTS and _is_at(parts, "google.com", "youtube.com"):
+            query = parse_qs(parts.query)
+            target = next((query[name][0] for name in ("q", "url", "u", "continue") if name in query), "")
+            parts = urlsplit(f"//youtube.com{target}" if target.startswith("/") else target)
     except ValueError:  # such as a bracket in place of a host
         return None
+    return parts
 
 
 def _is_at(parts: SplitResult, *hosts: str) -> bool:
-    host = parts.netloc.casefold()
+    host = parts.netloc.casefold().rpartition("@")[2].partition(":")[0]
     return any(host == known or host.endswith(f".{known}") for known in hosts)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from typing import TYPE_CHECKING, Any
 
@@ -9,9 +10,10 @@ from pydantic import ValidationError
 
 from titlecard.domain.video import Video
 from titlecard.manifests import no_talk, texts
+from titlecard.manifests.addresses import is_youtube_id, youtube_id
 from titlecard.manifests.errors import NoTalk, Unreadable
 from titlecard.manifests.ids import identity, kind, spreadsheet_fault
-from titlecard.manifests.names import TOTALS, plain_name, recognise
+from titlecard.manifests.names import ENVELOPES, TOTALS, plain_name, recognise
 from titlecard.manifests.references import References
 from titlecard.manifests.shapes import Flat, Shape, generic, shapes_of
 
@@ -28,12 +30,18 @@ _LIVE = ("extractor", "extractor_key", "ie_key", "live_status", "is_live", "was_
 
 _PRIVATE = frozenset({"private", "privat", "privée", "privé", "privado", "privada", "privato", "prywatny", "非公開"})
 
+_RULE = re.compile(r"\s*:?[-=]{3,}:?\s*")
+"""A cell of the line below the header of a table in Markdown."""
+
 _NAMES_SHOWN = 8
 _IGNORED_MAX, _NAME_CHARACTERS = 200, 100
 """The most columns that are remembered, and the most characters of a name."""
 
 _APOSTROPHE = re.compile(r"'+[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20]")
 """The beginning of a cell that an export protected from being a formula."""
+
+_FORMULA = re.compile(r'=(?:HYPERLINK\()?"((?:[^"]|"")*+)"(?:[,;].*)?\)?', re.IGNORECASE)
+"""A formula that is only a text, with which people keep ids from being changed, or a link."""
 
 HARMLESS = "'"
 
@@ -87,11 +95,10 @@ class Columns:
             raise Unreadable("The row is null: so yt-dlp lists a video that is private, deleted or not available.")
         if not isinstance(record, dict):
             raise Unreadable(f"The row is {kind(record)}, not an object with an id and a title.")
-        if isinstance(inner := record.get("video"), dict) and "title" not in record and "name" not in record:
-            record = inner  # an element of a PeerTube playlist or a Vimeo folder
+        record = _unwrapped(record)
         flat = self._flat(record)
         self._check_is_talk(record, flat)
-        fields = {field: value for field, value in flat.values.items() if value is not None}
+        fields = {field: value for field, value in flat.values.items() if value is not None and not _is_nan(value)}
         if "title" not in flat.columns and "title" not in fields:
             raise Unreadable(_without_title(record, tuple(record)))
         for field in _REMARKS:
@@ -100,7 +107,11 @@ class Columns:
         self._mend(record, fields)
         _check_text(fields)
         self._check_title(record, fields, scheduled=flat.scheduled)
-        fields["id"] = identity(fields, record)
+        given, fields["id"] = fields.get("id"), identity(fields, record)
+        if isinstance(given, str) and "/" in given and youtube_id(given):
+            fields.setdefault("url", given.strip())
+        if isinstance(url := fields.get("url"), str) and "/" not in url and "." not in url:
+            fields["url"] = f"https://www.youtube.com/watch?v={url.strip()}" if is_youtube_id(url.strip()) else None
         try:
             video = Video.model_validate(fields)
         except ValidationError as error:
@@ -136,6 +147,8 @@ class Columns:
         written = [text for text in record.values() if isinstance(text, str)]
         if len(written) == 1 and "title" not in values and " " in written[0].strip():
             raise NoTalk("A remark between the rows of the table.")
+        if written and all(map(_RULE.fullmatch, written)):
+            raise NoTalk("A line between the rows of the table.")
         read = self._known.values()
         if any(str(value).casefold() in _PRIVATE for name, value in record.items() if name not in read):
             raise Unreadable("The video is private.")
@@ -181,10 +194,27 @@ class Columns:
             )
 
 
+def _unwrapped(record: dict[str, Any]) -> dict[str, Any]:
+    """Return the object within a row that is the video, with the row's id unless that is the id of its place."""
+    if record.keys() & {"title", "name", "model", "snippet"}:
+        return record
+    name = next((it for it in ENVELOPES if isinstance(record.get(it), dict)), None)
+    if name is None:
+        return record
+    outer = {} if name == "video" else {key: record[key] for key in ("id", "_id") if key in record}
+    return {**outer, **record[name]}
+
+
+def _is_nan(value: object) -> bool:
+    return isinstance(value, float) and math.isnan(value)
+
+
 def cell(text: str) -> str | None:
-    """Return a table cell without the apostrophe with which an export protected it from being a formula."""
+    """Return a table cell as it was meant: without the apostrophe of an export, and not as the formula of a text."""
     if text.startswith(HARMLESS) and _APOSTROPHE.match(text):
         text = text[1:]
+    elif text.startswith("=") and (formula := _FORMULA.fullmatch(text)):
+        text = formula[1].replace('""', '"')
     return text or None
 
 

@@ -3,8 +3,8 @@
 Rows are the elements of the outermost list: of a bare array; of the list that an object contains (`entries` of yt-dlp,
 `items` of YouTube's Data API, ...); of several such documents in one file, one after the other or in an array. A list
 with another name counts if its object is the outermost one and is not a row itself: the object has no id, and the
-list's elements have one. An object without such a list is a row itself. If the form is known, a path names the list
-with the rows, at any depth, and no other list counts.
+list's elements have one; further such lists of that object count as well. An object without such a list is a row
+itself. If the form is known, a path names the list with the rows, at any depth, and no other list counts.
 
 This module only cuts the text, at its brackets and quotes; each row is then parsed by itself. So a row that is too
 large, nested too deeply or malformed is one refused row, its neighbours are unharmed, and only the current row is in
@@ -25,12 +25,15 @@ if TYPE_CHECKING:
 
 HOLDERS = (
     *("entries", "items", "videos", "talks", "sessions", "events", "slots", "data", "results", "rows", "records"),
+    *("edges", "nodes", "docs", "hits"),
 )
 """The usual names of lists of rows in an object. The list must begin with something that has a title."""
 
 _HOLDERS = frozenset(f'"{name}"'.encode() for name in HOLDERS)
 
-_TITLES = frozenset({*FIELDS["title"], "snippet", "submission", "video"})
+_TITLES = frozenset(
+    {*FIELDS["title"], *("snippet", "submission", "video", "node", "attributes", "fields", "source", "item", "session")}
+)
 _IDENTITIES = frozenset({*FIELDS["id"], *FIELDS["url"]})
 _OF_ROWS = _IDENTITIES | {"guid", "uuid", "code"}
 _ENTRIES = _TITLES | _IDENTITIES | {"iekey", "type"}
@@ -118,6 +121,7 @@ class _Cutter:
         self._key = b""  # the last string directly within the current row
         self._depth = 0
         self._around: list[bytes] = []
+        self._named_freely = False  # whether the outermost object has its lists under names of its own, such as years
 
     def feed(self, chunk: bytes) -> Iterator[Piece]:
         """Yield the rows that end within a chunk."""
@@ -257,13 +261,15 @@ class _Cutter:
             return {_ENTRIES}
         if self._key in _HOLDERS:
             return set() if _PERSON.search(self._text, self._start, min(at, self._start + _BEGINNING)) else {_TITLES}
-        if self._key and not self._around and not self._identified and not _means(self._key, _PEOPLE):
+        outermost = not self._around or (self._around == [b"{"] and self._named_freely)
+        if self._key and outermost and not self._identified and not _means(self._key, _PEOPLE):
             return {_TITLES, _IDENTITIES}
         return set()
 
     def _enter_list(self, start: int) -> Iterator[Piece]:
         """Treat the elements of the list that begins at `start` as rows, and the object around it as none."""
         if self._around[-1:] != [b"{"]:
+            self._named_freely = not self._around and self._key not in {*_HOLDERS, b'"entries"'}
             self._around.append(b"{")
         self._around.append(b"[")
         first = self._element

@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from titlecard.domain.video import ID_MAX_BYTES
-from titlecard.manifests.addresses import is_youtube_id, video_id
+from titlecard.manifests.addresses import is_youtube_id, video_id, youtube_id
 from titlecard.manifests.errors import Unreadable
 from titlecard.manifests.names import KEYS
 
@@ -17,10 +17,19 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 _SPREADSHEET_ERROR = re.compile(
     r"#[¡¿]?[^\W_][\w /]{0,20}[!?]"  # #NAME?, #REF!, #DIV/0!, #¿NOMBRE?, #WERT!
-    r"|#(?:N/[AD]|N/D|NV|N/DISP)|#GETTING_DATA|#{3,}"  # #N/A in its languages; a column that is too narrow
+    r"|#[^\W\d_]/[^\W\d_]{1,4}|#NV|#GETTING_DATA|#{3,}"  # #N/A in its languages; a column that is too narrow
     r"|(?:Err|Fehler|Erreur):\d{3}"  # LibreOffice
 )
-_SHORTENED_NUMBER = re.compile(r"-?\d[.,]\d*E[+-]?\d{1,3}|-?\dE[+-]\d{1,3}", re.IGNORECASE)
+_SHORTENED_NUMBER = re.compile(r"[+-]?\d[.,]\d*E[+-]?\d{1,3}|[+-]?\dE[+-]\d{1,3}", re.IGNORECASE)
+
+NO_ID = frozenset({"null", "none", "nan", "nil", "undefined", "n/a", "na", "-", "--", "?", "#"})
+"""What programs and people write where there is no id."""
+
+_BLANK = " \t\r\n\xa0\xad\u200b\u200c\u200d\u200e\u200f\u202a\u202c\u2060\ufeff"
+"""Characters around an id that are not seen: spaces, and what copying from web pages and spreadsheets adds."""
+
+_KEYED = ("videoId", "$oid", "$numberLong")
+"""The names under which YouTube's and MongoDB's objects hold an id."""
 
 _LARGEST_EXACT = 2**53
 """The largest whole number that is exact as a floating-point number (IEEE 754); larger ones may have lost digits."""
@@ -40,12 +49,14 @@ def identity(fields: Mapping[str, Any], record: Mapping[str, Any]) -> str:
     """
     value, url = fields.get("id"), fields.get("url")
     text = _text(value)
-    if text is not None and text.strip() and not (fault := spreadsheet_fault(text)):
-        return _checked(text)
+    if text is not None and text.strip(_BLANK).casefold() in NO_ID:
+        value = text = ""
+    if text is not None and text.strip(_BLANK) and not (fault := spreadsheet_fault(text)):
+        return _checked((youtube_id(text) if "/" in text else None) or text.strip(_BLANK).removeprefix("yt:video:"))
     derived = _from_address(url) if isinstance(url, str) and not spreadsheet_fault(url) else None
     if derived:
         return _checked(derived)
-    if text is not None and text.strip():
+    if text is not None and text.strip(_BLANK):
         raise Unreadable(
             f"The id “{text.strip():.40}” is {fault}, and there is no address of a video to take the id from. Format "
             "the column as text before the ids are entered, or add a column url."
@@ -61,8 +72,8 @@ def identity(fields: Mapping[str, Any], record: Mapping[str, Any]) -> str:
 
 def spreadsheet_fault(text: str) -> str | None:
     """Return what a spreadsheet did to a cell, None if it did nothing."""
-    text = text.strip()
-    if _SPREADSHEET_ERROR.fullmatch(text):
+    text = text.strip(_BLANK)
+    if _SPREADSHEET_ERROR.fullmatch(text) and (text == text.upper() or ":" in text):
         return "what a spreadsheet shows where it took a text for a formula"
     if _SHORTENED_NUMBER.fullmatch(text):
         return "a number that a spreadsheet has shortened: its digits are lost"
@@ -71,6 +82,8 @@ def spreadsheet_fault(text: str) -> str | None:
 
 def _text(value: object) -> str | None:
     """Return an id as text; None if it is something else."""
+    if isinstance(value, dict):
+        value = next((value[name] for name in _KEYED if name in value), value)
     match value:
         case None:
             return ""

@@ -34,6 +34,7 @@ FIELDS: Mapping[str, tuple[str, ...]] = {
             "titre",
             "titulo",
         ),
+        *("talkname", "sessionname", "presentationtitle", "lecturetitle", "vortragstitel", "talk", "vortrag"),
         *("título", "titolo", "tytuł", "タイトル", "題名"),
     ),
     "description": (
@@ -59,6 +60,21 @@ FIELDS: Mapping[str, tuple[str, ...]] = {
     ),
 }
 """The known names of each field of a video, in order of precedence; compared in the form of `plain_name`."""
+
+_FIRST_NAMES = ("firstname", "speakerfirstname", "presenterfirstname", "vorname", "prénom", "nombre", "nome")
+_LAST_NAMES = ("lastname", "speakerlastname", "presenterlastname", "nachname", "nom", "apellido", "cognome")
+"""The columns of a single presenter's name in two parts."""
+
+RECORDINGS = ("recordingurl", "recordinglink", "recording", "recordings", "video", "videos", "vídeo", "vidéo")
+"""The columns of addresses, where no column has a clearer name."""
+
+LAST_NAME = "presenters, last name"
+"""The key of the column with the last name, if `presenters` is the first name."""
+
+_PRESENTERS = frozenset(FIELDS["presenters"])
+
+ENVELOPES = ("video", "node", "attributes", "fields", "_source", "item", "talk", "session")
+"""The names under which an API's row holds the video: PeerTube, GraphQL, JSON:API, Airtable, Elasticsearch."""
 
 KEYS = ("guid", "uuid", "code", "slug", "pk", "key")
 """Columns that identify a row without an id and an address."""
@@ -120,7 +136,20 @@ def recognise(names: Iterable[str]) -> dict[str, str]:
             found["id"] = columns[contents[0]]
     if "id" not in found and "url" not in found:
         found |= next(({"id": columns[key]} for key in KEYS if key in columns), {})
-    return found
+    if "url" not in found and "title" in found:
+        free = (columns[name] for name in RECORDINGS if name in columns and columns[name] not in found.values())
+        found |= next(({"url": name} for name in free), {})
+    return found | _people(columns, found)
+
+
+def _people(columns: Mapping[str, str], found: Mapping[str, str]) -> dict[str, str]:
+    """Return the columns of presenters, if there is one for each of them (`Speaker 1`) or for each part of a name."""
+    numbered = [columns[name] for name in columns if name[-1:].isdigit() and name.rstrip("0123456789") in _PRESENTERS]
+    every = [*filter(None, [found.get("presenters")]), *numbered]
+    if every:
+        return {f"presenters {place}" if place else "presenters": name for place, name in enumerate(every)}
+    parts = [next((columns[it] for it in known if it in columns), None) for known in (_FIRST_NAMES, _LAST_NAMES)]
+    return {"presenters": parts[0], LAST_NAME: parts[1]} if parts[0] and parts[1] and "title" in found else {}
 
 
 def recognise_by_values(
@@ -133,7 +162,7 @@ def recognise_by_values(
     for place, name in enumerate(names):
         values = [row[place] for row in rows[:VALUES_JUDGED] if len(row) > place and row[place]]
         if name and name != told["title"] and values:
-            if sum(map(_looks_like_an_id, values)) * 2 > len(values):
+            if sum(map(looks_like_an_id, values)) * 2 > len(values):
                 return told | {"id": name}
             if sum(youtube_id(value) is not None for value in values) * 2 > len(values):
                 return told | {"url": name}
@@ -159,6 +188,6 @@ def _about_a_video(columns: Iterable[str], stems: tuple[str, ...], foreign: tupl
     )
 
 
-def _looks_like_an_id(value: str) -> bool:
+def looks_like_an_id(value: str) -> bool:
     """Return whether a value is a YouTube id and not a word of eleven letters."""
     return is_youtube_id(value) and not value.isalpha() and not value.isdigit()

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
+
+from pydantic_core import from_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -21,6 +24,8 @@ _FIRST, _LAST = ("first_name", "firstName", "given_name"), ("last_name", "lastNa
 
 _STRONG = re.compile(r"[;\n\t|]")
 _WEAK = re.compile(r" ?, ?(?:(?:and|und|et|y|e|en|i) )?| (?:&|\+|and|und) ")  # in a text with single spaces
+_LIST = re.compile(r"\s*(?:\[.*\]|\{.*\})\s*", re.DOTALL)
+_ITEM = re.compile(r"""\"([^"]*)\"|'([^']*)'|([^,"']+)""")
 _GUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _BACKWARDS = re.compile(r"([^ ,]+) ?, ?([^ ,]+)")
 
@@ -64,6 +69,8 @@ def _each(value: object, people: Mapping[str, str]) -> Iterator[str]:
         case str():
             if value in people:
                 yield people[value]
+            elif _LIST.fullmatch(value):
+                yield from _of_written_list(value, people)
             else:
                 yield from split(value)
         case dict():
@@ -71,6 +78,16 @@ def _each(value: object, people: Mapping[str, str]) -> Iterator[str]:
         case list():
             for item in value:
                 yield from _of_list(item, people)
+
+
+def _of_written_list(text: str, people: Mapping[str, str]) -> Iterator[str]:
+    """Yield the names in a list that a table's cell holds, as JSON, Python or PostgreSQL writes it."""
+    for written in (text, text.replace("'", '"').replace("None", "null")):
+        with suppress(ValueError):
+            yield from _each(from_json(written), people)
+            return
+    for quoted, single, bare in _ITEM.findall(text.strip()[1:-1]):
+        yield (quoted or single or bare).strip()
 
 
 def _of_list(item: object, people: Mapping[str, str]) -> Iterator[str]:

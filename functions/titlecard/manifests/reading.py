@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import json
+import re
 from contextlib import suppress
 from itertools import islice
 from typing import TYPE_CHECKING, BinaryIO
@@ -33,6 +34,8 @@ Raw = Piece | TableRow | object
 """A row in its form: bytes of JSON, fields of a table, or an object that was already parsed."""
 
 _ROWS_JUDGED = 200
+
+_PYTHON = re.compile(rb"\s*\{\s*'")
 
 
 def read(stream: BinaryIO, limits: ReadingLimits) -> Reading:
@@ -202,6 +205,8 @@ def _json_fault(data: bytes, message: str) -> str:
     """Describe the fault of a row that is not JSON. `message` is the parser's, whose nesting ends at 200 levels."""
     if "recursion limit" in message:
         return "The row is nested too deep."
+    if _PYTHON.match(data):
+        return "The row is written as Python prints it, which is not JSON. Write it with json.dumps."
     try:
         data.decode()
     except UnicodeDecodeError:

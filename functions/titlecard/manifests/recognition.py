@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pydantic_core import from_json
 
+from titlecard.manifests.addresses import youtube_id
 from titlecard.manifests.documents import elements
 from titlecard.manifests.errors import NotAManifest
 from titlecard.manifests.log_lines import has_log_lines, without_log_lines
 from titlecard.manifests.markup import markup_form
+from titlecard.manifests.names import ENVELOPES, FIELDS, KEYS, looks_like_an_id, plain_name
 from titlecard.manifests.source import HEAD_BYTES, lines
 from titlecard.manifests.tables import Table, delimiter, table
 from titlecard.manifests.yaml_rows import is_yaml
@@ -75,12 +77,27 @@ _RECORD_LINE = re.compile(r"""\[?\{\s*"|[-*] (?:[a-z_]+:\s|!!)""")
 _SPOKEN = re.compile(rb"^(?:WARNING|ERROR|Deprecated|\[[a-z])", re.MULTILINE)
 """A log line of yt-dlp, unlike a title such as `[Keynote] A title`."""
 
+_BEFORE_JSON = re.compile(
+    rb"\s*((?:(?:var|let|const|export|return)\s|window\.|module\.exports|[\w$]+\(|/[/*]|\)\]\}|HTTP/\d|```|\x1e)"
+    rb"[^\[{]{0,2000})[\[{]\s*[\[{\"']"
+)
+"""The beginning of JavaScript, of comments, or of an answer with its headers."""
+
+_IDS_JUDGED = 50
+
 _DJANGO_YAML = re.compile(rb"^\s*- model: [\w.]+\r?\n\s+(?:pk|fields):", re.MULTILINE)
 _EMPTY_YAML = re.compile(rb"(?:[ \t]*(?:#[^\n]*|---[ \t]*)?\r?\n)*+[ \t]*(?:\w+:\s*)?\[\s*\]\s*")
 
 _SCHEDULE: Path = ("{", "schedule{", "conference{", "days[", "{", "rooms{", "*[")
 _SCHEDULE_2: Path = ("{", "schedule{", "events[")
 _WITH_SPEAKERS: dict[str, Path] = {"sessions": ("{", "sessions["), "talks": ("{", "talks[")}
+_ENVELOPES_MAX, _NAMES_TRIED = 4, 20
+"""The most objects around a list of rows, and the most names in each that are tried."""
+
+_TITLES = frozenset({*FIELDS["title"], "snippet"})
+_KEYS = frozenset({*FIELDS["id"], *FIELDS["url"], *KEYS, "presenters", "speakers"})
+_PEOPLE = frozenset(FIELDS["presenters"])
+
 _GRID: Path = ("[", "{", "rooms[", "{", "sessions[")
 _SPEAKERS: Path = ("{", "speakers[")
 
@@ -183,6 +200,10 @@ def _json(head: bytes, text: bytes, *, logged: bool) -> Form:
     known = _known_document(begun)
     if known:
         return known._replace(logged=logged)
+    if how := _to_convert(begun):
+        raise NotAManifest(f"The file is a JSON {how}")
+    if path := _path_to_rows(begun):
+        return Form(_json_name(text, "JSON object"), path=path, logged=logged)
     by_lines = _is_json_lines(head, logged=logged)
     container = "JSON Lines" if by_lines else "JSON object" if text.startswith(b"{") else "JSON array"
     first = begun[0] if isinstance(begun, list) and begun else begun
@@ -215,6 +236,47 @@ def _known_document(begun: Any) -> Form | None:  # noqa: ANN401 -- what JSON hol
         case [{"rooms": [{"sessions": list()}, *_]}, *_]:
             return Form("Sessionize (grid)", path=_GRID)
     return None
+
+
+def _to_convert(begun: Any) -> str | None:  # noqa: ANN401 -- what JSON holds
+    """Return what a document without rows is, and the command that converts it; None if it may have rows."""
+    match begun:
+        case [str(), *_]:
+            return "array of texts. Convert it: jq -r '.[]' OLD > NEW.txt"
+        case [[dict(), *_], *_]:
+            return "array of arrays. Convert it: jq -c '.[][]' OLD > NEW.jsonl"
+        case [[_, *_], *_]:
+            return "array of arrays. Convert it: jq -r '.[] | @csv' OLD > NEW.csv"
+        case dict() if len(begun) > 1 and all(isinstance(it, dict) and _TITLES & it.keys() for it in begun.values()):
+            return "object of rows by their ids. Convert it: jq -c 'to_entries[] | {id: .key} + .value' OLD > NEW.jsonl"
+    return None
+
+
+def _path_to_rows(begun: Any) -> Path | None:  # noqa: ANN401 -- what JSON holds
+    """Return the location of the rows in an answer that has its list within objects: `{"data": {"items": [...]}}`."""
+    if not isinstance(begun, dict) or _is_row(begun) or _list_of_rows(begun):
+        return None
+    objects: list[tuple[Path, dict[str, Any]]] = [(("{",), begun)]
+    for path, holder in objects:  # it grows by the objects within, outer ones first
+        if name := _list_of_rows(holder):
+            return (*path, f"{name}[")
+        if len(path) <= _ENVELOPES_MAX:
+            inner = [(name, it) for name, it in holder.items() if isinstance(it, dict)]
+            objects += [((*path, f"{name}{{"), it) for name, it in inner[:_NAMES_TRIED]]
+    return None
+
+
+def _list_of_rows(holder: dict[str, Any]) -> str | None:
+    """Return the name of an object's list of rows, if it has one."""
+    lists = [name for name, it in holder.items() if isinstance(it, list) and it and plain_name(name) not in _PEOPLE]
+    return next((name for name in lists if isinstance(it := holder[name][0], dict) and _is_row(it)), None)
+
+
+def _is_row(record: dict[str, Any]) -> bool:
+    """Return whether an object may be a row: it has a title, itself or in an envelope, and something to find it by."""
+    inner = next((it for name in ENVELOPES if isinstance(it := record.get(name), dict)), record)
+    names = {plain_name(name) for name in (*record, *inner)}
+    return bool(names & _TITLES and names & _KEYS)
 
 
 def _is_json_lines(head: bytes, *, logged: bool) -> bool:
@@ -267,6 +329,11 @@ def _json_name(text: bytes, container: str) -> str:
 
 def _written_in_lines(head: bytes) -> Form:
     """Return the form of a table, or of a plain list of titles."""
+    if before := _BEFORE_JSON.match(head):
+        raise NotAManifest(
+            f"The file holds JSON behind “{before[1].decode('utf-8', 'replace').strip():.40}”: take all out that is "
+            "not JSON, such as comments."
+        )
     written = table(head)
     if b"\r" in head and b"\n" not in head and (written is None or len(head) < HEAD_BYTES):
         raise NotAManifest(
@@ -278,6 +345,11 @@ def _written_in_lines(head: bytes) -> Form:
     if written and len(written.names) == 1 and "title" in written.columns:
         return Form("list of titles", table=replace(_TITLES_ALONE, header_line=written.header_line, quoted=True))
     separator = delimiter(head)
+    if (written is None or len(written.names) == 1) and separator is None and _are_ids(head):
+        raise NotAManifest(
+            "The file lists ids or addresses without titles. Let yt-dlp look the titles up: "
+            "yt-dlp --dump-json --batch-file OLD > NEW.jsonl"
+        )
     if (written is None or len(written.names) == 1) and separator is None and _are_titles(head):
         return Form("list of titles", table=_TITLES_ALONE)
     if written is None:
@@ -296,6 +368,14 @@ def _are_titles(head: bytes) -> bool:
     written = [line.strip() for line in text.split("\n")[: 10 * _LINES_JUDGED] if line.strip()]
     prose = sum(line[0].islower() or line.endswith((".", ",", ";")) for line in written)
     return len(written) > 1 and prose * 3 <= len(written) and all(map(_may_be_title, written))
+
+
+def _are_ids(head: bytes) -> bool:
+    """Return whether half of the first lines or more are ids of YouTube or addresses."""
+    first = (line.data.decode("utf-8", "replace").strip() for _, line in lines([head], len(head)) if line.data.strip())
+    written = list(islice(first, _IDS_JUDGED))
+    ids = [it for it in written if looks_like_an_id(it) or (" " not in it and youtube_id(it))]
+    return len(ids) * 2 >= len(written)
 
 
 def _may_be_title(line: str) -> bool:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from titlecard.manifests import people
 from titlecard.manifests.addresses import youtube_id
 from titlecard.manifests.errors import NoTalk, Unreadable
-from titlecard.manifests.names import FIELDS, plain_name, recognise
+from titlecard.manifests.names import FIELDS, LAST_NAME, RECORDINGS, plain_name, recognise
 from titlecard.manifests.no_talk import LIST_ITS_VIDEOS
 
 if TYPE_CHECKING:
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from titlecard.manifests.references import References
 
 Record = dict[str, Any]
+
+_FILES_MAX = 100
+"""The most files of a video whose addresses are looked at."""
 
 
 class Flat(NamedTuple):
@@ -61,8 +64,13 @@ def generic(record: Record, mapping: Mapping[str, str], references: References) 
         references: the people that its presenters may refer to.
     """
     values = {field: value for field, name in mapping.items() if (value := record.get(name)) is not None}
-    if "presenters" in values:
-        values["presenters"] = people.names(values["presenters"], references.people)
+    if "presenters" in mapping:
+        values["presenters"] = _presenters(values, references)
+    if not isinstance(url := values.get("url", ""), str):
+        values["url"] = _address(url) or (None if plain_name(mapping["url"]) in RECORDINGS else url)
+    for field in ("title", "description"):  # WordPress
+        if isinstance(value := values.get(field), dict) and "rendered" in value:
+            values[field] = value["rendered"]
     return Flat(values, mapping, tuple(record), scheduled="presenters" in mapping)
 
 
@@ -226,10 +234,9 @@ def _rubyevents(record: Record, references: References) -> Flat:
 def _pyvideo(record: Record, references: References) -> Flat:
     """Flatten a pyvideo talk, which keeps its addresses in a list of files."""
     flat = generic(record, recognise(record), references)
-    urls = [file["url"] for file in record["videos"] if isinstance(file, dict) and isinstance(file.get("url"), str)]
     values, columns = dict(flat.values), dict(flat.columns)
-    if urls and columns.get("url") in {None, "source_url"}:
-        values["url"], columns["url"] = next(filter(youtube_id, urls), urls[0]), "videos"
+    if columns.get("url") in {None, "source_url"} and (url := _address(record["videos"])):
+        values["url"], columns["url"] = url, "videos"
     return flat._replace(values=values, columns=columns)
 
 
@@ -293,6 +300,25 @@ def _flat(record: Record, values: Record, columns: Mapping[str, str], *, schedul
     found = {field: value for field, value in values.items() if value is not None}
     named = {field: columns.get(field, field) for field in FIELDS if field in found}
     return Flat(found, named | ({"": columns[""]} if "" in columns else {}), tuple(record), scheduled)
+
+
+def _presenters(values: Record, references: References) -> tuple[str, ...]:
+    """Return the names in all columns of presenters, and take these out of the values."""
+    two_parts = LAST_NAME in values
+    given = [values.pop(field) for field in [*values] if field.startswith("presenters")]
+    if two_parts:
+        given = [{"first_name": given[0], "last_name": given[-1]}]
+    return tuple(name for value in given for name in people.names(value, references.people))
+
+
+def _address(value: object) -> str | None:
+    """Return the address in a row's list of files, or in an object about its video."""
+    if isinstance(value, dict):
+        value = next((value[name] for name in ("url", "href", "src", "link") if name in value), None)
+    elif isinstance(value, list):
+        urls = [url for url in map(_address, value[:_FILES_MAX]) if url]
+        value = next(filter(youtube_id, urls), next(iter(urls), None))
+    return value if isinstance(value, str) else None
 
 
 def _named(thing: object) -> str | None:

@@ -9,6 +9,8 @@ they are refused together, because guessing its end would turn descriptions into
 from __future__ import annotations
 
 import csv
+import re
+from collections import Counter
 from dataclasses import dataclass, replace
 from itertools import islice
 from typing import TYPE_CHECKING
@@ -26,6 +28,9 @@ if TYPE_CHECKING:
 
 _DELIMITERS = {",": "CSV", ";": "CSV with semicolons", "\t": "TSV", "|": "CSV with bars"}
 
+_BACKSLASHED = re.compile(rb'\\"(?=[^",;\t|\r\n])')
+"""A quote within a field, as MySQL writes it: with a backslash before it, in place of a second quote."""
+
 _PREAMBLE_LINES = 10
 """The most lines above the names of the columns."""
 
@@ -42,6 +47,7 @@ class Table:
     header_line: int
     columns: Mapping[str, str]
     quoted: bool = True
+    escaped: bool = False
 
 
 @dataclass(slots=True)
@@ -65,7 +71,7 @@ def table(head: bytes) -> Table | None:
         tables = [_table(text, mark, number) for mark in _DELIMITERS]
         found = max(tables, key=lambda it: len(it.columns))
         if found.columns.keys() >= {"title"} and found.columns.keys() & {"id", "url"}:
-            return found
+            return replace(found, escaped=_BACKSLASHED.search(head) is not None)
         if found.columns and (best is None or len(found.columns) > len(best.columns)):
             best = found
         judged += 1
@@ -112,7 +118,10 @@ def table_rows(written: Table, chunks: Iterable[bytes], limits: ReadingLimits) -
     csv.field_size_limit(max(csv.field_size_limit(), limits.record_max_bytes))
     source = _Lines(lines(chunks, limits.record_max_bytes, limits.number_max), written.header_line, limits)
     reader = csv.reader(
-        source, delimiter=written.delimiter, quoting=csv.QUOTE_MINIMAL if written.quoted else csv.QUOTE_NONE
+        source,
+        delimiter=written.delimiter,
+        quoting=csv.QUOTE_MINIMAL if written.quoted else csv.QUOTE_NONE,
+        escapechar="\\" if written.escaped else None,
     )
     while not source.ended:
         source.start()
@@ -173,7 +182,12 @@ class _Lines:
 
 def _header(text: str, delimiter: str) -> tuple[str, ...]:
     names = _fields(text, delimiter)
-    return tuple("" if name in names[:place] else name for place, name in enumerate(names))
+    again = Counter[str]()
+    told = []
+    for name in names:
+        again[name] += 1
+        told.append(f"{name} {again[name]}" if name and again[name] > 1 else name if again[name] == 1 else "")
+    return tuple(told)
 
 
 def _fields(text: str, delimiter: str) -> list[str]:
