@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -11,7 +12,7 @@ from botocore.exceptions import ConnectTimeoutError
 from tests.functional.world import BUDGET, PROJECT, Cut
 
 from titlecard.aws.dynamodb.ledger import Ledger, LedgerItemInvalid, Refusal, Reservation
-from titlecard.aws.dynamodb.ledger.items import Part
+from titlecard.aws.dynamodb.ledger.items import Part, count
 from titlecard.aws.errors import LedgerUnavailable
 from titlecard.domain.batch import BatchLimits
 from titlecard.domain.errors import Hold
@@ -287,6 +288,14 @@ def test_settling_what_was_never_reserved_lowers_nothing(world: World) -> None:
     assert world.ledger.spent("another") == Amount()
 
 
+def test_a_bill_above_the_bound_of_what_was_never_reserved_makes_no_counters(world: World) -> None:
+    world.ledger.cancel("another", now=world.clock())
+    window = reserved(world).window
+    with pytest.raises(LedgerUnavailable):
+        world.ledger.settle(Reservation("another", "pycon", MODEL, window, NEED), Measured(NEED + NEED))
+    assert world.ledger.spent("another") == world.ledger.window("pycon", world.clock())[1] == Amount()
+
+
 def test_settling_twice_by_mistake_lowers_nothing_below_what_others_reserved(world: World) -> None:
     reservation = reserved(world)
     world.ledger.settle(reservation, Unbilled())
@@ -500,6 +509,13 @@ def test_a_counter_that_was_edited_by_hand_lets_nothing_through(
         reserve(world)
 
 
+@pytest.mark.parametrize("value", [True, -1, Decimal("1.5"), "7", None])
+def test_a_count_is_a_whole_number_from_zero_on(value: object) -> None:
+    with pytest.raises(LedgerItemInvalid, match="not a count"):
+        count({"tokens": value}, "tokens")
+    assert [count(item, "tokens") for item in ({}, {"tokens": 0}, {"tokens": Decimal(7)})] == [0, 0, 7]
+
+
 @pytest.mark.parametrize("value", ["plenty", -5])
 def test_a_days_counter_that_was_edited_by_hand_lets_nothing_through(world: World, value: object) -> None:
     world.ledger.settle(reserved(world), Measured(BILLED))
@@ -519,6 +535,8 @@ def test_a_reservation_that_an_edited_month_refuses_is_taken_back_from_the_batch
 LIMITS_EDITED = [
     {"daily_micro_usd": "5usd"},
     {"daily_micro_usd": -1},
+    {"daily_tokens": Decimal("1.5")},
+    {"set_at": "2026-01-05T12:00:00"},
     {"monthly_tokens": ...},
     {"daily_tokens": None, "daily_micro_usd": None, "monthly_tokens": None, "monthly_micro_usd": None},
     {"set_at": "yesterday"},
@@ -567,6 +585,72 @@ def test_a_budget_takes_the_place_of_the_one_before(world: World) -> None:
     world.ledger.set_budget(PROJECT, Budget(FREE, Cap(7, None)), by="run", now=world.clock())
     assert world.ledger.account(PROJECT, now=world.clock()).budget == Budget(FREE, Cap(7, None))
     assert not world.ledger.budget_is_a_persons(PROJECT)
+
+
+class Unread(Unreliable):
+    """The ledger's client; it leaves one item of an account unread, as DynamoDB does when it is throttled."""
+
+    def __init__(self, client: DynamoDBClient, partition: str) -> None:
+        super().__init__(client, 0)
+        self._partition = partition
+
+    def batch_get_item(self, *, RequestItems: dict[str, Any]) -> Any:  # noqa: ANN401, N803 -- as the client's
+        """Read the other items."""
+        ((table, asked),) = RequestItems.items()
+        left, read = [], []
+        for key in asked["Keys"]:
+            (left if key["pk"] == self._partition else read).append(key)
+        answer = self._client.batch_get_item(RequestItems={table: asked | {"Keys": read}})
+        return {**answer, "UnprocessedKeys": {table: {"Keys": left}}}
+
+
+@pytest.mark.parametrize("partition", ["budgets", "pauses", "breakers"])
+def test_an_account_of_which_a_part_was_not_read_is_unknown(world: World, partition: str) -> None:
+    client: Any = Unread(world.clients.ledger, partition)
+    with pytest.raises(LedgerUnavailable, match="throttled"):
+        Ledger(client, world.names["LedgerTable"]).account(PROJECT, now=world.clock())
+
+
+def test_charges_and_accounts_are_read_consistently(world: World) -> None:
+    reads: list[bool] = []
+
+    def read(params: dict[str, Any], **_: object) -> None:
+        reads.extend(asked["ConsistentRead"] for asked in params.get("RequestItems", {"": params}).values())
+
+    events = world.clients.ledger.meta.events
+    for name in ("GetItem", "BatchGetItem", "Query"):
+        events.register(f"provide-client-params.dynamodb.{name}", read, unique_id=f"read {name}")
+    try:
+        world.ledger.account(PROJECT, now=world.clock())
+        world.ledger.window(PROJECT, world.clock())
+        world.ledger.spent(BATCH)
+        world.ledger.spending(BATCH)
+        world.ledger.accounts()
+        list(world.ledger.months(PROJECT))
+        world.ledger.budget_is_a_persons(PROJECT)
+    finally:
+        for name in ("GetItem", "BatchGetItem", "Query"):
+            events.unregister(f"provide-client-params.dynamodb.{name}", unique_id=f"read {name}")
+    assert reads == [True] * 9
+
+
+@pytest.mark.parametrize(("behind", "is_right"), [(300, True), (301, False)])
+def test_a_clock_may_be_five_minutes_behind_the_one_that_set_the_budget(
+    world: World, behind: float, *, is_right: bool
+) -> None:
+    world.ledger.set_budget(PROJECT, BUDGET, by="person", now=world.clock.after(behind))
+    if is_right:
+        assert world.ledger.account(PROJECT, now=world.clock()).budget == BUDGET
+    else:
+        with pytest.raises(LedgerItemInvalid, match="clock"):
+            world.ledger.account(PROJECT, now=world.clock())
+
+
+def test_the_pause_of_all_projects_is_told_from_that_of_one(world: World) -> None:
+    world.ledger.pause(PROJECT, now=world.clock())
+    assert not world.ledger.account(PROJECT, now=world.clock()).all_paused
+    world.ledger.pause("*", now=world.clock())
+    assert world.ledger.account(PROJECT, now=world.clock()).all_paused
 
 
 @pytest.mark.parametrize("what", [PROJECT, "*"])
@@ -636,6 +720,34 @@ def test_a_full_month_by_an_earlier_version_is_made_small_by_the_next_reservatio
     (one,) = world.ledger.months(PROJECT)
     assert days_of(month_item(world)) == {"d30", "d31"}
     assert [one.days[number] for number in range(1, 31)] == [Part(it, it, it) for it in range(1, 31)]
+    assert one.days[31] == Part(1, NEED.tokens, NEED.micro_usd)
+
+
+def test_a_day_that_a_crash_left_in_both_items_is_read_from_the_months_own(world: World) -> None:
+    reserve(world)
+    old = {"d05_requests": 9, "d05_tokens": 9, "d05_micro_usd": 9}
+    edit(world, {"pk": f"project#{PROJECT}", "sk": "days#2026-01"}, **old)
+    (one,) = world.ledger.months(PROJECT)
+    assert one.days == {5: Part(1, NEED.tokens, NEED.micro_usd)}
+
+
+def test_a_charge_that_a_late_settlement_changed_while_days_are_moved_is_kept(world: World) -> None:
+    late = reserved(world)
+    world.clock.forward(2 * 86_400)
+
+    class Meanwhile(Unreliable):
+        """The ledger's client; a settlement comes between the copy of old days and their removal."""
+
+        def update_item(self, **call: Any) -> Any:  # noqa: ANN401 -- as the client's
+            if call["UpdateExpression"].startswith("REMOVE"):
+                world.ledger.settle(late, Measured(BILLED))
+            return self._client.update_item(**call)
+
+    client: Any = Meanwhile(world.clients.ledger, 0)
+    ledger = Ledger(client, world.names["LedgerTable"])
+    ledger.reserve(BATCH, PROJECT, NEED, limits=ROOMY, budget=BUDGET, model=MODEL, now=world.clock())
+    (one,) = world.ledger.months(PROJECT)
+    assert one.days[5] == Part(1, BILLED.tokens, BILLED.micro_usd)
 
 
 @pytest.mark.parametrize("how", [Cut.LOST_REQUEST, Cut.LOST_ANSWER])
