@@ -196,6 +196,12 @@ def test_an_error_reaches_the_client_as_it_came() -> None:
     assert (response.status_code, response.json()) == (400, body)
 
 
+@pytest.mark.parametrize(("status", "passed_on"), [(201, 200), (299, 200), (300, 300)])
+def test_a_success_ends_below_status_300(status: int, passed_on: int) -> None:
+    response = post(Fuse(Network(httpx2.Response(status, json=BODIES["bare"])), ALLOWANCE))
+    assert response.status_code == passed_on
+
+
 def test_a_response_without_end_is_not_read_to_its_end() -> None:
     fuse = Fuse(Network(httpx2.Response(200, content=b"x" * (RESPONSE_MAX_BYTES + 1))), ALLOWANCE)
     with pytest.raises(httpx2.ReadError):

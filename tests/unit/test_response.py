@@ -162,6 +162,8 @@ def test_a_server_that_puts_its_error_at_the_top_is_understood() -> None:
 @pytest.mark.parametrize(
     ("code", "reason"),
     [
+        (399, Reason.PROVIDER_ERROR),
+        (400, Reason.BAD_REQUEST),
         (401, Reason.ACCOUNT_FAULT),
         (402, Reason.ACCOUNT_FAULT),
         (429, Reason.RATE_LIMITED),
@@ -253,6 +255,8 @@ def test_an_incomplete_answer_is_unusable_and_keeps_its_reason() -> None:
             "message": 'litellm.BadRequestError: {"message": "No.", "param": "service_tier", "code": null}',
         },
         {"code": "400", "type": "budget_exceeded", "message": "Budget has been exceeded!"},
+        {"code": None, "message": "You exceeded your current quota, please check your plan and billing details."},
+        {"code": None, "message": "Your organization must be verified to use this model."},
         {"code": 400, "message": "Provider returned error", "metadata": {"raw": '{"code": "model_not_found"}'}},
         {"code": "model_decommissioned"},
         {"code": 400, "message": "acme/luna is not a valid model ID"},
