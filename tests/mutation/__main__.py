@@ -1,4 +1,4 @@
-"""`python -m tests.mutation [--sample] [--share 0.1] [--only domain.money]`: makes mistakes; lists those that survive.
+"""`python -m tests.mutation [--sample] [--tests-only] [--share 0.1] [--only domain.money]`: lists surviving mistakes.
 
 `--share` is the part of all mistakes to try: the same ones every time, drawn by their names. The exit code is 1 if more
 than `MOST_SURVIVING` of the mistakes that are not tolerated survive.
@@ -74,6 +74,7 @@ def main() -> int:
     parser.add_argument("--from", dest="after", type=float, default=0.0, help="skip this part of them first, 0 to 1")
     parser.add_argument("--only", default=",".join(PARTS), help="modules and packages, separated by commas")
     parser.add_argument("--workers", type=int, default=1, help="the number of concurrent processes")
+    parser.add_argument("--tests-only", action="store_true", help="skip the simulation, which takes longest")
     parser.add_argument("--sample", action="store_true", help="try the fixed sample, each mistake against its own test")
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="titlecard-mutation-") as folder:
@@ -86,7 +87,7 @@ def main() -> int:
             covered = benches[0].coverage(sorted(_modules(PARTS)), TESTS, Kept(ROOT))
             chosen = [_trial(it, covered) for it in every if asked.after <= it.draw < asked.after + asked.share]
         fates: dict[Mistake, Fate] = {}
-        is_driven = (lambda _: False) if asked.sample else _is_driven
+        is_driven = (lambda _: False) if asked.sample or asked.tests_only else _is_driven
         for mistake, fate in _side_by_side(benches, chosen, is_driven):
             fates[mistake] = fate
             if fate is Fate.SURVIVED:
