@@ -140,6 +140,29 @@ def test_closing_a_breaker_clears_its_count_its_reason_and_its_probe(case: Case)
     assert case.breaker == Breaker()
 
 
+@pytest.mark.parametrize("by_a_person", [True, False])
+def test_nothing_of_an_opening_is_left_in_a_breaker_that_was_closed(case: Case, *, by_a_person: bool) -> None:
+    case.ledger.count_failure(PROJECT)
+    case.ledger.count_rejection(PROJECT, code="400", video="v1")
+    case.open()
+    case.take("one")
+    if by_a_person:
+        case.ledger.close_breaker(PROJECT)
+    else:
+        case.ledger.count_answer(PROJECT, token="one")  # noqa: S106 -- no password
+    key = {"pk": "breakers", "sk": PROJECT}
+    table = case.world.names["LedgerTable"]
+    assert case.world.db.get_item(TableName=table, Key=key)["Item"] == {**key, "state": "closed", "failures": 0}
+
+
+def test_a_breaker_that_opens_again_after_it_was_closed_opens_at_that_moment(case: Case) -> None:
+    case.open()
+    case.ledger.close_breaker(PROJECT)
+    case.world.clock.forward(60)
+    case.open()
+    assert case.breaker.since == stamp(case.now)
+
+
 def test_an_answer_ends_the_count_of_faults_of_a_breaker_that_was_closed_before(case: Case) -> None:
     case.open()
     case.ledger.close_breaker(PROJECT)

@@ -516,7 +516,7 @@ def test_a_count_is_a_whole_number_from_zero_on(value: object) -> None:
     assert [count(item, "tokens") for item in ({}, {"tokens": 0}, {"tokens": Decimal(7)})] == [0, 0, 7]
 
 
-@pytest.mark.parametrize("value", ["plenty", -5])
+@pytest.mark.parametrize("value", ["plenty", -5, ...])
 def test_a_days_counter_that_was_edited_by_hand_lets_nothing_through(world: World, value: object) -> None:
     world.ledger.settle(reserved(world), Measured(BILLED))
     edit(world, JANUARY, d05_micro_usd=value)
@@ -597,9 +597,8 @@ class Unread(Unreliable):
     def batch_get_item(self, *, RequestItems: dict[str, Any]) -> Any:  # noqa: ANN401, N803 -- as the client's
         """Read the other items."""
         ((table, asked),) = RequestItems.items()
-        left, read = [], []
-        for key in asked["Keys"]:
-            (left if key["pk"] == self._partition else read).append(key)
+        left = [key for key in asked["Keys"] if key["pk"] == self._partition]
+        read = [key for key in asked["Keys"] if key not in left]
         answer = self._client.batch_get_item(RequestItems={table: asked | {"Keys": read}})
         return {**answer, "UnprocessedKeys": {table: {"Keys": left}}}
 
