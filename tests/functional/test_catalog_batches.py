@@ -166,6 +166,14 @@ def test_a_checkpoint_that_releases_the_lease_lets_the_next_worker_in_at_once(wo
     assert opened(world, "second").lease == "second"
 
 
+def test_a_batch_whose_messages_are_all_sent_forgets_the_lease_and_the_restarts_of_its_ingest(world: World) -> None:
+    world.catalog.audited(sending(world), rounds=2, rows=5, now=world.clock())
+    world.catalog.all_sent(opened(world), now=world.clock())
+    batch = opened(world, "second")
+    assert (batch.state, batch.lease, batch.lease_until) == (BatchState.OPEN, None, "")
+    assert (batch.audit_rounds, batch.audited_rows) == (0, 0)
+
+
 def test_a_refused_batch_says_why_and_is_on_no_agenda(world: World) -> None:
     batch = opened(world)
     world.catalog.refuse(batch, "The file is a PDF.")

@@ -367,6 +367,21 @@ def test_the_mark_goes_when_the_row_ends(world: World, batch: Batch, message: Me
     assert standing(world, message).began == ""
 
 
+def test_the_mark_goes_when_the_row_is_deferred(world: World, message: Message) -> None:
+    world.catalog.begin(message, now=world.clock(), alone="locally")
+    defer(world, message)
+    found = standing(world, message)
+    assert (found.row, found.began, found.alone) == (RowState.DEFERRED, "", "")
+
+
+def test_deferrals_are_counted(world: World, message: Message) -> None:
+    assert [(defer(world, message), standing(world, message).deferrals) for _ in range(3)] == [
+        (True, 1),
+        (True, 2),
+        (True, 3),
+    ]
+
+
 @pytest.mark.parametrize("state", END_STATES)
 def test_a_mark_never_changes_a_row_that_has_ended(
     world: World, batch: Batch, message: Message, state: RowState
@@ -440,6 +455,48 @@ def test_a_row_that_was_put_back_is_queued_and_waits_no_more(world: World, batch
     (row,) = world.catalog.rows(batch)
     assert (row.state, row.due, row.reason) == (RowState.QUEUED, None, None)
     assert list(world.catalog.deferred(batch)) == []
+
+
+def test_a_row_that_was_put_back_keeps_nothing_of_its_wait(world: World, batch: Batch, message: Message) -> None:
+    defer(world, message)
+    world.catalog.requeued(_waiting(world, batch))
+    key = row_key(batch.id, message.row)
+    item = world.db.get_item(TableName=world.names["CatalogTable"], Key=key)["Item"]
+    assert item.keys() - key.keys() == {"state", "video", "fingerprint", "deferred_at", "deferrals"}
+
+
+def test_a_row_that_was_deferred_anew_meanwhile_keeps_its_new_date(
+    world: World, batch: Batch, message: Message
+) -> None:
+    defer(world, message, 60)
+    waiting = _waiting(world, batch)
+    defer(world, message, 120)
+    assert not world.catalog.postpone(waiting, reason="paused: by hand", until=None)
+    assert not world.catalog.hasten(waiting, now=world.clock())
+    assert _waiting(world, batch).row.due == stamp(world.clock.after(120))
+
+
+def test_states_and_counts_are_read_consistently(world: World, batch: Batch, message: Message) -> None:
+    reads: list[bool] = []
+
+    def read(params: dict[str, Any], **_: object) -> None:
+        reads.extend(asked["ConsistentRead"] for asked in params.get("RequestItems", {"": params}).values())
+
+    names = ("GetItem", "BatchGetItem", "Query")
+    for name in names:
+        world.db.meta.events.register(f"provide-client-params.dynamodb.{name}", read, unique_id=f"read {name}")
+    try:
+        world.catalog.look_up([(message, MARK)])
+        world.catalog.batch(batch.id)
+        world.catalog.survey(batch.id)
+        list(world.catalog.rows(batch))
+        world.catalog.count_rows(batch, RowState.PARSED)
+        world.catalog.sweep_lease()
+    finally:
+        for name in names:
+            world.db.meta.events.unregister(f"provide-client-params.dynamodb.{name}", unique_id=f"read {name}")
+    assert len(reads) >= 6
+    assert all(reads)
 
 
 @pytest.mark.parametrize("seconds", [60, 120])

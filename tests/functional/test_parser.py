@@ -24,6 +24,7 @@ from titlecard import extraction
 from titlecard.aws.dynamodb.catalog import NEVER, Attempt, Catalog, Row, RowEnd, VideoRecord, stamp
 from titlecard.aws.dynamodb.catalog.rows import LOCALLY
 from titlecard.aws.errors import KeyUnreadable
+from titlecard.aws.sqs import DeadLetterSender, WorkQueue
 from titlecard.domain.batch import RowState
 from titlecard.domain.money import Amount, PriceList, Usage, measured
 from titlecard.domain.video import Policy, Tier, Video, fingerprint
@@ -629,6 +630,63 @@ def test_with_too_little_time_left_nothing_is_claimed(
     assert (provider.posts, entry(world, message).history) == ([], ())
 
 
+def test_with_just_enough_time_left_the_model_is_asked(world: World, tier: ModelTier, message: Message) -> None:
+    left = NUMBERS["RequestDeadlineSeconds"] + NUMBERS["SettleMarginSeconds"]
+    assert work(world, tier, message, left=left) == PARSED_BY_MODEL
+
+
+def test_a_lease_outlasts_the_invocation_by_the_most_that_two_clocks_differ(
+    world: World, tier: ModelTier, message: Message, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tier, "ask", _killed)
+    with pytest.raises(Killed):
+        work(world, tier, message, left=90)
+    assert entry(world, message).lease_until == stamp(world.clock.after(90 + 2 * 300))
+
+
+@pytest.mark.parametrize(
+    ("receives", "outcome"),
+    [(NUMBERS["MaxReceiveCount"] - 2, ComeBack()), (NUMBERS["MaxReceiveCount"] - 1, Replaced())],
+)
+def test_a_message_whose_receives_are_nearly_used_up_in_waiting_for_another_worker_is_replaced(
+    world: World, tier: ModelTier, message: Message, monkeypatch: pytest.MonkeyPatch, *, receives: int, outcome: Outcome
+) -> None:
+    copies: list[tuple[str, int]] = []
+    monkeypatch.setattr(WorkQueue, "send_again", lambda _queue, body, seconds: copies.append((body, seconds)))
+    claim(world, message, 60)
+    assert work(world, tier, message, receives) == outcome
+    assert copies == [(message.model_dump_json(), BACKOFF)] * (outcome == Replaced())
+
+
+def test_a_suspect_for_which_there_is_too_little_time_comes_back_as_it_is(
+    world: World, tier: ModelTier, message: Message
+) -> None:
+    claim(world, message, 60)
+    world.clock.forward(61)
+    assert work(world, tier, message, 2, left=1) == ComeBack(0)
+
+
+def test_a_row_whose_request_kills_every_worker_alone_is_dead_at_its_last_receive(
+    world: World, tier: ModelTier, message: Message
+) -> None:
+    deadly = Deadly(tier, "Talk number 1")
+    for receives in range(1, NUMBERS["MaxReceiveCount"]):
+        with pytest.raises(Killed):
+            work(world, deadly, message, receives, attempt_cap=10)
+        world.clock.forward(NUMBERS["VisibilitySeconds"] + 1)
+    assert work(world, tier, message, NUMBERS["MaxReceiveCount"], attempt_cap=10) == DEAD
+    assert (row(world, message).reason or "").startswith("receives_used_up: ")
+
+
+def test_a_row_that_dies_beside_others_alone_is_not_buried_at_its_last_receive(
+    world: World, tier: ModelTier, message: Message
+) -> None:
+    claim(world, message, 60)  # and its worker died, of whatever it had in hand
+    world.clock.forward(61)
+    assert work(world, tier, message, NUMBERS["MaxReceiveCount"]) == DEFERRED
+    assert world.dead() == []
+
+
 def test_the_last_receive_does_no_work(
     world: World, provider: LoopbackProvider, tier: ModelTier, message: Message, local_tier: list[str]
 ) -> None:
@@ -708,6 +766,30 @@ def test_a_dead_row_whose_message_was_not_put_away_is_put_away(world: World, tie
     world.catalog.end_and_count([death], now=world.clock())
     assert work(world, tier, message, 2) == DEAD
     assert [body for body, _ in world.dead()] == [message.model_dump_json()]
+
+
+def test_a_death_is_recorded_before_its_letter_which_the_next_receive_sends(
+    world: World, provider: LoopbackProvider, tier: ModelTier, message: Message, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    provider.fail("server_error")
+
+    def unanswered(*_: object) -> None:
+        raise EndpointConnectionError(endpoint_url="sqs")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(DeadLetterSender, "send", unanswered)
+        assert isinstance(work(world, tier, message, attempt_cap=1), ComeBack)
+    assert (row(world, message).state, world.dead()) == (RowState.DEAD, [])
+    assert work(world, tier, message, 2, attempt_cap=1) == DEAD
+    assert [body for body, _ in world.dead()] == [message.model_dump_json()]
+
+
+def test_a_dead_rows_message_that_is_delivered_for_the_first_time_is_no_second_letter(
+    world: World, provider: LoopbackProvider, tier: ModelTier, message: Message
+) -> None:
+    provider.fail("server_error")
+    assert [work(world, tier, message, attempt_cap=1) for _ in range(2)] == [DEAD, DEAD]
+    assert len(world.dead()) == 1
 
 
 # ----------------------------------------------------------------------------------------------- those that may kill

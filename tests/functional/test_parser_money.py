@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import socket
 import threading
-from contextlib import closing
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -20,19 +20,23 @@ from titlecard import extraction
 from titlecard.aws.dynamodb.catalog import NEVER, Catalog, Row, VideoRecord, stamp
 from titlecard.aws.dynamodb.ledger import Ledger
 from titlecard.aws.dynamodb.ledger.breakers import ACCOUNT_PROBE_SECONDS
+from titlecard.aws.errors import KeyUnreadable, LedgerUnavailable
 from titlecard.aws.sqs import WorkQueue
 from titlecard.domain.batch import BatchState, Message, RowState
-from titlecard.domain.money import Amount, Budget, Cap, PriceList, Usage, measured
+from titlecard.domain.errors import DeadLetter, Defer, Reason
+from titlecard.domain.money import Amount, Budget, Cap, PriceList, Unbilled, Usage, measured
 from titlecard.domain.video import Policy, Tier, fingerprint
 from titlecard.llm import ModelTier
 from titlecard.pipeline.outcomes import ComeBack, Done, Outcome
 from titlecard.pipeline.parse import Received
+from titlecard.pipeline.turns import Turns
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from tests.provider import LoopbackProvider
 
+    from titlecard.domain.errors import Fault
     from titlecard.llm import Answer, Question
     from titlecard.pipeline.parse import Parser
 
@@ -220,6 +224,8 @@ def test_a_paused_project_asks_nobody_from_the_next_message_on(project: Project,
     project.world.ledger.pause(whom, now=project.world.clock())
     assert project.work(two) == DEFERRED
     assert (project.why(two), project.row(two).due, len(project.provider.posts)) == ("paused", NEVER, 1)
+    named = "--all" if whom == "*" else PROJECT
+    assert f"`titlecard resume {named}`" in (project.row(two).reason or "")
 
 
 def test_a_paused_project_still_has_the_local_tier(project: Project) -> None:
@@ -499,6 +505,7 @@ def test_a_probe_that_another_worker_took_in_between_is_not_let_through(
     before = len(project.provider.posts)
     assert (project.work(message), project.why(message)) == (DEFERRED, "breaker_open")
     assert len(project.provider.posts) == before
+    assert stamp(project.world.clock()) < (project.row(message).due or "") < NEVER
 
 
 def test_an_answer_without_a_usage_is_in_the_ledger_as_lost(project: Project) -> None:
@@ -508,6 +515,148 @@ def test_an_answer_without_a_usage_is_in_the_ledger_as_lost(project: Project) ->
     assert project.work(message) == PARSED_BY_MODEL
     spent = project.world.ledger.spending(message.batch)
     assert (spent.charged, spent.lost.requests, spent.lost.micro_usd) == (bound, 1, bound.micro_usd)
+
+
+class Failing(ModelTier):
+    """Fails in one way, without any request."""
+
+    def __init__(self, fault: Fault) -> None:
+        super().__init__(MODEL, max_output_tokens=400, prices=PriceList.packaged())
+        self.fault = fault
+
+    def load(self) -> None:
+        """Load nothing."""
+
+    def ask(self, question: Question, *, key: str, deadline_seconds: float) -> Answer:  # noqa: ARG002 -- as the tier's
+        """Fail."""
+        raise self.fault
+
+
+NOT_SENT = [
+    Defer(Reason.NOT_SENT_IN_TIME, "there was no time"),
+    DeadLetter(Reason.REFUSED_AT_THE_WIRE, "another model", billing=Unbilled()),
+]
+
+
+@pytest.mark.parametrize("fault", NOT_SENT, ids=lambda fault: fault.reason)
+def test_a_probe_that_was_not_sent_leaves_the_breaker_open_and_makes_way(project: Project, fault: Fault) -> None:
+    message = project.sent_again(opened(project))
+    project.world.parser(Failing(fault)).work([received(message)], lambda: 90)
+    assert project.breaker.open
+    assert project.work(project.rows(1, "other")[0]) == PARSED_BY_MODEL
+
+
+@pytest.mark.parametrize("fault", NOT_SENT, ids=lambda fault: fault.reason)
+def test_a_question_that_was_not_sent_says_nothing_about_the_provider(project: Project, fault: Fault) -> None:
+    one, two = project.rows(2)
+    project.provider.fail("server_error")
+    project.work(one)
+    project.world.parser(Failing(fault)).work([received(two)], lambda: 90)
+    assert (project.breaker.failures, project.breaker.open) == (1, False)
+
+
+def test_a_request_that_the_fuse_refuses_is_dead_at_once_and_costs_nothing(project: Project) -> None:
+    (message,) = project.rows(1)
+    outcome = project.world.parser(Failing(NOT_SENT[1])).work([received(message)], lambda: 90)
+    assert outcome == {"message-1": Done(RowState.DEAD)}
+    assert (project.entry(message).attempts, project.charged) == (1, Amount())
+    assert [(body, why.partition(":")[0]) for body, why in project.world.dead()] == [
+        (message.model_dump_json(), "refused_at_the_wire")
+    ]
+
+
+def test_a_probe_whose_video_another_worker_has_makes_way(project: Project) -> None:
+    message = opened(project)
+    now = project.world.clock()
+    project.world.catalog.claim(
+        message,
+        project.mark(message),
+        token="another's",  # noqa: S106 -- no password
+        cap=NUMBERS["AttemptCap"],
+        policy=Policy.AUTO,
+        bound=Amount(1, 1, 1, 1),
+        until=now + timedelta(seconds=60),
+        now=now,
+    )
+    assert project.work(message) == ComeBack()
+    assert project.work(project.rows(1, "other")[0]) == PARSED_BY_MODEL
+
+
+def test_a_probe_that_there_is_no_time_to_send_is_undone_and_makes_way(project: Project) -> None:
+    message = project.sent_again(opened(project))
+    left = [NUMBERS["RequestDeadlineSeconds"] + NUMBERS["SettleMarginSeconds"] + 5.0]
+
+    class Slow(KeysOfATest):
+        def of(self, project: str, *, fresh: bool = False) -> str | None:
+            left[0] -= 20 * fresh
+            return super().of(project)
+
+    worker = project.parser(Slow("sk-proj-loopback-0123456789"))
+    assert worker.work([received(message)], lambda: left[0]) == {"message-1": ComeBack(0)}
+    assert (project.entry(message).attempts, project.charged) == (0, Amount())
+    assert project.work(project.rows(1, "other")[0]) == PARSED_BY_MODEL
+
+
+@pytest.mark.parametrize("is_lost", [True, False])
+def test_a_probe_whose_key_is_gone_or_cannot_be_read_afresh_asks_nobody(project: Project, *, is_lost: bool) -> None:
+    message = project.sent_again(opened(project))
+
+    class Gone(KeysOfATest):
+        def of(self, project: str, *, fresh: bool = False) -> str | None:
+            if fresh and is_lost:
+                raise KeyUnreadable("denied")
+            return None if fresh else super().of(project)
+
+    worker = project.parser(Gone("sk-proj-loopback-0123456789"))
+    assert worker.work([received(message)], lambda: 90) == {"message-1": DEFERRED}
+    assert (project.why(message), project.breaker.open, len(project.provider.posts)) == ("account_fault", True, 1)
+
+
+def test_an_answer_stands_where_the_breaker_cannot_be_told(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    one, two = project.rows(2)
+    project.provider.fail("server_error")
+    project.work(one)
+    monkeypatch.setattr(Ledger, "count_answer", _unavailable)
+    assert project.work(two) == PARSED_BY_MODEL
+
+
+def test_an_answer_that_cannot_be_settled_stands_and_stays_charged_at_its_bound(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (message,) = project.rows(1)
+    monkeypatch.setattr(Ledger, "settle", _unavailable)
+    assert project.work(message) == PARSED_BY_MODEL
+    assert project.charged == project.bound(message)
+
+
+def _unavailable(*_args: object, **_kwargs: object) -> None:
+    raise LedgerUnavailable("the ledger did not answer: a test")
+
+
+@pytest.mark.parametrize("is_held", [True, False])
+def test_a_row_that_waits_keeps_what_its_question_can_cost(project: Project, *, is_held: bool) -> None:
+    (message,) = project.rows(1)
+    if is_held:
+        project.world.ledger.pause(PROJECT, now=project.world.clock())
+    project.provider.fail("rate_limit")
+    assert project.work(message) == DEFERRED
+    assert project.row(message).need == project.bound(message)
+
+
+@pytest.mark.parametrize("is_ours", [True, False])
+def test_the_wait_doubles_from_deferral_to_deferral(
+    project: Project, monkeypatch: pytest.MonkeyPatch, *, is_ours: bool
+) -> None:
+    (message,) = project.rows(1)
+    now = project.world.clock()
+    for _ in range(3):
+        project.world.catalog.defer(message, project.mark(message), reason="later", due=now, now=now)
+    if is_ours:
+        monkeypatch.setattr(Ledger, "account", _unavailable)
+    worker = project.world.parser(Failing(Defer(Reason.PROVIDER_UNREACHABLE, "nobody there")))
+    assert worker.work([received(project.sent_again(message))], lambda: 90) == {"message-1": DEFERRED}
+    earliest, latest = (stamp(now + timedelta(seconds=BACKOFF * times)) for times in (4, 8))
+    assert earliest <= (project.row(message).due or "") <= latest
 
 
 def test_the_breaker_is_told_where_the_catalog_does_not_answer(
@@ -649,6 +798,41 @@ def test_a_request_that_could_not_end_is_not_sent_after_a_slow_table(
     assert (entry.attempts, entry.lease_until, entry.history) == (0, "", ())
 
 
+def test_a_worker_that_was_overtaken_before_it_sent_releases_no_reservation(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (message,) = project.rows(1)
+    bound = project.bound(message)
+    left = [NUMBERS["RequestDeadlineSeconds"] + NUMBERS["SettleMarginSeconds"] + 5.0]
+    fast = Ledger.reserve
+
+    def slow(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 -- as the ledger's
+        left[0] -= 20
+        return fast(*args, **kwargs)
+
+    monkeypatch.setattr(Ledger, "reserve", slow)
+    monkeypatch.setattr(Catalog, "give_back", lambda *_: False)
+    project.worker.work([received(message)], lambda: left[0])
+    assert (project.provider.posts, project.charged) == ([], bound)
+
+
+def test_a_question_whose_turn_comes_too_late_writes_nothing_to_claim_or_reserve(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (message,) = project.rows(1)
+    left = [90.0]
+
+    @contextmanager
+    def late(*_: object) -> Iterator[None]:
+        left[0] = 5.0
+        yield
+
+    monkeypatch.setattr(Turns, "turn", late)
+    before = len(project.world.wire.calls)
+    assert project.worker.work([received(message)], lambda: left[0]) == {"message-1": ComeBack(0)}
+    assert "UpdateItem" not in project.world.wire.calls[before:]
+
+
 # ------------------------------------------------------------------------------------------------------------ cancel
 
 
@@ -669,6 +853,22 @@ def test_not_even_the_local_tier_is_asked_for_a_cancelled_batch(project: Project
     (message,) = project.rows(1, "sure")
     cancel(project.world, message)
     assert project.work(message) == CANCELLED
+
+
+def test_a_worker_learns_of_a_cancellation_within_half_a_minute(project: Project) -> None:
+    one, two = project.rows(2, "sure")
+    assert project.work(one) == PARSED_LOCALLY
+    cancel(project.world, one)
+    project.world.clock.forward(31)
+    assert project.work(two) == CANCELLED
+
+
+def test_a_stray_message_ends_the_deferred_row_of_a_cancelled_batch(project: Project) -> None:
+    (message,) = project.rows(1)
+    project.provider.fail("unauthorized")
+    assert project.work(message) == DEFERRED
+    cancel(project.world, message)
+    assert project.parser().work([received(message)], lambda: 90) == {"message-1": CANCELLED}
 
 
 def test_a_worker_that_read_the_batch_before_its_cancellation_spends_nothing(project: Project) -> None:

@@ -108,6 +108,16 @@ def test_no_more_is_put_back_than_one_call_may_send_and_the_oldest_first(world: 
     assert [it.row for it in world.sent()] == [2, 3]
 
 
+@pytest.mark.parametrize(("left", "stop"), [(300, 60), (40, 10)])
+def test_a_sweep_stops_a_minute_or_a_quarter_before_its_time_is_up(world: World, left: float, stop: float) -> None:
+    _, messages = world.batch(*videos(25))
+    for message in messages:
+        defer(world, message, 60)
+    world.clock.forward(61)
+    done = world.sweeper().run(lambda: stop if "SendMessageBatch" in world.wire.calls else left)
+    assert done == {"put back": 11}  # the first ten, and the one that was read before they were sent
+
+
 def test_a_death_between_sending_and_marking_sends_twice_and_loses_nothing(world: World) -> None:
     _, (message, *_) = ingested(world)
     defer(world, message, 60)

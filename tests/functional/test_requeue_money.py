@@ -72,8 +72,9 @@ def test_an_earlier_charge_is_not_paid_out_again(project: Project) -> None:
     assert project.world.sweeper().run()["put back"] == 1
 
 
-def test_no_more_is_put_back_than_the_batchs_limit_leaves(project: Project) -> None:
-    messages = project.rows(3, tokens=2 * NEED.tokens)
+@pytest.mark.parametrize("tight", ["requests", "tokens", "micro_usd"])
+def test_no_more_is_put_back_than_the_batchs_limit_leaves(project: Project, tight: str) -> None:
+    messages = project.rows(3, **{tight: 2 * getattr(NEED, tight)})
     for message in messages:
         project.world.catalog.defer(
             message, "f" * 32, reason="rate_limited", due=project.world.clock(), now=project.world.clock(), need=NEED
