@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from botocore.exceptions import ConnectTimeoutError
-from tests.functional.world import BUDGET, PROJECT, Cut
+from tests.functional.world import BUDGET, NUMBERS, PROJECT, Cut
 
 from titlecard.aws.dynamodb.ledger import Ledger, LedgerItemInvalid, Refusal, Reservation
 from titlecard.aws.dynamodb.ledger.items import Part, count
@@ -426,6 +426,11 @@ def test_every_call_is_tried_once(
     with pytest.raises(LedgerUnavailable):
         call(world, reservation)
     assert len(world.wire.calls) - before == tries
+
+
+def test_a_call_that_hangs_ends_within_the_time_for_settling(world: World) -> None:
+    config: Any = world.clients.ledger.meta.config
+    assert config.connect_timeout + config.read_timeout < NUMBERS["SettleMarginSeconds"]
 
 
 def test_a_bill_above_the_bound_is_written_despite_lost_answers(world: World) -> None:

@@ -250,15 +250,52 @@ def test_a_request_that_was_given_up_was_sent_and_timed_out(trouble: BaseExcepti
     assert fuse.exchange == Exchange(sent=True, timed_out=True)
 
 
-def test_a_connection_that_never_was_has_sent_nothing() -> None:
-    class Nowhere(httpx2.AsyncBaseTransport):
-        async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
-            raise httpx2.ConnectError("refused", request=request)
+class Broken(httpx2.AsyncBaseTransport):
+    """Raises instead of sending."""
 
-    fuse = Fuse(Nowhere(), ALLOWANCE)
-    with pytest.raises(httpx2.ConnectError):
+    def __init__(self, trouble: type[httpx2.TransportError]) -> None:
+        self._trouble = trouble
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        """Raise."""
+        raise self._trouble("no", request=request)
+
+
+@pytest.mark.parametrize(
+    "trouble",
+    [
+        httpx2.ConnectError,
+        httpx2.ConnectTimeout,
+        httpx2.PoolTimeout,
+        httpx2.ProxyError,
+        httpx2.UnsupportedProtocol,
+    ],
+)
+def test_a_connection_that_never_was_has_sent_nothing(trouble: type[httpx2.TransportError]) -> None:
+    fuse = Fuse(Broken(trouble), ALLOWANCE)
+    with pytest.raises(trouble):
         post(fuse)
     assert fuse.exchange == Exchange(unreachable=True)
+
+
+@pytest.mark.parametrize(
+    ("trouble", "timed_out"),
+    [
+        (httpx2.WriteTimeout, True),
+        (httpx2.WriteError, False),
+        (httpx2.ReadError, False),
+        (httpx2.CloseError, False),
+        (httpx2.RemoteProtocolError, False),
+        (httpx2.LocalProtocolError, False),
+    ],
+)
+def test_a_connection_that_broke_off_may_have_sent_everything(
+    trouble: type[httpx2.TransportError], *, timed_out: bool
+) -> None:
+    fuse = Fuse(Broken(trouble), ALLOWANCE)
+    with pytest.raises(trouble):
+        post(fuse)
+    assert fuse.exchange == Exchange(sent=True, timed_out=timed_out)
 
 
 @pytest.mark.parametrize(
