@@ -6,12 +6,16 @@ import json
 from typing import TYPE_CHECKING
 
 import pytest
+from botocore.exceptions import ClientError, EndpointConnectionError
 from tests.functional.world import LIMITS, NUMBERS, PROJECT, Cut, Killed, World, manifest, videos
 
 from titlecard.aws.dynamodb.catalog import Catalog, RowEnd
+from titlecard.aws.errors import CatalogBusy, ManifestTooLarge, MessagesNotSent
 from titlecard.bootstrap import REDELIVERY_SPARE_SECONDS
 from titlecard.domain.batch import BatchState, Message, RowState, Upload
+from titlecard.manifests.errors import NotAManifest
 from titlecard.pipeline import audit
+from titlecard.pipeline.errors import EventNotPublished
 from titlecard.pipeline.requeue import TIMEOUT_SECONDS
 
 if TYPE_CHECKING:
@@ -312,3 +316,46 @@ def test_a_manifest_that_has_become_too_large_holds_up_no_other(world: World) ->
     assert stand_still(world) == [{"sent again": 3, "not audited": 1}]
     assert world.sent() == others
     assert world.catalog.batch(large.id).state is BatchState.OPEN
+
+
+@pytest.mark.parametrize(
+    "trouble",
+    [
+        EndpointConnectionError(endpoint_url="aws"),
+        ClientError({"Error": {"Code": "InternalError", "Message": "no"}}, "AnyCall"),
+        CatalogBusy("throttled"),
+        ManifestTooLarge("too large"),
+        NotAManifest("a PDF"),
+        MessagesNotSent("refused"),
+        EventNotPublished("refused"),
+        OSError("the disk is full"),
+    ],
+    ids=lambda trouble: type(trouble).__name__,
+)
+def test_trouble_with_one_batch_holds_up_no_other(
+    world: World, monkeypatch: pytest.MonkeyPatch, trouble: Exception
+) -> None:
+    broken, _ = opened(world, 3)
+    _, others = opened(world, 3)
+    counted = Catalog.count_rows
+
+    def count_rows(catalog: Catalog, batch: Batch, *states: RowState) -> int:
+        if batch.id == broken.id:
+            raise trouble
+        return counted(catalog, batch, *states)
+
+    monkeypatch.setattr(Catalog, "count_rows", count_rows)
+    assert stand_still(world) == [{"sent again": 3, "not audited": 1}]
+    assert world.sent() == others
+
+
+def test_a_batch_that_cannot_be_read_holds_up_no_other(world: World) -> None:
+    broken, _ = opened(world, 3)
+    opened(world, 3)
+    world.db.update_item(
+        TableName=world.names["CatalogTable"],
+        Key={"pk": f"batch#{broken.id}", "sk": "batch"},
+        UpdateExpression="SET accepted = :a",
+        ExpressionAttributeValues={":a": "many"},
+    )
+    assert stand_still(world) == [{"sent again": 3, "not audited": 1}]

@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import pytest
-from botocore.exceptions import EndpointConnectionError
+from botocore.exceptions import ClientError, EndpointConnectionError
 from tests.functional.conftest import MODEL
 from tests.functional.world import LIMITS, NUMBERS, KeysOfATest, Killed, World, received, videos
 
 from titlecard import extraction
 from titlecard.aws.dynamodb.catalog import NEVER, Attempt, Catalog, Row, RowEnd, VideoRecord, stamp
 from titlecard.aws.dynamodb.catalog.rows import LOCALLY
-from titlecard.aws.errors import KeyUnreadable
+from titlecard.aws.errors import CatalogBusy, KeyUnreadable
 from titlecard.aws.sqs import DeadLetterSender, WorkQueue
 from titlecard.domain.batch import RowState
 from titlecard.domain.money import Amount, PriceList, Usage, measured
@@ -790,6 +790,39 @@ def test_a_dead_rows_message_that_is_delivered_for_the_first_time_is_no_second_l
     provider.fail("server_error")
     assert [work(world, tier, message, attempt_cap=1) for _ in range(2)] == [DEAD, DEAD]
     assert len(world.dead()) == 1
+
+
+TROUBLE = [
+    CatalogBusy("throttled"),
+    EndpointConnectionError(endpoint_url="dynamodb"),
+    ClientError({"Error": {"Code": "InternalServerError", "Message": "no"}}, "AnyCall"),
+]
+
+
+@pytest.mark.parametrize("call", ["batch", "look_up", "end"])
+@pytest.mark.parametrize("trouble", TROUBLE, ids=lambda trouble: type(trouble).__name__)
+def test_a_message_that_a_table_leaves_unfinished_comes_back_in_seconds(
+    world: World, tier: ModelTier, sure: Message, monkeypatch: pytest.MonkeyPatch, *, call: str, trouble: Exception
+) -> None:
+    def unanswered(*_: object, **__: object) -> None:
+        raise trouble
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Catalog, call, unanswered)
+        outcome = work(world, tier, sure, 1 if call == "end" else 2)
+    assert isinstance(outcome, ComeBack)
+    assert 10 <= (outcome.seconds or 0) <= 20
+    assert work(world, tier, sure, 2) == PARSED_LOCALLY
+
+
+def test_rows_that_could_not_be_counted_have_ended_all_the_same(
+    world: World, tier: ModelTier, sure: Message, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unanswered(*_: object, **__: object) -> None:
+        raise EndpointConnectionError(endpoint_url="dynamodb")
+
+    monkeypatch.setattr(Catalog, "count", unanswered)
+    assert work(world, tier, sure) == PARSED_LOCALLY
 
 
 # ----------------------------------------------------------------------------------------------- those that may kill

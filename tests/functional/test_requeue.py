@@ -5,10 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from botocore.exceptions import ClientError, EndpointConnectionError
 from tests.functional.world import LIMITS, NUMBERS, Cut, Killed, World, manifest, received, videos
 
 from titlecard.aws.dynamodb.catalog import Catalog, RowEnd
+from titlecard.aws.errors import CatalogBusy, MessagesNotSent
+from titlecard.aws.sqs import WorkQueue
 from titlecard.domain.batch import BatchState, RowState
+from titlecard.pipeline.lease import LEASE
 from titlecard.pipeline.outcomes import Done
 
 if TYPE_CHECKING:
@@ -25,6 +29,14 @@ if TYPE_CHECKING:
 MARK = "f" * 32
 STILL = NUMBERS["AuditAfterSeconds"] + 1
 ROUNDS = NUMBERS["AuditRounds"]
+
+TROUBLE = [
+    CatalogBusy("throttled"),
+    MessagesNotSent("refused"),
+    EndpointConnectionError(endpoint_url="aws"),
+    ClientError({"Error": {"Code": "InternalError", "Message": "no"}}, "AnyCall"),
+]
+"""What a table or a queue that does not answer raises."""
 
 
 def ingested(world: World, rows: int = 3) -> tuple[Batch, list[Message]]:
@@ -118,6 +130,39 @@ def test_a_sweep_stops_a_minute_or_a_quarter_before_its_time_is_up(world: World,
     assert done == {"put back": 11}  # the first ten, and the one that was read before they were sent
 
 
+def test_a_sweep_whose_lease_is_over_sends_no_more(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, messages = world.batch(*videos(25))
+    for message in messages:
+        defer(world, message, 60)
+    world.clock.forward(61)
+    send = WorkQueue.send
+
+    def slow(queue: WorkQueue, pack: Sequence[Message]) -> None:
+        send(queue, pack)
+        world.clock.forward(LEASE.total_seconds())
+
+    monkeypatch.setattr(WorkQueue, "send", slow)
+    assert world.sweeper().run() == {"put back": 11}
+
+
+@pytest.mark.parametrize("trouble", TROUBLE, ids=lambda trouble: type(trouble).__name__)
+def test_a_queue_or_a_table_that_does_not_answer_does_not_stop_the_audit(
+    world: World, monkeypatch: pytest.MonkeyPatch, trouble: Exception
+) -> None:
+    _, over = world.batch(*videos(1, "over"), name="over.jsonl")
+    end(world, over)
+    _, (message,) = world.batch(*videos(1))
+    defer(world, message, 60)
+    world.clock.forward(61)
+
+    def unanswered(*_: object) -> None:
+        raise trouble
+
+    monkeypatch.setattr(WorkQueue, "send", unanswered)
+    assert world.sweeper().run() == {"cut short": 1, "finished": 1}
+    assert state(world, message) is RowState.DEFERRED
+
+
 def test_a_death_between_sending_and_marking_sends_twice_and_loses_nothing(world: World) -> None:
     _, (message, *_) = ingested(world)
     defer(world, message, 60)
@@ -194,6 +239,35 @@ def test_a_batch_that_is_still_sent_is_left_to_ingest(world: World) -> None:
     until = world.clock.after(60)
     world.catalog.open_batch(upload, "djangocon", LIMITS, lease="ingest's", until=until, now=world.clock())
     assert stand_still(world) == [{}]
+
+
+def test_rows_that_a_dead_worker_ended_without_counting_them_are_counted_after_two_minutes(world: World) -> None:
+    batch, messages = ingested(world)
+    world.catalog.end([RowEnd(it, batch.upload.order, MARK, RowState.PARSED) for it in messages], now=world.clock())
+    world.clock.forward(120)
+    assert world.sweeper().run() == {}
+    world.clock.forward(1)
+    assert world.sweeper().run() == {"finished": 1}
+
+
+def test_a_batch_that_stands_still_is_counted_once(world: World) -> None:
+    ingested(world)
+    world.clock.forward(121)
+    reads = []
+    for _ in range(3):
+        before = len(world.wire.calls)
+        assert world.sweeper().run() == {}
+        reads.append(world.wire.calls[before:].count("Query"))
+    assert reads[0] > reads[1] == reads[2]
+
+
+def test_a_batch_whose_counters_are_too_high_is_not_finished(world: World) -> None:
+    batch, messages = ingested(world)
+    ended = world.catalog.end([RowEnd(messages[0], batch.upload.order, MARK, RowState.PARSED)], now=world.clock())
+    for _ in messages:  # boto3 repeats a call whose answer was lost
+        world.catalog.count(ended, now=world.clock())
+    assert world.sweeper().run() == {}
+    assert world.catalog.batch(batch.id).state is BatchState.OPEN
 
 
 # ---------------------------------------------------------------------------------------------------------- the audit
