@@ -176,7 +176,7 @@ def test_a_message_that_was_sent_takes_its_row_off_the_list_and_no_row_that_has_
     now = dead.world.clock()
     dead.world.catalog.defer(dead.message, MARK, reason="rate_limited", due=now, now=now)
     dead.grants.sent(unsent)
-    assert [it.row.number for it in dead.world.catalog.deferred(dead.batch)] == [1]  # type: ignore[union-attr]
+    assert [it.row.number for it in dead.world.catalog.deferred(dead.batch)] == [1]
 
 
 def test_a_discarded_row_stays_dead_and_is_listed_no_more(dead: Dead) -> None:

@@ -73,6 +73,7 @@ def main() -> int:
     parser.add_argument("--share", type=float, default=1.0, help="the part of all mistakes to try, 0 to 1")
     parser.add_argument("--from", dest="after", type=float, default=0.0, help="skip this part of them first, 0 to 1")
     parser.add_argument("--only", default=",".join(PARTS), help="modules and packages, separated by commas")
+    parser.add_argument("--tests", default=",".join(TESTS), help="test files, separated by commas")
     parser.add_argument("--workers", type=int, default=1, help="the number of concurrent processes")
     parser.add_argument("--tests-only", action="store_true", help="skip the simulation, which takes longest")
     parser.add_argument("--sample", action="store_true", help="try the fixed sample, each mistake against its own test")
@@ -84,7 +85,7 @@ def main() -> int:
         if asked.sample:
             chosen = [Trial(_sampled(it, benches[0]), [it.test], SECONDS_OF_ONE) for it in SAMPLE]
         else:
-            covered = benches[0].coverage(sorted(_modules(PARTS)), TESTS, Kept(ROOT))
+            covered = benches[0].coverage(sorted(_modules(PARTS)), asked.tests.split(","), Kept(ROOT))
             chosen = [_trial(it, covered) for it in every if asked.after <= it.draw < asked.after + asked.share]
         fates: dict[Mistake, Fate] = {}
         is_driven = (lambda _: False) if asked.sample or asked.tests_only else _is_driven

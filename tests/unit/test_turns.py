@@ -50,14 +50,16 @@ def test_a_question_that_fails_lets_the_next_one_go(turns: Turns) -> None:
         assert waits(turns)
 
 
-def test_an_outcome_lets_the_batchs_questions_go_side_by_side_for_a_quarter_of_an_hour(turns: Turns) -> None:
+@pytest.mark.parametrize(
+    ("after", "is_believed"),
+    [(-MOMENT, False), (timedelta(0), True), (QUARTER - MOMENT, True), (QUARTER, False)],
+)
+def test_an_outcome_lets_the_batchs_questions_go_side_by_side_for_a_quarter_of_an_hour(
+    turns: Turns, after: timedelta, *, is_believed: bool
+) -> None:
     turns.end("a", NOON)
-    for now in (NOON, NOON + QUARTER - MOMENT):
-        with turns.turn("a", lambda now=now: now):
-            assert not waits(turns, now=now)
-    for now in (NOON - MOMENT, NOON + QUARTER):
-        with turns.turn("a", lambda now=now: now):
-            assert waits(turns, now=now)
+    with turns.turn("a", lambda: NOON + after):
+        assert waits(turns, now=NOON + after) is not is_believed
 
 
 def test_an_outcome_counts_for_its_own_batch(turns: Turns) -> None:
