@@ -571,6 +571,24 @@ def test_a_message_that_meets_a_live_lease_is_never_acknowledged(
     assert provider.posts == []
 
 
+def test_under_the_model_policy_a_sure_local_talk_is_no_end_while_another_worker_asks(
+    world: World, tier: ModelTier, sure: Message
+) -> None:
+    assert work(world, tier, sure) == PARSED_LOCALLY
+    _, (again,) = world.batch(sure.video)
+    world.catalog.claim(
+        again,
+        mark(again),
+        token="another's",  # noqa: S106 -- no password
+        cap=CAP,
+        policy=Policy.MODEL,
+        bound=Amount(1, 1, 1, 1),
+        until=world.clock.after(60),
+        now=world.clock(),
+    )
+    assert work(world, tier, again, tier_policy="model") == ComeBack()
+
+
 def test_at_the_cap_a_live_lease_is_still_waited_for(world: World, tier: ModelTier, message: Message) -> None:
     for _ in range(CAP):
         claim(world, message, 60)

@@ -643,6 +643,12 @@ def test_a_row_that_waits_keeps_what_its_question_can_cost(project: Project, *, 
     assert project.row(message).need == project.bound(message)
 
 
+def test_a_question_is_charged_to_the_model_that_is_asked(project: Project) -> None:
+    project.work(project.rows(1)[0])
+    (month,) = project.world.ledger.months(PROJECT)
+    assert month.models.keys() == {MODEL}
+
+
 @pytest.mark.parametrize("is_ours", [True, False])
 def test_the_wait_doubles_from_deferral_to_deferral(
     project: Project, monkeypatch: pytest.MonkeyPatch, *, is_ours: bool

@@ -8,14 +8,20 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+_ACCOUNTS = "aws.dynamodb.ledger.accounts"
 _ADMISSION = "pipeline.admission"
 _ASK = "pipeline.ask"
 _ATTEMPTS = "aws.dynamodb.catalog.attempts"
 _BREAKERS = "aws.dynamodb.ledger.breakers"
 _CLIENT = "llm.client"
 _EXCHANGE = "llm.exchange"
+_FUSE = "llm.fuse"
+_GRANTS = "aws.dynamodb.catalog.grants"
+_PARSE = "pipeline.parse"
+_REQUEUE = "pipeline.requeue"
 _RESERVATIONS = "aws.dynamodb.ledger.reservations"
 _RESPONSE = "llm.response"
+_ROWS = "aws.dynamodb.catalog.rows"
 _TIER = "llm.tier"
 
 
@@ -198,5 +204,99 @@ SAMPLE = (
         "if hopeless := _hopeless(need, limits, budget, window):",
         "if hopeless := None:",
         _by("functional/test_ledger", "a_need_above_the_whole_budget_is_refused_before_any_write"),
+    ),
+    Sampled(
+        "an account of which a part was not read is taken for whole",
+        _ACCOUNTS,
+        'if answer.get("UnprocessedKeys"):',
+        "if not answer:",
+        _by("functional/test_ledger", "an_account_of_which_a_part_was_not_read_is_unknown[pauses]"),
+    ),
+    Sampled(
+        "a breaker that was closed keeps the moment at which it had opened",
+        _BREAKERS,
+        '" REMOVE since, why, probe_at, probe,',
+        '" REMOVE why, probe_at, probe,',
+        _by("functional/test_breakers", "a_breaker_that_opens_again_after_it_was_closed_opens_at_that_moment"),
+    ),
+    Sampled(
+        "a question that was not sent closes the breaker",
+        _ADMISSION,
+        "fault is not None and fault.reason in _NOT_SENT:",
+        "fault is not None and fault.reason is Reason.NOT_SENT_IN_TIME:",
+        _by(
+            "functional/test_parser_money",
+            "a_probe_that_was_not_sent_leaves_the_breaker_open_and_makes_way[refused_at_the_wire]",
+        ),
+    ),
+    Sampled(
+        "a probe whose video another worker has stays under way",
+        _ASK,
+        "            self.admission.withdraw(permit)\n            return self._not_claimed(row, attempt)",
+        "            return self._not_claimed(row, attempt)",
+        _by("functional/test_parser_money", "a_probe_whose_video_another_worker_has_makes_way"),
+    ),
+    Sampled(
+        "a worker that was overtaken releases its reservation",
+        _ASK,
+        "if self._catalog.give_back(paid.attempt):\n            self._settle",
+        "if self._catalog.give_back(paid.attempt) or True:\n            self._settle",
+        _by("functional/test_parser_money", "a_worker_that_was_overtaken_before_it_sent_releases_no_reservation"),
+    ),
+    Sampled(
+        "the wait for an unavailable ledger never grows",
+        _ASK,
+        "self._backoff(row.deferrals + 1))\n        return Denied",
+        "self._backoff(1))\n        return Denied",
+        _by("functional/test_parser_money", "the_wait_doubles_from_deferral_to_deferral[True]"),
+    ),
+    Sampled(
+        "a mark outlives its row's deferral",
+        _ROWS,
+        '" REMOVE began, alone",',
+        '"",',
+        _by("functional/test_catalog_rows", "the_mark_goes_when_the_row_is_deferred"),
+    ),
+    Sampled(
+        "a row that was put back keeps its need",
+        _ROWS,
+        "REMOVE agenda, due, body, reason, need",
+        "REMOVE agenda, due, body, reason",
+        _by("functional/test_catalog_rows", "a_row_that_was_put_back_keeps_nothing_of_its_wait"),
+    ),
+    Sampled(
+        "one attempt more than a person allowed is made",
+        _ATTEMPTS,
+        "attempts < allowed",
+        "attempts <= allowed",
+        _by("functional/test_grants", "a_grant_allows_as_many_attempts_as_it_says"),
+    ),
+    Sampled(
+        "a row that is redriven keeps its death",
+        _GRANTS,
+        "REMOVE ended_at, reason, tier",
+        "REMOVE tier",
+        _by("functional/test_grants", "a_grant_queues_the_row_as_unsent_and_keeps_nothing_of_its_death"),
+    ),
+    Sampled(
+        "a letter is sent before its death is recorded",
+        _PARSE,
+        "outcome = self._finish(job.ending(RowState.DEAD,",
+        "self._letters.send(job.received.body, reason)\n        outcome = self._finish(job.ending(RowState.DEAD,",
+        _by("functional/test_parser", "a_death_is_recorded_before_its_letter_which_the_next_receive_sends"),
+    ),
+    Sampled(
+        "a batch's limit of requests is forgotten when rows are put back",
+        _REQUEUE,
+        "spent.requests + need.requests <= self.requests",
+        "spent.requests >= 0",
+        _by("functional/test_requeue_money", "no_more_is_put_back_than_the_batchs_limit_leaves[requests]"),
+    ),
+    Sampled(
+        "a connection that was never there counts as a request that was sent",
+        _FUSE,
+        "except _NOT_SENT:",
+        "except httpx2.ConnectError:",
+        _by("unit/test_fuse", "a_connection_that_never_was_has_sent_nothing[ConnectTimeout]"),
     ),
 )
