@@ -684,6 +684,13 @@ def test_a_suspect_for_which_there_is_too_little_time_comes_back_as_it_is(
     assert work(world, tier, message, 2, left=1) == ComeBack(0)
 
 
+def test_a_row_that_survived_the_local_tier_and_had_no_time_left_is_not_buried_at_its_last_receive(
+    world: World, tier: ModelTier, message: Message
+) -> None:
+    assert work(world, tier, message, 2, left=1) == ComeBack(0)
+    assert work(world, tier, message, NUMBERS["MaxReceiveCount"]) == DEFERRED
+
+
 def test_a_row_whose_request_kills_every_worker_alone_is_dead_at_its_last_receive(
     world: World, tier: ModelTier, message: Message
 ) -> None:
