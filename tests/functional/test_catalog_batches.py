@@ -6,9 +6,9 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from tests.functional.world import LIMITS, PROJECT, Cut, videos
+from tests.functional.world import LIMITS, PROJECT, Cut, Killed, videos
 
-from titlecard.aws.dynamodb.catalog import RowEnd
+from titlecard.aws.dynamodb.catalog import RowEnd, stamp
 from titlecard.aws.errors import LeaseHeld
 from titlecard.domain.batch import BatchLimits, BatchState, RowState, Upload, upload_order
 from titlecard.domain.video import Talk, Tier, Video
@@ -157,6 +157,16 @@ def test_pass_1_ends_with_counts_and_a_survey(world: World) -> None:
     assert world.catalog.survey(batch.id) == take_survey(videos(3))
 
 
+def test_pass_1_stores_the_survey_before_it_ends(world: World) -> None:
+    batch = opened(world)
+    world.wire.cut(Cut.KILLED_AFTER)
+    with pytest.raises(Killed):
+        _start_sending(world.catalog, batch, world)
+    world.wire.mend()
+    assert (world.catalog.batch(batch.id).state, world.catalog.survey(batch.id)) == (BatchState.COUNTING, Survey())
+    assert len(items(world, batch)) == 2
+
+
 def test_a_batch_without_a_survey_has_an_empty_one(world: World) -> None:
     assert world.catalog.survey(opened(world).id) == Survey()
 
@@ -231,6 +241,30 @@ def test_an_audit_is_recorded_once_for_the_state_it_read(world: World) -> None:
     world.clock.forward(1)
     outcomes = [world.catalog.audited(batch, rounds=1, rows=0, now=world.clock()) for _ in range(2)]
     assert outcomes == [True, False]
+
+
+def test_a_batch_that_has_changed_since_it_was_read_is_neither_finished_nor_explained_nor_marked(
+    world: World,
+) -> None:
+    read = open_(world)
+    world.clock.forward(1)
+    world.catalog.audited(read, rounds=1, rows=0, now=world.clock())
+    before = world.catalog.batch(read.id)
+    assert [world.catalog.finish(read), world.catalog.explain(read, "gone"), world.catalog.mark_counted(read)] == (
+        [False] * 3
+    )
+    assert world.catalog.batch(read.id) == before
+
+
+def test_a_batch_is_cancelled_until_it_is_over_and_keeps_the_first_moment(world: World) -> None:
+    batch = open_(world)
+    first = stamp(world.clock())
+    assert world.catalog.cancel(batch, now=world.clock())
+    world.clock.forward(1)
+    assert world.catalog.cancel(batch, now=world.clock())
+    assert [it["cancelled_at"] for it in items(world, batch) if it["sk"] == "batch"] == [first]
+    assert world.catalog.finish(world.catalog.batch(batch.id))
+    assert not world.catalog.cancel(batch, now=world.clock())
 
 
 def test_rows_are_counted_as_they_end(world: World) -> None:

@@ -110,6 +110,14 @@ def test_a_row_that_exceeds_the_budget_of_the_day_waits_for_the_next_day_and_say
     assert (project.row(second).reason or "").startswith("budget_day: ")
 
 
+@pytest.mark.parametrize("tight", ["daily", "monthly"])
+def test_a_row_that_needs_more_than_a_whole_budget_waits_for_a_person(project: Project, tight: str) -> None:
+    (message,) = deferred(project, 1)
+    project.budget(**{tight: Cap(NEED.tokens - 1, None)})
+    assert project.world.sweeper().run() == {"postponed": 1}
+    assert (project.row(message).due, "raise it" in (project.row(message).reason or "")) == (NEVER, True)
+
+
 def test_rows_put_back_in_the_same_call_postpone_no_other_row(project: Project) -> None:
     deferred(project, 3)
     project.budget(daily=Cap(NEED.tokens, None))
