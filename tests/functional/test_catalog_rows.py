@@ -218,6 +218,21 @@ def test_a_look_up_of_more_than_one_get_takes_finds_all(world: World) -> None:
     assert [it.row for it in found] == [RowState.DEAD] * len(messages)
 
 
+def test_a_look_up_of_a_table_that_stays_crowded_says_so(
+    world: World, message: Message, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+
+    def nothing(*, RequestItems: dict[str, object]) -> object:  # noqa: N803 -- boto3's name
+        asked.append(1)
+        return {"Responses": {}, "UnprocessedKeys": RequestItems}
+
+    monkeypatch.setattr(world.db, "batch_get_item", nothing)
+    with pytest.raises(CatalogBusy):
+        standing(world, message)
+    assert len(asked) == 6
+
+
 def test_a_look_up_asks_again_for_keys_that_were_not_processed(
     world: World, batch: Batch, message: Message, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -732,7 +732,8 @@ def test_a_message_that_was_never_worked_on_alone_is_deferred_at_its_last_receiv
     world: World, tier: ModelTier, message: Message
 ) -> None:
     assert work(world, tier, message, NUMBERS["MaxReceiveCount"]) == DEFERRED
-    world.clock.forward(NUMBERS["RetryBackoffSeconds"])
+    assert row(world, message).due == stamp(world.clock.after(BACKOFF))
+    world.clock.forward(BACKOFF)
     world.sweeper().run()
     (again,) = world.sent()
     assert work(world, tier, again) == PARSED_BY_MODEL

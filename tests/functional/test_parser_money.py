@@ -984,7 +984,7 @@ def test_a_message_that_the_sweeper_sent_is_worked_whatever_its_clock_said(proje
 # -------------------------------------------------------------------------------------------------- a clock that jumps
 
 
-@pytest.mark.parametrize("off", [-86_400, -400, 3_600, 40 * 86_400])
+@pytest.mark.parametrize("off", [-86_400, -400, -301, 1_021, 3_600, 40 * 86_400])
 def test_a_worker_whose_clock_contradicts_the_queues_asks_nobody(project: Project, off: float) -> None:
     (message,) = project.rows(1)
     first = project.world.clock.after(-off)
@@ -993,7 +993,7 @@ def test_a_worker_whose_clock_contradicts_the_queues_asks_nobody(project: Projec
     assert (project.provider.posts, project.charged) == ([], Amount())
 
 
-@pytest.mark.parametrize(("off", "receives"), [(-20, 1), (0, 1), (500, 1), (86_400, 3)])
+@pytest.mark.parametrize(("off", "receives"), [(-300, 1), (-20, 1), (0, 1), (500, 1), (1_020, 1), (86_400, 3)])
 def test_a_worker_whose_clock_may_be_right_asks(project: Project, off: float, receives: int) -> None:
     (message,) = project.rows(1)
     first = project.world.clock.after(-off)
