@@ -414,6 +414,30 @@ def test_a_host_with_unknown_prices_is_refused_when_the_tier_is_made() -> None:
         ModelTier(MODEL, max_output_tokens=400, prices=PRICES, base_url="https://gateway.example/v1")
 
 
+@pytest.mark.parametrize("name", ["ok", "dearer_tier", "failed"])
+def test_an_endpoint_that_costs_twice_as_much_doubles_bound_and_bill(
+    provider: LoopbackProvider, tier: ModelTier, name: str
+) -> None:
+    provider.fail(name, name)
+    fair = charged(tier, ask(tier))
+    with closing(
+        ModelTier(MODEL, max_output_tokens=400, prices=PRICES, base_url=provider.base_url, price_factor=Decimal(2))
+    ) as dear:
+        twice = charged(dear, ask(dear))
+        assert bound(dear).micro_usd in {2 * bound(tier).micro_usd - 1, 2 * bound(tier).micro_usd}
+    assert twice.tokens == fair.tokens
+    assert twice.micro_usd in {2 * fair.micro_usd - 1, 2 * fair.micro_usd}  # each is rounded up
+
+
+def test_a_data_residency_host_raises_the_bound_of_a_question() -> None:
+    here, there = (
+        ModelTier(MODEL, max_output_tokens=400, prices=PRICES, base_url=f"https://{host}/v1")
+        for host in ("api.openai.com", "eu.api.openai.com")
+    )
+    assert bound(there).micro_usd > bound(here).micro_usd
+    assert bound(there).tokens == bound(here).tokens
+
+
 def test_an_endpoint_that_is_no_web_address_is_refused_when_the_tier_is_made() -> None:
     with pytest.raises(ValueError, match="https://"):
         ModelTier(MODEL, max_output_tokens=400, prices=PRICES, base_url="localhost:8000/v1")
