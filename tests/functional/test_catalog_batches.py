@@ -9,6 +9,7 @@ import pytest
 from tests.functional.world import LIMITS, PROJECT, Cut, Killed, videos
 
 from titlecard.aws.dynamodb.catalog import RowEnd, stamp
+from titlecard.aws.dynamodb.catalog.limits import BatchLimitTable
 from titlecard.aws.errors import LeaseHeld
 from titlecard.domain.batch import BatchLimits, BatchState, RowState, Upload, upload_order
 from titlecard.domain.video import Talk, Tier, Video
@@ -265,6 +266,39 @@ def test_a_batch_is_cancelled_until_it_is_over_and_keeps_the_first_moment(world:
     assert [it["cancelled_at"] for it in items(world, batch) if it["sk"] == "batch"] == [first]
     assert world.catalog.finish(world.catalog.batch(batch.id))
     assert not world.catalog.cancel(batch, now=world.clock())
+
+
+def refused(world: World) -> Batch:
+    batch = opened(world)
+    world.catalog.refuse(batch, "The file is a PDF.")
+    return world.catalog.batch(batch.id)
+
+
+def finished(world: World) -> Batch:
+    batch = open_(world)
+    world.catalog.finish(batch)
+    return world.catalog.batch(batch.id)
+
+
+def cancelled(world: World) -> Batch:
+    batch = open_(world)
+    world.catalog.cancel(batch, now=world.clock())
+    return world.catalog.batch(batch.id)
+
+
+@pytest.mark.parametrize(
+    ("state", "is_raised"),
+    [(opened, False), (sending, True), (open_, True), (finished, True), (refused, False), (cancelled, False)],
+)
+def test_a_limit_is_raised_where_the_batch_may_still_spend(
+    world: World, state: Callable[[World], Batch], *, is_raised: bool
+) -> None:
+    batch = state(world)
+    more = LIMITS.model_copy(update={"requests": LIMITS.requests + 1})
+    limits = BatchLimitTable(world.db, world.names["CatalogTable"])
+    assert limits.raise_limit(batch.id, batch.limits, more, by="ada", now=world.clock()) is is_raised
+    assert world.catalog.batch(batch.id).limits == (more if is_raised else LIMITS)
+    assert len(limits.raised(batch.id)) == is_raised
 
 
 def test_rows_are_counted_as_they_end(world: World) -> None:
