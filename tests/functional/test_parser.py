@@ -549,12 +549,12 @@ def test_a_key_that_cannot_be_read_lets_its_rows_wait_and_no_others(
 # ------------------------------------------------------------------------------------------------- leases and receives
 
 
-def claim(world: World, message: Message, seconds: float) -> Attempt | VideoRecord:
+def claim(world: World, message: Message, seconds: float, holder: str = "") -> Attempt | VideoRecord:
     """Claim the message's video for another worker."""
     return world.catalog.claim(
         message,
         mark(message),
-        token=uuid4().hex,
+        token=holder or uuid4().hex,
         cap=CAP,
         policy=Policy.AUTO,
         bound=Amount(1, 1, 1, 1),
@@ -716,16 +716,37 @@ def test_the_last_receive_does_no_work(
     world: World, provider: LoopbackProvider, tier: ModelTier, message: Message, local_tier: list[str]
 ) -> None:
     world.catalog.begin(message, now=world.clock(), alone=LOCALLY)
+    world.clock.forward(NUMBERS["VisibilitySeconds"])
     assert work(world, tier, message, NUMBERS["MaxReceiveCount"]) == DEAD
     assert (provider.posts, local_tier) == ([], [])
 
 
 def test_the_last_receive_records_the_death_with_its_reason(world: World, tier: ModelTier, message: Message) -> None:
     world.catalog.begin(message, now=world.clock(), alone=LOCALLY)
+    world.clock.forward(NUMBERS["VisibilitySeconds"])
     work(world, tier, message, NUMBERS["MaxReceiveCount"])
     ((body, reason),) = world.dead()
     assert (body, reason) == (message.model_dump_json(), row(world, message).reason)
     assert reason.startswith("receives_used_up: received 6 times")
+
+
+def test_a_last_receive_while_another_worker_parses_the_row_buries_nobody(
+    world: World, tier: ModelTier, message: Message
+) -> None:
+    world.catalog.begin(message, now=world.clock(), alone=LOCALLY)
+    world.clock.forward(NUMBERS["ParserTimeoutSeconds"])
+    assert work(world, tier, message, NUMBERS["MaxReceiveCount"]) == DEFERRED
+    assert world.dead() == []
+
+
+@pytest.mark.parametrize(("waited", "outcome"), [(59, DEFERRED), (61, DEAD)])
+def test_a_last_receive_buries_a_row_only_after_the_lease_of_the_worker_that_asks_about_it(
+    world: World, tier: ModelTier, message: Message, waited: int, outcome: Outcome
+) -> None:
+    world.catalog.begin(message, now=world.clock(), alone="theirs")
+    claim(world, message, 60, "theirs")
+    world.clock.forward(waited)
+    assert work(world, tier, message, NUMBERS["MaxReceiveCount"]) == outcome
 
 
 def test_a_message_that_was_never_worked_on_alone_is_deferred_at_its_last_receive(

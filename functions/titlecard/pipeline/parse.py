@@ -105,6 +105,8 @@ class _Job:
     """The states of its row and its video; None until they are looked up."""
     crashed: bool = False
     """Whether its video has an attempt whose lease is over, and whose worker never recorded an end."""
+    mark_is_old: bool = False
+    """Whether its row was marked too long ago for the worker that marked it to be alive."""
     marked: bool = False
     """Whether this worker has left a mark on its row."""
 
@@ -141,11 +143,14 @@ class _Job:
 
     @property
     def killed_alone(self) -> bool:
-        """Return whether a worker died working on nothing else: in the local tier, or after the stored claim."""
+        """Return whether a worker died working on nothing else: in the local tier, or after the stored claim.
+
+        SQS may deliver a message again while a worker has it, so the lease has to be over, or the mark old.
+        """
         standing = self.standing_now
         if standing.entry.lease_until:
-            return bool(standing.alone) and standing.alone == standing.entry.token
-        return self._marked and bool(standing.alone)
+            return self.crashed and bool(standing.alone) and standing.alone == standing.entry.token
+        return self._marked and self.mark_is_old and bool(standing.alone)
 
     @property
     def _marked(self) -> bool:
@@ -326,9 +331,12 @@ class Parser:
         unsent = [job for job, it in zip(jobs, standings, strict=True) if self._given_back(job, it.entry)]
         if unsent:
             standings = self._catalog.look_up([(job.message, job.fingerprint) for job in jobs])
+        # A dead worker's message is hidden for the whole visibility timeout, at least six times a worker's timeout.
+        longest_life = timedelta(seconds=self._rules.visibility / 2)
         for job, standing in zip(jobs, standings, strict=True):
             job.standing = standing
             job.crashed = "" < standing.entry.lease_until < stamp(self._now())
+            job.mark_is_old = standing.began < stamp(self._now() - longest_life)
         first = [standing for job, standing in zip(jobs, standings, strict=True) if job.received.receives == 1]
         if first:
             self._expects_new = not any(it.row or it.newest or it.entry.talk for it in first)
