@@ -22,8 +22,7 @@ from titlecard.aws.dynamodb.ledger import ONE_TRY, Ledger
 from titlecard.aws.s3 import UploadsBucket
 from titlecard.aws.secrets import ProjectKeys
 from titlecard.aws.sqs import DeadLetterSender, IngestQueue, WorkQueue
-from titlecard.domain.batch import BatchLimits
-from titlecard.domain.money import PriceList
+from titlecard.domain.money import PriceList, Total
 from titlecard.llm import ModelTier
 from titlecard.manifests import ReadingLimits
 from titlecard.pipeline.audit import Audit, AuditConfig
@@ -177,7 +176,7 @@ def ingest(settings: IngestSettings, clients: Clients, *, now: Callable[[], date
             manifest_max_bytes=settings.manifest_max_bytes,
             reading=_reading_limits(settings),
             survey_sample=settings.survey_sample_rows,
-            limits=BatchLimits(
+            limits=Total(
                 requests=settings.batch_request_limit,
                 tokens=settings.batch_token_limit,
                 micro_usd=settings.batch_micro_usd_limit,

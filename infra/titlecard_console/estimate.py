@@ -13,8 +13,8 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from titlecard.domain.batch import BatchLimits, RowState
-from titlecard.domain.money import Amount, Cap, PriceList, cap
+from titlecard.domain.batch import RowState
+from titlecard.domain.money import Amount, Cap, PriceList, Total, cap
 from titlecard.domain.video import Policy
 from titlecard.extraction.surveying import take_survey
 from titlecard.llm import OPENAI, ModelTier
@@ -81,7 +81,7 @@ class Estimate:
     asked: int
     expected: Amount
     bound: Amount
-    limits: BatchLimits
+    limits: Total
 
 
 def talk_line(video: Video, talk: Talk) -> str:
@@ -161,7 +161,7 @@ def estimate(manifests: Sequence[Manifest], parameters: Mapping[str, str], most:
         most: the most that a person wants to spend on all of them together.
     """
     tier, policy = model_tier(parameters), Policy(parameters["TierPolicy"])
-    stack = BatchLimits(
+    stack = Total(
         requests=int(parameters["BatchRequestLimit"]),
         tokens=int(parameters["BatchTokenLimit"]),
         micro_usd=int(parameters["BatchMicroUsdLimit"]),
@@ -188,10 +188,6 @@ def summary(estimates: Sequence[Estimate], model: str) -> str:
     """Describe in a sentence the most that can be charged."""
     rows = sum(it.manifest.report.accepted for it in estimates)
     asked = sum(it.asked for it in estimates)
-    most = format_amounts(
-        requests=sum(it.limits.requests for it in estimates),
-        tokens=sum(it.limits.tokens for it in estimates),
-        micro_usd=sum(it.limits.micro_usd for it in estimates),
-    )
+    most = format_amounts(**sum((it.limits for it in estimates), Total()).as_map())
     tiers = f"{rows - asked:,} sure locally, {asked:,} for {model}"
     return f"{pluralize(rows, 'video')}: {tiers}. At most {most} can be charged."

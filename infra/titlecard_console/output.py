@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from titlecard.domain.money import Amount
+    from titlecard.domain.money import Amount, Total
 
 people = Console(stderr=True, highlight=False)
 """The console on standard error."""
@@ -151,7 +151,7 @@ def format_caps(caps: Mapping[str, int | None]) -> str:
     return " and ".join(parts) or "no limit"
 
 
-def amounts(charge: Amount) -> dict[str, int]:
+def amounts(charge: Amount | Total) -> dict[str, int]:
     """Return a charge in the units of limits."""
     return {"requests": charge.requests, "tokens": charge.tokens, "micro_usd": charge.micro_usd}
 

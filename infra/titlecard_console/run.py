@@ -13,8 +13,8 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from titlecard.aws.s3 import LIMIT_METADATA
-from titlecard.domain.batch import END_STATES, UPLOADS, BatchLimits, BatchState, Upload
-from titlecard.domain.money import Budget, Cap
+from titlecard.domain.batch import END_STATES, UPLOADS, BatchState, Upload
+from titlecard.domain.money import Budget, Cap, Total
 from titlecard_console import stacks
 from titlecard_console.status import Status, read_status
 
@@ -70,16 +70,16 @@ class Run:
         self._logs = cloud.client("logs")
         self._swept = 0.0
 
-    def upload(self, manifest: Path, project: str, name: str, limits: BatchLimits | None) -> Sent:
+    def upload(self, manifest: Path, project: str, name: str, limits: Total | None) -> Sent:
         """Put a manifest into the uploads bucket, with the limits that the person agreed to."""
         bucket, key = self._cloud.outputs["UploadsBucket"], f"{UPLOADS}{project}/{name}"
-        agreed = limits.model_dump() if limits else {}
+        agreed = limits.as_map() if limits else {}
         metadata = {LIMIT_METADATA[what]: str(most) for what, most in agreed.items()}
         with manifest.open("rb") as body:
             version = self._s3.put_object(Bucket=bucket, Key=key, Body=body, Metadata=metadata)["VersionId"]
         return Sent(str(manifest), Upload(bucket, key, version, order=""))
 
-    def allow(self, project: str, agreed: Sequence[BatchLimits]) -> None:
+    def allow(self, project: str, agreed: Sequence[Total]) -> None:
         """Give the project a budget of the agreed limits, in addition to what it was charged in this day and month.
 
         A budget that a person has set stays unchanged, and may be lower.
@@ -87,8 +87,10 @@ class Run:
         if not agreed or self._ledger.budget_is_a_persons(project):
             return
         now = datetime.now(UTC)
-        tokens, micro_usd = sum(it.tokens for it in agreed), sum(it.micro_usd for it in agreed)
-        day, month = (Cap(it.tokens + tokens, it.micro_usd + micro_usd) for it in self._ledger.window(project, now))
+        more = sum(agreed, Total())
+        day, month = (
+            Cap(it.tokens + more.tokens, it.micro_usd + more.micro_usd) for it in self._ledger.window(project, now)
+        )
         self._ledger.set_budget(project, Budget(day, month), by="run", now=now)
 
     def follow(

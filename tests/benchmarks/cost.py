@@ -34,8 +34,8 @@ from titlecard.aws.dynamodb.catalog import Catalog
 from titlecard.aws.dynamodb.catalog.keys import batch_key, survey_key
 from titlecard.aws.dynamodb.ledger import Ledger
 from titlecard.aws.sqs import ENTRIES_PER_SEND
-from titlecard.domain.batch import BatchLimits, Message
-from titlecard.domain.money import Budget, Cap, Measured, PriceList
+from titlecard.domain.batch import Message
+from titlecard.domain.money import Budget, Cap, Measured, PriceList, Total
 from titlecard.domain.video import Video
 from titlecard.extraction.surveying import take_survey
 from titlecard.llm import ModelTier
@@ -205,7 +205,7 @@ class Stack:
         item = {
             **batch_key(batch), "bucket": "b", "key": f"uploads/{PROJECT}/examples.jsonl", "version": "v1",
             "order": "2026-03-31T12:00:00#1", "project": PROJECT, "state": "open", "accepted": Decimal(rows),
-            "limits": BatchLimits(requests=10**6, tokens=10**9, micro_usd=10**9).model_dump(),
+            "limits": Total(requests=10**6, tokens=10**9, micro_usd=10**9).as_map(),
             "created_at": "2026-03-31T12:00:00+00:00", "moved_at": "2026-03-31T12:00:00+00:00", "agenda": "open",
             "due": "2026-03-31T12:00:00+00:00", "last_row": Decimal(rows),
         }  # fmt: skip
@@ -216,7 +216,7 @@ class Stack:
 
     def _earlier_days(self) -> None:
         """Charge something on every earlier day of the month."""
-        limits, budget = BatchLimits(requests=10**6, tokens=10**9, micro_usd=10**9), Budget(Cap(10**9), Cap(10**9))
+        limits, budget = Total(requests=10**6, tokens=10**9, micro_usd=10**9), Budget(Cap(10**9), Cap(10**9))
         bound = Answering(MODEL, prices=PriceList.packaged(), max_output_tokens=400).worst_case
         for day in range(1, self.now.day):
             when = self.now - timedelta(days=day)

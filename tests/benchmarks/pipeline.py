@@ -31,7 +31,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from titlecard.aws.dynamodb.catalog import Catalog
-from titlecard.domain.batch import BatchLimits
+from titlecard.domain.money import Total
 from titlecard_console.local_cloud import build as artefact
 from titlecard_console.local_cloud import cloud, template
 from titlecard_console.run import Run
@@ -195,7 +195,7 @@ def _empty_takes(there: Cloud, manifest: Path, rows: int) -> float:
 def _titlecard_takes(there: Cloud, manifest: Path, rows: int) -> float:
     """Return the seconds until the last talk is in the catalog."""
     work, ended_at = Run(there), list[float]()
-    limits = BatchLimits(requests=3 * rows, tokens=10**10, micro_usd=10**10)
+    limits = Total(requests=3 * rows, tokens=10**10, micro_usd=10**10)
     work.allow("benchmark", [limits])
     began = time.monotonic()
     sent = work.upload(manifest, "benchmark", manifest.name, limits)

@@ -17,7 +17,8 @@ from typing import Any
 from tests.browser import Browser
 
 from titlecard import extraction, manifests
-from titlecard.domain.batch import BatchLimits, BatchState, Upload
+from titlecard.domain.batch import BatchState, Upload
+from titlecard.domain.money import Total
 from titlecard.extraction.surveying import take_survey
 from titlecard.manifests import Accepted, ReadingLimits
 from titlecard_console.report.content import Charged, DeadGroup, ReportContent, TierTotals
@@ -30,7 +31,7 @@ FILTERS = ("compilers", "speaker 77", "python 3", "a", "nothing at all like this
 
 def content(rows: int) -> ReportContent:
     """Return the content of a page with this many rows, with descriptions, charges and dead letters."""
-    limits = BatchLimits(requests=rows, tokens=rows * 900, micro_usd=rows * 120)
+    limits = Total(requests=rows, tokens=rows * 900, micro_usd=rows * 120)
     began = datetime(2026, 11, 1, tzinfo=UTC)
     upload = Upload("bucket", "uploads/pycon/talks.jsonl", "v1", "1")
     batch: Any = argparse.Namespace(id=upload.batch, project="pycon", limits=limits, state=BatchState.FINISHED)

@@ -16,8 +16,7 @@ import boto3
 
 from titlecard.aws.dynamodb.ledger import ONE_TRY, Ledger, Reservation
 from titlecard.aws.errors import LedgerUnavailable
-from titlecard.domain.batch import BatchLimits
-from titlecard.domain.money import Amount, Budget, Cap, Measured
+from titlecard.domain.money import Amount, Budget, Cap, Measured, Total
 
 PROJECT, MODEL = "race", "gpt-6-luna"
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
@@ -27,7 +26,7 @@ ROOM = 80 * NEED.micro_usd + 333
 """The budget in micro-dollars, deliberately not a multiple of the need."""
 
 BUDGET = Budget(Cap(None, ROOM), Cap(10**9, 10**9))
-LIMITS = BatchLimits(requests=10**6, tokens=10**9, micro_usd=10**9)
+LIMITS = Total(requests=10**6, tokens=10**9, micro_usd=10**9)
 SETTLED = 3
 
 

@@ -22,7 +22,7 @@ from titlecard_console.local_cloud.template import load
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from titlecard.domain.money import Amount
+    from titlecard.domain.money import Amount, Total
 
 RACERS = 16
 WANTED = ("BillingMode", "AttributeDefinitions", "KeySchema")
@@ -33,7 +33,7 @@ class Race:
     """The result of a race: each racer's charge, the final counters, and the highest values that they ever showed."""
 
     racers: list[dict[str, int]]
-    day: Amount
+    day: Total
     month: Amount
     highest: int
 

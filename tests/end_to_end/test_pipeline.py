@@ -16,7 +16,8 @@ from tests.end_to_end.stack import KEY, Stack, running
 from tests.end_to_end.witness import Witness
 
 from titlecard.aws.dynamodb.catalog.reviews import Reviews
-from titlecard.domain.batch import BatchLimits, BatchState, RowState
+from titlecard.domain.batch import BatchState, RowState
+from titlecard.domain.money import Total
 from titlecard.domain.video import Tier
 from titlecard.pipeline.publish import FINISHED, SOURCE
 from titlecard_console.run import Run
@@ -62,7 +63,7 @@ def test_a_manifest_that_the_console_uploads_becomes_talks(stack: Stack, provide
     content = lines(videos(12, "Console"))
     (tmp_path / "console.jsonl").write_bytes(content)
     work = Run(stack.cloud)
-    agreed = BatchLimits(requests=12, tokens=1_000_000, micro_usd=1_000_000)
+    agreed = Total(requests=12, tokens=1_000_000, micro_usd=1_000_000)
     work.allow("console", [agreed])
     sent = work.upload(tmp_path / "console.jsonl", "console", "console.jsonl", agreed)
     ended = work.follow([sent], lambda _name, _status: None, lambda _sentence: None)

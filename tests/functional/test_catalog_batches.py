@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -11,7 +12,8 @@ from tests.functional.world import LIMITS, PROJECT, Cut, Killed, videos
 from titlecard.aws.dynamodb.catalog import RowEnd, stamp
 from titlecard.aws.dynamodb.catalog.limits import BatchLimitTable
 from titlecard.aws.errors import LeaseHeld
-from titlecard.domain.batch import BatchLimits, BatchState, RowState, Upload, upload_order
+from titlecard.domain.batch import BatchState, RowState, Upload, upload_order
+from titlecard.domain.money import Total
 from titlecard.domain.video import Talk, Tier, Video
 from titlecard.extraction.survey import Survey
 from titlecard.extraction.surveying import take_survey
@@ -85,7 +87,7 @@ def test_a_takeover_keeps_the_checkpoint(world: World) -> None:
 
 
 def test_a_takeover_keeps_the_limits_that_came_with_the_upload(world: World) -> None:
-    own = BatchLimits(requests=7, tokens=7, micro_usd=7)
+    own = Total(requests=7, tokens=7, micro_usd=7)
     batch = opened(world, "first")
     world.catalog.start_sending(batch, Survey(), limits=own, form="", accepted=1, refused=0, repeated=0, last_row=1)
     world.clock.forward(LEASE_SECONDS + 1)
@@ -294,7 +296,7 @@ def test_a_limit_is_raised_where_the_batch_may_still_spend(
     world: World, state: Callable[[World], Batch], *, is_raised: bool
 ) -> None:
     batch = state(world)
-    more = LIMITS.model_copy(update={"requests": LIMITS.requests + 1})
+    more = replace(LIMITS, requests=LIMITS.requests + 1)
     limits = BatchLimitTable(world.db, world.names["CatalogTable"])
     assert limits.raise_limit(batch.id, batch.limits, more, by="ada", now=world.clock()) is is_raised
     assert world.catalog.batch(batch.id).limits == (more if is_raised else LIMITS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -53,7 +54,7 @@ def test_open_batches_are_expected_to_be_charged_so_much_for_each_row_and_no_mor
     world: World, measured: dict[str, list[float]]
 ) -> None:
     world.batch(*videos(3))
-    world.batch(*videos(2, start="w"), name="more.jsonl", limits=LIMITS.model_copy(update={"tokens": 500}))
+    world.batch(*videos(2, start="w"), name="more.jsonl", limits=replace(LIMITS, tokens=500))
     gauges(world).report()
     assert measured["expected"] == [3 * TOKENS_PER_ROW + 500]
 

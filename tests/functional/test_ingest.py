@@ -13,7 +13,8 @@ from tests.functional.world import LIMITS, NUMBERS, PROJECT, Cut, Killed, Refusi
 from titlecard import __version__
 from titlecard.aws.errors import LeaseHeld, MessagesNotSent
 from titlecard.aws.sqs import SEND_TRIES, WorkQueue
-from titlecard.domain.batch import OUTSIDE, BatchLimits, BatchState
+from titlecard.domain.batch import OUTSIDE, BatchState
+from titlecard.domain.money import Total
 from titlecard.extraction.surveying import take_survey
 from titlecard.manifests.validation import Bitmap
 
@@ -268,7 +269,7 @@ def test_a_file_that_is_too_large_is_refused(world: World) -> None:
 def test_an_upload_may_lower_its_limits(world: World) -> None:
     upload = world.put(manifest(videos(1)), metadata={"limit-requests": "5", "limit-micro-usd": "0"})
     taken(world, upload)
-    assert batch_of(world, upload).limits == BatchLimits(requests=5, tokens=LIMITS.tokens, micro_usd=0)
+    assert batch_of(world, upload).limits == Total(requests=5, tokens=LIMITS.tokens, micro_usd=0)
 
 
 def test_an_upload_cannot_raise_its_limits(world: World) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -12,11 +13,10 @@ from botocore.exceptions import ConnectTimeoutError
 from tests.functional.world import BUDGET, NUMBERS, PROJECT, Cut
 
 from titlecard.aws.dynamodb.ledger import Ledger, LedgerItemInvalid, Refusal, Reservation
-from titlecard.aws.dynamodb.ledger.items import Part, count
+from titlecard.aws.dynamodb.ledger.items import count
 from titlecard.aws.errors import LedgerUnavailable
-from titlecard.domain.batch import BatchLimits
 from titlecard.domain.errors import Hold
-from titlecard.domain.money import Amount, Budget, Cap, Measured, Unbilled, Unmeasured
+from titlecard.domain.money import Amount, Budget, Cap, Measured, Total, Unbilled, Unmeasured
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,30 +28,29 @@ BATCH = "talks-0123456789ab"
 MODEL = "gpt-6-luna"
 NEED = Amount(requests=1, input_tokens=900, output_tokens=100, micro_usd=500)
 BILLED = Amount(requests=1, input_tokens=200, output_tokens=30, micro_usd=70)
-ROOMY = BatchLimits(requests=100, tokens=1_000_000, micro_usd=1_000_000)
-THREE = BatchLimits(requests=3, tokens=3 * NEED.tokens, micro_usd=3 * NEED.micro_usd)
+ROOMY = Total(requests=100, tokens=1_000_000, micro_usd=1_000_000)
+THREE = Total(requests=3, tokens=3 * NEED.tokens, micro_usd=3 * NEED.micro_usd)
 FREE = Cap()
 OF_THREE = {"tokens": Cap(3 * NEED.tokens, None), "micro_usd": Cap(None, 3 * NEED.micro_usd)}
 
 
 def reserve(
-    world: World, limits: BatchLimits = ROOMY, budget: Budget = BUDGET, need: Amount = NEED, batch: str = BATCH
+    world: World, limits: Total = ROOMY, budget: Budget = BUDGET, need: Amount = NEED, batch: str = BATCH
 ) -> Reservation | Refusal:
     return world.ledger.reserve(batch, PROJECT, need, limits=limits, budget=budget, model=MODEL, now=world.clock())
 
 
-def reserved(world: World, limits: BatchLimits = ROOMY, budget: Budget = BUDGET, need: Amount = NEED) -> Reservation:
+def reserved(world: World, limits: Total = ROOMY, budget: Budget = BUDGET, need: Amount = NEED) -> Reservation:
     reservation = reserve(world, limits, budget, need)
     assert isinstance(reservation, Reservation)
     return reservation
 
 
-def fits(world: World, limits: BatchLimits = ROOMY, budget: Budget = BUDGET) -> bool:
+def fits(world: World, limits: Total = ROOMY, budget: Budget = BUDGET) -> bool:
     return isinstance(reserve(world, limits, budget), Reservation)
 
 
-def day(world: World) -> Amount:
-    """Return the project's charge today, without the split of its tokens."""
+def day(world: World) -> Total:
     return world.ledger.window(PROJECT, world.clock())[0]
 
 
@@ -59,21 +58,16 @@ def month(world: World) -> Amount:
     return world.ledger.window(PROJECT, world.clock())[1]
 
 
-def lumped(charge: Amount) -> Amount:
-    """Return a charge as a day's counters show it."""
-    return Amount(charge.requests, charge.tokens, 0, charge.micro_usd)
-
-
 # ------------------------------------------------------------------------------------------------------ reservations
 
 
 def test_an_untouched_batch_and_project_have_spent_nothing(world: World) -> None:
-    assert (world.ledger.spent(BATCH), day(world), month(world)) == (Amount(), Amount(), Amount())
+    assert (world.ledger.spent(BATCH), day(world), month(world)) == (Amount(), Total(), Amount())
 
 
 def test_a_reservation_is_charged_to_batch_day_and_month(world: World) -> None:
     assert fits(world)
-    assert (world.ledger.spent(BATCH), day(world), month(world)) == (NEED, lumped(NEED), NEED)
+    assert (world.ledger.spent(BATCH), day(world), month(world)) == (NEED, NEED.total, NEED)
 
 
 def test_reservations_add_up(world: World) -> None:
@@ -91,7 +85,7 @@ def test_batches_have_counters_of_their_own_and_share_their_projects(world: Worl
 
 def test_projects_have_counters_of_their_own(world: World) -> None:
     reserve(world)
-    assert world.ledger.window("pycon", world.clock()) == (Amount(), Amount())
+    assert world.ledger.window("pycon", world.clock()) == (Total(), Amount())
 
 
 def test_a_reservation_needs_two_plain_updates_and_no_transaction(world: World) -> None:
@@ -109,7 +103,7 @@ def test_a_batch_may_be_charged_exactly_its_limit(world: World) -> None:
 
 @pytest.mark.parametrize("tight", ["requests", "tokens", "micro_usd"])
 def test_a_reservation_above_any_single_limit_is_refused(world: World, tight: str) -> None:
-    limits = ROOMY.model_copy(update={tight: getattr(THREE, tight)})
+    limits = replace(ROOMY, **{tight: getattr(THREE, tight)})
     assert [fits(world, limits) for _ in range(4)] == [True] * 3 + [False]
 
 
@@ -121,7 +115,7 @@ def test_a_reservation_that_the_batch_refuses_is_charged_nowhere(world: World) -
 
 @pytest.mark.parametrize("tight", ["requests", "tokens", "micro_usd"])
 def test_one_unit_too_little_room_is_too_little(world: World, tight: str) -> None:
-    limits = THREE.model_copy(update={tight: getattr(THREE, tight) - 1})
+    limits = replace(THREE, **{tight: getattr(THREE, tight) - 1})
     assert [fits(world, limits) for _ in range(3)] == [True, True, False]
 
 
@@ -129,13 +123,13 @@ def test_one_unit_too_little_room_is_too_little(world: World, tight: str) -> Non
 def test_a_need_above_the_whole_limit_is_refused_before_any_write(world: World, tight: str) -> None:
     one_too_few = {"requests": 0, "tokens": NEED.tokens - 1, "micro_usd": NEED.micro_usd - 1}[tight]
     before = len(world.wire.calls)
-    assert not fits(world, ROOMY.model_copy(update={tight: one_too_few}))
+    assert not fits(world, replace(ROOMY, **{tight: one_too_few}))
     assert len(world.wire.calls) == before
 
 
 def test_a_need_that_costs_nothing_still_counts_as_a_request(world: World) -> None:
     free = Amount(requests=1, input_tokens=10, output_tokens=10)
-    limits = BatchLimits(requests=1, tokens=1_000, micro_usd=0)
+    limits = Total(requests=1, tokens=1_000, micro_usd=0)
     answers = [reserve(world, limits, need=free) for _ in range(2)]
     assert [type(it) for it in answers] == [Reservation, Refusal]
 
@@ -181,7 +175,7 @@ def test_a_reservation_that_the_budget_refuses_is_taken_back_from_the_batch(worl
     for _ in range(5):
         reserve(world, budget=Budget(cap, FREE))
     assert world.ledger.spent(BATCH) == month(world) == NEED + NEED + NEED
-    assert world.ledger.spending(BATCH).open == Part(3, 3 * NEED.tokens, 3 * NEED.micro_usd)
+    assert world.ledger.spending(BATCH).open == Total(3, 3 * NEED.tokens, 3 * NEED.micro_usd)
 
 
 def test_a_day_that_is_used_up_is_waited_for_until_the_next(world: World) -> None:
@@ -234,8 +228,8 @@ def test_a_charge_stays_with_its_day_when_the_next_has_begun(world: World) -> No
     yesterday = world.clock()
     world.clock.forward(86_400)
     world.ledger.settle(reservation, Measured(BILLED))
-    assert world.ledger.window(PROJECT, yesterday)[0] == lumped(BILLED)
-    assert day(world) == Amount()
+    assert world.ledger.window(PROJECT, yesterday)[0] == BILLED.total
+    assert day(world) == Total()
 
 
 def test_a_reservation_of_last_month_is_settled_in_last_month(world: World) -> None:
@@ -254,9 +248,9 @@ def test_a_month_knows_its_days_and_models(world: World) -> None:
     world.clock.forward(86_400)
     world.ledger.settle(reserved(world), Measured(BILLED))
     (one,) = world.ledger.months(PROJECT)
-    part = Part(1, BILLED.tokens, BILLED.micro_usd)
+    part = Total(1, BILLED.tokens, BILLED.micro_usd)
     assert (one.name, one.spent.charged, dict(one.days)) == ("2026-01", BILLED + BILLED, {5: part, 6: part})
-    assert dict(one.models) == {MODEL: Part(2, 2 * BILLED.tokens, 2 * BILLED.micro_usd)}
+    assert dict(one.models) == {MODEL: Total(2, 2 * BILLED.tokens, 2 * BILLED.micro_usd)}
 
 
 # -------------------------------------------------------------------------------------------------------- settlements
@@ -264,11 +258,11 @@ def test_a_month_knows_its_days_and_models(world: World) -> None:
 
 def test_settling_lowers_the_charge_to_what_was_billed(world: World) -> None:
     world.ledger.settle(reserved(world), Measured(BILLED))
-    assert (world.ledger.spent(BATCH), day(world), month(world)) == (BILLED, lumped(BILLED), BILLED)
+    assert (world.ledger.spent(BATCH), day(world), month(world)) == (BILLED, BILLED.total, BILLED)
 
 
 def test_settling_makes_room_again(world: World) -> None:
-    limits = BatchLimits(requests=100, tokens=NEED.tokens + BILLED.tokens, micro_usd=1_000_000)
+    limits = Total(requests=100, tokens=NEED.tokens + BILLED.tokens, micro_usd=1_000_000)
     reservation = reserved(world, limits)
     assert not fits(world, limits)
     world.ledger.settle(reservation, Measured(BILLED))
@@ -306,22 +300,22 @@ def test_settling_twice_by_mistake_lowers_nothing_below_what_others_reserved(wor
 
 def test_a_release_leaves_nothing_charged(world: World) -> None:
     world.ledger.settle(reserved(world), Unbilled())
-    assert (world.ledger.spent(BATCH), day(world), month(world)) == (Amount(), Amount(), Amount())
+    assert (world.ledger.spent(BATCH), day(world), month(world)) == (Amount(), Total(), Amount())
 
 
 def test_spending_under_way_is_told_apart_from_measured_spending(world: World) -> None:
     reserved(world)
     world.ledger.settle(reserved(world), Measured(BILLED))
     spent = world.ledger.spending(BATCH)
-    assert spent.open == Part(1, NEED.tokens, NEED.micro_usd)
-    assert spent.measured == Part(1, BILLED.tokens, BILLED.micro_usd)
+    assert spent.open == Total(1, NEED.tokens, NEED.micro_usd)
+    assert spent.measured == Total(1, BILLED.tokens, BILLED.micro_usd)
 
 
 def test_the_bound_of_a_lost_answer_is_told_apart_from_both(world: World) -> None:
     world.ledger.settle(reserved(world), Unmeasured())
     spent = world.ledger.spending(BATCH)
-    assert (spent.charged, spent.open, spent.measured) == (NEED, Part(), Part())
-    assert spent.lost == Part(1, NEED.tokens, NEED.micro_usd)
+    assert (spent.charged, spent.open, spent.measured) == (NEED, Total(), Total())
+    assert spent.lost == Total(1, NEED.tokens, NEED.micro_usd)
 
 
 # --------------------------------------------------------------------------------------------------------- cancelling
@@ -467,7 +461,7 @@ def test_a_bill_above_the_bound_by_one_is_written_by_the_third_try(world: World)
     client: Any = Unreliable(world.clients.ledger, 2)
     Ledger(client, world.names["LedgerTable"]).settle(reservation, Measured(ONE_ABOVE))
     assert world.ledger.spent(BATCH) == month(world) == ONE_ABOVE
-    assert world.ledger.spending(BATCH).open == Part()
+    assert world.ledger.spending(BATCH).open == Total()
 
 
 def test_a_bill_above_the_bound_that_no_try_writes_is_told_and_the_project_is_charged_all_the_same(
@@ -707,9 +701,9 @@ def test_a_months_item_holds_today_and_yesterday_and_its_days_are_all_known(worl
         world.clock.forward(86_400)
     last = reserved(world)
     (one,) = world.ledger.months(PROJECT)
-    part = Part(1, BILLED.tokens, BILLED.micro_usd)
+    part = Total(1, BILLED.tokens, BILLED.micro_usd)
     assert days_of(month_item(world)) == {"d08", "d09"}
-    assert one.days == {5: part, 6: part, 7: part, 8: part, 9: Part(1, NEED.tokens, NEED.micro_usd)}
+    assert one.days == {5: part, 6: part, 7: part, 8: part, 9: Total(1, NEED.tokens, NEED.micro_usd)}
     assert month(world) == BILLED + BILLED + BILLED + BILLED + last.need
 
 
@@ -723,8 +717,8 @@ def test_a_full_month_by_an_earlier_version_is_made_small_by_the_next_reservatio
     assert fits(world)
     (one,) = world.ledger.months(PROJECT)
     assert days_of(month_item(world)) == {"d30", "d31"}
-    assert [one.days[number] for number in range(1, 31)] == [Part(it, it, it) for it in range(1, 31)]
-    assert one.days[31] == Part(1, NEED.tokens, NEED.micro_usd)
+    assert [one.days[number] for number in range(1, 31)] == [Total(it, it, it) for it in range(1, 31)]
+    assert one.days[31] == Total(1, NEED.tokens, NEED.micro_usd)
 
 
 def test_a_day_that_a_crash_left_in_both_items_is_read_from_the_months_own(world: World) -> None:
@@ -732,7 +726,7 @@ def test_a_day_that_a_crash_left_in_both_items_is_read_from_the_months_own(world
     old = {"d05_requests": 9, "d05_tokens": 9, "d05_micro_usd": 9}
     edit(world, {"pk": f"project#{PROJECT}", "sk": "days#2026-01"}, **old)
     (one,) = world.ledger.months(PROJECT)
-    assert one.days == {5: Part(1, NEED.tokens, NEED.micro_usd)}
+    assert one.days == {5: Total(1, NEED.tokens, NEED.micro_usd)}
 
 
 def test_a_charge_that_a_late_settlement_changed_while_days_are_moved_is_kept(world: World) -> None:
@@ -751,7 +745,7 @@ def test_a_charge_that_a_late_settlement_changed_while_days_are_moved_is_kept(wo
     ledger = Ledger(client, world.names["LedgerTable"])
     ledger.reserve(BATCH, PROJECT, NEED, limits=ROOMY, budget=BUDGET, model=MODEL, now=world.clock())
     (one,) = world.ledger.months(PROJECT)
-    assert one.days[5] == Part(1, BILLED.tokens, BILLED.micro_usd)
+    assert one.days[5] == Total(1, BILLED.tokens, BILLED.micro_usd)
 
 
 @pytest.mark.parametrize("how", [Cut.LOST_REQUEST, Cut.LOST_ANSWER])
@@ -762,10 +756,10 @@ def test_a_call_that_is_lost_while_days_are_moved_changes_no_charge(world: World
         world.clock.forward(86_400)
     world.wire.cut(how, at)
     assert fits(world)
-    part = Part(1, BILLED.tokens, BILLED.micro_usd)
+    part = Total(1, BILLED.tokens, BILLED.micro_usd)
     for charged in (NEED, NEED + NEED):
         (one,) = world.ledger.months(PROJECT)
-        assert (one.days[5], one.days[6], day(world)) == (part, part, lumped(charged))
+        assert (one.days[5], one.days[6], day(world)) == (part, part, charged.total)
         assert month(world) == BILLED + BILLED + charged
         reserve(world)
 
@@ -778,4 +772,4 @@ def test_yesterdays_counters_are_settled_after_midnight(world: World) -> None:
     reserve(world)
     world.ledger.settle(late, Measured(BILLED))
     (one,) = world.ledger.months(PROJECT)
-    assert one.days[6] == Part(1, BILLED.tokens, BILLED.micro_usd)
+    assert one.days[6] == Total(1, BILLED.tokens, BILLED.micro_usd)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -17,7 +18,7 @@ from titlecard.aws.dynamodb.catalog.limits import BatchLimitTable
 from titlecard.aws.s3 import LIMIT_METADATA
 from titlecard.aws.secrets import ProjectKeys
 from titlecard.domain.batch import RowState
-from titlecard.domain.money import Amount, Budget, Cap, NotABudget
+from titlecard.domain.money import Amount, Budget, Cap, NotABudget, Total
 from titlecard.manifests.errors import NotAManifest
 from titlecard_console.cli import app
 from titlecard_console.errors import CommandError, ExitCode
@@ -257,7 +258,7 @@ def test_spend_says_when_and_why_a_breaker_opened(project: Project, console: Con
 
 def test_spend_of_nothing_is_empty(world: World, console: Console) -> None:
     assert console.objects("spend", "--by", "batch", "--json") == []
-    assert world.ledger.window(PROJECT, world.clock()) == (Amount(), Amount())
+    assert world.ledger.window(PROJECT, world.clock()) == (Total(), Amount())
 
 
 # --------------------------------------------------------------------------------------------------- a batch's limit
@@ -329,7 +330,7 @@ def test_a_cancelled_batch_gets_no_limit(console: Console, at_its_limit: str) ->
 def test_a_limit_raised_by_somebody_else_stays(project: Project, at_its_limit: str) -> None:
     world, read = project.world, project.world.catalog.batch(at_its_limit).limits
     limits = BatchLimitTable(world.db, world.names["CatalogTable"])
-    more = [read.model_copy(update={"requests": number}) for number in (3, 2)]
+    more = [replace(read, requests=number) for number in (3, 2)]
     assert [limits.raise_limit(at_its_limit, read, it, by="ada", now=world.clock()) for it in more] == [True, False]
     assert world.catalog.batch(at_its_limit).limits.requests == 3
 

@@ -475,7 +475,7 @@ def test_a_usage_above_the_bound_is_charged_in_full(
 def test_at_the_batchs_limit_the_rest_waits_for_a_person(
     world: World, provider: LoopbackProvider, tier: ModelTier
 ) -> None:
-    batch, messages = world.batch(*videos(3), limits=LIMITS.model_copy(update={"requests": 2}))
+    batch, messages = world.batch(*videos(3), limits=replace(LIMITS, requests=2))
     outcomes = [work(world, tier, message) for message in messages]
     assert outcomes == [PARSED_BY_MODEL, PARSED_BY_MODEL, DEFERRED]
     waits = next(world.catalog.deferred(batch)).row
@@ -484,7 +484,7 @@ def test_at_the_batchs_limit_the_rest_waits_for_a_person(
 
 
 def test_a_row_that_the_limit_refused_has_lost_no_attempt(world: World, tier: ModelTier) -> None:
-    _, (message,) = world.batch(*videos(1), limits=LIMITS.model_copy(update={"requests": 0}))
+    _, (message,) = world.batch(*videos(1), limits=replace(LIMITS, requests=0))
     work(world, tier, message)
     assert entry(world, message).attempts == 0
 
@@ -493,13 +493,13 @@ def test_a_row_that_the_limit_refused_has_lost_no_attempt(world: World, tier: Mo
 def test_a_limit_below_one_requests_bound_lets_nothing_through(
     world: World, provider: LoopbackProvider, tier: ModelTier, tight: str
 ) -> None:
-    _, (message,) = world.batch(*videos(1), limits=LIMITS.model_copy(update={tight: 1}))
+    _, (message,) = world.batch(*videos(1), limits=replace(LIMITS, **{tight: 1}))
     assert work(world, tier, message) == DEFERRED
     assert provider.posts == []
 
 
 def test_retries_come_out_of_the_batchs_limit(world: World, provider: LoopbackProvider, tier: ModelTier) -> None:
-    _, (message,) = world.batch(*videos(1), limits=LIMITS.model_copy(update={"requests": 1}))
+    _, (message,) = world.batch(*videos(1), limits=replace(LIMITS, requests=1))
     provider.fail("server_error")
     assert isinstance(work(world, tier, message, 1), ComeBack)
     assert work(world, tier, message, 2) == DEFERRED
@@ -507,14 +507,14 @@ def test_retries_come_out_of_the_batchs_limit(world: World, provider: LoopbackPr
 
 
 def test_ten_at_once_stay_within_the_batchs_limit(world: World, provider: LoopbackProvider, tier: ModelTier) -> None:
-    batch, messages = world.batch(*videos(10), limits=LIMITS.model_copy(update={"requests": 4}))
+    batch, messages = world.batch(*videos(10), limits=replace(LIMITS, requests=4))
     outcomes = world.parser(tier).work([received(message) for message in messages], lambda: 90)
     assert Counter(outcomes.values()) == {DEFERRED: 6, Done(RowState.PARSED, Tier.MODEL): 4}
     assert (len(provider.posts), world.ledger.spent(batch.id)) == (4, billed(provider))
 
 
 def test_local_answers_need_no_room(world: World, tier: ModelTier) -> None:
-    nothing = LIMITS.model_copy(update={"requests": 0, "tokens": 0, "micro_usd": 0})
+    nothing = replace(LIMITS, requests=0, tokens=0, micro_usd=0)
     _, (message,) = world.batch(*videos(1, "sure"), limits=nothing)
     assert work(world, tier, message) == PARSED_LOCALLY
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import socket
 import threading
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +25,7 @@ from titlecard.aws.errors import KeyUnreadable, LedgerUnavailable
 from titlecard.aws.sqs import WorkQueue
 from titlecard.domain.batch import BatchState, Message, RowState
 from titlecard.domain.errors import DeadLetter, Defer, Reason
-from titlecard.domain.money import Amount, Budget, Cap, PriceList, Unbilled, Usage, measured
+from titlecard.domain.money import Amount, Budget, Cap, PriceList, Total, Unbilled, Usage, measured
 from titlecard.domain.video import Policy, Tier, fingerprint
 from titlecard.llm import ModelTier
 from titlecard.pipeline.outcomes import ComeBack, Done, Outcome
@@ -64,7 +65,7 @@ class Project:
 
     def rows(self, number: int, start: str = "v", **limits: int) -> list[Message]:
         """Return the rows of a new batch; `limits` are the batch's own."""
-        batch = LIMITS.model_copy(update=limits)
+        batch = replace(LIMITS, **limits)
         return self.world.batch(*videos(number, start), project=self.name, limits=batch)[1]
 
     def work(self, message: Message, receives: int = 1, **rules: Any) -> Outcome:  # noqa: ANN401 -- likewise
@@ -211,7 +212,7 @@ def test_a_charge_from_before_midnight_is_settled_before_midnight(project: Proje
     project.world.parser(slow).work([received(message)], lambda: 90)
     january, february = datetime(2026, 1, 31, tzinfo=UTC), datetime(2026, 2, 1, tzinfo=UTC)
     assert project.world.ledger.window(PROJECT, january)[1] == project.billed
-    assert project.world.ledger.window(PROJECT, february) == (Amount(), Amount())
+    assert project.world.ledger.window(PROJECT, february) == (Total(), Amount())
 
 
 # ------------------------------------------------------------------------------------------------------------- pause

@@ -12,8 +12,7 @@ from tests.functional.world import PROJECT
 from tests.provider.usage import ADMIN_KEY, LoopbackUsage, Used, error
 
 from titlecard.aws.dynamodb.ledger import Ledger, Reservation
-from titlecard.domain.batch import BatchLimits
-from titlecard.domain.money import Amount, Budget, Cap, Measured, Unmeasured
+from titlecard.domain.money import Amount, Budget, Cap, Measured, Total, Unmeasured
 from titlecard_console.errors import CommandError, UsageUnavailable
 
 if TYPE_CHECKING:
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
 NOON = datetime(2025, 3, 3, 12, tzinfo=UTC)
 DAY, MODEL, KEY = NOON.date(), "gpt-6-luna", "key_ours"
 BOUND, USED = Amount(1, 1_400, 400, 500), Amount(1, 420, 30, 90)
-PLENTY = BatchLimits(requests=100, tokens=10**6, micro_usd=10**6)
+PLENTY = Total(requests=100, tokens=10**6, micro_usd=10**6)
 RANGE = ("--from", "2025-03-02", "--to", "2025-03-03")
 
 

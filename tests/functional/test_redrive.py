@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -538,7 +538,7 @@ def test_a_redrive_shows_its_plan_and_its_result(
 def test_a_plan_warns_of_a_batch_limit_and_says_how_to_raise_it(
     world: World, tier: ModelTier, provider: LoopbackProvider, run: Callable[..., Result]
 ) -> None:
-    batch, messages = world.batch(*videos(2), limits=LIMITS.model_copy(update={"requests": 2}))
+    batch, messages = world.batch(*videos(2), limits=replace(LIMITS, requests=2))
     provider.fail(always="half_body")
     work(world, tier, messages, attempt_cap=1)
     said = run("redrive", "--all", "--yes", "--rate", "1000").stderr

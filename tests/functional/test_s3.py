@@ -11,14 +11,14 @@ from botocore.exceptions import ClientError
 
 from titlecard.aws.errors import InvalidLimit, ManifestTooLarge, ObjectDeleted
 from titlecard.aws.s3 import own_limits
-from titlecard.domain.batch import BatchLimits
+from titlecard.domain.money import Total
 
 if TYPE_CHECKING:
     from tests.functional.world import World
 
     from titlecard.domain.batch import Upload
 
-STACK = BatchLimits(requests=100, tokens=10_000, micro_usd=1_000)
+STACK = Total(requests=100, tokens=10_000, micro_usd=1_000)
 
 
 def fetched(world: World, upload: Upload, max_bytes: int = 1_000) -> bytes:
@@ -104,7 +104,7 @@ def test_an_upload_without_limits_of_its_own_has_the_stacks() -> None:
 
 def test_an_upload_lowers_each_limit_by_itself() -> None:
     own = {"limit-requests": "7", "limit-tokens": "99999"}
-    assert own_limits(STACK, own) == BatchLimits(requests=7, tokens=10_000, micro_usd=1_000)
+    assert own_limits(STACK, own) == Total(requests=7, tokens=10_000, micro_usd=1_000)
 
 
 @pytest.mark.parametrize(

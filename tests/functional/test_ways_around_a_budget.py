@@ -16,8 +16,18 @@ from tests.functional.test_parser_money import DEFERRED, PARSED_BY_MODEL, Losing
 from tests.functional.world import PROJECT, Cut, World, received, replaced
 
 from titlecard.aws.dynamodb.ledger import Refusal, Reservation
-from titlecard.aws.dynamodb.ledger.items import Part
-from titlecard.domain.money import Budget, Cap, Measured, NotAPriceList, PriceList, Unbilled, Unpriced, Usage, measured
+from titlecard.domain.money import (
+    Budget,
+    Cap,
+    Measured,
+    NotAPriceList,
+    PriceList,
+    Total,
+    Unbilled,
+    Unpriced,
+    Usage,
+    measured,
+)
 from titlecard.llm import ModelTier
 
 if TYPE_CHECKING:
@@ -89,8 +99,8 @@ def test_a_leaked_reservation_stays_charged_and_is_shown_as_what_it_is(project: 
         project.world.parser(dying).work([received(one)], lambda: 90)
     assert project.work(two) == DEFERRED
     (month,) = project.world.ledger.months(PROJECT)
-    assert month.spent.open == Part(1, bound.tokens, bound.micro_usd)
-    assert (month.spent.lost, month.spent.measured) == (Part(), Part())
+    assert month.spent.open == Total(1, bound.tokens, bound.micro_usd)
+    assert (month.spent.lost, month.spent.measured) == (Total(), Total())
     project.world.clock.forward(timedelta(days=1).total_seconds())
     assert project.work(two) == PARSED_BY_MODEL  # a leaked reservation does not burden the next day
 

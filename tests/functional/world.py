@@ -29,8 +29,8 @@ from titlecard.aws.dynamodb.catalog import Batch, Catalog, stamp
 from titlecard.aws.dynamodb.ledger import Ledger
 from titlecard.aws.s3 import UploadsBucket
 from titlecard.aws.sqs import DeadLetterSender, WorkQueue
-from titlecard.domain.batch import BatchLimits, BatchState, Message, Upload, upload_order
-from titlecard.domain.money import Budget, Cap
+from titlecard.domain.batch import BatchState, Message, Upload, upload_order
+from titlecard.domain.money import Budget, Cap, Total
 from titlecard.domain.video import Video
 from titlecard.extraction.surveying import take_survey
 from titlecard.pipeline.parse import Received
@@ -239,7 +239,7 @@ class World:
         return Upload(self.bucket, key, put["VersionId"], upload_order(self.clock().isoformat(), "1"))
 
     def batch(
-        self, *videos: Video, name: str = "talks.jsonl", project: str = PROJECT, limits: BatchLimits | None = None
+        self, *videos: Video, name: str = "talks.jsonl", project: str = PROJECT, limits: Total | None = None
     ) -> tuple[Batch, list[Message]]:
         """Return a batch of these videos whose messages have all been sent and received.
 
@@ -253,7 +253,7 @@ class World:
             **asdict(upload),
             "project": project,
             "state": BatchState.OPEN,
-            "limits": (limits or LIMITS).model_dump(),
+            "limits": (limits or LIMITS).as_map(),
             "form": "JSON Lines",
             "accepted": len(videos),
             "refused": 0,
@@ -279,9 +279,9 @@ class World:
         assert changed.keys() <= kind.model_fields.keys()
         return kind(**{name: value for name, value in given.items() if name in kind.model_fields} | changed)
 
-    def ingest(self, *, clients: Clients | None = None, limits: BatchLimits | None = None) -> Ingest:
+    def ingest(self, *, clients: Clients | None = None, limits: Total | None = None) -> Ingest:
         """Return ingest, built as its handler builds it."""
-        changed = {f"batch_{name.removesuffix('s')}_limit": it for name, it in (limits or LIMITS).model_dump().items()}
+        changed = {f"batch_{name.removesuffix('s')}_limit": it for name, it in (limits or LIMITS).as_map().items()}
         settings = self.settings(IngestSettings, "IngestFunction", **changed)
         return bootstrap.ingest(settings, clients or self.clients, now=self.clock)
 
@@ -370,7 +370,7 @@ class KeysOfATest:
         return self._key
 
 
-LIMITS = BatchLimits(
+LIMITS = Total(
     requests=NUMBERS["BatchRequestLimit"], tokens=NUMBERS["BatchTokenLimit"], micro_usd=NUMBERS["BatchMicroUsdLimit"]
 )
 BUDGET = Budget(Cap(10**9, 10**9), Cap(10**10, 10**10))

@@ -27,8 +27,7 @@ if TYPE_CHECKING:
 
     from tests.incident.book import Book
 
-    from titlecard.domain.batch import BatchLimits
-    from titlecard.domain.money import Amount
+    from titlecard.domain.money import Amount, Total
 
 POLL_SECONDS = 0.5
 
@@ -60,7 +59,7 @@ class Left:
 
     rows: Mapping[str, int]
     charged: Amount
-    limits: BatchLimits
+    limits: Total
     told: int
 
 
@@ -105,10 +104,10 @@ def run(manifest: Path, book: Book, folder: Path, *, changed: Mapping[str, int],
     return Left(dict(rows), *accounts, told)
 
 
-def _watch(process: subprocess.Popen[bytes], state: Path) -> tuple[Amount, BatchLimits] | None:
+def _watch(process: subprocess.Popen[bytes], state: Path) -> tuple[Amount, Total] | None:
     """Poll the ledger until the run has ended; return its last figures, and the batch's limits."""
     account: _Account | None = None
-    says: tuple[Amount, BatchLimits] | None = None
+    says: tuple[Amount, Total] | None = None
     while process.poll() is None:
         time.sleep(POLL_SECONDS)
         with suppress(BotoCoreError, ClientError, LedgerUnavailable):  # the cloud is stopping
@@ -141,6 +140,6 @@ class _Account:
             return cls(Ledger(client, tables["LedgerTable"]), Catalog(client, tables["CatalogTable"]), name)
         return None
 
-    def says(self) -> tuple[Amount, BatchLimits]:
+    def says(self) -> tuple[Amount, Total]:
         """Return the batch's charge so far and its limits, which ingest sets once it has counted the rows."""
         return self.ledger.spent(self.batch), self.catalog.batch(self.batch).limits

@@ -30,10 +30,10 @@ from titlecard import extraction, telemetry
 from titlecard.aws.dynamodb.catalog import NEVER, stamp
 from titlecard.aws.dynamodb.catalog.keys import batch_of_row, row_key
 from titlecard.aws.errors import KeyUnreadable
-from titlecard.domain.batch import BatchLimits, Message, RowState, Upload, upload_order
+from titlecard.domain.batch import Message, RowState, Upload, upload_order
 from titlecard.domain.clock import CLOCK_ERROR_SECONDS
 from titlecard.domain.errors import Hold
-from titlecard.domain.money import Budget, Cap
+from titlecard.domain.money import Budget, Cap, Total
 from titlecard.domain.video import Policy, Video
 from titlecard.extraction.surveying import take_survey
 from titlecard.settings import IngestSettings, ParserSettings, SweeperSettings
@@ -395,10 +395,10 @@ class World:
             log=_SILENT,
         )
 
-    def _limits(self) -> BatchLimits:
+    def _limits(self) -> Total:
         """Return a batch's limits: room for `plan.room` requests and a bit."""
         room = self.plan.room
-        return BatchLimits(requests=room + 1, tokens=TOKENS * room + 7, micro_usd=COST * room + 1)
+        return Total(requests=room + 1, tokens=TOKENS * room + 7, micro_usd=COST * room + 1)
 
     def of(self, project: str, *, fresh: bool = False) -> str | None:
         """Return a project's key."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from decimal import Decimal
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import ValidationError
 
-from titlecard.domain.batch import BatchLimits, Message, Upload, project_name, upload_order
+from titlecard.domain.batch import Message, Upload, project_name, upload_order
+from titlecard.domain.money import Total
 from titlecard.domain.video import Video
 
 KEY = "uploads/djangocon/2019 Talks.jsonl.gz"
@@ -72,17 +73,36 @@ def test_a_later_event_sorts_after_an_earlier_one_for_any_sequencer() -> None:
 
 
 def test_an_uploads_own_limit_only_lowers() -> None:
-    stack = BatchLimits(requests=10, tokens=10, micro_usd=10)
-    assert stack.lowered_by(requests=5, tokens=20, micro_usd=None) == BatchLimits(requests=5, tokens=10, micro_usd=10)
+    stack = Total(requests=10, tokens=10, micro_usd=10)
+    assert stack.lowered_by(requests=5, tokens=20, micro_usd=None) == Total(requests=5, tokens=10, micro_usd=10)
 
 
 def test_an_own_limit_of_nothing_is_a_limit() -> None:
-    assert BatchLimits(requests=10, tokens=10, micro_usd=10).lowered_by(requests=0).requests == 0
+    assert Total(requests=10, tokens=10, micro_usd=10).lowered_by(requests=0).requests == 0
 
 
 def test_a_limit_is_never_negative() -> None:
-    with pytest.raises(ValidationError, match="requests"):
-        BatchLimits(requests=-1, tokens=1, micro_usd=1)
+    with pytest.raises(ValueError, match=r"requests=-1.* has a negative number"):
+        Total(requests=-1, tokens=1, micro_usd=1)
+
+
+def test_a_stored_limit_is_read_back() -> None:
+    limit = Total(requests=5, tokens=10, micro_usd=0)
+    assert Total.from_item({name: Decimal(number) for name, number in limit.as_map().items()}) == limit
+
+
+@pytest.mark.parametrize(
+    ("edit", "error"),
+    [({"tokens": Decimal("1.5")}, ValueError), ({"tokens": "x"}, ValueError), ({"tokens": None}, TypeError)],
+)
+def test_a_stored_limit_that_was_edited_is_refused(edit: dict[str, object], error: type[Exception]) -> None:
+    with pytest.raises(error):
+        Total.from_item({"requests": 1, "tokens": 1, "micro_usd": 1, **edit})
+
+
+def test_a_stored_limit_without_a_number_is_refused() -> None:
+    with pytest.raises(KeyError):
+        Total.from_item({"requests": 1, "tokens": 1})
 
 
 def test_a_message_comes_back_as_it_was_sent() -> None:

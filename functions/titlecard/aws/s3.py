@@ -8,11 +8,13 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from titlecard.aws.errors import InvalidLimit, ManifestTooLarge, ObjectDeleted
-from titlecard.domain.batch import REPORTS, BatchLimits, Upload
+from titlecard.domain.batch import REPORTS, Upload
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_s3.type_defs import GetObjectOutputTypeDef
+
+    from titlecard.domain.money import Total
 
 LIMIT_METADATA = {"requests": "limit-requests", "tokens": "limit-tokens", "micro_usd": "limit-micro-usd"}
 """The user-defined object metadata that lower a batch's limits: `aws s3 cp --metadata limit-requests=100 …`."""
@@ -87,7 +89,7 @@ def report_key(batch: str, name: str) -> str:
     return f"{REPORTS}{batch}/{name}"
 
 
-def own_limits(limits: BatchLimits, metadata: dict[str, str]) -> BatchLimits:
+def own_limits(limits: Total, metadata: dict[str, str]) -> Total:
     """Return the stack's limits, lowered by the upload's own (`LIMIT_METADATA`, `LIMIT_USD`).
 
     Every metadata name that begins with `limit` is taken as a limit. An unknown or unreadable one refuses the upload,

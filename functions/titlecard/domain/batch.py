@@ -10,9 +10,9 @@ import re
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, field_validator
 
 from titlecard.domain.video import Video
 
@@ -57,21 +57,6 @@ class RowState(StrEnum):
 
 
 END_STATES = (RowState.PARSED, RowState.SUPERSEDED, RowState.DEAD, RowState.CANCELLED)
-
-
-class BatchLimits(BaseModel):
-    """The most that one batch may be charged: HTTP requests, tokens (input and output together), micro-dollars."""
-
-    model_config = ConfigDict(frozen=True)
-
-    requests: Annotated[int, Field(ge=0)]
-    tokens: Annotated[int, Field(ge=0)]
-    micro_usd: Annotated[int, Field(ge=0)]
-
-    def lowered_by(self, **upload: int | None) -> BatchLimits:
-        """Return the lower of these limits and the upload's own (None: the upload does not set this limit)."""
-        own = {name: value for name, value in upload.items() if value is not None}
-        return BatchLimits(**{name: min(value, own.get(name, value)) for name, value in self.model_dump().items()})
 
 
 class Message(BaseModel):

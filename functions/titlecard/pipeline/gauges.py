@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from titlecard.aws.dynamodb.catalog import Catalog
     from titlecard.aws.dynamodb.ledger import Ledger
-    from titlecard.domain.money import Amount, Cap
+    from titlecard.domain.money import Amount, Cap, Total
 
 TOKENS_PER_ROW = 1_000
 """More than the average tokens charged per row: a question has at most about 340 tokens of input and an answer at most
@@ -60,7 +60,7 @@ class Gauges:
                 telemetry.budget_used(max(percents, default=0.0))
 
 
-def _percents(spent: Amount, cap: Cap) -> Iterator[float]:
+def _percents(spent: Amount | Total, cap: Cap) -> Iterator[float]:
     """Yield the used percentage of each limit of a cap; a limit of zero is used up."""
     for limit, used in ((cap.tokens, spent.tokens), (cap.micro_usd, spent.micro_usd)):
         if limit is not None:

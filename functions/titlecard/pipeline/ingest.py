@@ -32,7 +32,7 @@ from titlecard.aws.errors import (
 )
 from titlecard.aws.s3 import own_limits
 from titlecard.aws.sqs import chunk_messages
-from titlecard.domain.batch import OUTSIDE, BatchLimits, BatchState, Message, Upload
+from titlecard.domain.batch import OUTSIDE, BatchState, Message, Upload
 from titlecard.extraction.surveying import take_survey
 from titlecard.manifests import validation
 from titlecard.manifests.errors import NotAManifest
@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from titlecard.aws.dynamodb.catalog import Batch, Catalog
     from titlecard.aws.s3 import UploadsBucket
     from titlecard.aws.sqs import WorkQueue
+    from titlecard.domain.money import Total
 
 REPORT, REJECTS, ACCEPTED = "report.json", "rejects.jsonl", "accepted.bin"
 """The reports of a batch: a summary, its refused rows, and a bitmap of its accepted ones, for pass 2 and audits."""
@@ -76,7 +77,7 @@ class IngestConfig:
     manifest_max_bytes: int
     reading: manifests.ReadingLimits
     survey_sample: int
-    limits: BatchLimits
+    limits: Total
 
 
 class Ingest:

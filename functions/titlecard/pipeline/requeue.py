@@ -44,7 +44,7 @@ from titlecard.aws.dynamodb.ledger import Refusal
 from titlecard.aws.errors import CatalogBusy, LedgerUnavailable, MessagesNotSent
 from titlecard.aws.sqs import chunk_messages
 from titlecard.domain.errors import Hold
-from titlecard.domain.money import Amount, Cap, Window
+from titlecard.domain.money import Cap, Total, Window
 from titlecard.pipeline.admission import denied
 from titlecard.pipeline.lease import Lease
 
@@ -167,19 +167,19 @@ class _Remaining:
 
     refusal: Refusal
     cap: Cap
-    charged: Amount
+    charged: Total
     requests: int | None = None
-    promised: Amount = field(default_factory=Amount)
+    promised: Total = field(default_factory=Total)
 
-    def holds(self, need: Amount) -> bool:
+    def holds(self, need: Total) -> bool:
         """Return whether a need fits beside the charges and promises."""
         return self._has_room(self.charged + self.promised, need)
 
-    def refuses(self, need: Amount) -> bool:
+    def refuses(self, need: Total) -> bool:
         """Return whether a need would not fit even without promises."""
         return not self._has_room(self.charged, need)
 
-    def _has_room(self, spent: Amount, need: Amount) -> bool:
+    def _has_room(self, spent: Total, need: Total) -> bool:
         one_more = self.requests is None or spent.requests + need.requests <= self.requests
         return one_more and self.cap.room(spent).holds(need)
 
@@ -222,8 +222,8 @@ class _Headroom:
 
     def verdict(self, deferred: DeferredRow, batch: Batch) -> Go | Wait | Stay:
         """Return the verdict on a row; if it continues, subtract its need."""
-        need = deferred.row.need
-        if batch.cancelled or need == Amount():  # it only needs an end, or never got as far as the model
+        need = deferred.row.need.total
+        if batch.cancelled or need == Total():  # it only needs an end, or never got as far as the model
             return Go()
         project, limit = self.of_project(batch.project), self._limit(batch)
         if isinstance(project, MayNotAsk):
@@ -236,7 +236,7 @@ class _Headroom:
         return self._promise(project, limit, need)
 
     @staticmethod
-    def _promise(project: MayAsk, limit: _Remaining, need: Amount) -> Go | Stay:
+    def _promise(project: MayAsk, limit: _Remaining, need: Total) -> Go | Stay:
         """Subtract a need if it fits beside this sweep's other promises."""
         if project.over or not limit.holds(need):
             return Stay()
@@ -251,7 +251,7 @@ class _Headroom:
     def _limit(self, batch: Batch) -> _Remaining | Unknown:
         if batch.id not in self._limits:
             try:
-                limits, spent = batch.limits, self._ledger.spent(batch.id)
+                limits, spent = batch.limits, self._ledger.spent(batch.id).total
                 cap = Cap(limits.tokens, limits.micro_usd)
                 self._limits[batch.id] = _Remaining(Refusal.of_batch(), cap, spent, limits.requests)
             except LedgerUnavailable:
@@ -270,7 +270,7 @@ class _Headroom:
             return Unknown()
         budget, window = account.budget, Window.at(self._now)
         budgets = [
-            _Remaining(Refusal.of_month(window), budget.monthly, month),
+            _Remaining(Refusal.of_month(window), budget.monthly, month.total),
             _Remaining(Refusal.of_day(window), budget.daily, day),
         ]
         return MayAsk(budgets, account.breaker.open)

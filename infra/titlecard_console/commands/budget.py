@@ -5,7 +5,7 @@ A budget is written as in `--daily 5usd --monthly 50usd --daily 2000000tokens`. 
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,9 +13,9 @@ import typer
 
 from titlecard.aws.dynamodb.ledger import EVERY_PROJECT
 from titlecard.aws.errors import LedgerUnavailable
-from titlecard.domain.batch import BatchLimits, BatchState, project_name
+from titlecard.domain.batch import BatchState, project_name
 from titlecard.domain.errors import Hold
-from titlecard.domain.money import Amount, Budget, cap
+from titlecard.domain.money import Amount, Budget, Total, cap
 from titlecard_console import stacks
 from titlecard_console.commands import options
 from titlecard_console.errors import CommandError
@@ -185,7 +185,7 @@ def limit(
 
 def limit_command(batch: Batch, charged: Amount) -> str | None:
     """Return the command that raises a batch's limit to allow this total charge; None if the limit allows it."""
-    limits = batch.limits.model_dump()
+    limits = batch.limits.as_map()
     above = {name: number for name, number in amounts(charged).items() if number > limits[name]}
     arguments = [f"--{name} {number}" for name, number in above.items() if name != "micro_usd"]
     if "micro_usd" in above:
@@ -199,7 +199,7 @@ class _Standing:
 
     batch: Batch
     charged: Amount
-    stack: BatchLimits
+    stack: Total
     waiting: int
     need: Amount
     raised: Sequence[LimitIncrease]
@@ -214,7 +214,7 @@ class _Standing:
         return cls(
             batch,
             stacks.ledger(there).spent(name),
-            BatchLimits(**{name: int(there.parameters[parameter]) for name, parameter in PARAMETERS.items()}),
+            Total(**{name: int(there.parameters[parameter]) for name, parameter in PARAMETERS.items()}),
             len(needs),
             sum(needs, Amount()),
             stacks.stores(there).limits.raised(name),
@@ -225,13 +225,12 @@ class _Standing:
         return {
             "batch": self.batch.id,
             "project": self.batch.project,
-            "limit": self.batch.limits.model_dump(),
+            "limit": self.batch.limits.as_map(),
             "charged": amounts(self.charged),
             "waiting": {"videos": self.waiting, "need": amounts(self.need)},
-            "stack": self.stack.model_dump(),
+            "stack": self.stack.as_map(),
             "raised": [
-                {"at": it.at, "by": it.by, "from": it.before.model_dump(), "to": it.after.model_dump()}
-                for it in self.raised
+                {"at": it.at, "by": it.by, "from": it.before.as_map(), "to": it.after.as_map()} for it in self.raised
             ],
         }
 
@@ -239,7 +238,7 @@ class _Standing:
         """Return the batch and its limit as lines for people."""
         lines = [
             f"{self.batch.id} of {self.batch.project}",
-            f"  limit    {format_amounts(**self.batch.limits.model_dump())}",
+            f"  limit    {format_amounts(**self.batch.limits.as_map())}",
             f"  charged  {format_amounts(**amounts(self.charged))}",
             *(f"  raised   {format_time(it.at)} by {it.by}" for it in self.raised),
         ]
@@ -253,13 +252,13 @@ class _Standing:
 def _raise(there: Stack, standing: _Standing, wanted: dict[str, int], *, yes: bool) -> None:
     """Show the old and the new limit, ask for confirmation, and raise the limit."""
     batch, before = standing.batch, standing.batch.limits
-    after = before.model_copy(update=wanted)
+    after = replace(before, **wanted)
     _check(standing, wanted)
     waits = pluralize(standing.waiting, "video waits", "videos wait")
-    more = {name: after.model_dump()[name] - spent for name, spent in amounts(standing.charged).items()}
+    more = {name: after.as_map()[name] - spent for name, spent in amounts(standing.charged).items()}
     for line in (
-        f"{batch.id} may be charged {format_amounts(**after.model_dump())} in all.",
-        f"Before: {format_amounts(**before.model_dump())}.",
+        f"{batch.id} may be charged {format_amounts(**after.as_map())} in all.",
+        f"Before: {format_amounts(**before.as_map())}.",
         f"Charged so far: {format_amounts(**amounts(standing.charged))}.",
         f"At most {format_amounts(**more)} can still be charged.",
         f"{waits} at the limit. The budget of {batch.project} is a second limit.",
@@ -285,7 +284,7 @@ def _check(standing: _Standing, wanted: dict[str, int]) -> None:
         raise CommandError(f"{batch.id} is {'cancelled' if batch.cancelled else batch.state}: nothing is spent on it.")
     if batch.state is BatchState.COUNTING:
         raise CommandError(f"Ingest is still reading {batch.id}: try again when it has sent the messages.")
-    before, most = batch.limits.model_dump(), standing.stack.model_dump()
+    before, most = batch.limits.as_map(), standing.stack.as_map()
     for name, number in wanted.items():
         if number < before[name]:
             raise CommandError(

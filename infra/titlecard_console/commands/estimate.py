@@ -138,7 +138,7 @@ def upload(
     if not yes and not confirm("Upload it?"):
         raise typer.Abort
     key = f"{UPLOADS}{project}/{manifest.name}"
-    metadata = {LIMIT_METADATA[name]: str(number) for name, number in found.limits.model_dump().items()}
+    metadata = {LIMIT_METADATA[name]: str(number) for name, number in found.limits.as_map().items()}
     bucket = there.outputs["UploadsBucket"]
     with manifest.open("rb") as body:
         put = there.client("s3").put_object(Bucket=bucket, Key=key, Body=body, Metadata=metadata)
@@ -187,7 +187,7 @@ def _content(found: Estimate) -> dict[str, Any]:
         "asked": found.asked,
         "expected": _amounts(found.expected),
         "worst_case": _amounts(found.bound),
-        "limit": found.limits.model_dump(),
+        "limit": found.limits.as_map(),
     }
 
 

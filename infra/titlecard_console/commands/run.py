@@ -33,8 +33,7 @@ if TYPE_CHECKING:
     from typing import TextIO
 
     from titlecard.aws.dynamodb.catalog import Batch
-    from titlecard.domain.batch import BatchLimits
-    from titlecard.domain.money import Cap
+    from titlecard.domain.money import Cap, Total
     from titlecard_console.estimate import Manifest
     from titlecard_console.status import Status
     from titlecard_console.talk_table import TalkTable
@@ -224,9 +223,7 @@ def _report_refused(manifest: Manifest) -> None:
         say(f"{manifest.path}: {pluralize(more, 'more row')} cannot be used")
 
 
-def _agree(
-    manifests: Sequence[Manifest], parameters: Mapping[str, str], most: Cap, *, yes: bool
-) -> list[BatchLimits | None]:
+def _agree(manifests: Sequence[Manifest], parameters: Mapping[str, str], most: Cap, *, yes: bool) -> list[Total | None]:
     """Show the most that the run can cost and ask; return each batch's limits, or None if the model is not asked."""
     if Policy(parameters["TierPolicy"]) is Policy.LOCAL:
         return [None] * len(manifests)

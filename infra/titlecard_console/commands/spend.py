@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from titlecard.aws.dynamodb.ledger import Ledger, Spent
-from titlecard.aws.dynamodb.ledger.items import Part
 from titlecard.aws.errors import LedgerUnavailable
-from titlecard.domain.money import Amount
+from titlecard.domain.money import Amount, Total
 from titlecard_console import stacks
 from titlecard_console.commands import options
 from titlecard_console.commands.projects import check_known, known_projects
@@ -93,8 +92,8 @@ class _Line:
             content |= {
                 "measured": asdict(self.spent.measured),
                 "lost_answers": asdict(self.spent.lost),
-                "under_way": asdict(Part() if leaked else self.spent.open),
-                "leaked": asdict(self.spent.open if leaked else Part()),
+                "under_way": asdict(Total() if leaked else self.spent.open),
+                "leaked": asdict(self.spent.open if leaked else Total()),
             }
         return content
 
@@ -116,7 +115,7 @@ def _project_lines(
         case Breakdown.BATCH:
             for batch in batches:
                 line = _Line({"project": name, "batch": batch.id}, ledger.spending(batch.id), *_talks([batch.counts]))
-                yield line.with_talks(now) | {"limit": batch.limits.model_dump()}
+                yield line.with_talks(now) | {"limit": batch.limits.as_map()}
         case Breakdown.DAY:
             yield from (line.content(now) for line in _by_day(name, months))
         case Breakdown.MODEL:
@@ -151,10 +150,10 @@ def _by_day(name: str, months: Sequence[Month]) -> Iterator[_Line]:
 
 def _by_model(name: str, months: Sequence[Month]) -> list[_Line]:
     """Return one line for each model, the one with the most requests first."""
-    sums: dict[str, Part] = {}
+    sums: dict[str, Total] = {}
     for month in months:
         for model, part in month.models.items():
-            sums[model] = _add(sums.get(model, Part()), part)
+            sums[model] = sums.get(model, Total()) + part
     ordered = sorted(sums.items(), key=lambda it: -it[1].requests)
     return [_Line({"project": name, "model": model}, _spent(part), known=False) for model, part in ordered]
 
@@ -212,20 +211,16 @@ def _talks(counts: Iterable[Mapping[str, int]]) -> tuple[int, int]:
 
 
 def _sum(parts: Iterable[Spent]) -> Spent:
-    total = Spent(Amount(), Part(), Part())
+    total = Spent(Amount(), Total(), Total())
     for it in parts:
         total = Spent(
             total.charged + it.charged,
-            _add(total.open, it.open),
-            _add(total.lost, it.lost),
+            total.open + it.open,
+            total.lost + it.lost,
             max(total.reserved_at, it.reserved_at),
         )
     return total
 
 
-def _add(one: Part, other: Part) -> Part:
-    return Part(one.requests + other.requests, one.tokens + other.tokens, one.micro_usd + other.micro_usd)
-
-
-def _spent(part: Part) -> Spent:
-    return Spent(Amount(part.requests, part.tokens, 0, part.micro_usd), Part(), Part())
+def _spent(part: Total) -> Spent:
+    return Spent(Amount(part.requests, part.tokens, 0, part.micro_usd), Total(), Total())

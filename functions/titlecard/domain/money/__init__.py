@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from titlecard.domain.money.amount import Amount, Usage, cut, measured, worst_case
+from titlecard.domain.money.amount import Amount, Total, Usage, cut, measured, worst_case
 from titlecard.domain.money.billing import Billing, Measured, Unbilled, Unmeasured
 from titlecard.domain.money.budget import Budget, Cap, NotABudget, Window, cap
 from titlecard.domain.money.prices import NotAPriceList, PriceList, Rates, Unpriced
@@ -17,6 +17,7 @@ __all__ = [
     "NotAPriceList",
     "PriceList",
     "Rates",
+    "Total",
     "Unbilled",
     "Unmeasured",
     "Unpriced",

@@ -24,6 +24,58 @@ _MILLION = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
+class Total:
+    """An amount whose input and output tokens are counted together: a batch's limit, or a part of the charges.
+
+    Raises:
+        ValueError: one of the numbers is negative.
+    """
+
+    requests: int = 0
+    tokens: int = 0
+    micro_usd: int = 0
+
+    def __post_init__(self) -> None:
+        """Validate the numbers."""
+        if min(self.requests, self.tokens, self.micro_usd) < 0:
+            raise ValueError(f"{self} has a negative number")
+
+    @classmethod
+    def from_item(cls, item: Mapping[str, Any]) -> Self:
+        """Return the total in a DynamoDB item that `as_map` made; its numbers are decimal.
+
+        Raises:
+            KeyError: a number is missing.
+            ValueError: a number is not whole, or is negative.
+        """
+        found = cls(**{field.name: int(item[field.name]) for field in fields(cls)})
+        if found.as_map() != {name: item[name] for name in found.as_map()}:
+            raise ValueError(f"{dict(item)} has a number that is not whole")
+        return found
+
+    def __add__(self, other: Total) -> Total:
+        """Return the sum of two totals."""
+        return Total(self.requests + other.requests, self.tokens + other.tokens, self.micro_usd + other.micro_usd)
+
+    def as_map(self) -> dict[str, int]:
+        """Return the three numbers by name, as they are stored."""
+        return asdict(self)
+
+    def exceeds(self, bound: Total) -> bool:
+        """Return whether any of the three numbers is above the bound's."""
+        return self.requests > bound.requests or self.tokens > bound.tokens or self.micro_usd > bound.micro_usd
+
+    def lowered_by(self, **others: int | None) -> Total:
+        """Return the lower of each number and its namesake; a number without one, or with None, is unchanged."""
+        return Total(
+            **{
+                name: number if (other := others.get(name)) is None else min(number, other)
+                for name, number in self.as_map().items()
+            }
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Amount:
     """The amount reserved or charged for one or more requests: requests, tokens, micro-dollars; all integers."""
 
@@ -36,6 +88,11 @@ class Amount:
     def tokens(self) -> int:
         """Input and output tokens together, as budgets count them."""
         return self.input_tokens + self.output_tokens
+
+    @property
+    def total(self) -> Total:
+        """The same amount with input and output tokens counted together."""
+        return Total(self.requests, self.tokens, self.micro_usd)
 
     @classmethod
     def from_item(cls, item: Mapping[str, Any]) -> Self:
@@ -73,7 +130,7 @@ class Amount:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """The tokens that a provider says it billed.
+    """The tokens that a provider says it billed. It has no price yet: `measured` makes it an `Amount`.
 
     `cached_tokens` and `cache_write_tokens` are parts of `input_tokens`; None if the provider does not report them.
     """

@@ -12,7 +12,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from titlecard.domain.money.amount import Amount
+    from titlecard.domain.money.amount import Amount, Total
 
 MOST = 10**15
 """The largest number in a budget: a billion dollars in micro-dollars. A larger number is a mistake of units."""
@@ -60,7 +60,10 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class Cap:
-    """The cap of one window: tokens (input and output together) and micro-dollars; None means no cap."""
+    """The cap of one window: tokens (input and output together) and micro-dollars; None means no cap.
+
+    It is not a `Total`, because a budget may leave a number out and caps no requests, and a batch's limit may not.
+    """
 
     tokens: int | None = None
     micro_usd: int | None = None
@@ -70,14 +73,14 @@ class Cap:
         caps = {"tokens": self.tokens, "micro_usd": self.micro_usd}
         return {name: value for name, value in caps.items() if value is not None}
 
-    def room(self, spent: Amount) -> Cap:
+    def room(self, spent: Amount | Total) -> Cap:
         """Return what is left of the cap, at least 0."""
         return Cap(
             None if self.tokens is None else max(self.tokens - spent.tokens, 0),
             None if self.micro_usd is None else max(self.micro_usd - spent.micro_usd, 0),
         )
 
-    def holds(self, need: Amount) -> bool:
+    def holds(self, need: Amount | Total) -> bool:
         """Return whether the cap covers a need."""
         return (self.tokens is None or need.tokens <= self.tokens) and (
             self.micro_usd is None or need.micro_usd <= self.micro_usd

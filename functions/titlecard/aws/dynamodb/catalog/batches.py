@@ -9,19 +9,21 @@ from titlecard.aws.dynamodb.catalog.items import Batch, UnreadableBatch, as_batc
 from titlecard.aws.dynamodb.catalog.keys import CLOSED, OPEN, batch_key, number_of_row, row_count_keys, survey_key
 from titlecard.aws.dynamodb.catalog.table import CatalogTable, plain, stamp
 from titlecard.aws.errors import LeaseHeld
-from titlecard.domain.batch import BatchLimits, BatchState, RowState, Upload
+from titlecard.domain.batch import BatchState, RowState, Upload
 from titlecard.extraction.survey import Survey
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from datetime import datetime
 
+    from titlecard.domain.money import Total
+
 
 class Batches(CatalogTable):
     """Batches, and their progress."""
 
     def open_batch(
-        self, upload: Upload, project: str, limits: BatchLimits, *, lease: str, until: datetime, now: datetime
+        self, upload: Upload, project: str, limits: Total, *, lease: str, until: datetime, now: datetime
     ) -> Batch:
         """Lease an upload's batch to this ingest, creating the batch if it is new, and return the batch.
 
@@ -57,7 +59,7 @@ class Batches(CatalogTable):
                     ":order": upload.order,
                     ":etag": upload.etag,
                     ":project": project,
-                    ":limits": limits.model_dump(),
+                    ":limits": limits.as_map(),
                     ":open": OPEN,
                 },
             )
@@ -81,7 +83,7 @@ class Batches(CatalogTable):
         batch: Batch,
         survey: Survey,
         *,
-        limits: BatchLimits,
+        limits: Total,
         form: str,
         accepted: int,
         refused: int,
@@ -100,7 +102,7 @@ class Batches(CatalogTable):
             " repeated = :repeated, last_row = :last_row",
             {
                 ":state": BatchState.SENDING,
-                ":limits": limits.model_dump(),
+                ":limits": limits.as_map(),
                 ":form": form,
                 ":accepted": accepted,
                 ":refused": refused,

@@ -11,8 +11,8 @@ from enum import Enum, auto
 from typing import TYPE_CHECKING, Any
 
 from titlecard.aws.dynamodb.catalog.keys import NEVER, number_of_row
-from titlecard.domain.batch import BatchLimits, BatchState, RowState, Upload
-from titlecard.domain.money import Amount
+from titlecard.domain.batch import BatchState, RowState, Upload
+from titlecard.domain.money import Amount, Total
 from titlecard.domain.video import Policy, Talk, Tier
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ class Batch:
     upload: Upload
     project: str
     state: BatchState
-    limits: BatchLimits
+    limits: Total
     accepted: int
     refused: int
     repeated: int
@@ -239,7 +239,7 @@ def as_batch(item: Mapping[str, Any], *tallies: Mapping[str, Any]) -> Batch:
         upload=Upload(item["bucket"], item["key"], item["version"], item["order"], item.get("etag", "")),
         project=item["project"],
         state=BatchState(item["state"]),
-        limits=BatchLimits.model_validate(item["limits"]),
+        limits=Total.from_item(item["limits"]),
         accepted=int(item.get("accepted", 0)),
         refused=int(item.get("refused", 0)),
         repeated=int(item.get("repeated", 0)),

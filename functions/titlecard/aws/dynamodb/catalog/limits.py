@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from titlecard.aws.dynamodb.catalog.keys import batch_key
 from titlecard.aws.dynamodb.catalog.table import CatalogTable, stamp
-from titlecard.domain.batch import BatchLimits, BatchState
+from titlecard.domain.batch import BatchState
+from titlecard.domain.money import Total
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,8 +25,8 @@ class LimitIncrease:
 
     at: str
     by: str
-    before: BatchLimits
-    after: BatchLimits
+    before: Total
+    after: Total
 
 
 class BatchLimitTable(CatalogTable):
@@ -35,13 +36,11 @@ class BatchLimitTable(CatalogTable):
         """Return the increases of a batch's limit, oldest first."""
         item: Mapping[str, Any] = self._get(batch_key(batch)) or {}
         return [
-            LimitIncrease(
-                it["at"], it["by"], BatchLimits.model_validate(it["before"]), BatchLimits.model_validate(it["after"])
-            )
+            LimitIncrease(it["at"], it["by"], Total.from_item(it["before"]), Total.from_item(it["after"]))
             for it in item.get("raised", ())
         ]
 
-    def raise_limit(self, batch: str, before: BatchLimits, after: BatchLimits, *, by: str, now: datetime) -> bool:
+    def raise_limit(self, batch: str, before: Total, after: Total, *, by: str, now: datetime) -> bool:
         """Raise a batch's limit; return False if it has changed since it was read, or cannot be raised now.
 
         It cannot be raised while ingest counts the rows, since ingest then writes the limit, nor after the batch was
@@ -54,14 +53,14 @@ class BatchLimitTable(CatalogTable):
         as_read = "limits = :before"
         counted = "#state IN (:sending, :open, :finished)"
         going = "attribute_not_exists(cancelled_at)"
-        given = {"at": stamp(now), "by": by, "before": before.model_dump(), "after": after.model_dump()}
+        given = {"at": stamp(now), "by": by, "before": before.as_map(), "after": after.as_map()}
         return self._accepted(
             batch_key(batch),
             "SET limits = :after, raised = list_append(if_not_exists(raised, :none), :given)",
             f"{as_read} AND {counted} AND {going}",
             {
-                ":before": before.model_dump(),
-                ":after": after.model_dump(),
+                ":before": before.as_map(),
+                ":after": after.as_map(),
                 ":none": [],
                 ":given": [given],
                 ":sending": BatchState.SENDING,

@@ -11,7 +11,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from titlecard.aws.errors import LedgerUnavailable
-from titlecard.domain.money import Amount
+from titlecard.domain.money import Amount, Total
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -36,15 +36,6 @@ class LedgerItemInvalid(LedgerUnavailable):
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
-    """The requests, tokens and micro-dollars of a part of the charges."""
-
-    requests: int = 0
-    tokens: int = 0
-    micro_usd: int = 0
-
-
-@dataclass(frozen=True, slots=True)
 class Spent:
     """A charge, and its unmeasured parts.
 
@@ -54,14 +45,14 @@ class Spent:
     """
 
     charged: Amount
-    open: Part
-    lost: Part
+    open: Total
+    lost: Total
     reserved_at: str = ""
 
     @property
-    def measured(self) -> Part:
+    def measured(self) -> Total:
         """Return the part that the provider's own counts measured."""
-        return Part(
+        return Total(
             **{
                 name: max(getattr(self.charged, name) - getattr(self.open, name) - getattr(self.lost, name), 0)
                 for name in PARTS
@@ -118,13 +109,13 @@ def charge_of(item: Mapping[str, Any]) -> Amount:
     return Amount(**{field.name: count(item, field.name) for field in fields(Amount)})
 
 
-def part_of(item: Mapping[str, Any], prefix: str) -> Part:
+def part_of(item: Mapping[str, Any], prefix: str) -> Total:
     """Return the part of a charge that an item holds under a prefix.
 
     Raises:
         LedgerItemInvalid: as for `charge_of`.
     """
-    return Part(**{name: count(item, f"{prefix}{name}") for name in PARTS})
+    return Total(**{name: count(item, f"{prefix}{name}") for name in PARTS})
 
 
 def spent_of(item: Mapping[str, Any]) -> Spent:

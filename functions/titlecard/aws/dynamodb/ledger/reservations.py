@@ -49,7 +49,6 @@ from titlecard.aws.dynamodb.ledger.items import (
     OPEN,
     PARTS,
     LedgerTable,
-    Part,
     Spent,
     charge_of,
     count,
@@ -59,14 +58,13 @@ from titlecard.aws.dynamodb.ledger.items import (
 )
 from titlecard.aws.errors import LedgerUnavailable
 from titlecard.domain.errors import Hold
-from titlecard.domain.money import Amount, Unbilled, Unmeasured, Window
+from titlecard.domain.money import Amount, Total, Unbilled, Unmeasured, Window
 from titlecard.domain.money.budget import MOST
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from datetime import datetime
 
-    from titlecard.domain.batch import BatchLimits
     from titlecard.domain.money import Billing, Budget
 
     Item = Mapping[str, Any]
@@ -126,15 +124,15 @@ class Month:
 
     name: str
     spent: Spent
-    days: Mapping[int, Part]
-    models: Mapping[str, Part]
+    days: Mapping[int, Total]
+    models: Mapping[str, Total]
 
 
 class Spending(LedgerTable):
     """The charges of batches and of projects."""
 
     def reserve(
-        self, batch: str, project: str, need: Amount, *, limits: BatchLimits, budget: Budget, model: str, now: datetime
+        self, batch: str, project: str, need: Amount, *, limits: Total, budget: Budget, model: str, now: datetime
     ) -> Reservation | Refusal:
         """Reserve the worst case of one request, in its batch and in its project's day and month.
 
@@ -213,7 +211,7 @@ class Spending(LedgerTable):
         """
         return spent_of(self._item(_batch_key(batch)))
 
-    def window(self, project: str, now: datetime) -> tuple[Amount, Amount]:
+    def window(self, project: str, now: datetime) -> tuple[Total, Amount]:
         """Return a project's charges in the day and in the month of a moment, including reservations.
 
         Raises:
@@ -221,8 +219,7 @@ class Spending(LedgerTable):
         """
         window = Window.at(now)
         item = self._item(_month_key(project, window))
-        day = part_of(item, _day_prefix(window))
-        return Amount(day.requests, day.tokens, 0, day.micro_usd), charge_of(item)
+        return part_of(item, _day_prefix(window)), charge_of(item)
 
     def months(self, project: str) -> Iterator[Month]:
         """Yield a project's charges by month, oldest first.
@@ -243,8 +240,8 @@ class Spending(LedgerTable):
 
     # ---------------------------------------------------------------------------------------------------- the writes
 
-    def _reserve_batch(self, reservation: Reservation, limits: BatchLimits, now: datetime) -> Refusal | None:
-        has_room, room = _room_under(limits.model_dump(), reservation.need, COUNTERS)
+    def _reserve_batch(self, reservation: Reservation, limits: Total, now: datetime) -> Refusal | None:
+        has_room, room = _room_under(limits.as_map(), reservation.need, COUNTERS)
         not_cancelled = "attribute_not_exists(cancelled_at)"
         written = self._add(
             _batch_key(reservation.batch),
@@ -387,10 +384,9 @@ class _Refused:
     item: Item
 
 
-def _hopeless(need: Amount, limits: BatchLimits, budget: Budget, window: Window) -> Refusal | None:
+def _hopeless(need: Amount, limits: Total, budget: Budget, window: Window) -> Refusal | None:
     """Return the refusal of a need above a whole limit, which a person has to raise; None if it could ever fit."""
-    needs = _counters(need)
-    if any(needs[name] > limit for name, limit in limits.model_dump().items()):
+    if need.total.exceeds(limits):
         return Refusal.of_batch()
     for cap, refusal in ((budget.daily, Refusal.of_day(window)), (budget.monthly, Refusal.of_month(window))):
         if not cap.holds(need):
