@@ -291,17 +291,11 @@ class Parser:
         try:
             message = Message.model_validate_json(received.body)
         except ValidationError:
-            reason = "undecodable: the message is not a row of a manifest"
-            self._letters.send(received.body, reason)
-            telemetry.died(self._log, None, reason=reason)
-            return Done(RowState.DEAD)
+            return self._unknown(received, None, "undecodable: the message is not a row of a manifest")
         try:
             batch, survey = self._batch(message.batch)
         except KeyError:
-            reason = f"unknown_batch: the catalog has no batch {message.batch[:80]!r}"
-            self._letters.send(received.body, reason)
-            telemetry.died(self._log, message, reason=reason)
-            return Done(RowState.DEAD)
+            return self._unknown(received, message, f"unknown_batch: the catalog has no batch {message.batch[:80]!r}")
         try:
             key = None if self._rules.policy is Policy.LOCAL else self._keys.of(message.project)
         except KeyUnreadable as trouble:  # this affects one project, and must not delay the others' messages
@@ -311,6 +305,12 @@ class Parser:
         policy = self._rules.policy if key else Policy.LOCAL
         mark = fingerprint(message.video, model=self._rules.model if key else None, prompt_version=self._prompt_version)
         return _Job(received, message, batch, survey, policy, key, mark)
+
+    def _unknown(self, received: Received, message: Message | None, reason: str) -> Outcome:
+        """Send a message that belongs to no row of the catalog to the dead-letter queue."""
+        self._letters.send(received.body, reason)
+        telemetry.died(self._log, message, reason=reason)
+        return Done(RowState.DEAD)
 
     def _batch(self, name: str) -> tuple[Batch, Survey]:
         known = self._known.get(name)

@@ -72,7 +72,14 @@ __all__ = (
 
 
 class Catalog(Batches, Rows, Attempts, SweepLease):
-    """The catalog's table: batches, their rows, the attempts on their videos, and the sweeper's lease."""
+    """What the functions do with the catalog's table: batches, rows, attempts, and the sweeper's lease.
+
+    Every class over the table inherits the client, the conditional writes and the queries of `CatalogTable`, one class
+    a theme, and `keys` makes all keys. The four themes that the parser, the sweeper and the audit all need are joined
+    here by inheritance: separate objects would be four parameters everywhere, or be forwarded method by method. The
+    others (`BatchLimitTable`, `BatchResults`, `Grants`, `Reviews`, `UploadProgressTable`) are built where they are
+    used.
+    """
 
     def deferred_rows_of(self, projects: Container[str]) -> Iterator[DeferredRow]:
         """Yield the deferred rows of the projects' open batches (an eventually consistent read of the index)."""

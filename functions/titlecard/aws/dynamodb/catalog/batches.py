@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 from typing import TYPE_CHECKING, Any
 
 from titlecard.aws.dynamodb.catalog.items import Batch, UnreadableBatch, as_batch
 from titlecard.aws.dynamodb.catalog.keys import CLOSED, OPEN, batch_key, number_of_row, row_count_keys, survey_key
-from titlecard.aws.dynamodb.catalog.table import CatalogTable, plain, stamp
+from titlecard.aws.dynamodb.catalog.table import CatalogTable, stamp
 from titlecard.aws.errors import LeaseHeld
 from titlecard.domain.batch import BatchState, RowState, Upload
 from titlecard.extraction.survey import Survey
@@ -37,32 +36,31 @@ class Batches(CatalogTable):
         new = "attribute_not_exists(pk)"
         unfinished = "#state IN (:counting, :sending)"
         expired = "(attribute_not_exists(lease) OR lease_until < :now)"
-        with contextlib.suppress(self._db.exceptions.ConditionalCheckFailedException):
-            self._update(
-                batch_key(upload.batch),
-                "SET #state = if_not_exists(#state, :counting), lease = :lease, lease_until = :until, moved_at = :now,"
-                " #bucket = :bucket, #key = :key, version = :version, #order = :order, etag = :etag,"
-                " #project = :project,"
-                " limits = if_not_exists(limits, :limits), created_at = if_not_exists(created_at, :now),"
-                " agenda = if_not_exists(agenda, :open), due = if_not_exists(due, :now)"
-                " REMOVE reason",
-                f"{new} OR ({unfinished} AND {expired})",
-                {
-                    ":counting": BatchState.COUNTING,
-                    ":sending": BatchState.SENDING,
-                    ":lease": lease,
-                    ":until": stamp(until),
-                    ":now": stamp(now),
-                    ":bucket": upload.bucket,
-                    ":key": upload.key,
-                    ":version": upload.version,
-                    ":order": upload.order,
-                    ":etag": upload.etag,
-                    ":project": project,
-                    ":limits": limits.as_map(),
-                    ":open": OPEN,
-                },
-            )
+        self._accepted(
+            batch_key(upload.batch),
+            "SET #state = if_not_exists(#state, :counting), lease = :lease, lease_until = :until, moved_at = :now,"
+            " #bucket = :bucket, #key = :key, version = :version, #order = :order, etag = :etag,"
+            " #project = :project,"
+            " limits = if_not_exists(limits, :limits), created_at = if_not_exists(created_at, :now),"
+            " agenda = if_not_exists(agenda, :open), due = if_not_exists(due, :now)"
+            " REMOVE reason",
+            f"{new} OR ({unfinished} AND {expired})",
+            {
+                ":counting": BatchState.COUNTING,
+                ":sending": BatchState.SENDING,
+                ":lease": lease,
+                ":until": stamp(until),
+                ":now": stamp(now),
+                ":bucket": upload.bucket,
+                ":key": upload.key,
+                ":version": upload.version,
+                ":order": upload.order,
+                ":etag": upload.etag,
+                ":project": project,
+                ":limits": limits.as_map(),
+                ":open": OPEN,
+            },
+        )
         return self.batch(upload.batch)
 
     def batch(self, batch: str) -> Batch:
@@ -265,11 +263,6 @@ class Batches(CatalogTable):
         the states in `already`, so a refusal that shows one of them means success.
         """
         leased = "lease = :lease"
-        write = self._write(batch_key(batch.id), change, leased, {**values, ":lease": batch.lease})["Update"]
-        try:
-            self._db.update_item(**write, ReturnValuesOnConditionCheckFailure="ALL_OLD")
-        except self._db.exceptions.ConditionalCheckFailedException as refusal:
-            if plain(refusal.response).get("state") in already:
-                return
-            message = f"batch {batch.id} is held by another worker"
-            raise LeaseHeld(message) from refusal
+        stored = self._refused(batch_key(batch.id), change, leased, {**values, ":lease": batch.lease})
+        if stored is not None and stored.get("state") not in already:
+            raise LeaseHeld(f"batch {batch.id} is held by another worker")

@@ -139,20 +139,20 @@ class Grants(CatalogTable):
             for item in items
         ]
 
-    def allow(self, seen: RowSnapshot, leave: AttemptGrant, state: BatchState, *, now: datetime) -> bool:
+    def allow(self, seen: RowSnapshot, grant: AttemptGrant, state: BatchState, *, now: datetime) -> bool:
         """Grant a row further attempts, before its message is sent; return False if anything changed since it was read.
 
         Args:
             seen: the row as it was read: dead, or queued with a message in the dead-letter queue.
-            leave: the grant for its video.
+            grant: the grant for its video.
             state: the state of its batch as it was read; a finished batch becomes open.
 
         Raises:
             CatalogBusy: nothing was written, because other writers kept cancelling the transaction.
         """
-        writes = [self._leave(seen, leave, now), self._batch_open(seen, state, now)]
+        writes = [self._granted(seen, grant, now), self._batch_open(seen, state, now)]
         if seen.state is RowState.DEAD:
-            writes += [self._row_queued(seen, leave, now), self._not_counted(seen, now)]
+            writes += [self._row_queued(seen, grant, now), self._not_counted(seen, now)]
         return self._transact(writes)
 
     def put_away(self, seen: RowSnapshot, *, by: str, now: datetime) -> bool:
@@ -165,17 +165,17 @@ class Grants(CatalogTable):
             {":dead": RowState.DEAD, ":ended": seen.ended_at, ":now": stamp(now), ":by": by},
         )
 
-    def _leave(self, seen: RowSnapshot, leave: AttemptGrant, now: datetime) -> dict[str, Any]:
-        untried = " OR attribute_not_exists(attempts)" if leave.attempts == 0 else ""
+    def _granted(self, seen: RowSnapshot, grant: AttemptGrant, now: datetime) -> dict[str, Any]:
+        untried = " OR attribute_not_exists(attempts)" if grant.attempts == 0 else ""
         unmoved = f"attempts = :attempts{untried}"
-        given: dict[str, Any] = {"at": stamp(now), "by": leave.by, "batch": seen.batch, "row": seen.row}
-        values: dict[str, Any] = {":attempts": leave.attempts, ":none": []}
+        given: dict[str, Any] = {"at": stamp(now), "by": grant.by, "batch": seen.batch, "row": seen.row}
+        values: dict[str, Any] = {":attempts": grant.attempts, ":none": []}
         change = "SET redrives = list_append(if_not_exists(redrives, :none), :given)"
-        if leave.allowed is not None:
-            given |= {"attempts": leave.attempts, "allowed": leave.allowed}
+        if grant.allowed is not None:
+            given |= {"attempts": grant.attempts, "allowed": grant.allowed}
             change += ", allowed = :allowed"
-            values[":allowed"] = leave.allowed
-        key = video_record_key(leave.project, leave.video, leave.fingerprint)
+            values[":allowed"] = grant.allowed
+        key = video_record_key(grant.project, grant.video, grant.fingerprint)
         return self._write(key, change, unmoved, {**values, ":given": [given]})
 
     def _batch_open(self, seen: RowSnapshot, state: BatchState, now: datetime) -> dict[str, Any]:
@@ -189,7 +189,7 @@ class Grants(CatalogTable):
             values |= {":open": BatchState.OPEN, ":agenda": OPEN, ":zero": 0}
         return self._write(batch_key(seen.batch), change, as_read, values)
 
-    def _row_queued(self, seen: RowSnapshot, leave: AttemptGrant, now: datetime) -> dict[str, Any]:
+    def _row_queued(self, seen: RowSnapshot, grant: AttemptGrant, now: datetime) -> dict[str, Any]:
         as_read = "#state = :dead AND ended_at = :ended"
         return self._write(
             row_key(seen.batch, seen.row),
@@ -201,19 +201,17 @@ class Grants(CatalogTable):
                 ":dead": RowState.DEAD,
                 ":ended": seen.ended_at,
                 ":now": stamp(now),
-                ":by": leave.by,
+                ":by": grant.by,
                 ":unsent": UNSENT,
             },
         )
 
     def _not_counted(self, seen: RowSnapshot, now: datetime) -> dict[str, Any]:
         return {
-            "Update": {
-                "TableName": self._table,
-                "Key": row_count_key(seen.batch, REDRIVEN),
-                "UpdateExpression": "SET moved_at = :now ADD n_dead :less",
-                "ExpressionAttributeValues": {":now": stamp(now), ":less": -1},
-            }
+            "TableName": self._table,
+            "Key": row_count_key(seen.batch, REDRIVEN),
+            "UpdateExpression": "SET moved_at = :now ADD n_dead :less",
+            "ExpressionAttributeValues": {":now": stamp(now), ":less": -1},
         }
 
 

@@ -60,7 +60,7 @@ from titlecard.aws.dynamodb.catalog.keys import (
     waiting_lists,
 )
 from titlecard.aws.dynamodb.catalog.reviews import as_reviewed_talk
-from titlecard.aws.dynamodb.catalog.table import KEYS_PER_GET, CatalogTable, batched, plain, stamp
+from titlecard.aws.dynamodb.catalog.table import KEYS_PER_GET, CatalogTable, batched, stamp
 from titlecard.domain.batch import Message, RowState
 from titlecard.domain.money import Amount
 
@@ -155,23 +155,17 @@ class Rows(CatalogTable):
         Args:
             alone: the step that runs in isolation: `LOCALLY`, or the token of the claim to be made.
         """
-        self._mark(
-            message,
+        self._accepted(
+            row_key(message.batch, message.row),
             "SET began = :now, alone = :alone, #state = if_not_exists(#state, :queued), video = :video",
             "attribute_not_exists(#state) OR #state = :queued",
-            {":now": stamp(now), ":video": message.video.id, ":alone": alone},
+            {":now": stamp(now), ":video": message.video.id, ":alone": alone, ":queued": RowState.QUEUED},
         )
 
     def survived(self, message: Message) -> None:
         """Record that the worker survived a row's isolated step; the row may now run beside others."""
-        self._mark(message, "REMOVE alone", "#state = :queued", {})
-
-    def _mark(self, message: Message, change: str, condition: str, values: Mapping[str, str]) -> None:
-        try:
-            key = row_key(message.batch, message.row)
-            self._update(key, change, condition, {":queued": RowState.QUEUED, **values})
-        except self._db.exceptions.ConditionalCheckFailedException:
-            return
+        key, going = row_key(message.batch, message.row), "#state = :queued"
+        self._accepted(key, "REMOVE alone", going, {":queued": RowState.QUEUED})
 
     # ---------------------------------------------------------------------------------------------------- the ends
 
@@ -234,29 +228,21 @@ class Rows(CatalogTable):
 
     def _store_beside(self, ending: RowEnd) -> RowEnd:
         """Store a talk in the existing record of a video."""
-        item = _talk_item(ending)
-        write = self._write(
-            {"pk": item["pk"], "sk": item["sk"]},
-            "SET talk = :talk",
-            "attribute_not_exists(talk)",
-            {":talk": item["talk"]},
-        )["Update"]
-        try:
-            self._db.update_item(**write, ReturnValuesOnConditionCheckFailure="ALL_OLD")
-        except self._db.exceptions.ConditionalCheckFailedException as refusal:
-            stored = as_video_record(plain(refusal.response)).talk
-            return replace(ending, talk=None, tier=stored.tier if stored else ending.tier)
-        return ending
+        key, unanswered = video_record_of(ending.message, ending.fingerprint), "attribute_not_exists(talk)"
+        record = self._refused(key, "SET talk = :talk", unanswered, {":talk": _talk_item(ending)["talk"]})
+        if record is None:
+            return ending
+        stored = as_video_record(record).talk
+        return replace(ending, talk=None, tier=stored.tier if stored else ending.tier)
 
     def _move_pointers(self, endings: Sequence[RowEnd], inserted: Mapping[int, bool]) -> list[RowEnd]:
         """Let the videos of parsed rows point here; where a newer batch has the video, its row is superseded."""
-        after = list(endings)
-        for place, ending in enumerate(endings):
-            if not _points(ending) or inserted.get(place):
-                continue
-            if not self.point(ending.message, ending.fingerprint, ending.order):
-                after[place] = _superseded(ending)
-        return after
+        return [
+            it
+            if not _points(it) or inserted.get(place) or self.point(it.message, it.fingerprint, it.order)
+            else replace(it, state=RowState.SUPERSEDED, tier=None, talk=None, reason=SUPERSEDED)
+            for place, it in enumerate(endings)
+        ]
 
     def _end_rows(self, endings: Sequence[RowEnd], now: datetime) -> list[Ended]:
         """Write the rows; a row that has ended already stays as it is."""
@@ -492,7 +478,3 @@ def _row(ending: RowEnd, now: datetime) -> dict[str, Any]:
 def _points(ending: RowEnd) -> bool:
     """Return whether the video's pointer is still to be moved to this row."""
     return ending.state is RowState.PARSED and ending.pointer is not Pointer.SET
-
-
-def _superseded(ending: RowEnd) -> RowEnd:
-    return replace(ending, state=RowState.SUPERSEDED, tier=None, talk=None, reason=SUPERSEDED)

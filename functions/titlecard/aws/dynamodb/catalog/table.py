@@ -88,18 +88,22 @@ class CatalogTable:
     # --------------------------------------------------------------------------------------------------- writing
 
     def _accepted(self, key: Mapping[str, str], change: str, condition: str, values: Mapping[str, Any]) -> bool:
-        try:
-            self._update(key, change, condition, values)
-        except self._db.exceptions.ConditionalCheckFailedException:
-            return False
-        return True
+        """Change an item under a condition; return False if it does not hold."""
+        return self._refused(key, change, condition, values) is None
 
-    def _update(self, key: Mapping[str, str], change: str, condition: str, values: Mapping[str, Any]) -> None:
-        self._db.update_item(**self._write(key, change, condition, values)["Update"])
-
-    def _write(
+    def _refused(
         self, key: Mapping[str, str], change: str, condition: str, values: Mapping[str, Any]
-    ) -> dict[str, dict[str, Any]]:
+    ) -> dict[str, Any] | None:
+        """Change an item under a condition; return None, or the item as it is if the condition does not hold."""
+        write = self._write(key, change, condition, values)
+        try:
+            self._db.update_item(**write, ReturnValuesOnConditionCheckFailure="ALL_OLD")
+        except self._db.exceptions.ConditionalCheckFailedException as refusal:
+            return plain(refusal.response)
+        return None
+
+    def _write(self, key: Mapping[str, str], change: str, condition: str, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Return a conditional change as DynamoDB takes it, alone or in a transaction."""
         write: dict[str, Any] = {
             "TableName": self._table,
             "Key": dict(key),
@@ -109,7 +113,7 @@ class CatalogTable:
         }
         if aliases := _aliases(f"{change} {condition}"):
             write["ExpressionAttributeNames"] = aliases
-        return {"Update": write}
+        return write
 
     def _put(self, item: Mapping[str, Any], condition: str, values: Mapping[str, Any]) -> bool:
         """Put an item under a condition; return False if it did not hold."""
@@ -168,7 +172,7 @@ class CatalogTable:
         for tries in range(TRIES):
             _back_off(tries)
             try:
-                self._db.transact_write_items(TransactItems=list(writes))  # type: ignore[arg-type]  # of `_write`
+                self._db.transact_write_items(TransactItems=[{"Update": write} for write in writes])  # type: ignore[typeddict-item]  # of `_write`
             except self._db.exceptions.TransactionCanceledException as refusal:
                 reasons: list[Mapping[str, Any]] = refusal.response["CancellationReasons"]  # type: ignore[assignment] # theirs
                 if not {reason.get("Code", "None") for reason in reasons} & PASSING:
