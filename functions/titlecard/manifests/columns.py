@@ -92,7 +92,7 @@ class Columns:
             NoTalk: it is not meant to be a talk.
         """
         if record is None:
-            raise Unreadable("The row is null: so yt-dlp lists a video that is private, deleted or not available.")
+            raise Unreadable("The row is null: yt-dlp lists a private, deleted or unavailable video this way.")
         if not isinstance(record, dict):
             raise Unreadable(f"The row is {kind(record)}, not an object with an id and a title.")
         record = _unwrapped(record)
@@ -143,7 +143,7 @@ class Columns:
             return
         values = flat.values
         if "title" not in values and plain_name(str(values.get("id", ""))) in TOTALS:
-            raise NoTalk("The row adds up the others.")
+            raise NoTalk("The row is the total of the others.")
         written = [text for text in record.values() if isinstance(text, str)]
         if len(written) == 1 and "title" not in values and " " in written[0].strip():
             raise NoTalk("A remark between the rows of the table.")
@@ -178,11 +178,11 @@ class Columns:
         if no_talk.is_hidden(title):
             raise Unreadable(no_talk.PRIVATE)
         if no_talk.has_no_title(title):
-            raise Unreadable("The row has no title: yt-dlp was not told it. List the videos without --flat-playlist.")
+            raise Unreadable("The row has no title: yt-dlp did not fetch it. List the videos without --flat-playlist.")
         if no_talk.is_advertisement(title):
             raise Unreadable("The row is an advertisement, not a talk.")
         if scheduled and not fields.get("presenters") and no_talk.is_break(title):
-            raise NoTalk("A break of the schedule, which is no talk.")
+            raise NoTalk("The row is a break in the schedule, not a talk.")
         if fault := spreadsheet_fault(title):
             raise Unreadable(f"The title “{title.strip():.40}” is {fault}. Format the column as text.")
 
@@ -238,7 +238,7 @@ def _check_text(fields: dict[str, Any]) -> None:
             except UnicodeEncodeError:  # the decoding of bytes that are not UTF-8
                 raise Unreadable(f"{NOT_UTF8} {TO_UTF8}") from None
             if "\0" in text or "\ufffe" in text or "\uffff" in text:
-                raise Unreadable(f"The {name} holds a NUL or another character that no text has.")
+                raise Unreadable(f"The {name} contains a NUL or another character that a text cannot have.")
 
 
 def _sentence(error: ValidationError) -> str:
@@ -247,7 +247,7 @@ def _sentence(error: ValidationError) -> str:
     field = first["loc"][0]
     match first["type"]:
         case "string_type":
-            return f"The {field} is {kind(first['input'])} where text belongs."
+            return f"The {field} is {kind(first['input'])}, not text."
         case "string_too_short":
             return f"The {field} is empty."
         case _:

@@ -113,7 +113,7 @@ def _checked(text: str) -> str:
 def _not_text(value: object) -> str:
     if isinstance(value, float):
         return "The id is a number that is not whole, or too large to be exact."
-    return f"The id is {kind(value)} where text belongs."
+    return f"The id is {kind(value)}, not text."
 
 
 def kind(value: object) -> str:

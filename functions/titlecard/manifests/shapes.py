@@ -102,7 +102,7 @@ def _django(record: Record, references: References) -> Flat:
     """Flatten a record of Django's `dumpdata`, or of our own fixture."""
     model, fields = record["model"], record["fields"]
     if not references.may_be_talk(model):
-        raise NoTalk(f"A record of {model:.80}, which is no talk.")
+        raise NoTalk(f"The row is a record of {model:.80}, not a talk.")
     mapping = recognise(name for name in fields if plain_name(name) not in {"id", "pk"})
     flat = generic(fields, mapping, references.of_field(mapping.get("presenters", "")))
     values, columns = dict(flat.values), {field: f"fields.{name}" for field, name in mapping.items()}
@@ -116,7 +116,7 @@ def _vimeo(record: Record, _: References) -> Flat:
     """Flatten a video of Vimeo's API."""
     found = re.match(r"/(?:users/[^/]+/)?(\w+)/(\d+)?", record["uri"])
     if not found or found[1] != "videos" or not found[2]:
-        raise Unreadable(f"The row is no video of Vimeo but {record['uri']:.60}.")
+        raise Unreadable(f"The row is not a Vimeo video but {record['uri']:.60}.")
     values = {
         "id": found[2],
         "title": record["name"],
@@ -169,7 +169,7 @@ def _event_2(record: Record, references: References) -> Flat:
 def _submission(record: Record, references: References) -> Flat:
     """Flatten a submission of pretalx's API, or a talk of its schedule."""
     if "submission" in record and record["submission"] is None:
-        raise NoTalk("A break or another part of the schedule that is no talk.")
+        raise NoTalk("The row is a break or another part of the schedule, not a talk.")
     if isinstance(inner := record.get("submission"), str):
         raise Unreadable(f"The row names its talk by the code {inner:.20}: ask with ?expand=submission.speakers.")
     if isinstance(inner, dict):
@@ -179,7 +179,7 @@ def _submission(record: Record, references: References) -> Flat:
     if state in {"rejected", "withdrawn", "canceled", "deleted", "draft"}:
         raise Unreadable(f"The talk is {state}.")
     if not record.get("code") and not record.get("speakers"):
-        raise NoTalk("A break or another part of the schedule that is no talk.")
+        raise NoTalk("The row is a break or another part of the schedule, not a talk.")
     _check_is_no_break(record.get("submission_type"))
     speakers = record.get("speakers")
     if isinstance(speakers, list):  # without `expand=speakers`, they are codes
@@ -197,7 +197,7 @@ def _submission(record: Record, references: References) -> Flat:
 def _session(record: Record, references: References) -> Flat:
     """Flatten a session of Sessionize."""
     if record.get("isServiceSession") is True:
-        raise NoTalk("A break or another session of the organisers, which is no talk.")
+        raise NoTalk("The row is a break or another session of the organisers, not a talk.")
     address = "recordingUrl" if record.get("recordingUrl") else "liveUrl"
     values = {
         "id": record.get("id"),
@@ -342,7 +342,7 @@ def _joined(*texts: object) -> str:
 def _check_is_no_break(kind: object) -> None:
     said = _text(kind)
     if isinstance(said, str) and said.casefold() in {"break", "pause", "lunch", "meal", "podium break"}:
-        raise NoTalk("A break of the schedule, which is no talk.")
+        raise NoTalk("The row is a break in the schedule, not a talk.")
 
 
 def _is_unknown_code(text: str, references: References) -> bool:
