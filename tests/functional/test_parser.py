@@ -546,6 +546,18 @@ def test_a_key_that_cannot_be_read_lets_its_rows_wait_and_no_others(
     assert provider.posts == []
 
 
+def test_a_row_that_has_ended_is_not_deferred_for_an_unreadable_key(
+    world: World, tier: ModelTier, sure: Message
+) -> None:
+    class Unreadable(KeysOfATest):
+        def of(self, _project: str, *, fresh: bool = False) -> str | None:  # noqa: ARG002 -- as `Keys`
+            raise KeyUnreadable("denied")
+
+    assert work(world, tier, sure) == PARSED_LOCALLY
+    outcomes = world.parser(tier, keys=Unreadable(None)).work([received(sure, 2)], lambda: 90)
+    assert (outcomes, row(world, sure).state) == ({"message-1": ComeBack()}, RowState.PARSED)
+
+
 # ------------------------------------------------------------------------------------------------- leases and receives
 
 

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 _NO_FACTOR = "a stated factor counts only above the other, which is at least 1, so that 0 and 1 are the same"
+_NO_ZERO = "a settlement has no change of zero"
 _PLACEHOLDER = "the client wants a value there, and nobody reads it"
 _SPEED = "only how long the import takes"
+
+_SETTLE = "aws.dynamodb.ledger.reservations: Spending._settle"
+_CHANGES = "{name: change for name, change in changes.items()"
 
 TOLERATED: dict[str, str] = {
     "aws.dynamodb.ledger.breakers: Breakers.open_breaker: not_open = ": (
         "a closed breaker has no date, so that the other half of the condition lets it open"
     ),
     "aws.dynamodb.ledger.reservations: Spending._raise: continue: continue -> pass": "the loop goes on either way",
+    f"{_SETTLE}: rises = {_CHANGES} if change > 0}}: > -> >=": _NO_ZERO,
+    f"{_SETTLE}: changes = {_CHANGES} if change < 0}}: < -> <=": _NO_ZERO,
     "domain.money.amount: cut: if len(encoded) <= max_bytes:: <= -> <": "a text cut to its own length is the same",
     "domain.money.budget: Window.next_month: beyond = self.day.replace(day=1)": (
         "31 days after the second of a month are in the next one as well"
