@@ -154,6 +154,19 @@ def test_a_worker_that_lost_the_lease_changes_nothing(
     assert world.catalog.batch(mine.id) == theirs
 
 
+@pytest.mark.parametrize("step", [_start_sending, _sent, _all_sent, _refuse])
+@pytest.mark.parametrize("at", [1, 2])
+def test_a_step_whose_answer_was_lost_is_done(
+    world: World, step: Callable[[Catalog, Batch, World], None], at: int
+) -> None:
+    batch = sending(world)
+    world.wire.cut(Cut.LOST_ANSWER, at)
+    step(world.catalog, batch, world)
+    done = world.catalog.batch(batch.id)
+    states = {_all_sent: BatchState.OPEN, _refuse: BatchState.REFUSED}
+    assert done.state is states.get(step, BatchState.SENDING)
+
+
 def test_pass_1_ends_with_counts_and_a_survey(world: World) -> None:
     batch = sending(world)
     assert (batch.state, batch.accepted, batch.refused, batch.repeated) == (BatchState.SENDING, 3, 2, 1)

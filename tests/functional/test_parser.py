@@ -843,6 +843,20 @@ def test_a_death_is_recorded_before_its_letter_which_the_next_receive_sends(
     assert [body for body, _ in world.dead()] == [message.model_dump_json()]
 
 
+def test_a_row_that_another_worker_has_parsed_meanwhile_gets_no_dead_letter(
+    world: World, provider: LoopbackProvider, tier: ModelTier, message: Message
+) -> None:
+    class Late(Deadly):
+        def ask(self, question: Question, *, key: str, deadline_seconds: float) -> Answer:
+            order = world.catalog.batch(message.batch).upload.order
+            world.catalog.end([RowEnd(message, order, mark(message), RowState.PARSED)], now=world.clock())
+            return super().ask(question, key=key, deadline_seconds=deadline_seconds)
+
+    provider.fail("server_error")
+    assert work(world, Late(tier), message, attempt_cap=1) == Done(RowState.PARSED)
+    assert world.dead() == []
+
+
 def test_a_dead_rows_message_that_is_delivered_for_the_first_time_is_no_second_letter(
     world: World, provider: LoopbackProvider, tier: ModelTier, message: Message
 ) -> None:

@@ -194,6 +194,18 @@ def test_rows_of_a_cancelled_batch_are_put_back_to_be_ended_whatever_the_budget_
     assert [project.row(it).state for it in (one, two)] == [RowState.CANCELLED] * 2
 
 
+def test_behind_an_open_breaker_the_rows_of_a_cancelled_batch_are_put_back_and_no_others_change(
+    project: Project,
+) -> None:
+    project.provider.fail("unauthorized")
+    project.work(project.rows(1, "opening")[0])
+    deferred(project, 1)
+    one, _ = deferred(project, 2)
+    assert project.world.sweeper().run() == {}
+    project.world.catalog.cancel(project.world.catalog.batch(one.batch), now=project.world.clock())
+    assert project.world.sweeper().run() == {"put back": 2}
+
+
 def test_a_row_that_waits_for_a_person_but_not_at_our_own_limit_stays(project: Project) -> None:
     (message,) = project.rows(1)
     now = project.world.clock()
