@@ -9,6 +9,7 @@ from botocore.exceptions import ClientError, EndpointConnectionError
 from tests.functional.world import LIMITS, NUMBERS, Cut, Killed, World, manifest, received, videos
 
 from titlecard.aws.dynamodb.catalog import Catalog, RowEnd
+from titlecard.aws.dynamodb.catalog.keys import row_key
 from titlecard.aws.errors import CatalogBusy, MessagesNotSent
 from titlecard.aws.sqs import WorkQueue
 from titlecard.domain.batch import BatchState, RowState
@@ -143,6 +144,25 @@ def test_a_sweep_whose_lease_is_over_sends_no_more(world: World, monkeypatch: py
 
     monkeypatch.setattr(WorkQueue, "send", slow)
     assert world.sweeper().run() == {"put back": 11}
+
+
+def test_a_row_that_cannot_be_read_holds_up_no_other_and_is_looked_at_again_a_day_later(world: World) -> None:
+    batch, messages = world.batch(*videos(2))
+    for message in messages:
+        defer(world, message, 60)
+    world.db.update_item(
+        TableName=world.names["CatalogTable"],
+        Key=row_key(batch.id, 1),
+        UpdateExpression="SET body = :b",
+        ExpressionAttributeValues={":b": "{"},
+    )
+    world.clock.forward(61)
+    assert world.sweeper().run() == {"put back": 1, "unreadable": 1}
+    end(world, messages[1:])
+    world.clock.forward(86_399)
+    assert world.sweeper().run()["unreadable"] == 0
+    world.clock.forward(1)
+    assert world.sweeper().run()["unreadable"] == 1
 
 
 @pytest.mark.parametrize("trouble", TROUBLE, ids=lambda trouble: type(trouble).__name__)
