@@ -58,6 +58,8 @@ WORDS = (
         b"1 ",
         b". ",
     ),
+    *(b'"data":{"items":[', b'"node":{', b'"attributes":{', b'"2023":[', b'{"talk":1,"speaker":1}', b'"talks":[1]'),
+    *(b'=HYPERLINK("https://youtu.be/x")', b'="-a"', b'\\"', b"speaker 1,speaker 2\n", b"[(<", b" and ", b", Jr., PhD"),
     *(b"WARNING: x\n", b"[youtube] a: b\n", b"#NAME?", b"1.23E+10", b"&amp;", b"&#0;", b"&#xd800;", b"\xc3\x83\xc2"),
     *(
         b"\xef\xbb\xbf",

@@ -560,6 +560,18 @@ def test_a_log_line_about_a_video_counts_as_its_refusal() -> None:
         ('[\'Ada Byron\', ""Miles O\'Brien""]', ("Ada Byron", "Miles O'Brien")),
         ('{""Ada Byron"",Grace}', ("Ada Byron", "Grace")),
         ("[]", ()),
+        ("Ada Byron (ACME, Inc.), Grace Hopper <grace@example.org>", ("Ada Byron", "Grace Hopper")),
+        ("Byron, Ada; Hopper, Grace", ("Ada Byron", "Grace Hopper")),
+        ("Ada and Grace Byron", ("Ada Byron", "Grace Byron")),
+        ("Ada Byron y Grace Hopper", ("Ada Byron", "Grace Hopper")),
+        ("José Ortega y Gasset", ("José Ortega y Gasset",)),
+        ("Ada Byron / Grace Hopper", ("Ada Byron", "Grace Hopper")),
+        ("Ada Byron, PhD, and Alan Turing, Jr.", ("Ada Byron", "Alan Turing Jr.")),
+        ("Speakers: Ada Byron et al.", ("Ada Byron",)),
+        ("山田太郎、鈴木一郎", ("山田太郎", "鈴木一郎")),
+        ("N.N.", ()),
+        ("Keynote Speaker", ()),
+        ("https://example.org/ada", ()),
     ],
 )
 def test_the_names_in_a_column_of_speakers_are_split(speakers: str, names: tuple[str, ...]) -> None:
@@ -667,6 +679,13 @@ NO_TALKS = {
     "a slot that names its talk by a code": {"id": 1, "room": 3, "submission": "ABC123"},
     "a room of pretalx": {"id": 12, "name": {"en": "B003"}, "capacity": 290},
     "a hidden video in a language that nobody told us of": {"id": "a", "title": "[Silinen video]"},
+    "a sentence about a private video": {"id": "a", "title": "Cette vidéo est privée"},
+    "a sentence about a removed video": {"id": "a", "title": "Dieses Video ist nicht mehr verfügbar"},
+    "a sentence about a private video in Japanese": {"id": "a", "title": "この動画は非公開です"},
+    "an advertisement": {"id": "a", "title": "Anzeige"},
+    "a playlist by its address": {"id": "PL1", "title": "D", "url": "https://www.youtube.com/playlist?list=PL1"},
+    "a channel by its id": {"id": "UCaaaaaaaaaaaaaaaaaaaaaa", "title": "D", "url": "https://example.org/d"},
+    "a channel by its address": {"title": "D", "url": "https://www.youtube.com/@demo"},
 }
 
 
@@ -674,6 +693,75 @@ NO_TALKS = {
 def test_what_conference_software_lists_beside_talks_is_no_talk(row: dict[str, object]) -> None:
     (read,) = rows(json.dumps([row]).encode())
     assert isinstance(read, Refused)
+
+
+@pytest.mark.parametrize(
+    "title", ["Break (30 min)", "Lunch (sponsored by us)", "Przerwa na kawę", "昼食休憩", "Borrel"]
+)
+def test_a_break_with_its_length_or_sponsor_is_left_out(title: str) -> None:
+    data = f"id,title,speakers\na,{title},\nb,Lunch with Ada,Ada Byron\n"
+    assert [type(row) for row in rows(data.encode())] == [LeftOut, Accepted]
+
+
+def test_a_talk_whose_address_is_its_speakers_channel_is_kept() -> None:
+    assert accepted(b"id,title,url\na,A,https://www.youtube.com/@ada\n") == [(2, "a", "A")]
+
+
+def test_a_title_in_html_is_read_once_more_than_the_xml_around_it() -> None:
+    feed = b"<rss><channel><item><title>A &amp;#8211; B</title><link>https://x.org/a</link></item></channel></rss>"
+    assert accepted(feed) == [(1, "x.org/a", "A \u2013 B")]
+    feed = b"<feed><entry><id>a</id><title type='html'>Q &amp;amp; A</title></entry></feed>"
+    assert accepted(feed) == [(1, "a", "Q & A")]
+
+
+def test_coloured_log_lines_are_read_past() -> None:
+    assert accepted(b'\x1b[0;33mWARNING:\x1b[0m [youtube] x\n{"id": "a", "title": "A"}\n') == [(2, "a", "A")]
+
+
+DUMPED = [
+    {"model": "talks.talk", "pk": 10, "fields": {"title": "Queues", "youtube_id": "Ab3dEfGh1Jk"}},
+    {"model": "talks.speaker", "pk": 1, "fields": {"name": "Ada Byron"}},
+    {"model": "talks.speaker", "pk": 2, "fields": {"name": "Grace Hopper"}},
+]
+
+
+@pytest.mark.parametrize(
+    "ties",
+    [
+        [
+            {"model": "talks.talkspeaker", "pk": 5, "fields": {"talk": 10, "speaker": 2, "order": 1}},
+            {"model": "talks.talkspeaker", "pk": 6, "fields": {"talk": 10, "speaker": 1, "order": 0}},
+        ],
+        [
+            {"model": "talks.talk_speakers", "pk": 5, "fields": {"talk": 10, "speaker": 1}},
+            {"model": "talks.talk_speakers", "pk": 6, "fields": {"talk": 10, "speaker": 2}},
+        ],
+        [
+            {"model": "talks.speaker", "pk": 1, "fields": {"name": "Ada Byron", "talks": [10]}},
+            {"model": "talks.speaker", "pk": 2, "fields": {"name": "Grace Hopper", "talks": [10, 11]}},
+        ],
+    ],
+    ids=["a through model", "Django's own through model", "a key of the speaker"],
+)
+def test_speakers_behind_another_model_of_django_are_read(ties: list[object]) -> None:
+    (row,) = (row for row in rows(json.dumps([*DUMPED, *ties]).encode()) if isinstance(row, Accepted))
+    assert (row.video.id, row.video.url) == ("10", "https://www.youtube.com/watch?v=Ab3dEfGh1Jk")
+    assert row.video.presenters == ("Ada Byron", "Grace Hopper")
+
+
+@pytest.mark.parametrize(
+    "speakers",
+    [
+        [{"speaker": {"name": "Ada Byron"}}, {"person": "Grace Hopper"}],
+        {"edges": [{"node": {"name": "Ada Byron"}}, {"node": {"full_name": "Grace Hopper"}}]},
+        {"data": [{"attributes": {"name": "Ada Byron"}}, {"attributes": {"name": "Grace Hopper"}}]},
+        [["Ada", "Byron"], ["Grace Hopper"]],
+    ],
+)
+def test_presenters_in_the_envelopes_of_an_api_are_read(speakers: object) -> None:
+    (row,) = rows(json.dumps([{"id": "a", "title": "A", "speakers": speakers}]).encode())
+    assert isinstance(row, Accepted)
+    assert row.video.presenters == ("Ada Byron", "Grace Hopper")
 
 
 @pytest.mark.parametrize("title", ["Lunch", "Café da manhã", "Pausa para el almuerzo", "Mittagspause", "昼休み"])

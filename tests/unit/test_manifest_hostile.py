@@ -85,7 +85,7 @@ ROWS = {
     '{"id": "b", "title": "Advertisement"}': "an advertisement",
     '{"id": " ", "title": "x"}': "The id is empty.",
     '{"title": "x"}': "The row has no id",
-    '{"title": "x", "url": "https://www.youtube.com/@channel"}': "The row has no id",
+    '{"title": "x", "url": "https://www.youtube.com/@channel"}': "The row is a playlist or a channel",
     '{"title": "x", "url": "https://vimeo.com/channels/staffpicks"}': "The row has no id",
     '{"title": "x", "url": "not an address"}': "The row has no id",
     '{"id": "b", "title": "a\\u0000b"}': "The title contains a NUL",

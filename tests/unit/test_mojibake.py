@@ -50,7 +50,7 @@ def test_utf_8_that_was_read_as_latin_1_is_put_right(text: str, encoding: str) -
     assert repair(decoded(decoded(text, encoding), encoding)) == text
 
 
-@pytest.mark.parametrize("encoding", ["mac_roman", "cp437"])
+@pytest.mark.parametrize("encoding", ["mac_roman", "cp437", "cp850", "cp1250", "cp1251"])
 def test_utf_8_that_was_read_as_another_old_encoding_is_put_right(encoding: str) -> None:
     assert repair(decoded("Jörg über Anfänger", encoding)) == "Jörg über Anfänger"
 

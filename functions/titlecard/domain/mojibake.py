@@ -62,9 +62,19 @@ def _misreading(encoding: str, signature: str | None = None) -> _Misreading:
 _LEADS = ((0xC0, 0xE0), (0xE0, 0xF0), (0xF0, 0xF8))
 """The first bytes of sequences of two, three and four bytes (RFC 3629, section 3)."""
 
-_MISREADINGS = (_misreading("cp1252"), _misreading("mac_roman", "√≈ƒ∆\u201a"), _misreading("cp437", "├┼─╞Γ"))
+_CYRILLIC = "\u0420\u0421\u0413\u0415\u0414"
+"""The first characters of Cyrillic and of accented Latin letters that were read as Windows-1251."""
 
-_SUSPECT = re.compile("[\xc2-\xf4√≈ƒ∆\u201a├┼─╞Γ]")
+_MISREADINGS = (  # those that repair a text only as a whole come before the one that repairs parts
+    _misreading("cp1250", "ĂĹ"),
+    _misreading("cp1251", _CYRILLIC),
+    _misreading("cp1252"),
+    _misreading("mac_roman", "√≈ƒ∆\u201a"),
+    _misreading("cp437", "├┼─╞Γ"),
+    _misreading("cp850", "├┼─Ô"),
+)
+
+_SUSPECT = re.compile(f"[\xc2-\xf4ĂĹ{_CYRILLIC}√≈ƒ∆\u201a├┼─╞Γ]")
 """The characters of misread text; most texts have none of them."""
 
 _CONTROLS = re.compile("[\x80-\x9f]")
@@ -72,10 +82,12 @@ _CONTROLS = re.compile("[\x80-\x9f]")
 _LOST = re.compile(
     "\ufffd"  # the replacement character of a failed decoding
     "|[\x80-\x9f]"  # control characters that no text has
-    "|(?<=[a-z])\\?(?=[a-zà-ÿ])"  # `f?r`
+    "|(?<=[A-Za-z])\\?(?=[a-zà-ÿ])"  # `f?r`
     "|(?<![A-ZÀ-Þ])Ã(?![A-ZÀ-Þa-zà-ÿ])|Â(?![A-ZÀ-Þa-zà-ÿ])"  # half a sequence, whose other half was a space
     "|â€|Ã[ƒ\u201a]"
     "|[√≈ƒ├┼╨╤Γ][^\x00-\x7f\\s]"  # the beginning of a sequence that could not be undone
+    "|[ĂĹ][^\x00-\x7f\\s\\w\u201d»…\u2013\u2014]"
+    "|(?:[\u0420\u0421][\u201a\u0453\u201e\u2020\u2021€\u2030\u045e\u0405\u0455¤¦§©¬®±µ¶][^\u0420\u0421]*){2}"
 )
 
 
@@ -106,7 +118,8 @@ def _undone(text: str, misread: _Misreading) -> str:
         return text
     if misread.signature:
         rest = misread.sequence.sub("", text)
-        certain = rest.isascii() and any(it[0] in misread.signature for it in sequences)
+        known = any(it[0] in misread.signature for it in sequences)
+        certain = known and rest.isascii() and (len(sequences) > 1 or sequences[0][1] not in _CLOSING)
     else:
         certain = len(sequences) > 1 or not _may_be_sound(text, misread.sequence)
     return misread.sequence.sub(lambda it: misread.decoded(it[0]) or it[0], text) if certain else text

@@ -31,6 +31,17 @@ def youtube_id(url: str) -> str | None:
     return next(filter(is_youtube_id, [*parse_qs(parts.query).get("v", ()), *known]), None)
 
 
+def list_id(url: str) -> str | None:
+    """Return the name or id of the playlist or channel that a YouTube address leads to, None for other addresses."""
+    parts = _split(url)
+    if parts is None or not _is_at(parts, "youtube.com") or youtube_id(url):
+        return None
+    path = parts.path.strip("/").split("/")
+    if path[0] == "playlist":
+        return next(iter(parse_qs(parts.query).get("list", ())), None)
+    return path[1] if path[0] in {"channel", "c", "user"} and len(path) > 1 else path[0] if path[0][:1] == "@" else None
+
+
 def is_youtube_id(text: str) -> bool:
     """Return whether a text has the form of a YouTube video's id."""
     return _YOUTUBE_ID.fullmatch(text) is not None

@@ -136,7 +136,7 @@ class Columns:
 
     def _check_is_talk(self, record: dict[str, Any], flat: Flat) -> None:
         """Raise `NoTalk` if the row is known not to be a talk."""
-        reason = no_talk.why_no_video(record)
+        reason = no_talk.why_no_video(record) or no_talk.why_a_list(flat.values)
         if reason:
             raise Unreadable(reason)
         if not self._known:

@@ -8,7 +8,11 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-_LOG_LINE = rb"(?:WARNING|ERROR|Deprecated Feature|DeprecationWarning): |\[[A-Za-z][\w:.+ -]{0,60}\] [^\s\]]"
+_COLOUR = rb"(?:\x1b\[[\d;]*m)?"
+_LOG_LINE = (
+    rb"%b(?:(?:WARNING|ERROR|Deprecated Feature|DeprecationWarning):%b |\[[A-Za-z][\w:.+ -]{0,60}\] [^\s\]])"
+    % (_COLOUR, _COLOUR)
+)
 _BEGINNING = re.compile(_LOG_LINE)
 _ANYWHERE = re.compile(rb"^(?:%b)" % _LOG_LINE, re.MULTILINE)
 _FAULT = re.compile(r"ERROR: \[[^\]]+\] ([\w-]+): (.+)")

@@ -12,6 +12,7 @@ from xml.etree.ElementTree import ParseError  # only the exception: defusedxml p
 
 from titlecard.manifests.errors import Broken
 from titlecard.manifests.source import Blocks
+from titlecard.manifests.texts import unescaped
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -101,10 +102,12 @@ def _entry(element: Element) -> dict[str, Any]:
     links = [it.get("href") for it in element if _name(it) == "link" and it.get("rel") in {None, "alternate"}]
     authors = [_child(it, "name") for it in element if _name(it) == "author"]
     identity = _child(element, "id") or ""
+    title = _child(element, "title")
+    in_html = any(_name(it) == "title" and it.get("type") == "html" for it in element)
     descriptions = [_text(it) for it in element.iter() if _name(it) == "description"]
     return {
         "id": _child(element, "videoId") or identity.removeprefix("yt:video:"),
-        "title": _child(element, "title"),
+        "title": unescaped(title) if title and in_html else title,
         "description": next(filter(None, descriptions), None) or _child(element, "summary"),
         "url": next(filter(None, links), None),
         "channel": next(filter(None, authors), None),
@@ -117,8 +120,8 @@ def _item(element: Element) -> dict[str, Any]:
     link = _child(element, "link")
     return {
         "id": None if link else _child(element, "guid"),
-        "title": _child(element, "title"),
-        "description": _child(element, "description") or _child(element, "summary"),
+        "title": unescaped(_child(element, "title") or ""),  # RSS holds HTML, which XML escapes once more
+        "description": unescaped(_child(element, "description") or _child(element, "summary") or ""),
         "url": link,
         "published": _child(element, "pubDate"),
     }

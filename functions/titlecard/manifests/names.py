@@ -51,7 +51,17 @@ FIELDS: Mapping[str, tuple[str, ...]] = {
         *("veröffentlichungszeitpunktdesvideos", "videopublishtimestamp", "datum", "fecha"),
     ),
     "presenters": (
-        *("presenters", "presenter", "speakers", "speaker", "speakernames", "speakername", "presenternames", "persons"),
+        *(
+            "presenters",
+            "presenter",
+            "speakers",
+            "speaker",
+            "speakernames",
+            "speakername",
+            "presenternames",
+            "persons",
+            "people",
+        ),
         *("sprecher", "sprecherin", "sprecherinnen", "referent", "referentin", "referenten", "vortragende"),
         *("vortragender", "intervenant", "intervenants", "orateur", "oratrice", "orateurs", "conférencier"),
         *("conférenciers", "ponente", "ponentes", "orador", "oradores", "palestrante", "palestrantes", "relatore"),
@@ -72,6 +82,7 @@ LAST_NAME = "presenters, last name"
 """The key of the column with the last name, if `presenters` is the first name."""
 
 _PRESENTERS = frozenset(FIELDS["presenters"])
+_MORE_PRESENTERS = ("additionalspeakers", "cospeakers", "cospeaker", "copresenters", "copresenter", "secondspeaker")
 
 ENVELOPES = ("video", "node", "attributes", "fields", "_source", "item", "talk", "session")
 """The names under which an API's row holds the video: PeerTube, GraphQL, JSON:API, Airtable, Elasticsearch."""
@@ -145,7 +156,8 @@ def recognise(names: Iterable[str]) -> dict[str, str]:
 def _people(columns: Mapping[str, str], found: Mapping[str, str]) -> dict[str, str]:
     """Return the columns of presenters, if there is one for each of them (`Speaker 1`) or for each part of a name."""
     numbered = [columns[name] for name in columns if name[-1:].isdigit() and name.rstrip("0123456789") in _PRESENTERS]
-    every = [*filter(None, [found.get("presenters")]), *numbered]
+    more = [columns[name] for name in _MORE_PRESENTERS if name in columns]
+    every = [*filter(None, [found.get("presenters")]), *numbered, *more]
     if every:
         return {f"presenters {place}" if place else "presenters": name for place, name in enumerate(every)}
     parts = [next((columns[it] for it in known if it in columns), None) for known in (_FIRST_NAMES, _LAST_NAMES)]

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic_core import from_json
 
+from titlecard.domain.text import plain
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
@@ -20,10 +22,47 @@ _PEOPLE_MAX = 500
 _NAME_KEYS = (
     *("public_name", "full_public_name", "name", "full_name", "fullName", "display_name", "displayName", "title"),
 )
+_AROUND = (
+    "data",
+    "edges",
+    "nodes",
+    "node",
+    "attributes",
+    "fields",
+    "speaker",
+    "presenter",
+    "person",
+    "user",
+    "profile",
+)
+"""The names under which an API's object holds a person or a list of them."""
+
 _FIRST, _LAST = ("first_name", "firstName", "given_name"), ("last_name", "lastName", "family_name")
 
-_STRONG = re.compile(r"[;\n\t|]")
-_WEAK = re.compile(r" ?, ?(?:(?:and|und|et|y|e|en|i) )?| (?:&|\+|and|und) ")  # in a text with single spaces
+_STRONG = re.compile(r"[;\n\t|、\uff1b]| / ")
+_AND = r"(?:and|und|with|w/|&|\+)"
+_WEAK = re.compile(rf" ?, ?(?:(?:and|und|et|y|e|en|i) )?| {_AND} ")  # in a text with single spaces
+_OTHER_AND = re.compile(r"(\S+ .+) (?:et|y|e|en|i) (\S+ .+)")
+"""Two names joined by an `and` that also joins the parts of one: `José Ortega y Gasset`."""
+
+_BESIDE = re.compile(r" ?(?:\([^()]*\)|<[^<>]*>|\[[^\[\]]*\])(?= ?(?:$|[,;&|/+、\n]|(?:and|und) ))")
+"""What stands in brackets behind a name: a company, pronouns, an address."""
+
+_DEGREE = re.compile(r",? (?:Ph\.?\s?D|M\.?D|MBA|M\.?Sc|B\.?Sc)\b\.?", re.IGNORECASE)
+_JUNIOR = re.compile(r", (?=(?:Jr|Sr|II|III)\b)")
+_OTHERS = re.compile(r",? (?:et\.? al\.?|and others|and friends|u\. ?a\.)$", re.IGNORECASE)
+_LABEL = re.compile(
+    r"(?:speakers?|presenters?|sprecher(?:in|innen)?|referent(?:in|innen)?|ponentes?)(?:\(s\))?:\s*", re.IGNORECASE
+)
+_SHARED = re.compile(rf"([^\s,]+) {_AND} ([^\s,]+ [^,]*?([^\s,]+))")
+"""Two people with one surname: `Ada and Bob Smith`."""
+
+_SPACES = re.compile(r"[^\S\n\t]+")
+_NOBODY = re.compile(
+    r"n n|nn|panel(?: discussion)?|(?:the )?(?:keynote )?(?:speakers?|organi[sz]ers?|staff|moderators?|hosts?|team)"
+)
+"""More placeholders than a title has; folded words."""
+
 _LIST = re.compile(r"\s*(?:\[.*\]|\{.*\})\s*", re.DOTALL)
 _ITEM = re.compile(r"""\"([^"]*)\"|'([^']*)'|([^,"']+)""")
 _GUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
@@ -34,7 +73,7 @@ def names(value: object, people: Mapping[str, str]) -> tuple[str, ...]:
     """Return the names in a value: a text with one or several, objects, keys of `people`, or a list of these."""
     found: list[str] = []
     for name in _each(value, people):
-        if name and len(name) <= NAME_CHARACTERS:
+        if name and len(name) <= NAME_CHARACTERS and "://" not in name and not _NOBODY.fullmatch(plain(name)):
             found.append(name)
         if len(found) == _PEOPLE_MAX:
             break
@@ -51,13 +90,28 @@ def name_of(person: Mapping[str, Any]) -> str | None:
 
 
 def split(text: str) -> list[str]:
-    """Split a text into names: at semicolons, bars and line ends if there are any, else at commas, `&` and `and`."""
-    parts = _STRONG.split(text.strip())
+    """Split a text into names: at semicolons, bars and line ends if there are any, else at commas, `&` and `and`.
+
+    Companies in brackets, degrees and `et al.` are left out; two people with one surname both get it.
+    """
+    text = _SPACES.sub(" ", text).strip()
+    text = _LABEL.sub("", text, count=1) if ":" in text else text
+    text = _JUNIOR.sub(" ", _DEGREE.sub("", _OTHERS.sub("", _BESIDE.sub("", text) or text)))
+    parts = [" ".join(part.split()) for part in _STRONG.split(text)]
+    backwards = [_BACKWARDS.fullmatch(part) for part in parts]  # `Brightwater, Ada`
+    if all(backwards):
+        return [f"{part[2]} {part[1]}" for part in backwards if part]
     if len(parts) == 1:
-        single = " ".join(text.split())
-        backwards = _BACKWARDS.fullmatch(single)  # `Brightwater, Ada`
-        parts = [f"{backwards[2]} {backwards[1]}"] if backwards else _WEAK.split(single)
+        (single,) = parts
+        if two := _SHARED.fullmatch(single):
+            return [f"{two[1]} {two[3]}", two[2]]
+        parts = [name for part in _WEAK.split(single) for name in _both(part)]
     return [part.strip() for part in parts if part.strip()]
+
+
+def _both(text: str) -> tuple[str, ...]:
+    joined = _OTHER_AND.fullmatch(text)
+    return joined.groups() if joined else (text,)
 
 
 def _each(value: object, people: Mapping[str, str]) -> Iterator[str]:
@@ -74,7 +128,9 @@ def _each(value: object, people: Mapping[str, str]) -> Iterator[str]:
             else:
                 yield from split(value)
         case dict():
-            yield name_of(value) or people.get(str(value.get("id", value.get("code", ""))), "")
+            name = name_of(value) or people.get(str(value.get("id", value.get("code", ""))))
+            inner = None if name else next((value[key] for key in _AROUND if key in value), None)
+            yield from [name] if name else _each(inner, people)
         case list():
             for item in value:
                 yield from _of_list(item, people)
@@ -97,6 +153,8 @@ def _of_list(item: object, people: Mapping[str, str]) -> Iterator[str]:
             yield people.get(item, "" if _GUID.fullmatch(item) else item.strip())
         case [str() as name]:
             yield name.strip()
+        case [str() as first, str() as last] if first.istitle() and last.istitle():
+            yield f"{first.strip()} {last.strip()}"
         case list():
             return
         case _:

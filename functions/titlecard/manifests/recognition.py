@@ -83,6 +83,8 @@ _BEFORE_JSON = re.compile(
 )
 """The beginning of JavaScript, of comments, or of an answer with its headers."""
 
+_LIKE_YAML = re.compile(rb"(?:---[^\n]*\n|#[^\n]*\n|\s*\n)*+[\w-]+:(?:[ \t\r\n]|$)")
+
 _IDS_JUDGED = 50
 
 _DJANGO_YAML = re.compile(rb"^\s*- model: [\w.]+\r?\n\s+(?:pk|fields):", re.MULTILINE)
@@ -227,6 +229,8 @@ def _known_document(begun: Any) -> Form | None:  # noqa: ANN401 -- what JSON hol
         case {"schedule": {"conference": dict() as conference}}:
             second = any("rooms" not in day for day in conference.get("days") or [{}] if isinstance(day, dict))
             return Form("schedule of a conference (JSON)", path=_SCHEDULE_2 if second else _SCHEDULE)
+        case {"conference": {"days": list()}}:
+            return Form("schedule of a conference (JSON)", path=("{", *_SCHEDULE[2:]))
         case {"sessions": [{"isServiceSession": _}, *_]}:
             return Form("Sessionize (all)", path=_WITH_SPEAKERS["sessions"], people=_SPEAKERS)
         case {"talks": list() as talks} if any(
@@ -356,7 +360,10 @@ def _written_in_lines(head: bytes) -> Form:
         _refuse_unknown(head, separator)
     else:
         _check_columns(written)
-    raise NotAManifest(f"The file is neither JSON nor a table whose first line names its columns. {ACCEPTED_FORMS}")
+    yaml = " YAML has to be a list of objects (- id: …)." if _LIKE_YAML.match(head) else ""
+    raise NotAManifest(
+        f"The file is neither JSON nor a table whose first line names its columns.{yaml} {ACCEPTED_FORMS}"
+    )
 
 
 def _are_titles(head: bytes) -> bool:

@@ -9,7 +9,7 @@ import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from titlecard.manifests import people
-from titlecard.manifests.addresses import youtube_id
+from titlecard.manifests.addresses import is_youtube_id, youtube_id
 from titlecard.manifests.errors import NoTalk, Unreadable
 from titlecard.manifests.names import FIELDS, LAST_NAME, RECORDINGS, plain_name, recognise
 from titlecard.manifests.no_talk import LIST_ITS_VIDEOS
@@ -106,8 +106,12 @@ def _django(record: Record, references: References) -> Flat:
     mapping = recognise(name for name in fields if plain_name(name) not in {"id", "pk"})
     flat = generic(fields, mapping, references.of_field(mapping.get("presenters", "")))
     values, columns = dict(flat.values), {field: f"fields.{name}" for field, name in mapping.items()}
+    if "url" not in values and isinstance(values.get("id"), str) and is_youtube_id(values["id"]):
+        values["url"], columns["url"] = values["id"], columns["id"]
     if record.get("pk") is not None:
         values["id"], columns["id"] = record["pk"], "pk"
+    if not values.get("presenters") and (tied := references.tied_to(model, str(values.get("id")))):
+        values["presenters"], columns["presenters"] = tied, "records of speakers"
     names = ("model", "pk", *(f"fields.{name}" for name in fields))
     return Flat(values, {"": "model", **columns}, names)
 

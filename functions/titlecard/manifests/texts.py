@@ -45,7 +45,8 @@ def mended(text: str, *, escaped: bool) -> str:
 
 def without_live_date(title: str) -> str:
     """Return the title without the date and time that yt-dlp appends."""
-    return _LIVE_DATE.sub("", title).rstrip()
+    cut = _LIVE_DATE.sub("", title)
+    return cut.rstrip(" -|\u2013") if cut != title else title
 
 
 def whole_title(title: str, description: str) -> str:
