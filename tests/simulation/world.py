@@ -10,7 +10,7 @@ import shutil
 import tempfile
 from dataclasses import asdict, replace
 from datetime import datetime, timedelta
-from functools import lru_cache, partial
+from functools import cache, lru_cache, partial
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -67,6 +67,9 @@ WRONG = (-420.0, 1_000.0, -90_000.0, 90_000.0, 310.0, -310.0, 600.0, -600.0)
 ROW_MAX, MANIFEST_MAX, RATIO_MAX = 131_072, 1 << 20, 200
 PROJECT, OTHER = "djangocon", "pycon"
 """The main project of a schedule, and a second one."""
+
+_ingest_settings, _parser_settings, _sweeper_settings = map(cache, (IngestSettings, ParserSettings, SweeperSettings))
+"""Settings are frozen, and pydantic-settings reads the environment for each, which took a seventh of a schedule."""
 
 PROJECTS = (PROJECT, OTHER)
 BUCKET = "titlecard-uploads"
@@ -328,7 +331,7 @@ class World:
         self._notifications = code["aws.sqs"].IngestQueue(self._clients.sqs, "ingest")
         limits = self._limits()
         self._ingest = code["bootstrap"].ingest(
-            IngestSettings(
+            _ingest_settings(
                 catalog_table="catalog",
                 work_queue_url="work",
                 ingest_queue_url="ingest",
@@ -345,7 +348,7 @@ class World:
             now=self.now,
         )
         self._sweeper = code["bootstrap"].sweeper(
-            SweeperSettings(
+            _sweeper_settings(
                 catalog_table="catalog",
                 ledger_table="ledger",
                 work_queue_url="work",
@@ -370,7 +373,7 @@ class World:
     def _parser(self) -> Any:  # noqa: ANN401 -- of the set of modules
         plan = self.plan
         return self.code["bootstrap"].parser(
-            ParserSettings(
+            _parser_settings(
                 catalog_table="catalog",
                 ledger_table="ledger",
                 work_queue_url="work",
