@@ -45,7 +45,7 @@ def until(
     what: str,
     *,
     seconds: float = PATIENCE_SECONDS,
-    every: float = 0.1,
+    every: float = 0.3,
     saw: Callable[[], object] = lambda: "nothing of it",
 ) -> Seen:
     """Poll until `look` returns a true value; return it.
@@ -125,7 +125,7 @@ class Stack:
     # --------------------------------------------------------------------------------------------------------- state
 
     def until(
-        self, look: Callable[[], Seen | None], what: str, *, seconds: float = PATIENCE_SECONDS, every: float = 0.1
+        self, look: Callable[[], Seen | None], what: str, *, seconds: float = PATIENCE_SECONDS, every: float = 0.3
     ) -> Seen:
         """Poll as the function `until` does; the error describes every batch and queue."""
         return until(look, what, seconds=seconds, every=every, saw=self.story)
