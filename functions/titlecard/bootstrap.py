@@ -172,7 +172,7 @@ def ingest(settings: IngestSettings, clients: Clients, *, now: Callable[[], date
         catalog=Catalog(clients.catalog, settings.catalog_table),
         uploads=UploadsBucket(clients.s3),
         queue=WorkQueue(clients.sqs, settings.work_queue_url),
-        rules=IngestConfig(
+        config=IngestConfig(
             manifest_max_bytes=settings.manifest_max_bytes,
             reading=_reading_limits(settings),
             survey_sample=settings.survey_sample_rows,
@@ -205,10 +205,10 @@ def parser(
         catalog=Catalog(clients.catalog, settings.catalog_table),
         ledger=Ledger(clients.ledger, settings.ledger_table),
         queue=WorkQueue(clients.sqs, settings.work_queue_url),
-        letters=DeadLetterSender(clients.sqs, settings.work_dead_letter_queue_url),
+        dead_letters=DeadLetterSender(clients.sqs, settings.work_dead_letter_queue_url),
         keys=keys or ProjectKeys(settings.key_secret_prefix, local=settings.openai_api_key),
         model=model or model_tier(settings),
-        rules=ParserConfig(
+        config=ParserConfig(
             policy=settings.tier_policy,
             model=settings.model,
             max_receives=settings.max_receive_count,
@@ -248,14 +248,14 @@ def sweeper(
         uploads=UploadsBucket(clients.s3),
         queue=queue,
         ingest=IngestQueue(clients.sqs, settings.ingest_queue_url),
-        letters=DeadLetterSender(clients.sqs, settings.work_dead_letter_queue_url),
+        dead_letters=DeadLetterSender(clients.sqs, settings.work_dead_letter_queue_url),
         results=ResultPublisher(
             exports=BatchResults(clients.catalog, settings.catalog_table),
             drafts=UploadProgressTable(clients.catalog, settings.catalog_table),
             s3=clients.s3,
             events=clients.events,
         ),
-        rules=AuditConfig(
+        config=AuditConfig(
             most=settings.sweeper_limit,
             after=settings.audit_after_seconds,
             ingest_after=max(

@@ -25,7 +25,7 @@ UNVISITED: dict[tuple[str, str, str], tuple[tuple[bool, ...], str]] = {
         YES,
         "an ingest that ends at the same place again and again",
     ),
-    ("pipeline.audit", "Audit._bury", "len(some) == self._rules.most"): (YES, _RARE),
+    ("pipeline.audit", "Audit._bury", "len(some) == self._config.most"): (YES, _RARE),
     ("pipeline.audit", "Audit._bury", "row > batch.audit_row"): (NO, _RARE),
     ("pipeline.audit", "Audit._end_with_what_is_known", "not self._catalog.count_rows(batch, RowState.DEFERRED)"): (
         NO,

@@ -176,7 +176,7 @@ class Asker:
         ledger: Ledger,
         keys: Keys,
         model: ModelTier,
-        rules: AskConfig,
+        config: AskConfig,
         now: Callable[[], datetime],
         log: Logger,
     ) -> None:
@@ -184,12 +184,12 @@ class Asker:
         self._ledger = ledger
         self._keys = keys
         self._model = model
-        self._rules = rules
+        self._config = config
         self._now = now
         self._log = log
         self._turns = Turns()
         self.admission = Admission(
-            ledger, threshold=rules.breaker_threshold, backoff=rules.retry_backoff, now=now, log=log
+            ledger, threshold=config.breaker_threshold, backoff=config.retry_backoff, now=now, log=log
         )
 
     def ask(self, row: UnsureRow, remaining: Callable[[], float]) -> Decision:
@@ -228,17 +228,17 @@ class Asker:
 
     def _can_end(self, remaining: Callable[[], float]) -> bool:
         """Return whether a request sent now can end, be saved and be settled within this invocation."""
-        return remaining() >= self._rules.deadline + self._rules.settle_margin
+        return remaining() >= self._config.deadline + self._config.settle_margin
 
     # ------------------------------------------------------------------------------------------- before the request
 
     def _reserved(self, row: UnsureRow, token: str, remaining: Callable[[], float]) -> _ReservedQuestion | Decision:
         """Get a permit, an attempt and the reservation; return a decision if one of the three is refused."""
-        rules, message = self._rules, row.message
+        config, message = self._config, row.message
         if row.alone:
             self._catalog.begin(message, now=self._now(), alone=token)
         question = self._model.prepare(message.video, row.guess, row.hint)
-        until = self._now() + timedelta(seconds=min(remaining() + CLOCKS_APART_SECONDS, rules.visibility - 1))
+        until = self._now() + timedelta(seconds=min(remaining() + CLOCKS_APART_SECONDS, config.visibility - 1))
         try:
             permit = self.admission.admit(message.project, token=token, until=until)
         except LedgerUnavailable as trouble:
@@ -249,7 +249,7 @@ class Asker:
             message,
             row.fingerprint,
             token=token,
-            cap=rules.attempt_cap,
+            cap=config.attempt_cap,
             policy=row.policy,
             bound=question.bound,
             until=until,
@@ -274,7 +274,7 @@ class Asker:
                 question.bound,
                 limits=row.batch.limits,
                 budget=permit.budget,
-                model=self._rules.model,
+                model=self._config.model,
                 now=self._now(),
             )
         except LedgerUnavailable as trouble:
@@ -341,7 +341,7 @@ class Asker:
             bound=paid.question.bound,
             billing=outcome.billing,
             reason=fault.reason if fault else "answered",
-            model=self._rules.model,
+            model=self._config.model,
         )
         above_bound = outcome.billing.exceeds(paid.question.bound)
         self.admission.record_outcome(paid.permit, fault, above_bound=above_bound)
@@ -350,7 +350,7 @@ class Asker:
 
     def _outcome(self, paid: _ReservedQuestion, key: str) -> Answer | Fault:
         try:
-            return self._model.ask(paid.question, key=key, deadline_seconds=self._rules.deadline)
+            return self._model.ask(paid.question, key=key, deadline_seconds=self._config.deadline)
         except Fault as fault:
             return fault
 
@@ -387,7 +387,7 @@ class Asker:
 
     def _talk(self, row: UnsureRow, outcome: Answer | Unusable, charged: Amount) -> Talk:
         """Return the model's answer as a talk, or the flagged local one if the model's is unusable."""
-        video, model = row.message.video, self._rules.model
+        video, model = row.message.video, self._config.model
         if isinstance(outcome, Answer):
             return by_model(video, row.guess, outcome, model, charged=charged)
         return by_local_tier(video, row.guess, flaw=outcome.reason, charged=charged, model=model)
@@ -403,7 +403,7 @@ class Asker:
 
     def _cap(self, entry: VideoRecord) -> int:
         """Return the most attempts on a video: the stack's cap, or what a person has allowed beyond it."""
-        return max(self._rules.attempt_cap, entry.allowed)
+        return max(self._config.attempt_cap, entry.allowed)
 
     def _leased(self, entry: VideoRecord) -> bool:
         return bool(entry.lease_until) and datetime.fromisoformat(entry.lease_until) > self._now()
@@ -416,7 +416,7 @@ class Asker:
 
     def _backoff(self, tries: int) -> int:
         """Return the wait in seconds after so many tries: doubled each time, with jitter, below the visibility."""
-        longest = min(self._rules.retry_backoff * 2 ** max(tries - 1, 0), self._rules.visibility)
+        longest = min(self._config.retry_backoff * 2 ** max(tries - 1, 0), self._config.visibility)
         return max(1, round(random.uniform(longest / 2, longest)))  # noqa: S311 -- jitter, no secret
 
 

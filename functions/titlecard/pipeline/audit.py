@@ -110,9 +110,9 @@ class Audit:
         uploads: UploadsBucket,
         queue: WorkQueue,
         ingest: IngestQueue,
-        letters: DeadLetterSender,
+        dead_letters: DeadLetterSender,
         results: ResultPublisher,
-        rules: AuditConfig,
+        config: AuditConfig,
         now: Callable[[], datetime],
         log: Logger,
     ) -> None:
@@ -120,9 +120,9 @@ class Audit:
         self._uploads = uploads
         self._queue = queue
         self._ingest = ingest
-        self._letters = letters
+        self._dead_letters = dead_letters
         self._results = results
-        self._rules = rules
+        self._config = config
         self._now = now
         self._log = log
 
@@ -158,11 +158,11 @@ class Audit:
 
     def _go_on(self, batch: Batch, done: Counter[str]) -> None:
         """Restart ingest for a batch that no worker holds."""
-        still = self._now() - batch.moved_at > timedelta(seconds=self._rules.ingest_after)
+        still = self._now() - batch.moved_at > timedelta(seconds=self._config.ingest_after)
         if not still or batch.lease_until >= stamp(self._now()) or batch.reason is not None:
             return
         rounds = batch.audit_rounds + 1 if batch.sent_row == batch.audited_rows else 1
-        if rounds > self._rules.rounds:
+        if rounds > self._config.rounds:
             done["left to you"] += self._catalog.explain(batch, self._unfinished(batch))
             return
         self._ingest.go_on(batch.upload)
@@ -172,7 +172,7 @@ class Audit:
     def _unfinished(self, batch: Batch) -> str:
         how_far = f"it has sent the rows up to {batch.sent_row:,}" if batch.sent_row else "it has sent no rows"
         return (
-            f"Ingest did not finish this manifest, though it was started again {self._rules.rounds} times: {how_far}. "
+            f"Ingest did not finish this manifest, though it was started again {self._config.rounds} times: {how_far}. "
             "Its log says why. Once the cause is repaired, upload the file again, or move its message from ingest's "
             "dead-letter queue back to ingest's queue: ingest then continues from there."
         )
@@ -184,8 +184,8 @@ class Audit:
         if self._all_ended(batch):
             self._finish(batch, in_time, batch.reason, done)
             return
-        still = self._now() - batch.moved_at > timedelta(seconds=self._rules.after)
-        if not (batch.audit_row or still) or self._queue.waiting() > self._rules.most:
+        still = self._now() - batch.moved_at > timedelta(seconds=self._config.after)
+        if not (batch.audit_row or still) or self._queue.waiting() > self._config.most:
             return  # it moves, or its rows are not lost but in a long queue
         rounds, settled = batch.audit_rounds, batch.audited_rows
         if not batch.audit_row:
@@ -228,24 +228,24 @@ class Audit:
     def _see_to(self, batch: Batch, rounds: int, in_time: Callable[[], bool], done: Counter[str]) -> int:
         """Send some of a batch's lost rows again, or give them up after enough rounds; return the last one, or 0."""
         with tempfile.TemporaryFile() as file:
-            self._uploads.fetch(batch.upload, file, max_bytes=self._rules.manifest_max_bytes)
-            messages = accepted_messages(batch, file, self._uploads, self._rules.reading, after=batch.audit_row)
+            self._uploads.fetch(batch.upload, file, max_bytes=self._config.manifest_max_bytes)
+            messages = accepted_messages(batch, file, self._uploads, self._config.reading, after=batch.audit_row)
             settled = self._catalog.numbers_of_rows(batch, *SETTLED, after=batch.audit_row)
             seen = 0
-            for pack in chunk_messages(islice(_without(messages, settled), self._rules.most)):
-                if rounds > self._rules.rounds:
+            for pack in chunk_messages(islice(_without(messages, settled), self._config.most)):
+                if rounds > self._config.rounds:
                     self._give_up(batch, pack, done)
                 else:
                     self._queue.send(pack)
                     done["sent again"] += len(pack)
                 seen += len(pack)
-                if seen >= self._rules.most or not in_time():
+                if seen >= self._config.most or not in_time():
                     return pack[-1].row
         return 0
 
     def _give_up(self, batch: Batch, pack: list[Message], done: Counter[str]) -> None:
-        reason = f"never_answered: sent again {self._rules.rounds} times, and no worker finished it"
-        self._letters.send_all(pack, reason)
+        reason = f"never_answered: sent again {self._config.rounds} times, and no worker finished it"
+        self._dead_letters.send_all(pack, reason)
         done["given up"] += self._dead(batch, pack, reason)
 
     def _end_with_what_is_known(self, batch: Batch, why: str, in_time: Callable[[], bool], done: Counter[str]) -> None:
@@ -273,10 +273,10 @@ class Audit:
             for row in accepted
             if row > batch.audit_row
         )
-        some = list(islice(_without(messages, settled), self._rules.most))
+        some = list(islice(_without(messages, settled), self._config.most))
         for start in range(0, len(some), ENTRIES_PER_SEND):
             done["given up"] += self._dead(batch, some[start : start + ENTRIES_PER_SEND], reason)
-        return some[-1].row if len(some) == self._rules.most else 0
+        return some[-1].row if len(some) == self._config.most else 0
 
     def _dead(self, batch: Batch, pack: list[Message], reason: str) -> int:
         """End rows as dead; return how many had not ended before."""

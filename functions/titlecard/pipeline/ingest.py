@@ -93,13 +93,13 @@ class Ingest:
         catalog: Catalog,
         uploads: UploadsBucket,
         queue: WorkQueue,
-        rules: IngestConfig,
+        config: IngestConfig,
         now: Callable[[], datetime],
     ) -> None:
         self._catalog = catalog
         self._uploads = uploads
         self._queue = queue
-        self._rules = rules
+        self._config = config
         self._now = now
 
     def take(self, upload: Upload, remaining: Callable[[], float]) -> bool:
@@ -117,7 +117,7 @@ class Ingest:
         batch = self._catalog.open_batch(
             upload,
             upload.project or OUTSIDE,
-            self._rules.limits,
+            self._config.limits,
             lease=lease,
             until=self._now() + timedelta(seconds=remaining() + LEASE_SPARE_SECONDS),
             now=self._now(),
@@ -136,7 +136,7 @@ class Ingest:
         stop = min(STOP_SENDING_SECONDS, remaining() / 4)
         with tempfile.TemporaryFile() as file:
             try:
-                metadata = self._uploads.fetch(upload, file, max_bytes=self._rules.manifest_max_bytes)
+                metadata = self._uploads.fetch(upload, file, max_bytes=self._config.manifest_max_bytes)
                 if batch.state is BatchState.COUNTING:
                     batch = self._count(batch, file, metadata)
             except (UploadRefused, NotAManifest) as refusal:
@@ -153,15 +153,15 @@ class Ingest:
 
     def _count(self, batch: Batch, file: BinaryIO, metadata: dict[str, str]) -> Batch:
         """Do pass 1."""
-        limits = own_limits(self._rules.limits, metadata)
+        limits = own_limits(self._config.limits, metadata)
         with tempfile.TemporaryDirectory() as scratch:
             rejects = Path(scratch, REJECTS)
             with rejects.open("w", encoding="utf-8") as sink:
                 counted = validation.validate(
-                    manifests.read(file, self._rules.reading),
+                    manifests.read(file, self._config.reading),
                     scratch=Path(scratch),
                     rejects=sink,
-                    sample_max=self._rules.survey_sample,
+                    sample_max=self._config.survey_sample,
                 )
             with rejects.open("rb") as content:
                 self._uploads.write_report(batch.upload, REJECTS, content)
@@ -182,7 +182,7 @@ class Ingest:
         try:
             with ThreadPoolExecutor(SENDERS, thread_name_prefix="send") as pool:
                 for pack in chunk_messages(
-                    accepted_messages(batch, file, self._uploads, self._rules.reading, after=last)
+                    accepted_messages(batch, file, self._uploads, self._config.reading, after=last)
                 ):
                     under_way.append((pack[-1].row, pool.submit(self._queue.send, pack)))
                     if len(under_way) < PACKS_UNDER_WAY:

@@ -216,22 +216,22 @@ class Parser:
         catalog: Catalog,
         ledger: Ledger,
         queue: WorkQueue,
-        letters: DeadLetterSender,
+        dead_letters: DeadLetterSender,
         keys: Keys,
         model: ModelTier,
-        rules: ParserConfig,
+        config: ParserConfig,
         now: Callable[[], datetime],
         log: Logger,
     ) -> None:
         self._catalog = catalog
         self._queue = queue
-        self._letters = letters
+        self._dead_letters = dead_letters
         self._keys = keys
         self._prompt_version = model.prompt_version
-        self._rules = rules
+        self._config = config
         self._now = now
         self._log = log
-        self._asker = Asker(catalog=catalog, ledger=ledger, keys=keys, model=model, rules=rules, now=now, log=log)
+        self._asker = Asker(catalog=catalog, ledger=ledger, keys=keys, model=model, config=config, now=now, log=log)
         self.admission = self._asker.admission
         self._known: dict[str, tuple[datetime, Batch, Survey]] = {}
         self._expects_new = True
@@ -297,18 +297,20 @@ class Parser:
         except KeyError:
             return self._unknown(received, message, f"unknown_batch: the catalog has no batch {message.batch[:80]!r}")
         try:
-            key = None if self._rules.policy is Policy.LOCAL else self._keys.of(message.project)
+            key = None if self._config.policy is Policy.LOCAL else self._keys.of(message.project)
         except KeyUnreadable as trouble:  # this affects one project, and must not delay the others' messages
-            due = self._now() + timedelta(seconds=self._rules.visibility)
+            due = self._now() + timedelta(seconds=self._config.visibility)
             why = f"{Hold.KEY_UNREADABLE}: {trouble}"
             return self._deferred(message, "", reason=why, due=due)
-        policy = self._rules.policy if key else Policy.LOCAL
-        mark = fingerprint(message.video, model=self._rules.model if key else None, prompt_version=self._prompt_version)
+        policy = self._config.policy if key else Policy.LOCAL
+        mark = fingerprint(
+            message.video, model=self._config.model if key else None, prompt_version=self._prompt_version
+        )
         return _Job(received, message, batch, survey, policy, key, mark)
 
     def _unknown(self, received: Received, message: Message | None, reason: str) -> Outcome:
         """Send a message that belongs to no row of the catalog to the dead-letter queue."""
-        self._letters.send(received.body, reason)
+        self._dead_letters.send(received.body, reason)
         telemetry.died(self._log, message, reason=reason)
         return Done(RowState.DEAD)
 
@@ -361,7 +363,7 @@ class Parser:
         standing = job.standing_now
         if standing.row in END_STATES:
             if standing.row is RowState.DEAD and job.received.receives > 1:
-                self._letters.send(
+                self._dead_letters.send(
                     job.received.body, "dead: recorded earlier, but its message did not reach the dead-letter queue"
                 )
             return Done(standing.row)
@@ -369,7 +371,7 @@ class Parser:
             return Done(RowState.DEFERRED)
         if ending := self._stored_end(job):
             return ending
-        return self._last_receive(job) if job.received.receives >= self._rules.max_receives else None
+        return self._last_receive(job) if job.received.receives >= self._config.max_receives else None
 
     @staticmethod
     def _stored_end(job: _Job) -> RowEnd | None:
@@ -388,7 +390,7 @@ class Parser:
         receives = job.received.receives
         if job.killed_alone:
             return self._bury(job, f"receives_used_up: received {receives} times, and its worker crashed or timed out")
-        due = self._now() + timedelta(seconds=self._rules.retry_backoff)
+        due = self._now() + timedelta(seconds=self._config.retry_backoff)
         why = f"{Hold.NOT_REACHED}: received {receives} times, but never reached: it is sent again"
         return self._deferred(job.message, job.fingerprint, reason=why, due=due)
 
@@ -466,10 +468,10 @@ class Parser:
         """
         if seconds:
             seconds = max(1, round(random.uniform(seconds / 2, seconds)))  # noqa: S311 -- jitter, not a secret
-        if not marked and received.receives < self._rules.max_receives - 1:
+        if not marked and received.receives < self._config.max_receives - 1:
             return ComeBack(seconds)
         try:
-            self._queue.send_again(received.body, self._rules.retry_backoff if seconds is None else seconds)
+            self._queue.send_again(received.body, self._config.retry_backoff if seconds is None else seconds)
         except (BotoCoreError, ClientError):
             return ComeBack(seconds)
         return Replaced()
@@ -481,7 +483,7 @@ class Parser:
 
     def _clock_is_ahead(self, received: Received) -> bool:
         """Return whether a message's first receive seems longer ago than it can be."""
-        longest = timedelta(seconds=CLOCK_ERROR_SECONDS + self._rules.visibility)
+        longest = timedelta(seconds=CLOCK_ERROR_SECONDS + self._config.visibility)
         return received.first is not None and received.receives == 1 and self._now() > received.first + longest
 
     def _deferred(
@@ -498,7 +500,7 @@ class Parser:
         outcome = self._finish(job.ending(RowState.DEAD, reason=reason))
         if outcome == Done(RowState.DEAD):
             telemetry.died(self._log, job.message, reason=reason)
-            self._letters.send(job.received.body, reason)
+            self._dead_letters.send(job.received.body, reason)
         return outcome
 
     def _finish(self, ending: RowEnd) -> Outcome:
