@@ -28,6 +28,7 @@ One call does a bounded amount of work. It logs a failure with one batch and con
 from __future__ import annotations
 
 import tempfile
+from collections import Counter
 from dataclasses import dataclass
 from datetime import timedelta
 from itertools import islice
@@ -47,7 +48,6 @@ from titlecard.pipeline.errors import EventNotPublished
 from titlecard.pipeline.ingest import ACCEPTED, accepted_messages
 
 if TYPE_CHECKING:
-    from collections import Counter
     from collections.abc import Callable, Iterable, Iterator
     from datetime import datetime
 
@@ -126,14 +126,17 @@ class Audit:
         self._now = now
         self._log = log
 
-    def run(self, done: Counter[str], in_time: Callable[[], bool]) -> None:
+    def run(self, in_time: Callable[[], bool]) -> Counter[str]:
         """Look after every unfinished batch, least recently audited first.
 
         Args:
-            done: counts the batches that were finished, restarted, left to a person or failed, and the rows that were
-                sent again or given up.
             in_time: returns whether there is time to continue with a batch.
+
+        Returns:
+            The numbers of batches that were finished, restarted, left to a person or not audited, and of rows that were
+            sent again or given up.
         """
+        done: Counter[str] = Counter()
         end = self._now() + timedelta(seconds=CALL_SECONDS)
         readable: list[Batch] = []
         for found in self._catalog.open_batches():
@@ -144,30 +147,27 @@ class Audit:
                 readable.append(found)
         for batch in sorted(readable, key=lambda batch: batch.marked_at):
             if self._now() > end or not in_time():
-                return
+                break
             try:
-                if batch.state is BatchState.OPEN:
-                    self._look_after(batch, in_time, done)
-                else:
-                    self._go_on(batch, done)
+                done += self._look_after(batch, in_time) if batch.state is BatchState.OPEN else self._go_on(batch)
             except _TROUBLE:
                 self._log.exception("a batch could not be audited", batch=batch.id)
                 done["not audited"] += 1
+        return done
 
     # ------------------------------------------------------------------------------ batches that ingest did not finish
 
-    def _go_on(self, batch: Batch, done: Counter[str]) -> None:
+    def _go_on(self, batch: Batch) -> Counter[str]:
         """Restart ingest for a batch that no worker holds."""
         still = self._now() - batch.moved_at > timedelta(seconds=self._config.ingest_after)
         if not still or batch.lease_until >= stamp(self._now()) or batch.reason is not None:
-            return
+            return Counter()
         rounds = batch.audit_rounds + 1 if batch.sent_row == batch.audited_rows else 1
         if rounds > self._config.rounds:
-            done["left to you"] += self._catalog.explain(batch, self._unfinished(batch))
-            return
+            return Counter({"left to you": int(self._catalog.explain(batch, self._unfinished(batch)))})
         self._ingest.go_on(batch.upload)
         self._catalog.audited(batch, rounds=rounds, rows=batch.sent_row, now=self._now())
-        done["started again"] += 1
+        return Counter({"started again": 1})
 
     def _unfinished(self, batch: Batch) -> str:
         how_far = f"it has sent the rows up to {batch.sent_row:,}" if batch.sent_row else "it has sent no rows"
@@ -179,31 +179,30 @@ class Audit:
 
     # -------------------------------------------------------------------------------------------------- open batches
 
-    def _look_after(self, batch: Batch, in_time: Callable[[], bool], done: Counter[str]) -> None:
+    def _look_after(self, batch: Batch, in_time: Callable[[], bool]) -> Counter[str]:
         """Finish a batch whose rows have all ended; audit one that stands still, or whose audit is incomplete."""
         if self._all_ended(batch):
-            self._finish(batch, in_time, batch.reason, done)
-            return
+            return self._finish(batch, in_time, batch.reason)
         still = self._now() - batch.moved_at > timedelta(seconds=self._config.after)
         if not (batch.audit_row or still) or self._queue.waiting() > self._config.most:
-            return  # it moves, or its rows are not lost but in a long queue
+            return Counter()  # it moves, or its rows are not lost but in a long queue
         rounds, settled = batch.audit_rounds, batch.audited_rows
         if not batch.audit_row:
             settled = self._catalog.count_rows(batch, *SETTLED)
             rounds = rounds + 1 if settled == batch.audited_rows else 1
             if settled >= batch.accepted:  # the rest is deferred: checked at the next standstill
                 self._catalog.audited(batch, rounds=0, rows=settled, now=self._now())
-                return
+                return Counter()
         try:
-            row = self._see_to(batch, rounds, in_time, done)
+            row, done = self._see_to(batch, rounds, in_time)
         except ObjectDeleted as gone:  # somebody deleted the only record of these rows
             try:
                 accepted = Bitmap.from_bytes(self._uploads.read_report(batch.upload, ACCEPTED))
             except ObjectDeleted:
-                self._end_with_what_is_known(batch, str(gone), in_time, done)
-                return
-            row = self._bury(batch, accepted, str(gone), done)
+                return self._end_with_what_is_known(batch, str(gone), in_time)
+            row, done = self._bury(batch, accepted, str(gone))
         self._catalog.audited(batch, rounds=rounds, rows=settled, row=row, now=self._now())
+        return done
 
     def _all_ended(self, batch: Batch) -> bool:
         """Return whether all rows of a batch have ended; count them one by one unless its counters rule that out.
@@ -219,14 +218,21 @@ class Audit:
         self._catalog.mark_counted(batch)
         return False
 
-    def _finish(self, batch: Batch, in_time: Callable[[], bool], reason: str | None, done: Counter[str]) -> None:
+    def _finish(self, batch: Batch, in_time: Callable[[], bool], reason: str | None) -> Counter[str]:
         """Publish a batch's results, then close it; if time runs out, the next call continues."""
-        if self._results.publish(batch, in_time, reason):
-            done["finished"] += self._catalog.finish(batch, reason=reason)
-            telemetry.published((self._now() - batch.moved_at).total_seconds())
+        if not self._results.publish(batch, in_time, reason):
+            return Counter()
+        finished = self._catalog.finish(batch, reason=reason)
+        telemetry.published((self._now() - batch.moved_at).total_seconds())
+        return Counter({"finished": int(finished)})
 
-    def _see_to(self, batch: Batch, rounds: int, in_time: Callable[[], bool], done: Counter[str]) -> int:
-        """Send some of a batch's lost rows again, or give them up after enough rounds; return the last one, or 0."""
+    def _see_to(self, batch: Batch, rounds: int, in_time: Callable[[], bool]) -> tuple[int, Counter[str]]:
+        """Send some of a batch's lost rows again, or give them up after enough rounds.
+
+        Returns:
+            The last of these rows, 0 if the batch has no more; and the number of rows sent again or given up.
+        """
+        done: Counter[str] = Counter()
         with tempfile.TemporaryFile() as file:
             self._uploads.fetch(batch.upload, file, max_bytes=self._config.manifest_max_bytes)
             messages = accepted_messages(batch, file, self._uploads, self._config.reading, after=batch.audit_row)
@@ -234,32 +240,32 @@ class Audit:
             seen = 0
             for pack in chunk_messages(islice(_without(messages, settled), self._config.most)):
                 if rounds > self._config.rounds:
-                    self._give_up(batch, pack, done)
+                    done["given up"] += self._give_up(batch, pack)
                 else:
                     self._queue.send(pack)
                     done["sent again"] += len(pack)
                 seen += len(pack)
                 if seen >= self._config.most or not in_time():
-                    return pack[-1].row
-        return 0
+                    return pack[-1].row, done
+        return 0, done
 
-    def _give_up(self, batch: Batch, pack: list[Message], done: Counter[str]) -> None:
+    def _give_up(self, batch: Batch, pack: list[Message]) -> int:
         reason = f"never_answered: sent again {self._config.rounds} times, and no worker finished it"
         self._dead_letters.send_all(pack, reason)
-        done["given up"] += self._dead(batch, pack, reason)
+        return self._dead(batch, pack, reason)
 
-    def _end_with_what_is_known(self, batch: Batch, why: str, in_time: Callable[[], bool], done: Counter[str]) -> None:
+    def _end_with_what_is_known(self, batch: Batch, why: str, in_time: Callable[[], bool]) -> Counter[str]:
         """Finish a batch whose lost rows are unknown, once none of its rows is deferred."""
         lost = batch.accepted - self._catalog.count_rows(batch, *SETTLED)
         reason = f"{lost:,} rows were never answered, and it is no longer known which: {why}"
         if not self._catalog.count_rows(batch, RowState.DEFERRED):
-            self._finish(batch, in_time, reason, done)
-            return
+            return self._finish(batch, in_time, reason)
         self._catalog.explain(batch, reason)
         self._catalog.audited(batch, rounds=batch.audit_rounds, rows=batch.audited_rows, now=self._now())
+        return Counter()
 
-    def _bury(self, batch: Batch, accepted: Bitmap, why: str, done: Counter[str]) -> int:
-        """Record as dead the lost rows that cannot be sent again; return the last row, 0 if all.
+    def _bury(self, batch: Batch, accepted: Bitmap, why: str) -> tuple[int, Counter[str]]:
+        """Record as dead the lost rows that cannot be sent again; return likewise the last row and the number.
 
         Without the manifest their videos are unknown, so there are no dead letters to send.
         """
@@ -274,9 +280,9 @@ class Audit:
             if row > batch.audit_row
         )
         some = list(islice(_without(messages, settled), self._config.most))
-        for start in range(0, len(some), ENTRIES_PER_SEND):
-            done["given up"] += self._dead(batch, some[start : start + ENTRIES_PER_SEND], reason)
-        return some[-1].row if len(some) == self._config.most else 0
+        packs = (some[start : start + ENTRIES_PER_SEND] for start in range(0, len(some), ENTRIES_PER_SEND))
+        done = Counter({"given up": sum(self._dead(batch, pack, reason) for pack in packs)})
+        return (some[-1].row if len(some) == self._config.most else 0), done
 
     def _dead(self, batch: Batch, pack: list[Message], reason: str) -> int:
         """End rows as dead; return how many had not ended before."""

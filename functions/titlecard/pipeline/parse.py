@@ -334,7 +334,7 @@ class Parser:
         if unsent:
             standings = self._catalog.look_up([(job.message, job.fingerprint) for job in jobs])
         # A dead worker's message is hidden for the whole visibility timeout, at least six times a worker's timeout.
-        longest_life = timedelta(seconds=self._rules.visibility / 2)
+        longest_life = timedelta(seconds=self._config.visibility / 2)
         for job, standing in zip(jobs, standings, strict=True):
             job.standing = standing
             job.crashed = "" < standing.entry.lease_until < stamp(self._now())

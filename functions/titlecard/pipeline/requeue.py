@@ -118,7 +118,7 @@ class Requeue:
 
         with lease.renewed():
             done += self._put_back(in_time)
-            self._audit.run(done, in_time)
+            done += self._audit.run(in_time)
         return done
 
     def _put_back(self, in_time: Callable[[], bool]) -> Counter[str]:
