@@ -282,7 +282,7 @@ SAMPLE = (
         "a letter is sent before its death is recorded",
         _PARSE,
         "outcome = self._finish(job.ending(RowState.DEAD,",
-        "self._letters.send(job.received.body, reason)\n        outcome = self._finish(job.ending(RowState.DEAD,",
+        "self._dead_letters.send(job.received.body, reason)\n        outcome = self._finish(job.ending(RowState.DEAD,",
         _by("functional/test_parser", "a_death_is_recorded_before_its_letter_which_the_next_receive_sends"),
     ),
     Sampled(
