@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 from tests.functional.world import Cut, World, videos
 
-from titlecard.aws.dynamodb.catalog import Attempt, RowEnd, VideoRecord
+from titlecard.aws.dynamodb.catalog import Attempt, RowEnd, VideoRecord, stamp
 from titlecard.domain.batch import RowState
 from titlecard.domain.money import Amount
 from titlecard.domain.video import Policy, Talk, Tier
@@ -213,6 +213,15 @@ def test_an_answer_stores_the_talk_and_ends_the_lease(world: World, message: Mes
     assert world.catalog.answer(claimed(world, message), TALK, charged=BILLED, now=world.clock())
     found = entry(world, message)
     assert (found.talk, found.lease_until, found.attempts) == (TALK, "", 1)
+
+
+def test_an_attempt_has_concluded_once_its_end_is_recorded(world: World, message: Message) -> None:
+    assert entry(world, message).concluded_at == ""
+    attempt = claimed(world, message)
+    assert entry(world, message).concluded_at == ""
+    world.clock.forward(5)
+    fail(world, attempt)
+    assert entry(world, message).concluded_at == stamp(world.clock())
 
 
 def test_a_failure_counts_and_says_why(world: World, message: Message) -> None:

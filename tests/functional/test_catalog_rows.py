@@ -218,6 +218,13 @@ def test_a_look_up_of_more_than_one_get_takes_finds_all(world: World) -> None:
     assert [it.row for it in found] == [RowState.DEAD] * len(messages)
 
 
+def test_a_look_up_takes_as_many_gets_as_it_needs(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("titlecard.aws.dynamodb.catalog.table.KEYS_PER_GET", 1)
+    batch, messages = world.batch(*videos(3))
+    end(world, *(dead(batch, message) for message in messages))
+    assert [it.row for it in world.catalog.look_up([(it, MARK) for it in messages])] == [RowState.DEAD] * 3
+
+
 def test_a_look_up_of_a_table_that_stays_crowded_says_so(
     world: World, message: Message, monkeypatch: pytest.MonkeyPatch
 ) -> None:
