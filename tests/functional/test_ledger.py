@@ -12,6 +12,7 @@ import pytest
 from botocore.exceptions import ConnectTimeoutError
 from tests.functional.world import BUDGET, NUMBERS, PROJECT, Cut
 
+from titlecard.aws.dynamodb.catalog import stamp
 from titlecard.aws.dynamodb.ledger import Ledger, LedgerItemInvalid, Refusal, Reservation
 from titlecard.aws.dynamodb.ledger.items import count
 from titlecard.aws.errors import LedgerUnavailable
@@ -334,6 +335,16 @@ def test_a_batch_can_be_cancelled_before_it_spends_anything(world: World) -> Non
     world.ledger.cancel(BATCH, now=world.clock())
     assert not fits(world)
     assert (world.ledger.spent(BATCH), month(world)) == (Amount(), Amount())
+
+
+def test_a_batchs_item_names_its_project_and_the_first_moment_of_its_cancellation(world: World) -> None:
+    reserve(world)
+    first = stamp(world.clock())
+    for _ in range(2):
+        world.ledger.cancel(BATCH, now=world.clock())
+        world.clock.forward(1)
+    item = world.db.get_item(TableName=world.names["LedgerTable"], Key={"pk": f"batch#{BATCH}", "sk": "spend"})["Item"]
+    assert (item["project"], item["cancelled_at"]) == (PROJECT, first)
 
 
 def test_an_earlier_reservation_of_a_cancelled_batch_is_settled(world: World) -> None:
