@@ -658,6 +658,7 @@ def test_a_clock_may_be_five_minutes_behind_the_one_that_set_the_budget(
 def test_the_pause_of_all_projects_is_told_from_that_of_one(world: World) -> None:
     world.ledger.pause(PROJECT, now=world.clock())
     assert not world.ledger.account(PROJECT, now=world.clock()).all_paused
+    assert not world.ledger.accounts()[PROJECT].all_paused
     world.ledger.pause("*", now=world.clock())
     assert world.ledger.account(PROJECT, now=world.clock()).all_paused
 
