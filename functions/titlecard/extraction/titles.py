@@ -46,9 +46,6 @@ _SURELY = 0.7
 _RATHER = 0.4
 """The chance of a name from which the last item of a list of names is one."""
 
-_CERTAIN = 0.95
-"""The chance of the label from which a name without a separator is one: titles are full of words like names."""
-
 _DOUBTFUL = 0.2
 """The chance to be title from which a piece that no other row has is part of it."""
 
@@ -82,7 +79,7 @@ _ROLE = re.compile(
 )
 _COMPANY = re.compile(r"\b(?:inc|llc|ltd|gmbh|corp|universit\w+|institute|foundation|technologies)\.?$", re.IGNORECASE)
 _SEPARATES = ("colon", "dash", "pipe")
-_ENDS_A_LIST = (*_SEPARATES, "by", "open", "close", "stop")
+_ENDS_A_LIST = ("by", "open", "close", "stop")
 """The delimiters that no list of names has between two of them."""
 _DATED_EVENT = re.compile(r"(?=.*[^\W\d_])(?!.*\b(?:in|en|em|of) \d)(?:[^\s:]+ +){0,5}[^\s:]*(?:19|20)\d\d")
 _KIND_OF_EVENT = re.compile(
@@ -486,26 +483,24 @@ def by_convention(view: TitleView, decoded: Decoded, order: Sequence[str]) -> li
 
 
 def _names_in_one_place(view: TitleView, labels: list[str], chances: Sequence[Mapping[str, float]]) -> None:
-    """Leave one list of names; the pieces of the others get their second best label.
+    """Leave one list of names: a title names its presenters before or behind it, not on both sides.
 
-    A title names its presenters in one place: before or behind the title, not on both sides, nor as `Ada - Byron`. A
-    name that was cut off without a separator belongs to the text beside it, unless it certainly is a name.
+    A piece of another list gets its second best label, or that of the text from which no separator divides it.
     """
     lists: list[list[int]] = []
     for number, part in enumerate(view.parts):
         if labels[number] != NAME:
             continue
-        if view.is_cut_off(number) and chances[number][NAME] < _CERTAIN:
-            labels[number] = labels[number - 1 if part.left == "soft" else number + 1]
-            continue
         before = lists[-1][-1] if lists else -1
-        adjacent = before == number - 1 and part.left.partition("+")[0] in _ENDS_A_LIST
-        if before < 0 or adjacent or TITLE in labels[before + 1 : number]:
+        ends = before == number - 1 and part.left.partition("+")[0] in _ENDS_A_LIST
+        if before < 0 or ends or TITLE in labels[before + 1 : number]:
             lists.append([])
         lists[-1].append(number)
     best = max(lists, key=lambda names: _rank(view, names, chances), default=[])
     for number in (number for names in lists if names is not best for number in names):
-        labels[number] = max((TITLE, DROP), key=chances[number].__getitem__)
+        beside = number - 1 if view.parts[number].left == "soft" else number + 1
+        is_cut_off = view.is_cut_off(number) and labels[beside] != NAME
+        labels[number] = labels[beside] if is_cut_off else max((TITLE, DROP), key=chances[number].__getitem__)
 
 
 def _rank(view: TitleView, names: Sequence[int], chances: Sequence[Mapping[str, float]]) -> tuple[int, float]:
@@ -515,10 +510,7 @@ def _rank(view: TitleView, names: Sequence[int], chances: Sequence[Mapping[str, 
 
 
 def _settle_names(view: TitleView, labels: list[str]) -> None:
-    """Remove hosts and people with another name if presenters are named; add the rest of a list.
-
-    If `by` introduces a name, a name without a separator from the title is a word of the title.
-    """
+    """Remove hosts and people with another name if presenters are named; add the rest of a list."""
     parts = view.parts
     plainly = [n for n, label in enumerate(labels) if label == NAME and parts[n].left not in ("host", "handle")]
     if not plainly:
@@ -534,11 +526,6 @@ def _settle_names(view: TitleView, labels: list[str]) -> None:
             and not is_placeholder(part.text)
         ):
             labels[number] = NAME
-    if any(parts[n].left == "by" for n in plainly):
-        for number in plainly:
-            beside = labels[number - 1] if parts[number].left == "soft" else labels[min(number + 1, len(labels) - 1)]
-            if view.is_cut_off(number) and beside == TITLE:
-                labels[number] = TITLE
 
 
 def _name_behind_a_label(view: TitleView, labels: list[str]) -> None:
