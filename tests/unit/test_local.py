@@ -263,6 +263,12 @@ def test_a_given_presenter_is_taken_out_of_the_title() -> None:
     assert (answer.title, answer.presenters, answer.others) == (TITLE, ("Xqz Vbw",), ())
 
 
+@pytest.mark.parametrize("template", ["Xqz Vbw - {} by Peter Novak", "Peter Novak - {} - Xqz Vbw"])
+def test_a_given_presenter_is_taken_out_of_a_title_that_names_others_elsewhere(template: str) -> None:
+    answer = given(template.format(TITLE), "Xqz Vbw")
+    assert (answer.title, answer.presenters, answer.others) == (TITLE, ("Xqz Vbw",), ("Peter Novak",))
+
+
 def test_a_short_form_in_the_title_is_no_disagreement() -> None:
     assert given(f"{TITLE} - J. Fischer", NAME).others == ()
 

@@ -142,7 +142,7 @@ def read(model: Model, title: str, description: str, survey: Survey, given: Sequ
     decoded = model.titles.decode(view.features(), view.kinds())
     if given:
         decoded = decoded._replace(labels=_with_names(view, decoded.labels, given))
-    labels = by_convention(view, decoded, model.titles.labels)
+    labels = by_convention(view, decoded, model.titles.labels, anywhere=bool(given))
     cleaned = title_of(title, view.parts, labels)
     if labels[-1] == TITLE:
         cleaned = completed(cleaned, about)

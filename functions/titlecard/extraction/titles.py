@@ -445,19 +445,24 @@ class TitleView:
         return found
 
 
-def by_convention(view: TitleView, decoded: Decoded, order: Sequence[str]) -> list[str]:
+def by_convention(view: TitleView, decoded: Decoded, order: Sequence[str], *, anywhere: bool = False) -> list[str]:
     """Return the labels after the editors' conventions: `Keynote:` and `Lightning Talk:` stay, `Talk:` goes.
 
     The text that most titles of the batch have is not part of a title, nor is `DevConf 2031` at the beginning, nor
     `(Keynote)` or `/ @handle` at the end. Parts joined by `and` have the same label: after a piece of the title such a
     part names nobody. The title is one run of pieces: the likeliest of several, or the likeliest piece if none.
 
-    `order` is the order of the labels in the decoded chances.
+    Args:
+        view: the pieces.
+        decoded: their labelling.
+        order: the order of the labels in its chances.
+        anywhere: whether names may be anywhere in the title, since the row gives its presenters.
     """
     parts = view.parts
     chances = [dict(zip(order, row, strict=True)) for row in decoded.marginals]
     labels = [_no_name(parts, decoded.labels, number) or label for number, label in enumerate(decoded.labels)]
-    _names_in_one_place(view, labels, chances)
+    if not anywhere:
+        _names_in_one_place(view, labels, chances)
     labels = [DROP if forced else label for forced, label in zip(view.is_forced, labels, strict=True)]
     if len(parts) > 1 and labels[0] != NAME and parts[0].right in _SEPARATES and _DATED_EVENT.fullmatch(parts[0].text):
         labels[0] = DROP
@@ -476,10 +481,15 @@ def by_convention(view: TitleView, decoded: Decoded, order: Sequence[str]) -> li
         if len(run) > 1 and parts[run[-1]].left in ("open", *_SEPARATES) and _KEYNOTE.fullmatch(parts[run[-1]].text):
             labels[run[-1]] = DROP
     labels = _one_title(parts, labels, [chance[TITLE] for chance in chances], view.is_forced)
+    _keep_its_own_words(view, labels, chances)
+    return labels
+
+
+def _keep_its_own_words(view: TitleView, labels: list[str], chances: Sequence[Mapping[str, float]]) -> None:
+    """Add to the title a doubtful piece before it that no other row has: `Sauron: home security`."""
     before = labels.index(TITLE) - 1
     if before >= 0 and labels[before] == DROP and chances[before][TITLE] >= _DOUBTFUL and view.is_its_own(before):
         labels[before] = TITLE
-    return labels
 
 
 def _names_in_one_place(view: TitleView, labels: list[str], chances: Sequence[Mapping[str, float]]) -> None:
