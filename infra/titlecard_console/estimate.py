@@ -33,6 +33,10 @@ if TYPE_CHECKING:
     from titlecard.extraction.survey import Survey
 
 
+BATCH_LIMITS = {"requests": "BatchRequestLimit", "tokens": "BatchTokenLimit", "micro_usd": "BatchMicroUsdLimit"}
+"""The stack parameter that caps each limit of a batch."""
+
+
 @dataclass(frozen=True)
 class Manifest:
     """A manifest that has been read to its end.
@@ -117,6 +121,11 @@ def reading_limits(parameters: Mapping[str, str]) -> ReadingLimits:
     )
 
 
+def batch_limits(parameters: Mapping[str, str]) -> Total:
+    """Return a stack's limits for every batch, from its parameters."""
+    return Total(**{name: int(parameters[parameter]) for name, parameter in BATCH_LIMITS.items()})
+
+
 @contextmanager
 def named(path: Path) -> Iterator[None]:
     """Prefix NotAManifest errors with the file's path."""
@@ -160,12 +169,7 @@ def estimate(manifests: Sequence[Manifest], parameters: Mapping[str, str], most:
         parameters: the stack's parameters.
         most: the most that a person wants to spend on all of them together.
     """
-    tier, policy = model_tier(parameters), Policy(parameters["TierPolicy"])
-    stack = Total(
-        requests=int(parameters["BatchRequestLimit"]),
-        tokens=int(parameters["BatchTokenLimit"]),
-        micro_usd=int(parameters["BatchMicroUsdLimit"]),
-    )
+    tier, policy, stack = model_tier(parameters), Policy(parameters["TierPolicy"]), batch_limits(parameters)
     estimates, promised = [], Amount()
     for manifest in manifests:
         asked, expected, bound = 0, Amount(), Amount()

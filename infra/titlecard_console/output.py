@@ -144,8 +144,8 @@ def format_amounts(requests: int, tokens: int, micro_usd: int) -> str:
 
 
 def format_caps(caps: Mapping[str, int | None]) -> str:
-    """Format caps on money and tokens: `$5.00 and 2,000 tokens`; None means no cap."""
-    micro_usd, tokens = caps["micro_usd"], caps["tokens"]
+    """Format caps on money and tokens: `$5.00 and 2,000 tokens`; None, or no entry, means no cap."""
+    micro_usd, tokens = caps.get("micro_usd"), caps.get("tokens")
     parts = [format_usd(micro_usd)] if micro_usd is not None else []
     parts += [pluralize(tokens, "token")] if tokens is not None else []
     return " and ".join(parts) or "no limit"

@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 
     from openai import APIStatusError
 
+    from titlecard.aws.dynamodb.ledger import Month
+
 OPENAI = "https://api.openai.com/v1"
 
 ADMIN_KEY = "OPENAI_ADMIN_KEY"
@@ -91,34 +93,6 @@ class Billed:
     key: str | None
     model: str | None
     count: Count
-
-
-class Part(Protocol):
-    """The requests and tokens of a part of the charges."""
-
-    @property
-    def requests(self) -> int:
-        """Requests that may have been sent."""
-
-    @property
-    def tokens(self) -> int:
-        """Tokens, input plus output."""
-
-
-class Month(Protocol):
-    """A project's charges in a month: for each day, and the models."""
-
-    @property
-    def name(self) -> str:
-        """The month, as in `2026-11`."""
-
-    @property
-    def days(self) -> Mapping[int, Part]:
-        """The charges by day of the month."""
-
-    @property
-    def models(self) -> Collection[str]:
-        """The names of the models."""
 
 
 @dataclass(frozen=True, slots=True)

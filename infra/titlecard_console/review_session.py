@@ -13,6 +13,7 @@ from titlecard.domain.text import normalise
 from titlecard_console.errors import CommandError
 from titlecard_console.output import people, pluralize, say, truncate
 from titlecard_console.review_sheet import BETWEEN_NAMES, names
+from titlecard_console.story import shown, shown_names
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -20,8 +21,8 @@ if TYPE_CHECKING:
     from titlecard.aws.dynamodb.catalog.reviews import ReviewedTalk, Reviews
     from titlecard_console.results import Flagged
 
-TITLE_CHARACTERS, DESCRIPTION_LINES, DESCRIPTION_CHARACTERS = 400, 6, 160
-"""The most characters shown of a title or a list of names; the most lines of a description, and characters of each."""
+DESCRIPTION_LINES, DESCRIPTION_CHARACTERS = 6, 160
+"""The most lines shown of a description, and the most characters of each."""
 
 KEYS = "[a]ccept  [e]dit  [s]kip  [u]ndo  [q]uit"
 
@@ -111,8 +112,8 @@ def comparison(flagged: Flagged) -> str:
     place = f"{result.batch}, row {result.row.number}"
     rows = [
         f"{result.row.video}  {talk.review}, confidence {talk.confidence:.2f}  ({place})",
-        f"  title        {shown_title(video.title) if video else 'unknown: the manifest was deleted'}",
-        f"            →  {shown_title(talk.title)}",
+        f"  title        {shown(video.title) if video else 'unknown: the manifest was deleted'}",
+        f"            →  {shown(talk.title)}",
         f"  presenters   {shown_names(talk.presenters)}",
     ]
     description = [line for line in normalise(video.description if video else "").split("\n") if line.strip()]
@@ -120,16 +121,6 @@ def comparison(flagged: Flagged) -> str:
     if len(description) > DESCRIPTION_LINES:
         rows.append(f"             | … {pluralize(len(description) - DESCRIPTION_LINES, 'more line')}")
     return "\n".join([*rows, ""])
-
-
-def shown_names(presenters: Sequence[str]) -> str:
-    """Format presenters in one line for people."""
-    return shown_title("; ".join(presenters)) or "nobody"
-
-
-def shown_title(text: str) -> str:
-    """Format a title for people: remove control sequences, and cut a very long title."""
-    return truncate(normalise(text), TITLE_CHARACTERS)
 
 
 def _key() -> str:

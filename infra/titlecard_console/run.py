@@ -12,8 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from titlecard.aws.s3 import LIMIT_METADATA
-from titlecard.domain.batch import END_STATES, UPLOADS, BatchState, Upload
+from titlecard.domain.batch import END_STATES, BatchState, Upload
 from titlecard.domain.money import Budget, Cap, Total
 from titlecard_console import stacks
 from titlecard_console.status import Status, read_status
@@ -63,7 +62,6 @@ class Run:
     def __init__(self, cloud: Cloud, remedy: str = "run the same command again") -> None:
         self.remedy = remedy
         self._cloud = cloud
-        self._s3 = cloud.client("s3")
         self._lambda = cloud.client("lambda", read_timeout=SWEEPER_TIMEOUT)
         stores = stacks.stores(cloud)
         self._catalog, self._ledger = stores.catalog, stores.ledger
@@ -72,12 +70,7 @@ class Run:
 
     def upload(self, manifest: Path, project: str, name: str, limits: Total | None) -> Sent:
         """Put a manifest into the uploads bucket, with the limits that the person agreed to."""
-        bucket, key = self._cloud.outputs["UploadsBucket"], f"{UPLOADS}{project}/{name}"
-        agreed = limits.as_map() if limits else {}
-        metadata = {LIMIT_METADATA[what]: str(most) for what, most in agreed.items()}
-        with manifest.open("rb") as body:
-            version = self._s3.put_object(Bucket=bucket, Key=key, Body=body, Metadata=metadata)["VersionId"]
-        return Sent(str(manifest), Upload(bucket, key, version, order=""))
+        return Sent(str(manifest), stacks.upload(self._cloud, manifest, f"{project}/{name}", limits))
 
     def allow(self, project: str, agreed: Sequence[Total]) -> None:
         """Give the project a budget of the agreed limits, in addition to what it was charged in this day and month.

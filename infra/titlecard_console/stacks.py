@@ -16,7 +16,9 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
+from titlecard.aws.s3 import LIMIT_METADATA
 from titlecard.bootstrap import Stores
+from titlecard.domain.batch import UPLOADS, Upload
 from titlecard_console.errors import CommandError
 from titlecard_console.local_cloud import cloud, deploy
 
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from titlecard.aws.dynamodb.ledger import Ledger
+    from titlecard.domain.money import Total
 
 OUTPUTS = (
     *("UploadsBucket", "IngestQueueUrl", "IngestDeadLetterQueueUrl", "WorkQueueUrl", "WorkDeadLetterQueueUrl"),
@@ -157,6 +160,27 @@ def stores(there: Connection) -> Stores:
 def ledger(there: Connection) -> Ledger:
     """Return the ledger of a stack."""
     return stores(there).ledger
+
+
+def upload(there: Connection, manifest: Path, name: str, limits: Total | None) -> Upload:
+    """Put a manifest into a stack's uploads bucket.
+
+    Args:
+        there: the stack.
+        manifest: the file.
+        name: the object's key without `UPLOADS`: `<project>/<file name>`.
+        limits: the limits of its batch, which go into the object's metadata; None means the stack's.
+    """
+    bucket, key = there.outputs["UploadsBucket"], f"{UPLOADS}{name}"
+    metadata = {LIMIT_METADATA[what]: str(most) for what, most in (limits.as_map() if limits else {}).items()}
+    with manifest.open("rb") as body:
+        version = there.client("s3").put_object(Bucket=bucket, Key=key, Body=body, Metadata=metadata)["VersionId"]
+    return Upload(bucket, key, version, order="")
+
+
+def caller(there: Connection) -> str:
+    """Return the person who runs the command, as AWS knows them: an ARN."""
+    return str(there.client("sts").get_caller_identity()["Arn"])
 
 
 class _Clients:

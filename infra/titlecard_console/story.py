@@ -10,10 +10,9 @@ from titlecard.domain.text import one_line
 from titlecard_console.output import format_time, format_usd, pluralize, truncate
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from titlecard.aws.dynamodb.catalog.grants import FingerprintHistory
-    from titlecard.domain.video import Talk
 
 SHOWN_CHARACTERS = 400
 """The most characters shown of a title, a list of names or a description; --json prints all of them."""
@@ -46,7 +45,7 @@ def history_lines(history: FingerprintHistory, *, current: str | None = None) ->
     for at, what in sorted(events, key=itemgetter(0)):
         yield f"  {format_time(at)}  {one_line(what)}"
     if talk := history.entry.talk:
-        yield f"  talk: {shown(talk.title)} · {presenters(talk)} ({talk.tier})"
+        yield f"  talk: {shown(talk.title)} · {shown_names(talk.presenters)} ({talk.tier})"
 
 
 def shown(text: str) -> str:
@@ -54,9 +53,9 @@ def shown(text: str) -> str:
     return truncate(one_line(text), SHOWN_CHARACTERS)
 
 
-def presenters(talk: Talk) -> str:
-    """Return the presenters of a talk, safe for a terminal."""
-    return shown("; ".join(talk.presenters)) or "nobody"
+def shown_names(presenters: Sequence[str]) -> str:
+    """Format presenters for a terminal."""
+    return shown("; ".join(presenters)) or "nobody"
 
 
 def _attempt(event: Mapping[str, Any]) -> str:

@@ -6,7 +6,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from titlecard_console.output import pluralize, print_table, say
-from titlecard_console.story import presenters, shown
+from titlecard_console.story import shown, shown_names
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -46,7 +46,7 @@ class TalkTable:
         if talk is None:
             self._rows.append((shown(raw_title), "", "", "", "", shown(reason or "")))
             return
-        cells = (shown(raw_title), shown(talk.title), presenters(talk))
+        cells = (shown(raw_title), shown(talk.title), shown_names(talk.presenters))
         self._rows.append((*cells, talk.tier, f"{talk.confidence:.2f}", talk.review or ""))
 
     def print(self) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -12,11 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.provider.usage import ADMIN_KEY, LoopbackUsage, Response, Used, error
 
+from titlecard.aws.dynamodb.ledger import Month, Spent
+from titlecard.domain.money import Amount, Total
 from titlecard_console.errors import CommandError, UsageUnavailable
 from titlecard_console.reconcile import Billed, Charged, Count, Day, UsageClient, compare
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping
+    from collections.abc import Iterator
 
 MONDAY = date(2026, 11, 16)
 TUESDAY = MONDAY + timedelta(days=1)
@@ -93,17 +94,13 @@ def test_everything_billed_is_charged_or_late_or_unknown(accounts: list[tuple[Co
         assert not (it.unknown.tokens and it.unbilled.tokens)
 
 
-@dataclass(frozen=True)
-class Month:
-    """A month as the ledger returns it."""
-
-    name: str
-    days: Mapping[int, Count]
-    models: Collection[str] = field(default=(MODEL,))
+def month(name: str, days: dict[int, Total], model: str) -> Month:
+    """Return a month as the ledger returns it."""
+    return Month(name, Spent(Amount(), Total(), Total()), days, {model: Total()})
 
 
 def test_the_ledgers_months_become_days() -> None:
-    months = [Month("2026-10", {31: Count(1, 10)}), Month("2026-11", {1: Count(2, 20)}, ("gpt-6-sol",))]
+    months = [month("2026-10", {31: Total(1, 10)}, MODEL), month("2026-11", {1: Total(2, 20)}, "gpt-6-sol")]
     assert Charged.of(months) == Charged(
         {date(2026, 10, 31): Count(1, 10), date(2026, 11, 1): Count(2, 20)}, {MODEL, "gpt-6-sol"}
     )

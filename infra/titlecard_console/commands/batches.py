@@ -30,7 +30,7 @@ from titlecard_console.output import (
 from titlecard_console.progress import Display
 from titlecard_console.results import ResultReader
 from titlecard_console.status import Status, read_status
-from titlecard_console.story import history_content, history_lines, presenters, shown
+from titlecard_console.story import history_content, history_lines, shown, shown_names
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -331,7 +331,7 @@ class _Story:
         yield f"{self.video} of {self.project}"
         if self.talk:
             yield f"  title       {shown(self.talk.title)}"
-            yield f"  presenters  {presenters(self.talk)}"
+            yield f"  presenters  {shown_names(self.talk.presenters)}"
             review = f", to be reviewed: {self.talk.review}" if self.talk.review else ""
             yield f"  by          {self.talk.tier}, confidence {self.talk.confidence:.2f}{review}"
         else:

@@ -19,7 +19,7 @@ from titlecard.domain.money import Amount, Budget, Total, cap
 from titlecard_console import stacks
 from titlecard_console.commands import options
 from titlecard_console.errors import CommandError
-from titlecard_console.estimate import model_tier, spending_cap
+from titlecard_console.estimate import BATCH_LIMITS, batch_limits, model_tier, spending_cap
 from titlecard_console.output import (
     amounts,
     confirm,
@@ -45,9 +45,6 @@ if TYPE_CHECKING:
 Amounts = Annotated[
     list[str] | None, typer.Option(metavar="AMOUNT", help="5usd, 0.50usd or 2000000tokens; repeat to cap both units.")
 ]
-
-PARAMETERS = {"requests": "BatchRequestLimit", "tokens": "BatchTokenLimit", "micro_usd": "BatchMicroUsdLimit"}
-"""The stack parameter that caps each limit of a batch."""
 
 budget = typer.Typer(
     no_args_is_help=True,
@@ -214,7 +211,7 @@ class _Standing:
         return cls(
             batch,
             stacks.ledger(there).spent(name),
-            Total(**{name: int(there.parameters[parameter]) for name, parameter in PARAMETERS.items()}),
+            batch_limits(there.parameters),
             len(needs),
             sum(needs, Amount()),
             stacks.stores(there).limits.raised(name),
@@ -266,9 +263,8 @@ def _raise(there: Stack, standing: _Standing, wanted: dict[str, int], *, yes: bo
         say(line)
     if not yes and not confirm("Raise it?"):
         raise typer.Abort
-    by = str(there.client("sts").get_caller_identity()["Arn"])
     limits = stacks.stores(there).limits
-    if not limits.raise_limit(batch.id, before, after, by=by, now=datetime.now(UTC)):
+    if not limits.raise_limit(batch.id, before, after, by=stacks.caller(there), now=datetime.now(UTC)):
         raise CommandError(f"Somebody else has just changed {batch.id}: look again with `titlecard limit {batch.id}`.")
     say("Raised. Waiting videos continue within a minute or two." if standing.waiting else "Raised.")
 
@@ -294,7 +290,7 @@ def _check(standing: _Standing, wanted: dict[str, int]) -> None:
         if number > most[name]:
             raise CommandError(
                 f"The stack allows a batch at most {_in_unit(name, most[name])}: deploy it with a greater "
-                f"{PARAMETERS[name]} first (`sam deploy --parameter-overrides`, `titlecard up --set`)."
+                f"{BATCH_LIMITS[name]} first (`sam deploy --parameter-overrides`, `titlecard up --set`)."
             )
     if wanted.items() <= before.items():
         raise CommandError(f"{batch.id} already has this limit.")

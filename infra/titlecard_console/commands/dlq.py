@@ -27,6 +27,7 @@ from titlecard_console.dead_letters.queue import HIDDEN_SECONDS, MESSAGES_PER_SE
 from titlecard_console.dead_letters.redrive import Redriver
 from titlecard_console.errors import CommandError, ExitCode
 from titlecard_console.output import (
+    amounts,
     confirm,
     format_age,
     format_amounts,
@@ -118,7 +119,7 @@ def summary(
                     f"{it.attempts:,}",
                     f"{it.charged.tokens:,}",
                     format_usd(it.charged.micro_usd),
-                    f"{pluralize(it.requests, 'request')}, {format_usd(it.worst.micro_usd)}",
+                    f"{pluralize(it.worst.requests, 'request')}, {format_usd(it.worst.micro_usd)}",
                 )
                 for it in found
             ],
@@ -377,10 +378,10 @@ def _report_hidden(redriver: Redriver) -> None:
 def _plan(letters: Sequence[DeadLetter]) -> Iterator[str]:
     """Describe which dead letters a redrive sends, the most it can cost, and which it skips and why."""
     rows = [letter for letter in letters if letter.to_be_sent]
-    asked = [letter for letter in rows if letter.requests]
+    asked = [letter for letter in rows if letter.worst.requests]
     if rows:
         worst = sum((letter.worst for letter in rows), Amount())
-        most = format_amounts(sum(letter.requests for letter in rows), worst.tokens, worst.micro_usd)
+        most = format_amounts(**amounts(worst))
         videos = pluralize(len(rows), "video is", "videos are")
         yield f"{videos} sent again. At most {most} can be charged, for {len(asked):,} of them:"
         yield from _ids_by_cause(rows)
@@ -495,6 +496,6 @@ def _lines(letter: DeadLetter, histories: Sequence[FingerprintHistory], log: str
     for history in histories:
         yield from (f"  {line}" for line in history_lines(history))
     if letter.to_be_sent or letter.kind is Kind.DEAD:
-        most = f"at most {pluralize(letter.requests, 'request')}, {format_usd(letter.worst.micro_usd)}"
+        most = f"at most {pluralize(letter.worst.requests, 'request')}, {format_usd(letter.worst.micro_usd)}"
         yield f"  a redrive: {f'no request, since {letter.closed}' if letter.closed else most}"
     yield f"  log: {log}"

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from titlecard.aws.s3 import LIMIT_METADATA
-from titlecard.domain.batch import UPLOADS, Upload, project_name
+from titlecard.domain.batch import project_name
 from titlecard.domain.video import Policy
 from titlecard.manifests import Accepted, Refused, read
 from titlecard_console import check as checking
@@ -19,13 +18,12 @@ from titlecard_console import stacks
 from titlecard_console.commands import options
 from titlecard_console.errors import CommandError, ExitCode
 from titlecard_console.local_cloud import template
-from titlecard_console.output import confirm, format_usd, open_output, pluralize, print_json, say
+from titlecard_console.output import amounts, confirm, format_caps, open_output, pluralize, print_json, say
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from titlecard.domain.money import Amount
     from titlecard_console.estimate import Estimate
     from titlecard_console.stacks import Stack
 
@@ -137,12 +135,7 @@ def upload(
         say(f"{pluralize(refused, 'row')} cannot be used: {_see_check(manifest)}.")
     if not yes and not confirm("Upload it?"):
         raise typer.Abort
-    key = f"{UPLOADS}{project}/{manifest.name}"
-    metadata = {LIMIT_METADATA[name]: str(number) for name, number in found.limits.as_map().items()}
-    bucket = there.outputs["UploadsBucket"]
-    with manifest.open("rb") as body:
-        put = there.client("s3").put_object(Bucket=bucket, Key=key, Body=body, Metadata=metadata)
-    typer.echo(Upload(bucket, key, put["VersionId"], order="").batch)
+    typer.echo(stacks.upload(there, manifest, f"{project}/{manifest.name}", found.limits).batch)
 
 
 def _check_report(path: Path, report: checking.Report) -> str:
@@ -185,8 +178,8 @@ def _content(found: Estimate) -> dict[str, Any]:
         "refused": report.refused,
         "kept_locally": report.accepted - found.asked,
         "asked": found.asked,
-        "expected": _amounts(found.expected),
-        "worst_case": _amounts(found.bound),
+        "expected": amounts(found.expected),
+        "worst_case": amounts(found.bound),
         "limit": found.limits.as_map(),
     }
 
@@ -201,17 +194,13 @@ def _left(there: Stack, project: str) -> dict[str, Any]:
     return {"left": {"day": budget.daily.room(day).as_map(), "month": budget.monthly.room(month).as_map()}}
 
 
-def _amounts(charge: Amount) -> dict[str, int]:
-    return {"tokens": charge.tokens, "micro_usd": charge.micro_usd}
-
-
 def _lines(content: Mapping[str, Any], parameters: Mapping[str, str], project: str) -> list[str]:
     lines = [f"{content['manifest']}: {pluralize(content['accepted'], 'video')}"]
     if content["refused"]:
         lines.append(f"  {pluralize(content['refused'], 'row')} cannot be used: {_see_check(content['manifest'])}")
     if Policy(parameters["TierPolicy"]) is Policy.LOCAL:
         return [*lines, "  the local tier alone answers, at no cost: TierPolicy is local"]
-    expected, most, limit = (_in_words(content[name]) for name in ("expected", "worst_case", "limit"))
+    expected, most, limit = (format_caps(content[name]) for name in ("expected", "worst_case", "limit"))
     lines += [
         f"  {content['kept_locally']:,} sure locally, at no cost",
         f"  {content['asked']:,} for {parameters['Model']}: about {expected}, at most {most}",
@@ -227,15 +216,9 @@ def _budget_left(content: Mapping[str, Any], project: str) -> str:
             f"{project} has no budget, so the model is not asked: set one with "
             f"`titlecard budget set {project} --daily 5usd --monthly 50usd`"
         )
-    parts = [f"{_in_words(amounts)} for the {window}" for window, amounts in left.items() if amounts]
+    parts = [f"{format_caps(caps)} for the {window}" for window, caps in left.items() if caps]
     return f"the budget of {project} leaves {' and '.join(parts)}"
 
 
 def _see_check(manifest: Path | str) -> str:
     return f"`titlecard check {shlex.quote(str(manifest))}` says why"
-
-
-def _in_words(amounts: Mapping[str, int]) -> str:
-    words = [pluralize(amounts["tokens"], "token")] if "tokens" in amounts else []
-    words += [format_usd(amounts["micro_usd"])] if "micro_usd" in amounts else []
-    return " and ".join(words)

@@ -23,7 +23,8 @@ from titlecard_console.commands import options
 from titlecard_console.errors import CommandError, ExitCode
 from titlecard_console.output import confirm, open_output, pluralize, print_json, say
 from titlecard_console.results import ResultReader
-from titlecard_console.review_session import comparison, shown_names, shown_title
+from titlecard_console.review_session import comparison
+from titlecard_console.story import shown, shown_names
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -132,8 +133,8 @@ def _apply(there: Stack, results: ResultReader, path: Path, *, yes: bool) -> Non
     for correction, _ in corrections:
         title, presenters = correction.before
         say(correction.video)
-        say(f"  {shown_title(title)} · {shown_names(presenters)}")
-        say(f"  → {shown_title(correction.title)} · {shown_names(correction.presenters)}")
+        say(f"  {shown(title)} · {shown_names(presenters)}")
+        say(f"  → {shown(correction.title)} · {shown_names(correction.presenters)}")
     written = 0
     if corrections and (yes or confirm(f"Apply {pluralize(len(corrections), 'change')}?")):
         who = _who(there)
@@ -253,12 +254,12 @@ class _Case:
             content = {"id": self.video, "title": given.title, "presenters": list(given.presenters)}
             print_json(content | {"by": given.by, "at": given.at})
         else:
-            typer.echo(f"{self.video}: {shown_title(given.title)} · {shown_names(given.presenters)}")
+            typer.echo(f"{self.video}: {shown(given.title)} · {shown_names(given.presenters)}")
 
 
 def _who(there: Stack) -> str:
     """Return the name of the person who answers, from AWS and this machine."""
-    arn = str(there.client("sts").get_caller_identity()["Arn"])
+    arn = stacks.caller(there)
     with suppress(KeyError, OSError, ImportError):  # the machine has no user names
         return f"{getpass.getuser()} ({arn})"
     return arn

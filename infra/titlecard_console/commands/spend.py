@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from collections import defaultdict
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
@@ -19,7 +20,7 @@ from titlecard_console.output import amounts, format_caps, format_usd, print_jso
 from titlecard_console.results import ResultReader
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from titlecard.aws.dynamodb.catalog import Batch
     from titlecard.aws.dynamodb.ledger import Month
@@ -63,7 +64,7 @@ def spend(
         its_batches = [batch for batch in batches if batch.project == name]
         if project and not its_batches and not months:
             check_known(there, project)
-        lines += _project_lines(ledger, name, months, its_batches, by=by, now=now)
+        lines += _lines(ledger, name, months, its_batches, by=by, now=now)
     if as_json:
         for content in lines:
             print_json(content)
@@ -73,57 +74,53 @@ def spend(
         say("Nothing was spent.")
 
 
-@dataclass
-class _Line:
-    """A line of the output: an amount that was charged, and the number of talks from each tier."""
-
-    name: dict[str, str]
-    spent: Spent
-    local: int = 0
-    model: int = 0
-    known: bool = True
-    """Whether the number of talks and the parts of the charge are known."""
-
-    def content(self, now: datetime) -> dict[str, Any]:
-        """Return the line as JSON."""
-        content: dict[str, Any] = {**self.name, "charged": amounts(self.spent.charged)}
-        if self.known:
-            leaked = self.spent.reserved_at < (now - KILLED_AFTER).isoformat(timespec="microseconds")
-            content |= {
-                "measured": asdict(self.spent.measured),
-                "lost_answers": asdict(self.spent.lost),
-                "under_way": asdict(Total() if leaked else self.spent.open),
-                "leaked": asdict(self.spent.open if leaked else Total()),
-            }
-        return content
-
-    def with_talks(self, now: datetime) -> dict[str, Any]:
-        """Return the line as JSON, with the number of talks and the cost of a talk."""
-        talks = self.local + self.model
-        return self.content(now) | {
-            "talks": {"local": self.local, "model": self.model},
-            "kept_locally": round(self.local / talks, 4) if talks else None,
-            "micro_usd_per_talk": -(-self.spent.charged.micro_usd // talks) if talks else None,
-        }
-
-
-def _project_lines(
+def _lines(
     ledger: Ledger, name: str, months: Sequence[Month], batches: Sequence[Batch], *, by: Breakdown | None, now: datetime
 ) -> Iterator[dict[str, Any]]:
     """Yield the lines of one project, broken down as requested."""
     match by:
         case Breakdown.BATCH:
             for batch in batches:
-                line = _Line({"project": name, "batch": batch.id}, ledger.spending(batch.id), *_talks([batch.counts]))
-                yield line.with_talks(now) | {"limit": batch.limits.as_map()}
+                spending = _spending(ledger.spending(batch.id), [batch.counts], now)
+                yield {"project": name, "batch": batch.id} | spending | {"limit": batch.limits.as_map()}
         case Breakdown.DAY:
-            yield from (line.content(now) for line in _by_day(name, months))
+            for month in months:
+                for day, part in month.days.items():
+                    yield {"project": name, "day": f"{month.name}-{day:02}", "charged": asdict(part)}
         case Breakdown.MODEL:
-            yield from (line.content(now) for line in _by_model(name, months))
+            for model, part in _by_model(months):
+                yield {"project": name, "model": model, "charged": asdict(part)}
         case None:
-            talks = _talks([batch.counts for batch in batches])
-            line = _Line({"project": name}, _sum(month.spent for month in months), *talks)
-            yield line.with_talks(now) | _limits(ledger, name, now)
+            spent = sum((month.spent for month in months), Spent(Amount(), Total(), Total()))
+            spending = _spending(spent, [batch.counts for batch in batches], now)
+            yield {"project": name} | spending | _limits(ledger, name, now)
+
+
+def _by_model(months: Sequence[Month]) -> list[tuple[str, Total]]:
+    """Return the charges of each model, the one with the most requests first."""
+    sums: dict[str, Total] = defaultdict(Total)
+    for month in months:
+        for model, part in month.models.items():
+            sums[model] += part
+    return sorted(sums.items(), key=lambda it: -it[1].requests)
+
+
+def _spending(spent: Spent, counts: Sequence[Mapping[str, int]], now: datetime) -> dict[str, Any]:
+    """Return a charge and its parts, and the number and the cost of its talks, from the counts of its batches."""
+    leaked = spent.reserved_at < (now - KILLED_AFTER).isoformat(timespec="microseconds")
+    local = sum(one.get("parsed_local", 0) + one.get("parsed_given", 0) for one in counts)
+    model = sum(one.get("parsed_model", 0) for one in counts)
+    talks = local + model
+    return {
+        "charged": amounts(spent.charged),
+        "measured": asdict(spent.measured),
+        "lost_answers": asdict(spent.lost),
+        "under_way": asdict(Total() if leaked else spent.open),
+        "leaked": asdict(spent.open if leaked else Total()),
+        "talks": {"local": local, "model": model},
+        "kept_locally": round(local / talks, 4) if talks else None,
+        "micro_usd_per_talk": -(-spent.charged.micro_usd // talks) if talks else None,
+    }
 
 
 def _limits(ledger: Ledger, name: str, now: datetime) -> dict[str, Any]:
@@ -140,22 +137,6 @@ def _limits(ledger: Ledger, name: str, now: datetime) -> dict[str, Any]:
         "paused_at": account.paused_at,
         "breaker": {"open": account.breaker.open, "since": account.breaker.since, "why": account.breaker.why},
     }
-
-
-def _by_day(name: str, months: Sequence[Month]) -> Iterator[_Line]:
-    for month in months:
-        for day, part in month.days.items():
-            yield _Line({"project": name, "day": f"{month.name}-{day:02}"}, _spent(part), known=False)
-
-
-def _by_model(name: str, months: Sequence[Month]) -> list[_Line]:
-    """Return one line for each model, the one with the most requests first."""
-    sums: dict[str, Total] = {}
-    for month in months:
-        for model, part in month.models.items():
-            sums[model] = sums.get(model, Total()) + part
-    ordered = sorted(sums.items(), key=lambda it: -it[1].requests)
-    return [_Line({"project": name, "model": model}, _spent(part), known=False) for model, part in ordered]
 
 
 def _table(lines: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[tuple[str, ...]]]:
@@ -199,28 +180,3 @@ def _state(line: Mapping[str, Any]) -> str:
     if line["paused_at"] is not None:
         return f"paused since {line['paused_at'][:16]}" if line["paused_at"] else "paused"
     return "runs" if line["month"]["cap"] else "no budget: local tier only"
-
-
-def _talks(counts: Iterable[Mapping[str, int]]) -> tuple[int, int]:
-    """Return how many talks the local tier and the model tier made."""
-    local = model = 0
-    for one in counts:
-        local += one.get("parsed_local", 0) + one.get("parsed_given", 0)
-        model += one.get("parsed_model", 0)
-    return local, model
-
-
-def _sum(parts: Iterable[Spent]) -> Spent:
-    total = Spent(Amount(), Total(), Total())
-    for it in parts:
-        total = Spent(
-            total.charged + it.charged,
-            total.open + it.open,
-            total.lost + it.lost,
-            max(total.reserved_at, it.reserved_at),
-        )
-    return total
-
-
-def _spent(part: Total) -> Spent:
-    return Spent(Amount(part.requests, part.tokens, 0, part.micro_usd), Total(), Total())

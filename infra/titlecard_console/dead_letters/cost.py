@@ -79,8 +79,7 @@ class RetryCosts:
         if letter.kind not in (Kind.DEAD, Kind.STRAYED) or letter.closed or self._policy is Policy.LOCAL:
             return letter
         bound = self._bound(letter.video, batch)
-        requests = max(self._cap, letter.attempts + more) - letter.attempts if bound.requests else 0
-        return replace(letter, requests=requests, worst=bound * requests)
+        return replace(letter, worst=bound * (max(self._cap, letter.attempts + more) - letter.attempts))
 
     def _bound(self, video: Video | None, batch: Batch) -> Amount:
         """Return the most that one request about a video can cost; nothing if the local tier answers."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from titlecard.aws.dynamodb.catalog import VideoRecord
 from titlecard.domain.money import Amount
+from titlecard_console.output import amounts
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
@@ -40,8 +41,8 @@ class Kind(StrEnum):
 class DeadLetter:
     """A dead row with its messages in the queue, or a message without a row.
 
-    `id` is the video's id, or the message's if there is no video. `requests` and `worst` bound the cost of another try.
-    `attempts` counts the attempts under the fingerprint that the next attempt would use.
+    `id` is the video's id, or the message's if there is no video. `worst` bounds the cost of another try. `attempts`
+    counts the attempts under the fingerprint that the next attempt would use.
     """
 
     id: str
@@ -55,7 +56,6 @@ class DeadLetter:
     entry: VideoRecord = field(default_factory=VideoRecord)
     fingerprint: str = ""
     attempts: int = 0
-    requests: int = 0
     worst: Amount = field(default_factory=Amount)
     closed: str = ""
     """Why a redriven row would end without a request; empty if a request would be made."""
@@ -96,13 +96,8 @@ class DeadLetter:
             "title": self.video.title if self.video else None,
             "letters": [letter.id for letter in self.messages],
             "attempts": self.attempts,
-            "charged": {"tokens": self.charged.tokens, "micro_usd": self.charged.micro_usd},
-            "again": {
-                "requests": self.requests,
-                "tokens": self.worst.tokens,
-                "micro_usd": self.worst.micro_usd,
-                "closed": self.closed or None,
-            },
+            "charged": amounts(self.charged),
+            "again": amounts(self.worst) | {"closed": self.closed or None},
         }
 
 
@@ -143,7 +138,6 @@ class CauseGroup:
     oldest: datetime
     attempts: int
     charged: Amount
-    requests: int
     worst: Amount
 
     def figures(self) -> dict[str, Any]:
@@ -153,12 +147,8 @@ class CauseGroup:
             "count": self.letters,
             "oldest": self.oldest.isoformat(),
             "attempts": self.attempts,
-            "charged": {"tokens": self.charged.tokens, "micro_usd": self.charged.micro_usd},
-            "again": {
-                "requests": self.requests,
-                "tokens": self.worst.tokens,
-                "micro_usd": self.worst.micro_usd,
-            },
+            "charged": amounts(self.charged),
+            "again": amounts(self.worst),
         }
 
 
@@ -175,7 +165,6 @@ def groups(letters: Iterable[DeadLetter]) -> list[CauseGroup]:
             oldest=min(letter.since for letter in its),
             attempts=sum(letter.attempts for letter in its),
             charged=sum((letter.charged for letter in its), Amount()),
-            requests=sum(letter.requests for letter in its),
             worst=sum((letter.worst for letter in its), Amount()),
         )
         for cause, its in by_cause.items()

@@ -71,7 +71,7 @@ class Redriver:
 
     def who(self) -> str:
         """Return the person who allows the attempts, as AWS knows them."""
-        return str(self._there.client("sts").get_caller_identity()["Arn"])
+        return stacks.caller(self._there)
 
     @property
     def hidden(self) -> int:
@@ -121,7 +121,7 @@ class Redriver:
         worst: dict[str, Amount] = defaultdict(Amount)
         batches: dict[str, Batch] = {}
         for letter in letters:
-            if letter.batch and letter.requests:
+            if letter.batch and letter.worst.requests:
                 worst[letter.batch.id] += letter.worst
                 batches[letter.batch.id] = letter.batch
         for name, batch in batches.items():
@@ -189,7 +189,7 @@ class Redriver:
         """Allow another try of a row and send its message; return False if the row has changed since it was read."""
         if letter.seen is None or letter.batch is None or letter.video is None:
             raise AssertionError("only rows with a video are sent again")
-        allowed = None if letter.closed or not letter.requests else letter.attempts + more
+        allowed = None if letter.closed or not letter.worst.requests else letter.attempts + more
         grant = AttemptGrant(letter.batch.project, letter.video.id, letter.fingerprint, letter.attempts, allowed, by)
         if not self._allow(letter.seen, grant):
             return False

@@ -49,6 +49,11 @@ class Spent:
     lost: Total
     reserved_at: str = ""
 
+    def __add__(self, other: Spent) -> Spent:
+        """Return the sum of two charges."""
+        latest = max(self.reserved_at, other.reserved_at)
+        return Spent(self.charged + other.charged, self.open + other.open, self.lost + other.lost, latest)
+
     @property
     def measured(self) -> Total:
         """Return the part that the provider's own counts measured."""
