@@ -12,7 +12,21 @@ from titlecard import __version__
 from titlecard.aws.errors import LedgerUnavailable, MessagesNotSent
 from titlecard.domain.money import Unpriced
 from titlecard.manifests.errors import NotAManifest
-from titlecard_console.commands import batches, brakes, budget, dlq, estimate, evaluate, export, key, review, run, spend
+from titlecard_console.commands import (
+    batches,
+    budget,
+    dlq,
+    estimate,
+    evaluate,
+    export,
+    key,
+    limit,
+    pause,
+    review,
+    run,
+    spend,
+    upload,
+)
 from titlecard_console.commands import completion as completions
 from titlecard_console.commands import doctor as diagnosis
 from titlecard_console.commands import reconcile as reconciliation
@@ -65,11 +79,11 @@ def _titlecard(
 GROUPS: dict[str, tuple[Callable[..., None] | tuple[str, typer.Typer], ...]] = {
     "Start here": (run.run, run.parse, estimate.check, estimate.estimate, run.up),
     "Batches and talks": (
-        *(estimate.upload, batches.batches, batches.watch, batches.show, batches.rejects),
+        *(upload.upload, batches.batches, batches.watch, batches.show, batches.rejects),
         *(("review", review.review), reporting.report, export.export),
     ),
     "Money": (
-        *(("budget", budget.budget), budget.limit, spend.spend, brakes.pause, brakes.resume, brakes.cancel),
+        *(("budget", budget.budget), limit.limit, spend.spend, pause.pause, pause.resume, pause.cancel),
         *(("key", key.key), reconciliation.reconcile),
     ),
     "Dead letters": (("dlq", dlq.dlq),),

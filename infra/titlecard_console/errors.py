@@ -50,15 +50,15 @@ class UsageUnavailable(ConsoleError):
 
 _SIGN_IN = "Sign in (`aws sso login`, `aws configure`), or set AWS_PROFILE to a profile that is signed in."
 
-_BY_TYPE: tuple[tuple[tuple[type[BotoCoreError], ...], str], ...] = (
-    ((botocore.NoCredentialsError, botocore.PartialCredentialsError), "There are no AWS credentials. {sign_in}"),
-    ((botocore.ProfileNotFound,), "{words}. Set AWS_PROFILE to one of those that `aws configure list-profiles` shows."),
-    (
-        (botocore.NoRegionError,),
-        "No AWS region is set. Set AWS_REGION to the stack's region, or give --stack the stack's ARN.",
-    ),
-    ((botocore.InvalidRegionError,), "{words}. Set AWS_REGION to the stack's region, or give --stack the stack's ARN."),
-    (
+_REGION = "Set AWS_REGION to the stack's region, or give --stack the stack's ARN."
+
+_BY_TYPE: dict[type[BotoCoreError], str] = {
+    botocore.NoCredentialsError: "There are no AWS credentials. {sign_in}",
+    botocore.PartialCredentialsError: "There are no AWS credentials. {sign_in}",
+    botocore.ProfileNotFound: "{words}. Set AWS_PROFILE to one of those that `aws configure list-profiles` shows.",
+    botocore.NoRegionError: f"No AWS region is set. {_REGION}",
+    botocore.InvalidRegionError: f"{{words}}. {_REGION}",
+    **dict.fromkeys(
         (
             botocore.SSOError,
             botocore.TokenRetrievalError,
@@ -68,55 +68,34 @@ _BY_TYPE: tuple[tuple[tuple[type[BotoCoreError], ...], str], ...] = (
         ),
         "The AWS credentials have expired or cannot be read ({words}). {sign_in}",
     ),
-    (
-        (botocore.HTTPClientError, botocore.ConnectionError, botocore.EndpointConnectionError),
+    **dict.fromkeys(
+        (botocore.HTTPClientError, botocore.ConnectionError),
         "AWS cannot be reached ({words}). Check the connection, AWS_REGION, HTTPS_PROXY and AWS_ENDPOINT_URL.",
     ),
-)
+}
 """Explanations of the errors that boto3 raises on this machine, before a service answers."""
 
-_BY_CODE: tuple[tuple[frozenset[str], str], ...] = (
-    (
-        frozenset({"ExpiredToken", "ExpiredTokenException", "RequestExpired"}),
-        "The AWS credentials have expired. {sign_in}",
+_BY_CODE = {
+    "ExpiredToken ExpiredTokenException RequestExpired": "The AWS credentials have expired. {sign_in}",
+    "InvalidClientTokenId UnrecognizedClientException InvalidAccessKeyId": (
+        "AWS does not know these credentials. {sign_in}"
     ),
-    (
-        frozenset({"InvalidClientTokenId", "UnrecognizedClientException", "InvalidAccessKeyId"}),
-        "AWS does not know these credentials. {sign_in}",
+    "SignatureDoesNotMatch InvalidSignatureException IncompleteSignature": (
+        "AWS refuses these credentials: the secret key does not belong to the access key. {sign_in}"
     ),
-    (
-        frozenset({"SignatureDoesNotMatch", "InvalidSignatureException", "IncompleteSignature"}),
-        "AWS refuses these credentials: the secret key does not belong to the access key. {sign_in}",
+    "RequestTimeTooSkewed RequestInTheFuture": "AWS refuses the request because of its time: set this machine's clock.",
+    "Throttling ThrottlingException ThrottledException RequestThrottled RequestThrottledException SlowDown OverLimit "
+    "TooManyRequestsException RequestLimitExceeded ProvisionedThroughputExceededException LimitExceededException": (
+        "AWS is throttling {asked}. Wait a minute and run the same command again: it continues where it stopped."
     ),
-    (
-        frozenset({"RequestTimeTooSkewed", "RequestInTheFuture"}),
-        "AWS refuses the request because of its time: set this machine's clock.",
+    "ResourceNotFoundException NoSuchBucket QueueDoesNotExist AWS.SimpleQueueService.NonExistentQueue": (
+        "A part of the stack has been deleted ({asked}: {words}). Deploy the stack again."
     ),
-    (
-        frozenset(
-            {
-                *("Throttling", "ThrottlingException", "ThrottledException", "RequestThrottled", "SlowDown"),
-                *("RequestThrottledException", "TooManyRequestsException", "RequestLimitExceeded", "OverLimit"),
-                *("ProvisionedThroughputExceededException", "LimitExceededException"),
-            }
-        ),
-        "AWS is throttling {asked}. Wait a minute and run the same command again: it continues where it stopped.",
+    "PermanentRedirect AuthorizationHeaderMalformed": (
+        "The stack is in another region ({asked}). Set AWS_REGION to it."
     ),
-    (
-        frozenset(
-            {
-                *("ResourceNotFoundException", "NoSuchBucket", "QueueDoesNotExist"),
-                "AWS.SimpleQueueService.NonExistentQueue",
-            }
-        ),
-        "A part of the stack has been deleted ({asked}: {words}). Deploy the stack again.",
-    ),
-    (
-        frozenset({"PermanentRedirect", "AuthorizationHeaderMalformed"}),
-        "The stack is in another region ({asked}). Set AWS_REGION to it.",
-    ),
-)
-"""Explanations of a service's errors, by error code."""
+}
+"""Explanations of a service's errors, by error codes."""
 
 _DENIED = frozenset({"AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "AuthorizationError", "403"})
 _PERFORM = re.compile(
@@ -131,12 +110,12 @@ def explain(error: AwsError) -> str:
     """Say in a sentence or two what is wrong and what to do."""
     words = _own_words(error)
     if not isinstance(error, ClientError):
-        sentence = next((it for kinds, it in _BY_TYPE if isinstance(error, kinds)), _UNKNOWN)
+        sentence = next((it for kind, it in _BY_TYPE.items() if isinstance(error, kind)), _UNKNOWN)
         return sentence.format(words=words, sign_in=_SIGN_IN)
     code = str(error.response.get("Error", {}).get("Code", ""))
     if code in _DENIED:
         return _denied(error)
-    sentence = next((it for codes, it in _BY_CODE if code in codes), _UNKNOWN)
+    sentence = next((it for codes, it in _BY_CODE.items() if code in codes.split()), _UNKNOWN)
     return sentence.format(words=words, sign_in=_SIGN_IN, asked=error.operation_name)
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from titlecard.domain.batch import RowState
-from titlecard.domain.money import Amount, Cap, PriceList, Total, cap
+from titlecard.domain.money import Amount, Cap, PriceList, Total
 from titlecard.domain.video import Policy
 from titlecard.extraction.surveying import take_survey
 from titlecard.llm import OPENAI, ModelTier
@@ -23,6 +23,7 @@ from titlecard.manifests.errors import NotAManifest
 from titlecard.pipeline.lines import line
 from titlecard.pipeline.talks import by_local_tier
 from titlecard_console import local_tier
+from titlecard_console.limits import batch_limits
 from titlecard_console.output import format_amounts, pluralize
 
 if TYPE_CHECKING:
@@ -31,10 +32,6 @@ if TYPE_CHECKING:
     from titlecard.domain.video import Talk, Video
     from titlecard.extraction import LocalParse
     from titlecard.extraction.survey import Survey
-
-
-BATCH_LIMITS = {"requests": "BatchRequestLimit", "tokens": "BatchTokenLimit", "micro_usd": "BatchMicroUsdLimit"}
-"""The stack parameter that caps each limit of a batch."""
 
 
 @dataclass(frozen=True)
@@ -121,11 +118,6 @@ def reading_limits(parameters: Mapping[str, str]) -> ReadingLimits:
     )
 
 
-def batch_limits(parameters: Mapping[str, str]) -> Total:
-    """Return a stack's limits for every batch, from its parameters."""
-    return Total(**{name: int(parameters[parameter]) for name, parameter in BATCH_LIMITS.items()})
-
-
 @contextmanager
 def named(path: Path) -> Iterator[None]:
     """Prefix NotAManifest errors with the file's path."""
@@ -150,15 +142,6 @@ def model_tier(parameters: Mapping[str, str]) -> ModelTier:
         price_factor=Decimal(factor) if factor else None,
         max_output_tokens=int(parameters["MaxOutputTokens"]),
     )
-
-
-def spending_cap(usd: str | None, tokens: str | None) -> Cap:
-    """Return the most that a person wants to spend, from the options.
-
-    Raises:
-        NotABudget: an option is not an amount.
-    """
-    return cap([f"{value}{unit}" for value, unit in ((usd, "usd"), (tokens, "tokens")) if value is not None])
 
 
 def estimate(manifests: Sequence[Manifest], parameters: Mapping[str, str], most: Cap) -> list[Estimate]:

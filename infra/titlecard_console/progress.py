@@ -1,24 +1,28 @@
-"""The progress of a run's batches on standard error: bars on a terminal, otherwise a line now and then."""
+"""The progress and the pace of batches on standard error: bars on a terminal, otherwise a line now and then."""
 
 from __future__ import annotations
 
 import time
+from collections import deque
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Column
 
 from titlecard.domain.batch import BatchState
-from titlecard_console.output import pluralize
+from titlecard_console.output import format_duration, pluralize
+from titlecard_console.status import Status
 
 if TYPE_CHECKING:
     from types import TracebackType
 
     from rich.console import Console
 
-    from titlecard_console.status import Status
-
 SECONDS_BETWEEN_LINES = 5.0
+
+RATE_SECONDS = 60.0
+"""The length of the window that the rate is computed over, in seconds."""
 
 OTHER_LINES = 4
 """Lines of a terminal that are not bars of batches: the total, and the sentences below the bars."""
@@ -102,6 +106,38 @@ class Display:
         if sentence != before and time.monotonic() - printed_at >= SECONDS_BETWEEN_LINES:
             self._printed[name] = (time.monotonic(), sentence)
             self.say(f"{name}: {sentence}")
+
+
+@dataclass(frozen=True)
+class PacedStatus(Status):
+    """A status with the batch's pace: rows per second, and the seconds until the batch is done, if known."""
+
+    rate: float = 0.0
+    left: float | None = None
+
+    def sentence(self) -> str:
+        """Describe the batch in one line."""
+        pace = f"{self.rate:,.1f} a second, {format_duration(self.left)} left" if self.left is not None else ""
+        return ", ".join(part for part in (super().sentence(), pace) if part)
+
+
+class Pace:
+    """The rate at which rows end, from the last minute's counts."""
+
+    def __init__(self) -> None:
+        self._counts: deque[tuple[float, int]] = deque()
+
+    def rate(self, ended: int, now: float) -> float:
+        """Add a count; return the rows per second since the oldest count of the last minute.
+
+        Args:
+            now: the current time, in seconds from any fixed moment.
+        """
+        self._counts.append((now, ended))
+        while now - self._counts[0][0] > RATE_SECONDS and len(self._counts) > 1:
+            self._counts.popleft()
+        began, before = self._counts[0]
+        return max(ended - before, 0) / (now - began) if now > began else 0.0
 
 
 def _has_ended(status: Status) -> bool:

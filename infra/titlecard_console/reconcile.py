@@ -27,7 +27,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Annotated, NoReturn, Protocol
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -225,7 +225,7 @@ class UsageClient:
             )
             return list(self._pages(ask))
 
-    def _pages(self, ask: Callable[..., _Answer]) -> Iterator[Billed]:
+    def _pages(self, ask: Callable[..., Any]) -> Iterator[Billed]:
         seen: set[str | None] = {None}
         page: str | None = None
         while True:
@@ -240,7 +240,7 @@ class UsageClient:
                 raise UsageUnavailable("OpenAI's usage API says that there is more, but not where: try again.")
             seen.add(page)
 
-    def _page(self, ask: Callable[..., _Answer], page: str | None) -> _Page:
+    def _page(self, ask: Callable[..., Any], page: str | None) -> _Page:
         from openai import APIConnectionError, APIStatusError, omit  # noqa: PLC0415 -- as above
 
         try:
@@ -291,14 +291,6 @@ class UsageClient:
 
     def _without_keys(self, text: str) -> str:
         return _KEY.sub("(a key)", text.replace(self._key, "(a key)"))
-
-
-class _Answer(Protocol):
-    """A response before it is parsed."""
-
-    @property
-    def content(self) -> bytes:
-        """The body."""
 
 
 class _Result(BaseModel):

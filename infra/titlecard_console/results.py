@@ -107,13 +107,6 @@ class ResultReader:
         for batch in batches:
             yield from self._of(batch, current=current, since=since)
 
-    def with_videos(
-        self, batches: Iterable[Batch], *, current: bool, since: datetime | None = None
-    ) -> Iterator[tuple[RowResult, Video | None]]:
-        """Yield the same as `results`, each with its video as uploaded, or None if the manifest was deleted."""
-        for result, row in self.with_rows(batches, current=current, since=since):
-            yield result, row.video if row else None
-
     def with_rows(
         self, batches: Iterable[Batch], *, current: bool, since: datetime | None = None
     ) -> Iterator[tuple[RowResult, Accepted | None]]:

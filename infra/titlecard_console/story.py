@@ -1,21 +1,95 @@
-"""The history of a video under one fingerprint: its attempts, their charges and its redrives."""
+"""A video's story: its talk, its rows, and for each fingerprint the attempts, their charges and the redrives."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from titlecard.domain.money import Amount
-from titlecard.domain.text import one_line
+from titlecard.domain.text import normalise, one_line
 from titlecard_console.output import format_time, format_usd, pluralize, truncate
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from titlecard.aws.dynamodb.catalog import Row
     from titlecard.aws.dynamodb.catalog.grants import FingerprintHistory
+    from titlecard.aws.dynamodb.catalog.reviews import VideoSummary
+    from titlecard.domain.video import Talk
 
 SHOWN_CHARACTERS = 400
 """The most characters shown of a title, a list of names or a description; --json prints all of them."""
+
+
+@dataclass(frozen=True)
+class VideoStory:
+    """Everything that the catalog knows about a video."""
+
+    project: str
+    video: str
+    summary: VideoSummary | None
+    rows: list[tuple[str, Row]]
+    histories: list[FingerprintHistory]
+
+    @property
+    def talk(self) -> Talk | None:
+        """Return the current talk."""
+        return self.summary.talk if self.summary else None
+
+    @property
+    def fingerprint(self) -> str | None:
+        """Return the fingerprint of the current talk."""
+        return self.summary.pointer.fingerprint if self.summary and self.summary.pointer else None
+
+    def is_current(self, batch: str, row: Row) -> bool:
+        """Return whether the current talk comes from this row."""
+        pointer = self.summary.pointer if self.summary else None
+        return pointer is not None and (pointer.batch, pointer.row) == (batch, row.number)
+
+    def content(self) -> dict[str, Any]:
+        """Return the story for programs."""
+        answer = self.summary.answer if self.summary else None
+        return {
+            "id": self.video,
+            "project": self.project,
+            "talk": self.talk.model_dump(mode="json") if self.talk else None,
+            "person": {"by": answer.by, "at": answer.at} if answer else None,
+            "fingerprint": self.fingerprint,
+            "rows": [
+                {
+                    "batch": batch,
+                    "row": row.number,
+                    "state": row.state,
+                    "reason": row.reason,
+                    "due": row.due,
+                    "fingerprint": row.fingerprint,
+                    "current": self.is_current(batch, row),
+                }
+                for batch, row in self.rows
+            ],
+            "fingerprints": [history_content(history) for history in self.histories],
+        }
+
+    def lines(self) -> Iterator[str]:
+        """Yield the story as lines for people."""
+        yield f"{self.video} of {self.project}"
+        if self.talk:
+            yield f"  title       {shown(self.talk.title)}"
+            yield f"  presenters  {shown_names(self.talk.presenters)}"
+            review = f", to be reviewed: {self.talk.review}" if self.talk.review else ""
+            yield f"  by          {self.talk.tier}, confidence {self.talk.confidence:.2f}{review}"
+        else:
+            yield "  no talk"
+        if self.summary and self.summary.answer:
+            yield f"  reviewed    by {self.summary.answer.by}, {format_time(self.summary.answer.at)}"
+        yield "rows"
+        for batch, row in self.rows:
+            current = "  (current)" if self.is_current(batch, row) else ""
+            reason = f": {normalise(row.reason)}" if row.reason else ""
+            yield f"  {batch} row {row.number}  {row.state}{reason}{current}"
+        for history in self.histories:
+            yield from history_lines(history, current=self.fingerprint)
 
 
 def history_content(history: FingerprintHistory) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from titlecard.domain.batch import RowState
 from titlecard.domain.money import Amount
 from titlecard_console.commands import batches as commands
 from titlecard_console.errors import CommandError
+from titlecard_console.progress import Pace
 
 if TYPE_CHECKING:
     from tests.provider import LoopbackProvider
@@ -119,7 +120,7 @@ def test_an_unknown_batch_is_refused(console: Console) -> None:
 
 
 def test_the_rate_is_that_of_the_last_minute() -> None:
-    pace = commands.Pace()
+    pace = Pace()
     assert [pace.rate(*seen) for seen in ((0, 0.0), (60, 30.0), (60, 90.0), (66, 120.0))] == [0.0, 2.0, 0.0, 0.2]
 
 

@@ -1,4 +1,4 @@
-"""The commands about money, run as a person types them: budgets, brakes, cancelling, estimates, uploads, spend."""
+"""The commands about money, run as a person types them: budgets, pauses, cancelling, estimates, uploads, spend."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ def test_budgets_are_shown_with_charges_and_the_most_of_the_whole_stack(project:
     assert "The whole stack can spend at most $6.00 in a day." in console.said("budget", "show")
 
 
-# ---------------------------------------------------------------------------------------------------------- the brakes
+# ---------------------------------------------------------------------------------------------------------- the pauses
 
 
 @pytest.mark.parametrize("whom", [PROJECT, "--all"])

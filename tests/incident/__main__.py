@@ -2,8 +2,8 @@
 
 Django-Q2 in an environment under FOLDER, and Titlecard on the embedded AWS, work on events/sample.jsonl, each against
 its own loopback provider with the same delay. One factor, `SCALE`, speeds up all clocks: scaled hours are hours / 15.
-`rival.py` and `ours.py` name the times that cannot be scaled. Titlecard runs first, and Django-Q2 sends the same
-requests, byte by byte.
+`django_q2.py` and `titlecard_run.py` name the times that cannot be scaled. Titlecard runs first; Django-Q2 sends the
+same requests, byte by byte.
 
 The replay writes results.json, which holds every setting that is not a default, and incident.svg. It skips the
 situations that FOLDER already has results for, so an interrupted replay continues.
@@ -21,8 +21,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tests.incident import ours, rival
-from tests.incident.book import Book, curve, sums
+from tests.incident import django_q2, titlecard_run
+from tests.incident.provider import SlowProvider, curve, sums
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -52,18 +52,18 @@ class Situation:
     """
 
     name: str
-    work: rival.Work | None = None
+    work: django_q2.Work | None = None
     changed: tuple[tuple[str, int], ...] = ()
     seconds_a_call: float = USUAL
     killed: bool = False
 
 
-REPAIRED = rival.Work(one_by_one=True, retry=120, max_attempts=3)
+REPAIRED = django_q2.Work(one_by_one=True, retry=120, max_attempts=3)
 
 FIRST = Situation("Titlecard")
 RIVALS = (
-    Situation("Django-Q2, the incident", rival.Work(one_by_one=False, retry=60)),
-    Situation("Django-Q2, the incident with retry 120 s", rival.Work(one_by_one=False, retry=120)),
+    Situation("Django-Q2, the incident", django_q2.Work(one_by_one=False, retry=60)),
+    Situation("Django-Q2, the incident with retry 120 s", django_q2.Work(one_by_one=False, retry=120)),
     Situation("Django-Q2 repaired, 35 s a call", REPAIRED, seconds_a_call=SLOW),
     Situation("Django-Q2 repaired, workers killed", REPAIRED, killed=True),
 )
@@ -86,7 +86,7 @@ class Replay:
 
     def run(self) -> dict[str, Any]:
         """Run every situation and return the results."""
-        rival.environment(self._folder / "django-q2")
+        django_q2.environment(self._folder / "django-q2")
         results = [self._played(FIRST)]
         with ThreadPoolExecutor(len(RIVALS)) as pool:
             theirs = [pool.submit(self._played, situation) for situation in RIVALS]
@@ -96,7 +96,7 @@ class Replay:
             "scale": SCALE,
             "hours": self._hours,
             "videos": len(self._videos),
-            "packages": rival.PACKAGES,
+            "packages": django_q2.PACKAGES,
             "situations": results,
         }
 
@@ -117,38 +117,40 @@ class Replay:
     def _play(self, situation: Situation, folder: Path) -> dict[str, Any]:
         ids = list(self._videos.values())
         deadly = ids[DEADLY] if situation.killed else []
-        with Book(self._videos, scale=SCALE, seconds_a_call=situation.seconds_a_call, deadly=deadly) as book:
+        with SlowProvider(
+            self._videos, scale=SCALE, seconds_a_call=situation.seconds_a_call, deadly=deadly
+        ) as provider:
             if situation.work is None:
-                told = self._titlecard(situation, book, folder)
+                told = self._titlecard(situation, provider, folder)
             else:
-                told = self._django_q(situation.work, book, folder)
-            entries = book.entries
+                told = self._django_q(situation.work, provider, folder)
+            entries = provider.entries
         return {
             "name": situation.name,
             "seconds_a_call": situation.seconds_a_call,
             "deadly_videos": len(deadly),
-            "kills": book.kills,
+            "kills": provider.kills,
             **asdict(sums(entries)),
             **told,
             "curve": [[round(hours, 4), tokens] for hours, tokens in curve(entries, POINTS)],
         }
 
-    def _titlecard(self, situation: Situation, book: Book, folder: Path) -> Mapping[str, Any]:
-        left = ours.run(MANIFEST, book, folder, changed=dict(situation.changed), scale=SCALE)
+    def _titlecard(self, situation: Situation, provider: SlowProvider, folder: Path) -> Mapping[str, Any]:
+        left = titlecard_run.run(MANIFEST, provider, folder, changed=dict(situation.changed), scale=SCALE)
         if not self._bodies:
-            bodies = {video: body.decode() for video, body in book.bodies.items()}
+            bodies = {video: body.decode() for video, body in provider.bodies.items()}
             self._bodies = {video: bodies[video] for video in self._videos.values()}
         return {
-            "settings": ours.parameters(dict(situation.changed), SCALE),
+            "settings": titlecard_run.parameters(dict(situation.changed), SCALE),
             "rows": left.rows,
             "charged": {"requests": left.charged.requests, "tokens": left.charged.tokens},
             "limit": {"requests": left.limits.requests, "tokens": left.limits.tokens},
             "told": left.told,
         }
 
-    def _django_q(self, work: rival.Work, book: Book, folder: Path) -> Mapping[str, Any]:
-        left = rival.run(work, book, self._bodies, folder, scale=SCALE, hours=self._hours)
-        return {"settings": rival.settings(work, SCALE), **asdict(left)}
+    def _django_q(self, work: django_q2.Work, provider: SlowProvider, folder: Path) -> Mapping[str, Any]:
+        left = django_q2.run(work, provider, self._bodies, folder, scale=SCALE, hours=self._hours)
+        return {"settings": django_q2.settings(work, SCALE), **asdict(left)}
 
 
 def main() -> None:
@@ -159,7 +161,7 @@ def main() -> None:
     asked = parser.parse_args()
     results = Replay(asked.folder, asked.hours).run()
     (HERE / "results.json").write_text(_lines(results), encoding="utf-8")
-    drawing = rival.environment(asked.folder / "plot", ["matplotlib==3.11.2"])
+    drawing = django_q2.environment(asked.folder / "plot", ["matplotlib==3.11.2"])
     command = [drawing, HERE / "plot.py", HERE / "results.json", HERE / "incident.svg"]
     subprocess.run(command, check=True)  # noqa: S603 -- our own program
     sys.stdout.write(table(results))

@@ -1,4 +1,4 @@
-"""The parts of the incident's replay: the provider's book, the kills, the scaled settings, the picture."""
+"""The parts of the incident's replay: the provider's provider, the kills, the scaled settings, the picture."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import sys
 from typing import Any
 
 import pytest
-from tests.incident import ours, rival
+from tests.incident import django_q2, titlecard_run
 from tests.incident.__main__ import FIRST, OURS, RIVALS, SCALE, table
-from tests.incident.book import Book, Entry, curve, process_at, sums
+from tests.incident.provider import Entry, SlowProvider, curve, process_at, sums
 
 from titlecard.domain.text import normalise
 from titlecard_console.local_cloud import template
@@ -39,26 +39,26 @@ def body(title: str) -> str:
     )
 
 
-def ask(book: Book) -> int:
+def ask(provider: SlowProvider) -> int:
     """Ask about the video from a separate process; return its exit code."""
-    command = [sys.executable, "-c", ASK, f"{book.base_url}/responses", body(normalise(TITLE))]
-    return subprocess.run(command, check=False, timeout=60).returncode  # noqa: S603 -- ours
+    command = [sys.executable, "-c", ASK, f"{provider.base_url}/responses", body(normalise(TITLE))]
+    return subprocess.run(command, check=False, timeout=60).returncode  # noqa: S603 -- titlecard_run
 
 
 def test_the_book_holds_what_was_billed_for_which_video() -> None:
-    with Book({TITLE: VIDEO}, scale=60, seconds_a_call=0) as book:
-        assert ask(book) == 0
-        bill = book.bill()
-        (entry,) = book.entries
+    with SlowProvider({TITLE: VIDEO}, scale=60, seconds_a_call=0) as provider:
+        assert ask(provider) == 0
+        bill = provider.bill()
+        (entry,) = provider.entries
     assert entry.video == VIDEO
     assert entry.tokens == bill["input_tokens"] + bill["output_tokens"]
-    assert list(book.bodies) == [VIDEO]
+    assert list(provider.bodies) == [VIDEO]
 
 
 def test_a_process_that_asks_about_a_deadly_video_is_killed_after_it_has_paid() -> None:
-    with Book({TITLE: VIDEO}, scale=60, seconds_a_call=0, deadly=[VIDEO]) as book:
-        assert ask(book) == -signal.SIGKILL
-        assert (len(book.entries), book.kills) == (1, 1)
+    with SlowProvider({TITLE: VIDEO}, scale=60, seconds_a_call=0, deadly=[VIDEO]) as provider:
+        assert ask(provider) == -signal.SIGKILL
+        assert (len(provider.entries), provider.kills) == (1, 1)
 
 
 def test_a_port_that_no_process_holds_belongs_to_none() -> None:
@@ -94,12 +94,15 @@ def test_a_curve_has_no_more_points_than_asked_for_and_ends_with_all(points: int
 
 @pytest.mark.parametrize("situation", OURS, ids=lambda it: it.name)
 def test_titlecards_scaled_numbers_are_ones_that_the_template_takes(situation: Any) -> None:  # noqa: ANN401 -- a Situation
-    scaled = ours.parameters(dict(situation.changed), SCALE)
+    scaled = titlecard_run.parameters(dict(situation.changed), SCALE)
     template.load().values({name: str(value) for name, value in scaled.items()})
 
 
-def test_the_rivals_scaled_times_are_ninety_and_sixty_seconds() -> None:
-    (incident, *_), scaled = RIVALS, rival.settings(RIVALS[0].work or rival.Work(one_by_one=True, retry=0), SCALE)
+def test_the_scaled_times_of_django_q2_are_ninety_and_sixty_seconds() -> None:
+    (incident, *_), scaled = (
+        RIVALS,
+        django_q2.settings(RIVALS[0].work or django_q2.Work(one_by_one=True, retry=0), SCALE),
+    )
     assert incident.name == "Django-Q2, the incident"
     assert (scaled["timeout"] * SCALE, scaled["retry"] * SCALE) == (90, 60)
     assert "max_attempts" not in scaled

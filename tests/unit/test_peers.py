@@ -8,7 +8,7 @@ import urllib.request
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from tests.benchmarks.peers import held, report, rules
+from tests.benchmarks.peers import dataset, report, rules
 from tests.benchmarks.peers.contenders import CONTENDERS, HERE, ask
 from tests.benchmarks.peers.provider import RaceProvider
 from tests.benchmarks.peers.workloads import Workload
@@ -16,11 +16,11 @@ from tests.benchmarks.peers.workloads import Workload
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-ROWS = held.load(None, 58, seed=1)
+ROWS = dataset.load(None, 58, seed=1)
 QUICK = Workload("quick", latency=0.0)
 
 
-def provider(workload: Workload = QUICK, *, truth: float = 1.0, rows: Sequence[held.Row] = ROWS) -> RaceProvider:
+def provider(workload: Workload = QUICK, *, truth: float = 1.0, rows: Sequence[dataset.Row] = ROWS) -> RaceProvider:
     return RaceProvider(rows, workload, truth=truth, seed=7, cap=1000)
 
 
@@ -31,7 +31,7 @@ def post(there: RaceProvider, path: str, body: dict[str, Any]) -> dict[str, Any]
 
 
 def order(there: RaceProvider) -> dict[str, Any]:
-    return {"model": "m", "instructions": held.INSTRUCTIONS_FOR_PEERS, "base_url": there.base_url, "key": "sk-x"}
+    return {"model": "m", "instructions": dataset.INSTRUCTIONS_FOR_PEERS, "base_url": there.base_url, "key": "sk-x"}
 
 
 @pytest.mark.parametrize(

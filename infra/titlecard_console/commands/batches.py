@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import time
-from collections import deque
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -18,8 +16,6 @@ from titlecard_console import stacks
 from titlecard_console.commands import options
 from titlecard_console.errors import CommandError, ExitCode
 from titlecard_console.output import (
-    format_duration,
-    format_time,
     format_usd,
     people,
     pluralize,
@@ -27,24 +23,15 @@ from titlecard_console.output import (
     print_table,
     say,
 )
-from titlecard_console.progress import Display
+from titlecard_console.progress import Display, Pace, PacedStatus
 from titlecard_console.results import ResultReader
 from titlecard_console.status import Status, read_status
-from titlecard_console.story import history_content, history_lines, shown, shown_names
+from titlecard_console.story import VideoStory, shown
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from titlecard.aws.dynamodb.catalog import Row
-    from titlecard.aws.dynamodb.catalog.grants import FingerprintHistory
-    from titlecard.aws.dynamodb.catalog.reviews import VideoSummary
     from titlecard.aws.dynamodb.ledger import Ledger
-    from titlecard.domain.video import Talk
 
 POLL_SECONDS = 1.0
-
-RATE_SECONDS = 60.0
-"""The length of the window that the rate is computed over, in seconds."""
 
 
 def batches(
@@ -139,7 +126,7 @@ def show(
     if summary is None and not rows:
         raise CommandError(f"Nothing is known of {video!r} in the project {project!r}: is --project right?")
     histories = stacks.stores(there).grants.story(project, video)
-    story = _Story(project, video, summary, rows, histories)
+    story = VideoStory(project, video, summary, rows, histories)
     if as_json:
         print_json(story.content())
     else:
@@ -182,38 +169,6 @@ def rejects(
 
 
 # ----------------------------------------------------------------------------------------------------------- progress
-
-
-@dataclass(frozen=True)
-class PacedStatus(Status):
-    """A status with the batch's pace: rows per second, and the seconds until the batch is done, if known."""
-
-    rate: float = 0.0
-    left: float | None = None
-
-    def sentence(self) -> str:
-        """Describe the batch in one line."""
-        pace = f"{self.rate:,.1f} a second, {format_duration(self.left)} left" if self.left is not None else ""
-        return ", ".join(part for part in (super().sentence(), pace) if part)
-
-
-class Pace:
-    """The rate at which rows end, from the last minute's counts."""
-
-    def __init__(self) -> None:
-        self._counts: deque[tuple[float, int]] = deque()
-
-    def rate(self, ended: int, now: float) -> float:
-        """Add a count; return the rows per second since the oldest count of the last minute.
-
-        Args:
-            now: the current time, in seconds from any fixed moment.
-        """
-        self._counts.append((now, ended))
-        while now - self._counts[0][0] > RATE_SECONDS and len(self._counts) > 1:
-            self._counts.popleft()
-        began, before = self._counts[0]
-        return max(ended - before, 0) / (now - began) if now > began else 0.0
 
 
 def _paced_status(results: ResultReader, ledger: Ledger, name: str, pace: Pace) -> PacedStatus:
@@ -276,72 +231,3 @@ def _cells(status: Status) -> tuple[str, ...]:
     made = f"{batch.created_at:%Y-%m-%d %H:%M}"
     cost = format_usd(status.spent.micro_usd)
     return batch.id, batch.project, batch.state, made, f"{batch.accepted:,}", outcome, cost
-
-
-@dataclass(frozen=True)
-class _Story:
-    """Everything that the catalog knows about a video."""
-
-    project: str
-    video: str
-    summary: VideoSummary | None
-    rows: list[tuple[str, Row]]
-    histories: list[FingerprintHistory]
-
-    @property
-    def talk(self) -> Talk | None:
-        return self.summary.talk if self.summary else None
-
-    @property
-    def fingerprint(self) -> str | None:
-        """Return the fingerprint of the current talk."""
-        return self.summary.pointer.fingerprint if self.summary and self.summary.pointer else None
-
-    def is_current(self, batch: str, row: Row) -> bool:
-        """Return whether the current talk comes from this row."""
-        pointer = self.summary.pointer if self.summary else None
-        return pointer is not None and (pointer.batch, pointer.row) == (batch, row.number)
-
-    def content(self) -> dict[str, Any]:
-        """Return the story for programs."""
-        answer = self.summary.answer if self.summary else None
-        return {
-            "id": self.video,
-            "project": self.project,
-            "talk": self.talk.model_dump(mode="json") if self.talk else None,
-            "person": {"by": answer.by, "at": answer.at} if answer else None,
-            "fingerprint": self.fingerprint,
-            "rows": [
-                {
-                    "batch": batch,
-                    "row": row.number,
-                    "state": row.state,
-                    "reason": row.reason,
-                    "due": row.due,
-                    "fingerprint": row.fingerprint,
-                    "current": self.is_current(batch, row),
-                }
-                for batch, row in self.rows
-            ],
-            "fingerprints": [history_content(history) for history in self.histories],
-        }
-
-    def lines(self) -> Iterator[str]:
-        """Yield the story as lines for people."""
-        yield f"{self.video} of {self.project}"
-        if self.talk:
-            yield f"  title       {shown(self.talk.title)}"
-            yield f"  presenters  {shown_names(self.talk.presenters)}"
-            review = f", to be reviewed: {self.talk.review}" if self.talk.review else ""
-            yield f"  by          {self.talk.tier}, confidence {self.talk.confidence:.2f}{review}"
-        else:
-            yield "  no talk"
-        if self.summary and self.summary.answer:
-            yield f"  reviewed    by {self.summary.answer.by}, {format_time(self.summary.answer.at)}"
-        yield "rows"
-        for batch, row in self.rows:
-            current = "  (current)" if self.is_current(batch, row) else ""
-            reason = f": {normalise(row.reason)}" if row.reason else ""
-            yield f"  {batch} row {row.number}  {row.state}{reason}{current}"
-        for history in self.histories:
-            yield from history_lines(history, current=self.fingerprint)

@@ -8,7 +8,7 @@ import shlex
 import subprocess
 import sys
 import tempfile
-from collections import Counter, defaultdict
+from collections import Counter
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -16,21 +16,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from pydantic import ValidationError
 
-from titlecard.domain.money import Amount
 from titlecard.domain.text import one_line
 from titlecard.domain.video import Video
 from titlecard_console import stacks
 from titlecard_console.commands import options
-from titlecard_console.commands.budget import limit_command
 from titlecard_console.dead_letters.letter import DeadLetter, Kind, Selection, groups
+from titlecard_console.dead_letters.plan import differences, ids_by_cause, limits_reached, plan
 from titlecard_console.dead_letters.queue import HIDDEN_SECONDS, MESSAGES_PER_SECOND
 from titlecard_console.dead_letters.redrive import Redriver
 from titlecard_console.errors import CommandError, ExitCode
 from titlecard_console.output import (
-    amounts,
     confirm,
     format_age,
-    format_amounts,
     format_time,
     format_usd,
     pluralize,
@@ -42,12 +39,12 @@ from titlecard_console.output import (
 from titlecard_console.story import history_content, history_lines, shown
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from titlecard.aws.dynamodb.catalog.grants import FingerprintHistory
 
-REASON_CHARACTERS, LISTED_IDS = 60, 10
-"""The most characters of a reason in a table, and the most ids of each cause in a plan."""
+REASON_CHARACTERS = 60
+"""The most characters of a reason in a table."""
 
 AROUND = timedelta(minutes=15)
 """The span of log shown before and after a death."""
@@ -124,7 +121,7 @@ def summary(
                 for it in found
             ],
         )
-    for sentence in _differences(letters):
+    for sentence in differences(letters):
         say(sentence)
     if not found:
         say("Nothing is dead.")
@@ -286,7 +283,7 @@ def discard(
     copy = copy or Path(f"dead-letters-{datetime.now(UTC):%Y%m%dT%H%M%SZ}.jsonl")
     if copy.exists():
         raise CommandError(f"There already is a file {str(copy)!r}: name another one with --copy.")
-    for sentence in _ids_by_cause(letters):
+    for sentence in ids_by_cause(letters):
         say(sentence)
     if not yes and not (
         confirm(f"Delete {pluralize(len(letters), 'dead letter')}? A copy goes to {copy}.")
@@ -344,7 +341,7 @@ def _named(redriver: Redriver, name: str, *, read: bool = False) -> list[DeadLet
 def _send(redriver: Redriver, letters: Sequence[DeadLetter], *, more: int, rate: float, yes: bool) -> None:
     """Show what a redrive sends and the most it can cost, ask for confirmation, and send it."""
     sendable = [letter for letter in letters if letter.to_be_sent or letter.kind in (Kind.UPLOAD, Kind.ENDED)]
-    for sentence in (*_plan(letters), *_limits_reached(redriver, letters)):
+    for sentence in (*plan(letters), *limits_reached(redriver, letters)):
         say(sentence)
     if not sendable:
         raise typer.Exit(ExitCode.UNFINISHED)
@@ -373,65 +370,6 @@ def _report_hidden(redriver: Redriver) -> None:
         messages = pluralize(redriver.hidden, "message is", "messages are")
         say(f"About {messages} being read by another command, or by one that was killed: run this again after {back}.")
         raise typer.Exit(ExitCode.UNFINISHED)
-
-
-def _plan(letters: Sequence[DeadLetter]) -> Iterator[str]:
-    """Describe which dead letters a redrive sends, the most it can cost, and which it skips and why."""
-    rows = [letter for letter in letters if letter.to_be_sent]
-    asked = [letter for letter in rows if letter.worst.requests]
-    if rows:
-        worst = sum((letter.worst for letter in rows), Amount())
-        most = format_amounts(**amounts(worst))
-        videos = pluralize(len(rows), "video is", "videos are")
-        yield f"{videos} sent again. At most {most} can be charged, for {len(asked):,} of them:"
-        yield from _ids_by_cause(rows)
-    closed = Counter(letter.closed for letter in rows if letter.closed)
-    uploads = [letter for letter in letters if letter.kind is Kind.UPLOAD]
-    lost = [letter for letter in letters if letter.kind in (Kind.DEAD, Kind.STRAYED) and letter.video is None]
-    counts = Counter(letter.kind for letter in letters)
-    for number, sentence in (
-        (len(rows) - len(asked) - closed.total(), "of them: the local tier answers, at no cost"),
-        *((number, f"of them: ended without a request, since {why}") for why, number in closed.items()),
-        (counts[Kind.ENDED], "not sent: parsed or waiting in the meantime, so only the letter is deleted"),
-        (len(lost), "not sent: the letter is lost, and the manifest was deleted"),
-        (counts[Kind.UNREADABLE], "not sent: the message cannot be read; see `titlecard dlq show ID`, `dlq discard`"),
-        (len(uploads), "sent to ingest again; the batch of an upload has its own limits"),
-    ):
-        if number:
-            yield f"{number:,} {sentence}."
-    yield from (f"  {one_line(letter.reason)}" for letter in uploads)
-
-
-def _ids_by_cause(letters: Iterable[DeadLetter]) -> Iterator[str]:
-    by_cause: dict[str, list[str]] = defaultdict(list)
-    for letter in letters:
-        by_cause[letter.cause].append(one_line(letter.id))
-    for cause, ids in by_cause.items():
-        more = f" and {len(ids) - LISTED_IDS:,} more" if len(ids) > LISTED_IDS else ""
-        yield f"  {cause} ({len(ids):,}): {', '.join(ids[:LISTED_IDS])}{more}"
-
-
-def _limits_reached(redriver: Redriver, letters: Sequence[DeadLetter]) -> Iterator[str]:
-    """Name the batches whose limits may be too low for a redrive, and the commands that raise them."""
-    for batch, charged in redriver.bills(letter for letter in letters if letter.to_be_sent):
-        if command := limit_command(batch, charged):
-            yield f"The limit of {batch.id} may be too low: if it is, some videos wait until `{command}`."
-
-
-def _differences(letters: Sequence[DeadLetter]) -> list[str]:
-    """Describe where the catalog and the queue differ."""
-    bare = sum(letter.kind is Kind.DEAD and not letter.messages for letter in letters)
-    counts = Counter(letter.kind for letter in letters)
-    sentences = (
-        (bare, "dead row", "without a letter in the queue: a redrive reads the row from its manifest"),
-        (
-            counts[Kind.STRAYED],
-            "row",
-            "that has not ended: SQS moved its letter, or a redrive was killed before it sent it",
-        ),
-        (counts[Kind.ENDED], "letter", "of a row that was parsed or waits in the meantime: a redrive deletes it"),
-    )
-    return [f"{pluralize(number, what)} {sentence}." for number, what, sentence in sentences if number]
 
 
 def _edited(video: Video, title: str | None, description: str | None) -> Video:

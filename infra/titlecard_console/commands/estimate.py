@@ -1,4 +1,4 @@
-"""`titlecard check`, `convert`, `estimate` and `upload`: read a manifest, bound its cost, and send it to a stack."""
+"""`titlecard check`, `convert` and `estimate`: say how a manifest is read, convert it, and bound its cost."""
 
 from __future__ import annotations
 
@@ -17,8 +17,9 @@ from titlecard_console import estimate as estimating
 from titlecard_console import stacks
 from titlecard_console.commands import options
 from titlecard_console.errors import CommandError, ExitCode
+from titlecard_console.limits import spending_cap
 from titlecard_console.local_cloud import template
-from titlecard_console.output import amounts, confirm, format_caps, open_output, pluralize, print_json, say
+from titlecard_console.output import amounts, format_caps, open_output, pluralize, print_json, say
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -95,47 +96,13 @@ def estimate(
     there = _find_stack(stack, state)
     parameters = there.parameters if there else template.load().values({})
     (found,) = estimating.estimate(
-        [estimating.read_manifest(manifest, parameters)], parameters, estimating.spending_cap(None, None)
+        [estimating.read_manifest(manifest, parameters)], parameters, spending_cap(None, None)
     )
-    content = _content(found) | (_left(there, project) if there else {})
+    content = _content(found) | (left_of_budget(there, project) if there else {})
     if as_json:
         print_json(content)
     else:
         typer.echo("\n".join(_lines(content, parameters, project)))
-
-
-def upload(
-    manifest: options.Manifest,
-    *,
-    project: options.Project = "default",
-    limit_usd: options.LimitUsd = None,
-    limit_tokens: options.LimitTokens = None,
-    yes: options.Yes = False,
-    stack: options.Stack = None,
-    state: options.State = options.DEFAULT_STATE,
-) -> None:
-    """Upload a manifest, with a limit on what its batch may cost.
-
-    `titlecard upload playlist.json --project djangocon --stack titlecard`
-
-    `titlecard upload playlist.json --project djangocon --limit-usd 2`
-
-    It first shows the most that the batch can cost, which becomes the batch's limit. The project's budget also applies.
-    It prints the batch's name on standard output.
-    """
-    project_name(project)
-    most = estimating.spending_cap(limit_usd, limit_tokens)
-    there = stacks.find(stack, state)
-    parameters = there.parameters
-    (found,) = estimating.estimate([estimating.read_manifest(manifest, parameters)], parameters, most)
-    if Policy(parameters["TierPolicy"]) is not Policy.LOCAL:
-        say(estimating.summary([found], parameters["Model"]))
-        say(_budget_left(_left(there, project), project))
-    if refused := found.manifest.report.refused:
-        say(f"{pluralize(refused, 'row')} cannot be used: {_see_check(manifest)}.")
-    if not yes and not confirm("Upload it?"):
-        raise typer.Abort
-    typer.echo(stacks.upload(there, manifest, f"{project}/{manifest.name}", found.limits).batch)
 
 
 def _check_report(path: Path, report: checking.Report) -> str:
@@ -184,7 +151,7 @@ def _content(found: Estimate) -> dict[str, Any]:
     }
 
 
-def _left(there: Stack, project: str) -> dict[str, Any]:
+def left_of_budget(there: Stack, project: str) -> dict[str, Any]:
     """Return what is left of a project's budget."""
     ledger, now = stacks.ledger(there), datetime.now(UTC)
     budget = ledger.account(project, now=now).budget
@@ -197,7 +164,7 @@ def _left(there: Stack, project: str) -> dict[str, Any]:
 def _lines(content: Mapping[str, Any], parameters: Mapping[str, str], project: str) -> list[str]:
     lines = [f"{content['manifest']}: {pluralize(content['accepted'], 'video')}"]
     if content["refused"]:
-        lines.append(f"  {pluralize(content['refused'], 'row')} cannot be used: {_see_check(content['manifest'])}")
+        lines.append(f"  {pluralize(content['refused'], 'row')} cannot be used: {see_check(content['manifest'])}")
     if Policy(parameters["TierPolicy"]) is Policy.LOCAL:
         return [*lines, "  the local tier alone answers, at no cost: TierPolicy is local"]
     expected, most, limit = (format_caps(content[name]) for name in ("expected", "worst_case", "limit"))
@@ -206,10 +173,11 @@ def _lines(content: Mapping[str, Any], parameters: Mapping[str, str], project: s
         f"  {content['asked']:,} for {parameters['Model']}: about {expected}, at most {most}",
         f"  the limit of the batch would be {limit} in {pluralize(content['limit']['requests'], 'request')}",
     ]
-    return [*lines, f"  {_budget_left(content, project)}"] if "left" in content else lines
+    return [*lines, f"  {left_in_words(content, project)}"] if "left" in content else lines
 
 
-def _budget_left(content: Mapping[str, Any], project: str) -> str:
+def left_in_words(content: Mapping[str, Any], project: str) -> str:
+    """Describe what is left of a project's budget."""
     left = content["left"]
     if left is None:
         return (
@@ -220,5 +188,6 @@ def _budget_left(content: Mapping[str, Any], project: str) -> str:
     return f"the budget of {project} leaves {' and '.join(parts)}"
 
 
-def _see_check(manifest: Path | str) -> str:
+def see_check(manifest: Path | str) -> str:
+    """Name the command that says which rows cannot be used."""
     return f"`titlecard check {shlex.quote(str(manifest))}` says why"

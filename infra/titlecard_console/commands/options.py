@@ -28,24 +28,19 @@ def _in_existing_folder(path: Path | None) -> Path | None:
 
 
 def _dollars(number: str | None) -> str | None:
-    """Check that an option is a number of dollars.
-
-    Raises:
-        typer.BadParameter: it is not.
-    """
     return _checked(number, "usd", "a number of dollars, as in 2 or 0.50")
 
 
 def _tokens(number: str | None) -> str | None:
-    """Check that an option is a number of tokens.
-
-    Raises:
-        typer.BadParameter: it is not.
-    """
     return _checked(number, "tokens", "a whole number of tokens, as in 400000")
 
 
 def _checked(number: str | None, unit: str, expected: str) -> str | None:
+    """Check that an option is a number of a unit.
+
+    Raises:
+        typer.BadParameter: it is not.
+    """
     try:
         cap([f"{number}{unit}"] if number is not None else [])
     except NotABudget as error:

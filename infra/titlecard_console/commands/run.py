@@ -19,7 +19,8 @@ from titlecard.pipeline.lines import of_row
 from titlecard_console import stacks
 from titlecard_console.commands import options
 from titlecard_console.errors import CommandError, ExitCode
-from titlecard_console.estimate import estimate, read_manifest, spending_cap, summary, talk_line
+from titlecard_console.estimate import estimate, read_manifest, summary, talk_line
+from titlecard_console.limits import spending_cap
 from titlecard_console.local_cloud import cloud, template
 from titlecard_console.local_cloud.errors import CloudError
 from titlecard_console.output import confirm, format_usd, open_output, people, pluralize, print_table, say

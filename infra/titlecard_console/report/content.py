@@ -105,9 +105,9 @@ def collect(there: Stack, reader: ResultReader, batches: Sequence[Batch], title:
     content.refused = sum(batch.refused for batch in batches)
     content.repeated = sum(batch.repeated for batch in batches)
     numbers: dict[str, int] = {}
-    for result, video in reader.with_videos(batches, current=False):
+    for result, row in reader.with_rows(batches, current=False):
         if result.state is not RowState.SUPERSEDED:
-            _add(content, result, video, numbers)
+            _add(content, result, row.video if row else None, numbers)
     content.layouts = list(numbers)
     content.charges.sort(key=lambda charge: charge.at)
     uploads = UploadsBucket(there.client("s3"))

@@ -21,7 +21,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tests.benchmarks.peers import held, race, report
+from tests.benchmarks.peers import dataset, race, report
 from tests.benchmarks.peers.contenders import CONTENDERS, Contender
 from tests.benchmarks.peers.race import Arena, Settings, as_json
 from tests.benchmarks.peers.workloads import WORKLOADS, Workload
@@ -46,7 +46,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # no contender is left behind
     cache = given.cache.resolve()
     cache.mkdir(parents=True, exist_ok=True)
-    rows = held.load(given.data, QUICK_ROWS if given.quick else given.rows, given.seed)
+    rows = dataset.load(given.data, QUICK_ROWS if given.quick else given.rows, given.seed)
     settings = Settings(given.concurrency, given.truth, given.requests_a_row, cache, given.weights)
     arena = Arena(rows, settings)
     kept = cache / ("quick.json" if given.quick else "runs.json")
@@ -77,9 +77,9 @@ def main() -> None:
     loads = [run["load"] for run in runs]
     about = {
         "rounds": str(max(run["round"] for run in runs) + 1),
-        "Rows": _rows(given, len(held.event_names(rows))),
+        "Rows": _rows(given, len(dataset.event_names(rows))),
         "Exact without a token, over the whole data set": race.tokenless(
-            held.load(given.data, ALL, given.seed), given.weights
+            dataset.load(given.data, ALL, given.seed), given.weights
         ),
         "Provider": PROVIDER.format(settings.truth),
         "Concurrency": f"{settings.concurrency} requests",
@@ -157,7 +157,7 @@ def _options() -> argparse.ArgumentParser:
     options.add_argument("--page", action="store_true", help="write the page from the kept runs, without a new one")
     options.add_argument("--fresh", action="store_true", help="forget what was raced before")
     options.add_argument("--quick", action="store_true", help="40 rows, one round, two workloads; no page is written")
-    options.add_argument("--cache", type=Path, default=held.ROOT / ".tools" / "peers")
+    options.add_argument("--cache", type=Path, default=dataset.ROOT / ".tools" / "peers")
     return options
 
 

@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tests.incident.book import process_at
+from tests.incident.provider import process_at
 from tests.provider import FAULTS, Fault, LoopbackProvider
 from tests.provider.faults import Bill
 
@@ -28,7 +28,7 @@ from titlecard.domain.text import one_line
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from tests.benchmarks.peers.held import Row
+    from tests.benchmarks.peers.dataset import Row
     from tests.benchmarks.peers.workloads import Workload
 
 PASSING = ("server_error", "bad_gateway", "silent_close", "half_body", "reset")

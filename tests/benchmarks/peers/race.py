@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import psutil
-from tests.benchmarks.peers import held
+from tests.benchmarks.peers import dataset
 from tests.benchmarks.peers.contenders import HERE, Contender
 from tests.benchmarks.peers.provider import RaceProvider, Sums
 from tests.benchmarks.peers.rules import RULES
-from tests.incident.rival import environment
+from tests.incident.django_q2 import environment
 
 from titlecard.extraction import parse_with
 from titlecard.extraction.model import Model, shipped
@@ -32,7 +32,7 @@ from titlecard_console.local_cloud import build as artefact
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from tests.benchmarks.peers.held import Row
+    from tests.benchmarks.peers.dataset import Row
     from tests.benchmarks.peers.workloads import Workload
 
     from titlecard.domain.video import Video
@@ -114,9 +114,9 @@ class Arena:
 
     def __init__(self, rows: Sequence[Row], settings: Settings) -> None:
         self._rows, self._settings = rows, settings
-        self._manifest = settings.cache / "held.jsonl"
+        self._manifest = settings.cache / "rows.jsonl"
         self._manifest.write_text("".join(f"{row.manifest_line}\n" for row in rows), encoding="utf-8")
-        self._events = held.event_names(rows)
+        self._events = dataset.event_names(rows)
         self._artefacts: Path | None = None
 
     def run(self, contender: Contender, workload: Workload, seed: int) -> Outcome:
@@ -151,7 +151,7 @@ class Arena:
     def _order(self, contender: Contender, folder: Path, provider: RaceProvider) -> dict[str, Any]:
         return {
             "rows": [{"id": row.id, "prompt": row.prompt, "text": row.text} for row in self._rows],
-            "instructions": held.INSTRUCTIONS_FOR_PEERS,
+            "instructions": dataset.INSTRUCTIONS_FOR_PEERS,
             "base_url": provider.base_url,
             "key": KEY,
             "model": MODEL,
@@ -263,7 +263,7 @@ class _Watch:
         with log:
             return subprocess.Popen(
                 self._command,
-                cwd=held.ROOT,
+                cwd=dataset.ROOT,
                 env={"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/")},
                 stdout=log,
                 stderr=log,
@@ -324,7 +324,7 @@ def _with_weights(built: Path, weights: Path, target: Path) -> Path:
 
 def tokenless(rows: Sequence[Row], weights: Path | None) -> str:
     """Describe how often the rules and the local tier are exact over all rows, with each event as one batch."""
-    names = held.event_names(rows)
+    names = dataset.event_names(rows)
     right = {
         name: sum(row.is_right(*rule(row.title, names[row.event])) for row in rows) for name, rule in RULES.items()
     }

@@ -23,7 +23,7 @@ from titlecard_console.output import pluralize
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from tests.benchmarks.peers.held import Row
+    from tests.benchmarks.peers.dataset import Row
 
 HERE = Path(__file__).parent
 PAGE, PLOT = HERE.parent / "peers.md", HERE.parent / "peers.svg"

@@ -1,6 +1,6 @@
 """The contenders, their packages and their settings.
 
-Each is a separate program, `MODULE.py ORDER`, in its own environment; Titlecard's runs in the project's. `desk.py`
+Each is a separate program, `MODULE.py ORDER`, in its own environment; Titlecard's runs in the project's. `job.py`
 describes its input and output.
 """
 

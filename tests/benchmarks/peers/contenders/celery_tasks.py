@@ -16,10 +16,10 @@ from pathlib import Path
 
 import ask as client
 from celery import Celery
-from desk import Desk
+from job import Job
 
-desk = Desk(os.environ.get("ORDER") or sys.argv[1])
-order, folder = desk.order, desk.folder
+job = Job(os.environ.get("ORDER") or sys.argv[1])
+order, folder = job.order, job.folder
 app = Celery("race", broker="filesystem://", backend=f"file://{folder}/states")
 app.conf.update(
     broker_transport_options={
@@ -48,7 +48,7 @@ def ask(prompt: str) -> dict[str, object]:
 
 def main() -> None:
     """Start a worker, send every row, and wait for all of them."""
-    desk.leave_when_told()
+    job.leave_when_told()
     states: dict[str, object] = {}
     for name in ("queue", "control", "processed", "states"):
         (folder / name).mkdir()
@@ -66,13 +66,13 @@ def main() -> None:
     try:
         while " ready." not in (folder / "worker.log").read_text(encoding="utf-8"):
             time.sleep(0.1)
-        desk.ready()
+        job.ready()
         states = {row["id"]: ask.apply_async((row["prompt"],), task_id=row["id"]) for row in order["rows"]}
         waiting = dict(states)
         while waiting:
             time.sleep(0.1)
             waiting = {row: state for row, state in waiting.items() if not state.ready()}
-        desk.done()
+        job.done()
     finally:
         report(states)
         worker.kill()
@@ -83,13 +83,13 @@ def report(states: dict[str, object]) -> None:
     for row, state in states.items():
         if state.successful():
             talk = state.result
-            desk.finished(row, talk["title"], talk["presenters"])
+            job.finished(row, talk["title"], talk["presenters"])
         elif state.failed():
-            desk.failed(row, f"FAILURE {type(state.result).__name__}: {state.result}")
+            job.failed(row, f"FAILURE {type(state.result).__name__}: {state.result}")
         elif state.state in ("RETRY", "STARTED") or any((folder / "queue").iterdir()):
-            desk.waits(row)
+            job.waits(row)
     log = (folder / "worker.log").read_text(encoding="utf-8").splitlines()
-    desk.tell("\n".join(line for line in log if "raised unexpected" in line))
+    job.tell("\n".join(line for line in log if "raised unexpected" in line))
 
 
 if __name__ == "__main__":

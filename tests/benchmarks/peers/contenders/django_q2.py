@@ -16,15 +16,15 @@ import time
 
 import ask as client
 import django
-from desk import Desk
 from django.conf import settings
 from django.core.management import call_command
+from job import Job
 
 TIMEOUT_SECONDS, RETRY_SECONDS = 9, 12
 CYCLE_SECONDS = 0.05
 
-desk = Desk(os.environ.get("ORDER") or sys.argv[1])
-order, folder = desk.order, desk.folder
+job = Job(os.environ.get("ORDER") or sys.argv[1])
+order, folder = job.order, job.folder
 
 
 def ask(prompt: str) -> dict[str, object]:
@@ -68,7 +68,7 @@ def main() -> None:
         importlib.import_module("django_q2")  # before it forks; otherwise every worker would load it again
         call_command("qcluster")
         return
-    desk.leave_when_told()
+    job.leave_when_told()
     call_command("migrate", verbosity=0)
     with (folder / "cluster.log").open("w") as log:
         cluster = subprocess.Popen(
@@ -81,23 +81,23 @@ def main() -> None:
     try:
         while " running" not in (folder / "cluster.log").read_text(encoding="utf-8"):
             time.sleep(0.1)
-        desk.ready()
+        job.ready()
         rows = {async_task("django_q2.ask", row["prompt"]): row["id"] for row in order["rows"]}
         while OrmQ.objects.exists():
             time.sleep(0.1)
         while Task.objects.count() < len(rows) and cluster.poll() is None:
             time.sleep(0.1)
-        desk.done()
+        job.done()
     finally:
         for task in Task.objects.all():
             if task.success:
-                desk.finished(rows[task.id], task.result["title"], task.result["presenters"])
+                job.finished(rows[task.id], task.result["title"], task.result["presenters"])
             else:
-                desk.failed(rows[task.id], task.result)
+                job.failed(rows[task.id], task.result)
         for queued in OrmQ.objects.all():
             if not Task.objects.filter(id=queued.task_id()).exists():
-                desk.waits(rows[queued.task_id()])
-        desk.tell("\n".join(str(task.result) for task in Task.objects.filter(success=False)[:1]))
+                job.waits(rows[queued.task_id()])
+        job.tell("\n".join(str(task.result) for task in Task.objects.filter(success=False)[:1]))
         cluster.kill()
 
 

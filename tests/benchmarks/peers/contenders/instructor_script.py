@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 
 import instructor
-from desk import Desk
+from job import Job
 from openai import AsyncOpenAI
 from pydantic import BaseModel
 
@@ -22,8 +22,8 @@ class Talk(BaseModel):
 
 async def main() -> None:
     """Ask about every row, with limited concurrency."""
-    desk = Desk()
-    order = desk.order
+    job = Job()
+    order = job.order
     client = instructor.from_openai(AsyncOpenAI(api_key=order["key"], base_url=order["base_url"]))
     gate = asyncio.Semaphore(order["concurrency"])
 
@@ -38,13 +38,13 @@ async def main() -> None:
                     model=order["model"], response_model=Talk, messages=messages
                 )
             except Exception as error:  # noqa: BLE001 -- whatever it is, the other rows go on
-                desk.failed(row["id"], f"{type(error).__name__}: {error}")
+                job.failed(row["id"], f"{type(error).__name__}: {error}")
             else:
-                desk.finished(row["id"], talk.title, talk.presenters)
+                job.finished(row["id"], talk.title, talk.presenters)
 
-    desk.ready()
-    await asyncio.gather(*map(ask, desk.rows))
-    desk.done()
+    job.ready()
+    await asyncio.gather(*map(ask, job.rows))
+    job.done()
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 
 import langextract as lx
-from desk import Desk
+from job import Job
 from langextract.factory import ModelConfig, create_model
 
 CHARACTERS = 20_000
@@ -25,8 +25,8 @@ EXAMPLE = lx.data.ExampleData(
 
 def main() -> None:
     """Ask about every row, with limited concurrency."""
-    desk = Desk()
-    order = desk.order
+    job = Job()
+    order = job.order
     config = ModelConfig(
         model_id=order["model"],
         provider="OpenAILanguageModel",
@@ -47,19 +47,19 @@ def main() -> None:
                 show_progress=False,
             ).extractions
         except Exception as error:  # noqa: BLE001 -- whatever it is, the other rows go on
-            desk.failed(row["id"], f"{type(error).__name__}: {error}")
+            job.failed(row["id"], f"{type(error).__name__}: {error}")
             return
         titles = [it.extraction_text for it in found or () if it.extraction_class == "title"]
         names = [it.extraction_text for it in found or () if it.extraction_class == "presenter"]
         if titles:
-            desk.finished(row["id"], titles[0], names)
+            job.finished(row["id"], titles[0], names)
         else:
-            desk.failed(row["id"], "no title among the extractions")
+            job.failed(row["id"], "no title among the extractions")
 
     with ThreadPoolExecutor(order["concurrency"]) as pool:
-        desk.ready()
-        list(pool.map(ask, desk.rows))
-    desk.done()
+        job.ready()
+        list(pool.map(ask, job.rows))
+    job.done()
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.benchmarks.peers.contenders.desk import Desk
+from tests.benchmarks.peers.contenders.job import Job
 
 from titlecard.aws.dynamodb.catalog import Catalog
 from titlecard.aws.dynamodb.ledger import Ledger
@@ -40,38 +40,38 @@ PARAMETERS = {
 
 def main() -> None:
     """Deploy, upload the manifest, wait for its end, and record the outcome of every row."""
-    desk = Desk()
-    desk.leave_when_told()
-    order = desk.order
+    job = Job()
+    job.leave_when_told()
+    order = job.order
     environment = {**os.environ, "OPENAI_API_KEY": order["key"], "OPENAI_BASE_URL": order["base_url"]}
     parameters = PARAMETERS | {"TierPolicy": order["tier"]}
-    state = desk.folder / "state"
+    state = job.folder / "state"
     with cloud.start(state, parameters, environment, artefacts=Path(order["artefacts"])) as there:
         ledger = Ledger(there.resource("dynamodb").meta.client, there.outputs["LedgerTable"])
         ledger.set_budget(PROJECT, Budget(Cap(), Cap(micro_usd=10**9)), by="person", now=datetime.now(UTC))
         run = Run(there)
         catalog = Catalog(there.resource("dynamodb").meta.client, there.outputs["CatalogTable"])
-        desk.ready()
-        sent = run.upload(Path(order["manifest"]), PROJECT, "held.jsonl", None)
+        job.ready()
+        sent = run.upload(Path(order["manifest"]), PROJECT, "rows.jsonl", None)
         try:
             run.follow([sent], lambda _name, _status: None, lambda _sentence: None)
-            desk.done()
+            job.done()
         finally:
-            _report(run, catalog.batch(sent.upload.batch), desk)
-            desk.tell(_dead_letters(state))
+            _report(run, catalog.batch(sent.upload.batch), job)
+            job.tell(_dead_letters(state))
 
 
-def _report(run: Run, batch: Batch, desk: Desk) -> None:
+def _report(run: Run, batch: Batch, job: Job) -> None:
     """Record the state of every row. While the batch is open, the audit sends an unfinished row again."""
     for row, record in run.rows(batch):
         if row.state is RowState.PARSED and record.talk is not None:
             talk = record.talk
-            desk.finished(row.video, talk.title, list(talk.presenters), review=talk.review)
+            job.finished(row.video, talk.title, list(talk.presenters), review=talk.review)
         elif row.state is RowState.DEAD:
-            desk.failed(row.video, f"{row.state}: {row.reason}")
+            job.failed(row.video, f"{row.state}: {row.reason}")
     if batch.state is BatchState.OPEN:
-        for left in desk.rows:
-            desk.waits(left["id"])
+        for left in job.rows:
+            job.waits(left["id"])
 
 
 def _dead_letters(state: Path) -> str:

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 
-class Desk:
+class Job:
     """One contender's order and its results so far."""
 
     def __init__(self, order: str | None = None) -> None:

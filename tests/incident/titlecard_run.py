@@ -25,7 +25,7 @@ from titlecard_console.local_cloud import cloud
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from tests.incident.book import Book
+    from tests.incident.provider import SlowProvider
 
     from titlecard.domain.money import Amount, Total
 
@@ -74,12 +74,12 @@ def parameters(changed: Mapping[str, int], scale: int) -> dict[str, int]:
     return scaled | UNSCALED
 
 
-def run(manifest: Path, book: Book, folder: Path, *, changed: Mapping[str, int], scale: int) -> Left:
+def run(manifest: Path, provider: SlowProvider, folder: Path, *, changed: Mapping[str, int], scale: int) -> Left:
     """Run a manifest through the stack on the embedded AWS, with the model alone, until nothing more happens by itself.
 
     Args:
         manifest: the manifest.
-        book: the provider, already serving.
+        provider: the provider, already serving.
         folder: the run's own folder, which is created anew.
         changed: see `parameters`.
         scale: see `parameters`.
@@ -90,7 +90,7 @@ def run(manifest: Path, book: Book, folder: Path, *, changed: Mapping[str, int],
     command += ["--tier", "model", "--state", folder / "state", "--output", folder / "talks.jsonl"]
     for name, value in parameters(changed, scale).items():
         command += ["--set", f"{name}={value}"]
-    surroundings = {**os.environ, "OPENAI_API_KEY": "sk-of-the-incident", "OPENAI_BASE_URL": book.base_url}
+    surroundings = {**os.environ, "OPENAI_API_KEY": "sk-of-the-incident", "OPENAI_BASE_URL": provider.base_url}
     with (
         (folder / "log").open("w") as log,
         subprocess.Popen(command, env=surroundings, stdout=log, stderr=log) as process,  # noqa: S603 -- our own command

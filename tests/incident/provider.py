@@ -1,4 +1,4 @@
-"""A provider that keeps a book: the amount, video and time of each bill, on a clock that runs faster than real time.
+"""A provider that records the amount, video and time of each bill, on a clock that runs faster than real time.
 
 It can also kill the process that asks about certain videos, after billing the request and before sending the answer, as
 an out-of-memory killer would kill a worker that has just paid.
@@ -39,7 +39,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Sums:
-    """The totals of a book."""
+    """The totals of a provider's bill."""
 
     requests: int
     tokens: int
@@ -53,8 +53,8 @@ class Sums:
     """Scaled seconds from the first request to the last."""
 
 
-class Book(LoopbackProvider):
-    """A slow provider on a scaled clock, with its book.
+class SlowProvider(LoopbackProvider):
+    """A slow provider on a scaled clock, with its bill.
 
     Args:
         videos: the id of each video by its title.
@@ -109,7 +109,7 @@ class Book(LoopbackProvider):
 
 
 def sums(entries: Sequence[Entry]) -> Sums:
-    """Return the totals of a book's entries."""
+    """Return the totals of a bill's entries."""
     times = Counter(entry.video for entry in entries)
     return Sums(
         requests=len(entries),

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from tests.incident.book import Book
+    from tests.incident.provider import SlowProvider
 
 PACKAGES = ("django==5.2.19", "django-q2==1.11.1")
 
@@ -76,12 +76,14 @@ def settings(work: Work, scale: int) -> dict[str, Any]:
     return changed | ({"max_attempts": work.max_attempts} if work.max_attempts else {})
 
 
-def run(work: Work, book: Book, bodies: Mapping[str, str], folder: Path, *, scale: int, hours: float) -> Left:
+def run(
+    work: Work, provider: SlowProvider, bodies: Mapping[str, str], folder: Path, *, scale: int, hours: float
+) -> Left:
     """Let a cluster work on the videos until its queue is empty, or so many scaled hours have passed.
 
     Args:
         work: the work for Django-Q2.
-        book: the provider, already serving.
+        provider: the provider, already serving.
         bodies: the request about each video.
         folder: the cluster's own folder, which is created anew.
         scale: see `__main__.SCALE`.
@@ -93,7 +95,7 @@ def run(work: Work, book: Book, bodies: Mapping[str, str], folder: Path, *, scal
     (folder / "requests.json").write_text(json.dumps(bodies), encoding="utf-8")
     order = {
         "database": str(folder / "database.sqlite3"),
-        "url": f"{book.base_url}/responses",
+        "url": f"{provider.base_url}/responses",
         "requests": str(folder / "requests.json"),
         "q_cluster": settings(work, scale),
         "one_by_one": work.one_by_one,
@@ -111,7 +113,7 @@ def run(work: Work, book: Book, bodies: Mapping[str, str], folder: Path, *, scal
         ) as cluster,
     ):
         try:
-            _wait(cluster, book, folder / "database.sqlite3", deadline=time.monotonic() + hours * 3600 / scale)
+            _wait(cluster, provider, folder / "database.sqlite3", deadline=time.monotonic() + hours * 3600 / scale)
             left = _left(folder / "database.sqlite3")
             cluster.terminate()
             with suppress(subprocess.TimeoutExpired):
@@ -122,7 +124,7 @@ def run(work: Work, book: Book, bodies: Mapping[str, str], folder: Path, *, scal
     return left
 
 
-def _wait(cluster: subprocess.Popen[bytes], book: Book, database: Path, *, deadline: float) -> None:
+def _wait(cluster: subprocess.Popen[bytes], provider: SlowProvider, database: Path, *, deadline: float) -> None:
     """Wait until the deadline, or until the queue is empty and no request has come for two answers' time.
 
     Raises:
@@ -133,9 +135,9 @@ def _wait(cluster: subprocess.Popen[bytes], book: Book, database: Path, *, deadl
         time.sleep(POLL_SECONDS)
         if cluster.poll() is not None:
             raise RuntimeError(f"Django-Q2 has ended by itself: see {database.with_name('log')}")
-        if len(book.entries) != asked:
-            asked, since = len(book.entries), time.monotonic()
-        quiet = time.monotonic() - since > max(2 * book.delay, 2.0)
+        if len(provider.entries) != asked:
+            asked, since = len(provider.entries), time.monotonic()
+        quiet = time.monotonic() - since > max(2 * provider.delay, 2.0)
         if asked and quiet and not _left(database).queued:
             return
 

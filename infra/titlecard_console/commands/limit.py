@@ -1,0 +1,181 @@
+"""`titlecard limit`: the most that a batch may spend, and what waits for it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from titlecard.domain.batch import BatchState
+from titlecard.domain.errors import Hold
+from titlecard.domain.money import Amount
+from titlecard_console import stacks
+from titlecard_console.commands import options
+from titlecard_console.errors import CommandError
+from titlecard_console.limits import BATCH_LIMITS, batch_limits, limit_command, spending_cap
+from titlecard_console.output import (
+    amounts,
+    confirm,
+    format_amounts,
+    format_time,
+    format_usd,
+    pluralize,
+    print_json,
+    say,
+)
+from titlecard_console.results import ResultReader
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from titlecard.aws.dynamodb.catalog import Batch
+    from titlecard.aws.dynamodb.catalog.limits import LimitIncrease
+    from titlecard.domain.money import Total
+    from titlecard_console.stacks import Stack
+
+
+def limit(
+    batch: options.BatchName,
+    *,
+    usd: options.RaiseUsd = None,
+    tokens: options.RaiseTokens = None,
+    requests: Annotated[
+        int | None, typer.Option(metavar="NUMBER", min=1, help="Raise it to this many requests in all.")
+    ] = None,
+    yes: options.Yes = False,
+    as_json: options.Json = False,
+    stack: options.Stack = None,
+    state: options.State = options.DEFAULT_STATE,
+) -> None:
+    """Show a batch's limit and what waits for it, or raise it.
+
+    `titlecard limit pycon-2019-0f3a`
+
+    `titlecard limit pycon-2019-0f3a --usd 2 --tokens 400000 --requests 50`
+
+    Videos that wait for the limit continue by themselves. A limit can only be raised, up to the stack's parameters; use
+    `titlecard cancel BATCH` to end a batch. The project's budget also applies.
+    """
+    wanted = spending_cap(usd, tokens).as_map()
+    wanted |= {"requests": requests} if requests is not None else {}
+    there = stacks.find(stack, state)
+    standing = _Standing.read(there, batch)
+    if wanted:
+        _raise(there, standing, wanted, yes=yes)
+        standing = _Standing.read(there, batch)
+    if as_json:
+        print_json(standing.content())
+    elif not wanted:
+        typer.echo("\n".join(standing.lines()))
+
+
+@dataclass(frozen=True)
+class _Standing:
+    """A batch and its limit; `need` is the most that one more attempt on each of the `waiting` videos can cost."""
+
+    batch: Batch
+    charged: Amount
+    stack: Total
+    waiting: int
+    need: Amount
+    raised: Sequence[LimitIncrease]
+
+    @classmethod
+    def read(cls, there: Stack, name: str) -> _Standing:
+        """Read a batch's current charge and limit."""
+        results = ResultReader(there)
+        batch = results.batch(name)
+        rows = [it.row for it in results.catalog.deferred(batch)]
+        needs = [it.need for it in rows if (it.reason or "").startswith(Hold.BATCH_LIMIT)]
+        return cls(
+            batch,
+            stacks.ledger(there).spent(name),
+            batch_limits(there.parameters),
+            len(needs),
+            sum(needs, Amount()),
+            stacks.stores(there).limits.raised(name),
+        )
+
+    def content(self) -> dict[str, Any]:
+        """Return the batch and its limit for programs."""
+        return {
+            "batch": self.batch.id,
+            "project": self.batch.project,
+            "limit": self.batch.limits.as_map(),
+            "charged": amounts(self.charged),
+            "waiting": {"videos": self.waiting, "need": amounts(self.need)},
+            "stack": self.stack.as_map(),
+            "raised": [
+                {"at": it.at, "by": it.by, "from": it.before.as_map(), "to": it.after.as_map()} for it in self.raised
+            ],
+        }
+
+    def lines(self) -> list[str]:
+        """Return the batch and its limit as lines for people."""
+        lines = [
+            f"{self.batch.id} of {self.batch.project}",
+            f"  limit    {format_amounts(**self.batch.limits.as_map())}",
+            f"  charged  {format_amounts(**amounts(self.charged))}",
+            *(f"  raised   {format_time(it.at)} by {it.by}" for it in self.raised),
+        ]
+        if self.waiting:
+            command = limit_command(self.batch, self.charged + self.need)
+            next_step = f"`{command}` lets all of them continue" if command else "continuing within a minute or two"
+            lines.append(f"  waiting  {pluralize(self.waiting, 'video')}; {next_step}")
+        return lines
+
+
+def _raise(there: Stack, standing: _Standing, wanted: dict[str, int], *, yes: bool) -> None:
+    """Show the old and the new limit, ask for confirmation, and raise the limit."""
+    batch, before = standing.batch, standing.batch.limits
+    after = replace(before, **wanted)
+    _check(standing, wanted)
+    waits = pluralize(standing.waiting, "video waits", "videos wait")
+    more = {name: after.as_map()[name] - spent for name, spent in amounts(standing.charged).items()}
+    for line in (
+        f"{batch.id} may be charged {format_amounts(**after.as_map())} in all.",
+        f"Before: {format_amounts(**before.as_map())}.",
+        f"Charged so far: {format_amounts(**amounts(standing.charged))}.",
+        f"At most {format_amounts(**more)} can still be charged.",
+        f"{waits} at the limit. The budget of {batch.project} is a second limit.",
+    ):
+        say(line)
+    if not yes and not confirm("Raise it?"):
+        raise typer.Abort
+    limits = stacks.stores(there).limits
+    if not limits.raise_limit(batch.id, before, after, by=stacks.caller(there), now=datetime.now(UTC)):
+        raise CommandError(f"Somebody else has just changed {batch.id}: look again with `titlecard limit {batch.id}`.")
+    say("Raised. Waiting videos continue within a minute or two." if standing.waiting else "Raised.")
+
+
+def _check(standing: _Standing, wanted: dict[str, int]) -> None:
+    """Check that a batch can have a limit.
+
+    Raises:
+        CommandError: it cannot; the message says why and what to do instead.
+    """
+    batch = standing.batch
+    if batch.cancelled or batch.state is BatchState.REFUSED:
+        raise CommandError(f"{batch.id} is {'cancelled' if batch.cancelled else batch.state}: nothing is spent on it.")
+    if batch.state is BatchState.COUNTING:
+        raise CommandError(f"Ingest is still reading {batch.id}: try again when it has sent the messages.")
+    before, most = batch.limits.as_map(), standing.stack.as_map()
+    for name, number in wanted.items():
+        if number < before[name]:
+            raise CommandError(
+                f"The limit of {batch.id} is {_in_unit(name, before[name])}, and a limit is never lowered: `titlecard "
+                f"cancel {batch.id}` ends the batch, `titlecard pause {batch.project}` stops its project."
+            )
+        if number > most[name]:
+            raise CommandError(
+                f"The stack allows a batch at most {_in_unit(name, most[name])}: deploy it with a greater "
+                f"{BATCH_LIMITS[name]} first (`sam deploy --parameter-overrides`, `titlecard up --set`)."
+            )
+    if wanted.items() <= before.items():
+        raise CommandError(f"{batch.id} already has this limit.")
+
+
+def _in_unit(name: str, number: int) -> str:
+    return format_usd(number) if name == "micro_usd" else pluralize(number, name.removesuffix("s"))

@@ -1,0 +1,48 @@
+"""`titlecard upload`: send a manifest to a stack, with a limit on what its batch may cost."""
+
+from __future__ import annotations
+
+import typer
+
+from titlecard.domain.batch import project_name
+from titlecard.domain.video import Policy
+from titlecard_console import estimate as estimating
+from titlecard_console import stacks
+from titlecard_console.commands import options
+from titlecard_console.commands.estimate import left_in_words, left_of_budget, see_check
+from titlecard_console.limits import spending_cap
+from titlecard_console.output import confirm, pluralize, say
+
+
+def upload(
+    manifest: options.Manifest,
+    *,
+    project: options.Project = "default",
+    limit_usd: options.LimitUsd = None,
+    limit_tokens: options.LimitTokens = None,
+    yes: options.Yes = False,
+    stack: options.Stack = None,
+    state: options.State = options.DEFAULT_STATE,
+) -> None:
+    """Upload a manifest, with a limit on what its batch may cost.
+
+    `titlecard upload playlist.json --project djangocon --stack titlecard`
+
+    `titlecard upload playlist.json --project djangocon --limit-usd 2`
+
+    It first shows the most that the batch can cost, which becomes the batch's limit. The project's budget also applies.
+    It prints the batch's name on standard output.
+    """
+    project_name(project)
+    most = spending_cap(limit_usd, limit_tokens)
+    there = stacks.find(stack, state)
+    parameters = there.parameters
+    (found,) = estimating.estimate([estimating.read_manifest(manifest, parameters)], parameters, most)
+    if Policy(parameters["TierPolicy"]) is not Policy.LOCAL:
+        say(estimating.summary([found], parameters["Model"]))
+        say(left_in_words(left_of_budget(there, project), project))
+    if refused := found.manifest.report.refused:
+        say(f"{pluralize(refused, 'row')} cannot be used: {see_check(manifest)}.")
+    if not yes and not confirm("Upload it?"):
+        raise typer.Abort
+    typer.echo(stacks.upload(there, manifest, f"{project}/{manifest.name}", found.limits).batch)
