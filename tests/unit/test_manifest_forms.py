@@ -801,3 +801,21 @@ def test_a_file_without_a_video_says_so(data: bytes) -> None:
     (row,) = rows(data)
     assert isinstance(row, Refused)
     assert row.reason.startswith("No video was found in the file")
+
+
+def test_the_address_behind_a_title_in_a_list_is_the_videos() -> None:
+    read = rows(b"A talk - Ada Byron https://youtu.be/Ab3dEfGh1Jk\nAnother <https://vimeo.com/77>\nThe third\n")
+    assert [(row.video.id, row.video.title, row.video.url) for row in read if isinstance(row, Accepted)] == [
+        ("Ab3dEfGh1Jk", "A talk - Ada Byron", "https://youtu.be/Ab3dEfGh1Jk"),
+        ("77", "Another", "https://vimeo.com/77"),
+        ("The third", "The third", None),
+    ]
+
+
+@pytest.mark.parametrize("line", ["Title: {}", "“{}” by Ada Byron", "<p>{}</p>", "- {}", '"{}"', "Ada Byron: {}"])
+def test_a_title_that_was_cut_off_is_found_behind_a_label_or_in_quotes(line: str) -> None:
+    title = "How we replaced our event bus with forty lines of SQL and lived to tell the tale in production"
+    cut = f"Ada Byron: {title}"[:97] + "..."
+    (row,) = rows(json.dumps([{"id": "a", "title": cut, "description": line.format(title)}]).encode())
+    assert isinstance(row, Accepted)
+    assert row.video.title == f"Ada Byron: {title}"

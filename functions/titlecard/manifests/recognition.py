@@ -65,7 +65,7 @@ _TITLE_CHARACTERS = 250
 
 _NAMES = "Name one column title (or name), and one id (or video_id, youtube_id) or url, in the first line."
 
-_TITLES_ALONE = Table("list of titles", "\x1f", ("title",), 0, {"title": "title", "id": "title"}, quoted=False)
+_TITLES_ALONE = Table("list of titles", "\x1f", ("title",), 0, {it: it for it in ("title", "id", "url")}, quoted=False)
 """A plain list of titles, which are also the ids: no separator occurs, since no title has ASCII's unit separator."""
 
 _JSON = re.compile(rb"""\{\s*["'}]|\[\s*(?:[{"'\d-]|\[|null\b|\]\s*\Z)""")

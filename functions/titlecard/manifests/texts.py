@@ -7,8 +7,12 @@ from __future__ import annotations
 
 import html
 import re
+from typing import TYPE_CHECKING
 
 from titlecard.domain.mojibake import repair
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 _ENTITY = re.compile(r"&(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});")
 """An escape with its semicolon: browsers accept some without, but `&copy_from` is code, `?a=1&para=2` an address."""
@@ -31,6 +35,14 @@ _ALIKE_CHARACTERS = 20
 _LINES = 60
 _BEGINNINGS = re.compile("^|\\s[-\u2013—|:/·•]\\s|:\\s|[|\u2013—]\\s?")
 _ENDS = re.compile("(?<=[a-z)\\d][.!?])\\s|\\s[-|\u2013—]\\s")
+_LEAD = re.compile(
+    '(?:<[^<>]{1,20}>|[\\s"\u201c\u201e«*•>-])*+(?:(?:talk|title|session|titel|titre|t[ií]tulo|titolo|vortrag) ?: ?)?'
+    '["\u201c\u201e«]?',
+    re.IGNORECASE,
+)
+"""What may stand before a title in a description: a tag, a bullet, a label, a quotation mark."""
+
+_CLOSERS = {'"': '"', "\u201c": "\u201d", "\u201e": "\u201c", "«": "»", ">": "<"}
 
 
 def unescaped(text: str) -> str:
@@ -55,7 +67,7 @@ def whole_title(title: str, description: str) -> str:
     bare = title.removesuffix("...").removesuffix("…").rstrip() if dotted else title
     if len(title) < (_CUT_FROM if dotted else TITLE_CHARACTERS - 1) or not description:
         return title
-    lines = [line.strip() for line in description.splitlines()[:_LINES]]
+    lines = list(_lines(description))
     for beginning in _BEGINNINGS.finditer(bare):
         known = bare[beginning.end() :]
         if len(known) < _ALIKE_CHARACTERS:
@@ -66,6 +78,15 @@ def whole_title(title: str, description: str) -> str:
                 if dotted or (rest[:1].isalnum() and known[-1:].isalnum()):
                     return bare[: beginning.end()] + line[: len(known)] + rest
     return title
+
+
+def _lines(description: str) -> Iterator[str]:
+    """Yield the first lines of a description, each also without what stands around a title in it."""
+    for line in map(str.strip, description.splitlines()[:_LINES]):
+        yield line
+        lead = _LEAD.match(line)
+        if lead and lead[0]:
+            yield line[lead.end() :].partition(_CLOSERS.get(lead[0][-1], "\n"))[0].strip()
 
 
 def _rest(line: str, start: int) -> str:
