@@ -81,17 +81,13 @@ class BatchResults(CatalogTable):
         return Counter({it.id: found[it.id] for it in batches if it.id in found})
 
     def _looked_up(self, batch: Batch, items: Sequence[Mapping[str, Any]]) -> Iterator[RowResult]:
-        keys: dict[tuple[str, str], dict[str, str]] = {}
-        wanted = []
+        keys = []
         for item in items:
             about = batch.project, str(item["video"])
             entry = video_record_key(*about, item.get("fingerprint", ""))
-            three = (entry, current_key(*about), review_key(*about))
-            wanted.append(three)
-            keys.update({(key["pk"], key["sk"]): key for key in three})
-        found = self._get_all(list(keys.values()))
-        for item, three in zip(items, wanted, strict=True):
-            entry_item, pointer_item, answer_item = (found.get((key["pk"], key["sk"])) for key in three)
+            keys.append((entry, current_key(*about), review_key(*about)))
+        for item, found in zip(items, self._get_groups(keys), strict=True):
+            entry_item, pointer_item, answer_item = found
             row, answer = as_row(item), as_reviewed_talk(answer_item) if answer_item else None
             pointer = as_current_talk(pointer_item) if pointer_item else None
             moments = [str(item[name]) for name in ("ended_at", "deferred_at", "began") if item.get(name)]
@@ -100,7 +96,7 @@ class BatchResults(CatalogTable):
             yield RowResult(
                 batch=batch.id,
                 row=row,
-                entry=as_video_record(entry_item or {}),
+                entry=as_video_record(entry_item),
                 answer=answer,
                 current=pointer is not None and (pointer.batch, pointer.row) == (batch.id, row.number),
                 changed_at=max(moments, default=""),

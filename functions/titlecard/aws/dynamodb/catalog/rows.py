@@ -126,26 +126,21 @@ class Rows(CatalogTable):
         Raises:
             CatalogBusy: the table is throttled.
         """
-        threes = [
+        keys = [
             (row_key(message.batch, message.row), current_of(message), video_record_of(message, fingerprint))
             for message, fingerprint in asked
         ]
-        items = self._get_all(list({(key["pk"], key["sk"]): key for three in threes for key in three}.values()))
-        none: Mapping[str, Any] = {}
-        standings = []
-        for three in threes:
-            row, current, entry = (items.get((key["pk"], key["sk"]), none) for key in three)
-            standings.append(
-                MessageState(
-                    row=RowState(row["state"]) if "state" in row else None,
-                    began=row.get("began", ""),
-                    alone=row.get("alone", ""),
-                    newest=current.get("order", ""),
-                    entry=as_video_record(entry),
-                    deferrals=int(row.get("deferrals", 0)),
-                )
+        return [
+            MessageState(
+                row=RowState(row["state"]) if "state" in row else None,
+                began=row.get("began", ""),
+                alone=row.get("alone", ""),
+                newest=current.get("order", ""),
+                entry=as_video_record(entry),
+                deferrals=int(row.get("deferrals", 0)),
             )
-        return standings
+            for row, current, entry in self._get_groups(keys)
+        ]
 
     def begin(self, message: Message, *, now: datetime, alone: str) -> None:
         """Mark a redelivered row before it runs in isolation: if it kills this worker, the next one knows which row.
@@ -378,17 +373,12 @@ class Rows(CatalogTable):
     def talks(self, project: str, rows: Iterable[Row]) -> Iterator[tuple[Row, VideoRecord]]:
         """Yield rows with the records of their videos, in the rows' order; a person's answer replaces the talk."""
         for block in batched(rows, KEYS_PER_GET // 2):
-            yield from self._with_entries(project, block)
-
-    def _with_entries(self, project: str, rows: Sequence[Row]) -> Iterator[tuple[Row, VideoRecord]]:
-        pairs = [
-            (video_record_key(project, row.video, row.fingerprint), review_key(project, row.video)) for row in rows
-        ]
-        items = self._get_all(list({(key["pk"], key["sk"]): key for pair in pairs for key in pair}.values()))
-        for row, pair in zip(rows, pairs, strict=True):
-            item, answer = (items.get((key["pk"], key["sk"])) for key in pair)
-            entry = as_video_record(item or {})
-            yield row, replace(entry, talk=as_reviewed_talk(answer).talk) if answer else entry
+            keys = [
+                (video_record_key(project, row.video, row.fingerprint), review_key(project, row.video)) for row in block
+            ]
+            for row, (item, answer) in zip(block, self._get_groups(keys), strict=True):
+                entry = as_video_record(item)
+                yield row, replace(entry, talk=as_reviewed_talk(answer).talk) if answer else entry
 
 
 _AS_READ = "#state = :deferred AND deferrals = :deferrals"

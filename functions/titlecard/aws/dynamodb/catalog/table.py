@@ -208,6 +208,16 @@ class CatalogTable:
             wanted.extend(unread)
         return found
 
+    def _get_groups(self, groups: Sequence[Sequence[Mapping[str, str]]]) -> list[list[Mapping[str, Any]]]:
+        """Return the items of each group of keys, empty where there is no item. Groups may share keys.
+
+        Raises:
+            CatalogBusy: as for `_get_all`.
+        """
+        keys = {(key["pk"], key["sk"]): key for group in groups for key in group}
+        items = self._get_all(list(keys.values()))
+        return [[items.get((key["pk"], key["sk"]), {}) for key in group] for group in groups]
+
     def _query(self, **query: Any) -> Iterator[Mapping[str, Any]]:  # noqa: ANN401 -- passed on as it is
         for page in self._db.get_paginator("query").paginate(TableName=self._table, **query):
             yield from page["Items"]
