@@ -16,9 +16,6 @@ _BREAKERS = "aws.dynamodb.ledger.breakers"
 _CLIENT = "llm.client"
 _EXCHANGE = "llm.exchange"
 _FUSE = "llm.fuse"
-_GRANTS = "aws.dynamodb.catalog.grants"
-_PARSE = "pipeline.parse"
-_REQUEUE = "pipeline.requeue"
 _RESERVATIONS = "aws.dynamodb.ledger.reservations"
 _RESPONSE = "llm.response"
 _ROWS = "aws.dynamodb.catalog.rows"
@@ -244,13 +241,6 @@ SAMPLE = (
         _by("functional/test_parser_money", "a_worker_that_was_overtaken_before_it_sent_releases_no_reservation"),
     ),
     Sampled(
-        "the wait for an unavailable ledger never grows",
-        _ASK,
-        "self._backoff(row.deferrals + 1))\n        return Denied",
-        "self._backoff(1))\n        return Denied",
-        _by("functional/test_parser_money", "the_wait_doubles_from_deferral_to_deferral[True]"),
-    ),
-    Sampled(
         "a mark outlives its row's deferral",
         _ROWS,
         '" REMOVE began, alone",',
@@ -258,39 +248,11 @@ SAMPLE = (
         _by("functional/test_catalog_rows", "the_mark_goes_when_the_row_is_deferred"),
     ),
     Sampled(
-        "a row that was put back keeps its need",
-        _ROWS,
-        "REMOVE agenda, due, body, reason, need",
-        "REMOVE agenda, due, body, reason",
-        _by("functional/test_catalog_rows", "a_row_that_was_put_back_keeps_nothing_of_its_wait"),
-    ),
-    Sampled(
         "one attempt more than a person allowed is made",
         _ATTEMPTS,
         "attempts < allowed",
         "attempts <= allowed",
         _by("functional/test_grants", "a_grant_allows_as_many_attempts_as_it_says"),
-    ),
-    Sampled(
-        "a row that is redriven keeps its death",
-        _GRANTS,
-        "REMOVE ended_at, reason, tier",
-        "REMOVE tier",
-        _by("functional/test_grants", "a_grant_queues_the_row_as_unsent_and_keeps_nothing_of_its_death"),
-    ),
-    Sampled(
-        "a letter is sent before its death is recorded",
-        _PARSE,
-        "outcome = self._finish(job.ending(RowState.DEAD,",
-        "self._dead_letters.send(job.received.body, reason)\n        outcome = self._finish(job.ending(RowState.DEAD,",
-        _by("functional/test_parser", "a_death_is_recorded_before_its_letter_which_the_next_receive_sends"),
-    ),
-    Sampled(
-        "a batch's limit of requests is forgotten when rows are put back",
-        _REQUEUE,
-        "spent.requests + need.requests <= self.requests",
-        "spent.requests >= 0",
-        _by("functional/test_requeue_money", "no_more_is_put_back_than_the_batchs_limit_leaves[requests]"),
     ),
     Sampled(
         "a connection that was never there counts as a request that was sent",
