@@ -56,23 +56,26 @@ class Coverage:
                 self._of[place].append(name)
 
     def of(self, statement: str, seconds: float) -> list[str]:
-        """Return the tests that execute a statement, or else its function, or else anything in its module or package.
+        """Return the tests that execute a statement, then those of its function; or else of its module or package.
+
+        Tests that were recorded before the statement changed are known by its function alone.
 
         Returns:
             First those that are quick and execute little besides the module; as many as fit into the seconds.
         """
         module = statement.partition(": ")[0]
-        while statement not in self._of and ": " in statement:
-            statement = statement.rpartition(": ")[0]
-            seconds /= 3
-        chosen: list[str] = []
-        left = seconds
-        for name in sorted(self._of[statement], key=lambda name: self._costs[name, module]):
-            left -= self.tests[name].seconds
-            if left < 0 and chosen:
+        chosen: dict[str, None] = {}
+        for place in dict.fromkeys((statement, statement.rpartition(": ")[0] or statement, module)):
+            left = seconds
+            for name in sorted(self._of[place], key=lambda name: self._costs[name, module]):
+                left -= self.tests[name].seconds
+                if left < 0 and chosen:
+                    break
+                chosen[name] = None
+            if chosen and place != statement:
                 break
-            chosen.append(name)
-        return chosen
+            seconds /= 3
+        return list(chosen)
 
 
 class Noting:
