@@ -74,6 +74,7 @@ def test_a_terminal_gets_a_table(world: World, console: Console) -> None:
     header, line = console.said("batches").splitlines()
     assert header.split()[:3] == ["batch", "project", "state"]
     assert line.split()[:3] == [batch.id, PROJECT, "open"]
+    assert "1: 1 parsed  $0.00" in line
 
 
 # ------------------------------------------------------------------------------------------------------------ the watch

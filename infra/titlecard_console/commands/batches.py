@@ -220,7 +220,7 @@ def _content(status: Status) -> dict[str, Any]:
     }
 
 
-_HEADINGS = ("batch", "project", "state", "made", "videos>", "of them", "cost>")
+_HEADINGS = ("batch", "project", "state", "made", "videos", "cost>")
 
 
 def _cells(status: Status) -> tuple[str, ...]:
@@ -230,4 +230,5 @@ def _cells(status: Status) -> tuple[str, ...]:
     outcome = ", ".join(f"{number:,} {name}" for number, name in [*numbers, (batch.refused, "rejected")] if number)
     made = f"{batch.created_at:%Y-%m-%d %H:%M}"
     cost = format_usd(status.spent.micro_usd)
-    return batch.id, batch.project, batch.state, made, f"{batch.accepted:,}", outcome, cost
+    videos = f"{batch.accepted:,}: {outcome}" if outcome else f"{batch.accepted:,}"
+    return batch.id, batch.project, batch.state, made, videos, cost
