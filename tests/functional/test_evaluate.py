@@ -199,3 +199,12 @@ def test_a_parameter_can_be_set(dataset: Path, provider: LoopbackProvider) -> No
     done = CliRunner().invoke(app, command, env=environment)
     assert done.exit_code == 0, done.output
     assert {post.service_tier for post in provider.posts} == {"priority"}
+
+
+@pytest.mark.parametrize("line", ['{"id": "a", "title": "A talk"}', "{not json", "[]", "\udcff"])
+def test_a_line_without_a_right_answer_is_refused_by_its_number(tmp_path: Path, line: str) -> None:
+    dataset = lines(tmp_path / "talks.jsonl", cases(1))
+    dataset.write_bytes(dataset.read_bytes() + line.encode("utf-8", "surrogateescape"))
+    refusal = CliRunner().invoke(app, ["eval", str(dataset)]).exception
+    assert isinstance(refusal, CommandError)
+    assert f"{dataset}, line 2 is not a video with its right answer" in str(refusal)

@@ -20,7 +20,7 @@ from titlecard_console.local_cloud import template
 from titlecard_console.output import confirm, format_amounts, format_usd, pluralize, print_json, say
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from titlecard.domain.money import Amount
 
@@ -60,8 +60,7 @@ def evaluate(
 
     Exit code 3: a score is below the baseline, or the model did not answer for some rows.
     """
-    with dataset.open(encoding="utf-8") as lines:
-        cases = [Case.of(json.loads(line)) for line in lines if line.strip()]
+    cases = list(_cases(dataset))
     if tier is Policy.LOCAL:
         results, unanswered = evaluation.run(cases, evaluation.by_local_tier), 0
     else:
@@ -77,6 +76,23 @@ def evaluate(
         say(sentence)
     if drops or unanswered:
         raise typer.Exit(ExitCode.UNFINISHED)
+
+
+def _cases(dataset: Path) -> Iterator[Case]:
+    """Read a data set.
+
+    Raises:
+        CommandError: a line is not a video with its right answer.
+    """
+    for number, line in enumerate(dataset.read_bytes().splitlines(), 1):
+        if line.strip():
+            try:
+                yield Case.of(json.loads(line))
+            except (ValueError, LookupError, TypeError) as error:
+                raise CommandError(
+                    f"{dataset}, line {number} is not a video with its right answer: it needs id, title, event and "
+                    'expected: {"title": ..., "presenters": [...]}.'
+                ) from error
 
 
 def _by_model(
