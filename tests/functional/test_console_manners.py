@@ -6,6 +6,9 @@ The commands run in this process, against a fake AWS on loopback whose answers a
 from __future__ import annotations
 
 import re
+import signal
+import subprocess
+import sys
 import threading
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -329,3 +332,23 @@ def test_completion_prints_the_commands_and_nothing_else(
     seen = capsys.readouterr()
     assert "redrive" in seen.out
     assert ("list" in seen.out, seen.err) == (False, "")
+
+
+def test_ctrl_c_while_the_program_is_loaded_gives_no_traceback() -> None:
+    command = [sys.executable, "-X", "importtime", "-m", "titlecard_console", "--help"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:  # noqa: S603
+        assert process.stderr
+        assert any("titlecard.domain" in line for line in process.stderr)  # the first of its own modules is loaded
+        process.send_signal(signal.SIGINT)
+        printed, said = process.communicate()
+    assert (process.returncode, printed, "Traceback" in said) == (130, "", False)
+
+
+def test_short_lines_of_text_are_said_to_be_read_as_titles(tmp_path: Path) -> None:
+    (tmp_path / "notes.md").write_text("# Notes\n\nHow to test | Grace Hopper\n", encoding="utf-8")
+    (tmp_path / "talks.jsonl").write_text('{"id": "1", "title": "How to test | Grace Hopper"}\n', encoding="utf-8")
+    for name, said in (
+        ("notes.md", f"{tmp_path / 'notes.md'}: read as a list of titles, one per line.\n"),
+        ("talks.jsonl", ""),
+    ):
+        assert CliRunner().invoke(application.app, ["parse", str(tmp_path / name)]).stderr == said

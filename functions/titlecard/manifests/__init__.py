@@ -9,10 +9,12 @@ with a sentence; only a file that is not a manifest at all raises `NotAManifest`
 
 from titlecard.manifests.errors import NotAManifest
 from titlecard.manifests.reading import Reading, read
+from titlecard.manifests.recognition import LIST_OF_TITLES
 from titlecard.manifests.rows import EXCERPT_CHARACTERS, Accepted, LeftOut, ReadingLimits, Refused, Row
 
 __all__ = [
     "EXCERPT_CHARACTERS",
+    "LIST_OF_TITLES",
     "Accepted",
     "LeftOut",
     "NotAManifest",

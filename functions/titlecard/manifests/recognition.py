@@ -65,7 +65,10 @@ _TITLE_CHARACTERS = 250
 
 _NAMES = "Name one column title (or name), and one id (or video_id, youtube_id) or url, in the first line."
 
-_TITLES_ALONE = Table("list of titles", "\x1f", ("title",), 0, {it: it for it in ("title", "id", "url")}, quoted=False)
+LIST_OF_TITLES = "list of titles"
+"""The name of the form that any text has whose lines are short."""
+
+_TITLES_ALONE = Table(LIST_OF_TITLES, "\x1f", ("title",), 0, {it: it for it in ("title", "id", "url")}, quoted=False)
 """A plain list of titles, which are also the ids: no separator occurs, since no title has ASCII's unit separator."""
 
 _JSON = re.compile(rb"""\{\s*["'}]|\[\s*(?:[{"'\d-]|\[|null\b|\]\s*\Z)""")
@@ -347,7 +350,7 @@ def _written_in_lines(head: bytes) -> Form:
     if written and written.columns.keys() >= {"title"} and written.columns.keys() & {"id", "url"}:
         return Form(written.form, table=written)
     if written and len(written.names) == 1 and "title" in written.columns:
-        return Form("list of titles", table=replace(_TITLES_ALONE, header_line=written.header_line, quoted=True))
+        return Form(LIST_OF_TITLES, table=replace(_TITLES_ALONE, header_line=written.header_line, quoted=True))
     separator = delimiter(head)
     if (written is None or len(written.names) == 1) and separator is None and _are_ids(head):
         raise NotAManifest(
@@ -355,7 +358,7 @@ def _written_in_lines(head: bytes) -> Form:
             "yt-dlp --dump-json --batch-file OLD > NEW.jsonl"
         )
     if (written is None or len(written.names) == 1) and separator is None and _are_titles(head):
-        return Form("list of titles", table=_TITLES_ALONE)
+        return Form(LIST_OF_TITLES, table=_TITLES_ALONE)
     if written is None:
         _refuse_unknown(head, separator)
     else:

@@ -15,6 +15,7 @@ import typer
 
 from titlecard.domain.batch import BatchState, RowState, project_name
 from titlecard.domain.video import Policy, Tier
+from titlecard.manifests import LIST_OF_TITLES
 from titlecard.pipeline.lines import of_row
 from titlecard_console import stacks
 from titlecard_console.commands import options
@@ -66,7 +67,7 @@ def parse(
                 lines.write(talk_line(video, talk) + "\n")
                 if table:
                     table.add(video.title, talk)
-            _report_refused(manifest)
+            _report_reading(manifest)
     if table:
         table.print()
 
@@ -110,7 +111,7 @@ def run(
     parameters = _parameters(state, overrides, running)
     read = [read_manifest(path, parameters) for path in manifests]
     for manifest in read:
-        _report_refused(manifest)
+        _report_reading(manifest)
     limits = _agree(read, parameters, most, yes=yes)
     with _local_cloud(state, overrides, running) as there:
         this = Run(there, f"run `titlecard resume {project}`") if running else Run(there)
@@ -214,8 +215,10 @@ def _local_cloud(state: Path, overrides: Mapping[str, str], running: cloud.Cloud
 # ---------------------------------------------------------------------------------------------- what is said and asked
 
 
-def _report_refused(manifest: Manifest) -> None:
-    """Report the number of refused rows, and why the first ones were refused."""
+def _report_reading(manifest: Manifest) -> None:
+    """Report the refused rows, with the reasons of the first ones, and any text that was read as a list of titles."""
+    if manifest.report.form == LIST_OF_TITLES:
+        say(f"{manifest.path}: read as a list of titles, one per line.")
     rejects = [json.loads(line) for line in manifest.rejects.splitlines()[:SHOWN_REASONS]]
     for reject in rejects:
         say(f"{manifest.path}:{reject['row']}: {reject['reason']}")
