@@ -25,18 +25,19 @@ RECEIVES = 5
 """The fewest receives that a queue may allow."""
 
 TIMES = {
-    "ParserTimeoutSeconds": "12",
+    "ParserTimeoutSeconds": "8",
     "RequestDeadlineSeconds": "1",
     "SettleMarginSeconds": "1",
     "BatchingWindowSeconds": "0",
-    "VisibilitySeconds": "72",
+    "VisibilitySeconds": "48",
     "RetryBackoffSeconds": "1",
     "MaxReceiveCount": str(RECEIVES),
 }
 """Times in which a busy machine can start a worker and parse the neighbours."""
 
-REDELIVERED_AFTER = 15
-"""Seconds after which a message comes again: more than the parser's timeout, and less than the template allows."""
+REDELIVERED_AFTER = 26
+"""Seconds after which a message comes again: sooner than the template allows, and so late that the parser takes the
+worker before it for dead, which is half of `VisibilitySeconds`."""
 
 POISON = """
 

@@ -7,7 +7,6 @@ of a chat completion, in the last event of a stream, in a fence of Markdown or a
 from __future__ import annotations
 
 import json
-from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -114,7 +113,7 @@ def _texts(body: Mapping[str, Any]) -> Iterator[str]:
 def _talk(text: str) -> str | None:
     """Return the last talk in a text, as JSON with the keys of the schema alone; None if there is none."""
     decoder, found, at = json.JSONDecoder(), None, 0
-    for _ in islice(iter(int, 1), _OBJECTS_MAX):
+    for _ in range(_OBJECTS_MAX):
         at = text.find("{", at)
         if at < 0:
             break
