@@ -870,6 +870,15 @@ def test_a_worker_learns_of_a_cancellation_within_half_a_minute(project: Project
     assert project.work(two) == CANCELLED
 
 
+def test_a_worker_whose_clock_was_ahead_learns_of_a_cancellation_as_soon_as_it_is_set_back(project: Project) -> None:
+    one, two = project.rows(2, "sure")
+    project.world.clock.forward(86_400)
+    assert project.work(one) == PARSED_LOCALLY
+    project.world.clock.forward(-86_400)
+    cancel(project.world, one)
+    assert project.work(two) == CANCELLED
+
+
 def test_a_stray_message_ends_the_deferred_row_of_a_cancelled_batch(project: Project) -> None:
     (message,) = project.rows(1)
     project.provider.fail("unauthorized")

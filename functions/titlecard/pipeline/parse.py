@@ -316,7 +316,8 @@ class Parser:
 
     def _batch(self, name: str) -> tuple[Batch, Survey]:
         known = self._known.get(name)
-        if known is None or self._now() - known[0] > timedelta(seconds=BATCH_KNOWN_SECONDS):
+        fresh = timedelta(seconds=BATCH_KNOWN_SECONDS)
+        if known is None or not known[0] <= self._now() <= known[0] + fresh:  # a clock that was wrong may be set back
             self._known = dict(list(self._known.items())[-8:])  # bounds the cache of a long-lived worker
             known = self._known[name] = (self._now(), self._catalog.batch(name), self._catalog.survey(name))
         return known[1], known[2]
