@@ -114,6 +114,7 @@ LONG_RUNS = {
     "instructions of XML that never end": b"<?" * 300_000 + b"<feed>",
     "a document type of XML that never ends": b"<!DOCTYPE " * 80_000 + b"<feed>",
     "spaces between speakers": b'{"id": "a", "title": "A", "speakers": "a%bb"}' % (b" " * 1_000_000),
+    "a long name before a comma": b'{"id": "a", "title": "A", "speakers": "a and b %b,"}' % (b"c" * 150_000),
     "spaces in a live title": b'{"id": "a", "title": "a%bb", "live_status": "was_live"}' % (b" " * 150_000),
     "dots behind a title": b'{"id": "a", "title": "a%b", "description": "b"}' % (b"." * 150_000),
     "a word without an end": b'{"id": "a", "title": "%b"}' % (b"\xc3\xa9" * 75_000),

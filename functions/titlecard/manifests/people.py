@@ -54,7 +54,7 @@ _OTHERS = re.compile(r",? (?:et\.? al\.?|and others|and friends|u\. ?a\.)$", re.
 _LABEL = re.compile(
     r"(?:speakers?|presenters?|sprecher(?:in|innen)?|referent(?:in|innen)?|ponentes?)(?:\(s\))?:\s*", re.IGNORECASE
 )
-_SHARED = re.compile(rf"([^\s,]+) {_AND} ([^\s,]+ [^,]*?([^\s,]+))")
+_SHARED = re.compile(rf"([^\s,]++) {_AND} ((?:[^\s,]++ )++([^\s,]++))")
 """Two people with one surname: `Ada and Bob Smith`."""
 
 _SPACES = re.compile(r"[^\S\n\t]+")
