@@ -270,6 +270,14 @@ def test_rows_that_a_dead_worker_ended_without_counting_them_are_counted_after_t
     assert world.sweeper().run() == {"finished": 1}
 
 
+def test_rows_that_nobody_counted_are_counted_where_the_audit_comes_sooner_than_two_minutes(world: World) -> None:
+    batch, messages = ingested(world)
+    world.catalog.end([RowEnd(it, batch.upload.order, MARK, RowState.PARSED) for it in messages], now=world.clock())
+    sweeper = world.sweeper(audit_after_seconds=45)
+    world.clock.forward(46)
+    assert sweeper.run() == {"finished": 1}
+
+
 def test_a_batch_that_stands_still_is_counted_once(world: World) -> None:
     ingested(world)
     world.clock.forward(121)

@@ -285,9 +285,9 @@ class World:
         settings = self.settings(IngestSettings, "IngestFunction", **changed)
         return bootstrap.ingest(settings, clients or self.clients, now=self.clock)
 
-    def sweeper(self, *, most: int | None = None) -> Requeue:
-        """Return the sweeper, built as its handler builds it."""
-        changed = {"sweeper_limit": most} if most else {}
+    def sweeper(self, *, most: int | None = None, **changed: int) -> Requeue:
+        """Return the sweeper, built as its handler builds it; `changed` are settings that differ from the template."""
+        changed |= {"sweeper_limit": most} if most else {}
         settings = self.settings(SweeperSettings, "SweeperFunction", **changed)
         return bootstrap.sweeper(settings, self.clients, now=self.clock)
 

@@ -65,7 +65,7 @@ first lost row of a large JSON array takes minutes, and stopping would mean read
 
 COUNT_AFTER_SECONDS = 120
 """Seconds without a change after which a batch's rows are counted one by one: a worker that died may have ended rows
-without counting them."""
+without counting them. A batch that is audited sooner is counted before each audit, which is a change itself."""
 
 SETTLED = (RowState.DEFERRED, *END_STATES)
 """The states of a row that is not lost: it has ended, or the sweeper will put it back."""
@@ -210,7 +210,7 @@ class Audit:
         Counters may stay too low. So they are not trusted for a batch that stands still, once each time.
         """
         if batch.counted(*END_STATES) < batch.accepted:
-            still = self._now() - batch.moved_at > timedelta(seconds=COUNT_AFTER_SECONDS)
+            still = self._now() - batch.moved_at > timedelta(seconds=min(COUNT_AFTER_SECONDS, self._config.after))
             if not still or batch.counted_at >= stamp(batch.moved_at):
                 return False
         if self._catalog.count_rows(batch, *END_STATES) >= batch.accepted:
