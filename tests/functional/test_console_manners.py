@@ -341,7 +341,9 @@ def test_ctrl_c_while_the_program_is_loaded_gives_no_traceback() -> None:
         assert any("titlecard.domain" in line for line in process.stderr)  # the first of its own modules is loaded
         process.send_signal(signal.SIGINT)
         printed, said = process.communicate()
-    assert (process.returncode, printed, "Traceback" in said) == (130, "", False)
+    # Where the interrupt met an `exec` of source text, CPython ends by the signal itself; a shell shows 130 for both.
+    assert process.returncode in {130, -signal.SIGINT}
+    assert (printed, "Traceback" in said) == ("", False)
 
 
 def test_short_lines_of_text_are_said_to_be_read_as_titles(tmp_path: Path) -> None:
