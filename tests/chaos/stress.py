@@ -19,6 +19,7 @@ from tests.chaos.storm import CALM, STORM, Storm
 from tests.end_to_end.stack import KEY, Stack, processes, running, until
 
 from titlecard.domain.batch import END_STATES, RowState, Upload
+from titlecard.domain.errors import Hold, Reason
 from titlecard.domain.money import Budget, Cap
 
 if TYPE_CHECKING:
@@ -209,6 +210,14 @@ class Stress:
         for project in PROJECTS:
             self._run.stack.ledger.close_breaker(project)
 
+    def _resume(self) -> None:
+        """Do what `titlecard resume` does: close the breakers, and let the rows that wait for them continue."""
+        self._close_breakers()
+        catalog = self._run.stack.catalog
+        for deferred in catalog.deferred_rows_of(PROJECTS):
+            if (deferred.row.reason or "").startswith((Reason.ACCOUNT_FAULT, Hold.BREAKER_OPEN)):
+                catalog.hasten(deferred, now=datetime.now(UTC))
+
     def _upload(self) -> None:
         run, number = self._run, len(self._run.uploads)
         project = list(PROJECTS)[number % len(PROJECTS)]
@@ -245,7 +254,7 @@ class Stress:
         run, began = self._run, time.monotonic()
         run.left = run.unsettled()
         while run.left and time.monotonic() - began < CALM_SECONDS:
-            self._close_breakers()  # a request of the storm may have opened one since
+            self._resume()  # a request of the storm may have opened a breaker since
             self._sweep()
             time.sleep(LOOK_SECONDS)
             run.left = run.unsettled()
