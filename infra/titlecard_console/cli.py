@@ -10,7 +10,7 @@ from typer.completion import completion_init  # type: ignore[attr-defined]  # Ty
 
 from titlecard import __version__
 from titlecard.aws.errors import LedgerUnavailable, MessagesNotSent
-from titlecard.domain.money import Unpriced
+from titlecard.domain.errors import Unpriced
 from titlecard.manifests.errors import NotAManifest
 from titlecard_console.commands import (
     batches,

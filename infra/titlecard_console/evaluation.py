@@ -19,10 +19,10 @@ from threading import Event
 from typing import TYPE_CHECKING, Any
 
 from titlecard import extraction
-from titlecard.domain.errors import Fault
 from titlecard.domain.money import Amount
 from titlecard.domain.video import Policy, Tier, Video
 from titlecard.extraction.surveying import take_survey
+from titlecard.llm.errors import Fault
 from titlecard.pipeline import talks
 
 if TYPE_CHECKING:

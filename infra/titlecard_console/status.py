@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from titlecard.aws.dynamodb.catalog import NEVER
 from titlecard.aws.errors import LedgerUnavailable
 from titlecard.domain.batch import END_STATES, BatchState, RowState
-from titlecard.domain.errors import Hold, Reason
+from titlecard.domain.reasons import Hold, Reason
 from titlecard.domain.text import one_line
 from titlecard_console.output import format_time, format_usd, pluralize
 

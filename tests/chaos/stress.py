@@ -19,8 +19,8 @@ from tests.chaos.storm import CALM, STORM, Storm
 from tests.end_to_end.stack import KEY, Stack, processes, running, until
 
 from titlecard.domain.batch import END_STATES, RowState, Upload
-from titlecard.domain.errors import Hold, Reason
 from titlecard.domain.money import Budget, Cap
+from titlecard.domain.reasons import Hold, Reason
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

@@ -9,8 +9,9 @@ import pytest
 from tests.functional.world import PROJECT, World
 
 from titlecard.aws.dynamodb.catalog import NEVER, stamp
-from titlecard.aws.dynamodb.ledger import Breaker, LedgerItemInvalid
+from titlecard.aws.dynamodb.ledger import Breaker
 from titlecard.aws.dynamodb.ledger.breakers import breaker_of, probe_after
+from titlecard.aws.errors import LedgerItemInvalid
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from typer.testing import CliRunner
 
-from titlecard.domain.errors import Reason
+from titlecard.domain.reasons import Reason
 from titlecard.domain.video import Policy, Tier, Video
 from titlecard.extraction.surveying import take_survey
 from titlecard_console import evaluation

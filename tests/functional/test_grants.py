@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from tests.functional.world import PROJECT, World, videos
 
-from titlecard.aws.dynamodb.catalog import CatalogBusy, RowEnd
+from titlecard.aws.dynamodb.catalog import RowEnd
 from titlecard.aws.dynamodb.catalog.grants import AttemptGrant, Grants, RowSnapshot
 from titlecard.aws.dynamodb.catalog.keys import row_key
+from titlecard.aws.errors import CatalogBusy
 from titlecard.domain.batch import BatchState, RowState
 from titlecard.domain.money import Amount
 from titlecard.domain.video import Policy

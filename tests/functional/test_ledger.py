@@ -13,11 +13,11 @@ from botocore.exceptions import ConnectTimeoutError
 from tests.functional.world import BUDGET, NUMBERS, PROJECT, Cut
 
 from titlecard.aws.dynamodb.catalog import stamp
-from titlecard.aws.dynamodb.ledger import Ledger, LedgerItemInvalid, Refusal, Reservation
+from titlecard.aws.dynamodb.ledger import Ledger, Refusal, Reservation
 from titlecard.aws.dynamodb.ledger.items import count
-from titlecard.aws.errors import LedgerUnavailable
-from titlecard.domain.errors import Hold
+from titlecard.aws.errors import LedgerItemInvalid, LedgerUnavailable
 from titlecard.domain.money import Amount, Budget, Cap, Measured, Total, Unbilled, Unmeasured
+from titlecard.domain.reasons import Hold
 
 if TYPE_CHECKING:
     from collections.abc import Callable

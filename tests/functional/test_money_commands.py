@@ -18,7 +18,8 @@ from titlecard.aws.dynamodb.catalog.limits import BatchLimitTable
 from titlecard.aws.s3 import LIMIT_METADATA
 from titlecard.aws.secrets import ProjectKeys
 from titlecard.domain.batch import RowState
-from titlecard.domain.money import Amount, Budget, Cap, NotABudget, Total
+from titlecard.domain.errors import NotABudget
+from titlecard.domain.money import Amount, Budget, Cap, Total
 from titlecard.manifests.errors import NotAManifest
 from titlecard_console.cli import app
 from titlecard_console.errors import CommandError, ExitCode

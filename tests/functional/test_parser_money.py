@@ -24,10 +24,11 @@ from titlecard.aws.dynamodb.ledger.breakers import ACCOUNT_PROBE_SECONDS
 from titlecard.aws.errors import KeyUnreadable, LedgerUnavailable
 from titlecard.aws.sqs import WorkQueue
 from titlecard.domain.batch import BatchState, Message, RowState
-from titlecard.domain.errors import DeadLetter, Defer, Reason
 from titlecard.domain.money import Amount, Budget, Cap, PriceList, Total, Unbilled, Usage, measured
+from titlecard.domain.reasons import Reason
 from titlecard.domain.video import Policy, Tier, fingerprint
 from titlecard.llm import ModelTier
+from titlecard.llm.errors import DeadLetter, Defer
 from titlecard.pipeline.outcomes import ComeBack, Done, Outcome
 from titlecard.pipeline.parse import Received
 from titlecard.pipeline.turns import Turns
@@ -37,8 +38,8 @@ if TYPE_CHECKING:
 
     from tests.provider import LoopbackProvider
 
-    from titlecard.domain.errors import Fault
     from titlecard.llm import Answer, Question
+    from titlecard.llm.errors import Fault
     from titlecard.pipeline.parse import Parser
 
 pytestmark = pytest.mark.usefixtures("local_tier")

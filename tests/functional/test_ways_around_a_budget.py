@@ -16,18 +16,8 @@ from tests.functional.test_parser_money import DEFERRED, PARSED_BY_MODEL, Losing
 from tests.functional.world import PROJECT, Cut, World, received, replaced
 
 from titlecard.aws.dynamodb.ledger import Refusal, Reservation
-from titlecard.domain.money import (
-    Budget,
-    Cap,
-    Measured,
-    NotAPriceList,
-    PriceList,
-    Total,
-    Unbilled,
-    Unpriced,
-    Usage,
-    measured,
-)
+from titlecard.domain.errors import NotAPriceList, Unpriced
+from titlecard.domain.money import Budget, Cap, Measured, PriceList, Total, Unbilled, Usage, measured
 from titlecard.llm import ModelTier
 
 if TYPE_CHECKING:

@@ -20,8 +20,8 @@ from titlecard.aws.dynamodb.catalog import NEVER
 from titlecard.aws.dynamodb.catalog.keys import batch_of_row, number_of_row
 from titlecard.domain.batch import END_STATES
 from titlecard.domain.clock import CLOCK_ERROR_SECONDS
-from titlecard.domain.errors import Hold
 from titlecard.domain.grounding import ungrounded
+from titlecard.domain.reasons import Hold
 from titlecard.pipeline.lease import LEASE
 
 if TYPE_CHECKING:

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 from tests.simulation import bill
 from tests.simulation.bill import GRATIS, PRICES, Bill, Price, Tokens
 
-from titlecard.domain.errors import Defer, Reason
 from titlecard.domain.money import Amount, PriceList, Rates, worst_case
+from titlecard.domain.reasons import Reason
 from titlecard.llm import PROMPT_VERSION, Answer, Question
+from titlecard.llm.errors import Defer
 from titlecard.llm.exchange import Exchange, read_usage
 from titlecard.llm.prompt import Cleaned
 from titlecard.llm.response import ResponseContext, interpret

@@ -29,11 +29,11 @@ from tests.simulation.wire import Wire
 from titlecard import extraction, telemetry
 from titlecard.aws.dynamodb.catalog import NEVER, stamp
 from titlecard.aws.dynamodb.catalog.keys import batch_of_row, row_key
-from titlecard.aws.errors import KeyUnreadable
+from titlecard.aws.errors import KeyUnreadable, LeaseHeld, LedgerUnavailable
 from titlecard.domain.batch import Message, RowState, Upload, upload_order
 from titlecard.domain.clock import CLOCK_ERROR_SECONDS
-from titlecard.domain.errors import Hold
 from titlecard.domain.money import Budget, Cap, Total
+from titlecard.domain.reasons import Hold
 from titlecard.domain.video import Policy, Video
 from titlecard.extraction.surveying import take_survey
 from titlecard.settings import IngestSettings, ParserSettings, SweeperSettings
@@ -491,7 +491,7 @@ class World:
         try:
             act()
             done = True
-        except (ClientError, BotoCoreError, self.code["aws.dynamodb.ledger"].LedgerUnavailable):
+        except (ClientError, BotoCoreError, LedgerUnavailable):
             return
         finally:
             if not done:
@@ -686,7 +686,7 @@ class World:
             if not self._ingest.take(upload, self.remaining):
                 self._notifications.go_on(upload)
             self.baton.step()
-        except code["aws.dynamodb.catalog"].LeaseHeld as contended:
+        except LeaseHeld as contended:
             self._later(letter, contended.seconds or 60)
         except (ClientError, BotoCoreError, code["aws.sqs"].MessagesNotSent, code["aws.s3"].ObjectDeleted):
             self._later(letter, 60)
@@ -814,7 +814,7 @@ class World:
             ClientError,
             BotoCoreError,
             self.code["aws.sqs"].MessagesNotSent,
-            self.code["aws.dynamodb.ledger"].LedgerUnavailable,
+            LedgerUnavailable,
             Died,
         ) as error:
             self._tick_by(self.baton.now + 60, wakes=True)

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from titlecard.domain.money import Amount, Budget, Cap, NotABudget, Window, cap
+from titlecard.domain.errors import NotABudget
+from titlecard.domain.money import Amount, Budget, Cap, Window, cap
 from titlecard.domain.money.budget import MOST
 
 

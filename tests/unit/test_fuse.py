@@ -14,8 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from titlecard.domain.money import Usage
+from titlecard.llm.errors import RequestRefused
 from titlecard.llm.exchange import Allowance, Exchange, read_usage
-from titlecard.llm.fuse import RESPONSE_MAX_BYTES, Fuse, RequestRefused
+from titlecard.llm.fuse import RESPONSE_MAX_BYTES, Fuse
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -11,12 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.provider import LoopbackProvider
 
-from titlecard.domain.errors import Fault
 from titlecard.domain.money import PriceList
 from titlecard.domain.money.amount import FRAMING_TOKENS
 from titlecard.domain.video import Video
 from titlecard.extraction import LocalParse
 from titlecard.llm import Answer, ModelTier
+from titlecard.llm.errors import Fault
 from titlecard.llm.response import retry_after
 from titlecard.llm.tier import ENVELOPE_BYTES
 

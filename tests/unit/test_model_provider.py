@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from titlecard.domain.errors import Retry
 from titlecard.domain.money import PriceList
 from titlecard.domain.video import Video
 from titlecard.extraction import LocalParse
 from titlecard.llm import ModelTier
+from titlecard.llm.errors import Retry
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

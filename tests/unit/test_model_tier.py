@@ -23,11 +23,13 @@ import pytest
 from tests.provider import FAULTS, LoopbackProvider
 
 from titlecard.domain import errors as faults
-from titlecard.domain.errors import DeadLetter, Defer, Fault, Reason, Rejected, Retry, Unusable
-from titlecard.domain.money import Amount, Measured, PriceList, Unbilled, Unmeasured, Unpriced
+from titlecard.domain.errors import Unpriced
+from titlecard.domain.money import Amount, Measured, PriceList, Unbilled, Unmeasured
+from titlecard.domain.reasons import Reason
 from titlecard.domain.video import Video
 from titlecard.extraction import LocalParse
 from titlecard.llm import Answer, ModelTier, client
+from titlecard.llm.errors import DeadLetter, Defer, Fault, Rejected, Retry, Unusable
 from titlecard.llm.fuse import Fuse
 from titlecard.llm.prompt import INSTRUCTIONS
 

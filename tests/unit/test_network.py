@@ -18,12 +18,13 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from tests.provider import LoopbackProvider
 
-from titlecard.domain.errors import Defer, Fault, Reason
 from titlecard.domain.money import PriceList
+from titlecard.domain.reasons import Reason
 from titlecard.domain.video import Video
 from titlecard.extraction import LocalParse
 from titlecard.llm import Answer, ModelTier
 from titlecard.llm.client import proxy_for
+from titlecard.llm.errors import Defer, Fault
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

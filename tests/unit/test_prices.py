@@ -13,7 +13,8 @@ from genai_prices.data import providers
 from genai_prices.types import TieredPrices
 from pydantic import ValidationError
 
-from titlecard.domain.money import NotAPriceList, PriceList, Rates, Unpriced, Usage, measured
+from titlecard.domain.errors import NotAPriceList, Unpriced
+from titlecard.domain.money import PriceList, Rates, Usage, measured
 from titlecard.llm import ModelTier
 
 if TYPE_CHECKING:

@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from titlecard.domain.errors import DeadLetter, Defer, Fault, Reason, Rejected, Retry, Unusable
 from titlecard.domain.money import Amount, Measured, PriceList, Unbilled, Unmeasured, Usage
+from titlecard.domain.reasons import Reason
 from titlecard.llm import Answer
+from titlecard.llm.errors import DeadLetter, Defer, Fault, Rejected, Retry, Unusable
 from titlecard.llm.exchange import Exchange, read_usage
 from titlecard.llm.prompt import Cleaned
 from titlecard.llm.response import ResponseContext, interpret

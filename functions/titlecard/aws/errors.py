@@ -36,6 +36,10 @@ class LedgerUnavailable(TryLater):
     """The ledger cannot be read or written: no request may be sent."""
 
 
+class LedgerItemInvalid(LedgerUnavailable):
+    """The ledger's item differs from what this package writes: no request may be sent until a person repairs it."""
+
+
 class KeyUnreadable(TryLater):
     """Secrets Manager did not answer or denied access: it is unknown whether the project has a key."""
 

@@ -1,23 +1,8 @@
-"""The faults of a question to the model, named for what the caller does next.
-
-======================  ==========================  ===========  =====================================================
-exception               charged                     the attempt  what the caller does next
-======================  ==========================  ===========  =====================================================
-:class:`Defer`          nothing                     given back   waits until `retry_after`; see also `opens_breaker`
-:class:`Retry`          the bound, or the usage     kept         waits for redelivery; at the cap the row is dead
-:class:`DeadLetter`     nothing                     kept         ends the row as dead: a bug of ours, to fix and redrive
-:class:`Unusable`       the usage, or the bound     kept         keeps the local answer, flagged for review
-:class:`Rejected`       see there                   see there    finds out whether every row would be rejected
-======================  ==========================  ===========  =====================================================
-"""
+"""The domain's exceptions, and the safe quotation of a stranger's text in a message."""
 
 from __future__ import annotations
 
 import re
-from enum import StrEnum
-from typing import ClassVar
-
-from titlecard.domain.money import Billing, Unbilled, Unmeasured
 
 EXCERPT_MAX = 200
 """The most characters of a stranger's text that a message may quote."""
@@ -26,109 +11,20 @@ _KEY = re.compile(r"\b(?:sk|key)-[\w*.-]{4,}")
 """The pattern of a provider's keys, also with stars in the middle, as in its message about a wrong key."""
 
 
-class Reason(StrEnum):
-    """The machine-readable code of a fault's reason: stored, counted and shown, so it must not change."""
-
-    RATE_LIMITED = "rate_limited"
-    PROVIDER_UNREACHABLE = "provider_unreachable"
-    NOT_SENT_IN_TIME = "not_sent_in_time"
-    ACCOUNT_FAULT = "account_fault"
-    PROVIDER_ERROR = "provider_error"
-    TIMED_OUT = "timed_out"
-    CONNECTION_LOST = "connection_lost"
-    UNREADABLE_BODY = "unreadable_body"
-    BAD_REQUEST = "bad_request"
-    CONTEXT_TOO_LONG = "context_too_long"
-    REFUSED_AT_THE_WIRE = "refused_at_the_wire"
-    REFUSED = "refused"
-    TRUNCATED = "truncated"
-    WRONG_SCHEMA = "wrong_schema"
+class DomainError(ValueError):
+    """A value cannot be used; the message says why."""
 
 
-class Hold(StrEnum):
-    """The code of a reason on our side for not asking the model now; stored and shown like a `Reason`."""
-
-    NO_BUDGET = "no_budget"
-    BUDGET_DAY = "budget_day"
-    BUDGET_MONTH = "budget_month"
-    BATCH_LIMIT = "batch_limit"
-    PAUSED = "paused"
-    BREAKER_OPEN = "breaker_open"
-    CANCELLED = "cancelled"
-    LEDGER_UNREACHABLE = "ledger_unreachable"
-    KEY_UNREADABLE = "key_unreadable"
-    NOT_REACHED = "not_reached"
+class Unpriced(DomainError):
+    """The model has no price in this service tier, so no request to it has a bound."""
 
 
-CANCELLED = "cancelled by hand"
-"""The reason shown for the rows of a cancelled batch."""
+class NotAPriceList(DomainError):
+    """The text is not a valid price list."""
 
 
-class Fault(Exception):
-    """A question without an answer. `str(fault)` is a sentence for people, without keys or long quotations.
-
-    Args:
-        reason: the code of the reason.
-        sentence: the reason as a sentence for people.
-        billing: what the provider billed, as far as is known.
-        retry_after: the provider's requested wait before the next request, in seconds; None if it requests none.
-    """
-
-    attempt_given_back: ClassVar[bool] = False
-
-    def __init__(
-        self,
-        reason: Reason,
-        sentence: str,
-        *,
-        billing: Billing = Unmeasured(),  # noqa: B008 -- immutable
-        retry_after: float | None = None,
-    ) -> None:
-        super().__init__(sentence)
-        self.reason = reason
-        self.billing = billing
-        self.retry_after = retry_after
-
-    @property
-    def opens_breaker(self) -> bool:
-        """Whether all model calls of the project must stop at once."""
-        return self.reason is Reason.ACCOUNT_FAULT
-
-
-class Defer(Fault):
-    """Nothing was billed, and a later try may succeed: the attempt is given back."""
-
-    attempt_given_back = True
-
-    def __init__(self, reason: Reason, sentence: str, *, retry_after: float | None = None) -> None:
-        super().__init__(reason, sentence, billing=Unbilled(), retry_after=retry_after)
-
-
-class Retry(Fault):
-    """The request may have been billed, and the next one may succeed."""
-
-
-class DeadLetter(Fault):
-    """Every try would fail until a developer fixes the cause."""
-
-
-class Unusable(Fault):
-    """The model's answer is not a talk. There is no second request: the local answer stays, flagged for review."""
-
-
-class Rejected(Fault):
-    """The provider rejected the request without saying whether the row or the account is at fault.
-
-    If the provider has just rejected another row with the same code, it would reject every row: the fault becomes a
-    `Defer` for an account fault. Otherwise the row is tried once more, and the second rejection becomes `Unusable`.
-
-    Args:
-        code: the provider's error code; the HTTP status if it has none.
-    """
-
-    def __init__(self, reason: Reason, sentence: str, *, code: str) -> None:
-        super().__init__(reason, sentence)
-        self.code = code
+class NotABudget(DomainError):
+    """The text is not an amount, or the amounts are not a budget; the message says what is valid."""
 
 
 def excerpt(text: str, key: str = "") -> str:

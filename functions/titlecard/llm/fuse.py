@@ -16,6 +16,7 @@ from http import HTTPStatus
 import httpx2
 
 from titlecard.llm.body import as_openai, json_object, read_response
+from titlecard.llm.errors import RequestRefused
 from titlecard.llm.exchange import Allowance, Exchange, read_usage
 
 RESPONSE_MAX_BYTES = 1_048_576
@@ -42,10 +43,6 @@ _NOT_SENT = (
 )
 """The exceptions raised before the first byte of the request: there was no connection (name not found, refused, no TLS,
 no way through a proxy)."""
-
-
-class RequestRefused(Exception):
-    """The fuse refused a request; nothing was sent."""
 
 
 class Fuse(httpx2.AsyncBaseTransport):

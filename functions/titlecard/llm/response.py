@@ -15,8 +15,10 @@ from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from titlecard.domain.errors import DeadLetter, Defer, Reason, Rejected, Retry, Unusable, excerpt
+from titlecard.domain.errors import excerpt
 from titlecard.domain.money import Amount, Billing, Measured, Unbilled, Unmeasured, measured
+from titlecard.domain.reasons import Reason
+from titlecard.llm.errors import DeadLetter, Defer, Rejected, Retry, Unusable
 from titlecard.llm.question import Answer
 
 if TYPE_CHECKING:

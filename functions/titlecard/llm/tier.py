@@ -20,10 +20,11 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
-from titlecard.domain.errors import Defer, Reason
 from titlecard.domain.money import Usage, measured, worst_case
+from titlecard.domain.reasons import Reason
 from titlecard.domain.video import Video
 from titlecard.extraction import LocalParse
+from titlecard.llm.errors import Defer
 from titlecard.llm.exchange import Allowance
 from titlecard.llm.prompt import (
     DESCRIPTION_MAX_BYTES,

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING
 from titlecard import telemetry
 from titlecard.aws.dynamodb.ledger.breakers import ACCOUNT_PROBE_SECONDS, probe_after
 from titlecard.aws.errors import LedgerUnavailable
-from titlecard.domain.errors import Hold, Reason, Retry
+from titlecard.domain.reasons import Hold, Reason
+from titlecard.llm.errors import Retry
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,8 +26,8 @@ if TYPE_CHECKING:
     from aws_lambda_powertools import Logger
 
     from titlecard.aws.dynamodb.ledger import Account, Ledger
-    from titlecard.domain.errors import Fault, Rejected
     from titlecard.domain.money import Budget
+    from titlecard.llm.errors import Fault, Rejected
 
 _ABOVE_BOUND = "usage_above_bound"
 """The code of the reason for which a breaker opens until a person closes it."""

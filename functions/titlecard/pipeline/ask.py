@@ -54,10 +54,12 @@ from titlecard.aws.dynamodb.ledger.breakers import ACCOUNT_PROBE_SECONDS
 from titlecard.aws.errors import KeyUnreadable, LedgerUnavailable
 from titlecard.domain.batch import RowState
 from titlecard.domain.clock import CLOCKS_APART_SECONDS
-from titlecard.domain.errors import CANCELLED, DeadLetter, Defer, Fault, Hold, Reason, Rejected, Retry, Unusable
 from titlecard.domain.money import Unbilled
+from titlecard.domain.reasons import CANCELLED, Hold, Reason
+from titlecard.llm.errors import DeadLetter, Defer, Fault, Rejected, Retry, Unusable
 from titlecard.llm.question import Answer
 from titlecard.pipeline.admission import Admission, Denied
+from titlecard.pipeline.errors import NotSent
 from titlecard.pipeline.outcomes import Bury, ComeBack, Decision, End, Wait
 from titlecard.pipeline.talks import by_local_tier, by_model
 from titlecard.pipeline.turns import Turns
@@ -78,14 +80,6 @@ if TYPE_CHECKING:
 
 _OF_EVERY_ROW = {Reason.ACCOUNT_FAULT, Reason.BAD_REQUEST}
 """The reasons for a failure that would meet the next question too."""
-
-
-class NotSent(Exception):
-    """A table did not answer, and nothing was sent; the attempt with this token may still count."""
-
-    def __init__(self, token: str) -> None:
-        super().__init__("nothing was sent")
-        self.token = token
 
 
 class ModelTier(Protocol):

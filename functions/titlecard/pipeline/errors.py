@@ -1,7 +1,19 @@
-"""The use cases' errors."""
+"""The use cases' exceptions."""
 
 from __future__ import annotations
 
 
-class EventNotPublished(Exception):
+class PipelineError(Exception):
+    """A use case stopped."""
+
+
+class EventNotPublished(PipelineError):
     """The event bus refused an event; the batch stays open and is tried again."""
+
+
+class NotSent(PipelineError):
+    """A table did not answer, and nothing was sent; the attempt with this token may still count."""
+
+    def __init__(self, token: str) -> None:
+        super().__init__("nothing was sent")
+        self.token = token

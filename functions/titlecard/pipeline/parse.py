@@ -44,9 +44,10 @@ from titlecard.aws.dynamodb.catalog.rows import LOCALLY, SUPERSEDED
 from titlecard.aws.errors import CatalogBusy, KeyUnreadable, LedgerUnavailable
 from titlecard.domain.batch import END_STATES, Message, RowState
 from titlecard.domain.clock import CLOCK_ERROR_SECONDS
-from titlecard.domain.errors import CANCELLED, Hold
+from titlecard.domain.reasons import CANCELLED, Hold
 from titlecard.domain.video import Policy, fingerprint
-from titlecard.pipeline.ask import AskConfig, Asker, NotSent, UnsureRow
+from titlecard.pipeline.ask import AskConfig, Asker, UnsureRow
+from titlecard.pipeline.errors import NotSent
 from titlecard.pipeline.outcomes import Bury, ComeBack, Done, End, Outcome, Replaced, Wait
 from titlecard.pipeline.talks import by_local_tier
 

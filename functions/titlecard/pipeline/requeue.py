@@ -43,8 +43,8 @@ from titlecard.aws.dynamodb.catalog import Batch, DeferredRow, UnreadableRow
 from titlecard.aws.dynamodb.ledger import Refusal
 from titlecard.aws.errors import CatalogBusy, LedgerUnavailable, MessagesNotSent
 from titlecard.aws.sqs import chunk_messages
-from titlecard.domain.errors import Hold
 from titlecard.domain.money import Cap, Total, Window
+from titlecard.domain.reasons import Hold
 from titlecard.pipeline.admission import denied
 from titlecard.pipeline.lease import Lease
 

@@ -14,8 +14,8 @@ import typer
 from titlecard.aws.dynamodb.ledger import EVERY_PROJECT
 from titlecard.aws.errors import LedgerUnavailable
 from titlecard.domain.batch import project_name
-from titlecard.domain.errors import Hold
 from titlecard.domain.money import Budget, cap
+from titlecard.domain.reasons import Hold
 from titlecard_console import stacks
 from titlecard_console.commands import options
 from titlecard_console.errors import CommandError

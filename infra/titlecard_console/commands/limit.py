@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from titlecard.domain.batch import BatchState
-from titlecard.domain.errors import Hold
 from titlecard.domain.money import Amount
+from titlecard.domain.reasons import Hold
 from titlecard_console import stacks
 from titlecard_console.commands import options
 from titlecard_console.errors import CommandError

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from titlecard.domain.money import NotABudget, cap
+from titlecard.domain.errors import NotABudget
+from titlecard.domain.money import cap
 from titlecard_console.local_cloud.errors import BadParameterError
 
 if TYPE_CHECKING:

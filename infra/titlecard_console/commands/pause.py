@@ -10,7 +10,7 @@ import typer
 from titlecard.aws.dynamodb.catalog import RowEnd
 from titlecard.aws.dynamodb.ledger import EVERY_PROJECT, Account, Breaker
 from titlecard.domain.batch import END_STATES, RowState
-from titlecard.domain.errors import CANCELLED, Hold, Reason
+from titlecard.domain.reasons import CANCELLED, Hold, Reason
 from titlecard_console import stacks
 from titlecard_console.commands import options
 from titlecard_console.commands.projects import check_known, known_projects, listed, one_or_all

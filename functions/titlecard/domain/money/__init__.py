@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from titlecard.domain.money.amount import Amount, Total, Usage, cut, measured, worst_case
 from titlecard.domain.money.billing import Billing, Measured, Unbilled, Unmeasured
-from titlecard.domain.money.budget import Budget, Cap, NotABudget, Window, cap
-from titlecard.domain.money.prices import NotAPriceList, PriceList, Rates, Unpriced
+from titlecard.domain.money.budget import Budget, Cap, Window, cap
+from titlecard.domain.money.prices import PriceList, Rates
 
 __all__ = [
     "Amount",
@@ -13,14 +13,11 @@ __all__ = [
     "Budget",
     "Cap",
     "Measured",
-    "NotABudget",
-    "NotAPriceList",
     "PriceList",
     "Rates",
     "Total",
     "Unbilled",
     "Unmeasured",
-    "Unpriced",
     "Usage",
     "Window",
     "cap",

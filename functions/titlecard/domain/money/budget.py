@@ -11,6 +11,8 @@ from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
+from titlecard.domain.errors import NotABudget
+
 if TYPE_CHECKING:
     from titlecard.domain.money.amount import Amount, Total
 
@@ -24,10 +26,6 @@ _AMOUNT = re.compile(
     r"(?P<dollar>\$)?(?P<number>[0-9][0-9,_]*(?:\.[0-9]+)?)\s*(?P<unit>usd|tokens|token)?", re.IGNORECASE
 )
 _MICRO = 1_000_000
-
-
-class NotABudget(ValueError):
-    """The text is not an amount, or the amounts are not a budget; the message says what is valid."""
 
 
 @dataclass(frozen=True, slots=True)

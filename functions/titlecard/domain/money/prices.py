@@ -15,18 +15,11 @@ from typing import Annotated, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from titlecard.domain.endpoints import Prices, prices_at, unknown_prices
+from titlecard.domain.errors import NotAPriceList, Unpriced
 
 SMALLEST = 1_000
 """The lowest price above 0, in micro-dollars per million tokens. No paid model is cheaper; a number below it is a
 mistake of units: dollars instead of micro-dollars, or the price of one token instead of a million."""
-
-
-class Unpriced(ValueError):
-    """The model has no price in this service tier, so no request to it has a bound."""
-
-
-class NotAPriceList(ValueError):
-    """The text is not a valid price list."""
 
 
 def _not_a_slip_of_units(price: int) -> int:

@@ -44,7 +44,6 @@ from titlecard.aws.dynamodb.catalog.keys import NEVER
 from titlecard.aws.dynamodb.catalog.rows import DeferredRow, Ended, Rows, UnreadableRow
 from titlecard.aws.dynamodb.catalog.sweep import SweepLease
 from titlecard.aws.dynamodb.catalog.table import KEYS_PER_GET, UNCHECKED, stamp
-from titlecard.aws.errors import CatalogBusy, LeaseHeld
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterator
@@ -56,10 +55,8 @@ __all__ = (
     "Attempt",
     "Batch",
     "Catalog",
-    "CatalogBusy",
     "DeferredRow",
     "Ended",
-    "LeaseHeld",
     "MessageState",
     "Pointer",
     "Row",

@@ -19,9 +19,8 @@ from __future__ import annotations
 
 from titlecard.aws.dynamodb.ledger.accounts import EVERY_PROJECT, Account, Accounts
 from titlecard.aws.dynamodb.ledger.breakers import Breaker, Breakers
-from titlecard.aws.dynamodb.ledger.items import ONE_TRY, LedgerItemInvalid, Spent
+from titlecard.aws.dynamodb.ledger.items import ONE_TRY, Spent
 from titlecard.aws.dynamodb.ledger.reservations import Month, Refusal, Reservation, Spending
-from titlecard.aws.errors import LedgerUnavailable
 
 __all__ = (
     "EVERY_PROJECT",
@@ -29,8 +28,6 @@ __all__ = (
     "Account",
     "Breaker",
     "Ledger",
-    "LedgerItemInvalid",
-    "LedgerUnavailable",
     "Month",
     "Refusal",
     "Reservation",

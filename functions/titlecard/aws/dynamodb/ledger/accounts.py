@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING, Any
 
 from titlecard.aws.dynamodb.catalog.table import stamp
 from titlecard.aws.dynamodb.ledger.breakers import Breaker, breaker_of
-from titlecard.aws.dynamodb.ledger.items import LedgerItemInvalid, LedgerTable, item_invalid
-from titlecard.aws.errors import LedgerUnavailable
-from titlecard.domain.money import Budget, Cap, NotABudget
+from titlecard.aws.dynamodb.ledger.items import LedgerTable, item_invalid
+from titlecard.aws.errors import LedgerItemInvalid, LedgerUnavailable
+from titlecard.domain.errors import NotABudget
+from titlecard.domain.money import Budget, Cap
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from titlecard.aws.errors import LedgerUnavailable
+from titlecard.aws.errors import LedgerItemInvalid, LedgerUnavailable
 from titlecard.domain.money import Amount, Total
 
 if TYPE_CHECKING:
@@ -29,10 +29,6 @@ PARTS = ("requests", "tokens", "micro_usd")
 
 OPEN, LOST = "open_", "lost_"
 """Prefixes of unmeasured charges: reservations that are not settled, and the bounds of lost answers."""
-
-
-class LedgerItemInvalid(LedgerUnavailable):
-    """The ledger's item differs from what this package writes: no request may be sent until a person repairs it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,9 +57,9 @@ from titlecard.aws.dynamodb.ledger.items import (
     spent_of,
 )
 from titlecard.aws.errors import LedgerUnavailable
-from titlecard.domain.errors import Hold
 from titlecard.domain.money import Amount, Total, Unbilled, Unmeasured, Window
 from titlecard.domain.money.budget import MOST
+from titlecard.domain.reasons import Hold
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping

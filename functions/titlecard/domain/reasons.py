@@ -1,0 +1,43 @@
+"""The codes of reasons: why a question has no answer, and why none may be asked. They are stored, counted and shown."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Reason(StrEnum):
+    """The machine-readable code of a fault's reason: it must not change."""
+
+    RATE_LIMITED = "rate_limited"
+    PROVIDER_UNREACHABLE = "provider_unreachable"
+    NOT_SENT_IN_TIME = "not_sent_in_time"
+    ACCOUNT_FAULT = "account_fault"
+    PROVIDER_ERROR = "provider_error"
+    TIMED_OUT = "timed_out"
+    CONNECTION_LOST = "connection_lost"
+    UNREADABLE_BODY = "unreadable_body"
+    BAD_REQUEST = "bad_request"
+    CONTEXT_TOO_LONG = "context_too_long"
+    REFUSED_AT_THE_WIRE = "refused_at_the_wire"
+    REFUSED = "refused"
+    TRUNCATED = "truncated"
+    WRONG_SCHEMA = "wrong_schema"
+
+
+class Hold(StrEnum):
+    """The code of a reason on our side for not asking the model now."""
+
+    NO_BUDGET = "no_budget"
+    BUDGET_DAY = "budget_day"
+    BUDGET_MONTH = "budget_month"
+    BATCH_LIMIT = "batch_limit"
+    PAUSED = "paused"
+    BREAKER_OPEN = "breaker_open"
+    CANCELLED = "cancelled"
+    LEDGER_UNREACHABLE = "ledger_unreachable"
+    KEY_UNREADABLE = "key_unreadable"
+    NOT_REACHED = "not_reached"
+
+
+CANCELLED = "cancelled by hand"
+"""The reason shown for the rows of a cancelled batch."""
