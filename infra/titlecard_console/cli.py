@@ -15,22 +15,30 @@ from titlecard.manifests.errors import NotAManifest
 from titlecard_console.commands import (
     batches,
     budget,
+    cancel,
+    check,
+    completion,
+    convert,
     dlq,
+    doctor,
     estimate,
     evaluate,
     export,
     key,
     limit,
+    parse,
     pause,
+    reconcile,
+    rejects,
+    report,
     review,
     run,
+    show,
     spend,
+    up,
     upload,
+    watch,
 )
-from titlecard_console.commands import completion as completions
-from titlecard_console.commands import doctor as diagnosis
-from titlecard_console.commands import reconcile as reconciliation
-from titlecard_console.commands import report as reporting
 from titlecard_console.errors import AWS_ERRORS, CommandError, ConsoleError, ExitCode, explain
 from titlecard_console.local_cloud.errors import BadParameterError, LocalCloudError
 from titlecard_console.output import say
@@ -76,30 +84,28 @@ def _titlecard(
     pass
 
 
-GROUPS: dict[str, tuple[Callable[..., None] | tuple[str, typer.Typer], ...]] = {
-    "Start here": (run.run, run.parse, estimate.check, estimate.estimate, run.up),
+COMMANDS: dict[str, tuple[Callable[..., None] | typer.Typer, ...]] = {
+    "Start here": (run.run, parse.parse, check.check, estimate.estimate, up.up),
     "Batches and talks": (
-        *(upload.upload, batches.batches, batches.watch, batches.show, batches.rejects),
-        *(("review", review.review), reporting.report, export.export),
+        *(upload.upload, batches.batches, watch.watch, show.show, rejects.rejects),
+        *(review.review, report.report, export.export),
     ),
     "Money": (
-        *(("budget", budget.budget), limit.limit, spend.spend, pause.pause, pause.resume, pause.cancel),
-        *(("key", key.key), reconciliation.reconcile),
+        *(budget.budget, limit.limit, spend.spend, pause.pause, pause.resume, cancel.cancel),
+        *(key.key, reconcile.reconcile),
     ),
-    "Dead letters": (("dlq", dlq.dlq),),
-    "Tools": (diagnosis.doctor, estimate.convert, evaluate.evaluate, completions.completion),
+    "Dead letters": (dlq.dlq,),
+    "Tools": (doctor.doctor, convert.convert, evaluate.evaluate, completion.completion),
 }
-"""The commands and groups of commands under each heading of `titlecard --help`."""
+"""The commands under each heading of `titlecard --help`; an application is a command with commands of its own."""
 
-for heading, members in GROUPS.items():
-    for member in members:
-        if isinstance(member, tuple):
-            app.add_typer(member[1], name=member[0], rich_help_panel=heading)
-        else:
-            single = (
-                typer.Typer()
-            )  # a separate application, since Typer lists an application's commands before its groups
-            single.command({"evaluate": "eval"}.get(member.__name__), rich_help_panel=heading)(member)
+for heading, commands in COMMANDS.items():
+    for command in commands:
+        if isinstance(command, typer.Typer):
+            app.add_typer(command, rich_help_panel=heading)
+        else:  # in an application of its own, since Typer lists an application's commands before its groups
+            single = typer.Typer()
+            single.command("eval" if command is evaluate.evaluate else None, rich_help_panel=heading)(command)
             app.add_typer(single)
 completion_init()
 

@@ -5,66 +5,20 @@ An estimate uploads nothing and asks no model. Its bound becomes the limit of th
 
 from __future__ import annotations
 
-import io
-import tempfile
-from contextlib import contextmanager
 from dataclasses import dataclass
 from decimal import Decimal
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from titlecard.domain.batch import RowState
 from titlecard.domain.money import Amount, Cap, PriceList, Total
 from titlecard.domain.video import Policy
-from titlecard.extraction.surveying import take_survey
 from titlecard.llm import OPENAI, ModelTier
-from titlecard.manifests import ReadingLimits, read, validation
-from titlecard.manifests.errors import NotAManifest
-from titlecard.pipeline.lines import line
-from titlecard.pipeline.talks import by_local_tier
-from titlecard_console import local_tier
 from titlecard_console.limits import batch_limits
 from titlecard_console.output import format_amounts, pluralize
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
-    from titlecard.domain.video import Talk, Video
-    from titlecard.extraction import LocalParse
-    from titlecard.extraction.survey import Survey
-
-
-@dataclass(frozen=True)
-class Manifest:
-    """A manifest that has been read to its end.
-
-    Attributes:
-        limits: the reading limits that were applied.
-        report: the result of validation.
-        survey: what its rows have in common.
-        rejects: its refused rows as JSON Lines.
-    """
-
-    path: Path
-    limits: ReadingLimits
-    report: validation.ValidationReport
-    survey: Survey
-    rejects: str
-
-    def videos(self) -> Iterator[tuple[int, Video]]:
-        """Yield the accepted rows with their numbers, in order."""
-        with self.path.open("rb") as file:
-            for row in validation.accepted(read(file, self.limits), self.report.bitmap):
-                yield row.number, row.video
-
-    def parses(self) -> Iterator[tuple[Video, LocalParse]]:
-        """Yield each accepted row with the local tier's answer, in order."""
-        return local_tier.parses((video for _, video in self.videos()), self.survey, self.report.accepted)
-
-    def talks(self) -> Iterator[tuple[Video, Talk]]:
-        """Yield each accepted row with the talk that the local tier alone gives it, in order."""
-        for video, parse in self.parses():
-            yield video, by_local_tier(video, parse)
+    from titlecard_console.manifest import Manifest
 
 
 @dataclass(frozen=True)
@@ -83,48 +37,6 @@ class Estimate:
     expected: Amount
     bound: Amount
     limits: Total
-
-
-def talk_line(video: Video, talk: Talk) -> str:
-    """Return the output line of a talk that was made without a stack."""
-    return line(video.id, RowState.PARSED, talk=talk)
-
-
-def read_manifest(path: Path, parameters: Mapping[str, str]) -> Manifest:
-    """Read a manifest as a stack's ingest does.
-
-    Args:
-        path: the file.
-        parameters: the stack's parameters.
-
-    Raises:
-        NotAManifest: the file is not a manifest; the message names it.
-        OSError: the file cannot be read.
-    """
-    limits, rejects = reading_limits(parameters), io.StringIO()
-    with named(path), path.open("rb") as file, tempfile.TemporaryDirectory() as scratch:
-        report = validation.validate(
-            read(file, limits), scratch=Path(scratch), rejects=rejects, sample_max=int(parameters["SurveySampleRows"])
-        )
-    return Manifest(path, limits, report, take_survey(report.sample), rejects.getvalue())
-
-
-def reading_limits(parameters: Mapping[str, str]) -> ReadingLimits:
-    """Return the reading limits of a stack, from its parameters."""
-    return ReadingLimits(
-        row_max_bytes=int(parameters["RowMaxBytes"]),
-        total_max_bytes=int(parameters["ManifestMaxBytes"]),
-        max_ratio=int(parameters["ManifestMaxRatio"]),
-    )
-
-
-@contextmanager
-def named(path: Path) -> Iterator[None]:
-    """Prefix NotAManifest errors with the file's path."""
-    try:
-        yield
-    except NotAManifest as refusal:
-        raise NotAManifest(f"{path}: {refusal}") from refusal
 
 
 def model_tier(parameters: Mapping[str, str]) -> ModelTier:

@@ -1,10 +1,10 @@
-"""The limits of a batch: the stack's, what a person wants to spend, and the command that raises them."""
+"""The limits of a batch: the stack's, and the command that raises them."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from titlecard.domain.money import Cap, Total, cap
+from titlecard.domain.money import Total
 from titlecard_console.output import amounts
 
 if TYPE_CHECKING:
@@ -20,15 +20,6 @@ BATCH_LIMITS = {"requests": "BatchRequestLimit", "tokens": "BatchTokenLimit", "m
 def batch_limits(parameters: Mapping[str, str]) -> Total:
     """Return a stack's limits for every batch, from its parameters."""
     return Total(**{name: int(parameters[parameter]) for name, parameter in BATCH_LIMITS.items()})
-
-
-def spending_cap(usd: str | None, tokens: str | None) -> Cap:
-    """Return the most that a person wants to spend, from the options.
-
-    Raises:
-        NotABudget: an option is not an amount.
-    """
-    return cap([f"{value}{unit}" for value, unit in ((usd, "usd"), (tokens, "tokens")) if value is not None])
 
 
 def limit_command(batch: Batch, charged: Amount) -> str | None:

@@ -17,7 +17,7 @@ from titlecard.aws.errors import ObjectDeleted
 from titlecard.manifests import Accepted
 from titlecard_console import stacks
 from titlecard_console.errors import CommandError
-from titlecard_console.estimate import reading_limits
+from titlecard_console.manifest import reading_limits
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from titlecard.aws.dynamodb.catalog import NEVER
 from titlecard.aws.errors import LedgerUnavailable
@@ -94,6 +94,34 @@ class Status:
         if self.spent.requests:
             parts.append(f"{pluralize(self.spent.tokens, 'token')}, {format_usd(self.spent.micro_usd)}")
         return ", ".join(parts)
+
+    def content(self) -> dict[str, Any]:
+        """Return a batch for programs; fields are added, never renamed."""
+        batch, counts = self.batch, self.batch.counts
+        return {
+            "batch": batch.id,
+            "project": batch.project,
+            "manifest": batch.upload.key,
+            "version": batch.upload.version,
+            "state": batch.state,
+            "created_at": batch.created_at.isoformat(),
+            "moved_at": batch.moved_at.isoformat(),
+            "accepted": batch.accepted,
+            "refused": batch.refused,
+            "repeated": batch.repeated,
+            "parsed": batch.counted(RowState.PARSED),
+            "parsed_given": counts["parsed_given"],
+            "parsed_local": counts["parsed_local"],
+            "parsed_model": counts["parsed_model"],
+            "superseded": batch.counted(RowState.SUPERSEDED),
+            "dead": batch.counted(RowState.DEAD),
+            "cancelled": batch.counted(RowState.CANCELLED),
+            "waiting": self.waiting,
+            "requests": self.spent.requests,
+            "tokens": self.spent.tokens,
+            "cost_micro_usd": self.spent.micro_usd,
+            "reason": batch.reason,
+        }
 
 
 def read_status(catalog: Catalog, ledger: Ledger, batch: Batch) -> Status:

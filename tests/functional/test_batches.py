@@ -11,7 +11,7 @@ from tests.functional.world import BUDGET, LIMITS, PROJECT, World, received, vid
 
 from titlecard.domain.batch import RowState
 from titlecard.domain.money import Amount
-from titlecard_console.commands import batches as commands
+from titlecard_console.commands import watch
 from titlecard_console.errors import CommandError
 from titlecard_console.progress import Pace
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def console(world: World, monkeypatch: pytest.MonkeyPatch) -> Console:
-    monkeypatch.setattr(commands, "POLL_SECONDS", 0)
+    monkeypatch.setattr(watch, "POLL_SECONDS", 0)
     return Console(world, monkeypatch)
 
 

@@ -282,7 +282,7 @@ def test_the_usage_line_brackets_each_argument_once(name: str) -> None:
 
 def test_help_groups_every_command() -> None:
     shown = CliRunner().invoke(application.app, ["--help"]).output
-    headings = [shown.index(f"─ {heading} ─") for heading in application.GROUPS]
+    headings = [shown.index(f"─ {heading} ─") for heading in application.COMMANDS]
     assert headings == sorted(headings)
     assert all(f"│ {name} " in shown for name in typer.main.get_command(application.app).commands)  # type: ignore[attr-defined]
 

@@ -7,19 +7,24 @@ from pathlib import Path
 import pytest
 
 from titlecard.manifests.errors import NotAManifest
-from titlecard_console.check import FIRST_REFUSED, check
+from titlecard_console.local_cloud import template
+from titlecard_console.manifest import FIRST_REFUSED, Manifest, read_manifest
 
 FORMS = Path(__file__).parents[2] / "events" / "forms"
 
 
+def check(path: Path) -> Manifest:
+    return read_manifest(path, template.load().values({}))
+
+
 def test_a_report_says_what_the_file_is_and_how_it_is_read() -> None:
-    report = check(FORMS / "semicolons.csv")
-    assert report.form == "CSV with semicolons"
-    assert report.columns == {"title": "Name", "description": "Description", "url": "Link"}
+    manifest = check(FORMS / "semicolons.csv")
+    assert manifest.report.form == "CSV with semicolons"
+    assert manifest.columns == {"title": "Name", "description": "Description", "url": "Link"}
 
 
 def test_a_report_counts_the_rows() -> None:
-    report = check(FORMS / "with-mistakes.jsonl")
+    report = check(FORMS / "with-mistakes.jsonl").report
     assert (report.accepted, report.refused, report.repeated) == (4, 3, 1)
 
 
@@ -30,8 +35,8 @@ def test_a_report_names_the_refused_rows() -> None:
 def test_a_report_names_the_first_refused_rows_only(tmp_path: Path) -> None:
     path = tmp_path / "bad.jsonl"
     path.write_text("{}\n" * 100)
-    report = check(path)
-    assert (report.refused, len(report.first_refused)) == (100, FIRST_REFUSED)
+    manifest = check(path)
+    assert (manifest.report.refused, len(manifest.first_refused)) == (100, FIRST_REFUSED)
 
 
 def test_a_file_that_is_no_manifest_is_not_reported_on(tmp_path: Path) -> None:

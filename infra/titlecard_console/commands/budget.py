@@ -41,6 +41,7 @@ Amounts = Annotated[
 ]
 
 budget = typer.Typer(
+    name="budget",
     no_args_is_help=True,
     help="""Set and show what projects may spend in a day and in a month.
 

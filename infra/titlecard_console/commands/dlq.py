@@ -49,7 +49,7 @@ REASON_CHARACTERS = 60
 AROUND = timedelta(minutes=15)
 """The span of log shown before and after a death."""
 
-dlq = typer.Typer()
+dlq = typer.Typer(name="dlq")
 
 Causes = Annotated[
     list[str] | None,

@@ -20,6 +20,7 @@ CACHED_MINUTES = 5
 """Minutes for which a worker keeps using a key that it has read; see `titlecard.aws.secrets.FRESH_SECONDS`."""
 
 key = typer.Typer(
+    name="key",
     no_args_is_help=True,
     help="""Store and remove the projects' keys for the model.
 

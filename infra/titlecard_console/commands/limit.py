@@ -14,7 +14,7 @@ from titlecard.domain.reasons import Hold
 from titlecard_console import stacks
 from titlecard_console.commands import options
 from titlecard_console.errors import CommandError
-from titlecard_console.limits import BATCH_LIMITS, batch_limits, limit_command, spending_cap
+from titlecard_console.limits import BATCH_LIMITS, batch_limits, limit_command
 from titlecard_console.output import (
     amounts,
     confirm,
@@ -58,7 +58,7 @@ def limit(
     Videos that wait for the limit continue by themselves. A limit can only be raised, up to the stack's parameters; use
     `titlecard cancel BATCH` to end a batch. The project's budget also applies.
     """
-    wanted = spending_cap(usd, tokens).as_map()
+    wanted = options.spending_cap(usd, tokens).as_map()
     wanted |= {"requests": requests} if requests is not None else {}
     there = stacks.find(stack, state)
     standing = _Standing.read(there, batch)

@@ -14,6 +14,8 @@ from titlecard_console.local_cloud.errors import BadParameterError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from titlecard.domain.money import Cap
+
 DEFAULT_STATE = Path(".titlecard")
 
 
@@ -111,6 +113,15 @@ CopyFile = Annotated[
     Path | None,
     typer.Option("--copy", help="The new file that holds the copy.", dir_okay=False, callback=_in_existing_folder),
 ]
+
+
+def spending_cap(usd: str | None, tokens: str | None) -> Cap:
+    """Return the most that a person wants to spend, from the options.
+
+    Raises:
+        NotABudget: an option is not an amount.
+    """
+    return cap([f"{value}{unit}" for value, unit in ((usd, "usd"), (tokens, "tokens")) if value is not None])
 
 
 def overrides(settings: Sequence[str] | None, *, model: str | None = None, tier: str | None = None) -> dict[str, str]:

@@ -1,21 +1,16 @@
-"""`titlecard pause`, `resume` and `cancel`: stop model calls, and let them continue."""
+"""`titlecard pause` and `resume`: stop model calls, and let them continue."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-import typer
-
-from titlecard.aws.dynamodb.catalog import RowEnd
 from titlecard.aws.dynamodb.ledger import EVERY_PROJECT, Account, Breaker
-from titlecard.domain.batch import END_STATES, RowState
-from titlecard.domain.reasons import CANCELLED, Hold, Reason
+from titlecard.domain.reasons import Hold, Reason
 from titlecard_console import stacks
 from titlecard_console.commands import options
-from titlecard_console.commands.projects import check_known, known_projects, listed, one_or_all
-from titlecard_console.errors import CommandError
-from titlecard_console.output import confirm, format_time, pluralize, say
+from titlecard_console.output import format_time, pluralize, say
+from titlecard_console.projects import check_known, known_projects, listed, one_or_all
 from titlecard_console.results import ResultReader
 
 if TYPE_CHECKING:
@@ -95,44 +90,6 @@ def resume(
         sentences.append(f"{videos} within a minute or two.")
     for sentence in sentences or ["No project was stopped." if every else f"{name} was not stopped."]:
         say(sentence)
-
-
-def cancel(
-    batch: options.BatchName,
-    *,
-    yes: options.Yes = False,
-    stack: options.Stack = None,
-    state: options.State = options.DEFAULT_STATE,
-) -> None:
-    """Stop a batch for good; its remaining videos end as cancelled.
-
-    `titlecard cancel pycon-2019-0f3a`
-
-    Nothing more is spent on it.
-    """
-    there, now = stacks.find(stack, state), datetime.now(UTC)
-    results = ResultReader(there)
-    found, catalog = results.batch(batch), results.catalog
-    left = max(found.accepted - found.counted(*END_STATES), 0)
-    say(f"{batch}: about {left:,} of {pluralize(found.accepted, 'video')} have not ended.")
-    if not yes and not confirm("End them as cancelled?"):
-        raise typer.Abort
-    stacks.ledger(there).cancel(batch, now=now)  # first, so that nothing more can be reserved
-    if not catalog.cancel(found, now=now):
-        raise CommandError(f"{batch} is already {found.state}: there is nothing to cancel.")
-    ended = 0
-    for deferred in catalog.deferred(found):
-        ending = RowEnd(
-            deferred.message,
-            found.upload.order,
-            deferred.row.fingerprint,
-            RowState.CANCELLED,
-            reason=CANCELLED,
-            row_exists=True,
-        )
-        ended += catalog.end_and_count([ending], now=now)[0] is RowState.CANCELLED
-    waiting = pluralize(ended, "waiting video has", "waiting videos have")
-    say(f"Cancelled: nothing more is spent on it. {waiting} ended; videos in the queue end when their turn comes.")
 
 
 def _accounts(ledger: Ledger, name: str, *, now: datetime) -> dict[str, Account]:

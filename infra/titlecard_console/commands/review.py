@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 _SEPARATOR = re.compile(r"(\s[-\u2013\u2014/\u2022\u00b7~]+\s|\s?[|\uff5c]\s?|:\s|\s?[(\[]|[)\]]\s?)")
 """The separators between the parts of a title: dashes, bars, bullets, colons and brackets."""
 
-review = typer.Typer()
+review = typer.Typer(name="review")
 
 VideoId = Annotated[str, typer.Argument(metavar="ID", help="The video's id, as in its manifest.")]
 

@@ -1,13 +1,9 @@
-"""`titlecard run`, `parse` and `up`: clean a manifest on this machine, and keep the local cloud running."""
+"""`titlecard run`: clean manifests with the whole stack on this machine."""
 
 from __future__ import annotations
 
-import json
-import os
 import sys
-import time
 from collections import Counter
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,61 +11,33 @@ import typer
 
 from titlecard.domain.batch import BatchState, RowState, project_name
 from titlecard.domain.video import Policy, Tier
-from titlecard.manifests import LIST_OF_TITLES
 from titlecard.pipeline.lines import of_row
-from titlecard_console import stacks
 from titlecard_console.commands import options
+from titlecard_console.commands.up import local_cloud, overrides_of, parameters_of
 from titlecard_console.errors import CommandError, ExitCode
-from titlecard_console.estimate import estimate, read_manifest, summary, talk_line
-from titlecard_console.limits import spending_cap
-from titlecard_console.local_cloud import cloud, template
-from titlecard_console.local_cloud.errors import CloudError
-from titlecard_console.output import confirm, format_usd, open_output, people, pluralize, print_table, say
+from titlecard_console.estimate import estimate, summary
+from titlecard_console.local_cloud import cloud
+from titlecard_console.manifest import read_manifest
+from titlecard_console.output import confirm, format_usd, people, pluralize, print_table, say
 from titlecard_console.progress import Display
 from titlecard_console.run import Run
-from titlecard_console.talk_table import for_people
+from titlecard_console.talk_output import open_talks
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
-    from typing import TextIO
 
     from titlecard.aws.dynamodb.catalog import Batch
     from titlecard.domain.money import Cap, Total
-    from titlecard_console.estimate import Manifest
+    from titlecard_console.manifest import Manifest
     from titlecard_console.status import Status
-    from titlecard_console.talk_table import TalkTable
+    from titlecard_console.talk_output import TalkOutput
 
 _FLAGGED = "flagged"
 """The key under which a batch's tally counts the talks that need a person."""
 
 SHOWN_REASONS = 5
-"""The most refused rows, and the most reasons, that are shown one by one."""
-
-
-def parse(
-    manifests: options.Manifests, *, output: options.OutputFile = None, as_json: options.JsonLines = False
-) -> None:
-    """Parse with the local tier alone: no cloud, no key, no cost.
-
-    `titlecard parse events/sample.jsonl`
-
-    `titlecard parse events/sample.jsonl > talks.jsonl`
-
-    Prints a table on a terminal, JSON Lines to a pipe or file.
-    """
-    parameters = template.load().values({})
-    table = for_people(output, as_json=as_json)
-    with _open_lines(output, table) as lines:
-        for path in manifests:
-            manifest = read_manifest(path, parameters)
-            for video, talk in manifest.talks():
-                lines.write(talk_line(video, talk) + "\n")
-                if table:
-                    table.add(video.title, talk)
-            _report_reading(manifest)
-    if table:
-        table.print()
+"""The most reasons for dead videos that are shown for a batch."""
 
 
 def run(
@@ -101,19 +69,20 @@ def run(
     Exit code 3: some videos are dead or waiting.
     """
     project_name(project)
-    most = spending_cap(limit_usd, limit_tokens)
+    most = options.spending_cap(limit_usd, limit_tokens)
     running = cloud.find(state)
     if running and (settings or model or tier is not Policy.AUTO):
         raise CommandError(
             f"A local cloud with its own settings runs in {state}: leave out --tier, --model and --set, or stop it."
         )
-    overrides = {} if running else _overrides(settings, tier, model)
-    parameters = _parameters(state, overrides, running)
+    overrides = {} if running else overrides_of(settings, tier, model)
+    parameters = parameters_of(state, overrides, running)
     read = [read_manifest(path, parameters) for path in manifests]
     for manifest in read:
-        _report_reading(manifest)
+        for remark in manifest.remarks():
+            say(remark)
     limits = _agree(read, parameters, most, yes=yes)
-    with _local_cloud(state, overrides, running) as there:
+    with local_cloud(state, overrides, running) as there:
         this = Run(there, f"run `titlecard resume {project}`") if running else Run(there)
         this.allow(project, [limit for limit in limits if limit])
         sent = [
@@ -122,13 +91,8 @@ def run(
         ]
         with Display(people, len(manifests)) as display:
             ended = this.follow(sent, display.show, display.say)
-        table = for_people(output, as_json=as_json)
-        with _open_lines(output, table) as lines:
-            outcomes = [
-                _write_lines(this, ended[one], lines, manifest, table) for one, manifest in zip(sent, read, strict=True)
-            ]
-        if table:
-            table.print()
+        with open_talks(output, as_json=as_json) as talks:
+            outcomes = [_add_talks(this, ended[one], manifest, talks) for one, manifest in zip(sent, read, strict=True)]
         _report_outcomes(outcomes, this.remedy)
         if flagged := sum(outcome.tally[_FLAGGED] for outcome in outcomes):
             first = "" if running else "start `titlecard up` in another terminal, run the same command again, then "
@@ -143,88 +107,7 @@ def run(
         raise typer.Exit(ExitCode.UNFINISHED)
 
 
-def up(*, settings: options.Settings = None, state: options.State = options.DEFAULT_STATE) -> None:
-    """Keep a local cloud running, for every other command.
-
-    `titlecard up`
-
-    `titlecard up --set MaxConcurrency=2`
-
-    Every AWS client works with it, for instance `aws --endpoint-url ... s3 cp`. Ctrl-C stops it.
-    """
-    with _local_cloud(state, _overrides(settings, Policy.AUTO, None), None) as there:
-        say(f"The local cloud is at {there.endpoint_url} (region {there.region}).")
-        say("In another terminal, `titlecard run MANIFEST` and all other commands use it; so does any AWS client:\n")
-        credentials = f"AWS_ACCESS_KEY_ID={there.access_key} AWS_SECRET_ACCESS_KEY={there.secret_key}"
-        command = f"aws --endpoint-url {there.endpoint_url} --region {there.region} s3 cp events/sample.jsonl"
-        say(f"  {credentials} {command} s3://{there.outputs['UploadsBucket']}/uploads/default/\n")
-        say("Ctrl-C stops it. Answers that were paid for are kept.")
-        while cloud.find(state):
-            time.sleep(1)
-        raise CloudError(f"The local cloud has stopped by itself; its log is in {state}.")
-
-
-# --------------------------------------------------------------------------------------------------- the local cloud
-
-
-def _overrides(settings: Sequence[str] | None, tier: Policy, model: str | None) -> dict[str, str]:
-    """Return the parameters that --set, --tier, --model and the presence of a key imply; --set wins."""
-    overrides = options.overrides(settings, model=model, tier=None if tier is Policy.AUTO else tier)
-    if tier is not Policy.AUTO or "TierPolicy" not in overrides:
-        overrides["TierPolicy"] = _policy(tier)
-    return overrides
-
-
-def _policy(tier: Policy) -> Policy:
-    """Return the tier policy that --tier and the presence of a key imply."""
-    if os.environ.get("OPENAI_API_KEY"):
-        return tier
-    if tier is Policy.MODEL:
-        raise CommandError("--tier model needs a key: set OPENAI_API_KEY, or leave the option out.")
-    if tier is Policy.AUTO:
-        _say_local_only("is not set")
-    return Policy.LOCAL
-
-
-def _say_local_only(why: str) -> None:
-    say(f"OPENAI_API_KEY {why}: the local tier alone answers, and nothing is spent.")
-
-
-def _parameters(state: Path, overrides: Mapping[str, str], running: cloud.Cloud | None) -> Mapping[str, str]:
-    """Return the parameters of the running cloud, or of the one that will be started."""
-    if running:
-        parameters = stacks.find(None, state).parameters
-        if Policy(parameters["TierPolicy"]) is Policy.LOCAL:
-            has_key = bool(os.environ.get("OPENAI_API_KEY"))
-            _say_local_only("was not set when this cloud was started" if has_key else "is not set")
-        return parameters
-    return template.load().values(cloud.local_parameters(os.environ) | dict(overrides))
-
-
-@contextmanager
-def _local_cloud(state: Path, overrides: Mapping[str, str], running: cloud.Cloud | None) -> Iterator[cloud.Cloud]:
-    if running:
-        yield running
-        return
-    started = time.monotonic()
-    with cloud.start(state, overrides, os.environ, say=lambda step: say(f"{step} …")) as there:
-        say(f"the local cloud is up after {time.monotonic() - started:.0f} s")
-        yield there
-
-
 # ---------------------------------------------------------------------------------------------- what is said and asked
-
-
-def _report_reading(manifest: Manifest) -> None:
-    """Report the refused rows, with the reasons of the first ones, and any text that was read as a list of titles."""
-    if manifest.report.form == LIST_OF_TITLES:
-        say(f"{manifest.path}: read as a list of titles, one per line.")
-    rejects = [json.loads(line) for line in manifest.rejects.splitlines()[:SHOWN_REASONS]]
-    for reject in rejects:
-        say(f"{manifest.path}:{reject['row']}: {reject['reason']}")
-    more = manifest.report.refused - len(rejects)
-    if more > 0:
-        say(f"{manifest.path}: {pluralize(more, 'more row')} cannot be used")
 
 
 def _agree(manifests: Sequence[Manifest], parameters: Mapping[str, str], most: Cap, *, yes: bool) -> list[Total | None]:
@@ -260,31 +143,19 @@ class _Outcome:
     reasons: Counter[str]
 
 
-def _write_lines(this: Run, batch: Batch, lines: TextIO, manifest: Manifest, table: TalkTable | None) -> _Outcome:
-    """Write the lines of a batch and count them; a table also shows each video's title from the manifest."""
+def _add_talks(this: Run, batch: Batch, manifest: Manifest, talks: TalkOutput) -> _Outcome:
+    """Add the talks of a batch to the output, and count them."""
     outcome = _Outcome(str(manifest.path), this.status(batch), Counter(), Counter())
-    titles = {number: video.title for number, video in manifest.videos()} if table else {}
+    titles = {number: video.title for number, video in manifest.videos()} if talks.shows_table else {}
     for row, entry in this.rows(batch):
-        lines.write(of_row(row, entry, batch.id) + "\n")
+        talk = entry.talk if row.state is RowState.PARSED else None
+        reason = f"{row.state}: {row.reason}"
+        talks.add(of_row(row, entry, batch.id), titles.get(row.number, ""), talk, reason=reason)
         outcome.tally[row.tier or row.state] += 1
-        outcome.tally[_FLAGGED] += row.state is RowState.PARSED and entry.talk is not None and bool(entry.talk.review)
+        outcome.tally[_FLAGGED] += bool(talk and talk.review)
         if row.state is RowState.DEAD:
-            outcome.reasons[f"{row.state}: {row.reason}"] += 1
-        if table:
-            talk = entry.talk if row.state is RowState.PARSED else None
-            table.add(titles.get(row.number, ""), talk, reason=f"{row.state}: {row.reason}")
+            outcome.reasons[reason] += 1
     return outcome
-
-
-@contextmanager
-def _open_lines(output: Path | None, table: TalkTable | None) -> Iterator[TextIO]:
-    """Open the destination of JSON Lines: a file, standard output, or nowhere if people see a table instead."""
-    if output is None and table is not None:
-        with open(os.devnull, "w", encoding="utf-8") as nowhere:  # noqa: PTH123 -- a device, not a file
-            yield nowhere
-        return
-    with open_output(output) as lines:
-        yield lines
 
 
 def _report_outcomes(outcomes: Sequence[_Outcome], remedy: str) -> None:

@@ -15,8 +15,8 @@ from titlecard.aws.errors import LedgerUnavailable
 from titlecard.domain.money import Amount, Total
 from titlecard_console import stacks
 from titlecard_console.commands import options
-from titlecard_console.commands.projects import check_known, known_projects
 from titlecard_console.output import amounts, format_caps, format_usd, print_json, print_table, say
+from titlecard_console.projects import check_known, known_projects
 from titlecard_console.results import ResultReader
 
 if TYPE_CHECKING:

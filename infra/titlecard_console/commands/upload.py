@@ -9,8 +9,9 @@ from titlecard.domain.video import Policy
 from titlecard_console import estimate as estimating
 from titlecard_console import stacks
 from titlecard_console.commands import options
-from titlecard_console.commands.estimate import left_in_words, left_of_budget, see_check
-from titlecard_console.limits import spending_cap
+from titlecard_console.commands.check import see_check
+from titlecard_console.commands.estimate import left_in_words, left_of_budget
+from titlecard_console.manifest import read_manifest
 from titlecard_console.output import confirm, pluralize, say
 
 
@@ -34,10 +35,10 @@ def upload(
     It prints the batch's name on standard output.
     """
     project_name(project)
-    most = spending_cap(limit_usd, limit_tokens)
+    most = options.spending_cap(limit_usd, limit_tokens)
     there = stacks.find(stack, state)
     parameters = there.parameters
-    (found,) = estimating.estimate([estimating.read_manifest(manifest, parameters)], parameters, most)
+    (found,) = estimating.estimate([read_manifest(manifest, parameters)], parameters, most)
     if Policy(parameters["TierPolicy"]) is not Policy.LOCAL:
         say(estimating.summary([found], parameters["Model"]))
         say(left_in_words(left_of_budget(there, project), project))

@@ -28,7 +28,7 @@ from titlecard_console.dead_letters.cost import RetryCosts
 from titlecard_console.dead_letters.letter import DeadLetter, Kind, Selection, groups
 from titlecard_console.dead_letters.queue import DeadLetterQueue, QueuedMessage
 from titlecard_console.errors import CommandError
-from titlecard_console.estimate import reading_limits
+from titlecard_console.manifest import reading_limits
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from typer.testing import CliRunner
 
-from titlecard_console import talk_table
+from titlecard_console import talk_output
 from titlecard_console.cli import app
 
 if TYPE_CHECKING:
@@ -27,10 +27,7 @@ def manifest(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
-    def for_people(output: Path | None, *, as_json: bool) -> talk_table.TalkTable | None:
-        return None if as_json else talk_table.TalkTable(output)
-
-    monkeypatch.setattr("titlecard_console.commands.run.for_people", for_people)
+    monkeypatch.setattr(talk_output, "is_terminal", lambda: True)
 
 
 def parse(*words: str) -> Result:
@@ -63,7 +60,7 @@ def test_a_terminal_is_told_which_file_holds_the_json_lines(manifest: Path, tmp_
 
 @pytest.mark.usefixtures("on_a_terminal")
 def test_a_long_table_is_cut_and_says_so(manifest: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(talk_table, "SHOWN_ROWS", 1)
+    monkeypatch.setattr(talk_output, "SHOWN_ROWS", 1)
     done = parse(str(manifest))
     assert len(done.stdout.splitlines()) == 2
     assert "These are the first 1 of 2 talks." in done.stderr

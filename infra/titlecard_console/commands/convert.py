@@ -1,0 +1,34 @@
+"""`titlecard convert`: convert files to JSON Lines."""
+
+from __future__ import annotations
+
+import typer
+
+from titlecard.manifests import Accepted, Refused, read
+from titlecard_console.commands import options  # noqa: TC001 -- Typer reads annotations at run time
+from titlecard_console.errors import ExitCode
+from titlecard_console.local_cloud import template
+from titlecard_console.manifest import path_in_errors, reading_limits
+from titlecard_console.output import open_output, pluralize, say
+
+
+def convert(manifests: options.Manifests, output: options.OutputFile = None) -> None:
+    """Convert files to JSON Lines, one video per line.
+
+    `titlecard convert schedule.xml > talks.jsonl`
+
+    It reads every format that `check`, `run` and `upload` read.
+
+    Exit code 3: some rows cannot be used.
+    """
+    limits, refused = reading_limits(template.load().values({})), 0
+    with open_output(output) as sink:
+        for path in manifests:
+            with path_in_errors(path), path.open("rb") as stream:
+                for row in read(stream, limits):
+                    if isinstance(row, Accepted):
+                        sink.write(row.video.model_dump_json(exclude_defaults=True) + "\n")
+                    refused += isinstance(row, Refused)
+    if refused:
+        say(f"{pluralize(refused, 'row')} cannot be used: `titlecard check` says why.")
+        raise typer.Exit(ExitCode.UNFINISHED)

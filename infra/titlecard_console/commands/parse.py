@@ -1,0 +1,32 @@
+"""`titlecard parse`: parse manifests with the local tier alone."""
+
+from __future__ import annotations
+
+from titlecard.domain.batch import RowState
+from titlecard.pipeline.lines import line
+from titlecard_console.commands import options  # noqa: TC001 -- Typer reads annotations at run time
+from titlecard_console.local_cloud import template
+from titlecard_console.manifest import read_manifest
+from titlecard_console.output import say
+from titlecard_console.talk_output import open_talks
+
+
+def parse(
+    manifests: options.Manifests, *, output: options.OutputFile = None, as_json: options.JsonLines = False
+) -> None:
+    """Parse with the local tier alone: no cloud, no key, no cost.
+
+    `titlecard parse events/sample.jsonl`
+
+    `titlecard parse events/sample.jsonl > talks.jsonl`
+
+    Prints a table on a terminal, JSON Lines to a pipe or file.
+    """
+    parameters = template.load().values({})
+    with open_talks(output, as_json=as_json) as talks:
+        for path in manifests:
+            manifest = read_manifest(path, parameters)
+            for video, talk in manifest.talks():
+                talks.add(line(video.id, RowState.PARSED, talk=talk), video.title, talk)
+            for remark in manifest.remarks():
+                say(remark)

@@ -1,0 +1,87 @@
+"""`titlecard up`: keep the local cloud running. `titlecard run` starts the same cloud for one run."""
+
+from __future__ import annotations
+
+import os
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from titlecard.domain.video import Policy
+from titlecard_console import stacks
+from titlecard_console.commands import options
+from titlecard_console.errors import CommandError
+from titlecard_console.local_cloud import cloud, template
+from titlecard_console.local_cloud.errors import CloudError
+from titlecard_console.output import say
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
+
+
+def up(*, settings: options.Settings = None, state: options.State = options.DEFAULT_STATE) -> None:
+    """Keep a local cloud running, for every other command.
+
+    `titlecard up`
+
+    `titlecard up --set MaxConcurrency=2`
+
+    Every AWS client works with it, for instance `aws --endpoint-url ... s3 cp`. Ctrl-C stops it.
+    """
+    with local_cloud(state, overrides_of(settings, Policy.AUTO, None), None) as there:
+        say(f"The local cloud is at {there.endpoint_url} (region {there.region}).")
+        say("In another terminal, `titlecard run MANIFEST` and all other commands use it; so does any AWS client:\n")
+        credentials = f"AWS_ACCESS_KEY_ID={there.access_key} AWS_SECRET_ACCESS_KEY={there.secret_key}"
+        command = f"aws --endpoint-url {there.endpoint_url} --region {there.region} s3 cp events/sample.jsonl"
+        say(f"  {credentials} {command} s3://{there.outputs['UploadsBucket']}/uploads/default/\n")
+        say("Ctrl-C stops it. Answers that were paid for are kept.")
+        while cloud.find(state):
+            time.sleep(1)
+        raise CloudError(f"The local cloud has stopped by itself; its log is in {state}.")
+
+
+def overrides_of(settings: Sequence[str] | None, tier: Policy, model: str | None) -> dict[str, str]:
+    """Return the parameters that --set, --tier, --model and the presence of a key imply; --set wins."""
+    overrides = options.overrides(settings, model=model, tier=None if tier is Policy.AUTO else tier)
+    if tier is not Policy.AUTO or "TierPolicy" not in overrides:
+        overrides["TierPolicy"] = _policy(tier)
+    return overrides
+
+
+def _policy(tier: Policy) -> Policy:
+    """Return the tier policy that --tier and the presence of a key imply."""
+    if os.environ.get("OPENAI_API_KEY"):
+        return tier
+    if tier is Policy.MODEL:
+        raise CommandError("--tier model needs a key: set OPENAI_API_KEY, or leave the option out.")
+    if tier is Policy.AUTO:
+        _say_local_only("is not set")
+    return Policy.LOCAL
+
+
+def _say_local_only(why: str) -> None:
+    say(f"OPENAI_API_KEY {why}: the local tier alone answers, and nothing is spent.")
+
+
+def parameters_of(state: Path, overrides: Mapping[str, str], running: cloud.Cloud | None) -> Mapping[str, str]:
+    """Return the parameters of the running cloud, or of the one that will be started."""
+    if running:
+        parameters = stacks.find(None, state).parameters
+        if Policy(parameters["TierPolicy"]) is Policy.LOCAL:
+            has_key = bool(os.environ.get("OPENAI_API_KEY"))
+            _say_local_only("was not set when this cloud was started" if has_key else "is not set")
+        return parameters
+    return template.load().values(cloud.local_parameters(os.environ) | dict(overrides))
+
+
+@contextmanager
+def local_cloud(state: Path, overrides: Mapping[str, str], running: cloud.Cloud | None) -> Iterator[cloud.Cloud]:
+    """Yield the running cloud, or start one for the length of the block."""
+    if running:
+        yield running
+        return
+    started = time.monotonic()
+    with cloud.start(state, overrides, os.environ, say=lambda step: say(f"{step} …")) as there:
+        say(f"the local cloud is up after {time.monotonic() - started:.0f} s")
+        yield there
