@@ -63,6 +63,7 @@ PROTOCOL = (
 class Judged:
     """An answer of a model that has not seen the row's series, in a batch of some size."""
 
+    community: str
     size: str
     case: Case
     result: Result
@@ -144,7 +145,7 @@ def never_seen(rows: Sequence[Row], workshop: Workshop) -> dict[str, Any]:
 
 
 def cross_validated(rows: Sequence[Row], folds: int, workshop: Workshop) -> dict[str, Any]:
-    """Score models of all communities on the series that they have not seen.
+    """Score models of all communities on the series that they have not seen: all rows, and those of each community.
 
     Their confidence comes from answers to the series of the other folds.
     """
@@ -158,7 +159,15 @@ def cross_validated(rows: Sequence[Row], folds: int, workshop: Workshop) -> dict
         model = calibrated(labelling, others, workshop.settings)
         judged += answers(model, [row for row in rows if fold_of[row.series] == fold], workshop.settings.seed, ())
         print(f"fold {fold + 1} of {folds}: {time.monotonic() - began:.0f} s", file=sys.stderr)  # noqa: T201  # progress
-    return {"folds": folds, "over": "series (the event without its year)", **report(judged)}
+    return {
+        "folds": folds,
+        "over": "series (the event without its year)",
+        **report(judged),
+        "communities": {
+            name: report([each for each in judged if each.community == name])
+            for name in sorted({each.community for each in judged})
+        },
+    }
 
 
 def report(judged: Sequence[Judged]) -> dict[str, Any]:
@@ -213,7 +222,7 @@ def answers(model: Model, rows: Sequence[Row], seed: int, sizes: Sequence[int] =
             for name, survey in surveys.items():
                 answer = parse_with(model, video, survey)
                 result = Result(answer.title, answer.presenters, answer.confidence, answer.sure)
-                yield Judged(name, case, result, answer.source)
+                yield Judged(row.community, name, case, result, answer.source)
 
 
 def _share(judged: Sequence[Judged]) -> float:

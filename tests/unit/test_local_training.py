@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -17,19 +21,18 @@ from training.examples import title_labels
 from training.fit import Judged, Settings, Workshop
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from training.dataset import Row
 
 TEMPLATES = ["{t} - {n}", "{n}: {t}", "{t} | {n} | DevConf", "{t}", "{t} by {n}", "DevConf: {t}"]
 TALKS = ["Compilers for All", "Linking Without Tears", "The Parser Says No", "Queues and Caches", "Testing in the Dark"]
 NAMES = ["Ada Byron", "Omar Haddad", "Julia Fischer", "Peter Novak", "Laura Rossi"]
 SMALL = Settings(folds=2)
+INFRA = Path(__file__).parents[2] / "infra"
 
 
 @pytest.fixture(scope="module")
-def rows(tmp_path_factory: pytest.TempPathFactory) -> list[Row]:
-    """Return six conferences of five talks, read from a file in the data set's format."""
+def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a file of six conferences of five talks, in the data set's format."""
     path: Path = tmp_path_factory.mktemp("data") / "talks.jsonl"
     lines = []
     for series, template in enumerate(TEMPLATES):
@@ -46,6 +49,11 @@ def rows(tmp_path_factory: pytest.TempPathFactory) -> list[Row]:
             }
             lines.append(json.dumps(row))
     path.write_text("\n".join(lines), encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="module")
+def rows(path: Path) -> list[Row]:
     return load(path)
 
 
@@ -58,6 +66,16 @@ def test_the_same_rows_and_seed_make_the_same_weights_fitted_or_kept(
     rows: list[Row], weights: bytes, tmp_path: Path
 ) -> None:
     assert [Workshop(SMALL, tmp_path).fit(rows).to_bytes() for _ in range(2)] == [weights, weights]
+
+
+def test_a_process_that_orders_sets_differently_makes_the_same_weights(path: Path, weights: bytes) -> None:
+    script = (
+        "import sys; from pathlib import Path; from training.dataset import load; from training.fit import *; "
+        "sys.stdout.buffer.write(Workshop(Settings(folds=2)).fit(load(Path(sys.argv[1]))).to_bytes())"
+    )
+    env = {**os.environ, "PYTHONHASHSEED": "1"}
+    other = subprocess.run([sys.executable, "-c", script, path], check=True, capture_output=True, env=env, cwd=INFRA)  # noqa: S603
+    assert other.stdout == weights
 
 
 def test_the_weights_answer_what_they_were_trained_on(rows: list[Row], weights: bytes) -> None:
