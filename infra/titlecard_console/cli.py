@@ -40,7 +40,6 @@ from titlecard_console.commands import (
     watch,
 )
 from titlecard_console.errors import AWS_ERRORS, CommandError, ConsoleError, ExitCode, explain
-from titlecard_console.local_cloud.errors import BadParameterError, LocalCloudError
 from titlecard_console.output import say
 
 if TYPE_CHECKING:
@@ -126,12 +125,12 @@ def main() -> None:
         _exit(ExitCode.BAD_USAGE, f"{message}{hint}" if message else "")
     except AWS_ERRORS as error:  # before ValueError, because some of them are ValueErrors too
         _exit(ExitCode.FAILED, explain(error))
-    except (NotAManifest, BadParameterError, CommandError, Unpriced, ValueError) as error:
+    except (NotAManifest, CommandError, Unpriced, ValueError) as error:
         _exit(ExitCode.BAD_USAGE, str(error))
     except LedgerUnavailable as error:
         cause = error.__cause__
         _exit(ExitCode.FAILED, explain(cause) if isinstance(cause, AWS_ERRORS) else str(error))
-    except (ConsoleError, LocalCloudError, MessagesNotSent, OSError) as error:
+    except (ConsoleError, MessagesNotSent, OSError) as error:
         _exit(ExitCode.FAILED, str(error))
 
 

@@ -44,6 +44,10 @@ class CommandError(ConsoleError):
     """The command cannot run as given; the message says why, and what to do."""
 
 
+class CloudError(ConsoleError):
+    """The local cloud cannot be built, does not start, or has stopped; the message says why and where its log is."""
+
+
 class UsageUnavailable(ConsoleError):
     """OpenAI's usage API does not answer, or its response has an unknown form."""
 

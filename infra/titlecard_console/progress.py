@@ -1,23 +1,19 @@
-"""The progress and the pace of batches on standard error: bars on a terminal, otherwise a line now and then."""
+"""The progress of batches on standard error: bars on a terminal, otherwise a line now and then."""
 
 from __future__ import annotations
 
-import time
-from collections import deque
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Column
 
 from titlecard.domain.batch import BatchState
 from titlecard_console.output import format_duration, pluralize
-from titlecard_console.status import Status
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
     from rich.console import Console
+
+    from titlecard_console.status import Status
 
 SECONDS_BETWEEN_LINES = 5.0
 
@@ -31,7 +27,7 @@ NAME_CHARACTERS = 30
 """The most characters of a manifest's name beside its bar."""
 
 
-class Display:
+class Display(Progress):
     """Shows statuses as they come: the total of many batches, and the active batches that fit the terminal.
 
     Args:
@@ -40,10 +36,8 @@ class Display:
     """
 
     def __init__(self, console: Console, batches: int = 1) -> None:
-        self._console = console
-        self._batches = batches
         cut = {"no_wrap": True, "overflow": "ellipsis"}
-        self._bars = Progress(
+        super().__init__(
             TextColumn("{task.fields[name]}", markup=False, table_column=Column(max_width=NAME_CHARACTERS, **cut)),  # type: ignore[arg-type]  # Rich's own names
             BarColumn(bar_width=20),
             MofNCompleteColumn(),
@@ -52,49 +46,46 @@ class Display:
             console=console,
             expand=True,
             disable=not console.is_terminal,
+            speed_estimate_period=RATE_SECONDS,
         )
-        self._total = self._bars.add_task("", total=None, name="all", visible=batches > 1)
-        self._tasks: dict[str, TaskID] = {}
+        self._batches = batches
+        self._total = self.add_task("", total=None, name="all", visible=batches > 1)
+        self._bars: dict[str, TaskID] = {}
         self._statuses: dict[str, Status] = {}
         self._printed: dict[str, tuple[float, str]] = {}
 
-    def __enter__(self) -> Self:
-        self._bars.start()
-        return self
-
-    def __exit__(
-        self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
-    ) -> None:
-        self._bars.stop()
-
     def say(self, sentence: str) -> None:
         """Print a sentence above the bars."""
-        self._console.print(sentence, markup=False, highlight=False, soft_wrap=True)
+        self.console.print(sentence, markup=False, highlight=False, soft_wrap=True)
 
     def show(self, name: str, status: Status) -> None:
-        """Show a batch's status; `name` is the person's name for its manifest."""
-        self._statuses[name] = status
-        if self._console.is_terminal:
-            self._update_bars(name, status)
-        else:
-            self._print_line(name, status.sentence())
-
-    def _update_bars(self, name: str, status: Status) -> None:
-        if name not in self._tasks:
+        """Show a batch's status and pace; `name` is the person's name for its manifest."""
+        if name not in self._bars:
             end = name if len(name) <= NAME_CHARACTERS else f"…{name[1 - NAME_CHARACTERS :]}"  # paths differ at the end
-            self._tasks[name] = self._bars.add_task("", total=None, name=end)
-        known = status.batch.state is not BatchState.COUNTING
-        total = status.batch.accepted if known else None
-        self._bars.update(self._tasks[name], completed=status.ended, total=total, description=status.sentence())
-        active = [it for it in self._tasks if not _has_ended(self._statuses[it])]
-        room = max(self._console.height - OTHER_LINES, 1)
-        shown = set((active or list(self._tasks))[:room])
-        for it, task in self._tasks.items():
-            self._bars.update(task, visible=self._batches == 1 or it in shown)
+            self._bars[name] = self.add_task("", total=None, name=end)
+        bar, total = self._bars[name], None if status.batch.state is BatchState.COUNTING else status.batch.accepted
+        self._statuses[name] = status
+        self.update(bar, completed=status.ended, total=total)
+        rate, rest = self.tasks[bar].speed, status.batch.accepted - status.ended - status.waiting
+        pace = f"{rate:,.1f} a second, {format_duration(rest / rate)} left" if rate and rest > 0 else ""
+        sentence = ", ".join(filter(None, (status.sentence(), pace)))
+        if self.console.is_terminal:
+            self.update(bar, description=sentence)
+            self._show_active()
+        else:
+            self._print_line(name, sentence)
+
+    def _show_active(self) -> None:
+        """Show the bars of the active batches that fit the terminal, and the total of all batches."""
+        active = [it for it in self._bars if not self._statuses[it].has_ended]
+        room = max(self.console.height - OTHER_LINES, 1)
+        shown = set((active or list(self._bars))[:room])
+        for it, bar in self._bars.items():
+            self.update(bar, visible=self._batches == 1 or it in shown)
         statuses = self._statuses.values()
         hidden = len(active) - len(shown.intersection(active))
         ended = f"{len(statuses) - len(active):,} of {pluralize(self._batches, 'manifest')} done"
-        self._bars.update(
+        self.update(
             self._total,
             completed=sum(it.ended for it in statuses),
             total=sum(it.batch.accepted for it in statuses) or None,
@@ -103,42 +94,6 @@ class Display:
 
     def _print_line(self, name: str, sentence: str) -> None:
         printed_at, before = self._printed.get(name, (0.0, ""))
-        if sentence != before and time.monotonic() - printed_at >= SECONDS_BETWEEN_LINES:
-            self._printed[name] = (time.monotonic(), sentence)
+        if sentence != before and self.get_time() - printed_at >= SECONDS_BETWEEN_LINES:
+            self._printed[name] = (self.get_time(), sentence)
             self.say(f"{name}: {sentence}")
-
-
-@dataclass(frozen=True)
-class PacedStatus(Status):
-    """A status with the batch's pace: rows per second, and the seconds until the batch is done, if known."""
-
-    rate: float = 0.0
-    left: float | None = None
-
-    def sentence(self) -> str:
-        """Describe the batch in one line."""
-        pace = f"{self.rate:,.1f} a second, {format_duration(self.left)} left" if self.left is not None else ""
-        return ", ".join(part for part in (super().sentence(), pace) if part)
-
-
-class Pace:
-    """The rate at which rows end, from the last minute's counts."""
-
-    def __init__(self) -> None:
-        self._counts: deque[tuple[float, int]] = deque()
-
-    def rate(self, ended: int, now: float) -> float:
-        """Add a count; return the rows per second since the oldest count of the last minute.
-
-        Args:
-            now: the current time, in seconds from any fixed moment.
-        """
-        self._counts.append((now, ended))
-        while now - self._counts[0][0] > RATE_SECONDS and len(self._counts) > 1:
-            self._counts.popleft()
-        began, before = self._counts[0]
-        return max(ended - before, 0) / (now - began) if now > began else 0.0
-
-
-def _has_ended(status: Status) -> bool:
-    return status.batch.state in {BatchState.FINISHED, BatchState.REFUSED}

@@ -112,9 +112,9 @@ class Run:
                 if status:
                     show(one.name, status)
                     self._warn_of_waits(one, status, told, warn)
-                    if _all_rows_ended(status):
+                    if status.batch.state is BatchState.OPEN and status.ended >= status.batch.accepted:
                         self._swept = 0.0  # only the sweeper's confirmation is missing
-                    if self._is_over(status) and (_has_ended(status) or time.monotonic() - moved > IDLE_SECONDS):
+                    if self._is_over(status) and (status.has_ended or time.monotonic() - moved > IDLE_SECONDS):
                         ended[one] = status.batch
             if time.monotonic() - moved > QUIET_SECONDS:
                 moved = time.monotonic()
@@ -146,7 +146,7 @@ class Run:
 
     def _is_over(self, status: Status) -> bool:
         batch = status.batch
-        if _has_ended(status):
+        if status.has_ended:
             return True
         if batch.state is not BatchState.OPEN or status.ended + status.waiting < batch.accepted or not status.waiting:
             return False
@@ -171,17 +171,6 @@ class Run:
         if time.monotonic() - self._swept >= SWEEP_SECONDS:
             self._swept = time.monotonic()
             self._lambda.invoke(FunctionName=self._cloud.outputs["SweeperFunction"], Payload=json.dumps({}).encode())
-
-
-def _has_ended(status: Status) -> bool:
-    """Return whether a batch has ended, or ingest could not finish it and has given the reason."""
-    batch = status.batch
-    given_up = batch.state in (BatchState.COUNTING, BatchState.SENDING) and batch.reason is not None
-    return given_up or batch.state in (BatchState.FINISHED, BatchState.REFUSED)
-
-
-def _all_rows_ended(status: Status) -> bool:
-    return status.batch.state is BatchState.OPEN and status.ended >= status.batch.accepted
 
 
 def _error(message: str) -> str:

@@ -73,6 +73,12 @@ class Status:
         """Return the number of rows in an end state, from counters that may be slightly off."""
         return min(self.batch.counted(*END_STATES), self.batch.accepted)
 
+    @property
+    def has_ended(self) -> bool:
+        """Return whether the batch has ended, or ingest could not finish it and has given the reason."""
+        given_up = self.batch.state in (BatchState.COUNTING, BatchState.SENDING) and self.batch.reason is not None
+        return given_up or self.batch.state in (BatchState.FINISHED, BatchState.REFUSED)
+
     def sentence(self) -> str:
         """Describe the batch in one line."""
         batch, counts = self.batch, self.batch.counts

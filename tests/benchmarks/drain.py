@@ -338,9 +338,9 @@ def on_the_embedded_aws(number: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         stack = MiniStack(Path(folder), Path(folder, "log"), {"PATH": os.environ["PATH"]})
         try:
-            where = stack.endpoint
+            where = stack.cloud
             os.environ |= {
-                "AWS_ENDPOINT_URL": where.url, "AWS_DEFAULT_REGION": where.region,
+                "AWS_ENDPOINT_URL": where.endpoint_url, "AWS_DEFAULT_REGION": where.region,
                 "AWS_ACCESS_KEY_ID": where.access_key, "AWS_SECRET_ACCESS_KEY": where.secret_key,
             }  # fmt: skip
             world = World(bootstrap.AwsClients(), Wire())

@@ -15,7 +15,6 @@ from tests.end_to_end.racers import BUDGET, NEED, NOW, PROJECT, ROOM
 
 from titlecard.aws.dynamodb.ledger import Ledger
 from titlecard_console.installation import ROOT
-from titlecard_console.local_cloud.cloud import connect
 from titlecard_console.local_cloud.ministack import MiniStack
 from titlecard_console.local_cloud.template import load
 
@@ -42,7 +41,7 @@ class Race:
 def race(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Race]:
     folder = tmp_path_factory.mktemp("race")
     with closing(MiniStack(folder, folder / "ministack.log", {})) as ministack:
-        there = connect(ministack.endpoint, {})
+        there = ministack.cloud
         table = load().resources("AWS::DynamoDB::Table")["LedgerTable"]
         there.client("dynamodb").create_table(TableName="ledger", **{name: table[name] for name in WANTED})
         ledger = Ledger(there.resource("dynamodb", retries={"total_max_attempts": 1}).meta.client, "ledger")

@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from tests.end_to_end.stack import PATIENCE_SECONDS, processes, until
 
+from titlecard_console.errors import CloudError, CommandError
 from titlecard_console.local_cloud import cloud, template
 from titlecard_console.local_cloud.build import pack
 from titlecard_console.local_cloud.deploy import deploy
-from titlecard_console.local_cloud.errors import BadParameterError, CloudError, DeployError
 from titlecard_console.local_cloud.journal import Journal
 from titlecard_console.local_cloud.ministack import MiniStack
 from titlecard_console.local_cloud.ministack_main import PACKAGES_OF
@@ -99,9 +99,9 @@ def test_a_package_that_is_missing_from_an_artefact_is_named(start: Start, artef
 def test_the_stack_itself_refuses_numbers_that_clash(artefacts: Path, tmp_path: Path) -> None:
     ministack = MiniStack(tmp_path, tmp_path / "log", {"PATH": os.environ["PATH"]})
     try:
-        there = cloud.connect(ministack.endpoint, {})
+        there = ministack.cloud
         clashing = template.load().values(cloud.local_parameters({})) | {"VisibilitySeconds": "100"}
-        with pytest.raises(DeployError, match=r"VisibilitySeconds \(100\) is below 6 x ParserTimeoutSeconds \(90\)"):
+        with pytest.raises(CloudError, match=r"VisibilitySeconds \(100\) is below 6 x ParserTimeoutSeconds \(90\)"):
             deploy(there, template.load(), clashing, artefacts)
         assert not there.client("sqs").list_queues().get("QueueUrls")
     finally:
@@ -109,7 +109,7 @@ def test_the_stack_itself_refuses_numbers_that_clash(artefacts: Path, tmp_path: 
 
 
 def test_numbers_that_clash_are_refused_before_anything_is_started(start: Start, tmp_path: Path) -> None:
-    with pytest.raises(BadParameterError, match="VisibilitySeconds"):
+    with pytest.raises(CommandError, match="VisibilitySeconds"):
         start({"VisibilitySeconds": "100"}, state=tmp_path / "never")
     assert not (tmp_path / "never").exists()
 

@@ -12,7 +12,7 @@ import shutil
 import subprocess
 import sys
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +22,7 @@ from tests.tools import program
 
 from titlecard.domain.batch import BatchState
 from titlecard_console.installation import ROOT
-from titlecard_console.local_cloud import build, cloud, environment
+from titlecard_console.local_cloud import build, environment
 from titlecard_console.local_cloud.ministack import MiniStack
 
 if TYPE_CHECKING:
@@ -49,15 +49,15 @@ class Account:
     @property
     def surroundings(self) -> dict[str, str]:
         """Return the environment of a person who works with this account."""
-        endpoint = self.ministack.endpoint
+        there = self.ministack.cloud
         return {
             "PATH": environment.search_path(),
             "HOME": str(self.built.parent),
             "NO_PROXY": "127.0.0.1",
-            "AWS_ENDPOINT_URL": endpoint.url,
-            "AWS_DEFAULT_REGION": endpoint.region,
-            "AWS_ACCESS_KEY_ID": endpoint.access_key,
-            "AWS_SECRET_ACCESS_KEY": endpoint.secret_key,
+            "AWS_ENDPOINT_URL": there.endpoint_url,
+            "AWS_DEFAULT_REGION": there.region,
+            "AWS_ACCESS_KEY_ID": there.access_key,
+            "AWS_SECRET_ACCESS_KEY": there.secret_key,
             "SAM_CLI_TELEMETRY": "0",
         }
 
@@ -80,7 +80,7 @@ class Account:
 
     def client(self, service: str) -> Any:  # noqa: ANN401 -- a client's type depends on the name
         """Return a boto3 client of the account's root user."""
-        return cloud.connect(self.ministack.endpoint, {}).client(service)
+        return self.ministack.cloud.client(service)
 
     def outputs(self) -> dict[str, str]:
         """Return the stack's outputs."""
@@ -113,7 +113,7 @@ def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Account]:
 @pytest.fixture(scope="module")
 def stack(account: Account, tmp_path_factory: pytest.TempPathFactory) -> Stack:
     """Return the deployed stack."""
-    return Stack(cloud.connect(account.ministack.endpoint, account.outputs()), tmp_path_factory.mktemp("state"))
+    return Stack(replace(account.ministack.cloud, outputs=account.outputs()), tmp_path_factory.mktemp("state"))
 
 
 @pytest.fixture(scope="module")

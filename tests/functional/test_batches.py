@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import io
+from collections import Counter
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
+from rich.console import Console as Terminal
 from tests.functional.finished import MARK, Console, ended, say, talk
 from tests.functional.world import BUDGET, LIMITS, PROJECT, World, received, videos
 
-from titlecard.domain.batch import RowState
+from titlecard.domain.batch import BatchState, RowState
 from titlecard.domain.money import Amount
 from titlecard_console.commands import watch
 from titlecard_console.errors import CommandError
-from titlecard_console.progress import Pace
+from titlecard_console.progress import Display
+from titlecard_console.status import Status
 
 if TYPE_CHECKING:
     from tests.provider import LoopbackProvider
@@ -120,9 +125,22 @@ def test_an_unknown_batch_is_refused(console: Console) -> None:
     assert isinstance(console.type("watch", "nothing").exception, CommandError)
 
 
-def test_the_rate_is_that_of_the_last_minute() -> None:
-    pace = Pace()
-    assert [pace.rate(*seen) for seen in ((0, 0.0), (60, 30.0), (60, 90.0), (66, 120.0))] == [0.0, 2.0, 0.0, 0.2]
+def test_the_pace_is_that_of_the_last_minute(world: World) -> None:
+    batch, _ = world.batch(*videos(2))
+    stream = io.StringIO()
+    display = Display(Terminal(file=stream))
+    for seconds, parsed in ((100, 0), (110, 20), (120, 50), (190, 50), (200, 60), (210, 70)):
+        display.get_time = partial(float, seconds)
+        now = replace(batch, state=BatchState.OPEN, accepted=100, counts=Counter(parsed_local=parsed))
+        display.show("talks", Status(now, 0, None, Amount()))
+    paces = [line.partition(" parsed locally")[2] for line in stream.getvalue().splitlines()]
+    assert paces == ["", "", ", 3.0 a second, 17 s left", "", "", ", 1.0 a second, 30 s left"]
+
+
+def test_a_batch_that_ingest_gave_up_has_ended(world: World) -> None:
+    batch, _ = world.batch(*videos(2))
+    given_up = replace(batch, state=BatchState.SENDING, reason="ingest crashed")
+    assert Status(given_up, 0, None, Amount()).has_ended
 
 
 # ------------------------------------------------------------------------------------------------------------ the story

@@ -21,8 +21,8 @@ from typer.testing import CliRunner
 
 import titlecard
 from titlecard_console import cli as application
+from titlecard_console.errors import CloudError
 from titlecard_console.local_cloud import cloud
-from titlecard_console.local_cloud.errors import CloudError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -221,10 +221,10 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
     folder: Path = tmp_path_factory.mktemp("ministack")
     stack = MiniStack(folder, folder / "log", {"PATH": os.environ["PATH"]})
     try:
-        where = stack.endpoint
+        where = stack.cloud
         resource = boto3.resource(
             "dynamodb",
-            endpoint_url=where.url,
+            endpoint_url=where.endpoint_url,
             region_name=where.region,
             aws_access_key_id=where.access_key,
             aws_secret_access_key=where.secret_key,

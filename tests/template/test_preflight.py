@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from titlecard.preflight import LEAST_RECEIVES, VISIBILITY_PER_TIMEOUT, build_violations, violations
+from titlecard_console.errors import CommandError
 from titlecard_console.local_cloud import template
-from titlecard_console.local_cloud.errors import BadParameterError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -130,12 +130,12 @@ def test_the_event_source_bounds_the_concurrency_and_the_function_does_not(
     ],
 )
 def test_a_parameter_that_cannot_be_is_refused_with_a_sentence(overrides: dict[str, str], sentence: str) -> None:
-    with pytest.raises(BadParameterError, match=sentence):
+    with pytest.raises(CommandError, match=sentence):
         SHIPPED.values(overrides)
 
 
 def test_every_clash_is_told_at_once() -> None:
-    with pytest.raises(BadParameterError, match=r"VisibilitySeconds .* AttemptCap"):
+    with pytest.raises(CommandError, match=r"VisibilitySeconds .* AttemptCap"):
         SHIPPED.values({"VisibilitySeconds": "1", "AttemptCap": "20"})
 
 

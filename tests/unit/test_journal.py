@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from titlecard_console.local_cloud.errors import JournalUnreadable
+from titlecard_console.errors import CloudError
 from titlecard_console.local_cloud.journal import KEPT, Change, Journal
 
 if TYPE_CHECKING:
@@ -73,6 +73,6 @@ def test_a_line_that_a_crash_cut_short_is_dropped(tmp_path: Path) -> None:
 def test_a_damaged_line_is_named_and_nothing_is_touched(tmp_path: Path) -> None:
     file = tmp_path / "talks.jsonl"
     file.write_text("not json\n")
-    with pytest.raises(JournalUnreadable, match=r"talks\.jsonl, line 1"):
+    with pytest.raises(CloudError, match=r"talks\.jsonl, line 1"):
         Journal(file).load()
     assert file.read_text() == "not json\n"

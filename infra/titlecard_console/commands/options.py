@@ -9,7 +9,7 @@ import typer
 
 from titlecard.domain.errors import NotABudget
 from titlecard.domain.money import cap
-from titlecard_console.local_cloud.errors import BadParameterError
+from titlecard_console.errors import CommandError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -128,15 +128,15 @@ def overrides(settings: Sequence[str] | None, *, model: str | None = None, tier:
     """Return the parameters that --set, --model and --tier imply, by name.
 
     Raises:
-        BadParameterError: a setting has no value, or contradicts another option.
+        CommandError: a setting has no value, or contradicts another option.
     """
     given = {"--tier": ("TierPolicy", tier), "--model": ("Model", model)}
     chosen = {}
     for setting in settings or ():
         name, equals, value = setting.partition("=")
         if not equals:
-            raise BadParameterError(f"--set {setting}: write PARAMETER=VALUE, as in --set MaxReceiveCount=6.")
+            raise CommandError(f"--set {setting}: write PARAMETER=VALUE, as in --set MaxReceiveCount=6.")
         if option := next((it for it, (known, value) in given.items() if known == name and value), None):
-            raise BadParameterError(f"{option} and --set {name} contradict each other: leave one of them out.")
+            raise CommandError(f"{option} and --set {name} contradict each other: leave one of them out.")
         chosen[name] = value
     return chosen | {name: value for name, value in given.values() if value}

@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING
 from titlecard.domain.video import Policy
 from titlecard_console import stacks
 from titlecard_console.commands import options
-from titlecard_console.errors import CommandError
+from titlecard_console.errors import CloudError, CommandError
 from titlecard_console.local_cloud import cloud, template
-from titlecard_console.local_cloud.errors import CloudError
 from titlecard_console.output import say
 
 if TYPE_CHECKING:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import typer
 
@@ -12,12 +12,9 @@ from titlecard_console import stacks
 from titlecard_console.commands import options
 from titlecard_console.errors import ExitCode
 from titlecard_console.output import people, print_json, say
-from titlecard_console.progress import Display, Pace, PacedStatus
+from titlecard_console.progress import Display
 from titlecard_console.results import ResultReader
 from titlecard_console.status import Status, read_status
-
-if TYPE_CHECKING:
-    from titlecard.aws.dynamodb.ledger import Ledger
 
 POLL_SECONDS = 1.0
 
@@ -37,11 +34,11 @@ def watch(
     or superseded; 2 the file is not a manifest; 3 some videos are dead or waiting.
     """
     there = stacks.find(stack, state)
-    results, ledger, pace = ResultReader(there), stacks.ledger(there), Pace()
+    results, ledger = ResultReader(there), stacks.ledger(there)
     with Display(people) as display:
         before: dict[str, Any] | None = None
         while True:
-            status = _paced_status(results, ledger, batch, pace)
+            status = read_status(results.catalog, ledger, results.batch(batch))
             if as_json and (now := status.content()) != before:
                 before = now
                 print_json(now)
@@ -58,22 +55,11 @@ def watch(
         say(f"{batch}: {wait.sentence(f'`titlecard resume {status.batch.project}`')}")
     if status.batch.state is BatchState.REFUSED:
         raise typer.Exit(ExitCode.BAD_USAGE)
-    if status.waiting or status.batch.counted(RowState.DEAD):
+    if status.waiting or status.batch.counted(RowState.DEAD) or status.batch.state is not BatchState.FINISHED:
         raise typer.Exit(ExitCode.UNFINISHED)
-
-
-def _paced_status(results: ResultReader, ledger: Ledger, name: str, pace: Pace) -> PacedStatus:
-    status = read_status(results.catalog, ledger, results.batch(name))
-    rate = pace.rate(status.ended, time.monotonic())
-    rest = max(status.batch.accepted - status.ended - status.waiting, 0)
-    left = rest / rate if rate and rest else None
-    return PacedStatus(**vars(status), rate=rate, left=left)
 
 
 def _is_over(status: Status) -> bool:
     """Return whether nothing more happens to the batch without a person."""
-    batch = status.batch
-    if batch.state in {BatchState.FINISHED, BatchState.REFUSED}:
-        return True
-    all_wait = status.waiting > 0 and status.until is None and status.ended + status.waiting >= batch.accepted
-    return batch.state is BatchState.OPEN and all_wait
+    all_wait = status.waiting > 0 and status.until is None and status.ended + status.waiting >= status.batch.accepted
+    return status.has_ended or (status.batch.state is BatchState.OPEN and all_wait)

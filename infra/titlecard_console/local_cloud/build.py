@@ -20,10 +20,10 @@ import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from titlecard_console.errors import CloudError
 from titlecard_console.installation import LIBRARY, ROOT, made
 from titlecard_console.local_cloud import environment
 from titlecard_console.local_cloud.environment import PYTHON
-from titlecard_console.local_cloud.errors import BuildError, EnvironmentUnavailable
 from titlecard_console.local_cloud.ministack_main import PACKAGES_OF, link_packages
 
 if TYPE_CHECKING:
@@ -54,13 +54,10 @@ def build(cache: Path = CACHE, say: Callable[[str], None] = lambda _step: None) 
         say: takes a sentence for people before each slow step.
 
     Raises:
-        BuildError: the build failed, with the output of `functions/build`; or the embedded AWS, whose interpreter
+        CloudError: the build failed, with the output of `functions/build`; or the embedded AWS, whose interpreter
             compiles the artefacts, cannot be set up.
     """
-    try:
-        environment.set_up(say)
-    except EnvironmentUnavailable as error:
-        raise BuildError(str(error)) from error
+    environment.set_up(say)
     cache.mkdir(parents=True, exist_ok=True)
     with (cache / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -121,7 +118,7 @@ def _made(step: str, folder: str, destination: Path) -> Path:
     command = ["sh", str(ROOT / "functions" / "build"), step, folder, str(destination)]
     done = subprocess.run(command, env=surroundings, capture_output=True, text=True, check=False)  # noqa: S603 -- our own
     if done.returncode:
-        raise BuildError(f"The function in functions/{folder} could not be built:\n{done.stderr.strip()}")
+        raise CloudError(f"The function in functions/{folder} could not be built:\n{done.stderr.strip()}")
     return destination
 
 

@@ -21,19 +21,17 @@ import boto3
 import botocore.session
 from botocore.config import Config
 
+from titlecard_console.errors import CloudError
 from titlecard_console.local_cloud import build as artefact
 from titlecard_console.local_cloud import template
-from titlecard_console.local_cloud.errors import CloudError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from titlecard_console.local_cloud.ministack import Endpoint
-
 
 @dataclass(frozen=True)
 class Cloud:
-    """A running cloud: its address, its root user's credentials, and the outputs of its stack."""
+    """A running cloud: its address, its root user's credentials, and the outputs of its stack, once it is deployed."""
 
     endpoint_url: str
     region: str
@@ -157,9 +155,9 @@ def start(
         say: takes a sentence for people about each step.
 
     Raises:
-        BadParameterError: the template refuses the overrides.
-        BuildError: the functions cannot be built, or the embedded AWS cannot be set up.
-        CloudError: the cloud or one of its functions does not start; the message says which and why.
+        CommandError: the template refuses the overrides.
+        CloudError: the functions cannot be built, the embedded AWS cannot be set up, or the cloud or one of its
+            functions does not start; the message says which and why.
     """
     parameters = template.load().values(local_parameters(environment) | dict(overrides))
     state = state.resolve()
@@ -199,11 +197,6 @@ def local_parameters(environment: Mapping[str, str]) -> dict[str, str]:
     if not environment.get("OPENAI_API_KEY"):
         parameters["MaxConcurrency"] = str((os.cpu_count() or 1) + 1)
     return parameters
-
-
-def connect(endpoint: Endpoint, outputs: Mapping[str, str]) -> Cloud:
-    """Return a cloud at an endpoint, supervised by this process."""
-    return Cloud(endpoint.url, endpoint.region, endpoint.access_key, endpoint.secret_key, outputs, os.getpid())
 
 
 def _started(supervisor: subprocess.Popen[str], request: CloudRequest, say: Callable[[str], None]) -> Cloud:

@@ -7,8 +7,10 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
+from botocore.exceptions import WaiterError
+
+from titlecard_console.errors import CloudError
 from titlecard_console.local_cloud.build import FUNCTIONS
-from titlecard_console.local_cloud.errors import DeployError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -20,8 +22,9 @@ if TYPE_CHECKING:
 STACK = "titlecard"
 _ARTEFACTS = "titlecard-artefacts"
 _TEMPLATE = "template.json"
-_DEPLOY_SECONDS = 300
-_POLL_SECONDS = 0.1
+_WAIT = {"Delay": 0.1, "MaxAttempts": 3_000}
+"""How to wait for the stack: the seconds between two readings, and the most readings."""
+
 _MOST_TRIES = 6
 _TRY_GAP_SECONDS = 0.5
 
@@ -37,7 +40,7 @@ def deploy(cloud: Cloud, template: Template, parameters: Mapping[str, str], arte
     """Create the stack and return its outputs.
 
     Raises:
-        DeployError: the stack failed; the message has CloudFormation's reasons.
+        CloudError: the stack failed; the message has CloudFormation's reasons.
     """
     s3 = cloud.client("s3")
     s3.create_bucket(Bucket=_ARTEFACTS)
@@ -52,25 +55,22 @@ def deploy(cloud: Cloud, template: Template, parameters: Mapping[str, str], arte
         Parameters=[{"ParameterKey": name, "ParameterValue": value} for name, value in parameters.items()],
         Capabilities=["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"],
     )
-    deadline = time.monotonic() + _DEPLOY_SECONDS
-    while time.monotonic() < deadline:
-        (stack,) = formation.describe_stacks(StackName=STACK)["Stacks"]
-        if stack["StackStatus"] == "CREATE_COMPLETE":
-            return {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
-        if not stack["StackStatus"].endswith("_IN_PROGRESS"):
-            break
-        time.sleep(_POLL_SECONDS)
-    events = formation.describe_stack_events(StackName=STACK)["StackEvents"]
-    failed = (it for it in reversed(events) if it["ResourceStatus"].endswith("_FAILED"))
-    reasons = [f"{it['LogicalResourceId']}: {it.get('ResourceStatusReason', it['ResourceStatus'])}" for it in failed]
-    raise DeployError("template.yaml could not be deployed. " + " ".join(reasons or [stack["StackStatus"]]))
+    try:
+        formation.get_waiter("stack_create_complete").wait(StackName=STACK, WaiterConfig=_WAIT)
+    except WaiterError as error:
+        events = formation.describe_stack_events(StackName=STACK)["StackEvents"]
+        failed = [it for it in reversed(events) if it["ResourceStatus"].endswith("_FAILED")]
+        reasons = [f"{it['LogicalResourceId']}: {it.get('ResourceStatusReason', 'failed')}" for it in failed]
+        raise CloudError("template.yaml could not be deployed. " + " ".join(reasons or [str(error)])) from error
+    (stack,) = formation.describe_stacks(StackName=STACK)["Stacks"]
+    return {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
 
 
 def try_functions(cloud: Cloud) -> None:
     """Invoke every function once, concurrently, with an event without any work, to see that each starts.
 
     Raises:
-        DeployError: one does not start: its artefact lacks a package, or it lacks a setting.
+        CloudError: one does not start: its artefact lacks a package, or it lacks a setting.
     """
     client = cloud.client("lambda", read_timeout=300, retries={"total_max_attempts": 1})
 
@@ -92,7 +92,7 @@ def try_functions(cloud: Cloud) -> None:
     with ThreadPoolExecutor(len(TRIED)) as threads:
         faults = [it for it in threads.map(fault, TRIED) if it]
     if faults:
-        raise DeployError("\n".join(faults))
+        raise CloudError("\n".join(faults))
 
 
 def switch_off(cloud: Cloud) -> None:

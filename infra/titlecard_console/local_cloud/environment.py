@@ -15,8 +15,8 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING
 
+from titlecard_console.errors import CloudError
 from titlecard_console.installation import LOCKS, made
-from titlecard_console.local_cloud.errors import EnvironmentUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,7 +41,7 @@ def set_up(say: Callable[[str], None] = lambda _step: None) -> None:
         say: takes a sentence for people before each slow step.
 
     Raises:
-        EnvironmentUnavailable: uv is missing, or the packages cannot be installed.
+        CloudError: uv is missing, or the packages cannot be installed.
     """
     lock = LOCKS / "ministack.txt"
     wanted = hashlib.sha256(lock.read_bytes() + f"{sys.version} {sys.executable}".encode()).hexdigest()
@@ -65,12 +65,12 @@ def find_uv(say: Callable[[str], None] = lambda _step: None) -> str:
     """Return the path of uv: the PATH's, or our own, installed by this Python's pip.
 
     Raises:
-        EnvironmentUnavailable: there is no uv, and pip is missing or fails.
+        CloudError: there is no uv, and pip is missing or fails.
     """
     if found := shutil.which("uv", path=search_path()):
         return found
     if importlib.util.find_spec("pip") is None:
-        raise EnvironmentUnavailable(
+        raise CloudError(
             "The local cloud needs uv, and the PATH has none: install it (https://docs.astral.sh/uv/), then try again."
         )
     say("getting uv, once")
@@ -92,4 +92,4 @@ def _is(wanted: str) -> bool:
 def _run(*command: str) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 -- uv or pip
     if done.returncode:
-        raise EnvironmentUnavailable(f"The embedded AWS could not be set up:\n{done.stderr.strip()}")
+        raise CloudError(f"The embedded AWS could not be set up:\n{done.stderr.strip()}")

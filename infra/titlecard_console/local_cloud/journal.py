@@ -19,7 +19,9 @@ from dataclasses import asdict, dataclass
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
-from titlecard_console.local_cloud.errors import JournalUnreadable
+from boto3.dynamodb.table import BatchWriter
+
+from titlecard_console.errors import CloudError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -31,8 +33,6 @@ KEPT = ("video#", "project#", "budgets", "pauses")
 """The partition-key prefixes of the items to keep, in the catalog and in the ledger."""
 
 TABLES = ("CatalogTable", "LedgerTable")
-ITEMS_PER_WRITE = 25
-"""The most items that one BatchWriteItem call takes (DynamoDB API reference)."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Change:
 
     table: str
     key: Mapping[str, Any]
-    item: Mapping[str, Any] | None
+    item: dict[str, Any] | None
 
 
 class Journal:
@@ -54,7 +54,7 @@ class Journal:
         """Return the kept items, one change for each key; rewrite the file with nothing else.
 
         Raises:
-            JournalUnreadable: a line other than the last cannot be read.
+            CloudError: a line other than the last cannot be read.
         """
         if not self._path.exists():
             return []
@@ -64,9 +64,7 @@ class Journal:
             try:
                 change = Change(**json.loads(line))
             except (ValueError, TypeError) as error:
-                raise JournalUnreadable(
-                    f"{self._path}, line {number}: {error}; move the file away to start anew"
-                ) from error
+                raise CloudError(f"{self._path}, line {number}: {error}; move the file away to start anew") from error
             latest[change.table, json.dumps(change.key, sort_keys=True)] = change
         changes = [change for change in latest.values() if change.item is not None]
         anew = self._path.with_suffix(".new")
@@ -93,13 +91,12 @@ class JournaledTables:
 
     def restore(self) -> None:
         """Put the journal's items into the tables, then start to follow the tables' streams."""
-        puts = [{"table": it.table, "item": it.item} for it in self._journal.load()]
+        changes = self._journal.load()
         for table, name in self._tables.items():
-            mine = [{"PutRequest": {"Item": it["item"]}} for it in puts if it["table"] == table]
-            for start in range(0, len(mine), ITEMS_PER_WRITE):
-                unwritten = {name: mine[start : start + ITEMS_PER_WRITE]}
-                while unwritten:
-                    unwritten = self._database.batch_write_item(RequestItems=unwritten)["UnprocessedItems"]
+            with BatchWriter(name, self._database) as items:
+                for change in changes:
+                    if change.table == table and change.item is not None:
+                        items.put_item(change.item)
             self._iterators[table] = self._follow(name)
 
     def record(self) -> None:

@@ -5,18 +5,19 @@ It ends when the pipe to its standard input closes, so it never outlives this pr
 
 from __future__ import annotations
 
+import os
 import secrets
 import socket
 import subprocess
 import time
 import urllib.error
 import urllib.request
-from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING
 
+from titlecard_console.errors import CloudError
 from titlecard_console.local_cloud import ministack_main
+from titlecard_console.local_cloud.cloud import Cloud
 from titlecard_console.local_cloud.environment import PACKAGES, PYTHON, set_up
-from titlecard_console.local_cloud.errors import EnvironmentUnavailable, MiniStackError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -34,16 +35,6 @@ PASSED_ON = (
 proxies and certificates."""
 
 
-@dataclass(frozen=True)
-class Endpoint:
-    """The address of the embedded AWS, and its root user's credentials, which no other cloud shares."""
-
-    url: str
-    access_key: str
-    secret_key: str
-    region: str = REGION
-
-
 class MiniStack:
     """A running MiniStack; `close` stops it and every function that it started.
 
@@ -53,24 +44,20 @@ class MiniStack:
         environment: the caller's environment; only `PASSED_ON` is passed on.
 
     Raises:
-        MiniStackError: it does not start.
+        CloudError: it does not start.
     """
 
     def __init__(self, folder: Path, log: Path, environment: Mapping[str, str]) -> None:
         self._log = log
-        try:
-            set_up()
-        except EnvironmentUnavailable as error:
-            raise MiniStackError(str(error)) from error
+        set_up()
         port = _free_port()
-        self.endpoint = Endpoint(
-            f"http://127.0.0.1:{port}", f"AKIA{secrets.token_hex(8).upper()}", secrets.token_hex(20)
-        )
+        credentials = f"AKIA{secrets.token_hex(8).upper()}", secrets.token_hex(20)  # no other cloud shares them
+        self.cloud = Cloud(f"http://127.0.0.1:{port}", REGION, *credentials, outputs={}, supervisor=os.getpid())
         command = [str(PYTHON), "-P", ministack_main.__file__, str(PACKAGES)]  # -P: do not import from its folder
         with log.open("ab") as logged:
             self._process = subprocess.Popen(  # noqa: S603 -- our own launcher
                 command,
-                env=_environment(self.endpoint, port, folder, environment),
+                env=_environment(self.cloud, port, folder, environment),
                 cwd=folder,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
@@ -87,10 +74,10 @@ class MiniStack:
         """Check that MiniStack is running.
 
         Raises:
-            MiniStackError: it has died.
+            CloudError: it has died.
         """
         if self._process.poll() is not None:
-            raise MiniStackError(f"the embedded AWS has stopped by itself; its log is {self._log}")
+            raise CloudError(f"the embedded AWS has stopped by itself; its log is {self._log}")
 
     def under_way(self, function: str) -> int:
         """Return how many invocations of a function are running."""
@@ -116,14 +103,14 @@ class MiniStack:
         while time.monotonic() < deadline:
             self.check()
             try:
-                with urllib.request.urlopen(f"{self.endpoint.url}/_ministack/ready", timeout=1):  # noqa: S310 -- loopback
+                with urllib.request.urlopen(f"{self.cloud.endpoint_url}/_ministack/ready", timeout=1):  # noqa: S310 -- loopback
                     return
             except urllib.error.HTTPError as not_ready:
                 not_ready.close()
             except (urllib.error.URLError, TimeoutError, ConnectionError):
                 pass
             time.sleep(POLL_SECONDS)
-        raise MiniStackError(f"the embedded AWS does not answer after {START_SECONDS} seconds; its log is {self._log}")
+        raise CloudError(f"the embedded AWS does not answer after {START_SECONDS} seconds; its log is {self._log}")
 
 
 def _free_port() -> int:
@@ -133,7 +120,7 @@ def _free_port() -> int:
         return port
 
 
-def _environment(endpoint: Endpoint, port: int, folder: Path, callers: Mapping[str, str]) -> dict[str, str]:
+def _environment(cloud: Cloud, port: int, folder: Path, callers: Mapping[str, str]) -> dict[str, str]:
     temporary = folder / "tmp"
     temporary.mkdir(exist_ok=True)
     no_proxy = ",".join(filter(None, ("127.0.0.1", callers.get("no_proxy") or callers.get("NO_PROXY"))))
@@ -151,11 +138,11 @@ def _environment(endpoint: Endpoint, port: int, folder: Path, callers: Mapping[s
         "MINISTACK_HOST": "127.0.0.1",  # the host in the queues' addresses
         "GATEWAY_PORT": str(port),
         "AUTH": "true",
-        "AWS_ACCESS_KEY_ID": endpoint.access_key,
-        "AWS_SECRET_ACCESS_KEY": endpoint.secret_key,
-        "AWS_DEFAULT_REGION": endpoint.region,
+        "AWS_ACCESS_KEY_ID": cloud.access_key,
+        "AWS_SECRET_ACCESS_KEY": cloud.secret_key,
+        "AWS_DEFAULT_REGION": cloud.region,
         "AWS_EC2_METADATA_DISABLED": "true",
-        "MINISTACK_REGION": endpoint.region,
+        "MINISTACK_REGION": cloud.region,
         "LAMBDA_EXECUTOR": "local",
         "DOCKER_HOST": f"unix://{folder}/no-docker",  # otherwise it looks for its own containers
         "IOT_MTLS_ENABLED": "0",

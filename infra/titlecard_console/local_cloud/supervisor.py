@@ -21,13 +21,13 @@ import signal
 import sys
 import time
 from contextlib import closing, suppress
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from titlecard_console.errors import CloudError
 from titlecard_console.local_cloud import deploy, template
-from titlecard_console.local_cloud.cloud import Cloud, CloudRequest, State, connect
-from titlecard_console.local_cloud.errors import LocalCloudError
+from titlecard_console.local_cloud.cloud import Cloud, CloudRequest, State
 from titlecard_console.local_cloud.journal import Journal, JournaledTables
 from titlecard_console.local_cloud.ministack import MiniStack
 
@@ -56,7 +56,7 @@ def main() -> int:
             finally:
                 state.forget()
                 shutil.rmtree(state.scratch, ignore_errors=True)
-    except LocalCloudError as error:
+    except CloudError as error:
         _tell(error=str(error))
         return 1
     return 0
@@ -66,9 +66,8 @@ def _supervise(request: CloudRequest, state: State) -> None:
     _tell(step="starting the embedded AWS")
     with closing(MiniStack(state.scratch, state.logs / "ministack.log", request.environment)) as ministack:
         _tell(step="deploying template.yaml")
-        endpoint = connect(ministack.endpoint, {})
-        outputs = deploy.deploy(endpoint, template.load(), request.parameters, Path(request.artefacts))
-        cloud = connect(ministack.endpoint, outputs)
+        outputs = deploy.deploy(ministack.cloud, template.load(), request.parameters, Path(request.artefacts))
+        cloud = replace(ministack.cloud, outputs=outputs)
         tables = JournaledTables(cloud, Journal(state.record))
         tables.restore()
         deploy.try_functions(cloud)

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from titlecard.preflight import violations
+from titlecard_console.errors import CommandError
 from titlecard_console.installation import ROOT
-from titlecard_console.local_cloud.errors import BadParameterError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -40,23 +40,19 @@ class Parameter:
         """Refuse a value that CloudFormation would refuse.
 
         Raises:
-            BadParameterError: the value is refused; the message says which values are allowed.
+            CommandError: the value is refused; the message says which values are allowed.
         """
         if self.allowed and value not in self.allowed:
-            raise BadParameterError(f"{self.name} cannot be {value!r}: it is one of {', '.join(self.allowed)}.")
+            raise CommandError(f"{self.name} cannot be {value!r}: it is one of {', '.join(self.allowed)}.")
         if self.pattern and not re.search(self.pattern, value):
-            raise BadParameterError(
-                f"{self.name} cannot be {value!r}: it must match {self.pattern}. {self.description}"
-            )
+            raise CommandError(f"{self.name} cannot be {value!r}: it must match {self.pattern}. {self.description}")
         if self.number:
             if not re.fullmatch(r"-?\d+", value):
-                raise BadParameterError(f"{self.name} cannot be {value!r}: it is a whole number. {self.description}")
+                raise CommandError(f"{self.name} cannot be {value!r}: it is a whole number. {self.description}")
             if self.least is not None and int(value) < self.least:
-                raise BadParameterError(
-                    f"{self.name} cannot be {value}: it is {self.least} or more. {self.description}"
-                )
+                raise CommandError(f"{self.name} cannot be {value}: it is {self.least} or more. {self.description}")
             if self.most is not None and int(value) > self.most:
-                raise BadParameterError(f"{self.name} cannot be {value}: it is {self.most} or less. {self.description}")
+                raise CommandError(f"{self.name} cannot be {value}: it is {self.most} or less. {self.description}")
 
 
 @dataclass(frozen=True)
@@ -70,20 +66,20 @@ class Template:
         """Return every parameter's value: the defaults and the overrides, checked separately and together.
 
         Raises:
-            BadParameterError: there is no such parameter, its value is refused, or the numbers clash.
+            CommandError: there is no such parameter, its value is refused, or the numbers clash.
         """
         for name in overrides:
             if name not in self.parameters:
-                raise BadParameterError(_unknown(name, self.parameters))
+                raise CommandError(_unknown(name, self.parameters))
         values = {}
         for name, parameter in self.parameters.items():
             value = overrides.get(name, parameter.default)
             if value is None:
-                raise BadParameterError(f"{name} has no default: set it. {parameter.description}")
+                raise CommandError(f"{name} has no default: set it. {parameter.description}")
             parameter.check(value)
             values[name] = value
         if sentences := violations(values):
-            raise BadParameterError(" ".join(sentences))
+            raise CommandError(" ".join(sentences))
         return values
 
     def resources(self, kind: str) -> dict[str, Mapping[str, Any]]:
