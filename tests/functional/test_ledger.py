@@ -124,7 +124,7 @@ def test_one_unit_too_little_room_is_too_little(world: World, tight: str) -> Non
 def test_a_need_above_the_whole_limit_is_refused_before_any_write(world: World, tight: str) -> None:
     one_too_few = {"requests": 0, "tokens": NEED.tokens - 1, "micro_usd": NEED.micro_usd - 1}[tight]
     before = len(world.wire.calls)
-    assert not fits(world, replace(ROOMY, **{tight: one_too_few}))
+    assert reserve(world, replace(ROOMY, **{tight: one_too_few})) == Refusal.of_batch()
     assert len(world.wire.calls) == before
 
 

@@ -142,6 +142,16 @@ def test_an_answer_is_charged_what_the_provider_billed(
     assert entry(world, message).charged(message.batch) == billed(provider)
 
 
+def test_a_talk_says_what_its_answer_cost(
+    world: World, provider: LoopbackProvider, tier: ModelTier, message: Message
+) -> None:
+    work(world, tier, message)
+    talk, bill = entry(world, message).talk, billed(provider)
+    assert talk is not None
+    assert (talk.tokens.input, talk.tokens.output) == (bill.input_tokens, bill.output_tokens)
+    assert talk.cost_micro_usd == bill.micro_usd
+
+
 def test_without_a_key_the_local_tier_answers_and_flags_what_it_is_not_sure_of(
     world: World, provider: LoopbackProvider, tier: ModelTier, message: Message
 ) -> None:

@@ -264,6 +264,7 @@ def test_an_account_fault_opens_the_breaker_at_once(project: Project) -> None:
     assert (project.breaker.open, "401" in project.breaker.why) == (True, True)
     assert (project.why(one), project.why(two), len(project.provider.posts)) == ("account_fault", "breaker_open", 1)
     assert project.row(two).due == stamp(project.world.clock.after(ACCOUNT_PROBE_SECONDS))
+    assert project.row(two).reason == f"breaker_open: no model calls for now: {project.breaker.why}"
 
 
 def test_an_open_breaker_of_one_project_stops_no_other(project: Project) -> None:
@@ -1012,21 +1013,35 @@ def test_a_worker_whose_clock_may_be_right_asks(project: Project, off: float, re
     assert project.worker.work([one], lambda: 90) == {"message-1": PARSED_BY_MODEL}
 
 
-def test_the_attempts_that_a_person_allowed_are_made(project: Project) -> None:
-    (message,) = project.rows(1)
+def used_up(project: Project, message: Message, allowed: int) -> None:
+    """Use up a video's attempts, and let a person allow so many in all."""
     project.provider.fail(*["server_error"] * NUMBERS["AttemptCap"])
     for receives in range(1, NUMBERS["AttemptCap"] + 1):
         project.work(message, receives, breaker_threshold=100)
-    mark = fingerprint(message.video, model=MODEL, prompt_version=ModelTier.prompt_version)
     project.world.db.update_item(
         TableName=project.world.names["CatalogTable"],
-        Key={"pk": f"video#{PROJECT}#{message.video.id}", "sk": f"fp#{mark}"},
+        Key={"pk": f"video#{PROJECT}#{message.video.id}", "sk": f"fp#{project.mark(message)}"},
         UpdateExpression="SET allowed = :allowed",
-        ExpressionAttributeValues={":allowed": NUMBERS["AttemptCap"] + 1},
+        ExpressionAttributeValues={":allowed": allowed},
     )
     project.world.ledger.close_breaker(PROJECT)
+
+
+def test_the_attempts_that_a_person_allowed_are_made(project: Project) -> None:
+    (message,) = project.rows(1)
+    used_up(project, message, NUMBERS["AttemptCap"] + 1)
     (again,) = project.world.batch(message.video)[1]
     assert project.work(again) == PARSED_BY_MODEL
+
+
+def test_a_video_that_has_attempts_left_by_a_person_is_not_dead_after_a_fault(project: Project) -> None:
+    (message,) = project.rows(1)
+    used_up(project, message, NUMBERS["AttemptCap"] + 2)
+    (again,) = project.world.batch(message.video)[1]
+    project.provider.fail("server_error", "server_error")
+    outcomes = [project.work(again, receives, breaker_threshold=100) for receives in (1, 2)]
+    assert [type(it) for it in outcomes] == [ComeBack, Done]
+    assert project.row(again).state is RowState.DEAD
 
 
 # ------------------------------------------------------------------------------ attempts for which nothing was sent
