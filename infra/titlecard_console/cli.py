@@ -135,5 +135,6 @@ def main() -> None:
 
 
 def _exit(code: ExitCode, sentence: str) -> None:
-    say(sentence)
+    if sentence:
+        say(sentence)
     sys.exit(code)

@@ -41,12 +41,12 @@ class Flagged:
 class ResultReader:
     """Reads a stack's catalog, and its manifests if the videos' own text is needed."""
 
-    def __init__(self, there: Stack) -> None:
-        self._stores = stacks.stores(there)
+    def __init__(self, stack: Stack) -> None:
+        self._stores = stacks.stores(stack)
         self.catalog = self._stores.catalog
         self.exports = self._stores.results
         self.reviews = self._stores.reviews
-        self._there = there
+        self._stack = stack
 
     def batch(self, name: str) -> Batch:
         """Return a batch by its name.
@@ -125,7 +125,7 @@ class ResultReader:
         first = next(results, None)
         if first is None:
             return
-        limits = reading_limits(self._there.parameters)
+        limits = reading_limits(self._stack.parameters)
         with tempfile.TemporaryFile() as file:
             try:
                 self._stores.uploads.fetch(batch.upload, file, max_bytes=limits.total_max_bytes)

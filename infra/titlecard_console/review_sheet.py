@@ -13,7 +13,8 @@ from titlecard_console.errors import CommandError
 from titlecard_console.export import harmless
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Sequence
+    from pathlib import Path
 
     from titlecard.domain.video import Talk
     from titlecard_console.results import Flagged
@@ -71,21 +72,23 @@ def write(project_of: dict[str, str], flagged: Iterable[Flagged], sink: IO[str])
     return number
 
 
-def read(source: Iterable[str], name: str) -> Iterator[tuple[int, dict[str, str]]]:
-    """Yield the rows of a sheet, with their line numbers.
+def read(path: Path) -> list[tuple[int, dict[str, str]]]:
+    """Return the rows of a sheet, with their line numbers.
 
     Raises:
-        CommandError: a column that `write` wrote is missing.
+        CommandError: the file is not CSV in UTF-8, or a column that `write` wrote is missing.
     """
-    reader = csv.DictReader(source, delimiter=",")
-    missing = set(COLUMNS) - set(reader.fieldnames or ())
-    if missing:
-        raise CommandError(
-            f"{name} has no column {', '.join(sorted(missing))}: write the file with `titlecard review --output`, "
-            "change titles and presenters, and save it as CSV with commas."
-        )
-    for row in reader:
-        yield reader.line_num, {column: _plain(row[column] or "") for column in COLUMNS}
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as source:
+            reader = csv.DictReader(source)
+            if missing := [column for column in COLUMNS if column not in (reader.fieldnames or ())]:
+                raise CommandError(
+                    f"{path} has no column {', '.join(missing)}: write the file with `titlecard review --output`, "
+                    "change titles and presenters, and save it as CSV with commas."
+                )
+            return [(reader.line_num, {name: _plain(row[name] or "") for name in COLUMNS}) for row in reader]
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise CommandError(f"{path} is not CSV in UTF-8: save it as CSV UTF-8, with commas.") from error
 
 
 def changed(line: int, row: dict[str, str], talk: Talk) -> Correction | None:

@@ -55,7 +55,7 @@ class Run:
     """A run of manifests through a stack.
 
     Args:
-        there: the stack.
+        cloud: the stack.
         remedy: what a person does after removing the cause of an open breaker.
     """
 

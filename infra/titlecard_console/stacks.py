@@ -151,63 +151,63 @@ class _AwsStack:
         return log_address(configuration["LoggingConfig"]["LogGroup"], self.session.region_name, partition, start, end)
 
 
-def stores(there: Connection) -> Stores:
+def stores(stack: Connection) -> Stores:
     """Return the tables and the bucket of a stack."""
-    outputs = there.outputs
-    return Stores(_Clients(there), catalog_table=outputs["CatalogTable"], ledger_table=outputs["LedgerTable"])
+    outputs = stack.outputs
+    return Stores(_Clients(stack), catalog_table=outputs["CatalogTable"], ledger_table=outputs["LedgerTable"])
 
 
-def ledger(there: Connection) -> Ledger:
+def ledger(stack: Connection) -> Ledger:
     """Return the ledger of a stack."""
-    return stores(there).ledger
+    return stores(stack).ledger
 
 
-def upload(there: Connection, manifest: Path, name: str, limits: Total | None) -> Upload:
+def upload(stack: Connection, manifest: Path, name: str, limits: Total | None) -> Upload:
     """Put a manifest into a stack's uploads bucket.
 
     Args:
-        there: the stack.
+        stack: the stack.
         manifest: the file.
         name: the object's key without `UPLOADS`: `<project>/<file name>`.
         limits: the limits of its batch, which go into the object's metadata; None means the stack's.
     """
-    bucket, key = there.outputs["UploadsBucket"], f"{UPLOADS}{name}"
+    bucket, key = stack.outputs["UploadsBucket"], f"{UPLOADS}{name}"
     metadata = {LIMIT_METADATA[what]: str(most) for what, most in (limits.as_map() if limits else {}).items()}
     with manifest.open("rb") as body:
-        version = there.client("s3").put_object(Bucket=bucket, Key=key, Body=body, Metadata=metadata)["VersionId"]
+        version = stack.client("s3").put_object(Bucket=bucket, Key=key, Body=body, Metadata=metadata)["VersionId"]
     return Upload(bucket, key, version, order="")
 
 
-def caller(there: Connection) -> str:
+def caller(stack: Connection) -> str:
     """Return the person who runs the command, as AWS knows them: an ARN."""
-    return str(there.client("sts").get_caller_identity()["Arn"])
+    return str(stack.client("sts").get_caller_identity()["Arn"])
 
 
 class _Clients:
     """The clients of a stack; the ledger's client tries each call once, as in the functions."""
 
-    def __init__(self, there: Connection) -> None:
-        self._there = there
+    def __init__(self, stack: Connection) -> None:
+        self._stack = stack
 
     @cached_property
     def catalog(self) -> Any:  # noqa: ANN401 -- a client of boto3
-        return self._there.resource("dynamodb", parameter_validation=False).meta.client
+        return self._stack.resource("dynamodb", parameter_validation=False).meta.client
 
     @cached_property
     def ledger(self) -> Any:  # noqa: ANN401 -- as above
-        return self._there.resource("dynamodb", retries={"total_max_attempts": 1}, read_timeout=30).meta.client
+        return self._stack.resource("dynamodb", retries={"total_max_attempts": 1}, read_timeout=30).meta.client
 
     @cached_property
     def sqs(self) -> Any:  # noqa: ANN401 -- as above
-        return self._there.client("sqs")
+        return self._stack.client("sqs")
 
     @cached_property
     def s3(self) -> Any:  # noqa: ANN401 -- as above
-        return self._there.client("s3")
+        return self._stack.client("s3")
 
     @cached_property
     def events(self) -> Any:  # noqa: ANN401 -- as above
-        return self._there.client("events")
+        return self._stack.client("events")
 
 
 def log_address(group: str, region: str, partition: str, start: datetime, end: datetime) -> str:

@@ -214,6 +214,11 @@ def test_a_missing_local_cloud_is_refused_with_the_command_that_starts_one(
         (("limit", "pycon-2019-0f3a", "--tokens", "1e5"), "'1e5' is not a whole number of tokens, as in 400000. See"),
         (("spend", "--by", "week"), "Invalid value for '--by': 'week' is not one of 'day', 'batch', 'model'. See"),
         (("completion",), "Missing argument 'SHELL'. Choose from: bash, zsh, fish. See `titlecard completion --help`."),
+        (("review", "--output", "nowhere/review.csv"), "there is no folder 'nowhere': make it first"),
+        (("report", "--output", "nowhere/page.html"), "there is no folder 'nowhere': make it first"),
+        (("batches", "--project", ""), "'' cannot be a project's name"),
+        (("budget", "set", "../other", "--daily", "5usd"), "'../other' cannot be a project's name"),
+        (("review", "set", "a", "--title", " "), "--title is empty"),
         (("review", "--interactive", "--json"), "Choose one of --interactive, --json, --output and --apply."),
     ],
 )

@@ -193,6 +193,14 @@ def test_a_drop_below_the_baseline_ends_with_code_three(dataset: Path, tmp_path:
     assert "all.invented was -1.0000" in done.stderr
 
 
+@pytest.mark.parametrize("content", [b"<html>", b"\xff", b'{"all.title": "high"}'])
+def test_a_baseline_without_scores_is_refused(dataset: Path, tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "baseline.json").write_bytes(content)
+    refusal = CliRunner().invoke(app, ["eval", str(dataset), "--baseline", str(tmp_path / "baseline.json")]).exception
+    assert isinstance(refusal, CommandError)
+    assert "baseline.json does not hold scores" in str(refusal)
+
+
 def test_a_parameter_can_be_set(dataset: Path, provider: LoopbackProvider) -> None:
     environment = {"OPENAI_API_KEY": KEY, "OPENAI_BASE_URL": provider.base_url}
     command = ["eval", str(dataset), "--tier", "auto", "--yes", "--set", "ServiceTier=priority"]

@@ -254,6 +254,11 @@ def test_a_sheet_without_its_columns_is_refused(console: Console, tmp_path: Path
     assert "has no column" in str(console.type("review", "--apply", str(tmp_path / "other.csv")).exception)
 
 
+def test_a_sheet_in_another_encoding_is_refused(console: Console, tmp_path: Path) -> None:
+    (tmp_path / "review.csv").write_bytes("Zoë".encode("cp1252"))
+    assert "is not CSV in UTF-8" in str(console.type("review", "--apply", str(tmp_path / "review.csv")).exception)
+
+
 # ------------------------------------------------------------------------------------------------------- key by key
 
 

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-import typer
-
 from titlecard.domain.batch import BatchState
 from titlecard_console import stacks
 from titlecard_console.commands import options
@@ -22,9 +18,9 @@ from titlecard_console.story import shown
 
 def batches(
     *,
-    project: Annotated[str | None, typer.Option(metavar="PROJECT", help="Only the batches of one project.")] = None,
+    project: options.OneProject = None,
     as_json: options.Json = False,
-    stack: options.Stack = None,
+    stack_name: options.StackName = None,
     state: options.State = options.DEFAULT_STATE,
 ) -> None:
     """List the batches, the oldest first.
@@ -35,8 +31,8 @@ def batches(
 
     Each version of an uploaded manifest is one batch.
     """
-    there = stacks.find(stack, state)
-    results, ledger = ResultReader(there), stacks.ledger(there)
+    stack = stacks.find(stack_name, state)
+    results, ledger = ResultReader(stack), stacks.ledger(stack)
     batches = list(results.catalog.all_batches(project))
     waiting = results.exports.waiting(batches)
     statuses = (Status(batch, waiting[batch.id], None, ledger.spent(batch.id)) for batch in batches)

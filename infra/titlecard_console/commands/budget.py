@@ -13,7 +13,6 @@ import typer
 
 from titlecard.aws.dynamodb.ledger import EVERY_PROJECT
 from titlecard.aws.errors import LedgerUnavailable
-from titlecard.domain.batch import project_name
 from titlecard.domain.money import Budget, cap
 from titlecard.domain.reasons import Hold
 from titlecard_console import stacks
@@ -58,7 +57,7 @@ def set_budget(
     *,
     daily: Amounts = None,
     monthly: Amounts = None,
-    stack: options.Stack = None,
+    stack_name: options.StackName = None,
     state: options.State = options.DEFAULT_STATE,
 ) -> None:
     """Set what a project may spend in a day and in a month.
@@ -70,9 +69,8 @@ def set_budget(
     The new budget replaces the old one. Videos that wait for the budget continue within two minutes.
     """
     new = Budget(cap(daily or []), cap(monthly or []))
-    project_name(project)
-    there = stacks.find(stack, state)
-    need = model_tier(there.parameters).worst_case
+    stack = stacks.find(stack_name, state)
+    need = model_tier(stack.parameters).worst_case
     for period, window in (("day", new.daily), ("month", new.monthly)):
         if not window.holds(need):
             raise CommandError(
@@ -80,14 +78,14 @@ def set_budget(
                 f"more than this budget for a {period}: no request would be sent. `titlecard pause {project}` stops a "
                 "project."
             )
-    ledger, now = stacks.ledger(there), datetime.now(UTC)
+    ledger, now = stacks.ledger(stack), datetime.now(UTC)
     try:
         old = ledger.account(project, now=now).budget
     except LedgerUnavailable as error:  # somebody has edited the budget by hand; this command repairs it
         say(str(error))
         old = None
     ledger.set_budget(project, new, by="person", now=now)
-    catalog = ResultReader(there).catalog
+    catalog = ResultReader(stack).catalog
     for deferred in catalog.deferred_rows_of({project}):
         if (deferred.row.reason or "").startswith((Hold.BUDGET_DAY, Hold.BUDGET_MONTH)):
             catalog.hasten(deferred, now=now)
@@ -97,13 +95,13 @@ def set_budget(
 
 @budget.command("show")
 def show_budgets(
-    *, as_json: options.Json = False, stack: options.Stack = None, state: options.State = options.DEFAULT_STATE
+    *, as_json: options.Json = False, stack_name: options.StackName = None, state: options.State = options.DEFAULT_STATE
 ) -> None:
     """Show all budgets, and the most that the whole stack can spend.
 
     `titlecard budget show --stack titlecard`
     """
-    ledger, now = stacks.ledger(stacks.find(stack, state)), datetime.now(UTC)
+    ledger, now = stacks.ledger(stacks.find(stack_name, state)), datetime.now(UTC)
     budgets = {name: it.budget for name, it in ledger.accounts().items() if it.budget}
     lines: list[dict[str, Any]] = []
     for name, it in budgets.items():

@@ -20,7 +20,7 @@ def cancel(
     batch: options.BatchName,
     *,
     yes: options.Yes = False,
-    stack: options.Stack = None,
+    stack_name: options.StackName = None,
     state: options.State = options.DEFAULT_STATE,
 ) -> None:
     """Stop a batch for good; its remaining videos end as cancelled.
@@ -29,14 +29,14 @@ def cancel(
 
     Nothing more is spent on it.
     """
-    there, now = stacks.find(stack, state), datetime.now(UTC)
-    results = ResultReader(there)
+    stack, now = stacks.find(stack_name, state), datetime.now(UTC)
+    results = ResultReader(stack)
     found, catalog = results.batch(batch), results.catalog
     left = max(found.accepted - found.counted(*END_STATES), 0)
     say(f"{batch}: about {left:,} of {pluralize(found.accepted, 'video')} have not ended.")
     if not yes and not confirm("End them as cancelled?"):
         raise typer.Abort
-    stacks.ledger(there).cancel(batch, now=now)  # first, so that nothing more can be reserved
+    stacks.ledger(stack).cancel(batch, now=now)  # first, so that nothing more can be reserved
     if not catalog.cancel(found, now=now):
         raise CommandError(f"{batch} is already {found.state}: there is nothing to cancel.")
     ended = 0

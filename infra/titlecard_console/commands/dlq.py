@@ -79,7 +79,7 @@ def summary(
     context: typer.Context,
     *,
     as_json: options.Json = False,
-    stack: options.Stack = None,
+    stack_name: options.StackName = None,
     state: options.State = options.DEFAULT_STATE,
 ) -> None:
     """List, retry, correct or discard dead letters.
@@ -97,10 +97,10 @@ def summary(
     Exit code 3: something is dead.
     """
     if context.invoked_subcommand:
-        if stack or as_json or state != options.DEFAULT_STATE:
+        if stack_name or as_json or state != options.DEFAULT_STATE:
             raise CommandError(f"Put the options after the command: titlecard dlq {context.invoked_subcommand} ...")
         return
-    letters = Redriver(stacks.find(stack, state)).letters()
+    letters = Redriver(stacks.find(stack_name, state)).letters()
     found = groups(letters)
     if as_json:
         for group in found:
@@ -137,7 +137,7 @@ def list_cases(
     batches: Batches = None,
     older_than: OlderThan = None,
     as_json: options.Json = False,
-    stack: options.Stack = None,
+    stack_name: options.StackName = None,
     state: options.State = options.DEFAULT_STATE,
 ) -> None:
     """List every dead letter and every dead row.
@@ -147,7 +147,7 @@ def list_cases(
     Exit codes: 2 no dead letter has such an id, batch or cause; 3 some dead letters match.
     """
     selection = _selection(causes, ids, batches, older_than)
-    letters = Redriver(stacks.find(stack, state)).letters(choice=selection)
+    letters = Redriver(stacks.find(stack_name, state)).letters(choice=selection)
     if as_json:
         for letter in letters:
             print_json(letter.figures())
@@ -163,19 +163,19 @@ def show(
     name: Id,
     *,
     as_json: options.Json = False,
-    stack: options.Stack = None,
+    stack_name: options.StackName = None,
     state: options.State = options.DEFAULT_STATE,
 ) -> None:
     """Show a dead letter, its video's attempts, and its log.
 
     `titlecard dlq show dQw4w9WgXcQ`
     """
-    there = stacks.find(stack, state)
-    redriver = Redriver(there)
+    stack = stacks.find(stack_name, state)
+    redriver = Redriver(stack)
     for letter in _named(redriver, name):
         histories = redriver.story(letter)
         function = "IngestFunction" if letter.kind is Kind.UPLOAD else "ParserFunction"
-        log = there.log(function, letter.since - AROUND, letter.since + AROUND)
+        log = stack.log(function, letter.since - AROUND, letter.since + AROUND)
         if as_json:
             print_json(_content(letter, histories, log))
         else:
@@ -193,7 +193,7 @@ def redrive(
     more: More = 1,
     rate: Rate = 10.0,
     yes: options.Yes = False,
-    stack: options.Stack = None,
+    stack_name: options.StackName = None,
     state: options.State = options.DEFAULT_STATE,
 ) -> None:
     """Send dead letters again, after showing what that can cost.
@@ -211,7 +211,7 @@ def redrive(
     were read.
     """
     selection = _some(_selection(causes, ids, batches, older_than), everything)
-    redriver = Redriver(stacks.find(stack, state))
+    redriver = Redriver(stacks.find(stack_name, state))
     letters = redriver.letters(more=more, choice=selection, read=True)
     if not letters:
         say(_nothing(selection))
@@ -228,7 +228,7 @@ def edit(
     description: Annotated[str | None, typer.Option(help="The corrected description.")] = None,
     more: More = 1,
     yes: options.Yes = False,
-    stack: options.Stack = None,
+    stack_name: options.StackName = None,
     state: options.State = options.DEFAULT_STATE,
 ) -> None:
     """Correct a dead video's title or description and send it.
@@ -238,7 +238,7 @@ def edit(
     Without --title and --description it opens $EDITOR. The manifest does not change: correct it too, or the next upload
     brings the old text back.
     """
-    redriver = Redriver(stacks.find(stack, state))
+    redriver = Redriver(stacks.find(stack_name, state))
     letters = [letter for letter in _named(redriver, name, read=True) if letter.to_be_sent]
     if len(letters) != 1 or letters[0].video is None:
         problem = "is dead in several batches: give a message id" if letters else "has no row that can be sent"
@@ -263,7 +263,7 @@ def discard(
     everything: All = False,
     copy: options.CopyFile = None,
     yes: options.Yes = False,
-    stack: options.Stack = None,
+    stack_name: options.StackName = None,
     state: options.State = options.DEFAULT_STATE,
 ) -> None:
     """Delete dead letters, and keep a copy of them on disk.
@@ -275,7 +275,7 @@ def discard(
     It asks twice. The rows stay dead in the catalog but are no longer listed.
     """
     selection = _some(_selection(causes, ids, batches, older_than), everything)
-    redriver = Redriver(stacks.find(stack, state))
+    redriver = Redriver(stacks.find(stack_name, state))
     letters = redriver.letters(choice=selection)
     if not letters:
         say(_nothing(selection))

@@ -15,7 +15,7 @@ from titlecard_console.output import print_json
 
 
 def doctor(
-    *, as_json: options.Json = False, stack: options.Stack = None, state: options.State = options.DEFAULT_STATE
+    *, as_json: options.Json = False, stack_name: options.StackName = None, state: options.State = options.DEFAULT_STATE
 ) -> None:
     """Say whether this machine can run Titlecard, and what is missing.
 
@@ -28,8 +28,8 @@ def doctor(
     Exit code 1: a check failed.
     """
     findings = list(examine(os.environ, state))
-    if stack is not None:
-        findings += examine_stack(stacks.find(stack, state))
+    if stack_name is not None:
+        findings += examine_stack(stacks.find(stack_name, state))
     for finding in findings:
         if as_json:
             print_json(asdict(finding))

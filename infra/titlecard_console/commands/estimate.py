@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from titlecard.domain.batch import project_name
 from titlecard.domain.money import Cap
 from titlecard.domain.video import Policy
 from titlecard_console import estimate as estimating
@@ -32,7 +31,7 @@ def estimate(
     *,
     project: options.Project = "default",
     as_json: options.Json = False,
-    stack: options.Stack = None,
+    stack_name: options.StackName = None,
     state: options.State = options.DEFAULT_STATE,
 ) -> None:
     """Say what a manifest would cost, at most and probably.
@@ -43,23 +42,22 @@ def estimate(
 
     Without --stack and without a local cloud, it uses the parameters of template.yaml.
     """
-    project_name(project)
-    there = _find_stack(stack, state)
-    parameters = there.parameters if there else template.load().values({})
+    stack = _find_stack(stack_name, state)
+    parameters = stack.parameters if stack else template.load().values({})
     (found,) = estimating.estimate([read_manifest(manifest, parameters)], parameters, Cap())
-    content = _content(found) | (left_of_budget(there, project) if there else {})
+    content = _content(found) | (left_of_budget(stack, project) if stack else {})
     if as_json:
         print_json(content)
     else:
         typer.echo("\n".join(_lines(content, parameters, project)))
 
 
-def _find_stack(stack: str | None, state: Path) -> Stack | None:
+def _find_stack(stack_name: str | None, state: Path) -> Stack | None:
     """Find the named stack, or the local cloud if one is running; None if there is neither."""
     try:
-        return stacks.find(stack, state)
+        return stacks.find(stack_name, state)
     except CommandError:
-        if stack is not None:
+        if stack_name is not None:
             raise
         return None
 
@@ -79,9 +77,9 @@ def _content(found: Estimate) -> dict[str, Any]:
     }
 
 
-def left_of_budget(there: Stack, project: str) -> dict[str, Any]:
+def left_of_budget(stack: Stack, project: str) -> dict[str, Any]:
     """Return what is left of a project's budget."""
-    ledger, now = stacks.ledger(there), datetime.now(UTC)
+    ledger, now = stacks.ledger(stack), datetime.now(UTC)
     budget = ledger.account(project, now=now).budget
     if budget is None:
         return {"left": None}

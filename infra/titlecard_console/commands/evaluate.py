@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from pydantic import TypeAdapter, ValidationError
 
 from titlecard.domain.video import Policy
 from titlecard_console import evaluation
@@ -33,7 +34,10 @@ Dataset = Annotated[
         metavar="DATASET.jsonl", exists=True, dir_okay=False, readable=True, help="Videos and their right answers."
     ),
 ]
-Baseline = Annotated[Path | None, typer.Option(help="Scores to compare with, as --json prints them.")]
+Baseline = Annotated[
+    Path | None,
+    typer.Option(exists=True, dir_okay=False, readable=True, help="Scores to compare with, as --json prints them."),
+]
 
 
 def evaluate(
@@ -60,7 +64,7 @@ def evaluate(
 
     Exit code 3: a score is below the baseline, or the model did not answer for some rows.
     """
-    cases = list(_cases(dataset))
+    cases, standard = list(_cases(dataset)), _read_baseline(baseline) if baseline else {}
     if tier is Policy.LOCAL:
         results, unanswered = evaluation.run(cases, evaluation.by_local_tier), 0
     else:
@@ -71,7 +75,7 @@ def evaluate(
         print_json(scores.figures())
     else:
         typer.echo(evaluation.table(scores))
-    drops = evaluation.drops(scores, json.loads(baseline.read_text(encoding="utf-8"))) if baseline else []
+    drops = evaluation.drops(scores, standard)
     for sentence in drops:
         say(sentence)
     if drops or unanswered:
@@ -93,6 +97,18 @@ def _cases(dataset: Path) -> Iterator[Case]:
                     f"{dataset}, line {number} is not a video with its right answer: it needs id, title, event and "
                     'expected: {"title": ..., "presenters": [...]}.'
                 ) from error
+
+
+def _read_baseline(path: Path) -> dict[str, float]:
+    """Read the scores of an earlier run.
+
+    Raises:
+        CommandError: the file does not hold scores.
+    """
+    try:
+        return TypeAdapter(dict[str, float]).validate_json(path.read_bytes())
+    except ValidationError as error:
+        raise CommandError(f"{path} does not hold scores: write it with `titlecard eval DATASET --json`.") from error
 
 
 def _by_model(

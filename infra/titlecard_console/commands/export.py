@@ -15,16 +15,11 @@ from titlecard_console.export import Format
 from titlecard_console.output import open_output, pluralize, say
 from titlecard_console.results import ResultReader
 
-OfBatch = Annotated[str | None, typer.Option("--batch", metavar="BATCH", help="The talks of one batch.")]
-OfProject = Annotated[
-    str | None, typer.Option("--project", metavar="PROJECT", help="The current talks of all batches of a project.")
-]
-
 
 def export(
     *,
-    batch: OfBatch = None,
-    project: OfProject = None,
+    batch: options.OneBatch = None,
+    project: options.OneProject = None,
     form: Annotated[
         Format, typer.Option("--format", metavar="FORMAT", help="jsonl, csv, pyvideo or django-fixture.")
     ] = Format.JSONL,
@@ -37,7 +32,7 @@ def export(
         str | None,
         typer.Option(help="The model of the Django fixture. Default: the one of the manifest, else titlecard.talk."),
     ] = None,
-    stack: options.Stack = None,
+    stack_name: options.StackName = None,
     state: options.State = options.DEFAULT_STATE,
 ) -> None:
     """Write talks of a batch or a project to a file.
@@ -48,13 +43,13 @@ def export(
 
     `titlecard export --batch pycon-2019-0f3a --format django-fixture`
 
-    The order never changes. jsonl has a line for every row, with the fields of `titlecard run` and: batch, current
-    (whether the video's newest talk comes from this row), changed_at. The other formats contain only talks. In CSV, a
-    cell that a spreadsheet would treat as a formula begins with an apostrophe. pyvideo and django-fixture keep the
-    speakers and the fields of a manifest in the same format.
+    With --project it writes the current talks of all its batches. The order never changes. jsonl has a line for every
+    row, with the fields of `titlecard run` and: batch, current (whether the video's newest talk comes from this row),
+    changed_at. The other formats contain only talks. In CSV, a cell that a spreadsheet would treat as a formula begins
+    with an apostrophe. pyvideo and django-fixture keep the speakers and the fields of a manifest in the same format.
     """
     moment = _moment(since)
-    results = ResultReader(stacks.find(stack, state))
+    results = ResultReader(stacks.find(stack_name, state))
     batches = results.batches(batch, project)
     current = project is not None
     left_out = 0

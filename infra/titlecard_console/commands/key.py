@@ -7,7 +7,6 @@ from getpass import getpass
 
 import typer
 
-from titlecard.domain.batch import project_name
 from titlecard_console import stacks
 from titlecard_console.commands import options
 from titlecard_console.errors import CommandError
@@ -35,7 +34,7 @@ key = typer.Typer(
 def set_key(
     project: options.ProjectName,
     *,
-    stack: options.Stack = None,
+    stack_name: options.StackName = None,
     state: options.State = options.DEFAULT_STATE,
 ) -> None:
     """Store a project's key, from a prompt or standard input.
@@ -44,13 +43,12 @@ def set_key(
 
     A worker that has read the old key keeps using it for up to five minutes.
     """
-    project_name(project)
-    there = stacks.find(stack, state)
+    stack = stacks.find(stack_name, state)
     secret = (getpass(f"The key of {project}: ") if sys.stdin.isatty() else sys.stdin.read()).strip()
     if not secret or not secret.isascii() or not secret.isprintable() or " " in secret:
         raise CommandError("That is not a key: it is empty, or has characters that no key has.")
-    name = _secret_name(there, project)
-    secrets = there.client("secretsmanager")
+    name = _secret_name(stack, project)
+    secrets = stack.client("secretsmanager")
     try:
         secrets.create_secret(Name=name, SecretString=secret)
     except (secrets.exceptions.ResourceExistsException, secrets.exceptions.InvalidRequestException):
@@ -65,7 +63,7 @@ def remove_key(
     project: options.ProjectName,
     *,
     yes: options.Yes = False,
-    stack: options.Stack = None,
+    stack_name: options.StackName = None,
     state: options.State = options.DEFAULT_STATE,
 ) -> None:
     """Remove a project's key: from then on only the local tier answers.
@@ -76,10 +74,9 @@ def remove_key(
     the key keeps using it for up to five minutes: `titlecard pause` stops a project at once. If the key has leaked,
     also delete it at the provider.
     """
-    project_name(project)
-    there = stacks.find(stack, state)
-    name = _secret_name(there, project)
-    secrets = there.client("secretsmanager")
+    stack = stacks.find(stack_name, state)
+    name = _secret_name(stack, project)
+    secrets = stack.client("secretsmanager")
     try:
         removed = "DeletedDate" in secrets.describe_secret(SecretId=name)
     except secrets.exceptions.ResourceNotFoundException:
@@ -92,8 +89,8 @@ def remove_key(
     say(f"The key of {project} is removed; workers stop using it within {CACHED_MINUTES} minutes.")
 
 
-def _secret_name(there: stacks.Stack, project: str) -> str:
+def _secret_name(stack: stacks.Stack, project: str) -> str:
     """Return the name of a project's secret, from the parser's own settings."""
-    function = there.outputs["ParserFunction"]
-    configuration = there.client("lambda").get_function_configuration(FunctionName=function)
+    function = stack.outputs["ParserFunction"]
+    configuration = stack.client("lambda").get_function_configuration(FunctionName=function)
     return f"{configuration['Environment']['Variables']['KEY_SECRET_PREFIX']}{project}"

@@ -46,7 +46,7 @@ def limit(
     ] = None,
     yes: options.Yes = False,
     as_json: options.Json = False,
-    stack: options.Stack = None,
+    stack_name: options.StackName = None,
     state: options.State = options.DEFAULT_STATE,
 ) -> None:
     """Show a batch's limit and what waits for it, or raise it.
@@ -60,11 +60,11 @@ def limit(
     """
     wanted = options.spending_cap(usd, tokens).as_map()
     wanted |= {"requests": requests} if requests is not None else {}
-    there = stacks.find(stack, state)
-    standing = _Standing.read(there, batch)
+    stack = stacks.find(stack_name, state)
+    standing = _Standing.read(stack, batch)
     if wanted:
-        _raise(there, standing, wanted, yes=yes)
-        standing = _Standing.read(there, batch)
+        _raise(stack, standing, wanted, yes=yes)
+        standing = _Standing.read(stack, batch)
     if as_json:
         print_json(standing.content())
     elif not wanted:
@@ -73,29 +73,33 @@ def limit(
 
 @dataclass(frozen=True)
 class _Standing:
-    """A batch and its limit; `need` is the most that one more attempt on each of the `waiting` videos can cost."""
+    """A batch and its limit.
+
+    `most` is the highest limit that the stack allows. `need` is the most that one more attempt on each of the `waiting`
+    videos can cost.
+    """
 
     batch: Batch
     charged: Amount
-    stack: Total
+    most: Total
     waiting: int
     need: Amount
     raised: Sequence[LimitIncrease]
 
     @classmethod
-    def read(cls, there: Stack, name: str) -> _Standing:
+    def read(cls, stack: Stack, name: str) -> _Standing:
         """Read a batch's current charge and limit."""
-        results = ResultReader(there)
+        results = ResultReader(stack)
         batch = results.batch(name)
         rows = [it.row for it in results.catalog.deferred(batch)]
         needs = [it.need for it in rows if (it.reason or "").startswith(Hold.BATCH_LIMIT)]
         return cls(
             batch,
-            stacks.ledger(there).spent(name),
-            batch_limits(there.parameters),
+            stacks.ledger(stack).spent(name),
+            batch_limits(stack.parameters),
             len(needs),
             sum(needs, Amount()),
-            stacks.stores(there).limits.raised(name),
+            stacks.stores(stack).limits.raised(name),
         )
 
     def content(self) -> dict[str, Any]:
@@ -106,7 +110,7 @@ class _Standing:
             "limit": self.batch.limits.as_map(),
             "charged": amounts(self.charged),
             "waiting": {"videos": self.waiting, "need": amounts(self.need)},
-            "stack": self.stack.as_map(),
+            "stack": self.most.as_map(),
             "raised": [
                 {"at": it.at, "by": it.by, "from": it.before.as_map(), "to": it.after.as_map()} for it in self.raised
             ],
@@ -127,7 +131,7 @@ class _Standing:
         return lines
 
 
-def _raise(there: Stack, standing: _Standing, wanted: dict[str, int], *, yes: bool) -> None:
+def _raise(stack: Stack, standing: _Standing, wanted: dict[str, int], *, yes: bool) -> None:
     """Show the old and the new limit, ask for confirmation, and raise the limit."""
     batch, before = standing.batch, standing.batch.limits
     after = replace(before, **wanted)
@@ -144,8 +148,8 @@ def _raise(there: Stack, standing: _Standing, wanted: dict[str, int], *, yes: bo
         say(line)
     if not yes and not confirm("Raise it?"):
         raise typer.Abort
-    limits = stacks.stores(there).limits
-    if not limits.raise_limit(batch.id, before, after, by=stacks.caller(there), now=datetime.now(UTC)):
+    limits = stacks.stores(stack).limits
+    if not limits.raise_limit(batch.id, before, after, by=stacks.caller(stack), now=datetime.now(UTC)):
         raise CommandError(f"Somebody else has just changed {batch.id}: look again with `titlecard limit {batch.id}`.")
     say("Raised. Waiting videos continue within a minute or two." if standing.waiting else "Raised.")
 
@@ -161,7 +165,7 @@ def _check(standing: _Standing, wanted: dict[str, int]) -> None:
         raise CommandError(f"{batch.id} is {'cancelled' if batch.cancelled else batch.state}: nothing is spent on it.")
     if batch.state is BatchState.COUNTING:
         raise CommandError(f"Ingest is still reading {batch.id}: try again when it has sent the messages.")
-    before, most = batch.limits.as_map(), standing.stack.as_map()
+    before, most = batch.limits.as_map(), standing.most.as_map()
     for name, number in wanted.items():
         if number < before[name]:
             raise CommandError(

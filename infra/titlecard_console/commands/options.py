@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from titlecard.domain.batch import project_name
 from titlecard.domain.errors import NotABudget
 from titlecard.domain.money import cap
 from titlecard_console.errors import CommandError
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 DEFAULT_STATE = Path(".titlecard")
 
 
-def _in_existing_folder(path: Path | None) -> Path | None:
+def in_existing_folder(path: Path | None) -> Path | None:
     """Check that an output file's folder exists, before anything is spent.
 
     Raises:
@@ -28,6 +29,18 @@ def _in_existing_folder(path: Path | None) -> Path | None:
     if path is not None and not path.parent.is_dir():
         raise typer.BadParameter(f"there is no folder {str(path.parent)!r}: make it first, or name another file.")
     return path
+
+
+def _project(name: str | None) -> str | None:
+    """Check a project's name.
+
+    Raises:
+        typer.BadParameter: no project can have this name.
+    """
+    try:
+        return None if name is None else project_name(name)
+    except ValueError as error:
+        raise typer.BadParameter(f"{error}.") from error
 
 
 def _dollars(number: str | None) -> str | None:
@@ -51,7 +64,7 @@ def _checked(number: str | None, unit: str, expected: str) -> str | None:
     return number
 
 
-Stack = Annotated[
+StackName = Annotated[
     str | None,
     typer.Option(
         "--stack",
@@ -72,11 +85,18 @@ Manifests = Annotated[
     typer.Argument(metavar="MANIFEST", exists=True, dir_okay=False, readable=True, help="Each file is one batch."),
 ]
 BatchName = Annotated[str, typer.Argument(metavar="BATCH", help="A batch, as `titlecard batches` lists it.")]
-ProjectName = Annotated[str, typer.Argument(metavar="PROJECT", help="The project: the first folder under uploads/.")]
-ProjectOrAll = Annotated[
-    str | None, typer.Argument(metavar="PROJECT", help="The project: the first folder under uploads/.")
+ProjectName = Annotated[
+    str, typer.Argument(metavar="PROJECT", callback=_project, help="The project: the first folder under uploads/.")
 ]
-Project = Annotated[str, typer.Option(help="The project: the first folder under uploads/.")]
+ProjectOrAll = Annotated[
+    str | None,
+    typer.Argument(metavar="PROJECT", callback=_project, help="The project: the first folder under uploads/."),
+]
+Project = Annotated[str, typer.Option(callback=_project, help="The project: the first folder under uploads/.")]
+OneProject = Annotated[
+    str | None, typer.Option("--project", metavar="PROJECT", callback=_project, help="Only this project.")
+]
+OneBatch = Annotated[str | None, typer.Option("--batch", metavar="BATCH", help="Only this batch.")]
 All = Annotated[bool, typer.Option("--all", help="All projects of the stack.")]
 
 Settings = Annotated[
@@ -106,12 +126,12 @@ OutputFile = Annotated[
         "--output",
         help="The file to write; it appears when it is complete. Default: standard output.",
         dir_okay=False,
-        callback=_in_existing_folder,
+        callback=in_existing_folder,
     ),
 ]
 CopyFile = Annotated[
     Path | None,
-    typer.Option("--copy", help="The new file that holds the copy.", dir_okay=False, callback=_in_existing_folder),
+    typer.Option("--copy", help="The new file that holds the copy.", dir_okay=False, callback=in_existing_folder),
 ]
 
 

@@ -26,7 +26,7 @@ def pause(
     project: options.ProjectOrAll = None,
     *,
     every: options.All = False,
-    stack: options.Stack = None,
+    stack_name: options.StackName = None,
     state: options.State = options.DEFAULT_STATE,
 ) -> None:
     """Stop a project's model calls from the next video on.
@@ -39,16 +39,16 @@ def pause(
     LEDGER --item '{"pk": {"S": "pauses"}, "sk": {"S": "PROJECT"}}'
     """
     name = one_or_all(project, every=every)
-    there, now = stacks.find(stack, state), datetime.now(UTC)
-    ledger = stacks.ledger(there)
+    stack, now = stacks.find(stack_name, state), datetime.now(UTC)
+    ledger = stacks.ledger(stack)
     ledger.pause(name, now=now)
     if every:
         say("All projects are paused; `titlecard resume --all` lets them continue.")
         return
     say(f"{name} is paused; `titlecard resume {name}` lets it continue.")
-    catalog = ResultReader(there).catalog
+    catalog = ResultReader(stack).catalog
     if ledger.account(name, now=now).budget is None and next(catalog.all_batches(name), None) is None:
-        others = [it for it in known_projects(there) if it != name]  # read after the pause, which must not wait for it
+        others = [it for it in known_projects(stack) if it != name]  # read after the pause, which must not wait for it
         say(f"But nothing is known of {name}: is the name right? {listed(others)}")
 
 
@@ -56,7 +56,7 @@ def resume(
     project: options.ProjectOrAll = None,
     *,
     every: options.All = False,
-    stack: options.Stack = None,
+    stack_name: options.StackName = None,
     state: options.State = options.DEFAULT_STATE,
 ) -> None:
     """Let a paused project continue, and close its breaker.
@@ -68,11 +68,11 @@ def resume(
     Videos that waited because of the pause continue within two minutes.
     """
     name = one_or_all(project, every=every)
-    there, now = stacks.find(stack, state), datetime.now(UTC)
-    ledger, catalog = stacks.ledger(there), ResultReader(there).catalog
+    stack, now = stacks.find(stack_name, state), datetime.now(UTC)
+    ledger, catalog = stacks.ledger(stack), ResultReader(stack).catalog
     accounts = _accounts(ledger, name, now=now)
     if not every and accounts[name] == Account(name, None, None, Breaker()):
-        check_known(there, name)
+        check_known(stack, name)
     for account in accounts.values():
         ledger.unpause(account.project)
         if account.project != EVERY_PROJECT:

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from titlecard.domain.batch import project_name
 from titlecard_console import stacks
 from titlecard_console.commands import options
 from titlecard_console.errors import CommandError, ExitCode
@@ -49,7 +48,7 @@ def reconcile(
     openai_projects: OpenAIProjects = None,
     url: Annotated[str, typer.Option("--api", metavar="URL", help="The base URL of OpenAI's API.")] = OPENAI,
     as_json: options.Json = False,
-    stack: options.Stack = None,
+    stack_name: options.StackName = None,
     state: options.State = options.DEFAULT_STATE,
 ) -> None:
     """Compare the ledger with what OpenAI billed, day by day.
@@ -65,8 +64,8 @@ def reconcile(
     """
     days = _range(first, last)
     client = _client(url, keys or (), openai_projects or ())
-    ledger = stacks.ledger(stacks.find(stack, state))
-    months = list(ledger.months(project_name(project)))
+    ledger = stacks.ledger(stacks.find(stack_name, state))
+    months = list(ledger.months(project))
     if not months and project not in ledger.accounts():
         raise CommandError(f"The ledger knows no project {project!r}: is the name right?")
     billed = client.billed(days[0] - timedelta(days=1), days[1], keys=keys or (), projects=openai_projects or ())

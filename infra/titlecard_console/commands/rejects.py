@@ -20,7 +20,7 @@ def rejects(
     batch: options.BatchName,
     *,
     as_json: options.Json = False,
-    stack: options.Stack = None,
+    stack_name: options.StackName = None,
     state: options.State = options.DEFAULT_STATE,
 ) -> None:
     """List the rows of a batch that could not be used, and why.
@@ -29,9 +29,9 @@ def rejects(
 
     `titlecard rejects pycon-2019-0f3a --json | jq -r .row`
     """
-    there = stacks.find(stack, state)
-    upload = ResultReader(there).batch(batch).upload
-    s3 = there.client("s3")
+    stack = stacks.find(stack_name, state)
+    upload = ResultReader(stack).batch(batch).upload
+    s3 = stack.client("s3")
     try:
         body = s3.get_object(Bucket=upload.bucket, Key=report_key(batch, REJECTS))["Body"]
     except s3.exceptions.NoSuchKey as missing:

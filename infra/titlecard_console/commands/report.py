@@ -20,7 +20,12 @@ Subject = Annotated[
 ]
 Target = Annotated[
     Path | None,
-    typer.Option("--output", help="The file to write. Default: report-NAME.html in this folder.", dir_okay=False),
+    typer.Option(
+        "--output",
+        help="The file to write. Default: report-NAME.html in this folder.",
+        dir_okay=False,
+        callback=options.in_existing_folder,
+    ),
 ]
 
 
@@ -29,7 +34,7 @@ def report(
     *,
     output: Target = None,
     open_page: Annotated[bool, typer.Option("--open", help="Open the page in a browser.")] = False,
-    stack: options.Stack = None,
+    stack_name: options.StackName = None,
     state: options.State = options.DEFAULT_STATE,
 ) -> None:
     """Write a page that shows talks before and after.
@@ -44,8 +49,8 @@ def report(
     from titlecard_console.report.content import collect  # noqa: PLC0415 -- only this command draws and renders
     from titlecard_console.report.page import render  # noqa: PLC0415 -- as above
 
-    there = stacks.find(stack, state)
-    reader = ResultReader(there)
+    stack = stacks.find(stack_name, state)
+    reader = ResultReader(stack)
     every = reader.all_batches()
     projects = sorted({batch.project for batch in every})
     name = subject or (projects[0] if len(projects) == 1 else "")
@@ -55,7 +60,7 @@ def report(
     batches = [batch for batch in every if name in (batch.id, batch.project)]
     if not batches:
         raise CommandError(f"There is no batch and no project {name!r}: `titlecard batches` lists what there is.")
-    page = render(collect(there, reader, batches, name))
+    page = render(collect(stack, reader, batches, name))
     target = output or Path(f"report-{name}.html")
     with open_output(target) as sink:
         sink.write(page)

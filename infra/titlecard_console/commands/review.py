@@ -45,13 +45,19 @@ VideoId = Annotated[str, typer.Argument(metavar="ID", help="The video's id, as i
 def listed(
     context: typer.Context,
     *,
-    batch: Annotated[str | None, typer.Option(metavar="BATCH", help="Only those of one batch.")] = None,
-    project: Annotated[str | None, typer.Option(metavar="PROJECT", help="Only those of one project.")] = None,
+    batch: options.OneBatch = None,
+    project: options.OneProject = None,
     interactive: Annotated[
         bool, typer.Option("--interactive", "-i", help="Show one talk at a time; keys accept, edit, skip or undo.")
     ] = False,
     output: Annotated[
-        Path | None, typer.Option("--output", help="Write them as CSV, to change in a spreadsheet.", dir_okay=False)
+        Path | None,
+        typer.Option(
+            "--output",
+            help="Write them as CSV, to change in a spreadsheet.",
+            dir_okay=False,
+            callback=options.in_existing_folder,
+        ),
     ] = None,
     apply: Annotated[
         Path | None,
@@ -59,7 +65,7 @@ def listed(
     ] = None,
     yes: options.Yes = False,
     as_json: options.Json = False,
-    stack: options.Stack = None,
+    stack_name: options.StackName = None,
     state: options.State = options.DEFAULT_STATE,
 ) -> None:
     """List the talks that need a look; accept or correct them.
@@ -82,10 +88,10 @@ def listed(
         return
     if (interactive, as_json, output is not None, apply is not None).count(True) > 1:
         raise CommandError("Choose one of --interactive, --json, --output and --apply.")
-    there = stacks.find(stack, state)
-    results = ResultReader(there)
+    stack = stacks.find(stack_name, state)
+    results = ResultReader(stack)
     if apply:
-        _apply(there, results, apply, yes=yes)
+        _apply(stack, results, apply, yes=yes)
         return
     batches = results.batches(batch, project) if batch or project else results.all_batches()
     project_of = {it.id: it.project for it in batches}
@@ -96,7 +102,7 @@ def listed(
         say(f"{output}: {pluralize(number, 'talk')}. {remedy}")
         return
     if interactive:
-        review_session.run(results.reviews, project_of, _in_order(results.flagged(batches)), by=_who(there))
+        review_session.run(results.reviews, project_of, _in_order(results.flagged(batches)), by=_who(stack))
         return
     found = 0
     for layout, group in _by_layout(results.flagged(batches)):
@@ -111,10 +117,9 @@ def listed(
     say(f"{pluralize(found, 'talk')} to look at." if found else "No talk needs a look.")
 
 
-def _apply(there: Stack, results: ResultReader, path: Path, *, yes: bool) -> None:
+def _apply(stack: Stack, results: ResultReader, path: Path, *, yes: bool) -> None:
     """Show what a sheet changes, ask, and write it; skip talks that have changed since the sheet was written."""
-    with path.open(encoding="utf-8-sig", newline="") as source:
-        rows = list(review_sheet.read(source, str(path)))
+    rows = review_sheet.read(path)
     corrections, left = [], 0
     for line, row in rows:
         story = results.reviews.story(project_name(row["project"]), row["id"])
@@ -137,7 +142,7 @@ def _apply(there: Stack, results: ResultReader, path: Path, *, yes: bool) -> Non
         say(f"  → {shown(correction.title)} · {shown_names(correction.presenters)}")
     written = 0
     if corrections and (yes or confirm(f"Apply {pluralize(len(corrections), 'change')}?")):
-        who = _who(there)
+        who = _who(stack)
         for correction, story in corrections:
             done = results.reviews.answer(
                 correction.project,
@@ -164,7 +169,7 @@ def accept(
     *,
     project: options.Project = "default",
     as_json: options.Json = False,
-    stack: options.Stack = None,
+    stack_name: options.StackName = None,
     state: options.State = options.DEFAULT_STATE,
 ) -> None:
     """Confirm talks as they are: no parse changes them from then on.
@@ -173,8 +178,8 @@ def accept(
 
     `titlecard review accept dQw4w9WgXcQ 9bZkp7q19f0 --project pycon`
     """
-    there = stacks.find(stack, state)
-    cases = [_Case.read(there, project, video) for video in dict.fromkeys(videos)]
+    stack = stacks.find(stack_name, state)
+    cases = [_Case.read(stack, project, video) for video in dict.fromkeys(videos)]
     for case in cases:  # check all of them before the first write
         if case.story.talk is None:
             remedy = f"give it one with `titlecard review set {case.video} --title …`"
@@ -195,7 +200,7 @@ def correct(
     nobody: Annotated[bool, typer.Option("--nobody", help="The talk has no presenter.")] = False,
     project: options.Project = "default",
     as_json: options.Json = False,
-    stack: options.Stack = None,
+    stack_name: options.StackName = None,
     state: options.State = options.DEFAULT_STATE,
 ) -> None:
     """Correct a talk: no parse changes it from then on.
@@ -211,7 +216,9 @@ def correct(
         raise CommandError("--nobody and --presenter contradict each other.")
     if title is None and not names and not nobody:
         raise CommandError("Give what is right: --title, --presenter or --nobody.")
-    case = _Case.read(stacks.find(stack, state), project, video)
+    if title is not None and not title.strip():
+        raise CommandError("--title is empty: write the clean title, or leave the option out to keep the present one.")
+    case = _Case.read(stacks.find(stack_name, state), project, video)
     standing = case.story.talk
     right = " ".join(title.split()) if title else standing.title if standing else ""
     if not right:
@@ -224,27 +231,27 @@ def correct(
 class _Case:
     """A video that a person accepts or corrects."""
 
-    there: Stack
+    stack: Stack
     reviews: Reviews
     project: str
     video: str
     story: VideoSummary
 
     @classmethod
-    def read(cls, there: Stack, project: str, video: str) -> _Case:
+    def read(cls, stack: Stack, project: str, video: str) -> _Case:
         """Read what the catalog knows about a video."""
-        results = ResultReader(there)
-        story = results.reviews.story(project_name(project), video)
+        results = ResultReader(stack)
+        story = results.reviews.story(project, video)
         if story is None:  # a video that died before its first attempt still has rows
             if next(results.rows_of(project, video), None) is None:
                 raise CommandError(f"The project {project!r} has no video {video!r}: is --project right?")
             story = VideoSummary(None, {}, None)
-        return cls(there, results.reviews, project, video, story)
+        return cls(stack, results.reviews, project, video, story)
 
     def answer(self, title: str, presenters: Sequence[str], *, as_json: bool) -> None:
         """Store the person's answer and print it."""
         fingerprint = self.story.pointer.fingerprint if self.story.pointer else ""
-        who, now = _who(self.there), datetime.now(UTC)
+        who, now = _who(self.stack), datetime.now(UTC)
         given = self.reviews.answer(
             self.project, self.video, title, presenters, by=who, fingerprint=fingerprint, now=now
         )
@@ -257,9 +264,9 @@ class _Case:
             typer.echo(f"{self.video}: {shown(given.title)} · {shown_names(given.presenters)}")
 
 
-def _who(there: Stack) -> str:
+def _who(stack: Stack) -> str:
     """Return the name of the person who answers, from AWS and this machine."""
-    arn = stacks.caller(there)
+    arn = stacks.caller(stack)
     with suppress(KeyError, OSError, ImportError):  # the machine has no user names
         return f"{getpass.getuser()} ({arn})"
     return arn

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from titlecard.domain.batch import BatchState, RowState, project_name
+from titlecard.domain.batch import BatchState, RowState
 from titlecard.domain.video import Policy, Tier
 from titlecard.pipeline.lines import of_row
 from titlecard_console.commands import options
@@ -68,7 +68,6 @@ def run(
 
     Exit code 3: some videos are dead or waiting.
     """
-    project_name(project)
     most = options.spending_cap(limit_usd, limit_tokens)
     running = cloud.find(state)
     if running and (settings or model or tier is not Policy.AUTO):
@@ -82,8 +81,8 @@ def run(
         for remark in manifest.remarks():
             say(remark)
     limits = _agree(read, parameters, most, yes=yes)
-    with local_cloud(state, overrides, running) as there:
-        this = Run(there, f"run `titlecard resume {project}`") if running else Run(there)
+    with local_cloud(state, overrides, running) as stack:
+        this = Run(stack, f"run `titlecard resume {project}`") if running else Run(stack)
         this.allow(project, [limit for limit in limits if limit])
         sent = [
             this.upload(path, project, name, limit)

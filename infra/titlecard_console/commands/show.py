@@ -6,7 +6,6 @@ from typing import Annotated
 
 import typer
 
-from titlecard.domain.batch import project_name
 from titlecard_console import stacks
 from titlecard_console.commands import options
 from titlecard_console.errors import CommandError
@@ -20,20 +19,20 @@ def show(
     *,
     project: options.Project = "default",
     as_json: options.Json = False,
-    stack: options.Stack = None,
+    stack_name: options.StackName = None,
     state: options.State = options.DEFAULT_STATE,
 ) -> None:
     """Show a video's talk, its batches and every attempt.
 
     `titlecard show dQw4w9WgXcQ --project pycon`
     """
-    there = stacks.find(stack, state)
-    results = ResultReader(there)
-    summary = results.reviews.story(project_name(project), video)
+    stack = stacks.find(stack_name, state)
+    results = ResultReader(stack)
+    summary = results.reviews.story(project, video)
     rows = list(results.rows_of(project, video))
     if summary is None and not rows:
         raise CommandError(f"Nothing is known of {video!r} in the project {project!r}: is --project right?")
-    histories = stacks.stores(there).grants.story(project, video)
+    histories = stacks.stores(stack).grants.story(project, video)
     story = VideoStory(project, video, summary, rows, histories)
     if as_json:
         print_json(story.content())

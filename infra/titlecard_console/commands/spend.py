@@ -43,7 +43,7 @@ def spend(
     *,
     by: Annotated[Breakdown | None, typer.Option(help="Break each project's spending down.")] = None,
     as_json: options.Json = False,
-    stack: options.Stack = None,
+    stack_name: options.StackName = None,
     state: options.State = options.DEFAULT_STATE,
 ) -> None:
     """Show what projects were charged, and for what.
@@ -55,15 +55,15 @@ def spend(
     "measured" is what the provider counted. "lost answers" are the bounds of requests whose answer was lost. "leaked"
     was reserved by workers that were killed. All of it stays charged, because the provider may have billed it.
     """
-    there, now = stacks.find(stack, state), datetime.now(UTC)
-    ledger = stacks.ledger(there)
-    batches = list(ResultReader(there).catalog.all_batches(project))
+    stack, now = stacks.find(stack_name, state), datetime.now(UTC)
+    ledger = stacks.ledger(stack)
+    batches = list(ResultReader(stack).catalog.all_batches(project))
     lines: list[dict[str, Any]] = []
-    for name in [project] if project else known_projects(there):
+    for name in [project] if project else known_projects(stack):
         months = list(ledger.months(name))
         its_batches = [batch for batch in batches if batch.project == name]
         if project and not its_batches and not months:
-            check_known(there, project)
+            check_known(stack, project)
         lines += _lines(ledger, name, months, its_batches, by=by, now=now)
     if as_json:
         for content in lines:

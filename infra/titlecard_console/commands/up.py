@@ -28,12 +28,12 @@ def up(*, settings: options.Settings = None, state: options.State = options.DEFA
 
     Every AWS client works with it, for instance `aws --endpoint-url ... s3 cp`. Ctrl-C stops it.
     """
-    with local_cloud(state, overrides_of(settings, Policy.AUTO, None), None) as there:
-        say(f"The local cloud is at {there.endpoint_url} (region {there.region}).")
+    with local_cloud(state, overrides_of(settings, Policy.AUTO, None), None) as stack:
+        say(f"The local cloud is at {stack.endpoint_url} (region {stack.region}).")
         say("In another terminal, `titlecard run MANIFEST` and all other commands use it; so does any AWS client:\n")
-        credentials = f"AWS_ACCESS_KEY_ID={there.access_key} AWS_SECRET_ACCESS_KEY={there.secret_key}"
-        command = f"aws --endpoint-url {there.endpoint_url} --region {there.region} s3 cp events/sample.jsonl"
-        say(f"  {credentials} {command} s3://{there.outputs['UploadsBucket']}/uploads/default/\n")
+        credentials = f"AWS_ACCESS_KEY_ID={stack.access_key} AWS_SECRET_ACCESS_KEY={stack.secret_key}"
+        command = f"aws --endpoint-url {stack.endpoint_url} --region {stack.region} s3 cp events/sample.jsonl"
+        say(f"  {credentials} {command} s3://{stack.outputs['UploadsBucket']}/uploads/default/\n")
         say("Ctrl-C stops it. Answers that were paid for are kept.")
         while cloud.find(state):
             time.sleep(1)
@@ -81,6 +81,6 @@ def local_cloud(state: Path, overrides: Mapping[str, str], running: cloud.Cloud 
         yield running
         return
     started = time.monotonic()
-    with cloud.start(state, overrides, os.environ, say=lambda step: say(f"{step} …")) as there:
+    with cloud.start(state, overrides, os.environ, say=lambda step: say(f"{step} …")) as stack:
         say(f"the local cloud is up after {time.monotonic() - started:.0f} s")
-        yield there
+        yield stack

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import typer
 
-from titlecard.domain.batch import project_name
 from titlecard.domain.video import Policy
 from titlecard_console import estimate as estimating
 from titlecard_console import stacks
@@ -22,7 +21,7 @@ def upload(
     limit_usd: options.LimitUsd = None,
     limit_tokens: options.LimitTokens = None,
     yes: options.Yes = False,
-    stack: options.Stack = None,
+    stack_name: options.StackName = None,
     state: options.State = options.DEFAULT_STATE,
 ) -> None:
     """Upload a manifest, with a limit on what its batch may cost.
@@ -34,16 +33,15 @@ def upload(
     It first shows the most that the batch can cost, which becomes the batch's limit. The project's budget also applies.
     It prints the batch's name on standard output.
     """
-    project_name(project)
     most = options.spending_cap(limit_usd, limit_tokens)
-    there = stacks.find(stack, state)
-    parameters = there.parameters
+    stack = stacks.find(stack_name, state)
+    parameters = stack.parameters
     (found,) = estimating.estimate([read_manifest(manifest, parameters)], parameters, most)
     if Policy(parameters["TierPolicy"]) is not Policy.LOCAL:
         say(estimating.summary([found], parameters["Model"]))
-        say(left_in_words(left_of_budget(there, project), project))
+        say(left_in_words(left_of_budget(stack, project), project))
     if refused := found.manifest.report.refused:
         say(f"{pluralize(refused, 'row')} cannot be used: {see_check(manifest)}.")
     if not yes and not confirm("Upload it?"):
         raise typer.Abort
-    typer.echo(stacks.upload(there, manifest, f"{project}/{manifest.name}", found.limits).batch)
+    typer.echo(stacks.upload(stack, manifest, f"{project}/{manifest.name}", found.limits).batch)

@@ -23,7 +23,7 @@ def watch(
     batch: options.BatchName,
     *,
     as_json: options.Json = False,
-    stack: options.Stack = None,
+    stack_name: options.StackName = None,
     state: options.State = options.DEFAULT_STATE,
 ) -> None:
     """Follow a batch until it ends or waits for you.
@@ -33,8 +33,8 @@ def watch(
     Ctrl-C stops watching and leaves the batch running. Exit codes: 0 the batch is finished, and every video is parsed
     or superseded; 2 the file is not a manifest; 3 some videos are dead or waiting.
     """
-    there = stacks.find(stack, state)
-    results, ledger = ResultReader(there), stacks.ledger(there)
+    stack = stacks.find(stack_name, state)
+    results, ledger = ResultReader(stack), stacks.ledger(stack)
     with Display(people) as display:
         before: dict[str, Any] | None = None
         while True:

@@ -126,7 +126,7 @@ class Selection:
             "id": (self.ids, {name for letter in letters for name in letter.names}),
             "batch": (self.batches, {letter.seen.batch for letter in letters if letter.seen}),
         }
-        return [f"the {kind} {name!r}" for kind, (named, there) in known.items() for name in sorted(named - there)]
+        return [f"the {kind} {name!r}" for kind, (named, stack) in known.items() for name in sorted(named - stack)]
 
 
 @dataclass(frozen=True)

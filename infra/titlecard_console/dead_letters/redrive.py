@@ -50,28 +50,28 @@ class Redriver:
     """Lists dead letters, sends them again and discards them.
 
     Args:
-        there: the stack.
+        stack: the stack.
         now: returns the current time, timezone-aware.
         reading: how to read the queues; see `DeadLetterQueue`.
     """
 
     def __init__(
-        self, there: Stack, *, now: Callable[[], datetime] = lambda: datetime.now(UTC), **reading: int
+        self, stack: Stack, *, now: Callable[[], datetime] = lambda: datetime.now(UTC), **reading: int
     ) -> None:
-        self._there = there
+        self._stack = stack
         self._now = now
-        self._stores = stacks.stores(there)
+        self._stores = stacks.stores(stack)
         self._catalog = self._stores.catalog
         self._grants = self._stores.grants
         self._ledger = self._stores.ledger
-        sqs, outputs = there.client("sqs"), there.outputs
+        sqs, outputs = stack.client("sqs"), stack.outputs
         self._work = DeadLetterQueue(sqs, outputs["WorkDeadLetterQueueUrl"], outputs["WorkQueueUrl"], **reading)
         self._ingest = DeadLetterQueue(sqs, outputs["IngestDeadLetterQueueUrl"], outputs["IngestQueueUrl"], **reading)
-        self._costs = RetryCosts(self._stores, there.parameters)
+        self._costs = RetryCosts(self._stores, stack.parameters)
 
     def who(self) -> str:
         """Return the person who allows the attempts, as AWS knows them."""
-        return stacks.caller(self._there)
+        return stacks.caller(self._stack)
 
     @property
     def hidden(self) -> int:
@@ -262,7 +262,7 @@ class Redriver:
         ]
 
     def _from_manifest(self, batch: Batch, rows: set[int]) -> Iterator[tuple[int, Video]]:
-        parameters = self._there.parameters
+        parameters = self._stack.parameters
         limits = reading_limits(parameters)
         uploads = self._stores.uploads
         with tempfile.TemporaryFile() as file:

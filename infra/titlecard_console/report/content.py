@@ -91,11 +91,11 @@ class ReportContent:
         return sum(charge.micro_usd for charge in self.charges)
 
 
-def collect(there: Stack, reader: ResultReader, batches: Sequence[Batch], title: str) -> ReportContent:
+def collect(stack: Stack, reader: ResultReader, batches: Sequence[Batch], title: str) -> ReportContent:
     """Read the content of the page.
 
     Args:
-        there: the stack.
+        stack: the stack.
         reader: reads the results.
         batches: the batches of one project.
         title: the subject of the page, for its heading.
@@ -110,7 +110,7 @@ def collect(there: Stack, reader: ResultReader, batches: Sequence[Batch], title:
             _add(content, result, row.video if row else None, numbers)
     content.layouts = list(numbers)
     content.charges.sort(key=lambda charge: charge.at)
-    uploads = UploadsBucket(there.client("s3"))
+    uploads = UploadsBucket(stack.client("s3"))
     for batch in batches:
         if batch.refused:
             content.rejects.update(_rejects(uploads, batch))
