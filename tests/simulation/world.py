@@ -271,41 +271,40 @@ class World:
 
     def _stage(self) -> None:
         """Replace production's clock, threads and random values with the schedule's."""
-        code = self.code
         Pool.baton = self.baton
-        parser: Any = code["pipeline.parse"]
-        parser.ThreadPoolExecutor = Pool
-        parser.local = SimpleNamespace(parse=self._parse)
-        turns: Any = code["pipeline.turns"]
-        turns.time = SimpleNamespace(sleep=self.baton.sleep)
-        asker: Any = code["pipeline.ask"]
-        asker.uuid4 = self._token
-        asker.random = SimpleNamespace(uniform=self._uniform)
-        ingest: Any = code["pipeline.ingest"]
-        ingest.ThreadPoolExecutor = Pool
-        ingest.uuid4 = self._name
+        rest, chance = SimpleNamespace(sleep=self.baton.sleep), SimpleNamespace(uniform=self._uniform)
         files = SimpleNamespace(TemporaryFile=io.BytesIO, TemporaryDirectory=_folder)
-        ingest.tempfile = files
-        ingest.telemetry = SimpleNamespace(**{**vars(telemetry), "logger": _SILENT})
-        audit: Any = code["pipeline.audit"]
-        audit.tempfile = files
-        ingest.Survey = _Surveys
-        batches: Any = code["aws.dynamodb.catalog.batches"]
-        batches.Survey = _Surveys
-        rows: Any = code["aws.dynamodb.catalog.rows"]
-        rows.uuid4 = self._name
-        table: Any = code["aws.dynamodb.catalog.table"]
-        table.time, table.random = SimpleNamespace(sleep=self.baton.sleep), asker.random
-        parser.random = asker.random
-        requeue: Any = code["pipeline.requeue"]
-        requeue.ThreadPoolExecutor = Pool
-        lease: Any = code["pipeline.lease"]
-        lease.ThreadPoolExecutor, lease.uuid4, lease.Event = Pool, self._name, partial(Event, self.baton)
-        lease.time = SimpleNamespace(sleep=self.baton.sleep)
-        ingest.ROWS_BETWEEN_CHECKPOINTS, ingest.PACKS_UNDER_WAY = (2, 2) if self.plan.small else (2000, 32)
-        sent: Any = code["aws.sqs"]
-        sent.ENTRIES_PER_SEND = 1 if self.plan.small else 10
-        sent.time = SimpleNamespace(sleep=self.baton.sleep)
+        local_tier = SimpleNamespace(parse=self._parse)
+        checkpoints, ahead = (2, 2) if self.plan.small else (2000, 32)
+        self._replace("pipeline.parse", ThreadPoolExecutor=Pool, extraction=local_tier, random=chance)
+        self._replace("pipeline.turns", time=rest)
+        self._replace("pipeline.ask", uuid4=self._token, random=chance)
+        self._replace(
+            "pipeline.ingest",
+            ThreadPoolExecutor=Pool,
+            uuid4=self._name,
+            tempfile=files,
+            telemetry=SimpleNamespace(**{**vars(telemetry), "logger": _SILENT}),
+            take_survey=lambda _rows: _SURVEY,
+            ROWS_BETWEEN_CHECKPOINTS=checkpoints,
+            PACKS_UNDER_WAY=ahead,
+        )
+        self._replace("pipeline.audit", tempfile=files)
+        self._replace("pipeline.requeue", ThreadPoolExecutor=Pool)
+        self._replace(
+            "pipeline.lease", ThreadPoolExecutor=Pool, uuid4=self._name, Event=partial(Event, self.baton), time=rest
+        )
+        self._replace("aws.dynamodb.catalog.batches", Survey=SimpleNamespace(from_json=lambda _text: _SURVEY))
+        self._replace("aws.dynamodb.catalog.rows", uuid4=self._name)
+        self._replace("aws.dynamodb.catalog.table", time=rest, random=chance)
+        self._replace("aws.sqs", time=rest, ENTRIES_PER_SEND=1 if self.plan.small else 10)
+
+    def _replace(self, name: str, **replacements: object) -> None:
+        """Replace names of a production module, which must have them: otherwise the replacement would do nothing."""
+        module = vars(self.code[name])
+        if missing := replacements.keys() - module.keys():
+            raise AssertionError(f"{name} has no {', '.join(missing)} to replace")
+        module.update(replacements)
 
     def _compose(self) -> None:
         """Build the objects that the handlers make at cold start and share."""
@@ -878,20 +877,6 @@ LARGE = 'He said "no". ' * 7_000
 """A description that nearly fills the largest row, and is longer in JSON."""
 
 _SURVEY = take_survey(tuple(Video(id=title, title=title) for title in TITLES))
-
-
-class _Surveys:
-    """Replaces the learning and reading of `Survey`: it always returns the same one, learnt once."""
-
-    @staticmethod
-    def learn(_videos: tuple[Video, ...]) -> Survey:
-        """Return the one survey."""
-        return _SURVEY
-
-    @staticmethod
-    def from_json(_text: str) -> Survey:
-        """Return the one survey."""
-        return _SURVEY
 
 
 @lru_cache(maxsize=10_000)
