@@ -20,8 +20,8 @@ from aws_lambda_powertools.utilities.data_classes import SQSEvent
 
 from titlecard import bootstrap, telemetry
 from titlecard.aws.sqs import WorkQueue
-from titlecard.pipeline.outcomes import ComeBack, Replaced
-from titlecard.pipeline.parse import Received
+from titlecard.pipeline.job import Received
+from titlecard.pipeline.outcomes import Redeliver, Replaced
 from titlecard.settings import ParserSettings
 
 if TYPE_CHECKING:
@@ -65,14 +65,14 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
 
     def report(record: SQSRecord) -> None:
         outcome = outcomes[record.message_id]
-        if isinstance(outcome, ComeBack):
+        if isinstance(outcome, Redeliver):
             if outcome.seconds is not None:
                 queue.show_again(record.receipt_handle, outcome.seconds)
             raise NotDone
 
     answer = dict(process_partial_response(event=event, record_handler=report, processor=processor, context=context))
     for outcome, number in Counter(outcomes.values()).items():
-        if isinstance(outcome, ComeBack | Replaced):
+        if isinstance(outcome, Redeliver | Replaced):
             telemetry.videos("retried", None, number)
         else:
             telemetry.videos(outcome.state, outcome.tier, number)

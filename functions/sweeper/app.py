@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from titlecard import bootstrap, telemetry
 from titlecard.settings import SweeperSettings
-from titlecard.telemetry import logger
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
@@ -24,5 +23,5 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, int]:  #
     """Put back due rows, audit open batches and publish finished ones."""
     gauges.report()
     done = sweeper.run(lambda: context.get_remaining_time_in_millis() / 1000)
-    telemetry.swept(logger, done)
+    telemetry.swept(done)
     return dict(done)

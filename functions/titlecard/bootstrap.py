@@ -22,32 +22,25 @@ from titlecard.aws.dynamodb.ledger import ONE_TRY, Ledger
 from titlecard.aws.s3 import UploadsBucket
 from titlecard.aws.secrets import ProjectKeys
 from titlecard.aws.sqs import DeadLetterSender, IngestQueue, WorkQueue
-from titlecard.domain.money import PriceList, Total
+from titlecard.domain.money import PriceList
 from titlecard.llm import ModelTier
-from titlecard.manifests import ReadingLimits
-from titlecard.pipeline.audit import Audit, AuditConfig
+from titlecard.pipeline.audit import Audit
 from titlecard.pipeline.gauges import Gauges
-from titlecard.pipeline.ingest import Ingest, IngestConfig
-from titlecard.pipeline.parse import Parser, ParserConfig
+from titlecard.pipeline.ingest import Ingest
+from titlecard.pipeline.parse import Parser
 from titlecard.pipeline.publish import ResultPublisher
 from titlecard.pipeline.requeue import Requeue
-from titlecard.telemetry import logger
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from aws_lambda_powertools import Logger
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_sqs import SQSClient
 
-    from titlecard.pipeline.ask import Keys
-    from titlecard.pipeline.ask import ModelTier as Model
+    from titlecard.pipeline.ask import Keys, LanguageModel
     from titlecard.pipeline.publish import EventBus
     from titlecard.settings import IngestSettings, ParserSettings, SweeperSettings
-
-REDELIVERY_SPARE_SECONDS = 60
-"""The grace period for redelivering a notification after its visibility timeout, in seconds; then it counts as lost."""
 
 
 class Clients(Protocol):
@@ -172,16 +165,7 @@ def ingest(settings: IngestSettings, clients: Clients, *, now: Callable[[], date
         catalog=Catalog(clients.catalog, settings.catalog_table),
         uploads=UploadsBucket(clients.s3),
         queue=WorkQueue(clients.sqs, settings.work_queue_url),
-        config=IngestConfig(
-            manifest_max_bytes=settings.manifest_max_bytes,
-            reading=_reading_limits(settings),
-            survey_sample=settings.survey_sample_rows,
-            limits=Total(
-                requests=settings.batch_request_limit,
-                tokens=settings.batch_token_limit,
-                micro_usd=settings.batch_micro_usd_limit,
-            ),
-        ),
+        settings=settings,
         now=now,
     )
 
@@ -191,9 +175,8 @@ def parser(
     clients: Clients,
     *,
     keys: Keys | None = None,
-    model: Model | None = None,
+    model: LanguageModel | None = None,
     now: Callable[[], datetime] = utc_now,
-    log: Logger = logger,
 ) -> Parser:
     """Build the parser: messages become talks.
 
@@ -208,19 +191,8 @@ def parser(
         dead_letters=DeadLetterSender(clients.sqs, settings.work_dead_letter_queue_url),
         keys=keys or ProjectKeys(settings.key_secret_prefix, local=settings.openai_api_key),
         model=model or model_tier(settings),
-        config=ParserConfig(
-            policy=settings.tier_policy,
-            model=settings.model,
-            max_receives=settings.max_receive_count,
-            attempt_cap=settings.attempt_cap,
-            visibility=settings.visibility_seconds,
-            deadline=settings.request_deadline_seconds,
-            settle_margin=settings.settle_margin_seconds,
-            retry_backoff=settings.retry_backoff_seconds,
-            breaker_threshold=settings.breaker_threshold,
-        ),
+        settings=settings,
         now=now,
-        log=log,
     )
 
 
@@ -237,9 +209,7 @@ def model_tier(settings: ParserSettings) -> ModelTier:
     )
 
 
-def sweeper(
-    settings: SweeperSettings, clients: Clients, *, now: Callable[[], datetime] = utc_now, log: Logger = logger
-) -> Requeue:
+def sweeper(settings: SweeperSettings, clients: Clients, *, now: Callable[[], datetime] = utc_now) -> Requeue:
     """Build the sweeper: it puts deferred rows back, audits open batches and publishes the results of finished ones."""
     catalog = Catalog(clients.catalog, settings.catalog_table)
     queue = WorkQueue(clients.sqs, settings.work_queue_url)
@@ -255,18 +225,8 @@ def sweeper(
             s3=clients.s3,
             events=clients.events,
         ),
-        config=AuditConfig(
-            most=settings.sweeper_limit,
-            after=settings.audit_after_seconds,
-            ingest_after=max(
-                settings.audit_after_seconds, settings.ingest_visibility_seconds + REDELIVERY_SPARE_SECONDS
-            ),
-            rounds=settings.audit_rounds,
-            reading=_reading_limits(settings),
-            manifest_max_bytes=settings.manifest_max_bytes,
-        ),
+        settings=settings,
         now=now,
-        log=log,
     )
     return Requeue(
         catalog=catalog,
@@ -275,25 +235,13 @@ def sweeper(
         audit=audit,
         most=settings.sweeper_limit,
         now=now,
-        log=log,
     )
 
 
-def gauges(
-    settings: SweeperSettings, clients: Clients, *, now: Callable[[], datetime] = utc_now, log: Logger = logger
-) -> Gauges:
+def gauges(settings: SweeperSettings, clients: Clients, *, now: Callable[[], datetime] = utc_now) -> Gauges:
     """Build the gauges that the sweeper reports for the alarms."""
     return Gauges(
         catalog=Catalog(clients.catalog, settings.catalog_table),
         ledger=Ledger(clients.ledger, settings.ledger_table),
         now=now,
-        log=log,
-    )
-
-
-def _reading_limits(settings: IngestSettings | SweeperSettings) -> ReadingLimits:
-    return ReadingLimits(
-        row_max_bytes=settings.row_max_bytes,
-        total_max_bytes=settings.manifest_max_bytes,
-        max_ratio=settings.manifest_max_ratio,
     )

@@ -11,7 +11,12 @@ from typing import Annotated
 from pydantic import BeforeValidator, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from titlecard.domain.money import Total
 from titlecard.domain.video import Policy
+from titlecard.manifests import ReadingLimits
+
+REDELIVERY_SPARE_SECONDS = 60
+"""The grace period for redelivering a notification after its visibility timeout, in seconds; then it counts as lost."""
 
 _Positive = Annotated[int, Field(gt=0)]
 _Count = Annotated[int, Field(ge=0)]
@@ -29,18 +34,35 @@ class _Settings(BaseSettings):
     work_queue_url: str
 
 
-class IngestSettings(_Settings):
-    """The settings of the ingest function; sizes in bytes."""
-
-    ingest_queue_url: str
+class _ManifestSettings(_Settings):
     manifest_max_bytes: _Positive
     manifest_max_ratio: _Positive
     row_max_bytes: _Positive
+
+    @property
+    def reading_limits(self) -> ReadingLimits:
+        """The limits within which a manifest is read."""
+        return ReadingLimits(
+            row_max_bytes=self.row_max_bytes,
+            total_max_bytes=self.manifest_max_bytes,
+            max_ratio=self.manifest_max_ratio,
+        )
+
+
+class IngestSettings(_ManifestSettings):
+    """The settings of the ingest function; sizes in bytes."""
+
+    ingest_queue_url: str
     survey_sample_rows: _Positive
     ingest_continuations: _Positive
     batch_request_limit: _Count
     batch_token_limit: _Count
     batch_micro_usd_limit: _Count
+
+    @property
+    def batch_limits(self) -> Total:
+        """The most that a batch may be charged, unless its upload says less."""
+        return Total(self.batch_request_limit, self.batch_token_limit, self.batch_micro_usd_limit)
 
 
 class ParserSettings(_Settings):
@@ -67,7 +89,7 @@ class ParserSettings(_Settings):
     """The key of all projects on the local cloud; in AWS every project has its key in Secrets Manager."""
 
 
-class SweeperSettings(_Settings):
+class SweeperSettings(_ManifestSettings):
     """The settings of the sweeper function; times in seconds, sizes in bytes."""
 
     ledger_table: str
@@ -77,6 +99,8 @@ class SweeperSettings(_Settings):
     sweeper_limit: _Positive
     audit_after_seconds: _Positive
     audit_rounds: _Positive
-    manifest_max_bytes: _Positive
-    manifest_max_ratio: _Positive
-    row_max_bytes: _Positive
+
+    @property
+    def ingest_restart_seconds(self) -> int:
+        """The time that ingest may stand still: until then its queue may redeliver the notification."""
+        return max(self.audit_after_seconds, self.ingest_visibility_seconds + REDELIVERY_SPARE_SECONDS)

@@ -98,9 +98,7 @@ def invocation(handler: Callable[[Any, LambdaContext], Any]) -> Callable[[Any, L
 # ----------------------------------------------------------------------------------------------------------- the events
 
 
-def attempted(
-    log: Logger, message: Message, *, attempt: int, bound: Amount, billing: Billing, reason: str, model: str
-) -> None:
+def attempted(message: Message, *, attempt: int, bound: Amount, billing: Billing, reason: str, model: str) -> None:
     """Report one attempt: a request and its outcome.
 
     Args:
@@ -115,7 +113,7 @@ def attempted(
     _count(Metric.MICRO_USD_CHARGED, charged.micro_usd)
     if isinstance(billing, Unmeasured):
         _count(Metric.LOST_ANSWERS)
-    log.info(
+    logger.info(
         "attempt",
         **_row(message),
         attempt=attempt,
@@ -127,13 +125,13 @@ def attempted(
     )
 
 
-def deferred(log: Logger, message: Message, *, reason: str, due: datetime | None, bound: Amount | None) -> None:
+def deferred(message: Message, *, reason: str, due: datetime | None, bound: Amount | None) -> None:
     """Report a deferred row. `due` None waits for a person; `bound` is None if the model was not to be asked."""
     code = _code(reason)
     _count(Metric.ROWS_DEFERRED, reason=code)
     if code in _BUDGET_HOLDS:
         _count(Metric.BUDGET_REFUSALS)
-    log.info(
+    logger.info(
         "deferred",
         **_row(message),
         reason=code,
@@ -142,42 +140,42 @@ def deferred(log: Logger, message: Message, *, reason: str, due: datetime | None
     )
 
 
-def died(log: Logger, message: Message | None, *, reason: str, attempt: int | None = None) -> None:
+def died(message: Message | None, *, reason: str, attempt: int | None = None) -> None:
     """Report a death; `message` is None if the dead letter is not a manifest's row."""
     _count(Metric.DEATHS)
-    log.warning("died", **(_row(message) if message else {}), attempt=attempt, reason=_code(reason))
+    logger.warning("died", **(_row(message) if message else {}), attempt=attempt, reason=_code(reason))
 
 
-def given_up(log: Logger, rows: Iterable[tuple[Message, RowState | None]], *, reason: str) -> None:
+def given_up(rows: Iterable[tuple[Message, RowState | None]], *, reason: str) -> None:
     """Report the deaths among rows that the audit gave up, each given with its end state."""
     for message, state in rows:
         if state is RowState.DEAD:
-            died(log, message, reason=reason)
+            died(message, reason=reason)
 
 
-def refused(log: Logger, *, batch: str, reason: str) -> None:
+def refused(*, batch: str, reason: str) -> None:
     """Report a refused upload; only its report holds the sentence, which may quote the file."""
     _count(Metric.UPLOADS_REFUSED)
-    log.warning("upload refused", batch=batch, reason=reason)
+    logger.warning("upload refused", batch=batch, reason=reason)
 
 
-def not_settled(log: Logger, message: Message) -> None:
+def not_settled(message: Message) -> None:
     """Report a settlement that failed: the bound stays charged."""
     _count(Metric.SETTLE_FAILURES)
-    log.warning("not settled: the bound stays charged", **_row(message))
+    logger.warning("not settled: the bound stays charged", **_row(message))
 
 
-def breaker_opened(log: Logger, project: str, *, reason: str) -> None:
+def breaker_opened(project: str, *, reason: str) -> None:
     """Report an opened breaker, and write its metric at once."""
     _count(Metric.BREAKER_OPENED)
-    log.error("breaker opened", project=project, reason=_code(reason))
+    logger.error("breaker opened", project=project, reason=_code(reason))
     _buffer.write_early()
 
 
-def usage_above_bound(log: Logger, project: str) -> None:
+def usage_above_bound(project: str) -> None:
     """Report a request that cost more than its bound, and write its metric at once."""
     _count(Metric.USAGE_ABOVE_BOUND)
-    log.error("a request cost more than its bound", project=project)
+    logger.error("a request cost more than its bound", project=project)
     _buffer.write_early()
 
 
@@ -186,19 +184,19 @@ def videos(outcome: str, tier: str | None, number: int) -> None:
     _count(Metric.VIDEOS, number, outcome=outcome, tier=tier or "none")
 
 
-def upload_taken(log: Logger, *, batch: str, key: str) -> None:
+def upload_taken(*, batch: str, key: str) -> None:
     """Report an upload that ingest has processed to its end or to the next continuation."""
     _count(Metric.UPLOADS_TAKEN)
-    log.info("upload taken", batch=batch, key=key)
+    logger.info("upload taken", batch=batch, key=key)
 
 
-def upload_stopped(log: Logger, *, batch: str, rounds: int) -> None:
+def upload_stopped(*, batch: str, rounds: int) -> None:
     """Report an upload that has reached the limit of continuations: the audit continues it."""
     _count(Metric.UPLOAD_FAILURES)
-    log.error("upload stopped: too many continuations", batch=batch, rounds=rounds)
+    logger.error("upload stopped: too many continuations", batch=batch, rounds=rounds)
 
 
-def upload_failed(log: Logger, error: BaseException) -> None:
+def upload_failed(error: BaseException) -> None:
     """Report an exception that ingest caught: SQS redelivers the upload.
 
     The exception's message is logged only if it comes from AWS, since any other may quote the upload.
@@ -206,19 +204,19 @@ def upload_failed(log: Logger, error: BaseException) -> None:
     _count(Metric.UPLOAD_FAILURES)
     message = str(error) if isinstance(error, BotoCoreError | ClientError) else None
     frames = [f"{Path(frame.filename).name}:{frame.lineno}" for frame in traceback.extract_tb(error.__traceback__)]
-    log.error("upload not taken", error=type(error).__name__, said=message, frames=frames)
+    logger.error("upload not taken", error=type(error).__name__, said=message, frames=frames)
 
 
 # ------------------------------------------------------------------------------------------------ the sweeper's reports
 
 
-def swept(log: Logger, done: Mapping[str, int]) -> None:
+def swept(done: Mapping[str, int]) -> None:
     """Report a complete run of the sweeper, with the amount of each kind of work."""
     _count(Metric.SWEEPER_RUNS)
     for work, number in done.items():
         _count(Metric.SWEEPER_WORK, number, work=work.replace(" ", "_"))
     if done:
-        log.info("swept", done=dict(done))
+        logger.info("swept", done=dict(done))
 
 
 def published(lag_seconds: float) -> None:

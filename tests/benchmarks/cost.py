@@ -40,8 +40,9 @@ from titlecard.domain.video import Video
 from titlecard.extraction.surveying import take_survey
 from titlecard.llm import ModelTier
 from titlecard.llm.question import Answer
-from titlecard.pipeline.parse import Received
+from titlecard.pipeline.job import Received
 from titlecard.settings import ParserSettings, SweeperSettings
+from titlecard.telemetry import logger
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -233,7 +234,7 @@ class Stack:
         )  # fmt: skip
         model = Answering(MODEL, prices=PriceList.packaged(), max_output_tokens=400)
         keys = SimpleNamespace(of=lambda _project, *, fresh=False: "sk-none")  # noqa: ARG005 -- as the original's
-        return bootstrap.parser(settings, self.clients, keys=keys, model=model, now=lambda: self.now, log=_SILENT)
+        return bootstrap.parser(settings, self.clients, keys=keys, model=model, now=lambda: self.now)
 
     def sweeper(self) -> Any:  # noqa: ANN401 -- what the handler makes
         """Return a sweeper as its handler makes it."""
@@ -243,7 +244,7 @@ class Stack:
             sweeper_limit=10_000, audit_after_seconds=3600, audit_rounds=3, manifest_max_bytes=1 << 28,
             manifest_max_ratio=200, row_max_bytes=131_072,
         )  # fmt: skip
-        return bootstrap.sweeper(settings, self.clients, now=lambda: self.now, log=_SILENT)
+        return bootstrap.sweeper(settings, self.clients, now=lambda: self.now)
 
 
 @dataclass(frozen=True)
@@ -312,6 +313,7 @@ def measure_sweep(rows: int) -> float:
 
 def main() -> None:
     """Measure and print."""
+    logger.setLevel("CRITICAL")
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--rows", type=int, default=510)
     options.add_argument("--waiting", type=int, default=2_000)
@@ -338,18 +340,6 @@ def main() -> None:
         units = measure_sweep(waiting)
         month = units * MINUTES_A_MONTH * price / MILLION
         print(f"idle    {waiting:>6,} rows wait for a person: {units:g} read units a sweep, ${month:.2f} a month")
-
-
-class _Silent:
-    """A log that discards everything."""
-
-    def warning(self, *_: object, **__: object) -> None:
-        """Discard a warning."""
-
-    info = error = exception = warning
-
-
-_SILENT: Any = _Silent()
 
 
 def _video(number: int) -> Video:

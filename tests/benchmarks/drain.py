@@ -29,7 +29,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
-from tests.benchmarks.cost import _SILENT, PROJECT, Meter
+from tests.benchmarks.cost import PROJECT, Meter
 from tests.functional.world import Wire, World
 from tests.simulation import dynamo
 from tests.simulation.expressions import holds, updated
@@ -48,6 +48,7 @@ from titlecard.domain.video import Video
 from titlecard.pipeline.publish import ResultPublisher
 from titlecard.pipeline.requeue import MARKERS, TIMEOUT_SECONDS
 from titlecard.settings import SweeperSettings
+from titlecard.telemetry import logger
 from titlecard_console.local_cloud.ministack import MiniStack
 
 if TYPE_CHECKING:
@@ -257,6 +258,7 @@ class Bucket:
 
 def main() -> None:
     """Measure and print."""
+    logger.setLevel("CRITICAL")
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--rows", type=int, default=1_000_000)
     options.add_argument("--publish", action="store_true", help="publish results, and drain nothing")
@@ -295,7 +297,7 @@ def drain(clients: Any, rows: Rows, wire: Clocked) -> None:  # noqa: ANN401 -- a
         audit_rounds=3, manifest_max_bytes=1 << 28, manifest_max_ratio=200, row_max_bytes=131_072,
     )  # fmt: skip
     began, cpu, before, longest, sweeps = 0.0, time.process_time(), _peak(), 0.0, 0
-    sweeper = bootstrap.sweeper(settings, clients, now=lambda: NOW + timedelta(seconds=wire.seconds), log=_SILENT)
+    sweeper = bootstrap.sweeper(settings, clients, now=lambda: NOW + timedelta(seconds=wire.seconds))
     while sum(rows.marked) < rows.number:
         began = wire.seconds
         done = sweeper.run(lambda since=began: TIMEOUT_SECONDS - (wire.seconds - since))  # type: ignore[misc]  # no argument

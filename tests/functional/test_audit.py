@@ -11,12 +11,12 @@ from tests.functional.world import LIMITS, NUMBERS, PROJECT, Cut, Killed, World,
 
 from titlecard.aws.dynamodb.catalog import Catalog, RowEnd
 from titlecard.aws.errors import CatalogBusy, ManifestTooLarge, MessagesNotSent
-from titlecard.bootstrap import REDELIVERY_SPARE_SECONDS
 from titlecard.domain.batch import BatchState, Message, RowState, Upload
 from titlecard.manifests.errors import NotAManifest
 from titlecard.pipeline import audit
 from titlecard.pipeline.errors import EventNotPublished
 from titlecard.pipeline.requeue import TIMEOUT_SECONDS
+from titlecard.settings import REDELIVERY_SPARE_SECONDS
 
 if TYPE_CHECKING:
     from tests.functional.world import Wire

@@ -28,7 +28,7 @@ def measured(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[float]]:
 
 
 def gauges(world: World) -> Gauges:
-    return Gauges(catalog=world.catalog, ledger=world.ledger, now=world.clock, log=telemetry.logger)
+    return Gauges(catalog=world.catalog, ledger=world.ledger, now=world.clock)
 
 
 @pytest.mark.parametrize(

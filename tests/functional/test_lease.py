@@ -11,7 +11,6 @@ from tests.functional.world import Cut
 
 from titlecard.pipeline import lease as leases
 from titlecard.pipeline.lease import LEASE, LOOKS, RENEW_SECONDS, Lease
-from titlecard.telemetry import logger
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -25,7 +24,7 @@ def lease(world: World, ahead: float = 0) -> Lease:
     def now() -> datetime:
         return world.clock() + timedelta(seconds=ahead)
 
-    return Lease(world.catalog, now, logger)
+    return Lease(world.catalog, now)
 
 
 @pytest.fixture

@@ -29,8 +29,8 @@ from titlecard.domain.batch import RowState
 from titlecard.domain.money import Amount, PriceList, Usage, measured
 from titlecard.domain.video import Policy, Tier, Video, fingerprint
 from titlecard.llm import ModelTier
-from titlecard.pipeline.outcomes import ComeBack, Done, Outcome, Replaced
-from titlecard.pipeline.parse import Received
+from titlecard.pipeline.job import Received
+from titlecard.pipeline.outcomes import Done, Outcome, Redeliver, Replaced
 from titlecard.pipeline.talks import LOW_CONFIDENCE, UNGROUNDED
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from titlecard.domain.batch import Message
     from titlecard.extraction import LocalParse
     from titlecard.llm import Answer, Question
-    from titlecard.pipeline.ask import ModelTier as Tiers
+    from titlecard.pipeline.ask import LanguageModel
 
 pytestmark = pytest.mark.usefixtures("local_tier")
 
@@ -57,7 +57,7 @@ SUPERSEDED = Done(RowState.SUPERSEDED)
 
 def work(
     world: World,
-    tier: Tiers,
+    tier: LanguageModel,
     message: Message | Received,
     receives: int = 1,
     *,
@@ -342,7 +342,7 @@ def test_a_fault_that_may_have_been_billed_is_charged_its_bound_and_comes_again(
     world: World, provider: LoopbackProvider, tier: ModelTier, message: Message, fault: str
 ) -> None:
     provider.fail(fault)
-    assert isinstance(work(world, tier, message), ComeBack)
+    assert isinstance(work(world, tier, message), Redeliver)
     assert entry(world, message).attempts == 1
     assert world.ledger.spent(message.batch) == entry(world, message).charged(message.batch) == bound(world, message)
 
@@ -351,7 +351,7 @@ def test_a_provider_that_hangs_is_given_up_at_the_deadline_and_charged_its_bound
     world: World, provider: LoopbackProvider, tier: ModelTier, message: Message
 ) -> None:
     provider.fail("hang")
-    assert isinstance(work(world, tier, message, request_deadline_seconds=4), ComeBack)
+    assert isinstance(work(world, tier, message, request_deadline_seconds=4), Redeliver)
     assert world.ledger.spent(message.batch) == bound(world, message)
 
 
@@ -359,7 +359,7 @@ def test_an_answer_that_failed_is_charged_the_usage_that_it_came_with(
     world: World, provider: LoopbackProvider, tier: ModelTier, message: Message
 ) -> None:
     provider.fail("failed")
-    assert isinstance(work(world, tier, message), ComeBack)
+    assert isinstance(work(world, tier, message), Redeliver)
     assert world.ledger.spent(message.batch) == billed(provider)
 
 
@@ -370,7 +370,7 @@ def test_the_back_off_doubles_from_attempt_to_attempt(
     for attempt in (1, 2):
         outcome = work(world, tier, message, attempt)
         longest = BACKOFF * 2 ** (attempt - 1)
-        assert isinstance(outcome, ComeBack)
+        assert isinstance(outcome, Redeliver)
         assert outcome.seconds is not None
         assert longest / 2 <= outcome.seconds <= longest
 
@@ -380,7 +380,7 @@ def test_the_back_off_never_hides_a_message_for_longer_than_its_queue_does(
 ) -> None:
     provider.fail("server_error")
     outcome = work(world, tier, message, retry_backoff_seconds=10_000)
-    assert isinstance(outcome, ComeBack)
+    assert isinstance(outcome, Redeliver)
     assert (outcome.seconds or 0) <= NUMBERS["VisibilitySeconds"]
 
 
@@ -511,7 +511,7 @@ def test_a_limit_below_one_requests_bound_lets_nothing_through(
 def test_retries_come_out_of_the_batchs_limit(world: World, provider: LoopbackProvider, tier: ModelTier) -> None:
     _, (message,) = world.batch(*videos(1), limits=replace(LIMITS, requests=1))
     provider.fail("server_error")
-    assert isinstance(work(world, tier, message, 1), ComeBack)
+    assert isinstance(work(world, tier, message, 1), Redeliver)
     assert work(world, tier, message, 2) == DEFERRED
     assert len(provider.posts) == 1
 
@@ -565,7 +565,7 @@ def test_a_row_that_has_ended_is_not_deferred_for_an_unreadable_key(
 
     assert work(world, tier, sure) == PARSED_LOCALLY
     outcomes = world.parser(tier, keys=Unreadable(None)).work([received(sure, 2)], lambda: 90)
-    assert (outcomes, row(world, sure).state) == ({"message-1": ComeBack()}, RowState.PARSED)
+    assert (outcomes, row(world, sure).state) == ({"message-1": Redeliver()}, RowState.PARSED)
 
 
 # ------------------------------------------------------------------------------------------------- leases and receives
@@ -589,7 +589,7 @@ def test_a_message_that_meets_a_live_lease_is_never_acknowledged(
     world: World, provider: LoopbackProvider, tier: ModelTier, message: Message
 ) -> None:
     claim(world, message, 60)
-    assert work(world, tier, message) == ComeBack()
+    assert work(world, tier, message) == Redeliver()
     assert provider.posts == []
 
 
@@ -608,7 +608,7 @@ def test_under_the_model_policy_a_sure_local_talk_is_no_end_while_another_worker
         until=world.clock.after(60),
         now=world.clock(),
     )
-    assert work(world, tier, again, tier_policy="model") == ComeBack()
+    assert work(world, tier, again, tier_policy="model") == Redeliver()
 
 
 def test_at_the_cap_a_live_lease_is_still_waited_for(world: World, tier: ModelTier, message: Message) -> None:
@@ -616,7 +616,7 @@ def test_at_the_cap_a_live_lease_is_still_waited_for(world: World, tier: ModelTi
         claim(world, message, 60)
         world.clock.forward(61)
     world.clock.forward(-30)
-    assert work(world, tier, message) == ComeBack()
+    assert work(world, tier, message) == Redeliver()
 
 
 def test_a_crashed_attempt_counts_and_stays_charged(
@@ -658,7 +658,7 @@ def test_a_worker_that_was_overtaken_settles_nothing(
 
 
 def test_a_worker_that_was_overtaken_stores_nothing(world: World, tier: ModelTier, message: Message) -> None:
-    assert work(world, Overtaken(tier, world, message), message) == ComeBack()
+    assert work(world, Overtaken(tier, world, message), message) == Redeliver()
     assert entry(world, message).talk is None
 
 
@@ -666,7 +666,7 @@ def test_with_too_little_time_left_nothing_is_claimed(
     world: World, provider: LoopbackProvider, tier: ModelTier, message: Message
 ) -> None:
     left = NUMBERS["RequestDeadlineSeconds"] + NUMBERS["SettleMarginSeconds"] - 0.1
-    assert work(world, tier, message, left=left) == ComeBack(0)
+    assert work(world, tier, message, left=left) == Redeliver(0)
     assert (provider.posts, entry(world, message).history) == ([], ())
 
 
@@ -686,7 +686,7 @@ def test_a_lease_outlasts_the_invocation_by_the_most_that_two_clocks_differ(
 
 @pytest.mark.parametrize(
     ("receives", "outcome"),
-    [(NUMBERS["MaxReceiveCount"] - 2, ComeBack()), (NUMBERS["MaxReceiveCount"] - 1, Replaced())],
+    [(NUMBERS["MaxReceiveCount"] - 2, Redeliver()), (NUMBERS["MaxReceiveCount"] - 1, Replaced())],
 )
 def test_a_message_whose_receives_are_nearly_used_up_in_waiting_for_another_worker_is_replaced(
     world: World, tier: ModelTier, message: Message, monkeypatch: pytest.MonkeyPatch, *, receives: int, outcome: Outcome
@@ -703,13 +703,13 @@ def test_a_suspect_for_which_there_is_too_little_time_comes_back_as_it_is(
 ) -> None:
     claim(world, message, 60)
     world.clock.forward(61)
-    assert work(world, tier, message, 2, left=1) == ComeBack(0)
+    assert work(world, tier, message, 2, left=1) == Redeliver(0)
 
 
-def test_a_row_that_survived_the_local_tier_and_had_no_time_left_is_not_buried_at_its_last_receive(
+def test_a_row_that_survived_the_local_tier_and_had_no_time_left_is_not_dead_at_its_last_receive(
     world: World, tier: ModelTier, message: Message
 ) -> None:
-    assert work(world, tier, message, 2, left=1) == ComeBack(0)
+    assert work(world, tier, message, 2, left=1) == Redeliver(0)
     assert work(world, tier, message, NUMBERS["MaxReceiveCount"]) == DEFERRED
 
 
@@ -725,7 +725,7 @@ def test_a_row_whose_request_kills_every_worker_alone_is_dead_at_its_last_receiv
     assert (row(world, message).reason or "").startswith("receives_used_up: ")
 
 
-def test_a_row_that_dies_beside_others_alone_is_not_buried_at_its_last_receive(
+def test_a_row_that_dies_beside_others_alone_is_not_dead_at_its_last_receive(
     world: World, tier: ModelTier, message: Message
 ) -> None:
     claim(world, message, 60)  # and its worker died, of whatever it had in hand
@@ -752,7 +752,7 @@ def test_the_last_receive_records_the_death_with_its_reason(world: World, tier: 
     assert reason.startswith("receives_used_up: received 6 times")
 
 
-def test_a_last_receive_while_another_worker_parses_the_row_buries_nobody(
+def test_a_last_receive_while_another_worker_parses_the_row_is_not_its_death(
     world: World, tier: ModelTier, message: Message
 ) -> None:
     world.catalog.begin(message, now=world.clock(), alone=LOCALLY)
@@ -762,7 +762,7 @@ def test_a_last_receive_while_another_worker_parses_the_row_buries_nobody(
 
 
 @pytest.mark.parametrize(("waited", "outcome"), [(59, DEFERRED), (61, DEAD)])
-def test_a_last_receive_buries_a_row_only_after_the_lease_of_the_worker_that_asks_about_it(
+def test_a_last_receive_ends_a_row_only_after_the_lease_of_the_worker_that_asks_about_it(
     world: World, tier: ModelTier, message: Message, waited: int, outcome: Outcome
 ) -> None:
     world.catalog.begin(message, now=world.clock(), alone="theirs")
@@ -783,7 +783,7 @@ def test_a_message_that_was_never_worked_on_alone_is_deferred_at_its_last_receiv
     assert world.dead() == []
 
 
-def test_a_mark_whose_answer_was_lost_buries_nobody(
+def test_a_message_whose_mark_may_be_written_is_replaced(
     world: World, tier: ModelTier, message: Message, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     begin = Catalog.begin
@@ -847,7 +847,7 @@ def test_a_death_is_recorded_before_its_letter_which_the_next_receive_sends(
 
     with monkeypatch.context() as patch:
         patch.setattr(DeadLetterSender, "send", unanswered)
-        assert isinstance(work(world, tier, message, attempt_cap=1), ComeBack)
+        assert isinstance(work(world, tier, message, attempt_cap=1), Redeliver)
     assert (row(world, message).state, world.dead()) == (RowState.DEAD, [])
     assert work(world, tier, message, 2, attempt_cap=1) == DEAD
     assert [body for body, _ in world.dead()] == [message.model_dump_json()]
@@ -893,7 +893,7 @@ def test_a_message_that_a_table_leaves_unfinished_comes_back_in_seconds(
     with monkeypatch.context() as patch:
         patch.setattr(Catalog, call, unanswered)
         outcome = work(world, tier, sure, 1 if call == "end" else 2)
-    assert isinstance(outcome, ComeBack)
+    assert isinstance(outcome, Redeliver)
     assert 10 <= (outcome.seconds or 0) <= 20
     assert work(world, tier, sure, 2) == PARSED_LOCALLY
 

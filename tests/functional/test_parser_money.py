@@ -29,9 +29,9 @@ from titlecard.domain.reasons import Reason
 from titlecard.domain.video import Policy, Tier, fingerprint
 from titlecard.llm import ModelTier
 from titlecard.llm.errors import DeadLetter, Defer
-from titlecard.pipeline.outcomes import ComeBack, Done, Outcome
-from titlecard.pipeline.parse import Received
-from titlecard.pipeline.turns import Turns
+from titlecard.pipeline.canary import CanaryGate
+from titlecard.pipeline.job import Received
+from titlecard.pipeline.outcomes import Done, Outcome, Redeliver
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -285,9 +285,9 @@ def test_the_local_tier_goes_on_behind_an_open_breaker(project: Project) -> None
 def test_enough_transient_faults_in_a_row_open_the_breaker(project: Project) -> None:
     one, two, three = project.rows(3)
     project.provider.fail("server_error", "reset")
-    assert isinstance(project.work(one), ComeBack)
+    assert isinstance(project.work(one), Redeliver)
     assert not project.breaker.open
-    assert isinstance(project.work(two), ComeBack)
+    assert isinstance(project.work(two), Redeliver)
     assert (project.breaker.open, project.breaker.failures) == (True, THRESHOLD)
     assert project.work(three) == DEFERRED
     assert project.row(three).due == stamp(project.world.clock.after(BACKOFF))
@@ -486,7 +486,7 @@ def test_a_usage_above_its_bound_is_charged_in_full_to_the_project(project: Proj
 def test_a_usage_above_its_bound_that_came_with_a_fault_opens_the_breaker_for_good(project: Project) -> None:
     (message,) = project.rows(1)
     project.provider.fail("failed_above_bound")
-    assert isinstance(project.work(message), ComeBack)
+    assert isinstance(project.work(message), Redeliver)
     assert (project.breaker.open, project.breaker.due, project.charged) == (True, None, project.billed)
 
 
@@ -581,7 +581,7 @@ def test_a_probe_whose_video_another_worker_has_makes_way(project: Project) -> N
         until=now + timedelta(seconds=60),
         now=now,
     )
-    assert project.work(message) == ComeBack()
+    assert project.work(message) == Redeliver()
     assert project.work(project.rows(1, "other")[0]) == PARSED_BY_MODEL
 
 
@@ -595,7 +595,7 @@ def test_a_probe_that_there_is_no_time_to_send_is_undone_and_makes_way(project: 
             return super().of(project)
 
     worker = project.parser(Slow("sk-proj-loopback-0123456789"))
-    assert worker.work([received(message)], lambda: left[0]) == {"message-1": ComeBack(0)}
+    assert worker.work([received(message)], lambda: left[0]) == {"message-1": Redeliver(0)}
     assert (project.entry(message).attempts, project.charged) == (0, Amount())
     assert project.work(project.rows(1, "other")[0]) == PARSED_BY_MODEL
 
@@ -678,7 +678,7 @@ def test_the_breaker_is_told_where_the_catalog_does_not_answer(
         raise EndpointConnectionError(endpoint_url="https://dynamodb")
 
     monkeypatch.setattr(Catalog, "give_back", unanswered)
-    assert isinstance(project.work(message), ComeBack)
+    assert isinstance(project.work(message), Redeliver)
     assert project.breaker.open
 
 
@@ -739,7 +739,7 @@ def test_a_worker_asks_concurrently_after_its_first_answer(project: Project) -> 
 def test_a_rejection_without_a_reason_is_the_accounts_fault_once_two_videos_have_met_it(project: Project) -> None:
     one, two, three = project.rows(3)
     project.provider.fail(always="bad_request")
-    assert isinstance(project.work(one), ComeBack)
+    assert isinstance(project.work(one), Redeliver)
     assert [project.work(two), project.work(three)] == [DEFERRED, DEFERRED]
     assert (project.breaker.open, len(project.provider.posts)) == (True, 2)
     assert (project.entry(two).attempts, project.world.dead()) == (0, [])
@@ -748,7 +748,7 @@ def test_a_rejection_without_a_reason_is_the_accounts_fault_once_two_videos_have
 def test_a_rejection_without_a_reason_of_one_video_alone_leaves_its_local_answer_for_review(project: Project) -> None:
     odd, fair = project.rows(2)
     project.provider.fail("bad_request", "ok", "bad_request")
-    assert isinstance(project.work(odd), ComeBack)
+    assert isinstance(project.work(odd), Redeliver)
     assert [project.work(fair), project.work(odd, 2)] == [PARSED_BY_MODEL, PARSED_LOCALLY]
     talk = project.entry(odd).talk
     assert talk
@@ -801,7 +801,7 @@ def test_a_request_that_could_not_end_is_not_sent_after_a_slow_table(
         return fast(*args, **kwargs)
 
     monkeypatch.setattr(owner, table, slow)
-    assert project.worker.work([received(message)], lambda: left[0]) == {"message-1": ComeBack(0)}
+    assert project.worker.work([received(message)], lambda: left[0]) == {"message-1": Redeliver(0)}
     entry = project.entry(message)
     assert (project.provider.posts, project.charged) == ([], Amount())
     assert (entry.attempts, entry.lease_until, entry.history) == (0, "", ())
@@ -825,7 +825,7 @@ def test_a_worker_that_was_overtaken_before_it_sent_releases_no_reservation(
     assert (project.provider.posts, project.charged) == ([], bound)
 
 
-def test_a_question_whose_turn_comes_too_late_writes_nothing_to_claim_or_reserve(
+def test_a_question_that_waits_too_long_for_the_canary_writes_nothing_to_claim_or_reserve(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (message,) = project.rows(1)
@@ -836,9 +836,9 @@ def test_a_question_whose_turn_comes_too_late_writes_nothing_to_claim_or_reserve
         left[0] = 5.0
         yield
 
-    monkeypatch.setattr(Turns, "turn", late)
+    monkeypatch.setattr(CanaryGate, "enter", late)
     before = len(project.world.wire.calls)
-    assert project.worker.work([received(message)], lambda: left[0]) == {"message-1": ComeBack(0)}
+    assert project.worker.work([received(message)], lambda: left[0]) == {"message-1": Redeliver(0)}
     assert "UpdateItem" not in project.world.wire.calls[before:]
 
 
@@ -1001,7 +1001,7 @@ def test_a_worker_whose_clock_contradicts_the_queues_asks_nobody(project: Projec
     (message,) = project.rows(1)
     first = project.world.clock.after(-off)
     one = Received("message-1", "receipt", 1, message.model_dump_json(), first)
-    assert project.worker.work([one], lambda: 90) == {"message-1": ComeBack()}
+    assert project.worker.work([one], lambda: 90) == {"message-1": Redeliver()}
     assert (project.provider.posts, project.charged) == ([], Amount())
 
 

@@ -412,7 +412,7 @@ def test_no_row_is_lost_if_the_sweeper_dies_at_any_call(
         pytest.fail(f"a resume of more than {CALLS} calls")
 
 
-def test_a_row_that_was_just_put_back_is_not_buried_by_the_audit_of_its_batch(world: World) -> None:
+def test_a_row_that_was_just_put_back_is_not_given_up_by_the_audit_of_its_batch(world: World) -> None:
     batch, (message,) = world.batch(*videos(1))
     world.catalog.defer(message, MARK, reason="rate_limited", due=world.clock.after(60), now=world.clock())
     world.s3.delete_object(Bucket=batch.upload.bucket, Key=batch.upload.key, VersionId=batch.upload.version)

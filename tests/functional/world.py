@@ -33,7 +33,7 @@ from titlecard.domain.batch import BatchState, Message, Upload, upload_order
 from titlecard.domain.money import Budget, Cap, Total
 from titlecard.domain.video import Video
 from titlecard.extraction.surveying import take_survey
-from titlecard.pipeline.parse import Received
+from titlecard.pipeline.job import Received
 from titlecard.settings import IngestSettings, ParserSettings, SweeperSettings
 from titlecard_console.local_cloud.template import load
 
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from pydantic_settings import BaseSettings
 
     from titlecard.bootstrap import AwsClients, Clients
-    from titlecard.pipeline.ask import Keys, ModelTier
+    from titlecard.pipeline.ask import Keys, LanguageModel
     from titlecard.pipeline.ingest import Ingest
     from titlecard.pipeline.parse import Parser
     from titlecard.pipeline.requeue import Requeue
@@ -293,7 +293,7 @@ class World:
 
     def parser(
         self,
-        model: ModelTier,
+        model: LanguageModel,
         *,
         keys: Keys | None = None,
         clients: Clients | None = None,

@@ -44,7 +44,7 @@ PARTS = (
     "pipeline.outcomes",
     "pipeline.parse",
     "pipeline.requeue",
-    "pipeline.turns",
+    "pipeline.canary",
     "llm",
 )
 """The modules and packages of `titlecard` in which mistakes are made."""

@@ -43,10 +43,9 @@ TOLERATED: dict[str, str] = {
     "llm.tier: ModelTier.ask: if left <= 0:: <= -> <": "no clock says that exactly nothing is left",
     "llm.tier: ModelTier._loaded: gc.disable()": _SPEED,
     "llm.tier: ModelTier._loaded: gc.freeze()": _SPEED,
-    "pipeline.turns: Turns.end: self._ended = dict(list(self._ended.items())[-100:]) | {batch: now}: 100 -> 101": (
-        "any other number of batches would do"
-    ),
-    "pipeline.turns: Turns._take: return False: False -> True": (
+    "pipeline.canary: CanaryGate.release: self._released = "
+    "dict(list(self._released.items())[-100:]) | {batch: now}: 100 -> 101": "any other number of batches would do",
+    "pipeline.canary: CanaryGate._take: return False: False -> True": (
         "questions go side by side then, and the mark that is taken away has no effect until the outcome is old"
     ),
 }

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tests.simulation.world import World
+
+from titlecard.telemetry import logger
 
 if TYPE_CHECKING:
     from collections import Counter
@@ -61,11 +64,14 @@ def run(
         like: the fixed parts of the plan, which are not drawn.
     """
     world = World(code, seed, kept, tell=tell, like=like)
-    failure = None
+    failure, level = None, logger.log_level
+    logger.setLevel(logging.CRITICAL)  # a schedule discards its log
     try:
         world.run()
     except Exception as error:  # noqa: BLE001 -- any exception is the schedule's outcome
         failure = error
+    finally:
+        logger.setLevel(level)
     faults = world.wire.fates + world.provider.faults
     trace = (str(world.plan), *world.wire.trace) if world.wire.trace is not None else ()
     return Outcome(seed, failure, world.wire.steps, world.invariants.checks, world.choices.made, faults, trace)

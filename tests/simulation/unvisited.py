@@ -25,7 +25,7 @@ UNVISITED: dict[tuple[str, str, str], tuple[tuple[bool, ...], str]] = {
         YES,
         "an ingest that ends at the same place again and again",
     ),
-    ("pipeline.audit", "Audit._bury", "len(some) == self._config.most"): (YES, _RARE),
+    ("pipeline.audit", "Audit._bury", "len(some) == self._settings.sweeper_limit"): (YES, _RARE),
     ("pipeline.audit", "Audit._bury", "row > batch.audit_row"): (NO, _RARE),
     ("pipeline.audit", "Audit._end_with_what_is_known", "not self._catalog.count_rows(batch, RowState.DEFERRED)"): (
         NO,
@@ -117,14 +117,13 @@ UNVISITED: dict[tuple[str, str, str], tuple[tuple[bool, ...], str]] = {
         YES,
         "a sweeper that hangs for longer than its lease lasts, and lives on",
     ),
-    ("pipeline.parse", "_Job.killed_alone", "self.mark_is_old"): (
+    ("pipeline.job", "Job.killed_alone", "self.mark_is_old"): (
         NO,
         "a second delivery of the last receive, in the moment of the local tier: the parser's own tests do it",
     ),
     ("pipeline.parse", "Parser._clock_is_ahead", "received.first is not None"): (NO, "SQS says when"),
     ("pipeline.parse", "Parser._clock_is_behind", "received.first is not None"): (NO, "SQS says when"),
-    ("pipeline.parse", "_Job.unsure", "self.key"): (NO, "without a key there is the local tier only"),
-    ("pipeline.ask", "Asker._key", "self._keys.of(row.message.project, fresh=True)"): (
+    ("pipeline.ask", "Asker._key", "self._keys.of(job.message.project, fresh=True)"): (
         NO,
         "a key is not taken away here",
     ),
@@ -132,9 +131,9 @@ UNVISITED: dict[tuple[str, str, str], tuple[tuple[bool, ...], str]] = {
     ("pipeline.audit", "Audit._see_to", "not in_time()"): (YES, _LONG),
     ("pipeline.requeue", "_Sweep._is_full", "self.done['put back'] >= self._most"): (YES, _LONG),
     ("pipeline.admission", "Admission.rejected_for_all", "permit.probe is not None"): (YES, _RARE),
-    ("pipeline.ask", "Asker._not_sent", "self._catalog.give_back(paid.attempt)"): (NO, _RARE),
-    ("pipeline.ask", "Asker._not_claimed", "entry.answers(row.policy)"): (NO, _RARE),
-    ("pipeline.ask", "_last", "entry.history"): (NO, "what has had attempts has a history"),
+    ("pipeline.ask", "Asker._not_sent", "self._catalog.give_back(reserved.attempt)"): (NO, _RARE),
+    ("pipeline.ask", "Asker._not_claimed", "entry.answers(job.policy)"): (NO, _RARE),
+    ("pipeline.ask", "_last_event", "entry.history"): (NO, "what has had attempts has a history"),
     ("pipeline.requeue", "_Headroom._project", "account.budget is None"): (YES, _NEVER),
     ("aws.dynamodb.catalog.batches", "Batches.open_batches", "except (KeyError, TypeError, ValueError)"): (
         YES,
@@ -175,12 +174,11 @@ UNVISITED: dict[tuple[str, str, str], tuple[tuple[bool, ...], str]] = {
         "results that take more than one call: their own tests publish some",
     ),
     ("pipeline.audit", "Audit.run", "isinstance(found, UnreadableBatch)"): (YES, _UNREADABLE),
-    ("pipeline.parse", "Parser._again", "seconds is None"): (YES, _RARE),
-    ("pipeline.parse", "Parser._ask", "job.suspect"): (YES, _RARE),
+    ("pipeline.parse", "Parser._redeliver", "seconds is None"): (YES, _RARE),
+    ("pipeline.parse", "Parser._ask", "job.is_suspect"): (YES, _RARE),
     ("pipeline.parse", "Parser._ask", "not there_was_no_time"): (BOTH, _RARE),
-    ("pipeline.parse", "Parser._bury", "outcome == Done(RowState.DEAD)"): (NO, _RARE),
-    ("pipeline.parse", "Parser._known_end", "not job.batch.cancelled"): (NO, _RARE),
-    ("pipeline.parse", "_Job.standing_now", "self.standing is None"): (YES, _NEVER),
+    ("pipeline.parse", "Parser._dead_letter", "outcome == Done(RowState.DEAD)"): (NO, _RARE),
+    ("pipeline.parse", "Parser._outcome_without_parsing", "not job.batch.cancelled"): (NO, _RARE),
     ("pipeline.requeue", "Requeue._put_back", "isinstance(it, Batch)"): (NO, _UNREADABLE),
     ("pipeline.requeue", "_Headroom.verdict", "project.why.due is None"): (
         NO,

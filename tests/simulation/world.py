@@ -26,7 +26,7 @@ from tests.simulation.provider import MODEL, OUTPUT_TOKENS, Provider
 from tests.simulation.versions import change_messages
 from tests.simulation.wire import Wire
 
-from titlecard import extraction, telemetry
+from titlecard import extraction
 from titlecard.aws.dynamodb.catalog import NEVER, stamp
 from titlecard.aws.dynamodb.catalog.keys import batch_of_row, row_key
 from titlecard.aws.errors import KeyUnreadable, LeaseHeld, LedgerUnavailable
@@ -276,15 +276,15 @@ class World:
         files = SimpleNamespace(TemporaryFile=io.BytesIO, TemporaryDirectory=_folder)
         local_tier = SimpleNamespace(parse=self._parse)
         checkpoints, ahead = (2, 2) if self.plan.small else (2000, 32)
-        self._replace("pipeline.parse", ThreadPoolExecutor=Pool, extraction=local_tier, random=chance)
-        self._replace("pipeline.turns", time=rest)
+        self._replace("pipeline.job", extraction=local_tier)
+        self._replace("pipeline.parse", ThreadPoolExecutor=Pool, random=chance)
+        self._replace("pipeline.canary", time=rest)
         self._replace("pipeline.ask", uuid4=self._token, random=chance)
         self._replace(
             "pipeline.ingest",
             ThreadPoolExecutor=Pool,
             uuid4=self._name,
             tempfile=files,
-            telemetry=SimpleNamespace(**{**vars(telemetry), "logger": _SILENT}),
             take_survey=lambda _rows: _SURVEY,
             ROWS_BETWEEN_CHECKPOINTS=checkpoints,
             PACKS_UNDER_WAY=ahead,
@@ -363,7 +363,6 @@ class World:
             ),
             self._clients,
             now=self.now,
-            log=_SILENT,
         )
 
     def _catalog(self) -> Any:  # noqa: ANN401 -- of the set of modules
@@ -394,7 +393,6 @@ class World:
             keys=self,
             model=self.provider,
             now=self.now,
-            log=_SILENT,
         )
 
     def _limits(self) -> Total:
@@ -656,7 +654,7 @@ class World:
             baton.at(baton.now, self._poll_work)
 
     def _reported(self, letter: Letter, outcome: Any) -> bool:  # noqa: ANN401 -- of the set of modules
-        if not isinstance(outcome, self.code["pipeline.outcomes"].ComeBack):
+        if not isinstance(outcome, self.code["pipeline.outcomes"].Redeliver):
             return True
         if outcome.seconds is not None:
             try:
@@ -892,15 +890,3 @@ def _video(number: int, kind: str, version: int) -> Video:
     title = TITLES[number % len(TITLES)]
     description = f"version {version}" if change == "other" else LARGE if kept == "large" else ""
     return Video(id=name, title=title, description=description)
-
-
-class _Silent:
-    """A log that discards its lines."""
-
-    def warning(self, *_: object, **__: object) -> None:
-        """Do nothing."""
-
-    info = error = exception = warning
-
-
-_SILENT: Any = _Silent()

@@ -33,10 +33,11 @@ class Context:
 
 
 @pytest.fixture
-def log(request: pytest.FixtureRequest) -> tuple[Logger, io.StringIO]:
-    """Return the test's own logger, and its output."""
+def log(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
+    """Return the output of the log."""
     stream = io.StringIO()
-    return Logger(service=request.node.name, level="DEBUG", stream=stream), stream
+    monkeypatch.setattr(telemetry, "logger", Logger(service=request.node.name, level="DEBUG", stream=stream))
+    return stream
 
 
 def emitted(text: str) -> dict[tuple[str, ...], dict[str, float]]:
@@ -94,14 +95,15 @@ def test_the_metrics_of_an_invocation_that_fails_are_written(
     assert emitted(capsys.readouterr().out) == {("parsed", "stack", "model"): {"Videos": 1}}
 
 
+@pytest.mark.usefixtures("log")
 def test_an_opened_breaker_is_written_before_the_invocation_ends(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, log: tuple[Logger, io.StringIO]
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[str] = []
 
     def work() -> None:
-        telemetry.breaker_opened(log[0], "p", reason="account_fault")
-        telemetry.usage_above_bound(log[0], "p")
+        telemetry.breaker_opened("p", reason="account_fault")
+        telemetry.usage_above_bound("p")
         seen.append(capsys.readouterr().out)
 
     later = run(work, capsys, monkeypatch)
@@ -109,9 +111,9 @@ def test_an_opened_breaker_is_written_before_the_invocation_ends(
     assert emitted(later) == {}
 
 
-def test_an_attempt_is_one_line_with_its_bound_and_its_charge(log: tuple[Logger, io.StringIO]) -> None:
-    telemetry.attempted(log[0], MESSAGE, attempt=2, bound=BOUND, billing=Measured(USAGE), reason="answered", model="m")
-    (line,) = log[1].getvalue().splitlines()
+def test_an_attempt_is_one_line_with_its_bound_and_its_charge(log: io.StringIO) -> None:
+    telemetry.attempted(MESSAGE, attempt=2, bound=BOUND, billing=Measured(USAGE), reason="answered", model="m")
+    (line,) = log.getvalue().splitlines()
     told = json.loads(line)
     assert told["message"] == "attempt"
     assert {name: told[name] for name in ("batch", "row", "video", "attempt", "reason", "usage_known")} == {
@@ -125,27 +127,26 @@ def test_an_attempt_is_one_line_with_its_bound_and_its_charge(log: tuple[Logger,
     assert (told["bound"], told["charge"]) == (BOUND.as_map(), USAGE.as_map())
 
 
+@pytest.mark.usefixtures("log")
 def test_an_answer_that_is_lost_is_charged_its_bound_and_counted(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, log: tuple[Logger, io.StringIO]
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def work() -> None:
-        telemetry.attempted(
-            log[0], MESSAGE, attempt=1, bound=BOUND, billing=Unmeasured(), reason="timed_out", model="m"
-        )
+        telemetry.attempted(MESSAGE, attempt=1, bound=BOUND, billing=Unmeasured(), reason="timed_out", model="m")
 
     assert emitted(run(work, capsys, monkeypatch)) == {
         ("stack",): {"RequestsCharged": 1, "TokensCharged": 700, "MicroUsdCharged": 90, "LostAnswers": 1}
     }
 
 
-def test_no_line_holds_a_strangers_text(log: tuple[Logger, io.StringIO]) -> None:
+def test_no_line_holds_a_strangers_text(log: io.StringIO) -> None:
     said = "account_fault: The provider said 401: CANARY"
-    telemetry.attempted(log[0], MESSAGE, attempt=1, bound=BOUND, billing=Unmeasured(), reason=said, model="m")
-    telemetry.deferred(log[0], MESSAGE, reason=said, due=None, bound=BOUND)
-    telemetry.died(log[0], MESSAGE, reason=said)
-    telemetry.breaker_opened(log[0], "p", reason=said)
-    telemetry.upload_failed(log[0], ValueError("CANARY"))
-    text = log[1].getvalue()
+    telemetry.attempted(MESSAGE, attempt=1, bound=BOUND, billing=Unmeasured(), reason=said, model="m")
+    telemetry.deferred(MESSAGE, reason=said, due=None, bound=BOUND)
+    telemetry.died(MESSAGE, reason=said)
+    telemetry.breaker_opened("p", reason=said)
+    telemetry.upload_failed(ValueError("CANARY"))
+    text = log.getvalue()
     assert len(text.splitlines()) == 5
     assert "CANARY" not in text
 

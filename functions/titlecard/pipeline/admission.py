@@ -18,12 +18,11 @@ from titlecard.aws.dynamodb.ledger.breakers import ACCOUNT_PROBE_SECONDS, probe_
 from titlecard.aws.errors import LedgerUnavailable
 from titlecard.domain.reasons import Hold, Reason
 from titlecard.llm.errors import Retry
+from titlecard.telemetry import logger
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
-
-    from aws_lambda_powertools import Logger
 
     from titlecard.aws.dynamodb.ledger import Account, Ledger
     from titlecard.domain.money import Budget
@@ -64,14 +63,11 @@ class Admission:
         now: returns the current time, timezone-aware.
     """
 
-    def __init__(
-        self, ledger: Ledger, *, threshold: int, backoff: int, now: Callable[[], datetime], log: Logger
-    ) -> None:
+    def __init__(self, ledger: Ledger, *, threshold: int, backoff: int, now: Callable[[], datetime]) -> None:
         self._ledger = ledger
         self._threshold = threshold
         self._backoff = backoff
         self._now = now
-        self._log = log
 
     def admit(self, project: str, *, token: str, until: datetime) -> Permit | Denied:
         """Permit one question, or say why not.
@@ -111,7 +107,7 @@ class Admission:
         """
         now, project = self._now(), permit.project
         if above_bound:
-            telemetry.usage_above_bound(self._log, project)
+            telemetry.usage_above_bound(project)
             why = "a usage above its bound: prices or caps are wrong"
             self._open(project, _ABOVE_BOUND, why, None)
         elif fault is not None and fault.reason is Reason.ACCOUNT_FAULT:
@@ -141,7 +137,7 @@ class Admission:
             self._open(permit.project, fault.reason, str(fault), probe_at)
 
     def _open(self, project: str, code: str, why: str, probe_at: datetime | None) -> None:
-        telemetry.breaker_opened(self._log, project, reason=code)
+        telemetry.breaker_opened(project, reason=code)
         self._told(lambda: self._ledger.open_breaker(project, why, probe_at=probe_at, now=self._now()))
 
     def _told(self, write: Callable[[], object]) -> object:
@@ -149,7 +145,7 @@ class Admission:
         try:
             return write()
         except LedgerUnavailable as error:
-            self._log.warning("the breaker could not be updated", error=str(error))
+            logger.warning("the breaker could not be updated", error=str(error))
             return None
 
 

@@ -6,7 +6,7 @@ The steps, and what a crash after each one leaves behind:
 
     load        the client, which takes seconds            nothing
     point       the video points at this batch             nothing
-    turn        a batch's first question goes alone        nothing
+    enter       a batch's first question goes alone        nothing
     admit       pause, budget and breaker are read         a probe, if this is one, that ends with its lease
     claim       attempts + 1, lease, token                 an attempt that counts, a lease that expires
     reserve     the bound is charged                       the same, and a bound that stays charged
@@ -59,31 +59,30 @@ from titlecard.domain.reasons import CANCELLED, Hold, Reason
 from titlecard.llm.errors import DeadLetter, Defer, Fault, Rejected, Retry, Unusable
 from titlecard.llm.question import Answer
 from titlecard.pipeline.admission import Admission, Denied
+from titlecard.pipeline.canary import CanaryGate
 from titlecard.pipeline.errors import NotSent
-from titlecard.pipeline.outcomes import Bury, ComeBack, Decision, End, Wait
+from titlecard.pipeline.outcomes import DeadLetterRow, Decision, DeferRow, EndRow, Redeliver
 from titlecard.pipeline.talks import by_local_tier, by_model
-from titlecard.pipeline.turns import Turns
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from aws_lambda_powertools import Logger
-
-    from titlecard.aws.dynamodb.catalog import Batch, Catalog
+    from titlecard.aws.dynamodb.catalog import Catalog
     from titlecard.aws.dynamodb.ledger import Ledger, Reservation
-    from titlecard.domain.batch import Message
     from titlecard.domain.money import Amount, Billing
-    from titlecard.domain.video import Policy, Talk, Video
+    from titlecard.domain.video import Talk, Video
     from titlecard.extraction import LocalParse
     from titlecard.llm import Question
     from titlecard.pipeline.admission import Permit
+    from titlecard.pipeline.job import Job
+    from titlecard.settings import ParserSettings
 
 _OF_EVERY_ROW = {Reason.ACCOUNT_FAULT, Reason.BAD_REQUEST}
 """The reasons for a failure that would meet the next question too."""
 
 
-class ModelTier(Protocol):
-    """Answers what the local tier is not sure of."""
+class LanguageModel(Protocol):
+    """The model tier: it answers what the local tier is not sure of."""
 
     prompt_version: str
 
@@ -112,40 +111,6 @@ class Keys(Protocol):
         """
 
 
-@dataclass(frozen=True, kw_only=True)
-class AskConfig:
-    """The settings of the model path; in seconds, unless a name says otherwise."""
-
-    model: str
-    attempt_cap: int
-    visibility: int
-    deadline: int
-    settle_margin: int
-    retry_backoff: int
-    breaker_threshold: int
-    """A number of transient faults in a row."""
-
-
-@dataclass(frozen=True)
-class UnsureRow:
-    """A row that needs the model.
-
-    `deferrals` counts its deferrals; `entry` has its earlier attempts. `alone` is set if an earlier attempt may have
-    killed its worker: then it is worked on alone, and its row is marked before the claim.
-    """
-
-    message: Message
-    batch: Batch
-    fingerprint: str
-    policy: Policy
-    key: str
-    guess: LocalParse
-    hint: str
-    entry: VideoRecord
-    deferrals: int
-    alone: bool = False
-
-
 @dataclass(frozen=True)
 class _ReservedQuestion:
     """A question whose bound is reserved: it may be sent once."""
@@ -169,28 +134,26 @@ class Asker:
         catalog: Catalog,
         ledger: Ledger,
         keys: Keys,
-        model: ModelTier,
-        config: AskConfig,
+        model: LanguageModel,
+        settings: ParserSettings,
         now: Callable[[], datetime],
-        log: Logger,
     ) -> None:
         self._catalog = catalog
         self._ledger = ledger
         self._keys = keys
         self._model = model
-        self._config = config
+        self._settings = settings
         self._now = now
-        self._log = log
-        self._turns = Turns()
+        self._canaries = CanaryGate()
         self.admission = Admission(
-            ledger, threshold=config.breaker_threshold, backoff=config.retry_backoff, now=now, log=log
+            ledger, threshold=settings.breaker_threshold, backoff=settings.retry_backoff_seconds, now=now
         )
 
-    def ask(self, row: UnsureRow, remaining: Callable[[], float]) -> Decision:
+    def ask(self, job: Job, remaining: Callable[[], float]) -> Decision:
         """Ask about a row if that is allowed, and return the decision about the row.
 
         Args:
-            row: the row.
+            job: the message of the row.
             remaining: returns the seconds that this invocation has left.
 
         Raises:
@@ -198,221 +161,222 @@ class Asker:
             LedgerUnavailable, BotoCoreError, ClientError: a table did not answer. Whatever was written stays.
         """
         self._model.load()  # first, since it takes seconds of a new worker's time
-        if not self._can_end(remaining):
-            return ComeBack(0)
-        if not self._catalog.point(row.message, row.fingerprint, row.batch.upload.order):
-            return End(RowState.SUPERSEDED, reason="a newer manifest has this video")
-        with self._turns.turn(row.message.batch, self._now):
-            return self._ask(row, remaining)
+        if not self._has_time(remaining):
+            return Redeliver(0)
+        if not self._catalog.point(job.message, job.fingerprint, job.batch.upload.order):
+            return EndRow(RowState.SUPERSEDED, reason="a newer manifest has this video")
+        with self._canaries.enter(job.message.batch, self._now):
+            return self._ask(job, remaining)
 
-    def _ask(self, row: UnsureRow, remaining: Callable[[], float]) -> Decision:
-        if not self._can_end(remaining):  # the wait for the turn took too long
-            return ComeBack(0)
+    def _ask(self, job: Job, remaining: Callable[[], float]) -> Decision:
+        if not self._has_time(remaining):  # the wait for the canary took too long
+            return Redeliver(0)
         token = uuid4().hex
         try:
-            paid = self._reserved(row, token, remaining)
-            if not isinstance(paid, _ReservedQuestion):
-                return paid
-            key = self._key(row, paid)
-            if not self._can_end(remaining):  # the tables or the key took too long
-                return self._not_sent(row, paid)
+            reserved = self._claim_and_reserve(job, token, remaining)
+            if not isinstance(reserved, _ReservedQuestion):
+                return reserved
+            key = self._key(job, reserved)
+            if not self._has_time(remaining):  # the tables or the key took too long
+                return self._not_sent(job, reserved)
         except (BotoCoreError, ClientError) as trouble:
             raise NotSent(token) from trouble
-        return self._send(row, paid, key)
+        return self._send(job, reserved, key)
 
-    def _can_end(self, remaining: Callable[[], float]) -> bool:
+    def _has_time(self, remaining: Callable[[], float]) -> bool:
         """Return whether a request sent now can end, be saved and be settled within this invocation."""
-        return remaining() >= self._config.deadline + self._config.settle_margin
+        return remaining() >= self._settings.request_deadline_seconds + self._settings.settle_margin_seconds
 
     # ------------------------------------------------------------------------------------------- before the request
 
-    def _reserved(self, row: UnsureRow, token: str, remaining: Callable[[], float]) -> _ReservedQuestion | Decision:
+    def _claim_and_reserve(self, job: Job, token: str, remaining: Callable[[], float]) -> _ReservedQuestion | Decision:
         """Get a permit, an attempt and the reservation; return a decision if one of the three is refused."""
-        config, message = self._config, row.message
-        if row.alone:
+        settings, message = self._settings, job.message
+        if job.is_suspect:
             self._catalog.begin(message, now=self._now(), alone=token)
-        question = self._model.prepare(message.video, row.guess, row.hint)
-        until = self._now() + timedelta(seconds=min(remaining() + CLOCKS_APART_SECONDS, config.visibility - 1))
+        question = self._model.prepare(message.video, job.local, job.survey.hint())
+        longest = min(remaining() + CLOCKS_APART_SECONDS, settings.visibility_seconds - 1)
+        until = self._now() + timedelta(seconds=longest)
         try:
             permit = self.admission.admit(message.project, token=token, until=until)
         except LedgerUnavailable as trouble:
-            return self._hold(self._unreachable(row, trouble), question)
+            return self._hold(self._unreachable(job, trouble), question)
         if isinstance(permit, Denied):
             return self._hold(permit, question)
         attempt = self._catalog.claim(
             message,
-            row.fingerprint,
+            job.fingerprint,
             token=token,
-            cap=config.attempt_cap,
-            policy=row.policy,
+            cap=settings.attempt_cap,
+            policy=job.policy,
             bound=question.bound,
             until=until,
             now=self._now(),
         )
         if isinstance(attempt, VideoRecord):
             self.admission.withdraw(permit)
-            return self._not_claimed(row, attempt)
-        reservation = self._reserve(row, question, permit)
+            return self._not_claimed(job, attempt)
+        reservation = self._reserve(job, question, permit)
         if isinstance(reservation, Denied | Refusal):
             self.admission.withdraw(permit)
             self._catalog.give_back(attempt)
             return self._hold(reservation, question)
         return _ReservedQuestion(attempt, question, reservation, permit)
 
-    def _reserve(self, row: UnsureRow, question: Question, permit: Permit) -> Reservation | Refusal | Denied:
+    def _reserve(self, job: Job, question: Question, permit: Permit) -> Reservation | Refusal | Denied:
         """Reserve the question's bound, or return why it cannot be reserved."""
         try:
             return self._ledger.reserve(
-                row.batch.id,
-                row.message.project,
+                job.batch.id,
+                job.message.project,
                 question.bound,
-                limits=row.batch.limits,
+                limits=job.batch.limits,
                 budget=permit.budget,
-                model=self._config.model,
+                model=self._settings.model,
                 now=self._now(),
             )
         except LedgerUnavailable as trouble:
-            return self._unreachable(row, trouble)
+            return self._unreachable(job, trouble)
 
-    def _not_claimed(self, row: UnsureRow, entry: VideoRecord) -> Decision:
+    def _not_claimed(self, job: Job, entry: VideoRecord) -> Decision:
         """Decide after a refused claim: the video is answered, another worker has it, or its attempts are used up."""
-        if entry.talk and entry.answers(row.policy):
-            return End(RowState.PARSED, tier=entry.talk.tier)
+        if entry.talk and entry.answers(job.policy):
+            return EndRow(RowState.PARSED, tier=entry.talk.tier)
         if entry.attempts >= self._cap(entry) and not self._leased(entry):
-            return Bury(f"attempts_used_up: {entry.attempts} attempts, the last ended with {_last(entry)}")
-        return ComeBack()
+            last = _last_event(entry)
+            return DeadLetterRow(f"attempts_used_up: {entry.attempts} attempts, the last ended with {last}")
+        return Redeliver()
 
-    def _unreachable(self, row: UnsureRow, trouble: LedgerUnavailable) -> Denied:
+    def _unreachable(self, job: Job, trouble: LedgerUnavailable) -> Denied:
         """Return the wait for an unavailable ledger, without which no question is asked."""
-        due = self._now() + timedelta(seconds=self._backoff(row.deferrals + 1))
+        due = self._now() + timedelta(seconds=self._backoff(job.state.deferrals + 1))
         return Denied(Hold.LEDGER_UNREACHABLE, str(trouble), due)
 
     @staticmethod
     def _hold(why: Denied | Refusal, question: Question) -> Decision:
         """Defer a row that may not be asked about now; end it if its batch was cancelled in the meantime."""
         if why.hold is Hold.CANCELLED:
-            return End(RowState.CANCELLED, reason=CANCELLED)
-        return Wait(f"{why.hold}: {why.sentence}", why.due, question.bound)
+            return EndRow(RowState.CANCELLED, reason=CANCELLED)
+        return DeferRow(f"{why.hold}: {why.sentence}", why.due, question.bound)
 
-    def _key(self, row: UnsureRow, paid: _ReservedQuestion) -> str:
+    def _key(self, job: Job, reserved: _ReservedQuestion) -> str:
         """Return the project's key; read it afresh for an open breaker's probe."""
-        if not paid.permit.probe:
-            return row.key
+        if not reserved.permit.probe:
+            return job.key
         try:
-            return self._keys.of(row.message.project, fresh=True) or ""
+            return self._keys.of(job.message.project, fresh=True) or ""
         except KeyUnreadable:
             return ""
 
-    def _not_sent(self, row: UnsureRow, paid: _ReservedQuestion) -> Decision:
+    def _not_sent(self, job: Job, reserved: _ReservedQuestion) -> Decision:
         """Undo everything: nothing was sent, and the next invocation has more time."""
-        self.admission.withdraw(paid.permit)
-        if self._catalog.give_back(paid.attempt):
-            self._settle(row, paid, Unbilled())
-        return ComeBack(0)
+        self.admission.withdraw(reserved.permit)
+        if self._catalog.give_back(reserved.attempt):
+            self._settle(job, reserved, Unbilled())
+        return Redeliver(0)
 
     # ------------------------------------------------------------------------------------ the request and its outcome
 
-    def _send(self, row: UnsureRow, paid: _ReservedQuestion, key: str) -> Decision:
+    def _send(self, job: Job, reserved: _ReservedQuestion, key: str) -> Decision:
         """Send the one request; then record, settle and report its outcome, in this order."""
-        outcome = self._outcome(paid, key)
+        outcome = self._outcome(reserved, key)
         if isinstance(outcome, Rejected):
-            outcome = self._judged(row, paid, outcome)
+            outcome = self._resolve_rejection(job, reserved, outcome)
         try:
-            recorded, decision = self._record(row, paid, outcome)
+            recorded, decision = self._record(job, reserved, outcome)
             if recorded:
-                self._settle(row, paid, outcome.billing)
+                self._settle(job, reserved, outcome.billing)
         finally:  # even if the catalog does not answer, an account fault must stop further questions
-            self._report(row, paid, outcome)
+            self._report(job, reserved, outcome)
         return decision
 
-    def _report(self, row: UnsureRow, paid: _ReservedQuestion, outcome: Answer | Fault) -> None:
+    def _report(self, job: Job, reserved: _ReservedQuestion, outcome: Answer | Fault) -> None:
         """Report a question's outcome to the breaker, the log and the waiting questions."""
         fault = outcome if isinstance(outcome, Fault) else None
         telemetry.attempted(
-            self._log,
-            row.message,
-            attempt=paid.attempt.number,
-            bound=paid.question.bound,
+            job.message,
+            attempt=reserved.attempt.number,
+            bound=reserved.question.bound,
             billing=outcome.billing,
             reason=fault.reason if fault else "answered",
-            model=self._config.model,
+            model=self._settings.model,
         )
-        above_bound = outcome.billing.exceeds(paid.question.bound)
-        self.admission.record_outcome(paid.permit, fault, above_bound=above_bound)
+        above_bound = outcome.billing.exceeds(reserved.question.bound)
+        self.admission.record_outcome(reserved.permit, fault, above_bound=above_bound)
         if fault is None or fault.reason not in _OF_EVERY_ROW:
-            self._turns.end(row.message.batch, self._now())
+            self._canaries.release(job.message.batch, self._now())
 
-    def _outcome(self, paid: _ReservedQuestion, key: str) -> Answer | Fault:
+    def _outcome(self, reserved: _ReservedQuestion, key: str) -> Answer | Fault:
         try:
-            return self._model.ask(paid.question, key=key, deadline_seconds=self._config.deadline)
+            return self._model.ask(reserved.question, key=key, deadline_seconds=self._settings.request_deadline_seconds)
         except Fault as fault:
             return fault
 
-    def _judged(self, row: UnsureRow, paid: _ReservedQuestion, rejected: Rejected) -> Fault:
+    def _resolve_rejection(self, job: Job, reserved: _ReservedQuestion, rejected: Rejected) -> Fault:
         """Return the fault that a rejection without a reason amounts to."""
         sentence = str(rejected)
-        if self.admission.rejected_for_all(paid.permit, rejected, video=row.message.video.id):
+        if self.admission.rejected_for_all(reserved.permit, rejected, video=job.message.video.id):
             return Defer(Reason.ACCOUNT_FAULT, sentence)
-        before = any(event["event"] == Reason.BAD_REQUEST for event in row.entry.history)
-        if before or paid.attempt.number >= self._cap(row.entry):
+        before = any(event["event"] == Reason.BAD_REQUEST for event in job.state.entry.history)
+        if before or reserved.attempt.number >= self._cap(job.state.entry):
             return Unusable(Reason.BAD_REQUEST, sentence, billing=rejected.billing)
         return Retry(Reason.BAD_REQUEST, sentence, billing=rejected.billing)
 
-    def _record(self, row: UnsureRow, paid: _ReservedQuestion, outcome: Answer | Fault) -> tuple[bool, Decision]:
+    def _record(self, job: Job, reserved: _ReservedQuestion, outcome: Answer | Fault) -> tuple[bool, Decision]:
         """Record the attempt's outcome in the catalog.
 
         Returns:
             Whether the catalog accepted it, because the claim is still ours; and the decision about the row.
         """
-        attempt, now = paid.attempt, self._now()
-        charged = outcome.billing.charged(paid.question.bound)
+        attempt, now = reserved.attempt, self._now()
+        charged = outcome.billing.charged(reserved.question.bound)
         if isinstance(outcome, Answer | Unusable):
-            talk = self._talk(row, outcome, charged)
+            talk = self._talk(job, outcome, charged)
             recorded = self._catalog.answer(attempt, talk, charged=charged, now=now)
-            return recorded, End(RowState.PARSED, tier=talk.tier) if recorded else ComeBack()
+            return recorded, EndRow(RowState.PARSED, tier=talk.tier) if recorded else Redeliver()
         sentence = f"{outcome.reason}: {outcome}"
         if isinstance(outcome, Defer):
-            due = now + timedelta(seconds=self._wait(row, outcome))
-            return self._catalog.give_back(attempt), Wait(sentence, due, paid.question.bound)
+            due = now + timedelta(seconds=self._wait(job, outcome))
+            return self._catalog.give_back(attempt), DeferRow(sentence, due, reserved.question.bound)
         recorded = self._catalog.fail(attempt, reason=outcome.reason, charged=charged, now=now)
-        if isinstance(outcome, DeadLetter) or attempt.number >= self._cap(row.entry):
-            return recorded, Bury(sentence)
-        return recorded, ComeBack(self._backoff(attempt.number))
+        if isinstance(outcome, DeadLetter) or attempt.number >= self._cap(job.state.entry):
+            return recorded, DeadLetterRow(sentence)
+        return recorded, Redeliver(self._backoff(attempt.number))
 
-    def _talk(self, row: UnsureRow, outcome: Answer | Unusable, charged: Amount) -> Talk:
+    def _talk(self, job: Job, outcome: Answer | Unusable, charged: Amount) -> Talk:
         """Return the model's answer as a talk, or the flagged local one if the model's is unusable."""
-        video, model = row.message.video, self._config.model
+        video, model = job.message.video, self._settings.model
         if isinstance(outcome, Answer):
-            return by_model(video, row.guess, outcome, model, charged=charged)
-        return by_local_tier(video, row.guess, flaw=outcome.reason, charged=charged, model=model)
+            return by_model(video, job.local, outcome, model, charged=charged)
+        return by_local_tier(video, job.local, flaw=outcome.reason, charged=charged, model=model)
 
-    def _settle(self, row: UnsureRow, paid: _ReservedQuestion, billing: Billing) -> None:
+    def _settle(self, job: Job, reserved: _ReservedQuestion, billing: Billing) -> None:
         """Replace the reservation with the bill. If that fails, the bound stays charged: there is no second try."""
         try:
-            self._ledger.settle(paid.reservation, billing)
+            self._ledger.settle(reserved.reservation, billing)
         except LedgerUnavailable:
-            telemetry.not_settled(self._log, row.message)
+            telemetry.not_settled(job.message)
 
     # ---------------------------------------------------------------------------------------------------- the numbers
 
     def _cap(self, entry: VideoRecord) -> int:
         """Return the most attempts on a video: the stack's cap, or what a person has allowed beyond it."""
-        return max(self._config.attempt_cap, entry.allowed)
+        return max(self._settings.attempt_cap, entry.allowed)
 
     def _leased(self, entry: VideoRecord) -> bool:
         return bool(entry.lease_until) and datetime.fromisoformat(entry.lease_until) > self._now()
 
-    def _wait(self, row: UnsureRow, fault: Defer) -> float:
+    def _wait(self, job: Job, fault: Defer) -> float:
         """Return the seconds until the next try of a video whose request was not billed."""
         if fault.opens_breaker:
             return ACCOUNT_PROBE_SECONDS
-        return self._backoff(row.deferrals + 1) if fault.retry_after is None else fault.retry_after
+        return self._backoff(job.state.deferrals + 1) if fault.retry_after is None else fault.retry_after
 
     def _backoff(self, tries: int) -> int:
         """Return the wait in seconds after so many tries: doubled each time, with jitter, below the visibility."""
-        longest = min(self._config.retry_backoff * 2 ** max(tries - 1, 0), self._config.visibility)
+        longest = min(self._settings.retry_backoff_seconds * 2 ** max(tries - 1, 0), self._settings.visibility_seconds)
         return max(1, round(random.uniform(longest / 2, longest)))  # noqa: S311 -- jitter, no secret
 
 
-def _last(entry: VideoRecord) -> str:
+def _last_event(entry: VideoRecord) -> str:
     return str(entry.history[-1]["event"]) if entry.history else "nothing known"

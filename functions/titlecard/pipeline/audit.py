@@ -7,11 +7,11 @@ a dead-letter queue by itself, or a worker that never started.
 a batch that                               what the audit does
 =========================================  ===========================================================================
 ingest did not finish, without a worker    restart ingest
-likewise, after `rounds` of that           leave it to a person, with a sentence
+likewise, after `AuditRounds`              leave it to a person, with a sentence
 has all its rows ended                     publish the results, then close it
-has not moved for `after` seconds          a round: send the unfinished rows again, `most` per call, each call from
+has not moved for `AuditAfterSeconds`      a round: send the unfinished rows again, `SweeperLimit` per call, each from
                                            where the last one stopped (`audit_row`, 0 when a round is over)
-likewise, after `rounds` of that           record these rows as dead, and send dead letters
+likewise, after `AuditRounds`              record these rows as dead, and send dead letters
 likewise, and its manifest is deleted      record these rows as dead
 likewise, and these rows are unknown       publish what is known, then close it with a sentence
 moves, or has a long queue                 nothing
@@ -29,7 +29,6 @@ from __future__ import annotations
 
 import tempfile
 from collections import Counter
-from dataclasses import dataclass
 from datetime import timedelta
 from itertools import islice
 from typing import TYPE_CHECKING
@@ -46,18 +45,17 @@ from titlecard.manifests.errors import NotAManifest
 from titlecard.manifests.validation import Bitmap
 from titlecard.pipeline.errors import EventNotPublished
 from titlecard.pipeline.ingest import ACCEPTED, accepted_messages
+from titlecard.telemetry import logger
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from datetime import datetime
 
-    from aws_lambda_powertools import Logger
-
-    from titlecard import manifests
     from titlecard.aws.dynamodb.catalog import Batch, Catalog
     from titlecard.aws.s3 import UploadsBucket
     from titlecard.aws.sqs import DeadLetterSender, IngestQueue, WorkQueue
     from titlecard.pipeline.publish import ResultPublisher
+    from titlecard.settings import SweeperSettings
 
 CALL_SECONDS = 30
 """Seconds after which a call starts no further batch. A batch in progress may use all the remaining time: reaching the
@@ -83,23 +81,6 @@ _TROUBLE = (
 """Errors that concern one batch, and not the next."""
 
 
-@dataclass(frozen=True)
-class AuditConfig:
-    """The settings of the audit.
-
-    `most` is the number of rows of one batch that one call sends again, or gives up. `after` is how many seconds an
-    open batch may stand still, and `ingest_after` how many seconds ingest may take. `rounds` is how often rows are sent
-    again, or ingest is restarted, before the audit gives up.
-    """
-
-    most: int
-    after: int
-    ingest_after: int
-    rounds: int
-    reading: manifests.ReadingLimits
-    manifest_max_bytes: int
-
-
 class Audit:
     """Looks after the unfinished batches."""
 
@@ -112,9 +93,8 @@ class Audit:
         ingest: IngestQueue,
         dead_letters: DeadLetterSender,
         results: ResultPublisher,
-        config: AuditConfig,
+        settings: SweeperSettings,
         now: Callable[[], datetime],
-        log: Logger,
     ) -> None:
         self._catalog = catalog
         self._uploads = uploads
@@ -122,9 +102,8 @@ class Audit:
         self._ingest = ingest
         self._dead_letters = dead_letters
         self._results = results
-        self._config = config
+        self._settings = settings
         self._now = now
-        self._log = log
 
     def run(self, in_time: Callable[[], bool]) -> Counter[str]:
         """Look after every unfinished batch, least recently audited first.
@@ -141,7 +120,7 @@ class Audit:
         readable: list[Batch] = []
         for found in self._catalog.open_batches():
             if isinstance(found, UnreadableBatch):
-                self._log.error("a batch cannot be read", batch=found.id, error=found.trouble)
+                logger.error("a batch cannot be read", batch=found.id, error=found.trouble)
                 done["not audited"] += 1
             else:
                 readable.append(found)
@@ -151,7 +130,7 @@ class Audit:
             try:
                 done += self._look_after(batch, in_time) if batch.state is BatchState.OPEN else self._go_on(batch)
             except _TROUBLE:
-                self._log.exception("a batch could not be audited", batch=batch.id)
+                logger.exception("a batch could not be audited", batch=batch.id)
                 done["not audited"] += 1
         return done
 
@@ -159,11 +138,11 @@ class Audit:
 
     def _go_on(self, batch: Batch) -> Counter[str]:
         """Restart ingest for a batch that no worker holds."""
-        still = self._now() - batch.moved_at > timedelta(seconds=self._config.ingest_after)
+        still = self._now() - batch.moved_at > timedelta(seconds=self._settings.ingest_restart_seconds)
         if not still or batch.lease_until >= stamp(self._now()) or batch.reason is not None:
             return Counter()
         rounds = batch.audit_rounds + 1 if batch.sent_row == batch.audited_rows else 1
-        if rounds > self._config.rounds:
+        if rounds > self._settings.audit_rounds:
             return Counter({"left to you": int(self._catalog.explain(batch, self._unfinished(batch)))})
         self._ingest.go_on(batch.upload)
         self._catalog.audited(batch, rounds=rounds, rows=batch.sent_row, now=self._now())
@@ -171,8 +150,9 @@ class Audit:
 
     def _unfinished(self, batch: Batch) -> str:
         how_far = f"it has sent the rows up to {batch.sent_row:,}" if batch.sent_row else "it has sent no rows"
+        rounds = self._settings.audit_rounds
         return (
-            f"Ingest did not finish this manifest, though it was started again {self._config.rounds} times: {how_far}. "
+            f"Ingest did not finish this manifest, though it was started again {rounds} times: {how_far}. "
             "Its log says why. Once the cause is repaired, upload the file again, or move its message from ingest's "
             "dead-letter queue back to ingest's queue: ingest then continues from there."
         )
@@ -183,8 +163,8 @@ class Audit:
         """Finish a batch whose rows have all ended; audit one that stands still, or whose audit is incomplete."""
         if self._all_ended(batch):
             return self._finish(batch, in_time, batch.reason)
-        still = self._now() - batch.moved_at > timedelta(seconds=self._config.after)
-        if not (batch.audit_row or still) or self._queue.waiting() > self._config.most:
+        still = self._now() - batch.moved_at > timedelta(seconds=self._settings.audit_after_seconds)
+        if not (batch.audit_row or still) or self._queue.waiting() > self._settings.sweeper_limit:
             return Counter()  # it moves, or its rows are not lost but in a long queue
         rounds, settled = batch.audit_rounds, batch.audited_rows
         if not batch.audit_row:
@@ -210,7 +190,8 @@ class Audit:
         Counters may stay too low. So they are not trusted for a batch that stands still, once each time.
         """
         if batch.counted(*END_STATES) < batch.accepted:
-            still = self._now() - batch.moved_at > timedelta(seconds=min(COUNT_AFTER_SECONDS, self._config.after))
+            after = min(COUNT_AFTER_SECONDS, self._settings.audit_after_seconds)
+            still = self._now() - batch.moved_at > timedelta(seconds=after)
             if not still or batch.counted_at >= stamp(batch.moved_at):
                 return False
         if self._catalog.count_rows(batch, *END_STATES) >= batch.accepted:
@@ -234,23 +215,25 @@ class Audit:
         """
         done: Counter[str] = Counter()
         with tempfile.TemporaryFile() as file:
-            self._uploads.fetch(batch.upload, file, max_bytes=self._config.manifest_max_bytes)
-            messages = accepted_messages(batch, file, self._uploads, self._config.reading, after=batch.audit_row)
+            self._uploads.fetch(batch.upload, file, max_bytes=self._settings.manifest_max_bytes)
+            messages = accepted_messages(
+                batch, file, self._uploads, self._settings.reading_limits, after=batch.audit_row
+            )
             settled = self._catalog.numbers_of_rows(batch, *SETTLED, after=batch.audit_row)
             seen = 0
-            for pack in chunk_messages(islice(_without(messages, settled), self._config.most)):
-                if rounds > self._config.rounds:
+            for pack in chunk_messages(islice(_without(messages, settled), self._settings.sweeper_limit)):
+                if rounds > self._settings.audit_rounds:
                     done["given up"] += self._give_up(batch, pack)
                 else:
                     self._queue.send(pack)
                     done["sent again"] += len(pack)
                 seen += len(pack)
-                if seen >= self._config.most or not in_time():
+                if seen >= self._settings.sweeper_limit or not in_time():
                     return pack[-1].row, done
         return 0, done
 
     def _give_up(self, batch: Batch, pack: list[Message]) -> int:
-        reason = f"never_answered: sent again {self._config.rounds} times, and no worker finished it"
+        reason = f"never_answered: sent again {self._settings.audit_rounds} times, and no worker finished it"
         self._dead_letters.send_all(pack, reason)
         return self._dead(batch, pack, reason)
 
@@ -279,16 +262,16 @@ class Audit:
             for row in accepted
             if row > batch.audit_row
         )
-        some = list(islice(_without(messages, settled), self._config.most))
+        some = list(islice(_without(messages, settled), self._settings.sweeper_limit))
         packs = (some[start : start + ENTRIES_PER_SEND] for start in range(0, len(some), ENTRIES_PER_SEND))
         done = Counter({"given up": sum(self._dead(batch, pack, reason) for pack in packs)})
-        return (some[-1].row if len(some) == self._config.most else 0), done
+        return (some[-1].row if len(some) == self._settings.sweeper_limit else 0), done
 
     def _dead(self, batch: Batch, pack: list[Message], reason: str) -> int:
         """End rows as dead; return how many had not ended before."""
         endings = [RowEnd(it, batch.upload.order, "", RowState.DEAD, reason=reason, row_exists=True) for it in pack]
         states = self._catalog.end_and_count(endings, now=self._now())
-        telemetry.given_up(self._log, zip(pack, states, strict=True), reason=reason)
+        telemetry.given_up(zip(pack, states, strict=True), reason=reason)
         return states.count(RowState.DEAD)
 
 

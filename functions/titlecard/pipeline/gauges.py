@@ -13,12 +13,11 @@ from botocore.exceptions import BotoCoreError, ClientError
 from titlecard import telemetry
 from titlecard.aws.dynamodb.catalog import Batch
 from titlecard.aws.errors import CatalogBusy, LedgerUnavailable
+from titlecard.telemetry import logger
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from datetime import datetime
-
-    from aws_lambda_powertools import Logger
 
     from titlecard.aws.dynamodb.catalog import Catalog
     from titlecard.aws.dynamodb.ledger import Ledger
@@ -36,11 +35,10 @@ class Gauges:
         now: returns the current time, timezone-aware.
     """
 
-    def __init__(self, *, catalog: Catalog, ledger: Ledger, now: Callable[[], datetime], log: Logger) -> None:
+    def __init__(self, *, catalog: Catalog, ledger: Ledger, now: Callable[[], datetime]) -> None:
         self._catalog = catalog
         self._ledger = ledger
         self._now = now
-        self._log = log
 
     def report(self) -> None:
         """Report the metrics."""
@@ -50,7 +48,7 @@ class Gauges:
             limits = ((batch.accepted, batch.limits.tokens) for batch in batches)
             telemetry.tokens_expected(sum(min(limit, rows * TOKENS_PER_ROW) for rows, limit in limits))
         except (CatalogBusy, LedgerUnavailable, BotoCoreError, ClientError) as error:
-            self._log.warning("the budgets could not be measured", error=type(error).__name__)
+            logger.warning("the budgets could not be measured", error=type(error).__name__)
 
     def _report_budgets(self) -> None:
         for project, account in self._ledger.accounts().items():

@@ -18,7 +18,6 @@ import json
 import tempfile
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
@@ -44,7 +43,7 @@ if TYPE_CHECKING:
     from titlecard.aws.dynamodb.catalog import Batch, Catalog
     from titlecard.aws.s3 import UploadsBucket
     from titlecard.aws.sqs import WorkQueue
-    from titlecard.domain.money import Total
+    from titlecard.settings import IngestSettings
 
 REPORT, REJECTS, ACCEPTED = "report.json", "rejects.jsonl", "accepted.bin"
 """The reports of a batch: a summary, its refused rows, and a bitmap of its accepted ones, for pass 2 and audits."""
@@ -70,16 +69,6 @@ STOP_SENDING_SECONDS = 30
 """Seconds before the invocation's end (or a quarter of it, if less) at which the rest is left to a continuation."""
 
 
-@dataclass(frozen=True)
-class IngestConfig:
-    """The settings of ingest; sizes in bytes."""
-
-    manifest_max_bytes: int
-    reading: manifests.ReadingLimits
-    survey_sample: int
-    limits: Total
-
-
 class Ingest:
     """Works on one upload at a time.
 
@@ -93,13 +82,13 @@ class Ingest:
         catalog: Catalog,
         uploads: UploadsBucket,
         queue: WorkQueue,
-        config: IngestConfig,
+        settings: IngestSettings,
         now: Callable[[], datetime],
     ) -> None:
         self._catalog = catalog
         self._uploads = uploads
         self._queue = queue
-        self._config = config
+        self._settings = settings
         self._now = now
 
     def take(self, upload: Upload, remaining: Callable[[], float]) -> bool:
@@ -117,7 +106,7 @@ class Ingest:
         batch = self._catalog.open_batch(
             upload,
             upload.project or OUTSIDE,
-            self._config.limits,
+            self._settings.batch_limits,
             lease=lease,
             until=self._now() + timedelta(seconds=remaining() + LEASE_SPARE_SECONDS),
             now=self._now(),
@@ -131,12 +120,12 @@ class Ingest:
         if upload.project is None:
             self._report(upload, "refused", message=_OUTSIDE)
             self._catalog.refuse(batch, _OUTSIDE)
-            telemetry.refused(telemetry.logger, batch=batch.id, reason="OutsideAnyProject")
+            telemetry.refused(batch=batch.id, reason="OutsideAnyProject")
             return True
         stop = min(STOP_SENDING_SECONDS, remaining() / 4)
         with tempfile.TemporaryFile() as file:
             try:
-                metadata = self._uploads.fetch(upload, file, max_bytes=self._config.manifest_max_bytes)
+                metadata = self._uploads.fetch(upload, file, max_bytes=self._settings.manifest_max_bytes)
                 if batch.state is BatchState.COUNTING:
                     batch = self._count(batch, file, metadata)
             except (UploadRefused, NotAManifest) as refusal:
@@ -147,21 +136,21 @@ class Ingest:
                     return True
                 self._report(upload, "refused", message=str(refusal))
                 self._catalog.refuse(batch, str(refusal))
-                telemetry.refused(telemetry.logger, batch=batch.id, reason=type(refusal).__name__)
+                telemetry.refused(batch=batch.id, reason=type(refusal).__name__)
                 return True
             return self._send(batch, file, remaining, stop)
 
     def _count(self, batch: Batch, file: BinaryIO, metadata: dict[str, str]) -> Batch:
         """Do pass 1."""
-        limits = own_limits(self._config.limits, metadata)
+        limits = own_limits(self._settings.batch_limits, metadata)
         with tempfile.TemporaryDirectory() as scratch:
             rejects = Path(scratch, REJECTS)
             with rejects.open("w", encoding="utf-8") as sink:
                 counted = validation.validate(
-                    manifests.read(file, self._config.reading),
+                    manifests.read(file, self._settings.reading_limits),
                     scratch=Path(scratch),
                     rejects=sink,
-                    sample_max=self._config.survey_sample,
+                    sample_max=self._settings.survey_sample_rows,
                 )
             with rejects.open("rb") as content:
                 self._uploads.write_report(batch.upload, REJECTS, content)
@@ -182,7 +171,7 @@ class Ingest:
         try:
             with ThreadPoolExecutor(SENDERS, thread_name_prefix="send") as pool:
                 for pack in chunk_messages(
-                    accepted_messages(batch, file, self._uploads, self._config.reading, after=last)
+                    accepted_messages(batch, file, self._uploads, self._settings.reading_limits, after=last)
                 ):
                     under_way.append((pack[-1].row, pool.submit(self._queue.send, pack)))
                     if len(under_way) < PACKS_UNDER_WAY:

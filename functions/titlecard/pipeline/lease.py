@@ -23,11 +23,11 @@ from uuid import uuid4
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from titlecard.telemetry import logger
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from datetime import datetime
-
-    from aws_lambda_powertools import Logger
 
     from titlecard.aws.dynamodb.catalog import Catalog
 
@@ -42,10 +42,9 @@ LEASE = timedelta(seconds=RENEW_SECONDS * LOOKS)
 class Lease:
     """One sweeper's lease."""
 
-    def __init__(self, catalog: Catalog, now: Callable[[], datetime], log: Logger) -> None:
+    def __init__(self, catalog: Catalog, now: Callable[[], datetime]) -> None:
         self._catalog = catalog
         self._now = now
-        self._log = log
         self._holder = uuid4().hex
         self._renewed = now()
         self._over = Event()
@@ -92,7 +91,7 @@ class Lease:
         try:
             yield
         except (BotoCoreError, ClientError) as trouble:  # the lease then expires by itself
-            self._log.warning("the lease could not be written", error=type(trouble).__name__)
+            logger.warning("the lease could not be written", error=type(trouble).__name__)
 
     def _until(self) -> datetime:
         return self._renewed + LEASE

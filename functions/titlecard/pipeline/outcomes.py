@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class ComeBack:
+class Redeliver:
     """Not done: the queue redelivers the message after so many seconds (None: after its own visibility timeout)."""
 
     seconds: int | None = None
@@ -37,12 +37,12 @@ class Replaced:
     """Not done, through no fault of the video: a copy of the message, with no receives yet, is in the queue."""
 
 
-Outcome = Done | ComeBack | Replaced
+Outcome = Done | Redeliver | Replaced
 """The report to the queue."""
 
 
 @dataclass(frozen=True)
-class End:
+class EndRow:
     """End the row in this state; its talk, if any, is already stored; `pointer` describes the video's pointer."""
 
     state: RowState
@@ -52,7 +52,7 @@ class End:
 
 
 @dataclass(frozen=True)
-class Wait:
+class DeferRow:
     """Defer the row until `due`, or until a person acts (None). `need` is what its request can cost."""
 
     reason: str
@@ -61,11 +61,11 @@ class Wait:
 
 
 @dataclass(frozen=True)
-class Bury:
+class DeadLetterRow:
     """End the row as dead, and send its message to the dead-letter queue."""
 
     reason: str
 
 
-Decision = End | Wait | Bury | ComeBack
+Decision = EndRow | DeferRow | DeadLetterRow | Redeliver
 """The model path's decision about a row, which the parser carries out."""

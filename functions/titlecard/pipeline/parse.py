@@ -20,7 +20,7 @@ catalog knows nothing of it; otherwise the stored state stays.
 
 A redelivered message may have killed its worker. Such messages are worked on one by one, after all their neighbours are
 saved, and each row is marked meanwhile: a worker that finds the mark knows that another worker died of this message
-alone. Only such messages are buried.
+alone. Only such messages are dead-lettered.
 
 An unavailable table or a lack of time is not the video's fault: its message is redelivered soon. If its receives are
 nearly used up, or a mark cannot be removed from its row, a new copy with no receives replaces it.
@@ -30,178 +30,43 @@ from __future__ import annotations
 
 import random
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
-from functools import cached_property
 from typing import TYPE_CHECKING
 
 from botocore.exceptions import BotoCoreError, ClientError
 from pydantic import ValidationError
 
-from titlecard import extraction, telemetry
-from titlecard.aws.dynamodb.catalog import Attempt, Pointer, RowEnd, stamp
+from titlecard import telemetry
+from titlecard.aws.dynamodb.catalog import Attempt, RowEnd, stamp
 from titlecard.aws.dynamodb.catalog.rows import LOCALLY, SUPERSEDED
 from titlecard.aws.errors import CatalogBusy, KeyUnreadable, LedgerUnavailable
 from titlecard.domain.batch import END_STATES, Message, RowState
 from titlecard.domain.clock import CLOCK_ERROR_SECONDS
 from titlecard.domain.reasons import CANCELLED, Hold
 from titlecard.domain.video import Policy, fingerprint
-from titlecard.pipeline.ask import AskConfig, Asker, UnsureRow
+from titlecard.pipeline.ask import Asker
 from titlecard.pipeline.errors import NotSent
-from titlecard.pipeline.outcomes import Bury, ComeBack, Done, End, Outcome, Replaced, Wait
-from titlecard.pipeline.talks import by_local_tier
+from titlecard.pipeline.job import Job, Received
+from titlecard.pipeline.outcomes import DeadLetterRow, DeferRow, Done, EndRow, Outcome, Redeliver, Replaced
+from titlecard.telemetry import logger
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from aws_lambda_powertools import Logger
-
-    from titlecard.aws.dynamodb.catalog import Batch, Catalog, Ended, MessageState, VideoRecord
+    from titlecard.aws.dynamodb.catalog import Batch, Catalog, Ended, VideoRecord
     from titlecard.aws.dynamodb.ledger import Ledger
     from titlecard.aws.sqs import DeadLetterSender, WorkQueue
     from titlecard.domain.money import Amount
-    from titlecard.domain.video import Talk, Tier
-    from titlecard.extraction import LocalParse
     from titlecard.extraction.survey import Survey
-    from titlecard.pipeline.ask import Keys, ModelTier
+    from titlecard.pipeline.ask import Keys, LanguageModel
+    from titlecard.settings import ParserSettings
 
-SOON = 20
+REDELIVERY_SECONDS = 20
 """Seconds, with jitter, until the redelivery of a message that a throttled table left unfinished."""
 
 BATCH_KNOWN_SECONDS = 30
 """Seconds for which a batch's limits and survey are cached."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class ParserConfig(AskConfig):
-    """The settings of the parser; in seconds, unless a name says otherwise."""
-
-    policy: Policy
-    max_receives: int
-
-
-@dataclass(frozen=True)
-class Received:
-    """One SQS message as received; `first` is the time of its first receive, by the queue's own clock."""
-
-    id: str
-    receipt: str
-    receives: int
-    body: str
-    first: datetime | None = None
-
-
-@dataclass
-class _Job:
-    """A decoded message in progress."""
-
-    received: Received
-    message: Message
-    batch: Batch
-    survey: Survey
-    policy: Policy
-    key: str | None
-    fingerprint: str
-    standing: MessageState | None = None
-    """The states of its row and its video; None until they are looked up."""
-    crashed: bool = False
-    """Whether its video has an attempt whose lease is over, and whose worker never recorded an end."""
-    mark_is_old: bool = False
-    """Whether its row was marked too long ago for the worker that marked it to be alive."""
-    marked: bool = False
-    """Whether this worker has left a mark on its row."""
-
-    @property
-    def standing_now(self) -> MessageState:
-        """Return the states of its row and its video, which must have been looked up."""
-        if self.standing is None:
-            raise AssertionError("this message has not been looked up")
-        return self.standing
-
-    @property
-    def is_new(self) -> bool:
-        """Return whether no worker can have begun on it, and its batch still wants it."""
-        return self.received.receives == 1 and self.message.deferrals == 0 and not self.batch.cancelled
-
-    @cached_property
-    def answer(self) -> LocalParse:
-        """Return the local tier's answer."""
-        return extraction.parse(self.message.video, self.survey)
-
-    def parse(self) -> None:
-        """Parse with the local tier now, whichever tier answers in the end."""
-        self.answer  # noqa: B018 -- cached
-
-    @property
-    def sure(self) -> bool:
-        """Return whether the local tier's answer is final."""
-        return self.policy is Policy.LOCAL or self.answer.is_final(self.policy)
-
-    @property
-    def suspect(self) -> bool:
-        """Return whether a worker may have died of this message: its last try has no recorded end and no live lease."""
-        return self.crashed or self._marked
-
-    @property
-    def killed_alone(self) -> bool:
-        """Return whether a worker died working on nothing else: in the local tier, or after the stored claim.
-
-        SQS may deliver a message again while a worker has it, so the lease has to be over, or the mark old.
-        """
-        standing = self.standing_now
-        if standing.entry.lease_until:
-            return self.crashed and bool(standing.alone) and standing.alone == standing.entry.token
-        return self._marked and self.mark_is_old and bool(standing.alone)
-
-    @property
-    def _marked(self) -> bool:
-        standing = self.standing_now
-        unsaid = not standing.entry.lease_until and standing.began > standing.entry.concluded_at
-        return self.received.receives > 1 and unsaid
-
-    def unsure(self) -> UnsureRow:
-        """Return the row for the model path."""
-        return UnsureRow(
-            message=self.message,
-            batch=self.batch,
-            fingerprint=self.fingerprint,
-            policy=self.policy,
-            key=self.key or "",
-            guess=self.answer,
-            hint=self.survey.hint(),
-            entry=self.standing_now.entry,
-            deferrals=self.standing_now.deferrals,
-            alone=self.suspect,
-        )
-
-    def parsed_locally(self) -> RowEnd:
-        """Return this row's end by the local tier's answer."""
-        return self.ending(RowState.PARSED, by_local_tier(self.message.video, self.answer))
-
-    def ending(
-        self,
-        state: RowState,
-        talk: Talk | None = None,
-        *,
-        tier: Tier | None = None,
-        reason: str | None = None,
-        pointer: Pointer | None = None,
-    ) -> RowEnd:
-        """Return this row's end, with a talk if there is one to store."""
-        known = self.standing
-        if pointer is None:
-            pointer = Pointer.THERE if known and known.newest else Pointer.UNKNOWN
-        return RowEnd(
-            message=self.message,
-            order=self.batch.upload.order,
-            fingerprint=self.fingerprint,
-            state=state,
-            tier=talk.tier if talk else tier,
-            talk=talk,
-            reason=reason,
-            pointer=pointer,
-            row_exists=bool(known and known.row),
-        )
 
 
 class Parser:
@@ -219,20 +84,18 @@ class Parser:
         queue: WorkQueue,
         dead_letters: DeadLetterSender,
         keys: Keys,
-        model: ModelTier,
-        config: ParserConfig,
+        model: LanguageModel,
+        settings: ParserSettings,
         now: Callable[[], datetime],
-        log: Logger,
     ) -> None:
         self._catalog = catalog
         self._queue = queue
         self._dead_letters = dead_letters
         self._keys = keys
         self._prompt_version = model.prompt_version
-        self._config = config
+        self._settings = settings
         self._now = now
-        self._log = log
-        self._asker = Asker(catalog=catalog, ledger=ledger, keys=keys, model=model, config=config, now=now, log=log)
+        self._asker = Asker(catalog=catalog, ledger=ledger, keys=keys, model=model, settings=settings, now=now)
         self.admission = self._asker.admission
         self._known: dict[str, tuple[datetime, Batch, Survey]] = {}
         self._expects_new = True
@@ -245,50 +108,55 @@ class Parser:
             remaining: returns the seconds that this invocation has left.
         """
         decoded = {one.id: self._decoded(one) for one in received}
-        outcomes: dict[str, Outcome] = {name: it for name, it in decoded.items() if not isinstance(it, _Job)}
-        jobs = [it for it in decoded.values() if isinstance(it, _Job)]
+        outcomes: dict[str, Outcome] = {name: it for name, it in decoded.items() if not isinstance(it, Job)}
+        jobs = [it for it in decoded.values() if isinstance(it, Job)]
 
-        def left() -> list[_Job]:
+        def left() -> list[Job]:
             return [job for job in jobs if job.received.id not in outcomes]
 
         if self._expects_new:
-            outcomes |= self._together(self._at_once, [job for job in left() if job.is_new and job.sure])
+            outcomes |= self._together(self._at_once, [job for job in left() if job.is_new and job.is_sure])
         outcomes |= self._together(self._look_up, left())
         outcomes |= self._together(self._without_parsing, left())
         outcomes |= self._together(self._locally, [job for job in left() if job.received.receives == 1])
         returned = [job for job in left() if job.received.receives > 1]
-        for job in sorted(returned, key=lambda job: job.suspect):  # suspects last, when all their neighbours are saved
-            outcomes |= self._together(self._locally_alone, [job])
+        for job in sorted(
+            returned, key=lambda job: job.is_suspect
+        ):  # suspects last, when all their neighbours are saved
+            outcomes |= self._together(self._locally_alone, [job], marks=True)
         outcomes |= self._by_model(left(), remaining)
         self._count(outcomes)
         return outcomes
 
     def _together(
-        self, step: Callable[[Sequence[_Job]], dict[str, Outcome]], jobs: Sequence[_Job]
+        self, step: Callable[[Sequence[Job]], dict[str, Outcome]], jobs: Sequence[Job], *, marks: bool = False
     ) -> dict[str, Outcome]:
-        """Do a step for some jobs; if a table does not answer, all are redelivered soon. What is written stays."""
+        """Do a step for some jobs; if a table does not answer, all are redelivered soon. What is written stays.
+
+        `marks` says that the step marks their rows, even if the answer to that write is lost.
+        """
         if not jobs:
             return {}
         try:
             return step(jobs)
-        except _TROUBLE as error:
-            self._log.warning(_NO_ANSWER, error=type(error).__name__, rows=len(jobs), batch=jobs[0].batch.id)
-            return {job.received.id: self._again(job.received, marked=job.marked) for job in jobs}
+        except _UNAVAILABLE as error:
+            logger.warning(_NO_ANSWER, error=type(error).__name__, rows=len(jobs), batch=jobs[0].batch.id)
+            return {job.received.id: self._redeliver(job.received, marked=marks) for job in jobs}
 
     # ------------------------------------------------------------------------------------- what needs no parsing
 
-    def _decoded(self, received: Received) -> _Job | Outcome:
+    def _decoded(self, received: Received) -> Job | Outcome:
         """Return the job of a message, or its outcome if there is no job."""
         if self._clock_is_behind(received):
-            self._log.error("this worker's clock is behind, so it leaves the message alone", now=stamp(self._now()))
-            return ComeBack()
+            logger.error("this worker's clock is behind, so it leaves the message alone", now=stamp(self._now()))
+            return Redeliver()
         try:
             return self._decode(received)
-        except _TROUBLE as error:
-            self._log.warning(_NO_ANSWER, error=type(error).__name__)
-            return self._again(received)
+        except _UNAVAILABLE as error:
+            logger.warning(_NO_ANSWER, error=type(error).__name__)
+            return self._redeliver(received)
 
-    def _decode(self, received: Received) -> _Job | Outcome:
+    def _decode(self, received: Received) -> Job | Outcome:
         try:
             message = Message.model_validate_json(received.body)
         except ValidationError:
@@ -298,21 +166,21 @@ class Parser:
         except KeyError:
             return self._unknown(received, message, f"unknown_batch: the catalog has no batch {message.batch[:80]!r}")
         try:
-            key = None if self._config.policy is Policy.LOCAL else self._keys.of(message.project)
+            key = "" if self._settings.tier_policy is Policy.LOCAL else self._keys.of(message.project) or ""
         except KeyUnreadable as trouble:  # this affects one project, and must not delay the others' messages
-            due = self._now() + timedelta(seconds=self._config.visibility)
+            due = self._now() + timedelta(seconds=self._settings.visibility_seconds)
             why = f"{Hold.KEY_UNREADABLE}: {trouble}"
             return self._deferred(message, "", reason=why, due=due)
-        policy = self._config.policy if key else Policy.LOCAL
+        policy = self._settings.tier_policy if key else Policy.LOCAL
         mark = fingerprint(
-            message.video, model=self._config.model if key else None, prompt_version=self._prompt_version
+            message.video, model=self._settings.model if key else None, prompt_version=self._prompt_version
         )
-        return _Job(received, message, batch, survey, policy, key, mark)
+        return Job(received, message, batch, survey, policy, key, mark)
 
     def _unknown(self, received: Received, message: Message | None, reason: str) -> Outcome:
         """Send a message that belongs to no row of the catalog to the dead-letter queue."""
         self._dead_letters.send(received.body, reason)
-        telemetry.died(self._log, message, reason=reason)
+        telemetry.died(message, reason=reason)
         return Done(RowState.DEAD)
 
     def _batch(self, name: str) -> tuple[Batch, Survey]:
@@ -323,144 +191,146 @@ class Parser:
             known = self._known[name] = (self._now(), self._catalog.batch(name), self._catalog.survey(name))
         return known[1], known[2]
 
-    def _at_once(self, jobs: Sequence[_Job]) -> dict[str, Outcome]:
-        """End new rows that the local tier is sure of, without a look-up."""
+    def _at_once(self, jobs: Sequence[Job]) -> dict[str, Outcome]:
+        """EndRow new rows that the local tier is sure of, without a look-up."""
         ended = self._catalog.end([job.parsed_locally() for job in jobs], now=self._now())
         # It is better to look a repeated manifest up first, and not a new one.
         self._expects_new = all(it.ending.talk for it in ended)
         return {job.received.id: _done(it) for job, it in zip(jobs, ended, strict=True)}
 
-    def _look_up(self, jobs: Sequence[_Job]) -> dict[str, Outcome]:
-        standings = self._catalog.look_up([(job.message, job.fingerprint) for job in jobs])
-        unsent = [job for job, it in zip(jobs, standings, strict=True) if self._given_back(job, it.entry)]
-        if unsent:
-            standings = self._catalog.look_up([(job.message, job.fingerprint) for job in jobs])
+    def _look_up(self, jobs: Sequence[Job]) -> dict[str, Outcome]:
+        asked = [(job.message, job.fingerprint) for job in jobs]
+        states = self._catalog.look_up(asked)
+        given_back = [self._give_back_unsent(job, state.entry) for job, state in zip(jobs, states, strict=True)]
+        if any(given_back):
+            states = self._catalog.look_up(asked)
         # A dead worker's message is hidden for the whole visibility timeout, at least six times a worker's timeout.
-        longest_life = timedelta(seconds=self._config.visibility / 2)
-        for job, standing in zip(jobs, standings, strict=True):
-            job.standing = standing
-            job.crashed = "" < standing.entry.lease_until < stamp(self._now())
-            job.mark_is_old = standing.began < stamp(self._now() - longest_life)
-        first = [standing for job, standing in zip(jobs, standings, strict=True) if job.received.receives == 1]
+        longest_life = timedelta(seconds=self._settings.visibility_seconds / 2)
+        for job, state in zip(jobs, states, strict=True):
+            job.state = state
+            job.is_crashed = "" < state.entry.lease_until < stamp(self._now())
+            job.mark_is_old = state.began < stamp(self._now() - longest_life)
+        first = [job.state for job in jobs if job.received.receives == 1]
         if first:
             self._expects_new = not any(it.row or it.newest or it.entry.talk for it in first)
         return {}
 
-    def _given_back(self, job: _Job, entry: VideoRecord) -> bool:
+    def _give_back_unsent(self, job: Job, entry: VideoRecord) -> bool:
         """Give back the attempt of which the message says that nothing was sent."""
         if not entry.lease_until or job.message.unsent != entry.token:
             return False
         number, place = entry.attempts, len(entry.history) - 1
         return self._catalog.give_back(Attempt(job.message, job.fingerprint, entry.token, number, place))
 
-    def _without_parsing(self, jobs: Sequence[_Job]) -> dict[str, Outcome]:
+    def _without_parsing(self, jobs: Sequence[Job]) -> dict[str, Outcome]:
         """Return the outcomes of the jobs that need no parsing."""
-        decided = {job.received.id: (job, self._known_end(job)) for job in jobs}
+        decided = {job.received.id: (job, self._outcome_without_parsing(job)) for job in jobs}
         endings = [(job, it) for job, it in decided.values() if isinstance(it, RowEnd)]
         outcomes = {name: it for name, (_, it) in decided.items() if it is not None and not isinstance(it, RowEnd)}
         return outcomes | self._end(endings)
 
-    def _known_end(self, job: _Job) -> RowEnd | Outcome | None:
+    def _outcome_without_parsing(self, job: Job) -> RowEnd | Outcome | None:
         """Return a job's outcome from what the catalog knows; None if it has to be parsed."""
-        standing = job.standing_now
-        if standing.row in END_STATES:
-            if standing.row is RowState.DEAD and job.received.receives > 1:
+        state = job.state
+        if state.row in END_STATES:
+            if state.row is RowState.DEAD and job.received.receives > 1:
                 self._dead_letters.send(
                     job.received.body, "dead: recorded earlier, but its message did not reach the dead-letter queue"
                 )
-            return Done(standing.row)
-        if standing.row is RowState.DEFERRED and job.message.deferrals < standing.deferrals and not job.batch.cancelled:
+            return Done(state.row)
+        if state.row is RowState.DEFERRED and job.message.deferrals < state.deferrals and not job.batch.cancelled:
             return Done(RowState.DEFERRED)
         if ending := self._stored_end(job):
             return ending
-        return self._last_receive(job) if job.received.receives >= self._config.max_receives else None
+        return self._last_receive(job) if job.received.receives >= self._settings.max_receive_count else None
 
     @staticmethod
-    def _stored_end(job: _Job) -> RowEnd | None:
+    def _stored_end(job: Job) -> RowEnd | None:
         """Return the end of a row that a person or a newer manifest has made superfluous, or whose talk is stored."""
-        standing = job.standing_now
+        state = job.state
         if job.batch.cancelled:
             return job.ending(RowState.CANCELLED, reason=CANCELLED)
-        if standing.newest > job.batch.upload.order:
+        if state.newest > job.batch.upload.order:
             return job.ending(RowState.SUPERSEDED, reason=SUPERSEDED)
-        if standing.entry.talk and standing.entry.answers(job.policy):
-            return job.ending(RowState.PARSED, tier=standing.entry.talk.tier)
+        if state.entry.talk and state.entry.answers(job.policy):
+            return job.ending(RowState.PARSED, tier=state.entry.talk.tier)
         return None
 
-    def _last_receive(self, job: _Job) -> Outcome:
-        """Bury a message that killed a worker alone; defer any other, so that it is sent anew. Do no other work."""
+    def _last_receive(self, job: Job) -> Outcome:
+        """Dead-letter a message that killed a worker alone; defer any other, so that it is sent anew."""
         receives = job.received.receives
         if job.killed_alone:
-            return self._bury(job, f"receives_used_up: received {receives} times, and its worker crashed or timed out")
-        due = self._now() + timedelta(seconds=self._config.retry_backoff)
+            why = f"receives_used_up: received {receives} times, and its worker crashed or timed out"
+            return self._dead_letter(job, why)
+        due = self._now() + timedelta(seconds=self._settings.retry_backoff_seconds)
         why = f"{Hold.NOT_REACHED}: received {receives} times, but never reached: it is sent again"
         return self._deferred(job.message, job.fingerprint, reason=why, due=due)
 
     # ---------------------------------------------------------------------------------------------- the two tiers
 
-    def _locally(self, jobs: Sequence[_Job]) -> dict[str, Outcome]:
+    def _locally(self, jobs: Sequence[Job]) -> dict[str, Outcome]:
         """Parse with the local tier and end the rows that it is sure of; return their outcomes."""
         for job in jobs:
-            job.parse()
-        return self._end([(job, job.parsed_locally()) for job in jobs if job.sure])
+            job.local  # noqa: B018 -- cached: parses now, whichever tier answers in the end
+        return self._end([(job, job.parsed_locally()) for job in jobs if job.is_sure])
 
-    def _locally_alone(self, jobs: Sequence[_Job]) -> dict[str, Outcome]:
+    def _locally_alone(self, jobs: Sequence[Job]) -> dict[str, Outcome]:
         """Do the same for one redelivered message, under a mark that also records that the local tier survived it."""
         (job,) = jobs
-        job.marked = True  # even where the answer is lost
         self._catalog.begin(job.message, now=self._now(), alone=LOCALLY)
         outcomes = self._locally(jobs)
         if not outcomes:
             self._catalog.survived(job.message)
-            job.marked = False
         return outcomes
 
-    def _by_model(self, jobs: Sequence[_Job], remaining: Callable[[], float]) -> dict[str, Outcome]:
+    def _by_model(self, jobs: Sequence[Job], remaining: Callable[[], float]) -> dict[str, Outcome]:
         """Ask the model: concurrently, but about suspects one by one, after the others."""
         if not jobs:
             return {}
-        calm = [job for job in jobs if not job.suspect]
+        calm = [job for job in jobs if not job.is_suspect]
         with ThreadPoolExecutor(max(len(calm), 1), thread_name_prefix="model") as pool:
             asked = list(pool.map(lambda job: self._asked(job, remaining), calm))
         outcomes = {job.received.id: outcome for job, outcome in zip(calm, asked, strict=True)}
         # Those with the most attempts come last: if one kills this worker, only its own attempt is lost with it.
-        for job in sorted((job for job in jobs if job.suspect), key=lambda job: job.standing_now.entry.attempts):
+        for job in sorted((job for job in jobs if job.is_suspect), key=lambda job: job.state.entry.attempts):
             outcomes[job.received.id] = self._asked(job, remaining)
         return outcomes
 
-    def _asked(self, job: _Job, remaining: Callable[[], float]) -> Outcome:
+    def _asked(self, job: Job, remaining: Callable[[], float]) -> Outcome:
         try:
             return self._ask(job, remaining)
         except NotSent as error:
-            self._log.warning(_NO_ANSWER, error=str(error), batch=job.batch.id, row=job.message.row)
+            logger.warning(_NO_ANSWER, error=str(error), batch=job.batch.id, row=job.message.row)
             message = job.message.model_copy(update={"unsent": error.token})
-            return self._again(replace(job.received, body=message.model_dump_json()), marked=True)
-        except (LedgerUnavailable, *_TROUBLE) as error:
+            return self._redeliver(replace(job.received, body=message.model_dump_json()), marked=True)
+        except (LedgerUnavailable, *_UNAVAILABLE) as error:
             # Our own side is in trouble. Whatever was written stays; anything else charges too much, never too little.
-            self._log.warning(_NO_ANSWER, error=type(error).__name__, batch=job.batch.id, row=job.message.row)
-            return self._again(job.received, marked=job.suspect)
+            logger.warning(_NO_ANSWER, error=type(error).__name__, batch=job.batch.id, row=job.message.row)
+            return self._redeliver(job.received, marked=job.is_suspect)
 
-    def _ask(self, job: _Job, remaining: Callable[[], float]) -> Outcome:
+    def _ask(self, job: Job, remaining: Callable[[], float]) -> Outcome:
         """Let the model path decide about a row, and carry out its decision."""
         if self._clock_is_ahead(job.received):
-            self._log.error("this worker's clock is ahead, so it sends no request", now=stamp(self._now()))
-            return ComeBack()
-        decision = self._asker.ask(job.unsure(), remaining)
+            logger.error("this worker's clock is ahead, so it sends no request", now=stamp(self._now()))
+            return Redeliver()
+        decision = self._asker.ask(job, remaining)
         match decision:
-            case End(state, tier, reason, pointer):
+            case EndRow(state, tier, reason, pointer):
                 return self._finish(job.ending(state, tier=tier, reason=reason, pointer=pointer))
-            case Wait(reason, due, need):
+            case DeferRow(reason, due, need):
                 return self._deferred(job.message, job.fingerprint, reason=reason, due=due, need=need)
-            case Bury(reason):
-                return self._bury(job, reason)
+            case DeadLetterRow(reason):
+                return self._dead_letter(job, reason)
         if decision.seconds:  # a failed attempt, which is recorded
             return decision
         there_was_no_time = decision.seconds == 0  # otherwise another worker has it
-        return self._again(job.received, seconds=decision.seconds, marked=job.suspect and not there_was_no_time)
+        return self._redeliver(job.received, seconds=decision.seconds, marked=job.is_suspect and not there_was_no_time)
 
     # ------------------------------------------------------------------------------------------------ the ways out
 
-    def _again(self, received: Received, *, seconds: int | None = SOON, marked: bool = False) -> Outcome:
+    def _redeliver(
+        self, received: Received, *, seconds: int | None = REDELIVERY_SECONDS, marked: bool = False
+    ) -> Outcome:
         """Have a message redelivered that could not be worked on, through no fault of its own and at no risk to it.
 
         Args:
@@ -470,12 +340,12 @@ class Parser:
         """
         if seconds:
             seconds = max(1, round(random.uniform(seconds / 2, seconds)))  # noqa: S311 -- jitter, not a secret
-        if not marked and received.receives < self._config.max_receives - 1:
-            return ComeBack(seconds)
+        if not marked and received.receives < self._settings.max_receive_count - 1:
+            return Redeliver(seconds)
         try:
-            self._queue.send_again(received.body, self._config.retry_backoff if seconds is None else seconds)
+            self._queue.send_again(received.body, self._settings.retry_backoff_seconds if seconds is None else seconds)
         except (BotoCoreError, ClientError):
-            return ComeBack(seconds)
+            return Redeliver(seconds)
         return Replaced()
 
     def _clock_is_behind(self, received: Received) -> bool:
@@ -485,7 +355,7 @@ class Parser:
 
     def _clock_is_ahead(self, received: Received) -> bool:
         """Return whether a message's first receive seems longer ago than it can be."""
-        longest = timedelta(seconds=CLOCK_ERROR_SECONDS + self._config.visibility)
+        longest = timedelta(seconds=CLOCK_ERROR_SECONDS + self._settings.visibility_seconds)
         return received.first is not None and received.receives == 1 and self._now() > received.first + longest
 
     def _deferred(
@@ -493,22 +363,22 @@ class Parser:
     ) -> Outcome:
         """Defer a row; if it has already ended, its message is redelivered and handled by that end."""
         if not self._catalog.defer(message, mark, reason=reason, due=due, now=self._now(), need=need):
-            return ComeBack()
-        telemetry.deferred(self._log, message, reason=reason, due=due, bound=need)
+            return Redeliver()
+        telemetry.deferred(message, reason=reason, due=due, bound=need)
         return Done(RowState.DEFERRED)
 
-    def _bury(self, job: _Job, reason: str) -> Outcome:
+    def _dead_letter(self, job: Job, reason: str) -> Outcome:
         """Record a death, then send the dead letter; after a crash in between, the next receive sends it."""
         outcome = self._finish(job.ending(RowState.DEAD, reason=reason))
         if outcome == Done(RowState.DEAD):
-            telemetry.died(self._log, job.message, reason=reason)
+            telemetry.died(job.message, reason=reason)
             self._dead_letters.send(job.received.body, reason)
         return outcome
 
     def _finish(self, ending: RowEnd) -> Outcome:
         return _done(self._catalog.end([ending], now=self._now())[0])
 
-    def _end(self, endings: Sequence[tuple[_Job, RowEnd]]) -> dict[str, Outcome]:
+    def _end(self, endings: Sequence[tuple[Job, RowEnd]]) -> dict[str, Outcome]:
         ended = self._catalog.end([ending for _, ending in endings], now=self._now())
         return {job.received.id: _done(it) for (job, _), it in zip(endings, ended, strict=True)}
 
@@ -518,10 +388,10 @@ class Parser:
         try:
             self._catalog.count(ended, now=self._now())
         except (BotoCoreError, ClientError) as error:  # the audit counts the rows of a batch whose counters are too low
-            self._log.warning("rows that ended were not counted", error=type(error).__name__, rows=len(ended))
+            logger.warning("rows that ended were not counted", error=type(error).__name__, rows=len(ended))
 
 
-_TROUBLE = (CatalogBusy, BotoCoreError, ClientError)
+_UNAVAILABLE = (CatalogBusy, BotoCoreError, ClientError)
 """The errors of a table or a queue that does not answer."""
 
 _NO_ANSWER = "a table or a queue did not answer"

@@ -47,12 +47,11 @@ from titlecard.domain.money import Cap, Total, Window
 from titlecard.domain.reasons import Hold
 from titlecard.pipeline.admission import denied
 from titlecard.pipeline.lease import Lease
+from titlecard.telemetry import logger
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from datetime import datetime
-
-    from aws_lambda_powertools import Logger
 
     from titlecard.aws.dynamodb.catalog import Catalog
     from titlecard.aws.dynamodb.ledger import Ledger
@@ -90,7 +89,6 @@ class Requeue:
         audit: Audit,
         most: int,
         now: Callable[[], datetime],
-        log: Logger,
     ) -> None:
         self._catalog = catalog
         self._ledger = ledger
@@ -98,7 +96,6 @@ class Requeue:
         self._audit = audit
         self._most = most
         self._now = now
-        self._log = log
 
     def run(self, remaining: Callable[[], float] = lambda: TIMEOUT_SECONDS) -> Counter[str]:
         """Do both; return the numbers of rows put back, and of batches finished, audited or given up.
@@ -107,7 +104,7 @@ class Requeue:
             remaining: returns the seconds that this invocation has left; by default all of them.
         """
         done: Counter[str] = Counter()
-        lease = Lease(self._catalog, self._now, self._log)
+        lease = Lease(self._catalog, self._now)
         if not lease.take():
             done["left to another sweep"] += 1
             return done
@@ -123,7 +120,7 @@ class Requeue:
 
     def _put_back(self, in_time: Callable[[], bool]) -> Counter[str]:
         """Send the rows that can continue, no more than the budgets can pay for; tell the rest once why they cannot."""
-        sweep = _Sweep(self._catalog, self._ledger, self._queue, self._log, self._most, self._now)
+        sweep = _Sweep(self._catalog, self._ledger, self._queue, self._most, self._now)
         try:
             batches = [it for it in self._catalog.open_batches() if isinstance(it, Batch)]  # the audit reports others
             sweep.send(sweep.due_rows(batches), in_time)
@@ -136,7 +133,7 @@ class Requeue:
             ClientError,
             MessagesNotSent,
         ) as trouble:  # the batches are still audited
-            self._log.warning("not all rows that are due were put back", error=type(trouble).__name__)
+            logger.warning("not all rows that are due were put back", error=type(trouble).__name__)
             sweep.done["cut short"] += 1
         return sweep.done
 
@@ -279,18 +276,16 @@ class _Headroom:
 class _Sweep:
     """One sweep, with what it has sent and recorded so far."""
 
-    def __init__(  # noqa: PLR0917 -- only the sweeper calls it
+    def __init__(
         self,
         catalog: Catalog,
         ledger: Ledger,
         queue: WorkQueue,
-        log: Logger,
         most: int,
         now: Callable[[], datetime],
     ) -> None:
         self._catalog = catalog
         self._queue = queue
-        self._log = log
         self._most = most
         self._now = now
         self._headroom = _Headroom(ledger, now())
@@ -354,7 +349,7 @@ class _Sweep:
         """Return the verdict on a row; None for a row that cannot be read, which is set aside."""
         if isinstance(found, DeferredRow):
             return self._headroom.verdict(found, self._batch(found))
-        self._log.error("a deferred row cannot be read", batch=found.batch, row=found.number, error=found.trouble)
+        logger.error("a deferred row cannot be read", batch=found.batch, row=found.number, error=found.trouble)
         until = self._now() + timedelta(seconds=UNREADABLE_SECONDS)
         self.done["unreadable"] += self._catalog.set_aside(found, until=until)
         return None

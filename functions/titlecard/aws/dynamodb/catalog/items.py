@@ -121,11 +121,11 @@ class MessageState:
     upload that has the video, empty if none has. `deferrals` is the number of times the row was deferred.
     """
 
-    row: RowState | None
-    began: str
-    alone: str
-    newest: str
-    entry: VideoRecord
+    row: RowState | None = None
+    began: str = ""
+    alone: str = ""
+    newest: str = ""
+    entry: VideoRecord = field(default_factory=VideoRecord)
     deferrals: int = 0
 
 
