@@ -761,6 +761,19 @@ def test_a_last_receive_while_another_worker_parses_the_row_is_not_its_death(
     assert world.dead() == []
 
 
+def test_a_last_receive_soon_after_a_copy_killed_its_worker_waits_until_the_copy_is_acknowledged(
+    world: World, tier: ModelTier, message: Message
+) -> None:
+    world.catalog.begin(message, now=world.clock(), alone=LOCALLY)
+    world.clock.forward(NUMBERS["VisibilitySeconds"] // 2 - 1)
+    assert work(world, tier, message, NUMBERS["MaxReceiveCount"]) == DEFERRED
+    world.clock.forward(NUMBERS["VisibilitySeconds"] // 2 + 1)  # SQS redelivers the copy
+    world.sweeper().run()
+    assert world.sent() == []
+    assert work(world, tier, message, 2) == DEFERRED
+    assert row(world, message).deferrals == 1
+
+
 @pytest.mark.parametrize(("waited", "outcome"), [(59, DEFERRED), (61, DEAD)])
 def test_a_last_receive_ends_a_row_only_after_the_lease_of_the_worker_that_asks_about_it(
     world: World, tier: ModelTier, message: Message, waited: int, outcome: Outcome

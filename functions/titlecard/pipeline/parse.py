@@ -262,7 +262,9 @@ class Parser:
         if job.killed_alone:
             why = f"receives_used_up: received {receives} times, and its worker crashed or timed out"
             return self._dead_letter(job, why)
-        due = self._now() + timedelta(seconds=self._settings.retry_backoff_seconds)
+        # If another copy has killed a worker, it comes back meanwhile, finds the row deferred, and is acknowledged.
+        wait = self._settings.visibility_seconds if job.is_suspect else self._settings.retry_backoff_seconds
+        due = self._now() + timedelta(seconds=wait)
         why = f"{Hold.NOT_REACHED}: received {receives} times, but never reached: it is sent again"
         return self._deferred(job.message, job.fingerprint, reason=why, due=due)
 
