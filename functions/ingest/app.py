@@ -55,23 +55,23 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
             body = json.loads(record.body)
             for upload in uploads(body):
                 if not ingest.take(upload, lambda: context.get_remaining_time_in_millis() / 1000):
-                    _go_on(upload, body.get("rounds", 0) + 1)
+                    _continue(upload, body.get("rounds", 0) + 1)
                 telemetry.upload_taken(batch=upload.batch, key=upload.key)
         except LeaseHeld as contended:
             logger.info("another invocation has taken the upload", reason=str(contended))
-            notifications.show_again(record.receipt_handle, contended.seconds or AGAIN_SECONDS)
+            notifications.change_visibility(record.receipt_handle, contended.seconds or AGAIN_SECONDS)
             raise
         except Exception as error:  # of any kind: SQS redelivers the upload soon, or moves it to the DLQ
             telemetry.upload_failed(error)
-            notifications.show_again(record.receipt_handle, AGAIN_SECONDS)
+            notifications.change_visibility(record.receipt_handle, AGAIN_SECONDS)
             raise
 
     return dict(process_partial_response(event=event, record_handler=take, processor=processor, context=context))
 
 
-def _go_on(upload: Upload, rounds: int) -> None:
+def _continue(upload: Upload, rounds: int) -> None:
     """Send ourselves a continuation, up to a limit of our own, since `RecursiveLoop` turns Lambda's off."""
     if rounds <= settings.ingest_continuations:
-        notifications.go_on(upload, rounds=rounds)
+        notifications.send_continuation(upload, rounds=rounds)
     else:  # the audit continues from the checkpoint
         telemetry.upload_stopped(batch=upload.batch, rounds=rounds)

@@ -67,7 +67,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
         outcome = outcomes[record.message_id]
         if isinstance(outcome, Redeliver):
             if outcome.seconds is not None:
-                queue.show_again(record.receipt_handle, outcome.seconds)
+                queue.change_visibility(record.receipt_handle, outcome.seconds)
             raise NotDone
 
     answer = dict(process_partial_response(event=event, record_handler=report, processor=processor, context=context))

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Protocol
 
 import boto3
 
-from titlecard.aws.dynamodb.catalog import UNCHECKED, Catalog
+from titlecard.aws.dynamodb.catalog import CATALOG_CONFIG, Catalog
 from titlecard.aws.dynamodb.catalog.grants import Grants
 from titlecard.aws.dynamodb.catalog.limits import BatchLimitTable
 from titlecard.aws.dynamodb.catalog.results import BatchResults
 from titlecard.aws.dynamodb.catalog.reviews import Reviews
 from titlecard.aws.dynamodb.catalog.upload_progress import UploadProgressTable
-from titlecard.aws.dynamodb.ledger import ONE_TRY, Ledger
+from titlecard.aws.dynamodb.ledger import LEDGER_CONFIG, Ledger
 from titlecard.aws.s3 import UploadsBucket
 from titlecard.aws.secrets import ProjectKeys
 from titlecard.aws.sqs import DeadLetterSender, IngestQueue, WorkQueue
@@ -80,12 +80,12 @@ class AwsClients:
     @cached_property
     def catalog(self) -> DynamoDBClient:
         """DynamoDB for the catalog's table."""
-        return self._session.resource("dynamodb", config=UNCHECKED).meta.client
+        return self._session.resource("dynamodb", config=CATALOG_CONFIG).meta.client
 
     @cached_property
     def ledger(self) -> DynamoDBClient:
         """DynamoDB for the ledger's table, with one try per call."""
-        return self._session.resource("dynamodb", config=ONE_TRY).meta.client
+        return self._session.resource("dynamodb", config=LEDGER_CONFIG).meta.client
 
     @cached_property
     def sqs(self) -> SQSClient:
@@ -220,8 +220,8 @@ def sweeper(settings: SweeperSettings, clients: Clients, *, now: Callable[[], da
         ingest=IngestQueue(clients.sqs, settings.ingest_queue_url),
         dead_letters=DeadLetterSender(clients.sqs, settings.work_dead_letter_queue_url),
         results=ResultPublisher(
-            exports=BatchResults(clients.catalog, settings.catalog_table),
-            drafts=UploadProgressTable(clients.catalog, settings.catalog_table),
+            results=BatchResults(clients.catalog, settings.catalog_table),
+            progress=UploadProgressTable(clients.catalog, settings.catalog_table),
             s3=clients.s3,
             events=clients.events,
         ),

@@ -46,7 +46,7 @@ from titlecard.domain.batch import Message, RowState
 from titlecard.domain.money import Amount, Budget, Cap
 from titlecard.domain.video import Video
 from titlecard.pipeline.publish import ResultPublisher
-from titlecard.pipeline.requeue import MARKERS, TIMEOUT_SECONDS
+from titlecard.pipeline.requeue import MARK_THREADS, TIMEOUT_SECONDS
 from titlecard.settings import SweeperSettings
 from titlecard.telemetry import logger
 from titlecard_console.local_cloud.ministack import MiniStack
@@ -56,7 +56,7 @@ if TYPE_CHECKING:
 
     from titlecard.aws.dynamodb.catalog import Batch
 
-LATENCY = {"query": 0.010, "batch_get_item": 0.010, "update_item": 0.005 / MARKERS, "send_message_batch": 0.015}
+LATENCY = {"query": 0.010, "batch_get_item": 0.010, "update_item": 0.005 / MARK_THREADS, "send_message_batch": 0.015}
 """The duration of a call by operation, in seconds; other operations take `OTHERS`."""
 
 OTHERS = 0.005
@@ -315,8 +315,8 @@ def drain(clients: Any, rows: Rows, wire: Clocked) -> None:  # noqa: ANN401 -- a
 
 def publish(clients: Any, rows: Rows, wire: Clocked) -> None:  # noqa: ANN401 -- likewise
     """Publish the results, one invocation after another."""
-    exports, drafts = BatchResults(clients.catalog, "catalog"), UploadProgressTable(clients.catalog, "catalog")
-    publisher = ResultPublisher(exports=exports, drafts=drafts, s3=clients.s3, events=clients.events)
+    results, progress = BatchResults(clients.catalog, "catalog"), UploadProgressTable(clients.catalog, "catalog")
+    publisher = ResultPublisher(results=results, progress=progress, s3=clients.s3, events=clients.events)
     batch = next(iter(Catalog(clients.catalog, "catalog").open_batches()))
     cpu, before, calls = time.process_time(), _peak(), 0
 

@@ -216,7 +216,7 @@ class Stress:
         catalog = self._run.stack.catalog
         for deferred in catalog.deferred_rows_of(PROJECTS):
             if (deferred.row.reason or "").startswith((Reason.ACCOUNT_FAULT, Hold.BREAKER_OPEN)):
-                catalog.hasten(deferred, now=datetime.now(UTC))
+                catalog.make_due(deferred, now=datetime.now(UTC))
 
     def _upload(self) -> None:
         run, number = self._run, len(self._run.uploads)

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 
 import boto3
 
-from titlecard.aws.dynamodb.ledger import ONE_TRY, Ledger, Reservation
+from titlecard.aws.dynamodb.ledger import LEDGER_CONFIG, Ledger, Reservation
 from titlecard.aws.errors import LedgerUnavailable
 from titlecard.domain.money import Amount, Budget, Cap, Measured, Total
 
@@ -38,7 +38,7 @@ def race(endpoint: str, access: str, secret: str, table: str) -> dict[str, int]:
         region_name="us-east-1",
         aws_access_key_id=access,
         aws_secret_access_key=secret,
-        config=ONE_TRY,
+        config=LEDGER_CONFIG,
     )
     ledger = Ledger(resource.meta.client, table)
     granted, charged = 0, 0

@@ -50,7 +50,7 @@ from titlecard.aws.dynamodb.catalog import Catalog
 from titlecard.aws.sqs import WorkQueue
 from titlecard.pipeline import ingest as _ingest
 
-_ingest.PACKS_UNDER_WAY = 2
+_ingest.PACKS_IN_FLIGHT = 2
 _ingest.ROWS_BETWEEN_CHECKPOINTS = 20
 _started, _sent = Catalog.start_sending, WorkQueue.send
 

@@ -42,8 +42,8 @@ def reviews(world: World) -> Reviews:
 
 def results(world: World, bus: EventBus | None = None) -> ResultPublisher:
     """Return the publisher of results, built as its handler builds it."""
-    drafts = UploadProgressTable(world.db, world.names["CatalogTable"])
-    return ResultPublisher(exports=exports(world), drafts=drafts, s3=world.s3, events=bus or Listener())
+    progress = UploadProgressTable(world.db, world.names["CatalogTable"])
+    return ResultPublisher(results=exports(world), progress=progress, s3=world.s3, events=bus or Listener())
 
 
 def talk(title: str = "Compilers", *presenters: str, **more: Any) -> Talk:  # noqa: ANN401 -- fields of a talk

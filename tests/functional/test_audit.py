@@ -152,7 +152,7 @@ def test_an_ingest_that_makes_progress_is_restarted_without_limit(world: World) 
 @pytest.fixture
 def small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     """Set a checkpoint after every pack, without reading ahead."""
-    monkeypatch.setattr("titlecard.pipeline.ingest.PACKS_UNDER_WAY", 1)
+    monkeypatch.setattr("titlecard.pipeline.ingest.PACKS_IN_FLIGHT", 1)
     monkeypatch.setattr("titlecard.pipeline.ingest.ROWS_BETWEEN_CHECKPOINTS", 10)
 
 
@@ -216,7 +216,7 @@ def test_a_sweep_that_runs_out_of_time_starts_nothing_more(world: World, monkeyp
     opened(world, 3)
     opened(world, 3)
     world.clock.forward(STILL)
-    marked = world.catalog.audited
+    marked = world.catalog.record_audit
 
     def slowly(*args: object, **kwargs: object) -> bool:
         world.clock.forward(audit.CALL_SECONDS + 1)
@@ -241,7 +241,7 @@ def test_a_death_while_rows_are_given_up_loses_no_dead_letter(clients: AwsClient
     for at in range(1, 20):
         world = World(clients, wire)
         batch, messages = opened(world, 3)
-        world.catalog.audited(batch, rounds=ROUNDS, rows=0, now=world.clock())
+        world.catalog.record_audit(batch, rounds=ROUNDS, rows=0, now=world.clock())
         world.clock.forward(STILL)
         wire.cut(Cut.KILLED_AFTER, at)
         try:
@@ -278,7 +278,7 @@ def test_a_batch_whose_manifest_was_deleted_is_finished_and_says_so(world: World
 
 def test_a_row_that_is_dead_without_its_manifest_keeps_the_id_that_is_known(world: World) -> None:
     batch, messages = opened(world, 2)
-    world.catalog.begin(messages[1], now=world.clock(), alone="locally")
+    world.catalog.mark_started(messages[1], now=world.clock(), alone="locally")
     world.s3.delete_object(Bucket=batch.upload.bucket, Key=batch.upload.key, VersionId=batch.upload.version)
     stand_still(world)
     assert [(it.state, it.video) for it in world.catalog.rows(batch)] == [(RowState.DEAD, ""), (RowState.DEAD, "v2")]

@@ -91,14 +91,14 @@ def test_a_probe_that_outlives_its_worker_makes_way_and_not_a_moment_earlier(cas
 def test_a_probe_that_was_not_sent_makes_way_at_once(case: Case) -> None:
     case.open()
     case.take("one")
-    assert case.ledger.leave_probe(PROJECT, token="one")  # noqa: S106 -- no password
+    assert case.ledger.release_probe(PROJECT, token="one")  # noqa: S106 -- no password
     assert case.take("two")
 
 
 def test_a_probe_is_not_given_up_by_another_token(case: Case) -> None:
     case.open()
     case.take("one")
-    assert not case.ledger.leave_probe(PROJECT, token="two")  # noqa: S106 -- no password
+    assert not case.ledger.release_probe(PROJECT, token="two")  # noqa: S106 -- no password
     assert not case.take("two")
 
 

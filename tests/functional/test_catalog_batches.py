@@ -200,7 +200,7 @@ def test_a_checkpoint_that_releases_the_lease_lets_the_next_worker_in_at_once(wo
 
 
 def test_a_batch_whose_messages_are_all_sent_forgets_the_lease_and_the_restarts_of_its_ingest(world: World) -> None:
-    world.catalog.audited(sending(world), rounds=2, rows=5, now=world.clock())
+    world.catalog.record_audit(sending(world), rounds=2, rows=5, now=world.clock())
     world.catalog.all_sent(opened(world), now=world.clock())
     batch = opened(world, "second")
     assert (batch.state, batch.lease, batch.lease_until) == (BatchState.OPEN, None, "")
@@ -262,7 +262,7 @@ def test_open_batches_come_oldest_first(world: World) -> None:
 def test_an_audit_is_recorded_once_for_the_state_it_read(world: World) -> None:
     batch = open_(world)
     world.clock.forward(1)
-    outcomes = [world.catalog.audited(batch, rounds=1, rows=0, now=world.clock()) for _ in range(2)]
+    outcomes = [world.catalog.record_audit(batch, rounds=1, rows=0, now=world.clock()) for _ in range(2)]
     assert outcomes == [True, False]
 
 
@@ -271,11 +271,13 @@ def test_a_batch_that_has_changed_since_it_was_read_is_neither_finished_nor_expl
 ) -> None:
     read = open_(world)
     world.clock.forward(1)
-    world.catalog.audited(read, rounds=1, rows=0, now=world.clock())
+    world.catalog.record_audit(read, rounds=1, rows=0, now=world.clock())
     before = world.catalog.batch(read.id)
-    assert [world.catalog.finish(read), world.catalog.explain(read, "gone"), world.catalog.mark_counted(read)] == (
-        [False] * 3
-    )
+    assert [
+        world.catalog.finish(read),
+        world.catalog.record_reason(read, "gone"),
+        world.catalog.mark_counted(read),
+    ] == ([False] * 3)
     assert world.catalog.batch(read.id) == before
 
 

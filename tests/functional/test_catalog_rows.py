@@ -169,14 +169,14 @@ def test_the_pointer_never_moves_back_to_an_older_batch(world: World) -> None:
     end(world, parsed(newer, new[0]))
     end(world, replace(parsed(older, old[0], OTHER_TALK), fingerprint="0" * 32))
     assert standing(world, old[0]).newest == newer.upload.order
-    assert not world.catalog.point(old[0], "0" * 32, older.upload.order)
+    assert not world.catalog.move_pointer(old[0], "0" * 32, older.upload.order)
 
 
 def test_a_newer_batch_moves_the_pointer(world: World) -> None:
     older, old = world.batch(*videos(1))
     end(world, parsed(older, old[0]))
     newer, new = world.batch(*videos(1))
-    assert world.catalog.point(new[0], MARK, newer.upload.order)
+    assert world.catalog.move_pointer(new[0], MARK, newer.upload.order)
     assert standing(world, old[0]).newest == newer.upload.order
 
 
@@ -334,8 +334,8 @@ def due(world: World) -> list[DeferredRow]:
 
 
 def test_a_row_that_was_survived_alone_is_no_longer_marked_as_alone(world: World, message: Message) -> None:
-    world.catalog.begin(message, now=world.clock(), alone="token")
-    world.catalog.survived(message)
+    world.catalog.mark_started(message, now=world.clock(), alone="token")
+    world.catalog.mark_survived(message)
     assert (standing(world, message).began, standing(world, message).alone) == (stamp(world.clock()), "")
 
 
@@ -357,7 +357,7 @@ def test_a_row_that_cannot_be_read_is_told_apart_and_set_aside(world: World, bat
     bad, good = world.catalog.due(NO_PROJECT, now=world.clock())
     assert isinstance(bad, UnreadableRow)
     assert isinstance(good, DeferredRow)
-    assert world.catalog.set_aside(bad, until=world.clock.after(60))
+    assert world.catalog.postpone_unreadable(bad, until=world.clock.after(60))
     assert [it.row.number for it in due(world)] == [2]
 
 
@@ -368,9 +368,9 @@ def test_a_row_for_a_person_that_cannot_be_read_is_looked_at_again_another_day(w
     world.db.update_item(TableName=world.names["CatalogTable"], Key=row_key(batch.id, 1), **change)
     (bad,) = world.catalog.waiting(batch)
     assert isinstance(bad, UnreadableRow)
-    assert world.catalog.set_aside(bad, until=world.clock.after(60))
+    assert world.catalog.postpone_unreadable(bad, until=world.clock.after(60))
     assert list(world.catalog.waiting(batch)) == []
-    assert not world.catalog.set_aside(bad, until=world.clock.after(60))
+    assert not world.catalog.postpone_unreadable(bad, until=world.clock.after(60))
     world.clock.forward(60)
     (again,) = world.catalog.due(NO_PROJECT, now=world.clock())
     assert isinstance(again, UnreadableRow)
@@ -382,19 +382,19 @@ def test_a_message_with_a_field_of_a_newer_version_is_read(message: Message) -> 
 
 
 def test_a_row_that_was_put_back_is_marked(world: World, message: Message) -> None:
-    world.catalog.begin(message, now=world.clock(), alone="locally")
+    world.catalog.mark_started(message, now=world.clock(), alone="locally")
     found = standing(world, message)
     assert (found.row, found.began) == (RowState.QUEUED, stamp(world.clock()))
 
 
 def test_the_mark_goes_when_the_row_ends(world: World, batch: Batch, message: Message) -> None:
-    world.catalog.begin(message, now=world.clock(), alone="locally")
+    world.catalog.mark_started(message, now=world.clock(), alone="locally")
     end(world, parsed(batch, message))
     assert standing(world, message).began == ""
 
 
 def test_the_mark_goes_when_the_row_is_deferred(world: World, message: Message) -> None:
-    world.catalog.begin(message, now=world.clock(), alone="locally")
+    world.catalog.mark_started(message, now=world.clock(), alone="locally")
     defer(world, message)
     found = standing(world, message)
     assert (found.row, found.began, found.alone) == (RowState.DEFERRED, "", "")
@@ -414,13 +414,13 @@ def test_a_mark_never_changes_a_row_that_has_ended(
 ) -> None:
     end(world, RowEnd(message, batch.upload.order, MARK, state))
     before = list(world.catalog.rows(batch))
-    world.catalog.begin(message, now=world.clock(), alone="locally")
+    world.catalog.mark_started(message, now=world.clock(), alone="locally")
     assert (standing(world, message).row, list(world.catalog.rows(batch))) == (state, before)
 
 
 def test_a_mark_never_wakes_a_row_that_waits(world: World, message: Message) -> None:
     defer(world, message)
-    world.catalog.begin(message, now=world.clock(), alone="locally")
+    world.catalog.mark_started(message, now=world.clock(), alone="locally")
     assert standing(world, message).row is RowState.DEFERRED
 
 
@@ -477,7 +477,7 @@ def test_waiting_lists_the_rows_of_one_batch_the_first_due_first(world: World) -
 
 def test_a_row_that_was_put_back_is_queued_and_waits_no_more(world: World, batch: Batch, message: Message) -> None:
     defer(world, message)
-    assert world.catalog.requeued(_waiting(world, batch))
+    assert world.catalog.mark_requeued(_waiting(world, batch))
     (row,) = world.catalog.rows(batch)
     assert (row.state, row.due, row.reason) == (RowState.QUEUED, None, None)
     assert list(world.catalog.deferred(batch)) == []
@@ -485,7 +485,7 @@ def test_a_row_that_was_put_back_is_queued_and_waits_no_more(world: World, batch
 
 def test_a_row_that_was_put_back_keeps_nothing_of_its_wait(world: World, batch: Batch, message: Message) -> None:
     defer(world, message)
-    world.catalog.requeued(_waiting(world, batch))
+    world.catalog.mark_requeued(_waiting(world, batch))
     key = row_key(batch.id, message.row)
     item = world.db.get_item(TableName=world.names["CatalogTable"], Key=key)["Item"]
     assert item.keys() - key.keys() == {"state", "video", "fingerprint", "deferred_at", "deferrals"}
@@ -498,7 +498,7 @@ def test_a_row_that_was_deferred_anew_meanwhile_keeps_its_new_date(
     waiting = _waiting(world, batch)
     defer(world, message, 120)
     assert not world.catalog.postpone(waiting, reason="paused: by hand", until=None)
-    assert not world.catalog.hasten(waiting, now=world.clock())
+    assert not world.catalog.make_due(waiting, now=world.clock())
     assert _waiting(world, batch).row.due == stamp(world.clock.after(120))
 
 
@@ -532,7 +532,7 @@ def test_a_row_that_was_deferred_anew_meanwhile_is_not_marked_as_put_back(
     defer(world, message, 60)
     waiting = _waiting(world, batch)
     defer(world, message, seconds)
-    assert not world.catalog.requeued(waiting)
+    assert not world.catalog.mark_requeued(waiting)
     assert standing(world, message).row is RowState.DEFERRED
 
 
@@ -540,7 +540,7 @@ def test_a_row_that_ended_meanwhile_is_not_marked_as_put_back(world: World, batc
     defer(world, message)
     waiting = _waiting(world, batch)
     end(world, parsed(batch, message))
-    assert not world.catalog.requeued(waiting)
+    assert not world.catalog.mark_requeued(waiting)
     assert standing(world, message).row is RowState.PARSED
 
 

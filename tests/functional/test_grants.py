@@ -31,7 +31,7 @@ class Dead:
         batch, (self.message,) = world.batch(*videos(1))
         death = RowEnd(self.message, batch.upload.order, MARK, RowState.DEAD, reason="a crash")
         world.catalog.end_and_count([death], now=world.clock())
-        world.catalog.audited(batch, rounds=2, rows=1, row=1, now=world.clock())
+        world.catalog.record_audit(batch, rounds=2, rows=1, row=1, now=world.clock())
         assert world.catalog.finish(self.batch, reason="a row is dead")
         self.grants = Grants(world.db, world.names["CatalogTable"])
         world.clock.forward(60)
@@ -182,7 +182,7 @@ def test_a_message_that_was_sent_takes_its_row_off_the_list_and_no_row_that_has_
 
 def test_a_discarded_row_stays_dead_and_is_listed_no_more(dead: Dead) -> None:
     seen = dead.seen
-    assert dead.grants.put_away(seen, by="grace", now=dead.world.clock())
+    assert dead.grants.discard(seen, by="grace", now=dead.world.clock())
     assert (dead.seen.state, list(dead.grants.dead())) == (RowState.DEAD, [])
     assert dead.item["discarded_by"] == "grace"
 
@@ -190,5 +190,5 @@ def test_a_discarded_row_stays_dead_and_is_listed_no_more(dead: Dead) -> None:
 def test_a_row_that_was_queued_again_is_not_discarded(dead: Dead) -> None:
     seen = dead.seen
     assert dead.allow()
-    assert not dead.grants.put_away(seen, by="grace", now=dead.world.clock())
+    assert not dead.grants.discard(seen, by="grace", now=dead.world.clock())
     assert [it.row for it in dead.grants.unsent()] == [1]

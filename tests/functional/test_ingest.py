@@ -57,7 +57,7 @@ def batch_of(world: World, upload: Upload) -> Batch:
 @pytest.fixture
 def small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     """Set a checkpoint after every pack, without reading ahead."""
-    monkeypatch.setattr("titlecard.pipeline.ingest.PACKS_UNDER_WAY", 1)
+    monkeypatch.setattr("titlecard.pipeline.ingest.PACKS_IN_FLIGHT", 1)
     monkeypatch.setattr("titlecard.pipeline.ingest.ROWS_BETWEEN_CHECKPOINTS", 10)
 
 
@@ -397,7 +397,7 @@ def _accepted(world: World, upload: Upload) -> bytes:
 def test_a_batch_whose_manifest_is_deleted_while_it_is_sent_stays_open_for_its_rows(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("titlecard.pipeline.ingest.PACKS_UNDER_WAY", 1)
+    monkeypatch.setattr("titlecard.pipeline.ingest.PACKS_IN_FLIGHT", 1)
     upload = world.put(manifest(videos(25)))
     world.wire.cut(Cut.KILLED_AFTER, call="SendMessageBatch")
     with pytest.raises(Killed):

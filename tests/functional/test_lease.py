@@ -10,7 +10,7 @@ import pytest
 from tests.functional.world import Cut
 
 from titlecard.pipeline import lease as leases
-from titlecard.pipeline.lease import LEASE, LOOKS, RENEW_SECONDS, Lease
+from titlecard.pipeline.lease import LEASE, POLLS, RENEW_SECONDS, Lease
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -60,7 +60,7 @@ def test_a_dead_sweepers_lease_is_taken_over_after_seconds_whatever_the_clock_sa
 ) -> None:
     assert lease(world).take()
     assert lease(world, ahead).take()
-    assert waits == [RENEW_SECONDS] * LOOKS
+    assert waits == [RENEW_SECONDS] * POLLS
 
 
 @pytest.mark.parametrize("ahead", [-600, 0, 600])
@@ -94,11 +94,11 @@ def test_only_one_of_two_sweepers_takes_over_a_dead_ones_lease(world: World, wai
 def test_a_sweeper_that_cannot_renew_stops_before_another_takes_over(world: World) -> None:
     one = lease(world)
     assert one.take()
-    assert one.lasts
+    assert one.is_held
     world.clock.forward(LEASE.total_seconds() - 1)
-    assert one.lasts
+    assert one.is_held
     world.clock.forward(1)
-    assert not one.lasts
+    assert not one.is_held
 
 
 @pytest.mark.usefixtures("waits")

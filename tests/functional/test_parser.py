@@ -99,7 +99,7 @@ def billed(provider: LoopbackProvider) -> Amount:
 def point_at_newer(world: World, message: Message) -> Batch:
     """Make a newer batch with the message's video."""
     newer, (again,) = world.batch(message.video)
-    world.catalog.point(again, mark(again), newer.upload.order)
+    world.catalog.move_pointer(again, mark(again), newer.upload.order)
     return newer
 
 
@@ -737,14 +737,14 @@ def test_a_row_that_dies_beside_others_alone_is_not_dead_at_its_last_receive(
 def test_the_last_receive_does_no_work(
     world: World, provider: LoopbackProvider, tier: ModelTier, message: Message, local_tier: list[str]
 ) -> None:
-    world.catalog.begin(message, now=world.clock(), alone=LOCALLY)
+    world.catalog.mark_started(message, now=world.clock(), alone=LOCALLY)
     world.clock.forward(NUMBERS["VisibilitySeconds"])
     assert work(world, tier, message, NUMBERS["MaxReceiveCount"]) == DEAD
     assert (provider.posts, local_tier) == ([], [])
 
 
 def test_the_last_receive_records_the_death_with_its_reason(world: World, tier: ModelTier, message: Message) -> None:
-    world.catalog.begin(message, now=world.clock(), alone=LOCALLY)
+    world.catalog.mark_started(message, now=world.clock(), alone=LOCALLY)
     world.clock.forward(NUMBERS["VisibilitySeconds"])
     work(world, tier, message, NUMBERS["MaxReceiveCount"])
     ((body, reason),) = world.dead()
@@ -755,7 +755,7 @@ def test_the_last_receive_records_the_death_with_its_reason(world: World, tier: 
 def test_a_last_receive_while_another_worker_parses_the_row_is_not_its_death(
     world: World, tier: ModelTier, message: Message
 ) -> None:
-    world.catalog.begin(message, now=world.clock(), alone=LOCALLY)
+    world.catalog.mark_started(message, now=world.clock(), alone=LOCALLY)
     world.clock.forward(NUMBERS["ParserTimeoutSeconds"])
     assert work(world, tier, message, NUMBERS["MaxReceiveCount"]) == DEFERRED
     assert world.dead() == []
@@ -764,7 +764,7 @@ def test_a_last_receive_while_another_worker_parses_the_row_is_not_its_death(
 def test_a_last_receive_soon_after_a_copy_killed_its_worker_waits_until_the_copy_is_acknowledged(
     world: World, tier: ModelTier, message: Message
 ) -> None:
-    world.catalog.begin(message, now=world.clock(), alone=LOCALLY)
+    world.catalog.mark_started(message, now=world.clock(), alone=LOCALLY)
     world.clock.forward(NUMBERS["VisibilitySeconds"] // 2 - 1)
     assert work(world, tier, message, NUMBERS["MaxReceiveCount"]) == DEFERRED
     world.clock.forward(NUMBERS["VisibilitySeconds"] // 2 + 1)  # SQS redelivers the copy
@@ -778,7 +778,7 @@ def test_a_last_receive_soon_after_a_copy_killed_its_worker_waits_until_the_copy
 def test_a_last_receive_ends_a_row_only_after_the_lease_of_the_worker_that_asks_about_it(
     world: World, tier: ModelTier, message: Message, waited: int, outcome: Outcome
 ) -> None:
-    world.catalog.begin(message, now=world.clock(), alone="theirs")
+    world.catalog.mark_started(message, now=world.clock(), alone="theirs")
     claim(world, message, 60, "theirs")
     world.clock.forward(waited)
     assert work(world, tier, message, NUMBERS["MaxReceiveCount"]) == outcome
@@ -799,14 +799,14 @@ def test_a_message_that_was_never_worked_on_alone_is_deferred_at_its_last_receiv
 def test_a_message_whose_mark_may_be_written_is_replaced(
     world: World, tier: ModelTier, message: Message, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    begin = Catalog.begin
+    begin = Catalog.mark_started
 
     def lost(catalog: Catalog, *arguments: Any, **more: Any) -> None:  # noqa: ANN401 -- the mark's
         """Write the mark and lose its answer."""
         begin(catalog, *arguments, **more)
         raise EndpointConnectionError(endpoint_url="dynamodb")
 
-    monkeypatch.setattr(Catalog, "begin", lost)
+    monkeypatch.setattr(Catalog, "mark_started", lost)
     assert work(world, tier, message, 2) == Replaced()
 
 
@@ -993,7 +993,7 @@ def test_first_deliveries_are_worked_before_redeliveries(world: World, tier: Mod
 
 def test_a_message_that_was_begun_before_is_worked_last(world: World, tier: ModelTier, local_tier: list[str]) -> None:
     _, messages = world.batch(*videos(3, "sure"))
-    world.catalog.begin(messages[0], now=world.clock(), alone=LOCALLY)
+    world.catalog.mark_started(messages[0], now=world.clock(), alone=LOCALLY)
     world.parser(tier).work([received(message, 3) for message in messages], lambda: 90)
     assert local_tier == ["sure2", "sure3", "sure1"]
 

@@ -1040,7 +1040,7 @@ def test_a_video_that_has_attempts_left_by_a_person_is_not_dead_after_a_fault(pr
     (again,) = project.world.batch(message.video)[1]
     project.provider.fail("server_error", "server_error")
     outcomes = [project.work(again, receives, breaker_threshold=100) for receives in (1, 2)]
-    assert [type(it) for it in outcomes] == [ComeBack, Done]
+    assert [type(it) for it in outcomes] == [Redeliver, Done]
     assert project.row(again).state is RowState.DEAD
 
 

@@ -61,7 +61,7 @@ def test_a_message_may_be_shown_again_at_once(world: World) -> None:
     world.queue.send(messages(1))
     (first,) = received(world)
     assert received(world) == []
-    world.queue.show_again(first["ReceiptHandle"], 0)
+    world.queue.change_visibility(first["ReceiptHandle"], 0)
     (second,) = received(world)
     assert second["Attributes"]["ApproximateReceiveCount"] == "2"
 
@@ -70,7 +70,7 @@ def test_a_message_may_be_shown_again_at_once(world: World) -> None:
 def test_a_wait_that_sqs_would_refuse_is_made_one_that_it_takes(world: World, seconds: int) -> None:
     world.queue.send(messages(1))
     (first,) = received(world)
-    world.queue.show_again(first["ReceiptHandle"], seconds)
+    world.queue.change_visibility(first["ReceiptHandle"], seconds)
 
 
 def test_a_dead_letter_carries_body_and_reason(world: World) -> None:
@@ -110,6 +110,6 @@ def test_the_messages_that_nobody_has_received_are_counted(world: World) -> None
 
 def test_a_continuation_message_carries_its_upload(world: World) -> None:
     upload = Upload("bucket", "uploads/p/ü +.jsonl", "v1", "2026#1")
-    IngestQueue(world.sqs, world.names["IngestQueue"]).go_on(upload)
+    IngestQueue(world.sqs, world.names["IngestQueue"]).send_continuation(upload)
     (message,) = world.taken("IngestQueue")
     assert Upload(**json.loads(message["Body"])["continue"]) == upload

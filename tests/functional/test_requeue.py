@@ -312,7 +312,7 @@ def test_the_audit_sends_exactly_the_lost_rows_of_a_stalled_batch_again(world: W
     end(world, [messages[0]])
     end(world, [messages[1]], RowState.DEAD)
     defer(world, messages[2], None)
-    world.catalog.begin(messages[3], now=world.clock(), alone="locally")  # queued, and known to be
+    world.catalog.mark_started(messages[3], now=world.clock(), alone="locally")  # queued, and known to be
     assert stand_still(world) == [{"sent again": 3}]
     assert [it.row for it in world.sent()] == [4, 5, 6]
 

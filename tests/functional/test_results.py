@@ -292,6 +292,6 @@ def test_a_batch_whose_results_are_not_out_is_not_finished_and_the_next_resume_f
 def test_a_batch_whose_rows_are_redriven_meanwhile_stays_open(world: World) -> None:
     batch = ended(world, {"a": RowState.DEAD})
     world.clock.forward(60)
-    world.catalog.audited(batch, rounds=0, rows=0, now=world.clock())  # this moves the batch, as a redrive does
+    world.catalog.record_audit(batch, rounds=0, rows=0, now=world.clock())  # this moves the batch, as a redrive does
     assert not world.catalog.finish(batch)
     assert world.catalog.batch(batch.id).state is BatchState.OPEN

@@ -61,8 +61,8 @@ SAMPLE = (
     Sampled(
         "a probe that was not sent stays under way",
         _ADMISSION,
-        "        if permit.probe:\n            self._told(lambda: self._ledger.leave_probe",
-        "        if not permit:\n            self._told(lambda: self._ledger.leave_probe",
+        "        if permit.probe:\n            self._write(lambda: self._ledger.release_probe",
+        "        if not permit:\n            self._write(lambda: self._ledger.release_probe",
         _by("functional/test_parser_money", "a_probe_that_has_no_room_makes_way_for_another_at_once"),
     ),
     Sampled(
@@ -163,14 +163,14 @@ SAMPLE = (
     Sampled(
         "a probe asks with the key from memory",
         _ASK,
-        "self._keys.of(row.message.project, fresh=True)",
-        "self._keys.of(row.message.project)",
+        "self._keys.of(job.message.project, fresh=True)",
+        "self._keys.of(job.message.project)",
         _by("functional/test_parser_money", "a_probe_asks_with_a_key_that_is_read_afresh"),
     ),
     Sampled(
         "the time that is left is not looked at again",
         _ASK,
-        "if not self._can_end(remaining):  # the tables",
+        "if not self._has_time(remaining):  # the tables",
         "if remaining is None:  # the tables",
         _by("functional/test_parser_money", "a_request_that_could_not_end_is_not_sent_after_a_slow_table"),
     ),
@@ -191,15 +191,15 @@ SAMPLE = (
     Sampled(
         "what the project refused stays charged to its batch",
         _RESERVATIONS,
-        "        if refusal:\n            self._take_back(reservation)\n",
+        "        if refusal:\n            self._release(reservation)\n",
         "        if refusal:\n",
         _by("functional/test_ledger", "a_reservation_that_the_budget_refuses_is_taken_back_from_the_batch"),
     ),
     Sampled(
         "a need above a whole budget is reserved where nothing was spent",
         _RESERVATIONS,
-        "if hopeless := _hopeless(need, limits, budget, window):",
-        "if hopeless := None:",
+        "if refusal := _refusal_for_good(need, limits, budget, window):",
+        "if refusal := None:",
         _by("functional/test_ledger", "a_need_above_the_whole_budget_is_refused_before_any_write"),
     ),
     Sampled(
@@ -229,15 +229,15 @@ SAMPLE = (
     Sampled(
         "a probe whose video another worker has stays under way",
         _ASK,
-        "            self.admission.withdraw(permit)\n            return self._not_claimed(row, attempt)",
-        "            return self._not_claimed(row, attempt)",
+        "            self.admission.withdraw(permit)\n            return self._not_claimed(job, attempt)",
+        "            return self._not_claimed(job, attempt)",
         _by("functional/test_parser_money", "a_probe_whose_video_another_worker_has_makes_way"),
     ),
     Sampled(
         "a worker that was overtaken releases its reservation",
         _ASK,
-        "if self._catalog.give_back(paid.attempt):\n            self._settle",
-        "if self._catalog.give_back(paid.attempt) or True:\n            self._settle",
+        "if self._catalog.give_back(reserved.attempt):\n            self._settle",
+        "if self._catalog.give_back(reserved.attempt) or True:\n            self._settle",
         _by("functional/test_parser_money", "a_worker_that_was_overtaken_before_it_sent_releases_no_reservation"),
     ),
     Sampled(

@@ -9,7 +9,7 @@ _PLACEHOLDER = "the client wants a value there, and nobody reads it"
 _SPEED = "only how long the import takes"
 
 _ONE_TRY = (
-    "aws.dynamodb.ledger.items: : ONE_TRY = Config("
+    "aws.dynamodb.ledger.items: : LEDGER_CONFIG = Config("
     'retries={"total_max_attempts": 1, "mode": "standard"}, connect_timeout=2, read_timeout=5)'
 )
 _SETTLE = "aws.dynamodb.ledger.reservations: Spending._settle"

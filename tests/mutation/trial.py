@@ -110,7 +110,7 @@ class Bench:
         clean = {module: self.file(module).read_bytes() for module in modules}
         for module, source in clean.items():
             self.file(module).write_text(noting(module, source.decode()), "utf-8")
-        list(self._told(lambda _: pytest.main([*_QUIET, *tests], plugins=[Noting(kept)])))
+        list(self._write(lambda _: pytest.main([*_QUIET, *tests], plugins=[Noting(kept)])))
         for module, source in clean.items():
             self.file(module).write_bytes(source)
 
@@ -129,16 +129,16 @@ class Bench:
             (inside, lambda tell: pytest.main([*_QUIET, *files], plugins=[_Collected(self, inside, tell)])),
             (outside, lambda tell: [tell(number, self._anew(it)) for number, it in enumerate(outside)]),
         ):
-            for number, fate in self._told(work) if of else ():
+            for number, fate in self._write(work) if of else ():
                 if fate is Fate.SURVIVED and is_driven(of[number].mistake.module):
                     driven.append(of[number])
                 else:
                     yield of[number].mistake, fate
         if driven:
-            for number, fate in self._told(lambda tell: self._simulate(driven, tell)):
+            for number, fate in self._write(lambda tell: self._simulate(driven, tell)):
                 yield driven[number].mistake, fate
 
-    def _told(self, work: Callable[[Tell], object]) -> Iterator[tuple[int, Fate]]:
+    def _write(self, work: Callable[[Tell], object]) -> Iterator[tuple[int, Fate]]:
         """Do some work in a separate process inside the copy; yield what it tells."""
         reading, writing = os.pipe()
         child = os.fork()

@@ -172,11 +172,11 @@ class _Reader:
     def changes(self) -> list[tuple[str, Path, _Operand | None]]:
         changes: list[tuple[str, Path, _Operand | None]] = []
         while self._next < len(self._tokens):
-            verb = self._word()
+            verb = self._placeholder()
             if verb not in {"SET", "REMOVE", "ADD", "DELETE"}:
                 raise Invalid(f"Syntax error at {verb!r}: {self._text}")
             while True:
-                path = self._path(self._word())
+                path = self._path(self._placeholder())
                 operand: _Operand | None = None
                 if verb == "SET":
                     self._expect("=")
@@ -206,11 +206,11 @@ class _Reader:
 
     def _comparison(self) -> _Test:
         if self._peek() in _TESTS and self._peek(1) == "(":
-            test = _TESTS[self._word()]
+            test = _TESTS[self._placeholder()]
             arguments = self._arguments()
             return lambda item, values: test(*(it(item, values) for it in arguments))
         left = self._operand()
-        operator = self._word().upper()
+        operator = self._placeholder().upper()
         if operator == "IN":
             options = self._arguments()
             return lambda item, values: any(_equal(left(item, values), option(item, values)) for option in options)
@@ -229,12 +229,12 @@ class _Reader:
         left = self._operand()
         if self._peek() not in {"+", "-"}:
             return left
-        sign = 1 if self._word() == "+" else -1
+        sign = 1 if self._placeholder() == "+" else -1
         right = self._operand()
         return lambda item, values: _plus(left(item, values), right(item, values), sign)
 
     def _operand(self) -> _Operand:
-        word = self._word()
+        word = self._placeholder()
         if word.startswith(":"):
             return lambda _item, values: _given(word, values)
         if self._peek() == "(" and word in _FUNCTIONS:
@@ -260,10 +260,10 @@ class _Reader:
         path: list[str | int] = [self._name(first)]
         while self._peek() in {".", "["}:
             if self._take("."):
-                path.append(self._name(self._word()))
+                path.append(self._name(self._placeholder()))
             else:
                 self._expect("[")
-                path.append(int(self._word()))
+                path.append(int(self._placeholder()))
                 self._expect("]")
         return tuple(path)
 
@@ -278,7 +278,7 @@ class _Reader:
         place = self._next + ahead
         return self._tokens[place] if place < len(self._tokens) else ""
 
-    def _word(self) -> str:
+    def _placeholder(self) -> str:
         word = self._peek()
         if not word:
             raise Invalid(f"Syntax error at the end: {self._text}")

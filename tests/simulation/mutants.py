@@ -29,16 +29,16 @@ class Mutant:
 
 _CALM = {"chance": 0.0, "deadly": 0.0, "asked_badly": 0.0, "daily": AMPLE, "monthly": AMPLE, "budgeted": True}
 
-_RECORDS = "            recorded, decision = self._record(row, paid, outcome)\n"
-_SETTLES = "                self._settle(row, paid, outcome.billing)\n"
+_RECORDS = "            recorded, decision = self._record(job, reserved, outcome)\n"
+_SETTLES = "                self._settle(job, reserved, outcome.billing)\n"
 _SETTLES_WHAT_IS_RECORDED = f"            if recorded:\n{_SETTLES}"
 _FAILS = "        except Fault as fault:\n            return fault\n"
 _SENDS = "                self._queue.send(pack)\n"
 _MARKS = (
-    "                marked = pool.map(self._catalog.requeued, [sent.pop((it.batch, it.row)) for it in pack])\n"
+    "                marked = pool.map(self._catalog.mark_requeued, [sent.pop((it.batch, it.row)) for it in pack])\n"
     '                self.done["put back"] += sum(marked)\n'
 )
-_HOPELESS = "        if hopeless := _hopeless(need, limits, budget, window):\n"
+_HOPELESS = "        if refusal := _refusal_for_good(need, limits, budget, window):\n"
 _IMPORTS = "from titlecard.llm.question import Answer\n"
 _NOT_NEWER = '"attribute_not_exists(#order) OR #order <= :order'
 
@@ -100,7 +100,11 @@ MUTANTS = {
         {**_CALM, "rows": ("unsure",), "room": 100, "cap": 1, "deadly": 0.15, "busy": 500},
     ),
     "SDK retries on at the provider": Mutant(
-        {"pipeline.ask": ((_FAILS, f"        except Retry:\n            return self._outcome(paid, key)\n{_FAILS}"),)},
+        {
+            "pipeline.ask": (
+                (_FAILS, f"        except Retry:\n            return self._outcome(reserved, key)\n{_FAILS}"),
+            )
+        },
         "4 one attempt, one request",
     ),
     "boto retries on at the ledger": Mutant(
@@ -133,8 +137,8 @@ MUTANTS = {
         {
             "pipeline.ask": (
                 (
-                    "self._ledger.settle(paid.reservation,",
-                    "self._ledger.settle(replace(paid.reservation, window=Window.at(self._now())),",
+                    "self._ledger.settle(reserved.reservation,",
+                    "self._ledger.settle(replace(reserved.reservation, window=Window.at(self._now())),",
                 ),
                 (
                     _IMPORTS,

@@ -28,7 +28,7 @@ from tests.simulation.dynamo import INDEX, INDEX_KEYS, Key, Store
 from tests.simulation.world import World
 
 from titlecard.aws.dynamodb.catalog.keys import NEVER
-from titlecard.aws.dynamodb.catalog.table import plain
+from titlecard.aws.dynamodb.catalog.table import item_of_refusal
 from titlecard_console.local_cloud.ministack import MiniStack
 
 if TYPE_CHECKING:
@@ -424,8 +424,8 @@ def _only_used(request: dict[str, Any], names: Mapping[str, str]) -> dict[str, A
 def _refusal(error: ClientError) -> tuple[str, object]:
     """Return what production reads of a refusal: its code, its item, the reasons of a transaction."""
     response: Mapping[str, Any] = error.response
-    reasons = [(it["Code"], plain(it)) for it in response.get("CancellationReasons", ())]
-    return str(response["Error"]["Code"]), reasons or plain(response)
+    reasons = [(it["Code"], item_of_refusal(it)) for it in response.get("CancellationReasons", ())]
+    return str(response["Error"]["Code"]), reasons or item_of_refusal(response)
 
 
 def _keys(*names: str) -> list[dict[str, str]]:

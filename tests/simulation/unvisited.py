@@ -17,7 +17,7 @@ _CROWDED = "a table that stays crowded until all tries are used up: the catalog'
 _SAID = "what waits has a reason, a date and a need"
 
 UNVISITED: dict[tuple[str, str, str], tuple[tuple[bool, ...], str]] = {
-    ("pipeline.audit", "Audit._go_on", "batch.lease_until >= stamp(self._now())"): (
+    ("pipeline.audit", "Audit._restart_ingest", "batch.lease_until >= stamp(self._now())"): (
         YES,
         "a lease ends before the batch has stood still for so long, with the template's numbers",
     ),
@@ -25,9 +25,9 @@ UNVISITED: dict[tuple[str, str, str], tuple[tuple[bool, ...], str]] = {
         YES,
         "an ingest that ends at the same place again and again",
     ),
-    ("pipeline.audit", "Audit._bury", "len(some) == self._settings.sweeper_limit"): (YES, _RARE),
-    ("pipeline.audit", "Audit._bury", "row > batch.audit_row"): (NO, _RARE),
-    ("pipeline.audit", "Audit._end_with_what_is_known", "not self._catalog.count_rows(batch, RowState.DEFERRED)"): (
+    ("pipeline.audit", "Audit._end_unsendable", "len(some) == self._settings.sweeper_limit"): (YES, _RARE),
+    ("pipeline.audit", "Audit._end_unsendable", "row > batch.audit_row"): (NO, _RARE),
+    ("pipeline.audit", "Audit._finish_incomplete", "not self._catalog.count_rows(batch, RowState.DEFERRED)"): (
         NO,
         _RARE,
     ),
@@ -93,7 +93,7 @@ UNVISITED: dict[tuple[str, str, str], tuple[tuple[bool, ...], str]] = {
         YES,
         _BY_HAND,
     ),
-    ("aws.dynamodb.ledger.reservations", "Spending._add", "plain(refusal.response)"): (
+    ("aws.dynamodb.ledger.reservations", "Spending._add", "item_of_refusal(refusal.response)"): (
         NO,
         "a refusal shows the item: there is one, or nothing refuses",
     ),
@@ -103,7 +103,7 @@ UNVISITED: dict[tuple[str, str, str], tuple[tuple[bool, ...], str]] = {
     ),
     (
         "aws.dynamodb.ledger.reservations",
-        "Spending._set_days_aside",
+        "Spending._archive_old_days",
         "except (LedgerUnavailable, self._db.exceptions.ConditionalCheckFailedException)",
     ): (YES, "a call that fails while days are moved: the ledger's own tests lose each of them"),
     ("aws.dynamodb.ledger.reservations", "Spending._raise", "*"): (
@@ -128,7 +128,7 @@ UNVISITED: dict[tuple[str, str, str], tuple[tuple[bool, ...], str]] = {
         "a key is not taken away here",
     ),
     ("pipeline.parse", "Parser._look_up", "it.entry.talk"): (YES, _RARE),
-    ("pipeline.audit", "Audit._see_to", "not in_time()"): (YES, _LONG),
+    ("pipeline.audit", "Audit._send_again", "not in_time()"): (YES, _LONG),
     ("pipeline.requeue", "_Sweep._is_full", "self.done['put back'] >= self._most"): (YES, _LONG),
     ("pipeline.admission", "Admission.rejected_for_all", "permit.probe is not None"): (YES, _RARE),
     ("pipeline.ask", "Asker._not_sent", "self._catalog.give_back(reserved.attempt)"): (NO, _RARE),
@@ -148,8 +148,8 @@ UNVISITED: dict[tuple[str, str, str], tuple[tuple[bool, ...], str]] = {
     ("aws.dynamodb.catalog.rows", "Rows._store_beside", "stored"): (NO, _NEVER),
     ("aws.dynamodb.catalog.rows", "Rows.defer", "Amount()"): (NO, _NEVER),
     ("aws.dynamodb.catalog.rows", "Rows.deferred", "*"): (BOTH, _CONSOLE),
-    ("aws.dynamodb.catalog.rows", "Rows.hasten", "*"): (BOTH, _CONSOLE),
-    ("aws.dynamodb.catalog.rows", "Rows.set_aside", "*"): (BOTH, _UNREADABLE),
+    ("aws.dynamodb.catalog.rows", "Rows.make_due", "*"): (BOTH, _CONSOLE),
+    ("aws.dynamodb.catalog.rows", "Rows.postpone_unreadable", "*"): (BOTH, _UNREADABLE),
     (
         "aws.dynamodb.catalog.rows",
         "_as_deferred",
@@ -161,7 +161,7 @@ UNVISITED: dict[tuple[str, str, str], tuple[tuple[bool, ...], str]] = {
         "a message that compression makes longer",
     ),
     ("aws.dynamodb.catalog.table", "CatalogTable._get_all", "in_vain == TRIES"): (YES, _CROWDED),
-    ("aws.dynamodb.catalog.table", "CatalogTable._insert", "code not in PASSING"): (YES, _CROWDED),
+    ("aws.dynamodb.catalog.table", "CatalogTable._insert", "code not in RETRYABLE"): (YES, _CROWDED),
     ("aws.dynamodb.catalog.table", "CatalogTable._insert", "len(done) == len(items)"): (BOTH, _CROWDED),
     ("aws.dynamodb.catalog.table", "CatalogTable._put", "(aliases := _aliases(condition))"): (
         NO,

@@ -287,7 +287,7 @@ class World:
             tempfile=files,
             take_survey=lambda _rows: _SURVEY,
             ROWS_BETWEEN_CHECKPOINTS=checkpoints,
-            PACKS_UNDER_WAY=ahead,
+            PACKS_IN_FLIGHT=ahead,
         )
         self._replace("pipeline.audit", tempfile=files)
         self._replace("pipeline.requeue", ThreadPoolExecutor=Pool)
@@ -314,12 +314,12 @@ class World:
                 self.store,
                 self.wire,
                 "catalog",
-                config=code["aws.dynamodb.catalog"].UNCHECKED,
+                config=code["aws.dynamodb.catalog"].CATALOG_CONFIG,
                 page=plan.page,
                 hot=plan.hot,
             ),
             ledger=dynamo.Client(
-                self.store, self.wire, "ledger", config=code["aws.dynamodb.ledger"].ONE_TRY, hot=plan.hot
+                self.store, self.wire, "ledger", config=code["aws.dynamodb.ledger"].LEDGER_CONFIG, hot=plan.hot
             ),
             sqs=queues.Client(self.queues, self.wire),
             s3=self.s3,
@@ -658,7 +658,7 @@ class World:
             return True
         if outcome.seconds is not None:
             try:
-                self._work.show_again(letter.receipt, outcome.seconds)
+                self._work.change_visibility(letter.receipt, outcome.seconds)
             except (ClientError, BotoCoreError):
                 return False  # it is redelivered later
         return False
@@ -681,7 +681,7 @@ class World:
         upload = Upload(**json.loads(letter.body)["continue"])
         try:
             if not self._ingest.take(upload, self.remaining):
-                self._notifications.go_on(upload)
+                self._notifications.send_continuation(upload)
             self.baton.step()
         except LeaseHeld as contended:
             self._later(letter, contended.seconds or 60)
@@ -692,7 +692,7 @@ class World:
 
     def _later(self, letter: Letter, seconds: int) -> None:
         try:
-            self._notifications.show_again(letter.receipt, seconds)
+            self._notifications.change_visibility(letter.receipt, seconds)
         except (ClientError, BotoCoreError):
             return  # it is redelivered after the queue's visibility timeout
 

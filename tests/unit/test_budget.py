@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from titlecard.domain.errors import NotABudget
 from titlecard.domain.money import Amount, Budget, Cap, Window, cap
-from titlecard.domain.money.budget import MOST
+from titlecard.domain.money.budget import NUMBER_MAX
 
 
 @pytest.mark.parametrize(
@@ -81,7 +81,7 @@ def test_a_budget_without_a_number_is_none() -> None:
         Budget(Cap(), Cap())
 
 
-@pytest.mark.parametrize("number", [-1, MOST + 1, True, 1.5])
+@pytest.mark.parametrize("number", [-1, NUMBER_MAX + 1, True, 1.5])
 def test_a_budget_with_an_impossible_number_is_refused(number: int) -> None:
     with pytest.raises(NotABudget):
         Budget(Cap(number, None), Cap())

@@ -59,7 +59,7 @@ class _Queue:
         self._sqs = client
         self._url = url
 
-    def show_again(self, receipt: str, seconds: int) -> None:
+    def change_visibility(self, receipt: str, seconds: int) -> None:
         """Make a received message visible again after `seconds`."""
         self._sqs.change_message_visibility(
             QueueUrl=self._url, ReceiptHandle=receipt, VisibilityTimeout=min(max(seconds, 0), VISIBILITY_MAX_SECONDS)
@@ -106,7 +106,7 @@ class WorkQueue(_Queue):
 class IngestQueue(_Queue):
     """The queue that drives ingest: S3's notifications, and our own messages to continue an upload."""
 
-    def go_on(self, upload: Upload, *, rounds: int = 0) -> None:
+    def send_continuation(self, upload: Upload, *, rounds: int = 0) -> None:
         """Make ingest continue an interrupted upload; ingest does nothing if the upload is done.
 
         Args:
@@ -121,7 +121,7 @@ class DeadLetterSender(_Queue):
 
     def send(self, body: str, reason: str) -> None:
         """Send a message's body unchanged."""
-        self._sqs.send_message(QueueUrl=self._url, MessageBody=body, MessageAttributes=_because(reason))
+        self._sqs.send_message(QueueUrl=self._url, MessageBody=body, MessageAttributes=_reason_attribute(reason))
 
     def send_all(self, pack: Sequence[Message], reason: str) -> None:
         """Send one chunk of `chunk_messages`, as `WorkQueue.send` does.
@@ -131,11 +131,11 @@ class DeadLetterSender(_Queue):
         """
         self._send_all(
             [
-                {"Id": str(i), "MessageBody": it.model_dump_json(), "MessageAttributes": _because(reason)}
+                {"Id": str(i), "MessageBody": it.model_dump_json(), "MessageAttributes": _reason_attribute(reason)}
                 for i, it in enumerate(pack)
             ]
         )
 
 
-def _because(reason: str) -> dict[str, MessageAttributeValueTypeDef]:
+def _reason_attribute(reason: str) -> dict[str, MessageAttributeValueTypeDef]:
     return {"reason": {"DataType": "String", "StringValue": reason[:256]}}

@@ -55,7 +55,7 @@ class Fuse(httpx2.AsyncBaseTransport):
 
     def __init__(self, network: httpx2.AsyncBaseTransport, allowance: Allowance) -> None:
         self.exchange = Exchange()
-        self._burnt = False
+        self._is_blown = False
         self._network = network
         self._allowance = allowance
 
@@ -70,7 +70,7 @@ class Fuse(httpx2.AsyncBaseTransport):
         if refusal := self._refusal(request, await request.aread()):
             exchange.refusals.append(refusal)
             raise RequestRefused(refusal)
-        self._burnt = exchange.sent = True
+        self._is_blown = exchange.sent = True
         try:
             response = await self._network.handle_async_request(request)
             response.request = request  # errors while reading name the request
@@ -100,7 +100,7 @@ class Fuse(httpx2.AsyncBaseTransport):
         unknown = sorted(body.keys() - _BODY_KEYS)
         cap = body.get("max_output_tokens")
         conditions = (
-            (not self._burnt, "A second request in one attempt."),
+            (not self._is_blown, "A second request in one attempt."),
             (request.method == "POST", f"A {request.method}."),
             (request.url == httpx2.URL(allowed.url), f"Another address than {allowed.url}."),
             (len(content) <= allowed.max_body_bytes, f"A body of more than {allowed.max_body_bytes} bytes."),

@@ -95,7 +95,7 @@ class Admission:
     def withdraw(self, permit: Permit) -> None:
         """Give back a permit for a question that was not sent."""
         if permit.probe:
-            self._told(lambda: self._ledger.leave_probe(permit.project, token=str(permit.probe)))
+            self._write(lambda: self._ledger.release_probe(permit.project, token=str(permit.probe)))
 
     def record_outcome(self, permit: Permit, fault: Fault | None, *, above_bound: bool) -> None:
         """Report a question's outcome to the breaker.
@@ -115,11 +115,11 @@ class Admission:
         elif isinstance(fault, Retry) and fault.reason is Reason.BAD_REQUEST:
             return  # `rejected_for_all` has recorded it
         elif isinstance(fault, Retry) or (fault is not None and fault.reason is Reason.PROVIDER_UNREACHABLE):
-            self._told(lambda: self._failed(permit, fault, now))
+            self._write(lambda: self._failed(permit, fault, now))
         elif fault is not None and fault.reason in _NOT_SENT:
             self.withdraw(permit)
         elif permit.probe or permit.faults_before:
-            self._told(lambda: self._ledger.count_answer(project, token=permit.probe))
+            self._write(lambda: self._ledger.count_answer(project, token=permit.probe))
 
     def rejected_for_all(self, permit: Permit, fault: Rejected, *, video: str) -> bool:
         """Return whether a rejection without a reason would meet every row, so that the account is at fault.
@@ -127,7 +127,7 @@ class Admission:
         It would if the previous rejection was another video's with the same code, or if this question was the probe of
         an open breaker, which a rejection does not close.
         """
-        again = self._told(lambda: self._ledger.count_rejection(permit.project, code=fault.code, video=video))
+        again = self._write(lambda: self._ledger.count_rejection(permit.project, code=fault.code, video=video))
         return bool(again) or permit.probe is not None
 
     def _failed(self, permit: Permit, fault: Fault, now: datetime) -> None:
@@ -138,9 +138,9 @@ class Admission:
 
     def _open(self, project: str, code: str, why: str, probe_at: datetime | None) -> None:
         telemetry.breaker_opened(project, reason=code)
-        self._told(lambda: self._ledger.open_breaker(project, why, probe_at=probe_at, now=self._now()))
+        self._write(lambda: self._ledger.open_breaker(project, why, probe_at=probe_at, now=self._now()))
 
-    def _told(self, write: Callable[[], object]) -> object:
+    def _write(self, write: Callable[[], object]) -> object:
         """Write to the breaker. If the write is lost, the next question finds the same fault at the same cost."""
         try:
             return write()

@@ -163,7 +163,7 @@ class Asker:
         self._model.load()  # first, since it takes seconds of a new worker's time
         if not self._has_time(remaining):
             return Redeliver(0)
-        if not self._catalog.point(job.message, job.fingerprint, job.batch.upload.order):
+        if not self._catalog.move_pointer(job.message, job.fingerprint, job.batch.upload.order):
             return EndRow(RowState.SUPERSEDED, reason="a newer manifest has this video")
         with self._canaries.enter(job.message.batch, self._now):
             return self._ask(job, remaining)
@@ -193,7 +193,7 @@ class Asker:
         """Get a permit, an attempt and the reservation; return a decision if one of the three is refused."""
         settings, message = self._settings, job.message
         if job.is_suspect:
-            self._catalog.begin(message, now=self._now(), alone=token)
+            self._catalog.mark_started(message, now=self._now(), alone=token)
         question = self._model.prepare(message.video, job.local, job.survey.hint())
         longest = min(remaining() + CLOCKS_APART_SECONDS, settings.visibility_seconds - 1)
         until = self._now() + timedelta(seconds=longest)

@@ -68,7 +68,7 @@ without counting them. A batch that is audited sooner is counted before each aud
 SETTLED = (RowState.DEFERRED, *END_STATES)
 """The states of a row that is not lost: it has ended, or the sweeper will put it back."""
 
-_TROUBLE = (
+_ERRORS_OF_ONE_BATCH = (
     BotoCoreError,
     CatalogBusy,
     ClientError,
@@ -128,24 +128,24 @@ class Audit:
             if self._now() > end or not in_time():
                 break
             try:
-                done += self._look_after(batch, in_time) if batch.state is BatchState.OPEN else self._go_on(batch)
-            except _TROUBLE:
+                done += self._audit(batch, in_time) if batch.state is BatchState.OPEN else self._restart_ingest(batch)
+            except _ERRORS_OF_ONE_BATCH:
                 logger.exception("a batch could not be audited", batch=batch.id)
                 done["not audited"] += 1
         return done
 
     # ------------------------------------------------------------------------------ batches that ingest did not finish
 
-    def _go_on(self, batch: Batch) -> Counter[str]:
+    def _restart_ingest(self, batch: Batch) -> Counter[str]:
         """Restart ingest for a batch that no worker holds."""
         still = self._now() - batch.moved_at > timedelta(seconds=self._settings.ingest_restart_seconds)
         if not still or batch.lease_until >= stamp(self._now()) or batch.reason is not None:
             return Counter()
         rounds = batch.audit_rounds + 1 if batch.sent_row == batch.audited_rows else 1
         if rounds > self._settings.audit_rounds:
-            return Counter({"left to you": int(self._catalog.explain(batch, self._unfinished(batch)))})
-        self._ingest.go_on(batch.upload)
-        self._catalog.audited(batch, rounds=rounds, rows=batch.sent_row, now=self._now())
+            return Counter({"left to you": int(self._catalog.record_reason(batch, self._unfinished(batch)))})
+        self._ingest.send_continuation(batch.upload)
+        self._catalog.record_audit(batch, rounds=rounds, rows=batch.sent_row, now=self._now())
         return Counter({"started again": 1})
 
     def _unfinished(self, batch: Batch) -> str:
@@ -159,7 +159,7 @@ class Audit:
 
     # -------------------------------------------------------------------------------------------------- open batches
 
-    def _look_after(self, batch: Batch, in_time: Callable[[], bool]) -> Counter[str]:
+    def _audit(self, batch: Batch, in_time: Callable[[], bool]) -> Counter[str]:
         """Finish a batch whose rows have all ended; audit one that stands still, or whose audit is incomplete."""
         if self._all_ended(batch):
             return self._finish(batch, in_time, batch.reason)
@@ -171,17 +171,17 @@ class Audit:
             settled = self._catalog.count_rows(batch, *SETTLED)
             rounds = rounds + 1 if settled == batch.audited_rows else 1
             if settled >= batch.accepted:  # the rest is deferred: checked at the next standstill
-                self._catalog.audited(batch, rounds=0, rows=settled, now=self._now())
+                self._catalog.record_audit(batch, rounds=0, rows=settled, now=self._now())
                 return Counter()
         try:
-            row, done = self._see_to(batch, rounds, in_time)
+            row, done = self._send_again(batch, rounds, in_time)
         except ObjectDeleted as gone:  # somebody deleted the only record of these rows
             try:
                 accepted = Bitmap.from_bytes(self._uploads.read_report(batch.upload, ACCEPTED))
             except ObjectDeleted:
-                return self._end_with_what_is_known(batch, str(gone), in_time)
-            row, done = self._bury(batch, accepted, str(gone))
-        self._catalog.audited(batch, rounds=rounds, rows=settled, row=row, now=self._now())
+                return self._finish_incomplete(batch, str(gone), in_time)
+            row, done = self._end_unsendable(batch, accepted, str(gone))
+        self._catalog.record_audit(batch, rounds=rounds, rows=settled, row=row, now=self._now())
         return done
 
     def _all_ended(self, batch: Batch) -> bool:
@@ -207,7 +207,7 @@ class Audit:
         telemetry.published((self._now() - batch.moved_at).total_seconds())
         return Counter({"finished": int(finished)})
 
-    def _see_to(self, batch: Batch, rounds: int, in_time: Callable[[], bool]) -> tuple[int, Counter[str]]:
+    def _send_again(self, batch: Batch, rounds: int, in_time: Callable[[], bool]) -> tuple[int, Counter[str]]:
         """Send some of a batch's lost rows again, or give them up after enough rounds.
 
         Returns:
@@ -235,25 +235,25 @@ class Audit:
     def _give_up(self, batch: Batch, pack: list[Message]) -> int:
         reason = f"never_answered: sent again {self._settings.audit_rounds} times, and no worker finished it"
         self._dead_letters.send_all(pack, reason)
-        return self._dead(batch, pack, reason)
+        return self._end_as_dead(batch, pack, reason)
 
-    def _end_with_what_is_known(self, batch: Batch, why: str, in_time: Callable[[], bool]) -> Counter[str]:
+    def _finish_incomplete(self, batch: Batch, why: str, in_time: Callable[[], bool]) -> Counter[str]:
         """Finish a batch whose lost rows are unknown, once none of its rows is deferred."""
         lost = batch.accepted - self._catalog.count_rows(batch, *SETTLED)
         reason = f"{lost:,} rows were never answered, and it is no longer known which: {why}"
         if not self._catalog.count_rows(batch, RowState.DEFERRED):
             return self._finish(batch, in_time, reason)
-        self._catalog.explain(batch, reason)
-        self._catalog.audited(batch, rounds=batch.audit_rounds, rows=batch.audited_rows, now=self._now())
+        self._catalog.record_reason(batch, reason)
+        self._catalog.record_audit(batch, rounds=batch.audit_rounds, rows=batch.audited_rows, now=self._now())
         return Counter()
 
-    def _bury(self, batch: Batch, accepted: Bitmap, why: str) -> tuple[int, Counter[str]]:
+    def _end_unsendable(self, batch: Batch, accepted: Bitmap, why: str) -> tuple[int, Counter[str]]:
         """Record as dead the lost rows that cannot be sent again; return likewise the last row and the number.
 
         Without the manifest their videos are unknown, so there are no dead letters to send.
         """
         reason = f"never_answered: it cannot be sent again: {why}"
-        self._catalog.explain(batch, f"rows were never answered, and they cannot be sent again: {why}")
+        self._catalog.record_reason(batch, f"rows were never answered, and they cannot be sent again: {why}")
         came_back = {row.number: row.video for row in self._catalog.rows(batch) if row.state is RowState.QUEUED}
         settled = self._catalog.numbers_of_rows(batch, *SETTLED, after=batch.audit_row)
         messages = (
@@ -264,10 +264,10 @@ class Audit:
         )
         some = list(islice(_without(messages, settled), self._settings.sweeper_limit))
         packs = (some[start : start + ENTRIES_PER_SEND] for start in range(0, len(some), ENTRIES_PER_SEND))
-        done = Counter({"given up": sum(self._dead(batch, pack, reason) for pack in packs)})
+        done = Counter({"given up": sum(self._end_as_dead(batch, pack, reason) for pack in packs)})
         return (some[-1].row if len(some) == self._settings.sweeper_limit else 0), done
 
-    def _dead(self, batch: Batch, pack: list[Message], reason: str) -> int:
+    def _end_as_dead(self, batch: Batch, pack: list[Message], reason: str) -> int:
         """End rows as dead; return how many had not ended before."""
         endings = [RowEnd(it, batch.upload.order, "", RowState.DEAD, reason=reason, row_exists=True) for it in pack]
         states = self._catalog.end_and_count(endings, now=self._now())

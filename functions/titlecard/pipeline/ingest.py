@@ -48,10 +48,10 @@ if TYPE_CHECKING:
 REPORT, REJECTS, ACCEPTED = "report.json", "rejects.jsonl", "accepted.bin"
 """The reports of a batch: a summary, its refused rows, and a bitmap of its accepted ones, for pass 2 and audits."""
 
-SENDERS = 8
+SEND_THREADS = 8
 """Threads that send; a SendMessageBatch call mostly waits."""
 
-PACKS_UNDER_WAY = 4 * SENDERS
+PACKS_IN_FLIGHT = 4 * SEND_THREADS
 """The most packs that are read ahead of the oldest unsent one, which bounds the memory."""
 
 ROWS_BETWEEN_CHECKPOINTS = 2_000
@@ -131,7 +131,7 @@ class Ingest:
             except (UploadRefused, NotAManifest) as refusal:
                 if batch.state is BatchState.SENDING:
                     # Some rows have been sent, and may be deferred. An open batch keeps them; its audit ends the rest.
-                    self._catalog.explain(batch, str(refusal))
+                    self._catalog.record_reason(batch, str(refusal))
                     self._catalog.all_sent(batch, now=self._now())
                     return True
                 self._report(upload, "refused", message=str(refusal))
@@ -169,12 +169,12 @@ class Ingest:
         complete = False
         under_way: deque[tuple[int, Future[None]]] = deque()
         try:
-            with ThreadPoolExecutor(SENDERS, thread_name_prefix="send") as pool:
+            with ThreadPoolExecutor(SEND_THREADS, thread_name_prefix="send") as pool:
                 for pack in chunk_messages(
                     accepted_messages(batch, file, self._uploads, self._settings.reading_limits, after=last)
                 ):
                     under_way.append((pack[-1].row, pool.submit(self._queue.send, pack)))
-                    if len(under_way) < PACKS_UNDER_WAY:
+                    if len(under_way) < PACKS_IN_FLIGHT:
                         continue
                     last = _first_sent(under_way)
                     if last - checkpoint >= ROWS_BETWEEN_CHECKPOINTS:

@@ -33,10 +33,10 @@ if TYPE_CHECKING:
 
 RENEW_SECONDS = 3
 
-LOOKS = 5
+POLLS = 5
 """A lease that stays unchanged for this many times `RENEW_SECONDS` belongs to a dead sweeper."""
 
-LEASE = timedelta(seconds=RENEW_SECONDS * LOOKS)
+LEASE = timedelta(seconds=RENEW_SECONDS * POLLS)
 
 
 class Lease:
@@ -52,7 +52,7 @@ class Lease:
     def take(self) -> bool:
         """Take the lease, waiting for a dead holder's to expire; return False if another sweeper holds it."""
         seen = self._catalog.sweep_lease()
-        for _ in range(LOOKS if seen else 0):
+        for _ in range(POLLS if seen else 0):
             time.sleep(RENEW_SECONDS)
             if self._catalog.sweep_lease() != seen:
                 return False
@@ -60,7 +60,7 @@ class Lease:
         return self._catalog.take_sweep(self._holder, seen=seen, until=self._until())
 
     @property
-    def lasts(self) -> bool:
+    def is_held(self) -> bool:
         """Return whether no other sweeper can have taken over."""
         return self._now() < self._until()
 
@@ -75,19 +75,19 @@ class Lease:
                 finally:
                     self._over.set()
         finally:
-            with self._trouble_told():
-                self._catalog.leave_sweep(self._holder)
+            with self._errors_logged():
+                self._catalog.release_sweep(self._holder)
 
     def _renew(self) -> None:
         while not self._over.wait(RENEW_SECONDS):
             began = self._now()
-            with self._trouble_told():
+            with self._errors_logged():
                 if not self._catalog.renew_sweep(self._holder, until=began + LEASE):
                     return  # another sweeper took over, so it no longer lasts
                 self._renewed = began
 
     @contextmanager
-    def _trouble_told(self) -> Iterator[None]:
+    def _errors_logged(self) -> Iterator[None]:
         try:
             yield
         except (BotoCoreError, ClientError) as trouble:  # the lease then expires by itself

@@ -279,10 +279,10 @@ class Parser:
     def _locally_alone(self, jobs: Sequence[Job]) -> dict[str, Outcome]:
         """Do the same for one redelivered message, under a mark that also records that the local tier survived it."""
         (job,) = jobs
-        self._catalog.begin(job.message, now=self._now(), alone=LOCALLY)
+        self._catalog.mark_started(job.message, now=self._now(), alone=LOCALLY)
         outcomes = self._locally(jobs)
         if not outcomes:
-            self._catalog.survived(job.message)
+            self._catalog.mark_survived(job.message)
         return outcomes
 
     def _by_model(self, jobs: Sequence[Job], remaining: Callable[[], float]) -> dict[str, Outcome]:

@@ -67,9 +67,9 @@ class _Part:
 class ResultPublisher:
     """Publishes the results of batches."""
 
-    def __init__(self, *, exports: BatchResults, drafts: UploadProgressTable, s3: S3Client, events: EventBus) -> None:
-        self._exports = exports
-        self._drafts = drafts
+    def __init__(self, *, results: BatchResults, progress: UploadProgressTable, s3: S3Client, events: EventBus) -> None:
+        self._results = results
+        self._progress = progress
         self._s3 = s3
         self._events = events
 
@@ -92,23 +92,25 @@ class ResultPublisher:
 
     def _write(self, batch: Batch, in_time: Callable[[], bool]) -> Counter[str] | None:
         """Write the file; return the counts of its rows, or None if it is not complete yet."""
-        draft = self._drafts.draft(batch.id, batch.marked_at)
+        progress = self._progress.read(batch.id, batch.marked_at)
         while in_time():
-            part = self._part(batch, after=draft.row if draft else 0)
-            if draft is None and part.last:
+            part = self._part(batch, after=progress.row if progress else 0)
+            if progress is None and part.last:
                 self._s3.put_object(**_object(batch), Body=part.body, ContentType=_LINES)
                 return part.counts
             try:
-                draft = self._add(batch, draft or self._begin(batch), part)
-                if part.last and draft:
-                    self._complete(batch, draft)
-                    return draft.counts
+                progress = self._add(batch, progress or self._begin(batch), part)
+                if part.last and progress:
+                    self._complete(batch, progress)
+                    return progress.counts
             except ClientError as error:
-                if draft is None or error.response["Error"].get("Code") not in _LOST:
+                if progress is None or error.response["Error"].get("Code") not in _LOST:
                     raise
-                self._drafts.forget(batch.id, draft)  # the upload is gone, or another writer wrote one of its parts
+                self._progress.forget(
+                    batch.id, progress
+                )  # the upload is gone, or another writer wrote one of its parts
                 return None
-            if draft is None:
+            if progress is None:
                 return None
         return None
 
@@ -116,7 +118,7 @@ class ResultPublisher:
         lines: list[bytes] = []
         size, row = 0, after
         counts: Counter[str] = Counter()
-        for result in self._exports.results(batch, after=after):
+        for result in self._results.results(batch, after=after):
             lines.append(json.dumps(of_result(result), ensure_ascii=False).encode() + b"\n")
             size += len(lines[-1])
             row = result.row.number
@@ -129,28 +131,28 @@ class ResultPublisher:
         upload = self._s3.create_multipart_upload(**_object(batch), ContentType=_LINES)["UploadId"]
         return UploadProgress(batch.marked_at, upload)
 
-    def _add(self, batch: Batch, draft: UploadProgress, part: _Part) -> UploadProgress | None:
+    def _add(self, batch: Batch, progress: UploadProgress, part: _Part) -> UploadProgress | None:
         """Add a part after the others and record it; return None if another writer has made progress meanwhile."""
-        etags = draft.etags
+        etags = progress.etags
         if part.body:
             number = len(etags) + 1
-            put = self._s3.upload_part(**_object(batch), UploadId=draft.upload, PartNumber=number, Body=part.body)
+            put = self._s3.upload_part(**_object(batch), UploadId=progress.upload, PartNumber=number, Body=part.body)
             etags = (*etags, put["ETag"])
-        further = replace(draft, etags=etags, row=part.row, counts=draft.counts + part.counts)
+        further = replace(progress, etags=etags, row=part.row, counts=progress.counts + part.counts)
         if part.last:  # the last part needs no record: the file is completed at once, or the part is made again
             return further
-        if not draft.etags:
-            if self._drafts.begin(batch.id, further):
+        if not progress.etags:
+            if self._progress.begin(batch.id, further):
                 return further
-            self._s3.abort_multipart_upload(**_object(batch), UploadId=draft.upload)
+            self._s3.abort_multipart_upload(**_object(batch), UploadId=progress.upload)
             return None
-        return further if self._drafts.move_on(batch.id, draft, further) else None
+        return further if self._progress.advance(batch.id, progress, further) else None
 
-    def _complete(self, batch: Batch, draft: UploadProgress) -> None:
+    def _complete(self, batch: Batch, progress: UploadProgress) -> None:
         parts: list[CompletedPartTypeDef] = [
-            {"PartNumber": number, "ETag": etag} for number, etag in enumerate(draft.etags, 1)
+            {"PartNumber": number, "ETag": etag} for number, etag in enumerate(progress.etags, 1)
         ]
-        self._s3.complete_multipart_upload(**_object(batch), UploadId=draft.upload, MultipartUpload={"Parts": parts})
+        self._s3.complete_multipart_upload(**_object(batch), UploadId=progress.upload, MultipartUpload={"Parts": parts})
 
     def _tell(self, batch: Batch, counts: Counter[str], reason: str | None) -> None:
         """Publish the event.

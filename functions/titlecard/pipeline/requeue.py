@@ -66,7 +66,7 @@ TIMEOUT_SECONDS = 300.0
 STOP_SECONDS = 60
 """Seconds before the end of the invocation (or a quarter of it, if less) at which no new work starts."""
 
-MARKERS = 8
+MARK_THREADS = 8
 """Threads that mark rows; an update mostly waits."""
 
 UNREADABLE_SECONDS = 86_400
@@ -111,7 +111,7 @@ class Requeue:
         stop = min(STOP_SECONDS, remaining() / 4)
 
         def in_time() -> bool:
-            return remaining() > stop and lease.lasts
+            return remaining() > stop and lease.is_held
 
         with lease.renewed():
             done += self._put_back(in_time)
@@ -351,7 +351,7 @@ class _Sweep:
             return self._headroom.verdict(found, self._batch(found))
         logger.error("a deferred row cannot be read", batch=found.batch, row=found.number, error=found.trouble)
         until = self._now() + timedelta(seconds=UNREADABLE_SECONDS)
-        self.done["unreadable"] += self._catalog.set_aside(found, until=until)
+        self.done["unreadable"] += self._catalog.postpone_unreadable(found, until=until)
         return None
 
     def _tell(self, deferred: DeferredRow, why: Denied | Refusal) -> None:
@@ -374,13 +374,13 @@ class _Sweep:
                 if number >= self._most or not in_time():
                     return
 
-        with ThreadPoolExecutor(MARKERS, thread_name_prefix="mark") as pool:
+        with ThreadPoolExecutor(MARK_THREADS, thread_name_prefix="mark") as pool:
             for pack in chunk_messages(messages()):
                 for batch in {it.batch for it in pack} - moved:
                     self._catalog.mark_moved(batch, now=self._now())
                     moved.add(batch)
                 self._queue.send(pack)
-                marked = pool.map(self._catalog.requeued, [sent.pop((it.batch, it.row)) for it in pack])
+                marked = pool.map(self._catalog.mark_requeued, [sent.pop((it.batch, it.row)) for it in pack])
                 self.done["put back"] += sum(marked)
 
     def _batch(self, deferred: DeferredRow) -> Batch:

@@ -88,7 +88,7 @@ def set_budget(
     catalog = ResultReader(stack).catalog
     for deferred in catalog.deferred_rows_of({project}):
         if (deferred.row.reason or "").startswith((Hold.BUDGET_DAY, Hold.BUDGET_MONTH)):
-            catalog.hasten(deferred, now=now)
+            catalog.make_due(deferred, now=now)
     before = f" (before: {_in_words(old)})" if old else ""
     say(f"{project}: {_in_words(new)}{before}")
 

@@ -82,7 +82,7 @@ def resume(
     for deferred in catalog.deferred_rows_of(accounts):
         reason = (deferred.row.reason or "").partition(":")[0]
         if reason in _FREED:
-            freed += reason == Hold.PAUSED or catalog.hasten(deferred, now=now)
+            freed += reason == Hold.PAUSED or catalog.make_due(deferred, now=now)
     if not every and accounts[name].all_paused:
         sentences.append(f"{name} is still paused, with all other projects: `titlecard resume --all`.")
     elif freed:

@@ -182,7 +182,7 @@ class Redriver:
         for letter in letters:
             (self._ingest if letter.kind is Kind.UPLOAD else self._work).delete(letter.messages)
             if letter.seen and letter.kind is Kind.DEAD:
-                self._grants.put_away(letter.seen, by=by, now=self._now())
+                self._grants.discard(letter.seen, by=by, now=self._now())
             yield letter
 
     def _send_row(self, letter: DeadLetter, more: int, by: str) -> bool:

@@ -16,7 +16,7 @@ from titlecard.domain.errors import NotABudget
 if TYPE_CHECKING:
     from titlecard.domain.money.amount import Amount, Total
 
-MOST = 10**15
+NUMBER_MAX = 10**15
 """The largest number in a budget: a billion dollars in micro-dollars. A larger number is a mistake of units."""
 
 DAYS_OF_A_MONTH = 31
@@ -94,7 +94,7 @@ class Budget:
     """The most that a project may be charged in a day and in a month; at least one of the four numbers is set.
 
     Raises:
-        NotABudget: no number is set, or one is not a whole number from 0 to `MOST`.
+        NotABudget: no number is set, or one is not a whole number from 0 to `NUMBER_MAX`.
     """
 
     daily: Cap
@@ -106,8 +106,8 @@ class Budget:
         if not numbers:
             raise NotABudget("A budget needs a number: --daily 5usd, --monthly 50usd, --daily 2000000tokens.")
         for number in numbers:
-            if type(number) is not int or not 0 <= number <= MOST:
-                raise NotABudget(f"{number!r} cannot be a budget: it must be a whole number from 0 to {MOST:,}.")
+            if type(number) is not int or not 0 <= number <= NUMBER_MAX:
+                raise NotABudget(f"{number!r} cannot be a budget: it must be a whole number from 0 to {NUMBER_MAX:,}.")
 
     @property
     def of_a_day(self) -> Cap:
@@ -148,10 +148,10 @@ def _amount(text: str) -> tuple[str, int]:
         raise NotABudget(f"{text!r} is not an amount: write dollars as 5usd or 0.50usd, and tokens as 2000000tokens.")
     number = Decimal(re.sub("[,_]", "", match["number"]))
     units = number if unit.startswith("token") else number * _MICRO
-    if units != int(units) or units > MOST:
+    if units != int(units) or units > NUMBER_MAX:
         raise NotABudget(
             f"{text!r} is not an amount: tokens are whole numbers, dollars have at most six decimals, and "
-            f"the most is {MOST // _MICRO:,}usd or {MOST:,}tokens."
+            f"the most is {NUMBER_MAX // _MICRO:,}usd or {NUMBER_MAX:,}tokens."
         )
     return ("tokens" if unit.startswith("token") else "micro_usd"), int(units)
 

@@ -17,18 +17,18 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from titlecard.domain.endpoints import Prices, prices_at, unknown_prices
 from titlecard.domain.errors import NotAPriceList, Unpriced
 
-SMALLEST = 1_000
+PRICE_MIN = 1_000
 """The lowest price above 0, in micro-dollars per million tokens. No paid model is cheaper; a number below it is a
 mistake of units: dollars instead of micro-dollars, or the price of one token instead of a million."""
 
 
-def _not_a_slip_of_units(price: int) -> int:
-    if 0 < price < SMALLEST:
-        raise ValueError(f"a price must be 0 or at least {SMALLEST:,}: write micro-dollars per million tokens")
+def _in_micro_usd(price: int) -> int:
+    if 0 < price < PRICE_MIN:
+        raise ValueError(f"a price must be 0 or at least {PRICE_MIN:,}: write micro-dollars per million tokens")
     return price
 
 
-Price = Annotated[int, Field(ge=0, strict=True), AfterValidator(_not_a_slip_of_units)]
+Price = Annotated[int, Field(ge=0, strict=True), AfterValidator(_in_micro_usd)]
 """A price in micro-dollars per million tokens."""
 
 

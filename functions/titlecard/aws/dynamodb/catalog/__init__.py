@@ -43,15 +43,15 @@ from titlecard.aws.dynamodb.catalog.items import (
 from titlecard.aws.dynamodb.catalog.keys import NEVER
 from titlecard.aws.dynamodb.catalog.rows import DeferredRow, Ended, Rows, UnreadableRow
 from titlecard.aws.dynamodb.catalog.sweep import SweepLease
-from titlecard.aws.dynamodb.catalog.table import KEYS_PER_GET, UNCHECKED, stamp
+from titlecard.aws.dynamodb.catalog.table import CATALOG_CONFIG, KEYS_PER_GET, stamp
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterator
 
 __all__ = (
+    "CATALOG_CONFIG",
     "KEYS_PER_GET",
     "NEVER",
-    "UNCHECKED",
     "Attempt",
     "Batch",
     "Catalog",

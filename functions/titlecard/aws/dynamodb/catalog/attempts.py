@@ -19,7 +19,7 @@ from titlecard.aws.dynamodb.catalog.items import (
     as_video_record,
 )
 from titlecard.aws.dynamodb.catalog.keys import video_record_of
-from titlecard.aws.dynamodb.catalog.table import CatalogTable, plain, stamp
+from titlecard.aws.dynamodb.catalog.table import CatalogTable, item_of_refusal, stamp
 from titlecard.domain.video import Policy, Talk, Tier
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ class Attempts(CatalogTable):
                 ReturnValuesOnConditionCheckFailure="ALL_OLD",
             )
         except self._db.exceptions.ConditionalCheckFailedException as refusal:
-            entry = as_video_record(plain(refusal.response))
+            entry = as_video_record(item_of_refusal(refusal.response))
             if entry.token != token or not entry.lease_until:
                 return entry
         else:
@@ -114,7 +114,7 @@ class Attempts(CatalogTable):
         """
         ours = "#token = :token AND attribute_exists(lease_until)"
         its_claim = f"history[{attempt.place}]"
-        return self._accepted(
+        return self._update(
             video_record_of(attempt.message, attempt.fingerprint),
             f"SET attempts = attempts - :one REMOVE lease_until, {its_claim}",
             f"{ours} AND {its_claim}.#token = :token",
@@ -126,7 +126,7 @@ class Attempts(CatalogTable):
     ) -> bool:
         ours = "#token = :token AND attribute_exists(lease_until)"
         happened = {"at": stamp(now), "event": event, "token": attempt.token, "charged": charged.as_map()}
-        return self._accepted(
+        return self._update(
             video_record_of(attempt.message, attempt.fingerprint),
             f"{change} history = list_append(history, :happened) REMOVE lease_until",
             ours,

@@ -36,7 +36,7 @@ class Batches(CatalogTable):
         new = "attribute_not_exists(pk)"
         unfinished = "#state IN (:counting, :sending)"
         expired = "(attribute_not_exists(lease) OR lease_until < :now)"
-        self._accepted(
+        self._update(
             batch_key(upload.batch),
             "SET #state = if_not_exists(#state, :counting), lease = :lease, lease_until = :until, moved_at = :now,"
             " #bucket = :bucket, #key = :key, version = :version, #order = :order, etag = :etag,"
@@ -153,7 +153,7 @@ class Batches(CatalogTable):
         Return False if the batch is not open, or if an operator has redriven dead rows since it was read.
         """
         still_open = "#state = :open AND moved_at = :moved"
-        return self._accepted(
+        return self._update(
             batch_key(batch.id),
             "SET #state = :finished, reason = :reason, agenda = :closed, due = created_at",
             still_open,
@@ -169,7 +169,7 @@ class Batches(CatalogTable):
     def cancel(self, batch: Batch, *, now: datetime) -> bool:
         """Cancel a batch: workers end each remaining row as cancelled. Return False if the batch is over."""
         not_over = "#state IN (:counting, :sending, :open)"
-        return self._accepted(
+        return self._update(
             batch_key(batch.id),
             "SET cancelled_at = if_not_exists(cancelled_at, :now)",
             not_over,
@@ -181,7 +181,7 @@ class Batches(CatalogTable):
             },
         )
 
-    def audited(self, batch: Batch, *, rounds: int, rows: int, row: int = 0, now: datetime) -> bool:
+    def record_audit(self, batch: Batch, *, rounds: int, rows: int, row: int = 0, now: datetime) -> bool:
         """Record an audit or its progress; return False if the batch's item has changed since it was read.
 
         Args:
@@ -190,27 +190,27 @@ class Batches(CatalogTable):
             row: the last row that this round has reached; 0 if the round is complete.
         """
         as_read = "moved_at = :moved"
-        return self._accepted(
+        return self._update(
             batch_key(batch.id),
             "SET audit_rounds = :rounds, audited_rows = :rows, audit_row = :row, moved_at = :now",
             as_read,
             {":rounds": rounds, ":rows": rows, ":row": row, ":now": stamp(now), ":moved": batch.marked_at},
         )
 
-    def explain(self, batch: Batch, reason: str) -> bool:
+    def record_reason(self, batch: Batch, reason: str) -> bool:
         """Record what is wrong with a batch, for the operator; return False if its item has changed since it was read.
 
         A batch that ingest did not finish keeps its state: a restarted ingest takes it up and removes the reason.
         """
         as_read = "moved_at = :moved"
         change = "SET reason = :reason"
-        return self._accepted(batch_key(batch.id), change, as_read, {":reason": reason, ":moved": batch.marked_at})
+        return self._update(batch_key(batch.id), change, as_read, {":reason": reason, ":moved": batch.marked_at})
 
     def mark_counted(self, batch: Batch) -> bool:
         """Record a one-by-one count of a batch's rows; return False if its item has changed since it was read."""
         change, as_read = "SET counted_at = :at", "moved_at = :moved"
         values = {":at": stamp(batch.moved_at), ":moved": batch.marked_at}
-        return self._accepted(batch_key(batch.id), change, as_read, values)
+        return self._update(batch_key(batch.id), change, as_read, values)
 
     def count_rows(self, batch: Batch, *states: RowState) -> int:
         """Count the rows of a batch that are in these states, one by one."""
@@ -263,6 +263,6 @@ class Batches(CatalogTable):
         the states in `already`, so a refusal that shows one of them means success.
         """
         leased = "lease = :lease"
-        stored = self._refused(batch_key(batch.id), change, leased, {**values, ":lease": batch.lease})
+        stored = self._update_or_get(batch_key(batch.id), change, leased, {**values, ":lease": batch.lease})
         if stored is not None and stored.get("state") not in already:
             raise LeaseHeld(f"batch {batch.id} is held by another worker")

@@ -103,7 +103,7 @@ class Grants(CatalogTable):
     def sent(self, seen: RowSnapshot) -> None:
         """Record that a row's message was sent; leave a row that has moved on as it is."""
         is_unsent = "agenda = :unsent"
-        self._accepted(row_key(seen.batch, seen.row), "REMOVE agenda, due", is_unsent, {":unsent": UNSENT})
+        self._update(row_key(seen.batch, seen.row), "REMOVE agenda, due", is_unsent, {":unsent": UNSENT})
 
     def rows(self, keys: Iterable[tuple[str, int]]) -> dict[tuple[str, int], RowSnapshot]:
         """Return the current state of rows, by batch and number."""
@@ -155,10 +155,10 @@ class Grants(CatalogTable):
             writes += [self._row_queued(seen, grant, now), self._not_counted(seen, now)]
         return self._transact(writes)
 
-    def put_away(self, seen: RowSnapshot, *, by: str, now: datetime) -> bool:
+    def discard(self, seen: RowSnapshot, *, by: str, now: datetime) -> bool:
         """Take a dead row off the agenda: it stays dead, and no list shows it any more."""
         as_read = "#state = :dead AND ended_at = :ended"
-        return self._accepted(
+        return self._update(
             row_key(seen.batch, seen.row),
             "SET discarded_at = :now, discarded_by = :by REMOVE agenda, due",
             as_read,

@@ -54,7 +54,7 @@ class BatchLimitTable(CatalogTable):
         counted = "#state IN (:sending, :open, :finished)"
         going = "attribute_not_exists(cancelled_at)"
         given = {"at": stamp(now), "by": by, "before": before.as_map(), "after": after.as_map()}
-        return self._accepted(
+        return self._update(
             batch_key(batch),
             "SET limits = :after, raised = list_append(if_not_exists(raised, :none), :given)",
             f"{as_read} AND {counted} AND {going}",

@@ -142,7 +142,7 @@ class Rows(CatalogTable):
             for row, current, entry in self._get_groups(keys)
         ]
 
-    def begin(self, message: Message, *, now: datetime, alone: str) -> None:
+    def mark_started(self, message: Message, *, now: datetime, alone: str) -> None:
         """Mark a redelivered row before it runs in isolation: if it kills this worker, the next one knows which row.
 
         Nothing else depends on the mark, so a row that has ended since stays as it is.
@@ -150,17 +150,17 @@ class Rows(CatalogTable):
         Args:
             alone: the step that runs in isolation: `LOCALLY`, or the token of the claim to be made.
         """
-        self._accepted(
+        self._update(
             row_key(message.batch, message.row),
             "SET began = :now, alone = :alone, #state = if_not_exists(#state, :queued), video = :video",
             "attribute_not_exists(#state) OR #state = :queued",
             {":now": stamp(now), ":video": message.video.id, ":alone": alone, ":queued": RowState.QUEUED},
         )
 
-    def survived(self, message: Message) -> None:
+    def mark_survived(self, message: Message) -> None:
         """Record that the worker survived a row's isolated step; the row may now run beside others."""
         key, going = row_key(message.batch, message.row), "#state = :queued"
-        self._accepted(key, "REMOVE alone", going, {":queued": RowState.QUEUED})
+        self._update(key, "REMOVE alone", going, {":queued": RowState.QUEUED})
 
     # ---------------------------------------------------------------------------------------------------- the ends
 
@@ -224,7 +224,7 @@ class Rows(CatalogTable):
     def _store_beside(self, ending: RowEnd) -> RowEnd:
         """Store a talk in the existing record of a video."""
         key, unanswered = video_record_of(ending.message, ending.fingerprint), "attribute_not_exists(talk)"
-        record = self._refused(key, "SET talk = :talk", unanswered, {":talk": _talk_item(ending)["talk"]})
+        record = self._update_or_get(key, "SET talk = :talk", unanswered, {":talk": _talk_item(ending)["talk"]})
         if record is None:
             return ending
         stored = as_video_record(record).talk
@@ -234,7 +234,7 @@ class Rows(CatalogTable):
         """Let the videos of parsed rows point here; where a newer batch has the video, its row is superseded."""
         return [
             it
-            if not _points(it) or inserted.get(place) or self.point(it.message, it.fingerprint, it.order)
+            if not _points(it) or inserted.get(place) or self.move_pointer(it.message, it.fingerprint, it.order)
             else replace(it, state=RowState.SUPERSEDED, tier=None, talk=None, reason=SUPERSEDED)
             for place, it in enumerate(endings)
         ]
@@ -254,7 +254,7 @@ class Rows(CatalogTable):
                 ended.append(Ended(ending, RowState(item.get("state", RowState.QUEUED)), new=False))
         return ended
 
-    def point(self, message: Message, fingerprint: str, order: str) -> bool:
+    def move_pointer(self, message: Message, fingerprint: str, order: str) -> bool:
         """Make this the video's current fingerprint; return False if a newer batch has the video."""
         not_newer = "attribute_not_exists(#order) OR #order <= :order"
         return self._put(_pointer(message, fingerprint, order), not_newer, {":order": order})
@@ -278,7 +278,7 @@ class Rows(CatalogTable):
             need: the most that its question can cost; the sweeper sends it again when the budget covers that.
         """
         agenda, date = _waits(message, due, need or Amount())
-        return self._accepted(
+        return self._update(
             row_key(message.batch, message.row),
             "SET #state = :deferred, video = :video, fingerprint = :fingerprint, reason = :reason, body = :body,"
             " agenda = :agenda, due = :due, deferred_at = :now, deferrals = if_not_exists(deferrals, :none) + :one,"
@@ -319,7 +319,7 @@ class Rows(CatalogTable):
             if isinstance(found, DeferredRow):
                 yield found
 
-    def hasten(self, deferred: DeferredRow, *, now: datetime) -> bool:
+    def make_due(self, deferred: DeferredRow, *, now: datetime) -> bool:
         """Make a deferred row due now; return False if it has changed since it was read."""
         return self.postpone(deferred, reason=deferred.row.reason or "", until=now)
 
@@ -330,16 +330,16 @@ class Rows(CatalogTable):
             until: its new due date; None waits for a person.
         """
         agenda, date = _waits(deferred.message, until, deferred.row.need)
-        return self._accepted(
+        return self._update(
             row_key(deferred.batch, deferred.row.number),
             "SET agenda = :agenda, due = :until, reason = :reason",
             _AS_READ,
             {":agenda": agenda, ":until": date, ":reason": reason, **_as_read(deferred.row)},
         )
 
-    def set_aside(self, unreadable: UnreadableRow, *, until: datetime) -> bool:
+    def postpone_unreadable(self, unreadable: UnreadableRow, *, until: datetime) -> bool:
         """Postpone a row that cannot be read until a date, so that it does not block the others."""
-        return self._accepted(
+        return self._update(
             row_key(unreadable.batch, unreadable.number),
             "SET agenda = :agenda, due = :until",
             "#state = :deferred AND due = :due",
@@ -351,13 +351,13 @@ class Rows(CatalogTable):
             },
         )
 
-    def requeued(self, deferred: DeferredRow) -> bool:
+    def mark_requeued(self, deferred: DeferredRow) -> bool:
         """Mark a deferred row as queued after its message was sent; return False if it has changed since it was read.
 
         If an operator purges the queue at that moment, the row loses its message. The row is not lost: its batch is
         open, so the audit sends it again, as it does every queued row.
         """
-        return self._accepted(
+        return self._update(
             row_key(deferred.batch, deferred.row.number),
             "SET #state = :queued REMOVE agenda, due, body, reason, need",
             _AS_READ,

@@ -26,7 +26,7 @@ class SweepLease(CatalogTable):
             seen: the value that `sweep_lease` returned.
         """
         as_seen = "lease_until = :seen" if seen else "attribute_not_exists(lease_until)"
-        return self._accepted(
+        return self._update(
             sweep_key(),
             "SET holder = :holder, lease_until = :until",
             f"{as_seen} OR holder = :holder",
@@ -38,13 +38,13 @@ class SweepLease(CatalogTable):
 
         A renewal never lowers `lease_until`: a late copy of an older one would look like a change that it is not.
         """
-        return self._accepted(
+        return self._update(
             sweep_key(),
             "SET lease_until = :until",
             "holder = :holder AND lease_until <= :until",
             {":until": stamp(until), ":holder": holder},
         )
 
-    def leave_sweep(self, holder: str) -> None:
+    def release_sweep(self, holder: str) -> None:
         """Release the lease, unless another sweeper has taken it."""
-        self._accepted(sweep_key(), "REMOVE lease_until", "holder = :holder", {":holder": holder})
+        self._update(sweep_key(), "REMOVE lease_until", "holder = :holder", {":holder": holder})

@@ -31,7 +31,7 @@ Item = TypeVar("Item")
 
 AGENDA = "agenda"
 
-UNCHECKED = Config(
+CATALOG_CONFIG = Config(
     parameter_validation=False,
     retries={"total_max_attempts": 6, "mode": "standard"},
     connect_timeout=3,
@@ -53,7 +53,7 @@ TRIES = 6
 BACKOFF_SECONDS = 0.05
 """The longest wait before the second try, in seconds; it doubles with each further try, to 0.8 s before the last."""
 
-PASSING = {
+RETRYABLE = {
     "InternalServerError",
     "ProvisionedThroughputExceeded",
     "RequestLimitExceeded",
@@ -76,8 +76,8 @@ class CatalogTable:
     """One DynamoDB table.
 
     Args:
-        client: the client of a DynamoDB *resource* (`boto3.resource("dynamodb", config=UNCHECKED).meta.client`), which
-            takes and returns Python values.
+        client: the client of a DynamoDB *resource* (`boto3.resource("dynamodb", config=CATALOG_CONFIG).meta.client`):
+            it takes and returns Python values.
         table: the table's name.
     """
 
@@ -87,11 +87,11 @@ class CatalogTable:
 
     # --------------------------------------------------------------------------------------------------- writing
 
-    def _accepted(self, key: Mapping[str, str], change: str, condition: str, values: Mapping[str, Any]) -> bool:
+    def _update(self, key: Mapping[str, str], change: str, condition: str, values: Mapping[str, Any]) -> bool:
         """Change an item under a condition; return False if it does not hold."""
-        return self._refused(key, change, condition, values) is None
+        return self._update_or_get(key, change, condition, values) is None
 
-    def _refused(
+    def _update_or_get(
         self, key: Mapping[str, str], change: str, condition: str, values: Mapping[str, Any]
     ) -> dict[str, Any] | None:
         """Change an item under a condition; return None, or the item as it is if the condition does not hold."""
@@ -99,7 +99,7 @@ class CatalogTable:
         try:
             self._db.update_item(**write, ReturnValuesOnConditionCheckFailure="ALL_OLD")
         except self._db.exceptions.ConditionalCheckFailedException as refusal:
-            return plain(refusal.response)
+            return item_of_refusal(refusal.response)
         return None
 
     def _write(self, key: Mapping[str, str], change: str, condition: str, values: Mapping[str, Any]) -> dict[str, Any]:
@@ -152,7 +152,7 @@ class CatalogTable:
                         done[place] = False
                     elif not code:
                         done[place] = True
-                    elif code not in PASSING:
+                    elif code not in RETRYABLE:
                         refused: Any = {"Error": answer["Error"]}
                         raise ClientError(refused, "BatchExecuteStatement")
         if len(done) == len(items):
@@ -175,7 +175,7 @@ class CatalogTable:
                 self._db.transact_write_items(TransactItems=[{"Update": write} for write in writes])  # type: ignore[typeddict-item]  # of `_write`
             except self._db.exceptions.TransactionCanceledException as refusal:
                 reasons: list[Mapping[str, Any]] = refusal.response["CancellationReasons"]  # type: ignore[assignment] # theirs
-                if not {reason.get("Code", "None") for reason in reasons} & PASSING:
+                if not {reason.get("Code", "None") for reason in reasons} & RETRYABLE:
                     return False
             else:
                 return True
@@ -280,7 +280,7 @@ def _aliases(expression: str) -> dict[str, str]:
     return {f"#{word}": word for word in _RESERVED if f"#{word}" in expression}
 
 
-def plain(refusal: Mapping[str, Any]) -> dict[str, Any]:
+def item_of_refusal(refusal: Mapping[str, Any]) -> dict[str, Any]:
     """Return the item of a refusal as Python values; boto3 converts only the items of successful answers."""
     read = TypeDeserializer().deserialize
     return {name: read(value) for name, value in refusal.get("Item", {}).items()}

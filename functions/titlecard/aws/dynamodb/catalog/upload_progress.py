@@ -1,7 +1,7 @@
 """The upload progress of a batch's results, for batches whose results take more than one call.
 
-The progress, or draft, is one item beside the batch. A writer can advance it only from the state that it read, so that
-of two writers one continues and the other stops.
+The progress is one item beside the batch. A writer can advance it only from the state that it read, so that of two
+writers one continues and the other stops.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 class UploadProgress:
     """The progress of a multipart upload.
 
-    `version` is the batch's `marked_at`. A redrive changes it and so makes an earlier draft useless. `etags` are those
+    `version` is the batch's `marked_at`. A redrive changes it and so makes earlier progress useless. `etags` are those
     of the uploaded parts, `row` is their last row, and `counts` counts their rows.
     """
 
@@ -35,38 +35,38 @@ class UploadProgress:
 class UploadProgressTable(CatalogTable):
     """The uploads in progress."""
 
-    def draft(self, batch: str, version: str) -> UploadProgress | None:
-        """Return the draft of a batch's results, None if there is none of this version."""
+    def read(self, batch: str, version: str) -> UploadProgress | None:
+        """Return the progress of a batch's results, None if there is none of this version."""
         item = self._get(upload_progress_key(batch))
         if item is None or item["version"] != version:
             return None
         counts = Counter({name: int(value) for name, value in item["counts"].items()})
         return UploadProgress(version, item["upload"], tuple(item["etags"]), int(item["row"]), counts)
 
-    def begin(self, batch: str, draft: UploadProgress) -> bool:
-        """Store the first draft of a version; return False if another writer has."""
+    def begin(self, batch: str, progress: UploadProgress) -> bool:
+        """Store the first part's progress of a version; return False if another writer has."""
         of_before = "attribute_not_exists(pk) OR version < :version"
-        return self._stored(batch, draft, of_before, {":version": draft.version})
+        return self._stored(batch, progress, of_before, {":version": progress.version})
 
-    def move_on(self, batch: str, before: UploadProgress, draft: UploadProgress) -> bool:
-        """Replace a draft with a more advanced one; return False if it has changed since it was read."""
+    def advance(self, batch: str, before: UploadProgress, progress: UploadProgress) -> bool:
+        """Replace the progress; return False if it has changed since it was read."""
         as_read = "upload = :upload AND #row = :row"
-        return self._stored(batch, draft, as_read, {":upload": before.upload, ":row": before.row})
+        return self._stored(batch, progress, as_read, {":upload": before.upload, ":row": before.row})
 
-    def forget(self, batch: str, draft: UploadProgress) -> None:
-        """Clear the version of a draft whose upload is useless, so that no writer continues it."""
+    def forget(self, batch: str, progress: UploadProgress) -> None:
+        """Clear the version of progress whose upload is useless, so that no writer continues it."""
         as_read = "upload = :upload"  # otherwise another upload has replaced it
-        self._accepted(
-            upload_progress_key(batch), "SET version = :none", as_read, {":none": "", ":upload": draft.upload}
+        self._update(
+            upload_progress_key(batch), "SET version = :none", as_read, {":none": "", ":upload": progress.upload}
         )
 
-    def _stored(self, batch: str, draft: UploadProgress, condition: str, values: Mapping[str, Any]) -> bool:
+    def _stored(self, batch: str, progress: UploadProgress, condition: str, values: Mapping[str, Any]) -> bool:
         item: dict[str, Any] = {
             **upload_progress_key(batch),
-            "version": draft.version,
-            "upload": draft.upload,
-            "etags": list(draft.etags),
-            "row": draft.row,
-            "counts": dict(draft.counts),
+            "version": progress.version,
+            "upload": progress.upload,
+            "etags": list(progress.etags),
+            "row": progress.row,
+            "counts": dict(progress.counts),
         }
         return self._put(item, condition, values)

@@ -19,12 +19,12 @@ from __future__ import annotations
 
 from titlecard.aws.dynamodb.ledger.accounts import EVERY_PROJECT, Account, Accounts
 from titlecard.aws.dynamodb.ledger.breakers import Breaker, Breakers
-from titlecard.aws.dynamodb.ledger.items import ONE_TRY, Spent
+from titlecard.aws.dynamodb.ledger.items import LEDGER_CONFIG, Spent
 from titlecard.aws.dynamodb.ledger.reservations import Month, Refusal, Reservation, Spending
 
 __all__ = (
     "EVERY_PROJECT",
-    "ONE_TRY",
+    "LEDGER_CONFIG",
     "Account",
     "Breaker",
     "Ledger",
@@ -39,6 +39,6 @@ class Ledger(Spending, Accounts, Breakers):
     """The ledger's table: reservations and settlements, budgets and pauses, breakers.
 
     Args:
-        client: the client of a DynamoDB resource, made with `ONE_TRY`.
+        client: the client of a DynamoDB resource, made with `LEDGER_CONFIG`.
         table: the table's name.
     """

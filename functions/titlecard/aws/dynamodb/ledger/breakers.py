@@ -88,7 +88,7 @@ class Breakers(LedgerTable):
             {":open": OPEN, ":now": stamp(now), ":until": stamp(until), ":token": token},
         )
 
-    def leave_probe(self, project: str, *, token: str) -> bool:
+    def release_probe(self, project: str, *, token: str) -> bool:
         """End a probe that was never sent, so that another question can take it."""
         return self._written(project, "REMOVE probe, probe_until", "probe = :token", {":token": token})
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from mypy_boto3_dynamodb import DynamoDBClient
 
-ONE_TRY = Config(retries={"total_max_attempts": 1, "mode": "standard"}, connect_timeout=2, read_timeout=5)
+LEDGER_CONFIG = Config(retries={"total_max_attempts": 1, "mode": "standard"}, connect_timeout=2, read_timeout=5)
 """The configuration of the ledger's client, in seconds: one hanging call must not use up a message's time."""
 
 COUNTERS = ("requests", "input_tokens", "output_tokens", "tokens", "micro_usd")
@@ -65,7 +65,7 @@ class LedgerTable:
     """The ledger's table, with one try per call.
 
     Args:
-        client: the client of a DynamoDB resource, made with `ONE_TRY`.
+        client: the client of a DynamoDB resource, made with `LEDGER_CONFIG`.
         table: the table's name.
     """
 

@@ -42,7 +42,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from titlecard.aws.dynamodb.catalog.table import plain, stamp
+from titlecard.aws.dynamodb.catalog.table import item_of_refusal, stamp
 from titlecard.aws.dynamodb.ledger.items import (
     COUNTERS,
     LOST,
@@ -58,7 +58,7 @@ from titlecard.aws.dynamodb.ledger.items import (
 )
 from titlecard.aws.errors import LedgerUnavailable
 from titlecard.domain.money import Amount, Total, Unbilled, Unmeasured, Window
-from titlecard.domain.money.budget import MOST
+from titlecard.domain.money.budget import NUMBER_MAX
 from titlecard.domain.reasons import Hold
 
 if TYPE_CHECKING:
@@ -145,17 +145,17 @@ class Spending(LedgerTable):
         """
         window = Window.at(now)
         reservation = Reservation(batch, project, model, window, need)
-        if hopeless := _hopeless(need, limits, budget, window):
-            return hopeless
+        if refusal := _refusal_for_good(need, limits, budget, window):
+            return refusal
         if refusal := self._reserve_batch(reservation, limits, now):
             return refusal
         try:
             refusal = self._reserve_project(reservation, budget, now)
         except LedgerUnavailable:
-            self._take_back(reservation)
+            self._release(reservation)
             raise
         if refusal:
-            self._take_back(reservation)
+            self._release(reservation)
             return refusal
         return reservation
 
@@ -175,7 +175,7 @@ class Spending(LedgerTable):
             (_month_key(reservation.project, reservation.window), _parts_of_month(reservation)),
         ):
             try:
-                self._settle(key, _settling(reservation.need, billing, parts))
+                self._settle(key, _settlement_changes(reservation.need, billing, parts))
             except LedgerUnavailable as error:  # the other half is still settled
                 trouble = error
         if trouble:
@@ -245,7 +245,7 @@ class Spending(LedgerTable):
         not_cancelled = "attribute_not_exists(cancelled_at)"
         written = self._add(
             _batch_key(reservation.batch),
-            _reserving(reservation.need, ()),
+            _reservation_changes(reservation.need, ()),
             f"{has_room} AND {not_cancelled}",
             room,
             {"reserved_at": stamp(now), "project": reservation.project},
@@ -254,7 +254,7 @@ class Spending(LedgerTable):
             return None
         if "cancelled_at" in written.item:
             return Refusal(Hold.CANCELLED, "the batch was cancelled")
-        _check_whole(written.item, COUNTERS)
+        _check_counters(written.item, COUNTERS)
         return Refusal.of_batch()
 
     def _reserve_project(self, reservation: Reservation, budget: Budget, now: datetime) -> Refusal | None:
@@ -265,17 +265,17 @@ class Spending(LedgerTable):
         day_has_room, room_of_day = _room_under(budget.daily.as_map(), need, of_day, day)
         written = self._add(
             _month_key(reservation.project, window),
-            _reserving(need, _parts_of_month(reservation)),
+            _reservation_changes(need, _parts_of_month(reservation)),
             f"{month_has_room} AND {day_has_room}",
             room | room_of_day,
             {"reserved_at": stamp(now)},
         )
         if not isinstance(written, _Refused):
-            self._set_days_aside(written, window)
+            self._archive_old_days(written, window)
             return None
-        _check_whole(written.item, COUNTERS)
+        _check_counters(written.item, COUNTERS)
         if any(name in written.item for name in of_day):
-            _check_whole(written.item, of_day)
+            _check_counters(written.item, of_day)
         if not budget.monthly.room(charge_of(written.item)).holds(need):
             return Refusal.of_month(window)
         return Refusal.of_day(window)
@@ -296,18 +296,21 @@ class Spending(LedgerTable):
                 continue
         return self._change(key, rises)
 
-    def _take_back(self, reservation: Reservation) -> None:
+    def _release(self, reservation: Reservation) -> None:
         """Lower a batch's counters by a reservation that its project refused: once; a lost call leaves it charged."""
         try:
-            self._change(_batch_key(reservation.batch), _settling(reservation.need, Unbilled(), ()))
+            self._change(_batch_key(reservation.batch), _settlement_changes(reservation.need, Unbilled(), ()))
         except LedgerUnavailable:
             return
 
     def _change(self, key: Item, changes: Mapping[str, int]) -> None:
         """Change counters of an existing item; refuse a change that makes one negative."""
         least = {name: -change for name, change in changes.items() if change < 0}
-        conditions = ["attribute_exists(requests)", *(f"#{_word(it)} >= :least_{_word(it)}" for it in least)]
-        values = {f":least_{_word(name)}": number for name, number in least.items()}
+        conditions = [
+            "attribute_exists(requests)",
+            *(f"#{_alias(it)} >= :least_{_alias(it)}" for it in least),
+        ]
+        values = {f":least_{_alias(name)}": number for name, number in least.items()}
         if isinstance(self._add(key, changes, " AND ".join(conditions), values), _Refused):
             item = f"the ledger's item {key['pk']!r}, {key['sk']!r}"
             message = f"{item} holds less than the settlement removes: nothing is lowered"
@@ -323,11 +326,11 @@ class Spending(LedgerTable):
     ) -> Item | _Refused:
         """Add to an item's counters and set texts in it, all or nothing, if a condition holds; return the changed item.
 
-        The condition names a counter by `#` and its `_word`, since a model's name is not a valid word in an expression.
+        The condition names a counter by `#` and its `_alias`, since a model's name is no valid word in an expression.
         """
         notes = "SET " + ", ".join(f"#{name} = :{name}" for name in noted) if noted else ""
         written: dict[str, Any] = {**changes, **noted}
-        words = {name: _word(name) for name in written}
+        words = {name: _alias(name) for name in written}
         try:
             with self._asking():
                 done = self._db.update_item(
@@ -341,10 +344,10 @@ class Spending(LedgerTable):
                     ReturnValuesOnConditionCheckFailure="ALL_OLD",
                 )
         except self._db.exceptions.ConditionalCheckFailedException as refusal:
-            return _Refused(plain(refusal.response) or key)
+            return _Refused(item_of_refusal(refusal.response) or key)
         return done["Attributes"]
 
-    def _set_days_aside(self, month: Item, window: Window) -> None:
+    def _archive_old_days(self, month: Item, window: Window) -> None:
         """Move the days before yesterday out of a month's item: copy them, then remove the copied values.
 
         A crash in between leaves both, and the next reservation moves them again. A failure does no harm.
@@ -384,7 +387,7 @@ class _Refused:
     item: Item
 
 
-def _hopeless(need: Amount, limits: Total, budget: Budget, window: Window) -> Refusal | None:
+def _refusal_for_good(need: Amount, limits: Total, budget: Budget, window: Window) -> Refusal | None:
     """Return the refusal of a need above a whole limit, which a person has to raise; None if it could ever fit."""
     if need.total.exceeds(limits):
         return Refusal.of_batch()
@@ -400,17 +403,17 @@ def _room_under(
     """Return the condition that a need fits beside the charges, and its values.
 
     Either none of the counters exists, so that an item which has lost some of them does not count as new; or each of
-    `PARTS` is a number from zero to its room. A counter without a limit has `MOST`.
+    `PARTS` is a number from zero to its room. A counter without a limit has `NUMBER_MAX`.
     """
     needs = _counters(need)
-    room = {f"{prefix}{name}": limits.get(name, MOST) - needs[name] for name in PARTS}
+    room = {f"{prefix}{name}": limits.get(name, NUMBER_MAX) - needs[name] for name in PARTS}
     untouched = " AND ".join(f"attribute_not_exists(#{name})" for name in counters)
     fits = " AND ".join(f"attribute_type(#{it}, :number) AND #{it} BETWEEN :zero AND :room_{it}" for it in room)
     values = {f":room_{name}": number for name, number in room.items()}
     return f"(({untouched}) OR ({fits}))", {":number": "N", ":zero": 0, **values}
 
 
-def _check_whole(item: Item, names: Iterable[str]) -> None:
+def _check_counters(item: Item, names: Iterable[str]) -> None:
     """Refuse an item with missing or invalid counters: its charges are unknown.
 
     Raises:
@@ -422,13 +425,13 @@ def _check_whole(item: Item, names: Iterable[str]) -> None:
         count(item, name)
 
 
-def _reserving(need: Amount, parts: Iterable[str]) -> dict[str, int]:
+def _reservation_changes(need: Amount, parts: Iterable[str]) -> dict[str, int]:
     """Return what a reservation adds to an item, and to its parts by their prefixes (see the table above)."""
     needs = _counters(need)
     return needs | _prefixed(OPEN, needs) | {name: it for part in parts for name, it in _prefixed(part, needs).items()}
 
 
-def _settling(need: Amount, billing: Billing, parts: Iterable[str]) -> dict[str, int]:
+def _settlement_changes(need: Amount, billing: Billing, parts: Iterable[str]) -> dict[str, int]:
     """Return what a settlement changes, likewise."""
     needs, charged = _counters(need), _counters(billing.charged(need))
     change = {name: charged[name] - needs[name] for name in COUNTERS}
@@ -448,8 +451,8 @@ def _counters(charge: Amount) -> dict[str, int]:
     return {**charge.as_map(), "tokens": charge.tokens}
 
 
-def _word(name: str) -> str:
-    """Return the word that stands for a counter's name in an expression."""
+def _alias(name: str) -> str:
+    """Return the alias of a counter in an expression."""
     return re.sub(r"\W", "_", name)
 
 
