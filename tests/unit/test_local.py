@@ -309,10 +309,35 @@ def test_a_title_that_is_nothing_but_a_name_is_never_sure() -> None:
 
 
 @pytest.mark.parametrize(
-    "title", ["[] is not {}", "{{ templates }} in 2023", "@property and friends", "C++ and C#: a love story"]
+    "title",
+    [
+        *("[] is not {}", "{{ templates }} in 2023", "@property and friends", "C++ and C#: a love story"),
+        *("rm -rf /", "rm -rf / and other stories", "[[nodiscard]]", "(defn foo [])", "SELECT * FROM talks;"),
+    ],
 )
 def test_code_in_a_title_stays_whole(title: str) -> None:
     others = [f"Tomas Ferreyra - Talk {letter} - DemoConf 2022" for letter in "abc"]
     rows = [f"Ada Brightwater - {title} - DemoConf 2022", *others]
     videos = [Video(id=str(number), title=row) for number, row in enumerate(rows)]
     assert parse(videos[0], take_survey(videos)).title == title
+
+
+@pytest.mark.parametrize(
+    ("title", "presenters"),
+    [
+        ("Live Podcast (feat. Ada Brightwater) | DemoConf 2023", ("Ada Brightwater",)),
+        ("Live Podcast ft. Ada Brightwater - DemoConf 2023", ("Ada Brightwater",)),
+        ("Ines Lindqvist: Live Podcast (ft. Rosa Novak)", ("Ines Lindqvist", "Rosa Novak")),
+        ("Live Podcast - Ada Brightwater (feat. Tomas Ferreyra)", ("Ada Brightwater", "Tomas Ferreyra")),
+        (
+            "Ada Brightwater: Live Podcast (featuring Tomas Ferreyra, Ines Valderrama & Rosa Lindqvist)",
+            ("Ada Brightwater", "Tomas Ferreyra", "Ines Valderrama", "Rosa Lindqvist"),
+        ),
+    ],
+)
+def test_the_guests_of_a_talk_are_presenters_too(title: str, presenters: tuple[str, ...]) -> None:
+    assert (parsed(title).title, parsed(title).presenters) == ("Live Podcast", presenters)
+
+
+def test_a_technology_is_not_a_guest() -> None:
+    assert parsed("Jan Novak: Django ft. Celery").presenters == ("Jan Novak",)

@@ -99,6 +99,17 @@ _SYMBOLS = re.compile(r"(?:^|\s|[-\u2013\u2014|:])([@#$.~/&*`<_]{1,4}|::|\[\])\s
 _EMPTY_PAIR = re.compile(r"\s?(?:\[\]|\{\}|\(\))")
 """Possible endings of such a title."""
 
+_CODE_BEHIND = re.compile(r"(?:\s/|;)(?=\s+[-\u2013\u2014|])")
+"""Possible endings of a title that is a command or a statement: `rm -rf /`."""
+
+_COMMAND = re.compile(r"\s--?\w|[*=()]")
+_OPENING, _CLOSING = re.compile(r"[\[({]+$"), re.compile(r"[\])}]+")
+
+_CODE_AROUND = re.compile(r"\[\[.*\]\]|\{\{.*\}\}|\(\(.*\)\)|\(.*\[\].*\)")
+"""A title in brackets that are part of it: `[[nodiscard]]`, `(defn foo [])`."""
+
+_GUEST = re.compile(r"\b(?:feat|ft|featuring)\b", re.IGNORECASE)
+
 _PAIRS = (
     *(("(", ")"), ("[", "]"), ("{", "}"), ("\uff08", "\uff09"), ("\u3010", "\u3011")),
     *(("\u201c", "\u201d"), ("\u00ab", "\u00bb"), ("\u300c", "\u300d"), ("\u300e", "\u300f")),
@@ -492,13 +503,28 @@ def _keep_its_own_words(view: TitleView, labels: list[str], chances: Sequence[Ma
         labels[before] = TITLE
 
 
+def _guests(view: TitleView) -> list[int]:
+    """Return the pieces that name the guests of a talk, wherever it names its presenters: `(ft. Ada Byron)`."""
+    found: list[int] = []
+    for number, part in enumerate(view.parts[1:], start=1):
+        between = view.title[view.parts[number - 1].end : part.start]
+        is_introduced = _GUEST.search(between) or (part.left in ("and", "comma") and number - 1 in found)
+        if is_introduced and view.chances[number] > _RATHER:
+            found.append(number)
+    return found
+
+
 def _names_in_one_place(view: TitleView, labels: list[str], chances: Sequence[Mapping[str, float]]) -> None:
-    """Leave one list of names: a title names its presenters before or behind it, not on both sides.
+    """Leave one list of names beside the guests: a title names its presenters before or behind it, not on both sides.
 
     A piece of another list gets its second best label, or that of the text from which no separator divides it.
     """
+    guests = _guests(view)
     lists: list[list[int]] = []
     for number, part in enumerate(view.parts):
+        if number in guests:
+            labels[number] = NAME
+            continue
         if labels[number] != NAME:
             continue
         before = lists[-1][-1] if lists else -1
@@ -652,6 +678,7 @@ def _run(title: str, parts: Sequence[Segment], first: int, last: int) -> str:
     symbols = _SYMBOLS.search(title, begin, begin + len(before))
     if symbols:
         text = symbols[1] + (" " if before.endswith(" ") else "") + text
+    text = _with_its_code(text, before, after)
     if text.count('"') % 2 and '"' in after:
         text += after[: after.index('"') + 1]
     elif text.count('"') % 2 and '"' in before:
@@ -659,6 +686,15 @@ def _run(title: str, parts: Sequence[Segment], first: int, last: int) -> str:
     if after[:1] in ("'", "\u2019") and sum(text.count(quote) for quote in "'\u2018\u2019") == 1:
         text += after[0]
     return text.strip()
+
+
+def _with_its_code(text: str, before: str, after: str) -> str:
+    """Return a title with the marks around it that are code: `rm -rf /`, `[[nodiscard]]`."""
+    if (end := _CODE_BEHIND.match(after)) and _COMMAND.search(text):
+        return text + end[0]
+    opening, closing = _OPENING.search(before), _CLOSING.match(after)
+    whole = f"{opening[0]}{text}{closing[0]}" if opening and closing else text
+    return whole if _CODE_AROUND.fullmatch(whole) else text
 
 
 def _lists(parts: Sequence[Segment]) -> list[tuple[int, int]]:
