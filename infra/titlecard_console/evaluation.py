@@ -269,7 +269,7 @@ def ask(
 
     def charge(billing: Billing, question: Question) -> Amount:
         """Return what a question is charged; a charge above its bound stops the asking."""
-        if billing.exceeds(question.bound):
+        if billing.charged(question.bound).exceeds(question.bound):
             stopped.set()
         return billing.charged(question.bound)
 

@@ -125,8 +125,8 @@ MUTANTS = {
         {
             "pipeline.requeue": (
                 (
-                    "isinstance(verdict, Wait):\n                self._tell",
-                    "isinstance(verdict, Go):\n                self._tell",
+                    "isinstance(verdict, Refusal):\n                self._postpone",
+                    "verdict is Verdict.GO:\n                self._postpone",
                 ),
             )
         },

@@ -60,7 +60,6 @@ UNVISITED: dict[tuple[str, str, str], tuple[tuple[bool, ...], str]] = {
     ("aws.dynamodb.catalog.items", "as_row", "*"): (BOTH, _CONSOLE),
     ("aws.dynamodb.catalog.rows", "Rows.talks", "*"): (BOTH, _CONSOLE),
     ("aws.dynamodb.catalog.rows", "Rows.waiting", "*"): (BOTH, _CONSOLE),
-    ("pipeline.admission", "Admission.admit", "account.budget is None"): (YES, _NEVER),
     ("pipeline.admission", "Admission.admit", "self._ledger.take_probe(project, token=token, until=until, now=now)"): (
         NO,
         _RARE,
@@ -134,7 +133,6 @@ UNVISITED: dict[tuple[str, str, str], tuple[tuple[bool, ...], str]] = {
     ("pipeline.ask", "Asker._not_sent", "self._catalog.give_back(reserved.attempt)"): (NO, _RARE),
     ("pipeline.ask", "Asker._not_claimed", "entry.answers(job.policy)"): (NO, _RARE),
     ("pipeline.ask", "_last_event", "entry.history"): (NO, "what has had attempts has a history"),
-    ("pipeline.requeue", "_Headroom._project", "account.budget is None"): (YES, _NEVER),
     ("aws.dynamodb.catalog.batches", "Batches.open_batches", "except (KeyError, TypeError, ValueError)"): (
         YES,
         _UNREADABLE,
@@ -180,11 +178,11 @@ UNVISITED: dict[tuple[str, str, str], tuple[tuple[bool, ...], str]] = {
     ("pipeline.parse", "Parser._dead_letter", "outcome == Done(RowState.DEAD)"): (NO, _RARE),
     ("pipeline.parse", "Parser._outcome_without_parsing", "not job.batch.cancelled"): (NO, _RARE),
     ("pipeline.requeue", "Requeue._put_back", "isinstance(it, Batch)"): (NO, _UNREADABLE),
-    ("pipeline.requeue", "_Headroom.verdict", "project.why.due is None"): (
+    ("pipeline.requeue", "_Headroom.verdict", "project.due is None"): (
         NO,
         "a cancelled batch of a project whose breaker is open, beside one that is not cancelled",
     ),
-    ("pipeline.requeue", "_Sweep._able", "isinstance(found, DeferredRow)"): (NO, _UNREADABLE),
+    ("pipeline.requeue", "_Sweep._continuing", "isinstance(found, DeferredRow)"): (NO, _UNREADABLE),
     ("pipeline.requeue", "_Sweep._batch", "deferred.batch not in self._batches"): (
         YES,
         "a batch that is opened in the middle of a sweep",

@@ -349,7 +349,7 @@ def test_a_usage_above_the_bound_is_charged_in_full_and_flagged(provider: Loopba
     provider.fail("usage_above_bound")
     answer = ask(tier)
     assert isinstance(answer, Answer)
-    assert answer.billing.exceeds(bound(tier))
+    assert answer.billing.charged(bound(tier)).exceeds(bound(tier))
     assert_covered(provider, charged(tier, answer))
 
 

@@ -123,7 +123,7 @@ def test_nothing_the_bound_or_the_measured_amount_is_charged_by_what_is_known(
     billing: Billing, charged: Amount, *, exceeds: bool
 ) -> None:
     assert billing.charged(BOUND) == charged
-    assert billing.exceeds(BOUND) is exceeds
+    assert billing.charged(BOUND).exceeds(BOUND) is exceeds
 
 
 @pytest.mark.parametrize(

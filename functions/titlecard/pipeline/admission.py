@@ -2,7 +2,7 @@
 
 ::
 
-    admit ──┬─ paused, no budget, breaker open ──► Denied: nothing is claimed, reserved or sent
+    admit ──┬─ paused, no budget, breaker open ──► Refusal: nothing is claimed, reserved or sent
             └─► Permit ──► claim ──► reserve ──┬─ not sent after all ──► withdraw: a probe makes way for another
                                                └─► send ──► record_outcome: the breaker counts, opens or closes
 """
@@ -14,6 +14,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from titlecard import telemetry
+from titlecard.aws.dynamodb.ledger import Refusal
 from titlecard.aws.dynamodb.ledger.breakers import ACCOUNT_PROBE_SECONDS, probe_after
 from titlecard.aws.errors import LedgerUnavailable
 from titlecard.domain.reasons import Hold, Reason
@@ -32,15 +33,6 @@ _ABOVE_BOUND = "usage_above_bound"
 """The code of the reason for which a breaker opens until a person closes it."""
 
 _NOT_SENT = {Reason.NOT_SENT_IN_TIME, Reason.REFUSED_AT_THE_WIRE}
-
-
-@dataclass(frozen=True, slots=True)
-class Denied:
-    """The reason why a project may ask nothing now; `due` is when to come again, None if a person has to act."""
-
-    hold: Hold
-    sentence: str
-    due: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +61,7 @@ class Admission:
         self._backoff = backoff
         self._now = now
 
-    def admit(self, project: str, *, token: str, until: datetime) -> Permit | Denied:
+    def admit(self, project: str, *, token: str, until: datetime) -> Permit | Refusal:
         """Permit one question, or say why not.
 
         Args:
@@ -82,15 +74,14 @@ class Admission:
         """
         now = self._now()
         account = self._ledger.account(project, now=now)
-        if no := denied(account, now):
-            return no
-        if account.budget is None:
-            raise AssertionError("an account without a budget is closed")
+        budget = usable_budget(account, now)
+        if isinstance(budget, Refusal):
+            return budget
         if not account.breaker.open:
-            return Permit(project, account.budget, _faults_before(account), None)
+            return Permit(project, budget, _faults_before(account), None)
         if self._ledger.take_probe(project, token=token, until=until, now=now):
-            return Permit(project, account.budget, _faults_before(account), token)
-        return Denied(Hold.BREAKER_OPEN, _why(account), until)
+            return Permit(project, budget, _faults_before(account), token)
+        return Refusal(Hold.BREAKER_OPEN, _why(account), until)
 
     def withdraw(self, permit: Permit) -> None:
         """Give back a permit for a question that was not sent."""
@@ -149,18 +140,18 @@ class Admission:
             return None
 
 
-def denied(account: Account, now: datetime) -> Denied | None:
-    """Return why a project may ask nothing now; None if it may, or if its breaker would let a probe through."""
+def usable_budget(account: Account, now: datetime) -> Budget | Refusal:
+    """Return the budget of a project that may ask now, or whose breaker would let a probe through; else why not."""
     project = account.project
     if account.paused:
         whom = "--all" if account.all_paused else project
-        return Denied(Hold.PAUSED, f"paused by hand: `titlecard resume {whom}` lets it continue", None)
+        return Refusal(Hold.PAUSED, f"paused by hand: `titlecard resume {whom}` lets it continue", None)
     if account.budget is None:
         how = f"titlecard budget set {project} --daily 5usd --monthly 50usd"
-        return Denied(Hold.NO_BUDGET, f"the project has no budget: `{how}` gives it one", None)
+        return Refusal(Hold.NO_BUDGET, f"the project has no budget: `{how}` gives it one", None)
     if account.breaker.open and not account.breaker.probes(now):
-        return Denied(Hold.BREAKER_OPEN, _why(account), account.breaker.due)
-    return None
+        return Refusal(Hold.BREAKER_OPEN, _why(account), account.breaker.due)
+    return account.budget
 
 
 def _faults_before(account: Account) -> bool:

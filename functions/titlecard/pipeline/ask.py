@@ -58,7 +58,7 @@ from titlecard.domain.money import Unbilled
 from titlecard.domain.reasons import CANCELLED, Hold, Reason
 from titlecard.llm.errors import DeadLetter, Defer, Fault, Rejected, Retry, Unusable
 from titlecard.llm.question import Answer
-from titlecard.pipeline.admission import Admission, Denied
+from titlecard.pipeline.admission import Admission
 from titlecard.pipeline.canary import CanaryGate
 from titlecard.pipeline.errors import NotSent
 from titlecard.pipeline.outcomes import DeadLetterRow, Decision, DeferRow, EndRow, Redeliver
@@ -201,7 +201,7 @@ class Asker:
             permit = self.admission.admit(message.project, token=token, until=until)
         except LedgerUnavailable as trouble:
             return self._hold(self._unreachable(job, trouble), question)
-        if isinstance(permit, Denied):
+        if isinstance(permit, Refusal):
             return self._hold(permit, question)
         attempt = self._catalog.claim(
             message,
@@ -217,13 +217,13 @@ class Asker:
             self.admission.withdraw(permit)
             return self._not_claimed(job, attempt)
         reservation = self._reserve(job, question, permit)
-        if isinstance(reservation, Denied | Refusal):
+        if isinstance(reservation, Refusal):
             self.admission.withdraw(permit)
             self._catalog.give_back(attempt)
             return self._hold(reservation, question)
         return _ReservedQuestion(attempt, question, reservation, permit)
 
-    def _reserve(self, job: Job, question: Question, permit: Permit) -> Reservation | Refusal | Denied:
+    def _reserve(self, job: Job, question: Question, permit: Permit) -> Reservation | Refusal:
         """Reserve the question's bound, or return why it cannot be reserved."""
         try:
             return self._ledger.reserve(
@@ -247,13 +247,13 @@ class Asker:
             return DeadLetterRow(f"attempts_used_up: {entry.attempts} attempts, the last ended with {last}")
         return Redeliver()
 
-    def _unreachable(self, job: Job, trouble: LedgerUnavailable) -> Denied:
+    def _unreachable(self, job: Job, trouble: LedgerUnavailable) -> Refusal:
         """Return the wait for an unavailable ledger, without which no question is asked."""
         due = self._now() + timedelta(seconds=self._backoff(job.state.deferrals + 1))
-        return Denied(Hold.LEDGER_UNREACHABLE, str(trouble), due)
+        return Refusal(Hold.LEDGER_UNREACHABLE, str(trouble), due)
 
     @staticmethod
-    def _hold(why: Denied | Refusal, question: Question) -> Decision:
+    def _hold(why: Refusal, question: Question) -> Decision:
         """Defer a row that may not be asked about now; end it if its batch was cancelled in the meantime."""
         if why.hold is Hold.CANCELLED:
             return EndRow(RowState.CANCELLED, reason=CANCELLED)
@@ -301,7 +301,7 @@ class Asker:
             reason=fault.reason if fault else "answered",
             model=self._settings.model,
         )
-        above_bound = outcome.billing.exceeds(reserved.question.bound)
+        above_bound = outcome.billing.charged(reserved.question.bound).exceeds(reserved.question.bound)
         self.admission.record_outcome(reserved.permit, fault, above_bound=above_bound)
         if fault is None or fault.reason not in _OF_EVERY_ROW:
             self._canaries.release(job.message.batch, self._now())

@@ -34,6 +34,7 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import timedelta
+from enum import Enum, auto
 from operator import attrgetter
 from typing import TYPE_CHECKING
 
@@ -45,7 +46,7 @@ from titlecard.aws.errors import CatalogBusy, LedgerUnavailable, MessagesNotSent
 from titlecard.aws.sqs import chunk_messages
 from titlecard.domain.money import Cap, Total, Window
 from titlecard.domain.reasons import Hold
-from titlecard.pipeline.admission import denied
+from titlecard.pipeline.admission import usable_budget
 from titlecard.pipeline.lease import Lease
 from titlecard.telemetry import logger
 
@@ -57,7 +58,6 @@ if TYPE_CHECKING:
     from titlecard.aws.dynamodb.ledger import Ledger
     from titlecard.aws.sqs import WorkQueue
     from titlecard.domain.batch import Message
-    from titlecard.pipeline.admission import Denied
     from titlecard.pipeline.audit import Audit
 
 TIMEOUT_SECONDS = 300.0
@@ -138,23 +138,15 @@ class Requeue:
         return sweep.done
 
 
-# ------------------------------------------------------------------------------------------- what a row is in for
+# ------------------------------------------------------------------------------------------- the verdict on a row
 
 
-@dataclass(frozen=True)
-class Go:
+class Verdict(Enum):
+    """The verdict on a row; a `Refusal` instead is recorded as its reason, with the date until which it waits."""
+
+    GO = auto()
     """The row continues now."""
-
-
-@dataclass(frozen=True)
-class Wait:
-    """The row cannot continue, for a reason to be recorded; until `why.due`, or until a person acts."""
-
-    why: Denied | Refusal
-
-
-@dataclass(frozen=True)
-class Stay:
+    STAY = auto()
     """The row keeps its date: nothing is known, or it depends on the rows that continue."""
 
 
@@ -190,87 +182,80 @@ class MayAsk:
     over: bool = False
 
 
-@dataclass(frozen=True)
-class MayNotAsk:
-    """The reason why a project may ask nothing now."""
-
-    why: Denied
-
-
-@dataclass(frozen=True)
-class Unknown:
-    """The ledger did not answer."""
-
-
 class _Headroom:
     """What can be paid for, less this sweep's promises; each project and each batch is read once."""
 
     def __init__(self, ledger: Ledger, now: datetime) -> None:
         self._ledger = ledger
         self._now = now
-        self._projects: dict[str, MayAsk | MayNotAsk | Unknown] = {}
-        self._limits: dict[str, _Remaining | Unknown] = {}
+        self._projects: dict[str, MayAsk | Refusal] = {}
+        self._limits: dict[str, _Remaining | Refusal] = {}
 
-    def of_project(self, name: str) -> MayAsk | MayNotAsk | Unknown:
+    def of_project(self, name: str) -> MayAsk | Refusal:
         """Return what a project may ask."""
         if name not in self._projects:
             self._projects[name] = self._project(name)
         return self._projects[name]
 
-    def verdict(self, deferred: DeferredRow, batch: Batch) -> Go | Wait | Stay:
+    def verdict(self, deferred: DeferredRow, batch: Batch) -> Verdict | Refusal:
         """Return the verdict on a row; if it continues, subtract its need."""
         need = deferred.row.need.total
         if batch.cancelled or need == Total():  # it only needs an end, or never got as far as the model
-            return Go()
+            return Verdict.GO
         project, limit = self.of_project(batch.project), self._limit(batch)
-        if isinstance(project, MayNotAsk):
-            return Wait(project.why) if project.why.due is None else Stay()
-        if isinstance(project, Unknown) or isinstance(limit, Unknown):
-            return Stay()
+        if isinstance(project, Refusal):
+            return project if project.due is None else Verdict.STAY
+        if isinstance(limit, Refusal):
+            return Verdict.STAY
         for left in (limit, *project.budgets):
             if left.refuses(need):
-                return Wait(left.refusal if left.cap.holds(need) else left.refusal.for_good())
+                return left.refusal if left.cap.holds(need) else left.refusal.for_good()
         return self._promise(project, limit, need)
 
     @staticmethod
-    def _promise(project: MayAsk, limit: _Remaining, need: Total) -> Go | Stay:
+    def _promise(project: MayAsk, limit: _Remaining, need: Total) -> Verdict:
         """Subtract a need if it fits beside this sweep's other promises."""
         if project.over or not limit.holds(need):
-            return Stay()
+            return Verdict.STAY
         fits = all(left.holds(need) for left in project.budgets)
         project.over = project.probing or not fits  # no younger, smaller row overtakes it; one probe only
         if not fits:
-            return Stay()
+            return Verdict.STAY
         for left in (limit, *project.budgets):
             left.promised += need
-        return Go()
+        return Verdict.GO
 
-    def _limit(self, batch: Batch) -> _Remaining | Unknown:
+    def _limit(self, batch: Batch) -> _Remaining | Refusal:
         if batch.id not in self._limits:
+            limits = batch.limits
             try:
-                limits, spent = batch.limits, self._ledger.spent(batch.id).total
+                spent = self._ledger.spent(batch.id).total
+            except LedgerUnavailable as error:
+                self._limits[batch.id] = self._unreachable(error)
+            else:
                 cap = Cap(limits.tokens, limits.micro_usd)
                 self._limits[batch.id] = _Remaining(Refusal.of_batch(), cap, spent, limits.requests)
-            except LedgerUnavailable:
-                self._limits[batch.id] = Unknown()
         return self._limits[batch.id]
 
-    def _project(self, name: str) -> MayAsk | MayNotAsk | Unknown:
+    def _project(self, name: str) -> MayAsk | Refusal:
         try:
             account = self._ledger.account(name, now=self._now)
-            if why := denied(account, self._now):
-                return MayNotAsk(why)
-            if account.budget is None:
-                raise AssertionError("an account without a budget is denied")
+            budget = usable_budget(account, self._now)
+            if isinstance(budget, Refusal):
+                return budget
             day, month = self._ledger.window(name, self._now)
-        except LedgerUnavailable:
-            return Unknown()
-        budget, window = account.budget, Window.at(self._now)
+        except LedgerUnavailable as error:
+            return self._unreachable(error)
+        window = Window.at(self._now)
         budgets = [
             _Remaining(Refusal.of_month(window), budget.monthly, month.total),
             _Remaining(Refusal.of_day(window), budget.daily, day),
         ]
         return MayAsk(budgets, account.breaker.open)
+
+    def _unreachable(self, error: LedgerUnavailable) -> Refusal:
+        """Return the refusal of rows about whose money nothing is known now."""
+        return Refusal(Hold.LEDGER_UNREACHABLE, str(error), self._now)
 
 
 class _Sweep:
@@ -296,32 +281,32 @@ class _Sweep:
         """Yield the due rows of all projects that can continue, oldest first; record why the others cannot."""
         self._batches.update({batch.id: batch for batch in batches})
         projects = sorted({batch.project for batch in self._batches.values()})
-        streams = [self._able(self._due_of(project)) for project in projects]
-        streams.append(self._able(self._catalog.due_without_need(now=self._now())))
+        streams = [self._continuing(self._due_of(project)) for project in projects]
+        streams.append(self._continuing(self._catalog.due_without_need(now=self._now())))
         return heapq.merge(*streams, key=attrgetter("row.due"))
 
     def _due_of(self, project: str) -> Iterator[DeferredRow | UnreadableRow]:
         """Yield a project's due rows for which there is a verdict."""
         account = self._headroom.of_project(project)
-        told = isinstance(account, MayNotAsk) and account.why.due is None
+        needs_a_person = isinstance(account, Refusal) and account.due is None
         cancelled = any(batch.cancelled for batch in self._batches.values() if batch.project == project)
-        if not isinstance(account, MayAsk) and not told and not cancelled:
+        if not isinstance(account, MayAsk) and not needs_a_person and not cancelled:
             return
         for found in self._catalog.due(project, now=self._now()):
             yield found
             if isinstance(account, MayAsk) and account.over:
                 return
 
-    def _able(self, rows: Iterable[DeferredRow | UnreadableRow]) -> Iterator[DeferredRow]:
+    def _continuing(self, rows: Iterable[DeferredRow | UnreadableRow]) -> Iterator[DeferredRow]:
         """Yield the rows that can continue; record why the others cannot."""
         stay = 0
         for found in rows:
             verdict = self._verdict(found)
-            if isinstance(found, DeferredRow) and isinstance(verdict, Go):
+            if isinstance(found, DeferredRow) and verdict is Verdict.GO:
                 yield found
-            elif isinstance(found, DeferredRow) and isinstance(verdict, Wait):
-                self._tell(found, verdict.why)
-            stay += isinstance(verdict, Stay)
+            elif isinstance(found, DeferredRow) and isinstance(verdict, Refusal):
+                self._postpone(found, verdict)
+            stay += verdict is Verdict.STAY
             if self._is_full or stay >= self._most:
                 return
 
@@ -336,16 +321,16 @@ class _Sweep:
             verdict = self._verdict(found)
             if isinstance(found, UnreadableRow) or not _is_held_by_us(found):
                 continue
-            if isinstance(verdict, Go):
+            if verdict is Verdict.GO:
                 yield found
-            elif isinstance(verdict, Wait) and not (verdict.why.due is None and _says(found, verdict.why)):
-                self._tell(found, verdict.why)
+            elif isinstance(verdict, Refusal) and not (verdict.due is None and _says(found, verdict)):
+                self._postpone(found, verdict)
             else:
                 return
             if self._is_full:
                 return
 
-    def _verdict(self, found: DeferredRow | UnreadableRow) -> Go | Wait | Stay | None:
+    def _verdict(self, found: DeferredRow | UnreadableRow) -> Verdict | Refusal | None:
         """Return the verdict on a row; None for a row that cannot be read, which is set aside."""
         if isinstance(found, DeferredRow):
             return self._headroom.verdict(found, self._batch(found))
@@ -354,15 +339,15 @@ class _Sweep:
         self.done["unreadable"] += self._catalog.postpone_unreadable(found, until=until)
         return None
 
-    def _tell(self, deferred: DeferredRow, why: Denied | Refusal) -> None:
-        told = self._catalog.postpone(deferred, reason=f"{why.hold}: {why.sentence}", until=why.due)
-        self.done["postponed"] += told
+    def _postpone(self, deferred: DeferredRow, why: Refusal) -> None:
+        reason = f"{why.hold}: {why.sentence}"
+        self.done["postponed"] += self._catalog.postpone(deferred, reason=reason, until=why.due)
 
     def send(self, rows: Iterable[DeferredRow], in_time: Callable[[], bool]) -> None:
         """Send rows as they come, and mark them.
 
-        Their batches count as moved in any case: otherwise the audit of a batch that stood still would bury rows whose
-        messages it does not see.
+        Their batches count as moved in any case: otherwise the audit of a batch that stood still would give up rows
+        whose messages it does not see.
         """
         moved: set[str] = set()
         sent: dict[tuple[str, int], DeferredRow] = {}
@@ -398,5 +383,5 @@ def _is_held_by_us(deferred: DeferredRow) -> bool:
     return (deferred.row.reason or "").partition(":")[0] in set(Hold)
 
 
-def _says(deferred: DeferredRow, why: Denied | Refusal) -> bool:
+def _says(deferred: DeferredRow, why: Refusal) -> bool:
     return (deferred.row.reason or "").startswith(f"{why.hold}:")

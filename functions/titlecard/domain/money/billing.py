@@ -24,10 +24,6 @@ class Unbilled:
         """Return the charge for the request, given its reserved bound."""
         return Amount()
 
-    def exceeds(self, bound: Amount) -> bool:  # noqa: ARG002 -- one signature for the three states
-        """Return whether more was billed than the bound."""
-        return False
-
 
 @dataclass(frozen=True, slots=True)
 class Measured:
@@ -39,10 +35,6 @@ class Measured:
         """Return the charge for the request, given its reserved bound."""
         return self.amount
 
-    def exceeds(self, bound: Amount) -> bool:
-        """Return whether more was billed than the bound."""
-        return self.amount.exceeds(bound)
-
 
 @dataclass(frozen=True, slots=True)
 class Unmeasured:
@@ -51,10 +43,6 @@ class Unmeasured:
     def charged(self, bound: Amount) -> Amount:
         """Return the charge for the request, given its reserved bound."""
         return bound
-
-    def exceeds(self, bound: Amount) -> bool:  # noqa: ARG002 -- one signature for the three states
-        """Return whether more was billed than the bound."""
-        return False
 
 
 Billing = Unbilled | Measured | Unmeasured

@@ -5,7 +5,7 @@ the answer is lost, the worst case stays charged, so every crash charges too muc
 
 ::
 
-    reserve: batch ──► project (day and month) ──► send ──► save ──► settle: batch, project
+    reserve: batch ──► project (day and month) ──► send ──► save ──► settle: project, batch
                │                 │                   │        │         └ a lost answer: charged too much
                │                 │                   │        └ a crash: the bound stays charged
                │                 │                   └ a crash: the bound stays charged
@@ -162,6 +162,9 @@ class Spending(LedgerTable):
     def settle(self, reservation: Reservation, billing: Billing) -> None:
         """Replace a reservation with the bill. Only the worker whose save was accepted may call it, and only once.
 
+        The month is lowered before the batch. In the other order, a row could find room in its batch and none in the
+        month, and would wait for the next month; what finds no room in its batch is tried again within minutes.
+
         Args:
             reservation: the result of `reserve`.
             billing: the bill, as far as it is known.
@@ -171,8 +174,8 @@ class Spending(LedgerTable):
         """
         trouble: LedgerUnavailable | None = None
         for key, parts in (
-            (_batch_key(reservation.batch), ()),
             (_month_key(reservation.project, reservation.window), _parts_of_month(reservation)),
+            (_batch_key(reservation.batch), ()),
         ):
             try:
                 self._settle(key, _settlement_changes(reservation.need, billing, parts))
