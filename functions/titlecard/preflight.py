@@ -11,12 +11,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 from titlecard.domain.endpoints import Prices, prices_at, unknown_prices
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
 VISIBILITY_PER_TIMEOUT = 6
 """The least ratio of a queue's visibility timeout to its function's timeout, by AWS's rule (Lambda developer guide,
@@ -52,30 +53,18 @@ def violations(parameters: Mapping[str, str]) -> list[str]:
         parameters: the parameters of `template.yaml` by name, in seconds if the name ends in `Seconds`.
 
     Raises:
-        KeyError: a parameter is missing.
+        AttributeError: a parameter is missing.
     """
     numbers = {name: int(value) for name, value in parameters.items() if value.isdecimal()}
-    relations = (
-        _prices_known(parameters),
-        _flex_is_waited_for(parameters["ServiceTier"], numbers),
-        _hidden_long_enough(numbers, "VisibilitySeconds", "ParserTimeoutSeconds", numbers["BatchingWindowSeconds"]),
-        _hidden_long_enough(numbers, "IngestVisibilitySeconds", "IngestTimeoutSeconds", 0),
-        _a_request_fits(numbers),
-        _enough_receives(numbers, "MaxReceiveCount"),
-        _enough_receives(numbers, "IngestMaxReceiveCount"),
-        _more_receives_than_attempts(numbers),
-        _dead_letters_last(numbers),
-        _receives_before_expiry(numbers, "MaxReceiveCount", "VisibilitySeconds"),
-        _receives_before_expiry(numbers, "IngestMaxReceiveCount", "IngestVisibilitySeconds"),
-        _receives_before_the_audit_gives_up(numbers),
-        _backoff_within_visibility(numbers),
-        _counting_fits(numbers),
-        _manifests_outlive_their_batches(numbers),
-        _alarm_before_messages_expire(numbers),
-        _alarm_before_dead_letters_expire(numbers),
-        _functions_fit_the_account(numbers),
-    )
-    return [sentence for sentence in relations if sentence]
+    number = SimpleNamespace(**numbers)
+    said = SimpleNamespace(**{name: f"{name} ({value})" for name, value in numbers.items()})
+    return [
+        *_of_the_model(parameters["OpenAIBaseUrl"], parameters["PriceFactor"], parameters["ServiceTier"], number, said),
+        *_of_timeouts(number, said),
+        *_of_receives(number, said),
+        *_of_retention(number, said),
+        *_of_alarms_and_the_account(number, said),
+    ]
 
 
 def build_violations(runtime: str, architecture: str, built: Path = BUILT) -> list[str]:
@@ -101,161 +90,119 @@ def build_violations(runtime: str, architecture: str, built: Path = BUILT) -> li
     return [sentence]
 
 
-def _prices_known(parameters: Mapping[str, str]) -> str | None:
-    """Require known prices: a request to an endpoint with unknown prices would have no bound."""
-    base_url = parameters["OpenAIBaseUrl"]
-    unknown = prices_at(base_url) is Prices.UNKNOWN and not parameters["PriceFactor"]
-    return unknown_prices(base_url) if unknown else None
+def _of_the_model(
+    base_url: str, price_factor: str, tier: str, number: SimpleNamespace, said: SimpleNamespace
+) -> Iterator[str]:
+    # A request to an endpoint with unknown prices would have no bound.
+    if prices_at(base_url) is Prices.UNKNOWN and not price_factor:
+        yield unknown_prices(base_url)
+    # Flex answers come late, and one after the deadline is paid for and lost.
+    if tier == "flex" and number.RequestDeadlineSeconds < FLEX_DEADLINE_SECONDS:
+        yield (
+            f"{said.RequestDeadlineSeconds} is below {FLEX_DEADLINE_SECONDS}, too short for ServiceTier flex: "
+            f"make it {FLEX_DEADLINE_SECONDS}, with ParserTimeoutSeconds and VisibilitySeconds to match, or choose "
+            "another tier."
+        )
 
 
-def _flex_is_waited_for(tier: str, numbers: Mapping[str, int]) -> str | None:
-    """Require a long deadline for flex: its answers come late, and one after the deadline is paid for and lost."""
-    if tier != "flex" or numbers["RequestDeadlineSeconds"] >= FLEX_DEADLINE_SECONDS:
-        return None
-    return (
-        f"RequestDeadlineSeconds ({numbers['RequestDeadlineSeconds']}) is below {FLEX_DEADLINE_SECONDS}, too short for "
-        f"ServiceTier flex: make it {FLEX_DEADLINE_SECONDS}, with ParserTimeoutSeconds and VisibilitySeconds to match, "
-        "or choose another tier."
-    )
+def _of_timeouts(number: SimpleNamespace, said: SimpleNamespace) -> Iterator[str]:
+    # A message stays invisible while a function may still work on it.
+    least = VISIBILITY_PER_TIMEOUT * number.ParserTimeoutSeconds + number.BatchingWindowSeconds
+    if number.VisibilitySeconds < least:
+        yield (
+            f"{said.VisibilitySeconds} is below {VISIBILITY_PER_TIMEOUT} x {said.ParserTimeoutSeconds} + "
+            f"{said.BatchingWindowSeconds}: make it {least} or more, or lower ParserTimeoutSeconds."
+        )
+    least = VISIBILITY_PER_TIMEOUT * number.IngestTimeoutSeconds
+    if number.IngestVisibilitySeconds < least:
+        yield (
+            f"{said.IngestVisibilitySeconds} is below {VISIBILITY_PER_TIMEOUT} x {said.IngestTimeoutSeconds}: make it "
+            f"{least} or more, or lower IngestTimeoutSeconds."
+        )
+    # There is time to end a request and to save and settle its answer before Lambda kills the function.
+    taken = number.RequestDeadlineSeconds + number.SettleMarginSeconds
+    if number.ParserTimeoutSeconds <= taken:
+        yield (
+            f"{said.ParserTimeoutSeconds} is not above {said.RequestDeadlineSeconds} + {said.SettleMarginSeconds}: "
+            f"make it {taken + 1} or more, or lower one of these."
+        )
+    # The queue's visibility timeout would cut a longer back-off.
+    if number.RetryBackoffSeconds > number.VisibilitySeconds:
+        yield (
+            f"{said.RetryBackoffSeconds} is above {said.VisibilitySeconds}, which caps it: make it "
+            f"{number.VisibilitySeconds} or less."
+        )
+    # The largest manifest is counted in one invocation; only the sending can continue in another.
+    most = number.IngestTimeoutSeconds * COUNTED_BYTES_PER_SECOND
+    if number.ManifestMaxBytes > most:
+        yield (
+            f"{said.ManifestMaxBytes} is more than ingest can count in {said.IngestTimeoutSeconds}: make it {most} or "
+            "less, or raise IngestTimeoutSeconds."
+        )
 
 
-def _hidden_long_enough(numbers: Mapping[str, int], visibility: str, timeout: str, window: int) -> str | None:
-    """Require that a message stays invisible while a function may still work on it."""
-    least = VISIBILITY_PER_TIMEOUT * numbers[timeout] + window
-    if numbers[visibility] >= least:
-        return None
-    sum_ = f"{VISIBILITY_PER_TIMEOUT} x {timeout} ({numbers[timeout]})" + (
-        f" + BatchingWindowSeconds ({window})" if window else ""
-    )
-    return f"{visibility} ({numbers[visibility]}) is below {sum_}: make it {least} or more, or lower {timeout}."
+def _of_receives(number: SimpleNamespace, said: SimpleNamespace) -> Iterator[str]:
+    # Receives that a throttled or crashing neighbour uses up must not kill a message.
+    for receives in ("MaxReceiveCount", "IngestMaxReceiveCount"):
+        if vars(number)[receives] < LEAST_RECEIVES:
+            yield f"{vars(said)[receives]} is below {LEAST_RECEIVES}: make it {LEAST_RECEIVES} or more."
+    # The attempt cap comes first: the last receive does no work.
+    if number.MaxReceiveCount <= number.AttemptCap:
+        yield (
+            f"{said.MaxReceiveCount} is not above {said.AttemptCap}: make it {number.AttemptCap + 1} or more, or lower "
+            "AttemptCap."
+        )
+    # The audit must not give up a row whose message is only invisible.
+    needed = number.MaxReceiveCount * number.VisibilitySeconds
+    if number.AuditRounds * number.AuditAfterSeconds < needed:
+        yield (
+            f"{said.AuditRounds} x {said.AuditAfterSeconds} is below {said.MaxReceiveCount} x "
+            f"{said.VisibilitySeconds}: make AuditAfterSeconds {-(-needed // number.AuditRounds)} or more."
+        )
 
 
-def _a_request_fits(numbers: Mapping[str, int]) -> str | None:
-    """Require time to end a request and to save and settle its answer before Lambda kills the function."""
-    taken = numbers["RequestDeadlineSeconds"] + numbers["SettleMarginSeconds"]
-    if numbers["ParserTimeoutSeconds"] > taken:
-        return None
-    return (
-        f"ParserTimeoutSeconds ({numbers['ParserTimeoutSeconds']}) is not above RequestDeadlineSeconds "
-        f"({numbers['RequestDeadlineSeconds']}) + SettleMarginSeconds ({numbers['SettleMarginSeconds']}): make it "
-        f"{taken + 1} or more, or lower one of these."
-    )
+def _of_retention(number: SimpleNamespace, said: SimpleNamespace) -> Iterator[str]:
+    # A dead letter keeps its age, and could expire on arrival.
+    if number.DeadLetterRetentionSeconds <= number.RetentionSeconds:
+        yield f"{said.DeadLetterRetentionSeconds} is not above {said.RetentionSeconds}: lower RetentionSeconds."
+    # A message that always fails reaches the dead-letter queue before it expires.
+    for receives, visibility in (
+        ("MaxReceiveCount", "VisibilitySeconds"),
+        ("IngestMaxReceiveCount", "IngestVisibilitySeconds"),
+    ):
+        needed = vars(number)[receives] * vars(number)[visibility]
+        if number.RetentionSeconds <= needed:
+            yield (
+                f"{said.RetentionSeconds} is not above {vars(said)[receives]} x {vars(said)[visibility]}: make it "
+                f"{needed + 1} or more, or lower one of these."
+            )
+    # S3 keeps replaced manifests as long as their batches are open: the audit reads them again.
+    needed = number.RetentionSeconds + (number.AuditRounds + 1) * number.AuditAfterSeconds
+    if number.NoncurrentVersionDays * _DAY_SECONDS <= needed:
+        yield (
+            f"{said.NoncurrentVersionDays} is not above {said.RetentionSeconds} + ({said.AuditRounds} + 1) x "
+            f"{said.AuditAfterSeconds}: make it {needed // _DAY_SECONDS + 1} or more."
+        )
 
 
-def _enough_receives(numbers: Mapping[str, int], receives: str) -> str | None:
-    """Require spare receives: those that a throttled or crashing neighbour uses up must not kill a message."""
-    if numbers[receives] >= LEAST_RECEIVES:
-        return None
-    return f"{receives} ({numbers[receives]}) is below {LEAST_RECEIVES}: make it {LEAST_RECEIVES} or more."
-
-
-def _more_receives_than_attempts(numbers: Mapping[str, int]) -> str | None:
-    """Require more receives than attempts, so that the attempt cap comes first: the last receive does no work."""
-    if numbers["MaxReceiveCount"] > numbers["AttemptCap"]:
-        return None
-    return (
-        f"MaxReceiveCount ({numbers['MaxReceiveCount']}) is not above AttemptCap ({numbers['AttemptCap']}): make it "
-        f"{numbers['AttemptCap'] + 1} or more, or lower AttemptCap."
-    )
-
-
-def _dead_letters_last(numbers: Mapping[str, int]) -> str | None:
-    """Require a longer retention of dead letters: a dead letter keeps its age, and could expire on arrival."""
-    if numbers["DeadLetterRetentionSeconds"] > numbers["RetentionSeconds"]:
-        return None
-    return (
-        f"DeadLetterRetentionSeconds ({numbers['DeadLetterRetentionSeconds']}) is not above RetentionSeconds "
-        f"({numbers['RetentionSeconds']}): lower RetentionSeconds."
-    )
-
-
-def _receives_before_expiry(numbers: Mapping[str, int], receives: str, visibility: str) -> str | None:
-    """Require that a message that always fails reaches the dead-letter queue before it expires."""
-    needed = numbers[receives] * numbers[visibility]
-    if numbers["RetentionSeconds"] > needed:
-        return None
-    return (
-        f"RetentionSeconds ({numbers['RetentionSeconds']}) is not above {receives} ({numbers[receives]}) x "
-        f"{visibility} ({numbers[visibility]}): make it {needed + 1} or more, or lower one of these."
-    )
-
-
-def _receives_before_the_audit_gives_up(numbers: Mapping[str, int]) -> str | None:
-    """Require that the audit outlasts the receives: it must not give up a row whose message is only invisible."""
-    needed = numbers["MaxReceiveCount"] * numbers["VisibilitySeconds"]
-    waited = numbers["AuditRounds"] * numbers["AuditAfterSeconds"]
-    if waited >= needed:
-        return None
-    least = -(-needed // numbers["AuditRounds"])
-    return (
-        f"AuditRounds ({numbers['AuditRounds']}) x AuditAfterSeconds ({numbers['AuditAfterSeconds']}) is below "
-        f"MaxReceiveCount ({numbers['MaxReceiveCount']}) x VisibilitySeconds ({numbers['VisibilitySeconds']}): make "
-        f"AuditAfterSeconds {least} or more."
-    )
-
-
-def _backoff_within_visibility(numbers: Mapping[str, int]) -> str | None:
-    """Require a back-off within the queue's visibility timeout, which would cut a longer one."""
-    if numbers["RetryBackoffSeconds"] <= numbers["VisibilitySeconds"]:
-        return None
-    return (
-        f"RetryBackoffSeconds ({numbers['RetryBackoffSeconds']}) is above VisibilitySeconds "
-        f"({numbers['VisibilitySeconds']}), which caps it: make it {numbers['VisibilitySeconds']} or less."
-    )
-
-
-def _counting_fits(numbers: Mapping[str, int]) -> str | None:
-    """Require time to count the largest manifest in one invocation; only the sending can continue in another."""
-    most = numbers["IngestTimeoutSeconds"] * COUNTED_BYTES_PER_SECOND
-    if numbers["ManifestMaxBytes"] <= most:
-        return None
-    return (
-        f"ManifestMaxBytes ({numbers['ManifestMaxBytes']}) is more than ingest can count in IngestTimeoutSeconds "
-        f"({numbers['IngestTimeoutSeconds']}): make it {most} or less, or raise IngestTimeoutSeconds."
-    )
-
-
-def _manifests_outlive_their_batches(numbers: Mapping[str, int]) -> str | None:
-    """Require that S3 keeps replaced manifests as long as their batches are open: the audit reads them again."""
-    needed = numbers["RetentionSeconds"] + (numbers["AuditRounds"] + 1) * numbers["AuditAfterSeconds"]
-    if numbers["NoncurrentVersionDays"] * _DAY_SECONDS > needed:
-        return None
-    return (
-        f"NoncurrentVersionDays ({numbers['NoncurrentVersionDays']}) is not above RetentionSeconds "
-        f"({numbers['RetentionSeconds']}) + (AuditRounds ({numbers['AuditRounds']}) + 1) x AuditAfterSeconds "
-        f"({numbers['AuditAfterSeconds']}): make it {needed // _DAY_SECONDS + 1} or more."
-    )
-
-
-def _alarm_before_messages_expire(numbers: Mapping[str, int]) -> str | None:
-    """Require an alarm for a message that no worker takes before the message expires."""
-    if numbers["OldestMessageAlarmSeconds"] < numbers["RetentionSeconds"]:
-        return None
-    return (
-        f"OldestMessageAlarmSeconds ({numbers['OldestMessageAlarmSeconds']}) is not below RetentionSeconds "
-        f"({numbers['RetentionSeconds']}): no alarm would come before messages are lost."
-    )
-
-
-def _alarm_before_dead_letters_expire(numbers: Mapping[str, int]) -> str | None:
-    """Require an alarm before dead letters expire: their age counts from the first send, up to RetentionSeconds ago."""
-    most = numbers["DeadLetterRetentionSeconds"] - numbers["RetentionSeconds"]
-    if numbers["DeadLetterAgeAlarmSeconds"] < most:
-        return None
-    return (
-        f"DeadLetterAgeAlarmSeconds ({numbers['DeadLetterAgeAlarmSeconds']}) is not below DeadLetterRetentionSeconds "
-        f"({numbers['DeadLetterRetentionSeconds']}) - RetentionSeconds ({numbers['RetentionSeconds']}): make it "
-        f"less than {most}."
-    )
-
-
-def _functions_fit_the_account(numbers: Mapping[str, int]) -> str | None:
-    """Require free concurrency beside parsers and ingests: otherwise the sweeper cannot start."""
-    needed = numbers["MaxConcurrency"] + numbers["IngestMaxConcurrency"] + OTHER_FUNCTIONS
-    if needed <= numbers["AccountConcurrency"]:
-        return None
-    return (
-        f"MaxConcurrency ({numbers['MaxConcurrency']}) + IngestMaxConcurrency ({numbers['IngestMaxConcurrency']}) + "
-        f"{OTHER_FUNCTIONS} is above AccountConcurrency ({numbers['AccountConcurrency']}): lower one of them, or set "
-        "AccountConcurrency to what `aws lambda get-account-settings` says."
-    )
+def _of_alarms_and_the_account(number: SimpleNamespace, said: SimpleNamespace) -> Iterator[str]:
+    # An alarm tells of a message that no worker takes before the message expires.
+    if number.OldestMessageAlarmSeconds >= number.RetentionSeconds:
+        yield (
+            f"{said.OldestMessageAlarmSeconds} is not below {said.RetentionSeconds}: no alarm would come before "
+            "messages are lost."
+        )
+    # The age of a dead letter counts from its first send, up to RetentionSeconds ago.
+    most = number.DeadLetterRetentionSeconds - number.RetentionSeconds
+    if number.DeadLetterAgeAlarmSeconds >= most:
+        yield (
+            f"{said.DeadLetterAgeAlarmSeconds} is not below {said.DeadLetterRetentionSeconds} - "
+            f"{said.RetentionSeconds}: make it less than {most}."
+        )
+    # Without free concurrency beside parsers and ingests, the sweeper cannot start.
+    if number.MaxConcurrency + number.IngestMaxConcurrency + OTHER_FUNCTIONS > number.AccountConcurrency:
+        yield (
+            f"{said.MaxConcurrency} + {said.IngestMaxConcurrency} + {OTHER_FUNCTIONS} is above "
+            f"{said.AccountConcurrency}: lower one of them, or set AccountConcurrency to what `aws lambda "
+            "get-account-settings` says."
+        )

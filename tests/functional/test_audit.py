@@ -222,7 +222,7 @@ def test_a_sweep_that_runs_out_of_time_starts_nothing_more(world: World, monkeyp
         world.clock.forward(audit.CALL_SECONDS + 1)
         return marked(*args, **kwargs)  # type: ignore[arg-type]  # as they came
 
-    monkeypatch.setattr(Catalog, "audited", lambda _, *args, **kwargs: slowly(*args, **kwargs))
+    monkeypatch.setattr(Catalog, "record_audit", lambda _, *args, **kwargs: slowly(*args, **kwargs))
     assert [world.sweeper().run() for _ in range(3)] == [{"sent again": 3}, {"sent again": 3}, {}]
 
 

@@ -401,7 +401,7 @@ def test_a_settlement_whose_answer_was_lost_is_written_once(world: World, at: in
     assert world.ledger.spent(BATCH) == month(world) == BILLED
 
 
-@pytest.mark.parametrize(("at", "left"), [(1, (NEED, BILLED)), (2, (BILLED, NEED))])
+@pytest.mark.parametrize(("at", "left"), [(1, (BILLED, NEED)), (2, (NEED, BILLED))], ids=["month", "batch"])
 def test_a_settlement_that_was_lost_leaves_the_bound_charged_and_the_other_is_settled(
     world: World, at: int, left: tuple[Amount, Amount]
 ) -> None:
@@ -475,14 +475,14 @@ def test_a_bill_above_the_bound_by_one_is_written_by_the_third_try(world: World)
     assert world.ledger.spending(BATCH).open == Total()
 
 
-def test_a_bill_above_the_bound_that_no_try_writes_is_told_and_the_project_is_charged_all_the_same(
+def test_a_bill_above_the_bound_that_no_try_writes_is_told_and_the_batch_is_charged_all_the_same(
     world: World,
 ) -> None:
     reservation = reserved(world)
     client: Any = Unreliable(world.clients.ledger, 3)
     with pytest.raises(LedgerUnavailable):
         Ledger(client, world.names["LedgerTable"]).settle(reservation, Measured(ONE_ABOVE))
-    assert (world.ledger.spent(BATCH), month(world)) == (NEED, ONE_ABOVE)
+    assert (world.ledger.spent(BATCH), month(world)) == (ONE_ABOVE, NEED)
 
 
 def test_a_missing_table_is_an_error(world: World) -> None:

@@ -162,7 +162,7 @@ def test_the_stack_is_given_every_number_that_a_relation_needs() -> None:
     (checked,) = SHIPPED.resources("AWS::CloudFormation::CustomResource").values()
     given = {name: value for name, value in checked.items() if name not in NOT_PARAMETERS}
     assert given == {name: {"Ref": name} for name in given}
-    assert violations({name: VALUES[name] for name in given}) == []  # a KeyError would name a missing one
+    assert violations({name: VALUES[name] for name in given}) == []  # an AttributeError would name a missing one
 
 
 ALONE = {
