@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
 import random
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -21,9 +23,11 @@ from titlecard.aws.dynamodb.catalog import (
     stamp,
 )
 from titlecard.aws.dynamodb.catalog.keys import NO_PROJECT, row_key
+from titlecard.aws.dynamodb.catalog.rows import packed, unpacked
 from titlecard.aws.dynamodb.catalog.table import STATEMENTS_PER_CALL
 from titlecard.aws.errors import CatalogBusy
 from titlecard.domain.batch import END_STATES, Message, RowState
+from titlecard.domain.money import Amount
 from titlecard.domain.video import Talk, Tier, Video
 
 if TYPE_CHECKING:
@@ -131,6 +135,20 @@ def test_the_same_row_twice_in_one_go_ends_once_and_spoils_nothing(
     assert outcomes == [RowState.PARSED] * 3
 
 
+def test_a_call_holds_one_statement_for_an_item(
+    world: World, batch: Batch, message: Message, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, keys = world.db.batch_execute_statement, list[tuple[str, str]]()
+
+    def noted(*, Statements: Any) -> object:  # noqa: N803, ANN401 -- boto3's name and kind
+        keys.extend(tuple(it["Parameters"][:2]) for it in Statements)
+        return real(Statements=Statements)
+
+    monkeypatch.setattr(world.db, "batch_execute_statement", noted)
+    end(world, parsed(batch, message), parsed(batch, message))
+    assert len(keys) == len(set(keys)) == 3  # the talk, the pointer and the row
+
+
 def test_rows_of_two_batches_with_one_video_end_in_one_go(world: World) -> None:
     older, old = world.batch(*videos(1))
     newer, new = world.batch(*videos(1))
@@ -156,11 +174,20 @@ def test_a_stored_talk_stands(world: World, batch: Batch, message: Message) -> N
     assert standing(world, again).entry.talk == TALK
 
 
-def test_a_row_of_an_older_batch_is_superseded(world: World) -> None:
+def test_a_row_whose_video_has_a_talk_has_the_tier_of_that_talk(world: World, batch: Batch, message: Message) -> None:
+    end(world, parsed(batch, message))
+    newer, (again,) = world.batch(*videos(1))
+    end(world, replace(parsed(newer, again, OTHER_TALK), tier=Tier.MODEL))
+    assert [it.tier for it in world.catalog.rows(newer)] == [Tier.LOCAL]
+    assert world.catalog.batch(newer.id).counts == {"parsed_local": 1}
+
+
+def test_a_row_of_an_older_batch_is_superseded_and_has_no_tier(world: World) -> None:
     older, old = world.batch(*videos(1))
     newer, new = world.batch(*videos(1))
     end(world, parsed(newer, new[0]))
     assert end(world, parsed(older, old[0])) == [RowState.SUPERSEDED]
+    assert [(it.tier, it.reason) for it in world.catalog.rows(older)] == [(None, "a newer manifest has this video")]
 
 
 def test_the_pointer_never_moves_back_to_an_older_batch(world: World) -> None:
@@ -238,6 +265,23 @@ def test_a_look_up_of_a_table_that_stays_crowded_says_so(
     with pytest.raises(CatalogBusy):
         standing(world, message)
     assert len(asked) == 6
+
+
+def test_a_look_up_that_makes_progress_is_asked_as_often_as_it_needs(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("titlecard.aws.dynamodb.catalog.table.KEYS_PER_GET", 1)
+    monkeypatch.setattr("titlecard.aws.dynamodb.catalog.table.BACKOFF_SECONDS", 0)
+    batch, messages = world.batch(*videos(3))
+    end(world, *(dead(batch, message) for message in messages))
+    real, asked = world.db.batch_get_item, list[int]()
+
+    def every_second_time(*, RequestItems: Any) -> object:  # noqa: N803, ANN401 -- boto3's name and kind
+        asked.append(1)
+        return real(RequestItems=RequestItems) if len(asked) % 2 else {"Responses": {}, "UnprocessedKeys": RequestItems}
+
+    monkeypatch.setattr(world.db, "batch_get_item", every_second_time)
+    assert [it.row for it in world.catalog.look_up([(it, MARK) for it in messages])] == [RowState.DEAD] * 3
 
 
 def test_a_look_up_asks_again_for_keys_that_were_not_processed(
@@ -348,17 +392,53 @@ def test_a_row_of_any_size_can_be_deferred(world: World, batch: Batch, size: int
     assert _waiting(world, batch).message.video == video
 
 
-def test_a_row_that_cannot_be_read_is_told_apart_and_set_aside(world: World, batch: Batch) -> None:
+PACKED = gzip.compress(b"a message" * 200)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"body": "{"},
+        {"body": 5},
+        {"body": b"\x1f\x8b no gzip at all"},
+        {"body": PACKED[:20]},
+        {"body": PACKED[:12] + b"\xff" * 10 + PACKED[22:]},
+        {"need": 500},
+        {"need": None},
+        {"need": {"micro_usd": "a lot"}},
+        {"tier": "oracle"},
+        {"deferrals": []},
+    ],
+    ids=str,
+)
+def test_a_row_that_cannot_be_read_is_told_apart_and_set_aside(
+    world: World, batch: Batch, change: dict[str, Any]
+) -> None:
     messages = [Message(batch=batch.id, project=PROJECT, row=i, video=it) for i, it in enumerate(videos(2), 1)]
     _defer_all(world, messages, [10, 20])
-    change: dict[str, Any] = {"UpdateExpression": "SET body = :b", "ExpressionAttributeValues": {":b": "{"}}
-    world.db.update_item(TableName=world.names["CatalogTable"], Key=row_key(batch.id, 1), **change)
+    ((name, value),) = change.items()
+    world.db.update_item(
+        TableName=world.names["CatalogTable"],
+        Key=row_key(batch.id, 1),
+        UpdateExpression="SET #name = :value",
+        ExpressionAttributeNames={"#name": name},
+        ExpressionAttributeValues={":value": value},
+    )
     world.clock.forward(60)
     bad, good = world.catalog.due(NO_PROJECT, now=world.clock())
     assert isinstance(bad, UnreadableRow)
     assert isinstance(good, DeferredRow)
     assert world.catalog.postpone_unreadable(bad, until=world.clock.after(60))
     assert [it.row.number for it in due(world)] == [2]
+
+
+def test_a_long_message_is_stored_compressed_and_a_short_one_as_it_is() -> None:
+    short, long = (
+        Message(batch="b", project=PROJECT, row=1, video=Video(id="v", title=it)) for it in ("a", "a" * 5_000)
+    )
+    assert packed(short) == short.model_dump_json()
+    assert len(packed(long)) < 500
+    assert [unpacked(packed(it)) for it in (short, long)] == [it.model_dump_json() for it in (short, long)]
 
 
 def test_a_row_for_a_person_that_cannot_be_read_is_looked_at_again_another_day(world: World, batch: Batch) -> None:
@@ -467,6 +547,28 @@ def test_due_rows_come_back_oldest_first(world: World) -> None:
     assert [it.row.number for it in due(world)] == [2, 3, 1]
 
 
+def test_due_rows_of_many_batches_come_back_oldest_first(world: World) -> None:
+    batches = [world.batch(*videos(2, f"of{number}-")) for number in range(4)]
+    for number, (_, messages) in enumerate(batches):
+        _defer_all(world, messages, [10 + number, 30 - number])
+    world.clock.forward(60)
+    assert [it.row.due for it in due(world)] == sorted(str(it.row.due) for it in due(world))
+    assert len(list(due(world))) == 8
+
+
+def test_a_row_that_is_postponed_stays_on_its_projects_list(world: World, message: Message) -> None:
+    need = Amount(requests=1, input_tokens=10, output_tokens=10, micro_usd=5)
+    now = world.clock()
+    world.catalog.defer(message, MARK, reason="rate_limited: later", due=now, now=now, need=need)
+    (deferred,) = world.catalog.due(PROJECT, now=now)
+    assert isinstance(deferred, DeferredRow)
+    assert world.catalog.postpone(deferred, reason="budget_day: later", until=now)
+    assert list(world.catalog.due_without_need(now=now)) == []
+    assert [it.row.reason for it in world.catalog.due(PROJECT, now=now) if isinstance(it, DeferredRow)] == [
+        "budget_day: later"
+    ]
+
+
 def test_waiting_lists_the_rows_of_one_batch_the_first_due_first(world: World) -> None:
     _, others = world.batch(*videos(1, "w"))
     batch, messages = world.batch(*videos(3))
@@ -552,3 +654,15 @@ def _defer_all(world: World, messages: Sequence[Message], seconds: Sequence[floa
 def _waiting(world: World, batch: Batch) -> DeferredRow:
     (deferred,) = world.catalog.deferred(batch)
     return deferred
+
+
+# ------------------------------------------------------------------------------------------------------------ stamps
+
+
+def test_stamps_sort_by_time_to_the_microsecond_whatever_the_time_zone() -> None:
+    moment = datetime(2026, 3, 1, 0, 0, tzinfo=UTC)
+    later = [moment + timedelta(microseconds=number) for number in range(3)]
+    zones = [timezone(timedelta(hours=hours)) for hours in (-11, 0, 14)]
+    stamps = [stamp(it.astimezone(zone)) for it, zone in zip(later, zones, strict=True)]
+    assert stamps == sorted(set(stamps))
+    assert [datetime.fromisoformat(it) for it in stamps] == later

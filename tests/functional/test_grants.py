@@ -96,6 +96,13 @@ def test_a_grant_opens_its_batch_again_for_a_fresh_audit_and_takes_the_death_off
     assert [it.id for it in dead.world.catalog.open_batches()] == [batch.id]
 
 
+def test_a_batch_that_a_grant_opens_again_keeps_its_place_among_the_open_ones(dead: Dead) -> None:
+    dead.world.clock.forward(1)
+    newer, _ = dead.world.batch(*videos(1), name="newer.jsonl")
+    assert dead.allow()
+    assert [it.id for it in dead.world.catalog.open_batches()] == [dead.batch.id, newer.id]
+
+
 def test_a_grant_stops_an_audit_that_has_counted_the_rows_from_finishing_the_batch(dead: Dead) -> None:
     assert dead.allow()
     read = dead.batch

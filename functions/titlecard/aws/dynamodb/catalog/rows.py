@@ -24,12 +24,11 @@ no older talk, and the next worker stores the new one.
 from __future__ import annotations
 
 import gzip
+import zlib
 from collections import Counter, defaultdict
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
-
-from pydantic import ValidationError
 
 from titlecard.aws.dynamodb.catalog.items import (
     MessageState,
@@ -405,7 +404,7 @@ def unpacked(body: Any) -> str:  # noqa: ANN401 -- DynamoDB's: text, or bytes in
     """Return the message's text.
 
     Raises:
-        OSError: `packed` did not make this body.
+        OSError, EOFError, zlib.error: `packed` did not make this body.
     """
     if isinstance(body, str):
         return body
@@ -425,11 +424,15 @@ def _waits(message: Message, due: datetime | None, need: Amount) -> tuple[str, s
     return dated_list(project, message.batch, message.row), stamp(due)
 
 
+_UNREADABLE = (ValueError, KeyError, TypeError, AttributeError, OSError, EOFError, zlib.error)
+"""What reading an item raises that another version or a person has written; the last three come from `gzip`."""
+
+
 def _as_deferred(item: Mapping[str, Any]) -> DeferredRow | UnreadableRow:
     try:
         row = as_row(item)
         message = Message.model_validate_json(unpacked(item["body"]))
-    except (ValidationError, ValueError, KeyError, TypeError, OSError) as trouble:
+    except _UNREADABLE as trouble:
         return UnreadableRow(batch_of_row(item), number_of_row(item), type(trouble).__name__, str(item["due"]))
     return DeferredRow(message.model_copy(update={"deferrals": row.deferrals}), row)
 
