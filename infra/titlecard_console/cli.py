@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from typing import TYPE_CHECKING, Annotated
 
@@ -122,6 +123,8 @@ def main() -> None:
         context = getattr(error, "ctx", None)
         message = " ".join(error.format_message().replace("Value error, ", "").split())
         hint = f"{'' if message.endswith('.') else '.'} See `{context.command_path} --help`." if context else ""
+        if re.match(r"No such option: -\w", message):
+            hint += " Put `--` before an id that begins with a dash."
         _exit(ExitCode.BAD_USAGE, f"{message}{hint}" if message else "")
     except AWS_ERRORS as error:  # before ValueError, because some of them are ValueErrors too
         _exit(ExitCode.FAILED, explain(error))

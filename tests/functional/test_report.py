@@ -175,6 +175,28 @@ def test_browser_runs_no_markup_of_a_stranger(world: World, console: Console, tm
     assert [entry for entry in log if entry["level"] == "SEVERE"] == []
 
 
+def test_browser_copies_commands_for_ids_that_begin_with_a_dash(
+    world: World, console: Console, tmp_path: Path, browser: Chrome
+) -> None:
+    ended(world, {"-a": talk(review="low_confidence")})
+    page_of(console, tmp_path)
+    opened(browser, tmp_path / "page.html")
+    accept, correct = (it.get_attribute("data-copy") for it in browser.find_elements("css selector", "[data-copy]"))
+    assert accept == f"titlecard review accept --project {PROJECT} -- -a"
+    assert str(correct).endswith(f"--project {PROJECT} -- -a")
+    assert "-a: Compilers" in console.said(*str(accept).split()[1:])
+
+
+def test_browser_gives_a_long_word_no_more_room_than_others(
+    world: World, console: Console, tmp_path: Path, browser: Chrome
+) -> None:
+    ended(world, {"a": talk("x" * 3_000), "b": talk()})
+    page_of(console, tmp_path)
+    opened(browser, tmp_path / "page.html")
+    widths = [it.size["width"] for it in browser.find_elements("css selector", "#rows thead th")]
+    assert min(widths) > 80
+
+
 def test_browser_filters_ten_thousand_rows_and_more_are_shown_on_demand(tmp_path: Path, browser: Chrome) -> None:
     page = tmp_path / "large.html"
     page.write_text(large_page(10_000), "utf-8")

@@ -27,6 +27,16 @@ def test_a_name_that_the_clean_title_keeps_is_kept() -> None:
     assert pieces("Ada Byron: a life", "Ada Byron: a life", "Ada Byron") == [("k", "Ada Byron: a life")]
 
 
+def test_punctuation_that_the_title_keeps_at_a_word_is_kept() -> None:
+    assert pieces("PyCon: ¿Qué es Python? (Ada Byron)", "¿Qué es Python?", "Ada Byron") == [
+        ("c", "PyCon: "),
+        ("k", "¿Qué es Python?"),
+        ("c", " ("),
+        ("n", "Ada Byron"),
+        ("c", ")"),
+    ]
+
+
 def test_names_are_found_in_other_letters() -> None:
     assert ("n", "JOSÉ LÓPEZ") in pieces("JOSÉ LÓPEZ | Talk", "Talk", "José López")
 

@@ -1,4 +1,4 @@
-"""The report's two plots, as SVG images inside the page: one version for light screens, one for dark screens."""
+"""The report's plot of spend, as SVG images inside the page: one version for light screens, one for dark screens."""
 
 from __future__ import annotations
 
@@ -6,15 +6,16 @@ import base64
 import sys
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime
 
-    from titlecard_console.report.content import Charged, TierTotals
+    from titlecard_console.report.content import Charged
 
-_LIGHT = {"ink": "#1c2128", "back": "#ffffff", "guide": "#c8ced6", "bar": "#0a5bc4", "other": "#a3262c"}
-_DARK = {"ink": "#e6edf3", "back": "#0f141a", "guide": "#3a444f", "bar": "#6cb0ff", "other": "#ff9b9b"}
+_LIGHT = {"ink": "#1c2128", "back": "#ffffff", "guide": "#c8ced6", "line": "#0a5bc4", "limit": "#a3262c"}
+_DARK = {"ink": "#e6edf3", "back": "#0f141a", "guide": "#3a444f", "line": "#6cb0ff", "limit": "#ff9b9b"}
 
 _USD = 1_000_000
 """One dollar, in micro-dollars."""
@@ -42,48 +43,20 @@ def spend_chart(charges: Sequence[Charged], limit_micro_usd: int) -> Image | Non
     for before, after in pairwise(thinned):
         steps += [(after[0], before[1]), after]
     limit = [(moment, limit_micro_usd / _USD) for moment in (points[0][0], points[-1][0])]
-
-    def draw(pygal: Any, options: Mapping[str, Any]) -> Any:  # noqa: ANN401 -- pygal has no types
-        chart = pygal.DateTimeLine(
-            **options,
-            show_dots=False,
-            range=(0, max(limit_micro_usd, charges[-1].micro_usd) / _USD),
-            x_value_formatter=lambda moment: f"{moment:%d %b %H:%M}",
-            value_formatter=lambda dollars: f"${dollars:,.4g}",
-            x_label_rotation=20,
-        )
-        chart.add("charged", steps)
-        chart.add("limit", limit, stroke_style={"dasharray": "6, 4"})
-        return chart
-
-    return _image(draw)
+    return Image(_drawn(_LIGHT, steps, limit), _drawn(_DARK, steps, limit))
 
 
-def tier_chart(tiers: Mapping[str, TierTotals]) -> Image | None:
-    """Draw the talks and the tokens of each tier on a logarithmic scale; return None if no tier has a talk."""
-    if not tiers:
-        return None
-    names = sorted(tiers)
-
-    def draw(pygal: Any, options: Mapping[str, Any]) -> Any:  # noqa: ANN401 -- pygal has no types
-        chart = pygal.HorizontalBar(**options, logarithmic=True, value_formatter=lambda number: f"{number:,.0f}")
-        chart.x_labels = names
-        chart.add("talks", [tiers[name].rows or None for name in names])
-        chart.add("tokens", [tiers[name].tokens or None for name in names])
-        return chart
-
-    return _image(draw)
-
-
-def _image(draw: Callable[[Any, Mapping[str, Any]], Any]) -> Image:
+def _drawn(
+    colours: Mapping[str, str], steps: Sequence[tuple[datetime, float]], limit: Sequence[tuple[datetime, float]]
+) -> str:
+    """Draw the plot in these colours; return it as a `data:` address."""
     import pygal  # type: ignore[import-untyped]  # noqa: PLC0415 -- only this command draws
     from pygal.style import Style  # type: ignore[import-untyped]  # noqa: PLC0415 -- as above
 
     # pygal leaves a plug-in finder behind, which every later import would call through an API that Python 3.12 removed.
     sys.meta_path[:] = [finder for finder in sys.meta_path if not type(finder).__module__.startswith("pygal")]
-
-    def address(colours: Mapping[str, str]) -> str:
-        style = Style(
+    chart = pygal.DateTimeLine(
+        style=Style(
             background=colours["back"],
             plot_background=colours["back"],
             foreground=colours["ink"],
@@ -92,10 +65,19 @@ def _image(draw: Callable[[Any, Mapping[str, Any]], Any]) -> Image:
             guide_stroke_color=colours["guide"],
             guide_stroke_dasharray="2, 4",
             stroke_width=2.5,
-            colors=(colours["bar"], colours["other"]),
+            colors=(colours["line"], colours["limit"]),
             font_family="system-ui, sans-serif",
-        )
-        chart = draw(pygal, {"style": style, "js": (), "width": 900, "height": 320, "legend_at_bottom": True})
-        return f"data:image/svg+xml;base64,{base64.b64encode(chart.render()).decode()}"
-
-    return Image(address(_LIGHT), address(_DARK))
+        ),
+        js=(),
+        width=900,
+        height=320,
+        legend_at_bottom=True,
+        show_dots=False,
+        range=(0, max(limit[0][1], steps[-1][1])),
+        x_value_formatter=lambda moment: f"{moment:%d %b %H:%M}",
+        value_formatter=lambda dollars: f"${dollars:,.4g}",
+        x_label_rotation=20,
+    )
+    chart.add("charged", steps)
+    chart.add("limit", limit, stroke_style={"dasharray": "6, 4"})
+    return f"data:image/svg+xml;base64,{base64.b64encode(chart.render()).decode()}"

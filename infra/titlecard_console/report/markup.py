@@ -47,10 +47,10 @@ def mark_title(raw: str, title: str, presenters: Sequence[str]) -> list[Piece]:
     for block in SequenceMatcher(None, raw_words, title_words, autojunk=False).get_matching_blocks():
         for place in words[block.a : block.a + block.size]:
             kinds[place] = Kind.KEPT
-    for place, token in enumerate(tokens):  # the punctuation that the title keeps beside a word, as in `super!`
-        word_before = place and kinds[place - 1] is Kind.KEPT and f"{tokens[place - 1]}{token}" in title
-        if not token[0].isalnum() and not token.isspace() and word_before:
-            kinds[place] = Kind.KEPT
+    for place in [place for place, kind in enumerate(kinds) if kind is Kind.KEPT]:  # and the punctuation at it: `¿Qué?`
+        for beside, joined in ((place - 1, tokens[place - 1 : place + 1]), (place + 1, tokens[place : place + 2])):
+            if 0 <= beside < len(tokens) and not tokens[beside].isspace() and "".join(joined) in title:
+                kinds[beside] = Kind.KEPT
     for first, last in _named(raw_words, presenters):
         span = words[first : last + 1]
         if not all(kinds[place] is Kind.KEPT for place in span):

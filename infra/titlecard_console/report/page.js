@@ -39,7 +39,8 @@
     return parent;
   };
   const quote = (text) => (/^[\w.,:=@%+\/-]+$/.test(text) ? text : `'${text.replaceAll("'", `'"'"'`)}'`);
-  const command = (...words) => ["titlecard", "review", ...words, "--project", quote(data.project)].join(" ");
+  const command = (verb, ids, ...options) =>  // an id may begin with a dash, so ids come after `--`
+    ["titlecard", "review", verb, ...options, "--project", quote(data.project), "--", ...ids.map(quote)].join(" ");
   const copyButton = (label, text) => {
     const button = element("button", label);
     button.type = "button";
@@ -74,8 +75,8 @@
     if (row.review) {
       look.append(element("div", row.review.replaceAll("_", " "), "flag"));
       const names = (row.who || []).flatMap((name) => ["--presenter", quote(name)]);
-      look.append(copyButton("Copy accept", command("accept", quote(row.id))), " ",
-        copyButton("Copy set", command("set", quote(row.id), "--title", quote(row.title), ...(names.length ? names : ["--nobody"]))));
+      look.append(copyButton("Copy accept", command("accept", [row.id])), " ",
+        copyButton("Copy set", command("set", [row.id], "--title", quote(row.title), ...(names.length ? names : ["--nobody"]))));
     }
   };
   const more = () => {
@@ -115,7 +116,7 @@
   byId("filters").addEventListener("reset", () => setTimeout(filter));
   byId("more").addEventListener("click", more);
   byId("accept").addEventListener("click", () =>
-    copy(command("accept", ...found.filter((row) => row.review).map((row) => quote(row.id)))));
+    copy(command("accept", found.filter((row) => row.review).map((row) => row.id))));
   document.addEventListener("click", (event) => {
     const text = event.target.dataset && event.target.dataset.copy;
     if (text) copy(text);

@@ -14,7 +14,7 @@ from markupsafe import Markup
 
 from titlecard import __version__
 from titlecard_console.output import format_time, format_usd, pluralize, truncate
-from titlecard_console.report.charts import spend_chart, tier_chart
+from titlecard_console.report.charts import spend_chart
 
 if TYPE_CHECKING:
     from titlecard_console.report.content import ReportContent
@@ -43,10 +43,7 @@ def render(content: ReportContent, *, now: datetime | None = None) -> str:
         style=Markup(style),  # noqa: S704 -- our own file
         script=Markup(script),  # noqa: S704 -- our own file
         data=Markup(json.dumps(data, ensure_ascii=False, separators=(",", ":")).translate(_ESCAPES)),  # noqa: S704 -- escaped
-        charts={
-            "spend": spend_chart(content.charges, content.limit_micro_usd),
-            "tiers": tier_chart(content.tiers),
-        },
+        spend_chart=spend_chart(content.charges, content.limit_micro_usd),
         made_at=format_time(now or datetime.now(UTC)),
         version=__version__,
         format_usd=format_usd,
