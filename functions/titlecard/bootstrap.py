@@ -6,6 +6,7 @@ and reads no environment variable.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Protocol
@@ -14,7 +15,6 @@ import boto3
 
 from titlecard.aws.dynamodb.catalog import CATALOG_CONFIG, Catalog
 from titlecard.aws.dynamodb.catalog.grants import Grants
-from titlecard.aws.dynamodb.catalog.limits import BatchLimitTable
 from titlecard.aws.dynamodb.catalog.results import BatchResults
 from titlecard.aws.dynamodb.catalog.reviews import Reviews
 from titlecard.aws.dynamodb.catalog.upload_progress import UploadProgressTable
@@ -104,54 +104,43 @@ class AwsClients:
         return client
 
 
+@dataclass(frozen=True)
 class Stores:
-    """The tables and the bucket of a stack, as the console uses them, each created on first use.
+    """The tables and the bucket of a stack, as the console uses them, each created on first use."""
 
-    Args:
-        clients: the clients of the stack.
-        catalog_table: the name of the catalog's table.
-        ledger_table: the name of the ledger's table.
-    """
-
-    def __init__(self, clients: Clients, *, catalog_table: str, ledger_table: str) -> None:
-        self._clients = clients
-        self._catalog_table = catalog_table
-        self._ledger_table = ledger_table
+    clients: Clients
+    catalog_table: str
+    ledger_table: str
 
     @cached_property
     def catalog(self) -> Catalog:
         """Batches, rows and talks."""
-        return Catalog(self._clients.catalog, self._catalog_table)
+        return Catalog(self.clients.catalog, self.catalog_table)
 
     @cached_property
     def grants(self) -> Grants:
         """Dead rows, and the attempts that a person allows."""
-        return Grants(self._clients.catalog, self._catalog_table)
+        return Grants(self.clients.catalog, self.catalog_table)
 
     @cached_property
     def reviews(self) -> Reviews:
         """Persons' answers for videos."""
-        return Reviews(self._clients.catalog, self._catalog_table)
+        return Reviews(self.clients.catalog, self.catalog_table)
 
     @cached_property
     def results(self) -> BatchResults:
         """The results of batches."""
-        return BatchResults(self._clients.catalog, self._catalog_table)
-
-    @cached_property
-    def limits(self) -> BatchLimitTable:
-        """The limits of batches."""
-        return BatchLimitTable(self._clients.catalog, self._catalog_table)
+        return BatchResults(self.clients.catalog, self.catalog_table)
 
     @cached_property
     def ledger(self) -> Ledger:
         """Budgets, charges, pauses and breakers."""
-        return Ledger(self._clients.ledger, self._ledger_table)
+        return Ledger(self.clients.ledger, self.ledger_table)
 
     @cached_property
     def uploads(self) -> UploadsBucket:
         """The uploaded manifests."""
-        return UploadsBucket(self._clients.s3)
+        return UploadsBucket(self.clients.s3)
 
 
 def utc_now() -> datetime:

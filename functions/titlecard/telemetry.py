@@ -22,11 +22,10 @@ from aws_lambda_powertools import Logger
 from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
 from botocore.exceptions import BotoCoreError, ClientError
 
-from titlecard.domain.batch import RowState
 from titlecard.domain.money import Unmeasured
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Mapping
     from datetime import datetime
 
     from aws_lambda_powertools.utilities.typing import LambdaContext
@@ -140,17 +139,10 @@ def deferred(message: Message, *, reason: str, due: datetime | None, bound: Amou
     )
 
 
-def died(message: Message | None, *, reason: str, attempt: int | None = None) -> None:
+def died(message: Message | None, *, reason: str) -> None:
     """Report a death; `message` is None if the dead letter is not a manifest's row."""
     _count(Metric.DEATHS)
-    logger.warning("died", **(_row(message) if message else {}), attempt=attempt, reason=_code(reason))
-
-
-def given_up(rows: Iterable[tuple[Message, RowState | None]], *, reason: str) -> None:
-    """Report the deaths among rows that the audit gave up, each given with its end state."""
-    for message, state in rows:
-        if state is RowState.DEAD:
-            died(message, reason=reason)
+    logger.warning("died", **(_row(message) if message else {}), reason=_code(reason))
 
 
 def refused(*, batch: str, reason: str) -> None:

@@ -13,8 +13,7 @@ from titlecard_console.output import format_time, format_usd, pluralize, truncat
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from titlecard.aws.dynamodb.catalog import Row
-    from titlecard.aws.dynamodb.catalog.grants import FingerprintHistory
+    from titlecard.aws.dynamodb.catalog import Row, VideoRecord
     from titlecard.aws.dynamodb.catalog.reviews import VideoSummary
     from titlecard.domain.video import Talk
 
@@ -30,7 +29,7 @@ class VideoStory:
     video: str
     summary: VideoSummary | None
     rows: list[tuple[str, Row]]
-    histories: list[FingerprintHistory]
+    histories: list[VideoRecord]
 
     @property
     def talk(self) -> Talk | None:
@@ -92,19 +91,19 @@ class VideoStory:
             yield from history_lines(history, current=self.fingerprint)
 
 
-def history_content(history: FingerprintHistory) -> dict[str, Any]:
+def history_content(history: VideoRecord) -> dict[str, Any]:
     """Return a history for programs."""
     return {
         "fingerprint": history.fingerprint,
-        "attempts": history.entry.attempts,
+        "attempts": history.attempts,
         "allowed": history.allowed or None,
-        "talk": history.entry.talk.model_dump(mode="json") if history.entry.talk else None,
-        "history": [{**_plain(event), "charged": _charge(event).as_map()} for event in history.entry.history],
+        "talk": history.talk.model_dump(mode="json") if history.talk else None,
+        "history": [{**_plain(event), "charged": _charge(event).as_map()} for event in history.history],
         "redrives": [_plain(redrive) for redrive in history.redrives],
     }
 
 
-def history_lines(history: FingerprintHistory, *, current: str | None = None) -> Iterator[str]:
+def history_lines(history: VideoRecord, *, current: str | None = None) -> Iterator[str]:
     """Yield a history as lines for people.
 
     Args:
@@ -113,12 +112,12 @@ def history_lines(history: FingerprintHistory, *, current: str | None = None) ->
     """
     allowed = f", {history.allowed} allowed" if history.allowed else ""
     mark = "  (current)" if history.fingerprint == current else ""
-    yield f"fingerprint {history.fingerprint}  {pluralize(history.entry.attempts, 'attempt')}{allowed}{mark}"
-    events = [(str(event["at"]), _attempt(event)) for event in history.entry.history]
+    yield f"fingerprint {history.fingerprint}  {pluralize(history.attempts, 'attempt')}{allowed}{mark}"
+    events = [(str(event["at"]), _attempt(event)) for event in history.history]
     events += [(str(redrive["at"]), f"sent again by {redrive['by']}") for redrive in history.redrives]
     for at, what in sorted(events, key=itemgetter(0)):
         yield f"  {format_time(at)}  {one_line(what)}"
-    if talk := history.entry.talk:
+    if talk := history.talk:
         yield f"  talk: {shown(talk.title)} · {shown_names(talk.presenters)} ({talk.tier})"
 
 

@@ -10,7 +10,6 @@ import pytest
 from tests.functional.world import LIMITS, PROJECT, Cut, Killed, videos
 
 from titlecard.aws.dynamodb.catalog import RowEnd, stamp
-from titlecard.aws.dynamodb.catalog.limits import BatchLimitTable
 from titlecard.aws.errors import LeaseHeld
 from titlecard.domain.batch import BatchState, RowState, Upload, upload_order
 from titlecard.domain.money import Total
@@ -319,10 +318,9 @@ def test_a_limit_is_raised_where_the_batch_may_still_spend(
 ) -> None:
     batch = state(world)
     more = replace(LIMITS, requests=LIMITS.requests + 1)
-    limits = BatchLimitTable(world.db, world.names["CatalogTable"])
-    assert limits.raise_limit(batch.id, batch.limits, more, by="ada", now=world.clock()) is is_raised
+    assert world.catalog.raise_limit(batch.id, batch.limits, more, by="ada", now=world.clock()) is is_raised
     assert world.catalog.batch(batch.id).limits == (more if is_raised else LIMITS)
-    assert len(limits.raised(batch.id)) == is_raised
+    assert len(world.catalog.raised(batch.id)) == is_raised
 
 
 def test_rows_are_counted_as_they_end(world: World) -> None:

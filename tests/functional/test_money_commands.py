@@ -14,7 +14,6 @@ from tests.functional.test_parser_money import DEFERRED, PARSED_BY_MODEL, Projec
 from tests.functional.world import PROJECT, World, manifest, videos
 from typer.testing import CliRunner
 
-from titlecard.aws.dynamodb.catalog.limits import BatchLimitTable
 from titlecard.aws.s3 import LIMIT_METADATA
 from titlecard.aws.secrets import ProjectKeys
 from titlecard.domain.batch import RowState
@@ -330,9 +329,11 @@ def test_a_cancelled_batch_gets_no_limit(console: Console, at_its_limit: str) ->
 
 def test_a_limit_raised_by_somebody_else_stays(project: Project, at_its_limit: str) -> None:
     world, read = project.world, project.world.catalog.batch(at_its_limit).limits
-    limits = BatchLimitTable(world.db, world.names["CatalogTable"])
     more = [replace(read, requests=number) for number in (3, 2)]
-    assert [limits.raise_limit(at_its_limit, read, it, by="ada", now=world.clock()) for it in more] == [True, False]
+    assert [world.catalog.raise_limit(at_its_limit, read, it, by="ada", now=world.clock()) for it in more] == [
+        True,
+        False,
+    ]
     assert world.catalog.batch(at_its_limit).limits.requests == 3
 
 

@@ -298,7 +298,7 @@ def test_a_finished_batch_is_open_again_until_its_row_has_ended_again(
 def test_the_story_says_who_redrove_a_video_and_when(world: World, tier: ModelTier, provider: LoopbackProvider) -> None:
     (message,) = die(world, tier, provider)
     send_again(redriver(world))
-    ((given,),) = [chapter.redrives for chapter in grants(world).story(message.project, message.video.id)]
+    ((given,),) = [record.redrives for record in grants(world).records(message.project, message.video.id)]
     assert (given["by"], given["at"][:10], given["attempts"], given["allowed"]) == (WHO, "2026-01-05", 1, 2)
 
 

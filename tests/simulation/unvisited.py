@@ -17,7 +17,7 @@ _CROWDED = "a table that stays crowded until all tries are used up: the catalog'
 _SAID = "what waits has a reason, a date and a need"
 
 UNVISITED: dict[tuple[str, str, str], tuple[tuple[bool, ...], str]] = {
-    ("pipeline.audit", "Audit._restart_ingest", "batch.lease_until >= stamp(self._now())"): (
+    ("pipeline.audit", "Audit._restart_ingest", "batch.lease_until >= stamp(self.now())"): (
         YES,
         "a lease ends before the batch has stood still for so long, with the template's numbers",
     ),
@@ -25,9 +25,9 @@ UNVISITED: dict[tuple[str, str, str], tuple[tuple[bool, ...], str]] = {
         YES,
         "an ingest that ends at the same place again and again",
     ),
-    ("pipeline.audit", "Audit._end_unsendable", "len(some) == self._settings.sweeper_limit"): (YES, _RARE),
+    ("pipeline.audit", "Audit._end_unsendable", "len(some) == self.settings.sweeper_limit"): (YES, _RARE),
     ("pipeline.audit", "Audit._end_unsendable", "row > batch.audit_row"): (NO, _RARE),
-    ("pipeline.audit", "Audit._finish_incomplete", "not self._catalog.count_rows(batch, RowState.DEFERRED)"): (
+    ("pipeline.audit", "Audit._finish_incomplete", "not self.catalog.count_rows(batch, RowState.DEFERRED)"): (
         NO,
         _RARE,
     ),
@@ -40,6 +40,7 @@ UNVISITED: dict[tuple[str, str, str], tuple[tuple[bool, ...], str]] = {
         "an ingest ends before its lease does, unless a clock jumps",
     ),
     ("aws.dynamodb.catalog.batches", "Batches.all_batches", "*"): (BOTH, _CONSOLE),
+    ("aws.dynamodb.catalog.batches", "Batches.raised", "*"): (BOTH, _CONSOLE),
     ("aws.dynamodb.catalog.batches", "Batches.sent", "until"): (
         BOTH,
         "manifests of thousands of rows, or a queue that refuses them",
@@ -160,14 +161,13 @@ UNVISITED: dict[tuple[str, str, str], tuple[tuple[bool, ...], str]] = {
     ),
     ("aws.dynamodb.catalog.table", "CatalogTable._get_all", "in_vain == TRIES"): (YES, _CROWDED),
     ("aws.dynamodb.catalog.table", "CatalogTable._insert", "code not in RETRYABLE"): (YES, _CROWDED),
-    ("aws.dynamodb.catalog.table", "CatalogTable._insert", "len(done) == len(items)"): (BOTH, _CROWDED),
-    ("aws.dynamodb.catalog.table", "CatalogTable._put", "(aliases := _aliases(condition))"): (
+    ("aws.dynamodb.catalog.table", "CatalogTable._insert", "tries == TRIES"): (YES, _CROWDED),
+    ("aws.dynamodb.catalog.table", "CatalogTable._put", "aliases"): (
         NO,
         "the console's and a publication's: its conditions need no aliases",
     ),
-    ("aws.dynamodb.catalog.table", "CatalogTable._put", "values"): (NO, "every condition has values"),
     ("aws.dynamodb.catalog.table", "CatalogTable._transact", "*"): (BOTH, _CONSOLE),
-    ("pipeline.audit", "Audit._finish", "not self._results.publish(batch, in_time, reason)"): (
+    ("pipeline.audit", "Audit._finish", "not self.results.publish(batch, in_time, reason)"): (
         YES,
         "results that take more than one call: their own tests publish some",
     ),

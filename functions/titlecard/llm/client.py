@@ -73,7 +73,8 @@ class Client:
     """
 
     def __init__(self, base_url: str, reasoning_effort: str | None, settle_margin: float) -> None:
-        self._settle_margin = settle_margin
+        self._reading = min(READING_SECONDS, READING_SHARE * settle_margin)
+        self._overtime = min(OVERTIME_SECONDS, OVERTIME_SHARE * settle_margin)
         self._base_url = base_url
         self._reasoning_effort = cast("ReasoningEffort", reasoning_effort)
         self._agent = Agent(
@@ -113,14 +114,6 @@ class Client:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
-
-    @property
-    def _reading(self) -> float:
-        return min(READING_SECONDS, READING_SHARE * self._settle_margin)
-
-    @property
-    def _overtime(self) -> float:
-        return min(OVERTIME_SECONDS, OVERTIME_SHARE * self._settle_margin)
 
     async def _send(self, prompt: str, fuse: Fuse, allowance: Allowance, key: str, seconds: float) -> Cleaned | None:
         run = asyncio.create_task(self._run(prompt, fuse, allowance, key, seconds))

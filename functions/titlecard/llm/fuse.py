@@ -85,12 +85,11 @@ class Fuse(httpx2.AsyncBaseTransport):
             raise
         exchange.complete = True
         body = exchange.body = read_response(content)
-        if body is None:
-            return httpx2.Response(response.status_code, headers=_passed_on(response), content=content, request=request)
-        exchange.usage = read_usage(body.get("usage"))
-        if response.status_code < HTTPStatus.MULTIPLE_CHOICES:
-            # An answer is paid for, whatever else the response holds: the client above sees only the answer.
-            return httpx2.Response(HTTPStatus.OK, json=as_openai(body, self._allowance.model), request=request)
+        if body is not None:
+            exchange.usage = read_usage(body.get("usage"))
+            if response.status_code < HTTPStatus.MULTIPLE_CHOICES:
+                # An answer is paid for, whatever else the response holds: the client above sees only the answer.
+                return httpx2.Response(HTTPStatus.OK, json=as_openai(body, self._allowance.model), request=request)
         return httpx2.Response(response.status_code, headers=_passed_on(response), content=content, request=request)
 
     def _refusal(self, request: httpx2.Request, content: bytes) -> str | None:

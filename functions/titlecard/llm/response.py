@@ -133,11 +133,7 @@ def interpret(exchange: Exchange, cleaned: Cleaned | None, terms: ResponseContex
     if cleaned is None:
         sentence = "The answer is not what the schema asks for."
         raise Unusable(Reason.WRONG_SCHEMA, sentence, billing=billing)
-    return Answer(
-        title=cleaned.title,
-        presenters=tuple(cleaned.presenters),
-        billing=billing,
-    )
+    return Answer(cleaned.title, tuple(cleaned.presenters), billing)
 
 
 def _raise_unsent(exchange: Exchange) -> NoReturn:

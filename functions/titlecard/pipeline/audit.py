@@ -29,6 +29,7 @@ from __future__ import annotations
 
 import tempfile
 from collections import Counter
+from dataclasses import dataclass
 from datetime import timedelta
 from itertools import islice
 from typing import TYPE_CHECKING
@@ -81,29 +82,18 @@ _ERRORS_OF_ONE_BATCH = (
 """Errors that concern one batch, and not the next."""
 
 
+@dataclass(frozen=True, kw_only=True)
 class Audit:
     """Looks after the unfinished batches."""
 
-    def __init__(
-        self,
-        *,
-        catalog: Catalog,
-        uploads: UploadsBucket,
-        queue: WorkQueue,
-        ingest: IngestQueue,
-        dead_letters: DeadLetterSender,
-        results: ResultPublisher,
-        settings: SweeperSettings,
-        now: Callable[[], datetime],
-    ) -> None:
-        self._catalog = catalog
-        self._uploads = uploads
-        self._queue = queue
-        self._ingest = ingest
-        self._dead_letters = dead_letters
-        self._results = results
-        self._settings = settings
-        self._now = now
+    catalog: Catalog
+    uploads: UploadsBucket
+    queue: WorkQueue
+    ingest: IngestQueue
+    dead_letters: DeadLetterSender
+    results: ResultPublisher
+    settings: SweeperSettings
+    now: Callable[[], datetime]
 
     def run(self, in_time: Callable[[], bool]) -> Counter[str]:
         """Look after every unfinished batch, least recently audited first.
@@ -116,16 +106,16 @@ class Audit:
             sent again or given up.
         """
         done: Counter[str] = Counter()
-        end = self._now() + timedelta(seconds=CALL_SECONDS)
+        end = self.now() + timedelta(seconds=CALL_SECONDS)
         readable: list[Batch] = []
-        for found in self._catalog.open_batches():
+        for found in self.catalog.open_batches():
             if isinstance(found, UnreadableBatch):
                 logger.error("a batch cannot be read", batch=found.id, error=found.trouble)
                 done["not audited"] += 1
             else:
                 readable.append(found)
         for batch in sorted(readable, key=lambda batch: batch.marked_at):
-            if self._now() > end or not in_time():
+            if self.now() > end or not in_time():
                 break
             try:
                 done += self._audit(batch, in_time) if batch.state is BatchState.OPEN else self._restart_ingest(batch)
@@ -138,19 +128,19 @@ class Audit:
 
     def _restart_ingest(self, batch: Batch) -> Counter[str]:
         """Restart ingest for a batch that no worker holds."""
-        still = self._now() - batch.moved_at > timedelta(seconds=self._settings.ingest_restart_seconds)
-        if not still or batch.lease_until >= stamp(self._now()) or batch.reason is not None:
+        still = self.now() - batch.moved_at > timedelta(seconds=self.settings.ingest_restart_seconds)
+        if not still or batch.lease_until >= stamp(self.now()) or batch.reason is not None:
             return Counter()
         rounds = batch.audit_rounds + 1 if batch.sent_row == batch.audited_rows else 1
-        if rounds > self._settings.audit_rounds:
-            return Counter({"left to you": int(self._catalog.record_reason(batch, self._unfinished(batch)))})
-        self._ingest.send_continuation(batch.upload)
-        self._catalog.record_audit(batch, rounds=rounds, rows=batch.sent_row, now=self._now())
+        if rounds > self.settings.audit_rounds:
+            return Counter({"left to you": int(self.catalog.record_reason(batch, self._unfinished(batch)))})
+        self.ingest.send_continuation(batch.upload)
+        self.catalog.record_audit(batch, rounds=rounds, rows=batch.sent_row, now=self.now())
         return Counter({"started again": 1})
 
     def _unfinished(self, batch: Batch) -> str:
         how_far = f"it has sent the rows up to {batch.sent_row:,}" if batch.sent_row else "it has sent no rows"
-        rounds = self._settings.audit_rounds
+        rounds = self.settings.audit_rounds
         return (
             f"Ingest did not finish this manifest, though it was started again {rounds} times: {how_far}. "
             "Its log says why. Once the cause is repaired, upload the file again, or move its message from ingest's "
@@ -163,25 +153,25 @@ class Audit:
         """Finish a batch whose rows have all ended; audit one that stands still, or whose audit is incomplete."""
         if self._all_ended(batch):
             return self._finish(batch, in_time, batch.reason)
-        still = self._now() - batch.moved_at > timedelta(seconds=self._settings.audit_after_seconds)
-        if not (batch.audit_row or still) or self._queue.waiting() > self._settings.sweeper_limit:
+        still = self.now() - batch.moved_at > timedelta(seconds=self.settings.audit_after_seconds)
+        if not (batch.audit_row or still) or self.queue.waiting() > self.settings.sweeper_limit:
             return Counter()  # it moves, or its rows are not lost but in a long queue
         rounds, settled = batch.audit_rounds, batch.audited_rows
         if not batch.audit_row:
-            settled = self._catalog.count_rows(batch, *SETTLED)
+            settled = self.catalog.count_rows(batch, *SETTLED)
             rounds = rounds + 1 if settled == batch.audited_rows else 1
             if settled >= batch.accepted:  # the rest is deferred: checked at the next standstill
-                self._catalog.record_audit(batch, rounds=0, rows=settled, now=self._now())
+                self.catalog.record_audit(batch, rounds=0, rows=settled, now=self.now())
                 return Counter()
         try:
             row, done = self._send_again(batch, rounds, in_time)
         except ObjectDeleted as gone:  # somebody deleted the only record of these rows
             try:
-                accepted = Bitmap.from_bytes(self._uploads.read_report(batch.upload, ACCEPTED))
+                accepted = Bitmap.from_bytes(self.uploads.read_report(batch.upload, ACCEPTED))
             except ObjectDeleted:
                 return self._finish_incomplete(batch, str(gone), in_time)
             row, done = self._end_unsendable(batch, accepted, str(gone))
-        self._catalog.record_audit(batch, rounds=rounds, rows=settled, row=row, now=self._now())
+        self.catalog.record_audit(batch, rounds=rounds, rows=settled, row=row, now=self.now())
         return done
 
     def _all_ended(self, batch: Batch) -> bool:
@@ -190,21 +180,21 @@ class Audit:
         Counters may stay too low. So they are not trusted for a batch that stands still, once each time.
         """
         if batch.counted(*END_STATES) < batch.accepted:
-            after = min(COUNT_AFTER_SECONDS, self._settings.audit_after_seconds)
-            still = self._now() - batch.moved_at > timedelta(seconds=after)
+            after = min(COUNT_AFTER_SECONDS, self.settings.audit_after_seconds)
+            still = self.now() - batch.moved_at > timedelta(seconds=after)
             if not still or batch.counted_at >= stamp(batch.moved_at):
                 return False
-        if self._catalog.count_rows(batch, *END_STATES) >= batch.accepted:
+        if self.catalog.count_rows(batch, *END_STATES) >= batch.accepted:
             return True
-        self._catalog.mark_counted(batch)
+        self.catalog.mark_counted(batch)
         return False
 
     def _finish(self, batch: Batch, in_time: Callable[[], bool], reason: str | None) -> Counter[str]:
         """Publish a batch's results, then close it; if time runs out, the next call continues."""
-        if not self._results.publish(batch, in_time, reason):
+        if not self.results.publish(batch, in_time, reason):
             return Counter()
-        finished = self._catalog.finish(batch, reason=reason)
-        telemetry.published((self._now() - batch.moved_at).total_seconds())
+        finished = self.catalog.finish(batch, reason=reason)
+        telemetry.published((self.now() - batch.moved_at).total_seconds())
         return Counter({"finished": int(finished)})
 
     def _send_again(self, batch: Batch, rounds: int, in_time: Callable[[], bool]) -> tuple[int, Counter[str]]:
@@ -215,36 +205,34 @@ class Audit:
         """
         done: Counter[str] = Counter()
         with tempfile.TemporaryFile() as file:
-            self._uploads.fetch(batch.upload, file, max_bytes=self._settings.manifest_max_bytes)
-            messages = accepted_messages(
-                batch, file, self._uploads, self._settings.reading_limits, after=batch.audit_row
-            )
-            settled = self._catalog.numbers_of_rows(batch, *SETTLED, after=batch.audit_row)
+            self.uploads.fetch(batch.upload, file, max_bytes=self.settings.manifest_max_bytes)
+            messages = accepted_messages(batch, file, self.uploads, self.settings.reading_limits, after=batch.audit_row)
+            settled = self.catalog.numbers_of_rows(batch, *SETTLED, after=batch.audit_row)
             seen = 0
-            for pack in chunk_messages(islice(_without(messages, settled), self._settings.sweeper_limit)):
-                if rounds > self._settings.audit_rounds:
+            for pack in chunk_messages(islice(_without(messages, settled), self.settings.sweeper_limit)):
+                if rounds > self.settings.audit_rounds:
                     done["given up"] += self._give_up(batch, pack)
                 else:
-                    self._queue.send(pack)
+                    self.queue.send(pack)
                     done["sent again"] += len(pack)
                 seen += len(pack)
-                if seen >= self._settings.sweeper_limit or not in_time():
+                if seen >= self.settings.sweeper_limit or not in_time():
                     return pack[-1].row, done
         return 0, done
 
     def _give_up(self, batch: Batch, pack: list[Message]) -> int:
-        reason = f"never_answered: sent again {self._settings.audit_rounds} times, and no worker finished it"
-        self._dead_letters.send_all(pack, reason)
+        reason = f"never_answered: sent again {self.settings.audit_rounds} times, and no worker finished it"
+        self.dead_letters.send_all(pack, reason)
         return self._end_as_dead(batch, pack, reason)
 
     def _finish_incomplete(self, batch: Batch, why: str, in_time: Callable[[], bool]) -> Counter[str]:
         """Finish a batch whose lost rows are unknown, once none of its rows is deferred."""
-        lost = batch.accepted - self._catalog.count_rows(batch, *SETTLED)
+        lost = batch.accepted - self.catalog.count_rows(batch, *SETTLED)
         reason = f"{lost:,} rows were never answered, and it is no longer known which: {why}"
-        if not self._catalog.count_rows(batch, RowState.DEFERRED):
+        if not self.catalog.count_rows(batch, RowState.DEFERRED):
             return self._finish(batch, in_time, reason)
-        self._catalog.record_reason(batch, reason)
-        self._catalog.record_audit(batch, rounds=batch.audit_rounds, rows=batch.audited_rows, now=self._now())
+        self.catalog.record_reason(batch, reason)
+        self.catalog.record_audit(batch, rounds=batch.audit_rounds, rows=batch.audited_rows, now=self.now())
         return Counter()
 
     def _end_unsendable(self, batch: Batch, accepted: Bitmap, why: str) -> tuple[int, Counter[str]]:
@@ -253,26 +241,28 @@ class Audit:
         Without the manifest their videos are unknown, so there are no dead letters to send.
         """
         reason = f"never_answered: it cannot be sent again: {why}"
-        self._catalog.record_reason(batch, f"rows were never answered, and they cannot be sent again: {why}")
-        came_back = {row.number: row.video for row in self._catalog.rows(batch) if row.state is RowState.QUEUED}
-        settled = self._catalog.numbers_of_rows(batch, *SETTLED, after=batch.audit_row)
+        self.catalog.record_reason(batch, f"rows were never answered, and they cannot be sent again: {why}")
+        came_back = {row.number: row.video for row in self.catalog.rows(batch) if row.state is RowState.QUEUED}
+        settled = self.catalog.numbers_of_rows(batch, *SETTLED, after=batch.audit_row)
         messages = (
             # The id is the only known part of the video, from a worker that began on it.
             Message(batch=batch.id, project=batch.project, row=row, video=_unknown(came_back.get(row, "")))
             for row in accepted
             if row > batch.audit_row
         )
-        some = list(islice(_without(messages, settled), self._settings.sweeper_limit))
+        some = list(islice(_without(messages, settled), self.settings.sweeper_limit))
         packs = (some[start : start + ENTRIES_PER_SEND] for start in range(0, len(some), ENTRIES_PER_SEND))
         done = Counter({"given up": sum(self._end_as_dead(batch, pack, reason) for pack in packs)})
-        return (some[-1].row if len(some) == self._settings.sweeper_limit else 0), done
+        return (some[-1].row if len(some) == self.settings.sweeper_limit else 0), done
 
     def _end_as_dead(self, batch: Batch, pack: list[Message], reason: str) -> int:
         """End rows as dead; return how many had not ended before."""
         endings = [RowEnd(it, batch.upload.order, "", RowState.DEAD, reason=reason, row_exists=True) for it in pack]
-        states = self._catalog.end_and_count(endings, now=self._now())
-        telemetry.given_up(zip(pack, states, strict=True), reason=reason)
-        return states.count(RowState.DEAD)
+        states = self.catalog.end_and_count(endings, now=self.now())
+        died = [message for message, state in zip(pack, states, strict=True) if state is RowState.DEAD]
+        for message in died:
+            telemetry.died(message, reason=reason)
+        return len(died)
 
 
 def _without(messages: Iterable[Message], settled: Iterator[int]) -> Iterator[Message]:

@@ -18,6 +18,7 @@ import json
 import tempfile
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
@@ -69,6 +70,7 @@ STOP_SENDING_SECONDS = 30
 """Seconds before the invocation's end (or a quarter of it, if less) at which the rest is left to a continuation."""
 
 
+@dataclass(frozen=True, kw_only=True)
 class Ingest:
     """Works on one upload at a time.
 
@@ -76,20 +78,11 @@ class Ingest:
         now: returns the current time, timezone-aware.
     """
 
-    def __init__(
-        self,
-        *,
-        catalog: Catalog,
-        uploads: UploadsBucket,
-        queue: WorkQueue,
-        settings: IngestSettings,
-        now: Callable[[], datetime],
-    ) -> None:
-        self._catalog = catalog
-        self._uploads = uploads
-        self._queue = queue
-        self._settings = settings
-        self._now = now
+    catalog: Catalog
+    uploads: UploadsBucket
+    queue: WorkQueue
+    settings: IngestSettings
+    now: Callable[[], datetime]
 
     def take(self, upload: Upload, remaining: Callable[[], float]) -> bool:
         """Work on an upload until it is done (True) or the time is nearly up (False: send a continuation).
@@ -103,65 +96,65 @@ class Ingest:
             MessagesNotSent: SQS refuses messages. The checkpoint is stored.
         """
         lease = uuid4().hex
-        batch = self._catalog.open_batch(
+        batch = self.catalog.open_batch(
             upload,
             upload.project or OUTSIDE,
-            self._settings.batch_limits,
+            self.settings.batch_limits,
             lease=lease,
-            until=self._now() + timedelta(seconds=remaining() + LEASE_SPARE_SECONDS),
-            now=self._now(),
+            until=self.now() + timedelta(seconds=remaining() + LEASE_SPARE_SECONDS),
+            now=self.now(),
         )
         if batch.state not in (BatchState.COUNTING, BatchState.SENDING):
             return True
         if batch.lease != lease:
-            lasts = datetime.fromisoformat(batch.lease_until) - self._now()
+            lasts = datetime.fromisoformat(batch.lease_until) - self.now()
             message = f"another invocation is working on batch {batch.id}"
             raise LeaseHeld(message, max(int(lasts.total_seconds()), 0) + 1)
         if upload.project is None:
             self._report(upload, "refused", message=_OUTSIDE)
-            self._catalog.refuse(batch, _OUTSIDE)
+            self.catalog.refuse(batch, _OUTSIDE)
             telemetry.refused(batch=batch.id, reason="OutsideAnyProject")
             return True
         stop = min(STOP_SENDING_SECONDS, remaining() / 4)
         with tempfile.TemporaryFile() as file:
             try:
-                metadata = self._uploads.fetch(upload, file, max_bytes=self._settings.manifest_max_bytes)
+                metadata = self.uploads.fetch(upload, file, max_bytes=self.settings.manifest_max_bytes)
                 if batch.state is BatchState.COUNTING:
                     batch = self._count(batch, file, metadata)
             except (UploadRefused, NotAManifest) as refusal:
                 if batch.state is BatchState.SENDING:
                     # Some rows have been sent, and may be deferred. An open batch keeps them; its audit ends the rest.
-                    self._catalog.record_reason(batch, str(refusal))
-                    self._catalog.all_sent(batch, now=self._now())
+                    self.catalog.record_reason(batch, str(refusal))
+                    self.catalog.all_sent(batch, now=self.now())
                     return True
                 self._report(upload, "refused", message=str(refusal))
-                self._catalog.refuse(batch, str(refusal))
+                self.catalog.refuse(batch, str(refusal))
                 telemetry.refused(batch=batch.id, reason=type(refusal).__name__)
                 return True
             return self._send(batch, file, remaining, stop)
 
     def _count(self, batch: Batch, file: BinaryIO, metadata: dict[str, str]) -> Batch:
         """Do pass 1."""
-        limits = own_limits(self._settings.batch_limits, metadata)
+        limits = own_limits(self.settings.batch_limits, metadata)
         with tempfile.TemporaryDirectory() as scratch:
             rejects = Path(scratch, REJECTS)
             with rejects.open("w", encoding="utf-8") as sink:
                 counted = validation.validate(
-                    manifests.read(file, self._settings.reading_limits),
+                    manifests.read(file, self.settings.reading_limits),
                     scratch=Path(scratch),
                     rejects=sink,
-                    sample_max=self._settings.survey_sample_rows,
+                    sample_max=self.settings.survey_sample_rows,
                 )
             with rejects.open("rb") as content:
-                self._uploads.write_report(batch.upload, REJECTS, content)
-        self._uploads.write_report(batch.upload, ACCEPTED, counted.bitmap.to_bytes())
+                self.uploads.write_report(batch.upload, REJECTS, content)
+        self.uploads.write_report(batch.upload, ACCEPTED, counted.bitmap.to_bytes())
         counts = {"accepted": counted.accepted, "refused": counted.refused, "repeated": counted.repeated}
         warning = {} if batch.upload.is_versioned else {"warning": UNVERSIONED}
         self._report(batch.upload, "accepted", form=counted.form, left_out=counted.left_out, **counts, **warning)
-        self._catalog.start_sending(
+        self.catalog.start_sending(
             batch, take_survey(counted.sample), limits=limits, form=counted.form, last_row=counted.last, **counts
         )
-        return self._catalog.batch(batch.id)
+        return self.catalog.batch(batch.id)
 
     def _send(self, batch: Batch, file: BinaryIO, remaining: Callable[[], float], stop: float) -> bool:
         """Do pass 2, from the checkpoint on."""
@@ -171,16 +164,16 @@ class Ingest:
         try:
             with ThreadPoolExecutor(SEND_THREADS, thread_name_prefix="send") as pool:
                 for pack in chunk_messages(
-                    accepted_messages(batch, file, self._uploads, self._settings.reading_limits, after=last)
+                    accepted_messages(batch, file, self.uploads, self.settings.reading_limits, after=last)
                 ):
-                    under_way.append((pack[-1].row, pool.submit(self._queue.send, pack)))
+                    under_way.append((pack[-1].row, pool.submit(self.queue.send, pack)))
                     if len(under_way) < PACKS_IN_FLIGHT:
                         continue
                     last = _first_sent(under_way)
                     if last - checkpoint >= ROWS_BETWEEN_CHECKPOINTS:
                         checkpoint = last
-                        until = self._now() + timedelta(seconds=remaining() + LEASE_SPARE_SECONDS)
-                        self._catalog.sent(batch, last, until=until, now=self._now())
+                        until = self.now() + timedelta(seconds=remaining() + LEASE_SPARE_SECONDS)
+                        self.catalog.sent(batch, last, until=until, now=self.now())
                     if remaining() < stop:
                         break
                 else:
@@ -188,19 +181,19 @@ class Ingest:
                 while under_way:
                     last = _first_sent(under_way)
         except MessagesNotSent:
-            self._catalog.sent(batch, last, until=None, now=self._now())
+            self.catalog.sent(batch, last, until=None, now=self.now())
             raise
         if complete:
-            self._catalog.all_sent(batch, now=self._now())
+            self.catalog.all_sent(batch, now=self.now())
         else:
-            self._catalog.sent(batch, last, until=None, now=self._now())
+            self.catalog.sent(batch, last, until=None, now=self.now())
         return complete
 
     def _report(self, upload: Upload, state: str, **content: str | int) -> None:
         about = {"batch": upload.batch, "project": upload.project, "manifest": upload.key, "version": upload.version}
         report = about | {"titlecard": __version__, "state": state} | content
         text = json.dumps(report, ensure_ascii=False, indent=1) + "\n"
-        self._uploads.write_report(upload, REPORT, text.encode())
+        self.uploads.write_report(upload, REPORT, text.encode())
 
 
 def accepted_messages(

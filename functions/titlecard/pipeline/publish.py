@@ -64,14 +64,14 @@ class _Part:
     last: bool
 
 
+@dataclass(frozen=True, kw_only=True)
 class ResultPublisher:
     """Publishes the results of batches."""
 
-    def __init__(self, *, results: BatchResults, progress: UploadProgressTable, s3: S3Client, events: EventBus) -> None:
-        self._results = results
-        self._progress = progress
-        self._s3 = s3
-        self._events = events
+    results: BatchResults
+    progress: UploadProgressTable
+    s3: S3Client
+    events: EventBus
 
     def publish(self, batch: Batch, in_time: Callable[[], bool], reason: str | None = None) -> bool:
         """Write a batch's file and publish its event; return False if time ran out and the call must be repeated.
@@ -92,11 +92,11 @@ class ResultPublisher:
 
     def _write(self, batch: Batch, in_time: Callable[[], bool]) -> Counter[str] | None:
         """Write the file; return the counts of its rows, or None if it is not complete yet."""
-        progress = self._progress.read(batch.id, batch.marked_at)
+        progress = self.progress.read(batch.id, batch.marked_at)
         while in_time():
             part = self._part(batch, after=progress.row if progress else 0)
             if progress is None and part.last:
-                self._s3.put_object(**_object(batch), Body=part.body, ContentType=_LINES)
+                self.s3.put_object(**_object(batch), Body=part.body, ContentType=_LINES)
                 return part.counts
             try:
                 progress = self._add(batch, progress or self._begin(batch), part)
@@ -106,9 +106,7 @@ class ResultPublisher:
             except ClientError as error:
                 if progress is None or error.response["Error"].get("Code") not in _LOST:
                     raise
-                self._progress.forget(
-                    batch.id, progress
-                )  # the upload is gone, or another writer wrote one of its parts
+                self.progress.forget(batch.id, progress)  # the upload is gone, or another writer wrote one of its parts
                 return None
             if progress is None:
                 return None
@@ -118,7 +116,7 @@ class ResultPublisher:
         lines: list[bytes] = []
         size, row = 0, after
         counts: Counter[str] = Counter()
-        for result in self._results.results(batch, after=after):
+        for result in self.results.results(batch, after=after):
             lines.append(json.dumps(of_result(result), ensure_ascii=False).encode() + b"\n")
             size += len(lines[-1])
             row = result.row.number
@@ -128,7 +126,7 @@ class ResultPublisher:
         return _Part(b"".join(lines), row, counts, last=True)
 
     def _begin(self, batch: Batch) -> UploadProgress:
-        upload = self._s3.create_multipart_upload(**_object(batch), ContentType=_LINES)["UploadId"]
+        upload = self.s3.create_multipart_upload(**_object(batch), ContentType=_LINES)["UploadId"]
         return UploadProgress(batch.marked_at, upload)
 
     def _add(self, batch: Batch, progress: UploadProgress, part: _Part) -> UploadProgress | None:
@@ -136,23 +134,23 @@ class ResultPublisher:
         etags = progress.etags
         if part.body:
             number = len(etags) + 1
-            put = self._s3.upload_part(**_object(batch), UploadId=progress.upload, PartNumber=number, Body=part.body)
+            put = self.s3.upload_part(**_object(batch), UploadId=progress.upload, PartNumber=number, Body=part.body)
             etags = (*etags, put["ETag"])
         further = replace(progress, etags=etags, row=part.row, counts=progress.counts + part.counts)
         if part.last:  # the last part needs no record: the file is completed at once, or the part is made again
             return further
         if not progress.etags:
-            if self._progress.begin(batch.id, further):
+            if self.progress.begin(batch.id, further):
                 return further
-            self._s3.abort_multipart_upload(**_object(batch), UploadId=progress.upload)
+            self.s3.abort_multipart_upload(**_object(batch), UploadId=progress.upload)
             return None
-        return further if self._progress.advance(batch.id, progress, further) else None
+        return further if self.progress.advance(batch.id, progress, further) else None
 
     def _complete(self, batch: Batch, progress: UploadProgress) -> None:
         parts: list[CompletedPartTypeDef] = [
             {"PartNumber": number, "ETag": etag} for number, etag in enumerate(progress.etags, 1)
         ]
-        self._s3.complete_multipart_upload(**_object(batch), UploadId=progress.upload, MultipartUpload={"Parts": parts})
+        self.s3.complete_multipart_upload(**_object(batch), UploadId=progress.upload, MultipartUpload={"Parts": parts})
 
     def _tell(self, batch: Batch, counts: Counter[str], reason: str | None) -> None:
         """Publish the event.
@@ -174,7 +172,7 @@ class ResultPublisher:
             "reason": reason,
         }
         entry = {"Source": SOURCE, "DetailType": FINISHED, "Detail": json.dumps(detail, ensure_ascii=False)}
-        done = self._events.put_events(Entries=[entry])
+        done = self.events.put_events(Entries=[entry])
         if done["FailedEntryCount"]:
             refused = done["Entries"][0]
             raise EventNotPublished(f"batch {batch.id}: {refused.get('ErrorCode')}: {refused.get('ErrorMessage')}")

@@ -73,6 +73,7 @@ UNREADABLE_SECONDS = 86_400
 """Seconds until another look at a row that this version cannot read: a newer version may be deployed by then."""
 
 
+@dataclass(frozen=True, kw_only=True)
 class Requeue:
     """Puts deferred videos back and has the open batches audited.
 
@@ -80,22 +81,12 @@ class Requeue:
         most: the most messages that one sweep puts back, and the most rows that it gives another date.
     """
 
-    def __init__(
-        self,
-        *,
-        catalog: Catalog,
-        ledger: Ledger,
-        queue: WorkQueue,
-        audit: Audit,
-        most: int,
-        now: Callable[[], datetime],
-    ) -> None:
-        self._catalog = catalog
-        self._ledger = ledger
-        self._queue = queue
-        self._audit = audit
-        self._most = most
-        self._now = now
+    catalog: Catalog
+    ledger: Ledger
+    queue: WorkQueue
+    audit: Audit
+    most: int
+    now: Callable[[], datetime]
 
     def run(self, remaining: Callable[[], float] = lambda: TIMEOUT_SECONDS) -> Counter[str]:
         """Do both; return the numbers of rows put back, and of batches finished, audited or given up.
@@ -104,7 +95,7 @@ class Requeue:
             remaining: returns the seconds that this invocation has left; by default all of them.
         """
         done: Counter[str] = Counter()
-        lease = Lease(self._catalog, self._now)
+        lease = Lease(self.catalog, self.now)
         if not lease.take():
             done["left to another sweep"] += 1
             return done
@@ -115,24 +106,19 @@ class Requeue:
 
         with lease.renewed():
             done += self._put_back(in_time)
-            done += self._audit.run(in_time)
+            done += self.audit.run(in_time)
         return done
 
     def _put_back(self, in_time: Callable[[], bool]) -> Counter[str]:
         """Send the rows that can continue, no more than the budgets can pay for; tell the rest once why they cannot."""
-        sweep = _Sweep(self._catalog, self._ledger, self._queue, self._most, self._now)
+        sweep = _Sweep(self.catalog, self.queue, _Headroom(self.ledger, self.now()), self.most, self.now)
         try:
-            batches = [it for it in self._catalog.open_batches() if isinstance(it, Batch)]  # the audit reports others
+            batches = [it for it in self.catalog.open_batches() if isinstance(it, Batch)]  # the audit reports others
             sweep.send(sweep.due_rows(batches), in_time)
             for batch in batches:
                 if in_time():
                     sweep.send(sweep.rows_for_a_person(batch), in_time)
-        except (
-            CatalogBusy,
-            BotoCoreError,
-            ClientError,
-            MessagesNotSent,
-        ) as trouble:  # the batches are still audited
+        except (CatalogBusy, BotoCoreError, ClientError, MessagesNotSent) as trouble:  # the batches are still audited
             logger.warning("not all rows that are due were put back", error=type(trouble).__name__)
             sweep.done["cut short"] += 1
         return sweep.done
@@ -258,24 +244,17 @@ class _Headroom:
         return Refusal(Hold.LEDGER_UNREACHABLE, str(error), self._now)
 
 
+@dataclass
 class _Sweep:
     """One sweep, with what it has sent and recorded so far."""
 
-    def __init__(
-        self,
-        catalog: Catalog,
-        ledger: Ledger,
-        queue: WorkQueue,
-        most: int,
-        now: Callable[[], datetime],
-    ) -> None:
-        self._catalog = catalog
-        self._queue = queue
-        self._most = most
-        self._now = now
-        self._headroom = _Headroom(ledger, now())
-        self._batches: dict[str, Batch] = {}
-        self.done: Counter[str] = Counter()
+    _catalog: Catalog
+    _queue: WorkQueue
+    _headroom: _Headroom
+    _most: int
+    _now: Callable[[], datetime]
+    _batches: dict[str, Batch] = field(default_factory=dict)
+    done: Counter[str] = field(default_factory=Counter)
 
     def due_rows(self, batches: Iterable[Batch]) -> Iterator[DeferredRow]:
         """Yield the due rows of all projects that can continue, oldest first; record why the others cannot."""

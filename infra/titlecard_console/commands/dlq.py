@@ -41,7 +41,7 @@ from titlecard_console.story import history_content, history_lines, shown
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from titlecard.aws.dynamodb.catalog.grants import FingerprintHistory
+    from titlecard.aws.dynamodb.catalog import VideoRecord
 
 REASON_CHARACTERS = 60
 """The most characters of a reason in a table."""
@@ -409,7 +409,7 @@ def _cells(letter: DeadLetter) -> tuple[str, ...]:
     return one_line(letter.id), batch, row, format_age(letter.since), str(letter.attempts), reason
 
 
-def _content(letter: DeadLetter, histories: Sequence[FingerprintHistory], log: str) -> dict[str, Any]:
+def _content(letter: DeadLetter, histories: Sequence[VideoRecord], log: str) -> dict[str, Any]:
     """Return a dead letter and its video's history for programs."""
     return {
         **letter.figures(),
@@ -420,7 +420,7 @@ def _content(letter: DeadLetter, histories: Sequence[FingerprintHistory], log: s
     }
 
 
-def _lines(letter: DeadLetter, histories: Sequence[FingerprintHistory], log: str) -> Iterator[str]:
+def _lines(letter: DeadLetter, histories: Sequence[VideoRecord], log: str) -> Iterator[str]:
     """Yield a dead letter and its video's history as lines for people."""
     yield f"{one_line(letter.id)}: {one_line(letter.reason)}"
     if letter.seen and letter.batch:

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from titlecard.aws.dynamodb.catalog import Batch
-    from titlecard.aws.dynamodb.catalog.limits import LimitIncrease
+    from titlecard.aws.dynamodb.catalog.items import LimitIncrease
     from titlecard.domain.money import Total
     from titlecard_console.stacks import Stack
 
@@ -99,7 +99,7 @@ class _Standing:
             batch_limits(stack.parameters),
             len(needs),
             sum(needs, Amount()),
-            stacks.stores(stack).limits.raised(name),
+            stacks.stores(stack).catalog.raised(name),
         )
 
     def content(self) -> dict[str, Any]:
@@ -148,8 +148,8 @@ def _raise(stack: Stack, standing: _Standing, wanted: dict[str, int], *, yes: bo
         say(line)
     if not yes and not confirm("Raise it?"):
         raise typer.Abort
-    limits = stacks.stores(stack).limits
-    if not limits.raise_limit(batch.id, before, after, by=stacks.caller(stack), now=datetime.now(UTC)):
+    catalog = stacks.stores(stack).catalog
+    if not catalog.raise_limit(batch.id, before, after, by=stacks.caller(stack), now=datetime.now(UTC)):
         raise CommandError(f"Somebody else has just changed {batch.id}: look again with `titlecard limit {batch.id}`.")
     say("Raised. Waiting videos continue within a minute or two." if standing.waiting else "Raised.")
 

@@ -32,7 +32,7 @@ def show(
     rows = list(results.rows_of(project, video))
     if summary is None and not rows:
         raise CommandError(f"Nothing is known of {video!r} in the project {project!r}: is --project right?")
-    histories = stacks.stores(stack).grants.story(project, video)
+    histories = stacks.stores(stack).grants.records(project, video)
     story = VideoStory(project, video, summary, rows, histories)
     if as_json:
         print_json(story.content())

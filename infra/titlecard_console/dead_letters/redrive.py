@@ -33,8 +33,7 @@ from titlecard_console.manifest import reading_limits
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-    from titlecard.aws.dynamodb.catalog import Batch
-    from titlecard.aws.dynamodb.catalog.grants import FingerprintHistory
+    from titlecard.aws.dynamodb.catalog import Batch, VideoRecord
     from titlecard.domain.video import Video
     from titlecard_console.stacks import Stack
 
@@ -127,10 +126,10 @@ class Redriver:
         for name, batch in batches.items():
             yield batch, self._ledger.spent(name) + worst[name]
 
-    def story(self, letter: DeadLetter) -> list[FingerprintHistory]:
+    def story(self, letter: DeadLetter) -> list[VideoRecord]:
         """Return everything that the catalog knows about a dead letter's video."""
         return (
-            self._grants.story(letter.batch.project, letter.seen.video or letter.id)
+            self._grants.records(letter.batch.project, letter.seen.video or letter.id)
             if letter.batch and letter.seen
             else []
         )

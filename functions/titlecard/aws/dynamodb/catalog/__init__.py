@@ -74,8 +74,7 @@ class Catalog(Batches, Rows, Attempts, SweepLease):
     Every class over the table inherits the client, the conditional writes and the queries of `CatalogTable`, one class
     a theme, and `keys` makes all keys. The four themes that the parser, the sweeper and the audit all need are joined
     here by inheritance: separate objects would be four parameters everywhere, or be forwarded method by method. The
-    others (`BatchLimitTable`, `BatchResults`, `Grants`, `Reviews`, `UploadProgressTable`) are built where they are
-    used.
+    others (`BatchResults`, `Grants`, `Reviews`, `UploadProgressTable`) are built where they are used.
     """
 
     def deferred_rows_of(self, projects: Container[str]) -> Iterator[DeferredRow]:

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from titlecard.aws.dynamodb.catalog.items import Batch, UnreadableBatch, as_batch
+from titlecard.aws.dynamodb.catalog.items import Batch, LimitIncrease, UnreadableBatch, as_batch
 from titlecard.aws.dynamodb.catalog.keys import CLOSED, OPEN, batch_key, number_of_row, row_count_keys, survey_key
 from titlecard.aws.dynamodb.catalog.table import CatalogTable, stamp
 from titlecard.aws.errors import LeaseHeld
 from titlecard.domain.batch import BatchState, RowState, Upload
+from titlecard.domain.money import Total
 from titlecard.extraction.survey import Survey
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from datetime import datetime
-
-    from titlecard.domain.money import Total
 
 
 class Batches(CatalogTable):
@@ -178,6 +177,43 @@ class Batches(CatalogTable):
                 ":counting": BatchState.COUNTING,
                 ":sending": BatchState.SENDING,
                 ":open": BatchState.OPEN,
+            },
+        )
+
+    def raised(self, batch: str) -> list[LimitIncrease]:
+        """Return the increases of a batch's limit, oldest first."""
+        item: Mapping[str, Any] = self._get(batch_key(batch)) or {}
+        return [
+            LimitIncrease(it["at"], it["by"], Total.from_item(it["before"]), Total.from_item(it["after"]))
+            for it in item.get("raised", ())
+        ]
+
+    def raise_limit(self, batch: str, before: Total, after: Total, *, by: str, now: datetime) -> bool:
+        """Raise a batch's limit; return False if it has changed since it was read, or cannot be raised now.
+
+        It cannot be raised while ingest counts the rows, since ingest then writes the limit, nor after the batch was
+        refused or cancelled. It is never lowered: a worker that still knows the old limit would exceed the new one.
+
+        Args:
+            before: the limit as it was read; no field of `after` is lower.
+            by: the person who raises it.
+        """
+        as_read = "limits = :before"
+        counted = "#state IN (:sending, :open, :finished)"
+        going = "attribute_not_exists(cancelled_at)"
+        given = {"at": stamp(now), "by": by, "before": before.as_map(), "after": after.as_map()}
+        return self._update(
+            batch_key(batch),
+            "SET limits = :after, raised = list_append(if_not_exists(raised, :none), :given)",
+            f"{as_read} AND {counted} AND {going}",
+            {
+                ":before": before.as_map(),
+                ":after": after.as_map(),
+                ":none": [],
+                ":given": [given],
+                ":sending": BatchState.SENDING,
+                ":open": BatchState.OPEN,
+                ":finished": BatchState.FINISHED,
             },
         )
 

@@ -75,20 +75,6 @@ class AttemptGrant:
     by: str
 
 
-@dataclass(frozen=True)
-class FingerprintHistory:
-    """What the catalog knows of a video under one fingerprint, and its redrives."""
-
-    fingerprint: str
-    entry: VideoRecord
-    redrives: tuple[Mapping[str, Any], ...]
-
-    @property
-    def allowed(self) -> int:
-        """The number of attempts that a person has allowed in all; 0 if no person has."""
-        return self.entry.allowed
-
-
 class Grants(CatalogTable):
     """Dead rows, and what an operator may do about them."""
 
@@ -123,21 +109,14 @@ class Grants(CatalogTable):
         found = self._get_all([current_key(*video) for video in wanted.values()])
         return {wanted[pk]: str(item["order"]) for (pk, _), item in found.items()}
 
-    def story(self, project: str, video: str) -> list[FingerprintHistory]:
-        """Return the history of a video under each of its fingerprints."""
+    def records(self, project: str, video: str) -> list[VideoRecord]:
+        """Return the records of a video under each of its fingerprints."""
         items = self._query(
             KeyConditionExpression="pk = :pk AND begins_with(sk, :fp)",
             ExpressionAttributeValues={":pk": video_partition(project, video), ":fp": "fp#"},
             ConsistentRead=True,
         )
-        return [
-            FingerprintHistory(
-                str(item["sk"]).removeprefix("fp#"),
-                as_video_record(item),
-                tuple(item.get("redrives", ())),
-            )
-            for item in items
-        ]
+        return [as_video_record(item) for item in items]
 
     def allow(self, seen: RowSnapshot, grant: AttemptGrant, state: BatchState, *, now: datetime) -> bool:
         """Grant a row further attempts, before its message is sent; return False if anything changed since it was read.

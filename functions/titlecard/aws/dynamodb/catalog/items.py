@@ -62,6 +62,16 @@ class Batch:
 
 
 @dataclass(frozen=True)
+class LimitIncrease:
+    """An increase of a batch's limit: when (a stamp), by whom, and from what to what."""
+
+    at: str
+    by: str
+    before: Total
+    after: Total
+
+
+@dataclass(frozen=True)
 class UnreadableBatch:
     """A batch whose item this version cannot read: it was edited by hand, or written by a newer version."""
 
@@ -71,8 +81,9 @@ class UnreadableBatch:
 
 @dataclass(frozen=True)
 class VideoRecord:
-    """One video under one fingerprint."""
+    """One video under one fingerprint, which is empty for a video without a record."""
 
+    fingerprint: str = ""
     talk: Talk | None = None
     attempts: int = 0
     lease_until: str = ""
@@ -80,6 +91,7 @@ class VideoRecord:
     history: tuple[Mapping[str, Any], ...] = ()
     allowed: int = 0
     """The number of attempts that a person has allowed in all; 0 if no person has, and only the cap applies."""
+    redrives: tuple[Mapping[str, Any], ...] = ()
 
     def answers(self, policy: Policy) -> bool:
         """Return whether the stored talk is final, so that the video is neither parsed nor paid for again.
@@ -204,12 +216,14 @@ def as_video_record(item: Mapping[str, Any]) -> VideoRecord:
     """Return the video record that an item holds."""
     talk = item.get("talk")
     return VideoRecord(
+        fingerprint=item.get("sk", "").removeprefix("fp#"),
         talk=Talk.model_validate(talk) if talk else None,
         attempts=int(item.get("attempts", 0)),
         lease_until=item.get("lease_until", ""),
         token=item.get("token"),
         history=tuple(item.get("history", ())),
         allowed=int(item.get("allowed", 0)),
+        redrives=tuple(item.get("redrives", ())),
     )
 
 

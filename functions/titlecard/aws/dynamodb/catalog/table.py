@@ -117,11 +117,16 @@ class CatalogTable:
 
     def _put(self, item: Mapping[str, Any], condition: str, values: Mapping[str, Any]) -> bool:
         """Put an item under a condition; return False if it did not hold."""
-        given: dict[str, Any] = {"ExpressionAttributeValues": values} if values else {}
-        if aliases := _aliases(condition):
-            given["ExpressionAttributeNames"] = aliases
+        aliases = _aliases(condition)
+        names: dict[str, Any] = {"ExpressionAttributeNames": aliases} if aliases else {}
         try:
-            self._db.put_item(TableName=self._table, Item=item, ConditionExpression=condition, **given)
+            self._db.put_item(
+                TableName=self._table,
+                Item=item,
+                ConditionExpression=condition,
+                ExpressionAttributeValues=values,
+                **names,
+            )
         except self._db.exceptions.ConditionalCheckFailedException:
             return False
         return True
@@ -137,11 +142,12 @@ class CatalogTable:
         """
         keys = [(item["pk"], item["sk"]) for item in items]
         done = {place: False for place, key in enumerate(keys) if keys.index(key) < place}
-        for tries in range(TRIES):
-            left = [place for place in range(len(items)) if place not in done]
-            if not left:
-                return [done[place] for place in range(len(items))]
+        tries = 0
+        while left := [place for place in range(len(items)) if place not in done]:
+            if tries == TRIES:
+                raise CatalogBusy(f"{len(left)} of {len(items)} items could not be written")
             _back_off(tries)
+            tries += 1
             for start in range(0, len(left), STATEMENTS_PER_CALL):
                 some = left[start : start + STATEMENTS_PER_CALL]
                 statements: list[Any] = [self._statement(items[place]) for place in some]
@@ -155,9 +161,7 @@ class CatalogTable:
                     elif code not in RETRYABLE:
                         refused: Any = {"Error": answer["Error"]}
                         raise ClientError(refused, "BatchExecuteStatement")
-        if len(done) == len(items):
-            return [done[place] for place in range(len(items))]
-        raise CatalogBusy(f"{len(items) - len(done)} of {len(items)} items could not be written")
+        return [done[place] for place in range(len(items))]
 
     def _statement(self, item: Mapping[str, Any]) -> dict[str, Any]:
         attributes = ", ".join(f"'{name}': ?" for name in item)
