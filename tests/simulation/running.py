@@ -7,12 +7,13 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from tests.simulation.shrinking import Outcome, run
+from tests.simulation.shrinking import run
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from tests.simulation.production import Code
+    from tests.simulation.shrinking import Outcome
 
 
 @dataclass
@@ -25,6 +26,15 @@ class Tally:
     seconds: float = 0.0
     faults: Counter[str] = field(default_factory=Counter)
     failed: list[Outcome] = field(default_factory=list)
+
+    def count(self, outcome: Outcome) -> None:
+        """Add the result of a schedule."""
+        self.schedules += 1
+        self.steps += outcome.steps
+        self.checks += outcome.checks
+        self.faults += outcome.faults
+        if outcome.failure:
+            self.failed.append(outcome)
 
     def add(self, part: Tally) -> None:
         """Add the results of other schedules."""
@@ -57,14 +67,8 @@ def through(code: Code, seeds: Iterable[int], *, most_failures: int = 1, like: M
     tally = Tally()
     began = time.process_time()
     for seed in seeds:
-        outcome = run(code, seed, like=like)
-        tally.schedules += 1
-        tally.steps += outcome.steps
-        tally.checks += outcome.checks
-        tally.faults += outcome.faults
-        if outcome.failure:
-            tally.failed.append(outcome)
-            if len(tally.failed) == most_failures:
-                break
+        tally.count(run(code, seed, like=like))
+        if len(tally.failed) == most_failures:
+            break
     tally.seconds = time.process_time() - began
     return tally
