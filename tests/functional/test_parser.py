@@ -698,6 +698,31 @@ def test_a_message_whose_receives_are_nearly_used_up_in_waiting_for_another_work
     assert copies == [(message.model_dump_json(), BACKOFF)] * (outcome == Replaced())
 
 
+def test_a_message_whose_copy_cannot_be_sent_stays_in_the_queue(
+    world: World, tier: ModelTier, message: Message, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unanswered(*_: object) -> None:
+        raise EndpointConnectionError(endpoint_url="sqs")
+
+    monkeypatch.setattr(WorkQueue, "send_again", unanswered)
+    claim(world, message, 60)
+    assert work(world, tier, message, NUMBERS["MaxReceiveCount"] - 1) == Redeliver()
+
+
+@pytest.mark.parametrize("is_suspect", [True, False])
+def test_a_suspect_whose_answer_cannot_be_saved_is_replaced_since_its_row_is_marked(
+    world: World, tier: ModelTier, message: Message, monkeypatch: pytest.MonkeyPatch, *, is_suspect: bool
+) -> None:
+    def unanswered(*_: object, **__: object) -> None:
+        raise EndpointConnectionError(endpoint_url="dynamodb")
+
+    if is_suspect:
+        claim(world, message, 60)
+        world.clock.forward(61)
+    monkeypatch.setattr(Catalog, "answer", unanswered)
+    assert (work(world, tier, message, 2) == Replaced()) is is_suspect
+
+
 def test_a_suspect_for_which_there_is_too_little_time_comes_back_as_it_is(
     world: World, tier: ModelTier, message: Message
 ) -> None:
@@ -706,10 +731,12 @@ def test_a_suspect_for_which_there_is_too_little_time_comes_back_as_it_is(
     assert work(world, tier, message, 2, left=1) == Redeliver(0)
 
 
+@pytest.mark.parametrize("waited", [0, NUMBERS["VisibilitySeconds"]])
 def test_a_row_that_survived_the_local_tier_and_had_no_time_left_is_not_dead_at_its_last_receive(
-    world: World, tier: ModelTier, message: Message
+    world: World, tier: ModelTier, message: Message, waited: int
 ) -> None:
     assert work(world, tier, message, 2, left=1) == Redeliver(0)
+    world.clock.forward(waited)
     assert work(world, tier, message, NUMBERS["MaxReceiveCount"]) == DEFERRED
 
 
@@ -725,9 +752,12 @@ def test_a_row_whose_request_kills_every_worker_alone_is_dead_at_its_last_receiv
     assert (row(world, message).reason or "").startswith("receives_used_up: ")
 
 
+@pytest.mark.parametrize("marked", [True, False])
 def test_a_row_that_dies_beside_others_alone_is_not_dead_at_its_last_receive(
-    world: World, tier: ModelTier, message: Message
+    world: World, tier: ModelTier, message: Message, *, marked: bool
 ) -> None:
+    if marked:  # by a worker that was alone with it and claimed nothing
+        world.catalog.mark_started(message, now=world.clock(), alone="theirs")
     claim(world, message, 60)  # and its worker died, of whatever it had in hand
     world.clock.forward(61)
     assert work(world, tier, message, NUMBERS["MaxReceiveCount"]) == DEFERRED

@@ -1047,26 +1047,41 @@ def test_a_video_that_has_attempts_left_by_a_person_is_not_dead_after_a_fault(pr
 # ------------------------------------------------------------------------------ attempts for which nothing was sent
 
 
+def spoilt(project: Project, message: Message, monkeypatch: pytest.MonkeyPatch) -> Message:
+    """Claim a video, lose the answer of that call, and return the copy of its message that the worker sends."""
+    claim, copies = Catalog.claim, list[str]()
+
+    def lost(catalog: Catalog, *arguments: Any, **more: Any) -> None:  # noqa: ANN401 -- the claim's
+        claim(catalog, *arguments, **more)
+        raise EndpointConnectionError(endpoint_url="dynamodb")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(WorkQueue, "send_again", lambda _queue, body, _seconds: copies.append(body))
+        patch.setattr(Catalog, "claim", lost)
+        project.work(message, attempt_cap=1)
+    (copy,) = map(Message.model_validate_json, copies)
+    return copy
+
+
 def test_an_attempt_that_a_table_spoils_before_anything_is_sent_is_given_back(
     project: Project, provider: LoopbackProvider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (message,) = project.rows(1)
-    claim, copies = Catalog.claim, list[str]()
-    monkeypatch.setattr(WorkQueue, "send_again", lambda _queue, body, _seconds: copies.append(body))
-
-    def lost(catalog: Catalog, *arguments: Any, **more: Any) -> None:  # noqa: ANN401 -- the claim's
-        """Write the claim and lose its answer."""
-        claim(catalog, *arguments, **more)
-        raise EndpointConnectionError(endpoint_url="dynamodb")
-
-    monkeypatch.setattr(Catalog, "claim", lost)
-    project.work(message, attempt_cap=1)
+    copy = spoilt(project, message, monkeypatch)
     assert (project.entry(message).attempts, provider.posts) == (1, [])
-    monkeypatch.setattr(Catalog, "claim", claim)
-    (copy,) = map(Message.model_validate_json, copies)
     assert (copy.row, copy.unsent) == (message.row, project.entry(message).token)
     assert project.work(copy, attempt_cap=1) == PARSED_BY_MODEL
     assert (project.entry(message).attempts, len(provider.posts)) == (1, 1)
+
+
+def test_a_row_whose_attempt_is_given_back_is_no_suspect_after_its_lease(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (message,) = project.rows(1)
+    copy, marks = spoilt(project, message, monkeypatch), list[str]()
+    project.world.clock.forward(NUMBERS["VisibilitySeconds"])
+    monkeypatch.setattr(Catalog, "mark_started", lambda *_, alone, **__: marks.append(alone))
+    assert (project.work(copy), marks) == (PARSED_BY_MODEL, [])
 
 
 def test_an_attempt_that_was_sent_is_not_given_back_by_an_old_copy(

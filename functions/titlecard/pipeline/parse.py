@@ -192,7 +192,7 @@ class Parser:
         return known[1], known[2]
 
     def _at_once(self, jobs: Sequence[Job]) -> dict[str, Outcome]:
-        """EndRow new rows that the local tier is sure of, without a look-up."""
+        """End new rows that the local tier is sure of, without a look-up."""
         ended = self._catalog.end([job.parsed_locally() for job in jobs], now=self._now())
         # It is better to look a repeated manifest up first, and not a new one.
         self._expects_new = all(it.ending.talk for it in ended)
