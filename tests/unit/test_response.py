@@ -87,6 +87,18 @@ def test_a_refusal_among_other_parts_is_one_and_is_quoted() -> None:
     assert str(outcome) == "The model refused to answer: I do not clean titles."
 
 
+def test_a_refusal_is_quoted_in_one_short_line_without_the_key() -> None:
+    parts = [{"type": "refusal", "refusal": f"Your key is\n{TERMS.key}. " + "I refuse. " * 1_000}]
+    outcome = came_to({"output": [{"content": parts}], "usage": USAGE})
+    assert str(outcome).startswith("The model refused to answer: Your key is [key]. I refuse. ")
+    assert len(str(outcome)) < 500
+
+
+@pytest.mark.parametrize("code", ["not_insufficient_quota", "content_filter_off", "context_length_exceeded_never"])
+def test_a_code_that_only_contains_a_known_one_is_unknown(code: str) -> None:
+    assert isinstance(came_to({"error": {"code": code, "message": "No."}}, None, 400), Rejected)
+
+
 def test_an_answer_that_a_content_filter_stopped_is_a_refusal() -> None:
     outcome = came_to({"status": "incomplete", "incomplete_details": {"reason": "content_filter"}, "usage": USAGE})
     assert isinstance(outcome, Unusable)

@@ -35,6 +35,7 @@ def talk_of(content: bytes) -> object:
         {"output": [], "output_text": TEXT},
         {"output": [message(TEXT[:9], TEXT[9:])]},
         {"output": [message("Let me see: {x}"), message(TEXT)]},
+        {"output": [message("{" * 21), message('{"title": "No", "presenters": []}'), message(TEXT)]},
         {"output": [message({"value": TEXT})]},
         {"output": [message(f"```json\n{TEXT}\n```")]},
         {"output": [message(f'<think>{{"title": "No", "presenters": []}}</think> {TEXT}')]},
@@ -77,6 +78,11 @@ def test_a_chat_completion_is_read_with_its_usage_and_its_end() -> None:
     assert read_usage(body["usage"]) == Usage(7, 3)
     assert body["incomplete_details"] == {"reason": "max_output_tokens"}
     assert {"type": "refusal", "refusal": "No."} in body["output"][0]["content"]
+
+
+def test_a_chat_completion_may_name_its_usage_as_a_response_does() -> None:
+    body = read_response(json.dumps({"choices": [{"message": {"content": TEXT}}], "usage": USAGE}).encode()) or {}
+    assert read_usage(body["usage"]) == Usage(7, 3)
 
 
 @pytest.mark.parametrize("content", [b"", b"[]", b"null", b"<html>", b"data: x", b"[1]", b"{" * 100_000, b"\xff"])
