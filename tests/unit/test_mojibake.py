@@ -26,6 +26,9 @@ SOUND = [
     "MAÇÃ VERDE",
     "L\u2019école, l\u2019équipe",
     "√2 and O(√n)",
+    "Le café \u2013 été à l\u2019école",
+    "GoとRustの世界",
+    "LaÉcole in Java",
     "Why not? Because!",
     "https://example.org/?a?b",
 ]
@@ -64,6 +67,20 @@ def test_sound_text_is_left_alone(text: str) -> None:
 @pytest.mark.parametrize("text", ["J\ufffdrg", "Warteschlangen f?r Anf?nger", "Ã la carte", "Za≈º√≥≈\x82"])
 def test_text_that_lost_characters_is_found(text: str) -> None:
     assert is_garbled(repair(text))
+
+
+@pytest.mark.parametrize(
+    ("encoding", "text"),
+    [
+        *(("iso8859_15", text) for text in ("für Anfänger", "Gülşen I\u015f\u0131k", "Привет, мир", "zażółć gęślą")),
+        *(("mac_roman", text) for text in ("Привет, мир", "Їжак")),
+        *((encoding, "Тестирование") for encoding in ("koi8_r", "mac_cyrillic", "cp852", "cp1254", "iso8859_9")),
+        *((encoding, "Café déjà vu") for encoding in ("koi8_r", "iso8859_2", "cp874")),
+        *((encoding, "Καλημέρα") for encoding in ("cp437", "cp866", "cp1251")),
+    ],
+)
+def test_text_that_was_misread_in_a_rarer_encoding_is_right_or_found(encoding: str, text: str) -> None:
+    assert (found := repair(decoded(text, encoding))) == text or is_garbled(found)
 
 
 @given(st.text(max_size=60))

@@ -74,6 +74,15 @@ _MISREADINGS = (  # those that repair a text only as a whole come before the one
     _misreading("cp850", "├┼─Ô"),
 )
 
+_WRONG = (
+    *("iso8859_15", "iso8859_2", "cp1250", "cp1251", "cp1253", "cp1254", "cp437", "cp850", "cp852", "cp866", "cp874"),
+    *("koi8_r", "mac_cyrillic"),
+)
+"""The encodings in which UTF-8 is most often misread, except those in which sound French looks like it."""
+
+_SPARE_BYTES = 2
+"""The fewest bytes that UTF-8 must need beyond one for each character: two sequences, or one of three bytes."""
+
 _SUSPECT = re.compile(f"[\xc2-\xf4ĂĹ{_CYRILLIC}√≈ƒ∆\u201a├┼─╞Γ]")
 """The characters of misread text; most texts have none of them."""
 
@@ -81,10 +90,12 @@ _CONTROLS = re.compile("[\x80-\x9f]")
 
 _LOST = re.compile(
     "\ufffd"  # the replacement character of a failed decoding
-    "|[\x80-\x9f]"  # control characters that no text has
+    "|[\x80-\x9f\ue000-\uf8ff]"  # control and private characters that no text has
     "|(?<=[A-Za-z])\\?(?=[a-zà-ÿ])"  # `f?r`
     "|(?<![A-ZÀ-Þ])Ã(?![A-ZÀ-Þa-zà-ÿ])|Â(?![A-ZÀ-Þa-zà-ÿ])"  # half a sequence, whose other half was a space
     "|â€|Ã[ƒ\u201a]"
+    "|(?<=[a-z])[\uff61-\uff9f]"  # Shift JIS
+    "|(?:[\u2013\u2014][^\x00-\x7f\\s]){2}"  # Cyrillic in Mac Roman
     "|[√≈ƒ├┼╨╤Γ][^\x00-\x7f\\s]"  # the beginning of a sequence that could not be undone
     "|[ĂĹ][^\x00-\x7f\\s\\w\u201d»…\u2013\u2014]"
     "|(?:[\u0420\u0421][\u201a\u0453\u201e\u2020\u2021€\u2030\u045e\u0405\u0455¤¦§©¬®±µ¶][^\u0420\u0421]*){2}"
@@ -103,12 +114,35 @@ def repair(text: str) -> str:
         repaired = next((it for it in (_undone(before, misread) for misread in _MISREADINGS) if it != before), before)
         if repaired == before:
             break
-    return text if _CONTROLS.search(repaired) else repaired
+    return text if _CONTROLS.search(repaired) or _has_new_capitals(repaired, text) else repaired
 
 
 def is_garbled(text: str) -> bool:
     """Return whether a repaired text still shows that it was misread or lost characters."""
-    return bool(_LOST.search(" ".join(word for word in text.split() if "/" not in word and "@" not in word)))
+    plain = " ".join(word for word in text.split(" ") if "/" not in word and "@" not in word)
+    return bool(_LOST.search(plain)) or any(_is_utf8_in(plain, encoding) for encoding in _WRONG)
+
+
+def _is_utf8_in(text: str, encoding: str) -> bool:
+    """Return whether all of a text is UTF-8 that was read in this encoding, which no sound text is by chance."""
+    try:
+        data = text.encode(encoding)
+        sound = data.decode()
+    except UnicodeError:
+        return False
+    return len(data) - len(sound) >= _SPARE_BYTES
+
+
+def _has_new_capitals(repaired: str, text: str) -> bool:
+    """Return whether a repair made accented capitals within words: `fÌr` for `für`, if it undid the wrong encoding."""
+    return any(
+        here.isupper()
+        and not here.isascii()
+        and before.isalpha()
+        and (before.islower() or after.islower())
+        and f"{before}{here}{after}" not in text
+        for before, here, after in zip(repaired, repaired[1:], f"{repaired[2:]} ", strict=False)
+    )
 
 
 def _undone(text: str, misread: _Misreading) -> str:
