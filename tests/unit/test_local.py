@@ -341,3 +341,11 @@ def test_the_guests_of_a_talk_are_presenters_too(title: str, presenters: tuple[s
 
 def test_a_technology_is_not_a_guest() -> None:
     assert parsed("Jan Novak: Django ft. Celery").presenters == ("Jan Novak",)
+
+
+@pytest.mark.parametrize(
+    "moderator", [" (moderator: Ada Brightwater)", " | Moderated by Ada Brightwater", ", hosted by Ada Brightwater"]
+)
+def test_a_moderator_is_no_presenter_beside_others(moderator: str) -> None:
+    answer = parsed(f"The future of queues - Tomas Ferreyra, Ines Valderrama{moderator}")
+    assert (answer.title, answer.presenters) == ("The future of queues", ("Tomas Ferreyra", "Ines Valderrama"))

@@ -28,7 +28,9 @@ _DELIMITER = re.compile(
     r"""
     (?:(?<!\w)|(?=[\W_]))  # none begins inside a word: to look at this first is far quicker
     (?:
-(?P<host> (?:\s?[,;(-])?\s?(?<!\w)(?:[Mm]oderated|[Hh]osted|[Cc]haired|[Ii]ntroduced)\ by:?\s+(?=[^\W\d_]) )
+(?P<host> (?:\s?[,;(-])?\s?(?<!\w)
+              (?:(?:[Mm]oderated|[Hh]osted|[Cc]haired|[Ii]ntroduced)\ by:?|(?:[Mm]oderators?|[Hh]ost|[Cc]hair):)
+              \s+(?=[^\W\d_]) )
   | (?P<by>   (?:\s?[,;])?\s?(?<!^)(?<!\w)
               (?:(?:[Pp]resented|[Gg]iven|[Ll]ed|[Tt]aught)\ by|PRESENTED\ BY|[Bb]y|BY|[Pp]or|[Pp]ar|aka|от)
               :?\s+(?=[^\W\d_]) )
@@ -272,7 +274,7 @@ def _pieces(line: str, marks: Sequence[tuple[int, int, str]]) -> list[Segment]:
             found.append(Segment(at, at + len(text), text, left, kind))
             left = kind
         else:
-            if kind == "by" and left in _PAUSES:
+            if kind in ("by", "host") and left in _PAUSES:
                 left = kind
             elif not left.endswith(kind):
                 left = f"{left}+{kind}" if left else kind
