@@ -812,6 +812,36 @@ def test_the_address_behind_a_title_in_a_list_is_the_videos() -> None:
     ]
 
 
+def test_a_list_of_titles_in_markdown_is_read() -> None:
+    read = rows(b"- [A talk - Ada Byron](https://youtu.be/Ab3dEfGh1Jk)\n* Another\n* and ** in calls\n1. FC Example\n")
+    assert [row.video.title for row in read if isinstance(row, Accepted)] == [
+        *("A talk - Ada Byron", "Another", "* and ** in calls", "1. FC Example"),
+    ]
+
+
+def test_a_description_of_two_columns_is_read_from_both() -> None:
+    row = {"guid": "g", "title": "A", "persons": ["Ada Byron"], "abstract": "One.", "description": "Two.", "room": "x"}
+    reading = manifests.read(io.BytesIO(json.dumps([row]).encode()), ReadingLimits())
+    (read,) = reading
+    assert isinstance(read, Accepted)
+    assert read.video.description == "One.\n\nTwo."
+    assert reading.ignored == ("room",)
+
+
+@pytest.mark.parametrize(
+    ("row", "reason"),
+    [
+        ({"_type": "playlist", "title": "Shorts", "entries": []}, "without videos"),
+        ({"_type": "playlist", "title": "Talks", "entries": [None]}, "all are private or deleted"),
+        ({"id": 2, "position": 2, "video": None}, "private, deleted or unavailable"),
+    ],
+)
+def test_a_playlist_or_place_without_a_video_says_why(row: dict[str, object], reason: str) -> None:
+    (read,) = rows(json.dumps(row).encode())
+    assert isinstance(read, Refused)
+    assert reason in read.reason
+
+
 @pytest.mark.parametrize("line", ["Title: {}", "“{}” by Ada Byron", "<p>{}</p>", "- {}", '"{}"', "Ada Byron: {}"])
 def test_a_title_that_was_cut_off_is_found_behind_a_label_or_in_quotes(line: str) -> None:
     title = "How we replaced our event bus with forty lines of SQL and lived to tell the tale in production"

@@ -74,7 +74,7 @@ ROWS = {
     '{"id": "#NAME?", "title": "x"}': "what a spreadsheet shows where it took a text for a formula",
     '{"id": "1.23E+10", "title": "x"}': "a number that a spreadsheet has shortened: its digits are lost",
     '{"id": "b", "title": "#REF!"}': "The title “#REF!” is what a spreadsheet shows",
-    '{"id": "b", "title": "x", "entries": []}': "of which no video can be seen",
+    '{"id": "b", "title": "x", "entries": []}': "without videos",
     '{"id": "b", "title": "x", "_type": "playlist"}': "The row is a playlist",
     '{"id": "b", "title": "x", "ie_key": "YoutubeTab"}': "The row is a playlist or a tab of a channel",
     '{"id": "b", "title": "x", "availability": "private"}': "The video is private.",

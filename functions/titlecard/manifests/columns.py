@@ -81,7 +81,7 @@ class Columns:
     @property
     def ignored(self) -> tuple[str, ...]:
         """Return the columns that no field was read from, up to a limit."""
-        read = {name for column in self.seen.values() for name in (column, column.split(".")[0])}
+        read = {name for column in self.seen.values() for name in (column, column.split(".")[0], *column.split(" + "))}
         return tuple(name for name in self._all if name and name not in read)[:_IGNORED_MAX]
 
     def video(self, record: object) -> Video:
@@ -91,8 +91,10 @@ class Columns:
             Unreadable: it describes none; the message says why.
             NoTalk: it is not meant to be a talk.
         """
-        if record is None:
-            raise Unreadable("The row is null: yt-dlp lists a private, deleted or unavailable video this way.")
+        if record is None or (
+            isinstance(record, dict) and record.get("video", record) is None and "title" not in record
+        ):
+            raise Unreadable("The row is null: a private, deleted or unavailable video is listed this way.")
         if not isinstance(record, dict):
             raise Unreadable(f"The row is {kind(record)}, not an object with an id and a title.")
         record = _unwrapped(record)

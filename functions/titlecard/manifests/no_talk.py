@@ -83,7 +83,8 @@ _AROUND_BREAKS = _folded(
 def why_no_video(record: Mapping[str, Any]) -> str | None:
     """Return why a row, by its kind, is not a video; None if it may be one."""
     if isinstance(entries := record.get("entries"), list) and not any(entries):
-        return f"The row is a playlist{_named(record)} of which no video can be seen: all are private or deleted."
+        why = "of which no video can be seen: all are private or deleted" if entries else "without videos"
+        return f"The row is a playlist{_named(record)} {why}."
     if record.get("_type") in _LISTS or _is_list(record):
         return f"The row is a playlist or a tab of a channel{_named(record)}, not a video. {LIST_ITS_VIDEOS}"
     if "title" not in record and any(record.keys() >= keys for keys in _OF_PEOPLE):

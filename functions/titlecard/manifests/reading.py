@@ -35,8 +35,9 @@ Raw = Piece | TableRow | object
 
 _ROWS_JUDGED = 200
 
-_TITLE_AND_ADDRESS = re.compile(r"(.*\S)[ \t]+<?(https?://[^\s<>]+)>?\s*")
-"""A line of a list of titles that ends in the video's address."""
+_BULLET = re.compile(r"^(?:[-\u2022][ \t]+|\*[ \t]+(?!.*\*))(?=\S)")
+_TITLE_AND_ADDRESS = re.compile(r"(?:\[(.+)\]\(|(.*\S)[ \t]+<?)(https?://[^\s<>]+?)[>)]?\s*")
+"""A line of a list of titles that ends in the video's address, or is a link in Markdown."""
 
 _PYTHON = re.compile(rb"\s*\{\s*'")
 
@@ -184,8 +185,9 @@ class Reading:
             raise Unreadable(row.fault)
         names = self._form.table.names if self._form.table else ()
         if len(names) == 1:  # a list of titles
-            beside = _TITLE_AND_ADDRESS.fullmatch(row.fields[0])
-            return {"title": beside[1], "url": beside[2]} if beside else {"title": row.fields[0], "id": row.fields[0]}
+            text = _BULLET.sub("", row.fields[0], count=1)
+            beside = _TITLE_AND_ADDRESS.fullmatch(text)
+            return {"title": beside[1] or beside[2], "url": beside[3]} if beside else {"title": text, "id": text}
         return dict(zip(names, map(cell, row.fields), strict=False))
 
     def _json_record(self, piece: Piece) -> object:

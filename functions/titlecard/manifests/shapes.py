@@ -24,6 +24,8 @@ Record = dict[str, Any]
 _FILES_MAX = 100
 """The most files of a video whose addresses are looked at."""
 
+_TWO_TEXTS = {"description": "abstract + description"}
+
 
 class Flat(NamedTuple):
     """A flattened row.
@@ -158,7 +160,7 @@ def _event(record: Record, references: References) -> Flat:
         "published_at": record.get("release_date") or record.get("date"),
         "presenters": people.names(record["persons"], references.people),
     }
-    columns = {"id": identity, "url": address, "presenters": "persons", "published_at": "date"}
+    columns = {"id": identity, "url": address, "presenters": "persons", "published_at": "date", **_TWO_TEXTS}
     return _flat(record, values, columns, scheduled=True)
 
 
@@ -195,7 +197,7 @@ def _submission(record: Record, references: References) -> Flat:
         "url": record.get("url"),
         "presenters": people.names(speakers, references.people),
     }
-    return _flat(record, values, {"id": "code", "presenters": "speakers"}, scheduled=True)
+    return _flat(record, values, {"id": "code", "presenters": "speakers", **_TWO_TEXTS}, scheduled=True)
 
 
 def _session(record: Record, references: References) -> Flat:
