@@ -21,7 +21,7 @@ goes to OpenAI alone: no redirect is followed, and no message of this module con
 from __future__ import annotations
 
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -61,28 +61,9 @@ _KEY = re.compile(r"\b(sk|sess)-[\w*.-]+")
 _DATED = re.compile(r"-\d{4}-\d{2}-\d{2}$")
 
 
-@dataclass(frozen=True, slots=True)
-class Count:
-    """Requests, and tokens (input plus output)."""
-
-    requests: int = 0
-    tokens: int = 0
-
-    def __add__(self, other: Count) -> Count:
-        """Return the sum."""
-        return Count(self.requests + other.requests, self.tokens + other.tokens)
-
-    def __bool__(self) -> bool:
-        """Return whether either is not zero."""
-        return bool(self.requests or self.tokens)
-
-    def beyond(self, other: Count) -> Count:
-        """Return the excess over another count; zero where it is lower."""
-        return Count(max(self.requests - other.requests, 0), max(self.tokens - other.tokens, 0))
-
-    def within(self, other: Count) -> Count:
-        """Return the lower value of each."""
-        return Count(min(self.requests, other.requests), min(self.tokens, other.tokens))
+def count(requests: int, tokens: int) -> Counter[str]:
+    """Return a number of requests and of tokens (input plus output)."""
+    return Counter(requests=requests, tokens=tokens)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,24 +73,24 @@ class Billed:
     day: date
     key: str | None
     model: str | None
-    count: Count
+    count: Counter[str]
 
 
 @dataclass(frozen=True, slots=True)
 class Charged:
     """The ledger's charges of a project for each day, and their models."""
 
-    days: Mapping[date, Count]
+    days: Mapping[date, Counter[str]]
     models: Collection[str]
 
     @classmethod
     def of(cls, months: Iterable[Month]) -> Charged:
         """Build from the ledger's months."""
-        days: dict[date, Count] = {}
+        days: dict[date, Counter[str]] = {}
         models: set[str] = set()
         for month in months:
             first = date.fromisoformat(f"{month.name}-01")
-            days |= {first.replace(day=day): Count(part.requests, part.tokens) for day, part in month.days.items()}
+            days |= {first.replace(day=day): count(part.requests, part.tokens) for day, part in month.days.items()}
             models |= set(month.models)
         return cls(days, models)
 
@@ -125,11 +106,11 @@ class Day:
     """
 
     day: date
-    charged: Count
-    billed: Count
-    late: Count
-    unknown: Count
-    unbilled: Count
+    charged: Counter[str]
+    billed: Counter[str]
+    late: Counter[str]
+    unknown: Counter[str]
+    unbilled: Counter[str]
 
 
 # ------------------------------------------------------------------------------------------------------ the comparison
@@ -144,18 +125,18 @@ def compare(charged: Charged, billed: Iterable[Billed], first: date, last: date)
         first: the first day.
         last: the last day.
     """
-    ours: dict[date, Count] = defaultdict(Count)
-    foreign: dict[date, Count] = defaultdict(Count)
+    ours: dict[date, Counter[str]] = defaultdict(Counter)
+    foreign: dict[date, Counter[str]] = defaultdict(Counter)
     for one in billed:
         known = one.model is None or _DATED.sub("", one.model) in charged.models or one.model in charged.models
         of_day = ours if known else foreign
         of_day[one.day] += one.count
-    compared, under = [], Count()
+    compared, under = [], Counter[str]()
     for day in days(first - timedelta(days=1), last):
-        account = charged.days.get(day, Count())
-        over, before, under = ours[day].beyond(account), under, account.beyond(ours[day])
-        unknown = over.beyond(before) + foreign[day]
-        compared.append(Day(day, account, ours[day] + foreign[day], over.within(before), unknown, under))
+        account = charged.days.get(day, Counter[str]())
+        over, before, under = ours[day] - account, under, account - ours[day]  # a difference is at least zero
+        unknown = (over - before) + foreign[day]
+        compared.append(Day(day, +account, ours[day] + foreign[day], over & before, unknown, under))
     return compared[1:]
 
 
@@ -305,8 +286,8 @@ class _Result(BaseModel):
     model: str | None = None
 
     @property
-    def count(self) -> Count:
-        return Count(self.num_model_requests, self.input_tokens + self.output_tokens)
+    def count(self) -> Counter[str]:
+        return count(self.num_model_requests, self.input_tokens + self.output_tokens)
 
 
 class _Bucket(BaseModel):

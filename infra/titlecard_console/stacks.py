@@ -20,7 +20,7 @@ from titlecard.aws.s3 import LIMIT_METADATA
 from titlecard.bootstrap import Stores
 from titlecard.domain.batch import UPLOADS, Upload
 from titlecard_console.errors import CommandError
-from titlecard_console.local_cloud import cloud, deploy
+from titlecard_console.local_cloud import cloud
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -40,26 +40,22 @@ CONSOLES = {"aws": "aws.amazon.com", "aws-cn": "amazonaws.cn", "aws-us-gov": "am
 """The domain of the AWS console, by partition."""
 
 
-class Connection(Protocol):
-    """A connection to a deployed stack."""
+class Stack(Protocol):
+    """A deployed stack: one in AWS, or the local cloud."""
 
     @property
     def outputs(self) -> Mapping[str, str]:
         """Return the outputs of template.yaml."""
+
+    @property
+    def parameters(self) -> Mapping[str, str]:
+        """Return the parameters that template.yaml was deployed with."""
 
     def client(self, service: Any, **config: Any) -> Any:  # noqa: ANN401 -- a client's type depends on the name
         """Return a boto3 client for the stack; `config` goes to botocore's `Config`."""
 
     def resource(self, service: Any, **config: Any) -> Any:  # noqa: ANN401 -- as for `client`
         """Return a boto3 resource for the stack, likewise."""
-
-
-class Stack(Connection, Protocol):
-    """A deployed stack."""
-
-    @property
-    def parameters(self) -> Mapping[str, str]:
-        """Return the parameters that template.yaml was deployed with."""
 
     def log(self, function: str, start: datetime, end: datetime) -> str:
         """Return the address or the file of a function's log between two moments; `function` is an output's name."""
@@ -86,24 +82,7 @@ def find(stack: str | None, state: Path) -> Stack:
         raise CommandError(
             f"No local cloud is running in {state}: start one with `titlecard up`, or name a stack with --stack."
         )
-    return _LocalStack(running, state)
-
-
-class _LocalStack:
-    """The local cloud."""
-
-    def __init__(self, running: cloud.Cloud, state: Path) -> None:
-        self.outputs = running.outputs
-        self.client = running.client
-        self.resource = running.resource
-        self._state = state
-
-    @cached_property
-    def parameters(self) -> Mapping[str, str]:
-        return _parameters(_describe(self.client("cloudformation"), deploy.STACK))
-
-    def log(self, _function: str, _start: datetime, _end: datetime) -> str:
-        return str(cloud.State(self._state).logs / "ministack.log")
+    return running
 
 
 @dataclass(frozen=True)
@@ -121,7 +100,8 @@ class _AwsStack:
         region = parts[3] if name.startswith("arn:") and len(parts) > 3 else region  # noqa: PLR2004 -- arn:aws:service:region
         session = boto3.Session(region_name=region)
         try:
-            stack = _describe(session.client("cloudformation", config=_config({})), name)
+            formation = session.client("cloudformation", config=_config({}))
+            (stack,) = formation.describe_stacks(StackName=name)["Stacks"]
         except ClientError as error:
             if error.response["Error"]["Code"] == "ValidationError":  # CloudFormation's error code for an unknown name
                 raise CommandError(
@@ -137,7 +117,8 @@ class _AwsStack:
                 f"The stack {name!r} ({stack['StackStatus']}) has no output {missing[0]}: it is not a stack of "
                 "Titlecard, or its deployment is not complete."
             )
-        return cls(session, outputs, _parameters(stack))
+        parameters = {it["ParameterKey"]: it["ParameterValue"] for it in stack.get("Parameters", [])}
+        return cls(session, outputs, parameters)
 
     def client(self, service: Any, **config: Any) -> Any:  # noqa: ANN401 -- a client's type depends on the name
         return self.session.client(service, config=_config(config))
@@ -151,18 +132,18 @@ class _AwsStack:
         return log_address(configuration["LoggingConfig"]["LogGroup"], self.session.region_name, partition, start, end)
 
 
-def stores(stack: Connection) -> Stores:
+def stores(stack: Stack) -> Stores:
     """Return the tables and the bucket of a stack."""
     outputs = stack.outputs
     return Stores(_Clients(stack), catalog_table=outputs["CatalogTable"], ledger_table=outputs["LedgerTable"])
 
 
-def ledger(stack: Connection) -> Ledger:
+def ledger(stack: Stack) -> Ledger:
     """Return the ledger of a stack."""
     return stores(stack).ledger
 
 
-def upload(stack: Connection, manifest: Path, name: str, limits: Total | None) -> Upload:
+def upload(stack: Stack, manifest: Path, name: str, limits: Total | None) -> Upload:
     """Put a manifest into a stack's uploads bucket.
 
     Args:
@@ -178,7 +159,7 @@ def upload(stack: Connection, manifest: Path, name: str, limits: Total | None) -
     return Upload(bucket, key, version, order="")
 
 
-def caller(stack: Connection) -> str:
+def caller(stack: Stack) -> str:
     """Return the person who runs the command, as AWS knows them: an ARN."""
     return str(stack.client("sts").get_caller_identity()["Arn"])
 
@@ -186,7 +167,7 @@ def caller(stack: Connection) -> str:
 class _Clients:
     """The clients of a stack; the ledger's client tries each call once, as in the functions."""
 
-    def __init__(self, stack: Connection) -> None:
+    def __init__(self, stack: Stack) -> None:
         self._stack = stack
 
     @cached_property
@@ -226,13 +207,3 @@ def _config(config: Mapping[str, Any]) -> Config:
     """Return a configuration with more retries than the functions have, because a person waits for the answer."""
     settings: dict[str, Any] = {"retries": {"mode": "standard", "total_max_attempts": 5}, "connect_timeout": 10}
     return Config(**settings | dict(config))
-
-
-def _describe(formation: Any, name: str) -> Mapping[str, Any]:  # noqa: ANN401 -- a client
-    (stack,) = formation.describe_stacks(StackName=name)["Stacks"]
-    found: Mapping[str, Any] = stack
-    return found
-
-
-def _parameters(stack: Mapping[str, Any]) -> dict[str, str]:
-    return {it["ParameterKey"]: it["ParameterValue"] for it in stack.get("Parameters", [])}

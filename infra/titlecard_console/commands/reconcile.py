@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections import defaultdict
-from dataclasses import asdict
+from collections import Counter, defaultdict
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,7 +13,7 @@ from titlecard_console import stacks
 from titlecard_console.commands import options
 from titlecard_console.errors import CommandError, ExitCode
 from titlecard_console.output import pluralize, print_json, print_table, say
-from titlecard_console.reconcile import ADMIN_KEY, OPENAI, Charged, Count, UsageClient, compare
+from titlecard_console.reconcile import ADMIN_KEY, OPENAI, Charged, UsageClient, compare
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -125,55 +124,56 @@ def _content(project: str, day: Day, billed: Iterable[Billed]) -> Mapping[str, o
     return {
         "project": project,
         "day": day.day.isoformat(),
-        **{name: asdict(getattr(day, name)) for name in counts},
-        "by_key": [{"api_key_id": one.key, "model": one.model, **asdict(one.count)} for one in billed],
+        **{name: _as_map(getattr(day, name)) for name in counts},
+        "by_key": [{"api_key_id": one.key, "model": one.model, **_as_map(one.count)} for one in billed],
     }
+
+
+def _as_map(count: Counter[str]) -> dict[str, int]:
+    return {name: count[name] for name in ("requests", "tokens")}
 
 
 def _print_days(days: Sequence[Day]) -> None:
     headings = ["day"]
     for heading in ("charged", "billed", "unknown", "never billed"):
         headings += ["requests>", f"{heading}>"]
-    total = [sum((count for count in counts), Count()) for counts in zip(*map(_counts, days), strict=True)]
+    total = [sum(counts, Counter[str]()) for counts in zip(*map(_counts, days), strict=True)]
     lines = [*((str(day.day), _counts(day)) for day in days), ("all", total)]
     print_table(
         headings,
-        [
-            (name, *(f"{number:,}" for count in counts for number in (count.requests, count.tokens)))
-            for name, counts in lines
-        ],
+        [(name, *(f"{number:,}" for count in counts for number in _as_map(count).values())) for name, counts in lines],
     )
 
 
-def _counts(day: Day) -> list[Count]:
+def _counts(day: Day) -> list[Counter[str]]:
     return [day.charged, day.billed, day.unknown, day.unbilled]
 
 
 def _explain(days: Sequence[Day], billed: Mapping[date, Sequence[Billed]], months: Sequence[Month]) -> None:
     """Explain the numbers."""
     unknown, unbilled, late = (
-        sum((getattr(day, name) for day in days), Count()) for name in ("unknown", "unbilled", "late")
+        sum((getattr(day, name) for day in days), Counter[str]()) for name in ("unknown", "unbilled", "late")
     )
     if not any(day.billed for day in days) and any(day.charged for day in days):
         say("OpenAI billed nothing at all: is the id of the key or of the project right?")
     if unknown:
         say(
-            f"UNKNOWN: OpenAI billed {pluralize(unknown.requests, 'request')} and {pluralize(unknown.tokens, 'token')} "
-            "that the ledger does not know. The key has leaked, or other code uses it: make a new key for Titlecard "
-            "alone."
+            f"UNKNOWN: OpenAI billed {pluralize(unknown['requests'], 'request')} and "
+            f"{pluralize(unknown['tokens'], 'token')} that the ledger does not know. The key has leaked, or other code "
+            "uses it: make a new key for Titlecard alone."
         )
     for day in days:
         for one in billed[day.day] if day.unknown else ():
-            count = f"{pluralize(one.count.requests, 'request')}, {pluralize(one.count.tokens, 'token')}"
+            count = f"{pluralize(one.count['requests'], 'request')}, {pluralize(one.count['tokens'], 'token')}"
             say(f"  {day.day}  {one.key or 'unknown key'}  {one.model or 'unknown model'}  {count}")
     if unbilled:
         lost = pluralize(sum(month.spent.lost.tokens for month in months), "token")
         unsettled = pluralize(sum(month.spent.open.tokens for month in months), "token")
         say(
-            f"Charged and never billed: {pluralize(unbilled.tokens, 'token')}. They stay charged. Of these months' "
+            f"Charged and never billed: {pluralize(unbilled['tokens'], 'token')}. They stay charged. Of these months' "
             f"charges, {lost} are bounds of lost answers, and {unsettled} are reserved and not settled."
         )
     if late:
-        say(f"Probably sent before midnight and billed after it: {pluralize(late.tokens, 'token')}.")
+        say(f"Probably sent before midnight and billed after it: {pluralize(late['tokens'], 'token')}.")
     if not unknown:
         say("Everything that OpenAI billed is in the ledger.")

@@ -75,7 +75,7 @@ def run(
             f"A local cloud with its own settings runs in {state}: leave out --tier, --model and --set, or stop it."
         )
     overrides = {} if running else overrides_of(settings, tier, model)
-    parameters = parameters_of(state, overrides, running)
+    parameters = parameters_of(overrides, running)
     read = [read_manifest(path, parameters) for path in manifests]
     for manifest in read:
         for remark in manifest.remarks():

@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from titlecard.domain.video import Policy
-from titlecard_console import stacks
 from titlecard_console.commands import options
 from titlecard_console.errors import CloudError, CommandError
 from titlecard_console.local_cloud import cloud, template
@@ -63,14 +62,13 @@ def _say_local_only(why: str) -> None:
     say(f"OPENAI_API_KEY {why}: the local tier alone answers, and nothing is spent.")
 
 
-def parameters_of(state: Path, overrides: Mapping[str, str], running: cloud.Cloud | None) -> Mapping[str, str]:
+def parameters_of(overrides: Mapping[str, str], running: cloud.Cloud | None) -> Mapping[str, str]:
     """Return the parameters of the running cloud, or of the one that will be started."""
     if running:
-        parameters = stacks.find(None, state).parameters
-        if Policy(parameters["TierPolicy"]) is Policy.LOCAL:
+        if Policy(running.parameters["TierPolicy"]) is Policy.LOCAL:
             has_key = bool(os.environ.get("OPENAI_API_KEY"))
             _say_local_only("was not set when this cloud was started" if has_key else "is not set")
-        return parameters
+        return running.parameters
     return template.load().values(cloud.local_parameters(os.environ) | dict(overrides))
 
 

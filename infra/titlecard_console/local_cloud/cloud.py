@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,19 +27,24 @@ from titlecard_console.local_cloud import template
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
+    from datetime import datetime
 
 
 @dataclass(frozen=True)
 class Cloud:
-    """A running cloud: its address, its root user's credentials, and the outputs of its stack, once it is deployed."""
+    """A running cloud: its address, its root user's credentials, and its stack, once that is deployed.
+
+    `supervisor` is the process id of the supervisor. `logs` is the file that the functions log to.
+    """
 
     endpoint_url: str
     region: str
     access_key: str
     secret_key: str
-    outputs: Mapping[str, str]
+    logs: str
     supervisor: int
-    """The process id of the supervisor."""
+    outputs: Mapping[str, str] = field(default_factory=dict)
+    parameters: Mapping[str, str] = field(default_factory=dict)
 
     def client(self, service: Any, **config: Any) -> Any:  # noqa: ANN401 -- a client's type depends on the name
         """Return a boto3 client that ignores the caller's AWS configuration. `config` goes to botocore's `Config`."""
@@ -48,6 +53,10 @@ class Cloud:
     def resource(self, service: Any, **config: Any) -> Any:  # noqa: ANN401 -- as for `client`
         """Return a boto3 resource for it, likewise."""
         return _session().resource(service, **self._where(config))
+
+    def log(self, _function: str, _start: datetime, _end: datetime) -> str:
+        """Return the log file, which holds every function's lines."""
+        return self.logs
 
     def _where(self, config: Mapping[str, Any]) -> dict[str, Any]:
         return {

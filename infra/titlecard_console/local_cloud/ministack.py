@@ -52,7 +52,7 @@ class MiniStack:
         set_up()
         port = _free_port()
         credentials = f"AKIA{secrets.token_hex(8).upper()}", secrets.token_hex(20)  # no other cloud shares them
-        self.cloud = Cloud(f"http://127.0.0.1:{port}", REGION, *credentials, outputs={}, supervisor=os.getpid())
+        self.cloud = Cloud(f"http://127.0.0.1:{port}", REGION, *credentials, logs=str(log), supervisor=os.getpid())
         command = [str(PYTHON), "-P", ministack_main.__file__, str(PACKAGES)]  # -P: do not import from its folder
         with log.open("ab") as logged:
             self._process = subprocess.Popen(  # noqa: S603 -- our own launcher

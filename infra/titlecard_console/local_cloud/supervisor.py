@@ -67,7 +67,7 @@ def _supervise(request: CloudRequest, state: State) -> None:
     with closing(MiniStack(state.scratch, state.logs / "ministack.log", request.environment)) as ministack:
         _tell(step="deploying template.yaml")
         outputs = deploy.deploy(ministack.cloud, template.load(), request.parameters, Path(request.artefacts))
-        cloud = replace(ministack.cloud, outputs=outputs)
+        cloud = replace(ministack.cloud, outputs=outputs, parameters=request.parameters)
         tables = JournaledTables(cloud, Journal(state.record))
         tables.restore()
         deploy.try_functions(cloud)
