@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from titlecard.domain.text import one_line
 from titlecard_console.errors import CommandError
 
 if TYPE_CHECKING:
@@ -30,6 +31,9 @@ _UNCUT = 10_000
 
 _GAP, _FOLDED = 2, 10
 """The spaces between two columns, and the least width of a column whose cells are folded, in characters."""
+
+TEXT_CHARACTERS = 400
+"""The most characters that a terminal shows of a title, a list of names or a description; JSON has all of them."""
 
 _CENT = 10_000
 """One cent, in micro-dollars."""
@@ -174,11 +178,14 @@ def format_age(moment: datetime) -> str:
     return f"{seconds:.0f} seconds ago"
 
 
-def format_duration(seconds: float) -> str:
-    """Format a length of time: `2 h 05 min`."""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {rest:02} s" if minutes else f"{rest} s"
+def printable(text: str) -> str:
+    """Make a stranger's text safe for a terminal."""
+    return truncate(one_line(text), TEXT_CHARACTERS)
+
+
+def printable_names(presenters: Sequence[str]) -> str:
+    """Format presenters for a terminal."""
+    return printable("; ".join(presenters)) or "nobody"
 
 
 def truncate(text: str, most: int) -> str:

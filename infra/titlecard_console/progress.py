@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Column
 
 from titlecard.domain.batch import BatchState
-from titlecard_console.output import format_duration, pluralize
+from titlecard_console.output import pluralize
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -67,7 +68,7 @@ class Display(Progress):
         self._statuses[name] = status
         self.update(bar, completed=status.ended, total=total)
         rate, rest = self.tasks[bar].speed, status.batch.accepted - status.ended - status.waiting
-        pace = f"{rate:,.1f} a second, {format_duration(rest / rate)} left" if rate and rest > 0 else ""
+        pace = f"{rate:,.1f} a second, {timedelta(seconds=round(rest / rate))} left" if rate and rest > 0 else ""
         sentence = ", ".join(filter(None, (status.sentence(), pace)))
         if self.console.is_terminal:
             self.update(bar, description=sentence)

@@ -11,9 +11,8 @@ import typer
 
 from titlecard.domain.text import normalise
 from titlecard_console.errors import CommandError
-from titlecard_console.output import people, pluralize, say, truncate
+from titlecard_console.output import people, pluralize, printable, printable_names, say, truncate
 from titlecard_console.review_sheet import BETWEEN_NAMES, names
-from titlecard_console.story import shown, shown_names
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -112,9 +111,9 @@ def comparison(flagged: Flagged) -> str:
     place = f"{result.batch}, row {result.row.number}"
     rows = [
         f"{result.row.video}  {talk.review}, confidence {talk.confidence:.2f}  ({place})",
-        f"  title        {shown(video.title) if video else 'unknown: the manifest was deleted'}",
-        f"            →  {shown(talk.title)}",
-        f"  presenters   {shown_names(talk.presenters)}",
+        f"  title        {printable(video.title) if video else 'unknown: the manifest was deleted'}",
+        f"            →  {printable(talk.title)}",
+        f"  presenters   {printable_names(talk.presenters)}",
     ]
     description = [line for line in normalise(video.description if video else "").split("\n") if line.strip()]
     rows += [f"             | {truncate(line, DESCRIPTION_CHARACTERS)}" for line in description[:DESCRIPTION_LINES]]

@@ -9,8 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
-from titlecard_console.output import open_output, pluralize, print_table, say
-from titlecard_console.story import shown, shown_names
+from titlecard_console.output import open_output, pluralize, print_table, printable, printable_names, say
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -46,9 +45,9 @@ class TalkOutput:
         if not self.shows_table or self.count > SHOWN_ROWS:
             return
         if talk is None:
-            self.rows.append((shown(raw_title), "", "", "", "", shown(reason or "")))
+            self.rows.append((printable(raw_title), "", "", "", "", printable(reason or "")))
             return
-        cells = (shown(raw_title), shown(talk.title), shown_names(talk.presenters))
+        cells = (printable(raw_title), printable(talk.title), printable_names(talk.presenters))
         self.rows.append((*cells, talk.tier, f"{talk.confidence:.2f}", talk.review or ""))
 
 

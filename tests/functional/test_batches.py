@@ -134,7 +134,7 @@ def test_the_pace_is_that_of_the_last_minute(world: World) -> None:
         now = replace(batch, state=BatchState.OPEN, accepted=100, counts=Counter(parsed_local=parsed))
         display.show("talks", Status(now, 0, None, Amount()))
     paces = [line.partition(" parsed locally")[2] for line in stream.getvalue().splitlines()]
-    assert paces == ["", "", ", 3.0 a second, 17 s left", "", "", ", 1.0 a second, 30 s left"]
+    assert paces == ["", "", ", 3.0 a second, 0:00:17 left", "", "", ", 1.0 a second, 0:00:30 left"]
 
 
 def test_a_batch_that_ingest_gave_up_has_ended(world: World) -> None:

@@ -211,7 +211,7 @@ def test_a_missing_local_cloud_is_refused_with_the_command_that_starts_one(
         (("pause", "pycon", "--all"), "pycon and --all contradict each other"),
         (("resume",), "Name a project, or give --all"),
         (("run", __file__, "--tier", "local", "--set", "TierPolicy=auto"), "--tier and --set TierPolicy contradict"),
-        (("limit", "pycon-2019-0f3a", "--tokens", "1e5"), "'1e5' is not a whole number of tokens, as in 400000. See"),
+        (("limit", "pycon-2019-0f3a", "--tokens", "1e5"), "Invalid value for '--tokens'"),
         (("spend", "--by", "week"), "Invalid value for '--by': 'week' is not one of 'day', 'batch', 'model'. See"),
         (("completion",), "Missing argument 'SHELL'. Choose from: bash, zsh, fish. See `titlecard completion --help`."),
         (("review", "--output", "nowhere/review.csv"), "there is no folder 'nowhere': make it first"),

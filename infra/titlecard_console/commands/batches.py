@@ -5,15 +5,9 @@ from __future__ import annotations
 from titlecard.domain.batch import BatchState
 from titlecard_console import stacks
 from titlecard_console.commands import options
-from titlecard_console.output import (
-    format_usd,
-    print_json,
-    print_table,
-    say,
-)
+from titlecard_console.output import format_usd, print_json, print_table, printable, say
 from titlecard_console.results import ResultReader
 from titlecard_console.status import Status
-from titlecard_console.story import shown
 
 
 def batches(
@@ -43,7 +37,7 @@ def batches(
         print_table(_HEADINGS, [_cells(status) for status in shown_statuses])
         for batch in (status.batch for status in shown_statuses):
             if batch.state is BatchState.REFUSED:
-                say(f"{batch.id} ({shown(batch.upload.key)}) was refused: {batch.reason}")
+                say(f"{batch.id} ({printable(batch.upload.key)}) was refused: {batch.reason}")
     else:
         whose = f" of the project {project!r}" if project else ""
         say(f"There are no batches{whose} yet: `titlecard upload MANIFEST --project {project or 'PROJECT'}` makes one.")

@@ -25,6 +25,7 @@ from titlecard_console.dead_letters.plan import differences, ids_by_cause, limit
 from titlecard_console.dead_letters.queue import HIDDEN_SECONDS, MESSAGES_PER_SECOND
 from titlecard_console.dead_letters.redrive import Redriver
 from titlecard_console.errors import CommandError, ExitCode
+from titlecard_console.history import history_content, history_lines
 from titlecard_console.output import (
     confirm,
     format_age,
@@ -33,10 +34,10 @@ from titlecard_console.output import (
     pluralize,
     print_json,
     print_table,
+    printable,
     say,
     truncate,
 )
-from titlecard_console.story import history_content, history_lines, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -427,10 +428,10 @@ def _lines(letter: DeadLetter, histories: Sequence[VideoRecord], log: str) -> It
         yield f"  row {letter.seen.row} of {letter.seen.batch} (project {letter.batch.project}), {letter.seen.state}"
     yield f"  since {format_time(letter.since)}; letters: {', '.join(it.id for it in letter.messages) or 'none'}"
     if letter.video:
-        yield f"  title: {shown(letter.video.title)}"
-        yield f"  description: {shown(letter.video.description) or 'none'}"
+        yield f"  title: {printable(letter.video.title)}"
+        yield f"  description: {printable(letter.video.description) or 'none'}"
     else:
-        yield from (f"  message: {shown(letter.body)}" for letter in letter.messages)
+        yield from (f"  message: {printable(letter.body)}" for letter in letter.messages)
     for history in histories:
         yield from (f"  {line}" for line in history_lines(history))
     if letter.to_be_sent or letter.kind is Kind.DEAD:

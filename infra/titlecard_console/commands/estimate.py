@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext, suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +21,6 @@ from titlecard_console.output import amounts, format_caps, pluralize, print_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
     from titlecard_console.estimate import Estimate
     from titlecard_console.stacks import Stack
@@ -42,7 +42,9 @@ def estimate(
 
     Without --stack and without a local cloud, it uses the parameters of template.yaml.
     """
-    stack = _find_stack(stack_name, state)
+    stack: Stack | None = None
+    with suppress(CommandError) if stack_name is None else nullcontext():  # no local cloud is running
+        stack = stacks.find(stack_name, state)
     parameters = stack.parameters if stack else template.load().values({})
     (found,) = estimating.estimate([read_manifest(manifest, parameters)], parameters, Cap())
     content = _content(found) | (left_of_budget(stack, project) if stack else {})
@@ -50,16 +52,6 @@ def estimate(
         print_json(content)
     else:
         typer.echo("\n".join(_lines(content, parameters, project)))
-
-
-def _find_stack(stack_name: str | None, state: Path) -> Stack | None:
-    """Find the named stack, or the local cloud if one is running; None if there is neither."""
-    try:
-        return stacks.find(stack_name, state)
-    except CommandError:
-        if stack_name is not None:
-            raise
-        return None
 
 
 def _content(found: Estimate) -> dict[str, Any]:

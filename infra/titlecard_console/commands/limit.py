@@ -39,8 +39,13 @@ if TYPE_CHECKING:
 def limit(
     batch: options.BatchName,
     *,
-    usd: options.RaiseUsd = None,
-    tokens: options.RaiseTokens = None,
+    usd: Annotated[
+        int | None,
+        typer.Option(metavar="USD", parser=options.micro_usd, help="Raise it to this many dollars in all."),
+    ] = None,
+    tokens: Annotated[
+        int | None, typer.Option(metavar="NUMBER", min=0, help="Raise it to this many tokens in all.")
+    ] = None,
     requests: Annotated[
         int | None, typer.Option(metavar="NUMBER", min=1, help="Raise it to this many requests in all.")
     ] = None,
@@ -58,8 +63,8 @@ def limit(
     Videos that wait for the limit continue by themselves. A limit can only be raised, up to the stack's parameters; use
     `titlecard cancel BATCH` to end a batch. The project's budget also applies.
     """
-    wanted = options.spending_cap(usd, tokens).as_map()
-    wanted |= {"requests": requests} if requests is not None else {}
+    given = {"tokens": tokens, "micro_usd": usd, "requests": requests}
+    wanted = {name: number for name, number in given.items() if number is not None}
     stack = stacks.find(stack_name, state)
     standing = _Standing.read(stack, batch)
     if wanted:

@@ -15,8 +15,6 @@ from titlecard_console.errors import CommandError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from titlecard.domain.money import Cap
-
 DEFAULT_STATE = Path(".titlecard")
 
 
@@ -43,25 +41,16 @@ def _project(name: str | None) -> str | None:
         raise typer.BadParameter(f"{error}.") from error
 
 
-def _dollars(number: str | None) -> str | None:
-    return _checked(number, "usd", "a number of dollars, as in 2 or 0.50")
-
-
-def _tokens(number: str | None) -> str | None:
-    return _checked(number, "tokens", "a whole number of tokens, as in 400000")
-
-
-def _checked(number: str | None, unit: str, expected: str) -> str | None:
-    """Check that an option is a number of a unit.
+def micro_usd(dollars: str) -> int:
+    """Return dollars in micro-dollars.
 
     Raises:
-        typer.BadParameter: it is not.
+        typer.BadParameter: the text is not a number of dollars.
     """
     try:
-        cap([f"{number}{unit}"] if number is not None else [])
+        return cap([f"{dollars}usd"]).micro_usd or 0
     except NotABudget as error:
-        raise typer.BadParameter(f"{number!r} is not {expected}.") from error
-    return number
+        raise typer.BadParameter(f"{dollars!r} is not a number of dollars, as in 2 or 0.50.") from error
 
 
 StackName = Annotated[
@@ -105,19 +94,11 @@ Settings = Annotated[
 ]
 
 LimitUsd = Annotated[
-    str | None,
-    typer.Option(metavar="USD", callback=_dollars, help="Spend at most this many dollars on all manifests together."),
+    int | None,
+    typer.Option(metavar="USD", parser=micro_usd, help="Spend at most this many dollars on all manifests together."),
 ]
 LimitTokens = Annotated[
-    str | None,
-    typer.Option(metavar="NUMBER", callback=_tokens, help="Spend at most this many tokens on all manifests together."),
-]
-RaiseUsd = Annotated[
-    str | None, typer.Option("--usd", metavar="USD", callback=_dollars, help="Raise it to this many dollars in all.")
-]
-RaiseTokens = Annotated[
-    str | None,
-    typer.Option("--tokens", metavar="NUMBER", callback=_tokens, help="Raise it to this many tokens in all."),
+    int | None, typer.Option(metavar="NUMBER", min=0, help="Spend at most this many tokens on all manifests together.")
 ]
 
 OutputFile = Annotated[
@@ -133,15 +114,6 @@ CopyFile = Annotated[
     Path | None,
     typer.Option("--copy", help="The new file that holds the copy.", dir_okay=False, callback=in_existing_folder),
 ]
-
-
-def spending_cap(usd: str | None, tokens: str | None) -> Cap:
-    """Return the most that a person wants to spend, from the options.
-
-    Raises:
-        NotABudget: an option is not an amount.
-    """
-    return cap([f"{value}{unit}" for value, unit in ((usd, "usd"), (tokens, "tokens")) if value is not None])
 
 
 def overrides(settings: Sequence[str] | None, *, model: str | None = None, tier: str | None = None) -> dict[str, str]:

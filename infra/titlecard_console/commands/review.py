@@ -21,10 +21,9 @@ from titlecard.pipeline.lines import of_result
 from titlecard_console import review_session, review_sheet, stacks
 from titlecard_console.commands import options
 from titlecard_console.errors import CommandError, ExitCode
-from titlecard_console.output import confirm, open_output, pluralize, print_json, say
+from titlecard_console.output import confirm, open_output, pluralize, print_json, printable, printable_names, say
 from titlecard_console.results import ResultReader
 from titlecard_console.review_session import comparison
-from titlecard_console.story import shown, shown_names
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -138,8 +137,8 @@ def _apply(stack: Stack, results: ResultReader, path: Path, *, yes: bool) -> Non
     for correction, _ in corrections:
         title, presenters = correction.before
         say(correction.video)
-        say(f"  {shown(title)} · {shown_names(presenters)}")
-        say(f"  → {shown(correction.title)} · {shown_names(correction.presenters)}")
+        say(f"  {printable(title)} · {printable_names(presenters)}")
+        say(f"  → {printable(correction.title)} · {printable_names(correction.presenters)}")
     written = 0
     if corrections and (yes or confirm(f"Apply {pluralize(len(corrections), 'change')}?")):
         who = _who(stack)
@@ -261,7 +260,7 @@ class _Case:
             content = {"id": self.video, "title": given.title, "presenters": list(given.presenters)}
             print_json(content | {"by": given.by, "at": given.at})
         else:
-            typer.echo(f"{self.video}: {shown(given.title)} · {shown_names(given.presenters)}")
+            typer.echo(f"{self.video}: {printable(given.title)} · {printable_names(given.presenters)}")
 
 
 def _who(stack: Stack) -> str:

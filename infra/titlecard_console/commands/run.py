@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from titlecard.domain.batch import BatchState, RowState
+from titlecard.domain.money import Cap
 from titlecard.domain.video import Policy, Tier
 from titlecard.pipeline.lines import of_row
 from titlecard_console.commands import options
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from titlecard.aws.dynamodb.catalog import Batch
-    from titlecard.domain.money import Cap, Total
+    from titlecard.domain.money import Total
     from titlecard_console.manifest import Manifest
     from titlecard_console.status import Status
     from titlecard_console.talk_output import TalkOutput
@@ -68,7 +69,7 @@ def run(
 
     Exit code 3: some videos are dead or waiting.
     """
-    most = options.spending_cap(limit_usd, limit_tokens)
+    most = Cap(limit_tokens, limit_usd)
     running = cloud.find(state)
     if running and (settings or model or tier is not Policy.AUTO):
         raise CommandError(

@@ -1,17 +1,22 @@
-"""`titlecard show`: show what is known of a video."""
+"""`titlecard show`: show a video's talk, its rows and its history."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from titlecard.aws.dynamodb.catalog.reviews import VideoSummary
+from titlecard.domain.text import normalise
 from titlecard_console import stacks
 from titlecard_console.commands import options
 from titlecard_console.errors import CommandError
-from titlecard_console.output import print_json
+from titlecard_console.history import history_content, history_lines
+from titlecard_console.output import format_time, print_json, printable, printable_names
 from titlecard_console.results import ResultReader
-from titlecard_console.story import VideoStory
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
 
 
 def show(
@@ -28,13 +33,57 @@ def show(
     """
     stack = stacks.find(stack_name, state)
     results = ResultReader(stack)
-    summary = results.reviews.story(project, video)
-    rows = list(results.rows_of(project, video))
-    if summary is None and not rows:
+    summary = results.reviews.story(project, video) or VideoSummary(None, {}, None)
+    pointer = summary.pointer
+    rows = [
+        {
+            "batch": batch,
+            "row": row.number,
+            "state": row.state,
+            "reason": row.reason,
+            "due": row.due,
+            "fingerprint": row.fingerprint,
+            "current": pointer is not None and (pointer.batch, pointer.row) == (batch, row.number),
+        }
+        for batch, row in results.rows_of(project, video)
+    ]
+    if summary == VideoSummary(None, {}, None) and not rows:
         raise CommandError(f"Nothing is known of {video!r} in the project {project!r}: is --project right?")
-    histories = stacks.stores(stack).grants.records(project, video)
-    story = VideoStory(project, video, summary, rows, histories)
+    records = stacks.stores(stack).grants.records(project, video)
+    fingerprint = pointer.fingerprint if pointer else None
     if as_json:
-        print_json(story.content())
+        answer = summary.answer
+        print_json(
+            {
+                "id": video,
+                "project": project,
+                "talk": summary.talk.model_dump(mode="json") if summary.talk else None,
+                "person": {"by": answer.by, "at": answer.at} if answer else None,
+                "fingerprint": fingerprint,
+                "rows": rows,
+                "fingerprints": [history_content(record) for record in records],
+            }
+        )
+        return
+    typer.echo(f"{video} of {project}")
+    typer.echo("\n".join(_lines(summary, rows)))
+    for record in records:
+        typer.echo("\n".join(history_lines(record, current=fingerprint)))
+
+
+def _lines(summary: VideoSummary, rows: Sequence[dict[str, Any]]) -> Iterator[str]:
+    """Yield a video's talk and its rows as lines for people."""
+    if talk := summary.talk:
+        yield f"  title       {printable(talk.title)}"
+        yield f"  presenters  {printable_names(talk.presenters)}"
+        review = f", to be reviewed: {talk.review}" if talk.review else ""
+        yield f"  by          {talk.tier}, confidence {talk.confidence:.2f}{review}"
     else:
-        typer.echo("\n".join(story.lines()))
+        yield "  no talk"
+    if summary.answer:
+        yield f"  reviewed    by {summary.answer.by}, {format_time(summary.answer.at)}"
+    yield "rows"
+    for row in rows:
+        current = "  (current)" if row["current"] else ""
+        reason = f": {normalise(row['reason'])}" if row["reason"] else ""
+        yield f"  {row['batch']} row {row['row']}  {row['state']}{reason}{current}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typer
 
+from titlecard.domain.money import Cap
 from titlecard.domain.video import Policy
 from titlecard_console import estimate as estimating
 from titlecard_console import stacks
@@ -33,7 +34,7 @@ def upload(
     It first shows the most that the batch can cost, which becomes the batch's limit. The project's budget also applies.
     It prints the batch's name on standard output.
     """
-    most = options.spending_cap(limit_usd, limit_tokens)
+    most = Cap(limit_tokens, limit_usd)
     stack = stacks.find(stack_name, state)
     parameters = stack.parameters
     (found,) = estimating.estimate([read_manifest(manifest, parameters)], parameters, most)
