@@ -60,6 +60,15 @@ def test_an_error_in_a_list_is_read() -> None:
     assert read_response(b'[{"error": {"code": 400}}]') == {"error": {"code": 400}}
 
 
+def test_an_error_beside_an_answer_is_read() -> None:
+    body = {"error": {"code": "insufficient_quota"}, "response": {"status": "completed", "output": []}}
+    assert read_response(json.dumps(body).encode()) == body
+
+
+def test_a_talk_after_a_text_of_any_depth_is_found() -> None:
+    assert talk_of(json.dumps({"output": [message('{"a":' * 100_000), message(TEXT)]}).encode()) == TALK
+
+
 def test_nobody_is_a_presenter_where_the_answer_says_null() -> None:
     assert talk_of(json.dumps({"output_text": '{"title": "Queues", "presenters": null}'}).encode()) == {
         "title": "Queues",
@@ -85,6 +94,8 @@ def test_a_chat_completion_may_name_its_usage_as_a_response_does() -> None:
     assert read_usage(body["usage"]) == Usage(7, 3)
 
 
-@pytest.mark.parametrize("content", [b"", b"[]", b"null", b"<html>", b"data: x", b"[1]", b"{" * 100_000, b"\xff"])
+@pytest.mark.parametrize(
+    "content", [b"", b"[]", b"null", b"<html>", b"data: x", b"[1]", b"[" * 100_000, b'{"a":' * 100_000, b"\xff"]
+)
 def test_other_bodies_are_none(content: bytes) -> None:
     assert read_response(content) is None
