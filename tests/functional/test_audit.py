@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
@@ -224,6 +224,21 @@ def test_a_sweep_that_runs_out_of_time_starts_nothing_more(world: World, monkeyp
 
     monkeypatch.setattr(Catalog, "record_audit", lambda _, *args, **kwargs: slowly(*args, **kwargs))
     assert [world.sweeper().run() for _ in range(3)] == [{"sent again": 3}, {"sent again": 3}, {}]
+
+
+def test_the_batch_that_was_audited_least_recently_comes_first(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = [opened(world, 3)[0].id for _ in range(2)]
+    audited: list[str] = []
+    record = world.catalog.record_audit
+
+    def slowly(_: Catalog, batch: Batch, **more: Any) -> bool:  # noqa: ANN401 -- as it came
+        audited.append(batch.id)
+        world.clock.forward(audit.CALL_SECONDS + 1)
+        return record(batch, **more)
+
+    monkeypatch.setattr(Catalog, "record_audit", slowly)
+    stand_still(world, 2)
+    assert audited == names
 
 
 # ------------------------------------------------------------------------------------------------------------ giving up

@@ -85,6 +85,14 @@ def test_a_takeover_keeps_the_checkpoint(world: World) -> None:
     assert (taken.lease, taken.state, taken.sent_row) == ("second", BatchState.SENDING, 2)
 
 
+def test_a_takeover_keeps_the_creation_and_so_the_place_among_the_open_batches(world: World) -> None:
+    batch = opened(world, "first")
+    world.clock.forward(LEASE_SECONDS + 1)
+    newer, _ = world.batch(*videos(1))
+    assert opened(world, "second").created_at == batch.created_at
+    assert [it.id for it in world.catalog.open_batches()] == [batch.id, newer.id]
+
+
 def test_a_takeover_keeps_the_limits_that_came_with_the_upload(world: World) -> None:
     own = Total(requests=7, tokens=7, micro_usd=7)
     batch = opened(world, "first")
@@ -173,6 +181,14 @@ def test_a_step_whose_answer_was_lost_is_done(
         assert world.catalog.batch(batch.id).state is state
 
 
+def test_the_end_of_pass_2_whose_answer_was_lost_is_done_even_if_the_batch_is_finished_meanwhile(world: World) -> None:
+    batch = sending(world)
+    world.catalog.all_sent(batch, now=world.clock())
+    assert world.catalog.finish(world.catalog.batch(batch.id))
+    world.catalog.all_sent(batch, now=world.clock())
+    assert world.catalog.batch(batch.id).state is BatchState.FINISHED
+
+
 def test_pass_1_ends_with_counts_and_a_survey(world: World) -> None:
     batch = sending(world)
     assert (batch.state, batch.accepted, batch.refused, batch.repeated) == (BatchState.SENDING, 3, 2, 1)
@@ -256,6 +272,21 @@ def test_open_batches_come_oldest_first(world: World) -> None:
         batch, _ = world.batch(*videos(1), name=f"file-{2 - i}.jsonl")
         names.append(batch.id)
     assert [batch.id for batch in world.catalog.open_batches()] == names
+
+
+def test_a_batch_that_finishes_while_all_are_listed_is_among_them(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batch = open_(world)
+    read = world.catalog._on_agenda  # noqa: SLF001 -- the moment between the two lists
+
+    def finishing(name: str) -> object:
+        found = list(read(name))
+        world.catalog.finish(batch)
+        return found
+
+    monkeypatch.setattr(world.catalog, "_on_agenda", finishing)
+    assert [it.id for it in world.catalog.all_batches()] == [batch.id]
 
 
 def test_an_audit_is_recorded_once_for_the_state_it_read(world: World) -> None:

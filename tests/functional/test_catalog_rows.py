@@ -159,7 +159,7 @@ def test_rows_of_two_batches_with_one_video_end_in_one_go(world: World) -> None:
 def test_a_dead_row_says_why(world: World, batch: Batch, message: Message) -> None:
     end(world, dead(batch, message))
     (row,) = world.catalog.rows(batch)
-    assert (row.state, row.reason) == (RowState.DEAD, "bad_request: it said no")
+    assert (row.state, row.reason, row.due) == (RowState.DEAD, "bad_request: it said no", None)
 
 
 def test_a_dead_row_leaves_the_pointer_alone(world: World, batch: Batch, message: Message) -> None:

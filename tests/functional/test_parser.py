@@ -872,6 +872,25 @@ def test_malformed_messages_do_not_affect_others(world: World, tier: ModelTier, 
     assert outcomes == {"odd": DEAD, "stray": DEAD, "message-1": PARSED_LOCALLY}
 
 
+@pytest.mark.parametrize("change", [("batch", "accepted", "many"), ("batch", "limits", 5), ("survey", "survey", "{}")])
+def test_a_row_of_a_batch_that_cannot_be_read_waits_and_stops_no_other(
+    world: World, tier: ModelTier, message: Message, change: tuple[str, str, Any]
+) -> None:
+    item, name, value = change
+    _, (odd,) = world.batch(*videos(1, "odd"), name="odd.jsonl")
+    world.db.update_item(
+        TableName=world.names["CatalogTable"],
+        Key={"pk": f"batch#{odd.batch}", "sk": item},
+        UpdateExpression="SET #name = :value",
+        ExpressionAttributeNames={"#name": name},
+        ExpressionAttributeValues={":value": value},
+    )
+    both = [Received("odd", "receipt", 1, odd.model_dump_json()), received(message)]
+    outcomes = world.parser(tier).work(both, lambda: 90)
+    assert [outcomes[it.id] for it in both] == [Redeliver(), PARSED_BY_MODEL]
+    assert world.dead() == []
+
+
 def test_a_dead_row_whose_message_was_not_put_away_is_put_away(world: World, tier: ModelTier, message: Message) -> None:
     batch = world.catalog.batch(message.batch)
     death = RowEnd(message, batch.upload.order, mark(message), RowState.DEAD, reason="the worker died here")

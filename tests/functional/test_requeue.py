@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
@@ -163,6 +163,25 @@ def test_a_row_that_cannot_be_read_holds_up_no_other_and_is_looked_at_again_a_da
     assert world.sweeper().run()["unreadable"] == 0
     world.clock.forward(1)
     assert world.sweeper().run()["unreadable"] == 1
+
+
+@pytest.mark.parametrize("broken", ["unreadable", "deleted"])
+def test_a_due_row_whose_batch_cannot_be_read_holds_up_no_other(world: World, broken: str) -> None:
+    bad, (lost,) = world.batch(*videos(1, "bad"), name="bad.jsonl")
+    _, (message,) = world.batch(*videos(1))
+    for it in (lost, message):
+        defer(world, it, 60)
+    table, key = world.names["CatalogTable"], {"pk": f"batch#{bad.id}", "sk": "batch"}
+    if broken == "deleted":
+        world.db.delete_item(TableName=table, Key=key)
+    else:
+        change: dict[str, Any] = {"UpdateExpression": "SET accepted = :a", "ExpressionAttributeValues": {":a": "many"}}
+        world.db.update_item(TableName=table, Key=key, **change)
+    world.clock.forward(61)
+    done = world.sweeper().run()
+    assert (done["put back"], done["unreadable"]) == (1, 1)
+    assert [it.row for it in sent_again(world)] == [1]
+    assert state(world, lost) is RowState.DEFERRED
 
 
 @pytest.mark.parametrize("trouble", TROUBLE, ids=lambda trouble: type(trouble).__name__)

@@ -24,6 +24,10 @@ class CatalogBusy(TryLater):
     """DynamoDB throttled the catalog's table in every try: retry soon. It is not a fault of any video."""
 
 
+class BatchItemInvalid(TryLater):
+    """A batch's item differs from what this version reads: its rows wait for a person, or for another version."""
+
+
 class LeaseHeld(TryLater):
     """Another worker holds the batch's lease: retry after `seconds`, or at any time if it is None."""
 

@@ -40,7 +40,7 @@ from pydantic import ValidationError
 from titlecard import telemetry
 from titlecard.aws.dynamodb.catalog import Attempt, RowEnd, stamp
 from titlecard.aws.dynamodb.catalog.rows import LOCALLY, SUPERSEDED
-from titlecard.aws.errors import CatalogBusy, KeyUnreadable, LedgerUnavailable
+from titlecard.aws.errors import BatchItemInvalid, CatalogBusy, KeyUnreadable, LedgerUnavailable
 from titlecard.domain.batch import END_STATES, Message, RowState
 from titlecard.domain.clock import CLOCK_ERROR_SECONDS
 from titlecard.domain.reasons import CANCELLED, Hold
@@ -152,6 +152,9 @@ class Parser:
             return Redeliver()
         try:
             return self._decode(received)
+        except BatchItemInvalid as error:
+            logger.error("a batch cannot be read, so its row waits", error=str(error))
+            return self._redeliver(received, seconds=None)
         except _UNAVAILABLE as error:
             logger.warning(_NO_ANSWER, error=type(error).__name__)
             return self._redeliver(received)

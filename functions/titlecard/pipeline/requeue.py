@@ -42,7 +42,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from titlecard.aws.dynamodb.catalog import Batch, DeferredRow, UnreadableRow
 from titlecard.aws.dynamodb.ledger import Refusal
-from titlecard.aws.errors import CatalogBusy, LedgerUnavailable, MessagesNotSent
+from titlecard.aws.errors import BatchItemInvalid, CatalogBusy, LedgerUnavailable, MessagesNotSent
 from titlecard.aws.sqs import chunk_messages
 from titlecard.domain.money import Cap, Total, Window
 from titlecard.domain.reasons import Hold
@@ -310,9 +310,14 @@ class _Sweep:
                 return
 
     def _verdict(self, found: DeferredRow | UnreadableRow) -> Verdict | Refusal | None:
-        """Return the verdict on a row; None for a row that cannot be read, which is set aside."""
+        """Return the verdict on a row; None if it or its batch cannot be read, and then it is set aside."""
         if isinstance(found, DeferredRow):
-            return self._headroom.verdict(found, self._batch(found))
+            try:
+                batch = self._batch(found)
+            except (KeyError, BatchItemInvalid):
+                found = UnreadableRow(found.batch, found.row.number, "its batch cannot be read", str(found.row.due))
+            else:
+                return self._headroom.verdict(found, batch)
         logger.error("a deferred row cannot be read", batch=found.batch, row=found.number, error=found.trouble)
         until = self._now() + timedelta(seconds=UNREADABLE_SECONDS)
         self.done["unreadable"] += self._catalog.postpone_unreadable(found, until=until)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from titlecard.aws.dynamodb.catalog.items import Batch, LimitIncrease, UnreadableBatch, as_batch
 from titlecard.aws.dynamodb.catalog.keys import CLOSED, OPEN, batch_key, number_of_row, row_count_keys, survey_key
 from titlecard.aws.dynamodb.catalog.table import CatalogTable, stamp
-from titlecard.aws.errors import LeaseHeld
+from titlecard.aws.errors import BatchItemInvalid, LeaseHeld
 from titlecard.domain.batch import BatchState, RowState, Upload
 from titlecard.domain.money import Total
 from titlecard.extraction.survey import Survey
@@ -15,6 +15,10 @@ from titlecard.extraction.survey import Survey
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from datetime import datetime
+
+
+_UNREADABLE = (KeyError, TypeError, ValueError)
+"""What reading an item raises that another version or a person has written."""
 
 
 class Batches(CatalogTable):
@@ -67,13 +71,17 @@ class Batches(CatalogTable):
 
         Raises:
             KeyError: no batch has this name.
+            BatchItemInvalid: its item cannot be read.
         """
         key = batch_key(batch)
         items = self._get_all([key, *row_count_keys(batch)])
         item = items.pop((key["pk"], key["sk"]), None)
         if item is None:
             raise KeyError(batch)
-        return as_batch(item, *items.values())
+        try:
+            return as_batch(item, *items.values())
+        except _UNREADABLE as trouble:
+            raise BatchItemInvalid(f"batch {batch} cannot be read: {type(trouble).__name__}") from trouble
 
     def start_sending(
         self,
@@ -267,9 +275,16 @@ class Batches(CatalogTable):
             yield number_of_row(item)
 
     def survey(self, batch: str) -> Survey:
-        """Return the survey of a batch: what its rows have in common."""
+        """Return the survey of a batch: what its rows have in common.
+
+        Raises:
+            BatchItemInvalid: its item cannot be read.
+        """
         item = self._get(survey_key(batch))
-        return Survey.from_json(item["survey"]) if item else Survey()
+        try:
+            return Survey.from_json(item["survey"]) if item else Survey()
+        except _UNREADABLE as trouble:
+            raise BatchItemInvalid(f"the survey of batch {batch} cannot be read") from trouble
 
     def open_batches(self) -> Iterator[Batch | UnreadableBatch]:
         """Yield every unfinished batch, oldest first (the index may not list the newest ones yet)."""
@@ -277,8 +292,8 @@ class Batches(CatalogTable):
             name = item["pk"].removeprefix("batch#")
             try:
                 yield self.batch(name)
-            except (KeyError, TypeError, ValueError) as trouble:  # one bad item does not stop the others
-                yield UnreadableBatch(name, f"{type(trouble).__name__}: {trouble}"[:200])
+            except (KeyError, BatchItemInvalid) as trouble:  # one bad item does not stop the others
+                yield UnreadableBatch(name, str(trouble))
 
     def all_batches(self, project: str | None = None) -> Iterator[Batch]:
         """Yield every batch of one project, or of all, oldest first (the index may not list the newest ones yet)."""
