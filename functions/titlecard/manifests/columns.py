@@ -13,9 +13,10 @@ from titlecard.manifests import no_talk, texts
 from titlecard.manifests.addresses import is_youtube_id, youtube_id
 from titlecard.manifests.errors import NoTalk, Unreadable
 from titlecard.manifests.ids import identity, kind, spreadsheet_fault
-from titlecard.manifests.names import ENVELOPES, TOTALS, plain_name, recognise
+from titlecard.manifests.names import plain_name, recognise
 from titlecard.manifests.references import References
 from titlecard.manifests.shapes import Flat, Shape, generic, shapes_of
+from titlecard.manifests.vocabulary import ENVELOPES, PRIVATE, TOTALS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,8 +28,6 @@ _REMARKS = ("channel", "published_at")  # nothing depends on them: dropped unles
 
 _LIVE = ("extractor", "extractor_key", "ie_key", "live_status", "is_live", "was_live")
 """Columns of yt-dlp's rows about live videos, whose titles yt-dlp extends with the date."""
-
-_PRIVATE = frozenset({"private", "privat", "privée", "privé", "privado", "privada", "privato", "prywatny", "非公開"})
 
 _RULE = re.compile(r"\s*:?[-=]{3,}:?\s*")
 """A cell of the line below the header of a table in Markdown."""
@@ -81,7 +80,7 @@ class Columns:
     @property
     def ignored(self) -> tuple[str, ...]:
         """Return the columns that no field was read from, up to a limit."""
-        read = {name for column in self.seen.values() for name in (column, column.split(".")[0], *column.split(" + "))}
+        read = {name for column in self.seen.values() for name in (column, column.split(".")[0], *column.split("+"))}
         return tuple(name for name in self._all if name and name not in read)[:_IGNORED_MAX]
 
     def video(self, record: object) -> Video:
@@ -152,7 +151,7 @@ class Columns:
         if written and all(map(_RULE.fullmatch, written)):
             raise NoTalk("A line between the rows of the table.")
         read = self._known.values()
-        if any(str(value).casefold() in _PRIVATE for name, value in record.items() if name not in read):
+        if any(str(value).casefold() in PRIVATE for name, value in record.items() if name not in read):
             raise Unreadable("The video is private.")
 
     def _mend(self, record: dict[str, Any], fields: dict[str, Any]) -> None:

@@ -17,8 +17,9 @@ import re
 from typing import TYPE_CHECKING
 
 from titlecard.manifests.errors import Broken
-from titlecard.manifests.names import FIELDS, plain_name
+from titlecard.manifests.names import plain_name
 from titlecard.manifests.source import Piece
+from titlecard.manifests.vocabulary import FIELDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from titlecard.domain.video import ID_MAX_BYTES
 from titlecard.manifests.addresses import is_youtube_id, video_id, youtube_id
 from titlecard.manifests.errors import Unreadable
-from titlecard.manifests.names import KEYS
+from titlecard.manifests.vocabulary import KEYS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

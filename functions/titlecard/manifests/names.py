@@ -9,120 +9,24 @@ import unicodedata
 from typing import TYPE_CHECKING
 
 from titlecard.manifests.addresses import is_youtube_id, youtube_id
+from titlecard.manifests.vocabulary import (
+    CONTENT,
+    FIELDS,
+    FIRST_NAMES,
+    KEYS,
+    LAST_NAMES,
+    MORE_PRESENTERS,
+    NOT_IN,
+    RECORDINGS,
+    STEMS,
+    VIDEO,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-FIELDS: Mapping[str, tuple[str, ...]] = {
-    "id": (
-        *("id", "videoid", "youtubeid", "youtubevideoid", "ytid", "videoids", "idvideo", "idvidéo", "iddevídeo"),
-        *("iddelvídeo", "iddovídeo", "iddevideo", "iddelvideo", "iddelavidéo", "identifiantvidéo", "idvanvideo"),
-        *("identifiantdelavidéo", "identificadordelvídeo", "identificadordovídeo", "idfilmu", "identyfikatorfilmu"),
-        *("動画id", "ビデオid", "動画のid", "sessionid", "talkid", "submissionid", "proposalid", "eventid"),
-    ),
-    "title": (
-        *(
-            "title",
-            "videotitle",
-            "videotitleoriginal",
-            "name",
-            "talktitle",
-            "sessiontitle",
-            "proposaltitle",
-            "submissiontitle",
-            "titel",
-            "titre",
-            "titulo",
-        ),
-        *("talkname", "sessionname", "presentationtitle", "lecturetitle", "vortragstitel", "talk", "vortrag"),
-        *("título", "titolo", "tytuł", "タイトル", "題名"),
-    ),
-    "description": (
-        *("description", "videodescription", "notes", "summary", "abstract", "beschreibung", "descripción"),
-        *("descrição", "descrizione", "beschrijving", "omschrijving", "opis", "説明", "概要"),
-    ),
-    "url": (
-        *("webpageurl", "videourl", "youtubeurl", "watchurl", "url", "sourceurl", "link", "videolink", "youtubelink"),
-        *("href", "youtube", "lien", "lienvidéo", "liendelavidéo", "enlace", "adresurl", "動画url"),
-    ),
-    "channel": ("channel", "channeltitle", "channelname", "uploader", "kanal", "chaîne", "canal", "canale", "kanaal"),
-    "published_at": (
-        *("publishedat", "published", "publishedon", "videopublishtime", "uploaddate", "recorded", "date"),
-        *("veröffentlichungszeitpunktdesvideos", "videopublishtimestamp", "datum", "fecha"),
-    ),
-    "presenters": (
-        *(
-            "presenters",
-            "presenter",
-            "speakers",
-            "speaker",
-            "speakernames",
-            "speakername",
-            "presenternames",
-            "persons",
-            "people",
-        ),
-        *("sprecher", "sprecherin", "sprecherinnen", "referent", "referentin", "referenten", "vortragende"),
-        *("vortragender", "intervenant", "intervenants", "orateur", "oratrice", "orateurs", "conférencier"),
-        *("conférenciers", "ponente", "ponentes", "orador", "oradores", "palestrante", "palestrantes", "relatore"),
-        *("relatrice", "relatori", "spreker", "sprekers", "prelegent", "prelegentka", "prelegenci", "発表者"),
-        *("登壇者", "スピーカー", "講演者"),
-    ),
-}
-"""The known names of each field of a video, in order of precedence; compared in the form of `plain_name`."""
-
-_FIRST_NAMES = ("firstname", "speakerfirstname", "presenterfirstname", "vorname", "prénom", "nombre", "nome")
-_LAST_NAMES = ("lastname", "speakerlastname", "presenterlastname", "nachname", "nom", "apellido", "cognome")
-"""The columns of a single presenter's name in two parts."""
-
-RECORDINGS = ("recordingurl", "recordinglink", "recording", "recordings", "video", "videos", "vídeo", "vidéo")
-"""The columns of addresses, where no column has a clearer name."""
-
 LAST_NAME = "presenters, last name"
 """The key of the column with the last name, if `presenters` is the first name."""
-
-_PRESENTERS = frozenset(FIELDS["presenters"])
-_MORE_PRESENTERS = ("additionalspeakers", "cospeakers", "cospeaker", "copresenters", "copresenter", "secondspeaker")
-
-ENVELOPES = ("video", "node", "attributes", "fields", "_source", "item", "talk", "session")
-"""The names under which an API's row holds the video: PeerTube, GraphQL, JSON:API, Airtable, Elasticsearch."""
-
-KEYS = ("guid", "uuid", "code", "slug", "pk", "key")
-"""Columns that identify a row without an id and an address."""
-
-_VIDEO = ("video", "vídeo", "vidéo", "film", "動画", "ビデオ")
-_STEMS: Mapping[str, tuple[str, ...]] = {
-    "title": ("title", "titel", "titre", "título", "titulo", "titolo", "tytuł", "タイトル"),
-    "description": ("descri", "beschreibung", "beschrijving", "omschrijving", "opis", "説明", "概要"),
-    "published_at": ("publish", "veröffentlich", "publica", "pubblica", "publikac", "publicat", "opublik", "公開"),
-}
-"""Parts of the names of columns about a video, in exports of YouTube Studio and Google Takeout."""
-
-_NOT_IN: Mapping[str, tuple[str, ...]] = {
-    field: ("sprache", "language", "langue", "idioma", "lingua", "língua", "taal", "język", "言語", *more)
-    for field, more in {
-        "title": ("playlist", "channel", "kanal", "canal", "chaîne", "kanaa", "チャンネル"),
-        "description": ("playlist", "channel", "kanal", "canal", "chaîne", "kanaa", "チャンネル"),
-        "published_at": ("status", "state", "estado", "stato", "état", "stan", "privacy", "設定"),
-    }.items()
-}
-
-_CONTENT = frozenset(
-    {
-        *("content", "video", "videos", "inhalt", "inhalte", "contenu", "contenus", "vidéo", "vidéos", "contenido"),
-        *("contenidos", "vídeo", "vídeos", "conteúdo", "conteúdos", "contenuto", "contenuti", "inhoud", "treść"),
-        *("treści", "film", "filmy", "materiał", "materiały", "コンテンツ", "動画"),
-    }
-)
-"""The column of video ids in YouTube Studio's tables, if there is no other."""
-
-TOTALS = frozenset(
-    {
-        *("total", "totals", "gesamt", "gesamtwert", "gesamtsumme", "summe", "totaux", "totalgénéral", "totale"),
-        *("totali", "totales", "totais", "totaal", "łącznie", "razem", "suma", "ogółem", "合計", "総計", "全体"),
-    }
-)
-"""The content of that column in the row of totals."""
 
 VALUES_JUDGED = 20
 
@@ -137,13 +41,13 @@ def recognise(names: Iterable[str]) -> dict[str, str]:
         for field, known_names in FIELDS.items()
         if not columns.keys().isdisjoint(known_names)
     }
-    for field, stems in _STEMS.items():
-        about = _about_a_video(columns, stems, _NOT_IN[field]) if field not in found else None
+    for field, stems in STEMS.items():
+        about = _about_a_video(columns, stems, NOT_IN[field]) if field not in found else None
         if about:
             found[field] = columns[about]
     if "id" not in found and "url" not in found and "title" in found:
-        contents = [name for name in columns if name in _CONTENT and columns[name] != found["title"]]
-        if contents and any(part in plain_name(found["title"]) for part in _VIDEO):
+        contents = [name for name in columns if name in CONTENT and columns[name] != found["title"]]
+        if contents and any(part in plain_name(found["title"]) for part in VIDEO):
             found["id"] = columns[contents[0]]
     if "id" not in found and "url" not in found:
         found |= next(({"id": columns[key]} for key in KEYS if key in columns), {})
@@ -155,12 +59,14 @@ def recognise(names: Iterable[str]) -> dict[str, str]:
 
 def _people(columns: Mapping[str, str], found: Mapping[str, str]) -> dict[str, str]:
     """Return the columns of presenters, if there is one for each of them (`Speaker 1`) or for each part of a name."""
-    numbered = [columns[name] for name in columns if name[-1:].isdigit() and name.rstrip("0123456789") in _PRESENTERS]
-    more = [columns[name] for name in _MORE_PRESENTERS if name in columns]
+    numbered = [
+        columns[name] for name in columns if name[-1:].isdigit() and name.rstrip("0123456789") in FIELDS["presenters"]
+    ]
+    more = [columns[name] for name in MORE_PRESENTERS if name in columns]
     every = [*filter(None, [found.get("presenters")]), *numbered, *more]
     if every:
         return {f"presenters {place}" if place else "presenters": name for place, name in enumerate(every)}
-    parts = [next((columns[it] for it in known if it in columns), None) for known in (_FIRST_NAMES, _LAST_NAMES)]
+    parts = [next((columns[it] for it in each if it in columns), None) for each in (FIRST_NAMES, LAST_NAMES)]
     return {"presenters": parts[0], LAST_NAME: parts[1]} if parts[0] and parts[1] and "title" in found else {}
 
 
@@ -193,7 +99,7 @@ def _about_a_video(columns: Iterable[str], stems: tuple[str, ...], foreign: tupl
             name
             for name in columns
             if any(stem in name for stem in stems)
-            and any(part in name for part in _VIDEO)
+            and any(part in name for part in VIDEO)
             and not any(part in name for part in foreign)
         ),
         None,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from titlecard.domain.text import fold
 from titlecard.manifests.addresses import list_id
+from titlecard.manifests.vocabulary import ADVERTISING, AROUND_BREAKS, AROUND_HIDDEN, BREAKS, HIDDEN, VIDEOS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,27 +27,6 @@ _OF_LISTS = {"followersCount", "videosLength"}
 """Fields of PeerTube's channels and playlists."""
 _WORD = re.compile(r"[^\W\d_]+")
 
-
-def _folded(words: str) -> frozenset[str]:
-    """Fold words as titles are for the comparison: without accents and case."""
-    return frozenset(fold(words).split())
-
-
-_HIDDEN = _folded(
-    "private privates privat prive privee privado privada privato privata prywatny prywatna prywatne "
-    "particular deleted removed unavailable hidden geloschtes geloscht entferntes supprimee supprime "
-    "indisponible eliminado borrado excluido removido eliminato rimosso verwijderde verwijderd privevideo "
-    "usuniety usunieto usuniete niedostepny nicht verfugbares verfugbar non disponibile no disponible niet "
-    "beschikbaar beschikbare 非公開 削除された 削除済み 私享 私人 已删除的 비공개 삭제된 удаленное удалено "
-    "закрытое частное приватное retiree slettet yksityinen poistettu soukrome odstranene silinmis ozel"
-)
-_AROUND_HIDDEN = _folded(
-    "this is has been by the uploader user owner no longer available dieses ist wurde mehr vom nutzer entfernt cette "
-    "est a ete n plus este esta es foi ha sido pelo por el questo e stato dall utente piu deze dit niet meer ten jest"
-)
-"""The other words of YouTube's sentences about such a video."""
-
-_VIDEO = _folded("video videos film filmy wideo privevideo видео")
 _CJK_HIDDEN = re.compile(
     r"\W{0,2}(?:非公開|削除|私享|私人|已刪除|已删除|비공개|삭제)\w{0,4}\s?(?:動画|视频|視頻|影片|동영상)\W{0,2}"
     r"|(?:この)?動画(?:は|を)(?:非公開|削除|再生できません)\w{0,8}\W{0,2}"
@@ -55,29 +35,8 @@ _BRACKETED = re.compile(r"\[[^][]{1,30}\]")
 _NO_TITLE = re.compile(r"youtube video #\S{11}", re.IGNORECASE)
 """yt-dlp's name for a video without a known title."""
 
-_BREAK_WORDS = _folded(
-    "break breaks lunch coffee tea breakfast dinner registration registrations checkin doors networking party "
-    "afterparty reception brunch snacks pause pausen mittagspause kaffeepause mittagessen mittag fruhstuck "
-    "abendessen registrierung anmeldung einlass umbaupause dejeuner cafe accueil inscription inscriptions "
-    "diner comida almuerzo descanso registro acreditacion desayuno cena almoco intervalo credenciamento "
-    "inscricoes jantar pranzo pausa registrazione colazione lunchpauze koffiepauze koffie pauze ontvangst "
-    "inschrijving przerwa obiad kawa kawowa obiadowa rejestracja sniadanie 休憩 昼休み 昼食 受付 開場 懇親会 "
-    "ランチ registratie inloop borrel kawe caffe inscripcion inscripciones cocktail cocktails apero aperitif aperitivo "
-    "sektempfang buffet picnic gettogether umbau changeover badge badges photo photos gruppenfoto social"
-)
 _CJK_BREAK = re.compile(r"(?:昼食?|お昼|ランチ|コーヒー)?(?:休憩|休み|受付|開場|懇親会)(?:開始|時間|タイム)?")
 _ASIDE = re.compile(r"\([^()]*\)")
-_ADVERTISING_WORDS = _folded(
-    "advertisement advertisements advertising werbung werbepause anzeige anzeigen publicite annonce publicidad anuncio "
-    "anuncios publicidade pubblicita advertentie advertenties reklama sponsored 広告"
-)
-_AROUND_BREAKS = _folded(
-    "and the a an of for in at on with by to your our opening opens open closing end start begins begin "
-    "para pelo manha tarde welcome morning afternoon evening short long social event hour time check und mit der "
-    "die das zum zur am im et de du la le y con el e da do di del og i en met na sponsored room hall "
-    "area outside foyer pm h uhr day min mins minute minutes minuten conference community speaker speakers group gala "
-    "pick pickup up drinks snacks cake after"
-)
 
 
 def why_no_video(record: Mapping[str, Any]) -> str | None:
@@ -122,8 +81,8 @@ def is_hidden(title: str) -> bool:
     if len(title) > _SHORT_CHARACTERS:
         return False
     words = set(_WORD.findall(fold(title)))
-    hidden = words & _HIDDEN and words <= _VIDEO | _HIDDEN | _AROUND_HIDDEN
-    return bool(words & _VIDEO and (hidden or _BRACKETED.fullmatch(title))) or bool(
+    hidden = words & HIDDEN and words <= VIDEOS | HIDDEN | AROUND_HIDDEN
+    return bool(words & VIDEOS and (hidden or _BRACKETED.fullmatch(title))) or bool(
         _CJK_HIDDEN.fullmatch(title.strip())
     )
 
@@ -135,12 +94,12 @@ def has_no_title(title: str) -> bool:
 
 def is_break(title: str) -> bool:
     """Return whether a schedule's title names a break and nothing else."""
-    return _is_of(title, _BREAK_WORDS) or _CJK_BREAK.fullmatch(title.strip()) is not None
+    return _is_of(title, BREAKS) or _CJK_BREAK.fullmatch(title.strip()) is not None
 
 
 def is_advertisement(title: str) -> bool:
     """Return whether a title announces advertising and nothing else."""
-    return _is_of(title, _ADVERTISING_WORDS)
+    return _is_of(title, ADVERTISING)
 
 
 def _is_of(title: str, kind: frozenset[str]) -> bool:
@@ -148,7 +107,7 @@ def _is_of(title: str, kind: frozenset[str]) -> bool:
         return False
     plain = fold(_ASIDE.sub(" ", title)).replace("check-in", "checkin").replace("get-together", "gettogether")
     words = set(_WORD.findall(plain))
-    return bool(words & kind) and words <= kind | _AROUND_BREAKS
+    return bool(words & kind) and words <= kind | AROUND_BREAKS
 
 
 def _is_list(record: Mapping[str, Any]) -> bool:

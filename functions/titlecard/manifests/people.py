@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic_core import from_json
 
 from titlecard.domain.text import plain
+from titlecard.manifests.vocabulary import AROUND_PEOPLE, PEOPLE_KEYS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -18,24 +19,6 @@ NAME_CHARACTERS = 200
 
 _PEOPLE_MAX = 500
 """The most people of one row; more are a mistake or an attack."""
-
-_NAME_KEYS = (
-    *("public_name", "full_public_name", "name", "full_name", "fullName", "display_name", "displayName", "title"),
-)
-_AROUND = (
-    "data",
-    "edges",
-    "nodes",
-    "node",
-    "attributes",
-    "fields",
-    "speaker",
-    "presenter",
-    "person",
-    "user",
-    "profile",
-)
-"""The names under which an API's object holds a person or a list of them."""
 
 _FIRST, _LAST = ("first_name", "firstName", "given_name"), ("last_name", "lastName", "family_name")
 
@@ -82,7 +65,7 @@ def names(value: object, people: Mapping[str, str]) -> tuple[str, ...]:
 
 def name_of(person: Mapping[str, Any]) -> str | None:
     """Return the name in a person's object."""
-    for key in _NAME_KEYS:
+    for key in PEOPLE_KEYS:
         if isinstance(name := person.get(key), str) and name.strip():
             return name.strip()
     parts = [next((person[key] for key in keys if isinstance(person.get(key), str)), "") for keys in (_FIRST, _LAST)]
@@ -129,7 +112,7 @@ def _each(value: object, people: Mapping[str, str]) -> Iterator[str]:
                 yield from split(value)
         case dict():
             name = name_of(value) or people.get(str(value.get("id", value.get("code", ""))))
-            inner = None if name else next((value[key] for key in _AROUND if key in value), None)
+            inner = None if name else next((value[key] for key in AROUND_PEOPLE if key in value), None)
             yield from [name] if name else _each(inner, people)
         case list():
             for item in value:

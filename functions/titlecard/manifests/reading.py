@@ -16,12 +16,12 @@ from titlecard.manifests.documents import HOLDERS, elements
 from titlecard.manifests.errors import Broken, NoTalk, NotAManifest, Unreadable
 from titlecard.manifests.log_lines import fault, is_log_line, without_log_lines
 from titlecard.manifests.markup import events
-from titlecard.manifests.names import FIELDS
 from titlecard.manifests.recognition import ACCEPTED_FORMS, recognise_form
 from titlecard.manifests.references import References
 from titlecard.manifests.rows import Accepted, LeftOut, Refused, excerpt
 from titlecard.manifests.source import HEAD_BYTES, Piece, Source, lines
 from titlecard.manifests.tables import TableRow, table_rows
+from titlecard.manifests.vocabulary import FIELDS
 from titlecard.manifests.yaml_rows import objects
 
 if TYPE_CHECKING:

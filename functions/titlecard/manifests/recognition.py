@@ -16,9 +16,10 @@ from titlecard.manifests.documents import elements
 from titlecard.manifests.errors import NotAManifest
 from titlecard.manifests.log_lines import has_log_lines, without_log_lines
 from titlecard.manifests.markup import markup_form
-from titlecard.manifests.names import ENVELOPES, FIELDS, KEYS, looks_like_an_id, plain_name
+from titlecard.manifests.names import looks_like_an_id, plain_name
 from titlecard.manifests.source import HEAD_BYTES, lines
 from titlecard.manifests.tables import Table, delimiter, table
+from titlecard.manifests.vocabulary import ENVELOPES, FIELDS, KEYS
 from titlecard.manifests.yaml_rows import is_yaml
 
 if TYPE_CHECKING:

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from titlecard.manifests import people
 from titlecard.manifests.addresses import is_youtube_id, youtube_id
 from titlecard.manifests.errors import NoTalk, Unreadable
-from titlecard.manifests.names import FIELDS, LAST_NAME, RECORDINGS, plain_name, recognise
+from titlecard.manifests.names import LAST_NAME, plain_name, recognise
 from titlecard.manifests.no_talk import LIST_ITS_VIDEOS
+from titlecard.manifests.vocabulary import RECORDINGS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -23,8 +24,6 @@ Record = dict[str, Any]
 
 _FILES_MAX = 100
 """The most files of a video whose addresses are looked at."""
-
-_TWO_TEXTS = {"description": "abstract + description"}
 
 
 class Flat(NamedTuple):
@@ -76,28 +75,25 @@ def generic(record: Record, mapping: Mapping[str, str], references: References) 
     return Flat(values, mapping, tuple(record), scheduled="presenters" in mapping)
 
 
-def _data_api(record: Record, _: References) -> Flat:
+def _data_api(record: Record, references: References) -> Flat:
     """Flatten a YouTube Data API v3 resource: a `playlistItem`, a `video` or a `searchResult`."""
-    snippet = record["snippet"]
+    snippet, details = record["snippet"], record.get("contentDetails")
+    place = "snippet.resourceId" if "resourceId" in snippet else "id"
     resource = snippet.get("resourceId", record.get("id"))
     if isinstance(resource, dict) and "videoId" not in resource:
         what = str(resource.get("kind", "resource")).removeprefix("youtube#")
         raise Unreadable(f"The row is a {what:.40} of YouTube, not a video. {LIST_ITS_VIDEOS}")
-    details = record.get("contentDetails")
-    details = details if isinstance(details, dict) else {}
-    values = {
-        "id": resource["videoId"] if isinstance(resource, dict) else resource,
-        "title": snippet.get("title"),
-        "description": snippet.get("description"),
-        "channel": snippet.get("videoOwnerChannelTitle", snippet.get("channelTitle")),
-        "published_at": details.get("videoPublishedAt", snippet.get("publishedAt")),
-    }
-    at = {
-        "id": "snippet.resourceId" if "resourceId" in snippet else "id",
-        "channel": "snippet.channelTitle",
-        "published_at": "contentDetails" if details else "snippet.publishedAt",
-    }
-    return _flat(record, values, at | {name: f"snippet.{name}" for name in ("title", "description")})
+    parts = {"snippet": snippet, "contentDetails": details if isinstance(details, dict) else {}}
+    inner = {f"{part}.{name}": value for part, values in parts.items() for name, value in values.items()}
+    return _flat(
+        {**inner, place: resource["videoId"] if isinstance(resource, dict) else resource},
+        references,
+        id=place,
+        title="snippet.title",
+        description="snippet.description",
+        channel="snippet.videoOwnerChannelTitle snippet.channelTitle",
+        published_at="contentDetails.videoPublishedAt snippet.publishedAt",
+    )._replace(names=tuple(record))
 
 
 def _django(record: Record, references: References) -> Flat:
@@ -118,50 +114,46 @@ def _django(record: Record, references: References) -> Flat:
     return Flat(values, {"": "model", **columns}, names)
 
 
-def _vimeo(record: Record, _: References) -> Flat:
+def _vimeo(record: Record, references: References) -> Flat:
     """Flatten a video of Vimeo's API."""
     found = re.match(r"/(?:users/[^/]+/)?(\w+)/(\d+)?", record["uri"])
     if not found or found[1] != "videos" or not found[2]:
         raise Unreadable(f"The row is not a Vimeo video but {record['uri']:.60}.")
-    values = {
-        "id": found[2],
-        "title": record["name"],
-        "description": record.get("description"),
-        "url": record.get("link"),
-        "channel": _named(record.get("user")),
-        "published_at": record.get("release_time") or record.get("created_time"),
-    }
-    return _flat(record, values, {"id": "uri", "title": "name", "url": "link", "channel": "user"})
+    return _flat(
+        {**record, "uri": found[2]},
+        references,
+        id="uri",
+        title="name",
+        url="link",
+        channel="user",
+        published_at="release_time created_time",
+    )
 
 
-def _peertube(record: Record, _: References) -> Flat:
+def _peertube(record: Record, references: References) -> Flat:
     """Flatten a video of PeerTube's API."""
-    values = {
-        "id": record["uuid"],
-        "title": record["name"],
-        "description": record.get("description") or record.get("truncatedDescription"),
-        "url": record.get("url"),
-        "channel": _named(record.get("channel")),
-        "published_at": record.get("originallyPublishedAt") or record.get("publishedAt"),
-    }
-    return _flat(record, values, {"id": "uuid", "title": "name", "published_at": "publishedAt"})
+    return _flat(
+        record,
+        references,
+        id="uuid",
+        title="name",
+        description="description truncatedDescription",
+        published_at="originallyPublishedAt publishedAt",
+    )
 
 
 def _event(record: Record, references: References) -> Flat:
     """Flatten an event of a schedule by frab, pentabarf or pretalx, or of media.ccc.de."""
     _check_is_no_break(record.get("type"))
-    identity = next((name for name in ("id", "guid", "code", "slug") if record.get(name)), "id")
-    address = next((name for name in ("frontend_link", "url", "link") if record.get(name)), "url")
-    values = {
-        "id": record.get(identity),
-        "title": _text(record["title"]),
-        "description": _joined(record.get("abstract"), record.get("description")),
-        "url": record.get(address),
-        "published_at": record.get("release_date") or record.get("date"),
-        "presenters": people.names(record["persons"], references.people),
-    }
-    columns = {"id": identity, "url": address, "presenters": "persons", "published_at": "date", **_TWO_TEXTS}
-    return _flat(record, values, columns, scheduled=True)
+    return _flat(
+        record,
+        references,
+        id="id guid code slug",
+        description="abstract+description",
+        url="frontend_link url link",
+        published_at="release_date date",
+        presenters="persons",
+    )
 
 
 def _event_2(record: Record, references: References) -> Flat:
@@ -174,67 +166,48 @@ def _event_2(record: Record, references: References) -> Flat:
 
 def _submission(record: Record, references: References) -> Flat:
     """Flatten a submission of pretalx's API, or a talk of its schedule."""
-    if "submission" in record and record["submission"] is None:
-        raise NoTalk("The row is a break or another part of the schedule, not a talk.")
-    if isinstance(inner := record.get("submission"), str):
+    inner = record.get("submission")
+    if isinstance(inner, str):
         raise Unreadable(f"The row names its talk by the code {inner:.20}: ask with ?expand=submission.speakers.")
     if isinstance(inner, dict):
         flat = _submission(inner, references)
         return flat._replace(columns={field: f"submission.{name}" for field, name in flat.columns.items()})
-    state = record.get("state")
+    state, speakers = record.get("state"), record.get("speakers")
     if state in {"rejected", "withdrawn", "canceled", "deleted", "draft"}:
         raise Unreadable(f"The talk is {state}.")
-    if not record.get("code") and not record.get("speakers"):
+    if "submission" in record or not (record.get("code") or speakers):
         raise NoTalk("The row is a break or another part of the schedule, not a talk.")
     _check_is_no_break(record.get("submission_type"))
-    speakers = record.get("speakers")
     if isinstance(speakers, list):  # without `expand=speakers`, they are codes
         speakers = [it for it in speakers if not (isinstance(it, str) and _is_unknown_code(it, references))]
-    values = {
-        "id": record.get("code") or record.get("id"),
-        "title": _text(record["title"]),
-        "description": _joined(_text(record.get("abstract")), _text(record.get("description"))),
-        "url": record.get("url"),
-        "presenters": people.names(speakers, references.people),
-    }
-    return _flat(record, values, {"id": "code", "presenters": "speakers", **_TWO_TEXTS}, scheduled=True)
+    return _flat(
+        {**record, "speakers": speakers},
+        references,
+        id="code id",
+        description="abstract+description",
+        presenters="speakers",
+    )._replace(names=tuple(record))
 
 
 def _session(record: Record, references: References) -> Flat:
     """Flatten a session of Sessionize."""
     if record.get("isServiceSession") is True:
         raise NoTalk("The row is a break or another session of the organisers, not a talk.")
-    address = "recordingUrl" if record.get("recordingUrl") else "liveUrl"
-    values = {
-        "id": record.get("id"),
-        "title": record["title"],
-        "description": record.get("description"),
-        "url": record.get(address),
-        "published_at": record.get("startsAt"),
-        "presenters": people.names(record.get("speakers"), references.people),
-    }
-    return _flat(
-        record,
-        values,
-        {"url": address, "published_at": "startsAt", "presenters": "speakers", "": "isServiceSession"},
-        scheduled=True,
-    )
+    flat = _flat(record, references, url="recordingUrl liveUrl", published_at="startsAt", presenters="speakers")
+    return flat._replace(columns={**flat.columns, "": "isServiceSession"})
 
 
 def _rubyevents(record: Record, references: References) -> Flat:
     """Flatten a video of RubyEvents' `videos.yml`."""
-    video = record.get("video_id")
-    on_youtube = record.get("video_provider") == "youtube" and isinstance(video, str)
-    values = {
-        "id": record.get("id") or video or record.get("slug"),
-        "title": record.get("title") or record.get("raw_title"),
-        "description": record.get("description"),
-        "url": f"https://www.youtube.com/watch?v={video}" if on_youtube else None,
-        "channel": record.get("channel"),
-        "published_at": record.get("published_at") or record.get("date"),
-        "presenters": people.names(record.get("speakers") or record.get("speaker"), references.people),
-    }
-    return _flat(record, values, {"id": "id" if record.get("id") else "video_id", "presenters": "speakers"})
+    on_youtube = record.get("video_provider") == "youtube" and isinstance(video := record.get("video_id"), str)
+    return _flat(
+        {**record, "url": f"https://www.youtube.com/watch?v={video}" if on_youtube else None},
+        references,
+        id="id video_id slug",
+        title="title raw_title",
+        published_at="published_at date",
+        presenters="speakers speaker",
+    )._replace(names=tuple(record), scheduled=False)
 
 
 def _pyvideo(record: Record, references: References) -> Flat:
@@ -246,24 +219,23 @@ def _pyvideo(record: Record, references: References) -> Flat:
     return flat._replace(values=values, columns=columns)
 
 
-def _oembed(record: Record, _: References) -> Flat:
+def _oembed(record: Record, references: References) -> Flat:
     """Flatten an `oEmbed` response, whose embedding code names the video."""
     if record.get("type") not in {None, "video"}:
         raise Unreadable(f"The row is a {record.get('type')!s:.20} of oEmbed, not a video.")
-    url = next((record[name] for name in ("url", "web_page", "video_url") if isinstance(record.get(name), str)), None)
-    shown = str(record.get("html") or "")
-    embedded = re.search(r'src=\\?["\']((?:https?:)?//[^"\'\\ ]+)', shown)
+    embedded = re.search(r'src=\\?["\']((?:https?:)?//[^"\'\\ ]+)', str(record.get("html") or ""))
     picture = re.search(r"/vi(?:_webp)?/([\w-]{11})/", str(record.get("thumbnail_url") or ""))
-    address = url or (embedded[1] if embedded else None)
-    values = {
-        "id": record.get("video_id") or (picture[1] if picture and not address else None),
-        "title": record["title"],
-        "description": record.get("description"),
-        "url": address and (f"https:{address}" if address.startswith("//") else address),
-        "channel": record.get("author_name"),
-        "published_at": record.get("upload_date"),
-    }
-    return _flat(record, values, {"id": "video_id", "url": "url" if url else "html", "channel": "author_name"})
+    flat = _flat(
+        {**record, "html": re.sub("^//", "https://", embedded[1]) if embedded else None},
+        references,
+        id="video_id",
+        url="url web_page video_url html",
+        channel="author_name",
+        published_at="upload_date",
+    )
+    if picture and "id" not in flat.values and "url" not in flat.values:
+        flat = flat._replace(values={**flat.values, "id": picture[1]}, columns={**flat.columns, "id": "thumbnail_url"})
+    return flat
 
 
 _SHAPES = (
@@ -301,11 +273,26 @@ def shapes_of(names: frozenset[str]) -> tuple[Shape, ...]:
     return tuple(shape for shape in _SHAPES if shape.keys <= names)
 
 
-def _flat(record: Record, values: Record, columns: Mapping[str, str], *, scheduled: bool = False) -> Flat:
-    """Return the values that were found, and the columns that are named like their fields."""
-    found = {field: value for field, value in values.items() if value is not None}
-    named = {field: columns.get(field, field) for field in FIELDS if field in found}
-    return Flat(found, named | ({"": columns[""]} if "" in columns else {}), tuple(record), scheduled)
+_PLAIN = {it: it for it in ("id", "title", "description", "url", "channel", "published_at")}
+"""The columns of the fields whose names are those of the fields."""
+
+
+def _flat(record: Record, references: References, **names: str) -> Flat:
+    """Flatten a row by the columns of each field: the first of them that holds something, or both joined (`a+b`)."""
+    values: Record = {}
+    columns: dict[str, str] = {}
+    for field, known in {**_PLAIN, **names}.items():
+        column = next((it for it in known.split() if record.get(it)), known.split()[0])
+        value = _text(record.get(column))
+        if "+" in column:
+            value = _joined(*(_text(record.get(it)) for it in column.split("+")))
+        elif field == "presenters":
+            value = people.names(record.get(column), references.people)
+        elif field == "channel" and isinstance(record.get(column), dict):
+            value = people.name_of(record[column])
+        if value is not None:
+            values[field], columns[field] = value, column
+    return Flat(values, columns, tuple(record), scheduled="presenters" in names)
 
 
 def _presenters(values: Record, references: References) -> tuple[str, ...]:
@@ -325,11 +312,6 @@ def _address(value: object) -> str | None:
         urls = [url for url in map(_address, value[:_FILES_MAX]) if url]
         value = next(filter(youtube_id, urls), next(iter(urls), None))
     return value if isinstance(value, str) else None
-
-
-def _named(thing: object) -> str | None:
-    """Return the name of a channel or a user."""
-    return people.name_of(thing) if isinstance(thing, dict) else None
 
 
 def _text(value: object) -> object:
