@@ -152,7 +152,15 @@ def test_a_quoted_newline_is_part_of_the_description() -> None:
 
 @pytest.mark.parametrize(
     "header",
-    ["id,title", "video_id,name", "YouTube ID,Video Title", "youtube_id,NAME", "videoId,Talk title", "sep=,\nid,title"],
+    [
+        *("id,title", "video_id,name", "YouTube ID,Video Title", "youtube_id,NAME", "videoId,Talk title"),
+        *(
+            "sep=,\nid,title",
+            "ID del video,Titulo del video",
+            "ID do video,Titulo do video",
+            "Contenido,Titulo de video",
+        ),
+    ],
 )
 def test_the_names_that_people_give_to_columns_are_known(header: str) -> None:
     assert [entry[1:] for entry in accepted(f"{header}\nx,The talk\n".encode())] == [("x", "The talk")]

@@ -1,13 +1,13 @@
 """The meaning of a row's columns by their names, in the languages of YouTube's exports and of spreadsheets.
 
-Names are compared without case and punctuation (`Video ID`, `video_id`, `videoId`).
+Names are compared without accents, case and punctuation (`Video ID`, `video_id`, `videoId`).
 """
 
 from __future__ import annotations
 
-import unicodedata
 from typing import TYPE_CHECKING
 
+from titlecard.domain.text import fold
 from titlecard.manifests.addresses import is_youtube_id, youtube_id
 from titlecard.manifests.vocabulary import (
     CONTENT,
@@ -88,9 +88,8 @@ def recognise_by_values(
 
 
 def plain_name(name: str) -> str:
-    """Return a column's name without variable parts: case, spaces and punctuation."""
-    text = name if name.isascii() else unicodedata.normalize("NFKC", name)
-    return "".join(filter(str.isalnum, text.casefold()))
+    """Return a column's name without variable parts: accents, case, spaces and punctuation."""
+    return "".join(filter(str.isalnum, fold(name)))
 
 
 def _about_a_video(columns: Iterable[str], stems: tuple[str, ...], foreign: tuple[str, ...]) -> str | None:

@@ -1,6 +1,6 @@
 """The words by which readers know columns and rows, in the languages of YouTube's exports and of spreadsheets.
 
-Names of columns are compared in the form of `names.plain_name`; titles without accents and case.
+Both are compared without accents and case (`names.plain_name`, `text.fold`).
 """
 
 from __future__ import annotations
@@ -13,25 +13,28 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
-def _listed(words: str) -> tuple[str, ...]:
+def _keys(words: str) -> tuple[str, ...]:
     return tuple(words.split())
 
 
+def _listed(words: str) -> tuple[str, ...]:
+    return _keys(fold(words))
+
+
 def _folded(words: str) -> frozenset[str]:
-    return frozenset(fold(words).split())
+    return frozenset(_keys(fold(words)))
 
 
 FIELDS: Mapping[str, tuple[str, ...]] = {
     "id": _listed(
-        "id videoid youtubeid youtubevideoid ytid videoids idvideo idvidéo iddevídeo iddelvídeo iddovídeo "
-        "iddevideo iddelvideo iddelavidéo identifiantvidéo idvanvideo identifiantdelavidéo identificadordelvídeo "
-        "identificadordovídeo idfilmu identyfikatorfilmu 動画id ビデオid 動画のid sessionid talkid submissionid "
-        "proposalid eventid"
+        "id videoid youtubeid youtubevideoid ytid videoids idvideo iddevídeo iddelvídeo iddovídeo iddelavidéo "
+        "identifiantvidéo idvanvideo identifiantdelavidéo identificadordelvídeo identificadordovídeo idfilmu "
+        "identyfikatorfilmu 動画id ビデオid 動画のid sessionid talkid submissionid proposalid eventid"
     ),
     "title": _listed(
-        "title videotitle videotitleoriginal name talktitle sessiontitle proposaltitle submissiontitle titel "
-        "titre titulo talkname sessionname presentationtitle lecturetitle vortragstitel talk vortrag título "
-        "titolo tytuł タイトル 題名"
+        "title videotitle videotitleoriginal name talktitle sessiontitle proposaltitle submissiontitle titel titre "
+        "titulo talkname sessionname presentationtitle lecturetitle vortragstitel talk vortrag titolo tytuł タイトル "
+        "題名"
     ),
     "description": _listed(
         "description videodescription notes summary abstract beschreibung descripción descrição descrizione "
@@ -48,10 +51,10 @@ FIELDS: Mapping[str, tuple[str, ...]] = {
     ),
     "presenters": _listed(
         "presenters presenter speakers speaker speakernames speakername presenternames persons people sprecher "
-        "sprecherin sprecherinnen referent referentin referenten vortragende vortragender intervenant "
-        "intervenants orateur oratrice orateurs conférencier conférenciers ponente ponentes orador oradores "
-        "palestrante palestrantes relatore relatrice relatori spreker sprekers prelegent prelegentka prelegenci "
-        "発表者 登壇者 スピーカー 講演者"
+        "sprecherin sprecherinnen referent referentin referenten vortragende vortragender intervenant intervenants "
+        "orateur oratrice orateurs conférencier conférenciers ponente ponentes orador oradores palestrante "
+        "palestrantes relatore relatrice relatori spreker sprekers prelegent prelegentka prelegenci 発表者 登壇者 "
+        "スピーカー 講演者"
     ),
 }
 """The known names of each field of a video, in order of precedence."""
@@ -62,31 +65,31 @@ LAST_NAMES = _listed("lastname speakerlastname presenterlastname nachname nom ap
 
 MORE_PRESENTERS = _listed("additionalspeakers cospeakers cospeaker copresenters copresenter secondspeaker")
 
-RECORDINGS = _listed("recordingurl recordinglink recording recordings video videos vídeo vidéo")
+RECORDINGS = _listed("recordingurl recordinglink recording recordings video videos")
 """The columns of addresses, where no column has a clearer name."""
 
-ENVELOPES = _listed("video node attributes fields _source item talk session")
+ENVELOPES = ("video", "node", "attributes", "fields", "_source", "item", "talk", "session")
 """The names under which an API's row holds the video: PeerTube, GraphQL, JSON:API, Airtable, Elasticsearch."""
 
-KEYS = _listed("guid uuid code slug pk key")
+KEYS = ("guid", "uuid", "code", "slug", "pk", "key")
 """Columns that identify a row without an id and an address."""
 
-PEOPLE_KEYS = _listed("public_name full_public_name name full_name fullName display_name displayName title")
+PEOPLE_KEYS = _keys("public_name full_public_name name full_name fullName display_name displayName title")
 """The keys of a person's name."""
 
-AROUND_PEOPLE = _listed("data edges nodes node attributes fields speaker presenter person user profile")
+AROUND_PEOPLE = _keys("data edges nodes node attributes fields speaker presenter person user profile")
 """The names under which an API's object holds a person or a list of them."""
 
-VIDEO = _listed("video vídeo vidéo film 動画 ビデオ")
+VIDEO = _listed("video film 動画 ビデオ")
 
 STEMS: Mapping[str, tuple[str, ...]] = {
-    "title": _listed("title titel titre título titulo titolo tytuł タイトル"),
+    "title": _listed("title titel titre título titolo tytuł タイトル"),
     "description": _listed("descri beschreibung beschrijving omschrijving opis 説明 概要"),
     "published_at": _listed("publish veröffentlich publica pubblica publikac publicat opublik 公開"),
 }
 """Parts of the names of columns about a video, in exports of YouTube Studio and Google Takeout."""
 
-_LANGUAGE = _listed("sprache language langue idioma lingua língua taal język 言語")
+_LANGUAGE = _listed("sprache language langue idioma lingua taal język 言語")
 
 NOT_IN: Mapping[str, tuple[str, ...]] = {
     "title": (*_LANGUAGE, *_listed("playlist channel kanal canal chaîne kanaa チャンネル")),
@@ -96,8 +99,8 @@ NOT_IN: Mapping[str, tuple[str, ...]] = {
 """Parts that such a name does not have."""
 
 CONTENT = _listed(
-    "content video videos inhalt inhalte contenu contenus vidéo vidéos contenido contenidos vídeo vídeos "
-    "conteúdo conteúdos contenuto contenuti inhoud treść treści film filmy materiał materiały コンテンツ 動画"
+    "content video videos inhalt inhalte contenu contenus contenido contenidos conteúdo conteúdos contenuto "
+    "contenuti inhoud treść treści film filmy materiał materiały コンテンツ 動画"
 )
 """The column of video ids in YouTube Studio's tables, if there is no other."""
 
@@ -115,14 +118,14 @@ HIDDEN = _folded(
     "deleted removed unavailable hidden geloschtes geloscht entferntes supprimee supprime indisponible eliminado "
     "borrado excluido removido eliminato rimosso verwijderde verwijderd privevideo usuniety usunieto usuniete "
     "niedostepny nicht verfugbares verfugbar non disponibile no disponible niet beschikbaar beschikbare 非公開 "
-    "削除された 削除済み 私享 私人 已删除的 비공개 삭제된 удаленное удалено закрытое частное приватное "
-    "retiree slettet yksityinen poistettu soukrome odstranene silinmis ozel"
+    "削除された 削除済み 私享 私人 已删除的 비공개 삭제된 удаленное удалено закрытое частное приватное retiree "
+    "slettet yksityinen poistettu soukrome odstranene silinmis ozel"
 )
 
 AROUND_HIDDEN = _folded(
-    "this is has been by the uploader user owner no longer available dieses ist wurde mehr vom nutzer entfernt "
-    "cette est a ete n plus este esta es foi ha sido pelo por el questo e stato dall utente piu deze dit niet "
-    "meer ten jest"
+    "this is has been by the uploader user owner no longer available dieses ist wurde mehr vom nutzer entfernt cette "
+    "est a ete n plus este esta es foi ha sido pelo por el questo e stato dall utente piu deze dit niet meer ten "
+    "jest"
 )
 """The other words of YouTube's sentences about a hidden video."""
 
@@ -132,19 +135,19 @@ BREAKS = _folded(
     "break breaks lunch coffee tea breakfast dinner registration registrations checkin doors networking party "
     "afterparty reception brunch snacks pause pausen mittagspause kaffeepause mittagessen mittag fruhstuck "
     "abendessen registrierung anmeldung einlass umbaupause dejeuner cafe accueil inscription inscriptions diner "
-    "comida almuerzo descanso registro acreditacion desayuno cena almoco intervalo credenciamento inscricoes "
-    "jantar pranzo pausa registrazione colazione lunchpauze koffiepauze koffie pauze ontvangst inschrijving "
-    "przerwa obiad kawa kawowa obiadowa rejestracja sniadanie 休憩 昼休み 昼食 受付 開場 懇親会 ランチ "
-    "registratie inloop borrel kawe caffe inscripcion inscripciones cocktail cocktails apero aperitif aperitivo "
-    "sektempfang buffet picnic gettogether umbau changeover badge badges photo photos gruppenfoto social"
+    "comida almuerzo descanso registro acreditacion desayuno cena almoco intervalo credenciamento inscricoes jantar "
+    "pranzo pausa registrazione colazione lunchpauze koffiepauze koffie pauze ontvangst inschrijving przerwa obiad "
+    "kawa kawowa obiadowa rejestracja sniadanie 休憩 昼休み 昼食 受付 開場 懇親会 ランチ registratie inloop borrel "
+    "kawe caffe inscripcion inscripciones cocktail cocktails apero aperitif aperitivo sektempfang buffet picnic "
+    "gettogether umbau changeover badge badges photo photos gruppenfoto social"
 )
 
 AROUND_BREAKS = _folded(
-    "and the a an of for in at on with by to your our opening opens open closing end start begins begin para "
-    "pelo manha tarde welcome morning afternoon evening short long social event hour time check und mit der die "
-    "das zum zur am im et de du la le y con el e da do di del og i en met na sponsored room hall area outside "
-    "foyer pm h uhr day min mins minute minutes minuten conference community speaker speakers group gala pick "
-    "pickup up drinks snacks cake after"
+    "and the a an of for in at on with by to your our opening opens open closing end start begins begin para pelo "
+    "manha tarde welcome morning afternoon evening short long social event hour time check und mit der die das zum "
+    "zur am im et de du la le y con el e da do di del og i en met na sponsored room hall area outside foyer pm h uhr "
+    "day min mins minute minutes minuten conference community speaker speakers group gala pick pickup up drinks "
+    "snacks cake after"
 )
 
 ADVERTISING = _folded(
