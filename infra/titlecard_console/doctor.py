@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 import shutil
 import socket
 import sys
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from titlecard_console.stacks import Stack
-
-OLDEST_PYTHON = (3, 11)
 
 NEEDED_BYTES = 1_000_000_000
 """Disk space for the environments, the artefacts and the state of a local cloud, in bytes."""
@@ -69,8 +68,9 @@ def examine(environment: Mapping[str, str], state: Path) -> Iterator[Finding]:
         environment: the person's environment variables.
         state: the folder of the local cloud, which need not exist.
     """
-    yield _python()
-    yield _embedded_aws()
+    yield Finding("Python", Level.OK, f"{platform.python_version()}, {sys.executable}")
+    set_up = str(PYTHON.parents[1]) if PYTHON.exists() else "not set up yet: the first `titlecard run` does it"
+    yield Finding("embedded AWS", Level.OK, set_up)
     yield _disk(state)
     yield _loopback()
     yield _clock(environment.get("AWS_ENDPOINT_URL") or TIME_SOURCE)
@@ -90,19 +90,6 @@ def examine_stack(stack: Stack) -> Iterator[Finding]:
     command = f"aws s3api put-bucket-versioning --bucket {bucket} --versioning-configuration Status=Enabled"
     problem = f"{status} on {bucket}: an upload may overwrite an earlier one that has not been worked through"
     yield Finding("versioning", Level.FAILED, problem, f"enable it: `{command}`.")
-
-
-def _python() -> Finding:
-    version = ".".join(map(str, sys.version_info[:3]))
-    if sys.version_info[:2] >= OLDEST_PYTHON:
-        return Finding("Python", Level.OK, f"{version}, {sys.executable}")
-    return Finding("Python", Level.FAILED, version, "install Python 3.11 or newer.")
-
-
-def _embedded_aws() -> Finding:
-    if PYTHON.exists():
-        return Finding("embedded AWS", Level.OK, str(PYTHON.parents[1]))
-    return Finding("embedded AWS", Level.OK, "not set up yet: the first `titlecard run` does it")
 
 
 def _disk(state: Path) -> Finding:

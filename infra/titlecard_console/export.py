@@ -103,7 +103,7 @@ def pyvideo(results: Iterable[tuple[RowResult, Accepted | None]], sink: TextIO) 
     def records() -> Iterator[dict[str, Any]]:
         nonlocal left_out
         for result, talk, row in _beside_rows(results):
-            record = _record(result.row.video, talk, row)
+            record = _pyvideo_record(result.row.video, talk, row)
             if record:
                 yield record
             else:
@@ -143,7 +143,7 @@ def _record_of(row: Accepted | None, *names: str) -> dict[str, Any] | None:
     return dict(row.record) if row and row.record and row.record.keys() >= set(names) else None
 
 
-def _record(identity: str, talk: Talk, row: Accepted | None) -> dict[str, Any] | None:
+def _pyvideo_record(identity: str, talk: Talk, row: Accepted | None) -> dict[str, Any] | None:
     video = row.video if row else None
     speakers = list(dict.fromkeys((video and video.presenters) or talk.presenters))
     own = _record_of(row, "title", "videos")

@@ -28,7 +28,7 @@ LIBRARY = Path(titlecard.__file__).resolve().parent
 """The library's sources, which every artefact contains."""
 
 
-def made(name: str) -> Path:
+def cache_folder(name: str) -> Path:
     """Return the folder for something that the console builds once and keeps."""
     if INSTALLED:
         return platformdirs.user_cache_path("titlecard") / titlecard.__version__ / name

@@ -23,7 +23,7 @@ from titlecard.domain.batch import BatchState, Upload
 from titlecard.domain.money import Total
 from titlecard.extraction.surveying import take_survey
 from titlecard.manifests import Accepted, ReadingLimits
-from titlecard_console.report.content import Charged, DeadGroup, ReportContent, TierTotals
+from titlecard_console.report.content import Charge, DeadGroup, ReportContent, TierTotals
 from titlecard_console.report.markup import layout, mark_description, mark_title
 from titlecard_console.report.page import render
 
@@ -47,19 +47,19 @@ def content(rows: int) -> ReportContent:
         row: dict[str, Any] = {
             "id": f"video-{number}",
             "state": "parsed",
-            "raw": [[piece.kind, piece.text] for piece in pieces],
+            "raw": [[piece.mark, piece.text] for piece in pieces],
             "layout": layouts.setdefault(layout(pieces), len(layouts)),
             "title": title,
             "who": [name],
             "tier": "model" if number % 7 == 0 else "local",
             "sure": 0.97,
-            "about": [[piece.kind, piece.text] for piece in mark_description(about, [name])],
+            "about": [[piece.mark, piece.text] for piece in mark_description(about, [name])],
             "url": f"https://www.youtube.com/watch?v={number:011}",
         }
         if number % 40 == 0:
             row["review"] = "low_confidence"
         if number % 7 == 0:
-            page.charges.append(Charged(began + timedelta(seconds=number), 90))
+            page.charges.append(Charge(began + timedelta(seconds=number), 90))
         page.rows.append(row)
     page.layouts = list(layouts)
     page.states.update({"parsed": rows})
@@ -82,19 +82,19 @@ def sample_content() -> ReportContent:
         row: dict[str, Any] = {
             "id": video.id,
             "state": "parsed",
-            "raw": [[piece.kind, piece.text] for piece in pieces],
+            "raw": [[piece.mark, piece.text] for piece in pieces],
             "layout": layouts.setdefault(layout(pieces), len(layouts)),
             "title": answer.title,
             "who": list(answer.presenters),
             "tier": "local",
             "sure": round(answer.confidence, 2),
-            "about": [[it.kind, it.text] for it in mark_description(video.description, answer.presenters)],
+            "about": [[it.mark, it.text] for it in mark_description(video.description, answer.presenters)],
         }
         if not answer.sure:
             row["review"] = "low_confidence"
         page.rows.append(row)
         if number % 6 == 0:
-            page.charges.append(Charged(datetime(2026, 11, 1, 12, number, tzinfo=UTC), 90))
+            page.charges.append(Charge(datetime(2026, 11, 1, 12, number, tzinfo=UTC), 90))
     page.layouts, page.limit_micro_usd = list(layouts), 1500
     page.states.update({"parsed": len(videos)})
     page.tiers = {"local": TierTotals(len(videos) - 9), "model": TierTotals(9, 3100, 810)}

@@ -11,7 +11,7 @@ from titlecard_console.report.markup import EXCERPT_CHARACTERS, layout, mark_des
 
 
 def pieces(raw: str, title: str, *presenters: str) -> list[tuple[str, str]]:
-    return [(str(piece.kind), piece.text) for piece in mark_title(raw, title, presenters)]
+    return [(str(piece.mark), piece.text) for piece in mark_title(raw, title, presenters)]
 
 
 def test_words_are_kept_cut_or_a_name() -> None:
@@ -57,7 +57,7 @@ def test_a_layout_names_the_order_of_the_parts(
 
 def test_only_the_lines_of_a_description_that_name_a_presenter_are_shown() -> None:
     shown = mark_description("About computing.\nSpeaker: Ada Byron\nLicence: MIT", ["Ada Byron"])
-    assert [(str(it.kind), it.text) for it in shown] == [("p", "Speaker: "), ("n", "Ada Byron")]
+    assert [(str(it.mark), it.text) for it in shown] == [("p", "Speaker: "), ("n", "Ada Byron")]
 
 
 def test_a_description_without_a_name_shows_its_first_line() -> None:

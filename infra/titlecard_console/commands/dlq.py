@@ -131,7 +131,7 @@ def summary(
 
 
 @dlq.command(name="list")
-def list_cases(
+def list_letters(
     *,
     causes: Causes = None,
     ids: Ids = None,
@@ -156,7 +156,7 @@ def list_cases(
         print_table(("id", "batch", "row>", "since", "attempts>", "reason"), map(_cells, letters))
     if letters:
         raise typer.Exit(ExitCode.UNFINISHED)
-    say(_nothing(selection))
+    say(_no_match(selection))
 
 
 @dlq.command()
@@ -173,14 +173,14 @@ def show(
     """
     stack = stacks.find(stack_name, state)
     redriver = Redriver(stack)
-    for letter in _named(redriver, name):
-        histories = redriver.story(letter)
+    for letter in _letters(redriver, name):
+        records = redriver.records(letter)
         function = "IngestFunction" if letter.kind is Kind.UPLOAD else "ParserFunction"
         log = stack.log(function, letter.since - AROUND, letter.since + AROUND)
         if as_json:
-            print_json(_content(letter, histories, log))
+            print_json(_content(letter, records, log))
         else:
-            typer.echo("\n".join(_lines(letter, histories, log)))
+            typer.echo("\n".join(_lines(letter, records, log)))
 
 
 @dlq.command()
@@ -211,11 +211,11 @@ def redrive(
     Exit codes: 2 no dead letter has such an id, batch or cause; 3 some could not be sent, or have changed since they
     were read.
     """
-    selection = _some(_selection(causes, ids, batches, older_than), everything)
+    selection = _not_everything(_selection(causes, ids, batches, older_than), everything)
     redriver = Redriver(stacks.find(stack_name, state))
     letters = redriver.letters(more=more, choice=selection, read=True)
     if not letters:
-        say(_nothing(selection))
+        say(_no_match(selection))
         _report_hidden(redriver)
         return
     _send(redriver, letters, more=more, rate=rate, yes=yes)
@@ -240,7 +240,7 @@ def edit(
     brings the old text back.
     """
     redriver = Redriver(stacks.find(stack_name, state))
-    letters = [letter for letter in _named(redriver, name, read=True) if letter.to_be_sent]
+    letters = [letter for letter in _letters(redriver, name, read=True) if letter.to_be_sent]
     if len(letters) != 1 or letters[0].video is None:
         problem = "is dead in several batches: give a message id" if letters else "has no row that can be sent"
         raise CommandError(f"{name!r} {problem}; see `titlecard dlq list --id {name}`.")
@@ -275,11 +275,11 @@ def discard(
 
     It asks twice. The rows stay dead in the catalog but are no longer listed.
     """
-    selection = _some(_selection(causes, ids, batches, older_than), everything)
+    selection = _not_everything(_selection(causes, ids, batches, older_than), everything)
     redriver = Redriver(stacks.find(stack_name, state))
     letters = redriver.letters(choice=selection)
     if not letters:
-        say(_nothing(selection))
+        say(_no_match(selection))
         return
     copy = copy or Path(f"dead-letters-{datetime.now(UTC):%Y%m%dT%H%M%SZ}.jsonl")
     if copy.exists():
@@ -302,11 +302,11 @@ def discard(
 def _selection(
     causes: Sequence[str] | None, ids: Sequence[str] | None, batches: Sequence[str] | None, older_than: str | None
 ) -> Selection:
-    before = datetime.now(UTC) - _length(older_than) if older_than else None
+    before = datetime.now(UTC) - _age(older_than) if older_than else None
     return Selection(frozenset(causes or ()), frozenset(ids or ()), frozenset(batches or ()), before)
 
 
-def _some(selection: Selection, everything: bool) -> Selection:
+def _not_everything(selection: Selection, everything: bool) -> Selection:
     """Refuse a selection that takes everything without --all."""
     if everything and selection != Selection():
         raise CommandError(
@@ -317,11 +317,11 @@ def _some(selection: Selection, everything: bool) -> Selection:
     return selection
 
 
-def _nothing(selection: Selection) -> str:
+def _no_match(selection: Selection) -> str:
     return "Nothing is dead." if selection == Selection() else "No dead letter matches all of these options."
 
 
-def _length(text: str) -> timedelta:
+def _age(text: str) -> timedelta:
     found = re.fullmatch(r"(\d{1,6})([smhd])", text)
     if not found:
         raise CommandError(f"--older-than {text}: write a number and s, m, h or d, as in --older-than 12h.")
@@ -329,7 +329,7 @@ def _length(text: str) -> timedelta:
     return timedelta(seconds=int(found[1]) * seconds)
 
 
-def _named(redriver: Redriver, name: str, *, read: bool = False) -> list[DeadLetter]:
+def _letters(redriver: Redriver, name: str, *, read: bool = False) -> list[DeadLetter]:
     letters = redriver.letters(choice=Selection(ids=frozenset({name})), read=read)
     if not letters:
         raise CommandError(f"Nothing is dead, so there is no dead letter {name!r}.")
@@ -410,18 +410,18 @@ def _cells(letter: DeadLetter) -> tuple[str, ...]:
     return one_line(letter.id), batch, row, format_age(letter.since), str(letter.attempts), reason
 
 
-def _content(letter: DeadLetter, histories: Sequence[VideoRecord], log: str) -> dict[str, Any]:
+def _content(letter: DeadLetter, records: Sequence[VideoRecord], log: str) -> dict[str, Any]:
     """Return a dead letter and its video's history for programs."""
     return {
         **letter.figures(),
         "video": letter.video.model_dump() if letter.video else None,
         "bodies": [letter.body for letter in letter.messages],
-        "story": [history_content(history) for history in histories],
+        "story": [history_content(history) for history in records],
         "log": log,
     }
 
 
-def _lines(letter: DeadLetter, histories: Sequence[VideoRecord], log: str) -> Iterator[str]:
+def _lines(letter: DeadLetter, records: Sequence[VideoRecord], log: str) -> Iterator[str]:
     """Yield a dead letter and its video's history as lines for people."""
     yield f"{one_line(letter.id)}: {one_line(letter.reason)}"
     if letter.seen and letter.batch:
@@ -432,7 +432,7 @@ def _lines(letter: DeadLetter, histories: Sequence[VideoRecord], log: str) -> It
         yield f"  description: {printable(letter.video.description) or 'none'}"
     else:
         yield from (f"  message: {printable(letter.body)}" for letter in letter.messages)
-    for history in histories:
+    for history in records:
         yield from (f"  {line}" for line in history_lines(history))
     if letter.to_be_sent or letter.kind is Kind.DEAD:
         most = f"at most {pluralize(letter.worst.requests, 'request')}, {format_usd(letter.worst.micro_usd)}"

@@ -66,18 +66,18 @@ def limit(
     given = {"tokens": tokens, "micro_usd": usd, "requests": requests}
     wanted = {name: number for name, number in given.items() if number is not None}
     stack = stacks.find(stack_name, state)
-    standing = _Standing.read(stack, batch)
+    current = _BatchLimit.read(stack, batch)
     if wanted:
-        _raise(stack, standing, wanted, yes=yes)
-        standing = _Standing.read(stack, batch)
+        _raise(stack, current, wanted, yes=yes)
+        current = _BatchLimit.read(stack, batch)
     if as_json:
-        print_json(standing.content())
+        print_json(current.content())
     elif not wanted:
-        typer.echo("\n".join(standing.lines()))
+        typer.echo("\n".join(current.lines()))
 
 
 @dataclass(frozen=True)
-class _Standing:
+class _BatchLimit:
     """A batch and its limit.
 
     `most` is the highest limit that the stack allows. `need` is the most that one more attempt on each of the `waiting`
@@ -92,7 +92,7 @@ class _Standing:
     raised: Sequence[LimitIncrease]
 
     @classmethod
-    def read(cls, stack: Stack, name: str) -> _Standing:
+    def read(cls, stack: Stack, name: str) -> _BatchLimit:
         """Read a batch's current charge and limit."""
         results = ResultReader(stack)
         batch = results.batch(name)
@@ -136,17 +136,17 @@ class _Standing:
         return lines
 
 
-def _raise(stack: Stack, standing: _Standing, wanted: dict[str, int], *, yes: bool) -> None:
+def _raise(stack: Stack, current: _BatchLimit, wanted: dict[str, int], *, yes: bool) -> None:
     """Show the old and the new limit, ask for confirmation, and raise the limit."""
-    batch, before = standing.batch, standing.batch.limits
+    batch, before = current.batch, current.batch.limits
     after = replace(before, **wanted)
-    _check(standing, wanted)
-    waits = pluralize(standing.waiting, "video waits", "videos wait")
-    more = {name: after.as_map()[name] - spent for name, spent in amounts(standing.charged).items()}
+    _check(current, wanted)
+    waits = pluralize(current.waiting, "video waits", "videos wait")
+    more = {name: after.as_map()[name] - spent for name, spent in amounts(current.charged).items()}
     for line in (
         f"{batch.id} may be charged {format_amounts(**after.as_map())} in all.",
         f"Before: {format_amounts(**before.as_map())}.",
-        f"Charged so far: {format_amounts(**amounts(standing.charged))}.",
+        f"Charged so far: {format_amounts(**amounts(current.charged))}.",
         f"At most {format_amounts(**more)} can still be charged.",
         f"{waits} at the limit. The budget of {batch.project} is a second limit.",
     ):
@@ -156,21 +156,21 @@ def _raise(stack: Stack, standing: _Standing, wanted: dict[str, int], *, yes: bo
     catalog = stacks.stores(stack).catalog
     if not catalog.raise_limit(batch.id, before, after, by=stacks.caller(stack), now=datetime.now(UTC)):
         raise CommandError(f"Somebody else has just changed {batch.id}: look again with `titlecard limit {batch.id}`.")
-    say("Raised. Waiting videos continue within a minute or two." if standing.waiting else "Raised.")
+    say("Raised. Waiting videos continue within a minute or two." if current.waiting else "Raised.")
 
 
-def _check(standing: _Standing, wanted: dict[str, int]) -> None:
+def _check(current: _BatchLimit, wanted: dict[str, int]) -> None:
     """Check that a batch can have a limit.
 
     Raises:
         CommandError: it cannot; the message says why and what to do instead.
     """
-    batch = standing.batch
+    batch = current.batch
     if batch.cancelled or batch.state is BatchState.REFUSED:
         raise CommandError(f"{batch.id} is {'cancelled' if batch.cancelled else batch.state}: nothing is spent on it.")
     if batch.state is BatchState.COUNTING:
         raise CommandError(f"Ingest is still reading {batch.id}: try again when it has sent the messages.")
-    before, most = batch.limits.as_map(), standing.most.as_map()
+    before, most = batch.limits.as_map(), current.most.as_map()
     for name, number in wanted.items():
         if number < before[name]:
             raise CommandError(

@@ -6,7 +6,6 @@ import getpass
 import re
 from collections import defaultdict
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import groupby
 from pathlib import Path  # noqa: TC003 -- Typer reads annotations at run time
@@ -14,8 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from titlecard.aws.dynamodb.catalog import stamp
 from titlecard.aws.dynamodb.catalog.reviews import VideoSummary
-from titlecard.domain.batch import project_name
 from titlecard.domain.text import one_line
 from titlecard.pipeline.lines import of_result
 from titlecard_console import review_session, review_sheet, stacks
@@ -41,7 +40,7 @@ VideoId = Annotated[str, typer.Argument(metavar="ID", help="The video's id, as i
 
 
 @review.callback(invoke_without_command=True)
-def listed(
+def list_talks(
     context: typer.Context,
     *,
     batch: options.OneBatch = None,
@@ -96,12 +95,12 @@ def listed(
     project_of = {it.id: it.project for it in batches}
     if output:
         with open_output(output) as sink:
-            number = review_sheet.write(project_of, _in_order(results.flagged(batches)), sink)
+            number = review_sheet.write(project_of, _grouped(results.flagged(batches)), sink)
         remedy = f"Change titles and presenters, then: titlecard review --apply {output}"
         say(f"{output}: {pluralize(number, 'talk')}. {remedy}")
         return
     if interactive:
-        review_session.run(results.reviews, project_of, _in_order(results.flagged(batches)), by=_who(stack))
+        review_session.run(results.reviews, project_of, _grouped(results.flagged(batches)), by=_who(stack))
         return
     found = 0
     for layout, group in _by_layout(results.flagged(batches)):
@@ -121,7 +120,7 @@ def _apply(stack: Stack, results: ResultReader, path: Path, *, yes: bool) -> Non
     rows = review_sheet.read(path)
     corrections, left = [], 0
     for line, row in rows:
-        story = results.reviews.story(project_name(row["project"]), row["id"])
+        story = results.reviews.story(row["project"], row["id"])
         if story is None or story.talk is None:
             left += 1
             say(f"{path}, line {line}: the project {row['project']!r} has no talk {row['id']!r}.")
@@ -178,14 +177,17 @@ def accept(
     `titlecard review accept dQw4w9WgXcQ 9bZkp7q19f0 --project pycon`
     """
     stack = stacks.find(stack_name, state)
-    cases = [_Case.read(stack, project, video) for video in dict.fromkeys(videos)]
-    for case in cases:  # check all of them before the first write
-        if case.story.talk is None:
-            remedy = f"give it one with `titlecard review set {case.video} --title …`"
-            raise CommandError(f"{case.video} has no talk to accept: {remedy}.")
-    for case in cases:
-        if case.story.talk:
-            case.answer(case.story.talk.title, case.story.talk.presenters, as_json=as_json)
+    results = ResultReader(stack)
+    summaries = {video: _summary(results, project, video) for video in videos}
+    for video, summary in summaries.items():  # check all of them before the first write
+        if summary.talk is None:
+            remedy = f"give it one with `titlecard review set {video} --title …`"
+            raise CommandError(f"{video} has no talk to accept: {remedy}.")
+    by = _who(stack)
+    for video, summary in summaries.items():
+        if talk := summary.talk:
+            title, names = talk.title, talk.presenters
+            _answer(results.reviews, project, video, summary, title=title, presenters=names, by=by, as_json=as_json)
 
 
 @review.command(name="set")
@@ -217,50 +219,45 @@ def correct(
         raise CommandError("Give what is right: --title, --presenter or --nobody.")
     if title is not None and not title.strip():
         raise CommandError("--title is empty: write the clean title, or leave the option out to keep the present one.")
-    case = _Case.read(stacks.find(stack_name, state), project, video)
-    standing = case.story.talk
-    right = " ".join(title.split()) if title else standing.title if standing else ""
+    stack = stacks.find(stack_name, state)
+    results = ResultReader(stack)
+    summary = _summary(results, project, video)
+    present = summary.talk
+    right = " ".join(title.split()) if title else present.title if present else ""
     if not right:
         raise CommandError(f"{video} has no title yet: give it one with --title.")
-    who = names or (() if nobody or not standing else standing.presenters)
-    case.answer(right, who, as_json=as_json)
+    presenters = names or (() if nobody or not present else present.presenters)
+    by = _who(stack)
+    _answer(results.reviews, project, video, summary, title=right, presenters=presenters, by=by, as_json=as_json)
 
 
-@dataclass(frozen=True)
-class _Case:
-    """A video that a person accepts or corrects."""
+def _summary(results: ResultReader, project: str, video: str) -> VideoSummary:
+    """Return what the catalog knows about a video."""
+    summary = results.reviews.story(project, video)
+    if summary is None and next(results.rows_of(project, video), None) is None:
+        raise CommandError(f"The project {project!r} has no video {video!r}: is --project right?")
+    return summary or VideoSummary(None, {}, None)  # a video that died before its first attempt has only rows
 
-    stack: Stack
-    reviews: Reviews
-    project: str
-    video: str
-    story: VideoSummary
 
-    @classmethod
-    def read(cls, stack: Stack, project: str, video: str) -> _Case:
-        """Read what the catalog knows about a video."""
-        results = ResultReader(stack)
-        story = results.reviews.story(project, video)
-        if story is None:  # a video that died before its first attempt still has rows
-            if next(results.rows_of(project, video), None) is None:
-                raise CommandError(f"The project {project!r} has no video {video!r}: is --project right?")
-            story = VideoSummary(None, {}, None)
-        return cls(stack, results.reviews, project, video, story)
-
-    def answer(self, title: str, presenters: Sequence[str], *, as_json: bool) -> None:
-        """Store the person's answer and print it."""
-        fingerprint = self.story.pointer.fingerprint if self.story.pointer else ""
-        who, now = _who(self.stack), datetime.now(UTC)
-        given = self.reviews.answer(
-            self.project, self.video, title, presenters, by=who, fingerprint=fingerprint, now=now
-        )
-        if given is None:
-            raise AssertionError("an answer over any other is always written")
-        if as_json:
-            content = {"id": self.video, "title": given.title, "presenters": list(given.presenters)}
-            print_json(content | {"by": given.by, "at": given.at})
-        else:
-            typer.echo(f"{self.video}: {printable(given.title)} · {printable_names(given.presenters)}")
+def _answer(
+    reviews: Reviews,
+    project: str,
+    video: str,
+    summary: VideoSummary,
+    *,
+    title: str,
+    presenters: Sequence[str],
+    by: str,
+    as_json: bool,
+) -> None:
+    """Store a person's answer and print it."""
+    fingerprint, now = summary.pointer.fingerprint if summary.pointer else "", datetime.now(UTC)
+    reviews.answer(project, video, title, presenters, by=by, fingerprint=fingerprint, now=now)
+    if as_json:
+        content = {"id": video, "title": title, "presenters": list(presenters), "by": by, "at": stamp(now)}
+        print_json(content)
+    else:
+        typer.echo(f"{video}: {printable(title)} · {printable_names(presenters)}")
 
 
 def _who(stack: Stack) -> str:
@@ -280,7 +277,7 @@ def _by_layout(flagged: Iterable[Flagged]) -> Iterator[tuple[str, list[Flagged]]
         yield from sorted(groups.items(), key=lambda group: -len(group[1]))
 
 
-def _in_order(flagged: Iterable[Flagged]) -> Iterator[Flagged]:
+def _grouped(flagged: Iterable[Flagged]) -> Iterator[Flagged]:
     """Yield the talks of each batch, those with the same layout together."""
     return (it for _, group in _by_layout(flagged) for it in group)
 

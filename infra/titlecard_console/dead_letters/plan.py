@@ -59,7 +59,7 @@ def ids_by_cause(letters: Iterable[DeadLetter]) -> Iterator[str]:
 
 def limits_reached(redriver: Redriver, letters: Sequence[DeadLetter]) -> Iterator[str]:
     """Name the batches whose limits may be too low for a redrive, and the commands that raise them."""
-    for batch, charged in redriver.bills(letter for letter in letters if letter.to_be_sent):
+    for batch, charged in redriver.total_charges(letter for letter in letters if letter.to_be_sent):
         if command := limit_command(batch, charged):
             yield f"The limit of {batch.id} may be too low: if it is, some videos wait until `{command}`."
 

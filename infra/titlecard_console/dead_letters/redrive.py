@@ -88,7 +88,7 @@ class Redriver:
         Raises:
             CommandError: there are dead letters, but none has what the selection names.
         """
-        found = [_upload(message) for message in self._ingest.read()]
+        found = [_upload_letter(message) for message in self._ingest.read()]
         messages: dict[tuple[str, int], list[tuple[QueuedMessage, Message]]] = defaultdict(list)
         for queued in self._work.read():
             try:
@@ -115,7 +115,7 @@ class Redriver:
         (edited,) = self._costs.added_to([replace(letter, video=video)], more)
         return edited
 
-    def bills(self, letters: Iterable[DeadLetter]) -> Iterator[tuple[Batch, Amount]]:
+    def total_charges(self, letters: Iterable[DeadLetter]) -> Iterator[tuple[Batch, Amount]]:
         """Yield the batches of dead letters, each with its total charge if every request costs its bound."""
         worst: dict[str, Amount] = defaultdict(Amount)
         batches: dict[str, Batch] = {}
@@ -126,7 +126,7 @@ class Redriver:
         for name, batch in batches.items():
             yield batch, self._ledger.spent(name) + worst[name]
 
-    def story(self, letter: DeadLetter) -> list[VideoRecord]:
+    def records(self, letter: DeadLetter) -> list[VideoRecord]:
         """Return everything that the catalog knows about a dead letter's video."""
         return (
             self._grants.records(letter.batch.project, letter.seen.video or letter.id)
@@ -150,16 +150,16 @@ class Redriver:
             Each finished dead letter, with its outcome: `sent`, `removed` (its message was useless and is deleted) or
             `moved` (not sent, because it has changed since it was read).
         """
-        pace = _Pace(rate)
+        limit = _RateLimit(rate)
         for letter in letters:
             queue = self._ingest if letter.kind is Kind.UPLOAD else self._work
             if letter.to_be_sent:
-                pace.wait()
+                limit.wait()
                 if not self._send_row(letter, more, by):
                     yield letter, "moved"
                     continue
             elif letter.kind is Kind.UPLOAD:
-                pace.wait()
+                limit.wait()
                 queue.send_again(letter.messages[0].body)
             elif letter.kind is not Kind.ENDED:
                 continue
@@ -223,7 +223,7 @@ class Redriver:
                     reason = message.reason or f"unknown_batch: the catalog has no batch {key[0][:80]!r}"
                     yield DeadLetter(message.id, Kind.UNREADABLE, reason, message.sent_at, (message,))
                 continue
-            kind = _kind(seen)
+            kind = _kind_of(seen)
             is_unsent = kind is Kind.STRAYED and key in unsent and seen.redriven_at != ""
             if kind is not Kind.DEAD and not queued and not is_unsent:  # the index lags behind
                 continue
@@ -278,7 +278,7 @@ _MOVED = f"{MOVED}: SQS moved the message here by itself: its worker crashed or 
 _INTERRUPTED = f"{INTERRUPTED}: a redrive was killed before it sent the message"
 
 
-class _Pace:
+class _RateLimit:
     """Limits the number of messages sent per second."""
 
     def __init__(self, rate: float) -> None:
@@ -293,13 +293,13 @@ class _Pace:
         self._next = max(self._next, now) + self._seconds
 
 
-def _kind(seen: RowSnapshot) -> Kind:
+def _kind_of(seen: RowSnapshot) -> Kind:
     if seen.state is RowState.DEAD:
         return Kind.DEAD
     return Kind.STRAYED if seen.state in (None, RowState.QUEUED) else Kind.ENDED
 
 
-def _upload(message: QueuedMessage) -> DeadLetter:
+def _upload_letter(message: QueuedMessage) -> DeadLetter:
     """Return the dead letter of a message that ingest could not process."""
     key = ""
     try:

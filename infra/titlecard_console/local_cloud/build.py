@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from titlecard_console.errors import CloudError
-from titlecard_console.installation import LIBRARY, ROOT, made
+from titlecard_console.installation import LIBRARY, ROOT, cache_folder
 from titlecard_console.local_cloud import environment
 from titlecard_console.local_cloud.environment import PYTHON
 from titlecard_console.local_cloud.ministack_main import PACKAGES_OF, link_packages
@@ -37,7 +37,7 @@ FUNCTIONS = {
 }
 """The folder under `functions/` for each function of the template."""
 
-CACHE = made("artefacts")
+CACHE = cache_folder("artefacts")
 
 KEPT_SECONDS = 3600
 """Seconds that an artefact is kept after the functions have changed: another process may be about to deploy it."""
@@ -68,7 +68,7 @@ def build(cache: Path = CACHE, say: Callable[[str], None] = lambda _step: None) 
             packages = {folder: _packages(cache, folder) for folder in FUNCTIONS.values()}
             with tempfile.TemporaryDirectory(dir=cache) as scratch:
                 for function, folder in FUNCTIONS.items():
-                    code = _made("code", folder, Path(scratch) / folder)
+                    code = _run_build("code", folder, Path(scratch) / folder)
                     pack(Path(scratch) / f"zips/{function}.zip", code, packages[folder])
                 (Path(scratch) / "zips").rename(built)
             for old in set(cache.iterdir()) - {built, *packages.values()}:
@@ -103,11 +103,11 @@ def _packages(cache: Path, folder: str) -> Path:
     unpacked = cache / f"packages-{_key((functions / 'build', own if own.exists() else functions / own.name))}"
     if not unpacked.is_dir():
         with tempfile.TemporaryDirectory(dir=cache) as scratch:
-            _made("packages", folder, Path(scratch) / folder).rename(unpacked)
+            _run_build("packages", folder, Path(scratch) / folder).rename(unpacked)
     return unpacked
 
 
-def _made(step: str, folder: str, destination: Path) -> Path:
+def _run_build(step: str, folder: str, destination: Path) -> Path:
     surroundings = os.environ | {
         "PATH": environment.search_path(),
         "LIBRARY": str(LIBRARY),

@@ -16,19 +16,19 @@ import sys
 from typing import TYPE_CHECKING
 
 from titlecard_console.errors import CloudError
-from titlecard_console.installation import LOCKS, made
+from titlecard_console.installation import LOCKS, cache_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-ENVIRONMENT = made("ministack")
+ENVIRONMENT = cache_folder("ministack")
 
 PYTHON = ENVIRONMENT / "bin" / "python"
 """The interpreter that runs the functions in the local cloud; it has no packages."""
 
 PACKAGES = ENVIRONMENT / "packages"
 
-UV = made("uv")
+UV = cache_folder("uv")
 """The folder of our own uv, used if the PATH has none."""
 
 _STAMP = ENVIRONMENT / "stamp"

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
 
-    from titlecard_console.report.content import Charged
+    from titlecard_console.report.content import Charge
 
 _LIGHT = {"ink": "#1c2128", "back": "#ffffff", "guide": "#c8ced6", "line": "#0a5bc4", "limit": "#a3262c"}
 _DARK = {"ink": "#e6edf3", "back": "#0f141a", "guide": "#3a444f", "line": "#6cb0ff", "limit": "#ff9b9b"}
@@ -32,7 +32,7 @@ class Image:
     dark: str
 
 
-def spend_chart(charges: Sequence[Charged], limit_micro_usd: int) -> Image | None:
+def spend_chart(charges: Sequence[Charge], limit_micro_usd: int) -> Image | None:
     """Draw the running total of charges against the limit; return None if nothing was charged."""
     if not charges:
         return None

@@ -13,7 +13,8 @@ from titlecard.aws.errors import ObjectDeleted
 from titlecard.aws.s3 import UploadsBucket
 from titlecard.domain.batch import RowState
 from titlecard.domain.money import Amount
-from titlecard_console.report.markup import Kind, Piece, layout, mark_description, mark_title
+from titlecard.pipeline.ingest import REJECTS
+from titlecard_console.report.markup import Mark, Piece, layout, mark_description, mark_title
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from titlecard_console.results import ResultReader
     from titlecard_console.stacks import Stack
 
-REJECTS = "rejects.jsonl"
 REASONS_SHOWN = 50
 """The most reasons of rejected rows that are listed."""
 
@@ -55,7 +55,7 @@ class DeadGroup:
 
 
 @dataclass(frozen=True)
-class Charged:
+class Charge:
     """A charge and its time, for the plot of spend over time."""
 
     at: datetime
@@ -75,7 +75,7 @@ class ReportContent:
     tiers: dict[str, TierTotals] = field(default_factory=dict)
     dead: dict[str, DeadGroup] = field(default_factory=dict)
     rejects: Counter[str] = field(default_factory=Counter)
-    charges: list[Charged] = field(default_factory=list)
+    charges: list[Charge] = field(default_factory=list)
     limit_micro_usd: int = 0
     refused: int = 0
     repeated: int = 0
@@ -125,14 +125,14 @@ def _add(content: ReportContent, result: RowResult, video: Video | None, layouts
     pieces = (
         mark_title(video.title, talk.title, presenters)
         if video and talk
-        else [Piece(Kind.PLAIN, video.title)]
+        else [Piece(Mark.PLAIN, video.title)]
         if video
         else []
     )
     shown: dict[str, Any] = {
         "id": row.video,
         "state": str(result.state),
-        "raw": [[piece.kind, piece.text] for piece in pieces],
+        "raw": [[piece.mark, piece.text] for piece in pieces],
         "layout": layouts.setdefault(layout(pieces) if talk else "no talk", len(layouts)),
     }
     if talk:
@@ -149,7 +149,7 @@ def _add(content: ReportContent, result: RowResult, video: Video | None, layouts
     if video:
         described = mark_description(video.description, presenters)
         if described:
-            shown["about"] = [[piece.kind, piece.text] for piece in described]
+            shown["about"] = [[piece.mark, piece.text] for piece in described]
         if video.url and video.url.startswith(("https://", "http://")):
             shown["url"] = video.url
     content.rows.append(shown)
@@ -162,14 +162,14 @@ def _add(content: ReportContent, result: RowResult, video: Video | None, layouts
     content.charges += _charges(result)
 
 
-def _charges(result: RowResult) -> Iterable[Charged]:
+def _charges(result: RowResult) -> Iterable[Charge]:
     """Yield what a row's attempts were charged in its batch, each with the time of its last event."""
     last = {event["token"]: event for event in result.entry.history}
     mine = {event["token"] for event in result.entry.history if event.get("batch") == result.batch}
     for token in mine:
         amount = Amount.from_item(last[token]["charged"])
         if amount.micro_usd:
-            yield Charged(datetime.fromisoformat(str(last[token]["at"])), amount.micro_usd)
+            yield Charge(datetime.fromisoformat(str(last[token]["at"])), amount.micro_usd)
 
 
 def _rejects(uploads: UploadsBucket, batch: Batch) -> Counter[str]:

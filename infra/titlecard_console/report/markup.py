@@ -21,7 +21,7 @@ _TOKEN = re.compile(r"\w+|\s+|[^\w\s]+")
 """A word, a space or punctuation."""
 
 
-class Kind(StrEnum):
+class Mark(StrEnum):
     """Whether a piece of text was kept, cut, or names a presenter."""
 
     KEPT = "k"
@@ -34,7 +34,7 @@ class Kind(StrEnum):
 class Piece:
     """A piece of text and its mark."""
 
-    kind: Kind
+    mark: Mark
     text: str
 
 
@@ -42,20 +42,20 @@ def mark_title(raw: str, title: str, presenters: Sequence[str]) -> list[Piece]:
     """Split a raw title into the parts that the clean title keeps, the presenters' names, and the cut parts."""
     tokens = _TOKEN.findall(" ".join(normalise(raw).split()))
     words = [place for place, token in enumerate(tokens) if token[0].isalnum() or token[0] == "_"]
-    kinds = [Kind.CUT] * len(tokens)
+    kinds = [Mark.CUT] * len(tokens)
     raw_words, title_words = ([fold(word) for word in found] for found in ([tokens[it] for it in words], _words(title)))
     for block in SequenceMatcher(None, raw_words, title_words, autojunk=False).get_matching_blocks():
         for place in words[block.a : block.a + block.size]:
-            kinds[place] = Kind.KEPT
-    for place in [place for place, kind in enumerate(kinds) if kind is Kind.KEPT]:  # and the punctuation at it: `¿Qué?`
+            kinds[place] = Mark.KEPT
+    for place in [place for place, kind in enumerate(kinds) if kind is Mark.KEPT]:  # and the punctuation at it: `¿Qué?`
         for beside, joined in ((place - 1, tokens[place - 1 : place + 1]), (place + 1, tokens[place : place + 2])):
             if 0 <= beside < len(tokens) and not tokens[beside].isspace() and "".join(joined) in title:
-                kinds[beside] = Kind.KEPT
+                kinds[beside] = Mark.KEPT
     for first, last in _named(raw_words, presenters):
         span = words[first : last + 1]
-        if not all(kinds[place] is Kind.KEPT for place in span):
+        if not all(kinds[place] is Mark.KEPT for place in span):
             for place in span:
-                kinds[place] = Kind.NAME
+                kinds[place] = Mark.NAME
     return _joined(tokens, kinds)
 
 
@@ -63,20 +63,20 @@ def mark_description(description: str, presenters: Sequence[str]) -> list[Piece]
     """Return the lines of a description that name a presenter, with the names marked, or else its first line."""
     lines = [" ".join(line.split()) for line in normalise(description).split("\n")]
     marked = [_marked(line, presenters) for line in lines if line]
-    named = [pieces for pieces in marked if any(piece.kind is Kind.NAME for piece in pieces)]
+    named = [pieces for pieces in marked if any(piece.mark is Mark.NAME for piece in pieces)]
     pieces: list[Piece] = []
     for line in (named or marked)[: EXCERPT_LINES if named else 1]:
-        pieces += [*([Piece(Kind.PLAIN, "\n")] if pieces else []), *_excerpt(line)]
+        pieces += [*([Piece(Mark.PLAIN, "\n")] if pieces else []), *_excerpt(line)]
     return pieces
 
 
 def layout(pieces: Sequence[Piece]) -> str:
     """Return the layout of a marked title: `cut · name · title`. Rows with one layout often share an error."""
-    words = {Kind.KEPT: "title", Kind.NAME: "name", Kind.CUT: "cut"}
+    words = {Mark.KEPT: "title", Mark.NAME: "name", Mark.CUT: "cut"}
     order: list[str] = []
     for piece in pieces:
         if any(character.isalnum() for character in piece.text):
-            word = words.get(piece.kind, "title")
+            word = words.get(piece.mark, "title")
             if not order or order[-1] != word:
                 order.append(word)
     return " · ".join(order) or "nothing"
@@ -99,10 +99,10 @@ def _named(words: Sequence[str], presenters: Sequence[str]) -> list[tuple[int, i
 def _marked(line: str, presenters: Sequence[str]) -> list[Piece]:
     tokens = _TOKEN.findall(line)
     words = [place for place, token in enumerate(tokens) if token[0].isalnum() or token[0] == "_"]
-    kinds = [Kind.PLAIN] * len(tokens)
+    kinds = [Mark.PLAIN] * len(tokens)
     for first, last in _named([fold(tokens[place]) for place in words], presenters):
         for place in range(words[first], words[last] + 1):
-            kinds[place] = Kind.NAME
+            kinds[place] = Mark.NAME
     return _joined(tokens, kinds)
 
 
@@ -110,20 +110,20 @@ def _excerpt(line: Sequence[Piece]) -> list[Piece]:
     """Cut a line to `EXCERPT_CHARACTERS` characters that begin shortly before its first name."""
     before = ""
     for piece in line:
-        if piece.kind is Kind.NAME:
+        if piece.mark is Mark.NAME:
             break
         before += piece.text
     skip = max(len(before) - EXCERPT_CHARACTERS // 2, 0) if len(before) < sum(len(it.text) for it in line) else 0
-    left, shown = EXCERPT_CHARACTERS, [Piece(Kind.PLAIN, "…")] if skip else []
+    left, shown = EXCERPT_CHARACTERS, [Piece(Mark.PLAIN, "…")] if skip else []
     for piece in line:
         text, skip = piece.text[skip:], max(skip - len(piece.text), 0)
         if text and left > 0:
-            shown.append(Piece(piece.kind, text if len(text) <= left else f"{text[: left - 1]}…"))
+            shown.append(Piece(piece.mark, text if len(text) <= left else f"{text[: left - 1]}…"))
             left -= len(text)
     return shown
 
 
-def _joined(tokens: Sequence[str], kinds: list[Kind]) -> list[Piece]:
+def _joined(tokens: Sequence[str], kinds: list[Mark]) -> list[Piece]:
     """Join tokens into pieces. A separator between two words of one kind has that kind too."""
     words = [place for place, token in enumerate(tokens) if token[0].isalnum() or token[0] == "_"]
     for before, after in pairwise(words):
@@ -131,7 +131,7 @@ def _joined(tokens: Sequence[str], kinds: list[Kind]) -> list[Piece]:
             kinds[before:after] = [kinds[before]] * (after - before)
     pieces: list[Piece] = []
     for token, kind in zip(tokens, kinds, strict=True):
-        if pieces and pieces[-1].kind is kind:
+        if pieces and pieces[-1].mark is kind:
             pieces[-1] = Piece(kind, pieces[-1].text + token)
         else:
             pieces.append(Piece(kind, token))
