@@ -196,7 +196,16 @@ def test_the_model_talk_replaces_a_sure_local_one(world: World, message: Message
 
 
 @pytest.mark.parametrize("policy", Policy)
-@pytest.mark.parametrize("talk", [None, SURE, SURE.model_copy(update={"review": "low_confidence"}), TALK])
+@pytest.mark.parametrize(
+    "talk",
+    [
+        None,
+        SURE,
+        SURE.model_copy(update={"review": "low_confidence"}),
+        SURE.model_copy(update={"tier": Tier.GIVEN}),
+        TALK,
+    ],
+)
 def test_a_claim_is_refused_exactly_where_the_stored_talk_answers(
     world: World, message: Message, talk: Talk | None, policy: Policy
 ) -> None:

@@ -110,6 +110,43 @@ def test_a_row_that_exceeds_the_budget_of_the_day_waits_for_the_next_day_and_say
     assert (project.row(second).reason or "").startswith("budget_day: ")
 
 
+def test_a_row_that_exceeds_the_budget_of_the_month_waits_for_the_next_month_and_says_so(project: Project) -> None:
+    first, second = deferred(project, 2)
+    project.budget(daily=Cap(NEED.tokens * 9, None), monthly=Cap(NEED.tokens, None))
+    charge(project, first, NEED)
+    assert project.world.sweeper().run() == {"postponed": 2}
+    assert project.row(second).due == stamp(Window.at(project.world.clock()).next_month)
+    assert (project.row(second).reason or "").startswith("budget_month: ")
+
+
+def test_what_was_charged_yesterday_does_not_count_for_today(project: Project) -> None:
+    first, _ = deferred(project, 2)
+    project.budget(daily=Cap(2 * NEED.tokens, None), monthly=Cap(NEED.tokens * 9, None))
+    charge(project, first, NEED)
+    project.world.clock.forward(86_400)
+    assert project.world.sweeper().run() == {"put back": 2}
+
+
+def test_a_row_that_needs_no_money_goes_on_without_a_budget(
+    world: World, tier: ModelTier, provider: LoopbackProvider
+) -> None:
+    (message,) = Project(world, tier, provider, "pycon").rows(1)
+    now = world.clock()
+    world.catalog.defer(message, "f" * 32, reason="not_reached: later", due=now, now=now)
+    assert world.sweeper().run() == {"put back": 1}
+
+
+def test_no_more_rows_get_another_date_in_a_sweep_than_it_may_send(project: Project) -> None:
+    deferred(project, 5)
+    project.world.ledger.pause(PROJECT, now=project.world.clock())
+    assert [project.world.sweeper(most=2).run() for _ in range(4)] == [
+        {"postponed": 2},
+        {"postponed": 2},
+        {"postponed": 1},
+        {},
+    ]
+
+
 @pytest.mark.parametrize("tight", ["daily", "monthly"])
 def test_a_row_that_needs_more_than_a_whole_budget_waits_for_a_person(project: Project, tight: str) -> None:
     (message,) = deferred(project, 1)
@@ -194,6 +231,18 @@ def test_rows_of_a_cancelled_batch_are_put_back_to_be_ended_whatever_the_budget_
     assert [project.row(it).state for it in (one, two)] == [RowState.CANCELLED] * 2
 
 
+def test_rows_of_a_cancelled_batch_that_wait_for_a_person_are_put_back_though_the_project_is_paused(
+    project: Project,
+) -> None:
+    messages, now = project.rows(2), project.world.clock()
+    for message in messages:
+        project.world.catalog.defer(message, "f" * 32, reason="batch_limit: full", due=None, now=now, need=NEED)
+    project.world.ledger.pause(PROJECT, now=now)
+    assert project.world.sweeper().run() == {}
+    project.world.catalog.cancel(project.world.catalog.batch(messages[0].batch), now=now)
+    assert project.world.sweeper().run() == {"put back": 2}
+
+
 def test_behind_an_open_breaker_the_rows_of_a_cancelled_batch_are_put_back_and_no_others_change(
     project: Project,
 ) -> None:
@@ -219,6 +268,20 @@ def test_a_row_goes_on_when_its_limit_has_room_again(project: Project) -> None:
     now = project.world.clock()
     project.world.catalog.defer(message, "f" * 32, reason="batch_limit: full", due=None, now=now, need=NEED)
     assert project.world.sweeper().run() == {"put back": 1}
+
+
+def test_a_row_that_waits_for_a_person_does_not_overtake_a_due_one_that_needs_more(project: Project) -> None:
+    (due,) = deferred(project, 1)
+    (waiting,), now = project.rows(1, "w"), project.world.clock()
+    small = Amount(1, 1, 1, 1)
+    project.world.catalog.defer(waiting, "f" * 32, reason="batch_limit: full", due=None, now=now, need=small)
+    project.budget(daily=Cap(2 * NEED.tokens - 1, None))
+    (first,) = project.rows(1, "first")
+    earlier = project.world.clock.after(-60)
+    project.world.catalog.defer(first, "f" * 32, reason="rate_limited: later", due=earlier, now=earlier, need=NEED)
+    assert project.world.sweeper().run() == {"put back": 1}
+    assert [it.batch for it in project.world.sent()] == [first.batch]
+    assert [project.row(it).state for it in (due, waiting)] == [RowState.DEFERRED] * 2
 
 
 def test_the_row_that_needs_the_least_goes_on_first(project: Project) -> None:
