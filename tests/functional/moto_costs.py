@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import functools
+import string
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
@@ -15,9 +16,11 @@ from botocore.loaders import JSONFileLoader, Loader
 from botocore.useragent import UserAgentString
 from moto.core import responses
 from moto.core.serialize import AttributePicker
-from moto.core.utils import method_names_from_class
+from moto.core.utils import camelcase_to_underscores, method_names_from_class
 from moto.dynamodb.models import DynamoDBBackend
 from moto.dynamodb.models.table import Table
+from moto.moto_api._internal.moto_random import MotoRandom
+from moto.sqs import models as queues
 from typer import testing
 from typer.main import get_command
 
@@ -40,6 +43,10 @@ def save(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(DynamoDBBackend, "update_item", _update_copy)
     patch.setattr(AttributePicker, "__call__", _pick_kind)
     patch.setattr(responses, "method_names_from_class", functools.cache(method_names_from_class))
+    named = functools.cache(camelcase_to_underscores)
+    for module in responses, queues:
+        patch.setattr(module, "camelcase_to_underscores", named)
+    patch.setattr(MotoRandom, "get_random_string", _random_string)
     patch.setattr(UserAgentString, "to_string", lambda _self: "tests")
     read = functools.cache(functools.partial(JSONFileLoader.load_file, JSONFileLoader()))
     patch.setattr(JSONFileLoader, "load_file", lambda _self, path: read(path))
@@ -51,6 +58,12 @@ def _pick_kind(picker: AttributePicker, context: AttributePickerContext) -> Any:
     if context.key in _KINDS and isinstance(context.obj, dict):
         return context.obj.get(context.key)
     return _pick(picker, context)
+
+
+def _random_string(random: MotoRandom, length: int = 20, include_digits: bool = True, lower_case: bool = False) -> str:
+    letters = string.ascii_letters + (string.digits if include_digits else "")
+    drawn = "".join(random.choices(letters, k=length))
+    return drawn.lower() if lower_case else drawn
 
 
 def _known_services(loader: Loader, type_name: str) -> list[str]:
