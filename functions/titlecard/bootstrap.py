@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import boto3
 
@@ -43,32 +43,8 @@ if TYPE_CHECKING:
     from titlecard.settings import IngestSettings, ParserSettings, SweeperSettings
 
 
-class Clients(Protocol):
-    """The AWS clients that use cases are built from. The two DynamoDB clients take and return plain Python values."""
-
-    @property
-    def catalog(self) -> DynamoDBClient:
-        """DynamoDB for the catalog's table."""
-
-    @property
-    def ledger(self) -> DynamoDBClient:
-        """DynamoDB for the ledger's table, with one try per call."""
-
-    @property
-    def sqs(self) -> SQSClient:
-        """SQS."""
-
-    @property
-    def s3(self) -> S3Client:
-        """S3."""
-
-    @property
-    def events(self) -> EventBus:
-        """EventBridge."""
-
-
 class AwsClients:
-    """The clients of an AWS session, each created on first use.
+    """The clients of an AWS session, each created on first use; those of DynamoDB take and return Python values.
 
     Args:
         session: a boto3 session; None for the default one, which reads the function's environment.
@@ -108,7 +84,7 @@ class AwsClients:
 class Stores:
     """The tables and the bucket of a stack, as the console uses them, each created on first use."""
 
-    clients: Clients
+    clients: AwsClients
     catalog_table: str
     ledger_table: str
 
@@ -148,7 +124,7 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-def ingest(settings: IngestSettings, clients: Clients, *, now: Callable[[], datetime] = utc_now) -> Ingest:
+def ingest(settings: IngestSettings, clients: AwsClients, *, now: Callable[[], datetime] = utc_now) -> Ingest:
     """Build ingest: an upload becomes one message per video."""
     return Ingest(
         catalog=Catalog(clients.catalog, settings.catalog_table),
@@ -161,7 +137,7 @@ def ingest(settings: IngestSettings, clients: Clients, *, now: Callable[[], date
 
 def parser(
     settings: ParserSettings,
-    clients: Clients,
+    clients: AwsClients,
     *,
     keys: Keys | None = None,
     model: LanguageModel | None = None,
@@ -198,7 +174,7 @@ def model_tier(settings: ParserSettings) -> ModelTier:
     )
 
 
-def sweeper(settings: SweeperSettings, clients: Clients, *, now: Callable[[], datetime] = utc_now) -> Requeue:
+def sweeper(settings: SweeperSettings, clients: AwsClients, *, now: Callable[[], datetime] = utc_now) -> Requeue:
     """Build the sweeper: it puts deferred rows back, audits open batches and publishes the results of finished ones."""
     catalog = Catalog(clients.catalog, settings.catalog_table)
     queue = WorkQueue(clients.sqs, settings.work_queue_url)
@@ -227,7 +203,7 @@ def sweeper(settings: SweeperSettings, clients: Clients, *, now: Callable[[], da
     )
 
 
-def gauges(settings: SweeperSettings, clients: Clients, *, now: Callable[[], datetime] = utc_now) -> Gauges:
+def gauges(settings: SweeperSettings, clients: AwsClients, *, now: Callable[[], datetime] = utc_now) -> Gauges:
     """Build the gauges that the sweeper reports for the alarms."""
     return Gauges(
         catalog=Catalog(clients.catalog, settings.catalog_table),

@@ -107,11 +107,11 @@ def attempted(message: Message, *, attempt: int, bound: Amount, billing: Billing
         reason: `answered`, or why there is no answer.
     """
     charged = billing.charged(bound)
-    _count(Metric.REQUESTS_CHARGED, charged.requests)
-    _count(Metric.TOKENS_CHARGED, charged.tokens)
-    _count(Metric.MICRO_USD_CHARGED, charged.micro_usd)
+    _buffer.count(Metric.REQUESTS_CHARGED, charged.requests)
+    _buffer.count(Metric.TOKENS_CHARGED, charged.tokens)
+    _buffer.count(Metric.MICRO_USD_CHARGED, charged.micro_usd)
     if isinstance(billing, Unmeasured):
-        _count(Metric.LOST_ANSWERS)
+        _buffer.count(Metric.LOST_ANSWERS)
     logger.info(
         "attempt",
         **_row(message),
@@ -127,9 +127,9 @@ def attempted(message: Message, *, attempt: int, bound: Amount, billing: Billing
 def deferred(message: Message, *, reason: str, due: datetime | None, bound: Amount | None) -> None:
     """Report a deferred row. `due` None waits for a person; `bound` is None if the model was not to be asked."""
     code = _code(reason)
-    _count(Metric.ROWS_DEFERRED, reason=code)
+    _buffer.count(Metric.ROWS_DEFERRED, reason=code)
     if code in _BUDGET_HOLDS:
-        _count(Metric.BUDGET_REFUSALS)
+        _buffer.count(Metric.BUDGET_REFUSALS)
     logger.info(
         "deferred",
         **_row(message),
@@ -141,50 +141,50 @@ def deferred(message: Message, *, reason: str, due: datetime | None, bound: Amou
 
 def died(message: Message | None, *, reason: str) -> None:
     """Report a death; `message` is None if the dead letter is not a manifest's row."""
-    _count(Metric.DEATHS)
+    _buffer.count(Metric.DEATHS)
     logger.warning("died", **(_row(message) if message else {}), reason=_code(reason))
 
 
 def refused(*, batch: str, reason: str) -> None:
     """Report a refused upload; only its report holds the sentence, which may quote the file."""
-    _count(Metric.UPLOADS_REFUSED)
+    _buffer.count(Metric.UPLOADS_REFUSED)
     logger.warning("upload refused", batch=batch, reason=reason)
 
 
 def not_settled(message: Message) -> None:
     """Report a settlement that failed: the bound stays charged."""
-    _count(Metric.SETTLE_FAILURES)
+    _buffer.count(Metric.SETTLE_FAILURES)
     logger.warning("not settled: the bound stays charged", **_row(message))
 
 
 def breaker_opened(project: str, *, reason: str) -> None:
     """Report an opened breaker, and write its metric at once."""
-    _count(Metric.BREAKER_OPENED)
+    _buffer.count(Metric.BREAKER_OPENED)
     logger.error("breaker opened", project=project, reason=_code(reason))
     _buffer.write_early()
 
 
 def usage_above_bound(project: str) -> None:
     """Report a request that cost more than its bound, and write its metric at once."""
-    _count(Metric.USAGE_ABOVE_BOUND)
+    _buffer.count(Metric.USAGE_ABOVE_BOUND)
     logger.error("a request cost more than its bound", project=project)
     _buffer.write_early()
 
 
 def videos(outcome: str, tier: str | None, number: int) -> None:
     """Count processed videos by outcome and tier."""
-    _count(Metric.VIDEOS, number, outcome=outcome, tier=tier or "none")
+    _buffer.count(Metric.VIDEOS, number, outcome=outcome, tier=tier or "none")
 
 
 def upload_taken(*, batch: str, key: str) -> None:
     """Report an upload that ingest has processed to its end or to the next continuation."""
-    _count(Metric.UPLOADS_TAKEN)
+    _buffer.count(Metric.UPLOADS_TAKEN)
     logger.info("upload taken", batch=batch, key=key)
 
 
 def upload_stopped(*, batch: str, rounds: int) -> None:
     """Report an upload that has reached the limit of continuations: the audit continues it."""
-    _count(Metric.UPLOAD_FAILURES)
+    _buffer.count(Metric.UPLOAD_FAILURES)
     logger.error("upload stopped: too many continuations", batch=batch, rounds=rounds)
 
 
@@ -193,7 +193,7 @@ def upload_failed(error: BaseException) -> None:
 
     The exception's message is logged only if it comes from AWS, since any other may quote the upload.
     """
-    _count(Metric.UPLOAD_FAILURES)
+    _buffer.count(Metric.UPLOAD_FAILURES)
     message = str(error) if isinstance(error, BotoCoreError | ClientError) else None
     frames = [f"{Path(frame.filename).name}:{frame.lineno}" for frame in traceback.extract_tb(error.__traceback__)]
     logger.error("upload not taken", error=type(error).__name__, said=message, frames=frames)
@@ -204,9 +204,9 @@ def upload_failed(error: BaseException) -> None:
 
 def swept(done: Mapping[str, int]) -> None:
     """Report a complete run of the sweeper, with the amount of each kind of work."""
-    _count(Metric.SWEEPER_RUNS)
+    _buffer.count(Metric.SWEEPER_RUNS)
     for work, number in done.items():
-        _count(Metric.SWEEPER_WORK, number, work=work.replace(" ", "_"))
+        _buffer.count(Metric.SWEEPER_WORK, number, work=work.replace(" ", "_"))
     if done:
         logger.info("swept", done=dict(done))
 
@@ -247,7 +247,7 @@ class _Buffer:
             self._gauges.clear()
             self._running = True
 
-    def count(self, metric: Metric, number: int, dimensions: Mapping[str, str]) -> None:
+    def count(self, metric: Metric, number: int = 1, **dimensions: str) -> None:
         """Add to a count."""
         with self._lock:
             self._counts[_key(metric, dimensions)] += number
@@ -286,10 +286,6 @@ class _Buffer:
 
 
 _buffer = _Buffer()
-
-
-def _count(metric: Metric, number: int = 1, **dimensions: str) -> None:
-    _buffer.count(metric, number, dimensions)
 
 
 def _key(metric: Metric, dimensions: Mapping[str, str]) -> _Key:

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
-    from titlecard.aws.dynamodb.catalog import Batch, Row, VideoRecord
+    from titlecard.aws.dynamodb.catalog import Batch
+    from titlecard.aws.dynamodb.catalog.results import RowResult
     from titlecard_console.local_cloud.cloud import Cloud
 
 POLL_SECONDS = 0.5
@@ -64,7 +65,7 @@ class Run:
         self._cloud = cloud
         self._lambda = cloud.client("lambda", read_timeout=SWEEPER_TIMEOUT)
         stores = stacks.stores(cloud)
-        self._catalog, self._ledger = stores.catalog, stores.ledger
+        self._catalog, self._ledger, self._results = stores.catalog, stores.ledger, stores.results
         self._logs = cloud.client("logs")
         self._swept = 0.0
 
@@ -130,9 +131,9 @@ class Run:
                 told.add(wait.cause)
                 warn(f"{one.name}: {wait.sentence(self.remedy)}")
 
-    def rows(self, batch: Batch) -> Iterator[tuple[Row, VideoRecord]]:
-        """Yield the rows of a batch in the manifest's order, with their videos' records."""
-        return self._catalog.talks(batch.project, self._catalog.rows(batch))
+    def results(self, batch: Batch) -> Iterator[RowResult]:
+        """Yield the results of a batch's rows in the manifest's order."""
+        return self._results.results(batch)
 
     def status(self, batch: Batch) -> Status:
         """Return the current status of a batch."""

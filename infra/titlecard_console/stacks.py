@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, cast
 from urllib.parse import quote
 
 import boto3
@@ -17,7 +17,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from titlecard.aws.s3 import LIMIT_METADATA
-from titlecard.bootstrap import Stores
+from titlecard.bootstrap import AwsClients, Stores
 from titlecard.domain.batch import UPLOADS, Upload
 from titlecard_console.errors import CommandError
 from titlecard_console.local_cloud import cloud
@@ -164,10 +164,11 @@ def caller(stack: Stack) -> str:
     return str(stack.client("sts").get_caller_identity()["Arn"])
 
 
-class _Clients:
+class _Clients(AwsClients):
     """The clients of a stack; the ledger's client tries each call once, as in the functions."""
 
     def __init__(self, stack: Stack) -> None:
+        super().__init__(cast("boto3.Session", stack))
         self._stack = stack
 
     @cached_property
@@ -177,18 +178,6 @@ class _Clients:
     @cached_property
     def ledger(self) -> Any:  # noqa: ANN401 -- as above
         return self._stack.resource("dynamodb", retries={"total_max_attempts": 1}, read_timeout=30).meta.client
-
-    @cached_property
-    def sqs(self) -> Any:  # noqa: ANN401 -- as above
-        return self._stack.client("sqs")
-
-    @cached_property
-    def s3(self) -> Any:  # noqa: ANN401 -- as above
-        return self._stack.client("s3")
-
-    @cached_property
-    def events(self) -> Any:  # noqa: ANN401 -- as above
-        return self._stack.client("events")
 
 
 def log_address(group: str, region: str, partition: str, start: datetime, end: datetime) -> str:

@@ -19,7 +19,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import psutil
 
 from titlecard.aws.dynamodb.catalog import Catalog
+from titlecard.aws.dynamodb.catalog.grants import Grants
 from titlecard.aws.dynamodb.catalog.keys import batch_of_row
+from titlecard.aws.dynamodb.catalog.results import BatchResults
 from titlecard.aws.dynamodb.ledger import Ledger
 from titlecard.domain.batch import END_STATES, BatchState, Message, RowState, Upload
 from titlecard.domain.money import Budget, Cap
@@ -99,6 +101,8 @@ class Stack:
         database = there.resource("dynamodb")
         self._table = database.Table(there.outputs["CatalogTable"])
         self.catalog = Catalog(database.meta.client, there.outputs["CatalogTable"])
+        self.grants = Grants(database.meta.client, there.outputs["CatalogTable"])
+        self.results = BatchResults(database.meta.client, there.outputs["CatalogTable"])
         self.ledger = Ledger(database.meta.client, there.outputs["LedgerTable"])
 
     # -------------------------------------------------------------------------------------------------------- inputs
@@ -193,9 +197,7 @@ class Stack:
 
     def talks(self, upload: Upload) -> dict[str, Talk | None]:
         """Return the talks of these rows, None for a row that is not parsed."""
-        batch = self.catalog.batch(upload.batch)
-        rows = self.catalog.talks(batch.project, self.catalog.rows(batch))
-        return {row.video: entry.talk if row.state is RowState.PARSED else None for row, entry in rows}
+        return {it.row.video: it.talk for it in self.results.results(self.catalog.batch(upload.batch))}
 
     def pointed_at(self, project: str, video: str) -> str:
         """Return the batch that set a video's current talk."""
@@ -204,7 +206,7 @@ class Stack:
 
     def attempts(self, project: str, row: Row) -> int:
         """Return the number of attempts on a row's video under the row's fingerprint."""
-        ((_, entry),) = self.catalog.talks(project, [row])
+        (entry,) = self.grants.entries([(project, row.video, row.fingerprint)]).values()
         return entry.attempts
 
     def report(self, upload: Upload, name: str) -> str | None:

@@ -67,10 +67,10 @@ def test_a_manifest_that_the_console_uploads_becomes_talks(stack: Stack, provide
     work.allow("console", [agreed])
     sent = work.upload(tmp_path / "console.jsonl", "console", "console.jsonl", agreed)
     ended = work.follow([sent], lambda _name, _status: None, lambda _sentence: None)
-    rows = list(work.rows(ended[sent]))
-    assert [row.video for row, _ in rows] == list(answers(content))
+    rows = [result.row for result in work.results(ended[sent])]
+    assert [row.video for row in rows] == list(answers(content))
     assert _talks(stack, sent.upload) == answers(content)
-    assert {row.tier for row, _ in rows} == {Tier.MODEL}
+    assert {row.tier for row in rows} == {Tier.MODEL}
     assert sum(provider.asked("Console").values()) == 12
 
 

@@ -13,7 +13,6 @@ from botocore.exceptions import BotoCoreError, ClientError
 from tests.functional.world import PROJECT, Cut, Killed, World, videos
 
 from titlecard.aws.dynamodb.catalog import (
-    KEYS_PER_GET,
     Batch,
     DeferredRow,
     MessageState,
@@ -24,7 +23,7 @@ from titlecard.aws.dynamodb.catalog import (
 )
 from titlecard.aws.dynamodb.catalog.keys import NO_PROJECT, row_key
 from titlecard.aws.dynamodb.catalog.rows import packed, unpacked
-from titlecard.aws.dynamodb.catalog.table import STATEMENTS_PER_CALL
+from titlecard.aws.dynamodb.catalog.table import KEYS_PER_GET, STATEMENTS_PER_CALL
 from titlecard.aws.errors import CatalogBusy
 from titlecard.domain.batch import END_STATES, Message, RowState
 from titlecard.domain.money import Amount
@@ -357,17 +356,6 @@ def test_rows_come_in_the_manifests_order(world: World) -> None:
     assert [row.number for row in world.catalog.rows(batch)] == sorted(numbers)
 
 
-def test_talks_come_with_their_rows_in_the_rows_order(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("titlecard.aws.dynamodb.catalog.rows.KEYS_PER_GET", 3)
-    monkeypatch.setattr("titlecard.aws.dynamodb.catalog.table.KEYS_PER_GET", 3)
-    batch, messages = world.batch(*videos(7))
-    talks = [Talk(title=f"Talk {message.row}") for message in messages]
-    end(world, *(parsed(batch, message, talk) for message, talk in zip(messages, talks, strict=True)))
-    found = list(world.catalog.talks(PROJECT, world.catalog.rows(batch)))
-    assert [entry.talk for _, entry in found] == talks
-    assert [row.number for row, _ in found] == [message.row for message in messages]
-
-
 # -------------------------------------------------------------------------------------------------- marks and waiting
 
 
@@ -563,7 +551,7 @@ def test_a_row_that_is_postponed_stays_on_its_projects_list(world: World, messag
     (deferred,) = world.catalog.due(PROJECT, now=now)
     assert isinstance(deferred, DeferredRow)
     assert world.catalog.postpone(deferred, reason="budget_day: later", until=now)
-    assert list(world.catalog.due_without_need(now=now)) == []
+    assert list(world.catalog.due(NO_PROJECT, now=now)) == []
     assert [it.row.reason for it in world.catalog.due(PROJECT, now=now) if isinstance(it, DeferredRow)] == [
         "budget_day: later"
     ]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import boto3
 import pytest
+from tests.functional.finished import exports
 from tests.functional.world import LIMITS, NUMBERS, TEMPLATE, Cut, Killed, World, received, videos
 from typer.testing import CliRunner
 
@@ -413,8 +414,8 @@ def test_a_corrected_title_is_parsed(world: World, tier: ModelTier, provider: Lo
     mended = console.edited(letter, message.video.model_copy(update={"title": "Mended title by Grace Hopper"}), more=1)
     assert (mended.attempts, mended.worst.requests, send_again(console, [mended])) == (0, CAP, ["sent"])
     work(world, tier, world.sent())
-    ((row, entry),) = world.catalog.talks(message.project, world.catalog.rows(world.catalog.batch(message.batch)))
-    assert (row.state, entry.talk and entry.talk.title[:12], world.dead()) == (RowState.PARSED, "Mended title", [])
+    (result,) = exports(world).results(world.catalog.batch(message.batch))
+    assert (result.state, result.talk and result.talk.title[:12], world.dead()) == (RowState.PARSED, "Mended title", [])
 
 
 def test_a_discarded_letter_is_on_disk_and_no_longer_listed(

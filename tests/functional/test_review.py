@@ -166,8 +166,7 @@ def test_run_shows_what_a_person_said(world: World) -> None:
     batch = ended(world, {"a": talk("Linkers", review="low_confidence"), "b": RowState.DEAD})
     for video in "ab":
         say(world, video, f"By hand: {video}")
-    rows = world.catalog.talks(PROJECT, world.catalog.rows(batch))
-    lines = [json.loads(of_row(row, entry, batch.id)) for row, entry in rows]
+    lines = [json.loads(of_row(result)) for result in exports(world).results(batch)]
     assert [(it["state"], it["title"], it["tier"], it["review"]) for it in lines] == [
         ("parsed", "By hand: a", "person", None),
         ("parsed", "By hand: b", "person", None),

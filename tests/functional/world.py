@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
     from pydantic_settings import BaseSettings
 
-    from titlecard.bootstrap import AwsClients, Clients
+    from titlecard.bootstrap import AwsClients
     from titlecard.pipeline.ask import Keys, LanguageModel
     from titlecard.pipeline.ingest import Ingest
     from titlecard.pipeline.parse import Parser
@@ -279,7 +279,7 @@ class World:
         assert changed.keys() <= kind.model_fields.keys()
         return kind(**{name: value for name, value in given.items() if name in kind.model_fields} | changed)
 
-    def ingest(self, *, clients: Clients | None = None, limits: Total | None = None) -> Ingest:
+    def ingest(self, *, clients: AwsClients | None = None, limits: Total | None = None) -> Ingest:
         """Return ingest, built as its handler builds it."""
         changed = {f"batch_{name.removesuffix('s')}_limit": it for name, it in (limits or LIMITS).as_map().items()}
         settings = self.settings(IngestSettings, "IngestFunction", **changed)
@@ -296,7 +296,7 @@ class World:
         model: LanguageModel,
         *,
         keys: Keys | None = None,
-        clients: Clients | None = None,
+        clients: AwsClients | None = None,
         **changed: Any,  # noqa: ANN401 -- each is of its field's kind
     ) -> Parser:
         """Return a parser, built as its handler builds it; `changed` are the settings that differ from the template."""
@@ -377,10 +377,10 @@ BUDGET = Budget(Cap(10**9, 10**9), Cap(10**10, 10**10))
 """The budget of `PROJECT`, which no test exhausts. No other project has one."""
 
 
-def replaced(clients: Clients, **others: object) -> Clients:
+def replaced(clients: AwsClients, **others: object) -> AwsClients:
     """Return the clients, some of them replaced by a test's own."""
     there: dict[str, object] = {name: getattr(clients, name) for name in ("catalog", "ledger", "sqs", "s3", "events")}
-    return cast("Clients", SimpleNamespace(**there | others))
+    return cast("AwsClients", SimpleNamespace(**there | others))
 
 
 def _resolved(value: Any, values: Mapping[str, str]) -> str:  # noqa: ANN401 -- a value of the template

@@ -27,6 +27,7 @@ UNVISITED: dict[tuple[str, str, str], tuple[tuple[bool, ...], str]] = {
     ),
     ("pipeline.audit", "Audit._end_unsendable", "len(some) == self.settings.sweeper_limit"): (YES, _RARE),
     ("pipeline.audit", "Audit._end_unsendable", "row > batch.audit_row"): (NO, _RARE),
+    ("pipeline.audit", "Audit._end_as_dead", "state is RowState.DEAD"): (NO, _RARE),
     ("pipeline.audit", "Audit._finish_incomplete", "not self.catalog.count_rows(batch, RowState.DEFERRED)"): (
         NO,
         _RARE,
@@ -40,6 +41,7 @@ UNVISITED: dict[tuple[str, str, str], tuple[tuple[bool, ...], str]] = {
         "an ingest ends before its lease does, unless a clock jumps",
     ),
     ("aws.dynamodb.catalog.batches", "Batches.all_batches", "*"): (BOTH, _CONSOLE),
+    ("aws.dynamodb.catalog.batches", "Batches.raise_limit", "*"): (BOTH, _CONSOLE),
     ("aws.dynamodb.catalog.batches", "Batches.raised", "*"): (BOTH, _CONSOLE),
     ("aws.dynamodb.catalog.batches", "Batches.sent", "until"): (
         BOTH,
@@ -59,7 +61,6 @@ UNVISITED: dict[tuple[str, str, str], tuple[tuple[bool, ...], str]] = {
         "asked for only where no lease is",
     ),
     ("aws.dynamodb.catalog.items", "as_row", "*"): (BOTH, _CONSOLE),
-    ("aws.dynamodb.catalog.rows", "Rows.talks", "*"): (BOTH, _CONSOLE),
     ("aws.dynamodb.catalog.rows", "Rows.waiting", "*"): (BOTH, _CONSOLE),
     ("pipeline.admission", "Admission.admit", "self._ledger.take_probe(project, token=token, until=until, now=now)"): (
         NO,
@@ -133,7 +134,7 @@ UNVISITED: dict[tuple[str, str, str], tuple[tuple[bool, ...], str]] = {
     ("pipeline.admission", "Admission.rejected_for_all", "permit.probe is not None"): (YES, _RARE),
     ("pipeline.ask", "Asker._not_sent", "self._catalog.give_back(reserved.attempt)"): (NO, _RARE),
     ("pipeline.ask", "Asker._not_claimed", "entry.answers(job.policy)"): (NO, _RARE),
-    ("pipeline.ask", "_last_event", "entry.history"): (NO, "what has had attempts has a history"),
+    ("pipeline.ask", "Asker._not_claimed", "entry.history"): (NO, "what has had attempts has a history"),
     ("aws.dynamodb.catalog.batches", "Batches.open_batches", "except (KeyError, TypeError, ValueError)"): (
         YES,
         _UNREADABLE,
@@ -144,16 +145,13 @@ UNVISITED: dict[tuple[str, str, str], tuple[tuple[bool, ...], str]] = {
         _NEVER,
     ),
     ("aws.dynamodb.catalog.rows", "Rows._end_rows", "{}"): (BOTH, _NEVER),
+    ("aws.dynamodb.catalog.rows", "Rows._store_beside", "record is None"): (YES, _RARE),
     ("aws.dynamodb.catalog.rows", "Rows._store_beside", "stored"): (NO, _NEVER),
     ("aws.dynamodb.catalog.rows", "Rows.defer", "Amount()"): (NO, _NEVER),
     ("aws.dynamodb.catalog.rows", "Rows.deferred", "*"): (BOTH, _CONSOLE),
     ("aws.dynamodb.catalog.rows", "Rows.make_due", "*"): (BOTH, _CONSOLE),
     ("aws.dynamodb.catalog.rows", "Rows.postpone_unreadable", "*"): (BOTH, _UNREADABLE),
-    (
-        "aws.dynamodb.catalog.rows",
-        "_as_deferred",
-        "except (ValidationError, ValueError, KeyError, TypeError, OSError)",
-    ): (YES, _UNREADABLE),
+    ("aws.dynamodb.catalog.rows", "_as_deferred", "except _UNREADABLE"): (YES, _UNREADABLE),
     ("aws.dynamodb.catalog.rows", "_talk_item", "ending.talk"): (NO, _NEVER),
     ("aws.dynamodb.catalog.rows", "unpacked", "content.startswith(b'\\x1f\\x8b')"): (
         NO,

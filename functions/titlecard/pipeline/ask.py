@@ -48,7 +48,7 @@ from uuid import uuid4
 from botocore.exceptions import BotoCoreError, ClientError
 
 from titlecard import telemetry
-from titlecard.aws.dynamodb.catalog import Attempt, VideoRecord
+from titlecard.aws.dynamodb.catalog import Attempt, VideoRecord, stamp
 from titlecard.aws.dynamodb.ledger import Refusal
 from titlecard.aws.dynamodb.ledger.breakers import ACCOUNT_PROBE_SECONDS
 from titlecard.aws.errors import KeyUnreadable, LedgerUnavailable
@@ -242,8 +242,8 @@ class Asker:
         """Decide after a refused claim: the video is answered, another worker has it, or its attempts are used up."""
         if entry.talk and entry.answers(job.policy):
             return EndRow(RowState.PARSED, tier=entry.talk.tier)
-        if entry.attempts >= self._cap(entry) and not self._leased(entry):
-            last = _last_event(entry)
+        if entry.attempts >= self._cap(entry) and entry.lease_until <= stamp(self._now()):
+            last = entry.history[-1]["event"] if entry.history else "nothing known"
             return DeadLetterRow(f"attempts_used_up: {entry.attempts} attempts, the last ended with {last}")
         return Redeliver()
 
@@ -363,9 +363,6 @@ class Asker:
         """Return the most attempts on a video: the stack's cap, or what a person has allowed beyond it."""
         return max(self._settings.attempt_cap, entry.allowed)
 
-    def _leased(self, entry: VideoRecord) -> bool:
-        return bool(entry.lease_until) and datetime.fromisoformat(entry.lease_until) > self._now()
-
     def _wait(self, job: Job, fault: Defer) -> float:
         """Return the seconds until the next try of a video whose request was not billed."""
         if fault.opens_breaker:
@@ -376,7 +373,3 @@ class Asker:
         """Return the wait in seconds after so many tries: doubled each time, with jitter, below the visibility."""
         longest = min(self._settings.retry_backoff_seconds * 2 ** max(tries - 1, 0), self._settings.visibility_seconds)
         return max(1, round(random.uniform(longest / 2, longest)))  # noqa: S311 -- jitter, no secret
-
-
-def _last_event(entry: VideoRecord) -> str:
-    return str(entry.history[-1]["event"]) if entry.history else "nothing known"

@@ -101,6 +101,8 @@ class Job:
         pointer: Pointer | None = None,
     ) -> RowEnd:
         """Return this row's end, with a talk if there is one to store."""
+        if pointer is None:
+            pointer = Pointer.THERE if self.state.newest else Pointer.UNKNOWN
         return RowEnd(
             message=self.message,
             order=self.batch.upload.order,
@@ -109,6 +111,6 @@ class Job:
             tier=talk.tier if talk else tier,
             talk=talk,
             reason=reason,
-            pointer=pointer or (Pointer.THERE if self.state.newest else Pointer.UNKNOWN),
+            pointer=pointer,
             row_exists=self.state.row is not None,
         )

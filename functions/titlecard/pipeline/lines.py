@@ -11,10 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from titlecard.domain.batch import RowState
 from titlecard.domain.money import Amount
-from titlecard.domain.video import Tier
 
 if TYPE_CHECKING:
-    from titlecard.aws.dynamodb.catalog import Row, VideoRecord
     from titlecard.aws.dynamodb.catalog.results import RowResult
     from titlecard.domain.video import Talk
 
@@ -34,17 +32,9 @@ def line(
     return json.dumps(_content(video, state, talk, charged or Amount(), reason), ensure_ascii=False)
 
 
-def of_row(row: Row, entry: VideoRecord, batch: str) -> str:
+def of_row(result: RowResult) -> str:
     """Return the line of a row of the catalog."""
-    answered = entry.talk is not None and entry.talk.tier is Tier.PERSON and row.state is not RowState.SUPERSEDED
-    parsed = answered or row.state is RowState.PARSED
-    return line(
-        row.video,
-        RowState.PARSED if parsed else row.state,
-        talk=entry.talk if parsed else None,
-        charged=entry.charged(batch),
-        reason=None if answered else row.reason,
-    )
+    return json.dumps(_of_row(result), ensure_ascii=False)
 
 
 def of_result(result: RowResult) -> dict[str, Any]:
@@ -53,10 +43,13 @@ def of_result(result: RowResult) -> dict[str, Any]:
     In addition to the fields of `line` it has: `batch`; `current`, whether the video's newest talk comes from this row;
     and `changed_at`, when the row ended or a person answered.
     """
-    charged, state = result.entry.charged(result.batch), result.state
-    reason = None if state is RowState.PARSED else result.row.reason
-    content = _content(result.row.video, state, result.talk, charged, reason)
-    return content | {"batch": result.batch, "current": result.current, "changed_at": result.changed_at}
+    extra = {"batch": result.batch, "current": result.current, "changed_at": result.changed_at}
+    return _of_row(result) | extra
+
+
+def _of_row(result: RowResult) -> dict[str, Any]:
+    reason = None if result.state is RowState.PARSED else result.row.reason
+    return _content(result.row.video, result.state, result.talk, result.entry.charged(result.batch), reason)
 
 
 def _content(video: str, state: RowState, talk: Talk | None, charged: Amount, reason: str | None) -> dict[str, Any]:

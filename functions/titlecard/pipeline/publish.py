@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from mypy_boto3_s3.type_defs import CompletedPartTypeDef
 
     from titlecard.aws.dynamodb.catalog import Batch
-    from titlecard.aws.dynamodb.catalog.results import BatchResults, RowResult
+    from titlecard.aws.dynamodb.catalog.results import BatchResults
     from titlecard.aws.dynamodb.catalog.upload_progress import UploadProgressTable
 
 RESULTS = "results/"
@@ -120,7 +120,9 @@ class ResultPublisher:
             lines.append(json.dumps(of_result(result), ensure_ascii=False).encode() + b"\n")
             size += len(lines[-1])
             row = result.row.number
-            counts.update(_counted(result))
+            counts[result.state] += 1
+            if result.talk and result.talk.review:
+                counts["review"] += 1
             if size >= PART_BYTES:
                 return _Part(b"".join(lines), row, counts, last=False)
         return _Part(b"".join(lines), row, counts, last=True)
@@ -188,8 +190,3 @@ def results_key(project: str, batch: str) -> str:
 
 def _object(batch: Batch) -> dict[str, Any]:
     return {"Bucket": batch.upload.bucket, "Key": results_key(batch.project, batch.id)}
-
-
-def _counted(result: RowResult) -> list[str]:
-    talk = result.talk
-    return [result.state, "review"] if talk and talk.review else [result.state]

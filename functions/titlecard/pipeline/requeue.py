@@ -40,7 +40,7 @@ from typing import TYPE_CHECKING
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from titlecard.aws.dynamodb.catalog import Batch, DeferredRow, UnreadableRow
+from titlecard.aws.dynamodb.catalog import NO_PROJECT, Batch, DeferredRow, UnreadableRow
 from titlecard.aws.dynamodb.ledger import Refusal
 from titlecard.aws.errors import BatchItemInvalid, CatalogBusy, LedgerUnavailable, MessagesNotSent
 from titlecard.aws.sqs import chunk_messages
@@ -261,7 +261,7 @@ class _Sweep:
         self._batches.update({batch.id: batch for batch in batches})
         projects = sorted({batch.project for batch in self._batches.values()})
         streams = [self._continuing(self._due_of(project)) for project in projects]
-        streams.append(self._continuing(self._catalog.due_without_need(now=self._now())))
+        streams.append(self._continuing(self._catalog.due(NO_PROJECT, now=self._now())))
         return heapq.merge(*streams, key=attrgetter("row.due"))
 
     def _due_of(self, project: str) -> Iterator[DeferredRow | UnreadableRow]:

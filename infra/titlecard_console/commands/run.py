@@ -147,10 +147,10 @@ def _add_talks(this: Run, batch: Batch, manifest: Manifest, talks: TalkOutput) -
     """Add the talks of a batch to the output, and count them."""
     outcome = _Outcome(str(manifest.path), this.status(batch), Counter(), Counter())
     titles = {number: video.title for number, video in manifest.videos()} if talks.shows_table else {}
-    for row, entry in this.rows(batch):
-        talk = entry.talk if row.state is RowState.PARSED else None
+    for result in this.results(batch):
+        row, talk = result.row, result.talk
         reason = f"{row.state}: {row.reason}"
-        talks.add(of_row(row, entry, batch.id), titles.get(row.number, ""), talk, reason=reason)
+        talks.add(of_row(result), titles.get(row.number, ""), talk, reason=reason)
         outcome.tally[row.tier or row.state] += 1
         outcome.tally[_FLAGGED] += bool(talk and talk.review)
         if row.state is RowState.DEAD:

@@ -63,9 +63,9 @@ def main() -> None:
 
 def _report(run: Run, batch: Batch, job: Job) -> None:
     """Record the state of every row. While the batch is open, the audit sends an unfinished row again."""
-    for row, record in run.rows(batch):
-        if row.state is RowState.PARSED and record.talk is not None:
-            talk = record.talk
+    for result in run.results(batch):
+        row, talk = result.row, result.talk
+        if talk is not None:
             job.finished(row.video, talk.title, list(talk.presenters), review=talk.review)
         elif row.state is RowState.DEAD:
             job.failed(row.video, f"{row.state}: {row.reason}")

@@ -40,18 +40,18 @@ from titlecard.aws.dynamodb.catalog.items import (
     UnreadableBatch,
     VideoRecord,
 )
-from titlecard.aws.dynamodb.catalog.keys import NEVER
+from titlecard.aws.dynamodb.catalog.keys import NEVER, NO_PROJECT
 from titlecard.aws.dynamodb.catalog.rows import DeferredRow, Ended, Rows, UnreadableRow
 from titlecard.aws.dynamodb.catalog.sweep import SweepLease
-from titlecard.aws.dynamodb.catalog.table import CATALOG_CONFIG, KEYS_PER_GET, stamp
+from titlecard.aws.dynamodb.catalog.table import CATALOG_CONFIG, stamp
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterator
 
 __all__ = (
     "CATALOG_CONFIG",
-    "KEYS_PER_GET",
     "NEVER",
+    "NO_PROJECT",
     "Attempt",
     "Batch",
     "Catalog",

@@ -199,7 +199,6 @@ class Row:
     tier: Tier | None
     reason: str | None
     due: str | None
-    body: str | None
     need: Amount = field(default_factory=Amount)
     """The most that a deferred row's next question can cost, as far as it is known."""
     deferrals: int = 0
@@ -238,7 +237,6 @@ def as_row(item: Mapping[str, Any]) -> Row:
         tier=Tier(tier) if tier else None,
         reason=item.get("reason"),
         due=_due(item) if item["state"] == RowState.DEFERRED else None,
-        body=item.get("body"),
         need=Amount.from_item(item.get("need", {})),
         deferrals=int(item.get("deferrals", 0)),
     )

@@ -35,7 +35,6 @@ from titlecard.aws.dynamodb.catalog.items import (
     Pointer,
     Row,
     RowEnd,
-    VideoRecord,
     as_map,
     as_row,
     as_video_record,
@@ -49,17 +48,14 @@ from titlecard.aws.dynamodb.catalog.keys import (
     dated_lists,
     dead_list,
     number_of_row,
-    review_key,
     row_count_key,
     row_key,
-    video_record_key,
     video_record_of,
     waiting_date,
     waiting_list,
     waiting_lists,
 )
-from titlecard.aws.dynamodb.catalog.reviews import as_reviewed_talk
-from titlecard.aws.dynamodb.catalog.table import KEYS_PER_GET, CatalogTable, batched, stamp
+from titlecard.aws.dynamodb.catalog.table import CatalogTable, stamp
 from titlecard.domain.batch import Message, RowState
 from titlecard.domain.money import Amount
 
@@ -300,12 +296,11 @@ class Rows(CatalogTable):
         )
 
     def due(self, project: str, *, now: datetime) -> Iterator[DeferredRow | UnreadableRow]:
-        """Yield a project's deferred rows that are due, oldest first (an eventually consistent read of the index)."""
-        return map(_as_deferred, self._on_agenda(*dated_lists(project), before=stamp(now)))
+        """Yield a project's deferred rows that are due, oldest first (an eventually consistent read of the index).
 
-    def due_without_need(self, *, now: datetime) -> Iterator[DeferredRow | UnreadableRow]:
-        """Yield the deferred rows of all projects that are due and are not known to need money (likewise)."""
-        return self.due(NO_PROJECT, now=now)
+        Those of `NO_PROJECT` are the rows of all projects that are not known to need money.
+        """
+        return map(_as_deferred, self._on_agenda(*dated_lists(project), before=stamp(now)))
 
     def waiting(self, batch: Batch) -> Iterator[DeferredRow | UnreadableRow]:
         """Yield the rows of a batch that wait for a person, those that need the least money first (likewise)."""
@@ -368,16 +363,6 @@ class Rows(CatalogTable):
     def rows(self, batch: Batch) -> Iterator[Row]:
         """Yield the rows of a batch that have an item, in the manifest's order."""
         return map(as_row, self._rows_between(batch.id, batch.last_row))
-
-    def talks(self, project: str, rows: Iterable[Row]) -> Iterator[tuple[Row, VideoRecord]]:
-        """Yield rows with the records of their videos, in the rows' order; a person's answer replaces the talk."""
-        for block in batched(rows, KEYS_PER_GET // 2):
-            keys = [
-                (video_record_key(project, row.video, row.fingerprint), review_key(project, row.video)) for row in block
-            ]
-            for row, (item, answer) in zip(block, self._get_groups(keys), strict=True):
-                entry = as_video_record(item)
-                yield row, replace(entry, talk=as_reviewed_talk(answer).talk) if answer else entry
 
 
 _AS_READ = "#state = :deferred AND deferrals = :deferrals"
