@@ -74,7 +74,7 @@ def defer(world: World, message: Message, seconds: float | None = 60, reason: st
 def test_an_end_stores_talk_pointer_and_row(world: World, batch: Batch, message: Message) -> None:
     assert end(world, parsed(batch, message)) == [RowState.PARSED]
     assert standing(world, message) == MessageState(
-        RowState.PARSED, began="", alone="", newest=batch.upload.order, entry=VideoRecord(talk=TALK)
+        RowState.PARSED, began="", alone="", newest=batch.upload.order, entry=VideoRecord(MARK, TALK)
     )
 
 
@@ -297,7 +297,7 @@ def test_a_look_up_asks_again_for_keys_that_were_not_processed(
 
     monkeypatch.setattr(world.db, "batch_get_item", one_key_at_a_time)
     assert standing(world, message) == MessageState(
-        RowState.PARSED, began="", alone="", newest=batch.upload.order, entry=VideoRecord(talk=TALK)
+        RowState.PARSED, began="", alone="", newest=batch.upload.order, entry=VideoRecord(MARK, TALK)
     )
 
 

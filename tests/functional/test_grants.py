@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from tests.functional.world import PROJECT, World, videos
 
-from titlecard.aws.dynamodb.catalog import RowEnd
-from titlecard.aws.dynamodb.catalog.grants import AttemptGrant, Grants, RowSnapshot
+from titlecard.aws.dynamodb.catalog import Row, RowEnd
+from titlecard.aws.dynamodb.catalog.grants import AttemptGrant, Grants
 from titlecard.aws.dynamodb.catalog.keys import row_key
 from titlecard.aws.errors import CatalogBusy
 from titlecard.domain.batch import BatchState, RowState
@@ -42,7 +42,7 @@ class Dead:
         return self.world.catalog.batch(self.message.batch)
 
     @property
-    def seen(self) -> RowSnapshot:
+    def seen(self) -> Row:
         """Return the row in its current state."""
         (found,) = self.grants.rows([(self.message.batch, 1)]).values()
         return found
@@ -67,7 +67,7 @@ class Dead:
         )
 
     def allow(
-        self, seen: RowSnapshot | None = None, grant: AttemptGrant = ONE_MORE, state: BatchState = BatchState.FINISHED
+        self, seen: Row | None = None, grant: AttemptGrant = ONE_MORE, state: BatchState = BatchState.FINISHED
     ) -> bool:
         """Grant another attempt."""
         return self.grants.allow(seen or self.seen, grant, state, now=self.world.clock())
@@ -80,9 +80,9 @@ def dead(world: World) -> Dead:
 
 def test_a_grant_queues_the_row_as_unsent_and_keeps_nothing_of_its_death(dead: Dead) -> None:
     assert dead.allow()
-    assert (dead.seen.state, dead.seen.ended_at, dead.seen.reason) == (RowState.QUEUED, "", "")
+    assert (dead.seen.state, dead.seen.ended_at, dead.seen.reason) == (RowState.QUEUED, "", None)
     assert not dead.item.keys() & {"ended_at", "reason", "tier"}
-    assert [it.row for it in dead.grants.unsent()] == [1]
+    assert [it.number for it in dead.grants.unsent()] == [1]
     assert list(dead.grants.dead()) == []
 
 
@@ -198,4 +198,4 @@ def test_a_row_that_was_queued_again_is_not_discarded(dead: Dead) -> None:
     seen = dead.seen
     assert dead.allow()
     assert not dead.grants.discard(seen, by="grace", now=dead.world.clock())
-    assert [it.row for it in dead.grants.unsent()] == [1]
+    assert [it.number for it in dead.grants.unsent()] == [1]

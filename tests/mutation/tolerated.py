@@ -24,7 +24,6 @@ TOLERATED: dict[str, str] = {
     f"{_ONE_TRY}: 5 -> 6": _ANY_TIMEOUT,
     f"{_SETTLE}: rises = {_CHANGES} if change > 0}}: > -> >=": _NO_ZERO,
     f"{_SETTLE}: changes = {_CHANGES} if change < 0}}: < -> <=": _NO_ZERO,
-    "domain.money.amount: cut: if len(encoded) <= max_bytes:: <= -> <": "a text cut to its own length is the same",
     "domain.money.budget: Window.next_month: beyond = self.day.replace(day=1)": (
         "31 days after the second of a month are in the next one as well"
     ),

@@ -17,6 +17,7 @@ from titlecard.domain.video import Video
 from titlecard.extraction import LocalParse
 from titlecard.llm import Answer, ModelTier
 from titlecard.llm.errors import Fault
+from titlecard.llm.prompt import truncate
 from titlecard.llm.response import retry_after
 from titlecard.llm.tier import ENVELOPE_BYTES
 
@@ -147,3 +148,20 @@ NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 )
 def test_retry_after_is_read_in_every_form(headers: dict[str, str], seconds: float | None) -> None:
     assert retry_after(headers, NOW) == seconds
+
+
+def test_a_text_of_exactly_so_many_bytes_is_not_truncate() -> None:
+    assert [truncate("Grüße", size) for size in (7, 6, 4, 3, 0)] == ["Grüße", "Grüß", "Grü", "Gr", ""]
+
+
+@given(st.text(), st.integers(0, 50))
+def test_a_cut_text_fits_its_bytes_and_is_a_prefix(text: str, size: int) -> None:
+    short = truncate(text, size)
+    assert len(short.encode()) <= size
+    assert text.startswith(short)
+
+
+@given(st.text(), st.integers(0, 50))
+def test_a_cut_text_has_no_room_for_another_character(text: str, size: int) -> None:
+    short = truncate(text, size)
+    assert short == text or len(text[: len(short) + 1].encode()) > size

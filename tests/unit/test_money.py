@@ -16,7 +16,6 @@ from titlecard.domain.money import (
     Unbilled,
     Unmeasured,
     Usage,
-    cut,
     measured,
     worst_case,
 )
@@ -143,20 +142,3 @@ def test_tokens_are_those_of_the_input_and_of_the_output() -> None:
 def test_a_request_costs_its_exact_price_rounded_up() -> None:
     usage = Usage(2_000_001, 1_000_000, cached_tokens=0, cache_write_tokens=0)
     assert measured(usage, LUNA) == Amount(1, 2_000_001, 1_000_000, 200_001 + 500_000)
-
-
-def test_a_text_of_exactly_so_many_bytes_is_not_cut() -> None:
-    assert [cut("Grüße", size) for size in (7, 6, 4, 3, 0)] == ["Grüße", "Grüß", "Grü", "Gr", ""]
-
-
-@given(st.text(), st.integers(0, 50))
-def test_a_cut_text_fits_its_bytes_and_is_a_prefix(text: str, size: int) -> None:
-    short = cut(text, size)
-    assert len(short.encode()) <= size
-    assert text.startswith(short)
-
-
-@given(st.text(), st.integers(0, 50))
-def test_a_cut_text_has_no_room_for_another_character(text: str, size: int) -> None:
-    short = cut(text, size)
-    assert short == text or len(text[: len(short) + 1].encode()) > size

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict
 
-from titlecard.domain.money import cut
 from titlecard.domain.text import normalise, without_addresses
 
 if TYPE_CHECKING:
@@ -70,19 +69,27 @@ def prompt(video: Video, answer: LocalParse, hint: str) -> str:
         answer: what the local tier makes of it.
         hint: how the titles of its batch are laid out, and what they share.
     """
-    data: dict[str, object] = {"title": cut(normalise(video.title), TITLE_MAX_BYTES)}
-    if description := cut(_dense(video.description), DESCRIPTION_MAX_BYTES):
+    data: dict[str, object] = {"title": truncate(normalise(video.title), TITLE_MAX_BYTES)}
+    if description := truncate(_dense(video.description), DESCRIPTION_MAX_BYTES):
         data["description"] = description
     data["guess"] = {
-        "title": cut(normalise(answer.title), TITLE_MAX_BYTES),
-        "presenters": [cut(normalise(name), NAME_MAX_BYTES) for name in answer.presenters[:GUESS_MAX_NAMES]],
+        "title": truncate(normalise(answer.title), TITLE_MAX_BYTES),
+        "presenters": [truncate(normalise(name), NAME_MAX_BYTES) for name in answer.presenters[:GUESS_MAX_NAMES]],
         "confidence": round(answer.confidence, 2),
     }
-    if others := [cut(normalise(name), OTHER_MAX_BYTES) for name in answer.candidates[:OTHERS_MAX_NAMES]]:
+    if others := [truncate(normalise(name), OTHER_MAX_BYTES) for name in answer.candidates[:OTHERS_MAX_NAMES]]:
         data["others"] = others
-    if batch := cut(normalise(hint), HINT_MAX_BYTES):
+    if batch := truncate(normalise(hint), HINT_MAX_BYTES):
         data["batch"] = batch
     return json.dumps(data, ensure_ascii=False, separators=(",", ":"))
+
+
+def truncate(text: str, max_bytes: int) -> str:
+    """Return the longest prefix of a text that has at most `max_bytes` bytes of UTF-8 and only whole characters."""
+    encoded = text.encode()
+    if len(encoded) <= max_bytes:
+        return text
+    return encoded[:max_bytes].decode(errors="ignore")  # ignores the one character that the cut has split
 
 
 def _dense(text: str) -> str:

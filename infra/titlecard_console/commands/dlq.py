@@ -406,7 +406,7 @@ def _cells(letter: DeadLetter) -> tuple[str, ...]:
     reason = one_line(since + letter.reason)
     if sys.stdout.isatty():
         reason = truncate(reason, REASON_CHARACTERS)
-    batch, row = (letter.seen.batch, f"{letter.seen.row:,}") if letter.seen else ("", "")
+    batch, row = (letter.seen.batch, f"{letter.seen.number:,}") if letter.seen else ("", "")
     return one_line(letter.id), batch, row, format_age(letter.since), str(letter.attempts), reason
 
 
@@ -425,7 +425,7 @@ def _lines(letter: DeadLetter, records: Sequence[VideoRecord], log: str) -> Iter
     """Yield a dead letter and its video's history as lines for people."""
     yield f"{one_line(letter.id)}: {one_line(letter.reason)}"
     if letter.seen and letter.batch:
-        yield f"  row {letter.seen.row} of {letter.seen.batch} (project {letter.batch.project}), {letter.seen.state}"
+        yield f"  row {letter.seen.number} of {letter.seen.batch} (project {letter.batch.project}), {letter.seen.state}"
     yield f"  since {format_time(letter.since)}; letters: {', '.join(it.id for it in letter.messages) or 'none'}"
     if letter.video:
         yield f"  title: {printable(letter.video.title)}"

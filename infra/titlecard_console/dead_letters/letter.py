@@ -15,8 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
     from datetime import datetime
 
-    from titlecard.aws.dynamodb.catalog import Batch
-    from titlecard.aws.dynamodb.catalog.grants import RowSnapshot
+    from titlecard.aws.dynamodb.catalog import Batch, Row
     from titlecard.domain.video import Video
     from titlecard_console.dead_letters.queue import QueuedMessage
 
@@ -50,7 +49,7 @@ class DeadLetter:
     reason: str
     since: datetime
     messages: tuple[QueuedMessage, ...] = ()
-    seen: RowSnapshot | None = None
+    seen: Row | None = None
     batch: Batch | None = None
     video: Video | None = None
     entry: VideoRecord = field(default_factory=VideoRecord)
@@ -92,7 +91,7 @@ class DeadLetter:
             "since": self.since.isoformat(),
             "project": self.batch.project if self.batch else None,
             "batch": self.seen.batch if self.seen else None,
-            "row": self.seen.row if self.seen else None,
+            "row": self.seen.number if self.seen else None,
             "title": self.video.title if self.video else None,
             "letters": [letter.id for letter in self.messages],
             "attempts": self.attempts,

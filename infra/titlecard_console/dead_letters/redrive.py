@@ -18,7 +18,8 @@ from typing import IO, TYPE_CHECKING
 
 from pydantic import ValidationError
 
-from titlecard.aws.dynamodb.catalog.grants import AttemptGrant, RowSnapshot
+from titlecard.aws.dynamodb.catalog import Row
+from titlecard.aws.dynamodb.catalog.grants import AttemptGrant
 from titlecard.aws.errors import ManifestTooLarge, ObjectDeleted
 from titlecard.domain.batch import Message, RowState
 from titlecard.domain.money import Amount
@@ -192,12 +193,13 @@ class Redriver:
         grant = AttemptGrant(letter.batch.project, letter.video.id, letter.fingerprint, letter.attempts, allowed, by)
         if not self._allow(letter.seen, grant):
             return False
-        message = Message(batch=letter.batch.id, project=letter.batch.project, row=letter.seen.row, video=letter.video)
+        batch, row = letter.batch, letter.seen.number
+        message = Message(batch=batch.id, project=batch.project, row=row, video=letter.video)
         self._work.send_again(message.model_dump_json())
         self._grants.sent(letter.seen)
         return True
 
-    def _allow(self, seen: RowSnapshot, grant: AttemptGrant) -> bool:
+    def _allow(self, seen: Row, grant: AttemptGrant) -> bool:
         """Allow another try; repeat if only the batch has changed, which a previous try may have reopened."""
         for _ in range(TRIES):
             state = self._catalog.batch(seen.batch).state
@@ -211,12 +213,12 @@ class Redriver:
         self, messages: Mapping[tuple[str, int], Sequence[tuple[QueuedMessage, Message]]]
     ) -> Iterator[DeadLetter]:
         """Yield the dead letters that are rows: dead ones, those with a message, and those left unsent by a redrive."""
-        unsent = {(it.batch, it.row) for it in self._grants.unsent()}
-        keys = list(dict.fromkeys([*((it.batch, it.row) for it in self._grants.dead()), *messages, *unsent]))
+        unsent = {(it.batch, it.number) for it in self._grants.unsent()}
+        keys = list(dict.fromkeys([*((it.batch, it.number) for it in self._grants.dead()), *messages, *unsent]))
         rows = self._grants.rows(keys)
         batches = {name: self._batch(name) for name in {batch for batch, _ in keys}}
         for key in keys:
-            its, seen, batch = messages.get(key, ()), rows.get(key, RowSnapshot(*key)), batches[key[0]]
+            its, seen, batch = messages.get(key, ()), rows.get(key, Row(*key)), batches[key[0]]
             queued = tuple(message for message, _ in its)
             if batch is None:
                 for message in queued:
@@ -228,9 +230,9 @@ class Redriver:
             if kind is not Kind.DEAD and not queued and not is_unsent:  # the index lags behind
                 continue
             video = its[0][1].video if its else None
-            name = (video.id if video else seen.video) or f"{batch.id}#{seen.row}"
+            name = (video.id if video else seen.video) or f"{batch.id}#{seen.number}"
             if kind is Kind.DEAD:
-                reason, since = seen.reason, datetime.fromisoformat(seen.ended_at)
+                reason, since = seen.reason or "", datetime.fromisoformat(seen.ended_at)
             elif is_unsent:
                 reason, since = _INTERRUPTED, datetime.fromisoformat(seen.redriven_at)
             else:
@@ -249,12 +251,12 @@ class Redriver:
         wanted: dict[str, tuple[Batch, set[int]]] = {}
         for letter in letters:
             if letter.kind in (Kind.DEAD, Kind.STRAYED) and letter.video is None and letter.seen and letter.batch:
-                wanted.setdefault(letter.batch.id, (letter.batch, set()))[1].add(letter.seen.row)
+                wanted.setdefault(letter.batch.id, (letter.batch, set()))[1].add(letter.seen.number)
         videos = {
             (batch.id, row): video for batch, rows in wanted.values() for row, video in self._from_manifest(batch, rows)
         }
         return [
-            replace(letter, video=videos.get((letter.seen.batch, letter.seen.row)))
+            replace(letter, video=videos.get((letter.seen.batch, letter.seen.number)))
             if letter.seen and not letter.video
             else letter
             for letter in letters
@@ -293,10 +295,10 @@ class _RateLimit:
         self._next = max(self._next, now) + self._seconds
 
 
-def _kind_of(seen: RowSnapshot) -> Kind:
+def _kind_of(seen: Row) -> Kind:
     if seen.state is RowState.DEAD:
         return Kind.DEAD
-    return Kind.STRAYED if seen.state in (None, RowState.QUEUED) else Kind.ENDED
+    return Kind.STRAYED if seen.state is RowState.QUEUED else Kind.ENDED
 
 
 def _upload_letter(message: QueuedMessage) -> DeadLetter:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from titlecard.domain.money.amount import Amount, Total, Usage, cut, measured, worst_case
+from titlecard.domain.money.amount import Amount, Total, Usage, measured, worst_case
 from titlecard.domain.money.billing import Billing, Measured, Unbilled, Unmeasured
 from titlecard.domain.money.budget import Budget, Cap, Window, cap
 from titlecard.domain.money.prices import PriceList, Rates
@@ -21,7 +21,6 @@ __all__ = [
     "Usage",
     "Window",
     "cap",
-    "cut",
     "measured",
     "worst_case",
 ]

@@ -63,7 +63,7 @@ class Total:
 
     def exceeds(self, bound: Total) -> bool:
         """Return whether any of the three numbers is above the bound's."""
-        return self.requests > bound.requests or self.tokens > bound.tokens or self.micro_usd > bound.micro_usd
+        return any(number > getattr(bound, name) for name, number in self.as_map().items())
 
     def lowered_by(self, **others: int | None) -> Total:
         """Return the lower of each number and its namesake; a number without one, or with None, is unchanged."""
@@ -120,12 +120,7 @@ class Amount:
 
     def exceeds(self, bound: Amount) -> bool:
         """Return whether any of the four numbers is above the bound's."""
-        return (
-            self.requests > bound.requests
-            or self.input_tokens > bound.input_tokens
-            or self.output_tokens > bound.output_tokens
-            or self.micro_usd > bound.micro_usd
-        )
+        return any(number > getattr(bound, name) for name, number in self.as_map().items())
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,14 +165,6 @@ def measured(usage: Usage, rates: Rates) -> Amount:
         + usage.output_tokens * rates.output
     )
     return Amount(1, usage.input_tokens, usage.output_tokens, _round_up(cost))
-
-
-def cut(text: str, max_bytes: int) -> str:
-    """Return the longest prefix of a text that has at most `max_bytes` bytes of UTF-8 and only whole characters."""
-    encoded = text.encode()
-    if len(encoded) <= max_bytes:
-        return text
-    return encoded[:max_bytes].decode(errors="ignore")  # ignores the one character that the cut has split
 
 
 def _round_up(cost: int) -> int:

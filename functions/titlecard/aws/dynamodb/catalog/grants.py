@@ -22,16 +22,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from titlecard.aws.dynamodb.catalog.items import VideoRecord, as_video_record
+from titlecard.aws.dynamodb.catalog.items import Row, VideoRecord, as_row, as_video_record
 from titlecard.aws.dynamodb.catalog.keys import (
     OPEN,
     REDRIVEN,
     UNSENT,
     batch_key,
-    batch_of_row,
     current_key,
     dead_lists,
-    number_of_row,
     row_count_key,
     row_key,
     video_partition,
@@ -41,22 +39,8 @@ from titlecard.aws.dynamodb.catalog.table import CatalogTable, stamp
 from titlecard.domain.batch import BatchState, RowState
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator
     from datetime import datetime
-
-
-@dataclass(frozen=True)
-class RowSnapshot:
-    """A row in its current state. `state` is None if no worker has written it; a stamp is empty without its event."""
-
-    batch: str
-    row: int
-    state: RowState | None = None
-    video: str = ""
-    fingerprint: str = ""
-    reason: str = ""
-    ended_at: str = ""
-    redriven_at: str = ""
 
 
 @dataclass(frozen=True)
@@ -78,24 +62,24 @@ class AttemptGrant:
 class Grants(CatalogTable):
     """Dead rows, and what an operator may do about them."""
 
-    def dead(self) -> Iterator[RowSnapshot]:
+    def dead(self) -> Iterator[Row]:
         """Yield every dead row, the oldest death first (an eventually consistent read of the index)."""
-        return map(_as_seen, self._on_agenda(*dead_lists()))
+        return map(as_row, self._on_agenda(*dead_lists()))
 
-    def unsent(self) -> Iterator[RowSnapshot]:
+    def unsent(self) -> Iterator[Row]:
         """Yield rows with a grant whose message has not been sent (an eventually consistent read of the index)."""
-        return map(_as_seen, self._on_agenda(UNSENT))
+        return map(as_row, self._on_agenda(UNSENT))
 
-    def sent(self, seen: RowSnapshot) -> None:
+    def sent(self, seen: Row) -> None:
         """Record that a row's message was sent; leave a row that has moved on as it is."""
         is_unsent = "agenda = :unsent"
-        self._update(row_key(seen.batch, seen.row), "REMOVE agenda, due", is_unsent, {":unsent": UNSENT})
+        self._update(row_key(seen.batch, seen.number), "REMOVE agenda, due", is_unsent, {":unsent": UNSENT})
 
-    def rows(self, keys: Iterable[tuple[str, int]]) -> dict[tuple[str, int], RowSnapshot]:
+    def rows(self, keys: Iterable[tuple[str, int]]) -> dict[tuple[str, int], Row]:
         """Return the current state of rows, by batch and number."""
         wanted = [row_key(*key) for key in dict.fromkeys(keys)]
-        found = [_as_seen(item) for item in self._get_all(wanted).values()]
-        return {(seen.batch, seen.row): seen for seen in found}
+        found = [as_row(item) for item in self._get_all(wanted).values()]
+        return {(seen.batch, seen.number): seen for seen in found}
 
     def entries(self, keys: Iterable[tuple[str, str, str]]) -> dict[tuple[str, str, str], VideoRecord]:
         """Return the records of videos, by project, id and fingerprint."""
@@ -118,7 +102,7 @@ class Grants(CatalogTable):
         )
         return [as_video_record(item) for item in items]
 
-    def allow(self, seen: RowSnapshot, grant: AttemptGrant, state: BatchState, *, now: datetime) -> bool:
+    def allow(self, seen: Row, grant: AttemptGrant, state: BatchState, *, now: datetime) -> bool:
         """Grant a row further attempts, before its message is sent; return False if anything changed since it was read.
 
         Args:
@@ -134,20 +118,20 @@ class Grants(CatalogTable):
             writes += [self._row_queued(seen, grant, now), self._not_counted(seen, now)]
         return self._transact(writes)
 
-    def discard(self, seen: RowSnapshot, *, by: str, now: datetime) -> bool:
+    def discard(self, seen: Row, *, by: str, now: datetime) -> bool:
         """Take a dead row off the agenda: it stays dead, and no list shows it any more."""
         as_read = "#state = :dead AND ended_at = :ended"
         return self._update(
-            row_key(seen.batch, seen.row),
+            row_key(seen.batch, seen.number),
             "SET discarded_at = :now, discarded_by = :by REMOVE agenda, due",
             as_read,
             {":dead": RowState.DEAD, ":ended": seen.ended_at, ":now": stamp(now), ":by": by},
         )
 
-    def _granted(self, seen: RowSnapshot, grant: AttemptGrant, now: datetime) -> dict[str, Any]:
+    def _granted(self, seen: Row, grant: AttemptGrant, now: datetime) -> dict[str, Any]:
         untried = " OR attribute_not_exists(attempts)" if grant.attempts == 0 else ""
         unmoved = f"attempts = :attempts{untried}"
-        given: dict[str, Any] = {"at": stamp(now), "by": grant.by, "batch": seen.batch, "row": seen.row}
+        given: dict[str, Any] = {"at": stamp(now), "by": grant.by, "batch": seen.batch, "row": seen.number}
         values: dict[str, Any] = {":attempts": grant.attempts, ":none": []}
         change = "SET redrives = list_append(if_not_exists(redrives, :none), :given)"
         if grant.allowed is not None:
@@ -157,7 +141,7 @@ class Grants(CatalogTable):
         key = video_record_key(grant.project, grant.video, grant.fingerprint)
         return self._write(key, change, unmoved, {**values, ":given": [given]})
 
-    def _batch_open(self, seen: RowSnapshot, state: BatchState, now: datetime) -> dict[str, Any]:
+    def _batch_open(self, seen: Row, state: BatchState, now: datetime) -> dict[str, Any]:
         as_read = "#state = :state"
         values: dict[str, Any] = {":state": state, ":now": stamp(now)}
         change = "SET moved_at = :now"  # stops an audit that has already counted the rows from finishing the batch
@@ -168,10 +152,10 @@ class Grants(CatalogTable):
             values |= {":open": BatchState.OPEN, ":agenda": OPEN, ":zero": 0}
         return self._write(batch_key(seen.batch), change, as_read, values)
 
-    def _row_queued(self, seen: RowSnapshot, grant: AttemptGrant, now: datetime) -> dict[str, Any]:
+    def _row_queued(self, seen: Row, grant: AttemptGrant, now: datetime) -> dict[str, Any]:
         as_read = "#state = :dead AND ended_at = :ended"
         return self._write(
-            row_key(seen.batch, seen.row),
+            row_key(seen.batch, seen.number),
             "SET #state = :queued, redriven_at = :now, redriven_by = :by, agenda = :unsent, due = :now"
             " REMOVE ended_at, reason, tier",
             as_read,
@@ -185,23 +169,10 @@ class Grants(CatalogTable):
             },
         )
 
-    def _not_counted(self, seen: RowSnapshot, now: datetime) -> dict[str, Any]:
+    def _not_counted(self, seen: Row, now: datetime) -> dict[str, Any]:
         return {
             "TableName": self._table,
             "Key": row_count_key(seen.batch, REDRIVEN),
             "UpdateExpression": "SET moved_at = :now ADD n_dead :less",
             "ExpressionAttributeValues": {":now": stamp(now), ":less": -1},
         }
-
-
-def _as_seen(item: Mapping[str, Any]) -> RowSnapshot:
-    return RowSnapshot(
-        batch=batch_of_row(item),
-        row=number_of_row(item),
-        state=RowState(item["state"]) if "state" in item else None,
-        video=item.get("video", ""),
-        fingerprint=item.get("fingerprint", ""),
-        reason=item.get("reason") or "",
-        ended_at=item.get("ended_at", ""),
-        redriven_at=item.get("redriven_at", ""),
-    )

@@ -10,7 +10,7 @@ from decimal import Decimal
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Any
 
-from titlecard.aws.dynamodb.catalog.keys import NEVER, number_of_row
+from titlecard.aws.dynamodb.catalog.keys import NEVER, batch_of_row, number_of_row
 from titlecard.domain.batch import BatchState, RowState, Upload
 from titlecard.domain.money import Amount, Total
 from titlecard.domain.video import Policy, Talk, Tier
@@ -190,19 +190,24 @@ class Attempt:
 
 @dataclass(frozen=True)
 class Row:
-    """One row, as an operator or the sweeper sees it."""
+    """One row, as an operator or the sweeper sees it; without an item it is queued. A stamp is empty without its event.
 
+    `need` is the most that a deferred row's next question can cost, as far as it is known; `deferrals` is the number of
+    times the row was deferred.
+    """
+
+    batch: str
     number: int
-    state: RowState
-    video: str
-    fingerprint: str
-    tier: Tier | None
-    reason: str | None
-    due: str | None
+    state: RowState = RowState.QUEUED
+    video: str = ""
+    fingerprint: str = ""
+    tier: Tier | None = None
+    reason: str | None = None
+    due: str | None = None
     need: Amount = field(default_factory=Amount)
-    """The most that a deferred row's next question can cost, as far as it is known."""
     deferrals: int = 0
-    """The number of times the row was deferred."""
+    ended_at: str = ""
+    redriven_at: str = ""
 
 
 def as_map(talk: Talk) -> dict[str, Any]:
@@ -230,6 +235,7 @@ def as_row(item: Mapping[str, Any]) -> Row:
     """Return the row that an item holds."""
     tier = item.get("tier")
     return Row(
+        batch=batch_of_row(item),
         number=number_of_row(item),
         state=RowState(item["state"]),
         video=item["video"],
@@ -239,6 +245,8 @@ def as_row(item: Mapping[str, Any]) -> Row:
         due=_due(item) if item["state"] == RowState.DEFERRED else None,
         need=Amount.from_item(item.get("need", {})),
         deferrals=int(item.get("deferrals", 0)),
+        ended_at=item.get("ended_at", ""),
+        redriven_at=item.get("redriven_at", ""),
     )
 
 
