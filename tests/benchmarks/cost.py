@@ -100,14 +100,14 @@ class Meter:
     def __post_init__(self) -> None:
         """Set no fault and no delay."""
         worker = SimpleNamespace(unsigned=False, skew=0.0, name="meter")
-        self.baton: Any = SimpleNamespace(
+        self.scheduler: Any = SimpleNamespace(
             now=0.0,
             step=lambda: None,
             sleep=lambda _seconds: None,
             choices=lambda *_: 0,
             current=SimpleNamespace(name="meter", worker=worker, notes=None),
         )
-        self.baton.choices = type("Calm", (), {"quiet": True, "__call__": lambda *_: 0})()
+        self.scheduler.choices = type("Calm", (), {"quiet": True, "__call__": lambda *_: 0})()
 
     def call(self, service: str, operation: str, apply: Callable[[], Any], **_: Any) -> Any:  # noqa: ANN401 -- any call's
         """Make a call and meter it."""

@@ -6,7 +6,7 @@
 module          content
 ==============  ======================================================================================================
 `choices`       the named choices that make up a schedule: drawn from a seed, replayed, and left out one by one
-`baton`         fibers: threads of which one runs at a time, on a virtual clock; a choice selects which one
+`scheduler`     fibers: threads of which one runs at a time, on a virtual clock; a choice selects which one
 `expressions`   DynamoDB's condition and update expressions
 `dynamo`        DynamoDB: tables, the index, transactions, and the client with its retries
 `queues`, `s3`  SQS with its redeliveries, and the bucket

@@ -246,7 +246,7 @@ class Client:
         assert 0 < len(keys) <= 100, "so many keys a BatchGetItem takes"
         if len(set(keys)) != len(keys):
             raise _invalid("Provided list of item keys contains duplicates")
-        choices, me = self._wire.baton.choices, self._wire.baton.current.name
+        choices, me = self._wire.scheduler.choices, self._wire.scheduler.current.name
 
         def get() -> dict[str, Any]:
             left = choices(f"{me} leaves keys", 0.03, len(keys))
@@ -254,7 +254,7 @@ class Client:
             found = []
             for number, key in enumerate(some):
                 if number and choices(f"{me} reads on", 0.02):
-                    self._wire.baton.step()
+                    self._wire.scheduler.step()
                 item = self._store.get(table, key)
                 if item is not None:
                     found.append(dict(item))
@@ -275,7 +275,7 @@ class Client:
 
     def update_item(self, *, TableName: str, **request: Any) -> dict[str, Any]:  # noqa: N803, ANN401 -- boto3's
         """UpdateItem."""
-        notes = self._wire.baton.current.notes if request["Key"]["pk"] == "breakers" else None
+        notes = self._wire.scheduler.current.notes if request["Key"]["pk"] == "breakers" else None
         if notes is not None:
             notes.told += 1
 
@@ -304,13 +304,13 @@ class Client:
         keys = [(item["pk"], item["sk"]) for _, item in inserts]
         if len(set(keys)) != len(keys):
             raise _invalid("two statements about one item")
-        choices, me = self._wire.baton.choices, self._wire.baton.current.name
+        choices, me = self._wire.scheduler.choices, self._wire.scheduler.current.name
 
         def insert() -> dict[str, Any]:
             answers: list[dict[str, Any]] = []
             for number, (table, item) in enumerate(inserts):
                 if number and choices(f"{me} writes on", 0.02):
-                    self._wire.baton.step()
+                    self._wire.scheduler.step()
                 if choices(f"{me} throttles statements", self._wire.chance, 2):
                     self._wire.fates[f"{self._name}: statement throttled"] += 1
                     answers.append({"Error": {"Code": "ThrottlingError", "Message": "simulated"}})
@@ -326,7 +326,7 @@ class Client:
     def transact_write_items(self, *, TransactItems: Sequence[Mapping[str, Any]]) -> dict[str, Any]:  # noqa: N803 -- boto3's
         """TransactWriteItems: boto3 adds a token by which DynamoDB recognises a repeated call."""
         assert 0 < len(TransactItems) <= 100, "so many items a transaction takes"
-        choices, me = self._wire.baton.choices, self._wire.baton.current.name
+        choices, me = self._wire.scheduler.choices, self._wire.scheduler.current.name
 
         def write() -> dict[str, Any]:
             if code := choices(f"{me} conflicts", self._wire.chance, len(CANCELS) + 1):
@@ -346,7 +346,7 @@ class Client:
         """Query, one page."""
         index = request.get("IndexName")
         assert index is not None or request.get("ConsistentRead"), "a table is read consistently"
-        choices, me = self._wire.baton.choices, self._wire.baton.current.name
+        choices, me = self._wire.scheduler.choices, self._wire.scheduler.current.name
         names, values = _given(request)
         limit = min(int(request.get("Limit", self._page)), self._page)
 
@@ -377,7 +377,7 @@ class Client:
     ) -> dict[str, Any]:
         """Make a call; `key` is the partition that it writes to."""
         if key and self._is_hot(key):
-            self._wire.baton.step()
+            self._wire.scheduler.step()
             raise ClientError(
                 {"Error": {"Code": "ProvisionedThroughputExceededException", "Message": "simulated"}}, operation
             )
@@ -387,9 +387,9 @@ class Client:
 
     def _is_hot(self, key: str) -> bool:
         """Return whether a partition has accepted its most writes in this second; if not, count one more."""
-        if not self._hot or self._wire.baton.choices.quiet:
+        if not self._hot or self._wire.scheduler.choices.quiet:
             return False
-        second = int(self._wire.baton.now)
+        second = int(self._wire.scheduler.now)
         self._writes[key, second] += 1
         if self._writes[key, second] <= self._hot:
             return False

@@ -27,11 +27,11 @@ from titlecard.pipeline.lease import LEASE
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from tests.simulation.baton import Worker
     from tests.simulation.dynamo import Key
     from tests.simulation.edits import Edited
     from tests.simulation.expressions import Item
     from tests.simulation.provider import Fault
+    from tests.simulation.scheduler import Worker
     from tests.simulation.world import World
 
     from titlecard.domain.video import Video
@@ -102,7 +102,7 @@ class Invariants:
 
     def begin(self, token: str) -> Tried:
         """Record that a worker is about to claim."""
-        self.tried[token] = Tried(token, self._world.baton.current.worker, self._world.baton.now)
+        self.tried[token] = Tried(token, self._world.scheduler.current.worker, self._world.scheduler.now)
         return self.tried[token]
 
     def wrote(self, table: str, key: Key, old: Item | None, new: Item | None) -> None:
@@ -129,7 +129,7 @@ class Invariants:
 
     def sending(self, key: str) -> None:
         """Check a request that is about to leave, with a project's key."""
-        tried: Tried = self._world.baton.current.notes
+        tried: Tried = self._world.scheduler.current.notes
         if tried.key is None:
             self._broken("4 one attempt, one request", "a request without a claim")
             return
@@ -176,14 +176,14 @@ class Invariants:
 
     def billing(self, billed: Bill) -> None:
         """Record and check a bill of the provider."""
-        tried: Tried = self._world.baton.current.notes
+        tried: Tried = self._world.scheduler.current.notes
         tried.billed += billed
         tried.above = billed.exceeds(self._world.provider.bound)
         self._covered(tried)
 
     def answered(self, fault: Fault) -> None:
         """Record that a worker learns the outcome of its question."""
-        tried: Tried = self._world.baton.current.notes
+        tried: Tried = self._world.scheduler.current.notes
         tried.fault, tried.told_before = fault, tried.told
 
     def finished(self, worker: Worker) -> None:
@@ -282,7 +282,7 @@ class Invariants:
                 self._broken("2 spend is bounded", f"{name} of {key} is below nothing")
             if change > 0 and tried is not None and tried.concluded:
                 self._excess[key, name] += change  # the declared exception: its usage was above the bound
-            limit = self._world.limit_of(key, name, tried.began if tried else self._world.baton.now)
+            limit = self._world.limit_of(key, name, tried.began if tried else self._world.scheduler.now)
             if change > 0 and limit is not None and _number(new, name) > limit + self._excess[key, name]:
                 self._broken("2 spend is bounded", f"{name} of {key} is {_number(new, name)}, its limit {limit}")
         if tried is not None:
@@ -394,13 +394,13 @@ class Invariants:
         if key[0] == "pauses":
             self._paused.pop(key[1], None)
             if new:
-                self._paused[key[1]] = self._world.baton.now
+                self._paused[key[1]] = self._world.scheduler.now
             return
         was_open, is_open = old.get("state") == "open", new.get("state") == "open"
         if not is_open:
             self._opened.pop(key[1], None)
         elif not was_open:
-            self._opened[key[1]] = self._world.baton.now
+            self._opened[key[1]] = self._world.scheduler.now
         if "probe" in new:
             self._probes.add(new["probe"])
         by: Tried | None = self._world.wire.doing
@@ -532,11 +532,11 @@ class Invariants:
 
     def _sweeps(self, old: Item, new: Item) -> None:
         """Check that a sweeper takes over only a lease that was not renewed for as long as it lasts."""
-        since = self._world.baton.now - self._swept
+        since = self._world.scheduler.now - self._swept
         if "lease_until" in old and old["holder"] != new["holder"] and since < LEASE.total_seconds():
             self._broken("one sweeper", f"a lease was taken over {since:.2f} s after it was renewed")
         if new.get("lease_until") != old.get("lease_until"):  # a call that is tried again renews nothing
-            self._swept = self._world.baton.now
+            self._swept = self._world.scheduler.now
 
     def _has_message(self, batch: str, row: int) -> bool:
         part = f'"batch":"{batch}","project":'
@@ -546,7 +546,7 @@ class Invariants:
 
     def _broken(self, promise: str, how: str) -> None:
         self._world.wire.tell(f"!! {promise}: {how}")
-        self._world.baton.fail(Violation(f"{promise}: {how}"))
+        self._world.scheduler.fail(Violation(f"{promise}: {how}"))
 
 
 def _row_of(key: Key) -> tuple[str, int]:

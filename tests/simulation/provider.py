@@ -250,32 +250,34 @@ class Provider:
 
     def ask(self, question: Question, *, key: str, deadline_seconds: float) -> Answer:
         """Send the question."""
-        baton, wire = self.wire.baton, self.wire
-        me = baton.current.name
+        scheduler, wire = self.wire.scheduler, self.wire
+        me = scheduler.current.name
         if not key:  # as the original does
             self.answered(NO_KEY)
             raise Defer(Reason.ACCOUNT_FAULT, "The project's key is empty.")
-        baton.step()
+        scheduler.step()
         wire.steps += 1
         name, fault = self._drawn(me)
         wire.tell(f"asks: {question.prompt}", "" if name == "answered" else name)
         tokens = self._tokens(me, fault)
-        if baton.choices(me, wire.deadly):
+        if scheduler.choices(me, wire.deadly):
             wire.fates["provider: killed before"] += 1
-            baton.die()
+            scheduler.die()
         if fault.sent:
             self.sending(key)
             if fault.billed:
                 self.billing(tokens.bill(self._price("priority" if fault.tier == "priority" else "default")))
-        baton.sleep(deadline_seconds if fault.hangs else (1.0, 12.0, deadline_seconds - 0.5)[baton.choices(me, 0.2, 3)])
-        if baton.choices(me, wire.deadly):
+        scheduler.sleep(
+            deadline_seconds if fault.hangs else (1.0, 12.0, deadline_seconds - 0.5)[scheduler.choices(me, 0.2, 3)]
+        )
+        if scheduler.choices(me, wire.deadly):
             wire.fates["provider: killed after"] += 1
-            baton.die()
+            scheduler.die()
         self.answered(fault)
         return self._interpreted(fault, tokens, question, key)
 
     def _drawn(self, me: str) -> tuple[str, Fault]:
-        choices = self.wire.baton.choices
+        choices = self.wire.scheduler.choices
         name = _NAMES[choices(me, self.chance, len(_NAMES))]
         if self.rejects and choices(f"{me} is rejected as well", 0.5):
             name = "rejected"
@@ -297,7 +299,7 @@ class Provider:
 
     def _tokens(self, me: str, fault: Fault) -> Tokens:
         """Return the tokens that the provider counts: a part of the bound, or more than the bound."""
-        choices = self.wire.baton.choices
+        choices = self.wire.scheduler.choices
         part = (0.3, 1.0, 0.05)[choices(me, 0.3, 3)]
         all_input = BODY_BYTES + bill.FRAMING
         if fault.above and fault.tier == "default":

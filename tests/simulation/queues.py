@@ -120,7 +120,7 @@ class Client:
         assert MessageAttributes is None or reason, "an attribute may not be empty"
 
         def send() -> dict[str, Any]:
-            self._queues[QueueUrl].put(MessageBody, self._wire.baton.now, reason=reason, delay=DelaySeconds)
+            self._queues[QueueUrl].put(MessageBody, self._wire.scheduler.now, reason=reason, delay=DelaySeconds)
             return {}
 
         return self._call("send_message", send, f"{QueueUrl} {reason or MessageBody}")
@@ -129,7 +129,7 @@ class Client:
         """SendMessageBatch: some entries may fail."""
         assert 0 < len(Entries) <= 10, "so many messages a SendMessageBatch takes"
         assert sum(len(entry["MessageBody"].encode()) for entry in Entries) <= MAX_BYTES, "so large a batch may be"
-        choices, me = self._wire.baton.choices, self._wire.baton.current.name
+        choices, me = self._wire.scheduler.choices, self._wire.scheduler.current.name
 
         def send() -> dict[str, Any]:
             failed = []
@@ -139,7 +139,7 @@ class Client:
                     failed.append({"Id": entry["Id"], "Message": "simulated"})
                 else:
                     reason = entry.get("MessageAttributes", {}).get("reason", {}).get("StringValue")
-                    self._queues[QueueUrl].put(entry["MessageBody"], self._wire.baton.now, reason=reason)
+                    self._queues[QueueUrl].put(entry["MessageBody"], self._wire.scheduler.now, reason=reason)
             return {"Failed": failed} if failed else {}
 
         return self._call("send_message_batch", send, f"{QueueUrl}: {len(Entries)}")
@@ -149,7 +149,7 @@ class Client:
         assert AttributeNames == ["ApproximateNumberOfMessages"], "nothing else is asked for"
 
         def count() -> dict[str, Any]:
-            now = self._wire.baton.now
+            now = self._wire.scheduler.now
             self._queues[QueueUrl].expire(now)
             waiting = sum(letter.visible <= now for letter in self._queues[QueueUrl].letters)
             return {"Attributes": {"ApproximateNumberOfMessages": str(waiting)}}
@@ -161,7 +161,7 @@ class Client:
         assert 0 <= VisibilityTimeout <= 43_200, "so long a message may be hidden"
 
         def change() -> dict[str, Any]:
-            self._queues[QueueUrl].hide(ReceiptHandle, VisibilityTimeout, self._wire.baton.now)
+            self._queues[QueueUrl].hide(ReceiptHandle, VisibilityTimeout, self._wire.scheduler.now)
             return {}
 
         return self._call("change_message_visibility", change, f"{ReceiptHandle} {VisibilityTimeout} s")

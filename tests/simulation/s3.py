@@ -76,7 +76,7 @@ class Bus:
 
     def put_events(self, *, Entries: Sequence[Mapping[str, str]]) -> dict[str, Any]:  # noqa: N803 -- boto3's
         """PutEvents: it may fail."""
-        choices, me = self._wire.baton.choices, self._wire.baton.current.name
+        choices, me = self._wire.scheduler.choices, self._wire.scheduler.current.name
 
         def put() -> dict[str, Any]:
             if choices(f"{me} is not told", self._wire.chance):

@@ -12,7 +12,7 @@ from botocore.exceptions import ClientError, ConnectTimeoutError, ReadTimeoutErr
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tests.simulation.baton import Baton
+    from tests.simulation.scheduler import Scheduler
 
 Answer = TypeVar("Answer")
 
@@ -48,7 +48,7 @@ class Wire:
     no trace. `doing` holds the notes of the fiber whose call a service executes, also for one executed late.
     """
 
-    baton: Baton
+    scheduler: Scheduler
     chance: float
     deadly: float
     trace: list[str] | None = None
@@ -78,10 +78,10 @@ class Wire:
             patience: the SDK's time-out for an answer, in seconds.
             once: whether the service recognises a repeated call by its token, and gives it the first answer.
         """
-        if self.baton.current.worker.unsigned:
+        if self.scheduler.current.worker.unsigned:
             raise _refused("InvalidSignatureException", operation)
         done: list[Answer] = []
-        notes = self.baton.current.notes
+        notes = self.scheduler.current.notes
 
         def applied() -> Answer:
             self.doing = notes
@@ -94,7 +94,7 @@ class Wire:
             tries -= 1
             fate = self._fate(service, operation, stuck, about)
             if fate in _SLEEPS and _SLEEPS[fate] < patience:
-                self.baton.sleep(_SLEEPS[fate])
+                self.scheduler.sleep(_SLEEPS[fate])
                 fate = Fate.GOES_THROUGH
             if fate is Fate.GOES_THROUGH:
                 return applied()
@@ -102,22 +102,22 @@ class Wire:
             if not tries:
                 raise error
             stuck = True
-            self.baton.sleep(0.1)
+            self.scheduler.sleep(0.1)
 
     def _fate(self, service: str, operation: str, stuck: bool, about: object) -> Fate:
-        baton = self.baton
-        baton.step()
+        scheduler = self.scheduler
+        scheduler.step()
         self.steps += 1
         if self.steps > self.busy_steps:  # no faults from now on
-            baton.choices.quiet = True
+            scheduler.choices.quiet = True
         if self.steps > self.most_steps:
             message = f"no end after {self.steps} steps"
             raise NoEnd(message)
-        me = baton.current.name
-        if baton.choices(me, self.deadly):
+        me = scheduler.current.name
+        if scheduler.choices(me, self.deadly):
             fate = Fate.KILLED
         else:
-            wrong = baton.choices(me, STUCK if stuck else self.chance, len(Fate) - 1)
+            wrong = scheduler.choices(me, STUCK if stuck else self.chance, len(Fate) - 1)
             fate = Fate(wrong + 1) if wrong else Fate.GOES_THROUGH
         if fate:
             self.fates[f"{service}: {fate.name.lower()}"] += 1
@@ -125,7 +125,7 @@ class Wire:
             told = about() if callable(about) else about
             self.tell(f"{service}.{operation} {told}", fate.name.lower() if fate else "")
         if fate is Fate.KILLED:
-            baton.die()
+            scheduler.die()
         return fate
 
     def _wrong(self, fate: Fate, operation: str, apply: Callable[[], Any], patience: float) -> Exception:
@@ -137,18 +137,20 @@ class Wire:
         if fate is Fate.DONE_LATE and operation in _READS:
             return ReadTimeoutError(endpoint_url=operation)
         if fate is Fate.DONE_LATE:
-            self.baton.at(self.baton.now + 3.0, lambda: _quietly(apply))
+            self.scheduler.at(self.scheduler.now + 3.0, lambda: _quietly(apply))
         else:  # the answer is lost, or comes after the time-out
             _quietly(apply)
             if fate is not Fate.ANSWER_LOST:
-                self.baton.sleep(patience)
+                self.scheduler.sleep(patience)
         return ReadTimeoutError(endpoint_url=operation)
 
     def tell(self, what: str, fate: str = "") -> None:
         """Add a line to the trace."""
         if self.trace is not None:
-            me = self.baton.current
-            self.trace.append(f"{self.baton.now:10.2f}s  {me.name:<18} {what[:150]}{f'   << {fate}' if fate else ''}")
+            me = self.scheduler.current
+            self.trace.append(
+                f"{self.scheduler.now:10.2f}s  {me.name:<18} {what[:150]}{f'   << {fate}' if fate else ''}"
+            )
 
 
 class NoEnd(AssertionError):

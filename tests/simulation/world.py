@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import BotoCoreError, ClientError
 from pydantic import ValidationError
 from tests.simulation import dynamo, queues, s3
-from tests.simulation.baton import Baton, Died, Event, Pool, Worker
 from tests.simulation.choices import Choices
 from tests.simulation.edits import EDITS, edit, put_right
 from tests.simulation.invariants import ENDED, Invariants
 from tests.simulation.plan import AMPLE, COST, TOKENS, draw_plan
 from tests.simulation.provider import MODEL, OUTPUT_TOKENS, Provider
+from tests.simulation.scheduler import Died, Event, Pool, Scheduler, Worker
 from tests.simulation.versions import change_messages
 from tests.simulation.wire import Wire
 
@@ -110,8 +110,8 @@ class World:
         self.plan = plan = replace(draw_plan(self.choices), **like)
         self.clocks = plan.apart + 2.0
         self.unversioned = plan.unversioned
-        self.baton = Baton(self.choices)
-        self.wire = Wire(self.baton, plan.chance, plan.deadly, [] if tell else None, busy_steps=plan.busy)
+        self.scheduler = Scheduler(self.choices)
+        self.wire = Wire(self.scheduler, plan.chance, plan.deadly, [] if tell else None, busy_steps=plan.busy)
         self.invariants = Invariants(self)
         self.store = store("catalog", "ledger", watch=self._wrote)
         self.s3 = s3.Client(self.wire)
@@ -166,9 +166,9 @@ class World:
         self._set_up()
         self._upload(PROJECT, 1, plan.rows)
         if plan.newer:
-            self.baton.at(plan.newer_after, lambda: self._upload(PROJECT, 2, self._changed()))
+            self.scheduler.at(plan.newer_after, lambda: self._upload(PROJECT, 2, self._changed()))
         if plan.other:
-            self.baton.at(plan.other_after, lambda: self._upload(OTHER, 1, plan.other))
+            self.scheduler.at(plan.other_after, lambda: self._upload(OTHER, 1, plan.other))
         whom = self.code["aws.dynamodb.ledger"].EVERY_PROJECT if plan.every else PROJECT
         for when, event in (
             (plan.rubbish, self._send_rubbish),
@@ -180,7 +180,7 @@ class World:
             (plan.redriven_at, self._redrive),
         ):
             if when:
-                self.baton.at(when, event)
+                self.scheduler.at(when, event)
         for when, act in (
             (plan.paused_at, lambda: self._ledger.pause(whom, now=self.now())),
             (plan.cancelled_at, self._cancel),
@@ -189,26 +189,26 @@ class World:
             (plan.mended_at, self._mend),
         ):
             if when:
-                self.baton.at(when, partial(self._person, act))
+                self.scheduler.at(when, partial(self._person, act))
         self._tick_by(60.0)
-        self.baton.run()
+        self.scheduler.run()
         self.choices.quiet = True
         self.invariants.at_rest()
-        if self.baton.failure:
-            raise self.baton.failure
+        if self.scheduler.failure:
+            raise self.scheduler.failure
 
     # ------------------------------------------------------------------------------------------------------- its state
 
     def now(self) -> datetime:
         """Return the time by the running worker's clock."""
-        return self.plan.start + timedelta(seconds=self.baton.now + self.baton.current.worker.skew)
+        return self.plan.start + timedelta(seconds=self.scheduler.now + self.scheduler.current.worker.skew)
 
     def _when(self, seconds: float) -> datetime:
         return self.plan.start + timedelta(seconds=seconds)
 
     def remaining(self) -> float:
         """Return the running worker's remaining time, in seconds."""
-        return self.baton.current.worker.ends - self.baton.now
+        return self.scheduler.current.worker.ends - self.scheduler.now
 
     def batches(self) -> list[Item]:
         """Return the items of all batches."""
@@ -271,8 +271,8 @@ class World:
 
     def _stage(self) -> None:
         """Replace production's clock, threads and random values with the schedule's."""
-        Pool.baton = self.baton
-        rest, chance = SimpleNamespace(sleep=self.baton.sleep), SimpleNamespace(uniform=self._uniform)
+        Pool.scheduler = self.scheduler
+        rest, chance = SimpleNamespace(sleep=self.scheduler.sleep), SimpleNamespace(uniform=self._uniform)
         files = SimpleNamespace(TemporaryFile=io.BytesIO, TemporaryDirectory=_folder)
         local_tier = SimpleNamespace(parse=self._parse)
         checkpoints, ahead = (2, 2) if self.plan.small else (2000, 32)
@@ -292,7 +292,7 @@ class World:
         self._replace("pipeline.audit", tempfile=files)
         self._replace("pipeline.requeue", ThreadPoolExecutor=Pool)
         self._replace(
-            "pipeline.lease", ThreadPoolExecutor=Pool, uuid4=self._name, Event=partial(Event, self.baton), time=rest
+            "pipeline.lease", ThreadPoolExecutor=Pool, uuid4=self._name, Event=partial(Event, self.scheduler), time=rest
         )
         self._replace("aws.dynamodb.catalog.batches", Survey=SimpleNamespace(from_json=lambda _text: _SURVEY))
         self._replace("aws.dynamodb.catalog.rows", uuid4=self._name)
@@ -376,7 +376,7 @@ class World:
                 ledger_table="ledger",
                 work_queue_url="work",
                 work_dead_letter_queue_url="work-dead",
-                tier_policy=plan.later if plan.later and self.baton.now >= plan.later_at else plan.policy,
+                tier_policy=plan.later if plan.later and self.scheduler.now >= plan.later_at else plan.policy,
                 model=MODEL,
                 service_tier="default",
                 max_output_tokens=OUTPUT_TOKENS,
@@ -402,7 +402,7 @@ class World:
 
     def of(self, project: str, *, fresh: bool = False) -> str | None:
         """Return a project's key."""
-        if self.choices(f"{self.baton.current.name} has no key", 0.3 if fresh else self.wire.chance):
+        if self.choices(f"{self.scheduler.current.name} has no key", 0.3 if fresh else self.wire.chance):
             self.wire.fates["keys: not readable"] += 1
             message = "simulated"
             raise KeyUnreadable(message)
@@ -411,12 +411,12 @@ class World:
     def _parse(self, video: Video, _survey: Survey) -> LocalParse:
         if video.id.startswith("poison") or (video.id.startswith("deadly") and self.choices("deadly", 0.5)):
             self.wire.tell(f"killed by {video.id}")
-            self.baton.die()
+            self.scheduler.die()
         return _parsed(video)
 
     def _token(self) -> SimpleNamespace:
         token = self._name()
-        self.baton.current.notes = self.invariants.begin(token.hex)
+        self.scheduler.current.notes = self.invariants.begin(token.hex)
         return token
 
     def _name(self) -> SimpleNamespace:
@@ -424,7 +424,7 @@ class World:
         return SimpleNamespace(hex=f"{self._number:012d}")
 
     def _uniform(self, low: float, high: float) -> float:
-        return (high, low)[self.choices(self.baton.current.name, 0.5)]
+        return (high, low)[self.choices(self.scheduler.current.name, 0.5)]
 
     # ------------------------------------------------------------------------------------------------- what happens
 
@@ -434,14 +434,14 @@ class World:
         self.overwritten |= self.unversioned and version > 1
         name, etag = "null" if self.unversioned else f"v{version}", f'"{project}-{version}"'
         self.s3.upload(_manifest(project), name, content, {}, etag)
-        order = upload_order((self.plan.start + timedelta(seconds=self.baton.now)).isoformat(), str(version))
+        order = upload_order((self.plan.start + timedelta(seconds=self.scheduler.now)).isoformat(), str(version))
         upload = Upload(BUCKET, _manifest(project), name, order, etag)
         self.accepted[f"batch#{upload.batch}"] = list(range(1, len(videos) + 1))
         for video in videos:
             self._known(project, video)
-        self.queues["ingest"].put(json.dumps({"continue": asdict(upload)}), self.baton.now)
+        self.queues["ingest"].put(json.dumps({"continue": asdict(upload)}), self.scheduler.now)
         if self.choices("S3 notifies twice", 0.1):
-            self.queues["ingest"].put(json.dumps({"continue": asdict(upload)}), self.baton.now)
+            self.queues["ingest"].put(json.dumps({"continue": asdict(upload)}), self.scheduler.now)
 
     def _changed(self) -> tuple[str, ...]:
         """Return the kinds of the newer manifest's rows: the same, or others."""
@@ -457,15 +457,15 @@ class World:
             self._videos[f"video#{project}#{video.id}", f"fp#{mark}"] = video
 
     def _send_rubbish(self) -> None:
-        self.queues["work"].put("no message", self.baton.now)
+        self.queues["work"].put("no message", self.scheduler.now)
         row = {"batch": "unknown", "project": "djangocon", "row": 1, "video": {"id": "a", "title": "b"}}
-        self.queues["work"].put(json.dumps(row), self.baton.now)
+        self.queues["work"].put(json.dumps(row), self.scheduler.now)
 
     def _move_by_hand(self) -> None:
         """Move the dead letters back, as the message-move task of SQS does."""
         for letter in self.letters():
             self.moved_by_hand.add(letter.body)
-            self.queues["work"].put(letter.body, self.baton.now)
+            self.queues["work"].put(letter.body, self.scheduler.now)
         self.letters().clear()
 
     def _set_up(self) -> None:
@@ -481,7 +481,7 @@ class World:
     def _person(self, act: Callable[[], object]) -> None:
         """Run a person's command of the console, and repeat it every minute until it succeeds."""
         worker = self._started("person", SWEEPER_TIMEOUT)
-        self.baton.spawn(worker.name, worker, partial(self._insisting, act))
+        self.scheduler.spawn(worker.name, worker, partial(self._insisting, act))
 
     def _insisting(self, act: Callable[[], object]) -> None:
         done = False
@@ -492,24 +492,24 @@ class World:
             return
         finally:
             if not done:
-                self.baton.at(self.baton.now + 60, partial(self._person, act))
-            self._tick_by(self.baton.now + 60)
+                self.scheduler.at(self.scheduler.now + 60, partial(self._person, act))
+            self._tick_by(self.scheduler.now + 60)
 
     def _edit(self) -> None:
         """Edit the ledger by hand, and correct it later."""
-        day = self._when(self.baton.now)
-        self.edited = edit(self.store, self.plan.edit, PROJECT, day, self.baton.now)
+        day = self._when(self.scheduler.now)
+        self.edited = edit(self.store, self.plan.edit, PROJECT, day, self.scheduler.now)
         if self.edited:
             self.wire.tell(f"somebody writes by hand: {self.edited}")
             self.wire.fates[f"ledger edited: {EDITS[self.plan.edit][0]}"] += 1
-            self.baton.at(self.baton.now + self.plan.edit_mended_after, self._put_right)
+            self.scheduler.at(self.scheduler.now + self.plan.edit_mended_after, self._put_right)
 
     def _put_right(self) -> None:
         if self.edited:
             self.wire.tell("somebody puts right what was written by hand")
             put_right(self.store, self.edited)
             self.edited = None
-            self._tick_by(self.baton.now, wakes=True)
+            self._tick_by(self.scheduler.now, wakes=True)
 
     def _cancel(self) -> None:
         for batch in self._catalog().all_batches(PROJECT):
@@ -569,17 +569,17 @@ class World:
             self.edited = None
         if key[0] == "budgets" and new:
             budget = self.code["aws.dynamodb.ledger.accounts"].budget_of(new)
-            self.budgets[key[1]].append((self.baton.now, budget))
+            self.budgets[key[1]].append((self.scheduler.now, budget))
         if table == "ledger":  # something may have become possible
-            self._tick_by(self.baton.now + 60, wakes=True)
+            self._tick_by(self.scheduler.now + 60, wakes=True)
         self.invariants.wrote(table, key, old, new)
         if table == "catalog" and key[0].startswith(("batch#", "rows#", "tally#")):
             if not key[1].startswith("row#"):
-                self._tick_by(self.baton.now + 60)
-            self._tick_by(self.baton.now + AUDIT_AFTER + 60)
+                self._tick_by(self.scheduler.now + 60)
+            self._tick_by(self.scheduler.now + AUDIT_AFTER + 60)
             batch = self.store.peek("catalog", (f"batch#{key[0].split('#')[1]}", "batch")) or {}
             if batch.get("state") in {"counting", "sending"}:
-                self._tick_by(self.baton.now + INGEST_VISIBILITY + 180)
+                self._tick_by(self.scheduler.now + INGEST_VISIBILITY + 180)
             due = (new or {}).get("due", "9999") if key[1].startswith("row#") else "9999"
             if due < "9999":
                 self._tick_by((datetime.fromisoformat(due) - self.plan.start).total_seconds(), wakes=True)
@@ -587,15 +587,15 @@ class World:
     # ------------------------------------------------------------------------------------------------ the platform
 
     def _work_shows(self, when: float) -> None:
-        self._tick_by(self.baton.now + RETENTION)
-        self.baton.at(max(when, self.plan.off_until), self._poll_work)
+        self._tick_by(self.scheduler.now + RETENTION)
+        self.scheduler.at(max(when, self.plan.off_until), self._poll_work)
 
     def _poll_work(self) -> None:
-        queue, baton = self.queues["work"], self.baton
-        while self._working < PARSERS and any(letter.visible <= baton.now for letter in queue.letters):
+        queue, scheduler = self.queues["work"], self.scheduler
+        while self._working < PARSERS and any(letter.visible <= scheduler.now for letter in queue.letters):
             most = (10, 1, 2, 3)[self.choices("event source", 0.3, 4)]
             letters = queue.receive(
-                baton.now,
+                scheduler.now,
                 most,
                 lambda number: self.choices("order", 0.3, number),
                 lambda: bool(self.choices("delivered twice", self.plan.chance / 2)),
@@ -604,7 +604,7 @@ class World:
                 self._working += 1
                 worker = self._started(f"parser {letters[0].receipt}", TIMEOUT, self._skew())
                 worker.unsigned = not all(self._shows(worker.skew, letter) for letter in letters)
-                baton.spawn(worker.name, worker, partial(self._work_on, letters))
+                scheduler.spawn(worker.name, worker, partial(self._work_on, letters))
 
     def _skew(self) -> float:
         """Return the error of a worker's clock in seconds: a few or, if the plan says so, minutes or a day."""
@@ -617,27 +617,27 @@ class World:
         """Return whether the clock is right, or the message shows its error; otherwise AWS refuses its requests."""
         if abs(skew) <= CLOCK_ERROR_SECONDS:
             return True
-        since = self.baton.now + skew - letter.first
+        since = self.scheduler.now + skew - letter.first
         return since + TIMEOUT < -CLOCK_ERROR_SECONDS or (
             letter.receives == 1 and since > CLOCK_ERROR_SECONDS + VISIBILITY
         )
 
     def _started(self, name: str, seconds: float, skew: float = 0.0) -> Worker:
-        worker = Worker(name, self.baton.now + seconds, skew)
-        self.baton.at(worker.ends, lambda: self.baton.kill(worker) if worker.fibers else None)
+        worker = Worker(name, self.scheduler.now + seconds, skew)
+        self.scheduler.at(worker.ends, lambda: self.scheduler.kill(worker) if worker.fibers else None)
         return worker
 
     def _work_on(self, letters: list[Letter]) -> None:
         """Run one invocation of the parser's handler, and the event source's reaction to its answer."""
-        code, queue, baton = self.code["pipeline.parse"], self.queues["work"], self.baton
-        changed = self.plan.later and baton.now >= self.plan.later_at  # a deployment ends warm workers
+        code, queue, scheduler = self.code["pipeline.parse"], self.queues["work"], self.scheduler
+        changed = self.plan.later and scheduler.now >= self.plan.later_at  # a deployment ends warm workers
         parser = self._parsers.pop() if self._parsers and not changed else self._parser()
         try:
             received = [code.Received(it.id, it.receipt, it.receives, it.body, self._when(it.first)) for it in letters]
             outcomes = parser.work(received, self.remaining)
             done = [letter for letter in letters if self._reported(letter, outcomes[letter.id])]
-            self.invariants.finished(baton.current.worker)
-            baton.step()
+            self.invariants.finished(scheduler.current.worker)
+            scheduler.step()
         except (ClientError, BotoCoreError):
             self._parsers.append(parser)
         except Died:
@@ -651,7 +651,7 @@ class World:
                     self.invariants.acknowledged(letter.body)
         finally:
             self._working -= 1
-            baton.at(baton.now, self._poll_work)
+            scheduler.at(scheduler.now, self._poll_work)
 
     def _reported(self, letter: Letter, outcome: Any) -> bool:  # noqa: ANN401 -- of the set of modules
         if not isinstance(outcome, self.code["pipeline.outcomes"].Redeliver):
@@ -664,16 +664,16 @@ class World:
         return False
 
     def _ingest_shows(self, when: float) -> None:
-        self.baton.at(when, self._poll_ingest)
+        self.scheduler.at(when, self._poll_ingest)
 
     def _poll_ingest(self) -> None:
-        queue, baton = self.queues["ingest"], self.baton
-        while any(letter.visible <= baton.now for letter in queue.letters):
-            for letter in queue.receive(baton.now, 1, lambda _number: 0, lambda: False):
+        queue, scheduler = self.queues["ingest"], self.scheduler
+        while any(letter.visible <= scheduler.now for letter in queue.letters):
+            for letter in queue.receive(scheduler.now, 1, lambda _number: 0, lambda: False):
                 worker = self._started(letter.receipt, INGEST_TIMEOUT)
                 if self.plan.ingest_dies:
-                    baton.at(baton.now + 0.01 * self.plan.ingest_dies, partial(baton.kill, worker))
-                baton.spawn(worker.name, worker, partial(self._take, letter))
+                    scheduler.at(scheduler.now + 0.01 * self.plan.ingest_dies, partial(scheduler.kill, worker))
+                scheduler.spawn(worker.name, worker, partial(self._take, letter))
 
     def _take(self, letter: Letter) -> None:
         """Run one invocation of ingest's handler, and the event source's reaction to its answer."""
@@ -682,7 +682,7 @@ class World:
         try:
             if not self._ingest.take(upload, self.remaining):
                 self._notifications.send_continuation(upload)
-            self.baton.step()
+            self.scheduler.step()
         except LeaseHeld as contended:
             self._later(letter, contended.seconds or 60)
         except (ClientError, BotoCoreError, code["aws.sqs"].MessagesNotSent, code["aws.s3"].ObjectDeleted):
@@ -706,14 +706,14 @@ class World:
         self.cut_short = self.cut_short or (wakes and when >= FAR)
         if minute not in self._ticks and when < FAR:
             self._ticks.add(minute)
-            self.baton.at(minute, self._tick)
+            self.scheduler.at(minute, self._tick)
 
     def in_the_way(self, batch: Item, row: Item) -> set[str]:
         """Return the holds that keep a deferred row's question from being asked now."""
         need = row.get("need")
         if not need or "cancelled_at" in batch:
             return set()  # the sweeper puts it back in any case
-        ledger, today, project = self.store.tables["ledger"], self._when(self.baton.now), batch["project"]
+        ledger, today, project = self.store.tables["ledger"], self._when(self.scheduler.now), batch["project"]
         breaker = ledger.get(("breakers", project), {})
         probed = max(breaker.get("probe_at", ""), breaker.get("probe_until", "")) <= self.stamp()
         edited = self.edited is not None and project == PROJECT
@@ -749,7 +749,7 @@ class World:
 
     def overdue(self) -> dict[Key, set[str]]:
         """Return the rows that are due by the running worker's clock, with the holds in their way."""
-        rows, now = self.store.tables["catalog"], min(self.stamp(), self.stamp_of(self.baton.current.worker))
+        rows, now = self.store.tables["catalog"], min(self.stamp(), self.stamp_of(self.scheduler.current.worker))
         return {
             key: self.in_the_way(self.batch_of(key), row)
             for key, row in rows.items()
@@ -761,9 +761,9 @@ class World:
         if not self._has_work() and not self.choices("the sweeper runs without work", 0.1):
             return
         for name in ("", " again") if self.choices("the sweeper is called twice", self.plan.chance) else ("",):
-            worker = self._started(f"sweeper{name} {self.baton.now / 60:.0f}", SWEEPER_TIMEOUT, self._skew())
+            worker = self._started(f"sweeper{name} {self.scheduler.now / 60:.0f}", SWEEPER_TIMEOUT, self._skew())
             worker.unsigned = abs(worker.skew) > CLOCK_ERROR_SECONDS
-            self.baton.spawn(worker.name, worker, self._sweep)
+            self.scheduler.spawn(worker.name, worker, self._sweep)
 
     def _has_work(self) -> bool:
         """Return whether a sweep would find a row that can go on, or a batch that has ended or stands still."""
@@ -783,30 +783,30 @@ class World:
             return not deferred
         after = AUDIT_AFTER if batch["state"] == "open" else INGEST_AFTER
         still = datetime.fromisoformat(batch["moved_at"]) + timedelta(seconds=after)
-        return bool(batch.get("audit_row")) or still <= self._when(self.baton.now + self.clocks)
+        return bool(batch.get("audit_row")) or still <= self._when(self.scheduler.now + self.clocks)
 
     def _can_go_on(self, batch: Item, row: Item) -> bool:
         if row["due"] >= NEVER:
             return not self.in_the_way(batch, row)
-        soon = stamp(self._when(self.baton.now + self.clocks))
+        soon = stamp(self._when(self.scheduler.now + self.clocks))
         return row["due"] <= soon and not self.in_the_way(batch, row) & FOR_A_PERSON
 
     def stamp_of(self, worker: Worker) -> str:
         """Return the stamp of the time by a worker's clock."""
-        return stamp(self._when(self.baton.now + worker.skew))
+        return stamp(self._when(self.scheduler.now + worker.skew))
 
     def stamp(self) -> str:
         """Return the stamp of the time."""
-        return stamp(self._when(self.baton.now))
+        return stamp(self._when(self.scheduler.now))
 
     def _sweep(self) -> None:
         """Run one invocation of the sweeper's handler; if it did something or ran out of time, schedule another."""
-        began, overdue = self.baton.now, self.overdue() if self.choices.quiet else {}
+        began, overdue = self.scheduler.now, self.overdue() if self.choices.quiet else {}
         try:
             done = self._sweeper.run(self.remaining)
             self.invariants.swept(overdue, done, self.plan.most)
-            if done or self.baton.now > began + 2:
-                self._tick_by(self.baton.now + 60, wakes=True)
+            if done or self.scheduler.now > began + 2:
+                self._tick_by(self.scheduler.now + 60, wakes=True)
         except (
             ClientError,
             BotoCoreError,
@@ -814,7 +814,7 @@ class World:
             LedgerUnavailable,
             Died,
         ) as error:
-            self._tick_by(self.baton.now + 60, wakes=True)
+            self._tick_by(self.scheduler.now + 60, wakes=True)
             if isinstance(error, Died):
                 raise
         self._tick_when_a_probe_may_be_made()

@@ -1,4 +1,4 @@
-"""Fibers on a virtual clock: threads of which exactly one runs, until it passes the baton on at a simulated call.
+"""Fibers on a virtual clock: threads of which exactly one runs, until it yields at a simulated call.
 
 Production code is synchronous, so every worker has its own thread. Two threads never run at once: the schedule chooses
 which fiber runs next. A worker stands for a process: when it dies, an exception that no production code catches ends
@@ -53,7 +53,7 @@ class Fiber:
         self.notes: Any = None
 
 
-class Baton:
+class Scheduler:
     """Chooses the fiber that runs, and keeps the time, in seconds since the schedule began."""
 
     def __init__(self, choices: Choices, *, switching: float = 0.25) -> None:
@@ -95,11 +95,11 @@ class Baton:
         Raises:
             BaseException: the exception that ended a fiber, unless its worker died.
         """
-        self._pass_on(self._main)
+        self._switch(self._main)
         for worker in {fiber.worker for fiber in self._fibers}:  # after a failure: end all fibers
             self.kill(worker)
         if self._dying:
-            self._pass_on(self._main)
+            self._switch(self._main)
         if self.failure is not None:
             raise self.failure
 
@@ -116,7 +116,7 @@ class Baton:
         me = self.current
         if not me.worker.dead:
             self.now += seconds
-            self._pass_on(me)
+            self._switch(me)
         if me.worker.dead:
             raise Died
 
@@ -142,7 +142,7 @@ class Baton:
         """End the whole schedule with this failure."""
         self.failure = self.failure or failure
 
-    def _pass_on(self, me: Fiber) -> None:
+    def _switch(self, me: Fiber) -> None:
         following = self._next(me)
         if following is not me:
             self.current = following
@@ -205,23 +205,23 @@ class _Thread:
     def __init__(self, *, start: bool = True) -> None:
         self.lock = threading.Lock()
         self.lock.acquire()
-        self.serves: tuple[Baton, Fiber] | None = None
+        self.serves: tuple[Scheduler, Fiber] | None = None
         if start:
             threading.Thread(target=self._serve, daemon=True, name="fiber").start()
 
     def _serve(self) -> None:
         while True:
             self.lock.acquire()
-            baton, fiber = self.serves  # type: ignore[misc]  # it is set before the thread wakes
+            scheduler, fiber = self.serves  # type: ignore[misc]  # it is set before the thread wakes
             try:
                 if not fiber.worker.dead:
                     fiber.task()
             except Died:
                 pass
             except BaseException as failure:  # noqa: BLE001 -- told by the thread that runs the schedule
-                baton.fail(failure)
+                scheduler.fail(failure)
             _free.append(self)
-            baton._ended(fiber)  # noqa: SLF001 -- one piece with it
+            scheduler._ended(fiber)  # noqa: SLF001 -- one piece with it
 
 
 _free: list[_Thread] = []
@@ -230,7 +230,7 @@ _free: list[_Thread] = []
 class Pool:
     """Replaces `ThreadPoolExecutor`: its tasks are fibers of the worker that made it."""
 
-    baton: Baton
+    scheduler: Scheduler
 
     def __init__(self, _most: int = 0, thread_name_prefix: str = "") -> None:  # noqa: ARG002 -- as the original takes it
         self._futures: list[Future] = []
@@ -247,7 +247,7 @@ class Pool:
 
     def submit(self, task: Callable[..., Any], *arguments: Any) -> Future:  # noqa: ANN401 -- as the original takes them
         """Start a task."""
-        future = Future(self.baton, task, arguments)
+        future = Future(self.scheduler, task, arguments)
         self._futures.append(future)
         return future
 
@@ -260,16 +260,16 @@ class Pool:
 class Future:
     """A started task."""
 
-    def __init__(self, baton: Baton, task: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
-        self._baton = baton
+    def __init__(self, scheduler: Scheduler, task: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
+        self._baton = scheduler
         self._done = False
         self._error: BaseException | None = None
         self._value: Any = None
         self._waits: Fiber | None = None
         self._work = task, arguments
-        me = baton.current
-        fiber = baton.spawn(f"{me.name}.{next(me.children)}", me.worker, self._run)
-        fiber.wake = baton.now
+        me = scheduler.current
+        fiber = scheduler.spawn(f"{me.name}.{next(me.children)}", me.worker, self._run)
+        fiber.wake = scheduler.now
 
     def result(self) -> Any:  # noqa: ANN401 -- the task's result
         """Wait for the task; return its result, or raise its exception."""
@@ -298,8 +298,8 @@ class Future:
 class Event:
     """Replaces `threading.Event`; only one fiber may wait for it."""
 
-    def __init__(self, baton: Baton) -> None:
-        self._baton = baton
+    def __init__(self, scheduler: Scheduler) -> None:
+        self._baton = scheduler
         self._is_set = False
         self._waits: Fiber | None = None
 
