@@ -69,7 +69,7 @@ UNVISITED: dict[tuple[str, str, str], tuple[tuple[bool, ...], str]] = {
     (
         "aws.dynamodb.ledger.accounts",
         "Accounts.account",
-        "(set_at := _moment(budget, 'set_at')) > now + CLOCKS_DIFFER",
+        "(set_at := _moment(budget, 'set_at')) > now + timedelta(seconds=CLOCK_ERROR_SECONDS)",
     ): (
         YES,
         _WRONG_CLOCK,

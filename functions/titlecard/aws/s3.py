@@ -48,10 +48,9 @@ class UploadsBucket:
         found = self._get(upload.bucket, upload.key, upload.version, "" if upload.is_versioned else upload.etag)
         with found["Body"] as body:
             if found["ContentLength"] > max_bytes:
-                message = (
+                raise ManifestTooLarge(
                     f"{upload.key} has {found['ContentLength']:,} bytes; at most {max_bytes:,} are allowed: split it"
                 )
-                raise ManifestTooLarge(message)
             shutil.copyfileobj(body, into, 1 << 20)
         into.seek(0)
         return found["Metadata"]
@@ -79,8 +78,7 @@ class UploadsBucket:
                 message = f"{key} was replaced, and the bucket keeps no versions: the earlier file is gone"
                 raise ObjectDeleted(message) from error
             if error.response["Error"].get("Code") in _GONE:
-                message = f"{key} was deleted"
-                raise ObjectDeleted(message) from error
+                raise ObjectDeleted(f"{key} was deleted") from error
             raise
 
 
@@ -101,8 +99,7 @@ def own_limits(limits: Total, metadata: dict[str, str]) -> Total:
     known = (*LIMIT_METADATA.values(), LIMIT_USD)
     own = {name.strip().lower(): value for name, value in metadata.items() if name.strip().lower().startswith("limit")}
     if unknown := sorted(own.keys() - set(known)):
-        message = f"the upload's metadata {unknown[0][:40]!r} is not a known limit: use {', '.join(known)}"
-        raise InvalidLimit(message)
+        raise InvalidLimit(f"the upload's metadata {unknown[0][:40]!r} is not a known limit: use {', '.join(known)}")
     found = {name: _whole_number(key, own[key]) for name, key in LIMIT_METADATA.items() if key in own}
     if LIMIT_USD in own:
         dollars = _micro_usd(own[LIMIT_USD])
@@ -112,14 +109,12 @@ def own_limits(limits: Total, metadata: dict[str, str]) -> Total:
 
 def _whole_number(key: str, value: str) -> int:
     if not re.fullmatch(r"[0-9]{1,18}", value):
-        message = f"the upload's {key} is {value[:40]!r}: it must be a whole number"
-        raise InvalidLimit(message)
+        raise InvalidLimit(f"the upload's {key} is {value[:40]!r}: it must be a whole number")
     return int(value)
 
 
 def _micro_usd(value: str) -> int:
     """Convert dollars to micro-dollars, rounded down."""
     if not re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,18})?", value):
-        message = f"the upload's {LIMIT_USD} is {value[:40]!r}: it must be dollars, as in 0.50"
-        raise InvalidLimit(message)
+        raise InvalidLimit(f"the upload's {LIMIT_USD} is {value[:40]!r}: it must be dollars, as in 0.50")
     return int(Decimal(value) * 1_000_000)

@@ -75,10 +75,9 @@ class _Queue:
                 return
             again = {failure["Id"] for failure in failed}
             left = [entry for entry in left if entry["Id"] in again]
-        message = (
+        raise MessagesNotSent(
             f"{len(left)} of {len(entries)} messages were refused {SEND_TRIES} times: {failed[0].get('Message', '')}"
         )
-        raise MessagesNotSent(message)
 
 
 class WorkQueue(_Queue):

@@ -142,11 +142,10 @@ def project_name(name: str) -> str:
         ValueError: the name cannot be a folder under `uploads/`; the message says which names can.
     """
     if not _PROJECT.fullmatch(name):
-        message = (
+        raise ValueError(
             f"{name!r} cannot be a project's name: use 1 to 64 letters, digits, dots, dashes or underscores, "
             "beginning with a letter or a digit"
         )
-        raise ValueError(message)
     return name
 
 

@@ -19,6 +19,7 @@ from titlecard.aws.dynamodb.catalog.table import stamp
 from titlecard.aws.dynamodb.ledger.breakers import Breaker, breaker_of
 from titlecard.aws.dynamodb.ledger.items import LedgerTable, item_invalid
 from titlecard.aws.errors import LedgerItemInvalid, LedgerUnavailable
+from titlecard.domain.clock import CLOCK_ERROR_SECONDS
 from titlecard.domain.errors import NotABudget
 from titlecard.domain.money import Budget, Cap
 
@@ -29,10 +30,6 @@ BUDGETS, PAUSES, BREAKERS = "budgets", "pauses", "breakers"
 
 EVERY_PROJECT = "*"
 """Stands for all projects; no project can have this name."""
-
-CLOCKS_DIFFER = timedelta(minutes=5)
-"""The most that two clocks may differ: AWS refuses requests signed by a clock that is off by more (IAM user guide,
-"Elements of an AWS API request signature")."""
 
 _CAPS = ("daily_tokens", "daily_micro_usd", "monthly_tokens", "monthly_micro_usd")
 
@@ -80,11 +77,10 @@ class Accounts(LedgerTable):
         items = {(str(it["pk"]), str(it["sk"])): it for it in answer["Responses"].get(self._table, [])}
         nothing: Mapping[str, Any] = {}
         budget, pause, pause_of_all, breaker = (items.get((key["pk"], key["sk"]), nothing) for key in keys)
-        if budget and (set_at := _moment(budget, "set_at")) > now + CLOCKS_DIFFER:
-            message = (
+        if budget and (set_at := _moment(budget, "set_at")) > now + timedelta(seconds=CLOCK_ERROR_SECONDS):
+            raise LedgerItemInvalid(
                 f"this machine's clock says {now:%Y-%m-%d %H:%M}, but the budget was set at {set_at:%Y-%m-%d %H:%M}"
             )
-            raise LedgerItemInvalid(message)
         return Account(
             project,
             budget_of(budget) if budget else None,

@@ -82,8 +82,7 @@ class LedgerTable:
             raise
         except (BotoCoreError, ClientError) as error:
             what = error.response["Error"].get("Code", "") if isinstance(error, ClientError) else type(error).__name__
-            message = f"the ledger did not answer: {what}"
-            raise LedgerUnavailable(message) from error
+            raise LedgerUnavailable(f"the ledger did not answer: {what}") from error
 
     def _item(self, key: Mapping[str, str]) -> Mapping[str, Any]:
         with self._asking():

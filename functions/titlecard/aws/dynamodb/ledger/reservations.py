@@ -316,8 +316,7 @@ class Spending(LedgerTable):
         values = {f":least_{_alias(name)}": number for name, number in least.items()}
         if isinstance(self._add(key, changes, " AND ".join(conditions), values), _Refused):
             item = f"the ledger's item {key['pk']!r}, {key['sk']!r}"
-            message = f"{item} holds less than the settlement removes: nothing is lowered"
-            raise LedgerUnavailable(message)
+            raise LedgerUnavailable(f"{item} holds less than the settlement removes: nothing is lowered")
 
     def _add(
         self,
