@@ -149,8 +149,8 @@ SAMPLE = (
     Sampled(
         "a ledger that cannot be reached is a refusal without a date",
         _ASK,
-        "Refusal(Hold.LEDGER_UNREACHABLE, str(trouble), due)",
-        "Refusal(Hold.LEDGER_UNREACHABLE, str(trouble), None)",
+        "Refusal(Hold.LEDGER_UNREACHABLE, str(error), due)",
+        "Refusal(Hold.LEDGER_UNREACHABLE, str(error), None)",
         _by("functional/test_parser_money", "an_account_that_cannot_be_read_lets_nothing_through"),
     ),
     Sampled(

@@ -180,7 +180,7 @@ UNVISITED: dict[tuple[str, str, str], tuple[tuple[bool, ...], str]] = {
         NO,
         "a cancelled batch of a project whose breaker is open, beside one that is not cancelled",
     ),
-    ("pipeline.requeue", "_Sweep._continuing", "isinstance(found, DeferredRow)"): (NO, _UNREADABLE),
+    ("pipeline.requeue", "_Sweep._rows_that_continue", "isinstance(found, DeferredRow)"): (NO, _UNREADABLE),
     ("pipeline.requeue", "_Sweep._batch", "deferred.batch not in self._batches"): (
         YES,
         "a batch that is opened in the middle of a sweep",

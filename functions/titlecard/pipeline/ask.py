@@ -179,8 +179,8 @@ class Asker:
             key = self._key(job, reserved)
             if not self._has_time(remaining):  # the tables or the key took too long
                 return self._not_sent(job, reserved)
-        except (BotoCoreError, ClientError) as trouble:
-            raise NotSent(token) from trouble
+        except (BotoCoreError, ClientError) as error:
+            raise NotSent(token) from error
         return self._send(job, reserved, key)
 
     def _has_time(self, remaining: Callable[[], float]) -> bool:
@@ -199,8 +199,8 @@ class Asker:
         until = self._now() + timedelta(seconds=longest)
         try:
             permit = self.admission.admit(message.project, token=token, until=until)
-        except LedgerUnavailable as trouble:
-            return self._hold(self._unreachable(job, trouble), question)
+        except LedgerUnavailable as error:
+            return self._hold(self._unreachable(job, error), question)
         if isinstance(permit, Refusal):
             return self._hold(permit, question)
         attempt = self._catalog.claim(
@@ -235,8 +235,8 @@ class Asker:
                 model=self._settings.model,
                 now=self._now(),
             )
-        except LedgerUnavailable as trouble:
-            return self._unreachable(job, trouble)
+        except LedgerUnavailable as error:
+            return self._unreachable(job, error)
 
     def _not_claimed(self, job: Job, entry: VideoRecord) -> Decision:
         """Decide after a refused claim: the video is answered, another worker has it, or its attempts are used up."""
@@ -247,10 +247,10 @@ class Asker:
             return DeadLetterRow(f"attempts_used_up: {entry.attempts} attempts, the last ended with {last}")
         return Redeliver()
 
-    def _unreachable(self, job: Job, trouble: LedgerUnavailable) -> Refusal:
+    def _unreachable(self, job: Job, error: LedgerUnavailable) -> Refusal:
         """Return the wait for an unavailable ledger, without which no question is asked."""
         due = self._now() + timedelta(seconds=self._backoff(job.state.deferrals + 1))
-        return Refusal(Hold.LEDGER_UNREACHABLE, str(trouble), due)
+        return Refusal(Hold.LEDGER_UNREACHABLE, str(error), due)
 
     @staticmethod
     def _hold(why: Refusal, question: Question) -> Decision:

@@ -110,7 +110,7 @@ class Audit:
         readable: list[Batch] = []
         for found in self.catalog.open_batches():
             if isinstance(found, UnreadableBatch):
-                logger.error("a batch cannot be read", batch=found.id, error=found.trouble)
+                logger.error("a batch cannot be read", batch=found.id, error=found.error)
                 done["not audited"] += 1
             else:
                 readable.append(found)

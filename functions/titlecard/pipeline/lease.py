@@ -90,8 +90,8 @@ class Lease:
     def _errors_logged(self) -> Iterator[None]:
         try:
             yield
-        except (BotoCoreError, ClientError) as trouble:  # the lease then expires by itself
-            logger.warning("the lease could not be written", error=type(trouble).__name__)
+        except (BotoCoreError, ClientError) as error:  # the lease then expires by itself
+            logger.warning("the lease could not be written", error=type(error).__name__)
 
     def _until(self) -> datetime:
         return self._renewed + LEASE

@@ -115,7 +115,7 @@ class Parser:
             return [job for job in jobs if job.received.id not in outcomes]
 
         if self._expects_new:
-            outcomes |= self._together(self._at_once, [job for job in left() if job.is_new and job.is_sure])
+            outcomes |= self._together(self._end_without_look_up, [job for job in left() if job.is_new and job.is_sure])
         outcomes |= self._together(self._look_up, left())
         outcomes |= self._together(self._without_parsing, left())
         outcomes |= self._together(self._locally, [job for job in left() if job.received.receives == 1])
@@ -170,9 +170,9 @@ class Parser:
             return self._unknown(received, message, f"unknown_batch: the catalog has no batch {message.batch[:80]!r}")
         try:
             key = "" if self._settings.tier_policy is Policy.LOCAL else self._keys.of(message.project) or ""
-        except KeyUnreadable as trouble:  # this affects one project, and must not delay the others' messages
+        except KeyUnreadable as error:  # this affects one project, and must not delay the others' messages
             due = self._now() + timedelta(seconds=self._settings.visibility_seconds)
-            why = f"{Hold.KEY_UNREADABLE}: {trouble}"
+            why = f"{Hold.KEY_UNREADABLE}: {error}"
             return self._deferred(message, "", reason=why, due=due)
         policy = self._settings.tier_policy if key else Policy.LOCAL
         mark = fingerprint(
@@ -194,7 +194,7 @@ class Parser:
             known = self._known[name] = (self._now(), self._catalog.batch(name), self._catalog.survey(name))
         return known[1], known[2]
 
-    def _at_once(self, jobs: Sequence[Job]) -> dict[str, Outcome]:
+    def _end_without_look_up(self, jobs: Sequence[Job]) -> dict[str, Outcome]:
         """End new rows that the local tier is sure of, without a look-up."""
         ended = self._catalog.end([job.parsed_locally() for job in jobs], now=self._now())
         # It is better to look a repeated manifest up first, and not a new one.

@@ -118,8 +118,8 @@ class Requeue:
             for batch in batches:
                 if in_time():
                     sweep.send(sweep.rows_for_a_person(batch), in_time)
-        except (CatalogBusy, BotoCoreError, ClientError, MessagesNotSent) as trouble:  # the batches are still audited
-            logger.warning("not all rows that are due were put back", error=type(trouble).__name__)
+        except (CatalogBusy, BotoCoreError, ClientError, MessagesNotSent) as error:  # the batches are still audited
+            logger.warning("not all rows that are due were put back", error=type(error).__name__)
             sweep.done["cut short"] += 1
         return sweep.done
 
@@ -160,12 +160,12 @@ class _Remaining:
 
 
 @dataclass
-class MayAsk:
-    """What is left of a project's budgets; `probing`: its breaker lets one question through; `over`: it is promised."""
+class _ProjectHeadroom:
+    """What is left of a project's budgets: all is promised if `is_used_up`, one question if `is_probe`."""
 
     budgets: list[_Remaining]
-    probing: bool
-    over: bool = False
+    is_probe: bool
+    is_used_up: bool = False
 
 
 class _Headroom:
@@ -174,10 +174,10 @@ class _Headroom:
     def __init__(self, ledger: Ledger, now: datetime) -> None:
         self._ledger = ledger
         self._now = now
-        self._projects: dict[str, MayAsk | Refusal] = {}
+        self._projects: dict[str, _ProjectHeadroom | Refusal] = {}
         self._limits: dict[str, _Remaining | Refusal] = {}
 
-    def of_project(self, name: str) -> MayAsk | Refusal:
+    def of_project(self, name: str) -> _ProjectHeadroom | Refusal:
         """Return what a project may ask."""
         if name not in self._projects:
             self._projects[name] = self._project(name)
@@ -199,12 +199,12 @@ class _Headroom:
         return self._promise(project, limit, need)
 
     @staticmethod
-    def _promise(project: MayAsk, limit: _Remaining, need: Total) -> Verdict:
+    def _promise(project: _ProjectHeadroom, limit: _Remaining, need: Total) -> Verdict:
         """Subtract a need if it fits beside this sweep's other promises."""
-        if project.over or not limit.holds(need):
+        if project.is_used_up or not limit.holds(need):
             return Verdict.STAY
         fits = all(left.holds(need) for left in project.budgets)
-        project.over = project.probing or not fits  # no younger, smaller row overtakes it; one probe only
+        project.is_used_up = project.is_probe or not fits  # no younger, smaller row overtakes it; one probe only
         if not fits:
             return Verdict.STAY
         for left in (limit, *project.budgets):
@@ -223,7 +223,7 @@ class _Headroom:
                 self._limits[batch.id] = _Remaining(Refusal.of_batch(), cap, spent, limits.requests)
         return self._limits[batch.id]
 
-    def _project(self, name: str) -> MayAsk | Refusal:
+    def _project(self, name: str) -> _ProjectHeadroom | Refusal:
         try:
             account = self._ledger.account(name, now=self._now)
             budget = usable_budget(account, self._now)
@@ -237,7 +237,7 @@ class _Headroom:
             _Remaining(Refusal.of_month(window), budget.monthly, month.total),
             _Remaining(Refusal.of_day(window), budget.daily, day),
         ]
-        return MayAsk(budgets, account.breaker.open)
+        return _ProjectHeadroom(budgets, account.breaker.open)
 
     def _unreachable(self, error: LedgerUnavailable) -> Refusal:
         """Return the refusal of rows about whose money nothing is known now."""
@@ -260,8 +260,8 @@ class _Sweep:
         """Yield the due rows of all projects that can continue, oldest first; record why the others cannot."""
         self._batches.update({batch.id: batch for batch in batches})
         projects = sorted({batch.project for batch in self._batches.values()})
-        streams = [self._continuing(self._due_of(project)) for project in projects]
-        streams.append(self._continuing(self._catalog.due(NO_PROJECT, now=self._now())))
+        streams = [self._rows_that_continue(self._due_of(project)) for project in projects]
+        streams.append(self._rows_that_continue(self._catalog.due(NO_PROJECT, now=self._now())))
         return heapq.merge(*streams, key=attrgetter("row.due"))
 
     def _due_of(self, project: str) -> Iterator[DeferredRow | UnreadableRow]:
@@ -269,14 +269,14 @@ class _Sweep:
         account = self._headroom.of_project(project)
         needs_a_person = isinstance(account, Refusal) and account.due is None
         cancelled = any(batch.cancelled for batch in self._batches.values() if batch.project == project)
-        if not isinstance(account, MayAsk) and not needs_a_person and not cancelled:
+        if not isinstance(account, _ProjectHeadroom) and not needs_a_person and not cancelled:
             return
         for found in self._catalog.due(project, now=self._now()):
             yield found
-            if isinstance(account, MayAsk) and account.over:
+            if isinstance(account, _ProjectHeadroom) and account.is_used_up:
                 return
 
-    def _continuing(self, rows: Iterable[DeferredRow | UnreadableRow]) -> Iterator[DeferredRow]:
+    def _rows_that_continue(self, rows: Iterable[DeferredRow | UnreadableRow]) -> Iterator[DeferredRow]:
         """Yield the rows that can continue; record why the others cannot."""
         stay = 0
         for found in rows:
@@ -294,7 +294,7 @@ class _Sweep:
 
         If one cannot and says why, rows with a larger need cannot either and are not read.
         """
-        if not batch.cancelled and not isinstance(self._headroom.of_project(batch.project), MayAsk):
+        if not batch.cancelled and not isinstance(self._headroom.of_project(batch.project), _ProjectHeadroom):
             return
         for found in self._catalog.waiting(batch):
             verdict = self._verdict(found)
@@ -318,7 +318,7 @@ class _Sweep:
                 found = UnreadableRow(found.batch, found.row.number, "its batch cannot be read", str(found.row.due))
             else:
                 return self._headroom.verdict(found, batch)
-        logger.error("a deferred row cannot be read", batch=found.batch, row=found.number, error=found.trouble)
+        logger.error("a deferred row cannot be read", batch=found.batch, row=found.number, error=found.error)
         until = self._now() + timedelta(seconds=UNREADABLE_SECONDS)
         self.done["unreadable"] += self._catalog.postpone_unreadable(found, until=until)
         return None

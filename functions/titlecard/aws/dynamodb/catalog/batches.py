@@ -292,8 +292,8 @@ class Batches(CatalogTable):
             name = item["pk"].removeprefix("batch#")
             try:
                 yield self.batch(name)
-            except (KeyError, BatchItemInvalid) as trouble:  # one bad item does not stop the others
-                yield UnreadableBatch(name, str(trouble))
+            except (KeyError, BatchItemInvalid) as error:  # one bad item does not stop the others
+                yield UnreadableBatch(name, str(error))
 
     def all_batches(self, project: str | None = None) -> Iterator[Batch]:
         """Yield every batch of one project, or of all, oldest first (the index may not list the newest ones yet)."""

@@ -76,7 +76,7 @@ class UnreadableBatch:
     """A batch whose item this version cannot read: it was edited by hand, or written by a newer version."""
 
     id: str
-    trouble: str
+    error: str
 
 
 @dataclass(frozen=True)

@@ -95,7 +95,7 @@ class UnreadableRow:
 
     batch: str
     number: int
-    trouble: str
+    error: str
     due: str
 
 
@@ -417,8 +417,8 @@ def _as_deferred(item: Mapping[str, Any]) -> DeferredRow | UnreadableRow:
     try:
         row = as_row(item)
         message = Message.model_validate_json(unpacked(item["body"]))
-    except _UNREADABLE as trouble:
-        return UnreadableRow(batch_of_row(item), number_of_row(item), type(trouble).__name__, str(item["due"]))
+    except _UNREADABLE as error:
+        return UnreadableRow(batch_of_row(item), number_of_row(item), type(error).__name__, str(item["due"]))
     return DeferredRow(message.model_copy(update={"deferrals": row.deferrals}), row)
 
 

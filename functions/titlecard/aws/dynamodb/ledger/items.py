@@ -139,6 +139,6 @@ def count(item: Mapping[str, Any], name: str) -> int:
     raise item_invalid(item, f"holds {name} = {value!r}, which is not a count")
 
 
-def item_invalid(item: Mapping[str, Any], trouble: str) -> LedgerItemInvalid:
+def item_invalid(item: Mapping[str, Any], error: str) -> LedgerItemInvalid:
     """Return the error about an item that somebody has edited; the sentence names it."""
-    return LedgerItemInvalid(f"the ledger's item {item.get('pk')!r}, {item.get('sk')!r} {trouble}: repair it by hand")
+    return LedgerItemInvalid(f"the ledger's item {item.get('pk')!r}, {item.get('sk')!r} {error}: repair it by hand")

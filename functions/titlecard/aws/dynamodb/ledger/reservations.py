@@ -172,7 +172,7 @@ class Spending(LedgerTable):
         Raises:
             LedgerUnavailable: part of it may not have been written. Do not repeat the call: the rest stays charged.
         """
-        trouble: LedgerUnavailable | None = None
+        failure: LedgerUnavailable | None = None
         for key, parts in (
             (_month_key(reservation.project, reservation.window), _parts_of_month(reservation)),
             (_batch_key(reservation.batch), ()),
@@ -180,9 +180,9 @@ class Spending(LedgerTable):
             try:
                 self._settle(key, _settlement_changes(reservation.need, billing, parts))
             except LedgerUnavailable as error:  # the other half is still settled
-                trouble = error
-        if trouble:
-            raise trouble
+                failure = error
+        if failure:
+            raise failure
 
     def cancel(self, batch: str, *, now: datetime) -> None:
         """Refuse all further reservations for a batch, permanently.
