@@ -25,11 +25,7 @@ from typing import TYPE_CHECKING, BinaryIO
 from uuid import uuid4
 
 from titlecard import __version__, manifests, telemetry
-from titlecard.aws.errors import (
-    LeaseHeld,
-    MessagesNotSent,
-    UploadRefused,
-)
+from titlecard.aws.errors import LeaseHeld, MessagesNotSent, UploadRefused
 from titlecard.aws.s3 import own_limits
 from titlecard.aws.sqs import chunk_messages
 from titlecard.domain.batch import OUTSIDE, BatchState, Message, Upload

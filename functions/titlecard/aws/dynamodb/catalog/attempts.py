@@ -12,12 +12,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from titlecard.aws.dynamodb.catalog.items import (
-    Attempt,
-    VideoRecord,
-    as_map,
-    as_video_record,
-)
+from titlecard.aws.dynamodb.catalog.items import Attempt, VideoRecord, as_map, as_video_record
 from titlecard.aws.dynamodb.catalog.keys import video_record_of
 from titlecard.aws.dynamodb.catalog.table import CatalogTable, item_of_refusal, stamp
 from titlecard.domain.video import Policy, Talk, Tier

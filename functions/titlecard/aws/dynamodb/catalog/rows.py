@@ -30,15 +30,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-from titlecard.aws.dynamodb.catalog.items import (
-    MessageState,
-    Pointer,
-    Row,
-    RowEnd,
-    as_map,
-    as_row,
-    as_video_record,
-)
+from titlecard.aws.dynamodb.catalog.items import MessageState, Pointer, Row, RowEnd, as_map, as_row, as_video_record
 from titlecard.aws.dynamodb.catalog.keys import (
     NO_PROJECT,
     TALLIES,
