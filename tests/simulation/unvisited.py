@@ -135,10 +135,11 @@ UNVISITED: dict[tuple[str, str, str], tuple[tuple[bool, ...], str]] = {
     ("pipeline.ask", "Asker._not_sent", "self._catalog.give_back(reserved.attempt)"): (NO, _RARE),
     ("pipeline.ask", "Asker._not_claimed", "entry.answers(job.policy)"): (NO, _RARE),
     ("pipeline.ask", "Asker._not_claimed", "entry.history"): (NO, "what has had attempts has a history"),
-    ("aws.dynamodb.catalog.batches", "Batches.open_batches", "except (KeyError, TypeError, ValueError)"): (
-        YES,
-        _UNREADABLE,
-    ),
+    ("aws.dynamodb.catalog.batches", "Batches.batch", "except _UNREADABLE"): (YES, _UNREADABLE),
+    ("aws.dynamodb.catalog.batches", "Batches.survey", "except _UNREADABLE"): (YES, _UNREADABLE),
+    ("aws.dynamodb.catalog.batches", "Batches.open_batches", "except (KeyError, BatchItemInvalid)"): (YES, _UNREADABLE),
+    ("pipeline.requeue", "_Sweep._verdict", "except (KeyError, BatchItemInvalid)"): (YES, _UNREADABLE),
+    ("pipeline.parse", "Parser._decoded", "except BatchItemInvalid"): (YES, _UNREADABLE),
     ("aws.dynamodb.catalog.items", "_due", "due"): (NO, _SAID),
     ("aws.dynamodb.catalog.rows", "Rows._end_rows", "self._get(row_key(ending.message.batch, ending.message.row))"): (
         NO,

@@ -80,8 +80,8 @@ class Batches(CatalogTable):
             raise KeyError(batch)
         try:
             return as_batch(item, *items.values())
-        except _UNREADABLE as trouble:
-            raise BatchItemInvalid(f"batch {batch} cannot be read: {type(trouble).__name__}") from trouble
+        except _UNREADABLE as error:
+            raise BatchItemInvalid(f"batch {batch} cannot be read: {type(error).__name__}") from error
 
     def start_sending(
         self,
@@ -283,8 +283,8 @@ class Batches(CatalogTable):
         item = self._get(survey_key(batch))
         try:
             return Survey.from_json(item["survey"]) if item else Survey()
-        except _UNREADABLE as trouble:
-            raise BatchItemInvalid(f"the survey of batch {batch} cannot be read") from trouble
+        except _UNREADABLE as error:
+            raise BatchItemInvalid(f"the survey of batch {batch} cannot be read") from error
 
     def open_batches(self) -> Iterator[Batch | UnreadableBatch]:
         """Yield every unfinished batch, oldest first (the index may not list the newest ones yet)."""
