@@ -639,6 +639,16 @@ DJANGO_YAML = """
 """
 LINKS = [{"title": "Slides", "url": "https://example.org/slides"}]
 VIDEO = {"uuid": "u-1", "name": "Queues", "channel": {"name": "demo"}}
+MEETING = """\
+- id: may
+  title: May 2024
+  video_provider: children
+  talks:
+    - id: q
+      title: Queues
+      video_provider: not_recorded
+      speakers: [Ada Byron]
+"""
 WITH_SPEAKERS = {
     "pretalx, speakers by their codes alone": ({"results": [SUBMISSION | {"speakers": ["K3F9AA"]}]}, ("ABC123", ())),
     "pretalx, slots": ({"slots": [{"submission": SUBMISSION, "room": 1}]}, ("ABC123", ("Ada Byron",))),
@@ -659,6 +669,24 @@ WITH_SPEAKERS = {
     "a playlist of PeerTube's": ({"data": [{"position": 1, "video": VIDEO}]}, ("u-1", ())),
     "pretalx's table": ("Proposal title,Code,Speaker names\nQueues,ABC123,Ada Byron\n", ("ABC123", ("Ada Byron",))),
     "Sessionize's table": ("Session Id,Title,Speakers\n330001,Queues,Ada Byron\n", ("330001", ("Ada Byron",))),
+    "Sessionize's form with translations": (
+        {
+            "sessions": [
+                {
+                    "id": "1",
+                    "title": {"ja": "キュー", "en": "Queues"},
+                    "isServiceSession": False,
+                    "speakers": ["b1"],
+                },
+            ],
+            "speakers": [{"id": "b1", "fullName": "Ada Byron"}],
+        },
+        ("1", ("Ada Byron",)),
+    ),
+    "RubyEvents, a meeting with its talks": (
+        MEETING,
+        ("q", ("Ada Byron",)),
+    ),
     "a key where there is no address": ([{"guid": "g-1", "title": "Queues", "url": None}], ("g-1", ())),
     "an address without its host": ([{"title": "Queues", "url": "/watch?v=Ab3dEfGh1Jk"}], ("Ab3dEfGh1Jk", ())),
     "a placeholder in the speakers of a row": ([{"id": "a", "title": "Queues", "speakers": ["TODO"]}], ("a", ())),

@@ -193,12 +193,16 @@ def _session(record: Record, references: References) -> Flat:
     """Flatten a session of Sessionize."""
     if record.get("isServiceSession") is True:
         raise NoTalk("The row is a break or another session of the organisers, not a talk.")
-    flat = _flat(record, references, url="recordingUrl liveUrl", published_at="startsAt", presenters="speakers")
+    flat = _flat(
+        record, references, url="recordingUrl liveUrl videoUrl", published_at="startsAt", presenters="speakers"
+    )
     return flat._replace(columns={**flat.columns, "": "isServiceSession"})
 
 
 def _rubyevents(record: Record, references: References) -> Flat:
     """Flatten a video of RubyEvents' `videos.yml`."""
+    if record.get("video_provider") == "children":
+        raise NoTalk("The row is a meeting whose talks are rows of their own.")
     on_youtube = record.get("video_provider") == "youtube" and isinstance(video := record.get("video_id"), str)
     return _flat(
         {**record, "url": f"https://www.youtube.com/watch?v={video}" if on_youtube else None},
