@@ -6,7 +6,7 @@ from enum import StrEnum
 
 
 class Reason(StrEnum):
-    """The machine-readable code of a fault's reason: it must not change."""
+    """The code of the reason for a fault; it never changes."""
 
     RATE_LIMITED = "rate_limited"
     PROVIDER_UNREACHABLE = "provider_unreachable"

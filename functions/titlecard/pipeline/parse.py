@@ -120,9 +120,8 @@ class Parser:
         outcomes |= self._together(self._without_parsing, left())
         outcomes |= self._together(self._locally, [job for job in left() if job.received.receives == 1])
         returned = [job for job in left() if job.received.receives > 1]
-        for job in sorted(
-            returned, key=lambda job: job.is_suspect
-        ):  # suspects last, when all their neighbours are saved
+        # Suspects come last, when all their neighbours are saved.
+        for job in sorted(returned, key=lambda job: job.is_suspect):
             outcomes |= self._together(self._locally_alone, [job], marks=True)
         outcomes |= self._by_model(left(), remaining)
         self._count(outcomes)
