@@ -38,6 +38,7 @@ TOLERATED: dict[str, str] = {
         "no connection is kept, so that there is none to close"
     ),
     "llm.client: Client.close: self._loop.close()": "the loop has ended, and its memory goes with the process",
+    "llm.prompt: truncate: if len(encoded) <= max_bytes:: <= -> <": "a text cut to its own length is the same",
     "llm.tier: ModelTier.worst_case: sure=False": "the prompt does not say whether the local tier is sure",
     "llm.tier: ModelTier.ask: if left <= 0:: <= -> <": "no clock says that exactly nothing is left",
     "llm.tier: ModelTier._loaded: gc.disable()": _SPEED,
