@@ -221,8 +221,8 @@ class Parser:
         """Give back the attempt of which the message says that nothing was sent."""
         if not entry.lease_until or job.message.unsent != entry.token:
             return False
-        number, place = entry.attempts, len(entry.history) - 1
-        return self._catalog.give_back(Attempt(job.message, job.fingerprint, entry.token, number, place))
+        number, claim = entry.attempts, len(entry.history) - 1
+        return self._catalog.give_back(Attempt(job.message, job.fingerprint, entry.token, number, claim))
 
     def _without_parsing(self, jobs: Sequence[Job]) -> dict[str, Outcome]:
         """Return the outcomes of the jobs that need no parsing."""

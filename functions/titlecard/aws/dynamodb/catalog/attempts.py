@@ -90,7 +90,7 @@ class Attempts(CatalogTable):
                 return entry
         else:
             entry = as_video_record(done["Attributes"])
-        return Attempt(message, fingerprint, token, entry.attempts, place=len(entry.history) - 1)
+        return Attempt(message, fingerprint, token, entry.attempts, claim=len(entry.history) - 1)
 
     def answer(self, attempt: Attempt, talk: Talk, *, charged: Amount, now: datetime) -> bool:
         """Store an attempt's talk; return False if the attempt is no longer ours."""
@@ -108,7 +108,7 @@ class Attempts(CatalogTable):
         the video while our lease exists.
         """
         ours = "#token = :token AND attribute_exists(lease_until)"
-        its_claim = f"history[{attempt.place}]"
+        its_claim = f"history[{attempt.claim}]"
         return self._update(
             video_record_of(attempt.message, attempt.fingerprint),
             f"SET attempts = attempts - :one REMOVE lease_until, {its_claim}",

@@ -178,14 +178,14 @@ class RowEnd:
 class Attempt:
     """One claim on one video: at most one paid request.
 
-    `number` counts the attempts on its fingerprint, from 1; `place` is the index of its claim in the history, from 0.
+    `number` counts the attempts on its fingerprint, from 1; `claim` is the index of its claim in the history, from 0.
     """
 
     message: Message
     fingerprint: str
     token: str
     number: int
-    place: int = 0
+    claim: int = 0
 
 
 @dataclass(frozen=True)
