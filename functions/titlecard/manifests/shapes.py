@@ -261,7 +261,7 @@ _SHAPES = (
     Shape(frozenset({"code", "title", "speakers"}), lambda _: True, _submission),
     Shape(frozenset({"submission", "room"}), lambda it: isinstance(it["submission"], dict | str | None), _submission),
     Shape(frozenset({"room", "start", "end", "title"}), lambda it: isinstance(it["title"], dict), _submission),
-    Shape(frozenset({"video_provider", "video_id"}), lambda _: True, _rubyevents),
+    Shape(frozenset({"video_provider", "title"}), lambda _: True, _rubyevents),
     Shape(frozenset({"raw_title", "speakers"}), lambda _: True, _rubyevents),
     Shape(frozenset({"videos", "title"}), lambda it: isinstance(it["videos"], list), _pyvideo),
     Shape(
