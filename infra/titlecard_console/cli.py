@@ -122,7 +122,7 @@ def main() -> None:
     except typer.TyperException as error:  # bad usage, or a missing command: the message is the help
         context = getattr(error, "ctx", None)
         message = " ".join(error.format_message().replace("Value error, ", "").split())
-        hint = f"{'' if message.endswith('.') else '.'} See `{context.command_path} --help`." if context else ""
+        hint = f"{'' if message.endswith(('.', '?')) else '.'} See `{context.command_path} --help`." if context else ""
         if re.match(r"No such option: -\w", message):
             hint += " Put `--` before an id that begins with a dash."
         _exit(ExitCode.BAD_USAGE, f"{message}{hint}" if message else "")
@@ -133,8 +133,10 @@ def main() -> None:
     except LedgerUnavailable as error:
         cause = error.__cause__
         _exit(ExitCode.FAILED, explain(cause) if isinstance(cause, AWS_ERRORS) else str(error))
-    except (ConsoleError, MessagesNotSent, OSError) as error:
+    except (ConsoleError, MessagesNotSent) as error:
         _exit(ExitCode.FAILED, str(error))
+    except OSError as error:
+        _exit(ExitCode.FAILED, f"{error.filename}: {error.strerror}." if error.filename else str(error))
 
 
 def _exit(code: ExitCode, sentence: str) -> None:

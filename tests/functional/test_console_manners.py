@@ -216,6 +216,8 @@ def test_a_missing_local_cloud_is_refused_with_the_command_that_starts_one(
         (("completion",), "Missing argument 'SHELL'. Choose from: bash, zsh, fish. See `titlecard completion --help`."),
         (("review", "--output", "nowhere/review.csv"), "there is no folder 'nowhere': make it first"),
         (("report", "--output", "nowhere/page.html"), "there is no folder 'nowhere': make it first"),
+        (("pares", "x"), "Did you mean 'parse', 'pause'? See `titlecard --help`."),
+        (("up", "--set", "Model=bogus"), "The model 'bogus' has no price"),
         (("show", "-dQw4w9WgXcQ"), "Put `--` before an id that begins with a dash."),
         (("batches", "--project", ""), "'' cannot be a project's name"),
         (("budget", "set", "../other", "--daily", "5usd"), "'../other' cannot be a project's name"),

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from titlecard.domain.video import Policy
 from titlecard_console.commands import options
 from titlecard_console.errors import CloudError, CommandError
+from titlecard_console.estimate import model_tier
 from titlecard_console.local_cloud import cloud, template
 from titlecard_console.output import say
 
@@ -78,6 +79,7 @@ def local_cloud(state: Path, overrides: Mapping[str, str], running: cloud.Cloud 
     if running:
         yield running
         return
+    model_tier(parameters_of(overrides, None))  # refuses a model without a price before anything is started
     started = time.monotonic()
     with cloud.start(state, overrides, os.environ, say=lambda step: say(f"{step} …")) as stack:
         say(f"the local cloud is up after {time.monotonic() - started:.0f} s")
