@@ -45,8 +45,8 @@ class Example:
 
 def surveyed(
     rows: Sequence[Row], lexicon: Lexicon, seed: int, first: Model | None = None, every: int = 2
-) -> Iterator[tuple[Row, Survey, bool]]:
-    """Yield each row with the survey of its whole batch (True), and some again with that of a small batch (False).
+) -> Iterator[tuple[Row, Survey]]:
+    """Yield each row with the survey of its whole batch, and some again with that of a small batch.
 
     `first` labels the rows of each batch at first sight. One in `every` real rows is also seen in a small batch.
     """
@@ -55,10 +55,10 @@ def surveyed(
         readings = {row.id: _reading(row, lexicon) for row in batch}
         whole = survey_of([readings[row.id] for row in batch], first)
         for number, row in enumerate(batch):
-            yield row, whole, True
+            yield row, whole
             if not row.synthetic and number % every == 0:
                 some = some_of_its_batch(row, batch, chance.choice(SMALL_BATCHES), chance)
-                yield row, survey_of([readings[each.id] for each in some], first), False
+                yield row, survey_of([readings[each.id] for each in some], first)
 
 
 _lines = cache(lines)
@@ -72,7 +72,7 @@ def _reading(row: Row, lexicon: Lexicon) -> SurveyedRow:
 
 def of_titles(rows: Sequence[Row], lexicon: Lexicon, seed: int, first: Model | None = None) -> Iterator[Example]:
     """Yield the examples of titles; skip a title that does not contain its right answer as a run of pieces."""
-    for row, survey, _ in surveyed(rows, lexicon, seed, first):
+    for row, survey in surveyed(rows, lexicon, seed, first):
         view = TitleView(one_line(row.title), _lines(row.description), survey, lexicon)
         labels = title_labels(view.title, view.parts, row)
         if labels is not None:
@@ -81,7 +81,7 @@ def of_titles(rows: Sequence[Row], lexicon: Lexicon, seed: int, first: Model | N
 
 def of_descriptions(rows: Sequence[Row], lexicon: Lexicon, seed: int) -> Iterator[Example]:
     """Yield the examples of descriptions; one that repeats a name of the title is used as if the title lacked it."""
-    for row, survey, _ in surveyed(rows, lexicon, seed):
+    for row, survey in surveyed(rows, lexicon, seed):
         view = DescriptionView(_lines(row.description), row.want_title, survey, lexicon)
         labels = mention_labels(view.found, row)
         if labels and (row.kind != "names_in_title" or PERSON in labels):

@@ -2,9 +2,9 @@
 
 Writes the weights (`functions/titlecard/extraction/weights.json.gz`) and their card (`card.json`): the training data,
 the protocol, and the scores of such models on communities that they have never seen. For these scores, a model is
-trained on all files but one and measured on that one; its confidence and thresholds come from left-out communities
-too. The card also has a cross-validation over the series of all files. The same data, seed and packages give the same
-bytes on the same machine; another processor may round sums of fractions differently.
+trained on all files but one and measured on that one; its confidence comes from left-out communities too. The card
+also has a cross-validation over the series of all files. The same data, seed and packages give the same bytes on the
+same machine; another processor may round sums of fractions differently.
 
 Training takes a quarter of an hour on one core. `--quick` trains without measuring. `--keep DIR` keeps what was fitted,
 so that a change of decoding, confidence or thresholds is measured in two minutes.
@@ -129,7 +129,7 @@ def _of_file(path: Path, rows: Sequence[Row]) -> dict[str, Any]:
 def never_seen(rows: Sequence[Row], workshop: Workshop) -> dict[str, Any]:
     """Score models on the community that they have not seen, for each community; return nothing if there is only one.
 
-    Their confidence and thresholds come from answers to the other communities, each by a model that had not seen it.
+    Their confidence comes from answers to the other communities, each by a model that had not seen it.
     """
     communities = sorted({row.community for row in rows})
     found: dict[str, Any] = {}

@@ -17,10 +17,10 @@ COMMUNITIES = ("talks-dev", "talks-ruby", "talks-cat")
 SMALL_ENOUGH = 600_000
 """The most bytes of weights."""
 
-LEAST = {"all.both": 0.94, "kept": 0.80, "kept_precision": 0.97}
+LEAST = {"all.both": 0.94, "kept": 0.85, "kept_precision": 0.97}
 """The lowest scores that training may reach, on each community that a model has never seen."""
 
-MOST_INVENTED = 0.02
+MOST_INVENTED = 0.015
 """The highest share of rows with an invented name there."""
 
 
@@ -61,7 +61,9 @@ def test_a_community_never_seen_is_answered_well(community: str) -> None:
 def test_series_never_seen_of_known_communities_are_measured_beside_them() -> None:
     measured = CARD["cross_validation"]
     assert measured["rows"] == sum(each["rows"] for each in CARD["datasets"])
-    assert {name: measured["figures"][name] for name, least in LEAST.items() if measured["figures"][name] < least} == {}
+    for part in (measured, *measured.get("communities", {}).values()):
+        assert {name: part["figures"][name] for name, least in LEAST.items() if part["figures"][name] < least} == {}
+        assert part["figures"]["all.invented"] <= MOST_INVENTED
 
 
 @pytest.mark.parametrize("community", COMMUNITIES)

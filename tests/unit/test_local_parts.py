@@ -184,7 +184,7 @@ def test_a_name_that_goes_on_as_an_institute_is_no_person(text: str, expected: b
 
 
 def test_a_short_form_that_fits_two_people_stays_as_it_is() -> None:
-    assert written_out(["J. Fischer"], ["Julia Fischer", "Jonas Fischer"], []) == ["J. Fischer"]
+    assert written_out(["J. Fischer"], ["Julia Fischer", "Jonas Fischer"]) == ["J. Fischer"]
 
 
 @pytest.mark.parametrize(("chance", "expected"), [(0.4, [TITLE, TITLE]), (0.05, [DROP, TITLE])])
@@ -192,4 +192,18 @@ def test_a_doubtful_piece_that_no_other_row_has_is_part_of_the_title(chance: flo
     batch = [Video(id=str(n), title=f"{word}: how it works") for n, word in enumerate(("Queues", "Caches", *"ABCDEF"))]
     view = TitleView("Sauron: home security for everybody", [], take_survey(batch), shipped().lexicon)
     decoded = Decoded([DROP, TITLE], [[0.95 - chance, chance, 0.05], [0.01, 0.98, 0.01]], 0.5)
+    assert by_convention(view, decoded, (DROP, TITLE, NAME)) == expected
+
+
+@pytest.mark.parametrize(
+    ("title", "chance", "expected"),
+    [
+        ("Compilers | Ada Byron", 0.7, [TITLE, NAME]),
+        ("Compilers | Ada Byron", 0.55, [TITLE, DROP]),
+        ("Compilers | Opening Announcements", 0.9, [TITLE, TITLE]),
+    ],
+)
+def test_a_name_is_likely_and_no_session(title: str, chance: float, expected: list[str]) -> None:
+    view = TitleView(title, [], Survey(rows=1), shipped().lexicon)
+    decoded = Decoded([TITLE, NAME], [[0.01, 0.98, 0.01], [0.99 - chance, 0.01, chance]], 0.5)
     assert by_convention(view, decoded, (DROP, TITLE, NAME)) == expected

@@ -170,7 +170,7 @@ def read(model: Model, title: str, description: str, survey: Survey, given: Sequ
         told = clean(mentioned.found[n].text for n in named)
         if names:
             likely = [m.text for m, chance in zip(mentioned.found, mentioned.chances, strict=True) if chance > _LIKELY]
-            names = written_out(clean(names), likely, told)
+            names = written_out(clean(names), likely)
         elif told:
             names, source = list(told), IN_DESCRIPTION
     presenters = clean(names)

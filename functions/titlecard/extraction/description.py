@@ -29,6 +29,9 @@ PERSON, OTHER = "P", "O"
 MOST = 50
 """The most possible names that are considered."""
 
+_NOBODY = 0.85
+"""The chance below which even the likeliest person does not present: an invented name is worse than a missing one."""
+
 _CERTAIN, _LIKELY = 0.98, 0.9
 """If one person's chance is as high as the first number, another's must be as high as the second."""
 
@@ -38,11 +41,8 @@ _SOME, _MOST = 5, 0.5
 _TOPIC = 0.25
 """The share of the other titles from which a word in them is not part of a name."""
 
-_POSSIBLE = 0.1
-"""The sufficient chance for a name in a list where another is likely."""
-
 _NAMELIKE = 0.6
-"""The sufficient likeness to a name in such a list."""
+"""The sufficient likeness to a name in a list where another is likely."""
 
 _LISTED = re.compile(r"\s*[*\u2020\d]*\s*(?:[,;/&+]|\b(?:and|y|e|et|und|en)\b|\s)+\s*", re.IGNORECASE)
 """The separators between the names of a list."""
@@ -272,11 +272,13 @@ def presenters(view: DescriptionView, decoded: Decoded, person_state: int) -> li
     ]
     hosts = {n for n in persons if view.is_host(n)}
     persons = [n for n in persons if n not in hosts] or persons
-    persons = sorted({*persons, *_rest_of_lists(view, persons, decoded, person_state)})
     best: dict[str, float] = {}
     for n in persons:
         best[view.keys[n]] = max(best.get(view.keys[n], 0.0), decoded.marginals[n][person_state])
-    if len(best) < 2 or max(best.values()) < _CERTAIN:
+    most = max(best.values(), default=0.0)
+    if most < _NOBODY:
+        return []
+    if len(best) < 2 or most < _CERTAIN:
         return persons
     leads = {n: view.lead(n) for n in persons}
     listed = Counter(lead for n, lead in leads.items() if best[view.keys[n]] >= _LIKELY)
@@ -288,19 +290,6 @@ def presenters(view: DescriptionView, decoded: Decoded, person_state: int) -> li
         if view.chances[n] >= _NAMELIKE
     }
     return [n for n in persons if best[view.keys[n]] >= _LIKELY or listed[leads[n]] > 0 or n in together]
-
-
-def _rest_of_lists(view: DescriptionView, persons: Sequence[int], decoded: Decoded, person_state: int) -> list[int]:
-    """Return the rest of the lists that contain a certain presenter: a list of one shape counts as a whole."""
-    chances = [row[person_state] for row in decoded.marginals]
-    found = []
-    for chain in view.chains():
-        sure = [n for n in chain if n in persons and chances[n] >= _LIKELY]
-        rest = [n for n in chain if n not in persons]
-        likely = all(chances[n] >= _POSSIBLE or view.chances[n] >= _NAMELIKE for n in rest)
-        if sure and likely and not any(view.is_host(n) for n in rest):
-            found += rest
-    return found
 
 
 def _candidates(about: Sequence[str], lexicon: Lexicon) -> list[Mention]:

@@ -69,22 +69,12 @@ def is_one_of(name: str, persons: Iterable[str]) -> bool:
     )
 
 
-def written_out(names: Sequence[str], known: Sequence[str], persons: Sequence[str]) -> list[str]:
+def written_out(names: Iterable[str], known: Sequence[str]) -> list[str]:
     """Replace each short form (`A. Jacob`, `Yamini`) with the longer name that fits, if exactly one does.
 
-    Args:
-        names: the names as the title has them.
-        known: everything in the description that looks like a name.
-        persons: the presenters that the description names. A title's list of short forms was shortened to fit: if all
-            of it is found among the persons, they are the whole list.
+    `known` is everything in the description that looks like a name.
     """
-    if not any(_is_short(words(name)) for name in names):
-        return list(names)
-    longer = [_longer(name, known) if _is_short(words(name)) else name for name in names]
-    complete = {" ".join(words(person)) for person in persons}
-    if {" ".join(words(name)) for name in longer} <= complete:
-        return list(persons)
-    return longer
+    return [_longer(name, known) if _is_short(words(name)) else name for name in names]
 
 
 def _is_short(tokens: Sequence[str]) -> bool:

@@ -44,7 +44,10 @@ _SURELY = 0.7
 """The chance of a name from which the text after `by` is one, however often the batch has it."""
 
 _RATHER = 0.4
-"""The chance of a name from which the last item of a list of names is one."""
+"""The chance of a name from which a guest is one."""
+
+_LIKELY_NAME = 0.6
+"""The chance to be a name from which a piece is one: an invented name is worse than a missing one."""
 
 _DOUBTFUL = 0.2
 """The chance to be title from which a piece that no other row has is part of it."""
@@ -77,7 +80,6 @@ _ROLE = re.compile(
     r"|developer|scientist|researcher|professor|evangelist|advocate|architect|consultant|(?:team|tech) lead|head of)\b",
     re.IGNORECASE,
 )
-_COMPANY = re.compile(r"\b(?:inc|llc|ltd|gmbh|corp|universit\w+|institute|foundation|technologies)\.?$", re.IGNORECASE)
 _SEPARATES = ("colon", "dash", "pipe")
 _ENDS_A_LIST = ("by", "open", "close", "stop")
 """The delimiters that no list of names has between two of them."""
@@ -85,8 +87,12 @@ _DATED_EVENT = re.compile(r"(?=.*[^\W\d_])(?!.*\b(?:in|en|em|of) \d)(?:[^\s:]+ +
 _KIND_OF_EVENT = re.compile(
     r"(?:[Cc]onf(?:erence)?|CONF|Con|CON|[Cc]amp|[Ff]est|[Dd]ays?|[Ss]ummit|[Mm]eetup|[Kk]aigi)\b.* (?:19|20)\d\d"
 )
-_CEREMONY = re.compile(r"(?:day \d+ )?(?:opening|closing|welcome|introduction|keynote)\b", re.IGNORECASE)
-_KEYNOTE = re.compile(r"(?:opening |closing )?keynote(?: talk| speech| speaker)?", re.IGNORECASE)
+_SESSION = re.compile(
+    r"\b(?:opening|closing|lightning talks?|panels?|discussions?|announcements?|welcome|keynotes?|awards?|ceremony"
+    r"|talks|workshops?|tutorials?|sessions?)\b",
+    re.IGNORECASE,
+)
+"""Words for a session, which no name contains."""
 _GOES = re.compile(r"(?:sponsored )?(?:talk|session)|sponsored|charla", re.IGNORECASE)
 _STAYS = re.compile(r"(?:opening |closing |morning |evening )?keynote|lightning talks?", re.IGNORECASE)
 _ELLIPSES = ("...", "\u2026")
@@ -460,8 +466,8 @@ def by_convention(view: TitleView, decoded: Decoded, order: Sequence[str], *, an
     """Return the labels after the editors' conventions: `Keynote:` and `Lightning Talk:` stay, `Talk:` goes.
 
     The text that most titles of the batch have is not part of a title, nor is `DevConf 2031` at the beginning, nor
-    `(Keynote)` or `/ @handle` at the end. Parts joined by `and` have the same label: after a piece of the title such a
-    part names nobody. The title is one run of pieces: the likeliest of several, or the likeliest piece if none.
+    `/ @handle` at the end. A name must be likely. Parts joined by `and` have the same label: after a piece of the title
+    such a part names nobody. The title is one run of pieces: the likeliest of several, or the likeliest piece if none.
 
     Args:
         view: the pieces.
@@ -471,14 +477,20 @@ def by_convention(view: TitleView, decoded: Decoded, order: Sequence[str], *, an
     """
     parts = view.parts
     chances = [dict(zip(order, row, strict=True)) for row in decoded.marginals]
-    labels = [_no_name(parts, decoded.labels, number) or label for number, label in enumerate(decoded.labels)]
+    labels = decoded.labels
+    if not anywhere:
+        labels = [
+            max((TITLE, DROP), key=chance.__getitem__) if label == NAME and chance[NAME] < _LIKELY_NAME else label
+            for label, chance in zip(labels, chances, strict=True)
+        ]
+    labels = [_no_name(parts, labels, number) or label for number, label in enumerate(labels)]
     if not anywhere:
         _names_in_one_place(view, labels, chances)
     labels = [DROP if forced else label for forced, label in zip(view.is_forced, labels, strict=True)]
     if len(parts) > 1 and labels[0] != NAME and parts[0].right in _SEPARATES and _DATED_EVENT.fullmatch(parts[0].text):
         labels[0] = DROP
     if len(parts) > 1 and labels[0] == TITLE and parts[0].right == "year" and _KIND_OF_EVENT.search(parts[0].text):
-        labels[0] = TITLE if _CEREMONY.match(parts[1].text) else DROP
+        labels[0] = DROP
     for number, part in enumerate(parts[:-1]):
         if TITLE in labels[:number] or part.right not in ("colon", "label"):
             continue
@@ -486,11 +498,7 @@ def by_convention(view: TitleView, decoded: Decoded, order: Sequence[str], *, an
             labels[number] = DROP
         elif _STAYS.fullmatch(part.text) and labels[number + 1] == TITLE and part.left != "label":
             labels[number] = TITLE
-    _settle_names(view, labels)
-    _name_behind_a_label(view, labels)
-    for run in _title_runs(labels):
-        if len(run) > 1 and parts[run[-1]].left in ("open", *_SEPARATES) and _KEYNOTE.fullmatch(parts[run[-1]].text):
-            labels[run[-1]] = DROP
+    _drop_hosts(parts, labels)
     labels = _one_title(parts, labels, [chance[TITLE] for chance in chances], view.is_forced)
     _keep_its_own_words(view, labels, chances)
     return labels
@@ -545,35 +553,13 @@ def _rank(view: TitleView, names: Sequence[int], chances: Sequence[Mapping[str, 
     return (left == "by") - left.endswith("open"), sum(chances[number][NAME] for number in names) / len(names)
 
 
-def _settle_names(view: TitleView, labels: list[str]) -> None:
-    """Remove hosts and people with another name if presenters are named; add the rest of a list."""
-    parts = view.parts
-    plainly = [n for n, label in enumerate(labels) if label == NAME and parts[n].left not in ("host", "handle")]
-    if not plainly:
-        return
-    for number, part in enumerate(parts):
-        if labels[number] == NAME and number not in plainly:
+def _drop_hosts(parts: Sequence[Segment], labels: list[str]) -> None:
+    """Drop hosts and people's other names if presenters are named."""
+    named = [n for n, label in enumerate(labels) if label == NAME]
+    others = [n for n in named if parts[n].left in ("host", "handle")]
+    if others != named:
+        for number in others:
             labels[number] = DROP
-        elif (
-            part.left == "and"
-            and labels[number] == DROP
-            and labels[number - 1] == NAME
-            and view.chances[number] > _RATHER
-            and not is_placeholder(part.text)
-        ):
-            labels[number] = NAME
-
-
-def _name_behind_a_label(view: TitleView, labels: list[str]) -> None:
-    """Reduce the title to `Keynote` if only a full name follows it: `Keynote: Ada Byron`."""
-    kept = [n for n, label in enumerate(labels) if label == TITLE]
-    if NAME in labels or len(kept) != len(("Keynote", "Ada Byron")):
-        return
-    first, last = kept
-    seen = view.seen[last]
-    is_name = seen.given and seen.shape in _FULL_NAME and view.chances[last] >= _SURELY
-    if is_name and view.parts[last].left in _SEPARATES and _STAYS.fullmatch(view.parts[first].text):
-        labels[last] = NAME
 
 
 def _no_name(parts: Sequence[Segment], labels: Sequence[str], number: int) -> str | None:
@@ -583,15 +569,13 @@ def _no_name(parts: Sequence[Segment], labels: Sequence[str], number: int) -> st
         return DROP
     if labels[number] != NAME:
         return DROP if "+handle" in part.left else None
-    if any(sign.isdigit() for sign in part.text):
+    if any(sign.isdigit() for sign in part.text) or _SESSION.search(part.text):
         return TITLE
     if is_placeholder(part.text):
         return DROP
     if part.left == "and" and labels[number - 1] == TITLE:
         return TITLE
-    stands_behind = NAME in labels[:number]
-    role = part.left == "comma" and _ROLE.search(part.text)
-    return DROP if stands_behind and (role or _COMPANY.search(part.text)) else None
+    return None
 
 
 def _one_title(
