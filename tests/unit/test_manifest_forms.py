@@ -829,6 +829,11 @@ def test_titles_that_look_like_something_else_are_a_list_of_titles(text: str) ->
     assert [title for _, _, title in accepted(text.encode())] == text.splitlines()
 
 
+def test_the_escapes_in_a_list_of_titles_are_no_separators() -> None:
+    read = accepted(b"Queues &amp; locks - Ada Byron\nJ&ouml;rg Weber - Small data\n")
+    assert [title for _, _, title in read] == ["Queues & locks - Ada Byron", "Jörg Weber - Small data"]
+
+
 @pytest.mark.parametrize(
     "data",
     [b"id,title\n", b'{"items": []}', b"<schedule><day><entry/></day></schedule>", b'{"schedule": {"conference": {}}}'],

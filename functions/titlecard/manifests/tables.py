@@ -19,6 +19,7 @@ from titlecard.manifests.errors import Unreadable
 from titlecard.manifests.names import recognise, recognise_by_values
 from titlecard.manifests.rows import excerpt
 from titlecard.manifests.source import HEAD_BYTES, lines
+from titlecard.manifests.texts import unescaped
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -82,7 +83,7 @@ def table(head: bytes) -> Table | None:
 
 def delimiter(head: bytes) -> str | None:
     """Return the separator of a file whose first line names no known columns; None if there is none."""
-    rows = [line.data.decode("utf-8", "replace") for _, line in _first(head)]
+    rows = [unescaped(line.data.decode("utf-8", "replace")) for _, line in _first(head)]  # `&amp;` has no separator
     for mark in "\t;,":
         counts = {row.count(mark) - row.count(f"{mark} ") for row in rows}  # a separator before a space is prose
         if len(rows) > 1 and len(counts) == 1 and counts != {0}:
