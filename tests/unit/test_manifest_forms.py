@@ -829,6 +829,15 @@ def test_titles_that_look_like_something_else_are_a_list_of_titles(text: str) ->
     assert [title for _, _, title in accepted(text.encode())] == text.splitlines()
 
 
+def test_the_address_before_a_title_in_a_list_is_the_videos() -> None:
+    read = accepted(b"https://youtu.be/-b3dEfGh1Jl Small data\nhttps://vimeo.com/77 Queues\nOpen-source in anger\n")
+    assert [(identity, title) for _, identity, title in read] == [
+        ("-b3dEfGh1Jl", "Small data"),
+        ("77", "Queues"),
+        ("Open-source in anger", "Open-source in anger"),
+    ]
+
+
 def test_the_escapes_in_a_list_of_titles_are_no_separators() -> None:
     read = accepted(b"Queues &amp; locks - Ada Byron\nJ&ouml;rg Weber - Small data\n")
     assert [title for _, _, title in read] == ["Queues & locks - Ada Byron", "Jörg Weber - Small data"]

@@ -187,7 +187,11 @@ class Reading:
         if len(names) == 1:  # a list of titles
             text = _BULLET.sub("", row.fields[0], count=1)
             beside = _TITLE_AND_ADDRESS.fullmatch(text)
-            return {"title": beside[1] or beside[2], "url": beside[3]} if beside else {"title": text, "id": text}
+            if beside:
+                return {"title": beside[1] or beside[2], "url": beside[3]}
+            first, _, rest = text.partition(" ")
+            leads = rest.strip() and "://" in first
+            return {"title": rest.strip(), "url": first} if leads else {"title": text, "id": text}
         return dict(zip(names, map(cell, row.fields), strict=False))
 
     def _json_record(self, piece: Piece) -> object:

@@ -377,7 +377,7 @@ def _are_titles(head: bytes) -> bool:
     except UnicodeDecodeError:
         return False
     written = [line.strip() for line in text.split("\n")[: 10 * _LINES_JUDGED] if line.strip()]
-    prose = sum(line[0].islower() or line.endswith((".", ",", ";")) for line in written)
+    prose = sum((line[0].islower() and "://" not in line) or line.endswith((".", ",", ";")) for line in written)
     return len(written) > 1 and prose * 3 <= len(written) and all(map(_may_be_title, written))
 
 
