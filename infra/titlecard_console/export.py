@@ -62,9 +62,8 @@ def table(results: Iterable[RowResult], sink: TextIO) -> None:
     """
     writer = csv.writer(sink, quoting=csv.QUOTE_ALL, lineterminator="\r\n")  # RFC 4180
     writer.writerow(COLUMNS)
-    for result, talk in _talks(results):
-        content = of_result(result)
-        content["presenters"] = "; ".join(talk.presenters)
+    for content in (of_result(result) for result in results if result.talk):
+        content["presenters"] = "; ".join(content["presenters"])
         cells = [harmless(content[column]) for column in COLUMNS[1:]]
         identity = str(content["id"])
         writer.writerow([identity if _PLAIN_ID.fullmatch(identity) else harmless(identity), *cells])
@@ -175,10 +174,6 @@ def _day(moment: str | None) -> str | None:
         return datetime.fromisoformat(moment or "").date().isoformat()
     except ValueError:
         return None
-
-
-def _talks(results: Iterable[RowResult]) -> Iterator[tuple[RowResult, Talk]]:
-    return ((result, result.talk) for result in results if result.talk)
 
 
 def _beside_rows(

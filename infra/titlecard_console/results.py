@@ -85,7 +85,7 @@ class ResultReader:
     def flagged(self, batches: Iterable[Batch]) -> Iterator[Flagged]:
         """Yield the batches' current talks that need a person, with their rows as uploaded."""
         for batch in batches:
-            results = self._of(batch, current=True, since=None)
+            results = self.results([batch], current=True)
             for result, row in self._beside(batch, (it for it in results if it.talk and it.talk.review)):
                 if result.talk:
                     yield Flagged(result, result.talk, row.video if row else None)
@@ -104,21 +104,17 @@ class ResultReader:
             current: whether to yield only the rows of current talks.
             since: yield only results that have changed since this time.
         """
-        for batch in batches:
-            yield from self._of(batch, current=current, since=since)
+        earliest = stamp(since) if since else ""
+        for result in chain.from_iterable(map(self.exports.results, batches)):
+            if result.changed_at >= earliest and (result.current or not current):
+                yield result
 
     def with_rows(
         self, batches: Iterable[Batch], *, current: bool, since: datetime | None = None
     ) -> Iterator[tuple[RowResult, Accepted | None]]:
         """Yield the same as `results`, each with its row of the manifest, or None if the manifest was deleted."""
         for batch in batches:
-            yield from self._beside(batch, self._of(batch, current=current, since=since))
-
-    def _of(self, batch: Batch, *, current: bool, since: datetime | None) -> Iterator[RowResult]:
-        earliest = stamp(since) if since else ""
-        for result in self.exports.results(batch):
-            if result.changed_at >= earliest and (result.current or not current):
-                yield result
+            yield from self._beside(batch, self.results([batch], current=current, since=since))
 
     def _beside(self, batch: Batch, results: Iterator[RowResult]) -> Iterator[tuple[RowResult, Accepted | None]]:
         """Pair results with rows; both come in ascending row order."""

@@ -17,6 +17,7 @@ import argparse
 import json
 import os
 import re
+import shutil
 import statistics
 import subprocess
 import sys
@@ -36,6 +37,7 @@ from tests.provider import LoopbackProvider
 from titlecard_console.local_cloud import build as artefact
 from titlecard_console.local_cloud import template
 from titlecard_console.local_cloud.environment import PYTHON, find_uv
+from titlecard_console.local_cloud.ministack_main import link_packages
 
 RUNTIME_CLIENT = "awslambdaric==4.2.2"
 
@@ -83,7 +85,8 @@ def main() -> None:
         scratch = Path(folder)
         client = _runtime_client(scratch / "runtime")
         for name in artefact.FUNCTIONS:
-            artefact.unpack(built / f"{name}.zip", scratch / name)
+            shutil.unpack_archive(built / f"{name}.zip", scratch / name)
+            link_packages(scratch / name)
             print(f"{name}: {_sizes(scratch / name, scratch / 'zipped')}")
         (scratch / "ParserFunction" / "first_question.py").write_text(FIRST_QUESTION)
         for title, (name, handler) in STARTS.items():

@@ -24,7 +24,7 @@ from titlecard_console.errors import CloudError
 from titlecard_console.installation import LIBRARY, ROOT, cache_folder
 from titlecard_console.local_cloud import environment
 from titlecard_console.local_cloud.environment import PYTHON
-from titlecard_console.local_cloud.ministack_main import PACKAGES_OF, link_packages
+from titlecard_console.local_cloud.ministack_main import PACKAGES_OF
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -87,13 +87,6 @@ def pack(target: Path, code: Path, packages: Path) -> None:
             entry = zipfile.ZipInfo(name, _EPOCH)
             entry.external_attr = 0o644 << 16
             packed.writestr(entry, content)
-
-
-def unpack(artefact: Path, target: Path) -> None:
-    """Unpack an artefact as the embedded AWS does, with its packages as links."""
-    with zipfile.ZipFile(artefact) as packed:
-        packed.extractall(target)
-    link_packages(target)
 
 
 def _packages(cache: Path, folder: str) -> Path:
