@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -242,6 +243,20 @@ def test_a_failure_counts_and_says_why(world: World, message: Message) -> None:
 def test_an_attempt_that_is_given_back_does_not_count(world: World, message: Message) -> None:
     assert world.catalog.give_back(claimed(world, message))
     assert entry(world, message).attempts == 0
+
+
+def test_an_attempt_that_has_ended_is_not_given_back(world: World, message: Message) -> None:
+    attempt = claimed(world, message)
+    assert fail(world, attempt)
+    assert not world.catalog.give_back(attempt)
+    assert entry(world, message).attempts == 1
+
+
+def test_an_attempt_that_is_given_back_takes_no_other_event_out_of_the_history(world: World, message: Message) -> None:
+    fail(world, claimed(world, message))
+    attempt = claimed(world, message, "again")
+    assert not world.catalog.give_back(replace(attempt, claim=0))
+    assert (entry(world, message).attempts, len(entry(world, message).history)) == (2, 3)
 
 
 def test_an_attempt_that_is_given_back_leaves_no_trace_so_that_waiting_fills_no_item(
