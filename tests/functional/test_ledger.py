@@ -71,6 +71,14 @@ def test_a_reservation_is_charged_to_batch_day_and_month(world: World) -> None:
     assert (world.ledger.spent(BATCH), day(world), month(world)) == (NEED, NEED.total, NEED)
 
 
+def test_a_batch_and_a_month_know_the_moment_of_their_last_reservation(world: World) -> None:
+    reserve(world)
+    world.clock.forward(5)
+    reserve(world)
+    (month,) = world.ledger.months(PROJECT)
+    assert (world.ledger.spending(BATCH).reserved_at, month.spent.reserved_at) == (stamp(world.clock()),) * 2
+
+
 def test_reservations_add_up(world: World) -> None:
     for _ in range(2):
         reserve(world)

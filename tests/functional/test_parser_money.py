@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from botocore.exceptions import EndpointConnectionError
+from botocore.exceptions import ClientError, EndpointConnectionError
 from tests.functional.conftest import MODEL
 from tests.functional.world import LIMITS, NUMBERS, PROJECT, Cut, KeysOfATest, World, received, replaced, videos
 
@@ -1013,17 +1013,22 @@ def test_a_worker_whose_clock_may_be_right_asks(project: Project, off: float, re
     assert project.worker.work([one], lambda: 90) == {"message-1": PARSED_BY_MODEL}
 
 
-def used_up(project: Project, message: Message, allowed: int) -> None:
-    """Use up a video's attempts, and let a person allow so many in all."""
-    project.provider.fail(*["server_error"] * NUMBERS["AttemptCap"])
-    for receives in range(1, NUMBERS["AttemptCap"] + 1):
-        project.work(message, receives, breaker_threshold=100)
+def allow(project: Project, message: Message, allowed: int) -> None:
+    """Let a person allow so many attempts in all."""
     project.world.db.update_item(
         TableName=project.world.names["CatalogTable"],
         Key={"pk": f"video#{PROJECT}#{message.video.id}", "sk": f"fp#{project.mark(message)}"},
         UpdateExpression="SET allowed = :allowed",
         ExpressionAttributeValues={":allowed": allowed},
     )
+
+
+def used_up(project: Project, message: Message, allowed: int) -> None:
+    """Use up a video's attempts, and let a person allow so many in all."""
+    project.provider.fail(*["server_error"] * NUMBERS["AttemptCap"])
+    for receives in range(1, NUMBERS["AttemptCap"] + 1):
+        project.work(message, receives, breaker_threshold=100)
+    allow(project, message, allowed)
     project.world.ledger.close_breaker(PROJECT)
 
 
@@ -1032,6 +1037,14 @@ def test_the_attempts_that_a_person_allowed_are_made(project: Project) -> None:
     used_up(project, message, NUMBERS["AttemptCap"] + 1)
     (again,) = project.world.batch(message.video)[1]
     assert project.work(again) == PARSED_BY_MODEL
+
+
+def test_a_person_who_allowed_fewer_attempts_than_the_cap_took_none_away(project: Project) -> None:
+    (message,) = project.rows(1)
+    allow(project, message, 1)
+    project.provider.fail("server_error")
+    assert isinstance(project.work(message), Redeliver)
+    assert project.work(message, 2) == PARSED_BY_MODEL
 
 
 def test_a_video_that_has_attempts_left_by_a_person_is_not_dead_after_a_fault(project: Project) -> None:
@@ -1047,13 +1060,21 @@ def test_a_video_that_has_attempts_left_by_a_person_is_not_dead_after_a_fault(pr
 # ------------------------------------------------------------------------------ attempts for which nothing was sent
 
 
-def spoilt(project: Project, message: Message, monkeypatch: pytest.MonkeyPatch) -> Message:
+TABLE_DOES_NOT_ANSWER = [
+    EndpointConnectionError(endpoint_url="dynamodb"),
+    ClientError({"Error": {"Code": "InternalServerError", "Message": "no"}}, "UpdateItem"),
+]
+
+
+def spoilt(
+    project: Project, message: Message, monkeypatch: pytest.MonkeyPatch, trouble: Exception = TABLE_DOES_NOT_ANSWER[0]
+) -> Message:
     """Claim a video, lose the answer of that call, and return the copy of its message that the worker sends."""
     claim, copies = Catalog.claim, list[str]()
 
     def lost(catalog: Catalog, *arguments: Any, **more: Any) -> None:  # noqa: ANN401 -- the claim's
         claim(catalog, *arguments, **more)
-        raise EndpointConnectionError(endpoint_url="dynamodb")
+        raise trouble
 
     with monkeypatch.context() as patch:
         patch.setattr(WorkQueue, "send_again", lambda _queue, body, _seconds: copies.append(body))
@@ -1063,11 +1084,12 @@ def spoilt(project: Project, message: Message, monkeypatch: pytest.MonkeyPatch) 
     return copy
 
 
+@pytest.mark.parametrize("trouble", TABLE_DOES_NOT_ANSWER, ids=lambda it: type(it).__name__)
 def test_an_attempt_that_a_table_spoils_before_anything_is_sent_is_given_back(
-    project: Project, provider: LoopbackProvider, monkeypatch: pytest.MonkeyPatch
+    project: Project, provider: LoopbackProvider, monkeypatch: pytest.MonkeyPatch, trouble: Exception
 ) -> None:
     (message,) = project.rows(1)
-    copy = spoilt(project, message, monkeypatch)
+    copy = spoilt(project, message, monkeypatch, trouble)
     assert (project.entry(message).attempts, provider.posts) == (1, [])
     assert (copy.row, copy.unsent) == (message.row, project.entry(message).token)
     assert project.work(copy, attempt_cap=1) == PARSED_BY_MODEL
