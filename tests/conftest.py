@@ -11,16 +11,16 @@ if TYPE_CHECKING:
     import pytest
 
 LONGEST = (
-    "simulation/test_schedules",
     "chaos/test_chaos",
-    "end_to_end/test_deploy",
-    "end_to_end/test_permissions",
-    "end_to_end/test_pipeline_accidents",
-    "end_to_end/test_programs",  # a short one, which the worker of the only test of `chaos` takes at once
     "end_to_end/test_pipeline_poison",
+    "end_to_end/test_pipeline_accidents",
+    "end_to_end/test_permissions",
+    "end_to_end/test_deploy",
+    "end_to_end/test_programs",  # a short one, which the worker of the only test of `chaos` takes at once
     "end_to_end/test_run_interrupted",
     "end_to_end/test_wheel",
     "mutation/test_sample",
+    "simulation/test_schedules",
 )
 """The files that begin a run, in this order, so that no worker is left alone with one of them at the end."""
 

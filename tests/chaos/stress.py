@@ -29,21 +29,21 @@ if TYPE_CHECKING:
     from titlecard.aws.dynamodb.catalog import Row
 
 PARAMETERS = {
-    "ParserTimeoutSeconds": "15",
+    "ParserTimeoutSeconds": "10",
     "RequestDeadlineSeconds": "5",
-    "SettleMarginSeconds": "4",
+    "SettleMarginSeconds": "3",
     "BatchingWindowSeconds": "0",
-    "VisibilitySeconds": "90",
+    "VisibilitySeconds": "60",
     "RetryBackoffSeconds": "1",
     "IngestTimeoutSeconds": "10",
     "IngestVisibilitySeconds": "60",
     "ManifestMaxBytes": "8388608",
-    "AuditAfterSeconds": "45",
+    "AuditAfterSeconds": "30",
     "AuditRounds": "12",
     "MaxConcurrency": "3",
     "TierPolicy": "model",
 }
-"""The template's times, 6 to 80 times shorter: a row whose message is lost is sent again after 45 seconds."""
+"""The template's times, 6 to 120 times shorter: a row whose message is lost is sent again after 30 seconds."""
 
 AMPLE = Budget(Cap(), Cap(micro_usd=10**9))
 TIGHT = Budget(Cap(micro_usd=12_000), Cap(micro_usd=10**9))
