@@ -14,6 +14,7 @@ import sys
 import time
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -232,8 +233,9 @@ def _locked(descriptor: int) -> bool:
     return True
 
 
+@cache
 def _session() -> boto3.Session:
-    """Return a session that ignores the caller's AWS profiles, which may not even exist."""
+    """Return the one session, whose clients share what it loads. It ignores AWS profiles, which may not even exist."""
     nothing = {"profile": None, "config_file": os.devnull, "credentials_file": os.devnull}
     core = botocore.session.Session(session_vars={name: (None, None, it, None) for name, it in nothing.items()})
     return boto3.Session(botocore_session=core)
