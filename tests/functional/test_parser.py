@@ -752,6 +752,17 @@ def test_a_row_whose_request_kills_every_worker_alone_is_dead_at_its_last_receiv
     assert (row(world, message).reason or "").startswith("receives_used_up: ")
 
 
+def test_a_suspect_whose_attempt_failed_with_a_recorded_fault_is_not_dead_at_its_last_receive(
+    world: World, provider: LoopbackProvider, tier: ModelTier, message: Message
+) -> None:
+    claim(world, message, 60)
+    world.clock.forward(61)
+    provider.fail("server_error")
+    assert isinstance(work(world, tier, message, 2, attempt_cap=10), Redeliver)
+    world.clock.forward(NUMBERS["VisibilitySeconds"])
+    assert work(world, tier, message, NUMBERS["MaxReceiveCount"], attempt_cap=10) == DEFERRED
+
+
 @pytest.mark.parametrize("marked", [True, False])
 def test_a_row_that_dies_beside_others_alone_is_not_dead_at_its_last_receive(
     world: World, tier: ModelTier, message: Message, *, marked: bool
@@ -960,11 +971,19 @@ def test_a_message_that_a_table_leaves_unfinished_comes_back_in_seconds(
     assert work(world, tier, sure, 2) == PARSED_LOCALLY
 
 
+@pytest.mark.parametrize(
+    "trouble",
+    [
+        EndpointConnectionError(endpoint_url="dynamodb"),
+        ClientError({"Error": {"Code": "InternalServerError", "Message": "no"}}, "UpdateItem"),
+    ],
+    ids=lambda it: type(it).__name__,
+)
 def test_rows_that_could_not_be_counted_have_ended_all_the_same(
-    world: World, tier: ModelTier, sure: Message, monkeypatch: pytest.MonkeyPatch
+    world: World, tier: ModelTier, sure: Message, monkeypatch: pytest.MonkeyPatch, trouble: Exception
 ) -> None:
     def unanswered(*_: object, **__: object) -> None:
-        raise EndpointConnectionError(endpoint_url="dynamodb")
+        raise trouble
 
     monkeypatch.setattr(Catalog, "count", unanswered)
     assert work(world, tier, sure) == PARSED_LOCALLY
