@@ -16,6 +16,8 @@ _BREAKERS = "aws.dynamodb.ledger.breakers"
 _CLIENT = "llm.client"
 _EXCHANGE = "llm.exchange"
 _FUSE = "llm.fuse"
+_PARSE = "pipeline.parse"
+_REQUEUE = "pipeline.requeue"
 _RESERVATIONS = "aws.dynamodb.ledger.reservations"
 _RESPONSE = "llm.response"
 _ROWS = "aws.dynamodb.catalog.rows"
@@ -260,5 +262,19 @@ SAMPLE = (
         "except _NOT_SENT:",
         "except httpx2.ConnectError:",
         _by("unit/test_fuse", "a_connection_that_never_was_has_sent_nothing[ConnectTimeout]"),
+    ),
+    Sampled(
+        "a message is acknowledged though its copy was not sent",
+        _PARSE,
+        "        except (BotoCoreError, ClientError):\n            return Redeliver(seconds)",
+        "        except (BotoCoreError, ClientError):\n            return Replaced()",
+        _by("functional/test_parser", "a_message_whose_copy_cannot_be_sent_stays_in_the_queue"),
+    ),
+    Sampled(
+        "what was charged yesterday counts for today",
+        _REQUEUE,
+        "_Remaining(Refusal.of_day(window), budget.daily, day)",
+        "_Remaining(Refusal.of_day(window), budget.daily, month.total)",
+        _by("functional/test_requeue_money", "what_was_charged_yesterday_does_not_count_for_today"),
     ),
 )
