@@ -14,6 +14,7 @@ module          content
 `production`    the production modules: unchanged, patched, or with their branches counted
 `invariants`    the checks after every step
 `world`         workers, schedules and people, and one whole schedule from its upload to its end
+`covering`      the few schedules that visit every branch between them
 `shrinking`     reduces a failing schedule to a short one
 ==============  ======================================================================================================
 """

@@ -1,4 +1,4 @@
-"""Thousands of schedules of the production code in a simulated world keep every promise at every step.
+"""Schedules of the production code in a simulated world keep every promise at every step, and visit every branch.
 
 `python -m tests.simulation --schedules 1000000` runs more of them.
 """
