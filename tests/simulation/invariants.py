@@ -212,7 +212,8 @@ class Invariants:
         state = (row or {}).get("state", "queued")
         if state in ENDED or state == "deferred" or any(it.body == body for it in world.letters()):
             return
-        if message and self._has_message(message["batch"], message["row"]):
+        # The message's copy may be gone if a person has purged the queue since: then the audit sends the row again.
+        if message and (world.purged or self._has_message(message["batch"], message["row"])):
             return
         self._broken("1 nothing is lost", f"acknowledged, but its row is {state}: {body[:120]}")
 
