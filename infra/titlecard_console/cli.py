@@ -10,7 +10,7 @@ import typer
 from typer.completion import completion_init  # type: ignore[attr-defined]  # Typer documents this import
 
 from titlecard import __version__
-from titlecard.aws.errors import LedgerUnavailable, MessagesNotSent
+from titlecard.aws.errors import AwsError, LedgerUnavailable
 from titlecard.domain.errors import Unpriced
 from titlecard.manifests.errors import NotAManifest
 from titlecard_console.commands import (
@@ -133,7 +133,7 @@ def main() -> None:
     except LedgerUnavailable as error:
         cause = error.__cause__
         _exit(ExitCode.FAILED, explain(cause) if isinstance(cause, AWS_ERRORS) else str(error))
-    except (ConsoleError, MessagesNotSent) as error:
+    except (ConsoleError, AwsError) as error:
         _exit(ExitCode.FAILED, str(error))
     except OSError as error:
         _exit(ExitCode.FAILED, f"{error.filename}: {error.strerror}." if error.filename else str(error))

@@ -12,12 +12,13 @@ from itertools import chain
 from typing import TYPE_CHECKING
 
 from titlecard import manifests
-from titlecard.aws.dynamodb.catalog import stamp
+from titlecard.aws.dynamodb.catalog import UnreadableBatch, stamp
 from titlecard.aws.errors import ObjectDeleted
 from titlecard.manifests import Accepted
 from titlecard_console import stacks
 from titlecard_console.errors import CommandError
 from titlecard_console.manifest import reading_limits
+from titlecard_console.output import say
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -71,16 +72,22 @@ class ResultReader:
             return [self.batch(batch)]
         if project is None:
             raise CommandError("Say which talks: --batch BATCH or --project PROJECT.")
-        found = list(self.catalog.all_batches(project))
+        found = self.all_batches(project)
         if not found:
             raise CommandError(
                 f"The project {project!r} has no batches: `titlecard batches` lists the batches of all projects."
             )
         return found
 
-    def all_batches(self) -> list[Batch]:
-        """Return the batches of every project."""
-        return list(self.catalog.all_batches())
+    def all_batches(self, project: str | None = None) -> list[Batch]:
+        """Return the batches of one project, or of all, and tell of those that cannot be read."""
+        found = []
+        for batch in self.catalog.all_batches(project):
+            if isinstance(batch, UnreadableBatch):
+                say(f"{batch.error}; it is left out.")
+            else:
+                found.append(batch)
+        return found
 
     def flagged(self, batches: Iterable[Batch]) -> Iterator[Flagged]:
         """Yield the batches' current talks that need a person, with their rows as uploaded."""
@@ -92,7 +99,7 @@ class ResultReader:
 
     def rows_of(self, project: str, video: str) -> Iterator[tuple[str, Row]]:
         """Yield every row about a video in a project's batches, with the batch's name; this reads all rows."""
-        for batch in self.catalog.all_batches(project):
+        for batch in self.all_batches(project):
             for row in self.exports.rows_of(batch, video):
                 yield batch.id, row
 

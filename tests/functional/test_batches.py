@@ -15,6 +15,7 @@ from tests.functional.world import BUDGET, LIMITS, PROJECT, World, received, vid
 
 from titlecard.domain.batch import BatchState, RowState
 from titlecard.domain.money import Amount
+from titlecard_console import cli
 from titlecard_console.commands import watch
 from titlecard_console.errors import CommandError
 from titlecard_console.progress import Display
@@ -64,6 +65,29 @@ def test_the_list_shows_waiting_videos_and_charges(world: World, console: Consol
     )
     (it,) = console.objects("batches", "--json")
     assert (it["waiting"], it["tokens"], it["cost_micro_usd"]) == (1, 250, 70)
+
+
+def test_a_batch_that_cannot_be_read_hides_no_other(
+    world: World, console: Console, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bad = ended(world, {"a": talk()}, name="bad.jsonl")
+    good = ended(world, {"a": talk()}, name="good.jsonl", mark="e" * 32)
+    world.db.update_item(
+        TableName=world.names["CatalogTable"],
+        Key={"pk": f"batch#{bad.id}", "sk": "batch"},
+        UpdateExpression="SET accepted = :text",
+        ExpressionAttributeValues={":text": "many"},
+    )
+    listed = console.type("batches", "--json")
+    assert (listed.exit_code, bad.id in listed.stdout, good.id in listed.stdout) == (0, False, True)
+    why = f"batch {bad.id} cannot be read: it was edited by hand, or written by another version"
+    assert why in listed.stderr
+    for command in ("rejects", "watch"):
+        monkeypatch.setattr("sys.argv", ["titlecard", command, bad.id])
+        with pytest.raises(SystemExit) as left:
+            cli.main()
+        assert left.value.code == 1
+        assert why in capsys.readouterr().err
 
 
 def test_an_upload_outside_any_project_is_shown_with_its_refusal(world: World, console: Console) -> None:

@@ -27,7 +27,7 @@ def batches(
     """
     stack = stacks.find(stack_name, state)
     results, ledger = ResultReader(stack), stacks.ledger(stack)
-    batches = list(results.catalog.all_batches(project))
+    batches = results.all_batches(project)
     waiting = results.exports.waiting(batches)
     statuses = (Status(batch, waiting[batch.id], None, ledger.spent(batch.id)) for batch in batches)
     if as_json:

@@ -46,8 +46,7 @@ def pause(
         say("All projects are paused; `titlecard resume --all` lets them continue.")
         return
     say(f"{name} is paused; `titlecard resume {name}` lets it continue.")
-    catalog = ResultReader(stack).catalog
-    if ledger.account(name, now=now).budget is None and next(catalog.all_batches(name), None) is None:
+    if ledger.account(name, now=now).budget is None and not ResultReader(stack).all_batches(name):
         others = [it for it in known_projects(stack) if it != name]  # read after the pause, which must not wait for it
         say(f"But nothing is known of {name}: is the name right? {listed(others)}")
 

@@ -57,7 +57,7 @@ def spend(
     """
     stack, now = stacks.find(stack_name, state), datetime.now(UTC)
     ledger = stacks.ledger(stack)
-    batches = list(ResultReader(stack).catalog.all_batches(project))
+    batches = ResultReader(stack).all_batches(project)
     lines: list[dict[str, Any]] = []
     for name in [project] if project else known_projects(stack):
         months = list(ledger.months(name))

@@ -81,7 +81,8 @@ class Batches(CatalogTable):
         try:
             return as_batch(item, *items.values())
         except _UNREADABLE as error:
-            raise BatchItemInvalid(f"batch {batch} cannot be read: {type(error).__name__}") from error
+            why = f"it was edited by hand, or written by another version ({type(error).__name__})"
+            raise BatchItemInvalid(f"batch {batch} cannot be read: {why}") from error
 
     def start_sending(
         self,
@@ -289,13 +290,9 @@ class Batches(CatalogTable):
     def open_batches(self) -> Iterator[Batch | UnreadableBatch]:
         """Yield every unfinished batch, oldest first (the index may not list the newest ones yet)."""
         for item in self._on_agenda(OPEN):
-            name = item["pk"].removeprefix("batch#")
-            try:
-                yield self.batch(name)
-            except (KeyError, BatchItemInvalid) as error:  # one bad item does not stop the others
-                yield UnreadableBatch(name, str(error))
+            yield self._listed(item["pk"].removeprefix("batch#"))
 
-    def all_batches(self, project: str | None = None) -> Iterator[Batch]:
+    def all_batches(self, project: str | None = None) -> Iterator[Batch | UnreadableBatch]:
         """Yield every batch of one project, or of all, oldest first (the index may not list the newest ones yet)."""
         found: dict[str, tuple[str, str]] = {}
         for agenda in (OPEN, CLOSED):  # batches move in this order, so none is missed
@@ -303,7 +300,14 @@ class Batches(CatalogTable):
                 if project in {None, item["project"]}:
                     found[item["pk"]] = (item["created_at"], item["pk"].removeprefix("batch#"))
         for _, batch in sorted(found.values()):
-            yield self.batch(batch)
+            yield self._listed(batch)
+
+    def _listed(self, batch: str) -> Batch | UnreadableBatch:
+        """Return a batch that the index lists; one bad item does not stop the others."""
+        try:
+            return self.batch(batch)
+        except (KeyError, BatchItemInvalid) as error:
+            return UnreadableBatch(batch, str(error))
 
     def _advance(
         self, batch: Batch, change: str, values: Mapping[str, Any], already: tuple[BatchState, ...] = ()
