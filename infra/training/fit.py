@@ -71,7 +71,7 @@ class Settings:
     iterations: int = 100
     edges: float = 0.7
     edges_from: int = 100
-    thresholds: dict[str, float] = field(default_factory=lambda: {IN_TITLE: 0.88, IN_DESCRIPTION: 0.84, NOBODY: 0.76})
+    thresholds: dict[str, float] = field(default_factory=lambda: {IN_TITLE: 0.88, IN_DESCRIPTION: 0.80, NOBODY: 0.80})
 
 
 @dataclass(frozen=True)
