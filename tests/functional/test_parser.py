@@ -31,14 +31,16 @@ from titlecard.domain.video import Policy, Tier, Video, fingerprint
 from titlecard.llm import ModelTier
 from titlecard.pipeline.job import Received
 from titlecard.pipeline.outcomes import Done, Outcome, Redeliver, Replaced
+from titlecard.pipeline.parse import REDELIVERY_SECONDS
 from titlecard.pipeline.talks import LOW_CONFIDENCE, UNGROUNDED
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import datetime
 
     from tests.provider import LoopbackProvider
 
-    from titlecard.aws.dynamodb.catalog import Batch
+    from titlecard.aws.dynamodb.catalog import Batch, Ended
     from titlecard.domain.batch import Message
     from titlecard.extraction import LocalParse
     from titlecard.llm import Answer, Question
@@ -946,6 +948,46 @@ def test_a_dead_rows_message_that_is_delivered_for_the_first_time_is_no_second_l
     provider.fail("server_error")
     assert [work(world, tier, message, attempt_cap=1) for _ in range(2)] == [DEAD, DEAD]
     assert len(world.dead()) == 1
+
+
+@pytest.mark.parametrize("written", [True, False])
+def test_a_death_without_an_answer_keeps_its_message_which_then_sends_the_letter(
+    world: World, tier: ModelTier, message: Message, monkeypatch: pytest.MonkeyPatch, *, written: bool
+) -> None:
+    end = Catalog.end
+
+    def end_without_an_answer(catalog: Catalog, ends: Sequence[RowEnd], *, now: datetime) -> list[Ended]:
+        if not ends or written:
+            ended = end(catalog, ends, now=now)
+        if ends:
+            raise EndpointConnectionError(endpoint_url="dynamodb")
+        return ended
+
+    claim(world, message, 60)
+    world.clock.forward(61)
+    with monkeypatch.context() as patch:
+        patch.setattr(Catalog, "end", end_without_an_answer)
+        assert work(world, tier, message, 2, attempt_cap=1) == Redeliver(REDELIVERY_SECONDS)
+    assert world.dead() == []
+    assert work(world, tier, message, 3, attempt_cap=1) == DEAD
+    assert [body for body, _ in world.dead()] == [message.model_dump_json()]
+
+
+def test_the_letter_of_a_dead_row_is_tried_again_until_the_queue_answers(
+    world: World, provider: LoopbackProvider, tier: ModelTier, message: Message, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unanswered(*_: object) -> None:
+        raise EndpointConnectionError(endpoint_url="sqs")
+
+    provider.fail("server_error")
+    assert work(world, tier, message, attempt_cap=1) == DEAD
+    world.dead()
+    last = NUMBERS["MaxReceiveCount"]
+    with monkeypatch.context() as patch:
+        patch.setattr(DeadLetterSender, "send", unanswered)
+        assert work(world, tier, message, last, attempt_cap=1) == Redeliver(REDELIVERY_SECONDS)
+    assert work(world, tier, message, last, attempt_cap=1) == DEAD
+    assert [body for body, _ in world.dead()] == [message.model_dump_json()]
 
 
 TROUBLE = [

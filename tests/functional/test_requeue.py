@@ -297,6 +297,37 @@ def test_rows_that_nobody_counted_are_counted_where_the_audit_comes_sooner_than_
     assert sweeper.run() == {"finished": 1}
 
 
+def test_rows_whose_counters_are_too_high_are_counted_once(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    batch, (first, second) = ingested(world, 2)
+    ended = world.catalog.end([RowEnd(first, batch.upload.order, MARK, RowState.PARSED)], now=world.clock())
+    for _ in range(2):  # boto3 repeats the write after a lost answer
+        world.catalog.count(ended, now=world.clock())
+    world.catalog.defer(second, MARK, reason="budget_batch: no", due=None, now=world.clock())
+    counts: list[str] = []
+    count = Catalog.count_rows
+
+    def count_rows(catalog: Catalog, batch: Batch, *states: RowState) -> int:
+        counts.append(batch.id)
+        return count(catalog, batch, *states)
+
+    monkeypatch.setattr(Catalog, "count_rows", count_rows)
+    for _ in range(3):
+        assert world.sweeper().run() == {}
+        world.clock.forward(60)
+    assert counts == [batch.id]
+    end(world, [second], RowState.DEAD)
+    assert world.sweeper().run() == {"finished": 1}
+
+
+def test_rows_are_counted_in_a_batch_that_a_clock_a_day_ahead_has_moved(world: World) -> None:
+    batch, messages = ingested(world)
+    ended = world.catalog.end(
+        [RowEnd(it, batch.upload.order, MARK, RowState.PARSED) for it in messages], now=world.clock()
+    )
+    world.catalog.count(ended[:1], now=world.clock.after(86_400))  # and its worker died before it counted the others
+    assert world.sweeper().run() == {"finished": 1}
+
+
 def test_a_batch_that_stands_still_is_counted_once(world: World) -> None:
     ingested(world)
     world.clock.forward(121)

@@ -59,7 +59,7 @@ class Tried:
 
     `noted` is the part of the charge that the ledger calls open or lost. `fault` is the outcome of the question, None
     until its worker knows it. `told` counts the attempt's calls to the breaker, `heard` those that were answered,
-    `told_before` those made before the worker knew the outcome.
+    `told_before` those made before the worker knew the outcome. `late` says that the claim was executed late.
     """
 
     token: str
@@ -78,6 +78,7 @@ class Tried:
     told_before: int = 0
     heard: int = 0
     failures: int = 0
+    late: bool = False
 
     @property
     def project(self) -> str:
@@ -452,7 +453,7 @@ class Invariants:
         if event["event"] != "claimed":
             tried.concluded = event["event"]
             return
-        tried.key, tried.batch = key, event["batch"]
+        tried.key, tried.batch, tried.late = key, event["batch"], self._world.wire.late
         owner = self.tried[old["token"]].worker if "lease_until" in old else None
         if owner is not None and owner is not tried.worker and owner.fibers and not owner.dead:
             self._broken("4 one attempt, one request", f"{key} was claimed while its worker is alive")
@@ -497,7 +498,8 @@ class Invariants:
         """Check that a row's death has a cause: a killed worker, sent questions, or a removed message.
 
         A throttle, a conflict, or a lost answer of a table is not a cause. A queue that a person purges is one: it may
-        have held the message that says of an attempt that nothing was sent.
+        have held the message that says of an attempt that nothing was sent. A claim that the table executes after its
+        worker was told that it has no attempt is one too: nobody can know of it, as after a crash.
         """
         world, why = self._world, str(new.get("reason", "")).partition(":")[0]
         crashed = _row_of(key) in world.died_with
@@ -508,7 +510,8 @@ class Invariants:
         else:
             video = f"video#{world.batch_of(key)['project']}#{new['video']}", f"fp#{new['fingerprint']}"
             tries = [it for it in self.tried.values() if it.key == video and it.concluded != "given back"]
-            caused = bool(tries) and all(it.fault or it.sent or it.worker.dead or world.purged for it in tries)
+            lost = world.purged
+            caused = bool(tries) and all(it.fault or it.sent or it.worker.dead or it.late or lost for it in tries)
         if not caused:
             self._broken("no death without a cause", f"{key} died: {new.get('reason')}")
 

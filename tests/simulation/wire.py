@@ -45,7 +45,8 @@ class Wire:
     """The calls of all workers to all services.
 
     `fates` counts the calls by service and fate, `steps` counts tries. `trace` collects a line for each call, None for
-    no trace. `doing` holds the notes of the fiber whose call a service executes, also for one executed late.
+    no trace. `doing` holds the notes of the fiber whose call a service executes, also for one executed late; then
+    `late` holds too.
     """
 
     scheduler: Scheduler
@@ -57,6 +58,7 @@ class Wire:
     busy_steps: int = 200
     most_steps: int = 12_000
     doing: Any = None
+    late: bool = False
 
     def call(
         self,
@@ -137,12 +139,17 @@ class Wire:
         if fate is Fate.DONE_LATE and operation in _READS:
             return ReadTimeoutError(endpoint_url=operation)
         if fate is Fate.DONE_LATE:
-            self.scheduler.at(self.scheduler.now + 3.0, lambda: _quietly(apply))
+            self.scheduler.at(self.scheduler.now + 3.0, lambda: self._do_late(apply))
         else:  # the answer is lost, or comes after the time-out
             _quietly(apply)
             if fate is not Fate.ANSWER_LOST:
                 self.scheduler.sleep(patience)
         return ReadTimeoutError(endpoint_url=operation)
+
+    def _do_late(self, apply: Callable[[], Any]) -> None:
+        self.late = True
+        _quietly(apply)
+        self.late = False
 
     def tell(self, what: str, fate: str = "") -> None:
         """Add a line to the trace."""

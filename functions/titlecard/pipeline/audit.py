@@ -41,6 +41,7 @@ from titlecard.aws.dynamodb.catalog import RowEnd, UnreadableBatch, stamp
 from titlecard.aws.errors import CatalogBusy, ManifestTooLarge, MessagesNotSent, ObjectDeleted
 from titlecard.aws.sqs import ENTRIES_PER_SEND, chunk_messages
 from titlecard.domain.batch import END_STATES, BatchState, Message, RowState
+from titlecard.domain.clock import CLOCKS_APART_SECONDS
 from titlecard.domain.video import Video
 from titlecard.manifests.errors import NotAManifest
 from titlecard.manifests.validation import Bitmap
@@ -175,15 +176,17 @@ class Audit:
         return done
 
     def _all_ended(self, batch: Batch) -> bool:
-        """Return whether all rows of a batch have ended; count them one by one unless its counters rule that out.
+        """Return whether all rows of a batch have ended; count them one by one if they may have.
 
-        Counters may stay too low. So they are not trusted for a batch that stands still, once each time.
+        Counters may stay too low, so they are not trusted for a batch that stands still, or that a clock of the future
+        has moved; and they may be too high. Rows are counted once, until the batch changes.
         """
-        if batch.counted(*END_STATES) < batch.accepted:
-            after = min(COUNT_AFTER_SECONDS, self.settings.audit_after_seconds)
-            still = self.now() - batch.moved_at > timedelta(seconds=after)
-            if not still or batch.counted_at >= stamp(batch.moved_at):
-                return False
+        if batch.counted_at == batch.progress:
+            return False
+        idle = (self.now() - batch.moved_at).total_seconds()
+        still = not -CLOCKS_APART_SECONDS <= idle <= min(COUNT_AFTER_SECONDS, self.settings.audit_after_seconds)
+        if not still and batch.counted(*END_STATES) < batch.accepted:
+            return False
         if self.catalog.count_rows(batch, *END_STATES) >= batch.accepted:
             return True
         self.catalog.mark_counted(batch)

@@ -236,9 +236,8 @@ class Parser:
         state = job.state
         if state.row in END_STATES:
             if state.row is RowState.DEAD and job.received.receives > 1:
-                self._dead_letters.send(
-                    job.received.body, "dead: recorded earlier, but its message did not reach the dead-letter queue"
-                )
+                why = "dead: recorded earlier, but its message did not reach the dead-letter queue"
+                return self._send_dead_letter(job, why, Done(state.row))
             return Done(state.row)
         if state.row is RowState.DEFERRED and job.message.deferrals < state.deferrals and not job.batch.cancelled:
             return Done(RowState.DEFERRED)
@@ -372,14 +371,31 @@ class Parser:
         return Done(RowState.DEFERRED)
 
     def _dead_letter(self, job: Job, reason: str) -> Outcome:
-        """Record a death, then send the dead letter; after a crash in between, the next receive sends it."""
-        outcome = self._finish(job.ending(RowState.DEAD, reason=reason))
-        if outcome == Done(RowState.DEAD):
-            telemetry.died(job.message, reason=reason)
-            self._dead_letters.send(job.received.body, reason)
-        return outcome
+        """Record a death, then send the dead letter; after a crash in between, the next receive sends it.
 
-    def _finish(self, ending: RowEnd) -> Outcome:
+        If it is unknown whether the death is recorded, the same message must come again: a copy that is received for
+        the first time would find the row dead, and send nothing.
+        """
+        try:
+            outcome = self._finish(job.ending(RowState.DEAD, reason=reason))
+        except _UNAVAILABLE as error:
+            logger.warning(_NO_ANSWER, error=type(error).__name__, batch=job.batch.id, row=job.message.row)
+            return Redeliver(REDELIVERY_SECONDS)
+        if outcome != Done(RowState.DEAD):
+            return outcome
+        telemetry.died(job.message, reason=reason)
+        return self._send_dead_letter(job, reason, outcome)
+
+    def _send_dead_letter(self, job: Job, reason: str, done: Done) -> Outcome:
+        """Send the dead letter of a dead row; if the queue does not answer, the next receive sends it."""
+        try:
+            self._dead_letters.send(job.received.body, reason)
+        except _UNAVAILABLE as error:
+            logger.warning(_NO_ANSWER, error=type(error).__name__, batch=job.batch.id, row=job.message.row)
+            return Redeliver(REDELIVERY_SECONDS)
+        return done
+
+    def _finish(self, ending: RowEnd) -> Done:
         return _done(self._catalog.end([ending], now=self._now())[0])
 
     def _end(self, endings: Sequence[tuple[Job, RowEnd]]) -> dict[str, Outcome]:

@@ -254,7 +254,7 @@ class Batches(CatalogTable):
     def mark_counted(self, batch: Batch) -> bool:
         """Record a one-by-one count of a batch's rows; return False if its item has changed since it was read."""
         change, as_read = "SET counted_at = :at", "moved_at = :moved"
-        values = {":at": stamp(batch.moved_at), ":moved": batch.marked_at}
+        values = {":at": batch.progress, ":moved": batch.marked_at}
         return self._update(batch_key(batch.id), change, as_read, values)
 
     def count_rows(self, batch: Batch, *states: RowState) -> int:

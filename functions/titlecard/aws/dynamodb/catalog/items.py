@@ -11,6 +11,7 @@ from enum import Enum, auto
 from typing import TYPE_CHECKING, Any
 
 from titlecard.aws.dynamodb.catalog.keys import NEVER, batch_of_row, number_of_row
+from titlecard.aws.dynamodb.catalog.table import stamp
 from titlecard.domain.batch import BatchState, RowState, Upload
 from titlecard.domain.money import Amount, Total
 from titlecard.domain.video import Policy, Talk, Tier
@@ -49,12 +50,17 @@ class Batch:
     cancelled: bool = False
     """Whether an operator has cancelled the batch."""
     counted_at: str = ""
-    """The value of `moved_at` when the batch's rows were last counted one by one."""
+    """The value of `progress` when the batch's rows were last counted one by one."""
 
     @property
     def id(self) -> str:
         """The name of the batch in every command."""
         return self.upload.batch
+
+    @property
+    def progress(self) -> str:
+        """A text that changes with the batch: its last change, and the number of its ended rows by its counters."""
+        return f"{stamp(self.moved_at)} {self.counts.total()}"
 
     def counted(self, *states: RowState) -> int:
         """Return the number of rows in these states."""
