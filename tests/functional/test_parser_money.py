@@ -1106,6 +1106,22 @@ def test_a_row_whose_attempt_is_given_back_is_no_suspect_after_its_lease(
     assert (project.work(copy), marks) == (PARSED_BY_MODEL, [])
 
 
+def test_an_attempt_is_given_back_although_the_key_cannot_be_read_then(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Unreadable(KeysOfATest):
+        def of(self, _project: str, *, fresh: bool = False) -> str | None:  # noqa: ARG002 -- as `Keys`
+            raise KeyUnreadable("denied")
+
+    (message,) = project.rows(1)
+    copy = spoilt(project, message, monkeypatch)
+    worker = project.parser(Unreadable(None))
+    assert worker.work([received(copy)], lambda: 90) == {"message-1": DEFERRED}
+    assert (project.entry(message).attempts, project.row(message).deferrals) == (0, 1)
+    assert worker.work([received(message, 2)], lambda: 90) == {"message-1": DEFERRED}  # a stray copy changes nothing
+    assert project.row(message).deferrals == 1
+
+
 def test_an_attempt_that_was_sent_is_not_given_back_by_an_old_copy(
     project: Project, provider: LoopbackProvider
 ) -> None:

@@ -55,6 +55,7 @@ PLANS: Mapping[str, Mapping[str, Any]] = {
         "room": 100,
         "daily": AMPLE,
     },
+    "slow tables": {"slow": 0.5, "rows": ("unsure",) * 3, "budgeted": True, "room": 100, "daily": AMPLE},
     ANY: {},
 }
 """The fixed parts of plans, by what they are about. All but the last visit branches that are rarely visited."""

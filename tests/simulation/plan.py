@@ -83,6 +83,8 @@ class Plan:
     """Whether the bucket keeps only one version of an object: a newer upload then replaces the manifest before it."""
     hot: int
     """The most writes that a partition accepts per second; 0 for no limit."""
+    slow: float = 0.0
+    """The probability that a call that succeeds takes ten seconds. No plan draws it; those of `covering.py` set it."""
 
 
 def draw_plan(choices: Choices) -> Plan:

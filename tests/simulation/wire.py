@@ -36,6 +36,9 @@ _SLEEPS = {Fate.HANGS: 4.0, Fate.HANGS_LONG: 40.0}
 _READS = {"get_item", "batch_get_item", "query", "get_object", "get_queue_attributes"}
 """The operations that a trace omits unless they fail."""
 
+SLOW_SECONDS = 10.0
+"""The delay of a slow call, in seconds."""
+
 STUCK = 0.4
 """The probability that the try after a failed one fails too."""
 
@@ -46,7 +49,7 @@ class Wire:
 
     `fates` counts the calls by service and fate, `steps` counts tries. `trace` collects a line for each call, None for
     no trace. `doing` holds the notes of the fiber whose call a service executes, also for one executed late; then
-    `late` holds too.
+    `late` holds too. `slow` is the probability that a call that succeeds is slow.
     """
 
     scheduler: Scheduler
@@ -59,6 +62,7 @@ class Wire:
     most_steps: int = 12_000
     doing: Any = None
     late: bool = False
+    slow: float = 0.0
 
     def call(
         self,
@@ -99,6 +103,8 @@ class Wire:
                 self.scheduler.sleep(_SLEEPS[fate])
                 fate = Fate.GOES_THROUGH
             if fate is Fate.GOES_THROUGH:
+                if self.slow and self.scheduler.choices(self.scheduler.current.name, self.slow):
+                    self.scheduler.sleep(SLOW_SECONDS)
                 return applied()
             error = self._wrong(fate, operation, applied, patience)
             if not tries:

@@ -111,7 +111,8 @@ class World:
         self.clocks = plan.apart + 2.0
         self.unversioned = plan.unversioned
         self.scheduler = Scheduler(self.choices)
-        self.wire = Wire(self.scheduler, plan.chance, plan.deadly, [] if tell else None, busy_steps=plan.busy)
+        told: list[str] | None = [] if tell else None
+        self.wire = Wire(self.scheduler, plan.chance, plan.deadly, told, busy_steps=plan.busy, slow=plan.slow)
         self.invariants = Invariants(self)
         self.store = store("catalog", "ledger", watch=self._wrote)
         self.s3 = s3.Client(self.wire)

@@ -54,7 +54,7 @@ from titlecard.telemetry import logger
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from titlecard.aws.dynamodb.catalog import Batch, Catalog, Ended, VideoRecord
+    from titlecard.aws.dynamodb.catalog import Batch, Catalog, Ended, MessageState, VideoRecord
     from titlecard.aws.dynamodb.ledger import Ledger
     from titlecard.aws.sqs import DeadLetterSender, WorkQueue
     from titlecard.domain.money import Amount
@@ -169,15 +169,24 @@ class Parser:
             return self._unknown(received, message, f"unknown_batch: the catalog has no batch {message.batch[:80]!r}")
         try:
             key = "" if self._settings.tier_policy is Policy.LOCAL else self._keys.of(message.project) or ""
-        except KeyUnreadable as error:  # this affects one project, and must not delay the others' messages
-            due = self._now() + timedelta(seconds=self._settings.visibility_seconds)
-            why = f"{Hold.KEY_UNREADABLE}: {error}"
-            return self._deferred(message, "", reason=why, due=due)
+        except KeyUnreadable as error:
+            return self._wait_for_key(message, str(error))
         policy = self._settings.tier_policy if key else Policy.LOCAL
-        mark = fingerprint(
-            message.video, model=self._settings.model if key else None, prompt_version=self._prompt_version
-        )
+        mark = self._fingerprint(message, self._settings.model if key else None)
         return Job(received, message, batch, survey, policy, key, mark)
+
+    def _wait_for_key(self, message: Message, error: str) -> Outcome:
+        """Defer a row whose project's key cannot be read now, so that it does not delay other projects' messages."""
+        mark = self._fingerprint(message, self._settings.model)
+        (state,) = self._catalog.look_up([(message, mark)])
+        self._give_back_unsent(message, mark, state.entry)
+        if _is_stray(message, state):
+            return Done(RowState.DEFERRED)
+        due = self._now() + timedelta(seconds=self._settings.visibility_seconds)
+        return self._deferred(message, "", reason=f"{Hold.KEY_UNREADABLE}: {error}", due=due)
+
+    def _fingerprint(self, message: Message, model: str | None) -> str:
+        return fingerprint(message.video, model=model, prompt_version=self._prompt_version)
 
     def _unknown(self, received: Received, message: Message | None, reason: str) -> Outcome:
         """Send a message that belongs to no row of the catalog to the dead-letter queue."""
@@ -203,7 +212,10 @@ class Parser:
     def _look_up(self, jobs: Sequence[Job]) -> dict[str, Outcome]:
         asked = [(job.message, job.fingerprint) for job in jobs]
         states = self._catalog.look_up(asked)
-        given_back = [self._give_back_unsent(job, state.entry) for job, state in zip(jobs, states, strict=True)]
+        given_back = [
+            self._give_back_unsent(job.message, job.fingerprint, state.entry)
+            for job, state in zip(jobs, states, strict=True)
+        ]
         if any(given_back):
             states = self._catalog.look_up(asked)
         # A dead worker's message is hidden for the whole visibility timeout, at least six times a worker's timeout.
@@ -217,12 +229,11 @@ class Parser:
             self._expects_new = not any(it.row or it.newest or it.entry.talk for it in first)
         return {}
 
-    def _give_back_unsent(self, job: Job, entry: VideoRecord) -> bool:
+    def _give_back_unsent(self, message: Message, mark: str, entry: VideoRecord) -> bool:
         """Give back the attempt of which the message says that nothing was sent."""
-        if not entry.lease_until or job.message.unsent != entry.token:
+        if not entry.lease_until or message.unsent != entry.token:
             return False
-        number, claim = entry.attempts, len(entry.history) - 1
-        return self._catalog.give_back(Attempt(job.message, job.fingerprint, entry.token, number, claim))
+        return self._catalog.give_back(Attempt(message, mark, entry.token, entry.attempts, len(entry.history) - 1))
 
     def _without_parsing(self, jobs: Sequence[Job]) -> dict[str, Outcome]:
         """Return the outcomes of the jobs that need no parsing."""
@@ -239,7 +250,7 @@ class Parser:
                 why = "dead: recorded earlier, but its message did not reach the dead-letter queue"
                 return self._send_dead_letter(job, why, Done(state.row))
             return Done(state.row)
-        if state.row is RowState.DEFERRED and job.message.deferrals < state.deferrals and not job.batch.cancelled:
+        if _is_stray(job.message, state) and not job.batch.cancelled:
             return Done(RowState.DEFERRED)
         if ending := self._stored_end(job):
             return ending
@@ -415,6 +426,11 @@ _UNAVAILABLE = (CatalogBusy, BotoCoreError, ClientError)
 """The errors of a table or a queue that does not answer."""
 
 _NO_ANSWER = "a table or a queue did not answer"
+
+
+def _is_stray(message: Message, state: MessageState) -> bool:
+    """Return whether the row was deferred after the message was sent: a later message will come."""
+    return state.row is RowState.DEFERRED and message.deferrals < state.deferrals
 
 
 def _done(ended: Ended) -> Done:
