@@ -30,7 +30,7 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 from tests.benchmarks.cost import PROJECT, Meter
-from tests.functional.world import Wire, World
+from tests.functional.world import TEMPLATE, Wire, World
 from tests.simulation import dynamo
 from tests.simulation.expressions import holds, updated
 
@@ -335,6 +335,22 @@ def publish(clients: Any, rows: Rows, wire: Clocked) -> None:  # noqa: ANN401 --
     print({name: f"{number:,}" for name, number in sorted(wire.calls.items())})
 
 
+class EmbeddedWorld(World):
+    """A world whose tables, queues and bucket are made by requests, since they are not in this process."""
+
+    def _make(self, suffix: str) -> None:
+        for name, given in TEMPLATE.resources("AWS::DynamoDB::Table").items():
+            self.names[name] = name + suffix
+            wanted = ("KeySchema", "AttributeDefinitions", "GlobalSecondaryIndexes", "BillingMode")
+            self.db.create_table(TableName=self.names[name], **{it: given[it] for it in wanted if it in given})
+        for name in TEMPLATE.resources("AWS::SQS::Queue"):
+            self.names[name] = self.sqs.create_queue(QueueName=name + suffix)["QueueUrl"]
+        self.bucket = self.names["UploadsBucket"] = f"titlecard-uploads{suffix}"
+        self.s3.create_bucket(Bucket=self.bucket)
+        versioning: Any = {"Status": "Enabled"}
+        self.s3.put_bucket_versioning(Bucket=self.bucket, VersioningConfiguration=versioning)
+
+
 def on_the_embedded_aws(number: int) -> None:
     """Put rows back and publish as many results on the embedded AWS."""
     with tempfile.TemporaryDirectory() as folder:
@@ -345,7 +361,7 @@ def on_the_embedded_aws(number: int) -> None:
                 "AWS_ENDPOINT_URL": where.endpoint_url, "AWS_DEFAULT_REGION": where.region,
                 "AWS_ACCESS_KEY_ID": where.access_key, "AWS_SECRET_ACCESS_KEY": where.secret_key,
             }  # fmt: skip
-            world = World(bootstrap.AwsClients(), Wire())
+            world = EmbeddedWorld(bootstrap.AwsClients(), Wire())
             batch, _ = world.batch(*[_video(row) for row in range(1, number + 1)])
             _drained(world, batch, number)
             _published(world, batch, number)
