@@ -38,6 +38,7 @@ def is_sound(text: str) -> bool:
         texts.mended(text, escaped=True) == text
         and texts.without_live_date(text) == text
         and (cell(text) or "") == text
+        and not spreadsheet_fault(text)
     )
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 _SPREADSHEET_ERROR = re.compile(
-    r"#[¡¿]?[^\W_][\w /]{0,20}[!?]"  # #NAME?, #REF!, #DIV/0!, #¿NOMBRE?, #WERT!
+    r"#[¡¿]?[^\W\d_]{2}[\w /]{0,20}[!?]"  # #NAME?, #REF!, #DIV/0!, #¿NOMBRE?, #WERT!
     r"|#[^\W\d_]/[^\W\d_]{1,4}|#NV|#GETTING_DATA|#{3,}"  # #N/A in its languages; a column that is too narrow
     r"|(?:Err|Fehler|Erreur):\d{3}"  # LibreOffice
 )
