@@ -178,8 +178,8 @@ class Audit:
     def _all_ended(self, batch: Batch) -> bool:
         """Return whether all rows of a batch have ended; count them one by one if they may have.
 
-        Counters may stay too low, so they are not trusted for a batch that stands still, or that a clock of the future
-        has moved; and they may be too high. Rows are counted once, until the batch changes.
+        Counters may stay too low, so they are not trusted for a batch that stands still, or whose last change bears a
+        time in the future; and they may be too high. Rows are counted once, until the batch changes.
         """
         if batch.counted_at == batch.progress:
             return False
