@@ -186,7 +186,7 @@ class Database(dynamo.Client):
                 items = self._of_shard(max(after, int(values[":first"].removeprefix("row#")) - 1), partition)
                 more = bool(items) and items[-1]["row"] + SHARDS <= self.rows.number
             last = {name: items[-1][name] for name in ("pk", "sk")} if more else None
-            return {"Items": items, **({"LastEvaluatedKey": last} if last else {})}
+            return {"Items": items, "Count": len(items), **({"LastEvaluatedKey": last} if last else {})}
 
         return self._wire.call("catalog", "query", page, about="", tries=1)
 

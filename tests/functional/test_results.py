@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import count
+from threading import Barrier
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -12,6 +14,8 @@ from tests.functional.finished import Listener, end, ended, file_of, results, sa
 from tests.functional.world import PROJECT, Cut, Killed, World, videos
 
 from titlecard.aws.dynamodb.catalog import stamp
+from titlecard.aws.dynamodb.catalog.keys import SHARDS, UNSHARDED_ROWS
+from titlecard.aws.dynamodb.catalog.table import READ_THREADS, read_ahead
 from titlecard.domain.batch import BatchState, RowState
 from titlecard.domain.video import Tier
 from titlecard.pipeline import publish as module
@@ -19,7 +23,7 @@ from titlecard.pipeline.errors import EventNotPublished
 from titlecard.pipeline.requeue import TIMEOUT_SECONDS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from titlecard.aws.dynamodb.catalog import Batch
     from titlecard.domain.video import Talk
@@ -295,3 +299,39 @@ def test_a_batch_whose_rows_are_redriven_meanwhile_stays_open(world: World) -> N
     world.catalog.record_audit(batch, rounds=0, rows=0, now=world.clock())  # this moves the batch, as a redrive does
     assert not world.catalog.finish(batch)
     assert world.catalog.batch(batch.id).state is BatchState.OPEN
+
+
+# ---------------------------------------------------------------------------------------------------- many rows
+
+
+def test_reads_run_concurrently_and_come_in_order() -> None:
+    all_begun = Barrier(READ_THREADS)
+
+    def read(number: int) -> int:
+        all_begun.wait(timeout=60)  # fails if fewer calls run at a time
+        return number
+
+    assert list(read_ahead(read, range(3 * READ_THREADS))) == list(range(3 * READ_THREADS))
+
+
+def test_few_reads_are_ahead_of_their_reader() -> None:
+    asked: list[int] = []
+
+    def numbers() -> Iterator[int]:
+        for number in count():
+            asked.append(number)
+            yield number
+
+    reader = read_ahead(int, numbers())
+    assert [next(reader) for _ in range(100)] == list(range(100))
+    assert len(asked) <= 100 + READ_THREADS
+
+
+def test_a_batch_in_many_shards_is_counted_without_its_items(world: World) -> None:
+    batch = replace(large(world, 30), last_row=UNSHARDED_ROWS + 1)  # then all shards are asked
+    answers: list[dict[str, Any]] = []
+    world.db.meta.events.register("after-call.dynamodb.Query", lambda parsed, **_: answers.append(parsed))
+    assert world.catalog.count_rows(batch, RowState.PARSED) == 30
+    assert world.catalog.count_rows(batch, RowState.DEAD, RowState.CANCELLED) == 0
+    assert len(answers) == 2 * SHARDS
+    assert not any("Items" in it for it in answers)

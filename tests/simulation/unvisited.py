@@ -62,6 +62,10 @@ UNVISITED: dict[tuple[str, str, str], tuple[tuple[bool, ...], str]] = {
     ),
     ("aws.dynamodb.catalog.items", "as_row", "*"): (BOTH, _CONSOLE),
     ("aws.dynamodb.catalog.rows", "Rows.waiting", "*"): (BOTH, _CONSOLE),
+    ("aws.dynamodb.catalog.table", "read_ahead", "len(running) > READ_THREADS"): (
+        YES,
+        "batches of thousands of rows: the tests of results read ahead",
+    ),
     ("pipeline.admission", "Admission.admit", "self._ledger.take_probe(project, token=token, until=until, now=now)"): (
         NO,
         _RARE,

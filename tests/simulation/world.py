@@ -297,7 +297,7 @@ class World:
         )
         self._replace("aws.dynamodb.catalog.batches", Survey=SimpleNamespace(from_json=lambda _text: _SURVEY))
         self._replace("aws.dynamodb.catalog.rows", uuid4=self._name)
-        self._replace("aws.dynamodb.catalog.table", time=rest, random=chance)
+        self._replace("aws.dynamodb.catalog.table", ThreadPoolExecutor=Pool, time=rest, random=chance)
         self._replace("aws.sqs", time=rest, ENTRIES_PER_SEND=1 if self.plan.small else 10)
 
     def _replace(self, name: str, **replacements: object) -> None:

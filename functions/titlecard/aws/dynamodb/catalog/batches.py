@@ -13,7 +13,7 @@ from titlecard.domain.money import Total
 from titlecard.extraction.survey import Survey
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
     from datetime import datetime
 
 
@@ -259,21 +259,12 @@ class Batches(CatalogTable):
 
     def count_rows(self, batch: Batch, *states: RowState) -> int:
         """Count the rows of a batch that are in these states, one by one."""
-        return sum(1 for _ in self.numbers_of_rows(batch, *states))
+        return self._count_rows(batch.id, batch.last_row, **_in_states(states))
 
     def numbers_of_rows(self, batch: Batch, *states: RowState, after: int = 0) -> Iterator[int]:
         """Yield the numbers of the rows after row `after` that are in these states, in ascending order."""
-        names = {f":s{i}": state for i, state in enumerate(states)}
-        for item in self._rows_between(
-            batch.id,
-            batch.last_row,
-            after=after,
-            ProjectionExpression="sk",
-            FilterExpression=f"#state IN ({', '.join(names)})",
-            ExpressionAttributeNames={"#state": "state"},
-            ExpressionAttributeValues=names,
-        ):
-            yield number_of_row(item)
+        only = {"ProjectionExpression": "sk", **_in_states(states)}
+        return map(number_of_row, self._rows_between(batch.id, batch.last_row, after=after, **only))
 
     def survey(self, batch: str) -> Survey:
         """Return the survey of a batch: what its rows have in common.
@@ -321,3 +312,13 @@ class Batches(CatalogTable):
         stored = self._update_or_get(batch_key(batch.id), change, leased, {**values, ":lease": batch.lease})
         if stored is not None and stored.get("state") not in already:
             raise LeaseHeld(f"batch {batch.id} is held by another worker")
+
+
+def _in_states(states: Sequence[RowState]) -> dict[str, Any]:
+    """Return the filter of a query for rows in these states."""
+    values = {f":s{i}": state for i, state in enumerate(states)}
+    return {
+        "FilterExpression": f"#state IN ({', '.join(values)})",
+        "ExpressionAttributeNames": {"#state": "state"},
+        "ExpressionAttributeValues": values,
+    }

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from titlecard.aws.dynamodb.catalog.items import Row, VideoRecord, as_row, as_video_record
@@ -21,7 +22,7 @@ from titlecard.aws.dynamodb.catalog.keys import (
     waiting_lists,
 )
 from titlecard.aws.dynamodb.catalog.reviews import ReviewedTalk, as_current_talk, as_reviewed_talk
-from titlecard.aws.dynamodb.catalog.table import KEYS_PER_GET, CatalogTable, batched
+from titlecard.aws.dynamodb.catalog.table import KEYS_PER_GET, CatalogTable, batched, read_ahead
 from titlecard.domain.batch import RowState
 
 if TYPE_CHECKING:
@@ -63,8 +64,9 @@ class BatchResults(CatalogTable):
 
     def results(self, batch: Batch, *, after: int = 0) -> Iterator[RowResult]:
         """Yield the results of a batch's rows that have an item, after row `after`, in the manifest's order."""
-        for block in batched(self._rows_between(batch.id, batch.last_row, after=after), ROWS_PER_GET):
-            yield from self._looked_up(batch, block)
+        blocks = batched(self._rows_between(batch.id, batch.last_row, after=after), ROWS_PER_GET)
+        for found in read_ahead(partial(self._looked_up, batch), blocks):
+            yield from found
 
     def rows_of(self, batch: Batch, video: str) -> Iterator[Row]:
         """Yield the rows of a batch that are about one video; DynamoDB reads, and bills, all rows of the batch."""
@@ -80,12 +82,12 @@ class BatchResults(CatalogTable):
         found = Counter(batch_of_row(item) for item in self._on_agenda(*lists))
         return Counter({it.id: found[it.id] for it in batches if it.id in found})
 
-    def _looked_up(self, batch: Batch, items: Sequence[Mapping[str, Any]]) -> Iterator[RowResult]:
-        keys = []
+    def _looked_up(self, batch: Batch, items: Sequence[Mapping[str, Any]]) -> list[RowResult]:
+        keys, results = [], []
         for item in items:
             about = batch.project, str(item["video"])
-            entry = video_record_key(*about, item.get("fingerprint", ""))
-            keys.append((entry, current_key(*about), review_key(*about)))
+            record = video_record_key(*about, item.get("fingerprint", ""))
+            keys.append((record, current_key(*about), review_key(*about)))
         for item, found in zip(items, self._get_groups(keys), strict=True):
             entry_item, pointer_item, answer_item = found
             row, answer = as_row(item), as_reviewed_talk(answer_item) if answer_item else None
@@ -93,11 +95,7 @@ class BatchResults(CatalogTable):
             moments = [str(item[name]) for name in ("ended_at", "deferred_at", "began") if item.get(name)]
             if answer:
                 moments.append(answer.at)
-            yield RowResult(
-                batch=batch.id,
-                row=row,
-                entry=as_video_record(entry_item),
-                answer=answer,
-                current=pointer is not None and (pointer.batch, pointer.row) == (batch.id, row.number),
-                changed_at=max(moments, default=""),
-            )
+            is_current = pointer is not None and (pointer.batch, pointer.row) == (batch.id, row.number)
+            entry, changed_at = as_video_record(entry_item), max(moments, default="")
+            results.append(RowResult(batch.id, row, entry, answer, is_current, changed_at))
+        return results

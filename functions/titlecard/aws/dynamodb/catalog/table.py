@@ -10,8 +10,10 @@ from __future__ import annotations
 import heapq
 import random
 import time
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
-from itertools import islice
+from itertools import chain, islice
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -23,11 +25,13 @@ from titlecard.aws.dynamodb.catalog.keys import NEVER, row_range, row_shards
 from titlecard.aws.errors import CatalogBusy
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from concurrent.futures import Future
 
     from mypy_boto3_dynamodb import DynamoDBClient
 
 Item = TypeVar("Item")
+Found = TypeVar("Found")
 
 AGENDA = "agenda"
 
@@ -62,6 +66,10 @@ RETRYABLE = {
 }
 """The error codes of statements and transactions that may succeed when retried (DynamoDB API reference,
 "BatchStatementError" and "TransactWriteItems")."""
+
+READ_THREADS = 4
+"""Threads that read many items. A read waits about as long as Python then takes to decode its answer, so more threads
+would only compete for the processor."""
 
 ITEMS_PER_PAGE = 50
 """The number of items that a merged query reads ahead in each shard: items may be large, and not all may be needed."""
@@ -235,19 +243,17 @@ class CatalogTable:
         **query: Any,  # noqa: ANN401 -- passed on as it is
     ) -> Iterator[Mapping[str, Any]]:
         """Yield the items of a batch's rows after row `after`, by number, from all shards."""
-        values = query.pop("ExpressionAttributeValues", {})
-        shards = []
-        for shard in row_shards(last_row):
-            partition, first, last = row_range(batch, shard, after)
-            shards.append(
-                self._query(
-                    KeyConditionExpression="pk = :pk AND sk BETWEEN :first AND :last",
-                    ExpressionAttributeValues={":pk": partition, ":first": first, ":last": last, **values},
-                    ConsistentRead=True,
-                    **query,
-                )
-            )
-        return heapq.merge(*shards, key=itemgetter("sk"))
+        shards = (self._query(**it) for it in _queries_of_rows(batch, last_row, after, query))
+        return heapq.merge(*read_ahead(_with_first_page, shards), key=itemgetter("sk"))
+
+    def _count_rows(self, batch: str, last_row: int, **query: Any) -> int:  # noqa: ANN401 -- passed on as it is
+        """Count the items of a batch's rows, all shards at once; DynamoDB sends none of them."""
+
+        def count(shard: Mapping[str, Any]) -> int:
+            pages = self._db.get_paginator("query").paginate(TableName=self._table, Select="COUNT", **shard)
+            return sum(page["Count"] for page in pages)
+
+        return sum(read_ahead(count, _queries_of_rows(batch, last_row, 0, query)))
 
     def _on_agenda(self, *lists: str, before: str = f"{NEVER}~") -> Iterator[Mapping[str, Any]]:
         """Yield the items on lists of the agenda, by due date (an eventually consistent read of the index)."""
@@ -268,6 +274,37 @@ def batched(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
     stream = iter(items)
     while block := list(islice(stream, size)):
         yield block
+
+
+def read_ahead(read: Callable[[Item], Found], wanted: Iterable[Item]) -> Iterator[Found]:
+    """Yield the answers of `read` in the order of what is `wanted`; up to `READ_THREADS` calls run concurrently."""
+    running: deque[Future[Found]] = deque()
+    with ThreadPoolExecutor(READ_THREADS, thread_name_prefix="read") as pool:
+        for item in wanted:
+            running.append(pool.submit(read, item))
+            if len(running) > READ_THREADS:
+                yield running.popleft().result()
+        while running:
+            yield running.popleft().result()
+
+
+def _queries_of_rows(batch: str, last_row: int, after: int, query: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yield a query for each shard of a batch's rows after row `after`."""
+    for shard in row_shards(last_row):
+        partition, first, last = row_range(batch, shard, after)
+        values = {":pk": partition, ":first": first, ":last": last}
+        yield {
+            **query,
+            "KeyConditionExpression": "pk = :pk AND sk BETWEEN :first AND :last",
+            "ExpressionAttributeValues": {**query.get("ExpressionAttributeValues", {}), **values},
+            "ConsistentRead": True,
+        }
+
+
+def _with_first_page(items: Iterator[Item]) -> Iterator[Item]:
+    """Return the same items after reading the first page."""
+    first = next(items, None)
+    return iter(()) if first is None else chain([first], items)
 
 
 def _back_off(tries: int) -> None:
