@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from titlecard import manifests
-from titlecard.manifests import Accepted, LeftOut, ReadingLimits, Refused, Row
+from titlecard.manifests import Accepted, LeftOut, ReadingLimits, Refused, Row, references
 from titlecard.manifests.addresses import video_id, youtube_id
 from titlecard.manifests.errors import NotAManifest
 
@@ -332,7 +332,12 @@ def test_a_first_line_that_is_broken_does_not_hide_json_lines() -> None:
         (b'[[{"id": "a", "title": "A"}]]', "jq -c '.[][]' OLD"),
         (b'{"a": {"title": "A"}, "b": {"title": "B"}}', "{id: .key} + .value"),
         (b"Ab3dEfGh1Jk\nKl9mNoPq2Rs\n", "yt-dlp --dump-json --batch-file OLD"),
-        (b"A title\nAb3dEfGh1Jk\nAnother\nKl9mNoPq2Rs\n", "ids or addresses without titles"),
+        (b"A title\nAb3dEfGh1Jk\nAnother\nKl9mNoPq2Rs\n", "paste - - < OLD > NEW"),
+        (b'id,title,description\ra,A,"x\ny"\rb,B,\r', "tr '\\r' '\\n'"),
+        (b"\0" * 100, "consists of NULs"),
+        (b"Traceback (most recent call last):\n  File x\n", "a program that failed"),
+        (b'{"range": "A1:B2", "values": [["id", "title"], ["a", "A"]]}', "jq -r '.values[] | @csv' OLD"),
+        (b'{"sessions": {"A": {"title": "A"}, "B": {"title": "B"}}, "speakers": {}}', "jq -c '.sessions | to_entries"),
         (b"WARNING: [youtube] nothing\nERROR: [youtube] a: Private video\n", "only yt-dlp's log"),
         (b"id,views\na,5\n", "without a column for the title; its columns are “id”, “views”"),
         (b"title,views\na,5\n", "without a column for id or url"),
@@ -899,3 +904,223 @@ def test_a_title_that_was_cut_off_is_found_behind_a_label_or_in_quotes(line: str
     (row,) = rows(json.dumps([{"id": "a", "title": cut, "description": line.format(title)}]).encode())
     assert isinstance(row, Accepted)
     assert row.video.title == f"Ada Byron: {title}"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        *("{id} {title}", "{id}\t{title}", "{id} | {title}", "{id},{title}", "{id};{title}", "{id} - {title}"),
+        *("{title} [{id}]", "{title} [{id}].info.json", "{title}-{id}.mp4", "{title}\t{id}", "{title} ({id})"),
+        *(
+            "{url} {title}",
+            "{url}\t{title}",
+            "{title} | {url}",
+            "{title},{url}",
+            "- [{title}]({url})",
+            "{title} ({url})",
+        ),
+    ],
+)
+def test_the_id_or_address_beside_each_title_of_a_list_is_the_videos(line: str) -> None:
+    videos = [
+        ("Ab3dEfGh1Jk", "Queues, locks"),
+        ("-l9mNoPq2Rs", "Tests"),
+        ("Programming", "Small data"),
+        ("__3dEfGh1J-", "A"),
+    ]
+    lines = [line.format(id=it, title=title, url=f"https://youtu.be/{it}") for it, title in videos]
+    assert [found[1:] for found in accepted("\n".join(lines).encode())] == videos
+
+
+def test_words_of_eleven_letters_are_no_ids() -> None:
+    lines = ["Programming in C", "Open-source in anger", "Kotlin, an introduction", "Architecture for Engineering"]
+    assert [title for _, _, title in accepted("\n".join(lines).encode())] == lines
+
+
+def test_a_title_that_yt_dlp_does_not_know_is_none() -> None:
+    refused, read = rows(b"Ab3dEfGh1Jk\tNA\nKl9mNoPq2Rs\tTests\n")
+    assert isinstance(refused, Refused)
+    assert isinstance(read, Accepted)
+
+
+SNIPPET = {"title": "Queues", "channelTitle": "DemoConf"}
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"kind": "youtube#playlistItem", "id": "UEx", "snippet": SNIPPET, "contentDetails": {"videoId": "Ab3dEfGh1Jk"}},
+        {
+            "kind": "youtube#activity",
+            "id": "MTU",
+            "snippet": SNIPPET,
+            "contentDetails": {"upload": {"videoId": "Ab3dEfGh1Jk"}},
+        },
+        {
+            "kind": "youtube#activity",
+            "id": "MTU",
+            "snippet": SNIPPET,
+            "contentDetails": {"playlistItem": {"resourceId": {"videoId": "Ab3dEfGh1Jk"}}},
+        },
+        {**SNIPPET, "resourceId": {"kind": "youtube#video", "videoId": "Ab3dEfGh1Jk"}},
+        {"id.kind": "youtube#video", "id.videoId": "Ab3dEfGh1Jk", "snippet.title": "Queues"},
+        {"id": "UEx", "snippet.resourceId.videoId": "Ab3dEfGh1Jk", "snippet.title": "Queues"},
+        {"titleUrl": "https://www.youtube.com/watch?v=Ab3dEfGh1Jk", "title": "Queues"},
+    ],
+)
+def test_the_id_of_youtubes_video_is_found_wherever_an_answer_holds_it(row: dict[str, object]) -> None:
+    assert accepted(json.dumps([row]).encode()) == [(1, "Ab3dEfGh1Jk", "Queues")]
+
+
+@pytest.mark.parametrize(
+    ("row", "reason"),
+    [
+        (
+            {"kind": "youtube#activity", "id": "x", "snippet": SNIPPET, "contentDetails": {"subscription": {}}},
+            "activity",
+        ),
+        ({"kind": "youtube#playlistItem", "id": "x", "contentDetails": {"videoId": "a"}}, "part=snippet"),
+        ({"error": {"code": 403, "message": "quota exceeded"}}, "quota exceeded"),
+        ({"error": "404 Not Found", "url": "https://youtu.be/Ab3dEfGh1Jk"}, "404 Not Found"),
+        ({"id": "a", "title": "A", "status": "Declined"}, "The talk is declined."),
+        ({"title": "D", "url": "https://www.youtube.com/embed/videoseries?list=PL1"}, "a playlist"),
+        ({"name": "Ada Byron", "github": "ada", "slug": "ada"}, "a speaker"),
+    ],
+)
+def test_an_answer_without_a_video_says_what_it_is(row: dict[str, object], reason: str) -> None:
+    (read,) = rows(json.dumps([row]).encode())
+    assert isinstance(read, Refused)
+    assert reason in read.reason
+
+
+def test_a_table_of_people_has_no_talks() -> None:
+    assert [type(row) for row in rows(b"ID,Name,Biography\nK,Ada,About\n")] == [Refused]
+    assert [type(row) for row in rows(b"ID,Name,Speaker,Bio\nK,Queues,Ada,About\n")] == [Accepted]
+
+
+def test_a_talk_that_was_rejected_is_refused_in_a_table() -> None:
+    assert [type(row) for row in rows(b"ID,Proposal title,State\na,A,confirmed\nb,B,rejected\n")] == [Accepted, Refused]
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        "id,title\n,\na,A\n , \nb,B\n\x1a",
+        "id,title\na,A\n\ufeffid,title\nb,B\n",
+        '"id\n",title\na,A\nb,B\n',
+        "\n".join(f"Remark {place},," for place in range(15)) + "\nid,title,\na,A,\nb,B,\n",
+        "+----+---+\n| id | title |\n+----+---+\n| a | A |\n| b | B |\n+----+---+\n2 rows in set (0.00 sec)\n",
+    ],
+    ids=["empty cells", "the header again", "a header of two lines", "many remarks above", "a database's client"],
+)
+def test_what_stands_around_the_rows_of_a_table_is_no_talk(table: str) -> None:
+    read = rows(table.encode())
+    assert [row.video.title for row in read if isinstance(row, Accepted)] == ["A", "B"]
+    assert not [row for row in read if isinstance(row, Refused)]
+
+
+@pytest.mark.parametrize("column", ["Confidentialité", "Privacy"])
+@pytest.mark.parametrize("word", ["Privée", "Privé", "Prywatny", "Privado"])
+def test_a_private_video_is_told_in_words_with_accents(column: str, word: str) -> None:
+    (row,) = rows(f"Video ID,Title,{column}\nAb3dEfGh1Jk,A talk,{word}\n".encode())
+    assert isinstance(row, Refused)
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "Идентификатор видео,Название видео (оригинал),Описание видео (оригинал)",
+        "동영상 ID,동영상 제목(원본),동영상 설명(원본)",
+        "视频 ID,视频标题 (原文),视频说明 (原文)",
+        "Video-id,Videotitel (original),Videobeskrivning (original)",
+    ],
+)
+def test_a_table_of_google_takeout_is_read_in_more_languages(header: str) -> None:
+    (row,) = rows(f"{header}\ndQw4w9WgXcQ,A talk,About it\n".encode())
+    assert isinstance(row, Accepted)
+    assert (row.video.id, row.video.title, row.video.description) == ("dQw4w9WgXcQ", "A talk", "About it")
+
+
+@pytest.mark.parametrize(
+    "records",
+    [
+        [
+            {"model": "t.talk", "pk": 1, "fields": {"title": "Queues", "speakers": [["ada"]]}},
+            {"model": "t.speaker", "fields": {"slug": "ada", "name": "Ada Byron"}},
+        ],
+        [
+            {"model": "t.talk", "pk": 1, "fields": {"title": "Queues", "speaker": 7}},
+            {"model": "t.speaker", "pk": 7, "fields": {"user": 3}},
+            {"model": "auth.user", "pk": 3, "fields": {"username": "ada", "first_name": "Ada", "last_name": "Byron"}},
+        ],
+        [
+            {"model": "s.presentation", "pk": 1, "fields": {"title": "Queues", "speaker": 7}},
+            {"model": "s.proposalbase", "pk": 1, "fields": {"title": "Queues?", "speaker": 7}},
+            {"model": "s.speaker", "pk": 7, "fields": {"name": "Ada Byron"}},
+        ],
+    ],
+    ids=["natural keys", "a name in the user's record", "proposals beside talks"],
+)
+def test_speakers_and_talks_of_django_are_told_apart_and_named(records: list[object]) -> None:
+    read = rows(json.dumps(records).encode())
+    assert talks(read) == [("1", "Queues", ("Ada Byron",))]
+    assert not [row for row in read if isinstance(row, Refused)]
+
+
+@pytest.mark.parametrize(
+    ("limit", "reason"),
+    [
+        ("PEOPLE_MAX", "more than 1 people: talks of the last 2"),
+        ("_LINKS_MAX", "more than 1 times: talks of the last 1"),
+    ],
+)
+def test_people_and_ties_that_are_too_many_are_told(limit: str, reason: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(references, limit, 1)
+    speakers = [{"model": "t.speaker", "pk": it, "fields": {"name": f"Ada {it}"}} for it in range(3)]
+    ties = [{"model": "t.talkspeaker", "pk": it, "fields": {"talk": 1, "speaker": it}} for it in range(2)]
+    talk = {"model": "t.talk", "pk": 1, "fields": {"title": "Queues"}}
+    *_, last = rows(json.dumps([*speakers, *ties, talk]).encode())
+    assert isinstance(last, Refused)
+    assert reason in last.reason
+
+
+def test_people_of_sessionize_that_are_too_many_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(references, "PEOPLE_MAX", 1)
+    sessions = [{"id": "1", "title": "Queues", "isServiceSession": False, "speakers": ["a", "b"]}]
+    people = [{"id": "a", "fullName": "Ada Byron"}, {"id": "b", "fullName": "Grace Hopper"}]
+    read, told = rows(json.dumps({"sessions": sessions, "speakers": people}).encode())
+    assert isinstance(read, Accepted)
+    assert isinstance(told, Refused)
+    assert "more than 1 people" in told.reason
+
+
+@pytest.mark.parametrize(
+    ("speakers", "names"),
+    [
+        (["Ada Byron (she/her)"], ("Ada Byron",)),
+        (["Ada Byron, Grace Hopper"], ("Ada Byron", "Grace Hopper")),
+        (["Ada Byron and Grace Hopper"], ("Ada Byron", "Grace Hopper")),
+        (["Ada Byron, ACME"], ("Ada Byron, ACME",)),
+        (["Byron, Ada", "Ravenna"], ("Ada Byron", "Ravenna")),
+    ],
+)
+def test_an_item_in_a_list_of_speakers_may_hold_several(speakers: list[str], names: tuple[str, ...]) -> None:
+    (row,) = rows(json.dumps([{"id": "a", "title": "A", "speakers": speakers}]).encode())
+    assert isinstance(row, Accepted)
+    assert row.video.presenters == names
+
+
+def test_a_grid_of_sessionize_is_known_by_any_of_its_days() -> None:
+    session = {"id": "1", "title": "Queues", "isServiceSession": False, "speakers": [{"name": "Ada Byron"}]}
+    days = [{"date": "1", "rooms": []}, {"date": "2", "rooms": [{"name": "Main", "sessions": [session]}]}]
+    assert talks(rows(json.dumps(days).encode())) == [("1", "Queues", ("Ada Byron",))]
+
+
+def test_a_file_that_was_appended_to_another_is_read() -> None:
+    row = '\ufeff{"id": "%s", "title": "A"}\n'
+    assert [identity for _, identity, _ in accepted((row % "a" + row % "b").encode())] == ["a", "b"]
+
+
+def test_a_progress_of_yt_dlp_is_no_row() -> None:
+    data = b'{"id": "a", "title": "A"}\n[download]   0.0% of 1MiB\r[download] 100% of 1MiB\n'
+    assert [type(row) for row in rows(data)] == [Accepted]

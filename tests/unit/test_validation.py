@@ -71,6 +71,12 @@ def test_a_duplicate_id_with_other_content_names_the_row_that_is_kept(tmp_path: 
     assert take(MIXED, tmp_path)[1][2] == {"row": 6, "reason": reason, "excerpt": "b: T"}
 
 
+def test_a_row_that_names_another_speaker_of_the_same_talk_is_refused_and_not_only_counted(tmp_path: Path) -> None:
+    counted, rejects = take("id,title,speaker\na,A,Ada Byron\na,A,Grace Hopper\na,A,Ada Byron\n", tmp_path)
+    assert (counted.accepted, counted.repeated) == (1, 1)
+    assert [entry["row"] for entry in rejects] == [3]
+
+
 def test_the_same_bytes_give_the_same_report(tmp_path: Path) -> None:
     assert take(MIXED, tmp_path) == take(MIXED, tmp_path)
 

@@ -8,7 +8,9 @@ from itertools import pairwise
 from urllib.parse import SplitResult, parse_qs, urlsplit
 
 _YOUTUBE_HOSTS = ("youtube.com", "youtube-nocookie.com", "youtu.be")
-_YOUTUBE_ID = re.compile(r"[A-Za-z0-9_-]{11}")
+_YOUTUBE_ID = re.compile(r"(?!videoseries$|live_stream$)[A-Za-z0-9_-]{11}")
+"""An id; the two words stand in its place where a playlist or a channel's live stream is embedded."""
+
 _YOUTUBE_PLACES = frozenset({"watch", "shorts", "live", "embed", "v", "e", "vi", "vi_webp", "video"})
 """The folders of YouTube that hold videos; all others are names of channels."""
 
@@ -34,10 +36,10 @@ def youtube_id(url: str) -> str | None:
 def list_id(url: str) -> str | None:
     """Return the name or id of the playlist or channel that a YouTube address leads to, None for other addresses."""
     parts = _split(url)
-    if parts is None or not _is_at(parts, "youtube.com") or youtube_id(url):
+    if parts is None or not _is_at(parts, *_YOUTUBE_HOSTS) or youtube_id(url):
         return None
     path = parts.path.strip("/").split("/")
-    if path[0] == "playlist":
+    if path[0] == "playlist" or path[-1] == "videoseries":
         return next(iter(parse_qs(parts.query).get("list", ())), None)
     return path[1] if path[0] in {"channel", "c", "user"} and len(path) > 1 else path[0] if path[0][:1] == "@" else None
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
+from titlecard.domain.text import fold
 from titlecard.domain.video import Video
 from titlecard.manifests import no_talk, texts
 from titlecard.manifests.addresses import is_youtube_id, youtube_id
@@ -29,8 +30,11 @@ _REMARKS = ("channel", "published_at")  # nothing depends on them: dropped unles
 _LIVE = ("extractor", "extractor_key", "ie_key", "live_status", "is_live", "was_live")
 """Columns of yt-dlp's rows about live videos, whose titles yt-dlp extends with the date."""
 
-_RULE = re.compile(r"\s*:?[-=]{3,}:?\s*")
-"""A cell of the line below the header of a table in Markdown."""
+_RULE = re.compile(r"\s*[:+]?[-=+]{3,}[:+]?\s*")
+"""A cell of the line below the header of a table, in Markdown or as a database's client prints it."""
+
+_SHORT_CHARACTERS = 20
+"""The most characters of a word about a video's privacy."""
 
 _NAMES_SHOWN = 8
 _IGNORED_MAX, _NAME_CHARACTERS = 200, 100
@@ -73,6 +77,7 @@ class Columns:
         self._names: tuple[str, ...] | None = None
         self._mapping: Mapping[str, str] = {}
         self._shapes: tuple[Shape, ...] = ()
+        self._of_person = False  # whether these are the columns of a person
         self._all: dict[str, None] = {}
         self._listed: tuple[str, ...] = ()
         self.seen: dict[str, str] = {}
@@ -126,6 +131,7 @@ class Columns:
         if names != self._names:
             self._names, self._mapping = names, self._known or recognise(names)
             self._shapes = () if self._known else shapes_of(frozenset(names))
+            self._of_person = no_talk.is_person(names)
         shape = next((it for it in self._shapes if it.fits(record)), None)
         flat = shape.flat(record, self._references) if shape else generic(record, self._mapping, self._references)
         if flat.columns is not self._mapping or not self.seen.keys() >= flat.columns.keys():
@@ -137,7 +143,9 @@ class Columns:
 
     def _check_is_talk(self, record: dict[str, Any], flat: Flat) -> None:
         """Raise `NoTalk` if the row is known not to be a talk."""
-        reason = no_talk.why_no_video(record) or no_talk.why_a_list(flat.values)
+        if self._of_person:
+            raise Unreadable("The row is a speaker, not a talk: export the sessions.")
+        reason = no_talk.why_no_video(record) or no_talk.why_a_list(flat.values) or no_talk.why_withdrawn(record)
         if reason:
             raise Unreadable(reason)
         if not self._known:
@@ -146,12 +154,15 @@ class Columns:
         if "title" not in values and plain_name(str(values.get("id", ""))) in TOTALS:
             raise NoTalk("The row is the total of the others.")
         written = [text for text in record.values() if isinstance(text, str)]
+        if written and all(text.strip() == name for name, text in record.items() if isinstance(text, str)):
+            raise NoTalk("The names of the columns again.")
         if len(written) == 1 and "title" not in values and " " in written[0].strip():
             raise NoTalk("A remark between the rows of the table.")
         if written and all(map(_RULE.fullmatch, written)):
             raise NoTalk("A line between the rows of the table.")
         read = self._known.values()
-        if any(str(value).casefold() in PRIVATE for name, value in record.items() if name not in read):
+        others = [value for name, value in record.items() if value and name not in read]
+        if any(len(value) < _SHORT_CHARACTERS and fold(value) in PRIVATE for value in others):
             raise Unreadable("The video is private.")
 
     def _mend(self, record: dict[str, Any], fields: dict[str, Any]) -> None:
@@ -221,6 +232,8 @@ def cell(text: str) -> str | None:
 
 def _without_title(record: dict[str, Any], names: tuple[str, ...]) -> str:
     """Say that a row has no title, and which columns it has, so that a person sees which one was meant."""
+    if str(record.get("kind")).startswith("youtube#"):
+        return "The row has no title: ask YouTube's Data API for part=snippet."
     if record.get("_type") in {"url", "url_transparent"} or "ie_key" in record:
         return "The row has no title: youtube-dl lists none. List the videos with yt-dlp, or without --flat-playlist."
     shown = ", ".join(f"“{name:.40}”" for name in names[:_NAMES_SHOWN])

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 _COLOUR = rb"(?:\x1b\[[\d;]*m)?"
 _LOG_LINE = (
-    rb"%b(?:(?:WARNING|ERROR|Deprecated Feature|DeprecationWarning):%b |\[[A-Za-z][\w:.+ -]{0,60}\] [^\s\]])"
+    rb"%b(?:(?:WARNING|ERROR|Deprecated Feature|DeprecationWarning):%b |\[[A-Za-z][\w:.+ -]{0,60}\] {1,4}[^\s\]])"
     % (_COLOUR, _COLOUR)
 )
 _BEGINNING = re.compile(_LOG_LINE)

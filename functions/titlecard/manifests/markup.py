@@ -131,6 +131,7 @@ _FORMS = {
     b"schedule": MarkupForm("schedule of a conference (XML)", "event", _event),
     b"feed": MarkupForm("Atom feed", "entry", _entry),
     b"rss": MarkupForm("RSS feed", "item", _item),
+    b"rdf": MarkupForm("RSS feed", "item", _item),
 }
 """The forms by the name of the outermost element."""
 

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from titlecard.domain.text import fold
 from titlecard.manifests.addresses import list_id
-from titlecard.manifests.vocabulary import ADVERTISING, AROUND_BREAKS, AROUND_HIDDEN, BREAKS, HIDDEN, VIDEOS
+from titlecard.manifests.names import plain_name
+from titlecard.manifests.vocabulary import ADVERTISING, AROUND_BREAKS, AROUND_HIDDEN, BREAKS, FIELDS, HIDDEN, VIDEOS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
 PRIVATE = "The video is private or deleted: its title is not shown."
 NOT_BEGUN = "The video is a premiere or a live stream that has not begun: it has no title yet."
@@ -18,11 +19,18 @@ NOT_BEGUN = "The video is a premiere or a live stream that has not begun: it has
 _SHORT_CHARACTERS = 80
 """The most characters of a title that can only mean a break or a hidden video."""
 
-_LIST_ID = re.compile(r"PL(?:[\w-]{32}|[0-9A-F]{16})|U[CU][\w-]{22}")
+_LIST_ID = re.compile(r"PL(?:[\w-]{32}|[0-9A-F]{16})|(?:U[CU]|UU(?:LF|LV|SH)|FL|LL)[\w-]{22}|OLAK5uy_[\w-]{33}")
 """The ids of YouTube's playlists and channels."""
 
 _LISTS = {"playlist", "multi_video"}
-_OF_PEOPLE = ({"firstName", "lastName"}, {"name", "biography"}, {"name", "bio"})
+_ABOUT_PEOPLE = frozenset({"lastname", "biography", "bio", "tagline", "twitter", "github", "affiliation"})
+_OF_TALKS = frozenset({*FIELDS["title"], *FIELDS["presenters"]}) - {"name"}
+_NAMES = frozenset({"name", "firstname", "fullname"})
+_STATES = frozenset({"state", "status", "proposalstate", "proposalstatus", "submissionstate"})
+
+_WITHDRAWN = frozenset({"rejected", "withdrawn", "canceled", "cancelled", "declined", "deleted"})
+"""The states of a talk that does not take place."""
+
 _OF_LISTS = {"followersCount", "videosLength"}
 """Fields of PeerTube's channels and playlists."""
 _WORD = re.compile(r"[^\W\d_]+")
@@ -46,19 +54,35 @@ def why_no_video(record: Mapping[str, Any]) -> str | None:
         return f"The row is a playlist{_named(record)} {why}."
     if record.get("_type") in _LISTS or _is_list(record):
         return f"The row is a playlist or a tab of a channel{_named(record)}, not a video. {LIST_ITS_VIDEOS}"
-    if "title" not in record and any(record.keys() >= keys for keys in _OF_PEOPLE):
-        return "The row is a speaker, not a talk: export the sessions."
     if record.keys() >= {"acronym", "slug"} and "guid" not in record:
         return f"The row is a conference{_named(record)}, not a talk: its events are the talks."
     if _is_channel(record):
         return f"The row is a channel or a playlist{_named(record)}, not a video. {LIST_ITS_VIDEOS}"
+    if isinstance(error := record.get("error"), dict | str) and error and "title" not in record:
+        said = error.get("message") if isinstance(error, dict) else error
+        return f"The row is an error and not a video: {said!s:.200}"
     return _why_unseen(record)
+
+
+def is_person(names: Iterable[str]) -> bool:
+    """Return whether a row with these columns is a person: it has a name, and neither a title nor presenters."""
+    given = {plain_name(name) for name in names}
+    return bool(given & _NAMES and given & _ABOUT_PEOPLE) and not given & _OF_TALKS
+
+
+def why_withdrawn(record: Mapping[str, Any]) -> str | None:
+    """Return why a talk does not take place, by its state; None if it may."""
+    for name, state in record.items():
+        short = isinstance(state, str) and len(state) < _SHORT_CHARACTERS
+        if short and state.casefold() in _WITHDRAWN and plain_name(name) in _STATES:
+            return f"The talk is {state.casefold()}."
+    return None
 
 
 def why_a_list(values: Mapping[str, Any]) -> str | None:
     """Return why a row with this id and address is a playlist or a channel of YouTube; None if it is neither."""
     identity, url = values.get("id"), values.get("url")
-    listed = list_id(url) if isinstance(url, str) and "youtube.com" in url else None
+    listed = list_id(url) if isinstance(url, str) and "youtube" in url else None
     if not (listed and identity in {None, "", listed}) and not (
         isinstance(identity, str) and _LIST_ID.fullmatch(identity)
     ):

@@ -72,6 +72,17 @@ def name_of(person: Mapping[str, Any]) -> str | None:
     return " ".join(part.strip() for part in parts if part.strip()) or None
 
 
+def _of_item(text: str) -> list[str]:
+    """Return the names in a list's item: mostly one, so that what stands behind a comma may be a company."""
+    found = split(text)
+    return found if len(found) == 1 or all(" " in name for name in found) else [text.strip()]
+
+
+def key_of(value: object) -> str:
+    """Return the key in a reference: a primary key, or a natural one, which is a list."""
+    return str(value[0] if isinstance(value, list) and value else value)
+
+
 def split(text: str) -> list[str]:
     """Split a text into names: at semicolons, bars and line ends if there are any, else at commas, `&` and `and`.
 
@@ -132,10 +143,12 @@ def _of_written_list(text: str, people: Mapping[str, str]) -> Iterator[str]:
 def _of_list(item: object, people: Mapping[str, str]) -> Iterator[str]:
     """Yield the names in a list's item: a text is a name or a person's key; a list is Django's natural key."""
     match item:
+        case str() if item in people:
+            yield people[item]
         case str():
-            yield people.get(item, "" if _GUID.fullmatch(item) else item.strip())
+            yield from () if _GUID.fullmatch(item) else _of_item(item)
         case [str() as name]:
-            yield name.strip()
+            yield people.get(name, name.strip())
         case [str() as first, str() as last] if first.istitle() and last.istitle():
             yield f"{first.strip()} {last.strip()}"
         case list():

@@ -21,6 +21,7 @@ from titlecard.manifests.references import References
 from titlecard.manifests.rows import Accepted, LeftOut, Refused, excerpt
 from titlecard.manifests.source import HEAD_BYTES, Piece, Source, lines
 from titlecard.manifests.tables import TableRow, table_rows
+from titlecard.manifests.title_lines import title_line
 from titlecard.manifests.vocabulary import FIELDS
 from titlecard.manifests.yaml_rows import objects
 
@@ -34,10 +35,6 @@ Raw = Piece | TableRow | object
 """A row in its form: bytes of JSON, fields of a table, or an object that was already parsed."""
 
 _ROWS_JUDGED = 200
-
-_BULLET = re.compile(r"^(?:[-\u2022][ \t]+|\*[ \t]+(?!.*\*))(?=\S)")
-_TITLE_AND_ADDRESS = re.compile(r"(?:\[(.+)\]\(|(.*\S)[ \t]+<?)(https?://[^\s<>]+?)[>)]?\s*")
-"""A line of a list of titles that ends in the video's address, or is a link in Markdown."""
 
 _PYTHON = re.compile(rb"\s*\{\s*'")
 
@@ -85,6 +82,7 @@ class Reading:
         self._form = form
         self._chunks = without_log_lines(chunks) if form.logged and not form.by_lines else chunks
         self._limits = limits
+        self._faults = references.faults if references else ()
         self._columns = Columns(
             limits.row_max_bytes,
             known=form.table.columns if form.table else None,
@@ -117,8 +115,9 @@ class Reading:
         except Broken as broken:
             yield Refused(last + 1, str(broken), "")
             return
-        if not told:
-            yield Refused(last + 1, f"No video was found in the file, which was read as {self.form}.", "")
+        faults = self._faults if told else (f"No video was found in the file, which was read as {self.form}.",)
+        for number, reason in enumerate(faults, start=last + 1):
+            yield Refused(number, reason, "")
 
     def only(self, wanted: Container[int]) -> Iterator[Accepted]:
         """Yield the accepted rows among the wanted numbers; skip the others without parsing them."""
@@ -185,13 +184,7 @@ class Reading:
             raise Unreadable(row.fault)
         names = self._form.table.names if self._form.table else ()
         if len(names) == 1:  # a list of titles
-            text = _BULLET.sub("", row.fields[0], count=1)
-            beside = _TITLE_AND_ADDRESS.fullmatch(text)
-            if beside:
-                return {"title": beside[1] or beside[2], "url": beside[3]}
-            first, _, rest = text.partition(" ")
-            leads = rest.strip() and "://" in first
-            return {"title": rest.strip(), "url": first} if leads else {"title": text, "id": text}
+            return title_line(row.fields[0], ids=self._form.table is not None and self._form.table.ids)
         return dict(zip(names, map(cell, row.fields), strict=False))
 
     def _json_record(self, piece: Piece) -> object:
@@ -217,6 +210,8 @@ def _json_fault(data: bytes, message: str) -> str:
     """Describe the fault of a row that is not JSON. `message` is the parser's, whose nesting ends at 200 levels."""
     if "recursion limit" in message:
         return "The row is nested too deep."
+    if b"\0" in data:
+        return "The row contains NULs: the file was damaged, or not written to its end."
     if _PYTHON.match(data):
         return "The row is written as Python prints it, which is not JSON. Write it with json.dumps."
     try:

@@ -19,6 +19,7 @@ from titlecard.manifests.markup import markup_form
 from titlecard.manifests.names import looks_like_an_id, plain_name
 from titlecard.manifests.source import HEAD_BYTES, lines
 from titlecard.manifests.tables import Table, delimiter, table
+from titlecard.manifests.title_lines import title_and_address, title_and_id
 from titlecard.manifests.vocabulary import ENVELOPES, FIELDS, KEYS
 from titlecard.manifests.yaml_rows import is_yaml
 
@@ -47,6 +48,7 @@ _OTHER_FILES = {
     b"\x1f\x8b": "gzipped twice: unpack it once",
     b"SQLite format 3": "an SQLite database: export the table as CSV",
     b"PAR1": "a Parquet file: export it as JSON Lines or CSV",
+    b"Traceback (most recent call last)": "the report of a program that failed: run it again",
     b"BEGIN:VCALENDAR": "an iCalendar: export the schedule as JSON or XML (frab, pretalx: schedule.json, schedule.xml)",
 }
 
@@ -89,7 +91,11 @@ _BEFORE_JSON = re.compile(
 
 _LIKE_YAML = re.compile(rb"(?:---[^\n]*\n|#[^\n]*\n|\s*\n)*+[\w-]+:(?:[ \t\r\n]|$)")
 
+_NAME = re.compile(r"[A-Za-z_]\w{0,40}")
+
 _IDS_JUDGED = 50
+
+_LONE = re.compile(rb"\r(?!\n)")
 
 _DJANGO_YAML = re.compile(rb"^\s*- model: [\w.]+\r?\n\s+(?:pk|fields):", re.MULTILINE)
 _EMPTY_YAML = re.compile(rb"(?:[ \t]*(?:#[^\n]*|---[ \t]*)?\r?\n)*+[ \t]*(?:\w+:\s*)?\[\s*\]\s*")
@@ -167,6 +173,8 @@ def convert(encoding: str) -> str:
 
 
 def _check_kind(head: bytes) -> None:
+    if not head.strip(b"\0"):
+        raise NotAManifest("The file consists of NULs: it was not written to its end. Make or copy it again.")
     for magic, kind in _OTHER_FILES.items():
         if head.startswith(magic):
             raise NotAManifest(f"The file is {kind}. {ACCEPTED_FORMS}")
@@ -227,12 +235,14 @@ def _begun(text: bytes) -> Any:  # noqa: ANN401 -- what JSON holds
     return None
 
 
-def _known_document(begun: Any) -> Form | None:  # noqa: ANN401 -- what JSON holds
+def _known_document(begun: Any) -> Form | None:  # noqa: ANN401, PLR0911 -- what JSON holds; one result a format
     """Return the form of a document with deep rows, or with keys of people listed elsewhere in it."""
     match begun:
         case {"schedule": {"conference": dict() as conference}}:
             second = any("rooms" not in day for day in conference.get("days") or [{}] if isinstance(day, dict))
             return Form("schedule of a conference (JSON)", path=_SCHEDULE_2 if second else _SCHEDULE)
+        case {"schedule": {"days": [{"rooms": dict()}, *_]}}:
+            return Form("schedule of a conference (JSON)", path=(*_SCHEDULE[:2], *_SCHEDULE[3:]))
         case {"conference": {"days": list()}}:
             return Form("schedule of a conference (JSON)", path=("{", *_SCHEDULE[2:]))
         case {"sessions": [{"isServiceSession": _}, *_]}:
@@ -241,12 +251,19 @@ def _known_document(begun: Any) -> Form | None:  # noqa: ANN401 -- what JSON hol
             isinstance(it, dict) and "code" in it and ("fav_count" in it or "speakers" in begun) for it in talks
         ):
             return Form("schedule of pretalx (JSON)", path=_WITH_SPEAKERS["talks"], people=_SPEAKERS)
-        case [{"rooms": [{"sessions": list()}, *_]}, *_]:
+        case list() if any(_is_day_of_grid(it) for it in begun):
             return Form("Sessionize (grid)", path=_GRID)
     return None
 
 
-def _to_convert(begun: Any) -> str | None:  # noqa: ANN401 -- what JSON holds
+def _is_day_of_grid(record: object) -> bool:
+    match record:
+        case {"rooms": [{"sessions": list()}, *_]}:
+            return True
+    return False
+
+
+def _to_convert(begun: Any) -> str | None:  # noqa: ANN401, PLR0911 -- what JSON holds; one result a kind
     """Return what a document without rows is, and the command that converts it; None if it may have rows."""
     match begun:
         case [str(), *_]:
@@ -255,9 +272,22 @@ def _to_convert(begun: Any) -> str | None:  # noqa: ANN401 -- what JSON holds
             return "array of arrays. Convert it: jq -c '.[][]' OLD > NEW.jsonl"
         case [[_, *_], *_]:
             return "array of arrays. Convert it: jq -r '.[] | @csv' OLD > NEW.csv"
-        case dict() if len(begun) > 1 and all(isinstance(it, dict) and _TITLES & it.keys() for it in begun.values()):
+        case {"values": [[_, *_], *_]}:
+            return "table of Google Sheets. Convert it: jq -r '.values[] | @csv' OLD > NEW.csv"
+        case dict() if _are_rows_by_id(begun):
             return "object of rows by their ids. Convert it: jq -c 'to_entries[] | {id: .key} + .value' OLD > NEW.jsonl"
+        case dict() if name := next((it for it in begun if _NAME.fullmatch(it) and _are_rows_by_id(begun[it])), None):
+            how = f"jq -c '.{name} | to_entries[] | {{id: .key}} + .value' OLD > NEW.jsonl"
+            return f"object of rows by their ids. Convert it: {how}"
     return None
+
+
+def _are_rows_by_id(rows: object) -> bool:
+    return (
+        isinstance(rows, dict)
+        and len(rows) > 1
+        and all(isinstance(it, dict) and _TITLES & it.keys() for it in rows.values())
+    )
 
 
 def _path_to_rows(begun: Any) -> Path | None:  # noqa: ANN401 -- what JSON holds
@@ -343,7 +373,7 @@ def _written_in_lines(head: bytes) -> Form:
             "not JSON, such as comments."
         )
     written = table(head)
-    if b"\r" in head and b"\n" not in head and (written is None or len(head) < HEAD_BYTES):
+    if (written is None or len(head) < HEAD_BYTES) and len(_LONE.findall(head)) > head.count(b"\n"):
         raise NotAManifest(
             "The file has the line ends of old Macs. Convert it: tr '\\r' '\\n' < OLD > NEW (in Excel: save "
             f"as CSV UTF-8). {ACCEPTED_FORMS}"
@@ -353,10 +383,13 @@ def _written_in_lines(head: bytes) -> Form:
     if written and len(written.names) == 1 and "title" in written.columns:
         return Form(LIST_OF_TITLES, table=replace(_TITLES_ALONE, header_line=written.header_line, quoted=True))
     separator = delimiter(head)
+    if titles := _titles_beside(head, separator):
+        return Form(LIST_OF_TITLES, table=titles)
     if (written is None or len(written.names) == 1) and separator is None and _are_ids(head):
         raise NotAManifest(
-            "The file lists ids or addresses without titles. Let yt-dlp look the titles up: "
-            "yt-dlp --dump-json --batch-file OLD > NEW.jsonl"
+            "The file has ids or addresses in lines of their own. If a title stands in every second line, join the "
+            "lines: paste - - < OLD > NEW. If there are no titles, let yt-dlp look them up: yt-dlp --dump-json "
+            "--batch-file OLD > NEW.jsonl"
         )
     if (written is None or len(written.names) == 1) and separator is None and _are_titles(head):
         return Form(LIST_OF_TITLES, table=_TITLES_ALONE)
@@ -381,10 +414,28 @@ def _are_titles(head: bytes) -> bool:
     return len(written) > 1 and prose * 3 <= len(written) and all(map(_may_be_title, written))
 
 
+def _titles_beside(head: bytes, separator: str | None) -> Table | None:
+    """Return the list of titles whose lines each have the id or address of a video beside the title; None if none."""
+    written = _judged(head)
+    if separator and any(line.count(separator) - line.count(f"{separator} ") > 1 for line in written):
+        return None  # there are more columns
+    most = len(written) * 9 // 10
+    if sum(title_and_address(line) is not None for line in written) > most:
+        return _TITLES_ALONE
+    ids = [it[1] for it in map(title_and_id, written) if it]
+    if len(ids) > most and sum(map(looks_like_an_id, ids)) * 2 > len(ids):
+        return replace(_TITLES_ALONE, ids=True)
+    return None
+
+
+def _judged(head: bytes) -> list[str]:
+    first = (line.data.decode("utf-8", "replace").strip() for _, line in lines([head], len(head)))
+    return list(islice(filter(None, first), _IDS_JUDGED))
+
+
 def _are_ids(head: bytes) -> bool:
     """Return whether half of the first lines or more are ids of YouTube or addresses."""
-    first = (line.data.decode("utf-8", "replace").strip() for _, line in lines([head], len(head)) if line.data.strip())
-    written = list(islice(first, _IDS_JUDGED))
+    written = _judged(head)
     ids = [it for it in written if looks_like_an_id(it) or (" " not in it and youtube_id(it))]
     return len(ids) * 2 >= len(written)
 

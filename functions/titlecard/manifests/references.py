@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 PEOPLE_MAX = 50_000
-"""The most people of one file; later people stay without a name."""
+"""The most people of one file whose names are known."""
 
 _KEY_CHARACTERS, _NAME_CHARACTERS = 80, 100
 """The most characters kept of a key and of a name, so that all people of a file take some tens of megabytes."""
@@ -23,10 +23,17 @@ _KEY_CHARACTERS, _NAME_CHARACTERS = 80, 100
 _MODELS_MAX, _FIELDS_MAX = 300, 200
 
 _LINKS_MAX = 100_000
-"""The most records of a file that tie a person to a talk; later ones are not read."""
+"""The most ties of people to talks in one file."""
 
 _TALK_FIELDS = ("talk", "session", "video", "presentation", "proposal", "submission", "lecture", "event")
+_TALK_NAMES = ("talk", "session", "video", "presentation", "submission", "lecture")
+"""The parts of a model's name by which talks precede other records with a title, such as events and proposals."""
+
+_ACCOUNT_FIELDS = ("user", "person", "profile", "account")
 _ORDER_FIELDS = ("order", "position", "sort_order", "sort")
+_NATURAL_KEYS = ("slug", "username", "email", "code")
+"""The fields by which Django's natural keys name a person."""
+
 _PEOPLE_MODELS = ("speaker", "presenter", "person", "people", "author", "user", "profile", "participant", "panel")
 
 
@@ -43,13 +50,32 @@ class References:
 
     Attributes:
         people: names by key.
+        faults: sentences about the people and ties that were too many to keep.
     """
 
     def __init__(self, people: Mapping[str, str] | None = None) -> None:
-        self.people: Mapping[str, str] = people or {}
+        self.people: Mapping[str, str] = {} if people is None else people
         self._by_model: dict[str, dict[str, str]] = {}
         self._talks: frozenset[str] | None = None
         self._links: dict[tuple[str, str], list[_Link]] = {}
+        self._accounts: list[tuple[str, str, str, str]] = []  # people who have their names in a user's record
+        self._people_known = self._people_lost = self._ties_known = self._ties_lost = 0
+
+    @property
+    def faults(self) -> tuple[str, ...]:
+        """Return what a person must know about talks that are read without some of their speakers."""
+        found = []
+        if self._people_lost:
+            found.append(
+                f"The file lists more than {PEOPLE_MAX:,} people: talks of the last {self._people_lost:,} of them are "
+                "read without their names. Split the file."
+            )
+        if self._ties_lost:
+            found.append(
+                f"The file ties people to talks more than {_LINKS_MAX:,} times: talks of the last {self._ties_lost:,} "
+                "ties are read without these speakers. Split the file."
+            )
+        return tuple(found)
 
     def may_be_talk(self, model: str) -> bool:
         """Return whether the records of a Django model may be talks."""
@@ -58,13 +84,13 @@ class References:
     def of_field(self, name: str) -> References:
         """Return the people that a Django field refers to: those of the model with the field's name."""
         stem = name.casefold().rstrip("s")
-        alike = [it for it in self._by_model if stem and stem in it.rpartition(".")[2].casefold()]
+        alike = [it for it in self._by_model if stem and stem in _name_of(it)]
         models = alike or list(self._by_model)
         return References(self._by_model[models[0]] if len(models) == 1 else None)
 
     def tied_to(self, model: str, key: str) -> tuple[str, ...]:
         """Return the names of the people that other records tie to a talk: a through model's, or people's own."""
-        name = model.rpartition(".")[2].casefold()
+        name = _name_of(model)
         links = [it for field in _TALK_FIELDS if field in name for it in self._links.get((field, key), ())]
         named = (self._by_model.get(it.people, self.of_field(it.people).people).get(it.person) for it in sorted(links))
         return tuple(filter(None, named))
@@ -73,19 +99,22 @@ class References:
     def of_speakers(cls, records: Iterable[Any]) -> References:
         """Read the list of speakers that Sessionize and pretalx write beside the list of sessions."""
         found: dict[str, str] = {}
+        references = cls(found)
         for record in records:
-            if isinstance(record, dict) and len(found) < PEOPLE_MAX:
+            if isinstance(record, dict):
                 key, name = record.get("id", record.get("code")), naming.name_of(record)
                 if isinstance(key, str | int) and name:
-                    found[str(key)[:_KEY_CHARACTERS]] = name[:_NAME_CHARACTERS]
-        return cls(found)
+                    if len(found) < PEOPLE_MAX:
+                        found[str(key)[:_KEY_CHARACTERS]] = name[:_NAME_CHARACTERS]
+                    else:
+                        references._people_lost += 1
+        return references
 
     @classmethod
     def of_django(cls, records: Iterable[Any]) -> References:
         """Read the records of a `dumpdata` file, whose models refer to each other by keys."""
         references = cls()
         fields_of: dict[str, Counter[str]] = {}
-        count = people = 0
         for record in records:
             match record:
                 case {"model": str() as model, "fields": dict() as fields}:
@@ -93,19 +122,35 @@ class References:
                         fields_of.setdefault(model, Counter()).update(
                             dict.fromkeys((it for it in list(fields)[:_FIELDS_MAX] if len(it) <= _KEY_CHARACTERS), 1)
                         )
-                    key = record.get("pk")
-                    name = naming.name_of(fields) if _is_about_people(model.rpartition(".")[2]) else None
-                    if count < _LINKS_MAX and "title" not in fields:
-                        count += references._tie(fields, model, key if name else None)
-                    if name and isinstance(key, str | int) and people < PEOPLE_MAX:
-                        found = references._by_model.setdefault(model, {})
-                        found[str(key)[:_KEY_CHARACTERS]] = name[:_NAME_CHARACTERS]
-                        people += 1
+                    references._learn(model, record.get("pk"), fields)
+        for model, key, field, user in references._accounts:
+            if name := references.of_field(field).people.get(user):
+                references._by_model[model][key] = name
+        references._accounts.clear()
         references._talks = _talk_models({model: recognise(names) for model, names in fields_of.items()})
         return references
 
-    def _tie(self, fields: Mapping[str, Any], model: str, person: str | int | None) -> int:
-        """Remember the talks that a record ties people to; return how many ties there are.
+    def _learn(self, model: str, key: object, fields: Mapping[str, Any]) -> None:
+        """Remember what a record ties together, and its name or its user's record if it is a person."""
+        is_person = _is_about_people(_name_of(model))
+        name = naming.name_of(fields) if is_person else None
+        account = next((it for it in _ACCOUNT_FIELDS if it in fields), None) if is_person and not name else None
+        keys = _keys_of(key, fields) if name or account else []
+        if "title" not in fields:
+            self._tie(fields, model, keys[0] if keys else None)
+        if keys and self._people_known == PEOPLE_MAX:
+            self._people_lost += 1
+        elif keys:
+            self._people_known += 1
+            found = self._by_model.setdefault(model, {})
+            if name:
+                found |= dict.fromkeys(keys, name[:_NAME_CHARACTERS])
+            elif account:
+                user = naming.key_of(fields[account])[:_KEY_CHARACTERS]
+                self._accounts += [(model, it, account, user) for it in keys]
+
+    def _tie(self, fields: Mapping[str, Any], model: str, person: str | None) -> None:
+        """Remember the talks that a record ties people to.
 
         Args:
             fields: the record's fields.
@@ -114,16 +159,28 @@ class References:
         """
         keys = [(model, person)] if person is not None else [it for it in fields.items() if _is_about_people(it[0])]
         place = next((fields[name] for name in _ORDER_FIELDS if type(fields.get(name)) is int), 0)
-        ties = 0
         for name, value in fields.items() if keys else ():
             field = next((it for it in _TALK_FIELDS if it in name.casefold()), None)
-            for talk in (value if isinstance(value, list) else [value])[:_FIELDS_MAX] if field else ():
+            for talk in (value if isinstance(value, list) else [value]) if field else ():
                 for people, key in keys[:_FIELDS_MAX]:
                     if field and type(talk) in {int, str} and type(key) in {int, str}:
+                        if self._ties_known == _LINKS_MAX:
+                            self._ties_lost += 1
+                            continue
                         link = _Link(place, people[:_KEY_CHARACTERS], str(key)[:_KEY_CHARACTERS])
                         self._links.setdefault((field, str(talk)[:_KEY_CHARACTERS]), []).append(link)
-                        ties += 1
-        return ties
+                        self._ties_known += 1
+
+
+def _keys_of(key: object, fields: Mapping[str, Any]) -> list[str]:
+    """Return the keys by which a person may be referred to: the primary key, then the natural ones."""
+    natural = [fields[name] for name in _NATURAL_KEYS if isinstance(fields.get(name), str) and fields[name]]
+    return [str(it)[:_KEY_CHARACTERS] for it in ([key] if isinstance(key, str | int) else []) + natural]
+
+
+def _name_of(model: str) -> str:
+    """Return a model's name without its app."""
+    return model.rpartition(".")[2].casefold()
 
 
 def _is_about_people(name: str) -> bool:
@@ -131,16 +188,15 @@ def _is_about_people(name: str) -> bool:
 
 
 def _talk_models(columns: Mapping[str, Mapping[str, str]]) -> frozenset[str] | None:
-    """Return the models that are talks: those with a title and, if any has them, with people or an address.
+    """Return the models that are talks: those with a title and, if any has them, people, an address or a talk's name.
 
     None if no model has a title: then each record says for itself what it lacks.
     """
     titled = {
-        model: found
-        for model, found in columns.items()
-        if "title" in found and not _is_about_people(model.rpartition(".")[2])
+        model: found for model, found in columns.items() if "title" in found and not _is_about_people(_name_of(model))
     }
     for sign in ("presenters", "url", "description"):
         if signed := [model for model, found in titled.items() if sign in found]:
-            return frozenset(signed)
+            named = [model for model in signed if any(part in _name_of(model) for part in _TALK_NAMES)]
+            return frozenset(named or signed)
     return frozenset(titled) or None

@@ -12,7 +12,7 @@ from titlecard.manifests import people
 from titlecard.manifests.addresses import is_youtube_id, youtube_id
 from titlecard.manifests.errors import NoTalk, Unreadable
 from titlecard.manifests.names import LAST_NAME, plain_name, recognise
-from titlecard.manifests.no_talk import LIST_ITS_VIDEOS
+from titlecard.manifests.no_talk import LIST_ITS_VIDEOS, why_withdrawn
 from titlecard.manifests.vocabulary import RECORDINGS
 
 if TYPE_CHECKING:
@@ -77,13 +77,20 @@ def generic(record: Record, mapping: Mapping[str, str], references: References) 
 
 def _data_api(record: Record, references: References) -> Flat:
     """Flatten a YouTube Data API v3 resource: a `playlistItem`, a `video` or a `searchResult`."""
-    snippet, details = record["snippet"], record.get("contentDetails")
-    place = "snippet.resourceId" if "resourceId" in snippet else "id"
-    resource = snippet.get("resourceId", record.get("id"))
+    snippet, given = record["snippet"], record.get("contentDetails")
+    details = given if isinstance(given, dict) else {}
+    place, resource = "id", record.get("id")
+    if "resourceId" in snippet:
+        place, resource = "snippet.resourceId", snippet["resourceId"]
+    elif "videoId" in details:  # a playlist's place has an id of its own
+        place, resource = "contentDetails.videoId", details["videoId"]
+    elif record.get("kind") == "youtube#activity":
+        done = next((it for it in details.values() if isinstance(it, dict)), {})
+        place, resource = "contentDetails", done.get("resourceId", done)
     if isinstance(resource, dict) and "videoId" not in resource:
-        what = str(resource.get("kind", "resource")).removeprefix("youtube#")
+        what = str(resource.get("kind", record.get("kind"))).removeprefix("youtube#")
         raise Unreadable(f"The row is a {what:.40} of YouTube, not a video. {LIST_ITS_VIDEOS}")
-    parts = {"snippet": snippet, "contentDetails": details if isinstance(details, dict) else {}}
+    parts = {"snippet": snippet, "contentDetails": details}
     inner = {f"{part}.{name}": value for part, values in parts.items() for name, value in values.items()}
     return _flat(
         {**inner, place: resource["videoId"] if isinstance(resource, dict) else resource},
@@ -94,6 +101,13 @@ def _data_api(record: Record, references: References) -> Flat:
         channel="snippet.videoOwnerChannelTitle snippet.channelTitle",
         published_at="contentDetails.videoPublishedAt snippet.publishedAt",
     )._replace(names=tuple(record))
+
+
+def _snippet(record: Record, references: References) -> Flat:
+    """Flatten a `snippet` that was taken out of its resource."""
+    flat = _data_api({"snippet": record}, references)
+    columns = {field: name.removeprefix("snippet.") for field, name in flat.columns.items()}
+    return flat._replace(columns=columns, names=tuple(record))
 
 
 def _django(record: Record, references: References) -> Flat:
@@ -170,11 +184,13 @@ def _submission(record: Record, references: References) -> Flat:
     if isinstance(inner, str):
         raise Unreadable(f"The row names its talk by the code {inner:.20}: ask with ?expand=submission.speakers.")
     if isinstance(inner, dict):
+        if reason := why_withdrawn(inner):
+            raise Unreadable(reason)
         flat = _submission(inner, references)
         return flat._replace(columns={field: f"submission.{name}" for field, name in flat.columns.items()})
     state, speakers = record.get("state"), record.get("speakers")
-    if state in {"rejected", "withdrawn", "canceled", "deleted", "draft"}:
-        raise Unreadable(f"The talk is {state}.")
+    if state == "draft":
+        raise Unreadable("The talk is a draft.")
     if "submission" in record or not (record.get("code") or speakers):
         raise NoTalk("The row is a break or another part of the schedule, not a talk.")
     _check_is_no_break(record.get("submission_type"))
@@ -244,6 +260,7 @@ def _oembed(record: Record, references: References) -> Flat:
 
 _SHAPES = (
     Shape(frozenset({"snippet"}), lambda it: isinstance(it["snippet"], dict), _data_api),
+    Shape(frozenset({"resourceId", "title"}), lambda it: isinstance(it["resourceId"], dict), _snippet),
     Shape(
         frozenset({"model", "fields"}),
         lambda it: isinstance(it["model"], str) and isinstance(it["fields"], dict),

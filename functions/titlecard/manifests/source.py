@@ -155,7 +155,7 @@ def lines(chunks: Iterable[bytes], max_bytes: int, number_max: int = sys.maxsize
     for chunk in chunks:
         *complete, tail = chunk.split(b"\n")
         for part in complete:
-            line = rest + part
+            line = (rest + part).removeprefix(_UTF8_BOM)  # of a file that was appended to another
             rest = b""
             number += 1
             if number > number_max:
@@ -163,7 +163,7 @@ def lines(chunks: Iterable[bytes], max_bytes: int, number_max: int = sys.maxsize
             yield number, Piece(line[:max_bytes], len(line) <= max_bytes)
         if len(rest) <= max_bytes:
             rest += tail
-    if rest:
+    if rest := rest.removeprefix(_UTF8_BOM):
         yield number + 1, Piece(rest[:max_bytes], len(rest) <= max_bytes)
 
 

@@ -32,15 +32,25 @@ _DELIMITERS = {",": "CSV", ";": "CSV with semicolons", "\t": "TSV", "|": "CSV wi
 _BACKSLASHED = re.compile(rb'\\"(?=[^",;\t|\r\n])')
 """A quote within a field, as MySQL writes it: with a backslash before it, in place of a second quote."""
 
-_PREAMBLE_LINES = 10
+_PREAMBLE_LINES = 20
 """The most lines above the names of the columns."""
 
 _ROWS_JUDGED = 20
 
+_QUOTES = ('"', ',"', ';"', '\t"')
+_HEADER_CHARACTERS = 2_000
+"""The most characters of the names of the columns if these span lines."""
+
+_BLANK = " \t\r\n\xa0\x1a"
+"""What a row of empty cells consists of; the last is the end of a file by DOS."""
+
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """The notation of a CSV file, and the column of each field of a video."""
+    """The notation of a CSV file, and the column of each field of a video.
+
+    `ids` says that the lines of a list of titles contain the ids of YouTube's videos.
+    """
 
     form: str
     delimiter: str
@@ -49,6 +59,7 @@ class Table:
     columns: Mapping[str, str]
     quoted: bool = True
     escaped: bool = False
+    ids: bool = False
 
 
 @dataclass(slots=True)
@@ -65,8 +76,7 @@ def table(head: bytes) -> Table | None:
     """Return the notation of a file with this beginning; None if none of its first lines names columns."""
     best: Table | None = None
     judged = 0
-    for number, line in lines([head], len(head)):
-        text = line.data.decode("utf-8", "replace").strip()
+    for number, text in _first_rows(head):
         if not text or text.startswith("sep="):  # Excel names the separator in a line of its own
             continue
         tables = [_table(text, mark, number) for mark in _DELIMITERS]
@@ -79,6 +89,17 @@ def table(head: bytes) -> Table | None:
         if judged == _PREAMBLE_LINES:
             break
     return _told_by_values(best, head) if best else None
+
+
+def _first_rows(head: bytes) -> Iterator[tuple[int, str]]:
+    """Yield the lines with their numbers; lines that a quoted field spans are one, with the number of the last."""
+    begun = ""
+    for number, line in lines([head], len(head)):
+        text = f"{begun}{line.data.decode('utf-8', 'replace').strip()}"
+        spans = begun or text.startswith(_QUOTES)
+        begun = f"{text}\n" if spans and text.count('"') % 2 and len(text) < _HEADER_CHARACTERS else ""
+        if not begun:
+            yield number, text
 
 
 def delimiter(head: bytes) -> str | None:
@@ -99,7 +120,8 @@ def _first(head: bytes) -> list[tuple[int, Piece]]:
 
 def _table(text: str, mark: str, number: int) -> Table:
     names = _header(text, mark)
-    return Table(_DELIMITERS[mark], mark, names, number, recognise(names))
+    whole = len(names) > 1 or not any(other in text for other in _DELIMITERS)  # else the mark is another one
+    return Table(_DELIMITERS[mark], mark, names, number, recognise(names) if whole else {})
 
 
 def _told_by_values(found: Table, head: bytes) -> Table:
@@ -134,7 +156,7 @@ def table_rows(written: Table, chunks: Iterable[bytes], limits: ReadingLimits) -
             fault = str(error)
         except csv.Error as error:
             fault = f"The row is broken CSV: {error}."
-        if source.number and (fields or fault):
+        if source.number and (fault or any(field.strip(_BLANK) for field in fields)):
             fault = fault or source.fault() or _misfit(fields, written.names)
             yield TableRow(source.number, fields, fault, source.beginning)
 
@@ -193,7 +215,7 @@ def _header(text: str, delimiter: str) -> tuple[str, ...]:
 
 def _fields(text: str, delimiter: str) -> list[str]:
     try:
-        return next(csv.reader([text], delimiter=delimiter), [])
+        return next(csv.reader((f"{line}\n" for line in text.split("\n")), delimiter=delimiter), [])
     except csv.Error:
         return []
 

@@ -187,7 +187,8 @@ class _FirstRows:
     def judge(self, row: Accepted) -> Accepted | Refused | None:
         """Return the row if its id is new, None if it repeats an earlier row, a refusal if it contradicts one."""
         video = row.video
-        content = hashlib.blake2b(f"{video.title}\0{video.description}".encode(), digest_size=16).digest()
+        told = "\0".join((video.title, video.description, *video.presenters))
+        content = hashlib.blake2b(told.encode(), digest_size=16).digest()
         new = self._database.execute(
             "INSERT INTO first_rows VALUES (?, ?, ?) ON CONFLICT DO NOTHING", (video.id, row.number, content)
         )

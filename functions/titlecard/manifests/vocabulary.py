@@ -27,27 +27,31 @@ def _folded(words: str) -> frozenset[str]:
 
 FIELDS: Mapping[str, tuple[str, ...]] = {
     "id": _listed(
-        "id videoid youtubeid youtubevideoid ytid videoids idvideo iddevídeo iddelvídeo iddovídeo iddelavidéo "
-        "identifiantvidéo idvanvideo identifiantdelavidéo identificadordelvídeo identificadordovídeo idfilmu "
-        "identyfikatorfilmu 動画id ビデオid 動画のid sessionid talkid submissionid proposalid eventid"
+        "snippetresourceidvideoid idvideoid contentdetailsvideoid id videoid youtubeid youtubevideoid ytid videoids "
+        "idvideo iddevídeo iddelvídeo iddovídeo iddelavidéo identifiantvidéo idvanvideo identifiantdelavidéo "
+        "identificadordelvídeo identificadordovídeo idfilmu identyfikatorfilmu 動画id ビデオid 動画のid 동영상id "
+        "视频id 影片id идентификаторвидео sessionid talkid submissionid proposalid eventid"
     ),
     "title": _listed(
-        "title videotitle videotitleoriginal name talktitle sessiontitle proposaltitle submissiontitle titel titre "
-        "titulo talkname sessionname presentationtitle lecturetitle vortragstitel talk vortrag titolo tytuł タイトル "
-        "題名"
+        "title snippettitle videotitle videotitleoriginal name talktitle sessiontitle proposaltitle submissiontitle "
+        "titel titre titulo talkname sessionname presentationtitle lecturetitle vortragstitel talk vortrag titolo "
+        "tytuł タイトル 題名"
     ),
     "description": _listed(
-        "description videodescription notes summary abstract beschreibung descripción descrição descrizione "
-        "beschrijving omschrijving opis 説明 概要"
+        "description snippetdescription videodescription notes summary abstract beschreibung descripción descrição "
+        "descrizione beschrijving omschrijving opis 説明 概要"
     ),
     "url": _listed(
         "webpageurl videourl youtubeurl watchurl url sourceurl link videolink youtubelink href youtube lien "
-        "lienvidéo liendelavidéo enlace adresurl 動画url"
+        "lienvidéo liendelavidéo enlace adresurl titleurl 動画url"
     ),
-    "channel": _listed("channel channeltitle channelname uploader kanal chaîne canal canale kanaal"),
+    "channel": _listed(
+        "channel snippetvideoownerchanneltitle snippetchanneltitle channeltitle channelname uploader kanal chaîne "
+        "canal canale kanaal"
+    ),
     "published_at": _listed(
-        "publishedat published publishedon videopublishtime uploaddate recorded date "
-        "veröffentlichungszeitpunktdesvideos videopublishtimestamp datum fecha"
+        "publishedat contentdetailsvideopublishedat snippetpublishedat published publishedon videopublishtime "
+        "uploaddate recorded date veröffentlichungszeitpunktdesvideos videopublishtimestamp datum fecha"
     ),
     "presenters": _listed(
         "presenters presenter speakers speaker speakernames speakername presenternames persons people sprecher "
@@ -80,16 +84,16 @@ PEOPLE_KEYS = _keys("public_name full_public_name name full_name fullName displa
 AROUND_PEOPLE = _keys("data edges nodes node attributes fields speaker presenter person user profile")
 """The names under which an API's object holds a person or a list of them."""
 
-VIDEO = _listed("video film 動画 ビデオ")
+VIDEO = _listed("video film 動画 ビデオ видео 동영상 视频 影片")
 
 STEMS: Mapping[str, tuple[str, ...]] = {
-    "title": _listed("title titel titre título titolo tytuł タイトル"),
-    "description": _listed("descri beschreibung beschrijving omschrijving opis 説明 概要"),
+    "title": _listed("title titel titre título titolo tytuł tittel название 제목 标题 タイトル"),
+    "description": _listed("descri beschreibung beschrijving omschrijving beskriv opis описание 설명 说明 説明 概要"),
     "published_at": _listed("publish veröffentlich publica pubblica publikac publicat opublik 公開"),
 }
 """Parts of the names of columns about a video, in exports of YouTube Studio and Google Takeout."""
 
-_LANGUAGE = _listed("sprache language langue idioma lingua taal język 言語")
+_LANGUAGE = _listed("sprache language langue idioma lingua taal język språk язык 언어 语言 言語")
 
 NOT_IN: Mapping[str, tuple[str, ...]] = {
     "title": (*_LANGUAGE, *_listed("playlist channel kanal canal chaîne kanaa チャンネル")),
@@ -110,7 +114,7 @@ TOTALS = _listed(
 )
 """The content of that column in the row of totals."""
 
-PRIVATE = _listed("private privat privée privé privado privada privato prywatny 非公開")
+PRIVATE = _folded("private privat privée privé privado privada privato prywatny prywatne приватное 비공개 私享 非公開")
 """The privacy of a video in YouTube's tables."""
 
 HIDDEN = _folded(

@@ -20,7 +20,7 @@ DEPTH_MAX = 30
 
 _BEGINNING = re.compile(
     rb"(?:[ \t]*(?:#[^\n]*)?\r?\n)*+(?:---[^\n]*\n)?(?:[ \t]*(?:#[^\n]*)?\r?\n)*+"
-    rb"(?:[A-Za-z_]\w*:[ \t]*\r?\n(?:[ \t]*(?:#[^\n]*)?\r?\n)*+)?[ \t]*-[ \t]+(?:&\w+[ \t]+)?"
+    rb"(?:[A-Za-z_]\w*:[ \t]*\r?\n(?:[ \t]*(?:#[^\n]*)?\r?\n)*+)?[ \t]*-[ \t]+(?:&\w+\s+)?"
     rb"(?:[\"']?[A-Za-z_]\w*[\"']?:(?:[ \t\r\n]|$)|\{[ \t]*[\"']?\w+[\"']?:[ \t])"
 )
 """The beginning of a list of objects, perhaps under one name."""
