@@ -20,7 +20,7 @@ from botocore.exceptions import ClientError, EndpointConnectionError
 from tests.functional.conftest import MODEL
 from tests.functional.world import LIMITS, NUMBERS, KeysOfATest, Killed, World, received, videos
 
-from titlecard import extraction
+from titlecard import extraction, telemetry
 from titlecard.aws.dynamodb.catalog import NEVER, Attempt, Catalog, Row, RowEnd, VideoRecord, stamp
 from titlecard.aws.dynamodb.catalog.rows import LOCALLY
 from titlecard.aws.errors import CatalogBusy, KeyUnreadable
@@ -558,6 +558,17 @@ def test_a_key_that_cannot_be_read_lets_its_rows_wait_and_no_others(
     assert provider.posts == []
 
 
+def test_a_row_whose_key_cannot_be_read_is_tried_again_after_the_visibility_timeout(
+    world: World, tier: ModelTier, message: Message
+) -> None:
+    class Unreadable(KeysOfATest):
+        def of(self, _project: str, *, fresh: bool = False) -> str | None:  # noqa: ARG002 -- as `Keys`
+            raise KeyUnreadable("denied")
+
+    world.parser(tier, keys=Unreadable(None)).work([received(message)], lambda: 90)
+    assert row(world, message).due == stamp(world.clock.after(NUMBERS["VisibilitySeconds"]))
+
+
 def test_a_row_that_has_ended_is_not_deferred_for_an_unreadable_key(
     world: World, tier: ModelTier, sure: Message
 ) -> None:
@@ -878,6 +889,17 @@ def test_a_row_of_a_batch_that_nobody_knows_is_a_dead_letter(world: World, tier:
     assert [reason.split(":")[0] for _, reason in world.dead()] == ["unknown_batch"]
 
 
+def test_a_message_without_a_row_counts_as_a_death(
+    world: World, tier: ModelTier, message: Message, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    died: list[tuple[Message | None, str]] = []
+    monkeypatch.setattr(telemetry, "died", lambda message, reason: died.append((message, reason.split(":")[0])))
+    stray = message.model_copy(update={"batch": "never-heard-of"})
+    odd = Received("odd", "receipt", 1, "no JSON")
+    world.parser(tier).work([odd, received(stray)], lambda: 90)
+    assert died == [(None, "undecodable"), (stray, "unknown_batch")]
+
+
 def test_malformed_messages_do_not_affect_others(world: World, tier: ModelTier, sure: Message) -> None:
     odd = Received("odd", "receipt", 1, "no JSON")
     stray = replace(received(sure.model_copy(update={"batch": "never-heard-of"})), id="stray")
@@ -1099,6 +1121,17 @@ def test_first_deliveries_are_worked_before_redeliveries(world: World, tier: Mod
     _, messages = world.batch(*videos(3, "sure"))
     world.parser(tier).work([received(messages[0], 3), received(messages[1]), received(messages[2])], lambda: 90)
     assert local_tier == ["sure2", "sure3", "sure1"]
+
+
+def test_each_message_of_a_mixed_delivery_gets_its_own_outcome(world: World, tier: ModelTier) -> None:
+    batch, messages = world.batch(*videos(4, "sure"), *videos(2))
+    odd = Received("odd", "receipt", 1, "no JSON")
+    receives = [1, 1, 2, 3, 1, 2]
+    delivered = [received(message, number) for message, number in zip(messages, receives, strict=True)]
+    outcomes = world.parser(tier).work([odd, *delivered], lambda: 90)
+    local = {f"message-{number}": PARSED_LOCALLY for number in range(1, 5)}
+    assert outcomes == {"odd": DEAD} | local | {"message-5": PARSED_BY_MODEL, "message-6": PARSED_BY_MODEL}
+    assert world.catalog.batch(batch.id).counts == {"parsed_local": 4, "parsed_model": 2}
 
 
 def test_a_message_that_was_begun_before_is_worked_last(world: World, tier: ModelTier, local_tier: list[str]) -> None:

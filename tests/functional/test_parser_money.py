@@ -1099,11 +1099,12 @@ def test_an_attempt_that_a_table_spoils_before_anything_is_sent_is_given_back(
 def test_a_row_whose_attempt_is_given_back_is_no_suspect_after_its_lease(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (message,) = project.rows(1)
+    message, neighbour = project.rows(2)
     copy, marks = spoilt(project, message, monkeypatch), list[str]()
     project.world.clock.forward(NUMBERS["VisibilitySeconds"])
     monkeypatch.setattr(Catalog, "mark_started", lambda *_, alone, **__: marks.append(alone))
-    assert (project.work(copy), marks) == (PARSED_BY_MODEL, [])
+    outcomes = project.worker.work([received(copy), received(neighbour)], lambda: 90)
+    assert (list(outcomes.values()), marks) == ([PARSED_BY_MODEL, PARSED_BY_MODEL], [])
 
 
 def test_an_attempt_is_given_back_although_the_key_cannot_be_read_then(

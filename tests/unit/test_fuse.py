@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gzip
 import json
 from dataclasses import replace
@@ -74,6 +75,16 @@ def test_a_body_of_exactly_the_allowed_size_goes_through() -> None:
     assert network.requests == 1
 
 
+def test_the_size_of_a_body_is_counted_in_bytes() -> None:
+    body = json.dumps(BODY | {"instructions": "王" * 10}, ensure_ascii=False)
+    allowance = replace(ALLOWANCE, max_body_bytes=len(body.encode()))
+    network = Network()
+    post(Fuse(network, allowance), body.encode())
+    with pytest.raises(RequestRefused, match="bytes"):
+        post(Fuse(network, replace(allowance, max_body_bytes=len(body.encode()) - 1)), body.encode())
+    assert network.requests == 1
+
+
 @pytest.mark.parametrize("cap", [1, 399])
 def test_a_lower_cap_on_output_tokens_goes_through(cap: int) -> None:
     network = Network()
@@ -124,6 +135,9 @@ def test_a_second_request_is_refused() -> None:
 REFUSED: dict[str, dict[str, Any]] = {
     "A GET": {"method": "GET"},
     "Another address": {"url": "http://provider.test/v1/chat/completions"},
+    "Another address than": {"url": "http://eu.provider.test/v1/responses"},
+    "Another address than http": {"url": "https://provider.test/v1/responses"},
+    "Another address than http:": {"url": "http://provider.test/v1/responses?background=true"},
     "more than 2000 bytes": {"body": BODY | {"instructions": "x" * 2_000}},
     "Another model": {"body": BODY | {"model": "gpt-5-pro"}},
     "Another service tier than": {"body": BODY | {"service_tier": "priority"}},
@@ -203,11 +217,44 @@ def test_a_success_ends_below_status_300(status: int, passed_on: int) -> None:
     assert response.status_code == passed_on
 
 
-def test_a_response_without_end_is_not_read_to_its_end() -> None:
+def test_a_response_of_more_than_the_most_bytes_is_incomplete() -> None:
     fuse = Fuse(Network(httpx2.Response(200, content=b"x" * (RESPONSE_MAX_BYTES + 1))), ALLOWANCE)
     with pytest.raises(httpx2.ReadError):
         post(fuse)
     assert (fuse.exchange.sent, fuse.exchange.complete) == (True, False)
+
+
+def test_a_response_without_end_is_not_read_to_its_end() -> None:
+    read = 0
+
+    class Endless(httpx2.AsyncByteStream):
+        async def __aiter__(self) -> AsyncIterator[bytes]:
+            nonlocal read
+            while read <= 2 * RESPONSE_MAX_BYTES:
+                read += 65_536
+                yield b"x" * 65_536
+
+    fuse = Fuse(Network(httpx2.Response(200, stream=Endless())), ALLOWANCE)
+    with pytest.raises(httpx2.ReadError):
+        post(fuse)
+    assert RESPONSE_MAX_BYTES < read <= RESPONSE_MAX_BYTES + 65_536
+    assert (fuse.exchange.sent, fuse.exchange.complete) == (True, False)
+
+
+@pytest.mark.parametrize("size", [2, RESPONSE_MAX_BYTES + 1])
+def test_a_response_is_closed_whether_or_not_it_is_read_to_its_end(size: int) -> None:
+    closed: list[int] = []
+
+    class Closed(httpx2.AsyncByteStream):
+        async def __aiter__(self) -> AsyncIterator[bytes]:
+            yield b"x" * size
+
+        async def aclose(self) -> None:
+            closed.append(size)
+
+    with contextlib.suppress(httpx2.ReadError):
+        post(Fuse(Network(httpx2.Response(200, stream=Closed())), ALLOWANCE))
+    assert closed == [size]
 
 
 def test_a_response_of_exactly_the_most_bytes_is_read_whole() -> None:

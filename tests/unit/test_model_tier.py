@@ -30,15 +30,14 @@ from titlecard.domain.video import Video
 from titlecard.extraction import LocalParse
 from titlecard.llm import Answer, ModelTier, client
 from titlecard.llm.errors import DeadLetter, Defer, Fault, Rejected, Retry, Unusable
+from titlecard.llm.exchange import Allowance
 from titlecard.llm.fuse import Fuse
-from titlecard.llm.prompt import INSTRUCTIONS
+from titlecard.llm.prompt import INSTRUCTIONS, Cleaned
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterator
 
     import httpx2
-
-    from titlecard.llm.exchange import Allowance
 
 MODEL = "gpt-6-luna"
 KEY = "sk-proj-loopback-0123456789"
@@ -556,6 +555,24 @@ def test_an_answer_that_still_drips_at_the_deadline_is_charged_at_the_bound(
     assert (fault.reason, fault.billing) == (Reason.TIMED_OUT, Unmeasured())
 
 
+@pytest.mark.parametrize("complete", [True, False])
+def test_only_a_complete_answer_is_waited_for_after_the_deadline(
+    tier: ModelTier, monkeypatch: pytest.MonkeyPatch, complete: bool
+) -> None:
+    late = Cleaned(title="late", presenters=[])
+
+    async def run(_client: object, _prompt: str, fuse: Fuse, *_: object) -> Cleaned:
+        fuse.exchange.sent, fuse.exchange.complete = True, complete
+        await asyncio.sleep(0.1)
+        return late
+
+    tier.load()
+    monkeypatch.setattr(client.Client, "_run", run)
+    allowance = Allowance("https://api.openai.com/v1/responses", MODEL, "default", 400, 4_000)
+    _, cleaned = tier._client.send("", allowance, key=KEY, seconds=0.0)  # type: ignore[union-attr] # noqa: SLF001 -- it is loaded
+    assert cleaned == (late if complete else None)
+
+
 class Overheard(Fuse):
     """A transport that records each request and its timeouts."""
 
@@ -737,6 +754,18 @@ print(sorted({"openai", "pydantic_ai", "httpx2", "boto3", "aws_lambda_powertools
 def test_a_model_without_a_price_is_refused_when_the_tier_is_made() -> None:
     with pytest.raises(Unpriced, match="gpt-99"):
         ModelTier("gpt-99", max_output_tokens=400, prices=PRICES)
+
+
+def test_the_name_of_a_model_is_counted_in_bytes() -> None:
+    rates = {"input": 0, "cached_input": 0, "cache_write": 0, "output": 0}
+    row = {"checked": "2026-11-20", "source": "our machine", "tiers": {"default": rates}}
+    names = "m", "m" * 200, "é" * 200
+    prices = PriceList.model_validate({"models": dict.fromkeys(names, row)})
+    sizes = []
+    for name in names:
+        with closing(ModelTier(name, max_output_tokens=400, prices=prices, base_url="http://127.0.0.1:9")) as tier:
+            sizes.append(tier.prepare(VIDEO, LOCAL, "").max_body_bytes)
+    assert [size - sizes[0] for size in sizes] == [0, 199, 399]
 
 
 def test_an_owners_model_on_an_owners_endpoint_costs_what_the_owner_says(provider: LoopbackProvider) -> None:
