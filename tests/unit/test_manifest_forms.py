@@ -323,6 +323,7 @@ def test_a_first_line_that_is_broken_does_not_hide_json_lines() -> None:
         (b"<!DOCTYPE feed [<!ENTITY a 'b'>]><feed/>", "declares entities of its own"),
         (b"BEGIN:VCALENDAR\n", "an iCalendar"),
         (b"# Add talks.\n---\n[]\n", "an empty list in YAML"),
+        (b"---\n[]\n\n# Add talks.\n# And more.\n", "an empty list in YAML"),
         (b'<?xml version="1.0"?>\n<django-objects version="1.0"/>', "dumpdata --format json"),
         (b'- !!python/object/apply:os.system ["id"]\n- title: x\n', "neither JSON nor a table"),
         (b'// rows\n[{"id":1,"title":"A"}]\n', "JSON behind “// rows”"),
@@ -417,7 +418,7 @@ def test_an_id_is_read_without_what_is_around_it(given: object, read: str) -> No
 
 
 @pytest.mark.parametrize(
-    "given", ["None", "nan", "NULL", "undefined", "n/a", "-", "#¡REF!", "#N/B", "+1,23E+10", "#NV"]
+    "given", ["None", "nan", "NULL", "undefined", "n/a", "-", "#¡REF!", "#N/B", "+1,23E+10", "#NV", "Loading..."]
 )
 def test_what_stands_in_place_of_an_id_is_none(given: str) -> None:
     assert accepted(f"id;title;url\n{given};A;https://youtu.be/Ab3dEfGh1Jk\n".encode()) == [(2, "Ab3dEfGh1Jk", "A")]
@@ -502,6 +503,10 @@ def test_an_id_that_a_spreadsheet_has_mangled_is_taken_from_the_address() -> Non
         ("http://www.archive.org/download/democonf/lt1.mp4", "democonf/lt1.mp4"),
         ("https://archive.org/details/democonf", "democonf"),
         ("https://media.ccc.de/v/demo22-1-queues", "demo22-1-queues"),
+        ("https://media.ccc.de/c/demo22", None),
+        ("https://web.archive.org/web/2022/https://www.youtube.com/watch?v=Ab3dEfGh1Jk", "Ab3dEfGh1Jk"),
+        ("https://www.youtube.com/oembed?url=https%3A%2F%2Fyoutu.be%2FAb3dEfGh1Jk", "Ab3dEfGh1Jk"),
+        ("https://www.youtube.com/embed/live_stream?channel=UC1", None),
         ("https://peertube.example/w/kkGMgK9ZtnKfYAgnEtQxbv", "kkGMgK9ZtnKfYAgnEtQxbv"),
         ("https://www.dailymotion.com/video/x8abc", "x8abc"),
         ("https://www.example.org/talks/1.mp4", "example.org/talks/1.mp4"),
@@ -724,6 +729,10 @@ NO_TALKS = {
     "a sentence about a removed video": {"id": "a", "title": "Dieses Video ist nicht mehr verfügbar"},
     "a sentence about a private video in Japanese": {"id": "a", "title": "この動画は非公開です"},
     "an advertisement": {"id": "a", "title": "Anzeige"},
+    "a sentence about a terminated account": {
+        "id": "a",
+        "title": "This video is no longer available because the YouTube account behind it has been terminated.",
+    },
     "a playlist by its address": {"id": "PL1", "title": "D", "url": "https://www.youtube.com/playlist?list=PL1"},
     "a channel by its id": {"id": "UCaaaaaaaaaaaaaaaaaaaaaa", "title": "D", "url": "https://example.org/d"},
     "a channel by its address": {"title": "D", "url": "https://www.youtube.com/@demo"},
@@ -805,7 +814,13 @@ def test_presenters_in_the_envelopes_of_an_api_are_read(speakers: object) -> Non
     assert row.video.presenters == ("Ada Byron", "Grace Hopper")
 
 
-@pytest.mark.parametrize("title", ["Lunch", "Café da manhã", "Pausa para el almuerzo", "Mittagspause", "昼休み"])
+@pytest.mark.parametrize(
+    "title",
+    [
+        *("Lunch", "Café da manhã", "Pausa para el almuerzo", "Mittagspause", "昼休み", "점심 시간", "茶歇", "Перерыв"),
+        *("Kaffepaus", "Frokost", "Oběd", "Sponsor break"),
+    ],
+)
 def test_a_break_in_a_table_of_talks_is_left_out(title: str) -> None:
     data = f"id,title,speakers\na,{title},\nb,Lunch with Ada,Ada Byron\n"
     assert [type(row) for row in rows(data.encode())] == [LeftOut, Accepted]
@@ -1124,3 +1139,20 @@ def test_a_file_that_was_appended_to_another_is_read() -> None:
 def test_a_progress_of_yt_dlp_is_no_row() -> None:
     data = b'{"id": "a", "title": "A"}\n[download]   0.0% of 1MiB\r[download] 100% of 1MiB\n'
     assert [type(row) for row in rows(data)] == [Accepted]
+
+
+def test_a_sponsored_talk_is_no_advertisement() -> None:
+    assert [title for _, _, title in accepted(b'[{"id": "a", "title": "Sponsored: 5.0 / 30 (Hired)"}]')] == [
+        "Sponsored: 5.0 / 30 (Hired)"
+    ]
+
+
+def test_what_stands_in_brackets_behind_a_speaker_is_not_the_name() -> None:
+    row = {
+        "guid": "g",
+        "title": "A",
+        "persons": [{"public_name": "Ada Byron (ACME)"}, {"public_name": "G. (Amazing) H."}],
+    }
+    (read,) = rows(json.dumps([row]).encode())
+    assert isinstance(read, Accepted)
+    assert read.video.presenters == ("Ada Byron", "G. (Amazing) H.")

@@ -14,13 +14,16 @@ _YOUTUBE_ID = re.compile(r"(?!videoseries$|live_stream$)[A-Za-z0-9_-]{11}")
 _YOUTUBE_PLACES = frozenset({"watch", "shorts", "live", "embed", "v", "e", "vi", "vi_webp", "video"})
 """The folders of YouTube that hold videos; all others are names of channels."""
 
-_REDIRECTS = frozenset({"url", "redirect", "attribution_link", "m"})
+_REDIRECTS = frozenset({"url", "redirect", "attribution_link", "m", "oembed"})
 """The pages of Google and YouTube that lead to the address in their query."""
 
 _VIMEO_ID = re.compile(r"\d+")
 _SCHEME = re.compile(r"(?i:https?)://")
 _ADDRESS = re.compile(r"""(?:https?:)?//[^\s<>"'\]]+""", re.IGNORECASE)
 """An address within other text, such as `<https://…>`, `[a link](https://…)` or two addresses in one cell."""
+
+
+_ARCHIVED = re.compile(r"(?:https?:)?//web\.archive\.org/web/[^/]+/(?=https?:)", re.IGNORECASE)
 
 
 def youtube_id(url: str) -> str | None:
@@ -66,7 +69,8 @@ def video_id(url: str) -> str | None:
     shown = parse_qs(parts.query).get("v", ()) if path == ["watch"] else ()  # by a frontend to YouTube
     if known := next(filter(is_youtube_id, shown), None) or _of_path(parts, path):
         return known
-    if not _SCHEME.match(url.strip()) or not (path or parts.query):
+    of_conference = _is_at(parts, "media.ccc.de") and path[:1] == ["c"]
+    if of_conference or not _SCHEME.match(url.strip()) or not (path or parts.query):
         return None
     host = parts.netloc.casefold().removeprefix("www.")
     return "/".join([host, *path]) + (f"?{parts.query}" if parts.query else "")
@@ -101,7 +105,7 @@ def _of_vimeo(path: list[str]) -> str | None:
 
 def _split(url: str) -> SplitResult | None:
     """Return the parts of an address, or of the first one in a text; a redirect counts as what it leads to."""
-    url = html.unescape(url.strip())
+    url = _ARCHIVED.sub("", html.unescape(url.strip()))
     if url.startswith("/watch?v="):  # the form of frontends to YouTube
         url = f"//youtube.com{url}"
     if found := _ADDRESS.search(url):

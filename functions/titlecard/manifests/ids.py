@@ -19,6 +19,7 @@ _SPREADSHEET_ERROR = re.compile(
     r"#[¡¿]?[^\W\d_]{2}[\w /]{0,20}[!?]"  # #NAME?, #REF!, #DIV/0!, #¿NOMBRE?, #WERT!
     r"|#[^\W\d_]/[^\W\d_]{1,4}|#NV|#GETTING_DATA|#{3,}"  # #N/A in its languages; a column that is too narrow
     r"|(?:Err|Fehler|Erreur):\d{3}"  # LibreOffice
+    r"|Loading\.\.\."  # Google Sheets
 )
 _SHORTENED_NUMBER = re.compile(r"[+-]?\d[.,]\d*E[+-]?\d{1,3}|[+-]?\dE[+-]\d{1,3}", re.IGNORECASE)
 
@@ -73,7 +74,7 @@ def identity(fields: Mapping[str, Any], record: Mapping[str, Any]) -> str:
 def spreadsheet_fault(text: str) -> str | None:
     """Return what a spreadsheet did to a cell, None if it did nothing."""
     text = text.strip(_BLANK)
-    if _SPREADSHEET_ERROR.fullmatch(text) and (text == text.upper() or ":" in text):
+    if _SPREADSHEET_ERROR.fullmatch(text) and (text == text.upper() or ":" in text or text.endswith("...")):
         return "what a spreadsheet shows where it took a text for a formula"
     if _SHORTENED_NUMBER.fullmatch(text):
         return "a number that a spreadsheet has shortened: its digits are lost"

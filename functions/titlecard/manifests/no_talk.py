@@ -39,11 +39,18 @@ _CJK_HIDDEN = re.compile(
     r"\W{0,2}(?:非公開|削除|私享|私人|已刪除|已删除|비공개|삭제)\w{0,4}\s?(?:動画|视频|視頻|影片|동영상)\W{0,2}"
     r"|(?:この)?動画(?:は|を)(?:非公開|削除|再生できません)\w{0,8}\W{0,2}"
 )
+_UNAVAILABLE = re.compile(
+    r"(?:this )?video (?:is )?(?:no longer available|unavailable)(?: because\b|\.)", re.IGNORECASE
+)
 _BRACKETED = re.compile(r"\[[^][]{1,30}\]")
 _NO_TITLE = re.compile(r"youtube video #\S{11}", re.IGNORECASE)
 """yt-dlp's name for a video without a known title."""
 
-_CJK_BREAK = re.compile(r"(?:昼食?|お昼|ランチ|コーヒー)?(?:休憩|休み|受付|開場|懇親会)(?:開始|時間|タイム)?")
+_CJK_BREAK = re.compile(
+    r"(?:昼食?|お昼|ランチ|コーヒー)?(?:休憩|休み|受付|開場|懇親会)(?:開始|時間|タイム)?"
+    r"|(?:午餐|午饭|午休|茶歇|休息|签到|簽到|报到|報到|入场|入場|晚宴)(?:时间|時間)?"
+)
+_HANGUL_BREAK = re.compile(r"(?:점심|휴식|식사|등록|접수|커피|쉬는)\s?(?:시간|식사|브레이크|타임)?")
 _ASIDE = re.compile(r"\([^()]*\)")
 
 
@@ -102,6 +109,8 @@ def is_upcoming(record: Mapping[str, Any]) -> bool:
 
 def is_hidden(title: str) -> bool:
     """Return whether a title is YouTube's or yt-dlp's name, in any language, for a video that they cannot see."""
+    if _UNAVAILABLE.match(title):
+        return True
     if len(title) > _SHORT_CHARACTERS:
         return False
     words = set(_WORD.findall(fold(title)))
@@ -118,12 +127,12 @@ def has_no_title(title: str) -> bool:
 
 def is_break(title: str) -> bool:
     """Return whether a schedule's title names a break and nothing else."""
-    return _is_of(title, BREAKS) or _CJK_BREAK.fullmatch(title.strip()) is not None
+    return _is_of(title, BREAKS) or any(it.fullmatch(title.strip()) for it in (_CJK_BREAK, _HANGUL_BREAK))
 
 
 def is_advertisement(title: str) -> bool:
     """Return whether a title announces advertising and nothing else."""
-    return _is_of(title, ADVERTISING)
+    return _is_of(title, ADVERTISING) and not any(map(str.isdigit, title))
 
 
 def _is_of(title: str, kind: frozenset[str]) -> bool:

@@ -55,7 +55,8 @@ _BACKWARDS = re.compile(r"([^ ,]+) ?, ?([^ ,]+)")
 def names(value: object, people: Mapping[str, str]) -> tuple[str, ...]:
     """Return the names in a value: a text with one or several, objects, keys of `people`, or a list of these."""
     found: list[str] = []
-    for name in _each(value, people):
+    for given in _each(value, people):
+        name = _BESIDE.sub("", given) or given
         if name and len(name) <= NAME_CHARACTERS and "://" not in name and not _NOBODY.fullmatch(plain(name)):
             found.append(name)
         if len(found) == _PEOPLE_MAX:

@@ -143,18 +143,20 @@ BREAKS = _folded(
     "pranzo pausa registrazione colazione lunchpauze koffiepauze koffie pauze ontvangst inschrijving przerwa obiad "
     "kawa kawowa obiadowa rejestracja sniadanie 休憩 昼休み 昼食 受付 開場 懇親会 ランチ registratie inloop borrel "
     "kawe caffe inscripcion inscripciones cocktail cocktails apero aperitif aperitivo sektempfang buffet picnic "
-    "gettogether umbau changeover badge badges photo photos gruppenfoto social"
+    "gettogether umbau pauza obed prestavka lounas kahvitauko tauko frokost lunsj kaffepaus fika eftermiddagsfika обед "
+    "перерыв кофе брейк регистрация завтрак ужин changeover badge badges photo photos gruppenfoto social"
 )
 
 AROUND_BREAKS = _folded(
     "and the a an of for in at on with by to your our opening opens open closing end start begins begin para pelo "
     "manha tarde welcome morning afternoon evening short long social event hour time check und mit der die das zum "
     "zur am im et de du la le y con el e da do di del og i en met na sponsored room hall area outside foyer pm h uhr "
-    "day min mins minute minutes minuten conference community speaker speakers group gala pick pickup up drinks "
-    "snacks cake after"
+    "day min mins minute minutes minuten conference community speaker speakers sponsor sponsors group gala pick "
+    "pickup up drinks snacks cake after"
 )
 
 ADVERTISING = _folded(
     "advertisement advertisements advertising werbung werbepause anzeige anzeigen publicite annonce publicidad "
-    "anuncio anuncios publicidade pubblicita advertentie advertenties reklama sponsored 広告"
+    "advert adverts anuncio anuncios annuncio annunci реклама publicidade pubblicita advertentie "
+    "advertenties reklama sponsored 広告"
 )
