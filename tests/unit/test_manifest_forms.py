@@ -322,6 +322,9 @@ def test_a_first_line_that_is_broken_does_not_hide_json_lines() -> None:
         (b"<?xml version='1.0'?><books><book/></books>", "XML, but neither a schedule"),
         (b"<!DOCTYPE feed [<!ENTITY a 'b'>]><feed/>", "declares entities of its own"),
         (b"BEGIN:VCALENDAR\n", "an iCalendar"),
+        (b"#EXTM3U\n#EXTINF:5,A\nhttps://youtu.be/Ab3dEfGh1Jk\n", "yt-dlp --flat-playlist -J"),
+        (b"[[talks]]\nid = 1\n", "TOML or INI"),
+        (b"; talks\n[talk]\nid=1\ntitle=A\n", "TOML or INI"),
         (b"# Add talks.\n---\n[]\n", "an empty list in YAML"),
         (b"---\n[]\n\n# Add talks.\n# And more.\n", "an empty list in YAML"),
         (b'<?xml version="1.0"?>\n<django-objects version="1.0"/>', "dumpdata --format json"),
@@ -586,6 +589,11 @@ def test_a_log_line_about_a_video_counts_as_its_refusal() -> None:
         ("Ada Byron / Grace Hopper", ("Ada Byron", "Grace Hopper")),
         ("Ada Byron, PhD, and Alan Turing, Jr.", ("Ada Byron", "Alan Turing Jr.")),
         ("Speakers: Ada Byron et al.", ("Ada Byron",)),
+        ("Ada Byron, Grace Hopper; Moderator: Alan Turing", ("Ada Byron", "Grace Hopper")),
+        ("Ada Byron, Alan Turing (moderator)", ("Ada Byron",)),
+        ("Ada Byron; hosted by Alan Turing", ("Ada Byron",)),
+        ("Moderator: Alan Turing", ("Alan Turing",)),
+        ("moderated by Alan Turing", ("Alan Turing",)),
         ("山田太郎、鈴木一郎", ("山田太郎", "鈴木一郎")),
         ("N.N.", ()),
         ("Keynote Speaker", ()),
@@ -806,6 +814,12 @@ def test_speakers_behind_another_model_of_django_are_read(ties: list[object]) ->
         {"edges": [{"node": {"name": "Ada Byron"}}, {"node": {"full_name": "Grace Hopper"}}]},
         {"data": [{"attributes": {"name": "Ada Byron"}}, {"attributes": {"name": "Grace Hopper"}}]},
         [["Ada", "Byron"], ["Grace Hopper"]],
+        {"1": {"name": "Ada Byron"}, "2": {"first": "Grace", "last": "Hopper"}},
+        [
+            {"name": "Ada Byron"},
+            {"name": "Grace Hopper", "role": "Speaker"},
+            {"name": "A. Turing", "role": "Moderator"},
+        ],
     ],
 )
 def test_presenters_in_the_envelopes_of_an_api_are_read(speakers: object) -> None:
@@ -1156,3 +1170,42 @@ def test_what_stands_in_brackets_behind_a_speaker_is_not_the_name() -> None:
     (read,) = rows(json.dumps([row]).encode())
     assert isinstance(read, Accepted)
     assert read.video.presenters == ("Ada Byron", "G. (Amazing) H.")
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        "| Talk | Speaker |\n|---|---|\n| [Queues](https://youtu.be/Ab3dEfGh1Jk) | Ada Byron |\n",
+        "title,speaker\n[Queues](https://youtu.be/Ab3dEfGh1Jk),Ada Byron\n",
+        "title,speaker,url\n[Queues](https://example.org/q),Ada Byron,https://youtu.be/Ab3dEfGh1Jk\n",
+    ],
+)
+def test_a_title_that_is_a_link_in_markdown_is_read_as_title_and_address(table: str) -> None:
+    (row,) = (row for row in rows(table.encode()) if isinstance(row, Accepted))
+    assert (row.video.id, row.video.title, row.video.presenters) == ("Ab3dEfGh1Jk", "Queues", ("Ada Byron",))
+    assert row.video.url == "https://youtu.be/Ab3dEfGh1Jk"
+
+
+def test_an_empty_cell_of_a_database_is_empty() -> None:
+    refused, read = rows(b"id,title,description\n1,NULL,d\n2,A,\\N\n")
+    assert isinstance(refused, Refused)
+    assert isinstance(read, Accepted)
+    assert read.video.description == ""
+
+
+def test_titles_that_are_all_in_quotes_are_read_without_them() -> None:
+    assert [title for _, _, title in accepted(b'"Queues, locks"\n"A \\"good\\" test"\n')] == [
+        *("Queues, locks", 'A "good" test'),
+    ]
+    assert [title for _, _, title in accepted(b'"Hello, World!"\nTests\n')] == ['"Hello, World!"', "Tests"]
+
+
+def test_a_heading_in_a_list_of_titles_is_left_out() -> None:
+    assert [type(row) for row in rows(b"# DemoConf\n#noestimates revisited\nTests\n")] == [LeftOut, Accepted, Accepted]
+
+
+def test_a_list_of_titles_in_latin_1_says_which_lines_are_not_utf_8() -> None:
+    refused, read = rows("Ada - Caf\xe9\nTom - Tests\n".encode("latin-1"))
+    assert isinstance(refused, Refused)
+    assert "iconv" in refused.reason
+    assert isinstance(read, Accepted)

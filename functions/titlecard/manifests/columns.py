@@ -46,6 +46,12 @@ _APOSTROPHE = re.compile(r"'+[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20]")
 _FORMULA = re.compile(r'=(?:HYPERLINK\()?"((?:[^"]|"")*+)"(?:[,;].*)?\)?', re.IGNORECASE)
 """A formula that is only a text, with which people keep ids from being changed, or a link."""
 
+_NULLS = frozenset({"NULL", "\\N"})
+"""What databases write for a cell that is empty."""
+
+_LINK = re.compile(r"\[([^\[\]]+)\]\((https?://[^\s()]+)\)")
+"""A link in Markdown."""
+
 HARMLESS = "'"
 
 
@@ -177,6 +183,8 @@ class Columns:
             if isinstance(fields.get(name), str) and spreadsheet_fault(fields[name]):
                 del fields[name]
         if isinstance(title, str):
+            if link := _LINK.fullmatch(title.strip()):
+                title, fields["url"] = link[1], link[2] if fields.get("url") == title else fields.get("url", link[2])
             if any(record.get(name) for name in _LIVE):
                 title = texts.without_live_date(title)
             fields["title"] = texts.whole_title(title, description) if isinstance(description, str) else title
@@ -223,6 +231,8 @@ def _is_nan(value: object) -> bool:
 
 def cell(text: str) -> str | None:
     """Return a table cell as it was meant: without the apostrophe of an export, and not as the formula of a text."""
+    if text in _NULLS:
+        return None
     if text.startswith(HARMLESS) and _APOSTROPHE.match(text):
         text = text[1:]
     elif text.startswith("=") and (formula := _FORMULA.fullmatch(text)):

@@ -73,14 +73,18 @@ def _people(columns: Mapping[str, str], found: Mapping[str, str]) -> dict[str, s
 def recognise_by_values(
     found: Mapping[str, str], names: Sequence[str], rows: Sequence[Sequence[str]]
 ) -> dict[str, str]:
-    """Add the column of YouTube's ids or addresses, recognised by its values if no name tells it."""
+    """Add the column of YouTube's ids or addresses, recognised by its values if no name tells it.
+
+    It may be that of the title, if the titles are links in Markdown.
+    """
     told = dict(found)
     if "title" not in told or "id" in told or "url" in told:
         return told
-    for place, name in enumerate(names):
-        values = [row[place] for row in rows[:VALUES_JUDGED] if len(row) > place and row[place]]
-        if name and name != told["title"] and values:
-            if sum(map(looks_like_an_id, values)) * 2 > len(values):
+    first = sorted(enumerate(names), key=lambda it: it[1] == told["title"])
+    for place, name in first:
+        values = [row[place] for row in rows[:VALUES_JUDGED] if len(row) > place and any(map(str.isalnum, row[place]))]
+        if name and values:
+            if name != told["title"] and sum(map(looks_like_an_id, values)) * 2 > len(values):
                 return told | {"id": name}
             if sum(youtube_id(value) is not None for value in values) * 2 > len(values):
                 return told | {"url": name}

@@ -20,7 +20,8 @@ NAME_CHARACTERS = 200
 _PEOPLE_MAX = 500
 """The most people of one row; more are a mistake or an attack."""
 
-_FIRST, _LAST = ("first_name", "firstName", "given_name"), ("last_name", "lastName", "family_name")
+_FIRST = ("first_name", "firstName", "given_name", "first")
+_LAST = ("last_name", "lastName", "family_name", "last")
 
 _STRONG = re.compile(r"[;\n\t|、\uff1b]| / ")
 _AND = r"(?:and|und|with|w/|&|\+)"
@@ -35,10 +36,21 @@ _DEGREE = re.compile(r",? (?:Ph\.?\s?D|M\.?D|MBA|M\.?Sc|B\.?Sc)\b\.?", re.IGNORE
 _JUNIOR = re.compile(r", (?=(?:Jr|Sr|II|III)\b)")
 _OTHERS = re.compile(r",? (?:et\.? al\.?|and others|and friends|u\. ?a\.)$", re.IGNORECASE)
 _LABEL = re.compile(
-    r"(?:speakers?|presenters?|sprecher(?:in|innen)?|referent(?:in|innen)?|ponentes?)(?:\(s\))?:\s*", re.IGNORECASE
+    r"(?:speakers?|presenters?|sprecher(?:in|innen)?|referent(?:in|innen)?|ponentes?|moderat(?:or(?:in)?s?|ion)|hosts?"
+    r"|chair)(?:\(s\))?\s?:\s*|(?:presented|moderated|hosted|chaired) by ",
+    re.IGNORECASE,
 )
 _SHARED = re.compile(rf"([^\s,]++) {_AND} ((?:[^\s,]++ )++([^\s,]++))")
 """Two people with one surname: `Ada and Bob Smith`."""
+
+_HOST = r"(?:moderat(?:or(?:in)?|ion)|host|(?:session )?chair|mc)"
+_HOSTING = re.compile(_HOST, re.IGNORECASE)
+_HOSTS = re.compile(
+    rf"(?:^|(?<=[;,\n|]))\s*(?:{_HOST}s?\s*:|(?:moderated|hosted|chaired) by)\s*[^;,\n|]+"
+    rf"|(?:^|(?<=[;,\n|&]))[^;,\n|&]+[(\[]{_HOST}[)\]]",
+    re.IGNORECASE,
+)
+"""Whoever leads through a session; not a presenter if the session has others."""
 
 _SPACES = re.compile(r"[^\S\n\t]+")
 _NOBODY = re.compile(
@@ -79,6 +91,11 @@ def _of_item(text: str) -> list[str]:
     return found if len(found) == 1 or all(" " in name for name in found) else [text.strip()]
 
 
+def _is_host(item: object) -> bool:
+    role = item.get("role") if isinstance(item, dict) else None
+    return isinstance(role, str) and _HOSTING.fullmatch(role.strip()) is not None
+
+
 def key_of(value: object) -> str:
     """Return the key in a reference: a primary key, or a natural one, which is a list."""
     return str(value[0] if isinstance(value, list) and value else value)
@@ -87,10 +104,13 @@ def key_of(value: object) -> str:
 def split(text: str) -> list[str]:
     """Split a text into names: at semicolons, bars and line ends if there are any, else at commas, `&` and `and`.
 
-    Companies in brackets, degrees and `et al.` are left out; two people with one surname both get it.
+    Companies in brackets, degrees, `et al.` and moderators beside others are left out; two people with one surname both
+    get it.
     """
     text = _SPACES.sub(" ", text).strip()
-    text = _LABEL.sub("", text, count=1) if ":" in text else text
+    others = _HOSTS.sub("", text)
+    text = others.strip(" ,;|&\n") if re.search(r"\w", others) else text
+    text = text[label.end() :] if (label := _LABEL.match(text)) else text
     text = _JUNIOR.sub(" ", _DEGREE.sub("", _OTHERS.sub("", _BESIDE.sub("", text) or text)))
     parts = [" ".join(part.split()) for part in _STRONG.split(text)]
     backwards = [_BACKWARDS.fullmatch(part) for part in parts]  # `Brightwater, Ada`
@@ -125,9 +145,11 @@ def _each(value: object, people: Mapping[str, str]) -> Iterator[str]:
         case dict():
             name = name_of(value) or people.get(str(value.get("id", value.get("code", ""))))
             inner = None if name else next((value[key] for key in AROUND_PEOPLE if key in value), None)
+            if inner is None and not name and value and all(isinstance(it, dict) for it in value.values()):
+                inner = list(value.values())  # people by their keys
             yield from [name] if name else _each(inner, people)
         case list():
-            for item in value:
+            for item in [it for it in value if not _is_host(it)] or value:
                 yield from _of_list(item, people)
 
 

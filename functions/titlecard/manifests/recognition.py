@@ -49,6 +49,8 @@ _OTHER_FILES = {
     b"SQLite format 3": "an SQLite database: export the table as CSV",
     b"PAR1": "a Parquet file: export it as JSON Lines or CSV",
     b"Traceback (most recent call last)": "the report of a program that failed: run it again",
+    b"#EXTM3U": "a playlist for players: let yt-dlp list its videos, yt-dlp --flat-playlist -J ADDRESS > NEW.json",
+    b"WEBVTT": "the subtitles of a video",
     b"BEGIN:VCALENDAR": "an iCalendar: export the schedule as JSON or XML (frab, pretalx: schedule.json, schedule.xml)",
 }
 
@@ -88,6 +90,9 @@ _BEFORE_JSON = re.compile(
     rb"[^\[{]{0,2000})[\[{]\s*[\[{\"']"
 )
 """The beginning of JavaScript, of comments, or of an answer with its headers."""
+
+_SECTION = re.compile(rb"(?:[ \t]*(?:[#;][^\n]*)?\r?\n)*+\[\[?[A-Za-z_][\w.-]*\]\]?[ \t]*\r?\n\s*[\w-]+[ \t]*=")
+"""The beginning of TOML or INI."""
 
 _LIKE_YAML = re.compile(rb"(?:---[^\n]*\n|#[^\n]*\n|\s*\n)*+[\w-]+:(?:[ \t\r\n]|$)")
 
@@ -175,6 +180,8 @@ def convert(encoding: str) -> str:
 def _check_kind(head: bytes) -> None:
     if not head.strip(b"\0"):
         raise NotAManifest("The file consists of NULs: it was not written to its end. Make or copy it again.")
+    if _SECTION.match(head):
+        raise NotAManifest(f"The file is TOML or INI: write its list of talks as JSON. {ACCEPTED_FORMS}")
     for magic, kind in _OTHER_FILES.items():
         if head.startswith(magic):
             raise NotAManifest(f"The file is {kind}. {ACCEPTED_FORMS}")
@@ -392,7 +399,8 @@ def _written_in_lines(head: bytes) -> Form:
             "--batch-file OLD > NEW.jsonl"
         )
     if (written is None or len(written.names) == 1) and separator is None and _are_titles(head):
-        return Form(LIST_OF_TITLES, table=_TITLES_ALONE)
+        quoted = all(len(line) > 1 and line[0] == line[-1] == '"' for line in _judged(head))
+        return Form(LIST_OF_TITLES, table=replace(_TITLES_ALONE, quoted=quoted, escaped=quoted))
     if written is None:
         _refuse_unknown(head, separator)
     else:
@@ -405,10 +413,8 @@ def _written_in_lines(head: bytes) -> Form:
 
 def _are_titles(head: bytes) -> bool:
     """Return whether the first lines, at least two, may be titles, and not prose with line breaks."""
-    try:
-        text = head.decode() if len(head) < HEAD_BYTES else head[: head.rfind(b"\n") + 1].decode()
-    except UnicodeDecodeError:
-        return False
+    whole = head if len(head) < HEAD_BYTES else head[: head.rfind(b"\n") + 1]
+    text = whole.decode("utf-8", "surrogateescape")  # the reader of the lines says which are not UTF-8
     written = [line.strip() for line in text.split("\n")[: 10 * _LINES_JUDGED] if line.strip()]
     prose = sum((line[0].islower() and "://" not in line) or line.endswith((".", ",", ";")) for line in written)
     return len(written) > 1 and prose * 3 <= len(written) and all(map(_may_be_title, written))

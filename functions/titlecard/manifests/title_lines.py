@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import re
 
+from titlecard.manifests.errors import NoTalk
+
 _ID = r"[A-Za-z0-9_-]{11}"
 _ADDRESS = r"https?://[^\s<>|;,]+"
 _MARK = r"[ \t]*[|,;\t][ \t]*"
@@ -24,6 +26,9 @@ _ADDRESS_LAST = re.compile(
 
 _BULLET = re.compile(r"^(?:[-\u2022][ \t]+|\*[ \t]+(?!.*\*))(?=\S)")
 
+_HEADING = re.compile(r"#{1,6}[ \t]+\S")
+"""A heading or remark in a list in Markdown; a title such as `#noestimates` has no space there."""
+
 _MISSING = "NA"
 """What yt-dlp prints in place of an unknown title."""
 
@@ -35,7 +40,12 @@ def title_line(line: str, *, ids: bool) -> dict[str, str | None]:
         line: the line.
         ids: whether the lines of this list contain ids. An English word of eleven letters has the form of YouTube's
             ids, so a single line does not prove that.
+
+    Raises:
+        NoTalk: the line is a heading.
     """
+    if _HEADING.match(line):
+        raise NoTalk("A heading in the list of titles.")
     text = _BULLET.sub("", line, count=1)
     if found := title_and_address(text):
         return {"title": _known(found[0]), "url": found[1]}
