@@ -41,9 +41,9 @@ PARTS = (
 """The modules and packages of `titlecard` in which mistakes are made."""
 
 TESTS = (
-    *(f"tests/unit/test_{name}.py" for name in ("batch", "budget", "canary", "errors", "fuse", "model_prompt")),
-    *(f"tests/unit/test_{name}.py" for name in ("model_provider", "model_tier", "money", "network", "prices")),
-    *(f"tests/unit/test_{name}.py" for name in ("response", "response_body", "settings")),
+    *(f"tests/unit/test_{name}.py" for name in ("admission", "batch", "budget", "canary", "errors", "fuse")),
+    *(f"tests/unit/test_{name}.py" for name in ("model_prompt", "model_provider", "model_tier", "money", "network")),
+    *(f"tests/unit/test_{name}.py" for name in ("prices", "response", "response_body", "settings")),
     *(f"tests/functional/test_{name}.py" for name in ("alarms", "audit", "batches", "breakers", "gauges", "grants")),
     *(f"tests/functional/test_{name}.py" for name in ("catalog_attempts", "catalog_batches", "catalog_rows")),
     *(f"tests/functional/test_{name}.py" for name in ("ingest", "ledger", "parser", "parser_crashes", "parser_money")),

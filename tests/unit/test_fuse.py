@@ -252,9 +252,13 @@ def test_a_response_is_closed_whether_or_not_it_is_read_to_its_end(size: int) ->
         async def aclose(self) -> None:
             closed.append(size)
 
-    with contextlib.suppress(httpx2.ReadError):
-        post(Fuse(Network(httpx2.Response(200, stream=Closed())), ALLOWANCE))
-    assert closed == [size]
+    async def send() -> list[int]:
+        fuse = Fuse(Network(httpx2.Response(200, stream=Closed())), ALLOWANCE)
+        with contextlib.suppress(httpx2.ReadError):
+            await fuse.handle_async_request(httpx2.Request("POST", URL, content=json.dumps(BODY).encode()))
+        return closed.copy()
+
+    assert asyncio.run(send()) == [size]
 
 
 def test_a_response_of_exactly_the_most_bytes_is_read_whole() -> None:

@@ -24,7 +24,7 @@ from tests.provider import FAULTS, LoopbackProvider
 
 from titlecard.domain import errors as faults
 from titlecard.domain.errors import Unpriced
-from titlecard.domain.money import Amount, Measured, PriceList, Unbilled, Unmeasured
+from titlecard.domain.money import Amount, Measured, PriceList, Unbilled, Unmeasured, Usage, measured, worst_case
 from titlecard.domain.reasons import Reason
 from titlecard.domain.video import Video
 from titlecard.extraction import LocalParse
@@ -361,6 +361,22 @@ def test_a_dearer_service_tier_than_was_asked_for_is_charged_at_its_price(
     assert dear.micro_usd > fair.micro_usd
 
 
+@pytest.mark.parametrize("chosen", ["flex", "priority"])
+def test_a_question_is_reserved_sent_and_billed_in_the_service_tier_that_was_chosen(
+    provider: LoopbackProvider, chosen: str
+) -> None:
+    rates = PRICES.rates(MODEL, chosen)
+    with closing(
+        ModelTier(MODEL, max_output_tokens=400, prices=PRICES, base_url=provider.base_url, service_tier=chosen)
+    ) as tier:
+        question = tier.prepare(VIDEO, LOCAL, "")
+        answer = tier.ask(question, key=KEY, deadline_seconds=ENOUGH)
+    (post,) = provider.posts
+    assert question.bound == worst_case(question.max_body_bytes, 400, rates)
+    assert post.service_tier == chosen
+    assert answer.billing == Measured(measured(Usage(post.input_tokens, post.output_tokens, 0, 0), rates))
+
+
 @pytest.mark.parametrize(("name", "seconds"), [("rate_limit", 7.0), ("rate_limit_in_milliseconds", 1.5)])
 def test_a_rate_limit_says_when_to_come_again(
     provider: LoopbackProvider, tier: ModelTier, name: str, seconds: float
@@ -439,9 +455,10 @@ def test_a_data_residency_host_raises_the_bound_of_a_question() -> None:
     assert bound(there).tokens == bound(here).tokens
 
 
-def test_an_endpoint_that_is_no_web_address_is_refused_when_the_tier_is_made() -> None:
+@pytest.mark.parametrize("address", ["localhost:8000/v1", "http:/localhost/v1", "httpd://localhost/v1", ""])
+def test_an_endpoint_that_is_no_web_address_is_refused_when_the_tier_is_made(address: str) -> None:
     with pytest.raises(ValueError, match="https://"):
-        ModelTier(MODEL, max_output_tokens=400, prices=PRICES, base_url="localhost:8000/v1")
+        ModelTier(MODEL, max_output_tokens=400, prices=PRICES, base_url=address)
 
 
 def test_an_unknown_name_costs_nothing() -> None:
