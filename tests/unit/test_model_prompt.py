@@ -79,6 +79,18 @@ def test_no_character_makes_a_question_cost_more_than_the_worst_case(code: int) 
     assert not question.bound.exceeds(TIER.worst_case)
 
 
+def test_the_worst_case_has_every_part_at_its_longest() -> None:
+    quotes = '"' * 3_000
+    local = LocalParse(quotes, (quotes,) * 12, 0.99, sure=False, source="title", candidates=(quotes,) * 8)
+    longest = Video(id="1", title=quotes, description=quotes), local, quotes
+    assert TIER.prepare(*longest).bound == TIER.worst_case
+
+
+def test_a_text_is_counted_in_the_bytes_that_it_has_in_the_body() -> None:
+    sizes = [TIER.prepare(Video(id="1", title=letter * 100), LOCAL, "").max_body_bytes for letter in 'eé漢😀"']
+    assert [size - sizes[0] for size in sizes] == [0, 100, 200, 300, 300]  # a quote is escaped twice: four bytes
+
+
 def test_the_body_on_the_wire_is_within_the_size_that_was_reckoned_with_whatever_the_video_says() -> None:
     prices = PriceList.packaged()
     with (
@@ -143,6 +155,8 @@ NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
         ({"retry-after": "-5"}, 0.0),
         ({"retry-after": "1e99"}, timedelta(days=1).total_seconds()),
         ({"retry-after": "nan"}, None),
+        ({"retry-after": "inf"}, None),
+        ({"retry-after": "Mon, 23 Nov 2037 12:01:00 GMT"}, timedelta(days=1).total_seconds()),
         ({"retry-after": "soon"}, None),
     ],
 )

@@ -30,7 +30,7 @@ from titlecard.domain.video import Video
 from titlecard.extraction import LocalParse
 from titlecard.llm import Answer, ModelTier, client
 from titlecard.llm.errors import DeadLetter, Defer, Fault, Rejected, Retry, Unusable
-from titlecard.llm.exchange import Allowance
+from titlecard.llm.exchange import Allowance, Exchange
 from titlecard.llm.fuse import Fuse
 from titlecard.llm.prompt import INSTRUCTIONS, Cleaned
 
@@ -570,6 +570,37 @@ def test_an_answer_that_still_drips_at_the_deadline_is_charged_at_the_bound(
     fault = ask(tier, seconds=2.0)
     assert isinstance(fault, Retry)
     assert (fault.reason, fault.billing) == (Reason.TIMED_OUT, Unmeasured())
+
+
+class Refusing:
+    """A client whose provider rejects every key and quotes it."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[Allowance, str, float]] = []
+
+    def send(self, _prompt: str, allowance: Allowance, *, key: str, seconds: float) -> tuple[Exchange, None]:
+        """Record a question, and return the rejection of its key."""
+        self.asked.append((allowance, key, seconds))
+        body = {"error": {"message": f"Wrong key: {key}."}}
+        return Exchange(sent=True, status=401, complete=True, body=body), None
+
+    def close(self) -> None:
+        """Do nothing."""
+
+
+def test_a_slow_import_leaves_the_request_less_time_and_any_form_of_key_is_kept_secret(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    tier, refusing, clock = ModelTier(MODEL, max_output_tokens=321, prices=PRICES), Refusing(), iter([100.0, 103.0])
+    monkeypatch.setattr(tier, "_client", refusing)
+    monkeypatch.setattr("titlecard.llm.tier.time", SimpleNamespace(monotonic=lambda: next(clock)))
+    question = tier.prepare(VIDEO, LOCAL, "")
+    with pytest.raises(Defer) as caught:
+        tier.ask(question, key="gateway-0123456789", deadline_seconds=10.0)
+    assert "Wrong key: [key]" in str(caught.value)
+    url = "https://api.openai.com/v1/responses"
+    allowance = Allowance(url, MODEL, "default", max_output_tokens=321, max_body_bytes=question.max_body_bytes)
+    assert refusing.asked == [(allowance, "gateway-0123456789", 7.0)]
 
 
 @pytest.mark.parametrize("complete", [True, False])

@@ -87,6 +87,14 @@ def test_a_refusal_among_other_parts_is_one_and_is_quoted() -> None:
     assert str(outcome) == "The model refused to answer: I do not clean titles."
 
 
+def test_a_part_is_a_refusal_by_its_type_alone() -> None:
+    outcome = came_to({"output": [{"content": [{"type": "refusal", "refusal": ""}]}], "usage": USAGE})
+    assert isinstance(outcome, Unusable)
+    assert outcome.reason is Reason.REFUSED
+    beside = {"type": "output_text", "text": "{}", "refusal": "none"}
+    assert isinstance(came_to({"output": [{"content": [beside]}], "usage": USAGE}), Answer)
+
+
 def test_a_refusal_is_quoted_in_one_short_line_without_the_key() -> None:
     parts = [{"type": "refusal", "refusal": f"Your key is\n{TERMS.key}. " + "I refuse. " * 1_000}]
     outcome = came_to({"output": [{"content": parts}], "usage": USAGE})
@@ -190,6 +198,20 @@ def test_an_error_behind_status_200_counts_by_the_status_that_it_names(code: int
     outcome = came_to({"error": {"code": code, "message": "No."}}, None)
     assert isinstance(outcome, Fault)
     assert outcome.reason is reason
+
+
+@pytest.mark.parametrize("code", ["429", "401", "500", "400"])
+def test_a_failure_that_came_with_a_usage_is_charged_by_it_whatever_status_it_names(code: str) -> None:
+    outcome = came_to({"status": "failed", "error": {"code": code, "message": "No."}, "usage": USAGE}, None)
+    assert isinstance(outcome, Retry)
+    assert (outcome.reason, isinstance(outcome.billing, Measured)) == (Reason.PROVIDER_ERROR, True)
+
+
+@pytest.mark.parametrize(("usage", "billing"), [(USAGE, Measured), (None, Unmeasured)])
+def test_a_refusal_after_the_beginning_is_charged_by_its_usage(usage: object, billing: type) -> None:
+    outcome = came_to({"status": "failed", "error": {"code": "content_filter"}, "usage": usage}, None)
+    assert isinstance(outcome, Unusable)
+    assert (outcome.reason, type(outcome.billing)) == (Reason.REFUSED, billing)
 
 
 def test_an_error_that_is_a_text_is_one() -> None:
