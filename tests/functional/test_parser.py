@@ -1117,6 +1117,18 @@ class SideBySide(Deadly):
         return super().ask(question, key=key, deadline_seconds=deadline_seconds)
 
 
+def test_a_worker_that_dies_while_it_loads_the_client_has_claimed_and_reserved_nothing(
+    world: World, tier: ModelTier, message: Message
+) -> None:
+    class Unloadable(Deadly):
+        def load(self) -> None:
+            raise Killed("in the import")
+
+    with pytest.raises(Killed):
+        work(world, Unloadable(tier), message)
+    assert (entry(world, message).attempts, world.ledger.spent(message.batch)) == (0, Amount())
+
+
 def test_first_deliveries_are_worked_before_redeliveries(world: World, tier: ModelTier, local_tier: list[str]) -> None:
     _, messages = world.batch(*videos(3, "sure"))
     world.parser(tier).work([received(messages[0], 3), received(messages[1]), received(messages[2])], lambda: 90)

@@ -52,6 +52,12 @@ TOLERATED: dict[str, str] = {
     ),
     "pipeline.parse: Parser.__init__: self._expects_new = True": _ONLY_READS,
     "pipeline.parse: Parser._end_without_look_up: self._expects_new = all": _ONLY_READS,
+    "pipeline.parse: Parser._look_up: first = [job.state for job in jobs if job.received.receives == 1]": _ONLY_READS,
+    "pipeline.parse: Parser._look_up: if first:": _ONLY_READS,
+    "pipeline.parse: Parser._look_up: self._expects_new = not any(": _ONLY_READS,
+    "pipeline.parse: Parser._look_up: job.mark_is_old = state.began < stamp(self._now() - longest_life): < -> <=": (
+        "no mark is exactly so old"
+    ),
     "pipeline.parse: Parser._look_up: for job, state in zip(jobs, states, strict=True)": _SAME_LENGTH,
     "pipeline.parse: Parser._batch: self._known = dict(list(self._known.items())[-8:])": (
         "any other number of batches would do"
