@@ -10,15 +10,21 @@ import copy
 import functools
 import string
 from collections import defaultdict
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
+from botocore import endpoint
+from botocore.auth import SigV4Auth
 from botocore.loaders import JSONFileLoader, Loader
 from botocore.useragent import UserAgentString
+from moto import backend_index
 from moto.core import responses
-from moto.core.serialize import AttributePicker
+from moto.core.serialize import AttributePicker, BaseJSONSerializer
 from moto.core.utils import camelcase_to_underscores, method_names_from_class
 from moto.dynamodb.models import DynamoDBBackend
 from moto.dynamodb.models.table import Table
+from moto.dynamodb.parsing import ast_nodes
+from moto.dynamodb.parsing.validators import DepthFirstTraverser  # type: ignore[attr-defined]
 from moto.moto_api._internal.moto_random import MotoRandom
 from moto.sqs import models as queues
 from typer import testing
@@ -31,10 +37,17 @@ if TYPE_CHECKING:
 _KINDS = {"B", "BOOL", "BS", "L", "M", "N", "NS", "NULL", "S", "SS"}
 """The members of DynamoDB's AttributeValue. A value has one of them, and moto looks for each under six names."""
 
+_SCALARS = {"BOOL", "N", "NULL", "S"}
+"""The kinds of AttributeValue whose JSON is moto's own dictionary."""
+
 _pick = AttributePicker.__call__
+_serialize = BaseJSONSerializer._serialize_type_structure  # noqa: SLF001 -- moto has no public name for it
+_node_types = DepthFirstTraverser.nodes_to_be_processed
 _update = DynamoDBBackend.update_item
 _services = Loader.list_available_services
 _found_services: dict[tuple[str, ...], list[str]] = {}
+_found_instances: dict[tuple[type, type | tuple[type, ...]], bool] = {}
+_found_node_types: dict[type, tuple[type, ...]] = {}
 
 
 def save(patch: pytest.MonkeyPatch) -> None:
@@ -42,6 +55,14 @@ def save(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Table, "__deepcopy__", _copied, raising=False)
     patch.setattr(DynamoDBBackend, "update_item", _update_copy)
     patch.setattr(AttributePicker, "__call__", _pick_kind)
+    patch.setattr(BaseJSONSerializer, "_serialize_type_structure", _serialize_scalar)
+    patch.setattr(ast_nodes, "isinstance", _is_instance, raising=False)  # of abstract classes, millions of times
+    patch.setattr(DepthFirstTraverser, "nodes_to_be_processed", _types_to_be_processed)
+    asked_first = sorted(backend_index.backend_url_patterns, key=lambda it: it[0] not in {"dynamodb", "sqs"})
+    patch.setattr(backend_index, "backend_url_patterns", asked_first)
+    patch.setattr(SigV4Auth, "canonical_request", lambda _auth, _request: "")  # nobody checks a signature
+    patch.setattr(SigV4Auth, "signature", lambda _auth, _text, _request: "0" * 64)
+    patch.setattr(endpoint, "uuid", SimpleNamespace(uuid4=lambda: "the name of a call"))
     patch.setattr(responses, "method_names_from_class", functools.cache(method_names_from_class))
     named = functools.cache(camelcase_to_underscores)
     for module in responses, queues:
@@ -58,6 +79,39 @@ def _pick_kind(picker: AttributePicker, context: AttributePickerContext) -> Any:
     if context.key in _KINDS and isinstance(context.obj, dict):
         return context.obj.get(context.key)
     return _pick(picker, context)
+
+
+def _serialize_scalar(
+    serializer: BaseJSONSerializer,
+    serialized: dict[str, Any],
+    value: Any,  # noqa: ANN401 -- as moto's
+    shape: Any,  # noqa: ANN401 -- as moto's
+    key: str,
+) -> None:
+    if (
+        key
+        and shape.name == "AttributeValue"
+        and isinstance(value, dict)
+        and len(value) == 1
+        and value.keys() <= _SCALARS
+    ):
+        serialized[key] = value
+    else:
+        _serialize(serializer, serialized, value, shape, key)
+
+
+def _is_instance(node: object, kinds: type | tuple[type, ...]) -> bool:
+    key = type(node), kinds
+    if key not in _found_instances:
+        _found_instances[key] = isinstance(node, kinds)
+    return _found_instances[key]
+
+
+def _types_to_be_processed(traverser: DepthFirstTraverser) -> tuple[type, ...]:
+    kind = type(traverser)
+    if kind not in _found_node_types:
+        _found_node_types[kind] = _node_types(traverser)
+    return _found_node_types[kind]
 
 
 def _random_string(random: MotoRandom, length: int = 20, include_digits: bool = True, lower_case: bool = False) -> str:
