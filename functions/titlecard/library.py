@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from titlecard import extraction
 from titlecard.domain.video import Video
-from titlecard.extraction.surveying import SAMPLE, take_survey
+from titlecard.extraction.surveying import survey_batch
 from titlecard.pipeline.talks import by_local_tier
 
 if TYPE_CHECKING:
@@ -16,12 +16,16 @@ if TYPE_CHECKING:
 
     from titlecard.domain.video import Talk
 
+SAMPLE = 5_000
+"""The most videos that are surveyed, as in a deployed stack by default."""
+
 
 def talks(videos: Iterable[Video | Mapping[str, Any]]) -> Iterator[Talk]:
     """Return one talk for each video; see `titlecard.parse`."""
     given = [video if isinstance(video, Video) else _video(place, video) for place, video in enumerate(videos)]
-    survey = take_survey(given[:: len(given) // SAMPLE + 1])  # from the whole list, since a channel changes its style
-    return (by_local_tier(video, extraction.parse(video, survey)) for video in given)
+    rows = list(enumerate(given))
+    survey = survey_batch(rows[:: len(rows) // SAMPLE + 1])  # from the whole list, since a channel changes its style
+    return (by_local_tier(video, extraction.parse(video, survey.of(row, video.event))) for row, video in rows)
 
 
 def _video(place: int, fields: Mapping[str, Any]) -> Video:

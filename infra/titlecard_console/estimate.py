@@ -68,9 +68,9 @@ def estimate(manifests: Sequence[Manifest], parameters: Mapping[str, str], most:
     estimates, promised = [], Amount()
     for manifest in manifests:
         asked, expected, bound = 0, Amount(), Amount()
-        hint = manifest.survey.hint()
-        for video, parse in manifest.parses() if policy is not Policy.LOCAL else ():
+        for (row, video), parse in manifest.parses() if policy is not Policy.LOCAL else ():
             if not parse.is_final(policy):
+                hint = manifest.survey.of(row, video.event).hint()
                 question = tier.prepare(video, parse, hint)
                 asked += 1
                 expected += tier.expected(question)

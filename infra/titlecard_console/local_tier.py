@@ -1,6 +1,6 @@
 """The local tier over a whole manifest, on every core that this process may use.
 
-The survey is learned once and sent to each worker process. Videos and answers travel in chunks, so memory stays bounded
+The surveys are taken once and sent to each worker process. Rows and answers travel in chunks, so memory stays bounded
 for a manifest of any length. This process parses small manifests itself, which is faster than starting a worker.
 """
 
@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 
     from titlecard.domain.video import Video
     from titlecard.extraction import LocalParse
-    from titlecard.extraction.survey import Survey
+    from titlecard.extraction.survey import BatchSurvey
+
+    Row = tuple[int, Video]
 
 CHUNK_ROWS = 50
 """Rows in a chunk for a worker: some 50 ms of work."""
@@ -37,23 +39,23 @@ CHUNKS_AHEAD = 4
 """Chunks for each worker that are read before the first of them is answered."""
 
 
-def parses(videos: Iterable[Video], survey: Survey, rows: int) -> Iterator[tuple[Video, LocalParse]]:
-    """Yield each video with the local tier's answer, in the order of `videos`.
+def parses(rows: Iterable[Row], survey: BatchSurvey, total: int) -> Iterator[tuple[Row, LocalParse]]:
+    """Yield each row with the local tier's answer, in the order of `rows`.
 
     Args:
-        videos: an iterator, read only as needed.
-        survey: what the videos have in common.
-        rows: the number of videos.
+        rows: the numbers and the videos of rows, read only as needed.
+        survey: what the rows have in common.
+        total: the number of rows.
 
     Raises:
         ConsoleError: a worker process died.
     """
-    workers = min(cores(), rows // CHUNK_ROWS)
-    if rows < PARALLEL_ROWS or workers == 1:
-        for video in videos:
-            yield video, extraction.parse(video, survey)
+    workers = min(cores(), total // CHUNK_ROWS)
+    if total < PARALLEL_ROWS or workers == 1:
+        for row, video in rows:
+            yield (row, video), extraction.parse(video, survey.of(row, video.event))
         return
-    stream, answered = iter(videos), 0
+    stream, answered = iter(rows), 0
     with ProcessPoolExecutor(workers, initializer=_start, initargs=(survey,)) as pool:
         waiting = deque((chunk, _submit(pool, chunk)) for chunk in _chunks(stream, CHUNKS_AHEAD * workers))
         try:
@@ -64,7 +66,7 @@ def parses(videos: Iterable[Video], survey: Survey, rows: int) -> Iterator[tuple
                 waiting.extend((chunk, _submit(pool, chunk)) for chunk in _chunks(stream, 1))
         except BrokenProcessPool as error:
             raise ConsoleError(
-                f"A worker process was killed after {answered:,} of {rows:,} rows were parsed, perhaps because the "
+                f"A worker process was killed after {answered:,} of {total:,} rows were parsed, perhaps because the "
                 "machine has too little memory. Run the command again."
             ) from error
         finally:
@@ -76,13 +78,13 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _chunks(stream: Iterator[Video], most: int) -> Iterator[list[Video]]:
+def _chunks(stream: Iterator[Row], most: int) -> Iterator[list[Row]]:
     for _ in range(most):
         if chunk := list(islice(stream, CHUNK_ROWS)):
             yield chunk
 
 
-def _submit(pool: ProcessPoolExecutor, chunk: list[Video]) -> Future[list[LocalParse]]:
+def _submit(pool: ProcessPoolExecutor, chunk: list[Row]) -> Future[list[LocalParse]]:
     """Submit a chunk, which may start a worker. Workers ignore Ctrl-C: this process handles it and ends them."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # a new process inherits the mask
     try:
@@ -93,10 +95,10 @@ def _submit(pool: ProcessPoolExecutor, chunk: list[Video]) -> Future[list[LocalP
 
 # ------------------------------------------------------------------------------------------------- in a worker process
 
-_survey: Survey
+_survey: BatchSurvey
 
 
-def _start(survey: Survey) -> None:
+def _start(survey: BatchSurvey) -> None:
     """Prepare a worker, which ends by itself if its parent is killed."""
     global _survey  # noqa: PLW0603 -- an initializer has no other way to pass something on
     _survey = survey
@@ -110,5 +112,5 @@ def _end_with_the_parent() -> None:
         os._exit(1)
 
 
-def _parse(videos: list[Video]) -> list[LocalParse]:
-    return [extraction.parse(video, _survey) for video in videos]
+def _parse(rows: list[Row]) -> list[LocalParse]:
+    return [extraction.parse(video, _survey.of(row, video.event)) for row, video in rows]

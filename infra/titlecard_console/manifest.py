@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from titlecard.extraction.surveying import take_survey
+from titlecard.extraction.surveying import survey_batch
 from titlecard.manifests import LIST_OF_TITLES, ReadingLimits, Refused, read, validation
 from titlecard.manifests.errors import NotAManifest
 from titlecard.pipeline.talks import by_local_tier
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from titlecard.domain.video import Talk, Video
     from titlecard.extraction import LocalParse
-    from titlecard.extraction.survey import Survey
+    from titlecard.extraction.survey import BatchSurvey
 
 FIRST_REFUSED = 20
 """The most refused rows of a manifest that are kept, with their reasons."""
@@ -52,9 +52,9 @@ class Manifest:
     first_refused: tuple[Refused, ...]
 
     @cached_property
-    def survey(self) -> Survey:
+    def survey(self) -> BatchSurvey:
         """What its rows have in common."""
-        return take_survey(self.report.sample)
+        return survey_batch(self.report.sample)
 
     def videos(self) -> Iterator[tuple[int, Video]]:
         """Yield the accepted rows with their numbers, in order."""
@@ -62,13 +62,13 @@ class Manifest:
             for row in validation.accepted(read(file, self.limits), self.report.bitmap):
                 yield row.number, row.video
 
-    def parses(self) -> Iterator[tuple[Video, LocalParse]]:
-        """Yield each accepted row with the local tier's answer, in order."""
-        return local_tier.parses((video for _, video in self.videos()), self.survey, self.report.accepted)
+    def parses(self) -> Iterator[tuple[tuple[int, Video], LocalParse]]:
+        """Yield each accepted row, its number and its video, with the local tier's answer, in order."""
+        return local_tier.parses(self.videos(), self.survey, self.report.accepted)
 
     def talks(self) -> Iterator[tuple[Video, Talk]]:
         """Yield each accepted row with the talk that the local tier alone gives it, in order."""
-        for video, parse in self.parses():
+        for (_, video), parse in self.parses():
             yield video, by_local_tier(video, parse)
 
     def remarks(self) -> Iterator[str]:

@@ -50,7 +50,7 @@ from titlecard.aws.dynamodb.catalog import Catalog, stamp
 from titlecard.aws.dynamodb.catalog.grants import Grants
 from titlecard.aws.s3 import UploadsBucket
 from titlecard.domain.batch import END_STATES, BatchState
-from titlecard.extraction.surveying import take_survey
+from titlecard.extraction.surveying import survey_batch
 from titlecard.manifests import validation
 from titlecard.preflight import COUNTED_BYTES_PER_SECOND
 from titlecard_console.local_cloud import build as artefact
@@ -63,6 +63,7 @@ if TYPE_CHECKING:
 
     from titlecard.aws.dynamodb.catalog import Batch
     from titlecard.domain.batch import Upload
+    from titlecard.extraction.survey import BatchSurvey
     from titlecard.manifests.validation import ValidationReport
     from titlecard_console.local_cloud.cloud import Cloud
 
@@ -288,7 +289,7 @@ class Trial:
         check("every refused row is in the report exactly once", reported == rejects)
         accepted = stack.report(upload, "accepted.bin")
         check("the accepted rows are those of an undisturbed run", accepted == undisturbed.bitmap.to_bytes())
-        survey = take_survey(undisturbed.sample).to_json()
+        survey = survey_batch(undisturbed.sample)
         check("the survey is that of an undisturbed run", stack.survey(upload) == survey)
 
     def _check_sent(self, stack: Stack, undisturbed: ValidationReport) -> None:
@@ -346,9 +347,9 @@ class Stack:
         except KeyError:
             return None
 
-    def survey(self, upload: Upload) -> str:
+    def survey(self, upload: Upload) -> BatchSurvey:
         """Return the survey."""
-        return self.catalog.survey(upload.batch).to_json()
+        return self.catalog.survey(upload.batch)
 
     def report(self, upload: Upload, name: str) -> bytes:
         """Return one of the reports."""

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from titlecard import extraction, manifests
-from titlecard.extraction.surveying import take_survey
+from titlecard.extraction.surveying import survey_batch
 from titlecard.manifests import validation
 
 if TYPE_CHECKING:
@@ -59,9 +59,9 @@ def answers(content: bytes) -> dict[str, tuple[str, tuple[str, ...]]]:
         counted = validation.validate(
             manifests.read(io.BytesIO(content), limits), scratch=Path(scratch), rejects=io.StringIO(), sample_max=2000
         )
-    survey = take_survey(counted.sample)
+    surveys = survey_batch(counted.sample)
     found = {}
     for row in validation.accepted(manifests.read(io.BytesIO(content), limits), counted.bitmap):
-        answer = extraction.parse(row.video, survey)
+        answer = extraction.parse(row.video, surveys.of(row.number, row.video.event))
         found[row.video.id] = (answer.title, answer.presenters)
     return found

@@ -14,8 +14,8 @@ from titlecard.aws.errors import LeaseHeld
 from titlecard.domain.batch import BatchState, RowState, Upload, upload_order
 from titlecard.domain.money import Total
 from titlecard.domain.video import Talk, Tier, Video
-from titlecard.extraction.survey import Survey
-from titlecard.extraction.surveying import take_survey
+from titlecard.extraction.survey import BatchSurvey
+from titlecard.extraction.surveying import survey_batch
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,6 +29,8 @@ UPLOAD = Upload(
 )
 LEASE_SECONDS = 60
 
+ROWS = list(enumerate(videos(3), 1))
+
 
 def opened(world: World, lease: str = "first") -> Batch:
     return world.catalog.open_batch(
@@ -40,7 +42,7 @@ def sending(world: World, lease: str = "first", accepted: int = 3) -> Batch:
     batch = opened(world, lease)
     world.catalog.start_sending(
         batch,
-        take_survey(videos(3)),
+        survey_batch(ROWS),
         limits=LIMITS,
         form="JSON Lines",
         accepted=accepted,
@@ -96,7 +98,9 @@ def test_a_takeover_keeps_the_creation_and_so_the_place_among_the_open_batches(w
 def test_a_takeover_keeps_the_limits_that_came_with_the_upload(world: World) -> None:
     own = Total(requests=7, tokens=7, micro_usd=7)
     batch = opened(world, "first")
-    world.catalog.start_sending(batch, Survey(), limits=own, form="", accepted=1, refused=0, repeated=0, last_row=1)
+    world.catalog.start_sending(
+        batch, BatchSurvey(), limits=own, form="", accepted=1, refused=0, repeated=0, last_row=1
+    )
     world.clock.forward(LEASE_SECONDS + 1)
     assert opened(world, "second").limits == own
 
@@ -134,7 +138,7 @@ def test_a_batch_that_nobody_opened_is_a_key_error(world: World) -> None:
 
 
 def _start_sending(catalog: Catalog, batch: Batch, world: World) -> None:  # noqa: ARG001 -- as the others
-    catalog.start_sending(batch, Survey(), limits=LIMITS, form="", accepted=1, refused=0, repeated=0, last_row=1)
+    catalog.start_sending(batch, BatchSurvey(), limits=LIMITS, form="", accepted=1, refused=0, repeated=0, last_row=1)
 
 
 def _sent(catalog: Catalog, batch: Batch, world: World) -> None:
@@ -192,7 +196,7 @@ def test_the_end_of_pass_2_whose_answer_was_lost_is_done_even_if_the_batch_is_fi
 def test_pass_1_ends_with_counts_and_a_survey(world: World) -> None:
     batch = sending(world)
     assert (batch.state, batch.accepted, batch.refused, batch.repeated) == (BatchState.SENDING, 3, 2, 1)
-    assert world.catalog.survey(batch.id) == take_survey(videos(3))
+    assert world.catalog.survey(batch.id) == survey_batch(ROWS)
 
 
 def test_pass_1_stores_the_survey_before_it_ends(world: World) -> None:
@@ -201,12 +205,12 @@ def test_pass_1_stores_the_survey_before_it_ends(world: World) -> None:
     with pytest.raises(Killed):
         _start_sending(world.catalog, batch, world)
     world.wire.mend()
-    assert (world.catalog.batch(batch.id).state, world.catalog.survey(batch.id)) == (BatchState.COUNTING, Survey())
+    assert (world.catalog.batch(batch.id).state, world.catalog.survey(batch.id)) == (BatchState.COUNTING, BatchSurvey())
     assert len(items(world, batch)) == 2
 
 
 def test_a_batch_without_a_survey_has_an_empty_one(world: World) -> None:
-    assert world.catalog.survey(opened(world).id) == Survey()
+    assert world.catalog.survey(opened(world).id) == BatchSurvey()
 
 
 def test_a_checkpoint_that_releases_the_lease_lets_the_next_worker_in_at_once(world: World) -> None:
@@ -248,7 +252,7 @@ def test_the_batches_of_these_tests_are_as_ingest_leaves_them(world: World) -> N
         world.db.delete_item(TableName=world.names["CatalogTable"], Key={"pk": item["pk"], "sk": item["sk"]})
     until = world.clock.after(LEASE_SECONDS)
     taken = world.catalog.open_batch(batch.upload, PROJECT, LIMITS, lease="l", until=until, now=world.clock())
-    survey = take_survey(videos(3))
+    survey = survey_batch(ROWS)
     world.catalog.start_sending(
         taken, survey, limits=LIMITS, form="JSON Lines", accepted=3, refused=0, repeated=0, last_row=3
     )

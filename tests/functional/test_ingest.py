@@ -15,7 +15,7 @@ from titlecard.aws.errors import LeaseHeld, MessagesNotSent
 from titlecard.aws.sqs import SEND_TRIES, WorkQueue
 from titlecard.domain.batch import OUTSIDE, BatchState
 from titlecard.domain.money import Total
-from titlecard.extraction.surveying import take_survey
+from titlecard.extraction.surveying import survey_batch
 from titlecard.manifests.validation import Bitmap
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from titlecard.aws.dynamodb.catalog import Batch
     from titlecard.bootstrap import AwsClients
     from titlecard.domain.batch import Message, Upload
-    from titlecard.extraction.survey import Survey
+    from titlecard.extraction.survey import BatchSurvey
 
 INVOCATION_SECONDS = NUMBERS["IngestTimeoutSeconds"]
 MIXED = """\
@@ -92,11 +92,11 @@ def test_good_rows_are_parsed_although_others_are_refused(world: World) -> None:
 
 def test_the_survey_is_written_before_the_first_message(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     upload = world.put(manifest(videos(5)))
-    seen: list[Survey] = []
+    seen: list[BatchSurvey] = []
 
     monkeypatch.setattr(WorkQueue, "send", lambda _queue, pack: seen.append(world.catalog.survey(pack[0].batch)))
     taken(world, upload)
-    assert seen == [take_survey(videos(5))]
+    assert seen == [survey_batch(list(enumerate(videos(5), 1)))]
 
 
 def test_a_file_of_refused_rows_only_is_a_batch_without_messages(world: World) -> None:

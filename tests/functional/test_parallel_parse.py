@@ -15,7 +15,7 @@ import pytest
 
 from titlecard import extraction
 from titlecard.domain.video import Video
-from titlecard.extraction.surveying import take_survey
+from titlecard.extraction.surveying import survey_batch
 from titlecard_console import local_tier
 from titlecard_console.errors import ExitCode
 
@@ -86,17 +86,16 @@ def test_workers_give_the_talks_of_one_process_in_order(method: str, start: Star
     written, complaints = start(method).communicate(timeout=PATIENCE_SECONDS)
     assert complaints == ""
     found = [(row["id"], row["title"], row["presenters"]) for row in map(json.loads, written.splitlines())]
-    videos = [_video(number) for number in range(ROWS)]
-    survey = take_survey(videos)
-    expected = [(video.id, extraction.parse(video, survey)) for video in videos]
+    rows = [(number, _video(number)) for number in range(ROWS)]
+    surveys = survey_batch(rows)
+    expected = [(video.id, extraction.parse(video, surveys.of(number, None))) for number, video in rows]
     assert found == [(name, parse.title, list(parse.presenters)) for name, parse in expected]
 
 
 def test_small_manifest_starts_no_worker(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(local_tier, "ProcessPoolExecutor", None)
-    videos = [_video(number) for number in range(local_tier.PARALLEL_ROWS - 1)]
-    survey = take_survey(videos)
-    assert [video for video, _ in local_tier.parses(videos, survey, len(videos))] == videos
+    rows = [(number, _video(number)) for number in range(local_tier.PARALLEL_ROWS - 1)]
+    assert [row for row, _ in local_tier.parses(rows, survey_batch(rows), len(rows))] == rows
 
 
 @pytest.mark.parametrize("method", ["fork", "spawn"])
@@ -135,19 +134,19 @@ def test_manifest_is_read_no_further_than_the_workers_need() -> None:
     program = f"""
 import multiprocessing
 from titlecard.domain.video import Video
-from titlecard.extraction.survey import Survey
+from titlecard.extraction.survey import BatchSurvey
 from titlecard_console import local_tier
 
 local_tier.cores = lambda: 2
 local_tier.PARALLEL_ROWS, local_tier.CHUNK_ROWS = {ROWS}, {CHUNK_ROWS}
 read = []
 
-def videos():
+def rows():
     for number in range({ROWS}):
         read.append(number)
-        yield Video(id=str(number), title=f"Part {{number}}")
+        yield number, Video(id=str(number), title=f"Part {{number}}")
 
-for seen, _ in enumerate(local_tier.parses(videos(), Survey(), {ROWS})):
+for seen, _ in enumerate(local_tier.parses(rows(), BatchSurvey(), {ROWS})):
     ahead = local_tier.CHUNK_ROWS * (2 * local_tier.CHUNKS_AHEAD + 1)
     assert len(read) <= seen + ahead, (seen, len(read))
 assert seen == {ROWS} - 1

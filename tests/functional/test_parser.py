@@ -136,6 +136,25 @@ def test_the_model_answers_if_the_local_tier_is_not_sure(
     assert (talk.tier, talk.model, talk.review, len(provider.posts)) == (Tier.MODEL, MODEL, None, 1)
 
 
+def test_the_model_is_told_the_template_of_the_rows_own_event(
+    world: World, tier: ModelTier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hints: list[str] = []
+    prepare = tier.prepare
+
+    def recorded(video: Video, local: LocalParse, hint: str) -> Question:
+        hints.append(hint)
+        return prepare(video, local, hint)
+
+    monkeypatch.setattr(tier, "prepare", recorded)
+    first = [it.model_copy(update={"event": "PyCon 2019"}) for it in videos(6)]
+    second = [Video(id=f"d{n}", title=f"DevConf: topic {n}", event="DevConf") for n in range(6)]
+    _, messages = world.batch(*(video for pair in zip(first, second, strict=True) for video in pair))
+    assert [work(world, tier, message) for message in messages[:2]] == [PARSED_BY_MODEL] * 2
+    assert ["pycon" in hint for hint in hints] == [True, False]
+    assert ["devconf" in hint for hint in hints] == [False, True]
+
+
 def test_an_answer_is_charged_what_the_provider_billed(
     world: World, provider: LoopbackProvider, tier: ModelTier, message: Message
 ) -> None:

@@ -32,7 +32,7 @@ from titlecard.aws.sqs import DeadLetterSender, WorkQueue
 from titlecard.domain.batch import BatchState, Message, Upload, upload_order
 from titlecard.domain.money import Budget, Cap, Total
 from titlecard.domain.video import Video
-from titlecard.extraction.surveying import take_survey
+from titlecard.extraction.surveying import survey_batch
 from titlecard.pipeline.job import Received
 from titlecard.settings import IngestSettings, ParserSettings, SweeperSettings
 from titlecard_console.local_cloud.template import load
@@ -264,9 +264,10 @@ class World:
             "agenda": "open",
             "due": now,
         }
-        table, survey = self.names["CatalogTable"], take_survey(videos).to_json()
+        table, surveys = self.names["CatalogTable"], survey_batch(list(enumerate(videos, 1)))
+        survey: dict[str, Any] = {"pk": item["pk"], "sk": "survey", "survey": surveys.whole.to_json()}
         self.db.put_item(TableName=table, Item=item)
-        self.db.put_item(TableName=table, Item={"pk": item["pk"], "sk": "survey", "survey": survey})
+        self.db.put_item(TableName=table, Item=survey | ({"parts": surveys.parts_to_bytes()} if surveys.parts else {}))
         messages = [
             Message(batch=upload.batch, project=project, row=number, video=video)
             for number, video in enumerate(videos, 1)

@@ -13,8 +13,8 @@ from unittest.mock import patch
 
 from titlecard import manifests
 from titlecard.domain.batch import Message
-from titlecard.extraction.survey import Survey
-from titlecard.extraction.surveying import take_survey
+from titlecard.extraction.survey import BatchSurvey
+from titlecard.extraction.surveying import survey_batch
 from titlecard.manifests import EXCERPT_CHARACTERS, Accepted, LeftOut, ReadingLimits, Refused, validation
 from titlecard.manifests.errors import NotAManifest
 
@@ -113,7 +113,9 @@ def _of_the_validation(data: bytes, rows: _Rows, limits: ReadingLimits) -> list[
         found.append("pass 2 does not read what pass 1 has accepted")
     if len([json.loads(line) for line in rejects.getvalue().splitlines()]) != counted.refused:
         found.append("the report of rejects does not have a line for each of them")
-    Survey.from_json(take_survey(counted.sample).to_json())
+    surveys = survey_batch(counted.sample)
+    if BatchSurvey.from_stored(surveys.whole.to_json(), surveys.parts_to_bytes()) != surveys:
+        found.append("the surveys are not read as they were stored")
     return found
 
 

@@ -35,7 +35,7 @@ from titlecard.domain.clock import CLOCK_ERROR_SECONDS
 from titlecard.domain.money import Budget, Cap, Total
 from titlecard.domain.reasons import Hold
 from titlecard.domain.video import Policy, Video
-from titlecard.extraction.surveying import take_survey
+from titlecard.extraction.surveying import survey_batch
 from titlecard.settings import IngestSettings, ParserSettings, SweeperSettings
 
 if TYPE_CHECKING:
@@ -286,7 +286,7 @@ class World:
             ThreadPoolExecutor=Pool,
             uuid4=self._name,
             tempfile=files,
-            take_survey=lambda _rows: _SURVEY,
+            survey_batch=lambda _rows: _SURVEY,
             ROWS_BETWEEN_CHECKPOINTS=checkpoints,
             PACKS_IN_FLIGHT=ahead,
         )
@@ -295,7 +295,8 @@ class World:
         self._replace(
             "pipeline.lease", ThreadPoolExecutor=Pool, uuid4=self._name, Event=partial(Event, self.scheduler), time=rest
         )
-        self._replace("aws.dynamodb.catalog.batches", Survey=SimpleNamespace(from_json=lambda _text: _SURVEY))
+        stored = SimpleNamespace(from_stored=lambda _whole, _parts: _SURVEY)
+        self._replace("aws.dynamodb.catalog.batches", BatchSurvey=stored)
         self._replace("aws.dynamodb.catalog.rows", uuid4=self._name)
         self._replace("aws.dynamodb.catalog.table", ThreadPoolExecutor=Pool, time=rest, random=chance)
         self._replace("aws.sqs", time=rest, ENTRIES_PER_SEND=1 if self.plan.small else 10)
@@ -875,13 +876,13 @@ def _manifest(project: str) -> str:
 LARGE = 'He said "no". ' * 7_000
 """A description that nearly fills the largest row, and is longer in JSON."""
 
-_SURVEY = take_survey(tuple(Video(id=title, title=title) for title in TITLES))
+_SURVEY = survey_batch(list(enumerate(Video(id=title, title=title) for title in TITLES)))
 
 
 @lru_cache(maxsize=10_000)
 def _parsed(video: Video) -> LocalParse:
     """Return the local tier's answer; it is sure only of videos whose id begins with "sure"."""
-    return extraction.parse(video, _SURVEY)._replace(sure=video.id.startswith("sure"))
+    return extraction.parse(video, _SURVEY.whole)._replace(sure=video.id.startswith("sure"))
 
 
 @lru_cache(maxsize=10_000)

@@ -98,7 +98,7 @@ def test_a_sample_is_as_large_as_it_may_be(tmp_path: Path) -> None:
 
 def test_a_sample_is_taken_from_the_whole_manifest(tmp_path: Path) -> None:
     rows = "\n".join(line(str(number)) for number in range(1000))
-    places = [int(video.id) for video in take(rows, tmp_path, sample_max=50)[0].sample]
+    places = [int(video.id) for _, video in take(rows, tmp_path, sample_max=50)[0].sample]
     assert places == sorted(places)
     assert max(later - earlier for earlier, later in zip([0, *places], [*places, 1000], strict=True)) < 60
 
@@ -109,7 +109,8 @@ def test_a_sample_may_be_empty(tmp_path: Path) -> None:
 
 def test_long_texts_are_cut_in_the_sample(tmp_path: Path) -> None:
     counted, _ = take(line("a", "t" * 9000, description="d" * 9000), tmp_path)
-    assert [len(counted.sample[0].title), len(counted.sample[0].description)] == [4000, 4000]
+    ((row, video),) = counted.sample
+    assert (row, len(video.title), len(video.description)) == (1, 4000, 4000)
 
 
 @pytest.mark.parametrize(("after", "expected"), [(0, [1, 3, 8]), (1, [3, 8]), (2, [3, 8]), (7, [8]), (8, [])])

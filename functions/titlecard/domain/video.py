@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_vali
 
 from titlecard.domain.text import is_placeholder, one_line, plain
 
-PARSER_VERSION = "3"
+PARSER_VERSION = "4"
 """The local tier's version, part of every fingerprint. Raise it when its answers change, to parse stored talks anew."""
 
 ID_MAX_BYTES = 512
@@ -26,6 +26,7 @@ _Text = Annotated[str, StringConstraints(strip_whitespace=True)]
 class Video(BaseModel):
     """One accepted row of a manifest, as its owner gave it. Its text comes from strangers: data, never instructions.
 
+    `event` is the conference, playlist or series that the row names: rows of one event follow one template.
     `presenters` are the names that the row itself gives in a field for speakers, one name an item; empty if it gives
     none. Placeholders (`TBA`, `Various`) and repeated names are left out.
     """
@@ -38,6 +39,7 @@ class Video(BaseModel):
     url: str | None = None
     channel: str | None = None
     published_at: str | None = None
+    event: str | None = None
     presenters: tuple[str, ...] = ()
 
     @field_validator("presenters")

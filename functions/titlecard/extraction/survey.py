@@ -1,24 +1,34 @@
 """What the rows of one batch have in common.
 
 A conference's uploads follow a template: the same prefix, the same separator, the name on the same side, the same first
-line in every description. One row shows little of it, fifty rows show all of it. Ingest takes the survey once, from
-a bounded sample (`surveying`), and it travels as a few kilobytes of JSON. The local tier sees nothing else of the other
-rows.
+line in every description. One row shows little of it, fifty rows show all of it. An archive of many conferences has
+many templates, so a batch has a survey for each of its parts. Ingest takes the surveys once, from a bounded sample
+(`surveying`). The local tier sees nothing else of the other rows.
 """
 
 from __future__ import annotations
 
+import gzip
 import json
+import zlib
+from bisect import bisect_right
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
+from operator import itemgetter
+from typing import Any
+
+from titlecard.domain.text import fold, one_line
 
 LARGEST = 32 * 1024
-"""The most bytes of a survey's JSON: it travels with every message, and SQS takes 256 KiB for ten."""
+"""The most bytes of a survey's JSON."""
+
+_EVENT_CHARACTERS = 100
+"""The characters of an event's name that tell it from others."""
 
 
 @dataclass(frozen=True)
 class Survey:
-    """The template of a batch.
+    """The template of rows that belong together.
 
     rows, described: the number of surveyed rows, and of those with a description.
     heads, tails: words that many titles begin or end with, with their counts.
@@ -83,8 +93,16 @@ class Survey:
         Raises:
             ValueError: the text is not a survey.
         """
+        return cls.from_map(json.loads(text))
+
+    @classmethod
+    def from_map(cls, data: Any) -> Survey:  # noqa: ANN401 -- it may be anything
+        """Return the survey with these fields.
+
+        Raises:
+            ValueError: they are not a survey's.
+        """
         try:
-            data = json.loads(text)
             return cls(
                 rows=int(data["rows"]),
                 described=int(data["described"]),
@@ -101,3 +119,57 @@ class Survey:
             )
         except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"This is not a survey: {error!r}.") from error
+
+
+Stretches = tuple[tuple[int, Survey], ...]
+"""The surveys of consecutive stretches, each after the number of its first row; in ascending order."""
+
+
+@dataclass(frozen=True)
+class BatchSurvey:
+    """The surveys of a batch.
+
+    whole: the survey of all its rows.
+    parts: the stretches of each event that its rows name; under the empty name, those of its other rows.
+    """
+
+    whole: Survey = field(default_factory=Survey)
+    parts: dict[str, Stretches] = field(default_factory=dict)
+
+    def of(self, row: int, event: str | None) -> Survey:
+        """Return the survey of the rows that a row belongs to.
+
+        Args:
+            row: its number.
+            event: the event that it names.
+        """
+        stretches = self.parts.get(event_key(event)) or self.parts.get("", ())
+        place = bisect_right(stretches, row, key=itemgetter(0))
+        return stretches[max(place - 1, 0)][1] if stretches else self.whole
+
+    def parts_to_bytes(self) -> bytes:
+        """Return the parts as compressed JSON; equal parts give equal bytes."""
+        parts = {name: [[row, asdict(survey)] for row, survey in found] for name, found in self.parts.items()}
+        return gzip.compress(json.dumps(parts, ensure_ascii=False, separators=(",", ":")).encode(), mtime=0)
+
+    @classmethod
+    def from_stored(cls, whole: str, parts: bytes) -> BatchSurvey:
+        """Return the surveys that `Survey.to_json` and `parts_to_bytes` wrote; no bytes are no parts.
+
+        Raises:
+            ValueError: they are not surveys.
+        """
+        try:
+            data = json.loads(gzip.decompress(parts)) if parts else {}
+            found = {
+                str(name): tuple((int(row), Survey.from_map(survey)) for row, survey in stretches)
+                for name, stretches in data.items()
+            }
+        except (OSError, EOFError, zlib.error, TypeError, AttributeError) as error:
+            raise ValueError(f"These are not surveys: {error!r}.") from error
+        return cls(Survey.from_json(whole), found)
+
+
+def event_key(event: str | None) -> str:
+    """Return an event's name without case, accents and variable spaces; empty if there is none."""
+    return " ".join(fold(one_line(event)).split())[:_EVENT_CHARACTERS] if event else ""

@@ -1,6 +1,7 @@
-"""How the survey of a batch is taken: from a bounded sample of its rows.
+"""How the surveys of a batch are taken: from a bounded sample of its rows.
 
-    rows ─► SurveyedRow (pieces, possible names) ─► what many rows repeat ─► labels at first sight ─► layout
+    rows ─► by event ─► stretches ─► SurveyedRow (pieces, possible names) ─► what many rows repeat
+                                                                        ─► labels at first sight ─► layout
 
 Importing this module imports the local tier's models; the survey itself is plain data (`titlecard.extraction.survey`).
 """
@@ -17,7 +18,8 @@ from titlecard.domain.text import one_line, words
 from titlecard.extraction.mentions import lines, mentions, spot_keys
 from titlecard.extraction.model import shipped
 from titlecard.extraction.segments import LONGEST, affix_words, raw_words, role_keys, segments, slot_keys, text_key
-from titlecard.extraction.survey import Survey
+from titlecard.extraction.stretches import stretches
+from titlecard.extraction.survey import BatchSurvey, Survey, event_key
 from titlecard.extraction.titles import DROP, NAME, ROLES, TITLE, TitleView
 
 if TYPE_CHECKING:
@@ -26,9 +28,17 @@ if TYPE_CHECKING:
     from titlecard.domain.video import Video
     from titlecard.extraction.model import Model
     from titlecard.extraction.names import Lexicon
+    from titlecard.extraction.survey import Stretches
 
 SAMPLE = 500
-"""The most rows in the sample: far fewer show a template."""
+"""The most rows of one survey: far fewer show a template."""
+
+MOST_PARTS_BYTES = 300_000
+"""The most bytes of a batch's parts: they are in one item, and DynamoDB's holds 400 KB (DynamoDB developer guide,
+"Constraints"). Conferences take some two kilobytes each."""
+
+_LEAST_OF_EVENT = 5
+"""The fewest rows of an event that has a survey of its own; the rows of smaller ones are surveyed together."""
 
 _KEPT = 64
 """The most entries of a kind that are kept, the most frequent first."""
@@ -57,6 +67,39 @@ def take_survey(videos: Iterable[Video]) -> Survey:
     """Return what these videos share. Equal videos in equal order give equal surveys; none give an empty one."""
     model = shipped()
     return survey_of([SurveyedRow.of(v.title, v.description, model.lexicon) for v in islice(videos, SAMPLE)], model)
+
+
+def survey_batch(rows: Sequence[tuple[int, Video]]) -> BatchSurvey:
+    """Return the surveys of a batch.
+
+    Args:
+        rows: a sample of its rows, in its order: the row's number and its video.
+    """
+    whole = _survey(rows)
+    of_event: dict[str, list[tuple[int, Video]]] = defaultdict(list)
+    for row, video in rows:
+        of_event[event_key(video.event)].append((row, video))
+    named = {name: found for name, found in of_event.items() if name and len(found) >= _LEAST_OF_EVENT}
+    others = [(row, video) for row, video in rows if event_key(video.event) not in named]
+    found = {name: _stretches(group) for name, group in {**named, "": others}.items() if group}
+    if sum(map(len, found.values())) < 2:  # noqa: PLR2004 -- one part is the whole
+        return BatchSurvey(whole)
+    surveys = BatchSurvey(whole, found)
+    while len(surveys.parts_to_bytes()) > MOST_PARTS_BYTES:  # the smallest parts have no survey of their own
+        largest = sorted(surveys.parts, key=lambda name: -len(of_event[name]))
+        surveys = BatchSurvey(whole, {name: found[name] for name in largest[: len(largest) // 2]})
+    return surveys
+
+
+def _stretches(rows: Sequence[tuple[int, Video]]) -> Stretches:
+    """Return the surveys of the stretches of some rows."""
+    found = [rows[each.start : each.stop] for each in stretches([video for _, video in rows])]
+    return tuple((each[0][0], _survey(each)) for each in found)
+
+
+def _survey(rows: Sequence[tuple[int, Video]]) -> Survey:
+    """Return the survey of rows from all over some rows."""
+    return take_survey(video for _, video in rows[:: len(rows) // (SAMPLE + 1) + 1])
 
 
 def survey_of(rows: Sequence[SurveyedRow], model: Model | None = None) -> Survey:

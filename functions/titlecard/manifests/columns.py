@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from titlecard.domain.text import fold
 from titlecard.domain.video import Video
-from titlecard.manifests import no_talk, texts
+from titlecard.manifests import no_talk, people, texts
 from titlecard.manifests.addresses import is_youtube_id, youtube_id
 from titlecard.manifests.errors import NoTalk, Unreadable
 from titlecard.manifests.ids import identity, kind, spreadsheet_fault
@@ -25,7 +25,11 @@ if TYPE_CHECKING:
 NOT_UTF8 = "The row is not UTF-8."
 TO_UTF8 = "If the file was written in Latin-1 or Windows-1252, convert it: iconv -f WINDOWS-1252 -t UTF-8 OLD > NEW."
 
-_REMARKS = ("channel", "published_at")  # nothing depends on them: dropped unless they are text, and the row is kept
+_REMARKS = (
+    "channel",
+    "published_at",
+    "event",
+)  # nothing depends on them: dropped unless they are text, and the row is kept
 
 _LIVE = ("extractor", "extractor_key", "ie_key", "live_status", "is_live", "was_live")
 """Columns of yt-dlp's rows about live videos, whose titles yt-dlp extends with the date."""
@@ -113,6 +117,8 @@ class Columns:
         fields = {field: value for field, value in flat.values.items() if value is not None and not _is_nan(value)}
         if "title" not in flat.columns and "title" not in fields:
             raise Unreadable(_without_title(record, tuple(record)))
+        if isinstance(event := fields.get("event"), int | dict):  # a key, as in Django's records, or an API's object
+            fields["event"] = people.name_of(event) if isinstance(event, dict) else str(event)
         for field in _REMARKS:
             if not isinstance(fields.get(field, ""), str):
                 del fields[field]
@@ -173,7 +179,7 @@ class Columns:
 
     def _mend(self, record: dict[str, Any], fields: dict[str, Any]) -> None:
         """Repair texts whose original is certain."""
-        for name in ("title", "description", "channel"):
+        for name in ("title", "description", "channel", "event"):
             if isinstance(text := fields.get(name), str):
                 fields[name] = texts.mended(text, escaped=self._escaped)
         if "presenters" in fields:

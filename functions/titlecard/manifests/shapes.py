@@ -100,6 +100,7 @@ def _data_api(record: Record, references: References) -> Flat:
         description="snippet.description",
         channel="snippet.videoOwnerChannelTitle snippet.channelTitle",
         published_at="contentDetails.videoPublishedAt snippet.publishedAt",
+        event="snippet.playlistId",
     )._replace(names=tuple(record))
 
 
@@ -166,6 +167,7 @@ def _event(record: Record, references: References) -> Flat:
         description="abstract+description",
         url="frontend_link url link",
         published_at="release_date date",
+        event="conference_title",
         presenters="persons",
     )
 
@@ -226,6 +228,7 @@ def _rubyevents(record: Record, references: References) -> Flat:
         id="id video_id slug",
         title="title raw_title",
         published_at="published_at date",
+        event="event_name event",
         presenters="speakers speaker",
     )._replace(names=tuple(record), scheduled=False)
 
@@ -294,7 +297,7 @@ def shapes_of(names: frozenset[str]) -> tuple[Shape, ...]:
     return tuple(shape for shape in _SHAPES if shape.keys <= names)
 
 
-_PLAIN = {it: it for it in ("id", "title", "description", "url", "channel", "published_at")}
+_PLAIN = {it: it for it in ("id", "title", "description", "url", "channel", "published_at", "event")}
 """The columns of the fields whose names are those of the fields."""
 
 

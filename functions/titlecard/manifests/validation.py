@@ -100,7 +100,7 @@ class ValidationReport:
         repeated: the number of rows that repeat an earlier row word for word; neither accepted nor refused.
         left_out: the number of rows that are not meant to be talks, such as breaks; likewise.
         last: the number of the last row, 0 if there is none.
-        sample: some accepted videos from all over the manifest, in its order, with long texts cut.
+        sample: some accepted rows from all over the manifest, in its order: number and video, with long texts cut.
         bitmap: the numbers of the accepted rows.
     """
 
@@ -110,7 +110,7 @@ class ValidationReport:
     repeated: int
     left_out: int
     last: int
-    sample: tuple[Video, ...]
+    sample: tuple[tuple[int, Video], ...]
     bitmap: Bitmap
 
 
@@ -122,7 +122,7 @@ def validate(reading: Reading, *, scratch: Path, rejects: SupportsWrite[str], sa
         scratch: a folder on disk. A file in it takes some 60 bytes per row during the pass, and replaces the file of a
             killed run.
         rejects: takes a line of JSON, {"row", "reason", "excerpt"}, for every refused row.
-        sample_max: the most videos in the sample.
+        sample_max: the most rows in the sample.
     """
     bitmap = Bitmap()
     sample = _Sample(sample_max)
@@ -142,7 +142,7 @@ def validate(reading: Reading, *, scratch: Path, rejects: SupportsWrite[str], sa
             else:
                 bitmap.add(row.number)
                 sample.offer(verdict)
-    return ValidationReport(reading.form, len(bitmap), refused, repeated, left_out, last, sample.videos(), bitmap)
+    return ValidationReport(reading.form, len(bitmap), refused, repeated, left_out, last, sample.rows(), bitmap)
 
 
 def accepted(reading: Reading, bitmap: Container[int], after: int = 0) -> Iterator[Accepted]:
@@ -220,8 +220,8 @@ class _Sample:
         elif self._heap and -place > self._heap[0][0]:
             heapq.heapreplace(self._heap, (-place, row.number, _shortened(row.video)))
 
-    def videos(self) -> tuple[Video, ...]:
-        return tuple(video for _, _, video in sorted(self._heap, key=lambda entry: entry[1]))
+    def rows(self) -> tuple[tuple[int, Video], ...]:
+        return tuple((number, video) for _, number, video in sorted(self._heap, key=lambda entry: entry[1]))
 
 
 def _shortened(video: Video) -> Video:

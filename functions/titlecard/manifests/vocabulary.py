@@ -53,6 +53,10 @@ FIELDS: Mapping[str, tuple[str, ...]] = {
         "publishedat contentdetailsvideopublishedat snippetpublishedat published publishedon videopublishtime "
         "uploaddate recorded date veröffentlichungszeitpunktdesvideos videopublishtimestamp datum fecha"
     ),
+    "event": _listed(
+        "event eventname eventtitle conference conferencename conferencetitle playlisttitle playlist playlistid series "
+        "konferenz veranstaltung conférence conferencia conferência conferenza konferencja イベント"
+    ),
     "presenters": _listed(
         "presenters presenter speakers speaker speakernames speakername presenternames persons people sprecher "
         "sprecherin sprecherinnen referent referentin referenten vortragende vortragender intervenant intervenants "

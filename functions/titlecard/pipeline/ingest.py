@@ -29,7 +29,7 @@ from titlecard.aws.errors import LeaseHeld, MessagesNotSent, UploadRefused
 from titlecard.aws.s3 import own_limits
 from titlecard.aws.sqs import chunk_messages
 from titlecard.domain.batch import OUTSIDE, BatchState, Message, Upload
-from titlecard.extraction.surveying import take_survey
+from titlecard.extraction.surveying import survey_batch
 from titlecard.manifests import validation
 from titlecard.manifests.errors import NotAManifest
 
@@ -148,7 +148,7 @@ class Ingest:
         warning = {} if batch.upload.is_versioned else {"warning": UNVERSIONED}
         self._report(batch.upload, "accepted", form=counted.form, left_out=counted.left_out, **counts, **warning)
         self.catalog.start_sending(
-            batch, take_survey(counted.sample), limits=limits, form=counted.form, last_row=counted.last, **counts
+            batch, survey_batch(counted.sample), limits=limits, form=counted.form, last_row=counted.last, **counts
         )
         return self.catalog.batch(batch.id)
 

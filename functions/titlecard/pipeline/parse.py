@@ -58,7 +58,7 @@ if TYPE_CHECKING:
     from titlecard.aws.dynamodb.ledger import Ledger
     from titlecard.aws.sqs import DeadLetterSender, WorkQueue
     from titlecard.domain.money import Amount
-    from titlecard.extraction.survey import Survey
+    from titlecard.extraction.survey import BatchSurvey
     from titlecard.pipeline.ask import Keys, LanguageModel
     from titlecard.settings import ParserSettings
 
@@ -97,7 +97,7 @@ class Parser:
         self._now = now
         self._asker = Asker(catalog=catalog, ledger=ledger, keys=keys, model=model, settings=settings, now=now)
         self.admission = self._asker.admission
-        self._known: dict[str, tuple[datetime, Batch, Survey]] = {}
+        self._known: dict[str, tuple[datetime, Batch, BatchSurvey]] = {}
         self._expects_new = True
 
     def work(self, received: Sequence[Received], remaining: Callable[[], float]) -> dict[str, Outcome]:
@@ -164,7 +164,7 @@ class Parser:
         except ValidationError:
             return self._unknown(received, None, "undecodable: the message is not a row of a manifest")
         try:
-            batch, survey = self._batch(message.batch)
+            batch, surveys = self._batch(message.batch)
         except KeyError:
             return self._unknown(received, message, f"unknown_batch: the catalog has no batch {message.batch[:80]!r}")
         try:
@@ -173,6 +173,7 @@ class Parser:
             return self._wait_for_key(message, str(error))
         policy = self._settings.tier_policy if key else Policy.LOCAL
         mark = self._fingerprint(message, self._settings.model if key else None)
+        survey = surveys.of(message.row, message.video.event)
         return Job(received, message, batch, survey, policy, key, mark)
 
     def _wait_for_key(self, message: Message, error: str) -> Outcome:
@@ -194,7 +195,7 @@ class Parser:
         telemetry.died(message, reason=reason)
         return Done(RowState.DEAD)
 
-    def _batch(self, name: str) -> tuple[Batch, Survey]:
+    def _batch(self, name: str) -> tuple[Batch, BatchSurvey]:
         known = self._known.get(name)
         fresh = timedelta(seconds=BATCH_KNOWN_SECONDS)
         if known is None or not known[0] <= self._now() <= known[0] + fresh:  # a clock that was wrong may be set back

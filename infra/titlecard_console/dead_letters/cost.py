@@ -78,14 +78,14 @@ class RetryCosts:
         """Return the dead letter with the most requests that can be sent for it, and their greatest total cost."""
         if letter.kind not in (Kind.DEAD, Kind.STRAYED) or letter.closed or self._policy is Policy.LOCAL:
             return letter
-        bound = self._bound(letter.video, batch)
+        bound = self._bound(letter.video, batch, letter.seen.number if letter.seen else 0)
         return replace(letter, worst=bound * (max(self._cap, letter.attempts + more) - letter.attempts))
 
-    def _bound(self, video: Video | None, batch: Batch) -> Amount:
-        """Return the most that one request about a video can cost; nothing if the local tier answers."""
+    def _bound(self, video: Video | None, batch: Batch, row: int) -> Amount:
+        """Return the most that one request about a row's video can cost; nothing if the local tier answers."""
         if video is None:
             return self._model.worst_case
-        survey = self._survey(batch.id)
+        survey = self._survey(batch.id).of(row, video.event)
         answer = extraction.parse(video, survey)
         if answer.is_final(self._policy):
             return Amount()

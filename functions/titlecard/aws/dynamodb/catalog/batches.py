@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 from titlecard.aws.dynamodb.catalog.items import Batch, LimitIncrease, UnreadableBatch, as_batch
 from titlecard.aws.dynamodb.catalog.keys import CLOSED, OPEN, batch_key, number_of_row, row_count_keys, survey_key
-from titlecard.aws.dynamodb.catalog.table import CatalogTable, stamp
+from titlecard.aws.dynamodb.catalog.table import CatalogTable, as_bytes, stamp
 from titlecard.aws.errors import BatchItemInvalid, LeaseHeld
 from titlecard.domain.batch import BatchState, RowState, Upload
 from titlecard.domain.money import Total
-from titlecard.extraction.survey import Survey
+from titlecard.extraction.survey import BatchSurvey
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -87,7 +87,7 @@ class Batches(CatalogTable):
     def start_sending(
         self,
         batch: Batch,
-        survey: Survey,
+        survey: BatchSurvey,
         *,
         limits: Total,
         form: str,
@@ -101,7 +101,10 @@ class Batches(CatalogTable):
         Raises:
             LeaseHeld: the lease is no longer ours.
         """
-        self._db.put_item(TableName=self._table, Item={**survey_key(batch.id), "survey": survey.to_json()})
+        surveys: dict[str, str | bytes] = {"survey": survey.whole.to_json()}
+        if survey.parts:
+            surveys["parts"] = survey.parts_to_bytes()
+        self._db.put_item(TableName=self._table, Item={**survey_key(batch.id), **surveys})
         self._advance(
             batch,
             "SET #state = :state, limits = :limits, form = :form, accepted = :accepted, refused = :refused,"
@@ -266,15 +269,15 @@ class Batches(CatalogTable):
         only = {"ProjectionExpression": "sk", **_in_states(states)}
         return map(number_of_row, self._rows_between(batch.id, batch.last_row, after=after, **only))
 
-    def survey(self, batch: str) -> Survey:
-        """Return the survey of a batch: what its rows have in common.
+    def survey(self, batch: str) -> BatchSurvey:
+        """Return the surveys of a batch: what its rows have in common.
 
         Raises:
             BatchItemInvalid: its item cannot be read.
         """
         item = self._get(survey_key(batch))
         try:
-            return Survey.from_json(item["survey"]) if item else Survey()
+            return BatchSurvey.from_stored(item["survey"], as_bytes(item.get("parts", b""))) if item else BatchSurvey()
         except _UNREADABLE as error:
             raise BatchItemInvalid(f"the survey of batch {batch} cannot be read") from error
 

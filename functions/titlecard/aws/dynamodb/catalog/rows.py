@@ -47,7 +47,7 @@ from titlecard.aws.dynamodb.catalog.keys import (
     waiting_list,
     waiting_lists,
 )
-from titlecard.aws.dynamodb.catalog.table import CatalogTable, stamp
+from titlecard.aws.dynamodb.catalog.table import CatalogTable, as_bytes, stamp
 from titlecard.domain.batch import Message, RowState
 from titlecard.domain.money import Amount
 
@@ -385,7 +385,7 @@ def unpacked(body: Any) -> str:  # noqa: ANN401 -- DynamoDB's: text, or bytes in
     """
     if isinstance(body, str):
         return body
-    content = bytes(getattr(body, "value", body))
+    content = as_bytes(body)
     return (gzip.decompress(content) if content.startswith(b"\x1f\x8b") else content).decode()
 
 

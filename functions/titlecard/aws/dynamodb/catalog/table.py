@@ -321,6 +321,11 @@ def _aliases(expression: str) -> dict[str, str]:
     return {f"#{word}": word for word in _RESERVED if f"#{word}" in expression}
 
 
+def as_bytes(value: Any) -> bytes:  # noqa: ANN401 -- DynamoDB's
+    """Return a binary attribute as bytes, with or without boto3's own wrapping."""
+    return bytes(getattr(value, "value", value))
+
+
 def item_of_refusal(refusal: Mapping[str, Any]) -> dict[str, Any]:
     """Return the item of a refusal as Python values; boto3 converts only the items of successful answers."""
     read = TypeDeserializer().deserialize
