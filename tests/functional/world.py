@@ -265,9 +265,8 @@ class World:
             "due": now,
         }
         table, surveys = self.names["CatalogTable"], survey_batch(list(enumerate(videos, 1)))
-        survey: dict[str, Any] = {"pk": item["pk"], "sk": "survey", "survey": surveys.whole.to_json()}
         self.db.put_item(TableName=table, Item=item)
-        self.db.put_item(TableName=table, Item=survey | ({"parts": surveys.parts_to_bytes()} if surveys.parts else {}))
+        self.db.put_item(TableName=table, Item={"pk": item["pk"], "sk": "survey", **surveys.stored()})
         messages = [
             Message(batch=upload.batch, project=project, row=number, video=video)
             for number, video in enumerate(videos, 1)

@@ -147,6 +147,11 @@ class BatchSurvey:
         place = bisect_right(stretches, row, key=itemgetter(0))
         return stretches[max(place - 1, 0)][1] if stretches else self.whole
 
+    def stored(self) -> dict[str, str | bytes]:
+        """Return the surveys as an item's attributes, without `parts` if there are none."""
+        whole = {"survey": self.whole.to_json()}
+        return {**whole, "parts": self.parts_to_bytes()} if self.parts else {**whole}
+
     def parts_to_bytes(self) -> bytes:
         """Return the parts as compressed JSON; equal parts give equal bytes."""
         parts = {name: [[row, asdict(survey)] for row, survey in found] for name, found in self.parts.items()}
@@ -154,7 +159,7 @@ class BatchSurvey:
 
     @classmethod
     def from_stored(cls, whole: str, parts: bytes) -> BatchSurvey:
-        """Return the surveys that `Survey.to_json` and `parts_to_bytes` wrote; no bytes are no parts.
+        """Return the surveys with these attributes; no bytes are no parts.
 
         Raises:
             ValueError: they are not surveys.

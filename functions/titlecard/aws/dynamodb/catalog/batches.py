@@ -101,10 +101,7 @@ class Batches(CatalogTable):
         Raises:
             LeaseHeld: the lease is no longer ours.
         """
-        surveys: dict[str, str | bytes] = {"survey": survey.whole.to_json()}
-        if survey.parts:
-            surveys["parts"] = survey.parts_to_bytes()
-        self._db.put_item(TableName=self._table, Item={**survey_key(batch.id), **surveys})
+        self._db.put_item(TableName=self._table, Item={**survey_key(batch.id), **survey.stored()})
         self._advance(
             batch,
             "SET #state = :state, limits = :limits, form = :form, accepted = :accepted, refused = :refused,"
