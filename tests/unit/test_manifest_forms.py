@@ -322,6 +322,11 @@ def test_a_first_line_that_is_broken_does_not_hide_json_lines() -> None:
         (b"<?xml version='1.0'?><books><book/></books>", "XML, but neither a schedule"),
         (b"<!DOCTYPE feed [<!ENTITY a 'b'>]><feed/>", "declares entities of its own"),
         (b"BEGIN:VCALENDAR\n", "an iCalendar"),
+        (b"Rar!\x1a\x07\0x", "a RAR archive"),
+        (b"a.json".ljust(257, b"\0") + b"ustar\x0000", "a tar archive"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:1\nsize 1\n", "git lfs pull"),
+        (json.dumps('[{"id": "a", "title": "A"}]').encode(), "jq -r . OLD"),
+        (json.dumps('{"id": "a", "title": "A"}').encode(), "jq -r . OLD"),
         (b"#EXTM3U\n#EXTINF:5,A\nhttps://youtu.be/Ab3dEfGh1Jk\n", "yt-dlp --flat-playlist -J"),
         (b"[[talks]]\nid = 1\n", "TOML or INI"),
         (b"; talks\n[talk]\nid=1\ntitle=A\n", "TOML or INI"),
@@ -1209,3 +1214,19 @@ def test_a_list_of_titles_in_latin_1_says_which_lines_are_not_utf_8() -> None:
     assert isinstance(refused, Refused)
     assert "iconv" in refused.reason
     assert isinstance(read, Accepted)
+
+
+@pytest.mark.parametrize(
+    ("description", "read"),
+    [(["One.", "Two.", None], "One.\nTwo."), ({"de": "Eins.", "en": "One."}, "One.")],
+)
+def test_a_description_in_paragraphs_or_languages_is_read(description: object, read: str) -> None:
+    (row,) = rows(json.dumps([{"id": "a", "title": {"de": "Eins", "en": "One"}, "description": description}]).encode())
+    assert isinstance(row, Accepted)
+    assert (row.video.title, row.video.description) == ("One", read)
+
+
+def test_a_title_that_cannot_be_seen_is_none() -> None:
+    (row,) = rows('{"id": "a", "title": "\u200b\u2060"}'.encode())
+    assert isinstance(row, Refused)
+    assert row.reason == "The row has no title."

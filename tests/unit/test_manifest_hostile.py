@@ -64,7 +64,7 @@ ROWS = {
     '{"id": "b", "title": null}': "The row has no title.",
     '{"id": "b", "title": 5}': "The title is a number, not text.",
     '{"id": "b", "title": ["x"]}': "The title is a list, not text.",
-    '{"id": "b", "title": {"en": "x"}}': "The title is an object, not text.",
+    '{"id": "b", "title": {"x": 1}}': "The row has no title.",
     '{"id": "b", "title": true}': "The title is true or false, not text.",
     '{"id": "b", "title": "x", "description": 1.5}': "The description is a number, not text.",
     '{"id": "b", "title": "x", "url": []}': "The url is a list, not text.",
@@ -117,6 +117,13 @@ LONG_RUNS = {
     "a long name before a comma": b'{"id": "a", "title": "A", "speakers": "a and b %b,"}' % (b"c" * 150_000),
     "spaces in a live title": b'{"id": "a", "title": "a%bb", "live_status": "was_live"}' % (b" " * 150_000),
     "dots behind a title": b'{"id": "a", "title": "a%b", "description": "b"}' % (b"." * 150_000),
+    "spaces in a list of titles": b"A talk\nAnother%bb\n" % (b" " * 1_000_000),
+    "addresses in a list of titles": b"A talk\n%b\n" % (b"http://a" * 100_000),
+    "bars in a list of titles": b"A talk\na%b\n" % (b" | " * 300_000),
+    "brackets in a list of titles": b"A talk\n%b\n" % (b"[](http://" * 100_000),
+    "quotes in the first lines": b'"' + b'\n"a' * 200_000,
+    "hosts among speakers": b'{"id": "a", "title": "A", "speakers": "%b"}' % (b"a(host ," * 20_000),
+    "ids in a list of titles": b"Ab3dEfGh1Jk\tA talk\n%b\n" % (b"Ab3dEfGh1Jk " * 80_000),
     "a word without an end": b'{"id": "a", "title": "%b"}' % (b"\xc3\xa9" * 75_000),
 }
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from titlecard.domain.text import fold
+from titlecard.domain.text import fold, normalise
 from titlecard.domain.video import Video
 from titlecard.manifests import no_talk, people, texts
 from titlecard.manifests.addresses import is_youtube_id, youtube_id
@@ -197,7 +197,7 @@ class Columns:
 
     def _check_title(self, record: dict[str, Any], fields: dict[str, Any], *, scheduled: bool) -> None:
         title = fields.get("title")
-        if title is None or title == "":
+        if title is None or title == "" or (isinstance(title, str) and _is_invisible(title)):
             raise Unreadable(no_talk.NOT_BEGUN if no_talk.is_upcoming(record) else "The row has no title.")
         if not isinstance(title, str):
             return  # the model says what it is
@@ -229,6 +229,10 @@ def _unwrapped(record: dict[str, Any]) -> dict[str, Any]:
         return record
     outer = {} if name == "video" else {key: record[key] for key in ("id", "_id") if key in record}
     return {**outer, **record[name]}
+
+
+def _is_invisible(title: str) -> bool:
+    return not title.isascii() and len(title) < _SHORT_CHARACTERS and not normalise(title)
 
 
 def _is_nan(value: object) -> bool:

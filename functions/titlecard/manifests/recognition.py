@@ -49,10 +49,18 @@ _OTHER_FILES = {
     b"SQLite format 3": "an SQLite database: export the table as CSV",
     b"PAR1": "a Parquet file: export it as JSON Lines or CSV",
     b"Traceback (most recent call last)": "the report of a program that failed: run it again",
+    b"Rar!": "a RAR archive: unpack it",
+    b"{\\rtf": "a text of a word processor: save it as plain text in UTF-8",
+    b"version https://git-lfs": "a pointer of Git LFS: fetch the file with git lfs pull",
+    b'"[': "a JSON text that contains JSON: take it out with jq -r . OLD > NEW",
+    b'"{\\"': "a JSON text that contains JSON: take it out with jq -r . OLD > NEW",
     b"#EXTM3U": "a playlist for players: let yt-dlp list its videos, yt-dlp --flat-playlist -J ADDRESS > NEW.json",
     b"WEBVTT": "the subtitles of a video",
     b"BEGIN:VCALENDAR": "an iCalendar: export the schedule as JSON or XML (frab, pretalx: schedule.json, schedule.xml)",
 }
+
+_TAR_AT = 257
+"""The place of tar's mark (POSIX.1-2001, pax, "ustar Interchange Format")."""
 
 _WIDE = {b"\xff\xfe\x00\x00": "UTF-32", b"\x00\x00\xfe\xff": "UTF-32", b"\xff\xfe": "UTF-16", b"\xfe\xff": "UTF-16"}
 """The byte order marks (The Unicode Standard, 23.8); longer ones first, since one begins like another."""
@@ -185,6 +193,8 @@ def _check_kind(head: bytes) -> None:
     for magic, kind in _OTHER_FILES.items():
         if head.startswith(magic):
             raise NotAManifest(f"The file is {kind}. {ACCEPTED_FORMS}")
+    if head[_TAR_AT:].startswith(b"ustar"):
+        raise NotAManifest(f"The file is a tar archive: unpack it. {ACCEPTED_FORMS}")
     marked = (encoding for mark, encoding in _WIDE.items() if head.startswith(mark))
     unmarked = (encoding for start, encoding in _WIDE_UNMARKED.items() if re.match(b"(?:%b){2}" % start, head))
     for encoding in chain(marked, unmarked, _wide_by_its_nuls(head)):

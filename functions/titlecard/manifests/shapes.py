@@ -69,9 +69,11 @@ def generic(record: Record, mapping: Mapping[str, str], references: References) 
         values["presenters"] = _presenters(values, references)
     if not isinstance(url := values.get("url", ""), str):
         values["url"] = _address(url) or (None if plain_name(mapping["url"]) in RECORDINGS else url)
-    for field in ("title", "description"):  # WordPress
-        if isinstance(value := values.get(field), dict) and "rendered" in value:
-            values[field] = value["rendered"]
+    for field in ("title", "description"):
+        if isinstance(value := values.get(field), dict) and mapping[field] != "name":  # of a room or a track
+            values[field] = value.get("rendered") or _text(value)  # WordPress; translations
+    if isinstance(paragraphs := values.get("description"), list):
+        values["description"] = "\n".join(it for it in paragraphs if isinstance(it, str))
     return Flat(values, mapping, tuple(record), scheduled="presenters" in mapping)
 
 

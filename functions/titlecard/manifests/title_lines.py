@@ -10,19 +10,18 @@ import re
 
 from titlecard.manifests.errors import NoTalk
 
-_ID = r"[A-Za-z0-9_-]{11}"
-_ADDRESS = r"https?://[^\s<>|;,]+"
-_MARK = r"[ \t]*[|,;\t][ \t]*"
-
-_ID_FIRST = re.compile(rf"({_ID})(?:{_MARK}|:?[ \t]+(?:- )?)(\S.*)")
+_BETWEEN = r"[ \t]*[|,;\t][ \t]*|:?[ \t]+(?:- )?"
+_ID_FIRST = re.compile(rf"([A-Za-z0-9_-]{{11}})(?:{_BETWEEN})(?=\S)")
 _ID_LAST = re.compile(
-    rf"(\S.*?)(?:{_MARK}({_ID})|[ \t]+(?:- )?({_ID})|[ \t]*[\[(]({_ID})[\])](?:\.\w{{2,5}})*"
-    rf"|[-_ ]({_ID})\.(?:mp4|mkv|webm|avi|mov|flv|m4a|mp3|json|vtt|srt))"
+    r"(?:(?<=[\s|,;])([A-Za-z0-9_-]{11})|[\[(]([A-Za-z0-9_-]{11})[\])](?:\.\w{2,5})*"
+    r"|[-_ ]([A-Za-z0-9_-]{11})\.(?:mp4|mkv|webm|avi|mov|flv|m4a|mp3|json|vtt|srt))$"
 )
-_ADDRESS_FIRST = re.compile(rf"<?({_ADDRESS})>?(?:{_MARK}|[ \t]+(?:- )?)(\S.*)")
-_ADDRESS_LAST = re.compile(
-    rf"\[(.+)\]\((https?://[^\s<>]+?)\)\s*|(\S.*?)(?:{_MARK}|[ \t]+(?:- )?)[<(]?({_ADDRESS}?)[>)]?\s*"
-)
+_ADDRESS_FIRST = re.compile(rf"<?(https?://[^\s<>|;,]+)>?(?:{_BETWEEN})(?=\S)")
+_ADDRESS_LAST = re.compile(r"(?:(?<=[\s|,;])|[<(])(https?://[^\s<>|;,]+?)[>)]?$")
+_ADDRESS = re.compile(r"https?://[^\s<>]+")
+
+_ID_LAST_CHARACTERS, _ADDRESS_LAST_CHARACTERS = 60, 2_000
+"""The characters at the end of a line that are searched for an id and for an address."""
 
 _BULLET = re.compile(r"^(?:[-\u2022][ \t]+|\*[ \t]+(?!.*\*))(?=\S)")
 
@@ -56,20 +55,30 @@ def title_line(line: str, *, ids: bool) -> dict[str, str | None]:
 
 def title_and_address(text: str) -> tuple[str, str] | None:
     """Return the title and the address in a line; None if it has no address beside a title."""
-    if found := _ADDRESS_FIRST.fullmatch(text):
-        return found[2].strip(), found[1]
-    if found := _ADDRESS_LAST.fullmatch(text):
-        return (found[1], found[2]) if found[1] else (found[3], found[4])
-    return None
+    text = text.strip()
+    if text.startswith("[") and text.endswith(")"):  # a link in Markdown
+        title, _, address = text[1:-1].rpartition("](")
+        if title and _ADDRESS.fullmatch(address):
+            return title, address
+    if found := _ADDRESS_FIRST.match(text):
+        return text[found.end() :], found[1]
+    found = _ADDRESS_LAST.search(text, max(0, len(text) - _ADDRESS_LAST_CHARACTERS))
+    title = _before(text, found)
+    return (title, found[1]) if found and title else None
 
 
 def title_and_id(text: str) -> tuple[str, str] | None:
     """Return the title and the id in a line; None if neither its first nor its last word has the form of an id."""
-    if found := _ID_FIRST.fullmatch(text):
-        return found[2], found[1]
-    if found := _ID_LAST.fullmatch(text):
-        return found[1], next(filter(None, found.groups()[1:]))
-    return None
+    if found := _ID_FIRST.match(text):
+        return text[found.end() :], found[1]
+    found = _ID_LAST.search(text, max(0, len(text) - _ID_LAST_CHARACTERS))
+    title = _before(text, found)
+    return (title, next(filter(None, found.groups()))) if found and title else None
+
+
+def _before(text: str, found: re.Match[str] | None) -> str:
+    """Return the title before what was found, without the mark between them."""
+    return text[: found.start()].rstrip(" \t|,;").removesuffix(" -").rstrip() if found else ""
 
 
 def _known(title: str) -> str | None:
