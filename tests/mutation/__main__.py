@@ -41,7 +41,10 @@ PARTS = (
 """The modules and packages of `titlecard` in which mistakes are made."""
 
 TESTS = (
-    *(f"tests/unit/test_{name}.py" for name in ("admission", "batch", "budget", "canary", "errors", "fuse", "job")),
+    *(
+        f"tests/unit/test_{name}.py"
+        for name in ("admission", "ask", "batch", "budget", "canary", "errors", "fuse", "job")
+    ),
     *(f"tests/unit/test_{name}.py" for name in ("model_prompt", "model_provider", "model_tier", "money", "network")),
     *(f"tests/unit/test_{name}.py" for name in ("prices", "response", "response_body", "settings")),
     *(f"tests/functional/test_{name}.py" for name in ("alarms", "audit", "batches", "breakers", "gauges", "grants")),
