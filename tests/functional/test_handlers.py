@@ -177,6 +177,10 @@ WRAPPINGS = {
     "SNS": through_sns,
     "EventBridge": through_eventbridge,
     "EventBridge and SNS": lambda body: through_sns(through_eventbridge(body)),
+    "another queue": lambda body: {"Records": [{"messageId": "1", "body": json.dumps(body)}]},
+    "a store that writes s3: before its events": lambda body: {
+        "Records": [{**record, "eventName": "s3:ObjectCreated:Put"} for record in body["Records"]]
+    },
 }
 
 
@@ -189,7 +193,14 @@ def test_ingest_takes_an_upload_whose_notification_was_passed_on(
     assert len(world.sent()) == 2
 
 
-@pytest.mark.parametrize("body", [{}, {"Records": [{"x": 1}]}, {"Type": "Notification", "Message": "no JSON"}])
+@pytest.mark.parametrize(
+    "body",
+    [
+        *({}, {"Records": [{"x": 1}]}, {"Records": [{"body": "no JSON"}]}),
+        {"Type": "Notification", "Message": "no JSON"},
+        {"source": "aws.s3", "detail-type": "AWS API Call via CloudTrail", "detail": {"eventName": "PutObject"}},
+    ],
+)
 def test_ingest_returns_a_message_that_is_not_a_notification(
     world: World, handlers: Handlers, body: dict[str, Any]
 ) -> None:

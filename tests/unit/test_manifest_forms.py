@@ -1230,3 +1230,7 @@ def test_a_title_that_cannot_be_seen_is_none() -> None:
     (row,) = rows('{"id": "a", "title": "\u200b\u2060"}'.encode())
     assert isinstance(row, Refused)
     assert row.reason == "The row has no title."
+
+
+def test_a_byte_order_mark_that_was_misread_is_no_part_of_a_column() -> None:
+    assert accepted("\xef\xbb\xbfid,title\na,A\n".encode()) == [(2, "a", "A")]

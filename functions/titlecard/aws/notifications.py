@@ -39,7 +39,7 @@ def uploads(body: Any) -> Iterator[Upload]:  # noqa: ANN401 -- any JSON value
             case {"source": "aws.s3", "detail-type": "Object Created", "detail": dict() as detail}:
                 yield from _of_event(detail, str(body.get("time", "")))
                 return
-            case {"source": "aws.s3", "detail-type": str()}:  # such as "Object Deleted"
+            case {"source": "aws.s3", "detail-type": str() as kind} if kind.startswith("Object "):  # "Object Deleted"
                 return
             case {"Event": "s3:TestEvent"}:
                 return
@@ -53,7 +53,9 @@ def _of_record(record: Any) -> Iterator[Upload]:  # noqa: ANN401 -- any JSON val
     match record:
         case {"Sns": {"Message": str() as message}}:
             yield from uploads(_parsed(message))
-        case {"eventName": str() as event} if not event.startswith("ObjectCreated:"):
+        case {"body": str() as message}:  # SQS's record, by a function that forwards it
+            yield from uploads(_parsed(message))
+        case {"eventName": str() as event} if not event.removeprefix("s3:").startswith("ObjectCreated:"):
             return
         case {"s3": {"bucket": {"name": str() as bucket}, "object": {"key": str() as key} as thing}}:
             order = upload_order(record.get("eventTime", ""), thing.get("sequencer", ""))
@@ -82,4 +84,4 @@ def _parsed(message: str) -> Any:  # noqa: ANN401 -- any JSON value
     try:
         return json.loads(message)
     except ValueError as error:
-        raise UnknownNotification("The message that SNS forwarded is not JSON.") from error
+        raise UnknownNotification("The message that was forwarded is not JSON.") from error

@@ -182,7 +182,10 @@ def recognise_form(head: bytes) -> Form:
 
 def convert(encoding: str) -> str:
     """Return the command with which a person converts a file from `encoding` to a readable one."""
-    return f"Convert it to UTF-8: iconv -f {encoding} -t UTF-8 OLD > NEW (in Excel: save as CSV UTF-8)."
+    return (
+        f"Convert it to UTF-8: iconv -f {encoding} -t UTF-8 OLD > NEW (in Excel: save as CSV UTF-8; in PowerShell: "
+        "Get-Content OLD | Out-File -Encoding utf8 NEW)."
+    )
 
 
 def _check_kind(head: bytes) -> None:

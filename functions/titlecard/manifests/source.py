@@ -32,6 +32,8 @@ RATIO_GRACE_BYTES = 64 * MIB
 
 _GZIP_MAGIC = b"\x1f\x8b"  # RFC 1952, section 2.3.1
 _UTF8_BOM = b"\xef\xbb\xbf"
+_MISREAD_BOM = b"\xc3\xaf\xc2\xbb\xc2\xbf"
+"""The byte order mark after it was read as Latin-1 and written as UTF-8."""
 
 
 class Piece(NamedTuple):
@@ -58,7 +60,7 @@ class Source:
         self._plain = gzip.GzipFile(fileobj=buffered, mode="rb") if self.gzipped else buffered
         self._total = 0
         self.broken: Broken | None = None
-        self.head = self._gather(HEAD_BYTES).removeprefix(_UTF8_BOM)
+        self.head = self._gather(HEAD_BYTES).removeprefix(_UTF8_BOM).removeprefix(_MISREAD_BOM)
 
     def chunks(self) -> Iterator[bytes]:
         """Yield all the bytes, once.
