@@ -19,12 +19,14 @@ from titlecard.aws.dynamodb.catalog.results import BatchResults
 from titlecard.aws.dynamodb.catalog.reviews import Reviews
 from titlecard.aws.dynamodb.catalog.upload_progress import UploadProgressTable
 from titlecard.aws.dynamodb.ledger import LEDGER_CONFIG, Ledger
+from titlecard.aws.functions import SweeperFunction
 from titlecard.aws.s3 import UploadsBucket
 from titlecard.aws.secrets import ProjectKeys
 from titlecard.aws.sqs import DeadLetterSender, IngestQueue, WorkQueue
 from titlecard.domain.money import PriceList
 from titlecard.llm import ModelTier
 from titlecard.pipeline.audit import Audit
+from titlecard.pipeline.finish import Finisher
 from titlecard.pipeline.gauges import Gauges
 from titlecard.pipeline.ingest import Ingest
 from titlecard.pipeline.parse import Parser
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_lambda import LambdaClient
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_sqs import SQSClient
 
@@ -72,6 +75,11 @@ class AwsClients:
     def s3(self) -> S3Client:
         """S3."""
         return self._session.client("s3")
+
+    @cached_property
+    def functions(self) -> LambdaClient:
+        """Lambda."""
+        return self._session.client("lambda")
 
     @cached_property
     def events(self) -> EventBus:
@@ -126,10 +134,12 @@ def utc_now() -> datetime:
 
 def ingest(settings: IngestSettings, clients: AwsClients, *, now: Callable[[], datetime] = utc_now) -> Ingest:
     """Build ingest: an upload becomes one message per video."""
+    catalog = Catalog(clients.catalog, settings.catalog_table)
     return Ingest(
-        catalog=Catalog(clients.catalog, settings.catalog_table),
+        catalog=catalog,
         uploads=UploadsBucket(clients.s3),
         queue=WorkQueue(clients.sqs, settings.work_queue_url),
+        finisher=_finisher(catalog, clients, settings.sweeper_function),
         settings=settings,
         now=now,
     )
@@ -149,16 +159,22 @@ def parser(
         keys: the projects' keys; None to read them from Secrets Manager, or from the settings on the local cloud.
         model: the model tier; None for the one in the settings.
     """
+    catalog = Catalog(clients.catalog, settings.catalog_table)
     return Parser(
-        catalog=Catalog(clients.catalog, settings.catalog_table),
+        catalog=catalog,
         ledger=Ledger(clients.ledger, settings.ledger_table),
         queue=WorkQueue(clients.sqs, settings.work_queue_url),
         dead_letters=DeadLetterSender(clients.sqs, settings.work_dead_letter_queue_url),
+        finisher=_finisher(catalog, clients, settings.sweeper_function),
         keys=keys or ProjectKeys(settings.key_secret_prefix, local=settings.openai_api_key),
         model=model or model_tier(settings),
         settings=settings,
         now=now,
     )
+
+
+def _finisher(catalog: Catalog, clients: AwsClients, sweeper: str) -> Finisher:
+    return Finisher(catalog=catalog, sweeper=SweeperFunction(lambda: clients.functions, sweeper))
 
 
 def model_tier(settings: ParserSettings) -> ModelTier:

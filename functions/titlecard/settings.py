@@ -53,6 +53,7 @@ class IngestSettings(_ManifestSettings):
     """The settings of the ingest function; sizes in bytes."""
 
     ingest_queue_url: str
+    sweeper_function: str
     survey_sample_rows: _Positive
     ingest_continuations: _Positive
     batch_request_limit: _Count
@@ -70,6 +71,7 @@ class ParserSettings(_Settings):
 
     ledger_table: str
     work_dead_letter_queue_url: str
+    sweeper_function: str
     max_receive_count: _Positive
     visibility_seconds: _Positive
     attempt_cap: _Positive

@@ -202,9 +202,13 @@ def upload_failed(error: BaseException) -> None:
 # ------------------------------------------------------------------------------------------------ the sweeper's reports
 
 
-def swept(done: Mapping[str, int]) -> None:
-    """Report a complete run of the sweeper, with the amount of each kind of work."""
+def swept() -> None:
+    """Report a complete run of the sweeper."""
     _buffer.count(Metric.SWEEPER_RUNS)
+
+
+def worked(done: Mapping[str, int]) -> None:
+    """Report the amount of each kind of the sweeper's work."""
     for work, number in done.items():
         _buffer.count(Metric.SWEEPER_WORK, number, work=work.replace(" ", "_"))
     if done:

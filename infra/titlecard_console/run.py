@@ -113,8 +113,6 @@ class Run:
                 if status:
                     show(one.name, status)
                     self._warn_of_waits(one, status, told, warn)
-                    if status.batch.state is BatchState.OPEN and status.ended >= status.batch.accepted:
-                        self._swept = 0.0  # only the sweeper's confirmation is missing
                     if self._is_over(status) and (status.has_ended or time.monotonic() - moved > IDLE_SECONDS):
                         ended[one] = status.batch
             if time.monotonic() - moved > QUIET_SECONDS:

@@ -205,7 +205,7 @@ class Stack:
         batch = "examples-0123456789ab"
         item = {
             **batch_key(batch), "bucket": "b", "key": f"uploads/{PROJECT}/examples.jsonl", "version": "v1",
-            "order": "2026-03-31T12:00:00#1", "project": PROJECT, "state": "open", "accepted": Decimal(rows),
+            "order": "2026-03-31T12:00:00#1", "project": PROJECT, "state": "open", "accepted": Decimal(MILLION),
             "limits": Total(requests=10**6, tokens=10**9, micro_usd=10**9).as_map(),
             "created_at": "2026-03-01T12:00:00.000000+00:00", "moved_at": "2026-03-01T12:00:00.000000+00:00",
             "agenda": "open", "due": "2026-03-31T12:00:00+00:00", "last_row": Decimal(rows),
@@ -227,7 +227,8 @@ class Stack:
         """Return a parser as its handler makes it."""
         settings = ParserSettings(
             catalog_table="catalog", ledger_table="ledger", work_queue_url="work",
-            work_dead_letter_queue_url="work-dead", tier_policy=policy, model=MODEL, service_tier="default",
+            work_dead_letter_queue_url="work-dead", sweeper_function="sweeper", tier_policy=policy, model=MODEL,
+            service_tier="default",
             max_output_tokens=400, key_secret_prefix="t/",  # noqa: S106 -- the beginning of names, no secret
             max_receive_count=6, attempt_cap=3, visibility_seconds=720,
             request_deadline_seconds=30, settle_margin_seconds=10, retry_backoff_seconds=60, breaker_threshold=10,

@@ -60,6 +60,7 @@ UNUSED_HERE = {
         for policy in ("IngestRole", "SweeperRole", "OperatorPolicy")
     },
     ("IngestRole", "TakeNotificationsAndContinue", "sqs:ChangeMessageVisibility"): "an upload that could not be taken",
+    ("IngestRole", "HaveBatchesFinished", "lambda:InvokeFunction"): "a batch whose rows end before ingest does",
     ("ParserRole", "TakeMessages", "sqs:ChangeMessageVisibility"): "a request that is tried again; here one is all",
     ("IngestRole", "ReadUploads", "s3:GetObject"): "an upload without a version, where somebody suspends versioning",
     ("SweeperRole", "ReadTheLedger", "dynamodb:BatchGetItem"): "a deferred row whose date has come",

@@ -175,10 +175,12 @@ class World:
         self.parameters: dict[str, str] = {}
         """The template's parameters that a test changes."""
         self.clock = Clock()
-        self.clients = clients
+        self.invoked: list[dict[str, Any]] = []
+        """The payloads with which functions were invoked; no function runs by itself."""
+        self.clients = replaced(clients, functions=SimpleNamespace(invoke=self._invoke))
         self.db, self.sqs, self.s3 = clients.catalog, clients.sqs, clients.s3
         suffix = f"-{next(_NUMBERS)}"
-        self.names: dict[str, str] = {}
+        self.names: dict[str, str] = {"SweeperFunction": f"SweeperFunction{suffix}"}
         self._make(suffix)
         self.catalog = Catalog(self.db, self.names["CatalogTable"])
         self.ledger = Ledger(clients.ledger, self.names["LedgerTable"])
@@ -186,6 +188,11 @@ class World:
         self.letters = DeadLetterSender(self.sqs, self.names["WorkDeadLetterQueue"])
         self.uploads = UploadsBucket(self.s3)
         self.ledger.set_budget(PROJECT, BUDGET, by="person", now=self.clock())
+
+    def _invoke(self, *, FunctionName: str, InvocationType: str, Payload: bytes) -> dict[str, Any]:  # noqa: N803 -- boto3's
+        assert (FunctionName, InvocationType) == (self.names["SweeperFunction"], "Event")
+        self.invoked.append(json.loads(Payload))
+        return {"StatusCode": 202}
 
     def _make(self, suffix: str) -> None:
         """Make tables, queues and the bucket in moto's own models: requests would take longer than most tests."""
@@ -379,7 +386,8 @@ BUDGET = Budget(Cap(10**9, 10**9), Cap(10**10, 10**10))
 
 def replaced(clients: AwsClients, **others: object) -> AwsClients:
     """Return the clients, some of them replaced by a test's own."""
-    there: dict[str, object] = {name: getattr(clients, name) for name in ("catalog", "ledger", "sqs", "s3", "events")}
+    names = ("catalog", "ledger", "sqs", "s3", "events", "functions")
+    there: dict[str, object] = {name: getattr(clients, name) for name in names}
     return cast("AwsClients", SimpleNamespace(**there | others))
 
 

@@ -150,6 +150,9 @@ def main() -> None:
     for it in _every_schedule():
         visits.branches, faults = set(), visits.tally.faults.copy()
         visits.run([it])
+        if visits.tally.failed:  # the others still run
+            sys.stderr.write(f"\nnot chosen: {it} failed: {visits.tally.failed.pop().failure}\n")
+            continue
         met[it] = (visits.branches | (visits.tally.faults - faults).keys()) & wanted
         sys.stderr.write(f"\r{len(met):,} schedules ")
     chosen: dict[str, list[int]] = defaultdict(list)

@@ -40,6 +40,8 @@ DRIVEN = (
     "pipeline.admission",
     "aws.sqs",
     "aws.s3",
+    "aws.functions",
+    "pipeline.finish",
     "pipeline.ingest",
     "aws.dynamodb.catalog.results",
     "aws.dynamodb.catalog.upload_progress",

@@ -62,6 +62,12 @@ UNVISITED: dict[tuple[str, str, str], tuple[tuple[bool, ...], str]] = {
     ),
     ("aws.dynamodb.catalog.items", "as_row", "*"): (BOTH, _CONSOLE),
     ("aws.dynamodb.catalog.rows", "Rows.waiting", "*"): (BOTH, _CONSOLE),
+    ("pipeline.parse", "Parser._finish_at_its_end", "known"): (NO, "messages of more than eight batches at a time"),
+    (
+        "pipeline.parse",
+        "Parser._finish_at_its_end",
+        "not may_have_ended(known[1], (now - known[0]).total_seconds())",
+    ): (YES, "batches of thousands of rows: the parser's own tests have one"),
     ("aws.dynamodb.catalog.table", "read_ahead", "len(running) > READ_THREADS"): (
         YES,
         "batches of thousands of rows: the tests of results read ahead",

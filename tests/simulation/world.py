@@ -64,6 +64,9 @@ FOR_A_PERSON = {str(it) for it in (Hold.NO_BUDGET, Hold.PAUSED, Hold.BREAKER_OPE
 WRONG = (-420.0, 1_000.0, -90_000.0, 90_000.0, 310.0, -310.0, 600.0, -600.0)
 """The errors of clocks with which AWS refuses signed requests, in seconds."""
 
+INVOKE_TRIES = 3
+"""The tries of a call of Lambda."""
+
 ROW_MAX, MANIFEST_MAX, RATIO_MAX = 131_072, 1 << 20, 200
 PROJECT, OTHER = "djangocon", "pycon"
 """The main project of a schedule, and a second one."""
@@ -326,6 +329,7 @@ class World:
             sqs=queues.Client(self.queues, self.wire),
             s3=self.s3,
             events=self.bus,
+            functions=SimpleNamespace(invoke=self._invoke),
         )
         self._ledger = code["aws.dynamodb.ledger"].Ledger(self._clients.ledger, "ledger")
         self._work = code["aws.sqs"].WorkQueue(self._clients.sqs, "work")
@@ -336,6 +340,7 @@ class World:
                 catalog_table="catalog",
                 work_queue_url="work",
                 ingest_queue_url="ingest",
+                sweeper_function="sweeper",
                 manifest_max_bytes=MANIFEST_MAX,
                 manifest_max_ratio=RATIO_MAX,
                 row_max_bytes=ROW_MAX,
@@ -378,6 +383,7 @@ class World:
                 ledger_table="ledger",
                 work_queue_url="work",
                 work_dead_letter_queue_url="work-dead",
+                sweeper_function="sweeper",
                 tier_policy=plan.later if plan.later and self.scheduler.now >= plan.later_at else plan.policy,
                 model=MODEL,
                 service_tier="default",
@@ -820,6 +826,27 @@ class World:
             if isinstance(error, Died):
                 raise
         self._tick_when_a_probe_may_be_made()
+
+    def _invoke(self, *, FunctionName: str, InvocationType: str, Payload: bytes) -> dict[str, Any]:  # noqa: N803 -- boto3's
+        """Replace Lambda's Invoke of the sweeper. Events are lost, late, or delivered twice."""
+        assert (FunctionName, InvocationType) == ("sweeper", "Event")
+        batch = json.loads(Payload)["batch"]
+
+        def accept() -> dict[str, Any]:
+            lost = self.choices("an event is lost", self.plan.chance / 2)
+            twice = self.choices("an event is delivered twice", self.plan.chance / 2)
+            for number in range(0 if lost else 1 + twice):
+                late = self.choices("an event is late", 0.3) * 30.0
+                self.scheduler.at(self.scheduler.now + late, partial(self._start_finish, batch, number))
+            return {"StatusCode": 202}
+
+        return self.wire.call("lambda", "invoke", accept, about=batch, tries=INVOKE_TRIES)
+
+    def _start_finish(self, batch: str, number: int) -> None:
+        name = f"sweeper of {batch} {number} {self.scheduler.now:.2f}"
+        worker = self._started(name, SWEEPER_TIMEOUT, self._skew())
+        worker.unsigned = abs(worker.skew) > CLOCK_ERROR_SECONDS
+        self.scheduler.spawn(name, worker, lambda: self._sweeper.finish(batch, self.remaining))
 
     def _tick_when_a_probe_may_be_made(self) -> None:
         for project in PROJECTS:

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from titlecard.aws.dynamodb.catalog import Batch, Catalog
     from titlecard.aws.s3 import UploadsBucket
     from titlecard.aws.sqs import WorkQueue
+    from titlecard.pipeline.finish import Finisher
     from titlecard.settings import IngestSettings
 
 REPORT, REJECTS, ACCEPTED = "report.json", "rejects.jsonl", "accepted.bin"
@@ -77,6 +78,7 @@ class Ingest:
     catalog: Catalog
     uploads: UploadsBucket
     queue: WorkQueue
+    finisher: Finisher
     settings: IngestSettings
     now: Callable[[], datetime]
 
@@ -181,6 +183,7 @@ class Ingest:
             raise
         if complete:
             self.catalog.all_sent(batch, now=self.now())
+            self.finisher.check(batch.id)
         else:
             self.catalog.sent(batch, last, until=None, now=self.now())
         return complete

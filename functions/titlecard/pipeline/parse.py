@@ -47,6 +47,7 @@ from titlecard.domain.reasons import CANCELLED, Hold
 from titlecard.domain.video import Policy, fingerprint
 from titlecard.pipeline.ask import Asker
 from titlecard.pipeline.errors import NotSent
+from titlecard.pipeline.finish import may_have_ended
 from titlecard.pipeline.job import Job, Received
 from titlecard.pipeline.outcomes import DeadLetterRow, DeferRow, Done, EndRow, Outcome, Redeliver, Replaced
 from titlecard.telemetry import logger
@@ -60,6 +61,7 @@ if TYPE_CHECKING:
     from titlecard.domain.money import Amount
     from titlecard.extraction.survey import BatchSurvey
     from titlecard.pipeline.ask import Keys, LanguageModel
+    from titlecard.pipeline.finish import Finisher
     from titlecard.settings import ParserSettings
 
 REDELIVERY_SECONDS = 20
@@ -83,6 +85,7 @@ class Parser:
         ledger: Ledger,
         queue: WorkQueue,
         dead_letters: DeadLetterSender,
+        finisher: Finisher,
         keys: Keys,
         model: LanguageModel,
         settings: ParserSettings,
@@ -91,6 +94,7 @@ class Parser:
         self._catalog = catalog
         self._queue = queue
         self._dead_letters = dead_letters
+        self._finisher = finisher
         self._keys = keys
         self._prompt_version = model.prompt_version
         self._settings = settings
@@ -421,6 +425,18 @@ class Parser:
             self._catalog.count(ended, now=self._now())
         except (BotoCoreError, ClientError) as error:  # the audit counts the rows of a batch whose counters are too low
             logger.warning("rows that ended were not counted", error=type(error).__name__, rows=len(ended))
+            return
+        for name in sorted({it.ending.message.batch for it in ended if it.new}):
+            self._finish_at_its_end(name)
+
+    def _finish_at_its_end(self, name: str) -> None:
+        """Have a batch finished if its last row has ended."""
+        now, known = self._now(), self._known.get(name)
+        if known and not may_have_ended(known[1], (now - known[0]).total_seconds()):
+            return
+        batch = self._finisher.check(name)
+        if known and batch:
+            self._known[name] = now, batch, known[2]
 
 
 _UNAVAILABLE = (CatalogBusy, BotoCoreError, ClientError)

@@ -109,6 +109,11 @@ class Requeue:
             done += self.audit.run(in_time)
         return done
 
+    def finish(self, batch: str, remaining: Callable[[], float]) -> Counter[str]:
+        """Finish one batch whose last row has ended; return likewise."""
+        stop = min(STOP_SECONDS, remaining() / 4)
+        return self.audit.finish(batch, lambda: remaining() > stop)
+
     def _put_back(self, in_time: Callable[[], bool]) -> Counter[str]:
         """Send the rows that can continue, no more than the budgets can pay for; tell the rest once why they cannot."""
         sweep = _Sweep(self.catalog, self.queue, _Headroom(self.ledger, self.now()), self.most, self.now)

@@ -257,6 +257,16 @@ class Batches(CatalogTable):
         values = {":at": batch.progress, ":moved": batch.marked_at}
         return self._update(batch_key(batch.id), change, as_read, values)
 
+    def claim_finish(self, batch: Batch) -> bool:
+        """Claim the finishing of an open batch; return False if another call has claimed it since it last changed."""
+        unclaimed = "attribute_not_exists(claimed_at) OR claimed_at <> :at"
+        return self._update(
+            batch_key(batch.id),
+            "SET claimed_at = :at",
+            f"#state = :open AND ({unclaimed})",
+            {":at": batch.progress, ":open": BatchState.OPEN},
+        )
+
     def count_rows(self, batch: Batch, *states: RowState) -> int:
         """Count the rows of a batch that are in these states, one by one."""
         return self._count_rows(batch.id, batch.last_row, **_in_states(states))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from titlecard.aws.dynamodb.catalog.keys import NEVER, batch_of_row, number_of_row
 from titlecard.aws.dynamodb.catalog.table import stamp
-from titlecard.domain.batch import BatchState, RowState, Upload
+from titlecard.domain.batch import END_STATES, BatchState, RowState, Upload
 from titlecard.domain.money import Amount, Total
 from titlecard.domain.video import Policy, Talk, Tier
 
@@ -51,6 +51,8 @@ class Batch:
     """Whether an operator has cancelled the batch."""
     counted_at: str = ""
     """The value of `progress` when the batch's rows were last counted one by one."""
+    claimed_at: str = ""
+    """The value of `progress` when a call last began to finish the batch."""
 
     @property
     def id(self) -> str:
@@ -61,6 +63,16 @@ class Batch:
     def progress(self) -> str:
         """A text that changes with the batch: its last change, and the number of its ended rows by its counters."""
         return f"{stamp(self.moved_at)} {self.counts.total()}"
+
+    @property
+    def left(self) -> int:
+        """The number of rows that have not ended, by the batch's counters."""
+        return self.accepted - self.counted(*END_STATES)
+
+    @property
+    def is_counted_out(self) -> bool:
+        """Whether the batch is open and all its rows have ended, by its counters."""
+        return self.state is BatchState.OPEN and self.left <= 0
 
     def counted(self, *states: RowState) -> int:
         """Return the number of rows in these states."""
@@ -284,6 +296,7 @@ def as_batch(item: Mapping[str, Any], *tallies: Mapping[str, Any]) -> Batch:
         last_row=int(item.get("last_row", sum(int(item.get(it, 0)) for it in ("accepted", "refused", "repeated")))),
         cancelled="cancelled_at" in item,
         counted_at=item.get("counted_at", ""),
+        claimed_at=item.get("claimed_at", ""),
     )
 
 
