@@ -25,7 +25,7 @@ def talks(videos: Iterable[Video | Mapping[str, Any]]) -> Iterator[Talk]:
     given = [video if isinstance(video, Video) else _video(place, video) for place, video in enumerate(videos)]
     rows = list(enumerate(given))
     survey = survey_batch(rows[:: len(rows) // SAMPLE + 1])  # from the whole list, since a channel changes its style
-    return (by_local_tier(video, extraction.parse(video, survey.of(row, video.event))) for row, video in rows)
+    return (by_local_tier(video, extraction.parse(video, survey.of(row, video))) for row, video in rows)
 
 
 def _video(place: int, fields: Mapping[str, Any]) -> Video:

@@ -70,7 +70,7 @@ def estimate(manifests: Sequence[Manifest], parameters: Mapping[str, str], most:
         asked, expected, bound = 0, Amount(), Amount()
         for (row, video), parse in manifest.parses() if policy is not Policy.LOCAL else ():
             if not parse.is_final(policy):
-                hint = manifest.survey.of(row, video.event).hint()
+                hint = manifest.survey.of(row, video).hint()
                 question = tier.prepare(video, parse, hint)
                 asked += 1
                 expected += tier.expected(question)

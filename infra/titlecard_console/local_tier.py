@@ -53,7 +53,7 @@ def parses(rows: Iterable[Row], survey: BatchSurvey, total: int) -> Iterator[tup
     workers = min(cores(), total // CHUNK_ROWS)
     if total < PARALLEL_ROWS or workers == 1:
         for row, video in rows:
-            yield (row, video), extraction.parse(video, survey.of(row, video.event))
+            yield (row, video), extraction.parse(video, survey.of(row, video))
         return
     stream, answered = iter(rows), 0
     with ProcessPoolExecutor(workers, initializer=_start, initargs=(survey,)) as pool:
@@ -113,4 +113,4 @@ def _end_with_the_parent() -> None:
 
 
 def _parse(rows: list[Row]) -> list[LocalParse]:
-    return [extraction.parse(video, _survey.of(row, video.event)) for row, video in rows]
+    return [extraction.parse(video, _survey.of(row, video)) for row, video in rows]

@@ -30,7 +30,7 @@ from typing import TYPE_CHECKING, Any
 from titlecard.domain.video import Video
 from titlecard.extraction import IN_DESCRIPTION, IN_TITLE, NOBODY, parse_with
 from titlecard.extraction.model import WEIGHTS
-from titlecard.extraction.surveying import SurveyedRow, survey_of
+from titlecard.extraction.surveying import SurveyedRow, survey_batch, survey_of
 from titlecard_console.evaluation import Case, Result, is_right, score, table
 from training.dataset import by_event, load, some_of_its_batch, split
 from training.fit import Settings, Workshop, calibrated
@@ -139,9 +139,10 @@ def never_seen(rows: Sequence[Row], workshop: Workshop) -> dict[str, Any]:
         others = [each for each in workshop.judged(rows) if each.group != name]
         labelling = workshop.fit_labels([row for row in rows if row.community != name])
         model = calibrated(labelling, others, workshop.settings)
-        judged = list(answers(model, [row for row in rows if row.community == name], workshop.settings.seed))
+        its_rows = [row for row in rows if row.community == name]
+        judged = list(answers(model, its_rows, workshop.settings.seed))
         print(f"{name}, never seen: {time.monotonic() - began:.0f} s", file=sys.stderr)  # noqa: T201  # progress
-        found[name] = report(judged)
+        found[name] = report(judged) | {"both_as_one_file": as_one_file(model, its_rows)}
     return {"communities_never_seen": found} if found else {}
 
 
@@ -224,6 +225,25 @@ def answers(model: Model, rows: Sequence[Row], seed: int, sizes: Sequence[int] =
                 answer = parse_with(model, video, survey)
                 result = Result(answer.title, answer.presenters, answer.confidence, answer.sure)
                 yield Judged(row.community, name, case, result, answer.source)
+
+
+def as_one_file(model: Model, rows: Sequence[Row]) -> dict[str, float]:
+    """Return the share of right rows if all are in one file, the rows of an event together, with and without events."""
+    listed = [(row, event) for event, batch in by_event(rows).items() for row in batch]
+    shares = {}
+    for name, has_events in (("with events", True), ("without events", False)):
+        videos = [
+            Video(id=row.id, title=row.title, description=row.description, event=event if has_events else None)
+            for row, event in listed
+        ]
+        surveys = survey_batch(list(enumerate(videos)), model)
+        found = [parse_with(model, video, surveys.of(n, video)) for n, video in enumerate(videos)]
+        right = [
+            is_right(it.title, it.presenters, row.want_title, row.want_names)
+            for it, (row, _) in zip(found, listed, strict=True)
+        ]
+        shares[name] = round(sum(right) / len(right), 4)
+    return shares
 
 
 def _share(judged: Sequence[Judged]) -> float:

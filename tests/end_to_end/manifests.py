@@ -62,6 +62,6 @@ def answers(content: bytes) -> dict[str, tuple[str, tuple[str, ...]]]:
     surveys = survey_batch(counted.sample)
     found = {}
     for row in validation.accepted(manifests.read(io.BytesIO(content), limits), counted.bitmap):
-        answer = extraction.parse(row.video, surveys.of(row.number, row.video.event))
+        answer = extraction.parse(row.video, surveys.of(row.number, row.video))
         found[row.video.id] = (answer.title, answer.presenters)
     return found

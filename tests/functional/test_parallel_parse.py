@@ -88,7 +88,7 @@ def test_workers_give_the_talks_of_one_process_in_order(method: str, start: Star
     found = [(row["id"], row["title"], row["presenters"]) for row in map(json.loads, written.splitlines())]
     rows = [(number, _video(number)) for number in range(ROWS)]
     surveys = survey_batch(rows)
-    expected = [(video.id, extraction.parse(video, surveys.of(number, None))) for number, video in rows]
+    expected = [(video.id, extraction.parse(video, surveys.of(number, video))) for number, video in rows]
     assert found == [(name, parse.title, list(parse.presenters)) for name, parse in expected]
 
 

@@ -121,7 +121,7 @@ class Project:
 
     def bound(self, message: Message) -> Amount:
         """Return the bound of the question about a row, without asking it."""
-        survey = self.world.catalog.survey(message.batch).of(message.row, message.video.event)
+        survey = self.world.catalog.survey(message.batch).of(message.row, message.video)
         return self.tier.prepare(message.video, extraction.parse(message.video, survey), survey.hint()).bound
 
 

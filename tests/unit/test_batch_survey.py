@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from titlecard.domain.video import Video
 from titlecard.extraction import parse, surveying
 from titlecard.extraction.stretches import stretches
-from titlecard.extraction.survey import BatchSurvey, Survey, event_key
+from titlecard.extraction.survey import BatchSurvey, Survey, group_of
 from titlecard.extraction.surveying import SAMPLE, survey_batch
 
 TALKS = ["Compilers", "Garbage Collection", "Type Systems", "Linkers", "Parsers", "Schedulers", "Profilers"]
@@ -25,6 +25,10 @@ def conference(template: str, size: int, event: str | None = None) -> list[Video
     parts = [(f"{TALKS[n % 7]} {string.ascii_uppercase[n // 7 % 26]}", NAMES[n * 3 % 7]) for n in range(size)]
     titles = [template.format(t=talk, n=name) for talk, name in parts]
     return [Video(id=f"{template} {n}", title=title, event=event) for n, title in enumerate(titles)]
+
+
+def named(event: str | None = None) -> Video:
+    return Video(id="v", title="Compilers", event=event)
 
 
 def rows_of(*conferences: list[Video]) -> list[tuple[int, Video]]:
@@ -68,48 +72,50 @@ def test_stretches_cover_every_row_once(templates: list[str]) -> None:
 def test_a_batch_of_one_conference_has_one_survey() -> None:
     surveys = survey_batch(rows_of(conference(ALPHA, 40)))
     assert surveys.parts == {}
-    assert surveys.of(17, None) is surveys.whole
+    assert surveys.of(17, named()) is surveys.whole
     assert surveys.whole.rows == 40
 
 
 def test_each_row_of_an_archive_has_the_survey_of_its_conference() -> None:
     surveys = survey_batch(rows_of(conference(ALPHA, 40), conference(BETA, 24)))
-    assert [surveys.of(row, None).rows for row in (1, 40, 41, 64)] == [40, 40, 24, 24]
-    assert surveys.of(1, None).heads["alphaconf 0000"] == 40
-    assert surveys.of(64, None).phrases["beta days 0"] == 24
+    assert [surveys.of(row, named()).rows for row in (1, 40, 41, 64)] == [40, 40, 24, 24]
+    assert surveys.of(1, named()).heads["alphaconf 0000"] == 40
+    assert surveys.of(64, named()).phrases["beta days 0"] == 24
     assert surveys.whole.rows == 64
 
 
 def test_a_row_that_is_not_in_the_sample_belongs_to_the_stretch_around_it() -> None:
     surveys = survey_batch(rows_of(conference(ALPHA, 60), conference(BETA, 60))[1::3])
-    alpha, beta = surveys.of(2, None), surveys.of(119, None)
+    alpha, beta = surveys.of(2, named()), surveys.of(119, named())
     assert alpha != beta
-    assert [surveys.of(row, None) for row in (1, 59, 120, 1_000)] == [alpha, alpha, beta, beta]
+    assert [surveys.of(row, named()) for row in (1, 59, 120, 1_000)] == [alpha, alpha, beta, beta]
 
 
 def test_rows_that_name_their_events_are_surveyed_by_event_in_any_order() -> None:
     rows = shuffled(rows_of(conference(ALPHA, 40, "AlphaConf 2031"), conference(BETA, 24, "Beta Days")))
     surveys = survey_batch(rows)
-    sizes = {video.event: surveys.of(row, video.event).rows for row, video in rows}
+    sizes = {video.event: surveys.of(row, video).rows for row, video in rows}
     assert sizes == {"AlphaConf 2031": 40, "Beta Days": 24}
 
 
 def test_an_event_may_be_written_in_several_ways() -> None:
     alpha = conference(ALPHA, 10, "Café Conf"), conference(ALPHA, 8, "CAFE  conf")
-    assert survey_batch(shuffled(rows_of(*alpha, conference(BETA, 9, "B")))).of(1, " cafe\u0301 conf ").rows == 18
+    assert (
+        survey_batch(shuffled(rows_of(*alpha, conference(BETA, 9, "B")))).of(1, named(" cafe\u0301 conf ")).rows == 18
+    )
 
 
 def test_events_of_a_few_rows_are_surveyed_together() -> None:
     few = [Video(id=str(n), title=f"Part {n} | Meetup", event=f"Evening {n}") for n in range(20)]
     surveys = survey_batch(rows_of(conference(ALPHA, 30, "AlphaConf"), few))
-    assert (surveys.of(31, "Evening 0").rows, surveys.of(50, "an evening to come").rows) == (20, 20)
-    assert surveys.of(1, "AlphaConf").rows == 30
+    assert (surveys.of(31, named("Evening 0")).rows, surveys.of(50, named("an evening to come")).rows) == (20, 20)
+    assert surveys.of(1, named("AlphaConf")).rows == 30
 
 
 def test_a_playlist_of_everything_is_divided_as_a_file_without_events() -> None:
     uploads = "Channel - Videos"
     surveys = survey_batch(rows_of(conference(ALPHA, 40, uploads), conference(BETA, 24, uploads)))
-    assert [surveys.of(row, uploads).rows for row in (1, 41)] == [40, 24]
+    assert [surveys.of(row, named(uploads)).rows for row in (1, 41)] == [40, 24]
 
 
 @pytest.mark.parametrize("rows", [SAMPLE, SAMPLE + 1, 3 * SAMPLE])
@@ -117,14 +123,14 @@ def test_the_survey_of_a_long_batch_is_taken_from_all_of_it(rows: int) -> None:
     halves = conference("{t}", rows // 2), conference("{t} | Second Half", rows - rows // 2)
     whole = survey_batch(rows_of(*halves)).whole
     assert SAMPLE // 2 <= whole.rows <= SAMPLE
-    assert abs(whole.recurring[event_key("second half")] / whole.rows - 0.5) < 0.02
+    assert abs(whole.recurring["second half"] / whole.rows - 0.5) < 0.02
 
 
 def test_a_row_of_an_archive_is_parsed_as_in_an_upload_of_its_conference() -> None:
     alone, others = conference(GAMMA, 30), (conference(ALPHA, 60), conference(BETA, 60), conference("{t}", 60))
     by_itself, in_archive = survey_batch(rows_of(alone)), survey_batch(rows_of(*others, alone))
     for place, video in enumerate(alone, 1):
-        answer, expected = parse(video, in_archive.of(180 + place, None)), parse(video, by_itself.of(place, None))
+        answer, expected = parse(video, in_archive.of(180 + place, video)), parse(video, by_itself.of(place, video))
         assert (answer.title, answer.presenters, answer.sure) == (expected.title, expected.presenters, True)
         assert "gamma" not in answer.title.casefold()
 
@@ -156,5 +162,13 @@ def test_the_surveys_of_many_events_fit_into_an_item(monkeypatch: pytest.MonkeyP
     assert sizes <= {8, 9, 10}  # the largest events keep theirs
 
 
-def test_a_row_without_an_event_has_no_key() -> None:
-    assert [event_key(event) for event in (None, "", " \u200b ")] == ["", "", ""]
+def test_rows_without_events_are_surveyed_by_channel() -> None:
+    rows = rows_of(conference(ALPHA, 40), conference(BETA, 24))
+    by_channel = [it.model_copy(update={"channel": "Alpha" if "Alpha" in it.title else "Beta TV"}) for _, it in rows]
+    mixed = list(enumerate(by_channel[::2] + by_channel[1::2], 1))
+    surveys = survey_batch(mixed)
+    assert {video.channel: surveys.of(row, video).rows for row, video in mixed} == {"Alpha": 40, "Beta TV": 24}
+
+
+def test_a_row_without_an_event_and_a_channel_has_no_group() -> None:
+    assert [group_of(named(event)) for event in (None, "", " \u200b ")] == ["", "", ""]

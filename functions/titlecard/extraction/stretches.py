@@ -34,6 +34,9 @@ from 0.25 to 0.5, and neighbouring ones are told apart."""
 _OFTEN = 0.25
 """The share of a stretch's rows from which a text says something about its template."""
 
+_RARE = 1 / 32
+"""The share below which a text is forgotten, so that long stretches are compared as quickly as short ones."""
+
 _WORDS = 3
 _LINE_CHARACTERS = 60
 _MOST_LINES = 3
@@ -93,7 +96,9 @@ class _Stretch(NamedTuple):
 
     def joined(self, following: _Stretch) -> _Stretch:
         """Return this stretch and the following one as one."""
-        return _Stretch(range(self.rows.start, following.rows.stop), self.counts + following.counts)
+        rows = range(self.rows.start, following.rows.stop)
+        counts = self.counts + following.counts
+        return _Stretch(rows, Counter({text: n for text, n in counts.items() if n >= _RARE * len(rows)}))
 
 
 def _texts(video: Video) -> frozenset[str]:

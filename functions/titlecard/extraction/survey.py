@@ -15,15 +15,18 @@ from bisect import bisect_right
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from operator import itemgetter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from titlecard.domain.text import fold, one_line
+
+if TYPE_CHECKING:
+    from titlecard.domain.video import Video
 
 LARGEST = 32 * 1024
 """The most bytes of a survey's JSON."""
 
-_EVENT_CHARACTERS = 100
-"""The characters of an event's name that tell it from others."""
+_NAME_CHARACTERS = 100
+"""The characters of an event's or a channel's name that tell it from others."""
 
 
 @dataclass(frozen=True)
@@ -130,20 +133,15 @@ class BatchSurvey:
     """The surveys of a batch.
 
     whole: the survey of all its rows.
-    parts: the stretches of each event that its rows name; under the empty name, those of its other rows.
+    parts: the stretches of each event or channel that its rows name; under the empty name, those of its other rows.
     """
 
     whole: Survey = field(default_factory=Survey)
     parts: dict[str, Stretches] = field(default_factory=dict)
 
-    def of(self, row: int, event: str | None) -> Survey:
-        """Return the survey of the rows that a row belongs to.
-
-        Args:
-            row: its number.
-            event: the event that it names.
-        """
-        stretches = self.parts.get(event_key(event)) or self.parts.get("", ())
+    def of(self, row: int, video: Video) -> Survey:
+        """Return the survey of the rows that a row belongs to, from its number and its video."""
+        stretches = self.parts.get(group_of(video)) or self.parts.get("", ())
         place = bisect_right(stretches, row, key=itemgetter(0))
         return stretches[max(place - 1, 0)][1] if stretches else self.whole
 
@@ -175,6 +173,7 @@ class BatchSurvey:
         return cls(Survey.from_json(whole), found)
 
 
-def event_key(event: str | None) -> str:
-    """Return an event's name without case, accents and variable spaces; empty if there is none."""
-    return " ".join(fold(one_line(event)).split())[:_EVENT_CHARACTERS] if event else ""
+def group_of(video: Video) -> str:
+    """Return the event that a row names, else its channel, without case, accents and variable spaces; else nothing."""
+    name = one_line(video.event or video.channel or "")
+    return " ".join(fold(name).split())[:_NAME_CHARACTERS]

@@ -1,6 +1,6 @@
 """How the surveys of a batch are taken: from a bounded sample of its rows.
 
-    rows ─► by event ─► stretches ─► SurveyedRow (pieces, possible names) ─► what many rows repeat
+    rows ─► by event or channel ─► stretches ─► SurveyedRow (pieces, possible names) ─► what many rows repeat
                                                                         ─► labels at first sight ─► layout
 
 Importing this module imports the local tier's models; the survey itself is plain data (`titlecard.extraction.survey`).
@@ -19,7 +19,7 @@ from titlecard.extraction.mentions import lines, mentions, spot_keys
 from titlecard.extraction.model import shipped
 from titlecard.extraction.segments import LONGEST, affix_words, raw_words, role_keys, segments, slot_keys, text_key
 from titlecard.extraction.stretches import stretches
-from titlecard.extraction.survey import BatchSurvey, Survey, event_key
+from titlecard.extraction.survey import BatchSurvey, Survey, group_of
 from titlecard.extraction.titles import DROP, NAME, ROLES, TITLE, TitleView
 
 if TYPE_CHECKING:
@@ -37,8 +37,8 @@ MOST_PARTS_BYTES = 300_000
 """The most bytes of a batch's parts: they are in one item, and DynamoDB's holds 400 KB (DynamoDB developer guide,
 "Constraints"). Conferences take some two kilobytes each."""
 
-_LEAST_OF_EVENT = 5
-"""The fewest rows of an event that has a survey of its own; the rows of smaller ones are surveyed together."""
+_LEAST_OF_GROUP = 5
+"""The fewest rows of an event or a channel that has surveys of its own; those of smaller ones are surveyed together."""
 
 _KEPT = 64
 """The most entries of a kind that are kept, the most frequent first."""
@@ -63,43 +63,44 @@ _IN_WORDS = {TITLE: "title", NAME: "name", DROP: "event"}
 _SIGNS = {"dash": " - ", "pipe": " | ", "colon": ": ", "slash": " / ", "by": " by ", "open": " (", "at": " @ "}
 
 
-def take_survey(videos: Iterable[Video]) -> Survey:
+def take_survey(videos: Iterable[Video], model: Model | None = None) -> Survey:
     """Return what these videos share. Equal videos in equal order give equal surveys; none give an empty one."""
-    model = shipped()
+    model = model or shipped()
     return survey_of([SurveyedRow.of(v.title, v.description, model.lexicon) for v in islice(videos, SAMPLE)], model)
 
 
-def survey_batch(rows: Sequence[tuple[int, Video]]) -> BatchSurvey:
+def survey_batch(rows: Sequence[tuple[int, Video]], model: Model | None = None) -> BatchSurvey:
     """Return the surveys of a batch.
 
     Args:
         rows: a sample of its rows, in its order: the row's number and its video.
+        model: labels the rows; the shipped one, if there is none.
     """
-    whole = _survey(rows)
-    of_event: dict[str, list[tuple[int, Video]]] = defaultdict(list)
+    whole = _survey(rows, model)
+    of_group: dict[str, list[tuple[int, Video]]] = defaultdict(list)
     for row, video in rows:
-        of_event[event_key(video.event)].append((row, video))
-    named = {name: found for name, found in of_event.items() if name and len(found) >= _LEAST_OF_EVENT}
-    others = [(row, video) for row, video in rows if event_key(video.event) not in named]
-    found = {name: _stretches(group) for name, group in {**named, "": others}.items() if group}
+        of_group[group_of(video)].append((row, video))
+    named = {name: found for name, found in of_group.items() if name and len(found) >= _LEAST_OF_GROUP}
+    others = [(row, video) for row, video in rows if group_of(video) not in named]
+    found = {name: _stretches(group, model) for name, group in {**named, "": others}.items() if group}
     if sum(map(len, found.values())) < 2:  # noqa: PLR2004 -- one part is the whole
         return BatchSurvey(whole)
     surveys = BatchSurvey(whole, found)
-    while len(surveys.parts_to_bytes()) > MOST_PARTS_BYTES:  # the smallest parts have no survey of their own
-        largest = sorted(surveys.parts, key=lambda name: -len(of_event[name]))
+    while len(surveys.parts_to_bytes()) > MOST_PARTS_BYTES:  # the smallest parts have no surveys of their own
+        largest = sorted(surveys.parts, key=lambda name: -len(of_group[name]))
         surveys = BatchSurvey(whole, {name: found[name] for name in largest[: len(largest) // 2]})
     return surveys
 
 
-def _stretches(rows: Sequence[tuple[int, Video]]) -> Stretches:
+def _stretches(rows: Sequence[tuple[int, Video]], model: Model | None) -> Stretches:
     """Return the surveys of the stretches of some rows."""
     found = [rows[each.start : each.stop] for each in stretches([video for _, video in rows])]
-    return tuple((each[0][0], _survey(each)) for each in found)
+    return tuple((each[0][0], _survey(each, model)) for each in found)
 
 
-def _survey(rows: Sequence[tuple[int, Video]]) -> Survey:
+def _survey(rows: Sequence[tuple[int, Video]], model: Model | None) -> Survey:
     """Return the survey of rows from all over some rows."""
-    return take_survey(video for _, video in rows[:: len(rows) // (SAMPLE + 1) + 1])
+    return take_survey((video for _, video in rows[:: len(rows) // (SAMPLE + 1) + 1]), model)
 
 
 def survey_of(rows: Sequence[SurveyedRow], model: Model | None = None) -> Survey:

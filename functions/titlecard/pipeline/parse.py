@@ -177,7 +177,7 @@ class Parser:
             return self._wait_for_key(message, str(error))
         policy = self._settings.tier_policy if key else Policy.LOCAL
         mark = self._fingerprint(message, self._settings.model if key else None)
-        survey = surveys.of(message.row, message.video.event)
+        survey = surveys.of(message.row, message.video)
         return Job(received, message, batch, survey, policy, key, mark)
 
     def _wait_for_key(self, message: Message, error: str) -> Outcome:

@@ -85,7 +85,7 @@ class RetryCosts:
         """Return the most that one request about a row's video can cost; nothing if the local tier answers."""
         if video is None:
             return self._model.worst_case
-        survey = self._survey(batch.id).of(row, video.event)
+        survey = self._survey(batch.id).of(row, video)
         answer = extraction.parse(video, survey)
         if answer.is_final(self._policy):
             return Amount()
