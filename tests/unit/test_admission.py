@@ -205,6 +205,7 @@ WELL = [
     Unusable(Reason.TRUNCATED, "cut off"),
     Unusable(Reason.WRONG_SCHEMA, "prose"),
     Unusable(Reason.CONTEXT_TOO_LONG, "too long"),
+    Unusable(Reason.BAD_REQUEST, "400 of this row alone"),
 ]
 """The outcomes that show a working provider and account."""
 

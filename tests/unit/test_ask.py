@@ -222,7 +222,9 @@ def stage(monkeypatch: pytest.MonkeyPatch) -> Stage:
 
 def job(
     *,
+    receives: int = 1,
     deferrals: int = 0,
+    began: str = "",
     policy: Policy = Policy.AUTO,
     is_crashed: bool = False,
     entry: VideoRecord = VideoRecord(),  # noqa: B008 -- it does not change
@@ -230,8 +232,8 @@ def job(
     message = Message(batch="b", project="pycon", row=7, video=VIDEO)
     batch: Any = SimpleNamespace(id="b", cancelled=False, limits=LIMITS, upload=SimpleNamespace(order="order"))
     survey: Any = SimpleNamespace(hint=lambda: "a hint")
-    state = MessageState(RowState.QUEUED, entry=entry, deferrals=deferrals)
-    received = Received("id", "receipt", 1, "")
+    state = MessageState(RowState.QUEUED, began, entry=entry, deferrals=deferrals)
+    received = Received("id", "receipt", receives, "")
     one = Job(received, message, batch, survey, policy, "a key", "f" * 32, state, is_crashed=is_crashed)
     one.local = LocalParse("A talk", ("Grace Hopper",), 0.4, sure=False, source="title")
     return one
@@ -273,9 +275,10 @@ def test_a_question_is_asked_in_the_order_that_every_crash_must_respect(stage: S
     ]
 
 
-def test_a_suspect_is_marked_with_its_claims_token_before_anything_else_is_written(stage: Stage) -> None:
+@pytest.mark.parametrize("crashed", [True, False])
+def test_a_suspect_is_marked_with_its_claims_token_before_anything_else_is_written(stage: Stage, crashed: bool) -> None:
     stage.answers["ask"] = answered()
-    stage.ask_about(job(is_crashed=True))
+    stage.ask_about(job(is_crashed=True) if crashed else job(receives=2, began=stamp(NOON)))
     assert stage.calls[3:5] == [("mark_started", 7, NOON), ("account", "pycon", NOON)]
     assert stage.token
 
@@ -556,6 +559,7 @@ def test_a_bill_above_the_bound_in_any_unit_is_settled_in_full_and_opens_the_bre
     [
         (1, 0, Redeliver(BACKOFF)),
         (2, 0, Redeliver(2 * BACKOFF)),
+        (2, 2, Redeliver(2 * BACKOFF)),
         (3, 0, DeadLetterRow("timed_out: it hung")),
         (3, 2, DeadLetterRow("timed_out: it hung")),
         (3, 4, Redeliver(4 * BACKOFF)),
@@ -620,3 +624,10 @@ def test_the_answer_of_a_probe_is_told_with_its_token(stage: Stage, failures: in
     stage.breaker = due_probe(failures=failures)
     assert stage.ask_about(job()) == EndRow(RowState.PARSED, Tier.MODEL)
     assert stage.after("settle") == [("count_answer", "pycon", True), RELEASED]
+
+
+def test_a_probe_that_was_overtaken_settles_nothing_and_is_told(stage: Stage) -> None:
+    stage.answers |= {"ask": answered(), "answer": False}
+    stage.breaker = due_probe()
+    assert stage.ask_about(job()) == Redeliver()
+    assert stage.after("answer") == [("count_answer", "pycon", True), RELEASED]
