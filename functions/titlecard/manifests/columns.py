@@ -25,11 +25,8 @@ if TYPE_CHECKING:
 NOT_UTF8 = "The row is not UTF-8."
 TO_UTF8 = "If the file was written in Latin-1 or Windows-1252, convert it: iconv -f WINDOWS-1252 -t UTF-8 OLD > NEW."
 
-_REMARKS = (
-    "channel",
-    "published_at",
-    "event",
-)  # nothing depends on them: dropped unless they are text, and the row is kept
+_REMARKS = ("channel", "published_at", "event")
+"""Fields that a row can do without: they are dropped unless they are text."""
 
 _LIVE = ("extractor", "extractor_key", "ie_key", "live_status", "is_live", "was_live")
 """Columns of yt-dlp's rows about live videos, whose titles yt-dlp extends with the date."""
