@@ -58,6 +58,13 @@ def test_a_community_never_seen_is_answered_well(community: str) -> None:
     assert figures["all.invented"] <= MOST_INVENTED
 
 
+@pytest.mark.parametrize("community", COMMUNITIES)
+@pytest.mark.parametrize("rows", ["with events", "without events"])
+def test_a_community_in_one_file_is_answered_nearly_as_well_as_by_event(community: str, rows: str) -> None:
+    measured = CARD["communities_never_seen"][community]
+    assert measured["both_as_one_file"][rows] >= measured["figures"]["all.both"] - 0.01
+
+
 def test_series_never_seen_of_known_communities_are_measured_beside_them() -> None:
     measured = CARD["cross_validation"]
     assert measured["rows"] == sum(each["rows"] for each in CARD["datasets"])
