@@ -14,6 +14,7 @@ from tests.functional.finished import Console, ended, exports, say, talk
 from tests.functional.world import PROJECT, World
 
 from titlecard import manifests
+from titlecard.aws.dynamodb.catalog.table import READ_THREADS
 from titlecard.domain.batch import RowState
 from titlecard.domain.video import Video
 from titlecard.manifests import Accepted
@@ -259,13 +260,14 @@ def test_a_file_appears_when_it_is_complete(
     assert json.loads(file.read_text(encoding="utf-8"))["id"] == "a"
 
 
-def test_memory_does_not_grow_with_the_rows(world: World) -> None:
-    """The first line is written before the second block of rows is looked up."""
+def test_memory_does_not_grow_with_the_rows(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first line is written when few of the 40 rows have been looked up."""
+    monkeypatch.setattr("titlecard.aws.dynamodb.catalog.results.ROWS_PER_GET", 1)
     batch = ended(world, {f"v{number}": talk() for number in range(40)})
     world.wire.calls.clear()
     results = exports(world).results(batch)
     next(results)
-    assert world.wire.calls.count("BatchGetItem") == 1
+    assert 1 <= world.wire.calls.count("BatchGetItem") <= READ_THREADS + 1
 
 
 def delete(world: World, key: str, version: str) -> None:
