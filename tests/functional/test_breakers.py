@@ -6,15 +6,15 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.functional.world import PROJECT, World
+from tests.functional.world import PROJECT, Cut, World
 
 from titlecard.aws.dynamodb.catalog import NEVER, stamp
 from titlecard.aws.dynamodb.ledger import Breaker
 from titlecard.aws.dynamodb.ledger.breakers import breaker_of, probe_after
-from titlecard.aws.errors import LedgerItemInvalid
+from titlecard.aws.errors import LedgerItemInvalid, LedgerUnavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from titlecard.aws.dynamodb.ledger import Ledger
 
@@ -215,6 +215,31 @@ def test_a_second_rejection_in_a_row_needs_the_same_code_and_another_video(
 ) -> None:
     assert not case.ledger.count_rejection(PROJECT, code=before[0], video=before[1])
     assert case.ledger.count_rejection(PROJECT, code="400", video="v1") is again
+
+
+def test_a_rejection_is_compared_with_the_one_just_before_it(case: Case) -> None:
+    rejections = [("400", "v1"), ("mystery", "v2"), ("mystery", "v2"), ("mystery", "v1"), ("400", "v2"), ("400", "v1")]
+    again = [case.ledger.count_rejection(PROJECT, code=code, video=video) for code, video in rejections]
+    assert again == [False, False, False, True, False, True]
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda case: case.take("one"),
+        lambda case: case.ledger.release_probe(PROJECT, token=""),
+        lambda case: case.open(),
+        lambda case: case.ledger.count_failure(PROJECT),
+        lambda case: case.ledger.count_rejection(PROJECT, code="400", video="v1"),
+        lambda case: case.ledger.count_answer(PROJECT, token=None),
+        lambda case: case.ledger.close_breaker(PROJECT),
+    ],
+    ids=["take", "release", "open", "failure", "rejection", "answer", "close"],
+)
+def test_a_write_without_an_answer_leaves_the_ledger_unavailable(case: Case, write: Callable[[Case], object]) -> None:
+    case.world.wire.cut(Cut.LOST_ANSWER)
+    with pytest.raises(LedgerUnavailable):
+        write(case)
 
 
 # ------------------------------------------------------------------------------------------------ as its item is read

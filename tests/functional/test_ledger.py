@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -69,6 +69,13 @@ def test_an_untouched_batch_and_project_have_spent_nothing(world: World) -> None
 def test_a_reservation_is_charged_to_batch_day_and_month(world: World) -> None:
     assert fits(world)
     assert (world.ledger.spent(BATCH), day(world), month(world)) == (NEED, NEED.total, NEED)
+
+
+def test_a_reservation_is_charged_to_the_day_in_utc_whatever_the_clocks_time_zone(world: World) -> None:
+    world.clock.now = datetime(2026, 2, 1, 1, tzinfo=timezone(timedelta(hours=2)))
+    reservation = reserved(world)
+    assert (reservation.window.day.isoformat(), day(world)) == ("2026-01-31", NEED.total)
+    assert world.ledger.window(PROJECT, datetime(2026, 2, 1, tzinfo=UTC)) == (Total(), Amount())
 
 
 def test_a_batch_and_a_month_know_the_moment_of_their_last_reservation(world: World) -> None:
@@ -597,6 +604,12 @@ def test_a_project_has_the_budget_that_it_was_given(world: World) -> None:
 def test_a_project_without_a_budget_has_none(world: World) -> None:
     account = world.ledger.account("pycon", now=world.clock())
     assert (account.budget, account.paused_at, account.breaker.open) == (None, None, False)
+
+
+@pytest.mark.parametrize(("by", "is_a_persons"), [("person", True), ("run", False), ("", False)])
+def test_a_budget_is_a_persons_only_if_its_item_says_so(world: World, by: str, is_a_persons: bool) -> None:
+    world.ledger.set_budget(PROJECT, Budget(FREE, Cap(7, None)), by=by, now=world.clock())
+    assert world.ledger.budget_is_a_persons(PROJECT) is is_a_persons
 
 
 def test_a_budget_takes_the_place_of_the_one_before(world: World) -> None:

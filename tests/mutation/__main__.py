@@ -35,7 +35,8 @@ PARTS = (
     "domain.money",
     "aws.dynamodb.ledger",
     *(f"aws.dynamodb.catalog.{name}" for name in ("attempts", "batches", "grants", "items", "rows", "table")),
-    *(f"pipeline.{name}" for name in ("admission", "ask", "audit", "canary", "job", "outcomes", "parse", "requeue")),
+    "pipeline.requeue",
+    *(f"pipeline.{name}" for name in ("admission", "ask", "audit", "canary", "job", "lease", "outcomes", "parse")),
     "llm",
 )
 """The modules and packages of `titlecard` in which mistakes are made."""
@@ -50,7 +51,7 @@ TESTS = (
     *(f"tests/functional/test_{name}.py" for name in ("alarms", "audit", "batches", "breakers", "gauges", "grants")),
     *(f"tests/functional/test_{name}.py" for name in ("catalog_attempts", "catalog_batches", "catalog_rows")),
     *(f"tests/functional/test_{name}.py" for name in ("ingest", "ledger", "parser", "parser_crashes", "parser_money")),
-    *(f"tests/functional/test_{name}.py" for name in ("money_commands", "queues", "redrive", "requeue")),
+    *(f"tests/functional/test_{name}.py" for name in ("lease", "money_commands", "queues", "redrive", "requeue")),
     *(f"tests/functional/test_{name}.py" for name in ("requeue_money", "ways_around_a_budget")),
 )
 """The tests that should notice them."""

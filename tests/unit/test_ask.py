@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from botocore.exceptions import ClientError, ReadTimeoutError
 
+from titlecard import telemetry
 from titlecard.aws.dynamodb.catalog import Attempt, MessageState, VideoRecord, stamp
 from titlecard.aws.dynamodb.ledger import Account, Refusal, Reservation
 from titlecard.aws.dynamodb.ledger.breakers import Breaker
@@ -535,10 +536,14 @@ def test_an_outcome_that_cannot_be_recorded_is_reported_all_the_same(stage: Stag
     assert stage.after("ask") == stored[:1] + reported
 
 
-def test_a_settlement_that_fails_is_not_repeated_and_changes_no_decision(stage: Stage) -> None:
+def test_a_settlement_that_fails_is_counted_not_repeated_and_changes_no_decision(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counted: list[int] = []
+    monkeypatch.setattr(telemetry, "not_settled", lambda message: counted.append(message.row))
     stage.answers |= {"ask": answered(), "settle": LedgerUnavailable("no answer")}
     assert stage.ask_about(job()) == EndRow(RowState.PARSED, Tier.MODEL)
-    assert stage.names.count("settle") == 1
+    assert (stage.names.count("settle"), counted) == (1, [7])
 
 
 ABOVE = [Amount(1, 1_001, 0, 0), Amount(1, 0, 401, 0), Amount(1, 0, 0, 301), Amount(2, 0, 0, 0)]
@@ -581,6 +586,24 @@ def test_the_wait_without_a_date_doubles_from_deferral_to_deferral(stage: Stage,
     decision = stage.ask_about(job(deferrals=deferrals))
     assert isinstance(decision, DeferRow)
     assert decision.due == seconds(wait)
+
+
+@pytest.mark.parametrize(("backoff", "wait"), [(0, 1), (1, 1), (2, 2)])
+def test_a_wait_is_never_shorter_than_a_second(stage: Stage, backoff: int, wait: int) -> None:
+    stage.settings.retry_backoff_seconds = backoff
+    stage.answers["ask"] = Retry(Reason.TIMED_OUT, "it hung")
+    assert stage.ask_about(job()) == Redeliver(wait)
+
+
+def test_every_attempt_is_reported_with_its_bound_and_its_bill(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    reported: list[dict[str, Any]] = []
+    monkeypatch.setattr(telemetry, "attempted", lambda message, **more: reported.append({"row": message.row} | more))
+    for outcome, reason in ((answered(), "answered"), (Retry(Reason.TIMED_OUT, "it hung"), Reason.TIMED_OUT)):
+        stage.token = ""
+        stage.answers |= {"ask": outcome, "claim": 2}
+        stage.ask_about(job())
+        expected = {"attempt": 2, "bound": BOUND, "billing": outcome.billing, "reason": reason}
+        assert reported.pop() == {"row": 7, "model": "gpt-6-luna"} | expected
 
 
 REJECTED = Rejected(Reason.BAD_REQUEST, "400", code="odd")

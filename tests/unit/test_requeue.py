@@ -414,7 +414,7 @@ def test_rows_that_wait_for_our_own_limits_go_when_there_is_room_and_no_others(s
 
 def test_a_waiting_row_that_finds_another_reason_says_it_once(stage: Stage) -> None:
     stage.accounts["pycon"] = Account("pycon", Budget(Cap(), Cap(None, 499)), None, Breaker())
-    stage.rows = [row(1, due=None, reason="paused: by hand"), row(2, due=None, reason="budget_month: whole")]
+    stage.rows = [row(1, due=None, reason="batch_limit: used up"), row(2, due=None, reason="budget_month: whole")]
     stage.rows += [row(3, due=None, reason="paused: by hand")]
     stage.sweep()
     assert (stage.sent, stage.postponed) == ([], [(1, "budget_month", None)])
