@@ -1016,7 +1016,7 @@ def test_the_id_of_youtubes_video_is_found_wherever_an_answer_holds_it(row: dict
         ({"kind": "youtube#playlistItem", "id": "x", "contentDetails": {"videoId": "a"}}, "part=snippet"),
         ({"error": {"code": 403, "message": "quota exceeded"}}, "quota exceeded"),
         ({"error": "404 Not Found", "url": "https://youtu.be/Ab3dEfGh1Jk"}, "404 Not Found"),
-        ({"id": "a", "title": "A", "status": "Declined"}, "The talk is declined."),
+        ({"id": "a", "title": "A", "status": "Declined"}, "The talk is Declined."),
         ({"title": "D", "url": "https://www.youtube.com/embed/videoseries?list=PL1"}, "a playlist"),
         ({"name": "Ada Byron", "github": "ada", "slug": "ada"}, "a speaker"),
     ],

@@ -85,6 +85,7 @@ class Columns:
         self._mapping: Mapping[str, str] = {}
         self._shapes: tuple[Shape, ...] = ()
         self._of_person = False  # whether these are the columns of a person
+        self._state: str | None = None  # the column that says whether a talk takes place
         self._all: dict[str, None] = {}
         self._listed: tuple[str, ...] = ()
         self.seen: dict[str, str] = {}
@@ -140,7 +141,7 @@ class Columns:
         if names != self._names:
             self._names, self._mapping = names, self._known or recognise(names)
             self._shapes = () if self._known else shapes_of(frozenset(names))
-            self._of_person = no_talk.is_person(names)
+            self._of_person, self._state = no_talk.is_person(names), no_talk.state_column(names)
         shape = next((it for it in self._shapes if it.fits(record)), None)
         flat = shape.flat(record, self._references) if shape else generic(record, self._mapping, self._references)
         if flat.columns is not self._mapping or not self.seen.keys() >= flat.columns.keys():
@@ -154,7 +155,9 @@ class Columns:
         """Raise `NoTalk` if the row is known not to be a talk."""
         if self._of_person:
             raise Unreadable("The row is a speaker, not a talk: export the sessions.")
-        reason = no_talk.why_no_video(record) or no_talk.why_a_list(flat.values) or no_talk.why_withdrawn(record)
+        reason = no_talk.why_no_video(record) or no_talk.why_a_list(flat.values)
+        if not reason and self._state:
+            reason = no_talk.why_withdrawn(record[self._state])
         if reason:
             raise Unreadable(reason)
         if not self._known:

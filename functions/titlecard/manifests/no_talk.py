@@ -77,13 +77,15 @@ def is_person(names: Iterable[str]) -> bool:
     return bool(given & _NAMES and given & _ABOUT_PEOPLE) and not given & _OF_TALKS
 
 
-def why_withdrawn(record: Mapping[str, Any]) -> str | None:
-    """Return why a talk does not take place, by its state; None if it may."""
-    for name, state in record.items():
-        short = isinstance(state, str) and len(state) < _SHORT_CHARACTERS
-        if short and state.casefold() in _WITHDRAWN and plain_name(name) in _STATES:
-            return f"The talk is {state.casefold()}."
-    return None
+def state_column(names: Iterable[str]) -> str | None:
+    """Return which of a row's columns says whether a talk takes place."""
+    return next((name for name in names if plain_name(name) in _STATES), None)
+
+
+def why_withdrawn(state: object) -> str | None:
+    """Return why a talk of this state does not take place; None if it may."""
+    withdrawn = isinstance(state, str) and len(state) < _SHORT_CHARACTERS and state.casefold() in _WITHDRAWN
+    return f"The talk is {state}." if withdrawn else None
 
 
 def why_a_list(values: Mapping[str, Any]) -> str | None:

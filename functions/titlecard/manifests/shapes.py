@@ -188,7 +188,7 @@ def _submission(record: Record, references: References) -> Flat:
     if isinstance(inner, str):
         raise Unreadable(f"The row names its talk by the code {inner:.20}: ask with ?expand=submission.speakers.")
     if isinstance(inner, dict):
-        if reason := why_withdrawn(inner):
+        if reason := why_withdrawn(inner.get("state")):
             raise Unreadable(reason)
         flat = _submission(inner, references)
         return flat._replace(columns={field: f"submission.{name}" for field, name in flat.columns.items()})

@@ -43,10 +43,10 @@ def title_line(line: str, *, ids: bool) -> dict[str, str | None]:
     Raises:
         NoTalk: the line is a heading.
     """
-    if _HEADING.match(line):
+    if line.startswith("#") and _HEADING.match(line):
         raise NoTalk("A heading in the list of titles.")
     text = _BULLET.sub("", line, count=1)
-    if found := title_and_address(text):
+    if "://" in text and (found := title_and_address(text)):
         return {"title": _known(found[0]), "url": found[1]}
     if ids and (found := title_and_id(line.strip())):
         return {"title": _known(found[0]), "id": found[1]}
