@@ -156,6 +156,11 @@ def test_a_quoted_newline_is_part_of_the_description() -> None:
         *("id,title", "video_id,name", "YouTube ID,Video Title", "youtube_id,NAME", "videoId,Talk title"),
         *(
             "sep=,\nid,title",
+            "YouTube Link,Session",
+            "id,Title (EN)",
+            "Link to video,Title of talk",
+            "Enlace,Charla",
+            "Video Id,Titel des Vortrags",
             "ID del video,Titulo del video",
             "ID do video,Titulo do video",
             "Contenido,Titulo de video",
@@ -163,7 +168,8 @@ def test_a_quoted_newline_is_part_of_the_description() -> None:
     ],
 )
 def test_the_names_that_people_give_to_columns_are_known(header: str) -> None:
-    assert [entry[1:] for entry in accepted(f"{header}\nx,The talk\n".encode())] == [("x", "The talk")]
+    data = f"{header}\nhttps://youtu.be/Ab3dEfGh1Jk,The talk\n"
+    assert [entry[1:] for entry in accepted(data.encode())] == [("Ab3dEfGh1Jk", "The talk")]
 
 
 def test_unknown_columns_are_left_out() -> None:

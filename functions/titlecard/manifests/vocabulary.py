@@ -35,7 +35,8 @@ FIELDS: Mapping[str, tuple[str, ...]] = {
     "title": _listed(
         "title snippettitle videotitle videotitleoriginal name talktitle sessiontitle proposaltitle submissiontitle "
         "titel titre titulo talkname sessionname presentationtitle lecturetitle vortragstitel talk vortrag titolo "
-        "tytuł タイトル 題名"
+        "tytuł titleen titleoftalk titleofthetalk titeldesvortrags titredelaconférence charla palestra presentation "
+        "session topic タイトル 題名"
     ),
     "description": _listed(
         "description snippetdescription videodescription notes summary abstract beschreibung descripción descrição "
@@ -43,7 +44,8 @@ FIELDS: Mapping[str, tuple[str, ...]] = {
     ),
     "url": _listed(
         "webpageurl videourl youtubeurl watchurl url sourceurl link videolink youtubelink href youtube lien "
-        "lienvidéo liendelavidéo enlace adresurl titleurl 動画url"
+        "lienvidéo liendelavidéo enlace adresurl titleurl "
+        "linktovideo videolinks 動画url"
     ),
     "channel": _listed(
         "channel snippetvideoownerchanneltitle snippetchanneltitle channeltitle channelname uploader kanal chaîne "
@@ -58,8 +60,8 @@ FIELDS: Mapping[str, tuple[str, ...]] = {
         "konferenz veranstaltung conférence conferencia conferência conferenza konferencja イベント"
     ),
     "presenters": _listed(
-        "presenters presenter speakers speaker speakernames speakername presenternames persons people sprecher "
-        "sprecherin sprecherinnen referent referentin referenten referentinnen vortragende vortragender vortragenden "
+        "presenters presenter speakers speaker speakernames speakername speakerfullname presenternames persons people "
+        "sprecher sprecherin sprecherinnen referent referentin referenten referentinnen vortragende vortragender vortragenden "
         "intervenant intervenante intervenants intervenantes intervenantees ponentea oradora "
         "orateur oratrice orateurs conférencier conférenciers ponente ponentes orador oradores palestrante "
         "palestrantes relatore relatrice relatori spreker sprekers prelegent prelegentka prelegenci 発表者 登壇者 "
