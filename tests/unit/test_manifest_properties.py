@@ -16,6 +16,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from titlecard import manifests
+from titlecard.domain.text import normalise
 from titlecard.domain.video import Video
 from titlecard.manifests import Accepted, LeftOut, ReadingLimits, Refused, texts
 from titlecard.manifests.columns import cell
@@ -50,7 +51,7 @@ def is_id(text: str) -> bool:
 
 
 text = st.text(st.characters(codec="utf-8", exclude_characters=UNSENDABLE), max_size=40).filter(is_sound)
-words = text.map(str.strip).filter(bool).filter(is_sound)
+words = text.map(str.strip).filter(normalise).filter(is_sound)
 ids = st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"], exclude_characters=UNSENDABLE), max_size=20)
 videos = st.lists(
     st.builds(

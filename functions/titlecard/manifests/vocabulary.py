@@ -61,8 +61,8 @@ FIELDS: Mapping[str, tuple[str, ...]] = {
     ),
     "presenters": _listed(
         "presenters presenter speakers speaker speakernames speakername speakerfullname presenternames persons people "
-        "sprecher sprecherin sprecherinnen referent referentin referenten referentinnen vortragende vortragender vortragenden "
-        "intervenant intervenante intervenants intervenantes intervenantees ponentea oradora "
+        "sprecher sprecherin sprecherinnen referent referentin referenten referentinnen vortragende vortragender "
+        "vortragenden intervenant intervenante intervenants intervenantes intervenantees ponentea oradora "
         "orateur oratrice orateurs conférencier conférenciers ponente ponentes orador oradores palestrante "
         "palestrantes relatore relatrice relatori spreker sprekers prelegent prelegentka prelegenci 発表者 登壇者 "
         "スピーカー 講演者"
