@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from titlecard import manifests
-from titlecard.manifests import Accepted, LeftOut, ReadingLimits, Refused, Row, references
+from titlecard.manifests import Accepted, LeftOut, ReadingLimits, Refused, Row, markup, references
 from titlecard.manifests.addresses import video_id, youtube_id
 from titlecard.manifests.errors import NotAManifest
 
@@ -1240,3 +1240,22 @@ def test_a_title_that_cannot_be_seen_is_none() -> None:
 
 def test_a_byte_order_mark_that_was_misread_is_no_part_of_a_column() -> None:
     assert accepted("\xef\xbb\xbfid,title\na,A\n".encode()) == [(2, "a", "A")]
+
+
+@pytest.mark.parametrize("size", [1, 7, 64 * 1024])
+def test_escapes_of_html_are_read_in_xml(size: int) -> None:
+    feed = (
+        "<rss><channel><item><title>Caf&eacute;&nbsp;A &amp; B &unknown</title><link>https://x.org/a</link></item>"
+        "</channel></rss>"
+    ).replace("&unknown", "&amp;unknown")
+    chunks = [feed.encode()[start : start + size] for start in range(0, len(feed), size)]
+    form = markup.markup_form(feed.encode())
+    assert form
+    ((_, row),) = markup.events(form, chunks, 1_000_000)
+    assert row["title"] == "Caf\xe9\xa0A & B &unknown"
+
+
+def test_an_escape_that_nobody_knows_breaks_xml_and_is_told() -> None:
+    (row,) = rows(b"<feed><entry><id>a</id><title>A &nothing; B</title></entry></feed>")
+    assert isinstance(row, Refused)
+    assert "undefined entity" in row.reason

@@ -7,6 +7,7 @@ the limit of a row, and nothing that was read is kept.
 from __future__ import annotations
 
 import re
+from html.entities import html5
 from typing import TYPE_CHECKING, Any, NamedTuple
 from xml.etree.ElementTree import ParseError  # only the exception: defusedxml parses
 
@@ -24,6 +25,10 @@ DEPTH_MAX = 40
 
 _PROLOG = ((b"<!--", b"-->"), (b"<?", b"?>"), (b"<!", b">"))
 """The beginnings and ends of what may stand before the outermost element."""
+
+_ESCAPE_BYTES = 34
+_ESCAPE = re.compile(rb"&([A-Za-z][A-Za-z0-9]{1,31});")
+_OF_XML = frozenset({"amp", "lt", "gt", "quot", "apos"})
 
 _NAME = re.compile(rb"<(?:[\w.-]+:)?([A-Za-z][\w.-]*)")
 
@@ -55,7 +60,7 @@ def events(form: MarkupForm, chunks: Iterable[bytes], max_bytes: int) -> Iterato
     from defusedxml import DefusedXmlException  # noqa: PLC0415 -- most manifests are no XML
     from defusedxml.ElementTree import iterparse  # noqa: PLC0415
 
-    stream = Blocks(chunks, max_bytes)
+    stream = Blocks(_numbered(chunks), max_bytes)
     above: list[Element] = []
     number = within = 0
     try:
@@ -81,6 +86,26 @@ def events(form: MarkupForm, chunks: Iterable[bytes], max_bytes: int) -> Iterato
         raise Broken(f"The XML is broken here: {error}. Nothing after this is read.") from None
     except (DefusedXmlException, LookupError, ValueError) as error:
         raise Broken(f"The XML {_declares(error)}; nothing after this is read.") from None
+
+
+def _numbered(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """Yield the bytes with HTML's named escapes as numbers: XML knows only five names, and people write `&nbsp;`."""
+    rest = b""  # an escape whose end is not known yet
+    for chunk in chunks:
+        data = rest + chunk
+        at = data.rfind(b"&", max(0, len(data) - _ESCAPE_BYTES))
+        end = at if at >= 0 and b";" not in data[at:] else len(data)
+        rest = data[end:]
+        if end:
+            yield _ESCAPE.sub(_number, data[:end])
+    if rest:
+        yield rest
+
+
+def _number(escape: re.Match[bytes]) -> bytes:
+    name = escape[1].decode()
+    text = "" if name in _OF_XML else html5.get(f"{name};", "")
+    return "".join(f"&#{ord(mark)};" for mark in text).encode() or escape[0]
 
 
 def _event(element: Element) -> dict[str, Any]:
