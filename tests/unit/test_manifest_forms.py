@@ -1036,6 +1036,7 @@ def test_an_answer_without_a_video_says_what_it_is(row: dict[str, object], reaso
 def test_a_table_of_people_has_no_talks() -> None:
     assert [type(row) for row in rows(b"ID,Name,Biography\nK,Ada,About\n")] == [Refused]
     assert [type(row) for row in rows(b"ID,Name,Speaker,Bio\nK,Queues,Ada,About\n")] == [Accepted]
+    assert [type(row) for row in rows(b"Name,GitHub,Video\nQueues,x,https://youtu.be/Ab3dEfGh1Jk\n")] == [Accepted]
 
 
 def test_a_talk_that_was_rejected_is_refused_in_a_table() -> None:
@@ -1048,10 +1049,18 @@ def test_a_talk_that_was_rejected_is_refused_in_a_table() -> None:
         "id,title\n,\na,A\n , \nb,B\n\x1a",
         "id,title\na,A\n\ufeffid,title\nb,B\n",
         '"id\n",title\na,A\nb,B\n',
+        'id,"talk\ntitle"\na,A\nb,B\n',
         "\n".join(f"Remark {place},," for place in range(15)) + "\nid,title,\na,A,\nb,B,\n",
         "+----+---+\n| id | title |\n+----+---+\n| a | A |\n| b | B |\n+----+---+\n2 rows in set (0.00 sec)\n",
     ],
-    ids=["empty cells", "the header again", "a header of two lines", "many remarks above", "a database's client"],
+    ids=[
+        "empty cells",
+        "the header again",
+        "a header of two lines",
+        "its second name of two lines",
+        "many remarks above",
+        "a database's client",
+    ],
 )
 def test_what_stands_around_the_rows_of_a_table_is_no_talk(table: str) -> None:
     read = rows(table.encode())

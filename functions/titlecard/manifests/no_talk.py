@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, Any
 from titlecard.domain.text import fold
 from titlecard.manifests.addresses import list_id
 from titlecard.manifests.names import plain_name
-from titlecard.manifests.vocabulary import ADVERTISING, AROUND_BREAKS, AROUND_HIDDEN, BREAKS, FIELDS, HIDDEN, VIDEOS
+from titlecard.manifests.vocabulary import (
+    ADVERTISING,
+    AROUND_BREAKS,
+    AROUND_HIDDEN,
+    BREAKS,
+    FIELDS,
+    HIDDEN,
+    RECORDINGS,
+    VIDEOS,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -24,7 +33,9 @@ _LIST_ID = re.compile(r"PL(?:[\w-]{32}|[0-9A-F]{16})|(?:U[CU]|UU(?:LF|LV|SH)|FL|
 
 _LISTS = {"playlist", "multi_video"}
 _ABOUT_PEOPLE = frozenset({"lastname", "biography", "bio", "tagline", "twitter", "github", "affiliation"})
-_OF_TALKS = frozenset({*FIELDS["title"], *FIELDS["presenters"]}) - {"name"}
+_OF_TALKS = frozenset({*FIELDS["title"], *FIELDS["presenters"], *RECORDINGS, "videourl", "youtubeurl", "abstract"}) - {
+    "name"
+}
 _NAMES = frozenset({"name", "firstname", "fullname"})
 _STATES = frozenset({"state", "status", "proposalstate", "proposalstatus", "submissionstate"})
 

@@ -37,7 +37,9 @@ _PREAMBLE_LINES = 20
 
 _ROWS_JUDGED = 20
 
-_QUOTES = ('"', ',"', ';"', '\t"')
+_QUOTES = (',"', ';"', '\t"')
+"""The beginnings of quoted fields."""
+
 _HEADER_CHARACTERS = 2_000
 """The most characters of the names of the columns if these span lines."""
 
@@ -96,7 +98,7 @@ def _first_rows(head: bytes) -> Iterator[tuple[int, str]]:
     begun = ""
     for number, line in lines([head], len(head)):
         text = f"{begun}{line.data.decode('utf-8', 'replace').strip()}"
-        spans = begun or text.startswith(_QUOTES)
+        spans = begun or text.startswith('"') or any(it in text for it in _QUOTES)
         begun = f"{text}\n" if spans and text.count('"') % 2 and len(text) < _HEADER_CHARACTERS else ""
         if not begun:
             yield number, text
