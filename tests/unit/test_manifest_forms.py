@@ -1268,3 +1268,30 @@ def test_an_escape_that_nobody_knows_breaks_xml_and_is_told() -> None:
     (row,) = rows(b"<feed><entry><id>a</id><title>A &nothing; B</title></entry></feed>")
     assert isinstance(row, Refused)
     assert "undefined entity" in row.reason
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {"sessions": [{"id": 1, "title": "A", "speakers": ["ada"]}], "speakers": [{"id": "ada", "name": "Ada Byron"}]},
+        {
+            "people": [{"slug": "ada", "id": 7, "name": "Ada Byron"}],
+            "talks": [{"id": 1, "title": "A", "speaker": "ada"}],
+        },
+        {"talks": [{"id": 1, "title": "A", "speakers": [7]}], "speakers": [{"id": 7, "name": "Ada Byron"}]},
+        {
+            "keynotes": [{"id": 1, "title": "A", "speakers": [7]}],
+            "talks": [],
+            "speakers": [{"id": 7, "first_name": "Ada", "last_name": "Byron"}],
+        },
+    ],
+)
+def test_speakers_whom_rows_name_by_a_key_are_found_in_the_list_beside_them(document: dict[str, object]) -> None:
+    read = rows(json.dumps(document).encode())
+    assert talks(read) == [("1", "A", ("Ada Byron",))]
+    assert not [row for row in read if isinstance(row, Refused)]
+
+
+def test_speakers_who_are_named_need_no_list_of_people() -> None:
+    document = {"talks": [{"id": 1, "title": "A", "speakers": ["Ada Byron"]}], "speakers": ["Ada Byron"]}
+    assert talks(rows(json.dumps(document).encode())) == [("1", "A", ("Ada Byron",))]

@@ -17,6 +17,7 @@ from titlecard.manifests.errors import NotAManifest
 from titlecard.manifests.log_lines import has_log_lines, without_log_lines
 from titlecard.manifests.markup import markup_form
 from titlecard.manifests.names import looks_like_an_id, plain_name
+from titlecard.manifests.references import keys_of
 from titlecard.manifests.source import HEAD_BYTES, lines
 from titlecard.manifests.tables import Table, delimiter, table
 from titlecard.manifests.title_lines import title_and_address, title_and_id
@@ -236,6 +237,8 @@ def _json(head: bytes, text: bytes, *, logged: bool) -> Form:
         return known._replace(logged=logged)
     if how := _to_convert(begun):
         raise NotAManifest(f"The file is a JSON {how}")
+    if people := _list_of_people(begun):
+        return Form(_json_name(text, "JSON object"), people=("{", f"{people}["), logged=logged)
     if path := _path_to_rows(begun):
         return Form(_json_name(text, "JSON object"), path=path, logged=logged)
     by_lines = _is_json_lines(head, logged=logged)
@@ -308,6 +311,25 @@ def _are_rows_by_id(rows: object) -> bool:
         and len(rows) > 1
         and all(isinstance(it, dict) and _TITLES & it.keys() for it in rows.values())
     )
+
+
+def _list_of_people(begun: Any) -> str | None:  # noqa: ANN401 -- what JSON holds
+    """Return the name of an object's list of people to whom its rows refer by keys."""
+    if not isinstance(begun, dict):
+        return None
+    for name, people in begun.items():
+        if plain_name(name) in _PEOPLE and isinstance(people, list):
+            keys = {key for person in people if isinstance(person, dict) for key in keys_of(person)}
+            lists = (rows for other, rows in begun.items() if other != name and isinstance(rows, list))
+            if any(_refers_to(row, keys) for row in chain.from_iterable(lists)):
+                return str(name)
+    return None
+
+
+def _refers_to(row: object, keys: set[str]) -> bool:
+    given = [value for name, value in row.items() if plain_name(name) in _PEOPLE] if isinstance(row, dict) else []
+    inner = chain.from_iterable(value if isinstance(value, list) else [value] for value in given)
+    return any(isinstance(key, str | int) and str(key) in keys for key in inner)
 
 
 def _path_to_rows(begun: Any) -> Path | None:  # noqa: ANN401 -- what JSON holds

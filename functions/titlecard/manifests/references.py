@@ -31,8 +31,8 @@ _TALK_NAMES = ("talk", "session", "video", "presentation", "submission", "lectur
 
 _ACCOUNT_FIELDS = ("user", "person", "profile", "account")
 _ORDER_FIELDS = ("order", "position", "sort_order", "sort")
-_NATURAL_KEYS = ("slug", "username", "email", "code")
-"""The fields by which Django's natural keys name a person."""
+_KEYS = ("id", "code", "slug", "key", "username", "email")
+"""The fields that may be a person's key; those after `id` are also Django's natural keys."""
 
 _PEOPLE_MODELS = ("speaker", "presenter", "person", "people", "author", "user", "profile", "participant", "panel")
 
@@ -101,13 +101,12 @@ class References:
         found: dict[str, str] = {}
         references = cls(found)
         for record in records:
-            if isinstance(record, dict):
-                key, name = record.get("id", record.get("code")), naming.name_of(record)
-                if isinstance(key, str | int) and name:
-                    if len(found) < PEOPLE_MAX:
-                        found[str(key)[:_KEY_CHARACTERS]] = name[:_NAME_CHARACTERS]
-                    else:
-                        references._people_lost += 1
+            keys, name = (keys_of(record), naming.name_of(record)) if isinstance(record, dict) else ([], None)
+            if keys and name and references._people_known < PEOPLE_MAX:
+                references._people_known += 1
+                found |= dict.fromkeys(keys, name[:_NAME_CHARACTERS])
+            elif keys and name:
+                references._people_lost += 1
         return references
 
     @classmethod
@@ -135,7 +134,7 @@ class References:
         is_person = _is_about_people(_name_of(model))
         name = naming.name_of(fields) if is_person else None
         account = next((it for it in _ACCOUNT_FIELDS if it in fields), None) if is_person and not name else None
-        keys = _keys_of(key, fields) if name or account else []
+        keys = keys_of({**fields, "id": key}) if name or account else []
         if "title" not in fields:
             self._tie(fields, model, keys[0] if keys else None)
         if keys and self._people_known == PEOPLE_MAX:
@@ -172,10 +171,10 @@ class References:
                         self._ties_known += 1
 
 
-def _keys_of(key: object, fields: Mapping[str, Any]) -> list[str]:
+def keys_of(person: Mapping[str, Any]) -> list[str]:
     """Return the keys by which a person may be referred to: the primary key, then the natural ones."""
-    natural = [fields[name] for name in _NATURAL_KEYS if isinstance(fields.get(name), str) and fields[name]]
-    return [str(it)[:_KEY_CHARACTERS] for it in ([key] if isinstance(key, str | int) else []) + natural]
+    keys = (person[name] for name in _KEYS if name in person)
+    return [str(key)[:_KEY_CHARACTERS] for key in keys if isinstance(key, str | int) and key != ""]
 
 
 def _name_of(model: str) -> str:
