@@ -46,8 +46,11 @@ TESTS = (
         f"tests/unit/test_{name}.py"
         for name in ("admission", "ask", "batch", "budget", "canary", "errors", "fuse", "job")
     ),
-    *(f"tests/unit/test_{name}.py" for name in ("model_prompt", "model_provider", "model_tier", "money", "network")),
-    *(f"tests/unit/test_{name}.py" for name in ("prices", "requeue", "response", "response_body", "settings")),
+    *(f"tests/unit/test_{name}.py" for name in ("lease", "model_prompt", "model_provider", "model_tier", "money")),
+    *(
+        f"tests/unit/test_{name}.py"
+        for name in ("network", "prices", "requeue", "response", "response_body", "settings")
+    ),
     *(f"tests/functional/test_{name}.py" for name in ("alarms", "audit", "batches", "breakers", "gauges", "grants")),
     *(f"tests/functional/test_{name}.py" for name in ("catalog_attempts", "catalog_batches", "catalog_rows")),
     *(f"tests/functional/test_{name}.py" for name in ("ingest", "ledger", "parser", "parser_crashes", "parser_money")),
