@@ -16,6 +16,7 @@ _BREAKERS = "aws.dynamodb.ledger.breakers"
 _CLIENT = "llm.client"
 _EXCHANGE = "llm.exchange"
 _FUSE = "llm.fuse"
+_LEASE = "pipeline.lease"
 _PARSE = "pipeline.parse"
 _REQUEUE = "pipeline.requeue"
 _RESERVATIONS = "aws.dynamodb.ledger.reservations"
@@ -58,14 +59,14 @@ SAMPLE = (
         _ADMISSION,
         "if self._ledger.take_probe(project, token=token, until=until, now=now):",
         "if self._ledger.take_probe(project, token=token, until=until, now=now) or True:",
-        _by("functional/test_parser_money", "a_probe_that_another_worker_took_in_between_is_not_let_through"),
+        _by("unit/test_admission", "whoever_does_not_get_the_probe_waits_until_it_has_ended"),
     ),
     Sampled(
         "a probe that was not sent stays under way",
         _ADMISSION,
         "        if permit.probe:\n            self._write(lambda: self._ledger.release_probe",
         "        if not permit:\n            self._write(lambda: self._ledger.release_probe",
-        _by("functional/test_parser_money", "a_probe_that_has_no_room_makes_way_for_another_at_once"),
+        _by("unit/test_admission", "only_a_probe_is_given_back"),
     ),
     Sampled(
         "somebody else's probe is given up",
@@ -93,16 +94,17 @@ SAMPLE = (
         _ADMISSION,
         "        if above_bound:\n",
         "        if above_bound and fault is None:\n",
-        _by(
-            "functional/test_parser_money", "a_usage_above_its_bound_that_came_with_a_fault_opens_the_breaker_for_good"
-        ),
+        _by("unit/test_admission", "a_usage_above_its_bound_opens_the_breaker_for_good_whatever_came_with_it"),
     ),
     Sampled(
         "an unreachable provider does not count towards the threshold",
         _ADMISSION,
         "isinstance(fault, Retry) or (fault is not None and fault.reason is Reason.PROVIDER_UNREACHABLE)",
         "isinstance(fault, Retry)",
-        _by("functional/test_parser_money", "a_provider_that_cannot_be_reached_counts_towards_the_threshold"),
+        _by(
+            "unit/test_admission",
+            "a_fault_of_the_provider_is_counted_and_opens_the_breaker_for_a_probe_or_from_the_threshold_on",
+        ),
     ),
     Sampled(
         "a cheaper service tier in the answer is believed",
@@ -153,7 +155,7 @@ SAMPLE = (
         _ASK,
         "Refusal(Hold.LEDGER_UNREACHABLE, str(error), due)",
         "Refusal(Hold.LEDGER_UNREACHABLE, str(error), None)",
-        _by("functional/test_parser_money", "an_account_that_cannot_be_read_lets_nothing_through"),
+        _by("unit/test_ask", "a_question_without_a_permit_waits_and_claims_nothing"),
     ),
     Sampled(
         "the SDK repeats requests",
@@ -167,14 +169,14 @@ SAMPLE = (
         _ASK,
         "self._keys.of(job.message.project, fresh=True)",
         "self._keys.of(job.message.project)",
-        _by("functional/test_parser_money", "a_probe_asks_with_a_key_that_is_read_afresh"),
+        _by("unit/test_ask", "a_probe_asks_with_the_key_that_is_stored_now"),
     ),
     Sampled(
         "the time that is left is not looked at again",
         _ASK,
         "if not self._has_time(remaining):  # the tables",
         "if remaining is None:  # the tables",
-        _by("functional/test_parser_money", "a_request_that_could_not_end_is_not_sent_after_a_slow_table"),
+        _by("unit/test_ask", "the_time_is_looked_at_before_each_step_that_costs_something"),
     ),
     Sampled(
         "a lease is not looked at",
@@ -223,24 +225,21 @@ SAMPLE = (
         _ADMISSION,
         "fault is not None and fault.reason in _NOT_SENT:",
         "fault is not None and fault.reason is Reason.NOT_SENT_IN_TIME:",
-        _by(
-            "functional/test_parser_money",
-            "a_probe_that_was_not_sent_leaves_the_breaker_open_and_makes_way[refused_at_the_wire]",
-        ),
+        _by("unit/test_admission", "a_question_that_was_not_sent_gives_its_probe_back_and_says_nothing_else"),
     ),
     Sampled(
         "a probe whose video another worker has stays under way",
         _ASK,
         "            self.admission.withdraw(permit)\n            return self._not_claimed(job, attempt)",
         "            return self._not_claimed(job, attempt)",
-        _by("functional/test_parser_money", "a_probe_whose_video_another_worker_has_makes_way"),
+        _by("unit/test_ask", "a_refused_claim_gives_the_permit_back_and_reserves_nothing"),
     ),
     Sampled(
         "a worker that was overtaken releases its reservation",
         _ASK,
         "if self._catalog.give_back(reserved.attempt):\n            self._settle",
         "if self._catalog.give_back(reserved.attempt) or True:\n            self._settle",
-        _by("functional/test_parser_money", "a_worker_that_was_overtaken_before_it_sent_releases_no_reservation"),
+        _by("unit/test_ask", "what_there_is_no_time_to_send_is_undone"),
     ),
     Sampled(
         "a mark outlives its row's deferral",
@@ -275,6 +274,37 @@ SAMPLE = (
         _REQUEUE,
         "_Remaining(Refusal.of_day(window), budget.daily, day)",
         "_Remaining(Refusal.of_day(window), budget.daily, month.total)",
-        _by("functional/test_requeue_money", "what_was_charged_yesterday_does_not_count_for_today"),
+        _by("unit/test_requeue", "what_was_charged_before_today_counts_for_the_month_alone"),
+    ),
+    Sampled(
+        "a probe that failed lets the next question through",
+        _ADMISSION,
+        "if permit.probe or failures >= self._threshold:",
+        "if failures >= self._threshold:",
+        _by(
+            "unit/test_admission",
+            "a_fault_of_the_provider_is_counted_and_opens_the_breaker_for_a_probe_or_from_the_threshold_on",
+        ),
+    ),
+    Sampled(
+        "a request to another host passes the fuse",
+        _FUSE,
+        "(request.url == httpx2.URL(allowed.url),",
+        "(request.url.path == httpx2.URL(allowed.url).path,",
+        _by("unit/test_fuse", "a_request_that_could_cost_more_than_the_bound_is_not_sent"),
+    ),
+    Sampled(
+        "a bound has the price of another service tier",
+        _TIER,
+        "prices.rates(model, service_tier)",
+        'prices.rates(model, "default")',
+        _by("unit/test_model_tier", "a_question_is_reserved_sent_and_billed_in_the_service_tier_that_was_chosen[flex]"),
+    ),
+    Sampled(
+        "a sweeper that lost its lease goes on",
+        _LEASE,
+        "return  # another sweeper took over",
+        "pass  # another sweeper took over",
+        _by("unit/test_lease", "a_lost_lease_is_neither_renewed_again_nor_held_for_longer"),
     ),
 )
