@@ -280,7 +280,7 @@ plain_videos = st.lists(
     st.builds(
         Video,
         id=plain_text.filter(is_id),
-        title=plain_text.filter(bool).filter(lambda title: "video" not in title),
+        title=plain_text.filter(normalise).filter(lambda title: "video" not in title),
         description=plain_text,
     ),
     min_size=1,
