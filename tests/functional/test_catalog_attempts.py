@@ -268,6 +268,35 @@ def test_an_attempt_that_is_given_back_leaves_no_trace_so_that_waiting_fills_no_
     assert [event["token"] for event in entry(world, message).history] == ["failed", "failed"]
 
 
+def test_an_unsent_attempt_is_uncounted_once_after_another_claim(world: World, message: Message) -> None:
+    unsent = claimed(world, message, "unsent")
+    world.clock.forward(LEASE_SECONDS + 1)
+    other = claimed(world, message, "other")
+    assert [world.catalog.uncount(unsent) for _ in range(2)] == [True, False]
+    found = entry(world, message)
+    assert (found.attempts, found.token, found.lease_until != "") == (1, "other", True)
+    assert [(it["event"], it["token"]) for it in found.history] == [("unsent", "unsent"), ("claimed", "other")]
+    assert Amount.from_item(found.history[0]["charged"]) == Amount()
+    assert world.catalog.give_back(other)
+    assert entry(world, message).attempts == 0
+
+
+def test_an_attempt_that_failed_is_not_uncounted(world: World, message: Message) -> None:
+    failed = claimed(world, message, "failed")
+    fail(world, failed)
+    claimed(world, message, "other")
+    before = entry(world, message)
+    assert not world.catalog.uncount(replace(failed, claim=1))
+    assert not world.catalog.uncount(replace(failed, claim=2))
+    assert entry(world, message) == before
+
+
+def test_an_attempt_that_nobody_followed_is_not_uncounted(world: World, message: Message) -> None:
+    attempt = claimed(world, message)
+    assert not world.catalog.uncount(attempt)
+    assert entry(world, message).attempts == 1
+
+
 def test_giving_an_attempt_back_ends_its_lease(world: World, message: Message) -> None:
     world.catalog.give_back(claimed(world, message, "first"))
     assert claimed(world, message, "second").number == 1

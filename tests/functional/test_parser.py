@@ -25,13 +25,12 @@ from titlecard.aws.dynamodb.catalog import NEVER, Attempt, Catalog, Row, RowEnd,
 from titlecard.aws.dynamodb.catalog.rows import LOCALLY
 from titlecard.aws.errors import CatalogBusy, KeyUnreadable
 from titlecard.aws.sqs import DeadLetterSender, WorkQueue
-from titlecard.domain.batch import RowState
+from titlecard.domain.batch import Message, RowState
 from titlecard.domain.money import Amount, PriceList, Usage, measured
 from titlecard.domain.video import Policy, Tier, Video, fingerprint
 from titlecard.llm import ModelTier
 from titlecard.pipeline.job import Received
 from titlecard.pipeline.outcomes import Done, Outcome, Redeliver, Replaced
-from titlecard.pipeline.parse import REDELIVERY_SECONDS
 from titlecard.pipeline.talks import LOW_CONFIDENCE, UNGROUNDED
 
 if TYPE_CHECKING:
@@ -41,7 +40,6 @@ if TYPE_CHECKING:
     from tests.provider import LoopbackProvider
 
     from titlecard.aws.dynamodb.catalog import Batch, Ended
-    from titlecard.domain.batch import Message
     from titlecard.extraction import LocalParse
     from titlecard.llm import Answer, Question
     from titlecard.pipeline.ask import LanguageModel
@@ -115,6 +113,26 @@ def message(world: World) -> Message:
 def sure(world: World) -> Message:
     """Return a row that the local tier is sure of."""
     return world.batch(*videos(1, "sure"))[1][0]
+
+
+@pytest.fixture
+def copies(monkeypatch: pytest.MonkeyPatch) -> list[Message]:
+    """Return the copies of messages that the parser sends to the work queue."""
+    sent: list[Message] = []
+
+    def send_again(_queue: WorkQueue, body: str, _seconds: int) -> None:
+        sent.append(Message.model_validate_json(body))
+
+    monkeypatch.setattr(WorkQueue, "send_again", send_again)
+    return sent
+
+
+def sends_the_letter(world: World, tier: ModelTier, copies: list[Message]) -> None:
+    """Check that there is one copy of a message, and that its first receive sends the dead letter."""
+    (copy,) = copies
+    assert copy.letter_owed
+    assert work(world, tier, copy, attempt_cap=1) == DEAD
+    assert [body for body, _ in world.dead()] == [copy.model_dump_json()]
 
 
 # -------------------------------------------------------------------------------------------------------- who answers
@@ -953,20 +971,23 @@ def test_a_dead_row_whose_message_was_not_put_away_is_put_away(world: World, tie
     assert [body for body, _ in world.dead()] == [message.model_dump_json()]
 
 
-def test_a_death_is_recorded_before_its_letter_which_the_next_receive_sends(
-    world: World, provider: LoopbackProvider, tier: ModelTier, message: Message, monkeypatch: pytest.MonkeyPatch
+def test_a_death_is_recorded_before_its_letter_which_a_copy_of_the_message_sends(
+    world: World,
+    provider: LoopbackProvider,
+    tier: ModelTier,
+    message: Message,
+    copies: list[Message],
 ) -> None:
     provider.fail("server_error")
 
     def unanswered(*_: object) -> None:
         raise EndpointConnectionError(endpoint_url="sqs")
 
-    with monkeypatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch:
         patch.setattr(DeadLetterSender, "send", unanswered)
-        assert isinstance(work(world, tier, message, attempt_cap=1), Redeliver)
+        assert work(world, tier, message, attempt_cap=1) == Replaced()
     assert (row(world, message).state, world.dead()) == (RowState.DEAD, [])
-    assert work(world, tier, message, 2, attempt_cap=1) == DEAD
-    assert [body for body, _ in world.dead()] == [message.model_dump_json()]
+    sends_the_letter(world, tier, copies)
 
 
 def test_a_row_that_another_worker_has_parsed_meanwhile_gets_no_dead_letter(
@@ -992,8 +1013,13 @@ def test_a_dead_rows_message_that_is_delivered_for_the_first_time_is_no_second_l
 
 
 @pytest.mark.parametrize("written", [True, False])
-def test_a_death_without_an_answer_keeps_its_message_which_then_sends_the_letter(
-    world: World, tier: ModelTier, message: Message, monkeypatch: pytest.MonkeyPatch, *, written: bool
+def test_after_a_death_without_an_answer_a_copy_of_the_message_sends_the_letter(
+    world: World,
+    tier: ModelTier,
+    message: Message,
+    copies: list[Message],
+    *,
+    written: bool,
 ) -> None:
     end = Catalog.end
 
@@ -1006,16 +1032,19 @@ def test_a_death_without_an_answer_keeps_its_message_which_then_sends_the_letter
 
     claim(world, message, 60)
     world.clock.forward(61)
-    with monkeypatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Catalog, "end", end_without_an_answer)
-        assert work(world, tier, message, 2, attempt_cap=1) == Redeliver(REDELIVERY_SECONDS)
+        assert work(world, tier, message, 2, attempt_cap=1) == Replaced()
     assert world.dead() == []
-    assert work(world, tier, message, 3, attempt_cap=1) == DEAD
-    assert [body for body, _ in world.dead()] == [message.model_dump_json()]
+    sends_the_letter(world, tier, copies)
 
 
 def test_the_letter_of_a_dead_row_is_tried_again_until_the_queue_answers(
-    world: World, provider: LoopbackProvider, tier: ModelTier, message: Message, monkeypatch: pytest.MonkeyPatch
+    world: World,
+    provider: LoopbackProvider,
+    tier: ModelTier,
+    message: Message,
+    copies: list[Message],
 ) -> None:
     def unanswered(*_: object) -> None:
         raise EndpointConnectionError(endpoint_url="sqs")
@@ -1024,10 +1053,24 @@ def test_the_letter_of_a_dead_row_is_tried_again_until_the_queue_answers(
     assert work(world, tier, message, attempt_cap=1) == DEAD
     world.dead()
     last = NUMBERS["MaxReceiveCount"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(DeadLetterSender, "send", unanswered)
+        assert work(world, tier, message, last, attempt_cap=1) == Replaced()
+    sends_the_letter(world, tier, copies)
+
+
+def test_a_message_that_cannot_be_replaced_sends_its_letter_itself(
+    world: World, provider: LoopbackProvider, tier: ModelTier, message: Message, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unanswered(*_: object) -> None:
+        raise EndpointConnectionError(endpoint_url="sqs")
+
+    provider.fail("server_error")
     with monkeypatch.context() as patch:
         patch.setattr(DeadLetterSender, "send", unanswered)
-        assert work(world, tier, message, last, attempt_cap=1) == Redeliver(REDELIVERY_SECONDS)
-    assert work(world, tier, message, last, attempt_cap=1) == DEAD
+        patch.setattr(WorkQueue, "send_again", unanswered)
+        assert isinstance(work(world, tier, message, attempt_cap=1), Redeliver)
+    assert work(world, tier, message, 2, attempt_cap=1) == DEAD
     assert [body for body, _ in world.dead()] == [message.model_dump_json()]
 
 

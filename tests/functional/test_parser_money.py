@@ -1123,6 +1123,19 @@ def test_an_attempt_is_given_back_although_the_key_cannot_be_read_then(
     assert project.row(message).deferrals == 1
 
 
+def test_an_attempt_that_sent_nothing_is_not_counted_after_another_copys_attempt(
+    project: Project, provider: LoopbackProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (message,) = project.rows(1)
+    copy = spoilt(project, message, monkeypatch)
+    project.world.clock.forward(NUMBERS["VisibilitySeconds"])
+    provider.fail("server_error")
+    project.work(message, attempt_cap=3)
+    assert project.entry(message).attempts == 2
+    assert project.work(copy, attempt_cap=3) == PARSED_BY_MODEL
+    assert (project.entry(message).attempts, len(provider.posts)) == (2, 2)
+
+
 def test_an_attempt_that_was_sent_is_not_given_back_by_an_old_copy(
     project: Project, provider: LoopbackProvider
 ) -> None:

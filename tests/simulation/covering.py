@@ -55,6 +55,14 @@ PLANS: Mapping[str, Mapping[str, Any]] = {
         "room": 100,
         "daily": AMPLE,
     },
+    "deaths that have no answer": {
+        "chance": 0.2,
+        "cap": 1,
+        "rows": ("unsure",) * 4,
+        "budgeted": True,
+        "room": 100,
+        "daily": AMPLE,
+    },
     "slow tables": {"slow": 0.5, "rows": ("unsure",) * 3, "budgeted": True, "room": 100, "daily": AMPLE},
     ANY: {},
 }

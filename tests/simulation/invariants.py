@@ -373,6 +373,8 @@ class Invariants:
         history, before = new.get("history", []), old.get("history", [])
         if len(history) < len(before):
             self._given_back(key, old, new)
+        elif len(history) == len(before) and new.get("attempts", 0) < old.get("attempts", 0):
+            self._uncounted(key, old, new)
         if len(history) > len(before):
             self._happened(key, old, new, history[-1])
         if new.get("attempts", 0) > self._world.cap_of(new):
@@ -391,6 +393,17 @@ class Invariants:
             self._broken("2 spend is bounded", f"the history of {key} has lost something")
         if tried.billed != Bill():
             self._broken("3 attempts are capped", f"an attempt of {key} was billed, and given back")
+
+    def _uncounted(self, key: Key, old: Item, new: Item) -> None:
+        """Check that uncounting an attempt after another claim marks its claim and changes nothing else."""
+        ((was, now),) = [pair for pair in zip(old["history"], new["history"], strict=True) if pair[0] != pair[1]]
+        tried = self.tried[was["token"]]
+        tried.concluded = "given back"
+        kept = {name: value for name, value in old.items() if name not in {"attempts", "history"}}
+        if {**new, **kept} != new or new["attempts"] != old["attempts"] - 1 or now["event"] != "unsent":
+            self._broken("2 spend is bounded", f"the record of {key} has lost something")
+        if tried.sent or was["event"] != "claimed" or old["token"] == tried.token:
+            self._broken("3 attempts are capped", f"an attempt of {key} was sent, and uncounted")
 
     def _stopped(self, key: Key, old: Item, new: Item) -> None:
         """Check a change of a pause or a breaker."""
@@ -500,7 +513,8 @@ class Invariants:
 
         A throttle, a conflict, or a lost answer of a table is not a cause. A queue that a person purges is one: it may
         have held the message that says of an attempt that nothing was sent. A claim that the table executes after its
-        worker was told that it has no attempt is one too: nobody can know of it, as after a crash.
+        worker was told that it has no attempt is one too: nobody can know of it, as after a crash. So is an attempt of
+        which another copy of the message says that nothing was sent, as long as that copy is in the queue.
         """
         world, why = self._world, str(new.get("reason", "")).partition(":")[0]
         crashed = _row_of(key) in world.died_with
@@ -512,7 +526,8 @@ class Invariants:
             video = f"video#{world.batch_of(key)['project']}#{new['video']}", f"fp#{new['fingerprint']}"
             tries = [it for it in self.tried.values() if it.key == video and it.concluded != "given back"]
             lost = world.purged
-            caused = bool(tries) and all(it.fault or it.sent or it.worker.dead or it.late or lost for it in tries)
+            known = [it for it in tries if not (it.fault or it.sent or it.worker.dead or it.late or lost)]
+            caused = bool(tries) and all(self._is_said_unsent(it.token) for it in known)
         if not caused:
             self._broken("no death without a cause", f"{key} died: {new.get('reason')}")
 
@@ -543,6 +558,10 @@ class Invariants:
         is_renewed = "lease_until" in new and new["lease_until"] != old.get("lease_until")
         if is_renewed and not self._world.wire.late:  # its sweeper may have ended before a late write
             self._swept = self._world.scheduler.now
+
+    def _is_said_unsent(self, token: str) -> bool:
+        """Return whether a message in the queue says that an attempt sent nothing."""
+        return any(f'"unsent":"{token}"' in letter.body for letter in self._world.queues["work"].letters)
 
     def _has_message(self, batch: str, row: int) -> bool:
         part = f'"batch":"{batch}","project":'

@@ -235,10 +235,12 @@ class Parser:
         return {}
 
     def _give_back_unsent(self, message: Message, mark: str, entry: VideoRecord) -> bool:
-        """Give back the attempt of which the message says that nothing was sent."""
-        if not entry.lease_until or message.unsent != entry.token:
+        """Give back the attempt of which the message says that nothing was sent, if it still counts."""
+        claim = next((n for n, it in enumerate(entry.history) if it["token"] == message.unsent), None)
+        if claim is None:
             return False
-        return self._catalog.give_back(Attempt(message, mark, entry.token, entry.attempts, len(entry.history) - 1))
+        attempt = Attempt(message, mark, message.unsent, entry.attempts, claim)
+        return self._catalog.give_back(attempt) if message.unsent == entry.token else self._catalog.uncount(attempt)
 
     def _without_parsing(self, jobs: Sequence[Job]) -> dict[str, Outcome]:
         """Return the outcomes of the jobs that need no parsing."""
@@ -251,7 +253,7 @@ class Parser:
         """Return a job's outcome from what the catalog knows; None if it has to be parsed."""
         state = job.state
         if state.row in END_STATES:
-            if state.row is RowState.DEAD and job.received.receives > 1:
+            if state.row is RowState.DEAD and (job.received.receives > 1 or job.message.letter_owed):
                 why = "dead: recorded earlier, but its message did not reach the dead-letter queue"
                 return self._send_dead_letter(job, why, Done(state.row))
             return Done(state.row)
@@ -387,29 +389,33 @@ class Parser:
         return Done(RowState.DEFERRED)
 
     def _dead_letter(self, job: Job, reason: str) -> Outcome:
-        """Record a death, then send the dead letter; after a crash in between, the next receive sends it.
-
-        If it is unknown whether the death is recorded, the same message must come again: a copy that is received for
-        the first time would find the row dead, and send nothing.
-        """
+        """Record a death, then send the dead letter; after a crash in between, the next receive sends it."""
         try:
             outcome = self._finish(job.ending(RowState.DEAD, reason=reason))
         except _UNAVAILABLE as error:
-            logger.warning(_NO_ANSWER, error=type(error).__name__, batch=job.batch.id, row=job.message.row)
-            return Redeliver(REDELIVERY_SECONDS)
+            return self._owe_letter(job, error)
         if outcome != Done(RowState.DEAD):
             return outcome
         telemetry.died(job.message, reason=reason)
         return self._send_dead_letter(job, reason, outcome)
 
     def _send_dead_letter(self, job: Job, reason: str, done: Done) -> Outcome:
-        """Send the dead letter of a dead row; if the queue does not answer, the next receive sends it."""
+        """Send the dead letter of a dead row."""
         try:
             self._dead_letters.send(job.received.body, reason)
         except _UNAVAILABLE as error:
-            logger.warning(_NO_ANSWER, error=type(error).__name__, batch=job.batch.id, row=job.message.row)
-            return Redeliver(REDELIVERY_SECONDS)
+            return self._owe_letter(job, error)
         return done
+
+    def _owe_letter(self, job: Job, error: Exception) -> Outcome:
+        """Have a message come again that sends the dead letter if the row is dead.
+
+        It is a copy that says so, since SQS may have delivered this message twice: then the other worker's answer
+        deletes it.
+        """
+        logger.warning(_NO_ANSWER, error=type(error).__name__, batch=job.batch.id, row=job.message.row)
+        message = job.message.model_copy(update={"letter_owed": True})
+        return self._redeliver(replace(job.received, body=message.model_dump_json()), marked=True)
 
     def _finish(self, ending: RowEnd) -> Done:
         return _done(self._catalog.end([ending], now=self._now())[0])

@@ -5,6 +5,7 @@
     claim ──► (reserve, send) ──► answer                          stores the talk and removes the lease
       │                       ├─► give_back                       undoes the claim: nothing was billed
       │                       └─► fail                            keeps the attempt counted; the history says why
+      ├─ uncount                                                  undoes a claim that another worker has followed
       └─ a crash anywhere here leaves the attempt counted and a lease that expires before the message is redelivered
 """
 
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from titlecard.aws.dynamodb.catalog.items import Attempt, VideoRecord, as_map, as_video_record
 from titlecard.aws.dynamodb.catalog.keys import video_record_of
 from titlecard.aws.dynamodb.catalog.table import CatalogTable, item_of_refusal, stamp
+from titlecard.domain.money import Amount
 from titlecard.domain.video import Policy, Talk, Tier
 
 if TYPE_CHECKING:
@@ -22,7 +24,6 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from titlecard.domain.batch import Message
-    from titlecard.domain.money import Amount
 
 
 class Attempts(CatalogTable):
@@ -114,6 +115,25 @@ class Attempts(CatalogTable):
             f"SET attempts = attempts - :one REMOVE lease_until, {its_claim}",
             f"{ours} AND {its_claim}.#token = :token",
             {":token": attempt.token, ":one": 1},
+        )
+
+    def uncount(self, attempt: Attempt) -> bool:
+        """Uncount an attempt that sent nothing, after another worker's claim; return False if it does not count.
+
+        The claim stays in the history, as `unsent`: the other worker knows its own claim by its index.
+        """
+        its_claim = f"history[{attempt.claim}]"
+        return self._update(
+            video_record_of(attempt.message, attempt.fingerprint),
+            f"SET attempts = attempts - :one, {its_claim}.event = :unsent, {its_claim}.charged = :nothing",
+            f"{its_claim}.#token = :token AND {its_claim}.event = :claimed AND #token <> :token",
+            {
+                ":token": attempt.token,
+                ":one": 1,
+                ":claimed": "claimed",
+                ":unsent": "unsent",
+                ":nothing": Amount().as_map(),
+            },
         )
 
     def _conclude(  # noqa: PLR0917 -- private; only the two methods above call it
