@@ -44,9 +44,9 @@ def is_sound(text: str) -> bool:
 
 
 def is_id(text: str) -> bool:
-    """Return whether a text is kept as an id: `-` and `#` stand for none, and unseen characters around it are cut."""
+    """Return whether a text is kept as an id: `-` and `NULL` are none, and unseen characters around it are cut."""
     around = {unicodedata.category(mark) for mark in (text[:1], text[-1:]) if mark}
-    known = text.casefold() in {"", *NO_ID} or text.startswith("yt:") or spreadsheet_fault(text)
+    known = text.casefold() in {"", *NO_ID} or text.startswith("yt:") or spreadsheet_fault(text) or cell(text) is None
     return not known and around.isdisjoint({"Cf", "Zs"})
 
 
