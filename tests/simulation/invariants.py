@@ -537,7 +537,7 @@ class Invariants:
             self._broken("1 nothing is lost", f"{key} is {state} and not on the agenda")
         if state == "finished" and old.get("state") != "finished":
             name = key[0].removeprefix("batch#")
-            if not self._world.s3.has(f"results/{new['project']}/{name}.jsonl"):
+            if not self._world.s3.was_written(f"results/{new['project']}/{name}.jsonl"):
                 self._broken("1 nothing is lost", f"{key} was finished without its results")
             if not any(f'"batch": "{name}"' in told for told in self._world.bus.told):
                 self._broken("1 nothing is lost", f"{key} was finished, and nobody was told")

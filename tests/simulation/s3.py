@@ -28,6 +28,7 @@ class Client:
     def __init__(self, wire: Wire) -> None:
         self._wire = wire
         self._objects: dict[tuple[str, str], tuple[bytes, dict[str, str], str]] = {}
+        self._written: set[str] = set()
 
     def upload(self, key: str, version: str, content: bytes, metadata: dict[str, str], etag: str) -> None:
         """Upload as an owner does; in a bucket without versions, every version is "null"."""
@@ -52,9 +53,9 @@ class Client:
 
         return self._wire.call("s3", "get_object", get, about=Key, tries=S3_TRIES)
 
-    def has(self, key: str) -> bool:
-        """Return whether an object with this key exists."""
-        return (key, "") in self._objects
+    def was_written(self, key: str) -> bool:
+        """Return whether a function has written an object with this key, which an owner may have deleted since."""
+        return key in self._written
 
     def put_object(self, *, Bucket: str, Key: str, Body: bytes | IO[bytes], ContentType: str = "") -> dict[str, Any]:  # noqa: N803, ARG002 -- boto3's
         """PutObject."""
@@ -62,6 +63,7 @@ class Client:
 
         def put() -> dict[str, Any]:
             self._objects[Key, ""] = content, {}, ""
+            self._written.add(Key)
             return {}
 
         return self._wire.call("s3", "put_object", put, about=Key, tries=S3_TRIES)
