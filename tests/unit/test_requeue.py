@@ -402,6 +402,23 @@ def test_rows_of_a_cancelled_batch_go_to_their_end_whatever_the_project_may(stag
     assert (stage.sent, stage.postponed) == ([1, 2], [])
 
 
+@pytest.mark.parametrize("case", sorted(ON_ITS_OWN))
+def test_rows_of_a_cancelled_batch_pass_rows_that_wait(stage: Stage, case: str) -> None:
+    stage.accounts["pycon"] = ON_ITS_OWN[case]
+    stage.batches = [batch(), batch("c", cancelled=True)]
+    stage.rows = [*(row(number, due=minutes(-9)) for number in range(1, 6)), row(6, of="c"), row(7, of="c")]
+    stage.sweep(most=2)
+    assert (stage.sent, stage.postponed) == ([6, 7], [])
+
+
+def test_rows_of_a_cancelled_batch_pass_rows_beyond_the_budget(stage: Stage) -> None:
+    stage.accounts["pycon"] = Account("pycon", Budget(Cap(None, 500), Cap()), None, Breaker())
+    stage.batches = [batch(), batch("c", cancelled=True)]
+    stage.rows = [*(row(number, due=minutes(-9)) for number in range(1, 6)), row(6, of="c"), row(7, of="c")]
+    stage.sweep()
+    assert (len(stage.sent), stage.sent[-2:], stage.postponed) == (3, [6, 7], [])
+
+
 # ------------------------------------------------------------------------------------------ rows that wait for a person
 
 

@@ -270,15 +270,15 @@ class _Sweep:
         return heapq.merge(*streams, key=attrgetter("row.due"))
 
     def _due_of(self, project: str) -> Iterator[DeferredRow | UnreadableRow]:
-        """Yield a project's due rows for which there is a verdict."""
+        """Yield a project's due rows for which there is a verdict: those of cancelled batches alone while it waits."""
         account = self._headroom.of_project(project)
-        needs_a_person = isinstance(account, Refusal) and account.due is None
-        cancelled = any(batch.cancelled for batch in self._batches.values() if batch.project == project)
-        if not isinstance(account, _ProjectHeadroom) and not needs_a_person and not cancelled:
+        cancelled = {it.id for it in self._batches.values() if it.cancelled and it.project == project}
+        if _waits(account) and not cancelled:
             return
         for found in self._catalog.due(project, now=self._now()):
-            yield found
-            if isinstance(account, _ProjectHeadroom) and account.is_used_up:
+            if not _waits(account) or found.batch in cancelled:
+                yield found
+            elif not cancelled:
                 return
 
     def _rows_that_continue(self, rows: Iterable[DeferredRow | UnreadableRow]) -> Iterator[DeferredRow]:
@@ -365,6 +365,11 @@ class _Sweep:
     @property
     def _is_full(self) -> bool:
         return self.done["put back"] >= self._most or self.done["postponed"] >= self._most
+
+
+def _waits(account: _ProjectHeadroom | Refusal) -> bool:
+    """Return whether a project can ask nothing more in this sweep, and no person is needed to change that."""
+    return account.is_used_up if isinstance(account, _ProjectHeadroom) else account.due is not None
 
 
 def _is_held_by_us(deferred: DeferredRow) -> bool:
