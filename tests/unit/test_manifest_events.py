@@ -33,6 +33,8 @@ def event(data: str) -> str | None:
         ({"event": ["DevConf", 2031]}, None),
         ({"event": {"id": 7}}, None),
         ({"event": 1.5}, None),
+        ({"event": "Dev\0Conf"}, None),
+        ({"event": {"name": "Dev\uffffConf"}}, None),
         ({}, None),
     ],
 )

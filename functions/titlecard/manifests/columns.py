@@ -26,7 +26,7 @@ NOT_UTF8 = "The row is not UTF-8."
 TO_UTF8 = "If the file was written in Latin-1 or Windows-1252, convert it: iconv -f WINDOWS-1252 -t UTF-8 OLD > NEW."
 
 _REMARKS = ("channel", "published_at", "event")
-"""Fields that a row can do without: they are dropped unless they are text."""
+"""Fields that a row can do without: they are dropped unless they are text that can be stored."""
 
 _LIVE = ("extractor", "extractor_key", "ie_key", "live_status", "is_live", "was_live")
 """Columns of yt-dlp's rows about live videos, whose titles yt-dlp extends with the date."""
@@ -118,7 +118,7 @@ class Columns:
         if isinstance(event := fields.get("event"), int | dict):  # a key, as in Django's records, or an API's object
             fields["event"] = people.name_of(event) if isinstance(event, dict) else str(event)
         for field in _REMARKS:
-            if not isinstance(fields.get(field, ""), str):
+            if not isinstance(remark := fields.get(field, ""), str) or _text_fault(field, remark):
                 del fields[field]
         self._mend(record, fields)
         _check_text(fields)
@@ -262,17 +262,21 @@ def _without_title(record: dict[str, Any], names: tuple[str, ...]) -> str:
 
 
 def _check_text(fields: dict[str, Any]) -> None:
-    """Refuse lone surrogates, NUL, and the two noncharacters that SQS does not accept (SQS API, `SendMessage`)."""
     for name, value in fields.items():
         for text in value if isinstance(value, tuple) else (value,):
-            if not isinstance(text, str):
-                continue
-            try:
-                text.encode()
-            except UnicodeEncodeError:  # the decoding of bytes that are not UTF-8
-                raise Unreadable(f"{NOT_UTF8} {TO_UTF8}") from None
-            if "\0" in text or "\ufffe" in text or "\uffff" in text:
-                raise Unreadable(f"The {name} contains a NUL or another character that a text cannot have.")
+            if isinstance(text, str) and (fault := _text_fault(name, text)):
+                raise Unreadable(fault)
+
+
+def _text_fault(name: str, text: str) -> str | None:
+    """Return why a text cannot be stored: lone surrogates, NUL, or what SQS does not accept (API, `SendMessage`)."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # the decoding of bytes that are not UTF-8
+        return f"{NOT_UTF8} {TO_UTF8}"
+    if "\0" in text or "\ufffe" in text or "\uffff" in text:
+        return f"The {name} contains a NUL or another character that a text cannot have."
+    return None
 
 
 def _sentence(error: ValidationError) -> str:
