@@ -94,6 +94,7 @@ class Invariants:
         self.tried: dict[str, Tried] = {}
         self.checks = 0
         self._paused: dict[str, float] = {}
+        self._marked_late: set[Key] = set()
         self._opened: dict[str, float] = {}
         self._probes: set[str] = set()
         self._swept = 0.0
@@ -491,6 +492,8 @@ class Invariants:
 
     def _row(self, key: Key, old: Item, new: Item) -> None:
         before, state = old.get("state"), new.get("state")
+        if new.get("alone") and self._world.wire.late:
+            self._marked_late.add(key)
         if before in ENDED and state != before and "redriven_at" not in new:
             self._broken("1 nothing is lost", f"{key} had ended as {before} and is {state}")
         if state == "dead" and before != "dead":
@@ -514,13 +517,14 @@ class Invariants:
 
         A throttle, a conflict, or a lost answer of a table is not a cause. A queue that a person purges is one: it may
         have held the message that says of an attempt that nothing was sent. A claim that the table executes after its
-        worker was told that it has no attempt is one too: nobody can know of it, as after a crash. So is an attempt of
+        worker was told that it has no attempt is one too, and so is a mark of a row that is written then: nobody can
+        know of it, as after a crash. So is an attempt of
         which another copy of the message says that nothing was sent, as long as that copy is in the queue.
         """
         world, why = self._world, str(new.get("reason", "")).partition(":")[0]
         crashed = _row_of(key) in world.died_with
         if why == "receives_used_up":
-            caused = crashed
+            caused = crashed or key in self._marked_late
         elif why == "never_answered":
             caused = crashed or world.purged or world.overwritten or world.plan.off_until > HOUR
         else:
