@@ -236,7 +236,7 @@ class Parser:
 
     def _give_back_unsent(self, message: Message, mark: str, entry: VideoRecord) -> bool:
         """Give back the attempt of which the message says that nothing was sent, if it still counts."""
-        claim = next((n for n, it in enumerate(entry.history) if it["token"] == message.unsent), None)
+        claim = next((n for n, it in enumerate(entry.history) if it.get("token") == message.unsent), None)
         if claim is None:
             return False
         attempt = Attempt(message, mark, message.unsent, entry.attempts, claim)
