@@ -469,7 +469,8 @@ class Invariants:
             tried.concluded = event["event"]
             return
         tried.key, tried.batch, tried.late = key, event["batch"], self._world.wire.late
-        tried.concluded = tried.concluded if tried.concluded != "given back" else ""  # a late copy counts it again
+        if tried.concluded == "given back":  # a late copy of the claim counts it again
+            tried.concluded = ""
         owner = self.tried[old["token"]].worker if "lease_until" in old else None
         if owner is not None and owner is not tried.worker and owner.fibers and not owner.dead:
             self._broken("4 one attempt, one request", f"{key} was claimed while its worker is alive")

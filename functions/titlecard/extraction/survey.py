@@ -174,6 +174,6 @@ class BatchSurvey:
 
 
 def group_of(video: Video) -> str:
-    """Return the event that a row names, else its channel, without case, accents and variable spaces; else nothing."""
+    """Return the event that a row names, else its channel, without case, accents and extra spaces."""
     name = one_line(video.event or video.channel or "")
     return " ".join(fold(name).split())[:_NAME_CHARACTERS]

@@ -235,7 +235,7 @@ class Parser:
         return {}
 
     def _give_back_unsent(self, message: Message, mark: str, entry: VideoRecord) -> bool:
-        """Give back the attempt of which the message says that nothing was sent, if it still counts."""
+        """Give back the attempt that the message reports as unsent, if it still counts."""
         claim = next((n for n, it in enumerate(entry.history) if it.get("token") == message.unsent), None)
         if claim is None:
             return False
@@ -408,10 +408,9 @@ class Parser:
         return done
 
     def _owe_letter(self, job: Job, error: Exception) -> Outcome:
-        """Have a message come again that sends the dead letter if the row is dead.
+        """Send a copy of the message that will send the dead letter if the row is dead.
 
-        It is a copy that says so, since SQS may have delivered this message twice: then the other worker's answer
-        deletes it.
+        Redelivery is not enough: SQS may have delivered this message twice, and the other worker may delete it.
         """
         logger.warning(_NO_ANSWER, error=type(error).__name__, batch=job.batch.id, row=job.message.row)
         message = job.message.model_copy(update={"letter_owed": True})

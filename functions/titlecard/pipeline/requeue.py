@@ -270,7 +270,7 @@ class _Sweep:
         return heapq.merge(*streams, key=attrgetter("row.due"))
 
     def _due_of(self, project: str) -> Iterator[DeferredRow | UnreadableRow]:
-        """Yield a project's due rows for which there is a verdict: those of cancelled batches alone while it waits."""
+        """Yield a project's due rows that can be decided; while the project waits, only those of cancelled batches."""
         account = self._headroom.of_project(project)
         cancelled = {it.id for it in self._batches.values() if it.cancelled and it.project == project}
         if _waits(account) and not cancelled:

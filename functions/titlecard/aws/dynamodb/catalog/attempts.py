@@ -5,7 +5,7 @@
     claim ──► (reserve, send) ──► answer                          stores the talk and removes the lease
       │                       ├─► give_back                       undoes the claim: nothing was billed
       │                       └─► fail                            keeps the attempt counted; the history says why
-      ├─ uncount                                                  undoes a claim that another worker has followed
+      ├─ uncount                                                  undoes an unsent claim after another worker's
       └─ a crash anywhere here leaves the attempt counted and a lease that expires before the message is redelivered
 """
 
