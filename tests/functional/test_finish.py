@@ -12,6 +12,7 @@ from tests.functional.test_handlers import Handlers, plenty
 from tests.functional.world import Killed, manifest, received, videos
 
 from titlecard.aws.dynamodb.catalog import Batch, Catalog, RowEnd
+from titlecard.aws.dynamodb.catalog.results import BatchResults
 from titlecard.aws.dynamodb.catalog.rows import Ended
 from titlecard.aws.errors import CatalogBusy
 from titlecard.domain.batch import BatchState, RowState
@@ -20,10 +21,11 @@ from titlecard.pipeline.finish import ROWS_AT_ONCE, ROWS_PER_SECOND, may_have_en
 from titlecard.pipeline.outcomes import Done
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from tests.functional.world import World
 
+    from titlecard.aws.dynamodb.catalog.results import RowResult
     from titlecard.domain.batch import Message
     from titlecard.llm import ModelTier
     from titlecard.pipeline.outcomes import Outcome
@@ -177,15 +179,15 @@ def test_a_batch_is_published_once_for_two_requests(world: World, monkeypatch: p
     batch, listener = ended(world, {"a": talk("Linkers")}), Listener()
     monkeypatch.setattr(world.clients, "events", listener)
     second: list[dict[str, int]] = []
-    count_rows = Catalog.count_rows
+    read = BatchResults.results
 
-    def meanwhile(catalog: Catalog, one: Batch, *states: RowState) -> int:
+    def meanwhile(results: BatchResults, one: Batch, *, after: int = 0) -> Iterator[RowResult]:
         if not second:
             second.append({})
             second[0] = finish(world, batch)
-        return count_rows(catalog, one, *states)
+        return read(results, one, after=after)
 
-    monkeypatch.setattr(Catalog, "count_rows", meanwhile)
+    monkeypatch.setattr(BatchResults, "results", meanwhile)
     assert finish(world, batch) == {"finished": 1}
     assert second == [{}]
     assert finish(world, batch) == {}
@@ -222,6 +224,7 @@ def test_a_batch_whose_counters_are_too_high_is_not_finished_on_request(world: W
     assert world.catalog.batch(batch.id).is_counted_out
     assert finish(world, batch) == {}
     assert world.catalog.batch(batch.id).state is BatchState.OPEN
+    assert "Contents" not in world.s3.list_objects_v2(Bucket=world.bucket, Prefix="results/")
 
 
 @pytest.mark.parametrize("batch", ["unknown-0123456789ab", ""])

@@ -10,6 +10,7 @@ from tests.functional.world import LIMITS, NUMBERS, Cut, Killed, World, manifest
 
 from titlecard.aws.dynamodb.catalog import Catalog, RowEnd
 from titlecard.aws.dynamodb.catalog.keys import row_key
+from titlecard.aws.dynamodb.catalog.results import BatchResults
 from titlecard.aws.errors import CatalogBusy, MessagesNotSent
 from titlecard.aws.sqs import WorkQueue
 from titlecard.domain.batch import BatchState, RowState
@@ -17,12 +18,13 @@ from titlecard.pipeline.lease import LEASE
 from titlecard.pipeline.outcomes import Done
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from tests.functional.world import Wire
     from tests.provider import LoopbackProvider
 
     from titlecard.aws.dynamodb.catalog import Batch
+    from titlecard.aws.dynamodb.catalog.results import RowResult
     from titlecard.bootstrap import AwsClients
     from titlecard.domain.batch import Message
     from titlecard.llm import ModelTier
@@ -304,13 +306,13 @@ def test_rows_whose_counters_are_too_high_are_counted_once(world: World, monkeyp
         world.catalog.count(ended, now=world.clock())
     world.catalog.defer(second, MARK, reason="budget_batch: no", due=None, now=world.clock())
     counts: list[str] = []
-    count = Catalog.count_rows
+    read = BatchResults.results
 
-    def count_rows(catalog: Catalog, batch: Batch, *states: RowState) -> int:
+    def counting(results: BatchResults, batch: Batch, *, after: int = 0) -> Iterator[RowResult]:
         counts.append(batch.id)
-        return count(catalog, batch, *states)
+        return read(results, batch, after=after)
 
-    monkeypatch.setattr(Catalog, "count_rows", count_rows)
+    monkeypatch.setattr(BatchResults, "results", counting)
     for _ in range(3):
         assert world.sweeper().run() == {}
         world.clock.forward(60)

@@ -19,7 +19,7 @@ from titlecard.aws.dynamodb.catalog.table import READ_THREADS, read_ahead
 from titlecard.domain.batch import BatchState, RowState
 from titlecard.domain.video import Tier
 from titlecard.pipeline import publish as module
-from titlecard.pipeline.errors import EventNotPublished
+from titlecard.pipeline.errors import EventNotPublished, RowsNotEnded
 from titlecard.pipeline.requeue import TIMEOUT_SECONDS
 
 if TYPE_CHECKING:
@@ -259,6 +259,30 @@ def test_the_call_after_a_death_at_any_point_makes_the_whole_file_and_tells_of_i
             break
     else:
         pytest.fail(f"results that take more than {CALLS} calls")
+
+
+@pytest.mark.usefixtures("small_parts")
+@pytest.mark.parametrize("number", [1, 12])
+def test_no_file_of_an_incomplete_batch_appears(world: World, number: int) -> None:
+    listener, batch = Listener(), replace(large(world, number), accepted=number + 1)
+    with pytest.raises(RowsNotEnded, match="1 rows have not ended"):
+        results(world, listener).publish(batch, always)
+    with pytest.raises(RowsNotEnded):
+        results(world, listener).publish(batch, always)
+    assert "Contents" not in world.s3.list_objects_v2(Bucket=world.bucket, Prefix="results/")
+    assert listener.heard() == []
+    assert results(world, listener).publish(batch, always, complete=False)
+    assert len(file_of(world, batch)) == number
+
+
+@pytest.mark.usefixtures("small_parts")
+def test_a_row_that_only_a_person_has_answered_has_not_ended(world: World) -> None:
+    batch, messages = world.batch(*videos(2))
+    end(world, batch, messages[:1], [talk()])
+    world.catalog.defer(messages[1], "f" * 32, reason="budget_batch: no", due=None, now=world.clock())
+    say(world, messages[1].video.id, "Linkers")
+    with pytest.raises(RowsNotEnded):
+        results(world).publish(world.catalog.batch(batch.id), always)
 
 
 def test_unfinished_results_from_before_a_redrive_are_not_continued(world: World, small_parts: None) -> None:

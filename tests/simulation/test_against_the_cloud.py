@@ -318,7 +318,8 @@ class Draws:
             return Call("query", self._table(), self._query(), None)
         if draw < 0.5:
             return Call("transact", "", {"TransactItems": self._transaction()}, None)
-        kind = self._random.choice([it for it in self._kinds.values() if it.verb in {"Put", "Update"}])
+        verb = self._random.choice(["Put", "Update"])
+        kind = self._random.choice([it for it in self._kinds.values() if it.verb == verb])
         return Call(kind.verb.lower(), kind.table, self._request(kind, odd=True), None)
 
     def _table(self) -> str:

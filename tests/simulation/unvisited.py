@@ -176,7 +176,7 @@ UNVISITED: dict[tuple[str, str, str], tuple[tuple[bool, ...], str]] = {
         "the console's and a publication's: its conditions need no aliases",
     ),
     ("aws.dynamodb.catalog.table", "CatalogTable._transact", "*"): (BOTH, _CONSOLE),
-    ("pipeline.audit", "Audit._finish", "not self.results.publish(batch, in_time, reason)"): (
+    ("pipeline.audit", "Audit._finish", "not self.results.publish(batch, in_time, reason, complete=complete)"): (
         YES,
         "results that take more than one call: their own tests publish some",
     ),

@@ -45,7 +45,7 @@ from titlecard.domain.clock import CLOCKS_APART_SECONDS
 from titlecard.domain.video import Video
 from titlecard.manifests.errors import NotAManifest
 from titlecard.manifests.validation import Bitmap
-from titlecard.pipeline.errors import EventNotPublished
+from titlecard.pipeline.errors import EventNotPublished, RowsNotEnded
 from titlecard.pipeline.ingest import ACCEPTED, accepted_messages
 from titlecard.telemetry import logger
 
@@ -135,7 +135,7 @@ class Audit:
         """
         try:
             batch = self.catalog.batch(name)
-            if batch.is_counted_out and self.catalog.claim_finish(batch) and self._all_ended(batch):
+            if batch.is_counted_out and self.catalog.claim_finish(batch) and self._may_have_ended(batch):
                 return self._finish(batch, in_time, batch.reason)
         except (KeyError, BatchItemInvalid, *_ERRORS_OF_ONE_BATCH):
             logger.exception("a batch could not be finished", batch=name)
@@ -169,7 +169,7 @@ class Audit:
 
     def _audit(self, batch: Batch, in_time: Callable[[], bool]) -> Counter[str]:
         """Finish a batch whose rows have all ended; audit one that stands still, or whose audit is incomplete."""
-        if self._all_ended(batch):
+        if self._may_have_ended(batch):
             return self._finish(batch, in_time, batch.reason)
         still = self.now() - batch.moved_at > timedelta(seconds=self.settings.audit_after_seconds)
         if not (batch.audit_row or still) or self.queue.waiting() > self.settings.sweeper_limit:
@@ -192,28 +192,36 @@ class Audit:
         self.catalog.record_audit(batch, rounds=rounds, rows=settled, row=row, now=self.now())
         return done
 
-    def _all_ended(self, batch: Batch) -> bool:
-        """Return whether all rows of a batch have ended; count them one by one if they may have.
+    def _may_have_ended(self, batch: Batch) -> bool:
+        """Return whether all rows of a batch have ended, or have by its counters.
 
-        Counters may stay too low, so they are not trusted for a batch that stands still, or whose last change bears a
-        time in the future; and they may be too high. Rows are counted once, until the batch changes.
+        Counters may stay too low, so the rows of a batch that stands still, or whose last change bears a time in the
+        future, are counted one by one. They may be too high as well: the publication counts the rows that it reads.
+        Either happens once, until the batch changes.
         """
         if batch.counted_at == batch.progress:
             return False
         idle = (self.now() - batch.moved_at).total_seconds()
         if batch.claimed_at == batch.progress and -CLOCKS_APART_SECONDS <= idle <= CLAIM_SECONDS:
             return False
-        still = not -CLOCKS_APART_SECONDS <= idle <= min(COUNT_AFTER_SECONDS, self.settings.audit_after_seconds)
-        if not still and batch.left > 0:
-            return False
-        if self.catalog.count_rows(batch, *END_STATES) >= batch.accepted:
+        if batch.left <= 0:
             return True
-        self.catalog.mark_counted(batch)
+        still = not -CLOCKS_APART_SECONDS <= idle <= min(COUNT_AFTER_SECONDS, self.settings.audit_after_seconds)
+        if still and self.catalog.count_rows(batch, *END_STATES) >= batch.accepted:
+            return True
+        if still:
+            self.catalog.mark_counted(batch)
         return False
 
-    def _finish(self, batch: Batch, in_time: Callable[[], bool], reason: str | None) -> Counter[str]:
+    def _finish(
+        self, batch: Batch, in_time: Callable[[], bool], reason: str | None, *, complete: bool = True
+    ) -> Counter[str]:
         """Publish a batch's results, then close it; if time runs out, the next call continues."""
-        if not self.results.publish(batch, in_time, reason):
+        try:
+            if not self.results.publish(batch, in_time, reason, complete=complete):
+                return Counter()
+        except RowsNotEnded:
+            self.catalog.mark_counted(batch)
             return Counter()
         finished = self.catalog.finish(batch, reason=reason)
         telemetry.published((self.now() - batch.moved_at).total_seconds())
@@ -252,7 +260,7 @@ class Audit:
         lost = batch.accepted - self.catalog.count_rows(batch, *SETTLED)
         reason = f"{lost:,} rows were never answered, and it is no longer known which: {why}"
         if not self.catalog.count_rows(batch, RowState.DEFERRED):
-            return self._finish(batch, in_time, reason)
+            return self._finish(batch, in_time, reason, complete=False)
         self.catalog.record_reason(batch, reason)
         self.catalog.record_audit(batch, rounds=batch.audit_rounds, rows=batch.audited_rows, now=self.now())
         return Counter()

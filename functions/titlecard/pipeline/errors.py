@@ -11,6 +11,10 @@ class EventNotPublished(PipelineError):
     """The event bus refused an event; the batch stays open and is tried again."""
 
 
+class RowsNotEnded(PipelineError):
+    """Fewer rows of a batch have ended than its counters say; nothing is published."""
+
+
 class NotSent(PipelineError):
     """A table did not answer, and nothing was sent; the attempt with this token may still count."""
 

@@ -8,7 +8,8 @@
 
 So a receiver of the event finds the file, and every batch has at least one event. A small batch is one PutObject. One
 that does not fit into an invocation is written in parts, and the progress is recorded after each. A part's size alone
-decides where it ends, so a part that is written twice has the same rows.
+decides where it ends, so a part that is written twice has the same rows. No file appears before its rows are counted:
+a batch's counters may be too high, and counting the rows beforehand would mean reading them twice.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from botocore.exceptions import ClientError
 
 from titlecard.aws.dynamodb.catalog.upload_progress import UploadProgress
 from titlecard.domain.batch import END_STATES
-from titlecard.pipeline.errors import EventNotPublished
+from titlecard.pipeline.errors import EventNotPublished, RowsNotEnded
 from titlecard.pipeline.lines import of_result
 
 if TYPE_CHECKING:
@@ -73,34 +74,40 @@ class ResultPublisher:
     s3: S3Client
     events: EventBus
 
-    def publish(self, batch: Batch, in_time: Callable[[], bool], reason: str | None = None) -> bool:
+    def publish(
+        self, batch: Batch, in_time: Callable[[], bool], reason: str | None = None, *, complete: bool = True
+    ) -> bool:
         """Write a batch's file and publish its event; return False if time ran out and the call must be repeated.
 
         Args:
             batch: the batch.
             in_time: returns whether there is time for another part: some 20,000 rows, at a second or less per thousand.
             reason: why rows of the batch were given up, if any were.
+            complete: whether every accepted row must have ended.
 
         Raises:
+            RowsNotEnded: some have not.
             EventNotPublished: the event was refused.
         """
-        counts = self._write(batch, in_time)
+        counts = self._write(batch, in_time, batch.accepted if complete else 0)
         if counts is None:
             return False
         self._tell(batch, counts, reason)
         return True
 
-    def _write(self, batch: Batch, in_time: Callable[[], bool]) -> Counter[str] | None:
-        """Write the file; return the counts of its rows, or None if it is not complete yet."""
+    def _write(self, batch: Batch, in_time: Callable[[], bool], rows: int) -> Counter[str] | None:
+        """Write the file with at least so many ended rows; return its counts, or None if it is not complete yet."""
         progress = self.progress.read(batch.id, batch.marked_at)
         while in_time():
             part = self._part(batch, after=progress.row if progress else 0)
             if progress is None and part.last:
+                _check_ended(part.counts, rows)
                 self.s3.put_object(**_object(batch), Body=part.body, ContentType=_LINES)
                 return part.counts
             try:
                 progress = self._add(batch, progress or self._begin(batch), part)
                 if part.last and progress:
+                    _check_ended(progress.counts, rows)
                     self._complete(batch, progress)
                     return progress.counts
             except ClientError as error:
@@ -121,6 +128,7 @@ class ResultPublisher:
             size += len(lines[-1])
             row = result.row.number
             counts[result.state] += 1
+            counts[_ENDED] += result.row.state in END_STATES
             if result.talk and result.talk.review:
                 counts["review"] += 1
             if size >= PART_BYTES:
@@ -181,6 +189,12 @@ class ResultPublisher:
 
 
 _LINES = "application/x-ndjson"
+_ENDED = "ended"
+
+
+def _check_ended(counts: Counter[str], rows: int) -> None:
+    if counts[_ENDED] < rows:
+        raise RowsNotEnded(f"{rows - counts[_ENDED]:,} rows have not ended")
 
 
 def results_key(project: str, batch: str) -> str:

@@ -84,6 +84,7 @@ class BatchResults(CatalogTable):
 
     def _looked_up(self, batch: Batch, items: Sequence[Mapping[str, Any]]) -> list[RowResult]:
         keys, results = [], []
+        name = batch.id
         for item in items:
             about = batch.project, str(item["video"])
             record = video_record_key(*about, item.get("fingerprint", ""))
@@ -95,7 +96,7 @@ class BatchResults(CatalogTable):
             moments = [str(item[name]) for name in ("ended_at", "deferred_at", "began") if item.get(name)]
             if answer:
                 moments.append(answer.at)
-            is_current = pointer is not None and (pointer.batch, pointer.row) == (batch.id, row.number)
+            is_current = pointer is not None and (pointer.batch, pointer.row) == (name, row.number)
             entry, changed_at = as_video_record(entry_item), max(moments, default="")
-            results.append(RowResult(batch.id, row, entry, answer, is_current, changed_at))
+            results.append(RowResult(name, row, entry, answer, is_current, changed_at))
         return results
