@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import gzip
 import io
 import json
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from titlecard import manifests
-from titlecard.manifests import Accepted, LeftOut, ReadingLimits, Refused, Row, markup, references
+from titlecard.manifests import Accepted, LeftOut, ReadingLimits, Refused, Row, markup, references, validation
 from titlecard.manifests.addresses import video_id, youtube_id
 from titlecard.manifests.errors import NotAManifest
 
@@ -308,7 +309,6 @@ def test_a_first_line_that_is_broken_does_not_hide_json_lines() -> None:
         (gzip.compress(b"", mtime=0), "is empty"),
         (b"[]", "empty JSON array"),
         (b"{ }", "empty JSON object"),
-        ("id,title\nx,y".encode("utf-16"), "iconv -f UTF-16 "),
         ("id,title\nx,y".encode("utf-16-le"), "iconv -f UTF-16LE "),
         ("id,title\nx,y".encode("utf-16-be"), "iconv -f UTF-16BE "),
         ("id,title\nx,y".encode("utf-32"), "iconv -f UTF-32 "),
@@ -407,6 +407,43 @@ def test_a_table_of_google_takeout_is_read_in_every_language(header: str) -> Non
     (row,) = rows(f"{header}\ndQw4w9WgXcQ,en,A talk,About it\n".encode())
     assert isinstance(row, Accepted)
     assert (row.video.id, row.video.title, row.video.description) == ("dQw4w9WgXcQ", "A talk", "About it")
+
+
+SPLIT = {
+    "Video ID|Video Description Text Segments 1|Video Description Text Segments 2|Video Title Text Segments 1": (
+        "Slides: |https://x.org/|A talk",
+        ("A talk", "Slides: https://x.org/"),
+    ),
+    "Video ID|Video Title Text Segments 1|Video Title Text Segments 2": ("A talk |#python", ("A talk #python", "")),
+    "Video-ID|Videobeschreibung - Textabschnitte 1|Videobeschreibung - Textabschnitte 2|Videotitel": (
+        "About queues, |and locks|Ein Vortrag",
+        ("Ein Vortrag", "About queues, and locks"),
+    ),
+    "動画 ID|動画の説明のセグメント 1|動画の説明のセグメント 2|動画のタイトルのセグメント 1": (
+        "説明 |https://x.org/|講演",
+        ("講演", "説明 https://x.org/"),
+    ),
+    "Video ID|Tag 1|Tag 2|Description segment 2|Description segment 1|Video Title (Original)": (
+        "x|y|Two.|One.|A talk",
+        ("A talk", "One.\nTwo."),
+    ),
+    "ID vidéo|Description de la vidéo (d'origine) 1|Description de la vidéo (d'origine) 2|Titre de la vidéo": (
+        "Un||Un exposé",
+        ("Un exposé", "Un"),
+    ),
+}
+
+
+@pytest.mark.parametrize(("header", "row", "read"), [(header, *content) for header, content in SPLIT.items()])
+def test_a_text_that_google_takeout_splits_into_columns_is_joined(header: str, row: str, read: tuple[str, str]) -> None:
+    (found,) = rows(f"{header}\ndQw4w9WgXcQ|{row}\n".encode())
+    assert isinstance(found, Accepted)
+    assert (found.video.title, found.video.description) == read
+
+
+def test_a_table_of_ids_without_titles_says_where_takeout_has_them() -> None:
+    with pytest.raises(NotAManifest, match=r"videos\.csv and video texts\.csv"):
+        rows(b"Video ID,Playlist Video Creation Timestamp\ndQw4w9WgXcQ,2020-01-01\n")
 
 
 @pytest.mark.parametrize(
@@ -1245,6 +1282,61 @@ def test_a_title_that_cannot_be_seen_is_none() -> None:
     (row,) = rows('{"id": "a", "title": "\u200b\u2060"}'.encode())
     assert isinstance(row, Refused)
     assert row.reason == "The row has no title."
+
+
+FLATTENED = (
+    "Session Id,Title,Description,Owner,Recording Link,Speaker Id,FirstName,LastName,TagLine,Bio\r\n"
+    "101,Queues,About,Ada Byron,https://youtu.be/Ab3dEfGh1Jk,g1,Ada,Byron,t,b\r\n"
+    "102,Locks,,Alan Turing,,g3,Alan,Turing,t,b\r\n"
+    "101,Queues,About,Ada Byron,https://youtu.be/Ab3dEfGh1Jk,g2,Grace,Hopper,t,b\r\n"
+)
+
+
+def test_a_session_with_a_row_for_each_speaker_is_one_talk_with_all_of_them(tmp_path: Path) -> None:
+    reading = manifests.read(io.BytesIO(FLATTENED.encode()), ReadingLimits())
+    report = validation.validate(reading, scratch=tmp_path, rejects=io.StringIO(), sample_max=10)
+    assert (report.accepted, report.refused, report.repeated) == (2, 0, 1)
+    assert [(video.title, video.presenters) for _, video in report.sample] == [
+        ("Queues", ("Ada Byron", "Grace Hopper")),
+        ("Locks", ("Alan Turing",)),
+    ]
+
+
+def test_rows_with_one_id_and_other_titles_keep_their_own_speakers() -> None:
+    read = rows(b"id,title,speaker\n1,A,Ada Byron\n1,A,Grace Hopper\n1,B,Alan Turing\n")
+    assert [names for _, _, names in talks(read)] == [*2 * [("Ada Byron", "Grace Hopper")], ("Alan Turing",)]
+
+
+def test_speakers_of_a_talk_beyond_the_limit_are_refused_and_not_lost(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(references, "TALKS_MAX", 1)
+    table = b"id,title,speaker\n1,A,Ada Byron\n1,A,Grace Hopper\n2,B,Alan Turing\n2,B,Ada Byron\n"
+    reading = manifests.read(io.BytesIO(table), ReadingLimits())
+    report = validation.validate(reading, scratch=tmp_path, rejects=io.StringIO(), sample_max=10)
+    assert (report.accepted, report.refused, report.repeated) == (2, 1, 1)
+
+
+@pytest.mark.parametrize("mark", [codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE])
+@pytest.mark.parametrize("name", [*FORMS, *FORMS_WITH_SPEAKERS])
+def test_a_sample_is_read_the_same_in_utf_16_with_a_byte_order_mark(name: str, mark: bytes) -> None:
+    data = (EVENTS / "forms" / name).read_bytes()
+    plain = (gzip.decompress(data) if name.endswith(".gz") else data).decode("utf-8-sig")
+    wide = mark + plain.encode("utf-16-le" if mark == codecs.BOM_UTF16_LE else "utf-16-be")
+    assert rows(wide) == rows(plain.encode())
+    assert rows(gzip.compress(wide)) == rows(plain.encode())
+
+
+def test_xml_that_says_it_is_utf_16_is_read() -> None:
+    feed = '<?xml version="1.0" encoding="UTF-16"?>\n<feed><entry><id>a</id><title>Café</title></entry></feed>'
+    assert accepted(feed.encode("utf-16")) == [(1, "a", "Café")]
+
+
+def test_utf_16_that_is_cut_off_or_damaged_is_refused_from_there_on() -> None:
+    cut = "id,title\na,A\nb,B\n".encode("utf-16")[:-1]
+    assert [type(row) for row in rows(cut)] == [Accepted, Refused]
+    damaged = "id,title\na,A\nb,B\n".encode("utf-16-le").replace(b"b\0", b"\0\xd8")
+    assert [type(row) for row in rows(codecs.BOM_UTF16_LE + damaged)] == [Accepted, Refused]
 
 
 def test_a_byte_order_mark_that_was_misread_is_no_part_of_a_column() -> None:

@@ -128,12 +128,7 @@ class Columns:
             fields.setdefault("url", given.strip())
         if isinstance(url := fields.get("url"), str) and "/" not in url and "." not in url:
             fields["url"] = f"https://www.youtube.com/watch?v={url.strip()}" if is_youtube_id(url.strip()) else None
-        try:
-            video = Video.model_validate(fields)
-        except ValidationError as error:
-            raise Unreadable(_sentence(error)) from error
-        self._check_size(video)
-        return video
+        return self._valid(fields)
 
     def _flat(self, record: dict[str, Any]) -> Flat:
         """Flatten the row. The rows of a manifest mostly share their columns."""
@@ -212,12 +207,20 @@ class Columns:
         if fault := spreadsheet_fault(title):
             raise Unreadable(f"The title “{title.strip():.40}” is {fault}. Format the column as text.")
 
-    def _check_size(self, video: Video) -> None:
+    def _valid(self, fields: dict[str, Any]) -> Video:
+        """Return the video with these fields, and the speakers whom other rows give it."""
+        try:
+            video = Video.model_validate(fields)
+        except ValidationError as error:
+            raise Unreadable(_sentence(error)) from error
+        if (speakers := self._references.speakers_of(video)) != video.presenters:
+            video = video.model_copy(update={"presenters": speakers})
         size = len(video.model_dump_json().encode())
         if size > self._row_max_bytes:
             raise Unreadable(
                 f"The row has {size:,} bytes and at most {self._row_max_bytes:,} are taken: shorten its description."
             )
+        return video
 
 
 def _unwrapped(record: dict[str, Any]) -> dict[str, Any]:

@@ -5,6 +5,7 @@ Names are compared without accents, case and punctuation (`Video ID`, `video_id`
 
 from __future__ import annotations
 
+from itertools import count, takewhile
 from typing import TYPE_CHECKING
 
 from titlecard.domain.text import fold
@@ -28,6 +29,11 @@ if TYPE_CHECKING:
 LAST_NAME = "presenters, last name"
 """The key of the column with the last name, if `presenters` is the first name."""
 
+PART = ", part "
+"""What stands between a field and a number in the key of a column that continues the field's text."""
+
+_FIRST_DESCRIPTIONS = tuple(f"{name}1" for name in FIELDS["description"])
+
 VALUES_JUDGED = 20
 
 
@@ -45,6 +51,8 @@ def recognise(names: Iterable[str]) -> dict[str, str]:
         about = _about_a_video(columns, stems, NOT_IN[field]) if field not in found else None
         if about:
             found[field] = columns[about]
+    if "description" not in found:
+        found |= next(({"description": columns[it]} for it in _FIRST_DESCRIPTIONS if it in columns), {})
     if "id" not in found and "url" not in found and "title" in found:
         contents = [name for name in columns if name in CONTENT and columns[name] != found["title"]]
         if contents and any(part in plain_name(found["title"]) for part in VIDEO):
@@ -54,7 +62,18 @@ def recognise(names: Iterable[str]) -> dict[str, str]:
     if "url" not in found and "title" in found:
         free = (columns[name] for name in RECORDINGS if name in columns and columns[name] not in found.values())
         found |= next(({"url": name} for name in free), {})
-    return found | _people(columns, found)
+    return found | _parts(columns, found) | _people(columns, found)
+
+
+def _parts(columns: Mapping[str, str], found: Mapping[str, str]) -> dict[str, str]:
+    """Return the columns after the first one of a text that is split into numbered columns, as Takeout splits it."""
+    parts: dict[str, str] = {}
+    for field in ("title", "description"):
+        stem = plain_name(found.get(field, "")).removesuffix("1")
+        if f"{stem}1" in columns and columns[f"{stem}1"] == found.get(field):
+            numbered = takewhile(columns.__contains__, (f"{stem}{number}" for number in count(2)))
+            parts |= {f"{field}{PART}{place}": columns[name] for place, name in enumerate(numbered, start=2)}
+    return parts
 
 
 def _people(columns: Mapping[str, str], found: Mapping[str, str]) -> dict[str, str]:
@@ -97,7 +116,7 @@ def plain_name(name: str) -> str:
 
 
 def _about_a_video(columns: Iterable[str], stems: tuple[str, ...], foreign: tuple[str, ...]) -> str | None:
-    return next(
+    return min(
         (
             name
             for name in columns
@@ -105,7 +124,8 @@ def _about_a_video(columns: Iterable[str], stems: tuple[str, ...], foreign: tupl
             and any(part in name for part in VIDEO)
             and not any(part in name for part in foreign)
         ),
-        None,
+        key=lambda name: name[-1].isdigit() and not name.endswith("1"),  # the first part of a text before the others
+        default=None,
     )
 
 

@@ -16,6 +16,7 @@ from titlecard.manifests.documents import HOLDERS, elements
 from titlecard.manifests.errors import Broken, NoTalk, NotAManifest, Unreadable
 from titlecard.manifests.log_lines import fault, is_log_line, without_log_lines
 from titlecard.manifests.markup import events
+from titlecard.manifests.names import plain_name
 from titlecard.manifests.recognition import ACCEPTED_FORMS, recognise_form
 from titlecard.manifests.references import References
 from titlecard.manifests.rows import Accepted, LeftOut, Refused, excerpt
@@ -57,15 +58,35 @@ def read(stream: BinaryIO, limits: ReadingLimits) -> Reading:
     form = recognise_form(source.head)
     if not form.markup:  # XML names its encoding itself
         _check_encoding(source.head, form, limits)
-    references = References()
-    if form.people or form.django:
-        if start is None:
-            raise NotAManifest(f"A {form.name} is read twice: give a file, not a pipe.")
-        records = Reading(form._replace(path=form.people), source.chunks(), limits).records()
-        references = References.of_django(records) if form.django else References.of_speakers(records)
-        stream.seek(start)
-        source = Source(stream, limits)
-    return Reading(form, source.chunks(), limits, references)
+    flattened = _has_a_row_for_each_speaker(source.head, form, limits)
+    if not (form.people or form.django or flattened):
+        return Reading(form, source.chunks(), limits)
+    if start is None:
+        raise NotAManifest(f"A {form.name} is read twice: give a file, not a pipe.")
+    first = Reading(form._replace(path=form.people), source.chunks(), limits)
+    if flattened:
+        references = References.of_rows(row.video for row in first if isinstance(row, Accepted))
+    elif form.django:
+        references = References.of_django(first.records())
+    else:
+        references = References.of_speakers(first.records())
+    stream.seek(start)
+    return Reading(form, Source(stream, limits).chunks(), limits, references)
+
+
+def _has_a_row_for_each_speaker(head: bytes, form: Form, limits: ReadingLimits) -> bool:
+    """Return whether a table names the speakers of a talk in rows of their own, as Sessionize's flattened export."""
+    if not form.table or "presenters" not in form.table.columns:
+        return False
+    if any(plain_name(name) == "speakerid" for name in form.table.names):
+        return True
+    talks: dict[tuple[str, str], tuple[str, ...]] = {}
+    for row in islice(Reading(form, [head], limits), _ROWS_JUDGED):
+        if isinstance(row, Accepted) and len(row.video.presenters) == 1:
+            presenters = row.video.presenters
+            if talks.setdefault((row.video.id, row.video.title), presenters) != presenters:
+                return True
+    return False
 
 
 class Reading:

@@ -34,8 +34,8 @@ ACCEPTED_FORMS = (
     "Accepted formats: JSON Lines, a JSON array or an object that holds one, CSV or TSV whose first line names the "
     "columns, a list of titles, one per line; the output of yt-dlp (-J, --flat-playlist or --dump-json), YouTube Data "
     "API, YouTube Studio, Google Takeout, YouTube's feeds, Vimeo, PeerTube, media.ccc.de, frab, pretalx, Sessionize, "
-    "RubyEvents, Django's dumpdata, oEmbed and pyvideo; in UTF-8, gzipped or not. `titlecard convert FILE` shows what "
-    "is read."
+    "RubyEvents, Django's dumpdata, oEmbed and pyvideo; in UTF-8, or UTF-16 with a byte order mark, gzipped or not. "
+    "`titlecard convert FILE` shows what is read."
 )
 
 _OTHER_FILES = {
@@ -63,8 +63,8 @@ _OTHER_FILES = {
 _TAR_AT = 257
 """The place of tar's mark (POSIX.1-2001, pax, "ustar Interchange Format")."""
 
-_WIDE = {b"\xff\xfe\x00\x00": "UTF-32", b"\x00\x00\xfe\xff": "UTF-32", b"\xff\xfe": "UTF-16", b"\xfe\xff": "UTF-16"}
-"""The byte order marks (The Unicode Standard, 23.8); longer ones first, since one begins like another."""
+_UTF32 = {b"\xff\xfe\x00\x00": "UTF-32", b"\x00\x00\xfe\xff": "UTF-32"}
+"""The byte order marks of UTF-32 (The Unicode Standard, 23.8)."""
 
 _WIDE_UNMARKED = {rb"[^\x00]\x00\x00\x00": "UTF-32LE", rb"[^\x00]\x00": "UTF-16LE", rb"\x00[^\x00]": "UTF-16BE"}
 """The look of the first characters without a mark: ASCII with NULs around it."""
@@ -78,6 +78,11 @@ _TITLE_CHARACTERS = 250
 """The most characters of a line in a plain list of titles; a longer line is prose."""
 
 _NAMES = "Name one column title (or name), and one id (or video_id, youtube_id) or url, in the first line."
+
+_LOOK_UP = (
+    "Google Takeout has the titles of your videos in videos.csv and video texts.csv. For other videos of YouTube, put "
+    "the ids into lines of their own, and yt-dlp looks the titles up: yt-dlp --dump-json --batch-file IDS > NEW.jsonl. "
+)
 
 LIST_OF_TITLES = "list of titles"
 """The name of the form that any text has whose lines are short."""
@@ -199,7 +204,7 @@ def _check_kind(head: bytes) -> None:
             raise NotAManifest(f"The file is {kind}. {ACCEPTED_FORMS}")
     if head[_TAR_AT:].startswith(b"ustar"):
         raise NotAManifest(f"The file is a tar archive: unpack it. {ACCEPTED_FORMS}")
-    marked = (encoding for mark, encoding in _WIDE.items() if head.startswith(mark))
+    marked = (encoding for mark, encoding in _UTF32.items() if head.startswith(mark))
     unmarked = (encoding for start, encoding in _WIDE_UNMARKED.items() if re.match(b"(?:%b){2}" % start, head))
     for encoding in chain(marked, unmarked, _wide_by_its_nuls(head)):
         raise NotAManifest(f"The file is written in {encoding}, not in UTF-8. {convert(encoding)}")
@@ -504,7 +509,8 @@ def _check_columns(written: Table) -> None:
     names = _quoted(written.names)
     if "title" not in written.columns:
         raise NotAManifest(
-            f"The file is {written.form} without a column for the title; its columns are {names}. {_NAMES}"
+            f"The file is {written.form} without a column for the title; its columns are {names}. "
+            f"{_LOOK_UP if written.columns.keys() & {'id', 'url'} else ''}{_NAMES}"
         )
     raise NotAManifest(f"The file is {written.form} without a column for id or url; its columns are {names}. {_NAMES}")
 

@@ -1,10 +1,12 @@
 """People listed elsewhere in a file: sessions refer by keys to speakers, who come after all sessions.
 
-A file of such a form is read twice: once for the people, once for its rows.
+A table can also have a row for each pair of a talk and a speaker, as Sessionize's flattened sessions do. A file of such
+a form is read twice: once for the people, once for its rows.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -13,6 +15,8 @@ from titlecard.manifests.names import recognise
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+
+    from titlecard.domain.video import Video
 
 PEOPLE_MAX = 50_000
 """The most people of one file whose names are known."""
@@ -24,6 +28,9 @@ _MODELS_MAX, _FIELDS_MAX = 300, 200
 
 _LINKS_MAX = 100_000
 """The most ties of people to talks in one file."""
+
+TALKS_MAX = 100_000
+"""The most talks of one table whose speakers are collected from several rows; later ones keep those of their row."""
 
 _TALK_FIELDS = ("talk", "session", "video", "presentation", "proposal", "submission", "lecture", "event")
 _TALK_NAMES = ("talk", "session", "video", "presentation", "submission", "lecture")
@@ -58,6 +65,7 @@ class References:
         self._by_model: dict[str, dict[str, str]] = {}
         self._talks: frozenset[str] | None = None
         self._links: dict[tuple[str, str], list[_Link]] = {}
+        self._speakers: dict[bytes, tuple[str, ...]] = {}  # of a talk that has a row for each of them
         self._accounts: list[tuple[str, str, str, str]] = []  # people who have their names in a user's record
         self._people_known = self._people_lost = self._ties_known = self._ties_lost = 0
 
@@ -94,6 +102,23 @@ class References:
         links = [it for field in _TALK_FIELDS if field in name for it in self._links.get((field, key), ())]
         named = (self._by_model.get(it.people, self.of_field(it.people).people).get(it.person) for it in sorted(links))
         return tuple(filter(None, named))
+
+    def speakers_of(self, video: Video) -> tuple[str, ...]:
+        """Return the speakers of all rows about a talk."""
+        return self._speakers.get(_digest(video), video.presenters) if self._speakers else video.presenters
+
+    @classmethod
+    def of_rows(cls, videos: Iterable[Video]) -> References:
+        """Read the rows of a table with one row for each speaker of a talk."""
+        references = cls()
+        found = references._speakers
+        for video in videos:
+            talk = _digest(video)
+            if talk in found:
+                found[talk] = tuple(dict.fromkeys(found[talk] + video.presenters))[:_FIELDS_MAX]
+            elif len(found) < TALKS_MAX:
+                found[talk] = video.presenters
+        return references
 
     @classmethod
     def of_speakers(cls, records: Iterable[Any]) -> References:
@@ -169,6 +194,11 @@ class References:
                         link = _Link(place, people[:_KEY_CHARACTERS], str(key)[:_KEY_CHARACTERS])
                         self._links.setdefault((field, str(talk)[:_KEY_CHARACTERS]), []).append(link)
                         self._ties_known += 1
+
+
+def _digest(video: Video) -> bytes:
+    """Return what all rows about a talk have in common: the id and the title."""
+    return hashlib.blake2b(f"{video.id}\0{video.title}".encode(), digest_size=16).digest()
 
 
 def keys_of(person: Mapping[str, Any]) -> list[str]:

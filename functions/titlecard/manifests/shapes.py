@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from titlecard.manifests import people
 from titlecard.manifests.addresses import is_youtube_id, youtube_id
 from titlecard.manifests.errors import NoTalk, Unreadable
-from titlecard.manifests.names import LAST_NAME, plain_name, recognise
+from titlecard.manifests.names import LAST_NAME, PART, plain_name, recognise
 from titlecard.manifests.no_talk import LIST_ITS_VIDEOS, why_withdrawn
 from titlecard.manifests.vocabulary import RECORDINGS
 
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from titlecard.manifests.references import References
 
 Record = dict[str, Any]
+
+_ENDS = (".", "!", "?", ";")
 
 _FILES_MAX = 100
 """The most files of a video whose addresses are looked at."""
@@ -72,6 +74,9 @@ def generic(record: Record, mapping: Mapping[str, str], references: References) 
     for field in ("title", "description"):
         if isinstance(value := values.get(field), dict) and mapping[field] != "name":  # of a room or a track
             values[field] = value.get("rendered") or _text(value)  # WordPress; translations
+    for field in [field for field in values if PART in field]:
+        first = field.partition(PART)[0]
+        values[first] = _run_on(values.get(first, ""), values.pop(field), "\n" if first == "description" else " ")
     if isinstance(paragraphs := values.get("description"), list):
         values["description"] = "\n".join(it for it in paragraphs if isinstance(it, str))
     return Flat(values, mapping, tuple(record), scheduled="presenters" in mapping)
@@ -351,6 +356,15 @@ def _text(value: object) -> object:
 def _joined(*texts: object) -> str:
     """Join the texts that are not empty, each once."""
     return "\n\n".join(dict.fromkeys(it for it in texts if isinstance(it, str) and it.strip()))
+
+
+def _run_on(text: object, part: object, between: str) -> object:
+    """Continue a text that was split. Takeout splits it beside an address, and leaves the spaces where they are."""
+    if not isinstance(text, str) or not isinstance(part, str):
+        return text
+    words = text[-1:].isalnum() and part[:1].isalnum()
+    sentences = text[-1:] in _ENDS and part[:1].isalnum()
+    return f"{text}{between if words or sentences else ''}{part}"
 
 
 def _check_is_no_break(kind: object) -> None:

@@ -6,8 +6,10 @@ that point: everything read before it is good.
 
 from __future__ import annotations
 
+import codecs
 import gzip
 import io
+import re
 import sys
 import zlib
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
@@ -32,6 +34,8 @@ RATIO_GRACE_BYTES = 64 * MIB
 
 _GZIP_MAGIC = b"\x1f\x8b"  # RFC 1952, section 2.3.1
 _UTF8_BOM = b"\xef\xbb\xbf"
+_UTF16_BOMS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+_XML_DECLARATION = re.compile(rb"\A\s*<\?xml[^>]*\?>")
 _MISREAD_BOM = b"\xc3\xaf\xc2\xbb\xc2\xbf"
 """The byte order mark after it was read as Latin-1 and written as UTF-8."""
 
@@ -44,7 +48,9 @@ class Piece(NamedTuple):
 
 
 class Source:
-    """A manifest's bytes, decompressed if they are gzipped, and without their byte order mark.
+    """A manifest's bytes, decompressed if they are gzipped, in UTF-8, and without their byte order mark.
+
+    UTF-16 with a byte order mark, which Excel calls Unicode text, becomes UTF-8.
 
     Attributes:
         head: the first `HEAD_BYTES` of them.
@@ -59,6 +65,8 @@ class Source:
         self.gzipped = buffered.peek(len(_GZIP_MAGIC)).startswith(_GZIP_MAGIC)
         self._plain = gzip.GzipFile(fileobj=buffered, mode="rb") if self.gzipped else buffered
         self._total = 0
+        self._begun = False
+        self._decoder: codecs.IncrementalDecoder | None = None
         self.broken: Broken | None = None
         self.head = self._gather(HEAD_BYTES).removeprefix(_UTF8_BOM).removeprefix(_MISREAD_BOM)
 
@@ -79,12 +87,28 @@ class Source:
         parts: list[bytes] = []
         gathered = 0
         try:
-            while gathered < size and (part := self._read()):
+            while gathered < size and (chunk := self._read()):
+                part = self._in_utf8(chunk)
                 parts.append(part)
                 gathered += len(part)
+            if gathered < size:
+                self._in_utf8(b"")
         except Broken as broken:
             self.broken = broken
         return b"".join(parts)
+
+    def _in_utf8(self, chunk: bytes) -> bytes:
+        """Return the bytes in UTF-8; no more bytes mean the end."""
+        begins, self._begun = not self._begun, True
+        if begins and chunk.startswith(_UTF16_BOMS) and not chunk.startswith(codecs.BOM_UTF32_LE):
+            self._decoder = codecs.getincrementaldecoder("utf-16")("surrogatepass")
+        if self._decoder is None:
+            return chunk
+        try:
+            data = self._decoder.decode(chunk, final=not chunk).encode("utf-8", "surrogatepass")
+        except UnicodeDecodeError as error:
+            raise Broken("The UTF-16 ends in the middle of a character here: the file was cut off.") from error
+        return _XML_DECLARATION.sub(b"", data) if begins else data  # it names UTF-16
 
     def _read(self) -> bytes:
         try:

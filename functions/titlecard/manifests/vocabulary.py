@@ -39,8 +39,8 @@ FIELDS: Mapping[str, tuple[str, ...]] = {
         "session topic タイトル 題名"
     ),
     "description": _listed(
-        "description snippetdescription videodescription notes summary abstract beschreibung descripción descrição "
-        "descrizione beschrijving omschrijving opis 説明 概要"
+        "description snippetdescription videodescription descriptionsegment notes summary abstract beschreibung "
+        "descripción descrição descrizione beschrijving omschrijving opis 説明 概要"
     ),
     "url": _listed(
         "webpageurl videourl youtubeurl watchurl url sourceurl link videolink youtubelink href youtube lien "
