@@ -15,6 +15,7 @@ from titlecard.manifests import LIST_OF_TITLES, ReadingLimits, Refused, read, va
 from titlecard.manifests.errors import NotAManifest
 from titlecard.pipeline.talks import by_local_tier
 from titlecard_console import local_tier
+from titlecard_console.input_file import readable_again
 from titlecard_console.output import pluralize
 
 if TYPE_CHECKING:
@@ -36,7 +37,8 @@ class Manifest:
     """A manifest that has been read to its end.
 
     Attributes:
-        path: the file.
+        path: the file, as the person named it.
+        file: the file with its bytes: a copy if the person named standard input or a pipe.
         limits: the reading limits that were applied.
         report: the result of validation.
         columns: for each field of a video, the column that it is read from.
@@ -45,6 +47,7 @@ class Manifest:
     """
 
     path: Path
+    file: Path
     limits: ReadingLimits
     report: validation.ValidationReport
     columns: dict[str, str]
@@ -58,7 +61,7 @@ class Manifest:
 
     def videos(self) -> Iterator[tuple[int, Video]]:
         """Yield the accepted rows with their numbers, in order."""
-        with self.path.open("rb") as file:
+        with self.file.open("rb") as file:
             for row in validation.accepted(read(file, self.limits), self.report.bitmap):
                 yield row.number, row.video
 
@@ -85,7 +88,7 @@ def read_manifest(path: Path, parameters: Mapping[str, str]) -> Manifest:
     """Read a manifest as a stack's ingest does; this uploads nothing and asks no model.
 
     Args:
-        path: the file.
+        path: the file, `-` for standard input, or a pipe, which is copied into a temporary file.
         parameters: the stack's parameters.
 
     Raises:
@@ -93,12 +96,13 @@ def read_manifest(path: Path, parameters: Mapping[str, str]) -> Manifest:
         OSError: the file cannot be read.
     """
     limits, rejects = reading_limits(parameters), _FirstRejects()
-    with path_in_errors(path), path.open("rb") as file, tempfile.TemporaryDirectory() as scratch:
-        reading = read(file, limits)
+    file = readable_again(path, limits.total_max_bytes)
+    with path_in_errors(path), file.open("rb") as stream, tempfile.TemporaryDirectory() as scratch:
+        reading = read(stream, limits)
         report = validation.validate(
             reading, scratch=Path(scratch), rejects=rejects, sample_max=int(parameters["SurveySampleRows"])
         )
-    return Manifest(path, limits, report, reading.columns, reading.ignored, tuple(rejects.rows))
+    return Manifest(path, file, limits, report, reading.columns, reading.ignored, tuple(rejects.rows))
 
 
 def reading_limits(parameters: Mapping[str, str]) -> ReadingLimits:

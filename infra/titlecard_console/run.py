@@ -69,9 +69,17 @@ class Run:
         self._logs = cloud.client("logs")
         self._swept = 0.0
 
-    def upload(self, manifest: Path, project: str, name: str, limits: Total | None) -> Sent:
-        """Put a manifest into the uploads bucket, with the limits that the person agreed to."""
-        return Sent(str(manifest), stacks.upload(self._cloud, manifest, f"{project}/{name}", limits))
+    def upload(self, manifest: Path, project: str, name: str, limits: Total | None, shown: str = "") -> Sent:
+        """Put a manifest into the uploads bucket, with the limits that the person agreed to.
+
+        Args:
+            manifest: the file.
+            project: the project.
+            name: the object's name in the project's folder.
+            limits: the limits of its batch; None means the stack's.
+            shown: the person's name for the manifest. Default: its path.
+        """
+        return Sent(shown or str(manifest), stacks.upload(self._cloud, manifest, f"{project}/{name}", limits))
 
     def allow(self, project: str, agreed: Sequence[Total]) -> None:
         """Give the project a budget of the agreed limits, in addition to what it was charged in this day and month.

@@ -7,6 +7,7 @@ import typer
 from titlecard.manifests import Accepted, Refused, read
 from titlecard_console.commands import options  # noqa: TC001 -- Typer reads annotations at run time
 from titlecard_console.errors import ExitCode
+from titlecard_console.input_file import readable_again
 from titlecard_console.local_cloud import template
 from titlecard_console.manifest import path_in_errors, reading_limits
 from titlecard_console.output import open_output, pluralize, say
@@ -17,6 +18,8 @@ def convert(manifests: options.Manifests, output: options.OutputFile = None) -> 
 
     `titlecard convert schedule.xml > talks.jsonl`
 
+    `curl https://example.org/schedule.json | titlecard convert -`
+
     It reads every format that `check`, `run` and `upload` read.
 
     Exit code 3: some rows cannot be used.
@@ -24,7 +27,7 @@ def convert(manifests: options.Manifests, output: options.OutputFile = None) -> 
     limits, refused = reading_limits(template.load().values({})), 0
     with open_output(output) as sink:
         for path in manifests:
-            with path_in_errors(path), path.open("rb") as stream:
+            with path_in_errors(path), readable_again(path, limits.total_max_bytes).open("rb") as stream:
                 for row in read(stream, limits):
                     if isinstance(row, Accepted):
                         sink.write(row.video.model_dump_json(exclude_defaults=True) + "\n")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,6 +12,7 @@ from titlecard.domain.batch import project_name
 from titlecard.domain.errors import NotABudget
 from titlecard.domain.money import cap
 from titlecard_console.errors import CommandError
+from titlecard_console.input_file import STANDARD_INPUT
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,6 +28,23 @@ def in_existing_folder(path: Path | None) -> Path | None:
     """
     if path is not None and not path.parent.is_dir():
         raise typer.BadParameter(f"there is no folder {str(path.parent)!r}: make it first, or name another file.")
+    return path
+
+
+def input_path(argument: str) -> Path:
+    """Return the path of a file that can be read; `-` stands for standard input.
+
+    Raises:
+        typer.BadParameter: it is not there, is a folder, or may not be read.
+    """
+    path = Path(argument)
+    if argument != STANDARD_INPUT:
+        if not path.exists():
+            raise typer.BadParameter(f"file {argument!r} does not exist.")
+        if path.is_dir():
+            raise typer.BadParameter(f"file {argument!r} is a directory.")
+        if not os.access(path, os.R_OK):
+            raise typer.BadParameter(f"file {argument!r} is not readable.")
     return path
 
 
@@ -67,11 +86,11 @@ JsonLines = Annotated[bool, typer.Option("--json", help="Print JSON Lines on a t
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")]
 
 Manifest = Annotated[
-    Path, typer.Argument(metavar="MANIFEST", exists=True, dir_okay=False, readable=True, help="A list of videos.")
+    Path, typer.Argument(metavar="MANIFEST", parser=input_path, help="A list of videos; - is standard input.")
 ]
 Manifests = Annotated[
     list[Path],
-    typer.Argument(metavar="MANIFEST", exists=True, dir_okay=False, readable=True, help="Each file is one batch."),
+    typer.Argument(metavar="MANIFEST", parser=input_path, help="Each file is one batch; - is standard input."),
 ]
 BatchName = Annotated[str, typer.Argument(metavar="BATCH", help="A batch, as `titlecard batches` lists it.")]
 ProjectName = Annotated[

@@ -86,8 +86,8 @@ def run(
         this = Run(stack, f"run `titlecard resume {project}`") if running else Run(stack)
         this.allow(project, [limit for limit in limits if limit])
         sent = [
-            this.upload(path, project, name, limit)
-            for path, name, limit in zip(manifests, _object_names(manifests), limits, strict=True)
+            this.upload(manifest.file, project, name, limit, shown=str(manifest.path))
+            for manifest, name, limit in zip(read, _object_names(it.file for it in read), limits, strict=True)
         ]
         with Display(people, len(manifests)) as display:
             ended = this.follow(sent, display.show, display.say)

@@ -45,4 +45,5 @@ def upload(
         say(f"{pluralize(refused, 'row')} cannot be used: {see_check(manifest)}.")
     if not yes and not confirm("Upload it?"):
         raise typer.Abort
-    typer.echo(stacks.upload(stack, manifest, f"{project}/{manifest.name}", found.limits).batch)
+    file = found.manifest.file
+    typer.echo(stacks.upload(stack, file, f"{project}/{file.name}", found.limits).batch)
