@@ -36,7 +36,10 @@ PARTS = (
     "aws.dynamodb.ledger",
     *(f"aws.dynamodb.catalog.{name}" for name in ("attempts", "batches", "grants", "items", "rows", "table")),
     "pipeline.requeue",
-    *(f"pipeline.{name}" for name in ("admission", "ask", "audit", "canary", "job", "lease", "outcomes", "parse")),
+    *(
+        f"pipeline.{name}"
+        for name in ("admission", "ask", "audit", "canary", "finish", "job", "lease", "outcomes", "parse")
+    ),
     "llm",
 )
 """The modules and packages of `titlecard` in which mistakes are made."""
@@ -52,10 +55,11 @@ TESTS = (
         for name in ("network", "prices", "requeue", "response", "response_body", "settings")
     ),
     *(f"tests/functional/test_{name}.py" for name in ("alarms", "audit", "batches", "breakers", "gauges", "grants")),
-    *(f"tests/functional/test_{name}.py" for name in ("catalog_attempts", "catalog_batches", "catalog_rows")),
+    *(f"tests/functional/test_{name}.py" for name in ("catalog_attempts", "catalog_batches", "catalog_rows", "finish")),
     *(f"tests/functional/test_{name}.py" for name in ("ingest", "ledger", "parser", "parser_crashes", "parser_money")),
     *(f"tests/functional/test_{name}.py" for name in ("lease", "money_commands", "queues", "redrive", "requeue")),
-    *(f"tests/functional/test_{name}.py" for name in ("requeue_money", "ways_around_a_budget")),
+    *(f"tests/functional/test_{name}.py" for name in ("parallel_parse", "requeue_money", "results", "review")),
+    "tests/functional/test_ways_around_a_budget.py",
 )
 """The tests that should notice them."""
 
