@@ -129,6 +129,17 @@ def test_a_batch_that_cannot_have_ended_is_not_read(world: World, tier: ModelTie
     assert may_have_ended(world.catalog.batch(batch.id), 2.0)
 
 
+def test_a_batch_that_was_just_read_at_its_end_is_not_read_again(world: World, tier: ModelTier) -> None:
+    batch, messages = world.batch(*videos(3, "sure"))
+    _accept(world, batch, ROWS_AT_ONCE + ROWS_PER_SECOND)
+    parser, reads = world.parser(tier), []
+    for message, seconds in zip(messages, (0, 2, 0.5), strict=True):
+        world.clock.forward(seconds)
+        work(parser, [message])
+        reads.append(world.wire.calls.count("BatchGetItem"))
+    assert (reads[1] > reads[0], reads[2]) == (True, reads[1])
+
+
 @pytest.mark.parametrize(
     ("left", "age", "answer"),
     [

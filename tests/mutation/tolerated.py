@@ -54,6 +54,9 @@ TOLERATED: dict[str, str] = {
     "if entry.attempts >= self._cap(entry) and entry.lease_until <= stamp(self._now()):: <= -> <": (
         "no clock reads exactly the end of a lease"
     ),
+    'pipeline.lease: Lease.renewed: with ThreadPoolExecutor(1, thread_name_prefix="lease") as pool:: 1 -> 2': (
+        "the pool has one task"
+    ),
     "pipeline.parse: Parser.__init__: self._expects_new = True": _ONLY_READS,
     "pipeline.parse: Parser._end_without_look_up: self._expects_new = all": _ONLY_READS,
     "pipeline.parse: Parser._look_up: first = [job.state for job in jobs if job.received.receives == 1]": _ONLY_READS,
@@ -63,6 +66,9 @@ TOLERATED: dict[str, str] = {
         "no mark is exactly so old"
     ),
     "pipeline.parse: Parser._look_up: for job, state in zip(jobs, states, strict=True)": _SAME_LENGTH,
+    "pipeline.requeue: Requeue.run: done += self._put_back(in_time)": "nothing has been counted before",
+    'pipeline.requeue: Requeue._put_back: sweep.done["cut short"] += 1': "nothing has been counted before",
+    "pipeline.requeue: _Headroom._promise: return Verdict.STAY": "a sweep reads one row more",
     "pipeline.parse: Parser._batch: self._known = dict(list(self._known.items())[-8:])": (
         "any other number of batches would do"
     ),

@@ -95,7 +95,7 @@ def test_an_unchanged_lease_is_taken_over_after_its_length_by_the_sweepers_own_c
 @pytest.mark.parametrize("looks", range(1, POLLS + 1))
 def test_a_lease_that_changes_is_left_alone_from_the_look_on_that_finds_it_changed(stage: Stage, looks: int) -> None:
     stage.stored = ["a stamp"] * looks + ["a later one"]
-    assert not stage.lease.take()
+    assert stage.lease.take() is False
     assert (stage.taken, stage.now) == ([], NOON + timedelta(seconds=looks * RENEW_SECONDS))
 
 

@@ -87,9 +87,16 @@ class Stage:
 
     def sweep(self, most: int = 100, remaining: Callable[[], float] = lambda: 300.0) -> Counter[str]:
         """Sweep once."""
+        return self.requeue(most).run(remaining)
+
+    def requeue(self, most: int = 100) -> Requeue:
+        """Return the sweeper."""
         here: Any = self
-        audit: Any = SimpleNamespace(run=lambda _in_time: Counter(audited=self._call("audit") - 1))
-        return Requeue(catalog=here, ledger=here, queue=here, audit=audit, most=most, now=lambda: NOON).run(remaining)
+        audit: Any = SimpleNamespace(
+            run=lambda _in_time: Counter(audited=self._call("audit") - 1),
+            finish=lambda name, in_time: Counter({name: int(in_time())}),
+        )
+        return Requeue(catalog=here, ledger=here, queue=here, audit=audit, most=most, now=lambda: NOON)
 
     def _call(self, *call: Any) -> bool:  # noqa: ANN401 -- any call
         self.calls.append(call)
@@ -248,6 +255,14 @@ def test_a_sweep_stops_a_minute_or_a_quarter_of_its_time_before_the_end(
     assert stage.sent == sent
 
 
+@pytest.mark.parametrize(("whole", "left", "goes_on"), [(300, 61, 1), (300, 60, 0), (40, 10.1, 1), (40, 10, 0)])
+def test_a_batch_that_is_finished_on_request_stops_likewise(
+    stage: Stage, whole: float, left: float, goes_on: int
+) -> None:
+    seconds = iter([whole])
+    assert stage.requeue().finish("b", lambda: next(seconds, left)) == {"b": goes_on}
+
+
 TROUBLE = [
     ClientError({"Error": {"Code": "InternalServerError", "Message": "no"}}, "UpdateItem"),
     ReadTimeoutError(endpoint_url="sqs"),
@@ -391,6 +406,16 @@ def test_a_row_whose_batchs_charges_cannot_be_read_keeps_its_date(stage: Stage) 
     stage.rows = [row(1, due=minutes(-1)), row(2, of="d")]
     stage.sweep()
     assert (stage.sent, stage.postponed) == ([2], [])
+
+
+@pytest.mark.parametrize("spent", [LedgerUnavailable("no answer"), times(1)], ids=["unknown", "all but one"])
+def test_no_more_rows_that_keep_their_dates_are_read_than_a_sweep_may_send(
+    stage: Stage, spent: Total | LedgerUnavailable
+) -> None:
+    stage.batches, stage.spent_by["b"] = [batch(limits=times(2))], spent
+    stage.rows = [row(number, due=minutes(number - 9)) for number in range(1, 9)]
+    stage.sweep(most=3)
+    assert len(stage.read) - len(stage.sent) == 3
 
 
 @pytest.mark.parametrize("case", [*sorted(STOPPED), *sorted(ON_ITS_OWN)])
