@@ -35,6 +35,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import Enum, auto
+from itertools import islice
 from operator import attrgetter
 from typing import TYPE_CHECKING
 
@@ -285,14 +286,14 @@ class _Sweep:
         """Yield the rows that can continue; record why the others cannot."""
         stay = 0
         for found in rows:
+            if self._has_postponed_enough or stay >= self._most:
+                return
             verdict = self._verdict(found)
             if isinstance(found, DeferredRow) and verdict is Verdict.GO:
                 yield found
             elif isinstance(found, DeferredRow) and isinstance(verdict, Refusal):
                 self._postpone(found, verdict)
             stay += verdict is Verdict.STAY
-            if self._is_full or stay >= self._most:
-                return
 
     def rows_for_a_person(self, batch: Batch) -> Iterator[DeferredRow]:
         """Yield the rows of a batch that waited for a person and can continue now, smallest need first.
@@ -302,6 +303,8 @@ class _Sweep:
         if not batch.cancelled and not isinstance(self._headroom.of_project(batch.project), _ProjectHeadroom):
             return
         for found in self._catalog.waiting(batch):
+            if self._has_postponed_enough:
+                return
             verdict = self._verdict(found)
             if isinstance(found, UnreadableRow) or not _is_held_by_us(found):
                 continue
@@ -310,8 +313,6 @@ class _Sweep:
             elif isinstance(verdict, Refusal) and not (verdict.due is None and _says(found, verdict)):
                 self._postpone(found, verdict)
             else:
-                return
-            if self._is_full:
                 return
 
     def _verdict(self, found: DeferredRow | UnreadableRow) -> Verdict | Refusal | None:
@@ -333,7 +334,7 @@ class _Sweep:
         self.done["postponed"] += self._catalog.postpone(deferred, reason=reason, until=why.due)
 
     def send(self, rows: Iterable[DeferredRow], in_time: Callable[[], bool]) -> None:
-        """Send rows as they come, and mark them.
+        """Send rows as they come, as many as the sweep may still send, and mark them.
 
         Their batches count as moved in any case: otherwise the audit of a batch that stood still would give up rows
         whose messages it does not see.
@@ -342,10 +343,10 @@ class _Sweep:
         sent: dict[tuple[str, int], DeferredRow] = {}
 
         def messages() -> Iterator[Message]:
-            for number, row in enumerate(rows, 1):
+            for row in islice(rows, max(self._most - self.done["put back"], 0)):
                 sent[row.batch, row.message.row] = row
                 yield row.message
-                if number >= self._most or not in_time():
+                if not in_time():
                     return
 
         with ThreadPoolExecutor(MARK_THREADS, thread_name_prefix="mark") as pool:
@@ -363,8 +364,8 @@ class _Sweep:
         return self._batches[deferred.batch]
 
     @property
-    def _is_full(self) -> bool:
-        return self.done["put back"] >= self._most or self.done["postponed"] >= self._most
+    def _has_postponed_enough(self) -> bool:
+        return self.done["postponed"] >= self._most
 
 
 def _waits(account: _ProjectHeadroom | Refusal) -> bool:
