@@ -199,3 +199,16 @@ def test_a_row_that_was_queued_again_is_not_discarded(dead: Dead) -> None:
     assert dead.allow()
     assert not dead.grants.discard(seen, by="grace", now=dead.world.clock())
     assert [it.number for it in dead.grants.unsent()] == [1]
+
+
+def test_a_row_that_died_again_is_not_discarded(dead: Dead) -> None:
+    before = replace(dead.seen, ended_at="2026-01-01T00:00:00.000000+00:00")
+    assert not dead.grants.discard(before, by="grace", now=dead.world.clock())
+    assert [it.number for it in dead.grants.dead()] == [1]
+
+
+def test_each_grant_is_recorded_with_its_video(dead: Dead) -> None:
+    assert dead.allow()
+    assert dead.allow(grant=replace(ONE_MORE, allowed=2, by="ada"), state=BatchState.OPEN)
+    (record,) = dead.grants.records(PROJECT, "v1")
+    assert [(it["by"], it["allowed"]) for it in record.redrives] == [("grace", 1), ("ada", 2)]

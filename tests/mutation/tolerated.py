@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 _ANY_TIMEOUT = "a call may take any time within the settle margin"
+_FIRST_COUNT = "nothing has been counted before"
 _NO_FACTOR = "a stated factor counts only above the other, which is at least 1, so that 0 and 1 are the same"
 _NO_ZERO = "a settlement has no change of zero"
 _ONLY_READS = "it decides whether new rows are looked up before they end: only how much is read"
@@ -66,8 +67,9 @@ TOLERATED: dict[str, str] = {
         "no mark is exactly so old"
     ),
     "pipeline.parse: Parser._look_up: for job, state in zip(jobs, states, strict=True)": _SAME_LENGTH,
-    "pipeline.requeue: Requeue.run: done += self._put_back(in_time)": "nothing has been counted before",
-    'pipeline.requeue: Requeue._put_back: sweep.done["cut short"] += 1': "nothing has been counted before",
+    "pipeline.requeue: Requeue.run: done += self._put_back(in_time)": _FIRST_COUNT,
+    'pipeline.requeue: Requeue.run: done["left to another sweep"] += 1': _FIRST_COUNT,
+    'pipeline.requeue: Requeue._put_back: sweep.done["cut short"] += 1': _FIRST_COUNT,
     "pipeline.requeue: _Headroom._promise: return Verdict.STAY": "a sweep reads one row more",
     "pipeline.parse: Parser._batch: self._known = dict(list(self._known.items())[-8:])": (
         "any other number of batches would do"

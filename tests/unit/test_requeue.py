@@ -435,7 +435,7 @@ def test_no_more_rows_that_keep_their_dates_are_read_than_a_sweep_may_send(
     stage.batches, stage.spent_by["b"] = [batch(limits=times(2))], spent
     stage.rows = [row(number, due=minutes(number - 9)) for number in range(1, 9)]
     stage.sweep(most=3)
-    assert len(stage.read) - len(stage.sent) <= 4
+    assert len(stage.read) - len(stage.sent) == 3 + 1, "one more, to look at nothing but the limit"
 
 
 @pytest.mark.parametrize("case", [*sorted(STOPPED), *sorted(ON_ITS_OWN)])
