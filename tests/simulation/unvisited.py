@@ -140,7 +140,6 @@ UNVISITED: dict[tuple[str, str, str], tuple[tuple[bool, ...], str]] = {
     ),
     ("pipeline.parse", "Parser._look_up", "it.entry.talk"): (YES, _RARE),
     ("pipeline.audit", "Audit._send_again", "not in_time()"): (YES, _LONG),
-    ("pipeline.requeue", "_Sweep._is_full", "self.done['put back'] >= self._most"): (YES, _LONG),
     ("pipeline.admission", "Admission.rejected_for_all", "permit.probe is not None"): (YES, _RARE),
     ("pipeline.ask", "Asker._not_sent", "self._catalog.give_back(reserved.attempt)"): (NO, _RARE),
     ("pipeline.ask", "Asker._not_claimed", "entry.answers(job.policy)"): (NO, _RARE),
