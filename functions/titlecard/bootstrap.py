@@ -18,6 +18,7 @@ from titlecard.aws.dynamodb.catalog.grants import Grants
 from titlecard.aws.dynamodb.catalog.results import BatchResults
 from titlecard.aws.dynamodb.catalog.reviews import Reviews
 from titlecard.aws.dynamodb.catalog.upload_progress import UploadProgressTable
+from titlecard.aws.dynamodb.decoding import decode_reads
 from titlecard.aws.dynamodb.ledger import LEDGER_CONFIG, Ledger
 from titlecard.aws.functions import SweeperFunction
 from titlecard.aws.s3 import UploadsBucket
@@ -59,7 +60,7 @@ class AwsClients:
     @cached_property
     def catalog(self) -> DynamoDBClient:
         """DynamoDB for the catalog's table."""
-        return self._session.resource("dynamodb", config=CATALOG_CONFIG).meta.client
+        return decode_reads(self._session.resource("dynamodb", config=CATALOG_CONFIG).meta.client)
 
     @cached_property
     def ledger(self) -> DynamoDBClient:
