@@ -1,6 +1,6 @@
 """The local tier over a whole manifest, on every core that this process may use.
 
-The surveys are taken once and sent to each worker process. Rows and answers travel in chunks, so memory stays bounded
+The surveys are taken first and sent to each worker process. Rows and answers travel in chunks, so memory stays bounded
 for a manifest of any length. This process parses small manifests itself, which is faster than starting a worker.
 """
 
@@ -13,19 +13,21 @@ import threading
 from collections import deque
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from itertools import islice
 from typing import TYPE_CHECKING
 
 from titlecard import extraction
+from titlecard.extraction.surveying import survey_batch
 from titlecard_console.errors import ConsoleError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from concurrent.futures import Future
 
     from titlecard.domain.video import Video
     from titlecard.extraction import LocalParse
-    from titlecard.extraction.survey import BatchSurvey
+    from titlecard.extraction.survey import BatchSurvey, Survey
 
     Row = tuple[int, Video]
 
@@ -39,6 +41,29 @@ CHUNKS_AHEAD = 4
 """Chunks for each worker that are read before the first of them is answered."""
 
 
+def survey(rows: Sequence[Row]) -> BatchSurvey:
+    """Return the surveys of a sample of a manifest's rows.
+
+    Raises:
+        ConsoleError: a worker process died.
+    """
+    workers = _workers(len(rows))
+    if workers == 1:
+        return survey_batch(rows)
+    with ProcessPoolExecutor(workers, initializer=_end_with_the_parent) as pool:
+
+        def each(take: Callable[[Sequence[Row]], Survey], parts: Iterable[Sequence[Row]]) -> Iterable[Survey]:
+            with _without_interrupts():
+                return pool.map(take, parts)
+
+        try:
+            return survey_batch(rows, each=each)
+        except BrokenProcessPool as error:
+            raise ConsoleError(f"A worker process was killed before a row was parsed, {_PERHAPS}") from error
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
 def parses(rows: Iterable[Row], survey: BatchSurvey, total: int) -> Iterator[tuple[Row, LocalParse]]:
     """Yield each row with the local tier's answer, in the order of `rows`.
 
@@ -50,8 +75,8 @@ def parses(rows: Iterable[Row], survey: BatchSurvey, total: int) -> Iterator[tup
     Raises:
         ConsoleError: a worker process died.
     """
-    workers = min(cores(), total // CHUNK_ROWS)
-    if total < PARALLEL_ROWS or workers == 1:
+    workers = _workers(total)
+    if workers == 1:
         for row, video in rows:
             yield (row, video), extraction.parse(video, survey.of(row, video))
         return
@@ -66,11 +91,17 @@ def parses(rows: Iterable[Row], survey: BatchSurvey, total: int) -> Iterator[tup
                 waiting.extend((chunk, _submit(pool, chunk)) for chunk in _chunks(stream, 1))
         except BrokenProcessPool as error:
             raise ConsoleError(
-                f"A worker process was killed after {answered:,} of {total:,} rows were parsed, perhaps because the "
-                "machine has too little memory. Run the command again."
+                f"A worker process was killed after {answered:,} of {total:,} rows were parsed, {_PERHAPS}"
             ) from error
         finally:
             pool.shutdown(cancel_futures=True)
+
+
+_PERHAPS = "perhaps because the machine has too little memory. Run the command again."
+
+
+def _workers(rows: int) -> int:
+    return min(cores(), rows // CHUNK_ROWS) if rows >= PARALLEL_ROWS else 1
 
 
 def cores() -> int:
@@ -85,10 +116,16 @@ def _chunks(stream: Iterator[Row], most: int) -> Iterator[list[Row]]:
 
 
 def _submit(pool: ProcessPoolExecutor, chunk: list[Row]) -> Future[list[LocalParse]]:
-    """Submit a chunk, which may start a worker. Workers ignore Ctrl-C: this process handles it and ends them."""
+    with _without_interrupts():
+        return pool.submit(_parse, chunk)
+
+
+@contextmanager
+def _without_interrupts() -> Iterator[None]:
+    """Start workers that ignore Ctrl-C: this process handles it and ends them."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # a new process inherits the mask
     try:
-        return pool.submit(_parse, chunk)
+        yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
@@ -99,17 +136,22 @@ _survey: BatchSurvey
 
 
 def _start(survey: BatchSurvey) -> None:
-    """Prepare a worker, which ends by itself if its parent is killed."""
+    """Prepare a worker that parses."""
     global _survey  # noqa: PLW0603 -- an initializer has no other way to pass something on
     _survey = survey
-    threading.Thread(target=_end_with_the_parent, daemon=True).start()
+    _end_with_the_parent()
 
 
 def _end_with_the_parent() -> None:
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
+    """Have a worker end by itself if its parent is killed."""
+
+    def wait() -> None:
+        parent = multiprocessing.parent_process()
+        if parent is not None:
+            parent.join()
+            os._exit(1)
+
+    threading.Thread(target=wait, daemon=True).start()
 
 
 def _parse(rows: list[Row]) -> list[LocalParse]:

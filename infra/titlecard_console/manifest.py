@@ -10,7 +10,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from titlecard.extraction.surveying import survey_batch
 from titlecard.manifests import LIST_OF_TITLES, ReadingLimits, Refused, read, validation
 from titlecard.manifests.errors import NotAManifest
 from titlecard.pipeline.talks import by_local_tier
@@ -57,7 +56,7 @@ class Manifest:
     @cached_property
     def survey(self) -> BatchSurvey:
         """What its rows have in common."""
-        return survey_batch(self.report.sample)
+        return local_tier.survey(self.report.sample)
 
     def videos(self) -> Iterator[tuple[int, Video]]:
         """Yield the accepted rows with their numbers, in order."""

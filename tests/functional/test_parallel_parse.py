@@ -15,9 +15,10 @@ import pytest
 
 from titlecard import extraction
 from titlecard.domain.video import Video
+from titlecard.extraction import surveying
 from titlecard.extraction.surveying import survey_batch
 from titlecard_console import local_tier
-from titlecard_console.errors import ExitCode
+from titlecard_console.errors import ConsoleError, ExitCode
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -44,13 +45,14 @@ cli.main()
 
 def _video(number: int) -> Video:
     title = f"PyCon 2019 - Ada Byron{number % 7} - Part {number}"
-    return Video(id=f"v{number}".ljust(250, "_"), title=title, description="About it. " * 9)
+    about, event = "About it. " * 9, f"Event {number % 3}"  # each is surveyed by itself
+    return Video(id=f"v{number}".ljust(250, "_"), title=title, description=about, event=event)
 
 
 @pytest.fixture
 def manifest(tmp_path: Path) -> Path:
     path = tmp_path / "manifest.jsonl"
-    rows = [_video(number).model_dump(include={"id", "title", "description"}) for number in range(ROWS)]
+    rows = [_video(number).model_dump(include={"id", "title", "description", "event"}) for number in range(ROWS)]
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     return path
 
@@ -95,7 +97,20 @@ def test_workers_give_the_talks_of_one_process_in_order(method: str, start: Star
 def test_small_manifest_starts_no_worker(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(local_tier, "ProcessPoolExecutor", None)
     rows = [(number, _video(number)) for number in range(local_tier.PARALLEL_ROWS - 1)]
-    assert [row for row, _ in local_tier.parses(rows, survey_batch(rows), len(rows))] == rows
+    assert [row for row, _ in local_tier.parses(rows, local_tier.survey(rows), len(rows))] == rows
+
+
+def _die(*_: object, **__: object) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_worker_killed_during_the_survey_is_reported_in_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(local_tier, "cores", lambda: 2)
+    monkeypatch.setattr(local_tier, "PARALLEL_ROWS", ROWS)
+    monkeypatch.setattr(surveying, "_survey", _die)
+    rows = [(number, _video(number)) for number in range(ROWS)]
+    with pytest.raises(ConsoleError, match="A worker process was killed before a row was parsed"):
+        local_tier.survey(rows)
 
 
 @pytest.mark.parametrize("method", ["fork", "spawn"])

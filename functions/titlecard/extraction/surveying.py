@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections import Counter, defaultdict
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -23,12 +24,14 @@ from titlecard.extraction.survey import BatchSurvey, Survey, group_of
 from titlecard.extraction.titles import DROP, NAME, ROLES, TITLE, TitleView
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from titlecard.domain.video import Video
     from titlecard.extraction.model import Model
     from titlecard.extraction.names import Lexicon
-    from titlecard.extraction.survey import Stretches
+
+    NumberedVideos = Sequence[tuple[int, Video]]
+    SurveyEach = Callable[[Callable[[NumberedVideos], Survey], Iterable[NumberedVideos]], Iterable[Survey]]
 
 SAMPLE = 500
 """The most rows of one survey: far fewer show a template."""
@@ -69,22 +72,27 @@ def take_survey(videos: Iterable[Video], model: Model | None = None) -> Survey:
     return survey_of([SurveyedRow.of(v.title, v.description, model.lexicon) for v in islice(videos, SAMPLE)], model)
 
 
-def survey_batch(rows: Sequence[tuple[int, Video]], model: Model | None = None) -> BatchSurvey:
+def survey_batch(rows: NumberedVideos, model: Model | None = None, *, each: SurveyEach = map) -> BatchSurvey:
     """Return the surveys of a batch.
 
     Args:
         rows: a sample of its rows, in its order: the row's number and its video.
         model: labels the rows; the shipped one, if there is none.
+        each: calls a function with each of several lists of rows, in order, as `map` does; an executor's `map` uses
+            more cores.
     """
-    whole = _survey(rows, model)
     of_group: dict[str, list[tuple[int, Video]]] = defaultdict(list)
     for row, video in rows:
         of_group[group_of(video)].append((row, video))
-    named = {name: found for name, found in of_group.items() if name and len(found) >= _LEAST_OF_GROUP}
+    named = {name: group for name, group in of_group.items() if name and len(group) >= _LEAST_OF_GROUP}
     others = [(row, video) for row, video in rows if group_of(video) not in named]
-    found = {name: _stretches(group, model) for name, group in {**named, "": others}.items() if group}
-    if sum(map(len, found.values())) < 2:  # noqa: PLR2004 -- one part is the whole
-        return BatchSurvey(whole)
+    split = {name: _stretches(group) for name, group in {**named, "": others}.items() if group}
+    parts = [part for found in split.values() for part in found]
+    if len(parts) < 2:  # noqa: PLR2004 -- one part is the whole
+        return BatchSurvey(_survey(rows, model))
+    whole, *taken = each(partial(_survey, model=model), [rows, *parts])
+    left = iter(taken)
+    found = {name: tuple((part[0][0], next(left)) for part in stretch) for name, stretch in split.items()}
     surveys = BatchSurvey(whole, found)
     while len(surveys.parts_to_bytes()) > MOST_PARTS_BYTES:  # the smallest parts have no surveys of their own
         largest = sorted(surveys.parts, key=lambda name: -len(of_group[name]))
@@ -92,13 +100,12 @@ def survey_batch(rows: Sequence[tuple[int, Video]], model: Model | None = None) 
     return surveys
 
 
-def _stretches(rows: Sequence[tuple[int, Video]], model: Model | None) -> Stretches:
-    """Return the surveys of the stretches of some rows."""
-    found = [rows[each.start : each.stop] for each in stretches([video for _, video in rows])]
-    return tuple((each[0][0], _survey(each, model)) for each in found)
+def _stretches(rows: NumberedVideos) -> list[NumberedVideos]:
+    """Divide rows into their stretches."""
+    return [rows[each.start : each.stop] for each in stretches([video for _, video in rows])]
 
 
-def _survey(rows: Sequence[tuple[int, Video]], model: Model | None) -> Survey:
+def _survey(rows: NumberedVideos, model: Model | None) -> Survey:
     """Return the survey of rows from all over some rows."""
     return take_survey((video for _, video in rows[:: len(rows) // (SAMPLE + 1) + 1]), model)
 
