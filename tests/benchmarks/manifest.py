@@ -39,7 +39,7 @@ def main(rows: int, folder: Path, names: list[str]) -> None:
     """Write and measure the named forms."""
     for name in names or WRITERS:
         plain = folder / name
-        with plain.open("w", encoding="utf-8", newline="") as sink:
+        with plain.open("w", encoding=ENCODINGS.get(name, "utf-8"), newline="") as sink:
             WRITERS[name](videos(rows), sink)
         paths = [plain]
         if name == "lines.jsonl":
@@ -122,6 +122,16 @@ def table_writer(**columns: str) -> Writer:
     return write
 
 
+def write_flattened(rows: Iterator[dict[str, str]], sink: TextIO) -> None:
+    """Write Sessionize's flattened sessions: some talks have two speakers, each in a row."""
+    writer = csv.writer(sink)
+    writer.writerow(["Session Id", "Title", "Description", "Speaker Id", "FirstName", "LastName"])
+    for place, row in enumerate(rows):
+        if place % 3 != 1:
+            talk = row
+        writer.writerow([talk["id"], talk["title"], talk["description"], place, "Ada", f"Byron {place}"])
+
+
 def markup_writer(before: str, row: str, after: str) -> Writer:
     """Return a writer of XML in which `row` is the format of a row."""
 
@@ -162,11 +172,15 @@ RECORDS = ",\n".join(
     for it in range(PEOPLE)
 )
 
+ENCODINGS = {"utf-16.csv": "utf-16"}
+
 WRITERS: Mapping[str, Writer] = {
     "lines.jsonl": write_lines,
     "array.json": json_writer("[", lambda _, row: [row], "]"),
     "envelope.json": json_writer('{"data": {"search": {"edges": [', lambda _, row: [{"node": row}], "]}}}"),
     "table.csv": table_writer(id="id", title="title", description="description", url="url"),
+    "utf-16.csv": table_writer(id="id", title="title", description="description", url="url"),
+    "flattened.csv": write_flattened,
     "takeout-fr.csv": table_writer(
         id="ID de la vidéo", title="Titre de la vidéo (original)", description="Description de la vidéo (original)"
     ),
@@ -182,6 +196,11 @@ WRITERS: Mapping[str, Writer] = {
         '<feed xmlns="http://www.w3.org/2005/Atom">',
         "<entry><id>yt:video:{id}</id><title>{title}</title><summary>{description}</summary></entry>",
         "</feed>",
+    ),
+    "rss.xml": markup_writer(
+        "<rss><channel>",
+        "<item><guid>{id}</guid><title>{title}</title><description>{description}</description></item>",
+        "</channel></rss>",
     ),
     "schedule.json": json_writer(
         '{"schedule": {"conference": {"title": "X", "days": [{"index": 1, "rooms": {"Main": [',

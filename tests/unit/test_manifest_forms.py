@@ -1384,6 +1384,120 @@ def test_speakers_whom_rows_name_by_a_key_are_found_in_the_list_beside_them(docu
     assert not [row for row in read if isinstance(row, Refused)]
 
 
+TALK = {"id": "1", "title": "Queues"}
+OTHER = {"id": "2", "title": "Locks"}
+ROOM = {"id": "3", "name": "Main hall"}
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {"days": [{"date": "1", "talks": [TALK]}, {"date": "2", "talks": [OTHER]}]},
+        {"conference": {"2019": {"talks": [TALK]}, "2020": {"talks": [OTHER]}}},
+        {"schedule": [{"time": "10:00", "slots": [TALK]}, {"time": "11:00", "slots": []}, {"slots": [OTHER]}]},
+        {"schedule": {"conference": {"days": [{"rooms": [{"name": "Main hall", "events": [TALK, OTHER]}]}]}}},
+        {"data": {"talks": [TALK], "keynotes": [OTHER]}},
+        {"data": {"rooms": [ROOM], "talks": [TALK, OTHER]}},
+        {"a": {"b": {"c": {"d": {"e": [TALK, OTHER]}}}}},
+    ],
+    ids=["days", "years", "slots", "rooms", "two lists", "rooms beside", "deep"],
+)
+def test_lists_of_talks_are_found_wherever_a_document_has_them(document: dict[str, object]) -> None:
+    assert [identity for _, identity, _ in accepted(json.dumps(document).encode())] == ["1", "2"]
+
+
+def test_a_document_with_talks_beside_lists_of_something_else_is_refused_and_none_is_lost() -> None:
+    document = {"data": {"talks": [TALK], "keynotes": [OTHER], "rooms": [ROOM]}}
+    with pytest.raises(NotAManifest, match=r"jq -c '\.data\.talks\[\], \.data\.keynotes\[\]' OLD"):
+        rows(json.dumps(document).encode())
+
+
+def test_links_of_talks_are_not_taken_for_talks() -> None:
+    talk = {"title": "Queues", "links": [{"title": "Slides", "url": "https://example.org/slides"}]}
+    assert accepted(json.dumps({"talks": [talk]}).encode()) == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '[{"id": "a", "title": "A, ]",}, {"id": "b", "title": "B", "tags": ["x" , ],},]',
+        '{"id": "a", "title": "A, ]",}\n{"id": "b", "title": "B",}\n',
+        '{"items": [{"id": "a", "title": "A, ]",}, {"id": "b", "title": "B"}],}',
+    ],
+    ids=["array", "lines", "object"],
+)
+def test_commas_before_closing_brackets_are_read_past(text: str) -> None:
+    assert [found[1:] for found in accepted(text.encode())] == [("a", "A, ]"), ("b", "B")]
+
+
+@pytest.mark.parametrize("indent", [None, 1])
+def test_a_broken_row_does_not_hide_what_the_document_is(indent: int | None) -> None:
+    events = [{**TALK, "persons": []}, {"id": 5, "title": "BROKEN", "persons": []}, {**OTHER, "persons": []}]
+    schedule = {"schedule": {"conference": {"days": [{"index": 1, "rooms": {"A": events}}]}}}
+    read = rows(json.dumps(schedule, indent=indent).replace('"BROKEN"', "'é'").encode())
+    assert [type(row) for row in read] == [Accepted, Refused, Accepted]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "id: a\ntitle: 'Queues: all'\nspeakers:\n  - Ada Byron\n",
+        '---\r\n# A talk\r\nid: a\r\nspeakers:\r\n- name: Ada Byron\r\n\r\ntitle: "Queues: all"\r\n',
+        "conference: X\nyear: 2020\n\ntalks:\n  - id: a\n    title: 'Queues: all'\n    speakers: [Ada Byron]\n",
+        "title: X\ntalks: \n- id: a\n  title: 'Queues: all'\n  speakers: Ada Byron\n",
+    ],
+    ids=["one talk", "one talk, title last", "after other names", "after a title"],
+)
+def test_yaml_of_one_talk_or_with_other_names_before_its_list_is_read(text: str) -> None:
+    assert talks(rows(text.encode())) == [("a", "Queues: all", ("Ada Byron",))]
+
+
+def test_each_document_of_yaml_is_a_talk() -> None:
+    text = "---\nid: a\ntitle: Queues\n---\nid: b\ntitle: Locks\n"
+    assert [found[1:] for found in accepted(text.encode())] == [("a", "Queues"), ("b", "Locks")]
+
+
+def test_lines_with_colons_are_titles_and_not_yaml() -> None:
+    lines = ["Keynote: what is next", "Title: how to find one", "Python: past and future"]
+    assert [title for _, _, title in accepted("\n".join(lines).encode())] == lines
+
+
+@pytest.mark.parametrize("title", ["Queues | Ada Byron", "第1回 講演 山田太郎"])
+def test_a_list_may_have_one_title(title: str) -> None:
+    assert accepted(title.encode()) == [(1, title, title)]
+
+
+@pytest.mark.parametrize("line", ["Queues", "Nom,Sujet du talk", "This is not a manifest."])
+def test_a_word_a_header_and_a_sentence_are_no_list_of_titles(line: str) -> None:
+    with pytest.raises(NotAManifest):
+        rows(line.encode())
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {"id": {"0": "a", "1": "b"}, "title": {"0": "A", "1": "B"}},
+        {"columns": ["id", "title"], "index": [0], "data": [["a", "A"]]},
+    ],
+)
+def test_a_table_of_pandas_says_how_to_write_it(document: dict[str, object]) -> None:
+    with pytest.raises(NotAManifest, match="lines=True"):
+        rows(json.dumps(document).encode())
+
+
+@pytest.mark.parametrize(
+    ("row", "reason"),
+    [
+        ({"type": "folder", "video": None, "folder": {"uri": "/users/1/projects/5"}}, "a folder, not a video"),
+        ({"recordings": [{"size": 1}]}, "the entries of its list “recordings” have none either"),
+    ],
+)
+def test_a_row_that_holds_no_video_says_what_it_holds(row: dict[str, object], reason: str) -> None:
+    (read,) = rows(json.dumps([row]).encode())
+    assert isinstance(read, Refused)
+    assert reason in read.reason
+
+
 def test_speakers_who_are_named_need_no_list_of_people() -> None:
     document = {"talks": [{"id": 1, "title": "A", "speakers": ["Ada Byron"]}], "speakers": ["Ada Byron"]}
     assert talks(rows(json.dumps(document).encode())) == [("1", "A", ("Ada Byron",))]

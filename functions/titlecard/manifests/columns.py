@@ -106,6 +106,8 @@ class Columns:
         if record is None or (
             isinstance(record, dict) and record.get("video", record) is None and "title" not in record
         ):
+            if isinstance(record, dict) and isinstance(record.get("folder"), dict):
+                raise Unreadable("The row is a folder, not a video: list its videos.")
             raise Unreadable("The row is null: a private, deleted or unavailable video is listed this way.")
         if not isinstance(record, dict):
             raise Unreadable(f"The row is {kind(record)}, not an object with an id and a title.")
@@ -260,8 +262,14 @@ def _without_title(record: dict[str, Any], names: tuple[str, ...]) -> str:
     if record.get("_type") in {"url", "url_transparent"} or "ie_key" in record:
         return "The row has no title: youtube-dl lists none. List the videos with yt-dlp, or without --flat-playlist."
     shown = ", ".join(f"“{name:.40}”" for name in names[:_NAMES_SHOWN])
+    if len(names) < _NAMES_SHOWN and (lists := [name for name in names if _are_objects(record[name])]):
+        return f"The row has no title, and the entries of its list “{lists[0]:.40}” have none either."
     listed = f"Its columns are {shown}{', …' if len(names) > _NAMES_SHOWN else ''}." if names else "It has no columns."
     return f"The row has no title. {listed}"
+
+
+def _are_objects(value: object) -> bool:
+    return isinstance(value, list) and bool(value) and isinstance(value[0], dict)
 
 
 def _check_text(fields: dict[str, Any]) -> None:

@@ -14,7 +14,9 @@ memory. (A streaming parser such as ijson's stops at the first error: one bad ro
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from pydantic_core import from_json
 
 from titlecard.manifests.errors import Broken
 from titlecard.manifests.names import plain_name
@@ -53,6 +55,8 @@ Path = tuple[str, ...]
 """The location of the rows: the marks that open the containers around them, `{` or `[`, each after its name in the
 container before: `("{", "schedule{", "days[")`. The rows are the elements of the last container."""
 
+_PLACE = re.compile(r"line (\d+) column (\d+)")
+
 _IN_LIST = 2
 """The depth within a list in an object, counting the object's own brackets as 1."""
 
@@ -75,6 +79,37 @@ _NAME_BYTES = 40
 
 _BEGINNING = 1024
 """The bytes kept of a row that is too large, at most the limit of a row."""
+
+
+_TRAILING_COMMA = re.compile(rb'("%b")|,(?=\s*+[\]}])' % _INSIDE, re.DOTALL)
+"""A string, or a comma before a closing bracket, which people leave behind and JSON does not have."""
+
+
+def parsed(data: bytes, *, partly: bool = False) -> Any:  # noqa: ANN401 -- what JSON holds
+    """Parse JSON that may have commas before closing brackets.
+
+    Args:
+        data: the text.
+        partly: whether the text may end, or break, in the middle: then what comes before that is returned.
+
+    Raises:
+        ValueError: it is not JSON.
+    """
+    try:
+        return from_json(data, allow_partial=partly)
+    except ValueError as error:
+        fault = error
+    if "trailing comma" in str(fault):
+        data = _TRAILING_COMMA.sub(rb"\1", data)
+        try:
+            return from_json(data, allow_partial=partly)
+        except ValueError as error:
+            fault = error
+    broken = _PLACE.search(str(fault)) if partly else None
+    if broken is None or "trailing characters" in str(fault):
+        raise fault
+    *before, last = data.split(b"\n")[: int(broken[1])]
+    return from_json(b"\n".join([*before, last[: int(broken[2]) - 1]]), allow_partial=True)
 
 
 def elements(chunks: Iterable[bytes], max_bytes: int, path: Path | None = None) -> Iterator[tuple[int, Piece]]:

@@ -9,10 +9,8 @@ from contextlib import suppress
 from itertools import islice
 from typing import TYPE_CHECKING, BinaryIO
 
-from pydantic_core import from_json
-
 from titlecard.manifests.columns import NOT_UTF8, TO_UTF8, Columns, cell
-from titlecard.manifests.documents import HOLDERS, elements
+from titlecard.manifests.documents import HOLDERS, elements, parsed
 from titlecard.manifests.errors import Broken, NoTalk, NotAManifest, Unreadable
 from titlecard.manifests.log_lines import fault, is_log_line, without_log_lines
 from titlecard.manifests.markup import events
@@ -171,7 +169,7 @@ class Reading:
         if form.markup:
             return events(form.markup, self._chunks, limits.record_max_bytes)
         if form.yaml:
-            return objects(self._chunks, limits.record_max_bytes)
+            return objects(self._chunks, limits.record_max_bytes, single=form.single)
         if form.by_lines:
             numbered = lines(self._chunks, limits.record_max_bytes, limits.number_max)
             return ((number, line) for number, line in numbered if not line.whole or line.data.strip())
@@ -212,7 +210,7 @@ class Reading:
         if not piece.whole:
             raise Unreadable(f"The row has more than {self._limits.record_max_bytes:,} bytes.")
         try:
-            record: object = from_json(piece.data)
+            record: object = parsed(piece.data)
         except ValueError as error:
             raise Unreadable(_json_fault(piece.data, str(error))) from error
         return record

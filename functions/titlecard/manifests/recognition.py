@@ -6,13 +6,11 @@ import re
 import unicodedata
 from contextlib import suppress
 from dataclasses import replace
-from itertools import chain, islice
+from itertools import chain, islice, pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from pydantic_core import from_json
-
 from titlecard.manifests.addresses import youtube_id
-from titlecard.manifests.documents import elements
+from titlecard.manifests.documents import ANY, HOLDERS, elements, parsed
 from titlecard.manifests.errors import NotAManifest
 from titlecard.manifests.log_lines import has_log_lines, without_log_lines
 from titlecard.manifests.markup import markup_form
@@ -22,7 +20,7 @@ from titlecard.manifests.source import HEAD_BYTES, lines
 from titlecard.manifests.tables import Table, delimiter, table
 from titlecard.manifests.title_lines import title_and_address, title_and_id
 from titlecard.manifests.vocabulary import ENVELOPES, FIELDS, KEYS
-from titlecard.manifests.yaml_rows import is_yaml
+from titlecard.manifests.yaml_rows import is_single, is_yaml
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -74,6 +72,9 @@ _WIDE_JUDGED = 2048
 
 _LINES_JUDGED = 20
 
+_CELLS = re.compile(r"[,;\t]\S")
+"""What stands between the columns of a table."""
+
 _TITLE_CHARACTERS = 250
 """The most characters of a line in a plain list of titles; a longer line is prose."""
 
@@ -122,8 +123,8 @@ _EMPTY_YAML = re.compile(rb"(?:[ \t]*(?:#[^\n]*|---[ \t]*)?\r?\n)*+[ \t]*(?:\w+:
 _SCHEDULE: Path = ("{", "schedule{", "conference{", "days[", "{", "rooms{", "*[")
 _SCHEDULE_2: Path = ("{", "schedule{", "events[")
 _WITH_SPEAKERS: dict[str, Path] = {"sessions": ("{", "sessions["), "talks": ("{", "talks[")}
-_ENVELOPES_MAX, _NAMES_TRIED = 4, 20
-"""The most objects around a list of rows, and the most names in each that are tried."""
+_HOLDERS_MAX, _NAMES_TRIED = 500, 20
+"""The most containers in which a list of rows is looked for, and the most names or elements in each that are tried."""
 
 _TITLES = frozenset({*FIELDS["title"], "snippet"})
 _KEYS = frozenset({*FIELDS["id"], *FIELDS["url"], *KEYS, "presenters", "speakers"})
@@ -141,6 +142,7 @@ class Form(NamedTuple):
         table: the notation of a table; None if it is not a table.
         markup: the form of XML; None if it is not XML.
         yaml: whether it is YAML.
+        single: whether a document of YAML is a row, not a list of rows.
         path: the location of the rows in a JSON document, if it is not the outermost list.
         people: the location of the people that rows refer to by a key.
         django: whether rows are Django's records, which refer to others by keys.
@@ -152,6 +154,7 @@ class Form(NamedTuple):
     table: Table | None = None
     markup: MarkupForm | None = None
     yaml: bool = False
+    single: bool = False
     path: Path | None = None
     people: Path | None = None
     django: bool = False
@@ -181,6 +184,8 @@ def recognise_form(head: bytes) -> Form:
         return _json(head, text, logged=logged)
     if _is_json_lines(head, logged=False):
         return Form(_json_name(text, "JSON Lines"), by_lines=True)
+    if is_single(head):
+        return Form("YAML", yaml=True, single=True)
     if is_yaml(head):
         return Form("YAML", yaml=True, django=_DJANGO_YAML.search(head) is not None)
     return _written_in_lines(head)
@@ -257,16 +262,16 @@ def _json(head: bytes, text: bytes, *, logged: bool) -> Form:
 def _begun(text: bytes) -> Any:  # noqa: ANN401 -- what JSON holds
     """Parse the beginning of the first document, as far as it goes; return None if it is broken."""
     with suppress(ValueError):
-        return from_json(text, allow_partial=True)
+        return parsed(text, partly=True)
     with suppress(ValueError):  # there are several documents, or a row is broken
-        return from_json(text.split(b"\n", 1)[0], allow_partial=True)
+        return parsed(text.split(b"\n", 1)[0], partly=True)
     return None
 
 
 def _known_document(begun: Any) -> Form | None:  # noqa: ANN401, PLR0911 -- what JSON holds; one result a format
     """Return the form of a document with deep rows, or with keys of people listed elsewhere in it."""
     match begun:
-        case {"schedule": {"conference": dict() as conference}}:
+        case {"schedule": {"conference": dict() as conference}} if not _lists_rooms(conference):
             second = any("rooms" not in day for day in conference.get("days") or [{}] if isinstance(day, dict))
             return Form("schedule of a conference (JSON)", path=_SCHEDULE_2 if second else _SCHEDULE)
         case {"schedule": {"days": [{"rooms": dict()}, *_]}}:
@@ -282,6 +287,12 @@ def _known_document(begun: Any) -> Form | None:  # noqa: ANN401, PLR0911 -- what
         case list() if any(_is_day_of_grid(it) for it in begun):
             return Form("Sessionize (grid)", path=_GRID)
     return None
+
+
+def _lists_rooms(conference: dict[str, Any]) -> bool:
+    """Return whether a conference has the rooms of its days in lists, not by their names."""
+    days = conference.get("days")
+    return isinstance(days, list) and any(isinstance(it, dict) and isinstance(it.get("rooms"), list) for it in days)
 
 
 def _is_day_of_grid(record: object) -> bool:
@@ -302,6 +313,12 @@ def _to_convert(begun: Any) -> str | None:  # noqa: ANN401, PLR0911 -- what JSON
             return "array of arrays. Convert it: jq -r '.[] | @csv' OLD > NEW.csv"
         case {"values": [[_, *_], *_]}:
             return "table of Google Sheets. Convert it: jq -r '.values[] | @csv' OLD > NEW.csv"
+        case {"columns": [str(), *_], "data": [[*_], *_]}:
+            return 'table of pandas. Write it with to_json("NEW.jsonl", orient="records", lines=True)'
+        case dict() if _is_row(begun) and all(
+            isinstance(it, dict) and all(map(str.isdigit, it)) for it in begun.values()
+        ):
+            return 'table of pandas. Write it with to_json("NEW.jsonl", orient="records", lines=True)'
         case dict() if _are_rows_by_id(begun):
             return "object of rows by their ids. Convert it: jq -c 'to_entries[] | {id: .key} + .value' OLD > NEW.jsonl"
         case dict() if name := next((it for it in begun if _NAME.fullmatch(it) and _are_rows_by_id(begun[it])), None):
@@ -338,23 +355,87 @@ def _refers_to(row: object, keys: set[str]) -> bool:
 
 
 def _path_to_rows(begun: Any) -> Path | None:  # noqa: ANN401 -- what JSON holds
-    """Return the location of the rows in an answer that has its list within objects: `{"data": {"items": [...]}}`."""
-    if not isinstance(begun, dict) or _is_row(begun) or _list_of_rows(begun):
+    """Return the location of the rows in containers: `{"data": {"items": [...]}}`, `{"days": [{"talks": [...]}]}`.
+
+    Raises:
+        NotAManifest: they are in several places, and other lists are at places like these.
+    """
+    if not isinstance(begun, dict) or _is_row(begun) or any(_are_rows(name, it) for name, it in begun.items()):
         return None
-    objects: list[tuple[Path, dict[str, Any]]] = [(("{",), begun)]
-    for path, holder in objects:  # it grows by the objects within, outer ones first
-        if name := _list_of_rows(holder):
-            return (*path, f"{name}[")
-        if len(path) <= _ENVELOPES_MAX:
-            inner = [(name, it) for name, it in holder.items() if isinstance(it, dict)]
-            objects += [((*path, f"{name}{{"), it) for name, it in inner[:_NAMES_TRIED]]
-    return None
+    found: dict[Path, bool] = {}  # whether the rows have titles, or names, as rooms also have
+    holders: list[tuple[Path, dict[str, Any]]] = [(("{",), begun)]
+    for path, holder in holders:  # it grows by the objects within, outer ones first
+        if found and len(path) >= len(next(iter(found))):
+            break
+        names = list(holder)[:_NAMES_TRIED]
+        if path[-1:] == ("{",) and not _TITLES.isdisjoint(map(plain_name, names)):  # an element that may be a row
+            names = [name for name in names if name in HOLDERS]
+        for name in names:
+            it = holder[name]
+            if _are_rows(name, it):
+                found[(*path, f"{name}[")] = _is_titled(it)
+            elif isinstance(it, dict):
+                holders.append(((*path, f"{name}{{"), it))
+            elif isinstance(it, list):
+                holders += [((*path, f"{name}[", "{"), inner) for inner in it[:_NAMES_TRIED] if isinstance(inner, dict)]
+        del holders[_HOLDERS_MAX:]
+    titled = [path for path, has_titles in found.items() if has_titles]
+    return _common_path(titled or list(found), begun) if found else None
 
 
-def _list_of_rows(holder: dict[str, Any]) -> str | None:
-    """Return the name of an object's list of rows, if it has one."""
-    lists = [name for name, it in holder.items() if isinstance(it, list) and it and plain_name(name) not in _PEOPLE]
-    return next((name for name in lists if isinstance(it := holder[name][0], dict) and _is_row(it)), None)
+def _common_path(paths: list[Path], begun: Any) -> Path:  # noqa: ANN401 -- what JSON holds
+    """Return the path to all of these lists of rows.
+
+    Raises:
+        NotAManifest: it would lead to lists of something else as well.
+    """
+    common: list[str] = []
+    for parts in zip(*paths, strict=False):
+        name = parts[0] if len(set(parts)) == 1 else f"{ANY}{parts[0][-1]}"
+        is_number = len(common) > 0 and len(name) > 1 and not any(map(str.isalpha, name))  # such as a year
+        common.append(f"{ANY}{name[-1]}" if is_number else name)
+    path = tuple(common)
+    alike = len({tuple(part[-1] for part in it) for it in paths}) == 1
+    lists = [(name, it) for name, it in _at(path, begun) if it]
+    if not alike or not all(_are_rows(name, it) for name, it in lists) or len({_is_titled(it) for _, it in lists}) > 1:
+        places = [".".join(part[:-1] or "[]" for part in it[1:]).replace(".[]", "[]")[:200] for it in paths]
+        raise NotAManifest(
+            f"The file has lists of talks in several places: {', '.join(places[:_NAMES_TRIED])}. Take them out: "
+            f"jq -c '{', '.join(f'.{place}[]' for place in places[:_NAMES_TRIED])}' OLD > NEW.jsonl"
+        )
+    return path
+
+
+def _at(path: Path, begun: Any) -> list[tuple[str, Any]]:  # noqa: ANN401 -- what JSON holds
+    """Return what is at a path, with its names."""
+    found: list[tuple[str, Any]] = [("", begun)]
+    for before, part in pairwise(path):
+        kind = dict if part.endswith("{") else list
+        inner = chain.from_iterable(
+            ((name, value) for value in it) if before.endswith("[") else it.items() for name, it in found
+        )
+        found = [
+            (name, it)
+            for name, it in inner
+            if isinstance(it, kind) and part[:-1] in {"" if before[-1] == "[" else name, ANY}
+        ]
+    return found
+
+
+def _is_titled(rows: list[Any]) -> bool:
+    """Return whether the first of these rows has a title, and not a name alone."""
+    return any(plain_name(name) in _TITLES - {"name"} or name in ENVELOPES for name in rows[0])
+
+
+def _are_rows(name: str, it: object) -> bool:
+    """Return whether the value of this name is a list of rows."""
+    return (
+        isinstance(it, list)
+        and plain_name(name) not in _PEOPLE
+        and bool(it)
+        and isinstance(it[0], dict)
+        and _is_row(it[0])
+    )
 
 
 def _is_row(record: dict[str, Any]) -> bool:
@@ -382,7 +463,7 @@ def _is_object(line: bytes) -> bool:
     if not (line.startswith(b"{") and line.endswith(b"}")):
         return False
     try:
-        from_json(line)
+        parsed(line)
     except ValueError:
         return False
     return True
@@ -452,12 +533,13 @@ def _written_in_lines(head: bytes) -> Form:
 
 
 def _are_titles(head: bytes) -> bool:
-    """Return whether the first lines, at least two, may be titles, and not prose with line breaks."""
+    """Return whether the first lines may be titles, and not prose; one line must have several words."""
     whole = head if len(head) < HEAD_BYTES else head[: head.rfind(b"\n") + 1]
     text = whole.decode("utf-8", "surrogateescape")  # the reader of the lines says which are not UTF-8
     written = [line.strip() for line in text.split("\n")[: 10 * _LINES_JUDGED] if line.strip()]
     prose = sum((line[0].islower() and "://" not in line) or line.endswith((".", ",", ";")) for line in written)
-    return len(written) > 1 and prose * 3 <= len(written) and all(map(_may_be_title, written))
+    several = len(written) > 1 or any(" " in line and not _CELLS.search(line) for line in written)
+    return several and prose * 3 <= len(written) and all(map(_may_be_title, written))
 
 
 def _titles_beside(head: bytes, separator: str | None) -> Table | None:

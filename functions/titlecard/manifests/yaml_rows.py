@@ -10,6 +10,7 @@ import codecs
 import re
 from typing import TYPE_CHECKING, Any
 
+from titlecard.manifests.documents import HOLDERS
 from titlecard.manifests.errors import Broken
 from titlecard.manifests.source import Blocks
 
@@ -20,10 +21,16 @@ DEPTH_MAX = 30
 
 _BEGINNING = re.compile(
     rb"(?:[ \t]*(?:#[^\n]*)?\r?\n)*+(?:---[^\n]*\n)?(?:[ \t]*(?:#[^\n]*)?\r?\n)*+"
-    rb"(?:[A-Za-z_]\w*:[ \t]*\r?\n(?:[ \t]*(?:#[^\n]*)?\r?\n)*+)?[ \t]*-[ \t]+(?:&\w+\s+)?"
+    rb"(?:(?:[A-Za-z_][\w-]*:[ \t]+[^\s#][^\n]*\n|[ \t]*(?:#[^\n]*)?\r?\n)*+"
+    rb"[A-Za-z_]\w*:[ \t]*\r?\n(?:[ \t]*(?:#[^\n]*)?\r?\n)*+)?"
+    rb"[ \t]*-[ \t]+(?:&\w+\s+)?"
     rb"(?:[\"']?[A-Za-z_]\w*[\"']?:(?:[ \t\r\n]|$)|\{[ \t]*[\"']?\w+[\"']?:[ \t])"
 )
-"""The beginning of a list of objects, perhaps under one name."""
+"""The beginning of a list of objects, perhaps under one name, after other names with their values."""
+
+_KEY = re.compile(rb"([A-Za-z_][\w-]*):(?:[ \t\r\n]|$)")
+_LINES_JUDGED = 60
+_LISTS = frozenset(name.encode() for name in HOLDERS)
 
 _NULL = frozenset({"", "~", "null", "Null", "NULL"})
 _UNPRINTABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
@@ -35,8 +42,28 @@ def is_yaml(head: bytes) -> bool:
     return _BEGINNING.match(head) is not None
 
 
-def objects(chunks: Iterable[bytes], max_bytes: int) -> Iterator[tuple[int, Any]]:
+def is_single(head: bytes) -> bool:
+    """Return whether a file with this beginning is an object with a title in YAML, or several of them as documents."""
+    keys: list[bytes] = []
+    for line in head.split(b"\n", _LINES_JUDGED)[:_LINES_JUDGED]:
+        if line.rstrip() == b"---" and keys:
+            break
+        if line[:1] in b" \t\r#" or line.startswith(b"- ") or line.rstrip() == b"---":
+            continue
+        key = _KEY.match(line)
+        if key is None:
+            return False
+        keys.append(key[1])
+    return b"title" in keys and len(keys) > 1 and not _LISTS & set(keys)
+
+
+def objects(chunks: Iterable[bytes], max_bytes: int, *, single: bool = False) -> Iterator[tuple[int, Any]]:
     """Yield the elements of the outermost list, numbered from 1, each followed by the talks within it.
+
+    Args:
+        chunks: the file.
+        max_bytes: the most bytes of a row.
+        single: whether each document is a row.
 
     Raises:
         Broken: the YAML cannot be read any further.
@@ -44,7 +71,7 @@ def objects(chunks: Iterable[bytes], max_bytes: int) -> Iterator[tuple[int, Any]
     import yaml  # noqa: PLC0415 -- most manifests are not YAML
 
     stream = _Text(chunks, max_bytes)
-    builder = _Builder()
+    builder = _Builder(0 if single else None)
     number = 0
     try:
         for event in yaml.parse(stream, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
@@ -77,9 +104,9 @@ class _Builder:
     the parser is imported late.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, rows_at: int | None) -> None:
         self._open: list[list[object] | _Object] = []
-        self._rows_at: int | None = None  # the number of open containers where a row ends
+        self._rows_at = rows_at  # the number of open containers where a row ends, if it is known
 
     def take(self, event: object) -> Iterator[object]:
         """Yield the row that an event completes."""
