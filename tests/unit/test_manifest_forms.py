@@ -1384,6 +1384,66 @@ def test_speakers_whom_rows_name_by_a_key_are_found_in_the_list_beside_them(docu
     assert not [row for row in read if isinstance(row, Refused)]
 
 
+@pytest.mark.parametrize(
+    ("speakers", "names"),
+    [
+        ("Ada Byron ft. Grace Hopper", ("Ada Byron", "Grace Hopper")),
+        ("Ada Byron Feat. Grace Hopper", ("Ada Byron", "Grace Hopper")),
+        ("Ada Byron avec Grace Hopper", ("Ada Byron", "Grace Hopper")),
+        ("Ada Byron und andere", ("Ada Byron",)),
+        ("Ada Byron, Grace Hopper y otros", ("Ada Byron", "Grace Hopper")),
+        ("By Ada Byron", ("Ada Byron",)),
+        ("with Ada Byron & Grace Hopper", ("Ada Byron", "Grace Hopper")),
+    ],
+)
+def test_words_around_the_names_of_speakers_are_no_names(speakers: str, names: tuple[str, ...]) -> None:
+    (row,) = rows(json.dumps([{"id": "a", "title": "A", "speakers": speakers}]).encode())
+    assert isinstance(row, Accepted)
+    assert row.video.presenters == names
+
+
+@pytest.mark.parametrize(
+    ("title", "read"), [("A &notanentity; B", "A &notanentity; B"), ("A &not; B", "A ¬ B"), ("&#39;A&#x27;", "'A'")]
+)
+def test_names_of_escapes_that_html_does_not_have_stay(title: str, read: str) -> None:
+    assert accepted(json.dumps([{"id": "a", "title": title}]).encode()) == [(1, "a", read)]
+
+
+def test_escapes_at_the_ends_of_titles_are_no_punctuation() -> None:
+    assert [title for _, _, title in accepted(b"Q&amp;A &lt;live&gt;\nIt&#39;s &quot;code&quot;\n")] == [
+        *("Q&A <live>", 'It\'s "code"')
+    ]
+
+
+def test_warnings_of_python_before_json_are_read_past() -> None:
+    warned = "/usr/lib/yt_dlp/x.py:5: DeprecationWarning: old\n  warnings.warn('old')\n"
+    assert accepted(f'{warned}[{{"id": "a", "title": "A"}}]\n'.encode()) == [(1, "a", "A")]
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        "id,title,Start time,Room\n1,Lunch,12:00,Main\n2,Queues,13:00,Main\n",
+        '[{"id": "1", "title": "Snídaně", "start": "9", "end": "10"}, {"id": "2", "title": "Queues", "start": "1"}]',
+        '[{"id": "1", "title": "At the bar", "type": "break"}, {"id": "2", "title": "Queues", "type": "talk"}]',
+    ],
+)
+def test_breaks_of_a_schedule_without_speakers_are_left_out(table: str) -> None:
+    assert [type(row) for row in rows(table.encode())] == [LeftOut, Accepted]
+
+
+def test_a_video_that_is_called_lunch_is_no_break_outside_a_schedule() -> None:
+    assert accepted(b'[{"id": "a", "title": "Lunch", "url": "https://youtu.be/Ab3dEfGh1Jk"}]') == [(1, "a", "Lunch")]
+
+
+def test_an_address_that_a_spreadsheet_broke_is_none() -> None:
+    refused, read = rows(b"id,title,url\n,A,#NAME?\n5,B,#DIV/0!\n")
+    assert isinstance(refused, Refused)
+    assert "its address “#NAME?” is what a spreadsheet shows" in refused.reason
+    assert isinstance(read, Accepted)
+    assert read.video.url is None
+
+
 TALK = {"id": "1", "title": "Queues"}
 OTHER = {"id": "2", "title": "Locks"}
 ROOM = {"id": "3", "name": "Main hall"}

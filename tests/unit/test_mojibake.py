@@ -58,6 +58,10 @@ def test_utf_8_that_was_read_as_another_old_encoding_is_put_right(encoding: str)
     assert repair(decoded("Jörg über Anfänger", encoding)) == "Jörg über Anfänger"
 
 
+def test_quotation_marks_of_windows_that_were_read_as_latin_1_are_put_right() -> None:
+    assert repair("What\x92s \x93new\x94 \x96 Ada\x99") == "What\u2019s \u201cnew\u201d \u2013 Ada™"
+
+
 @pytest.mark.parametrize("text", SOUND)
 def test_sound_text_is_left_alone(text: str) -> None:
     assert repair(text) == text

@@ -88,6 +88,9 @@ _SUSPECT = re.compile(f"[\xc2-\xf4ĂĹ{_CYRILLIC}√≈ƒ∆\u201a├┼─╞Γ
 
 _CONTROLS = re.compile("[\x80-\x9f]")
 
+_OF_WINDOWS = {code: bytes([code]).decode("cp1252") for code in (0x80, 0x82, 0x84, *range(0x91, 0x98), 0x99)}
+"""Quotation marks and dashes of Windows-1252, by the control characters that they become if it is read as Latin-1."""
+
 _LOST = re.compile(
     "\ufffd"  # the replacement character of a failed decoding
     "|[\x80-\x9f\ue000-\uf8ff]"  # control and private characters that no text has
@@ -106,6 +109,8 @@ def repair(text: str) -> str:
     """Return the text as it was before it was misread, if that is certain; otherwise the text unchanged."""
     if text.isascii():
         return text
+    if not _SUSPECT.search(text):
+        return text.translate(_OF_WINDOWS)
     repaired = text
     for _ in range(_ROUNDS_MAX):
         if not _SUSPECT.search(repaired):

@@ -86,6 +86,7 @@ class Columns:
         self._shapes: tuple[Shape, ...] = ()
         self._of_person = False  # whether these are the columns of a person
         self._state: str | None = None  # the column that says whether a talk takes place
+        self._scheduled = False  # whether these are the columns of a schedule
         self._all: dict[str, None] = {}
         self._listed: tuple[str, ...] = ()
         self.seen: dict[str, str] = {}
@@ -124,11 +125,11 @@ class Columns:
                 del fields[field]
         self._mend(record, fields)
         _check_text(fields)
-        self._check_title(record, fields, scheduled=flat.scheduled)
+        self._check_title(record, fields, scheduled=flat.scheduled or self._scheduled)
         given, fields["id"] = fields.get("id"), identity(fields, record)
         if isinstance(given, str) and "/" in given and youtube_id(given):
             fields.setdefault("url", given.strip())
-        if isinstance(url := fields.get("url"), str) and "/" not in url and "." not in url:
+        if isinstance(url := fields.get("url"), str) and (spreadsheet_fault(url) or not ("/" in url or "." in url)):
             fields["url"] = f"https://www.youtube.com/watch?v={url.strip()}" if is_youtube_id(url.strip()) else None
         return self._valid(fields)
 
@@ -139,6 +140,7 @@ class Columns:
             self._names, self._mapping = names, self._known or recognise(names)
             self._shapes = () if self._known else shapes_of(frozenset(names))
             self._of_person, self._state = no_talk.is_person(names), no_talk.state_column(names)
+            self._scheduled = no_talk.is_scheduled(names)
         shape = next((it for it in self._shapes if it.fits(record)), None)
         flat = shape.flat(record, self._references) if shape else generic(record, self._mapping, self._references)
         if flat.columns is not self._mapping or not self.seen.keys() >= flat.columns.keys():
@@ -182,9 +184,8 @@ class Columns:
         if "presenters" in fields:
             fields["presenters"] = tuple(texts.mended(name, escaped=self._escaped) for name in fields["presenters"])
         title, description = fields.get("title"), fields.get("description")
-        for name in ("description", "url"):
-            if isinstance(fields.get(name), str) and spreadsheet_fault(fields[name]):
-                del fields[name]
+        if isinstance(description, str) and spreadsheet_fault(description):
+            description = fields.pop("description")
         if isinstance(title, str):
             if link := _LINK.fullmatch(title.strip()):
                 title, fields["url"] = link[1], link[2] if fields.get("url") == title else fields.get("url", link[2])

@@ -23,6 +23,8 @@ _SPREADSHEET_ERROR = re.compile(
 )
 _SHORTENED_NUMBER = re.compile(r"[+-]?\d[.,]\d*E[+-]?\d{1,3}|[+-]?\dE[+-]\d{1,3}", re.IGNORECASE)
 
+_AS_TEXT = "Format the column as text before it is filled in."
+
 NO_ID = frozenset({"null", "none", "nan", "nil", "undefined", "n/a", "na", "-", "--", "?", "#"})
 """What programs and people write where there is no id."""
 
@@ -59,8 +61,8 @@ def identity(fields: Mapping[str, Any], record: Mapping[str, Any]) -> str:
         return _checked(derived)
     if text is not None and text.strip(_BLANK):
         raise Unreadable(
-            f"The id “{text.strip():.40}” is {fault}, and there is no address of a video to take the id from. Format "
-            "the column as text before the ids are entered, or add a column url."
+            f"The id “{text.strip():.40}” is {fault}, and there is no address of a video to take the id from. "
+            f"{_AS_TEXT} Or add a column url."
         )
     if text:
         raise Unreadable("The id is empty.")
@@ -68,6 +70,8 @@ def identity(fields: Mapping[str, Any], record: Mapping[str, Any]) -> str:
         raise Unreadable(_not_text(value))
     if key := next(filter(None, (_text(record.get(name)) for name in KEYS)), None):
         return _checked(key)
+    if isinstance(url, str) and (fault := spreadsheet_fault(url)):
+        raise Unreadable(f"The row has no id, and its address “{url.strip():.40}” is {fault}. {_AS_TEXT}")
     raise Unreadable("The row has no id, and no address of a video to take one from.")
 
 

@@ -39,6 +39,10 @@ _OF_TALKS = frozenset({*FIELDS["title"], *FIELDS["presenters"], *RECORDINGS, "vi
 _NAMES = frozenset({"name", "firstname", "fullname"})
 _STATES = frozenset({"state", "status", "proposalstate", "proposalstatus", "submissionstate"})
 
+_STARTS = frozenset({"start", "starts", "startsat", "starttime", "begin", "time", "day", "scheduledat"})
+_ENDS = frozenset({"end", "ends", "endsat", "endtime", "room", "stage", "location", "track", "hall"})
+"""The columns of a schedule."""
+
 _WITHDRAWN = frozenset({"rejected", "withdrawn", "canceled", "cancelled", "declined", "deleted"})
 """The states of a talk that does not take place."""
 
@@ -86,6 +90,12 @@ def is_person(names: Iterable[str]) -> bool:
     """Return whether a row with these columns is a person: it has a name, and neither a title nor presenters."""
     given = {plain_name(name) for name in names}
     return bool(given & _NAMES and given & _ABOUT_PEOPLE) and not given & _OF_TALKS
+
+
+def is_scheduled(names: Iterable[str]) -> bool:
+    """Return whether a row with these columns is in a schedule: it has a time, and a place or an end."""
+    given = {plain_name(name) for name in names}
+    return bool(given & _STARTS and given & _ENDS)
 
 
 def state_column(names: Iterable[str]) -> str | None:

@@ -25,7 +25,8 @@ _LAST = ("last_name", "lastName", "family_name", "last")
 
 _STRONG = re.compile(r"[;\n\t|、\uff1b]| / ")
 _AND = r"(?:and|und|with|w/|&|\+)"
-_WEAK = re.compile(rf" ?, ?(?:(?:and|und|et|y|e|en|i) )?| {_AND} ")  # in a text with single spaces
+_WITH = r"(?i:f(?:ea)?t\.?|featuring|avec|con|com|mit)"
+_WEAK = re.compile(rf" ?, ?(?:(?:and|und|et|y|e|en|i) )?| (?:{_AND}|{_WITH}) ")  # in a text with single spaces
 _OTHER_AND = re.compile(r"(\S+ .+) (?:et|y|e|en|i) (\S+ .+)")
 """Two names joined by an `and` that also joins the parts of one: `José Ortega y Gasset`."""
 
@@ -34,10 +35,14 @@ _BESIDE = re.compile(r" ?(?:\([^()]*\)|<[^<>]*>|\[[^\[\]]*\])(?= ?(?:$|[,;&|/+�
 
 _DEGREE = re.compile(r",? (?:Ph\.?\s?D|M\.?D|MBA|M\.?Sc|B\.?Sc)\b\.?", re.IGNORECASE)
 _JUNIOR = re.compile(r", (?=(?:Jr|Sr|II|III)\b)")
-_OTHERS = re.compile(r",? (?:et\.? al\.?|and others|and friends|u\. ?a\.)$", re.IGNORECASE)
+_OTHERS = re.compile(
+    r",? (?:et\.? al\.?|(?:and|&) (?:others|friends|more)|u\. ?a\.|und (?:andere|weitere)|et (?:d['\u2019])?autres"
+    r"|y otros|e outros|e altri|en anderen|i inni)$",
+    re.IGNORECASE,
+)
 _LABEL = re.compile(
     r"(?:speakers?|presenters?|sprecher(?:in|innen)?|referent(?:in|innen)?|ponentes?|moderat(?:or(?:in)?s?|ion)|hosts?"
-    r"|chair)(?:\(s\))?\s?:\s*|(?:presented|moderated|hosted|chaired) by ",
+    r"|chair)(?:\(s\))?\s?:\s*|(?:(?:presented|moderated|hosted|chaired) )?by |with |featuring ",
     re.IGNORECASE,
 )
 _SHARED = re.compile(rf"([^\s,]++) {_AND} ((?:[^\s,]++ )++([^\s,]++))")

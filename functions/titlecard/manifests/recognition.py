@@ -18,6 +18,7 @@ from titlecard.manifests.names import looks_like_an_id, plain_name
 from titlecard.manifests.references import keys_of
 from titlecard.manifests.source import HEAD_BYTES, lines
 from titlecard.manifests.tables import Table, delimiter, table
+from titlecard.manifests.texts import unescaped
 from titlecard.manifests.title_lines import title_and_address, title_and_id
 from titlecard.manifests.vocabulary import ENVELOPES, FIELDS, KEYS
 from titlecard.manifests.yaml_rows import is_single, is_yaml
@@ -535,7 +536,7 @@ def _written_in_lines(head: bytes) -> Form:
 def _are_titles(head: bytes) -> bool:
     """Return whether the first lines may be titles, and not prose; one line must have several words."""
     whole = head if len(head) < HEAD_BYTES else head[: head.rfind(b"\n") + 1]
-    text = whole.decode("utf-8", "surrogateescape")  # the reader of the lines says which are not UTF-8
+    text = unescaped(whole.decode("utf-8", "surrogateescape"))  # the reader of the lines says which are not UTF-8
     written = [line.strip() for line in text.split("\n")[: 10 * _LINES_JUDGED] if line.strip()]
     prose = sum((line[0].islower() and "://" not in line) or line.endswith((".", ",", ";")) for line in written)
     several = len(written) > 1 or any(" " in line and not _CELLS.search(line) for line in written)

@@ -79,6 +79,7 @@ def generic(record: Record, mapping: Mapping[str, str], references: References) 
         values[first] = _run_on(values.get(first, ""), values.pop(field), "\n" if first == "description" else " ")
     if isinstance(paragraphs := values.get("description"), list):
         values["description"] = "\n".join(it for it in paragraphs if isinstance(it, str))
+    _check_is_no_break(record.get("type"))
     return Flat(values, mapping, tuple(record), scheduled="presenters" in mapping)
 
 

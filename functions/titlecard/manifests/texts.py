@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import html
 import re
+from html.entities import html5
 from typing import TYPE_CHECKING
 
 from titlecard.domain.mojibake import repair
@@ -47,7 +48,13 @@ _CLOSERS = {'"': '"', "\u201c": "\u201d", "\u201e": "\u201c", "«": "»", ">": "
 
 def unescaped(text: str) -> str:
     """Return the text with HTML escapes decoded once."""
-    return _ENTITY.sub(lambda entity: html.unescape(entity[0]), text) if "&" in text else text
+    return _ENTITY.sub(_decoded, text) if "&" in text else text
+
+
+def _decoded(entity: re.Match[str]) -> str:
+    """Return the character of an escape; a name that HTML does not have stays, even if it begins like another."""
+    known = entity[0].startswith("&#") or entity[0][1:] in html5
+    return html.unescape(entity[0]) if known else entity[0]
 
 
 def mended(text: str, *, escaped: bool) -> str:

@@ -151,7 +151,8 @@ BREAKS = _folded(
     "kawa kawowa obiadowa rejestracja sniadanie 休憩 昼休み 昼食 受付 開場 懇親会 ランチ registratie inloop borrel "
     "kawe caffe inscripcion inscripciones cocktail cocktails apero aperitif aperitivo sektempfang buffet picnic "
     "gettogether umbau pauza obed prestavka lounas kahvitauko tauko frokost lunsj kaffepaus fika eftermiddagsfika обед "
-    "перерыв кофе брейк регистрация завтрак ужин changeover badge badges photo photos gruppenfoto social"
+    "перерыв кофе брейк регистрация завтрак ужин changeover badge badges photo photos gruppenfoto social "
+    "door ontbijt snidane vecere morgenmad frukost aamiainen kahvalti mola reggeli ebed ebedszunet kaveszunet szunet"
 )
 
 AROUND_BREAKS = _folded(
