@@ -1,4 +1,4 @@
-"""Caches for work that moto, botocore and Typer repeat, which took more than half the time of these tests.
+"""Shortcuts past work that moto, botocore and Typer repeat, which took more than half the time of these tests.
 
 No answer changes. The copy of a table that moto makes before each transaction, to restore the table if it fails, shares
 the table's items; an update changes a copy of its item.
@@ -11,27 +11,35 @@ import functools
 import string
 from collections import defaultdict
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from botocore import endpoint
 from botocore.auth import SigV4Auth
+from botocore.compat import ensure_bytes
 from botocore.loaders import JSONFileLoader, Loader
 from botocore.useragent import UserAgentString
 from moto import backend_index
 from moto.core import responses
+from moto.core.botocore_stubber import BotocoreStubber
+from moto.core.models import DEFAULT_ACCOUNT_ID
 from moto.core.serialize import AttributePicker, BaseJSONSerializer
 from moto.core.utils import camelcase_to_underscores, method_names_from_class
 from moto.dynamodb.models import DynamoDBBackend
 from moto.dynamodb.models.table import Table
 from moto.dynamodb.parsing import ast_nodes
 from moto.dynamodb.parsing.validators import DepthFirstTraverser  # type: ignore[attr-defined]
+from moto.dynamodb.responses import DynamoHandler
 from moto.moto_api._internal.moto_random import MotoRandom
 from moto.sqs import models as queues
+from moto.sqs.responses import SQSResponse
 from typer import testing
 from typer.main import get_command
 
 if TYPE_CHECKING:
     import pytest
+    from botocore.awsrequest import AWSPreparedRequest, AWSRequest
+    from moto.core.common_types import TYPE_RESPONSE
+    from moto.core.request import Request
     from moto.core.serialize import AttributePickerContext
 
 _KINDS = {"B", "BOOL", "BS", "L", "M", "N", "NS", "NULL", "S", "SS"}
@@ -40,6 +48,13 @@ _KINDS = {"B", "BOOL", "BS", "L", "M", "N", "NS", "NULL", "S", "SS"}
 _SCALARS = {"BOOL", "N", "NULL", "S"}
 """The kinds of AttributeValue whose JSON is moto's own dictionary."""
 
+_HANDLERS = {"AmazonSQS": SQSResponse, "DynamoDB_20120810": DynamoHandler}
+"""moto's handlers of the services whose requests are JSON, by the beginning of the header `X-Amz-Target`."""
+
+_POST = {"method": "POST", "path": "/", "values": {}}
+
+_add_signature = SigV4Auth.add_auth
+_process_request = BotocoreStubber.process_request
 _pick = AttributePicker.__call__
 _serialize = BaseJSONSerializer._serialize_type_structure  # noqa: SLF001 -- moto has no public name for it
 _node_types = DepthFirstTraverser.nodes_to_be_processed
@@ -51,15 +66,17 @@ _found_node_types: dict[type, tuple[type, ...]] = {}
 
 
 def save(patch: pytest.MonkeyPatch) -> None:
-    """Install the caches until the patches are undone."""
+    """Install the shortcuts until the patches are undone."""
     patch.setattr(Table, "__deepcopy__", _copied, raising=False)
     patch.setattr(DynamoDBBackend, "update_item", _update_copy)
     patch.setattr(AttributePicker, "__call__", _pick_kind)
     patch.setattr(BaseJSONSerializer, "_serialize_type_structure", _serialize_scalar)
     patch.setattr(ast_nodes, "isinstance", _is_instance, raising=False)  # of abstract classes, millions of times
     patch.setattr(DepthFirstTraverser, "nodes_to_be_processed", _types_to_be_processed)
-    asked_first = sorted(backend_index.backend_url_patterns, key=lambda it: it[0] not in {"dynamodb", "sqs"})
+    patch.setattr(BotocoreStubber, "process_request", _hand_over)
+    asked_first = sorted(backend_index.backend_url_patterns, key=lambda it: it[0] != "s3")
     patch.setattr(backend_index, "backend_url_patterns", asked_first)
+    patch.setattr(SigV4Auth, "add_auth", _add_no_signature)
     patch.setattr(SigV4Auth, "canonical_request", lambda _auth, _request: "")  # nobody checks a signature
     patch.setattr(SigV4Auth, "signature", lambda _auth, _text, _request: "0" * 64)
     patch.setattr(endpoint, "uuid", SimpleNamespace(uuid4=lambda: "the name of a call"))
@@ -73,6 +90,28 @@ def save(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(JSONFileLoader, "load_file", lambda _self, path: read(path))
     patch.setattr(Loader, "list_available_services", _known_services)
     patch.setattr(testing, "_get_command", functools.cache(get_command))
+
+
+def _hand_over(stubber: BotocoreStubber, request: AWSPreparedRequest) -> TYPE_RESPONSE | None:
+    """Hand a request of JSON over to its handler; moto looks for this by URL and makes a WSGI environment first."""
+    headers = {name: ensure_bytes(request.headers.get(name, "")).decode() for name in ("X-Amz-Target", "Content-Type")}
+    service, _, _ = headers["X-Amz-Target"].partition(".")
+    if service not in _HANDLERS:
+        return _process_request(stubber, request)
+    handler = _HANDLERS[service]()
+    handler.headers, handler.querystring, handler.uri_match = headers, {}, {}
+    handler.uri, handler.path, handler.method = request.url, "/", "POST"
+    handler.region, handler.partition = "us-east-1", "aws"
+    handler.access_key, handler.current_account = "AKIAEXAMPLE", DEFAULT_ACCOUNT_ID
+    handler.response_headers = {"server": "amazon.com"}
+    read = SimpleNamespace(headers=headers, content_type=headers["Content-Type"], data=request.body, **_POST)
+    handler.parse_parameters(cast("Request", read))
+    return handler.call_action()
+
+
+def _add_no_signature(auth: SigV4Auth, request: AWSRequest) -> None:
+    if type(auth) is not SigV4Auth or auth.credentials is None:  # S3's handler refuses strangers
+        _add_signature(auth, request)
 
 
 def _pick_kind(picker: AttributePicker, context: AttributePickerContext) -> Any:  # noqa: ANN401 -- as moto's
