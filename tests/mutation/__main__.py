@@ -52,7 +52,7 @@ TESTS = (
     *(f"tests/unit/test_{name}.py" for name in ("lease", "model_prompt", "model_provider", "model_tier", "money")),
     *(
         f"tests/unit/test_{name}.py"
-        for name in ("network", "prices", "requeue", "response", "response_body", "settings")
+        for name in ("network", "parse", "prices", "requeue", "response", "response_body", "settings")
     ),
     *(f"tests/functional/test_{name}.py" for name in ("alarms", "audit", "batches", "breakers", "gauges", "grants")),
     *(f"tests/functional/test_{name}.py" for name in ("catalog_attempts", "catalog_batches", "catalog_rows", "finish")),
