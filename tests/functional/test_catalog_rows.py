@@ -13,6 +13,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from tests.functional.world import PROJECT, Cut, Killed, World, videos
 
 from titlecard.aws.dynamodb.catalog import (
+    Attempt,
     Batch,
     DeferredRow,
     MessageState,
@@ -22,13 +23,13 @@ from titlecard.aws.dynamodb.catalog import (
     stamp,
 )
 from titlecard.aws.dynamodb.catalog.grants import Grants
-from titlecard.aws.dynamodb.catalog.keys import NO_PROJECT, row_key
+from titlecard.aws.dynamodb.catalog.keys import NO_PROJECT, row_key, video_record_key
 from titlecard.aws.dynamodb.catalog.rows import packed, unpacked
 from titlecard.aws.dynamodb.catalog.table import KEYS_PER_GET, STATEMENTS_PER_CALL
 from titlecard.aws.errors import CatalogBusy
 from titlecard.domain.batch import END_STATES, Message, RowState
 from titlecard.domain.money import Amount
-from titlecard.domain.video import Talk, Tier, Video
+from titlecard.domain.video import Policy, Talk, Tier, Video
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -165,6 +166,21 @@ def test_a_dead_row_says_why(world: World, batch: Batch, message: Message) -> No
 def test_a_dead_row_leaves_the_pointer_alone(world: World, batch: Batch, message: Message) -> None:
     end(world, dead(batch, message))
     assert standing(world, message).newest == ""
+
+
+def test_an_end_without_a_talk_writes_no_record_of_its_video(world: World, batch: Batch, message: Message) -> None:
+    end(world, dead(batch, message), parsed(batch, message, talk=None))
+    key = video_record_key(PROJECT, message.video.id, MARK)
+    assert "Item" not in world.db.get_item(TableName=world.names["CatalogTable"], Key=key)
+
+
+def test_a_talk_is_stored_beside_the_attempts_on_its_video(world: World, batch: Batch, message: Message) -> None:
+    now, bound = world.clock(), Amount(1, 1, 1, 1)
+    claim: dict[str, Any] = {"token": "t", "cap": 1, "policy": Policy.AUTO, "bound": bound, "until": now, "now": now}
+    assert isinstance(world.catalog.claim(message, MARK, **claim), Attempt)
+    assert end(world, parsed(batch, message)) == [RowState.PARSED]
+    entry = standing(world, message).entry
+    assert (entry.talk, entry.attempts, entry.token) == (TALK, 1, "t")
 
 
 def test_a_stored_talk_stands(world: World, batch: Batch, message: Message) -> None:
@@ -484,7 +500,16 @@ def test_a_mark_never_changes_a_row_that_has_ended(
     end(world, RowEnd(message, batch.upload.order, MARK, state))
     before = list(world.catalog.rows(batch))
     world.catalog.mark_started(message, now=world.clock(), alone="locally")
-    assert (standing(world, message).row, list(world.catalog.rows(batch))) == (state, before)
+    found = standing(world, message)
+    assert (found.row, found.began, found.alone, list(world.catalog.rows(batch))) == (state, "", "", before)
+
+
+def test_a_row_is_marked_anew_at_each_receive(world: World, message: Message) -> None:
+    for alone in ("one", "two"):
+        world.clock.forward(1)
+        world.catalog.mark_started(message, now=world.clock(), alone=alone)
+        found = standing(world, message)
+        assert (found.began, found.alone) == (stamp(world.clock()), alone)
 
 
 def test_a_mark_never_wakes_a_row_that_waits(world: World, message: Message) -> None:

@@ -19,6 +19,11 @@ _SETTLE = "aws.dynamodb.ledger.reservations: Spending._settle"
 _CHANGES = "{name: change for name, change in changes.items()"
 
 TOLERATED: dict[str, str] = {
+    "aws.dynamodb.catalog.rows: Rows.end: endings = self._move_pointers(endings, dict(zip(": _SAME_LENGTH,
+    "aws.dynamodb.catalog.rows: Rows._end_rows: for ending, new in zip(endings, written.values()": _SAME_LENGTH,
+    "aws.dynamodb.catalog.rows: packed: return min(body.encode(), gzip.compress(body.encode(), mtime=0)": (
+        "nobody reads the time"
+    ),
     "aws.dynamodb.ledger.breakers: Breakers.open_breaker: not_open = ": (
         "a closed breaker has no date, so that the other half of the condition lets it open"
     ),
