@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+_ALSO_FALSE = "None counts as False"
 _ANY_TIMEOUT = "a call may take any time within the settle margin"
 _FIRST_COUNT = "nothing has been counted before"
 _NO_FACTOR = "a stated factor counts only above the other, which is at least 1, so that 0 and 1 are the same"
@@ -55,6 +56,8 @@ TOLERATED: dict[str, str] = {
     "llm.tier: ModelTier.ask: if left <= 0:: <= -> <": "no clock says that exactly nothing is left",
     "llm.tier: ModelTier._loaded: gc.disable()": _SPEED,
     "llm.tier: ModelTier._loaded: gc.freeze()": _SPEED,
+    "pipeline.audit: Audit._may_have_ended: return False: False -> None": _ALSO_FALSE,
+    "pipeline.audit: Audit._end_as_dead: died = [message for message, state in zip(": _SAME_LENGTH,
     "pipeline.canary: CanaryGate.release: self._released = "
     "dict(list(self._released.items())[-100:]) | {batch: now}: 100 -> 101": "any other number of batches would do",
     "pipeline.canary: CanaryGate._take: return False: False -> True": (
@@ -81,7 +84,7 @@ TOLERATED: dict[str, str] = {
     'pipeline.requeue: Requeue.run: done["left to another sweep"] += 1': _FIRST_COUNT,
     'pipeline.requeue: Requeue._put_back: sweep.done["cut short"] += 1': _FIRST_COUNT,
     "pipeline.requeue: _Headroom._promise: return Verdict.STAY": "a sweep reads one row more",
-    "pipeline.parse: Parser._give_back_unsent: return False: False -> None": "None counts as False",
+    "pipeline.parse: Parser._give_back_unsent: return False: False -> None": _ALSO_FALSE,
     "pipeline.parse: Parser._by_model: with ThreadPoolExecutor(max(len(calm), 1)": "without a task any size will do",
     "pipeline.parse: Parser._by_model: outcomes = {job.received.id: outcome for job, outcome in zip(": _SAME_LENGTH,
     "pipeline.parse: Parser._redeliver: seconds = max(1, round(random.uniform(": "no wait is shorter than ten seconds",
