@@ -27,6 +27,8 @@ from moto.core.utils import camelcase_to_underscores, method_names_from_class
 from moto.dynamodb.models import DynamoDBBackend
 from moto.dynamodb.models.table import Table
 from moto.dynamodb.parsing import ast_nodes
+from moto.dynamodb.parsing.ast_nodes import Node  # type: ignore[attr-defined]
+from moto.dynamodb.parsing.expressions import UpdateExpressionParser  # type: ignore[attr-defined]
 from moto.dynamodb.parsing.validators import DepthFirstTraverser  # type: ignore[attr-defined]
 from moto.dynamodb.responses import DynamoHandler
 from moto.moto_api._internal.moto_random import MotoRandom
@@ -71,6 +73,9 @@ def save(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(DynamoDBBackend, "update_item", _update_copy)
     patch.setattr(AttributePicker, "__call__", _pick_kind)
     patch.setattr(BaseJSONSerializer, "_serialize_type_structure", _serialize_scalar)
+    parsed = functools.cache(UpdateExpressionParser.make)  # its users change a copy
+    patch.setattr(UpdateExpressionParser, "make", parsed)
+    patch.setattr(Node, "__deepcopy__", _copied_node, raising=False)
     patch.setattr(ast_nodes, "isinstance", _is_instance, raising=False)  # of abstract classes, millions of times
     patch.setattr(DepthFirstTraverser, "nodes_to_be_processed", _types_to_be_processed)
     patch.setattr(BotocoreStubber, "process_request", _hand_over)
@@ -164,6 +169,16 @@ def _known_services(loader: Loader, type_name: str) -> list[str]:
     if key not in _found_services:
         _found_services[key] = _services(loader, type_name)
     return _found_services[key]
+
+
+def _copied_node(node: Any, _memo: object) -> Any:  # noqa: ANN401 -- moto's nodes have no types
+    other = copy.copy(node)
+    if node.children:
+        other.children = [_copied_node(it, _memo) if isinstance(it, Node) else it for it in node.children]
+        for child in other.children:
+            if isinstance(child, Node):
+                child.parent = other
+    return other
 
 
 def _copied(table: Table, _memo: object) -> Table:

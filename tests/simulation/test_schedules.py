@@ -43,7 +43,8 @@ def test_every_branch_excused_from_the_visit_exists() -> None:
 @pytest.mark.parametrize("name", MUTANTS)
 def test_this_mistake_is_found(name: str) -> None:
     mutant = MUTANTS[name]
-    assert first_failure(production.patched(mutant.patches), range(MUTANT_SCHEDULES), mutant.breaks, mutant.like)
+    code = production.patched(mutant.patches)
+    assert first_failure(code, mutant.seeds(MUTANT_SCHEDULES), mutant.breaks, mutant.like)
 
 
 def test_a_seed_is_a_schedule() -> None:
@@ -55,8 +56,9 @@ def test_a_seed_is_a_schedule() -> None:
 
 
 def test_a_failing_schedule_is_shrunk_to_a_short_one() -> None:
-    code = production.patched(MUTANTS["boto retries on at the ledger"].patches)
-    failed = first_failure(code, range(MUTANT_SCHEDULES))
+    mutant = MUTANTS["boto retries on at the ledger"]
+    code = production.patched(mutant.patches)
+    failed = first_failure(code, mutant.seeds(MUTANT_SCHEDULES))
     assert failed is not None
     short = shrunk(code, failed)
     assert short.kind == failed.kind
