@@ -53,7 +53,7 @@ HELP = "Turn lists of conference videos into clean titles and presenters' names,
 
 EXIT_CODES = (
     "Exit codes: 0 success; 1 something went wrong; 2 bad usage, or a file is not a manifest; 3 some videos are dead, "
-    "waiting or refused (each command's help says which); 130 interrupted. Data goes to standard output, messages for "
+    "waiting or rejected (each command's help says which); 130 interrupted. Data goes to standard output, messages for "
     "people to standard error."
 )
 

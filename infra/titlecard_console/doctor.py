@@ -70,7 +70,7 @@ def examine(environment: Mapping[str, str], state: Path) -> Iterator[Finding]:
     """
     yield Finding("Python", Level.OK, f"{platform.python_version()}, {sys.executable}")
     set_up = str(PYTHON.parents[1]) if PYTHON.exists() else "not set up yet: the first `titlecard run` does it"
-    yield Finding("embedded AWS", Level.OK, set_up)
+    yield Finding("MiniStack", Level.OK, set_up)
     yield _disk(state)
     yield _loopback()
     yield _clock(environment.get("AWS_ENDPOINT_URL") or TIME_SOURCE)

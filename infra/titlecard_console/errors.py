@@ -30,7 +30,7 @@ class ExitCode(IntEnum):
     """The command's arguments cannot be used, or a file is not a manifest."""
 
     UNFINISHED = 3
-    """Some videos are dead, waiting or refused, or a check found something; each command's help says which."""
+    """Some videos are dead, waiting or rejected, or a check found something; each command's help says which."""
 
     INTERRUPTED = 130
     """The person pressed Ctrl-C; 128 plus the signal's number, as in shells."""

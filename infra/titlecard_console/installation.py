@@ -1,7 +1,7 @@
 """The location of Titlecard's own files: the checkout that it was installed from, or the wheel.
 
 A wheel carries template.yaml, the functions' sources and the locks inside this package, so `titlecard run` needs no
-checkout. From these files the console builds the embedded AWS's environment and the functions' artefacts, in the
+checkout. From these files the console builds MiniStack's environment and the functions' artefacts, in the
 checkout or in the user's cache folder.
 """
 

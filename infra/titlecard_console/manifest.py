@@ -80,7 +80,7 @@ class Manifest:
         named = self.first_refused[:REMARKED_ROWS]
         yield from (f"{self.path}:{row.number}: {row.reason}" for row in named)
         if more := self.report.refused - len(named):
-            yield f"{self.path}: {pluralize(more, 'more row')} cannot be used"
+            yield f"{self.path}: {pluralize(more, 'more row is', 'more rows are')} rejected"
 
 
 def read_manifest(path: Path, parameters: Mapping[str, str]) -> Manifest:

@@ -7,7 +7,7 @@ sweeper's own. Queries return pages of the size that production asks for, or of 
 `LATENCY`; threads mark rows concurrently. A sweep runs each minute and ends at its timeout. At the end every row has
 been sent once. Only the processor time depends on this machine.
 
-With `--embedded` both run on the embedded AWS in real time. 20,000 rows are enough there, because each page of a Query
+With `--embedded` both run on the local cloud in real time. 20,000 rows are enough there, because each page of a Query
 reads every row.
 """
 
@@ -262,10 +262,10 @@ def main() -> None:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--rows", type=int, default=1_000_000)
     options.add_argument("--publish", action="store_true", help="publish results, and drain nothing")
-    options.add_argument("--embedded", action="store_true", help="on the embedded AWS")
+    options.add_argument("--embedded", action="store_true", help="on the local cloud")
     given = options.parse_args()
     if given.embedded:
-        on_the_embedded_aws(given.rows)
+        on_the_local_cloud(given.rows)
         return
     rows, wire = Rows(given.rows), Clocked()
     store: Any = dynamo.Store("catalog", "ledger")
@@ -335,7 +335,7 @@ def publish(clients: Any, rows: Rows, wire: Clocked) -> None:  # noqa: ANN401 --
     print({name: f"{number:,}" for name, number in sorted(wire.calls.items())})
 
 
-class EmbeddedWorld(World):
+class LocalCloudWorld(World):
     """A world whose tables, queues and bucket are made by requests, since they are not in this process."""
 
     def _make(self, suffix: str) -> None:
@@ -351,8 +351,8 @@ class EmbeddedWorld(World):
         self.s3.put_bucket_versioning(Bucket=self.bucket, VersioningConfiguration=versioning)
 
 
-def on_the_embedded_aws(number: int) -> None:
-    """Put rows back and publish as many results on the embedded AWS."""
+def on_the_local_cloud(number: int) -> None:
+    """Put rows back and publish as many results on the local cloud."""
     with tempfile.TemporaryDirectory() as folder:
         stack = MiniStack(Path(folder), Path(folder, "log"), {"PATH": os.environ["PATH"]})
         try:
@@ -361,7 +361,7 @@ def on_the_embedded_aws(number: int) -> None:
                 "AWS_ENDPOINT_URL": where.endpoint_url, "AWS_DEFAULT_REGION": where.region,
                 "AWS_ACCESS_KEY_ID": where.access_key, "AWS_SECRET_ACCESS_KEY": where.secret_key,
             }  # fmt: skip
-            world = EmbeddedWorld(bootstrap.AwsClients(), Wire())
+            world = LocalCloudWorld(bootstrap.AwsClients(), Wire())
             batch, _ = world.batch(*[_video(row) for row in range(1, number + 1)])
             _drained(world, batch, number)
             _published(world, batch, number)
@@ -383,7 +383,7 @@ def _drained(world: World, batch: Batch, number: int) -> None:
     )["Attributes"]
     assert int(attributes["ApproximateNumberOfMessages"]) == number, attributes
     assert world.catalog.count_rows(batch, RowState.QUEUED) == number
-    print(f"embedded AWS: {number:,} due rows sent and marked, each once, in {sweeps} sweeps and {seconds:.0f} s")
+    print(f"local cloud: {number:,} due rows sent and marked, each once, in {sweeps} sweeps and {seconds:.0f} s")
 
 
 def _published(world: World, batch: Batch, number: int) -> None:
@@ -397,7 +397,7 @@ def _published(world: World, batch: Batch, number: int) -> None:
     began = time.monotonic()
     done = world.sweeper().run()
     assert done["finished"] == 1, done
-    print(f"embedded AWS: {number:,} results published and the batch closed in {time.monotonic() - began:.1f} s")
+    print(f"local cloud: {number:,} results published and the batch closed in {time.monotonic() - began:.1f} s")
 
 
 def _put(world: World, items: Iterator[dict[str, Any]]) -> None:

@@ -2,9 +2,9 @@
 
     .venv/bin/python -m tests.benchmarks.finish [--rows 10000] [--runs 3]
 
-The embedded AWS runs the template; nobody invokes the sweeper. The last talk is the row with the latest `ended_at`, and
+The local cloud runs the template; nobody invokes the sweeper. The last talk is the row with the latest `ended_at`, and
 the batch is finished when its item says so, after its results are written and announced. Both cores of a small machine
-are shared with the embedded AWS, whose own work for about 340 reads is most of the time. The calls of a publication
+are shared with the local cloud, whose own work for about 340 reads is most of the time. The calls of a publication
 are those of `python -m tests.benchmarks.drain --publish --rows 10000`.
 """
 

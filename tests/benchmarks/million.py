@@ -3,7 +3,7 @@
     .venv/bin/python tests/benchmarks/million.py [--rows 1000000] [--form jsonl|jsonl.gz|json|json.gz|csv|csv.gz]
         [--kills 3] [--timeout 200] [--seed 1] [--parser]
 
-The embedded AWS runs the template with a timeout that is too short for the manifest, so ingest needs several
+The local cloud runs the template with a timeout that is too short for the manifest, so ingest needs several
 continuations; its process is killed several times at random moments. At the end the benchmark checks that
 
 - every accepted row was sent at least once: ingest records what SQS acknowledges, and SQS holds as many messages;
@@ -12,7 +12,7 @@ continuations; its process is killed several times at random moments. At the end
 - with `--parser`, every accepted row has ended, is counted once by the batch, and is in the catalog with its talk.
   Without it the parser is switched off, and the messages stay in their queue.
 
-With `--parser`, sending waits while the work queue is long: the embedded SQS scans all messages for each one that it
+With `--parser`, sending waits while the work queue is long: MiniStack's SQS scans all messages for each one that it
 delivers, so a queue of a million would take days instead of SQS's hour. The figure for sending is then the parser's.
 The sweeper, which would write the results, is off, because each page of a Query there reads every row of the batch.
 

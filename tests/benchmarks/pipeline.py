@@ -3,7 +3,7 @@
     .venv/bin/python -m tests.benchmarks.pipeline [--rows 10000] [--pairs 5]
     .venv/bin/python -m tests.benchmarks.pipeline --provider-seconds 0.2 [--rows 3000] [--pairs 5]
 
-Both run on the same embedded AWS from the same template, driven by the same event sources. The empty ingest sends as
+Both run on the same local cloud from the same template, driven by the same event sources. The empty ingest sends as
 many messages of the same size, and the empty parser acknowledges them. The time runs from the upload to the last talk
 in the catalog, or to the last acknowledged message, with all workers warm. Quote the median ratio of the pairs: a
 machine's speed drifts, but both sides of a pair drift alike.
@@ -77,7 +77,7 @@ def handler(event, context):
 }
 
 WARM_UP_ROWS = 500
-"""Rows parsed before the measurement: the embedded AWS unpacks an artefact for each worker, which must not count."""
+"""Rows parsed before the measurement: the local cloud unpacks an artefact for each worker, which must not count."""
 
 
 def main() -> None:

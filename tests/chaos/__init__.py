@@ -1,4 +1,4 @@
-"""Chaos: the real stack on the embedded AWS, under every fault that can occur.
+"""Chaos: the real stack on the local cloud, under every fault that can occur.
 
 `python -m tests.chaos --minutes N` uploads manifests of every kind, exposes the functions and the provider to a storm
 of faults for N minutes, lets it calm down, and checks every promise from outside: from the tables, the queues, the

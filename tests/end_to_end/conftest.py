@@ -1,4 +1,4 @@
-"""Clouds for the tests: the real template on the embedded AWS, with times of seconds where a test waits for them."""
+"""Clouds for the tests: the real template on the local cloud, with times of seconds where a test waits for them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sixteen processes race for one budget on the embedded AWS: it is never exceeded, and no micro-dollar is lost."""
+"""Sixteen processes race for one budget on the local cloud: it is never exceeded, and no micro-dollar is lost."""
 
 from __future__ import annotations
 

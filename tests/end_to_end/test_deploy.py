@@ -1,4 +1,4 @@
-"""A deployment as a person does it: `sam build` and `sam deploy` into the embedded AWS, from nothing, and again.
+"""A deployment as a person does it: `sam build` and `sam deploy` into the local cloud, from nothing, and again.
 
 The SAM CLI is the real one, from PyPI, in its own environment. Only the account is not AWS's.
 """
@@ -40,7 +40,7 @@ MANIFEST = b'{"id": "v1", "title": "Pickles are for Delis, not Software - Alex G
 
 @dataclass
 class Account:
-    """An empty embedded AWS, and the SAM CLI that deploys to it."""
+    """An empty MiniStack, and the SAM CLI that deploys to it."""
 
     ministack: MiniStack
     sam: Path

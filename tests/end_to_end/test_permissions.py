@@ -1,6 +1,6 @@
 """Least privilege: the shipped policies allow every call of a run, and the run uses every right that they give.
 
-The embedded AWS enforces IAM and records every kind of call (`calls.jsonl`). One run does everything that the stack can
+The local cloud enforces IAM and records every kind of call (`calls.jsonl`). One run does everything that the stack can
 do: good and bad uploads, faults of the provider, lost messages, a deleted manifest, the audit, results, and the
 console's commands by an operator who has only the operators' policy. The tests compare its calls with the deployed
 policies.
@@ -40,28 +40,28 @@ CANARY, CANARY_KEY = "A canary sang in the coal mine.", "sk-proj-canary-01234567
 UNUSED_HERE = {
     (
         "IngestRole",
-        "TakeNotificationsAndContinue",
+        "ReceiveAndContinue",
         "sqs:SendMessage",
     ): "a manifest of several invocations",
     ("SweeperRole", "LetIngestContinue", "sqs:SendMessage"): "a batch that ingest left, after IngestVisibilitySeconds",
     ("SweeperRole", "WriteResults", "s3:AbortMultipartUpload"): "two sweepers that begin the same results",
     **{
-        (role, "WriteItsLog", f"logs:{action}"): "Lambda calls it itself, and the embedded AWS does not"
+        (role, "WriteItsLog", f"logs:{action}"): "Lambda calls it itself, and the local cloud does not"
         for role in ("IngestRole", "ParserRole", "SweeperRole")
         for action in ("CreateLogStream", "PutLogEvents")
     },
     **{
-        (role, sid, f"sqs:{action}"): "Lambda's poller calls it, and the embedded AWS's is not under IAM"
-        for role, sid in (("IngestRole", "TakeNotificationsAndContinue"), ("ParserRole", "TakeMessages"))
+        (role, sid, f"sqs:{action}"): "Lambda's poller calls it, and MiniStack's is not under IAM"
+        for role, sid in (("IngestRole", "ReceiveAndContinue"), ("ParserRole", "ReceiveMessages"))
         for action in ("ReceiveMessage", "DeleteMessage", "GetQueueAttributes")
     },
     **{
-        (policy, "TellDeletedFromForbidden", "s3:ListBucket"): "nothing calls it: S3 asks for it when an object is gone"
+        (policy, "SeeMissingObjects", "s3:ListBucket"): "nothing calls it: S3 asks for it when an object is gone"
         for policy in ("IngestRole", "SweeperRole", "OperatorPolicy")
     },
-    ("IngestRole", "TakeNotificationsAndContinue", "sqs:ChangeMessageVisibility"): "an upload that could not be taken",
-    ("IngestRole", "HaveBatchesFinished", "lambda:InvokeFunction"): "a batch whose rows end before ingest does",
-    ("ParserRole", "TakeMessages", "sqs:ChangeMessageVisibility"): "a request that is tried again; here one is all",
+    ("IngestRole", "ReceiveAndContinue", "sqs:ChangeMessageVisibility"): "an upload that could not be taken",
+    ("IngestRole", "FinishBatches", "lambda:InvokeFunction"): "a batch whose rows end before ingest does",
+    ("ParserRole", "ReceiveMessages", "sqs:ChangeMessageVisibility"): "a request that is tried again; here one is all",
     ("IngestRole", "ReadUploads", "s3:GetObject"): "an upload without a version, where somebody suspends versioning",
     ("SweeperRole", "ReadTheLedger", "dynamodb:BatchGetItem"): "a deferred row whose date has come",
     ("OperatorPolicy", "ReadTheBucket", "s3:GetObjectVersion"): "a manifest that a redrive reads again",
@@ -100,7 +100,7 @@ class Statement:
     keys: tuple[str, ...]
 
     def allows(self, call: Call) -> bool:
-        """Return whether it allows a call, by our own evaluation, independent of the embedded AWS's."""
+        """Return whether it allows a call, by our own evaluation, independent of MiniStack's."""
         return (
             call.caller == self.policy
             and any(fnmatch.fnmatchcase(call.action, it) for it in self.actions)
@@ -163,7 +163,7 @@ def test_every_call_is_allowed(recorded: Recorded) -> None:
 
 
 def test_every_call_is_allowed_by_a_statement(recorded: Recorded) -> None:
-    """The embedded AWS's verdict and our own evaluation of the policies agree."""
+    """MiniStack's verdict and our own evaluation of the policies agree."""
     unexplained = [it for it in recorded.calls if not any(statement.allows(it) for statement in recorded.statements)]
     assert sorted(map(str, unexplained)) == []
 

@@ -1,4 +1,4 @@
-"""From an upload to its talks, through the real template on the embedded AWS, with a provider that keeps a bill.
+"""From an upload to its talks, through the real template on the local cloud, with a provider that keeps a bill.
 
 All tests share one stack and one provider; each test has its own project and its own words in titles.
 """

@@ -193,12 +193,12 @@ def test_a_missing_local_cloud_is_refused_with_the_command_that_starts_one(
 @pytest.mark.parametrize(
     ("command", "words"),
     [
-        (("dlq", "redrive"), "Say which: --cause, --id, --batch, --older-than, or --all"),
+        (("dlq", "redrive"), "Choose dead letters: --cause, --id, --batch, --older-than, or --all"),
         (
             ("dlq", "redrive", "--all", "--cause", "bad_request"),
-            "--all is everything that is dead: leave out --all, or --cause",
+            "--all means all dead letters: leave out --all, or --cause",
         ),
-        (("dlq", "discard"), "Say which: "),
+        (("dlq", "discard"), "Choose dead letters: "),
         (("dlq", "redrive", "--older-than", "soon"), "write a number and s, m, h or d, as in --older-than 12h"),
         (("dlq", "--json", "list"), "Put the options after the command: titlecard dlq list"),
         (("dlq", "discard", "--all", "--copy", "nowhere/copy.jsonl"), "there is no folder 'nowhere': make it first"),

@@ -376,7 +376,7 @@ def test_every_accepted_row_is_sent_when_the_upload_comes_again_after_any_fault(
 
 
 def interrupted(world: World, upload: Upload, how: Cut, at: int) -> bool:
-    """Run an ingest with a mishap; return False if it ended before the mishap. Then let its lease expire."""
+    """Run an ingest with a failure; return False if it ended before the failure. Then let its lease expire."""
     world.wire.cut(how, at)
     try:
         taken(world, upload)

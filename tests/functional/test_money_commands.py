@@ -145,7 +145,7 @@ def test_resume_says_what_continues(project: Project, console: Console) -> None:
     said = console.type("resume", "--all").stderr
     assert f"The pause of {PROJECT} has ended; it began " in said
     assert f"The breaker of {PROJECT} is closed; it opened 2026-01-05 12:00:" in said
-    assert "2 waiting videos continue within a minute or two." in said
+    assert "2 waiting videos continue within two minutes." in said
 
 
 def test_resuming_a_running_project_says_so(console: Console) -> None:
@@ -291,7 +291,7 @@ def test_a_raised_limit_lets_waiting_videos_continue_and_names_its_author(
     assert (facts["limit"]["requests"], facts["waiting"]["videos"]) == (2, 1)
     ((raised,),) = [facts["raised"]]
     assert (raised["from"]["requests"], raised["to"]["requests"], raised["by"][:8]) == (1, 2, "arn:aws:")
-    assert "waiting  1 video; continuing within a minute or two" in console.said("limit", at_its_limit)
+    assert "waiting  1 video; continuing within two minutes" in console.said("limit", at_its_limit)
     project.world.clock.forward(60)
     for _ in range(2):  # first it gets a date, then its message
         project.world.sweeper().run()
@@ -382,7 +382,7 @@ def test_an_invalid_upload_limit_is_refused(world: World, console: Console, play
 
 def test_an_upload_counts_refused_rows_and_names_the_command_that_says_why(console: Console, playlist: Path) -> None:
     said = console.type("upload", str(playlist), "--project", PROJECT, "--yes").stderr
-    assert f"1 row cannot be used: `titlecard check {playlist}` says why." in said
+    assert f"1 row is rejected: `titlecard check {playlist}` says why." in said
 
 
 @pytest.mark.parametrize("command", ["upload", "estimate"])

@@ -1,7 +1,7 @@
 """Every AWS call of the parser fails once, in every way, and the invariants hold.
 
 For a row that needs the model, the first call fails, then (with a fresh row) the second, and so on until the parser
-makes no further call. After each mishap the message is delivered again, as SQS does, until its row has ended.
+makes no further call. After each failure the message is delivered again, as SQS does, until its row has ended.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ CALLS = 60
 """More calls than any run has."""
 
 BEFORE_THE_REQUEST = 2
-"""The writes with which every run begins: a death at one of these is the same for all plans."""
+"""The writes with which every run begins: a crash at one of these is the same for all plans."""
 
 RATES = PriceList.packaged().rates(MODEL, "default")
 
@@ -54,7 +54,7 @@ class Way:
     plan: Plan
 
     def walk(self, how: Cut, at: int) -> bool:
-        """Run it with one mishap; return False if it ended before the mishap."""
+        """Run it with one failure; return False if it ended before the failure."""
         self.provider.reset()
         self.provider.fail(*self.plan.faults)
         self.world.wire.cut(how, at, besides={"Query"})
@@ -157,7 +157,7 @@ PLANS = {
 
 
 @pytest.mark.parametrize("how", [how for how in Cut if how is not Cut.KILLED_BEFORE])
-def test_no_mishap_at_any_call_breaks_an_invariant(sweep: Sweep, how: Cut) -> None:
+def test_a_failure_at_any_call_keeps_the_invariants(sweep: Sweep, how: Cut) -> None:
     for way in sweep(Plan(()), how):
         way.check()
 
@@ -173,7 +173,7 @@ Sweep: TypeAlias = "Callable[[Plan, Cut], Iterator[Way]]"
 
 @pytest.fixture
 def sweep(clients: AwsClients, wire: Wire, provider: LoopbackProvider, tier: ModelTier) -> Sweep:
-    """Return a function that runs a plan with a mishap at its first call, its second, and so on, in new worlds."""
+    """Return a function that runs a plan with a failure at its first call, its second, and so on, in new worlds."""
 
     def ways(plan: Plan, how: Cut) -> Iterator[Way]:
         for at in range(BEFORE_THE_REQUEST + 1 if plan.faults else 1, CALLS):

@@ -458,7 +458,7 @@ def test_a_breaker_that_a_person_has_to_close_gets_no_date_from_what_was_under_w
     assert (project.work(after), project.why(after), project.row(after).due) == (DEFERRED, "breaker_open", NEVER)
 
 
-def test_a_passing_fault_under_way_does_not_shorten_the_wait_for_the_account(project: Project) -> None:
+def test_a_transient_fault_under_way_does_not_shorten_the_wait_for_the_account(project: Project) -> None:
     one, late = project.rows(2)
 
     def meanwhile() -> None:

@@ -93,7 +93,7 @@ def test_a_bill_of_nothing_questions_the_key_id(desk: Desk) -> None:
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        ((), "Say which key is the project's"),
+        ((), "Name the project's key"),
         (("--api-key-id", "sk-proj-abc"), "That is a key itself"),
         (("--api-key-id", KEY, "--to", "2025-03-01"), "the last day must be today"),
         (("--api-key-id", KEY, "--to", "2999-01-01"), "the last day must be today"),

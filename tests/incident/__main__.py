@@ -1,6 +1,6 @@
 """The replay: `python -m tests.incident FOLDER [--hours 1.5]`, from the root of the checkout, on Linux.
 
-Django-Q2 in an environment under FOLDER, and Titlecard on the embedded AWS, work on events/sample.jsonl, each against
+Django-Q2 in an environment under FOLDER, and Titlecard on the local cloud, work on events/sample.jsonl, each against
 its own loopback provider with the same delay. One factor, `SCALE`, speeds up all clocks: scaled hours are hours / 15.
 `django_q2.py` and `titlecard_run.py` name the times that cannot be scaled. Titlecard runs first; Django-Q2 sends the
 same requests, byte by byte.

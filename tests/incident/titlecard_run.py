@@ -75,7 +75,7 @@ def parameters(changed: Mapping[str, int], scale: int) -> dict[str, int]:
 
 
 def run(manifest: Path, provider: SlowProvider, folder: Path, *, changed: Mapping[str, int], scale: int) -> Left:
-    """Run a manifest through the stack on the embedded AWS, with the model alone, until nothing more happens by itself.
+    """Run a manifest through the stack on the local cloud, with the model alone, until nothing more happens by itself.
 
     Args:
         manifest: the manifest.

@@ -1,4 +1,4 @@
-"""The simulated DynamoDB against the embedded AWS's, on the same operations.
+"""The simulated DynamoDB against MiniStack's, on the same operations.
 
 The first test replays every call of production in random schedules, and compares its answer or its refusal. The second
 draws the same kinds of calls at random: production's expressions, on a few keys with any items, with values that other
@@ -77,7 +77,7 @@ class Call:
 
 
 class Recording(Store):
-    """A simulated DynamoDB that records its calls. Its index never lags, like the embedded AWS's."""
+    """A simulated DynamoDB that records its calls. Its index never lags, like MiniStack's."""
 
     def __init__(self, *tables: str, watch: Watch | None = None) -> None:
         super().__init__(*tables, watch=watch)
@@ -154,7 +154,7 @@ class Recording(Store):
 
 
 class Cloud:
-    """The embedded AWS's DynamoDB, which gets the same calls."""
+    """MiniStack's DynamoDB, which gets the same calls."""
 
     def __init__(self, client: DynamoDBClient) -> None:
         self._db: Any = client
@@ -217,7 +217,7 @@ class Cloud:
 
 @pytest.fixture(scope="module")
 def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
-    """Start an embedded AWS without a stack."""
+    """Start a MiniStack without a stack."""
     folder: Path = tmp_path_factory.mktemp("ministack")
     stack = MiniStack(folder, folder / "log", {"PATH": os.environ["PATH"]})
     try:
@@ -254,7 +254,7 @@ def _has_transaction(calls: Sequence[Call]) -> bool:
     return any(call.operation == "transact" for call in calls)
 
 
-def test_the_simulated_store_answers_production_as_the_embedded_aws_does(
+def test_the_simulated_store_answers_production_as_ministack_does(
     cloud: Cloud, schedules: Sequence[Sequence[Call]]
 ) -> None:
     kinds = set()

@@ -23,11 +23,11 @@ def cancel(
     stack_name: options.StackName = None,
     state: options.State = options.DEFAULT_STATE,
 ) -> None:
-    """Stop a batch for good; its remaining videos end as cancelled.
+    """Cancel a batch permanently.
 
     `titlecard cancel pycon-2019-0f3a`
 
-    Nothing more is spent on it.
+    Its unfinished videos get the state cancelled, and nothing more is spent on it.
     """
     stack, now = stacks.find(stack_name, state), datetime.now(UTC)
     results = ResultReader(stack)

@@ -1,4 +1,4 @@
-"""`titlecard check`: say how a file is read, and which rows cannot be used and why."""
+"""`titlecard check`: show how Titlecard reads a file, and why it rejects rows."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ IGNORED_SHOWN = 20
 
 
 def check(manifests: options.Manifests, as_json: options.Json = False) -> None:
-    """Say how a file is read, and which rows cannot be used and why.
+    """Show how Titlecard reads a file, and why it rejects rows.
 
     `titlecard check playlist.json`
 
-    Exit code 3: some rows cannot be used.
+    Exit code 3: some rows are rejected.
     """
     parameters, refused = template.load().values({}), False
     for path in manifests:
@@ -46,7 +46,7 @@ def check(manifests: options.Manifests, as_json: options.Json = False) -> None:
 
 
 def see_check(manifest: Path | str) -> str:
-    """Name the command that says which rows cannot be used."""
+    """Name the command that shows which rows are rejected."""
     return f"`titlecard check {shlex.quote(str(manifest))}` says why"
 
 
@@ -64,7 +64,7 @@ def _in_words(manifest: Manifest) -> str:
         f"{manifest.path}: {report.form}",
         f"  read: {columns}",
         *([f"  ignored: {ignored}"] if ignored else []),
-        f"  rows: {report.accepted:,} good, {report.refused:,} refused{repeated}{left_out}",
+        f"  rows: {report.accepted:,} good, {report.refused:,} rejected{repeated}{left_out}",
         *(f"  {refused.number}: {refused.reason}" for refused in manifest.first_refused),
     ]
     more = report.refused - len(manifest.first_refused)

@@ -22,7 +22,7 @@ def convert(manifests: options.Manifests, output: options.OutputFile = None) -> 
 
     It reads every format that `check`, `run` and `upload` read.
 
-    Exit code 3: some rows cannot be used.
+    Exit code 3: some rows are rejected.
     """
     limits, refused = reading_limits(template.load().values({})), 0
     with open_output(output) as sink:
@@ -33,5 +33,5 @@ def convert(manifests: options.Manifests, output: options.OutputFile = None) -> 
                         sink.write(row.video.model_dump_json(exclude_defaults=True) + "\n")
                     refused += isinstance(row, Refused)
     if refused:
-        say(f"{pluralize(refused, 'row')} cannot be used: `titlecard check` says why.")
+        say(f"{pluralize(refused, 'row is', 'rows are')} rejected: `titlecard check` says why.")
         raise typer.Exit(ExitCode.UNFINISHED)

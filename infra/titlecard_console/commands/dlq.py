@@ -65,9 +65,9 @@ Batches = Annotated[
 OlderThan = Annotated[
     str | None, typer.Option(metavar="TIME", help="Only dead letters older than this: 90s, 30m, 12h, 7d.")
 ]
-All = Annotated[bool, typer.Option("--all", help="Everything that is dead.")]
+All = Annotated[bool, typer.Option("--all", help="All dead letters.")]
 More = Annotated[
-    int, typer.Option("--attempts", metavar="N", min=1, max=20, help="How many more attempts each video is allowed.")
+    int, typer.Option("--attempts", metavar="N", min=1, max=20, help="How many more attempts to grant to a video.")
 ]
 Rate = Annotated[float, typer.Option(metavar="N", min=0.1, max=1000, help="At most this many messages a second.")]
 Id = Annotated[
@@ -197,7 +197,7 @@ def redrive(
     stack_name: options.StackName = None,
     state: options.State = options.DEFAULT_STATE,
 ) -> None:
-    """Send dead letters again, after showing what that can cost.
+    """Redrive dead letters, after showing what that can cost.
 
     `titlecard dlq redrive --cause bad_request`
 
@@ -206,7 +206,7 @@ def redrive(
     `titlecard dlq redrive --all --yes`
 
     Videos that have been parsed in the meantime are not sent. If a redrive is killed, run it again: it continues and
-    allows no attempt twice. The catalog records who allowed it and when (`titlecard dlq show`).
+    does not grant an attempt twice. The catalog records who granted it and when (`titlecard dlq show`).
 
     Exit codes: 2 no dead letter has such an id, batch or cause; 3 some could not be sent, or have changed since they
     were read.
@@ -309,11 +309,9 @@ def _selection(
 def _not_everything(selection: Selection, everything: bool) -> Selection:
     """Refuse a selection that takes everything without --all."""
     if everything and selection != Selection():
-        raise CommandError(
-            "--all is everything that is dead: leave out --all, or --cause, --id, --batch, --older-than."
-        )
+        raise CommandError("--all means all dead letters: leave out --all, or --cause, --id, --batch, --older-than.")
     if not everything and selection == Selection():
-        raise CommandError("Say which: --cause, --id, --batch, --older-than, or --all for everything that is dead.")
+        raise CommandError("Choose dead letters: --cause, --id, --batch, --older-than, or --all for all of them.")
     return selection
 
 

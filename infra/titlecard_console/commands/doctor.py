@@ -17,13 +17,13 @@ from titlecard_console.output import print_json
 def doctor(
     *, as_json: options.Json = False, stack_name: options.StackName = None, state: options.State = options.DEFAULT_STATE
 ) -> None:
-    """Say whether this machine can run Titlecard, and what is missing.
+    """Check that this machine can run Titlecard.
 
     `titlecard doctor`
 
     `titlecard doctor --stack titlecard`
 
-    With --stack it also examines the stack. A "warning" concerns something that not everybody needs.
+    With --stack it also checks the stack. A "warning" means that an optional feature is not available.
 
     Exit code 1: a check failed.
     """

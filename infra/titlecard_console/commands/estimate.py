@@ -1,4 +1,4 @@
-"""`titlecard estimate`: say what a manifest would cost, at most and probably."""
+"""`titlecard estimate`: estimate the expected and the highest cost of a manifest."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def estimate(
     stack_name: options.StackName = None,
     state: options.State = options.DEFAULT_STATE,
 ) -> None:
-    """Say what a manifest would cost, at most and probably.
+    """Estimate the expected and the highest cost of a manifest.
 
     `titlecard estimate playlist.json`
 
@@ -82,7 +82,8 @@ def left_of_budget(stack: Stack, project: str) -> dict[str, Any]:
 def _lines(content: Mapping[str, Any], parameters: Mapping[str, str], project: str) -> list[str]:
     lines = [f"{content['manifest']}: {pluralize(content['accepted'], 'video')}"]
     if content["refused"]:
-        lines.append(f"  {pluralize(content['refused'], 'row')} cannot be used: {see_check(content['manifest'])}")
+        rejected = pluralize(content["refused"], "row is", "rows are")
+        lines.append(f"  {rejected} rejected: {see_check(content['manifest'])}")
     if Policy(parameters["TierPolicy"]) is Policy.LOCAL:
         return [*lines, "  the local tier alone answers, at no cost: TierPolicy is local"]
     expected, most, limit = (format_caps(content[name]) for name in ("expected", "worst_case", "limit"))

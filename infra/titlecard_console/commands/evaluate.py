@@ -47,7 +47,7 @@ def evaluate(
         Policy, typer.Option(help="Which tier answers; auto asks the model if the local one is not sure.")
     ] = Policy.LOCAL,
     model: Annotated[str | None, typer.Option(help="The model to ask; it must be listed in prices.toml.")] = None,
-    at_once: Annotated[int, typer.Option(min=1, max=64, help="How many requests are under way at the same time.")] = 4,
+    at_once: Annotated[int, typer.Option(min=1, max=64, help="The number of concurrent requests.")] = 4,
     baseline: Baseline = None,
     settings: options.Settings = None,
     yes: options.Yes = False,
@@ -59,8 +59,8 @@ def evaluate(
 
     `OPENAI_API_KEY=... titlecard eval talks.jsonl --tier auto`
 
-    Rows with the same `event` form one batch. OPENAI_API_KEY enables the model (OPENAI_BASE_URL is honoured). The model
-    is asked at most once per row; the most that this can cost is shown first. It counts against no stack's budget.
+    Rows with the same `event` form one batch. OPENAI_API_KEY enables the model; OPENAI_BASE_URL sets the endpoint. The
+    model is asked at most once per row. The most that this can cost is shown first. It does not use any stack's budget.
 
     Exit code 3: a score is below the baseline, or the model did not answer for some rows.
     """

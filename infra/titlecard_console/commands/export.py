@@ -25,7 +25,7 @@ def export(
     ] = Format.JSONL,
     since: Annotated[
         str | None,
-        typer.Option(metavar="TIME", help="Only what has changed since then: ISO 8601; UTC without an offset."),
+        typer.Option(metavar="TIME", help="Only changes since this time (ISO 8601; without an offset it is UTC)."),
     ] = None,
     output: options.OutputFile = None,
     model: Annotated[
@@ -43,10 +43,11 @@ def export(
 
     `titlecard export --batch pycon-2019-0f3a --format django-fixture`
 
-    With --project it writes the current talks of all its batches. The order never changes. jsonl has a line for every
-    row, with the fields of `titlecard run` and: batch, current (whether the video's newest talk comes from this row),
-    changed_at. The other formats contain only talks. In CSV, a cell that a spreadsheet would treat as a formula begins
-    with an apostrophe. pyvideo and django-fixture keep the speakers and the fields of a manifest in the same format.
+    With --project it writes the current talks of all its batches. The order is always the same. jsonl has a line for
+    every row, with the same fields as `titlecard run`, and also batch, current (whether the video's newest talk comes
+    from this row) and changed_at. The other formats contain only talks. In CSV, a cell that a spreadsheet would treat
+    as a formula begins with an apostrophe. pyvideo and django-fixture keep the speakers and the fields of a manifest in
+    the same format.
     """
     moment = _moment(since)
     results = ResultReader(stacks.find(stack_name, state))

@@ -66,13 +66,13 @@ def remove_key(
     stack_name: options.StackName = None,
     state: options.State = options.DEFAULT_STATE,
 ) -> None:
-    """Remove a project's key: from then on only the local tier answers.
+    """Remove a project's key; afterwards only the local tier answers.
 
     `titlecard key remove djangocon --stack titlecard`
 
     Secrets Manager keeps the key for seven days; `titlecard key set` can replace it at any time. A worker that has read
-    the key keeps using it for up to five minutes: `titlecard pause` stops a project at once. If the key has leaked,
-    also delete it at the provider.
+    the key keeps using it for up to five minutes: `titlecard pause` stops a project at once. If somebody else has the
+    key, also delete it at the provider.
     """
     stack = stacks.find(stack_name, state)
     name = _secret_name(stack, project)

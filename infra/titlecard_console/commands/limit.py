@@ -54,14 +54,14 @@ def limit(
     stack_name: options.StackName = None,
     state: options.State = options.DEFAULT_STATE,
 ) -> None:
-    """Show a batch's limit and what waits for it, or raise it.
+    """Show a batch's limit and the videos it stops, or raise it.
 
     `titlecard limit pycon-2019-0f3a`
 
     `titlecard limit pycon-2019-0f3a --usd 2 --tokens 400000 --requests 50`
 
-    Videos that wait for the limit continue by themselves. A limit can only be raised, up to the stack's parameters; use
-    `titlecard cancel BATCH` to end a batch. The project's budget also applies.
+    Videos that wait for the limit continue within two minutes. A limit can only be raised, up to the stack's
+    parameters; use `titlecard cancel BATCH` to end a batch. The project's budget also applies.
     """
     given = {"tokens": tokens, "micro_usd": usd, "requests": requests}
     wanted = {name: number for name, number in given.items() if number is not None}
@@ -131,7 +131,7 @@ class _BatchLimit:
         ]
         if self.waiting:
             command = limit_command(self.batch, self.charged + self.need)
-            next_step = f"`{command}` lets all of them continue" if command else "continuing within a minute or two"
+            next_step = f"`{command}` lets all of them continue" if command else "continuing within two minutes"
             lines.append(f"  waiting  {pluralize(self.waiting, 'video')}; {next_step}")
         return lines
 
@@ -156,7 +156,7 @@ def _raise(stack: Stack, current: _BatchLimit, wanted: dict[str, int], *, yes: b
     catalog = stacks.stores(stack).catalog
     if not catalog.raise_limit(batch.id, before, after, by=stacks.caller(stack), now=datetime.now(UTC)):
         raise CommandError(f"Somebody else has just changed {batch.id}: look again with `titlecard limit {batch.id}`.")
-    say("Raised. Waiting videos continue within a minute or two." if current.waiting else "Raised.")
+    say("Raised. Waiting videos continue within two minutes." if current.waiting else "Raised.")
 
 
 def _check(current: _BatchLimit, wanted: dict[str, int]) -> None:

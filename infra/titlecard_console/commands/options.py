@@ -89,8 +89,7 @@ Manifest = Annotated[
     Path, typer.Argument(metavar="MANIFEST", parser=input_path, help="A list of videos; - is standard input.")
 ]
 Manifests = Annotated[
-    list[Path],
-    typer.Argument(metavar="MANIFEST", parser=input_path, help="Each file is one batch; - is standard input."),
+    list[Path], typer.Argument(metavar="MANIFEST", parser=input_path, help="Lists of videos; - is standard input.")
 ]
 BatchName = Annotated[str, typer.Argument(metavar="BATCH", help="A batch, as `titlecard batches` lists it.")]
 ProjectName = Annotated[
@@ -112,13 +111,8 @@ Settings = Annotated[
     typer.Option("--set", metavar="PARAMETER=VALUE", help="Override a parameter of template.yaml; may be repeated."),
 ]
 
-LimitUsd = Annotated[
-    int | None,
-    typer.Option(metavar="USD", parser=micro_usd, help="Spend at most this many dollars on all manifests together."),
-]
-LimitTokens = Annotated[
-    int | None, typer.Option(metavar="NUMBER", min=0, help="Spend at most this many tokens on all manifests together.")
-]
+LimitUsd = Annotated[int | None, typer.Option(metavar="USD", parser=micro_usd, help="The highest cost, in dollars.")]
+LimitTokens = Annotated[int | None, typer.Option(metavar="NUMBER", min=0, help="The highest cost, in tokens.")]
 
 OutputFile = Annotated[
     Path | None,

@@ -20,7 +20,7 @@ def parse(
 
     `titlecard parse events/sample.jsonl > talks.jsonl`
 
-    Prints a table on a terminal, JSON Lines to a pipe or file.
+    It prints a table on a terminal, and JSON Lines to a pipe or file. The rows of one file are surveyed together.
     """
     parameters = template.load().values({})
     with open_talks(output, as_json=as_json) as talks:

@@ -29,14 +29,14 @@ def pause(
     stack_name: options.StackName = None,
     state: options.State = options.DEFAULT_STATE,
 ) -> None:
-    """Stop a project's model calls from the next video on.
+    """Stop a project's requests to the model.
 
     `titlecard pause djangocon`
 
     `titlecard pause --all --stack titlecard`
 
-    Videos that need the model wait, and nothing is lost. Without this program: aws dynamodb put-item --table-name
-    LEDGER --item '{"pk": {"S": "pauses"}, "sk": {"S": "PROJECT"}}'
+    Requests that are already under way end. Videos that need the model wait, and nothing is lost. Without this program:
+    aws dynamodb put-item --table-name LEDGER --item '{"pk": {"S": "pauses"}, "sk": {"S": "PROJECT"}}'
     """
     name = one_or_all(project, every=every)
     stack, now = stacks.find(stack_name, state), datetime.now(UTC)
@@ -64,7 +64,8 @@ def resume(
 
     `titlecard resume --all`
 
-    Videos that waited because of the pause continue within two minutes.
+    A breaker stops requests after a fault of the account or the provider. Videos that wait for the pause or the breaker
+    continue within two minutes.
     """
     name = one_or_all(project, every=every)
     stack, now = stacks.find(stack_name, state), datetime.now(UTC)
@@ -86,7 +87,7 @@ def resume(
         sentences.append(f"{name} is still paused, with all other projects: `titlecard resume --all`.")
     elif freed:
         videos = pluralize(freed, "waiting video continues", "waiting videos continue")
-        sentences.append(f"{videos} within a minute or two.")
+        sentences.append(f"{videos} within two minutes.")
     for sentence in sentences or ["No project was stopped." if every else f"{name} was not stopped."]:
         say(sentence)
 

@@ -54,10 +54,10 @@ def reconcile(
 
     `titlecard reconcile pycon --from 2026-11-01 --api-key-id key_abc123`
 
-    OPENAI_ADMIN_KEY must hold an admin key. Days are in UTC. "unknown" means billed, but not in the ledger: the key has
-    leaked, or other code uses it. An extra request is unknown too, and so is a model that the project was never charged
-    for. "never billed" means charged, but not billed by OpenAI: the bound of a lost answer, or usage that OpenAI has
-    not counted yet.
+    OPENAI_ADMIN_KEY must hold an admin key. Days are in UTC. "unknown" means billed, but not in the ledger: somebody
+    else has the key, or other code uses it. An extra request is unknown too, and so is a model that the project was
+    never charged for. "never billed" means charged, but not billed by OpenAI: the bound of a lost answer, or usage that
+    OpenAI has not counted yet.
 
     Exit code 3: something is unknown.
     """
@@ -99,7 +99,7 @@ def _client(url: str, keys: Sequence[str], projects: Sequence[str]) -> UsageClie
     admin = os.environ.get(ADMIN_KEY, "").strip()
     if not keys and not projects:
         raise CommandError(
-            "Say which key is the project's: --api-key-id key_... (its id, from https://platform.openai.com/api-keys), "
+            "Name the project's key: --api-key-id key_... (its id, from https://platform.openai.com/api-keys), "
             "or --openai-project proj_... for all keys of an OpenAI project."
         )
     if any(it.startswith("sk-") for it in (*keys, *projects)):
@@ -159,8 +159,8 @@ def _explain(days: Sequence[Day], billed: Mapping[date, Sequence[Billed]], month
     if unknown:
         say(
             f"UNKNOWN: OpenAI billed {pluralize(unknown['requests'], 'request')} and "
-            f"{pluralize(unknown['tokens'], 'token')} that the ledger does not know. The key has leaked, or other code "
-            "uses it: make a new key for Titlecard alone."
+            f"{pluralize(unknown['tokens'], 'token')} that the ledger does not know. Somebody else has the key, or "
+            "other code uses it: make a new key for Titlecard alone."
         )
     for day in days:
         for one in billed[day.day] if day.unknown else ():

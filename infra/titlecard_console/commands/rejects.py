@@ -1,4 +1,4 @@
-"""`titlecard rejects`: list the rows of a batch that could not be used."""
+"""`titlecard rejects`: list the rejected rows of a batch."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def rejects(
     stack_name: options.StackName = None,
     state: options.State = options.DEFAULT_STATE,
 ) -> None:
-    """List the rows of a batch that could not be used, and why.
+    """List the rejected rows of a batch, and why.
 
     `titlecard rejects pycon-2019-0f3a`
 
@@ -48,4 +48,4 @@ def rejects(
                 reject = json.loads(line)
                 typer.echo(f"{reject['row']}: {normalise(reject['reason'])}")
                 typer.echo(f"    {normalise(reject['excerpt'])}")
-    say(f"{pluralize(found, 'row')} of {upload.key} could not be used." if found else "Every row could be used.")
+    say(f"{pluralize(found, 'row')} of {upload.key} rejected." if found else "No row is rejected.")

@@ -22,7 +22,7 @@ Target = Annotated[
     Path | None,
     typer.Option(
         "--output",
-        help="The file to write. Default: report-NAME.html in this folder.",
+        help="The file to write. Default: report-NAME.html in the current folder.",
         dir_okay=False,
         callback=options.in_existing_folder,
     ),
@@ -43,8 +43,8 @@ def report(
 
     `titlecard report pycon-2019-0f3a --output talks.html`
 
-    The page is one file that loads nothing. It shows the uploaded rows beside their talks, the talks to review with
-    commands to copy, dead letters by cause, spend against the limit, and refused rows by reason.
+    The page is one file that loads nothing else. It shows the uploaded rows beside their talks, the talks to review
+    with commands to copy, dead letters by cause, spend against the limit, and rejected rows by reason.
     """
     from titlecard_console.report.content import collect  # noqa: PLC0415 -- only this command draws and renders
     from titlecard_console.report.page import render  # noqa: PLC0415 -- as above

@@ -66,7 +66,7 @@ def list_talks(
     stack_name: options.StackName = None,
     state: options.State = options.DEFAULT_STATE,
 ) -> None:
-    """List the talks that need a look; accept or correct them.
+    """List the talks that need review; accept or correct them.
 
     `titlecard review --project pycon --interactive`
 
@@ -78,9 +78,10 @@ def list_talks(
 
     Titles with the same layout are listed together, because they often share an error. The reasons are: low_confidence
     (no tier was sure), ungrounded (the model used words that are not in the video's text), tiers_disagree (the model
-    and a confident local tier named different people), presenters_disagree (the text and the row's own presenters
-    name different people), garbled (the text had lost characters before it was uploaded), and refused, truncated and
-    the like (the model's answer could not be used). No later upload or parse overwrites a person's answer.
+    and a confident local tier named different people), presenters_disagree (the text and the row's own presenters name
+    different people), garbled (the text was decoded wrongly or had lost characters before it was uploaded), and for a
+    model's answer that could not be used: refused (the model declined), truncated and wrong_schema. No later upload or
+    parse overwrites a person's answer.
     """
     if context.invoked_subcommand:
         return
@@ -170,7 +171,7 @@ def accept(
     stack_name: options.StackName = None,
     state: options.State = options.DEFAULT_STATE,
 ) -> None:
-    """Confirm talks as they are: no parse changes them from then on.
+    """Accept talks as they are; later parses do not change them.
 
     `titlecard review accept dQw4w9WgXcQ --project pycon`
 
@@ -204,7 +205,7 @@ def correct(
     stack_name: options.StackName = None,
     state: options.State = options.DEFAULT_STATE,
 ) -> None:
-    """Correct a talk: no parse changes it from then on.
+    """Correct a talk; later parses do not change it.
 
     `titlecard review set dQw4w9WgXcQ --title "Beyond PEP 8"`
 

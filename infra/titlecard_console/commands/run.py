@@ -63,9 +63,9 @@ def run(
 
     `titlecard run --project djangocon --output talks.jsonl 2019.jsonl 2020.jsonl`
 
-    Prints a table on a terminal, JSON Lines to a pipe or file. The model is asked only if OPENAI_API_KEY is set
-    (OPENAI_BASE_URL is honoured). The most that the run can cost is shown first and becomes the project's budget. The
-    state folder keeps the talks, so a second run pays for none of them.
+    It prints a table on a terminal, and JSON Lines to a pipe or file. It asks the model only if OPENAI_API_KEY is set;
+    OPENAI_BASE_URL sets the endpoint. Each file is one batch. It first shows the most that all of them can cost, and
+    sets it as the project's budget in the local cloud. The state folder keeps the talks, so a second run pays for none.
 
     Exit code 3: some videos are dead or waiting.
     """

@@ -53,7 +53,8 @@ def spend(
     `titlecard spend djangocon --by day --json`
 
     "measured" is what the provider counted. "lost answers" are the bounds of requests whose answer was lost. "leaked"
-    was reserved by workers that were killed. All of it stays charged, because the provider may have billed it.
+    are the bounds that killed workers reserved and never settled. All of it stays charged, because the provider may
+    have billed it.
     """
     stack, now = stacks.find(stack_name, state), datetime.now(UTC)
     ledger = stacks.ledger(stack)

@@ -20,28 +20,28 @@ if TYPE_CHECKING:
 
 
 def up(*, settings: options.Settings = None, state: options.State = options.DEFAULT_STATE) -> None:
-    """Keep a local cloud running, for every other command.
+    """Run a local cloud until Ctrl-C, for commands that use a stack.
 
     `titlecard up`
 
     `titlecard up --set MaxConcurrency=2`
 
-    Every AWS client works with it, for instance `aws --endpoint-url ... s3 cp`. Ctrl-C stops it.
+    Every AWS client works with it, for instance `aws --endpoint-url ... s3 cp`.
     """
     with local_cloud(state, overrides_of(settings, Policy.AUTO, None), None) as stack:
         say(f"The local cloud is at {stack.endpoint_url} (region {stack.region}).")
-        say("In another terminal, `titlecard run MANIFEST` and all other commands use it; so does any AWS client:\n")
+        say("In another terminal, `titlecard run MANIFEST` and the other commands use it; so does any AWS client:\n")
         credentials = f"AWS_ACCESS_KEY_ID={stack.access_key} AWS_SECRET_ACCESS_KEY={stack.secret_key}"
         command = f"aws --endpoint-url {stack.endpoint_url} --region {stack.region} s3 cp events/sample.jsonl"
         say(f"  {credentials} {command} s3://{stack.outputs['UploadsBucket']}/uploads/default/\n")
-        say("Ctrl-C stops it. Answers that were paid for are kept.")
+        say("Ctrl-C stops it. It keeps the answers that were paid for.")
         while cloud.find(state):
             time.sleep(1)
         raise CloudError(f"The local cloud has stopped by itself; its log is in {state}.")
 
 
 def overrides_of(settings: Sequence[str] | None, tier: Policy, model: str | None) -> dict[str, str]:
-    """Return the parameters that --set, --tier, --model and the presence of a key imply; --set wins."""
+    """Return the parameters that --set, --tier, --model and the presence of a key imply; --set takes precedence."""
     overrides = options.overrides(settings, model=model, tier=None if tier is Policy.AUTO else tier)
     if tier is not Policy.AUTO or "TierPolicy" not in overrides:
         overrides["TierPolicy"] = _policy(tier)

@@ -42,7 +42,7 @@ def upload(
         say(estimating.summary([found], parameters["Model"]))
         say(left_in_words(left_of_budget(stack, project), project))
     if refused := found.manifest.report.refused:
-        say(f"{pluralize(refused, 'row')} cannot be used: {see_check(manifest)}.")
+        say(f"{pluralize(refused, 'row is', 'rows are')} rejected: {see_check(manifest)}.")
     if not yes and not confirm("Upload it?"):
         raise typer.Abort
     file = found.manifest.file

@@ -1,1 +1,1 @@
-"""The local cloud: the embedded AWS with the stack deployed in it."""
+"""The local cloud: MiniStack with the stack deployed in it."""

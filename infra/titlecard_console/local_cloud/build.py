@@ -1,8 +1,8 @@
 """The functions' artefacts for this machine: built by `functions/build`, as `sam build` builds them, and kept.
 
-A zip file holds a function's code and the name of the folder with its packages, which are most of its size: the
-embedded AWS links them into place instead of unpacking them for every cloud. An artefact is built again only when one
-of its inputs changes, and unused artefacts are removed after a while.
+A zip file holds a function's code and the name of the folder with its packages, which are most of its size. MiniStack
+links the packages into place instead of unpacking them for every cloud. An artefact is built again only when one of its
+inputs changes, and unused artefacts are removed after a while.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def build(cache: Path = CACHE, say: Callable[[str], None] = lambda _step: None) 
         say: takes a sentence for people before each slow step.
 
     Raises:
-        CloudError: the build failed, with the output of `functions/build`; or the embedded AWS, whose interpreter
+        CloudError: the build failed, with the output of `functions/build`; or MiniStack, whose interpreter
             compiles the artefacts, cannot be set up.
     """
     environment.set_up(say)

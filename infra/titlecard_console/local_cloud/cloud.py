@@ -166,7 +166,7 @@ def start(
 
     Raises:
         CommandError: the template refuses the overrides.
-        CloudError: the functions cannot be built, the embedded AWS cannot be set up, or the cloud or one of its
+        CloudError: the functions cannot be built, MiniStack cannot be set up, or the cloud or one of its
             functions does not start; the message says which and why.
     """
     parameters = template.load().values(local_parameters(environment) | dict(overrides))
@@ -198,7 +198,7 @@ def local_parameters(environment: Mapping[str, str]) -> dict[str, str]:
     parameters = {
         "Runtime": f"python{sys.version_info.major}.{sys.version_info.minor}",
         "Architecture": "x86_64",
-        "AccountConcurrency": "1000",  # the embedded AWS has no such limit
+        "AccountConcurrency": "1000",  # MiniStack has no such limit
     }
     if os.uname().machine in {"arm64", "aarch64"}:
         parameters["Architecture"] = "arm64"

@@ -1,4 +1,4 @@
-"""The embedded AWS's environment: an empty virtual environment, with MiniStack's packages in a folder beside it.
+"""MiniStack's environment: an empty virtual environment, with MiniStack's packages in a folder beside it.
 
 The functions run with that environment's interpreter. MiniStack's packages are outside it, so that none of them can
 stand in for a package that an artefact lacks.
@@ -53,7 +53,7 @@ def set_up(say: Callable[[str], None] = lambda _step: None) -> None:
         if _is(wanted):
             return
         uv = find_uv(say)
-        say("setting up the embedded AWS, once")
+        say("setting up MiniStack, once")
         _run(uv, "venv", "--quiet", "--clear", "--no-project", "--python", sys.executable, str(ENVIRONMENT))
         into = ("--python", str(PYTHON), "--target", str(PACKAGES))
         options = ("--quiet", "--no-deps", "--require-hashes")  # the lock is complete and overrides bounds
@@ -92,4 +92,4 @@ def _is(wanted: str) -> bool:
 def _run(*command: str) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 -- uv or pip
     if done.returncode:
-        raise CloudError(f"The embedded AWS could not be set up:\n{done.stderr.strip()}")
+        raise CloudError(f"MiniStack could not be set up:\n{done.stderr.strip()}")

@@ -77,7 +77,7 @@ class MiniStack:
             CloudError: it has died.
         """
         if self._process.poll() is not None:
-            raise CloudError(f"the embedded AWS has stopped by itself; its log is {self._log}")
+            raise CloudError(f"MiniStack has stopped by itself; its log is {self._log}")
 
     def under_way(self, function: str) -> int:
         """Return how many invocations of a function are running."""
@@ -110,7 +110,7 @@ class MiniStack:
             except (urllib.error.URLError, TimeoutError, ConnectionError):
                 pass
             time.sleep(POLL_SECONDS)
-        raise CloudError(f"the embedded AWS does not answer after {START_SECONDS} seconds; its log is {self._log}")
+        raise CloudError(f"MiniStack does not answer after {START_SECONDS} seconds; its log is {self._log}")
 
 
 def _free_port() -> int:

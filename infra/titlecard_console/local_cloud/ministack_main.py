@@ -1,4 +1,4 @@
-"""Runs MiniStack in this process; started by `ministack.py` with the embedded AWS's own interpreter.
+"""Runs MiniStack in this process; started by `ministack.py` with MiniStack's own interpreter.
 
 That interpreter has no packages. MiniStack's packages are on the path of this process alone, so that the functions,
 which MiniStack starts with the same interpreter, have only the standard library and their artefact.

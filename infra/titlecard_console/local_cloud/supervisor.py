@@ -63,7 +63,7 @@ def main() -> int:
 
 
 def _supervise(request: CloudRequest, state: State) -> None:
-    _tell(step="starting the embedded AWS")
+    _tell(step="starting MiniStack")
     with closing(MiniStack(state.scratch, state.logs / "ministack.log", request.environment)) as ministack:
         _tell(step="deploying template.yaml")
         outputs = deploy.deploy(ministack.cloud, template.load(), request.parameters, Path(request.artefacts))

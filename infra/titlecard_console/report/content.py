@@ -173,11 +173,11 @@ def _charges(result: RowResult) -> Iterable[Charge]:
 
 
 def _rejects(uploads: UploadsBucket, batch: Batch) -> Counter[str]:
-    """Count the refused rows of a batch by reason."""
+    """Count the rejected rows of a batch by reason."""
     try:
         lines = uploads.read_report(batch.upload, REJECTS).splitlines()
     except ObjectDeleted:
-        return Counter({"the list of refused rows was deleted": batch.refused})
+        return Counter({"the list of rejected rows was deleted": batch.refused})
     reasons = Counter(str(json.loads(line)["reason"]) for line in lines if line.strip())
     rest = sum(reasons.values()) - sum(count for _, count in reasons.most_common(REASONS_SHOWN))
     return Counter(dict(reasons.most_common(REASONS_SHOWN)) | ({"other reasons": rest} if rest else {}))

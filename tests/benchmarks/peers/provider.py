@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from tests.benchmarks.peers.workloads import Workload
 
 PASSING = ("server_error", "bad_gateway", "silent_close", "half_body", "reset")
-"""Passing faults: two errors, and three ways to lose an answer that was billed."""
+"""Transient faults: two errors, and three ways to lose an answer that was billed."""
 
 POISON = ("prose", "server_error", "context_too_long")
 """The faults of poisoned rows, the same for a row every time: an answer that is not a talk, an error, a refusal."""

@@ -284,7 +284,7 @@ class _Watch:
 
 
 def _timeouts(log: Path) -> int:
-    """Return how often the embedded AWS ended a function at its timeout."""
+    """Return how often the local cloud ended a function at its timeout."""
     with suppress(FileNotFoundError):
         return log.read_text(encoding="utf-8").count("killing worker")
     return 0

@@ -52,7 +52,7 @@ What the columns mean:
 - Tokens: an error response is not billed; an answer that is lost on its way is. A token is four bytes of the request,
   or four characters of the answer.
 - Wall: from the moment when everything is started to the last row's end. Titlecard's functions start cold after that
-  moment, and its memory is that of the whole embedded AWS with them.
+  moment, and its memory is that of the whole local cloud with it.
 - Exact: title and presenters are both the known ones, in percent of all rows. Titlecard can be exact where the provider
   is wrong: it refuses an answer with a name that the text does not hold, and keeps the local tier's talk.
 """

@@ -12,7 +12,7 @@ class Workload:
     Attributes:
         name: its name for people.
         latency: the seconds that every response takes.
-        passing: the chance that a request meets a passing fault.
+        passing: the chance that a request meets a transient fault.
         poison: the share of rows whose requests all fail.
         kill_every: seconds between two killed workers; 0 means none.
         storm: seconds from the first request during which every request is refused with 429.
@@ -41,7 +41,7 @@ WORKLOADS = (HEALTHY, FAULTS, KILLS, STORM)
 
 TITLES = {
     "healthy": "A healthy provider",
-    "faults": "10 % passing faults, 2 % poison",
+    "faults": "10 % transient faults, 2 % poison",
     "kills": "A worker killed every 5 s",
     "storm": "12 s of nothing but 429",
 }

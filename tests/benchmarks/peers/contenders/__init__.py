@@ -103,7 +103,7 @@ CONTENDERS = (
     Contender(
         "Titlecard (cascade)",
         "titlecard_stack",
-        "The template on the embedded AWS, two parsers with ten messages each. Times are shortened: request deadline "
+        "The template on the local cloud, two parsers with ten messages each. Times are shortened: request deadline "
         "8 s, parser time-out 20 s, visibility 120 s (six times that, AWS's rule; 720 s as shipped), back-off 2 s.",
         "A dead letter with its cause, charge and history: `titlecard dlq`, `dlq show`, `dlq redrive --cause`. An "
         "answer that is no talk leaves the local tier's talk, flagged for review.",

@@ -23,7 +23,7 @@ SCHEMA = {
 }
 
 
-class PassingFaultError(Exception):
+class TransientFaultError(Exception):
     """A fault that may pass: no connection, no complete answer, 429 or a server's error."""
 
 
@@ -31,7 +31,7 @@ def ask(order: dict[str, Any], prompt: str) -> dict[str, Any]:
     """Ask about a row, and return its talk.
 
     Raises:
-        PassingFaultError: a retry may succeed.
+        TransientFaultError: a retry may succeed.
         ValueError: the answer is not a talk, or the request was rejected.
     """
     body = {
@@ -52,9 +52,9 @@ def ask(order: dict[str, Any], prompt: str) -> dict[str, Any]:
         with error:
             told = error.read().decode()
         if error.code == http.client.TOO_MANY_REQUESTS or error.code >= http.client.INTERNAL_SERVER_ERROR:
-            raise PassingFaultError(f"{error.code}: {told}") from error
+            raise TransientFaultError(f"{error.code}: {told}") from error
         raise ValueError(f"{error.code}: {told}") from error
     except (OSError, http.client.HTTPException) as error:
-        raise PassingFaultError(repr(error)) from error
+        raise TransientFaultError(repr(error)) from error
     talk = json.loads(said)
     return {"title": str(talk["title"]), "presenters": [str(name) for name in talk["presenters"]]}

@@ -37,7 +37,7 @@ app.conf.update(
     name="ask",
     acks_late=True,
     reject_on_worker_lost=True,
-    autoretry_for=(client.PassingFaultError,),
+    autoretry_for=(client.TransientFaultError,),
     retry_backoff=True,
     max_retries=3,
 )

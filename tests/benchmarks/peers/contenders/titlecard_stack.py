@@ -1,4 +1,4 @@
-"""Titlecard on the embedded AWS, as a contender: `python -m tests.benchmarks.peers.contenders.titlecard_stack ORDER`.
+"""Titlecard on the local cloud, as a contender: `python -m tests.benchmarks.peers.contenders.titlecard_stack ORDER`.
 
 Its order also holds `tier` (the policy), `artefacts` (the folder of the built functions) and `manifest` (a path).
 """
