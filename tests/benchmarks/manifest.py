@@ -97,6 +97,12 @@ def write_lines(rows: Iterator[dict[str, str]], sink: TextIO) -> None:
     sink.writelines(json.dumps(row) + "\n" for row in rows)
 
 
+def write_nested(rows: Iterator[dict[str, str]], sink: TextIO) -> None:
+    """Write JSON Lines of almost the largest rows, full of empty lists, which take the most memory."""
+    lists = ", ".join(["[]"] * 450_000)
+    sink.writelines(json.dumps(row)[:-1] + f', "x": [{lists}]}}\n' for row in rows)
+
+
 def write_titles(rows: Iterator[dict[str, str]], sink: TextIO) -> None:
     """Write one title per line."""
     sink.writelines(f"{row['title']}\n" for row in rows)
@@ -176,6 +182,7 @@ ENCODINGS = {"utf-16.csv": "utf-16"}
 
 WRITERS: Mapping[str, Writer] = {
     "lines.jsonl": write_lines,
+    "nested.jsonl": write_nested,
     "array.json": json_writer("[", lambda _, row: [row], "]"),
     "envelope.json": json_writer('{"data": {"search": {"edges": [', lambda _, row: [{"node": row}], "]}}}"),
     "table.csv": table_writer(id="id", title="title", description="description", url="url"),

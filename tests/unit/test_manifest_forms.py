@@ -335,6 +335,7 @@ def test_a_first_line_that_is_broken_does_not_hide_json_lines() -> None:
         (json.dumps('{"id": "a", "title": "A"}').encode(), "jq -r . OLD"),
         (b"#EXTM3U\n#EXTINF:5,A\nhttps://youtu.be/Ab3dEfGh1Jk\n", "yt-dlp --flat-playlist -J"),
         (b"[[talks]]\nid = 1\n", "TOML or INI"),
+        (b"null\n", "The file is null, which yt-dlp writes"),
         (b"; talks\n[talk]\nid=1\ntitle=A\n", "TOML or INI"),
         (b"# Add talks.\n---\n[]\n", "an empty list in YAML"),
         (b"---\n[]\n\n# Add talks.\n# And more.\n", "an empty list in YAML"),
@@ -1442,6 +1443,19 @@ def test_an_address_that_a_spreadsheet_broke_is_none() -> None:
     assert "its address “#NAME?” is what a spreadsheet shows" in refused.reason
     assert isinstance(read, Accepted)
     assert read.video.url is None
+
+
+def test_objects_that_share_a_line_are_read_one_by_one() -> None:
+    row = '{"id": "%s", "title": "A"}'
+    data = row % "a" + row % "b" + "\n" + row % "c" + "\n" + row % "d" + "\n"
+    assert [identity for _, identity, _ in accepted(data.encode())] == ["a", "b", "c", "d"]
+
+
+@pytest.mark.parametrize("kind", ["playlist", "channel"])
+def test_what_an_api_calls_a_playlist_or_channel_is_no_talk(kind: str) -> None:
+    (row,) = rows(json.dumps([{"type": kind, "title": "DemoConf", "id": "PL1"}]).encode())
+    assert isinstance(row, Refused)
+    assert "a channel or a playlist" in row.reason
 
 
 TALK = {"id": "1", "title": "Queues"}

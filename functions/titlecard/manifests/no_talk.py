@@ -179,6 +179,7 @@ def _is_channel(record: Mapping[str, Any]) -> bool:
     """Return whether it is a channel, or a playlist in a list of playlists: by yt-dlp, YouTube and PeerTube."""
     return (
         record.get("_type") == "channel"
+        or record.get("type") in ("playlist", "channel")
         or record.get("kind") in {"youtube#playlist", "youtube#channel"}
         or str(record.get("id")).startswith(("yt:playlist:", "yt:channel:"))
         or not record.keys().isdisjoint(_OF_LISTS)

@@ -203,6 +203,10 @@ def convert(encoding: str) -> str:
 def _check_kind(head: bytes) -> None:
     if not head.strip(b"\0"):
         raise NotAManifest("The file consists of NULs: it was not written to its end. Make or copy it again.")
+    if head.strip() == b"null":
+        raise NotAManifest(
+            "The file is null, which yt-dlp writes if it can read nothing: run it again, see its errors."
+        )
     if _SECTION.match(head):
         raise NotAManifest(f"The file is TOML or INI: write its list of talks as JSON. {ACCEPTED_FORMS}")
     for magic, kind in _OTHER_FILES.items():
@@ -457,17 +461,22 @@ def _is_json_lines(head: bytes, *, logged: bool) -> bool:
     objects = [line for line in written if _is_object(line)]
     if not objects or len(objects) * 2 < len(written):
         return False
+    if any(line.startswith(b"{") and "trailing characters" in _fault_of(line) for line in written):
+        return False  # objects in one line, as files without line ends that were put together
     return [piece.data for _, piece in elements([objects[0]], len(head))] == [objects[0]]
 
 
 def _is_object(line: bytes) -> bool:
-    if not (line.startswith(b"{") and line.endswith(b"}")):
-        return False
+    return line.startswith(b"{") and line.endswith(b"}") and _fault_of(line) == ""
+
+
+def _fault_of(line: bytes) -> str:
+    """Return why a line is not JSON; nothing if it is."""
     try:
         parsed(line)
-    except ValueError:
-        return False
-    return True
+    except ValueError as error:
+        return str(error)
+    return ""
 
 
 _MARKS = (
