@@ -83,11 +83,13 @@ def main() -> int:
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="titlecard-mutation-") as folder:
         benches = [Bench(ROOT, Path(folder).resolve() / str(number)) for number in range(asked.workers)]
-        modules = sorted(_modules(asked.only.split(",")))
-        every = [it for module in modules for it in mistakes(module, benches[0].file(module).read_bytes())]
         if asked.sample:
             chosen = [Trial(_sampled(it, benches[0]), [it.test], SECONDS_OF_ONE) for it in SAMPLE]
+            number = len(chosen)
         else:
+            modules = sorted(_modules(asked.only.split(",")))
+            every = [it for module in modules for it in mistakes(module, benches[0].file(module).read_bytes())]
+            number = len(every)
             covered = benches[0].coverage(sorted(_modules(PARTS)), asked.tests.split(","), Kept(ROOT))
             chosen = [
                 _trial(it, covered, asked.seconds) for it in every if asked.after <= it.draw < asked.after + asked.share
@@ -100,7 +102,7 @@ def main() -> int:
                 sys.stderr.write(f"\n{mistake.module}:{mistake.line} {mistake.name}\n")
             survived = sum(fate is Fate.SURVIVED for fate in fates.values())
             sys.stderr.write(f"\r{len(fates)} of {len(chosen)} mistakes, {survived} survived ")
-    return _report(len(every), fates, 0.0 if asked.sample else MOST_SURVIVING)
+    return _report(number, fates, 0.0 if asked.sample else MOST_SURVIVING)
 
 
 def _trial(mistake: Mistake, covered: Coverage, seconds: float) -> Trial:
@@ -137,7 +139,7 @@ def _side_by_side(
         os.wait()
 
 
-def _report(every: int, fates: Mapping[Mistake, Fate], most: float) -> int:
+def _report(number: int, fates: Mapping[Mistake, Fate], most: float) -> int:
     survivors = [it for it, fate in fates.items() if fate is Fate.SURVIVED]
     tolerated = {it: why for it in survivors for name, why in TOLERATED.items() if it.name.startswith(name)}
     bad = [it for it in survivors if it not in tolerated]
@@ -147,7 +149,7 @@ def _report(every: int, fates: Mapping[Mistake, Fate], most: float) -> int:
         by_module[mistake.module][what] += 1
     columns = [fate.name.lower() for fate in Fate]
     columns.insert(-1, "tolerated")
-    sys.stdout.write(f"\n{len(fates)} of {every} mistakes tried\n")
+    sys.stdout.write(f"\n{len(fates)} of {number} mistakes tried\n")
     sys.stdout.write(f"{'module':<32}{'mistakes':>10}{''.join(f'{name:>11}' for name in columns)}\n")
     for module, counts in [*sorted(by_module.items()), ("all", sum(by_module.values(), Counter()))]:
         numbers = "".join(f"{counts[name]:>11}" for name in columns)
