@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from contextlib import ExitStack
+from functools import cache
 from typing import TYPE_CHECKING
 
 import psutil
@@ -87,11 +88,16 @@ def _processes_of(command: subprocess.Popen[str]) -> dict[psutil.Process, str]:
 def test_workers_give_the_talks_of_one_process_in_order(method: str, start: Start) -> None:
     written, complaints = start(method).communicate(timeout=PATIENCE_SECONDS)
     assert complaints == ""
-    found = [(row["id"], row["title"], row["presenters"]) for row in map(json.loads, written.splitlines())]
+    assert [(row["id"], row["title"], row["presenters"]) for row in map(json.loads, written.splitlines())] == _talks()
+
+
+@cache
+def _talks() -> list[tuple[str, str, list[str]]]:
+    """Return the talks of the manifest, parsed in this process."""
     rows = [(number, _video(number)) for number in range(ROWS)]
     surveys = survey_batch(rows)
-    expected = [(video.id, extraction.parse(video, surveys.of(number, video))) for number, video in rows]
-    assert found == [(name, parse.title, list(parse.presenters)) for name, parse in expected]
+    parses = [(video.id, extraction.parse(video, surveys.of(number, video))) for number, video in rows]
+    return [(name, parse.title, list(parse.presenters)) for name, parse in parses]
 
 
 def test_small_manifest_starts_no_worker(monkeypatch: pytest.MonkeyPatch) -> None:

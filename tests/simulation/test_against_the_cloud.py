@@ -32,7 +32,7 @@ from titlecard.aws.dynamodb.catalog.table import item_of_refusal
 from titlecard_console.local_cloud.ministack import MiniStack
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -260,11 +260,24 @@ def test_the_simulated_store_answers_production_as_ministack_does(
     kinds = set()
     for calls in schedules:
         cloud.begin()
-        for call in calls:
+        for call in _without_repeated_reads(calls):
             assert cloud.answer(call) == call.answer, call
             kinds.add((call.operation, str(call.answer)[:40] if isinstance(call.answer, tuple) else "done"))
     assert {operation for operation, _ in kinds} == {"get", "query", "put", "update", "transact"}
     assert len({how for _, how in kinds}) > 1, "some were refused"
+
+
+def _without_repeated_reads(calls: Iterable[Call]) -> Iterator[Call]:
+    """Leave out reads that were answered the same since the last write."""
+    answered: list[Call] = []
+    for call in calls:
+        if call.operation in {"put", "update", "transact"}:
+            answered.clear()
+        elif call in answered:
+            continue
+        else:
+            answered.append(call)
+        yield call
 
 
 # ------------------------------------------------------------------------------------------------- random operations
