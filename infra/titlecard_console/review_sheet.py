@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import hashlib
+import io
 import json
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING
@@ -21,6 +23,9 @@ if TYPE_CHECKING:
 
 COLUMNS = ("project", "id", "raw_title", "title", "presenters", "reason", "confidence", "seen")
 """The person may change `title` and `presenters`. `seen` is a digest of the talk at the time of writing."""
+
+_SEPARATORS = (",", ";", "\t")
+"""The separators of columns: a comma, Excel's semicolon in some languages, the tab of Excel's Unicode text."""
 
 BETWEEN_NAMES = ";"
 """The separator between presenters in a cell."""
@@ -73,22 +78,24 @@ def write(project_of: dict[str, str], flagged: Iterable[Flagged], sink: IO[str])
 
 
 def read(path: Path) -> list[tuple[int, dict[str, str]]]:
-    """Return the rows of a sheet, with their line numbers.
+    """Return the rows of a sheet, with their line numbers, from any table that a spreadsheet saves as text.
 
     Raises:
         CommandError: the file is not CSV in UTF-8, or a column that `write` wrote is missing.
     """
+    data = path.read_bytes()
     try:
-        with path.open(encoding="utf-8-sig", newline="") as source:
-            reader = csv.DictReader(source)
-            if missing := [column for column in COLUMNS if column not in (reader.fieldnames or ())]:
-                raise CommandError(
-                    f"{path} has no column {', '.join(missing)}: write the file with `titlecard review --output`, "
-                    "change titles and presenters, and save it as CSV with commas."
-                )
-            return [(reader.line_num, {name: _plain(row[name] or "") for name in COLUMNS}) for row in reader]
+        text = data.decode("utf-16" if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig")
+        separator = max(_SEPARATORS, key=text.partition("\n")[0].count)
+        reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=separator)
+        if missing := [column for column in COLUMNS if column not in (reader.fieldnames or ())]:
+            raise CommandError(
+                f"{path} has no column {', '.join(missing)}: write the file with `titlecard review --output`, "
+                "change titles and presenters, and save it as CSV."
+            )
+        return [(reader.line_num, {name: _plain(row[name] or "") for name in COLUMNS}) for row in reader]
     except (UnicodeDecodeError, csv.Error) as error:
-        raise CommandError(f"{path} is not CSV in UTF-8: save it as CSV UTF-8, with commas.") from error
+        raise CommandError(f"{path} is not CSV in UTF-8: save it as CSV UTF-8.") from error
 
 
 def changed(line: int, row: dict[str, str], talk: Talk) -> Correction | None:

@@ -232,6 +232,20 @@ def test_only_changed_rows_of_a_sheet_are_applied(world: World, console: Console
     assert (it["title"], it["presenters"]) == ("Loaders", ["Ada Byron", "Grace Hopper"])
 
 
+@pytest.mark.parametrize(("encoding", "separator"), [("utf-16", "\t"), ("utf-8-sig", ";"), ("utf-8", ",")])
+def test_a_sheet_is_applied_in_any_form_that_a_spreadsheet_saves(
+    console: Console, written: Path, encoding: str, separator: str
+) -> None:
+    first, second = sheet(written)
+    with written.open("w", encoding=encoding, newline="") as sink:
+        writer = csv.DictWriter(sink, list(first), delimiter=separator)
+        writer.writeheader()
+        writer.writerows([first | {"title": "Loaders", "presenters": "Zoë; Ada Byron"}, second])
+    assert "1 change applied" in console.type("review", "--apply", str(written), "--yes").stderr
+    (it,) = (it for it in console.objects("export", "--project", PROJECT) if it["id"] == "a")
+    assert (it["title"], it["presenters"]) == ("Loaders", ["Zoë", "Ada Byron"])
+
+
 def test_an_unchanged_sheet_applies_nothing_and_asks_nothing(world: World, console: Console, written: Path) -> None:
     save(written, sheet(written))
     done = console.type("review", "--apply", str(written))
