@@ -79,6 +79,12 @@ def test_a_lease_that_ran_out_goes_to_the_second_opener(world: World) -> None:
     assert opened(world, "second").lease == "second"
 
 
+def test_a_lease_holds_up_to_its_very_end(world: World) -> None:
+    opened(world, "first")
+    world.clock.forward(LEASE_SECONDS)
+    assert opened(world, "second").lease == "first"
+
+
 def test_a_takeover_keeps_the_checkpoint(world: World) -> None:
     batch = sending(world, "first")
     world.catalog.sent(batch, 2, until=world.clock.after(LEASE_SECONDS), now=world.clock())
@@ -91,6 +97,7 @@ def test_a_takeover_keeps_the_creation_and_so_the_place_among_the_open_batches(w
     batch = opened(world, "first")
     world.clock.forward(LEASE_SECONDS + 1)
     newer, _ = world.batch(*videos(1))
+    world.clock.forward(1)
     assert opened(world, "second").created_at == batch.created_at
     assert [it.id for it in world.catalog.open_batches()] == [batch.id, newer.id]
 
@@ -356,6 +363,23 @@ def test_a_limit_is_raised_where_the_batch_may_still_spend(
     assert world.catalog.raise_limit(batch.id, batch.limits, more, by="ada", now=world.clock()) is is_raised
     assert world.catalog.batch(batch.id).limits == (more if is_raised else LIMITS)
     assert len(world.catalog.raised(batch.id)) == is_raised
+
+
+def test_each_increase_of_a_limit_is_recorded(world: World) -> None:
+    batch = open_(world)
+    limits = [replace(LIMITS, requests=LIMITS.requests + more) for more in range(3)]
+    for before, after, by in zip(limits, limits[1:], ("ada", "grace"), strict=False):
+        assert world.catalog.raise_limit(batch.id, before, after, by=by, now=world.clock())
+    found = [(it.by, it.before, it.after) for it in world.catalog.raised(batch.id)]
+    assert found == [("ada", limits[0], limits[1]), ("grace", limits[1], limits[2])]
+
+
+def test_an_open_batch_is_claimed_once_until_it_changes(world: World) -> None:
+    batch = open_(world)
+    later = replace(batch, counts=Counter(dead=1))
+    assert [world.catalog.claim_finish(it) for it in (batch, batch, later, later)] == [True, False, True, False]
+    world.catalog.finish(world.catalog.batch(batch.id))
+    assert not world.catalog.claim_finish(batch)
 
 
 def test_rows_are_counted_as_they_end(world: World) -> None:
