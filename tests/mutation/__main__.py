@@ -47,7 +47,7 @@ PARTS = (
 TESTS = (
     *(
         f"tests/unit/test_{name}.py"
-        for name in ("admission", "ask", "audit", "batch", "budget", "canary", "errors", "fuse", "job")
+        for name in ("admission", "ask", "audit", "batch", "budget", "canary", "catalog_table", "errors", "fuse", "job")
     ),
     *(f"tests/unit/test_{name}.py" for name in ("lease", "model_prompt", "model_provider", "model_tier", "money")),
     *(
