@@ -397,3 +397,6 @@ def test_rows_are_counted_as_they_end(world: World) -> None:
     assert counted.counts == Counter(parsed_local=2, parsed_model=1, dead=1)
     assert (counted.counted(RowState.PARSED), counted.counted(RowState.PARSED, RowState.DEAD)) == (3, 4)
     assert counted.moved_at == world.clock()
+    assert world.catalog.count_rows(batch, RowState.PARSED) == 3
+    assert list(world.catalog.numbers_of_rows(batch, RowState.PARSED)) == [1, 2, 3]
+    assert list(world.catalog.numbers_of_rows(batch, RowState.PARSED, RowState.DEAD, after=1)) == [2, 3, 4]

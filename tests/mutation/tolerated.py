@@ -27,6 +27,11 @@ TOLERATED: dict[str, str] = {
     "aws.dynamodb.catalog.rows: packed: return min(body.encode(), gzip.compress(body.encode(), mtime=0)": (
         "nobody reads the time"
     ),
+    "aws.dynamodb.catalog.table: : parameter_validation=False": "DynamoDB checks the same",
+    'aws.dynamodb.catalog.table: : retries={"total_max_attempts": 6': "any number of tries that an invocation has time for",
+    "aws.dynamodb.catalog.table: : connect_timeout=3": _ANY_TIMEOUT,
+    "aws.dynamodb.catalog.table: : read_timeout=10": _ANY_TIMEOUT,
+    "aws.dynamodb.catalog.table: CatalogTable._insert: for place, answer in zip(some, answers": _SAME_LENGTH,
     "aws.dynamodb.ledger.breakers: Breakers.open_breaker: not_open = ": (
         "a closed breaker has no date, so that the other half of the condition lets it open"
     ),

@@ -13,10 +13,13 @@ from titlecard.aws.dynamodb.catalog import table as module
 from titlecard.aws.dynamodb.catalog.table import (
     BACKOFF_SECONDS,
     KEYS_PER_GET,
+    READ_THREADS,
     RETRYABLE,
     STATEMENTS_PER_CALL,
     TRIES,
     CatalogTable,
+    batched,
+    read_ahead,
 )
 from titlecard.aws.errors import CatalogBusy
 
@@ -208,3 +211,21 @@ def test_a_transaction_that_meets_others_every_time_is_given_up(stage: Stage) ->
     with pytest.raises(CatalogBusy):
         stage.transact()
     assert (len(stage.client.calls), stage.waits) == (TRIES, WAITS)
+
+
+# ---------------------------------------------------------------------------------------------------------- many reads
+
+
+@pytest.mark.parametrize(("number", "sizes"), [(0, []), (3, [3]), (4, [3, 1]), (6, [3, 3])])
+def test_a_stream_is_split_into_lists_of_a_size(number: int, sizes: list[int]) -> None:
+    lists = list(batched(range(number), 3))
+    assert [len(it) for it in lists] == sizes
+    assert [it for one in lists for it in one] == list(range(number))
+
+
+def test_reads_run_ahead_of_their_answers_by_the_number_of_threads() -> None:
+    wanted = iter(range(20))
+    answers = read_ahead(lambda number: number * 2, wanted)
+    assert next(answers) == 0
+    assert next(wanted) == READ_THREADS + 1
+    assert list(answers) == [2 * number for number in range(1, 20) if number != READ_THREADS + 1]
