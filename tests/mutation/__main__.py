@@ -47,13 +47,14 @@ PARTS = (
 TESTS = (
     *(
         f"tests/unit/test_{name}.py"
-        for name in ("admission", "ask", "audit", "batch", "budget", "canary", "catalog_table", "errors", "fuse", "job")
+        for name in ("admission", "ask", "audit", "batch", "budget", "canary", "errors", "fuse", "job")
     ),
     *(f"tests/unit/test_{name}.py" for name in ("lease", "model_prompt", "model_provider", "model_tier", "money")),
     *(
         f"tests/unit/test_{name}.py"
         for name in ("network", "parse", "prices", "requeue", "response", "response_body", "settings")
     ),
+    *(f"tests/unit/test_catalog_{name}.py" for name in ("items", "table")),
     *(f"tests/functional/test_{name}.py" for name in ("alarms", "audit", "batches", "breakers", "gauges", "grants")),
     *(f"tests/functional/test_{name}.py" for name in ("catalog_attempts", "catalog_batches", "catalog_rows", "finish")),
     *(f"tests/functional/test_{name}.py" for name in ("ingest", "ledger", "parser", "parser_crashes", "parser_money")),

@@ -28,7 +28,7 @@ TOLERATED: dict[str, str] = {
         "nobody reads the time"
     ),
     "aws.dynamodb.catalog.table: : parameter_validation=False": "DynamoDB checks the same",
-    'aws.dynamodb.catalog.table: : retries={"total_max_attempts": 6': "any number of tries that an invocation has time for",
+    'aws.dynamodb.catalog.table: : retries={"total_max_attempts": 6': "any other number would do",
     "aws.dynamodb.catalog.table: : connect_timeout=3": _ANY_TIMEOUT,
     "aws.dynamodb.catalog.table: : read_timeout=10": _ANY_TIMEOUT,
     "aws.dynamodb.catalog.table: CatalogTable._insert: for place, answer in zip(some, answers": _SAME_LENGTH,
