@@ -60,6 +60,7 @@ NEW = Batch(
 
 def test_a_batch_that_was_just_opened_is_read_with_nothing_done() -> None:
     assert as_batch(ITEM) == NEW
+    assert NEW.id == NEW.upload.batch
 
 
 def test_a_batch_is_neither_cancelled_nor_counted_nor_claimed_unless_it_says_so() -> None:
