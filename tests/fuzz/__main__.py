@@ -44,6 +44,11 @@ WORDS = (
     *(b'{"id":"a","title":"b"}', b'{"entries":[{"title":"', b'"\\ud800"', b"\\u0000", b"NaN", b"1e999", b"-0", b"true"),
     *(b"id,title\n", b"id;title;url\n", b"sep=;\n", b'a,"b\n', b"https://youtu.be/dQw4w9WgXcQ", b"[Private video]"),
     *(b"<schedule>", b"<event id='1'>", b"</event>", b"<title>", b"</title>", b"<!ENTITY a 'b'>", b"&a;", b"<![CDATA["),
+    *(
+        b"id,title,Speaker Id,FirstName,LastName\n",
+        b"Video ID,Video Title Text Segments 1,Video Title Text Segments 2\n",
+    ),
+    *(b'"days":[{"talks":[', b'"2020":{"talks":[', b",]", b",}", b"title: x\nid: y\n"),
     *(b"---\n", b"- title: x\n", b"  id: y\n", b"  speakers:\n    - z\n", b"&a ", b"*a", b"|-\n", b"!!python/none "),
     *(b'"schedule":{"conference":{"days":[{"rooms":{"a":[', b'"persons"', b'"speakers"', b'"isServiceSession"'),
     *(b'"model":"a.b","pk":1,"fields":{', b'"uri":"/videos/1"', b'"uuid"', b'"code"', b'"_type":"playlist"'),
@@ -160,7 +165,8 @@ def _once_more(chance: random.Random, data: bytes, seeds: list[bytes]) -> bytes:
             return chance.choice((before, after, data.replace(b"\n", b"\r"), data.replace(b'"', b"'")))
         case _:
             packed = gzip.compress(data)
-            return chance.choice((packed, packed, packed[: len(packed) // 2], packed + data, data + packed))
+            wide = data.decode("utf-8", "replace").encode("utf-16")
+            return chance.choice((packed, packed, wide, packed[: len(packed) // 2], packed + data, data + packed))
     return before + piece + after
 
 

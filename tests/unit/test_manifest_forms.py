@@ -35,6 +35,7 @@ FORMS = {
     "oembed.json": "oEmbed (JSON array)",
     "peertube.json": "PeerTube (JSON object)",
     "takeout-fr.csv": "CSV",
+    "takeout-video-texts.csv": "CSV",
     "titles.txt": "list of titles",
     "vimeo.json": "Vimeo (JSON object)",
     "youtube-feed.xml": "Atom feed",

@@ -65,10 +65,11 @@ class Source:
         self.gzipped = buffered.peek(len(_GZIP_MAGIC)).startswith(_GZIP_MAGIC)
         self._plain = gzip.GzipFile(fileobj=buffered, mode="rb") if self.gzipped else buffered
         self._total = 0
-        self._begun = False
+        self._first: bytes | None = b""  # the first bytes, until they are enough to tell the encoding
         self._decoder: codecs.IncrementalDecoder | None = None
         self.broken: Broken | None = None
-        self.head = self._gather(HEAD_BYTES).removeprefix(_UTF8_BOM).removeprefix(_MISREAD_BOM)
+        head = self._gather(HEAD_BYTES).removeprefix(_UTF8_BOM).removeprefix(_MISREAD_BOM)
+        self.head = self._without_declaration(head)
 
     def chunks(self) -> Iterator[bytes]:
         """Yield all the bytes, once.
@@ -92,23 +93,30 @@ class Source:
                 parts.append(part)
                 gathered += len(part)
             if gathered < size:
-                self._in_utf8(b"")
+                parts.append(self._in_utf8(b""))
         except Broken as broken:
             self.broken = broken
         return b"".join(parts)
 
     def _in_utf8(self, chunk: bytes) -> bytes:
         """Return the bytes in UTF-8; no more bytes mean the end."""
-        begins, self._begun = not self._begun, True
-        if begins and chunk.startswith(_UTF16_BOMS) and not chunk.startswith(codecs.BOM_UTF32_LE):
-            self._decoder = codecs.getincrementaldecoder("utf-16")("surrogatepass")
+        if self._first is not None:
+            self._first += chunk
+            if chunk and len(self._first) < len(codecs.BOM_UTF32_LE):
+                return b""  # too few bytes to tell the byte order marks apart
+            chunk, self._first = self._first, None
+            if chunk.startswith(_UTF16_BOMS) and not chunk.startswith(codecs.BOM_UTF32_LE):
+                self._decoder = codecs.getincrementaldecoder("utf-16")("surrogatepass")
         if self._decoder is None:
             return chunk
         try:
-            data = self._decoder.decode(chunk, final=not chunk).encode("utf-8", "surrogatepass")
+            return self._decoder.decode(chunk, final=not chunk).encode("utf-8", "surrogatepass")
         except UnicodeDecodeError as error:
             raise Broken("The UTF-16 ends in the middle of a character here: the file was cut off.") from error
-        return _XML_DECLARATION.sub(b"", data) if begins else data  # it names UTF-16
+
+    def _without_declaration(self, head: bytes) -> bytes:
+        """Return the beginning without XML's declaration if that names UTF-16, which the bytes are no longer in."""
+        return head if self._decoder is None else _XML_DECLARATION.sub(b"", head)
 
     def _read(self) -> bytes:
         try:
