@@ -95,6 +95,8 @@ _TITLES_ALONE = Table(LIST_OF_TITLES, "\x1f", ("title",), 0, {it: it for it in (
 _JSON = re.compile(rb"""\{\s*["'}]|\[\s*(?:[{"'\d-]|\[|null\b|\]\s*\Z)""")
 """The beginning of JSON, which no title such as `[] is not {}` has."""
 
+_SIDE_BY_SIDE = re.compile(rb"\}\s*+\{")
+
 _RECORD_LINE = re.compile(r"""\[?\{\s*"|[-*] (?:[a-z_]+:\s|!!)""")
 """A line of JSON or YAML, which is not a title."""
 
@@ -461,7 +463,7 @@ def _is_json_lines(head: bytes, *, logged: bool) -> bool:
     objects = [line for line in written if _is_object(line)]
     if not objects or len(objects) * 2 < len(written):
         return False
-    if any(line.startswith(b"{") and "trailing characters" in _fault_of(line) for line in written):
+    if any(_SIDE_BY_SIDE.search(line) and "trailing characters" in _fault_of(line) for line in written):
         return False  # objects in one line, as files without line ends that were put together
     return [piece.data for _, piece in elements([objects[0]], len(head))] == [objects[0]]
 
