@@ -215,7 +215,7 @@ class Plan:
 
     @property
     def bound(self) -> Amount:
-        """Return the most that asking all questions can cost."""
+        """The most that asking all questions can cost."""
         return sum((question.bound for question in self.questions.values()), Amount())
 
 

@@ -55,7 +55,7 @@ class Manifest:
 
     @cached_property
     def survey(self) -> BatchSurvey:
-        """What its rows have in common."""
+        """The survey of the manifest's rows."""
         return local_tier.survey(self.report.sample)
 
     def videos(self) -> Iterator[tuple[int, Video]]:

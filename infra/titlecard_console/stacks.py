@@ -45,11 +45,11 @@ class Stack(Protocol):
 
     @property
     def outputs(self) -> Mapping[str, str]:
-        """Return the outputs of template.yaml."""
+        """The outputs of template.yaml."""
 
     @property
     def parameters(self) -> Mapping[str, str]:
-        """Return the parameters that template.yaml was deployed with."""
+        """The parameters that template.yaml was deployed with."""
 
     def client(self, service: Any, **config: Any) -> Any:  # noqa: ANN401 -- a client's type depends on the name
         """Return a boto3 client for the stack; `config` goes to botocore's `Config`."""

@@ -70,12 +70,12 @@ class Status:
 
     @property
     def ended(self) -> int:
-        """Return the number of rows in an end state, from counters that may be slightly off."""
+        """The number of rows in an end state, from counters that may be slightly off."""
         return min(self.batch.counted(*END_STATES), self.batch.accepted)
 
     @property
     def has_ended(self) -> bool:
-        """Return whether the batch has ended, or ingest could not finish it and has given the reason."""
+        """Whether the batch has ended, or ingest could not finish it and has given the reason."""
         given_up = self.batch.state in (BatchState.COUNTING, BatchState.SENDING) and self.batch.reason is not None
         return given_up or self.batch.state in (BatchState.FINISHED, BatchState.REFUSED)
 

@@ -72,7 +72,7 @@ class Judged:
 
     @property
     def right(self) -> bool:
-        """Return whether title and presenters are both right."""
+        """Whether title and presenters are both right."""
         return is_right(self.result.title, self.result.presenters, self.case.title, self.case.presenters)
 
 

@@ -145,7 +145,7 @@ class Meter:
 
     @property
     def units(self) -> int:
-        """Return all write units."""
+        """All write units."""
         return self.write_units.total() + self.index_units
 
 

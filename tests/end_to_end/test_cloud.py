@@ -139,9 +139,7 @@ def test_the_functions_see_nothing_of_the_callers_environment_but_the_way_to_the
 # --------------------------------------------------------------------------------------------------------- it keeps
 
 
-def test_a_console_that_is_killed_leaves_no_process_and_loses_no_talk(
-    start: Start, artefacts: Path, tmp_path: Path
-) -> None:
+def test_a_killed_command_leaves_no_process_and_loses_no_talk(start: Start, artefacts: Path, tmp_path: Path) -> None:
     state = tmp_path / "state"
     with _console(state, artefacts) as console:
         there = _found(state)
@@ -155,7 +153,7 @@ def test_a_console_that_is_killed_leaves_no_process_and_loses_no_talk(
 
 
 @pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGINT])
-def test_an_answer_that_is_under_way_when_the_console_ends_is_kept(
+def test_an_answer_in_flight_when_the_command_ends_is_kept(
     artefacts: Path, tmp_path: Path, end: signal.Signals
 ) -> None:
     state = tmp_path / "state"

@@ -50,7 +50,7 @@ class Account:
 
     @property
     def surroundings(self) -> dict[str, str]:
-        """Return the environment of a person who works with this account."""
+        """The environment of a person who works with this account."""
         there = self.ministack.cloud
         return {
             "PATH": environment.search_path(),
@@ -170,7 +170,7 @@ def test_an_upload_becomes_talks(account: Account, batch: str) -> None:
 
 @pytest.mark.usefixtures("batch")
 @pytest.mark.parametrize("command", ["batches", "spend", "dlq", "budget show", "doctor"])
-def test_the_console_reads_the_stack(account: Account, command: str) -> None:
+def test_the_commands_read_the_stack(account: Account, command: str) -> None:
     ran = account.titlecard(*command.split())
     assert ran.returncode == 0, ran.stdout + ran.stderr
 

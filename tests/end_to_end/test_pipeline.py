@@ -62,7 +62,7 @@ def stack(artefacts: Path, tmp_path_factory: pytest.TempPathFactory, provider: W
 # ------------------------------------------------------------------------------------------------- from file to talks
 
 
-def test_a_manifest_that_the_console_uploads_becomes_talks(stack: Stack, provider: Witness, tmp_path: Path) -> None:
+def test_a_manifest_that_a_command_uploads_becomes_talks(stack: Stack, provider: Witness, tmp_path: Path) -> None:
     content = lines(videos(12, "Console"))
     (tmp_path / "console.jsonl").write_bytes(content)
     work = Run(stack.cloud)
@@ -85,7 +85,7 @@ def test_a_json_array_that_is_put_by_hand_becomes_talks(stack: Stack) -> None:
     assert _talks(stack, upload) == answers(content)
 
 
-def test_rows_that_cannot_be_used_are_reported_and_the_others_go_on(stack: Stack) -> None:
+def test_rejected_rows_are_reported_and_the_others_continue(stack: Stack) -> None:
     good = videos(3, "Refusals")
     content = b"\n".join(
         (
@@ -115,7 +115,7 @@ def test_the_refusal_of_a_file_says_which_formats_are_accepted(stack: Stack) -> 
     assert "CSV" in report["message"]
 
 
-def test_a_message_that_is_no_row_goes_to_the_dead_letters_with_its_reason(stack: Stack) -> None:
+def test_a_message_that_is_not_a_row_becomes_a_dead_letter_with_its_reason(stack: Stack) -> None:
     stack.send("WorkQueueUrl", "what is this?")
 
     def look() -> str | None:
@@ -211,9 +211,7 @@ def test_two_versions_pay_once_for_each_title_that_they_share(
 # ------------------------------------------------------------------------------------------------------------ waiting
 
 
-def test_a_video_that_is_put_off_comes_back_when_the_provider_said_and_is_parsed(
-    stack: Stack, provider: Witness
-) -> None:
+def test_a_deferred_video_continues_when_the_provider_said_and_is_parsed(stack: Stack, provider: Witness) -> None:
     provider.fail("rate_limit")  # with Retry-After: 7
     upload = stack.put("put-off/list.jsonl", lines(videos(4, "Put off")))
     stack.until(lambda: stack.states(upload) == {RowState.DEFERRED: 1, RowState.PARSED: 3}, "one of four is put off")

@@ -182,12 +182,12 @@ def test_neighbours_of_a_killed_request_are_not_asked_about_again(
     assert list(provider.asked("Deadly").values()) == [1] * 9
 
 
-def test_a_batch_whose_worker_was_killed_comes_out_right(stack: Stack, killed_parser: Upload) -> None:
+def test_a_batch_whose_worker_was_killed_ends_right(stack: Stack, killed_parser: Upload) -> None:
     stack.settled(killed_parser, 10)
     assert _talks(stack, killed_parser) == answers(_with_a_fatal_one())
 
 
-def test_the_request_that_was_under_way_stays_charged(stack: Stack, provider: Witness, killed_parser: Upload) -> None:
+def test_the_request_that_was_in_flight_stays_charged(stack: Stack, provider: Witness, killed_parser: Upload) -> None:
     stack.settled(killed_parser, 10)
     asked = provider.asked("Fatal").total()
     assert asked > 1
@@ -202,7 +202,7 @@ def test_an_ingest_that_is_killed_between_the_passes_sends_every_row(
     assert list(provider.asked("Between").values()) == [1] * 20
 
 
-def test_an_ingest_that_is_killed_while_it_sends_goes_on_from_its_checkpoint(
+def test_an_ingest_that_is_killed_while_it_sends_continues_from_its_checkpoint(
     stack: Stack, provider: Witness, killed_ingest: dict[str, Upload]
 ) -> None:
     stack.settled(killed_ingest["sending"], 60)

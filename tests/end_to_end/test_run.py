@@ -65,7 +65,7 @@ def test_bad_usage_is_refused_before_anything_is_started(
     assert not state.exists()
 
 
-def test_a_file_that_is_no_manifest_is_refused_before_anything_is_started(picture: Path, tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_manifest_is_refused_before_anything_starts(picture: Path, tmp_path: Path) -> None:
     state = tmp_path / "state"
     done = ran("run", picture, "--state", state)
     assert (done.code, done.data) == (2, "")

@@ -115,7 +115,7 @@ def test_a_run_at_its_limit_of_requests_ends_with_3(limited: Ran, provider: Witn
     assert provider.asked("Limited").total() == 4
 
 
-def test_yes_skips_the_question_at_a_terminal(limited: Ran) -> None:
+def test_yes_skips_the_confirmation_at_a_terminal(limited: Ran) -> None:
     assert "At most 4 requests" in " ".join(limited.told.split())
     assert "Continue?" not in limited.told
 

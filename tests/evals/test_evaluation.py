@@ -55,7 +55,7 @@ def test_coverage_keeps_the_most_confident_rows_while_they_are_right() -> None:
     assert score([case(n) for n in range(4)], answers).coverage["0.99"] == 0.5
 
 
-def test_rows_of_one_confidence_stand_or_fall_together() -> None:
+def test_rows_of_equal_confidence_are_kept_or_left_together() -> None:
     answers = [result(confidence=0.8), result(title="x", confidence=0.8)]
     assert score([case(n) for n in range(2)], answers).coverage["0.9"] == 0.0
 

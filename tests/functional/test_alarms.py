@@ -104,7 +104,7 @@ def _refuse(*_: object, **__: object) -> None:
     raise LedgerUnavailable("the ledger did not answer")
 
 
-def test_an_alarm_on_a_metric_of_awss_names_one_that_aws_has() -> None:
+def test_an_alarm_on_an_aws_metric_names_an_existing_metric() -> None:
     for name, alarm in ALARMS.items():
         for namespace, metric, dimensions in looked_at(dict(alarm)):
             if namespace != "Titlecard":
@@ -112,14 +112,14 @@ def test_an_alarm_on_a_metric_of_awss_names_one_that_aws_has() -> None:
 
 
 @pytest.mark.parametrize("name", ALARMS)
-def test_an_alarm_says_what_it_means_and_which_command_to_type(name: str) -> None:
+def test_an_alarm_says_what_it_means_and_which_command_to_run(name: str) -> None:
     description = ALARMS[name]["AlarmDescription"]["Fn::Sub"]
     assert re.search(r"`(titlecard|aws|sam) [^`]+`", description), name
     assert len(description) <= 1024  # CloudWatch's limit
     assert ALARMS[name]["AlarmActions"] == [{"Ref": "AlarmTopic"}]
 
 
-def test_the_dashboard_shows_metrics_that_there_are() -> None:
+def test_the_dashboard_shows_existing_metrics() -> None:
     (board,) = SHIPPED.resources("AWS::CloudWatch::Dashboard").values()
     body = json.loads(board["DashboardBody"]["Fn::Sub"])
     shown = {

@@ -79,7 +79,7 @@ def test_ingest_continues_the_uploads_that_the_audit_sends(world: World, while_i
 
 
 @pytest.mark.parametrize("how", [Cut.KILLED_AFTER, Cut.LOST_ANSWER])
-def test_ingest_goes_on_after_the_audit_dies_at_any_call(clients: AwsClients, wire: Wire, how: Cut) -> None:
+def test_ingest_continues_after_a_crash_of_the_audit_at_any_call(clients: AwsClients, wire: Wire, how: Cut) -> None:
     for at in range(1, 20):
         world = World(clients, wire)
         upload = killed(world)
@@ -120,7 +120,7 @@ def test_the_audit_gives_ingest_time_before_it_restarts_it_again(world: World) -
     assert world.sweeper().run() == {}
 
 
-def test_after_some_rounds_a_batch_that_ingest_cannot_finish_is_left_to_a_person_who_is_told_why(world: World) -> None:
+def test_after_some_rounds_a_batch_that_ingest_cannot_finish_is_left_to_a_person_with_a_reason(world: World) -> None:
     upload = killed(world)
     assert stand_still(world, ROUNDS + 3) == [{"started again": 1}] * ROUNDS + [{"left to you": 1}, {}, {}]
     batch = world.catalog.batch(upload.batch)
@@ -171,7 +171,7 @@ def end(world: World, batch: Batch, messages: list[Message]) -> None:
     world.catalog.end_and_count(endings, now=world.clock())
 
 
-def test_a_round_goes_on_in_the_next_call_where_the_last_one_came_to(world: World) -> None:
+def test_a_round_continues_in_the_next_call_where_the_last_one_stopped(world: World) -> None:
     opened(world, 45)
     world.clock.forward(STILL)
     sent = []
@@ -181,7 +181,7 @@ def test_a_round_goes_on_in_the_next_call_where_the_last_one_came_to(world: Worl
     assert sent == [[*range(1, 21)], [*range(21, 41)], [*range(41, 46)], []]
 
 
-def test_a_round_goes_on_though_rows_end_meanwhile(world: World) -> None:
+def test_a_round_continues_even_if_rows_end_meanwhile(world: World) -> None:
     batch, messages = opened(world, 30)
     world.clock.forward(STILL)
     world.sweeper(most=10).run()
@@ -191,7 +191,7 @@ def test_a_round_goes_on_though_rows_end_meanwhile(world: World) -> None:
     assert [it.row for it in world.sent()] == [*range(1, 16), *range(21, 26)]
 
 
-def test_a_death_between_sending_and_marking_sends_twice_and_loses_nothing(world: World) -> None:
+def test_a_crash_between_sending_and_marking_sends_twice_and_loses_nothing(world: World) -> None:
     _, messages = opened(world, 3)
     world.clock.forward(STILL)
     world.wire.cut(Cut.KILLED_AFTER, call="SendMessageBatch")
@@ -244,7 +244,7 @@ def test_the_batch_that_was_audited_least_recently_comes_first(world: World, mon
 # ------------------------------------------------------------------------------------------------------------ giving up
 
 
-def test_rows_that_are_given_up_are_put_among_the_dead_letters(world: World) -> None:
+def test_rows_that_are_given_up_get_dead_letters(world: World) -> None:
     _, messages = opened(world, 3)
     stand_still(world, ROUNDS + 1)
     bodies, reasons = zip(*world.dead(), strict=True)
@@ -252,7 +252,7 @@ def test_rows_that_are_given_up_are_put_among_the_dead_letters(world: World) -> 
     assert set(reasons) == {f"never_answered: sent again {ROUNDS} times, and no worker finished it"}
 
 
-def test_a_death_while_rows_are_given_up_loses_no_dead_letter(clients: AwsClients, wire: Wire) -> None:
+def test_a_crash_while_rows_are_recorded_as_dead_loses_no_dead_letter(clients: AwsClients, wire: Wire) -> None:
     for at in range(1, 20):
         world = World(clients, wire)
         batch, messages = opened(world, 3)
@@ -310,7 +310,7 @@ def test_rows_of_a_deleted_manifest_are_given_up_in_steps(world: World) -> None:
 # ----------------------------------------------------------------------------------------------------------- neighbours
 
 
-def test_a_batch_whose_audit_fails_holds_up_no_other(world: World) -> None:
+def test_a_failed_audit_does_not_stop_other_batches(world: World) -> None:
     broken, _ = opened(world, 3)
     _, others = opened(world, 3)
     world.db.update_item(
@@ -324,7 +324,7 @@ def test_a_batch_whose_audit_fails_holds_up_no_other(world: World) -> None:
     assert world.sent() == others
 
 
-def test_a_manifest_that_has_become_too_large_holds_up_no_other(world: World) -> None:
+def test_a_manifest_that_became_too_large_does_not_delay_others(world: World) -> None:
     large, _ = opened(world, 30)
     _, others = opened(world, 3)
     world.parameters["ManifestMaxBytes"] = "1000"
@@ -347,7 +347,7 @@ def test_a_manifest_that_has_become_too_large_holds_up_no_other(world: World) ->
     ],
     ids=lambda trouble: type(trouble).__name__,
 )
-def test_trouble_with_one_batch_holds_up_no_other(
+def test_a_failure_with_one_batch_does_not_delay_others(
     world: World, monkeypatch: pytest.MonkeyPatch, trouble: Exception
 ) -> None:
     broken, _ = opened(world, 3)
@@ -364,7 +364,7 @@ def test_trouble_with_one_batch_holds_up_no_other(
     assert world.sent() == others
 
 
-def test_a_batch_that_cannot_be_read_holds_up_no_other(world: World) -> None:
+def test_an_unreadable_batch_does_not_delay_others(world: World) -> None:
     broken, _ = opened(world, 3)
     opened(world, 3)
     world.db.update_item(

@@ -67,7 +67,7 @@ def test_the_list_shows_waiting_videos_and_charges(world: World, console: Consol
     assert (it["waiting"], it["tokens"], it["cost_micro_usd"]) == (1, 250, 70)
 
 
-def test_a_batch_that_cannot_be_read_hides_no_other(
+def test_an_unreadable_batch_does_not_hide_others(
     world: World, console: Console, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     bad = ended(world, {"a": talk()}, name="bad.jsonl")
@@ -121,7 +121,7 @@ def test_a_batch_with_dead_videos_ends_with_code_three(world: World, console: Co
     assert console.type("watch", batch.id).exit_code == 3
 
 
-def test_a_file_that_is_no_manifest_ends_with_code_two_and_the_reason(world: World, console: Console) -> None:
+def test_a_file_that_is_not_a_manifest_ends_with_code_two_and_the_reason(world: World, console: Console) -> None:
     upload = world.put(b"%PDF-1.7", name="paper.pdf")
     world.ingest().take(upload, lambda: 900)
     done = console.type("watch", upload.batch)

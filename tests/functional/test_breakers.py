@@ -29,17 +29,17 @@ class Case:
 
     @property
     def ledger(self) -> Ledger:
-        """Return the world's ledger."""
+        """The world's ledger."""
         return self.world.ledger
 
     @property
     def now(self) -> datetime:
-        """Return the current time."""
+        """The current time."""
         return self.world.clock()
 
     @property
     def breaker(self) -> Breaker:
-        """Return the breaker's current state."""
+        """The breaker's current state."""
         return self.ledger.account(PROJECT, now=self.now).breaker
 
     def open(self, why: str = "a wrong key", after: timedelta | None = timedelta(0)) -> None:
@@ -62,20 +62,20 @@ def test_an_open_breaker_takes_one_probe_at_a_time(case: Case) -> None:
     assert [case.take("one"), case.take("two"), case.take("one")] == [True, False, True]
 
 
-def test_no_probe_is_taken_before_its_time(case: Case) -> None:
+def test_a_breaker_gives_no_probe_before_its_time(case: Case) -> None:
     case.open(after=MINUTE)
     assert not case.take("early")
     case.world.clock.forward(61)
     assert case.take("in time")
 
 
-def test_no_probe_of_a_breaker_is_taken_that_a_person_has_to_close(case: Case) -> None:
+def test_a_breaker_that_a_person_must_close_gives_no_probe(case: Case) -> None:
     case.open(after=None)
     case.world.clock.forward(365 * 86_400)
     assert not case.take("never")
 
 
-def test_no_probe_of_a_closed_breaker_is_taken(case: Case) -> None:
+def test_a_closed_breaker_gives_no_probe(case: Case) -> None:
     assert not case.take("nobody asked")
 
 
@@ -142,7 +142,7 @@ def test_closing_a_breaker_clears_its_count_its_reason_and_its_probe(case: Case)
 
 
 @pytest.mark.parametrize("by_a_person", [True, False])
-def test_nothing_of_an_opening_is_left_in_a_breaker_that_was_closed(case: Case, *, by_a_person: bool) -> None:
+def test_a_closed_breaker_keeps_nothing_of_its_opening(case: Case, *, by_a_person: bool) -> None:
     case.ledger.count_failure(PROJECT)
     case.ledger.count_rejection(PROJECT, code="400", video="v1")
     case.open()
@@ -156,7 +156,7 @@ def test_nothing_of_an_opening_is_left_in_a_breaker_that_was_closed(case: Case, 
     assert case.world.db.get_item(TableName=table, Key=key)["Item"] == {**key, "state": "closed", "failures": 0}
 
 
-def test_a_breaker_that_opens_again_after_it_was_closed_opens_at_that_moment(case: Case) -> None:
+def test_a_breaker_that_opens_again_after_it_was_closed_opens_at_that_time(case: Case) -> None:
     case.open()
     case.ledger.close_breaker(PROJECT)
     case.world.clock.forward(60)
@@ -176,7 +176,7 @@ def test_faults_are_counted_one_by_one(case: Case) -> None:
     assert [case.ledger.count_failure(PROJECT) for _ in range(3)] == [1, 2, 3]
 
 
-def test_a_breaker_keeps_the_moment_at_which_it_opened_first(case: Case) -> None:
+def test_a_breaker_keeps_the_time_at_which_it_first_opened(case: Case) -> None:
     case.open()
     first = case.breaker.since
     case.world.clock.forward(60)
@@ -184,7 +184,7 @@ def test_a_breaker_keeps_the_moment_at_which_it_opened_first(case: Case) -> None
     assert (case.breaker.since, case.breaker.why) == (first, "still a wrong key")
 
 
-def test_a_breaker_is_opened_for_longer_and_never_for_a_shorter_time(case: Case) -> None:
+def test_an_open_breaker_may_be_prolonged_and_never_shortened(case: Case) -> None:
     case.open("for minutes", 5 * MINUTE)
     case.open("for a minute", MINUTE)
     assert (case.breaker.why, case.breaker.probe_at) == ("for minutes", stamp(case.now + 5 * MINUTE))
@@ -194,13 +194,13 @@ def test_a_breaker_is_opened_for_longer_and_never_for_a_shorter_time(case: Case)
     assert (case.breaker.why, case.breaker.probe_at) == ("for good", NEVER)
 
 
-def test_a_breaker_that_opens_again_until_the_same_moment_says_the_newer_reason(case: Case) -> None:
+def test_a_breaker_that_opens_again_until_the_same_time_has_the_newer_reason(case: Case) -> None:
     case.open("a wrong key", MINUTE)
     case.open("no quota", MINUTE)
     assert case.breaker.why == "no quota"
 
 
-def test_opening_again_ends_the_probe_that_was_under_way(case: Case) -> None:
+def test_opening_again_ends_the_probe_that_was_in_flight(case: Case) -> None:
     case.open()
     case.take("one")
     case.open()
@@ -282,7 +282,7 @@ def test_a_breaker_whose_count_was_edited_lets_nothing_through(state: str) -> No
         breaker_of({"state": state, "failures": -1})
 
 
-def test_a_breaker_lets_a_question_through_from_its_moment_on_while_no_probe_is_under_way() -> None:
+def test_a_breaker_lets_a_request_through_from_its_probe_time_on_while_no_probe_is_in_flight() -> None:
     second = timedelta(seconds=1)
     idle = Breaker(open=True, probe_at=stamp(NOON))
     assert [idle.probes(moment) for moment in (NOON - second, NOON, NOON + second)] == [False, True, True]
@@ -291,7 +291,7 @@ def test_a_breaker_lets_a_question_through_from_its_moment_on_while_no_probe_is_
     assert not Breaker(probe_at=stamp(NOON)).probes(NOON + second)
 
 
-def test_whoever_is_held_up_comes_again_when_the_probe_is_due_or_gone() -> None:
+def test_a_refused_worker_may_return_when_the_probe_is_due_or_gone() -> None:
     later = NOON + MINUTE
     assert Breaker(open=True, probe_at=stamp(NOON), probe_until=stamp(later)).due == later
     assert Breaker(open=True, probe_at=stamp(later), probe_until=stamp(NOON)).due == later

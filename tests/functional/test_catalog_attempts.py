@@ -146,7 +146,7 @@ def test_another_fingerprint_has_attempts_of_its_own(world: World, message: Mess
     assert other.number == 1
 
 
-def test_a_refusal_that_shows_our_own_token_is_our_success(world: World, message: Message) -> None:
+def test_a_refused_claim_with_our_token_counts_as_claimed(world: World, message: Message) -> None:
     assert claimed(world, message, "mine") == claimed(world, message, "mine")
     assert entry(world, message).attempts == 1
 

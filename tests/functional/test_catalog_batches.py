@@ -139,7 +139,7 @@ def test_an_opening_whose_answer_was_lost_holds_the_lease(world: World) -> None:
     assert opened(world, "first").lease == "first"
 
 
-def test_a_batch_that_nobody_opened_is_a_key_error(world: World) -> None:
+def test_an_unknown_batch_raises_a_key_error(world: World) -> None:
     with pytest.raises(KeyError):
         world.catalog.batch("talks-000000000000")
 
@@ -322,7 +322,7 @@ def test_a_batch_that_has_changed_since_it_was_read_is_neither_finished_nor_expl
     assert world.catalog.batch(read.id) == before
 
 
-def test_a_batch_is_cancelled_until_it_is_over_and_keeps_the_first_moment(world: World) -> None:
+def test_a_batch_can_be_cancelled_until_it_is_over_and_keeps_the_first_time(world: World) -> None:
     batch = open_(world)
     first = stamp(world.clock())
     assert world.catalog.cancel(batch, now=world.clock())

@@ -183,7 +183,7 @@ def test_a_talk_is_stored_beside_the_attempts_on_its_video(world: World, batch: 
     assert (entry.talk, entry.attempts, entry.token) == (TALK, 1, "t")
 
 
-def test_a_stored_talk_stands(world: World, batch: Batch, message: Message) -> None:
+def test_a_stored_talk_is_not_replaced(world: World, batch: Batch, message: Message) -> None:
     end(world, parsed(batch, message))
     newer, (again,) = world.batch(*videos(1))
     assert end(world, parsed(newer, again, OTHER_TALK)) == [RowState.PARSED]
@@ -268,7 +268,7 @@ def test_a_look_up_takes_as_many_gets_as_it_needs(world: World, monkeypatch: pyt
     assert [it.row for it in world.catalog.look_up([(it, MARK) for it in messages])] == [RowState.DEAD] * 3
 
 
-def test_a_look_up_of_a_table_that_stays_crowded_says_so(
+def test_a_look_up_in_a_table_that_stays_throttled_raises_catalog_busy(
     world: World, message: Message, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[int] = []
@@ -344,7 +344,9 @@ def test_a_statement_that_is_throttled_is_tried_again(
     assert end(world, parsed(batch, message)) == [RowState.PARSED]
 
 
-def test_a_table_that_stays_crowded_says_so(world: World, batch: Batch, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_table_that_stays_throttled_raises_catalog_busy(
+    world: World, batch: Batch, monkeypatch: pytest.MonkeyPatch
+) -> None:
     crowded = {"Error": {"Code": "ThrottlingError", "Message": "slow down"}}
     answer = lambda Statements: {"Responses": [crowded for _ in Statements]}  # noqa: E731, N803 -- boto3's name
     monkeypatch.setattr(world.db, "batch_execute_statement", answer)
@@ -416,9 +418,7 @@ PACKED = gzip.compress(b"a message" * 200, mtime=0)
     ],
     ids=str,
 )
-def test_a_row_that_cannot_be_read_is_told_apart_and_set_aside(
-    world: World, batch: Batch, change: dict[str, Any]
-) -> None:
+def test_an_unreadable_row_is_recognised_and_postponed(world: World, batch: Batch, change: dict[str, Any]) -> None:
     messages = [Message(batch=batch.id, project=PROJECT, row=i, video=it) for i, it in enumerate(videos(2), 1)]
     _defer_all(world, messages, [10, 20])
     ((name, value),) = change.items()
@@ -466,7 +466,7 @@ def test_a_message_with_a_field_of_a_newer_version_is_read(message: Message) -> 
     assert Message.model_validate_json(newer) == message
 
 
-def test_a_row_that_was_put_back_is_marked(world: World, message: Message) -> None:
+def test_a_requeued_row_is_marked(world: World, message: Message) -> None:
     world.catalog.mark_started(message, now=world.clock(), alone="locally")
     found = standing(world, message)
     assert (found.row, found.began) == (RowState.QUEUED, stamp(world.clock()))
@@ -504,7 +504,7 @@ def test_a_mark_never_changes_a_row_that_has_ended(
     assert (found.row, found.began, found.alone, list(world.catalog.rows(batch))) == (state, "", "", before)
 
 
-def test_a_row_is_marked_anew_at_each_receive(world: World, message: Message) -> None:
+def test_a_row_is_marked_again_at_each_receive(world: World, message: Message) -> None:
     for alone in ("one", "two"):
         world.clock.forward(1)
         world.catalog.mark_started(message, now=world.clock(), alone=alone)
@@ -591,7 +591,7 @@ def test_waiting_lists_the_rows_of_one_batch_the_first_due_first(world: World) -
     assert [it.row.number for it in world.catalog.deferred(batch)] == [3, 1, 2]
 
 
-def test_a_row_that_was_put_back_is_queued_and_waits_no_more(world: World, batch: Batch, message: Message) -> None:
+def test_a_requeued_row_is_queued_and_no_longer_deferred(world: World, batch: Batch, message: Message) -> None:
     defer(world, message)
     assert world.catalog.mark_requeued(_waiting(world, batch))
     (row,) = world.catalog.rows(batch)
@@ -599,7 +599,7 @@ def test_a_row_that_was_put_back_is_queued_and_waits_no_more(world: World, batch
     assert list(world.catalog.deferred(batch)) == []
 
 
-def test_a_row_that_was_put_back_keeps_nothing_of_its_wait(world: World, batch: Batch, message: Message) -> None:
+def test_a_requeued_row_keeps_nothing_of_its_deferral(world: World, batch: Batch, message: Message) -> None:
     defer(world, message)
     world.catalog.mark_requeued(_waiting(world, batch))
     key = row_key(batch.id, message.row)
@@ -607,7 +607,7 @@ def test_a_row_that_was_put_back_keeps_nothing_of_its_wait(world: World, batch: 
     assert item.keys() - key.keys() == {"state", "video", "fingerprint", "deferred_at", "deferrals"}
 
 
-def test_a_row_that_was_deferred_anew_meanwhile_keeps_its_new_date(
+def test_a_row_that_was_deferred_again_meanwhile_keeps_its_new_date(
     world: World, batch: Batch, message: Message
 ) -> None:
     defer(world, message, 60)
@@ -643,7 +643,7 @@ def test_states_and_counts_are_read_consistently(world: World, batch: Batch, mes
 
 
 @pytest.mark.parametrize("seconds", [60, 120])
-def test_a_row_that_was_deferred_anew_meanwhile_is_not_marked_as_put_back(
+def test_a_row_that_was_deferred_again_meanwhile_is_not_marked_as_requeued(
     world: World, batch: Batch, message: Message, seconds: int
 ) -> None:
     defer(world, message, 60)
@@ -653,7 +653,7 @@ def test_a_row_that_was_deferred_anew_meanwhile_is_not_marked_as_put_back(
     assert standing(world, message).row is RowState.DEFERRED
 
 
-def test_a_row_that_ended_meanwhile_is_not_marked_as_put_back(world: World, batch: Batch, message: Message) -> None:
+def test_a_row_that_ended_meanwhile_is_not_marked_as_requeued(world: World, batch: Batch, message: Message) -> None:
     defer(world, message)
     waiting = _waiting(world, batch)
     end(world, parsed(batch, message))

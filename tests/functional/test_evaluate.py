@@ -88,7 +88,7 @@ def test_the_scores_include_the_bill(tier: ModelTier, provider: LoopbackProvider
 
 
 @pytest.mark.usefixtures("local_tier")
-def test_no_more_is_charged_than_the_bound(tier: ModelTier, provider: LoopbackProvider) -> None:
+def test_a_charge_is_at_most_the_bound(tier: ModelTier, provider: LoopbackProvider) -> None:
     planned = evaluation.plan(cases(), tier, Policy.AUTO)
     provider.fail(always="bad_gateway")
     results = evaluation.ask(planned, tier, key=KEY, deadline=60, at_once=2).results
@@ -116,7 +116,7 @@ def test_a_fault_of_the_account_ends_the_asking(tier: ModelTier, provider: Loopb
 
 
 @pytest.mark.usefixtures("local_tier")
-def test_an_interrupt_sends_no_further_questions(tier: ModelTier, provider: LoopbackProvider) -> None:
+def test_an_interrupt_sends_no_further_requests(tier: ModelTier, provider: LoopbackProvider) -> None:
     def interrupt(_done: int, _charged: Amount) -> None:
         raise KeyboardInterrupt
 

@@ -225,7 +225,7 @@ def test_pyvideos_records_can_be_uploaded_again(world: World, console: Console, 
     assert (row.video.id, row.video.title) == ("dQw4w9WgXcQ", "Linkers")
 
 
-def test_a_talk_without_an_address_is_left_out_of_pyvideos_records_and_told_of(world: World, console: Console) -> None:
+def test_a_talk_without_an_address_is_left_out_of_pyvideo_records_and_reported(world: World, console: Console) -> None:
     batch = ended(world, {"no-address": talk()})
     delete(world, batch.upload.key, batch.upload.version)
     done = console.type("export", "--batch", batch.id, "--format", "pyvideo")

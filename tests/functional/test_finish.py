@@ -205,7 +205,9 @@ def test_a_batch_is_published_once_for_two_requests(world: World, monkeypatch: p
     assert len(listener.heard()) == 1
 
 
-def test_a_request_that_dies_leaves_the_batch_to_the_schedule(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_killed_request_to_finish_leaves_the_batch_to_the_schedule(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
     batch = ended(world, {"a": talk("Linkers")})
 
     def killed(*_: object, **__: object) -> bool:

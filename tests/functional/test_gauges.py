@@ -59,7 +59,7 @@ def test_open_batches_are_expected_to_be_charged_so_much_for_each_row_and_no_mor
     assert measured["expected"] == [3 * TOKENS_PER_ROW + 500]
 
 
-def test_a_ledger_that_does_not_answer_stops_no_sweep(world: World, measured: dict[str, list[float]]) -> None:
+def test_a_ledger_that_does_not_answer_does_not_stop_a_sweep(world: World, measured: dict[str, list[float]]) -> None:
     world.wire.cut(Cut.OUTAGE)
     gauges(world).report()
     world.wire.mend()

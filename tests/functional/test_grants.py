@@ -38,18 +38,18 @@ class Dead:
 
     @property
     def batch(self) -> Batch:
-        """Return its batch in its current state."""
+        """Its batch in its current state."""
         return self.world.catalog.batch(self.message.batch)
 
     @property
     def seen(self) -> Row:
-        """Return the row in its current state."""
+        """The row in its current state."""
         (found,) = self.grants.rows([(self.message.batch, 1)]).values()
         return found
 
     @property
     def item(self) -> dict[str, Any]:
-        """Return the row's item."""
+        """The row's item."""
         key = row_key(self.message.batch, 1)
         return dict(self.world.db.get_item(TableName=self.world.names["CatalogTable"], Key=key)["Item"])
 
@@ -78,7 +78,7 @@ def dead(world: World) -> Dead:
     return Dead(world)
 
 
-def test_a_grant_queues_the_row_as_unsent_and_keeps_nothing_of_its_death(dead: Dead) -> None:
+def test_a_grant_queues_the_row_as_unsent_and_removes_the_reason(dead: Dead) -> None:
     assert dead.allow()
     assert (dead.seen.state, dead.seen.ended_at, dead.seen.reason) == (RowState.QUEUED, "", None)
     assert not dead.item.keys() & {"ended_at", "reason", "tier"}
@@ -86,7 +86,7 @@ def test_a_grant_queues_the_row_as_unsent_and_keeps_nothing_of_its_death(dead: D
     assert list(dead.grants.dead()) == []
 
 
-def test_a_grant_opens_its_batch_again_for_a_fresh_audit_and_takes_the_death_off_its_count(dead: Dead) -> None:
+def test_a_grant_reopens_its_batch_for_a_new_audit_and_uncounts_the_dead_row(dead: Dead) -> None:
     assert dead.batch.counted(RowState.DEAD) == 1
     assert dead.allow()
     batch = dead.batch
@@ -112,7 +112,7 @@ def test_a_grant_stops_an_audit_that_has_counted_the_rows_from_finishing_the_bat
     assert not dead.world.catalog.finish(read)
 
 
-def test_a_grant_is_made_once_for_the_death_that_was_seen(dead: Dead) -> None:
+def test_a_grant_is_made_once_for_the_dead_row_that_was_read(dead: Dead) -> None:
     seen = dead.seen
     assert dead.allow(seen)
     assert not dead.allow(seen, state=BatchState.OPEN)

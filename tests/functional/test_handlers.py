@@ -252,7 +252,9 @@ def test_ingest_sends_itself_a_continuation_when_the_time_is_nearly_up(
     assert json.loads(body) == {"continue": asdict(upload), "rounds": 1}
 
 
-def test_ingest_goes_on_with_a_continuation(world: World, handlers: Handlers, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ingest_continues_with_a_continuation(
+    world: World, handlers: Handlers, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("titlecard.pipeline.ingest.PACKS_IN_FLIGHT", 1)
     upload = world.put(manifest(videos(25)))
     handler = handlers.load("ingest")

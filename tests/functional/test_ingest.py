@@ -135,7 +135,7 @@ def test_a_later_upload_has_a_later_order(world: World) -> None:
     assert older.order < newer.order
 
 
-def test_a_second_worker_is_told_for_how_long_the_first_may_be_at_it(world: World) -> None:
+def test_a_second_worker_learns_how_long_the_first_may_work(world: World) -> None:
     upload = world.put(manifest(videos(3)))
     opened(world, upload, seconds=100)
     with pytest.raises(LeaseHeld) as contended:
@@ -207,7 +207,7 @@ def test_the_accepted_rows_are_kept_as_a_bitmap(world: World) -> None:
     ("content", "says"),
     [(b"", "empty"), (b"%PDF-1.7", "PDF"), (b"PK\x03\x04", "zip"), (b"Just some prose.", "neither JSON nor a table")],
 )
-def test_a_file_that_is_no_manifest_is_refused_with_a_report(world: World, content: bytes, says: str) -> None:
+def test_a_file_that_is_not_a_manifest_is_refused_with_a_report(world: World, content: bytes, says: str) -> None:
     upload = world.put(content)
     assert taken(world, upload)
     batch, report = batch_of(world, upload), world.report(upload)
@@ -278,7 +278,7 @@ def test_an_upload_cannot_raise_its_limits(world: World) -> None:
     assert batch_of(world, upload).limits == LIMITS
 
 
-def test_a_limit_that_cannot_be_read_is_not_taken_for_none(world: World) -> None:
+def test_an_unreadable_limit_does_not_count_as_missing(world: World) -> None:
     upload = world.put(manifest(videos(1)), metadata={"limit-requests": "five"})
     assert taken(world, upload)
     assert (batch_of(world, upload).state, world.sent()) == (BatchState.REFUSED, [])
@@ -295,7 +295,7 @@ def test_messages_that_sqs_refuses_are_sent_again(world: World) -> None:
 
 
 @pytest.mark.usefixtures("small_steps")
-def test_the_checkpoint_stands_and_the_lease_is_given_back_while_sqs_goes_on_refusing(world: World) -> None:
+def test_the_checkpoint_is_kept_and_the_lease_released_while_sqs_keeps_refusing(world: World) -> None:
     upload = world.put(manifest(videos(25)))
     with pytest.raises(MessagesNotSent):
         taken(world, upload, clients=replaced(world.clients, sqs=Refusing(world.sqs, rows={14}, times=SEND_TRIES)))
@@ -321,7 +321,7 @@ def test_an_ingest_that_runs_out_of_time_leaves_the_rest_to_a_continuation(world
 
 
 @pytest.mark.usefixtures("small_steps")
-def test_continuations_go_on_from_the_checkpoint_and_send_nothing_twice(world: World) -> None:
+def test_continuations_start_at_the_checkpoint_and_send_nothing_twice(world: World) -> None:
     upload = world.put(manifest(videos(45)))
     calls = 1
     while not world.ingest().take(upload, running_out(after=3)):

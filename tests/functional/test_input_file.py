@@ -40,7 +40,7 @@ def test_a_named_pipe_is_read_like_a_file(command: str, tmp_path: Path) -> None:
     assert (piped.exit_code, piped.stdout.replace(str(pipe), str(path))) == (0, by_name.stdout)
 
 
-def test_faults_of_standard_input_are_told_under_its_name() -> None:
+def test_faults_of_standard_input_are_reported_under_its_name() -> None:
     done = CliRunner().invoke(cli.app, ["check", "-"], input=(FORMS / "with-mistakes.jsonl").read_bytes())
     assert (done.exit_code, done.stdout.startswith("-: JSON Lines\n")) == (3, True)
 
@@ -68,7 +68,7 @@ def test_a_file_is_not_copied(tmp_path: Path) -> None:
     assert input_file.readable_again(path, 1) == path
 
 
-def test_a_closed_standard_input_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_closed_standard_input_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdin", None)
     with pytest.raises(CommandError, match="Standard input is closed"):
         input_file.readable_again(Path("-"), 1)

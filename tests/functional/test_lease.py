@@ -55,7 +55,7 @@ def test_a_lease_that_was_given_back_is_free(world: World, waits: list[float]) -
 
 
 @pytest.mark.parametrize("ahead", [-600, 0, 600])
-def test_a_dead_sweepers_lease_is_taken_over_after_seconds_whatever_the_clock_says(
+def test_a_dead_sweepers_lease_is_taken_over_after_seconds_whatever_the_clock_shows(
     world: World, waits: list[float], ahead: float
 ) -> None:
     assert lease(world).take()
@@ -64,7 +64,7 @@ def test_a_dead_sweepers_lease_is_taken_over_after_seconds_whatever_the_clock_sa
 
 
 @pytest.mark.parametrize("ahead", [-600, 0, 600])
-def test_a_lease_that_is_renewed_is_left_alone_whatever_the_clock_says(
+def test_a_lease_that_is_renewed_is_left_alone_whatever_the_clock_shows(
     world: World, monkeypatch: pytest.MonkeyPatch, ahead: float
 ) -> None:
     assert lease(world).take()

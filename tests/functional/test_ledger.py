@@ -78,7 +78,7 @@ def test_a_reservation_is_charged_to_the_day_in_utc_whatever_the_clocks_time_zon
     assert world.ledger.window(PROJECT, datetime(2026, 2, 1, tzinfo=UTC)) == (Total(), Amount())
 
 
-def test_a_batch_and_a_month_know_the_moment_of_their_last_reservation(world: World) -> None:
+def test_a_batch_and_a_month_record_the_time_of_their_last_reservation(world: World) -> None:
     reserve(world)
     world.clock.forward(5)
     reserve(world)
@@ -319,7 +319,7 @@ def test_a_release_leaves_nothing_charged(world: World) -> None:
     assert (world.ledger.spent(BATCH), day(world), month(world)) == (Amount(), Total(), Amount())
 
 
-def test_spending_under_way_is_told_apart_from_measured_spending(world: World) -> None:
+def test_spending_in_flight_is_told_apart_from_measured_spending(world: World) -> None:
     reserved(world)
     world.ledger.settle(reserved(world), Measured(BILLED))
     spent = world.ledger.spending(BATCH)
@@ -352,7 +352,7 @@ def test_a_batch_can_be_cancelled_before_it_spends_anything(world: World) -> Non
     assert (world.ledger.spent(BATCH), month(world)) == (Amount(), Amount())
 
 
-def test_a_batchs_item_names_its_project_and_the_first_moment_of_its_cancellation(world: World) -> None:
+def test_a_batchs_item_has_its_project_and_the_time_of_its_first_cancellation(world: World) -> None:
     reserve(world)
     first = stamp(world.clock())
     for _ in range(2):
@@ -490,7 +490,7 @@ def test_a_bill_above_the_bound_by_one_is_written_by_the_third_try(world: World)
     assert world.ledger.spending(BATCH).open == Total()
 
 
-def test_a_bill_above_the_bound_that_no_try_writes_is_told_and_the_batch_is_charged_all_the_same(
+def test_a_bill_above_the_bound_that_no_try_writes_is_reported_and_the_batch_is_still_charged(
     world: World,
 ) -> None:
     reservation = reserved(world)
@@ -570,9 +570,7 @@ LIMITS_EDITED = [
 
 
 @pytest.mark.parametrize("edits", LIMITS_EDITED)
-def test_a_budget_that_was_edited_by_hand_is_no_budget_and_no_limitless_one(
-    world: World, edits: dict[str, object]
-) -> None:
+def test_a_budget_that_was_edited_by_hand_is_invalid(world: World, edits: dict[str, object]) -> None:
     edit(world, {"pk": "budgets", "sk": PROJECT}, **edits)
     with pytest.raises(LedgerItemInvalid, match="budgets"):
         world.ledger.account(PROJECT, now=world.clock())
@@ -584,7 +582,7 @@ def test_a_clock_that_is_behind_the_budgets_day_is_reported(world: World) -> Non
         world.ledger.account(PROJECT, now=world.clock())
 
 
-def test_a_clock_that_differs_by_up_to_five_minutes_is_believed(world: World) -> None:
+def test_a_clock_that_differs_by_up_to_five_minutes_is_accepted(world: World) -> None:
     world.clock.forward(-300)
     assert world.ledger.account(PROJECT, now=world.clock()).budget == BUDGET
     world.clock.forward(-0.000_001)

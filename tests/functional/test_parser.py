@@ -223,7 +223,7 @@ def test_the_model_is_asked_about_everything_under_the_model_policy(
     assert len(provider.posts) == 1
 
 
-def test_a_sure_local_talk_is_answered_anew_under_the_model_policy(
+def test_a_sure_local_talk_is_answered_again_under_the_model_policy(
     world: World, provider: LoopbackProvider, tier: ModelTier, sure: Message
 ) -> None:
     work(world, tier, sure)
@@ -317,7 +317,7 @@ def test_an_unbilled_fault_defers_the_row_without_a_charge_or_an_attempt(
     assert (entry(world, message).attempts, world.ledger.spent(message.batch)) == (0, Amount())
 
 
-def test_a_provider_that_is_not_there_is_waited_for(world: World, message: Message) -> None:
+def test_a_row_waits_for_an_unreachable_provider(world: World, message: Message) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         nowhere = f"http://127.0.0.1:{taken.getsockname()[1]}/v1"
     with closing(ModelTier(MODEL, max_output_tokens=400, prices=PriceList.packaged(), base_url=nowhere)) as tier:
@@ -333,7 +333,7 @@ def test_a_rate_limit_is_waited_for_as_long_as_it_says(
     assert row(world, message).due == stamp(world.clock.after(7))
 
 
-def test_an_account_fault_is_probed_after_a_quarter_of_an_hour(
+def test_an_account_fault_is_probed_after_fifteen_minutes(
     world: World, provider: LoopbackProvider, tier: ModelTier, message: Message
 ) -> None:
     provider.fail("unauthorized")
@@ -377,7 +377,7 @@ def test_waiting_never_uses_up_attempts(
 @pytest.mark.parametrize(
     "fault", ["server_error", "request_timeout", "reset", "half_body", "html", "failed_without_usage"]
 )
-def test_a_fault_that_may_have_been_billed_is_charged_its_bound_and_comes_again(
+def test_a_fault_that_may_have_been_billed_is_charged_its_bound_and_retried(
     world: World, provider: LoopbackProvider, tier: ModelTier, message: Message, fault: str
 ) -> None:
     provider.fail(fault)
@@ -386,7 +386,7 @@ def test_a_fault_that_may_have_been_billed_is_charged_its_bound_and_comes_again(
     assert world.ledger.spent(message.batch) == entry(world, message).charged(message.batch) == bound(world, message)
 
 
-def test_a_provider_that_hangs_is_given_up_at_the_deadline_and_charged_its_bound(
+def test_a_hanging_request_ends_at_the_deadline_and_is_charged_its_bound(
     world: World, provider: LoopbackProvider, tier: ModelTier, message: Message
 ) -> None:
     provider.fail("hang")
@@ -814,7 +814,7 @@ def test_a_suspect_whose_attempt_failed_with_a_recorded_fault_is_not_dead_at_its
 
 
 @pytest.mark.parametrize("marked", [True, False])
-def test_a_row_that_dies_beside_others_alone_is_not_dead_at_its_last_receive(
+def test_a_row_that_crashed_only_beside_others_is_not_dead_at_its_last_receive(
     world: World, tier: ModelTier, message: Message, *, marked: bool
 ) -> None:
     if marked:  # by a worker that was alone with it and claimed nothing
@@ -834,7 +834,9 @@ def test_the_last_receive_does_no_work(
     assert (provider.posts, local_tier) == ([], [])
 
 
-def test_the_last_receive_records_the_death_with_its_reason(world: World, tier: ModelTier, message: Message) -> None:
+def test_the_last_receive_records_the_row_as_dead_with_its_reason(
+    world: World, tier: ModelTier, message: Message
+) -> None:
     world.catalog.mark_started(message, now=world.clock(), alone=LOCALLY)
     world.clock.forward(NUMBERS["VisibilitySeconds"])
     work(world, tier, message, NUMBERS["MaxReceiveCount"])
@@ -843,7 +845,7 @@ def test_the_last_receive_records_the_death_with_its_reason(world: World, tier: 
     assert reason.startswith("receives_used_up: received 6 times")
 
 
-def test_a_last_receive_while_another_worker_parses_the_row_is_not_its_death(
+def test_a_last_receive_while_another_worker_parses_the_row_does_not_end_it_as_dead(
     world: World, tier: ModelTier, message: Message
 ) -> None:
     world.catalog.mark_started(message, now=world.clock(), alone=LOCALLY)
@@ -905,7 +907,7 @@ def test_the_last_but_one_receive_still_works(world: World, tier: ModelTier, mes
     assert work(world, tier, message, NUMBERS["MaxReceiveCount"] - 1) == PARSED_BY_MODEL
 
 
-def test_the_last_receive_of_an_answered_video_is_not_its_death(
+def test_the_last_receive_of_an_answered_video_does_not_end_it_as_dead(
     world: World, tier: ModelTier, message: Message
 ) -> None:
     work(world, tier, message)
@@ -926,7 +928,7 @@ def test_a_row_of_a_batch_that_nobody_knows_is_a_dead_letter(world: World, tier:
     assert [reason.split(":")[0] for _, reason in world.dead()] == ["unknown_batch"]
 
 
-def test_a_message_without_a_row_counts_as_a_death(
+def test_a_message_without_a_row_counts_as_dead(
     world: World, tier: ModelTier, message: Message, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     died: list[tuple[Message | None, str]] = []
@@ -945,7 +947,7 @@ def test_malformed_messages_do_not_affect_others(world: World, tier: ModelTier, 
 
 
 @pytest.mark.parametrize("change", [("batch", "accepted", "many"), ("batch", "limits", 5), ("survey", "survey", "{}")])
-def test_a_row_of_a_batch_that_cannot_be_read_waits_and_stops_no_other(
+def test_a_row_of_an_unreadable_batch_waits_and_does_not_stop_others(
     world: World, tier: ModelTier, message: Message, change: tuple[str, str, Any]
 ) -> None:
     item, name, value = change
@@ -971,7 +973,7 @@ def test_a_dead_row_whose_message_was_not_put_away_is_put_away(world: World, tie
     assert [body for body, _ in world.dead()] == [message.model_dump_json()]
 
 
-def test_a_death_is_recorded_before_its_letter_which_a_copy_of_the_message_sends(
+def test_a_row_is_recorded_as_dead_before_a_copy_of_the_message_sends_its_dead_letter(
     world: World,
     provider: LoopbackProvider,
     tier: ModelTier,
@@ -1013,7 +1015,7 @@ def test_a_dead_rows_message_that_is_delivered_for_the_first_time_is_no_second_l
 
 
 @pytest.mark.parametrize("written", [True, False])
-def test_after_a_death_without_an_answer_a_copy_of_the_message_sends_the_letter(
+def test_a_copy_of_the_message_sends_the_dead_letter_if_the_write_was_not_answered(
     world: World,
     tier: ModelTier,
     message: Message,
@@ -1105,7 +1107,7 @@ def test_a_message_that_a_table_leaves_unfinished_comes_back_in_seconds(
     ],
     ids=lambda it: type(it).__name__,
 )
-def test_rows_that_could_not_be_counted_have_ended_all_the_same(
+def test_rows_that_could_not_be_counted_have_ended_anyway(
     world: World, tier: ModelTier, sure: Message, monkeypatch: pytest.MonkeyPatch, trouble: Exception
 ) -> None:
     def unanswered(*_: object, **__: object) -> None:
@@ -1179,7 +1181,7 @@ class SideBySide(Deadly):
         return super().ask(question, key=key, deadline_seconds=deadline_seconds)
 
 
-def test_a_worker_that_dies_while_it_loads_the_client_has_claimed_and_reserved_nothing(
+def test_a_crash_while_the_client_loads_leaves_no_claim_and_no_reservation(
     world: World, tier: ModelTier, message: Message
 ) -> None:
     class Unloadable(Deadly):
@@ -1234,7 +1236,7 @@ def test_a_redelivered_message_is_marked_before_it_is_worked(
     assert world.catalog.look_up([(message, mark(message))])[0].began
 
 
-def test_a_row_that_kills_the_local_tier_takes_no_neighbour_with_it(
+def test_a_row_that_kills_the_local_tier_does_not_harm_its_neighbours(
     world: World, tier: ModelTier, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _, messages = world.batch(*videos(4, "sure"))
@@ -1253,7 +1255,7 @@ def test_a_row_that_kills_the_local_tier_takes_no_neighbour_with_it(
     assert states == {1: RowState.QUEUED, 2: RowState.PARSED, 3: RowState.PARSED, 4: RowState.PARSED}
 
 
-def test_a_request_that_kills_the_worker_takes_no_neighbour_with_it(
+def test_a_request_that_kills_the_worker_does_not_harm_its_neighbours(
     world: World, provider: LoopbackProvider, tier: ModelTier
 ) -> None:
     _, messages = world.batch(*videos(4))
@@ -1283,7 +1285,7 @@ def test_a_suspect_is_asked_about_after_its_neighbours_are_stored(world: World, 
     assert seen == [dict.fromkeys((2, 3, 4), RowState.PARSED)]
 
 
-def test_two_rows_that_kill_take_no_neighbour_with_them(world: World, tier: ModelTier) -> None:
+def test_two_rows_that_kill_do_not_harm_their_neighbours(world: World, tier: ModelTier) -> None:
     batch, messages = world.batch(*videos(4))
     deadly = Deadly(tier, "Talk number 1", "Talk number 2")
     for message in messages:  # the first time, they were asked side by side and the worker died
@@ -1312,7 +1314,7 @@ def test_a_row_that_kills_every_time_is_dead_at_the_last_receive_and_within_the_
     assert (row(world, message).reason or "") == "attempts_used_up: 3 attempts, the last ended with claimed"
 
 
-def test_questions_that_failed_are_asked_side_by_side_the_next_time_too(
+def test_requests_that_failed_are_concurrent_the_next_time_too(
     world: World, provider: LoopbackProvider, tier: ModelTier
 ) -> None:
     _, (first, *messages) = world.batch(*videos(5))

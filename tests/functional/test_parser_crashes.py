@@ -99,24 +99,24 @@ class Way:
 
     @property
     def billed(self) -> Amount:
-        """Return the cost on the provider's own bill."""
+        """The cost on the provider's own bill."""
         posts = [Usage(it.input_tokens, it.output_tokens, 0, 0) for it in self.provider.posts if it.input_tokens]
         return sum((measured(it, RATES) for it in posts), Amount())
 
     @property
     def charged(self) -> Amount:
-        """Return the charge in the ledger."""
+        """The charge in the ledger."""
         return self.world.ledger.spent(self.message.batch)
 
     @property
     def entry(self) -> VideoRecord:
-        """Return the catalog's record of the video."""
+        """The catalog's record of the video."""
         mark = fingerprint(self.message.video, model=MODEL, prompt_version=self.tier.prompt_version)
         return self.world.catalog.look_up([(self.message, mark)])[0].entry
 
     @property
     def state(self) -> RowState | None:
-        """Return the state of its row."""
+        """The state of its row."""
         return self.world.catalog.look_up([(self.message, "")])[0].row
 
     def check(self) -> None:
@@ -163,7 +163,7 @@ def test_a_failure_at_any_call_keeps_the_invariants(sweep: Sweep, how: Cut) -> N
 
 
 @pytest.mark.parametrize("plan", PLANS.values(), ids=PLANS)
-def test_no_death_at_any_call_of_another_way_breaks_one(sweep: Sweep, plan: Plan) -> None:
+def test_a_crash_at_any_call_keeps_the_invariants_on_every_path(sweep: Sweep, plan: Plan) -> None:
     for way in sweep(plan, Cut.KILLED_AFTER):
         way.check()
 

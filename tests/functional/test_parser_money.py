@@ -105,17 +105,17 @@ class Project:
 
     @property
     def breaker(self) -> Any:  # noqa: ANN401 -- a breaker
-        """Return the project's breaker."""
+        """The project's breaker."""
         return self.world.ledger.account(self.name, now=self.world.clock()).breaker
 
     @property
     def charged(self) -> Amount:
-        """Return the project's charge in the month."""
+        """The project's charge in the month."""
         return self.world.ledger.window(self.name, self.world.clock())[1]
 
     @property
     def billed(self) -> Amount:
-        """Return the provider's own bill."""
+        """The provider's own bill."""
         paid = [Usage(it.input_tokens, it.output_tokens, 0, 0) for it in self.provider.posts if it.input_tokens]
         return sum((measured(it, RATES) for it in paid), Amount())
 
@@ -139,7 +139,7 @@ def poor(world: World, tier: ModelTier, provider: LoopbackProvider) -> Project:
     return Project(world, tier, provider, "pycon")
 
 
-def test_without_a_budget_nobody_is_asked_and_the_row_says_which_command_helps(poor: Project) -> None:
+def test_without_a_budget_no_request_is_sent_and_the_row_names_the_command_that_helps(poor: Project) -> None:
     (message,) = poor.rows(1)
     assert poor.work(message) == DEFERRED
     row = poor.row(message)
@@ -220,7 +220,7 @@ def test_a_charge_from_before_midnight_is_settled_before_midnight(project: Proje
 
 
 @pytest.mark.parametrize("whom", [PROJECT, "*"])
-def test_a_paused_project_asks_nobody_from_the_next_message_on(project: Project, whom: str) -> None:
+def test_a_paused_project_sends_no_request_from_the_next_message_on(project: Project, whom: str) -> None:
     one, two = project.rows(2)
     assert project.work(one) == PARSED_BY_MODEL
     project.world.ledger.pause(whom, now=project.world.clock())
@@ -236,7 +236,7 @@ def test_a_paused_project_still_has_the_local_tier(project: Project) -> None:
     assert project.work(message) == PARSED_LOCALLY
 
 
-def test_a_row_that_waited_for_the_end_of_a_pause_goes_on_by_itself(project: Project) -> None:
+def test_a_row_that_waited_for_the_end_of_a_pause_continues(project: Project) -> None:
     (message,) = project.rows(1)
     project.world.ledger.pause(PROJECT, now=project.world.clock())
     project.work(message)
@@ -267,7 +267,7 @@ def test_an_account_fault_opens_the_breaker_at_once(project: Project) -> None:
     assert project.row(two).reason == f"breaker_open: no model calls for now: {project.breaker.why}"
 
 
-def test_an_open_breaker_of_one_project_stops_no_other(project: Project) -> None:
+def test_an_open_breaker_does_not_stop_other_projects(project: Project) -> None:
     (one,) = project.rows(1)
     project.provider.fail("unauthorized")
     project.work(one)
@@ -276,7 +276,7 @@ def test_an_open_breaker_of_one_project_stops_no_other(project: Project) -> None
     assert other.work(other.rows(1, "w")[0]) == PARSED_BY_MODEL
 
 
-def test_the_local_tier_goes_on_behind_an_open_breaker(project: Project) -> None:
+def test_the_local_tier_works_behind_an_open_breaker(project: Project) -> None:
     project.provider.fail("unauthorized")
     project.work(project.rows(1)[0])
     assert project.work(project.rows(1, "sure")[0]) == PARSED_LOCALLY
@@ -321,7 +321,7 @@ def opened(project: Project, fault: str = "unauthorized") -> Message:
     return message
 
 
-def test_after_a_quarter_of_an_hour_one_question_is_let_through_and_its_answer_closes_the_breaker(
+def test_after_fifteen_minutes_one_request_is_let_through_and_its_answer_closes_the_breaker(
     project: Project,
 ) -> None:
     message = opened(project)
@@ -329,7 +329,7 @@ def test_after_a_quarter_of_an_hour_one_question_is_let_through_and_its_answer_c
     assert (project.breaker.open, project.breaker.failures) == (False, 0)
 
 
-def test_no_question_is_let_through_before_the_probe_is_due(project: Project) -> None:
+def test_no_request_is_let_through_before_the_probe_is_due(project: Project) -> None:
     opened(project)
     project.world.clock.forward(-5)
     (other,) = project.rows(1, "other")
@@ -337,7 +337,7 @@ def test_no_question_is_let_through_before_the_probe_is_due(project: Project) ->
     assert len(project.provider.posts) == 1
 
 
-def test_while_a_probe_is_under_way_no_other_question_is_let_through(project: Project) -> None:
+def test_while_a_probe_is_in_flight_no_other_request_is_let_through(project: Project) -> None:
     message = opened(project)
     (other,) = project.rows(1, "other")
     seen: list[Outcome] = []
@@ -440,9 +440,7 @@ class Meanwhile(ModelTier):
 
 
 @pytest.mark.parametrize("other", ["unauthorized", "server_error", "billing_hard_limit", "silent_close"])
-def test_a_breaker_that_a_person_has_to_close_gets_no_date_from_what_was_under_way(
-    project: Project, other: str
-) -> None:
+def test_a_breaker_that_a_person_must_close_gets_no_date_from_requests_in_flight(project: Project, other: str) -> None:
     one, late, after = project.rows(3)
 
     def meanwhile() -> None:
@@ -458,7 +456,7 @@ def test_a_breaker_that_a_person_has_to_close_gets_no_date_from_what_was_under_w
     assert (project.work(after), project.why(after), project.row(after).due) == (DEFERRED, "breaker_open", NEVER)
 
 
-def test_a_transient_fault_under_way_does_not_shorten_the_wait_for_the_account(project: Project) -> None:
+def test_a_transient_fault_in_flight_does_not_shorten_the_wait_for_the_account(project: Project) -> None:
     one, late = project.rows(2)
 
     def meanwhile() -> None:
@@ -550,7 +548,7 @@ def test_a_probe_that_was_not_sent_leaves_the_breaker_open_and_makes_way(project
 
 
 @pytest.mark.parametrize("fault", NOT_SENT, ids=lambda fault: fault.reason)
-def test_a_question_that_was_not_sent_says_nothing_about_the_provider(project: Project, fault: Fault) -> None:
+def test_a_request_that_was_not_sent_says_nothing_about_the_provider(project: Project, fault: Fault) -> None:
     one, two = project.rows(2)
     project.provider.fail("server_error")
     project.work(one)
@@ -601,7 +599,7 @@ def test_a_probe_that_there_is_no_time_to_send_is_undone_and_makes_way(project: 
 
 
 @pytest.mark.parametrize("is_lost", [True, False])
-def test_a_probe_whose_key_is_gone_or_cannot_be_read_afresh_asks_nobody(project: Project, *, is_lost: bool) -> None:
+def test_a_probe_without_a_readable_key_sends_no_request(project: Project, *, is_lost: bool) -> None:
     message = project.sent_again(opened(project))
 
     class Gone(KeysOfATest):
@@ -615,7 +613,7 @@ def test_a_probe_whose_key_is_gone_or_cannot_be_read_afresh_asks_nobody(project:
     assert (project.why(message), project.breaker.open, len(project.provider.posts)) == ("account_fault", True, 1)
 
 
-def test_an_answer_stands_where_the_breaker_cannot_be_told(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_answer_is_kept_if_the_breaker_cannot_be_written(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     one, two = project.rows(2)
     project.provider.fail("server_error")
     project.work(one)
@@ -637,7 +635,7 @@ def _unavailable(*_args: object, **_kwargs: object) -> None:
 
 
 @pytest.mark.parametrize("is_held", [True, False])
-def test_a_row_that_waits_keeps_what_its_question_can_cost(project: Project, *, is_held: bool) -> None:
+def test_a_row_that_waits_keeps_what_its_request_can_cost(project: Project, *, is_held: bool) -> None:
     (message,) = project.rows(1)
     if is_held:
         project.world.ledger.pause(PROJECT, now=project.world.clock())
@@ -646,7 +644,7 @@ def test_a_row_that_waits_keeps_what_its_question_can_cost(project: Project, *, 
     assert project.row(message).need == project.bound(message)
 
 
-def test_a_question_is_charged_to_the_model_that_is_asked(project: Project) -> None:
+def test_a_request_is_charged_to_the_model_that_is_asked(project: Project) -> None:
     project.work(project.rows(1)[0])
     (month,) = project.world.ledger.months(PROJECT)
     assert month.models.keys() == {MODEL}
@@ -668,7 +666,7 @@ def test_the_wait_doubles_from_deferral_to_deferral(
     assert earliest <= (project.row(message).due or "") <= latest
 
 
-def test_the_breaker_is_told_where_the_catalog_does_not_answer(
+def test_the_breaker_is_written_even_if_the_catalog_does_not_answer(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (message,) = project.rows(1)
@@ -702,7 +700,7 @@ def test_a_rejection_that_would_meet_every_row_opens_the_breaker_and_costs_nothi
 
 
 @pytest.mark.parametrize("fault", ["unauthorized", "insufficient_quota", "unsupported_parameter"])
-def test_one_of_ten_questions_side_by_side_finds_the_accounts_fault(project: Project, fault: str) -> None:
+def test_one_of_ten_concurrent_requests_finds_the_accounts_fault(project: Project, fault: str) -> None:
     messages = project.rows(10)
     project.provider.fail(always=fault)
     outcomes = project.worker.work([received(it) for it in messages], lambda: 90)
@@ -710,7 +708,7 @@ def test_one_of_ten_questions_side_by_side_finds_the_accounts_fault(project: Pro
     assert (len(project.provider.posts), project.charged, project.world.dead()) == (1, Amount(), [])
 
 
-def test_one_question_of_a_new_batch_finds_the_fault_of_an_account_that_has_just_worked(project: Project) -> None:
+def test_one_request_of_a_new_batch_finds_the_fault_of_an_account_that_has_just_worked(project: Project) -> None:
     worker = project.worker
     assert set(worker.work([received(it) for it in project.rows(2)], lambda: 90).values()) == {PARSED_BY_MODEL}
     project.provider.fail(always="unauthorized")
@@ -718,7 +716,7 @@ def test_one_question_of_a_new_batch_finds_the_fault_of_an_account_that_has_just
     assert (set(outcomes.values()), len(project.provider.posts)) == ({DEFERRED}, 2 + 1)
 
 
-def test_two_of_ten_questions_side_by_side_find_a_rejection_without_a_reason(project: Project) -> None:
+def test_two_of_ten_concurrent_requests_find_a_rejection_without_a_reason(project: Project) -> None:
     messages = project.rows(10)
     project.provider.fail(always="bad_request")
     project.worker.work([received(it) for it in messages], lambda: 90)
@@ -763,7 +761,7 @@ def test_two_rejections_by_other_codes_are_no_fault_of_the_account(project: Proj
     assert (project.breaker.open, project.breaker.rejected) == (False, True)
 
 
-def test_an_answer_between_two_rejections_shows_that_the_account_is_well(project: Project) -> None:
+def test_an_answer_between_two_rejections_keeps_the_breaker_closed(project: Project) -> None:
     one, two, three = project.rows(3)
     project.provider.fail("bad_request", "ok", "bad_request")
     for message in (one, two, three):
@@ -771,7 +769,7 @@ def test_an_answer_between_two_rejections_shows_that_the_account_is_well(project
     assert not project.breaker.open
 
 
-def test_the_last_attempt_of_a_rejected_video_is_not_its_death(project: Project) -> None:
+def test_the_last_attempt_of_a_rejected_video_does_not_end_it_as_dead(project: Project) -> None:
     (odd,) = project.rows(1)
     project.provider.fail("bad_request")
     assert project.work(odd, attempt_cap=1) == PARSED_LOCALLY
@@ -825,7 +823,7 @@ def test_a_worker_that_was_overtaken_before_it_sent_releases_no_reservation(
     assert (project.provider.posts, project.charged) == ([], bound)
 
 
-def test_a_question_that_waits_too_long_for_the_canary_writes_nothing_to_claim_or_reserve(
+def test_a_request_that_waits_too_long_for_the_canary_claims_and_reserves_nothing(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (message,) = project.rows(1)
@@ -858,7 +856,7 @@ def test_a_message_of_a_cancelled_batch_is_acknowledged_as_cancelled(project: Pr
     assert (project.row(two).state, len(project.provider.posts)) == (RowState.CANCELLED, 1)
 
 
-def test_not_even_the_local_tier_is_asked_for_a_cancelled_batch(project: Project) -> None:
+def test_a_cancelled_batch_is_not_even_parsed_locally(project: Project) -> None:
     (message,) = project.rows(1, "sure")
     cancel(project.world, message)
     assert project.work(message) == CANCELLED
@@ -997,7 +995,7 @@ def test_a_message_that_the_sweeper_sent_is_worked_whatever_its_clock_said(proje
 
 
 @pytest.mark.parametrize("off", [-86_400, -400, -301, 1_021, 3_600, 40 * 86_400])
-def test_a_worker_whose_clock_contradicts_the_queues_asks_nobody(project: Project, off: float) -> None:
+def test_a_worker_whose_clock_contradicts_the_queue_sends_no_request(project: Project, off: float) -> None:
     (message,) = project.rows(1)
     first = project.world.clock.after(-off)
     one = Received("message-1", "receipt", 1, message.model_dump_json(), first)
@@ -1006,7 +1004,7 @@ def test_a_worker_whose_clock_contradicts_the_queues_asks_nobody(project: Projec
 
 
 @pytest.mark.parametrize(("off", "receives"), [(-300, 1), (-20, 1), (0, 1), (500, 1), (1_020, 1), (86_400, 3)])
-def test_a_worker_whose_clock_may_be_right_asks(project: Project, off: float, receives: int) -> None:
+def test_a_worker_whose_clock_may_be_right_sends_its_request(project: Project, off: float, receives: int) -> None:
     (message,) = project.rows(1)
     first = project.world.clock.after(-off)
     one = Received("message-1", "receipt", receives, message.model_dump_json(), first)

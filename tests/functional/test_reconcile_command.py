@@ -86,7 +86,7 @@ def test_json_has_a_line_for_every_day(desk: Desk) -> None:
     }
 
 
-def test_a_bill_of_nothing_questions_the_key_id(desk: Desk) -> None:
+def test_an_empty_bill_leads_to_a_question_about_the_key_id(desk: Desk) -> None:
     assert "is the id of the key or of the project right?" in desk.type("--api-key-id", "key_typo").stderr
 
 
@@ -100,7 +100,7 @@ def test_a_bill_of_nothing_questions_the_key_id(desk: Desk) -> None:
         (("--api-key-id", KEY, "--from", "2023-01-01"), "more than 366 days"),
     ],
 )
-def test_an_impossible_question_is_refused_before_openai_is_asked(
+def test_an_impossible_range_is_refused_before_openai_is_asked(
     desk: Desk, words: tuple[str, ...], sentence: str
 ) -> None:
     refusal = desk.type(*words).exception

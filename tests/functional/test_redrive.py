@@ -50,7 +50,7 @@ class Here:
 
     @property
     def outputs(self) -> Mapping[str, str]:
-        """Return the outputs of the template."""
+        """The outputs of the template."""
         outputs = TEMPLATE.document["Outputs"]
         refs = {name: output["Value"]["Ref"] for name, output in outputs.items()}
         return {name: self.world.names[ref] for name, ref in refs.items() if ref in self.world.names}

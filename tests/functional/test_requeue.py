@@ -105,7 +105,7 @@ def test_a_row_that_waits_for_a_person_stays(world: World) -> None:
     assert world.sent() == []
 
 
-def test_a_row_that_was_put_back_is_not_put_back_again(world: World) -> None:
+def test_a_requeued_row_is_not_requeued_again(world: World) -> None:
     _, (message, *_) = ingested(world)
     defer(world, message, 60)
     world.clock.forward(61)
@@ -114,7 +114,7 @@ def test_a_row_that_was_put_back_is_not_put_back_again(world: World) -> None:
     assert len(world.sent()) == 1
 
 
-def test_no_more_is_put_back_than_one_call_may_send_and_the_oldest_first(world: World) -> None:
+def test_one_call_requeues_the_oldest_rows_up_to_its_limit(world: World) -> None:
     _, messages = ingested(world)
     for message, seconds in zip(messages, (30, 10, 20), strict=True):
         defer(world, message, seconds)
@@ -148,7 +148,7 @@ def test_a_sweep_whose_lease_is_over_sends_no_more(world: World, monkeypatch: py
     assert world.sweeper().run() == {"put back": 11}
 
 
-def test_a_row_that_cannot_be_read_holds_up_no_other_and_is_looked_at_again_a_day_later(world: World) -> None:
+def test_an_unreadable_row_does_not_delay_others_and_is_read_again_a_day_later(world: World) -> None:
     batch, messages = world.batch(*videos(2))
     for message in messages:
         defer(world, message, 60)
@@ -168,7 +168,7 @@ def test_a_row_that_cannot_be_read_holds_up_no_other_and_is_looked_at_again_a_da
 
 
 @pytest.mark.parametrize("broken", ["unreadable", "deleted"])
-def test_a_due_row_whose_batch_cannot_be_read_holds_up_no_other(world: World, broken: str) -> None:
+def test_a_due_row_of_an_unreadable_batch_does_not_delay_others(world: World, broken: str) -> None:
     bad, (lost,) = world.batch(*videos(1, "bad"), name="bad.jsonl")
     _, (message,) = world.batch(*videos(1))
     for it in (lost, message):
@@ -204,7 +204,7 @@ def test_a_queue_or_a_table_that_does_not_answer_does_not_stop_the_audit(
     assert state(world, message) is RowState.DEFERRED
 
 
-def test_a_death_between_sending_and_marking_sends_twice_and_loses_nothing(world: World) -> None:
+def test_a_crash_between_sending_and_marking_sends_twice_and_loses_nothing(world: World) -> None:
     _, (message, *_) = ingested(world)
     defer(world, message, 60)
     world.clock.forward(61)
@@ -254,7 +254,7 @@ def test_every_end_state_is_an_end(world: World) -> None:
     assert world.catalog.batch(batch.id).state is BatchState.FINISHED
 
 
-def test_a_batch_with_a_row_under_way_is_not_finished(world: World) -> None:
+def test_a_batch_with_a_row_in_flight_is_not_finished(world: World) -> None:
     batch, messages = ingested(world)
     end(world, messages[:2])
     assert world.sweeper().run() == {}
@@ -381,7 +381,7 @@ def test_an_audit_counts_as_a_change_of_the_batch(world: World) -> None:
     assert world.sweeper().run() == {}
 
 
-def test_no_more_is_sent_again_than_one_call_may_send(world: World) -> None:
+def test_one_call_resends_no_more_rows_than_its_limit(world: World) -> None:
     ingested(world)
     world.clock.forward(STILL)
     assert world.sweeper(most=2).run() == {"sent again": 2}
@@ -402,7 +402,7 @@ def test_a_batch_whose_lost_rows_were_given_up_is_finished(world: World) -> None
     assert world.catalog.batch(batch.id).state is BatchState.FINISHED
 
 
-def test_rows_that_end_between_audits_start_the_rounds_anew(world: World) -> None:
+def test_rows_that_end_between_audits_restart_the_rounds(world: World) -> None:
     _, messages = ingested(world)
     stand_still(world, ROUNDS)
     end(world, [messages[0]])
@@ -424,7 +424,7 @@ def test_a_row_that_ends_while_it_is_given_up_keeps_its_end(world: World, monkey
     assert state(world, messages[0]) is RowState.PARSED
 
 
-def test_a_batch_whose_bitmap_was_deleted_by_hand_is_finished_and_holds_up_no_other(world: World) -> None:
+def test_a_batch_without_its_bitmap_is_finished_and_does_not_delay_others(world: World) -> None:
     batch, _ = ingested(world)
     _, others = ingested(world)
     key = f"reports/{batch.id}/accepted.bin"
@@ -437,7 +437,7 @@ CALLS = 40
 """More calls than a requeue of this batch makes."""
 
 
-def test_no_row_is_lost_if_the_sweeper_dies_at_any_call(
+def test_a_crash_of_the_sweeper_at_any_call_loses_no_row(
     clients: AwsClients, wire: Wire, tier: ModelTier, local_tier: list[str]
 ) -> None:
     assert local_tier == []
@@ -464,7 +464,7 @@ def test_no_row_is_lost_if_the_sweeper_dies_at_any_call(
         pytest.fail(f"a resume of more than {CALLS} calls")
 
 
-def test_a_row_that_was_just_put_back_is_not_given_up_by_the_audit_of_its_batch(world: World) -> None:
+def test_the_audit_does_not_give_up_a_row_that_was_just_requeued(world: World) -> None:
     batch, (message,) = world.batch(*videos(1))
     world.catalog.defer(message, MARK, reason="rate_limited", due=world.clock.after(60), now=world.clock())
     world.s3.delete_object(Bucket=batch.upload.bucket, Key=batch.upload.key, VersionId=batch.upload.version)

@@ -55,7 +55,7 @@ def charge(project: Project, message: Message, need: Amount) -> None:
         (Cap(), Cap(2 * NEED.tokens, None)),
     ],
 )
-def test_no_more_is_put_back_than_the_budget_can_pay_for_and_the_oldest_first(
+def test_a_sweep_requeues_the_oldest_rows_that_the_budget_can_pay_for(
     project: Project, daily: Cap, monthly: Cap
 ) -> None:
     deferred(project, 5)
@@ -73,7 +73,7 @@ def test_an_earlier_charge_is_not_paid_out_again(project: Project) -> None:
 
 
 @pytest.mark.parametrize("tight", ["requests", "tokens", "micro_usd"])
-def test_no_more_is_put_back_than_the_batchs_limit_leaves(project: Project, tight: str) -> None:
+def test_a_sweep_requeues_no_more_than_the_batchs_limit_leaves(project: Project, tight: str) -> None:
     messages = project.rows(3, **{tight: 2 * getattr(NEED, tight)})
     for message in messages:
         project.world.catalog.defer(
@@ -119,7 +119,7 @@ def test_a_row_that_exceeds_the_budget_of_the_month_waits_for_the_next_month_and
     assert (project.row(second).reason or "").startswith("budget_month: ")
 
 
-def test_what_was_charged_yesterday_does_not_count_for_today(project: Project) -> None:
+def test_yesterdays_charges_do_not_count_for_today(project: Project) -> None:
     first, _ = deferred(project, 2)
     project.budget(daily=Cap(2 * NEED.tokens, None), monthly=Cap(NEED.tokens * 9, None))
     charge(project, first, NEED)
@@ -127,7 +127,7 @@ def test_what_was_charged_yesterday_does_not_count_for_today(project: Project) -
     assert project.world.sweeper().run() == {"put back": 2}
 
 
-def test_a_row_that_needs_no_money_goes_on_without_a_budget(
+def test_a_row_that_needs_no_money_continues_without_a_budget(
     world: World, tier: ModelTier, provider: LoopbackProvider
 ) -> None:
     (message,) = Project(world, tier, provider, "pycon").rows(1)
@@ -136,7 +136,7 @@ def test_a_row_that_needs_no_money_goes_on_without_a_budget(
     assert world.sweeper().run() == {"put back": 1}
 
 
-def test_no_more_rows_get_another_date_in_a_sweep_than_it_may_send(project: Project) -> None:
+def test_a_sweep_postpones_no_more_rows_than_it_may_send(project: Project) -> None:
     deferred(project, 5)
     project.world.ledger.pause(PROJECT, now=project.world.clock())
     assert [project.world.sweeper(most=2).run() for _ in range(4)] == [
@@ -155,13 +155,13 @@ def test_a_row_that_needs_more_than_a_whole_budget_waits_for_a_person(project: P
     assert (project.row(message).due, "raise it" in (project.row(message).reason or "")) == (NEVER, True)
 
 
-def test_rows_put_back_in_the_same_call_postpone_no_other_row(project: Project) -> None:
+def test_rows_requeued_in_the_same_call_postpone_no_other_row(project: Project) -> None:
     deferred(project, 3)
     project.budget(daily=Cap(NEED.tokens, None))
     assert project.world.sweeper().run() == {"put back": 1}
 
 
-def test_one_projects_empty_budget_holds_up_no_other(project: Project) -> None:
+def test_an_empty_budget_does_not_delay_other_projects(project: Project) -> None:
     deferred(project, 2)
     project.budget(daily=Cap(None, 0))
     other = Project(project.world, project.tier, project.provider, "pycon")
@@ -192,7 +192,7 @@ def test_a_paused_projects_due_rows_wait_for_a_person_without_a_stale_date(proje
     assert project.world.sweeper().run() == {"put back": 2}
 
 
-def test_a_project_without_a_budget_has_nothing_put_back(
+def test_no_row_of_a_project_without_a_budget_is_requeued(
     world: World, tier: ModelTier, provider: LoopbackProvider
 ) -> None:
     deferred(Project(world, tier, provider, "pycon"), 2)
@@ -212,7 +212,7 @@ def test_behind_an_open_breaker_everything_stays_until_its_time_has_come_and_the
     assert project.world.sweeper().run() == {"put back": 3}
 
 
-def test_while_the_ledger_does_not_answer_nothing_is_put_back_and_the_audit_goes_on(project: Project) -> None:
+def test_while_the_ledger_does_not_answer_nothing_is_requeued_and_the_audit_continues(project: Project) -> None:
     deferred(project, 2)
     (over,) = project.rows(1, "sure")
     project.work(over)
@@ -221,7 +221,7 @@ def test_while_the_ledger_does_not_answer_nothing_is_put_back_and_the_audit_goes
     assert project.world.sent() == []
 
 
-def test_rows_of_a_cancelled_batch_are_put_back_to_be_ended_whatever_the_budget_says(project: Project) -> None:
+def test_rows_of_a_cancelled_batch_are_requeued_whatever_the_budget_is(project: Project) -> None:
     one, two = deferred(project, 2)
     project.budget(daily=Cap(None, 0))
     project.world.catalog.cancel(project.world.catalog.batch(one.batch), now=project.world.clock())
@@ -231,7 +231,7 @@ def test_rows_of_a_cancelled_batch_are_put_back_to_be_ended_whatever_the_budget_
     assert [project.row(it).state for it in (one, two)] == [RowState.CANCELLED] * 2
 
 
-def test_rows_of_a_cancelled_batch_that_wait_for_a_person_are_put_back_though_the_project_is_paused(
+def test_rows_of_a_cancelled_batch_that_wait_for_a_person_are_requeued_even_if_the_project_is_paused(
     project: Project,
 ) -> None:
     messages, now = project.rows(2), project.world.clock()
@@ -243,7 +243,7 @@ def test_rows_of_a_cancelled_batch_that_wait_for_a_person_are_put_back_though_th
     assert project.world.sweeper().run() == {"put back": 2}
 
 
-def test_behind_an_open_breaker_the_rows_of_a_cancelled_batch_are_put_back_and_no_others_change(
+def test_behind_an_open_breaker_only_the_rows_of_a_cancelled_batch_are_requeued(
     project: Project,
 ) -> None:
     project.provider.fail("unauthorized")
@@ -263,7 +263,7 @@ def test_a_row_that_waits_for_a_person_but_not_at_our_own_limit_stays(project: P
     assert project.row(message).due == NEVER
 
 
-def test_a_row_goes_on_when_its_limit_has_room_again(project: Project) -> None:
+def test_a_row_continues_when_its_limit_has_room_again(project: Project) -> None:
     (message,) = project.rows(1)
     now = project.world.clock()
     project.world.catalog.defer(message, "f" * 32, reason="batch_limit: full", due=None, now=now, need=NEED)
@@ -284,7 +284,7 @@ def test_a_row_that_waits_for_a_person_does_not_overtake_a_due_one_that_needs_mo
     assert [project.row(it).state for it in (due, waiting)] == [RowState.DEFERRED] * 2
 
 
-def test_the_row_that_needs_the_least_goes_on_first(project: Project) -> None:
+def test_the_row_that_needs_the_least_continues_first(project: Project) -> None:
     now, small = project.world.clock(), Amount(1, 1, 1, 1)
     first, second = project.rows(2)
     for message, need in ((first, NEED), (second, small)):

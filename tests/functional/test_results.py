@@ -157,7 +157,7 @@ def test_a_listener_hears_of_the_file_and_the_counts(world: World) -> None:
     ]
 
 
-def test_results_that_are_told_twice_have_one_id(world: World) -> None:
+def test_results_that_are_announced_twice_have_one_id(world: World) -> None:
     listener = Listener()
     batch = ended(world, {"a": talk()})
     for _ in range(2):
@@ -165,7 +165,7 @@ def test_results_that_are_told_twice_have_one_id(world: World) -> None:
     assert [it["id"] for it in listener.heard()] == [f"{batch.id}@{batch.marked_at}"] * 2
 
 
-def test_results_of_another_try_are_told_under_another_id(world: World) -> None:
+def test_results_after_a_redrive_are_announced_under_another_id(world: World) -> None:
     listener = Listener()
     batch = ended(world, {"a": talk()})
     results(world, listener).publish(batch, always)
@@ -237,7 +237,7 @@ CALLS = 60
 
 
 @pytest.mark.usefixtures("small_parts")
-def test_the_call_after_a_death_at_any_point_makes_the_whole_file_and_tells_of_it(world: World) -> None:
+def test_the_call_after_a_crash_at_any_point_writes_the_whole_file_and_announces_it(world: World) -> None:
     listener, whole = Listener(), large(world, 7)
     for at in range(1, CALLS):
         batch = replace(whole, marked_at=stamp(world.clock.after(at)))
@@ -296,7 +296,7 @@ def test_unfinished_results_from_before_a_redrive_are_not_continued(world: World
 # ---------------------------------------------------------------------------------------------- and then it is finished
 
 
-def test_resume_gives_results_out_and_marks_the_batch_as_finished(world: World) -> None:
+def test_resume_publishes_results_and_finishes_the_batch(world: World) -> None:
     batch = ended(world, {"a": talk("Linkers")})
     assert world.sweeper().run() == {"finished": 1}
     assert [it["title"] for it in file_of(world, batch)] == ["Linkers"]

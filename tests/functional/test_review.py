@@ -150,7 +150,7 @@ def test_an_impossible_answer_is_refused(world: World, console: Console, words: 
 # ------------------------------------------------------------------------------------------------------- no later parse
 
 
-def test_no_later_parse_overwrites_what_a_person_said(world: World, tier: ModelTier) -> None:
+def test_a_later_parse_does_not_overwrite_a_persons_answer(world: World, tier: ModelTier) -> None:
     (video,) = videos(1)
     _, (message,) = world.batch(video)
     world.parser(tier, tier_policy="local").work([received(message)], lambda: 90)
@@ -162,7 +162,7 @@ def test_no_later_parse_overwrites_what_a_person_said(world: World, tier: ModelT
     assert (line["title"], line["presenters"], line["tier"]) == ("What I said", ["Ada Byron"], Tier.PERSON)
 
 
-def test_run_shows_what_a_person_said(world: World) -> None:
+def test_run_shows_a_persons_answer(world: World) -> None:
     batch = ended(world, {"a": talk("Linkers", review="low_confidence"), "b": RowState.DEAD})
     for video in "ab":
         say(world, video, f"By hand: {video}")
@@ -173,7 +173,7 @@ def test_run_shows_what_a_person_said(world: World) -> None:
     ]
 
 
-def test_the_last_word_of_a_person_stands_and_the_ones_before_are_kept(world: World) -> None:
+def test_a_persons_latest_answer_is_valid_and_earlier_ones_are_kept(world: World) -> None:
     batch = ended(world, {"a": talk()})
     for title in ("First", "Second"):
         say(world, "a", title)

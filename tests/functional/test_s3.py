@@ -120,7 +120,7 @@ def test_a_limit_may_be_in_dollars(value: str, micro_usd: int) -> None:
     assert own_limits(STACK, {"limit-usd": value}).micro_usd == micro_usd
 
 
-def test_of_two_limits_in_money_the_lower_holds() -> None:
+def test_the_lower_of_two_money_limits_applies() -> None:
     assert own_limits(STACK, {"limit-usd": "0.0005", "limit-micro-usd": "700"}).micro_usd == 500
     assert own_limits(STACK, {"limit-usd": "0.0005", "limit-micro-usd": "300"}).micro_usd == 300
 

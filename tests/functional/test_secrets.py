@@ -49,7 +49,7 @@ def test_one_projects_key_is_never_anothers(secrets: SecretsManagerClient, proje
     assert ProjectKeys(PREFIX, local=None).of(project + "-2") is None
 
 
-def test_the_local_key_serves_every_project_and_asks_nobody(world: World, project: str) -> None:
+def test_the_local_key_serves_every_project_without_a_call(world: World, project: str) -> None:
     before = len(world.wire.calls)
     assert ProjectKeys(PREFIX, local=SecretStr("sk-local")).of(project) == "sk-local"
     assert len(world.wire.calls) == before
@@ -99,7 +99,7 @@ def test_a_fresh_read_ignores_a_cached_missing_key(secrets: SecretsManagerClient
     assert keys.of(project, fresh=True) == "sk-of-the-project"
 
 
-def test_a_secret_that_cannot_be_read_is_not_taken_for_none(world: World, project: str) -> None:
+def test_an_unreadable_secret_does_not_count_as_missing(world: World, project: str) -> None:
     keys = ProjectKeys(PREFIX, local=None)
     world.wire.cut(Cut.OUTAGE)
     with pytest.raises(KeyUnreadable):

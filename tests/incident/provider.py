@@ -80,7 +80,7 @@ class SlowProvider(LoopbackProvider):
 
     @property
     def entries(self) -> list[Entry]:
-        """Return everything billed so far, in order."""
+        """Everything billed so far, in order."""
         with self._writing:
             return list(self._entries)
 

@@ -85,17 +85,17 @@ class Mistake:
 
     @property
     def name(self) -> str:
-        """Return its name, which stays the same as long as its line does."""
+        """Its name, which stays the same as long as its line does."""
         return f"{self.module}: {self.function}: {self.text}: {_short(self.before)} -> {_short(self.after)}"
 
     @property
     def is_inside(self) -> bool:
-        """Return whether it is in a function."""
+        """Whether it is in a function."""
         return self.statement != self.module
 
     @property
     def draw(self) -> float:
-        """Return a number from 0 to 1 that depends on its name alone."""
+        """A number from 0 to 1 that depends on its name alone."""
         return int.from_bytes(hashlib.sha256(self.name.encode()).digest()[:6], "big") / 2**48
 
     def made(self, source: bytes) -> bytes:

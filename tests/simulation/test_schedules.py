@@ -26,7 +26,7 @@ def test_no_schedule_breaks_a_promise(done: Visits) -> None:
     assert not done.tally.failed, told(done.code, done.tally.failed[0])
 
 
-def test_every_fault_befell_some_schedule(done: Visits) -> None:
+def test_every_fault_occurs_in_some_schedule(done: Visits) -> None:
     assert not every_fault() - done.tally.faults.keys()
 
 
@@ -41,13 +41,13 @@ def test_every_branch_excused_from_the_visit_exists() -> None:
 
 
 @pytest.mark.parametrize("name", MUTANTS)
-def test_this_mistake_is_found(name: str) -> None:
+def test_the_simulation_finds_this_mistake(name: str) -> None:
     mutant = MUTANTS[name]
     code = production.patched(mutant.patches)
     assert first_failure(code, mutant.seeds(MUTANT_SCHEDULES), mutant.breaks, mutant.like)
 
 
-def test_a_seed_is_a_schedule() -> None:
+def test_a_seed_gives_one_schedule() -> None:
     code = production.as_it_is()
     seed = 11
     first, second = run(code, seed, tell=True), run(code, seed, tell=True)

@@ -22,16 +22,16 @@ NUMBERS = {name: int(VALUES[name]) for name, it in SHIPPED.parameters.items() if
 # ------------------------------------------------------------------------ invariant 7, on the template as it is shipped
 
 
-def test_a_video_is_hidden_for_six_time_outs_and_the_batching_window() -> None:
+def test_the_visibility_timeout_is_six_parser_timeouts_and_the_batching_window() -> None:
     timeouts = VISIBILITY_PER_TIMEOUT * NUMBERS["ParserTimeoutSeconds"]
     assert NUMBERS["VisibilitySeconds"] >= timeouts + NUMBERS["BatchingWindowSeconds"]
 
 
-def test_an_upload_is_hidden_for_six_time_outs() -> None:
+def test_the_visibility_timeout_is_six_function_timeouts() -> None:
     assert NUMBERS["IngestVisibilitySeconds"] >= VISIBILITY_PER_TIMEOUT * NUMBERS["IngestTimeoutSeconds"]
 
 
-def test_a_request_and_its_settling_fit_into_the_time_out() -> None:
+def test_a_request_and_its_settling_fit_into_the_timeout() -> None:
     taken = NUMBERS["RequestDeadlineSeconds"] + NUMBERS["SettleMarginSeconds"]
     assert NUMBERS["ParserTimeoutSeconds"] > taken
 
@@ -134,7 +134,7 @@ def test_a_parameter_that_cannot_be_is_refused_with_a_sentence(overrides: dict[s
         SHIPPED.values(overrides)
 
 
-def test_every_clash_is_told_at_once() -> None:
+def test_every_clash_is_reported_at_once() -> None:
     with pytest.raises(CommandError, match=r"VisibilitySeconds .* AttemptCap"):
         SHIPPED.values({"VisibilitySeconds": "1", "AttemptCap": "20"})
 
@@ -151,7 +151,7 @@ def test_a_host_whose_price_factor_the_owner_states_is_taken(factor: str) -> Non
     assert SHIPPED.values(chosen)["PriceFactor"] == factor
 
 
-def test_seconds_that_agree_are_taken_for_tests_that_kill() -> None:
+def test_short_valid_timeouts_are_accepted() -> None:
     seconds = {"ParserTimeoutSeconds": "3", "RequestDeadlineSeconds": "1", "SettleMarginSeconds": "1"}
     seconds |= {"RetryBackoffSeconds": "1"}
     assert SHIPPED.values(seconds | {"VisibilitySeconds": "19"})["VisibilitySeconds"] == "19"

@@ -21,7 +21,7 @@ RESOURCES = SHIPPED.document["Resources"]
 FUNCTIONS = SHIPPED.resources("AWS::Serverless::Function")
 
 
-def test_the_linter_has_nothing_to_say() -> None:
+def test_the_linter_reports_nothing() -> None:
     command = [str(Path(sys.executable).with_name("cfn-lint")), str(ROOT / "template.yaml")]
     done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 -- a tool of ours
     assert (done.stdout, done.returncode) == ("", 0)
@@ -41,7 +41,7 @@ NOT_FOLLOWED = {
 """checkov's rules that the stack does not follow, each with the reason."""
 
 
-def test_checkov_has_nothing_to_say_but_what_is_answered() -> None:
+def test_checkov_reports_only_answered_findings() -> None:
     command = [str(program("checkov")), "--file", str(ROOT / "template.yaml"), "--framework", "cloudformation"]
     done = subprocess.run(  # noqa: S603 -- a tool of ours
         [*command, "--output", "json", "--compact", "--skip-download"], capture_output=True, text=True, check=False

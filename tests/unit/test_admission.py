@@ -127,7 +127,7 @@ def test_a_due_breaker_gives_a_probe_that_lasts_as_long_as_its_worker(failures: 
     assert ledger.calls == [("take_probe", "pycon", PROBE, UNTIL, NOON)]
 
 
-def test_whoever_does_not_get_the_probe_waits_until_it_has_ended() -> None:
+def test_a_worker_without_the_probe_waits_until_it_has_ended() -> None:
     refusal = admission(RecordingLedger(account(open_breaker()), take_probe=False)).admit(
         "pycon", token=PROBE, until=UNTIL
     )
@@ -229,7 +229,7 @@ def test_a_usage_above_its_bound_opens_the_breaker_for_good_whatever_came_with_i
 
 
 @pytest.mark.parametrize("given", PERMITS, ids=name_of)
-def test_an_account_fault_opens_the_breaker_for_a_quarter_of_an_hour(given: Permit) -> None:
+def test_an_account_fault_opens_the_breaker_for_fifteen_minutes(given: Permit) -> None:
     fault = Defer(Reason.ACCOUNT_FAULT, "no quota", retry_after=5)
     assert told(fault, given) == [("open_breaker", "pycon", "no quota", NOON + QUARTER, NOON)]
 
@@ -248,13 +248,13 @@ def test_a_fault_of_the_provider_is_counted_and_opens_the_breaker_for_a_probe_or
 
 @pytest.mark.parametrize("given", PERMITS, ids=name_of)
 @pytest.mark.parametrize("fault", NOT_SENT, ids=name_of)
-def test_a_question_that_was_not_sent_gives_its_probe_back_and_says_nothing_else(fault: Fault, given: Permit) -> None:
+def test_an_unsent_request_only_gives_its_probe_back(fault: Fault, given: Permit) -> None:
     assert told(fault, given) == ([("release_probe", "pycon", PROBE)] if given.probe else [])
 
 
 @pytest.mark.parametrize("given", PERMITS, ids=name_of)
 @pytest.mark.parametrize("fault", WELL, ids=name_of)
-def test_an_outcome_of_a_working_account_is_told_if_it_changes_anything(fault: Fault | None, given: Permit) -> None:
+def test_an_outcome_of_a_working_account_is_written_if_it_changes_anything(fault: Fault | None, given: Permit) -> None:
     changes = bool(given.probe) or given.faults_before
     assert told(fault, given) == ([("count_answer", "pycon", given.probe)] if changes else [])
 
@@ -275,7 +275,7 @@ def test_a_rejection_is_the_accounts_if_another_video_met_it_or_a_probe_did(give
 
 @pytest.mark.parametrize("given", PERMITS, ids=name_of)
 @pytest.mark.parametrize("fault", EVERY, ids=name_of)
-def test_a_breaker_that_cannot_be_told_stops_nobody(fault: Fault | None, given: Permit) -> None:
+def test_a_breaker_that_cannot_be_written_stops_no_worker(fault: Fault | None, given: Permit) -> None:
     for above_bound in (False, True):
         ledger = RecordingLedger(account(), broken=True)
         admission(ledger).record_outcome(given, fault, above_bound=above_bound)

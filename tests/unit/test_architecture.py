@@ -88,7 +88,7 @@ def test_the_pure_parts_import_no_client_and_do_no_input_or_output(part: str) ->
     assert wrong == set()
 
 
-def test_the_library_never_imports_the_console_or_the_handlers() -> None:
+def test_the_library_never_imports_the_commands_or_the_handlers() -> None:
     handlers = {folder.name for folder in LIBRARY.iterdir() if (folder / "app.py").exists()}
     wrong = {
         f"{name} imports {imported}"

@@ -88,7 +88,7 @@ class Stage:
 
     @property
     def names(self) -> list[str]:
-        """Return the names of the calls."""
+        """The names of the calls."""
         return [call[0] for call in self.calls]
 
     def _remaining(self) -> float:
@@ -259,7 +259,7 @@ def talk(tier: Tier, review: str | None = None) -> Talk:
 # ------------------------------------------------------------------------------------------------- before the question
 
 
-def test_a_question_is_asked_in_the_order_that_every_crash_must_respect(stage: Stage) -> None:
+def test_a_request_follows_the_order_of_writes(stage: Stage) -> None:
     stage.answers["ask"] = answered()
     assert stage.ask_about(job()) == EndRow(RowState.PARSED, Tier.MODEL)
     assert stage.calls == [
@@ -323,7 +323,7 @@ def test_the_time_is_looked_at_before_each_step_that_costs_something(
 
 
 @pytest.mark.parametrize("ours", [True, False])
-def test_what_there_is_no_time_to_send_is_undone(stage: Stage, ours: bool) -> None:
+def test_an_attempt_without_time_to_send_is_undone(stage: Stage, ours: bool) -> None:
     stage.answers["give_back"] = ours
     stage.breaker = due_probe()
     stage.remaining = [ENOUGH] * 3 + [TOO_LITTLE]
@@ -347,7 +347,7 @@ NOT_ASKED = {
 
 
 @pytest.mark.parametrize("case", sorted(NOT_ASKED))
-def test_a_question_without_a_permit_waits_and_claims_nothing(stage: Stage, case: str) -> None:
+def test_a_request_without_a_permit_waits_and_claims_nothing(stage: Stage, case: str) -> None:
     stage.answers["account"], hold, wait = NOT_ASKED[case]
     decision = stage.ask_about(job())
     assert isinstance(decision, DeferRow)
@@ -527,7 +527,7 @@ def test_an_outcome_is_recorded_settled_if_it_was_recorded_and_reported_in_any_c
 
 
 @pytest.mark.parametrize("call", ["answer", "fail", "give_back"])
-def test_an_outcome_that_cannot_be_recorded_is_reported_all_the_same(stage: Stage, call: str) -> None:
+def test_an_outcome_that_cannot_be_recorded_is_reported_anyway(stage: Stage, call: str) -> None:
     outcome = {"answer": "an answer", "fail": "a lost answer", "give_back": "an account fault"}[call]
     answer, stored, reported, _ = OUTCOMES[outcome]
     stage.answers |= {"ask": answer, call: TABLE_DOES_NOT_ANSWER[0]}
@@ -642,14 +642,14 @@ def test_a_rejection_of_every_row_is_an_account_fault_and_costs_nothing(stage: S
 
 
 @pytest.mark.parametrize("failures", [0, 2])
-def test_the_answer_of_a_probe_is_told_with_its_token(stage: Stage, failures: int) -> None:
+def test_the_answer_of_a_probe_is_reported_with_its_token(stage: Stage, failures: int) -> None:
     stage.answers["ask"] = answered()
     stage.breaker = due_probe(failures=failures)
     assert stage.ask_about(job()) == EndRow(RowState.PARSED, Tier.MODEL)
     assert stage.after("settle") == [("count_answer", "pycon", True), RELEASED]
 
 
-def test_a_probe_that_was_overtaken_settles_nothing_and_is_told(stage: Stage) -> None:
+def test_an_overtaken_probe_settles_nothing_and_is_reported(stage: Stage) -> None:
     stage.answers |= {"ask": answered(), "answer": False}
     stage.breaker = due_probe()
     assert stage.ask_about(job()) == Redeliver()

@@ -370,7 +370,7 @@ def test_a_request_for_a_batch_that_another_call_has_claimed_does_nothing(stage:
     assert [name for name, *_ in stage.calls] == ["claimed"]
 
 
-def test_a_request_that_meets_trouble_leaves_the_batch_to_the_schedule(stage: Stage) -> None:
+def test_a_failed_request_to_finish_leaves_the_batch_to_the_schedule(stage: Stage) -> None:
     stage.batches, stage.trouble = [replace(OPEN, counts=COUNTED_OUT)], CatalogBusy("throttled")
     assert stage.audit.finish("b", lambda: True) == {"not audited": 1}
 
@@ -396,7 +396,7 @@ def test_a_batch_is_audited_if_it_stands_still_and_the_queue_is_short(
     assert bool(stage.named("send")) is audited
 
 
-def test_a_round_sends_what_is_not_settled_up_to_the_limit_and_goes_on_from_there(stage: Stage) -> None:
+def test_a_round_sends_unsettled_rows_up_to_the_limit_and_continues_from_there(stage: Stage) -> None:
     stage.ended, stage.deferred = [2, 40], [1, 5]
     assert stage.run() == {"sent again": LIMIT}
     assert stage.named("send") == [[3, 4, *numbers(6, 13)], [14, 15]]
@@ -450,7 +450,7 @@ def test_rows_are_given_up_after_so_many_rounds_with_letters_first(stage: Stage,
 # ------------------------------------------------------------------------------------------------ a deleted manifest
 
 
-def test_lost_rows_of_a_deleted_manifest_die_in_steps_with_what_is_known_of_their_videos(stage: Stage) -> None:
+def test_lost_rows_of_a_deleted_manifest_become_dead_in_steps(stage: Stage) -> None:
     stage.deleted, stage.ended = ("manifest",), numbers(1, 20)
     stage.queued = [Row(OPEN.id, 21, video="v21"), Row(OPEN.id, 22, RowState.DEFERRED, video="v22")]
     assert stage.run() == {"given up": 12}

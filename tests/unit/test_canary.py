@@ -37,13 +37,13 @@ def waits(gate: CanaryGate, batch: str = "a", now: datetime = NOON) -> bool:
         return True
 
 
-def test_the_first_question_of_a_batch_goes_alone_until_it_has_returned(gate: CanaryGate) -> None:
+def test_the_first_request_of_a_batch_is_sent_alone_until_it_has_returned(gate: CanaryGate) -> None:
     with gate.enter("a", lambda: NOON):
         assert (waits(gate, "a"), waits(gate, "b")) == (True, False)
     assert not waits(gate, "a")
 
 
-def test_a_question_that_fails_lets_the_next_one_go(gate: CanaryGate) -> None:
+def test_a_failed_request_lets_the_next_one_start(gate: CanaryGate) -> None:
     with pytest.raises(ZeroDivisionError), gate.enter("a", lambda: NOON):
         raise ZeroDivisionError
     with gate.enter("a", lambda: NOON):
@@ -54,7 +54,7 @@ def test_a_question_that_fails_lets_the_next_one_go(gate: CanaryGate) -> None:
     ("after", "is_valid"),
     [(-MOMENT, False), (timedelta(0), True), (QUARTER - MOMENT, True), (QUARTER, False)],
 )
-def test_an_outcome_lets_the_batchs_questions_go_side_by_side_for_a_quarter_of_an_hour(
+def test_an_outcome_lets_the_batchs_requests_be_concurrent_for_fifteen_minutes(
     gate: CanaryGate, after: timedelta, *, is_valid: bool
 ) -> None:
     gate.release("a", NOON)

@@ -22,7 +22,7 @@ def test_the_picture_shows_these_results() -> None:
     assert digest in (HERE / "incident.svg").read_text(encoding="utf-8")
 
 
-def test_every_situation_is_among_the_results(results: dict[str, Any]) -> None:
+def test_the_results_have_every_situation(results: dict[str, Any]) -> None:
     assert len(results["situations"]) == 1 + len(RIVALS) + len(OURS)
 
 

@@ -228,7 +228,7 @@ def test_brackets_that_belong_to_the_title_are_closed() -> None:
     assert parsed("Deploying (on a Friday)").title == "Deploying (on a Friday)"
 
 
-def test_an_answer_on_which_everything_agrees_is_sure() -> None:
+def test_an_answer_with_consistent_evidence_is_sure() -> None:
     assert in_a_batch('"{t}" - {n} (DevConf 2031)').sure
 
 

@@ -39,7 +39,7 @@ def test_a_report_names_the_first_refused_rows_only(tmp_path: Path) -> None:
     assert (manifest.report.refused, len(manifest.first_refused)) == (100, FIRST_REFUSED)
 
 
-def test_a_file_that_is_no_manifest_is_not_reported_on(tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_manifest_gets_no_report(tmp_path: Path) -> None:
     path = tmp_path / "page.html"
     path.write_text("<html></html>")
     with pytest.raises(NotAManifest):

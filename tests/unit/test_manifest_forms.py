@@ -87,7 +87,7 @@ def test_the_talks_of_a_sample_are_read_with_their_speakers(name: str) -> None:
     assert not [row for row in read if isinstance(row, Refused)]
 
 
-def test_every_sample_is_told_of_in_the_readme() -> None:
+def test_the_readme_lists_every_sample() -> None:
     text = (EVENTS / "README.md").read_text(encoding="utf-8")
     assert [path.name for path in (EVENTS / "forms").iterdir() if f"{path.name}`" not in text] == []
 
@@ -180,7 +180,7 @@ def test_unknown_columns_are_left_out() -> None:
     assert row.video.model_dump(exclude_defaults=True) == {"id": "a", "title": "A"}
 
 
-def test_a_reading_tells_which_columns_it_read() -> None:
+def test_the_reader_reports_which_columns_it_read() -> None:
     reading = manifests.read(io.BytesIO(b"youtube_id;Name;Notes;Views\nx;y;z;5\n"), ReadingLimits())
     list(reading)
     assert reading.columns == {"id": "youtube_id", "title": "Name", "description": "Notes"}
@@ -360,7 +360,7 @@ def test_a_first_line_that_is_broken_does_not_hide_json_lines() -> None:
         (b"title,views\na,5\n", "without a column for id or url"),
     ],
 )
-def test_a_file_that_is_no_manifest_gets_a_sentence(data: bytes, sentence: str) -> None:
+def test_a_file_that_is_not_a_manifest_gets_a_sentence(data: bytes, sentence: str) -> None:
     with pytest.raises(NotAManifest) as refusal:
         manifests.read(io.BytesIO(data), ReadingLimits())
     assert sentence in str(refusal.value)
@@ -473,7 +473,7 @@ def test_an_id_is_read_without_what_is_around_it(given: object, read: str) -> No
 @pytest.mark.parametrize(
     "given", ["None", "nan", "NULL", "undefined", "n/a", "-", "#¡REF!", "#N/B", "+1,23E+10", "#NV", "Loading..."]
 )
-def test_what_stands_in_place_of_an_id_is_none(given: str) -> None:
+def test_a_placeholder_is_not_an_id(given: str) -> None:
     assert accepted(f"id;title;url\n{given};A;https://youtu.be/Ab3dEfGh1Jk\n".encode()) == [(2, "Ab3dEfGh1Jk", "A")]
     assert isinstance(rows(f"id;title\n{given};A\n".encode())[0], Refused)
 
@@ -482,7 +482,7 @@ def test_a_title_that_begins_like_a_spreadsheets_error_is_kept() -> None:
     assert accepted(b"id,title\na,#NoEstimates!\n") == [(2, "a", "#NoEstimates!")]
 
 
-def test_a_number_that_is_none_counts_as_absent() -> None:
+def test_a_value_that_is_not_a_number_counts_as_absent() -> None:
     assert accepted(b'[{"id": "a", "title": "A", "description": NaN}]') == [(1, "a", "A")]
 
 
@@ -656,7 +656,7 @@ def test_the_names_in_a_column_of_speakers_are_split(speakers: str, names: tuple
     assert row.video.presenters == names
 
 
-def test_a_reading_tells_which_columns_it_ignored() -> None:
+def test_the_reader_reports_which_columns_it_ignored() -> None:
     reading = manifests.read(io.BytesIO(b"id,title,Views,Likes\nx,y,5,6\n"), ReadingLimits())
     list(reading)
     assert reading.ignored == ("Views", "Likes")
@@ -798,7 +798,7 @@ NO_TALKS = {
 
 
 @pytest.mark.parametrize("row", NO_TALKS.values(), ids=NO_TALKS)
-def test_what_conference_software_lists_beside_talks_is_no_talk(row: dict[str, object]) -> None:
+def test_other_lists_of_conference_software_are_not_talks(row: dict[str, object]) -> None:
     (read,) = rows(json.dumps([row]).encode())
     assert isinstance(read, Refused)
 
@@ -896,7 +896,7 @@ def test_a_remark_below_a_table_is_left_out() -> None:
 
 
 @pytest.mark.parametrize("column", ["Privacy", "Datenschutz", "プライバシー"])
-def test_a_private_video_is_told_by_any_column_of_a_table(column: str) -> None:
+def test_a_private_video_is_recognised_by_any_column_of_a_table(column: str) -> None:
     (row,) = rows(f"Video ID,Title,{column}\nAb3dEfGh1Jk,A talk,非公開\n".encode())
     assert isinstance(row, Refused)
 
@@ -1101,7 +1101,7 @@ def test_a_talk_that_was_rejected_is_refused_in_a_table() -> None:
         "a database's client",
     ],
 )
-def test_what_stands_around_the_rows_of_a_table_is_no_talk(table: str) -> None:
+def test_lines_around_a_table_are_not_talks(table: str) -> None:
     read = rows(table.encode())
     assert [row.video.title for row in read if isinstance(row, Accepted)] == ["A", "B"]
     assert not [row for row in read if isinstance(row, Refused)]
@@ -1109,7 +1109,7 @@ def test_what_stands_around_the_rows_of_a_table_is_no_talk(table: str) -> None:
 
 @pytest.mark.parametrize("column", ["Confidentialité", "Privacy"])
 @pytest.mark.parametrize("word", ["Privée", "Privé", "Prywatny", "Privado"])
-def test_a_private_video_is_told_in_words_with_accents(column: str, word: str) -> None:
+def test_a_private_video_is_recognised_by_words_with_accents(column: str, word: str) -> None:
     (row,) = rows(f"Video ID,Title,{column}\nAb3dEfGh1Jk,A talk,{word}\n".encode())
     assert isinstance(row, Refused)
 
@@ -1162,7 +1162,7 @@ def test_speakers_and_talks_of_django_are_told_apart_and_named(records: list[obj
         ("_LINKS_MAX", "more than 1 times: talks of the last 1"),
     ],
 )
-def test_people_and_ties_that_are_too_many_are_told(limit: str, reason: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_many_people_and_links_are_reported(limit: str, reason: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(references, limit, 1)
     speakers = [{"model": "t.speaker", "pk": it, "fields": {"name": f"Ada {it}"}} for it in range(3)]
     ties = [{"model": "t.talkspeaker", "pk": it, "fields": {"talk": 1, "speaker": it}} for it in range(2)]
@@ -1172,7 +1172,7 @@ def test_people_and_ties_that_are_too_many_are_told(limit: str, reason: str, mon
     assert reason in last.reason
 
 
-def test_people_of_sessionize_that_are_too_many_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_many_people_of_sessionize_are_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(references, "PEOPLE_MAX", 1)
     sessions = [{"id": "1", "title": "Queues", "isServiceSession": False, "speakers": ["a", "b"]}]
     people = [{"id": "a", "fullName": "Ada Byron"}, {"id": "b", "fullName": "Grace Hopper"}]
@@ -1220,7 +1220,7 @@ def test_a_sponsored_talk_is_no_advertisement() -> None:
     ]
 
 
-def test_what_stands_in_brackets_behind_a_speaker_is_not_the_name() -> None:
+def test_text_in_brackets_after_a_speaker_is_not_part_of_the_name() -> None:
     row = {
         "guid": "g",
         "title": "A",
@@ -1280,7 +1280,7 @@ def test_a_description_in_paragraphs_or_languages_is_read(description: object, r
     assert (row.video.title, row.video.description) == ("One", read)
 
 
-def test_a_title_that_cannot_be_seen_is_none() -> None:
+def test_an_invisible_title_counts_as_missing() -> None:
     (row,) = rows('{"id": "a", "title": "\u200b\u2060"}'.encode())
     assert isinstance(row, Refused)
     assert row.reason == "The row has no title."
@@ -1358,7 +1358,7 @@ def test_escapes_of_html_are_read_in_xml(size: int) -> None:
     assert row["title"] == "Caf\xe9\xa0A & B &unknown"
 
 
-def test_an_escape_that_nobody_knows_breaks_xml_and_is_told() -> None:
+def test_an_unknown_escape_breaks_xml_and_is_reported() -> None:
     (row,) = rows(b"<feed><entry><id>a</id><title>A &nothing; B</title></entry></feed>")
     assert isinstance(row, Refused)
     assert "undefined entity" in row.reason
@@ -1506,7 +1506,7 @@ def test_commas_before_closing_brackets_are_read_past(text: str) -> None:
 
 
 @pytest.mark.parametrize("indent", [None, 1])
-def test_a_broken_row_does_not_hide_what_the_document_is(indent: int | None) -> None:
+def test_a_broken_row_does_not_hide_the_documents_form(indent: int | None) -> None:
     events = [{**TALK, "persons": []}, {"id": 5, "title": "BROKEN", "persons": []}, {**OTHER, "persons": []}]
     schedule = {"schedule": {"conference": {"days": [{"index": 1, "rooms": {"A": events}}]}}}
     read = rows(json.dumps(schedule, indent=indent).replace('"BROKEN"', "'é'").encode())

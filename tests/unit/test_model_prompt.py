@@ -72,7 +72,7 @@ odd = [*range(0x01, 0x20), 0x22, 0x5C, *range(0x7F, 0xA1), 0xAD, 0x301, 0x200B, 
 
 
 @pytest.mark.parametrize("code", [*odd, 0x1F600, 0x10FFFD])
-def test_no_character_makes_a_question_cost_more_than_the_worst_case(code: int) -> None:
+def test_no_character_makes_a_request_cost_more_than_the_worst_case(code: int) -> None:
     text = "a" + chr(code) * 3_000 + "b"
     local = LocalParse(text, (text,) * 12, 0.123456, sure=False, source="title")
     question = TIER.prepare(Video(id="1", title=text, description=text), local, text)
@@ -164,7 +164,7 @@ def test_retry_after_is_read_in_every_form(headers: dict[str, str], seconds: flo
     assert retry_after(headers, NOW) == seconds
 
 
-def test_a_text_of_exactly_so_many_bytes_is_not_truncate() -> None:
+def test_a_text_of_exactly_the_maximum_bytes_is_not_truncated() -> None:
     assert [truncate("Grüße", size) for size in (7, 6, 4, 3, 0)] == ["Grüße", "Grüß", "Grü", "Gr", ""]
 
 

@@ -209,7 +209,7 @@ def test_the_table_of_this_test_names_every_fault_of_the_provider() -> None:
 
 
 @pytest.mark.parametrize("name", sorted(TABLE))
-def test_a_fault_is_named_for_what_comes_next(provider: LoopbackProvider, tier: ModelTier, name: str) -> None:
+def test_a_fault_is_named_for_the_next_step(provider: LoopbackProvider, tier: ModelTier, name: str) -> None:
     provider.fail(name)
     fault = ask(tier, seconds_for(name))
     assert isinstance(fault, TABLE[name][0])
@@ -233,7 +233,7 @@ def test_one_attempt_is_one_request(provider: LoopbackProvider, tier: ModelTier,
 
 
 @pytest.mark.parametrize("name", sorted(FAULTS))
-def test_one_attempt_is_one_request_with_every_retry_on_by_mistake(
+def test_one_attempt_is_one_request_even_with_every_retry_on(
     provider: LoopbackProvider, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     monkeypatch.setattr("titlecard.llm.client.SDK_RETRIES", 3)
@@ -362,7 +362,7 @@ def test_a_dearer_service_tier_than_was_asked_for_is_charged_at_its_price(
 
 
 @pytest.mark.parametrize("chosen", ["flex", "priority"])
-def test_a_question_is_reserved_sent_and_billed_in_the_service_tier_that_was_chosen(
+def test_a_request_is_reserved_sent_and_billed_in_the_service_tier_that_was_chosen(
     provider: LoopbackProvider, chosen: str
 ) -> None:
     rates = PRICES.rates(MODEL, chosen)
@@ -378,7 +378,7 @@ def test_a_question_is_reserved_sent_and_billed_in_the_service_tier_that_was_cho
 
 
 @pytest.mark.parametrize(("name", "seconds"), [("rate_limit", 7.0), ("rate_limit_in_milliseconds", 1.5)])
-def test_a_rate_limit_says_when_to_come_again(
+def test_a_rate_limit_says_when_to_retry(
     provider: LoopbackProvider, tier: ModelTier, name: str, seconds: float
 ) -> None:
     provider.fail(name)
@@ -387,7 +387,7 @@ def test_a_rate_limit_says_when_to_come_again(
     assert fault.retry_after == seconds
 
 
-def test_a_provider_that_is_not_there_costs_nothing() -> None:
+def test_an_unreachable_provider_costs_nothing() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
     with closing(
@@ -398,7 +398,7 @@ def test_a_provider_that_is_not_there_costs_nothing() -> None:
     assert fault.reason is Reason.PROVIDER_UNREACHABLE
 
 
-def test_a_provider_that_is_not_there_costs_nothing_with_retries_on_by_mistake(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unreachable_provider_costs_nothing_even_with_client_retries(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("titlecard.llm.client.SDK_RETRIES", 3)
     monkeypatch.setattr("openai._base_client.BaseClient._calculate_retry_timeout", lambda *_: 0.01)
     with socket.create_server(("127.0.0.1", 0)) as taken:
@@ -446,7 +446,7 @@ def test_an_endpoint_that_costs_twice_as_much_doubles_bound_and_bill(
     assert twice.micro_usd in {2 * fair.micro_usd - 1, 2 * fair.micro_usd}  # each is rounded up
 
 
-def test_a_data_residency_host_raises_the_bound_of_a_question() -> None:
+def test_a_data_residency_host_raises_the_bound_of_a_request() -> None:
     here, there = (
         ModelTier(MODEL, max_output_tokens=400, prices=PRICES, base_url=f"https://{host}/v1")
         for host in ("api.openai.com", "eu.api.openai.com")
@@ -498,7 +498,7 @@ def test_a_strangers_text_is_cut_and_rid_of_keys() -> None:
     assert len(text) == faults.EXCERPT_MAX
 
 
-def test_eight_threads_each_get_the_answer_to_their_own_question(provider: LoopbackProvider, tier: ModelTier) -> None:
+def test_eight_threads_each_get_the_answer_to_their_own_request(provider: LoopbackProvider, tier: ModelTier) -> None:
     def one(number: int) -> tuple[int, str]:
         local = LocalParse(f"Talk number {number}", (), 0.1, sure=False, source="nobody")
         video = Video(id=str(number), title=f"Talk number {number}")
@@ -522,7 +522,7 @@ def test_a_random_mixture_of_faults_bills_at_most_what_is_charged(
     assert_covered(provider, sum((charged(tier, outcome) for outcome in outcomes), Amount()))
 
 
-def test_one_hanging_question_does_not_hold_up_the_others(provider: LoopbackProvider, tier: ModelTier) -> None:
+def test_one_hanging_request_does_not_delay_the_others(provider: LoopbackProvider, tier: ModelTier) -> None:
     provider.fail(by_text={"the slow one": "hang"})
     slow = Video(id="slow", title="the slow one")
     done = threading.Event()
@@ -722,7 +722,7 @@ def test_a_mistake_before_anything_was_tried_is_not_taken_for_an_outcome(
     assert provider.posts == []
 
 
-def test_no_connection_is_kept_for_the_next_question() -> None:
+def test_no_connection_is_kept_for_the_next_request() -> None:
     answer = json.dumps({"output": [{"content": json.dumps({"title": "A Talk", "presenters": []})}]}).encode()
     connections: list[object] = []
 
@@ -755,7 +755,7 @@ def test_no_connection_is_kept_for_the_next_question() -> None:
     assert len(connections) == 2
 
 
-def test_loading_makes_what_questions_are_asked_with_and_closing_ends_it(provider: LoopbackProvider) -> None:
+def test_loading_makes_what_requests_are_asked_with_and_closing_ends_it(provider: LoopbackProvider) -> None:
     def clients() -> int:
         return sum(thread.name == "model-client" for thread in threading.enumerate())
 
@@ -770,7 +770,7 @@ def test_loading_makes_what_questions_are_asked_with_and_closing_ends_it(provide
     assert gc.isenabled()
 
 
-def test_the_expected_cost_of_a_question_is_a_fraction_of_its_bound(tier: ModelTier) -> None:
+def test_the_expected_cost_of_a_request_is_a_fraction_of_its_bound(tier: ModelTier) -> None:
     question = tier.prepare(VIDEO, LOCAL, "")
     expected = tier.expected(question)
     assert question.bound.input_tokens / 8 < expected.input_tokens < question.bound.input_tokens / 2
@@ -784,7 +784,7 @@ def test_a_closed_tier_can_be_asked_again(provider: LoopbackProvider) -> None:
         tier.close()
 
 
-def test_importing_the_tier_and_preparing_a_question_loads_nothing_heavy() -> None:
+def test_importing_the_tier_and_preparing_a_request_loads_nothing_heavy() -> None:
     code = """
 import sys
 from titlecard.extraction import LocalParse

@@ -118,7 +118,7 @@ BOUND = Amount(1, 9, 9, 9)
         (Measured(Amount(1, 2, 3, 10)), Amount(1, 2, 3, 10), True),
     ],
 )
-def test_nothing_the_bound_or_the_measured_amount_is_charged_by_what_is_known(
+def test_the_charge_is_nothing_the_measured_amount_or_the_bound(
     billing: Billing, charged: Amount, *, exceeds: bool
 ) -> None:
     assert billing.charged(BOUND) == charged

@@ -99,7 +99,7 @@ def passing_on_to(provider: LoopbackProvider, seen: list[str]) -> type[BaseHTTPR
     return Handler
 
 
-def test_a_question_goes_through_the_proxy_that_the_environment_names(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_request_goes_through_the_proxy_that_the_environment_names(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[str] = []
     with LoopbackProvider() as provider, served(passing_on_to(provider, seen)) as port:
         monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{port}")
@@ -107,7 +107,7 @@ def test_a_question_goes_through_the_proxy_that_the_environment_names(monkeypatc
         assert (seen, len(provider.posts)) == (["http://provider.invalid/v1/responses"], 1)
 
 
-def test_a_proxy_that_lets_nobody_through_costs_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_proxy_that_refuses_connections_costs_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[str] = []
     with LoopbackProvider() as provider, served(passing_on_to(provider, seen)) as port:
         monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{port}")

@@ -73,7 +73,7 @@ class Stage:
 
     @property
     def names(self) -> list[str]:
-        """Return the names of the calls that decide about the row."""
+        """The names of the calls that decide about the row."""
         return [name for name, *_ in self.calls]
 
     def _call(self, *call: Any) -> None:  # noqa: ANN401 -- any call
@@ -160,11 +160,11 @@ LONGEST = seconds(CLOCK_ERROR_SECONDS + VISIBILITY)
 
 
 @pytest.mark.parametrize("ago", [seconds(0), LONGEST])
-def test_a_question_is_asked_as_long_as_the_first_receive_can_be_ago(stage: Stage, ago: timedelta) -> None:
+def test_a_request_is_sent_if_the_first_receive_can_be_so_long_ago(stage: Stage, ago: timedelta) -> None:
     assert stage.work(first=NOON - ago) == Done(RowState.PARSED, Tier.MODEL)
 
 
-def test_no_question_is_asked_by_a_clock_that_is_ahead(stage: Stage) -> None:
+def test_a_worker_whose_clock_is_ahead_sends_no_request(stage: Stage) -> None:
     assert stage.work(first=NOON - LONGEST - MICROSECOND) == Redeliver()
     assert stage.names == ["parse", "look up"]
 

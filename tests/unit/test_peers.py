@@ -109,14 +109,14 @@ def test_a_storm_bills_nothing() -> None:
         assert (there.sums.requests, there.sums.billed) == (1, 0)
 
 
-def test_the_truth_is_told_for_about_the_stated_share() -> None:
+def test_the_provider_answers_right_for_the_configured_share() -> None:
     with provider(truth=0.5) as there:
         talks = [ask.ask(order(there), row.prompt) for row in ROWS]
     right = sum(row.is_right(it["title"], it["presenters"]) for row, it in zip(ROWS, talks, strict=True))
     assert 0.3 * len(ROWS) < right < 0.7 * len(ROWS)
 
 
-def test_nothing_of_a_row_gets_onto_the_page() -> None:
+def test_no_text_of_a_row_is_on_the_page() -> None:
     row = ROWS[0]
     said = (
         f"failed: {row.id} ({row.title}, {row.expected_title}) by {row.expected_presenters[0]} in /tmp/some/where/x.py"

@@ -44,7 +44,7 @@ def test_messages_that_just_fit_go_together() -> None:
     assert [len(pack) for pack in chunk_messages(one_more)] == [1, 1]
 
 
-def test_a_message_that_is_too_large_by_itself_spoils_no_other() -> None:
+def test_a_message_that_is_too_large_does_not_harm_others() -> None:
     assert [len(pack) for pack in chunk_messages([message(1), message(2, "x" * 300_000), message(3)])] == [1, 1, 1]
 
 

@@ -153,7 +153,7 @@ def test_the_range_includes_the_whole_last_day(usage: LoopbackUsage) -> None:
 
 
 @pytest.mark.parametrize("status", [429, 500, 503])
-def test_a_passing_error_is_retried(usage: LoopbackUsage, status: int) -> None:
+def test_a_transient_error_is_retried(usage: LoopbackUsage, status: int) -> None:
     usage.instead = [error(status, None, "Not now.", retry_after="0.01")] * 3
     assert len(asked(usage)) == 3
 

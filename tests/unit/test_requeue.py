@@ -106,12 +106,12 @@ class Stage:
 
     @property
     def sent(self) -> list[int]:
-        """Return the numbers of the rows that were sent, in their order."""
+        """The numbers of the rows that were sent, in their order."""
         return [number for name, *more in self.calls if name == "send" for number in more[0]]
 
     @property
     def postponed(self) -> list[tuple[Any, ...]]:
-        """Return the rows that were given another date: number, word of the reason, date."""
+        """The rows that were given another date: number, word of the reason, date."""
         return [call[1:] for call in self.calls if call[0] == "postpone"]
 
     # ----------------------------------------------------------------------------------------------------- the tables
@@ -288,7 +288,7 @@ TROUBLE = [
 
 @pytest.mark.parametrize("call", ["send", "mark_moved", "mark_requeued", "postpone"])
 @pytest.mark.parametrize("trouble", TROUBLE, ids=lambda it: type(it).__name__)
-def test_whatever_does_not_answer_the_batches_are_audited(stage: Stage, call: str, trouble: Exception) -> None:
+def test_batches_are_audited_whatever_does_not_answer(stage: Stage, call: str, trouble: Exception) -> None:
     stage.trouble[call] = trouble
     stage.rows = [row(1)]
     if call == "postpone":
@@ -311,7 +311,7 @@ TIGHT = {
 
 
 @pytest.mark.parametrize("tight", sorted(TIGHT))
-def test_no_more_rows_go_than_can_be_paid_for_and_the_others_keep_their_dates(stage: Stage, tight: str) -> None:
+def test_only_rows_that_can_be_paid_for_continue_and_the_others_keep_their_dates(stage: Stage, tight: str) -> None:
     daily, monthly, limits = TIGHT[tight]
     stage.accounts["pycon"] = Account("pycon", Budget(daily, monthly), None, Breaker())
     stage.batches = [batch(limits=limits)]
@@ -342,7 +342,7 @@ def test_a_row_that_earlier_charges_leave_no_room_for_says_so_and_until_when(sta
     assert (stage.sent, stage.postponed) == ([], [(1, word, until)])
 
 
-def test_what_was_charged_before_today_counts_for_the_month_alone(stage: Stage) -> None:
+def test_charges_before_today_count_only_for_the_month(stage: Stage) -> None:
     stage.accounts["pycon"] = Account("pycon", Budget(Cap(None, 500), Cap(None, 2_000)), None, Breaker())
     stage.spent_this_month = times(2)
     stage.rows = [row(1)]
@@ -358,7 +358,7 @@ def test_a_younger_row_that_needs_less_does_not_overtake(stage: Stage) -> None:
     assert (stage.sent, stage.postponed) == ([1], [])
 
 
-def test_a_batch_at_its_limit_holds_up_no_other_of_its_project(stage: Stage) -> None:
+def test_a_batch_at_its_limit_does_not_delay_other_batches_of_its_project(stage: Stage) -> None:
     stage.batches = [batch(limits=times(1)), batch("d")]
     stage.rows = [row(1, due=minutes(-9)), row(2, due=minutes(-8)), row(3, of="d"), row(4, of="d")]
     stage.sweep()
@@ -406,7 +406,7 @@ ON_ITS_OWN: dict[str, Account | Exception] = {
 
 
 @pytest.mark.parametrize("case", sorted(ON_ITS_OWN))
-def test_rows_of_a_project_that_goes_on_by_itself_are_not_even_read(stage: Stage, case: str) -> None:
+def test_rows_of_a_project_that_continues_without_a_person_are_not_read(stage: Stage, case: str) -> None:
     stage.accounts["pycon"] = ON_ITS_OWN[case]
     stage.rows = [row(1), row(2, need=Amount()), row(3, due=None, reason="budget_day: used up")]
     stage.sweep()
@@ -474,7 +474,7 @@ def test_rows_that_wait_for_our_own_limits_go_when_there_is_room_and_no_others(s
     assert (stage.sent, stage.postponed) == ([1, 3, 4], [])
 
 
-def test_a_waiting_row_that_finds_another_reason_says_it_once(stage: Stage) -> None:
+def test_a_waiting_row_records_a_new_reason_once(stage: Stage) -> None:
     stage.accounts["pycon"] = Account("pycon", Budget(Cap(), Cap(None, 499)), None, Breaker())
     stage.rows = [row(1, due=None, reason="batch_limit: used up"), row(2, due=None, reason="budget_month: whole")]
     stage.rows += [row(3, due=None, reason="paused: by hand")]
@@ -502,7 +502,7 @@ def test_a_waiting_row_does_not_overtake_a_due_one(stage: Stage) -> None:
 A_DAY_LATER = NOON + timedelta(seconds=UNREADABLE_SECONDS)
 
 
-def test_a_row_that_cannot_be_read_is_set_aside_for_a_day_and_holds_up_no_other(stage: Stage) -> None:
+def test_an_unreadable_row_is_postponed_for_a_day_and_does_not_delay_others(stage: Stage) -> None:
     stage.rows = [UnreadableRow("b", number, "KeyError", stamp(minutes(-1))) for number in (1, 4)]
     stage.rows += [row(2, need=Amount()), row(3)]
     assert stage.sweep() == {"unreadable": 2, "put back": 2}
@@ -510,7 +510,7 @@ def test_a_row_that_cannot_be_read_is_set_aside_for_a_day_and_holds_up_no_other(
 
 
 @pytest.mark.parametrize("trouble", [KeyError("gone"), BatchItemInvalid("edited")], ids=lambda it: type(it).__name__)
-def test_a_row_whose_batch_cannot_be_read_is_set_aside_likewise(stage: Stage, trouble: Exception) -> None:
+def test_a_row_of_an_unreadable_batch_is_postponed_too(stage: Stage, trouble: Exception) -> None:
     stage.trouble["gone"] = trouble
     stage.rows = [row(1, of="gone", due=minutes(-1)), row(2)]
     assert stage.sweep() == {"unreadable": 1, "put back": 1}

@@ -50,7 +50,7 @@ UNANSWERED = [
 
 
 @pytest.mark.parametrize(("exchange", "kind", "reason"), UNANSWERED)
-def test_what_brought_no_answer_is_judged_by_how_far_it_came(
+def test_a_request_without_an_answer_is_judged_by_how_much_was_sent(
     exchange: Exchange, kind: type[Fault], reason: Reason
 ) -> None:
     with pytest.raises(kind) as caught:
@@ -60,20 +60,20 @@ def test_what_brought_no_answer_is_judged_by_how_far_it_came(
 
 
 @pytest.mark.parametrize("status", [408, 409, 500, 503, 599])
-def test_a_passing_error_of_the_provider_may_have_been_billed_and_says_when_to_come_again(status: int) -> None:
+def test_a_transient_error_may_have_been_billed_and_says_when_to_retry(status: int) -> None:
     outcome = came_to(None, None, status, **{"retry-after": "7"})
     assert isinstance(outcome, Retry)
     assert (outcome.reason, outcome.billing, outcome.retry_after) == (Reason.PROVIDER_ERROR, Unmeasured(), 7.0)
 
 
-def test_too_many_requests_cost_nothing_and_say_when_to_come_again() -> None:
+def test_a_429_costs_nothing_and_says_when_to_retry() -> None:
     outcome = came_to(None, None, 429, **{"retry-after": "7"})
     assert isinstance(outcome, Defer)
     assert (outcome.reason, outcome.retry_after) == (Reason.RATE_LIMITED, 7.0)
 
 
 @pytest.mark.parametrize("status", [401, 402, 403, 404])
-def test_an_account_that_is_turned_away_says_when_to_come_again(status: int) -> None:
+def test_a_refused_account_says_when_to_retry(status: int) -> None:
     outcome = came_to({"error": {"code": "mystery"}}, None, status, **{"retry-after": "7"})
     assert isinstance(outcome, Defer)
     assert (outcome.reason, outcome.retry_after) == (Reason.ACCOUNT_FAULT, 7.0)
@@ -124,7 +124,7 @@ def test_an_answer_that_a_content_filter_stopped_is_a_refusal() -> None:
         ("completed", None, None, Reason.WRONG_SCHEMA),
     ],
 )
-def test_an_answer_is_cut_off_where_the_provider_says_so_and_no_talk_or_a_reason_is_there(
+def test_an_answer_counts_as_truncated_if_the_provider_says_so_and_it_has_no_talk(
     status: str, details: object, cleaned: Cleaned | None, reason: Reason | None
 ) -> None:
     outcome = came_to({"status": status, "incomplete_details": details, "usage": USAGE}, cleaned)

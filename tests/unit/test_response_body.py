@@ -97,5 +97,5 @@ def test_a_chat_completion_may_name_its_usage_as_a_response_does() -> None:
 @pytest.mark.parametrize(
     "content", [b"", b"[]", b"null", b"<html>", b"data: x", b"[1]", b"[" * 100_000, b'{"a":' * 100_000, b"\xff"]
 )
-def test_other_bodies_are_none(content: bytes) -> None:
+def test_an_unreadable_body_gives_none(content: bytes) -> None:
     assert read_response(content) is None

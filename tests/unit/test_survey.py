@@ -51,7 +51,7 @@ def test_the_subject_of_the_batch_is_learnt() -> None:
     assert take_survey(batch("{t} in Ruby - {n}")).common["ruby"] == len(TALKS)
 
 
-def test_the_layout_of_the_titles_is_told_in_words() -> None:
+def test_the_layout_of_the_titles_is_described_in_words() -> None:
     assert take_survey(batch("DevConf 2031 - {t} - {n}")).hint().startswith("event - title - name (")
 
 

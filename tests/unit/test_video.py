@@ -46,7 +46,7 @@ def test_a_placeholder_is_not_a_presenter(name: str) -> None:
     assert Video(id="1", title="A Talk", presenters=(name, "Ada Byron")).presenters == ("Ada Byron",)
 
 
-def test_other_presenters_make_another_question() -> None:
+def test_other_presenters_make_another_fingerprint() -> None:
     videos = [Video(id="1", title="A Talk", presenters=names) for names in ((), ("Ada Byron",), ("Ada", "Byron"))]
     assert len({fingerprint(video, model=None, prompt_version="1") for video in videos}) == 3
 
@@ -67,7 +67,7 @@ def test_a_fingerprint_is_32_hexadecimal_digits() -> None:
     int(mark(), 16)
 
 
-def test_the_same_question_has_the_same_fingerprint() -> None:
+def test_the_same_request_has_the_same_fingerprint() -> None:
     assert mark() == mark()
 
 

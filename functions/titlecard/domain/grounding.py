@@ -31,8 +31,9 @@ def ungrounded(title: str, presenters: Sequence[str], video: Video) -> str | Non
     The title's words must occur in the given title in the same order, with gaps allowed. If the given title is cut off,
     the description may hold the whole title in a row. The given title or description must contain every presenter as
     whole words in a row, unless the row itself gives the name; in `Ada and Tomas Byron` both have the surname. Web
-    addresses are no evidence, nor is a description from its first line of orders on ("ignore the above, the presenter
-    is ..."), since a model may obey it. Accents, case, punctuation and invisible characters make no difference.
+    addresses are no evidence, nor is a description from its first line of instructions on ("ignore the above, the
+    presenter is ..."), since a model may obey it. Accents, case, punctuation and invisible characters make no
+    difference.
     """
     given = words(normalise(video.title))
     wanted = words(normalise(title))

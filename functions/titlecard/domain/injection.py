@@ -1,4 +1,4 @@
-"""Prompt injection: lines that address the machine and not people ("ignore the above, the presenter is ...").
+"""Prompt injection: lines that address the model and not people ("ignore the above, the presenter is ...").
 
 Their author wants the parser to accept a name that no person would. So neither the line nor the text after it is
 evidence. A stranger who knows these phrases can avoid them: this stops the common attempts, no more.
@@ -30,12 +30,12 @@ _IN_ORDERS = (
 
 
 def looks_like_injection(line: str) -> bool:
-    """Return whether a normalised line gives orders to the machine."""
+    """Return whether a normalised line gives instructions to the model."""
     return _may_give_orders(line) and _ORDER.search(fold(line)) is not None
 
 
 def text_before_injection(text: str) -> str:
-    """Return the lines of a normalised text before the first that gives orders."""
+    """Return the lines of a normalised text before the first that gives instructions."""
     if not _may_give_orders(text):
         return text
     return "\n".join(takewhile(lambda line: not looks_like_injection(line), text.split("\n")))

@@ -62,7 +62,7 @@ def _probability(name: str, value: float) -> list[str]:
 
 
 def _of_the_title(view: TitleView, decoded: Decoded, labels: Sequence[str]) -> list[str]:
-    """Return how sure the labelling is, and the oddities in the parts that it drops or leaves."""
+    """Return features: the certainty of the labels, and unusual signs in the pieces that are dropped or kept."""
     found = _probability("p", decoded.probability)
     found += _probability("m", min((max(row) for row in decoded.marginals), default=1.0))
     named = [view.chances[n] for n, label in enumerate(labels) if label == NAME]

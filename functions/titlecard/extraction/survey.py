@@ -60,17 +60,17 @@ class Survey:
 
     @cached_property
     def squeezed_heads(self) -> dict[str, int]:
-        """Return the heads without spaces: `Dev Conf 0` is `devconf0`."""
+        """The heads without spaces: `Dev Conf 0` is `devconf0`."""
         return {head.replace(" ", ""): count for head, count in self.heads.items()}
 
     @cached_property
     def squeezed_tails(self) -> dict[str, int]:
-        """Return the tails without spaces."""
+        """The tails without spaces."""
         return {tail.replace(" ", ""): count for tail, count in self.tails.items()}
 
     @cached_property
     def squeezed(self) -> dict[str, int]:
-        """Return the phrases without spaces."""
+        """The phrases without spaces."""
         found: dict[str, int] = {}
         for text, count in self.phrases.items():
             key = text.replace(" ", "")

@@ -147,7 +147,7 @@ class TitleView:
         self.others = max(survey.rows - 1, 0)
         self.shares = [self._share(number, survey) for number in range(len(self.parts))]
         self.repeated = [self._repeated(number, survey) for number in range(len(self.parts))]
-        self.is_wide = self._what_is_wide()
+        self.is_wide = self._common_pieces()
         self.is_forced = [
             wide and len(self.parts) > 1 and self.others >= _SOME and share >= _MOST and not _STAYS.fullmatch(part.text)
             for wide, share, part in zip(self.is_wide, self.shares, self.parts, strict=True)
@@ -200,11 +200,11 @@ class TitleView:
             items.append(item)
         return items
 
-    def _what_is_wide(self) -> list[bool]:
-        """Return which pieces belong to the batch, since most of it has them.
+    def _common_pieces(self) -> list[bool]:
+        """Return, for each piece, whether most titles of the batch contain it.
 
-        If that is the whole title (`Talk number 7 by Ada Byron`), or a person after `by` (a channel of one person), the
-        batch is no evidence.
+        If that is the whole title (`Talk number 7 by Ada Byron`), or a person after `by` (a channel of one person), no
+        piece counts as common.
         """
         wide = [
             self.others >= _FEW and share >= _WIDE and not (part.left == "by" and chance >= _SURELY)

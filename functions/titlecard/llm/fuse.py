@@ -3,7 +3,7 @@
 The OpenAI client repeats failed requests, Pydantic AI repeats requests whose answer is invalid, HTTP clients follow
 redirects, and each repetition would cost money. Settings turn all this off, but a setting can be forgotten or change
 its meaning. So the transport below them enforces the rule: a fuse passes ONE request, only to the agreed address, and
-only if its cost cannot exceed the reserved bound. Then it is blown and refuses all others.
+only if its cost cannot exceed the reserved bound. After that it refuses every other request.
 
 The fuse also records the traffic. It reads the usage from the raw body of the response, before a layer above can fail.
 """

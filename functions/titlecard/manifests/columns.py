@@ -93,7 +93,7 @@ class Columns:
 
     @property
     def ignored(self) -> tuple[str, ...]:
-        """Return the columns that no field was read from, up to a limit."""
+        """The columns that no field was read from, up to a limit."""
         read = {name for column in self.seen.values() for name in (column, column.split(".")[0], *column.split("+"))}
         return tuple(name for name in self._all if name and name not in read)[:_IGNORED_MAX]
 

@@ -111,13 +111,13 @@ class Reading:
 
     @property
     def columns(self) -> dict[str, str]:
-        """Return the column that each field of a video was read from, for the rows read so far."""
+        """The column that each field of a video was read from, for the rows read so far."""
         seen = self._columns.seen
         return {field: seen[field] for field in FIELDS if field in seen}
 
     @property
     def ignored(self) -> tuple[str, ...]:
-        """Return the columns that nothing was read from, for the rows read so far."""
+        """The columns that nothing was read from, for the rows read so far."""
         return self._columns.ignored
 
     def __iter__(self) -> Iterator[Row]:

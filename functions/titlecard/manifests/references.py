@@ -71,7 +71,7 @@ class References:
 
     @property
     def faults(self) -> tuple[str, ...]:
-        """Return what a person must know about talks that are read without some of their speakers."""
+        """What a person must know about talks that are read without some of their speakers."""
         found = []
         if self._people_lost:
             found.append(

@@ -9,7 +9,7 @@ a batch that                               what the audit does
 ingest did not finish, without a worker    restart ingest
 likewise, after `AuditRounds`              leave it to a person, with a sentence
 has all its rows ended                     publish the results, then close it
-has not moved for `AuditAfterSeconds`      a round: send the unfinished rows again, `SweeperLimit` per call, each from
+has not moved for `AuditAfterSeconds`      a round: resend the unfinished rows, `SweeperLimit` per call, each from
                                            where the last one stopped (`audit_row`, 0 when a round is over)
 likewise, after `AuditRounds`              record these rows as dead, and send dead letters
 likewise, and its manifest is deleted      record these rows as dead
@@ -71,7 +71,7 @@ CLAIM_SECONDS = 60
 """Seconds for which the sweeper leaves a batch to the call that has claimed to finish it."""
 
 SETTLED = (RowState.DEFERRED, *END_STATES)
-"""The states of a row that is not lost: it has ended, or the sweeper will put it back."""
+"""The states of a row that is not lost: it has ended, or the sweeper will requeue it."""
 
 _ERRORS_OF_ONE_BATCH = (
     BotoCoreError,
@@ -193,11 +193,11 @@ class Audit:
         return done
 
     def _may_have_ended(self, batch: Batch) -> bool:
-        """Return whether all rows of a batch have ended, or have by its counters.
+        """Return whether all rows of a batch have ended, or whether its counters say so.
 
         Counters may stay too low, so the rows of a batch that stands still, or whose last change bears a time in the
         future, are counted one by one. They may be too high as well: the publication counts the rows that it reads.
-        Either happens once, until the batch changes.
+        Each count runs once per change of the batch.
         """
         if batch.counted_at == batch.progress:
             return False

@@ -1,7 +1,7 @@
-"""Canaries: the first of a worker's questions for a batch goes alone, so that one question finds a common fault.
+"""Canaries: the first of a worker's requests for a batch is sent alone, so that a common fault costs one request.
 
-A wrong key, a missing model or a forbidden service tier fails every question alike, and ten concurrent questions would
-all find it out. So the others wait until the first, the canary, has returned. If it found such a fault, they find an
+A wrong key, a missing model or a forbidden service tier fails every request, and ten concurrent requests would all
+fail. So the others wait until the first, the canary, has returned. If it found such a fault, they find an
 open breaker. A worker that has just had an answer for this batch does not wait.
 """
 

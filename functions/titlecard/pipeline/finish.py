@@ -29,13 +29,13 @@ if TYPE_CHECKING:
     from titlecard.aws.functions import SweeperFunction
 
 ROWS_AT_ONCE, ROWS_PER_SECOND = 500, 10_000
-"""The most rows that all workers together have in hand, and more than they end in a second: fifty workers, of ten rows
-each, end 8,300 (`tests/unit/test_partitions.py`). With faster ones a batch may have to wait for the scheduled run."""
+"""The most rows that all workers process at once, and more than they end in a second: fifty workers, of ten rows each,
+end 8,300 (`tests/unit/test_partitions.py`). With faster ones a batch may have to wait for the scheduled run."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Finisher:
-    """Has batches finished."""
+    """Asks the sweeper to finish batches whose rows have all ended."""
 
     catalog: Catalog
     sweeper: SweeperFunction

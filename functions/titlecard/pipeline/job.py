@@ -54,7 +54,7 @@ class Job:
 
     @property
     def is_new(self) -> bool:
-        """Return whether no worker can have begun on it, and its batch still wants it."""
+        """Whether no worker can have begun on it, and its batch still wants it."""
         return self.received.receives == 1 and self.message.deferrals == 0 and not self.batch.cancelled
 
     @cached_property
@@ -64,17 +64,17 @@ class Job:
 
     @property
     def is_sure(self) -> bool:
-        """Return whether the local tier's answer is final."""
+        """Whether the local tier's answer is final."""
         return self.policy is Policy.LOCAL or self.local.is_final(self.policy)
 
     @property
     def is_suspect(self) -> bool:
-        """Return whether a worker may have died of this message: its last try has no recorded end and no live lease."""
+        """Whether a worker may have died of this message: its last try has no recorded end and no live lease."""
         return self.is_crashed or self._is_marked
 
     @property
     def killed_alone(self) -> bool:
-        """Return whether a worker died working on nothing else: in the local tier, or after the stored claim.
+        """Whether a worker died working on nothing else: in the local tier, or after the stored claim.
 
         SQS may deliver a message again while a worker has it, so the lease has to be over, or the mark old.
         """

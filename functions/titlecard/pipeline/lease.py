@@ -61,7 +61,7 @@ class Lease:
 
     @property
     def is_held(self) -> bool:
-        """Return whether no other sweeper can have taken over."""
+        """Whether no other sweeper can have taken over."""
         return self._now() < self._until()
 
     @contextmanager

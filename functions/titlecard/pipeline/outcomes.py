@@ -1,4 +1,7 @@
-"""The outcomes of a message: the decision about its row, and the report to the queue."""
+"""The outcomes of a message: the decision about its row, and the report to the queue.
+
+Only the types are here. `ask` decides about a row for which the model may be asked, and `parse` about every other row.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Redeliver:
-    """Not done: the queue redelivers the message after so many seconds (None: after its own visibility timeout)."""
+    """Tells the queue to redeliver the message after `seconds`; None means after its visibility timeout."""
 
     seconds: int | None = None
 
@@ -34,7 +37,7 @@ class Done:
 
 @dataclass(frozen=True)
 class Replaced:
-    """Not done, through no fault of the video: a copy of the message, with no receives yet, is in the queue."""
+    """A new copy of the message, with no receives, is in the queue, so this one is acknowledged."""
 
 
 Outcome = Done | Redeliver | Replaced

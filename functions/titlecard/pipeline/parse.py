@@ -10,7 +10,7 @@ The steps for a message, and their results:
              ├─ a newer manifest has the video ───────────────────► superseded
              ├─ a talk is stored for this fingerprint ────────────► parsed, nothing paid
              ├─ the last receive, and it killed a worker alone ───► dead: no work, only the record of it
-             ├─ the last receive of any other ────────────────────► deferred: it is sent anew
+             ├─ the last receive of any other ────────────────────► deferred: the sweeper sends a new message
              └─ local tier ─┬─ sure, or there is no model ────────► parsed
                             └─ not sure ──────────────────────────► the model path, in `ask`: parsed, deferred,
                                                                     dead, or redelivered
@@ -276,7 +276,7 @@ class Parser:
         return None
 
     def _last_receive(self, job: Job) -> Outcome:
-        """Dead-letter a message that killed a worker alone; defer any other, so that it is sent anew."""
+        """Dead-letter a message that killed a worker alone; defer any other, so that the sweeper sends a new one."""
         receives = job.received.receives
         if job.killed_alone:
             why = f"receives_used_up: received {receives} times, and its worker crashed or timed out"
@@ -389,7 +389,7 @@ class Parser:
         return Done(RowState.DEFERRED)
 
     def _dead_letter(self, job: Job, reason: str) -> Outcome:
-        """Record a death, then send the dead letter; after a crash in between, the next receive sends it."""
+        """Record the row as dead, then send the dead letter; after a crash in between, the next receive sends it."""
         try:
             outcome = self._finish(job.ending(RowState.DEAD, reason=reason))
         except _UNAVAILABLE as error:

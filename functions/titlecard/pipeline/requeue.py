@@ -1,4 +1,4 @@
-"""The sweeper puts deferred videos back when they are due and can be paid for.
+"""The sweeper requeues deferred rows when they are due and can be paid for.
 
 It sends rows first and marks them afterwards, on the condition that they are unchanged since they were read:
 
@@ -13,12 +13,12 @@ it for an earlier stray copy.
 
 A sweep is a stream. It sends while it reads, oldest first, and stops at its limit or shortly before its time is up, so
 that a million due rows take several sweeps instead of failing all of them. Each row gets one verdict: it continues, or
-it gets another date, or it waits for a person. A minute later none of it is read again:
+it gets another date, or it waits for a person. The next sweep does not read them again:
 
 =====================  =========================================================================================
 a project that         rows with a date                                rows that wait for a person
 =====================  =========================================================================================
-may ask                are read up to now                              one is read from each of a batch's shards,
+may ask                are read up to the current time                 one is read from each of a batch's shards,
                                                                        and more only while they can continue
 is paused, or has no   are set to wait for a person, once each         are not read
 budget
@@ -76,10 +76,10 @@ UNREADABLE_SECONDS = 86_400
 
 @dataclass(frozen=True, kw_only=True)
 class Requeue:
-    """Puts deferred videos back and has the open batches audited.
+    """Requeues deferred rows, and has the open batches audited.
 
     Args:
-        most: the most messages that one sweep puts back, and the most rows that it gives another date.
+        most: the most rows that one sweep requeues, and the most rows that it gives another date.
     """
 
     catalog: Catalog
@@ -90,7 +90,7 @@ class Requeue:
     now: Callable[[], datetime]
 
     def run(self, remaining: Callable[[], float] = lambda: TIMEOUT_SECONDS) -> Counter[str]:
-        """Do both; return the numbers of rows put back, and of batches finished, audited or given up.
+        """Do both; return the numbers of rows requeued, and of batches finished, audited or given up.
 
         Args:
             remaining: returns the seconds that this invocation has left; by default all of them.

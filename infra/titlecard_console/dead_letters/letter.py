@@ -61,24 +61,24 @@ class DeadLetter:
 
     @property
     def cause(self) -> str:
-        """Return the reason as a word for programs."""
+        """The reason as a word for programs."""
         return self.reason.partition(":")[0]
 
     @property
     def charged(self) -> Amount:
-        """Return what the video was charged under the fingerprint that it died with."""
+        """What the video was charged under the fingerprint that it died with."""
         last: dict[str, Mapping[str, Any]] = {event["token"]: event["charged"] for event in self.entry.history}
         charges = (Amount.from_item(it) for it in last.values())
         return sum(charges, Amount())
 
     @property
     def names(self) -> frozenset[str]:
-        """Return the ids that a person may use for it: its own, and those of its messages."""
+        """The ids that a person may use for it: its own, and those of its messages."""
         return frozenset((self.id, *(letter.id for letter in self.messages)))
 
     @property
     def to_be_sent(self) -> bool:
-        """Return whether it can be sent to the parser again."""
+        """Whether it can be sent to the parser again."""
         return self.kind in (Kind.DEAD, Kind.STRAYED) and self.video is not None
 
     def figures(self) -> dict[str, Any]:

@@ -75,7 +75,7 @@ class Redriver:
 
     @property
     def hidden(self) -> int:
-        """Return about how many messages `letters` could not read: another process reads them, or was killed."""
+        """About how many messages `letters` could not read: another process reads them, or was killed."""
         return self._work.hidden + self._ingest.hidden
 
     def letters(self, *, more: int = 1, choice: Selection | None = None, read: bool = False) -> list[DeadLetter]:

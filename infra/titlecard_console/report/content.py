@@ -50,7 +50,7 @@ class DeadGroup:
 
     @property
     def command(self) -> str:
-        """Return the command that gives these videos another try."""
+        """The command that gives these videos another try."""
         return f"titlecard dlq redrive --cause {shlex.quote(self.cause)}"
 
 
@@ -82,12 +82,12 @@ class ReportContent:
 
     @property
     def to_review(self) -> int:
-        """Return the number of talks that need a person."""
+        """The number of talks that need a person."""
         return sum(1 for row in self.rows if row.get("review"))
 
     @property
     def charged_micro_usd(self) -> int:
-        """Return the total charge of all rows."""
+        """The total charge of all rows."""
         return sum(charge.micro_usd for charge in self.charges)
 
 

@@ -49,12 +49,12 @@ class Row:
 
     @property
     def video(self) -> Video:
-        """Return the row as Titlecard's video."""
+        """The row as Titlecard's video."""
         return Video(id=self.id, title=self.title, description=self.description)
 
     @cached_property
     def prompt(self) -> str:
-        """Return the row as JSON: byte by byte as in Titlecard's own prompt, without the local tier's guess."""
+        """The row as JSON: byte by byte as in Titlecard's own prompt, without the local tier's guess."""
         nothing = LocalParse(title="", presenters=(), confidence=0.0, sure=False, source="title")
         told = json.loads(prompt(self.video, nothing, ""))
         del told["guess"]
@@ -62,18 +62,18 @@ class Row:
 
     @property
     def key(self) -> str:
-        """Return the title as every prompt shows it; the provider identifies the row by it."""
+        """The title as every prompt shows it; the provider identifies the row by it."""
         return str(json.loads(self.prompt)["title"])
 
     @property
     def text(self) -> str:
-        """Return the row as a document, for contenders that need one."""
+        """The row as a document, for contenders that need one."""
         told = json.loads(self.prompt)
         return f"Title: {told['title']}\nDescription: {told.get('description', '')}"
 
     @property
     def manifest_line(self) -> str:
-        """Return the row's line in the manifest."""
+        """The row's line in the manifest."""
         return json.dumps({"id": self.id, "title": self.title, "description": self.description}, ensure_ascii=False)
 
     def is_right(self, title: str, presenters: Iterable[str]) -> bool:

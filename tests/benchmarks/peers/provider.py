@@ -105,12 +105,12 @@ class RaceProvider(LoopbackProvider):
 
     @property
     def capped(self) -> bool:
-        """Return whether the cap on requests was reached."""
+        """Whether the cap on requests was reached."""
         return self._asked.total() >= self._cap
 
     @property
     def sums(self) -> Sums:
-        """Return the totals so far."""
+        """The totals so far."""
         with self._book:
             return Sums(
                 requests=self._asked.total(),

@@ -1,6 +1,7 @@
 """A project's budget: by day and by month, in tokens and in micro-dollars; and how people write amounts.
 
-Days and months are in UTC, whatever the machine's time zone, so that all workers use the same windows.
+Days and months are in UTC, whatever the machine's time zone, so that all workers use the same windows. The ledger's
+reservations (`aws.dynamodb.ledger.reservations`) check a request against a budget.
 """
 
 from __future__ import annotations

@@ -30,7 +30,7 @@ class Job:
 
     @property
     def rows(self) -> list[dict[str, str]]:
-        """Return the rows without a result."""
+        """The rows without a result."""
         done = set()
         if self._results.exists():
             done = {json.loads(line)["id"] for line in self._results.read_text(encoding="utf-8").splitlines()}

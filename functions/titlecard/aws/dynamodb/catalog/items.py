@@ -160,7 +160,7 @@ class MessageState:
 
 
 class Pointer(Enum):
-    """What the parser knows of a video's pointer before it ends the row."""
+    """Whether the video's pointer is known to be set when the parser ends the row."""
 
     UNKNOWN = auto()
     THERE = auto()

@@ -50,7 +50,7 @@ class Account:
 
     @property
     def paused(self) -> bool:
-        """Return whether a person has paused the project."""
+        """Whether a person has paused the project."""
         return self.paused_at is not None
 
 

@@ -1,4 +1,6 @@
-"""The breakers: a project's model calls stop when the account is at fault or the provider is down.
+"""The breakers: a project's requests stop when the account is at fault or the provider is down.
+
+This module stores them; `pipeline.admission` decides when one opens or closes.
 
 ::
 
@@ -61,7 +63,7 @@ class Breaker:
 
     @property
     def due(self) -> datetime | None:
-        """Return when to come again; None if a person has to close the breaker."""
+        """When to come again; None if a person has to close the breaker."""
         latest = max(self.probe_at, self.probe_until)
         return None if latest >= NEVER else datetime.fromisoformat(latest)
 

@@ -52,7 +52,7 @@ class Spent:
 
     @property
     def measured(self) -> Total:
-        """Return the part that the provider's own counts measured."""
+        """The part that the provider's own counts measured."""
         return Total(
             **{
                 name: max(getattr(self.charged, name) - getattr(self.open, name) - getattr(self.lost, name), 0)

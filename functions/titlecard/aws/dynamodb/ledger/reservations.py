@@ -86,7 +86,7 @@ class Reservation:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """There is no room; `due` is when there will be, None if a person has to make room."""
+    """The reason why no request may be sent now; `due` is when one may, None if a person must act."""
 
     hold: Hold
     sentence: str
