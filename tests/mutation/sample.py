@@ -45,7 +45,7 @@ SAMPLE = (
         _BREAKERS,
         "{is_open} AND {its_time} AND {alone}",
         "{is_open} AND {alone} AND :now <> :until",
-        _by("functional/test_breakers", "no_probe_is_taken_before_its_time"),
+        _by("functional/test_breakers", "a_breaker_gives_no_probe_before_its_time"),
     ),
     Sampled(
         "two probes are under way",
@@ -59,7 +59,7 @@ SAMPLE = (
         _ADMISSION,
         "if self._ledger.take_probe(project, token=token, until=until, now=now):",
         "if self._ledger.take_probe(project, token=token, until=until, now=now) or True:",
-        _by("unit/test_admission", "whoever_does_not_get_the_probe_waits_until_it_has_ended"),
+        _by("unit/test_admission", "a_worker_without_the_probe_waits_until_it_has_ended"),
     ),
     Sampled(
         "a probe that was not sent stays under way",
@@ -155,7 +155,7 @@ SAMPLE = (
         _ASK,
         "Refusal(Hold.LEDGER_UNREACHABLE, str(error), due)",
         "Refusal(Hold.LEDGER_UNREACHABLE, str(error), None)",
-        _by("unit/test_ask", "a_question_without_a_permit_waits_and_claims_nothing"),
+        _by("unit/test_ask", "a_request_without_a_permit_waits_and_claims_nothing"),
     ),
     Sampled(
         "the SDK repeats requests",
@@ -218,14 +218,14 @@ SAMPLE = (
         _BREAKERS,
         '" REMOVE since, why, probe_at, probe,',
         '" REMOVE why, probe_at, probe,',
-        _by("functional/test_breakers", "a_breaker_that_opens_again_after_it_was_closed_opens_at_that_moment"),
+        _by("functional/test_breakers", "a_breaker_that_opens_again_after_it_was_closed_opens_at_that_time"),
     ),
     Sampled(
         "a question that was not sent closes the breaker",
         _ADMISSION,
         "fault is not None and fault.reason in _NOT_SENT:",
         "fault is not None and fault.reason is Reason.NOT_SENT_IN_TIME:",
-        _by("unit/test_admission", "a_question_that_was_not_sent_gives_its_probe_back_and_says_nothing_else"),
+        _by("unit/test_admission", "an_unsent_request_only_gives_its_probe_back"),
     ),
     Sampled(
         "a probe whose video another worker has stays under way",
@@ -239,7 +239,7 @@ SAMPLE = (
         _ASK,
         "if self._catalog.give_back(reserved.attempt):\n            self._settle",
         "if self._catalog.give_back(reserved.attempt) or True:\n            self._settle",
-        _by("unit/test_ask", "what_there_is_no_time_to_send_is_undone"),
+        _by("unit/test_ask", "an_attempt_without_time_to_send_is_undone"),
     ),
     Sampled(
         "a mark outlives its row's deferral",
@@ -274,7 +274,7 @@ SAMPLE = (
         _REQUEUE,
         "_Remaining(Refusal.of_day(window), budget.daily, day)",
         "_Remaining(Refusal.of_day(window), budget.daily, month.total)",
-        _by("unit/test_requeue", "what_was_charged_before_today_counts_for_the_month_alone"),
+        _by("unit/test_requeue", "charges_before_today_count_only_for_the_month"),
     ),
     Sampled(
         "a probe that failed lets the next question through",
@@ -298,7 +298,7 @@ SAMPLE = (
         _TIER,
         "prices.rates(model, service_tier)",
         'prices.rates(model, "default")',
-        _by("unit/test_model_tier", "a_question_is_reserved_sent_and_billed_in_the_service_tier_that_was_chosen[flex]"),
+        _by("unit/test_model_tier", "a_request_is_reserved_sent_and_billed_in_the_service_tier_that_was_chosen[flex]"),
     ),
     Sampled(
         "a sweeper that lost its lease goes on",
