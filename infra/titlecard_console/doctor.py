@@ -88,7 +88,7 @@ def examine_stack(stack: Stack) -> Iterator[Finding]:
         yield Finding("versioning", Level.OK, f"enabled on {bucket}")
         return
     command = f"aws s3api put-bucket-versioning --bucket {bucket} --versioning-configuration Status=Enabled"
-    problem = f"{status} on {bucket}: an upload may overwrite an earlier one that has not been worked through"
+    problem = f"{status} on {bucket}: an upload may overwrite an earlier one that is not finished"
     yield Finding("versioning", Level.FAILED, problem, f"enable it: `{command}`.")
 
 

@@ -263,7 +263,7 @@ class UsageClient:
                 ) from None
             case HTTPStatus.BAD_REQUEST | HTTPStatus.NOT_FOUND:
                 raise CommandError(
-                    f"OpenAI refuses the question ({error.status_code}): {words}. Is the id of the key or of the "
+                    f"OpenAI rejects the request ({error.status_code}): {words}. Is the id of the key or of the "
                     "project right?"
                 ) from None
         wait = error.response.headers.get("retry-after", "")

@@ -71,7 +71,7 @@ class ResultReader:
         if batch is not None:
             return [self.batch(batch)]
         if project is None:
-            raise CommandError("Say which talks: --batch BATCH or --project PROJECT.")
+            raise CommandError("Choose talks: --batch BATCH or --project PROJECT.")
         found = self.all_batches(project)
         if not found:
             raise CommandError(

@@ -56,7 +56,7 @@ def run(reviews: Reviews, project_of: Mapping[str, str], flagged: Iterable[Flagg
             case "q":
                 break
     answered = len(session.done)
-    say(f"{pluralize(answered, 'talk')} answered, {len(session.todo) - answered:,} left to look at.")
+    say(f"{pluralize(answered, 'talk')} answered, {len(session.todo) - answered:,} left to review.")
 
 
 @dataclass

@@ -264,7 +264,7 @@ def test_an_account_fault_opens_the_breaker_at_once(project: Project) -> None:
     assert (project.breaker.open, "401" in project.breaker.why) == (True, True)
     assert (project.why(one), project.why(two), len(project.provider.posts)) == ("account_fault", "breaker_open", 1)
     assert project.row(two).due == stamp(project.world.clock.after(ACCOUNT_PROBE_SECONDS))
-    assert project.row(two).reason == f"breaker_open: no model calls for now: {project.breaker.why}"
+    assert project.row(two).reason == f"breaker_open: no requests for now: {project.breaker.why}"
 
 
 def test_an_open_breaker_does_not_stop_other_projects(project: Project) -> None:

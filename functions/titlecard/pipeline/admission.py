@@ -159,4 +159,4 @@ def _faults_before(account: Account) -> bool:
 
 
 def _why(account: Account) -> str:
-    return f"no model calls for now: {account.breaker.why}"
+    return f"no requests for now: {account.breaker.why}"

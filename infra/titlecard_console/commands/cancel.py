@@ -51,4 +51,6 @@ def cancel(
         )
         ended += catalog.end_and_count([ending], now=now)[0] is RowState.CANCELLED
     waiting = pluralize(ended, "waiting video has", "waiting videos have")
-    say(f"Cancelled: nothing more is spent on it. {waiting} ended; videos in the queue end when their turn comes.")
+    say(
+        f"Cancelled: nothing more is spent on it. {waiting} ended; a video in the queue ends when a worker receives it."
+    )

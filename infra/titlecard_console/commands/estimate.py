@@ -85,7 +85,7 @@ def _lines(content: Mapping[str, Any], parameters: Mapping[str, str], project: s
         rejected = pluralize(content["refused"], "row is", "rows are")
         lines.append(f"  {rejected} rejected: {see_check(content['manifest'])}")
     if Policy(parameters["TierPolicy"]) is Policy.LOCAL:
-        return [*lines, "  the local tier alone answers, at no cost: TierPolicy is local"]
+        return [*lines, "  only the local tier answers, at no cost: TierPolicy is local"]
     expected, most, limit = (format_caps(content[name]) for name in ("expected", "worst_case", "limit"))
     lines += [
         f"  {content['kept_locally']:,} sure locally, at no cost",

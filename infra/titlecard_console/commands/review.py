@@ -113,7 +113,7 @@ def list_talks(
                 print_json(_content(flagged) | {"layout": layout})
             else:
                 typer.echo(comparison(flagged))
-    say(f"{pluralize(found, 'talk')} to look at." if found else "No talk needs a look.")
+    say(f"{pluralize(found, 'talk')} to review." if found else "No talk needs review.")
 
 
 def _apply(stack: Stack, results: ResultReader, path: Path, *, yes: bool) -> None:

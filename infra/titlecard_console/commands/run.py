@@ -97,7 +97,7 @@ def run(
         if flagged := sum(outcome.tally[_FLAGGED] for outcome in outcomes):
             first = "" if running else "start `titlecard up` in another terminal, run the same command again, then "
             need = pluralize(flagged, "talk needs", "talks need")
-            say(f"{need} a look: {first}`titlecard review --project {project}`.")
+            say(f"{need} review: {first}`titlecard review --project {project}`.")
     if any(outcome.status.batch.state is BatchState.REFUSED for outcome in outcomes):
         raise typer.Exit(ExitCode.BAD_USAGE)
     if any(

@@ -60,7 +60,7 @@ def _policy(tier: Policy) -> Policy:
 
 
 def _say_local_only(why: str) -> None:
-    say(f"OPENAI_API_KEY {why}: the local tier alone answers, and nothing is spent.")
+    say(f"OPENAI_API_KEY {why}: only the local tier answers, and nothing is spent.")
 
 
 def parameters_of(overrides: Mapping[str, str], running: cloud.Cloud | None) -> Mapping[str, str]:

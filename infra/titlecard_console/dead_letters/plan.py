@@ -37,8 +37,8 @@ def plan(letters: Sequence[DeadLetter]) -> Iterator[str]:
     for number, sentence in (
         (len(rows) - len(asked) - closed.total(), "of them: the local tier answers, at no cost"),
         *((number, f"of them: ended without a request, since {why}") for why, number in closed.items()),
-        (counts[Kind.ENDED], "not sent: parsed or waiting in the meantime, so only the letter is deleted"),
-        (len(lost), "not sent: the letter is lost, and the manifest was deleted"),
+        (counts[Kind.ENDED], "not sent: parsed or waiting in the meantime, so only the dead letter is deleted"),
+        (len(lost), "not sent: the message is lost, and the manifest was deleted"),
         (counts[Kind.UNREADABLE], "not sent: the message cannot be read; see `titlecard dlq show ID`, `dlq discard`"),
         (len(uploads), "sent to ingest again; the batch of an upload has its own limits"),
     ):
@@ -69,11 +69,11 @@ def differences(letters: Sequence[DeadLetter]) -> list[str]:
     bare = sum(letter.kind is Kind.DEAD and not letter.messages for letter in letters)
     counts = Counter(letter.kind for letter in letters)
     sentences = (
-        (bare, "dead row", "without a letter in the queue: a redrive reads the row from its manifest"),
+        (bare, "dead row", "without a message in the dead-letter queue: a redrive reads the row from its manifest"),
         (
             counts[Kind.STRAYED],
             "row",
-            "that has not ended: SQS moved its letter, or a redrive was killed before it sent it",
+            "that has not ended: SQS moved its message, or a redrive was killed before it sent it",
         ),
         (counts[Kind.ENDED], "letter", "of a row that was parsed or waits in the meantime: a redrive deletes it"),
     )

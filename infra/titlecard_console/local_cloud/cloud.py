@@ -222,7 +222,7 @@ def _started(supervisor: subprocess.Popen[str], request: CloudRequest, say: Call
             raise CloudError(told["error"])
         else:
             return Cloud(**told["cloud"])
-    raise CloudError(f"the local cloud's supervisor has died; its log is in {State(Path(request.state)).logs}")
+    raise CloudError(f"the local cloud's supervisor has stopped; its log is in {State(Path(request.state)).logs}")
 
 
 def _locked(descriptor: int) -> bool:

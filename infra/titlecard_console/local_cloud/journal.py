@@ -64,7 +64,7 @@ class Journal:
             try:
                 change = Change(**json.loads(line))
             except (ValueError, TypeError) as error:
-                raise CloudError(f"{self._path}, line {number}: {error}; move the file away to start anew") from error
+                raise CloudError(f"{self._path}, line {number}: {error}; move the file away to start again") from error
             latest[change.table, json.dumps(change.key, sort_keys=True)] = change
         changes = [change for change in latest.values() if change.item is not None]
         anew = self._path.with_suffix(".new")
