@@ -72,9 +72,17 @@ def test_a_duplicate_id_with_other_content_names_the_row_that_is_kept(tmp_path: 
 
 
 def test_a_row_that_names_another_speaker_of_the_same_talk_is_refused_and_not_only_counted(tmp_path: Path) -> None:
-    counted, rejects = take("id,title,speaker\na,A,Ada Byron\na,A,Grace Hopper\na,A,Ada Byron\n", tmp_path)
+    speakers = ("Ada Byron", "Grace Hopper", "Ada Byron")
+    lines = [json.dumps({"id": "a", "title": "A", "speaker": name}) for name in speakers]
+    counted, rejects = take("\n".join(lines), tmp_path)
     assert (counted.accepted, counted.repeated) == (1, 1)
-    assert [entry["row"] for entry in rejects] == [3]
+    assert [entry["row"] for entry in rejects] == [2]
+
+
+def test_a_row_of_a_table_that_names_another_speaker_of_the_same_talk_adds_the_speaker(tmp_path: Path) -> None:
+    counted, rejects = take("id,title,speaker\na,A,Ada Byron\na,A,Grace Hopper\na,A,Ada Byron\n", tmp_path)
+    assert (counted.accepted, counted.repeated, rejects) == (1, 2, [])
+    assert [video.presenters for _, video in counted.sample] == [("Ada Byron", "Grace Hopper")]
 
 
 def test_the_same_bytes_give_the_same_report(tmp_path: Path) -> None:
