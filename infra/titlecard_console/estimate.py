@@ -71,10 +71,10 @@ def estimate(manifests: Sequence[Manifest], parameters: Mapping[str, str], most:
         for (row, video), parse in manifest.parses() if policy is not Policy.LOCAL else ():
             if not parse.is_final(policy):
                 hint = manifest.survey.of(row, video).hint()
-                question = tier.prepare(video, parse, hint)
+                request = tier.prepare(video, parse, hint)
                 asked += 1
-                expected += tier.expected(question)
-                bound += question.bound
+                expected += tier.expected(request)
+                bound += request.bound
         limits = stack.lowered_by(
             requests=asked * int(parameters["AttemptCap"]), tokens=bound.tokens, micro_usd=bound.micro_usd
         ).lowered_by(**most.room(promised).as_map())

@@ -4,7 +4,7 @@ A title is right if it equals the known one after normalisation, presenters are 
 is right if both are. The normalisation is the data set's own: it applies NFKD, removes combining marks, casefolds, and
 replaces every run of non-word characters with a space.
 
-A data set has no project, batch, budget or ledger, but its cost is still bounded: every question is asked at most once
+A data set has no project, batch, budget or ledger, but its cost is still bounded: every request is sent at most once
 and costs at most its bound, and `Plan.bound` is their sum. Nothing is sent before `ask`.
 """
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from titlecard.domain.video import Talk
     from titlecard.extraction import LocalParse
     from titlecard.extraction.survey import Survey
-    from titlecard.llm import ModelTier, Question
+    from titlecard.llm import ModelTier, Request
 
 PRECISIONS = (0.99, 0.98, 0.95, 0.90)
 """The precisions for which the table shows the share of rows that could be kept."""
@@ -41,7 +41,7 @@ TOLERANCE = 0.003
 """The largest fall of a share below its baseline that passes: ten rows of three thousand."""
 
 NOT_ASKED = "not_asked"
-"""The reason for a local answer to a question that was not sent because asking had stopped."""
+"""The reason for a local answer to a request that was not sent because asking had stopped."""
 
 _WORD = re.compile(r"\w+")
 
@@ -207,16 +207,16 @@ def table(scores: Scores) -> str:
 
 @dataclass(frozen=True)
 class Plan:
-    """The local answers to all cases, and the questions for the model by their places in the data set."""
+    """The local answers to all cases, and the requests for the model by their places in the data set."""
 
     cases: Sequence[Case]
     parses: Sequence[LocalParse]
-    questions: dict[int, Question]
+    requests: dict[int, Request]
 
     @property
     def bound(self) -> Amount:
-        """The most that asking all questions can cost."""
-        return sum((question.bound for question in self.questions.values()), Amount())
+        """The most that sending all requests can cost."""
+        return sum((request.bound for request in self.requests.values()), Amount())
 
 
 @dataclass(frozen=True)
@@ -228,15 +228,15 @@ class ModelRun:
 
 
 def plan(cases: Sequence[Case], tier: ModelTier, policy: Policy) -> Plan:
-    """Parse every case locally, each event as one batch, and prepare the questions for the model."""
+    """Parse every case locally, each event as one batch, and prepare the requests for the model."""
     surveys = _surveys(cases)
     parses = [extraction.parse(case.video, surveys[case.event]) for case in cases]
-    questions = {
+    requests = {
         place: tier.prepare(case.video, local, surveys[case.event].hint())
         for place, (case, local) in enumerate(zip(cases, parses, strict=True))
         if not local.is_final(policy)
     }
-    return Plan(cases, parses, questions)
+    return Plan(cases, parses, requests)
 
 
 def ask(
@@ -248,17 +248,17 @@ def ask(
     at_once: int,
     on_progress: Callable[[int, Amount], None] = lambda _done, _charge: None,
 ) -> ModelRun:
-    """Ask every question once; use the local answer where the model gives none, as the stack does.
+    """Send every request once; use the local answer where the model gives none, as the stack does.
 
-    An account fault or a cost above its bound stops the asking: no further question is sent.
+    An account fault or a cost above its bound stops the asking: no further request is sent.
 
     Args:
-        planned: the questions, and the local answers.
+        planned: the requests, and the local answers.
         tier: the model tier.
         key: the key of the provider's account.
         deadline: the time limit of one request, in seconds.
         at_once: the most concurrent requests.
-        on_progress: called with the number of finished questions, and their charge.
+        on_progress: called with the number of finished requests, and their charge.
     """
     tier.load()  # loading takes seconds, which must not count against a request
     stopped = Event()
@@ -267,37 +267,37 @@ def ask(
     local_talks = [talks.by_local_tier(case.video, it) for case, it in zip(planned.cases, planned.parses, strict=True)]
     results = [_result(talk, it) for talk, it in zip(local_talks, planned.parses, strict=True)]
 
-    def charge(billing: Billing, question: Question) -> Amount:
-        """Return what a question is charged; a charge above its bound stops the asking."""
-        if billing.charged(question.bound).exceeds(question.bound):
+    def charge(billing: Billing, request: Request) -> Amount:
+        """Return what a request is charged; a charge above its bound stops the asking."""
+        if billing.charged(request.bound).exceeds(request.bound):
             stopped.set()
-        return billing.charged(question.bound)
+        return billing.charged(request.bound)
 
     def ask_one(place: int) -> tuple[int, Talk | None, Amount, str | None]:
         """Ask about one case; return its place, the talk, its charge, and the reason if the talk is not the model's."""
-        case, local, question = planned.cases[place], planned.parses[place], planned.questions[place]
+        case, local, request = planned.cases[place], planned.parses[place], planned.requests[place]
         if stopped.is_set():
             return place, None, Amount(), NOT_ASKED
         try:
-            answer = tier.ask(question, key=key, deadline_seconds=deadline)
+            answer = tier.ask(request, key=key, deadline_seconds=deadline)
         except Fault as fault:
             if fault.opens_breaker:
                 stopped.set()
-            return place, None, charge(fault.billing, question), fault.reason
-        amount = charge(answer.billing, question)
+            return place, None, charge(fault.billing, request), fault.reason
+        amount = charge(answer.billing, request)
         talk = talks.by_model(case.video, local, answer, tier.model, charged=amount)
         return place, talk, amount, None if talk.tier is Tier.MODEL else talk.review
 
     with ThreadPoolExecutor(at_once, thread_name_prefix="ask") as pool:
         try:
-            for done, (place, talk, amount, reason) in enumerate(pool.map(ask_one, planned.questions), 1):
+            for done, (place, talk, amount, reason) in enumerate(pool.map(ask_one, planned.requests), 1):
                 charged += amount
                 if reason:
                     faults[reason] += 1
                 asked = reason != NOT_ASKED
                 results[place] = _result(talk or local_talks[place], planned.parses[place], asked=asked, charge=amount)
                 on_progress(done, charged)
-        finally:  # after Ctrl-C, send no further question
+        finally:  # after Ctrl-C, send no further request
             stopped.set()
     return ModelRun(results, faults)
 

@@ -4,7 +4,7 @@
 
 Each start is a separate process: the artefact as built for the local cloud, the runtime client (awslambdaric) from an
 environment made for this benchmark, and a Runtime API on loopback in front of it. A start ends when the runtime client
-asks for its first event. "The first question" ends when an event is answered for which the model has been asked; a
+asks for its first event. "The first request" ends when an event is answered for which the model has been asked; a
 provider on loopback answers at once.
 
 The benchmark prints medians in seconds: wall-clock time, and processor time, which other processes affect less. The
@@ -51,15 +51,15 @@ from titlecard.extraction.survey import Survey
 def handler(event, context):
     video, survey = Video(id="first", title="Ada Byron and friends: compilers, an evening"), Survey()
     tier = bootstrap.model_tier(app.settings)
-    question = tier.prepare(video, extraction.parse(video, survey), survey.hint())
-    return tier.ask(question, key="sk-loopback", deadline_seconds=60).title
+    request = tier.prepare(video, extraction.parse(video, survey), survey.hint())
+    return tier.ask(request, key="sk-loopback", deadline_seconds=60).title
 """
 """A handler beside the parser's, which does what the parser does for the first video that needs the model."""
 
 STARTS = {
     "ingest": ("IngestFunction", "ingest.app.handler"),
     "parser": ("ParserFunction", "parser.app.handler"),
-    "parser, the first question": ("ParserFunction", "first_question.handler"),
+    "parser, the first request": ("ParserFunction", "first_request.handler"),
     "sweeper": ("SweeperFunction", "sweeper.app.handler"),
 }
 
@@ -88,10 +88,10 @@ def main() -> None:
             shutil.unpack_archive(built / f"{name}.zip", scratch / name)
             link_packages(scratch / name)
             print(f"{name}: {_sizes(scratch / name, scratch / 'zipped')}")
-        (scratch / "ParserFunction" / "first_question.py").write_text(FIRST_QUESTION)
+        (scratch / "ParserFunction" / "first_request.py").write_text(FIRST_QUESTION)
         for title, (name, handler) in STARTS.items():
             environment = _environment(name) | {"OPENAI_BASE_URL": provider.base_url, "PYTHONPATH": str(client)}
-            asks = handler.startswith("first_question")
+            asks = handler.startswith("first_request")
             starts = [_start(scratch / name, handler, environment, asks=asks) for _ in range(given.runs + 1)][1:]
             clock = statistics.median(it.clock for it in starts)
             processor = statistics.median(it.processor for it in starts)

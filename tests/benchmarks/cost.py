@@ -9,7 +9,7 @@ missing item (DynamoDB developer guide, "Capacity unit consumption"). An SQS req
 is measured on the first and on the last day of a month, because the ledger's item of the month grows with its days.
 `aws_prices.json` holds the prices, their source and their date. The function's time is this machine's processor time,
 at 1,769 MB for one core (Lambda developer guide, "Configure Lambda function memory"), plus one second of the provider
-for a question. Measure on an idle machine.
+for a request. Measure on an idle machine.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from titlecard.domain.money import Budget, Cap, Measured, PriceList, Total
 from titlecard.domain.video import Video
 from titlecard.extraction.surveying import take_survey
 from titlecard.llm import ModelTier
-from titlecard.llm.question import Answer
+from titlecard.llm.request import Answer
 from titlecard.pipeline.job import Received
 from titlecard.settings import ParserSettings, SweeperSettings
 from titlecard.telemetry import logger
@@ -171,9 +171,9 @@ class Answering(ModelTier):
     def load(self) -> None:
         """Load nothing, because no provider is asked."""
 
-    def ask(self, question: Any, *, key: str, deadline_seconds: float) -> Answer:  # noqa: ANN401, ARG002 -- as the tier's
+    def ask(self, request: Any, *, key: str, deadline_seconds: float) -> Answer:  # noqa: ANN401, ARG002 -- as the tier's
         """Answer."""
-        return Answer("What we learnt from building a part", ("Ana Lima",), Measured(question.bound))
+        return Answer("What we learnt from building a part", ("Ana Lima",), Measured(request.bound))
 
 
 class Stack:

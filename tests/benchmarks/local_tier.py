@@ -1,4 +1,4 @@
-"""The size and the time of the local tier, and the number of tokens of a question to the model.
+"""The size and the time of the local tier, and the number of tokens of a request to the model.
 
     python tests/benchmarks/local_tier.py DATASET.jsonl [--runs 7]
 
@@ -71,7 +71,7 @@ def main() -> None:
     encode = importlib.import_module("bpe_openai").get_encoding("o200k_base").encode
     tokens = sorted(input_tokens(rows, lambda text: len(encode(text))))
     half, most = tokens[len(tokens) // 2], tokens[len(tokens) * 9 // 10]
-    print(f"input tokens of a question: half of the rows take at most {half}, nine in ten at most {most}")
+    print(f"input tokens of a request: half of the rows take at most {half}, nine in ten at most {most}")
 
 
 def import_seconds(statement: str) -> float:
@@ -100,7 +100,7 @@ def seconds(rows: Sequence[tuple[Video, Survey]]) -> float:
 
 
 def input_tokens(rows: Sequence[tuple[Video, Survey]], count: Callable[[str], int]) -> list[int]:
-    """Return the tokens of each row's question."""
+    """Return the tokens of each row's request."""
     tier = ModelTier(MODEL, prices=PriceList.packaged(), max_output_tokens=400)
     same = count(INSTRUCTIONS) + count(json.dumps(Cleaned.model_json_schema(), separators=(",", ":")))
     return [same + count(tier.prepare(video, parse(video, survey), survey.hint()).prompt) for video, survey in rows]

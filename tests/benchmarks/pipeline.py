@@ -9,7 +9,7 @@ in the catalog, or to the last acknowledged message, with all workers warm. Quot
 machine's speed drifts, but both sides of a pair drift alike.
 
 With `--provider-seconds` the model is asked about every row, each answer takes the provider that long, and the run is
-compared with the ideal: rows times seconds, divided by the number of concurrent questions that the template allows.
+compared with the ideal: rows times seconds, divided by the number of concurrent requests that the template allows.
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ def main() -> None:
             ratios = [_pair(scratch / f"{pair}", manifest, built, overrides, given.rows) for pair in range(given.pairs)]
         else:
             overrides["TierPolicy"] = "model"
-            ideal = _questions_at_once(overrides) / given.provider_seconds
+            ideal = _requests_at_once(overrides) / given.provider_seconds
             print(f"ideal: {ideal:.0f} videos/s")
             with _provider(given.provider_seconds) as url:
                 environment = os.environ | {"OPENAI_API_KEY": "sk-loopback", "OPENAI_BASE_URL": url}
@@ -119,8 +119,8 @@ def _pair(state: Path, manifest: Path, built: Path, overrides: dict[str, str], r
     return real / nothing
 
 
-def _questions_at_once(overrides: dict[str, str]) -> int:
-    """Return how many concurrent questions the template allows: messages of a parser, times parsers."""
+def _requests_at_once(overrides: dict[str, str]) -> int:
+    """Return how many concurrent requests the template allows: messages of a parser, times parsers."""
     stack = template.load()
     parser = stack.resources("AWS::Serverless::Function")["ParserFunction"]
     (source,) = (it["Properties"] for it in parser["Events"].values() if it["Type"] == "SQS")

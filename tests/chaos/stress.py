@@ -47,7 +47,7 @@ PARAMETERS = {
 
 AMPLE = Budget(Cap(), Cap(micro_usd=10**9))
 TIGHT = Budget(Cap(micro_usd=12_000), Cap(micro_usd=10**9))
-"""A daily budget that a few dozen questions use up; the remaining rows wait for the next day."""
+"""A daily budget that a few dozen requests use up; the remaining rows wait for the next day."""
 
 PROJECTS: Mapping[str, Budget | None] = {"ample": AMPLE, "tight": TIGHT, "budgetless": None}
 

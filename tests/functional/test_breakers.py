@@ -1,4 +1,4 @@
-"""The breakers in the ledger: which questions they let through, and what opens and closes them."""
+"""The breakers in the ledger: which requests they let through, and what opens and closes them."""
 
 from __future__ import annotations
 

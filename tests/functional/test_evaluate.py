@@ -123,7 +123,7 @@ def test_an_interrupt_sends_no_further_requests(tier: ModelTier, provider: Loopb
     planned = evaluation.plan(cases(60), tier, Policy.AUTO)
     with pytest.raises(KeyboardInterrupt):
         evaluation.ask(planned, tier, key=KEY, deadline=60, at_once=1, on_progress=interrupt)
-    assert len(provider.posts) < len(planned.questions)
+    assert len(provider.posts) < len(planned.requests)
 
 
 def test_each_event_is_surveyed_as_one_batch(tier: ModelTier, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -27,11 +27,11 @@ from titlecard.aws.errors import CatalogBusy, KeyUnreadable
 from titlecard.aws.sqs import DeadLetterSender, WorkQueue
 from titlecard.domain.batch import Message, RowState
 from titlecard.domain.money import Amount, PriceList, Usage, measured
+from titlecard.domain.reasons import Review
 from titlecard.domain.video import Policy, Tier, Video, fingerprint
 from titlecard.llm import ModelTier
 from titlecard.pipeline.job import Received
 from titlecard.pipeline.outcomes import Done, Outcome, Redeliver, Replaced
-from titlecard.pipeline.talks import LOW_CONFIDENCE, UNGROUNDED
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
     from titlecard.aws.dynamodb.catalog import Batch, Ended
     from titlecard.extraction import LocalParse
-    from titlecard.llm import Answer, Question
+    from titlecard.llm import Answer, Request
     from titlecard.pipeline.ask import LanguageModel
 
 pytestmark = pytest.mark.usefixtures("local_tier")
@@ -160,7 +160,7 @@ def test_the_model_is_told_the_template_of_the_rows_own_event(
     hints: list[str] = []
     prepare = tier.prepare
 
-    def recorded(video: Video, local: LocalParse, hint: str) -> Question:
+    def recorded(video: Video, local: LocalParse, hint: str) -> Request:
         hints.append(hint)
         return prepare(video, local, hint)
 
@@ -197,7 +197,7 @@ def test_without_a_key_the_local_tier_answers_and_flags_what_it_is_not_sure_of(
     assert work(world, tier, message, key=None) == PARSED_LOCALLY
     talk = entry(world, message, model=None).talk
     assert talk is not None
-    assert (talk.review, provider.posts) == (LOW_CONFIDENCE, [])
+    assert (talk.review, provider.posts) == (Review.LOW_CONFIDENCE, [])
 
 
 def test_an_unsure_local_answer_is_replaced_once_a_model_is_available(
@@ -466,7 +466,7 @@ NO_USE = {
     "truncated": "truncated",
     "wrong_schema": "wrong_schema",
     "prose": "wrong_schema",
-    "ungrounded": UNGROUNDED,
+    "ungrounded": Review.UNGROUNDED,
 }
 
 
@@ -996,10 +996,10 @@ def test_a_row_that_another_worker_has_parsed_meanwhile_gets_no_dead_letter(
     world: World, provider: LoopbackProvider, tier: ModelTier, message: Message
 ) -> None:
     class Late(Deadly):
-        def ask(self, question: Question, *, key: str, deadline_seconds: float) -> Answer:
+        def ask(self, request: Request, *, key: str, deadline_seconds: float) -> Answer:
             order = world.catalog.batch(message.batch).upload.order
             world.catalog.end([RowEnd(message, order, mark(message), RowState.PARSED)], now=world.clock())
-            return super().ask(question, key=key, deadline_seconds=deadline_seconds)
+            return super().ask(request, key=key, deadline_seconds=deadline_seconds)
 
     provider.fail("server_error")
     assert work(world, Late(tier), message, attempt_cap=1) == Done(RowState.PARSED)
@@ -1137,15 +1137,15 @@ class Deadly:
         """Load the tier."""
         self._tier.load()
 
-    def prepare(self, video: Video, answer: LocalParse, hint: str) -> Question:
-        """Prepare a question as the tier does."""
+    def prepare(self, video: Video, answer: LocalParse, hint: str) -> Request:
+        """Prepare a request as the tier does."""
         return self._tier.prepare(video, answer, hint)
 
-    def ask(self, question: Question, *, key: str, deadline_seconds: float) -> Answer:
+    def ask(self, request: Request, *, key: str, deadline_seconds: float) -> Answer:
         """Ask as the tier does, or die."""
-        if any(title in question.prompt for title in self._titles):
-            raise Killed(question.prompt)
-        return self._tier.ask(question, key=key, deadline_seconds=deadline_seconds)
+        if any(title in request.prompt for title in self._titles):
+            raise Killed(request.prompt)
+        return self._tier.ask(request, key=key, deadline_seconds=deadline_seconds)
 
 
 class Overtaken(Deadly):
@@ -1156,29 +1156,29 @@ class Overtaken(Deadly):
         self._world = world
         self._message = message
 
-    def ask(self, question: Question, *, key: str, deadline_seconds: float) -> Answer:
+    def ask(self, request: Request, *, key: str, deadline_seconds: float) -> Answer:
         """Ask as the tier does, but too late."""
         try:
-            return super().ask(question, key=key, deadline_seconds=deadline_seconds)
+            return super().ask(request, key=key, deadline_seconds=deadline_seconds)
         finally:
             self._world.clock.forward(NUMBERS["VisibilitySeconds"])
             claim(self._world, self._message, 60)
 
 
 class SideBySide(Deadly):
-    """A model tier that, after its first answer, answers only when so many questions are asked at once."""
+    """A model tier that, after its first answer, answers only when so many requests are sent at once."""
 
     def __init__(self, tier: ModelTier, parties: int) -> None:
         super().__init__(tier)
         self._barrier = threading.Barrier(parties, timeout=60)
         self._answered = False
 
-    def ask(self, question: Question, *, key: str, deadline_seconds: float) -> Answer:
-        """Answer when all questions have arrived; a worker's first question goes alone."""
+    def ask(self, request: Request, *, key: str, deadline_seconds: float) -> Answer:
+        """Answer when all requests have arrived; a worker's first request is sent alone."""
         if self._answered:
             self._barrier.wait()
         self._answered = True
-        return super().ask(question, key=key, deadline_seconds=deadline_seconds)
+        return super().ask(request, key=key, deadline_seconds=deadline_seconds)
 
 
 def test_a_crash_while_the_client_loads_leaves_no_claim_and_no_reservation(
@@ -1276,10 +1276,10 @@ def test_a_suspect_is_asked_about_after_its_neighbours_are_stored(world: World, 
     seen: list[dict[int, RowState]] = []
 
     class Looking(Deadly):
-        def ask(self, question: Question, *, key: str, deadline_seconds: float) -> Answer:
-            if "Talk number 1" in question.prompt:
+        def ask(self, request: Request, *, key: str, deadline_seconds: float) -> Answer:
+            if "Talk number 1" in request.prompt:
                 seen.append({it.number: it.state for it in world.catalog.rows(batch) if it.number > 1})
-            return super().ask(question, key=key, deadline_seconds=deadline_seconds)
+            return super().ask(request, key=key, deadline_seconds=deadline_seconds)
 
     world.parser(Looking(tier)).work([received(message, 2) for message in messages], lambda: 90)
     assert seen == [dict.fromkeys((2, 3, 4), RowState.PARSED)]

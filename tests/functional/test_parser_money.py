@@ -1,4 +1,4 @@
-"""What stops a question: budgets, pauses, the breaker, a cancelled batch, a failing ledger.
+"""What stops a request: budgets, pauses, the breaker, a cancelled batch, a failing ledger.
 
 Everything is real except the local tier's confidence, as in `test_parser`.
 """
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
     from tests.provider import LoopbackProvider
 
-    from titlecard.llm import Answer, Question
+    from titlecard.llm import Answer, Request
     from titlecard.llm.errors import Fault
     from titlecard.pipeline.parse import Parser
 
@@ -120,7 +120,7 @@ class Project:
         return sum((measured(it, RATES) for it in paid), Amount())
 
     def bound(self, message: Message) -> Amount:
-        """Return the bound of the question about a row, without asking it."""
+        """Return the bound of the request about a row, without sending it."""
         survey = self.world.catalog.survey(message.batch).of(message.row, message.video)
         return self.tier.prepare(message.video, extraction.parse(message.video, survey), survey.hint()).bound
 
@@ -427,16 +427,16 @@ def test_a_usage_above_its_bound_opens_the_breaker_until_a_person_closes_it(proj
 
 
 class Meanwhile(ModelTier):
-    """Does something else between the reservation of a question and its request."""
+    """Does something else between the reservation and the sending of a request."""
 
     def __init__(self, project: Project, meanwhile: Callable[[], object]) -> None:
         super().__init__(MODEL, max_output_tokens=400, prices=PriceList.packaged())
         self.project, self.meanwhile = project, meanwhile
 
-    def ask(self, question: Question, *, key: str, deadline_seconds: float) -> Answer:
+    def ask(self, request: Request, *, key: str, deadline_seconds: float) -> Answer:
         """Do the other thing, then ask."""
         self.meanwhile()
-        return self.project.tier.ask(question, key=key, deadline_seconds=deadline_seconds)
+        return self.project.tier.ask(request, key=key, deadline_seconds=deadline_seconds)
 
 
 @pytest.mark.parametrize("other", ["unauthorized", "server_error", "billing_hard_limit", "silent_close"])
@@ -528,7 +528,7 @@ class Failing(ModelTier):
     def load(self) -> None:
         """Load nothing."""
 
-    def ask(self, question: Question, *, key: str, deadline_seconds: float) -> Answer:  # noqa: ARG002 -- as the tier's
+    def ask(self, request: Request, *, key: str, deadline_seconds: float) -> Answer:  # noqa: ARG002 -- as the tier's
         """Fail."""
         raise self.fault
 

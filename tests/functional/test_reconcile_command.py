@@ -86,7 +86,7 @@ def test_json_has_a_line_for_every_day(desk: Desk) -> None:
     }
 
 
-def test_an_empty_bill_leads_to_a_question_about_the_key_id(desk: Desk) -> None:
+def test_an_empty_bill_leads_to_a_request_about_the_key_id(desk: Desk) -> None:
     assert "is the id of the key or of the project right?" in desk.type("--api-key-id", "key_typo").stderr
 
 

@@ -40,7 +40,7 @@ def deferred(project: Project, number: int, *, reason: str = "rate_limited: late
 
 
 def charge(project: Project, message: Message, need: Amount) -> None:
-    """Reserve so much for a row, as another question would."""
+    """Reserve so much for a row, as another request would."""
     ledger, now = project.world.ledger, project.world.clock()
     budget, limits = ledger.account(project.name, now=now).budget, project.world.catalog.batch(message.batch).limits
     assert budget is not None

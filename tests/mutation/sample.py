@@ -55,7 +55,7 @@ SAMPLE = (
         _by("functional/test_breakers", "an_open_breaker_takes_one_probe_at_a_time"),
     ),
     Sampled(
-        "a question that did not become the probe is let through",
+        "a request that did not become the probe is let through",
         _ADMISSION,
         "if self._ledger.take_probe(project, token=token, until=until, now=now):",
         "if self._ledger.take_probe(project, token=token, until=until, now=now) or True:",
@@ -221,7 +221,7 @@ SAMPLE = (
         _by("functional/test_breakers", "a_breaker_that_opens_again_after_it_was_closed_opens_at_that_time"),
     ),
     Sampled(
-        "a question that was not sent closes the breaker",
+        "a request that was not sent closes the breaker",
         _ADMISSION,
         "fault is not None and fault.reason in _NOT_SENT:",
         "fault is not None and fault.reason is Reason.NOT_SENT_IN_TIME:",
@@ -277,7 +277,7 @@ SAMPLE = (
         _by("unit/test_requeue", "charges_before_today_count_only_for_the_month"),
     ),
     Sampled(
-        "a probe that failed lets the next question through",
+        "a probe that failed lets the next request through",
         _ADMISSION,
         "if permit.probe or failures >= self._threshold:",
         "if failures >= self._threshold:",

@@ -69,7 +69,7 @@ TOLERATED: dict[str, str] = {
     "pipeline.canary: CanaryGate.release: self._released = "
     "dict(list(self._released.items())[-100:]) | {batch: now}: 100 -> 101": "any other number of batches would do",
     "pipeline.canary: CanaryGate._take: return False: False -> True": (
-        "questions go side by side then, and the mark that is taken away has no effect until the outcome is old"
+        "requests go side by side then, and the mark that is taken away has no effect until the outcome is old"
     ),
     "pipeline.ask: Asker._not_claimed: "
     "if entry.attempts >= self._cap(entry) and entry.lease_until <= stamp(self._now()):: <= -> <": (

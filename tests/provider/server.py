@@ -45,7 +45,7 @@ class LoopbackProvider:
     """
 
     paths: tuple[str, ...] = ("/v1/responses",)
-    """The paths at which it answers questions."""
+    """The paths at which it answers requests."""
 
     def __init__(self, port: int = 0) -> None:
         self._lock = threading.Lock()

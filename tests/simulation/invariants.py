@@ -57,7 +57,7 @@ class Violation(AssertionError):
 class Tried:
     """One attempt, by its token: its charges in the ledger, by counter, and the provider's bill.
 
-    `noted` is the part of the charge that the ledger calls open or lost. `fault` is the outcome of the question, None
+    `noted` is the part of the charge that the ledger calls open or lost. `fault` is the outcome of the request, None
     until its worker knows it. `told` counts the attempt's calls to the breaker, `heard` those that were answered,
     `told_before` those made before the worker knew the outcome. `late` says that the claim was executed late.
     """
@@ -184,7 +184,7 @@ class Invariants:
         self._covered(tried)
 
     def answered(self, fault: Fault) -> None:
-        """Record that a worker learns the outcome of its question."""
+        """Record that a worker learns the outcome of its request."""
         tried: Tried = self._world.scheduler.current.notes
         tried.fault, tried.told_before = fault, tried.told
 
@@ -194,7 +194,7 @@ class Invariants:
             calls = tried.told - tried.told_before
             tells = ACCOUNT if tried.above else tried.fault.tells if tried.fault else WELL
             if not calls and (tells in {ACCOUNT, TRANSIENT} or tried.token in self._probes):
-                self._broken("the breaker", f"it was not told how a question went: {tells} {tried.key}")
+                self._broken("the breaker", f"it was not told how a request went: {tells} {tried.key}")
             if (
                 tells is TRANSIENT
                 and calls == 1
@@ -441,7 +441,7 @@ class Invariants:
         if is_open and not was_open and not must and not enough and tells != UNKNOWN:
             self._broken("the breaker", f"it opens without a reason: {by.key} {tells}")
         if was_open and not is_open and not (old.get("probe") == by.token and by.sent and tells is WELL):
-            self._broken("the breaker", f"it is closed by a question that is not its probe's answer: {by.key} {tells}")
+            self._broken("the breaker", f"it is closed by a request that is not its probe's answer: {by.key} {tells}")
         if was_open and not is_open and _number(new, "failures"):
             self._broken("the breaker", f"it is closed, and still counts {new['failures']} faults")
 
@@ -514,7 +514,7 @@ class Invariants:
                 self._broken("1 nothing is lost", f"{key} is parsed without a talk")
 
     def _died(self, key: Key, new: Item) -> None:
-        """Check that a row's death has a cause: a killed worker, sent questions, or a removed message.
+        """Check that a row's death has a cause: a killed worker, sent requests, or a removed message.
 
         A throttle, a conflict, or a lost answer of a table is not a cause. A queue that a person purges is one: it may
         have held the message that says of an attempt that nothing was sent. A claim that the table executes after its

@@ -45,7 +45,7 @@ _MARKS = (
     '                self.done["put back"] += sum(marked)\n'
 )
 _HOPELESS = "        if refusal := _refusal_for_good(need, limits, budget, window):\n"
-_IMPORTS = "from titlecard.llm.question import Answer\n"
+_IMPORTS = "from titlecard.llm.request import Answer\n"
 _NOT_NEWER = '"attribute_not_exists(#order) OR #order <= :order'
 
 MUTANTS = {

@@ -24,7 +24,7 @@ MONTHS_END = datetime(2026, 1, 31, 23, 59, 58, tzinfo=UTC)
 AMPLE = Cap(10**9, 10**9)
 
 COST, TOKENS = int(BOUND.micro_usd), BOUND.input_tokens + BOUND.output_tokens
-"""The most that one question costs, in micro-dollars and in tokens."""
+"""The most that one request costs, in micro-dollars and in tokens."""
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from tests.simulation.bill import GRATIS, PRICES, Bill, Price, Tokens
 
 from titlecard.domain.money import Amount, PriceList, Rates, worst_case
 from titlecard.domain.reasons import Reason
-from titlecard.llm import PROMPT_VERSION, Answer, Question
+from titlecard.llm import PROMPT_VERSION, Answer, Request
 from titlecard.llm.errors import Defer
 from titlecard.llm.exchange import Exchange, read_usage
 from titlecard.llm.prompt import Cleaned
@@ -38,10 +38,10 @@ BODY_BYTES = 400
 OUTPUT_TOKENS = 60
 
 BOUND = bill.bound(BODY_BYTES, OUTPUT_TOKENS, PRICES["default"])
-"""The bound of every question: all are equal, so that a limit can be a few bounds and a bit."""
+"""The bound of every request: all are equal, so that a limit can be a few bounds and a bit."""
 
 WELL, TRANSIENT, ACCOUNT, UNSENT, UNKNOWN = "well", "transient", "account", "unsent", "unknown"
-"""What a question shows about the provider and the account: both are well, the provider is at fault, the account is at
+"""What a request shows about the provider and the account: both are well, the provider is at fault, the account is at
 fault, nothing because it was never sent, or nothing by itself because it was rejected without a reason."""
 
 Body = dict[str, Any]
@@ -203,7 +203,7 @@ class Provider:
         declared: whether usage above the bound, the declared exception, may happen.
         sending: called with the key before a request leaves; its exception ends the schedule.
         billing: called with each bill of the provider.
-        answered: called with the outcome of each question.
+        answered: called with the outcome of each request.
     """
 
     wire: Wire
@@ -223,7 +223,7 @@ class Provider:
 
     @property
     def bound(self) -> Bill:
-        """The most that a question may be billed."""
+        """The most that a request may be billed."""
         return bill.bound(BODY_BYTES, OUTPUT_TOKENS, self._price("default"))
 
     def dearest(self, billed: Bill) -> Bill:
@@ -244,12 +244,12 @@ class Provider:
     def _price(self, tier: str) -> Price:
         return GRATIS if self.free else PRICES[tier]
 
-    def prepare(self, video: Video, answer: LocalParse, hint: str) -> Question:  # noqa: ARG002 -- as the original takes them
-        """Return the question with its bound."""
-        return Question(video.title, BODY_BYTES, self.worst_case)
+    def prepare(self, video: Video, answer: LocalParse, hint: str) -> Request:  # noqa: ARG002 -- as the original takes them
+        """Return the request with its bound."""
+        return Request(video.title, BODY_BYTES, self.worst_case)
 
-    def ask(self, question: Question, *, key: str, deadline_seconds: float) -> Answer:
-        """Send the question."""
+    def ask(self, request: Request, *, key: str, deadline_seconds: float) -> Answer:
+        """Send the request."""
         scheduler, wire = self.wire.scheduler, self.wire
         me = scheduler.current.name
         if not key:  # as the original does
@@ -258,7 +258,7 @@ class Provider:
         scheduler.step()
         wire.steps += 1
         name, fault = self._drawn(me)
-        wire.tell(f"asks: {question.prompt}", "" if name == "answered" else name)
+        wire.tell(f"asks: {request.prompt}", "" if name == "answered" else name)
         tokens = self._tokens(me, fault)
         if scheduler.choices(me, wire.deadly):
             wire.fates["provider: killed before"] += 1
@@ -274,7 +274,7 @@ class Provider:
             wire.fates["provider: killed after"] += 1
             scheduler.die()
         self.answered(fault)
-        return self._interpreted(fault, tokens, question, key)
+        return self._interpreted(fault, tokens, request, key)
 
     def _drawn(self, me: str) -> tuple[str, Fault]:
         choices = self.wire.scheduler.choices
@@ -291,10 +291,10 @@ class Provider:
         self.faults[name] += 1
         return name, FAULTS[name]
 
-    def _interpreted(self, fault: Fault, tokens: Tokens, question: Question, key: str) -> Answer:
-        title = "Something else altogether" if fault.ungrounded else question.prompt
+    def _interpreted(self, fault: Fault, tokens: Tokens, request: Request, key: str) -> Answer:
+        title = "Something else altogether" if fault.ungrounded else request.prompt
         cleaned = Cleaned(title=title, presenters=[]) if fault.cleaned else None
-        terms = ResponseContext(question.bound, "default", self._tiers, key)
+        terms = ResponseContext(request.bound, "default", self._tiers, key)
         return interpret(fault.exchange(_body(fault, tokens)), cleaned, terms)
 
     def _tokens(self, me: str, fault: Fault) -> Tokens:

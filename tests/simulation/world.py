@@ -717,7 +717,7 @@ class World:
             self.scheduler.at(minute, self._tick)
 
     def in_the_way(self, batch: Item, row: Item) -> set[str]:
-        """Return the holds that keep a deferred row's question from being asked now."""
+        """Return the holds that keep a deferred row's request from being sent now."""
         need = row.get("need")
         if not need or "cancelled_at" in batch:
             return set()  # the sweeper puts it back in any case
@@ -893,7 +893,7 @@ def _row_in(body: str) -> tuple[str, int] | None:
 
 
 LOWERED = Budget(Cap(None, COST + 3), Cap(TOKENS * 2, None))
-"""A budget that a person has lowered: one question a day, two a month."""
+"""A budget that a person has lowered: one request a day, two a month."""
 
 
 def _manifest(project: str) -> str:

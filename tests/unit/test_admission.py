@@ -104,7 +104,7 @@ def told(fault: Fault | None, given: Permit, *, above_bound: bool = False, failu
     return ledger.calls
 
 
-# ------------------------------------------------------------------------------------------------ before the question
+# ------------------------------------------------------------------------------------------------ before the request
 
 
 @pytest.mark.parametrize(
@@ -181,7 +181,7 @@ def test_only_a_probe_is_given_back() -> None:
         assert ledger.calls == calls
 
 
-# ------------------------------------------------------------------------------------------------- after the question
+# ------------------------------------------------------------------------------------------------- after the request
 
 PERMITS = [permit(probe=probe, faults_before=before) for probe in (False, True) for before in (False, True)]
 PASSING = [

@@ -25,7 +25,7 @@ from titlecard.domain.money import Amount, Budget, Cap, Measured, Total, Unbille
 from titlecard.domain.reasons import CANCELLED, Hold, Reason
 from titlecard.domain.video import Policy, Talk, Tier, Video
 from titlecard.extraction import LocalParse
-from titlecard.llm import Answer, Question
+from titlecard.llm import Answer, Request
 from titlecard.llm.errors import DeadLetter, Defer, Fault, Rejected, Retry, Unusable
 from titlecard.pipeline.ask import Asker
 from titlecard.pipeline.canary import CanaryGate
@@ -42,7 +42,7 @@ CAP, BACKOFF, VISIBILITY, DEADLINE, MARGIN = 3, 60, 540, 30, 10
 BOUND, BILL = Amount(1, 1_000, 400, 300), Amount(1, 800, 50, 100)
 LIMITS, BUDGET = Total(10, 100_000, 50_000), Budget(Cap(1, 2), Cap(3, 4))
 VIDEO = Video(id="v1", title="A talk by Grace Hopper")
-QUESTION = Question("a prompt", 900, BOUND)
+QUESTION = Request("a prompt", 900, BOUND)
 TABLE_DOES_NOT_ANSWER = [
     ClientError({"Error": {"Code": "InternalServerError", "Message": "no"}}, "UpdateItem"),
     ReadTimeoutError(endpoint_url="dynamodb"),
@@ -117,14 +117,14 @@ class Stage:
         """Record the call."""
         self._call("load")
 
-    def prepare(self, video: Video, answer: LocalParse, hint: str) -> Question:
-        """Return the question."""
+    def prepare(self, video: Video, answer: LocalParse, hint: str) -> Request:
+        """Return the request."""
         assert (video, answer.title, hint) == (VIDEO, "A talk", "a hint")
         return QUESTION
 
-    def ask(self, question: Question, *, key: str, deadline_seconds: float) -> Answer:
+    def ask(self, request: Request, *, key: str, deadline_seconds: float) -> Answer:
         """Answer or raise as told."""
-        assert question is QUESTION
+        assert request is QUESTION
         answer: Answer = self._call("ask", key, deadline_seconds)
         return answer
 
@@ -256,7 +256,7 @@ def talk(tier: Tier, review: str | None = None) -> Talk:
     return Talk(title="A talk", presenters=(), tier=tier, confidence=0.5, review=review)
 
 
-# ------------------------------------------------------------------------------------------------- before the question
+# ------------------------------------------------------------------------------------------------- before the request
 
 
 def test_a_request_follows_the_order_of_writes(stage: Stage) -> None:
@@ -437,7 +437,7 @@ def test_a_probe_asks_with_the_key_that_is_stored_now(stage: Stage, stored: obje
     assert stage.after("reserve")[:2] == [("key", "pycon", True), ("ask", used, DEADLINE)]
 
 
-# ------------------------------------------------------------------------------------------------- after the question
+# ------------------------------------------------------------------------------------------------- after the request
 
 Calls = list[tuple[Any, ...]]
 RELEASED = ("release", "b", NOON)

@@ -1,4 +1,4 @@
-"""Canaries: which question goes alone, which ones wait, and for how long an outcome is valid."""
+"""Canaries: which request is sent alone, which ones wait, and for how long an outcome is valid."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MOMENT = timedelta(microseconds=1)
 
 
 class Waits(Exception):
-    """The question has to wait for the canary."""
+    """The request has to wait for the canary."""
 
 
 @pytest.fixture

@@ -64,8 +64,8 @@ local_answers = st.builds(
 def test_no_video_at_all_costs_more_than_the_worst_case(
     title: str, description: str, local: LocalParse, hint: str
 ) -> None:
-    question = TIER.prepare(Video(id="1", title=title, description=description), local, hint)
-    assert not question.bound.exceeds(TIER.worst_case)
+    request = TIER.prepare(Video(id="1", title=title, description=description), local, hint)
+    assert not request.bound.exceeds(TIER.worst_case)
 
 
 odd = [*range(0x01, 0x20), 0x22, 0x5C, *range(0x7F, 0xA1), 0xAD, 0x301, 0x200B, 0x2028, 0x2029, 0xFEFF, 0xFFFD, 0xE000]
@@ -75,8 +75,8 @@ odd = [*range(0x01, 0x20), 0x22, 0x5C, *range(0x7F, 0xA1), 0xAD, 0x301, 0x200B, 
 def test_no_character_makes_a_request_cost_more_than_the_worst_case(code: int) -> None:
     text = "a" + chr(code) * 3_000 + "b"
     local = LocalParse(text, (text,) * 12, 0.123456, sure=False, source="title")
-    question = TIER.prepare(Video(id="1", title=text, description=text), local, text)
-    assert not question.bound.exceeds(TIER.worst_case)
+    request = TIER.prepare(Video(id="1", title=text, description=text), local, text)
+    assert not request.bound.exceeds(TIER.worst_case)
 
 
 def test_the_worst_case_has_every_part_at_its_longest() -> None:
@@ -101,11 +101,11 @@ def test_the_body_on_the_wire_is_within_the_size_that_was_reckoned_with_whatever
         @settings(max_examples=40, deadline=None)
         @given(titles, texts, local_answers, texts)
         def ask(title: str, description: str, local: LocalParse, hint: str) -> None:
-            question = tier.prepare(Video(id="1", title=title, description=description), local, hint)
+            request = tier.prepare(Video(id="1", title=title, description=description), local, hint)
             with suppress(Fault):
-                tier.ask(question, key="sk-test", deadline_seconds=30)
-            assert provider.posts[-1].body_bytes <= question.max_body_bytes
-            assert question.max_body_bytes + FRAMING_TOKENS <= tier.worst_case.input_tokens
+                tier.ask(request, key="sk-test", deadline_seconds=30)
+            assert provider.posts[-1].body_bytes <= request.max_body_bytes
+            assert request.max_body_bytes + FRAMING_TOKENS <= tier.worst_case.input_tokens
 
         ask()
 
@@ -118,9 +118,9 @@ def test_instructions_are_counted_in_bytes_as_they_stand_in_the_body(monkeypatch
         LoopbackProvider() as provider,
         closing(ModelTier("gpt-6-luna", max_output_tokens=400, prices=prices, base_url=provider.base_url)) as tier,
     ):
-        question = tier.prepare(Video(id="1", title="A Talk"), LOCAL, "")
-        assert isinstance(tier.ask(question, key="sk-test", deadline_seconds=30), Answer)
-        spare = question.max_body_bytes - provider.posts[0].body_bytes
+        request = tier.prepare(Video(id="1", title="A Talk"), LOCAL, "")
+        assert isinstance(tier.ask(request, key="sk-test", deadline_seconds=30), Answer)
+        spare = request.max_body_bytes - provider.posts[0].body_bytes
     assert 0 <= spare < ENVELOPE_BYTES / 4
 
 
@@ -134,9 +134,9 @@ def test_the_body_that_is_sent_is_just_below_the_size_that_was_reckoned_with(mod
     ):
         quotes = '"' * 150  # each takes four bytes in the body, and two in the prompt
         video = Video(id="1", title=f'Dr. "Q" — 漢\\字\n😀 {quotes}', description="two\nlines")
-        question = tier.prepare(video, LOCAL, "é")
-        tier.ask(question, key="sk-test", deadline_seconds=30)
-        spare = question.max_body_bytes - provider.posts[0].body_bytes
+        request = tier.prepare(video, LOCAL, "é")
+        tier.ask(request, key="sk-test", deadline_seconds=30)
+        spare = request.max_body_bytes - provider.posts[0].body_bytes
     assert 0 <= spare < ENVELOPE_BYTES / 4
 
 

@@ -48,12 +48,12 @@ def test_another_process_sets_its_faults_and_reads_its_bill() -> None:
         with closing(
             ModelTier("gpt-6-luna", max_output_tokens=400, prices=PriceList.packaged(), base_url=urls["base_url"])
         ) as tier:
-            question = tier.prepare(
+            request = tier.prepare(
                 Video(id="1", title="A Talk"), LocalParse("A Talk", (), 0.1, sure=False, source="nobody"), ""
             )
             with pytest.raises(Retry):
-                tier.ask(question, key="sk-test", deadline_seconds=30)
-            tier.ask(question, key="sk-test", deadline_seconds=30)
+                tier.ask(request, key="sk-test", deadline_seconds=30)
+            tier.ask(request, key="sk-test", deadline_seconds=30)
         bill = control(f"{urls['control_url']}/bill")
     assert [post["fault"] for post in bill["posts"]] == ["server_error", "ok"]
     assert bill["input_tokens"] == sum(post["input_tokens"] for post in bill["posts"])

@@ -369,10 +369,10 @@ def test_a_request_is_reserved_sent_and_billed_in_the_service_tier_that_was_chos
     with closing(
         ModelTier(MODEL, max_output_tokens=400, prices=PRICES, base_url=provider.base_url, service_tier=chosen)
     ) as tier:
-        question = tier.prepare(VIDEO, LOCAL, "")
-        answer = tier.ask(question, key=KEY, deadline_seconds=ENOUGH)
+        request = tier.prepare(VIDEO, LOCAL, "")
+        answer = tier.ask(request, key=KEY, deadline_seconds=ENOUGH)
     (post,) = provider.posts
-    assert question.bound == worst_case(question.max_body_bytes, 400, rates)
+    assert request.bound == worst_case(request.max_body_bytes, 400, rates)
     assert post.service_tier == chosen
     assert answer.billing == Measured(measured(Usage(post.input_tokens, post.output_tokens, 0, 0), rates))
 
@@ -413,9 +413,9 @@ def test_an_unreachable_provider_costs_nothing_even_with_client_retries(monkeypa
 def test_a_request_larger_than_its_bound_is_dead_unsent_and_uncharged(
     provider: LoopbackProvider, tier: ModelTier
 ) -> None:
-    question = replace(tier.prepare(VIDEO, LOCAL, ""), max_body_bytes=100)
+    request = replace(tier.prepare(VIDEO, LOCAL, ""), max_body_bytes=100)
     with pytest.raises(DeadLetter) as caught:
-        tier.ask(question, key=KEY, deadline_seconds=ENOUGH)
+        tier.ask(request, key=KEY, deadline_seconds=ENOUGH)
     assert (caught.value.reason, caught.value.billing) == (Reason.REFUSED_AT_THE_WIRE, Unbilled())
     assert provider.posts == []
 
@@ -480,9 +480,9 @@ def test_a_deadline_that_has_passed_sends_nothing(provider: LoopbackProvider, ti
 
 @pytest.mark.parametrize("key", ["", "sk-with-a-line-feed\n", "sk-with-a-schl\u00fcssel", "sk-with a space"])
 def test_a_key_that_no_header_can_carry_sends_nothing(provider: LoopbackProvider, tier: ModelTier, key: str) -> None:
-    question = tier.prepare(VIDEO, LOCAL, "")
+    request = tier.prepare(VIDEO, LOCAL, "")
     with pytest.raises(Defer) as caught:
-        tier.ask(question, key=key, deadline_seconds=ENOUGH)
+        tier.ask(request, key=key, deadline_seconds=ENOUGH)
     assert caught.value.reason is Reason.ACCOUNT_FAULT
     assert provider.posts == []
 
@@ -542,7 +542,7 @@ def test_one_hanging_request_does_not_delay_the_others(provider: LoopbackProvide
 def test_an_answer_that_came_before_the_deadline_is_read_past_it(
     provider: LoopbackProvider, tier: ModelTier, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ask(tier)  # the first question takes longer
+    ask(tier)  # the first request takes longer
     monkeypatch.setattr(client, "Fuse", HeldUp)
     answer = ask(tier, seconds=4.0)
     assert isinstance(answer, Answer)
@@ -554,7 +554,7 @@ def test_an_answer_that_came_before_the_deadline_is_read_past_it(
 def test_an_answer_that_cannot_be_read_in_the_time_for_it_is_charged_by_its_usage_and_not_asked_for_again(
     provider: LoopbackProvider, tier: ModelTier, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ask(tier)  # the first question takes longer
+    ask(tier)  # the first request takes longer
     monkeypatch.setattr(client, "Fuse", HeldUp)
     monkeypatch.setattr(tier._client, "_reading", 0.0)  # noqa: SLF001 -- the time that a margin of seconds gives
     fault = ask(tier, seconds=4.0)
@@ -579,7 +579,7 @@ class Refusing:
         self.asked: list[tuple[Allowance, str, float]] = []
 
     def send(self, _prompt: str, allowance: Allowance, *, key: str, seconds: float) -> tuple[Exchange, None]:
-        """Record a question, and return the rejection of its key."""
+        """Record a request, and return the rejection of its key."""
         self.asked.append((allowance, key, seconds))
         body = {"error": {"message": f"Wrong key: {key}."}}
         return Exchange(sent=True, status=401, complete=True, body=body), None
@@ -594,12 +594,12 @@ def test_a_slow_import_leaves_the_request_less_time_and_any_form_of_key_is_kept_
     tier, refusing, clock = ModelTier(MODEL, max_output_tokens=321, prices=PRICES), Refusing(), iter([100.0, 103.0])
     monkeypatch.setattr(tier, "_client", refusing)
     monkeypatch.setattr("titlecard.llm.tier.time", SimpleNamespace(monotonic=lambda: next(clock)))
-    question = tier.prepare(VIDEO, LOCAL, "")
+    request = tier.prepare(VIDEO, LOCAL, "")
     with pytest.raises(Defer) as caught:
-        tier.ask(question, key="gateway-0123456789", deadline_seconds=10.0)
+        tier.ask(request, key="gateway-0123456789", deadline_seconds=10.0)
     assert "Wrong key: [key]" in str(caught.value)
     url = "https://api.openai.com/v1/responses"
-    allowance = Allowance(url, MODEL, "default", max_output_tokens=321, max_body_bytes=question.max_body_bytes)
+    allowance = Allowance(url, MODEL, "default", max_output_tokens=321, max_body_bytes=request.max_body_bytes)
     assert refusing.asked == [(allowance, "gateway-0123456789", 7.0)]
 
 
@@ -755,7 +755,7 @@ def test_no_connection_is_kept_for_the_next_request() -> None:
     assert len(connections) == 2
 
 
-def test_loading_makes_what_requests_are_asked_with_and_closing_ends_it(provider: LoopbackProvider) -> None:
+def test_loading_makes_the_client_and_closing_ends_it(provider: LoopbackProvider) -> None:
     def clients() -> int:
         return sum(thread.name == "model-client" for thread in threading.enumerate())
 
@@ -771,10 +771,10 @@ def test_loading_makes_what_requests_are_asked_with_and_closing_ends_it(provider
 
 
 def test_the_expected_cost_of_a_request_is_a_fraction_of_its_bound(tier: ModelTier) -> None:
-    question = tier.prepare(VIDEO, LOCAL, "")
-    expected = tier.expected(question)
-    assert question.bound.input_tokens / 8 < expected.input_tokens < question.bound.input_tokens / 2
-    assert 0 < expected.micro_usd < question.bound.micro_usd
+    request = tier.prepare(VIDEO, LOCAL, "")
+    expected = tier.expected(request)
+    assert request.bound.input_tokens / 8 < expected.input_tokens < request.bound.input_tokens / 2
+    assert 0 < expected.micro_usd < request.bound.micro_usd
 
 
 def test_a_closed_tier_can_be_asked_again(provider: LoopbackProvider) -> None:

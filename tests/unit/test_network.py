@@ -44,15 +44,15 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def ask(base_url: str) -> Answer | Fault:
-    """Ask one question of a provider; the first one loads the client."""
+    """Send one request to a provider; the first one loads the client."""
     prices = PriceList.packaged()
     with closing(
         ModelTier("gpt-6-luna", max_output_tokens=400, prices=prices, base_url=base_url, price_factor=Decimal(1))
     ) as tier:
         tier.load()
         try:
-            question = tier.prepare(Video(id="1", title="A Talk"), GUESS, "")
-            return tier.ask(question, key="sk-proj-loopback-0123456789", deadline_seconds=30)
+            request = tier.prepare(Video(id="1", title="A Talk"), GUESS, "")
+            return tier.ask(request, key="sk-proj-loopback-0123456789", deadline_seconds=30)
         except Fault as fault:
             return fault
 

@@ -39,7 +39,7 @@ MODEL_SECONDS = 1.0
 """The shortest invocation that asks the model, in seconds."""
 
 DEFERRED_SECONDS = 0.1
-"""The shortest invocation that defers ten rows, in seconds: each reads its account and prepares its question."""
+"""The shortest invocation that defers ten rows, in seconds: each reads its account and prepares its request."""
 
 DEFERRED_UNITS = 2
 """Write units of a deferral in the table, and as many in the index: a usual row's compressed message, and its state."""

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 from titlecard.domain.money import Amount, Measured
+from titlecard.domain.reasons import Review
 from titlecard.domain.video import Tier, Tokens, Video
 from titlecard.extraction import LocalParse
 from titlecard.llm import Answer
 from titlecard.pipeline.talks import (
     DISAGREES_FROM,
-    GARBLED,
     GARBLED_CONFIDENCE,
-    LOW_CONFIDENCE,
-    PRESENTERS_DISAGREE,
-    TIERS_DISAGREE,
-    UNGROUNDED,
     by_local_tier,
     by_model,
 )
@@ -31,14 +27,14 @@ def test_a_sure_local_answer_is_a_talk_without_a_flag() -> None:
 
 
 def test_an_unsure_local_answer_is_flagged() -> None:
-    assert by_local_tier(VIDEO, UNSURE).review == LOW_CONFIDENCE
+    assert by_local_tier(VIDEO, UNSURE).review == Review.LOW_CONFIDENCE
 
 
 def test_a_talk_of_text_that_lost_characters_is_flagged_and_not_trusted() -> None:
     video = Video(id="1", title="Warteschlangen f\ufffdr alle by Grace Hopper")
     answer = LocalParse("Warteschlangen f\ufffdr alle", ("Grace Hopper",), 0.97, sure=True, source="title")
     talk = by_local_tier(video, answer)
-    assert (talk.review, talk.confidence) == (GARBLED, GARBLED_CONFIDENCE)
+    assert (talk.review, talk.confidence) == (Review.GARBLED, GARBLED_CONFIDENCE)
 
 
 def test_a_row_that_names_its_presenters_makes_a_given_talk() -> None:
@@ -52,7 +48,7 @@ def test_a_text_that_names_others_than_the_given_presenters_is_flagged() -> None
     video = VIDEO.model_copy(update={"presenters": ("Barbara Liskov",)})
     given = LocalParse("Compilers", ("Barbara Liskov",), 0.97, sure=True, source="given", others=("Grace Hopper",))
     talk = by_local_tier(video, given)
-    assert (talk.presenters, talk.review) == (("Barbara Liskov",), PRESENTERS_DISAGREE)
+    assert (talk.presenters, talk.review) == (("Barbara Liskov",), Review.PRESENTERS_DISAGREE)
 
 
 def test_a_local_answer_costs_nothing() -> None:
@@ -71,7 +67,7 @@ def test_a_local_answer_in_place_of_a_models_carries_what_that_cost() -> None:
 
 def test_the_given_title_stands_if_even_the_local_answer_is_ungrounded() -> None:
     talk = by_local_tier(VIDEO, INVENTED)
-    assert (talk.title, talk.presenters, talk.review) == (VIDEO.title, (), UNGROUNDED)
+    assert (talk.title, talk.presenters, talk.review) == (VIDEO.title, (), Review.UNGROUNDED)
 
 
 def test_a_grounded_model_answer_is_a_talk_of_the_models() -> None:
@@ -91,7 +87,7 @@ def test_other_people_than_a_local_tier_that_believed_itself_found_are_flagged()
     talk = by_model(
         VIDEO, local, Answer("Compilers", ("Ada Lovelace",), Measured(CHARGE)), "gpt-6-luna", charged=CHARGE
     )
-    assert (talk.presenters, talk.tier, talk.review) == (("Ada Lovelace",), Tier.MODEL, TIERS_DISAGREE)
+    assert (talk.presenters, talk.tier, talk.review) == (("Ada Lovelace",), Tier.MODEL, Review.TIERS_DISAGREE)
 
 
 def test_other_people_than_a_local_tier_that_doubted_itself_found_are_a_correction() -> None:
@@ -122,14 +118,14 @@ def test_a_model_talk_says_what_it_cost() -> None:
 
 def test_a_title_invented_by_the_model_is_never_in_a_talk() -> None:
     talk = by_model(VIDEO, UNSURE, Answer("Something Invented", (), Measured(CHARGE)), "gpt-6-luna", charged=CHARGE)
-    assert (talk.title, talk.tier, talk.review) == ("Compilers", Tier.LOCAL, UNGROUNDED)
+    assert (talk.title, talk.tier, talk.review) == ("Compilers", Tier.LOCAL, Review.UNGROUNDED)
 
 
 def test_a_presenter_invented_by_the_model_is_never_in_a_talk() -> None:
     talk = by_model(
         VIDEO, UNSURE, Answer("Compilers", ("Nobody Atall",), Measured(CHARGE)), "gpt-6-luna", charged=CHARGE
     )
-    assert (talk.presenters, talk.tier, talk.review) == (("Grace Hopper",), Tier.LOCAL, UNGROUNDED)
+    assert (talk.presenters, talk.tier, talk.review) == (("Grace Hopper",), Tier.LOCAL, Review.UNGROUNDED)
 
 
 def test_an_ungrounded_answer_is_still_paid_for() -> None:

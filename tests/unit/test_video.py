@@ -1,4 +1,4 @@
-"""A video, and the fields that make two videos the same question."""
+"""A video, and the fields that make two videos the same request."""
 
 from __future__ import annotations
 

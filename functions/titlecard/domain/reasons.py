@@ -1,4 +1,7 @@
-"""The codes of reasons: why a question has no answer, and why none may be asked. They are stored, counted and shown."""
+"""The codes of reasons: why a request has no answer, why none may be sent, and why a person should check a talk.
+
+They are stored, counted and shown.
+"""
 
 from __future__ import annotations
 
@@ -22,6 +25,24 @@ class Reason(StrEnum):
     REFUSED = "refused"
     TRUNCATED = "truncated"
     WRONG_SCHEMA = "wrong_schema"
+
+
+class Review(StrEnum):
+    """The code of the reason why a person should check a talk.
+
+    If the model's answer could not be used, the code is that of its `Reason` instead.
+    """
+
+    LOW_CONFIDENCE = "low_confidence"
+    """No tier was sure."""
+    UNGROUNDED = "ungrounded"
+    """The answer has words that are not in the video's text."""
+    TIERS_DISAGREE = "tiers_disagree"
+    """The model and a confident local tier named different people."""
+    PRESENTERS_DISAGREE = "presenters_disagree"
+    """The text and the row's own presenters name different people."""
+    GARBLED = "garbled"
+    """The text was decoded wrongly, or lost characters, before it was uploaded."""
 
 
 class Hold(StrEnum):

@@ -1,4 +1,4 @@
-"""Pydantic AI and the OpenAI client, set up to ask once. This slow import waits for the first question."""
+"""Pydantic AI and the OpenAI client, set up to ask once. This slow import waits for the first request."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ class Client:
         self._thread.start()
 
     def send(self, prompt: str, allowance: Allowance, *, key: str, seconds: float) -> tuple[Exchange, Cleaned | None]:
-        """Send a question; return the exchange on the wire, and Pydantic AI's reading of it (None: no talk).
+        """Send a request; return the exchange on the wire, and Pydantic AI's reading of it (None: no talk).
 
         Args:
             prompt: the video, as the model sees it.

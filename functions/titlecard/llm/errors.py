@@ -1,4 +1,4 @@
-"""The model tier's exceptions: the faults of a question, named for what the caller does next.
+"""The model tier's exceptions: the faults of a request, named for what the caller does next.
 
 ======================  ==========================  ===========  =====================================================
 exception               charged                     the attempt  what the caller does next
@@ -24,7 +24,7 @@ class RequestRefused(Exception):
 
 
 class Fault(Exception):
-    """A question without an answer. `str(fault)` is a sentence for people, without keys or long quotations.
+    """A request without an answer. `str(fault)` is a sentence for people, without keys or long quotations.
 
     Args:
         reason: the code of the reason.

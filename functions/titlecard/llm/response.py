@@ -19,7 +19,7 @@ from titlecard.domain.errors import excerpt
 from titlecard.domain.money import Amount, Billing, Measured, Unbilled, Unmeasured, measured
 from titlecard.domain.reasons import Reason
 from titlecard.llm.errors import DeadLetter, Defer, Rejected, Retry, Unusable
-from titlecard.llm.question import Answer
+from titlecard.llm.request import Answer
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -4,8 +4,8 @@ Asking takes two steps, so that the caller can claim and reserve in between:
 
 ::
 
-    prepare(video, answer, hint) ─► Question, with its bound     nothing is sent
-    ask(question, key, deadline) ─► Answer                       at most one paid request
+    prepare(video, answer, hint) ─► Request, with its bound     nothing is sent
+    ask(request, key, deadline) ─► Answer                       at most one paid request
                                  └► or a fault that says what is charged and what to do next
 
 Many threads may call `ask` at once. All requests run in one event loop, on its own thread, which lives as long as the
@@ -38,7 +38,7 @@ from titlecard.llm.prompt import (
     TITLE_MAX_BYTES,
     prompt,
 )
-from titlecard.llm.question import Question
+from titlecard.llm.request import Request
 from titlecard.llm.response import ResponseContext, interpret
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 
     from titlecard.domain.money import Amount, PriceList
     from titlecard.llm.client import Client
-    from titlecard.llm.question import Answer
+    from titlecard.llm.request import Answer
 
 OPENAI = "https://api.openai.com/v1"
 
@@ -59,7 +59,7 @@ BYTES_PER_TOKEN = 4
 """The usual bytes per token of English text (OpenAI help centre, "What are tokens and how to count them?")."""
 
 USUAL_OUTPUT_TOKENS = 80
-"""The usual output of a question, in tokens; answers take 20 to 150."""
+"""The usual output of a request, in tokens; answers take 20 to 150."""
 
 
 class ModelTier:
@@ -106,7 +106,7 @@ class ModelTier:
         self._lock = threading.Lock()
         self._client: Client | None = None
 
-    def prepare(self, video: Video, answer: LocalParse, hint: str) -> Question:
+    def prepare(self, video: Video, answer: LocalParse, hint: str) -> Request:
         """Return the one request about a video, and the most that it can cost. Pure.
 
         Args:
@@ -116,11 +116,11 @@ class ModelTier:
         """
         text = prompt(video, answer, hint)
         size = ENVELOPE_BYTES + len(self.model.encode()) + _json_bytes(INSTRUCTIONS) + _json_bytes(text)
-        return Question(text, size, worst_case(size, self._max_output_tokens, self._rates))
+        return Request(text, size, worst_case(size, self._max_output_tokens, self._rates))
 
     @property
     def worst_case(self) -> Amount:
-        """The most that a question about any video can cost: a budget below it may admit no question."""
+        """The most that a request about any video can cost: a budget below it may admit no request."""
         quote = '"'  # no byte takes more space: it becomes two bytes in the video's JSON, and four in the body's
         video = Video(id="worst", title=quote * TITLE_MAX_BYTES, description=quote * DESCRIPTION_MAX_BYTES)
         names = (quote * NAME_MAX_BYTES,) * GUESS_MAX_NAMES
@@ -134,16 +134,16 @@ class ModelTier:
         )
         return self.prepare(video, answer, quote * HINT_MAX_BYTES).bound
 
-    def expected(self, question: Question) -> Amount:
-        """Return an estimate of a question's cost, for people only: no limit relies on it."""
-        usage = Usage(question.max_body_bytes // BYTES_PER_TOKEN, USUAL_OUTPUT_TOKENS)
+    def expected(self, request: Request) -> Amount:
+        """Return an estimate of a request's cost, for people only: no limit relies on it."""
+        usage = Usage(request.max_body_bytes // BYTES_PER_TOKEN, USUAL_OUTPUT_TOKENS)
         return measured(usage, self._rates)
 
-    def ask(self, question: Question, *, key: str, deadline_seconds: float) -> Answer:
-        """Send a question, and load the client first if necessary, within the deadline. Thread-safe.
+    def ask(self, request: Request, *, key: str, deadline_seconds: float) -> Answer:
+        """Send a request, and load the client first if necessary, within the deadline. Thread-safe.
 
         Args:
-            question: the question from `prepare`.
+            request: the request from `prepare`.
             key: the project's key.
             deadline_seconds: the time until the request is given up, in seconds; the bound is charged then.
 
@@ -164,10 +164,10 @@ class ModelTier:
             model=self.model,
             service_tier=self._service_tier,
             max_output_tokens=self._max_output_tokens,
-            max_body_bytes=question.max_body_bytes,
+            max_body_bytes=request.max_body_bytes,
         )
-        exchange, cleaned = client.send(question.prompt, allowance, key=key, seconds=left)
-        return interpret(exchange, cleaned, ResponseContext(question.bound, self._service_tier, self._row.tiers, key))
+        exchange, cleaned = client.send(request.prompt, allowance, key=key, seconds=left)
+        return interpret(exchange, cleaned, ResponseContext(request.bound, self._service_tier, self._row.tiers, key))
 
     def load(self) -> None:
         """Load the client now. If this fails before the claim and the reservation, nothing is charged."""

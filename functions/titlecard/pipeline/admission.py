@@ -1,4 +1,4 @@
-"""Admission before every question to the model: reads pause, budget and breaker, and reports outcomes to the breaker.
+"""Admission before every request to the model: reads pause, budget and breaker, and reports outcomes to the breaker.
 
 ::
 
@@ -37,7 +37,7 @@ _NOT_SENT = {Reason.NOT_SENT_IN_TIME, Reason.REFUSED_AT_THE_WIRE}
 
 @dataclass(frozen=True, slots=True)
 class Permit:
-    """Permission to ask one question under this budget; `probe` is its token if it is an open breaker's probe."""
+    """Permission to send one request under this budget; `probe` is its token if it is an open breaker's probe."""
 
     project: str
     budget: Budget
@@ -46,7 +46,7 @@ class Permit:
 
 
 class Admission:
-    """Decides whether a worker may ask its questions.
+    """Decides whether a worker may send its requests.
 
     Args:
         ledger: holds budgets, pauses and breakers.
@@ -62,7 +62,7 @@ class Admission:
         self._now = now
 
     def admit(self, project: str, *, token: str, until: datetime) -> Permit | Refusal:
-        """Permit one question, or say why not.
+        """Permit one request, or say why not.
 
         Args:
             project: the project.
@@ -84,15 +84,15 @@ class Admission:
         return Refusal(Hold.BREAKER_OPEN, _why(account), until)
 
     def withdraw(self, permit: Permit) -> None:
-        """Give back a permit for a question that was not sent."""
+        """Give back a permit for a request that was not sent."""
         if permit.probe:
             self._write(lambda: self._ledger.release_probe(permit.project, token=str(permit.probe)))
 
     def record_outcome(self, permit: Permit, fault: Fault | None, *, above_bound: bool) -> None:
-        """Report a question's outcome to the breaker.
+        """Report a request's outcome to the breaker.
 
         Args:
-            permit: the permit of the question.
+            permit: the permit of the request.
             fault: the fault, or None if there was an answer.
             above_bound: whether it cost more than its bound: then the bound is wrong, and a person has to act.
         """
@@ -115,7 +115,7 @@ class Admission:
     def rejected_for_all(self, permit: Permit, fault: Rejected, *, video: str) -> bool:
         """Return whether a rejection without a reason would meet every row, so that the account is at fault.
 
-        It would if the previous rejection was another video's with the same code, or if this question was the probe of
+        It would if the previous rejection was another video's with the same code, or if this request was the probe of
         an open breaker, which a rejection does not close.
         """
         again = self._write(lambda: self._ledger.count_rejection(permit.project, code=fault.code, video=video))
@@ -132,7 +132,7 @@ class Admission:
         self._write(lambda: self._ledger.open_breaker(project, why, probe_at=probe_at, now=self._now()))
 
     def _write(self, write: Callable[[], object]) -> object:
-        """Write to the breaker. If the write is lost, the next question finds the same fault at the same cost."""
+        """Write to the breaker. If the write is lost, the next request finds the same fault at the same cost."""
         try:
             return write()
         except LedgerUnavailable as error:

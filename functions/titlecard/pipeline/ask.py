@@ -6,7 +6,7 @@ The steps, and what a crash after each one leaves behind:
 
     load        the client, which takes seconds            nothing
     point       the video points at this batch             nothing
-    enter       a batch's first question goes alone        nothing
+    enter       a batch's first request is sent alone     nothing
     admit       pause, budget and breaker are read         a probe, if this is one, that ends with its lease
     claim       attempts + 1, lease, token                 an attempt that counts, a lease that expires
     reserve     the bound is charged                       the same, and a bound that stays charged
@@ -57,7 +57,7 @@ from titlecard.domain.clock import CLOCKS_APART_SECONDS
 from titlecard.domain.money import Unbilled
 from titlecard.domain.reasons import CANCELLED, Hold, Reason
 from titlecard.llm.errors import DeadLetter, Defer, Fault, Rejected, Retry, Unusable
-from titlecard.llm.question import Answer
+from titlecard.llm.request import Answer
 from titlecard.pipeline.admission import Admission
 from titlecard.pipeline.canary import CanaryGate
 from titlecard.pipeline.errors import NotSent
@@ -72,13 +72,13 @@ if TYPE_CHECKING:
     from titlecard.domain.money import Amount, Billing
     from titlecard.domain.video import Talk, Video
     from titlecard.extraction import LocalParse
-    from titlecard.llm import Question
+    from titlecard.llm import Request
     from titlecard.pipeline.admission import Permit
     from titlecard.pipeline.job import Job
     from titlecard.settings import ParserSettings
 
 _OF_EVERY_ROW = {Reason.ACCOUNT_FAULT, Reason.BAD_REQUEST}
-"""The reasons for a failure that would meet the next question too."""
+"""The reasons for a failure that would meet the next request too."""
 
 
 class LanguageModel(Protocol):
@@ -89,10 +89,10 @@ class LanguageModel(Protocol):
     def load(self) -> None:
         """Prepare to ask: a failure here costs nothing."""
 
-    def prepare(self, video: Video, answer: LocalParse, hint: str) -> Question:
+    def prepare(self, video: Video, answer: LocalParse, hint: str) -> Request:
         """Make the one request and its bound, without sending anything."""
 
-    def ask(self, question: Question, *, key: str, deadline_seconds: float) -> Answer:
+    def ask(self, request: Request, *, key: str, deadline_seconds: float) -> Answer:
         """Send the request.
 
         Raises:
@@ -112,11 +112,11 @@ class Keys(Protocol):
 
 
 @dataclass(frozen=True)
-class _ReservedQuestion:
-    """A question whose bound is reserved: it may be sent once."""
+class _ReservedRequest:
+    """A request whose bound is reserved: it may be sent once."""
 
     attempt: Attempt
-    question: Question
+    request: Request
     reservation: Reservation
     permit: Permit
 
@@ -174,7 +174,7 @@ class Asker:
         token = uuid4().hex
         try:
             reserved = self._claim_and_reserve(job, token, remaining)
-            if not isinstance(reserved, _ReservedQuestion):
+            if not isinstance(reserved, _ReservedRequest):
                 return reserved
             key = self._key(job, reserved)
             if not self._has_time(remaining):  # the tables or the key took too long
@@ -189,47 +189,47 @@ class Asker:
 
     # ------------------------------------------------------------------------------------------- before the request
 
-    def _claim_and_reserve(self, job: Job, token: str, remaining: Callable[[], float]) -> _ReservedQuestion | Decision:
+    def _claim_and_reserve(self, job: Job, token: str, remaining: Callable[[], float]) -> _ReservedRequest | Decision:
         """Get a permit, an attempt and the reservation; return a decision if one of the three is refused."""
         settings, message = self._settings, job.message
         if job.is_suspect:
             self._catalog.mark_started(message, now=self._now(), alone=token)
-        question = self._model.prepare(message.video, job.local, job.survey.hint())
+        request = self._model.prepare(message.video, job.local, job.survey.hint())
         longest = min(remaining() + CLOCKS_APART_SECONDS, settings.visibility_seconds - 1)
         until = self._now() + timedelta(seconds=longest)
         try:
             permit = self.admission.admit(message.project, token=token, until=until)
         except LedgerUnavailable as error:
-            return self._hold(self._unreachable(job, error), question)
+            return self._hold(self._unreachable(job, error), request)
         if isinstance(permit, Refusal):
-            return self._hold(permit, question)
+            return self._hold(permit, request)
         attempt = self._catalog.claim(
             message,
             job.fingerprint,
             token=token,
             cap=settings.attempt_cap,
             policy=job.policy,
-            bound=question.bound,
+            bound=request.bound,
             until=until,
             now=self._now(),
         )
         if isinstance(attempt, VideoRecord):
             self.admission.withdraw(permit)
             return self._not_claimed(job, attempt)
-        reservation = self._reserve(job, question, permit)
+        reservation = self._reserve(job, request, permit)
         if isinstance(reservation, Refusal):
             self.admission.withdraw(permit)
             self._catalog.give_back(attempt)
-            return self._hold(reservation, question)
-        return _ReservedQuestion(attempt, question, reservation, permit)
+            return self._hold(reservation, request)
+        return _ReservedRequest(attempt, request, reservation, permit)
 
-    def _reserve(self, job: Job, question: Question, permit: Permit) -> Reservation | Refusal:
-        """Reserve the question's bound, or return why it cannot be reserved."""
+    def _reserve(self, job: Job, request: Request, permit: Permit) -> Reservation | Refusal:
+        """Reserve the request's bound, or return why it cannot be reserved."""
         try:
             return self._ledger.reserve(
                 job.batch.id,
                 job.message.project,
-                question.bound,
+                request.bound,
                 limits=job.batch.limits,
                 budget=permit.budget,
                 model=self._settings.model,
@@ -248,18 +248,18 @@ class Asker:
         return Redeliver()
 
     def _unreachable(self, job: Job, error: LedgerUnavailable) -> Refusal:
-        """Return the wait for an unavailable ledger, without which no question is asked."""
+        """Return the wait for an unavailable ledger, without which no request is sent."""
         due = self._now() + timedelta(seconds=self._backoff(job.state.deferrals + 1))
         return Refusal(Hold.LEDGER_UNREACHABLE, str(error), due)
 
     @staticmethod
-    def _hold(why: Refusal, question: Question) -> Decision:
+    def _hold(why: Refusal, request: Request) -> Decision:
         """Defer a row that may not be asked about now; end it if its batch was cancelled in the meantime."""
         if why.hold is Hold.CANCELLED:
             return EndRow(RowState.CANCELLED, reason=CANCELLED)
-        return DeferRow(f"{why.hold}: {why.sentence}", why.due, question.bound)
+        return DeferRow(f"{why.hold}: {why.sentence}", why.due, request.bound)
 
-    def _key(self, job: Job, reserved: _ReservedQuestion) -> str:
+    def _key(self, job: Job, reserved: _ReservedRequest) -> str:
         """Return the project's key; read it afresh for an open breaker's probe."""
         if not reserved.permit.probe:
             return job.key
@@ -268,7 +268,7 @@ class Asker:
         except KeyUnreadable:
             return ""
 
-    def _not_sent(self, job: Job, reserved: _ReservedQuestion) -> Decision:
+    def _not_sent(self, job: Job, reserved: _ReservedRequest) -> Decision:
         """Undo everything: nothing was sent, and the next invocation has more time."""
         self.admission.withdraw(reserved.permit)
         if self._catalog.give_back(reserved.attempt):
@@ -277,7 +277,7 @@ class Asker:
 
     # ------------------------------------------------------------------------------------ the request and its outcome
 
-    def _send(self, job: Job, reserved: _ReservedQuestion, key: str) -> Decision:
+    def _send(self, job: Job, reserved: _ReservedRequest, key: str) -> Decision:
         """Send the one request; then record, settle and report its outcome, in this order."""
         outcome = self._outcome(reserved, key)
         if isinstance(outcome, Rejected):
@@ -286,33 +286,33 @@ class Asker:
             recorded, decision = self._record(job, reserved, outcome)
             if recorded:
                 self._settle(job, reserved, outcome.billing)
-        finally:  # even if the catalog does not answer, an account fault must stop further questions
+        finally:  # even if the catalog does not answer, an account fault must stop further requests
             self._report(job, reserved, outcome)
         return decision
 
-    def _report(self, job: Job, reserved: _ReservedQuestion, outcome: Answer | Fault) -> None:
-        """Report a question's outcome to the breaker, the log and the waiting questions."""
+    def _report(self, job: Job, reserved: _ReservedRequest, outcome: Answer | Fault) -> None:
+        """Report a request's outcome to the breaker, the log and the waiting requests."""
         fault = outcome if isinstance(outcome, Fault) else None
         telemetry.attempted(
             job.message,
             attempt=reserved.attempt.number,
-            bound=reserved.question.bound,
+            bound=reserved.request.bound,
             billing=outcome.billing,
             reason=fault.reason if fault else "answered",
             model=self._settings.model,
         )
-        above_bound = outcome.billing.charged(reserved.question.bound).exceeds(reserved.question.bound)
+        above_bound = outcome.billing.charged(reserved.request.bound).exceeds(reserved.request.bound)
         self.admission.record_outcome(reserved.permit, fault, above_bound=above_bound)
         if fault is None or fault.reason not in _OF_EVERY_ROW:
             self._canaries.release(job.message.batch, self._now())
 
-    def _outcome(self, reserved: _ReservedQuestion, key: str) -> Answer | Fault:
+    def _outcome(self, reserved: _ReservedRequest, key: str) -> Answer | Fault:
         try:
-            return self._model.ask(reserved.question, key=key, deadline_seconds=self._settings.request_deadline_seconds)
+            return self._model.ask(reserved.request, key=key, deadline_seconds=self._settings.request_deadline_seconds)
         except Fault as fault:
             return fault
 
-    def _resolve_rejection(self, job: Job, reserved: _ReservedQuestion, rejected: Rejected) -> Fault:
+    def _resolve_rejection(self, job: Job, reserved: _ReservedRequest, rejected: Rejected) -> Fault:
         """Return the fault that a rejection without a reason amounts to."""
         sentence = str(rejected)
         if self.admission.rejected_for_all(reserved.permit, rejected, video=job.message.video.id):
@@ -322,14 +322,14 @@ class Asker:
             return Unusable(Reason.BAD_REQUEST, sentence, billing=rejected.billing)
         return Retry(Reason.BAD_REQUEST, sentence, billing=rejected.billing)
 
-    def _record(self, job: Job, reserved: _ReservedQuestion, outcome: Answer | Fault) -> tuple[bool, Decision]:
+    def _record(self, job: Job, reserved: _ReservedRequest, outcome: Answer | Fault) -> tuple[bool, Decision]:
         """Record the attempt's outcome in the catalog.
 
         Returns:
             Whether the catalog accepted it, because the claim is still ours; and the decision about the row.
         """
         attempt, now = reserved.attempt, self._now()
-        charged = outcome.billing.charged(reserved.question.bound)
+        charged = outcome.billing.charged(reserved.request.bound)
         if isinstance(outcome, Answer | Unusable):
             talk = self._talk(job, outcome, charged)
             recorded = self._catalog.answer(attempt, talk, charged=charged, now=now)
@@ -337,7 +337,7 @@ class Asker:
         sentence = f"{outcome.reason}: {outcome}"
         if isinstance(outcome, Defer):
             due = now + timedelta(seconds=self._wait(job, outcome))
-            return self._catalog.give_back(attempt), DeferRow(sentence, due, reserved.question.bound)
+            return self._catalog.give_back(attempt), DeferRow(sentence, due, reserved.request.bound)
         recorded = self._catalog.fail(attempt, reason=outcome.reason, charged=charged, now=now)
         if isinstance(outcome, DeadLetter) or attempt.number >= self._cap(job.state.entry):
             return recorded, DeadLetterRow(sentence)
@@ -350,7 +350,7 @@ class Asker:
             return by_model(video, job.local, outcome, model, charged=charged)
         return by_local_tier(video, job.local, flaw=outcome.reason, charged=charged, model=model)
 
-    def _settle(self, job: Job, reserved: _ReservedQuestion, billing: Billing) -> None:
+    def _settle(self, job: Job, reserved: _ReservedRequest, billing: Billing) -> None:
         """Replace the reservation with the bill. If that fails, the bound stays charged: there is no second try."""
         try:
             self._ledger.settle(reserved.reservation, billing)

@@ -24,7 +24,7 @@ POLL_SECONDS = 0.02
 
 
 class CanaryGate:
-    """Holds back the questions of one worker's threads while a canary is in flight; thread-safe."""
+    """Holds back the requests of one worker's threads while a canary is in flight; thread-safe."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -33,7 +33,7 @@ class CanaryGate:
 
     @contextmanager
     def enter(self, batch: str, now: Callable[[], datetime]) -> Iterator[None]:
-        """Wait while a canary of the batch is in flight; the block is one question, perhaps the next canary.
+        """Wait while a canary of the batch is in flight; the block is one request, perhaps the next canary.
 
         Args:
             batch: the id of the batch.
@@ -49,12 +49,12 @@ class CanaryGate:
                     self._in_flight.discard(batch)
 
     def release(self, batch: str, now: datetime) -> None:
-        """Record that a question shows a working account: a batch's questions are asked concurrently for a while."""
+        """Record that a request shows a working account: a batch's requests are sent concurrently for a while."""
         with self._lock:
             self._released = dict(list(self._released.items())[-100:]) | {batch: now}
 
     def _take(self, batch: str, now: datetime) -> bool | None:
-        """Return whether a question is a canary; None if another one is and this one has to wait."""
+        """Return whether a request is a canary; None if another one is and this one has to wait."""
         with self._lock:
             released = self._released.get(batch)
             if released is not None and released <= now < released + VALID:

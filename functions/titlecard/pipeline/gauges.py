@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from titlecard.domain.money import Amount, Cap, Total
 
 TOKENS_PER_ROW = 1_000
-"""More than the average tokens charged per row: a question has at most about 340 tokens of input and an answer at most
+"""More than the average tokens charged per row: a request has at most about 340 tokens of input and an answer at most
 about 150, and the local tier answers most rows for none (README, "Figures")."""
 
 

@@ -167,7 +167,7 @@ class _Remaining:
 
 @dataclass
 class _ProjectHeadroom:
-    """What is left of a project's budgets: all is promised if `is_used_up`, one question if `is_probe`."""
+    """What is left of a project's budgets: all is promised if `is_used_up`, one request if `is_probe`."""
 
     budgets: list[_Remaining]
     is_probe: bool

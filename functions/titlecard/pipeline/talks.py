@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from titlecard.domain.grounding import ungrounded
 from titlecard.domain.mojibake import is_garbled
 from titlecard.domain.money import Amount
+from titlecard.domain.reasons import Review
 from titlecard.domain.text import words
 from titlecard.domain.video import Talk, Tier, Tokens
 
@@ -17,15 +18,8 @@ if TYPE_CHECKING:
     from titlecard.extraction import LocalParse
     from titlecard.llm import Answer
 
-LOW_CONFIDENCE = "low_confidence"
-UNGROUNDED = "ungrounded"
-TIERS_DISAGREE = "tiers_disagree"
-PRESENTERS_DISAGREE = "presenters_disagree"
-GARBLED = "garbled"
-"""The text was decoded wrongly, or lost characters, before it was uploaded."""
-
 GARBLED_CONFIDENCE = 0.5
-"""The highest confidence in a talk with such a text, because its words are not the original ones."""
+"""The highest confidence in a talk with a garbled text, because its words are not the original ones."""
 
 DISAGREES_FROM = 0.5
 """The local confidence from which a different answer of the model is a disagreement, not a correction."""
@@ -52,12 +46,12 @@ def by_local_tier(
     """
     charged = charged or Amount()
     title, presenters = answer.title, answer.presenters
-    review = flaw or (PRESENTERS_DISAGREE if answer.others else None if answer.sure else LOW_CONFIDENCE)
+    review = flaw or (Review.PRESENTERS_DISAGREE if answer.others else None if answer.sure else Review.LOW_CONFIDENCE)
     confidence = answer.confidence
     if ungrounded(title, presenters, video):
-        title, presenters, review = video.title, video.presenters, UNGROUNDED
+        title, presenters, review = video.title, video.presenters, Review.UNGROUNDED
     if _is_garbled(title, presenters):
-        review, confidence = flaw or GARBLED, min(confidence, GARBLED_CONFIDENCE)
+        review, confidence = flaw or Review.GARBLED, min(confidence, GARBLED_CONFIDENCE)
     return Talk(
         title=title,
         presenters=presenters,
@@ -79,7 +73,7 @@ def by_model(video: Video, local: LocalParse, answer: Answer, model: str, *, cha
     see that a name is wrong. Titles differ by an editor's taste and are not flagged.
     """
     if ungrounded(answer.title, answer.presenters, video):
-        return by_local_tier(video, local, flaw=UNGROUNDED, charged=charged, model=model)
+        return by_local_tier(video, local, flaw=Review.UNGROUNDED, charged=charged, model=model)
     disagree = local.confidence >= DISAGREES_FROM and _people(local.presenters) != _people(answer.presenters)
     garbled = _is_garbled(answer.title, answer.presenters)
     return Talk(
@@ -87,7 +81,7 @@ def by_model(video: Video, local: LocalParse, answer: Answer, model: str, *, cha
         presenters=tuple(answer.presenters),
         tier=Tier.MODEL,
         confidence=min(local.confidence, GARBLED_CONFIDENCE) if garbled else local.confidence,
-        review=GARBLED if garbled else TIERS_DISAGREE if disagree else None,
+        review=Review.GARBLED if garbled else Review.TIERS_DISAGREE if disagree else None,
         model=model,
         tokens=Tokens(input=charged.input_tokens, output=charged.output_tokens),
         cost_micro_usd=charged.micro_usd,

@@ -122,7 +122,7 @@ def _by_model(
     parameters = template.load().values(({"OpenAIBaseUrl": base_url} if base_url else {}) | dict(chosen))
     tier = model_tier(parameters)
     planned = evaluation.plan(cases, tier, policy)
-    number, bound = len(planned.questions), planned.bound
+    number, bound = len(planned.requests), planned.bound
     most = format_amounts(number, bound.tokens, bound.micro_usd)
     say(f"{pluralize(len(cases), 'row')}, {number:,} of them for {tier.model}. At most {most} can be charged.")
     if number and not yes and not confirm("Continue?"):

@@ -80,8 +80,8 @@ def list_talks(
     (no tier was sure), ungrounded (the model used words that are not in the video's text), tiers_disagree (the model
     and a confident local tier named different people), presenters_disagree (the text and the row's own presenters name
     different people), garbled (the text was decoded wrongly or had lost characters before it was uploaded), and for a
-    model's answer that could not be used: refused (the model declined), truncated and wrong_schema. No later upload or
-    parse overwrites a person's answer.
+    model's answer that could not be used: refused (the model declined), truncated, wrong_schema, bad_request and
+    context_too_long. No later upload or parse overwrites a person's answer.
     """
     if context.invoked_subcommand:
         return

@@ -210,7 +210,7 @@ class Attempt:
 class Row:
     """One row, as an operator or the sweeper sees it; without an item it is queued. A stamp is empty without its event.
 
-    `need` is the most that a deferred row's next question can cost, as far as it is known; `deferrals` is the number of
+    `need` is the most that a deferred row's next request can cost, as far as it is known; `deferrals` is the number of
     times the row was deferred.
     """
 

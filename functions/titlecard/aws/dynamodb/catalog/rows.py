@@ -262,7 +262,7 @@ class Rows(CatalogTable):
 
         Args:
             due: when the sweeper sends it again; None waits for a person.
-            need: the most that its question can cost; the sweeper sends it again when the budget covers that.
+            need: the most that its request can cost; the sweeper sends it again when the budget covers that.
         """
         agenda, date = _waits(message, due, need or Amount())
         return self._update(

@@ -1,6 +1,6 @@
 """A project's account: its budget, its pause and its breaker, and how a person changes them.
 
-One consistent read before each question to the model fetches all three, so a person's change applies to the next
+One consistent read before each request to the model fetches all three, so a person's change applies to the next
 message. A pause can be set without this program (and lifted with `delete-item` and the same key):
 
     aws dynamodb put-item --table-name LEDGER --item '{"pk": {"S": "pauses"}, "sk": {"S": "PROJECT"}}'

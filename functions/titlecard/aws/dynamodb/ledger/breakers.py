@@ -9,8 +9,8 @@ This module stores them; `pipeline.admission` decides when one opens or closes.
        │                                                         └── it failed, or never ended ┘          │
        └───────────────────────────────────── it was answered ────────────────────────────────────────────┘
 
-An open breaker lets ONE question through when its probe is due: the first worker that writes its token into the breaker
-may ask, for as long as that worker can live. A lost write does no harm: the next question finds the same fault and
+An open breaker lets ONE request through when its probe is due: the first worker that writes its token into the breaker
+may ask, for as long as that worker can live. A lost write does no harm: the next request finds the same fault and
 writes it again.
 
 Powertools' circuit breaker does not fit: it counts failures in each worker's memory, reads the state with a delay of
@@ -45,7 +45,7 @@ class Breaker:
     """A project's breaker.
 
     `failures` counts the transient faults in a row. `rejected` says that the last request was rejected without a reason
-    that tells whether every row would be. `since` and `why` say when and why it opened. `probe_at` is when one question
+    that tells whether every row would be. `since` and `why` say when and why it opened. `probe_at` is when one request
     is let through (`NEVER`: only a person closes it), `probe_until` when a probe in flight expires. Times are stamps.
     """
 
@@ -58,7 +58,7 @@ class Breaker:
     probe_until: str = ""
 
     def probes(self, now: datetime) -> bool:
-        """Return whether the breaker would let a question through now as its probe."""
+        """Return whether the breaker would let a request through now as its probe."""
         return self.open and self.probe_at <= stamp(now) and self.probe_until < stamp(now)
 
     @property
@@ -91,7 +91,7 @@ class Breakers(LedgerTable):
         )
 
     def release_probe(self, project: str, *, token: str) -> bool:
-        """End a probe that was never sent, so that another question can take it."""
+        """End a probe that was never sent, so that another request can take it."""
         return self._written(project, "REMOVE probe, probe_until", "probe = :token", {":token": token})
 
     def open_breaker(self, project: str, why: str, *, probe_at: datetime | None, now: datetime) -> None:
@@ -103,7 +103,7 @@ class Breakers(LedgerTable):
         Args:
             project: the project.
             why: the reason, as a sentence.
-            probe_at: when one question is let through; None if a person has to close the breaker.
+            probe_at: when one request is let through; None if a person has to close the breaker.
             now: the current time, timezone-aware.
         """
         not_open = "attribute_not_exists(#state) OR #state <> :open"
@@ -145,11 +145,11 @@ class Breakers(LedgerTable):
         return before.get("rejected_code") == code and before.get("rejected_video") != video
 
     def count_answer(self, project: str, *, token: str | None) -> bool:
-        """Count a question that shows a working provider and account: reset the count of faults.
+        """Count a request that shows a working provider and account: reset the count of faults.
 
         Args:
             project: the project.
-            token: the token of the probe, whose answer closes the breaker; None if the question was not a probe.
+            token: the token of the probe, whose answer closes the breaker; None if the request was not a probe.
         """
         not_open = "(attribute_not_exists(#state) OR #state <> :open)"
         values: dict[str, Any] = {":none": 0, ":closed": CLOSED}

@@ -1,4 +1,4 @@
-"""A question to the model with its bound, and the model's answer."""
+"""A request to the model with its bound, and the model's answer."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Question:
+class Request:
     """One request that has not been sent.
 
     `bound` is the most that it can cost; it holds because the fuse refuses any body larger than `max_body_bytes`.
