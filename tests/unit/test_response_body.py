@@ -56,6 +56,23 @@ def test_the_last_response_of_a_stream_is_its_answer() -> None:
     assert read_usage((read_response(content) or {})["usage"]) == Usage(7, 3)
 
 
+def test_a_response_is_found_before_other_lines_of_its_stream() -> None:
+    response = json.dumps({"response": {"output": [message(TEXT)]}})
+    content = f'data: {response}\n\nevent: "response"\ndata: {{"usage": null}}\n\ndata: [DONE]\n'.encode()
+    assert talk_of(content) == TALK
+
+
+@pytest.mark.parametrize("talks", [1, 2, 3, 5])
+def test_the_last_of_several_talks_is_the_answer(talks: int) -> None:
+    texts = [*(json.dumps(TALK | {"title": f"No {number}"}) for number in range(talks - 1)), TEXT]
+    assert talk_of(json.dumps({"output": [message(" then ".join(texts))]}).encode()) == TALK
+
+
+@pytest.mark.parametrize("braces", [1, 2, 10])
+def test_a_talk_after_text_in_braces_is_found(braces: int) -> None:
+    assert talk_of(json.dumps({"output": [message("so {far " * braces + TEXT)]}).encode()) == TALK
+
+
 def test_an_error_in_a_list_is_read() -> None:
     assert read_response(b'[{"error": {"code": 400}}]') == {"error": {"code": 400}}
 
