@@ -13,6 +13,7 @@ from titlecard.llm.exchange import read_usage
 
 TALK = {"title": "Queues", "presenters": ["Ada Brightwater"]}
 TEXT = json.dumps(TALK)
+OTHER = '{"title": "No", "presenters": []}'
 USAGE = {"input_tokens": 7, "output_tokens": 3}
 
 
@@ -41,6 +42,12 @@ def talk_of(content: bytes) -> object:
         {"output": [message(f'<think>{{"title": "No", "presenters": []}}</think> {TEXT}')]},
         {"output": [message(json.dumps({"talk": TALK}))]},
         {"output": [message(json.dumps(TALK | {"confidence": 0.9}))]},
+        {"output": [message("{" + TEXT)]},
+        {"output": ["text", None, message(TEXT)]},
+        {"output": [message(TEXT), {"type": "reasoning", "content": [{"type": "output_text", "text": OTHER}]}]},
+        {"output": [{"content": [{"text": TEXT}, "text", None, {"type": "refusal", "text": OTHER}]}]},
+        {"choices": [], "output": [message(TEXT)]},
+        {"choices": ["text"], "output": [message(TEXT)]},
         {"data": {"output": [message(TEXT)]}},
         {"choices": [{"finish_reason": "stop", "message": {"role": "assistant", "content": TEXT}}]},
     ],
