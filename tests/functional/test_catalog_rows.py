@@ -168,6 +168,19 @@ def test_a_dead_row_leaves_the_pointer_alone(world: World, batch: Batch, message
     assert standing(world, message).newest == ""
 
 
+def test_a_row_that_is_known_to_exist_ends_as_any_other(world: World, batch: Batch, message: Message) -> None:
+    defer(world, message)
+    assert end(world, replace(dead(batch, message), row_exists=True)) == [RowState.DEAD]
+    assert (standing(world, message).row, world.catalog.batch(batch.id).counts) == (RowState.DEAD, {"dead": 1})
+
+
+def test_a_row_that_is_made_due_keeps_its_reason(world: World, message: Message) -> None:
+    defer(world, message, reason="paused: by hand")
+    (found,) = world.catalog.deferred(world.catalog.batch(message.batch))
+    assert world.catalog.make_due(found, now=world.clock())
+    assert [it.row.reason for it in world.catalog.deferred(world.catalog.batch(message.batch))] == ["paused: by hand"]
+
+
 def test_an_end_without_a_talk_writes_no_record_of_its_video(world: World, batch: Batch, message: Message) -> None:
     end(world, dead(batch, message), parsed(batch, message, talk=None))
     key = video_record_key(PROJECT, message.video.id, MARK)

@@ -603,6 +603,16 @@ def test_a_slow_import_leaves_the_request_less_time_and_any_form_of_key_is_kept_
     assert refusing.asked == [(allowance, "gateway-0123456789", 7.0)]
 
 
+@pytest.mark.parametrize("loaded", [110.0, 111.0])
+def test_nothing_is_sent_if_the_import_takes_all_the_time(monkeypatch: pytest.MonkeyPatch, loaded: float) -> None:
+    tier, refusing, clock = ModelTier(MODEL, max_output_tokens=321, prices=PRICES), Refusing(), iter([100.0, loaded])
+    monkeypatch.setattr(tier, "_client", refusing)
+    monkeypatch.setattr("titlecard.llm.tier.time", SimpleNamespace(monotonic=lambda: next(clock)))
+    with pytest.raises(Defer) as caught:
+        tier.ask(tier.prepare(VIDEO, LOCAL, ""), key="gateway-0123456789", deadline_seconds=10.0)
+    assert (caught.value.reason, refusing.asked) == (Reason.NOT_SENT_IN_TIME, [])
+
+
 @pytest.mark.parametrize("complete", [True, False])
 def test_only_a_complete_answer_is_waited_for_after_the_deadline(
     tier: ModelTier, monkeypatch: pytest.MonkeyPatch, complete: bool
