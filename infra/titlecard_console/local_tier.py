@@ -45,7 +45,7 @@ def survey(rows: Sequence[Row]) -> BatchSurvey:
     """Return the surveys of a sample of a manifest's rows.
 
     Raises:
-        ConsoleError: a worker process died.
+        ConsoleError: a worker process was killed.
     """
     workers = _workers(len(rows))
     if workers == 1:
@@ -73,7 +73,7 @@ def parses(rows: Iterable[Row], survey: BatchSurvey, total: int) -> Iterator[tup
         total: the number of rows.
 
     Raises:
-        ConsoleError: a worker process died.
+        ConsoleError: a worker process was killed.
     """
     workers = _workers(total)
     if workers == 1:

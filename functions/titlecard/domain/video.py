@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_vali
 from titlecard.domain.text import is_placeholder, one_line, plain
 
 PARSER_VERSION = "4"
-"""The local tier's version, part of every fingerprint. Raise it when its answers change, to parse stored talks anew."""
+"""The local tier's version, part of every fingerprint. Raise it when its answers change, to parse videos again."""
 
 ID_MAX_BYTES = 512
 """The longest id, in bytes: it is part of a DynamoDB partition key, which holds 2,048 (DynamoDB developer guide,

@@ -82,7 +82,7 @@ class Client:
             instructions=INSTRUCTIONS,
             retries=OUTPUT_RETRIES,
         )
-        # No connection is kept: one that died while the process was frozen would look alive, and cost a bound.
+        # No connection is kept: one that was closed while the process was frozen would look open, and cost a bound.
         self._network = httpx2.AsyncHTTPTransport(
             limits=httpx2.Limits(max_keepalive_connections=0), proxy=proxy_for(base_url)
         )

@@ -1,4 +1,4 @@
-"""What the model is told.
+"""The prompt of the model.
 
 The instructions are ours. Everything that strangers wrote is passed as values of one JSON object, which no text can
 break out of. If a text still persuades the model, an answer that is not made of the video's own words is no talk.

@@ -82,7 +82,7 @@ _TOO_LONG_MESSAGE = re.compile(r"maximum context length|context window|prompt is
 """How servers without error codes say the same."""
 
 _BROKEN_ANSWER_CODE = re.compile("json_validate_failed")
-"""The error code of an answer that the provider itself held against the schema."""
+"""The error code of an answer that did not pass the provider's own check of the schema."""
 
 _TRANSIENT_STATUS = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.CONFLICT})
 

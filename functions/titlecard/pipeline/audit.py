@@ -64,7 +64,7 @@ CALL_SECONDS = 30
 first lost row of a large JSON array takes minutes, and stopping would mean reading all the rows before it again."""
 
 COUNT_AFTER_SECONDS = 120
-"""Seconds without a change after which a batch's rows are counted one by one: a worker that died may have ended rows
+"""Seconds without a change after which a batch's rows are counted one by one: a worker that crashed may have ended rows
 without counting them. A batch that is audited sooner is counted before each audit, which is a change itself."""
 
 CLAIM_SECONDS = 60

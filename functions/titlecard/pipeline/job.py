@@ -69,12 +69,12 @@ class Job:
 
     @property
     def is_suspect(self) -> bool:
-        """Whether a worker may have died of this message: its last try has no recorded end and no live lease."""
+        """Whether this message may have crashed a worker: its last try has no recorded end and no live lease."""
         return self.is_crashed or self._is_marked
 
     @property
     def killed_alone(self) -> bool:
-        """Whether a worker died working on nothing else: in the local tier, or after the stored claim.
+        """Whether a worker crashed that worked on nothing else: in the local tier, or after the stored claim.
 
         SQS may deliver a message again while a worker has it, so the lease has to be over, or the mark old.
         """

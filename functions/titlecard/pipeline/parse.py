@@ -19,7 +19,7 @@ A first delivery that the local tier is sure of is not even looked up: its end i
 catalog knows nothing of it; otherwise the stored state stays.
 
 A redelivered message may have killed its worker. Such messages are worked on one by one, after all their neighbours are
-saved, and each row is marked meanwhile: a worker that finds the mark knows that another worker died of this message
+saved, and each row is marked meanwhile: a worker that finds the mark knows that another worker crashed on this message
 alone. Only such messages are dead-lettered.
 
 An unavailable table or a lack of time is not the video's fault: its message is redelivered soon. If its receives are
@@ -357,7 +357,7 @@ class Parser:
         Args:
             received: the message.
             seconds: the delay, before jitter; None means the queue's own.
-            marked: whether its row has a mark, or may have one, although no worker died of it.
+            marked: whether its row has a mark, or may have one, although no worker crashed on it.
         """
         if seconds:
             seconds = max(1, round(random.uniform(seconds / 2, seconds)))  # noqa: S311 -- jitter, not a secret

@@ -237,7 +237,7 @@ def _summary(results: ResultReader, project: str, video: str) -> VideoSummary:
     summary = results.reviews.story(project, video)
     if summary is None and next(results.rows_of(project, video), None) is None:
         raise CommandError(f"The project {project!r} has no video {video!r}: is --project right?")
-    return summary or VideoSummary(None, {}, None)  # a video that died before its first attempt has only rows
+    return summary or VideoSummary(None, {}, None)  # a video that became dead before its first attempt has only rows
 
 
 def _answer(

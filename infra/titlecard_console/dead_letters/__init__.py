@@ -4,7 +4,7 @@
 :mod:`.letter`          a dead row or an unusable message, its cause, and the selection of dead letters
 :mod:`.queue`           the dead-letter queues, read once for the messages' bodies
 :mod:`.cost`            the most that another attempt at each dead letter can cost
-:mod:`.plan`            what a person is told before a redrive
+:mod:`.plan`            what a person sees before a redrive
 :mod:`.redrive`         lists dead letters, sends them again and discards them
 ======================  ==================================================================================
 """

@@ -66,7 +66,7 @@ class DeadLetter:
 
     @property
     def charged(self) -> Amount:
-        """What the video was charged under the fingerprint that it died with."""
+        """What the video was charged under the fingerprint of its dead row."""
         last: dict[str, Mapping[str, Any]] = {event["token"]: event["charged"] for event in self.entry.history}
         charges = (Amount.from_item(it) for it in last.values())
         return sum(charges, Amount())

@@ -1,4 +1,4 @@
-"""What a person is told before a redrive: what is sent, the most that it costs, what is skipped, and why."""
+"""What a person sees before a redrive: what is sent, the most that it costs, what is skipped, and why."""
 
 from __future__ import annotations
 

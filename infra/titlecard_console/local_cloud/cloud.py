@@ -112,11 +112,11 @@ class State:
 
     def announce(self, cloud: Cloud) -> None:
         """Publish the cloud, so that other commands find it."""
-        anew = self._cloud.with_suffix(".new")
-        anew.unlink(missing_ok=True)
-        anew.touch(0o600)  # it holds credentials
-        anew.write_text(json.dumps(asdict(cloud), indent=2), encoding="utf-8")
-        anew.replace(self._cloud)
+        new_file = self._cloud.with_suffix(".new")
+        new_file.unlink(missing_ok=True)
+        new_file.touch(0o600)  # it holds credentials
+        new_file.write_text(json.dumps(asdict(cloud), indent=2), encoding="utf-8")
+        new_file.replace(self._cloud)
 
     def forget(self) -> None:
         """Withdraw the cloud, so that no command finds it."""

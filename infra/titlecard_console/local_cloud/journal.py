@@ -67,10 +67,10 @@ class Journal:
                 raise CloudError(f"{self._path}, line {number}: {error}; move the file away to start again") from error
             latest[change.table, json.dumps(change.key, sort_keys=True)] = change
         changes = [change for change in latest.values() if change.item is not None]
-        anew = self._path.with_suffix(".new")
-        anew.unlink(missing_ok=True)
-        _write(anew, changes)
-        anew.replace(self._path)
+        new_file = self._path.with_suffix(".new")
+        new_file.unlink(missing_ok=True)
+        _write(new_file, changes)
+        new_file.replace(self._path)
         return changes
 
     def append(self, changes: Iterable[Change]) -> None:

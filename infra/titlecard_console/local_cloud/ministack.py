@@ -74,7 +74,7 @@ class MiniStack:
         """Check that MiniStack is running.
 
         Raises:
-            CloudError: it has died.
+            CloudError: it has stopped.
         """
         if self._process.poll() is not None:
             raise CloudError(f"MiniStack has stopped by itself; its log is {self._log}")

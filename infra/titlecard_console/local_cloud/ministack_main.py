@@ -92,7 +92,7 @@ def _mend() -> None:
 def _keep_concurrency_a_number() -> None:
     """Fault: an event source mapping's `MaximumConcurrency` that is a `Ref` to a parameter stays a string.
 
-    The poller compares it with a number and dies of a TypeError. AWS converts it to a number.
+    The poller compares it with a number and fails with a TypeError. AWS converts it to a number.
     """
     functions = importlib.import_module("ministack.services.lambda_svc")
     limit_of = functions._sqs_esm_concurrency  # noqa: SLF001 -- there is no other place

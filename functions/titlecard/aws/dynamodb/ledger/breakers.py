@@ -63,7 +63,7 @@ class Breaker:
 
     @property
     def due(self) -> datetime | None:
-        """When to come again; None if a person has to close the breaker."""
+        """When a request may be tried again; None if a person has to close the breaker."""
         latest = max(self.probe_at, self.probe_until)
         return None if latest >= NEVER else datetime.fromisoformat(latest)
 
