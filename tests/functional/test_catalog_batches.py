@@ -10,7 +10,7 @@ import pytest
 from tests.functional.world import LIMITS, PROJECT, Cut, Killed, videos
 
 from titlecard.aws.dynamodb.catalog import RowEnd, stamp
-from titlecard.aws.errors import LeaseHeld
+from titlecard.aws.errors import BatchItemInvalid, LeaseHeld
 from titlecard.domain.batch import BatchState, RowState, Upload, upload_order
 from titlecard.domain.money import Total
 from titlecard.domain.video import Talk, Tier, Video
@@ -83,6 +83,24 @@ def test_a_lease_holds_up_to_its_very_end(world: World) -> None:
     opened(world, "first")
     world.clock.forward(LEASE_SECONDS)
     assert opened(world, "second").lease == "first"
+
+
+def test_a_takeover_removes_what_was_wrong(world: World) -> None:
+    assert world.catalog.record_reason(opened(world, "first"), "see the log")
+    world.clock.forward(LEASE_SECONDS + 1)
+    assert opened(world, "second").reason is None
+
+
+def test_a_refused_batch_has_no_lease(world: World) -> None:
+    assert (refused(world).lease, refused(world).lease_until) == (None, "")
+
+
+def test_a_survey_that_cannot_be_read_says_so(world: World) -> None:
+    batch = sending(world)
+    item: dict[str, Any] = {"pk": f"batch#{batch.id}", "sk": "survey", "survey": 7}
+    world.db.put_item(TableName=world.names["CatalogTable"], Item=item)
+    with pytest.raises(BatchItemInvalid, match="survey"):
+        world.catalog.survey(batch.id)
 
 
 def test_a_takeover_keeps_the_checkpoint(world: World) -> None:
