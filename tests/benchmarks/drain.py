@@ -39,9 +39,9 @@ from titlecard.aws.dynamodb.catalog import Catalog
 from titlecard.aws.dynamodb.catalog.keys import SHARDS, batch_key, dated_list, row_shard
 from titlecard.aws.dynamodb.catalog.results import BatchResults
 from titlecard.aws.dynamodb.catalog.rows import packed
-from titlecard.aws.dynamodb.catalog.table import stamp
 from titlecard.aws.dynamodb.catalog.upload_progress import UploadProgressTable
 from titlecard.aws.dynamodb.ledger import Ledger
+from titlecard.aws.dynamodb.values import stamp
 from titlecard.domain.batch import Message, RowState
 from titlecard.domain.money import Amount, Budget, Cap
 from titlecard.domain.video import Video

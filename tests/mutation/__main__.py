@@ -33,6 +33,7 @@ ROOT = Path(titlecard.__file__).parents[2]
 
 PARTS = (
     "domain.money",
+    "aws.dynamodb.values",
     "aws.dynamodb.ledger",
     *(f"aws.dynamodb.catalog.{name}" for name in ("attempts", "batches", "grants", "items", "rows", "table")),
     "pipeline.requeue",

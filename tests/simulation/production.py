@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from types import ModuleType
 
 DRIVEN = (
+    "aws.dynamodb.values",
     "aws.dynamodb.catalog.keys",
     "aws.dynamodb.catalog.table",
     "aws.dynamodb.catalog.items",

@@ -27,8 +27,7 @@ from tests.simulation import production
 from tests.simulation.dynamo import INDEX, INDEX_KEYS, Key, Store
 from tests.simulation.world import World
 
-from titlecard.aws.dynamodb.catalog.keys import NEVER
-from titlecard.aws.dynamodb.catalog.table import item_of_refusal
+from titlecard.aws.dynamodb.values import NEVER, item_of_refusal
 from titlecard_console.local_cloud.ministack import MiniStack
 
 if TYPE_CHECKING:

@@ -40,10 +40,11 @@ from titlecard.aws.dynamodb.catalog.items import (
     UnreadableBatch,
     VideoRecord,
 )
-from titlecard.aws.dynamodb.catalog.keys import NEVER, NO_PROJECT
+from titlecard.aws.dynamodb.catalog.keys import NO_PROJECT
 from titlecard.aws.dynamodb.catalog.rows import DeferredRow, Ended, Rows, UnreadableRow
 from titlecard.aws.dynamodb.catalog.sweep import SweepLease
-from titlecard.aws.dynamodb.catalog.table import CATALOG_CONFIG, stamp
+from titlecard.aws.dynamodb.catalog.table import CATALOG_CONFIG
+from titlecard.aws.dynamodb.values import NEVER, stamp
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterator

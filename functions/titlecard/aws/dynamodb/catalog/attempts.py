@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from titlecard.aws.dynamodb.catalog.items import Attempt, VideoRecord, as_map, as_video_record
 from titlecard.aws.dynamodb.catalog.keys import video_record_of
-from titlecard.aws.dynamodb.catalog.table import CatalogTable, item_of_refusal, stamp
+from titlecard.aws.dynamodb.catalog.table import CatalogTable
+from titlecard.aws.dynamodb.values import item_of_refusal, stamp
 from titlecard.domain.money import Amount
 from titlecard.domain.video import Policy, Talk, Tier
 

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from titlecard.aws.dynamodb.catalog.items import Batch, LimitIncrease, UnreadableBatch, as_batch
 from titlecard.aws.dynamodb.catalog.keys import CLOSED, OPEN, batch_key, number_of_row, row_count_keys, survey_key
-from titlecard.aws.dynamodb.catalog.table import CatalogTable, as_bytes, stamp
+from titlecard.aws.dynamodb.catalog.table import CatalogTable, as_bytes
+from titlecard.aws.dynamodb.values import stamp
 from titlecard.aws.errors import BatchItemInvalid, LeaseHeld
 from titlecard.domain.batch import BatchState, RowState, Upload
 from titlecard.domain.money import Total

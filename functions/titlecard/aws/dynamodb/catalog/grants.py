@@ -35,7 +35,8 @@ from titlecard.aws.dynamodb.catalog.keys import (
     video_partition,
     video_record_key,
 )
-from titlecard.aws.dynamodb.catalog.table import CatalogTable, stamp
+from titlecard.aws.dynamodb.catalog.table import CatalogTable
+from titlecard.aws.dynamodb.values import stamp
 from titlecard.domain.batch import BatchState, RowState
 
 if TYPE_CHECKING:

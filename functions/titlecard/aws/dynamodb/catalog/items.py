@@ -10,8 +10,8 @@ from decimal import Decimal
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Any
 
-from titlecard.aws.dynamodb.catalog.keys import NEVER, batch_of_row, number_of_row
-from titlecard.aws.dynamodb.catalog.table import stamp
+from titlecard.aws.dynamodb.catalog.keys import batch_of_row, number_of_row
+from titlecard.aws.dynamodb.values import NEVER, stamp
 from titlecard.domain.batch import END_STATES, BatchState, RowState, Upload
 from titlecard.domain.money import Amount, Total
 from titlecard.domain.video import Policy, Talk, Tier

@@ -14,6 +14,8 @@ from __future__ import annotations
 import zlib
 from typing import TYPE_CHECKING, Any
 
+from titlecard.aws.dynamodb.values import NEVER
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -36,9 +38,6 @@ OPEN, CLOSED = "open", "closed"
 
 UNSENT = "unsent"
 """The agenda's list of rows with a grant whose message has not been sent: few, since an operator grants each."""
-
-NEVER = "9999-12-31"
-"""The prefix of the due date of a row that waits for a person."""
 
 NO_PROJECT = ""
 """The project under which rows that need no money are deferred, so that no project's budget holds them back."""

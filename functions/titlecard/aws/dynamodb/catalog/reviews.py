@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from titlecard.aws.dynamodb.catalog.items import VideoRecord, as_video_record
 from titlecard.aws.dynamodb.catalog.keys import review_key, video_partition
-from titlecard.aws.dynamodb.catalog.table import CatalogTable, stamp
+from titlecard.aws.dynamodb.catalog.table import CatalogTable
+from titlecard.aws.dynamodb.values import stamp
 from titlecard.domain.video import Talk, Tier
 
 if TYPE_CHECKING:

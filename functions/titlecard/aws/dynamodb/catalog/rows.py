@@ -47,7 +47,8 @@ from titlecard.aws.dynamodb.catalog.keys import (
     waiting_list,
     waiting_lists,
 )
-from titlecard.aws.dynamodb.catalog.table import CatalogTable, as_bytes, stamp
+from titlecard.aws.dynamodb.catalog.table import CatalogTable, as_bytes
+from titlecard.aws.dynamodb.values import stamp
 from titlecard.domain.batch import Message, RowState
 from titlecard.domain.money import Amount
 

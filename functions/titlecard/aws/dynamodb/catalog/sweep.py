@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from titlecard.aws.dynamodb.catalog.keys import sweep_key
-from titlecard.aws.dynamodb.catalog.table import CatalogTable, stamp
+from titlecard.aws.dynamodb.catalog.table import CatalogTable
+from titlecard.aws.dynamodb.values import stamp
 
 if TYPE_CHECKING:
     from datetime import datetime

@@ -12,16 +12,15 @@ import random
 import time
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
 from itertools import chain, islice
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from boto3.dynamodb.types import TypeDeserializer
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from titlecard.aws.dynamodb.catalog.keys import NEVER, row_range, row_shards
+from titlecard.aws.dynamodb.catalog.keys import row_range, row_shards
+from titlecard.aws.dynamodb.values import NEVER, item_of_refusal
 from titlecard.aws.errors import CatalogBusy
 
 if TYPE_CHECKING:
@@ -73,11 +72,6 @@ would only compete for the processor."""
 
 ITEMS_PER_PAGE = 50
 """The number of items that a merged query reads ahead in each shard: items may be large, and not all may be needed."""
-
-
-def stamp(moment: datetime) -> str:
-    """Return a time in its stored form: UTC, ISO 8601 with microseconds, so that stamps sort by time."""
-    return moment.astimezone(UTC).isoformat(timespec="microseconds")
 
 
 class CatalogTable:
@@ -324,9 +318,3 @@ def _aliases(expression: str) -> dict[str, str]:
 def as_bytes(value: Any) -> bytes:  # noqa: ANN401 -- DynamoDB's
     """Return a binary attribute as bytes, with or without boto3's own wrapping."""
     return bytes(getattr(value, "value", value))
-
-
-def item_of_refusal(refusal: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the item of a refusal as Python values; boto3 converts only the items of successful answers."""
-    read = TypeDeserializer().deserialize
-    return {name: read(value) for name, value in refusal.get("Item", {}).items()}

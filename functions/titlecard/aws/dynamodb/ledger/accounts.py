@@ -15,9 +15,9 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from titlecard.aws.dynamodb.catalog.table import stamp
 from titlecard.aws.dynamodb.ledger.breakers import Breaker, breaker_of
 from titlecard.aws.dynamodb.ledger.items import LedgerTable, item_invalid
+from titlecard.aws.dynamodb.values import stamp
 from titlecard.aws.errors import LedgerItemInvalid, LedgerUnavailable
 from titlecard.domain.clock import CLOCK_ERROR_SECONDS
 from titlecard.domain.errors import NotABudget

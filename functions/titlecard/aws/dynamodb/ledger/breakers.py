@@ -23,9 +23,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from titlecard.aws.dynamodb.catalog.keys import NEVER
-from titlecard.aws.dynamodb.catalog.table import stamp
 from titlecard.aws.dynamodb.ledger.items import LedgerTable, count
+from titlecard.aws.dynamodb.values import NEVER, stamp
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -42,7 +42,6 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from titlecard.aws.dynamodb.catalog.table import item_of_refusal, stamp
 from titlecard.aws.dynamodb.ledger.items import (
     COUNTERS,
     LOST,
@@ -56,6 +55,7 @@ from titlecard.aws.dynamodb.ledger.items import (
     part_of,
     spent_of,
 )
+from titlecard.aws.dynamodb.values import item_of_refusal, stamp
 from titlecard.aws.errors import LedgerUnavailable
 from titlecard.domain.money import Amount, Total, Unbilled, Unmeasured, Window
 from titlecard.domain.money.budget import NUMBER_MAX
