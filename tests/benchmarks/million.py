@@ -92,11 +92,11 @@ def _timed(which, work):
     return timed
 
 
-def _send_and_note(self, pack):
+def _send_and_note(self, chunk):
     while _os.path.exists("{notes}/wait"):
         _time.sleep(0.05)
-    _sent(self, pack)
-    _noted("sent.bin", _array.array("Q", [message.row for message in pack]).tobytes())
+    _sent(self, chunk)
+    _noted("sent.bin", _array.array("Q", [message.row for message in chunk]).tobytes())
 
 
 Ingest._count, Ingest._send, WorkQueue.send = _timed(1, _count), _timed(2, _send), _send_and_note
@@ -306,7 +306,7 @@ class Trial:
         accepted = iter(undisturbed.bitmap)
         while some := list(islice(accepted, ROWS_PER_LOOK)):
             rows = stack.grants.rows((batch.id, row) for row in some)
-            talks = stack.grants.entries((batch.project, it.video, it.fingerprint) for it in rows.values())
+            talks = stack.grants.video_records((batch.project, it.video, it.fingerprint) for it in rows.values())
             states.update(str(it.state) for it in rows.values())
             states["talks"] += sum(1 for entry in talks.values() if entry.talk)
         say(f"{dict(states)}, counted {dict(batch.counts)}")

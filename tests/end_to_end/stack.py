@@ -206,7 +206,7 @@ class Stack:
 
     def attempts(self, project: str, row: Row) -> int:
         """Return the number of attempts on a row's video under the row's fingerprint."""
-        (entry,) = self.grants.entries([(project, row.video, row.fingerprint)]).values()
+        (entry,) = self.grants.video_records([(project, row.video, row.fingerprint)]).values()
         return entry.attempts
 
     def report(self, upload: Upload, name: str) -> str | None:

@@ -50,7 +50,7 @@ from titlecard.aws.dynamodb.catalog import Catalog
 from titlecard.aws.sqs import WorkQueue
 from titlecard.pipeline import ingest as _ingest
 
-_ingest.PACKS_IN_FLIGHT = 2
+_ingest.CHUNKS_IN_FLIGHT = 2
 _ingest.ROWS_BETWEEN_CHECKPOINTS = 20
 _started, _sent = Catalog.start_sending, WorkQueue.send
 
@@ -69,9 +69,9 @@ def _start(self, batch, *args, **kwargs):
         _die_once("between")
 
 
-def _send(self, pack):
-    _sent(self, pack)
-    if pack[0].batch.startswith("sending-") and pack[0].row > 40:
+def _send(self, chunk):
+    _sent(self, chunk)
+    if chunk[0].batch.startswith("sending-") and chunk[0].row > 40:
         _die_once("sending")
 
 

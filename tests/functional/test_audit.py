@@ -151,8 +151,8 @@ def test_an_ingest_that_makes_progress_is_restarted_without_limit(world: World) 
 
 @pytest.fixture
 def small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Set a checkpoint after every pack, without reading ahead."""
-    monkeypatch.setattr("titlecard.pipeline.ingest.PACKS_IN_FLIGHT", 1)
+    """Set a checkpoint after every chunk, without reading ahead."""
+    monkeypatch.setattr("titlecard.pipeline.ingest.CHUNKS_IN_FLIGHT", 1)
     monkeypatch.setattr("titlecard.pipeline.ingest.ROWS_BETWEEN_CHECKPOINTS", 10)
 
 

@@ -245,7 +245,7 @@ def test_ingest_returns_a_message_that_it_cannot_decode(world: World, handlers: 
 def test_ingest_sends_itself_a_continuation_when_the_time_is_nearly_up(
     world: World, handlers: Handlers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("titlecard.pipeline.ingest.PACKS_IN_FLIGHT", 1)
+    monkeypatch.setattr("titlecard.pipeline.ingest.CHUNKS_IN_FLIGHT", 1)
     upload = world.put(manifest(videos(25)))
     assert handlers.load("ingest")(notified(world, notification(upload)), hardly_any(after=2)) == NOTHING_FAILED
     (body,) = [it["body"] for it in received(world, "IngestQueue")["Records"]]
@@ -255,7 +255,7 @@ def test_ingest_sends_itself_a_continuation_when_the_time_is_nearly_up(
 def test_ingest_continues_with_a_continuation(
     world: World, handlers: Handlers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("titlecard.pipeline.ingest.PACKS_IN_FLIGHT", 1)
+    monkeypatch.setattr("titlecard.pipeline.ingest.CHUNKS_IN_FLIGHT", 1)
     upload = world.put(manifest(videos(25)))
     handler = handlers.load("ingest")
     handler(notified(world, notification(upload)), hardly_any(after=2))

@@ -56,8 +56,8 @@ def batch_of(world: World, upload: Upload) -> Batch:
 
 @pytest.fixture
 def small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Set a checkpoint after every pack, without reading ahead."""
-    monkeypatch.setattr("titlecard.pipeline.ingest.PACKS_IN_FLIGHT", 1)
+    """Set a checkpoint after every chunk, without reading ahead."""
+    monkeypatch.setattr("titlecard.pipeline.ingest.CHUNKS_IN_FLIGHT", 1)
     monkeypatch.setattr("titlecard.pipeline.ingest.ROWS_BETWEEN_CHECKPOINTS", 10)
 
 
@@ -94,7 +94,7 @@ def test_the_survey_is_written_before_the_first_message(world: World, monkeypatc
     upload = world.put(manifest(videos(5)))
     seen: list[BatchSurvey] = []
 
-    monkeypatch.setattr(WorkQueue, "send", lambda _queue, pack: seen.append(world.catalog.survey(pack[0].batch)))
+    monkeypatch.setattr(WorkQueue, "send", lambda _queue, chunk: seen.append(world.catalog.survey(chunk[0].batch)))
     taken(world, upload)
     assert seen == [survey_batch(list(enumerate(videos(5), 1)))]
 
@@ -397,7 +397,7 @@ def _accepted(world: World, upload: Upload) -> bytes:
 def test_a_batch_whose_manifest_is_deleted_while_it_is_sent_stays_open_for_its_rows(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("titlecard.pipeline.ingest.PACKS_IN_FLIGHT", 1)
+    monkeypatch.setattr("titlecard.pipeline.ingest.CHUNKS_IN_FLIGHT", 1)
     upload = world.put(manifest(videos(25)))
     world.wire.cut(Cut.KILLED_AFTER, call="SendMessageBatch")
     with pytest.raises(Killed):

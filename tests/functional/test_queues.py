@@ -33,7 +33,7 @@ def received(world: World) -> list[dict[str, Any]]:
     return [dict(it) for it in found.get("Messages", ())]
 
 
-def test_a_pack_arrives_as_it_was_sent(world: World) -> None:
+def test_a_chunk_arrives_as_it_was_sent(world: World) -> None:
     world.queue.send(messages(10))
     assert world.sent() == messages(10)
 
@@ -84,21 +84,21 @@ def test_a_reason_is_cut_to_what_a_person_reads(world: World) -> None:
     assert reason == "x" * 256
 
 
-def test_dead_letters_of_a_pack_carry_bodies_and_the_reason(world: World) -> None:
-    pack = messages(10)
-    world.letters.send_all(pack, "never_answered: nobody did")
-    bodies = sorted(it.model_dump_json() for it in pack)
+def test_dead_letters_of_a_chunk_carry_bodies_and_the_reason(world: World) -> None:
+    chunk = messages(10)
+    world.letters.send_all(chunk, "never_answered: nobody did")
+    bodies = sorted(it.model_dump_json() for it in chunk)
     assert sorted(world.dead()) == [(body, "never_answered: nobody did") for body in bodies]
 
 
-def test_the_largest_pack_goes_into_one_request_with_the_longest_reasons_too() -> None:
+def test_the_largest_chunk_goes_into_one_request_with_the_longest_reasons_too() -> None:
     empty = Message(batch="b", project=PROJECT, row=1, video=Video(id="v", title="A title"))
     room = BYTES_PER_SEND // 10 - len(empty.model_dump_json())
     full = empty.model_copy(update={"video": empty.video.model_copy(update={"description": "x" * room})})
-    pack = next(chunk_messages([full] * 20))
+    chunk = next(chunk_messages([full] * 20))
     attribute = len("reason") + len("String") + 256
-    assert len(pack) == 10
-    assert sum(len(it.model_dump_json()) + attribute for it in pack) <= 262_144  # the most that every queue takes
+    assert len(chunk) == 10
+    assert sum(len(it.model_dump_json()) + attribute for it in chunk) <= 262_144  # the most that every queue takes
 
 
 def test_the_messages_that_nobody_has_received_are_counted(world: World) -> None:

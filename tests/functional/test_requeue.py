@@ -140,8 +140,8 @@ def test_a_sweep_whose_lease_is_over_sends_no_more(world: World, monkeypatch: py
     world.clock.forward(61)
     send = WorkQueue.send
 
-    def slow(queue: WorkQueue, pack: Sequence[Message]) -> None:
-        send(queue, pack)
+    def slow(queue: WorkQueue, chunk: Sequence[Message]) -> None:
+        send(queue, chunk)
         world.clock.forward(LEASE.total_seconds())
 
     monkeypatch.setattr(WorkQueue, "send", slow)

@@ -39,9 +39,9 @@ _RECORDS = "            recorded, decision = self._record(job, reserved, outcome
 _SETTLES = "                self._settle(job, reserved, outcome.billing)\n"
 _SETTLES_WHAT_IS_RECORDED = f"            if recorded:\n{_SETTLES}"
 _FAILS = "        except Fault as fault:\n            return fault\n"
-_SENDS = "                self._queue.send(pack)\n"
+_SENDS = "                self._queue.send(chunk)\n"
 _MARKS = (
-    "                marked = pool.map(self._catalog.mark_requeued, [sent.pop((it.batch, it.row)) for it in pack])\n"
+    "                marked = pool.map(self._catalog.mark_requeued, [sent.pop((it.batch, it.row)) for it in chunk])\n"
     '                self.done["put back"] += sum(marked)\n'
 )
 _HOPELESS = "        if refusal := _refusal_for_good(need, limits, budget, window):\n"

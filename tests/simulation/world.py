@@ -291,7 +291,7 @@ class World:
             tempfile=files,
             survey_batch=lambda _rows: _SURVEY,
             ROWS_BETWEEN_CHECKPOINTS=checkpoints,
-            PACKS_IN_FLIGHT=ahead,
+            CHUNKS_IN_FLIGHT=ahead,
         )
         self._replace("pipeline.audit", tempfile=files)
         self._replace("pipeline.requeue", ThreadPoolExecutor=Pool)

@@ -197,13 +197,13 @@ class Stage:
         """Return the length of the queue."""
         return self.in_queue
 
-    def send(self, pack: Sequence[Message]) -> None:
+    def send(self, chunk: Sequence[Message]) -> None:
         """Record the call."""
-        self._call("send", [message.row for message in pack])
+        self._call("send", [message.row for message in chunk])
 
-    def send_all(self, pack: Sequence[Message], reason: str) -> None:
+    def send_all(self, chunk: Sequence[Message], reason: str) -> None:
         """Record the call."""
-        self._call("letters", [message.row for message in pack], reason)
+        self._call("letters", [message.row for message in chunk], reason)
 
     def send_continuation(self, upload: Upload) -> None:
         """Record the call."""

@@ -1,4 +1,4 @@
-"""The division of messages into packs that one SendMessageBatch takes."""
+"""The division of messages into chunks that one SendMessageBatch takes."""
 
 from __future__ import annotations
 
@@ -14,43 +14,43 @@ def message(row: int, description: str = "") -> Message:
     return Message(batch="b", project="p", row=row, video=Video(id=str(row), title="A Talk", description=description))
 
 
-def size(pack: list[Message]) -> int:
-    return sum(len(it.model_dump_json().encode()) for it in pack)
+def size(chunk: list[Message]) -> int:
+    return sum(len(it.model_dump_json().encode()) for it in chunk)
 
 
-def test_an_empty_list_makes_no_pack() -> None:
+def test_an_empty_list_makes_no_chunk() -> None:
     assert list(chunk_messages([])) == []
 
 
-def test_a_pack_takes_ten() -> None:
-    assert [len(pack) for pack in chunk_messages(map(message, range(23)))] == [10, 10, 3]
+def test_a_chunk_takes_ten() -> None:
+    assert [len(chunk) for chunk in chunk_messages(map(message, range(23)))] == [10, 10, 3]
 
 
 def test_large_messages_are_packed_by_their_bytes() -> None:
     large = "x" * 100_000
-    assert [len(pack) for pack in chunk_messages(message(row, large) for row in range(5))] == [2, 2, 1]
+    assert [len(chunk) for chunk in chunk_messages(message(row, large) for row in range(5))] == [2, 2, 1]
 
 
 def test_bytes_are_counted_and_not_characters() -> None:
     wide = "王" * 40_000  # 120,000 bytes
-    assert [len(pack) for pack in chunk_messages(message(row, wide) for row in range(4))] == [2, 2]
+    assert [len(chunk) for chunk in chunk_messages(message(row, wide) for row in range(4))] == [2, 2]
 
 
 def test_messages_that_just_fit_go_together() -> None:
     room = BYTES_PER_SEND - size([message(1), message(2)])
     fitting = [message(1, "x" * room), message(2)]
-    assert [len(pack) for pack in chunk_messages(fitting)] == [2]
+    assert [len(chunk) for chunk in chunk_messages(fitting)] == [2]
     one_more = [message(1, "x" * (room + 1)), message(2)]
-    assert [len(pack) for pack in chunk_messages(one_more)] == [1, 1]
+    assert [len(chunk) for chunk in chunk_messages(one_more)] == [1, 1]
 
 
 def test_a_message_that_is_too_large_does_not_harm_others() -> None:
-    assert [len(pack) for pack in chunk_messages([message(1), message(2, "x" * 300_000), message(3)])] == [1, 1, 1]
+    assert [len(chunk) for chunk in chunk_messages([message(1), message(2, "x" * 300_000), message(3)])] == [1, 1, 1]
 
 
 @given(st.lists(st.integers(0, 150_000), max_size=30))
-def test_no_message_is_lost_or_moved_and_no_pack_is_too_large(lengths: list[int]) -> None:
+def test_no_message_is_lost_or_moved_and_no_chunk_is_too_large(lengths: list[int]) -> None:
     messages = [message(row, "x" * length) for row, length in enumerate(lengths)]
     packed = list(chunk_messages(messages))
-    assert [it for pack in packed for it in pack] == messages
-    assert all(len(pack) <= ENTRIES_PER_SEND and size(pack) <= BYTES_PER_SEND for pack in packed)
+    assert [it for chunk in packed for it in chunk] == messages
+    assert all(len(chunk) <= ENTRIES_PER_SEND and size(chunk) <= BYTES_PER_SEND for chunk in packed)

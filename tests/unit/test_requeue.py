@@ -154,9 +154,9 @@ class Stage:
         assert now == NOON
         self._call("mark_moved", name)
 
-    def send(self, pack: Sequence[Message]) -> None:
+    def send(self, chunk: Sequence[Message]) -> None:
         """Record the rows' numbers."""
-        self._call("send", [message.row for message in pack])
+        self._call("send", [message.row for message in chunk])
 
     def mark_requeued(self, deferred: DeferredRow) -> bool:
         """Record the call."""

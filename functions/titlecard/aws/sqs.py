@@ -41,17 +41,17 @@ DELAY_MAX_SECONDS = 900
 
 def chunk_messages(messages: Iterable[Message]) -> Iterator[list[Message]]:
     """Split messages into chunks that fit one SendMessageBatch, by number and by bytes."""
-    pack: list[Message] = []
+    chunk: list[Message] = []
     size = 0
     for message in messages:
         length = len(message.model_dump_json().encode())
-        if pack and (len(pack) == ENTRIES_PER_SEND or size + length > BYTES_PER_SEND):
-            yield pack
-            pack, size = [], 0
-        pack.append(message)
+        if chunk and (len(chunk) == ENTRIES_PER_SEND or size + length > BYTES_PER_SEND):
+            yield chunk
+            chunk, size = [], 0
+        chunk.append(message)
         size += length
-    if pack:
-        yield pack
+    if chunk:
+        yield chunk
 
 
 class _Queue:
@@ -83,14 +83,14 @@ class _Queue:
 class WorkQueue(_Queue):
     """The queue that drives the parser."""
 
-    def send(self, pack: Sequence[Message]) -> None:
+    def send(self, chunk: Sequence[Message]) -> None:
         """Send one chunk of `chunk_messages`, and retry its failed entries.
 
         Raises:
             MessagesNotSent: some entries failed `SEND_TRIES` times. A retry may send the others twice; their rows end
                 once.
         """
-        self._send_all([{"Id": str(i), "MessageBody": it.model_dump_json()} for i, it in enumerate(pack)])
+        self._send_all([{"Id": str(i), "MessageBody": it.model_dump_json()} for i, it in enumerate(chunk)])
 
     def send_again(self, body: str, seconds: int) -> None:
         """Send a copy of a received message, delayed by `seconds`; the copy's receive count starts at zero."""
@@ -122,7 +122,7 @@ class DeadLetterSender(_Queue):
         """Send a message's body unchanged."""
         self._sqs.send_message(QueueUrl=self._url, MessageBody=body, MessageAttributes=_reason_attribute(reason))
 
-    def send_all(self, pack: Sequence[Message], reason: str) -> None:
+    def send_all(self, chunk: Sequence[Message], reason: str) -> None:
         """Send one chunk of `chunk_messages`, as `WorkQueue.send` does.
 
         Raises:
@@ -131,7 +131,7 @@ class DeadLetterSender(_Queue):
         self._send_all(
             [
                 {"Id": str(i), "MessageBody": it.model_dump_json(), "MessageAttributes": _reason_attribute(reason)}
-                for i, it in enumerate(pack)
+                for i, it in enumerate(chunk)
             ]
         )
 

@@ -239,21 +239,21 @@ class Audit:
             messages = accepted_messages(batch, file, self.uploads, self.settings.reading_limits, after=batch.audit_row)
             settled = self.catalog.numbers_of_rows(batch, *SETTLED, after=batch.audit_row)
             seen = 0
-            for pack in chunk_messages(islice(_without(messages, settled), self.settings.sweeper_limit)):
+            for chunk in chunk_messages(islice(_without(messages, settled), self.settings.sweeper_limit)):
                 if rounds > self.settings.audit_rounds:
-                    done["given up"] += self._give_up(batch, pack)
+                    done["given up"] += self._give_up(batch, chunk)
                 else:
-                    self.queue.send(pack)
-                    done["sent again"] += len(pack)
-                seen += len(pack)
+                    self.queue.send(chunk)
+                    done["sent again"] += len(chunk)
+                seen += len(chunk)
                 if seen >= self.settings.sweeper_limit or not in_time():
-                    return pack[-1].row, done
+                    return chunk[-1].row, done
         return 0, done
 
-    def _give_up(self, batch: Batch, pack: list[Message]) -> int:
+    def _give_up(self, batch: Batch, chunk: list[Message]) -> int:
         reason = f"never_answered: sent again {self.settings.audit_rounds} times, and no worker finished it"
-        self.dead_letters.send_all(pack, reason)
-        return self._end_as_dead(batch, pack, reason)
+        self.dead_letters.send_all(chunk, reason)
+        return self._end_as_dead(batch, chunk, reason)
 
     def _finish_incomplete(self, batch: Batch, why: str, in_time: Callable[[], bool]) -> Counter[str]:
         """Finish a batch whose lost rows are unknown, once none of its rows is deferred."""
@@ -281,15 +281,15 @@ class Audit:
             if row > batch.audit_row
         )
         some = list(islice(_without(messages, settled), self.settings.sweeper_limit))
-        packs = (some[start : start + ENTRIES_PER_SEND] for start in range(0, len(some), ENTRIES_PER_SEND))
-        done = Counter({"given up": sum(self._end_as_dead(batch, pack, reason) for pack in packs)})
+        chunks = (some[start : start + ENTRIES_PER_SEND] for start in range(0, len(some), ENTRIES_PER_SEND))
+        done = Counter({"given up": sum(self._end_as_dead(batch, chunk, reason) for chunk in chunks)})
         return (some[-1].row if len(some) == self.settings.sweeper_limit else 0), done
 
-    def _end_as_dead(self, batch: Batch, pack: list[Message], reason: str) -> int:
+    def _end_as_dead(self, batch: Batch, chunk: list[Message], reason: str) -> int:
         """End rows as dead; return how many had not ended before."""
-        endings = [RowEnd(it, batch.upload.order, "", RowState.DEAD, reason=reason, row_exists=True) for it in pack]
+        endings = [RowEnd(it, batch.upload.order, "", RowState.DEAD, reason=reason, row_exists=True) for it in chunk]
         states = self.catalog.end_and_count(endings, now=self.now())
-        died = [message for message, state in zip(pack, states, strict=True) if state is RowState.DEAD]
+        died = [message for message, state in zip(chunk, states, strict=True) if state is RowState.DEAD]
         for message in died:
             telemetry.died(message, reason=reason)
         return len(died)

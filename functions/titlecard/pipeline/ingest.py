@@ -49,8 +49,8 @@ REPORT, REJECTS, ACCEPTED = "report.json", "rejects.jsonl", "accepted.bin"
 SEND_THREADS = 8
 """Threads that send; a SendMessageBatch call mostly waits."""
 
-PACKS_IN_FLIGHT = 4 * SEND_THREADS
-"""The most packs that are read ahead of the oldest unsent one, which bounds the memory."""
+CHUNKS_IN_FLIGHT = 4 * SEND_THREADS
+"""The most chunks that are read ahead of the oldest unsent one, which bounds the memory."""
 
 ROWS_BETWEEN_CHECKPOINTS = 2_000
 
@@ -161,11 +161,11 @@ class Ingest:
         under_way: deque[tuple[int, Future[None]]] = deque()
         try:
             with ThreadPoolExecutor(SEND_THREADS, thread_name_prefix="send") as pool:
-                for pack in chunk_messages(
+                for chunk in chunk_messages(
                     accepted_messages(batch, file, self.uploads, self.settings.reading_limits, after=last)
                 ):
-                    under_way.append((pack[-1].row, pool.submit(self.queue.send, pack)))
-                    if len(under_way) < PACKS_IN_FLIGHT:
+                    under_way.append((chunk[-1].row, pool.submit(self.queue.send, chunk)))
+                    if len(under_way) < CHUNKS_IN_FLIGHT:
                         continue
                     last = _first_sent(under_way)
                     if last - checkpoint >= ROWS_BETWEEN_CHECKPOINTS:
@@ -206,7 +206,7 @@ def accepted_messages(
 
 
 def _first_sent(under_way: deque[tuple[int, Future[None]]]) -> int:
-    """Wait for the oldest pack in progress; return its last row's number."""
+    """Wait for the oldest chunk in progress; return its last row's number."""
     row, sending = under_way.popleft()
     sending.result()
     return row

@@ -350,12 +350,12 @@ class _Sweep:
                     return
 
         with ThreadPoolExecutor(MARK_THREADS, thread_name_prefix="mark") as pool:
-            for pack in chunk_messages(messages()):
-                for batch in {it.batch for it in pack} - moved:
+            for chunk in chunk_messages(messages()):
+                for batch in {it.batch for it in chunk} - moved:
                     self._catalog.mark_moved(batch, now=self._now())
                     moved.add(batch)
-                self._queue.send(pack)
-                marked = pool.map(self._catalog.mark_requeued, [sent.pop((it.batch, it.row)) for it in pack])
+                self._queue.send(chunk)
+                marked = pool.map(self._catalog.mark_requeued, [sent.pop((it.batch, it.row)) for it in chunk])
                 self.done["put back"] += sum(marked)
 
     def _batch(self, deferred: DeferredRow) -> Batch:

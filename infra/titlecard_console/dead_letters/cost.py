@@ -39,7 +39,7 @@ class RetryCosts:
             for fingerprint in (self._fingerprint(letter.video), letter.seen.fingerprint)
             if fingerprint
         ]
-        entries = self._grants.entries(dict.fromkeys(keys))
+        entries = self._grants.video_records(dict.fromkeys(keys))
         newest = self._grants.newest(dict.fromkeys((project, video) for project, video, _ in keys))
         costed = []
         for letter in letters:

@@ -82,7 +82,7 @@ class Grants(CatalogTable):
         found = [as_row(item) for item in self._get_all(wanted).values()]
         return {(seen.batch, seen.number): seen for seen in found}
 
-    def entries(self, keys: Iterable[tuple[str, str, str]]) -> dict[tuple[str, str, str], VideoRecord]:
+    def video_records(self, keys: Iterable[tuple[str, str, str]]) -> dict[tuple[str, str, str], VideoRecord]:
         """Return the records of videos, by project, id and fingerprint."""
         wanted = {tuple(video_record_key(*key).values()): key for key in keys}
         found = self._get_all([{"pk": pk, "sk": sk} for pk, sk in wanted])

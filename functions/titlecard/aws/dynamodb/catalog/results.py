@@ -64,8 +64,8 @@ class BatchResults(CatalogTable):
 
     def results(self, batch: Batch, *, after: int = 0) -> Iterator[RowResult]:
         """Yield the results of a batch's rows that have an item, after row `after`, in the manifest's order."""
-        blocks = batched(self._rows_between(batch.id, batch.last_row, after=after), ROWS_PER_GET)
-        for found in read_ahead(partial(self._looked_up, batch), blocks):
+        chunks = batched(self._rows_between(batch.id, batch.last_row, after=after), ROWS_PER_GET)
+        for found in read_ahead(partial(self._looked_up, batch), chunks):
             yield from found
 
     def rows_of(self, batch: Batch, video: str) -> Iterator[Row]:

@@ -266,8 +266,8 @@ class CatalogTable:
 def batched(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
     """Split a stream into lists of `size`; the last may be shorter (`itertools.batched` needs Python 3.12)."""
     stream = iter(items)
-    while block := list(islice(stream, size)):
-        yield block
+    while chunk := list(islice(stream, size)):
+        yield chunk
 
 
 def read_ahead(read: Callable[[Item], Found], wanted: Iterable[Item]) -> Iterator[Found]:
