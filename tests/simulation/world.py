@@ -565,7 +565,7 @@ class World:
                     message.video, model=MODEL, prompt_version=self.provider.prompt_version
                 )
                 about = (message.project, message.video.id, mark)
-                entry = table.entries([about]).get(about)
+                entry = table.video_records([about]).get(about)
                 tried = entry.attempts if entry else 0
                 leave = grants.AttemptGrant(*about, tried, tried + 1, "a person")
                 if table.allow(seen, leave, batch.state, now=self.now()):
