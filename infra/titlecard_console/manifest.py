@@ -25,10 +25,10 @@ if TYPE_CHECKING:
     from titlecard.extraction.survey import BatchSurvey
 
 FIRST_REFUSED = 20
-"""The most refused rows of a manifest that are kept, with their reasons."""
+"""The most rejected rows of a manifest that are kept, with their reasons."""
 
 REMARKED_ROWS = 5
-"""The most refused rows that `Manifest.remarks` names."""
+"""The most rejected rows that `Manifest.remarks` names."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Manifest:
         report: the result of validation.
         columns: for each field of a video, the column that it is read from.
         ignored: the columns that are not read.
-        first_refused: the first refused rows, with reasons.
+        first_refused: the first rejected rows, with reasons.
     """
 
     path: Path
@@ -74,7 +74,7 @@ class Manifest:
             yield video, by_local_tier(video, parse)
 
     def remarks(self) -> Iterator[str]:
-        """Yield what a person should know before the talks: text read as a list of titles, and refused rows."""
+        """Yield what a person should know before the talks: text read as a list of titles, and rejected rows."""
         if self.report.form == LIST_OF_TITLES:
             yield f"{self.path}: read as a list of titles, one per line."
         named = self.first_refused[:REMARKED_ROWS]
@@ -123,7 +123,7 @@ def path_in_errors(path: Path) -> Iterator[None]:
 
 
 class _FirstRejects:
-    """A sink for the report of refused rows that keeps only the first ones."""
+    """A sink for the report of rejected rows that keeps only the first ones."""
 
     def __init__(self) -> None:
         self.rows: list[Refused] = []

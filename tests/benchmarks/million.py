@@ -7,7 +7,7 @@ The local cloud runs the template with a timeout that is too short for the manif
 continuations; its process is killed several times at random moments. At the end the benchmark checks that
 
 - every accepted row was sent at least once: ingest records what SQS acknowledges, and SQS holds as many messages;
-- every refused row is in the report exactly once;
+- every rejected row is in the report exactly once;
 - the survey and the bitmap of the accepted rows equal those of an undisturbed run;
 - with `--parser`, every accepted row has ended, is counted once by the batch, and is in the catalog with its talk.
   Without it the parser is switched off, and the messages stay in their queue.
@@ -286,7 +286,7 @@ class Trial:
 
     def _check_reports(self, stack: Stack, upload: Upload, undisturbed: ValidationReport, rejects: list[int]) -> None:
         reported = [json.loads(line)["row"] for line in stack.report(upload, "rejects.jsonl").splitlines()]
-        check("every refused row is in the report exactly once", reported == rejects)
+        check("every rejected row is in the report exactly once", reported == rejects)
         accepted = stack.report(upload, "accepted.bin")
         check("the accepted rows are those of an undisturbed run", accepted == undisturbed.bitmap.to_bytes())
         survey = survey_batch(undisturbed.sample)

@@ -50,7 +50,7 @@ class Fault(Exception):
 
     @property
     def opens_breaker(self) -> bool:
-        """Whether all model calls of the project must stop at once."""
+        """Whether all requests of the project must stop at once."""
         return self.reason is Reason.ACCOUNT_FAULT
 
 

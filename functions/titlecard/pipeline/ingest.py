@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from titlecard.settings import IngestSettings
 
 REPORT, REJECTS, ACCEPTED = "report.json", "rejects.jsonl", "accepted.bin"
-"""The reports of a batch: a summary, its refused rows, and a bitmap of its accepted ones, for pass 2 and audits."""
+"""The reports of a batch: a summary, its rejected rows, and a bitmap of its accepted ones, for pass 2 and audits."""
 
 SEND_THREADS = 8
 """Threads that send; a SendMessageBatch call mostly waits."""

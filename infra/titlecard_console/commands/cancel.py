@@ -1,4 +1,4 @@
-"""`titlecard cancel`: stop a batch for good."""
+"""`titlecard cancel`: cancel a batch permanently."""
 
 from __future__ import annotations
 

@@ -48,7 +48,7 @@ REASON_CHARACTERS = 60
 """The most characters of a reason in a table."""
 
 AROUND = timedelta(minutes=15)
-"""The span of log shown before and after a death."""
+"""The span of log shown before and after a row became dead."""
 
 dlq = typer.Typer(name="dlq")
 

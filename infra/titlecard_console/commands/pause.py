@@ -1,4 +1,4 @@
-"""`titlecard pause` and `resume`: stop model calls, and let them continue."""
+"""`titlecard pause` and `resume`: stop requests to the model, and let them continue."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ partition key           sort key               content
 ``project#PROJECT``     ``days#2026-11``       its charges on the days before these two
 ``budgets``             ``PROJECT``            the most per day and per month, in tokens and in micro-dollars
 ``pauses``              ``PROJECT`` or ``*``   a pause, of a project or of all projects
-``breakers``            ``PROJECT``            whether the project's model calls are stopped, since when and why
+``breakers``            ``PROJECT``            whether the project's requests are stopped, since when and why
 ======================  =====================  ==================================================================
 
 Day and month share one item so that ONE conditional write claims both. An item that this package did not write (with a
