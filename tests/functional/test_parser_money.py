@@ -518,6 +518,20 @@ def test_an_answer_without_a_usage_is_in_the_ledger_as_lost(project: Project) ->
     assert (spent.charged, spent.lost.requests, spent.lost.micro_usd) == (bound, 1, bound.micro_usd)
 
 
+@pytest.mark.parametrize(
+    ("fault", "outcome"), [("rate_limit_until_no_date", DEFERRED), ("forty_digits_in_usage", PARSED_BY_MODEL)]
+)
+def test_a_number_that_python_or_dynamodb_cannot_hold_concerns_its_row_alone(
+    project: Project, fault: str, outcome: Done
+) -> None:
+    messages = project.rows(3)
+    project.provider.fail(fault)
+    outcomes = list(project.worker.work([received(it) for it in messages], lambda: 90).values())
+    assert (outcomes.count(outcome), outcomes.count(PARSED_BY_MODEL)) in {(1, 2), (3, 3)}
+    assert project.charged.requests == outcomes.count(PARSED_BY_MODEL)
+    assert not project.billed.exceeds(project.charged)
+
+
 class Failing(ModelTier):
     """Fails in one way, without any request."""
 

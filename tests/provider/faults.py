@@ -119,6 +119,9 @@ FAULTS: dict[str, Fault] = {
     # A rate limit: nothing is billed.
     "rate_limit": _said(429, "rate_limit_exceeded", "requests", retry_after="7"),
     "rate_limit_in_milliseconds": _said(429, "rate_limit_exceeded", "tokens", retry_after_ms="1500"),
+    "rate_limit_until_no_date": _said(
+        429, "rate_limit_exceeded", "requests", retry_after="Mon, 01 Jan 99999999999 00:00:00 GMT"
+    ),
     # A fault of the account: nothing is billed.
     "unauthorized": _said(401, "invalid_api_key"),
     "payment_required": _said(402, None),
@@ -189,6 +192,7 @@ FAULTS: dict[str, Fault] = {
     "texts_in_usage": Fault(bill=Bill.MOST, edit=_usage(input_tokens="12", output_tokens="3")),
     "fractions_in_usage": Fault(bill=Bill.MOST, edit=_usage(input_tokens=1.5)),
     "negative_usage": Fault(bill=Bill.MOST, edit=_usage(output_tokens=-5)),
+    "forty_digits_in_usage": Fault(bill=Bill.MOST, edit=_usage(input_tokens=int("1234567890" * 4))),
     "unpriced_tier": Fault(bill=Bill.MOST, edit=_replaced(service_tier="platinum")),
     "dearer_tier": Fault(edit=_replaced(service_tier="priority")),
     "created": Fault(status=201),

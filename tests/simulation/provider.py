@@ -170,7 +170,10 @@ def _odd() -> Iterator[tuple[str, Fault]]:
         for name in ("cached_tokens", "cache_write_tokens"):
             yield f"odd {name} {number}", Fault(_with_details(name, value), measured=True, exact=False)
         yield f"odd error code {number}", Fault(_said_no(429, value), billed=False)
-    for number, header in enumerate(("soon", "-5", "nan", "inf", "1e9", "Thu, 99 Nov 2026", "")):
+    for name in ("input_tokens", "output_tokens"):
+        yield f"forty digits in {name}", Fault(_with_usage(name, 10**39))
+    too_late = "Mon, 01 Jan 99999999999 00:00:00 GMT"
+    for number, header in enumerate(("soon", "-5", "nan", "inf", "1e9", "Thu, 99 Nov 2026", too_late, "")):
         yield f"odd retry-after {number}", Fault(_said_no(429, retry_after=header), billed=False)
 
 

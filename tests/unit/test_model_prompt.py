@@ -18,7 +18,7 @@ from titlecard.extraction import LocalParse
 from titlecard.llm import Answer, ModelTier
 from titlecard.llm.errors import Fault
 from titlecard.llm.prompt import truncate
-from titlecard.llm.response import retry_after
+from titlecard.llm.response import RETRY_AFTER_MAX, retry_after
 from titlecard.llm.tier import ENVELOPE_BYTES
 
 TIER = ModelTier("gpt-6-luna", max_output_tokens=400, prices=PriceList.packaged())
@@ -158,10 +158,37 @@ NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
         ({"retry-after": "inf"}, None),
         ({"retry-after": "Mon, 23 Nov 2037 12:01:00 GMT"}, timedelta(days=1).total_seconds()),
         ({"retry-after": "soon"}, None),
+        ({"retry-after": "Mon, 01 Jan 99999999999 00:00:00 GMT"}, None),
+        ({"retry-after": "Mon, 23 Nov 2026 12:01:00 +99999999999999999999"}, None),
+        ({"retry-after": "9" * 5_000}, None),
     ],
 )
 def test_retry_after_is_read_in_every_form(headers: dict[str, str], seconds: float | None) -> None:
     assert retry_after(headers, NOW) == seconds
+
+
+_PIECES_OF_A_DATE = [
+    "Mon,",
+    "23",
+    "Nov",
+    "2026",
+    "12:01:00",
+    "GMT",
+    "+0100",
+    "-",
+    ":",
+    ",",
+    ".",
+    "1e9",
+    "0",
+    "99999999999",
+]
+
+
+@given(st.lists(st.sampled_from(_PIECES_OF_A_DATE) | st.text(max_size=4), max_size=8).map(" ".join))
+def test_any_wait_is_at_most_a_day_or_unknown(wait: str) -> None:
+    seconds = retry_after({"retry-after": wait, "retry-after-ms": wait}, NOW)
+    assert seconds is None or 0 <= seconds <= RETRY_AFTER_MAX
 
 
 def test_a_text_of_exactly_the_maximum_bytes_is_not_truncated() -> None:

@@ -55,6 +55,7 @@ LOCAL = LocalParse('Don\'t Buy the "A.I." Hype', ("Tim Allen",), 0.4, sure=False
 SLOW = {"hang", "trickle"}
 ABOVE = {"usage_above_bound", "failed_above_bound"}
 KEPT = {"ok", "no_usage", "null_usage", "text_for_usage", "texts_in_usage", "fractions_in_usage", "negative_usage"} | {
+    "forty_digits_in_usage",
     "created",
     "no_status",
     "null_status",
@@ -76,6 +77,7 @@ KEPT = {"ok", "no_usage", "null_usage", "text_for_usage", "texts_in_usage", "fra
 TABLE: dict[str, tuple[type[Fault], Reason]] = {
     "rate_limit": (Defer, Reason.RATE_LIMITED),
     "rate_limit_in_milliseconds": (Defer, Reason.RATE_LIMITED),
+    "rate_limit_until_no_date": (Defer, Reason.RATE_LIMITED),
     "unauthorized": (Defer, Reason.ACCOUNT_FAULT),
     "payment_required": (Defer, Reason.ACCOUNT_FAULT),
     "forbidden": (Defer, Reason.ACCOUNT_FAULT),

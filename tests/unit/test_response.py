@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from titlecard.domain.money import Amount, Measured, PriceList, Unbilled, Unmeasured, Usage
+from titlecard.domain.money.budget import NUMBER_MAX
 from titlecard.domain.reasons import Reason
 from titlecard.llm import Answer
 from titlecard.llm.errors import DeadLetter, Defer, Fault, Rejected, Retry, Unusable
@@ -212,6 +214,26 @@ def test_a_refusal_after_the_beginning_is_charged_by_its_usage(usage: object, bi
     outcome = came_to({"status": "failed", "error": {"code": "content_filter"}, "usage": usage}, None)
     assert isinstance(outcome, Unusable)
     assert (outcome.reason, type(outcome.billing)) == (Reason.REFUSED, billing)
+
+
+@pytest.mark.parametrize(
+    ("number", "billing"),
+    [(10**12, Measured), (NUMBER_MAX, Measured), (NUMBER_MAX + 1, Unmeasured), (10**40, Unmeasured)],
+)
+@pytest.mark.parametrize("name", ["input_tokens", "output_tokens"])
+def test_a_usage_beyond_every_number_of_the_ledger_is_unknown(name: str, number: int, billing: type) -> None:
+    free = replace(TERMS, tiers={"default": TERMS.tiers["default"].times(Decimal(0))})
+    usage = {"input_tokens": 0, "output_tokens": 0, name: number}
+    outcome = interpret(replace(WHOLE, body={"usage": usage}, usage=read_usage(usage)), TALK, free)
+    assert isinstance(outcome.billing, billing)
+
+
+def test_a_cost_beyond_every_number_of_the_ledger_is_unknown() -> None:
+    usage = {"input_tokens": 0, "output_tokens": NUMBER_MAX // 1_000}
+    exchange = replace(WHOLE, body={"usage": usage}, usage=read_usage(usage))
+    dear = replace(TERMS, tiers={"default": TERMS.tiers["default"].times(Decimal(10_000))})
+    assert isinstance(interpret(exchange, TALK, TERMS).billing, Measured)
+    assert isinstance(interpret(exchange, TALK, dear).billing, Unmeasured)
 
 
 def test_an_error_that_is_a_text_is_one() -> None:

@@ -16,7 +16,8 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from titlecard.domain.errors import excerpt
-from titlecard.domain.money import Amount, Billing, Measured, Unbilled, Unmeasured, measured
+from titlecard.domain.money import Amount, Billing, Measured, Total, Unbilled, Unmeasured, measured
+from titlecard.domain.money.budget import NUMBER_MAX
 from titlecard.domain.reasons import Reason
 from titlecard.llm.errors import DeadLetter, Defer, Rejected, Retry, Unusable
 from titlecard.llm.request import Answer
@@ -88,6 +89,9 @@ _TRANSIENT_STATUS = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.CONFLICT})
 
 RETRY_AFTER_MAX = 86_400.0
 """The longest `Retry-After` that is believed, in seconds: one day."""
+
+_NUMBERS_MAX = Total(NUMBER_MAX, NUMBER_MAX, NUMBER_MAX)
+"""More than any request costs: the largest numbers that the ledger compares."""
 
 
 @dataclass(frozen=True)
@@ -241,7 +245,7 @@ def retry_after(headers: Mapping[str, str], now: datetime) -> float | None:
             return min(max(seconds, 0.0), RETRY_AFTER_MAX)
     try:
         date = parsedate_to_datetime(headers.get("retry-after", ""))
-    except ValueError:
+    except (ValueError, OverflowError):  # OverflowError: a year or a time zone of too many digits
         return None
     if date.tzinfo is None:
         date = date.replace(tzinfo=UTC)
@@ -252,18 +256,16 @@ def _billing(exchange: Exchange, body: Mapping[str, Any], terms: ResponseContext
     """Return the billing that the usage implies.
 
     The response names the service tier that the provider used. If it is dearer than the requested one, its price is
-    charged; if it has no price, the cost is unknown.
+    charged; if it has no price, the cost is unknown. So it is if the ledger holds no such number.
     """
-    if exchange.usage is None:
-        return Unmeasured()
-    charge = measured(exchange.usage, terms.tiers[terms.service_tier])
     tier = body.get("service_tier")
-    if tier is None or tier == terms.service_tier:
-        return Measured(charge)
-    if not isinstance(tier, str) or tier not in terms.tiers:
+    if tier is None:
+        tier = terms.service_tier
+    if exchange.usage is None or not isinstance(tier, str) or tier not in terms.tiers:
         return Unmeasured()
-    other = measured(exchange.usage, terms.tiers[tier])
-    return Measured(max(charge, other, key=lambda charge: charge.micro_usd))
+    charges = [measured(exchange.usage, terms.tiers[name]) for name in (terms.service_tier, tier)]
+    charge = max(charges, key=lambda charge: charge.micro_usd)
+    return Unmeasured() if charge.total.exceeds(_NUMBERS_MAX) else Measured(charge)
 
 
 def _refusal(body: Mapping[str, Any]) -> str | None:
