@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 import boto3
 from botocore.exceptions import BotoCoreError
 
+from titlecard.domain.clock import CLOCK_ERROR_SECONDS
 from titlecard_console.local_cloud.environment import PYTHON, UV
 
 if TYPE_CHECKING:
@@ -28,10 +29,6 @@ if TYPE_CHECKING:
 
 NEEDED_BYTES = 1_000_000_000
 """Disk space for the environments, the artefacts and the state of a local cloud, in bytes."""
-
-CLOCK_TOLERANCE = timedelta(minutes=5)
-"""AWS refuses requests signed by a clock that is off by more (IAM user guide, "Elements of an AWS API request
-signature")."""
 
 TIME_SOURCE = "https://sts.amazonaws.com"
 """An AWS endpoint whose responses carry AWS's time and need no credentials."""
@@ -128,7 +125,7 @@ def _clock(source: str) -> Finding:
     found = (
         f"{abs(off.total_seconds()):.0f} s {'behind' if off < timedelta() else 'ahead of'} {urlsplit(source).hostname}"
     )
-    if abs(off) <= CLOCK_TOLERANCE:
+    if abs(off).total_seconds() <= CLOCK_ERROR_SECONDS:
         return Finding("clock", Level.OK, found)
     return Finding("clock", Level.FAILED, found, "set the clock (NTP): AWS refuses requests that are 5 minutes off.")
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.functional.world import LIMITS, PROJECT, Cut, videos
+from tests.functional.world import BUDGET, LIMITS, PROJECT, Cut, videos
 
 from titlecard import telemetry
 from titlecard.domain.money import Amount, Budget, Cap
@@ -64,3 +64,17 @@ def test_a_ledger_that_does_not_answer_does_not_stop_a_sweep(world: World, measu
     gauges(world).report()
     world.wire.mend()
     assert measured == {"budget": [], "expected": []}
+
+
+@pytest.mark.parametrize(
+    ("partition", "name"), [("budgets", "daily_tokens"), ("breakers", "failures"), ("project#zz", "micro_usd")]
+)
+def test_a_project_with_an_edited_item_hides_no_other_budget(
+    world: World, measured: dict[str, list[float]], partition: str, name: str
+) -> None:
+    world.ledger.set_budget("zz", BUDGET, by="person", now=world.clock())
+    world.ledger.set_budget("aa", BUDGET, by="person", now=world.clock())
+    world.edit("LedgerTable", partition, "month#2026-01" if "#" in partition else "zz", **{name: "lots"})
+    world.batch(*videos(3))
+    gauges(world).report()
+    assert measured == {"budget": [0.0, 0.0], "expected": [3 * TOKENS_PER_ROW]}

@@ -173,6 +173,42 @@ def test_resume_closes_a_breaker(project: Project, console: Console) -> None:
     assert project.work(two) == PARSED_BY_MODEL
 
 
+def test_an_edited_budget_or_month_hides_no_other_budget(world: World, console: Console) -> None:
+    for name in ("aa", "zz"):
+        world.ledger.set_budget(name, Budget(Cap(5_000), Cap()), by="person", now=world.clock())
+    world.edit("LedgerTable", "budgets", "aa", daily_tokens="lots")
+    world.edit("LedgerTable", "project#zz", f"month#{datetime.now(UTC):%Y-%m}", micro_usd="lots")
+    ours, *invalid, _ = console.objects("budget", "show", "--json")
+    assert (ours["project"], [it["project"] for it in invalid]) == (PROJECT, ["aa", "zz"])
+    shown = console.type("budget", "show")
+    assert PROJECT in shown.stdout
+    assert [line.split(":")[0] for line in shown.stderr.splitlines()] == ["aa", "zz"]
+
+
+@pytest.mark.parametrize("command", ["--all", PROJECT])
+def test_an_edited_budget_is_named_and_stops_no_resume(world: World, console: Console, command: str) -> None:
+    for name in (PROJECT, "other"):
+        console.said("pause", name)
+    world.edit("LedgerTable", "budgets", PROJECT, daily_tokens="lots")
+    done = console.type("resume", command)
+    assert (done.exit_code, f"{PROJECT} cannot continue" in done.stderr) == (ExitCode.FAILED, True)
+    world.edit("LedgerTable", "budgets", PROJECT, daily_tokens=1)
+    assert not world.ledger.account(PROJECT, now=world.clock()).paused
+    assert world.ledger.account("other", now=world.clock()).paused == (command == PROJECT)
+
+
+def test_resume_repairs_an_edited_breaker(world: World, console: Console) -> None:
+    world.edit("LedgerTable", "breakers", PROJECT, failures="many")
+    assert console.type("resume", PROJECT).stderr == f"{PROJECT} continues.\n"
+    assert not world.ledger.account(PROJECT, now=world.clock()).breaker.failures
+
+
+def test_a_project_with_an_edited_budget_can_be_paused(world: World, console: Console) -> None:
+    world.edit("LedgerTable", "budgets", PROJECT, daily_tokens="lots")
+    done = console.type("pause", PROJECT)
+    assert (done.exit_code, "is paused" in done.stderr, "'lots'" in done.stderr) == (0, True, True)
+
+
 def test_cancelling_a_batch_ends_waiting_videos_and_spends_nothing_more(project: Project, console: Console) -> None:
     one, two, three = project.rows(3)
     project.work(one)

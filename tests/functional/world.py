@@ -194,6 +194,13 @@ class World:
         self.invoked.append(json.loads(Payload))
         return {"StatusCode": 202}
 
+    def edit(self, table: str, pk: str, sk: str, **attributes: object) -> None:
+        """Edit an item by hand; `...` removes an attribute."""
+        key = {"pk": pk, "sk": sk}
+        item = dict(self.db.get_item(TableName=self.names[table], Key=key).get("Item", key))
+        changed: dict[str, Any] = {name: it for name, it in (item | attributes).items() if it is not ...}
+        self.db.put_item(TableName=self.names[table], Item=changed)
+
     def _make(self, suffix: str) -> None:
         """Make tables, queues and the bucket in moto's own models: requests would take longer than most tests."""
         tables = dynamodb_backends[DEFAULT_ACCOUNT_ID]["us-east-1"]

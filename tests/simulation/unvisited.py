@@ -79,12 +79,13 @@ UNVISITED: dict[tuple[str, str, str], tuple[tuple[bool, ...], str]] = {
     (
         "aws.dynamodb.ledger.accounts",
         "Accounts.account",
-        "(set_at := _moment(budget, 'set_at')) > now + timedelta(seconds=CLOCK_ERROR_SECONDS)",
+        "(set_at := _moment(budget, 'set_at')) > now + timedelta(seconds=CLOCKS_APART_SECONDS)",
     ): (
         YES,
         _WRONG_CLOCK,
     ),
     ("aws.dynamodb.ledger.accounts", "Accounts.accounts", "*"): (BOTH, _CONSOLE),
+    ("aws.dynamodb.ledger.accounts", "_account", "*"): (BOTH, _CONSOLE),
     ("aws.dynamodb.ledger.accounts", "Accounts.budget_is_a_persons", "*"): (BOTH, _CONSOLE),
     ("aws.dynamodb.ledger.accounts", "_moment", "moment.tzinfo is None"): (YES, _BY_HAND),
     ("aws.dynamodb.ledger.accounts", "budget_of", "value == int(value)"): (NO, _BY_HAND),

@@ -1,7 +1,7 @@
 """The sweeper's measurements for the alarms: how full the budgets are, and the expected cost of open batches.
 
 Each run reads each project with a budget and each open batch once. Nothing here decides anything: if the ledger does
-not answer, the metrics are missing for that minute.
+not answer, the metrics are missing for that minute; if one project's items cannot be read, only its own are missing.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from titlecard import telemetry
 from titlecard.aws.dynamodb.catalog import Batch
-from titlecard.aws.errors import CatalogBusy, LedgerUnavailable
+from titlecard.aws.dynamodb.ledger import UnreadableAccount
+from titlecard.aws.errors import CatalogBusy, LedgerItemInvalid, LedgerUnavailable
 from titlecard.telemetry import logger
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
     from titlecard.aws.dynamodb.catalog import Catalog
     from titlecard.aws.dynamodb.ledger import Ledger
-    from titlecard.domain.money import Amount, Cap, Total
+    from titlecard.domain.money import Amount, Budget, Cap, Total
 
 TOKENS_PER_ROW = 1_000
 """More than the average tokens charged per row: a request has at most about 340 tokens of input and an answer at most
@@ -52,10 +53,22 @@ class Gauges:
 
     def _report_budgets(self) -> None:
         for project, account in self._ledger.accounts().items():
-            if account.budget is not None:
-                day, month = self._ledger.window(project, self._now())
-                percents = [*_percents(day, account.budget.daily), *_percents(month, account.budget.monthly)]
-                telemetry.budget_used(max(percents, default=0.0))
+            if isinstance(account, UnreadableAccount):
+                logger.error(_UNREADABLE, project=project, error=account.error)
+            elif account.budget is not None:
+                self._report_budget(project, account.budget)
+
+    def _report_budget(self, project: str, budget: Budget) -> None:
+        try:
+            day, month = self._ledger.window(project, self._now())
+        except LedgerItemInvalid as error:
+            logger.error(_UNREADABLE, project=project, error=str(error))
+            return
+        percents = [*_percents(day, budget.daily), *_percents(month, budget.monthly)]
+        telemetry.budget_used(max(percents, default=0.0))
+
+
+_UNREADABLE = "a project's budget could not be measured"
 
 
 def _percents(spent: Amount | Total, cap: Cap) -> Iterator[float]:

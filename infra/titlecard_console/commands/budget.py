@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from titlecard.aws.dynamodb.ledger import EVERY_PROJECT
-from titlecard.aws.errors import LedgerUnavailable
+from titlecard.aws.dynamodb.ledger import EVERY_PROJECT, Account, UnreadableAccount
+from titlecard.aws.errors import LedgerItemInvalid, LedgerUnavailable
 from titlecard.domain.money import Budget, cap
 from titlecard.domain.reasons import Hold
 from titlecard_console import stacks
@@ -102,10 +102,16 @@ def show_budgets(
     `titlecard budget show --stack titlecard`
     """
     ledger, now = stacks.ledger(stacks.find(stack_name, state)), datetime.now(UTC)
-    budgets = {name: it.budget for name, it in ledger.accounts().items() if it.budget}
+    accounts = ledger.accounts()
+    errors = {name: it.error for name, it in accounts.items() if isinstance(it, UnreadableAccount)}
+    budgets = {name: it.budget for name, it in accounts.items() if isinstance(it, Account) and it.budget}
     lines: list[dict[str, Any]] = []
     for name, it in budgets.items():
-        day, month = ledger.window(name, now)
+        try:
+            day, month = ledger.window(name, now)
+        except LedgerItemInvalid as invalid:
+            errors[name] = str(invalid)
+            continue
         lines.append(
             {
                 "project": name,
@@ -119,11 +125,14 @@ def show_budgets(
         "month": _total(it.of_a_month for it in budgets.values()),
     }
     if as_json:
-        for line in [*lines, whole]:
+        for line in [*lines, *({"project": name, "trouble": error} for name, error in errors.items()), whole]:
             print_json(line)
-    elif not lines:
+        return
+    for name, error in errors.items():
+        say(f"{name}: {error}.")
+    if not lines and not errors:
         say("No project has a budget, so nothing can be spent: `titlecard budget set PROJECT` sets one.")
-    else:
+    if lines:
         print_table(
             ("project", "today", "of", "this month", "of"),
             [

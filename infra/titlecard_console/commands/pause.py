@@ -5,10 +5,14 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from titlecard.aws.dynamodb.ledger import EVERY_PROJECT, Account, Breaker
+import typer
+
+from titlecard.aws.dynamodb.ledger import EVERY_PROJECT, Account, Breaker, UnreadableAccount
+from titlecard.aws.errors import LedgerItemInvalid
 from titlecard.domain.reasons import Hold, Reason
 from titlecard_console import stacks
 from titlecard_console.commands import options
+from titlecard_console.errors import ExitCode
 from titlecard_console.output import format_time, pluralize, say
 from titlecard_console.projects import check_known, known_projects, listed, one_or_all
 from titlecard_console.results import ResultReader
@@ -46,7 +50,10 @@ def pause(
         say("All projects are paused; `titlecard resume --all` lets them continue.")
         return
     say(f"{name} is paused; `titlecard resume {name}` lets it continue.")
-    if ledger.account(name, now=now).budget is None and not ResultReader(stack).all_batches(name):
+    account = _accounts(ledger, name, now=now)[name]
+    if isinstance(account, UnreadableAccount):
+        say(f"{name} cannot continue even then: {account.error}.")
+    elif account.budget is None and not ResultReader(stack).all_batches(name):
         others = [it for it in known_projects(stack) if it != name]  # read after the pause, which must not wait for it
         say(f"But nothing is known of {name}: is the name right? {listed(others)}")
 
@@ -77,30 +84,50 @@ def resume(
         ledger.unpause(account.project)
         if account.project != EVERY_PROJECT:
             ledger.close_breaker(account.project)
-    sentences = [sentence for account in accounts.values() for sentence in _ended(account)]
+    sentences = [it for account in accounts.values() for it in _ended(account)]
+    invalid = [it.project for it in accounts.values() if isinstance(it, UnreadableAccount)]
+    errors = {it: error for it in invalid if (error := _error(ledger, it, now=now))}
     freed = 0
-    for deferred in catalog.deferred_rows_of(accounts):
+    for deferred in catalog.deferred_rows_of(accounts.keys() - errors):
         reason = (deferred.row.reason or "").partition(":")[0]
         if reason in _FREED:
             freed += reason == Hold.PAUSED or catalog.make_due(deferred, now=now)
-    if not every and accounts[name].all_paused:
+    if any(isinstance(it, Account) and it.all_paused for it in accounts.values()):
         sentences.append(f"{name} is still paused, with all other projects: `titlecard resume --all`.")
     elif freed:
         videos = pluralize(freed, "waiting video continues", "waiting videos continue")
         sentences.append(f"{videos} within two minutes.")
+    sentences += [f"{it} continues." for it in invalid if it not in errors]
+    sentences += [f"{it} cannot continue: {error}." for it, error in errors.items()]
     for sentence in sentences or ["No project was stopped." if every else f"{name} was not stopped."]:
         say(sentence)
+    if errors:
+        raise typer.Exit(ExitCode.FAILED)
 
 
-def _accounts(ledger: Ledger, name: str, *, now: datetime) -> dict[str, Account]:
+def _accounts(ledger: Ledger, name: str, *, now: datetime) -> dict[str, Account | UnreadableAccount]:
     """Return a project's account by name; for all projects, every account and the one that applies to all."""
-    if name != EVERY_PROJECT:
+    if name == EVERY_PROJECT:
+        return {EVERY_PROJECT: Account(EVERY_PROJECT, None, None, Breaker())} | ledger.accounts()
+    try:
         return {name: ledger.account(name, now=now)}
-    return {EVERY_PROJECT: Account(EVERY_PROJECT, None, None, Breaker())} | ledger.accounts()
+    except LedgerItemInvalid as error:
+        return {name: UnreadableAccount(name, str(error))}
 
 
-def _ended(account: Account) -> Iterator[str]:
+def _error(ledger: Ledger, project: str, *, now: datetime) -> str | None:
+    """Return why an account that could not be read still cannot; None if closing its breaker has repaired it."""
+    try:
+        ledger.account(project, now=now)
+    except LedgerItemInvalid as error:
+        return str(error)
+    return None
+
+
+def _ended(account: Account | UnreadableAccount) -> Iterator[str]:
     """Name what ends when an account resumes: its pause, its breaker."""
+    if isinstance(account, UnreadableAccount):
+        return
     if account.paused and not account.all_paused:
         whose = "all projects" if account.project == EVERY_PROJECT else account.project
         began = f"; it began {format_time(account.paused_at)}" if account.paused_at else ""

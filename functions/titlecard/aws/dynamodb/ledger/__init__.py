@@ -17,7 +17,7 @@ string, a negative number, or parts missing) raises `LedgerItemInvalid`: no requ
 
 from __future__ import annotations
 
-from titlecard.aws.dynamodb.ledger.accounts import EVERY_PROJECT, Account, Accounts
+from titlecard.aws.dynamodb.ledger.accounts import EVERY_PROJECT, Account, Accounts, UnreadableAccount
 from titlecard.aws.dynamodb.ledger.breakers import Breaker, Breakers
 from titlecard.aws.dynamodb.ledger.items import LEDGER_CONFIG, Spent
 from titlecard.aws.dynamodb.ledger.reservations import Month, Refusal, Reservation, Spending
@@ -32,6 +32,7 @@ __all__ = (
     "Refusal",
     "Reservation",
     "Spent",
+    "UnreadableAccount",
 )
 
 

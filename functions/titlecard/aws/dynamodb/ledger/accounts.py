@@ -19,7 +19,7 @@ from titlecard.aws.dynamodb.ledger.breakers import Breaker, breaker_of
 from titlecard.aws.dynamodb.ledger.items import LedgerTable, item_invalid
 from titlecard.aws.dynamodb.values import stamp
 from titlecard.aws.errors import LedgerItemInvalid, LedgerUnavailable
-from titlecard.domain.clock import CLOCK_ERROR_SECONDS
+from titlecard.domain.clock import CLOCKS_APART_SECONDS
 from titlecard.domain.errors import NotABudget
 from titlecard.domain.money import Budget, Cap
 
@@ -54,6 +54,14 @@ class Account:
         return self.paused_at is not None
 
 
+@dataclass(frozen=True, slots=True)
+class UnreadableAccount:
+    """An account with an item that somebody has edited; `error` names the item."""
+
+    project: str
+    error: str
+
+
 class Accounts(LedgerTable):
     """The projects' budgets and pauses."""
 
@@ -77,7 +85,7 @@ class Accounts(LedgerTable):
         items = {(str(it["pk"]), str(it["sk"])): it for it in answer["Responses"].get(self._table, [])}
         nothing: Mapping[str, Any] = {}
         budget, pause, pause_of_all, breaker = (items.get((key["pk"], key["sk"]), nothing) for key in keys)
-        if budget and (set_at := _moment(budget, "set_at")) > now + timedelta(seconds=CLOCK_ERROR_SECONDS):
+        if budget and (set_at := _moment(budget, "set_at")) > now + timedelta(seconds=CLOCKS_APART_SECONDS):
             raise LedgerItemInvalid(
                 f"this machine's clock says {now:%Y-%m-%d %H:%M}, but the budget was set at {set_at:%Y-%m-%d %H:%M}"
             )
@@ -89,7 +97,7 @@ class Accounts(LedgerTable):
             all_paused=bool(pause_of_all),
         )
 
-    def accounts(self) -> dict[str, Account]:
+    def accounts(self) -> dict[str, Account | UnreadableAccount]:
         """Return every project with a budget, a pause or a breaker, by name; `EVERY_PROJECT` too if all are paused.
 
         Raises:
@@ -98,15 +106,9 @@ class Accounts(LedgerTable):
         budgets, pauses, breakers = (
             {str(item["sk"]): item for item in self._items(partition)} for partition in (BUDGETS, PAUSES, BREAKERS)
         )
-        return {
-            name: Account(
-                name,
-                budget_of(budgets[name]) if name in budgets else None,
-                _paused_at(pauses.get(name, {})),
-                breaker_of(breakers.get(name, {})),
-            )
-            for name in sorted({*budgets, *pauses, *breakers})
-        }
+        names = sorted({*budgets, *pauses, *breakers})
+        nothing: Mapping[str, Any] = {}
+        return {it: _account(it, *(items.get(it, nothing) for items in (budgets, pauses, breakers))) for it in names}
 
     def set_budget(self, project: str, budget: Budget, *, by: str, now: datetime) -> None:
         """Give a project a budget, which replaces its present one.
@@ -147,6 +149,16 @@ class Accounts(LedgerTable):
         """Lift the pause of a project, or of `EVERY_PROJECT`."""
         with self._asking():
             self._db.delete_item(TableName=self._table, Key={"pk": PAUSES, "sk": project})
+
+
+def _account(
+    project: str, budget: Mapping[str, Any], pause: Mapping[str, Any], breaker: Mapping[str, Any]
+) -> Account | UnreadableAccount:
+    """Return the account that three items hold; one bad item does not stop the others."""
+    try:
+        return Account(project, budget_of(budget) if budget else None, _paused_at(pause), breaker_of(breaker))
+    except LedgerItemInvalid as error:
+        return UnreadableAccount(project, str(error))
 
 
 def budget_of(item: Mapping[str, Any]) -> Budget:
