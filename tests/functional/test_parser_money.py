@@ -613,8 +613,9 @@ def test_a_probe_that_there_is_no_time_to_send_is_undone_and_makes_way(project: 
 
 
 @pytest.mark.parametrize("is_lost", [True, False])
-def test_a_probe_without_a_readable_key_sends_no_request(project: Project, *, is_lost: bool) -> None:
+def test_a_probe_without_a_readable_key_leaves_no_trace_but_the_reason(project: Project, *, is_lost: bool) -> None:
     message = project.sent_again(opened(project))
+    before = project.breaker
 
     class Gone(KeysOfATest):
         def of(self, project: str, *, fresh: bool = False) -> str | None:
@@ -624,7 +625,10 @@ def test_a_probe_without_a_readable_key_sends_no_request(project: Project, *, is
 
     worker = project.parser(Gone("sk-proj-loopback-0123456789"))
     assert worker.work([received(message)], lambda: 90) == {"message-1": DEFERRED}
-    assert (project.why(message), project.breaker.open, len(project.provider.posts)) == ("account_fault", True, 1)
+    said = "denied" if is_lost else f"the key of {PROJECT} was removed"
+    assert (project.row(message).reason, project.breaker) == (f"key_unreadable: {said}", before)
+    assert (project.entry(message).attempts, project.charged, len(project.provider.posts)) == (0, Amount(), 1)
+    assert project.work(project.rows(1, "other")[0]) == PARSED_BY_MODEL
 
 
 def test_an_answer_is_kept_if_the_breaker_cannot_be_written(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:

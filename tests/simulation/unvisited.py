@@ -135,7 +135,7 @@ UNVISITED: dict[tuple[str, str, str], tuple[tuple[bool, ...], str]] = {
     ),
     ("pipeline.parse", "Parser._clock_is_ahead", "received.first is not None"): (NO, "SQS says when"),
     ("pipeline.parse", "Parser._clock_is_behind", "received.first is not None"): (NO, "SQS says when"),
-    ("pipeline.ask", "Asker._key", "self._keys.of(job.message.project, fresh=True)"): (
+    ("pipeline.ask", "Asker._key", "(key := self._keys.of(project, fresh=True))"): (
         NO,
         "a key is not taken away here",
     ),

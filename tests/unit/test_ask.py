@@ -429,12 +429,22 @@ def test_a_table_that_does_not_answer_before_the_request_names_the_token(
     assert (caught.value.token, "ask" in stage.names) == (stage.token, False)
 
 
-@pytest.mark.parametrize(("stored", "used"), [("a new key", "a new key"), (None, ""), (KeyUnreadable("denied"), "")])
-def test_a_probe_asks_with_the_key_that_is_stored_now(stage: Stage, stored: object, used: str) -> None:
-    stage.answers |= {"key": stored, "ask": answered()}
+def test_a_probe_asks_with_the_key_that_is_stored_now(stage: Stage) -> None:
+    stage.answers |= {"key": "a new key", "ask": answered()}
     stage.breaker = due_probe()
     stage.ask_about(job())
-    assert stage.after("reserve")[:2] == [("key", "pycon", True), ("ask", used, DEADLINE)]
+    assert stage.after("reserve")[:2] == [("key", "pycon", True), ("ask", "a new key", DEADLINE)]
+
+
+UNREADABLE = [(KeyUnreadable("denied"), "denied"), (None, "the key of pycon was removed")]
+
+
+@pytest.mark.parametrize(("stored", "why"), UNREADABLE)
+def test_a_probe_without_a_readable_key_is_undone_and_its_row_waits(stage: Stage, stored: object, why: str) -> None:
+    stage.answers["key"] = stored
+    stage.breaker = due_probe()
+    assert stage.ask_about(job()) == DeferRow(f"key_unreadable: {why}", seconds(VISIBILITY), BOUND)
+    assert stage.after("key") == [("release_probe", "pycon"), ("give_back",), ("settle", Unbilled())]
 
 
 # ------------------------------------------------------------------------------------------------- after the request

@@ -11,7 +11,7 @@ The steps, and what a crash after each one leaves behind:
     claim       attempts + 1, lease, token                 an attempt that counts, a lease that expires
     reserve     the bound is charged                       the same, and a bound that stays charged
     send        one request at most                        the same
-                (key and time are checked again)           the same; given back if there is too little time
+                (key and time are checked again)           the same; given back if one of them is missing
     ── one outcome, and for each the same four steps ──────────────────────────────────────────────────────────
     record      in the catalog, if the claim is ours       an end that is stored; the bound stays charged
     settle      in the ledger, if the catalog took it      the breaker does not know; the next request finds out
@@ -177,8 +177,10 @@ class Asker:
             if not isinstance(reserved, _ReservedRequest):
                 return reserved
             key = self._key(job, reserved)
+            if isinstance(key, DeferRow):
+                return self._not_sent(job, reserved, key)
             if not self._has_time(remaining):  # the tables or the key took too long
-                return self._not_sent(job, reserved)
+                return self._not_sent(job, reserved, Redeliver(0))
         except (BotoCoreError, ClientError) as error:
             raise NotSent(token) from error
         return self._send(job, reserved, key)
@@ -259,21 +261,26 @@ class Asker:
             return EndRow(RowState.CANCELLED, reason=CANCELLED)
         return DeferRow(f"{why.hold}: {why.sentence}", why.due, request.bound)
 
-    def _key(self, job: Job, reserved: _ReservedRequest) -> str:
-        """Return the project's key; read it afresh for an open breaker's probe."""
+    def _key(self, job: Job, reserved: _ReservedRequest) -> str | DeferRow:
+        """Return the project's key, which is read afresh for an open breaker's probe; without one, the row waits."""
+        project = job.message.project
         if not reserved.permit.probe:
             return job.key
         try:
-            return self._keys.of(job.message.project, fresh=True) or ""
-        except KeyUnreadable:
-            return ""
+            if key := self._keys.of(project, fresh=True):
+                return key
+            why = f"the key of {project} was removed"
+        except KeyUnreadable as error:
+            why = str(error)
+        due = self._now() + timedelta(seconds=self._settings.visibility_seconds)
+        return DeferRow(f"{Hold.KEY_UNREADABLE}: {why}", due, reserved.request.bound)
 
-    def _not_sent(self, job: Job, reserved: _ReservedRequest) -> Decision:
-        """Undo everything: nothing was sent, and the next invocation has more time."""
+    def _not_sent(self, job: Job, reserved: _ReservedRequest, decision: Decision) -> Decision:
+        """Undo everything, since nothing was sent, and return the decision about the row."""
         self.admission.withdraw(reserved.permit)
         if self._catalog.give_back(reserved.attempt):
             self._settle(job, reserved, Unbilled())
-        return Redeliver(0)
+        return decision
 
     # ------------------------------------------------------------------------------------ the request and its outcome
 
