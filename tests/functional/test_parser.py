@@ -1061,6 +1061,63 @@ def test_the_letter_of_a_dead_row_is_tried_again_until_the_queue_answers(
     sends_the_letter(world, tier, copies)
 
 
+@pytest.fixture
+def no_letter(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make the dead-letter queue refuse one letter."""
+    send, left = DeadLetterSender.send, ["refused"]
+
+    def refused(sender: DeadLetterSender, body: str, reason: str) -> None:
+        if left:
+            left.clear()
+            raise EndpointConnectionError(endpoint_url="sqs")
+        send(sender, body, reason)
+
+    monkeypatch.setattr(DeadLetterSender, "send", refused)
+
+
+@pytest.mark.usefixtures("no_letter")
+def test_an_owed_letter_is_sent_after_the_key_was_removed(
+    world: World, provider: LoopbackProvider, tier: ModelTier, message: Message, copies: list[Message]
+) -> None:
+    provider.fail("server_error")
+    assert work(world, tier, message, attempt_cap=1) == Replaced()
+    (copy,) = copies
+    assert work(world, tier, copy, key=None) == DEAD
+    assert len(world.dead()) == 1
+
+
+@pytest.mark.usefixtures("no_letter")
+def test_an_owed_letter_of_a_row_that_killed_a_worker_in_the_local_tier_is_sent_without_parsing_the_row(
+    world: World, tier: ModelTier, sure: Message, copies: list[Message], local_tier: list[str]
+) -> None:
+    world.catalog.mark_started(sure, now=world.clock(), alone=LOCALLY)
+    world.clock.forward(NUMBERS["VisibilitySeconds"])
+    assert work(world, tier, sure, NUMBERS["MaxReceiveCount"]) == Replaced()
+    (copy,) = copies
+    assert work(world, tier, copy) == DEAD
+    assert (len(world.dead()), local_tier) == (1, [])
+
+
+def test_a_row_that_killed_a_worker_and_could_not_be_recorded_as_dead_is_worked_after_its_neighbours(
+    world: World, tier: ModelTier, monkeypatch: pytest.MonkeyPatch, copies: list[Message], local_tier: list[str]
+) -> None:
+    def unanswered(_catalog: Catalog, ends: Sequence[RowEnd], **_: object) -> list[Ended]:
+        if ends:
+            raise EndpointConnectionError(endpoint_url="dynamodb")
+        return []
+
+    _, (killer, neighbour) = world.batch(*videos(2, "sure"))
+    world.catalog.mark_started(killer, now=world.clock(), alone=LOCALLY)
+    world.clock.forward(NUMBERS["VisibilitySeconds"])
+    with monkeypatch.context() as patch:
+        patch.setattr(Catalog, "end", unanswered)
+        assert work(world, tier, killer, NUMBERS["MaxReceiveCount"]) == Replaced()
+    (copy,) = copies
+    outcomes = world.parser(tier).work([received(copy), received(neighbour)], lambda: 90)
+    assert set(outcomes.values()) == {PARSED_LOCALLY}
+    assert local_tier == ["sure2", "sure1"]
+
+
 def test_a_message_that_cannot_be_replaced_sends_its_letter_itself(
     world: World, provider: LoopbackProvider, tier: ModelTier, message: Message, monkeypatch: pytest.MonkeyPatch
 ) -> None:

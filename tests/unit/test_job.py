@@ -26,9 +26,13 @@ def job(
     cancelled: bool = False,
     policy: Policy = Policy.AUTO,
     state: MessageState = MessageState(),  # noqa: B008 -- it does not change
+    unsent: str = "",
+    letter_owed: bool = False,
     **more: bool,
 ) -> Job:
-    message = Message(batch="b", project="pycon", row=7, video=VIDEO, deferrals=deferrals)
+    message = Message(
+        batch="b", project="pycon", row=7, video=VIDEO, deferrals=deferrals, unsent=unsent, letter_owed=letter_owed
+    )
     batch: Any = SimpleNamespace(cancelled=cancelled, upload=SimpleNamespace(order="order"))
     survey: Any = None
     received = Received("id", "receipt", receives, message.model_dump_json())
@@ -46,11 +50,20 @@ def marked(alone: str = LOCALLY, began: str = LATE) -> MessageState:
     return MessageState(RowState.QUEUED, began, alone, entry=VideoRecord(token=MINE, history=ended))
 
 
-def test_a_row_is_new_on_its_first_receive_unless_it_was_deferred_or_its_batch_is_cancelled() -> None:
+def test_a_row_is_new_on_its_first_receive_unless_it_was_sent_again_or_its_batch_is_cancelled() -> None:
     assert job().is_new
     assert not job(2).is_new
     assert not job(deferrals=1).is_new
+    assert not job(unsent=MINE).is_new
+    assert not job(letter_owed=True).is_new
     assert not job(cancelled=True).is_new
+
+
+def test_a_message_is_returned_if_an_earlier_receive_may_have_killed_its_worker_or_owes_a_letter() -> None:
+    assert not job().is_returned
+    assert not job(unsent=MINE).is_returned
+    assert job(2).is_returned
+    assert job(letter_owed=True).is_returned
 
 
 @pytest.mark.parametrize("sure", [True, False])

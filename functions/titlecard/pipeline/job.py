@@ -55,7 +55,13 @@ class Job:
     @property
     def is_new(self) -> bool:
         """Whether no worker can have begun on it, and its batch still wants it."""
-        return self.received.receives == 1 and self.message.deferrals == 0 and not self.batch.cancelled
+        is_sent_again = self.message.deferrals or self.message.unsent or self.is_returned
+        return not is_sent_again and not self.batch.cancelled
+
+    @property
+    def is_returned(self) -> bool:
+        """Whether an earlier receive may have killed its worker, or recorded a death without the dead letter."""
+        return self.received.receives > 1 or self.message.letter_owed
 
     @cached_property
     def local(self) -> LocalParse:

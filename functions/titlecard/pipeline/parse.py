@@ -122,8 +122,8 @@ class Parser:
             outcomes |= self._together(self._end_without_look_up, [job for job in left() if job.is_new and job.is_sure])
         outcomes |= self._together(self._look_up, left())
         outcomes |= self._together(self._without_parsing, left())
-        outcomes |= self._together(self._locally, [job for job in left() if job.received.receives == 1])
-        returned = [job for job in left() if job.received.receives > 1]
+        outcomes |= self._together(self._locally, [job for job in left() if not job.is_returned])
+        returned = [job for job in left() if job.is_returned]
         # Suspects come last, when all their neighbours are saved.
         for job in sorted(returned, key=lambda job: job.is_suspect):
             outcomes |= self._together(self._locally_alone, [job], marks=True)
@@ -253,7 +253,7 @@ class Parser:
         """Return a job's outcome from what the catalog knows; None if it has to be parsed."""
         state = job.state
         if state.row in END_STATES:
-            if state.row is RowState.DEAD and (job.received.receives > 1 or job.message.letter_owed):
+            if state.row is RowState.DEAD and job.is_returned:
                 why = "dead: recorded earlier, but its message did not reach the dead-letter queue"
                 return self._send_dead_letter(job, why, Done(state.row))
             return Done(state.row)
