@@ -11,12 +11,12 @@ import boto3
 import pytest
 from tests.functional.finished import Console
 from tests.functional.test_parser_money import DEFERRED, PARSED_BY_MODEL, Project
-from tests.functional.world import PROJECT, World, manifest, videos
+from tests.functional.world import LIMITS, PROJECT, Cut, Killed, World, manifest, videos
 from typer.testing import CliRunner
 
 from titlecard.aws.s3 import LIMIT_METADATA
 from titlecard.aws.secrets import ProjectKeys
-from titlecard.domain.batch import RowState
+from titlecard.domain.batch import RowState, Upload
 from titlecard.domain.errors import NotABudget
 from titlecard.domain.money import Amount, Budget, Cap, Total
 from titlecard.manifests.errors import NotAManifest
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from tests.provider import LoopbackProvider
 
+    from titlecard.domain.batch import Message
     from titlecard.llm import ModelTier
 
 pytestmark = pytest.mark.usefixtures("local_tier")
@@ -226,6 +227,74 @@ def test_cancelling_needs_confirmation(project: Project, console: Console) -> No
     done = console.type("cancel", message.batch)
     assert isinstance(done.exception, CommandError)
     assert not project.world.catalog.batch(message.batch).cancelled
+
+
+def is_cancelled(world: World, batch: str) -> tuple[bool, bool]:
+    """Return whether a batch is cancelled in the catalog, and in the ledger."""
+    key = {"pk": f"batch#{batch}", "sk": "spend"}
+    item = world.db.get_item(TableName=world.names["LedgerTable"], Key=key).get("Item", {})
+    return world.catalog.batch(batch).cancelled, "cancelled_at" in item
+
+
+def finish(project: Project, message: Message) -> None:
+    project.work(message)
+    assert project.world.catalog.finish(project.world.catalog.batch(message.batch))
+
+
+def test_a_finished_batch_is_not_cancelled(project: Project, console: Console) -> None:
+    (message,) = project.rows(1)
+    finish(project, message)
+    said = console.type("cancel", message.batch, "--yes").exception
+    assert "is already finished: there is nothing to cancel" in str(said)
+    assert is_cancelled(project.world, message.batch) == (False, False)
+
+
+def test_a_batch_that_finishes_while_the_person_reads_the_question_is_not_cancelled(
+    project: Project, console: Console, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (message,) = project.rows(1)
+
+    def read(_question: str) -> bool:
+        finish(project, message)
+        return True
+
+    monkeypatch.setattr("titlecard_console.commands.cancel.confirm", read)
+    assert "is already finished" in str(console.type("cancel", message.batch).exception)
+    assert is_cancelled(project.world, message.batch) == (False, False)
+
+
+@pytest.mark.parametrize("how", [Cut.KILLED_BEFORE, Cut.KILLED_AFTER])
+@pytest.mark.parametrize("at", [1, 2, 3])
+def test_a_cancel_that_is_killed_continues_when_it_is_repeated(
+    project: Project, console: Console, how: Cut, at: int
+) -> None:
+    (message,) = project.rows(1)
+    project.provider.fail("unauthorized")
+    project.work(message)
+    project.world.wire.cut(how, at)
+    with pytest.raises(Killed):
+        console.type("cancel", message.batch, "--yes")
+    project.world.wire.mend()
+    in_catalog, in_ledger = is_cancelled(project.world, message.batch)
+    assert in_catalog or not in_ledger
+    console.said("cancel", message.batch, "--yes")
+    assert is_cancelled(project.world, message.batch) == (True, True)
+    assert project.row(message).state is RowState.CANCELLED
+
+
+def test_a_cancelled_batch_that_has_finished_can_be_cancelled_again(project: Project, console: Console) -> None:
+    (message,) = project.rows(1)
+    console.said("cancel", message.batch, "--yes")
+    finish(project, message)
+    assert "It is cancelled already." in console.type("cancel", message.batch).stderr
+
+
+def test_a_batch_that_is_being_counted_is_cancelled_without_a_number(world: World, console: Console) -> None:
+    upload = Upload(world.bucket, f"uploads/{PROJECT}/talks.jsonl", "v1", "2026-01-05#1")
+    world.catalog.open_batch(upload, PROJECT, LIMITS, lease="one", until=world.clock.after(60), now=world.clock())
+    said = console.type("cancel", upload.batch, "--yes")
+    assert (said.exit_code, "is not known yet" in said.stderr) == (0, True)
+    assert is_cancelled(world, upload.batch) == (True, True)
 
 
 def test_an_unknown_batch_cannot_be_cancelled(console: Console) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import boto3
 import pytest
-from tests.functional.finished import exports
+from tests.functional.finished import Console, exports
 from tests.functional.world import LIMITS, NUMBERS, TEMPLATE, Cut, Killed, World, received, videos
 from typer.testing import CliRunner
 
@@ -607,3 +607,15 @@ def test_a_discard_writes_the_named_copy(
     seen = run("discard", "--cause", "connection_lost", "--copy", str(tmp_path / "copy.jsonl"), "--yes")
     assert (seen.exit_code, world.dead()) == (0, [])
     assert json.loads((tmp_path / "copy.jsonl").read_text())["id"] == "v1"
+
+
+def test_a_finished_batch_that_somebody_wanted_to_cancel_can_be_redriven(
+    world: World, tier: ModelTier, provider: LoopbackProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (message,) = die(world, tier, provider)
+    assert world.catalog.finish(world.catalog.batch(message.batch))
+    assert Console(world, monkeypatch).type("cancel", message.batch, "--yes").exit_code
+    world.clock.forward(60)
+    assert send_again(redriver(world)) == ["sent"]
+    work(world, tier, world.sent())
+    assert state(world, message) is RowState.PARSED

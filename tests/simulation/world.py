@@ -521,8 +521,8 @@ class World:
 
     def _cancel(self) -> None:
         for batch in self._catalog().all_batches(PROJECT):
-            self._ledger.cancel(batch.id, now=self.now())
-            self._catalog().cancel(batch, now=self.now())
+            if self._catalog().cancel(batch, now=self.now()):
+                self._ledger.cancel(batch.id, now=self.now())
             return
 
     def _mend(self) -> None:

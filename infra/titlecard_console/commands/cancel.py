@@ -1,19 +1,31 @@
-"""`titlecard cancel`: cancel a batch permanently."""
+"""`titlecard cancel`: stop a batch for good.
+
+::
+
+    catalog: the batch is cancelled ──► ledger: nothing more is reserved ──► end the waiting rows
+     │ the batch is over: refused,       └ a crash: the same command          └ a crash: the same command
+     │ nothing has changed                 continues                            continues, or the sweeper does
+     └ a crash: a worker that knows the batch may ask for half a minute more; the same command continues
+"""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 import typer
 
 from titlecard.aws.dynamodb.catalog import RowEnd
-from titlecard.domain.batch import END_STATES, RowState
+from titlecard.domain.batch import BatchState, RowState
 from titlecard.domain.reasons import CANCELLED
 from titlecard_console import stacks
 from titlecard_console.commands import options
 from titlecard_console.errors import CommandError
 from titlecard_console.output import confirm, pluralize, say
 from titlecard_console.results import ResultReader
+
+if TYPE_CHECKING:
+    from titlecard.aws.dynamodb.catalog import Batch
 
 
 def cancel(
@@ -29,16 +41,20 @@ def cancel(
 
     Its unfinished videos get the state cancelled, and nothing more is spent on it.
     """
-    stack, now = stacks.find(stack_name, state), datetime.now(UTC)
+    stack = stacks.find(stack_name, state)
     results = ResultReader(stack)
     found, catalog = results.batch(batch), results.catalog
-    left = max(found.accepted - found.counted(*END_STATES), 0)
-    say(f"{batch}: about {left:,} of {pluralize(found.accepted, 'video')} have not ended.")
-    if not yes and not confirm("End them as cancelled?"):
+    if _is_over(found):
+        raise _over(found)
+    say(_left(found))
+    if not yes and not found.cancelled and not confirm("End them as cancelled?"):
         raise typer.Abort
-    stacks.ledger(stack).cancel(batch, now=now)  # first, so that nothing more can be reserved
-    if not catalog.cancel(found, now=now):
-        raise CommandError(f"{batch} is already {found.state}: there is nothing to cancel.")
+    now = datetime.now(UTC)
+    is_cancelled = catalog.cancel(found, now=now)
+    found = results.batch(batch)  # it has moved while the person read the question
+    if not is_cancelled and not found.cancelled:
+        raise _over(found)
+    stacks.ledger(stack).cancel(batch, now=now)
     ended = 0
     for deferred in catalog.deferred(found):
         ending = RowEnd(
@@ -54,3 +70,21 @@ def cancel(
     say(
         f"Cancelled: nothing more is spent on it. {waiting} ended; a video in the queue ends when a worker receives it."
     )
+
+
+def _is_over(batch: Batch) -> bool:
+    """Return whether a batch can no longer be cancelled; one that is cancelled already may need the other writes."""
+    return batch.state in (BatchState.FINISHED, BatchState.REFUSED) and not batch.cancelled
+
+
+def _over(batch: Batch) -> CommandError:
+    return CommandError(f"{batch.id} is already {batch.state}: there is nothing to cancel.")
+
+
+def _left(batch: Batch) -> str:
+    """Describe what a cancellation ends, from counters that may be slightly off."""
+    if batch.state is BatchState.COUNTING:
+        return f"{batch.id}: ingest is still reading the manifest, so the number of its videos is not known yet."
+    left = min(max(batch.left, 0), batch.accepted)
+    already = " It is cancelled already." if batch.cancelled else ""
+    return f"{batch.id}: about {left:,} of {pluralize(batch.accepted, 'video')} have not ended.{already}"
