@@ -328,9 +328,34 @@ def test_a_manifest_that_became_too_large_does_not_delay_others(world: World) ->
     large, _ = opened(world, 30)
     _, others = opened(world, 3)
     world.parameters["ManifestMaxBytes"] = "1000"
-    assert stand_still(world) == [{"sent again": 3, "not audited": 1}]
+    assert stand_still(world) == [{"sent again": 3}]
     assert world.sent() == others
     assert world.catalog.batch(large.id).state is BatchState.OPEN
+
+
+def test_lost_rows_of_a_manifest_that_became_too_large_become_dead_after_all_rounds(world: World) -> None:
+    batch, _ = opened(world, 30)
+    world.parameters["ManifestMaxBytes"] = "1000"
+    done = stand_still(world, ROUNDS + 2)
+    assert done == [*[{}] * ROUNDS, {"given up": 30}, {"finished": 1}]
+    (reason,) = {row.reason for row in world.catalog.rows(batch)}
+    assert (reason or "").startswith(
+        "never_answered: it cannot be sent again: the manifest is no longer read as it was when it was accepted: "
+    )
+
+
+def test_a_lost_row_that_is_rejected_when_it_is_read_again_becomes_dead_after_all_rounds(world: World) -> None:
+    long = [video.model_copy(update={"description": "About it. " * 30}) for video in videos(3)]
+    upload = world.put(manifest(long))
+    world.ingest().take(upload, lambda: 900)
+    assert len(world.sent()) == 3
+    world.parameters["RowMaxBytes"] = "256"
+    assert stand_still(world, ROUNDS + 2) == [*[{}] * ROUNDS, {"given up": 3}, {"finished": 1}]
+    assert world.catalog.batch(upload.batch).reason == (
+        "rows were never answered, and they cannot be sent again: "
+        "the manifest is no longer read as it was when it was accepted"
+    )
+    assert world.sent() == []
 
 
 @pytest.mark.parametrize(

@@ -6,27 +6,30 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
-from tests.functional.world import LIMITS, NUMBERS, Cut, Killed, World, manifest, received, videos
+from tests.functional.finished import talk
+from tests.functional.world import LIMITS, NUMBERS, PROJECT, Cut, Killed, World, manifest, received, videos
 
 from titlecard.aws.dynamodb.catalog import Catalog, RowEnd
-from titlecard.aws.dynamodb.catalog.keys import row_key
+from titlecard.aws.dynamodb.catalog.keys import batch_key, row_key, video_record_key
 from titlecard.aws.dynamodb.catalog.results import BatchResults
 from titlecard.aws.errors import CatalogBusy, MessagesNotSent
 from titlecard.aws.sqs import WorkQueue
-from titlecard.domain.batch import BatchState, RowState
+from titlecard.domain.batch import BatchState, Message, RowState
+from titlecard.domain.money import Amount
+from titlecard.pipeline import requeue
 from titlecard.pipeline.lease import LEASE
 from titlecard.pipeline.outcomes import Done
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
+    from datetime import datetime
 
     from tests.functional.world import Wire
     from tests.provider import LoopbackProvider
 
-    from titlecard.aws.dynamodb.catalog import Batch
+    from titlecard.aws.dynamodb.catalog import Batch, DeferredRow, UnreadableRow
     from titlecard.aws.dynamodb.catalog.results import RowResult
     from titlecard.bootstrap import AwsClients
-    from titlecard.domain.batch import Message
     from titlecard.llm import ModelTier
 
 MARK = "f" * 32
@@ -42,9 +45,9 @@ TROUBLE = [
 """What a table or a queue that does not answer raises."""
 
 
-def ingested(world: World, rows: int = 3) -> tuple[Batch, list[Message]]:
+def ingested(world: World, rows: int = 3, prefix: str = "v") -> tuple[Batch, list[Message]]:
     """Make a batch as ingest leaves it, with its messages taken out of the queue."""
-    upload = world.put(manifest(videos(rows)))
+    upload = world.put(manifest(videos(rows, prefix)))
     world.ingest().take(upload, lambda: 900)
     return world.catalog.batch(upload.batch), world.sent()
 
@@ -472,3 +475,110 @@ def test_the_audit_does_not_give_up_a_row_that_was_just_requeued(world: World) -
     assert world.sweeper().run() == {"put back": 1}
     world.clock.forward(60)
     assert world.sweeper().run() == {}
+
+
+# ----------------------------------------------------------------------------------------------------- unreadable items
+
+
+def _edit(world: World, key: dict[str, str], change: str, **values: object) -> None:
+    """Change an item as a person does in the console of AWS."""
+    names = {name: name[1:] for name in change.replace(",", " ").split() if name.startswith("#")}
+    more: dict[str, Any] = {"ExpressionAttributeNames": names} if names else {}
+    if values:
+        more["ExpressionAttributeValues"] = {f":{name}": value for name, value in values.items()}
+    world.db.update_item(TableName=world.names["CatalogTable"], Key=key, UpdateExpression=change, **more)
+
+
+def _newer_talk(world: World, batch: Batch) -> None:
+    newer = {"title": "x", "presenters": [], "tier": "of a newer version", "confidence": 1}
+    ended(world, batch)
+    _edit(world, video_record_key(batch.project, "v1", MARK), "SET talk = :talk", talk=newer)
+
+
+def _no_video(world: World, batch: Batch) -> None:
+    ended(world, batch)
+    _edit(world, row_key(batch.id, 1), "REMOVE video")
+
+
+def _no_time_zone(world: World, batch: Batch) -> None:
+    _edit(world, batch_key(batch.id), "SET moved_at = :at", at="2026-01-05T11:59:00")
+
+
+def _number_as_version(world: World, batch: Batch) -> None:
+    _edit(world, batch_key(batch.id), "SET version = :version", version=5)
+
+
+def _negative_need(world: World, batch: Batch) -> None:
+    deferred(world, batch)
+    _edit(world, row_key(batch.id, 1), "SET need = :need", need={"requests": 1, "micro_usd": -5})
+
+
+def _queued_by_hand(world: World, batch: Batch) -> None:
+    deferred(world, batch)
+    _edit(world, row_key(batch.id, 1), "SET #state = :state", state="queued")
+
+
+def ended(world: World, batch: Batch) -> None:
+    """End the first two rows of a batch with a talk."""
+    endings = [RowEnd(it, batch.upload.order, MARK, RowState.PARSED, talk=talk("Linkers")) for it in of(batch, 2)]
+    world.catalog.end_and_count(endings, now=world.clock())
+
+
+def deferred(world: World, batch: Batch) -> None:
+    """Defer the first two rows of a batch until now."""
+    for message in of(batch, 2):
+        need = Amount(1, 1, 1, 1)
+        world.catalog.defer(message, MARK, reason="budget_day: no", due=world.clock(), now=world.clock(), need=need)
+
+
+def of(batch: Batch, rows: int) -> list[Message]:
+    """Return the first messages of a batch."""
+    return [
+        Message(batch=batch.id, project=batch.project, row=row, video=video)
+        for row, video in enumerate(videos(rows), start=1)
+    ]
+
+
+@pytest.mark.parametrize(
+    "edit", [_newer_talk, _no_video, _no_time_zone, _number_as_version, _negative_need, _queued_by_hand]
+)
+def test_an_item_that_this_version_cannot_read_stops_no_other_batch(
+    world: World, edit: Callable[[World, Batch], None]
+) -> None:
+    odd, _ = ingested(world, 2)
+    edit(world, odd)
+    world.clock.forward(1)
+    other, messages = ingested(world, 1, "other")
+    end(world, messages)
+    due, (message,) = ingested(world, 1, "due")
+    world.catalog.defer(message, MARK, reason="budget_day: no", due=world.clock(), now=world.clock())
+    world.clock.forward(1)
+    world.sweeper().run()
+    assert world.catalog.batch(other.id).state is BatchState.FINISHED
+    assert message.video in {it.video for it in world.sent() if it.batch == due.id}
+    world.sweeper().run()
+    assert world.sent() == [] or edit is _negative_need
+
+
+def test_a_sweep_reads_past_a_bounded_number_of_rows_of_a_project_that_waits(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(requeue, "MOST_PASSED", 20)
+    batch, _ = ingested(world, 60)
+    for message in of(batch, 60):
+        need = Amount(1, 1, 1, 1)
+        world.catalog.defer(message, MARK, reason="budget_day: no", due=world.clock(), now=world.clock(), need=need)
+    cancelled, _ = ingested(world, 1)
+    world.catalog.cancel(cancelled, now=world.clock())
+    world.ledger.open_breaker(PROJECT, "quota", probe_at=world.clock.after(900), now=world.clock())
+    read, due = [], Catalog.due
+
+    def counted(catalog: Catalog, project: str, *, now: datetime) -> Iterator[DeferredRow | UnreadableRow]:
+        for found in due(catalog, project, now=now):
+            read.append(found)
+            yield found
+
+    monkeypatch.setattr(Catalog, "due", counted)
+    world.clock.forward(60)
+    world.sweeper().run()
+    assert len(read) == 21

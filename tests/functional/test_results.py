@@ -16,6 +16,7 @@ from tests.functional.world import PROJECT, Cut, Killed, World, videos
 from titlecard.aws.dynamodb.catalog import stamp
 from titlecard.aws.dynamodb.catalog.keys import SHARDS, UNSHARDED_ROWS
 from titlecard.aws.dynamodb.catalog.table import READ_THREADS, read_ahead
+from titlecard.aws.dynamodb.catalog.upload_progress import UploadProgress, UploadProgressTable
 from titlecard.domain.batch import BatchState, RowState
 from titlecard.domain.video import Tier
 from titlecard.pipeline import publish as module
@@ -259,6 +260,56 @@ def test_the_call_after_a_crash_at_any_point_writes_the_whole_file_and_announces
             break
     else:
         pytest.fail(f"results that take more than {CALLS} calls")
+
+
+@pytest.mark.usefixtures("small_parts")
+def test_a_change_under_a_slower_clock_starts_the_parts_anew(world: World) -> None:
+    batch = large(world)
+    assert not results(world).publish(batch, iter([True, False]).__next__)
+    earlier = replace(batch, marked_at=stamp(world.clock.after(-240)))
+    assert results(world).publish(earlier, always)
+    assert len(file_of(world, earlier)) == 12
+
+
+@pytest.mark.usefixtures("small_parts")
+def test_rows_that_end_after_a_count_that_was_too_high_are_in_the_file(world: World) -> None:
+    batch, messages = world.batch(*videos(12))
+    end(world, batch, messages[1:], [talk(f"Talk {it.row}") for it in messages[1:]])
+    read = world.catalog.batch(batch.id)
+    with pytest.raises(RowsNotEnded):
+        results(world).publish(read, always)
+    assert "Uploads" not in world.s3.list_multipart_uploads(Bucket=world.bucket)
+    end(world, batch, messages[:1], [talk("Talk 1")])
+    assert results(world).publish(read, always)
+    assert [it["title"] for it in file_of(world, batch)] == [f"Talk {number}" for number in range(1, 13)]
+
+
+@pytest.mark.usefixtures("small_parts")
+def test_a_part_that_another_writer_has_replaced_starts_the_upload_again(world: World) -> None:
+    batch = large(world)
+    assert not results(world).publish(batch, iter([True, False]).__next__)
+    (upload,) = world.s3.list_multipart_uploads(Bucket=world.bucket)["Uploads"]
+    other = b"{}" * 600
+    world.s3.upload_part(Bucket=world.bucket, Key=upload["Key"], UploadId=upload["UploadId"], PartNumber=1, Body=other)
+    assert not results(world).publish(batch, always)
+    assert results(world).publish(batch, always)
+    assert len(file_of(world, batch)) == 12
+
+
+@pytest.mark.usefixtures("small_parts")
+def test_a_writer_that_comes_second_aborts_its_own_upload(world: World) -> None:
+    batch, read = large(world), UploadProgressTable.read
+
+    def read_before_another_began(table: UploadProgressTable, name: str, version: str) -> UploadProgress | None:
+        found = read(table, name, version)
+        patch.undo()
+        results(world).publish(batch, iter([True, False]).__next__)
+        return found
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(UploadProgressTable, "read", read_before_another_began)
+        assert not results(world).publish(batch, always)
+    assert len(world.s3.list_multipart_uploads(Bucket=world.bucket)["Uploads"]) == 1
 
 
 @pytest.mark.usefixtures("small_parts")

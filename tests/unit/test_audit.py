@@ -22,7 +22,7 @@ from titlecard.domain.money import Total
 from titlecard.domain.video import Video
 from titlecard.manifests.validation import Bitmap
 from titlecard.pipeline import audit as module
-from titlecard.pipeline.audit import CALL_SECONDS, CLAIM_SECONDS, COUNT_AFTER_SECONDS, Audit
+from titlecard.pipeline.audit import CALL_SECONDS, CLAIM_SECONDS, COUNT_AFTER_SECONDS, ROWS_PER_SECOND, Audit
 from titlecard.pipeline.errors import RowsNotEnded
 
 if TYPE_CHECKING:
@@ -53,6 +53,9 @@ OPEN = Batch(
     audit_row=0,
     last_row=40,
 )
+CLAIMED = CLAIM_SECONDS + OPEN.accepted / ROWS_PER_SECOND
+"""The seconds for which a batch is left to the call that has claimed it."""
+
 SENDING = replace(OPEN, state=BatchState.SENDING, moved_at=NOON - timedelta(seconds=RESTART + 1), audited_rows=39)
 
 
@@ -348,7 +351,7 @@ def test_a_batch_whose_rows_have_ended_by_its_counters_is_published_and_counted_
 
 @pytest.mark.parametrize(
     ("idle", "left_alone"),
-    [(0, True), (CLAIM_SECONDS, True), (CLAIM_SECONDS + 0.001, False), (-CLOCKS_APART_SECONDS, True), (-601, False)],
+    [(0, True), (CLAIMED, True), (CLAIMED + 0.001, False), (-CLOCKS_APART_SECONDS, True), (-601, False)],
 )
 def test_a_batch_is_left_for_a_while_to_the_call_that_has_claimed_it(
     stage: Stage, idle: float, left_alone: bool

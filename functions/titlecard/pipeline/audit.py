@@ -12,7 +12,7 @@ has all its rows ended                     publish the results, then close it
 has not moved for `AuditAfterSeconds`      a round: resend the unfinished rows, `SweeperLimit` per call, each from
                                            where the last one stopped (`audit_row`, 0 when a round is over)
 likewise, after `AuditRounds`              record these rows as dead, and send dead letters
-likewise, and its manifest is deleted      record these rows as dead
+likewise, and they cannot be read again    record these rows as dead
 likewise, and these rows are unknown       publish what is known, then close it with a sentence
 moves, or has a long queue                 nothing
 =========================================  ===========================================================================
@@ -34,18 +34,16 @@ from datetime import timedelta
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from botocore.exceptions import BotoCoreError, ClientError
-
 from titlecard import telemetry
 from titlecard.aws.dynamodb.catalog import RowEnd, UnreadableBatch, stamp
-from titlecard.aws.errors import BatchItemInvalid, CatalogBusy, ManifestTooLarge, MessagesNotSent, ObjectDeleted
+from titlecard.aws.errors import ManifestTooLarge, ObjectDeleted
 from titlecard.aws.sqs import ENTRIES_PER_SEND, chunk_messages
 from titlecard.domain.batch import END_STATES, BatchState, Message, RowState
 from titlecard.domain.clock import CLOCKS_APART_SECONDS
 from titlecard.domain.video import Video
 from titlecard.manifests.errors import NotAManifest
 from titlecard.manifests.validation import Bitmap
-from titlecard.pipeline.errors import EventNotPublished, RowsNotEnded
+from titlecard.pipeline.errors import RowsNotEnded
 from titlecard.pipeline.ingest import ACCEPTED, accepted_messages
 from titlecard.telemetry import logger
 
@@ -67,23 +65,14 @@ COUNT_AFTER_SECONDS = 120
 """Seconds without a change after which a batch's rows are counted one by one: a worker that crashed may have ended rows
 without counting them. A batch that is audited sooner is counted before each audit, which is a change itself."""
 
-CLAIM_SECONDS = 60
-"""Seconds for which the sweeper leaves a batch to the call that has claimed to finish it."""
+CLAIM_SECONDS, ROWS_PER_SECOND = 60, 1_000
+"""Seconds for which the sweeper leaves a batch to the call that has claimed to finish it, and a second more for so many
+rows: their results take a second or less."""
+
+_NOT_FOUND = "the manifest is no longer read as it was when it was accepted"
 
 SETTLED = (RowState.DEFERRED, *END_STATES)
 """The states of a row that is not lost: it has ended, or the sweeper will requeue it."""
-
-_ERRORS_OF_ONE_BATCH = (
-    BotoCoreError,
-    CatalogBusy,
-    ClientError,
-    NotAManifest,
-    MessagesNotSent,
-    EventNotPublished,
-    OSError,
-    ManifestTooLarge,
-)
-"""Errors that concern one batch, and not the next."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,7 +112,7 @@ class Audit:
                 break
             try:
                 done += self._audit(batch, in_time) if batch.state is BatchState.OPEN else self._restart_ingest(batch)
-            except _ERRORS_OF_ONE_BATCH:
+            except Exception:  # noqa: BLE001 -- an item may hold anything, and the next batch does not wait
                 logger.exception("a batch could not be audited", batch=batch.id)
                 done["not audited"] += 1
         return done
@@ -135,9 +124,9 @@ class Audit:
         """
         try:
             batch = self.catalog.batch(name)
-            if batch.is_counted_out and self.catalog.claim_finish(batch) and self._may_have_ended(batch):
+            if batch.is_counted_out and self.catalog.claim_finish(batch):
                 return self._finish(batch, in_time, batch.reason)
-        except (KeyError, BatchItemInvalid, *_ERRORS_OF_ONE_BATCH):
+        except Exception:  # noqa: BLE001 -- likewise; the schedule tries again
             logger.exception("a batch could not be finished", batch=name)
             return Counter({"not audited": 1})
         return Counter()
@@ -181,14 +170,21 @@ class Audit:
             if settled >= batch.accepted:  # the rest is deferred: checked at the next standstill
                 self.catalog.record_audit(batch, rounds=0, rows=settled, now=self.now())
                 return Counter()
+        is_last = rounds > self.settings.audit_rounds
         try:
             row, done = self._send_again(batch, rounds, in_time)
-        except ObjectDeleted as gone:  # somebody deleted the only record of these rows
+            gone = "" if row or done or not is_last else _NOT_FOUND
+        except (NotAManifest, ManifestTooLarge) as error:
+            logger.warning("a manifest that was accepted cannot be read", batch=batch.id, error=str(error))
+            row, done, gone = 0, Counter(), f"{_NOT_FOUND}: {error}" if is_last else ""
+        except ObjectDeleted as error:  # somebody deleted the only record of these rows
+            row, done, gone = 0, Counter(), str(error)
+        if gone:
             try:
                 accepted = Bitmap.from_bytes(self.uploads.read_report(batch.upload, ACCEPTED))
             except ObjectDeleted:
-                return self._finish_incomplete(batch, str(gone), in_time)
-            row, done = self._end_unsendable(batch, accepted, str(gone))
+                return self._finish_incomplete(batch, gone, in_time)
+            row, done = self._end_unsendable(batch, accepted, gone)
         self.catalog.record_audit(batch, rounds=rounds, rows=settled, row=row, now=self.now())
         return done
 
@@ -202,7 +198,8 @@ class Audit:
         if batch.counted_at == batch.progress:
             return False
         idle = (self.now() - batch.moved_at).total_seconds()
-        if batch.claimed_at == batch.progress and -CLOCKS_APART_SECONDS <= idle <= CLAIM_SECONDS:
+        longest = CLAIM_SECONDS + batch.accepted / ROWS_PER_SECOND
+        if batch.claimed_at == batch.progress and -CLOCKS_APART_SECONDS <= idle <= longest:
             return False
         if batch.left <= 0:
             return True

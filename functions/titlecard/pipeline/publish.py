@@ -45,7 +45,7 @@ SOURCE, FINISHED = "titlecard", "Titlecard batch finished"
 PART_BYTES = 5 * 1024 * 1024
 """The least size of a part except the last, in bytes (S3 user guide, "Amazon S3 multipart upload limits")."""
 
-_LOST = {"NoSuchUpload", "InvalidPart", "InvalidPartOrder"}
+_LOST = {"NoSuchUpload", "InvalidPart"}
 
 
 class EventBus(Protocol):
@@ -107,8 +107,7 @@ class ResultPublisher:
             try:
                 progress = self._add(batch, progress or self._begin(batch), part)
                 if part.last and progress:
-                    _check_ended(progress.counts, rows)
-                    self._complete(batch, progress)
+                    self._complete(batch, progress, rows)
                     return progress.counts
             except ClientError as error:
                 if progress is None or error.response["Error"].get("Code") not in _LOST:
@@ -156,7 +155,14 @@ class ResultPublisher:
             return None
         return further if self.progress.advance(batch.id, progress, further) else None
 
-    def _complete(self, batch: Batch, progress: UploadProgress) -> None:
+    def _complete(self, batch: Batch, progress: UploadProgress, rows: int) -> None:
+        """Complete an upload of at least so many ended rows; forget one of fewer, since rows of its parts end later."""
+        try:
+            _check_ended(progress.counts, rows)
+        except RowsNotEnded:
+            self.progress.forget(batch.id, progress)
+            self.s3.abort_multipart_upload(**_object(batch), UploadId=progress.upload)
+            raise
         parts: list[CompletedPartTypeDef] = [
             {"PartNumber": number, "ETag": etag} for number, etag in enumerate(progress.etags, 1)
         ]

@@ -70,6 +70,9 @@ STOP_SECONDS = 60
 MARK_THREADS = 8
 """Threads that mark rows; an update mostly waits."""
 
+MOST_PASSED = 10_000
+"""The most waiting rows that a sweep reads past in search of a cancelled batch's: some twenty pages of the index."""
+
 UNREADABLE_SECONDS = 86_400
 """Seconds until another look at a row that this version cannot read: a newer version may be deployed by then."""
 
@@ -120,7 +123,7 @@ class Requeue:
         sweep = _Sweep(self.catalog, self.queue, _Headroom(self.ledger, self.now()), self.most, self.now)
         try:
             batches = [it for it in self.catalog.open_batches() if isinstance(it, Batch)]  # the audit reports others
-            sweep.send(sweep.due_rows(batches), in_time)
+            sweep.send(sweep.due_rows(batches, in_time), in_time)
             for batch in batches:
                 if in_time():
                     sweep.send(sweep.rows_for_a_person(batch), in_time)
@@ -262,24 +265,30 @@ class _Sweep:
     _batches: dict[str, Batch] = field(default_factory=dict)
     done: Counter[str] = field(default_factory=Counter)
 
-    def due_rows(self, batches: Iterable[Batch]) -> Iterator[DeferredRow]:
+    def due_rows(self, batches: Iterable[Batch], in_time: Callable[[], bool]) -> Iterator[DeferredRow]:
         """Yield the due rows of all projects that can continue, oldest first; record why the others cannot."""
         self._batches.update({batch.id: batch for batch in batches})
         projects = sorted({batch.project for batch in self._batches.values()})
-        streams = [self._rows_that_continue(self._due_of(project)) for project in projects]
+        streams = [self._rows_that_continue(self._due_of(project, in_time)) for project in projects]
         streams.append(self._rows_that_continue(self._catalog.due(NO_PROJECT, now=self._now())))
         return heapq.merge(*streams, key=attrgetter("row.due"))
 
-    def _due_of(self, project: str) -> Iterator[DeferredRow | UnreadableRow]:
-        """Yield a project's due rows that can be decided; while the project waits, only those of cancelled batches."""
+    def _due_of(self, project: str, in_time: Callable[[], bool]) -> Iterator[DeferredRow | UnreadableRow]:
+        """Yield a project's due rows that can be decided; while the project waits, only those of cancelled batches.
+
+        Cancelled rows behind more than `MOST_PASSED` others wait with them.
+        """
         account = self._headroom.of_project(project)
         cancelled = {it.id for it in self._batches.values() if it.cancelled and it.project == project}
         if _waits(account) and not cancelled:
             return
+        passed = 0
         for found in self._catalog.due(project, now=self._now()):
             if not _waits(account) or found.batch in cancelled:
                 yield found
-            elif not cancelled:
+                continue
+            passed += 1
+            if not cancelled or passed > MOST_PASSED or not in_time():
                 return
 
     def _rows_that_continue(self, rows: Iterable[DeferredRow | UnreadableRow]) -> Iterator[DeferredRow]:

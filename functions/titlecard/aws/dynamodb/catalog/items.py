@@ -274,8 +274,10 @@ def as_batch(item: Mapping[str, Any], *tallies: Mapping[str, Any]) -> Batch:
     for tally in tallies:
         counts.update({name[2:]: int(value) for name, value in tally.items() if name.startswith("n_")})
     return Batch(
-        upload=Upload(item["bucket"], item["key"], item["version"], item["order"], item.get("etag", "")),
-        project=item["project"],
+        upload=Upload.of(
+            {name: _text(item, name) for name in ("bucket", "key", "version", "order", "etag") if name in item}
+        ),
+        project=_text(item, "project"),
         state=BatchState(item["state"]),
         limits=Total.from_item(item["limits"]),
         accepted=int(item.get("accepted", 0)),
@@ -285,8 +287,8 @@ def as_batch(item: Mapping[str, Any], *tallies: Mapping[str, Any]) -> Batch:
         reason=item.get("reason"),
         sent_row=int(item.get("sent_row", 0)),
         counts=counts,
-        created_at=datetime.fromisoformat(item["created_at"]),
-        moved_at=datetime.fromisoformat(max(it["moved_at"] for it in (item, *tallies))),
+        created_at=_moment(item["created_at"]),
+        moved_at=_moment(max(it["moved_at"] for it in (item, *tallies))),
         marked_at=item["moved_at"],
         lease=item.get("lease"),
         lease_until=item.get("lease_until", ""),
@@ -298,6 +300,19 @@ def as_batch(item: Mapping[str, Any], *tallies: Mapping[str, Any]) -> Batch:
         counted_at=item.get("counted_at", ""),
         claimed_at=item.get("claimed_at", ""),
     )
+
+
+def _text(item: Mapping[str, Any], name: str) -> str:
+    if not isinstance(text := item[name], str):
+        raise TypeError(f"{name} is no text")
+    return text
+
+
+def _moment(text: str) -> datetime:
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is None:
+        raise ValueError(f"{text} has no time zone")
+    return moment
 
 
 def _due(item: Mapping[str, Any]) -> str | None:

@@ -329,11 +329,10 @@ class Rows(CatalogTable):
         return self._update(
             row_key(unreadable.batch, unreadable.number),
             "SET agenda = :agenda, due = :until",
-            "#state = :deferred AND due = :due",
+            "due = :due",  # whatever its state: a person may have edited it
             {
                 ":agenda": dated_list(NO_PROJECT, unreadable.batch, unreadable.number),
                 ":until": stamp(until),
-                ":deferred": RowState.DEFERRED,
                 ":due": unreadable.due,
             },
         )
@@ -409,6 +408,9 @@ _UNREADABLE = (ValueError, KeyError, TypeError, AttributeError, OSError, EOFErro
 def _as_deferred(item: Mapping[str, Any]) -> DeferredRow | UnreadableRow:
     try:
         row = as_row(item)
+        row.need.total  # noqa: B018 -- validated here, with the rest
+        if row.due is None:
+            raise ValueError(f"a row on the agenda is {row.state}")
         message = Message.model_validate_json(unpacked(item["body"]))
     except _UNREADABLE as error:
         return UnreadableRow(batch_of_row(item), number_of_row(item), type(error).__name__, str(item["due"]))

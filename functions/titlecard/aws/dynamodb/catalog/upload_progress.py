@@ -44,8 +44,11 @@ class UploadProgressTable(CatalogTable):
         return UploadProgress(version, item["upload"], tuple(item["etags"]), int(item["row"]), counts)
 
     def begin(self, batch: str, progress: UploadProgress) -> bool:
-        """Store the first part's progress of a version; return False if another writer has."""
-        of_before = "attribute_not_exists(pk) OR version < :version"
+        """Store the first part's progress of a version; return False if another writer has.
+
+        Versions have no order: the clock that a redrive was run with may be behind that of an earlier change.
+        """
+        of_before = "attribute_not_exists(pk) OR version <> :version"
         return self._stored(batch, progress, of_before, {":version": progress.version})
 
     def advance(self, batch: str, before: UploadProgress, progress: UploadProgress) -> bool:
