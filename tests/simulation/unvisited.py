@@ -13,6 +13,7 @@ _LONG = "a sweep of more rows than a schedule has: the module's own tests do it"
 _NEVER = "what it guards against cannot be said in types: the line before has excluded it"
 
 _UNREADABLE = "items that this version cannot read: the catalog's own tests write some"
+_READ_IN_ANOTHER_WAY = "a manifest that is read in another way than before: the audit's own tests change the limits"
 _CROWDED = "a table that stays crowded until all tries are used up: the catalog's own tests keep one so"
 _SAID = "what waits has a reason, a date and a need"
 
@@ -141,6 +142,15 @@ UNVISITED: dict[tuple[str, str, str], tuple[tuple[bool, ...], str]] = {
     ),
     ("pipeline.parse", "Parser._look_up", "it.entry.talk"): (YES, _RARE),
     ("pipeline.audit", "Audit._send_again", "not in_time()"): (YES, _LONG),
+    ("pipeline.audit", "Audit._audit", "is_last"): (BOTH, _READ_IN_ANOTHER_WAY),
+    ("pipeline.audit", "Audit._audit", "not is_last"): (NO, _READ_IN_ANOTHER_WAY),
+    ("pipeline.audit", "Audit._audit", "except (NotAManifest, ManifestTooLarge)"): (YES, _READ_IN_ANOTHER_WAY),
+    ("pipeline.requeue", "_Sweep._due_of", "passed > MOST_PASSED"): (YES, _LONG),
+    ("pipeline.requeue", "_Sweep._due_of", "not in_time()"): (YES, _LONG),
+    ("aws.dynamodb.catalog.items", "_moment", "moment.tzinfo is None"): (YES, _UNREADABLE),
+    ("aws.dynamodb.catalog.items", "_text", "not isinstance((text := item[name]), str)"): (YES, _UNREADABLE),
+    ("aws.dynamodb.catalog.items", "as_batch", "name in item"): (NO, "every version of today writes all five"),
+    ("aws.dynamodb.catalog.rows", "_as_deferred", "row.due is None"): (YES, _UNREADABLE),
     ("pipeline.admission", "Admission.rejected_for_all", "permit.probe is not None"): (YES, _RARE),
     ("pipeline.ask", "Asker._not_sent", "self._catalog.give_back(reserved.attempt)"): (NO, _RARE),
     ("pipeline.ask", "Asker._not_claimed", "entry.answers(job.policy)"): (NO, _RARE),
