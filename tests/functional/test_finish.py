@@ -116,6 +116,29 @@ def test_rows_have_ended_although_nobody_can_be_asked(
     assert len(file_of(world, batch)) == 1
 
 
+def test_rows_have_ended_although_the_item_of_their_batch_cannot_be_read(world: World, tier: ModelTier) -> None:
+    batch, messages = world.batch(*videos(1, "sure"))
+    read = Catalog.batch
+    with pytest.MonkeyPatch.context() as patch:
+
+        def read_once(catalog: Catalog, name: str) -> Batch:
+            found = read(catalog, name)
+            world.db.update_item(
+                TableName=world.names["CatalogTable"],
+                Key={"pk": f"batch#{name}", "sk": "batch"},
+                UpdateExpression="SET moved_at = :at",
+                ExpressionAttributeValues={":at": "2026-01-05T12:00:00"},
+            )
+            return found
+
+        patch.setattr(Catalog, "batch", read_once)
+        (outcome,) = work(world.parser(tier), messages)
+    assert isinstance(outcome, Done)
+    (row,) = world.catalog.rows(batch)
+    assert row.state is RowState.PARSED
+    assert world.invoked == []
+
+
 def test_a_batch_that_cannot_have_ended_is_not_read(world: World, tier: ModelTier) -> None:
     batch, messages = world.batch(*videos(2, "sure"))
     _accept(world, batch, ROWS_AT_ONCE + ROWS_PER_SECOND + 2)

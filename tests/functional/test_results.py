@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from moto.s3.exceptions import NoSuchUpload
 from moto.s3.models import S3Backend
-from tests.functional.finished import Listener, end, ended, file_of, results, say, talk
+from tests.functional.finished import Listener, end, ended, exports, file_of, results, say, talk
 from tests.functional.world import PROJECT, Cut, Killed, World, videos
 
 from titlecard.aws.dynamodb.catalog import stamp
@@ -103,6 +103,21 @@ def test_a_row_that_a_newer_batch_has_is_not_current(world: World) -> None:
     ended(world, {"a": talk("Linkers, again")}, mark="e" * 32)
     results(world).publish(older, always)
     assert [(it["title"], it["current"]) for it in file_of(world, older)] == [("Linkers", False)]
+
+
+def test_of_two_rows_of_one_video_one_is_current(world: World) -> None:
+    batch, messages = world.batch(*videos(2))
+    same = [message.model_copy(update={"video": messages[0].video}) for message in messages]
+    end(world, batch, same, [talk("Linkers"), talk("Linkers")])
+    results(world).publish(world.catalog.batch(batch.id), always)
+    assert sorted(it["current"] for it in file_of(world, batch)) == [False, True]
+
+
+def test_a_row_that_a_worker_has_begun_has_changed_then(world: World) -> None:
+    batch, (message,) = world.batch(*videos(1))
+    world.catalog.mark_started(message, now=world.clock(), alone="locally")
+    (found,) = exports(world).results(world.catalog.batch(batch.id))
+    assert found.changed_at == stamp(world.clock())
 
 
 def test_a_persons_answer_replaces_a_talk(world: World) -> None:

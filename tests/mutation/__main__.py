@@ -35,8 +35,13 @@ PARTS = (
     "domain.money",
     "aws.dynamodb.values",
     "aws.dynamodb.ledger",
-    *(f"aws.dynamodb.catalog.{name}" for name in ("attempts", "batches", "grants", "items", "rows", "table")),
-    "pipeline.requeue",
+    *(
+        f"aws.dynamodb.catalog.{name}"
+        for name in ("attempts", "batches", "grants", "items", "results", "rows", "table")
+    ),
+    "aws.dynamodb.catalog.upload_progress",
+    *(f"aws.{name}" for name in ("functions", "notifications", "secrets", "sqs")),
+    *(f"pipeline.{name}" for name in ("publish", "requeue")),
     *(
         f"pipeline.{name}"
         for name in ("admission", "ask", "audit", "canary", "finish", "job", "lease", "outcomes", "parse")

@@ -288,7 +288,7 @@ def as_batch(item: Mapping[str, Any], *tallies: Mapping[str, Any]) -> Batch:
         sent_row=int(item.get("sent_row", 0)),
         counts=counts,
         created_at=_moment(item["created_at"]),
-        moved_at=_moment(max(it["moved_at"] for it in (item, *tallies))),
+        moved_at=max(_moment(it["moved_at"]) for it in (item, *tallies)),
         marked_at=item["moved_at"],
         lease=item.get("lease"),
         lease_until=item.get("lease_until", ""),
