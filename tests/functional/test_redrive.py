@@ -17,7 +17,10 @@ from typer.testing import CliRunner
 from titlecard.aws.dynamodb.catalog.grants import Grants
 from titlecard.domain.batch import BatchState, RowState
 from titlecard.domain.money import Amount
+from titlecard.domain.reasons import DISCARDED
 from titlecard.domain.video import Video
+from titlecard.manifests.validation import Bitmap
+from titlecard.pipeline.ingest import ACCEPTED
 from titlecard_console.commands import dlq
 from titlecard_console.dead_letters.letter import DeadLetter, Kind, Selection, groups
 from titlecard_console.dead_letters.redrive import Redriver
@@ -439,6 +442,59 @@ def test_no_letter_is_discarded_before_its_copy_is_on_the_disk(
     with pytest.raises(OSError, match="No space left"), Path("/dev/full").open("w") as full:
         list(console.discard(console.letters(), full, by=WHO))
     assert len(world.dead()) == 1
+
+
+def strayed(world: World) -> Message:
+    """Make a row that has not ended, and whose message SQS has moved to the dead-letter queue by itself."""
+    batch, (message,) = world.batch(*videos(1))
+    world.uploads.write_report(batch.upload, ACCEPTED, Bitmap([1]).to_bytes())
+    world.sqs.send_message(QueueUrl=world.names["WorkDeadLetterQueue"], MessageBody=message.model_dump_json())
+    return message
+
+
+def discard(console: Redriver, file: Path) -> list[str]:
+    with file.open("w") as copy:
+        return [what for _, what in console.discard(console.letters(), copy, by=WHO)]
+
+
+def test_a_discarded_row_that_had_not_ended_is_dead_and_never_sent_again(
+    world: World, provider: LoopbackProvider, tmp_path: Path
+) -> None:
+    message = strayed(world)
+    assert discard(redriver(world), tmp_path / "copy") == ["discarded"]
+    world.clock.forward(2 * NUMBERS["AuditAfterSeconds"])
+    assert dict(world.sweeper().run()) == {"finished": 1}
+    batch = world.catalog.batch(message.batch)
+    (row,) = world.catalog.rows(batch)
+    assert (row.state, row.video, row.reason) == (RowState.DEAD, message.video.id, DISCARDED)
+    assert (batch.counts, redriver(world).letters(), world.sent()) == ({"dead": 1}, [], [])
+    assert provider.posts == []
+
+
+@pytest.mark.parametrize("how", [Cut.KILLED_BEFORE, Cut.KILLED_AFTER])
+@pytest.mark.parametrize("call", ["TransactWriteItems", "DeleteMessage"])
+def test_a_discard_that_is_killed_loses_no_row_and_continues_when_it_is_repeated(
+    world: World, tmp_path: Path, how: Cut, call: str
+) -> None:
+    message = strayed(world)
+    world.wire.cut(how, call=call)
+    with pytest.raises(Killed):
+        discard(redriver(world), tmp_path / "first")
+    world.wire.mend()
+    discard(redriver(world), tmp_path / "second")
+    assert (state(world, message), redriver(world).letters()) == (RowState.DEAD, [])
+
+
+def test_a_row_that_was_redriven_while_the_person_read_the_question_is_not_discarded(
+    world: World, tier: ModelTier, provider: LoopbackProvider, tmp_path: Path
+) -> None:
+    (message,) = die(world, tier, provider)
+    console = redriver(world)
+    read = console.letters()
+    assert send_again(redriver(world)) == ["sent"]
+    with (tmp_path / "copy").open("w") as copy:
+        assert [what for _, what in console.discard(read, copy, by=WHO)] == ["moved"]
+    assert (state(world, message), len(world.sent())) == (RowState.QUEUED, 1)
 
 
 # --------------------------------------------------------------------------------------------- as a person types it

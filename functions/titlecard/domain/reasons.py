@@ -62,3 +62,6 @@ class Hold(StrEnum):
 
 CANCELLED = "cancelled by hand"
 """The reason shown for the rows of a cancelled batch."""
+
+DISCARDED = "discarded: a person discarded its dead letter"
+"""The reason shown for a row that had not ended when its dead letter was discarded."""

@@ -21,7 +21,7 @@ from titlecard.domain.video import Video
 from titlecard_console import stacks
 from titlecard_console.commands import options
 from titlecard_console.dead_letters.letter import DeadLetter, Kind, Selection, groups
-from titlecard_console.dead_letters.plan import differences, ids_by_cause, limits_reached, plan
+from titlecard_console.dead_letters.plan import differences, limits_reached, plan, plan_of_discard
 from titlecard_console.dead_letters.queue import HIDDEN_SECONDS, MESSAGES_PER_SECOND
 from titlecard_console.dead_letters.redrive import Redriver
 from titlecard_console.errors import CommandError, ExitCode
@@ -273,7 +273,10 @@ def discard(
 
     `titlecard dlq discard --cause undecodable --copy undecodable.jsonl`
 
-    It asks twice. The rows stay dead in the catalog but are no longer listed.
+    It asks twice. Their rows are dead in the catalog and no longer listed; a row that has been parsed or waits in the
+    meantime stays as it is.
+
+    Exit code 3: some have changed since they were read, and are kept.
     """
     selection = _not_everything(_selection(causes, ids, batches, older_than), everything)
     redriver = Redriver(stacks.find(stack_name, state))
@@ -284,16 +287,19 @@ def discard(
     copy = copy or Path(f"dead-letters-{datetime.now(UTC):%Y%m%dT%H%M%SZ}.jsonl")
     if copy.exists():
         raise CommandError(f"There already is a file {str(copy)!r}: name another one with --copy.")
-    for sentence in ids_by_cause(letters):
+    for sentence in plan_of_discard(letters):
         say(sentence)
     if not yes and not (
-        confirm(f"Delete {pluralize(len(letters), 'dead letter')}? A copy goes to {copy}.")
+        confirm(f"Continue? A copy goes to {copy}.")
         and confirm(f"They cannot be sent again afterwards. Type {len(letters)} to continue:", word=str(len(letters)))
     ):
         raise typer.Abort
     with copy.open("x", encoding="utf-8") as file:
-        gone = sum(1 for _ in redriver.discard(letters, file, by=redriver.who()))
-    say(f"{gone:,} deleted; the copy is in {copy}.")
+        done = Counter(what for _, what in redriver.discard(letters, file, by=redriver.who()))
+    say(f"{done['discarded']:,} deleted; the copy is in {copy}.")
+    if done["moved"]:
+        say(f"{done['moved']:,} kept: something has happened to it since it was read.")
+        raise typer.Exit(ExitCode.UNFINISHED)
 
 
 # ---------------------------------------------------------------------------------------------------------- selection

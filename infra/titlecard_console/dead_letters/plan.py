@@ -47,6 +47,20 @@ def plan(letters: Sequence[DeadLetter]) -> Iterator[str]:
     yield from (f"  {one_line(letter.reason)}" for letter in uploads)
 
 
+def plan_of_discard(letters: Sequence[DeadLetter]) -> Iterator[str]:
+    """Describe which dead letters a discard deletes, and what happens to their rows."""
+    yield f"{pluralize(len(letters), 'dead letter is', 'dead letters are')} deleted:"
+    yield from ids_by_cause(letters)
+    counts = Counter(letter.kind for letter in letters)
+    for number, sentence in (
+        (counts[Kind.STRAYED], "of them: the row has not ended, and is recorded as dead"),
+        (counts[Kind.ENDED], "of them: the row was parsed or waits in the meantime, and stays as it is"),
+        (counts[Kind.UPLOAD], "of them: an upload; if its batch has begun, only `titlecard cancel` ends it"),
+    ):
+        if number:
+            yield f"{number:,} {sentence}."
+
+
 def ids_by_cause(letters: Iterable[DeadLetter]) -> Iterator[str]:
     """List the ids of dead letters, one line for each cause."""
     by_cause: dict[str, list[str]] = defaultdict(list)

@@ -167,11 +167,15 @@ class Redriver:
             queue.delete(letter.messages)
             yield letter, "removed" if letter.kind is Kind.ENDED else "sent"
 
-    def discard(self, letters: Sequence[DeadLetter], copy: IO[str], *, by: str) -> Iterator[DeadLetter]:
-        """Write a copy of dead letters to the disk, then delete their messages and remove their rows from the list.
+    def discard(self, letters: Sequence[DeadLetter], copy: IO[str], *, by: str) -> Iterator[tuple[DeadLetter, str]]:
+        """Write a copy of dead letters to the disk, then make their rows dead for good and delete their messages.
+
+        The row comes first: after a crash in between, its message is still listed. In the other order, the audit would
+        send a row again that had not ended.
 
         Yields:
-            Each dead letter once it is deleted.
+            Each dead letter, with its outcome: `discarded`, or `moved` (kept, because it has changed since it was
+            read).
         """
         for letter in letters:
             bodies = [message.body for message in letter.messages]
@@ -180,10 +184,13 @@ class Redriver:
         copy.flush()
         os.fsync(copy.fileno())
         for letter in letters:
+            if letter.seen and letter.kind in (Kind.DEAD, Kind.STRAYED):
+                seen = replace(letter.seen, video=letter.seen.video or letter.id, fingerprint=letter.fingerprint)
+                if not self._grants.discard(seen, by=by, now=self._now()):
+                    yield letter, "moved"
+                    continue
             (self._ingest if letter.kind is Kind.UPLOAD else self._work).delete(letter.messages)
-            if letter.seen and letter.kind is Kind.DEAD:
-                self._grants.discard(letter.seen, by=by, now=self._now())
-            yield letter
+            yield letter, "discarded"
 
     def _send_row(self, letter: DeadLetter, more: int, by: str) -> bool:
         """Allow another try of a row and send its message; return False if the row has changed since it was read."""

@@ -38,6 +38,7 @@ from titlecard.aws.dynamodb.catalog.keys import (
 from titlecard.aws.dynamodb.catalog.table import CatalogTable
 from titlecard.aws.dynamodb.values import stamp
 from titlecard.domain.batch import BatchState, RowState
+from titlecard.domain.reasons import DISCARDED
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -116,11 +117,22 @@ class Grants(CatalogTable):
         """
         writes = [self._granted(seen, grant, now), self._batch_open(seen, state, now)]
         if seen.state is RowState.DEAD:
-            writes += [self._row_queued(seen, grant, now), self._not_counted(seen, now)]
+            writes += [self._row_queued(seen, grant, now), self._dead_counted(seen, -1, now)]
         return self._transact(writes)
 
     def discard(self, seen: Row, *, by: str, now: datetime) -> bool:
-        """Take a dead row off the agenda: it stays dead, and no list shows it any more."""
+        """Make a row dead for good: no list shows it, and nothing sends it again; return False if it has changed.
+
+        Args:
+            seen: the row as it was read: dead, or queued with a message in the dead-letter queue; with its video.
+            by: the person who discards it.
+            now: the current time, timezone-aware.
+
+        Raises:
+            CatalogBusy: nothing was written, because other writers kept cancelling the transaction.
+        """
+        if seen.state is not RowState.DEAD:
+            return self._transact([self._row_discarded(seen, by, now), self._dead_counted(seen, 1, now)])
         as_read = "#state = :dead AND ended_at = :ended"
         return self._update(
             row_key(seen.batch, seen.number),
@@ -170,10 +182,30 @@ class Grants(CatalogTable):
             },
         )
 
-    def _not_counted(self, seen: Row, now: datetime) -> dict[str, Any]:
+    def _row_discarded(self, seen: Row, by: str, now: datetime) -> dict[str, Any]:
+        not_begun = "attribute_not_exists(#state)"
+        queued = "#state = :queued"
+        return self._write(
+            row_key(seen.batch, seen.number),
+            "SET #state = :dead, video = :video, fingerprint = if_not_exists(fingerprint, :fingerprint),"
+            " reason = :reason, ended_at = :now, discarded_at = :now, discarded_by = :by"
+            " REMOVE agenda, due, began, alone",
+            f"{not_begun} OR {queued}",
+            {
+                ":dead": RowState.DEAD,
+                ":queued": RowState.QUEUED,
+                ":video": seen.video,
+                ":fingerprint": seen.fingerprint,
+                ":reason": DISCARDED,
+                ":now": stamp(now),
+                ":by": by,
+            },
+        )
+
+    def _dead_counted(self, seen: Row, number: int, now: datetime) -> dict[str, Any]:
         return {
             "TableName": self._table,
             "Key": row_count_key(seen.batch, REDRIVEN),
-            "UpdateExpression": "SET moved_at = :now ADD n_dead :less",
-            "ExpressionAttributeValues": {":now": stamp(now), ":less": -1},
+            "UpdateExpression": "SET moved_at = :now ADD n_dead :number",
+            "ExpressionAttributeValues": {":now": stamp(now), ":number": number},
         }

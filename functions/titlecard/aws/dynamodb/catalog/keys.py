@@ -31,7 +31,7 @@ TALLIES = 4
 """The number of tallies that the workers of a batch are spread over."""
 
 REDRIVEN = "redriven"
-"""The tally that subtracts redriven dead rows from a batch's counts."""
+"""The tally of what operators change: it subtracts redriven dead rows, and adds rows that were queued and discarded."""
 
 OPEN, CLOSED = "open", "closed"
 """The agenda's lists of batches. The due date on both is the batch's creation, so their order never changes."""
