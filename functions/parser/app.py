@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType, process_partial_response
 from aws_lambda_powertools.utilities.data_classes import SQSEvent
+from botocore.exceptions import BotoCoreError
 
 from titlecard import bootstrap, telemetry
 from titlecard.aws.sqs import WorkQueue
@@ -63,11 +64,17 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
         lambda: context.get_remaining_time_in_millis() / 1000,
     )
 
+    sqs_answers = True
+
     def report(record: SQSRecord) -> None:
+        nonlocal sqs_answers
         outcome = outcomes[record.message_id]
         if isinstance(outcome, Redeliver):
-            if outcome.seconds is not None:
-                queue.change_visibility(record.receipt_handle, outcome.seconds)
+            if outcome.seconds is not None and sqs_answers:
+                try:
+                    queue.change_visibility(record.receipt_handle, outcome.seconds)
+                except BotoCoreError:  # the others keep the queue's delay: there is no time for ten calls that hang
+                    sqs_answers = False
             raise NotDone
 
     answer = dict(process_partial_response(event=event, record_handler=report, processor=processor, context=context))

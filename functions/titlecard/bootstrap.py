@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import boto3
 
+from titlecard.aws import timeouts
 from titlecard.aws.dynamodb.catalog import CATALOG_CONFIG, Catalog
 from titlecard.aws.dynamodb.catalog.grants import Grants
 from titlecard.aws.dynamodb.catalog.results import BatchResults
@@ -70,22 +71,22 @@ class AwsClients:
     @cached_property
     def sqs(self) -> SQSClient:
         """SQS."""
-        return self._session.client("sqs")
+        return self._session.client("sqs", config=timeouts.SQS)
 
     @cached_property
     def s3(self) -> S3Client:
         """S3."""
-        return self._session.client("s3")
+        return self._session.client("s3", config=timeouts.S3)
 
     @cached_property
     def functions(self) -> LambdaClient:
         """Lambda."""
-        return self._session.client("lambda")
+        return self._session.client("lambda", config=timeouts.LAMBDA)
 
     @cached_property
     def events(self) -> EventBus:
         """EventBridge."""
-        client: EventBus = self._session.client("events")
+        client: EventBus = self._session.client("events", config=timeouts.EVENTS)
         return client
 
 

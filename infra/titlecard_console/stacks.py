@@ -176,6 +176,10 @@ class _Clients(AwsClients):
         return self._stack.resource("dynamodb", parameter_validation=False).meta.client
 
     @cached_property
+    def s3(self) -> Any:  # noqa: ANN401 -- as above
+        return self._stack.client("s3")
+
+    @cached_property
     def ledger(self) -> Any:  # noqa: ANN401 -- as above
         return self._stack.resource("dynamodb", retries={"total_max_attempts": 1}, read_timeout=30).meta.client
 

@@ -17,7 +17,7 @@ from titlecard.aws.dynamodb.catalog.rows import Ended
 from titlecard.aws.errors import CatalogBusy
 from titlecard.domain.batch import BatchState, RowState
 from titlecard.pipeline import audit
-from titlecard.pipeline.finish import ROWS_AT_ONCE, ROWS_PER_SECOND, may_have_ended
+from titlecard.pipeline.finish import LEAST_SECONDS, ROWS_AT_ONCE, ROWS_PER_SECOND, may_have_ended
 from titlecard.pipeline.outcomes import Done
 
 if TYPE_CHECKING:
@@ -137,6 +137,18 @@ def test_rows_have_ended_although_the_item_of_their_batch_cannot_be_read(world: 
     (row,) = world.catalog.rows(batch)
     assert row.state is RowState.PARSED
     assert world.invoked == []
+
+
+def test_nobody_is_asked_at_the_end_of_an_invocation(world: World, tier: ModelTier) -> None:
+    batch, messages = world.batch(*videos(1, "sure"))
+    (outcome,) = world.parser(tier).work([received(it) for it in messages], lambda: LEAST_SECONDS).values()
+    assert (isinstance(outcome, Done), world.invoked) == (True, [])
+    upload = world.put('{"id": "a", "title": ""}')
+    assert world.ingest().take(upload, lambda: LEAST_SECONDS)
+    assert world.invoked == []
+    world.clock.forward(MINUTE)
+    assert world.sweeper().run() == {"finished": 2}, "by the schedule"
+    assert len(file_of(world, batch)) == 1
 
 
 def test_a_batch_that_cannot_have_ended_is_not_read(world: World, tier: ModelTier) -> None:

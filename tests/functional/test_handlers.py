@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote_plus, unquote_plus
 
 import pytest
+from botocore.exceptions import EndpointConnectionError
 from tests.functional.conftest import MODEL
 from tests.functional.world import NUMBERS, PROJECT, Cut, manifest, videos
 
+from titlecard.aws.sqs import WorkQueue
 from titlecard.domain.batch import BatchState, RowState, Upload, upload_order
 from titlecard.domain.money import Amount
 from titlecard.domain.video import Policy, Tier, Video, fingerprint
@@ -322,6 +324,27 @@ def test_the_parser_leaves_a_message_without_a_known_delay_to_its_queue(
     before = len(world.wire.calls)
     assert handlers.load("parser", **with_key)(event, plenty()) == ids_of(event, 1)
     assert "ChangeMessageVisibility" not in world.wire.calls[before:]
+
+
+def test_a_silent_queue_costs_the_parser_one_call_and_no_acknowledgement(
+    world: World,
+    handlers: Handlers,
+    provider: LoopbackProvider,
+    with_key: dict[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    _, messages = world.batch(*videos(2))
+    provider.fail(always="server_error")
+    calls: list[str] = []
+
+    def silent(_queue: WorkQueue, receipt: str, _seconds: int) -> None:
+        calls.append(receipt)
+        raise EndpointConnectionError(endpoint_url="sqs")
+
+    monkeypatch.setattr(WorkQueue, "change_visibility", silent)
+    event = queued(world, messages)
+    assert handlers.load("parser", **with_key)(event, plenty()) == ids_of(event, 1, 2)
+    assert len(calls) == 1
 
 
 def test_no_message_is_acknowledged_while_the_catalog_is_not_there(world: World, handlers: Handlers) -> None:

@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING
 
 import boto3
 import pytest
+from aws_lambda_powertools.utilities.parameters import SecretsProvider
+from botocore.exceptions import EndpointConnectionError
 from pydantic import SecretStr
 from tests.functional.world import Cut
 
 from titlecard.aws.errors import KeyUnreadable
-from titlecard.aws.secrets import FRESH_SECONDS, ProjectKeys
+from titlecard.aws.secrets import FRESH_SECONDS, UNREADABLE_SECONDS, ProjectKeys
 
 if TYPE_CHECKING:
     from mypy_boto3_secretsmanager import SecretsManagerClient
@@ -104,3 +106,27 @@ def test_an_unreadable_secret_does_not_count_as_missing(world: World, project: s
     world.wire.cut(Cut.OUTAGE)
     with pytest.raises(KeyUnreadable):
         keys.of(project)
+
+
+def test_a_key_that_could_not_be_read_is_not_read_again_for_each_row(
+    world: World, secrets: SecretsManagerClient, project: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    moment = 1_000.0
+    monkeypatch.setattr("titlecard.aws.secrets.time.monotonic", lambda: moment)
+    secrets.create_secret(Name=PREFIX + project, SecretString="sk-of-the-project")
+    keys = ProjectKeys(PREFIX, local=None)
+    with monkeypatch.context() as patch:
+        patch.setattr(SecretsProvider, "_get", _no_answer)
+        with pytest.raises(KeyUnreadable):
+            keys.of(project)
+    before = len(world.wire.calls)
+    for fresh in (False, True):
+        with pytest.raises(KeyUnreadable, match=project):
+            keys.of(project, fresh=fresh)
+    assert len(world.wire.calls) == before
+    moment += UNREADABLE_SECONDS
+    assert keys.of(project) == "sk-of-the-project"
+
+
+def _no_answer(*_: object) -> None:
+    raise EndpointConnectionError(endpoint_url="secretsmanager")

@@ -125,7 +125,7 @@ class Stage:
     def count(self, ended: list[Ended], *, now: datetime) -> None:
         """Do nothing."""
 
-    def check(self, _name: str) -> None:
+    def check(self, _name: str, _remaining: object) -> None:
         """Return None: the table does not answer."""
         self._call("check")
 

@@ -13,6 +13,7 @@ from aws_lambda_powertools.utilities.parameters import SecretsProvider
 from aws_lambda_powertools.utilities.parameters.exceptions import GetParameterError
 from botocore.exceptions import ClientError
 
+from titlecard.aws import timeouts
 from titlecard.aws.errors import KeyUnreadable
 
 if TYPE_CHECKING:
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 FRESH_SECONDS = 300
 """How long a key, or its absence, is cached in memory, in seconds."""
 
+UNREADABLE_SECONDS = 30
+"""How long a key that could not be read is not read again, in seconds: a worker does not wait for each of its rows."""
 
 _NO_SECRET = {"ResourceNotFoundException", "InvalidRequestException"}
 """The error codes of a secret that does not exist or is marked for deletion (GetSecretValue reference)."""
@@ -37,8 +40,9 @@ class ProjectKeys:
     def __init__(self, prefix: str, *, local: SecretStr | None) -> None:
         self._prefix = prefix
         self._local = local.get_secret_value() if local else None
-        self._secrets = SecretsProvider()
+        self._secrets = SecretsProvider(boto_config=timeouts.SECRETS)
         self._keyless: dict[str, float] = {}
+        self._unreadable: dict[str, tuple[float, str]] = {}
 
     def of(self, project: str, *, fresh: bool = False) -> str | None:
         """Return a project's key, None if it has none; without a key only the local tier answers.
@@ -53,6 +57,9 @@ class ProjectKeys:
             return self._local
         if not fresh and time.monotonic() < self._keyless.get(project, 0):
             return None
+        until, said = self._unreadable.get(project, (0.0, ""))
+        if time.monotonic() < until:
+            raise KeyUnreadable(said)
         try:
             secret = self._secrets.get(f"{self._prefix}{project}", max_age=FRESH_SECONDS, force_fetch=fresh)
         except GetParameterError as error:
@@ -61,5 +68,6 @@ class ProjectKeys:
                 self._keyless[project] = time.monotonic() + FRESH_SECONDS
                 return None
             message = f"the key of {project} could not be read from Secrets Manager: {type(cause).__name__}"
+            self._unreadable[project] = (time.monotonic() + UNREADABLE_SECONDS, message)
             raise KeyUnreadable(message) from error
         return str(secret).strip() or None

@@ -25,12 +25,18 @@ from titlecard.aws.errors import BatchItemInvalid, CatalogBusy
 from titlecard.telemetry import logger
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from titlecard.aws.dynamodb.catalog import Batch, Catalog
     from titlecard.aws.functions import SweeperFunction
 
 ROWS_AT_ONCE, ROWS_PER_SECOND = 500, 10_000
 """The most rows that all workers process at once, and more than they end in a second: fifty workers, of ten rows each,
 end 8,300 (`tests/unit/test_partitions.py`). With faster ones a batch may have to wait for the scheduled run."""
+
+LEAST_SECONDS = 15
+"""The least time, in seconds, that an invocation must have left to ask the sweeper: even a request that hangs must not
+cost the worker its report to SQS."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,11 +46,16 @@ class Finisher:
     catalog: Catalog
     sweeper: SweeperFunction
 
-    def check(self, name: str) -> Batch | None:
-        """Read a batch, and ask the sweeper to finish it if all its rows have ended; return None if a call failed."""
+    def check(self, name: str, remaining: Callable[[], float]) -> Batch | None:
+        """Read a batch, and ask the sweeper to finish it if all its rows have ended; return None if a call failed.
+
+        Args:
+            name: the batch.
+            remaining: returns the seconds that this invocation has left. Near its end, the schedule finishes the batch.
+        """
         try:
             batch = self.catalog.batch(name)
-            if batch.is_counted_out:
+            if batch.is_counted_out and remaining() > LEAST_SECONDS:
                 self.sweeper.finish(name)
         except (KeyError, BatchItemInvalid, CatalogBusy, BotoCoreError, ClientError) as error:
             logger.warning("a batch that may have ended waits for the sweeper", batch=name, error=type(error).__name__)

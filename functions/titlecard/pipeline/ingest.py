@@ -183,7 +183,7 @@ class Ingest:
             raise
         if complete:
             self.catalog.all_sent(batch, now=self.now())
-            self.finisher.check(batch.id)
+            self.finisher.check(batch.id, remaining)
         else:
             self.catalog.sent(batch, last, until=None, now=self.now())
         return complete

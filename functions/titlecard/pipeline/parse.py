@@ -128,7 +128,7 @@ class Parser:
         for job in sorted(returned, key=lambda job: job.is_suspect):
             outcomes |= self._together(self._locally_alone, [job], marks=True)
         outcomes |= self._by_model(left(), remaining)
-        self._count(outcomes)
+        self._count(outcomes, remaining)
         return outcomes
 
     def _together(
@@ -423,7 +423,7 @@ class Parser:
         ended = self._catalog.end([ending for _, ending in endings], now=self._now())
         return {job.received.id: _done(it) for (job, _), it in zip(endings, ended, strict=True)}
 
-    def _count(self, outcomes: Mapping[str, Outcome]) -> None:
+    def _count(self, outcomes: Mapping[str, Outcome], remaining: Callable[[], float]) -> None:
         """Count the rows that have ended, once for the whole invocation."""
         ended = [it.ended for it in outcomes.values() if isinstance(it, Done) and it.ended]
         try:
@@ -432,14 +432,14 @@ class Parser:
             logger.warning("rows that ended were not counted", error=type(error).__name__, rows=len(ended))
             return
         for name in sorted({it.ending.message.batch for it in ended if it.new}):
-            self._finish_at_its_end(name)
+            self._finish_at_its_end(name, remaining)
 
-    def _finish_at_its_end(self, name: str) -> None:
+    def _finish_at_its_end(self, name: str, remaining: Callable[[], float]) -> None:
         """Have a batch finished if its last row has ended."""
         now, known = self._now(), self._known.get(name)
         if known and not may_have_ended(known[1], (now - known[0]).total_seconds()):
             return
-        batch = self._finisher.check(name)
+        batch = self._finisher.check(name, remaining)
         if known and batch:
             self._known[name] = now, batch, known[2]
 
