@@ -47,7 +47,7 @@ AGAIN_SECONDS = 60
 @telemetry.invocation
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Ingest the uploads that a notification reports."""
-    if not event["Records"]:
+    if not event.get("Records"):
         return {"batchItemFailures": []}
 
     def take(record: SQSRecord) -> None:

@@ -48,7 +48,7 @@ class NotDone(Exception):
 @telemetry.invocation
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Parse the videos that the messages carry into talks."""
-    if not event["Records"]:
+    if not event.get("Records"):
         return {"batchItemFailures": []}
     outcomes = parser.work(
         [

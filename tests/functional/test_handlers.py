@@ -131,6 +131,17 @@ def queued(world: World, messages: Sequence[Message]) -> dict[str, Any]:
     return received(world, "WorkQueue")
 
 
+@pytest.mark.parametrize("event", [{}, {"key1": "value1"}, {"Records": []}])
+@pytest.mark.parametrize("name", ["ingest", "parser"])
+def test_an_event_without_records_does_nothing(
+    world: World, handlers: Handlers, name: str, event: dict[str, Any]
+) -> None:
+    handler = handlers.load(name)
+    before = len(world.wire.calls)
+    assert handler(event, plenty()) == NOTHING_FAILED
+    assert len(world.wire.calls) == before
+
+
 @pytest.mark.parametrize("name", ["ingest", "parser", "sweeper"])
 def test_the_template_tells_every_handler_what_it_needs(handlers: Handlers, name: str) -> None:
     handlers.load(name)

@@ -6,6 +6,8 @@ S3 notifies the queue directly, through SNS, or through EventBridge. Each wraps 
 from __future__ import annotations
 
 import json
+import re
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote_plus
 
@@ -18,6 +20,9 @@ if TYPE_CHECKING:
 _WRAPPINGS_MAX = 4
 """The most wrappings that are opened; the path from EventBridge through SNS to SQS makes two."""
 
+_SURROGATE = re.compile("[\ud800-\udfff]")
+"""Half a character, which JSON can spell and UTF-8 cannot."""
+
 
 def uploads(body: Any) -> Iterator[Upload]:  # noqa: ANN401 -- any JSON value
     """Yield the uploads that a message's body reports: none for S3's test notification or an empty folder's marker.
@@ -29,15 +34,17 @@ def uploads(body: Any) -> Iterator[Upload]:  # noqa: ANN401 -- any JSON value
         match body:
             case {"Type": "Notification", "Message": str() as message}:  # SNS, unless raw delivery is on
                 body = _parsed(message)
-            case {"continue": dict() as upload}:
-                yield Upload.of(upload)
+            case {"continue": {"bucket": _, "key": _, "version": _, "order": _} as upload} if (
+                type(body.get("rounds", 0)) is int
+            ):
+                yield _checked(Upload.of(upload))
                 return
             case {"Records": list() as records}:
                 for record in records:
                     yield from _of_record(record)
                 return
             case {"source": "aws.s3", "detail-type": "Object Created", "detail": dict() as detail}:
-                yield from _of_event(detail, str(body.get("time", "")))
+                yield from _of_event(detail, _text(body, "time"))
                 return
             case {"source": "aws.s3", "detail-type": str() as kind} if kind.startswith("Object "):  # "Object Deleted"
                 return
@@ -58,8 +65,8 @@ def _of_record(record: Any) -> Iterator[Upload]:  # noqa: ANN401 -- any JSON val
         case {"eventName": str() as event} if not event.removeprefix("s3:").startswith("ObjectCreated:"):
             return
         case {"s3": {"bucket": {"name": str() as bucket}, "object": {"key": str() as key} as thing}}:
-            order = upload_order(record.get("eventTime", ""), thing.get("sequencer", ""))
-            yield from _upload(bucket, unquote_plus(key), thing.get("versionId") or "", order, thing)
+            order = upload_order(_text(record, "eventTime"), _text(thing, "sequencer"))
+            yield from _upload(bucket, unquote_plus(key), _text(thing, "versionId"), order, thing)
         case _:
             raise UnknownNotification("A record of the message does not come from S3.")
 
@@ -68,16 +75,40 @@ def _of_event(detail: Any, time: str) -> Iterator[Upload]:  # noqa: ANN401 -- an
     """Yield an EventBridge event's upload; the key is plain (S3 user guide, "EventBridge event message structure")."""
     match detail:
         case {"bucket": {"name": str() as bucket}, "object": {"key": str() as key} as thing}:
-            order = upload_order(time, thing.get("sequencer", ""))
-            yield from _upload(bucket, key, thing.get("version-id") or "", order, thing)
+            order = upload_order(time, _text(thing, "sequencer"))
+            yield from _upload(bucket, key, _text(thing, "version-id"), order, thing)
         case _:
             raise UnknownNotification("The event does not name an object of S3.")
 
 
 def _upload(bucket: str, key: str, version: str, order: str, thing: Mapping[str, Any]) -> Iterator[Upload]:
     if not key.endswith("/") or thing.get("size"):
-        etag = thing.get("eTag") or thing.get("etag") or ""  # S3's and EventBridge's spelling
-        yield Upload(bucket=bucket, key=key, version=version, order=order, etag=etag)
+        etag = _text(thing, "eTag") or _text(thing, "etag")  # S3's and EventBridge's spelling
+        yield _checked(Upload(bucket=bucket, key=key, version=version, order=order, etag=etag))
+
+
+def _text(fields: Mapping[str, Any], name: str) -> str:
+    """Return a field of a notification; "" if it is missing or has no value.
+
+    Raises:
+        UnknownNotification: the field is not a text.
+    """
+    value = fields.get(name)
+    if not isinstance(value, str | None):
+        raise UnknownNotification(f"The {name} of the notification is not a text.")
+    return value or ""
+
+
+def _checked(upload: Upload) -> Upload:
+    """Return an upload whose fields are all texts that a table can hold.
+
+    Raises:
+        UnknownNotification: a field is none.
+    """
+    for name, value in asdict(upload).items():
+        if not isinstance(value, str) or _SURROGATE.search(value):
+            raise UnknownNotification(f"The {name} of the notification is not a text.")
+    return upload
 
 
 def _parsed(message: str) -> Any:  # noqa: ANN401 -- any JSON value
