@@ -24,6 +24,7 @@ def history_content(record: VideoRecord) -> dict[str, Any]:
         "talk": record.talk.model_dump(mode="json") if record.talk else None,
         "history": [{**event, "charged": _charge(event).as_map()} for event in record.history],
         "redrives": list(record.redrives),
+        "error": record.error or None,
     }
 
 
@@ -34,6 +35,9 @@ def history_lines(record: VideoRecord, *, current: str | None = None) -> Iterato
         record: the video's record under one fingerprint.
         current: the fingerprint of the video's current talk.
     """
+    if record.error:
+        yield f"fingerprint {record.fingerprint}  {record.error}"
+        return
     allowed = f", {record.allowed} allowed" if record.allowed else ""
     mark = "  (current)" if record.fingerprint == current else ""
     yield f"fingerprint {record.fingerprint}  {pluralize(record.attempts, 'attempt')}{allowed}{mark}"

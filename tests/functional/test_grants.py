@@ -82,7 +82,7 @@ def test_a_grant_queues_the_row_as_unsent_and_removes_the_reason(dead: Dead) -> 
     assert dead.allow()
     assert (dead.seen.state, dead.seen.ended_at, dead.seen.reason) == (RowState.QUEUED, "", None)
     assert not dead.item.keys() & {"ended_at", "reason", "tier"}
-    assert [it.number for it in dead.grants.unsent()] == [1]
+    assert list(dead.grants.unsent()) == [(dead.message.batch, 1)]
     assert list(dead.grants.dead()) == []
 
 
@@ -198,13 +198,13 @@ def test_a_row_that_was_queued_again_is_not_discarded(dead: Dead) -> None:
     seen = dead.seen
     assert dead.allow()
     assert not dead.grants.discard(seen, by="grace", now=dead.world.clock())
-    assert [it.number for it in dead.grants.unsent()] == [1]
+    assert list(dead.grants.unsent()) == [(dead.message.batch, 1)]
 
 
 def test_a_row_that_died_again_is_not_discarded(dead: Dead) -> None:
     before = replace(dead.seen, ended_at="2026-01-01T00:00:00.000000+00:00")
     assert not dead.grants.discard(before, by="grace", now=dead.world.clock())
-    assert [it.number for it in dead.grants.dead()] == [1]
+    assert list(dead.grants.dead()) == [(dead.message.batch, 1)]
 
 
 def test_each_grant_is_recorded_with_its_video(dead: Dead) -> None:

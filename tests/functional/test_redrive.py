@@ -665,6 +665,74 @@ def test_a_discard_writes_the_named_copy(
     assert json.loads((tmp_path / "copy.jsonl").read_text())["id"] == "v1"
 
 
+EDITS: dict[str, Callable[[World, Message], None]] = {
+    "batch": lambda world, it: world.edit("CatalogTable", f"batch#{it.batch}", "batch", limits="none"),
+    "survey": lambda world, it: world.edit("CatalogTable", f"batch#{it.batch}", "survey", survey=5),
+    "state": lambda world, it: world.edit("CatalogTable", f"rows#{it.batch}#00", "row#000000000001", state="mislaid"),
+    "video": lambda world, it: world.edit("CatalogTable", f"rows#{it.batch}#00", "row#000000000001", video=...),
+    "date": lambda world, it: world.edit("CatalogTable", f"rows#{it.batch}#00", "row#000000000001", ended_at="today"),
+    "zone": lambda world, it: world.edit(
+        "CatalogTable", f"rows#{it.batch}#00", "row#000000000001", ended_at="2026-01-05T12:00:00"
+    ),
+    "record": lambda world, it: world.edit(
+        "CatalogTable", f"video#{it.project}#{it.video.id}", f"fp#{mark(world, it)}", attempts="many"
+    ),
+}
+
+
+def mark(world: World, message: Message) -> str:
+    (row,) = world.catalog.rows(world.catalog.batch(message.batch))
+    return row.fingerprint
+
+
+@pytest.mark.parametrize("name", EDITS)
+def test_a_dead_letter_that_cannot_be_read_hides_no_other(
+    world: World, tier: ModelTier, provider: LoopbackProvider, run: Callable[..., Result], name: str
+) -> None:
+    (good,) = die(world, tier, provider)
+    (bad,) = die(world, tier, provider, start="w")
+    EDITS[name](world, bad)
+    listed = [json.loads(line) for line in run("list", "--json").stdout.splitlines()]
+    assert len(listed) == 2
+    assert {it["batch"]: "cannot be read" in (it["error"] or "") for it in listed} == {
+        good.batch: False,
+        bad.batch: True,
+    }
+    assert "1 dead letter cannot be sent: " in run().stderr
+    assert "cannot be read" in run("show", listed[1]["id"]).stdout
+    assert "1 video is sent again." in run("redrive", "--batch", good.batch, "--yes").stderr
+    seen = run("redrive", "--all", "--yes")
+    assert (seen.exit_code, [it.batch for it in world.sent()]) == (3, [good.batch])
+    assert "1 dead letter cannot be sent: " in seen.stderr
+
+
+def test_a_row_that_cannot_be_read_is_not_discarded(
+    world: World, tier: ModelTier, provider: LoopbackProvider, run: Callable[..., Result], tmp_path: Path
+) -> None:
+    (bad,) = die(world, tier, provider)
+    EDITS["state"](world, bad)
+    seen = run("discard", "--all", "--copy", str(tmp_path / "copy.jsonl"), "--yes")
+    assert (seen.exit_code, "1 kept: its row cannot be read." in seen.stderr, len(world.dead())) == (3, True, 1)
+
+
+def test_charges_that_cannot_be_read_hide_no_plan(
+    world: World, tier: ModelTier, provider: LoopbackProvider, run: Callable[..., Result]
+) -> None:
+    (message,) = die(world, tier, provider)
+    world.edit("LedgerTable", f"batch#{message.batch}", "spend", micro_usd="plenty")
+    seen = run("redrive", "--all", "--yes")
+    assert (seen.exit_code, "'plenty'" in seen.stderr, len(world.sent())) == (0, True, 1)
+
+
+def test_a_message_of_a_batch_with_an_endless_name_hides_no_other(
+    world: World, tier: ModelTier, provider: LoopbackProvider
+) -> None:
+    (good,) = die(world, tier, provider)
+    body = good.model_copy(update={"batch": "b" * 3_000}).model_dump_json()
+    world.sqs.send_message(QueueUrl=world.names["WorkDeadLetterQueue"], MessageBody=body)
+    assert sorted(it.cause for it in redriver(world).letters()) == ["connection_lost", "unknown_batch"]
+
+
 def test_a_finished_batch_that_somebody_wanted_to_cancel_can_be_redriven(
     world: World, tier: ModelTier, provider: LoopbackProvider, monkeypatch: pytest.MonkeyPatch
 ) -> None:

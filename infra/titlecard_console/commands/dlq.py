@@ -21,7 +21,7 @@ from titlecard.domain.video import Video
 from titlecard_console import stacks
 from titlecard_console.commands import options
 from titlecard_console.dead_letters.letter import DeadLetter, Kind, Selection, groups
-from titlecard_console.dead_letters.plan import differences, limits_reached, plan, plan_of_discard
+from titlecard_console.dead_letters.plan import differences, errors, limits_reached, plan, plan_of_discard
 from titlecard_console.dead_letters.queue import HIDDEN_SECONDS, MESSAGES_PER_SECOND
 from titlecard_console.dead_letters.redrive import Redriver
 from titlecard_console.errors import CommandError, ExitCode
@@ -154,6 +154,8 @@ def list_letters(
             print_json(letter.figures())
     elif letters:
         print_table(("id", "batch", "row>", "since", "attempts>", "reason"), map(_cells, letters))
+    for sentence in errors(letters):
+        say(sentence)
     if letters:
         raise typer.Exit(ExitCode.UNFINISHED)
     say(_no_match(selection))
@@ -297,8 +299,13 @@ def discard(
     with copy.open("x", encoding="utf-8") as file:
         done = Counter(what for _, what in redriver.discard(letters, file, by=redriver.who()))
     say(f"{done['discarded']:,} deleted; the copy is in {copy}.")
-    if done["moved"]:
-        say(f"{done['moved']:,} kept: something has happened to it since it was read.")
+    for number, sentence in (
+        (done["moved"], "something has happened to it since it was read"),
+        (done["kept"], "its row cannot be read"),
+    ):
+        if number:
+            say(f"{number:,} kept: {sentence}.")
+    if done["moved"] or done["kept"]:
         raise typer.Exit(ExitCode.UNFINISHED)
 
 
@@ -440,5 +447,6 @@ def _lines(letter: DeadLetter, records: Sequence[VideoRecord], log: str) -> Iter
         yield from (f"  {line}" for line in history_lines(history))
     if letter.to_be_sent or letter.kind is Kind.DEAD:
         most = f"at most {pluralize(letter.worst.requests, 'request')}, {format_usd(letter.worst.micro_usd)}"
-        yield f"  a redrive: {f'no request, since {letter.closed}' if letter.closed else most}"
+        instead = f"not now: {letter.error}" if letter.error else letter.closed and f"no request, since {letter.closed}"
+        yield f"  a redrive: {instead or most}"
     yield f"  log: {log}"

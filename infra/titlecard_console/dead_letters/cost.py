@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from titlecard import extraction
 from titlecard.aws.dynamodb.catalog import VideoRecord
+from titlecard.aws.errors import BatchItemInvalid
 from titlecard.domain.money import Amount
 from titlecard.domain.video import Policy, Video, fingerprint
 from titlecard_console.dead_letters.letter import DeadLetter, Kind
@@ -55,6 +56,7 @@ class RetryCosts:
                 fingerprint=current,
                 attempts=entry.attempts,
                 closed=self._closed(letter.batch, entry, newest.get((project, letter.id), "")),
+                error=letter.error or entry.error,
             )
             costed.append(self._with_worst(found, letter.batch, more))
         return costed
@@ -76,9 +78,13 @@ class RetryCosts:
 
     def _with_worst(self, letter: DeadLetter, batch: Batch, more: int) -> DeadLetter:
         """Return the dead letter with the most requests that can be sent for it, and their greatest total cost."""
-        if letter.kind not in (Kind.DEAD, Kind.STRAYED) or letter.closed or self._policy is Policy.LOCAL:
+        is_asked = letter.kind in (Kind.DEAD, Kind.STRAYED) and not (letter.closed or letter.error)
+        if not is_asked or self._policy is Policy.LOCAL:
             return letter
-        bound = self._bound(letter.video, batch, letter.seen.number if letter.seen else 0)
+        try:
+            bound = self._bound(letter.video, batch, letter.seen.number if letter.seen else 0)
+        except BatchItemInvalid as error:
+            return replace(letter, error=str(error))
         return replace(letter, worst=bound * (max(self._cap, letter.attempts + more) - letter.attempts))
 
     def _bound(self, video: Video | None, batch: Batch, row: int) -> Amount:

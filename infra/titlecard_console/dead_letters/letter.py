@@ -25,8 +25,8 @@ class Kind(StrEnum):
 
     `dead`: the catalog says that the row is dead. `strayed`: the row has not ended, but its message is in the
     dead-letter queue (SQS moved it by itself), or a redrive was killed before it sent the message. `ended`: the row has
-    since ended in another way, or waits, so its message is useless. `unreadable`: the message has no content to send.
-    `upload`: a message of ingest.
+    since ended in another way, or waits, so its message is useless. `unreadable`: the message has no content to send,
+    or the row's item cannot be read. `upload`: a message of ingest.
     """
 
     DEAD = "dead"
@@ -58,6 +58,8 @@ class DeadLetter:
     worst: Amount = field(default_factory=Amount)
     closed: str = ""
     """Why a redriven row would end without a request; empty if a request would be made."""
+    error: str = ""
+    """Why the row cannot be redriven for now: an item of the catalog cannot be read; empty if it can."""
 
     @property
     def cause(self) -> str:
@@ -79,7 +81,7 @@ class DeadLetter:
     @property
     def to_be_sent(self) -> bool:
         """Whether it can be sent to the parser again."""
-        return self.kind in (Kind.DEAD, Kind.STRAYED) and self.video is not None
+        return self.kind in (Kind.DEAD, Kind.STRAYED) and self.video is not None and not self.error
 
     def figures(self) -> dict[str, Any]:
         """Return the dead letter for programs; fields are added, never renamed."""
@@ -97,6 +99,7 @@ class DeadLetter:
             "attempts": self.attempts,
             "charged": amounts(self.charged),
             "again": amounts(self.worst) | {"closed": self.closed or None},
+            "error": self.error or None,
         }
 
 

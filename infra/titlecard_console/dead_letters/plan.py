@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from typing import TYPE_CHECKING
 
+from titlecard.aws.errors import LedgerItemInvalid
 from titlecard.domain.money import Amount
 from titlecard.domain.text import one_line
 from titlecard_console.dead_letters.letter import DeadLetter, Kind
@@ -32,19 +33,21 @@ def plan(letters: Sequence[DeadLetter]) -> Iterator[str]:
         yield from ids_by_cause(rows)
     closed = Counter(letter.closed for letter in rows if letter.closed)
     uploads = [letter for letter in letters if letter.kind is Kind.UPLOAD]
-    lost = [letter for letter in letters if letter.kind in (Kind.DEAD, Kind.STRAYED) and letter.video is None]
-    counts = Counter(letter.kind for letter in letters)
+    whole = [letter for letter in letters if not letter.error]
+    lost = [letter for letter in whole if letter.kind in (Kind.DEAD, Kind.STRAYED) and letter.video is None]
+    counts = Counter(letter.kind for letter in whole)
     for number, sentence in (
         (len(rows) - len(asked) - closed.total(), "of them: the local tier answers, at no cost"),
         *((number, f"of them: ended without a request, since {why}") for why, number in closed.items()),
         (counts[Kind.ENDED], "not sent: parsed or waiting in the meantime, so only the dead letter is deleted"),
-        (len(lost), "not sent: the message is lost, and the manifest was deleted"),
+        (len(lost), "not sent: the message is lost, and the manifest was deleted or cannot be read"),
         (counts[Kind.UNREADABLE], "not sent: the message cannot be read; see `titlecard dlq show ID`, `dlq discard`"),
         (len(uploads), "sent to ingest again; the batch of an upload has its own limits"),
     ):
         if number:
             yield f"{number:,} {sentence}."
     yield from (f"  {one_line(letter.reason)}" for letter in uploads)
+    yield from errors(letters)
 
 
 def plan_of_discard(letters: Sequence[DeadLetter]) -> Iterator[str]:
@@ -73,9 +76,20 @@ def ids_by_cause(letters: Iterable[DeadLetter]) -> Iterator[str]:
 
 def limits_reached(redriver: Redriver, letters: Sequence[DeadLetter]) -> Iterator[str]:
     """Name the batches whose limits may be too low for a redrive, and the commands that raise them."""
-    for batch, charged in redriver.total_charges(letter for letter in letters if letter.to_be_sent):
-        if command := limit_command(batch, charged):
+    for batch, worst in redriver.worst_by_batch(letter for letter in letters if letter.to_be_sent):
+        try:
+            command = limit_command(batch, redriver.spent(batch) + worst)
+        except LedgerItemInvalid as error:
+            yield f"{batch.id}: {error}."
+            continue
+        if command:
             yield f"The limit of {batch.id} may be too low: if it is, some videos wait until `{command}`."
+
+
+def errors(letters: Iterable[DeadLetter]) -> Iterator[str]:
+    """Name what cannot be read, and how many dead letters cannot be sent for that reason."""
+    for error, number in Counter(letter.error for letter in letters if letter.error).items():
+        yield f"{pluralize(number, 'dead letter')} cannot be sent: {one_line(error)}."
 
 
 def differences(letters: Sequence[DeadLetter]) -> list[str]:
@@ -91,4 +105,5 @@ def differences(letters: Sequence[DeadLetter]) -> list[str]:
         ),
         (counts[Kind.ENDED], "letter", "of a row that was parsed or waits in the meantime: a redrive deletes it"),
     )
-    return [f"{pluralize(number, what)} {sentence}." for number, what, sentence in sentences if number]
+    found = [f"{pluralize(number, what)} {sentence}." for number, what, sentence in sentences if number]
+    return [*found, *errors(letters)]

@@ -18,11 +18,12 @@ from typing import IO, TYPE_CHECKING
 
 from pydantic import ValidationError
 
-from titlecard.aws.dynamodb.catalog import Row
+from titlecard.aws.dynamodb.catalog import Batch, Row, UnreadableBatch
 from titlecard.aws.dynamodb.catalog.grants import AttemptGrant
-from titlecard.aws.errors import ManifestTooLarge, ObjectDeleted
+from titlecard.aws.errors import BatchItemInvalid, ManifestTooLarge, ObjectDeleted
 from titlecard.domain.batch import Message, RowState
 from titlecard.domain.money import Amount
+from titlecard.manifests.errors import NotAManifest
 from titlecard.pipeline.ingest import accepted_messages
 from titlecard_console import stacks
 from titlecard_console.dead_letters.cost import RetryCosts
@@ -34,16 +35,20 @@ from titlecard_console.manifest import reading_limits
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-    from titlecard.aws.dynamodb.catalog import Batch, VideoRecord
+    from titlecard.aws.dynamodb.catalog import VideoRecord
     from titlecard.domain.video import Video
     from titlecard_console.stacks import Stack
 
 TRIES = 3
 """The most times that a grant is tried while other writes interfere."""
 
+NAME_CHARACTERS = 200
+"""More characters than the name of a batch has. DynamoDB refuses keys of more than 2,048 bytes, and the whole call."""
+
 UPLOAD = "upload_not_taken"
 MOVED = "moved_by_sqs"
 INTERRUPTED = "redrive_interrupted"
+UNREADABLE_ROW = "unreadable_row"
 
 
 class Redriver:
@@ -97,6 +102,9 @@ class Redriver:
             except ValidationError:
                 reason = queued.reason or "undecodable: the message is not a row of a manifest"
                 found.append(DeadLetter(queued.id, Kind.UNREADABLE, reason, queued.sent_at, (queued,)))
+                continue
+            if len(message.batch) > NAME_CHARACTERS:
+                found.append(_unknown_batch(queued, message.batch))
             else:
                 messages[message.batch, message.row].append((queued, message))
         found += self._rows(messages)
@@ -116,8 +124,8 @@ class Redriver:
         (edited,) = self._costs.added_to([replace(letter, video=video)], more)
         return edited
 
-    def total_charges(self, letters: Iterable[DeadLetter]) -> Iterator[tuple[Batch, Amount]]:
-        """Yield the batches of dead letters, each with its total charge if every request costs its bound."""
+    def worst_by_batch(self, letters: Iterable[DeadLetter]) -> Iterator[tuple[Batch, Amount]]:
+        """Yield the batches of dead letters, each with the cost of all their requests if each costs its bound."""
         worst: dict[str, Amount] = defaultdict(Amount)
         batches: dict[str, Batch] = {}
         for letter in letters:
@@ -125,7 +133,15 @@ class Redriver:
                 worst[letter.batch.id] += letter.worst
                 batches[letter.batch.id] = letter.batch
         for name, batch in batches.items():
-            yield batch, self._ledger.spent(name) + worst[name]
+            yield batch, worst[name]
+
+    def spent(self, batch: Batch) -> Amount:
+        """Return a batch's charges so far.
+
+        Raises:
+            LedgerUnavailable: they cannot be read.
+        """
+        return self._ledger.spent(batch.id)
 
     def records(self, letter: DeadLetter) -> list[VideoRecord]:
         """Return everything that the catalog knows about a dead letter's video."""
@@ -174,8 +190,8 @@ class Redriver:
         send a row again that had not ended.
 
         Yields:
-            Each dead letter, with its outcome: `discarded`, or `moved` (kept, because it has changed since it was
-            read).
+            Each dead letter, with its outcome: `discarded`, `kept` (its row cannot be read) or `moved` (kept, because
+            it has changed since it was read).
         """
         for letter in letters:
             bodies = [message.body for message in letter.messages]
@@ -189,6 +205,9 @@ class Redriver:
                 if not self._grants.discard(seen, by=by, now=self._now()):
                     yield letter, "moved"
                     continue
+            if letter.seen and letter.seen.error:
+                yield letter, "kept"
+                continue
             (self._ingest if letter.kind is Kind.UPLOAD else self._work).delete(letter.messages)
             yield letter, "discarded"
 
@@ -209,8 +228,8 @@ class Redriver:
     def _allow(self, seen: Row, grant: AttemptGrant) -> bool:
         """Allow another try; repeat if only the batch has changed, which a previous try may have reopened."""
         for _ in range(TRIES):
-            state = self._catalog.batch(seen.batch).state
-            if self._grants.allow(seen, grant, state, now=self._now()):
+            batch = self._batch(seen.batch)
+            if isinstance(batch, Batch) and self._grants.allow(seen, grant, batch.state, now=self._now()):
                 return True
         return False
 
@@ -220,36 +239,42 @@ class Redriver:
         self, messages: Mapping[tuple[str, int], Sequence[tuple[QueuedMessage, Message]]]
     ) -> Iterator[DeadLetter]:
         """Yield the dead letters that are rows: dead ones, those with a message, and those left unsent by a redrive."""
-        unsent = {(it.batch, it.number) for it in self._grants.unsent()}
-        keys = list(dict.fromkeys([*((it.batch, it.number) for it in self._grants.dead()), *messages, *unsent]))
+        unsent = set(self._grants.unsent())
+        keys = list(dict.fromkeys([*self._grants.dead(), *messages, *unsent]))
         rows = self._grants.rows(keys)
         batches = {name: self._batch(name) for name in {batch for batch, _ in keys}}
         for key in keys:
-            its, seen, batch = messages.get(key, ()), rows.get(key, Row(*key)), batches[key[0]]
+            its, seen, found = messages.get(key, ()), rows.get(key, Row(*key)), batches[key[0]]
             queued = tuple(message for message, _ in its)
-            if batch is None:
-                for message in queued:
-                    reason = message.reason or f"unknown_batch: the catalog has no batch {key[0][:80]!r}"
-                    yield DeadLetter(message.id, Kind.UNREADABLE, reason, message.sent_at, (message,))
+            if found is None:
+                yield from (_unknown_batch(message, key[0]) for message in queued)
                 continue
+            batch, error = (found, seen.error) if isinstance(found, Batch) else (None, seen.error or found.error)
             kind = _kind_of(seen)
             is_unsent = kind is Kind.STRAYED and key in unsent and seen.redriven_at != ""
-            if kind is not Kind.DEAD and not queued and not is_unsent:  # the index lags behind
+            if not (queued or seen.error or is_unsent or kind is Kind.DEAD):  # the index lags behind
                 continue
             video = its[0][1].video if its else None
-            name = (video.id if video else seen.video) or f"{batch.id}#{seen.number}"
-            if kind is Kind.DEAD:
-                reason, since = seen.reason or "", datetime.fromisoformat(seen.ended_at)
-            elif is_unsent:
-                reason, since = _INTERRUPTED, datetime.fromisoformat(seen.redriven_at)
-            else:
-                reason = next((message.reason for message in queued if message.reason), "")
-                since = min(message.sent_at for message in queued)
-            yield DeadLetter(name, kind, reason or _MOVED, since, queued, seen, batch, video)
+            name = (video.id if video else seen.video) or f"{seen.batch}#{seen.number}"
+            reason, since = self._reason(seen, queued, is_unsent=is_unsent)
+            yield DeadLetter(name, kind, reason, since, queued, seen, batch, video, error=error)
 
-    def _batch(self, name: str) -> Batch | None:
+    def _reason(self, seen: Row, queued: Sequence[QueuedMessage], *, is_unsent: bool) -> tuple[str, datetime]:
+        """Return why a row is a dead letter, and since when."""
+        since = min((message.sent_at for message in queued), default=self._now())
+        if seen.error:
+            return f"{UNREADABLE_ROW}: {seen.error}", since
+        if seen.state is RowState.DEAD:
+            return seen.reason or _MOVED, datetime.fromisoformat(seen.ended_at)
+        if is_unsent:
+            return _INTERRUPTED, datetime.fromisoformat(seen.redriven_at)
+        return next((message.reason for message in queued if message.reason), _MOVED), since
+
+    def _batch(self, name: str) -> Batch | UnreadableBatch | None:
         try:
             return self._catalog.batch(name)
+        except BatchItemInvalid as error:
+            return UnreadableBatch(name, str(error))
         except KeyError:
             return None
 
@@ -279,7 +304,11 @@ class Redriver:
                 for message in accepted_messages(batch, file, uploads, limits):
                     if message.row in rows:
                         yield message.row, message.video
-            except (ObjectDeleted, ManifestTooLarge):  # without its manifest a row cannot be sent, and its line says so
+            except (
+                ObjectDeleted,
+                ManifestTooLarge,
+                NotAManifest,
+            ):  # without its manifest a row cannot be sent, and its line says so
                 return
 
 
@@ -303,9 +332,17 @@ class _RateLimit:
 
 
 def _kind_of(seen: Row) -> Kind:
+    if seen.error:
+        return Kind.UNREADABLE
     if seen.state is RowState.DEAD:
         return Kind.DEAD
     return Kind.STRAYED if seen.state is RowState.QUEUED else Kind.ENDED
+
+
+def _unknown_batch(message: QueuedMessage, batch: str) -> DeadLetter:
+    """Return the dead letter of a message whose batch the catalog does not have."""
+    reason = message.reason or f"unknown_batch: the catalog has no batch {batch[:80]!r}"
+    return DeadLetter(message.id, Kind.UNREADABLE, reason, message.sent_at, (message,))
 
 
 def _upload_letter(message: QueuedMessage) -> DeadLetter:

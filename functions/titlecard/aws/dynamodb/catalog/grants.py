@@ -20,6 +20,7 @@ had no further attempt since, so a redrive that continues after a crash gives th
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from titlecard.aws.dynamodb.catalog.items import Row, VideoRecord, as_row, as_video_record
@@ -28,8 +29,10 @@ from titlecard.aws.dynamodb.catalog.keys import (
     REDRIVEN,
     UNSENT,
     batch_key,
+    batch_of_row,
     current_key,
     dead_lists,
+    number_of_row,
     row_count_key,
     row_key,
     video_partition,
@@ -41,8 +44,7 @@ from titlecard.domain.batch import BatchState, RowState
 from titlecard.domain.reasons import DISCARDED
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-    from datetime import datetime
+    from collections.abc import Iterable, Iterator, Mapping
 
 
 @dataclass(frozen=True)
@@ -64,13 +66,16 @@ class AttemptGrant:
 class Grants(CatalogTable):
     """Dead rows, and what an operator may do about them."""
 
-    def dead(self) -> Iterator[Row]:
-        """Yield every dead row, the oldest death first (an eventually consistent read of the index)."""
-        return map(as_row, self._on_agenda(*dead_lists()))
+    def dead(self) -> Iterator[tuple[str, int]]:
+        """Yield the batch and the number of each dead row, the oldest death first.
 
-    def unsent(self) -> Iterator[Row]:
-        """Yield rows with a grant whose message has not been sent (an eventually consistent read of the index)."""
-        return map(as_row, self._on_agenda(UNSENT))
+        This is an eventually consistent read of the index, as in `unsent`.
+        """
+        return map(_name_of_row, self._on_agenda(*dead_lists()))
+
+    def unsent(self) -> Iterator[tuple[str, int]]:
+        """Yield the batch and the number of each row with a grant whose message has not been sent."""
+        return map(_name_of_row, self._on_agenda(UNSENT))
 
     def sent(self, seen: Row) -> None:
         """Record that a row's message was sent; leave a row that has moved on as it is."""
@@ -78,31 +83,30 @@ class Grants(CatalogTable):
         self._update(row_key(seen.batch, seen.number), "REMOVE agenda, due", is_unsent, {":unsent": UNSENT})
 
     def rows(self, keys: Iterable[tuple[str, int]]) -> dict[tuple[str, int], Row]:
-        """Return the current state of rows, by batch and number."""
+        """Return the current state of rows, by batch and number; one that cannot be read has an `error`."""
         wanted = [row_key(*key) for key in dict.fromkeys(keys)]
-        found = [as_row(item) for item in self._get_all(wanted).values()]
-        return {(seen.batch, seen.number): seen for seen in found}
+        return {_name_of_row(item): _readable_row(item) for item in self._get_all(wanted).values()}
 
     def video_records(self, keys: Iterable[tuple[str, str, str]]) -> dict[tuple[str, str, str], VideoRecord]:
-        """Return the records of videos, by project, id and fingerprint."""
+        """Return the records of videos, by project, id and fingerprint; likewise."""
         wanted = {tuple(video_record_key(*key).values()): key for key in keys}
         found = self._get_all([{"pk": pk, "sk": sk} for pk, sk in wanted])
-        return {wanted[key]: as_video_record(item) for key, item in found.items()}
+        return {wanted[key]: _readable_record(item) for key, item in found.items()}
 
     def newest(self, videos: Iterable[tuple[str, str]]) -> dict[tuple[str, str], str]:
         """Return the order of the newest upload that has each video, by project and id; see `batch.Upload.order`."""
         wanted = {video_partition(*video): video for video in videos}
         found = self._get_all([current_key(*video) for video in wanted.values()])
-        return {wanted[pk]: str(item["order"]) for (pk, _), item in found.items()}
+        return {wanted[pk]: str(item.get("order", "")) for (pk, _), item in found.items()}
 
     def records(self, project: str, video: str) -> list[VideoRecord]:
-        """Return the records of a video under each of its fingerprints."""
+        """Return the records of a video under each of its fingerprints; one that cannot be read has an `error`."""
         items = self._query(
             KeyConditionExpression="pk = :pk AND begins_with(sk, :fp)",
             ExpressionAttributeValues={":pk": video_partition(project, video), ":fp": "fp#"},
             ConsistentRead=True,
         )
-        return [as_video_record(item) for item in items]
+        return [_readable_record(item) for item in items]
 
     def allow(self, seen: Row, grant: AttemptGrant, state: BatchState, *, now: datetime) -> bool:
         """Grant a row further attempts, before its message is sent; return False if anything changed since it was read.
@@ -209,3 +213,36 @@ class Grants(CatalogTable):
             "UpdateExpression": "SET moved_at = :now ADD n_dead :number",
             "ExpressionAttributeValues": {":now": stamp(now), ":number": number},
         }
+
+
+_UNREADABLE = (AttributeError, KeyError, TypeError, ValueError)
+"""What reading an item raises that another version or a person has written."""
+
+
+def _name_of_row(item: Mapping[str, Any]) -> tuple[str, int]:
+    return batch_of_row(item), number_of_row(item)
+
+
+def _readable_row(item: Mapping[str, Any]) -> Row:
+    """Return the row that an item holds; one bad item does not hide the others."""
+    try:
+        row = as_row(item)
+        if row.state is RowState.DEAD and datetime.fromisoformat(row.ended_at).tzinfo is None:
+            raise ValueError(f"{row.ended_at} has no time zone")
+    except _UNREADABLE as error:
+        batch, number = _name_of_row(item)
+        return Row(batch, number, error=_unreadable(f"row {number} of {batch}", error))
+    return row
+
+
+def _readable_record(item: Mapping[str, Any]) -> VideoRecord:
+    """Return the record that an item holds; likewise."""
+    try:
+        return as_video_record(item)
+    except _UNREADABLE as error:
+        fingerprint = str(item["sk"]).removeprefix("fp#")
+        return VideoRecord(fingerprint, error=_unreadable(f"the record {fingerprint} of its video", error))
+
+
+def _unreadable(what: str, error: Exception) -> str:
+    return f"{what} cannot be read: it was edited by hand, or written by another version ({type(error).__name__})"

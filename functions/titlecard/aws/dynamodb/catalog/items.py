@@ -110,6 +110,8 @@ class VideoRecord:
     allowed: int = 0
     """The number of attempts that a person has allowed in all; 0 if no person has, and only the cap applies."""
     redrives: tuple[Mapping[str, Any], ...] = ()
+    error: str = ""
+    """Why the record cannot be read; empty if it can."""
 
     def answers(self, policy: Policy) -> bool:
         """Return whether the stored talk is final, so that the video is neither parsed nor paid for again.
@@ -226,6 +228,8 @@ class Row:
     deferrals: int = 0
     ended_at: str = ""
     redriven_at: str = ""
+    error: str = ""
+    """Why the row's item cannot be read; empty if it can."""
 
 
 def as_map(talk: Talk) -> dict[str, Any]:
