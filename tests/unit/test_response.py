@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from titlecard.domain.errors import EXCERPT_MAX
 from titlecard.domain.money import Amount, Measured, PriceList, Unbilled, Unmeasured, Usage
 from titlecard.domain.money.budget import NUMBER_MAX
 from titlecard.domain.reasons import Reason
@@ -153,6 +154,39 @@ def test_any_body_of_a_response_gives_an_answer_or_a_fault(body: dict[str, Any],
 def test_any_error_of_a_provider_gives_a_fault(body: object, status: int, wait: str) -> None:
     outcome = came_to(body, None, status, **{"retry-after": wait, "retry-after-ms": wait})
     assert isinstance(outcome, Fault)
+
+
+ODD = "odd\ud800\x00 \x1b[31mtext\x1b[0m\u200b\u202e\uffff"
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (401, {"error": {"message": ODD}}),
+        (429, {"message": ODD}),
+        (500, {"detail": ODD}),
+        (200, {"status": "failed", "error": ODD}),
+        (200, {"output": [{"content": [{"type": "refusal", "refusal": ODD}]}]}),
+    ],
+)
+def test_a_quotation_of_a_provider_can_be_stored_and_shown(status: int, body: dict[str, Any]) -> None:
+    sentence = str(came_to(body, None, status))
+    assert sentence.isprintable()
+    assert sentence.endswith(": odd? text")
+    assert sentence.encode()
+
+
+def test_the_code_of_a_rejection_can_be_stored_and_is_short() -> None:
+    rejected = came_to({"error": {"code": ODD + "x" * 100_000}}, None, 400)
+    assert isinstance(rejected, Rejected)
+    assert rejected.code.isprintable()
+    assert len(rejected.code) <= EXCERPT_MAX
+
+
+def test_a_talk_of_the_model_is_stored_without_what_nobody_can_see() -> None:
+    answer = came_to({"usage": USAGE}, Cleaned(title="A\u200b\x00talk\n", presenters=["Grace\u00ad\x07Hopper", "\x00"]))
+    assert isinstance(answer, Answer)
+    assert (answer.title, answer.presenters) == ("A talk", ("Grace Hopper", ""))
 
 
 @given(bodies)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from titlecard.domain.text import normalise
+
 EXCERPT_MAX = 200
 """The most characters of a stranger's text that a message may quote."""
 
@@ -28,7 +30,11 @@ class NotABudget(DomainError):
 
 
 def excerpt(text: str, key: str = "") -> str:
-    """Return a stranger's text, safe to quote: one line, without the key, at most `EXCERPT_MAX` characters."""
+    """Return a stranger's text, safe to quote and to store: one line of visible text, without the key, cut to length.
+
+    It has at most `EXCERPT_MAX` characters, and none that DynamoDB or SQS refuses.
+    """
+    text = normalise(text)
     if key:
         text = text.replace(key, "[key]")
     text = " ".join(_KEY.sub("[key]", text).split())

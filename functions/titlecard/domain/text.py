@@ -21,6 +21,7 @@ _INVISIBLE = dict.fromkeys(
         *range(0x2060, 0x2070),  # word joiner, invisible operators, isolates
         *range(0xFFF9, 0xFFFC),  # interlinear annotation
         0xFEFF,  # byte order mark
+        *(0xFFFE, 0xFFFF),  # no characters, and refused by SQS
         *range(0xE0000, 0xE0080),  # tags, which can spell out a hidden text
     ]
 )

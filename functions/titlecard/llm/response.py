@@ -19,6 +19,7 @@ from titlecard.domain.errors import excerpt
 from titlecard.domain.money import Amount, Billing, Measured, Total, Unbilled, Unmeasured, measured
 from titlecard.domain.money.budget import NUMBER_MAX
 from titlecard.domain.reasons import Reason
+from titlecard.domain.text import one_line
 from titlecard.llm.errors import DeadLetter, Defer, Rejected, Retry, Unusable
 from titlecard.llm.request import Answer
 
@@ -137,7 +138,7 @@ def interpret(exchange: Exchange, cleaned: Cleaned | None, terms: ResponseContex
     if cleaned is None:
         sentence = "The answer is not what the schema asks for."
         raise Unusable(Reason.WRONG_SCHEMA, sentence, billing=billing)
-    return Answer(cleaned.title, tuple(cleaned.presenters), billing)
+    return Answer(one_line(cleaned.title), tuple(map(one_line, cleaned.presenters)), billing)
 
 
 def _raise_unsent(exchange: Exchange) -> NoReturn:
@@ -180,7 +181,7 @@ def _raise_http_error(exchange: Exchange, status: int, terms: ResponseContext) -
     if status in _ACCOUNT_STATUS or _any(_ACCOUNT_CODE, codes) or _for_every_row(exchange.body, message):
         raise Defer(Reason.ACCOUNT_FAULT, sentence, retry_after=wait)
     named = (name for name in _names(exchange.body) if name != "invalid_request_error")  # the type of every rejection
-    raise Rejected(Reason.BAD_REQUEST, sentence, code=next(named, str(status)))
+    raise Rejected(Reason.BAD_REQUEST, sentence, code=excerpt(next(named, str(status)), terms.key))
 
 
 def _raise_failed(exchange: Exchange, body: Mapping[str, Any], billing: Billing, terms: ResponseContext) -> NoReturn:
