@@ -9,7 +9,7 @@ import pytest
 from tests.functional.world import PROJECT, Refusing, World, videos
 
 from titlecard.aws.errors import MessagesNotSent
-from titlecard.aws.sqs import BYTES_PER_SEND, SEND_TRIES, IngestQueue, WorkQueue, chunk_messages
+from titlecard.aws.sqs import BYTES_PER_SEND, DELAY_MAX_SECONDS, SEND_TRIES, IngestQueue, WorkQueue, chunk_messages
 from titlecard.domain.batch import Message, Upload
 from titlecard.domain.video import Video
 
@@ -71,6 +71,22 @@ def test_a_wait_that_sqs_would_refuse_is_made_one_that_it_takes(world: World, se
     world.queue.send(messages(1))
     (first,) = received(world)
     world.queue.change_visibility(first["ReceiptHandle"], seconds)
+
+
+@pytest.mark.parametrize("seconds", [0, DELAY_MAX_SECONDS, DELAY_MAX_SECONDS + 1, 3600])
+def test_a_copy_is_delayed_for_as_long_as_sqs_takes(
+    world: World, monkeypatch: pytest.MonkeyPatch, seconds: int
+) -> None:
+    delays: list[int] = []
+    send = world.sqs.send_message
+
+    def watched(**message: Any) -> object:  # noqa: ANN401 -- passed on as they are
+        delays.append(message["DelaySeconds"])
+        return send(**message)
+
+    monkeypatch.setattr(world.sqs, "send_message", watched)
+    world.queue.send_again("a body", seconds)
+    assert delays == [min(seconds, 900)]
 
 
 def test_a_dead_letter_carries_body_and_reason(world: World) -> None:

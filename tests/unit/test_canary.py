@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 
@@ -60,6 +61,16 @@ def test_an_outcome_lets_the_batchs_requests_be_concurrent_for_fifteen_minutes(
     gate.release("a", NOON)
     with gate.enter("a", lambda: NOON + after):
         assert waits(gate, now=NOON + after) is not is_valid
+
+
+def test_a_request_that_outlives_the_outcome_does_not_free_the_next_canary(gate: CanaryGate) -> None:
+    gate.release("a", NOON)
+    late = NOON + QUARTER
+    with ExitStack() as canary:
+        with gate.enter("a", lambda: NOON):
+            canary.enter_context(gate.enter("a", lambda: late))
+        assert waits(gate, now=late)
+    assert not waits(gate, now=late)
 
 
 def test_an_outcome_counts_for_its_own_batch(gate: CanaryGate) -> None:

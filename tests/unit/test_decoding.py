@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from titlecard.aws.dynamodb.decoding import READS, decode_reads
+from titlecard.bootstrap import AwsClients
 
 MODEL = botocore.session.get_session().get_service_model("dynamodb")
 
@@ -91,3 +92,22 @@ def test_an_answer_that_is_no_item_is_left_to_botocore(body: bytes, status: int)
     assert decoded("GetItem", body, directly=True, status=status) == decoded(
         "GetItem", body, directly=False, status=status
     )
+
+
+@pytest.mark.parametrize("operation", READS)
+def test_the_catalogs_client_decodes_every_read_directly(operation: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    response: dict[str, Any] = {"body": b'{"Item": {"pk": {"S": "a"}}}', "headers": {}, "status_code": 200}
+    own: dict[str, Any] = {}
+    AwsClients(boto3.Session()).catalog.meta.events.emit(
+        f"before-parse.dynamodb.{operation}",
+        operation_model=MODEL.operation_model(operation),
+        response_dict=response,
+        customized_response_dict=own,
+    )
+    assert own == {"Item": {"pk": {"S": "a"}}}
+    assert response["body"] == b"{}", "nothing is left to botocore"
+
+
+def test_the_reads_of_results_are_decoded_directly() -> None:
+    assert set(READS) == {"GetItem", "BatchGetItem", "Query"}
