@@ -32,6 +32,7 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from titlecard.domain.text import one_line
 from titlecard_console.errors import CommandError, UsageUnavailable
 
 if TYPE_CHECKING:
@@ -59,6 +60,7 @@ MESSAGE_CHARACTERS = 300
 _LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 _KEY = re.compile(r"\b(sk|sess)-[\w*.-]+")
 _DATED = re.compile(r"-\d{4}-\d{2}-\d{2}$")
+_SECONDS = re.compile("[1-9][0-9]{0,5}")
 
 
 def count(requests: int, tokens: int) -> Counter[str]:
@@ -249,7 +251,8 @@ class UsageClient:
         """
         body = error.body
         words = body.get("message") if isinstance(body, dict) else None
-        words = self._without_keys(str(words or HTTPStatus(error.status_code).phrase))[:MESSAGE_CHARACTERS].rstrip(". ")
+        words = one_line(str(words or error.response.reason_phrase or "no message"))
+        words = self._without_keys(words)[:MESSAGE_CHARACTERS].rstrip(". ")
         match error.status_code:
             case HTTPStatus.UNAUTHORIZED:
                 raise CommandError(
@@ -267,7 +270,7 @@ class UsageClient:
                     "project right?"
                 ) from None
         wait = error.response.headers.get("retry-after", "")
-        later = f" Try again in {wait} seconds." if wait.isdecimal() and int(wait) else ""
+        later = f" Try again in {wait} seconds." if _SECONDS.fullmatch(wait) else ""
         raise UsageUnavailable(f"OpenAI's usage API does not answer ({error.status_code}): {words}.{later}") from None
 
     def _without_keys(self, text: str) -> str:

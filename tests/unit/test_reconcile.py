@@ -170,6 +170,20 @@ def test_a_long_wait_is_reported_and_not_waited_for(usage: LoopbackUsage) -> Non
         asked(usage)
 
 
+@pytest.mark.parametrize("wait", ["9" * 5_000, "Mon, 01 Jan 99999999999 00:00:00 GMT", "soon", "-1", "0"])
+def test_a_wait_that_cannot_be_read_is_not_reported(usage: LoopbackUsage, wait: str) -> None:
+    usage.instead = [error(429, None, "Not today.", retry_after=wait, retry_after_ms="1")] * 4
+    with pytest.raises(UsageUnavailable, match=r"\(429\): Not today\.$"):
+        asked(usage)
+
+
+@pytest.mark.parametrize(("status", "words"), [(520, "no message"), (502, "Bad Gateway"), (999, "no message")])
+def test_an_error_without_a_message_is_reported_by_its_status(usage: LoopbackUsage, status: int, words: str) -> None:
+    usage.instead = [Response(status, "<html>", {"retry-after-ms": "1"})] * 4
+    with pytest.raises(UsageUnavailable, match=rf"\({status}\): {words}\.$"):
+        asked(usage)
+
+
 def test_a_wrong_admin_key_is_refused_and_not_shown(usage: LoopbackUsage) -> None:
     with pytest.raises(CommandError, match="does not know the key in OPENAI_ADMIN_KEY") as refusal:
         UsageClient("sk-admin-mistyped", usage.url).billed(MONDAY, TUESDAY)
