@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from titlecard.aws.dynamodb.catalog import NEVER
-from titlecard.aws.errors import LedgerUnavailable
+from titlecard.aws.errors import LedgerItemInvalid, LedgerUnavailable
 from titlecard.domain.batch import END_STATES, BatchState, RowState
 from titlecard.domain.reasons import Hold, Reason
 from titlecard.domain.text import one_line
@@ -60,12 +60,17 @@ class Wait:
 
 @dataclass(frozen=True)
 class Status:
-    """The status of a batch; `until` is when the first of its waiting rows continues."""
+    """The status of a batch.
+
+    `until` is when the first of its waiting rows continues. `spent` is None if its charges cannot be read, and
+    `trouble` then says why.
+    """
 
     batch: Batch
     waiting: int
     until: datetime | None
-    spent: Amount
+    spent: Amount | None
+    trouble: str | None = None
     waits: tuple[Wait, ...] = ()
 
     @property
@@ -84,9 +89,10 @@ class Status:
         batch, counts = self.batch, self.batch.counts
         if batch.state is BatchState.COUNTING:
             return "reading the manifest"
+        left = max(batch.accepted - self.ended - self.waiting, 0)
         numbers = [
             (batch.refused, "rejected"),
-            (max(batch.accepted - self.ended - self.waiting, 0), "queued"),
+            (left, "never answered" if batch.state is BatchState.FINISHED else "queued"),
             (counts["parsed_given"], "with given presenters"),
             (counts["parsed_local"], "parsed locally"),
             (counts["parsed_model"], "by the model"),
@@ -97,8 +103,10 @@ class Status:
         parts = [f"{number:,} {name}" for number, name in numbers if number]
         if self.waiting:
             parts.append(f"{self.waiting:,} waiting {f'until {self.until:%H:%M:%S}' if self.until else 'for you'}")
-        if self.spent.requests:
+        if self.spent and self.spent.requests:
             parts.append(f"{pluralize(self.spent.tokens, 'token')}, {format_usd(self.spent.micro_usd)}")
+        if self.trouble:
+            parts.append(self.trouble)
         return ", ".join(parts)
 
     def content(self) -> dict[str, Any]:
@@ -123,18 +131,38 @@ class Status:
             "dead": batch.counted(RowState.DEAD),
             "cancelled": batch.counted(RowState.CANCELLED),
             "waiting": self.waiting,
-            "requests": self.spent.requests,
-            "tokens": self.spent.tokens,
-            "cost_micro_usd": self.spent.micro_usd,
+            "requests": self.spent.requests if self.spent else None,
+            "tokens": self.spent.tokens if self.spent else None,
+            "cost_micro_usd": self.spent.micro_usd if self.spent else None,
             "reason": batch.reason,
+            "trouble": self.trouble,
         }
+
+
+def with_true_counts(catalog: Catalog, batch: Batch) -> Batch:
+    """Return a batch; count its rows one by one if it is finished and its counters do not say so.
+
+    A worker that was killed after it had ended a row has not counted it.
+    """
+    if batch.state is not BatchState.FINISHED or batch.left == 0:
+        return batch
+    return replace(batch, counts=catalog.counts_of_rows(batch))
 
 
 def read_status(catalog: Catalog, ledger: Ledger, batch: Batch) -> Status:
     """Read the current status of a batch."""
+    batch = with_true_counts(catalog, batch)
     rows = [it.row for it in catalog.deferred(batch)]
     waits = _waits(rows, ledger, batch.project) if rows else ()
-    return Status(batch, len(rows), _due(rows[0]) if rows else None, ledger.spent(batch.id), waits)
+    return Status(batch, len(rows), _due(rows[0]) if rows else None, *charges(ledger, batch), waits)
+
+
+def charges(ledger: Ledger, batch: Batch) -> tuple[Amount | None, str | None]:
+    """Return a batch's charges; or None, and why they cannot be read."""
+    try:
+        return ledger.spent(batch.id), None
+    except LedgerItemInvalid as error:
+        return None, str(error)
 
 
 def _waits(rows: Sequence[Row], ledger: Ledger, project: str) -> tuple[Wait, ...]:

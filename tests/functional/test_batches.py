@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 from rich.console import Console as Terminal
-from tests.functional.finished import MARK, Console, ended, say, talk
+from tests.functional.finished import MARK, Console, end, ended, say, talk
 from tests.functional.world import BUDGET, LIMITS, PROJECT, World, received, videos
 
+from titlecard.aws.dynamodb.catalog import RowEnd
+from titlecard.aws.dynamodb.catalog.grants import AttemptGrant, Grants
 from titlecard.domain.batch import BatchState, RowState
 from titlecard.domain.money import Amount
 from titlecard_console import cli
@@ -88,6 +90,56 @@ def test_an_unreadable_batch_does_not_hide_others(
             cli.main()
         assert left.value.code == 1
         assert why in capsys.readouterr().err
+
+
+def test_edited_charges_do_not_hide_other_batches(world: World, console: Console) -> None:
+    bad = ended(world, {"a": talk()}, name="bad.jsonl")
+    good = ended(world, {"b": talk()}, name="good.jsonl")
+    world.edit("LedgerTable", f"batch#{bad.id}", "spend", micro_usd="plenty")
+    assert {it["batch"]: it["cost_micro_usd"] for it in console.objects("batches", "--json")} == {
+        bad.id: None,
+        good.id: 0,
+    }
+    shown = console.type("batches")
+    assert ([line.split()[-1] for line in shown.stdout.splitlines()[1:]], bad.id in shown.stderr) == (
+        ["?", "$0.00"],
+        True,
+    )
+    by_batch = console.objects("spend", PROJECT, "--by", "batch", "--json")
+    assert ["trouble" in it for it in by_batch] == [True, False]
+    assert good.id in console.said("spend", PROJECT, "--by", "batch")
+
+
+def test_a_finished_batch_whose_counters_missed_an_end_is_counted_by_its_rows(world: World, console: Console) -> None:
+    batch, messages = world.batch(*videos(3))
+    end(world, batch, messages[:1], [talk()])
+    endings = [RowEnd(it, batch.upload.order, MARK, RowState.DEAD, reason="told by the test") for it in messages[1:]]
+    world.catalog.end(endings, now=world.clock())  # the worker is killed before it counts them
+    assert world.catalog.finish(world.catalog.batch(batch.id))
+    (it,) = console.objects("batches", "--json")
+    assert (it["parsed"], it["parsed_local"], it["dead"]) == (1, 1, 2)
+    assert console.type("watch", batch.id).stdout == f"{batch.id}: finished: 1 parsed locally, 2 dead\n"
+
+
+def test_a_row_that_a_finished_batch_has_lost_is_not_queued(world: World, console: Console) -> None:
+    batch, messages = world.batch(*videos(2))
+    end(world, batch, messages[:1], [talk()])
+    assert world.catalog.finish(world.catalog.batch(batch.id), reason="1 row was never answered")
+    assert console.type("watch", batch.id).stdout == f"{batch.id}: finished: 1 never answered, 1 parsed locally\n"
+
+
+def test_the_redrive_of_an_uncounted_death_shows_no_negative_number(world: World, console: Console) -> None:
+    batch, (message,) = world.batch(*videos(1))
+    world.catalog.end([RowEnd(message, batch.upload.order, MARK, RowState.DEAD, reason="x")], now=world.clock())
+    assert world.catalog.finish(world.catalog.batch(batch.id))
+    grants = Grants(world.db, world.names["CatalogTable"])
+    (dead,) = grants.rows(grants.dead()).values()
+    grant = AttemptGrant(PROJECT, message.video.id, MARK, 0, 1, "grace")
+    assert grants.allow(dead, grant, BatchState.FINISHED, now=world.clock())
+    (it,) = console.objects("batches", "--json")
+    assert (it["state"], it["dead"]) == ("open", 0)
+    end(world, batch, [message], [talk()])
+    assert world.catalog.batch(batch.id).is_counted_out
 
 
 def test_an_upload_outside_any_project_is_shown_with_its_refusal(world: World, console: Console) -> None:

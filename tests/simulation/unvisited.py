@@ -37,6 +37,7 @@ UNVISITED: dict[tuple[str, str, str], tuple[tuple[bool, ...], str]] = {
         YES,
         "a refusal shows a token of our own only while its lease is there",
     ),
+    ("aws.dynamodb.catalog.batches", "Batches.counts_of_rows", "*"): (BOTH, _CONSOLE),
     ("aws.dynamodb.catalog.batches", "Batches._advance", "stored.get('state') not in already"): (
         YES,
         "an ingest ends before its lease does, unless a clock jumps",

@@ -7,7 +7,7 @@ from titlecard_console import stacks
 from titlecard_console.commands import options
 from titlecard_console.output import format_usd, print_json, print_table, printable, say
 from titlecard_console.results import ResultReader
-from titlecard_console.status import Status
+from titlecard_console.status import Status, charges, with_true_counts
 
 
 def batches(
@@ -27,15 +27,18 @@ def batches(
     """
     stack = stacks.find(stack_name, state)
     results, ledger = ResultReader(stack), stacks.ledger(stack)
-    batches = results.all_batches(project)
+    batches = [with_true_counts(results.catalog, batch) for batch in results.all_batches(project)]
     waiting = results.exports.waiting(batches)
-    statuses = (Status(batch, waiting[batch.id], None, ledger.spent(batch.id)) for batch in batches)
+    statuses = (Status(batch, waiting[batch.id], None, *charges(ledger, batch)) for batch in batches)
     if as_json:
         for status in statuses:
             print_json(status.content())
     elif shown_statuses := list(statuses):
         print_table(_HEADINGS, [_cells(status) for status in shown_statuses])
-        for batch in (status.batch for status in shown_statuses):
+        for status in shown_statuses:
+            batch = status.batch
+            if status.trouble:
+                say(f"{batch.id}: {status.trouble}.")
             if batch.state is BatchState.REFUSED:
                 say(f"{batch.id} ({printable(batch.upload.key)}) was refused: {batch.reason}")
     else:
@@ -52,6 +55,6 @@ def _cells(status: Status) -> tuple[str, ...]:
     numbers = [(content[name], name) for name in ("parsed", "waiting", "dead", "superseded", "cancelled")]
     outcome = ", ".join(f"{number:,} {name}" for number, name in [*numbers, (batch.refused, "rejected")] if number)
     made = f"{batch.created_at:%Y-%m-%d %H:%M}"
-    cost = format_usd(status.spent.micro_usd)
+    cost = format_usd(status.spent.micro_usd) if status.spent else "?"
     videos = f"{batch.accepted:,}: {outcome}" if outcome else f"{batch.accepted:,}"
     return batch.id, batch.project, batch.state, made, videos, cost

@@ -172,8 +172,9 @@ def _report_outcomes(outcomes: Sequence[_Outcome], remedy: str) -> None:
     shown = {name: key for name, key in columns.items() if name == "local" or any(it.tally[key] for it in outcomes)}
     rows = []
     for it in outcomes:
-        numbers = [*(it.tally[key] for key in shown.values()), it.status.batch.refused, it.status.spent.tokens]
-        rows.append([it.name, *(f"{number:,}" for number in numbers), format_usd(it.status.spent.micro_usd)])
+        numbers, spent = [*(it.tally[key] for key in shown.values()), it.status.batch.refused], it.status.spent
+        cost = (f"{spent.tokens:,}", format_usd(spent.micro_usd)) if spent else ("?", "?")
+        rows.append([it.name, *(f"{number:,}" for number in numbers), *cost])
     headings = ["manifest", *(f"{heading}>" for heading in (*shown, "rejected", "tokens", "cost"))]
     print_table(headings, rows, stream=sys.stderr)
     for it in outcomes:

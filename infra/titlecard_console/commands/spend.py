@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from titlecard.aws.dynamodb.ledger import Ledger, Spent
-from titlecard.aws.errors import LedgerUnavailable
+from titlecard.aws.errors import LedgerItemInvalid, LedgerUnavailable
 from titlecard.domain.money import Amount, Total
 from titlecard_console import stacks
 from titlecard_console.commands import options
 from titlecard_console.output import amounts, format_caps, format_usd, print_json, print_table, say
 from titlecard_console.projects import check_known, known_projects
 from titlecard_console.results import ResultReader
+from titlecard_console.status import with_true_counts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -58,20 +59,28 @@ def spend(
     """
     stack, now = stacks.find(stack_name, state), datetime.now(UTC)
     ledger = stacks.ledger(stack)
-    batches = ResultReader(stack).all_batches(project)
+    reader = ResultReader(stack)
+    batches = [with_true_counts(reader.catalog, batch) for batch in reader.all_batches(project)]
     lines: list[dict[str, Any]] = []
     for name in [project] if project else known_projects(stack):
-        months = list(ledger.months(name))
         its_batches = [batch for batch in batches if batch.project == name]
-        if project and not its_batches and not months:
-            check_known(stack, project)
-        lines += _lines(ledger, name, months, its_batches, by=by, now=now)
+        try:
+            months = list(ledger.months(name))
+            if project and not its_batches and not months:
+                check_known(stack, project)
+            lines += _lines(ledger, name, months, its_batches, by=by, now=now)
+        except LedgerItemInvalid as error:
+            lines.append({"project": name, "trouble": str(error)})
     if as_json:
         for content in lines:
             print_json(content)
-    elif lines:
-        print_table(*_table(lines))
-    else:
+        return
+    for line in lines:
+        if "charged" not in line:
+            say(f"{line['trouble']}.")
+    if charged := [line for line in lines if "charged" in line]:
+        print_table(*_table(charged))
+    elif not lines:
         say("Nothing was spent.")
 
 
@@ -82,8 +91,7 @@ def _lines(
     match by:
         case Breakdown.BATCH:
             for batch in batches:
-                spending = _spending(ledger.spending(batch.id), [batch.counts], now)
-                yield {"project": name, "batch": batch.id} | spending | {"limit": batch.limits.as_map()}
+                yield {"project": name, "batch": batch.id} | _of_batch(ledger, batch, now)
         case Breakdown.DAY:
             for month in months:
                 for day, part in month.days.items():
@@ -95,6 +103,14 @@ def _lines(
             spent = sum((month.spent for month in months), Spent(Amount(), Total(), Total()))
             spending = _spending(spent, [batch.counts for batch in batches], now)
             yield {"project": name} | spending | _limits(ledger, name, now)
+
+
+def _of_batch(ledger: Ledger, batch: Batch, now: datetime) -> dict[str, Any]:
+    try:
+        spending = _spending(ledger.spending(batch.id), [batch.counts], now)
+    except LedgerItemInvalid as error:
+        return {"trouble": str(error)}
+    return spending | {"limit": batch.limits.as_map()}
 
 
 def _by_model(months: Sequence[Month]) -> list[tuple[str, Total]]:
@@ -128,9 +144,9 @@ def _limits(ledger: Ledger, name: str, now: datetime) -> dict[str, Any]:
     """Return what a project may spend, and whether it is stopped."""
     try:
         account = ledger.account(name, now=now)
+        day, month = ledger.window(name, now)
     except LedgerUnavailable as error:
         return {"trouble": str(error)}
-    day, month = ledger.window(name, now)
     budget = account.budget
     return {
         "day": {"charged": amounts(day), "cap": asdict(budget.daily) if budget else None},

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from titlecard.aws.dynamodb.catalog.items import Batch, LimitIncrease, UnreadableBatch, as_batch
+from titlecard.aws.dynamodb.catalog.items import Batch, LimitIncrease, UnreadableBatch, as_batch, counter_of
 from titlecard.aws.dynamodb.catalog.keys import CLOSED, OPEN, batch_key, number_of_row, row_count_keys, survey_key
 from titlecard.aws.dynamodb.catalog.table import CatalogTable, as_bytes
 from titlecard.aws.dynamodb.values import stamp
 from titlecard.aws.errors import BatchItemInvalid, LeaseHeld
-from titlecard.domain.batch import BatchState, RowState, Upload
+from titlecard.domain.batch import END_STATES, BatchState, RowState, Upload
 from titlecard.domain.money import Total
 from titlecard.extraction.survey import BatchSurvey
 
@@ -271,6 +272,12 @@ class Batches(CatalogTable):
     def count_rows(self, batch: Batch, *states: RowState) -> int:
         """Count the rows of a batch that are in these states, one by one."""
         return self._count_rows(batch.id, batch.last_row, **_in_states(states))
+
+    def counts_of_rows(self, batch: Batch) -> Counter[str]:
+        """Count the ended rows of a batch one by one, by state and tier as its counters do; this reads all rows."""
+        only = {"ProjectionExpression": "sk, #state, tier", **_in_states(END_STATES)}
+        items = self._rows_between(batch.id, batch.last_row, **only)
+        return Counter(counter_of(it["state"], it.get("tier")) for it in items)
 
     def numbers_of_rows(self, batch: Batch, *states: RowState, after: int = 0) -> Iterator[int]:
         """Yield the numbers of the rows after row `after` that are in these states, in ascending order."""

@@ -190,8 +190,8 @@ class RowEnd:
 
     @property
     def counter(self) -> str:
-        """The name of its counter: the state, followed by the tier if there is one."""
-        return f"{self.state}_{self.tier}" if self.tier else self.state
+        """The name of its counter."""
+        return counter_of(self.state, self.tier)
 
 
 @dataclass(frozen=True)
@@ -230,6 +230,11 @@ class Row:
     redriven_at: str = ""
     error: str = ""
     """Why the row's item cannot be read; empty if it can."""
+
+
+def counter_of(state: str, tier: str | None) -> str:
+    """Return the name of the counter of an ended row: the state, followed by the tier if there is one."""
+    return f"{state}_{tier}" if tier else str(state)
 
 
 def as_map(talk: Talk) -> dict[str, Any]:
@@ -290,7 +295,7 @@ def as_batch(item: Mapping[str, Any], *tallies: Mapping[str, Any]) -> Batch:
         form=item.get("form", ""),
         reason=item.get("reason"),
         sent_row=int(item.get("sent_row", 0)),
-        counts=counts,
+        counts=+counts,  # a redrive subtracts each death, even one that a crash left uncounted
         created_at=_moment(item["created_at"]),
         moved_at=max(_moment(it["moved_at"]) for it in (item, *tallies)),
         marked_at=item["moved_at"],
