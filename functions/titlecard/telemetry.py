@@ -189,14 +189,14 @@ def upload_stopped(*, batch: str, rounds: int) -> None:
 
 
 def upload_failed(error: BaseException) -> None:
-    """Report an exception that ingest caught: SQS redelivers the upload.
-
-    The exception's message is logged only if it comes from AWS, since any other may quote the upload.
-    """
+    """Report an exception that ingest caught: SQS redelivers the upload."""
     _buffer.count(Metric.UPLOAD_FAILURES)
-    message = str(error) if isinstance(error, BotoCoreError | ClientError) else None
-    frames = [f"{Path(frame.filename).name}:{frame.lineno}" for frame in traceback.extract_tb(error.__traceback__)]
-    logger.error("upload not taken", error=type(error).__name__, said=message, frames=frames)
+    logger.error("upload not taken", **_described(error))
+
+
+def work_failed(message: Message | None, error: BaseException) -> None:
+    """Report an exception that stopped the work on one message, which is None if it is not a manifest's row."""
+    logger.error("the work on a message failed", **(_row(message) if message else {}), **_described(error))
 
 
 # ------------------------------------------------------------------------------------------------ the sweeper's reports
@@ -301,6 +301,13 @@ def _key(metric: Metric, dimensions: Mapping[str, str]) -> _Key:
 def _code(reason: str) -> str:
     """Return the code of a reason that is stored as `code: sentence`."""
     return reason.partition(":")[0]
+
+
+def _described(error: BaseException) -> dict[str, Any]:
+    """Return an exception's name, lines and message; only one of AWS has a message that quotes no upload."""
+    said = str(error) if isinstance(error, BotoCoreError | ClientError) else None
+    frames = [f"{Path(frame.filename).name}:{frame.lineno}" for frame in traceback.extract_tb(error.__traceback__)]
+    return {"error": type(error).__name__, "said": said, "frames": frames}
 
 
 def _row(message: Message) -> dict[str, Any]:

@@ -132,7 +132,7 @@ def sends_the_letter(world: World, tier: ModelTier, copies: list[Message]) -> No
     (copy,) = copies
     assert copy.letter_owed
     assert work(world, tier, copy, attempt_cap=1) == DEAD
-    assert [body for body, _ in world.dead()] == [copy.model_dump_json()]
+    assert [body for body, _ in world.dead()] == [copy.without_notes().model_dump_json()]
 
 
 # -------------------------------------------------------------------------------------------------------- who answers
@@ -614,8 +614,9 @@ def test_a_row_that_has_ended_is_not_deferred_for_an_unreadable_key(
             raise KeyUnreadable("denied")
 
     assert work(world, tier, sure) == PARSED_LOCALLY
-    outcomes = world.parser(tier, keys=Unreadable(None)).work([received(sure, 2)], lambda: 90)
-    assert (outcomes, row(world, sure).state) == ({"message-1": Redeliver()}, RowState.PARSED)
+    last = NUMBERS["MaxReceiveCount"]
+    outcomes = world.parser(tier, keys=Unreadable(None)).work([received(sure, last)], lambda: 90)
+    assert (outcomes, row(world, sure).state) == ({"message-1": Done(RowState.PARSED)}, RowState.PARSED)
 
 
 # ------------------------------------------------------------------------------------------------- leases and receives
@@ -745,7 +746,8 @@ def test_a_message_whose_receives_are_nearly_used_up_in_waiting_for_another_work
     monkeypatch.setattr(WorkQueue, "send_again", lambda _queue, body, seconds: copies.append((body, seconds)))
     claim(world, message, 60)
     assert work(world, tier, message, receives) == outcome
-    assert copies == [(message.model_dump_json(), BACKOFF)] * (outcome == Replaced())
+    copy = message.model_copy(update={"letter_owed": True})  # an earlier receive may have recorded its death
+    assert copies == [(copy.model_dump_json(), BACKOFF)] * (outcome == Replaced())
 
 
 def test_a_message_whose_copy_cannot_be_sent_stays_in_the_queue(

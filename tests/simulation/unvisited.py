@@ -14,6 +14,7 @@ _NEVER = "what it guards against cannot be said in types: the line before has ex
 
 _UNREADABLE = "items that this version cannot read: the catalog's own tests write some"
 _READ_IN_ANOTHER_WAY = "a manifest that is read in another way than before: the audit's own tests change the limits"
+_UNFORESEEN = "exceptions that end a schedule, unless AWS or a key causes them: the parser's own tests raise some"
 _CROWDED = "a table that stays crowded until all tries are used up: the catalog's own tests keep one so"
 _SAID = "what waits has a reason, a date and a need"
 
@@ -160,7 +161,20 @@ UNVISITED: dict[tuple[str, str, str], tuple[tuple[bool, ...], str]] = {
     ("aws.dynamodb.catalog.batches", "Batches.survey", "except _UNREADABLE"): (YES, _UNREADABLE),
     ("aws.dynamodb.catalog.batches", "Batches._listed", "except (KeyError, BatchItemInvalid)"): (YES, _UNREADABLE),
     ("pipeline.requeue", "_Sweep._verdict", "except (KeyError, BatchItemInvalid)"): (YES, _UNREADABLE),
-    ("pipeline.parse", "Parser._decoded", "except BatchItemInvalid"): (YES, _UNREADABLE),
+    ("aws.dynamodb.catalog.rows", "_readable", "except _UNREADABLE"): (YES, _UNREADABLE),
+    ("aws.dynamodb.catalog.rows", "Rows._end_rows", "known"): (NO, _UNREADABLE),
+    ("pipeline.parse", "Parser._done", "ended.state not in END_STATES"): (YES, _UNREADABLE),
+    ("pipeline.parse", "Parser._stopped", "isinstance(error, ItemInvalid)"): (YES, _UNREADABLE),
+    ("pipeline.parse", "Parser._together", "isinstance(error, ItemInvalid)"): (YES, _UNREADABLE),
+    ("pipeline.parse", "Parser._together", "isinstance(error, ItemInvalid) or not may_pass(error)"): (YES, _UNFORESEEN),
+    ("pipeline.parse", "Parser._together", "not may_pass(error)"): (YES, _UNFORESEEN),
+    ("pipeline.parse", "Parser._asked", "not may_pass(error.cause)"): (YES, _UNFORESEEN),
+    ("pipeline.parse", "Parser._owe_letter", "not may_pass(error)"): (YES, _UNFORESEEN),
+    ("pipeline.parse", "Parser._stopped", "may_pass(error)"): (NO, _UNFORESEEN),
+    ("pipeline.parse", "Parser._stopped", "except Exception"): (YES, _UNFORESEEN),
+    ("pipeline.parse", "Parser._stopped", "self._has_receives(received)"): (BOTH, _UNFORESEEN),
+    ("pipeline.parse", "Parser._stopped", "isinstance(of, Job)"): (BOTH, _UNFORESEEN),
+    ("pipeline.parse", "Parser._redeliver", "message"): (NO, "a dead-letter queue that refuses the letter of rubbish"),
     ("aws.dynamodb.catalog.items", "_due", "due"): (NO, _SAID),
     ("aws.dynamodb.catalog.rows", "Rows._end_rows", "self._get(row_key(ending.message.batch, ending.message.row))"): (
         NO,

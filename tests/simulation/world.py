@@ -26,7 +26,7 @@ from tests.simulation.scheduler import Died, Event, Pool, Scheduler, Worker
 from tests.simulation.versions import change_messages
 from tests.simulation.wire import Wire
 
-from titlecard import extraction
+from titlecard import extraction, telemetry
 from titlecard.aws.dynamodb.catalog import NEVER, stamp
 from titlecard.aws.dynamodb.catalog.keys import batch_of_row, row_key
 from titlecard.aws.errors import KeyUnreadable, LeaseHeld, LedgerUnavailable
@@ -281,7 +281,8 @@ class World:
         local_tier = SimpleNamespace(parse=self._parse)
         checkpoints, ahead = (2, 2) if self.plan.small else (2000, 32)
         self._replace("pipeline.job", extraction=local_tier)
-        self._replace("pipeline.parse", ThreadPoolExecutor=Pool, random=chance)
+        watched = SimpleNamespace(**{**vars(telemetry), "work_failed": self._work_failed})
+        self._replace("pipeline.parse", ThreadPoolExecutor=Pool, random=chance, telemetry=watched)
         self._replace("pipeline.canary", time=rest)
         self._replace("pipeline.ask", uuid4=self._token, random=chance)
         self._replace(
@@ -303,6 +304,10 @@ class World:
         self._replace("aws.dynamodb.catalog.rows", uuid4=self._name)
         self._replace("aws.dynamodb.catalog.table", ThreadPoolExecutor=Pool, time=rest, random=chance)
         self._replace("aws.sqs", time=rest, ENTRIES_PER_SEND=1 if self.plan.small else 10)
+
+    def _work_failed(self, _message: Message | None, error: Exception) -> None:
+        """End the schedule: the parser has caught an exception that no schedule may cause."""
+        self.scheduler.fail(error)
 
     def _replace(self, name: str, **replacements: object) -> None:
         """Replace names of a production module, which must have them: otherwise the replacement would do nothing."""

@@ -28,7 +28,8 @@ def job(
     state: MessageState = MessageState(),  # noqa: B008 -- it does not change
     unsent: str = "",
     letter_owed: bool = False,
-    **more: bool,
+    is_crashed: bool = False,
+    mark_is_old: bool = False,
 ) -> Job:
     message = Message(
         batch="b", project="pycon", row=7, video=VIDEO, deferrals=deferrals, unsent=unsent, letter_owed=letter_owed
@@ -36,7 +37,7 @@ def job(
     batch: Any = SimpleNamespace(cancelled=cancelled, upload=SimpleNamespace(order="order"))
     survey: Any = None
     received = Received("id", "receipt", receives, message.model_dump_json())
-    return Job(received, message, batch, survey, policy, "a key", "f" * 32, state, **more)
+    return Job(received, message, batch, survey, policy, "a key", "f" * 32, state, is_crashed, mark_is_old)
 
 
 def leased(alone: str = "") -> MessageState:

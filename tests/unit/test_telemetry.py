@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from aws_lambda_powertools import Logger
+from botocore.exceptions import ClientError
 
 from titlecard import telemetry
 from titlecard.domain.batch import Message
@@ -146,9 +147,28 @@ def test_no_line_holds_a_strangers_text(log: io.StringIO) -> None:
     telemetry.died(MESSAGE, reason=said)
     telemetry.breaker_opened("p", reason=said)
     telemetry.upload_failed(ValueError("CANARY"))
+    telemetry.work_failed(MESSAGE, ValueError("CANARY"))
     text = log.getvalue()
-    assert len(text.splitlines()) == 5
+    assert len(text.splitlines()) == 6
     assert "CANARY" not in text
+
+
+@pytest.mark.parametrize(("message", "row"), [(MESSAGE, 7), (None, None)])
+def test_a_failure_names_its_row_its_exception_and_its_lines(
+    log: io.StringIO, message: Message | None, row: int | None
+) -> None:
+    refusal = ClientError({"Error": {"Code": "ValidationException", "Message": "too long"}}, "PutItem")
+    for error in (ArithmeticError("CANARY"), refusal):
+        try:
+            raise error
+        except (ArithmeticError, ClientError):
+            telemetry.work_failed(message, error)
+    lines = [json.loads(line) for line in log.getvalue().splitlines()]
+    assert [(it["error"], it.get("said"), it.get("row")) for it in lines] == [
+        ("ArithmeticError", None, row),
+        ("ClientError", str(refusal), row),
+    ]
+    assert all(it["frames"][0].startswith("test_telemetry.py:") for it in lines)
 
 
 def test_a_broken_message_does_not_quote_itself() -> None:

@@ -11,6 +11,27 @@ others                  leaves the message to the dead-letter queue
 
 from __future__ import annotations
 
+from botocore.exceptions import BotoCoreError, ClientError
+
+REFUSALS = {
+    "InvalidMessageContents",
+    "InvalidParameterValue",
+    "ItemCollectionSizeLimitExceededException",
+    "SerializationException",
+    "ValidationError",
+    "ValidationException",
+}
+"""The codes of errors that refuse the content of a call, so that every repetition is refused too (API references of
+DynamoDB, "Common errors" and "BatchStatementError", and of SQS, "SendMessage"). Any other error of AWS may pass, some
+only after a person has repaired a permission or a table."""
+
+
+def may_pass(error: Exception) -> bool:
+    """Return whether a later try may succeed: AWS did not answer, or something stands in the way for now."""
+    if isinstance(error, ClientError):
+        return error.response.get("Error", {}).get("Code") not in REFUSALS
+    return isinstance(error, TryLater | BotoCoreError)
+
 
 class AwsError(Exception):
     """Titlecard could not do something in AWS."""
@@ -24,8 +45,16 @@ class CatalogBusy(TryLater):
     """DynamoDB throttled the catalog's table in every try: retry soon. It is not a fault of any video."""
 
 
-class BatchItemInvalid(TryLater):
-    """A batch's item differs from what this version reads: its rows wait for a person, or for another version."""
+class ItemInvalid(TryLater):
+    """An item of the catalog differs from what this version reads: it waits for a person, or for another version."""
+
+
+class BatchItemInvalid(ItemInvalid):
+    """A batch's item cannot be read: its rows wait."""
+
+
+class RowItemInvalid(ItemInvalid):
+    """A row's item, or that of its video, cannot be read: the row waits."""
 
 
 class LeaseHeld(TryLater):

@@ -88,6 +88,10 @@ class Message(BaseModel):
             return video
         return {name: value for name, value in video.items() if name in Video.model_fields}
 
+    def without_notes(self) -> Message:
+        """Return the message without `unsent` and `letter_owed`, which are true only of the copy that has them."""
+        return self.model_copy(update={"unsent": "", "letter_owed": False})
+
 
 @dataclass(frozen=True)
 class Upload:

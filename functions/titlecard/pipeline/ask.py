@@ -182,7 +182,7 @@ class Asker:
             if not self._has_time(remaining):  # the tables or the key took too long
                 return self._not_sent(job, reserved, Redeliver(0))
         except (BotoCoreError, ClientError) as error:
-            raise NotSent(token) from error
+            raise NotSent(token, error) from error
         return self._send(job, reserved, key)
 
     def _has_time(self, remaining: Callable[[], float]) -> bool:

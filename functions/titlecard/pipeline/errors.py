@@ -16,8 +16,9 @@ class RowsNotEnded(PipelineError):
 
 
 class NotSent(PipelineError):
-    """A table did not answer, and nothing was sent; the attempt with this token may still count."""
+    """A table's error, its `cause`, and nothing was sent; the attempt with this token may still count."""
 
-    def __init__(self, token: str) -> None:
+    def __init__(self, token: str, cause: Exception) -> None:
         super().__init__("nothing was sent")
         self.token = token
+        self.cause = cause

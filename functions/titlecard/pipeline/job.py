@@ -51,6 +51,8 @@ class Job:
     """Whether its video has an attempt whose lease is over, and whose worker never recorded an end."""
     mark_is_old: bool = False
     """Whether its row was marked too long ago for the worker that marked it to be alive."""
+    key_error: str = ""
+    """Why the project's key cannot be read; then the model cannot be asked now."""
 
     @property
     def is_new(self) -> bool:

@@ -24,11 +24,12 @@ class Redeliver:
     """Tells the queue to redeliver the message after `seconds`; None means after its visibility timeout."""
 
     seconds: int | None = None
+    ended: Ended | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True)
 class Done:
-    """The message is done: its row is in this state. `ended` is the row's end if this worker wrote it."""
+    """The message is done: its row is in this state."""
 
     state: RowState
     tier: Tier | None = None
@@ -39,9 +40,11 @@ class Done:
 class Replaced:
     """A new copy of the message, with no receives, is in the queue, so this one is acknowledged."""
 
+    ended: Ended | None = field(default=None, compare=False)
+
 
 Outcome = Done | Redeliver | Replaced
-"""The report to the queue."""
+"""The report to the queue. `ended` is the row's end if this worker wrote it, whatever is still to be done."""
 
 
 @dataclass(frozen=True)
@@ -56,11 +59,11 @@ class EndRow:
 
 @dataclass(frozen=True)
 class DeferRow:
-    """Defer the row until `due`, or until a person acts (None). `need` is what its request can cost."""
+    """Defer the row until `due`, or until a person acts (None). `need` is what its request can cost, if it is known."""
 
     reason: str
     due: datetime | None
-    need: Amount
+    need: Amount | None = None
 
 
 @dataclass(frozen=True)

@@ -18,21 +18,28 @@ The steps for a message, and their results:
 A first delivery that the local tier is sure of is not even looked up: its end is written on the condition that the
 catalog knows nothing of it; otherwise the stored state stays.
 
-A redelivered message may have killed its worker. Such messages are worked on one by one, after all their neighbours are
-saved, and each row is marked meanwhile: a worker that finds the mark knows that another worker crashed on this message
-alone. Only such messages are dead-lettered.
+A redelivered message may have killed its worker. Such messages are parsed one by one, after all their neighbours are
+saved and counted, and each row is marked meanwhile: a worker that finds the mark knows that another worker crashed on
+this message alone. Only such messages are dead-lettered.
 
-An unavailable table or a lack of time is not the video's fault: its message is redelivered soon. If its receives are
-nearly used up, or a mark cannot be removed from its row, a new copy with no receives replaces it.
+No exception about one message affects another, and each has one way out:
+
+- A table or a queue that does not answer, or a lack of time, is not the video's fault: the message is redelivered soon.
+- An item that this version cannot read waits for a person or another version: the message is redelivered later.
+- Any other exception, or a call that AWS refuses for its content, would be the same at every try. It uses up the
+  receives of the message, which then becomes a dead letter with its reason.
+
+In the first two cases SQS must never take the message away: if its receives are nearly used up, or a mark cannot be
+removed from its row, a new copy with no receives replaces it.
 """
 
 from __future__ import annotations
 
 import random
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 from pydantic import ValidationError
@@ -40,7 +47,7 @@ from pydantic import ValidationError
 from titlecard import telemetry
 from titlecard.aws.dynamodb.catalog import Attempt, RowEnd, stamp
 from titlecard.aws.dynamodb.catalog.rows import LOCALLY, SUPERSEDED
-from titlecard.aws.errors import BatchItemInvalid, CatalogBusy, KeyUnreadable, LedgerUnavailable
+from titlecard.aws.errors import CatalogBusy, ItemInvalid, KeyUnreadable, may_pass
 from titlecard.domain.batch import END_STATES, Message, RowState
 from titlecard.domain.clock import CLOCK_ERROR_SECONDS
 from titlecard.domain.reasons import CANCELLED, Hold
@@ -69,6 +76,14 @@ REDELIVERY_SECONDS = 20
 
 BATCH_KNOWN_SECONDS = 30
 """Seconds for which a batch's limits and survey are cached."""
+
+
+@dataclass(frozen=True)
+class _Undecoded:
+    """A message of which there is no job; `message` is None if it is not a row."""
+
+    received: Received
+    message: Message | None
 
 
 class Parser:
@@ -119,22 +134,27 @@ class Parser:
             return [job for job in jobs if job.received.id not in outcomes]
 
         if self._expects_new:
-            outcomes |= self._together(self._end_without_look_up, [job for job in left() if job.is_new and job.is_sure])
+            outcomes |= self._together(self._end_without_look_up, [job for job in left() if job.is_new])
         outcomes |= self._together(self._look_up, left())
         outcomes |= self._together(self._without_parsing, left())
-        outcomes |= self._together(self._locally, [job for job in left() if not job.is_returned])
-        returned = [job for job in left() if job.is_returned]
-        # Suspects come last, when all their neighbours are saved.
-        for job in sorted(returned, key=lambda job: job.is_suspect):
-            outcomes |= self._together(self._locally_alone, [job], marks=True)
-        outcomes |= self._by_model(left(), remaining)
-        self._count(outcomes, remaining)
+        calm = [job for job in left() if not job.is_suspect]
+        outcomes |= self._parse([job for job in calm if not job.is_returned], remaining)
+        self._count(outcomes, remaining)  # before any row that may kill this worker
+        # Of the suspects, those with the most attempts come last: they are the likeliest to kill it.
+        suspects = sorted((job for job in left() if job.is_suspect), key=lambda job: job.state.entry.attempts)
+        for group in ([job for job in calm if job.is_returned], *([job] for job in suspects)):
+            done = self._parse(group, remaining)
+            self._count(done, remaining)
+            outcomes |= done
         return outcomes
 
     def _together(
         self, step: Callable[[Sequence[Job]], dict[str, Outcome]], jobs: Sequence[Job], *, marks: bool = False
     ) -> dict[str, Outcome]:
-        """Do a step for some jobs; if a table does not answer, all are redelivered soon. What is written stays.
+        """Do a step for some jobs, and return the outcomes of those that it decides or fails for.
+
+        If a table does not answer, all are redelivered soon. After any other exception the step is repeated for each
+        job alone, so that it stops no neighbours. What is written stays.
 
         `marks` says that the step marks their rows, even if the answer to that write is lost.
         """
@@ -142,53 +162,48 @@ class Parser:
             return {}
         try:
             return step(jobs)
-        except _UNAVAILABLE as error:
-            logger.warning(_NO_ANSWER, error=type(error).__name__, rows=len(jobs), batch=jobs[0].batch.id)
-            return {job.received.id: self._redeliver(job.received, marked=marks) for job in jobs}
+        except Exception as error:  # noqa: BLE001 -- whatever stops one row must not stop its neighbours
+            if len(jobs) > 1 and (isinstance(error, ItemInvalid) or not may_pass(error)):
+                return {name: it for job in jobs for name, it in self._together(step, [job], marks=marks).items()}
+            return {job.received.id: self._stopped(job, error, marked=marks) for job in jobs}
 
     # ------------------------------------------------------------------------------------- what needs no parsing
 
     def _decoded(self, received: Received) -> Job | Outcome:
         """Return the job of a message, or its outcome if there is no job."""
-        if self._clock_is_behind(received):
-            logger.error("this worker's clock is behind, so it leaves the message alone", now=stamp(self._now()))
-            return Redeliver()
-        try:
-            return self._decode(received)
-        except BatchItemInvalid as error:
-            logger.error("a batch cannot be read, so its row waits", error=str(error))
-            return self._redeliver(received, seconds=None)
-        except _UNAVAILABLE as error:
-            logger.warning(_NO_ANSWER, error=type(error).__name__)
-            return self._redeliver(received)
-
-    def _decode(self, received: Received) -> Job | Outcome:
         try:
             message = Message.model_validate_json(received.body)
         except ValidationError:
-            return self._unknown(received, None, "undecodable: the message is not a row of a manifest")
+            message = None
+        try:
+            return self._decode(received, message)
+        except Exception as error:  # noqa: BLE001 -- as in `_together`
+            return self._stopped(_Undecoded(received, message), error)
+
+    def _decode(self, received: Received, message: Message | None) -> Job | Outcome:
+        if self._clock_is_behind(received):
+            logger.error("this worker's clock is behind, so it leaves the message alone", now=stamp(self._now()))
+            return self._redeliver(received, message, seconds=None)
+        if message is None:
+            return self._unknown(received, message, "undecodable: the message is not a row of a manifest")
         try:
             batch, surveys = self._batch(message.batch)
         except KeyError:
             return self._unknown(received, message, f"unknown_batch: the catalog has no batch {message.batch[:80]!r}")
-        try:
-            key = "" if self._settings.tier_policy is Policy.LOCAL else self._keys.of(message.project) or ""
-        except KeyUnreadable as error:
-            return self._wait_for_key(message, str(error))
-        policy = self._settings.tier_policy if key else Policy.LOCAL
-        mark = self._fingerprint(message, self._settings.model if key else None)
+        key, key_error = self._key(message.project)
+        policy = self._settings.tier_policy if key or key_error else Policy.LOCAL
+        mark = self._fingerprint(message, self._settings.model if key or key_error else None)
         survey = surveys.of(message.row, message.video)
-        return Job(received, message, batch, survey, policy, key, mark)
+        return Job(received, message, batch, survey, policy, key, mark, key_error=key_error)
 
-    def _wait_for_key(self, message: Message, error: str) -> Outcome:
-        """Defer a row whose project's key cannot be read now, so that it does not delay other projects' messages."""
-        mark = self._fingerprint(message, self._settings.model)
-        (state,) = self._catalog.look_up([(message, mark)])
-        self._give_back_unsent(message, mark, state.entry)
-        if _is_stray(message, state):
-            return Done(RowState.DEFERRED)
-        due = self._now() + timedelta(seconds=self._settings.visibility_seconds)
-        return self._deferred(message, "", reason=f"{Hold.KEY_UNREADABLE}: {error}", due=due)
+    def _key(self, project: str) -> tuple[str, str]:
+        """Return a project's key, empty if it needs none or has none; and why it cannot be read, empty if it can."""
+        if self._settings.tier_policy is Policy.LOCAL:
+            return "", ""
+        try:
+            return self._keys.of(project) or "", ""
+        except KeyUnreadable as error:
+            return "", str(error)
 
     def _fingerprint(self, message: Message, model: str | None) -> str:
         return fingerprint(message.video, model=model, prompt_version=self._prompt_version)
@@ -208,11 +223,14 @@ class Parser:
         return known[1], known[2]
 
     def _end_without_look_up(self, jobs: Sequence[Job]) -> dict[str, Outcome]:
-        """End new rows that the local tier is sure of, without a look-up."""
-        ended = self._catalog.end([job.parsed_locally() for job in jobs], now=self._now())
+        """End those of the new rows that the local tier is sure of, without a look-up."""
+        sure = [job for job in jobs if job.is_sure]
+        if not sure:
+            return {}
+        ended = self._catalog.end([job.parsed_locally() for job in sure], now=self._now())
         # It is better to look a repeated manifest up first, and not a new one.
         self._expects_new = all(it.ending.talk for it in ended)
-        return {job.received.id: _done(it) for job, it in zip(jobs, ended, strict=True)}
+        return {job.received.id: self._done(job, it) for job, it in zip(sure, ended, strict=True)}
 
     def _look_up(self, jobs: Sequence[Job]) -> dict[str, Outcome]:
         asked = [(job.message, job.fingerprint) for job in jobs]
@@ -285,9 +303,22 @@ class Parser:
         wait = self._settings.visibility_seconds if job.is_suspect else self._settings.retry_backoff_seconds
         due = self._now() + timedelta(seconds=wait)
         why = f"{Hold.NOT_REACHED}: received {receives} times, but never reached: it is sent again"
-        return self._deferred(job.message, job.fingerprint, reason=why, due=due)
+        return self._deferred(job, reason=why, due=due)
 
     # ---------------------------------------------------------------------------------------------- the two tiers
+
+    def _parse(self, jobs: Sequence[Job], remaining: Callable[[], float]) -> dict[str, Outcome]:
+        """Parse with the local tier, then ask the model about the rows that it is not sure of, concurrently."""
+        outcomes = self._together(self._locally, [job for job in jobs if not job.is_returned])
+        for job in jobs:
+            if job.is_returned:
+                outcomes |= self._together(self._locally_alone, [job], marks=True)
+        unsure = [job for job in jobs if job.received.id not in outcomes]
+        if not unsure:
+            return outcomes
+        with ThreadPoolExecutor(len(unsure), thread_name_prefix="model") as pool:
+            asked = list(pool.map(lambda job: self._asked(job, remaining), unsure))
+        return outcomes | {job.received.id: it for job, it in zip(unsure, asked, strict=True)}
 
     def _locally(self, jobs: Sequence[Job]) -> dict[str, Outcome]:
         """Parse with the local tier and end the rows that it is sure of; return their outcomes."""
@@ -304,70 +335,101 @@ class Parser:
             self._catalog.mark_survived(job.message)
         return outcomes
 
-    def _by_model(self, jobs: Sequence[Job], remaining: Callable[[], float]) -> dict[str, Outcome]:
-        """Ask the model: concurrently, but about suspects one by one, after the others."""
-        if not jobs:
-            return {}
-        calm = [job for job in jobs if not job.is_suspect]
-        with ThreadPoolExecutor(max(len(calm), 1), thread_name_prefix="model") as pool:
-            asked = list(pool.map(lambda job: self._asked(job, remaining), calm))
-        outcomes = {job.received.id: outcome for job, outcome in zip(calm, asked, strict=True)}
-        # Those with the most attempts come last: if one kills this worker, only its own attempt is lost with it.
-        for job in sorted((job for job in jobs if job.is_suspect), key=lambda job: job.state.entry.attempts):
-            outcomes[job.received.id] = self._asked(job, remaining)
-        return outcomes
-
     def _asked(self, job: Job, remaining: Callable[[], float]) -> Outcome:
         try:
             return self._ask(job, remaining)
         except NotSent as error:
-            logger.warning(_NO_ANSWER, error=str(error), batch=job.batch.id, row=job.message.row)
+            if not may_pass(error.cause):
+                return self._stopped(job, error.cause)
+            logger.warning(_NO_ANSWER, error=str(error), **_place(job.message))
             message = job.message.model_copy(update={"unsent": error.token})
-            return self._redeliver(replace(job.received, body=message.model_dump_json()), marked=True)
-        except (LedgerUnavailable, *_UNAVAILABLE) as error:
-            # Our own side is in trouble. Whatever was written stays; anything else charges too much, never too little.
-            logger.warning(_NO_ANSWER, error=type(error).__name__, batch=job.batch.id, row=job.message.row)
-            return self._redeliver(job.received, marked=job.is_suspect)
+            return self._redeliver(job.received, message, marked=True)
+        except Exception as error:  # noqa: BLE001 -- as in `_together`
+            # Whatever was written stays; anything else charges too much, never too little.
+            return self._stopped(job, error, marked=job.is_suspect)
 
     def _ask(self, job: Job, remaining: Callable[[], float]) -> Outcome:
         """Let the model path decide about a row, and carry out its decision."""
         if self._clock_is_ahead(job.received):
             logger.error("this worker's clock is ahead, so it sends no request", now=stamp(self._now()))
-            return Redeliver()
-        decision = self._asker.ask(job, remaining)
+            return self._redeliver(job.received, job.message, seconds=None)
+        decision = self._wait_for_key(job) if job.key_error else self._asker.ask(job, remaining)
         match decision:
             case EndRow(state, tier, reason, pointer):
-                return self._finish(job.ending(state, tier=tier, reason=reason, pointer=pointer))
+                return self._finish(job, job.ending(state, tier=tier, reason=reason, pointer=pointer))
             case DeferRow(reason, due, need):
-                return self._deferred(job.message, job.fingerprint, reason=reason, due=due, need=need)
+                return self._deferred(job, reason=reason, due=due, need=need)
             case DeadLetterRow(reason):
                 return self._dead_letter(job, reason)
         if decision.seconds:  # a failed attempt, which is recorded
             return decision
         there_was_no_time = decision.seconds == 0  # otherwise another worker has it
-        return self._redeliver(job.received, seconds=decision.seconds, marked=job.is_suspect and not there_was_no_time)
+        marked = job.is_suspect and not there_was_no_time
+        return self._redeliver(job.received, job.message, seconds=decision.seconds, marked=marked)
+
+    def _wait_for_key(self, job: Job) -> DeferRow:
+        """Let a row whose project's key cannot be read wait without a message, so that it delays no other project."""
+        due = self._now() + timedelta(seconds=self._settings.visibility_seconds)
+        return DeferRow(f"{Hold.KEY_UNREADABLE}: {job.key_error}", due)
 
     # ------------------------------------------------------------------------------------------------ the ways out
 
     def _redeliver(
-        self, received: Received, *, seconds: int | None = REDELIVERY_SECONDS, marked: bool = False
+        self,
+        received: Received,
+        message: Message | None,
+        *,
+        seconds: int | None = REDELIVERY_SECONDS,
+        marked: bool = False,
     ) -> Outcome:
         """Have a message redelivered that could not be worked on, through no fault of its own and at no risk to it.
 
         Args:
             received: the message.
+            message: the message, decoded; None if it is not a row.
             seconds: the delay, before jitter; None means the queue's own.
             marked: whether its row has a mark, or may have one, although no worker crashed on it.
         """
         if seconds:
             seconds = max(1, round(random.uniform(seconds / 2, seconds)))  # noqa: S311 -- jitter, not a secret
-        if not marked and received.receives < self._settings.max_receive_count - 1:
+        if not marked and self._has_receives(received):
             return Redeliver(seconds)
+        if message and received.receives > 1:  # an earlier receive may have recorded the row's death
+            message = message.model_copy(update={"letter_owed": True})
+        body = message.model_dump_json() if message else received.body
         try:
-            self._queue.send_again(received.body, self._settings.retry_backoff_seconds if seconds is None else seconds)
+            self._queue.send_again(body, self._settings.retry_backoff_seconds if seconds is None else seconds)
         except (BotoCoreError, ClientError):
             return Redeliver(seconds)
         return Replaced()
+
+    def _stopped(self, of: Job | _Undecoded, error: Exception, *, marked: bool = False) -> Outcome:
+        """Return the outcome of a message whose work an exception stopped.
+
+        It is redelivered soon if the error may pass, and later if the catalog's items cannot be read: then it waits
+        for a person or another version, as long as it takes. Any other exception is a fault of the row or of this
+        version. It uses up the receives of the message, which then becomes a dead letter with the exception's name.
+        """
+        received, message = of.received, of.message
+        if isinstance(error, ItemInvalid):
+            logger.error("an item cannot be read, so its row waits", error=str(error))
+            return self._redeliver(received, message, seconds=None, marked=marked)
+        if may_pass(error):
+            logger.warning(_NO_ANSWER, error=type(error).__name__, **_place(message))
+            return self._redeliver(received, message, marked=marked)
+        telemetry.work_failed(message, error)
+        if self._has_receives(received):
+            return Redeliver()
+        why = f"failed: received {received.receives} times, and the work on it stopped with {type(error).__name__}"
+        try:
+            return self._dead_letter(of, why) if isinstance(of, Job) else self._unknown(received, message, why)
+        except Exception as another:  # noqa: BLE001 -- SQS itself moves it to the dead-letter queue
+            telemetry.work_failed(message, another)
+            return Redeliver()
+
+    def _has_receives(self, received: Received) -> bool:
+        """Return whether a message may be redelivered and then worked on: the last receive does no work."""
+        return received.receives < self._settings.max_receive_count - 1
 
     def _clock_is_behind(self, received: Received) -> bool:
         """Return whether a message comes from the future: then due times, leases and budgets would be misread."""
@@ -379,19 +441,18 @@ class Parser:
         longest = timedelta(seconds=CLOCK_ERROR_SECONDS + self._settings.visibility_seconds)
         return received.first is not None and received.receives == 1 and self._now() > received.first + longest
 
-    def _deferred(
-        self, message: Message, mark: str, *, reason: str, due: datetime | None, need: Amount | None = None
-    ) -> Outcome:
+    def _deferred(self, job: Job, *, reason: str, due: datetime | None, need: Amount | None = None) -> Outcome:
         """Defer a row; if it has already ended, its message is redelivered and handled by that end."""
-        if not self._catalog.defer(message, mark, reason=reason, due=due, now=self._now(), need=need):
-            return Redeliver()
+        message = job.message.without_notes()
+        if not self._catalog.defer(message, job.fingerprint, reason=reason, due=due, now=self._now(), need=need):
+            return self._redeliver(job.received, job.message, seconds=None)
         telemetry.deferred(message, reason=reason, due=due, bound=need)
         return Done(RowState.DEFERRED)
 
     def _dead_letter(self, job: Job, reason: str) -> Outcome:
         """Record the row as dead, then send the dead letter; after a crash in between, the next receive sends it."""
         try:
-            outcome = self._finish(job.ending(RowState.DEAD, reason=reason))
+            outcome = self._finish(job, job.ending(RowState.DEAD, reason=reason))
         except _UNAVAILABLE as error:
             return self._owe_letter(job, error)
         if outcome != Done(RowState.DEAD):
@@ -399,12 +460,12 @@ class Parser:
         telemetry.died(job.message, reason=reason)
         return self._send_dead_letter(job, reason, outcome)
 
-    def _send_dead_letter(self, job: Job, reason: str, done: Done) -> Outcome:
+    def _send_dead_letter(self, job: Job, reason: str, done: Outcome) -> Outcome:
         """Send the dead letter of a dead row."""
         try:
-            self._dead_letters.send(job.received.body, reason)
+            self._dead_letters.send(job.message.without_notes().model_dump_json(), reason)
         except _UNAVAILABLE as error:
-            return self._owe_letter(job, error)
+            return replace(self._owe_letter(job, error), ended=done.ended)
         return done
 
     def _owe_letter(self, job: Job, error: Exception) -> Outcome:
@@ -412,20 +473,29 @@ class Parser:
 
         Redelivery is not enough: SQS may have delivered this message twice, and the other worker may delete it.
         """
-        logger.warning(_NO_ANSWER, error=type(error).__name__, batch=job.batch.id, row=job.message.row)
-        message = job.message.model_copy(update={"letter_owed": True})
-        return self._redeliver(replace(job.received, body=message.model_dump_json()), marked=True)
+        if not may_pass(error):  # SQS itself makes the message a dead letter when its receives are used up
+            telemetry.work_failed(job.message, error)
+            return Redeliver()
+        logger.warning(_NO_ANSWER, error=type(error).__name__, **_place(job.message))
+        return self._redeliver(job.received, job.message.model_copy(update={"letter_owed": True}), marked=True)
 
-    def _finish(self, ending: RowEnd) -> Done:
-        return _done(self._catalog.end([ending], now=self._now())[0])
+    def _finish(self, job: Job, ending: RowEnd) -> Outcome:
+        return self._end([(job, ending)])[job.received.id]
 
     def _end(self, endings: Sequence[tuple[Job, RowEnd]]) -> dict[str, Outcome]:
         ended = self._catalog.end([ending for _, ending in endings], now=self._now())
-        return {job.received.id: _done(it) for (job, _), it in zip(endings, ended, strict=True)}
+        return {job.received.id: self._done(job, it) for (job, _), it in zip(endings, ended, strict=True)}
+
+    def _done(self, job: Job, ended: Ended) -> Outcome:
+        """Return the outcome of a row after a call to end it."""
+        if ended.state not in END_STATES:
+            logger.error("a row has a state that this version does not know, so it waits", **_place(job.message))
+            return self._redeliver(job.received, job.message, seconds=None)
+        return Done(ended.state, ended.ending.tier if ended.state is RowState.PARSED else None, ended)
 
     def _count(self, outcomes: Mapping[str, Outcome], remaining: Callable[[], float]) -> None:
-        """Count the rows that have ended, once for the whole invocation."""
-        ended = [it.ended for it in outcomes.values() if isinstance(it, Done) and it.ended]
+        """Count the rows that have ended."""
+        ended = [it.ended for it in outcomes.values() if it.ended]
         try:
             self._catalog.count(ended, now=self._now())
         except (BotoCoreError, ClientError) as error:  # the audit counts the rows of a batch whose counters are too low
@@ -450,10 +520,11 @@ _UNAVAILABLE = (CatalogBusy, BotoCoreError, ClientError)
 _NO_ANSWER = "a table or a queue did not answer"
 
 
+def _place(message: Message | None) -> dict[str, Any]:
+    """Return what a log line says of a message; None is not a row."""
+    return {"batch": message.batch, "row": message.row} if message else {}
+
+
 def _is_stray(message: Message, state: MessageState) -> bool:
     """Return whether the row was deferred after the message was sent: a later message will come."""
     return state.row is RowState.DEFERRED and message.deferrals < state.deferrals
-
-
-def _done(ended: Ended) -> Done:
-    return Done(ended.state, ended.ending.tier if ended.state is RowState.PARSED else None, ended)

@@ -26,6 +26,7 @@ from __future__ import annotations
 import gzip
 import zlib
 from collections import Counter, defaultdict
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -49,7 +50,8 @@ from titlecard.aws.dynamodb.catalog.keys import (
 )
 from titlecard.aws.dynamodb.catalog.table import CatalogTable, as_bytes
 from titlecard.aws.dynamodb.values import stamp
-from titlecard.domain.batch import Message, RowState
+from titlecard.aws.errors import RowItemInvalid
+from titlecard.domain.batch import END_STATES, Message, RowState
 from titlecard.domain.money import Amount
 
 if TYPE_CHECKING:
@@ -113,22 +115,14 @@ class Rows(CatalogTable):
 
         Raises:
             CatalogBusy: the table is throttled.
+            RowItemInvalid: an item of one of them cannot be read.
         """
         keys = [
             (row_key(message.batch, message.row), current_of(message), video_record_of(message, fingerprint))
             for message, fingerprint in asked
         ]
-        return [
-            MessageState(
-                row=RowState(row["state"]) if "state" in row else None,
-                began=row.get("began", ""),
-                alone=row.get("alone", ""),
-                newest=current.get("order", ""),
-                entry=as_video_record(entry),
-                deferrals=int(row.get("deferrals", 0)),
-            )
-            for row, current, entry in self._get_groups(keys)
-        ]
+        found = self._get_groups(keys)
+        return [_as_state(message, *items) for (message, _), items in zip(asked, found, strict=True)]
 
     def mark_started(self, message: Message, *, now: datetime, alone: str) -> None:
         """Mark a redelivered row before it runs in isolation: if it kills this worker, the next one knows which row.
@@ -157,8 +151,11 @@ class Rows(CatalogTable):
 
         The caller counts the new ends with `count`.
 
+        A row in a state that this version does not know stays as it is, and counts as queued.
+
         Raises:
             CatalogBusy: the table is throttled. Some writes may have succeeded, and all may be repeated.
+            RowItemInvalid: a stored talk cannot be read. No row has ended, and all may be repeated.
         """
         talks = [place for place, ending in enumerate(endings) if ending.talk]
         pointers = [place for place, it in enumerate(endings) if _points(it) and it.pointer is Pointer.UNKNOWN]
@@ -215,7 +212,8 @@ class Rows(CatalogTable):
         record = self._update_or_get(key, "SET talk = :talk", unanswered, {":talk": _talk_item(ending)["talk"]})
         if record is None:
             return ending
-        stored = as_video_record(record).talk
+        with _readable(ending.message):
+            stored = as_video_record(record).talk
         return replace(ending, talk=None, tier=stored.tier if stored else ending.tier)
 
     def _move_pointers(self, endings: Sequence[RowEnd], inserted: Mapping[int, bool]) -> list[RowEnd]:
@@ -239,7 +237,9 @@ class Rows(CatalogTable):
                 ended.append(Ended(ending, ending.state, new=True))
             else:
                 item = self._get(row_key(ending.message.batch, ending.message.row)) or {}
-                ended.append(Ended(ending, RowState(item.get("state", RowState.QUEUED)), new=False))
+                state = item.get("state", "")
+                known = state in END_STATES  # a newer version may have other states
+                ended.append(Ended(ending, RowState(state) if known else RowState.QUEUED, new=False))
         return ended
 
     def move_pointer(self, message: Message, fingerprint: str, order: str) -> bool:
@@ -403,6 +403,34 @@ def _waits(message: Message, due: datetime | None, need: Amount) -> tuple[str, s
 
 _UNREADABLE = (ValueError, KeyError, TypeError, AttributeError, OSError, EOFError, zlib.error)
 """What reading an item raises that another version or a person has written; the last three come from `gzip`."""
+
+
+@contextmanager
+def _readable(message: Message) -> Iterator[None]:
+    """Name the row whose item, or whose video's item, cannot be read.
+
+    Raises:
+        RowItemInvalid: it cannot.
+    """
+    try:
+        yield
+    except _UNREADABLE as error:
+        why = f"it was edited by hand, or written by another version ({type(error).__name__})"
+        raise RowItemInvalid(f"row {message.row} of {message.batch}, or its video, cannot be read: {why}") from error
+
+
+def _as_state(
+    message: Message, row: Mapping[str, Any], current: Mapping[str, Any], entry: Mapping[str, Any]
+) -> MessageState:
+    with _readable(message):
+        return MessageState(
+            row=RowState(row["state"]) if "state" in row else None,
+            began=row.get("began", ""),
+            alone=row.get("alone", ""),
+            newest=current.get("order", ""),
+            entry=as_video_record(entry),
+            deferrals=int(row.get("deferrals", 0)),
+        )
 
 
 def _as_deferred(item: Mapping[str, Any]) -> DeferredRow | UnreadableRow:
