@@ -29,6 +29,8 @@ from titlecard.settings import IngestSettings
 from titlecard.telemetry import logger
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
@@ -54,19 +56,25 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
         try:
             body = json.loads(record.body)
             for upload in uploads(body):
-                if not ingest.take(upload, lambda: context.get_remaining_time_in_millis() / 1000):
-                    _continue(upload, body.get("rounds", 0) + 1)
-                telemetry.upload_taken(batch=upload.batch, key=upload.key)
-        except LeaseHeld as contended:
-            logger.info("another invocation has taken the upload", reason=str(contended))
-            notifications.change_visibility(record.receipt_handle, contended.seconds or AGAIN_SECONDS)
-            raise
+                _take(upload, body.get("rounds", 0), lambda: context.get_remaining_time_in_millis() / 1000)
         except Exception as error:  # of any kind: SQS redelivers the upload soon, or moves it to the DLQ
             telemetry.upload_failed(error)
             notifications.change_visibility(record.receipt_handle, AGAIN_SECONDS)
             raise
 
     return dict(process_partial_response(event=event, record_handler=take, processor=processor, context=context))
+
+
+def _take(upload: Upload, rounds: int, remaining: Callable[[], float]) -> None:
+    """Ingest one upload, or leave it to a message to ourselves; `rounds` have continued it so far."""
+    try:
+        if not ingest.take(upload, remaining):
+            _continue(upload, rounds + 1)
+    except LeaseHeld as held:  # a copy uses up no receive: S3 may report a long upload twice
+        logger.info("another invocation has taken the upload", reason=str(held))
+        notifications.send_continuation(upload, rounds=rounds, delay=held.seconds or AGAIN_SECONDS)
+    else:
+        telemetry.upload_taken(batch=upload.batch, key=upload.key)
 
 
 def _continue(upload: Upload, rounds: int) -> None:

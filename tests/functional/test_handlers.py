@@ -12,9 +12,9 @@ from urllib.parse import quote_plus, unquote_plus
 import pytest
 from botocore.exceptions import EndpointConnectionError
 from tests.functional.conftest import MODEL
-from tests.functional.world import NUMBERS, PROJECT, Cut, manifest, videos
+from tests.functional.world import LIMITS, NUMBERS, PROJECT, Cut, manifest, videos
 
-from titlecard.aws.sqs import WorkQueue
+from titlecard.aws.sqs import IngestQueue, WorkQueue
 from titlecard.domain.batch import BatchState, RowState, Upload, upload_order
 from titlecard.domain.money import Amount
 from titlecard.domain.video import Policy, Tier, Video, fingerprint
@@ -225,28 +225,18 @@ def test_ingest_ignores_an_event_that_is_not_an_upload(world: World, handlers: H
     assert handlers.load("ingest")(notified(world, body), plenty()) == NOTHING_FAILED
 
 
-def test_ingest_returns_the_message_of_an_upload_that_another_worker_holds(world: World, handlers: Handlers) -> None:
-    upload = world.put(manifest(videos(3)))
-    handler = handlers.load("ingest")
-    world.wire.cut(Cut.OUTAGE, call="GetObject")
-    first = handler(notified(world, notification(upload)), plenty())
-    world.wire.mend()
-    event = notified(world, notification(upload))
-    second = handler(event, plenty())
-    failed = {"batchItemFailures": [{"itemIdentifier": event["Records"][0]["messageId"]}]}
-    assert (len(first["batchItemFailures"]), second, world.sent()) == (1, failed, [])
-
-
-def test_ingest_has_the_message_of_a_held_upload_redelivered_early(world: World, handlers: Handlers) -> None:
-    upload = world.put(manifest(videos(3)))
-    handler = handlers.load("ingest")
-    world.wire.cut(Cut.OUTAGE, call="GetObject")
-    handler(notified(world, notification(upload)), plenty())
-    world.wire.mend()
-    event = notified(world, notification(upload))
-    before = len(world.wire.calls)
-    handler(event, plenty())
-    assert "ChangeMessageVisibility" in world.wire.calls[before:]
+def test_ingest_leaves_an_upload_that_another_worker_holds_to_a_delayed_copy(
+    world: World, handlers: Handlers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upload, now = world.put(manifest(videos(3))), datetime.now(UTC)
+    world.catalog.open_batch(upload, PROJECT, LIMITS, lease="another's", until=now + timedelta(seconds=200), now=now)
+    copies: list[tuple[Upload, dict[str, int]]] = []
+    monkeypatch.setattr(IngestQueue, "send_continuation", lambda _, copy, **how: copies.append((copy, how)))
+    event = notified(world, {"continue": asdict(upload), "rounds": 3})
+    assert handlers.load("ingest")(event, plenty()) == NOTHING_FAILED
+    ((copy, how),) = copies
+    assert (copy, how["rounds"], world.sent()) == (upload, 3, [])
+    assert 150 < how["delay"] <= 201
 
 
 def test_ingest_returns_a_message_that_it_cannot_decode(world: World, handlers: Handlers) -> None:

@@ -7,11 +7,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError, ClientError, EndpointConnectionError
 from tests.functional.world import LIMITS, NUMBERS, PROJECT, Cut, Killed, Refusing, World, manifest, replaced, videos
 
 from titlecard import __version__
 from titlecard.aws.errors import LeaseHeld, MessagesNotSent
+from titlecard.aws.s3 import UploadsBucket
 from titlecard.aws.sqs import SEND_TRIES, WorkQueue
 from titlecard.domain.batch import OUTSIDE, BatchState
 from titlecard.domain.money import Total
@@ -304,6 +305,24 @@ def test_the_checkpoint_is_kept_and_the_lease_released_while_sqs_keeps_refusing(
 
 
 @pytest.mark.usefixtures("small_steps")
+@pytest.mark.parametrize(
+    ("service", "call"), [(WorkQueue, "send"), (UploadsBucket, "fetch"), (UploadsBucket, "write_report")]
+)
+def test_the_next_receive_need_not_wait_for_the_lease_after_a_service_did_not_answer(
+    world: World, service: type, call: str
+) -> None:
+    def failing(*_: object, **__: object) -> None:
+        raise EndpointConnectionError(endpoint_url="aws")
+
+    upload = world.put(manifest(videos(30)))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(service, call, failing)
+        with pytest.raises(EndpointConnectionError):
+            world.ingest().take(upload, lambda: 900)
+    assert world.ingest().take(upload, lambda: 900)
+    assert len({it.row for it in world.sent()}) == 30
+
+
 def test_rows_that_sqs_refused_are_sent_when_the_upload_comes_again(world: World) -> None:
     upload = world.put(manifest(videos(25)))
     with pytest.raises(MessagesNotSent):
@@ -392,6 +411,20 @@ def _accepted(world: World, upload: Upload) -> bytes:
     if batch_of(world, upload).state is BatchState.REFUSED:
         return b""
     return world.uploads.read_report(upload, "accepted.bin")
+
+
+def test_a_batch_whose_bitmap_is_deleted_before_it_is_sent_is_left_to_the_audit(world: World) -> None:
+    upload = world.put(manifest(videos(5)))
+    world.wire.cut(Cut.KILLED_BEFORE, call="SendMessageBatch")
+    with pytest.raises(Killed):
+        world.ingest().take(upload, lambda: 900)
+    world.wire.mend()
+    world.s3.delete_object(Bucket=world.bucket, Key=f"reports/{upload.batch}/accepted.bin")
+    world.clock.forward(1_000)
+    assert world.ingest().take(upload, lambda: 900)
+    batch = world.catalog.batch(upload.batch)
+    assert batch.state is BatchState.OPEN
+    assert "accepted.bin" in (batch.reason or "")
 
 
 def test_a_batch_whose_manifest_is_deleted_while_it_is_sent_stays_open_for_its_rows(

@@ -126,6 +126,14 @@ def test_the_messages_that_nobody_has_received_are_counted(world: World) -> None
 
 def test_a_continuation_message_carries_its_upload(world: World) -> None:
     upload = Upload("bucket", "uploads/p/ü +.jsonl", "v1", "2026#1")
-    IngestQueue(world.sqs, world.names["IngestQueue"]).send_continuation(upload)
+    IngestQueue(world.sqs, world.names["IngestQueue"]).send_continuation(upload, delay=0)
     (message,) = world.taken("IngestQueue")
     assert Upload(**json.loads(message["Body"])["continue"]) == upload
+
+
+def test_a_continuation_is_delayed_by_a_quarter_of_an_hour_at_the_most(world: World) -> None:
+    upload = Upload("bucket", "uploads/p/x.jsonl", "v1", "2026#1")
+    IngestQueue(world.sqs, world.names["IngestQueue"]).send_continuation(upload, delay=5_000)
+    assert world.taken("IngestQueue") == []
+    counted = world.sqs.get_queue_attributes(QueueUrl=world.names["IngestQueue"], AttributeNames=["All"])["Attributes"]
+    assert counted["ApproximateNumberOfMessagesDelayed"] == "1"

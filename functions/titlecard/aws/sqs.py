@@ -105,14 +105,15 @@ class WorkQueue(_Queue):
 class IngestQueue(_Queue):
     """The queue that drives ingest: S3's notifications, and our own messages to continue an upload."""
 
-    def send_continuation(self, upload: Upload, *, rounds: int = 0) -> None:
+    def send_continuation(self, upload: Upload, *, rounds: int = 0, delay: int = 0) -> None:
         """Make ingest continue an interrupted upload; ingest does nothing if the upload is done.
 
         Args:
             rounds: the number of continuations in succession, this one included.
+            delay: seconds before it is delivered; SQS delays a message by 15 minutes at the most.
         """
         body = json.dumps({"continue": asdict(upload), "rounds": rounds})
-        self._sqs.send_message(QueueUrl=self._url, MessageBody=body)
+        self._sqs.send_message(QueueUrl=self._url, MessageBody=body, DelaySeconds=min(delay, DELAY_MAX_SECONDS))
 
 
 class DeadLetterSender(_Queue):

@@ -112,7 +112,8 @@ def split(text: str) -> list[str]:
     Companies in brackets, degrees, `et al.` and moderators beside others are left out; two people with one surname both
     get it.
     """
-    text = _SPACES.sub(" ", text).strip()
+    lines = (line.strip() for line in _SPACES.sub(" ", text).split("\n"))
+    text = "\n".join(line for line in lines if line)
     others = _HOSTS.sub("", text)
     text = others.strip(" ,;|&\n") if re.search(r"\w", others) else text
     text = text[label.end() :] if (label := _LABEL.match(text)) else text

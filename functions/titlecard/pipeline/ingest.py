@@ -18,14 +18,17 @@ import json
 import tempfile
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 from uuid import uuid4
 
+from botocore.exceptions import BotoCoreError, ClientError
+
 from titlecard import __version__, manifests, telemetry
-from titlecard.aws.errors import LeaseHeld, MessagesNotSent, UploadRefused
+from titlecard.aws.errors import CatalogBusy, LeaseHeld, UploadRefused
 from titlecard.aws.s3 import own_limits
 from titlecard.aws.sqs import chunk_messages
 from titlecard.domain.batch import OUTSIDE, BatchState, Message, Upload
@@ -91,7 +94,7 @@ class Ingest:
 
         Raises:
             LeaseHeld: another invocation holds it, for at most `seconds`.
-            MessagesNotSent: SQS refuses messages. The checkpoint is stored.
+            MessagesNotSent: SQS refuses messages. As after any error, the checkpoint is stored and the lease released.
         """
         lease = uuid4().hex
         batch = self.catalog.open_batch(
@@ -119,7 +122,9 @@ class Ingest:
                 metadata = self.uploads.fetch(upload, file, max_bytes=self.settings.manifest_max_bytes)
                 if batch.state is BatchState.COUNTING:
                     batch = self._count(batch, file, metadata)
+                return self._send(batch, file, remaining, stop)
             except (UploadRefused, NotAManifest) as refusal:
+                batch = self.catalog.batch(batch.id)  # it has moved
                 if batch.state is BatchState.SENDING:
                     # Some rows have been sent, and may be deferred. An open batch keeps them; its audit ends the rest.
                     self.catalog.record_reason(batch, str(refusal))
@@ -129,7 +134,10 @@ class Ingest:
                 self.catalog.refuse(batch, str(refusal))
                 telemetry.refused(batch=batch.id, reason=type(refusal).__name__)
                 return True
-            return self._send(batch, file, remaining, stop)
+            except Exception:  # the next receive need not wait until the lease ends
+                with suppress(LeaseHeld, CatalogBusy, BotoCoreError, ClientError):
+                    self.catalog.release(batch)
+                raise
 
     def _count(self, batch: Batch, file: BinaryIO, metadata: dict[str, str]) -> Batch:
         """Do pass 1."""
@@ -178,8 +186,9 @@ class Ingest:
                     complete = True
                 while under_way:
                     last = _first_sent(under_way)
-        except MessagesNotSent:
-            self.catalog.sent(batch, last, until=None, now=self.now())
+        except Exception:
+            with suppress(LeaseHeld, CatalogBusy, BotoCoreError, ClientError):
+                self.catalog.sent(batch, last, until=None, now=self.now())
             raise
         if complete:
             self.catalog.all_sent(batch, now=self.now())

@@ -131,6 +131,14 @@ class Batches(CatalogTable):
             {":row": row, ":now": stamp(now), ":until": stamp(until) if until else ""},
         )
 
+    def release(self, batch: Batch) -> None:
+        """Release the lease of a batch.
+
+        Raises:
+            LeaseHeld: the lease is no longer ours.
+        """
+        self._advance(batch, "SET lease_until = :none", {":none": ""})
+
     def all_sent(self, batch: Batch, *, now: datetime) -> None:
         """End pass 2: every accepted row is sent.
 
