@@ -5,9 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from itertools import count
 from threading import Barrier
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
+from unittest.mock import Mock
 
 import pytest
+from botocore.exceptions import ClientError
 from moto.s3.exceptions import NoSuchUpload
 from moto.s3.models import S3Backend
 from tests.functional.finished import Listener, end, ended, exports, file_of, results, say, talk
@@ -132,6 +135,13 @@ def test_a_persons_answer_replaces_a_talk(world: World) -> None:
     ]
 
 
+def test_the_file_is_utf_8(world: World) -> None:
+    batch = ended(world, {"a": talk("Übersetzer")})
+    results(world).publish(batch, always)
+    body = world.s3.get_object(Bucket=world.bucket, Key=f"results/{PROJECT}/{batch.id}.jsonl")["Body"].read()
+    assert '"title": "Übersetzer"'.encode() in body
+
+
 def test_a_batch_without_rows_has_an_empty_file(world: World) -> None:
     batch = ended(world, {})
     assert results(world).publish(batch, always)
@@ -146,6 +156,7 @@ def test_a_listener_hears_of_the_file_and_the_counts(world: World) -> None:
     talks: dict[str, Talk | RowState] = {
         "a": talk(),
         "b": talk(review="low_confidence"),
+        "e": talk(review="low_confidence"),
         "c": RowState.DEAD,
         "d": RowState.SUPERSEDED,
     }
@@ -159,14 +170,14 @@ def test_a_listener_hears_of_the_file_and_the_counts(world: World) -> None:
             "manifest": f"uploads/{PROJECT}/talks.jsonl",
             "results": {"bucket": world.bucket, "key": f"results/{PROJECT}/{batch.id}.jsonl"},
             "counts": {
-                "accepted": 4,
+                "accepted": 5,
                 "refused": 0,
                 "repeated": 0,
-                "parsed": 2,
+                "parsed": 3,
                 "superseded": 1,
                 "dead": 1,
                 "cancelled": 0,
-                "review": 1,
+                "review": 2,
             },
             "reason": "one was given up",
         }
@@ -309,6 +320,20 @@ def test_a_part_that_another_writer_has_replaced_starts_the_upload_again(world: 
     assert not results(world).publish(batch, always)
     assert results(world).publish(batch, always)
     assert len(file_of(world, batch)) == 12
+
+
+@pytest.mark.usefixtures("small_parts")
+@pytest.mark.parametrize("calls_in_time", [1, 100])
+def test_any_other_answer_of_s3_is_an_error_and_keeps_the_progress(world: World, calls_in_time: int) -> None:
+    batch = large(world)
+    assert not results(world).publish(batch, iter([True, False]).__next__)
+    before = UploadProgressTable(world.db, world.names["CatalogTable"]).read(batch.id, batch.marked_at)
+    denied = ClientError({"Error": {"Code": "AccessDenied", "Message": "no"}}, "UploadPart")
+    s3: Any = SimpleNamespace(upload_part=Mock(side_effect=denied))
+    publisher = replace(results(world), s3=s3)
+    with pytest.raises(ClientError, match="AccessDenied"):
+        publisher.publish(batch, iter([True] * calls_in_time + [False]).__next__)
+    assert before == UploadProgressTable(world.db, world.names["CatalogTable"]).read(batch.id, batch.marked_at)
 
 
 @pytest.mark.usefixtures("small_parts")

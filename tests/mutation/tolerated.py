@@ -103,4 +103,8 @@ TOLERATED: dict[str, str] = {
     "pipeline.parse: Parser._batch: self._known = dict(list(self._known.items())[-8:])": (
         "any other number of batches would do"
     ),
+    "pipeline.publish: ResultPublisher.publish: return False: False -> None": _ALSO_FALSE,
+    "pipeline.publish: ResultPublisher._part: size, row = 0, after: 0 -> 1": "a part may end a byte earlier",
+    "pipeline.publish: ResultPublisher._part: if size >= PART_BYTES:: >= -> >": "likewise, or later",
+    "pipeline.publish: ResultPublisher._tell: entry = ": "JSON with escapes is the same text",
 }
