@@ -167,6 +167,18 @@ def test_an_answer_in_flight_when_the_command_ends_is_kept(
     assert "video#answered" in _kept(state)
 
 
+def test_a_cloud_whose_disk_is_full_stops_and_says_so(artefacts: Path, tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    with (  # noqa: PT012 -- the end of the inner block raises
+        pytest.raises(CloudError, match=r"talks\.jsonl could not be written \(No space left on device\)"),
+        cloud.start(state, {}, {"PATH": os.environ["PATH"]}, artefacts=artefacts) as there,
+    ):
+        (state / "talks.jsonl").unlink(missing_ok=True)
+        (state / "talks.jsonl").symlink_to("/dev/full")
+        _talks(there).put_item(Item={"pk": "video#p#1", "sk": "fp#1"})
+        until(lambda: cloud.find(state) is None, "the cloud stops by itself")
+
+
 def test_a_removed_item_stays_removed(shared: Running) -> None:
     there, state = shared.cloud, shared.state
     _talks(there).put_item(Item={"pk": "video#p#1", "sk": "fp#1"})

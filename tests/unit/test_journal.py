@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import resource
+import signal
 from typing import TYPE_CHECKING
 
 import pytest
@@ -10,6 +12,7 @@ from titlecard_console.errors import CloudError
 from titlecard_console.local_cloud.journal import KEPT, Change, Journal
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 
@@ -76,3 +79,24 @@ def test_a_damaged_line_is_named_and_nothing_is_touched(tmp_path: Path) -> None:
     with pytest.raises(CloudError, match=r"talks\.jsonl, line 1"):
         Journal(file).load()
     assert file.read_text() == "not json\n"
+
+
+@pytest.fixture
+def small_files() -> Iterator[None]:
+    """Let no file grow above 5,000 bytes: writing beyond fails as on a full disk, after a part is written."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (5_000, hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    signal.signal(signal.SIGXFSZ, before)
+
+
+@pytest.mark.usefixtures("small_files")
+def test_changes_that_a_full_disk_cuts_short_can_be_appended_later(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "talks.jsonl")
+    journal.append([change("1", "a")])
+    with pytest.raises(OSError, match="too large"):
+        journal.append([change("2", "b" * 3_000), change("3", "c" * 3_000)])
+    journal.append([change("2", "later")])
+    assert journal.load() == [change("1", "a"), change("2", "later")]

@@ -167,7 +167,7 @@ def start(
     Raises:
         CommandError: the template refuses the overrides.
         CloudError: the functions cannot be built, MiniStack cannot be set up, or the cloud or one of its
-            functions does not start; the message says which and why.
+            functions does not start; the message says which and why. At the end: it could not record what was paid for.
     """
     parameters = template.load().values(local_parameters(environment) | dict(overrides))
     state = state.resolve()
@@ -186,7 +186,10 @@ def start(
             yield _started(supervisor, request, say)
         finally:
             say("stopping the local cloud")
-            supervisor.communicate()  # closes its standard input, which stops it; waits after Ctrl-C too
+            told, _ = supervisor.communicate()  # closes its standard input, which stops it; waits after Ctrl-C too
+            for line in told.splitlines():
+                if error := json.loads(line).get("error"):
+                    raise CloudError(error)
 
 
 def local_parameters(environment: Mapping[str, str]) -> dict[str, str]:

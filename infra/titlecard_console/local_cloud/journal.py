@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import json
 import os
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
@@ -102,8 +103,11 @@ class JournaledTables:
     def record(self) -> None:
         """Append every change since the last call to the journal; for each item, only its last change.
 
-        The positions in the streams advance only once the changes are on the disk. If that fails (the disk is full),
-        the next call reads the same changes again.
+        The positions in the streams advance only once the changes are on the disk. If that fails, the next call reads
+        the same changes again.
+
+        Raises:
+            OSError: the file cannot be written; the disk is full, for example.
         """
         latest: dict[tuple[str, str], Change] = {}
         iterators = dict(self._iterators)
@@ -145,8 +149,15 @@ def _as_sent(response_dict: dict[str, Any], customized_response_dict: dict[str, 
 
 
 def _write(path: Path, changes: Iterable[Change]) -> None:
-    with path.open("a", encoding="utf-8") as file:
-        for change in changes:
-            file.write(json.dumps(asdict(change)) + "\n")
-        file.flush()
-        os.fsync(file.fileno())
+    """Append lines: all of them, or none if the disk is full, since a part of one would spoil the next."""
+    left = memoryview("".join(json.dumps(asdict(change)) + "\n" for change in changes).encode())
+    with path.open("ab", buffering=0) as file:
+        start = file.seek(0, os.SEEK_END)
+        try:
+            while left:
+                left = left[file.write(left) :]
+            os.fsync(file.fileno())
+        except OSError:
+            with suppress(OSError):
+                file.truncate(start)
+            raise

@@ -7,6 +7,8 @@ pipe ends, because a `with` block ended, Ctrl-C was pressed or the console was k
 2. waits for the running parsers, at most for their timeout: they may be waiting for answers that are already billed;
 3. records the last changes, stops MiniStack and everything that it started, and exits.
 
+It does the same when a change cannot be recorded because the disk is full, and says so when the console stops it.
+
 So a killed console loses nothing. A killed supervisor can lose the changes of the last moment (`SYNC_SECONDS`) and the
 requests in progress; MiniStack then ends too, because its own standard input ends.
 """
@@ -36,6 +38,9 @@ if TYPE_CHECKING:
 
 SYNC_SECONDS = 0.3
 DRAIN_POLL_SECONDS = 0.1
+SPACE_SECONDS = 5
+"""Seconds for which the last changes wait for space on a full disk."""
+
 QUIET_READINGS = 3
 """Consecutive readings of zero after which no parser counts as running: MiniStack briefly leaves out a batch that it
 has received and is about to hand over."""
@@ -73,13 +78,29 @@ def _supervise(request: CloudRequest, state: State) -> None:
         deploy.try_functions(cloud)
         state.announce(cloud)
         _tell(cloud=asdict(cloud))
-        while not _told_to_stop():
-            ministack.check()
-            tables.record()
+        with suppress(OSError):  # the disk is full: stop, since what is paid for now could not be recorded
+            while not _told_to_stop():
+                ministack.check()
+                tables.record()
         state.forget()
         deploy.switch_off(cloud)
         _drain(ministack, cloud, float(request.parameters["ParserTimeoutSeconds"]))
-        tables.record()
+        _record_last(tables, state)
+
+
+def _record_last(tables: JournaledTables, state: State) -> None:
+    """Record the last changes; wait a while for space on the disk."""
+    deadline = time.monotonic() + SPACE_SECONDS
+    while True:
+        try:
+            return tables.record()
+        except OSError as error:
+            if time.monotonic() > deadline:
+                raise CloudError(
+                    f"{state.record} could not be written ({error.strerror}), so the local cloud was stopped. The last "
+                    "talks are not recorded, and a new run may pay for them again."
+                ) from error
+        time.sleep(1)
 
 
 def _drain(ministack: MiniStack, cloud: Cloud, seconds: float) -> None:
