@@ -15,6 +15,7 @@ from tests.functional.world import BUDGET, LIMITS, PROJECT, World, received, vid
 
 from titlecard.aws.dynamodb.catalog import RowEnd
 from titlecard.aws.dynamodb.catalog.grants import AttemptGrant, Grants
+from titlecard.aws.errors import RowItemInvalid
 from titlecard.domain.batch import BatchState, RowState
 from titlecard.domain.money import Amount
 from titlecard_console import cli
@@ -90,6 +91,39 @@ def test_an_unreadable_batch_does_not_hide_others(
             cli.main()
         assert left.value.code == 1
         assert why in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("edit", [{"created_at": ...}, {"created_at": 5}, {"project": ...}], ids=str)
+def test_a_batch_without_its_date_or_project_does_not_hide_others(
+    world: World, console: Console, edit: dict[str, object]
+) -> None:
+    bad = ended(world, {"a": talk()}, name="bad.jsonl")
+    good = ended(world, {"b": talk()}, name="good.jsonl")
+    world.edit("CatalogTable", f"batch#{bad.id}", "batch", **edit)
+    assert [it["batch"] for it in console.objects("batches", "--json")] == [good.id]
+    assert [it["id"] for it in console.objects("export", "--project", PROJECT)] == ["b"]
+
+
+@pytest.mark.parametrize(
+    ("pk", "sk", "edit"),
+    [
+        ("rows#{batch}#00", "row#000000000001", {"state": "mislaid"}),
+        ("rows#{batch}#00", "row#000000000001", {"video": ...}),
+        ("video#djangocon#a", f"fp#{MARK}", {"attempts": "many"}),
+        ("video#djangocon#a", "current", {"row": "last"}),
+        ("video#djangocon#a", "person", {"title": "Half an answer"}),
+    ],
+)
+def test_an_item_that_cannot_be_read_is_named(
+    world: World, console: Console, pk: str, sk: str, edit: dict[str, object]
+) -> None:
+    batch = ended(world, {"a": talk()})
+    key = pk.format(batch=batch.id)
+    world.edit("CatalogTable", key, sk, **edit)
+    for command in (("export", "--batch", batch.id), ("report", batch.id), ("review", "--batch", batch.id)):
+        found = console.type(*command).exception
+        assert isinstance(found, RowItemInvalid)
+        assert f"the catalog's item '{key}', '{sk}' cannot be read" in str(found)
 
 
 def test_edited_charges_do_not_hide_other_batches(world: World, console: Console) -> None:

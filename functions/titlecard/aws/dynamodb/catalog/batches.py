@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from titlecard.aws.dynamodb.catalog.items import Batch, LimitIncrease, UnreadableBatch, as_batch, counter_of
+from titlecard.aws.dynamodb.catalog.items import UNREADABLE, Batch, LimitIncrease, UnreadableBatch, as_batch, counter_of
 from titlecard.aws.dynamodb.catalog.keys import CLOSED, OPEN, batch_key, number_of_row, row_count_keys, survey_key
 from titlecard.aws.dynamodb.catalog.table import CatalogTable, as_bytes
 from titlecard.aws.dynamodb.values import stamp
@@ -17,10 +17,6 @@ from titlecard.extraction.survey import BatchSurvey
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from datetime import datetime
-
-
-_UNREADABLE = (KeyError, TypeError, ValueError)
-"""What reading an item raises that another version or a person has written."""
 
 
 class Batches(CatalogTable):
@@ -82,7 +78,7 @@ class Batches(CatalogTable):
             raise KeyError(batch)
         try:
             return as_batch(item, *items.values())
-        except _UNREADABLE as error:
+        except UNREADABLE as error:
             why = f"it was edited by hand, or written by another version ({type(error).__name__})"
             raise BatchItemInvalid(f"batch {batch} cannot be read: {why}") from error
 
@@ -301,7 +297,7 @@ class Batches(CatalogTable):
         item = self._get(survey_key(batch))
         try:
             return BatchSurvey.from_stored(item["survey"], as_bytes(item.get("parts", b""))) if item else BatchSurvey()
-        except _UNREADABLE as error:
+        except UNREADABLE as error:
             raise BatchItemInvalid(f"the survey of batch {batch} cannot be read") from error
 
     def open_batches(self) -> Iterator[Batch | UnreadableBatch]:
@@ -314,8 +310,8 @@ class Batches(CatalogTable):
         found: dict[str, tuple[str, str]] = {}
         for agenda in (OPEN, CLOSED):  # batches move in this order, so none is missed
             for item in self._on_agenda(agenda):
-                if project in {None, item["project"]}:
-                    found[item["pk"]] = (item["created_at"], item["pk"].removeprefix("batch#"))
+                if project in {None, item.get("project")}:
+                    found[item["pk"]] = (item["due"], item["pk"].removeprefix("batch#"))
         for _, batch in sorted(found.values()):
             yield self._listed(batch)
 

@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from titlecard.aws.dynamodb.catalog.items import Row, VideoRecord, as_row, as_video_record
+from titlecard.aws.dynamodb.catalog.items import Row, VideoRecord, as_row, as_video_record, readable
 from titlecard.aws.dynamodb.catalog.keys import (
     OPEN,
     REDRIVEN,
@@ -40,6 +40,7 @@ from titlecard.aws.dynamodb.catalog.keys import (
 )
 from titlecard.aws.dynamodb.catalog.table import CatalogTable
 from titlecard.aws.dynamodb.values import stamp
+from titlecard.aws.errors import RowItemInvalid
 from titlecard.domain.batch import BatchState, RowState
 from titlecard.domain.reasons import DISCARDED
 
@@ -215,10 +216,6 @@ class Grants(CatalogTable):
         }
 
 
-_UNREADABLE = (AttributeError, KeyError, TypeError, ValueError)
-"""What reading an item raises that another version or a person has written."""
-
-
 def _name_of_row(item: Mapping[str, Any]) -> tuple[str, int]:
     return batch_of_row(item), number_of_row(item)
 
@@ -227,11 +224,11 @@ def _readable_row(item: Mapping[str, Any]) -> Row:
     """Return the row that an item holds; one bad item does not hide the others."""
     try:
         row = as_row(item)
-        if row.state is RowState.DEAD and datetime.fromisoformat(row.ended_at).tzinfo is None:
-            raise ValueError(f"{row.ended_at} has no time zone")
-    except _UNREADABLE as error:
-        batch, number = _name_of_row(item)
-        return Row(batch, number, error=_unreadable(f"row {number} of {batch}", error))
+        with readable(item):
+            if row.state is RowState.DEAD and datetime.fromisoformat(row.ended_at).tzinfo is None:
+                raise ValueError(f"{row.ended_at} has no time zone")
+    except RowItemInvalid as error:
+        return Row(*_name_of_row(item), error=str(error))
     return row
 
 
@@ -239,10 +236,5 @@ def _readable_record(item: Mapping[str, Any]) -> VideoRecord:
     """Return the record that an item holds; likewise."""
     try:
         return as_video_record(item)
-    except _UNREADABLE as error:
-        fingerprint = str(item["sk"]).removeprefix("fp#")
-        return VideoRecord(fingerprint, error=_unreadable(f"the record {fingerprint} of its video", error))
-
-
-def _unreadable(what: str, error: Exception) -> str:
-    return f"{what} cannot be read: it was edited by hand, or written by another version ({type(error).__name__})"
+    except RowItemInvalid as error:
+        return VideoRecord(str(item["sk"]).removeprefix("fp#"), error=str(error))

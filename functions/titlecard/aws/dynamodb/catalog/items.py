@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
@@ -12,12 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 from titlecard.aws.dynamodb.catalog.keys import batch_of_row, number_of_row
 from titlecard.aws.dynamodb.values import NEVER, stamp
+from titlecard.aws.errors import RowItemInvalid
 from titlecard.domain.batch import END_STATES, BatchState, RowState, Upload
 from titlecard.domain.money import Amount, Total
 from titlecard.domain.video import Policy, Talk, Tier
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from titlecard.domain.batch import Message
 
@@ -243,38 +245,67 @@ def as_map(talk: Talk) -> dict[str, Any]:
     return stored
 
 
+UNREADABLE = (AttributeError, KeyError, TypeError, ValueError)
+"""What reading an item raises that another version or a person has written."""
+
+
+@contextmanager
+def readable(item: Mapping[str, Any]) -> Iterator[None]:
+    """Name an item that cannot be read.
+
+    Raises:
+        RowItemInvalid: it cannot.
+    """
+    try:
+        yield
+    except UNREADABLE as error:
+        name = f"the catalog's item {item.get('pk')!r}, {item.get('sk')!r}"
+        why = f"it was edited by hand, or written by another version ({type(error).__name__})"
+        raise RowItemInvalid(f"{name} cannot be read: {why}") from error
+
+
 def as_video_record(item: Mapping[str, Any]) -> VideoRecord:
-    """Return the video record that an item holds."""
-    talk = item.get("talk")
-    return VideoRecord(
-        fingerprint=item.get("sk", "").removeprefix("fp#"),
-        talk=Talk.model_validate(talk) if talk else None,
-        attempts=int(item.get("attempts", 0)),
-        lease_until=item.get("lease_until", ""),
-        token=item.get("token"),
-        history=tuple(item.get("history", ())),
-        allowed=int(item.get("allowed", 0)),
-        redrives=tuple(item.get("redrives", ())),
-    )
+    """Return the video record that an item holds.
+
+    Raises:
+        RowItemInvalid: it cannot be read.
+    """
+    with readable(item):
+        talk = item.get("talk")
+        return VideoRecord(
+            fingerprint=item.get("sk", "").removeprefix("fp#"),
+            talk=Talk.model_validate(talk) if talk else None,
+            attempts=int(item.get("attempts", 0)),
+            lease_until=item.get("lease_until", ""),
+            token=item.get("token"),
+            history=tuple(item.get("history", ())),
+            allowed=int(item.get("allowed", 0)),
+            redrives=tuple(item.get("redrives", ())),
+        )
 
 
 def as_row(item: Mapping[str, Any]) -> Row:
-    """Return the row that an item holds."""
-    tier = item.get("tier")
-    return Row(
-        batch=batch_of_row(item),
-        number=number_of_row(item),
-        state=RowState(item["state"]),
-        video=item["video"],
-        fingerprint=item.get("fingerprint", ""),
-        tier=Tier(tier) if tier else None,
-        reason=item.get("reason"),
-        due=_due(item) if item["state"] == RowState.DEFERRED else None,
-        need=Amount.from_item(item.get("need", {})),
-        deferrals=int(item.get("deferrals", 0)),
-        ended_at=item.get("ended_at", ""),
-        redriven_at=item.get("redriven_at", ""),
-    )
+    """Return the row that an item holds.
+
+    Raises:
+        RowItemInvalid: it cannot be read.
+    """
+    with readable(item):
+        tier = item.get("tier")
+        return Row(
+            batch=batch_of_row(item),
+            number=number_of_row(item),
+            state=RowState(item["state"]),
+            video=item["video"],
+            fingerprint=item.get("fingerprint", ""),
+            tier=Tier(tier) if tier else None,
+            reason=item.get("reason"),
+            due=_due(item) if item["state"] == RowState.DEFERRED else None,
+            need=Amount.from_item(item.get("need", {})),
+            deferrals=int(item.get("deferrals", 0)),
+            ended_at=item.get("ended_at", ""),
+            redriven_at=item.get("redriven_at", ""),
+        )
 
 
 def as_batch(item: Mapping[str, Any], *tallies: Mapping[str, Any]) -> Batch:

@@ -85,13 +85,14 @@ class BatchResults(CatalogTable):
     def _looked_up(self, batch: Batch, items: Sequence[Mapping[str, Any]]) -> list[RowResult]:
         keys, results = [], []
         name = batch.id
-        for item in items:
-            about = batch.project, str(item["video"])
-            record = video_record_key(*about, item.get("fingerprint", ""))
+        rows = [as_row(item) for item in items]
+        for row in rows:
+            about = batch.project, row.video
+            record = video_record_key(*about, row.fingerprint)
             keys.append((record, current_key(*about), review_key(*about)))
-        for item, found in zip(items, self._get_groups(keys), strict=True):
+        for item, row, found in zip(items, rows, self._get_groups(keys), strict=True):
             entry_item, pointer_item, answer_item = found
-            row, answer = as_row(item), as_reviewed_talk(answer_item) if answer_item else None
+            answer = as_reviewed_talk(answer_item) if answer_item else None
             pointer = as_current_talk(pointer_item) if pointer_item else None
             moments = [str(item[name]) for name in ("ended_at", "deferred_at", "began") if item.get(name)]
             if answer:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from titlecard.aws.dynamodb.catalog.items import VideoRecord, as_video_record
+from titlecard.aws.dynamodb.catalog.items import VideoRecord, as_video_record, readable
 from titlecard.aws.dynamodb.catalog.keys import review_key, video_partition
 from titlecard.aws.dynamodb.catalog.table import CatalogTable
 from titlecard.aws.dynamodb.values import stamp
@@ -152,16 +152,22 @@ class Reviews(CatalogTable):
 
 
 def as_reviewed_talk(item: Mapping[str, Any]) -> ReviewedTalk:
-    """Return the answer that an item holds."""
-    return ReviewedTalk(
-        title=item["title"],
-        presenters=tuple(item["presenters"]),
-        by=item["answered_by"],
-        at=item["answered_at"],
-        fingerprint=item.get("fingerprint", ""),
-    )
+    """Return the answer that an item holds.
+
+    Raises:
+        RowItemInvalid: it cannot be read.
+    """
+    with readable(item):
+        return ReviewedTalk(
+            title=item["title"],
+            presenters=tuple(item["presenters"]),
+            by=item["answered_by"],
+            at=item["answered_at"],
+            fingerprint=item.get("fingerprint", ""),
+        )
 
 
 def as_current_talk(item: Mapping[str, Any]) -> CurrentTalk:
-    """Return the pointer that an item holds."""
-    return CurrentTalk(item["batch"], int(item["row"]), item["fingerprint"], item["order"])
+    """Return the pointer that an item holds; likewise."""
+    with readable(item):
+        return CurrentTalk(item["batch"], int(item["row"]), item["fingerprint"], item["order"])

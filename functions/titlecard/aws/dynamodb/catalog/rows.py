@@ -26,12 +26,21 @@ from __future__ import annotations
 import gzip
 import zlib
 from collections import Counter, defaultdict
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-from titlecard.aws.dynamodb.catalog.items import MessageState, Pointer, Row, RowEnd, as_map, as_row, as_video_record
+from titlecard.aws.dynamodb.catalog.items import (
+    UNREADABLE,
+    MessageState,
+    Pointer,
+    Row,
+    RowEnd,
+    as_map,
+    as_row,
+    as_video_record,
+    readable,
+)
 from titlecard.aws.dynamodb.catalog.keys import (
     NO_PROJECT,
     TALLIES,
@@ -121,8 +130,7 @@ class Rows(CatalogTable):
             (row_key(message.batch, message.row), current_of(message), video_record_of(message, fingerprint))
             for message, fingerprint in asked
         ]
-        found = self._get_groups(keys)
-        return [_as_state(message, *items) for (message, _), items in zip(asked, found, strict=True)]
+        return [_as_state(*items) for items in self._get_groups(keys)]
 
     def mark_started(self, message: Message, *, now: datetime, alone: str) -> None:
         """Mark a redelivered row before it runs in isolation: if it kills this worker, the next one knows which row.
@@ -212,8 +220,7 @@ class Rows(CatalogTable):
         record = self._update_or_get(key, "SET talk = :talk", unanswered, {":talk": _talk_item(ending)["talk"]})
         if record is None:
             return ending
-        with _readable(ending.message):
-            stored = as_video_record(record).talk
+        stored = as_video_record(record).talk
         return replace(ending, talk=None, tier=stored.tier if stored else ending.tier)
 
     def _move_pointers(self, endings: Sequence[RowEnd], inserted: Mapping[int, bool]) -> list[RowEnd]:
@@ -401,28 +408,12 @@ def _waits(message: Message, due: datetime | None, need: Amount) -> tuple[str, s
     return dated_list(project, message.batch, message.row), stamp(due)
 
 
-_UNREADABLE = (ValueError, KeyError, TypeError, AttributeError, OSError, EOFError, zlib.error)
-"""What reading an item raises that another version or a person has written; the last three come from `gzip`."""
+_UNREADABLE = (*UNREADABLE, RowItemInvalid, OSError, EOFError, zlib.error)
+"""What reading a deferred row raises; the last three come from `gzip`."""
 
 
-@contextmanager
-def _readable(message: Message) -> Iterator[None]:
-    """Name the row whose item, or whose video's item, cannot be read.
-
-    Raises:
-        RowItemInvalid: it cannot.
-    """
-    try:
-        yield
-    except _UNREADABLE as error:
-        why = f"it was edited by hand, or written by another version ({type(error).__name__})"
-        raise RowItemInvalid(f"row {message.row} of {message.batch}, or its video, cannot be read: {why}") from error
-
-
-def _as_state(
-    message: Message, row: Mapping[str, Any], current: Mapping[str, Any], entry: Mapping[str, Any]
-) -> MessageState:
-    with _readable(message):
+def _as_state(row: Mapping[str, Any], current: Mapping[str, Any], entry: Mapping[str, Any]) -> MessageState:
+    with readable(row):
         return MessageState(
             row=RowState(row["state"]) if "state" in row else None,
             began=row.get("began", ""),
