@@ -17,6 +17,7 @@ from titlecard.domain.reasons import Reason
 from titlecard.llm import Answer
 from titlecard.llm.errors import DeadLetter, Defer, Fault, Rejected, Retry, Unusable
 from titlecard.llm.exchange import Exchange, read_usage
+from titlecard.llm.fuse import RESPONSE_MAX_BYTES
 from titlecard.llm.prompt import Cleaned
 from titlecard.llm.response import ResponseContext, interpret
 
@@ -268,6 +269,28 @@ def test_a_cost_beyond_every_number_of_the_ledger_is_unknown() -> None:
     dear = replace(TERMS, tiers={"default": TERMS.tiers["default"].times(Decimal(10_000))})
     assert isinstance(interpret(exchange, TALK, TERMS).billing, Measured)
     assert isinstance(interpret(exchange, TALK, dear).billing, Unmeasured)
+
+
+@pytest.mark.parametrize("text", ["a", "_", "organization", "model ", "account ", "sk-", '"model"'])
+@pytest.mark.parametrize("code", [400, "400", None])
+def test_the_longest_message_is_judged_in_linear_time(text: str, code: object) -> None:
+    message = text * (RESPONSE_MAX_BYTES // len(text))
+    outcome = came_to({"error": {"code": code, "message": message}}, None, 400)
+    assert isinstance(outcome, Fault), "after hours, if a pattern were quadratic"
+
+
+@pytest.mark.parametrize(
+    ("message", "reason"),
+    [
+        ("litellm.ContextWindowExceededError: too many", Reason.CONTEXT_TOO_LONG),
+        ("OpenAIException - {'code': 'unsupported_value'}", Reason.ACCOUNT_FAULT),
+        ("The organization said no.", Reason.BAD_REQUEST),
+    ],
+)
+def test_a_gateways_message_names_the_error(message: str, reason: Reason) -> None:
+    outcome = came_to({"error": {"code": "400", "message": message}}, None, 400)
+    assert isinstance(outcome, Fault)
+    assert outcome.reason is reason
 
 
 def test_an_error_that_is_a_text_is_one() -> None:

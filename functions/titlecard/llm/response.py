@@ -207,7 +207,9 @@ def _names(body: Mapping[str, Any] | None) -> list[str]:
 
 def _names_in_message(body: Mapping[str, Any] | None) -> list[str]:
     """Return the error names quoted in the message of a gateway that gives the HTTP status as its code."""
-    return re.findall(r"\w+_\w+|\w+Error", _quoted(body)) if str(_error(body).get("code")).isdecimal() else []
+    if not str(_error(body).get("code")).isdecimal():
+        return []
+    return [word for word in re.findall(r"\w+", _quoted(body)) if "_" in word or word.endswith("Error")]
 
 
 def _quoted(body: Mapping[str, Any] | None) -> str:
