@@ -12,7 +12,7 @@ import typer
 from titlecard.domain.text import normalise
 from titlecard_console.errors import CommandError
 from titlecard_console.output import people, pluralize, printable, printable_names, say, truncate
-from titlecard_console.review_sheet import BETWEEN_NAMES, names
+from titlecard_console.review_sheet import BETWEEN_NAMES, as_edited, names_cell, tidy
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -134,10 +134,13 @@ def _key() -> str:
 
 
 def _edited(flagged: Flagged) -> tuple[str, tuple[str, ...]]:
-    title = typer.prompt("Title", default=normalise(flagged.talk.title), err=True)
+    talk = flagged.talk
+    title = ""
+    while not tidy(title):
+        title = typer.prompt("Title", default=normalise(talk.title), err=True)
     cell = typer.prompt(
         f"Presenters, separated by {BETWEEN_NAMES} (- for nobody)",
-        default=f"{BETWEEN_NAMES} ".join(flagged.talk.presenters) or "-",
+        default=normalise(names_cell(talk)) or "-",
         err=True,
     )
-    return " ".join(title.split()), () if cell.strip() == "-" else names(cell)
+    return as_edited(talk, title, "" if cell.strip() == "-" else cell)

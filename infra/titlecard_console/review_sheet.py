@@ -15,7 +15,7 @@ from titlecard_console.errors import CommandError
 from titlecard_console.export import harmless
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable
     from pathlib import Path
 
     from titlecard.domain.video import Talk
@@ -68,7 +68,7 @@ def write(project_of: dict[str, str], flagged: Iterable[Flagged], sink: IO[str])
                 harmless(it.result.row.video),
                 harmless(normalise(it.video.title) if it.video else ""),
                 harmless(it.talk.title),
-                harmless(f"{BETWEEN_NAMES} ".join(it.talk.presenters)),
+                harmless(names_cell(it.talk)),
                 it.talk.review or "",
                 f"{it.talk.confidence:.2f}",
                 digest(it.talk),
@@ -86,6 +86,7 @@ def read(path: Path) -> list[tuple[int, dict[str, str]]]:
     data = path.read_bytes()
     try:
         text = data.decode("utf-16" if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig")
+        csv.field_size_limit(max(csv.field_size_limit(), len(text)))  # a title may be longer than csv's limit
         separator = max(_SEPARATORS, key=text.partition("\n")[0].count)
         reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=separator)
         if missing := [column for column in COLUMNS if column not in (reader.fieldnames or ())]:
@@ -104,8 +105,7 @@ def changed(line: int, row: dict[str, str], talk: Talk) -> Correction | None:
     Raises:
         CommandError: the talk has changed since the sheet was written, or the row has no title.
     """
-    title = " ".join(normalise(row["title"]).split())
-    presenters = names(row["presenters"])
+    title, presenters = as_edited(talk, row["title"], row["presenters"])
     if (title, presenters) == (talk.title, talk.presenters):
         return None
     if digest(talk) != row["seen"]:
@@ -115,10 +115,28 @@ def changed(line: int, row: dict[str, str], talk: Talk) -> Correction | None:
     return Correction(line, row["project"], row["id"], (talk.title, talk.presenters), title, presenters)
 
 
-def names(cell: str) -> tuple[str, ...]:
-    """Return the presenters in a cell."""
-    found: Sequence[str] = [" ".join(normalise(name).split()) for name in cell.split(BETWEEN_NAMES)]
-    return tuple(name for name in found if name)
+def names_cell(talk: Talk) -> str:
+    """Return a talk's presenters as one cell."""
+    return f"{BETWEEN_NAMES} ".join(talk.presenters)
+
+
+def as_edited(talk: Talk, title: str, presenters: str) -> tuple[str, tuple[str, ...]]:
+    """Return the title and the presenters that a person gives in two cells; an unchanged cell keeps the talk's field.
+
+    Texts that are equal when normalised count as unchanged: spreadsheets and terminals alter line ends, accents and
+    invisible characters by themselves.
+    """
+    right, names = talk.title, talk.presenters
+    if normalise(title) != normalise(right):
+        right = tidy(title)
+    if normalise(presenters) != normalise(names_cell(talk)):
+        names = tuple(name for name in map(tidy, presenters.split(BETWEEN_NAMES)) if name)
+    return right, names
+
+
+def tidy(typed: str) -> str:
+    """Return a title or a name that a person typed, in one line, with single spaces."""
+    return " ".join(normalise(typed).split())
 
 
 def _plain(cell: str) -> str:

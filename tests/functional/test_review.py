@@ -138,6 +138,7 @@ def test_a_person_may_answer_for_a_dead_video(world: World, console: Console) ->
         (["accept", "unknown"], "no video 'unknown'"),
         (["set", "a"], "--title, --presenter or --nobody"),
         (["set", "a", "--nobody", "--presenter", "Ada"], "contradict"),
+        (["set", "a", "--title", "\u200b"], "--title is empty"),
     ],
 )
 def test_an_impossible_answer_is_refused(world: World, console: Console, words: list[str], sentence: str) -> None:
@@ -253,6 +254,72 @@ def test_an_unchanged_sheet_applies_nothing_and_asks_nothing(world: World, conso
     assert story(world, "a").answer is None
 
 
+@pytest.mark.parametrize(
+    ("title", "presenters"),
+    [
+        ("Linkers", ["Smith; John", "Ada Byron"]),
+        ("Linkers  and loaders", ["Ada  Byron"]),
+        ("Cafe\u0301", ["Jose\u0301"]),
+        ("Zero\u200bwidth", ["Ada\u200b Byron"]),
+        ("\ttab", [" Ada Byron "]),
+        ("two\r\nlines", ["Ada\nByron", ""]),
+        ("'=x", ["'-a"]),
+        ("=1+1", ["=cmd|' /C calc'!A0"]),
+        ("", ["Ada Byron"]),
+    ],
+)
+def test_an_unchanged_row_changes_no_talk(
+    world: World, console: Console, tmp_path: Path, title: str, presenters: list[str]
+) -> None:
+    ended(world, {"a": talk(title, *presenters, review="low_confidence")})
+    path = tmp_path / "review.csv"
+    console.said("review", "--output", str(path))
+    done = console.type("review", "--apply", str(path), "--yes")
+    assert (done.exit_code, "0 changes applied, 0 rows left" in done.stderr) == (0, True)
+    assert story(world, "a").answer is None
+
+
+@pytest.mark.parametrize("line_end", ["\n", "\r\n"])
+def test_line_ends_that_a_spreadsheet_alters_are_no_change(
+    world: World, console: Console, tmp_path: Path, line_end: str
+) -> None:
+    ended(world, {"a": talk("two\r\nlines", "Ada\nByron", review="low_confidence")})
+    path = tmp_path / "review.csv"
+    console.said("review", "--output", str(path))
+    path.write_bytes(line_end.join(path.read_bytes().decode().splitlines()).encode())
+    assert "0 changes applied, 0 rows left" in console.type("review", "--apply", str(path), "--yes").stderr
+
+
+def test_an_unchanged_cell_of_a_changed_row_keeps_its_field(world: World, console: Console, tmp_path: Path) -> None:
+    ended(world, {it: talk("Linkers  and loaders", "Smith; John", review="low_confidence") for it in "ab"})
+    path = tmp_path / "review.csv"
+    console.said("review", "--output", str(path))
+    first, second = sheet(path)
+    save(path, [first | {"title": "Loaders"}, second | {"presenters": "Ada Byron; John Smith"}])
+    console.said("review", "--apply", str(path), "--yes")
+    assert [(it.title, it.presenters) for video in "ab" if (it := story(world, video).answer)] == [
+        ("Loaders", ("Smith; John",)),
+        ("Linkers  and loaders", ("Ada Byron", "John Smith")),
+    ]
+
+
+def test_a_title_longer_than_the_limit_of_pythons_csv_is_applied(world: World, console: Console, written: Path) -> None:
+    first, second = sheet(written)
+    save(written, [first | {"title": "x" * 140_000}, second])
+    assert "1 change applied" in console.type("review", "--apply", str(written), "--yes").stderr
+    assert story(world, "a").answer is not None
+
+
+def test_ids_of_any_characters_are_found_from_a_sheet(world: World, console: Console, tmp_path: Path) -> None:
+    ids = ["=1+1", "-x", "'q", "'=q", "a;b", "a,b", 'a"b', "+49", "@x", "a\u2028b", "a\tb", "x" * 512]
+    ended(world, {it: talk("Linkers", review="low_confidence") for it in ids})
+    path = tmp_path / "review.csv"
+    console.said("review", "--output", str(path))
+    save(path, [row | {"title": "Loaders"} for row in sheet(path)])
+    assert f"{len(ids)} changes applied, 0 rows left" in console.type("review", "--apply", str(path), "--yes").stderr
+    assert all(story(world, it).answer for it in ids)
+
+
 def test_a_talk_that_changed_since_its_sheet_was_written_is_left(world: World, console: Console, written: Path) -> None:
     say(world, "a", "Loaders by hand")
     first, second = sheet(written)
@@ -304,9 +371,42 @@ def test_an_edit_writes_the_title_and_the_names(world: World, pressed: Callable[
     assert (answer.title, answer.presenters) == ("Loaders", ("Grace Hopper", "Ada Byron"))
 
 
+def test_an_edit_that_keeps_a_field_does_not_alter_it(
+    world: World, console: Console, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended(world, {"a": talk("Linkers", "Smith; John", review="low_confidence")})
+    monkeypatch.setattr("titlecard_console.review_session.is_terminal", lambda: True)
+    monkeypatch.setattr("typer.getchar", lambda: "e")
+    entered = {"Title": "Loaders"}
+    monkeypatch.setattr("typer.prompt", lambda text, *, default, **_: entered.get(text, default))
+    assert console.type("review", "--interactive").exit_code == 0
+    answer = story(world, "a").answer
+    assert answer
+    assert (answer.title, answer.presenters) == ("Loaders", ("Smith; John",))
+
+
 def test_undo_takes_the_last_answer_back(world: World, pressed: Callable[..., str]) -> None:
     assert "0 talks answered" in pressed("auq")
     assert story(world, "a").answer is None
+
+
+def test_an_answer_after_an_undo_is_valid(console: Console, pressed: Callable[..., str]) -> None:
+    pressed("aueq", "Loaders", "Grace Hopper")
+    (it,) = (it for it in console.objects("export", "--project", PROJECT) if it["id"] == "a")
+    assert (it["title"], it["tier"]) == ("Loaders", "person")
+
+
+def test_a_talk_is_listed_again_after_an_undo(console: Console, pressed: Callable[..., str]) -> None:
+    pressed("auq")
+    assert [it["id"] for it in console.objects("review", "--json")] == ["a", "b"]
+
+
+def test_undo_deletes_nothing(world: World, pressed: Callable[..., str]) -> None:
+    """The operators' policy allows no DeleteItem on the catalog, which holds attempts and paid answers."""
+    pressed("auq")
+    key = {"pk": f"video#{PROJECT}#a", "sk": "person"}
+    item: Any = world.db.get_item(TableName=world.names["CatalogTable"], Key=key)["Item"]
+    assert [it["title"] for it in item["history"]] == ["Linkers a"]
 
 
 def test_another_persons_earlier_answer_is_kept(

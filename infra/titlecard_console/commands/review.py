@@ -213,18 +213,18 @@ def correct(
 
     `titlecard review set dQw4w9WgXcQ --nobody`
     """
-    names = tuple(name for name in (" ".join(given.split()) for given in presenter or ()) if name)
+    names = tuple(name for name in map(review_sheet.tidy, presenter or ()) if name)
     if nobody and names:
         raise CommandError("--nobody and --presenter contradict each other.")
     if title is None and not names and not nobody:
         raise CommandError("Give what is right: --title, --presenter or --nobody.")
-    if title is not None and not title.strip():
+    if title is not None and not review_sheet.tidy(title):
         raise CommandError("--title is empty: write the clean title, or leave the option out to keep the present one.")
     stack = stacks.find(stack_name, state)
     results = ResultReader(stack)
     summary = _summary(results, project, video)
     present = summary.talk
-    right = " ".join(title.split()) if title else present.title if present else ""
+    right = review_sheet.tidy(title) if title else present.title if present else ""
     if not right:
         raise CommandError(f"{video} has no title yet: give it one with --title.")
     presenters = names or (() if nobody or not present else present.presenters)

@@ -92,7 +92,7 @@ class BatchResults(CatalogTable):
             keys.append((record, current_key(*about), review_key(*about)))
         for item, row, found in zip(items, rows, self._get_groups(keys), strict=True):
             entry_item, pointer_item, answer_item = found
-            answer = as_reviewed_talk(answer_item) if answer_item else None
+            answer = as_reviewed_talk(answer_item)
             pointer = as_current_talk(pointer_item) if pointer_item else None
             moments = [str(item[name]) for name in ("ended_at", "deferred_at", "began") if item.get(name)]
             if answer:

@@ -137,12 +137,16 @@ class Reviews(CatalogTable):
         return given
 
     def withdraw(self, project: str, video: str, given: ReviewedTalk) -> bool:
-        """Delete an answer, so that the tiers' talk is valid again; return False if another answer has replaced it."""
+        """Take an answer back, so that the tiers' talk is valid again; return False if another answer has replaced it.
+
+        The item and its history stay: nobody may delete items of the catalog.
+        """
         is_as_seen = "answered_at = :seen"
         try:
-            self._db.delete_item(
+            self._db.update_item(
                 TableName=self._table,
                 Key=review_key(project, video),
+                UpdateExpression="REMOVE title, presenters, answered_by, answered_at, fingerprint",
                 ConditionExpression=is_as_seen,
                 ExpressionAttributeValues={":seen": given.at},
             )
@@ -151,12 +155,14 @@ class Reviews(CatalogTable):
         return True
 
 
-def as_reviewed_talk(item: Mapping[str, Any]) -> ReviewedTalk:
-    """Return the answer that an item holds.
+def as_reviewed_talk(item: Mapping[str, Any]) -> ReviewedTalk | None:
+    """Return the answer that an item holds, None if there is no item or its answer was taken back.
 
     Raises:
         RowItemInvalid: it cannot be read.
     """
+    if "answered_at" not in item:
+        return None
     with readable(item):
         return ReviewedTalk(
             title=item["title"],
