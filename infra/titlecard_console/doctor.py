@@ -20,6 +20,7 @@ import boto3
 from botocore.exceptions import BotoCoreError
 
 from titlecard.domain.clock import CLOCK_ERROR_SECONDS
+from titlecard_console import stacks
 from titlecard_console.local_cloud.environment import PYTHON, UV
 
 if TYPE_CHECKING:
@@ -79,14 +80,12 @@ def examine(environment: Mapping[str, str], state: Path) -> Iterator[Finding]:
 
 def examine_stack(stack: Stack) -> Iterator[Finding]:
     """Examine a deployed stack."""
-    bucket = stack.outputs["UploadsBucket"]
-    status = stack.client("s3").get_bucket_versioning(Bucket=bucket).get("Status", "never enabled")
-    if status == "Enabled":
+    bucket, status = stack.outputs["UploadsBucket"], stacks.versioning(stack)
+    if status == stacks.VERSIONED:
         yield Finding("versioning", Level.OK, f"enabled on {bucket}")
         return
-    command = f"aws s3api put-bucket-versioning --bucket {bucket} --versioning-configuration Status=Enabled"
     problem = f"{status} on {bucket}: an upload may overwrite an earlier one that is not finished"
-    yield Finding("versioning", Level.FAILED, problem, f"enable it: `{command}`.")
+    yield Finding("versioning", Level.FAILED, problem, f"enable it: `{stacks.versioning_command(stack)}`.")
 
 
 def _disk(state: Path) -> Finding:

@@ -36,6 +36,9 @@ OUTPUTS = (
 )
 """The outputs that identify a Titlecard stack."""
 
+VERSIONED = "Enabled"
+"""S3's name for the state of a bucket that keeps versions."""
+
 CONSOLES = {"aws": "aws.amazon.com", "aws-cn": "amazonaws.cn", "aws-us-gov": "amazonaws-us-gov.com"}
 """The domain of the AWS console, by partition."""
 
@@ -151,12 +154,32 @@ def upload(stack: Stack, manifest: Path, name: str, limits: Total | None) -> Upl
         manifest: the file.
         name: the object's key without `UPLOADS`: `<project>/<file name>`.
         limits: the limits of its batch, which go into the object's metadata; None means the stack's.
+
+    Raises:
+        CommandError: the bucket keeps no versions; nothing was uploaded.
     """
     bucket, key = stack.outputs["UploadsBucket"], f"{UPLOADS}{name}"
+    if (status := versioning(stack)) != VERSIONED:
+        raise CommandError(
+            f"Nothing was uploaded. Versioning is {status} on {bucket}, so a later upload may overwrite this one "
+            f"before its batch is finished. Enable it, then upload again: `{versioning_command(stack)}`."
+        )
     metadata = {LIMIT_METADATA[what]: str(most) for what, most in (limits.as_map() if limits else {}).items()}
     with manifest.open("rb") as body:
         version = stack.client("s3").put_object(Bucket=bucket, Key=key, Body=body, Metadata=metadata)["VersionId"]
     return Upload(bucket, key, version, order="")
+
+
+def versioning(stack: Stack) -> str:
+    """Return the state of versioning on a stack's uploads bucket: `VERSIONED`, or another in words."""
+    bucket = stack.outputs["UploadsBucket"]
+    return str(stack.client("s3").get_bucket_versioning(Bucket=bucket).get("Status", "never enabled"))
+
+
+def versioning_command(stack: Stack) -> str:
+    """Return the command that enables versioning on a stack's uploads bucket."""
+    bucket = stack.outputs["UploadsBucket"]
+    return f"aws s3api put-bucket-versioning --bucket {bucket} --versioning-configuration Status=Enabled"
 
 
 def caller(stack: Stack) -> str:

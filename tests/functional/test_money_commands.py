@@ -504,6 +504,22 @@ def test_an_upload_needs_confirmation(world: World, console: Console, playlist: 
     assert "Contents" not in world.s3.list_objects_v2(Bucket=world.bucket)
 
 
+@pytest.mark.parametrize("status", ["Suspended", "never enabled"])
+def test_an_upload_to_a_bucket_without_versions_is_refused_before_it_is_sent(
+    world: World, console: Console, playlist: Path, status: str
+) -> None:
+    """Its batch's name would be unknown, and a later upload might overwrite it."""
+    console.outputs["UploadsBucket"] = bucket = f"{world.bucket}-{'-'.join(status.lower().split())}"
+    world.s3.create_bucket(Bucket=bucket)
+    if status == "Suspended":
+        world.s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Suspended"})
+    refusal = console.type("upload", str(playlist), "--project", PROJECT, "--yes").exception
+    assert isinstance(refusal, CommandError)
+    assert str(refusal).startswith(f"Nothing was uploaded. Versioning is {status} on {bucket}")
+    assert f"aws s3api put-bucket-versioning --bucket {bucket}" in str(refusal)
+    assert "Contents" not in world.s3.list_objects_v2(Bucket=bucket)
+
+
 # ----------------------------------------------------------------------------------------------------------------- key
 
 
