@@ -7,7 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from titlecard.domain.text import normalise
-from titlecard_console.report.markup import EXCERPT_CHARACTERS, layout, mark_description, mark_title
+from titlecard_console.report.markup import (
+    DESCRIPTION_CHARACTERS,
+    EXCERPT_CHARACTERS,
+    TITLE_WORDS,
+    layout,
+    mark_description,
+    mark_title,
+)
 
 
 def pieces(raw: str, title: str, *presenters: str) -> list[tuple[str, str]]:
@@ -39,6 +46,19 @@ def test_punctuation_that_the_title_keeps_at_a_word_is_kept() -> None:
 
 def test_names_are_found_in_other_letters() -> None:
     assert ("n", "JOSÉ LÓPEZ") in pieces("JOSÉ LÓPEZ | Talk", "Talk", "José López")
+
+
+def test_only_the_first_words_of_a_very_long_title_are_marked() -> None:
+    """Two long titles with the same repeated words would take hours to compare."""
+    raw = " ".join(["alpha beta"] * 10_000)
+    (mark, kept), *others = pieces(raw, raw)
+    assert (mark, len(kept.split()), others[-1][0]) == ("k", TITLE_WORDS, "p")
+    assert kept + "".join(text for _, text in others) == raw
+
+
+def test_only_the_start_of_a_very_long_description_is_searched() -> None:
+    description = f"About.\n{'Ada ' * DESCRIPTION_CHARACTERS}\nAda Byron"
+    assert [it.text for it in mark_description(description, ["Ada Byron"])] == ["About."]
 
 
 @pytest.mark.parametrize(

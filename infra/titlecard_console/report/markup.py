@@ -17,6 +17,12 @@ if TYPE_CHECKING:
 EXCERPT_LINES, EXCERPT_CHARACTERS = 2, 140
 """The most lines of a description that are shown, and the most characters of each."""
 
+DESCRIPTION_CHARACTERS = 10_000
+"""The most characters of a description that are searched for names, twice what YouTube allows."""
+
+TITLE_WORDS = 200
+"""The most words of a title that are marked, far above any real title's: the comparison takes cubic time at worst."""
+
 _TOKEN = re.compile(r"\w+|\s+|[^\w\s]+")
 """A word, a space or punctuation."""
 
@@ -39,11 +45,17 @@ class Piece:
 
 
 def mark_title(raw: str, title: str, presenters: Sequence[str]) -> list[Piece]:
-    """Split a raw title into the parts that the clean title keeps, the presenters' names, and the cut parts."""
+    """Split a raw title into the parts that the clean title keeps, the presenters' names, and the cut parts.
+
+    What follows its first `TITLE_WORDS` words is plain.
+    """
     tokens = _TOKEN.findall(" ".join(normalise(raw).split()))
     words = [place for place, token in enumerate(tokens) if token[0].isalnum() or token[0] == "_"]
-    kinds = [Mark.CUT] * len(tokens)
-    raw_words, title_words = ([fold(word) for word in found] for found in ([tokens[it] for it in words], _words(title)))
+    compared = words[TITLE_WORDS] if len(words) > TITLE_WORDS else len(tokens)
+    kinds = [Mark.CUT] * compared + [Mark.PLAIN] * (len(tokens) - compared)
+    words = words[:TITLE_WORDS]
+    raw_words = [fold(tokens[it]) for it in words]
+    title_words = [fold(it) for it in _words(title)[:TITLE_WORDS]]
     for block in SequenceMatcher(None, raw_words, title_words, autojunk=False).get_matching_blocks():
         for place in words[block.a : block.a + block.size]:
             kinds[place] = Mark.KEPT
@@ -61,7 +73,8 @@ def mark_title(raw: str, title: str, presenters: Sequence[str]) -> list[Piece]:
 
 def mark_description(description: str, presenters: Sequence[str]) -> list[Piece]:
     """Return the lines of a description that name a presenter, with the names marked, or else its first line."""
-    lines = [" ".join(line.split()) for line in normalise(description).split("\n")]
+    searched = normalise(description[:DESCRIPTION_CHARACTERS])
+    lines = [" ".join(line.split()) for line in searched.split("\n")]
     marked = [_marked(line, presenters) for line in lines if line]
     named = [pieces for pieces in marked if any(piece.mark is Mark.NAME for piece in pieces)]
     pieces: list[Piece] = []
