@@ -122,9 +122,12 @@ def open_output(path: Path | None) -> Iterator[TextIO]:
             yield stream
         return
     unfinished = path.with_name(f"{path.name}.unfinished")
-    with unfinished.open("w", encoding="utf-8", newline="") as stream:
-        yield stream
-    unfinished.replace(path)
+    try:
+        with unfinished.open("w", encoding="utf-8", newline="") as stream:
+            yield stream
+        unfinished.replace(path)
+    finally:
+        unfinished.unlink(missing_ok=True)
 
 
 # ------------------------------------------------------------------------------------------- numbers, times and texts

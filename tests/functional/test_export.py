@@ -88,6 +88,8 @@ def test_a_time_without_an_offset_is_utc(world: World, console: Console) -> None
         (["--batch", "nothing"], "no batch 'nothing'"),
         (["--project", "nobody"], "'nobody' has no batches"),
         (["--project", "a", "--since", "yesterday"], "write a date or a time"),
+        (["--project", "a", "--since", "9999-12-31T23:59:59-23:59"], "write a date or a time"),
+        (["--project", "a", "--since", "0001-01-01T00:00:00+23:59"], "write a date or a time"),
     ],
 )
 def test_an_impossible_export_is_refused_with_a_sentence(console: Console, words: list[str], sentence: str) -> None:

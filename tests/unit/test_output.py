@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import io
 import re
+from typing import TYPE_CHECKING
 
 import pytest
 
-from titlecard_console.output import format_usd, pluralize, print_table, truncate
+from titlecard_console.output import format_usd, open_output, pluralize, print_table, truncate
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 @pytest.mark.parametrize(
@@ -82,3 +86,18 @@ def test_a_row_that_no_terminal_line_can_hold_becomes_a_block_of_lines(monkeypat
 
 def test_a_table_in_a_pipe_has_one_line_for_each_row() -> None:
     assert len(printed(io.StringIO(), ("id", "text"), ("a", "word " * 200), ("b", "x" * 500))) == 3
+
+
+@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), KeyboardInterrupt()])
+def test_a_command_that_fails_leaves_the_previous_output_and_nothing_else(tmp_path: Path, error: BaseException) -> None:
+    path = tmp_path / "talks.jsonl"
+    path.write_text("previous")
+
+    def fail() -> None:
+        with open_output(path) as sink:
+            sink.write("half")
+            raise error
+
+    with pytest.raises(type(error)):
+        fail()
+    assert [(it.name, it.read_text()) for it in tmp_path.iterdir()] == [("talks.jsonl", "previous")]

@@ -77,8 +77,8 @@ def _moment(since: str | None) -> datetime | None:
         return None
     try:
         moment = datetime.fromisoformat(since)
-    except ValueError as error:
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
+    except (ValueError, OverflowError) as error:  # an offset may lead out of the calendar
         raise CommandError(
             f"--since {since}: write a date or a time, as in 2026-05-01 or 2026-05-01T12:00:00Z."
         ) from error
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
