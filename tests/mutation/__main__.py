@@ -65,7 +65,10 @@ TESTS = (
     *(f"tests/functional/test_{name}.py" for name in ("catalog_attempts", "catalog_batches", "catalog_rows", "finish")),
     *(f"tests/functional/test_{name}.py" for name in ("ingest", "ledger", "parser", "parser_crashes", "parser_money")),
     *(f"tests/functional/test_{name}.py" for name in ("lease", "money_commands", "queues", "redrive", "requeue")),
-    *(f"tests/functional/test_{name}.py" for name in ("parallel_parse", "requeue_money", "results", "review")),
+    *(
+        f"tests/functional/test_{name}.py"
+        for name in ("parallel_parse", "parser_errors", "requeue_money", "results", "review")
+    ),
     "tests/functional/test_ways_around_a_budget.py",
 )
 """The tests that should notice them."""

@@ -270,6 +270,40 @@ SAMPLE = (
         _by("functional/test_parser", "a_message_whose_copy_cannot_be_sent_stays_in_the_queue"),
     ),
     Sampled(
+        "the copy that reports an unsent attempt is not sent",
+        _PARSE,
+        "return self._redeliver(job.received, message, marked=True)",
+        "return self._redeliver(job.received, message, marked=False)",
+        _by("functional/test_parser_money", "an_attempt_is_given_back_although_the_key_cannot_be_read_then"),
+    ),
+    Sampled(
+        "a lease that was given back makes a suspect of its row",
+        _PARSE,
+        "        if any(given_back):\n",
+        "        if False:\n",
+        _by("functional/test_parser_money", "a_row_whose_attempt_is_given_back_is_no_suspect_after_its_lease"),
+    ),
+    Sampled(
+        "a batch that was read by a clock ahead of time stays known",
+        _PARSE,
+        "not known[0] <= self._now() <= known[0] + fresh",
+        "not self._now() <= known[0] + fresh",
+        _by(
+            "functional/test_parser_money",
+            "a_worker_whose_clock_was_ahead_learns_of_a_cancellation_as_soon_as_it_is_set_back",
+        ),
+    ),
+    Sampled(
+        "a row that may kill its worker is parsed before its neighbours are counted",
+        _PARSE,
+        "        self._count(outcomes, remaining)  # before any row that may kill this worker\n",
+        "",
+        _by(
+            "functional/test_parser_errors",
+            "a_row_that_may_kill_its_worker_is_parsed_after_its_neighbours_are_asked_about_saved_and_counted",
+        ),
+    ),
+    Sampled(
         "what was charged yesterday counts for today",
         _REQUEUE,
         "_Remaining(Refusal.of_day(window), budget.daily, day)",

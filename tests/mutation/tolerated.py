@@ -83,7 +83,8 @@ TOLERATED: dict[str, str] = {
     ),
     "pipeline.parse: Parser.__init__: self._expects_new = True": _ONLY_READS,
     "pipeline.parse: Parser._end_without_look_up: self._expects_new = all": _ONLY_READS,
-    "pipeline.parse: Parser._end_without_look_up: return {job.received.id: _done(it) for job, it in zip(": _SAME_LENGTH,
+    "pipeline.parse: Parser._end_without_look_up: "
+    "return {job.received.id: self._done(job, it) for job, it in zip(": _SAME_LENGTH,
     "pipeline.parse: Parser._look_up: first = [job.state for job in jobs if job.received.receives == 1]": _ONLY_READS,
     "pipeline.parse: Parser._look_up: if first:": _ONLY_READS,
     "pipeline.parse: Parser._look_up: self._expects_new = not any(": _ONLY_READS,
@@ -96,10 +97,9 @@ TOLERATED: dict[str, str] = {
     'pipeline.requeue: Requeue._put_back: sweep.done["cut short"] += 1': _FIRST_COUNT,
     "pipeline.requeue: _Headroom._promise: return Verdict.STAY": "a sweep reads one row more",
     "pipeline.parse: Parser._give_back_unsent: return False: False -> None": _ALSO_FALSE,
-    "pipeline.parse: Parser._by_model: with ThreadPoolExecutor(max(len(calm), 1)": "without a task any size will do",
-    "pipeline.parse: Parser._by_model: outcomes = {job.received.id: outcome for job, outcome in zip(": _SAME_LENGTH,
+    "pipeline.parse: Parser._parse: return outcomes | {job.received.id: it for job, it in zip(": _SAME_LENGTH,
     "pipeline.parse: Parser._redeliver: seconds = max(1, round(random.uniform(": "no wait is shorter than ten seconds",
-    "pipeline.parse: Parser._end: return {job.received.id: _done(it) for (job, _), it in zip(": _SAME_LENGTH,
+    "pipeline.parse: Parser._end: return {job.received.id: self._done(job, it) for (job, _), it in zip(": _SAME_LENGTH,
     "pipeline.parse: Parser._batch: self._known = dict(list(self._known.items())[-8:])": (
         "any other number of batches would do"
     ),
