@@ -26,13 +26,13 @@ from titlecard.aws.dynamodb.catalog.grants import Grants
 from titlecard.aws.dynamodb.catalog.keys import NO_PROJECT, row_key, video_record_key
 from titlecard.aws.dynamodb.catalog.rows import packed, unpacked
 from titlecard.aws.dynamodb.catalog.table import KEYS_PER_GET, STATEMENTS_PER_CALL
-from titlecard.aws.errors import CatalogBusy
+from titlecard.aws.errors import CatalogBusy, RowItemInvalid
 from titlecard.domain.batch import END_STATES, Message, RowState
 from titlecard.domain.money import Amount
 from titlecard.domain.video import Policy, Talk, Tier, Video
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 MARK = "f" * 32
 TALK = Talk(title="Talk number 1", presenters=("Grace Hopper",), confidence=0.9)
@@ -259,6 +259,51 @@ def test_a_look_up_answers_in_the_order_that_was_asked(world: World) -> None:
     asked = [messages[i] for i in (3, 0, 4, 1, 2)]
     found = world.catalog.look_up([(message, MARK) for message in asked])
     assert [it.row for it in found] == [None, RowState.DEAD, RowState.DEAD, None, RowState.DEAD]
+
+
+SPOILT: dict[str, Callable[[Message], dict[str, Any]]] = {
+    "a row in an unknown state": lambda message: {**row_key(message.batch, message.row), "state": "held"},
+    "a row with an unknown number of deferrals": lambda message: {
+        **row_key(message.batch, message.row),
+        "deferrals": "many",
+    },
+    "a talk of an unknown tier": lambda message: {
+        **video_record_key(PROJECT, message.video.id, MARK),
+        "talk": {"title": "x", "presenters": [], "tier": "ensemble", "confidence": 1, "review": None},
+    },
+    "an attempt without a date": lambda message: {
+        **video_record_key(PROJECT, message.video.id, MARK),
+        "history": [{"event": "claimed"}],
+    },
+}
+
+
+@pytest.mark.parametrize("spoilt", SPOILT)
+def test_a_look_up_names_the_item_that_this_version_cannot_read(world: World, message: Message, spoilt: str) -> None:
+    item = SPOILT[spoilt](message)
+    world.db.put_item(TableName=world.names["CatalogTable"], Item=item)
+    with pytest.raises(RowItemInvalid, match=f"'{item['pk']}', '{item['sk']}' cannot be read"):
+        world.catalog.look_up([(message, MARK)])
+
+
+def test_an_end_finds_a_talk_that_this_version_cannot_read_before_any_row_has_ended(
+    world: World, batch: Batch, message: Message
+) -> None:
+    other = message.model_copy(update={"row": 2, "video": Video(id="another", title="Another talk")})
+    world.db.put_item(TableName=world.names["CatalogTable"], Item=SPOILT["a talk of an unknown tier"](message))
+    with pytest.raises(RowItemInvalid):
+        world.catalog.end([parsed(batch, other), parsed(batch, message)], now=world.clock())
+    assert list(world.catalog.rows(batch)) == []
+
+
+def test_a_row_in_a_state_that_this_version_does_not_know_stays_as_it_is(
+    world: World, batch: Batch, message: Message
+) -> None:
+    item = SPOILT["a row in an unknown state"](message)
+    world.db.put_item(TableName=world.names["CatalogTable"], Item=item)
+    (ended,) = world.catalog.end([parsed(batch, message)], now=world.clock())
+    assert (ended.state, ended.new) == (RowState.QUEUED, False)
+    assert world.db.get_item(TableName=world.names["CatalogTable"], Key=row_key(batch.id, message.row))["Item"] == item
 
 
 def test_a_look_up_of_nothing_asks_nothing(world: World) -> None:

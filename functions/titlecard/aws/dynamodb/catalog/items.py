@@ -278,7 +278,7 @@ def as_video_record(item: Mapping[str, Any]) -> VideoRecord:
             attempts=int(item.get("attempts", 0)),
             lease_until=item.get("lease_until", ""),
             token=item.get("token"),
-            history=tuple(item.get("history", ())),
+            history=tuple({**event, "at": str(event["at"])} for event in item.get("history", ())),
             allowed=int(item.get("allowed", 0)),
             redrives=tuple(item.get("redrives", ())),
         )
