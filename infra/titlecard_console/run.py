@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
+from titlecard.aws.dynamodb.catalog import Batch
 from titlecard.domain.batch import END_STATES, BatchState, Upload
 from titlecard.domain.money import Budget, Cap, Total
 from titlecard_console import stacks
@@ -21,8 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
-    from titlecard.aws.dynamodb.catalog import Batch
     from titlecard.aws.dynamodb.catalog.results import RowResult
+    from titlecard.domain.money import Amount
     from titlecard_console.local_cloud.cloud import Cloud
 
 POLL_SECONDS = 0.5
@@ -84,16 +85,27 @@ class Run:
     def allow(self, project: str, agreed: Sequence[Total]) -> None:
         """Give the project a budget of the agreed limits, in addition to what it was charged in this day and month.
 
+        What open batches still need of the present budget stays: a person agreed to it for a run that is still working.
         A budget that a person has set stays unchanged, and may be lower.
         """
         if not agreed or self._ledger.budget_is_a_persons(project):
             return
         now = datetime.now(UTC)
-        more = sum(agreed, Total())
-        day, month = (
-            Cap(it.tokens + more.tokens, it.micro_usd + more.micro_usd) for it in self._ledger.window(project, now)
-        )
-        self._ledger.set_budget(project, Budget(day, month), by="run", now=now)
+        more, needed = sum(agreed, Total()), self._needed(project)
+        present = self._ledger.account(project, now=now).budget or Budget(Cap(0, 0), Cap(0, 0))
+        day, month = self._ledger.window(project, now)
+        budget = Budget(_raised(present.daily, day, needed, more), _raised(present.monthly, month, needed, more))
+        self._ledger.set_budget(project, budget, by="run", now=now)
+
+    def _needed(self, project: str) -> Total:
+        """Return the most that the project's open batches may still be charged."""
+        needed = Total()
+        for batch in self._catalog.open_batches():
+            if isinstance(batch, Batch) and batch.project == project:
+                spent = self._ledger.spent(batch.id)
+                tokens, micro_usd = batch.limits.tokens - spent.tokens, batch.limits.micro_usd - spent.micro_usd
+                needed += Total(tokens=max(tokens, 0), micro_usd=max(micro_usd, 0))
+        return needed
 
     def follow(
         self, sent: Sequence[Sent], show: Callable[[str, Status], None], warn: Callable[[str], None]
@@ -178,6 +190,15 @@ class Run:
         if time.monotonic() - self._swept >= SWEEP_SECONDS:
             self._swept = time.monotonic()
             self._lambda.invoke(FunctionName=self._cloud.outputs["SweeperFunction"], Payload=json.dumps({}).encode())
+
+
+def _raised(cap: Cap, charged: Amount | Total, needed: Total, more: Total) -> Cap:
+    """Return the cap for what was charged, for the part of the present cap that is still needed, and for more."""
+    kept = cap.room(charged).lowest(Cap(needed.tokens, needed.micro_usd))
+    return Cap(
+        charged.tokens + (kept.tokens or 0) + more.tokens,
+        charged.micro_usd + (kept.micro_usd or 0) + more.micro_usd,
+    )
 
 
 def _error(message: str) -> str:

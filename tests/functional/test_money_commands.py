@@ -5,15 +5,16 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import boto3
 import pytest
 from tests.functional.finished import Console
 from tests.functional.test_parser_money import DEFERRED, PARSED_BY_MODEL, Project
-from tests.functional.world import LIMITS, PROJECT, Cut, Killed, World, manifest, videos
+from tests.functional.world import LIMITS, MODEL, PROJECT, Cut, Killed, World, manifest, videos
 from typer.testing import CliRunner
 
+from titlecard.aws.dynamodb.ledger.reservations import Reservation
 from titlecard.aws.s3 import LIMIT_METADATA
 from titlecard.aws.secrets import ProjectKeys
 from titlecard.domain.batch import RowState, Upload
@@ -22,14 +23,17 @@ from titlecard.domain.money import Amount, Budget, Cap, Total
 from titlecard.manifests.errors import NotAManifest
 from titlecard_console.cli import app
 from titlecard_console.errors import CommandError, ExitCode
+from titlecard_console.run import Run
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from tests.provider import LoopbackProvider
 
     from titlecard.domain.batch import Message
     from titlecard.llm import ModelTier
+    from titlecard_console.local_cloud.cloud import Cloud
 
 pytestmark = pytest.mark.usefixtures("local_tier")
 
@@ -440,6 +444,61 @@ def test_a_limit_raised_by_somebody_else_stays(project: Project, at_its_limit: s
         False,
     ]
     assert world.catalog.batch(at_its_limit).limits.requests == 3
+
+
+# ------------------------------------------------------------------------------------------------------ what runs agree
+
+
+AGREED = Total(requests=10, tokens=10_000, micro_usd=1_000_000)
+
+
+@pytest.fixture
+def agree(console: Console) -> Callable[..., None]:
+    """Return a function that gives a project the budget of a run."""
+    return Run(cast("Cloud", console)).allow
+
+
+def test_a_runs_budget_is_what_was_agreed(world: World, agree: Callable[..., None]) -> None:
+    agree("fresh", [AGREED, AGREED])
+    assert budget(world, "fresh") == Budget(Cap(20_000, 2_000_000), Cap(20_000, 2_000_000))
+
+
+def test_a_second_run_keeps_the_budget_of_one_that_is_working(world: World, agree: Callable[..., None]) -> None:
+    agree("fresh", [AGREED])
+    batch, _ = world.batch(*videos(1), project="fresh", limits=AGREED)
+    charge(world, "fresh", batch.id, Amount(1, 300, 100, 20_000))
+    agree("fresh", [AGREED])
+    assert budget(world, "fresh") == Budget(Cap(20_000, 2_000_000), Cap(20_000, 2_000_000))
+
+
+def test_a_later_run_takes_over_no_budget_of_one_that_is_finished(world: World, agree: Callable[..., None]) -> None:
+    agree("fresh", [AGREED])
+    batch, _ = world.batch(*videos(1), project="fresh", limits=AGREED)
+    charge(world, "fresh", batch.id, Amount(1, 300, 100, 20_000))
+    assert world.catalog.finish(batch)
+    agree("fresh", [AGREED])
+    assert budget(world, "fresh") == Budget(Cap(10_400, 1_020_000), Cap(10_400, 1_020_000))
+
+
+def test_a_run_raises_the_budget_for_no_batch_beyond_what_was_agreed(world: World, agree: Callable[..., None]) -> None:
+    agree("fresh", [AGREED])
+    world.batch(*videos(1), project="fresh", limits=replace(AGREED, micro_usd=10**9))
+    agree("fresh", [AGREED])
+    assert budget(world, "fresh") == Budget(Cap(20_000, 2_000_000), Cap(20_000, 2_000_000))
+
+
+def test_a_persons_budget_is_left_by_a_run(world: World, agree: Callable[..., None]) -> None:
+    before = budget(world)
+    agree(PROJECT, [AGREED])
+    assert budget(world) == before
+
+
+def charge(world: World, project: str, batch: str, need: Amount) -> None:
+    """Reserve an amount, as for a request in progress."""
+    now, allowed = datetime.now(UTC), budget(world, project)
+    assert allowed
+    done = world.ledger.reserve(batch, project, need, limits=AGREED, budget=allowed, model=MODEL, now=now)
+    assert isinstance(done, Reservation)
 
 
 # -------------------------------------------------------------------------------------------------- before it is spent
