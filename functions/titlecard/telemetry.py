@@ -49,6 +49,7 @@ class Metric(StrEnum):
     LOST_ANSWERS = "LostAnswers"
     SETTLE_FAILURES = "SettleFailures"
     DEATHS = "Deaths"
+    VIDEO_FAILURES = "VideoFailures"
     ROWS_DEFERRED = "RowsDeferred"
     BUDGET_REFUSALS = "BudgetRefusals"
     BREAKER_OPENED = "BreakerOpened"
@@ -196,6 +197,7 @@ def upload_failed(error: BaseException) -> None:
 
 def work_failed(message: Message | None, error: BaseException) -> None:
     """Report an exception that stopped the work on one message, which is None if it is not a manifest's row."""
+    _buffer.count(Metric.VIDEO_FAILURES)
     logger.error("the work on a message failed", **(_row(message) if message else {}), **_described(error))
 
 

@@ -83,6 +83,9 @@ def test_the_code_emits_every_metric_that_an_alarm_or_a_widget_looks_at(
     with monkeypatch.context() as patch:
         patch.setattr("titlecard.aws.dynamodb.ledger.Ledger.settle", _refuse)
         parse(start="unsettled")
+    with monkeypatch.context() as patch:
+        patch.setattr("titlecard.pipeline.ask.Asker.ask", _fail)
+        parse(start="failing")
     parse("usage_above_bound", start="dear")
     world.ledger.close_breaker(PROJECT)
     world.ledger.set_budget(PROJECT, Budget(Cap(micro_usd=1), Cap(micro_usd=10**9)), by="person", now=world.clock())
@@ -98,6 +101,10 @@ def test_the_code_emits_every_metric_that_an_alarm_or_a_widget_looks_at(
     }
     assert wanted <= there
     assert there == {(it, tuple(sorted((*DIMENSIONS.get(it, ()), "service")))) for it in Metric}
+
+
+def _fail(*_: object) -> None:
+    raise ArithmeticError
 
 
 def _refuse(*_: object, **__: object) -> None:
