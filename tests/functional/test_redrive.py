@@ -444,9 +444,9 @@ def test_no_letter_is_discarded_before_its_copy_is_on_the_disk(
     assert len(world.dead()) == 1
 
 
-def strayed(world: World) -> Message:
+def strayed(world: World, start: str = "v") -> Message:
     """Make a row that has not ended, and whose message SQS has moved to the dead-letter queue by itself."""
-    batch, (message,) = world.batch(*videos(1))
+    batch, (message,) = world.batch(*videos(1, start))
     world.uploads.write_report(batch.upload, ACCEPTED, Bitmap([1]).to_bytes())
     world.sqs.send_message(QueueUrl=world.names["WorkDeadLetterQueue"], MessageBody=message.model_dump_json())
     return message
@@ -469,6 +469,32 @@ def test_a_discarded_row_that_had_not_ended_is_dead_and_never_sent_again(
     assert (row.state, row.video, row.reason) == (RowState.DEAD, message.video.id, DISCARDED)
     assert (batch.counts, redriver(world).letters(), world.sent()) == ({"dead": 1}, [], [])
     assert provider.posts == []
+
+
+def test_a_row_that_ended_while_the_person_read_the_question_opens_no_finished_batch(
+    world: World, tier: ModelTier
+) -> None:
+    message = strayed(world, "sure")
+    planned = redriver(world).letters()
+    work(world, tier, [message])
+    assert world.catalog.finish(world.catalog.batch(message.batch))
+    assert send_again(redriver(world), planned) == ["moved"]
+    assert (world.catalog.batch(message.batch).state, world.sent()) == (BatchState.FINISHED, [])
+
+
+@pytest.mark.parametrize("how", [Cut.KILLED_BEFORE, Cut.KILLED_AFTER])
+@pytest.mark.parametrize("call", ["TransactWriteItems", "SendMessage", "DeleteMessage"])
+def test_the_redrive_of_a_row_that_had_not_ended_continues_after_a_kill(
+    world: World, tier: ModelTier, provider: LoopbackProvider, how: Cut, call: str
+) -> None:
+    message = strayed(world)
+    world.wire.cut(how, call=call)
+    with pytest.raises(Killed):
+        send_again(redriver(world))
+    world.wire.mend()
+    assert send_again(redriver(world)) in (["sent"], [])
+    work(world, tier, world.sent())
+    assert (state(world, message), len(provider.posts), redriver(world).letters()) == (RowState.PARSED, 1, [])
 
 
 @pytest.mark.parametrize("how", [Cut.KILLED_BEFORE, Cut.KILLED_AFTER])

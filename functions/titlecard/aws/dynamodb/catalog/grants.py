@@ -120,9 +120,13 @@ class Grants(CatalogTable):
         Raises:
             CatalogBusy: nothing was written, because other writers kept cancelling the transaction.
         """
-        writes = [self._granted(seen, grant, now), self._batch_open(seen, state, now)]
+        writes = [
+            self._granted(seen, grant, now),
+            self._batch_open(seen, state, now),
+            self._row_queued(seen, grant, now),
+        ]
         if seen.state is RowState.DEAD:
-            writes += [self._row_queued(seen, grant, now), self._dead_counted(seen, -1, now)]
+            writes.append(self._dead_counted(seen, -1, now))
         return self._transact(writes)
 
     def discard(self, seen: Row, *, by: str, now: datetime) -> bool:
@@ -138,12 +142,12 @@ class Grants(CatalogTable):
         """
         if seen.state is not RowState.DEAD:
             return self._transact([self._row_discarded(seen, by, now), self._dead_counted(seen, 1, now)])
-        as_read = "#state = :dead AND ended_at = :ended"
+        as_read, values = _as_read(seen)
         return self._update(
             row_key(seen.batch, seen.number),
             "SET discarded_at = :now, discarded_by = :by REMOVE agenda, due",
             as_read,
-            {":dead": RowState.DEAD, ":ended": seen.ended_at, ":now": stamp(now), ":by": by},
+            {**values, ":now": stamp(now), ":by": by},
         )
 
     def _granted(self, seen: Row, grant: AttemptGrant, now: datetime) -> dict[str, Any]:
@@ -171,16 +175,16 @@ class Grants(CatalogTable):
         return self._write(batch_key(seen.batch), change, as_read, values)
 
     def _row_queued(self, seen: Row, grant: AttemptGrant, now: datetime) -> dict[str, Any]:
-        as_read = "#state = :dead AND ended_at = :ended"
+        as_read, values = _as_read(seen)
         return self._write(
             row_key(seen.batch, seen.number),
-            "SET #state = :queued, redriven_at = :now, redriven_by = :by, agenda = :unsent, due = :now"
+            "SET #state = :queued, video = :video, redriven_at = :now, redriven_by = :by, agenda = :unsent, due = :now"
             " REMOVE ended_at, reason, tier",
             as_read,
             {
+                **values,
                 ":queued": RowState.QUEUED,
-                ":dead": RowState.DEAD,
-                ":ended": seen.ended_at,
+                ":video": grant.video,
                 ":now": stamp(now),
                 ":by": grant.by,
                 ":unsent": UNSENT,
@@ -188,17 +192,16 @@ class Grants(CatalogTable):
         )
 
     def _row_discarded(self, seen: Row, by: str, now: datetime) -> dict[str, Any]:
-        not_begun = "attribute_not_exists(#state)"
-        queued = "#state = :queued"
+        as_read, values = _as_read(seen)
         return self._write(
             row_key(seen.batch, seen.number),
             "SET #state = :dead, video = :video, fingerprint = if_not_exists(fingerprint, :fingerprint),"
             " reason = :reason, ended_at = :now, discarded_at = :now, discarded_by = :by"
             " REMOVE agenda, due, began, alone",
-            f"{not_begun} OR {queued}",
+            as_read,
             {
+                **values,
                 ":dead": RowState.DEAD,
-                ":queued": RowState.QUEUED,
                 ":video": seen.video,
                 ":fingerprint": seen.fingerprint,
                 ":reason": DISCARDED,
@@ -214,6 +217,15 @@ class Grants(CatalogTable):
             "UpdateExpression": "SET moved_at = :now ADD n_dead :number",
             "ExpressionAttributeValues": {":now": stamp(now), ":number": number},
         }
+
+
+def _as_read(seen: Row) -> tuple[str, dict[str, Any]]:
+    """Return the condition that a row is as it was read, dead or queued, and its values."""
+    if seen.state is RowState.DEAD:
+        return "#state = :dead AND ended_at = :ended", {":dead": RowState.DEAD, ":ended": seen.ended_at}
+    not_begun = "attribute_not_exists(#state)"
+    queued = "#state = :queued"
+    return f"{not_begun} OR {queued}", {":queued": RowState.QUEUED}
 
 
 def _name_of_row(item: Mapping[str, Any]) -> tuple[str, int]:
