@@ -21,6 +21,7 @@ from titlecard.bootstrap import AwsClients, Stores
 from titlecard.domain.batch import UPLOADS, Upload
 from titlecard_console.errors import CommandError
 from titlecard_console.local_cloud import cloud
+from titlecard_console.output import say
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -119,6 +120,11 @@ class _AwsStack:
             raise CommandError(
                 f"The stack {name!r} ({stack['StackStatus']}) has no output {missing[0]}: it is not a stack of "
                 "Titlecard, or its deployment is not complete."
+            )
+        if stack["StackStatus"].startswith("DELETE"):  # a pause must still reach the functions that run
+            say(
+                f"The stack {name!r} is being deleted or was ({stack['StackStatus']}): no upload to it is worked on "
+                "any more. Its tables and its bucket are kept; infra/adopt.py gives them to a new stack."
             )
         parameters = {it["ParameterKey"]: it["ParameterValue"] for it in stack.get("Parameters", [])}
         return cls(session, outputs, parameters)

@@ -1,12 +1,15 @@
-"""The addresses of a stack's resources that a person can open."""
+"""A stack in AWS: how it is found, and the addresses of its resources that a person can open."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
 
+import boto3
 import pytest
 
-from titlecard_console.stacks import log_address
+from titlecard_console.stacks import OUTPUTS, find, log_address
 
 AT = datetime(2026, 1, 5, 12, tzinfo=UTC)
 
@@ -23,3 +26,34 @@ def test_a_log_groups_address_opens_in_the_aws_console() -> None:
 )
 def test_other_partitions_have_a_console_of_their_own(partition: str, host: str) -> None:
     assert f".{host}/cloudwatch" in log_address("parser", "cn-north-1", partition, AT, AT)
+
+
+class Formation:
+    """CloudFormation, with one stack."""
+
+    def __init__(self, status: str) -> None:
+        outputs = [{"OutputKey": name, "OutputValue": name} for name in OUTPUTS]
+        self._stack = {"StackName": "titlecard", "StackStatus": status, "Outputs": outputs}
+
+    def describe_stacks(self, *, StackName: str) -> dict[str, Any]:  # noqa: N803 -- boto3's
+        """Return the stack."""
+        assert StackName == "titlecard"
+        return {"Stacks": [self._stack]}
+
+
+@pytest.mark.parametrize(
+    ("status", "warned"),
+    [
+        ("CREATE_COMPLETE", False),
+        ("UPDATE_IN_PROGRESS", False),
+        ("DELETE_IN_PROGRESS", True),
+        ("DELETE_FAILED", True),
+        ("DELETE_COMPLETE", True),
+    ],
+)
+def test_the_commands_of_a_deleted_stack_run_with_a_warning(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], status: str, *, warned: bool
+) -> None:
+    monkeypatch.setattr(boto3.Session, "client", lambda *_, **__: Formation(status))
+    assert find("titlecard", Path()).outputs["CatalogTable"]
+    assert ("no upload to it is worked on any more" in " ".join(capsys.readouterr().err.split())) == warned
