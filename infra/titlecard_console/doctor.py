@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from enum import StrEnum
+from http.client import HTTPException
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -115,12 +116,14 @@ def _clock(source: str) -> Finding:
     except urllib.error.HTTPError as error:  # an error response carries the time too
         with error:
             told = error.headers["Date"]
-    except (OSError, ValueError):
+    except (OSError, ValueError, HTTPException):
         told = None
-    if not told:
+    try:
+        time = parsedate_to_datetime(told or "")
+    except ValueError:
         remedy = "check the connection and the proxy, if you use AWS or a model."
-        return Finding("clock", Level.WARNING, f"not checked: {source} does not answer", remedy)
-    off = datetime.now(UTC) - parsedate_to_datetime(told)
+        return Finding("clock", Level.WARNING, f"not checked: {source} does not tell the time", remedy)
+    off = datetime.now(UTC) - (time if time.tzinfo else time.replace(tzinfo=UTC))  # `-0000` is UTC too (RFC 5322)
     found = (
         f"{abs(off.total_seconds()):.0f} s {'behind' if off < timedelta() else 'ahead of'} {urlsplit(source).hostname}"
     )

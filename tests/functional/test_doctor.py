@@ -6,6 +6,7 @@ import threading
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Literal
 
@@ -16,20 +17,23 @@ from titlecard_console import doctor
 from titlecard_console.doctor import Finding, Level
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from tests.functional.world import World
 
 
+format_gmt = partial(format_datetime, usegmt=True)
+
+
 @contextmanager
-def clock(offset: timedelta) -> Iterator[str]:
+def clock(offset: timedelta, written: Callable[[datetime], str] = format_gmt) -> Iterator[str]:
     """Run a server whose clock differs from the machine's by this offset."""
 
     class Answer(BaseHTTPRequestHandler):
         def do_HEAD(self) -> None:
             self.send_response_only(400)
-            self.send_header("Date", format_datetime(datetime.now(UTC) + offset, usegmt=True))
+            self.send_header("Date", written(datetime.now(UTC) + offset))
             self.end_headers()
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Answer) as server:
@@ -54,6 +58,15 @@ def finding(check: str, state: Path, **environment: str) -> Finding:
 )
 def test_a_clock_that_aws_would_refuse_fails(tmp_path: Path, offset: timedelta, level: Level) -> None:
     with clock(offset) as source:
+        assert finding("clock", tmp_path, AWS_ENDPOINT_URL=source).level is level
+
+
+@pytest.mark.parametrize(
+    ("written", "level"),
+    [("%a, %d %b %Y %H:%M:%S -0000", Level.OK), ("yesterday", Level.WARNING), ("", Level.WARNING)],
+)
+def test_a_date_in_any_form_is_no_traceback(tmp_path: Path, written: str, level: Level) -> None:
+    with clock(timedelta(), lambda now: now.strftime(written)) as source:
         assert finding("clock", tmp_path, AWS_ENDPOINT_URL=source).level is level
 
 
