@@ -65,7 +65,22 @@ def test_a_continuation_without_a_number_of_rounds_makes_no_upload(rounds: objec
         list(uploads({"continue": asdict(UPLOAD), "rounds": rounds}))
 
 
-@pytest.mark.parametrize("name", ["versionId", "sequencer", "eTag"])
+@pytest.mark.parametrize(
+    "body",
+    [
+        record(THING | {"sequencer": None}),
+        record(THING, eventTime=None),
+        event({"key": "k", "sequencer": None}),
+        event({"key": "k"}, time=None),
+        event({"key": "k"}, detail=None),
+    ],
+)
+def test_an_upload_whose_order_is_unknown_is_not_taken_for_the_oldest(body: object) -> None:
+    with pytest.raises(UnknownNotification):
+        list(uploads(body))
+
+
+@pytest.mark.parametrize("name", ["versionId", "eTag"])
 def test_a_field_without_a_value_counts_as_missing(name: str) -> None:
     missing = {key: value for key, value in THING.items() if key != name}
     assert list(uploads(record(THING | {name: None}))) == list(uploads(record(missing)))

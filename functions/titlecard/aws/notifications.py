@@ -44,8 +44,10 @@ def uploads(body: Any) -> Iterator[Upload]:  # noqa: ANN401 -- any JSON value
                     yield from _of_record(record)
                 return
             case {"source": "aws.s3", "detail-type": "Object Created", "detail": dict() as detail}:
-                yield from _of_event(detail, _text(body, "time"))
+                yield from _of_event(detail, _text(body.get("time", ""), "time"))
                 return
+            case {"source": "aws.s3", "detail-type": "Object Created"}:
+                break
             case {"source": "aws.s3", "detail-type": str() as kind} if kind.startswith("Object "):  # "Object Deleted"
                 return
             case {"Event": "s3:TestEvent"}:
@@ -65,8 +67,10 @@ def _of_record(record: Any) -> Iterator[Upload]:  # noqa: ANN401 -- any JSON val
         case {"eventName": str() as event} if not event.removeprefix("s3:").startswith("ObjectCreated:"):
             return
         case {"s3": {"bucket": {"name": str() as bucket}, "object": {"key": str() as key} as thing}}:
-            order = upload_order(_text(record, "eventTime"), _text(thing, "sequencer"))
-            yield from _upload(bucket, unquote_plus(key), _text(thing, "versionId"), order, thing)
+            order = upload_order(_text(record.get("eventTime", ""), "eventTime"), _sequencer(thing))
+            yield from _upload(
+                bucket, unquote_plus(key), _text(thing.get("versionId") or "", "versionId"), order, thing
+            )
         case _:
             raise UnknownNotification("A record of the message does not come from S3.")
 
@@ -75,40 +79,38 @@ def _of_event(detail: Any, time: str) -> Iterator[Upload]:  # noqa: ANN401 -- an
     """Yield an EventBridge event's upload; the key is plain (S3 user guide, "EventBridge event message structure")."""
     match detail:
         case {"bucket": {"name": str() as bucket}, "object": {"key": str() as key} as thing}:
-            order = upload_order(time, _text(thing, "sequencer"))
-            yield from _upload(bucket, key, _text(thing, "version-id"), order, thing)
+            order = upload_order(time, _sequencer(thing))
+            yield from _upload(bucket, key, _text(thing.get("version-id") or "", "version-id"), order, thing)
         case _:
             raise UnknownNotification("The event does not name an object of S3.")
 
 
 def _upload(bucket: str, key: str, version: str, order: str, thing: Mapping[str, Any]) -> Iterator[Upload]:
     if not key.endswith("/") or thing.get("size"):
-        etag = _text(thing, "eTag") or _text(thing, "etag")  # S3's and EventBridge's spelling
+        etag = _text(thing.get("eTag") or thing.get("etag") or "", "ETag")  # S3's and EventBridge's spelling
         yield _checked(Upload(bucket=bucket, key=key, version=version, order=order, etag=etag))
 
 
-def _text(fields: Mapping[str, Any], name: str) -> str:
-    """Return a field of a notification; "" if it is missing or has no value.
-
-    Raises:
-        UnknownNotification: the field is not a text.
-    """
-    value = fields.get(name)
-    if not isinstance(value, str | None):
-        raise UnknownNotification(f"The {name} of the notification is not a text.")
-    return value or ""
+def _sequencer(thing: Mapping[str, Any]) -> str:
+    return _text(thing.get("sequencer", ""), "sequencer")
 
 
 def _checked(upload: Upload) -> Upload:
-    """Return an upload whose fields are all texts that a table can hold.
+    """Return an upload if each of its fields can be stored."""
+    for name, value in asdict(upload).items():
+        _text(value, name)
+    return upload
+
+
+def _text(value: object, name: str) -> str:
+    """Return a field of a notification.
 
     Raises:
-        UnknownNotification: a field is none.
+        UnknownNotification: the field is not a text that a table can hold.
     """
-    for name, value in asdict(upload).items():
-        if not isinstance(value, str) or _SURROGATE.search(value):
-            raise UnknownNotification(f"The {name} of the notification is not a text.")
-    return upload
+    if not isinstance(value, str) or _SURROGATE.search(value):
+        raise UnknownNotification(f"The {name} of the notification is not a text.")
+    return value
 
 
 def _parsed(message: str) -> Any:  # noqa: ANN401 -- any JSON value
