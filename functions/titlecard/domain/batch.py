@@ -68,7 +68,8 @@ class Message(BaseModel):
     row with its current number, so a message with a lower number is an old copy, whatever any clock says.
 
     `unsent` is the token of an attempt that sent nothing because a table did not answer. It must not be counted.
-    `letter_owed` says that the row may be dead without its dead letter, because a table or a queue did not answer.
+    `letter_owed` says that the row may be dead without its dead letter: a table or a queue did not answer, or the
+    message that this copy replaces had been received before.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)  # an error may be logged
