@@ -20,7 +20,7 @@ from titlecard.telemetry import DIMENSIONS, Metric
 from titlecard_console.local_cloud import template
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from tests.functional.world import World
     from tests.provider import LoopbackProvider
@@ -28,12 +28,14 @@ if TYPE_CHECKING:
 SHIPPED = template.load()
 ALARMS = SHIPPED.resources("AWS::CloudWatch::Alarm")
 OF_AWS = {
-    ("AWS/SQS", "ApproximateNumberOfMessagesVisible"): ("QueueName",),
-    ("AWS/SQS", "ApproximateAgeOfOldestMessage"): ("QueueName",),
-    ("AWS/Lambda", "Errors"): ("FunctionName",),
-    ("AWS/Lambda", "Throttles"): ("FunctionName",),
-    ("AWS/DynamoDB", "WriteThrottleEvents"): ("TableName",),
-    ("AWS/DynamoDB", "ReadThrottleEvents"): ("TableName",),
+    ("AWS/SQS", "ApproximateNumberOfMessagesVisible", ("QueueName",)),
+    ("AWS/SQS", "ApproximateAgeOfOldestMessage", ("QueueName",)),
+    ("AWS/Lambda", "Errors", ("FunctionName",)),
+    ("AWS/Lambda", "Throttles", ("FunctionName",)),
+    ("AWS/DynamoDB", "WriteThrottleEvents", ("TableName",)),
+    ("AWS/DynamoDB", "ReadThrottleEvents", ("TableName",)),
+    ("AWS/DynamoDB", "WriteThrottleEvents", ("TableName", "GlobalSecondaryIndexName")),
+    ("AWS/DynamoDB", "ReadThrottleEvents", ("TableName", "GlobalSecondaryIndexName")),
 }
 """AWS's own metrics with their dimensions (SQS, Lambda and DynamoDB developer guides, "CloudWatch metrics")."""
 
@@ -113,9 +115,34 @@ def _refuse(*_: object, **__: object) -> None:
 
 def test_an_alarm_on_an_aws_metric_names_an_existing_metric() -> None:
     for name, alarm in ALARMS.items():
-        for namespace, metric, dimensions in looked_at(dict(alarm)):
-            if namespace != "Titlecard":
-                assert OF_AWS.get((namespace, metric)) == dimensions, name
+        for found in looked_at(dict(alarm)):
+            assert found[0] == "Titlecard" or found in OF_AWS, name
+
+
+@pytest.mark.parametrize("name", ["CatalogTable", "LedgerTable"])
+def test_an_alarm_watches_the_throttling_of_a_table_and_of_its_indexes(name: str) -> None:
+    """DynamoDB's metrics of a table leave out its indexes (DynamoDB developer guide, "Metrics and dimensions")."""
+    indexes = [
+        it["IndexName"] for it in SHIPPED.resources("AWS::DynamoDB::Table")[name].get("GlobalSecondaryIndexes", [])
+    ]
+    (alarm,) = [it for it in ALARMS.values() if {"Ref": name} in values_of_dimensions(it)]
+    watched = [
+        (metric["MetricName"], [it["Value"] for it in metric["Dimensions"][1:]])
+        for metric in (it["MetricStat"]["Metric"] for it in alarm["Metrics"] if "MetricStat" in it)
+    ]
+    wanted = [
+        (it, of) for of in ([], *([index] for index in indexes)) for it in ("WriteThrottleEvents", "ReadThrottleEvents")
+    ]
+    assert sorted(watched) == sorted(wanted)
+
+
+def values_of_dimensions(alarm: Mapping[str, Any]) -> list[object]:
+    return [
+        dimension["Value"]
+        for it in alarm.get("Metrics", [])
+        if "MetricStat" in it
+        for dimension in it["MetricStat"]["Metric"]["Dimensions"]
+    ]
 
 
 @pytest.mark.parametrize("name", ALARMS)
