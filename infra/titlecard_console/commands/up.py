@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import time
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
+
+from botocore.exceptions import ConnectionError, HTTPClientError  # noqa: A004 -- botocore's name
 
 from titlecard.domain.video import Policy
 from titlecard_console.commands import options
@@ -75,12 +77,24 @@ def parameters_of(overrides: Mapping[str, str], running: cloud.Cloud | None) -> 
 
 @contextmanager
 def local_cloud(state: Path, overrides: Mapping[str, str], running: cloud.Cloud | None) -> Iterator[cloud.Cloud]:
-    """Yield the running cloud, or start one for the length of the block."""
+    """Yield the running cloud, or start one for the length of the block and of every command that has joined it.
+
+    Raises:
+        CloudError: the running cloud has stopped, or the new one does not start.
+    """
     if running:
-        yield running
+        with cloud.State(state).join() as joined:
+            try:
+                yield joined
+            except (HTTPClientError, ConnectionError) as error:
+                if cloud.find(state):
+                    raise
+                reason = "the command that started it has ended. Run the same command again"
+                raise CloudError(f"The local cloud has stopped: {reason}.") from error
         return
     model_tier(parameters_of(overrides, None))  # refuses a model without a price before anything is started
     started = time.monotonic()
-    with cloud.start(state, overrides, os.environ, say=lambda step: say(f"{step} …")) as stack:
+    with ExitStack() as left, cloud.start(state, overrides, os.environ, say=lambda step: say(f"{step} …")) as stack:
         say(f"the local cloud is up after {time.monotonic() - started:.0f} s")
         yield stack
+        left.enter_context(cloud.State(state).leave(say))

@@ -89,6 +89,7 @@ class State:
         self.logs = folder / "log"
         self._cloud = folder / "cloud.json"
         self._lock = folder / "lock"
+        self._users = folder / "users"
 
     @contextmanager
     def hold(self) -> Iterator[None]:
@@ -121,6 +122,28 @@ class State:
     def forget(self) -> None:
         """Withdraw the cloud, so that no command finds it."""
         self._cloud.unlink(missing_ok=True)
+
+    @contextmanager
+    def join(self) -> Iterator[Cloud]:
+        """Use the cloud that another command has started; `leave` waits for the end of the block.
+
+        Raises:
+            CloudError: it is stopping, or has stopped.
+        """
+        with self._users.open("a") as users:
+            cloud = self.cloud() if _locked(users.fileno(), fcntl.LOCK_SH) else None
+            if cloud is None:
+                raise CloudError("The local cloud is stopping: run the same command again.")
+            yield cloud
+
+    @contextmanager
+    def leave(self, say: Callable[[str], None]) -> Iterator[None]:
+        """Wait until no other command uses the cloud, and let none begin to before the end of the block."""
+        with self._users.open("a") as users:
+            if not _locked(users.fileno()):
+                say("another command uses the local cloud: waiting for its end (Ctrl-C stops both)")
+                fcntl.flock(users.fileno(), fcntl.LOCK_EX)
+            yield
 
     def cloud(self) -> Cloud | None:
         """Return the cloud that is running on it; None if there is none."""
@@ -228,9 +251,9 @@ def _started(supervisor: subprocess.Popen[str], request: CloudRequest, say: Call
     raise CloudError(f"the local cloud's supervisor has stopped; its log is in {State(Path(request.state)).logs}")
 
 
-def _locked(descriptor: int) -> bool:
+def _locked(descriptor: int, kind: int = fcntl.LOCK_EX) -> bool:
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     return True

@@ -1,0 +1,59 @@
+"""The users of a local cloud: the command that started it waits for those that have joined it."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+import pytest
+
+from titlecard_console.errors import CloudError
+from titlecard_console.local_cloud.cloud import Cloud, State
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+PATIENCE_SECONDS = 60
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> Iterator[State]:
+    """Return the state of a running cloud."""
+    state = State(tmp_path)
+    with state.hold():
+        state.announce(Cloud("http://127.0.0.1:9", "us-east-1", "key", "secret", logs="log", supervisor=1))
+        yield state
+
+
+def test_a_cloud_waits_for_the_commands_that_have_joined_it(state: State) -> None:
+    waits, left = threading.Event(), threading.Event()
+
+    def leave() -> None:
+        with state.leave(lambda _sentence: waits.set()):
+            left.set()
+
+    owner = threading.Thread(target=leave)
+    with state.join(), state.join():
+        owner.start()
+        assert waits.wait(PATIENCE_SECONDS)
+        assert not left.is_set()
+    assert left.wait(PATIENCE_SECONDS)
+    owner.join()
+
+
+def test_a_cloud_without_other_users_is_left_at_once(state: State) -> None:
+    said: list[str] = []
+    with state.leave(said.append):
+        assert said == []
+
+
+def test_no_command_joins_a_cloud_that_is_stopping(state: State) -> None:
+    with state.leave(print), pytest.raises(CloudError, match="is stopping"), state.join():
+        pass
+
+
+def test_no_command_joins_a_cloud_that_has_stopped(state: State) -> None:
+    state.forget()
+    with pytest.raises(CloudError, match="is stopping"), state.join():
+        pass
