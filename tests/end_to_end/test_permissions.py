@@ -12,9 +12,10 @@ import fnmatch
 import json
 import os
 import sys
+import termios
 from dataclasses import dataclass
 from pathlib import Path
-from subprocess import run
+from subprocess import DEVNULL, PIPE, Popen, run
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -25,6 +26,7 @@ from tests.end_to_end.witness import Witness
 from titlecard.domain.batch import BatchState, RowState
 from titlecard_console.local_cloud import template
 from titlecard_console.local_cloud.deploy import STACK
+from titlecard_console.review_session import KEYS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -144,10 +146,10 @@ def recorded(artefacts: Path, tmp_path_factory: pytest.TempPathFactory, provider
     parameters = SECONDS | {
         "TierPolicy": "model",
         "OpenAIBaseUrl": provider.base_url,
-        "ParserTimeoutSeconds": "10",
+        "ParserTimeoutSeconds": "20",
         "RequestDeadlineSeconds": "5",
-        "VisibilitySeconds": "60",
-        "AuditAfterSeconds": "4",
+        "VisibilitySeconds": "120",
+        "AuditAfterSeconds": "8",
         "AuditRounds": "100",
         "AttemptCap": "1",
         "LogLevel": "DEBUG",
@@ -266,11 +268,13 @@ def _work(stack: Stack, provider: Witness, operator: Mapping[str, str], folder: 
         gone = stack.put("asks/gone.jsonl", _rows("gone", 1))
         s3 = stack.cloud.client("s3")
         s3.delete_object(Bucket=gone.bucket, Key=gone.key, VersionId=gone.version)
-    provider.fail("server_error", "rate_limit", "refusal", "unauthorized")
-    faulty = stack.put("asks/faulty.jsonl", _rows("faulty", 4))
+    provider.fail("refusal", "refusal", "server_error", "rate_limit", "unauthorized")
+    faulty = stack.put("asks/faulty.jsonl", _rows("faulty", 5))
     until(lambda: stack.waiting("WorkDeadLetterQueueUrl") >= 1, "a video is dead")
     ran("dlq")
     ran("dlq", "show", stack.dead_letters()[0].video)
+    until(lambda: len(ran("review", "--json").splitlines()) >= 2, "two talks need review")
+    _accept_and_undo(operator)
     ran("pause", "asks")
     ran("resume", "asks")
     ran("dlq", "redrive", "--all", "--yes")
@@ -291,6 +295,28 @@ def _work(stack: Stack, provider: Witness, operator: Mapping[str, str], folder: 
     until(lambda: stack.waiting("WorkDeadLetterQueueUrl") >= 1, "it is among the dead letters")
     ran("dlq", "discard", "--cause", "undecodable", "--copy", "copy.jsonl", "--yes")
     ran("key", "remove", "asks", "--yes")
+
+
+def _accept_and_undo(operator: Mapping[str, str]) -> None:
+    """Accept a talk in `review --interactive`, which needs a terminal, undo the answer, and quit."""
+    ours, theirs = os.openpty()
+    command = [str(Path(sys.executable).with_name("titlecard")), "review", "--interactive", "--stack", STACK]
+    said = ""
+    with Popen(command, env=operator, stdin=theirs, stdout=DEVNULL, stderr=PIPE) as console:  # noqa: S603 -- our own
+        assert console.stderr
+        for key in b"auq":
+            while KEYS not in said:
+                said += (read := os.read(console.stderr.fileno(), 4096)).decode()
+                assert read, said
+            # The console discards what was typed before it waits for a key: it switches the line mode off.
+            until(lambda: not termios.tcgetattr(ours)[3] & termios.ICANON, "it waits for a key")
+            os.write(ours, bytes([key]))
+            said = ""
+        said = console.stderr.read().decode()
+        assert console.wait() == 0, said
+        assert "0 talks answered" in said
+    os.close(ours)
+    os.close(theirs)
 
 
 def _wait_until_sent(stack: Stack, upload: Upload) -> None:
