@@ -29,7 +29,7 @@ from titlecard.settings import IngestSettings
 from titlecard.telemetry import logger
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
     from aws_lambda_powertools.utilities.typing import LambdaContext
@@ -55,14 +55,25 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     def take(record: SQSRecord) -> None:
         try:
             body = json.loads(record.body)
-            for upload in uploads(body):
-                _take(upload, body.get("rounds", 0), lambda: context.get_remaining_time_in_millis() / 1000)
+            _take_all(uploads(body), body.get("rounds", 0), lambda: context.get_remaining_time_in_millis() / 1000)
         except Exception as error:  # of any kind: SQS redelivers the upload soon, or moves it to the DLQ
             telemetry.upload_failed(error)
             notifications.change_visibility(record.receipt_handle, AGAIN_SECONDS)
             raise
 
     return dict(process_partial_response(event=event, record_handler=take, processor=processor, context=context))
+
+
+def _take_all(found: Iterable[Upload], rounds: int, remaining: Callable[[], float]) -> None:
+    """Ingest all uploads of a message, although one of them fails; then raise the first failure."""
+    failures = []
+    for upload in found:
+        try:
+            _take(upload, rounds, remaining)
+        except Exception as error:  # noqa: BLE001 -- raised below
+            failures.append(error)
+    if failures:
+        raise failures[0]
 
 
 def _take(upload: Upload, rounds: int, remaining: Callable[[], float]) -> None:

@@ -14,6 +14,7 @@ from botocore.exceptions import EndpointConnectionError
 from tests.functional.conftest import MODEL
 from tests.functional.world import LIMITS, NUMBERS, PROJECT, Cut, manifest, videos
 
+from titlecard.aws.s3 import UploadsBucket
 from titlecard.aws.sqs import IngestQueue, WorkQueue
 from titlecard.domain.batch import BatchState, RowState, Upload, upload_order
 from titlecard.domain.money import Amount
@@ -237,6 +238,23 @@ def test_ingest_leaves_an_upload_that_another_worker_holds_to_a_delayed_copy(
     ((copy, how),) = copies
     assert (copy, how["rounds"], world.sent()) == (upload, 3, [])
     assert 150 < how["delay"] <= 201
+
+
+def test_ingest_takes_the_other_uploads_of_a_message_although_one_fails(
+    world: World, handlers: Handlers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    denied, other = (world.put(manifest(videos(2)), name=f"{name}.jsonl") for name in "ab")
+    fetch = UploadsBucket.fetch
+
+    def fetched(bucket: UploadsBucket, upload: Upload, *how: Any, **more: Any) -> dict[str, str]:  # noqa: ANN401
+        if upload == denied:
+            raise EndpointConnectionError(endpoint_url="aws")
+        return fetch(bucket, upload, *how, **more)
+
+    monkeypatch.setattr(UploadsBucket, "fetch", fetched)
+    both = {"Records": [it["Records"][0] for it in map(notification, (denied, other))]}
+    assert handlers.load("ingest")(notified(world, both), plenty()) != NOTHING_FAILED
+    assert {it.batch for it in world.sent()} == {other.batch}
 
 
 def test_ingest_returns_a_message_that_it_cannot_decode(world: World, handlers: Handlers) -> None:

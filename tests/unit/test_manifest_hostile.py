@@ -122,6 +122,7 @@ LONG_RUNS = {
     "bars in a list of titles": b"A talk\na%b\n" % (b" | " * 300_000),
     "brackets in a list of titles": b"A talk\n%b\n" % (b"[](http://" * 100_000),
     "quotes in the first lines": b'"' + b'\n"a' * 200_000,
+    "blank lines in a text of YAML": b"- title: A\n  id: a\n  description: |\n    " + b"\n" * 300_000,
     "blank lines between speakers": b'{"id": "a", "title": "A", "speakers": "a%bb"}' % (b"\\n" * 60_000),
     "hosts among speakers": b'{"id": "a", "title": "A", "speakers": "%b"}' % (b"a(host ," * 20_000),
     "ids in a list of titles": b"Ab3dEfGh1Jk\tA talk\n%b\n" % (b"Ab3dEfGh1Jk " * 80_000),

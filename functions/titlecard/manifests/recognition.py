@@ -120,7 +120,7 @@ _IDS_JUDGED = 50
 
 _LONE = re.compile(rb"\r(?!\n)")
 
-_DJANGO_YAML = re.compile(rb"^\s*- model: [\w.]+\r?\n\s+(?:pk|fields):", re.MULTILINE)
+_DJANGO_YAML = re.compile(rb"^[ \t]*- model: [\w.]+\r?\n[ \t]+(?:pk|fields):", re.MULTILINE)
 _EMPTY_YAML = re.compile(rb"(?:[ \t]*(?:#[^\n]*|---[ \t]*)?\r?\n)*+[ \t]*(?:\w+:\s*)?\[\s*\]\s*(?:#[^\n]*\s*)*+")
 
 _SCHEDULE: Path = ("{", "schedule{", "conference{", "days[", "{", "rooms{", "*[")
