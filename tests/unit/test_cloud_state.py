@@ -6,7 +6,10 @@ import threading
 from typing import TYPE_CHECKING
 
 import pytest
+from botocore.exceptions import EndpointConnectionError
 
+from titlecard.aws.errors import LedgerUnavailable
+from titlecard_console.commands.up import local_cloud
 from titlecard_console.errors import CloudError
 from titlecard_console.local_cloud.cloud import Cloud, State
 
@@ -15,6 +18,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 PATIENCE_SECONDS = 60
+
+ERRORS = [EndpointConnectionError(endpoint_url="http://127.0.0.1:9"), LedgerUnavailable("the ledger did not answer")]
 
 
 @pytest.fixture
@@ -57,3 +62,24 @@ def test_no_command_joins_a_cloud_that_has_stopped(state: State) -> None:
     state.forget()
     with pytest.raises(CloudError, match="is stopping"), state.join():
         pass
+
+
+@pytest.mark.parametrize("error", ERRORS)
+def test_a_command_whose_cloud_has_stopped_says_so(state: State, error: Exception) -> None:
+    def use() -> None:
+        with local_cloud(state.folder, {}, state.cloud()):
+            state.forget()
+            raise error
+
+    with pytest.raises(CloudError, match="The local cloud has stopped"):
+        use()
+
+
+@pytest.mark.parametrize("error", ERRORS)
+def test_an_error_of_a_cloud_that_is_up_stays_as_it_is(state: State, error: Exception) -> None:
+    def use() -> None:
+        with local_cloud(state.folder, {}, state.cloud()):
+            raise error
+
+    with pytest.raises(type(error)):
+        use()

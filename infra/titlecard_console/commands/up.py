@@ -7,8 +7,9 @@ import time
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
-from botocore.exceptions import ConnectionError, HTTPClientError  # noqa: A004 -- botocore's name
+from botocore.exceptions import BotoCoreError
 
+from titlecard.aws.errors import LedgerUnavailable
 from titlecard.domain.video import Policy
 from titlecard_console.commands import options
 from titlecard_console.errors import CloudError, CommandError
@@ -86,7 +87,7 @@ def local_cloud(state: Path, overrides: Mapping[str, str], running: cloud.Cloud 
         with cloud.State(state).join() as joined:
             try:
                 yield joined
-            except (HTTPClientError, ConnectionError) as error:
+            except (BotoCoreError, LedgerUnavailable) as error:
                 if cloud.find(state):
                     raise
                 reason = "the command that started it has ended. Run the same command again"
