@@ -50,7 +50,7 @@ if TYPE_CHECKING:
 
 __all__ = ("copies", "message", "sure")  # fixtures
 
-pytestmark = pytest.mark.usefixtures("local_tier")
+pytestmark = pytest.mark.usefixtures("local_tier", "provider")  # the provider without the faults of other tests
 
 LAST = NUMBERS["MaxReceiveCount"]
 REFUSED = ClientError({"Error": {"Code": "ValidationException", "Message": "too long"}}, "AnyCall")
