@@ -11,6 +11,7 @@ from botocore.exceptions import BotoCoreError, ClientError, EndpointConnectionEr
 from tests.functional.world import LIMITS, NUMBERS, PROJECT, Cut, Killed, Refusing, World, manifest, replaced, videos
 
 from titlecard import __version__
+from titlecard.aws.dynamodb.catalog import Catalog
 from titlecard.aws.errors import LeaseHeld, MessagesNotSent
 from titlecard.aws.s3 import UploadsBucket
 from titlecard.aws.sqs import SEND_TRIES, WorkQueue
@@ -142,6 +143,23 @@ def test_a_second_worker_learns_how_long_the_first_may_work(world: World) -> Non
     with pytest.raises(LeaseHeld) as contended:
         taken(world, upload)
     assert contended.value.seconds == 101
+
+
+def test_a_second_worker_comes_again_soon_if_the_first_releases_the_lease_meanwhile(world: World) -> None:
+    upload = world.put(manifest(videos(3)))
+    until = world.clock.after(900)
+    batch = world.catalog.open_batch(upload, PROJECT, LIMITS, lease="first", until=until, now=world.clock())
+    read = Catalog.batch
+    with pytest.MonkeyPatch.context() as patch:
+
+        def released_first(catalog: Catalog, name: str) -> Batch:
+            catalog.release(batch)
+            return read(catalog, name)
+
+        patch.setattr(Catalog, "batch", released_first)
+        with pytest.raises(LeaseHeld) as held:
+            world.ingest().take(upload, lambda: 900)
+    assert held.value.seconds == 1
 
 
 def test_a_worker_that_lost_its_lease_does_not_end_the_batch(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -28,6 +28,7 @@ from uuid import uuid4
 from botocore.exceptions import BotoCoreError, ClientError
 
 from titlecard import __version__, manifests, telemetry
+from titlecard.aws.dynamodb.values import stamp
 from titlecard.aws.errors import CatalogBusy, LeaseHeld, UploadRefused
 from titlecard.aws.s3 import own_limits
 from titlecard.aws.sqs import chunk_messages
@@ -108,7 +109,8 @@ class Ingest:
         if batch.state not in (BatchState.COUNTING, BatchState.SENDING):
             return True
         if batch.lease != lease:
-            lasts = datetime.fromisoformat(batch.lease_until) - self.now()
+            until = batch.lease_until or stamp(self.now())  # empty if it was released in the meantime
+            lasts = datetime.fromisoformat(until) - self.now()
             message = f"another invocation is working on batch {batch.id}"
             raise LeaseHeld(message, max(int(lasts.total_seconds()), 0) + 1)
         if upload.project is None:
