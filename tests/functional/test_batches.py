@@ -111,7 +111,7 @@ def test_a_batch_without_its_date_or_project_does_not_hide_others(
         ("rows#{batch}#00", "row#000000000001", {"video": ...}),
         ("video#djangocon#a", f"fp#{MARK}", {"attempts": "many"}),
         ("video#djangocon#a", "current", {"row": "last"}),
-        ("video#djangocon#a", "person", {"title": "Half an answer"}),
+        ("video#djangocon#a", "person", {"answered_at": "2026-01-05", "title": "Half an answer"}),
     ],
 )
 def test_an_item_that_cannot_be_read_is_named(
