@@ -29,7 +29,7 @@ from tests.functional.test_parser import (
 )
 from tests.functional.world import NUMBERS, PROJECT, KeysOfATest, Killed, World, received, videos
 
-from titlecard import extraction
+from titlecard import extraction, telemetry
 from titlecard.aws.dynamodb.catalog import Catalog, RowEnd
 from titlecard.aws.errors import KeyUnreadable
 from titlecard.aws.sqs import DeadLetterSender, WorkQueue
@@ -161,6 +161,24 @@ def test_an_exception_in_the_local_tier_stops_no_other_row(
     assert together(world, tier, *messages, receives=receives) == [ended, Redeliver(), ended]
     assert together(world, tier, messages[1], receives=LAST - 1) == [DEAD]
     assert is_dead_of(world, messages[1], "RecursionError")
+
+
+@pytest.mark.parametrize("receives", [1, 2])
+def test_an_exception_about_one_of_two_rows_is_reported_and_the_other_row_is_counted(
+    world: World, tier: ModelTier, monkeypatch: pytest.MonkeyPatch, receives: int
+) -> None:
+    batch, messages = world.batch(*videos(2, "sure"))
+    parse, failed = extraction.parse, list[Message | None]()
+
+    def failing(video: Video, survey: Survey) -> LocalParse:
+        if video.id == "sure1":
+            raise RecursionError(video.title)
+        return parse(video, survey)
+
+    monkeypatch.setattr(extraction, "parse", failing)
+    monkeypatch.setattr(telemetry, "work_failed", lambda message, _error: failed.append(message))
+    assert together(world, tier, *messages, receives=receives) == [Redeliver(), PARSED_LOCALLY]
+    assert (failed, world.catalog.batch(batch.id).counts) == ([messages[0]], {"parsed_local": 1})
 
 
 # ------------------------------------------------------------------------------- calls that AWS refuses for good
