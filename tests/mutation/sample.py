@@ -109,8 +109,8 @@ SAMPLE = (
     Sampled(
         "a cheaper service tier in the answer is believed",
         _RESPONSE,
-        "Measured(max(charge, other, key=lambda charge: charge.micro_usd))",
-        "Measured(other)",
+        "charge = max(charges, key=lambda charge: charge.micro_usd)",
+        "charge = charges[-1]",
         _by("unit/test_response", "the_dearer_of_the_requested_and_the_actual_service_tier_is_charged[flex-30]"),
     ),
     Sampled(
@@ -167,8 +167,8 @@ SAMPLE = (
     Sampled(
         "a probe asks with the key from memory",
         _ASK,
-        "self._keys.of(job.message.project, fresh=True)",
-        "self._keys.of(job.message.project)",
+        "self._keys.of(project, fresh=True)",
+        "self._keys.of(project)",
         _by("unit/test_ask", "a_probe_asks_with_the_key_that_is_stored_now"),
     ),
     Sampled(
