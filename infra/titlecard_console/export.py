@@ -13,7 +13,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from titlecard.manifests.addresses import is_youtube_id, youtube_id
-from titlecard.manifests.names import recognise
+from titlecard.manifests.column_names import recognise
 from titlecard.pipeline.lines import of_result
 
 if TYPE_CHECKING:

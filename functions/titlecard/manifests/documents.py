@@ -7,7 +7,7 @@ list's elements have one; further such lists of that object count as well. An ob
 itself. If the form is known, a path names the list with the rows, at any depth, and no other list counts.
 
 This module only cuts the text, at its brackets and quotes; each row is then parsed by itself. So a row that is too
-large, nested too deeply or malformed is one refused row, its neighbours are unharmed, and only the current row is in
+large, nested too deeply or malformed is one rejected row, its neighbours are unharmed, and only the current row is in
 memory. (A streaming parser such as ijson's stops at the first error: one bad row would cost all rows after it.)
 """
 
@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic_core import from_json
 
+from titlecard.manifests.column_names import plain_name
 from titlecard.manifests.errors import Broken
-from titlecard.manifests.names import plain_name
 from titlecard.manifests.source import Piece
 from titlecard.manifests.vocabulary import FIELDS
 

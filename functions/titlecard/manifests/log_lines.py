@@ -33,7 +33,7 @@ def has_log_lines(head: bytes) -> bool:
 
 
 def fault(line: bytes) -> str | None:
-    """Return why yt-dlp could not list a video, from a log line; None if the line is not about that."""
+    """Return why yt-dlp could not list a video, from a log line; None if the line gives no such reason."""
     found = _FAULT.match(line.decode("utf-8", "replace").strip())
     return f"yt-dlp could not read the video {found[1]:.40}: {found[2]:.200}" if found else None
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from titlecard.domain.text import fold
 from titlecard.manifests.addresses import list_id
-from titlecard.manifests.names import plain_name
+from titlecard.manifests.column_names import plain_name
 from titlecard.manifests.vocabulary import (
     ADVERTISING,
     AROUND_BREAKS,

@@ -9,14 +9,14 @@ from contextlib import suppress
 from itertools import islice
 from typing import TYPE_CHECKING, BinaryIO
 
-from titlecard.manifests.columns import NOT_UTF8, TO_UTF8, Columns, cell
+from titlecard.manifests.column_names import plain_name
 from titlecard.manifests.documents import HOLDERS, elements, parsed
 from titlecard.manifests.errors import Broken, NoTalk, NotAManifest, Unreadable
 from titlecard.manifests.log_lines import fault, is_log_line, without_log_lines
 from titlecard.manifests.markup import events
-from titlecard.manifests.names import plain_name
 from titlecard.manifests.recognition import ACCEPTED_FORMS, recognise_form
 from titlecard.manifests.references import References
+from titlecard.manifests.row_reader import NOT_UTF8, TO_UTF8, RowReader, cell
 from titlecard.manifests.rows import Accepted, LeftOut, Refused, excerpt
 from titlecard.manifests.source import HEAD_BYTES, Piece, Source, lines
 from titlecard.manifests.tables import TableRow, table_rows
@@ -102,7 +102,7 @@ class Reading:
         self._chunks = without_log_lines(chunks) if form.logged and not form.by_lines else chunks
         self._limits = limits
         self._faults = references.faults if references else ()
-        self._columns = Columns(
+        self._row_reader = RowReader(
             limits.row_max_bytes,
             known=form.table.columns if form.table else None,
             references=references,
@@ -112,13 +112,13 @@ class Reading:
     @property
     def columns(self) -> dict[str, str]:
         """The column that each field of a video was read from, for the rows read so far."""
-        seen = self._columns.seen
+        seen = self._row_reader.seen
         return {field: seen[field] for field in FIELDS if field in seen}
 
     @property
     def ignored(self) -> tuple[str, ...]:
         """The columns that nothing was read from, for the rows read so far."""
-        return self._columns.ignored
+        return self._row_reader.ignored
 
     def __iter__(self) -> Iterator[Row]:
         """Yield all rows, in ascending order of their numbers. If the file breaks, the break is the last of them."""
@@ -186,7 +186,7 @@ class Reading:
             record = self._record(raw)
             if _is_empty_page(record):
                 return None
-            video = self._columns.video(record)
+            video = self._row_reader.video(record)
         except NoTalk as reason:
             return LeftOut(number, str(reason))
         except Unreadable as unreadable:
@@ -217,7 +217,7 @@ class Reading:
 
 
 def _beginning(raw: Raw) -> str:
-    """Return the beginning of a refused row."""
+    """Return the beginning of a rejected row."""
     if isinstance(raw, TableRow):
         return raw.beginning
     if isinstance(raw, Piece):

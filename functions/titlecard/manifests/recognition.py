@@ -10,11 +10,11 @@ from itertools import chain, islice, pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from titlecard.manifests.addresses import youtube_id
+from titlecard.manifests.column_names import looks_like_an_id, plain_name
 from titlecard.manifests.documents import ANY, HOLDERS, elements, parsed
 from titlecard.manifests.errors import NotAManifest
 from titlecard.manifests.log_lines import has_log_lines, without_log_lines
 from titlecard.manifests.markup import markup_form
-from titlecard.manifests.names import looks_like_an_id, plain_name
 from titlecard.manifests.references import keys_of
 from titlecard.manifests.source import HEAD_BYTES, lines
 from titlecard.manifests.tables import Table, delimiter, table

@@ -11,7 +11,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from titlecard.manifests import people as naming
-from titlecard.manifests.names import recognise
+from titlecard.manifests.column_names import recognise
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from titlecard.domain.video import Video
 
 EXCERPT_CHARACTERS = 160
-"""Characters enough to find a refused row, but few enough for a report of a million of them."""
+"""Characters enough to find a rejected row, but few enough for a report of a million of them."""
 
 MIB = 1024 * 1024
 
@@ -57,7 +57,7 @@ class Accepted:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """A refused row, with the reason as a sentence and the beginning of the row to find it by."""
+    """A rejected row, with the reason as a sentence and the beginning of the row to find it by."""
 
     number: int
     reason: str
@@ -76,5 +76,5 @@ Row = Accepted | Refused | LeftOut
 
 
 def excerpt(raw: bytes) -> str:
-    """Return the beginning of a refused row, printable whatever its bytes are."""
+    """Return the beginning of a rejected row, printable whatever its bytes are."""
     return raw[: 4 * EXCERPT_CHARACTERS].decode("utf-8", "replace").strip()[:EXCERPT_CHARACTERS]

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from titlecard.manifests import people
 from titlecard.manifests.addresses import is_youtube_id, youtube_id
+from titlecard.manifests.column_names import LAST_NAME, PART, plain_name, recognise
 from titlecard.manifests.errors import NoTalk, Unreadable
-from titlecard.manifests.names import LAST_NAME, PART, plain_name, recognise
 from titlecard.manifests.no_talk import LIST_ITS_VIDEOS, why_withdrawn
 from titlecard.manifests.vocabulary import RECORDINGS
 

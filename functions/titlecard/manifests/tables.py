@@ -15,8 +15,8 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from titlecard.manifests.column_names import recognise, recognise_by_values
 from titlecard.manifests.errors import Unreadable
-from titlecard.manifests.names import recognise, recognise_by_values
 from titlecard.manifests.rows import excerpt
 from titlecard.manifests.source import HEAD_BYTES, lines
 from titlecard.manifests.texts import unescaped

@@ -121,7 +121,7 @@ def validate(reading: Reading, *, scratch: Path, rejects: SupportsWrite[str], sa
         reading: the manifest, not yet read from.
         scratch: a folder on disk. A file in it takes some 60 bytes per row during the pass, and replaces the file of a
             killed run.
-        rejects: takes a line of JSON, {"row", "reason", "excerpt"}, for every refused row.
+        rejects: takes a line of JSON, {"row", "reason", "excerpt"}, for every rejected row.
         sample_max: the most rows in the sample.
     """
     bitmap = Bitmap()

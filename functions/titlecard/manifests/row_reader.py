@@ -12,9 +12,9 @@ from titlecard.domain.text import fold, normalise
 from titlecard.domain.video import Video
 from titlecard.manifests import no_talk, people, texts
 from titlecard.manifests.addresses import is_youtube_id, youtube_id
+from titlecard.manifests.column_names import plain_name, recognise
 from titlecard.manifests.errors import NoTalk, Unreadable
 from titlecard.manifests.ids import identity, kind, spreadsheet_fault
-from titlecard.manifests.names import plain_name, recognise
 from titlecard.manifests.references import References
 from titlecard.manifests.shapes import Flat, Shape, generic, shapes_of
 from titlecard.manifests.vocabulary import ENVELOPES, PRIVATE, TOTALS
@@ -56,7 +56,7 @@ _LINK = re.compile(r"\[([^\[\]]+)\]\((https?://[^\s()]+)\)")
 HARMLESS = "'"
 
 
-class Columns:
+class RowReader:
     """Turns rows into videos, and remembers how the columns were read.
 
     Args:
