@@ -164,7 +164,7 @@ def json_writer(before: str, row: Callable[[int, dict[str, str]], Iterable[objec
 
 
 def talk_with_a_tie(place: int, row: dict[str, str]) -> Iterable[object]:
-    """Yield a talk of Django's `dumpdata`, and the record of a through model that ties it to a speaker."""
+    """Yield a talk of Django's `dumpdata`, and the record of a through model that links it to a speaker."""
     yield {"model": "talks.talk", "pk": place, "fields": row}
     yield {"model": "talks.talkspeaker", "pk": place, "fields": {"talk": place, "speaker": f"s{place % PEOPLE}"}}
 

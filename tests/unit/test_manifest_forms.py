@@ -834,7 +834,7 @@ DUMPED = [
 
 
 @pytest.mark.parametrize(
-    "ties",
+    "links",
     [
         [
             {"model": "talks.talkspeaker", "pk": 5, "fields": {"talk": 10, "speaker": 2, "order": 1}},
@@ -851,8 +851,8 @@ DUMPED = [
     ],
     ids=["a through model", "Django's own through model", "a key of the speaker"],
 )
-def test_speakers_behind_another_model_of_django_are_read(ties: list[object]) -> None:
-    (row,) = (row for row in rows(json.dumps([*DUMPED, *ties]).encode()) if isinstance(row, Accepted))
+def test_speakers_behind_another_model_of_django_are_read(links: list[object]) -> None:
+    (row,) = (row for row in rows(json.dumps([*DUMPED, *links]).encode()) if isinstance(row, Accepted))
     assert (row.video.id, row.video.url) == ("10", "https://www.youtube.com/watch?v=Ab3dEfGh1Jk")
     assert row.video.presenters == ("Ada Byron", "Grace Hopper")
 
@@ -1165,9 +1165,9 @@ def test_speakers_and_talks_of_django_are_told_apart_and_named(records: list[obj
 def test_too_many_people_and_links_are_reported(limit: str, reason: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(references, limit, 1)
     speakers = [{"model": "t.speaker", "pk": it, "fields": {"name": f"Ada {it}"}} for it in range(3)]
-    ties = [{"model": "t.talkspeaker", "pk": it, "fields": {"talk": 1, "speaker": it}} for it in range(2)]
+    links = [{"model": "t.talkspeaker", "pk": it, "fields": {"talk": 1, "speaker": it}} for it in range(2)]
     talk = {"model": "t.talk", "pk": 1, "fields": {"title": "Queues"}}
-    *_, last = rows(json.dumps([*speakers, *ties, talk]).encode())
+    *_, last = rows(json.dumps([*speakers, *links, talk]).encode())
     assert isinstance(last, Refused)
     assert reason in last.reason
 

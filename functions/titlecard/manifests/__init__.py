@@ -3,8 +3,8 @@
     for row in read(stream, Limits()):
         ...  # Accepted(number, video), Refused(number, reason, excerpt) or LeftOut(number, reason)
 
-A manifest is recognised by its content, never by its name. Reading takes the memory of one row. Each bad row is rejected
-with a sentence; only a file that is not a manifest at all raises `NotAManifest`.
+A manifest is recognised by its content, never by its name. Reading takes the memory of one row. Each bad row is
+rejected with a sentence; only a file that is not a manifest at all raises `NotAManifest`.
 """
 
 from titlecard.manifests.errors import NotAManifest

@@ -27,7 +27,7 @@ _KEY_CHARACTERS, _NAME_CHARACTERS = 80, 100
 _MODELS_MAX, _FIELDS_MAX = 300, 200
 
 _LINKS_MAX = 100_000
-"""The most ties of people to talks in one file."""
+"""The most links between people and talks in one file."""
 
 TALKS_MAX = 100_000
 """The most talks of one table whose speakers are collected from several rows; later ones keep those of their row."""
@@ -45,7 +45,7 @@ _PEOPLE_MODELS = ("speaker", "presenter", "person", "people", "author", "user", 
 
 
 class _Link(NamedTuple):
-    """What ties a person to a talk: the person's place, the field or model of people, and the person's key."""
+    """What links a person to a talk: the person's place, the field or model of people, and the person's key."""
 
     place: int
     people: str
@@ -57,7 +57,7 @@ class References:
 
     Attributes:
         people: names by key.
-        faults: sentences about the people and ties that were too many to keep.
+        faults: sentences about the people and links that were too many to keep.
     """
 
     def __init__(self, people: Mapping[str, str] | None = None) -> None:
@@ -67,7 +67,7 @@ class References:
         self._links: dict[tuple[str, str], list[_Link]] = {}
         self._speakers: dict[bytes, tuple[str, ...]] = {}  # of a talk that has a row for each of them
         self._accounts: list[tuple[str, str, str, str]] = []  # people who have their names in a user's record
-        self._people_known = self._people_lost = self._ties_known = self._ties_lost = 0
+        self._people_known = self._people_lost = self._links_known = self._links_lost = 0
 
     @property
     def faults(self) -> tuple[str, ...]:
@@ -78,10 +78,10 @@ class References:
                 f"The file lists more than {PEOPLE_MAX:,} people: talks of the last {self._people_lost:,} of them are "
                 "read without their names. Split the file."
             )
-        if self._ties_lost:
+        if self._links_lost:
             found.append(
-                f"The file ties people to talks more than {_LINKS_MAX:,} times: talks of the last {self._ties_lost:,} "
-                "ties are read without these speakers. Split the file."
+                f"The file links people to talks more than {_LINKS_MAX:,} times: talks of the last {self._links_lost:,}"
+                " links are read without these speakers. Split the file."
             )
         return tuple(found)
 
@@ -96,7 +96,7 @@ class References:
         models = alike or list(self._by_model)
         return References(self._by_model[models[0]] if len(models) == 1 else None)
 
-    def tied_to(self, model: str, key: str) -> tuple[str, ...]:
+    def linked_to(self, model: str, key: str) -> tuple[str, ...]:
         """Return the names of the people that other records tie to a talk: a through model's, or people's own."""
         name = _name_of(model)
         links = [it for field in _TALK_FIELDS if field in name for it in self._links.get((field, key), ())]
@@ -155,13 +155,13 @@ class References:
         return references
 
     def _learn(self, model: str, key: object, fields: Mapping[str, Any]) -> None:
-        """Remember what a record ties together, and its name or its user's record if it is a person."""
+        """Remember what a record links, and its name or its user's record if it is a person."""
         is_person = _is_about_people(_name_of(model))
         name = naming.name_of(fields) if is_person else None
         account = next((it for it in _ACCOUNT_FIELDS if it in fields), None) if is_person and not name else None
         keys = keys_of({**fields, "id": key}) if name or account else []
         if "title" not in fields:
-            self._tie(fields, model, keys[0] if keys else None)
+            self._link(fields, model, keys[0] if keys else None)
         if keys and self._people_known == PEOPLE_MAX:
             self._people_lost += 1
         elif keys:
@@ -173,8 +173,8 @@ class References:
                 user = naming.key_of(fields[account])[:_KEY_CHARACTERS]
                 self._accounts += [(model, it, account, user) for it in keys]
 
-    def _tie(self, fields: Mapping[str, Any], model: str, person: str | None) -> None:
-        """Remember the talks that a record ties people to.
+    def _link(self, fields: Mapping[str, Any], model: str, person: str | None) -> None:
+        """Remember the talks that a record links people to.
 
         Args:
             fields: the record's fields.
@@ -188,12 +188,12 @@ class References:
             for talk in (value if isinstance(value, list) else [value]) if field else ():
                 for people, key in keys[:_FIELDS_MAX]:
                     if field and type(talk) in {int, str} and type(key) in {int, str}:
-                        if self._ties_known == _LINKS_MAX:
-                            self._ties_lost += 1
+                        if self._links_known == _LINKS_MAX:
+                            self._links_lost += 1
                             continue
                         link = _Link(place, people[:_KEY_CHARACTERS], str(key)[:_KEY_CHARACTERS])
                         self._links.setdefault((field, str(talk)[:_KEY_CHARACTERS]), []).append(link)
-                        self._ties_known += 1
+                        self._links_known += 1
 
 
 def _digest(video: Video) -> bytes:

@@ -131,8 +131,8 @@ def _django(record: Record, references: References) -> Flat:
         values["url"], columns["url"] = values["id"], columns["id"]
     if record.get("pk") is not None:
         values["id"], columns["id"] = record["pk"], "pk"
-    if not values.get("presenters") and (tied := references.tied_to(model, str(values.get("id")))):
-        values["presenters"], columns["presenters"] = tied, "records of speakers"
+    if not values.get("presenters") and (linked := references.linked_to(model, str(values.get("id")))):
+        values["presenters"], columns["presenters"] = linked, "records of speakers"
     names = ("model", "pk", *(f"fields.{name}" for name in fields))
     return Flat(values, {"": "model", **columns}, names)
 
