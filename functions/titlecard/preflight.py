@@ -29,7 +29,7 @@ count as well."""
 
 
 OTHER_FUNCTIONS = 2
-"""The number of functions that run beside parsers and ingests: one sweeper, and one that an operator calls."""
+"""The number of functions that run beside parsers and ingests: one sweeper, and one for the operator."""
 
 COUNTED_BYTES_PER_SECOND = 2 * 1024 * 1024
 """The lowest speed at which ingest counts a manifest: the slowest form, on the share of a core that comes with 1,024 MB

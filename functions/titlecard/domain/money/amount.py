@@ -1,9 +1,9 @@
 """The cost of a request: from bytes to tokens to micro-dollars.
 
-The worst case of a request is known before it is sent, without a tokenizer: the models' byte-level byte-pair encoding
-never makes more tokens than there are bytes, and the request itself caps the output. The actual cost is computed from
-the usage that the provider reports. Both are rounded up, once per request, so that a sum of charges is never below the
-bill. Tokens whose kind the usage does not say are charged at the highest price that applies.
+The bound of a request, its highest cost, is known before it is sent, without a tokenizer: the models' byte-level
+byte-pair encoding never makes more tokens than there are bytes, and the request itself caps the output. The actual cost
+is computed from the usage that the provider reports. Both are rounded up, once per request, so that a sum of charges is
+never below the bill. Tokens whose kind the usage does not say are charged at the highest price that applies.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Reservations and settlements: the counters that no bill exceeds.
 
-A worst case is *reserved* before a request is sent, and *settled* when the bill is known. In between, and for ever if
-the answer is lost, the worst case stays charged, so every crash charges too much rather than too little.
+A request's bound is *reserved* before it is sent, and *settled* when the bill is known. In between, and for ever if the
+answer is lost, the bound stays charged, so every crash charges too much rather than too little.
 
 ::
 
@@ -134,7 +134,7 @@ class Spending(LedgerTable):
     def reserve(
         self, batch: str, project: str, need: Amount, *, limits: Total, budget: Budget, model: str, now: datetime
     ) -> Reservation | Refusal:
-        """Reserve the worst case of one request, in its batch and in its project's day and month.
+        """Reserve the bound of one request, in its batch and in its project's day and month.
 
         DynamoDB's conditions have no arithmetic, so the room is computed first. A need above a whole limit is refused
         before any write, because `attribute_not_exists` would accept it.
