@@ -401,6 +401,7 @@ def test_row_numbers_rise(data: bytes) -> None:
 @given(data=nearly, sizes=st.lists(st.integers(1, 12), min_size=1, max_size=6), max_bytes=st.integers(5, 60))
 @example(data=b'{[{"id":"a","title":"b"}', sizes=[1], max_bytes=5)
 @example(data=b'{"entries":[{"id":"a","title":"b"}', sizes=[1], max_bytes=5)
+@example(data=b'"snippet":{"title":"t","resourceId":{"id":"a","title":"b"}}', sizes=[2], max_bytes=5)
 @modest
 def test_json_is_cut_the_same_however_its_chunks_are_cut(data: bytes, sizes: list[int], max_bytes: int) -> None:
     assert cut_elements([data], max_bytes) == cut_elements(chunks(data, sizes), max_bytes)

@@ -69,7 +69,9 @@ _STRING = re.compile(b'"%b"' % _INSIDE, re.DOTALL)
 
 _STRING_REST = re.compile(_INSIDE, re.DOTALL)
 
-_WHOLE_STRINGS = re.compile(b'(?:[^"]++|"%b")*+' % _INSIDE, re.DOTALL)
+_WHOLE_STRINGS = re.compile(b'[^"]*+(?:"%b"[^"]*+)*' % _INSIDE, re.DOTALL)
+"""Text up to a string whose end is not known. It is not possessive as a whole: before Python 3.11.5, possessive groups
+that contain others match too much (CPython issue 106052)."""
 
 _TOKEN = re.compile(b'"%b"|[][{},"]' % _INSIDE, re.DOTALL)
 """A whole string, or a structural mark. A lone quote opens a string whose end is not known yet."""
