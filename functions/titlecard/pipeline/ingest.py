@@ -136,7 +136,7 @@ class Ingest:
                 self.catalog.refuse(batch, str(refusal))
                 telemetry.refused(batch=batch.id, reason=type(refusal).__name__)
                 return True
-            except Exception:  # the next receive need not wait until the lease ends
+            except Exception:  # raised again: the next receive need not wait until the lease ends
                 with suppress(LeaseHeld, CatalogBusy, BotoCoreError, ClientError):
                     self.catalog.release(batch)
                 raise
@@ -188,7 +188,7 @@ class Ingest:
                     complete = True
                 while under_way:
                     last = _first_sent(under_way)
-        except Exception:
+        except Exception:  # raised again: only the checkpoint is stored, whatever it was
             with suppress(LeaseHeld, CatalogBusy, BotoCoreError, ClientError):
                 self.catalog.sent(batch, last, until=None, now=self.now())
             raise
