@@ -1,4 +1,4 @@
-"""A file that a person named: standard input and pipes can be read once, so they are copied into a temporary file."""
+"""A file that a person named, where `-` is standard input: its bytes, or a file that can be read again."""
 
 from __future__ import annotations
 
@@ -24,11 +24,22 @@ COPY_NAME = "stdin"
 _BLOCK_BYTES = 1024 * 1024
 
 
+def read_bytes(path: Path) -> bytes:
+    """Return all bytes of a file, of a pipe, or of standard input (`-`).
+
+    Raises:
+        CommandError: standard input is closed.
+        OSError: the file cannot be read.
+    """
+    with _opened(path) as stream:
+        return stream.read()
+
+
 def readable_again(path: Path, max_bytes: int) -> Path:
     """Return the path of a file that can be opened and read any number of times.
 
-    That is the file itself, or a copy of what standard input (`-`) or a pipe holds, which is deleted when the process
-    ends.
+    That is the file itself, or a copy of what standard input (`-`) or a pipe holds, since they can be read only once.
+    The copy is deleted when the process ends.
 
     Args:
         path: the file.

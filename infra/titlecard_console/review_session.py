@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from titlecard.domain.errors import AnswerTooLong
 from titlecard.domain.text import normalise
 from titlecard_console.errors import CommandError
 from titlecard_console.output import people, pluralize, printable, printable_names, say, truncate
@@ -71,18 +72,22 @@ class _Session:
     done: list[tuple[Flagged, ReviewedTalk]] = field(default_factory=list)
 
     def write(self, flagged: Flagged, title: str, presenters: Sequence[str]) -> None:
-        """Write an answer unless somebody else has answered since, and move on."""
+        """Write an answer unless somebody else has answered since, and move on; stay if it is too long."""
         result = flagged.result
-        given = self.reviews.answer(
-            self.project_of[result.batch],
-            result.row.video,
-            title,
-            presenters,
-            by=self.by,
-            fingerprint=result.row.fingerprint,
-            now=datetime.now(UTC),
-            over=result.answer,
-        )
+        try:
+            given = self.reviews.answer(
+                self.project_of[result.batch],
+                result.row.video,
+                title,
+                presenters,
+                by=self.by,
+                fingerprint=result.row.fingerprint,
+                now=datetime.now(UTC),
+                over=result.answer,
+            )
+        except AnswerTooLong as error:
+            say(str(error))
+            return
         if given is None:
             say("Somebody else has answered this one in the meantime. It is left as it is.")
         else:

@@ -10,9 +10,12 @@ import json
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING
 
+from titlecard.aws.dynamodb.catalog.reviews import check_length
+from titlecard.domain.errors import AnswerTooLong
 from titlecard.domain.text import normalise
 from titlecard_console.errors import CommandError
 from titlecard_console.export import harmless
+from titlecard_console.input_file import read_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -83,7 +86,7 @@ def read(path: Path) -> list[tuple[int, dict[str, str]]]:
     Raises:
         CommandError: the file is not CSV in UTF-8, or a column that `write` wrote is missing.
     """
-    data = path.read_bytes()
+    data = read_bytes(path)
     try:
         text = data.decode("utf-16" if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig")
         csv.field_size_limit(max(csv.field_size_limit(), len(text)))  # a title may be longer than csv's limit
@@ -103,7 +106,7 @@ def changed(line: int, row: dict[str, str], talk: Talk) -> Correction | None:
     """Return a person's change to the stored talk; None if the row agrees with it.
 
     Raises:
-        CommandError: the talk has changed since the sheet was written, or the row has no title.
+        CommandError: the talk has changed since the sheet was written, or the row has no title or one that is too long.
     """
     title, presenters = as_edited(talk, row["title"], row["presenters"])
     if (title, presenters) == (talk.title, talk.presenters):
@@ -112,6 +115,10 @@ def changed(line: int, row: dict[str, str], talk: Talk) -> Correction | None:
         raise CommandError(f"line {line}: {row['id']} has changed since the file was written. It is left as it is.")
     if not title:
         raise CommandError(f"line {line}: {row['id']} has no title. It is left as it is.")
+    try:
+        check_length(row["id"], title, presenters)
+    except AnswerTooLong as error:
+        raise CommandError(f"line {line}: {error}") from error
     return Correction(line, row["project"], row["id"], (talk.title, talk.presenters), title, presenters)
 
 

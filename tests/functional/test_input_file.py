@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -38,6 +39,14 @@ def test_a_named_pipe_is_read_like_a_file(command: str, tmp_path: Path) -> None:
     writer.join()
     by_name = CliRunner().invoke(cli.app, [command, str(path)])
     assert (piped.exit_code, piped.stdout.replace(str(pipe), str(path))) == (0, by_name.stdout)
+
+
+def test_a_data_set_is_read_from_standard_input(tmp_path: Path) -> None:
+    case = {"id": "1", "title": "Linkers", "event": "x", "expected": {"title": "Linkers", "presenters": []}}
+    (tmp_path / "talks.jsonl").write_text(json.dumps(case))
+    by_name = CliRunner().invoke(cli.app, ["eval", str(tmp_path / "talks.jsonl"), "--json"])
+    piped = CliRunner().invoke(cli.app, ["eval", "-", "--json"], input=json.dumps(case))
+    assert (piped.exit_code, piped.stdout) == (0, by_name.stdout)
 
 
 def test_faults_of_standard_input_are_reported_under_its_name() -> None:

@@ -9,10 +9,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from tests.functional.finished import Console, end, ended, exports, reviews, say, talk
 from tests.functional.world import PROJECT, World, received, videos
+from typer.testing import CliRunner
 
+from titlecard.aws.dynamodb.catalog.reviews import ANSWER_MAX_BYTES, HISTORY_MAX
 from titlecard.domain.batch import RowState
+from titlecard.domain.errors import AnswerTooLong
 from titlecard.domain.video import Tier, Video
 from titlecard.pipeline.lines import of_result, of_row
+from titlecard_console.cli import app
 from titlecard_console.errors import CommandError
 
 if TYPE_CHECKING:
@@ -139,13 +143,16 @@ def test_a_person_may_answer_for_a_dead_video(world: World, console: Console) ->
         (["set", "a"], "--title, --presenter or --nobody"),
         (["set", "a", "--nobody", "--presenter", "Ada"], "contradict"),
         (["set", "a", "--title", "\u200b"], "--title is empty"),
+        (["set", "a", "--title", "x" * 16_385], "more than 16,384 bytes"),
+        (["accept", "b", "a"], "a is left as it is: its title and presenters would have more than 16,384 bytes"),
     ],
 )
 def test_an_impossible_answer_is_refused(world: World, console: Console, words: list[str], sentence: str) -> None:
-    ended(world, {"a": talk()})
+    ended(world, {"a": talk("x" * 16_385), "b": talk()})
     done = console.type("review", *words, "--project", PROJECT)
-    assert isinstance(done.exception, CommandError)
+    assert isinstance(done.exception, CommandError | AnswerTooLong)
     assert sentence in str(done.exception)
+    assert [story(world, video).answer for video in "ab"] == [None, None]
 
 
 # ------------------------------------------------------------------------------------------------------- no later parse
@@ -183,6 +190,17 @@ def test_a_persons_latest_answer_is_valid_and_earlier_ones_are_kept(world: World
     history: Any = world.db.get_item(TableName=world.names["CatalogTable"], Key=key)["Item"]["history"]
     assert result.talk is not None
     assert (result.talk.title, [it["title"] for it in history]) == ("Second", ["First", "Second"])
+
+
+def test_history_keeps_the_newest_answers_and_fits_into_an_item(world: World) -> None:
+    ended(world, {"a": talk()})
+    titles = [f"{number:03}{'x' * (ANSWER_MAX_BYTES - 3)}" for number in range(HISTORY_MAX + 3)]
+    for title in titles:
+        say(world, "a", title)
+    key = {"pk": f"video#{PROJECT}#a", "sk": "person"}
+    item: Any = world.db.get_item(TableName=world.names["CatalogTable"], Key=key)["Item"]
+    assert [it["title"] for it in item["history"]] == titles[-HISTORY_MAX:]
+    assert len(json.dumps(item)) < 400 * 1024
 
 
 def test_a_persons_answer_does_not_make_a_superseded_row_a_talk(world: World) -> None:
@@ -303,10 +321,22 @@ def test_an_unchanged_cell_of_a_changed_row_keeps_its_field(world: World, consol
     ]
 
 
-def test_a_title_longer_than_the_limit_of_pythons_csv_is_applied(world: World, console: Console, written: Path) -> None:
+def test_a_title_that_is_too_long_to_store_is_left_and_the_others_are_applied(
+    world: World, console: Console, written: Path
+) -> None:
     first, second = sheet(written)
-    save(written, [first | {"title": "x" * 140_000}, second])
-    assert "1 change applied" in console.type("review", "--apply", str(written), "--yes").stderr
+    save(written, [first | {"title": "x" * 140_000}, second | {"title": "x" * 12_000}])  # Python's csv stops at 131,072
+    done = console.type("review", "--apply", str(written), "--yes")
+    assert "line 2: a is left as it is: its title and presenters would have more than 16,384 bytes." in done.stderr
+    assert [story(world, video).answer is not None for video in "ab"] == [False, True]
+
+
+@pytest.mark.usefixtures("console")
+def test_a_sheet_is_applied_from_standard_input(world: World, written: Path) -> None:
+    first, second = sheet(written)
+    save(written, [first | {"title": "Loaders"}, second])
+    done = CliRunner().invoke(app, ["review", "--apply", "-", "--yes"], input=written.read_bytes())
+    assert "1 change applied" in done.stderr
     assert story(world, "a").answer is not None
 
 

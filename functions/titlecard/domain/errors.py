@@ -29,6 +29,10 @@ class NotABudget(DomainError):
     """The text is not an amount, or the amounts are not a budget; the message says what is valid."""
 
 
+class AnswerTooLong(DomainError):
+    """A person's answer for a video is too long to be stored."""
+
+
 def excerpt(text: str, key: str = "") -> str:
     """Return a stranger's text, safe to quote and to store: one line of visible text, without the key, cut to length.
 

@@ -17,6 +17,7 @@ from titlecard_console.commands import options
 from titlecard_console.errors import CommandError, ExitCode
 from titlecard_console.estimate import model_tier
 from titlecard_console.evaluation import Case, Result
+from titlecard_console.input_file import read_bytes
 from titlecard_console.local_cloud import template
 from titlecard_console.output import confirm, format_amounts, format_usd, pluralize, print_json, say
 
@@ -31,12 +32,14 @@ ANSWERS_PER_LINE = 50
 Dataset = Annotated[
     Path,
     typer.Argument(
-        metavar="DATASET.jsonl", exists=True, dir_okay=False, readable=True, help="Videos and their right answers."
+        metavar="DATASET",
+        parser=options.input_path,
+        help="Videos and their right answers, as JSON Lines; - is standard input.",
     ),
 ]
 Baseline = Annotated[
     Path | None,
-    typer.Option(exists=True, dir_okay=False, readable=True, help="Scores to compare with, as --json prints them."),
+    typer.Option(metavar="FILE", parser=options.input_path, help="Scores to compare with, as --json prints them."),
 ]
 
 
@@ -88,7 +91,7 @@ def _cases(dataset: Path) -> Iterator[Case]:
     Raises:
         CommandError: a line is not a video with its right answer.
     """
-    for number, line in enumerate(dataset.read_bytes().splitlines(), 1):
+    for number, line in enumerate(read_bytes(dataset).splitlines(), 1):
         if line.strip():
             try:
                 yield Case.of(json.loads(line))
@@ -106,7 +109,7 @@ def _read_baseline(path: Path) -> dict[str, float]:
         CommandError: the file does not hold scores.
     """
     try:
-        return TypeAdapter(dict[str, float]).validate_json(path.read_bytes())
+        return TypeAdapter(dict[str, float]).validate_json(read_bytes(path))
     except ValidationError as error:
         raise CommandError(f"{path} does not hold scores: write it with `titlecard eval DATASET --json`.") from error
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from titlecard.aws.dynamodb.catalog import stamp
-from titlecard.aws.dynamodb.catalog.reviews import VideoSummary
+from titlecard.aws.dynamodb.catalog.reviews import VideoSummary, check_length
 from titlecard.domain.text import one_line
 from titlecard.pipeline.lines import of_result
 from titlecard_console import review_session, review_sheet, stacks
@@ -59,7 +59,12 @@ def list_talks(
     ] = None,
     apply: Annotated[
         Path | None,
-        typer.Option("--apply", help="Apply what was changed in such a CSV file.", exists=True, dir_okay=False),
+        typer.Option(
+            "--apply",
+            metavar="FILE",
+            parser=options.input_path,
+            help="Apply what was changed in such a CSV file; - is standard input.",
+        ),
     ] = None,
     yes: options.Yes = False,
     as_json: options.Json = False,
@@ -81,7 +86,8 @@ def list_talks(
     and a confident local tier named different people), presenters_disagree (the text and the row's own presenters name
     different people), garbled (the text was decoded wrongly or had lost characters before it was uploaded), and for a
     model's answer that could not be used: refused (the model declined), truncated, wrong_schema, bad_request and
-    context_too_long. No later upload or parse overwrites a person's answer.
+    context_too_long. No later upload or parse overwrites a person's answer. The newest ten answers for each video are
+    kept.
     """
     if context.invoked_subcommand:
         return
@@ -184,6 +190,7 @@ def accept(
         if summary.talk is None:
             remedy = f"give it one with `titlecard review set {video} --title …`"
             raise CommandError(f"{video} has no talk to accept: {remedy}.")
+        check_length(video, summary.talk.title, summary.talk.presenters)
     by = _who(stack)
     for video, summary in summaries.items():
         if talk := summary.talk:

@@ -6,6 +6,7 @@ answer. So a person's answer survives every later upload, parse and redrive, unt
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -13,11 +14,19 @@ from titlecard.aws.dynamodb.catalog.items import VideoRecord, as_video_record, r
 from titlecard.aws.dynamodb.catalog.keys import review_key, video_partition
 from titlecard.aws.dynamodb.catalog.table import CatalogTable
 from titlecard.aws.dynamodb.values import stamp
+from titlecard.domain.errors import AnswerTooLong
 from titlecard.domain.video import Talk, Tier
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
+
+ANSWER_MAX_BYTES = 16 * 1024
+"""The longest answer: its title and its presenters together, in bytes of UTF-8."""
+
+HISTORY_MAX = 10
+"""The newest answers of a video that its history keeps. With the longest answers, it is 160 KB; an item holds at most
+400 KB (DynamoDB developer guide, "Constraints")."""
 
 
 @dataclass(frozen=True)
@@ -98,14 +107,20 @@ class Reviews(CatalogTable):
         now: datetime,
         over: ReviewedTalk | Literal["any"] | None = "any",
     ) -> ReviewedTalk | None:
-        """Store a person's answer for a video. It replaces the previous answer, which stays in the history.
+        """Store a person's answer for a video. It replaces the previous answer.
+
+        The history keeps the newest `HISTORY_MAX` answers, this one included.
 
         Args:
             over: the answer that this one may replace, None if there must be none; "any" replaces any answer.
 
         Returns:
             The stored answer; None if the video's answer is not `over`.
+
+        Raises:
+            AnswerTooLong: the answer has more than `ANSWER_MAX_BYTES` bytes; nothing is written.
         """
+        check_length(video, title, presenters)
         given = ReviewedTalk(title, tuple(presenters), by, stamp(now), fingerprint)
         said = {"title": title, "presenters": list(presenters), "by": by, "at": given.at}
         values: dict[str, Any] = {
@@ -124,16 +139,19 @@ class Reviews(CatalogTable):
         if isinstance(over, ReviewedTalk):
             values[":seen"] = over.at
         try:
-            self._db.update_item(
+            stored = self._db.update_item(
                 TableName=self._table,
                 Key=review_key(project, video),
                 UpdateExpression="SET title = :title, presenters = :presenters, answered_by = :by, answered_at = :at,"
                 " fingerprint = :fingerprint, history = list_append(if_not_exists(history, :none), :said)",
                 ExpressionAttributeValues=values,
+                ReturnValues="UPDATED_NEW",
                 **condition,
             )
         except self._db.exceptions.ConditionalCheckFailedException:
             return None
+        history: Any = stored["Attributes"]["history"]
+        self._forget_oldest(project, video, given, len(history) - HISTORY_MAX)
         return given
 
     def withdraw(self, project: str, video: str, given: ReviewedTalk) -> bool:
@@ -153,6 +171,33 @@ class Reviews(CatalogTable):
         except self._db.exceptions.ConditionalCheckFailedException:
             return False
         return True
+
+    def _forget_oldest(self, project: str, video: str, given: ReviewedTalk, number: int) -> None:
+        """Remove the oldest answers from a history; the next answer does so if this one has been replaced."""
+        if number <= 0:
+            return
+        is_as_seen = "answered_at = :seen"
+        with suppress(self._db.exceptions.ConditionalCheckFailedException):
+            self._db.update_item(
+                TableName=self._table,
+                Key=review_key(project, video),
+                UpdateExpression="REMOVE " + ", ".join(f"history[{place}]" for place in range(number)),
+                ConditionExpression=is_as_seen,
+                ExpressionAttributeValues={":seen": given.at},
+            )
+
+
+def check_length(video: str, title: str, presenters: Sequence[str]) -> None:
+    """Check that an answer for a video is not too long to be stored.
+
+    Raises:
+        AnswerTooLong: it has more than `ANSWER_MAX_BYTES` bytes.
+    """
+    if sum(len(text.encode()) for text in (title, *presenters)) > ANSWER_MAX_BYTES:
+        raise AnswerTooLong(
+            f"{video} is left as it is: its title and presenters would have more than {ANSWER_MAX_BYTES:,} bytes. "
+            "Shorten them."
+        )
 
 
 def as_reviewed_talk(item: Mapping[str, Any]) -> ReviewedTalk | None:
