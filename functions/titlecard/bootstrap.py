@@ -221,10 +221,10 @@ def sweeper(settings: SweeperSettings, clients: AwsClients, *, now: Callable[[],
     )
 
 
-def gauges(settings: SweeperSettings, clients: AwsClients, *, now: Callable[[], datetime] = utc_now) -> Gauges:
+def gauges(settings: SweeperSettings, clients: AwsClients) -> Gauges:
     """Build the gauges that the sweeper reports for the alarms."""
     return Gauges(
         catalog=Catalog(clients.catalog, settings.catalog_table),
         ledger=Ledger(clients.ledger, settings.ledger_table),
-        now=now,
+        now=utc_now,
     )

@@ -162,10 +162,5 @@ def test_a_bitmap_is_read_back_from_its_bytes(members: set[int]) -> None:
     assert Bitmap.from_bytes(Bitmap(members).to_bytes()) == Bitmap(members)
 
 
-@given(numbers, numbers)
-def test_a_bitmap_names_what_is_missing_elsewhere(members: set[int], there: set[int]) -> None:
-    assert list(Bitmap(members).missing(there)) == sorted(members - there)
-
-
 def test_a_bitmap_takes_one_bit_a_row() -> None:
     assert len(Bitmap([999_999]).to_bytes()) == 125_000

@@ -13,8 +13,6 @@ exception               charged                     the attempt  what the caller
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 from titlecard.domain.money import Billing, Unbilled, Unmeasured
 from titlecard.domain.reasons import Reason
 
@@ -32,8 +30,6 @@ class Fault(Exception):
         billing: what the provider billed, as far as is known.
         retry_after: the provider's requested wait before the next request, in seconds; None if it requests none.
     """
-
-    attempt_given_back: ClassVar[bool] = False
 
     def __init__(
         self,
@@ -56,8 +52,6 @@ class Fault(Exception):
 
 class Defer(Fault):
     """Nothing was billed, and a later try may succeed: the attempt is given back."""
-
-    attempt_given_back = True
 
     def __init__(self, reason: Reason, sentence: str, *, retry_after: float | None = None) -> None:
         super().__init__(reason, sentence, billing=Unbilled(), retry_after=retry_after)

@@ -25,7 +25,7 @@ from titlecard.manifests.vocabulary import FIELDS
 from titlecard.manifests.yaml_rows import objects
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from titlecard.manifests.recognition import Form
     from titlecard.manifests.rows import ReadingLimits, Row
@@ -138,11 +138,11 @@ class Reading:
         for number, reason in enumerate(faults, start=last + 1):
             yield Refused(number, reason, "")
 
-    def only(self, wanted: Container[int]) -> Iterator[Accepted]:
-        """Yield the accepted rows among the wanted numbers; skip the others without parsing them."""
+    def only(self, is_wanted: Callable[[int], bool]) -> Iterator[Accepted]:
+        """Yield the accepted rows with wanted numbers; skip the others without parsing them."""
         try:
             for number, raw in self._raw_rows():
-                if number in wanted and isinstance(row := self._row(number, raw), Accepted):
+                if is_wanted(number) and isinstance(row := self._row(number, raw), Accepted):
                     yield row
         except Broken:
             return

@@ -65,10 +65,6 @@ class Bitmap:
             self._bits.extend(bytes(place + 1 - len(self._bits)))
         self._bits[place] |= 1 << bit
 
-    def missing(self, there: Container[int]) -> Iterator[int]:
-        """Yield the row numbers that are in this bitmap and not in `there`, in ascending order."""
-        return (number for number in self if number not in there)
-
     def __contains__(self, number: object) -> bool:
         if not isinstance(number, int) or number < 0:
             return False
@@ -153,16 +149,7 @@ def accepted(reading: Reading, bitmap: Container[int], after: int = 0) -> Iterat
         bitmap: the numbers of the accepted rows.
         after: the checkpoint: the number of the last row to skip.
     """
-    return reading.only(_After(bitmap, after))
-
-
-class _After:
-    def __init__(self, rows: Container[int], after: int) -> None:
-        self._rows = rows
-        self._after = after
-
-    def __contains__(self, number: object) -> bool:
-        return isinstance(number, int) and number > self._after and number in self._rows
+    return reading.only(lambda number: number > after and number in bitmap)
 
 
 class _FirstRows:

@@ -17,19 +17,9 @@ if TYPE_CHECKING:
     from titlecard.domain.video import Talk
 
 
-def line(
-    video: str, state: RowState, *, talk: Talk | None, charged: Amount | None = None, reason: str | None = None
-) -> str:
-    """Return one line.
-
-    Args:
-        video: the video's id.
-        state: the state of its row.
-        talk: its talk; None if it is not parsed.
-        charged: what this run was charged for it, including lost answers; None for a talk that was stored before.
-        reason: why it is not parsed.
-    """
-    return json.dumps(_content(video, state, talk, charged or Amount(), reason), ensure_ascii=False)
+def of_talk(video: str, talk: Talk) -> str:
+    """Return the line of a talk that was charged nothing, by the id of its video."""
+    return json.dumps(_content(video, RowState.PARSED, talk, Amount(), None), ensure_ascii=False)
 
 
 def of_row(result: RowResult) -> str:
@@ -40,7 +30,7 @@ def of_row(result: RowResult) -> str:
 def of_result(result: RowResult) -> dict[str, Any]:
     """Return the content of the line of a result.
 
-    In addition to the fields of `line` it has: `batch`; `current`, whether the video's newest talk comes from this row;
+    In addition to the fields of a line it has: `batch`; `current`, whether the video's newest talk comes from this row;
     and `changed_at`, when the row ended or a person answered.
     """
     extra = {"batch": result.batch, "current": result.current, "changed_at": result.changed_at}

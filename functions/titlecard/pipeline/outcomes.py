@@ -8,8 +8,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from titlecard.aws.dynamodb.catalog import Pointer
-
 if TYPE_CHECKING:
     from datetime import datetime
 
@@ -49,12 +47,11 @@ Outcome = Done | Redeliver | Replaced
 
 @dataclass(frozen=True)
 class EndRow:
-    """End the row in this state; its talk, if any, is already stored; `pointer` describes the video's pointer."""
+    """End the row in this state. Its talk, if any, is already stored, and the video's pointer is moved."""
 
     state: RowState
     tier: Tier | None = None
     reason: str | None = None
-    pointer: Pointer = Pointer.SET
 
 
 @dataclass(frozen=True)

@@ -45,7 +45,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from pydantic import ValidationError
 
 from titlecard import telemetry
-from titlecard.aws.dynamodb.catalog import Attempt, RowEnd, stamp
+from titlecard.aws.dynamodb.catalog import Attempt, Pointer, RowEnd, stamp
 from titlecard.aws.dynamodb.catalog.rows import LOCALLY, SUPERSEDED
 from titlecard.aws.errors import CatalogBusy, ItemInvalid, KeyUnreadable, may_pass
 from titlecard.domain.batch import END_STATES, Message, RowState
@@ -355,8 +355,8 @@ class Parser:
             return self._redeliver(job.received, job.message, seconds=None)
         decision = self._wait_for_key(job) if job.key_error else self._asker.ask(job, remaining)
         match decision:
-            case EndRow(state, tier, reason, pointer):
-                return self._finish(job, job.ending(state, tier=tier, reason=reason, pointer=pointer))
+            case EndRow(state, tier, reason):
+                return self._finish(job, job.ending(state, tier=tier, reason=reason, pointer=Pointer.SET))
             case DeferRow(reason, due, need):
                 return self._deferred(job, reason=reason, due=due, need=need)
             case DeadLetterRow(reason):

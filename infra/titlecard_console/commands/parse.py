@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from titlecard.domain.batch import RowState
-from titlecard.pipeline.lines import line
+from titlecard.pipeline.lines import of_talk
 from titlecard_console.commands import options  # noqa: TC001 -- Typer reads annotations at run time
 from titlecard_console.local_cloud import template
 from titlecard_console.manifest import read_manifest
@@ -27,6 +26,6 @@ def parse(
         for path in manifests:
             manifest = read_manifest(path, parameters)
             for video, talk in manifest.talks():
-                talks.add(line(video.id, RowState.PARSED, talk=talk), video.title, talk)
+                talks.add(of_talk(video.id, talk), video.title, talk)
             for remark in manifest.remarks():
                 say(remark)

@@ -46,11 +46,10 @@ _EPOCH = (1980, 1, 1, 0, 0, 0)
 """The oldest time that a zip file can hold, used for every file so that equal files make equal zips."""
 
 
-def build(cache: Path = CACHE, say: Callable[[str], None] = lambda _step: None) -> Path:
+def build(say: Callable[[str], None] = lambda _step: None) -> Path:
     """Return a folder with one zip file per function, `IngestFunction.zip` and so on, for this machine.
 
     Args:
-        cache: the folder that keeps artefacts.
         say: takes a sentence for people before each slow step.
 
     Raises:
@@ -58,20 +57,20 @@ def build(cache: Path = CACHE, say: Callable[[str], None] = lambda _step: None) 
             compiles the artefacts, cannot be set up.
     """
     environment.set_up(say)
-    cache.mkdir(parents=True, exist_ok=True)
-    with (cache / "lock").open("w") as lock:
+    CACHE.mkdir(parents=True, exist_ok=True)
+    with (CACHE / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         sources = {path for folder in (ROOT / "functions", LIBRARY) for path in folder.rglob("*") if path.is_file()}
-        built = cache / f"functions-{_key(sorted(path for path in sources if '__pycache__' not in path.parts))}"
+        built = CACHE / f"functions-{_key(sorted(path for path in sources if '__pycache__' not in path.parts))}"
         if not built.is_dir():
             say("building the functions")
-            packages = {folder: _packages(cache, folder) for folder in FUNCTIONS.values()}
-            with tempfile.TemporaryDirectory(dir=cache) as scratch:
+            packages = {folder: _packages(folder) for folder in FUNCTIONS.values()}
+            with tempfile.TemporaryDirectory(dir=CACHE) as scratch:
                 for function, folder in FUNCTIONS.items():
                     code = _run_build("code", folder, Path(scratch) / folder)
                     pack(Path(scratch) / f"zips/{function}.zip", code, packages[folder])
                 (Path(scratch) / "zips").rename(built)
-            for old in set(cache.iterdir()) - {built, *packages.values()}:
+            for old in set(CACHE.iterdir()) - {built, *packages.values()}:
                 if old.is_dir() and old.stat().st_mtime < time.time() - KEPT_SECONDS:
                     shutil.rmtree(old)
     return built
@@ -89,13 +88,13 @@ def pack(target: Path, code: Path, packages: Path) -> None:
             packed.writestr(entry, content)
 
 
-def _packages(cache: Path, folder: str) -> Path:
+def _packages(folder: str) -> Path:
     """Return the folder of a function's packages, kept because they are slow to compile and rarely change."""
     functions = ROOT / "functions"
     own = functions / folder / "requirements.txt"
-    unpacked = cache / f"packages-{_key((functions / 'build', own if own.exists() else functions / own.name))}"
+    unpacked = CACHE / f"packages-{_key((functions / 'build', own if own.exists() else functions / own.name))}"
     if not unpacked.is_dir():
-        with tempfile.TemporaryDirectory(dir=cache) as scratch:
+        with tempfile.TemporaryDirectory(dir=CACHE) as scratch:
             _run_build("packages", folder, Path(scratch) / folder).rename(unpacked)
     return unpacked
 

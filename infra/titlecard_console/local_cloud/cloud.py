@@ -196,7 +196,7 @@ def start(
     state = state.resolve()
     state.mkdir(parents=True, exist_ok=True)
     if artefacts is None:
-        artefacts = artefact.build(say=say)
+        artefacts = artefact.build(say)
     request = CloudRequest(str(state), str(artefacts), parameters, dict(environment))
     with subprocess.Popen(
         [sys.executable, "-m", "titlecard_console.local_cloud.supervisor"],

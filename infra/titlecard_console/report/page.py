@@ -23,7 +23,7 @@ _ESCAPES = {ord("<"): "\\u003c", ord(">"): "\\u003e", ord("&"): "\\u0026", 0x202
 """The characters to escape in JSON inside a script element, since they could end the element."""
 
 
-def render(content: ReportContent, *, now: datetime | None = None) -> str:
+def render(content: ReportContent) -> str:
     """Render the page.
 
     Its content security policy allows this page's own style and script, by their hashes, and embedded images. It allows
@@ -44,7 +44,7 @@ def render(content: ReportContent, *, now: datetime | None = None) -> str:
         script=Markup(script),  # noqa: S704 -- our own file
         data=Markup(json.dumps(data, ensure_ascii=False, separators=(",", ":")).translate(_ESCAPES)),  # noqa: S704 -- escaped
         spend_chart=spend_chart(content.charges, content.limit_micro_usd),
-        made_at=format_time(now or datetime.now(UTC)),
+        made_at=format_time(datetime.now(UTC)),
         version=__version__,
         format_usd=format_usd,
         pluralize=pluralize,
