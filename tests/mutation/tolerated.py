@@ -34,8 +34,8 @@ TOLERATED: dict[str, str] = {
     "aws.dynamodb.catalog.table: CatalogTable._put: return False: False -> None": _ALSO_FALSE,
     "aws.dynamodb.catalog.table: : parameter_validation=False": "DynamoDB checks the same",
     'aws.dynamodb.catalog.table: : retries={"total_max_attempts": 6': "any other number would do",
-    "aws.dynamodb.catalog.table: : connect_timeout=3": _ANY_TIMEOUT,
-    "aws.dynamodb.catalog.table: : read_timeout=10": _ANY_TIMEOUT,
+    "aws.dynamodb.catalog.table: : connect_timeout=2": _ANY_TIMEOUT,
+    "aws.dynamodb.catalog.table: : read_timeout=5": _ANY_TIMEOUT,
     "aws.dynamodb.catalog.table: CatalogTable._insert: for place, answer in zip(some, answers": _SAME_LENGTH,
     "aws.dynamodb.ledger.breakers: Breakers.open_breaker: not_open = ": (
         "a closed breaker has no date, so that the other half of the condition lets it open"

@@ -64,11 +64,20 @@ PLANS: Mapping[str, Mapping[str, Any]] = {
         "daily": AMPLE,
     },
     "slow tables": {"slow": 0.5, "rows": ("unsure",) * 3, "budgeted": True, "room": 100, "daily": AMPLE},
+    "many faults and slow tables": {
+        "chance": 0.15,
+        "busy": 500,
+        "slow": 0.1,
+        "rows": ("unsure",) * 8,
+        "budgeted": True,
+        "room": 100,
+        "daily": AMPLE,
+    },
     ANY: {},
 }
 """The fixed parts of plans, by what they are about. All but the last visit branches that are rarely visited."""
 
-SCHEDULES = {name: 2_000 if name == ANY else 120 for name in PLANS}
+SCHEDULES = dict.fromkeys(PLANS, 120) | {"many faults and slow tables": 400, ANY: 2_000}
 """The number of schedules for each plan from which some are chosen."""
 
 CHOSEN = Path(__file__).with_name("covering.json")

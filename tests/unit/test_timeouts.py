@@ -12,6 +12,7 @@ from aws_lambda_powertools.utilities.parameters import SecretsProvider
 from botocore.exceptions import ReadTimeoutError
 
 from titlecard.aws import timeouts
+from titlecard.aws.dynamodb.catalog import CATALOG_CONFIG
 from titlecard.aws.dynamodb.ledger import LEDGER_CONFIG
 from titlecard.aws.functions import SweeperFunction
 from titlecard.aws.secrets import ProjectKeys
@@ -81,6 +82,10 @@ def test_the_longest_call_is_made_of_all_tries_and_the_pauses_between_them() -> 
 @pytest.mark.parametrize("config", [LEDGER_CONFIG, timeouts.SQS])
 def test_the_parser_ends_the_latest_calls_after_an_answer(config: Config) -> None:
     assert longest_call(config) < NUMBERS["SettleMarginSeconds"]
+
+
+def test_the_parser_outlives_a_call_of_the_catalog_whose_tries_all_hang() -> None:
+    assert longest_call(CATALOG_CONFIG) < NUMBERS["ParserTimeoutSeconds"]
 
 
 def test_the_parser_has_time_for_its_report_after_a_request_to_finish_a_batch() -> None:

@@ -37,12 +37,12 @@ AGENDA = "agenda"
 CATALOG_CONFIG = Config(
     parameter_validation=False,
     retries={"total_max_attempts": 6, "mode": "standard"},
-    connect_timeout=3,
-    read_timeout=10,
+    connect_timeout=2,
+    read_timeout=5,
 )
 """The configuration of the catalog's client; times in seconds. It turns off botocore's check of every parameter, which
 takes much of the parser's time and which DynamoDB repeats. The standard mode retries throttled calls with jitter (boto3
-guide, "Retries"); six tries end well within an invocation."""
+guide, "Retries"); six tries that all hang end within an invocation of the parser."""
 
 KEYS_PER_GET = 100
 """The most keys that one BatchGetItem takes (DynamoDB API reference)."""
