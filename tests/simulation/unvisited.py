@@ -127,7 +127,6 @@ UNVISITED: dict[tuple[str, str, str], tuple[tuple[bool, ...], str]] = {
     ),
     ("aws.dynamodb.ledger.reservations", "Spending.months", "*"): (BOTH, _CONSOLE),
     ("aws.dynamodb.ledger.reservations", "Spending.spending", "*"): (BOTH, _CONSOLE),
-    ("aws.dynamodb.catalog.sweep", "SweepLease.sweep_lease", "{}"): (YES, _NEVER),
     ("pipeline.lease", "Lease._renew", "not self._catalog.renew_sweep(self._holder, until=began + LEASE)"): (
         YES,
         "a sweeper that hangs for longer than its lease lasts, and lives on",
@@ -176,11 +175,6 @@ UNVISITED: dict[tuple[str, str, str], tuple[tuple[bool, ...], str]] = {
     ("pipeline.parse", "Parser._stopped", "isinstance(of, Job)"): (BOTH, _UNFORESEEN),
     ("pipeline.parse", "Parser._redeliver", "message"): (NO, "a dead-letter queue that refuses the letter of rubbish"),
     ("aws.dynamodb.catalog.items", "_due", "due"): (NO, _SAID),
-    ("aws.dynamodb.catalog.rows", "Rows._end_rows", "self._get(row_key(ending.message.batch, ending.message.row))"): (
-        NO,
-        _NEVER,
-    ),
-    ("aws.dynamodb.catalog.rows", "Rows._end_rows", "{}"): (BOTH, _NEVER),
     ("aws.dynamodb.catalog.rows", "Rows._store_beside", "record is None"): (YES, _RARE),
     ("aws.dynamodb.catalog.rows", "Rows._store_beside", "stored"): (NO, _NEVER),
     ("aws.dynamodb.catalog.rows", "Rows.defer", "Amount()"): (NO, _NEVER),

@@ -197,7 +197,7 @@ class Batches(CatalogTable):
 
     def raised(self, batch: str) -> list[LimitIncrease]:
         """Return the increases of a batch's limit, oldest first."""
-        item: Mapping[str, Any] = self._get(batch_key(batch)) or {}
+        item = self._get(batch_key(batch))
         return [
             LimitIncrease(it["at"], it["by"], Total.from_item(it["before"]), Total.from_item(it["after"]))
             for it in item.get("raised", ())

@@ -211,12 +211,8 @@ class Grants(CatalogTable):
         )
 
     def _dead_counted(self, seen: Row, number: int, now: datetime) -> dict[str, Any]:
-        return {
-            "TableName": self._table,
-            "Key": row_count_key(seen.batch, REDRIVEN),
-            "UpdateExpression": "SET moved_at = :now ADD n_dead :number",
-            "ExpressionAttributeValues": {":now": stamp(now), ":number": number},
-        }
+        key, change = row_count_key(seen.batch, REDRIVEN), "SET moved_at = :now ADD n_dead :number"
+        return self._write(key, change, None, {":now": stamp(now), ":number": number})
 
 
 def _as_read(seen: Row) -> tuple[str, dict[str, Any]]:

@@ -6,7 +6,6 @@ answer. So a person's answer survives every later upload, parse and redrive, unt
 
 from __future__ import annotations
 
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -160,31 +159,16 @@ class Reviews(CatalogTable):
         The item and its history stay: nobody may delete items of the catalog.
         """
         is_as_seen = "answered_at = :seen"
-        try:
-            self._db.update_item(
-                TableName=self._table,
-                Key=review_key(project, video),
-                UpdateExpression="REMOVE title, presenters, answered_by, answered_at, fingerprint",
-                ConditionExpression=is_as_seen,
-                ExpressionAttributeValues={":seen": given.at},
-            )
-        except self._db.exceptions.ConditionalCheckFailedException:
-            return False
-        return True
+        change = "REMOVE title, presenters, answered_by, answered_at, fingerprint"
+        return self._update(review_key(project, video), change, is_as_seen, {":seen": given.at})
 
     def _forget_oldest(self, project: str, video: str, given: ReviewedTalk, number: int) -> None:
         """Remove the oldest answers from a history; the next answer does so if this one has been replaced."""
         if number <= 0:
             return
         is_as_seen = "answered_at = :seen"
-        with suppress(self._db.exceptions.ConditionalCheckFailedException):
-            self._db.update_item(
-                TableName=self._table,
-                Key=review_key(project, video),
-                UpdateExpression="REMOVE " + ", ".join(f"history[{place}]" for place in range(number)),
-                ConditionExpression=is_as_seen,
-                ExpressionAttributeValues={":seen": given.at},
-            )
+        change = "REMOVE " + ", ".join(f"history[{place}]" for place in range(number))
+        self._update(review_key(project, video), change, is_as_seen, {":seen": given.at})
 
 
 def check_length(video: str, title: str, presenters: Sequence[str]) -> None:

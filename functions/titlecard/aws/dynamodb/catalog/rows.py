@@ -192,21 +192,14 @@ class Rows(CatalogTable):
                 counts[it.ending.message.batch][it.ending.counter] += 1
         for batch, some in counts.items():
             added = ", ".join(f"n_{name} :n{i}" for i, name in enumerate(some))
-            self._db.update_item(
-                TableName=self._table,
-                Key=row_count_key(batch, self._tally),
-                UpdateExpression=f"SET moved_at = :now ADD {added}",
-                ExpressionAttributeValues={":now": stamp(now)} | {f":n{i}": n for i, n in enumerate(some.values())},
-            )
+            values = {":now": stamp(now)} | {f":n{i}": n for i, n in enumerate(some.values())}
+            key = row_count_key(batch, self._tally)
+            self._db.update_item(**self._write(key, f"SET moved_at = :now ADD {added}", None, values))
 
     def mark_moved(self, batch: str, *, now: datetime) -> None:
         """Record that a batch has moved, so that its audit waits before it sends rows again."""
-        self._db.update_item(
-            TableName=self._table,
-            Key=row_count_key(batch, self._tally),
-            UpdateExpression="SET moved_at = :now",
-            ExpressionAttributeValues={":now": stamp(now)},
-        )
+        key = row_count_key(batch, self._tally)
+        self._db.update_item(**self._write(key, "SET moved_at = :now", None, {":now": stamp(now)}))
 
     def _store_talks(self, endings: Sequence[RowEnd], inserted: Mapping[int, bool]) -> list[RowEnd]:
         """Store the talks that could not be inserted; where there is one for the fingerprint, that one stands."""
@@ -243,8 +236,7 @@ class Rows(CatalogTable):
             if new or self._put(_row(ending, now), _NOT_ENDED, _GOING):
                 ended.append(Ended(ending, ending.state, new=True))
             else:
-                item = self._get(row_key(ending.message.batch, ending.message.row)) or {}
-                state = item.get("state", "")
+                state = self._get(row_key(ending.message.batch, ending.message.row)).get("state", "")
                 known = state in END_STATES  # a newer version may have other states
                 ended.append(Ended(ending, RowState(state) if known else RowState.QUEUED, new=False))
         return ended

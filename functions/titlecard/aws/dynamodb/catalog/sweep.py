@@ -17,7 +17,7 @@ class SweepLease(CatalogTable):
 
     def sweep_lease(self) -> str:
         """Return the `lease_until` of the current sweeper; empty if there is none."""
-        return str((self._get(sweep_key()) or {}).get("lease_until", ""))
+        return str(self._get(sweep_key()).get("lease_until", ""))
 
     def take_sweep(self, holder: str, *, seen: str, until: datetime) -> bool:
         """Take the lease if it has not changed since it was read; return False if it has.

@@ -104,15 +104,18 @@ class CatalogTable:
             return item_of_refusal(refusal.response)
         return None
 
-    def _write(self, key: Mapping[str, str], change: str, condition: str, values: Mapping[str, Any]) -> dict[str, Any]:
-        """Return a conditional change as DynamoDB takes it, alone or in a transaction."""
+    def _write(
+        self, key: Mapping[str, str], change: str, condition: str | None, values: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """Return a change as DynamoDB takes it, alone or in a transaction; None is no condition."""
         write: dict[str, Any] = {
             "TableName": self._table,
             "Key": dict(key),
             "UpdateExpression": change,
-            "ConditionExpression": condition,
             "ExpressionAttributeValues": dict(values),
         }
+        if condition:
+            write["ConditionExpression"] = condition
         if aliases := _aliases(f"{change} {condition}"):
             write["ExpressionAttributeNames"] = aliases
         return write
@@ -189,8 +192,9 @@ class CatalogTable:
 
     # --------------------------------------------------------------------------------------------------- reading
 
-    def _get(self, key: Mapping[str, str]) -> Mapping[str, Any] | None:
-        return self._db.get_item(TableName=self._table, Key=key, ConsistentRead=True).get("Item")
+    def _get(self, key: Mapping[str, str]) -> Mapping[str, Any]:
+        """Return an item; an empty one if there is none."""
+        return self._db.get_item(TableName=self._table, Key=key, ConsistentRead=True).get("Item", {})
 
     def _get_all(self, keys: Sequence[Mapping[str, str]]) -> dict[tuple[str, str], Mapping[str, Any]]:
         """Return items by their keys.

@@ -38,7 +38,7 @@ class UploadProgressTable(CatalogTable):
     def read(self, batch: str, version: str) -> UploadProgress | None:
         """Return the progress of a batch's results, None if there is none of this version."""
         item = self._get(upload_progress_key(batch))
-        if item is None or item["version"] != version:
+        if item.get("version") != version:
             return None
         counts = Counter({name: int(value) for name, value in item["counts"].items()})
         return UploadProgress(version, item["upload"], tuple(item["etags"]), int(item["row"]), counts)
