@@ -22,7 +22,7 @@ from botocore.exceptions import BotoCoreError
 from titlecard import bootstrap, telemetry
 from titlecard.aws.sqs import WorkQueue
 from titlecard.pipeline.job import Received
-from titlecard.pipeline.outcomes import Redeliver, Replaced
+from titlecard.pipeline.outcome_types import Redeliver, Replaced
 from titlecard.settings import ParserSettings
 
 if TYPE_CHECKING:

@@ -16,9 +16,9 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from titlecard.aws.s3 import LIMIT_METADATA
 from titlecard.bootstrap import AwsClients, Stores
 from titlecard.domain.batch import UPLOADS, Upload
+from titlecard.pipeline.batch_limits import LIMIT_METADATA
 from titlecard_console.errors import CommandError
 from titlecard_console.local_cloud import cloud
 from titlecard_console.output import say

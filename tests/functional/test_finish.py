@@ -18,7 +18,7 @@ from titlecard.aws.errors import CatalogBusy
 from titlecard.domain.batch import BatchState, RowState
 from titlecard.pipeline import audit
 from titlecard.pipeline.finish import LEAST_SECONDS, ROWS_AT_ONCE, ROWS_PER_SECOND, may_have_ended
-from titlecard.pipeline.outcomes import Done
+from titlecard.pipeline.outcome_types import Done
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from titlecard.aws.dynamodb.catalog.results import RowResult
     from titlecard.domain.batch import Message
     from titlecard.llm import ModelTier
-    from titlecard.pipeline.outcomes import Outcome
+    from titlecard.pipeline.outcome_types import Outcome
     from titlecard.pipeline.parse import Parser
 
 pytestmark = pytest.mark.usefixtures("local_tier")

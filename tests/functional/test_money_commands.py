@@ -15,12 +15,12 @@ from tests.functional.world import LIMITS, MODEL, PROJECT, Cut, Killed, World, m
 from typer.testing import CliRunner
 
 from titlecard.aws.dynamodb.ledger.reservations import Reservation
-from titlecard.aws.s3 import LIMIT_METADATA
 from titlecard.aws.secrets import ProjectKeys
 from titlecard.domain.batch import RowState, Upload
 from titlecard.domain.errors import NotABudget
 from titlecard.domain.money import Amount, Budget, Cap, Total
 from titlecard.manifests.errors import NotAManifest
+from titlecard.pipeline.batch_limits import LIMIT_METADATA
 from titlecard_console.cli import app
 from titlecard_console.errors import CommandError, ExitCode
 from titlecard_console.run import Run

@@ -31,7 +31,7 @@ from titlecard.domain.reasons import Review
 from titlecard.domain.video import Policy, Tier, Video, fingerprint
 from titlecard.llm import ModelTier
 from titlecard.pipeline.job import Received
-from titlecard.pipeline.outcomes import Done, Outcome, Redeliver, Replaced
+from titlecard.pipeline.outcome_types import Done, Outcome, Redeliver, Replaced
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

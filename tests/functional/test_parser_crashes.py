@@ -17,7 +17,7 @@ from tests.functional.world import LIMITS, NUMBERS, Cut, Killed, World, received
 from titlecard.domain.batch import RowState
 from titlecard.domain.money import Amount, PriceList, Usage, measured
 from titlecard.domain.video import fingerprint
-from titlecard.pipeline.outcomes import Done, Replaced
+from titlecard.pipeline.outcome_types import Done, Replaced
 from titlecard.pipeline.requeue import TIMEOUT_SECONDS
 
 if TYPE_CHECKING:

@@ -35,7 +35,7 @@ from titlecard.aws.errors import KeyUnreadable
 from titlecard.aws.sqs import DeadLetterSender, WorkQueue
 from titlecard.domain.batch import Message, RowState
 from titlecard.pipeline.job import Received
-from titlecard.pipeline.outcomes import Done, Outcome, Redeliver, Replaced
+from titlecard.pipeline.outcome_types import Done, Outcome, Redeliver, Replaced
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -31,7 +31,7 @@ from titlecard.llm import ModelTier
 from titlecard.llm.errors import DeadLetter, Defer
 from titlecard.pipeline.canary import CanaryGate
 from titlecard.pipeline.job import Received
-from titlecard.pipeline.outcomes import Done, Outcome, Redeliver
+from titlecard.pipeline.outcome_types import Done, Outcome, Redeliver
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

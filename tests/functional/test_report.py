@@ -13,6 +13,7 @@ from tests.functional.finished import Console, end, ended, talk
 from tests.functional.world import PROJECT, World
 
 from titlecard.domain.batch import RowState
+from titlecard.domain.money import Total
 from titlecard.domain.video import Video
 
 if TYPE_CHECKING:
@@ -73,6 +74,18 @@ def test_a_project_is_reported_with_all_its_batches(world: World, console: Conso
     ended(world, {"b": talk("Loaders")})
     assert [row["id"] for row in data_of(page_of(console, tmp_path, PROJECT))["rows"]] == ["a", "b"]
     assert [row["id"] for row in data_of(page_of(console, tmp_path))["rows"]] == ["a", "b"]
+
+
+def test_a_file_that_was_refused_as_a_whole_is_named_with_its_reason(
+    world: World, console: Console, tmp_path: Path
+) -> None:
+    upload = world.put(b"%PDF-1.7", name=f"{CANARY}.pdf")
+    now = world.clock()
+    taken = world.catalog.open_batch(upload, PROJECT, Total(), lease="first", until=now, now=now)
+    world.catalog.refuse(taken, f"The file is a PDF {CANARY}.")
+    page = page_of(console, tmp_path, PROJECT)
+    assert "The file is a PDF &lt;/script&gt;" in page
+    assert "No row was rejected" not in page
 
 
 def test_an_unknown_name_is_refused_with_a_sentence(world: World, console: Console) -> None:

@@ -18,7 +18,7 @@ from titlecard.domain.batch import BatchState, Message, RowState
 from titlecard.domain.money import Amount
 from titlecard.pipeline import requeue
 from titlecard.pipeline.lease import LEASE
-from titlecard.pipeline.outcomes import Done
+from titlecard.pipeline.outcome_types import Done
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

@@ -51,7 +51,7 @@ DRIVEN = (
     "pipeline.audit",
     "pipeline.lease",
     "pipeline.requeue",
-    "pipeline.outcomes",
+    "pipeline.outcome_types",
     "pipeline.job",
     "pipeline.canary",
     "pipeline.ask",

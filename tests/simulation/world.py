@@ -667,7 +667,7 @@ class World:
             scheduler.at(scheduler.now, self._poll_work)
 
     def _reported(self, letter: Letter, outcome: Any) -> bool:  # noqa: ANN401 -- of the set of modules
-        if not isinstance(outcome, self.code["pipeline.outcomes"].Redeliver):
+        if not isinstance(outcome, self.code["pipeline.outcome_types"].Redeliver):
             return True
         if outcome.seconds is not None:
             try:

@@ -31,7 +31,7 @@ from titlecard.pipeline.ask import Asker
 from titlecard.pipeline.canary import CanaryGate
 from titlecard.pipeline.errors import NotSent
 from titlecard.pipeline.job import Job, Received
-from titlecard.pipeline.outcomes import DeadLetterRow, Decision, DeferRow, EndRow, Redeliver
+from titlecard.pipeline.outcome_types import DeadLetterRow, Decision, DeferRow, EndRow, Redeliver
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from titlecard import manifests
-from titlecard.manifests import Accepted, LeftOut, ReadingLimits, Refused, Row, markup, references, validation
+from titlecard.manifests import Accepted, LeftOut, ReadingLimits, Refused, Row, references, validation, xml_rows
 from titlecard.manifests.addresses import video_id, youtube_id
 from titlecard.manifests.errors import NotAManifest
 
@@ -1352,9 +1352,9 @@ def test_escapes_of_html_are_read_in_xml(size: int) -> None:
         "</channel></rss>"
     ).replace("&unknown", "&amp;unknown")
     chunks = [feed.encode()[start : start + size] for start in range(0, len(feed), size)]
-    form = markup.markup_form(feed.encode())
+    form = xml_rows.xml_form(feed.encode())
     assert form
-    ((_, row),) = markup.events(form, chunks, 1_000_000)
+    ((_, row),) = xml_rows.events(form, chunks, 1_000_000)
     assert row["title"] == "Caf\xe9\xa0A & B &unknown"
 
 

@@ -19,9 +19,9 @@ from titlecard import manifests
 from titlecard.domain.text import normalise
 from titlecard.domain.video import Video
 from titlecard.manifests import Accepted, LeftOut, ReadingLimits, Refused, texts
-from titlecard.manifests.documents import elements
 from titlecard.manifests.errors import Broken, NotAManifest
 from titlecard.manifests.ids import NO_ID, spreadsheet_fault
+from titlecard.manifests.json_rows import elements
 from titlecard.manifests.row_reader import cell
 from titlecard.manifests.source import lines
 

@@ -20,7 +20,7 @@ from titlecard.domain.video import Policy, Tier, Video
 from titlecard.extraction import LocalParse
 from titlecard.pipeline.ask import Asker
 from titlecard.pipeline.job import Received
-from titlecard.pipeline.outcomes import DeadLetterRow, Decision, DeferRow, Done, EndRow, Outcome, Redeliver
+from titlecard.pipeline.outcome_types import DeadLetterRow, Decision, DeferRow, Done, EndRow, Outcome, Redeliver
 from titlecard.pipeline.parse import Parser
 
 NOON = datetime(2026, 1, 5, 12, tzinfo=UTC)

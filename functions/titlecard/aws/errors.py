@@ -85,10 +85,6 @@ class UploadRefused(AwsError):
     """An uploaded object can never be used; the message tells its owner why."""
 
 
-class InvalidLimit(UploadRefused):
-    """A limit in the upload's metadata cannot be read."""
-
-
 class ManifestTooLarge(UploadRefused):
     """The object is larger than a manifest may be."""
 

@@ -2,25 +2,15 @@
 
 from __future__ import annotations
 
-import re
 import shutil
-from decimal import Decimal
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from titlecard.aws.errors import InvalidLimit, ManifestTooLarge, ObjectDeleted
+from titlecard.aws.errors import ManifestTooLarge, ObjectDeleted
 from titlecard.domain.batch import REPORTS, Upload
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_s3.type_defs import GetObjectOutputTypeDef
-
-    from titlecard.domain.money import Total
-
-LIMIT_METADATA = {"requests": "limit-requests", "tokens": "limit-tokens", "micro_usd": "limit-micro-usd"}
-"""The user-defined object metadata that lower a batch's limits: `aws s3 cp --metadata limit-requests=100 …`."""
-
-LIMIT_USD = "limit-usd"
-"""The metadata that lower a batch's limit in dollars: `limit-usd=0.50`."""
 
 _REPLACED = {"PreconditionFailed", "412"}
 _GONE = {"NoSuchKey", "NoSuchVersion", "NoSuchBucket", "404", "MethodNotAllowed"}
@@ -85,36 +75,3 @@ class UploadsBucket:
 def report_key(batch: str, name: str) -> str:
     """Return the key of a batch's report in the bucket."""
     return f"{REPORTS}{batch}/{name}"
-
-
-def own_limits(limits: Total, metadata: dict[str, str]) -> Total:
-    """Return the stack's limits, lowered by the upload's own (`LIMIT_METADATA`, `LIMIT_USD`).
-
-    Every metadata name that begins with `limit` is taken as a limit. An unknown or unreadable one refuses the upload,
-    because it must not turn into no limit.
-
-    Raises:
-        InvalidLimit: a limit has an unknown name or an invalid number; the message is a sentence for the report.
-    """
-    known = (*LIMIT_METADATA.values(), LIMIT_USD)
-    own = {name.strip().lower(): value for name, value in metadata.items() if name.strip().lower().startswith("limit")}
-    if unknown := sorted(own.keys() - set(known)):
-        raise InvalidLimit(f"the upload's metadata {unknown[0][:40]!r} is not a known limit: use {', '.join(known)}")
-    found = {name: _whole_number(key, own[key]) for name, key in LIMIT_METADATA.items() if key in own}
-    if LIMIT_USD in own:
-        dollars = _micro_usd(own[LIMIT_USD])
-        found["micro_usd"] = min(dollars, found.get("micro_usd", dollars))
-    return limits.lowered_by(**found)
-
-
-def _whole_number(key: str, value: str) -> int:
-    if not re.fullmatch(r"[0-9]{1,18}", value):
-        raise InvalidLimit(f"the upload's {key} is {value[:40]!r}: it must be a whole number")
-    return int(value)
-
-
-def _micro_usd(value: str) -> int:
-    """Convert dollars to micro-dollars, rounded down."""
-    if not re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,18})?", value):
-        raise InvalidLimit(f"the upload's {LIMIT_USD} is {value[:40]!r}: it must be dollars, as in 0.50")
-    return int(Decimal(value) * 1_000_000)

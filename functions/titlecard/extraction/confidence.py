@@ -1,4 +1,7 @@
-"""The confidence in an answer: the evidence for a model that has learned from right and wrong answers."""
+"""The confidence in an answer: the evidence for a model that has learned from right and wrong answers.
+
+The model is learned and calibrated in training (`infra/training/fit.py`); `extraction.trust` applies it.
+"""
 # ruff: noqa: PLR2004  # the numbers are bucket borders: the model learns what each bucket means
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The clean title of a video: the features of its pieces, and the title that their labels give (`title_of`).
 
-A piece is labelled title, name or drop. Its features are its look, its place, its neighbours, whether the batch has
-such pieces in this place, and whether the description repeats it.
+`segments` cuts the title into its pieces. A piece is labelled title, name or drop. Its features are its look, its
+place, its neighbours, whether the batch has such pieces in this place, and whether the description repeats it.
 """
 # ruff: noqa: PLR2004  # the numbers are bucket borders: the model learns what each bucket means
 

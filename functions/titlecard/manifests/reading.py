@@ -10,10 +10,9 @@ from itertools import islice
 from typing import TYPE_CHECKING, BinaryIO
 
 from titlecard.manifests.column_names import plain_name
-from titlecard.manifests.documents import HOLDERS, elements, parsed
 from titlecard.manifests.errors import Broken, NoTalk, NotAManifest, Unreadable
+from titlecard.manifests.json_rows import HOLDERS, elements, parsed
 from titlecard.manifests.log_lines import fault, is_log_line, without_log_lines
-from titlecard.manifests.markup import events
 from titlecard.manifests.recognition import ACCEPTED_FORMS, recognise_form
 from titlecard.manifests.references import References
 from titlecard.manifests.row_reader import NOT_UTF8, TO_UTF8, RowReader, cell
@@ -22,6 +21,7 @@ from titlecard.manifests.source import HEAD_BYTES, Piece, Source, lines
 from titlecard.manifests.tables import TableRow, table_rows
 from titlecard.manifests.title_lines import title_line
 from titlecard.manifests.vocabulary import FIELDS
+from titlecard.manifests.xml_rows import events
 from titlecard.manifests.yaml_rows import objects
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def read(stream: BinaryIO, limits: ReadingLimits) -> Reading:
     if source.broken and not source.head:
         raise NotAManifest(str(source.broken))
     form = recognise_form(source.head)
-    if not form.markup:  # XML names its encoding itself
+    if not form.xml:  # XML names its encoding itself
         _check_encoding(source.head, form, limits)
     flattened = _has_a_row_for_each_speaker(source.head, form, limits)
     if not (form.people or form.django or flattened):
@@ -106,7 +106,7 @@ class Reading:
             limits.row_max_bytes,
             known=form.table.columns if form.table else None,
             references=references,
-            escaped=form.markup is None,
+            escaped=form.xml is None,
         )
 
     @property
@@ -166,8 +166,8 @@ class Reading:
         limits, form = self._limits, self._form
         if form.table:
             return ((row.number, row) for row in table_rows(form.table, self._chunks, limits))
-        if form.markup:
-            return events(form.markup, self._chunks, limits.record_max_bytes)
+        if form.xml:
+            return events(form.xml, self._chunks, limits.record_max_bytes)
         if form.yaml:
             return objects(self._chunks, limits.record_max_bytes, single=form.single)
         if form.by_lines:

@@ -11,23 +11,23 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from titlecard.manifests.addresses import youtube_id
 from titlecard.manifests.column_names import looks_like_an_id, plain_name
-from titlecard.manifests.documents import ANY, HOLDERS, elements, parsed
 from titlecard.manifests.errors import NotAManifest
+from titlecard.manifests.json_rows import ANY, HOLDERS, elements, parsed
 from titlecard.manifests.log_lines import has_log_lines, without_log_lines
-from titlecard.manifests.markup import markup_form
 from titlecard.manifests.references import keys_of
 from titlecard.manifests.source import HEAD_BYTES, lines
 from titlecard.manifests.tables import Table, delimiter, table
 from titlecard.manifests.texts import unescaped
 from titlecard.manifests.title_lines import title_and_address, title_and_id
 from titlecard.manifests.vocabulary import ENVELOPES, FIELDS, KEYS
+from titlecard.manifests.xml_rows import xml_form
 from titlecard.manifests.yaml_rows import is_single, is_yaml
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from titlecard.manifests.documents import Path
-    from titlecard.manifests.markup import MarkupForm
+    from titlecard.manifests.json_rows import Path
+    from titlecard.manifests.xml_rows import XmlForm
 
 ACCEPTED_FORMS = (
     "Accepted formats: JSON Lines, a JSON array or an object that holds one, CSV or TSV whose first line names the "
@@ -143,7 +143,7 @@ class Form(NamedTuple):
     Attributes:
         by_lines: whether each line is a JSON object and a row.
         table: the notation of a table; None if it is not a table.
-        markup: the form of XML; None if it is not XML.
+        xml: the form of XML; None if it is not XML.
         yaml: whether it is YAML.
         single: whether a document of YAML is a row, not a list of rows.
         path: the location of the rows in a JSON document, if it is not the outermost list.
@@ -155,7 +155,7 @@ class Form(NamedTuple):
     name: str
     by_lines: bool = False
     table: Table | None = None
-    markup: MarkupForm | None = None
+    xml: XmlForm | None = None
     yaml: bool = False
     single: bool = False
     path: Path | None = None
@@ -231,11 +231,11 @@ def _wide_by_its_nuls(head: bytes) -> Iterator[str]:
 
 
 def _markup(head: bytes) -> Form:
-    form = markup_form(head)
+    form = xml_form(head)
     if form:
         if b"<!ENTITY" in head:
             raise NotAManifest("The XML declares entities of its own, which are refused: take the declarations out.")
-        return Form(form.name, markup=form)
+        return Form(form.name, xml=form)
     if re.search(rb"<(?:!doctype\s+html|html|head|body)\b", head[:4096], re.IGNORECASE):
         raise NotAManifest(f"The file is HTML, such as a saved web page. {ACCEPTED_FORMS}")
     if b"<django-objects" in head[:4096]:

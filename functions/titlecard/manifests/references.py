@@ -10,7 +10,7 @@ import hashlib
 from collections import Counter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from titlecard.manifests import people as naming
+from titlecard.manifests import presenters as naming
 from titlecard.manifests.column_names import recognise
 
 if TYPE_CHECKING:

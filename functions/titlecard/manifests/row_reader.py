@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from titlecard.domain.text import fold, normalise
 from titlecard.domain.video import Video
-from titlecard.manifests import no_talk, people, texts
+from titlecard.manifests import no_talk, presenters, texts
 from titlecard.manifests.addresses import is_youtube_id, youtube_id
 from titlecard.manifests.column_names import plain_name, recognise
 from titlecard.manifests.errors import NoTalk, Unreadable
@@ -119,7 +119,7 @@ class RowReader:
         if "title" not in flat.columns and "title" not in fields:
             raise Unreadable(_without_title(record, tuple(record)))
         if isinstance(event := fields.get("event"), int | dict):  # a key, as in Django's records, or an API's object
-            fields["event"] = people.name_of(event) if isinstance(event, dict) else str(event)
+            fields["event"] = presenters.name_of(event) if isinstance(event, dict) else str(event)
         for field in _REMARKS:
             if not isinstance(remark := fields.get(field, ""), str) or _text_fault(field, remark):
                 del fields[field]

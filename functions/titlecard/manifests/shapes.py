@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from titlecard.manifests import people
+from titlecard.manifests import presenters
 from titlecard.manifests.addresses import is_youtube_id, youtube_id
 from titlecard.manifests.column_names import LAST_NAME, PART, plain_name, recognise
 from titlecard.manifests.errors import NoTalk, Unreadable
@@ -319,9 +319,9 @@ def _flat(record: Record, references: References, **names: str) -> Flat:
         if "+" in column:
             value = _joined(*(_text(record.get(it)) for it in column.split("+")))
         elif field == "presenters":
-            value = people.names(record.get(column), references.people)
+            value = presenters.names(record.get(column), references.people)
         elif field == "channel" and isinstance(record.get(column), dict):
-            value = people.name_of(record[column])
+            value = presenters.name_of(record[column])
         if value is not None:
             values[field], columns[field] = value, column
     return Flat(values, columns, tuple(record), scheduled="presenters" in names)
@@ -333,7 +333,7 @@ def _presenters(values: Record, references: References) -> tuple[str, ...]:
     given = [values.pop(field) for field in [*values] if field.startswith("presenters")]
     if two_parts:
         given = [{"first_name": given[0], "last_name": given[-1]}]
-    return tuple(name for value in given for name in people.names(value, references.people))
+    return tuple(name for value in given for name in presenters.names(value, references.people))
 
 
 def _address(value: object) -> str | None:

@@ -10,8 +10,8 @@ import codecs
 import re
 from typing import TYPE_CHECKING, Any
 
-from titlecard.manifests.documents import HOLDERS
 from titlecard.manifests.errors import Broken
+from titlecard.manifests.json_rows import HOLDERS
 from titlecard.manifests.source import Blocks
 
 if TYPE_CHECKING:

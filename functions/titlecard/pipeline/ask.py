@@ -61,7 +61,7 @@ from titlecard.llm.request import Answer
 from titlecard.pipeline.admission import Admission
 from titlecard.pipeline.canary import CanaryGate
 from titlecard.pipeline.errors import NotSent
-from titlecard.pipeline.outcomes import DeadLetterRow, Decision, DeferRow, EndRow, Redeliver
+from titlecard.pipeline.outcome_types import DeadLetterRow, Decision, DeferRow, EndRow, Redeliver
 from titlecard.pipeline.talks import by_local_tier, by_model
 
 if TYPE_CHECKING:

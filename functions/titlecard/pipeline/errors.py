@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from titlecard.aws.errors import UploadRefused
+
 
 class PipelineError(Exception):
     """A use case stopped."""
@@ -22,3 +24,7 @@ class NotSent(PipelineError):
         super().__init__("nothing was sent")
         self.token = token
         self.cause = cause
+
+
+class InvalidLimit(UploadRefused):
+    """A limit in the upload's metadata cannot be read."""

@@ -30,12 +30,12 @@ from botocore.exceptions import BotoCoreError, ClientError
 from titlecard import __version__, manifests, telemetry
 from titlecard.aws.dynamodb.values import stamp
 from titlecard.aws.errors import CatalogBusy, LeaseHeld, UploadRefused
-from titlecard.aws.s3 import own_limits
 from titlecard.aws.sqs import chunk_messages
 from titlecard.domain.batch import OUTSIDE, BatchState, Message, Upload
 from titlecard.extraction.surveying import survey_batch
 from titlecard.manifests import validation
 from titlecard.manifests.errors import NotAManifest
+from titlecard.pipeline.batch_limits import own_limits
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -56,7 +56,7 @@ from titlecard.pipeline.ask import Asker
 from titlecard.pipeline.errors import NotSent
 from titlecard.pipeline.finish import may_have_ended
 from titlecard.pipeline.job import Job, Received
-from titlecard.pipeline.outcomes import DeadLetterRow, DeferRow, Done, EndRow, Outcome, Redeliver, Replaced
+from titlecard.pipeline.outcome_types import DeadLetterRow, DeferRow, Done, EndRow, Outcome, Redeliver, Replaced
 from titlecard.telemetry import logger
 
 if TYPE_CHECKING:

@@ -1,4 +1,7 @@
-"""From a tier's answer to a talk. An answer that is not grounded in the video's own text never becomes a talk."""
+"""From a tier's answer to a talk, and whether a person must review it.
+
+An answer that is not grounded in the video's own text never becomes a talk.
+"""
 
 from __future__ import annotations
 

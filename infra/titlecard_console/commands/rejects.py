@@ -1,4 +1,4 @@
-"""`titlecard rejects`: list the rejected rows of a batch."""
+"""`titlecard rejects`: list the rejected rows of a batch. `titlecard batches` says why a whole file was refused."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def rejects(
         body = s3.get_object(Bucket=upload.bucket, Key=report_key(batch, REJECTS))["Body"]
     except s3.exceptions.NoSuchKey as missing:
         raise CommandError(
-            f"{batch} has no {REJECTS}: ingest is still reading its file, or the file is not a manifest."
+            f"{batch} has no {REJECTS}: ingest is still reading its file, or refused it. `titlecard batches` says why."
         ) from missing
     found = 0
     with body:

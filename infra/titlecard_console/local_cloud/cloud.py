@@ -1,7 +1,8 @@
 """The local cloud: an AWS on this machine, with Titlecard deployed in it.
 
-`start` runs one for the length of a `with` block; `find` returns the running one. A separate process, the supervisor,
-does the work and keeps everything that was paid for, even if this process is killed.
+`start` runs one for the length of a `with` block; `find` returns the running one. A separate process,
+`supervisor`, starts MiniStack, deploys the stack into it, and keeps everything that was paid for, even if this process
+is killed.
 """
 
 from __future__ import annotations

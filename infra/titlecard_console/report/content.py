@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from titlecard.aws.errors import ObjectDeleted
 from titlecard.aws.s3 import UploadsBucket
-from titlecard.domain.batch import RowState
+from titlecard.domain.batch import BatchState, RowState
 from titlecard.domain.money import Amount
 from titlecard.pipeline.ingest import REJECTS
 from titlecard_console.report.markup import Mark, Piece, layout, mark_description, mark_title
@@ -79,6 +79,8 @@ class ReportContent:
     limit_micro_usd: int = 0
     refused: int = 0
     repeated: int = 0
+    refused_files: list[tuple[str, str]] = field(default_factory=list)
+    """The names of the files that were refused as a whole, with the reasons."""
 
     @property
     def to_review(self) -> int:
@@ -112,7 +114,9 @@ def collect(stack: Stack, reader: ResultReader, batches: Sequence[Batch], title:
     content.charges.sort(key=lambda charge: charge.at)
     uploads = UploadsBucket(stack.client("s3"))
     for batch in batches:
-        if batch.refused:
+        if batch.state is BatchState.REFUSED:
+            content.refused_files.append((batch.upload.key, batch.reason or ""))
+        elif batch.refused:
             content.rejects.update(_rejects(uploads, batch))
     return content
 

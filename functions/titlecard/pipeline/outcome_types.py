@@ -1,6 +1,7 @@
 """The outcomes of a message: the decision about its row, and the report to the queue.
 
-Only the types are here. `ask` decides about a row for which the model may be asked, and `parse` about every other row.
+Only the types are here. `ask` decides about a row for which the model may be asked, and `parse` about every other row;
+`talks` decides whether a talk needs review.
 """
 
 from __future__ import annotations

@@ -33,7 +33,7 @@ _OF_XML = frozenset({"amp", "lt", "gt", "quot", "apos"})
 _NAME = re.compile(rb"<(?:[\w.-]+:)?([A-Za-z][\w.-]*)")
 
 
-class MarkupForm(NamedTuple):
+class XmlForm(NamedTuple):
     """One form of XML: its name, the element that is a row, and the function that reads it."""
 
     name: str
@@ -41,7 +41,7 @@ class MarkupForm(NamedTuple):
     read: Callable[[Element], dict[str, Any]]
 
 
-def markup_form(head: bytes) -> MarkupForm | None:
+def xml_form(head: bytes) -> XmlForm | None:
     """Return the form of XML with this beginning, by its outermost element."""
     at = head.find(b"<")
     while skipped := next((end for start, end in _PROLOG if head.startswith(start, at)), None):
@@ -51,7 +51,7 @@ def markup_form(head: bytes) -> MarkupForm | None:
     return _FORMS.get(found[1].lower()) if found else None
 
 
-def events(form: MarkupForm, chunks: Iterable[bytes], max_bytes: int) -> Iterator[tuple[int, dict[str, Any]]]:
+def events(form: XmlForm, chunks: Iterable[bytes], max_bytes: int) -> Iterator[tuple[int, dict[str, Any]]]:
     """Yield the rows, numbered from 1.
 
     Raises:
@@ -153,10 +153,10 @@ def _item(element: Element) -> dict[str, Any]:
 
 
 _FORMS = {
-    b"schedule": MarkupForm("schedule of a conference (XML)", "event", _event),
-    b"feed": MarkupForm("Atom feed", "entry", _entry),
-    b"rss": MarkupForm("RSS feed", "item", _item),
-    b"rdf": MarkupForm("RSS feed", "item", _item),
+    b"schedule": XmlForm("schedule of a conference (XML)", "event", _event),
+    b"feed": XmlForm("Atom feed", "entry", _entry),
+    b"rss": XmlForm("RSS feed", "item", _item),
+    b"rdf": XmlForm("RSS feed", "item", _item),
 }
 """The forms by the name of the outermost element."""
 
