@@ -39,9 +39,10 @@ _CENT = 10_000
 """One cent, in micro-dollars."""
 
 
-def say(sentence: str) -> None:
-    """Print a sentence for people on standard error."""
-    people.print(sentence, markup=False, soft_wrap=True)
+def say(*sentences: str) -> None:
+    """Print sentences for people on standard error, each in a line of its own."""
+    for sentence in sentences:
+        people.print(sentence, markup=False, soft_wrap=True)
 
 
 def print_json(content: Mapping[str, Any]) -> None:
@@ -136,6 +137,11 @@ def open_output(path: Path | None) -> Iterator[TextIO]:
 def pluralize(number: int, one: str, several: str = "") -> str:
     """Format a number with its noun: `1 video`, `2,000 videos`; `several` is the plural if it does not end in s."""
     return f"{number:,} {one if number == 1 else several or f'{one}s'}"
+
+
+def counted(*numbers: tuple[int, str]) -> Iterator[str]:
+    """Yield a sentence such as `3 sent.` for each number above zero."""
+    return (f"{number:,} {what}." for number, what in numbers if number)
 
 
 def format_usd(micro_usd: int) -> str:

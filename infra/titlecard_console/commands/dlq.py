@@ -28,6 +28,7 @@ from titlecard_console.errors import CommandError, ExitCode
 from titlecard_console.history import history_content, history_lines
 from titlecard_console.output import (
     confirm,
+    counted,
     format_age,
     format_time,
     format_usd,
@@ -122,8 +123,7 @@ def summary(
                 for it in found
             ],
         )
-    for sentence in differences(letters):
-        say(sentence)
+    say(*differences(letters))
     if not found:
         say("Nothing is dead.")
         return
@@ -154,8 +154,7 @@ def list_letters(
             print_json(letter.figures())
     elif letters:
         print_table(("id", "batch", "row>", "since", "attempts>", "reason"), map(_cells, letters))
-    for sentence in errors(letters):
-        say(sentence)
+    say(*errors(letters))
     if letters:
         raise typer.Exit(ExitCode.UNFINISHED)
     say(_no_match(selection))
@@ -289,8 +288,7 @@ def discard(
     copy = copy or Path(f"dead-letters-{datetime.now(UTC):%Y%m%dT%H%M%SZ}.jsonl")
     if copy.exists():
         raise CommandError(f"There already is a file {str(copy)!r}: name another one with --copy.")
-    for sentence in plan_of_discard(letters):
-        say(sentence)
+    say(*plan_of_discard(letters))
     if not yes and not (
         confirm(f"Continue? A copy goes to {copy}.")
         and confirm(f"They cannot be sent again afterwards. Type {len(letters)} to continue:", word=str(len(letters)))
@@ -299,12 +297,12 @@ def discard(
     with copy.open("x", encoding="utf-8") as file:
         done = Counter(what for _, what in redriver.discard(letters, file, by=redriver.who()))
     say(f"{done['discarded']:,} deleted; the copy is in {copy}.")
-    for number, sentence in (
-        (done["moved"], "something has happened to it since it was read"),
-        (done["kept"], "its row cannot be read"),
-    ):
-        if number:
-            say(f"{number:,} kept: {sentence}.")
+    say(
+        *counted(
+            (done["moved"], "kept: something has happened to it since it was read"),
+            (done["kept"], "kept: its row cannot be read"),
+        )
+    )
     if done["moved"] or done["kept"]:
         raise typer.Exit(ExitCode.UNFINISHED)
 
@@ -353,22 +351,19 @@ def _letters(redriver: Redriver, name: str, *, read: bool = False) -> list[DeadL
 def _send(redriver: Redriver, letters: Sequence[DeadLetter], *, more: int, rate: float, yes: bool) -> None:
     """Show what a redrive sends and the most it can cost, ask for confirmation, and send it."""
     sendable = [letter for letter in letters if letter.to_be_sent or letter.kind in (Kind.UPLOAD, Kind.ENDED)]
-    for sentence in (*plan(letters), *limits_reached(redriver, letters)):
-        say(sentence)
+    say(*plan(letters), *limits_reached(redriver, letters))
     if not sendable:
         raise typer.Exit(ExitCode.UNFINISHED)
     if not yes and not confirm("Continue?"):
         raise typer.Abort
-    done: Counter[str] = Counter()
-    for _, what in redriver.send_again(letters, more=more, rate=rate, by=redriver.who()):
-        done[what] += 1
-    for number, sentence in (
-        (done["sent"], "sent"),
-        (done["removed"], "deleted from the queue without being sent"),
-        (done["moved"], "not sent: something has happened to it since it was read"),
-    ):
-        if number:
-            say(f"{number:,} {sentence}.")
+    done = Counter(what for _, what in redriver.send_again(letters, more=more, rate=rate, by=redriver.who()))
+    say(
+        *counted(
+            (done["sent"], "sent"),
+            (done["removed"], "deleted from the queue without being sent"),
+            (done["moved"], "not sent: something has happened to it since it was read"),
+        )
+    )
     _report_hidden(redriver)
     if done["moved"] or len(sendable) < len(letters):
         raise typer.Exit(ExitCode.UNFINISHED)

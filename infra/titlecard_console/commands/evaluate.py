@@ -79,8 +79,7 @@ def evaluate(
     else:
         typer.echo(evaluation.table(scores))
     drops = evaluation.drops(scores, standard)
-    for sentence in drops:
-        say(sentence)
+    say(*drops)
     if drops or unanswered:
         raise typer.Exit(ExitCode.UNFINISHED)
 

@@ -143,14 +143,13 @@ def _raise(stack: Stack, current: _BatchLimit, wanted: dict[str, int], *, yes: b
     _check(current, wanted)
     waits = pluralize(current.waiting, "video waits", "videos wait")
     more = {name: after.as_map()[name] - spent for name, spent in amounts(current.charged).items()}
-    for line in (
+    say(
         f"{batch.id} may be charged {format_amounts(**after.as_map())} in all.",
         f"Before: {format_amounts(**before.as_map())}.",
         f"Charged so far: {format_amounts(**amounts(current.charged))}.",
         f"At most {format_amounts(**more)} can still be charged.",
         f"{waits} at the limit. The budget of {batch.project} is a second limit.",
-    ):
-        say(line)
+    )
     if not yes and not confirm("Raise it?"):
         raise typer.Abort
     catalog = stacks.stores(stack).catalog

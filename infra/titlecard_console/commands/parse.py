@@ -27,5 +27,4 @@ def parse(
             manifest = read_manifest(path, parameters)
             for video, talk in manifest.talks():
                 talks.add(of_talk(video.id, talk), video.title, talk)
-            for remark in manifest.remarks():
-                say(remark)
+            say(*manifest.remarks())

@@ -99,8 +99,7 @@ def resume(
         sentences.append(f"{videos} within two minutes.")
     sentences += [f"{it} continues." for it in invalid if it not in errors]
     sentences += [f"{it} cannot continue: {error}." for it, error in errors.items()]
-    for sentence in sentences or ["No project was stopped." if every else f"{name} was not stopped."]:
-        say(sentence)
+    say(*sentences or ["No project was stopped." if every else f"{name} was not stopped."])
     if errors:
         raise typer.Exit(ExitCode.FAILED)
 

@@ -79,8 +79,7 @@ def run(
     parameters = parameters_of(overrides, running)
     read = [read_manifest(path, parameters) for path in manifests]
     for manifest in read:
-        for remark in manifest.remarks():
-            say(remark)
+        say(*manifest.remarks())
     limits = _agree(read, parameters, most, yes=yes)
     with local_cloud(state, overrides, running) as stack:
         this = Run(stack, f"run `titlecard resume {project}`") if running else Run(stack)

@@ -10,7 +10,7 @@ from titlecard.domain.money import Amount
 from titlecard.domain.text import one_line
 from titlecard_console.dead_letters.letter import DeadLetter, Kind
 from titlecard_console.limits import limit_command
-from titlecard_console.output import amounts, format_amounts, pluralize
+from titlecard_console.output import amounts, counted, format_amounts, pluralize
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -36,16 +36,14 @@ def plan(letters: Sequence[DeadLetter]) -> Iterator[str]:
     whole = [letter for letter in letters if not letter.error]
     lost = [letter for letter in whole if letter.kind in (Kind.DEAD, Kind.STRAYED) and letter.video is None]
     counts = Counter(letter.kind for letter in whole)
-    for number, sentence in (
+    yield from counted(
         (len(rows) - len(asked) - closed.total(), "of them: the local tier answers, at no cost"),
         *((number, f"of them: ended without a request, since {why}") for why, number in closed.items()),
         (counts[Kind.ENDED], "not sent: parsed or waiting in the meantime, so only the dead letter is deleted"),
         (len(lost), "not sent: the message is lost, and the manifest was deleted or cannot be read"),
         (counts[Kind.UNREADABLE], "not sent: the message cannot be read; see `titlecard dlq show ID`, `dlq discard`"),
         (len(uploads), "sent to ingest again; the batch of an upload has its own limits"),
-    ):
-        if number:
-            yield f"{number:,} {sentence}."
+    )
     yield from (f"  {one_line(letter.reason)}" for letter in uploads)
     yield from errors(letters)
 
@@ -55,13 +53,11 @@ def plan_of_discard(letters: Sequence[DeadLetter]) -> Iterator[str]:
     yield f"{pluralize(len(letters), 'dead letter is', 'dead letters are')} deleted:"
     yield from ids_by_cause(letters)
     counts = Counter(letter.kind for letter in letters)
-    for number, sentence in (
+    yield from counted(
         (counts[Kind.STRAYED], "of them: the row has not ended, and is recorded as dead"),
         (counts[Kind.ENDED], "of them: the row was parsed or waits in the meantime, and stays as it is"),
         (counts[Kind.UPLOAD], "of them: an upload; if its batch has begun, only `titlecard cancel` ends it"),
-    ):
-        if number:
-            yield f"{number:,} {sentence}."
+    )
 
 
 def ids_by_cause(letters: Iterable[DeadLetter]) -> Iterator[str]:
