@@ -51,7 +51,6 @@ def adopt(stack: str, names: dict[str, str]) -> None:
     """Import resources into a new stack.
 
     Args:
-        stack: the name of the stack.
         names: the physical names by logical id.
 
     Raises:

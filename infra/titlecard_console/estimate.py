@@ -61,7 +61,6 @@ def estimate(manifests: Sequence[Manifest], parameters: Mapping[str, str], most:
 
     Args:
         manifests: the manifests, which share `most`.
-        parameters: the stack's parameters.
         most: the most that a person wants to spend on all of them together.
     """
     tier, policy, stack = model_tier(parameters), Policy(parameters["TierPolicy"]), batch_limits(parameters)

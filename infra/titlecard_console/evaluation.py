@@ -253,9 +253,6 @@ def ask(
     An account fault or a cost above its bound stops the asking: no further request is sent.
 
     Args:
-        planned: the requests, and the local answers.
-        tier: the model tier.
-        key: the key of the provider's account.
         deadline: the time limit of one request, in seconds.
         at_once: the most concurrent requests.
         on_progress: called with the number of finished requests, and their charge.

@@ -84,7 +84,6 @@ def fixture(results: Iterable[tuple[RowResult, Accepted | None]], sink: TextIO, 
 
     Args:
         results: talks, each beside its row of the manifest.
-        sink: takes the JSON.
         model: the model of the records. None means the manifest's own, or else `MODEL`. If this is not the manifest's
             model, records have only the fields of a talk.
     """

@@ -32,7 +32,6 @@ def history_lines(record: VideoRecord, *, current: str | None = None) -> Iterato
     """Yield a video's record as lines for people.
 
     Args:
-        record: the video's record under one fingerprint.
         current: the fingerprint of the video's current talk.
     """
     if record.error:

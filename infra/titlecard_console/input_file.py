@@ -42,7 +42,6 @@ def readable_again(path: Path, max_bytes: int) -> Path:
     The copy is deleted when the process ends.
 
     Args:
-        path: the file.
         max_bytes: the most bytes that are read. One more byte is copied, so that a reader with this limit notices.
 
     Raises:

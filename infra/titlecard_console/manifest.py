@@ -88,7 +88,6 @@ def read_manifest(path: Path, parameters: Mapping[str, str]) -> Manifest:
 
     Args:
         path: the file, `-` for standard input, or a pipe, which is copied into a temporary file.
-        parameters: the stack's parameters.
 
     Raises:
         NotAManifest: ingest would refuse the whole file; the message names it, and says why.

@@ -97,7 +97,6 @@ def confirm(question: str, *, word: str = "y") -> bool:
     """Ask the person a question on standard error, and return whether the person agrees.
 
     Args:
-        question: the question.
         word: the word that means yes; for `y`, any answer that begins with it does.
 
     Raises:

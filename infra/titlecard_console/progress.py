@@ -32,7 +32,6 @@ class Display(Progress):
     """Shows statuses as they come: the total of many batches, and the active batches that fit the terminal.
 
     Args:
-        console: the console on standard error.
         batches: the number of batches.
     """
 

@@ -124,8 +124,6 @@ def compare(charged: Charged, billed: Iterable[Billed], first: date, last: date)
     Args:
         charged: the ledger's charges, including the day before the first.
         billed: OpenAI's bill, including the day before the first.
-        first: the first day.
-        last: the last day.
     """
     ours: dict[date, Counter[str]] = defaultdict(Counter)
     foreign: dict[date, Counter[str]] = defaultdict(Counter)
@@ -156,7 +154,6 @@ class UsageClient:
 
     Args:
         key: an admin key.
-        url: the base URL of the API.
 
     Raises:
         CommandError: the key must not be sent to that URL.
@@ -175,8 +172,6 @@ class UsageClient:
         """Return what was billed from the first to the last day, by key and model.
 
         Args:
-            first: the first day.
-            last: the last day.
             keys: the ids of the API keys to include; empty means all.
             projects: the ids of the OpenAI projects to include; empty means all.
 

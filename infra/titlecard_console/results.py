@@ -107,7 +107,6 @@ class ResultReader:
         """Yield the results of the rows of batches.
 
         Args:
-            batches: the batches.
             current: whether to yield only the rows of current talks.
             since: yield only results that have changed since this time.
         """

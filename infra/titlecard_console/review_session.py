@@ -31,9 +31,7 @@ def run(reviews: Reviews, project_of: Mapping[str, str], flagged: Iterable[Flagg
     """Review talks one by one; each key writes at once what `review accept` and `review set` write.
 
     Args:
-        reviews: stores the answers.
         project_of: the project of each batch.
-        flagged: the talks.
         by: the person who answers.
 
     Raises:

@@ -57,8 +57,6 @@ def write(project_of: dict[str, str], flagged: Iterable[Flagged], sink: IO[str])
 
     Args:
         project_of: the project of each batch.
-        flagged: the talks.
-        sink: takes the CSV.
     """
     writer = csv.writer(sink, lineterminator="\r\n")
     writer.writerow(COLUMNS)

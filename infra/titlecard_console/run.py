@@ -57,7 +57,6 @@ class Run:
     """A run of manifests through a stack.
 
     Args:
-        cloud: the stack.
         remedy: what a person does after removing the cause of an open breaker.
     """
 
@@ -74,8 +73,6 @@ class Run:
         """Put a manifest into the uploads bucket, with the limits that the person agreed to.
 
         Args:
-            manifest: the file.
-            project: the project.
             name: the object's name in the project's folder.
             limits: the limits of its batch; None means the stack's.
             shown: the person's name for the manifest. Default: its path.
@@ -113,7 +110,6 @@ class Run:
         """Wait until the batches cannot change any more without a person.
 
         Args:
-            sent: the uploaded manifests.
             show: called repeatedly with the status of each batch.
             warn: called with a sentence that says why videos wait; also if nothing changes and a function has logged an
                 error.

@@ -156,8 +156,6 @@ def upload(stack: Stack, manifest: Path, name: str, limits: Total | None) -> Upl
     """Put a manifest into a stack's uploads bucket.
 
     Args:
-        stack: the stack.
-        manifest: the file.
         name: the object's key without `UPLOADS`: `<project>/<file name>`.
         limits: the limits of its batch, which go into the object's metadata; None means the stack's.
 

@@ -37,7 +37,6 @@ class TalkOutput:
         Args:
             line: its line of JSON.
             raw_title: the title as it was uploaded; only the table shows it.
-            talk: the talk, or None.
             reason: why there is no talk.
         """
         self.lines.write(f"{line}\n")

@@ -16,7 +16,6 @@ class SweeperFunction:
 
     Args:
         client: returns the client of Lambda. It is made for the first call, since few workers end a batch.
-        name: the function's name.
     """
 
     def __init__(self, client: Callable[[], LambdaClient], name: str) -> None:

@@ -104,7 +104,6 @@ def fingerprint(video: Video, *, model: str | None, prompt_version: str) -> str:
     """Return a hash of all that an answer depends on, as 32 hexadecimal digits: no fingerprint is paid for twice.
 
     Args:
-        video: the row.
         model: the model that may be asked, None if there is none. It is part of the fingerprint so that a weak local
             answer does not replace the answer of a model that has become available.
         prompt_version: the version of the prompt and of its schema; used only if there is a model.

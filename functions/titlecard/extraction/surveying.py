@@ -114,7 +114,6 @@ def survey_of(rows: Sequence[SurveyedRow], model: Model | None = None) -> Survey
     """Return the survey of rows that have been read.
 
     Args:
-        rows: the rows.
         model: labels the rows a first time, so that the sure rows teach the others this batch's layout; None skips that
             step.
     """

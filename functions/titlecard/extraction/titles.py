@@ -470,8 +470,6 @@ def by_convention(view: TitleView, decoded: Decoded, order: Sequence[str], *, an
     such a part names nobody. The title is one run of pieces: the likeliest of several, or the likeliest piece if none.
 
     Args:
-        view: the pieces.
-        decoded: their labelling.
         order: the order of the labels in its chances.
         anywhere: whether names may be anywhere in the title, since the row gives its presenters.
     """
@@ -584,8 +582,6 @@ def _one_title(
     """Return the labels with exactly one run of title pieces.
 
     Args:
-        parts: the pieces.
-        labels: their labels.
         chances: the chance of each piece to be title.
         forced: which pieces belong to the batch and are not title.
     """

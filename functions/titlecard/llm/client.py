@@ -95,7 +95,6 @@ class Client:
 
         Args:
             prompt: the video, as the model sees it.
-            allowance: what may be sent.
             key: the key of the account that pays.
             seconds: the deadline for the whole request.
         """

@@ -25,8 +25,6 @@ class Fault(Exception):
     """A request without an answer. `str(fault)` is a sentence for people, without keys or long quotations.
 
     Args:
-        reason: the code of the reason.
-        sentence: the reason as a sentence for people.
         billing: what the provider billed, as far as is known.
         retry_after: the provider's requested wait before the next request, in seconds; None if it requests none.
     """

@@ -50,7 +50,6 @@ class Fuse(httpx2.AsyncBaseTransport):
 
     Args:
         network: the transport that sends. It outlives the fuse, which does not close it.
-        allowance: the limits on the request.
     """
 
     def __init__(self, network: httpx2.AsyncBaseTransport, allowance: Allowance) -> None:

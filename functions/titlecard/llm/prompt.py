@@ -65,8 +65,6 @@ def prompt(video: Video, answer: LocalParse, hint: str) -> str:
     """Return the video as the model sees it: one JSON object, every text cut to its cap between two characters.
 
     Args:
-        video: the row.
-        answer: what the local tier makes of it.
         hint: how the titles of its batch are laid out, and what they share.
     """
     data: dict[str, object] = {"title": truncate(normalise(video.title), TITLE_MAX_BYTES)}

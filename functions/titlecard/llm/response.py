@@ -109,9 +109,7 @@ def interpret(exchange: Exchange, cleaned: Cleaned | None, terms: ResponseContex
     """Return the answer of an attempt.
 
     Args:
-        exchange: the record of the attempt's traffic.
         cleaned: the talk that Pydantic AI found in the response; None if it found none.
-        terms: the terms of the attempt.
 
     Raises:
         Fault: there is no answer; the exception says what is charged and what to do next.

@@ -67,7 +67,6 @@ class ModelTier:
 
     Args:
         model: the model's name, which must be in the price list.
-        prices: the price list.
         service_tier: the service tier sent with every request, since the price depends on it.
         base_url: an endpoint that serves the Responses API with strict JSON schemas.
         price_factor: the factor of the endpoint's prices to the list's; see `PriceList.at`.
@@ -110,7 +109,6 @@ class ModelTier:
         """Return the one request about a video, and the most that it can cost. Pure.
 
         Args:
-            video: the row.
             answer: the local tier's answer, which the model corrects.
             hint: the layout of the batch's titles and what they share, in a few words.
         """
@@ -143,8 +141,6 @@ class ModelTier:
         """Send a request, and load the client first if necessary, within the deadline. Thread-safe.
 
         Args:
-            request: the request from `prepare`.
-            key: the project's key.
             deadline_seconds: the time until the request is given up, in seconds; the bound is charged then.
 
         Raises:

@@ -91,7 +91,6 @@ def parsed(data: bytes, *, partly: bool = False) -> Any:  # noqa: ANN401 -- what
     """Parse JSON that may have commas before closing brackets.
 
     Args:
-        data: the text.
         partly: whether the text may end, or break, in the middle: then what comes before that is returned.
 
     Raises:
@@ -118,8 +117,6 @@ def elements(chunks: Iterable[bytes], max_bytes: int, path: Path | None = None) 
     """Yield the raw rows of a JSON text, numbered from 1; of a row larger than `max_bytes`, only the beginning.
 
     Args:
-        chunks: the text.
-        max_bytes: the most bytes of a row.
         path: the location of the rows, if it is known; everything outside it is skipped.
 
     Raises:

@@ -44,7 +44,6 @@ def read(stream: BinaryIO, limits: ReadingLimits) -> Reading:
     Args:
         stream: the file's bytes, gzipped or not, from its current position. It is read once and only by `read(n)`,
             except if rows refer to people who are listed elsewhere in it: then it is read twice, and must be seekable.
-        limits: the limits of reading.
 
     Raises:
         NotAManifest: the whole file cannot be read.

@@ -177,8 +177,6 @@ class References:
         """Remember the talks that a record links people to.
 
         Args:
-            fields: the record's fields.
-            model: its model.
             person: its own key if it is a person; None if its fields name the people.
         """
         keys = [(model, person)] if person is not None else [it for it in fields.items() if _is_about_people(it[0])]

@@ -62,7 +62,6 @@ def generic(record: Record, mapping: Mapping[str, str], references: References) 
     """Flatten a row whose columns are its keys.
 
     Args:
-        record: the row.
         mapping: {field: column}, as `recognise` finds it in the names.
         references: the people that its presenters may refer to.
     """

@@ -149,7 +149,6 @@ class Blocks:
     """The bytes of a manifest as a file for a parser: whole blocks, however the chunks were cut.
 
     Args:
-        chunks: the bytes.
         max_bytes: the most bytes that may be read without a row.
     """
 

@@ -36,7 +36,6 @@ def title_line(line: str, *, ids: bool) -> dict[str, str | None]:
     """Return the title in a line, with the `id` or `url` of its video; the title itself if there is neither.
 
     Args:
-        line: the line.
         ids: whether the lines of this list contain ids. An English word of eleven letters has the form of YouTube's
             ids, so a single line does not prove that.
 

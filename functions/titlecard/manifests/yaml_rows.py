@@ -61,8 +61,6 @@ def objects(chunks: Iterable[bytes], max_bytes: int, *, single: bool = False) ->
     """Yield the elements of the outermost list, numbered from 1, each followed by the talks within it.
 
     Args:
-        chunks: the file.
-        max_bytes: the most bytes of a row.
         single: whether each document is a row.
 
     Raises:

@@ -49,7 +49,6 @@ class Admission:
     """Decides whether a worker may send its requests.
 
     Args:
-        ledger: holds budgets, pauses and breakers.
         threshold: the number of transient faults in a row that opens a breaker.
         backoff: seconds until the first probe after them.
         now: returns the current time, timezone-aware.
@@ -65,7 +64,6 @@ class Admission:
         """Permit one request, or say why not.
 
         Args:
-            project: the project.
             token: a random token, the name of a probe.
             until: the latest end of this worker.
 
@@ -92,7 +90,6 @@ class Admission:
         """Report a request's outcome to the breaker.
 
         Args:
-            permit: the permit of the request.
             fault: the fault, or None if there was an answer.
             above_bound: whether it cost more than its bound: then the bound is wrong, and a person has to act.
         """

@@ -153,7 +153,6 @@ class Asker:
         """Ask about a row if that is allowed, and return the decision about the row.
 
         Args:
-            job: the message of the row.
             remaining: returns the seconds that this invocation has left.
 
         Raises:

@@ -36,7 +36,6 @@ class CanaryGate:
         """Wait while a canary of the batch is in flight; the block is one request, perhaps the next canary.
 
         Args:
-            batch: the id of the batch.
             now: returns the current time, timezone-aware.
         """
         while (is_canary := self._take(batch, now())) is None:

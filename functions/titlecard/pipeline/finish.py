@@ -50,7 +50,6 @@ class Finisher:
         """Read a batch, and ask the sweeper to finish it if all its rows have ended; return None if a call failed.
 
         Args:
-            name: the batch.
             remaining: returns the seconds that this invocation has left. Near its end, the schedule finishes the batch.
         """
         try:

@@ -90,7 +90,6 @@ class Ingest:
         """Work on an upload until it is done (True) or the time is nearly up (False: send a continuation).
 
         Args:
-            upload: the upload.
             remaining: returns the seconds that this invocation has left.
 
         Raises:

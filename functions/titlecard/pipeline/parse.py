@@ -123,7 +123,6 @@ class Parser:
         """Work on messages; return the outcome of each by its id.
 
         Args:
-            received: the messages.
             remaining: returns the seconds that this invocation has left.
         """
         decoded = {one.id: self._decoded(one) for one in received}
@@ -385,7 +384,6 @@ class Parser:
         """Have a message redelivered that could not be worked on, through no fault of its own and at no risk to it.
 
         Args:
-            received: the message.
             message: the message, decoded; None if it is not a row.
             seconds: the delay, before jitter; None means the queue's own.
             marked: whether its row has a mark, or may have one, although no worker crashed on it.

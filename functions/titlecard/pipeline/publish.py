@@ -80,7 +80,6 @@ class ResultPublisher:
         """Write a batch's file and publish its event; return False if time ran out and the call must be repeated.
 
         Args:
-            batch: the batch.
             in_time: returns whether there is time for another part: some 20,000 rows, at a second or less per thousand.
             reason: why rows of the batch were given up, if any were.
             complete: whether every accepted row must have ended.

@@ -41,8 +41,6 @@ def by_local_tier(
     If the row itself names its presenters, the tier is `given`, and a text that names others is a reason for review.
 
     Args:
-        video: the video.
-        answer: the local tier's answer.
         flaw: why the model's answer could not be used, if the model was asked; it goes into `review`.
         charged: the cost of asking the model.
         model: the model that was asked.

@@ -55,7 +55,6 @@ class Redriver:
     """Lists dead letters, sends them again and discards them.
 
     Args:
-        stack: the stack.
         now: returns the current time, timezone-aware.
         reading: how to read the queues; see `DeadLetterQueue`.
     """

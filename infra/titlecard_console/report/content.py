@@ -97,8 +97,6 @@ def collect(stack: Stack, reader: ResultReader, batches: Sequence[Batch], title:
     """Read the content of the page.
 
     Args:
-        stack: the stack.
-        reader: reads the results.
         batches: the batches of one project.
         title: the subject of the page, for its heading.
     """

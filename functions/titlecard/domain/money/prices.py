@@ -127,7 +127,6 @@ class PriceList(BaseModel):
         """Return the prices that apply at an endpoint.
 
         Args:
-            base_url: the endpoint's address.
             factor: the factor of the endpoint's prices to the list's, as its owner states it. It cannot lower OpenAI's
                 prices.
 

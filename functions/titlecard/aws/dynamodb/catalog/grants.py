@@ -114,7 +114,6 @@ class Grants(CatalogTable):
 
         Args:
             seen: the row as it was read: dead, or queued with a message in the dead-letter queue.
-            grant: the grant for its video.
             state: the state of its batch as it was read; a finished batch becomes open.
 
         Raises:
@@ -134,8 +133,6 @@ class Grants(CatalogTable):
 
         Args:
             seen: the row as it was read: dead, or queued with a message in the dead-letter queue; with its video.
-            by: the person who discards it.
-            now: the current time, timezone-aware.
 
         Raises:
             CatalogBusy: nothing was written, because other writers kept cancelling the transaction.

@@ -80,7 +80,6 @@ class CatalogTable:
     Args:
         client: the client of a DynamoDB *resource* (`boto3.resource("dynamodb", config=CATALOG_CONFIG).meta.client`):
             it takes and returns Python values.
-        table: the table's name.
     """
 
     def __init__(self, client: DynamoDBClient, table: str) -> None:

@@ -37,9 +37,4 @@ __all__ = (
 
 
 class Ledger(Spending, Accounts, Breakers):
-    """The ledger's table: reservations and settlements, budgets and pauses, breakers.
-
-    Args:
-        client: the client of a DynamoDB resource, made with `LEDGER_CONFIG`.
-        table: the table's name.
-    """
+    """The ledger's table: reservations and settlements, budgets and pauses, breakers."""

@@ -114,10 +114,7 @@ class Accounts(LedgerTable):
         """Give a project a budget, which replaces its present one.
 
         Args:
-            project: the project.
-            budget: the budget.
             by: "person", or "run" for a budget that a local run agreed on at its start.
-            now: the current time, timezone-aware.
         """
         caps = {
             "daily_tokens": budget.daily.tokens,

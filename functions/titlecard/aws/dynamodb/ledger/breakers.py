@@ -74,10 +74,8 @@ class Breakers(LedgerTable):
         """Take the probe of an open breaker; return False if another worker has it, or it is not due.
 
         Args:
-            project: the project.
             token: a random token, which distinguishes this probe's end from another's.
             until: the latest end of its worker.
-            now: the current time, timezone-aware.
         """
         is_open = "#state = :open"
         its_time = "probe_at <= :now"
@@ -100,10 +98,8 @@ class Breakers(LedgerTable):
         wait for a person or for the account.
 
         Args:
-            project: the project.
             why: the reason, as a sentence.
             probe_at: when one request is let through; None if a person has to close the breaker.
-            now: the current time, timezone-aware.
         """
         not_open = "attribute_not_exists(#state) OR #state <> :open"
         no_sooner = "attribute_not_exists(probe_at) OR probe_at <= :probe_at"  # `NEVER` is above every stamp
@@ -147,7 +143,6 @@ class Breakers(LedgerTable):
         """Count a request that shows a working provider and account: reset the count of faults.
 
         Args:
-            project: the project.
             token: the token of the probe, whose answer closes the breaker; None if the request was not a probe.
         """
         not_open = "(attribute_not_exists(#state) OR #state <> :open)"

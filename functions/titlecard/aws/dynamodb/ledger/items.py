@@ -66,7 +66,6 @@ class LedgerTable:
 
     Args:
         client: the client of a DynamoDB resource, made with `LEDGER_CONFIG`.
-        table: the table's name.
     """
 
     def __init__(self, client: DynamoDBClient, table: str) -> None:

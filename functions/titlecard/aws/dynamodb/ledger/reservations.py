@@ -165,10 +165,6 @@ class Spending(LedgerTable):
         The month is lowered before the batch. In the other order, a row could find room in its batch and none in the
         month, and would wait for the next month; what finds no room in its batch is tried again within minutes.
 
-        Args:
-            reservation: the result of `reserve`.
-            billing: the bill, as far as it is known.
-
         Raises:
             LedgerUnavailable: part of it may not have been written. Do not repeat the call: the rest stays charged.
         """
