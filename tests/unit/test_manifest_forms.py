@@ -648,6 +648,33 @@ def test_a_log_line_about_a_video_counts_as_its_refusal() -> None:
         ("N.N.", ()),
         ("Keynote Speaker", ()),
         ("https://example.org/ada", ()),
+        ("#REF!", ()),
+        ("0", ()),
+        ("Ada Byron &amp; Bj&ouml;rn Hopper", ("Ada Byron", "Björn Hopper")),
+        ("Ada Byron<br />Grace Hopper", ("Ada Byron", "Grace Hopper")),
+        ("Ada Byron\\nGrace Hopper", ("Ada Byron", "Grace Hopper")),
+        ("* Ada Byron\n* Grace Hopper", ("Ada Byron", "Grace Hopper")),
+        ("Ada Byron \u2013 ACME; Grace Hopper \u2013 Navy", ("Ada Byron", "Grace Hopper")),
+        ("Ada Byron - CTO at ACME", ("Ada Byron",)),
+        ("Ada Byron, Senior Engineer", ("Ada Byron",)),
+        ("Ada Byron, University of Oxford", ("Ada Byron",)),
+        ("Ada Byron, ACME Corp.", ("Ada Byron",)),
+        ("Ada Byron, Professor Grace Hopper", ("Ada Byron", "Professor Grace Hopper")),
+        ("Ada Byron @ ACME", ("Ada Byron",)),
+        ("Ada Byron she/her", ("Ada Byron",)),
+        ("Ada Byron; ada@example.org", ("Ada Byron",)),
+        ("Ada Byron +1", ("Ada Byron",)),
+        ("Ada Byron, Grace Hopper & 3 more", ("Ada Byron", "Grace Hopper")),
+        ("Ada Byron.", ("Ada Byron",)),
+        ("Moderated by Alan Turing: Ada Byron, Grace Hopper", ("Ada Byron", "Grace Hopper")),
+        ("Ada Byron interviewed by Alan Turing", ("Ada Byron",)),
+        ("Interview with Ada Byron", ("Ada Byron",)),
+        ("Moderator: Alan Turing; Panelists: Ada Byron, Grace Hopper", ("Ada Byron", "Grace Hopper")),
+        ("van Rossum, Guido", ("Guido van Rossum",)),
+        ("김철수, 이영희", ("김철수", "이영희")),
+        ("山田 太郎・鈴木 花子", ("山田 太郎", "鈴木 花子")),
+        ("Ада Байрон и Грейс Хоппер", ("Ада Байрон", "Грейс Хоппер")),
+        ("Ada Byron och Grace Hopper", ("Ada Byron", "Grace Hopper")),
     ],
 )
 def test_the_names_in_a_column_of_speakers_are_split(speakers: str, names: tuple[str, ...]) -> None:
@@ -729,8 +756,23 @@ WITH_SPEAKERS = {
             "speakers": [{"id": 5, "name": "ada", "full_name": "Ada Byron"}],
             "links": LINKS,
         },
-        ("g-1", ("ada",)),
+        ("g-1", ("Ada Byron",)),
     ),
+    "Indico": (
+        {
+            "count": 1,
+            "results": [
+                {
+                    "_type": "Conference",
+                    "id": "7",
+                    "title": "Demo",
+                    "contributions": [{"id": "1", "title": "Queues", "speakers": [{"fullName": "Byron, Ada"}]}],
+                }
+            ],
+        },
+        ("1", ("Ada Byron",)),
+    ),
+    "Sched's table": ("event_key,event_name,event_start,speakers\nq,Queues,9:00,Ada Byron\n", ("q", ("Ada Byron",))),
     "Django, a record a line": ("\n".join(map(json.dumps, DJANGO)), ("1", ("Ada Byron",))),
     "Django, in YAML": (DJANGO_YAML, ("1", ("Ada Byron",))),
     "Django, without keys": ([{"model": "v.video", "fields": {"title": "Queues", "slug": "q"}}], ("q", ())),
@@ -1190,6 +1232,8 @@ def test_too_many_people_of_sessionize_are_reported(monkeypatch: pytest.MonkeyPa
         (["Ada Byron and Grace Hopper"], ("Ada Byron", "Grace Hopper")),
         (["Ada Byron, ACME"], ("Ada Byron, ACME",)),
         (["Byron, Ada", "Ravenna"], ("Ada Byron", "Ravenna")),
+        (["Ada Byron, CTO at ACME"], ("Ada Byron",)),
+        (["507f1f77bcf86cd799439011", "recQz4bP2a1kXyZ90"], ()),
     ],
 )
 def test_an_item_in_a_list_of_speakers_may_hold_several(speakers: list[str], names: tuple[str, ...]) -> None:
@@ -1422,11 +1466,19 @@ def test_warnings_of_python_before_json_are_read_past() -> None:
     assert accepted(f'{warned}[{{"id": "a", "title": "A"}}]\n'.encode()) == [(1, "a", "A")]
 
 
+@pytest.mark.parametrize("indent", [None, 9])
+def test_warnings_of_several_lines_are_read_past(indent: int | None) -> None:
+    warned = "WARNING: [youtube] a: nsig extraction failed\n         n = 4eTN ; player = https://example.org/base.js\n"
+    document = json.dumps({"entries": [{"id": "a", "title": "A", "tags": [None, True, 1]}]}, indent=indent)
+    assert accepted(f"{warned}{document}\n".encode()) == [(1, "a", "A")]
+
+
 @pytest.mark.parametrize(
     "table",
     [
         "id,title,Start time,Room\n1,Lunch,12:00,Main\n2,Queues,13:00,Main\n",
         '[{"id": "1", "title": "Snídaně", "start": "9", "end": "10"}, {"id": "2", "title": "Queues", "start": "1"}]',
+        "event_key,event_name,event_start,venue\n1,Lunch,12:00,Main\n2,Queues,13:00,Main\n",
         '[{"id": "1", "title": "At the bar", "type": "break"}, {"id": "2", "title": "Queues", "type": "talk"}]',
     ],
 )

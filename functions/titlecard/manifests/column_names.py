@@ -47,6 +47,8 @@ def recognise(names: Iterable[str]) -> dict[str, str]:
         for field, known_names in FIELDS.items()
         if not columns.keys().isdisjoint(known_names)
     }
+    if "title" not in found and plain_name(found.get("event", "")) == "eventname" and "eventkey" in columns:
+        found["title"] = found.pop("event")  # Sched calls a session an event
     for field, stems in STEMS.items():
         about = _about_a_video(columns, stems, NOT_IN[field]) if field not in found else None
         if about:

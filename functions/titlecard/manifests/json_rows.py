@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 HOLDERS = (
     *("entries", "items", "videos", "talks", "sessions", "events", "slots", "data", "results", "rows", "records"),
-    *("edges", "nodes", "docs", "hits"),
+    *("edges", "nodes", "docs", "hits", "contributions", "presentations"),
 )
 """The usual names of lists of rows in an object. The list must begin with something that has a title."""
 

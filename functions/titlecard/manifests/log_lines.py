@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 _COLOUR = rb"(?:\x1b\[[\d;]*m)?"
 _LOG_LINE = (
     rb"%b(?:(?:WARNING|ERROR|Deprecated Feature|DeprecationWarning):%b |\[[A-Za-z][\w:.+ -]{0,60}\] {1,4}[^\s\]])"
+    rb"| {9}(?!true|false|null)[A-Za-z]"  # the next line of yt-dlp's warning
     rb"|[^\s:]{1,60}\.py:\d+: \w{0,30}Warning:|  (?:warnings\.warn\(|import \w|from \w)"  # Python's, on two lines
     % (_COLOUR, _COLOUR)
 )

@@ -32,15 +32,17 @@ _LIST_ID = re.compile(r"PL(?:[\w-]{32}|[0-9A-F]{16})|(?:U[CU]|UU(?:LF|LV|SH)|FL|
 """The ids of YouTube's playlists and channels."""
 
 _LISTS = {"playlist", "multi_video"}
-_ABOUT_PEOPLE = frozenset({"lastname", "biography", "bio", "tagline", "twitter", "github", "affiliation"})
+_ABOUT_PEOPLE = frozenset(
+    {"lastname", "biography", "bio", "tagline", "twitter", "github", "affiliation", "profilepicture"}
+)
 _OF_TALKS = frozenset({*FIELDS["title"], *FIELDS["presenters"], *RECORDINGS, "videourl", "youtubeurl", "abstract"}) - {
     "name"
 }
 _NAMES = frozenset({"name", "firstname", "fullname"})
 _STATES = frozenset({"state", "status", "proposalstate", "proposalstatus", "submissionstate"})
 
-_STARTS = frozenset({"start", "starts", "startsat", "starttime", "begin", "time", "day", "scheduledat"})
-_ENDS = frozenset({"end", "ends", "endsat", "endtime", "room", "stage", "location", "track", "hall"})
+_STARTS = frozenset({"start", "starts", "startsat", "starttime", "begin", "time", "day", "scheduledat", "eventstart"})
+_ENDS = frozenset({"end", "ends", "endsat", "endtime", "room", "stage", "location", "track", "hall", "venue"})
 """The columns of a schedule."""
 
 _WITHDRAWN = frozenset({"rejected", "withdrawn", "canceled", "cancelled", "declined", "deleted"})

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import re
 from contextlib import suppress
+from itertools import filterfalse
 from typing import TYPE_CHECKING, Any
 
 from pydantic_core import from_json
 
 from titlecard.domain.text import plain
+from titlecard.manifests.ids import spreadsheet_fault
+from titlecard.manifests.texts import unescaped
 from titlecard.manifests.vocabulary import AROUND_PEOPLE, PEOPLE_KEYS
 
 if TYPE_CHECKING:
@@ -23,11 +26,15 @@ _PEOPLE_MAX = 500
 _FIRST = ("first_name", "firstName", "given_name", "first")
 _LAST = ("last_name", "lastName", "family_name", "last")
 
-_STRONG = re.compile(r"[;\n\t|、\uff1b]| / ")
+_BREAK = re.compile(r"<(?:br|/?(?:p|div|[uo]l|li))\b[^<>]{0,100}>|\\n", re.IGNORECASE)
+"""A line end as HTML or a program's text writes it."""
+
+_HAN = r"[\u3400-\u9fff]"
+_STRONG = re.compile(rf"[;\n\t|、\uff1b]| / |(?<={_HAN})・(?={_HAN})")
 _AND = r"(?:and|und|with|w/|&|\+)"
 _WITH = r"(?i:f(?:ea)?t\.?|featuring|avec|con|com|mit)"
 _WEAK = re.compile(rf" ?, ?(?:(?:and|und|et|y|e|en|i) )?| (?:{_AND}|{_WITH}) ")  # in a text with single spaces
-_OTHER_AND = re.compile(r"(\S+ .+) (?:et|y|e|en|i) (\S+ .+)")
+_OTHER_AND = re.compile(r"(\S+ .+) (?:et|y|e|en|i|och|og|ja|és|ve|и|a|x|vs\.?) (\S+ .+)")
 """Two names joined by an `and` that also joins the parts of one: `José Ortega y Gasset`."""
 
 _BESIDE = re.compile(r" ?(?:\([^()]*\)|<[^<>]*>|\[[^\[\]]*\])(?= ?(?:$|[,;&|/+、\n]|(?:and|und) ))")
@@ -36,37 +43,69 @@ _BESIDE = re.compile(r" ?(?:\([^()]*\)|<[^<>]*>|\[[^\[\]]*\])(?= ?(?:$|[,;&|/+�
 _DEGREE = re.compile(r",? (?:Ph\.?\s?D|M\.?D|MBA|M\.?Sc|B\.?Sc)\b\.?", re.IGNORECASE)
 _JUNIOR = re.compile(r", (?=(?:Jr|Sr|II|III)\b)")
 _OTHERS = re.compile(
-    r",? (?:et\.? al\.?|(?:and|&) (?:others|friends|more)|u\. ?a\.|und (?:andere|weitere)|et (?:d['\u2019])?autres"
-    r"|y otros|e outros|e altri|en anderen|i inni)$",
+    r",? (?:et\.? al\.?|(?:and|&) (?:others|friends|more|co\.?)|\+ ?\d{1,2}(?: more| others)?"
+    r"|(?:and|&) \d{1,2} (?:more|others)|u\. ?a\.|und (?:andere|weitere)|et (?:d['\u2019])?autres|y otros|e outros"
+    r"|e altri|en anderen|i inni)$",
     re.IGNORECASE,
 )
 _LABEL = re.compile(
     r"(?:speakers?|presenters?|sprecher(?:in|innen)?|referent(?:in|innen)?|ponentes?|moderat(?:or(?:in)?s?|ion)|hosts?"
-    r"|chair)(?:\(s\))?\s?:\s*|(?:(?:presented|moderated|hosted|chaired) )?by |with |featuring ",
+    r"|chair|keynote(?: speakers?)?|panel(?:l?ists?)?|guests?|participants?)(?:\(s\))?\s?:\s*"
+    r"|(?:(?:presented|moderated|hosted|chaired) )?by |featuring "
+    r"|(?:(?:an? )?(?:interview|conversation|(?:fireside )?chat) )?with ",
     re.IGNORECASE,
 )
-_SHARED = re.compile(rf"([^\s,]++) {_AND} ((?:[^\s,]++ )++([^\s,]++))")
+_SHARED = re.compile(r"([^\s,]++) (?:and|und|&|\+) ((?:[^\s,]++ )++([^\s,]++))")
 """Two people with one surname: `Ada and Bob Smith`."""
 
 _HOST = r"(?:moderat(?:or(?:in)?|ion)|host|(?:session )?chair|mc)"
 _HOSTING = re.compile(_HOST, re.IGNORECASE)
 _HOSTS = re.compile(
-    rf"(?:^|(?<=[;,\n|]))\s*(?:{_HOST}s?\s*:|(?:moderated|hosted|chaired) by)\s*[^;,\n|]+"
+    rf"(?:^|(?<=[;,\n|]))\s*{_HOST}s?\s*:\s*[^;,\n|:]+:?"
+    r"|(?:^|(?<=[;,\n| ]))(?:moderated|hosted|chaired|interviewed) by [^;,\n|:]+:?"
     rf"|(?:^|(?<=[;,\n|&]))[^;,\n|&]+[(\[]{_HOST}[)\]]",
     re.IGNORECASE,
 )
 """Whoever leads through a session; not a presenter if the session has others."""
 
+_BULLET = re.compile(r"^(?:[-*\u2022\u00b7\u2013]|\d{1,2}[.)]) ")
+_ROLE = (
+    r"(?i:(?:[\w-]+ ){0,4}(?:c[teio]o|vp|engineer|developer|architect|director|manager|professor|researcher|scientist"
+    r"|consultant|(?:co-?)?founder|advocate|evangelist|maintainer)(?: (?:at|of|for|@|in) .+)?|head of .+)"
+)
+_COMPANY = (
+    r".*\b(?:Inc|Corp|Ltd|LLC|GmbH|AG|PLC|Technologies|Foundation)\.?"
+    r"|(?:.* )?(?:University|Universität|Université|Universidad|Institute)\b.*"
+)
+_BEHIND = re.compile(
+    rf" (?:at|from|@) ?\S.*| [-\u2013\u2014] (?:{_ROLE}|{_COMPANY})$| (?:she|he|they)(?:/\w{{2,6}}){{1,2}}$"
+    r"|(?:^| )[^\s@]+@[^\s@]+\.[^\s@]+"
+)
+"""What stands behind a name: where the person works, pronouns, an address."""
+
+_BEHIND_DASH = re.compile(r" [-\u2013\u2014] .*")
+_NO_PERSON = re.compile(f"{_ROLE}|{_COMPANY}")
+_FULL_STOP = re.compile(r"(?<=[^\W\d_]{3})\.$")
+
 _SPACES = re.compile(r"[^\S\n\t]+")
 _NOBODY = re.compile(
-    r"n n|nn|panel(?: discussion)?|(?:the )?(?:keynote )?(?:speakers?|organi[sz]ers?|staff|moderators?|hosts?|team)"
+    r"n n|nn|undefined|panel(?: discussion)?"
+    r"|(?:the )?(?:keynote )?(?:speakers?|organi[sz]ers?|staff|moderators?|hosts?|team)"
 )
 """More placeholders than a title has; folded words."""
 
 _LIST = re.compile(r"\s*(?:\[.*\]|\{.*\})\s*", re.DOTALL)
 _ITEM = re.compile(r"""\"([^"]*)\"|'([^']*)'|([^,"']+)""")
-_GUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
-_BACKWARDS = re.compile(r"([^ ,]+) ?, ?([^ ,]+)")
+_KEY = re.compile(
+    r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}|(?:[0-9a-f]{8}){3,4}|rec(?=\D*\d)[A-Za-z0-9]{14}"
+)
+"""A key of a person who is not listed: a UUID, MongoDB's, Airtable's."""
+
+_WORD = r"[^ ,\u1100-\u11ff\u2e80-\u9fff\uac00-\ud7af]+"
+_BACKWARDS = re.compile(
+    rf"((?:(?:van|von|de|der|den|del|della|di|da|dos|du|la|le|ter|ten|el|al|bin|zu) ){{0,3}}{_WORD}) ?, ?({_WORD})"
+)
+"""A last name before a first name; Chinese, Japanese and Korean names have no space within."""
 
 
 def names(value: object, people: Mapping[str, str]) -> tuple[str, ...]:
@@ -74,11 +113,15 @@ def names(value: object, people: Mapping[str, str]) -> tuple[str, ...]:
     found: list[str] = []
     for given in _each(value, people):
         name = _BESIDE.sub("", given) or given
-        if name and len(name) <= NAME_CHARACTERS and "://" not in name and not _NOBODY.fullmatch(plain(name)):
+        if 0 < len(name) <= NAME_CHARACTERS and any(map(str.isalpha, name)) and _may_be_name(name):
             found.append(name)
         if len(found) == _PEOPLE_MAX:
             break
     return tuple(found)
+
+
+def _may_be_name(text: str) -> bool:
+    return "://" not in text and not _NOBODY.fullmatch(plain(text)) and not spreadsheet_fault(text)
 
 
 def name_of(person: Mapping[str, Any]) -> str | None:
@@ -109,25 +152,42 @@ def key_of(value: object) -> str:
 def split(text: str) -> list[str]:
     """Split a text into names: at semicolons, bars and line ends if there are any, else at commas, `&` and `and`.
 
-    Companies in brackets, degrees, `et al.` and moderators beside others are left out; two people with one surname both
-    get it.
+    What stands around the names is left out: labels, bullets, companies, roles, degrees, pronouns, addresses of mail,
+    `et al.`, and moderators beside others. Two people with one surname both get it.
     """
+    text = _BREAK.sub("\n", unescaped(text))  # first, since an escape ends in a semicolon
     lines = (line.strip() for line in _SPACES.sub(" ", text).split("\n"))
     text = "\n".join(line for line in lines if line)
     others = _HOSTS.sub("", text)
     text = others.strip(" ,;|&\n") if re.search(r"\w", others) else text
-    text = text[label.end() :] if (label := _LABEL.match(text)) else text
+    text = _without_label(text)
     text = _JUNIOR.sub(" ", _DEGREE.sub("", _OTHERS.sub("", _BESIDE.sub("", text) or text)))
     parts = [" ".join(part.split()) for part in _STRONG.split(text)]
     backwards = [_BACKWARDS.fullmatch(part) for part in parts]  # `Brightwater, Ada`
     if all(backwards):
         return [f"{part[2]} {part[1]}" for part in backwards if part]
-    if len(parts) == 1:
+    if len(parts) > 1:
+        parts = [_BEHIND_DASH.sub("", part) for part in map(_without_bullet, parts)]
+    else:
         (single,) = parts
         if two := _SHARED.fullmatch(single):
             return [f"{two[1]} {two[3]}", two[2]]
-        parts = [name for part in _WEAK.split(single) for name in _both(part)]
-    return [part.strip() for part in parts if part.strip()]
+        first, *more = _WEAK.split(single)
+        parts = [name for part in [first, *filterfalse(_NO_PERSON.fullmatch, more)] for name in _both(part)]
+    return [name for part in parts if (name := _bare(part))]
+
+
+def _without_label(text: str) -> str:
+    return text[label.end() :] if (label := _LABEL.match(text)) else text
+
+
+def _without_bullet(text: str) -> str:
+    return _BULLET.sub("", text.strip())
+
+
+def _bare(part: str) -> str:
+    """Return a name without what stands around it."""
+    return _FULL_STOP.sub("", _BEHIND.sub("", _without_label(_without_bullet(part))).strip())
 
 
 def _both(text: str) -> tuple[str, ...]:
@@ -153,7 +213,7 @@ def _each(value: object, people: Mapping[str, str]) -> Iterator[str]:
             inner = None if name else next((value[key] for key in AROUND_PEOPLE if key in value), None)
             if inner is None and not name and value and all(isinstance(it, dict) for it in value.values()):
                 inner = list(value.values())  # people by their keys
-            yield from [name] if name else _each(inner, people)
+            yield from _of_item(name) if name else _each(inner, people)
         case list():
             for item in [it for it in value if not _is_host(it)] or value:
                 yield from _of_list(item, people)
@@ -175,7 +235,7 @@ def _of_list(item: object, people: Mapping[str, str]) -> Iterator[str]:
         case str() if item in people:
             yield people[item]
         case str():
-            yield from () if _GUID.fullmatch(item) else _of_item(item)
+            yield from () if _KEY.fullmatch(item) else _of_item(item)
         case [str() as name]:
             yield people.get(name, name.strip())
         case [str() as first, str() as last] if first.istitle() and last.istitle():

@@ -236,6 +236,10 @@ def _markup(head: bytes) -> Form:
         if b"<!ENTITY" in head:
             raise NotAManifest("The XML declares entities of its own, which are refused: take the declarations out.")
         return Form(form.name, xml=form)
+    if b"<opml" in head[:4096]:
+        raise NotAManifest(
+            f"The file is OPML, a list of feeds: fetch the feeds, each lists its videos. {ACCEPTED_FORMS}"
+        )
     if re.search(rb"<(?:!doctype\s+html|html|head|body)\b", head[:4096], re.IGNORECASE):
         raise NotAManifest(f"The file is HTML, such as a saved web page. {ACCEPTED_FORMS}")
     if b"<django-objects" in head[:4096]:

@@ -129,8 +129,8 @@ class RowReader:
         given, fields["id"] = fields.get("id"), identity(fields, record)
         if isinstance(given, str) and "/" in given and youtube_id(given):
             fields.setdefault("url", given.strip())
-        if isinstance(url := fields.get("url"), str) and (spreadsheet_fault(url) or not ("/" in url or "." in url)):
-            fields["url"] = f"https://www.youtube.com/watch?v={url.strip()}" if is_youtube_id(url.strip()) else None
+        if isinstance(url := fields.get("url"), str):
+            fields["url"] = _address(url)
         return self._valid(fields)
 
     def _flat(self, record: dict[str, Any]) -> Flat:
@@ -224,6 +224,15 @@ class RowReader:
                 f"The row has {size:,} bytes and at most {self._row_max_bytes:,} are taken: shorten its description."
             )
         return video
+
+
+def _address(url: str) -> str | None:
+    """Return the address that a row gives, whole if it is only an id or a path on YouTube; None if it is none."""
+    if url.startswith("/watch?v="):  # of Piped and other frontends to YouTube
+        return f"https://www.youtube.com{url}"
+    if not spreadsheet_fault(url) and ("/" in url or "." in url):
+        return url
+    return f"https://www.youtube.com/watch?v={url.strip()}" if is_youtube_id(url.strip()) else None
 
 
 def _unwrapped(record: dict[str, Any]) -> dict[str, Any]:

@@ -252,7 +252,7 @@ def _pyvideo(record: Record, references: References) -> Flat:
 def _oembed(record: Record, references: References) -> Flat:
     """Flatten an `oEmbed` response, whose embedding code names the video."""
     if record.get("type") not in {None, "video"}:
-        raise Unreadable(f"The row is a {record.get('type')!s:.20} of oEmbed, not a video.")
+        raise Unreadable(f"The row is oEmbed of the type “{record.get('type')!s:.20}”, not a video.")
     embedded = re.search(r'src=\\?["\']((?:https?:)?//[^"\'\\ ]+)', str(record.get("html") or ""))
     picture = re.search(r"/vi(?:_webp)?/([\w-]{11})/", str(record.get("thumbnail_url") or ""))
     flat = _flat(

@@ -30,7 +30,7 @@ FIELDS: Mapping[str, tuple[str, ...]] = {
         "snippetresourceidvideoid idvideoid contentdetailsvideoid id videoid youtubeid youtubevideoid ytid videoids "
         "idvideo iddevídeo iddelvídeo iddovídeo iddelavidéo identifiantvidéo idvanvideo identifiantdelavidéo "
         "identificadordelvídeo identificadordovídeo idfilmu identyfikatorfilmu 動画id ビデオid 動画のid 동영상id "
-        "视频id 影片id идентификаторвидео sessionid talkid submissionid proposalid eventid"
+        "视频id 影片id идентификаторвидео sessionid talkid submissionid proposalid eventid eventkey"
     ),
     "title": _listed(
         "title snippettitle videotitle videotitleoriginal name talktitle sessiontitle proposaltitle submissiontitle "
@@ -85,8 +85,8 @@ ENVELOPES = ("video", "node", "attributes", "fields", "_source", "item", "talk",
 KEYS = ("guid", "uuid", "code", "slug", "pk", "key")
 """Columns that identify a row without an id and an address."""
 
-PEOPLE_KEYS = _keys("public_name full_public_name name full_name fullName display_name displayName title")
-"""The keys of a person's name."""
+PEOPLE_KEYS = _keys("public_name full_public_name display_name displayName full_name fullName name title")
+"""The keys of a person's name, in order of precedence; beside a name for people, `name` may be that of an account."""
 
 AROUND_PEOPLE = _keys("data edges nodes node attributes fields speaker presenter person user profile")
 """The names under which an API's object holds a person or a list of them."""
