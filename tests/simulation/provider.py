@@ -165,11 +165,14 @@ def _odd() -> Iterator[tuple[str, Fault]]:
             yield f"odd {name} {number}", Fault(_changed(**{name: value}), measured=known)
         for name in ("input_tokens", "output_tokens"):
             yield f"odd {name} {number}", Fault(_with_usage(name, value))
-        for name in ("input_tokens_details", "output_tokens_details"):
-            yield f"odd {name} {number}", Fault(_with_usage(name, value), measured=True, exact=name[0] == "o")
+        for name in ("input_tokens_details", "output_tokens_details", "total_tokens"):
+            yield f"odd {name} {number}", Fault(_with_usage(name, value), measured=True, exact=name[0] != "i")
         for name in ("cached_tokens", "cache_write_tokens"):
             yield f"odd {name} {number}", Fault(_with_details(name, value), measured=True, exact=False)
         yield f"odd error code {number}", Fault(_said_no(429, value), billed=False)
+    yield "no tokens at all", Fault(lambda body: _response(body, usage=dict.fromkeys(body["usage"], 0)))
+    yield "no tokens of output", Fault(_changed_usage(output_tokens=0, total_tokens=None))
+    yield "reasoning only in the total", Fault(_changed_usage(output_tokens=0), measured=True)
     for name in ("input_tokens", "output_tokens"):
         yield f"forty digits in {name}", Fault(_with_usage(name, 10**39))
     too_late = "Mon, 01 Jan 99999999999 00:00:00 GMT"
@@ -178,7 +181,11 @@ def _odd() -> Iterator[tuple[str, Fault]]:
 
 
 def _with_usage(name: str, value: object) -> Callable[[Body], Exchange]:
-    return lambda body: _response(body, usage=body["usage"] | {name: value})
+    return _changed_usage(**{name: value})
+
+
+def _changed_usage(**changes: object) -> Callable[[Body], Exchange]:
+    return lambda body: _response(body, usage=body["usage"] | changes)
 
 
 def _with_details(name: str, value: object) -> Callable[[Body], Exchange]:

@@ -363,6 +363,9 @@ def test_a_connection_that_broke_off_may_have_sent_everything(
         {"input_tokens": 1.0, "output_tokens": 1},
         {"input_tokens": 1, "output_tokens": -1},
         {"input_tokens": 1, "output_tokens": 1, "input_tokens_details": {"cached_tokens": 2}},
+        {"input_tokens": 0, "output_tokens": 0},
+        {"input_tokens": 0, "output_tokens": 1, "total_tokens": 1},
+        {"input_tokens": 1, "output_tokens": 1, "output_tokens_details": {"reasoning_tokens": 2}},
     ],
 )
 def test_a_usage_that_is_not_made_of_integers_or_cannot_be_true_is_unknown(usage: object) -> None:
@@ -382,14 +385,21 @@ def test_one_part_may_be_all_of_the_input_and_no_more(part: str) -> None:
     assert read_usage(usage | {"input_tokens": 2}) is None
 
 
-def test_a_usage_of_zero_tokens_is_a_usage() -> None:
-    assert read_usage({"input_tokens": 0, "output_tokens": 0}) == Usage(0, 0, None, None)
+@pytest.mark.parametrize(("total", "output"), [(None, 4), ("99", 4), (-1, 4), (13, 4), (14, 4), (15, 5), (64, 54)])
+def test_reasoning_that_only_the_total_counts_is_output(total: object, output: int) -> None:
+    details = {"reasoning_tokens": output}
+    usage = {"input_tokens": 10, "output_tokens": 4, "total_tokens": total, "output_tokens_details": details}
+    assert read_usage(usage) == Usage(10, output)
+
+
+def test_a_usage_without_output_is_a_usage() -> None:
+    assert read_usage({"input_tokens": 1, "output_tokens": 0}) == Usage(1, 0, None, None)
 
 
 @given(
     st.recursive(st.none() | st.booleans() | st.integers() | st.floats() | st.text(), st.lists)
     | st.dictionaries(
-        st.sampled_from(["input_tokens", "output_tokens", "input_tokens_details"]),
+        st.sampled_from(["input_tokens", "output_tokens", "total_tokens", "input_tokens_details"]),
         st.none() | st.integers() | st.text() | st.dictionaries(st.just("cached_tokens"), st.none() | st.integers()),
     )
 )

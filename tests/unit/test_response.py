@@ -258,13 +258,14 @@ def test_a_refusal_after_the_beginning_is_charged_by_its_usage(usage: object, bi
 @pytest.mark.parametrize("name", ["input_tokens", "output_tokens"])
 def test_a_usage_beyond_every_number_of_the_ledger_is_unknown(name: str, number: int, billing: type) -> None:
     free = replace(TERMS, tiers={"default": TERMS.tiers["default"].times(Decimal(0))})
-    usage = {"input_tokens": 0, "output_tokens": 0, name: number}
+    other, others = ("output_tokens", 0) if name == "input_tokens" else ("input_tokens", 1)
+    usage = {name: number - others, other: others}
     outcome = interpret(replace(WHOLE, body={"usage": usage}, usage=read_usage(usage)), TALK, free)
     assert isinstance(outcome.billing, billing)
 
 
 def test_a_cost_beyond_every_number_of_the_ledger_is_unknown() -> None:
-    usage = {"input_tokens": 0, "output_tokens": NUMBER_MAX // 1_000}
+    usage = {"input_tokens": 1, "output_tokens": NUMBER_MAX // 1_000}
     exchange = replace(WHOLE, body={"usage": usage}, usage=read_usage(usage))
     dear = replace(TERMS, tiers={"default": TERMS.tiers["default"].times(Decimal(10_000))})
     assert isinstance(interpret(exchange, TALK, TERMS).billing, Measured)
@@ -444,6 +445,17 @@ def test_the_dearer_of_the_requested_and_the_actual_service_tier_is_charged(tier
 
 def test_an_answer_from_a_tier_without_a_price_is_charged_its_bound() -> None:
     assert came_to({"service_tier": "gold", "usage": USAGE}).billing == Unmeasured()
+
+
+@pytest.mark.parametrize(
+    ("body", "cleaned", "billing"),
+    [({"output": [{}]}, TALK, Unmeasured), ({"status": "failed", "output": []}, None, Measured)],
+)
+def test_an_answer_of_no_tokens_is_charged_its_bound_and_a_failure_before_the_answer_is_not(
+    body: dict[str, Any], cleaned: Cleaned | None, billing: type
+) -> None:
+    outcome = came_to(body | {"usage": USAGE | {"output_tokens": 0}}, cleaned)
+    assert isinstance(outcome.billing, billing)
 
 
 def test_cached_and_written_tokens_above_the_input_make_a_usage_unknown() -> None:

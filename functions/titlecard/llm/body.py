@@ -83,6 +83,7 @@ def _of_completion(body: dict[str, Any], choice: dict[str, Any]) -> dict[str, An
         "input_tokens": usage.get("prompt_tokens"),
         "output_tokens": usage.get("completion_tokens"),
         "input_tokens_details": usage.get("prompt_tokens_details"),
+        "output_tokens_details": usage.get("completion_tokens_details"),
     }
     return {**body, "output": [{"content": parts}], "usage": counts | usage, **ended}
 

@@ -43,22 +43,29 @@ class Exchange:
 
 
 def read_usage(usage: object) -> Usage | None:
-    """Return a response's `usage`; None if it is missing, not made of integers, or inconsistent.
+    """Return a response's `usage`; None if it is missing, not made of integers, or cannot be true.
+
+    A usage without input cannot be true: OpenAI and gateways report zeros for answers that they bill. Some providers
+    count reasoning in `total_tokens` and not in `output_tokens`, and bill it as output.
 
     Source of the names: OpenAI API reference, "The Response object".
     """
     if not isinstance(usage, dict):
         return None
     input_tokens, output_tokens = _count(usage, "input_tokens"), _count(usage, "output_tokens")
-    if input_tokens is None or output_tokens is None:
+    if not input_tokens or output_tokens is None:
         return None
-    details = usage.get("input_tokens_details")
-    if not isinstance(details, dict):
-        details = {}
-    cached, written = _count(details, "cached_tokens"), _count(details, "cache_write_tokens")
-    if (cached or 0) + (written or 0) > input_tokens:
+    output_tokens = max(output_tokens, (_count(usage, "total_tokens") or 0) - input_tokens)
+    of_input, of_output = (_details(usage, f"{part}_tokens_details") for part in ("input", "output"))
+    cached, written = _count(of_input, "cached_tokens"), _count(of_input, "cache_write_tokens")
+    if (cached or 0) + (written or 0) > input_tokens or (_count(of_output, "reasoning_tokens") or 0) > output_tokens:
         return None
     return Usage(input_tokens, output_tokens, cached, written)
+
+
+def _details(usage: Mapping[str, object], name: str) -> Mapping[str, object]:
+    details = usage.get(name)
+    return details if isinstance(details, dict) else {}
 
 
 def _count(numbers: Mapping[str, object], name: str) -> int | None:

@@ -257,14 +257,17 @@ def _billing(exchange: Exchange, body: Mapping[str, Any], terms: ResponseContext
     """Return the billing that the usage implies.
 
     The response names the service tier that the provider used. If it is dearer than the requested one, its price is
-    charged; if it has no price, the cost is unknown. So it is if the ledger holds no such number.
+    charged; if it has no price, the cost is unknown. So it is if the ledger holds no such number, or if a response with
+    output reports no tokens of output.
     """
-    tier = body.get("service_tier")
+    usage, tier = exchange.usage, body.get("service_tier")
     if tier is None:
         tier = terms.service_tier
-    if exchange.usage is None or not isinstance(tier, str) or tier not in terms.tiers:
+    if usage is None or not isinstance(tier, str) or tier not in terms.tiers:
         return Unmeasured()
-    charges = [measured(exchange.usage, terms.tiers[name]) for name in (terms.service_tier, tier)]
+    if not usage.output_tokens and body.get("output"):
+        return Unmeasured()
+    charges = [measured(usage, terms.tiers[name]) for name in (terms.service_tier, tier)]
     charge = max(charges, key=lambda charge: charge.micro_usd)
     return Unmeasured() if charge.total.exceeds(_NUMBERS_MAX) else Measured(charge)
 
