@@ -258,9 +258,7 @@ def test_a_sweep_without_the_lease_does_nothing(stage: Stage) -> None:
     assert (stage.sweep(), stage.calls) == ({"left to another sweep": 1}, [])
 
 
-@pytest.mark.parametrize(
-    ("whole", "left", "sent"), [(300, 61, [1, 2]), (300, 60, [1]), (40, 11, [1, 2]), (40, 10, [1])]
-)
+@pytest.mark.parametrize(("whole", "left", "sent"), [(300, 61, [1, 2]), (300, 60, []), (40, 11, [1, 2]), (40, 10, [])])
 def test_a_sweep_stops_a_minute_or_a_quarter_of_its_time_before_the_end(
     stage: Stage, whole: float, left: float, sent: list[int]
 ) -> None:
@@ -283,6 +281,7 @@ TROUBLE = [
     ReadTimeoutError(endpoint_url="sqs"),
     CatalogBusy("throttled"),
     MessagesNotSent("refused"),
+    KeyError("nobody foresaw it"),
 ]
 
 
@@ -515,3 +514,26 @@ def test_a_row_of_an_unreadable_batch_is_postponed_too(stage: Stage, trouble: Ex
     stage.rows = [row(1, of="gone", due=minutes(-1)), row(2)]
     assert stage.sweep() == {"unreadable": 1, "put back": 1}
     assert (stage.calls[0], stage.sent) == (("postpone_unreadable", "gone", 1, A_DAY_LATER), [2])
+
+
+@pytest.mark.parametrize("case", ["paused", "unreadable", "cannot be paid for", "waiting"])
+def test_a_sweep_whose_time_is_up_reads_no_further_although_nothing_is_sent(stage: Stage, case: str) -> None:
+    stage.rows = [row(number) for number in range(1, 9)]
+    if case == "paused":
+        stage.accounts["pycon"] = Account("pycon", AMPLE, "", Breaker())
+    elif case == "unreadable":
+        stage.rows = [UnreadableRow("b", number, "KeyError", stamp(NOON)) for number in range(1, 9)]
+    else:
+        stage.batches, stage.spent_by["b"] = [batch(limits=times(1))], times(1)
+    if case == "waiting":
+        stage.rows = [UnreadableRow("b", number, "KeyError", NEVER) for number in range(1, 9)]
+    seconds = iter([300, 300, 300])
+    stage.sweep(remaining=lambda: next(seconds, 60))
+    assert len(stage.calls) <= 3
+    assert stage.calls[-1] == ("audit",)
+
+
+def test_a_row_that_the_index_lists_twice_is_sent_once(stage: Stage) -> None:
+    stage.rows = [row(1, due=minutes(-1)), row(1, need=Amount()), row(2)]
+    assert stage.sweep() == {"put back": 2}
+    assert stage.sent == [1, 2]

@@ -120,17 +120,23 @@ class Requeue:
 
     def _put_back(self, in_time: Callable[[], bool]) -> Counter[str]:
         """Send the rows that can continue, no more than the budgets can pay for; tell the rest once why they cannot."""
-        sweep = _Sweep(self.catalog, self.queue, _Headroom(self.ledger, self.now()), self.most, self.now)
+        sweep = _Sweep(self.catalog, self.queue, _Headroom(self.ledger, self.now()), self.most, self.now, in_time)
         try:
             batches = [it for it in self.catalog.open_batches() if isinstance(it, Batch)]  # the audit reports others
-            sweep.send(sweep.due_rows(batches, in_time), in_time)
+            sweep.send(sweep.due_rows(batches))
             for batch in batches:
                 if in_time():
-                    sweep.send(sweep.rows_for_a_person(batch), in_time)
-        except (CatalogBusy, BotoCoreError, ClientError, MessagesNotSent) as error:  # the batches are still audited
-            logger.warning("not all rows that are due were put back", error=type(error).__name__)
+                    sweep.send(sweep.rows_for_a_person(batch))
+        except (CatalogBusy, BotoCoreError, ClientError, MessagesNotSent) as error:
+            logger.warning(_CUT_SHORT, error=type(error).__name__)
+            sweep.done["cut short"] += 1
+        except Exception:  # noqa: BLE001 -- whatever it is, the batches are still audited
+            logger.exception(_CUT_SHORT)
             sweep.done["cut short"] += 1
         return sweep.done
+
+
+_CUT_SHORT = "not all rows that are due were put back"
 
 
 # ------------------------------------------------------------------------------------------- the verdict on a row
@@ -262,18 +268,19 @@ class _Sweep:
     _headroom: _Headroom
     _most: int
     _now: Callable[[], datetime]
+    _in_time: Callable[[], bool]
     _batches: dict[str, Batch] = field(default_factory=dict)
     done: Counter[str] = field(default_factory=Counter)
 
-    def due_rows(self, batches: Iterable[Batch], in_time: Callable[[], bool]) -> Iterator[DeferredRow]:
+    def due_rows(self, batches: Iterable[Batch]) -> Iterator[DeferredRow]:
         """Yield the due rows of all projects that can continue, oldest first; record why the others cannot."""
         self._batches.update({batch.id: batch for batch in batches})
         projects = sorted({batch.project for batch in self._batches.values()})
-        streams = [self._rows_that_continue(self._due_of(project, in_time)) for project in projects]
+        streams = [self._rows_that_continue(self._due_of(project)) for project in projects]
         streams.append(self._rows_that_continue(self._catalog.due(NO_PROJECT, now=self._now())))
         return heapq.merge(*streams, key=attrgetter("row.due"))
 
-    def _due_of(self, project: str, in_time: Callable[[], bool]) -> Iterator[DeferredRow | UnreadableRow]:
+    def _due_of(self, project: str) -> Iterator[DeferredRow | UnreadableRow]:
         """Yield a project's due rows that can be decided; while the project waits, only those of cancelled batches.
 
         Cancelled rows behind more than `MOST_PASSED` others wait with them.
@@ -288,14 +295,14 @@ class _Sweep:
                 yield found
                 continue
             passed += 1
-            if not cancelled or passed > MOST_PASSED or not in_time():
+            if not cancelled or passed > MOST_PASSED or not self._in_time():
                 return
 
     def _rows_that_continue(self, rows: Iterable[DeferredRow | UnreadableRow]) -> Iterator[DeferredRow]:
         """Yield the rows that can continue; record why the others cannot."""
         stay = 0
         for found in rows:
-            if self._has_postponed_enough or stay >= self._most:
+            if self._is_over or stay >= self._most:
                 return
             verdict = self._verdict(found)
             if isinstance(found, DeferredRow) and verdict is Verdict.GO:
@@ -312,7 +319,7 @@ class _Sweep:
         if not batch.cancelled and not isinstance(self._headroom.of_project(batch.project), _ProjectHeadroom):
             return
         for found in self._catalog.waiting(batch):
-            if self._has_postponed_enough:
+            if self._is_over:
                 return
             verdict = self._verdict(found)
             if isinstance(found, UnreadableRow) or not _is_held_by_us(found):
@@ -342,21 +349,21 @@ class _Sweep:
         reason = f"{why.hold}: {why.sentence}"
         self.done["postponed"] += self._catalog.postpone(deferred, reason=reason, until=why.due)
 
-    def send(self, rows: Iterable[DeferredRow], in_time: Callable[[], bool]) -> None:
+    def send(self, rows: Iterable[DeferredRow]) -> None:
         """Send rows as they come, as many as the sweep may still send, and mark them.
 
-        Their batches count as moved in any case: otherwise the audit of a batch that stood still would give up rows
-        whose messages it does not see.
+        A row is sent once, although the index may list it at its previous date and at its new one. The batches count as
+        moved in any case: otherwise the audit of a batch that stood still would give up rows whose messages it does not
+        see.
         """
         moved: set[str] = set()
         sent: dict[tuple[str, int], DeferredRow] = {}
 
         def messages() -> Iterator[Message]:
             for row in islice(rows, max(self._most - self.done["put back"], 0)):
-                sent[row.batch, row.message.row] = row
-                yield row.message
-                if not in_time():
-                    return
+                if (row.batch, row.message.row) not in sent:
+                    sent[row.batch, row.message.row] = row
+                    yield row.message
 
         with ThreadPoolExecutor(MARK_THREADS, thread_name_prefix="mark") as pool:
             for chunk in chunk_messages(messages()):
@@ -373,8 +380,9 @@ class _Sweep:
         return self._batches[deferred.batch]
 
     @property
-    def _has_postponed_enough(self) -> bool:
-        return self.done["postponed"] >= self._most
+    def _is_over(self) -> bool:
+        """Whether the time is up, or enough rows have another date."""
+        return self.done["postponed"] >= self._most or not self._in_time()
 
 
 def _waits(account: _ProjectHeadroom | Refusal) -> bool:
