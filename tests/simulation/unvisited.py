@@ -14,7 +14,7 @@ _NEVER = "what it guards against cannot be said in types: the line before has ex
 
 _UNREADABLE = "items that this version cannot read: the catalog's own tests write some"
 _READ_IN_ANOTHER_WAY = "a manifest that is read in another way than before: the audit's own tests change the limits"
-_UNFORESEEN = "exceptions that end a schedule, unless AWS or a key causes them: the parser's own tests raise some"
+_UNFORESEEN = "exceptions that end a schedule, unless AWS or a key causes them: the modules' own tests raise some"
 _CROWDED = "a table that stays crowded until all tries are used up: the catalog's own tests keep one so"
 _SAID = "what waits has a reason, a date and a need"
 
@@ -142,12 +142,15 @@ UNVISITED: dict[tuple[str, str, str], tuple[tuple[bool, ...], str]] = {
         "a key is not taken away here",
     ),
     ("pipeline.parse", "Parser._look_up", "it.entry.talk"): (YES, _RARE),
-    ("pipeline.audit", "Audit._send_again", "not in_time()"): (YES, _LONG),
+    ("pipeline.audit", "Audit._send_again.messages", "not in_time()"): (YES, _LONG),
+    ("pipeline.audit", "Audit._end_unsendable", "not in_time()"): (YES, _LONG),
     ("pipeline.audit", "Audit._audit", "is_last"): (BOTH, _READ_IN_ANOTHER_WAY),
     ("pipeline.audit", "Audit._audit", "not is_last"): (NO, _READ_IN_ANOTHER_WAY),
     ("pipeline.audit", "Audit._audit", "except (NotAManifest, ManifestTooLarge)"): (YES, _READ_IN_ANOTHER_WAY),
     ("pipeline.requeue", "_Sweep._due_of", "passed > MOST_PASSED"): (YES, _LONG),
-    ("pipeline.requeue", "_Sweep._due_of", "not in_time()"): (YES, _LONG),
+    ("pipeline.requeue", "_Sweep._due_of", "not self._in_time()"): (YES, _LONG),
+    ("pipeline.requeue", "_Sweep.send.messages", "(row.batch, row.message.row) not in sent"): (NO, _RARE),
+    ("pipeline.requeue", "Requeue._put_back", "except Exception"): (YES, _UNFORESEEN),
     ("aws.dynamodb.catalog.items", "_moment", "moment.tzinfo is None"): (YES, _UNREADABLE),
     ("aws.dynamodb.catalog.items", "_text", "not isinstance((text := item[name]), str)"): (YES, _UNREADABLE),
     ("aws.dynamodb.catalog.items", "as_batch", "name in item"): (NO, "every version of today writes all five"),

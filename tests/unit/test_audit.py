@@ -417,10 +417,15 @@ def test_a_round_is_over_when_fewer_rows_are_lost_than_a_call_may_send(stage: St
     assert stage.named("audited") == [(1, 40 - lost, row)]
 
 
-def test_a_round_stops_when_time_is_up(stage: Stage) -> None:
-    looks = iter([True, False])
-    assert stage.run(lambda: next(looks)) == {"sent again": 10}
-    assert stage.named("audited") == [(1, 0, 10)]
+@pytest.mark.parametrize(("first_lost", "row"), [(1, 8), (5, 8), (8, 8), (9, 8), (40, 8)])
+def test_a_round_stops_when_time_is_up_and_continues_from_the_last_row_that_it_read(
+    stage: Stage, first_lost: int, row: int
+) -> None:
+    stage.ended = numbers(1, first_lost - 1)
+    looks = iter([True] * 8)
+    sent = numbers(first_lost, 8)
+    assert stage.run(lambda: next(looks, False)) == ({"sent again": len(sent)} if sent else {})
+    assert (stage.named("send"), stage.named("audited")) == ([sent] if sent else [], [(1, first_lost - 1, row)])
 
 
 @pytest.mark.parametrize(("before", "rounds"), [(4, 3), (3, 1)])
@@ -466,6 +471,19 @@ def test_lost_rows_of_a_deleted_manifest_become_dead_in_steps(stage: Stage) -> N
     assert stage.run() == {"given up": 8}
     assert [rows for rows, _ in stage.named("end")] == [numbers(33, 40)]
     assert stage.named("audited") == [(0, 0, 0)]
+
+
+def test_ending_lost_rows_of_a_deleted_manifest_stops_when_time_is_up(stage: Stage) -> None:
+    stage.deleted, looks = ("manifest",), iter([True])
+    assert stage.run(lambda: next(looks, False)) == {"given up": 10}
+    assert stage.named("audited") == [(1, 0, 10)]
+
+
+def test_a_last_round_that_finds_no_more_lost_rows_says_nothing_about_the_manifest(stage: Stage) -> None:
+    stage.ended, stage.deferred = numbers(1, 39), [40]
+    stage.batches = [replace(OPEN, audit_rounds=ROUNDS + 1, audit_row=20)]
+    assert stage.run() == {}
+    assert (stage.named("reason"), stage.named("audited")) == ([], [(ROUNDS + 1, 0, 0)])
 
 
 @pytest.mark.parametrize("deferred", [[], [40]])

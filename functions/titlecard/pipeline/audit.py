@@ -184,7 +184,7 @@ class Audit:
                 accepted = Bitmap.from_bytes(self.uploads.read_report(batch.upload, ACCEPTED))
             except ObjectDeleted:
                 return self._finish_incomplete(batch, gone, in_time)
-            row, done = self._end_unsendable(batch, accepted, gone)
+            row, done = self._end_unsendable(batch, accepted, gone, in_time)
         self.catalog.record_audit(batch, rounds=rounds, rows=settled, row=row, now=self.now())
         return done
 
@@ -228,24 +228,35 @@ class Audit:
         """Send some of a batch's lost rows again, or give them up after enough rounds.
 
         Returns:
-            The last of these rows, 0 if the batch has no more; and the number of rows sent again or given up.
+            The last row that was looked at, 0 if the batch has no more; and the number of rows sent again or given up.
         """
         done: Counter[str] = Counter()
+        last = 0
+
+        def messages() -> Iterator[Message]:
+            nonlocal last
+            for message in accepted_messages(
+                batch, file, self.uploads, self.settings.reading_limits, after=batch.audit_row
+            ):
+                yield message
+                if not in_time():  # all rows of a long manifest may be settled but the last
+                    last = message.row
+                    return
+
         with tempfile.TemporaryFile() as file:
             self.uploads.fetch(batch.upload, file, max_bytes=self.settings.manifest_max_bytes)
-            messages = accepted_messages(batch, file, self.uploads, self.settings.reading_limits, after=batch.audit_row)
             settled = self.catalog.numbers_of_rows(batch, *SETTLED, after=batch.audit_row)
             seen = 0
-            for chunk in chunk_messages(islice(_without(messages, settled), self.settings.sweeper_limit)):
+            for chunk in chunk_messages(islice(_without(messages(), settled), self.settings.sweeper_limit)):
                 if rounds > self.settings.audit_rounds:
                     done["given up"] += self._give_up(batch, chunk)
                 else:
                     self.queue.send(chunk)
                     done["sent again"] += len(chunk)
                 seen += len(chunk)
-                if seen >= self.settings.sweeper_limit or not in_time():
+                if seen >= self.settings.sweeper_limit:
                     return chunk[-1].row, done
-        return 0, done
+        return last, done
 
     def _give_up(self, batch: Batch, chunk: list[Message]) -> int:
         reason = f"never_answered: sent again {self.settings.audit_rounds} times, and no worker finished it"
@@ -262,13 +273,14 @@ class Audit:
         self.catalog.record_audit(batch, rounds=batch.audit_rounds, rows=batch.audited_rows, now=self.now())
         return Counter()
 
-    def _end_unsendable(self, batch: Batch, accepted: Bitmap, why: str) -> tuple[int, Counter[str]]:
+    def _end_unsendable(
+        self, batch: Batch, accepted: Bitmap, why: str, in_time: Callable[[], bool]
+    ) -> tuple[int, Counter[str]]:
         """Record as dead the lost rows that cannot be sent again; return likewise the last row and the number.
 
         Without the manifest their videos are unknown, so there are no dead letters to send.
         """
         reason = f"never_answered: it cannot be sent again: {why}"
-        self.catalog.record_reason(batch, f"rows were never answered, and they cannot be sent again: {why}")
         came_back = {row.number: row.video for row in self.catalog.rows(batch) if row.state is RowState.QUEUED}
         settled = self.catalog.numbers_of_rows(batch, *SETTLED, after=batch.audit_row)
         messages = (
@@ -278,8 +290,14 @@ class Audit:
             if row > batch.audit_row
         )
         some = list(islice(_without(messages, settled), self.settings.sweeper_limit))
-        chunks = (some[start : start + ENTRIES_PER_SEND] for start in range(0, len(some), ENTRIES_PER_SEND))
-        done = Counter({"given up": sum(self._end_as_dead(batch, chunk, reason) for chunk in chunks)})
+        if some:
+            self.catalog.record_reason(batch, f"rows were never answered, and they cannot be sent again: {why}")
+        done: Counter[str] = Counter()
+        for start in range(0, len(some), ENTRIES_PER_SEND):
+            chunk = some[start : start + ENTRIES_PER_SEND]
+            done["given up"] += self._end_as_dead(batch, chunk, reason)
+            if not in_time():
+                return chunk[-1].row, done
         return (some[-1].row if len(some) == self.settings.sweeper_limit else 0), done
 
     def _end_as_dead(self, batch: Batch, chunk: list[Message], reason: str) -> int:
