@@ -31,9 +31,10 @@ count as well."""
 OTHER_FUNCTIONS = 2
 """The number of functions that run beside parsers and ingests: one sweeper, and one for the operator."""
 
-COUNTED_BYTES_PER_SECOND = 2 * 1024 * 1024
-"""The lowest speed at which ingest counts a manifest: the slowest form, on the share of a core that comes with 1,024 MB
-of memory. `tests/benchmarks/manifest.py` measures a whole core."""
+COUNTED_BYTES_PER_SECOND, MEASURED_MEMORY, MEMORY_OF_A_CORE = 2 * 1024 * 1024, 1_024, 1_769
+"""The lowest speed at which ingest counts a manifest: the slowest form, on the share of a core that comes with so many
+MB of memory. The share grows with the memory up to a whole core (Lambda developer guide, "Configure Lambda function
+memory"), which `tests/benchmarks/manifest.py` measures."""
 
 BUILT = Path(__file__).with_name("built.json")
 """The file that names the artefact's Python and processor; `functions/build` writes it."""
@@ -133,11 +134,12 @@ def _of_timeouts(number: SimpleNamespace, said: SimpleNamespace) -> Iterator[str
             f"{number.VisibilitySeconds} or less."
         )
     # The largest manifest is counted in one invocation; only the sending can continue in another.
-    most = number.IngestTimeoutSeconds * COUNTED_BYTES_PER_SECOND
+    memory = min(number.FunctionMemory, MEMORY_OF_A_CORE)
+    most = number.IngestTimeoutSeconds * COUNTED_BYTES_PER_SECOND * memory // MEASURED_MEMORY
     if number.ManifestMaxBytes > most:
         yield (
-            f"{said.ManifestMaxBytes} is more than ingest can count in {said.IngestTimeoutSeconds}: make it {most} or "
-            "less, or raise IngestTimeoutSeconds."
+            f"{said.ManifestMaxBytes} is more than ingest can count in {said.IngestTimeoutSeconds} with "
+            f"{said.FunctionMemory}: make it {most} or less, or raise one of the others."
         )
 
 

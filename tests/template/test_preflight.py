@@ -103,6 +103,14 @@ def test_the_event_source_bounds_the_concurrency_and_the_function_does_not(
             r"ManifestMaxBytes \(1073741824\) is more than",
         ),
         (
+            {"FunctionMemory": "256", "IngestTimeoutSeconds": "511"},
+            r"ManifestMaxBytes \(268435456\) is more than .* \(511\) with FunctionMemory \(256\): make it 267911168 ",
+        ),
+        (
+            {"ManifestMaxBytes": "1073741824", "FunctionMemory": "10240", "IngestTimeoutSeconds": "296"},
+            r"with FunctionMemory \(10240\): make it 1072381952 or less",
+        ),
+        (
             {"NoncurrentVersionDays": "4"},
             r"NoncurrentVersionDays \(4\) is not above RetentionSeconds \(345600\) .* make it 5 or more",
         ),
@@ -177,7 +185,6 @@ ALONE = {
     "IngestContinuations": "the audit goes on where they end",
     "SweeperLimit": "what is left is put back a minute later",
     "LogRetentionDays": "nothing reads the logs but people",
-    "FunctionMemory": "the timeouts are the owner's to raise with less memory",
 }
 """The numbers without a relation to others, each with the reason."""
 
