@@ -995,6 +995,63 @@ def test_a_list_of_titles_in_markdown_is_read() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ("1. Queues", "2. A talk about locks"),
+        ("9) Queues", "10) A talk about locks"),
+        ("1. Queues", "1. A talk about locks"),
+        ("00:00 Queues", "1:02:03 - A talk about locks"),
+        ("- [ ] Queues", "- [x] A talk about locks"),
+    ],
+)
+def test_what_counts_the_lines_of_a_list_is_no_part_of_a_title(lines: tuple[str, ...]) -> None:
+    assert [title for _, _, title in accepted("\n".join(lines).encode())] == ["Queues", "A talk about locks"]
+
+
+@pytest.mark.parametrize("lines", [("3 tests", "4 walls"), ("1. FC Example", "A talk"), ("2024: a year", "2025. Next")])
+def test_numbers_that_count_no_lines_stay_in_their_titles(lines: tuple[str, ...]) -> None:
+    assert [title for _, _, title in accepted("\n".join(lines).encode())] == [*lines]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "- [Queues](https://youtu.be/Ab3dEfGh1Jk) by Ada Byron",
+        "- Queues by Ada Byron ([slides](https://example.org/q.pdf), [video](https://youtu.be/Ab3dEfGh1Jk))",
+    ],
+)
+def test_a_link_in_a_line_of_markdown_gives_the_address(line: str) -> None:
+    (row,) = rows(line.encode())
+    assert isinstance(row, Accepted)
+    assert (row.video.id, row.video.title) == ("Ab3dEfGh1Jk", "Queues by Ada Byron")
+
+
+def test_a_word_of_eleven_letters_before_an_id_is_the_title() -> None:
+    assert accepted(b"Nanoseconds\tAb3dEfGh1Jk\nQueues\t-l9mNoPq2Rs\n") == [
+        (1, "Ab3dEfGh1Jk", "Nanoseconds"),
+        (2, "-l9mNoPq2Rs", "Queues"),
+    ]
+
+
+def test_an_escaped_bar_in_a_markdown_table_is_text() -> None:
+    table = b"| id | title | speaker |\n|---|---|---|\n| a | A \\| B | Ada Byron |\n"
+    assert talks(rows(table)) == [("a", "A | B", ("Ada Byron",))]
+
+
+def test_a_form_that_speakers_filled_in_gives_their_talk_and_name() -> None:
+    form = (
+        b"Email Address,Name,Title,Talk Title,Video\na@example.org,Ada Byron,CTO,Queues,https://youtu.be/Ab3dEfGh1Jk\n"
+    )
+    assert talks(rows(form)) == [("Ab3dEfGh1Jk", "Queues", ("Ada Byron",))]
+
+
+def test_a_carriage_return_outside_quotes_is_named() -> None:
+    _, refused = rows(b"id,title\r\n1,A\r\n2,B\r3,C\r\n")
+    assert isinstance(refused, Refused)
+    assert refused.reason.startswith("The row holds a carriage return outside quotes")
+
+
 def test_a_description_of_two_columns_is_read_from_both() -> None:
     row = {"guid": "g", "title": "A", "persons": ["Ada Byron"], "abstract": "One.", "description": "Two.", "room": "x"}
     reading = manifests.read(io.BytesIO(json.dumps([row]).encode()), ReadingLimits())

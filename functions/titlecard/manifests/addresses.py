@@ -106,8 +106,8 @@ def _of_vimeo(path: list[str]) -> str | None:
 def _split(url: str) -> SplitResult | None:
     """Return the parts of an address, or of the first one in a text; a redirect counts as what it leads to."""
     url = _ARCHIVED.sub("", html.unescape(url.strip()))
-    if url.startswith("/watch?v="):  # the form of frontends to YouTube
-        url = f"//youtube.com{url}"
+    if url.startswith(("/watch?v=", "watch?v=")):  # the form of frontends to YouTube
+        url = f"//youtube.com/{url.removeprefix('/')}"
     if found := _ADDRESS.search(url):
         url = found[0].rstrip(".,;") if "(" in found[0] else found[0].rstrip(".,;)")
     try:

@@ -18,6 +18,7 @@ from titlecard.manifests.vocabulary import (
     LAST_NAMES,
     MORE_PRESENTERS,
     NOT_IN,
+    OF_APPLICANTS,
     RECORDINGS,
     STEMS,
     VIDEO,
@@ -88,7 +89,11 @@ def _people(columns: Mapping[str, str], found: Mapping[str, str]) -> dict[str, s
     if every:
         return {f"presenters {place}" if place else "presenters": name for place, name in enumerate(every)}
     parts = [next((columns[it] for it in each if it in columns), None) for each in (FIRST_NAMES, LAST_NAMES)]
-    return {"presenters": parts[0], LAST_NAME: parts[1]} if parts[0] and parts[1] and "title" in found else {}
+    if parts[0] and parts[1] and "title" in found:
+        return {"presenters": parts[0], LAST_NAME: parts[1]}
+    name = next((columns[it] for it in ("fullname", "yourname", "name") if it in columns), None)
+    is_applicant = name and found.get("title") not in {None, name} and not columns.keys().isdisjoint(OF_APPLICANTS)
+    return {"presenters": name} if name and is_applicant else {}
 
 
 def recognise_by_values(

@@ -200,10 +200,10 @@ class Reading:
     def _table_record(self, row: TableRow) -> object:
         if row.fault:
             raise Unreadable(row.fault)
-        names = self._form.table.names if self._form.table else ()
-        if len(names) == 1:  # a list of titles
-            return title_line(row.fields[0], ids=self._form.table is not None and self._form.table.ids)
-        return dict(zip(names, map(cell, row.fields), strict=False))
+        written = self._form.table
+        if written and len(written.names) == 1:  # a list of titles
+            return title_line(row.fields[0], ids=written.ids, numbered=written.numbered)
+        return dict(zip(written.names if written else (), map(cell, row.fields), strict=False))
 
     def _json_record(self, piece: Piece) -> object:
         if not piece.whole:

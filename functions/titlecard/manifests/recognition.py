@@ -18,7 +18,7 @@ from titlecard.manifests.references import keys_of
 from titlecard.manifests.source import HEAD_BYTES, lines
 from titlecard.manifests.tables import Table, delimiter, table
 from titlecard.manifests.texts import unescaped
-from titlecard.manifests.title_lines import title_and_address, title_and_id
+from titlecard.manifests.title_lines import are_numbered, title_and_address, title_and_id, without_number
 from titlecard.manifests.vocabulary import ENVELOPES, FIELDS, KEYS
 from titlecard.manifests.xml_rows import xml_form
 from titlecard.manifests.yaml_rows import is_single, is_yaml
@@ -240,7 +240,7 @@ def _markup(head: bytes) -> Form:
         raise NotAManifest(
             f"The file is OPML, a list of feeds: fetch the feeds, each lists its videos. {ACCEPTED_FORMS}"
         )
-    if re.search(rb"<(?:!doctype\s+html|html|head|body)\b", head[:4096], re.IGNORECASE):
+    if re.search(rb"<(?:!doctype\s+html|html|head|body|table|div)\b", head[:4096], re.IGNORECASE):
         raise NotAManifest(f"The file is HTML, such as a saved web page. {ACCEPTED_FORMS}")
     if b"<django-objects" in head[:4096]:
         raise NotAManifest("The file is Django's XML. Write it as JSON: manage.py dumpdata --format json > NEW.")
@@ -536,8 +536,10 @@ def _written_in_lines(head: bytes) -> Form:
             "--batch-file OLD > NEW.jsonl"
         )
     if (written is None or len(written.names) == 1) and separator is None and _are_titles(head):
-        quoted = all(len(line) > 1 and line[0] == line[-1] == '"' for line in _judged(head))
-        return Form(LIST_OF_TITLES, table=replace(_TITLES_ALONE, quoted=quoted, escaped=quoted))
+        written_lines = _judged(head)
+        quoted = all(len(line) > 1 and line[0] == line[-1] == '"' for line in written_lines)
+        numbered = are_numbered(written_lines)
+        return Form(LIST_OF_TITLES, table=replace(_TITLES_ALONE, quoted=quoted, escaped=quoted, numbered=numbered))
     if written is None:
         _refuse_unknown(head, separator)
     else:
@@ -561,14 +563,16 @@ def _are_titles(head: bytes) -> bool:
 def _titles_beside(head: bytes, separator: str | None) -> Table | None:
     """Return the list of titles whose lines each have the id or address of a video beside the title; None if none."""
     written = _judged(head)
+    if numbered := are_numbered(written):
+        written = [without_number(line) for line in written]
     if separator and any(line.count(separator) - line.count(f"{separator} ") > 1 for line in written):
         return None  # there are more columns
     most = len(written) * 9 // 10
     if sum(title_and_address(line) is not None for line in written) > most:
-        return _TITLES_ALONE
+        return replace(_TITLES_ALONE, numbered=numbered)
     ids = [it[1] for it in map(title_and_id, written) if it]
     if len(ids) > most and sum(map(looks_like_an_id, ids)) * 2 > len(ids):
-        return replace(_TITLES_ALONE, ids=True)
+        return replace(_TITLES_ALONE, ids=True, numbered=numbered)
     return None
 
 

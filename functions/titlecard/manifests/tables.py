@@ -51,7 +51,8 @@ _BLANK = " \t\r\n\xa0\x1a"
 class Table:
     """The notation of a CSV file, and the column of each field of a video.
 
-    `ids` says that the lines of a list of titles contain the ids of YouTube's videos.
+    `ids` says that the lines of a list of titles contain the ids of YouTube's videos, `numbered` that they begin with
+    numbers or times.
     """
 
     form: str
@@ -62,6 +63,7 @@ class Table:
     quoted: bool = True
     escaped: bool = False
     ids: bool = False
+    numbered: bool = False
 
 
 @dataclass(slots=True)
@@ -84,7 +86,8 @@ def table(head: bytes) -> Table | None:
         tables = [_table(text, mark, number) for mark in _DELIMITERS]
         found = max(tables, key=lambda it: len(it.columns))
         if found.columns.keys() >= {"title"} and found.columns.keys() & {"id", "url"}:
-            return replace(found, escaped=_BACKSLASHED.search(head) is not None)
+            bars = found.delimiter == "|" and rb"\|" in head
+            return replace(found, escaped=bars or _BACKSLASHED.search(head) is not None)
         if found.columns and (best is None or len(found.columns) > len(best.columns)):
             best = found
         judged += 1
@@ -157,7 +160,7 @@ def table_rows(written: Table, chunks: Iterable[bytes], limits: ReadingLimits) -
         except Unreadable as error:
             fault = str(error)
         except csv.Error as error:
-            fault = f"The row is broken CSV: {error}."
+            fault = _broken(str(error))
         if source.number and (fault or any(field.strip(_BLANK) for field in fields)):
             fault = fault or source.fault() or _misfit(fields, written.names)
             yield TableRow(source.number, fields, fault, source.beginning)
@@ -203,6 +206,13 @@ class _Lines:
             return _decode(line)
         self.ended = True
         raise StopIteration
+
+
+def _broken(message: str) -> str:
+    """Describe the fault that the csv module found."""
+    if "new-line character" in message:
+        return "The row holds a carriage return outside quotes: end lines with a line feed, or with both."
+    return f"The row is broken CSV: {message}."
 
 
 def _header(text: str, delimiter: str) -> tuple[str, ...]:

@@ -33,10 +33,10 @@ FIELDS: Mapping[str, tuple[str, ...]] = {
         "视频id 影片id идентификаторвидео sessionid talkid submissionid proposalid eventid eventkey"
     ),
     "title": _listed(
-        "title snippettitle videotitle videotitleoriginal name talktitle sessiontitle proposaltitle submissiontitle "
-        "titel titre titulo talkname sessionname presentationtitle lecturetitle vortragstitel talk vortrag titolo "
-        "tytuł titleen titleoftalk titleofthetalk titeldesvortrags titredelaconférence charla palestra presentation "
-        "session topic タイトル 題名"
+        "talktitle sessiontitle proposaltitle submissiontitle presentationtitle lecturetitle titleoftalk "
+        "titleofthetalk title snippettitle videotitle videotitleoriginal name titel titre titulo talkname sessionname "
+        "vortragstitel talk vortrag titolo tytuł titleen titeldesvortrags titredelaconférence charla palestra "
+        "presentation session topic タイトル 題名"
     ),
     "description": _listed(
         "description snippetdescription videodescription descriptionsegment notes summary abstract beschreibung "
@@ -73,6 +73,9 @@ FIELDS: Mapping[str, tuple[str, ...]] = {
 FIRST_NAMES = _listed("firstname speakerfirstname presenterfirstname vorname prénom nombre nome")
 LAST_NAMES = _listed("lastname speakerlastname presenterlastname nachname nom apellido cognome")
 """The columns of a single presenter's name in two parts."""
+
+OF_APPLICANTS = _listed("email emailaddress company organisation organization affiliation bio biography jobtitle")
+"""The columns of a form that speakers fill in; the column `name` beside them is the speaker's."""
 
 MORE_PRESENTERS = _listed("additionalspeakers cospeakers cospeaker copresenters copresenter secondspeaker")
 
@@ -130,7 +133,7 @@ HIDDEN = _folded(
     "borrado excluido removido eliminato rimosso verwijderde verwijderd privevideo usuniety usunieto usuniete "
     "niedostepny nicht verfugbares verfugbar non disponibile no disponible niet beschikbaar beschikbare 非公開 "
     "削除された 削除済み 私享 私人 已删除的 비공개 삭제된 удаленное удалено закрытое частное приватное retiree "
-    "slettet yksityinen poistettu soukrome odstranene silinmis ozel"
+    "slettet yksityinen poistettu soukrome smazane odstranene silinmis gizli ozel borttagen приватне видалене"
 )
 
 AROUND_HIDDEN = _folded(
@@ -140,7 +143,7 @@ AROUND_HIDDEN = _folded(
 )
 """The other words of YouTube's sentences about a hidden video."""
 
-VIDEOS = _folded("video videos film filmy wideo privevideo видео")
+VIDEOS = _folded("video videos film filmy wideo privevideo видео відео")
 
 BREAKS = _folded(
     "break breaks lunch coffee tea breakfast dinner registration registrations checkin doors networking party "
