@@ -130,6 +130,16 @@ def test_a_takeover_keeps_the_limits_that_came_with_the_upload(world: World) -> 
     assert opened(world, "second").limits == own
 
 
+def test_a_takeover_keeps_the_order_of_the_first_event_whichever_service_forwarded_the_second(world: World) -> None:
+    first = opened(world)
+    world.clock.forward(901)
+    again = replace(first.upload, order=f"{first.upload.order}0", etag="")
+    taken_over = world.catalog.open_batch(
+        again, PROJECT, LIMITS, lease="second", until=world.clock.after(1), now=world.clock()
+    )
+    assert (taken_over.lease, taken_over.upload) == ("second", first.upload)
+
+
 def test_the_same_upload_twice_is_one_batch(world: World) -> None:
     opened(world, "first")
     opened(world, "second")

@@ -40,7 +40,8 @@ class Batches(CatalogTable):
         self._update(
             batch_key(upload.batch),
             "SET #state = if_not_exists(#state, :counting), lease = :lease, lease_until = :until, moved_at = :now,"
-            " #bucket = :bucket, #key = :key, version = :version, #order = :order, etag = :etag,"
+            " #bucket = :bucket, #key = :key, version = :version,"
+            " #order = if_not_exists(#order, :order), etag = if_not_exists(etag, :etag),"
             " #project = :project,"
             " limits = if_not_exists(limits, :limits), created_at = if_not_exists(created_at, :now),"
             " agenda = if_not_exists(agenda, :open), due = if_not_exists(due, :now)"
