@@ -42,8 +42,9 @@ ingest = bootstrap.ingest(settings, clients)
 notifications = IngestQueue(clients.sqs, settings.ingest_queue_url)
 processor = BatchProcessor(EventType.SQS, raise_on_entire_batch_failure=False)
 
-AGAIN_SECONDS = 60
-"""The delay until an upload that failed is redelivered, in seconds; the queue's own visibility exceeds an hour."""
+AGAIN_SECONDS, AGAIN_MAX_SECONDS = 60, 3_600
+"""The delay until an upload that failed once is redelivered, in seconds, and the longest after it failed more often. It
+triples each time, so that the five receives of a notification outlast a failure of AWS of more than half an hour."""
 
 
 @telemetry.invocation
@@ -58,10 +59,15 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
             _take_all(uploads(body), body.get("rounds", 0), lambda: context.get_remaining_time_in_millis() / 1000)
         except Exception as error:  # of any kind: SQS redelivers the upload soon, or moves it to the DLQ
             telemetry.upload_failed(error)
-            notifications.change_visibility(record.receipt_handle, AGAIN_SECONDS)
+            failures = int(record.attributes.approximate_receive_count)
+            notifications.change_visibility(record.receipt_handle, _again_seconds(failures))
             raise
 
     return dict(process_partial_response(event=event, record_handler=take, processor=processor, context=context))
+
+
+def _again_seconds(failures: int) -> int:
+    return min(AGAIN_SECONDS * 3 ** (failures - 1), AGAIN_MAX_SECONDS)
 
 
 def _take_all(found: Iterable[Upload], rounds: int, remaining: Callable[[], float]) -> None:

@@ -257,6 +257,18 @@ def test_ingest_takes_the_other_uploads_of_a_message_although_one_fails(
     assert {it.batch for it in world.sent()} == {other.batch}
 
 
+def test_ingest_waits_three_times_as_long_after_each_failure(
+    world: World, handlers: Handlers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    delays: list[int] = []
+    monkeypatch.setattr(IngestQueue, "change_visibility", lambda _queue, _receipt, seconds: delays.append(seconds))
+    handler, event = handlers.load("ingest"), notified(world, "no JSON")
+    for receives in (1, 2, 3, 4, 5, 1_000):
+        event["Records"][0]["attributes"]["ApproximateReceiveCount"] = str(receives)
+        assert handler(event, plenty()) != NOTHING_FAILED
+    assert delays == [60, 180, 540, 1_620, 3_600, 3_600]
+
+
 def test_ingest_returns_a_message_that_it_cannot_decode(world: World, handlers: Handlers) -> None:
     event = notified(world, "no JSON")
     failed = {"batchItemFailures": [{"itemIdentifier": event["Records"][0]["messageId"]}]}

@@ -693,13 +693,14 @@ class World:
         code, queue = self.code, self.queues["ingest"]
         upload = Upload(**json.loads(letter.body)["continue"])
         try:
-            if not self._ingest.take(upload, self.remaining):
-                self._notifications.send_continuation(upload)
+            try:
+                if not self._ingest.take(upload, self.remaining):
+                    self._notifications.send_continuation(upload)
+            except LeaseHeld as contended:
+                self._notifications.send_continuation(upload, delay=contended.seconds or 60)
             self.scheduler.step()
-        except LeaseHeld as contended:
-            self._later(letter, contended.seconds or 60)
         except (ClientError, BotoCoreError, code["aws.sqs"].MessagesNotSent, code["aws.s3"].ObjectDeleted):
-            self._later(letter, 60)
+            self._later(letter, 60 * 3 ** (letter.receives - 1))
         else:
             queue.delete(letter.receipt)
 
