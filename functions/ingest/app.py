@@ -67,7 +67,8 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
 
 
 def _again_seconds(failures: int) -> int:
-    return min(AGAIN_SECONDS * 3 ** (failures - 1), AGAIN_MAX_SECONDS)
+    seconds: int = AGAIN_SECONDS * 3 ** (failures - 1)
+    return min(seconds, AGAIN_MAX_SECONDS)
 
 
 def _take_all(found: Iterable[Upload], rounds: int, remaining: Callable[[], float]) -> None:

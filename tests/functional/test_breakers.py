@@ -265,7 +265,7 @@ SPOILT = "its item cannot be read"
             Breaker(open=True, since=stamp(NOON), why="no key", probe_at=stamp(NOON)),
         ),
         (
-            {"state": "open", "why": "no key", "probe_at": "soon", "probe_until": "later"},
+            {"state": "open", "why": "no key", "probe_at": "soon", "probe_until": "0001-01-01T00:00:00+14:00"},
             Breaker(open=True, why="no key", probe_at=NEVER, probe_until=NEVER),
         ),
     ],

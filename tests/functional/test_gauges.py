@@ -9,6 +9,7 @@ import pytest
 from tests.functional.world import BUDGET, LIMITS, PROJECT, Cut, videos
 
 from titlecard import telemetry
+from titlecard.aws.dynamodb.ledger import Ledger
 from titlecard.domain.money import Amount, Budget, Cap
 from titlecard.pipeline.gauges import TOKENS_PER_ROW, Gauges
 
@@ -63,6 +64,17 @@ def test_a_ledger_that_does_not_answer_does_not_stop_a_sweep(world: World, measu
     world.wire.cut(Cut.OUTAGE)
     gauges(world).report()
     world.wire.mend()
+    assert measured == {"budget": [], "expected": []}
+
+
+def test_an_exception_that_nobody_foresaw_does_not_stop_a_sweep(
+    world: World, measured: dict[str, list[float]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(_ledger: Ledger) -> None:
+        raise KeyError("nobody foresaw it")
+
+    monkeypatch.setattr(Ledger, "accounts", failing)
+    gauges(world).report()
     assert measured == {"budget": [], "expected": []}
 
 

@@ -93,7 +93,7 @@ UNVISITED: dict[tuple[str, str, str], tuple[tuple[bool, ...], str]] = {
     ("aws.dynamodb.ledger.accounts", "_moment", "moment.tzinfo is None"): (YES, _BY_HAND),
     ("aws.dynamodb.ledger.accounts", "budget_of", "value == int(value)"): (NO, _BY_HAND),
     ("aws.dynamodb.ledger.breakers", "Breaker.probes", "self.open"): (NO, "asked only of open ones"),
-    ("aws.dynamodb.ledger.breakers", "_stamp", "except ValueError"): (YES, _BY_HAND),
+    ("aws.dynamodb.ledger.breakers", "_stamp", "except (ValueError, OverflowError)"): (YES, _BY_HAND),
     ("aws.dynamodb.ledger.items", "Spent.__add__", "*"): (BOTH, _CONSOLE),
     ("aws.dynamodb.ledger.items", "Spent.measured", "*"): (BOTH, _CONSOLE),
     ("aws.dynamodb.ledger.items", "spent_of", "*"): (BOTH, _CONSOLE),

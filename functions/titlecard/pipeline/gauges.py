@@ -49,7 +49,9 @@ class Gauges:
             limits = ((batch.accepted, batch.limits.tokens) for batch in batches)
             telemetry.tokens_expected(sum(min(limit, rows * TOKENS_PER_ROW) for rows, limit in limits))
         except (CatalogBusy, LedgerUnavailable, BotoCoreError, ClientError) as error:
-            logger.warning("the budgets could not be measured", error=type(error).__name__)
+            logger.warning(_NOT_MEASURED, error=type(error).__name__)
+        except Exception:  # noqa: BLE001 -- whatever it is, the sweep follows
+            logger.exception(_NOT_MEASURED)
 
     def _report_budgets(self) -> None:
         for project, account in self._ledger.accounts().items():
@@ -68,6 +70,7 @@ class Gauges:
         telemetry.budget_used(max(percents, default=0.0))
 
 
+_NOT_MEASURED = "the budgets could not be measured"
 _UNREADABLE = "a project's budget could not be measured"
 
 

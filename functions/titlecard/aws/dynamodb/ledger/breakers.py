@@ -209,7 +209,7 @@ def _stamp(item: Mapping[str, Any], name: str, missing: str) -> str:
     value = str(item.get(name, missing))
     try:
         return value if value in {missing, NEVER} else stamp(datetime.fromisoformat(value))
-    except ValueError:
+    except (ValueError, OverflowError):  # OverflowError: a time before the year 1 or after 9999, in UTC
         return NEVER
 
 
