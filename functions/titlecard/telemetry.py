@@ -23,6 +23,7 @@ from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
 from botocore.exceptions import BotoCoreError, ClientError
 
 from titlecard.domain.money import Unmeasured
+from titlecard.domain.reasons import code_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -121,13 +122,13 @@ def attempted(message: Message, *, attempt: int, bound: Amount, billing: Billing
         bound=bound.as_map(),
         charge=charged.as_map(),
         usage_known=not isinstance(billing, Unmeasured),
-        reason=_code(reason),
+        reason=code_of(reason),
     )
 
 
 def deferred(message: Message, *, reason: str, due: datetime | None, bound: Amount | None) -> None:
     """Report a deferred row. `due` None waits for a person; `bound` is None if the model was not to be asked."""
-    code = _code(reason)
+    code = code_of(reason)
     _buffer.count(Metric.ROWS_DEFERRED, reason=code)
     if code in _BUDGET_HOLDS:
         _buffer.count(Metric.BUDGET_REFUSALS)
@@ -143,7 +144,7 @@ def deferred(message: Message, *, reason: str, due: datetime | None, bound: Amou
 def died(message: Message | None, *, reason: str) -> None:
     """Report a death; `message` is None if the dead letter is not a manifest's row."""
     _buffer.count(Metric.DEATHS)
-    logger.warning("died", **(_row(message) if message else {}), reason=_code(reason))
+    logger.warning("died", **(_row(message) if message else {}), reason=code_of(reason))
 
 
 def refused(*, batch: str, reason: str) -> None:
@@ -161,7 +162,7 @@ def not_settled(message: Message) -> None:
 def breaker_opened(project: str, *, reason: str) -> None:
     """Report an opened breaker, and write its metric at once."""
     _buffer.count(Metric.BREAKER_OPENED)
-    logger.error("breaker opened", project=project, reason=_code(reason))
+    logger.error("breaker opened", project=project, reason=code_of(reason))
     _buffer.write_early()
 
 
@@ -298,11 +299,6 @@ def _key(metric: Metric, dimensions: Mapping[str, str]) -> _Key:
     if tuple(dimensions) != DIMENSIONS.get(metric, ()):
         raise AssertionError(f"{metric} has the dimensions {DIMENSIONS.get(metric, ())}, not {tuple(dimensions)}")
     return metric, tuple(dimensions.items())
-
-
-def _code(reason: str) -> str:
-    """Return the code of a reason that is stored as `code: sentence`."""
-    return reason.partition(":")[0]
 
 
 def _described(error: BaseException) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from titlecard.aws.dynamodb.catalog import NEVER
 from titlecard.aws.errors import LedgerItemInvalid, LedgerUnavailable
 from titlecard.domain.batch import END_STATES, BatchState, RowState
-from titlecard.domain.reasons import Hold, Reason
+from titlecard.domain.reasons import Hold, Reason, code_of
 from titlecard.domain.text import one_line
 from titlecard_console.output import format_time, format_usd, pluralize
 
@@ -167,11 +167,11 @@ def charges(ledger: Ledger, batch: Batch) -> tuple[Amount | None, str | None]:
 
 def _waits(rows: Sequence[Row], ledger: Ledger, project: str) -> tuple[Wait, ...]:
     """Return why rows wait, the most frequent reason first; the row that is due first comes first in `rows`."""
-    causes = Counter((row.reason or "").partition(":")[0] for row in rows)
+    causes = Counter(code_of(row.reason) for row in rows)
     since = _open_since(ledger, project) if any(cause in _BREAKER for cause in causes) else ""
     waits = []
     for cause, number in causes.most_common(SHOWN_WAITS):
-        first = next(row for row in rows if (row.reason or "").partition(":")[0] == cause)
+        first = next(row for row in rows if code_of(row.reason) == cause)
         why = one_line((first.reason or "").partition(":")[2])
         waits.append(Wait(number, cause, why, _due(first), since if cause in _BREAKER else ""))
     return tuple(waits)

@@ -224,10 +224,8 @@ UNVISITED: dict[tuple[str, str, str], tuple[tuple[bool, ...], str]] = {
     ),
     ("pipeline.requeue", "_Sweep._verdict", "isinstance(found, DeferredRow)"): (NO, _UNREADABLE),
     ("pipeline.requeue", "_Sweep.rows_for_a_person", "isinstance(found, UnreadableRow)"): (YES, _UNREADABLE),
-    ("pipeline.requeue", "_Sweep.rows_for_a_person", "not _is_held_by_us(found)"): (
+    ("pipeline.requeue", "_Sweep.rows_for_a_person", "hold not in set(Hold)"): (
         YES,
         "only a hold of our own has no date",
     ),
-    ("pipeline.requeue", "_is_held_by_us", "deferred.row.reason"): (NO, _SAID),
-    ("pipeline.requeue", "_says", "deferred.row.reason"): (NO, _SAID),
 }

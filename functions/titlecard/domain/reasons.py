@@ -1,6 +1,6 @@
 """The codes of reasons: why a request has no answer, why none may be sent, and why a person should check a talk.
 
-They are stored, counted and shown.
+They are stored, counted and shown. The catalog stores a reason as `code: sentence`.
 """
 
 from __future__ import annotations
@@ -65,3 +65,8 @@ CANCELLED = "cancelled by hand"
 
 DISCARDED = "discarded: a person discarded its dead letter"
 """The reason shown for a row that had not ended when its dead letter was discarded."""
+
+
+def code_of(reason: str | None) -> str:
+    """Return the code of a stored reason; empty if there is no reason."""
+    return (reason or "").partition(":")[0]

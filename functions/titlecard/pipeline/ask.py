@@ -258,7 +258,7 @@ class Asker:
         """Defer a row that may not be asked about now; end it if its batch was cancelled in the meantime."""
         if why.hold is Hold.CANCELLED:
             return EndRow(RowState.CANCELLED, reason=CANCELLED)
-        return DeferRow(f"{why.hold}: {why.sentence}", why.due, request.bound)
+        return DeferRow(why.reason, why.due, request.bound)
 
     def _key(self, job: Job, reserved: _ReservedRequest) -> str | DeferRow:
         """Return the project's key, which is read afresh for an open breaker's probe; without one, the row waits."""

@@ -46,7 +46,7 @@ from titlecard.aws.dynamodb.ledger import Refusal
 from titlecard.aws.errors import BatchItemInvalid, CatalogBusy, LedgerUnavailable, MessagesNotSent
 from titlecard.aws.sqs import chunk_messages
 from titlecard.domain.money import Cap, Total, Window
-from titlecard.domain.reasons import Hold
+from titlecard.domain.reasons import Hold, code_of
 from titlecard.pipeline.admission import usable_budget
 from titlecard.pipeline.lease import Lease
 from titlecard.telemetry import logger
@@ -322,11 +322,14 @@ class _Sweep:
             if self._is_over:
                 return
             verdict = self._verdict(found)
-            if isinstance(found, UnreadableRow) or not _is_held_by_us(found):
+            if isinstance(found, UnreadableRow):
+                continue
+            hold = code_of(found.row.reason)
+            if hold not in set(Hold):  # not one of our own limits, so the end of its wait is not known
                 continue
             if verdict is Verdict.GO:
                 yield found
-            elif isinstance(verdict, Refusal) and not (verdict.due is None and _says(found, verdict)):
+            elif isinstance(verdict, Refusal) and (verdict.due is not None or verdict.hold != hold):
                 self._postpone(found, verdict)
             else:
                 return
@@ -346,8 +349,7 @@ class _Sweep:
         return None
 
     def _postpone(self, deferred: DeferredRow, why: Refusal) -> None:
-        reason = f"{why.hold}: {why.sentence}"
-        self.done["postponed"] += self._catalog.postpone(deferred, reason=reason, until=why.due)
+        self.done["postponed"] += self._catalog.postpone(deferred, reason=why.reason, until=why.due)
 
     def send(self, rows: Iterable[DeferredRow]) -> None:
         """Send rows as they come, as many as the sweep may still send, and mark them.
@@ -388,12 +390,3 @@ class _Sweep:
 def _waits(account: _ProjectHeadroom | Refusal) -> bool:
     """Return whether a project can ask nothing more in this sweep, and no person is needed to change that."""
     return account.is_used_up if isinstance(account, _ProjectHeadroom) else account.due is not None
-
-
-def _is_held_by_us(deferred: DeferredRow) -> bool:
-    """Return whether a row waits for one of our own limits, so that the end of its wait can be known."""
-    return (deferred.row.reason or "").partition(":")[0] in set(Hold)
-
-
-def _says(deferred: DeferredRow, why: Refusal) -> bool:
-    return (deferred.row.reason or "").startswith(f"{why.hold}:")

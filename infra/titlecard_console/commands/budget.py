@@ -14,7 +14,7 @@ import typer
 from titlecard.aws.dynamodb.ledger import EVERY_PROJECT, Account, UnreadableAccount
 from titlecard.aws.errors import LedgerItemInvalid, LedgerUnavailable
 from titlecard.domain.money import Budget, cap
-from titlecard.domain.reasons import Hold
+from titlecard.domain.reasons import Hold, code_of
 from titlecard_console import stacks
 from titlecard_console.commands import options
 from titlecard_console.errors import CommandError
@@ -87,7 +87,7 @@ def set_budget(
     ledger.set_budget(project, new, by="person", now=now)
     catalog = ResultReader(stack).catalog
     for deferred in catalog.deferred_rows_of({project}):
-        if (deferred.row.reason or "").startswith((Hold.BUDGET_DAY, Hold.BUDGET_MONTH)):
+        if code_of(deferred.row.reason) in {Hold.BUDGET_DAY, Hold.BUDGET_MONTH}:
             catalog.make_due(deferred, now=now)
     before = f" (before: {_in_words(old)})" if old else ""
     say(f"{project}: {_in_words(new)}{before}")

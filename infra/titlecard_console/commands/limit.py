@@ -10,7 +10,7 @@ import typer
 
 from titlecard.domain.batch import BatchState
 from titlecard.domain.money import Amount
-from titlecard.domain.reasons import Hold
+from titlecard.domain.reasons import Hold, code_of
 from titlecard_console import stacks
 from titlecard_console.commands import options
 from titlecard_console.errors import CommandError
@@ -97,14 +97,14 @@ class _BatchLimit:
         results = ResultReader(stack)
         batch = results.batch(name)
         rows = [it.row for it in results.catalog.deferred(batch)]
-        needs = [it.need for it in rows if (it.reason or "").startswith(Hold.BATCH_LIMIT)]
+        needs = [it.need for it in rows if code_of(it.reason) == Hold.BATCH_LIMIT]
         return cls(
             batch,
             stacks.ledger(stack).spent(name),
             batch_limits(stack.parameters),
             len(needs),
             sum(needs, Amount()),
-            stacks.stores(stack).catalog.raised(name),
+            results.catalog.raised(name),
         )
 
     def content(self) -> dict[str, Any]:

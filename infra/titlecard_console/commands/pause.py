@@ -9,7 +9,7 @@ import typer
 
 from titlecard.aws.dynamodb.ledger import EVERY_PROJECT, Account, Breaker, UnreadableAccount
 from titlecard.aws.errors import LedgerItemInvalid
-from titlecard.domain.reasons import Hold, Reason
+from titlecard.domain.reasons import Hold, Reason, code_of
 from titlecard_console import stacks
 from titlecard_console.commands import options
 from titlecard_console.errors import ExitCode
@@ -89,7 +89,7 @@ def resume(
     errors = {it: error for it in invalid if (error := _error(ledger, it, now=now))}
     freed = 0
     for deferred in catalog.deferred_rows_of(accounts.keys() - errors):
-        reason = (deferred.row.reason or "").partition(":")[0]
+        reason = code_of(deferred.row.reason)
         if reason in _FREED:
             freed += reason == Hold.PAUSED or catalog.make_due(deferred, now=now)
     if any(isinstance(it, Account) and it.all_paused for it in accounts.values()):

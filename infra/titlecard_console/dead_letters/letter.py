@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from titlecard.aws.dynamodb.catalog import VideoRecord
 from titlecard.domain.money import Amount
+from titlecard.domain.reasons import code_of
 from titlecard_console.output import amounts
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ class DeadLetter:
     @property
     def cause(self) -> str:
         """The reason as a word for programs."""
-        return self.reason.partition(":")[0]
+        return code_of(self.reason)
 
     @property
     def charged(self) -> Amount:

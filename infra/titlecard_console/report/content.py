@@ -13,6 +13,7 @@ from titlecard.aws.errors import ObjectDeleted
 from titlecard.aws.s3 import UploadsBucket
 from titlecard.domain.batch import BatchState, RowState
 from titlecard.domain.money import Amount
+from titlecard.domain.reasons import code_of
 from titlecard.pipeline.ingest import REJECTS
 from titlecard_console.report.markup import Mark, Piece, layout, mark_description, mark_title
 
@@ -156,7 +157,7 @@ def _add(content: ReportContent, result: RowResult, video: Video | None, layouts
             shown["url"] = video.url
     content.rows.append(shown)
     if result.state is RowState.DEAD:
-        cause = (row.reason or "unknown").partition(":")[0]
+        cause = code_of(row.reason) or "unknown"
         group = content.dead.setdefault(cause, DeadGroup(cause, row.reason or ""))
         group.rows += 1
         group.micro_usd += charged.micro_usd

@@ -110,6 +110,11 @@ class Refusal:
         sentence = f"the project has reached its budget for {window.month}"
         return cls(Hold.BUDGET_MONTH, sentence, window.next_month)
 
+    @property
+    def reason(self) -> str:
+        """The refusal as a row stores it."""
+        return f"{self.hold}: {self.sentence}"
+
     def for_good(self) -> Refusal:
         """Return the refusal of a need above a whole budget, which a person has to raise."""
         if self.hold is Hold.BATCH_LIMIT:
