@@ -829,6 +829,7 @@ NO_TALKS = {
     "a sentence about a removed video": {"id": "a", "title": "Dieses Video ist nicht mehr verfügbar"},
     "a sentence about a private video in Japanese": {"id": "a", "title": "この動画は非公開です"},
     "an advertisement": {"id": "a", "title": "Anzeige"},
+    "a talk whose title is not known yet": {"id": "a", "title": "TBA"},
     "a sentence about a terminated account": {
         "id": "a",
         "title": "This video is no longer available because the YouTube account behind it has been terminated.",
@@ -846,7 +847,18 @@ def test_other_lists_of_conference_software_are_not_talks(row: dict[str, object]
 
 
 @pytest.mark.parametrize(
-    "title", ["Break (30 min)", "Lunch (sponsored by us)", "Przerwa na kawę", "昼食休憩", "Borrel"]
+    "title",
+    [
+        *(
+            "Break (30 min)",
+            "Lunch (sponsored by us)",
+            "Lunch sponsored by us",
+            "Przerwa na kawę",
+            "昼食休憩",
+            "Borrel",
+        ),
+        *("Juice break", "Umbaupause", "Petit-déjeuner", "Pausa para o almoço", "コーヒーブレイク", "Check in"),
+    ],
 )
 def test_a_break_with_its_length_or_sponsor_is_left_out(title: str) -> None:
     data = f"id,title,speakers\na,{title},\nb,Lunch with Ada,Ada Byron\n"

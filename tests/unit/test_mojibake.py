@@ -68,7 +68,9 @@ def test_sound_text_is_left_alone(text: str) -> None:
     assert not is_garbled(text)
 
 
-@pytest.mark.parametrize("text", ["J\ufffdrg", "Warteschlangen f?r Anf?nger", "Ã la carte", "Za≈º√≥≈\x82"])
+@pytest.mark.parametrize(
+    "text", ["J\ufffdrg", "Warteschlangen f?r Anf?nger", "Ã la carte", "Ãngel Garcia", "ä½ 好", "Za≈º√≥≈\x82"]
+)
 def test_text_that_lost_characters_is_found(text: str) -> None:
     assert is_garbled(repair(text))
 

@@ -96,6 +96,7 @@ _LOST = re.compile(
     "|[\x80-\x9f\ue000-\uf8ff]"  # control and private characters that no text has
     "|(?<=[A-Za-z])\\?(?=[a-zà-ÿ])"  # `f?r`
     "|(?<![A-ZÀ-Þ])Ã(?![A-ZÀ-Þa-zà-ÿ])|Â(?![A-ZÀ-Þa-zà-ÿ])"  # half a sequence, whose other half was a space
+    "|(?<!\\w)Ã(?=[a-z])|[à-ï][¡-§¬¯±¶¼-¿](?= |$)"  # whose other half was a control character, or a space
     "|â€|Ã[ƒ\u201a]"
     "|(?<=[a-z])[\uff61-\uff9f]"  # Shift JIS
     "|(?:[\u2013\u2014][^\x00-\x7f\\s]){2}"  # Cyrillic in Mac Roman

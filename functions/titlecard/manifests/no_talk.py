@@ -64,11 +64,15 @@ _NO_TITLE = re.compile(r"youtube video #\S{11}", re.IGNORECASE)
 """yt-dlp's name for a video without a known title."""
 
 _CJK_BREAK = re.compile(
-    r"(?:昼食?|お昼|ランチ|コーヒー)?(?:休憩|休み|受付|開場|懇親会)(?:開始|時間|タイム)?"
+    r"(?:昼食?|お昼|ランチ|コーヒー)?(?:休憩|休み|受付|開場|懇親会|ブレイク)(?:開始|時間|タイム)?"
     r"|(?:午餐|午饭|午休|茶歇|休息|签到|簽到|报到|報到|入场|入場|晚宴)(?:时间|時間)?"
 )
 _HANGUL_BREAK = re.compile(r"(?:점심|휴식|식사|등록|접수|커피|쉬는)\s?(?:시간|식사|브레이크|타임)?")
-_ASIDE = re.compile(r"\([^()]*\)")
+_ASIDE = re.compile(r"\([^()]*\)|\b(?:sponsored|provided|hosted) by .*", re.IGNORECASE)
+_NAMED_BREAK = re.compile(r"(?:\w+ ){0,2}break|\w*(?:pause|pauze)|(?:room|session) change", re.IGNORECASE)
+"""A break with its kind before it: `Juice break`, `Umbaupause`."""
+
+_UNTITLED = re.compile(r"tb[acd]|to be (?:announced|confirmed|decided|determined)", re.IGNORECASE)
 
 
 def why_no_video(record: Mapping[str, Any]) -> str | None:
@@ -150,9 +154,15 @@ def has_no_title(title: str) -> bool:
     return _NO_TITLE.fullmatch(title.strip()) is not None
 
 
+def is_untitled(title: str) -> bool:
+    """Return whether a title says that the talk has none yet."""
+    return _UNTITLED.fullmatch(title.strip(" .…-[]()")) is not None
+
+
 def is_break(title: str) -> bool:
     """Return whether a schedule's title names a break and nothing else."""
-    return _is_of(title, BREAKS) or any(it.fullmatch(title.strip()) for it in (_CJK_BREAK, _HANGUL_BREAK))
+    forms = (_NAMED_BREAK, _CJK_BREAK, _HANGUL_BREAK)
+    return _is_of(title, BREAKS) or any(form.fullmatch(title.strip()) for form in forms)
 
 
 def is_advertisement(title: str) -> bool:
@@ -163,7 +173,12 @@ def is_advertisement(title: str) -> bool:
 def _is_of(title: str, kind: frozenset[str]) -> bool:
     if len(title) > _SHORT_CHARACTERS:
         return False
-    plain = fold(_ASIDE.sub(" ", title)).replace("check-in", "checkin").replace("get-together", "gettogether")
+    plain = (
+        fold(_ASIDE.sub(" ", title))
+        .replace("check-in", "checkin")
+        .replace("check in", "checkin")
+        .replace("get-together", "gettogether")
+    )
     words = set(_WORD.findall(plain))
     return bool(words & kind) and words <= kind | AROUND_BREAKS
 

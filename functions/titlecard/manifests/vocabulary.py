@@ -152,10 +152,11 @@ BREAKS = _folded(
     "comida almuerzo descanso registro acreditacion desayuno cena almoco intervalo credenciamento inscricoes jantar "
     "pranzo pausa registrazione colazione lunchpauze koffiepauze koffie pauze ontvangst inschrijving przerwa obiad "
     "kawa kawowa obiadowa rejestracja sniadanie 休憩 昼休み 昼食 受付 開場 懇親会 ランチ registratie inloop borrel "
-    "kawe caffe inscripcion inscripciones cocktail cocktails apero aperitif aperitivo sektempfang buffet picnic "
-    "gettogether umbau pauza obed prestavka lounas kahvitauko tauko frokost lunsj kaffepaus fika eftermiddagsfika обед "
-    "перерыв кофе брейк регистрация завтрак ужин changeover badge badges photo photos gruppenfoto social "
-    "door ontbijt snidane vecere morgenmad frukost aamiainen kahvalti mola reggeli ebed ebedszunet kaveszunet szunet"
+    "kawe caffe inscripcion inscripciones acreditaciones cocktail cocktails apero aperitif aperitivo sektempfang "
+    "buffet picnic gettogether umbau pauza obed prestavka lounas kahvitauko tauko frokost lunsj kaffepaus fika обед "
+    "eftermiddagsfika перерыв кофе брейк регистрация завтрак ужин changeover badge badges photo photos gruppenfoto "
+    "social door ontbijt snidane vecere morgenmad frukost aamiainen kahvalti mola reggeli ebed ebedszunet kaveszunet "
+    "szunet"
 )
 
 AROUND_BREAKS = _folded(
@@ -163,7 +164,7 @@ AROUND_BREAKS = _folded(
     "manha tarde welcome morning afternoon evening short long social event hour time check und mit der die das zum "
     "zur am im et de du la le y con el e da do di del og i en met na sponsored room hall area outside foyer pm h uhr "
     "day min mins minute minutes minuten conference community speaker speakers sponsor sponsors group gala pick "
-    "pickup up drinks snacks cake after"
+    "pickup up drinks snacks cake after o os as des petit participants ankommen"
 )
 
 ADVERTISING = _folded(
