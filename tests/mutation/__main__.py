@@ -41,10 +41,10 @@ PARTS = (
     ),
     "aws.dynamodb.catalog.upload_progress",
     *(f"aws.{name}" for name in ("functions", "notifications", "secrets", "sqs")),
-    *(f"pipeline.{name}" for name in ("publish", "requeue")),
+    *(f"pipeline.{name}" for name in ("batch_limits", "publish", "requeue")),
     *(
         f"pipeline.{name}"
-        for name in ("admission", "ask", "audit", "canary", "finish", "job", "lease", "outcomes", "parse")
+        for name in ("admission", "ask", "audit", "canary", "finish", "job", "lease", "outcome_types", "parse")
     ),
     "llm",
 )
