@@ -49,8 +49,9 @@ KEYS = ("HASH", "RANGE")
 KEYS_DRAWN = ("a", "b", "c")
 """The values of an item's two keys: few, so that operations meet."""
 
-TYPED = {":number", ":null", ":zero", ":one"}
-"""The placeholders whose type the expression fixes: a type, nothing, or a step (MiniStack adds a text to a number)."""
+TYPED = {":number", ":null", ":zero", ":one", ":none"}
+"""The placeholders whose type the expression fixes: a type, nothing, a step, or the first value of a counter (MiniStack
+adds a number to a text)."""
 
 KINDS = 25
 """The number of kinds of writes that production exceeds."""
