@@ -13,9 +13,12 @@ from __future__ import annotations
 
 import json
 import urllib.request
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from titlecard.preflight import build_violations, violations
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 ANSWER_SECONDS = 10
 
@@ -24,13 +27,7 @@ def handler(event: dict[str, Any], _context: object) -> None:
     """Answer CloudFormation; do nothing for an event without `ResponseURL`, which tests the function."""
     if "ResponseURL" not in event:
         return
-    given = event["ResourceProperties"]
-    # A stack must be deletable with any numbers.
-    sentences = (
-        []
-        if event["RequestType"] == "Delete"
-        else [*violations(given), *build_violations(given["Runtime"], given["Architecture"])]
-    )
+    sentences = [] if event["RequestType"] == "Delete" else _sentences(event["ResourceProperties"])
     answer = {
         "Status": "FAILED" if sentences else "SUCCESS",
         "Reason": " ".join(sentences) or "The numbers agree.",
@@ -42,3 +39,11 @@ def handler(event: dict[str, Any], _context: object) -> None:
     )
     with urllib.request.urlopen(request, timeout=ANSWER_SECONDS):  # noqa: S310 -- as above
         pass
+
+
+def _sentences(given: Mapping[str, str]) -> list[str]:
+    """Return why a stack is refused; one that is deleted is not asked, since that must be possible with any numbers."""
+    try:
+        return [*violations(given), *build_violations(given["Runtime"], given["Architecture"])]
+    except Exception as error:  # noqa: BLE001 -- without an answer, CloudFormation waits and then says nothing
+        return [f"The numbers could not be checked: {type(error).__name__}: {error}."]

@@ -10,6 +10,8 @@ check is deployed without any package.
 from __future__ import annotations
 
 import json
+import re
+import tomllib
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
@@ -39,7 +41,12 @@ memory"), which `tests/benchmarks/manifest.py` measures."""
 BUILT = Path(__file__).with_name("built.json")
 """The file that names the artefact's Python and processor; `functions/build` writes it."""
 
+PRICES = Path(__file__).parent / "domain" / "money" / "prices.toml"
+
 _DAY_SECONDS = 86_400
+
+_NUMBER = re.compile(r"[+-]?[0-9.]+(?:e[+-]?[0-9]+)?", re.IGNORECASE)
+"""A number as CloudFormation takes it, also where only a whole one can be used."""
 
 
 FLEX_DEADLINE_SECONDS = 600
@@ -54,12 +61,15 @@ def violations(parameters: Mapping[str, str]) -> list[str]:
         parameters: the parameters of `template.yaml` by name, in seconds if the name ends in `Seconds`.
 
     Raises:
-        AttributeError: a parameter is missing.
+        AttributeError, KeyError: a parameter is missing.
     """
+    if sentences := [*_of_whole_numbers(parameters)]:
+        return sentences
     numbers = {name: int(value) for name, value in parameters.items() if value.isdecimal()}
     number = SimpleNamespace(**numbers)
     said = SimpleNamespace(**{name: f"{name} ({value})" for name, value in numbers.items()})
     return [
+        *_of_prices(parameters["Model"], parameters["ServiceTier"]),
         *_of_the_model(parameters["OpenAIBaseUrl"], parameters["PriceFactor"], parameters["ServiceTier"], number, said),
         *_of_timeouts(number, said),
         *_of_receives(number, said),
@@ -89,6 +99,25 @@ def build_violations(runtime: str, architecture: str, built: Path = BUILT) -> li
         f"deploy with Runtime={made_for['runtime']} Architecture={made_for['architecture']}."
     )
     return [sentence]
+
+
+def _of_whole_numbers(parameters: Mapping[str, str]) -> Iterator[str]:
+    # The functions would not start with any other number.
+    for name, value in parameters.items():
+        if name != "PriceFactor" and not value.isdecimal() and _NUMBER.fullmatch(value):
+            yield f"{name} cannot be {value}: make it a whole number without a sign or an exponent."
+
+
+def _of_prices(model: str, tier: str) -> Iterator[str]:
+    # The parser does not start with a model that has no price, and no row would be parsed, not even by the local tier.
+    models = tomllib.loads(PRICES.read_text(encoding="utf-8"))["models"]
+    if model not in models:
+        yield (
+            f"The model {model!r} has no price, so Titlecard does not ask it. Models with a price: {', '.join(models)}."
+        )
+    elif tier not in models[model]["tiers"]:
+        tiers = ", ".join(models[model]["tiers"])
+        yield f"The model {model!r} has no price in the service tier {tier!r}, only in: {tiers}."
 
 
 def _of_the_model(

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import urllib.request
+from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 import pytest
 
+from preflight.app import handler
 from titlecard.preflight import LEAST_RECEIVES, VISIBILITY_PER_TIMEOUT, build_violations, violations
 from titlecard_console.errors import CommandError
 from titlecard_console.local_cloud import template
@@ -80,6 +84,12 @@ def test_the_event_source_bounds_the_concurrency_and_the_function_does_not(
         ({"SettleMarginSeconds": "60"}, r"ParserTimeoutSeconds \(90\) is not above"),
         ({"ServiceTier": "flex"}, r"RequestDeadlineSeconds \(30\) is below 600, too short for ServiceTier flex"),
         ({"OpenAIBaseUrl": "https://gateway.example/v1"}, "prices at https://gateway.example/v1 are not known"),
+        ({"Model": "gpt-99"}, r"model 'gpt-99' has no price, so .* Models with a price: .*gpt-6-luna"),
+        (
+            {"Model": "gpt-5.4-nano", "ServiceTier": "priority"},
+            "model 'gpt-5.4-nano' has no price in the service tier 'priority', only in: default, flex",
+        ),
+        ({"BatchMicroUsdLimit": "1000000000000001"}, "BatchMicroUsdLimit cannot be .*: it is 1000000000000000 or less"),
         ({"PriceFactor": "cheap"}, "PriceFactor cannot be 'cheap': it must match"),
         ({"AttemptCap": "6"}, r"MaxReceiveCount \(6\) is not above AttemptCap \(6\)"),
         ({"RetentionSeconds": "1209600"}, r"DeadLetterRetentionSeconds \(1209600\) is not above RetentionSeconds"),
@@ -165,12 +175,13 @@ def test_short_valid_timeouts_are_accepted() -> None:
     assert SHIPPED.values(seconds | {"VisibilitySeconds": "19"})["VisibilitySeconds"] == "19"
 
 
-def test_the_stack_is_given_every_number_that_a_relation_needs() -> None:
-    """`sam deploy` checks the same relations as the console."""
+def test_the_stack_is_given_every_parameter_that_a_check_needs() -> None:
+    """`sam deploy` checks the same relations as the console, and that numbers without a range of words are whole."""
     (checked,) = SHIPPED.resources("AWS::CloudFormation::CustomResource").values()
     given = {name: value for name, value in checked.items() if name not in NOT_PARAMETERS}
     assert given == {name: {"Ref": name} for name in given}
-    assert violations({name: VALUES[name] for name in given}) == []  # an AttributeError would name a missing one
+    assert violations({name: VALUES[name] for name in given}) == []  # an exception would name a missing one
+    assert {name for name in NUMBERS if name not in given} == {"LogRetentionDays"}
 
 
 ALONE = {
@@ -189,9 +200,49 @@ ALONE = {
 """The numbers without a relation to others, each with the reason."""
 
 
-def test_every_number_is_in_a_relation_or_stands_alone_for_a_reason() -> None:
-    (checked,) = SHIPPED.resources("AWS::CloudFormation::CustomResource").values()
-    assert {name for name in NUMBERS if name not in checked} == set(ALONE)
+@pytest.mark.parametrize("name", NUMBERS)
+def test_a_number_is_in_a_relation_or_stands_alone_for_a_reason(name: str) -> None:
+    others = {other: value for other, value in VALUES.items() if other != name}
+    if name in ALONE:
+        assert violations(others) == []
+    else:
+        with pytest.raises((AttributeError, KeyError), match=name):
+            violations(others)
+
+
+@pytest.mark.parametrize("value", ["2.5", "1e3", "5E6", "-1", "+3", "7."])
+@pytest.mark.parametrize("name", ["AttemptCap", "BatchTokenLimit"])
+def test_a_number_that_cloudformation_takes_and_the_functions_do_not_is_refused(name: str, value: str) -> None:
+    assert violations({**VALUES, name: value}) == [
+        f"{name} cannot be {value}: make it a whole number without a sign or an exponent."
+    ]
+
+
+@pytest.mark.parametrize(
+    ("request_type", "status", "reason"),
+    [
+        ("Create", "FAILED", "The numbers could not be checked: KeyError: 'Model'."),
+        ("Delete", "SUCCESS", "The numbers agree."),
+    ],
+)
+def test_cloudformation_gets_an_answer_whatever_the_check_meets(
+    monkeypatch: pytest.MonkeyPatch, request_type: str, status: str, reason: str
+) -> None:
+    answers: list[urllib.request.Request] = []
+
+    def opened(request: urllib.request.Request, timeout: float) -> nullcontext[None]:
+        assert timeout > 0
+        answers.append(request)
+        return nullcontext()
+
+    monkeypatch.setattr(urllib.request, "urlopen", opened)
+    about = dict.fromkeys(("StackId", "RequestId", "LogicalResourceId"), "x")
+    url = "https://cloudformation.example/answer"
+    handler({**about, "RequestType": request_type, "ResponseURL": url, "ResourceProperties": {}}, None)
+    (answer,) = answers
+    assert isinstance(answer.data, bytes)
+    said = json.loads(answer.data)
+    assert (answer.full_url, said["Status"], said["Reason"]) == (url, status, reason)
 
 
 # ------------------------------------------------------------------------------------------------- what was built
