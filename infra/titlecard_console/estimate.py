@@ -13,7 +13,7 @@ from titlecard.domain.money import Amount, Cap, PriceList, Total
 from titlecard.domain.video import Policy
 from titlecard.llm import OPENAI, ModelTier
 from titlecard_console.limits import batch_limits
-from titlecard_console.output import format_amounts, pluralize
+from titlecard_console.output import format_charge, pluralize
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -86,6 +86,6 @@ def summary(estimates: Sequence[Estimate], model: str) -> str:
     """Describe in a sentence the most that can be charged."""
     rows = sum(it.manifest.report.accepted for it in estimates)
     asked = sum(it.asked for it in estimates)
-    most = format_amounts(**sum((it.limits for it in estimates), Total()).as_map())
+    most = format_charge(sum((it.limits for it in estimates), Total()))
     tiers = f"{rows - asked:,} sure locally, {asked:,} for {model}"
     return f"{pluralize(rows, 'video')}: {tiers}. At most {most} can be charged."

@@ -150,9 +150,10 @@ def format_usd(micro_usd: int) -> str:
     return f"${-(-micro_usd // _CENT) / 100:,.2f}"
 
 
-def format_amounts(requests: int, tokens: int, micro_usd: int) -> str:
-    """Format money and tokens: `3 requests, 2,000 tokens and $0.02`."""
-    return f"{pluralize(requests, 'request')}, {pluralize(tokens, 'token')} and {format_usd(micro_usd)}"
+def format_charge(charge: Amount | Total) -> str:
+    """Format a charge: `3 requests, 2,000 tokens and $0.02`."""
+    tokens, cost = pluralize(charge.tokens, "token"), format_usd(charge.micro_usd)
+    return f"{pluralize(charge.requests, 'request')}, {tokens} and {cost}"
 
 
 def format_caps(caps: Mapping[str, int | None]) -> str:

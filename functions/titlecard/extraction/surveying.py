@@ -12,7 +12,7 @@ import re
 from collections import Counter, defaultdict
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import islice
+from itertools import chain, islice
 from typing import TYPE_CHECKING
 
 from titlecard.domain.text import one_line, words
@@ -180,11 +180,13 @@ def _shared_text(rows: Sequence[SurveyedRow]) -> Survey:
 
 
 def _often(sets: Iterable[frozenset[str]]) -> dict[str, int]:
-    seen: Counter[str] = Counter()
-    for texts in sets:
-        seen.update(texts)
-    often = [(text, n) for text, n in seen.items() if n > 1 and len(text) <= _LONGEST_TEXT]
-    return dict(sorted(often, key=lambda pair: (-pair[1], pair[0]))[:_KEPT])
+    seen = Counter(chain.from_iterable(sets))
+    return _most_frequent({text: n for text, n in seen.items() if n > 1 and len(text) <= _LONGEST_TEXT})
+
+
+def _most_frequent(counts: Mapping[str, int]) -> dict[str, int]:
+    """Return the entries that are kept, the most frequent first."""
+    return dict(sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))[:_KEPT])
 
 
 def _at_first_sight(
@@ -220,12 +222,9 @@ def _layout(view: TitleView, labels: Sequence[str]) -> str:
 
 def _common(titles: Sequence[Sequence[str]]) -> dict[str, int]:
     """Return the words that many titles have, without numbers."""
-    seen: Counter[str] = Counter()
-    for tokens in titles:
-        seen.update({token for token in tokens if not token.isdigit()})
+    seen = Counter(token for tokens in titles for token in set(tokens) if not token.isdigit())
     least = max(2.0, _COMMON * len(titles))
-    often = [(token, n) for token, n in seen.items() if n >= least]
-    return dict(sorted(often, key=lambda pair: (-pair[1], pair[0]))[:_KEPT])
+    return _most_frequent({token: n for token, n in seen.items() if n >= least})
 
 
 def _phrases(shown: Sequence[str], titles: Sequence[Sequence[str]], given: frozenset[str]) -> dict[str, int]:
@@ -272,8 +271,8 @@ def _totals(places: Iterable[Mapping[str, float]]) -> dict[str, tuple[int, float
         for key, chance in row.items():
             count[key] += 1
             total[key] += chance
-    often = sorted((key for key, n in count.items() if n > 1), key=lambda key: (-count[key], key))
-    return {key: (count[key], round(total[key], 2)) for key in often[:_KEPT]}
+    often = _most_frequent({key: n for key, n in count.items() if n > 1})
+    return {key: (n, round(total[key], 2)) for key, n in often.items()}
 
 
 def _affixes(titles: Sequence[Sequence[str]], side: int, given: frozenset[str]) -> dict[str, int]:

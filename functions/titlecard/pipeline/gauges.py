@@ -6,6 +6,7 @@ not answer, the metrics are missing for that minute; if one project's items cann
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -29,6 +30,7 @@ TOKENS_PER_ROW = 1_000
 about 150, and the local tier answers most rows for none (README, "Figures")."""
 
 
+@dataclass(frozen=True, kw_only=True)
 class Gauges:
     """Measures the ledger and the open batches.
 
@@ -36,16 +38,15 @@ class Gauges:
         now: returns the current time, timezone-aware.
     """
 
-    def __init__(self, *, catalog: Catalog, ledger: Ledger, now: Callable[[], datetime]) -> None:
-        self._catalog = catalog
-        self._ledger = ledger
-        self._now = now
+    catalog: Catalog
+    ledger: Ledger
+    now: Callable[[], datetime]
 
     def report(self) -> None:
         """Report the metrics."""
         try:
             self._report_budgets()
-            batches = (it for it in self._catalog.open_batches() if isinstance(it, Batch))
+            batches = (it for it in self.catalog.open_batches() if isinstance(it, Batch))
             limits = ((batch.accepted, batch.limits.tokens) for batch in batches)
             telemetry.tokens_expected(sum(min(limit, rows * TOKENS_PER_ROW) for rows, limit in limits))
         except (CatalogBusy, LedgerUnavailable, BotoCoreError, ClientError) as error:
@@ -54,7 +55,7 @@ class Gauges:
             logger.exception(_NOT_MEASURED)
 
     def _report_budgets(self) -> None:
-        for project, account in self._ledger.accounts().items():
+        for project, account in self.ledger.accounts().items():
             if isinstance(account, UnreadableAccount):
                 logger.error(_UNREADABLE, project=project, error=account.error)
             elif account.budget is not None:
@@ -62,7 +63,7 @@ class Gauges:
 
     def _report_budget(self, project: str, budget: Budget) -> None:
         try:
-            day, month = self._ledger.window(project, self._now())
+            day, month = self.ledger.window(project, self.now())
         except LedgerItemInvalid as error:
             logger.error(_UNREADABLE, project=project, error=str(error))
             return

@@ -19,7 +19,7 @@ from titlecard_console.estimate import model_tier
 from titlecard_console.evaluation import Case, Result
 from titlecard_console.input_file import read_bytes
 from titlecard_console.local_cloud import template
-from titlecard_console.output import confirm, format_amounts, format_usd, pluralize, print_json, say
+from titlecard_console.output import confirm, format_charge, format_usd, pluralize, print_json, say
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -124,8 +124,7 @@ def _by_model(
     parameters = template.load().values(({"OpenAIBaseUrl": base_url} if base_url else {}) | dict(chosen))
     tier = model_tier(parameters)
     planned = evaluation.plan(cases, tier, policy)
-    number, bound = len(planned.requests), planned.bound
-    most = format_amounts(number, bound.tokens, bound.micro_usd)
+    number, most = len(planned.requests), format_charge(planned.bound)
     say(f"{pluralize(len(cases), 'row')}, {number:,} of them for {tier.model}. At most {most} can be charged.")
     if number and not yes and not confirm("Continue?"):
         raise typer.Abort

@@ -18,7 +18,7 @@ from titlecard_console.limits import BATCH_LIMITS, batch_limits, limit_command
 from titlecard_console.output import (
     amounts,
     confirm,
-    format_amounts,
+    format_charge,
     format_time,
     format_usd,
     pluralize,
@@ -125,8 +125,8 @@ class _BatchLimit:
         """Return the batch and its limit as lines for people."""
         lines = [
             f"{self.batch.id} of {self.batch.project}",
-            f"  limit    {format_amounts(**self.batch.limits.as_map())}",
-            f"  charged  {format_amounts(**amounts(self.charged))}",
+            f"  limit    {format_charge(self.batch.limits)}",
+            f"  charged  {format_charge(self.charged)}",
             *(f"  raised   {format_time(it.at)} by {it.by}" for it in self.raised),
         ]
         if self.waiting:
@@ -142,12 +142,13 @@ def _raise(stack: Stack, current: _BatchLimit, wanted: dict[str, int], *, yes: b
     after = replace(before, **wanted)
     _check(current, wanted)
     waits = pluralize(current.waiting, "video waits", "videos wait")
-    more = {name: after.as_map()[name] - spent for name, spent in amounts(current.charged).items()}
+    spent = current.charged
+    left = Amount(after.requests - spent.requests, after.tokens - spent.tokens, 0, after.micro_usd - spent.micro_usd)
     say(
-        f"{batch.id} may be charged {format_amounts(**after.as_map())} in all.",
-        f"Before: {format_amounts(**before.as_map())}.",
-        f"Charged so far: {format_amounts(**amounts(current.charged))}.",
-        f"At most {format_amounts(**more)} can still be charged.",
+        f"{batch.id} may be charged {format_charge(after)} in all.",
+        f"Before: {format_charge(before)}.",
+        f"Charged so far: {format_charge(spent)}.",
+        f"At most {format_charge(left)} can still be charged.",
         f"{waits} at the limit. The budget of {batch.project} is a second limit.",
     )
     if not yes and not confirm("Raise it?"):

@@ -10,7 +10,7 @@ from titlecard.domain.money import Amount
 from titlecard.domain.text import one_line
 from titlecard_console.dead_letters.letter import DeadLetter, Kind
 from titlecard_console.limits import limit_command
-from titlecard_console.output import amounts, counted, format_amounts, pluralize
+from titlecard_console.output import counted, format_charge, pluralize
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -27,9 +27,8 @@ def plan(letters: Sequence[DeadLetter]) -> Iterator[str]:
     asked = [letter for letter in rows if letter.worst.requests]
     if rows:
         worst = sum((letter.worst for letter in rows), Amount())
-        most = format_amounts(**amounts(worst))
         videos = pluralize(len(rows), "video is", "videos are")
-        yield f"{videos} sent again. At most {most} can be charged, for {len(asked):,} of them:"
+        yield f"{videos} sent again. At most {format_charge(worst)} can be charged, for {len(asked):,} of them:"
         yield from ids_by_cause(rows)
     closed = Counter(letter.closed for letter in rows if letter.closed)
     uploads = [letter for letter in letters if letter.kind is Kind.UPLOAD]

@@ -6,10 +6,11 @@ import re
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 from enum import StrEnum
-from itertools import pairwise
+from itertools import pairwise, takewhile
 from typing import TYPE_CHECKING
 
 from titlecard.domain.text import fold, normalise
+from titlecard_console.output import truncate
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -50,7 +51,7 @@ def mark_title(raw: str, title: str, presenters: Sequence[str]) -> list[Piece]:
     What follows its first `TITLE_WORDS` words is plain.
     """
     tokens = _TOKEN.findall(" ".join(normalise(raw).split()))
-    words = [place for place, token in enumerate(tokens) if token[0].isalnum() or token[0] == "_"]
+    words = _places_of_words(tokens)
     compared = words[TITLE_WORDS] if len(words) > TITLE_WORDS else len(tokens)
     kinds = [Mark.CUT] * compared + [Mark.PLAIN] * (len(tokens) - compared)
     words = words[:TITLE_WORDS]
@@ -96,7 +97,12 @@ def layout(pieces: Sequence[Piece]) -> str:
 
 
 def _words(text: str) -> list[str]:
-    return [token for token in _TOKEN.findall(normalise(text)) if token[0].isalnum() or token[0] == "_"]
+    tokens = _TOKEN.findall(normalise(text))
+    return [tokens[place] for place in _places_of_words(tokens)]
+
+
+def _places_of_words(tokens: Sequence[str]) -> list[int]:
+    return [place for place, token in enumerate(tokens) if token[0].isalnum() or token[0] == "_"]
 
 
 def _named(words: Sequence[str], presenters: Sequence[str]) -> list[tuple[int, int]]:
@@ -111,7 +117,7 @@ def _named(words: Sequence[str], presenters: Sequence[str]) -> list[tuple[int, i
 
 def _marked(line: str, presenters: Sequence[str]) -> list[Piece]:
     tokens = _TOKEN.findall(line)
-    words = [place for place, token in enumerate(tokens) if token[0].isalnum() or token[0] == "_"]
+    words = _places_of_words(tokens)
     kinds = [Mark.PLAIN] * len(tokens)
     for first, last in _named([fold(tokens[place]) for place in words], presenters):
         for place in range(words[first], words[last] + 1):
@@ -121,25 +127,20 @@ def _marked(line: str, presenters: Sequence[str]) -> list[Piece]:
 
 def _excerpt(line: Sequence[Piece]) -> list[Piece]:
     """Cut a line to `EXCERPT_CHARACTERS` characters that begin shortly before its first name."""
-    before = ""
-    for piece in line:
-        if piece.mark is Mark.NAME:
-            break
-        before += piece.text
-    skip = max(len(before) - EXCERPT_CHARACTERS // 2, 0) if len(before) < sum(len(it.text) for it in line) else 0
+    before = sum(len(piece.text) for piece in takewhile(lambda piece: piece.mark is not Mark.NAME, line))
+    skip = max(before - EXCERPT_CHARACTERS // 2, 0) if before < sum(len(it.text) for it in line) else 0
     left, shown = EXCERPT_CHARACTERS, [Piece(Mark.PLAIN, "…")] if skip else []
     for piece in line:
         text, skip = piece.text[skip:], max(skip - len(piece.text), 0)
         if text and left > 0:
-            shown.append(Piece(piece.mark, text if len(text) <= left else f"{text[: left - 1]}…"))
+            shown.append(Piece(piece.mark, truncate(text, left)))
             left -= len(text)
     return shown
 
 
 def _joined(tokens: Sequence[str], kinds: list[Mark]) -> list[Piece]:
     """Join tokens into pieces. A separator between two words of one kind has that kind too."""
-    words = [place for place, token in enumerate(tokens) if token[0].isalnum() or token[0] == "_"]
-    for before, after in pairwise(words):
+    for before, after in pairwise(_places_of_words(tokens)):
         if kinds[before] is kinds[after]:
             kinds[before:after] = [kinds[before]] * (after - before)
     pieces: list[Piece] = []
