@@ -51,7 +51,7 @@ _PERSON = re.compile(rb'"(?:firstName|fullName)"')
 ANY = "*"
 """In a path: any name."""
 
-Path = tuple[str, ...]
+RowsPath = tuple[str, ...]
 """The location of the rows: the marks that open the containers around them, `{` or `[`, each after its name in the
 container before: `("{", "schedule{", "days[")`. The rows are the elements of the last container."""
 
@@ -113,7 +113,7 @@ def parsed(data: bytes, *, partly: bool = False) -> Any:  # noqa: ANN401 -- what
     return from_json(b"\n".join([*before, last[: int(broken[2]) - 1]]), allow_partial=True)
 
 
-def elements(chunks: Iterable[bytes], max_bytes: int, path: Path | None = None) -> Iterator[tuple[int, Piece]]:
+def elements(chunks: Iterable[bytes], max_bytes: int, path: RowsPath | None = None) -> Iterator[tuple[int, Piece]]:
     """Yield the raw rows of a JSON text, numbered from 1; of a row larger than `max_bytes`, only the beginning.
 
     Args:
@@ -140,7 +140,7 @@ class _Cutter:
     rows, and objects that contain them. So no nesting causes recursion.
     """
 
-    def __init__(self, max_bytes: int, path: Path | None) -> None:
+    def __init__(self, max_bytes: int, path: RowsPath | None) -> None:
         self._max_bytes = max_bytes
         self._path = [(it[:-1].encode(), it[-1:].encode()) for it in path] if path else None
         self._kept = min(_BEGINNING, max_bytes)

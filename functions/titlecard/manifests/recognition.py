@@ -26,7 +26,7 @@ from titlecard.manifests.yaml_rows import is_single, is_yaml
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from titlecard.manifests.json_rows import Path
+    from titlecard.manifests.json_rows import RowsPath
     from titlecard.manifests.xml_rows import XmlForm
 
 ACCEPTED_FORMS = (
@@ -123,9 +123,9 @@ _LONE = re.compile(rb"\r(?!\n)")
 _DJANGO_YAML = re.compile(rb"^[ \t]*- model: [\w.]+\r?\n[ \t]+(?:pk|fields):", re.MULTILINE)
 _EMPTY_YAML = re.compile(rb"(?:[ \t]*(?:#[^\n]*|---[ \t]*)?\r?\n)*+[ \t]*(?:\w+:\s*)?\[\s*\]\s*(?:#[^\n]*\s*)*+")
 
-_SCHEDULE: Path = ("{", "schedule{", "conference{", "days[", "{", "rooms{", "*[")
-_SCHEDULE_2: Path = ("{", "schedule{", "events[")
-_WITH_SPEAKERS: dict[str, Path] = {"sessions": ("{", "sessions["), "talks": ("{", "talks[")}
+_SCHEDULE: RowsPath = ("{", "schedule{", "conference{", "days[", "{", "rooms{", "*[")
+_SCHEDULE_2: RowsPath = ("{", "schedule{", "events[")
+_WITH_SPEAKERS: dict[str, RowsPath] = {"sessions": ("{", "sessions["), "talks": ("{", "talks[")}
 _HOLDERS_MAX, _NAMES_TRIED = 500, 20
 """The most containers in which a list of rows is looked for, and the most names or elements in each that are tried."""
 
@@ -133,8 +133,8 @@ _TITLES = frozenset({*FIELDS["title"], "snippet"})
 _KEYS = frozenset({*FIELDS["id"], *FIELDS["url"], *KEYS, "presenters", "speakers"})
 _PEOPLE = frozenset(FIELDS["presenters"])
 
-_GRID: Path = ("[", "{", "rooms[", "{", "sessions[")
-_SPEAKERS: Path = ("{", "speakers[")
+_GRID: RowsPath = ("[", "{", "rooms[", "{", "sessions[")
+_SPEAKERS: RowsPath = ("{", "speakers[")
 
 
 class Form(NamedTuple):
@@ -158,8 +158,8 @@ class Form(NamedTuple):
     xml: XmlForm | None = None
     yaml: bool = False
     single: bool = False
-    path: Path | None = None
-    people: Path | None = None
+    path: RowsPath | None = None
+    people: RowsPath | None = None
     django: bool = False
     logged: bool = False
 
@@ -365,7 +365,7 @@ def _refers_to(row: object, keys: set[str]) -> bool:
     return any(isinstance(key, str | int) and str(key) in keys for key in inner)
 
 
-def _path_to_rows(begun: Any) -> Path | None:  # noqa: ANN401 -- what JSON holds
+def _path_to_rows(begun: Any) -> RowsPath | None:  # noqa: ANN401 -- what JSON holds
     """Return the location of the rows in containers: `{"data": {"items": [...]}}`, `{"days": [{"talks": [...]}]}`.
 
     Raises:
@@ -373,8 +373,8 @@ def _path_to_rows(begun: Any) -> Path | None:  # noqa: ANN401 -- what JSON holds
     """
     if not isinstance(begun, dict) or _is_row(begun) or any(_are_rows(name, it) for name, it in begun.items()):
         return None
-    found: dict[Path, bool] = {}  # whether the rows have titles, or names, as rooms also have
-    holders: list[tuple[Path, dict[str, Any]]] = [(("{",), begun)]
+    found: dict[RowsPath, bool] = {}  # whether the rows have titles, or names, as rooms also have
+    holders: list[tuple[RowsPath, dict[str, Any]]] = [(("{",), begun)]
     for path, holder in holders:  # it grows by the objects within, outer ones first
         if found and len(path) >= len(next(iter(found))):
             break
@@ -394,7 +394,7 @@ def _path_to_rows(begun: Any) -> Path | None:  # noqa: ANN401 -- what JSON holds
     return _common_path(titled or list(found), begun) if found else None
 
 
-def _common_path(paths: list[Path], begun: Any) -> Path:  # noqa: ANN401 -- what JSON holds
+def _common_path(paths: list[RowsPath], begun: Any) -> RowsPath:  # noqa: ANN401 -- what JSON holds
     """Return the path to all of these lists of rows.
 
     Raises:
@@ -417,7 +417,7 @@ def _common_path(paths: list[Path], begun: Any) -> Path:  # noqa: ANN401 -- what
     return path
 
 
-def _at(path: Path, begun: Any) -> list[tuple[str, Any]]:  # noqa: ANN401 -- what JSON holds
+def _at(path: RowsPath, begun: Any) -> list[tuple[str, Any]]:  # noqa: ANN401 -- what JSON holds
     """Return what is at a path, with its names."""
     found: list[tuple[str, Any]] = [("", begun)]
     for before, part in pairwise(path):
