@@ -108,7 +108,10 @@ def collect(stack: Stack, reader: ResultReader, batches: Sequence[Batch], title:
     numbers: dict[str, int] = {}
     for result, row in reader.with_rows(batches, current=False):
         if result.state is not RowState.SUPERSEDED:
-            _add(content, result, row.video if row else None, numbers)
+            shown = _shown(result, row.video if row else None)
+            shown["layout"] = numbers.setdefault(shown["layout"], len(numbers))
+            content.rows.append(shown)
+            _count(content, result)
     content.layouts = list(numbers)
     content.charges.sort(key=lambda charge: charge.at)
     uploads = UploadsBucket(stack.client("s3"))
@@ -120,31 +123,22 @@ def collect(stack: Stack, reader: ResultReader, batches: Sequence[Batch], title:
     return content
 
 
-def _add(content: ReportContent, result: RowResult, video: Video | None, layouts: dict[str, int]) -> None:
+def _shown(result: RowResult, video: Video | None) -> dict[str, Any]:
+    """Return a row as the page shows it, beside its raw text if its manifest still has it."""
     talk, row = result.talk, result.row
-    content.states[result.state] += 1
-    charged = result.entry.charged(result.batch)
     presenters = talk.presenters if talk else ()
-    pieces = (
-        mark_title(video.title, talk.title, presenters)
-        if video and talk
-        else [Piece(Mark.PLAIN, video.title)]
-        if video
-        else []
-    )
+    pieces = [Piece(Mark.PLAIN, video.title)] if video else []
+    if video and talk:
+        pieces = mark_title(video.title, talk.title, presenters)
     shown: dict[str, Any] = {
         "id": row.video,
         "state": str(result.state),
         "raw": [[piece.mark, piece.text] for piece in pieces],
-        "layout": layouts.setdefault(layout(pieces) if talk else "no talk", len(layouts)),
+        "layout": layout(pieces) if talk else "no talk",
     }
     if talk:
         shown |= {"title": talk.title, "who": list(presenters), "tier": str(talk.tier)}
         shown |= {"sure": round(talk.confidence, 2)}
-        totals = content.tiers.setdefault(str(talk.tier), TierTotals())
-        totals.rows += 1
-        totals.tokens += charged.tokens
-        totals.micro_usd += charged.micro_usd
         if talk.review and result.current:
             shown["review"] = talk.review
     elif row.reason:
@@ -155,7 +149,18 @@ def _add(content: ReportContent, result: RowResult, video: Video | None, layouts
             shown["about"] = [[piece.mark, piece.text] for piece in described]
         if video.url and video.url.startswith(("https://", "http://")):
             shown["url"] = video.url
-    content.rows.append(shown)
+    return shown
+
+
+def _count(content: ReportContent, result: RowResult) -> None:
+    """Add a row to the totals: by state, by tier or cause, and what it was charged."""
+    row, charged = result.row, result.entry.charged(result.batch)
+    content.states[result.state] += 1
+    if result.talk:
+        totals = content.tiers.setdefault(str(result.talk.tier), TierTotals())
+        totals.rows += 1
+        totals.tokens += charged.tokens
+        totals.micro_usd += charged.micro_usd
     if result.state is RowState.DEAD:
         cause = code_of(row.reason) or "unknown"
         group = content.dead.setdefault(cause, DeadGroup(cause, row.reason or ""))
