@@ -100,12 +100,15 @@ def read(path: Path) -> list[tuple[int, dict[str, str]]]:
         raise CommandError(f"{path} is not CSV in UTF-8: save it as CSV UTF-8.") from error
 
 
-def changed(line: int, row: dict[str, str], talk: Talk) -> Correction | None:
+def changed(line: int, row: dict[str, str], talk: Talk | None) -> Correction | None:
     """Return a person's change to the stored talk; None if the row agrees with it.
 
     Raises:
-        CommandError: the talk has changed since the sheet was written, or the row has no title or one that is too long.
+        CommandError: there is no talk, it has changed since the sheet was written, or the row has no title or one that
+            is too long.
     """
+    if talk is None:
+        raise CommandError(f"line {line}: the project {row['project']!r} has no talk {row['id']!r}.")
     title, presenters = as_edited(talk, row["title"], row["presenters"])
     if (title, presenters) == (talk.title, talk.presenters):
         return None

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from titlecard.aws.dynamodb.catalog.reviews import Reviews
     from titlecard_console.results import Flagged
+    from titlecard_console.review_sheet import Correction
     from titlecard_console.stacks import Stack
 
 _SEPARATOR = re.compile(r"(\s[-\u2013\u2014/\u2022\u00b7~]+\s|\s?[|\uff5c]\s?|:\s|\s?[(\[]|[)\]]\s?)")
@@ -124,27 +125,14 @@ def list_talks(
 
 def _apply(stack: Stack, results: ResultReader, path: Path, *, yes: bool) -> None:
     """Show what a sheet changes, ask, and write it; skip talks that have changed since the sheet was written."""
-    rows = review_sheet.read(path)
-    corrections, left = [], 0
-    for line, row in rows:
-        story = results.reviews.story(row["project"], row["id"])
-        if story is None or story.talk is None:
-            left += 1
-            say(f"{path}, line {line}: the project {row['project']!r} has no talk {row['id']!r}.")
-            continue
-        try:
-            correction = review_sheet.changed(line, row, story.talk)
-        except CommandError as trouble:
-            left += 1
-            say(f"{path}, {trouble}")
-            continue
-        if correction:
-            corrections.append((correction, story))
+    corrections, left = _corrections(results, path)
     for correction, _ in corrections:
         title, presenters = correction.before
-        say(correction.video)
-        say(f"  {printable(title)} · {printable_names(presenters)}")
-        say(f"  → {printable(correction.title)} · {printable_names(correction.presenters)}")
+        say(
+            correction.video,
+            f"  {printable(title)} · {printable_names(presenters)}",
+            f"  → {printable(correction.title)} · {printable_names(correction.presenters)}",
+        )
     written = 0
     if corrections and (yes or confirm(f"Apply {pluralize(len(corrections), 'change')}?")):
         who = _who(stack)
@@ -155,7 +143,7 @@ def _apply(stack: Stack, results: ResultReader, path: Path, *, yes: bool) -> Non
                 correction.title,
                 correction.presenters,
                 by=who,
-                fingerprint=story.pointer.fingerprint if story.pointer else "",
+                fingerprint=story.fingerprint,
                 now=datetime.now(UTC),
                 over=story.answer,
             )
@@ -166,6 +154,22 @@ def _apply(stack: Stack, results: ResultReader, path: Path, *, yes: bool) -> Non
     say(f"{pluralize(written, 'change')} applied, {pluralize(left, 'row')} left because of a conflict or a mistake.")
     if left:
         raise typer.Exit(ExitCode.UNFINISHED)
+
+
+def _corrections(results: ResultReader, path: Path) -> tuple[list[tuple[Correction, VideoSummary]], int]:
+    """Return what a sheet changes, each beside what the catalog knows; and the number of rows that cannot be used."""
+    corrections, left = [], 0
+    for line, row in review_sheet.read(path):
+        story = results.reviews.story(row["project"], row["id"])
+        try:
+            correction = review_sheet.changed(line, row, story.talk)
+        except CommandError as trouble:
+            left += 1
+            say(f"{path}, {trouble}")
+            continue
+        if correction:
+            corrections.append((correction, story))
+    return corrections, left
 
 
 @review.command()
@@ -242,9 +246,9 @@ def correct(
 def _summary(results: ResultReader, project: str, video: str) -> VideoSummary:
     """Return what the catalog knows about a video."""
     summary = results.reviews.story(project, video)
-    if summary is None and next(results.rows_of(project, video), None) is None:
+    if summary == VideoSummary() and next(results.rows_of(project, video), None) is None:
         raise CommandError(f"The project {project!r} has no video {video!r}: is --project right?")
-    return summary or VideoSummary(None, {}, None)  # a video that became dead before its first attempt has only rows
+    return summary  # empty for a video that became dead before its first attempt: it has only rows
 
 
 def _answer(
@@ -259,8 +263,8 @@ def _answer(
     as_json: bool,
 ) -> None:
     """Store a person's answer and print it."""
-    fingerprint, now = summary.pointer.fingerprint if summary.pointer else "", datetime.now(UTC)
-    reviews.answer(project, video, title, presenters, by=by, fingerprint=fingerprint, now=now)
+    now = datetime.now(UTC)
+    reviews.answer(project, video, title, presenters, by=by, fingerprint=summary.fingerprint, now=now)
     if as_json:
         content = {"id": video, "title": title, "presenters": list(presenters), "by": by, "at": stamp(now)}
         print_json(content)

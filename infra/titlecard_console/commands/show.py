@@ -33,7 +33,7 @@ def show(
     """
     stack = stacks.find(stack_name, state)
     results = ResultReader(stack)
-    summary = results.reviews.story(project, video) or VideoSummary(None, {}, None)
+    summary = results.reviews.story(project, video)
     pointer = summary.pointer
     rows = [
         {
@@ -47,10 +47,9 @@ def show(
         }
         for batch, row in results.rows_of(project, video)
     ]
-    if summary == VideoSummary(None, {}, None) and not rows:
+    if summary == VideoSummary() and not rows:
         raise CommandError(f"Nothing is known of {video!r} in the project {project!r}: is --project right?")
     records = stacks.stores(stack).grants.records(project, video)
-    fingerprint = pointer.fingerprint if pointer else None
     if as_json:
         answer = summary.answer
         print_json(
@@ -59,7 +58,7 @@ def show(
                 "project": project,
                 "talk": summary.talk.model_dump(mode="json") if summary.talk else None,
                 "person": {"by": answer.by, "at": answer.at} if answer else None,
-                "fingerprint": fingerprint,
+                "fingerprint": summary.fingerprint or None,
                 "rows": rows,
                 "fingerprints": [history_content(record) for record in records],
             }
@@ -68,7 +67,7 @@ def show(
     typer.echo(f"{video} of {project}")
     typer.echo("\n".join(_lines(summary, rows)))
     for record in records:
-        typer.echo("\n".join(history_lines(record, current=fingerprint)))
+        typer.echo("\n".join(history_lines(record, current=summary.fingerprint)))
 
 
 def _lines(summary: VideoSummary, rows: Sequence[dict[str, Any]]) -> Iterator[str]:

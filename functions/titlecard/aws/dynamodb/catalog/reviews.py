@@ -6,7 +6,7 @@ answer. So a person's answer survives every later upload, parse and redrive, unt
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from titlecard.aws.dynamodb.catalog.items import VideoRecord, as_video_record, readable
@@ -58,33 +58,36 @@ class CurrentTalk:
 class VideoSummary:
     """All that the catalog knows of one video; `entries` is keyed by fingerprint."""
 
-    pointer: CurrentTalk | None
-    entries: Mapping[str, VideoRecord]
-    answer: ReviewedTalk | None
+    pointer: CurrentTalk | None = None
+    entries: Mapping[str, VideoRecord] = field(default_factory=dict)
+    answer: ReviewedTalk | None = None
+
+    @property
+    def fingerprint(self) -> str:
+        """The fingerprint that the pointer names; empty if there is no pointer."""
+        return self.pointer.fingerprint if self.pointer else ""
 
     @property
     def talk(self) -> Talk | None:
         """The video's valid talk: a person's answer, else the talk that the pointer names."""
         if self.answer:
             return self.answer.talk
-        entry = self.entries.get(self.pointer.fingerprint) if self.pointer else None
+        entry = self.entries.get(self.fingerprint) if self.pointer else None
         return entry.talk if entry else None
 
 
 class Reviews(CatalogTable):
     """Persons' answers for videos."""
 
-    def story(self, project: str, video: str) -> VideoSummary | None:
-        """Return all that the catalog knows of a video, None if it knows nothing."""
+    def story(self, project: str, video: str) -> VideoSummary:
+        """Return all that the catalog knows of a video; an empty summary if it knows nothing."""
         pointer, answer = None, None
         entries: dict[str, VideoRecord] = {}
-        known = False
         for item in self._query(
             KeyConditionExpression="pk = :pk",
             ExpressionAttributeValues={":pk": video_partition(project, video)},
             ConsistentRead=True,
         ):
-            known = True
             sort = str(item["sk"])
             if sort == "current":
                 pointer = as_current_talk(item)
@@ -92,7 +95,7 @@ class Reviews(CatalogTable):
                 answer = as_reviewed_talk(item)
             elif sort.startswith("fp#"):
                 entries[sort.removeprefix("fp#")] = as_video_record(item)
-        return VideoSummary(pointer, entries, answer) if known else None
+        return VideoSummary(pointer, entries, answer)
 
     def answer(
         self,
