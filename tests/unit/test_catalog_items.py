@@ -140,7 +140,7 @@ def test_an_attempt_is_concluded_once_its_end_is_recorded() -> None:
 def test_a_batch_is_charged_the_last_amount_of_each_attempt_that_it_claimed() -> None:
     def event(token: str, micro_usd: int, batch: str = "") -> dict[str, Any]:
         named = {"batch": batch} if batch else {}
-        return {"token": token, "charged": Amount(1, 1, 1, micro_usd).as_map(), **named}
+        return {"at": "12:00", "token": token, "charged": Amount(1, 1, 1, micro_usd).as_map(), **named}
 
     history = (event("a", 100, "b"), event("a", 10), event("c", 200, "d"), event("e", 400, "b"))
     assert VideoRecord(history=history).charged("b") == Amount(2, 2, 2, 410)

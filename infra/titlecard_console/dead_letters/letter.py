@@ -13,7 +13,7 @@ from titlecard.domain.reasons import code_of
 from titlecard_console.output import amounts
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping
+    from collections.abc import Collection, Iterable
     from datetime import datetime
 
     from titlecard.aws.dynamodb.catalog import Batch, Row
@@ -70,9 +70,7 @@ class DeadLetter:
     @property
     def charged(self) -> Amount:
         """What the video was charged under the fingerprint of its dead row."""
-        last: dict[str, Mapping[str, Any]] = {event["token"]: event["charged"] for event in self.entry.history}
-        charges = (Amount.from_item(it) for it in last.values())
-        return sum(charges, Amount())
+        return self.entry.charged()
 
     @property
     def names(self) -> frozenset[str]:

@@ -12,13 +12,12 @@ from typing import TYPE_CHECKING, Any
 from titlecard.aws.errors import ObjectDeleted
 from titlecard.aws.s3 import UploadsBucket
 from titlecard.domain.batch import BatchState, RowState
-from titlecard.domain.money import Amount
 from titlecard.domain.reasons import code_of
 from titlecard.pipeline.ingest import REJECTS
 from titlecard_console.report.markup import Mark, Piece, layout, mark_description, mark_title
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from titlecard.aws.dynamodb.catalog import Batch
     from titlecard.aws.dynamodb.catalog.results import RowResult
@@ -167,17 +166,11 @@ def _count(content: ReportContent, result: RowResult) -> None:
         group.rows += 1
         group.micro_usd += charged.micro_usd
         group.ids.append(row.video)
-    content.charges += _charges(result)
-
-
-def _charges(result: RowResult) -> Iterable[Charge]:
-    """Yield what a row's attempts were charged in its batch, each with the time of its last event."""
-    last = {event["token"]: event for event in result.entry.history}
-    mine = {event["token"] for event in result.entry.history if event.get("batch") == result.batch}
-    for token in mine:
-        amount = Amount.from_item(last[token]["charged"])
-        if amount.micro_usd:
-            yield Charge(datetime.fromisoformat(str(last[token]["at"])), amount.micro_usd)
+    content.charges += [
+        Charge(datetime.fromisoformat(at), charge.micro_usd)
+        for at, charge in result.entry.charges(result.batch)
+        if charge.micro_usd
+    ]
 
 
 def _rejects(uploads: UploadsBucket, batch: Batch) -> Counter[str]:

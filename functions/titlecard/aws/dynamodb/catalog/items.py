@@ -131,19 +131,21 @@ class VideoRecord:
         """When the last attempt ended; empty if there was none, or if its worker has not recorded an end."""
         return str(self.history[-1]["at"]) if self.history and not self.lease_until else ""
 
-    def charged(self, batch: str) -> Amount:
-        """Return what a batch was charged for this video: for each attempt, its recorded charge, else its bound.
+    def charges(self, batch: str | None = None) -> Iterator[tuple[str, Amount]]:
+        """Yield the time (a stamp) and the charge of each attempt in a batch, or in any: its recorded charge, or bound.
 
         The worker writes the ledger and this history one after the other, so a lost call makes them differ. Only the
         ledger has a reservation that could not be settled or released; only the history has the claim of a worker that
         was killed before it reserved. Neither is ever below the billed amount.
         """
-        claims = [event["token"] for event in self.history if event.get("batch") == batch]
-        charges = {event["token"]: event["charged"] for event in self.history}  # the last event of each attempt wins
-        total = Amount()
-        for token in claims:
-            total += Amount.from_item(charges[token])
-        return total
+        claimed = {event["token"] for event in self.history if batch in {None, event.get("batch")}}
+        last = {event["token"]: event for event in self.history}
+        for token in claimed:
+            yield last[token]["at"], Amount.from_item(last[token]["charged"])
+
+    def charged(self, batch: str | None = None) -> Amount:
+        """Return the sum of the charges of a batch, or of all."""
+        return sum((charge for _, charge in self.charges(batch)), Amount())
 
 
 @dataclass(frozen=True)
