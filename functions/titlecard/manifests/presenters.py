@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 NAME_CHARACTERS = 200
 """The most characters of a name."""
 
+_PART_CHARACTERS = 500
+"""The most characters of a name with what stands around it."""
+
 _PEOPLE_MAX = 500
 """The most people of one row; more are a mistake or an attack."""
 
@@ -186,7 +189,9 @@ def _without_bullet(text: str) -> str:
 
 
 def _bare(part: str) -> str:
-    """Return a name without what stands around it."""
+    """Return a name without what stands around it; a text that is too long to be a name stays as it is."""
+    if len(part) > _PART_CHARACTERS:
+        return part
     return _FULL_STOP.sub("", _BEHIND.sub("", _without_label(_without_bullet(part))).strip())
 
 

@@ -41,7 +41,7 @@ _LINK = re.compile(r"\[([^\[\]]{1,300})\]\((https?://[^\s()]{1,2000})\)")
 _LINK_LABELS = frozenset({"video", "youtube", "vimeo", "watch", "recording", "link", "slides"})
 """The texts of links that are no part of a title; the last is not about the video."""
 
-_EMPTIED = re.compile(r"[ \t]*(?:\([\W_]*\)|\[[\W_]*\])")
+_EMPTIED = re.compile(r"[ \t]{0,5}(?:\([\W_]{0,20}\)|\[[\W_]{0,20}\])")
 """Brackets without a word."""
 
 _HEADING = re.compile(r"#{1,6}[ \t]+\S")
