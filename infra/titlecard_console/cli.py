@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 import sys
 from typing import TYPE_CHECKING, Annotated
@@ -113,6 +114,7 @@ completion_init()
 def main() -> None:
     """Run a command; report an error that the user can fix in one sentence, without a traceback."""
     try:
+        _prepare_output()
         code = app(prog_name=PROGRAM, standalone_mode=False)
         if code == ExitCode.INTERRUPTED:
             say("Interrupted. Everything done so far is kept; the same command continues from it.")
@@ -136,7 +138,21 @@ def main() -> None:
     except (ConsoleError, AwsError) as error:
         _exit(ExitCode.FAILED, str(error))
     except OSError as error:
-        _exit(ExitCode.FAILED, f"{error.filename}: {error.strerror}." if error.filename else str(error))
+        words = f"{error.strerror or error}."
+        _exit(ExitCode.FAILED, f"{error.filename}: {words}" if error.filename else words)
+
+
+def _prepare_output() -> None:
+    """Write UTF-8 to files and pipes, whatever the locale; a terminal shows a question mark for what it cannot show.
+
+    Raises:
+        CommandError: standard output is closed.
+    """
+    if sys.stdout is None:
+        raise CommandError("Standard output is closed: redirect it to a file, or to /dev/null.")
+    for stream in filter(None, (sys.stdout, sys.stderr)):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace") if stream.isatty() else stream.reconfigure(encoding="utf-8")
 
 
 def _exit(code: ExitCode, sentence: str) -> None:

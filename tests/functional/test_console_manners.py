@@ -5,6 +5,7 @@ The commands run in this process, against a fake AWS on loopback whose answers a
 
 from __future__ import annotations
 
+import io
 import re
 import signal
 import subprocess
@@ -352,6 +353,24 @@ def test_ctrl_c_while_the_program_is_loaded_gives_no_traceback() -> None:
     # Where the interrupt met an `exec` of source text, CPython ends by the signal itself; a shell shows 130 for both.
     assert process.returncode in {130, -signal.SIGINT}
     assert (printed, "Traceback" in said) == ("", False)
+
+
+def test_data_are_utf_8_whatever_the_locale(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "talks.jsonl").write_text('{"id": "1", "title": "Łukasz"}\n', encoding="utf-8")
+    output = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    monkeypatch.setattr("sys.stdout", output)
+    monkeypatch.setattr("sys.argv", ["titlecard", "convert", str(tmp_path / "talks.jsonl")])
+    with pytest.raises(SystemExit, match="0"):
+        application.main()
+    output.seek(0)
+    assert output.read() == '{"id":"1","title":"Łukasz"}\n'
+
+
+def test_a_closed_standard_output_is_reported(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdout", None)
+    assert "Standard output is closed" in told(capsys, monkeypatch, "doctor", code=2)
 
 
 def test_short_lines_of_text_are_said_to_be_read_as_titles(tmp_path: Path) -> None:
