@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, Protocol
 
 import pytest
+from tests import botocore_costs
 
 from titlecard_console.local_cloud import build as artefact
 from titlecard_console.local_cloud import cloud
@@ -39,6 +40,13 @@ class Start(Protocol):
     ) -> cloud.Cloud:
         """Start a cloud as `cloud.start` does; `artefacts` None means the project's own."""
         ...
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _quick_sessions() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        botocore_costs.save(patch)
+        yield
 
 
 @pytest.fixture(scope="session")

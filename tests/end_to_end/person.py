@@ -1,4 +1,8 @@
-"""`titlecard` as a person runs it: a separate process, its output, and the signals that a person can send it."""
+"""`titlecard` as a person runs it: its output, and the signals that a person can send it.
+
+A command runs in a process of its own where a test kills it, gives it a terminal, or looks at the process. Elsewhere it
+runs in this process, because importing the console takes longer than most commands.
+"""
 
 from __future__ import annotations
 
@@ -10,11 +14,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from subprocess import DEVNULL, PIPE, Popen
 from typing import IO, TYPE_CHECKING, Any
+from unittest.mock import patch
 
 from tests.end_to_end.stack import KEY, PATIENCE_SECONDS, processes
+from typer.testing import CliRunner
+
+from titlecard_console import cli
+from titlecard_console.local_cloud.deploy import STACK
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+
+    from titlecard_console.local_cloud.cloud import Cloud
 
 TITLECARD = Path(sys.executable).with_name("titlecard")
 
@@ -36,6 +47,58 @@ class Ran:
         return [json.loads(line) for line in self.data.splitlines()]
 
 
+@dataclass(frozen=True)
+class Operator:
+    """A person who works on a stack by its name, with ordinary credentials.
+
+    Args:
+        environment: the person's environment variables.
+        stack: the name of the stack.
+    """
+
+    environment: Mapping[str, str]
+    stack: str = STACK
+
+    @classmethod
+    def of(cls, cloud: Cloud) -> Operator:
+        """Create an operator who has the policy for operators of a cloud's stack and no other permission."""
+        iam = cloud.client("iam")
+        iam.create_user(UserName="operator")
+        iam.attach_user_policy(UserName="operator", PolicyArn=cloud.outputs["OperatorPolicy"])
+        key: dict[str, Any] = iam.create_access_key(UserName="operator")["AccessKey"]
+        return cls(
+            {
+                "PATH": os.environ["PATH"],
+                "HOME": "/nonexistent",
+                "NO_PROXY": "127.0.0.1",
+                "AWS_ENDPOINT_URL": cloud.endpoint_url,
+                "AWS_REGION": cloud.region,
+                "AWS_ACCESS_KEY_ID": key["AccessKeyId"],
+                "AWS_SECRET_ACCESS_KEY": key["SecretAccessKey"],
+            }
+        )
+
+    def ran(self, *command: str | Path, text: str = "") -> Ran:
+        """Run a command in this process, with `text` as its standard input."""
+        return _ran_here(*command, "--stack", self.stack, environment=self.environment, text=text)
+
+    @contextmanager
+    def started(self, *command: str, stdin: int = DEVNULL, stdout: int = PIPE) -> Iterator[Popen[str]]:
+        """Run a command in another process for the length of a block; kill it if it is still running at the end."""
+        with Popen(  # noqa: S603 -- our own command
+            [TITLECARD, *command, "--stack", self.stack],
+            env=self.environment,
+            stdin=stdin,
+            stdout=stdout,
+            stderr=PIPE,
+            text=True,
+        ) as process:
+            try:
+                yield process
+            finally:
+                process.kill()
+
+
 @contextmanager
 def started(
     *command: str | Path, base_url: str = "", stdin: int = DEVNULL, stderr: int | IO[str] = PIPE
@@ -48,13 +111,9 @@ def started(
         stdin: the descriptor of its standard input.
         stderr: the destination of its standard error, for a test that reads it during the run.
     """
-    environment = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
-    environment["COLUMNS"] = "400"  # so that a message with a path stays in one line
-    if base_url:
-        environment |= {"OPENAI_API_KEY": KEY, "OPENAI_BASE_URL": base_url}
     with Popen(  # noqa: S603 -- our own command
         [TITLECARD, *command],
-        env=environment,
+        env=_environment(base_url),
         stdin=stdin,
         stdout=PIPE,
         stderr=stderr,
@@ -77,6 +136,34 @@ def ran(*command: str | Path, base_url: str = "", stdin: int = DEVNULL) -> Ran:
     """Run a `titlecard` command to its end."""
     with started(*command, base_url=base_url, stdin=stdin) as process:
         return ended(process)
+
+
+def ran_here(*command: str | Path) -> Ran:
+    """Run a `titlecard` command in this process, without a key."""
+    return _ran_here(*command, environment=_environment())
+
+
+def _ran_here(*command: str | Path, environment: Mapping[str, str], text: str = "") -> Ran:
+    code: object = 0
+    with (
+        patch.dict(os.environ, environment, clear=True),
+        patch.object(sys, "argv", [str(TITLECARD), *map(str, command)]),
+        CliRunner().isolation(input=text) as (data, told, _),
+    ):
+        try:
+            cli.main()
+        except SystemExit as end:
+            code = end.code
+        sys.stdout.flush()
+        assert isinstance(code, int)
+        return Ran(code, data.getvalue().decode(), told.getvalue().decode())
+
+
+def _environment(base_url: str = "") -> dict[str, str]:
+    """Return the environment of a person with a key for the provider at `base_url`, or without a key."""
+    environment = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+    environment["COLUMNS"] = "400"  # so that a message with a path stays in one line
+    return environment | ({"OPENAI_API_KEY": KEY, "OPENAI_BASE_URL": base_url} if base_url else {})
 
 
 def interrupt(process: Popen[str], signal: int) -> None:

@@ -14,10 +14,10 @@ import sys
 from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from tests.end_to_end.person import Operator, Ran
 from tests.end_to_end.stack import Stack, until
 from tests.tools import program
 
@@ -28,6 +28,7 @@ from titlecard_console.local_cloud.ministack import MiniStack
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 pytestmark = pytest.mark.skipif(
     not shutil.which("make"), reason="make is not installed, so the SAM CLI could not build the functions"
@@ -78,9 +79,9 @@ class Account:
         built = ("--config-file", str(ROOT / "samconfig.toml"), "--template-file", str(template))
         return self.run(str(self.sam), "deploy", *built, "--stack-name", stack, "--parameter-overrides", *overrides)
 
-    def titlecard(self, *command: str) -> subprocess.CompletedProcess[str]:
+    def titlecard(self, *command: str) -> Ran:
         """Run a command of the console on the stack."""
-        return self.run(str(Path(sys.executable).with_name("titlecard")), *command, "--stack", STACK)
+        return Operator(self.surroundings, STACK).ran(*command)
 
     def client(self, service: str) -> Any:  # noqa: ANN401 -- a client's type depends on the name
         """Return a boto3 client of the account's root user."""
@@ -98,7 +99,7 @@ class Account:
 
     def run(self, *command: str, **variables: str) -> subprocess.CompletedProcess[str]:
         """Run a program as a person who works with this account does."""
-        return subprocess.run(  # noqa: S603 -- sam, or our own console
+        return subprocess.run(  # noqa: S603 -- sam, or infra/adopt.py
             command, env=self.surroundings | variables, cwd=ROOT, capture_output=True, text=True, check=False
         )
 
@@ -164,8 +165,8 @@ def test_a_checkout_whose_path_has_a_space_is_built(tmp_path: Path) -> None:
 
 def test_an_upload_becomes_talks(account: Account, batch: str) -> None:
     exported = account.titlecard("export", "--batch", batch)
-    assert exported.returncode == 0, exported.stderr
-    (talk,) = map(json.loads, exported.stdout.splitlines())
+    assert exported.code == 0, exported.told
+    (talk,) = exported.lines
     assert (talk["title"], talk["presenters"]) == ("Pickles are for Delis, not Software", ["Alex Gaynor"])
 
 
@@ -173,7 +174,7 @@ def test_an_upload_becomes_talks(account: Account, batch: str) -> None:
 @pytest.mark.parametrize("command", ["batches", "spend", "dlq", "budget show", "doctor"])
 def test_the_commands_read_the_stack(account: Account, command: str) -> None:
     ran = account.titlecard(*command.split())
-    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert ran.code == 0, ran.told
 
 
 def test_a_second_deployment_changes_a_parameter_and_keeps_the_data(account: Account, stack: Stack, batch: str) -> None:

@@ -6,23 +6,19 @@ the stack's own policy for operators gives.
 
 from __future__ import annotations
 
-import os
-from contextlib import contextmanager
 from dataclasses import dataclass
-from subprocess import DEVNULL, PIPE, Popen
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 from tests.end_to_end.manifests import lines, videos
-from tests.end_to_end.person import TITLECARD, Ran
-from tests.end_to_end.stack import KEY, PATIENCE_SECONDS, Stack, running
+from tests.end_to_end.person import Operator, Ran
+from tests.end_to_end.stack import KEY, Stack, running
 from tests.end_to_end.witness import Witness
 
 from titlecard.domain.batch import RowState
-from titlecard_console.local_cloud.deploy import STACK
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
     from pathlib import Path
 
     from titlecard.domain.batch import Upload
@@ -43,30 +39,6 @@ WORN, BAD = 3, 7
 """The number of videos that die of a lasting transient fault, and of those that die of a refused request."""
 
 CAP = 3
-
-
-@dataclass(frozen=True)
-class Operator:
-    """A stack's operator, with their own access key."""
-
-    environment: Mapping[str, str]
-
-    @contextmanager
-    def started(self, *command: str) -> Iterator[Popen[str]]:
-        """Run a command on the stack for the length of a block; kill it if it is still running at the end."""
-        arguments = [TITLECARD, *command, "--stack", STACK]
-        streams = {"stdin": DEVNULL, "stdout": PIPE, "stderr": PIPE}
-        with Popen(arguments, env=self.environment, text=True, **streams) as process:  # type: ignore[call-overload]  # noqa: S603 -- ours
-            try:
-                yield process
-            finally:
-                process.kill()
-
-    def ran(self, *command: str) -> Ran:
-        """Run a command on the stack to its end."""
-        with self.started(*command) as process:
-            data, told = process.communicate(timeout=PATIENCE_SECONDS)
-            return Ran(process.returncode, data, told)
 
 
 @dataclass(frozen=True)
@@ -105,7 +77,7 @@ def drill(stack: Stack, provider: Witness) -> Drill:
     provider.fail(always="half_body", by_text={"Worn": "server_error"})
     upload = stack.put("drill/list.jsonl", lines([*videos(WORN, "Worn"), *videos(BAD, "Bad", first=WORN + 1)]))
     stack.until(lambda: stack.states(upload)[RowState.DEAD] == WORN + BAD, "all are dead")
-    operator = _operator(stack)
+    operator = Operator.of(stack.cloud)
     summary, story = operator.ran("dlq", "--json"), operator.ran("dlq", "show", "v1", "--json")
     refused = operator.ran("dlq", "redrive", "--all")
     provider.fail()
@@ -159,22 +131,3 @@ def test_the_remaining_letters_belong_to_parsed_videos(drill: Drill) -> None:
 def test_the_policy_for_operators_is_enough_for_the_other_commands(drill: Drill, command: str) -> None:
     ran = drill.operator.ran(*command.split())
     assert (ran.code, bool(ran.data)) == (0, True), ran.told
-
-
-def _operator(stack: Stack) -> Operator:
-    """Create an operator who has the stack's policy for operators and no other permission."""
-    iam = stack.cloud.client("iam")
-    iam.create_user(UserName="operator")
-    iam.attach_user_policy(UserName="operator", PolicyArn=stack.outputs["OperatorPolicy"])
-    key: dict[str, Any] = iam.create_access_key(UserName="operator")["AccessKey"]
-    return Operator(
-        {
-            "PATH": os.environ["PATH"],
-            "HOME": "/nonexistent",
-            "NO_PROXY": "127.0.0.1",
-            "AWS_ENDPOINT_URL": stack.cloud.endpoint_url,
-            "AWS_REGION": stack.cloud.region,
-            "AWS_ACCESS_KEY_ID": key["AccessKeyId"],
-            "AWS_SECRET_ACCESS_KEY": key["SecretAccessKey"],
-        }
-    )

@@ -11,15 +11,14 @@ from __future__ import annotations
 import fnmatch
 import json
 import os
-import sys
 import termios
 from dataclasses import dataclass
-from pathlib import Path
-from subprocess import DEVNULL, PIPE, Popen, run
+from subprocess import DEVNULL
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from tests.end_to_end.conftest import SECONDS
+from tests.end_to_end.person import Operator
 from tests.end_to_end.stack import Stack, running, until
 from tests.end_to_end.witness import Witness
 
@@ -30,6 +29,7 @@ from titlecard_console.review_session import KEYS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from pathlib import Path
 
     from titlecard.domain.batch import Upload
 
@@ -155,8 +155,7 @@ def recorded(artefacts: Path, tmp_path_factory: pytest.TempPathFactory, provider
         "LogLevel": "DEBUG",
     }
     with running(state, parameters, artefacts) as stack:
-        operator = _operator(stack)
-        _work(stack, provider, operator, tmp_path_factory.mktemp("operator"))
+        _work(stack, provider, Operator.of(stack.cloud), tmp_path_factory.mktemp("operator"))
         yield Recorded(stack, frozenset(_calls(stack, state)), tuple(_statements(stack)), _log(state))
 
 
@@ -234,25 +233,17 @@ def test_each_event_of_a_row_or_an_upload_is_one_complete_line(recorded: Recorde
 # -------------------------------------------------------------------------------------------------------- the run
 
 
-def _work(stack: Stack, provider: Witness, operator: Mapping[str, str], folder: Path) -> None:
-    def ran(*command: str, text: str = "") -> str:
-        script = str(Path(sys.executable).with_name("titlecard"))
-        done = run(  # noqa: S603 -- our own console
-            [script, *command, "--stack", STACK],
-            env=operator,
-            cwd=folder,
-            input=text,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode in {0, 3}, (command, done.stdout, done.stderr)
-        return done.stdout
+def _work(stack: Stack, provider: Witness, operator: Operator, folder: Path) -> None:
+    def ran(*command: str | Path, text: str = "") -> str:
+        done = operator.ran(*command, text=text)
+        assert done.code in {0, 3}, (command, done)
+        return done.data
 
+    good_rows = folder / "good.jsonl"
     ran("key", "set", "asks", text=f"{CANARY_KEY}\n")
     ran("budget", "set", "asks", "--monthly", "50usd")
-    (folder / "good.jsonl").write_bytes(_rows("good", 4))
-    ran("upload", "good.jsonl", "--project", "asks", "--yes")
+    good_rows.write_bytes(_rows("good", 4))
+    ran("upload", good_rows, "--project", "asks", "--yes")
     good = until(lambda: stack.batches("asks"), "there is a batch")[0]
     until(lambda: stack.catalog.batch(good).counted(RowState.PARSED) == 4, "it is parsed")
     ran("watch", good)
@@ -260,8 +251,9 @@ def _work(stack: Stack, provider: Witness, operator: Mapping[str, str], folder: 
         ran(*command.split(), good)
     ran("show", "good-0", "--project", "asks")
     ran("review", "set", "good-0", "--project", "asks", "--presenter", "Alex Gaynor")
-    for command in ("batches", "spend", "doctor", "review --project asks", "budget show", "estimate good.jsonl"):
+    for command in ("batches", "spend", "doctor", "review --project asks", "budget show"):
         ran(*command.split())
+    ran("estimate", good_rows)
 
     stack.put("asks/bad.jsonl", b"no manifest")
     with stack.held("IngestFunction"):
@@ -293,16 +285,15 @@ def _work(stack: Stack, provider: Witness, operator: Mapping[str, str], folder: 
     stack.finished(orphaned)
     stack.send("WorkQueueUrl", "no message of ours")
     until(lambda: stack.waiting("WorkDeadLetterQueueUrl") >= 1, "it is among the dead letters")
-    ran("dlq", "discard", "--cause", "undecodable", "--copy", "copy.jsonl", "--yes")
+    ran("dlq", "discard", "--cause", "undecodable", "--copy", folder / "copy.jsonl", "--yes")
     ran("key", "remove", "asks", "--yes")
 
 
-def _accept_and_undo(operator: Mapping[str, str]) -> None:
+def _accept_and_undo(operator: Operator) -> None:
     """Accept a talk in `review --interactive`, which needs a terminal, undo the answer, and quit."""
     ours, theirs = os.openpty()
-    command = [str(Path(sys.executable).with_name("titlecard")), "review", "--interactive", "--stack", STACK]
     said = ""
-    with Popen(command, env=operator, stdin=theirs, stdout=DEVNULL, stderr=PIPE) as console:  # noqa: S603 -- our own
+    with operator.started("review", "--interactive", stdin=theirs, stdout=DEVNULL) as console:
         assert console.stderr
         for key in b"auq":
             while KEYS not in said:
@@ -312,7 +303,7 @@ def _accept_and_undo(operator: Mapping[str, str]) -> None:
             until(lambda: not termios.tcgetattr(ours)[3] & termios.ICANON, "it waits for a key")
             os.write(ours, bytes([key]))
             said = ""
-        said = console.stderr.read().decode()
+        said = console.stderr.read()
         assert console.wait() == 0, said
         assert "0 talks answered" in said
     os.close(ours)
@@ -327,23 +318,6 @@ def _rows(start: str, number: int) -> bytes:
     titles = [f"{TITLES[i % len(TITLES)]} - Alex Gaynor ({start})" for i in range(number)]
     rows = [{"id": f"{start}-{i}", "title": title, "description": CANARY} for i, title in enumerate(titles)]
     return "".join(f"{json.dumps(row)}\n" for row in rows).encode()
-
-
-def _operator(stack: Stack) -> dict[str, str]:
-    """Return the environment of an operator who has the operators' policy and no other permission."""
-    iam = stack.cloud.client("iam")
-    iam.create_user(UserName="operator")
-    iam.attach_user_policy(UserName="operator", PolicyArn=stack.outputs["OperatorPolicy"])
-    key: dict[str, Any] = iam.create_access_key(UserName="operator")["AccessKey"]
-    return {
-        "PATH": os.environ["PATH"],
-        "HOME": "/nonexistent",
-        "NO_PROXY": "127.0.0.1",
-        "AWS_ENDPOINT_URL": stack.cloud.endpoint_url,
-        "AWS_REGION": stack.cloud.region,
-        "AWS_ACCESS_KEY_ID": key["AccessKeyId"],
-        "AWS_SECRET_ACCESS_KEY": key["SecretAccessKey"],
-    }
 
 
 # ------------------------------------------------------------------------------------------------ what was recorded

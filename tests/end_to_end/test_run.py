@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import boto3
 import pytest
 from tests.end_to_end.manifests import answers, array, lines, videos
-from tests.end_to_end.person import FIELDS, ended, interrupt, left_behind, ran, started
+from tests.end_to_end.person import FIELDS, ended, interrupt, left_behind, ran, ran_here, started
 from tests.end_to_end.stack import Stack, until
 
 from titlecard.domain.batch import RowState, Upload
@@ -59,7 +59,7 @@ def test_bad_usage_is_refused_before_anything_is_started(
     manifest: Path, tmp_path: Path, options: list[str], sentence: str
 ) -> None:
     state = tmp_path / "state"
-    done = ran("run", manifest, "--state", state, *options)
+    done = ran_here("run", manifest, "--state", state, *options)
     assert (done.code, done.data) == (2, "")
     assert re.search(sentence, " ".join(done.told.split()))
     assert not state.exists()
@@ -67,7 +67,7 @@ def test_bad_usage_is_refused_before_anything_is_started(
 
 def test_a_file_that_is_not_a_manifest_is_refused_before_anything_starts(picture: Path, tmp_path: Path) -> None:
     state = tmp_path / "state"
-    done = ran("run", picture, "--state", state)
+    done = ran_here("run", picture, "--state", state)
     assert (done.code, done.data) == (2, "")
     assert "picture.jpg" in done.told
     assert "JSON Lines" in done.told
@@ -75,7 +75,7 @@ def test_a_file_that_is_not_a_manifest_is_refused_before_anything_starts(picture
 
 
 def test_a_file_that_is_missing_is_bad_usage(tmp_path: Path) -> None:
-    done = ran("run", tmp_path / "nothing.jsonl", "--state", tmp_path / "state")
+    done = ran_here("run", tmp_path / "nothing.jsonl", "--state", tmp_path / "state")
     assert (done.code, done.data) == (2, "")
     assert "nothing.jsonl" in done.told
 
@@ -105,22 +105,22 @@ def test_parse_writes_a_line_for_every_row_of_the_sample() -> None:
 
 
 def test_parse_writes_the_good_rows_and_reports_the_others() -> None:
-    done = ran("parse", MISTAKES)
+    done = ran_here("parse", MISTAKES)
     assert done.code == 0
     assert [line["id"] for line in done.lines] == list(answers(MISTAKES.read_bytes()))
     assert [f"with-mistakes.jsonl:{row}: " in done.told for row in (3, 4, 6)] == [True] * 3
 
 
 def test_parse_of_no_manifest_is_bad_usage(picture: Path) -> None:
-    done = ran("parse", picture)
+    done = ran_here("parse", picture)
     assert (done.code, done.data) == (2, "")
     assert "picture.jpg" in done.told
 
 
 def test_parse_writes_to_a_file_what_it_would_write_to_standard_output(tmp_path: Path) -> None:
-    done = ran("parse", SAMPLE, "--output", tmp_path / "talks.jsonl")
+    done = ran_here("parse", SAMPLE, "--output", tmp_path / "talks.jsonl")
     assert (done.code, done.data) == (0, "")
-    assert (tmp_path / "talks.jsonl").read_text(encoding="utf-8") == ran("parse", SAMPLE).data
+    assert (tmp_path / "talks.jsonl").read_text(encoding="utf-8") == ran_here("parse", SAMPLE).data
 
 
 # ------------------------------------------------------------------------------------------- a cloud that is kept up
@@ -166,14 +166,14 @@ def test_run_writes_the_contracts_lines_in_the_manifests_order_and_nothing_else(
 
 
 def test_run_and_parse_write_the_same_lines_where_there_is_no_key(stack: Stack, state: Path) -> None:
-    done = ran("run", SAMPLE, "--state", state, "--project", "sample")
-    assert done.data == ran("parse", SAMPLE).data
+    done = ran_here("run", SAMPLE, "--state", state, "--project", "sample")
+    assert done.data == ran_here("parse", SAMPLE).data
     assert stack.batches("sample")
 
 
 @pytest.mark.usefixtures("stack")
 def test_without_a_key_run_says_so_once(manifest: Path, state: Path) -> None:
-    done = ran("run", manifest, "--state", state)
+    done = ran_here("run", manifest, "--state", state)
     assert done.told.count("OPENAI_API_KEY is not set") == 1
 
 
@@ -184,13 +184,13 @@ def test_several_manifests_come_out_one_after_the_other_also_under_one_name(stat
         (tmp_path / folder).mkdir()
         paths.append(tmp_path / folder / "list.json")
         paths[-1].write_bytes(write(videos(3, folder.upper(), first=len(paths) * 10)))
-    done = ran("run", *paths, "--state", state, "--project", "several")
+    done = ran_here("run", *paths, "--state", state, "--project", "several")
     assert [line["id"] for line in done.lines] == ["v10", "v11", "v12", "v20", "v21", "v22"]
 
 
 @pytest.mark.usefixtures("stack")
 def test_run_writes_to_a_file_where_one_is_named(manifest: Path, state: Path, tmp_path: Path) -> None:
-    done = ran("run", manifest, "--state", state, "--output", tmp_path / "talks.jsonl")
+    done = ran_here("run", manifest, "--state", state, "--output", tmp_path / "talks.jsonl")
     written = (tmp_path / "talks.jsonl").read_text(encoding="utf-8").splitlines()
     assert (done.code, done.data) == (0, "")
     assert [json.loads(line)["id"] for line in written] == ["v1", "v2", "v3", "v4", "v5"]
@@ -198,7 +198,7 @@ def test_run_writes_to_a_file_where_one_is_named(manifest: Path, state: Path, tm
 
 @pytest.mark.usefixtures("stack")
 def test_run_continues_with_the_good_rows_of_a_file_with_mistakes(state: Path) -> None:
-    done = ran("run", MISTAKES, "--state", state, "--project", "mistakes")
+    done = ran_here("run", MISTAKES, "--state", state, "--project", "mistakes")
     assert done.code == 0
     assert [line["id"] for line in done.lines] == list(answers(MISTAKES.read_bytes()))
     assert [f"with-mistakes.jsonl:{row}: " in done.told for row in (3, 4, 6)] == [True] * 3
@@ -206,7 +206,7 @@ def test_run_continues_with_the_good_rows_of_a_file_with_mistakes(state: Path) -
 
 @pytest.mark.usefixtures("stack")
 def test_a_running_cloud_keeps_its_parameters(manifest: Path, state: Path) -> None:
-    done = ran("run", manifest, "--state", state, "--set", "MaxReceiveCount=7")
+    done = ran_here("run", manifest, "--state", state, "--set", "MaxReceiveCount=7")
     assert (done.code, done.data) == (2, "")
     assert "with its own settings" in done.told
 
@@ -226,7 +226,7 @@ def test_the_command_that_up_prints_uploads_a_manifest(stack: Stack, manifest: P
     version = uploading.put_object(Bucket=bucket, Key=f"{folder}by-hand.jsonl", Body=manifest.read_bytes())["VersionId"]
     upload = Upload(bucket, f"{folder}by-hand.jsonl", version, order="")
     assert stack.finished(upload).project == "default"
-    done = ran("run", manifest, "--state", state)
+    done = ran_here("run", manifest, "--state", state)
     assert [(line["id"], line["state"]) for line in done.lines] == [(f"v{number}", "parsed") for number in range(1, 6)]
     assert stack.states(upload) == {RowState.PARSED: 5}
 

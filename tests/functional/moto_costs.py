@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any, cast
 from botocore import endpoint
 from botocore.auth import SigV4Auth
 from botocore.compat import ensure_bytes
-from botocore.loaders import JSONFileLoader, Loader
 from botocore.useragent import UserAgentString
 from moto import backend_index
 from moto.core import responses
@@ -34,6 +33,7 @@ from moto.dynamodb.responses import DynamoHandler
 from moto.moto_api._internal.moto_random import MotoRandom
 from moto.sqs import models as queues
 from moto.sqs.responses import SQSResponse
+from tests import botocore_costs
 from typer import testing
 from typer.main import get_command
 
@@ -61,8 +61,6 @@ _pick = AttributePicker.__call__
 _serialize = BaseJSONSerializer._serialize_type_structure  # noqa: SLF001 -- moto has no public name for it
 _node_types = DepthFirstTraverser.nodes_to_be_processed
 _update = DynamoDBBackend.update_item
-_services = Loader.list_available_services
-_found_services: dict[tuple[str, ...], list[str]] = {}
 _found_instances: dict[tuple[type, type | tuple[type, ...]], bool] = {}
 _found_node_types: dict[type, tuple[type, ...]] = {}
 
@@ -91,9 +89,7 @@ def save(patch: pytest.MonkeyPatch) -> None:
         patch.setattr(module, "camelcase_to_underscores", named)
     patch.setattr(MotoRandom, "get_random_string", _random_string)
     patch.setattr(UserAgentString, "to_string", lambda _self: "tests")
-    read = functools.cache(functools.partial(JSONFileLoader.load_file, JSONFileLoader()))
-    patch.setattr(JSONFileLoader, "load_file", lambda _self, path: read(path))
-    patch.setattr(Loader, "list_available_services", _known_services)
+    botocore_costs.save(patch)
     patch.setattr(testing, "_get_command", functools.cache(get_command))
 
 
@@ -162,13 +158,6 @@ def _random_string(random: MotoRandom, length: int = 20, include_digits: bool = 
     letters = string.ascii_letters + (string.digits if include_digits else "")
     drawn = "".join(random.choices(letters, k=length))
     return drawn.lower() if lower_case else drawn
-
-
-def _known_services(loader: Loader, type_name: str) -> list[str]:
-    key = (*loader.search_paths, type_name)
-    if key not in _found_services:
-        _found_services[key] = _services(loader, type_name)
-    return _found_services[key]
 
 
 def _copied_node(node: Any, _memo: object) -> Any:  # noqa: ANN401 -- moto's nodes have no types
