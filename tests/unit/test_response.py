@@ -273,10 +273,10 @@ def test_a_cost_beyond_every_number_of_the_ledger_is_unknown() -> None:
 
 
 @pytest.mark.parametrize("text", ["a", "_", "organization", "model ", "account ", "sk-", '"model"'])
-@pytest.mark.parametrize("code", [400, "400", None])
-def test_the_longest_message_is_judged_in_linear_time(text: str, code: object) -> None:
+def test_the_longest_message_is_judged_in_linear_time(text: str) -> None:
     message = text * (RESPONSE_MAX_BYTES // len(text))
-    outcome = came_to({"error": {"code": code, "message": message}}, None, 400)
+    # With a number as its code, the names in the message are searched for as well.
+    outcome = came_to({"error": {"code": 400, "message": message}}, None, 400)
     assert isinstance(outcome, Fault), "after hours, if a pattern were quadratic"
 
 
