@@ -126,6 +126,9 @@ def _of_the_model(
     # A request to an endpoint with unknown prices would have no bound.
     if prices_at(base_url) is Prices.UNKNOWN and not price_factor:
         yield unknown_prices(base_url)
+    # The key would travel as plain text.
+    if prices_at(base_url) in {Prices.OPENAI, Prices.DATA_RESIDENCY} and not base_url.startswith("https://"):
+        yield f"OpenAIBaseUrl ({base_url}) would send the projects' keys unencrypted: begin it with https://."
     # Flex answers come late, and one after the deadline is paid for and lost.
     if tier == "flex" and number.RequestDeadlineSeconds < FLEX_DEADLINE_SECONDS:
         yield (

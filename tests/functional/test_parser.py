@@ -736,16 +736,27 @@ def test_a_lease_outlasts_the_invocation_by_the_most_that_two_clocks_differ(
 
 
 @pytest.mark.parametrize(
-    ("receives", "outcome"),
-    [(NUMBERS["MaxReceiveCount"] - 2, Redeliver()), (NUMBERS["MaxReceiveCount"] - 1, Replaced())],
+    ("receives", "left", "outcome"),
+    [
+        (NUMBERS["MaxReceiveCount"] - 2, 90, Redeliver()),
+        (NUMBERS["MaxReceiveCount"] - 1, 90, Replaced()),
+        (NUMBERS["MaxReceiveCount"] - 1, 1, Replaced()),
+    ],
 )
-def test_a_message_whose_receives_are_nearly_used_up_in_waiting_for_another_worker_is_replaced(
-    world: World, tier: ModelTier, message: Message, monkeypatch: pytest.MonkeyPatch, *, receives: int, outcome: Outcome
+def test_a_message_whose_receives_are_nearly_used_up_in_waiting_for_another_worker_or_for_time_is_replaced(
+    world: World,
+    tier: ModelTier,
+    message: Message,
+    *,
+    monkeypatch: pytest.MonkeyPatch,
+    receives: int,
+    left: float,
+    outcome: Outcome,
 ) -> None:
     copies: list[tuple[str, int]] = []
     monkeypatch.setattr(WorkQueue, "send_again", lambda _queue, body, seconds: copies.append((body, seconds)))
     claim(world, message, 60)
-    assert work(world, tier, message, receives) == outcome
+    assert work(world, tier, message, receives, left=left) == outcome
     copy = message.model_copy(update={"letter_owed": True})  # an earlier receive may have recorded its death
     assert copies == [(copy.model_dump_json(), BACKOFF)] * (outcome == Replaced())
 

@@ -84,6 +84,7 @@ def test_the_event_source_bounds_the_concurrency_and_the_function_does_not(
         ({"SettleMarginSeconds": "60"}, r"ParserTimeoutSeconds \(90\) is not above"),
         ({"ServiceTier": "flex"}, r"RequestDeadlineSeconds \(30\) is below 600, too short for ServiceTier flex"),
         ({"OpenAIBaseUrl": "https://gateway.example/v1"}, "prices at https://gateway.example/v1 are not known"),
+        ({"OpenAIBaseUrl": "http://eu.api.openai.com/v1"}, "would send the projects' keys unencrypted"),
         ({"Model": "gpt-99"}, r"model 'gpt-99' has no price, so .* Models with a price: .*gpt-6-luna"),
         (
             {"Model": "gpt-5.4-nano", "ServiceTier": "priority"},
