@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
 from tests.functional.finished import talk
-from tests.functional.world import LIMITS, NUMBERS, PROJECT, Cut, Killed, World, manifest, received, videos
+from tests.functional.world import LIMITS, NUMBERS, Cut, Killed, World, manifest, received, videos
 
 from titlecard.aws.dynamodb.catalog import Catalog, RowEnd
 from titlecard.aws.dynamodb.catalog.keys import batch_key, row_key, video_record_key
@@ -16,18 +16,16 @@ from titlecard.aws.errors import CatalogBusy, MessagesNotSent
 from titlecard.aws.sqs import WorkQueue
 from titlecard.domain.batch import BatchState, Message, RowState
 from titlecard.domain.money import Amount
-from titlecard.pipeline import requeue
 from titlecard.pipeline.lease import LEASE
 from titlecard.pipeline.outcome_types import Done
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
-    from datetime import datetime
 
     from tests.functional.world import Wire
     from tests.provider import LoopbackProvider
 
-    from titlecard.aws.dynamodb.catalog import Batch, DeferredRow, UnreadableRow
+    from titlecard.aws.dynamodb.catalog import Batch
     from titlecard.aws.dynamodb.catalog.results import RowResult
     from titlecard.bootstrap import AwsClients
     from titlecard.llm import ModelTier
@@ -558,27 +556,3 @@ def test_an_item_that_this_version_cannot_read_stops_no_other_batch(
     assert message.video in {it.video for it in world.sent() if it.batch == due.id}
     world.sweeper().run()
     assert world.sent() == [] or edit is _negative_need
-
-
-def test_a_sweep_reads_past_a_bounded_number_of_rows_of_a_project_that_waits(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(requeue, "MOST_PASSED", 20)
-    batch, _ = ingested(world, 60)
-    for message in of(batch, 60):
-        need = Amount(1, 1, 1, 1)
-        world.catalog.defer(message, MARK, reason="budget_day: no", due=world.clock(), now=world.clock(), need=need)
-    cancelled, _ = ingested(world, 1)
-    world.catalog.cancel(cancelled, now=world.clock())
-    world.ledger.open_breaker(PROJECT, "quota", probe_at=world.clock.after(900), now=world.clock())
-    read, due = [], Catalog.due
-
-    def counted(catalog: Catalog, project: str, *, now: datetime) -> Iterator[DeferredRow | UnreadableRow]:
-        for found in due(catalog, project, now=now):
-            read.append(found)
-            yield found
-
-    monkeypatch.setattr(Catalog, "due", counted)
-    world.clock.forward(60)
-    world.sweeper().run()
-    assert len(read) == 21

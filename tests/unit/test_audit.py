@@ -20,6 +20,7 @@ from titlecard.domain.batch import BatchState, Message, RowState, Upload
 from titlecard.domain.clock import CLOCKS_APART_SECONDS
 from titlecard.domain.money import Total
 from titlecard.domain.video import Video
+from titlecard.manifests.errors import NotAManifest
 from titlecard.manifests.validation import Bitmap
 from titlecard.pipeline import audit as module
 from titlecard.pipeline.audit import CALL_SECONDS, CLAIM_SECONDS, COUNT_AFTER_SECONDS, ROWS_PER_SECOND, Audit
@@ -76,6 +77,9 @@ class Stage:
         self.calls: list[tuple[Any, ...]] = []
         self.trouble: Exception | None = None
         self.deleted: tuple[str, ...] = ()
+        self.read_up_to = OPEN.last_row
+        """The last row that is still accepted when the manifest is read again."""
+        self.unreadable: NotAManifest | None = None
         self.settings = SimpleNamespace(
             audit_after_seconds=STILL,
             audit_rounds=ROUNDS,
@@ -184,7 +188,9 @@ class Stage:
             raise ObjectDeleted("talks.jsonl was deleted")
 
     def _accepted(self, _batch: Batch, *_: object, after: int) -> Iterator[Message]:
-        for row in range(after + 1, OPEN.last_row + 1):
+        if self.unreadable:
+            raise self.unreadable
+        for row in range(after + 1, self.read_up_to + 1):
             yield Message(batch=OPEN.id, project="pycon", row=row, video=Video(id=f"v{row}", title="A talk"))
 
     def read_report(self, _upload: Upload, _name: str) -> bytes:
@@ -428,6 +434,13 @@ def test_a_round_stops_when_time_is_up_and_continues_from_the_last_row_that_it_r
     assert (stage.named("send"), stage.named("audited")) == ([sent] if sent else [], [(1, first_lost - 1, row)])
 
 
+def test_a_last_round_whose_time_is_up_before_a_lost_row_ends_none(stage: Stage) -> None:
+    stage.ended, stage.batches = numbers(1, 39), [replace(OPEN, audit_rounds=ROUNDS, audited_rows=39)]
+    looks = iter([True] * 8)
+    assert stage.run(lambda: next(looks, False)) == {}
+    assert (stage.named("end"), stage.named("audited")) == ([], [(ROUNDS + 1, 39, 8)])
+
+
 @pytest.mark.parametrize(("before", "rounds"), [(4, 3), (3, 1)])
 def test_rounds_count_while_no_row_is_settled(stage: Stage, before: int, rounds: int) -> None:
     stage.settings.audit_rounds = 9
@@ -471,6 +484,21 @@ def test_lost_rows_of_a_deleted_manifest_become_dead_in_steps(stage: Stage) -> N
     assert stage.run() == {"given up": 8}
     assert [rows for rows, _ in stage.named("end")] == [numbers(33, 40)]
     assert stage.named("audited") == [(0, 0, 0)]
+
+
+@pytest.mark.parametrize("unreadable", [NotAManifest("half a file"), None])
+@pytest.mark.parametrize("rounds", [ROUNDS - 1, ROUNDS])
+def test_lost_rows_that_are_no_longer_read_as_before_are_ended_after_the_last_round(
+    stage: Stage, unreadable: NotAManifest | None, rounds: int
+) -> None:
+    stage.ended, stage.unreadable, stage.read_up_to = numbers(1, 38), unreadable, 38
+    stage.batches = [replace(OPEN, audit_rounds=rounds, audited_rows=38)]
+    assert stage.run() == ({} if rounds < ROUNDS else {"given up": 2})
+    assert stage.named("audited") == [(rounds + 1, 38, 0)]
+    assert [rows for rows, _ in stage.named("end")] == ([] if rounds < ROUNDS else [[39, 40]])
+    why = "the manifest is no longer read as it was when it was accepted" + (": half a file" if unreadable else "")
+    said = f"rows were never answered, and they cannot be sent again: {why}"
+    assert stage.named("reason") == ([] if rounds < ROUNDS else [said])
 
 
 def test_ending_lost_rows_of_a_deleted_manifest_stops_when_time_is_up(stage: Stage) -> None:

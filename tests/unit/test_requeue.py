@@ -455,6 +455,27 @@ def test_rows_of_a_cancelled_batch_pass_rows_that_wait(stage: Stage, case: str) 
     assert (stage.sent, stage.postponed) == ([6, 7], [])
 
 
+@pytest.mark.parametrize(("passed", "sent"), [(3, [9]), (4, [])])
+def test_rows_of_a_cancelled_batch_pass_so_many_rows_and_no_more(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, passed: int, sent: list[int]
+) -> None:
+    monkeypatch.setattr("titlecard.pipeline.requeue.MOST_PASSED", 3)
+    stage.accounts["pycon"] = ON_ITS_OWN["an open breaker"]
+    stage.batches = [batch(), batch("c", cancelled=True)]
+    stage.rows = [*(row(number, due=minutes(-9)) for number in range(1, passed + 1)), row(9, of="c")]
+    stage.sweep()
+    assert (stage.sent, len(stage.read)) == (sent, 4)
+
+
+def test_rows_of_a_cancelled_batch_wait_with_the_others_when_time_is_up(stage: Stage) -> None:
+    stage.accounts["pycon"] = ON_ITS_OWN["an open breaker"]
+    stage.batches = [batch(), batch("c", cancelled=True)]
+    stage.rows = [row(1, due=minutes(-9)), row(2, due=minutes(-8)), row(3, of="c")]
+    seconds = iter([300, 300])
+    stage.sweep(remaining=lambda: next(seconds, 60))
+    assert (stage.sent, len(stage.read)) == ([], 2)
+
+
 def test_rows_of_a_cancelled_batch_pass_rows_beyond_the_budget(stage: Stage) -> None:
     stage.accounts["pycon"] = Account("pycon", Budget(Cap(None, 500), Cap()), None, Breaker())
     stage.batches = [batch(), batch("c", cancelled=True)]
@@ -506,6 +527,11 @@ def test_an_unreadable_row_is_postponed_for_a_day_and_does_not_delay_others(stag
     stage.rows += [row(2, need=Amount()), row(3)]
     assert stage.sweep() == {"unreadable": 2, "put back": 2}
     assert stage.calls[0] == ("postpone_unreadable", "b", 1, A_DAY_LATER)
+
+
+def test_an_unreadable_row_that_waits_for_a_person_does_not_delay_others(stage: Stage) -> None:
+    stage.rows = [UnreadableRow("b", 1, "KeyError", NEVER), row(2, due=None, reason="paused: by hand")]
+    assert stage.sweep() == {"unreadable": 1, "put back": 1}
 
 
 @pytest.mark.parametrize("trouble", [KeyError("gone"), BatchItemInvalid("edited")], ids=lambda it: type(it).__name__)
