@@ -396,7 +396,7 @@ class Parser:
             message = message.model_copy(update={"letter_owed": True})
         body = message.model_dump_json() if message else received.body
         try:
-            # Never at once: where there is too little time in every invocation, copies would follow each other for ever.
+            # Never at once: if no invocation has enough time, copies would follow each other for ever.
             self._queue.send_again(body, seconds or self._settings.retry_backoff_seconds)
         except (BotoCoreError, ClientError):
             return Redeliver(seconds)
