@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import shutil
 import socket
@@ -22,7 +23,7 @@ from botocore.exceptions import BotoCoreError
 
 from titlecard.domain.clock import CLOCK_ERROR_SECONDS
 from titlecard_console import stacks
-from titlecard_console.local_cloud.environment import PYTHON, UV
+from titlecard_console.local_cloud.environment import CACHE_REMEDY, ENVIRONMENT, PYTHON, UV
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -68,8 +69,7 @@ def examine(environment: Mapping[str, str], state: Path) -> Iterator[Finding]:
         state: the folder of the local cloud, which need not exist.
     """
     yield Finding("Python", Level.OK, f"{platform.python_version()}, {sys.executable}")
-    set_up = str(PYTHON.parents[1]) if PYTHON.exists() else "not set up yet: the first `titlecard run` does it"
-    yield Finding("MiniStack", Level.OK, set_up)
+    yield _ministack()
     yield _disk(state)
     yield _loopback()
     yield _clock(environment.get("AWS_ENDPOINT_URL") or TIME_SOURCE)
@@ -89,8 +89,23 @@ def examine_stack(stack: Stack) -> Iterator[Finding]:
     yield Finding("versioning", Level.FAILED, problem, f"enable it: `{stacks.versioning_command(stack)}`.")
 
 
+def _ministack() -> Finding:
+    if PYTHON.exists():
+        return Finding("MiniStack", Level.OK, str(ENVIRONMENT))
+    if not os.access(folder := _existing(ENVIRONMENT), os.W_OK):
+        return Finding("MiniStack", Level.FAILED, f"cannot be set up: {folder} is not writable", CACHE_REMEDY)
+    return Finding("MiniStack", Level.OK, "not set up yet: the first `titlecard run` does it")
+
+
+def _existing(path: Path) -> Path:
+    """Return the folder itself, or the nearest folder above it that exists."""
+    return next(folder for folder in (path.absolute(), *path.absolute().parents) if folder.exists())
+
+
 def _disk(state: Path) -> Finding:
-    folder = next(path for path in (state.absolute(), *state.absolute().parents) if path.exists())
+    folder = _existing(state)
+    if not os.access(folder, os.W_OK):
+        return Finding("disk", Level.FAILED, f"{folder} is not writable", "choose a folder with --state.")
     free = shutil.disk_usage(folder).free
     found = f"{free / 1e9:,.1f} GB free at {folder}"
     if free >= NEEDED_BYTES:

@@ -96,6 +96,14 @@ def test_the_disk_is_that_of_a_folder_that_need_not_exist(tmp_path: Path, monkey
     assert finding("disk", tmp_path).level is Level.FAILED
 
 
+def test_folders_that_are_not_writable_fail(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.access", lambda _path, _mode: False)
+    monkeypatch.setattr(doctor, "PYTHON", tmp_path / "none")
+    for check in ("disk", "MiniStack"):
+        assert (found := finding(check, tmp_path)).level is Level.FAILED
+        assert "not writable" in found.found
+
+
 def test_the_region_comes_from_the_environment(tmp_path: Path) -> None:
     assert finding("AWS region", tmp_path, AWS_REGION="eu-north-1").found == "eu-north-1"
 

@@ -21,13 +21,15 @@ DEFAULT_STATE = Path(".titlecard")
 
 
 def in_existing_folder(path: Path | None) -> Path | None:
-    """Check that an output file's folder exists, before anything is spent.
+    """Check that an output file can be created in its folder, before anything is spent.
 
     Raises:
-        typer.BadParameter: the folder does not exist.
+        typer.BadParameter: the folder does not exist, or may not be written to.
     """
     if path is not None and not path.parent.is_dir():
         raise typer.BadParameter(f"there is no folder {str(path.parent)!r}: make it first, or name another file.")
+    if path is not None and (path.is_file() or not path.exists()) and not os.access(path.parent, os.W_OK):
+        raise typer.BadParameter(f"the folder {str(path.parent)!r} is not writable: name another file.")
     return path
 
 

@@ -23,7 +23,7 @@ import boto3
 import botocore.session
 from botocore.config import Config
 
-from titlecard_console.errors import CloudError
+from titlecard_console.errors import CloudError, CommandError
 from titlecard_console.local_cloud import build as artefact
 from titlecard_console.local_cloud import template
 
@@ -195,7 +195,10 @@ def start(
     """
     parameters = template.load().values(local_parameters(environment) | dict(overrides))
     state = state.resolve()
-    state.mkdir(parents=True, exist_ok=True)
+    try:
+        state.mkdir(parents=True, exist_ok=True)
+    except OSError as fault:
+        raise CommandError(f"{state} cannot be created: {fault.strerror}. Name another folder with --state.") from fault
     if artefacts is None:
         artefacts = artefact.build(say)
     request = CloudRequest(str(state), str(artefacts), parameters, dict(environment))

@@ -31,6 +31,8 @@ PACKAGES = ENVIRONMENT / "packages"
 UV = cache_folder("uv")
 """The folder of our own uv, used if the PATH has none."""
 
+CACHE_REMEDY = "Set XDG_CACHE_HOME to a folder that you may write to."
+
 _STAMP = ENVIRONMENT / "stamp"
 
 
@@ -47,7 +49,10 @@ def set_up(say: Callable[[str], None] = lambda _step: None) -> None:
     wanted = hashlib.sha256(lock.read_bytes() + f"{sys.version} {sys.executable}".encode()).hexdigest()
     if _is(wanted):
         return
-    ENVIRONMENT.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        ENVIRONMENT.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise CloudError(f"{ENVIRONMENT.parent} cannot be created: {error.strerror}. {CACHE_REMEDY}") from error
     with ENVIRONMENT.with_name(f"{ENVIRONMENT.name}.lock").open("w") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
         if _is(wanted):
