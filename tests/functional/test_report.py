@@ -200,6 +200,16 @@ def test_browser_copies_commands_for_ids_that_begin_with_a_dash(
     assert "-a: Compilers" in console.said(*str(accept).split()[1:])
 
 
+def test_browser_writes_each_text_in_its_own_direction(
+    world: World, console: Console, tmp_path: Path, browser: Chrome
+) -> None:
+    ended(world, {"a": talk("מבוא לקומפיילרים", "Ada Byron")})
+    page_of(console, tmp_path)
+    opened(browser, tmp_path / "page.html")
+    _, title, presenters, *_ = browser.find_elements("css selector", "#rows td > :first-child")
+    assert [it.value_of_css_property("direction") for it in (title, presenters)] == ["rtl", "ltr"]
+
+
 def test_browser_gives_a_long_word_no_more_room_than_others(
     world: World, console: Console, tmp_path: Path, browser: Chrome
 ) -> None:

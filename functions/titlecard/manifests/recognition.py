@@ -33,8 +33,7 @@ ACCEPTED_FORMS = (
     "Accepted formats: JSON Lines, a JSON array or an object that holds one, CSV or TSV whose first line names the "
     "columns, a list of titles, one per line; the output of yt-dlp (-J, --flat-playlist or --dump-json), YouTube Data "
     "API, YouTube Studio, Google Takeout, YouTube's feeds, Vimeo, PeerTube, media.ccc.de, frab, pretalx, Sessionize, "
-    "RubyEvents, Django's dumpdata, oEmbed and pyvideo; in UTF-8, or UTF-16 with a byte order mark, gzipped or not. "
-    "`titlecard convert FILE` shows what is read."
+    "RubyEvents, Django's dumpdata, oEmbed and pyvideo; in UTF-8, or UTF-16 with a byte order mark, gzipped or not."
 )
 
 _OTHER_FILES = {

@@ -29,13 +29,18 @@
 
   const element = (name, text, className) => {
     const made = document.createElement(name);
+    made.dir = "auto";  // a text in Arabic or Hebrew runs from right to left and does not move its neighbours
     if (text !== undefined) made.textContent = text;
     if (className) made.className = className;
     return made;
   };
   const marked = (pieces, parent) => {
     const tags = { k: "span", c: "del", n: "mark", p: "span" };
-    for (const [kind, text] of pieces) parent.append(element(tags[kind], text));
+    for (const [kind, text] of pieces) {
+      const piece = document.createElement(tags[kind]);  // no direction of its own: the pieces are one text
+      piece.textContent = text;
+      parent.append(piece);
+    }
     return parent;
   };
   const quote = (text) => (/^[\w.,:=@%+\/-]+$/.test(text) ? text : `'${text.replaceAll("'", `'"'"'`)}'`);
@@ -68,8 +73,10 @@
     before.append(id);
     const after = cell(line, "Came out");
     if (row.title === undefined) after.append(element("span", row.reason ? `${row.state}: ${row.reason}` : row.state, "flag"));
-    else after.textContent = row.title;
-    cell(line, "Presenters").textContent = (row.who || []).join(", ") || (row.title === undefined ? "" : "nobody");
+    else after.append(element("div", row.title));
+    const who = cell(line, "Presenters");
+    for (const name of row.who || []) who.append(who.hasChildNodes() ? ", " : "", element("span", name));
+    if (row.title !== undefined && !who.hasChildNodes()) who.textContent = "nobody";
     cell(line, "Tier").textContent = row.tier === undefined ? "" : `${row.tier}, ${row.sure.toFixed(2)}`;
     const look = cell(line, "Review");
     if (row.review) {
