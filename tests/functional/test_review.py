@@ -213,7 +213,7 @@ def test_a_persons_answer_does_not_make_a_superseded_row_a_talk(world: World) ->
 
 
 def sheet(path: Path) -> list[dict[str, str]]:
-    with path.open(encoding="utf-8", newline="") as file:
+    with path.open(encoding="utf-8-sig", newline="") as file:
         return list(csv.DictReader(file))
 
 
@@ -358,9 +358,66 @@ def test_a_talk_that_changed_since_its_sheet_was_written_is_left(world: World, c
     assert [(it := story(world, video).answer) and it.title for video in "ab"] == ["Loaders by hand", "Loaders too"]
 
 
+def test_a_sheet_is_applied_after_a_spreadsheet_has_damaged_its_ids(
+    world: World, console: Console, tmp_path: Path
+) -> None:
+    ids = ["007", "12345678901234567", "1e5", "-a", "=x"]
+    ended(world, {it: talk("Linkers", review="low_confidence") for it in ids})
+    path = tmp_path / "review.csv"
+    console.said("review", "--output", str(path))
+    blank = dict.fromkeys(sheet(path)[0], "")
+    damaged = [row | {"id": "#NAME?", "confidence": "0,97", "title": "Loaders"} for row in reversed(sheet(path))]
+    save(path, [*damaged, blank])
+    assert "5 changes applied, 0 rows left" in console.type("review", "--apply", str(path), "--yes").stderr
+    assert all(story(world, it).answer for it in ids)
+
+
+def test_a_sheet_begins_with_the_mark_by_which_spreadsheets_know_utf_8(written: Path) -> None:
+    assert written.read_bytes().startswith("\ufeffproject,".encode())
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"title": "#REF!"}, "a is left as it is. “#REF!” is what a spreadsheet shows"),
+        ({"presenters": "Ada Byron; #NAME?"}, "a is left as it is. “#NAME?” is what a spreadsheet shows"),
+        ({"title": "Loaders", "seen": ""}, "the column seen was changed"),
+        ({"title": "Loaders", "seen": "x"}, "the column seen was changed"),
+    ],
+)
+def test_a_cell_that_a_spreadsheet_has_damaged_changes_no_talk(
+    world: World, console: Console, written: Path, change: dict[str, str], sentence: str
+) -> None:
+    first, second = sheet(written)
+    save(written, [first | change, second])
+    assert sentence in console.type("review", "--apply", str(written), "--yes").stderr
+    assert story(world, "a").answer is None
+
+
+def test_the_first_of_two_changes_of_a_talk_is_applied(world: World, console: Console, written: Path) -> None:
+    first, _ = sheet(written)
+    save(written, [first | {"title": "Loaders"}, first | {"title": "Loaders"}, first | {"title": "Others"}])
+    done = console.type("review", "--apply", str(written), "--yes")
+    assert "line 4: line 2 changes a in another way, which is applied." in done.stderr
+    assert (answer := story(world, "a").answer)
+    assert answer.title == "Loaders"
+
+
+def test_names_that_a_person_separates_by_commas_are_several(world: World, console: Console, written: Path) -> None:
+    first, second = sheet(written)
+    save(written, [first | {"presenters": "Ada Byron, Grace Hopper"}, second | {"presenters": "Alan Turing, Jr."}])
+    console.type("review", "--apply", str(written), "--yes")
+    assert [(it := story(world, video).answer) and it.presenters for video in "ab"] == [
+        ("Ada Byron", "Grace Hopper"),
+        ("Alan Turing, Jr.",),
+    ]
+
+
 def test_a_sheet_without_its_columns_is_refused(console: Console, tmp_path: Path) -> None:
     (tmp_path / "other.csv").write_text("name\nx\n")
-    assert "has no column" in str(console.type("review", "--apply", str(tmp_path / "other.csv")).exception)
+    assert "lacks the columns title, presenters, seen" in str(
+        console.type("review", "--apply", str(tmp_path / "other.csv")).exception
+    )
 
 
 def test_a_sheet_in_another_encoding_is_refused(console: Console, tmp_path: Path) -> None:

@@ -129,7 +129,7 @@ def _apply(stack: Stack, results: ResultReader, path: Path, *, yes: bool) -> Non
     for correction, _ in corrections:
         title, presenters = correction.before
         say(
-            correction.video,
+            correction.row.video,
             f"  {printable(title)} · {printable_names(presenters)}",
             f"  → {printable(correction.title)} · {printable_names(correction.presenters)}",
         )
@@ -138,8 +138,7 @@ def _apply(stack: Stack, results: ResultReader, path: Path, *, yes: bool) -> Non
         who = _who(stack)
         for correction, story in corrections:
             done = results.reviews.answer(
-                correction.project,
-                correction.video,
+                *correction.key,
                 correction.title,
                 correction.presenters,
                 by=who,
@@ -149,7 +148,7 @@ def _apply(stack: Stack, results: ResultReader, path: Path, *, yes: bool) -> Non
             )
             if done is None:
                 left += 1
-                say(f"{correction.video} was answered by somebody else in the meantime. It is left as it is.")
+                say(f"{correction.row.video} was answered by somebody else in the meantime. It is left as it is.")
             written += done is not None
     say(f"{pluralize(written, 'change')} applied, {pluralize(left, 'row')} left because of a conflict or a mistake.")
     if left:
@@ -158,18 +157,18 @@ def _apply(stack: Stack, results: ResultReader, path: Path, *, yes: bool) -> Non
 
 def _corrections(results: ResultReader, path: Path) -> tuple[list[tuple[Correction, VideoSummary]], int]:
     """Return what a sheet changes, each beside what the catalog knows; and the number of rows that cannot be used."""
-    corrections, left = [], 0
-    for line, row in review_sheet.read(path):
-        story = results.reviews.story(row["project"], row["id"])
+    corrections: dict[tuple[str, str], tuple[Correction, VideoSummary]] = {}
+    left = 0
+    for row in review_sheet.read(path):
+        story = results.reviews.story(row.project, row.video)
         try:
-            correction = review_sheet.changed(line, row, story.talk)
+            correction = review_sheet.changed(row, story.talk)
+            if correction:
+                review_sheet.check_same(correction, corrections.setdefault(correction.key, (correction, story))[0])
         except CommandError as trouble:
             left += 1
             say(f"{path}, {trouble}")
-            continue
-        if correction:
-            corrections.append((correction, story))
-    return corrections, left
+    return list(corrections.values()), left
 
 
 @review.command()
