@@ -33,6 +33,10 @@ def test_a_limit_may_be_in_dollars(value: str, micro_usd: int) -> None:
     assert own_limits(STACK, {"limit-usd": value}).micro_usd == micro_usd
 
 
+def test_a_micro_dollar_is_a_millionth_of_a_dollar() -> None:
+    assert own_limits(Total(micro_usd=10**9), {"limit-usd": "123.456789"}).micro_usd == 123_456_789
+
+
 def test_the_lower_of_two_money_limits_applies() -> None:
     assert own_limits(STACK, {"limit-usd": "0.0005", "limit-micro-usd": "700"}).micro_usd == 500
     assert own_limits(STACK, {"limit-usd": "0.0005", "limit-micro-usd": "300"}).micro_usd == 300

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict
 from typing import Any
 
@@ -56,6 +57,23 @@ def test_a_field_that_is_not_a_text_makes_no_upload(body: Any, value: object) ->
 def test_a_continuation_without_its_upload_makes_none(body: object) -> None:
     with pytest.raises(UnknownNotification):
         list(uploads(body))
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"Type": "Notification", "Message": json.dumps(record(THING))},
+        {"Records": [{"Sns": {"Message": json.dumps(record(THING))}}]},
+        {"Records": [{"body": json.dumps(record(THING))}]},
+    ],
+)
+def test_a_forwarded_notification_makes_its_upload(body: object) -> None:
+    assert list(uploads(body)) == [UPLOAD]
+
+
+def test_a_forwarded_text_that_is_not_json_makes_no_upload() -> None:
+    with pytest.raises(UnknownNotification, match="forwarded is not JSON"):
+        list(uploads({"Type": "Notification", "Message": "Records"}))
 
 
 @pytest.mark.parametrize("rounds", ["x", None, 1.5])
