@@ -450,3 +450,13 @@ def test_a_batch_in_many_shards_is_counted_without_its_items(world: World) -> No
     assert world.catalog.count_rows(batch, RowState.DEAD, RowState.CANCELLED) == 0
     assert len(answers) == 2 * SHARDS
     assert not any("Items" in it for it in answers)
+
+
+def test_progress_that_has_changed_since_it_was_read_is_not_replaced(world: World) -> None:
+    table = UploadProgressTable(world.db, world.names["CatalogTable"])
+    stored = UploadProgress("version", "upload", ("etag",), row=5)
+    further = replace(stored, row=9)
+    assert table.begin("batch", stored)
+    assert not table.advance("batch", replace(stored, row=4), further)
+    assert not table.advance("batch", replace(stored, upload="another"), further)
+    assert table.advance("batch", stored, further)
