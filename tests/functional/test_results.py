@@ -353,7 +353,7 @@ def test_a_writer_that_comes_second_aborts_its_own_upload(world: World) -> None:
 
 
 @pytest.mark.usefixtures("small_parts")
-@pytest.mark.parametrize("number", [1, 12])
+@pytest.mark.parametrize("number", [0, 1, 12])
 def test_no_file_of_an_incomplete_batch_appears(world: World, number: int) -> None:
     listener, batch = Listener(), replace(large(world, number), accepted=number + 1)
     with pytest.raises(RowsNotEnded, match="1 rows have not ended"):
