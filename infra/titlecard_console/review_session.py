@@ -47,27 +47,39 @@ def run(reviews: Reviews, project_of: Mapping[str, str], flagged: Iterable[Flagg
             case "a":
                 session.write(it, it.talk.title, it.talk.presenters)
             case "e":
-                session.write(it, *_edited(it))
+                try:
+                    session.write(it, *_edited(it))
+                except typer.Abort:  # Ctrl-C or the end of input, while the person types
+                    say("", "Not changed.")
             case "s":
-                session.place += 1
+                session.move_on(None)
             case "u":
                 session.undo()
             case "q":
                 break
-    answered = len(session.done)
-    say(f"{pluralize(answered, 'talk')} answered, {len(session.todo) - answered:,} left to review.")
+    say(f"{pluralize(session.answered, 'talk')} answered, {len(session.todo) - session.answered:,} left to review.")
 
 
 @dataclass
 class _Session:
-    """The current place in the talks, and the answers so far, oldest first."""
+    """The current place in the talks, and the steps so far, oldest first: the place and the answer, None if skipped."""
 
     reviews: Reviews
     project_of: Mapping[str, str]
     by: str
     todo: list[Flagged]
     place: int = 0
-    done: list[tuple[Flagged, ReviewedTalk]] = field(default_factory=list)
+    steps: list[tuple[int, ReviewedTalk | None]] = field(default_factory=list)
+
+    @property
+    def answered(self) -> int:
+        """The number of talks that have an answer of this session."""
+        return sum(given is not None for _, given in self.steps)
+
+    def move_on(self, given: ReviewedTalk | None) -> None:
+        """Go on to the next talk."""
+        self.steps.append((self.place, given))
+        self.place += 1
 
     def write(self, flagged: Flagged, title: str, presenters: Sequence[str]) -> None:
         """Write an answer unless somebody else has answered since, and move on; stay if it is too long."""
@@ -88,19 +100,17 @@ class _Session:
             return
         if given is None:
             say("Somebody else has answered this one in the meantime. It is left as it is.")
-        else:
-            self.done.append((flagged, given))
-        self.place += 1
+        self.move_on(given)
 
     def undo(self) -> None:
-        """Undo the last answer and return to its talk."""
-        if not self.done:
+        """Return to the last talk, and take its answer back if it was answered."""
+        if not self.steps:
             say("There is nothing to undo.")
             return
-        flagged, given = self.done.pop()
-        if not self.reviews.withdraw(self.project_of[flagged.result.batch], flagged.result.row.video, given):
+        self.place, given = self.steps.pop()
+        result = self.todo[self.place].result
+        if given and not self.reviews.withdraw(self.project_of[result.batch], result.row.video, given):
             say("Somebody else has answered it in the meantime. It is left as it is.")
-        self.place = self.todo.index(flagged)
 
 
 def is_terminal() -> bool:
@@ -129,8 +139,11 @@ def _key() -> str:
     people.print(KEYS, markup=False, end=" ")
     key = ""
     while key not in {"a", "e", "s", "u", "q"}:
-        key = str(typer.getchar()).lower()
-        if key in {"\x03", "\x04"}:  # Ctrl-C and Ctrl-D, if the terminal passes them on
+        try:
+            key = str(typer.getchar()).lower()
+        except EOFError:  # Ctrl-D, or the terminal was closed
+            key = "q"
+        if key == "\x03":  # Ctrl-C, if the terminal passes it on
             raise KeyboardInterrupt
     people.print(key, markup=False)
     return key

@@ -7,6 +7,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import typer
 from tests.functional.finished import Console, end, ended, exports, reviews, say, talk
 from tests.functional.world import PROJECT, World, received, videos
 from typer.testing import CliRunner
@@ -436,8 +437,19 @@ def pressed(world: World, console: Console, monkeypatch: pytest.MonkeyPatch) -> 
 
     def press(keys: str, *lines: str) -> str:
         left, typed = iter(keys), iter(lines)
-        monkeypatch.setattr("typer.getchar", lambda: next(left))
-        monkeypatch.setattr("typer.prompt", lambda *_, **__: next(typed))
+
+        def pressed_key() -> str:
+            if (key := next(left)) == "\x04":
+                raise EOFError  # as `typer.getchar` does
+            return key
+
+        def typed_line(*_: object, **__: object) -> str:
+            if (line := next(typed, None)) is None:
+                raise typer.Abort
+            return line
+
+        monkeypatch.setattr("typer.getchar", pressed_key)
+        monkeypatch.setattr("typer.prompt", typed_line)
         done = console.type("review", "--interactive")
         assert done.exit_code == 0, done.output
         return done.stderr
@@ -469,6 +481,22 @@ def test_an_edit_that_keeps_a_field_does_not_alter_it(
     answer = story(world, "a").answer
     assert answer
     assert (answer.title, answer.presenters) == ("Loaders", ("Smith; John",))
+
+
+def test_the_end_of_input_ends_a_review_and_keeps_its_answers(world: World, pressed: Callable[..., str]) -> None:
+    assert "1 talk answered, 1 left to review." in pressed("a\x04")
+    assert story(world, "a").answer is not None
+
+
+def test_an_edit_that_is_broken_off_changes_nothing(world: World, pressed: Callable[..., str]) -> None:
+    assert "1 talk answered, 1 left to review." in pressed("eaq", "Loaders")
+    assert (answer := story(world, "a").answer)
+    assert answer.title == "Linkers a"
+
+
+def test_undo_returns_to_a_skipped_talk(world: World, pressed: Callable[..., str]) -> None:
+    assert "1 talk answered, 1 left to review." in pressed("suaq")
+    assert [story(world, video).answer is not None for video in "ab"] == [True, False]
 
 
 def test_undo_takes_the_last_answer_back(world: World, pressed: Callable[..., str]) -> None:
