@@ -11,7 +11,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from botocore.exceptions import ClientError, EndpointConnectionError
+from botocore.exceptions import ClientError, ConnectTimeoutError, EndpointConnectionError
 from tests.functional.conftest import MODEL
 from tests.functional.test_parser import (
     DEAD,
@@ -34,8 +34,9 @@ from titlecard.aws.dynamodb.catalog import Catalog, RowEnd
 from titlecard.aws.errors import KeyUnreadable
 from titlecard.aws.sqs import DeadLetterSender, WorkQueue
 from titlecard.domain.batch import Message, RowState
+from titlecard.pipeline.ask import Asker
 from titlecard.pipeline.job import Received
-from titlecard.pipeline.outcome_types import Done, Outcome, Redeliver, Replaced
+from titlecard.pipeline.outcome_types import Done, EndRow, Outcome, Redeliver, Replaced
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -438,3 +439,30 @@ def test_a_row_that_may_kill_its_worker_is_parsed_after_its_neighbours_are_asked
         world.parser(tier).work(delivered, lambda: 90)
     assert [entry(world, it).talk is not None for it in others] == [True] * 3
     assert (len(provider.posts), world.catalog.batch(batch.id).counts) == (3, {"parsed_model": 3})
+
+
+# ------------------------------------------------------------------------------------------- a table that hangs
+
+
+@pytest.mark.parametrize("start", ["sure", "v"])
+@pytest.mark.parametrize(("call", "receives"), [("batch", 1), ("look_up", 2), ("mark_started", 2), ("end", 2)])
+def test_a_silent_table_costs_an_invocation_one_call(
+    world: World, tier: ModelTier, monkeypatch: pytest.MonkeyPatch, *, call: str, receives: int, start: str
+) -> None:
+    messages = [world.batch(*videos(1, f"{start}{name}"), name=f"{name}.jsonl")[1][0] for name in "abc"]
+    calls: list[str] = []
+
+    def silent(_catalog: Catalog, about: object, *_: object, **__: object) -> list[object]:
+        if not about:  # nothing to end
+            return []
+        calls.append(call)
+        raise ConnectTimeoutError(endpoint_url="dynamodb")
+
+    monkeypatch.setattr(Catalog, call, silent)
+    if call == "end":
+        monkeypatch.setattr(Asker, "ask", lambda *_: EndRow(RowState.PARSED))
+    delivered = [replace(received(it, receives), id=it.batch) for it in messages]
+    outcomes = world.parser(tier).work(delivered, lambda: 90)
+    assert len(outcomes) == 3
+    assert all(isinstance(it, Replaced) or (isinstance(it, Redeliver) and it.seconds) for it in outcomes.values())
+    assert len(calls) == 1 or (call, start) == ("end", "v"), "those that ask the model end their rows concurrently"

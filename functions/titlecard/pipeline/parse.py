@@ -118,6 +118,8 @@ class Parser:
         self.admission = self._asker.admission
         self._known: dict[str, tuple[datetime, Batch, BatchSurvey]] = {}
         self._expects_new = True
+        self._silence: BotoCoreError | None = None
+        """The error of the catalog that did not answer in this invocation, after all tries of a call."""
 
     def work(self, received: Sequence[Received], remaining: Callable[[], float]) -> dict[str, Outcome]:
         """Work on messages; return the outcome of each by its id.
@@ -125,6 +127,7 @@ class Parser:
         Args:
             remaining: returns the seconds that this invocation has left.
         """
+        self._silence = None
         decoded = {one.id: self._decoded(one) for one in received}
         outcomes: dict[str, Outcome] = {name: it for name, it in decoded.items() if not isinstance(it, Job)}
         jobs = [it for it in decoded.values() if isinstance(it, Job)]
@@ -152,13 +155,16 @@ class Parser:
     ) -> dict[str, Outcome]:
         """Do a step for some jobs, and return the outcomes of those that it decides or fails for.
 
-        If a table does not answer, all are redelivered soon. After any other exception the step is repeated for each
-        job alone, so that it stops no neighbours. What is written stays.
+        If a table does not answer, all are redelivered soon, and so are the jobs of later steps: a second call that
+        hangs as long would cost the worker its life. After any other exception the step is repeated for each job alone,
+        so that it stops no neighbours. What is written stays.
 
         `marks` says that the step marks their rows, even if the answer to that write is lost.
         """
         if not jobs:
             return {}
+        if self._silence:
+            return {job.received.id: self._stopped(job, self._silence) for job in jobs}
         try:
             return step(jobs)
         except Exception as error:  # noqa: BLE001 -- whatever stops one row must not stop its neighbours
@@ -174,6 +180,8 @@ class Parser:
             message = Message.model_validate_json(received.body)
         except ValidationError:
             message = None
+        if self._silence:
+            return self._stopped(_Undecoded(received, message), self._silence)
         try:
             return self._decode(received, message)
         except Exception as error:  # noqa: BLE001 -- as in `_together`
@@ -341,6 +349,8 @@ class Parser:
             if not may_pass(error.cause):
                 return self._stopped(job, error.cause)
             logger.warning(_NO_ANSWER, error=str(error), **_place(job.message))
+            if isinstance(error.cause, BotoCoreError):
+                self._silence = error.cause
             message = job.message.model_copy(update={"unsent": error.token})
             return self._redeliver(job.received, message, marked=True)
         except Exception as error:  # noqa: BLE001 -- as in `_together`
@@ -415,6 +425,8 @@ class Parser:
             return self._redeliver(received, message, seconds=None, marked=marked)
         if may_pass(error):
             logger.warning(_NO_ANSWER, error=type(error).__name__, **_place(message))
+            if isinstance(error, BotoCoreError):
+                self._silence = error
             return self._redeliver(received, message, marked=marked)
         telemetry.work_failed(message, error)
         if self._has_receives(received):
