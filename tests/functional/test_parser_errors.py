@@ -466,3 +466,19 @@ def test_a_silent_table_costs_an_invocation_one_call(
     assert len(outcomes) == 3
     assert all(isinstance(it, Replaced) or (isinstance(it, Redeliver) and it.seconds) for it in outcomes.values())
     assert len(calls) == 1 or (call, start) == ("end", "v"), "those that ask the model end their rows concurrently"
+
+
+def test_rows_that_ended_before_a_table_fell_silent_are_left_to_the_audit_to_count(
+    world: World, tier: ModelTier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batch, (first, second) = world.batch(*videos(2, "sure"))
+
+    def silent(*_: object) -> None:
+        raise ConnectTimeoutError(endpoint_url="dynamodb")
+
+    monkeypatch.setattr(Catalog, "look_up", silent)
+    delivered = [received(first), received(second, 2)]
+    outcomes = world.parser(tier).work(delivered, lambda: 90)
+    assert outcomes[delivered[0].id] == PARSED_LOCALLY
+    assert isinstance(outcomes[delivered[1].id], Redeliver)
+    assert world.catalog.batch(batch.id).counts == {}

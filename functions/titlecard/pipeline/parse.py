@@ -507,7 +507,11 @@ class Parser:
     def _count(self, outcomes: Mapping[str, Outcome], remaining: Callable[[], float]) -> None:
         """Count the rows that have ended."""
         ended = [it.ended for it in outcomes.values() if it.ended]
+        if not ended:
+            return
         try:
+            if self._silence:  # as in `_together`
+                raise self._silence
             self._catalog.count(ended, now=self._now())
         except (BotoCoreError, ClientError) as error:  # the audit counts the rows of a batch whose counters are too low
             logger.warning("rows that ended were not counted", error=type(error).__name__, rows=len(ended))
