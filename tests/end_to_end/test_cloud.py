@@ -114,6 +114,12 @@ def test_numbers_that_clash_are_refused_before_anything_is_started(start: Start,
     assert not (tmp_path / "never").exists()
 
 
+def test_a_state_folder_that_cannot_be_written_is_named(start: Start, tmp_path: Path) -> None:
+    (tmp_path / "log").touch()
+    with pytest.raises(CloudError, match=rf"File exists: '{tmp_path}/log'"):
+        start(state=tmp_path)
+
+
 def test_one_state_folder_has_one_cloud_and_others_find_it(shared: Running, start: Start, tmp_path: Path) -> None:
     assert cloud.find(tmp_path) is None
     assert cloud.find(shared.state) == shared.cloud
@@ -126,6 +132,10 @@ def test_the_functions_see_nothing_of_the_callers_environment_but_the_way_to_the
 ) -> None:
     monkeypatch.setenv("AWS_PROFILE", "of-the-caller")  # it does not exist, and must not be read
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret of the caller")
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")  # no proxy reaches this machine's loopback interface
+    monkeypatch.setenv("no_proxy", "")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "json.py").write_text("raise AssertionError('a file of the caller was imported')")
     callers = {"OPENAI_API_KEY": "key", "GITHUB_TOKEN": "secret of the caller", "AWS_SESSION_TOKEN": "secret too"}
     seeing = _change(artefacts, tmp_path, "SweeperFunction", replace={"sweeper/app.py": SEEING_RESUME})
     there = start({}, callers, artefacts=seeing)
@@ -190,14 +200,16 @@ def test_a_removed_item_stays_removed(shared: Running) -> None:
 
 def test_ministack_does_not_outlive_its_supervisor(artefacts: Path, tmp_path: Path) -> None:
     state = tmp_path / "state"
-    with _console(state, artefacts) as console:
-        os.kill(_found(state).supervisor, signal.SIGKILL)
+    with (  # noqa: PT012 -- the end of the inner block raises
+        pytest.raises(CloudError, match="supervisor was killed"),
+        cloud.start(state, {}, {"PATH": os.environ["PATH"]}, artefacts=artefacts) as there,
+    ):
+        os.kill(there.supervisor, signal.SIGKILL)
         until(
             lambda: cloud.find(state) is None and not _processes_in(state),
             "MiniStack has ended",
             saw=lambda: _processes_in(state),
         )
-        console.kill()
 
 
 # ---------------------------------------------------------------------------------------------------------- pieces

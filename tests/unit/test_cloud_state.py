@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import fcntl
+import json
 import threading
 from typing import TYPE_CHECKING
 
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
 
 PATIENCE_SECONDS = 60
 
+CLOUD = Cloud("http://127.0.0.1:9", "us-east-1", "key", "secret", logs="log", supervisor=1)
+
 ERRORS = [EndpointConnectionError(endpoint_url="http://127.0.0.1:9"), LedgerUnavailable("the ledger did not answer")]
 
 
@@ -27,8 +31,22 @@ def state(tmp_path: Path) -> Iterator[State]:
     """Return the state of a running cloud."""
     state = State(tmp_path)
     with state.hold():
-        state.announce(Cloud("http://127.0.0.1:9", "us-east-1", "key", "secret", logs="log", supervisor=1))
+        state.announce(CLOUD)
         yield state
+
+
+def test_a_killed_cloud_is_not_found_while_another_command_looks_for_it(tmp_path: Path) -> None:
+    state = State(tmp_path)
+    state.announce(CLOUD)
+    with (tmp_path / "lock").open("a") as another:
+        fcntl.flock(another, fcntl.LOCK_SH)
+        assert state.cloud() is None
+
+
+def test_a_cloud_of_another_version_is_named(state: State) -> None:
+    (state.folder / "cloud.json").write_text(json.dumps({"endpoint_url": "http://127.0.0.1:9", "new": 1}))
+    with pytest.raises(CloudError, match="Another version of Titlecard has started the local cloud"):
+        state.cloud()
 
 
 def test_a_cloud_waits_for_the_commands_that_have_joined_it(state: State) -> None:

@@ -147,10 +147,20 @@ class State:
             yield
 
     def cloud(self) -> Cloud | None:
-        """Return the cloud that is running on it; None if there is none."""
+        """Return the cloud that is running on it; None if there is none.
+
+        Raises:
+            CloudError: another version of Titlecard has started it.
+        """
         with suppress(FileNotFoundError), self._lock.open("a") as lock:
-            if not _locked(lock.fileno()):
-                return Cloud(**json.loads(self._cloud.read_text(encoding="utf-8")))
+            if not _locked(lock.fileno(), fcntl.LOCK_SH):  # a shared lock: others may look at the same time
+                try:
+                    return Cloud(**json.loads(self._cloud.read_text(encoding="utf-8")))
+                except TypeError as error:
+                    raise CloudError(
+                        f"Another version of Titlecard has started the local cloud in {self.folder}: stop it first, or "
+                        "name another folder with --state."
+                    ) from error
         return None
 
 
@@ -203,7 +213,7 @@ def start(
         artefacts = artefact.build(say)
     request = CloudRequest(str(state), str(artefacts), parameters, dict(environment))
     with subprocess.Popen(
-        [sys.executable, "-m", "titlecard_console.local_cloud.supervisor"],
+        [sys.executable, "-P", "-m", "titlecard_console.local_cloud.supervisor"],  # -P: no import from this folder
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -217,6 +227,8 @@ def start(
             for line in told.splitlines():
                 if error := json.loads(line).get("error"):
                     raise CloudError(error)
+            if supervisor.returncode < 0:
+                raise CloudError("The local cloud's supervisor was killed. Run the same command again.")
 
 
 def local_parameters(environment: Mapping[str, str]) -> dict[str, str]:

@@ -64,6 +64,9 @@ def main() -> int:
     except CloudError as error:
         _tell(error=str(error))
         return 1
+    except OSError as error:  # the folder cannot be written, for example
+        _tell(error=f"The local cloud has stopped: {error}")
+        return 1
     return 0
 
 
