@@ -102,10 +102,15 @@ def confirm(question: str, *, word: str = "y") -> bool:
     Raises:
         CommandError: standard input is not a terminal.
     """
-    if not sys.stdin.isatty():
+    if not can_ask():
         raise CommandError("Standard input is not a terminal, so nobody can confirm this: add --yes.")
     answer = people.input(f"{question} ({word}/N) " if word == "y" else f"{question} ").strip()
     return answer.lower().startswith("y") if word == "y" else answer == word
+
+
+def can_ask() -> bool:
+    """Return whether a person can answer a question: standard input is a terminal."""
+    return sys.stdin is not None and sys.stdin.isatty()  # None: the caller has closed it
 
 
 @contextmanager

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -12,7 +11,7 @@ import typer
 from titlecard.domain.errors import AnswerTooLong
 from titlecard.domain.text import normalise
 from titlecard_console.errors import CommandError
-from titlecard_console.output import people, pluralize, printable, printable_names, say, truncate
+from titlecard_console.output import can_ask, people, pluralize, printable, printable_names, say, truncate
 from titlecard_console.review_sheet import BETWEEN_NAMES, as_edited, names_cell, tidy
 
 if TYPE_CHECKING:
@@ -37,7 +36,7 @@ def run(reviews: Reviews, project_of: Mapping[str, str], flagged: Iterable[Flagg
     Raises:
         CommandError: standard input is not a terminal.
     """
-    if not is_terminal():
+    if not can_ask():
         raise CommandError("--interactive needs a terminal: use `titlecard review --output FILE.csv` instead.")
     session = _Session(reviews, project_of, by, list(flagged))
     while session.place < len(session.todo):
@@ -111,11 +110,6 @@ class _Session:
         result = self.todo[self.place].result
         if given and not self.reviews.withdraw(self.project_of[result.batch], result.row.video, given):
             say("Somebody else has answered it in the meantime. It is left as it is.")
-
-
-def is_terminal() -> bool:
-    """Return whether a person can press keys."""
-    return sys.stdin.isatty()
 
 
 def comparison(flagged: Flagged) -> str:

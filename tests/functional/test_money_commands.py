@@ -604,6 +604,13 @@ def test_a_key_is_read_from_standard_input_and_stored_in_the_projects_secret(sec
         assert (done.exit_code, key in done.output, stored(secret)) == (0, False, key)
 
 
+@pytest.mark.parametrize("key", ["", "\xffkey", "two keys"])
+def test_what_cannot_be_a_key_is_not_stored(secret: str, key: str) -> None:
+    done = CliRunner().invoke(app, ["key", "set", PROJECT], input=key.encode("latin-1"))
+    assert isinstance(done.exception, CommandError)
+    assert stored(secret) is None
+
+
 def test_a_removed_key_is_none_for_the_parser_and_can_be_set_again(secret: str) -> None:
     CliRunner().invoke(app, ["key", "set", PROJECT], input="sk-first")
     done = CliRunner().invoke(app, ["key", "remove", PROJECT, "--yes"])

@@ -433,7 +433,7 @@ def test_a_sheet_in_another_encoding_is_refused(console: Console, tmp_path: Path
 def pressed(world: World, console: Console, monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
     """Return a function that presses keys in `review --interactive` on two flagged talks and returns the output."""
     ended(world, {it: talk(f"Linkers {it}", review="low_confidence") for it in "ab"})
-    monkeypatch.setattr("titlecard_console.review_session.is_terminal", lambda: True)
+    monkeypatch.setattr("titlecard_console.review_session.can_ask", lambda: True)
 
     def press(keys: str, *lines: str) -> str:
         left, typed = iter(keys), iter(lines)
@@ -473,7 +473,7 @@ def test_an_edit_that_keeps_a_field_does_not_alter_it(
     world: World, console: Console, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ended(world, {"a": talk("Linkers", "Smith; John", review="low_confidence")})
-    monkeypatch.setattr("titlecard_console.review_session.is_terminal", lambda: True)
+    monkeypatch.setattr("titlecard_console.review_session.can_ask", lambda: True)
     monkeypatch.setattr("typer.getchar", lambda: "e")
     entered = {"Title": "Loaders"}
     monkeypatch.setattr("typer.prompt", lambda text, *, default, **_: entered.get(text, default))

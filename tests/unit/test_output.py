@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import io
 import re
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
 
-from titlecard_console.output import format_usd, open_output, pluralize, print_table, truncate
+from titlecard_console import __main__
+from titlecard_console.output import can_ask, format_usd, open_output, pluralize, print_table, truncate
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -101,3 +103,14 @@ def test_a_command_that_fails_leaves_the_previous_output_and_nothing_else(tmp_pa
     with pytest.raises(type(error)):
         fail()
     assert [(it.name, it.read_text()) for it in tmp_path.iterdir()] == [("talks.jsonl", "previous")]
+
+
+def test_a_command_runs_with_its_standard_streams_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    for stream in ("stdin", "stdout", "stderr"):
+        monkeypatch.setattr(sys, stream, None)
+    __main__.open_closed_streams()
+    assert not can_ask()
+    with sys.stderr as people:
+        people.write("for nobody")
+    with pytest.raises(OSError, match="Bad file descriptor"), sys.stdout as data:
+        data.write("for somebody")

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import sys
 from getpass import getpass
+from pathlib import Path
 
 import typer
 
 from titlecard_console import stacks
 from titlecard_console.commands import options
 from titlecard_console.errors import CommandError
-from titlecard_console.output import confirm, say
+from titlecard_console.input_file import STANDARD_INPUT, read_bytes
+from titlecard_console.output import can_ask, confirm, say
 
 RECOVERY_DAYS = 7
 """Days in which a removed key can be restored: the shortest that Secrets Manager accepts (DeleteSecret reference)."""
@@ -44,7 +45,9 @@ def set_key(
     A worker that has read the old key keeps using it for up to five minutes.
     """
     stack = stacks.find(stack_name, state)
-    secret = (getpass(f"The key of {project}: ") if sys.stdin.isatty() else sys.stdin.read()).strip()
+    prompt = f"The key of {project}: "
+    secret = getpass(prompt) if can_ask() else read_bytes(Path(STANDARD_INPUT)).decode(errors="replace")
+    secret = secret.strip()
     if not secret or not secret.isascii() or not secret.isprintable() or " " in secret:
         raise CommandError("That is not a key: it is empty, or has characters that no key has.")
     name = _secret_name(stack, project)

@@ -19,7 +19,7 @@ from titlecard_console.errors import CommandError, ExitCode
 from titlecard_console.estimate import estimate, summary
 from titlecard_console.local_cloud import cloud
 from titlecard_console.manifest import read_manifest
-from titlecard_console.output import confirm, format_usd, people, pluralize, print_table, say
+from titlecard_console.output import can_ask, confirm, format_usd, people, pluralize, print_table, say
 from titlecard_console.progress import Display
 from titlecard_console.run import Run
 from titlecard_console.talk_output import open_talks
@@ -116,7 +116,7 @@ def _agree(manifests: Sequence[Manifest], parameters: Mapping[str, str], most: C
     estimates = estimate(manifests, parameters, most)
     say(summary(estimates, parameters["Model"]))
     may_cost = any(it.asked for it in estimates)
-    if may_cost and not yes and sys.stdin.isatty() and not confirm("Continue?"):
+    if may_cost and not yes and can_ask() and not confirm("Continue?"):
         raise typer.Abort
     return [it.limits for it in estimates]
 
