@@ -108,7 +108,7 @@ def _run_build(step: str, folder: str, destination: Path) -> Path:
         "PYTHON": str(PYTHON),
     }
     command = ["sh", str(ROOT / "functions" / "build"), step, folder, str(destination)]
-    done = subprocess.run(command, env=surroundings, capture_output=True, text=True, check=False)  # noqa: S603 -- our own
+    done = subprocess.run(command, env=surroundings, cwd=ROOT, capture_output=True, text=True, check=False)  # noqa: S603 -- our own
     if done.returncode:
         raise CloudError(f"The function in functions/{folder} could not be built:\n{done.stderr.strip()}")
     return destination

@@ -16,7 +16,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from titlecard_console.errors import CloudError
-from titlecard_console.installation import LOCKS, cache_folder
+from titlecard_console.installation import LOCKS, ROOT, cache_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -95,6 +95,7 @@ def _is(wanted: str) -> bool:
 
 
 def _run(*command: str) -> None:
-    done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 -- uv or pip
+    surroundings = os.environ | {"PIP_REQUIRE_VIRTUALENV": "0", "PIP_USER": "0"}  # they contradict --target
+    done = subprocess.run(command, env=surroundings, cwd=ROOT, capture_output=True, text=True, check=False)  # noqa: S603 -- uv or pip
     if done.returncode:
         raise CloudError(f"MiniStack could not be set up:\n{done.stderr.strip()}")
