@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import signal
 from typing import TYPE_CHECKING
 
@@ -27,6 +28,8 @@ LONGEST = (
 settings.register_profile("new", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("same", settings.get_profile("new"), derandomize=True)
 settings.load_profile("same")  # the same examples in every run; `--hypothesis-profile new` looks for others
+
+gc.set_threshold(100_000, 20, 100)  # the packages alone are a million objects, which each collection would look through
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell's background job, which its child processes inherit
     signal.signal(signal.SIGINT, signal.default_int_handler)

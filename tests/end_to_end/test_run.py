@@ -234,11 +234,11 @@ def test_the_command_that_up_prints_uploads_a_manifest(stack: Stack, manifest: P
 def test_a_cloud_stays_up_for_a_run_that_uses_the_cloud_of_another(tmp_path: Path) -> None:
     state, short, long = tmp_path / "state", tmp_path / "short.jsonl", tmp_path / "long.jsonl"
     short.write_bytes(lines(videos(100, "Short")))
-    long.write_bytes(lines(videos(600, "Long")))
+    long.write_bytes(lines(videos(400, "Long")))
     with started("run", short, "--state", state) as owner:
         until(lambda: cloud.find(state), "its cloud is up")
         guest = ran("run", long, "--state", state)
         first = ended(owner)
     assert (first.code, len(first.lines)) == (0, 100), first.told
-    assert (guest.code, len(guest.lines)) == (0, 600), guest.told
+    assert (guest.code, len(guest.lines)) == (0, 400), guest.told
     assert "waiting for its end" in " ".join(first.told.split())

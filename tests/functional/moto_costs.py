@@ -9,13 +9,15 @@ from __future__ import annotations
 import copy
 import functools
 import string
-from collections import defaultdict
+from collections import defaultdict, deque
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
+from weakref import WeakKeyDictionary
 
 from botocore import endpoint
 from botocore.auth import SigV4Auth
 from botocore.compat import ensure_bytes
+from botocore.regions import EndpointRulesetResolver
 from botocore.useragent import UserAgentString
 from moto import backend_index
 from moto.core import responses
@@ -23,6 +25,7 @@ from moto.core.botocore_stubber import BotocoreStubber
 from moto.core.models import DEFAULT_ACCOUNT_ID
 from moto.core.serialize import AttributePicker, BaseJSONSerializer
 from moto.core.utils import camelcase_to_underscores, method_names_from_class
+from moto.dynamodb.comparisons import ConditionExpressionParser
 from moto.dynamodb.models import DynamoDBBackend
 from moto.dynamodb.models.table import Table
 from moto.dynamodb.parsing import ast_nodes
@@ -40,6 +43,8 @@ from typer.main import get_command
 if TYPE_CHECKING:
     import pytest
     from botocore.awsrequest import AWSPreparedRequest, AWSRequest
+    from botocore.endpoint_provider import RuleSetEndpoint
+    from botocore.model import OperationModel
     from moto.core.common_types import TYPE_RESPONSE
     from moto.core.request import Request
     from moto.core.serialize import AttributePickerContext
@@ -59,8 +64,11 @@ _add_signature = SigV4Auth.add_auth
 _process_request = BotocoreStubber.process_request
 _pick = AttributePicker.__call__
 _serialize = BaseJSONSerializer._serialize_type_structure  # noqa: SLF001 -- moto has no public name for it
+_lex = ConditionExpressionParser._lex_condition_expression  # noqa: SLF001 -- as above
+_resolve = EndpointRulesetResolver.construct_endpoint
 _node_types = DepthFirstTraverser.nodes_to_be_processed
 _update = DynamoDBBackend.update_item
+_found_endpoints: WeakKeyDictionary[EndpointRulesetResolver, RuleSetEndpoint] = WeakKeyDictionary()
 _found_instances: dict[tuple[type, type | tuple[type, ...]], bool] = {}
 _found_node_types: dict[type, tuple[type, ...]] = {}
 
@@ -73,6 +81,7 @@ def save(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(BaseJSONSerializer, "_serialize_type_structure", _serialize_scalar)
     parsed = functools.cache(UpdateExpressionParser.make)  # its users change a copy
     patch.setattr(UpdateExpressionParser, "make", parsed)
+    patch.setattr(ConditionExpressionParser, "_lex_condition_expression", _lexed)
     patch.setattr(Node, "__deepcopy__", _copied_node, raising=False)
     patch.setattr(ast_nodes, "isinstance", _is_instance, raising=False)  # of abstract classes, millions of times
     patch.setattr(DepthFirstTraverser, "nodes_to_be_processed", _types_to_be_processed)
@@ -82,6 +91,7 @@ def save(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(SigV4Auth, "add_auth", _add_no_signature)
     patch.setattr(SigV4Auth, "canonical_request", lambda _auth, _request: "")  # nobody checks a signature
     patch.setattr(SigV4Auth, "signature", lambda _auth, _text, _request: "0" * 64)
+    patch.setattr(EndpointRulesetResolver, "construct_endpoint", _resolve_once)
     patch.setattr(endpoint, "uuid", SimpleNamespace(uuid4=lambda: "the name of a call"))
     patch.setattr(responses, "method_names_from_class", functools.cache(method_names_from_class))
     named = functools.cache(camelcase_to_underscores)
@@ -138,6 +148,28 @@ def _serialize_scalar(
         serialized[key] = value
     else:
         _serialize(serializer, serialized, value, shape, key)
+
+
+def _lexed(parser: ConditionExpressionParser) -> deque[Any]:
+    return deque(_tokens(parser.condition_expression))  # its user takes them out
+
+
+@functools.cache
+def _tokens(expression: str) -> tuple[Any, ...]:
+    return tuple(_lex(ConditionExpressionParser(expression, None, None)))
+
+
+def _resolve_once(
+    resolver: EndpointRulesetResolver,
+    operation_model: OperationModel,
+    call_args: dict[str, Any] | None,
+    request_context: dict[str, Any],
+) -> RuleSetEndpoint:
+    if operation_model.service_model.service_name not in {"dynamodb", "sqs"}:  # S3's endpoint depends on the bucket
+        return _resolve(resolver, operation_model, call_args, request_context)
+    if resolver not in _found_endpoints:
+        _found_endpoints[resolver] = _resolve(resolver, operation_model, call_args, request_context)
+    return _found_endpoints[resolver]
 
 
 def _is_instance(node: object, kinds: type | tuple[type, ...]) -> bool:

@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 
 PATIENCE_SECONDS = 300
 
-ROWS, CHUNK_ROWS = 400, 10
-"""The talks are far larger than a pipe's buffer, so the command runs for as long as nobody reads them."""
+ROWS, CHUNK_ROWS = 250, 10
+"""The talks are larger than a pipe's buffer, so the command runs for as long as nobody reads them."""
 
 COMMAND = f"""
 import multiprocessing, sys
@@ -102,6 +102,7 @@ def _talks() -> list[tuple[str, str, list[str]]]:
 
 def test_small_manifest_starts_no_worker(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(local_tier, "ProcessPoolExecutor", None)
+    monkeypatch.setattr(local_tier, "PARALLEL_ROWS", ROWS)
     rows = [(number, _video(number)) for number in range(local_tier.PARALLEL_ROWS - 1)]
     assert [row for row, _ in local_tier.parses(rows, local_tier.survey(rows), len(rows))] == rows
 
