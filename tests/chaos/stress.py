@@ -67,7 +67,7 @@ CALM_SECONDS = 900.0
 """The most seconds that rows may take to settle after the storm, on a busy machine: a few visibility timeouts and
 rounds of the audit."""
 
-LOOK_SECONDS = 2
+LOOK_SECONDS = 5
 """Seconds between two checks for settled rows."""
 
 BUSY = 0.5
