@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from tests.unit.stage import NEW, NOON, Stage
 
 from titlecard import telemetry
 from titlecard.aws.dynamodb.catalog import Batch, Row, UnreadableBatch, stamp
@@ -29,29 +30,17 @@ from titlecard.pipeline.errors import RowsNotEnded
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-NOON = datetime(2026, 1, 5, 12, tzinfo=UTC)
 RESTART, STILL, ROUNDS, LIMIT = 7_000, 3_600, 2, 12
 UPLOAD = Upload("bucket", "uploads/pycon/talks.jsonl", "version", "order", "etag")
-OPEN = Batch(
+OPEN = replace(
+    NEW,
     upload=UPLOAD,
-    project="pycon",
     state=BatchState.OPEN,
     limits=Total(1, 1, 1),
     accepted=40,
-    refused=0,
-    repeated=0,
     form="JSON Lines",
-    reason=None,
     sent_row=40,
-    counts=Counter(),
-    created_at=NOON,
     moved_at=NOON - timedelta(seconds=STILL + 1),
-    marked_at=stamp(NOON),
-    lease=None,
-    lease_until="",
-    audit_rounds=0,
-    audited_rows=0,
-    audit_row=0,
     last_row=40,
 )
 CLAIMED = CLAIM_SECONDS + OPEN.accepted / ROWS_PER_SECOND
@@ -60,10 +49,11 @@ CLAIMED = CLAIM_SECONDS + OPEN.accepted / ROWS_PER_SECOND
 SENDING = replace(OPEN, state=BatchState.SENDING, moved_at=NOON - timedelta(seconds=RESTART + 1), audited_rows=39)
 
 
-class Stage:
+class AuditStage(Stage):
     """An audit whose tables and queues hold what a test puts there, and record what is written."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        super().__init__()
         self.now = NOON
         self.batches: list[Batch | UnreadableBatch] = [OPEN]
         self.ended: list[int] = []
@@ -74,7 +64,6 @@ class Stage:
         """The ids of the videos of rows that were ended."""
         self.in_queue = LIMIT
         self.is_claimed = self.is_published = True
-        self.calls: list[tuple[Any, ...]] = []
         self.trouble: Exception | None = None
         self.deleted: tuple[str, ...] = ()
         self.read_up_to = OPEN.last_row
@@ -89,8 +78,8 @@ class Stage:
             sweeper_limit=LIMIT,
         )
         monkeypatch.setattr(module, "accepted_messages", self._accepted)
-        monkeypatch.setattr(telemetry, "died", lambda message, **_: self._call("died", message.row))
-        monkeypatch.setattr(telemetry, "published", lambda seconds: self._call("published", seconds))
+        monkeypatch.setattr(telemetry, "died", lambda message, **_: self.call("died", message.row))
+        monkeypatch.setattr(telemetry, "published", lambda seconds: self.call("published", seconds))
         here: Any = self
         settings: Any = self.settings
         self.audit = Audit(
@@ -108,13 +97,6 @@ class Stage:
         """Audit once."""
         return self.audit.run(in_time)
 
-    def named(self, name: str) -> list[Any]:
-        """Return what the calls of this name were made with."""
-        return [more[0] if len(more) == 1 else tuple(more) for one, *more in self.calls if one == name]
-
-    def _call(self, *call: Any) -> None:  # noqa: ANN401 -- any call
-        self.calls.append(call)
-
     # --------------------------------------------------------------------------------------------------- the catalog
 
     def open_batches(self) -> list[Batch | UnreadableBatch]:
@@ -129,17 +111,17 @@ class Stage:
 
     def record_reason(self, _batch: Batch, reason: str) -> bool:
         """Record the call."""
-        self._call("reason", reason)
+        self.call("reason", reason)
         return True
 
     def record_audit(self, batch: Batch, *, rounds: int, rows: int, row: int = 0, now: datetime) -> None:
         """Record the call."""
         assert (batch.id, now) == (OPEN.id, self.now)
-        self._call("audited", rounds, rows, row)
+        self.call("audited", rounds, rows, row)
 
     def count_rows(self, batch: Batch, *states: RowState) -> int:
         """Count the rows, or fail."""
-        self._call("count", batch.marked_at)
+        self.call("count", batch.marked_at)
         if self.trouble:
             raise self.trouble
         return len(self._in(states))
@@ -157,18 +139,18 @@ class Stage:
 
     def mark_counted(self, _batch: Batch) -> None:
         """Record the call."""
-        self._call("counted")
+        self.call("counted")
 
     def claim_finish(self, _batch: Batch) -> bool:
         """Record the call."""
-        self._call("claimed")
+        self.call("claimed")
         if self.trouble:
             raise self.trouble
         return self.is_claimed
 
     def finish(self, _batch: Batch, *, reason: str | None) -> bool:
         """Record the call."""
-        self._call("finished", reason)
+        self.call("finished", reason)
         return True
 
     def end_and_count(self, endings: Sequence[Any], *, now: datetime) -> list[RowState]:
@@ -176,7 +158,7 @@ class Stage:
         assert now == self.now
         numbers = [it.message.row for it in endings]
         self.videos |= {it.message.row: it.message.video.id for it in endings}
-        self._call("end", numbers, {(it.state, it.reason, it.order, it.row_exists) for it in endings})
+        self.call("end", numbers, {(it.state, it.reason, it.order, it.row_exists) for it in endings})
         return [RowState.PARSED if number in self.ended else RowState.DEAD for number in numbers]
 
     # ------------------------------------------------------------------------------------------ the bucket and queues
@@ -208,28 +190,28 @@ class Stage:
 
     def send(self, chunk: Sequence[Message]) -> None:
         """Record the call."""
-        self._call("send", [message.row for message in chunk])
+        self.call("send", [message.row for message in chunk])
 
     def send_all(self, chunk: Sequence[Message], reason: str) -> None:
         """Record the call."""
-        self._call("letters", [message.row for message in chunk], reason)
+        self.call("letters", [message.row for message in chunk], reason)
 
     def send_continuation(self, upload: Upload) -> None:
         """Record the call."""
-        self._call("restart", upload)
+        self.call("restart", upload)
 
     def publish(self, _batch: Batch, in_time: Callable[[], bool], reason: str | None, *, complete: bool) -> bool:
         """Record the call."""
         assert in_time()
-        self._call("publish", reason, complete)
+        self.call("publish", reason, complete)
         if len(self.ended) < OPEN.accepted and complete:
             raise RowsNotEnded(OPEN.id)
         return self.is_published
 
 
 @pytest.fixture
-def stage(monkeypatch: pytest.MonkeyPatch) -> Stage:
-    return Stage(monkeypatch)
+def stage(monkeypatch: pytest.MonkeyPatch) -> AuditStage:
+    return AuditStage(monkeypatch)
 
 
 def ago(seconds: float) -> datetime:
@@ -243,7 +225,7 @@ def numbers(first: int, last: int) -> list[int]:
 # --------------------------------------------------------------------------------------------------- which, and when
 
 
-def test_a_call_begins_no_batch_out_of_time(stage: Stage) -> None:
+def test_a_call_begins_no_batch_out_of_time(stage: AuditStage) -> None:
     stage.batches = [replace(SENDING, marked_at=f"{number}") for number in range(3)]
     looks: list[int] = []
 
@@ -256,7 +238,7 @@ def test_a_call_begins_no_batch_out_of_time(stage: Stage) -> None:
 
 @pytest.mark.parametrize(("seconds", "number"), [(CALL_SECONDS, 3), (CALL_SECONDS + 0.001, 1)])
 def test_a_call_begins_no_batch_after_its_seconds(
-    stage: Stage, monkeypatch: pytest.MonkeyPatch, seconds: float, number: int
+    stage: AuditStage, monkeypatch: pytest.MonkeyPatch, seconds: float, number: int
 ) -> None:
     def restart(_upload: Upload) -> None:
         stage.now = NOON + timedelta(seconds=seconds)
@@ -266,7 +248,7 @@ def test_a_call_begins_no_batch_after_its_seconds(
     assert stage.run() == {"started again": number}
 
 
-def test_each_batch_that_is_not_audited_is_counted(stage: Stage) -> None:
+def test_each_batch_that_is_not_audited_is_counted(stage: AuditStage) -> None:
     stage.batches = [UnreadableBatch("a", "KeyError"), UnreadableBatch("b", "KeyError"), OPEN, OPEN]
     stage.trouble = CatalogBusy("throttled")
     assert stage.run() == {"not audited": 4}
@@ -282,7 +264,7 @@ RESTARTED = {
 
 
 @pytest.mark.parametrize("case", sorted(RESTARTED))
-def test_ingest_is_restarted_for_a_batch_that_stands_still_without_a_worker(stage: Stage, case: str) -> None:
+def test_ingest_is_restarted_for_a_batch_that_stands_still_without_a_worker(stage: AuditStage, case: str) -> None:
     batch, restarted = RESTARTED[case]
     stage.batches = [batch]
     assert stage.run() == ({"started again": 1} if restarted else {})
@@ -291,7 +273,7 @@ def test_ingest_is_restarted_for_a_batch_that_stands_still_without_a_worker(stag
 
 @pytest.mark.parametrize("rounds", [0, 1, 2])
 def test_ingest_that_gets_no_further_is_restarted_so_many_times_and_then_left_to_a_person(
-    stage: Stage, rounds: int
+    stage: AuditStage, rounds: int
 ) -> None:
     stage.batches = [replace(SENDING, audited_rows=40, audit_rounds=rounds)]
     if rounds < ROUNDS:
@@ -307,7 +289,7 @@ def test_ingest_that_gets_no_further_is_restarted_so_many_times_and_then_left_to
 # ------------------------------------------------------------------------------------------------------- its end
 
 
-def test_a_batch_whose_rows_have_ended_is_published_then_finished_with_its_reason(stage: Stage) -> None:
+def test_a_batch_whose_rows_have_ended_is_published_then_finished_with_its_reason(stage: AuditStage) -> None:
     stage.batches, stage.ended = [replace(OPEN, reason="a row is lost")], numbers(1, 40)
     assert stage.run() == {"finished": 1}
     assert stage.calls[1:] == [
@@ -317,7 +299,7 @@ def test_a_batch_whose_rows_have_ended_is_published_then_finished_with_its_reaso
     ]
 
 
-def test_a_batch_that_could_not_be_published_in_time_is_not_finished(stage: Stage) -> None:
+def test_a_batch_that_could_not_be_published_in_time_is_not_finished(stage: AuditStage) -> None:
     stage.ended, stage.is_published = numbers(1, 40), False
     assert stage.run() == {}
     assert stage.named("finished") == []
@@ -335,7 +317,7 @@ COUNTS = {
 
 
 @pytest.mark.parametrize("case", sorted(COUNTS))
-def test_rows_are_counted_one_by_one_if_they_may_have_ended(stage: Stage, case: str) -> None:
+def test_rows_are_counted_one_by_one_if_they_may_have_ended(stage: AuditStage, case: str) -> None:
     batch, counted = COUNTS[case]
     stage.batches = [batch]
     stage.run()
@@ -346,7 +328,9 @@ def test_rows_are_counted_one_by_one_if_they_may_have_ended(stage: Stage, case: 
 
 
 @pytest.mark.parametrize("left", [-1, 0, 1])
-def test_a_batch_whose_rows_have_ended_by_its_counters_is_published_and_counted_there(stage: Stage, left: int) -> None:
+def test_a_batch_whose_rows_have_ended_by_its_counters_is_published_and_counted_there(
+    stage: AuditStage, left: int
+) -> None:
     batch = replace(MOVES, counts=Counter({"parsed_local": 40 - left}))
     stage.batches, stage.ended = [batch], numbers(1, 39)
     assert stage.run() == {}
@@ -360,26 +344,26 @@ def test_a_batch_whose_rows_have_ended_by_its_counters_is_published_and_counted_
     [(0, True), (CLAIMED, True), (CLAIMED + 0.001, False), (-CLOCKS_APART_SECONDS, True), (-601, False)],
 )
 def test_a_batch_is_left_for_a_while_to_the_call_that_has_claimed_it(
-    stage: Stage, idle: float, left_alone: bool
+    stage: AuditStage, idle: float, left_alone: bool
 ) -> None:
     batch = replace(OPEN, counts=COUNTED_OUT, moved_at=ago(idle))
     stage.batches, stage.ended = [replace(batch, claimed_at=batch.progress)], numbers(1, 40)
     assert stage.run() == ({} if left_alone else {"finished": 1})
 
 
-def test_a_request_to_finish_claims_the_batch_before_it_publishes(stage: Stage) -> None:
+def test_a_request_to_finish_claims_the_batch_before_it_publishes(stage: AuditStage) -> None:
     stage.batches, stage.ended = [replace(OPEN, counts=COUNTED_OUT)], numbers(1, 40)
     assert stage.audit.finish("b", lambda: True) == {"finished": 1}
     assert [name for name, *_ in stage.calls] == ["claimed", "publish", "finished", "published"]
 
 
-def test_a_request_for_a_batch_that_another_call_has_claimed_does_nothing(stage: Stage) -> None:
+def test_a_request_for_a_batch_that_another_call_has_claimed_does_nothing(stage: AuditStage) -> None:
     stage.batches, stage.is_claimed = [replace(OPEN, counts=COUNTED_OUT)], False
     assert stage.audit.finish("b", lambda: True) == {}
     assert [name for name, *_ in stage.calls] == ["claimed"]
 
 
-def test_a_failed_request_to_finish_leaves_the_batch_to_the_schedule(stage: Stage) -> None:
+def test_a_failed_request_to_finish_leaves_the_batch_to_the_schedule(stage: AuditStage) -> None:
     stage.batches, stage.trouble = [replace(OPEN, counts=COUNTED_OUT)], CatalogBusy("throttled")
     assert stage.audit.finish("b", lambda: True) == {"not audited": 1}
 
@@ -398,14 +382,14 @@ def test_a_failed_request_to_finish_leaves_the_batch_to_the_schedule(stage: Stag
     ids=["it stands still", "long queue", "it has just stood still for so long", "in the middle of a round"],
 )
 def test_a_batch_is_audited_if_it_stands_still_and_the_queue_is_short(
-    stage: Stage, batch: Batch, queue: int, audited: bool
+    stage: AuditStage, batch: Batch, queue: int, audited: bool
 ) -> None:
     stage.batches, stage.in_queue = [batch], queue
     stage.run()
     assert bool(stage.named("send")) is audited
 
 
-def test_a_round_sends_unsettled_rows_up_to_the_limit_and_continues_from_there(stage: Stage) -> None:
+def test_a_round_sends_unsettled_rows_up_to_the_limit_and_continues_from_there(stage: AuditStage) -> None:
     stage.ended, stage.deferred = [2, 40], [1, 5]
     assert stage.run() == {"sent again": LIMIT}
     assert stage.named("send") == [[3, 4, *numbers(6, 13)], [14, 15]]
@@ -417,7 +401,7 @@ def test_a_round_sends_unsettled_rows_up_to_the_limit_and_continues_from_there(s
 
 
 @pytest.mark.parametrize(("lost", "row"), [(11, 0), (12, 40)])
-def test_a_round_is_over_when_fewer_rows_are_lost_than_a_call_may_send(stage: Stage, lost: int, row: int) -> None:
+def test_a_round_is_over_when_fewer_rows_are_lost_than_a_call_may_send(stage: AuditStage, lost: int, row: int) -> None:
     stage.ended = numbers(1, 40 - lost)
     assert stage.run() == {"sent again": lost}
     assert stage.named("audited") == [(1, 40 - lost, row)]
@@ -425,7 +409,7 @@ def test_a_round_is_over_when_fewer_rows_are_lost_than_a_call_may_send(stage: St
 
 @pytest.mark.parametrize(("first_lost", "row"), [(1, 8), (5, 8), (8, 8), (9, 8), (40, 8)])
 def test_a_round_stops_when_time_is_up_and_continues_from_the_last_row_that_it_read(
-    stage: Stage, first_lost: int, row: int
+    stage: AuditStage, first_lost: int, row: int
 ) -> None:
     stage.ended = numbers(1, first_lost - 1)
     looks = iter([True] * 8)
@@ -434,7 +418,7 @@ def test_a_round_stops_when_time_is_up_and_continues_from_the_last_row_that_it_r
     assert (stage.named("send"), stage.named("audited")) == ([sent] if sent else [], [(1, first_lost - 1, row)])
 
 
-def test_a_last_round_whose_time_is_up_before_a_lost_row_ends_none(stage: Stage) -> None:
+def test_a_last_round_whose_time_is_up_before_a_lost_row_ends_none(stage: AuditStage) -> None:
     stage.ended, stage.batches = numbers(1, 39), [replace(OPEN, audit_rounds=ROUNDS, audited_rows=39)]
     looks = iter([True] * 8)
     assert stage.run(lambda: next(looks, False)) == {}
@@ -442,14 +426,14 @@ def test_a_last_round_whose_time_is_up_before_a_lost_row_ends_none(stage: Stage)
 
 
 @pytest.mark.parametrize(("before", "rounds"), [(4, 3), (3, 1)])
-def test_rounds_count_while_no_row_is_settled(stage: Stage, before: int, rounds: int) -> None:
+def test_rounds_count_while_no_row_is_settled(stage: AuditStage, before: int, rounds: int) -> None:
     stage.settings.audit_rounds = 9
     stage.batches, stage.ended = [replace(OPEN, audit_rounds=2, audited_rows=before)], numbers(1, 4)
     stage.run()
     assert stage.named("audited") == [(rounds, 4, 16)]
 
 
-def test_a_batch_whose_other_rows_are_deferred_is_looked_at_after_the_next_standstill(stage: Stage) -> None:
+def test_a_batch_whose_other_rows_are_deferred_is_looked_at_after_the_next_standstill(stage: AuditStage) -> None:
     stage.batches = [replace(OPEN, audit_rounds=1)]
     stage.ended, stage.deferred = numbers(1, 39), [40]
     assert stage.run() == {}
@@ -457,7 +441,9 @@ def test_a_batch_whose_other_rows_are_deferred_is_looked_at_after_the_next_stand
 
 
 @pytest.mark.parametrize(("rounds", "given_up"), [(1, False), (2, True)])
-def test_rows_are_given_up_after_so_many_rounds_with_letters_first(stage: Stage, rounds: int, given_up: bool) -> None:
+def test_rows_are_given_up_after_so_many_rounds_with_letters_first(
+    stage: AuditStage, rounds: int, given_up: bool
+) -> None:
     stage.batches, stage.ended = [replace(OPEN, audit_rounds=rounds, audited_rows=28)], numbers(1, 28)
     assert stage.run() == {"given up" if given_up else "sent again": 12}
     if given_up:
@@ -471,7 +457,7 @@ def test_rows_are_given_up_after_so_many_rounds_with_letters_first(stage: Stage,
 # ------------------------------------------------------------------------------------------------ a deleted manifest
 
 
-def test_lost_rows_of_a_deleted_manifest_become_dead_in_steps(stage: Stage) -> None:
+def test_lost_rows_of_a_deleted_manifest_become_dead_in_steps(stage: AuditStage) -> None:
     stage.deleted, stage.ended = ("manifest",), numbers(1, 20)
     stage.queued = [Row(OPEN.id, 21, video="v21"), Row(OPEN.id, 22, RowState.DEFERRED, video="v22")]
     assert stage.run() == {"given up": 12}
@@ -489,7 +475,7 @@ def test_lost_rows_of_a_deleted_manifest_become_dead_in_steps(stage: Stage) -> N
 @pytest.mark.parametrize("unreadable", [NotAManifest("half a file"), None])
 @pytest.mark.parametrize("rounds", [ROUNDS - 1, ROUNDS])
 def test_lost_rows_that_are_no_longer_read_as_before_are_ended_after_the_last_round(
-    stage: Stage, unreadable: NotAManifest | None, rounds: int
+    stage: AuditStage, unreadable: NotAManifest | None, rounds: int
 ) -> None:
     stage.ended, stage.unreadable, stage.read_up_to = numbers(1, 38), unreadable, 38
     stage.batches = [replace(OPEN, audit_rounds=rounds, audited_rows=38)]
@@ -501,13 +487,13 @@ def test_lost_rows_that_are_no_longer_read_as_before_are_ended_after_the_last_ro
     assert stage.named("reason") == ([] if rounds < ROUNDS else [said])
 
 
-def test_ending_lost_rows_of_a_deleted_manifest_stops_when_time_is_up(stage: Stage) -> None:
+def test_ending_lost_rows_of_a_deleted_manifest_stops_when_time_is_up(stage: AuditStage) -> None:
     stage.deleted, looks = ("manifest",), iter([True])
     assert stage.run(lambda: next(looks, False)) == {"given up": 10}
     assert stage.named("audited") == [(1, 0, 10)]
 
 
-def test_a_last_round_that_finds_no_more_lost_rows_says_nothing_about_the_manifest(stage: Stage) -> None:
+def test_a_last_round_that_finds_no_more_lost_rows_says_nothing_about_the_manifest(stage: AuditStage) -> None:
     stage.ended, stage.deferred = numbers(1, 39), [40]
     stage.batches = [replace(OPEN, audit_rounds=ROUNDS + 1, audit_row=20)]
     assert stage.run() == {}
@@ -516,7 +502,7 @@ def test_a_last_round_that_finds_no_more_lost_rows_says_nothing_about_the_manife
 
 @pytest.mark.parametrize("deferred", [[], [40]])
 def test_a_batch_whose_lost_rows_are_unknown_is_finished_once_no_row_is_deferred(
-    stage: Stage, deferred: list[int]
+    stage: AuditStage, deferred: list[int]
 ) -> None:
     stage.deleted, stage.ended, stage.deferred = ("manifest", "report"), numbers(1, 20), deferred
     stage.batches = [replace(OPEN, audit_rounds=1, audited_rows=7)]

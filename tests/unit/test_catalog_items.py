@@ -9,17 +9,17 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from tests.unit.stage import NEW, NOON
 
 from titlecard.aws.dynamodb.catalog import NEVER, Batch, MessageState, Pointer, Row, RowEnd, VideoRecord, stamp
 from titlecard.aws.dynamodb.catalog.items import Attempt, as_batch, as_map, as_row, as_video_record
 from titlecard.aws.dynamodb.catalog.keys import row_key
-from titlecard.domain.batch import BatchState, Message, RowState, Upload
-from titlecard.domain.money import Amount, Total
+from titlecard.domain.batch import BatchState, Message, RowState
+from titlecard.domain.money import Amount
 from titlecard.domain.video import Policy, Talk, Tier, Video
 
-NOON, LATER = datetime(2026, 1, 5, 12, tzinfo=UTC), datetime(2026, 1, 5, 13, tzinfo=UTC)
+LATER = datetime(2026, 1, 5, 13, tzinfo=UTC)
 MESSAGE = Message(batch="b", project="pycon", row=7, video=Video(id="v1", title="A talk"))
-LIMITS = Total(1, 2, 3)
 ITEM: dict[str, Any] = {
     "bucket": "bucket",
     "key": "uploads/pycon/talks.jsonl",
@@ -27,35 +27,10 @@ ITEM: dict[str, Any] = {
     "order": "order",
     "project": "pycon",
     "state": "counting",
-    "limits": LIMITS.as_map(),
+    "limits": NEW.limits.as_map(),
     "created_at": stamp(NOON),
     "moved_at": stamp(NOON),
 }
-NEW = Batch(
-    upload=Upload("bucket", "uploads/pycon/talks.jsonl", "version", "order", ""),
-    project="pycon",
-    state=BatchState.COUNTING,
-    limits=LIMITS,
-    accepted=0,
-    refused=0,
-    repeated=0,
-    form="",
-    reason=None,
-    sent_row=0,
-    counts=Counter(),
-    created_at=NOON,
-    moved_at=NOON,
-    marked_at=stamp(NOON),
-    lease=None,
-    lease_until="",
-    audit_rounds=0,
-    audited_rows=0,
-    audit_row=0,
-    last_row=0,
-    cancelled=False,
-    counted_at="",
-    claimed_at="",
-)
 
 
 def test_a_batch_that_was_just_opened_is_read_with_nothing_done() -> None:

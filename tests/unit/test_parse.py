@@ -5,11 +5,12 @@ The functional tests work with the real tables. These notice a clock that is tru
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from tests.unit.stage import NOON, Stage
 
 from titlecard import extraction, telemetry
 from titlecard.aws.dynamodb.catalog import Ended, MessageState, RowEnd
@@ -23,24 +24,23 @@ from titlecard.pipeline.job import Received
 from titlecard.pipeline.outcome_types import DeadLetterRow, Decision, DeferRow, Done, EndRow, Outcome, Redeliver
 from titlecard.pipeline.parse import Parser
 
-NOON = datetime(2026, 1, 5, 12, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
 VISIBILITY = 540
 NEED = Amount(1, 900, 100, 500)
 MESSAGE = Message(batch="b", project="pycon", row=7, video=Video(id="v1", title="A talk by Grace Hopper"))
 
 
-class Stage:
+class ParserStage(Stage):
     """A parser that records its calls; the local tier is not sure of the row."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        super().__init__()
         self.state = MessageState(RowState.QUEUED)
         self.decision: Decision = EndRow(RowState.PARSED, Tier.MODEL)
         self.ends_as: RowState | None = None
         """The state in which the row ended meanwhile."""
         self.left = 10**6
         """The number of the batch's rows that have not ended."""
-        self.calls: list[tuple[Any, ...]] = []
         self.reported: list[tuple[str, str]] = []
         here: Any = self
         settings: Any = SimpleNamespace(
@@ -71,16 +71,8 @@ class Stage:
         one = Received("id", "receipt", receives, MESSAGE.model_dump_json(), first)
         return self.parser.work([one], lambda: 90.0)["id"]
 
-    @property
-    def names(self) -> list[str]:
-        """The names of the calls that decide about the row."""
-        return [name for name, *_ in self.calls]
-
-    def _call(self, *call: Any) -> None:  # noqa: ANN401 -- any call
-        self.calls.append(call)
-
     def _answered(self, name: str, answer: Any) -> Any:  # noqa: ANN401 -- as the test says
-        self._call(name)
+        self.call(name)
         return answer
 
     def batch(self, _name: str) -> Any:  # noqa: ANN401 -- of a batch, what is read
@@ -93,41 +85,41 @@ class Stage:
 
     def look_up(self, asked: list[tuple[Message, str]]) -> list[MessageState]:
         """Return the state of the row."""
-        self._call("look up")
+        self.call("look up")
         return [self.state for _ in asked]
 
     def mark_started(self, _message: Message, *, now: datetime, alone: str) -> None:
         """Record the call."""
-        self._call("mark", now, alone)
+        self.call("mark", now, alone)
 
     def mark_survived(self, _message: Message) -> None:
         """Record the call."""
-        self._call("survived")
+        self.call("survived")
 
     def end(self, endings: list[RowEnd], *, now: datetime) -> list[Ended]:
         """Record the ends."""
         assert now == NOON
         for ending in endings:
-            self._call("end", ending.state, ending.reason)
+            self.call("end", ending.state, ending.reason)
         return [Ended(ending, self.ends_as or ending.state, new=not self.ends_as) for ending in endings]
 
     def defer(self, message: Message, _mark: str, *, reason: str, due: datetime | None, **more: object) -> bool:
         """Record the call."""
         assert (message, more["now"]) == (MESSAGE, NOON)
-        self._call("defer", reason, due, more["need"])
+        self.call("defer", reason, due, more["need"])
         return True
 
     def send(self, body: str, reason: str) -> None:
         """Record a dead letter."""
         assert Message.model_validate_json(body) == MESSAGE
-        self._call("letter", reason)
+        self.call("letter", reason)
 
     def count(self, ended: list[Ended], *, now: datetime) -> None:
         """Do nothing."""
 
     def check(self, _name: str, _remaining: object) -> None:
         """Return None: the table does not answer."""
-        self._call("check")
+        self.call("check")
 
 
 def unsure() -> LocalParse:
@@ -135,8 +127,8 @@ def unsure() -> LocalParse:
 
 
 @pytest.fixture
-def stage(monkeypatch: pytest.MonkeyPatch) -> Stage:
-    return Stage(monkeypatch)
+def stage(monkeypatch: pytest.MonkeyPatch) -> ParserStage:
+    return ParserStage(monkeypatch)
 
 
 def seconds(number: float) -> timedelta:
@@ -147,11 +139,11 @@ def seconds(number: float) -> timedelta:
 
 
 @pytest.mark.parametrize("ahead", [seconds(0), seconds(1), seconds(CLOCK_ERROR_SECONDS)])
-def test_a_message_from_within_the_tolerated_error_is_worked_on(stage: Stage, ahead: timedelta) -> None:
+def test_a_message_from_within_the_tolerated_error_is_worked_on(stage: ParserStage, ahead: timedelta) -> None:
     assert stage.work(first=NOON + ahead) == Done(RowState.PARSED, Tier.MODEL)
 
 
-def test_a_message_from_the_future_is_left_alone(stage: Stage) -> None:
+def test_a_message_from_the_future_is_left_alone(stage: ParserStage) -> None:
     assert stage.work(first=NOON + seconds(CLOCK_ERROR_SECONDS) + MICROSECOND) == Redeliver()
     assert stage.calls == []
 
@@ -160,29 +152,29 @@ LONGEST = seconds(CLOCK_ERROR_SECONDS + VISIBILITY)
 
 
 @pytest.mark.parametrize("ago", [seconds(0), LONGEST])
-def test_a_request_is_sent_if_the_first_receive_can_be_so_long_ago(stage: Stage, ago: timedelta) -> None:
+def test_a_request_is_sent_if_the_first_receive_can_be_so_long_ago(stage: ParserStage, ago: timedelta) -> None:
     assert stage.work(first=NOON - ago) == Done(RowState.PARSED, Tier.MODEL)
 
 
-def test_a_worker_whose_clock_is_ahead_sends_no_request(stage: Stage) -> None:
+def test_a_worker_whose_clock_is_ahead_sends_no_request(stage: ParserStage) -> None:
     assert stage.work(first=NOON - LONGEST - MICROSECOND) == Redeliver()
     assert stage.names == ["parse", "look up"]
 
 
-def test_the_first_receive_of_a_redelivered_message_may_be_long_ago(stage: Stage) -> None:
+def test_the_first_receive_of_a_redelivered_message_may_be_long_ago(stage: ParserStage) -> None:
     assert stage.work(first=NOON - 2 * LONGEST, receives=2) == Done(RowState.PARSED, Tier.MODEL)
 
 
 # ---------------------------------------------------------------------------------------------------- what is reported
 
 
-def test_a_row_whose_video_is_in_a_newer_manifest_never_gets_as_far_as_the_model_path(stage: Stage) -> None:
+def test_a_row_whose_video_is_in_a_newer_manifest_never_gets_as_far_as_the_model_path(stage: ParserStage) -> None:
     stage.state = MessageState(RowState.QUEUED, newest="p")
     assert stage.work() == Done(RowState.SUPERSEDED)
     assert stage.names == ["parse", "look up", "end"]
 
 
-def test_a_row_that_the_model_path_defers_is_deferred_with_its_need_and_reported(stage: Stage) -> None:
+def test_a_row_that_the_model_path_defers_is_deferred_with_its_need_and_reported(stage: ParserStage) -> None:
     due = NOON + seconds(60)
     stage.decision = DeferRow("rate_limited: later", due, NEED)
     assert stage.work() == Done(RowState.DEFERRED)
@@ -190,20 +182,20 @@ def test_a_row_that_the_model_path_defers_is_deferred_with_its_need_and_reported
     assert stage.reported == [("deferred", "rate_limited: later")]
 
 
-def test_a_row_that_the_model_path_gives_up_is_reported_once_and_gets_its_letter_afterwards(stage: Stage) -> None:
+def test_a_row_that_the_model_path_gives_up_is_reported_once_and_gets_its_letter_afterwards(stage: ParserStage) -> None:
     stage.decision = DeadLetterRow("refused: no")
     assert stage.work() == Done(RowState.DEAD)
     assert stage.calls[-2:] == [("end", RowState.DEAD, "refused: no"), ("letter", "refused: no")]
     assert stage.reported == [("died", "refused: no")]
 
 
-def test_a_row_that_ended_otherwise_meanwhile_gets_no_letter(stage: Stage) -> None:
+def test_a_row_that_ended_otherwise_meanwhile_gets_no_letter(stage: ParserStage) -> None:
     stage.decision, stage.ends_as = DeadLetterRow("refused: no"), RowState.CANCELLED
     assert stage.work() == Done(RowState.CANCELLED)
     assert ("letter" in stage.names, stage.reported) == (False, [])
 
 
-def test_a_batch_that_cannot_be_read_at_its_end_is_read_at_the_next_rows_end(stage: Stage) -> None:
+def test_a_batch_that_cannot_be_read_at_its_end_is_read_at_the_next_rows_end(stage: ParserStage) -> None:
     stage.left = 1
     assert [stage.work() for _ in range(2)] == [Done(RowState.PARSED, Tier.MODEL)] * 2
     assert stage.names.count("check") == 2

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from botocore.exceptions import ClientError, ReadTimeoutError
+from tests.unit.stage import NEW, NOON, Stage
 
 from titlecard.aws.dynamodb.catalog import NEVER, NO_PROJECT, Batch, DeferredRow, Row, UnreadableRow, stamp
 from titlecard.aws.dynamodb.ledger import Account
@@ -22,7 +24,6 @@ from titlecard.pipeline.requeue import UNREADABLE_SECONDS, Requeue
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-NOON = datetime(2026, 1, 5, 12, tzinfo=UTC)
 TOMORROW, NEXT_MONTH = datetime(2026, 1, 6, tzinfo=UTC), datetime(2026, 2, 1, tzinfo=UTC)
 NEED = Amount(1, 900, 100, 500)
 AMPLE = Budget(Cap(10**9, 10**9), Cap(10**9, 10**9))
@@ -30,30 +31,9 @@ LIMITS = Total(10**6, 10**9, 10**9)
 
 
 def batch(name: str = "b", project: str = "pycon", limits: Total = LIMITS, *, cancelled: bool = False) -> Batch:
-    upload = SimpleNamespace(batch=name)
-    return Batch(
-        upload=upload,  # type: ignore[arg-type]  # only its name is read
-        project=project,
-        state=BatchState.OPEN,
-        limits=limits,
-        accepted=9,
-        refused=0,
-        repeated=0,
-        form="",
-        reason=None,
-        sent_row=9,
-        counts=Counter(),
-        created_at=NOON,
-        moved_at=NOON,
-        marked_at=stamp(NOON),
-        lease=None,
-        lease_until="",
-        audit_rounds=0,
-        audited_rows=0,
-        audit_row=0,
-        last_row=9,
-        cancelled=cancelled,
-    )
+    upload: Any = SimpleNamespace(batch=name)  # only its name is read
+    state = BatchState.OPEN
+    return replace(NEW, upload=upload, project=project, state=state, limits=limits, accepted=9, cancelled=cancelled)
 
 
 def row(
@@ -70,16 +50,16 @@ def row(
     return DeferredRow(message, Row(of, number, RowState.DEFERRED, due=date, need=need, reason=reason, deferrals=1))
 
 
-class Stage:
+class SweepStage(Stage):
     """A sweep whose tables and queue hold what a test puts there, and record what is written."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.batches: list[Batch] = [batch()]
         self.rows: list[DeferredRow | UnreadableRow] = []
         self.accounts: dict[str, Account | Exception] = {}
         self.spent_by: dict[str, Total | Exception] = {}
         self.spent_today, self.spent_this_month = Total(), Total()
-        self.calls: list[tuple[Any, ...]] = []
         self.read: list[str] = []
         """The lists of which rows were read."""
         self.trouble: dict[str, Exception] = {}
@@ -93,13 +73,14 @@ class Stage:
         """Return the sweeper."""
         here: Any = self
         audit: Any = SimpleNamespace(
-            run=lambda _in_time: Counter(audited=self._call("audit") - 1),
+            run=lambda _in_time: Counter(audited=self.call("audit") - 1),
             finish=lambda name, in_time: Counter({name: int(in_time())}),
         )
         return Requeue(catalog=here, ledger=here, queue=here, audit=audit, most=most, now=lambda: NOON)
 
-    def _call(self, *call: Any) -> bool:  # noqa: ANN401 -- any call
-        self.calls.append(call)
+    def call(self, *call: Any) -> bool:  # noqa: ANN401 -- any call
+        """Record a call; raise what the test says."""
+        super().call(*call)
         if call[0] in self.trouble:
             raise self.trouble[call[0]]
         return True
@@ -152,23 +133,23 @@ class Stage:
     def mark_moved(self, name: str, *, now: datetime) -> None:
         """Record the call."""
         assert now == NOON
-        self._call("mark_moved", name)
+        self.call("mark_moved", name)
 
     def send(self, chunk: Sequence[Message]) -> None:
         """Record the rows' numbers."""
-        self._call("send", [message.row for message in chunk])
+        self.call("send", [message.row for message in chunk])
 
     def mark_requeued(self, deferred: DeferredRow) -> bool:
         """Record the call."""
-        return self._call("mark_requeued", deferred.row.number)
+        return self.call("mark_requeued", deferred.row.number)
 
     def postpone(self, deferred: DeferredRow, *, reason: str, until: datetime | None) -> bool:
         """Record the call."""
-        return self._call("postpone", deferred.row.number, reason.partition(":")[0], until)
+        return self.call("postpone", deferred.row.number, reason.partition(":")[0], until)
 
     def postpone_unreadable(self, found: UnreadableRow, *, until: datetime) -> bool:
         """Record the call."""
-        return self._call("postpone_unreadable", found.batch, found.number, until)
+        return self.call("postpone_unreadable", found.batch, found.number, until)
 
     def account(self, project: str, *, now: datetime) -> Account:
         """Return a project's account; by default it may ask."""
@@ -205,8 +186,8 @@ def _date(it: DeferredRow | UnreadableRow) -> str:
 
 
 @pytest.fixture
-def stage() -> Stage:
-    return Stage()
+def stage() -> SweepStage:
+    return SweepStage()
 
 
 def minutes(number: float) -> datetime:
@@ -222,7 +203,7 @@ def times(number: int, **more: int) -> Total:
 # ------------------------------------------------------------------------------------------------------ what goes first
 
 
-def test_due_rows_of_all_projects_are_sent_oldest_first_and_marked_afterwards(stage: Stage) -> None:
+def test_due_rows_of_all_projects_are_sent_oldest_first_and_marked_afterwards(stage: SweepStage) -> None:
     stage.batches = [batch(), batch("d", "djangocon")]
     stage.rows = [row(1), row(2, due=minutes(-3)), row(3, of="d", project="djangocon", due=minutes(-2))]
     stage.rows += [row(4, need=Amount(), due=minutes(-1)), row(5, due=minutes(1))]
@@ -233,13 +214,15 @@ def test_due_rows_of_all_projects_are_sent_oldest_first_and_marked_afterwards(st
     assert stage.calls[-1] == ("audit",)
 
 
-def test_a_sweep_sends_no_more_than_it_may(stage: Stage) -> None:
+def test_a_sweep_sends_no_more_than_it_may(stage: SweepStage) -> None:
     stage.rows = [row(number, due=minutes(number - 60)) for number in range(1, 40)]
     assert (stage.sweep(most=12)["put back"], stage.sent) == (12, list(range(1, 13)))
 
 
 @pytest.mark.parametrize("most", [1, 2, 3, 4, 5])
-def test_rows_with_a_date_and_rows_that_wait_for_a_person_share_what_a_sweep_may_send(stage: Stage, most: int) -> None:
+def test_rows_with_a_date_and_rows_that_wait_for_a_person_share_what_a_sweep_may_send(
+    stage: SweepStage, most: int
+) -> None:
     stage.batches = [batch(), batch("d"), batch("e")]
     stage.rows = [row(1), row(2)]
     stage.rows += [row(number, of=name, due=None, reason="paused: by hand") for name in "bde" for number in (3, 4)]
@@ -247,20 +230,20 @@ def test_rows_with_a_date_and_rows_that_wait_for_a_person_share_what_a_sweep_may
     assert len(stage.sent) == most
 
 
-def test_a_batch_is_marked_as_moved_once_in_a_sweep_before_its_rows_are_sent(stage: Stage) -> None:
+def test_a_batch_is_marked_as_moved_once_in_a_sweep_before_its_rows_are_sent(stage: SweepStage) -> None:
     stage.rows = [row(number) for number in range(1, 40)]
     stage.sweep()
     assert [name for name, *_ in stage.calls if name in {"mark_moved", "send"}] == ["mark_moved", *["send"] * 4]
 
 
-def test_a_sweep_without_the_lease_does_nothing(stage: Stage) -> None:
+def test_a_sweep_without_the_lease_does_nothing(stage: SweepStage) -> None:
     stage.rows, stage.lease_is_free = [row(1)], False
     assert (stage.sweep(), stage.calls) == ({"left to another sweep": 1}, [])
 
 
 @pytest.mark.parametrize(("whole", "left", "sent"), [(300, 61, [1, 2]), (300, 60, []), (40, 11, [1, 2]), (40, 10, [])])
 def test_a_sweep_stops_a_minute_or_a_quarter_of_its_time_before_the_end(
-    stage: Stage, whole: float, left: float, sent: list[int]
+    stage: SweepStage, whole: float, left: float, sent: list[int]
 ) -> None:
     stage.rows = [row(1, due=minutes(-1)), row(2)]
     seconds = iter([whole])
@@ -270,7 +253,7 @@ def test_a_sweep_stops_a_minute_or_a_quarter_of_its_time_before_the_end(
 
 @pytest.mark.parametrize(("whole", "left", "goes_on"), [(300, 61, 1), (300, 60, 0), (40, 10.1, 1), (40, 10, 0)])
 def test_a_batch_that_is_finished_on_request_stops_likewise(
-    stage: Stage, whole: float, left: float, goes_on: int
+    stage: SweepStage, whole: float, left: float, goes_on: int
 ) -> None:
     seconds = iter([whole])
     assert stage.requeue().finish("b", lambda: next(seconds, left)) == {"b": goes_on}
@@ -287,7 +270,7 @@ TROUBLE = [
 
 @pytest.mark.parametrize("call", ["send", "mark_moved", "mark_requeued", "postpone"])
 @pytest.mark.parametrize("trouble", TROUBLE, ids=lambda it: type(it).__name__)
-def test_batches_are_audited_whatever_does_not_answer(stage: Stage, call: str, trouble: Exception) -> None:
+def test_batches_are_audited_whatever_does_not_answer(stage: SweepStage, call: str, trouble: Exception) -> None:
     stage.trouble[call] = trouble
     stage.rows = [row(1)]
     if call == "postpone":
@@ -310,7 +293,7 @@ TIGHT = {
 
 
 @pytest.mark.parametrize("tight", sorted(TIGHT))
-def test_only_rows_that_can_be_paid_for_continue_and_the_others_keep_their_dates(stage: Stage, tight: str) -> None:
+def test_only_rows_that_can_be_paid_for_continue_and_the_others_keep_their_dates(stage: SweepStage, tight: str) -> None:
     daily, monthly, limits = TIGHT[tight]
     stage.accounts["pycon"] = Account("pycon", Budget(daily, monthly), None, Breaker())
     stage.batches = [batch(limits=limits)]
@@ -330,7 +313,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("case", sorted(REFUSED))
-def test_a_row_that_earlier_charges_leave_no_room_for_says_so_and_until_when(stage: Stage, case: str) -> None:
+def test_a_row_that_earlier_charges_leave_no_room_for_says_so_and_until_when(stage: SweepStage, case: str) -> None:
     daily, monthly, limits, (word, until) = REFUSED[case]
     stage.accounts["pycon"] = Account("pycon", Budget(daily, monthly), None, Breaker())
     stage.batches = [batch(limits=limits)]
@@ -341,7 +324,7 @@ def test_a_row_that_earlier_charges_leave_no_room_for_says_so_and_until_when(sta
     assert (stage.sent, stage.postponed) == ([], [(1, word, until)])
 
 
-def test_charges_before_today_count_only_for_the_month(stage: Stage) -> None:
+def test_charges_before_today_count_only_for_the_month(stage: SweepStage) -> None:
     stage.accounts["pycon"] = Account("pycon", Budget(Cap(None, 500), Cap(None, 2_000)), None, Breaker())
     stage.spent_this_month = times(2)
     stage.rows = [row(1)]
@@ -349,7 +332,7 @@ def test_charges_before_today_count_only_for_the_month(stage: Stage) -> None:
     assert stage.sent == [1]
 
 
-def test_a_younger_row_that_needs_less_does_not_overtake(stage: Stage) -> None:
+def test_a_younger_row_that_needs_less_does_not_overtake(stage: SweepStage) -> None:
     stage.accounts["pycon"] = Account("pycon", Budget(Cap(), Cap(None, 1_200)), None, Breaker())
     small = Amount(1, 9, 1, 100)
     stage.rows = [row(1, due=minutes(-9)), row(2, need=NEED * 2, due=minutes(-8)), row(3, need=small)]
@@ -357,7 +340,7 @@ def test_a_younger_row_that_needs_less_does_not_overtake(stage: Stage) -> None:
     assert (stage.sent, stage.postponed) == ([1], [])
 
 
-def test_a_batch_at_its_limit_does_not_delay_other_batches_of_its_project(stage: Stage) -> None:
+def test_a_batch_at_its_limit_does_not_delay_other_batches_of_its_project(stage: SweepStage) -> None:
     stage.batches = [batch(limits=times(1)), batch("d")]
     stage.rows = [row(1, due=minutes(-9)), row(2, due=minutes(-8)), row(3, of="d"), row(4, of="d")]
     stage.sweep()
@@ -374,7 +357,7 @@ STOPPED = {
 
 
 @pytest.mark.parametrize("word", sorted(STOPPED))
-def test_rows_of_a_project_that_a_person_has_to_free_wait_for_the_person(stage: Stage, word: str) -> None:
+def test_rows_of_a_project_that_a_person_has_to_free_wait_for_the_person(stage: SweepStage, word: str) -> None:
     stage.accounts["pycon"] = STOPPED[word]
     stage.batches = [batch(), batch("d", "djangocon")]
     stage.rows = [row(1), row(2), row(3, of="d", project="djangocon"), row(4, need=Amount())]
@@ -385,7 +368,7 @@ def test_rows_of_a_project_that_a_person_has_to_free_wait_for_the_person(stage: 
 
 
 @pytest.mark.parametrize("most", [1, 2, 3, 4, 5])
-def test_no_more_rows_get_another_date_than_a_sweep_may_send(stage: Stage, most: int) -> None:
+def test_no_more_rows_get_another_date_than_a_sweep_may_send(stage: SweepStage, most: int) -> None:
     stage.accounts |= dict.fromkeys(("pycon", "djangocon"), STOPPED["paused"])
     stage.accounts["europython"] = Account("europython", Budget(Cap(), Cap(None, 499)), None, Breaker())
     stage.batches = [batch(), batch("d", "djangocon"), batch("e", "europython"), batch("f", "europython")]
@@ -405,21 +388,21 @@ ON_ITS_OWN: dict[str, Account | Exception] = {
 
 
 @pytest.mark.parametrize("case", sorted(ON_ITS_OWN))
-def test_rows_of_a_project_that_continues_without_a_person_are_not_read(stage: Stage, case: str) -> None:
+def test_rows_of_a_project_that_continues_without_a_person_are_not_read(stage: SweepStage, case: str) -> None:
     stage.accounts["pycon"] = ON_ITS_OWN[case]
     stage.rows = [row(1), row(2, need=Amount()), row(3, due=None, reason="budget_day: used up")]
     stage.sweep()
     assert (stage.read, stage.sent, stage.postponed) == ([NO_PROJECT], [2], [])
 
 
-def test_behind_a_breaker_whose_probe_is_due_one_row_goes(stage: Stage) -> None:
+def test_behind_a_breaker_whose_probe_is_due_one_row_goes(stage: SweepStage) -> None:
     stage.accounts["pycon"] = Account("pycon", AMPLE, None, Breaker(open=True, probe_at=stamp(NOON)))
     stage.rows = [row(number, due=minutes(number - 9)) for number in range(1, 4)]
     stage.sweep()
     assert (stage.sent, stage.postponed) == ([1], [])
 
 
-def test_a_row_whose_batchs_charges_cannot_be_read_keeps_its_date(stage: Stage) -> None:
+def test_a_row_whose_batchs_charges_cannot_be_read_keeps_its_date(stage: SweepStage) -> None:
     stage.batches = [batch(), batch("d")]
     stage.spent_by["b"] = LedgerUnavailable("no answer")
     stage.rows = [row(1, due=minutes(-1)), row(2, of="d")]
@@ -429,7 +412,7 @@ def test_a_row_whose_batchs_charges_cannot_be_read_keeps_its_date(stage: Stage) 
 
 @pytest.mark.parametrize("spent", [LedgerUnavailable("no answer"), times(1)], ids=["unknown", "all but one"])
 def test_no_more_rows_that_keep_their_dates_are_read_than_a_sweep_may_send(
-    stage: Stage, spent: Total | LedgerUnavailable
+    stage: SweepStage, spent: Total | LedgerUnavailable
 ) -> None:
     stage.batches, stage.spent_by["b"] = [batch(limits=times(2))], spent
     stage.rows = [row(number, due=minutes(number - 9)) for number in range(1, 9)]
@@ -438,7 +421,7 @@ def test_no_more_rows_that_keep_their_dates_are_read_than_a_sweep_may_send(
 
 
 @pytest.mark.parametrize("case", [*sorted(STOPPED), *sorted(ON_ITS_OWN)])
-def test_rows_of_a_cancelled_batch_go_to_their_end_whatever_the_project_may(stage: Stage, case: str) -> None:
+def test_rows_of_a_cancelled_batch_go_to_their_end_whatever_the_project_may(stage: SweepStage, case: str) -> None:
     stage.accounts["pycon"] = (STOPPED | ON_ITS_OWN)[case]
     stage.batches = [batch(cancelled=True)]
     stage.rows = [row(1), row(2, due=None, reason="paused: by hand")]
@@ -447,7 +430,7 @@ def test_rows_of_a_cancelled_batch_go_to_their_end_whatever_the_project_may(stag
 
 
 @pytest.mark.parametrize("case", sorted(ON_ITS_OWN))
-def test_rows_of_a_cancelled_batch_pass_rows_that_wait(stage: Stage, case: str) -> None:
+def test_rows_of_a_cancelled_batch_pass_rows_that_wait(stage: SweepStage, case: str) -> None:
     stage.accounts["pycon"] = ON_ITS_OWN[case]
     stage.batches = [batch(), batch("c", cancelled=True)]
     stage.rows = [*(row(number, due=minutes(-9)) for number in range(1, 6)), row(6, of="c"), row(7, of="c")]
@@ -457,7 +440,7 @@ def test_rows_of_a_cancelled_batch_pass_rows_that_wait(stage: Stage, case: str) 
 
 @pytest.mark.parametrize(("passed", "sent"), [(3, [9]), (4, [])])
 def test_rows_of_a_cancelled_batch_pass_so_many_rows_and_no_more(
-    stage: Stage, monkeypatch: pytest.MonkeyPatch, passed: int, sent: list[int]
+    stage: SweepStage, monkeypatch: pytest.MonkeyPatch, passed: int, sent: list[int]
 ) -> None:
     monkeypatch.setattr("titlecard.pipeline.requeue.MOST_PASSED", 3)
     stage.accounts["pycon"] = ON_ITS_OWN["an open breaker"]
@@ -467,7 +450,7 @@ def test_rows_of_a_cancelled_batch_pass_so_many_rows_and_no_more(
     assert (stage.sent, len(stage.read)) == (sent, 4)
 
 
-def test_rows_of_a_cancelled_batch_wait_with_the_others_when_time_is_up(stage: Stage) -> None:
+def test_rows_of_a_cancelled_batch_wait_with_the_others_when_time_is_up(stage: SweepStage) -> None:
     stage.accounts["pycon"] = ON_ITS_OWN["an open breaker"]
     stage.batches = [batch(), batch("c", cancelled=True)]
     stage.rows = [row(1, due=minutes(-9)), row(2, due=minutes(-8)), row(3, of="c")]
@@ -476,7 +459,7 @@ def test_rows_of_a_cancelled_batch_wait_with_the_others_when_time_is_up(stage: S
     assert (stage.sent, len(stage.read)) == ([], 2)
 
 
-def test_rows_of_a_cancelled_batch_pass_rows_beyond_the_budget(stage: Stage) -> None:
+def test_rows_of_a_cancelled_batch_pass_rows_beyond_the_budget(stage: SweepStage) -> None:
     stage.accounts["pycon"] = Account("pycon", Budget(Cap(None, 500), Cap()), None, Breaker())
     stage.batches = [batch(), batch("c", cancelled=True)]
     stage.rows = [*(row(number, due=minutes(-9)) for number in range(1, 6)), row(6, of="c"), row(7, of="c")]
@@ -487,14 +470,14 @@ def test_rows_of_a_cancelled_batch_pass_rows_beyond_the_budget(stage: Stage) -> 
 # ------------------------------------------------------------------------------------------ rows that wait for a person
 
 
-def test_rows_that_wait_for_our_own_limits_go_when_there_is_room_and_no_others(stage: Stage) -> None:
+def test_rows_that_wait_for_our_own_limits_go_when_there_is_room_and_no_others(stage: SweepStage) -> None:
     reasons = ["batch_limit: used up", "waits_for: somebody", "paused: by hand", "no_budget: none"]
     stage.rows = [row(number, due=None, reason=reason) for number, reason in enumerate(reasons, 1)]
     stage.sweep()
     assert (stage.sent, stage.postponed) == ([1, 3, 4], [])
 
 
-def test_a_waiting_row_records_a_new_reason_once(stage: Stage) -> None:
+def test_a_waiting_row_records_a_new_reason_once(stage: SweepStage) -> None:
     stage.accounts["pycon"] = Account("pycon", Budget(Cap(), Cap(None, 499)), None, Breaker())
     stage.rows = [row(1, due=None, reason="batch_limit: used up"), row(2, due=None, reason="budget_month: whole")]
     stage.rows += [row(3, due=None, reason="paused: by hand")]
@@ -502,7 +485,7 @@ def test_a_waiting_row_records_a_new_reason_once(stage: Stage) -> None:
     assert (stage.sent, stage.postponed) == ([], [(1, "budget_month", None)])
 
 
-def test_a_waiting_row_gets_a_date_where_there_is_one(stage: Stage) -> None:
+def test_a_waiting_row_gets_a_date_where_there_is_one(stage: SweepStage) -> None:
     stage.accounts["pycon"] = Account("pycon", Budget(Cap(None, 500), Cap()), None, Breaker())
     stage.spent_today = stage.spent_this_month = times(1)
     stage.rows = [row(1, due=None, reason="budget_day: whole"), row(2, due=None, reason="paused: by hand")]
@@ -510,7 +493,7 @@ def test_a_waiting_row_gets_a_date_where_there_is_one(stage: Stage) -> None:
     assert (stage.sent, stage.postponed) == ([], [(1, "budget_day", TOMORROW), (2, "budget_day", TOMORROW)])
 
 
-def test_a_waiting_row_does_not_overtake_a_due_one(stage: Stage) -> None:
+def test_a_waiting_row_does_not_overtake_a_due_one(stage: SweepStage) -> None:
     stage.accounts["pycon"] = Account("pycon", Budget(Cap(), Cap(None, 500)), None, Breaker())
     stage.rows = [row(1), row(2), row(3, due=None, need=Amount(1, 9, 1, 1), reason="budget_day: whole")]
     stage.sweep()
@@ -522,20 +505,20 @@ def test_a_waiting_row_does_not_overtake_a_due_one(stage: Stage) -> None:
 A_DAY_LATER = NOON + timedelta(seconds=UNREADABLE_SECONDS)
 
 
-def test_an_unreadable_row_is_postponed_for_a_day_and_does_not_delay_others(stage: Stage) -> None:
+def test_an_unreadable_row_is_postponed_for_a_day_and_does_not_delay_others(stage: SweepStage) -> None:
     stage.rows = [UnreadableRow("b", number, "KeyError", stamp(minutes(-1))) for number in (1, 4)]
     stage.rows += [row(2, need=Amount()), row(3)]
     assert stage.sweep() == {"unreadable": 2, "put back": 2}
     assert stage.calls[0] == ("postpone_unreadable", "b", 1, A_DAY_LATER)
 
 
-def test_an_unreadable_row_that_waits_for_a_person_does_not_delay_others(stage: Stage) -> None:
+def test_an_unreadable_row_that_waits_for_a_person_does_not_delay_others(stage: SweepStage) -> None:
     stage.rows = [UnreadableRow("b", 1, "KeyError", NEVER), row(2, due=None, reason="paused: by hand")]
     assert stage.sweep() == {"unreadable": 1, "put back": 1}
 
 
 @pytest.mark.parametrize("trouble", [KeyError("gone"), BatchItemInvalid("edited")], ids=lambda it: type(it).__name__)
-def test_a_row_of_an_unreadable_batch_is_postponed_too(stage: Stage, trouble: Exception) -> None:
+def test_a_row_of_an_unreadable_batch_is_postponed_too(stage: SweepStage, trouble: Exception) -> None:
     stage.trouble["gone"] = trouble
     stage.rows = [row(1, of="gone", due=minutes(-1)), row(2)]
     assert stage.sweep() == {"unreadable": 1, "put back": 1}
@@ -543,7 +526,7 @@ def test_a_row_of_an_unreadable_batch_is_postponed_too(stage: Stage, trouble: Ex
 
 
 @pytest.mark.parametrize("case", ["paused", "unreadable", "cannot be paid for", "waiting"])
-def test_a_sweep_whose_time_is_up_reads_no_further_although_nothing_is_sent(stage: Stage, case: str) -> None:
+def test_a_sweep_whose_time_is_up_reads_no_further_although_nothing_is_sent(stage: SweepStage, case: str) -> None:
     stage.rows = [row(number) for number in range(1, 9)]
     if case == "paused":
         stage.accounts["pycon"] = Account("pycon", AMPLE, "", Breaker())
@@ -559,7 +542,7 @@ def test_a_sweep_whose_time_is_up_reads_no_further_although_nothing_is_sent(stag
     assert stage.calls[-1] == ("audit",)
 
 
-def test_a_row_that_the_index_lists_twice_is_sent_once(stage: Stage) -> None:
+def test_a_row_that_the_index_lists_twice_is_sent_once(stage: SweepStage) -> None:
     stage.rows = [row(1, due=minutes(-1)), row(1, need=Amount()), row(2)]
     assert stage.sweep() == {"put back": 2}
     assert stage.sent == [1, 2]
