@@ -6,20 +6,19 @@ import re
 import unicodedata
 from contextlib import suppress
 from dataclasses import replace
-from itertools import chain, islice, pairwise
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from titlecard.manifests.addresses import youtube_id
-from titlecard.manifests.column_names import looks_like_an_id, plain_name
+from titlecard.manifests.column_names import looks_like_an_id
 from titlecard.manifests.errors import NotAManifest
-from titlecard.manifests.json_rows import ANY, HOLDERS, elements, parsed
+from titlecard.manifests.json_paths import are_rows_by_id, is_row, list_of_people, path_to_rows
+from titlecard.manifests.json_rows import elements, parsed
 from titlecard.manifests.log_lines import has_log_lines, without_log_lines
-from titlecard.manifests.references import keys_of
 from titlecard.manifests.source import HEAD_BYTES, lines
 from titlecard.manifests.tables import Table, delimiter, table
 from titlecard.manifests.texts import unescaped
 from titlecard.manifests.title_lines import are_numbered, title_and_address, title_and_id, without_number
-from titlecard.manifests.vocabulary import ENVELOPES, FIELDS, KEYS
 from titlecard.manifests.xml_rows import xml_form
 from titlecard.manifests.yaml_rows import is_single, is_yaml
 
@@ -124,14 +123,6 @@ _EMPTY_YAML = re.compile(rb"(?:[ \t]*(?:#[^\n]*|---[ \t]*)?\r?\n)*+[ \t]*(?:\w+:
 
 _SCHEDULE: RowsPath = ("{", "schedule{", "conference{", "days[", "{", "rooms{", "*[")
 _SCHEDULE_2: RowsPath = ("{", "schedule{", "events[")
-_WITH_SPEAKERS: dict[str, RowsPath] = {"sessions": ("{", "sessions["), "talks": ("{", "talks[")}
-_HOLDERS_MAX, _NAMES_TRIED = 500, 20
-"""The most containers in which a list of rows is looked for, and the most names or elements in each that are tried."""
-
-_TITLES = frozenset({*FIELDS["title"], "snippet"})
-_KEYS = frozenset({*FIELDS["id"], *FIELDS["url"], *KEYS, "presenters", "speakers"})
-_PEOPLE = frozenset(FIELDS["presenters"])
-
 _GRID: RowsPath = ("[", "{", "rooms[", "{", "sessions[")
 _SPEAKERS: RowsPath = ("{", "speakers[")
 
@@ -257,9 +248,9 @@ def _json(head: bytes, text: bytes, *, logged: bool) -> Form:
         return known._replace(logged=logged)
     if how := _to_convert(begun):
         raise NotAManifest(f"The file is a JSON {how}")
-    if people := _list_of_people(begun):
+    if people := list_of_people(begun):
         return Form(_json_name(text, "JSON object"), people=("{", f"{people}["), logged=logged)
-    if path := _path_to_rows(begun):
+    if path := path_to_rows(begun):
         return Form(_json_name(text, "JSON object"), path=path, logged=logged)
     by_lines = _is_json_lines(head, logged=logged)
     container = "JSON Lines" if by_lines else "JSON object" if text.startswith(b"{") else "JSON array"
@@ -289,11 +280,11 @@ def _known_document(begun: Any) -> Form | None:  # noqa: ANN401, PLR0911 -- what
         case {"conference": {"days": list()}}:
             return Form("schedule of a conference (JSON)", path=("{", *_SCHEDULE[2:]))
         case {"sessions": [{"isServiceSession": _}, *_]}:
-            return Form("Sessionize (all)", path=_WITH_SPEAKERS["sessions"], people=_SPEAKERS)
+            return Form("Sessionize (all)", path=("{", "sessions["), people=_SPEAKERS)
         case {"talks": list() as talks} if any(
             isinstance(it, dict) and "code" in it and ("fav_count" in it or "speakers" in begun) for it in talks
         ):
-            return Form("schedule of pretalx (JSON)", path=_WITH_SPEAKERS["talks"], people=_SPEAKERS)
+            return Form("schedule of pretalx (JSON)", path=("{", "talks["), people=_SPEAKERS)
         case list() if any(_is_day_of_grid(it) for it in begun):
             return Form("Sessionize (grid)", path=_GRID)
     return None
@@ -325,134 +316,16 @@ def _to_convert(begun: Any) -> str | None:  # noqa: ANN401, PLR0911 -- what JSON
             return "table of Google Sheets. Convert it: jq -r '.values[] | @csv' OLD > NEW.csv"
         case {"columns": [str(), *_], "data": [[*_], *_]}:
             return 'table of pandas. Write it with to_json("NEW.jsonl", orient="records", lines=True)'
-        case dict() if _is_row(begun) and all(
+        case dict() if is_row(begun) and all(
             isinstance(it, dict) and all(map(str.isdigit, it)) for it in begun.values()
         ):
             return 'table of pandas. Write it with to_json("NEW.jsonl", orient="records", lines=True)'
-        case dict() if _are_rows_by_id(begun):
+        case dict() if are_rows_by_id(begun):
             return "object of rows by their ids. Convert it: jq -c 'to_entries[] | {id: .key} + .value' OLD > NEW.jsonl"
-        case dict() if name := next((it for it in begun if _NAME.fullmatch(it) and _are_rows_by_id(begun[it])), None):
+        case dict() if name := next((it for it in begun if _NAME.fullmatch(it) and are_rows_by_id(begun[it])), None):
             how = f"jq -c '.{name} | to_entries[] | {{id: .key}} + .value' OLD > NEW.jsonl"
             return f"object of rows by their ids. Convert it: {how}"
     return None
-
-
-def _are_rows_by_id(rows: object) -> bool:
-    return (
-        isinstance(rows, dict)
-        and len(rows) > 1
-        and all(isinstance(it, dict) and _TITLES & it.keys() for it in rows.values())
-    )
-
-
-def _list_of_people(begun: Any) -> str | None:  # noqa: ANN401 -- what JSON holds
-    """Return the name of an object's list of people to whom its rows refer by keys."""
-    if not isinstance(begun, dict):
-        return None
-    for name, people in begun.items():
-        if plain_name(name) in _PEOPLE and isinstance(people, list):
-            keys = {key for person in people if isinstance(person, dict) for key in keys_of(person)}
-            lists = (rows for other, rows in begun.items() if other != name and isinstance(rows, list))
-            if any(_refers_to(row, keys) for row in chain.from_iterable(lists)):
-                return str(name)
-    return None
-
-
-def _refers_to(row: object, keys: set[str]) -> bool:
-    given = [value for name, value in row.items() if plain_name(name) in _PEOPLE] if isinstance(row, dict) else []
-    inner = chain.from_iterable(value if isinstance(value, list) else [value] for value in given)
-    return any(isinstance(key, str | int) and str(key) in keys for key in inner)
-
-
-def _path_to_rows(begun: Any) -> RowsPath | None:  # noqa: ANN401 -- what JSON holds
-    """Return the location of the rows in containers: `{"data": {"items": [...]}}`, `{"days": [{"talks": [...]}]}`.
-
-    Raises:
-        NotAManifest: they are in several places, and other lists are at places like these.
-    """
-    if not isinstance(begun, dict) or _is_row(begun) or any(_are_rows(name, it) for name, it in begun.items()):
-        return None
-    found: dict[RowsPath, bool] = {}  # whether the rows have titles, or names, as rooms also have
-    holders: list[tuple[RowsPath, dict[str, Any]]] = [(("{",), begun)]
-    for path, holder in holders:  # it grows by the objects within, outer ones first
-        if found and len(path) >= len(next(iter(found))):
-            break
-        names = list(holder)[:_NAMES_TRIED]
-        if path[-1:] == ("{",) and not _TITLES.isdisjoint(map(plain_name, names)):  # an element that may be a row
-            names = [name for name in names if name in HOLDERS]
-        for name in names:
-            it = holder[name]
-            if _are_rows(name, it):
-                found[(*path, f"{name}[")] = _is_titled(it)
-            elif isinstance(it, dict):
-                holders.append(((*path, f"{name}{{"), it))
-            elif isinstance(it, list):
-                holders += [((*path, f"{name}[", "{"), inner) for inner in it[:_NAMES_TRIED] if isinstance(inner, dict)]
-        del holders[_HOLDERS_MAX:]
-    titled = [path for path, has_titles in found.items() if has_titles]
-    return _common_path(titled or list(found), begun) if found else None
-
-
-def _common_path(paths: list[RowsPath], begun: Any) -> RowsPath:  # noqa: ANN401 -- what JSON holds
-    """Return the path to all of these lists of rows.
-
-    Raises:
-        NotAManifest: it would lead to lists of something else as well.
-    """
-    common: list[str] = []
-    for parts in zip(*paths, strict=False):
-        name = parts[0] if len(set(parts)) == 1 else f"{ANY}{parts[0][-1]}"
-        is_number = len(common) > 0 and len(name) > 1 and not any(map(str.isalpha, name))  # such as a year
-        common.append(f"{ANY}{name[-1]}" if is_number else name)
-    path = tuple(common)
-    alike = len({tuple(part[-1] for part in it) for it in paths}) == 1
-    lists = [(name, it) for name, it in _at(path, begun) if it]
-    if not alike or not all(_are_rows(name, it) for name, it in lists) or len({_is_titled(it) for _, it in lists}) > 1:
-        places = [".".join(part[:-1] or "[]" for part in it[1:]).replace(".[]", "[]")[:200] for it in paths]
-        raise NotAManifest(
-            f"The file has lists of talks in several places: {', '.join(places[:_NAMES_TRIED])}. Take them out: "
-            f"jq -c '{', '.join(f'.{place}[]' for place in places[:_NAMES_TRIED])}' OLD > NEW.jsonl"
-        )
-    return path
-
-
-def _at(path: RowsPath, begun: Any) -> list[tuple[str, Any]]:  # noqa: ANN401 -- what JSON holds
-    """Return what is at a path, with its names."""
-    found: list[tuple[str, Any]] = [("", begun)]
-    for before, part in pairwise(path):
-        kind = dict if part.endswith("{") else list
-        inner = chain.from_iterable(
-            ((name, value) for value in it) if before.endswith("[") else it.items() for name, it in found
-        )
-        found = [
-            (name, it)
-            for name, it in inner
-            if isinstance(it, kind) and part[:-1] in {"" if before[-1] == "[" else name, ANY}
-        ]
-    return found
-
-
-def _is_titled(rows: list[Any]) -> bool:
-    """Return whether the first of these rows has a title, and not a name alone."""
-    return any(plain_name(name) in _TITLES - {"name"} or name in ENVELOPES for name in rows[0])
-
-
-def _are_rows(name: str, it: object) -> bool:
-    """Return whether the value of this name is a list of rows."""
-    return (
-        isinstance(it, list)
-        and plain_name(name) not in _PEOPLE
-        and bool(it)
-        and isinstance(it[0], dict)
-        and _is_row(it[0])
-    )
-
-
-def _is_row(record: dict[str, Any]) -> bool:
-    """Return whether an object may be a row: it has a title, itself or in an envelope, and something to find it by."""
-    inner = next((it for name in ENVELOPES if isinstance(it := record.get(name), dict)), record)
-    names = {plain_name(name) for name in (*record, *inner)}
-    return bool(names & _TITLES and names & _KEYS)
 
 
 def _is_json_lines(head: bytes, *, logged: bool) -> bool:

@@ -83,7 +83,8 @@ def are_numbered(written: Sequence[str]) -> bool:
 
 def without_number(line: str) -> str:
     """Return a line without the number or time at its beginning."""
-    return _PLACE.sub("", line, count=1) if _PLACE.match(line) else line
+    place = _PLACE.match(line)
+    return line[place.end() :] if place else line
 
 
 def title_and_address(text: str) -> tuple[str, str] | None:
