@@ -1,12 +1,10 @@
-"""Settings of every test: the longest files first, no clock for property tests, and Ctrl-C for commands."""
+"""Settings of every test: the longest files first, rare garbage collection, and Ctrl-C for commands."""
 
 from __future__ import annotations
 
 import gc
 import signal
 from typing import TYPE_CHECKING
-
-from hypothesis import HealthCheck, settings
 
 if TYPE_CHECKING:
     import pytest
@@ -24,10 +22,6 @@ LONGEST = (
     "simulation/test_schedules",
 )
 """The files that begin a run, in this order, so that no worker is left alone with one of them at the end."""
-
-settings.register_profile("new", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.register_profile("same", settings.get_profile("new"), derandomize=True)
-settings.load_profile("same")  # the same examples in every run; `--hypothesis-profile new` looks for others
 
 gc.set_threshold(100_000, 20, 100)  # the packages alone are a million objects, which each collection would look through
 

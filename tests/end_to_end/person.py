@@ -138,9 +138,9 @@ def ran(*command: str | Path, base_url: str = "", stdin: int = DEVNULL) -> Ran:
         return ended(process)
 
 
-def ran_here(*command: str | Path) -> Ran:
-    """Run a `titlecard` command in this process, without a key."""
-    return _ran_here(*command, environment=_environment())
+def ran_here(*command: str | Path, base_url: str = "") -> Ran:
+    """Run a `titlecard` command in this process; an empty `base_url` means that there is no key."""
+    return _ran_here(*command, environment=_environment(base_url))
 
 
 def _ran_here(*command: str | Path, environment: Mapping[str, str], text: str = "") -> Ran:

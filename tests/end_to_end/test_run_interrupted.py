@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from tests.end_to_end.manifests import answers, lines, videos
-from tests.end_to_end.person import Ran, ended, interrupt, left_behind, parameters, ran, started
+from tests.end_to_end.person import Ran, ended, interrupt, left_behind, parameters, ran_here, started
 from tests.end_to_end.stack import until
 from tests.end_to_end.witness import Witness
 
@@ -66,7 +66,7 @@ def story(artefacts: Path, provider: Witness, tmp_path_factory: pytest.TempPathF
     until(lambda: not left_behind(state), "everything that the killed run had started has left")
     second = provider.asked().total()
     provider.fail()
-    whole = ran(*command, base_url=provider.base_url)
+    whole = ran_here(*command, base_url=provider.base_url)
     return Story(interrupted, left, killed, whole, (first, second, provider.asked().total()))
 
 

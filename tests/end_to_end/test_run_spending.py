@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from tests.end_to_end.manifests import lines, videos
-from tests.end_to_end.person import FIELDS, Ran, parameters, ran
+from tests.end_to_end.person import FIELDS, Ran, parameters, ran, ran_here
 from tests.end_to_end.witness import Witness
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def failed(artefacts: Path, provider: Witness, tmp_path_factory: pytest.TempPath
     provider.fail(*FAILURES * 20)
     folder = tmp_path_factory.mktemp("failing")
     (folder / "list.jsonl").write_bytes(lines(videos(15, "Failing")))
-    done = ran(
+    done = ran_here(
         *("run", folder / "list.jsonl", "--state", folder / "state", "--tier", "model"),
         *parameters({"RetryBackoffSeconds": "1", "MaxConcurrency": "2", "BreakerThreshold": "1000"}),
         base_url=provider.base_url,
@@ -141,7 +141,7 @@ def test_a_run_says_why_it_waits_while_it_waits_and_when_it_ends(provider: Witne
     provider.reset()
     provider.fail(always="unauthorized")
     (tmp_path / "list.jsonl").write_bytes(lines(videos(3, "Waiting")))
-    done = ran(
+    done = ran_here(
         *("run", tmp_path / "list.jsonl", "--state", tmp_path / "state", "--tier", "model"),
         base_url=provider.base_url,
     )
