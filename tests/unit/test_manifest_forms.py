@@ -268,6 +268,11 @@ def test_a_table_of_youtube_studio_has_its_ids_in_content() -> None:
     assert accepted(data) == [(3, "dQw4w9WgXcQ", "A")]
 
 
+def test_the_total_of_a_table_with_a_title_is_left_out() -> None:
+    data = "コンテンツ,動画のタイトル,視聴回数\n合計,チャンネル合計,5\ndQw4w9WgXcQ,A,5\n"
+    assert accepted(data.encode()) == [(3, "dQw4w9WgXcQ", "A")]
+
+
 def test_a_row_without_a_known_title_says_which_columns_it_has() -> None:
     (row,) = rows(b'{"id": "a", "Heading": "A"}')
     assert isinstance(row, Refused)
@@ -1013,6 +1018,7 @@ def test_a_list_of_titles_in_markdown_is_read() -> None:
         ("1. Queues", "2. A talk about locks"),
         ("9) Queues", "10) A talk about locks"),
         ("1. Queues", "1. A talk about locks"),
+        ("## 2019", "1. Queues", "## 2020", "1. A talk about locks"),
         ("00:00 Queues", "1:02:03 - A talk about locks"),
         ("- [ ] Queues", "- [x] A talk about locks"),
     ],
@@ -1651,6 +1657,12 @@ def test_yaml_of_one_talk_or_with_other_names_before_its_list_is_read(text: str)
 def test_each_document_of_yaml_is_a_talk() -> None:
     text = "---\nid: a\ntitle: Queues\n---\nid: b\ntitle: Locks\n"
     assert [found[1:] for found in accepted(text.encode())] == [("a", "Queues"), ("b", "Locks")]
+
+
+def test_an_empty_document_of_yaml_is_no_row() -> None:
+    read = rows(b"---\ntitle: A\nyoutube: Ab3dEfGh1Jk\n---\n---\ntitle: B\nyoutube: -l9mNoPq2Rs\n---\n")
+    assert [identity for identity, _, _ in talks(read)] == ["Ab3dEfGh1Jk", "-l9mNoPq2Rs"]
+    assert len(read) == 2
 
 
 def test_lines_with_colons_are_titles_and_not_yaml() -> None:

@@ -16,6 +16,7 @@ from titlecard.manifests.vocabulary import (
     FIELDS,
     HIDDEN,
     RECORDINGS,
+    TOTALS,
     VIDEOS,
 )
 
@@ -152,6 +153,12 @@ def is_hidden(title: str) -> bool:
 def has_no_title(title: str) -> bool:
     """Return whether a title is one that yt-dlp makes up for a video without one."""
     return _NO_TITLE.fullmatch(title.strip()) is not None
+
+
+def is_total(identity: str, title: str) -> bool:
+    """Return whether a row of a table is the total of the others: its id says so, and its title if it has one."""
+    told = plain_name(title)
+    return plain_name(identity) in TOTALS and (not told or any(told.endswith(word) for word in TOTALS))
 
 
 def is_untitled(title: str) -> bool:

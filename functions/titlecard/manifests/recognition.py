@@ -18,7 +18,7 @@ from titlecard.manifests.log_lines import has_log_lines, without_log_lines
 from titlecard.manifests.source import HEAD_BYTES, lines
 from titlecard.manifests.tables import Table, delimiter, table
 from titlecard.manifests.texts import unescaped
-from titlecard.manifests.title_lines import are_numbered, title_and_address, title_and_id, without_number
+from titlecard.manifests.title_lines import are_numbered, is_heading, title_and_address, title_and_id, without_number
 from titlecard.manifests.xml_rows import xml_form
 from titlecard.manifests.yaml_rows import is_single, is_yaml
 
@@ -426,7 +426,8 @@ def _are_titles(head: bytes) -> bool:
     """Return whether the first lines may be titles, and not prose; one line must have several words."""
     whole = head if len(head) < HEAD_BYTES else head[: head.rfind(b"\n") + 1]
     text = unescaped(whole.decode("utf-8", "surrogateescape"))  # the reader of the lines says which are not UTF-8
-    written = [line.strip() for line in text.split("\n")[: 10 * _LINES_JUDGED] if line.strip()]
+    first = filter(None, map(str.strip, text.split("\n")[: 10 * _LINES_JUDGED]))
+    written = [line for line in first if not is_heading(line)]
     prose = sum((line[0].islower() and "://" not in line) or line.endswith((".", ",", ";")) for line in written)
     several = len(written) > 1 or any(" " in line and not _CELLS.search(line) for line in written)
     return several and prose * 3 <= len(written) and all(map(_may_be_title, written))
@@ -434,7 +435,7 @@ def _are_titles(head: bytes) -> bool:
 
 def _titles_beside(head: bytes, separator: str | None) -> Table | None:
     """Return the list of titles whose lines each have the id or address of a video beside the title; None if none."""
-    written = _judged(head)
+    written = [line for line in _judged(head) if not is_heading(line)]
     if numbered := are_numbered(written):
         written = [without_number(line) for line in written]
     if separator and any(line.count(separator) - line.count(f"{separator} ") > 1 for line in written):

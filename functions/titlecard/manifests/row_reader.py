@@ -12,12 +12,12 @@ from titlecard.domain.text import fold, normalise
 from titlecard.domain.video import Video
 from titlecard.manifests import no_talk, presenters, texts
 from titlecard.manifests.addresses import is_youtube_id, youtube_id
-from titlecard.manifests.column_names import plain_name, recognise
+from titlecard.manifests.column_names import recognise
 from titlecard.manifests.errors import NoTalk, Unreadable
 from titlecard.manifests.ids import identity, kind, spreadsheet_fault
 from titlecard.manifests.references import References
 from titlecard.manifests.shapes import Flat, Shape, generic, shapes_of
-from titlecard.manifests.vocabulary import ENVELOPES, PRIVATE, TOTALS
+from titlecard.manifests.vocabulary import ENVELOPES, PRIVATE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -162,7 +162,7 @@ class RowReader:
         if not self._known:
             return
         values = flat.values
-        if "title" not in values and plain_name(str(values.get("id", ""))) in TOTALS:
+        if no_talk.is_total(str(values.get("id", "")), str(values.get("title", ""))):
             raise NoTalk("The row is the total of the others.")
         written = [text for text in record.values() if isinstance(text, str)]
         if written and all(text.strip() == name for name, text in record.items() if isinstance(text, str)):

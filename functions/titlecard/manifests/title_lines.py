@@ -7,6 +7,7 @@ files have the id in their names.
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from titlecard.manifests.column_names import looks_like_an_id
@@ -62,7 +63,7 @@ def title_line(line: str, *, ids: bool, numbered: bool) -> dict[str, str | None]
     Raises:
         NoTalk: the line is a heading.
     """
-    if line.startswith("#") and _HEADING.match(line):
+    if is_heading(line):
         raise NoTalk("A heading in the list of titles.")
     line = without_number(line) if numbered else line
     text = _BULLET.sub("", line, count=1)
@@ -73,12 +74,17 @@ def title_line(line: str, *, ids: bool, numbered: bool) -> dict[str, str | None]
     return {"title": text, "id": text}
 
 
+def is_heading(line: str) -> bool:
+    """Return whether a line is a heading of Markdown."""
+    return line.startswith("#") and _HEADING.match(line) is not None
+
+
 def are_numbered(written: Sequence[str]) -> bool:
     """Return whether all these lines begin with a time, or with numbers that count the lines."""
-    begun = [_PLACE.match(line) for line in written if not _HEADING.match(line)]
+    begun = [_PLACE.match(line) for line in written if not is_heading(line)]
     numbers = [int(it[1]) for it in begun if it and it[1]]
-    counted = numbers in ([*range(numbers[0], numbers[0] + len(begun))], [1] * len(begun)) if numbers else True
-    return len(begun) > 1 and all(begun) and counted
+    counted = all(number in {1, before + 1} for before, number in pairwise(numbers))  # from 1 again in each section
+    return len(begun) > 1 and all(begun) and counted and len(numbers) in {0, len(begun)}
 
 
 def without_number(line: str) -> str:

@@ -75,6 +75,8 @@ def objects(chunks: Iterable[bytes], max_bytes: int, *, single: bool = False) ->
         for event in yaml.parse(stream, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
             for record in builder.take(event):
                 stream.row_ended()
+                if single and record is None:  # an empty document, as behind the last separator
+                    continue
                 for row in _with_its_talks(record):
                     number += 1
                     yield number, row
