@@ -1448,6 +1448,11 @@ def test_a_sample_is_read_the_same_in_utf_16_with_a_byte_order_mark(name: str, m
     assert rows(gzip.compress(wide)) == rows(plain.encode())
 
 
+def test_xml_behind_blank_lines_is_read() -> None:
+    feed = '\n  <?xml version="1.0"?>\n<feed><entry><id>a</id><title>Café</title></entry></feed>'
+    assert accepted(feed.encode()) == [(1, "a", "Café")]
+
+
 def test_xml_that_says_it_is_utf_16_is_read() -> None:
     feed = '<?xml version="1.0" encoding="UTF-16"?>\n<feed><entry><id>a</id><title>Café</title></entry></feed>'
     assert accepted(feed.encode("utf-16")) == [(1, "a", "Café")]

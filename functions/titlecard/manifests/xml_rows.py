@@ -60,7 +60,7 @@ def events(form: XmlForm, chunks: Iterable[bytes], max_bytes: int) -> Iterator[t
     from defusedxml import DefusedXmlException  # noqa: PLC0415 -- most manifests are no XML
     from defusedxml.ElementTree import iterparse  # noqa: PLC0415
 
-    stream = Blocks(_numbered(chunks), max_bytes)
+    stream = Blocks(_numbered(_begun(chunks)), max_bytes)
     above: list[Element] = []
     number = within = 0
     try:
@@ -86,6 +86,15 @@ def events(form: XmlForm, chunks: Iterable[bytes], max_bytes: int) -> Iterator[t
         raise Broken(f"The XML is broken here: {error}. Nothing after this is read.") from None
     except (DefusedXmlException, LookupError, ValueError) as error:
         raise Broken(f"The XML {_declares(error)}; nothing after this is read.") from None
+
+
+def _begun(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """Yield the bytes without the blanks before the first mark: no blank may precede the declaration of XML."""
+    begun = False
+    for chunk in chunks:
+        data = chunk if begun else chunk.lstrip()
+        begun = begun or bool(data)
+        yield data
 
 
 def _numbered(chunks: Iterable[bytes]) -> Iterator[bytes]:
