@@ -70,10 +70,13 @@ TOLERATED: dict[str, str] = {
         "no connection is kept, so that there is none to close"
     ),
     "llm.client: Client.close: self._loop.close()": "the loop has ended, and its memory goes with the process",
+    'llm.exchange: read_usage: output_tokens = max(output_tokens, (_count(usage, "total_tokens") or 0) - input_tokens)'
+    ": 0 -> 1": ("without a total, the output is counted by itself"),
     "llm.prompt: truncate: if len(encoded) <= max_bytes:: <= -> <": "a text cut to its own length is the same",
     "llm.tier: ModelTier.worst_case: sure=False": "the prompt does not say whether the local tier is sure",
     "llm.tier: ModelTier._loaded: gc.disable()": _SPEED,
     "llm.tier: ModelTier._loaded: gc.freeze()": _SPEED,
+    "pipeline.audit: Audit._audit: row, done, gone = 0, Counter(), str(error)": "the row is set again",
     "pipeline.audit: Audit._may_have_ended: return False: False -> None": _ALSO_FALSE,
     "pipeline.audit: Audit._end_as_dead: died = [message for message, state in zip(": _SAME_LENGTH,
     "pipeline.canary: CanaryGate.release: self._released = "
