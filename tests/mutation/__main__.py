@@ -41,7 +41,7 @@ PARTS = (
     ),
     "aws.dynamodb.catalog.upload_progress",
     *(f"aws.{name}" for name in ("functions", "notifications", "secrets", "sqs")),
-    *(f"pipeline.{name}" for name in ("batch_limits", "publish", "requeue")),
+    *(f"pipeline.{name}" for name in ("batch_limits", "gauges", "ingest", "publish", "requeue")),
     *(
         f"pipeline.{name}"
         for name in ("admission", "ask", "audit", "canary", "finish", "job", "lease", "outcome_types", "parse")
@@ -91,6 +91,8 @@ def main() -> int:
     parser.add_argument("--tests-only", action="store_true", help="skip the simulation, which takes longest")
     parser.add_argument("--sample", action="store_true", help="try the fixed sample, each mistake against its own test")
     asked = parser.parse_args()
+    if unknown := sorted(set(_modules(asked.only.split(","))) - set(_modules(PARTS))):
+        parser.error(f"no test is recorded for {', '.join(unknown)}: add it to PARTS")
     with tempfile.TemporaryDirectory(prefix="titlecard-mutation-") as folder:
         benches = [Bench(ROOT, Path(folder).resolve() / str(number)) for number in range(asked.workers)]
         if asked.sample:
@@ -179,6 +181,8 @@ def _modules(parts: Iterable[str]) -> Iterator[str]:
             yield from (f"{part}.{file.stem}" for file in path.glob("*.py") if file.name != "__init__.py")
         elif path.with_suffix(".py").exists():
             yield part
+        else:
+            raise SystemExit(f"there is no module {part}")
 
 
 def _is_driven(module: str) -> bool:

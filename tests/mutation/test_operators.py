@@ -6,6 +6,7 @@ import ast
 from typing import Any
 
 import pytest
+from tests.mutation.__main__ import main
 from tests.mutation.coverage import NOTED, noting
 from tests.mutation.operators import mistakes
 
@@ -90,3 +91,11 @@ def test_noting_module_notes_the_statements_that_are_executed() -> None:
 def test_mistake_in_a_function_bears_the_name_under_which_its_statement_is_noted() -> None:
     (mistake,) = [it for it in mistakes("module", SOURCE.encode()) if it.before == "+"]
     assert mistake.statement == "module: fits: return need + 1 <= room"
+
+
+@pytest.mark.parametrize("name", ["pipeline.lines", "pipeline.nothing"])
+def test_a_module_whose_tests_are_not_recorded_is_refused(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.argv", ["tests.mutation", "--only", name])
+    with pytest.raises(SystemExit) as stopped:
+        main()
+    assert stopped.value.code
