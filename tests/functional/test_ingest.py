@@ -19,9 +19,11 @@ from titlecard.domain.batch import OUTSIDE, BatchState
 from titlecard.domain.money import Total
 from titlecard.extraction.surveying import survey_batch
 from titlecard.manifests.validation import Bitmap
+from titlecard.pipeline.ingest import LEASE_SPARE_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+    from datetime import datetime
 
     from tests.functional.world import Wire
 
@@ -374,6 +376,38 @@ def test_every_continuation_gets_on_however_little_time_it_has(world: World) -> 
         if world.ingest().take(upload, running_out(after=2)):
             break
     assert batch_of(world, upload).state is BatchState.OPEN
+
+
+@pytest.mark.usefixtures("small_steps")
+def test_the_lease_outlasts_the_invocation_and_is_renewed_at_each_checkpoint(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    leases: list[tuple[int, datetime | None]] = []
+    open_batch, sent = Catalog.open_batch, Catalog.sent
+
+    def opened(catalog: Catalog, *about: Any, until: datetime, **more: Any) -> Batch:  # noqa: ANN401 -- the call's
+        leases.append((0, until))
+        return open_batch(catalog, *about, until=until, **more)
+
+    def checked(catalog: Catalog, batch: Batch, row: int, *, until: datetime | None, now: datetime) -> None:
+        leases.append((row, until))
+        sent(catalog, batch, row, until=until, now=now)
+
+    monkeypatch.setattr(Catalog, "open_batch", opened)
+    monkeypatch.setattr(Catalog, "sent", checked)
+    assert world.ingest().take(world.put(manifest(videos(45))), lambda: 400)
+    assert leases == [(row, world.clock.after(400 + LEASE_SPARE_SECONDS)) for row in (0, 10, 20, 30, 40)]
+
+
+@pytest.mark.usefixtures("small_steps")
+@pytest.mark.parametrize(
+    ("whole", "left", "complete"), [(400, 30, True), (400, 29.9, False), (40, 10, True), (40, 9.9, False)]
+)
+def test_ingest_stops_half_a_minute_or_a_quarter_of_its_time_before_the_end(
+    world: World, whole: float, left: float, *, complete: bool
+) -> None:
+    looks = iter([whole, whole])
+    assert world.ingest().take(world.put(manifest(videos(25))), lambda: next(looks, left)) is complete
 
 
 def running_out(after: int) -> Callable[[], float]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from dataclasses import replace
+from hashlib import md5
 from typing import TYPE_CHECKING
 
 import pytest
@@ -42,6 +43,14 @@ def test_a_deleted_version_is_gone(world: World) -> None:
     upload = world.put("content")
     world.s3.delete_object(Bucket=upload.bucket, Key=upload.key, VersionId=upload.version)
     with pytest.raises(ObjectDeleted, match="was deleted"):
+        fetched(world, upload)
+
+
+def test_an_object_without_a_version_that_another_has_replaced_is_gone(world: World) -> None:
+    upload = replace(world.put("older"), version="", etag=md5(b"older").hexdigest())  # noqa: S324 -- as S3's event has it
+    assert fetched(world, upload) == b"older"
+    world.put("newer")
+    with pytest.raises(ObjectDeleted, match="was replaced, and the bucket keeps no versions"):
         fetched(world, upload)
 
 

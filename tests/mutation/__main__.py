@@ -40,13 +40,14 @@ PARTS = (
         for name in ("attempts", "batches", "grants", "items", "results", "rows", "table")
     ),
     "aws.dynamodb.catalog.upload_progress",
-    *(f"aws.{name}" for name in ("functions", "notifications", "secrets", "sqs")),
+    *(f"aws.{name}" for name in ("functions", "notifications", "s3", "secrets", "sqs")),
     *(f"pipeline.{name}" for name in ("batch_limits", "gauges", "ingest", "publish", "requeue")),
     *(
         f"pipeline.{name}"
         for name in ("admission", "ask", "audit", "canary", "finish", "job", "lease", "outcome_types", "parse")
     ),
     "llm",
+    "preflight",
 )
 """The modules and packages of `titlecard` in which mistakes are made."""
 
@@ -69,7 +70,8 @@ TESTS = (
         f"tests/functional/test_{name}.py"
         for name in ("parallel_parse", "parser_errors", "requeue_money", "results", "review")
     ),
-    "tests/functional/test_ways_around_a_budget.py",
+    *(f"tests/functional/test_{name}.py" for name in ("s3", "ways_around_a_budget")),
+    "tests/template/test_preflight.py",
 )
 """The tests that should notice them."""
 

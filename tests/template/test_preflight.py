@@ -122,8 +122,8 @@ def test_the_event_source_bounds_the_concurrency_and_the_function_does_not(
             r"with FunctionMemory \(10240\): make it 1072381952 or less",
         ),
         (
-            {"NoncurrentVersionDays": "4"},
-            r"NoncurrentVersionDays \(4\) is not above RetentionSeconds \(345600\) .* make it 5 or more",
+            {"NoncurrentVersionDays": "5", "AuditAfterSeconds": "21600"},
+            r"NoncurrentVersionDays \(5\) is not above RetentionSeconds \(345600\) .* make it 6 or more",
         ),
         (
             {"OldestMessageAlarmSeconds": "345600"},
@@ -134,8 +134,8 @@ def test_the_event_source_bounds_the_concurrency_and_the_function_does_not(
             r"DeadLetterAgeAlarmSeconds \(864000\) is not below .* less than 864000",
         ),
         (
-            {"MaxConcurrency": "50"},
-            r"MaxConcurrency \(50\) \+ IngestMaxConcurrency \(2\) \+ 2 is above AccountConcurrency \(10\)",
+            {"MaxConcurrency": "7"},
+            r"MaxConcurrency \(7\) \+ IngestMaxConcurrency \(2\) \+ 2 is above AccountConcurrency \(10\)",
         ),
         ({"MaxReceiveCount": "4"}, r"MaxReceiveCount cannot be 4: it is 5 or more"),
         ({"IngestMaxReceiveCount": "4"}, r"IngestMaxReceiveCount cannot be 4: it is 5 or more"),
@@ -151,6 +151,19 @@ def test_the_event_source_bounds_the_concurrency_and_the_function_does_not(
 def test_a_parameter_that_cannot_be_is_refused_with_a_sentence(overrides: dict[str, str], sentence: str) -> None:
     with pytest.raises(CommandError, match=sentence):
         SHIPPED.values(overrides)
+
+
+@pytest.mark.parametrize(
+    "numbers",
+    [
+        {"RetryBackoffSeconds": "720"},
+        {"IngestTimeoutSeconds": "128"},
+        {"NoncurrentVersionDays": "5", "AuditAfterSeconds": "21599"},
+        {"MaxConcurrency": "6"},
+    ],
+)
+def test_numbers_that_just_agree_are_accepted(numbers: dict[str, str]) -> None:
+    assert SHIPPED.values(numbers).items() >= numbers.items()
 
 
 def test_every_clash_is_reported_at_once() -> None:
