@@ -10,7 +10,7 @@ import pytest
 from botocore.exceptions import BotoCoreError, ClientError, EndpointConnectionError
 from tests.functional.world import LIMITS, NUMBERS, PROJECT, Cut, Killed, Refusing, World, manifest, replaced, videos
 
-from titlecard import __version__
+from titlecard import __version__, telemetry
 from titlecard.aws.dynamodb.catalog import Catalog
 from titlecard.aws.errors import LeaseHeld, MessagesNotSent
 from titlecard.aws.s3 import UploadsBucket
@@ -224,11 +224,21 @@ def test_the_accepted_rows_are_kept_as_a_bitmap(world: World) -> None:
     assert list(Bitmap.from_bytes(world.uploads.read_report(upload, "accepted.bin"))) == [1, 3, 7]
 
 
+@pytest.fixture
+def refusals(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, str]]:
+    """Return the refused uploads that are reported to the log and the metrics."""
+    told: list[dict[str, str]] = []
+    monkeypatch.setattr(telemetry, "refused", lambda **about: told.append(about))
+    return told
+
+
 @pytest.mark.parametrize(
     ("content", "says"),
     [(b"", "empty"), (b"%PDF-1.7", "PDF"), (b"PK\x03\x04", "zip"), (b"Just some prose.", "neither JSON nor a table")],
 )
-def test_a_file_that_is_not_a_manifest_is_refused_with_a_report(world: World, content: bytes, says: str) -> None:
+def test_a_file_that_is_not_a_manifest_is_refused_with_a_report(
+    world: World, refusals: list[dict[str, str]], content: bytes, says: str
+) -> None:
     upload = world.put(content)
     assert taken(world, upload)
     batch, report = batch_of(world, upload), world.report(upload)
@@ -236,6 +246,7 @@ def test_a_file_that_is_not_a_manifest_is_refused_with_a_report(world: World, co
     assert says in report["message"]
     assert "Accepted formats" in report["message"]
     assert batch.reason == report["message"]
+    assert refusals == [{"batch": batch.id, "reason": "NotAManifest"}]
 
 
 @pytest.mark.parametrize(("content", "write"), [(MIXED, 3), ("%PDF-1.7", 2)], ids=["all sent", "refused"])
@@ -258,13 +269,16 @@ def test_a_refused_file_is_not_read_again(world: World) -> None:
 
 
 @pytest.mark.parametrize("key", ["uploads/talks.jsonl", "uploads/my talks/a.jsonl", "uploads/\u202etalks/a.jsonl"])
-def test_a_file_outside_any_projects_folder_is_a_refused_batch_of_no_project(world: World, key: str) -> None:
+def test_a_file_outside_any_projects_folder_is_a_refused_batch_of_no_project(
+    world: World, refusals: list[dict[str, str]], key: str
+) -> None:
     upload = replace(world.put(manifest(videos(1))), key=key)
     assert taken(world, upload)
     assert "outside any project's folder" in world.report(upload)["message"]
     batch = batch_of(world, upload)
     assert (batch.state, batch.project) == (BatchState.REFUSED, OUTSIDE)
     assert "uploads/<project>/<file>" in str(batch.reason)
+    assert refusals == [{"batch": batch.id, "reason": "OutsideAnyProject"}]
     assert [it.id for it in world.catalog.all_batches()] == [batch.id]
     assert world.sent() == []
 
