@@ -269,7 +269,7 @@ def test_a_table_of_youtube_studio_has_its_ids_in_content() -> None:
 
 
 def test_the_total_of_a_table_with_a_title_is_left_out() -> None:
-    data = "コンテンツ,動画のタイトル,視聴回数\n合計,チャンネル合計,5\ndQw4w9WgXcQ,A,5\n"
+    data = "コンテンツ,動画のタイトル,視聴回数\n合計,チャンネル合計,5\ndQw4w9WgXcQ,A,5\nTotal,2,5\n"
     assert accepted(data.encode()) == [(3, "dQw4w9WgXcQ", "A")]
 
 
@@ -494,6 +494,20 @@ def test_a_value_that_is_not_a_number_counts_as_absent() -> None:
 def test_a_formula_that_is_a_text_or_a_link_is_read_as_that() -> None:
     data = b'id,title,url\n"=""-Ab3dEfGh1J""",A,\n,B,"=HYPERLINK(""https://youtu.be/Kl9mNoPq2Rs"",""Watch"")"\n'
     assert accepted(data) == [(2, "-Ab3dEfGh1J", "A"), (3, "Kl9mNoPq2Rs", "B")]
+    data = b'id,title\n,"=HYPERLINK(""https://youtu.be/Kl9mNoPq2Rs""; ""B - """"C"""""")"\n'
+    assert accepted(data) == [(2, "Kl9mNoPq2Rs", 'B - "C"')]
+
+
+@pytest.mark.parametrize("cell", ["Watch (https://youtu.be/Ab3dEfGh1Jk)", "[Watch](https://youtu.be/Ab3dEfGh1Jk)"])
+def test_an_address_is_read_without_the_text_beside_it(cell: str) -> None:
+    (row,) = rows(f"title,Link\nA,{cell}\n".encode())
+    assert isinstance(row, Accepted)
+    assert (row.video.id, row.video.url) == ("Ab3dEfGh1Jk", "https://youtu.be/Ab3dEfGh1Jk")
+
+
+def test_a_remark_behind_the_name_of_a_column_is_no_part_of_it() -> None:
+    assert accepted(b"ID (internal),Title (as on YouTube)\na,A\n") == [(2, "a", "A")]
+    assert accepted(b"id,Title (draft),Title\na,B,A\n") == [(2, "a", "A")]
 
 
 def test_quotes_with_backslashes_are_read() -> None:

@@ -5,6 +5,7 @@ Names are compared without accents, case and punctuation (`Video ID`, `video_id`
 
 from __future__ import annotations
 
+import re
 from itertools import count, takewhile
 from typing import TYPE_CHECKING
 
@@ -37,12 +38,13 @@ _FIRST_DESCRIPTIONS = tuple(f"{name}1" for name in FIELDS["description"])
 
 VALUES_JUDGED = 20
 
+_ASIDE = re.compile(r"\([^()]{0,100}\)\s*$")
+"""A remark behind a column's name: `Title (as on YouTube)`."""
+
 
 def recognise(names: Iterable[str]) -> dict[str, str]:
     """Return which of a row's columns holds which field of a video, as {field: column}, without unknown columns."""
-    columns: dict[str, str] = {}
-    for name in names:
-        columns.setdefault(plain_name(name), name)
+    columns = _by_plain_name(list(names))
     found = {
         field: next(columns[known] for known in known_names if known in columns)
         for field, known_names in FIELDS.items()
@@ -66,6 +68,14 @@ def recognise(names: Iterable[str]) -> dict[str, str]:
         free = (columns[name] for name in RECORDINGS if name in columns and columns[name] not in found.values())
         found |= next(({"url": name} for name in free), {})
     return found | _parts(columns, found) | _people(columns, found)
+
+
+def _by_plain_name(names: Sequence[str]) -> dict[str, str]:
+    """Return the columns by their plain names, and by these without remarks where no column has such a name."""
+    columns: dict[str, str] = {}
+    for plain, name in (*((name, name) for name in names), *((_ASIDE.sub("", name), name) for name in names)):
+        columns.setdefault(plain_name(plain), name)
+    return columns
 
 
 def _parts(columns: Mapping[str, str], found: Mapping[str, str]) -> dict[str, str]:

@@ -158,7 +158,7 @@ def has_no_title(title: str) -> bool:
 def is_total(identity: str, title: str) -> bool:
     """Return whether a row of a table is the total of the others: its id says so, and its title if it has one."""
     told = plain_name(title)
-    return plain_name(identity) in TOTALS and (not told or any(told.endswith(word) for word in TOTALS))
+    return plain_name(identity) in TOTALS and (not told or told.isdigit() or told.endswith(tuple(TOTALS)))
 
 
 def is_untitled(title: str) -> bool:

@@ -44,11 +44,16 @@ _IGNORED_MAX, _NAME_CHARACTERS = 200, 100
 _APOSTROPHE = re.compile(r"'+[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20]")
 """The beginning of a cell that an export protected from being a formula."""
 
-_FORMULA = re.compile(r'=(?:HYPERLINK\()?"((?:[^"]|"")*+)"(?:[,;].*)?\)?', re.IGNORECASE)
-"""A formula that is only a text, with which people keep ids from being changed, or a link."""
+_FORMULA = re.compile(r'="((?:[^"]|"")*+)"')
+"""A formula that is only a text, with which people keep ids from being changed."""
+
+_HYPERLINK = re.compile(r'=HYPERLINK\("((?:[^"]|"")*+)"(?:\s*[,;]\s*"((?:[^"]|"")*+)")?\)', re.IGNORECASE)
+"""A formula for a link, and its text."""
 
 _NULLS = frozenset({"NULL", "\\N"})
 """What databases write for a cell that is empty."""
+
+_ADDRESS = re.compile(r"https?://[^\s<>\"'\])]+")
 
 _LINK = re.compile(r"\[([^\[\]]+)\]\((https?://[^\s()]+)\)")
 """A link in Markdown."""
@@ -232,6 +237,8 @@ def _address(url: str) -> str | None:
     """Return the address that a row gives, whole if it is only an id or a path on YouTube; None if it is none."""
     if url.startswith("/watch?v="):  # of Piped and other frontends to YouTube
         return f"https://www.youtube.com{url}"
+    if (inner := _ADDRESS.search(url)) and not url.startswith(("http", "//")):
+        return inner[0]  # beside other text
     if not spreadsheet_fault(url) and ("/" in url or "." in url):
         return url
     return f"https://www.youtube.com/watch?v={url.strip()}" if is_youtube_id(url.strip()) else None
@@ -264,6 +271,8 @@ def cell(text: str) -> str | None:
         text = text[1:]
     elif text.startswith("=") and (formula := _FORMULA.fullmatch(text)):
         text = formula[1].replace('""', '"')
+    elif text.startswith("=") and (link := _HYPERLINK.fullmatch(text)):
+        text = f"[{link[2]}]({link[1]})".replace('""', '"') if link[2] else link[1]  # as Markdown writes it
     return text or None
 
 
