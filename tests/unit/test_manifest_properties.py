@@ -28,7 +28,7 @@ from titlecard.manifests.source import lines
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-modest = settings(max_examples=60)
+modest = settings(max_examples=40)
 
 UNSENDABLE = "\0\ufffe\uffff"
 
