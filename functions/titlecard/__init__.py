@@ -35,12 +35,13 @@ def parse(videos: Iterable[Video | Mapping[str, Any]]) -> Iterator[Talk]:
 
     Args:
         videos: `Video`s, or dictionaries with their fields: `id` and `title`, and optionally `description`, `url`,
-            `channel`, `published_at` and `presenters`. They are held in memory.
+            `channel`, `event`, `published_at` and `presenters`. None counts as absent. They are held in memory.
 
     Returns:
         One talk for each video, in the same order. `talk.review` is None if the local tier is sure.
 
     Raises:
+        TypeError: one of the videos is neither a dictionary nor a `Video`.
         ValueError: a dictionary is not a video. The message gives its index, from 0, and what is wrong with it.
     """
     from titlecard.library import talks  # noqa: PLC0415 -- loads Pydantic, which `titlecard.extraction` does not need

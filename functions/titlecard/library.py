@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from datetime import date
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
@@ -12,7 +14,7 @@ from titlecard.extraction.surveying import survey_batch
 from titlecard.pipeline.talks import by_local_tier
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator
 
     from titlecard.domain.video import Talk
 
@@ -29,9 +31,16 @@ def talks(videos: Iterable[Video | Mapping[str, Any]]) -> Iterator[Talk]:
 
 
 def _video(place: int, fields: Mapping[str, Any]) -> Video:
-    """Return a dictionary as a video; its `id` may be a number, as in a database."""
+    """Return a dictionary as a video; its values may be as in a database: None, a number as the id, a date."""
+    if not isinstance(fields, Mapping):
+        raise TypeError(f"videos[{place}]: a {type(fields).__name__} is neither a dictionary nor a Video.")
+    given = {name: value for name, value in fields.items() if value is not None}
+    if "id" in given:
+        given["id"] = str(given["id"])
+    if isinstance(published := given.get("published_at"), date):
+        given["published_at"] = published.isoformat()
     try:
-        return Video.model_validate({**fields, "id": str(fields["id"])} if "id" in fields else dict(fields))
+        return Video.model_validate(given)
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"])

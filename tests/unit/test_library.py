@@ -6,6 +6,8 @@ import doctest
 import json
 import subprocess
 import sys
+from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
@@ -53,11 +55,24 @@ def test_no_videos_yield_no_talks() -> None:
         ({"id": "2"}, r"videos\[1\]: title: Field required"),
         ({"title": "No id"}, r"videos\[1\]: id: Field required"),
         ({"id": "2", "title": "Typo", "desciption": "x"}, r"videos\[1\]: desciption: Extra inputs"),
+        ({"id": None, "title": "A"}, r"videos\[1\]: id: Field required"),
     ],
 )
-def test_dictionary_that_is_no_video_is_refused_with_its_place(row: dict[str, str], message: str) -> None:
+def test_dictionary_that_is_no_video_is_refused_with_its_place(row: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         titlecard.parse([{"id": "1", "title": TITLES[0]}, row])
+
+
+def test_values_may_be_as_a_database_has_them() -> None:
+    row = {"id": 1, "title": "Linkers", "description": None, "published_at": datetime(2026, 1, 5, tzinfo=UTC)}
+    (talk,) = titlecard.parse([row | {"presenters": ["Ada Byron"]}])
+    assert (talk.title, talk.presenters) == ("Linkers", ("Ada Byron",))
+
+
+def test_what_is_neither_a_dictionary_nor_a_video_is_refused() -> None:
+    one: Any = {"id": "1", "title": TITLES[0]}  # not a list
+    with pytest.raises(TypeError, match=r"videos\[0\]: a str is neither"):
+        titlecard.parse(one)
 
 
 def test_no_aws_package_and_no_model_client_is_imported() -> None:
