@@ -104,7 +104,9 @@ def main() -> int:
             modules = sorted(_modules(asked.only.split(",")))
             every = [it for module in modules for it in mistakes(module, benches[0].file(module).read_bytes())]
             number = len(every)
-            covered = benches[0].coverage(sorted(_modules(PARTS)), asked.tests.split(","), Kept(ROOT))
+            recorded = sorted(_modules(PARTS))
+            kept = Kept(ROOT, map(benches[0].file, recorded))
+            covered = benches[0].coverage(recorded, asked.tests.split(","), kept)
             chosen = [
                 _trial(it, covered, asked.seconds) for it in every if asked.after <= it.draw < asked.after + asked.share
             ]

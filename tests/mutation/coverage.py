@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Mapping
+    from collections.abc import Generator, Iterable, Mapping
     from pathlib import Path
 
 NOTED = "_note_that_a_statement_is_executed"
@@ -117,11 +117,13 @@ class Kept:
 
     Args:
         root: the tree.
+        sources: the modules that record; a change to one of them makes all records useless.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, sources: Iterable[Path]) -> None:
         self._root = root
         self._folder = root / ".pytest_cache" / "d" / "mutation"
+        self._sources = _digest("".join(path.read_text("utf-8") for path in sources))
 
     def unknown(self, file: str) -> list[str]:
         """Return the test functions of a file without a valid record, named as for pytest."""
@@ -163,7 +165,7 @@ class Kept:
         return {it.name: _digest(ast.unparse(it)) for it in functions if it.name.startswith("test_")}
 
     def _path(self, file: str) -> Path:
-        return self._folder / f"{_digest(file)}.json"
+        return self._folder / f"{_digest(file + self._sources)}.json"
 
 
 def _digest(text: str) -> str:
