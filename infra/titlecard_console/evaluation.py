@@ -158,8 +158,8 @@ def score(cases: Sequence[Case], results: Sequence[Result]) -> Scores:
         title, names = norm(result.title) == norm(case.title), want == have
         found = Counter(rows=1, title=title, presenters=names, both=title and names, invented=bool(have - want))
         found += Counter(hit=len(want & have), want=len(want), have=len(have))
-        tallies["all"] += found
-        tallies[case.kind] += found
+        for kind in {"all", case.kind}:
+            tallies[kind] += found
         ranked.append((result, title and names))
     kept = [right for result, right in ranked if result.sure]
     return Scores(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -85,6 +86,12 @@ def test_the_scores_include_the_bill(tier: ModelTier, provider: LoopbackProvider
     assert scores.input_tokens == sum(post.input_tokens for post in provider.posts)
     assert scores.output_tokens == sum(post.output_tokens for post in provider.posts)
     assert scores.cost_micro_usd > 0
+
+
+@pytest.mark.usefixtures("local_tier")
+def test_a_row_without_a_kind_is_counted_once(tier: ModelTier) -> None:
+    given = [replace(it, kind="all") for it in cases()]
+    assert {name: group.rows for name, group in score(given, asked(tier, given).results).groups.items()} == {"all": 6}
 
 
 @pytest.mark.usefixtures("local_tier")

@@ -67,11 +67,11 @@ def evaluate(
 
     Exit code 3: a score is below the baseline, or the model did not answer for some rows.
     """
+    chosen = options.overrides(settings, model=model)
     cases, standard = list(_cases(dataset)), _read_baseline(baseline) if baseline else {}
     if tier is Policy.LOCAL:
         results, unanswered = evaluation.run(cases, evaluation.by_local_tier), 0
     else:
-        chosen = options.overrides(settings, model=model)
         results, unanswered = _by_model(cases, tier, chosen, at_once, yes=yes)
     scores = evaluation.score(cases, results)
     if as_json:
