@@ -1071,6 +1071,11 @@ def test_an_escaped_bar_in_a_markdown_table_is_text() -> None:
     assert talks(rows(table)) == [("a", "A | B", ("Ada Byron",))]
 
 
+def test_the_semicolon_of_an_escape_separates_no_columns() -> None:
+    table = "id;title;speaker\na;R&D;Ada Byron\nb;J&ouml;rg &amp; Co;Ada Byron\nc;x;y;z\n"
+    assert talks(rows(table.encode())) == [("a", "R&D", ("Ada Byron",)), ("b", "Jörg & Co", ("Ada Byron",))]
+
+
 def test_a_form_that_speakers_filled_in_gives_their_talk_and_name() -> None:
     form = (
         b"Email Address,Name,Title,Talk Title,Video\na@example.org,Ada Byron,CTO,Queues,https://youtu.be/Ab3dEfGh1Jk\n"

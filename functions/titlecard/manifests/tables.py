@@ -32,6 +32,9 @@ _DELIMITERS = {",": "CSV", ";": "CSV with semicolons", "\t": "TSV", "|": "CSV wi
 _BACKSLASHED = re.compile(rb'\\"(?=[^",;\t|\r\n])')
 """A quote within a field, as MySQL writes it: with a backslash before it, in place of a second quote."""
 
+_ESCAPE = re.compile(r"&#?\w{1,31}$")
+"""The end of a text that may be an HTML escape without its semicolon."""
+
 _PREAMBLE_LINES = 20
 """The most lines above the names of the columns."""
 
@@ -161,6 +164,8 @@ def table_rows(written: Table, chunks: Iterable[bytes], limits: ReadingLimits) -
             fault = str(error)
         except csv.Error as error:
             fault = _broken(str(error))
+        if written.delimiter == ";" and len(fields) > len(written.names):
+            fields = _rejoined(fields)
         if source.number and (fault or any(field.strip(_BLANK) for field in fields)):
             fault = fault or source.fault() or _misfit(fields, written.names)
             yield TableRow(source.number, fields, fault, source.beginning)
@@ -230,6 +235,17 @@ def _fields(text: str, delimiter: str) -> list[str]:
         return next(csv.reader((f"{line}\n" for line in text.split("\n")), delimiter=delimiter), [])
     except csv.Error:
         return []
+
+
+def _rejoined(fields: list[str]) -> list[str]:
+    """Join fields that the semicolon of an HTML escape has separated, such as `J&ouml` and `rg`."""
+    joined = fields[:1]
+    for field in fields[1:]:
+        if _ESCAPE.search(joined[-1]) and unescaped(escape := f"{joined[-1]};") != escape:
+            joined[-1] = f"{escape}{field}"
+        else:
+            joined.append(field)
+    return joined
 
 
 def _misfit(fields: list[str], names: tuple[str, ...]) -> str | None:
