@@ -22,6 +22,7 @@ class StreamOfOneChange:
     def __init__(self) -> None:
         self.meta = self
         self.events = self
+        self.restored: list[dict[str, Any]] = []
 
     def client(self, _service: str) -> StreamOfOneChange:
         """Return the client of any service."""
@@ -29,6 +30,11 @@ class StreamOfOneChange:
 
     def register(self, *_: object) -> None:
         """Accept botocore's hook."""
+
+    def batch_write_item(self, *, RequestItems: dict[str, Any]) -> dict[str, Any]:  # noqa: N803 -- boto3's
+        """Put items into the tables."""
+        self.restored += [put["PutRequest"]["Item"] for puts in RequestItems.values() for put in puts]
+        return {"UnprocessedItems": {}}
 
     def update_table(self, *, TableName: str, **_: object) -> dict[str, Any]:  # noqa: N803 -- boto3's
         """Enable a table's stream."""
@@ -83,3 +89,13 @@ def test_changes_that_are_written_down_are_not_read_again(tmp_path: Path) -> Non
     streams.record()
     assert journal.load() == written[0]
     assert len((tmp_path / "talks.jsonl").read_text(encoding="utf-8").splitlines()) == len(TABLES)
+
+
+def test_a_new_cloud_forgets_the_uploads_and_the_leases_of_earlier_ones(tmp_path: Path) -> None:
+    key = {"pk": {"S": "video#p#1"}, "sk": {"S": "current"}}
+    item = {**key, "order": {"S": "2036-01-01T00:00:00Z#1"}, "lease_until": {"S": "2036-01-01"}, "row": {"N": "1"}}
+    journal = Journal(tmp_path / "talks.jsonl")
+    journal.append([Change("CatalogTable", key, item)])
+    streams = StreamOfOneChange()
+    JournaledTables(cast("Cloud", streams), journal).restore()
+    assert streams.restored == [{**key, "order": {"S": ""}, "row": {"N": "1"}}]
