@@ -137,7 +137,8 @@ def _clock(source: str) -> Finding:
         time = parsedate_to_datetime(told or "")
     except ValueError:
         remedy = "check the connection and the proxy, if you use AWS or a model."
-        return Finding("clock", Level.WARNING, f"not checked: {source} does not tell the time", remedy)
+        address = source.rpartition("@")[2]  # without a password
+        return Finding("clock", Level.WARNING, f"not checked: {address} does not tell the time", remedy)
     off = datetime.now(UTC) - (time if time.tzinfo else time.replace(tzinfo=UTC))  # `-0000` is UTC too (RFC 5322)
     found = (
         f"{abs(off.total_seconds()):.0f} s {'behind' if off < timedelta() else 'ahead of'} {urlsplit(source).hostname}"
@@ -150,8 +151,11 @@ def _clock(source: str) -> Finding:
 def _proxies(environment: Mapping[str, str]) -> Finding:
     found = {name: environment[name] for name in PROXIES if environment.get(name)}
     for name, value in found.items():
-        parts = urlsplit(value)
-        if parts.scheme not in {"http", "https"} or not parts.hostname:
+        try:
+            is_address = urlsplit(value).scheme in {"http", "https"} and urlsplit(value).hostname
+        except ValueError:  # half an IPv6 address
+            is_address = False
+        if not is_address:
             remedy = f"write {name} as http://HOST:PORT, or unset it."
             return Finding("proxy", Level.FAILED, f"{name} is not the address of an HTTP proxy", remedy)
     certificates = environment.get("SSL_CERT_FILE")

@@ -83,7 +83,7 @@ def test_the_event_source_bounds_the_concurrency_and_the_function_does_not(
         ({"RequestDeadlineSeconds": "80"}, r"ParserTimeoutSeconds \(90\) is not above"),
         ({"SettleMarginSeconds": "60"}, r"ParserTimeoutSeconds \(90\) is not above"),
         ({"ServiceTier": "flex"}, r"RequestDeadlineSeconds \(30\) is below 600, too short for ServiceTier flex"),
-        ({"OpenAIBaseUrl": "https://gateway.example/v1"}, "prices at https://gateway.example/v1 are not known"),
+        ({"OpenAIBaseUrl": "https://key@gateway.example/v1"}, "prices at gateway.example are not known"),
         ({"OpenAIBaseUrl": "http://eu.api.openai.com/v1"}, "would send the projects' keys unencrypted"),
         ({"Model": "gpt-99"}, r"model 'gpt-99' has no price, so .* Models with a price: .*gpt-6-luna"),
         (

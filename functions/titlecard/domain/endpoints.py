@@ -30,10 +30,7 @@ class Prices(StrEnum):
 
 def prices_at(base_url: str) -> Prices:
     """Return which prices apply at an endpoint, by the host of its address."""
-    try:
-        host = (urlsplit(base_url).hostname or "").lower()
-    except ValueError:  # half an IPv6 address
-        return Prices.UNKNOWN
+    host = _host(base_url)
     if host == OPENAI_HOST:
         return Prices.OPENAI
     if host in DATA_RESIDENCY_HOSTS:
@@ -42,11 +39,18 @@ def prices_at(base_url: str) -> Prices:
 
 
 def unknown_prices(base_url: str) -> str:
-    """Return the sentence that refuses an endpoint with unknown prices."""
+    """Return the sentence that refuses an endpoint with unknown prices; it has no key that the address may contain."""
     return (
-        f"The prices at {base_url} are not known, so Titlecard sends no request there: set PriceFactor to its prices "
-        "as a factor of OpenAI's list prices (1 if they are the same, 0 if requests are free)."
+        f"The prices at {_host(base_url) or 'that address'} are not known, so Titlecard sends no request there: set "
+        "PriceFactor to its prices as a factor of OpenAI's list prices (1 if they are equal, 0 if requests are free)."
     )
+
+
+def _host(base_url: str) -> str:
+    try:
+        return urlsplit(base_url).hostname or ""
+    except ValueError:  # half an IPv6 address
+        return ""
 
 
 def _is_loopback(host: str) -> bool:
