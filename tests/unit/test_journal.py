@@ -73,12 +73,13 @@ def test_a_line_that_a_crash_cut_short_is_dropped(tmp_path: Path) -> None:
     assert Journal(file).load() == [change("1", "a")]
 
 
-def test_a_damaged_line_is_named_and_nothing_is_touched(tmp_path: Path) -> None:
+@pytest.mark.parametrize("line", [b"not json", b"\xff", b"{}", b'{"table": "CatalogTable", "new": 1}'])
+def test_a_damaged_line_is_named_and_nothing_is_touched(tmp_path: Path, line: bytes) -> None:
     file = tmp_path / "talks.jsonl"
-    file.write_text("not json\n")
+    file.write_bytes(line + b"\n")
     with pytest.raises(CloudError, match=r"talks\.jsonl, line 1"):
         Journal(file).load()
-    assert file.read_text() == "not json\n"
+    assert file.read_bytes() == line + b"\n"
 
 
 @pytest.fixture

@@ -60,7 +60,7 @@ class Journal:
         if not self._path.exists():
             return []
         latest: dict[tuple[str, str], Change] = {}
-        *lines, _cut_short = self._path.read_text(encoding="utf-8").split("\n")  # a complete line ends with a newline
+        *lines, _cut_short = self._path.read_bytes().split(b"\n")  # a complete line ends with a newline
         for number, line in enumerate(lines, 1):
             try:
                 change = Change(**json.loads(line))
