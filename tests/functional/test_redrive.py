@@ -666,6 +666,15 @@ def test_an_edit_without_changes_sends_nothing(
     assert (str(seen.exception), world.sent()) == ("Nothing was changed, so nothing is sent.", [])
 
 
+def test_an_edit_makes_no_video_larger_than_a_row(
+    world: World, tier: ModelTier, provider: LoopbackProvider, run: Callable[..., Result]
+) -> None:
+    (message,) = die(world, tier, provider)
+    seen = run("edit", "v1", "--description", "x" * NUMBERS["RowMaxBytes"], "--yes")
+    assert "RowMaxBytes: shorten it" in str(seen.exception)
+    assert (world.sent(), state(world, message)) == ([], RowState.DEAD)
+
+
 def test_a_discard_overwrites_no_file(world: World, run: Callable[..., Result], tmp_path: Path) -> None:
     world.letters.send("{half a", "undecodable: the message is not a row of a manifest")
     (tmp_path / "copy.jsonl").write_text("precious")

@@ -119,7 +119,14 @@ class Redriver:
         return self._costs.added_to(chosen, more)
 
     def edited(self, letter: DeadLetter, video: Video, *, more: int) -> DeadLetter:
-        """Return a dead letter with an edited title or description."""
+        """Return a dead letter with an edited title or description.
+
+        Raises:
+            CommandError: the video is larger than a row of a manifest can be.
+        """
+        size, most = len(video.model_dump_json().encode()), reading_limits(self._stack.parameters).row_max_bytes
+        if size > most:
+            raise CommandError(f"The video has {size:,} bytes now, more than the {most:,} of RowMaxBytes: shorten it.")
         (edited,) = self._costs.added_to([replace(letter, video=video)], more)
         return edited
 
