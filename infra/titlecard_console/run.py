@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from titlecard.aws.dynamodb.catalog import Batch
+from titlecard.aws.dynamodb.ledger.accounts import RUN
 from titlecard.domain.batch import END_STATES, BatchState, Upload
 from titlecard.domain.money import Budget, Cap, Total
 from titlecard_console import stacks
@@ -92,7 +93,7 @@ class Run:
         present = self._ledger.account(project, now=now).budget or Budget(Cap(0, 0), Cap(0, 0))
         day, month = self._ledger.window(project, now)
         budget = Budget(_raised(present.daily, day, needed, more), _raised(present.monthly, month, needed, more))
-        self._ledger.set_budget(project, budget, by="run", now=now)
+        self._ledger.set_budget(project, budget, by=RUN, now=now)
 
     def _needed(self, project: str) -> Total:
         """Return the most that the project's open batches may still be charged."""
@@ -105,7 +106,11 @@ class Run:
         return needed
 
     def follow(
-        self, sent: Sequence[Sent], show: Callable[[str, Status], None], warn: Callable[[str], None]
+        self,
+        sent: Sequence[Sent],
+        show: Callable[[str, Status], None],
+        warn: Callable[[str], None],
+        opened: Callable[[], None] = lambda: None,
     ) -> dict[Sent, Batch]:
         """Wait until the batches cannot change any more without a person.
 
@@ -113,6 +118,7 @@ class Run:
             show: called repeatedly with the status of each batch.
             warn: called with a sentence that says why videos wait; also if nothing changes and a function has logged an
                 error.
+            opened: called once ingest has opened all batches, perhaps repeatedly.
         """
         ended: dict[Sent, Batch] = {}
         before: dict[Sent, Status | None] = {}
@@ -131,6 +137,8 @@ class Run:
                     self._warn_of_waits(one, status, told, warn)
                     if self._is_over(status) and (status.has_ended or time.monotonic() - moved > IDLE_SECONDS):
                         ended[one] = status.batch
+            if all(map(before.get, sent)):
+                opened()
             if time.monotonic() - moved > QUIET_SECONDS:
                 moved = time.monotonic()
                 for error in self._logged_errors(began):

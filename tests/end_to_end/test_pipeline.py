@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
+    from titlecard.aws.dynamodb.catalog import Batch
     from titlecard.domain.batch import Upload
 
 TIMES = {
@@ -69,7 +70,11 @@ def test_a_manifest_that_a_command_uploads_becomes_talks(stack: Stack, provider:
     agreed = Total(requests=12, tokens=1_000_000, micro_usd=1_000_000)
     work.allow("console", [agreed])
     sent = work.upload(tmp_path / "console.jsonl", "console", "console.jsonl", agreed)
-    ended = work.follow([sent], lambda _name, _status: None, lambda _sentence: None)
+    opened: list[Batch | None] = []
+    ended = work.follow(
+        [sent], lambda _name, _status: None, lambda _sentence: None, lambda: opened.append(stack.batch(sent.upload))
+    )
+    assert opened[0] is not None
     rows = [result.row for result in work.results(ended[sent])]
     assert [row.video for row in rows] == list(answers(content))
     assert _talks(stack, sent.upload) == answers(content)

@@ -7,6 +7,7 @@ import os
 import re
 import shlex
 import signal
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 import boto3
@@ -242,3 +243,16 @@ def test_a_cloud_stays_up_for_a_run_that_uses_the_cloud_of_another(tmp_path: Pat
     assert (first.code, len(first.lines)) == (0, 100), first.told
     assert (guest.code, len(guest.lines)) == (0, 400), guest.told
     assert "waiting for its end" in " ".join(first.told.split())
+
+
+@pytest.mark.usefixtures("stack")
+def test_a_run_agrees_on_its_budget_when_the_batches_of_another_are_open(
+    manifest: Path, state: Path, tmp_path: Path
+) -> None:
+    told = tmp_path / "told"
+    with ExitStack() as another, told.open("w") as stderr:
+        another.enter_context(cloud.State(state).upload_alone(print))
+        with started("run", manifest, "--state", state, stderr=stderr) as process:
+            until(lambda: "another run uploads" in told.read_text(), "it waits", saw=told.read_text)
+            another.close()
+            assert ended(process).code == 0, told.read_text()

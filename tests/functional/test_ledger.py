@@ -601,16 +601,18 @@ def test_a_project_without_a_budget_has_none(world: World) -> None:
     assert (account.budget, account.paused_at, account.breaker.open) == (None, None, False)
 
 
-@pytest.mark.parametrize(("by", "is_a_persons"), [("person", True), ("run", False), ("", False)])
-def test_a_budget_is_a_persons_only_if_its_item_says_so(world: World, by: str, is_a_persons: bool) -> None:
-    world.ledger.set_budget(PROJECT, Budget(FREE, Cap(7, None)), by=by, now=world.clock())
-    assert world.ledger.budget_is_a_persons(PROJECT) is is_a_persons
+@pytest.mark.parametrize(("by", "is_a_persons"), [("person", True), ("run", False), ("", True)])
+def test_a_run_replaces_no_budget_but_a_runs(world: World, by: str, is_a_persons: bool) -> None:
+    assert not world.ledger.budget_is_a_persons("pycon")
+    world.ledger.set_budget("pycon", Budget(FREE, Cap(7, None)), by=by, now=world.clock())
+    assert world.ledger.budget_is_a_persons("pycon") is is_a_persons
+    assert world.ledger.set_budget("pycon", Budget(FREE, Cap(8, None)), by="run", now=world.clock()) is not is_a_persons
+    assert world.ledger.account("pycon", now=world.clock()).budget == Budget(FREE, Cap(7 if is_a_persons else 8, None))
 
 
 def test_a_budget_takes_the_place_of_the_one_before(world: World) -> None:
-    world.ledger.set_budget(PROJECT, Budget(FREE, Cap(7, None)), by="run", now=world.clock())
+    world.ledger.set_budget(PROJECT, Budget(FREE, Cap(7, None)), by="person", now=world.clock())
     assert world.ledger.account(PROJECT, now=world.clock()).budget == Budget(FREE, Cap(7, None))
-    assert not world.ledger.budget_is_a_persons(PROJECT)
 
 
 class Unread(Unreliable):

@@ -90,6 +90,12 @@ UNVISITED: dict[tuple[str, str, str], tuple[tuple[bool, ...], str]] = {
     ("aws.dynamodb.ledger.accounts", "Accounts.accounts", "*"): (BOTH, _CONSOLE),
     ("aws.dynamodb.ledger.accounts", "_account", "*"): (BOTH, _CONSOLE),
     ("aws.dynamodb.ledger.accounts", "Accounts.budget_is_a_persons", "*"): (BOTH, _CONSOLE),
+    ("aws.dynamodb.ledger.accounts", "Accounts.set_budget", "by == RUN"): (YES, _CONSOLE),
+    (
+        "aws.dynamodb.ledger.accounts",
+        "Accounts.set_budget",
+        "except self._db.exceptions.ConditionalCheckFailedException",
+    ): (YES, _CONSOLE),
     ("aws.dynamodb.ledger.accounts", "_moment", "moment.tzinfo is None"): (YES, _BY_HAND),
     ("aws.dynamodb.ledger.accounts", "budget_of", "value == int(value)"): (NO, _BY_HAND),
     ("aws.dynamodb.ledger.breakers", "Breaker.probes", "self.open"): (NO, "asked only of open ones"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
@@ -81,7 +82,8 @@ def run(
     for manifest in read:
         say(*manifest.remarks())
     limits = _agree(read, parameters, most, yes=yes)
-    with local_cloud(state, overrides, running) as stack:
+    with local_cloud(state, overrides, running) as stack, ExitStack() as uploading:
+        uploading.enter_context(cloud.State(state).upload_alone(say))
         this = Run(stack, f"run `titlecard resume {project}`") if running else Run(stack)
         this.allow(project, [limit for limit in limits if limit])
         sent = [
@@ -89,7 +91,7 @@ def run(
             for manifest, name, limit in zip(read, _object_names(it.file for it in read), limits, strict=True)
         ]
         with Display(people, len(manifests)) as display:
-            ended = this.follow(sent, display.show, display.say)
+            ended = this.follow(sent, display.show, display.say, opened=uploading.close)
         with open_talks(output, as_json=as_json) as talks:
             outcomes = [_add_talks(this, ended[one], manifest, talks) for one, manifest in zip(sent, read, strict=True)]
         _report_outcomes(outcomes, this.remedy)

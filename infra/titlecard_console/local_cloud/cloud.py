@@ -91,6 +91,7 @@ class State:
         self._cloud = folder / "cloud.json"
         self._lock = folder / "lock"
         self._users = folder / "users"
+        self._uploads = folder / "uploads"
 
     @contextmanager
     def hold(self) -> Iterator[None]:
@@ -144,6 +145,15 @@ class State:
             if not _locked(users.fileno()):
                 say("another command uses the local cloud: waiting for its end (Ctrl-C stops both)")
                 fcntl.flock(users.fileno(), fcntl.LOCK_EX)
+            yield
+
+    @contextmanager
+    def upload_alone(self, say: Callable[[str], None]) -> Iterator[None]:
+        """Let one run at a time set a budget and upload, so that the next one knows what its batches need."""
+        with self._uploads.open("a") as uploads:
+            if not _locked(uploads.fileno()):
+                say("another run uploads to the local cloud: waiting for it")
+                fcntl.flock(uploads.fileno(), fcntl.LOCK_EX)
             yield
 
     def cloud(self) -> Cloud | None:

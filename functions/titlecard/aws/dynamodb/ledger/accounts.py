@@ -31,6 +31,9 @@ BUDGETS, PAUSES, BREAKERS = "budgets", "pauses", "breakers"
 EVERY_PROJECT = "*"
 """Stands for all projects; no project can have this name."""
 
+RUN = "run"
+"""Stands for a local run as the one who set a budget; anything else is a person's."""
+
 _CAPS = ("daily_tokens", "daily_micro_usd", "monthly_tokens", "monthly_micro_usd")
 
 
@@ -110,27 +113,34 @@ class Accounts(LedgerTable):
         nothing: Mapping[str, Any] = {}
         return {it: _account(it, *(items.get(it, nothing) for items in (budgets, pauses, breakers))) for it in names}
 
-    def set_budget(self, project: str, budget: Budget, *, by: str, now: datetime) -> None:
-        """Give a project a budget, which replaces its present one.
+    def set_budget(self, project: str, budget: Budget, *, by: str, now: datetime) -> bool:
+        """Give a project a budget, which replaces its present one; return False if a run would replace a person's.
 
         Args:
-            by: "person", or "run" for a budget that a local run agreed on at its start.
+            by: "person", or `RUN` for a budget that a local run agreed on at its start.
         """
+        of_no_person = "attribute_not_exists(pk) OR set_by = :run"
+        condition: dict[str, Any] = {}
+        if by == RUN:
+            condition = {"ConditionExpression": of_no_person, "ExpressionAttributeValues": {":run": RUN}}
         caps = {
             "daily_tokens": budget.daily.tokens,
             "daily_micro_usd": budget.daily.micro_usd,
             "monthly_tokens": budget.monthly.tokens,
             "monthly_micro_usd": budget.monthly.micro_usd,
         }
-        with self._asking():
-            self._db.put_item(
-                TableName=self._table,
-                Item={"pk": BUDGETS, "sk": project, "set_at": stamp(now), "set_by": by, **caps},
-            )
+        item: dict[str, Any] = {"pk": BUDGETS, "sk": project, "set_at": stamp(now), "set_by": by, **caps}
+        try:
+            with self._asking():
+                self._db.put_item(TableName=self._table, Item=item, **condition)
+        except self._db.exceptions.ConditionalCheckFailedException:
+            return False
+        return True
 
     def budget_is_a_persons(self, project: str) -> bool:
-        """Return whether a person gave the project its budget."""
-        return self._item({"pk": BUDGETS, "sk": project}).get("set_by") == "person"
+        """Return whether the project has a budget that no local run gave it."""
+        item = self._item({"pk": BUDGETS, "sk": project})
+        return bool(item) and item.get("set_by") != RUN
 
     def pause(self, project: str, *, now: datetime) -> None:
         """Pause a project, or `EVERY_PROJECT`."""
