@@ -16,15 +16,15 @@ def main() -> None:
 
 
 def open_closed_streams() -> None:
-    """Give each standard stream that the caller has closed its descriptor, so that no other file gets it.
+    """Open the descriptor of each standard stream that the caller has closed, so that no other file gets it.
 
-    Standard input stays None. Writing to standard output fails, and messages for people go nowhere.
+    Standard input and output stay None, and messages for people go nowhere.
     """
-    if sys.stdin is None:
-        os.open(os.devnull, os.O_RDONLY)
-    for name, flags in (("stdout", os.O_RDONLY), ("stderr", os.O_WRONLY)):
+    for name in ("stdin", "stdout", "stderr"):
         if getattr(sys, name) is None:
-            setattr(sys, name, os.fdopen(os.open(os.devnull, flags), "w", encoding="utf-8"))
+            descriptor = os.open(os.devnull, os.O_RDWR)
+            if name == "stderr":
+                sys.stderr = os.fdopen(descriptor, "w", encoding="utf-8")
 
 
 if __name__ == "__main__":

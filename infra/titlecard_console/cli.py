@@ -152,7 +152,10 @@ def _prepare_output() -> None:
         raise CommandError("Standard output is closed: redirect it to a file, or to /dev/null.")
     for stream in filter(None, (sys.stdout, sys.stderr)):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace") if stream.isatty() else stream.reconfigure(encoding="utf-8")
+            if stream.isatty():
+                stream.reconfigure(errors="replace")
+            else:  # a file's name may hold what is no text
+                stream.reconfigure(encoding="utf-8", errors="backslashreplace")
 
 
 def _exit(code: ExitCode, sentence: str) -> None:

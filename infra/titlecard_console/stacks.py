@@ -156,13 +156,13 @@ def upload(stack: Stack, manifest: Path, name: str, limits: Total | None) -> Upl
     """Put a manifest into a stack's uploads bucket.
 
     Args:
-        name: the object's key without `UPLOADS`: `<project>/<file name>`.
+        name: the object's key without `UPLOADS`: `<project>/<file name>`. What is no text in it is replaced.
         limits: the limits of its batch, which go into the object's metadata; None means the stack's.
 
     Raises:
         CommandError: the bucket keeps no versions; nothing was uploaded.
     """
-    bucket, key = stack.outputs["UploadsBucket"], f"{UPLOADS}{name}"
+    bucket, key = stack.outputs["UploadsBucket"], f"{UPLOADS}{name}".encode(errors="replace").decode()
     if (status := versioning(stack)) != VERSIONED:
         raise CommandError(
             f"Nothing was uploaded. Versioning is {status} on {bucket}, so a later upload may overwrite this one "

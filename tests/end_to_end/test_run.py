@@ -180,10 +180,10 @@ def test_without_a_key_run_says_so_once(manifest: Path, state: Path) -> None:
 
 @pytest.mark.usefixtures("stack")
 def test_several_manifests_come_out_one_after_the_other_also_under_one_name(state: Path, tmp_path: Path) -> None:
-    paths = []
+    paths, name = [], os.fsdecode(b"caf\xe9.json")  # in Latin-1, so it cannot be printed as it is
     for folder, write in (("a", lines), ("b", array)):
         (tmp_path / folder).mkdir()
-        paths.append(tmp_path / folder / "list.json")
+        paths.append(tmp_path / folder / name)
         paths[-1].write_bytes(write(videos(3, folder.upper(), first=len(paths) * 10)))
     done = ran_here("run", *paths, "--state", state, "--project", "several")
     assert [line["id"] for line in done.lines] == ["v10", "v11", "v12", "v20", "v21", "v22"]

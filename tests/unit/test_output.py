@@ -109,8 +109,6 @@ def test_a_command_runs_with_its_standard_streams_closed(monkeypatch: pytest.Mon
     for stream in ("stdin", "stdout", "stderr"):
         monkeypatch.setattr(sys, stream, None)
     __main__.open_closed_streams()
-    assert not can_ask()
     with sys.stderr as people:
         people.write("for nobody")
-    with pytest.raises(OSError, match="Bad file descriptor"), sys.stdout as data:
-        data.write("for somebody")
+    assert not can_ask()
