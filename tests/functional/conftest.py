@@ -17,6 +17,7 @@ from tests.functional.world import Wire, World
 from tests.provider import LoopbackProvider
 
 from titlecard import extraction
+from titlecard.aws.dynamodb.catalog import keys
 from titlecard.bootstrap import AwsClients
 from titlecard.domain.money import PriceList
 from titlecard.llm import ModelTier
@@ -39,6 +40,7 @@ def clients() -> Iterator[AwsClients]:
             patch.setenv(name, "testing")
         patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
         patch.setattr(DynamoDBBackend, "batch_execute_statement", partiql.insert)
+        patch.setattr(keys, "SHARDS", 4)  # each sweep reads two lists for each of them
         moto_costs.save(patch)
         with mock_aws():
             yield AwsClients(boto3.Session())

@@ -16,8 +16,8 @@ from moto.s3.models import S3Backend
 from tests.functional.finished import Listener, end, ended, exports, file_of, results, say, talk
 from tests.functional.world import PROJECT, Cut, Killed, World, videos
 
-from titlecard.aws.dynamodb.catalog import stamp
-from titlecard.aws.dynamodb.catalog.keys import SHARDS, UNSHARDED_ROWS
+from titlecard.aws.dynamodb.catalog import keys, stamp
+from titlecard.aws.dynamodb.catalog.keys import UNSHARDED_ROWS
 from titlecard.aws.dynamodb.catalog.table import READ_THREADS, read_ahead
 from titlecard.aws.dynamodb.catalog.upload_progress import UploadProgress, UploadProgressTable
 from titlecard.domain.batch import BatchState, RowState
@@ -448,7 +448,7 @@ def test_a_batch_in_many_shards_is_counted_without_its_items(world: World) -> No
     world.db.meta.events.register("after-call.dynamodb.Query", lambda parsed, **_: answers.append(parsed))
     assert world.catalog.count_rows(batch, RowState.PARSED) == 30
     assert world.catalog.count_rows(batch, RowState.DEAD, RowState.CANCELLED) == 0
-    assert len(answers) == 2 * SHARDS
+    assert len(answers) == 2 * keys.SHARDS
     assert not any("Items" in it for it in answers)
 
 

@@ -66,10 +66,7 @@ TESTS = (
     *(f"tests/functional/test_{name}.py" for name in ("catalog_attempts", "catalog_batches", "catalog_rows", "finish")),
     *(f"tests/functional/test_{name}.py" for name in ("ingest", "ledger", "parser", "parser_crashes", "parser_money")),
     *(f"tests/functional/test_{name}.py" for name in ("lease", "money_commands", "queues", "redrive", "requeue")),
-    *(
-        f"tests/functional/test_{name}.py"
-        for name in ("parallel_parse", "parser_errors", "requeue_money", "results", "review")
-    ),
+    *(f"tests/functional/test_{name}.py" for name in ("parser_errors", "requeue_money", "results", "review")),
     *(f"tests/functional/test_{name}.py" for name in ("s3", "ways_around_a_budget")),
     "tests/template/test_preflight.py",
 )
