@@ -29,18 +29,18 @@
 
   const element = (name, text, className) => {
     const made = document.createElement(name);
-    made.dir = "auto";  // a text in Arabic or Hebrew runs from right to left and does not move its neighbours
     if (text !== undefined) made.textContent = text;
     if (className) made.className = className;
     return made;
   };
+  const block = (text, className) => {  // in Arabic or Hebrew, it runs from right to left
+    const made = element("div", text, className);
+    made.dir = "auto";
+    return made;
+  };
   const marked = (pieces, parent) => {
     const tags = { k: "span", c: "del", n: "mark", p: "span" };
-    for (const [kind, text] of pieces) {
-      const piece = document.createElement(tags[kind]);  // no direction of its own: the pieces are one text
-      piece.textContent = text;
-      parent.append(piece);
-    }
+    for (const [kind, text] of pieces) parent.append(element(tags[kind], text));
     return parent;
   };
   const quote = (text) => (/^[\w.,:=@%+\/-]+$/.test(text) ? text : `'${text.replaceAll("'", `'"'"'`)}'`);
@@ -61,8 +61,8 @@
   const add = (row) => {
     const line = body.insertRow();
     const before = cell(line, "Came in");
-    before.append(marked(row.raw, element("div")));
-    if (row.about) before.append(marked(row.about, element("div", undefined, "about")));
+    before.append(marked(row.raw, block()));
+    if (row.about) before.append(marked(row.about, block(undefined, "about")));
     const id = element("div", undefined, "id");
     if (row.url) {
       const link = element("a", row.id);
@@ -73,10 +73,9 @@
     before.append(id);
     const after = cell(line, "Came out");
     if (row.title === undefined) after.append(element("span", row.reason ? `${row.state}: ${row.reason}` : row.state, "flag"));
-    else after.append(element("div", row.title));
+    else after.append(block(row.title));
     const who = cell(line, "Presenters");
-    for (const name of row.who || []) who.append(who.hasChildNodes() ? ", " : "", element("span", name));
-    if (row.title !== undefined && !who.hasChildNodes()) who.textContent = "nobody";
+    if (row.title !== undefined) who.append(block((row.who || []).join(", ") || "nobody"));
     cell(line, "Tier").textContent = row.tier === undefined ? "" : `${row.tier}, ${row.sure.toFixed(2)}`;
     const look = cell(line, "Review");
     if (row.review) {
