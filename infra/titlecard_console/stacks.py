@@ -7,6 +7,7 @@ its usual ways: profiles, regions, single sign-on and `AWS_ENDPOINT_URL` work.
 from __future__ import annotations
 
 import os
+import secrets
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol, cast
@@ -14,7 +15,7 @@ from urllib.parse import quote
 
 import boto3
 from botocore.config import Config
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError
 
 from titlecard.bootstrap import AwsClients, Stores
 from titlecard.domain.batch import UPLOADS, Upload
@@ -36,6 +37,9 @@ OUTPUTS = (
     *("CatalogTable", "LedgerTable", "IngestFunction", "ParserFunction", "SweeperFunction"),
 )
 """The outputs that identify a Titlecard stack."""
+
+UPLOAD_METADATA = "upload"
+"""The user-defined object metadata by which a command recognises its upload."""
 
 VERSIONED = "Enabled"
 """S3's name for the state of a bucket that keeps versions."""
@@ -153,7 +157,10 @@ def ledger(stack: Stack) -> Ledger:
 
 
 def upload(stack: Stack, manifest: Path, name: str, limits: Total | None) -> Upload:
-    """Put a manifest into a stack's uploads bucket.
+    """Put a manifest into a stack's uploads bucket, once.
+
+    boto3 would repeat the call after a lost answer, which makes a second version, and so a second batch that may cost
+    as much as the first.
 
     Args:
         name: the object's key without `UPLOADS`: `<project>/<file name>`. What is no text in it is replaced.
@@ -169,9 +176,26 @@ def upload(stack: Stack, manifest: Path, name: str, limits: Total | None) -> Upl
             f"before its batch is finished. Enable it, then upload again: `{versioning_command(stack)}`."
         )
     metadata = {LIMIT_METADATA[what]: str(most) for what, most in (limits.as_map() if limits else {}).items()}
+    metadata[UPLOAD_METADATA] = token = secrets.token_hex(8)
+    once = stack.client("s3", retries={"total_max_attempts": 1})
     with manifest.open("rb") as body:
-        version = stack.client("s3").put_object(Bucket=bucket, Key=key, Body=body, Metadata=metadata)["VersionId"]
+        try:
+            version = once.put_object(Bucket=bucket, Key=key, Body=body, Metadata=metadata)["VersionId"]
+        except (BotoCoreError, ClientError):
+            found = _newest_version(stack, bucket, key)
+            if found.get("Metadata", {}).get(UPLOAD_METADATA) != token:
+                raise
+            version = found["VersionId"]
     return Upload(bucket, key, version, order="")
+
+
+def _newest_version(stack: Stack, bucket: str, key: str) -> Mapping[str, Any]:
+    """Return the description of an object's newest version; empty if there is none, or S3 does not answer."""
+    try:
+        found: Mapping[str, Any] = stack.client("s3").head_object(Bucket=bucket, Key=key)
+    except (BotoCoreError, ClientError):
+        return {}
+    return found
 
 
 def versioning(stack: Stack) -> str:

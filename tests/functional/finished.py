@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import boto3
+from botocore.config import Config
 from tests.functional.world import PROJECT, TEMPLATE, World
 from typer.testing import CliRunner
 
@@ -123,9 +124,9 @@ class Console:
         self.parameters = TEMPLATE.values({})
         monkeypatch.setattr(stacks, "find", lambda *_: self)
 
-    def client(self, service: Any, **_config: Any) -> Any:  # noqa: ANN401 -- as `Where`
+    def client(self, service: Any, **config: Any) -> Any:  # noqa: ANN401 -- as `Where`
         """Return a client of the world."""
-        return boto3.client(service)
+        return boto3.client(service, config=Config(**config))
 
     def resource(self, service: Any, **_config: Any) -> Any:  # noqa: ANN401 -- as `Where`
         """Return a resource of the world."""

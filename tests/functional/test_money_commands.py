@@ -529,6 +529,16 @@ def test_an_upload_limits_its_batch_to_the_amount_shown(world: World, console: C
     assert {name: int(found[key]) for name, key in LIMIT_METADATA.items()} == facts["limit"]
 
 
+@pytest.mark.parametrize(("how", "uploads"), [(Cut.LOST_ANSWER, 1), (Cut.LOST_REQUEST, 0)])
+def test_an_upload_is_one_batch_if_its_answer_is_lost(
+    world: World, console: Console, playlist: Path, how: Cut, uploads: int
+) -> None:
+    world.wire.cut(how, call="PutObject")
+    done = console.type("upload", str(playlist), "--project", PROJECT, "--yes")
+    found = world.s3.list_object_versions(Bucket=world.bucket, Prefix="uploads/").get("Versions", [])
+    assert (len(found), bool(done.stdout)) == (uploads, uploads == 1)
+
+
 def test_an_uploads_limit_can_be_lowered(world: World, console: Console, playlist: Path) -> None:
     console.said("upload", str(playlist), "--project", PROJECT, "--yes", "--limit-usd", "0.0005", "--limit-tokens", "9")
     found = world.s3.head_object(Bucket=world.bucket, Key=f"uploads/{PROJECT}/playlist.jsonl")["Metadata"]
