@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import secrets
 import sys
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -126,7 +127,7 @@ def open_output(path: Path | None) -> Iterator[TextIO]:
         with path.open("w", encoding="utf-8", newline="") as stream:
             yield stream
         return
-    unfinished = path.with_name(f"{path.name}.unfinished")
+    unfinished = path.with_name(f"{path.name}.{secrets.token_hex(4)}.unfinished")  # another command may write it too
     try:
         with unfinished.open("w", encoding="utf-8", newline="") as stream:
             yield stream

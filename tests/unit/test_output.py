@@ -105,6 +105,16 @@ def test_a_command_that_fails_leaves_the_previous_output_and_nothing_else(tmp_pa
     assert [(it.name, it.read_text()) for it in tmp_path.iterdir()] == [("talks.jsonl", "previous")]
 
 
+def test_two_commands_that_write_one_file_do_not_mix_their_lines(tmp_path: Path) -> None:
+    path = tmp_path / "talks.jsonl"
+    with open_output(path) as slow:
+        slow.write("a" * 100_000)
+        with open_output(path) as quick:
+            quick.write("b")
+        assert path.read_text() == "b"
+    assert path.read_text() == "a" * 100_000
+
+
 def test_a_command_runs_with_its_standard_streams_closed(monkeypatch: pytest.MonkeyPatch) -> None:
     for stream in ("stdin", "stdout", "stderr"):
         monkeypatch.setattr(sys, stream, None)
