@@ -91,6 +91,14 @@ def test_changes_that_are_written_down_are_not_read_again(tmp_path: Path) -> Non
     assert len((tmp_path / "talks.jsonl").read_text(encoding="utf-8").splitlines()) == len(TABLES)
 
 
+def test_charges_are_written_before_the_answers_that_they_paid_for(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "talks.jsonl")
+    streams = JournaledTables(cast("Cloud", StreamOfOneChange()), journal)
+    streams.restore()
+    streams.record()
+    assert [change.table for change in journal.load()] == ["LedgerTable", "CatalogTable"]
+
+
 def test_a_new_cloud_forgets_the_uploads_and_the_leases_of_earlier_ones(tmp_path: Path) -> None:
     key = {"pk": {"S": "video#p#1"}, "sk": {"S": "current"}}
     item = {**key, "order": {"S": "2036-01-01T00:00:00Z#1"}, "lease_until": {"S": "2036-01-01"}, "row": {"N": "1"}}

@@ -34,6 +34,7 @@ KEPT = ("video#", "project#", "budgets", "pauses")
 """The partition-key prefixes of the items to keep, in the catalog and in the ledger."""
 
 TABLES = ("CatalogTable", "LedgerTable")
+"""The tables in the order in which they are read."""
 
 
 @dataclass(frozen=True)
@@ -104,7 +105,8 @@ class JournaledTables:
         """Append every change since the last call to the journal; for each item, only its last change.
 
         The positions in the streams advance only once the changes are on the disk. If that fails, the next call reads
-        the same changes again.
+        the same changes again. The charges are read last and written first, so that no crash leaves an answer without
+        its charge.
 
         Raises:
             OSError: the file cannot be written; the disk is full, for example.
@@ -114,7 +116,7 @@ class JournaledTables:
         for change in self._changes(iterators):
             latest[change.table, str(change.key)] = change
         if latest:
-            self._journal.append(latest.values())
+            self._journal.append(sorted(latest.values(), key=lambda change: TABLES.index(change.table), reverse=True))
         self._iterators = iterators
 
     def _follow(self, name: str) -> str:
