@@ -209,11 +209,11 @@ UNVISITED: dict[tuple[str, str, str], tuple[tuple[bool, ...], str]] = {
         "results that take more than one call: their own tests publish some",
     ),
     ("pipeline.audit", "Audit.run", "isinstance(found, UnreadableBatch)"): (YES, _UNREADABLE),
-    ("pipeline.parse", "Parser._redeliver", "seconds is None"): (YES, _RARE),
+    ("pipeline.parse", "Parser._redeliver", "self._settings.retry_backoff_seconds"): (NO, "a backoff of no seconds"),
     ("pipeline.parse", "Parser._ask", "job.is_suspect"): (YES, _RARE),
     ("pipeline.parse", "Parser._ask", "not there_was_no_time"): (BOTH, _RARE),
     ("pipeline.parse", "Parser._dead_letter", "outcome != Done(RowState.DEAD)"): (YES, _RARE),
-    ("pipeline.parse", "Parser._send_dead_letter", "except _UNAVAILABLE"): (
+    ("pipeline.parse", "Parser._send_dead_letter", "except UNAVAILABLE"): (
         YES,
         "a queue that does not answer, right after the death is recorded: the parser's own tests do it",
     ),

@@ -45,6 +45,10 @@ class CatalogBusy(TryLater):
     """DynamoDB throttled the catalog's table in every try: retry soon. It is not a fault of any video."""
 
 
+UNAVAILABLE = (CatalogBusy, BotoCoreError, ClientError)
+"""The errors of a table, a queue or a bucket that does not answer."""
+
+
 class ItemInvalid(TryLater):
     """An item of the catalog differs from what this version reads: it waits for a person, or for another version."""
 

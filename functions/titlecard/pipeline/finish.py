@@ -19,9 +19,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from botocore.exceptions import BotoCoreError, ClientError
-
-from titlecard.aws.errors import BatchItemInvalid, CatalogBusy
+from titlecard.aws.errors import UNAVAILABLE, BatchItemInvalid
 from titlecard.telemetry import logger
 
 if TYPE_CHECKING:
@@ -56,7 +54,7 @@ class Finisher:
             batch = self.catalog.batch(name)
             if batch.is_counted_out and remaining() > LEAST_SECONDS:
                 self.sweeper.finish(name)
-        except (KeyError, BatchItemInvalid, CatalogBusy, BotoCoreError, ClientError) as error:
+        except (KeyError, BatchItemInvalid, *UNAVAILABLE) as error:
             logger.warning("a batch that may have ended waits for the sweeper", batch=name, error=type(error).__name__)
             return None
         return batch

@@ -9,12 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from botocore.exceptions import BotoCoreError, ClientError
-
 from titlecard import telemetry
 from titlecard.aws.dynamodb.catalog import Batch
 from titlecard.aws.dynamodb.ledger import UnreadableAccount
-from titlecard.aws.errors import CatalogBusy, LedgerItemInvalid, LedgerUnavailable
+from titlecard.aws.errors import UNAVAILABLE, LedgerItemInvalid, LedgerUnavailable
 from titlecard.telemetry import logger
 
 if TYPE_CHECKING:
@@ -49,7 +47,7 @@ class Gauges:
             batches = (it for it in self.catalog.open_batches() if isinstance(it, Batch))
             limits = ((batch.accepted, batch.limits.tokens) for batch in batches)
             telemetry.tokens_expected(sum(min(limit, rows * TOKENS_PER_ROW) for rows, limit in limits))
-        except (CatalogBusy, LedgerUnavailable, BotoCoreError, ClientError) as error:
+        except (LedgerUnavailable, *UNAVAILABLE) as error:
             logger.warning(_NOT_MEASURED, error=type(error).__name__)
         except Exception:  # noqa: BLE001 -- whatever it is, the sweep follows
             logger.exception(_NOT_MEASURED)

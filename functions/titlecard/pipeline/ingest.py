@@ -25,11 +25,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 from uuid import uuid4
 
-from botocore.exceptions import BotoCoreError, ClientError
-
 from titlecard import __version__, manifests, telemetry
 from titlecard.aws.dynamodb.values import stamp
-from titlecard.aws.errors import CatalogBusy, LeaseHeld, UploadRefused
+from titlecard.aws.errors import UNAVAILABLE, LeaseHeld, UploadRefused
 from titlecard.aws.sqs import chunk_messages
 from titlecard.domain.batch import OUTSIDE, BatchState, Message, Upload
 from titlecard.extraction.surveying import survey_batch
@@ -136,7 +134,7 @@ class Ingest:
                 telemetry.refused(batch=batch.id, reason=type(refusal).__name__)
                 return True
             except Exception:  # raised again: the next receive need not wait until the lease ends
-                with suppress(LeaseHeld, CatalogBusy, BotoCoreError, ClientError):
+                with suppress(LeaseHeld, *UNAVAILABLE):
                     self.catalog.release(batch)
                 raise
 
@@ -188,7 +186,7 @@ class Ingest:
                 while under_way:
                     last = _first_sent(under_way)
         except Exception:  # raised again: only the checkpoint is stored, whatever it was
-            with suppress(LeaseHeld, CatalogBusy, BotoCoreError, ClientError):
+            with suppress(LeaseHeld, *UNAVAILABLE):
                 self.catalog.sent(batch, last, until=None, now=self.now())
             raise
         if complete:

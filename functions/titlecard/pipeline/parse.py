@@ -47,7 +47,7 @@ from pydantic import ValidationError
 from titlecard import telemetry
 from titlecard.aws.dynamodb.catalog import Attempt, Pointer, RowEnd, stamp
 from titlecard.aws.dynamodb.catalog.rows import LOCALLY, SUPERSEDED
-from titlecard.aws.errors import CatalogBusy, ItemInvalid, KeyUnreadable, may_pass
+from titlecard.aws.errors import UNAVAILABLE, ItemInvalid, KeyUnreadable, may_pass
 from titlecard.domain.batch import END_STATES, Message, RowState
 from titlecard.domain.clock import CLOCK_ERROR_SECONDS
 from titlecard.domain.reasons import CANCELLED, Hold
@@ -464,7 +464,7 @@ class Parser:
         """Record the row as dead, then send the dead letter; after a crash in between, the next receive sends it."""
         try:
             outcome = self._finish(job, job.ending(RowState.DEAD, reason=reason))
-        except _UNAVAILABLE as error:
+        except UNAVAILABLE as error:
             return self._owe_letter(job, error)
         if outcome != Done(RowState.DEAD):
             return outcome
@@ -475,7 +475,7 @@ class Parser:
         """Send the dead letter of a dead row."""
         try:
             self._dead_letters.send(job.message.without_notes().model_dump_json(), reason)
-        except _UNAVAILABLE as error:
+        except UNAVAILABLE as error:
             return replace(self._owe_letter(job, error), ended=done.ended)
         return done
 
@@ -528,9 +528,6 @@ class Parser:
         if known and batch:
             self._known[name] = now, batch, known[2]
 
-
-_UNAVAILABLE = (CatalogBusy, BotoCoreError, ClientError)
-"""The errors of a table or a queue that does not answer."""
 
 _NO_ANSWER = "a table or a queue did not answer"
 

@@ -39,11 +39,9 @@ from itertools import islice
 from operator import attrgetter
 from typing import TYPE_CHECKING
 
-from botocore.exceptions import BotoCoreError, ClientError
-
 from titlecard.aws.dynamodb.catalog import NO_PROJECT, Batch, DeferredRow, UnreadableRow
 from titlecard.aws.dynamodb.ledger import Refusal
-from titlecard.aws.errors import BatchItemInvalid, CatalogBusy, LedgerUnavailable, MessagesNotSent
+from titlecard.aws.errors import UNAVAILABLE, BatchItemInvalid, LedgerUnavailable, MessagesNotSent
 from titlecard.aws.sqs import chunk_messages
 from titlecard.domain.money import Cap, Total, Window
 from titlecard.domain.reasons import Hold, code_of
@@ -127,7 +125,7 @@ class Requeue:
             for batch in batches:
                 if in_time():
                     sweep.send(sweep.rows_for_a_person(batch))
-        except (CatalogBusy, BotoCoreError, ClientError, MessagesNotSent) as error:
+        except (MessagesNotSent, *UNAVAILABLE) as error:
             logger.warning(_CUT_SHORT, error=type(error).__name__)
             sweep.done["cut short"] += 1
         except Exception:  # noqa: BLE001 -- whatever it is, the batches are still audited
