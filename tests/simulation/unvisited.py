@@ -9,6 +9,7 @@ _BY_HAND = "other things that somebody may write by hand: the ledger's own tests
 _WRONG_CLOCK = "an operator's clock that is minutes wrong: the ledger's own tests set one so"
 _TEN = "a worker has ten messages at the most"
 _RARE = "two workers and a person between two reads that follow each other: the module's own tests do it"
+_OLD_COPY = "a copy that comes after another worker has claimed its row: the catalog's own tests uncount such attempts"
 _LONG = "a sweep of more rows than a schedule has: the module's own tests do it"
 _NEVER = "what it guards against cannot be said in types: the line before has excluded it"
 
@@ -210,6 +211,8 @@ UNVISITED: dict[tuple[str, str, str], tuple[tuple[bool, ...], str]] = {
     ),
     ("pipeline.audit", "Audit.run", "isinstance(found, UnreadableBatch)"): (YES, _UNREADABLE),
     ("pipeline.parse", "Parser._redeliver", "self._settings.retry_backoff_seconds"): (NO, "a backoff of no seconds"),
+    ("pipeline.parse", "Parser._give_back_unsent", "message.unsent == entry.token"): (NO, _OLD_COPY),
+    ("aws.dynamodb.catalog.attempts", "Attempts.uncount", "*"): (BOTH, _OLD_COPY),
     ("pipeline.parse", "Parser._ask", "job.is_suspect"): (YES, _RARE),
     ("pipeline.parse", "Parser._ask", "not there_was_no_time"): (BOTH, _RARE),
     ("pipeline.parse", "Parser._dead_letter", "outcome != Done(RowState.DEAD)"): (YES, _RARE),
