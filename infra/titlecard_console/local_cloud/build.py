@@ -39,8 +39,8 @@ FUNCTIONS = {
 
 CACHE = cache_folder("artefacts")
 
-KEPT_SECONDS = 3600
-"""Seconds that an artefact is kept after the functions have changed: another process may be about to deploy it."""
+KEPT_SECONDS = 7 * 86_400
+"""Seconds that an artefact is kept after a cloud last started with it: a cloud that is up needs its packages."""
 
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 """The oldest time that a zip file can hold, used for every file so that equal files make equal zips."""
@@ -64,7 +64,8 @@ def build(say: Callable[[str], None] = lambda _step: None) -> Path:
         built = CACHE / f"functions-{_key(sorted(path for path in sources if '__pycache__' not in path.parts))}"
         if not built.is_dir():
             say("building the functions")
-            packages = {folder: _packages(folder) for folder in FUNCTIONS.values()}
+        packages = {folder: _packages(folder) for folder in FUNCTIONS.values()}
+        if not built.is_dir():
             with tempfile.TemporaryDirectory(dir=CACHE) as scratch:
                 for function, folder in FUNCTIONS.items():
                     code = _run_build("code", folder, Path(scratch) / folder)
@@ -73,6 +74,8 @@ def build(say: Callable[[str], None] = lambda _step: None) -> Path:
             for old in set(CACHE.iterdir()) - {built, *packages.values()}:
                 if old.is_dir() and old.stat().st_mtime < time.time() - KEPT_SECONDS:
                     shutil.rmtree(old)
+        for used in {built, *packages.values()}:
+            os.utime(used)
     return built
 
 
