@@ -1072,8 +1072,8 @@ def test_an_escaped_bar_in_a_markdown_table_is_text() -> None:
 
 
 def test_the_semicolon_of_an_escape_separates_no_columns() -> None:
-    table = "id;title;speaker\na;R&D;Ada Byron\nb;J&ouml;rg &amp; Co;Ada Byron\nc;x;y;z\n"
-    assert talks(rows(table.encode())) == [("a", "R&D", ("Ada Byron",)), ("b", "Jörg & Co", ("Ada Byron",))]
+    table = "id;title;speaker\na;R&D;Ada Byron\nb;J&ouml;rg &amp;amp; Co;Ada Byron\nc;x;y;z\n"
+    assert talks(rows(table.encode())) == [("a", "R&D", ("Ada Byron",)), ("b", "Jörg &amp; Co", ("Ada Byron",))]
 
 
 def test_a_form_that_speakers_filled_in_gives_their_talk_and_name() -> None:

@@ -32,8 +32,8 @@ _DELIMITERS = {",": "CSV", ";": "CSV with semicolons", "\t": "TSV", "|": "CSV wi
 _BACKSLASHED = re.compile(rb'\\"(?=[^",;\t|\r\n])')
 """A quote within a field, as MySQL writes it: with a backslash before it, in place of a second quote."""
 
-_ESCAPE = re.compile(r"&#?\w{1,31}$")
-"""The end of a text that may be an HTML escape without its semicolon."""
+_ESCAPE = re.compile(r"&(?:amp;)?#?\w{1,31}$")
+"""The end of a text that may be an HTML escape without its semicolon; the escape may be escaped itself."""
 
 _PREAMBLE_LINES = 20
 """The most lines above the names of the columns."""
