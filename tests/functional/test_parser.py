@@ -46,6 +46,8 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.usefixtures("local_tier")
 
+RATES = PriceList.packaged().rates(MODEL, "default")
+
 CAP = NUMBERS["AttemptCap"]
 BACKOFF = NUMBERS["RetryBackoffSeconds"]
 PARSED_BY_MODEL = Done(RowState.PARSED, Tier.MODEL)
@@ -91,9 +93,8 @@ def bound(world: World, message: Message) -> Amount:
 
 def billed(provider: LoopbackProvider) -> Amount:
     """Return the provider's own bill."""
-    rates = PriceList.packaged().rates(MODEL, "default")
     paid = [Usage(post.input_tokens, post.output_tokens, 0, 0) for post in provider.posts if post.input_tokens]
-    return sum((measured(usage, rates) for usage in paid), Amount())
+    return sum((measured(usage, RATES) for usage in paid), Amount())
 
 
 def point_at_newer(world: World, message: Message) -> Batch:

@@ -15,6 +15,7 @@ from collections import Counter
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
+from functools import cache
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -51,6 +52,9 @@ if TYPE_CHECKING:
 
 TEMPLATE = load()
 NUMBERS = {name: int(value) for name, value in TEMPLATE.values({}).items() if TEMPLATE.parameters[name].number}
+TABLES = TEMPLATE.resources("AWS::DynamoDB::Table")
+QUEUES = TEMPLATE.resources("AWS::SQS::Queue")
+FUNCTIONS = TEMPLATE.resources("AWS::Serverless::Function")
 PROJECT = "djangocon"
 
 S = TypeVar("S", bound="BaseSettings")
@@ -206,7 +210,7 @@ class World:
         tables = dynamodb_backends[DEFAULT_ACCOUNT_ID]["us-east-1"]
         queues = sqs_backends[DEFAULT_ACCOUNT_ID]["us-east-1"]
         buckets = s3_backends[DEFAULT_ACCOUNT_ID]["aws"]
-        for name, given in TEMPLATE.resources("AWS::DynamoDB::Table").items():
+        for name, given in TABLES.items():
             self.names[name] = name + suffix
             tables.create_table(
                 self.names[name],
@@ -222,7 +226,7 @@ class World:
                 deletion_protection_enabled=False,
                 warm_throughput=None,
             )
-        for name in TEMPLATE.resources("AWS::SQS::Queue"):
+        for name in QUEUES:
             queues.create_queue(name + suffix)
             self.names[name] = f"https://sqs.us-east-1.amazonaws.com/{DEFAULT_ACCOUNT_ID}/{name}{suffix}"
         self.bucket = self.names["UploadsBucket"] = f"titlecard-uploads{suffix}"
@@ -231,8 +235,8 @@ class World:
 
     def environment(self, function: str, parameters: Mapping[str, str]) -> dict[str, str]:
         """Return a function's environment from the template, with these parameters and this world's resources."""
-        values = TEMPLATE.values(parameters) | self.names | {"AWS::StackName": "stack"}
-        given = TEMPLATE.resources("AWS::Serverless::Function")[function]["Environment"]["Variables"]
+        values = _values(tuple(parameters.items())) | self.names | {"AWS::StackName": "stack"}
+        given = FUNCTIONS[function]["Environment"]["Variables"]
         return {name: _resolved(value, values) for name, value in given.items()}
 
     # ------------------------------------------------------------------------------------------------- uploads
@@ -396,6 +400,11 @@ def replaced(clients: AwsClients, **others: object) -> AwsClients:
     names = ("catalog", "ledger", "sqs", "s3", "events", "functions")
     there: dict[str, object] = {name: getattr(clients, name) for name in names}
     return cast("AwsClients", SimpleNamespace(**there | others))
+
+
+@cache
+def _values(parameters: tuple[tuple[str, str], ...]) -> dict[str, str]:
+    return TEMPLATE.values(dict(parameters))
 
 
 def _resolved(value: Any, values: Mapping[str, str]) -> str:  # noqa: ANN401 -- a value of the template
