@@ -430,7 +430,7 @@ def test_an_endpoint_is_the_same_however_its_address_is_written(provider: Loopba
 
 
 def test_a_host_with_unknown_prices_is_refused_when_the_tier_is_made() -> None:
-    with pytest.raises(Unpriced, match=r"gateway\.example/v1 are not known.* set PriceFactor"):
+    with pytest.raises(Unpriced, match=r"gateway\.example are not known.* set PriceFactor"):
         ModelTier(MODEL, max_output_tokens=400, prices=PRICES, base_url="https://gateway.example/v1")
 
 
