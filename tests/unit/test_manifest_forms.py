@@ -849,6 +849,7 @@ NO_TALKS = {
     "a sentence about a private video in Japanese": {"id": "a", "title": "この動画は非公開です"},
     "an advertisement": {"id": "a", "title": "Anzeige"},
     "a talk whose title is not known yet": {"id": "a", "title": "TBA"},
+    "a program's word for a missing title": {"id": "a", "title": "null"},
     "a sentence about a terminated account": {
         "id": "a",
         "title": "This video is no longer available because the YouTube account behind it has been terminated.",

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from titlecard import manifests
 from titlecard.domain.text import normalise
 from titlecard.domain.video import Video
-from titlecard.manifests import Accepted, LeftOut, ReadingLimits, Refused, texts
+from titlecard.manifests import Accepted, LeftOut, ReadingLimits, Refused, no_talk, texts
 from titlecard.manifests.errors import Broken, NotAManifest
 from titlecard.manifests.ids import NO_ID, spreadsheet_fault
 from titlecard.manifests.json_rows import elements
@@ -50,6 +50,11 @@ def is_id(text: str) -> bool:
     return not known and around.isdisjoint({"Cf", "Zs"})
 
 
+def is_title(text: str) -> bool:
+    """Return whether a text is kept as a title: `null` stands for none, and words about a video may hide one."""
+    return "video" not in text and not no_talk.is_untitled(text)
+
+
 text = st.text(st.characters(codec="utf-8", exclude_characters=UNSENDABLE), max_size=40).filter(is_sound)
 words = text.map(str.strip).filter(normalise).filter(is_sound)
 ids = st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"], exclude_characters=UNSENDABLE), max_size=20)
@@ -57,7 +62,7 @@ videos = st.lists(
     st.builds(
         Video,
         id=ids.map(str.strip).filter(is_id),
-        title=words.filter(lambda title: "video" not in title),
+        title=words.filter(is_title),
         description=text,
     ),
     min_size=1,
@@ -280,7 +285,7 @@ plain_videos = st.lists(
     st.builds(
         Video,
         id=plain_text.filter(is_id),
-        title=plain_text.filter(normalise).filter(lambda title: "video" not in title),
+        title=plain_text.filter(normalise).filter(is_title),
         description=plain_text,
     ),
     min_size=1,

@@ -73,7 +73,9 @@ _ASIDE = re.compile(r"\([^()]*\)|\b(?:sponsored|provided|hosted) by .*", re.IGNO
 _NAMED_BREAK = re.compile(r"(?:\w+ ){0,2}break|\w*(?:pause|pauze)|(?:room|session) change", re.IGNORECASE)
 """A break with its kind before it: `Juice break`, `Umbaupause`."""
 
-_UNTITLED = re.compile(r"tb[acd]|to be (?:announced|confirmed|decided|determined)", re.IGNORECASE)
+_UNTITLED = re.compile(
+    r"tb[acd]|to be (?:announced|confirmed|decided|determined)|untitled|null|none|nan|undefined|n/?a", re.IGNORECASE
+)
 
 
 def why_no_video(record: Mapping[str, Any]) -> str | None:
@@ -162,7 +164,7 @@ def is_total(identity: str, title: str) -> bool:
 
 
 def is_untitled(title: str) -> bool:
-    """Return whether a title says that the talk has none yet."""
+    """Return whether a title stands for a missing one, as people and programs write it."""
     return _UNTITLED.fullmatch(title.strip(" .…-[]()")) is not None
 
 

@@ -209,7 +209,7 @@ class RowReader:
         if no_talk.has_no_title(title):
             raise Unreadable("The row has no title: yt-dlp did not fetch it. List the videos without --flat-playlist.")
         if no_talk.is_untitled(title):
-            raise Unreadable(f"The row has no title yet: it says “{title.strip():.40}”.")
+            raise Unreadable(f"The row has no title: it says “{title.strip():.40}”.")
         if no_talk.is_advertisement(title):
             raise Unreadable("The row is an advertisement, not a talk.")
         if scheduled and not fields.get("presenters") and no_talk.is_break(title):
