@@ -120,6 +120,13 @@ def test_a_missing_admin_key_is_refused_with_where_to_make_one(
     assert "settings/organization/admin-keys" in str(refusal)
 
 
+def test_no_part_of_a_broken_admin_key_is_shown(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_ADMIN_KEY", "sk-admin-first\nsecond")
+    refusal = desk.type("--api-key-id", KEY).exception
+    assert "OPENAI_ADMIN_KEY is not a key" in str(refusal)
+    assert "second" not in str(refusal)
+
+
 def test_a_project_without_a_ledger_is_refused(desk: Desk) -> None:
     refusal = desk.type("--api-key-id", KEY, project="djangocom").exception
     assert isinstance(refusal, CommandError)

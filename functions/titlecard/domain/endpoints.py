@@ -1,4 +1,4 @@
-"""The prices that apply at a model's endpoint. Imports only the standard library, so that a deployment can check them.
+"""The prices and the keys of a model's endpoint. Imports only the standard library, so a deployment can check them.
 
 At its data-residency hosts, OpenAI charges 10 % more for models released on or after 5 March 2026
 (developers.openai.com/api/docs/guides/data-residency). A gateway or another cloud has its own prices. Only its owner
@@ -44,6 +44,11 @@ def unknown_prices(base_url: str) -> str:
         f"The prices at {_host(base_url) or 'that address'} are not known, so Titlecard sends no request there: set "
         "PriceFactor to its prices as a factor of OpenAI's list prices (1 if they are equal, 0 if requests are free)."
     )
+
+
+def may_be_key(text: str) -> bool:
+    """Return whether a text can be a provider's key. HTTP clients refuse others, and quote them in their errors."""
+    return bool(text) and text.isascii() and text.isprintable() and " " not in text
 
 
 def _host(base_url: str) -> str:

@@ -20,6 +20,7 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
+from titlecard.domain.endpoints import may_be_key
 from titlecard.domain.money import Usage, measured, worst_case
 from titlecard.domain.reasons import Reason
 from titlecard.domain.video import Video
@@ -147,7 +148,7 @@ class ModelTier:
             Fault: there is no answer. The exception says what is charged, and what to do next.
         """
         ends = time.monotonic() + deadline_seconds
-        if not key or not key.isascii() or not key.isprintable() or " " in key:
+        if not may_be_key(key):
             raise Defer(
                 Reason.ACCOUNT_FAULT, "The project's key is empty or contains characters that a key cannot have."
             )

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import typer
 
+from titlecard.domain.endpoints import may_be_key
 from titlecard_console import stacks
 from titlecard_console.commands import options
 from titlecard_console.errors import CommandError
@@ -48,7 +49,7 @@ def set_key(
     prompt = f"The key of {project}: "
     secret = getpass(prompt) if can_ask() else read_bytes(Path(STANDARD_INPUT)).decode(errors="replace")
     secret = secret.strip()
-    if not secret or not secret.isascii() or not secret.isprintable() or " " in secret:
+    if not may_be_key(secret):
         raise CommandError("That is not a key: it is empty, or has characters that no key has.")
     name = _secret_name(stack, project)
     secrets = stack.client("secretsmanager")

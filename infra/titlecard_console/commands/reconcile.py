@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from titlecard.domain.endpoints import may_be_key
 from titlecard_console import stacks
 from titlecard_console.commands import options
 from titlecard_console.errors import CommandError, ExitCode
@@ -111,6 +112,8 @@ def _client(url: str, keys: Sequence[str], projects: Sequence[str]) -> UsageClie
             f"{ADMIN_KEY} is not set. Make an admin key that may read usage at "
             "https://platform.openai.com/settings/organization/admin-keys; a project's key may not read it."
         )
+    if not may_be_key(admin):
+        raise CommandError(f"{ADMIN_KEY} is not a key: it has characters that no key has, such as a line break.")
     return UsageClient(admin, url)
 
 

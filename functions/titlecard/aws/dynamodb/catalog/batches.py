@@ -311,7 +311,7 @@ class Batches(CatalogTable):
         found: dict[str, tuple[str, str]] = {}
         for agenda in (OPEN, CLOSED):  # batches move in this order, so none is missed
             for item in self._on_agenda(agenda):
-                if project in {None, item.get("project")}:
+                if project in (None, item.get("project")):  # a list, if somebody has edited it
                     found[item["pk"]] = (item["due"], item["pk"].removeprefix("batch#"))
         for _, batch in sorted(found.values()):
             yield self._listed(batch)
