@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import pytest
 from tests import botocore_costs
+from tests.end_to_end.witness import Witness
 
 from titlecard_console.local_cloud import build as artefact
 from titlecard_console.local_cloud import cloud
@@ -53,6 +54,13 @@ def _quick_sessions() -> Iterator[None]:
 def artefacts() -> Path:
     """Return the functions as built for this machine."""
     return artefact.build()
+
+
+@pytest.fixture(scope="module")
+def provider() -> Iterator[Witness]:
+    """Return the provider of a file's tests, which remembers what it was asked."""
+    with Witness() as witness:
+        yield witness
 
 
 @pytest.fixture

@@ -13,13 +13,14 @@ import pytest
 from tests.end_to_end.manifests import lines, videos
 from tests.end_to_end.person import Operator, Ran
 from tests.end_to_end.stack import KEY, Stack, running
-from tests.end_to_end.witness import Witness
 
 from titlecard.domain.batch import RowState
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from tests.end_to_end.witness import Witness
 
     from titlecard.domain.batch import Upload
 
@@ -55,12 +56,6 @@ class Drill:
     """The number of rows that were still dead when the first redrive was killed."""
     again: Ran
     operator: Operator
-
-
-@pytest.fixture(scope="module")
-def provider() -> Iterator[Witness]:
-    with Witness() as witness:
-        yield witness
 
 
 @pytest.fixture(scope="module")

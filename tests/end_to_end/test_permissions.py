@@ -20,7 +20,6 @@ import pytest
 from tests.end_to_end.conftest import SECONDS
 from tests.end_to_end.person import Operator
 from tests.end_to_end.stack import Stack, running, until
-from tests.end_to_end.witness import Witness
 
 from titlecard.domain.batch import BatchState, RowState
 from titlecard_console.local_cloud import template
@@ -30,6 +29,8 @@ from titlecard_console.review_session import KEYS
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
+
+    from tests.end_to_end.witness import Witness
 
     from titlecard.domain.batch import Upload
 
@@ -131,12 +132,6 @@ def shipped_statements() -> list[tuple[str, str]]:
         (policy,) = template.load().document["Resources"][role]["Properties"]["Policies"]
         found.append((role, policy["PolicyDocument"]))
     return [(name, statement["Sid"]) for name, document in found for statement in document["Statement"]]
-
-
-@pytest.fixture(scope="module")
-def provider() -> Iterator[Witness]:
-    with Witness() as witness:
-        yield witness
 
 
 @pytest.fixture(scope="module")

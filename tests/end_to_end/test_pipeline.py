@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from tests.end_to_end.manifests import answers, array, lines, videos
 from tests.end_to_end.stack import KEY, Stack, running
-from tests.end_to_end.witness import Witness
 
 from titlecard.aws.dynamodb.catalog.reviews import Reviews
 from titlecard.domain.batch import BatchState, RowState
@@ -25,6 +24,8 @@ from titlecard_console.run import Run
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
+
+    from tests.end_to_end.witness import Witness
 
     from titlecard.aws.dynamodb.catalog import Batch
     from titlecard.domain.batch import Upload
@@ -43,12 +44,6 @@ TIMES = {
 
 CLOCK_STEP_SECONDS = 3
 """The most by which the machine's clock may be corrected during a wait: dates in the tables follow it."""
-
-
-@pytest.fixture(scope="module")
-def provider() -> Iterator[Witness]:
-    with Witness() as witness:
-        yield witness
 
 
 @pytest.fixture(scope="module")

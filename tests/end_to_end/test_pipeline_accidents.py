@@ -13,13 +13,14 @@ import pytest
 from tests.end_to_end.manifests import answers, lines, videos
 from tests.end_to_end.poison import poisoned
 from tests.end_to_end.stack import KEY, Stack, running
-from tests.end_to_end.witness import Witness
 
 from titlecard.domain.batch import RowState
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from tests.end_to_end.witness import Witness
 
     from titlecard.domain.batch import Upload
 
@@ -78,12 +79,6 @@ def _send(self, chunk):
 Catalog.start_sending, WorkQueue.send = _start, _send
 """
 """Appended to ingest's entry point: kills it once between the passes, and once in the middle of sending."""
-
-
-@pytest.fixture(scope="module")
-def provider() -> Iterator[Witness]:
-    with Witness() as witness:
-        yield witness
 
 
 @pytest.fixture(scope="module")

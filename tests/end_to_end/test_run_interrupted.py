@@ -13,13 +13,13 @@ import pytest
 from tests.end_to_end.manifests import answers, lines, videos
 from tests.end_to_end.person import Ran, ended, interrupt, left_behind, parameters, ran_here, started
 from tests.end_to_end.stack import until
-from tests.end_to_end.witness import Witness
 
 from titlecard_console.local_cloud import cloud
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
+
+    from tests.end_to_end.witness import Witness
 
 ROWS = 80
 
@@ -38,12 +38,6 @@ class Story:
     killed: Ran
     whole: Ran
     asked: tuple[int, int, int]
-
-
-@pytest.fixture(scope="module")
-def provider() -> Iterator[Witness]:
-    with Witness() as witness:
-        yield witness
 
 
 @pytest.fixture(scope="module")

@@ -11,22 +11,16 @@ from typing import TYPE_CHECKING
 import pytest
 from tests.end_to_end.manifests import lines, videos
 from tests.end_to_end.person import FIELDS, Ran, parameters, ran, ran_here
-from tests.end_to_end.witness import Witness
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
+
+    from tests.end_to_end.witness import Witness
 
 SHOWN = re.compile(r"At most (?P<requests>[\d,]+) requests, (?P<tokens>[\d,]+) tokens and \$(?P<dollars>[\d,.]*\d)")
 
 FAILURES = ("server_error", "reset", "server_error", "half_body", "ok", "html", "server_error", "failed", "bad_gateway")
 """All of these but one cost the whole bound and yield nothing."""
-
-
-@pytest.fixture(scope="module")
-def provider() -> Iterator[Witness]:
-    with Witness() as witness:
-        yield witness
 
 
 # ----------------------------------------------------------------------------- a provider that fails most of the time

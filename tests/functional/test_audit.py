@@ -29,15 +29,6 @@ STILL = max(NUMBERS["AuditAfterSeconds"], NUMBERS["IngestVisibilitySeconds"] + R
 ROUNDS = NUMBERS["AuditRounds"]
 
 
-def stand_still(world: World, rounds: int = 1) -> list[dict[str, int]]:
-    """Let time pass without any other change, and run the sweeper each time."""
-    done = []
-    for _ in range(rounds):
-        world.clock.forward(STILL)
-        done.append(dict(world.sweeper().run()))
-    return done
-
-
 def told(world: World) -> list[Upload]:
     """Return what ingest was told to continue with; take its messages."""
     return [Upload(**json.loads(it["Body"])["continue"]) for it in world.taken("IngestQueue")]
@@ -65,14 +56,14 @@ def ingest_what_is_told(world: World) -> None:
 @pytest.mark.parametrize("while_it", ["counts", "sends"])
 def test_the_audit_restarts_ingest_for_a_batch_that_no_worker_holds(world: World, while_it: str) -> None:
     upload = killed(world, while_it=while_it)
-    assert stand_still(world) == [{"started again": 1}]
+    assert world.stand_still(STILL) == [{"started again": 1}]
     assert told(world) == [upload]
 
 
 @pytest.mark.parametrize("while_it", ["counts", "sends"])
 def test_ingest_continues_the_uploads_that_the_audit_sends(world: World, while_it: str) -> None:
     upload = killed(world, while_it=while_it)
-    stand_still(world)
+    world.stand_still(STILL)
     ingest_what_is_told(world)
     assert world.catalog.batch(upload.batch).state is BatchState.OPEN
     assert [it.video for it in world.sent()] == videos(3)
@@ -91,7 +82,7 @@ def test_ingest_continues_after_a_crash_of_the_audit_at_any_call(clients: AwsCli
             pass
         finally:
             wire.mend()
-        stand_still(world)
+        world.stand_still(STILL)
         ingest_what_is_told(world)
         assert world.catalog.batch(upload.batch).state is BatchState.OPEN
         assert {it.row for it in world.sent()} == {1, 2, 3}
@@ -111,18 +102,18 @@ def test_a_batch_that_a_worker_holds_is_left_alone(world: World) -> None:
     upload = world.put(manifest(videos(3)))
     until = world.clock.after(2 * STILL)
     world.catalog.open_batch(upload, PROJECT, LIMITS, lease="another's", until=until, now=world.clock())
-    assert stand_still(world) == [{}]
+    assert world.stand_still(STILL) == [{}]
 
 
 def test_the_audit_gives_ingest_time_before_it_restarts_it_again(world: World) -> None:
     killed(world)
-    stand_still(world)
+    world.stand_still(STILL)
     assert world.sweeper().run() == {}
 
 
 def test_after_some_rounds_a_batch_that_ingest_cannot_finish_is_left_to_a_person_with_a_reason(world: World) -> None:
     upload = killed(world)
-    assert stand_still(world, ROUNDS + 3) == [{"started again": 1}] * ROUNDS + [{"left to you": 1}, {}, {}]
+    assert world.stand_still(STILL, ROUNDS + 3) == [{"started again": 1}] * ROUNDS + [{"left to you": 1}, {}, {}]
     batch = world.catalog.batch(upload.batch)
     assert batch.state is BatchState.SENDING
     assert (batch.reason or "").startswith("Ingest did not finish this manifest, though it was started again 3 times")
@@ -130,7 +121,7 @@ def test_after_some_rounds_a_batch_that_ingest_cannot_finish_is_left_to_a_person
 
 def test_a_batch_left_to_a_person_continues_when_its_message_is_moved_back(world: World) -> None:
     upload = killed(world)
-    stand_still(world, ROUNDS + 1)
+    world.stand_still(STILL, ROUNDS + 1)
     world.ingest().take(upload, lambda: 900)
     batch = world.catalog.batch(upload.batch)
     assert (batch.state, batch.reason) == (BatchState.OPEN, None)
@@ -141,7 +132,7 @@ def test_a_batch_left_to_a_person_continues_when_its_message_is_moved_back(world
 def test_an_ingest_that_makes_progress_is_restarted_without_limit(world: World) -> None:
     upload = killed(world, 60)
     for _ in range(ROUNDS + 1):
-        assert stand_still(world) == [{"started again": 1}]
+        assert world.stand_still(STILL) == [{"started again": 1}]
         world.wire.cut(Cut.KILLED_AFTER, at=2, call="SendMessageBatch")
         with pytest.raises(Killed):
             ingest_what_is_told(world)
@@ -237,7 +228,7 @@ def test_the_batch_that_was_audited_least_recently_comes_first(world: World, mon
         return record(batch, **more)
 
     monkeypatch.setattr(Catalog, "record_audit", slowly)
-    stand_still(world, 2)
+    world.stand_still(STILL, 2)
     assert audited == names
 
 
@@ -246,7 +237,7 @@ def test_the_batch_that_was_audited_least_recently_comes_first(world: World, mon
 
 def test_rows_that_are_given_up_get_dead_letters(world: World) -> None:
     _, messages = opened(world, 3)
-    stand_still(world, ROUNDS + 1)
+    world.stand_still(STILL, ROUNDS + 1)
     bodies, reasons = zip(*world.dead(), strict=True)
     assert sorted(bodies) == sorted(it.model_dump_json() for it in messages)
     assert set(reasons) == {f"never_answered: sent again {ROUNDS} times, and no worker finished it"}
@@ -265,7 +256,7 @@ def test_a_crash_while_rows_are_recorded_as_dead_loses_no_dead_letter(clients: A
             pass
         finally:
             wire.mend()
-        stand_still(world, 2)
+        world.stand_still(STILL, 2)
         assert {body for body, _ in world.dead()} == {it.model_dump_json() for it in messages}
         assert {it.state for it in world.catalog.rows(batch)} == {RowState.DEAD}
         if not wire.struck:
@@ -278,7 +269,7 @@ def test_rows_of_a_manifest_that_was_deleted_are_dead_with_the_reason(world: Wor
     batch, messages = opened(world, 3)
     end(world, batch, messages[:1])
     world.s3.delete_object(Bucket=batch.upload.bucket, Key=batch.upload.key, VersionId=batch.upload.version)
-    assert stand_still(world) == [{"given up": 2}]
+    assert world.stand_still(STILL) == [{"given up": 2}]
     assert [it.state for it in world.catalog.rows(batch)] == [RowState.PARSED, RowState.DEAD, RowState.DEAD]
     assert "deleted" in str([it.reason for it in world.catalog.rows(batch)][1])
 
@@ -286,7 +277,7 @@ def test_rows_of_a_manifest_that_was_deleted_are_dead_with_the_reason(world: Wor
 def test_a_batch_whose_manifest_was_deleted_is_finished_and_says_so(world: World) -> None:
     batch, _ = opened(world, 3)
     world.s3.delete_object(Bucket=batch.upload.bucket, Key=batch.upload.key, VersionId=batch.upload.version)
-    stand_still(world)
+    world.stand_still(STILL)
     assert world.sweeper().run() == {"finished": 1}
     assert "deleted" in (world.catalog.batch(batch.id).reason or "")
 
@@ -295,7 +286,7 @@ def test_a_row_that_is_dead_without_its_manifest_keeps_the_id_that_is_known(worl
     batch, messages = opened(world, 2)
     world.catalog.mark_started(messages[1], now=world.clock(), alone="locally")
     world.s3.delete_object(Bucket=batch.upload.bucket, Key=batch.upload.key, VersionId=batch.upload.version)
-    stand_still(world)
+    world.stand_still(STILL)
     assert [(it.state, it.video) for it in world.catalog.rows(batch)] == [(RowState.DEAD, ""), (RowState.DEAD, "v2")]
 
 
@@ -320,7 +311,7 @@ def test_a_failed_audit_does_not_stop_other_batches(world: World) -> None:
         ExpressionAttributeNames={"#bucket": "bucket"},
         ExpressionAttributeValues={":bucket": "no name of a bucket"},
     )
-    assert stand_still(world) == [{"sent again": 3, "not audited": 1}]
+    assert world.stand_still(STILL) == [{"sent again": 3, "not audited": 1}]
     assert world.sent() == others
 
 
@@ -328,7 +319,7 @@ def test_a_manifest_that_became_too_large_does_not_delay_others(world: World) ->
     large, _ = opened(world, 30)
     _, others = opened(world, 3)
     world.parameters["ManifestMaxBytes"] = "1000"
-    assert stand_still(world) == [{"sent again": 3}]
+    assert world.stand_still(STILL) == [{"sent again": 3}]
     assert world.sent() == others
     assert world.catalog.batch(large.id).state is BatchState.OPEN
 
@@ -336,7 +327,7 @@ def test_a_manifest_that_became_too_large_does_not_delay_others(world: World) ->
 def test_lost_rows_of_a_manifest_that_became_too_large_become_dead_after_all_rounds(world: World) -> None:
     batch, _ = opened(world, 30)
     world.parameters["ManifestMaxBytes"] = "1000"
-    done = stand_still(world, ROUNDS + 2)
+    done = world.stand_still(STILL, ROUNDS + 2)
     assert done == [*[{}] * ROUNDS, {"given up": 30}, {"finished": 1}]
     (reason,) = {row.reason for row in world.catalog.rows(batch)}
     assert (reason or "").startswith(
@@ -350,7 +341,7 @@ def test_a_lost_row_that_is_rejected_when_it_is_read_again_becomes_dead_after_al
     world.ingest().take(upload, lambda: 900)
     assert len(world.sent()) == 3
     world.parameters["RowMaxBytes"] = "256"
-    assert stand_still(world, ROUNDS + 2) == [*[{}] * ROUNDS, {"given up": 3}, {"finished": 1}]
+    assert world.stand_still(STILL, ROUNDS + 2) == [*[{}] * ROUNDS, {"given up": 3}, {"finished": 1}]
     assert world.catalog.batch(upload.batch).reason == (
         "rows were never answered, and they cannot be sent again: "
         "the manifest is no longer read as it was when it was accepted"
@@ -385,7 +376,7 @@ def test_a_failure_with_one_batch_does_not_delay_others(
         return counted(catalog, batch, *states)
 
     monkeypatch.setattr(Catalog, "count_rows", count_rows)
-    assert stand_still(world) == [{"sent again": 3, "not audited": 1}]
+    assert world.stand_still(STILL) == [{"sent again": 3, "not audited": 1}]
     assert world.sent() == others
 
 
@@ -398,4 +389,4 @@ def test_an_unreadable_batch_does_not_delay_others(world: World) -> None:
         UpdateExpression="SET accepted = :a",
         ExpressionAttributeValues={":a": "many"},
     )
-    assert stand_still(world) == [{"sent again": 3, "not audited": 1}]
+    assert world.stand_still(STILL) == [{"sent again": 3, "not audited": 1}]

@@ -65,15 +65,6 @@ def state(world: World, message: Message) -> RowState | None:
     return world.catalog.look_up([(message, MARK)])[0].row
 
 
-def stand_still(world: World, rounds: int = 1) -> list[dict[str, int]]:
-    """Let time pass without any other change, and run the sweeper each time."""
-    done = []
-    for _ in range(rounds):
-        world.clock.forward(STILL)
-        done.append(dict(world.sweeper().run()))
-    return done
-
-
 def sent_again(world: World) -> list[Message]:
     """Return the messages in the queue as they were before their rows were deferred."""
     return [it.model_copy(update={"deferrals": 0}) for it in world.sent()]
@@ -102,7 +93,7 @@ def test_a_row_that_waits_for_a_person_stays(world: World) -> None:
     _, messages = ingested(world)
     for message in messages:
         defer(world, message, None)
-    assert stand_still(world, ROUNDS + 2) == [{}] * (ROUNDS + 2)
+    assert world.stand_still(STILL, ROUNDS + 2) == [{}] * (ROUNDS + 2)
     assert world.sent() == []
 
 
@@ -266,7 +257,7 @@ def test_a_deferred_row_keeps_its_batch_open(world: World) -> None:
     batch, messages = ingested(world)
     end(world, messages[:2])
     defer(world, messages[2], None)
-    assert stand_still(world) == [{}]
+    assert world.stand_still(STILL) == [{}]
     assert world.catalog.batch(batch.id).state is BatchState.OPEN
 
 
@@ -280,7 +271,7 @@ def test_a_batch_that_is_still_sent_is_left_to_ingest(world: World) -> None:
     upload = world.put(manifest(videos(3)))
     until = world.clock.after(60)
     world.catalog.open_batch(upload, "djangocon", LIMITS, lease="ingest's", until=until, now=world.clock())
-    assert stand_still(world) == [{}]
+    assert world.stand_still(STILL) == [{}]
 
 
 def test_rows_that_a_dead_worker_ended_without_counting_them_are_counted_after_two_minutes(world: World) -> None:
@@ -366,19 +357,19 @@ def test_the_audit_sends_exactly_the_lost_rows_of_a_stalled_batch_again(world: W
     end(world, [messages[1]], RowState.DEAD)
     defer(world, messages[2], None)
     world.catalog.mark_started(messages[3], now=world.clock(), alone="locally")  # queued, and known to be
-    assert stand_still(world) == [{"sent again": 3}]
+    assert world.stand_still(STILL) == [{"sent again": 3}]
     assert [it.row for it in world.sent()] == [4, 5, 6]
 
 
 def test_rows_are_sent_again_as_they_were_first_sent(world: World) -> None:
     _, messages = ingested(world)
-    stand_still(world)
+    world.stand_still(STILL)
     assert world.sent() == messages
 
 
 def test_an_audit_counts_as_a_change_of_the_batch(world: World) -> None:
     ingested(world)
-    stand_still(world)
+    world.stand_still(STILL)
     assert world.sweeper().run() == {}
 
 
@@ -390,7 +381,7 @@ def test_one_call_resends_no_more_rows_than_its_limit(world: World) -> None:
 
 def test_after_the_rounds_lost_rows_are_dead_with_the_reason(world: World) -> None:
     batch, _ = ingested(world)
-    assert stand_still(world, ROUNDS + 1) == [{"sent again": 3}] * ROUNDS + [{"given up": 3}]
+    assert world.stand_still(STILL, ROUNDS + 1) == [{"sent again": 3}] * ROUNDS + [{"given up": 3}]
     rows = list(world.catalog.rows(batch))
     assert [it.state for it in rows] == [RowState.DEAD] * 3
     assert {(it.reason or "").split(":")[0] for it in rows} == {"never_answered"}
@@ -398,21 +389,21 @@ def test_after_the_rounds_lost_rows_are_dead_with_the_reason(world: World) -> No
 
 def test_a_batch_whose_lost_rows_were_given_up_is_finished(world: World) -> None:
     batch, _ = ingested(world)
-    stand_still(world, ROUNDS + 1)
-    assert stand_still(world) == [{"finished": 1}]
+    world.stand_still(STILL, ROUNDS + 1)
+    assert world.stand_still(STILL) == [{"finished": 1}]
     assert world.catalog.batch(batch.id).state is BatchState.FINISHED
 
 
 def test_rows_that_end_between_audits_restart_the_rounds(world: World) -> None:
     _, messages = ingested(world)
-    stand_still(world, ROUNDS)
+    world.stand_still(STILL, ROUNDS)
     end(world, [messages[0]])
-    assert stand_still(world, ROUNDS) == [{"sent again": 2}] * ROUNDS
+    assert world.stand_still(STILL, ROUNDS) == [{"sent again": 2}] * ROUNDS
 
 
 def test_a_row_that_ends_while_it_is_given_up_keeps_its_end(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     _, messages = ingested(world)
-    stand_still(world, ROUNDS)
+    world.stand_still(STILL, ROUNDS)
     catalog_end = world.catalog.end
 
     def late(*args: object, **kwargs: object) -> object:
@@ -421,7 +412,7 @@ def test_a_row_that_ends_while_it_is_given_up_keeps_its_end(world: World, monkey
         return catalog_end(*args, **kwargs)  # type: ignore[arg-type]  # as they came
 
     monkeypatch.setattr(Catalog, "end", lambda _, *args, **kwargs: late(*args, **kwargs))
-    assert stand_still(world) == [{"given up": 2}]
+    assert world.stand_still(STILL) == [{"given up": 2}]
     assert state(world, messages[0]) is RowState.PARSED
 
 
@@ -430,7 +421,7 @@ def test_a_batch_without_its_bitmap_is_finished_and_does_not_delay_others(world:
     _, others = ingested(world)
     key = f"reports/{batch.id}/accepted.bin"
     world.s3.delete_object(Bucket=batch.upload.bucket, Key=key)
-    assert stand_still(world) == [{"finished": 1, "sent again": 3}]
+    assert world.stand_still(STILL) == [{"finished": 1, "sent again": 3}]
     assert world.sent() == others
 
 
@@ -454,7 +445,7 @@ def test_a_crash_of_the_sweeper_at_any_call_loses_no_row(
             pass
         finally:
             world.wire.mend()
-        stand_still(world, 2)
+        world.stand_still(STILL, 2)
         parser = world.parser(tier, tier_policy="local")
         for message in world.sent():
             assert isinstance(parser.work([received(message)], lambda: 90)["message-" + str(message.row)], Done)

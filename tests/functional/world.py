@@ -322,6 +322,14 @@ class World:
         keys = keys or KeysOfATest("sk-proj-loopback-0123456789")
         return bootstrap.parser(settings, clients or self.clients, keys=keys, model=model, now=self.clock)
 
+    def stand_still(self, seconds: float, rounds: int = 1) -> list[dict[str, int]]:
+        """Let so much time pass without any other change, and run the sweeper; return what it did in each round."""
+        done = []
+        for _ in range(rounds):
+            self.clock.forward(seconds)
+            done.append(dict(self.sweeper().run()))
+        return done
+
     # ----------------------------------------------------------------------------------------- what lies where
 
     def taken(self, queue: str) -> list[dict[str, Any]]:
