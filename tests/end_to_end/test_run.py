@@ -232,27 +232,20 @@ def test_the_command_that_up_prints_uploads_a_manifest(stack: Stack, manifest: P
     assert stack.states(upload) == {RowState.PARSED: 5}
 
 
-def test_a_cloud_stays_up_for_a_run_that_uses_the_cloud_of_another(tmp_path: Path) -> None:
-    state, short, long = tmp_path / "state", tmp_path / "short.jsonl", tmp_path / "long.jsonl"
-    short.write_bytes(lines(videos(100, "Short")))
-    long.write_bytes(lines(videos(400, "Long")))
-    with started("run", short, "--state", state) as owner:
-        until(lambda: cloud.find(state), "its cloud is up")
-        guest = ran("run", long, "--state", state)
-        first = ended(owner)
-    assert (first.code, len(first.lines)) == (0, 100), first.told
-    assert (guest.code, len(guest.lines)) == (0, 400), guest.told
-    assert "waiting for its end" in " ".join(first.told.split())
+def test_a_run_waits_for_the_uploads_and_for_the_end_of_another(manifest: Path, tmp_path: Path) -> None:
+    state, told = tmp_path / "state", tmp_path / "told"
+    state.mkdir()
 
+    def says(words: str) -> bool:
+        return words in " ".join(told.read_text().split())
 
-@pytest.mark.usefixtures("stack")
-def test_a_run_agrees_on_its_budget_when_the_batches_of_another_are_open(
-    manifest: Path, state: Path, tmp_path: Path
-) -> None:
-    told = tmp_path / "told"
-    with ExitStack() as another, told.open("w") as stderr:
-        another.enter_context(cloud.State(state).upload_alone(print))
-        with started("run", manifest, "--state", state, stderr=stderr) as process:
-            until(lambda: "another run uploads" in told.read_text(), "it waits", saw=told.read_text)
-            another.close()
-            assert ended(process).code == 0, told.read_text()
+    with told.open("w") as stderr, ExitStack() as uploading:
+        uploading.enter_context(cloud.State(state).upload_alone(print))
+        with started("run", manifest, "--state", state, stderr=stderr) as owner:
+            until(lambda: says("another run uploads"), "it waits before it agrees on a budget", saw=told.read_text)
+            with cloud.State(state).join() as joined:
+                uploading.close()
+                until(lambda: says("waiting for its end"), "it waits when it is done", saw=told.read_text)
+                assert cloud.find(state) == joined
+            done = ended(owner)
+    assert (done.code, len(done.lines)) == (0, 5), told.read_text()
