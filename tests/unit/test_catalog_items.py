@@ -14,6 +14,7 @@ from tests.unit.stage import NEW, NOON
 from titlecard.aws.dynamodb.catalog import NEVER, Batch, MessageState, Pointer, Row, RowEnd, VideoRecord, stamp
 from titlecard.aws.dynamodb.catalog.items import Attempt, as_batch, as_map, as_row, as_video_record
 from titlecard.aws.dynamodb.catalog.keys import row_key
+from titlecard.aws.errors import RowItemInvalid
 from titlecard.domain.batch import BatchState, Message, RowState
 from titlecard.domain.money import Amount
 from titlecard.domain.video import Policy, Talk, Tier, Video
@@ -68,6 +69,13 @@ def test_an_open_batch_is_counted_out_when_no_row_is_left(parsed: int, left: int
     assert (batch.left, batch.is_counted_out) == (left, left <= 0)
     assert not replace(batch, state=BatchState.SENDING).is_counted_out
     assert (batch.counted(RowState.PARSED), batch.counted(RowState.DEAD)) == (parsed, 1)
+
+
+@pytest.mark.parametrize("name", ["video", "fingerprint", "reason"])
+def test_a_row_whose_text_was_edited_into_something_else_cannot_be_read(name: str) -> None:
+    item: dict[str, Any] = row_key("b", 7) | {"state": "dead", "video": "v1"}
+    with pytest.raises(RowItemInvalid, match="edited by hand"):
+        as_row(item | {name: {"a": 1}})
 
 
 def test_a_row_is_read_with_what_it_must_have() -> None:

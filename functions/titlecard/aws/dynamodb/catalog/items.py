@@ -293,15 +293,15 @@ def as_row(item: Mapping[str, Any]) -> Row:
         RowItemInvalid: it cannot be read.
     """
     with readable(item):
-        tier = item.get("tier")
+        tier, reason = item.get("tier"), item.get("reason")
         return Row(
             batch=batch_of_row(item),
             number=number_of_row(item),
             state=RowState(item["state"]),
-            video=item["video"],
-            fingerprint=item.get("fingerprint", ""),
+            video=_text(item, "video"),
+            fingerprint=_text(item, "fingerprint") if "fingerprint" in item else "",
             tier=Tier(tier) if tier else None,
-            reason=item.get("reason"),
+            reason=reason and _text(item, "reason"),
             due=_due(item) if item["state"] == RowState.DEFERRED else None,
             need=Amount.from_item(item.get("need", {})),
             deferrals=int(item.get("deferrals", 0)),
