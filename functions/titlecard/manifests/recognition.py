@@ -116,6 +116,9 @@ _NAME = re.compile(r"[A-Za-z_]\w{0,40}")
 
 _IDS_JUDGED = 50
 
+_CONTROL = re.compile(rb"[\x00-\x08\x0e-\x1f]")
+"""A byte that no text has, in any encoding with one byte for a letter."""
+
 _LONE = re.compile(rb"\r(?!\n)")
 
 _DJANGO_YAML = re.compile(rb"^[ \t]*- model: [\w.]+\r?\n[ \t]+(?:pk|fields):", re.MULTILINE)
@@ -389,7 +392,8 @@ def _written_in_lines(head: bytes) -> Form:
             "not JSON, such as comments."
         )
     written = table(head)
-    if (written is None or len(head) < HEAD_BYTES) and len(_LONE.findall(head)) > head.count(b"\n"):
+    is_text = not _CONTROL.search(head)
+    if is_text and (written is None or len(head) < HEAD_BYTES) and len(_LONE.findall(head)) > head.count(b"\n"):
         raise NotAManifest(
             "The file has the line ends of old Macs. Convert it: tr '\\r' '\\n' < OLD > NEW (in Excel: save "
             f"as CSV UTF-8). {ACCEPTED_FORMS}"
