@@ -519,8 +519,8 @@ class Invariants:
         A throttle, a conflict, or a lost answer of a table is not a cause. A queue that a person purges is one: it may
         have held the message that says of an attempt that nothing was sent. A claim that the table executes after its
         worker was told that it has no attempt is one too, and so is a mark of a row that is written then: nobody can
-        know of it, as after a crash. So is an attempt of
-        which another copy of the message says that nothing was sent, as long as that copy is in the queue.
+        know of it, as after a crash. So is an attempt of which another copy of the message says that nothing was sent,
+        as long as that copy is in the queue, or if SQS refused it while the table was silent: nobody could be told.
         """
         world, why = self._world, str(new.get("reason", "")).partition(":")[0]
         crashed = _row_of(key) in world.died_with
@@ -566,8 +566,10 @@ class Invariants:
             self._swept = self._world.scheduler.now
 
     def _is_said_unsent(self, token: str) -> bool:
-        """Return whether a message in the queue says that an attempt sent nothing."""
-        return any(f'"unsent":"{token}"' in letter.body for letter in self._world.queues["work"].letters)
+        """Return whether a message in the queue, or one that SQS refused, says that an attempt sent nothing."""
+        queue = self._world.queues["work"]
+        bodies = (*(letter.body for letter in queue.letters), *queue.refused)
+        return any(f'"unsent":"{token}"' in body for body in bodies)
 
     def _has_message(self, batch: str, row: int) -> bool:
         part = f'"batch":"{batch}","project":'

@@ -51,6 +51,8 @@ class Queue:
     dead: Queue | None = None
     most: int = 0
     letters: list[Letter] = field(default_factory=list)
+    refused: list[str] = field(default_factory=list)
+    """The bodies of messages that could not be sent one by one."""
     _number: itertools.count[int] = field(default_factory=itertools.count)
 
     def put(self, body: str, now: float, *, reason: str | None = None, delay: float = 0.0) -> None:
@@ -123,7 +125,11 @@ class Client:
             self._queues[QueueUrl].put(MessageBody, self._wire.scheduler.now, reason=reason, delay=DelaySeconds)
             return {}
 
-        return self._call("send_message", send, f"{QueueUrl} {reason or MessageBody}")
+        try:
+            return self._call("send_message", send, f"{QueueUrl} {reason or MessageBody}")
+        except Exception:
+            self._queues[QueueUrl].refused.append(MessageBody)
+            raise
 
     def send_message_batch(self, *, QueueUrl: str, Entries: Sequence[Mapping[str, Any]]) -> dict[str, Any]:  # noqa: N803 -- boto3's
         """SendMessageBatch: some entries may fail."""
