@@ -154,7 +154,7 @@ def _prepare_output() -> None:
         if isinstance(stream, io.TextIOWrapper):
             if stream.isatty():
                 stream.reconfigure(errors="replace")
-            else:  # a file's name may hold what is no text
+            else:  # a file's name may hold bytes that are not text
                 stream.reconfigure(encoding="utf-8", errors="backslashreplace")
 
 

@@ -72,7 +72,7 @@ class _Session:
 
     @property
     def answered(self) -> int:
-        """The number of talks that have an answer of this session."""
+        """The number of talks that the person has answered."""
         return sum(given is not None for _, given in self.steps)
 
     def move_on(self, given: ReviewedTalk | None) -> None:

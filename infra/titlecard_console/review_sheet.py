@@ -32,7 +32,7 @@ and the id; the other columns are only for people, since spreadsheets turn an id
 _READ = ("title", "presenters", "seen")
 
 _LETTERS = str.maketrans("0123456789", "ghijklmnop")
-"""What stands for the digits of a digest, since a spreadsheet takes `12e34` for a number."""
+"""The letters that replace the digits of a digest, since a spreadsheet takes `12e34` for a number."""
 
 _SEPARATORS = (",", ";", "\t")
 """The separators of columns: a comma, Excel's semicolon in some languages, the tab of Excel's Unicode text."""
@@ -75,7 +75,7 @@ def digest(talk: Talk) -> str:
 
 
 def write(project_of: dict[str, str], flagged: Iterable[Flagged], sink: IO[str]) -> int:
-    """Write talks as CSV, with the mark by which a spreadsheet recognises UTF-8; return their number.
+    """Write talks as CSV, with a byte order mark, by which spreadsheets recognise UTF-8; return their number.
 
     Args:
         project_of: the project of each batch.

@@ -127,8 +127,8 @@ class _AwsStack:
             )
         if stack["StackStatus"].startswith("DELETE"):  # a pause must still reach the functions that run
             say(
-                f"The stack {name!r} is being deleted or was ({stack['StackStatus']}): no upload to it is worked on "
-                "any more. Its tables and its bucket are kept; infra/adopt.py gives them to a new stack."
+                f"The stack {name!r} is deleted or being deleted ({stack['StackStatus']}), so uploads to it are not "
+                "processed. Its tables and its bucket are kept; infra/adopt.py gives them to a new stack."
             )
         parameters = {it["ParameterKey"]: it["ParameterValue"] for it in stack.get("Parameters", [])}
         return cls(session, outputs, parameters)

@@ -6,7 +6,7 @@ import itertools
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -127,7 +127,7 @@ class Client:
 
         try:
             return self._call("send_message", send, f"{QueueUrl} {reason or MessageBody}")
-        except Exception:
+        except (BotoCoreError, ClientError):
             self._queues[QueueUrl].refused.append(MessageBody)
             raise
 

@@ -652,6 +652,7 @@ def test_a_log_line_about_a_video_counts_as_its_refusal() -> None:
         ('{""Ada Byron"",Grace}', ("Ada Byron", "Grace")),
         ("[]", ()),
         ("Ada Byron (ACME, Inc.), Grace Hopper <grace@example.org>", ("Ada Byron", "Grace Hopper")),
+        ("maria atanasova; lee fromm", ("maria atanasova", "lee fromm")),
         ("Byron, Ada; Hopper, Grace", ("Ada Byron", "Grace Hopper")),
         ("Ada and Grace Byron", ("Ada Byron", "Grace Byron")),
         ("Ada Byron y Grace Hopper", ("Ada Byron", "Grace Hopper")),

@@ -1,4 +1,4 @@
-"""Where the rows of a JSON document are: in which list, or in which lists at places alike."""
+"""Where the rows of a JSON document are: in one list, or in several lists at similar places."""
 
 from __future__ import annotations
 

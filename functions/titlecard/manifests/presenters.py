@@ -81,7 +81,7 @@ _COMPANY = (
     r"|(?:.* )?(?:University|Universität|Université|Universidad|Institute)\b.*"
 )
 _BEHIND = re.compile(
-    rf" (?:at|from|@) ?\S.*| [-\u2013\u2014] (?:{_ROLE}|{_COMPANY})$| (?:she|he|they)(?:/\w{{2,6}}){{1,2}}$"
+    rf" (?:(?:at|from) |@ ?)\S.*| [-\u2013\u2014] (?:{_ROLE}|{_COMPANY})$| (?:she|he|they)(?:/\w{{2,6}}){{1,2}}$"
     r"|(?:^| )[^\s@]+@[^\s@]+\.[^\s@]+"
 )
 """What stands behind a name: where the person works, pronouns, an address."""

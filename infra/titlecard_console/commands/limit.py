@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from titlecard.domain.batch import BatchState
-from titlecard.domain.money import Amount
+from titlecard.domain.money import Amount, Total
 from titlecard.domain.reasons import Hold, code_of
 from titlecard_console import stacks
 from titlecard_console.commands import options
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 
     from titlecard.aws.dynamodb.catalog import Batch
     from titlecard.aws.dynamodb.catalog.items import LimitIncrease
-    from titlecard.domain.money import Total
     from titlecard_console.stacks import Stack
 
 
@@ -143,7 +142,7 @@ def _raise(stack: Stack, current: _BatchLimit, wanted: dict[str, int], *, yes: b
     _check(current, wanted)
     waits = pluralize(current.waiting, "video waits", "videos wait")
     spent = current.charged
-    left = Amount(after.requests - spent.requests, after.tokens - spent.tokens, 0, after.micro_usd - spent.micro_usd)
+    left = Total(**{name: max(number - getattr(spent, name), 0) for name, number in after.as_map().items()})
     say(
         f"{batch.id} may be charged {format_charge(after)} in all.",
         f"Before: {format_charge(before)}.",

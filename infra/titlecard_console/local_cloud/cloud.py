@@ -141,19 +141,14 @@ class State:
     @contextmanager
     def leave(self, say: Callable[[str], None]) -> Iterator[None]:
         """Wait until no other command uses the cloud, and let none begin to before the end of the block."""
-        with self._users.open("a") as users:
-            if not _locked(users.fileno()):
-                say("another command uses the local cloud: waiting for its end (Ctrl-C stops both)")
-                fcntl.flock(users.fileno(), fcntl.LOCK_EX)
+        why = "another command uses the local cloud: waiting for its end (Ctrl-C stops both)"
+        with _held(self._users, lambda: say(why)):
             yield
 
     @contextmanager
     def upload_alone(self, say: Callable[[str], None]) -> Iterator[None]:
         """Let one run at a time set a budget and upload, so that the next one knows what its batches need."""
-        with self._uploads.open("a") as uploads:
-            if not _locked(uploads.fileno()):
-                say("another run uploads to the local cloud: waiting for it")
-                fcntl.flock(uploads.fileno(), fcntl.LOCK_EX)
+        with _held(self._uploads, lambda: say("another run uploads to the local cloud: waiting for it")):
             yield
 
     def cloud(self) -> Cloud | None:
@@ -275,6 +270,16 @@ def _started(supervisor: subprocess.Popen[str], request: CloudRequest, say: Call
         else:
             return Cloud(**told["cloud"])
     raise CloudError(f"the local cloud's supervisor has stopped; its log is in {State(Path(request.state)).logs}")
+
+
+@contextmanager
+def _held(path: Path, say_that_we_wait: Callable[[], None]) -> Iterator[None]:
+    """Hold a file's lock for the length of the block, and wait for it if another process holds it."""
+    with path.open("a") as file:
+        if not _locked(file.fileno()):
+            say_that_we_wait()
+            fcntl.flock(file.fileno(), fcntl.LOCK_EX)
+        yield
 
 
 def _locked(descriptor: int, kind: int = fcntl.LOCK_EX) -> bool:
