@@ -127,7 +127,7 @@ class _AwsStack:
             )
         if stack["StackStatus"].startswith("DELETE"):  # a pause must still reach the functions that run
             say(
-                f"The stack {name!r} is deleted or being deleted ({stack['StackStatus']}), so uploads to it are not "
+                f"The deletion of the stack {name!r} has begun ({stack['StackStatus']}), so uploads to it are not "
                 "processed. Its tables and its bucket are kept; infra/adopt.py gives them to a new stack."
             )
         parameters = {it["ParameterKey"]: it["ParameterValue"] for it in stack.get("Parameters", [])}

@@ -56,4 +56,4 @@ def test_the_commands_of_a_deleted_stack_run_with_a_warning(
 ) -> None:
     monkeypatch.setattr(boto3.Session, "client", lambda *_, **__: Formation(status))
     assert find("titlecard", Path()).outputs["CatalogTable"]
-    assert ("no upload to it is worked on any more" in " ".join(capsys.readouterr().err.split())) == warned
+    assert ("uploads to it are not processed" in " ".join(capsys.readouterr().err.split())) == warned
