@@ -19,7 +19,7 @@ from titlecard.aws.dynamodb.catalog.grants import Grants
 from titlecard.aws.dynamodb.catalog.results import BatchResults
 from titlecard.aws.dynamodb.catalog.reviews import Reviews
 from titlecard.aws.dynamodb.catalog.upload_progress import UploadProgressTable
-from titlecard.aws.dynamodb.decoding import decode_reads
+from titlecard.aws.dynamodb.conversion import convert_values
 from titlecard.aws.dynamodb.ledger import LEDGER_CONFIG, Ledger
 from titlecard.aws.functions import SweeperFunction
 from titlecard.aws.s3 import UploadsBucket
@@ -61,12 +61,12 @@ class AwsClients:
     @cached_property
     def catalog(self) -> DynamoDBClient:
         """DynamoDB for the catalog's table."""
-        return decode_reads(self._session.resource("dynamodb", config=CATALOG_CONFIG).meta.client)
+        return convert_values(self._session.client("dynamodb", config=CATALOG_CONFIG))
 
     @cached_property
     def ledger(self) -> DynamoDBClient:
         """DynamoDB for the ledger's table, with one try per call."""
-        return self._session.resource("dynamodb", config=LEDGER_CONFIG).meta.client
+        return convert_values(self._session.client("dynamodb", config=LEDGER_CONFIG))
 
     @cached_property
     def sqs(self) -> SQSClient:

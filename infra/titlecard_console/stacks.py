@@ -10,13 +10,15 @@ import os
 import secrets
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol, cast
 from urllib.parse import quote
 
 import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
+from titlecard import __version__
+from titlecard.aws.dynamodb.conversion import convert_values
 from titlecard.bootstrap import AwsClients, Stores
 from titlecard.domain.batch import UPLOADS, Upload
 from titlecard.pipeline.batch_limits import LIMIT_METADATA
@@ -62,9 +64,6 @@ class Stack(Protocol):
     def client(self, service: Any, **config: Any) -> Any:  # noqa: ANN401 -- a client's type depends on the name
         """Return a boto3 client for the stack; `config` goes to botocore's `Config`."""
 
-    def resource(self, service: Any, **config: Any) -> Any:  # noqa: ANN401 -- as for `client`
-        """Return a boto3 resource for the stack, likewise."""
-
     def log(self, function: str, start: datetime, end: datetime) -> str:
         """Return the address or the file of a function's log between two moments; `function` is an output's name."""
 
@@ -91,6 +90,21 @@ def find(stack: str | None, state: Path) -> Stack:
             f"No local cloud is running in {state}: start one with `titlecard up`, or name a stack with --stack."
         )
     return running
+
+
+class _Parameters(dict[str, str]):
+    """The parameters of a stack, which lacks those of later versions of Titlecard."""
+
+    def __missing__(self, name: str) -> NoReturn:
+        """Refuse a command that needs a parameter that the stack lacks.
+
+        Raises:
+            CommandError: always.
+        """
+        raise CommandError(
+            f"The stack has no parameter {name}: an older version of Titlecard deployed it. Deploy this version, "
+            f"{__version__}, to it, or run the command with the stack's version of `titlecard`."
+        )
 
 
 @dataclass(frozen=True)
@@ -131,13 +145,10 @@ class _AwsStack:
                 "processed. Its tables and its bucket are kept; infra/adopt.py gives them to a new stack."
             )
         parameters = {it["ParameterKey"]: it["ParameterValue"] for it in stack.get("Parameters", [])}
-        return cls(session, outputs, parameters)
+        return cls(session, outputs, _Parameters(parameters))
 
     def client(self, service: Any, **config: Any) -> Any:  # noqa: ANN401 -- a client's type depends on the name
         return self.session.client(service, config=_config(config))
-
-    def resource(self, service: Any, **config: Any) -> Any:  # noqa: ANN401 -- as for `client`
-        return self.session.resource(service, config=_config(config))
 
     def log(self, function: str, start: datetime, end: datetime) -> str:
         configuration = self.client("lambda").get_function_configuration(FunctionName=self.outputs[function])
@@ -224,7 +235,7 @@ class _Clients(AwsClients):
 
     @cached_property
     def catalog(self) -> Any:  # noqa: ANN401 -- a client of boto3
-        return self._stack.resource("dynamodb", parameter_validation=False).meta.client
+        return convert_values(self._stack.client("dynamodb", parameter_validation=False))
 
     @cached_property
     def s3(self) -> Any:  # noqa: ANN401 -- as above
@@ -232,7 +243,7 @@ class _Clients(AwsClients):
 
     @cached_property
     def ledger(self) -> Any:  # noqa: ANN401 -- as above
-        return self._stack.resource("dynamodb", retries={"total_max_attempts": 1}, read_timeout=30).meta.client
+        return convert_values(self._stack.client("dynamodb", retries={"total_max_attempts": 1}, read_timeout=30))
 
 
 def log_address(group: str, region: str, partition: str, start: datetime, end: datetime) -> str:

@@ -403,7 +403,7 @@ def _published(world: World, batch: Batch, number: int) -> None:
 def _put(world: World, items: Iterator[dict[str, Any]]) -> None:
     table = world.names["CatalogTable"]
     while block := list(islice(items, 25)):
-        world.db.batch_write_item(RequestItems={table: [{"PutRequest": {"Item": it}} for it in block]})
+        world.db.transact_write_items(TransactItems=[{"Put": {"TableName": table, "Item": it}} for it in block])
 
 
 def _plain(value: object) -> object:

@@ -48,6 +48,7 @@ from botocore.exceptions import BotoCoreError
 from titlecard import manifests
 from titlecard.aws.dynamodb.catalog import Catalog, stamp
 from titlecard.aws.dynamodb.catalog.grants import Grants
+from titlecard.aws.dynamodb.conversion import convert_values
 from titlecard.aws.s3 import UploadsBucket
 from titlecard.domain.batch import END_STATES, BatchState
 from titlecard.extraction.surveying import survey_batch
@@ -336,7 +337,7 @@ class Stack:
         self._sqs = there.client("sqs")
         self._events = there.client("events")
         self._uploads = UploadsBucket(there.client("s3"))
-        database, table = there.resource("dynamodb").meta.client, there.outputs["CatalogTable"]
+        database, table = convert_values(there.client("dynamodb")), there.outputs["CatalogTable"]
         self.catalog = Catalog(database, table)
         self.grants = Grants(database, table)
 

@@ -31,6 +31,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from titlecard.aws.dynamodb.catalog import Catalog
+from titlecard.aws.dynamodb.conversion import convert_values
 from titlecard.domain.money import Total
 from titlecard_console.local_cloud import build as artefact
 from titlecard_console.local_cloud import cloud, template
@@ -202,7 +203,7 @@ def _titlecard_takes(there: Cloud, manifest: Path, rows: int) -> float:
     work.follow([sent], lambda _name, status: _note(status, rows, ended_at), sys.exit)
     took, whole = ended_at[0] - began, time.monotonic() - began
     print(f"  {rows:,} talks after {took:.1f} s; the batch was finished and its results written after {whole:.1f} s")
-    catalog = Catalog(there.resource("dynamodb").meta.client, there.outputs["CatalogTable"])
+    catalog = Catalog(convert_values(there.client("dynamodb")), there.outputs["CatalogTable"])
     ended = sum(1 for _ in catalog.rows(catalog.batch(sent.upload.batch)))
     if ended != rows:
         sys.exit(f"{ended} rows of {rows} ended")

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from tests.chaos.stress import PROJECTS
 from tests.simulation.bill import PRICES, Tokens
 
+from titlecard.aws.dynamodb.conversion import convert_values
 from titlecard.domain.batch import BatchState, RowState
 
 if TYPE_CHECKING:
@@ -134,8 +135,7 @@ class _Rows:
 
 
 def _months(run: Run, project: str) -> Iterator[dict[str, Any]]:
-    table = run.stack.cloud.resource("dynamodb").Table(run.stack.outputs["LedgerTable"])
-    for item in table.scan(ConsistentRead=True)["Items"]:
+    for item in _items(run, "LedgerTable"):
         if item["pk"] == f"project#{project}" and str(item["sk"]).startswith("month#"):
             yield item
 
@@ -172,17 +172,16 @@ def _charged(run: Run) -> Iterator[str]:
 
 
 def _leases(run: Run) -> Iterator[str]:
-    table = run.stack.cloud.resource("dynamodb").Table(run.stack.outputs["CatalogTable"])
-    asked: dict[str, Any] = {"ConsistentRead": True}
     now = datetime.now(UTC).isoformat()
-    while True:
-        page = table.scan(**asked)
-        for item in page["Items"]:
-            if str(item.get("lease_until", "")) > now:
-                yield f"{item['pk']} {item['sk']} until {item['lease_until']}"
-        if "LastEvaluatedKey" not in page:
-            return
-        asked["ExclusiveStartKey"] = page["LastEvaluatedKey"]
+    for item in _items(run, "CatalogTable"):
+        if str(item.get("lease_until", "")) > now:
+            yield f"{item['pk']} {item['sk']} until {item['lease_until']}"
+
+
+def _items(run: Run, table: str) -> Iterator[dict[str, Any]]:
+    pages = convert_values(run.stack.cloud.client("dynamodb")).get_paginator("scan")
+    for page in pages.paginate(TableName=run.stack.outputs[table], ConsistentRead=True):
+        yield from page["Items"]
 
 
 def _growth(run: Run) -> Iterator[str]:

@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 
 import boto3
 
+from titlecard.aws.dynamodb.conversion import convert_values
 from titlecard.aws.dynamodb.ledger import LEDGER_CONFIG, Ledger, Reservation
 from titlecard.aws.errors import LedgerUnavailable
 from titlecard.domain.money import Amount, Budget, Cap, Measured, Total
@@ -32,7 +33,7 @@ SETTLED = 3
 
 def race(endpoint: str, access: str, secret: str, table: str) -> dict[str, int]:
     """Reserve until there is no room; return the grants and the final charge."""
-    resource = boto3.resource(
+    client = boto3.client(
         "dynamodb",
         endpoint_url=endpoint,
         region_name="us-east-1",
@@ -40,7 +41,7 @@ def race(endpoint: str, access: str, secret: str, table: str) -> dict[str, int]:
         aws_secret_access_key=secret,
         config=LEDGER_CONFIG,
     )
-    ledger = Ledger(resource.meta.client, table)
+    ledger = Ledger(convert_values(client), table)
     granted, charged = 0, 0
     while True:
         answer = ledger.reserve(

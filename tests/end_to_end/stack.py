@@ -22,6 +22,7 @@ from titlecard.aws.dynamodb.catalog import Catalog
 from titlecard.aws.dynamodb.catalog.grants import Grants
 from titlecard.aws.dynamodb.catalog.keys import batch_of_row
 from titlecard.aws.dynamodb.catalog.results import BatchResults
+from titlecard.aws.dynamodb.conversion import convert_values
 from titlecard.aws.dynamodb.ledger import Ledger
 from titlecard.domain.batch import END_STATES, BatchState, Message, RowState, Upload
 from titlecard.domain.money import Budget, Cap
@@ -98,12 +99,12 @@ class Stack:
         self._s3 = there.client("s3")
         self._sqs = there.client("sqs")
         self._lambda = there.client("lambda", read_timeout=120, retries={"total_max_attempts": 1})
-        database = there.resource("dynamodb")
-        self._table = database.Table(there.outputs["CatalogTable"])
-        self.catalog = Catalog(database.meta.client, there.outputs["CatalogTable"])
-        self.grants = Grants(database.meta.client, there.outputs["CatalogTable"])
-        self.results = BatchResults(database.meta.client, there.outputs["CatalogTable"])
-        self.ledger = Ledger(database.meta.client, there.outputs["LedgerTable"])
+        self._database: Any = convert_values(there.client("dynamodb"))
+        self._table = there.outputs["CatalogTable"]
+        self.catalog = Catalog(self._database, self._table)
+        self.grants = Grants(self._database, self._table)
+        self.results = BatchResults(self._database, self._table)
+        self.ledger = Ledger(self._database, there.outputs["LedgerTable"])
 
     # -------------------------------------------------------------------------------------------------------- inputs
 
@@ -137,7 +138,7 @@ class Stack:
     def story(self) -> str:
         """Describe the state of every batch and queue."""
         queues = [f"{name}: {self.waiting(name)} messages" for name in self.outputs if name.endswith("QueueUrl")]
-        items = self._table.scan(ConsistentRead=True)["Items"]
+        items = self._database.scan(TableName=self._table, ConsistentRead=True)["Items"]
         batches = [it for it in items if it["sk"] == "batch"]
         rows = Counter(
             (batch_of_row(it), it["state"], str(it.get("reason"))) for it in items if it["sk"].startswith("row#")
@@ -158,7 +159,7 @@ class Stack:
 
     def batches(self, project: str) -> list[str]:
         """Return the names of all batches of a project."""
-        found = self._table.scan(ConsistentRead=True)  # small enough for one page here
+        found = self._database.scan(TableName=self._table, ConsistentRead=True)  # small enough for one page here
         assert "LastEvaluatedKey" not in found
         return [
             it["pk"].removeprefix("batch#") for it in found["Items"] if it["sk"] == "batch" and it["project"] == project
@@ -201,7 +202,9 @@ class Stack:
 
     def pointed_at(self, project: str, video: str) -> str:
         """Return the batch that set a video's current talk."""
-        item = self._table.get_item(Key={"pk": f"video#{project}#{video}", "sk": "current"}, ConsistentRead=True)
+        item = self._database.get_item(
+            TableName=self._table, Key={"pk": f"video#{project}#{video}", "sk": "current"}, ConsistentRead=True
+        )
         return str(item["Item"]["batch"])
 
     def attempts(self, project: str, row: Row) -> int:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 from tests.end_to_end.racers import BUDGET, NEED, NOW, PROJECT, ROOM
 
+from titlecard.aws.dynamodb.conversion import convert_values
 from titlecard.aws.dynamodb.ledger import Ledger
 from titlecard_console.installation import ROOT
 from titlecard_console.local_cloud.ministack import MiniStack
@@ -44,7 +45,7 @@ def race(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Race]:
         there = ministack.cloud
         table = load().resources("AWS::DynamoDB::Table")["LedgerTable"]
         there.client("dynamodb").create_table(TableName="ledger", **{name: table[name] for name in WANTED})
-        ledger = Ledger(there.resource("dynamodb", retries={"total_max_attempts": 1}).meta.client, "ledger")
+        ledger = Ledger(convert_values(there.client("dynamodb", retries={"total_max_attempts": 1})), "ledger")
         where = (there.endpoint_url, there.access_key, there.secret_key, "ledger", str(RACERS))
         command = [sys.executable, "-m", "tests.end_to_end.racers", *where]
         highest = 0

@@ -15,7 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import boto3
 import pytest
+from botocore.config import Config
 from tests.end_to_end.stack import PATIENCE_SECONDS, processes, until
 
 from titlecard_console.errors import CloudError, CommandError
@@ -248,7 +250,15 @@ def _asked(there: cloud.Cloud) -> bool:
 
 
 def _talks(there: cloud.Cloud) -> Any:  # noqa: ANN401 -- a table of boto3's
-    return there.resource("dynamodb").Table(there.outputs["CatalogTable"])
+    database = boto3.resource(
+        "dynamodb",
+        endpoint_url=there.endpoint_url,
+        region_name=there.region,
+        aws_access_key_id=there.access_key,
+        aws_secret_access_key=there.secret_key,
+        config=Config(proxies={}),
+    )
+    return database.Table(there.outputs["CatalogTable"])
 
 
 def _kept(state: Path) -> set[str]:

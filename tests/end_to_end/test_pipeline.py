@@ -15,6 +15,7 @@ from tests.end_to_end.manifests import answers, array, lines, videos
 from tests.end_to_end.stack import KEY, Stack, running
 
 from titlecard.aws.dynamodb.catalog.reviews import Reviews
+from titlecard.aws.dynamodb.conversion import convert_values
 from titlecard.domain.batch import BatchState, RowState
 from titlecard.domain.money import Total
 from titlecard.domain.video import Tier
@@ -275,7 +276,7 @@ def test_a_site_that_listens_hears_of_a_finished_batch_and_finds_its_talks(stack
 def test_a_persons_answer_survives_another_upload(stack: Stack) -> None:
     content = lines(videos(2, "Reviewed"))
     stack.finished(stack.put("reviewed/list.jsonl", content))
-    reviews = Reviews(stack.cloud.resource("dynamodb").meta.client, stack.outputs["CatalogTable"])
+    reviews = Reviews(convert_values(stack.cloud.client("dynamodb")), stack.outputs["CatalogTable"])
     reviews.answer("reviewed", "v1", "By hand", ("Ada Byron",), by="a test", fingerprint="", now=datetime.now(UTC))
     again = stack.put("reviewed/list.jsonl", lines(videos(2, "Reviewed again")))
     stack.finished(again)

@@ -128,10 +128,6 @@ class Console:
         """Return a client of the world."""
         return boto3.client(service, config=Config(**config))
 
-    def resource(self, service: Any, **_config: Any) -> Any:  # noqa: ANN401 -- as `Where`
-        """Return a resource of the world."""
-        return boto3.resource(service)
-
     def type(self, *words: str) -> Said:
         """Run a command; return its output and its exit code."""
         return CliRunner().invoke(app, words)

@@ -12,12 +12,12 @@ from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from boto3.dynamodb.conditions import Attr
 from botocore.exceptions import BotoCoreError, ClientError
 
 from titlecard.aws.dynamodb.catalog import Catalog
+from titlecard.aws.dynamodb.conversion import convert_values
 from titlecard.aws.dynamodb.ledger import Ledger
 from titlecard.aws.errors import LedgerUnavailable
 from titlecard_console.local_cloud import cloud
@@ -130,10 +130,15 @@ class _Account:
         there = cloud.find(state)
         if there is None:
             return None
-        database = there.resource("dynamodb", retries={"total_max_attempts": 1}, connect_timeout=2, read_timeout=5)
-        client, tables = database.meta.client, there.outputs
-        found = database.Table(tables["CatalogTable"]).scan(
-            FilterExpression=Attr("sk").eq("batch"), ConsistentRead=True
+        tables = there.outputs
+        client: Any = convert_values(
+            there.client("dynamodb", retries={"total_max_attempts": 1}, connect_timeout=2, read_timeout=5)
+        )
+        found = client.scan(
+            TableName=tables["CatalogTable"],
+            FilterExpression="sk = :batch",
+            ExpressionAttributeValues={":batch": "batch"},
+            ConsistentRead=True,
         )
         for item in found["Items"]:
             name = item["pk"].removeprefix("batch#")

@@ -204,7 +204,7 @@ class Store:
 
 
 class Client:
-    """Replaces `boto3.resource("dynamodb", config=…).meta.client`.
+    """Replaces a client of DynamoDB that takes and returns Python values (`convert_values`).
 
     Args:
         config: production's botocore configuration: the tries per call, and the time-out for an answer.

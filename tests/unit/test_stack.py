@@ -9,6 +9,7 @@ from typing import Any
 import boto3
 import pytest
 
+from titlecard_console.errors import CommandError
 from titlecard_console.stacks import OUTPUTS, find, log_address
 
 AT = datetime(2026, 1, 5, 12, tzinfo=UTC)
@@ -33,7 +34,13 @@ class Formation:
 
     def __init__(self, status: str) -> None:
         outputs = [{"OutputKey": name, "OutputValue": name} for name in OUTPUTS]
-        self._stack = {"StackName": "titlecard", "StackStatus": status, "Outputs": outputs}
+        parameters = [{"ParameterKey": "Model", "ParameterValue": "gpt-6-luna"}]
+        self._stack = {
+            "StackName": "titlecard",
+            "StackStatus": status,
+            "Outputs": outputs,
+            "Parameters": parameters,
+        }
 
     def describe_stacks(self, *, StackName: str) -> dict[str, Any]:  # noqa: N803 -- boto3's
         """Return the stack."""
@@ -57,3 +64,12 @@ def test_the_commands_of_a_deleted_stack_run_with_a_warning(
     monkeypatch.setattr(boto3.Session, "client", lambda *_, **__: Formation(status))
     assert find("titlecard", Path()).outputs["CatalogTable"]
     assert ("uploads to it are not processed" in " ".join(capsys.readouterr().err.split())) == warned
+
+
+def test_a_parameter_that_an_older_stack_lacks_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(boto3.Session, "client", lambda *_, **__: Formation("CREATE_COMPLETE"))
+    parameters = find("titlecard", Path()).parameters
+    assert parameters["Model"] == "gpt-6-luna"
+    assert parameters.get("RowMaxBytes") is None
+    with pytest.raises(CommandError, match=r"no parameter RowMaxBytes: an older version of Titlecard deployed it"):
+        parameters["RowMaxBytes"]

@@ -52,10 +52,6 @@ class Cloud:
         """Return a boto3 client that ignores the caller's AWS configuration. `config` goes to botocore's `Config`."""
         return _session().client(service, **self._where(config))
 
-    def resource(self, service: Any, **config: Any) -> Any:  # noqa: ANN401 -- as for `client`
-        """Return a boto3 resource for it, likewise."""
-        return _session().resource(service, **self._where(config))
-
     def log(self, _function: str, _start: datetime, _end: datetime) -> str:
         """Return the log file, which holds every function's lines."""
         return self.logs

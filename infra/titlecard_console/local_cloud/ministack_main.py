@@ -14,6 +14,7 @@ invocations to standard output. When standard input ends, it kills itself and ev
 from __future__ import annotations
 
 import gc
+import hashlib
 import importlib
 import json
 import os
@@ -23,6 +24,7 @@ import sys
 import tempfile
 import threading
 import zipfile
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -49,6 +51,7 @@ def main() -> None:
     functions = importlib.import_module("ministack.services.lambda_svc")
     functions._ESM_IDLE_WAKE_GAP_SECONDS = WAKE_GAP_SECONDS  # type: ignore[attr-defined] # noqa: SLF001 -- no setting
     _unpack_once()
+    _transform_once(Path(sys.argv[1]).with_name("transformed.json"))
     _mend()
     threading.Thread(target=_follow, args=(answers,), daemon=True).start()
     sys.argv = ["ministack"]
@@ -77,6 +80,32 @@ def _unpack_once() -> None:
 
     functions = importlib.import_module("ministack.core.lambda_runtime")
     functions.zipfile.ZipFile.extractall = share
+
+
+def _transform_once(kept: Path) -> None:
+    """Keep the last template that CreateStack has transformed, in the file `kept`.
+
+    The SAM transform takes half a second of a cloud's start, most of it to import samtranslator. Its result depends on
+    the template alone, since MiniStack gives it no parameters, and every local cloud is in the same region.
+    """
+    handlers = importlib.import_module("ministack.services.cloudformation.handlers")
+    transform = handlers._apply_transforms  # noqa: SLF001 -- there is no other place
+
+    def transformed(template: dict[str, Any], *parameters: Any) -> Any:  # noqa: ANN401 -- as MiniStack's
+        given = hashlib.sha256(json.dumps(template).encode()).hexdigest()
+        with suppress(OSError):
+            known = json.loads(kept.read_text(encoding="utf-8"))
+            if known["given"] == given:
+                return known["result"]
+        result = transform(template, *parameters)
+        if type(result) is dict:  # a failure is a subclass
+            with suppress(OSError):
+                scratch = kept.with_suffix(f".{os.getpid()}")
+                scratch.write_text(json.dumps({"given": given, "result": result}), encoding="utf-8")
+                scratch.replace(kept)
+        return result
+
+    handlers._apply_transforms = transformed  # type: ignore[attr-defined] # noqa: SLF001
 
 
 def _mend() -> None:

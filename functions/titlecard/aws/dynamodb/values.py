@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from boto3.dynamodb.types import TypeDeserializer
+from titlecard.aws.dynamodb.conversion import as_python
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -20,6 +20,5 @@ def stamp(moment: datetime) -> str:
 
 
 def item_of_refusal(refusal: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the item of a refusal as Python values; boto3 converts only the items of successful answers."""
-    read = TypeDeserializer().deserialize
-    return {name: read(value) for name, value in refusal.get("Item", {}).items()}
+    """Return the item of a refusal as Python values; only the items of successful answers are converted before."""
+    return as_python(refusal.get("Item", {}))

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from tests.benchmarks.peers.contenders.job import Job
 
 from titlecard.aws.dynamodb.catalog import Catalog
+from titlecard.aws.dynamodb.conversion import convert_values
 from titlecard.aws.dynamodb.ledger import Ledger
 from titlecard.domain.batch import BatchState, RowState
 from titlecard.domain.money import Budget, Cap
@@ -47,10 +48,11 @@ def main() -> None:
     parameters = PARAMETERS | {"TierPolicy": order["tier"]}
     state = job.folder / "state"
     with cloud.start(state, parameters, environment, artefacts=Path(order["artefacts"])) as there:
-        ledger = Ledger(there.resource("dynamodb").meta.client, there.outputs["LedgerTable"])
+        database = convert_values(there.client("dynamodb"))
+        ledger = Ledger(database, there.outputs["LedgerTable"])
         ledger.set_budget(PROJECT, Budget(Cap(), Cap(micro_usd=10**9)), by="person", now=datetime.now(UTC))
         run = Run(there)
-        catalog = Catalog(there.resource("dynamodb").meta.client, there.outputs["CatalogTable"])
+        catalog = Catalog(database, there.outputs["CatalogTable"])
         job.ready()
         sent = run.upload(Path(order["manifest"]), PROJECT, "rows.jsonl", None)
         try:

@@ -78,8 +78,7 @@ class CatalogTable:
     """One DynamoDB table.
 
     Args:
-        client: the client of a DynamoDB *resource* (`boto3.resource("dynamodb", config=CATALOG_CONFIG).meta.client`):
-            it takes and returns Python values.
+        client: a client that takes and returns Python values (`convert_values`), made with `CATALOG_CONFIG`.
     """
 
     def __init__(self, client: DynamoDBClient, table: str) -> None:

@@ -65,7 +65,7 @@ class LedgerTable:
     """The ledger's table, with one try per call.
 
     Args:
-        client: the client of a DynamoDB resource, made with `LEDGER_CONFIG`.
+        client: a client that takes and returns Python values (`convert_values`), made with `LEDGER_CONFIG`.
     """
 
     def __init__(self, client: DynamoDBClient, table: str) -> None:
