@@ -144,14 +144,19 @@ def test_the_page_says_where_a_peer_is_better() -> None:
     page = "\n".join(report.better(report.Race(runs, ROWS, {}, {})))
     assert "- A healthy provider: wall, s 20.0, but Celery 9.0." in page
     assert "LangExtract" not in page
+    runs[0] = run("Titlecard (cascade)", wall=None)
+    page = "\n".join(report.better(report.Race(runs, ROWS, {}, {})))
+    assert "wall, s no end, but LangExtract 20.0, Celery 9.0." in page
 
 
 def test_the_page_shows_medians_and_spreads_and_who_was_stopped() -> None:
     runs = [run("Celery", wall=wall) for wall in (9.0, 11.0, 30.0)]
     runs.append(run("LangExtract", wall=None, stopped="deadline"))
+    runs += [run("Django-Q2 (repaired)", wall=wall) for wall in (None, 8.8, None)]
     page = "\n".join(report.tables(report.Race(runs, ROWS, {}, {})))
     assert "11.0 (9.0\u201330.0)" in page
-    assert "| no end |" in page
+    assert "| no end | no end |" in page
+    assert "| no end (8.8\u2013no end) |" in page, "a run without an end is longer than any other"
     assert "LangExtract did not end by itself in 1 of 1 runs (deadline)." in page
     assert "| Titlecard (cascade) | not raced |" in page
 

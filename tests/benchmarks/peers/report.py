@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import platform
 import re
@@ -80,6 +81,15 @@ class Figure:
     shown: str = "{:.0f}"
     more: bool | None = False
 
+    def text(self, value: float) -> str:
+        """Return a value as it is shown."""
+        return "no end" if math.isinf(value) else self.shown.format(value)
+
+
+def _wall(run: Run) -> float:
+    """Return the seconds until a run's last row ended; infinity if one did not end."""
+    return math.inf if run["wall"] is None else float(run["wall"])
+
 
 def _a_talk(name: str) -> Callable[[Run], float | None]:
     return lambda run: run["bill"][name] / run["finished"] if run["finished"] else None
@@ -99,10 +109,8 @@ FIGURES = (
     Figure("requests a finished talk", _a_talk("requests"), "{:.2f}"),
     Figure("tokens a finished talk", _a_talk("tokens")),
     Figure("worst video's requests", lambda run: run["bill"]["worst"]),
-    Figure("wall, s", lambda run: run["wall"], "{:.1f}"),
-    Figure(
-        "wall / ideal", lambda run: None if run["wall"] is None else run["wall"] / run["ideal"], "{:.1f}", more=None
-    ),
+    Figure("wall, s", _wall, "{:.1f}"),
+    Figure("wall / ideal", lambda run: _wall(run) / run["ideal"], "{:.1f}", more=None),
     Figure("peak memory, MB", lambda run: run["peak_mb"] or None),
     Figure("exact, %", lambda run: 100 * run["right"] / _rows(run), more=True),
 )
@@ -213,8 +221,8 @@ def _runs(race: Race, workload: str) -> str:
 def _cell(race: Race, contender: str, workload: str, figure: Figure) -> str:
     values = race.values(contender, workload, figure)
     if not values:
-        return "no end" if figure.title == "wall, s" else ""
-    shown, least, most = (figure.shown.format(it) for it in (statistics.median(values), min(values), max(values)))
+        return ""
+    shown, least, most = map(figure.text, (statistics.median(values), min(values), max(values)))
     return shown if least == most else f"{shown} ({least}–{most})"  # noqa: RUF001 -- a range
 
 
@@ -266,8 +274,8 @@ def _beaten(race: Race, workload: str, figure: Figure, ours: str) -> str:
     for contender in CONTENDERS:
         theirs = race.middle(contender.name, workload, figure)
         if not (contender.tier or contender.rule) and theirs is not None and (theirs - mine) * (figure.more or -1) > 0:
-            better.append(f"{contender.name} {figure.shown.format(theirs)}")
-    return f"{figure.title} {figure.shown.format(mine)}, but {', '.join(better)}" if better else ""
+            better.append(f"{contender.name} {figure.text(theirs)}")
+    return f"{figure.title} {figure.text(mine)}, but {', '.join(better)}" if better else ""
 
 
 def _failures(race: Race) -> list[str]:
