@@ -203,6 +203,13 @@ def test_rows_are_not_taken_for_lost_while_there_is_a_long_queue(world: World) -
     assert world.sweeper(most=12).run() == {"sent again": 12}
 
 
+def test_rows_are_not_given_up_while_a_message_waits(world: World) -> None:
+    opened(world, 3)
+    assert world.stand_still(STILL, ROUNDS + 2) == [*[{"sent again": 3}] * ROUNDS, {}, {}]
+    world.sent()
+    assert world.sweeper().run() == {"given up": 3}
+
+
 def test_a_sweep_that_runs_out_of_time_starts_nothing_more(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     opened(world, 3)
     opened(world, 3)
@@ -237,7 +244,7 @@ def test_the_batch_that_was_audited_least_recently_comes_first(world: World, mon
 
 def test_rows_that_are_given_up_get_dead_letters(world: World) -> None:
     _, messages = opened(world, 3)
-    world.stand_still(STILL, ROUNDS + 1)
+    world.stand_still(STILL, ROUNDS + 1, losing=True)
     bodies, reasons = zip(*world.dead(), strict=True)
     assert sorted(bodies) == sorted(it.model_dump_json() for it in messages)
     assert set(reasons) == {f"never_answered: sent again {ROUNDS} times, and no worker finished it"}

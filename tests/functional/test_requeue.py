@@ -381,7 +381,8 @@ def test_one_call_resends_no_more_rows_than_its_limit(world: World) -> None:
 
 def test_after_the_rounds_lost_rows_are_dead_with_the_reason(world: World) -> None:
     batch, _ = ingested(world)
-    assert world.stand_still(STILL, ROUNDS + 1) == [{"sent again": 3}] * ROUNDS + [{"given up": 3}]
+    sent_and_given_up = [{"sent again": 3}] * ROUNDS + [{"given up": 3}]
+    assert world.stand_still(STILL, ROUNDS + 1, losing=True) == sent_and_given_up
     rows = list(world.catalog.rows(batch))
     assert [it.state for it in rows] == [RowState.DEAD] * 3
     assert {(it.reason or "").split(":")[0] for it in rows} == {"never_answered"}
@@ -389,21 +390,21 @@ def test_after_the_rounds_lost_rows_are_dead_with_the_reason(world: World) -> No
 
 def test_a_batch_whose_lost_rows_were_given_up_is_finished(world: World) -> None:
     batch, _ = ingested(world)
-    world.stand_still(STILL, ROUNDS + 1)
+    world.stand_still(STILL, ROUNDS + 1, losing=True)
     assert world.stand_still(STILL) == [{"finished": 1}]
     assert world.catalog.batch(batch.id).state is BatchState.FINISHED
 
 
 def test_rows_that_end_between_audits_restart_the_rounds(world: World) -> None:
     _, messages = ingested(world)
-    world.stand_still(STILL, ROUNDS)
+    world.stand_still(STILL, ROUNDS, losing=True)
     end(world, [messages[0]])
-    assert world.stand_still(STILL, ROUNDS) == [{"sent again": 2}] * ROUNDS
+    assert world.stand_still(STILL, ROUNDS, losing=True) == [{"sent again": 2}] * ROUNDS
 
 
 def test_a_row_that_ends_while_it_is_given_up_keeps_its_end(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     _, messages = ingested(world)
-    world.stand_still(STILL, ROUNDS)
+    world.stand_still(STILL, ROUNDS, losing=True)
     catalog_end = world.catalog.end
 
     def late(*args: object, **kwargs: object) -> object:

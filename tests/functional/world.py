@@ -322,12 +322,18 @@ class World:
         keys = keys or KeysOfATest("sk-proj-loopback-0123456789")
         return bootstrap.parser(settings, clients or self.clients, keys=keys, model=model, now=self.clock)
 
-    def stand_still(self, seconds: float, rounds: int = 1) -> list[dict[str, int]]:
-        """Let so much time pass without any other change, and run the sweeper; return what it did in each round."""
+    def stand_still(self, seconds: float, rounds: int = 1, *, losing: bool = False) -> list[dict[str, int]]:
+        """Let so much time pass without any other change, and run the sweeper; return what it did in each round.
+
+        Args:
+            losing: whether the messages that it sends are lost.
+        """
         done = []
         for _ in range(rounds):
             self.clock.forward(seconds)
             done.append(dict(self.sweeper().run()))
+            if losing:
+                self.sent()
         return done
 
     # ----------------------------------------------------------------------------------------- what lies where

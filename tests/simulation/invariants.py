@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from tests.simulation.edits import Edited
     from tests.simulation.expressions import Item
     from tests.simulation.provider import Fault
+    from tests.simulation.queues import Letter
     from tests.simulation.scheduler import Worker
     from tests.simulation.world import World
 
@@ -44,9 +45,8 @@ ENDED = {str(state) for state in END_STATES}
 PARTS = ("requests", "tokens", "micro_usd")
 """The parts of a charge that the ledger counts as open or lost."""
 
-
-HOUR = 3600.0
-"""After which the audit looks at what stands still."""
+SWEEP = 60.0
+"""The longest sweep, in seconds."""
 
 
 class Violation(AssertionError):
@@ -528,7 +528,9 @@ class Invariants:
         if why == "receives_used_up":
             caused = crashed or key in self._marked_late
         elif why == "never_answered":
-            caused = crashed or world.purged or world.overwritten or world.plan.off_until > HOUR
+            expired = world.plan.off_until > world.queues["work"].retention
+            gone = crashed or world.purged or world.overwritten or expired
+            caused = gone and not self._has_waiting_message(*_row_of(key))
         else:
             video = f"video#{world.batch_of(key)['project']}#{new['video']}", f"fp#{new['fingerprint']}"
             tries = [it for it in self.tried.values() if it.key == video and it.concluded != "given back"]
@@ -573,14 +575,21 @@ class Invariants:
         return any(f'"unsent":"{token}"' in body for body in bodies)
 
     def _has_message(self, batch: str, row: int) -> bool:
-        part = f'"batch":"{batch}","project":'
-        number = f'"row":{row},'
         letters = [*self._world.queues["work"].letters, *self._world.queues["work-dead"].letters]
-        return any(part in letter.body and number in letter.body for letter in letters)
+        return any(_is_about(letter, batch, row) for letter in letters)
+
+    def _has_waiting_message(self, batch: str, row: int) -> bool:
+        """Return whether a message of a row has waited since before the current sweep began."""
+        letters, before = self._world.queues["work"].letters, self._world.scheduler.now - SWEEP
+        return any(_is_about(letter, batch, row) and letter.visible < before for letter in letters)
 
     def _broken(self, promise: str, how: str) -> None:
         self._world.wire.tell(f"!! {promise}: {how}")
         self._world.scheduler.fail(Violation(f"{promise}: {how}"))
+
+
+def _is_about(letter: Letter, batch: str, row: int) -> bool:
+    return f'"batch":"{batch}","project":' in letter.body and f'"row":{row},' in letter.body
 
 
 def _row_of(key: Key) -> tuple[str, int]:

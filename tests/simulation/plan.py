@@ -116,7 +116,7 @@ def draw_plan(choices: Choices) -> Plan:
         asked_badly=one(0.0, 0.2, 0.6, 1.0, chance=0.8),
         busy=one(100, 200, 500, chance=0.5),
         page=one(50, 1, 3, chance=0.3),
-        off_until=one(0.0, 2.0, 70.0, 2.0, 500_000.0, chance=0.1),
+        off_until=one(0.0, 2.0, 70.0, 20_000.0, 500_000.0, chance=0.1),
         redrives_at=one(0.0, 3000.0, 20_000.0, chance=0.05),
         rubbish=one(0.0, 1.0, chance=0.05),
         daily=one(AMPLE, *(Cap(None, COST * n + 3) for n in (1, 2)), Cap(TOKENS * 2 + 9), Cap(3), chance=0.3),

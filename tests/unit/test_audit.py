@@ -62,7 +62,7 @@ class AuditStage(Stage):
         self.queued: list[Row] = []
         self.videos: dict[int, str] = {}
         """The ids of the videos of rows that were ended."""
-        self.in_queue = LIMIT
+        self.in_queue = 0
         self.is_claimed = self.is_published = True
         self.trouble: Exception | None = None
         self.deleted: tuple[str, ...] = ()
@@ -378,15 +378,26 @@ def test_a_failed_request_to_finish_leaves_the_batch_to_the_schedule(stage: Audi
         (OPEN, LIMIT + 1, False),
         (replace(OPEN, moved_at=ago(STILL)), LIMIT, False),
         (replace(OPEN, moved_at=ago(1), audit_row=3), LIMIT, True),
+        (replace(OPEN, audit_rounds=ROUNDS - 1), LIMIT, True),
+        (replace(OPEN, audit_rounds=ROUNDS), 0, True),
+        (replace(OPEN, audit_rounds=ROUNDS), 1, False),
     ],
-    ids=["it stands still", "long queue", "it has just stood still for so long", "in the middle of a round"],
+    ids=[
+        "it stands still",
+        "long queue",
+        "it has just stood still for so long",
+        "in the middle of a round",
+        "before the last round",
+        "no message waits in the last round",
+        "a message waits in the last round",
+    ],
 )
 def test_a_batch_is_audited_if_it_stands_still_and_the_queue_is_short(
     stage: AuditStage, batch: Batch, queue: int, audited: bool
 ) -> None:
     stage.batches, stage.in_queue = [batch], queue
     stage.run()
-    assert bool(stage.named("send")) is audited
+    assert bool(stage.named("send") or stage.named("end")) is audited
 
 
 def test_a_round_sends_unsettled_rows_up_to_the_limit_and_continues_from_there(stage: AuditStage) -> None:
@@ -485,6 +496,12 @@ def test_lost_rows_that_are_no_longer_read_as_before_are_ended_after_the_last_ro
     why = "the manifest is no longer read as it was when it was accepted" + (": half a file" if unreadable else "")
     said = f"rows were never answered, and they cannot be sent again: {why}"
     assert stage.named("reason") == ([] if rounds < ROUNDS else [said])
+
+
+def test_lost_rows_of_a_deleted_manifest_do_not_end_while_a_message_waits(stage: AuditStage) -> None:
+    stage.deleted, stage.in_queue = ("manifest",), 1
+    assert stage.run() == {}
+    assert (stage.named("end"), stage.named("audited")) == ([], [(1, 0, 0)])
 
 
 def test_ending_lost_rows_of_a_deleted_manifest_stops_when_time_is_up(stage: AuditStage) -> None:

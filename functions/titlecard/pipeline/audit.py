@@ -11,8 +11,8 @@ likewise, after `AuditRounds`              leave it to a person, with a sentence
 has all its rows ended                     publish the results, then close it
 has not moved for `AuditAfterSeconds`      a round: resend the unfinished rows, `SweeperLimit` per call, each from
                                            where the last one stopped (`audit_row`, 0 when a round is over)
-likewise, after `AuditRounds`              record these rows as dead, and send dead letters
-likewise, and they cannot be read again    record these rows as dead
+likewise, after `AuditRounds`              record these rows as dead, and send dead letters, once no message waits
+likewise, and they cannot be read again    record these rows as dead, once no message waits
 likewise, and these rows are unknown       publish what is known, then close it with a sentence
 moves, or has a long queue                 nothing
 =========================================  ===========================================================================
@@ -161,12 +161,15 @@ class Audit:
         if self._may_have_ended(batch):
             return self._finish(batch, in_time, batch.reason)
         still = self.now() - batch.moved_at > timedelta(seconds=self.settings.audit_after_seconds)
-        if not (batch.audit_row or still) or self.queue.waiting() > self.settings.sweeper_limit:
-            return Counter()  # it moves, or its rows are not lost but in a long queue
-        rounds, settled = batch.audit_rounds, batch.audited_rows
+        settled = batch.audited_rows
+        rounds = batch.audit_rounds if batch.audit_row else batch.audit_rounds + 1
+        # The last round ends rows, so no message may wait: it may be one of theirs.
+        most = 0 if rounds > self.settings.audit_rounds else self.settings.sweeper_limit
+        if not (batch.audit_row or still) or self.queue.waiting() > most:
+            return Counter()  # it moves, or its rows are not lost but in the queue
         if not batch.audit_row:
             settled = self.catalog.count_rows(batch, *SETTLED)
-            rounds = rounds + 1 if settled == batch.audited_rows else 1
+            rounds = rounds if settled == batch.audited_rows else 1
             if settled >= batch.accepted:  # the rest is deferred: checked at the next standstill
                 self.catalog.record_audit(batch, rounds=0, rows=settled, now=self.now())
                 return Counter()
@@ -177,8 +180,8 @@ class Audit:
         except (NotAManifest, ManifestTooLarge) as error:
             logger.warning("a manifest that was accepted cannot be read", batch=batch.id, error=str(error))
             row, done, gone = 0, Counter(), f"{_NOT_FOUND}: {error}" if is_last else ""
-        except ObjectDeleted as error:  # somebody deleted the only record of these rows
-            row, done, gone = 0, Counter(), str(error)
+        except ObjectDeleted as error:  # somebody deleted the only record of these rows, except those that wait
+            row, done, gone = 0, Counter(), "" if self.queue.waiting() else str(error)
         if gone:
             try:
                 accepted = Bitmap.from_bytes(self.uploads.read_report(batch.upload, ACCEPTED))
