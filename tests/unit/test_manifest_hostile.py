@@ -92,6 +92,7 @@ ROWS = {
     '{"id": "b\\u0000", "title": "x"}': "The id contains a NUL",
     '{"id": "b", "title": "x", "description": "\\uffff"}': "The description contains a NUL or another",
     '{"id": "b\\nc", "title": "x"}': "The id holds a control character.",
+    '{"title": "x", "url": "", "slug": "b\\uffff"}': "The id holds a control character.",
     '{"id": "b", "title": "\\ud800"}': "lone surrogate",
     '{"id": "b", "title": "\\udc00 x"}': "lone surrogate",
     '{"id": "b", "title": "x\x01"}': "The row is broken JSON",

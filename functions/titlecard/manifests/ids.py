@@ -13,7 +13,8 @@ from titlecard.manifests.vocabulary import KEYS
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ufffe\uffff]")
+"""Characters that an id cannot have; SQS refuses the last two (API reference, `SendMessage`)."""
 
 _SPREADSHEET_ERROR = re.compile(
     r"#[¡¿]?[^\W\d_]{2}[\w /]{0,20}[!?]"  # #NAME?, #REF!, #DIV/0!, #¿NOMBRE?, #WERT!
