@@ -634,6 +634,34 @@ def test_only_a_complete_answer_is_waited_for_after_the_deadline(
     assert cleaned == (late if complete else None)
 
 
+def test_a_request_that_the_caller_has_given_up_does_not_leave_later(
+    tier: ModelTier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    is_given_up = threading.Event()
+    sent: list[bool] = []
+
+    async def other_steps(number: int) -> None:
+        for _ in range(number):
+            await asyncio.sleep(0)
+
+    async def run(*_: object) -> None:
+        is_given_up.wait()  # meanwhile the event loop does not respond
+        await other_steps(10)
+        sent.append(True)
+
+    tier.load()
+    running = tier._client  # noqa: SLF001 -- it is loaded
+    assert running is not None
+    for name in ("_reading", "_overtime"):
+        monkeypatch.setattr(running, name, 0.0)
+    monkeypatch.setattr(client.Client, "_run", run)
+    allowance = Allowance("https://api.openai.com/v1/responses", MODEL, "default", 400, 4_000)
+    exchange, _ = running.send("", allowance, key=KEY, seconds=0.1)
+    is_given_up.set()
+    asyncio.run_coroutine_threadsafe(other_steps(30), running._loop).result(ENOUGH)  # noqa: SLF001 -- likewise
+    assert (exchange.sent, sent) == (True, [])
+
+
 class Overheard(Fuse):
     """A transport that records each request and its timeouts."""
 

@@ -116,12 +116,13 @@ class Client:
 
     async def _send(self, prompt: str, fuse: Fuse, allowance: Allowance, key: str, seconds: float) -> Cleaned | None:
         run = asyncio.create_task(self._run(prompt, fuse, allowance, key, seconds))
-        await asyncio.wait({run}, timeout=seconds)
-        if not run.done() and fuse.exchange.complete:
-            await asyncio.wait({run}, timeout=self._reading)
-        if not run.done():
+        try:
+            await asyncio.wait({run}, timeout=seconds)
+            if not run.done() and fuse.exchange.complete:
+                await asyncio.wait({run}, timeout=self._reading)
+        finally:  # also if the caller has given up: otherwise the request could leave later, without a deadline
             run.cancel()
-            await asyncio.wait({run})
+        await asyncio.wait({run})
         if run.cancelled():
             return None
         error = run.exception()
