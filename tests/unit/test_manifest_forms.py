@@ -6,6 +6,7 @@ import codecs
 import gzip
 import io
 import json
+import shlex
 from pathlib import Path
 
 import pytest
@@ -1639,6 +1640,14 @@ def test_a_document_with_talks_beside_lists_of_something_else_is_refused_and_non
     document = {"data": {"talks": [TALK], "keynotes": [OTHER], "rooms": [ROOM]}}
     with pytest.raises(NotAManifest, match=r"jq -c '\.data\.talks\[\], \.data\.keynotes\[\]' OLD"):
         rows(json.dumps(document).encode())
+
+
+def test_a_command_to_copy_quotes_the_names_of_a_file() -> None:
+    document = {"data": {"talks": [TALK], "'; reboot; '": [OTHER], "rooms": [ROOM]}}
+    with pytest.raises(NotAManifest) as refused:
+        rows(json.dumps(document).encode())
+    words = shlex.split(str(refused.value).partition("Take them out: ")[2])
+    assert words == ["jq", "-c", ".data.talks[], .data.'; reboot; '[]", "OLD", ">", "NEW.jsonl"]
 
 
 def test_links_of_talks_are_not_taken_for_talks() -> None:

@@ -71,6 +71,13 @@ ROWS = {
     '{"id": 1.5, "title": "x"}': "The id is a number that is not whole",
     '{"id": true, "title": "x"}': "The id is true or false, not text.",
     '{"id": [5], "title": "x"}': "The id is a list, not text.",
+    '{"id": [5], "title": "x", "url": "https://www.youtube.com/@channel"}': "The id is a list, not text.",
+    '{"id": "b", "title": 5, "_type": []}': "The title is a number, not text.",
+    '{"id": "b", "title": 5, "ie_key": {}}': "The title is a number, not text.",
+    '{"id": "b", "title": 5, "kind": {"name": "talk"}}': "The title is a number, not text.",
+    '{"id": "b", "_type": [], "url": "b"}': "The row has no title.",
+    '{"guid": "b", "title": 5, "participants": [{"role": []}]}': "The title is a number, not text.",
+    '{"title": "x", "provider_name": "y", "html": "", "type": []}': "The row is oEmbed of the type",
     '{"id": "#NAME?", "title": "x"}': "what a spreadsheet shows where it took a text for a formula",
     '{"id": "1.23E+10", "title": "x"}': "a number that a spreadsheet has shortened: its digits are lost",
     '{"id": "b", "title": "#REF!"}': "The title “#REF!” is what a spreadsheet shows",
@@ -118,6 +125,8 @@ LONG_RUNS = {
     "a long name before a comma": b'{"id": "a", "title": "A", "speakers": "a and b %b,"}' % (b"c" * 150_000),
     "spaces in a live title": b'{"id": "a", "title": "a%bb", "live_status": "was_live"}' % (b" " * 150_000),
     "dots behind a title": b'{"id": "a", "title": "a%b", "description": "b"}' % (b"." * 150_000),
+    "colons in a title": b'{"id": "a", "title": "%b", "description": "b"}' % (b"a: " * 600_000),
+    "escapes between semicolons": b"id;title\na;%b" % (b"&lt;" * 500_000),
     "spaces in a list of titles": b"A talk\nAnother%bb\n" % (b" " * 1_000_000),
     "addresses in a list of titles": b"A talk\n%b\n" % (b"http://a" * 100_000),
     "bars in a list of titles": b"A talk\na%b\n" % (b" | " * 300_000),
@@ -162,6 +171,20 @@ def test_a_row_that_is_not_utf_8_is_refused_and_says_how_to_convert_it() -> None
     read = rows(b"id,title\na,A\nb,\xff\xfe\nz,Z\n")
     assert good(read) == ["a", "z"]
     assert "iconv" in refused(read)[3]
+
+
+def test_a_reason_is_one_line_of_visible_text_whatever_it_quotes() -> None:
+    read = rows(b"id,title\na,A\nPL0123456789ABCDEF,A \x1b[31mred list\nPL0123456789ABCDE0,A list\xff\x07\nz,Z\n")
+    assert good(read) == ["a", "z"]
+    assert [reason.partition(", not a video")[0] for reason in refused(read).values()] == [
+        "The row is a playlist or a channel (“A red list”)",
+        "The row is a playlist or a channel (“A list? ”)",
+    ]
+
+
+def test_a_talk_with_an_empty_list_is_a_row() -> None:
+    talk = '{"id": "b", "name": "B", "sessions": []}'
+    assert good(rows(b"\n".join([GOOD, talk.encode(), ALSO_GOOD]))) == ["a", "b", "z"]
 
 
 def test_a_description_of_a_hundred_kilobytes_is_fine() -> None:

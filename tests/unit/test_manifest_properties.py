@@ -369,6 +369,7 @@ def test_gzip_data_that_are_cut_off_yield_a_beginning_of_the_rows(rows: list[Vid
 @example(b"id,title,notes\na,b,\xed\xa0\x80")
 @example(b"i\xfe,title,notes\na,b,c")
 @example(b'{"entries":[{"title":1')
+@example(b'{"schedule":{"conference":{"days":5}}}')
 @modest
 def test_any_bytes_are_read_or_refused(data: bytes) -> None:
     read_or_refused(data)

@@ -6,7 +6,7 @@ Names are compared without accents, case and punctuation (`Video ID`, `video_id`
 from __future__ import annotations
 
 import re
-from itertools import count, takewhile
+from itertools import takewhile
 from typing import TYPE_CHECKING
 
 from titlecard.domain.text import fold
@@ -33,6 +33,9 @@ LAST_NAME = "presenters, last name"
 
 PART = ", part "
 """What stands between a field and a number in the key of a column that continues the field's text."""
+
+PARTS_MAX = 1_000
+"""The most columns of one text: more would take long to join."""
 
 _FIRST_DESCRIPTIONS = tuple(f"{name}1" for name in FIELDS["description"])
 
@@ -84,7 +87,7 @@ def _parts(columns: Mapping[str, str], found: Mapping[str, str]) -> dict[str, st
     for field in ("title", "description"):
         stem = plain_name(found.get(field, "")).removesuffix("1")
         if f"{stem}1" in columns and columns[f"{stem}1"] == found.get(field):
-            numbered = takewhile(columns.__contains__, (f"{stem}{number}" for number in count(2)))
+            numbered = takewhile(columns.__contains__, (f"{stem}{number}" for number in range(2, PARTS_MAX + 1)))
             parts |= {f"{field}{PART}{place}": columns[name] for place, name in enumerate(numbered, start=2)}
     return parts
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from itertools import chain, pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -102,9 +103,10 @@ def _common_path(paths: list[RowsPath], begun: Any) -> RowsPath:  # noqa: ANN401
     lists = [(name, it) for name, it in _at(path, begun) if it]
     if not alike or not all(_are_rows(name, it) for name, it in lists) or len({_is_titled(it) for _, it in lists}) > 1:
         places = [".".join(part[:-1] or "[]" for part in it[1:]).replace(".[]", "[]")[:200] for it in paths]
+        lists_of_talks = shlex.quote(", ".join(f".{place}[]" for place in places[:_NAMES_TRIED]))
         raise NotAManifest(
             f"The file has lists of talks in several places: {', '.join(places[:_NAMES_TRIED])}. Take them out: "
-            f"jq -c '{', '.join(f'.{place}[]' for place in places[:_NAMES_TRIED])}' OLD > NEW.jsonl"
+            f"jq -c {lists_of_talks} OLD > NEW.jsonl"
         )
     return path
 

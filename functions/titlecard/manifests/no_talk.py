@@ -32,7 +32,7 @@ _SHORT_CHARACTERS = 80
 _LIST_ID = re.compile(r"PL(?:[\w-]{32}|[0-9A-F]{16})|(?:U[CU]|UU(?:LF|LV|SH)|FL|LL)[\w-]{22}|OLAK5uy_[\w-]{33}")
 """The ids of YouTube's playlists and channels."""
 
-_LISTS = {"playlist", "multi_video"}
+_LISTS = ("playlist", "multi_video")
 _ABOUT_PEOPLE = frozenset(
     {"lastname", "biography", "bio", "tagline", "twitter", "github", "affiliation", "profilepicture"}
 )
@@ -122,7 +122,7 @@ def why_a_list(values: Mapping[str, Any]) -> str | None:
     """Return why a row with this id and address is a playlist or a channel of YouTube; None if it is neither."""
     identity, url = values.get("id"), values.get("url")
     listed = list_id(url) if isinstance(url, str) and "youtube" in url else None
-    if not (listed and identity in {None, "", listed}) and not (
+    if not (listed and identity in (None, "", listed)) and not (
         isinstance(identity, str) and _LIST_ID.fullmatch(identity)
     ):
         return None
@@ -194,7 +194,7 @@ def _is_of(title: str, kind: frozenset[str]) -> bool:
 
 def _is_list(record: Mapping[str, Any]) -> bool:
     """Return whether it is yt-dlp's entry for a playlist or channel, or an object with a list that is not a row."""
-    if record.get("ie_key") in {"YoutubeTab", "YoutubePlaylist", "VimeoChannel", "VimeoAlbum", "VimeoUser"}:
+    if record.get("ie_key") in ("YoutubeTab", "YoutubePlaylist", "VimeoChannel", "VimeoAlbum", "VimeoUser"):
         return True
     if record.get("extractor_key") == "YoutubeTab" and record.get("_type") != "video":
         return True
@@ -206,7 +206,7 @@ def _is_channel(record: Mapping[str, Any]) -> bool:
     return (
         record.get("_type") == "channel"
         or record.get("type") in ("playlist", "channel")
-        or record.get("kind") in {"youtube#playlist", "youtube#channel"}
+        or record.get("kind") in ("youtube#playlist", "youtube#channel")
         or str(record.get("id")).startswith(("yt:playlist:", "yt:channel:"))
         or not record.keys().isdisjoint(_OF_LISTS)
     )

@@ -9,8 +9,10 @@ from contextlib import suppress
 from itertools import islice
 from typing import TYPE_CHECKING, BinaryIO
 
+from titlecard.domain.text import one_line
 from titlecard.manifests.column_names import plain_name
 from titlecard.manifests.errors import Broken, NoTalk, NotAManifest, Unreadable
+from titlecard.manifests.json_paths import is_row
 from titlecard.manifests.json_rows import HOLDERS, elements, parsed
 from titlecard.manifests.log_lines import fault, is_log_line, without_log_lines
 from titlecard.manifests.recognition import ACCEPTED_FORMS, recognise_form
@@ -181,7 +183,7 @@ class Reading:
             if isinstance(raw, Piece) and self._form.by_lines and is_log_line(raw.data):
                 if not (reason := fault(raw.data)):
                     return None
-                return Refused(number, reason, excerpt(raw.data))
+                return Refused(number, one_line(reason), excerpt(raw.data))
             record = self._record(raw)
             if _is_empty_page(record):
                 return None
@@ -189,7 +191,7 @@ class Reading:
         except NoTalk as reason:
             return LeftOut(number, str(reason))
         except Unreadable as unreadable:
-            return Refused(number, str(unreadable), _beginning(raw))
+            return Refused(number, one_line(str(unreadable)), _beginning(raw))  # it may quote the row
         return Accepted(number, video, record if isinstance(record, dict) else None)
 
     def _record(self, raw: Raw) -> object:
@@ -242,7 +244,10 @@ def _json_fault(data: bytes, message: str) -> str:
 
 
 def _is_empty_page(record: object) -> bool:
-    return isinstance(record, dict) and "title" not in record and any(record.get(name) == [] for name in HOLDERS)
+    """Return whether a record is an API's answer without rows; a talk may have empty lists too."""
+    if not isinstance(record, dict) or "title" in record or all(record.get(name) != [] for name in HOLDERS):
+        return False
+    return not is_row(record)
 
 
 def _check_encoding(head: bytes, form: Form, limits: ReadingLimits) -> None:

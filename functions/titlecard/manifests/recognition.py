@@ -276,8 +276,9 @@ def _known_document(begun: Any) -> Form | None:  # noqa: ANN401, PLR0911 -- what
     """Return the form of a document with deep rows, or with keys of people listed elsewhere in it."""
     match begun:
         case {"schedule": {"conference": dict() as conference}} if not _lists_rooms(conference):
-            second = any("rooms" not in day for day in conference.get("days") or [{}] if isinstance(day, dict))
-            return Form("schedule of a conference (JSON)", path=_SCHEDULE_2 if second else _SCHEDULE)
+            days = conference.get("days")
+            first = isinstance(days, list) and days and all("rooms" in day for day in days if isinstance(day, dict))
+            return Form("schedule of a conference (JSON)", path=_SCHEDULE if first else _SCHEDULE_2)
         case {"schedule": {"days": [{"rooms": dict()}, *_]}}:
             return Form("schedule of a conference (JSON)", path=(*_SCHEDULE[:2], *_SCHEDULE[3:]))
         case {"conference": {"days": list()}}:

@@ -280,7 +280,7 @@ def _without_title(record: dict[str, Any], names: tuple[str, ...]) -> str:
     """Say that a row has no title, and which columns it has, so that a person sees which one was meant."""
     if str(record.get("kind")).startswith("youtube#"):
         return "The row has no title: ask YouTube's Data API for part=snippet."
-    if record.get("_type") in {"url", "url_transparent"} or "ie_key" in record:
+    if record.get("_type") in ("url", "url_transparent") or "ie_key" in record:
         return "The row has no title: youtube-dl lists none. List the videos with yt-dlp, or without --flat-playlist."
     shown = ", ".join(f"“{name:.40}”" for name in names[:_NAMES_SHOWN])
     if len(names) < _NAMES_SHOWN and (lists := [name for name in names if _are_objects(record[name])]):

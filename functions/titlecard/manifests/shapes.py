@@ -182,7 +182,7 @@ def _event(record: Record, references: References) -> Flat:
 def _event_2(record: Record, references: References) -> Flat:
     """Flatten an event of the second version of c3voc's schedule, whose people have roles."""
     persons = [it for it in record["participants"] if isinstance(it, dict)]
-    speakers = [it for it in persons if it.get("role") in {None, "SPEAKER"}]
+    speakers = [it for it in persons if it.get("role") in (None, "SPEAKER")]
     flat = _event(record | {"persons": speakers or persons}, references)
     return flat._replace(columns={**flat.columns, "presenters": "participants"}, names=tuple(record))
 
@@ -251,7 +251,7 @@ def _pyvideo(record: Record, references: References) -> Flat:
 
 def _oembed(record: Record, references: References) -> Flat:
     """Flatten an `oEmbed` response, whose embedding code names the video."""
-    if record.get("type") not in {None, "video"}:
+    if record.get("type") not in (None, "video"):
         raise Unreadable(f"The row is oEmbed of the type “{record.get('type')!s:.20}”, not a video.")
     embedded = re.search(r'src=\\?["\']((?:https?:)?//[^"\'\\ ]+)', str(record.get("html") or ""))
     picture = re.search(r"/vi(?:_webp)?/([\w-]{11})/", str(record.get("thumbnail_url") or ""))

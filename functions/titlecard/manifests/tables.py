@@ -35,6 +35,9 @@ _BACKSLASHED = re.compile(rb'\\"(?=[^",;\t|\r\n])')
 _ESCAPE = re.compile(r"&(?:amp;)?#?\w{1,31}$")
 """The end of a text that may be an HTML escape without its semicolon; the escape may be escaped itself."""
 
+_ESCAPE_CHARACTERS = 40
+"""More characters than such an end has."""
+
 _PREAMBLE_LINES = 20
 """The most lines above the names of the columns."""
 
@@ -239,13 +242,17 @@ def _fields(text: str, delimiter: str) -> list[str]:
 
 def _rejoined(fields: list[str]) -> list[str]:
     """Join fields that the semicolon of an HTML escape has separated, such as `J&ouml` and `rg`."""
-    joined = fields[:1]
-    for field in fields[1:]:
-        if _ESCAPE.search(joined[-1]) and unescaped(escape := f"{joined[-1]};") != escape:
-            joined[-1] = f"{escape}{field}"
+    joined: list[list[str]] = []
+    end = ""  # of the text before a field
+    for field in fields:
+        found = _ESCAPE.search(end)
+        if found and unescaped(escape := f"{found[0]};") != escape:
+            joined[-1] += (";", field)
+            end = f"{end};{field}"[-_ESCAPE_CHARACTERS:]
         else:
-            joined.append(field)
-    return joined
+            joined.append([field])
+            end = field[-_ESCAPE_CHARACTERS:]
+    return ["".join(parts) for parts in joined]
 
 
 def _misfit(fields: list[str], names: tuple[str, ...]) -> str | None:

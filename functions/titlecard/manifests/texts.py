@@ -30,6 +30,8 @@ _CUT_FROM = 60
 """The fewest characters of a title whose ellipsis means truncation; a shorter title ends so on purpose."""
 
 _WHOLE_CHARACTERS = 300
+"""The most characters of a title that may have been cut off, and of its rest: a bound on the time that it takes."""
+
 _ALIKE_CHARACTERS = 20
 """The characters of a title that must be in the description before its rest is taken from there."""
 
@@ -71,9 +73,10 @@ def without_live_date(title: str) -> str:
 def whole_title(title: str, description: str) -> str:
     """Complete a title that YouTube truncated from the description, if that has the rest."""
     dotted = title.endswith(_CUT_OFF)
-    bare = title.removesuffix("...").removesuffix("…").rstrip() if dotted else title
-    if len(title) < (_CUT_FROM if dotted else TITLE_CHARACTERS - 1) or not description:
+    least = _CUT_FROM if dotted else TITLE_CHARACTERS - 1
+    if not least <= len(title) <= _WHOLE_CHARACTERS or not description:
         return title
+    bare = title.removesuffix("...").removesuffix("…").rstrip() if dotted else title
     lines = list(_lines(description))
     for beginning in _BEGINNINGS.finditer(bare):
         known = bare[beginning.end() :]
