@@ -12,12 +12,14 @@ from __future__ import annotations
 
 import argparse
 import json
+import secrets
 import sys
 from typing import TYPE_CHECKING
 
 import boto3
-from botocore.exceptions import ClientError, WaiterError
+from botocore.exceptions import WaiterError
 
+from titlecard_console.errors import AWS_ERRORS, explain
 from titlecard_console.local_cloud import template
 
 if TYPE_CHECKING:
@@ -26,7 +28,6 @@ if TYPE_CHECKING:
 IDENTIFIERS = {"CatalogTable": "TableName", "LedgerTable": "TableName", "UploadsBucket": "BucketName"}
 """The property that identifies each resource to CloudFormation."""
 
-CHANGE_SET = "adopt"
 POLL: WaiterConfigTypeDef = {"Delay": 2, "MaxAttempts": 300}
 
 
@@ -40,8 +41,9 @@ def main() -> int:
     given = parser.parse_args()
     try:
         adopt(given.stack, {"CatalogTable": given.catalog, "LedgerTable": given.ledger, "UploadsBucket": given.bucket})
-    except (ClientError, WaiterError) as error:
-        print(f"They could not be imported: {error}", file=sys.stderr)  # noqa: T201 -- a script's own output
+    except AWS_ERRORS as error:
+        refused = error.last_response.get("StatusReason") if isinstance(error, WaiterError) else None
+        print(f"They could not be imported: {refused or explain(error)}", file=sys.stderr)  # noqa: T201 -- a script's own output
         return 1
     print(f"{given.stack} has them now: run `sam build && sam deploy` for the rest.")  # noqa: T201 -- as above
     return 0
@@ -58,9 +60,10 @@ def adopt(stack: str, names: dict[str, str]) -> None:
         WaiterError: the import fails, or takes more than ten minutes.
     """
     formation = boto3.client("cloudformation")
+    change_set = f"adopt-{secrets.token_hex(4)}"  # one that has failed, or was interrupted, keeps its name
     formation.create_change_set(
         StackName=stack,
-        ChangeSetName=CHANGE_SET,
+        ChangeSetName=change_set,
         ChangeSetType="IMPORT",
         TemplateBody=json.dumps(importable()),
         ResourcesToImport=[
@@ -73,9 +76,9 @@ def adopt(stack: str, names: dict[str, str]) -> None:
         ],
     )
     formation.get_waiter("change_set_create_complete").wait(
-        StackName=stack, ChangeSetName=CHANGE_SET, WaiterConfig=POLL
+        StackName=stack, ChangeSetName=change_set, WaiterConfig=POLL
     )
-    formation.execute_change_set(StackName=stack, ChangeSetName=CHANGE_SET)
+    formation.execute_change_set(StackName=stack, ChangeSetName=change_set)
     formation.get_waiter("stack_import_complete").wait(StackName=stack, WaiterConfig=POLL)
 
 
