@@ -18,6 +18,8 @@ from dataclasses import dataclass, field
 from threading import Event
 from typing import TYPE_CHECKING, Any
 
+from pydantic import BaseModel
+
 from titlecard import extraction
 from titlecard.domain.money import Amount
 from titlecard.domain.video import Policy, Tier, Video
@@ -46,6 +48,13 @@ NOT_ASKED = "not_asked"
 _WORD = re.compile(r"\w+")
 
 
+class _Answer(BaseModel):
+    """The right answer in a data set."""
+
+    title: str
+    presenters: tuple[str, ...]
+
+
 @dataclass(frozen=True)
 class Case:
     """A video of a data set with its right answer. `event` names its batch, `kind` the group that it is scored in."""
@@ -62,13 +71,13 @@ class Case:
 
         Raises:
             KeyError: a field of the format is missing.
-            pydantic.ValidationError: the video has no id or no title.
+            pydantic.ValidationError: the video has no id or no title, or the right answer is not text.
         """
         video = Video(
             id=row["id"], title=row["title"], description=row.get("description") or "", url=row.get("url") or None
         )
-        expected = row["expected"]
-        return cls(video, row["event"], row.get("kind", "all"), expected["title"], tuple(expected["presenters"]))
+        right = _Answer.model_validate(row["expected"])
+        return cls(video, str(row["event"]), str(row.get("kind", "all")), right.title, right.presenters)
 
 
 @dataclass(frozen=True)

@@ -172,6 +172,18 @@ def test_without_confirmation_the_model_is_not_asked(dataset: Path, provider: Lo
     assert provider.posts == []
 
 
+def test_an_interrupt_tells_that_the_answers_are_lost(
+    dataset: Path, provider: LoopbackProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(evaluation, "ask", interrupted)
+    environment = {"OPENAI_API_KEY": KEY, "OPENAI_BASE_URL": provider.base_url}
+    done = CliRunner().invoke(app, ["eval", str(dataset), "--tier", "auto", "--yes"], env=environment)
+    assert (done.exit_code, "their answers are lost" in done.stderr) == (130, True)
+
+
 def test_the_model_needs_a_key(dataset: Path) -> None:
     done = CliRunner().invoke(app, ["eval", str(dataset), "--tier", "model"])
     assert isinstance(done.exception, CommandError)
@@ -216,7 +228,17 @@ def test_a_parameter_can_be_set(dataset: Path, provider: LoopbackProvider) -> No
     assert {post.service_tier for post in provider.posts} == {"priority"}
 
 
-@pytest.mark.parametrize("line", ['{"id": "a", "title": "A talk"}', "{not json", "[]", "\udcff"])
+ROW = '{"id": "a", "title": "A talk", "event": "pycon", "expected": {"title": %s, "presenters": %s}}'
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        *('{"id": "a", "title": "A talk"}', "{not json", "[]", "\udcff"),
+        *(ROW % ("null", "[]"), ROW % ('"A talk"', '"Ada"'), ROW % ('"A talk"', "[1]"), "[" * 100_000),
+    ],
+    ids=lambda line: f"{line:.80}",
+)
 def test_a_line_without_a_right_answer_is_refused_by_its_number(tmp_path: Path, line: str) -> None:
     dataset = lines(tmp_path / "talks.jsonl", cases(1))
     dataset.write_bytes(dataset.read_bytes() + line.encode("utf-8", "surrogateescape"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -94,7 +95,7 @@ def _cases(dataset: Path) -> Iterator[Case]:
         if line.strip():
             try:
                 yield Case.of(json.loads(line))
-            except (ValueError, LookupError, TypeError) as error:
+            except (ValueError, LookupError, TypeError, RecursionError) as error:
                 raise CommandError(
                     f"{dataset}, line {number} is not a video with its right answer: it needs id, title, event and "
                     'expected: {"title": ..., "presenters": [...]}.'
@@ -136,7 +137,11 @@ def _by_model(
 
     with closing(tier):
         deadline = float(parameters["RequestDeadlineSeconds"])
-        answered = evaluation.ask(planned, tier, key=key, deadline=deadline, at_once=at_once, on_progress=report)
+        try:
+            answered = evaluation.ask(planned, tier, key=key, deadline=deadline, at_once=at_once, on_progress=report)
+        except KeyboardInterrupt:
+            say("Interrupted. The requests so far are billed, and their answers are lost: a new run asks again.")
+            sys.exit(ExitCode.INTERRUPTED)
     for reason, times in answered.faults.most_common():
         say(f"{pluralize(times, 'row has', 'rows have')} the local answer: {reason}")
     return answered.results, answered.faults.total()
