@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import re
 import sys
 from typing import TYPE_CHECKING, Annotated
@@ -140,6 +141,8 @@ def main() -> None:
     except OSError as error:
         words = f"{error.strerror or error}."
         _exit(ExitCode.FAILED, f"{error.filename}: {words}" if error.filename else words)
+    finally:
+        _finish_output()
 
 
 def _prepare_output() -> None:
@@ -156,6 +159,17 @@ def _prepare_output() -> None:
                 stream.reconfigure(errors="replace")
             else:  # a file's name may hold bytes that are not text
                 stream.reconfigure(encoding="utf-8", errors="backslashreplace")
+
+
+def _finish_output() -> None:
+    """Write what is still buffered; Python would do it at its exit, and report a failure with the error's name."""
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python will try again
+        if not isinstance(error, BrokenPipeError):  # a reader such as `head` has seen enough
+            _exit(ExitCode.FAILED, f"Standard output: {error.strerror}.")
 
 
 def _exit(code: ExitCode, sentence: str) -> None:

@@ -24,8 +24,10 @@ if TYPE_CHECKING:
 
     from titlecard.domain.money import Amount, Total
 
-people = Console(stderr=True, highlight=False)
-"""The console on standard error."""
+people = Console(stderr=True, highlight=False, emoji=False)
+"""The console on standard error. Without emoji: row 100 of `a.csv` is `a.csv:100:`, which would be one."""
+
+_CONTROLS = {code: "\ufffd" for code in (*range(0x20), *range(0x7F, 0xA0)) if chr(code) not in "\n\t"}
 
 _UNCUT = 10_000
 """The width of a table outside a terminal, in characters: no cell is cut or folded."""
@@ -43,7 +45,12 @@ _CENT = 10_000
 def say(*sentences: str) -> None:
     """Print sentences for people on standard error, each in a line of its own."""
     for sentence in sentences:
-        people.print(sentence, markup=False, soft_wrap=True)
+        people.print(without_controls(sentence), markup=False, soft_wrap=True)
+
+
+def without_controls(text: str) -> str:
+    """Make control characters visible, except line ends and tabs; a stranger's text may contain a terminal sequence."""
+    return text.translate(_CONTROLS)
 
 
 def print_json(content: Mapping[str, Any]) -> None:
@@ -105,7 +112,8 @@ def confirm(question: str, *, word: str = "y") -> bool:
     """
     if not can_ask():
         raise CommandError("Standard input is not a terminal, so nobody can confirm this: add --yes.")
-    answer = people.input(f"{question} ({word}/N) " if word == "y" else f"{question} ").strip()
+    prompt = f"{question} ({word}/N) " if word == "y" else f"{question} "
+    answer = people.input(prompt, markup=False, emoji=False).strip()
     return answer.lower().startswith("y") if word == "y" else answer == word
 
 
@@ -190,7 +198,7 @@ def format_age(moment: datetime) -> str:
     for size, unit in ((86400, "days"), (3600, "hours"), (60, "minutes")):
         if seconds >= 2 * size:
             return f"{seconds / size:.0f} {unit} ago"
-    return f"{seconds:.0f} seconds ago"
+    return f"{pluralize(round(seconds), 'second')} ago"
 
 
 def printable(text: str) -> str:

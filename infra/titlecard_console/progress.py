@@ -9,7 +9,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from rich.table import Column
 
 from titlecard.domain.batch import BatchState
-from titlecard_console.output import pluralize
+from titlecard_console.output import pluralize, without_controls
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -56,7 +56,7 @@ class Display(Progress):
 
     def say(self, sentence: str) -> None:
         """Print a sentence above the bars."""
-        self.console.print(sentence, markup=False, highlight=False, soft_wrap=True)
+        self.console.print(without_controls(sentence), markup=False, highlight=False, emoji=False, soft_wrap=True)
 
     def show(self, name: str, status: Status) -> None:
         """Show a batch's status and pace; `name` is the person's name for its manifest."""

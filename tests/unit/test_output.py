@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from titlecard_console import __main__
-from titlecard_console.output import can_ask, format_usd, open_output, pluralize, print_table, truncate
+from titlecard_console.output import can_ask, format_usd, open_output, pluralize, print_table, say, truncate
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -40,6 +40,11 @@ def test_a_noun_may_have_a_plural_of_its_own() -> None:
 )
 def test_no_sum_is_rounded_down(micro_usd: int, said: str) -> None:
     assert format_usd(micro_usd) == said
+
+
+def test_a_sentence_is_printed_as_it_is_and_controls_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    say("talks.csv:100: “[bold]” is no title.", "\x1b]0;renamed\x07")
+    assert capsys.readouterr().err == "talks.csv:100: “[bold]” is no title.\n\ufffd]0;renamed\ufffd\n"
 
 
 def test_a_cut_text_ends_in_an_ellipsis() -> None:

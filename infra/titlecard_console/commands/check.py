@@ -12,7 +12,7 @@ from titlecard_console.commands import options  # noqa: TC001 -- Typer reads ann
 from titlecard_console.errors import ExitCode
 from titlecard_console.local_cloud import template
 from titlecard_console.manifest import read_manifest
-from titlecard_console.output import print_json
+from titlecard_console.output import print_json, without_controls
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -40,7 +40,7 @@ def check(manifests: options.Manifests, as_json: options.Json = False) -> None:
             first_refused = [asdict(row) for row in manifest.first_refused]
             print_json({"manifest": str(path), **columns, **report, "first_refused": first_refused})
         else:
-            typer.echo(_in_words(manifest))
+            typer.echo(without_controls(_in_words(manifest)))
     if refused:
         raise typer.Exit(ExitCode.UNFINISHED)
 
