@@ -172,7 +172,8 @@ def _aws(environment: Mapping[str, str]) -> Iterator[Finding]:
         session = boto3.Session()
         credentials = session.get_credentials()
     except BotoCoreError as error:  # the profile does not exist, or its file cannot be read
-        yield Finding("AWS profile", Level.WARNING, str(error), "set AWS_PROFILE to a profile of `aws configure list`.")
+        remedy = "set AWS_PROFILE to one of those that `aws configure list-profiles` shows."
+        yield Finding("AWS profile", Level.WARNING, str(error), remedy)
         return
     if credentials is None:
         remedy = "--stack needs them: `aws configure`, `aws sso login`, or AWS_PROFILE."

@@ -119,7 +119,7 @@ def _django_record(result: RowResult, talk: Talk, row: Accepted | None, model: s
         "confidence": round(talk.confidence, 4),
         "review": talk.review or "",
     }
-    own = _record_of(row, "model", "fields")
+    own = _record_of(row, model=str, fields=dict)
     if own is None or row is None or model not in {None, own["model"]}:
         return {"model": model or MODEL, "pk": result.row.video, "fields": ours}
     fields: dict[str, Any] = {**own["fields"]}
@@ -136,15 +136,16 @@ def _django_record(result: RowResult, talk: Talk, row: Accepted | None, model: s
     return {**own, "fields": fields}
 
 
-def _record_of(row: Accepted | None, *names: str) -> dict[str, Any] | None:
-    """Return the record that a row of the manifest is, if it has all of these names; None otherwise."""
-    return dict(row.record) if row and row.record and row.record.keys() >= set(names) else None
+def _record_of(row: Accepted | None, **kinds: type) -> dict[str, Any] | None:
+    """Return the record that a row of the manifest is, if it has values of these kinds; None otherwise."""
+    record = row.record if row else None
+    return dict(record) if record and all(isinstance(record.get(it), kind) for it, kind in kinds.items()) else None
 
 
 def _pyvideo_record(identity: str, talk: Talk, row: Accepted | None) -> dict[str, Any] | None:
     video = row.video if row else None
     speakers = list(dict.fromkeys((video and video.presenters) or talk.presenters))
-    own = _record_of(row, "title", "videos")
+    own = _record_of(row, title=str, videos=list)
     if own and video:
         given = own.get("speakers")
         return {**own, "title": talk.title, "speakers": given if video.presenters else (speakers or given or [])}

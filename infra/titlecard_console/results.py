@@ -58,7 +58,9 @@ class ResultReader:
         try:
             return self.catalog.batch(name)
         except KeyError as unknown:
-            raise CommandError(f"There is no batch {name!r}: `titlecard batches` lists them.") from unknown
+            raise CommandError(
+                f"There is no batch {name!r}: `titlecard batches` lists them, a new one some seconds after its upload."
+            ) from unknown
 
     def batches(self, batch: str | None, project: str | None) -> list[Batch]:
         """Return one batch, or all batches of a project.

@@ -84,6 +84,12 @@ class Status:
         given_up = self.batch.state in (BatchState.COUNTING, BatchState.SENDING) and self.batch.reason is not None
         return given_up or self.batch.state in (BatchState.FINISHED, BatchState.REFUSED)
 
+    @property
+    def is_answered(self) -> bool:
+        """Whether the batch is finished, and every video is parsed or superseded."""
+        answered = self.batch.counted(RowState.PARSED, RowState.SUPERSEDED)
+        return self.batch.state is BatchState.FINISHED and answered >= self.batch.accepted
+
     def sentence(self) -> str:
         """Describe the batch in one line."""
         batch, counts = self.batch, self.batch.counts

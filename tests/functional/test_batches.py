@@ -159,7 +159,8 @@ def test_a_row_that_a_finished_batch_has_lost_is_not_queued(world: World, consol
     batch, messages = world.batch(*videos(2))
     end(world, batch, messages[:1], [talk()])
     assert world.catalog.finish(world.catalog.batch(batch.id), reason="1 row was never answered")
-    assert console.type("watch", batch.id).stdout == f"{batch.id}: finished: 1 never answered, 1 parsed locally\n"
+    done = console.type("watch", batch.id)
+    assert (done.exit_code, done.stdout) == (3, f"{batch.id}: finished: 1 never answered, 1 parsed locally\n")
 
 
 def test_the_redrive_of_an_uncounted_death_shows_no_negative_number(world: World, console: Console) -> None:
@@ -201,8 +202,11 @@ def test_watching_a_finished_batch_ends_at_once(world: World, console: Console) 
     assert console.said("watch", batch.id) == f"{batch.id}: finished: 1 parsed locally\n"
 
 
-def test_a_batch_with_dead_videos_ends_with_code_three(world: World, console: Console) -> None:
-    batch = ended(world, {"a": RowState.DEAD})
+@pytest.mark.parametrize("state", [RowState.DEAD, RowState.CANCELLED])
+def test_a_batch_with_videos_that_are_not_parsed_ends_with_code_three(
+    world: World, console: Console, state: RowState
+) -> None:
+    batch = ended(world, {"a": talk(), "b": state})
     world.catalog.finish(batch)
     assert console.type("watch", batch.id).exit_code == 3
 

@@ -6,6 +6,7 @@ The commands run in this process, against a fake AWS on loopback whose answers a
 from __future__ import annotations
 
 import io
+import os
 import re
 import signal
 import subprocess
@@ -202,6 +203,8 @@ def test_a_missing_local_cloud_is_refused_with_the_command_that_starts_one(
         (("dlq", "discard"), "Choose dead letters: "),
         (("dlq", "redrive", "--older-than", "soon"), "write a number and s, m, h or d, as in --older-than 12h"),
         (("dlq", "--json", "list"), "Put the options after the command: titlecard dlq list"),
+        (("review", "--stack", "x", "accept", "a"), "Put the options after the command: titlecard review accept"),
+        (("dlq", "list", "--older-than", "999999d"), "No local cloud is running"),
         (("dlq", "discard", "--all", "--copy", "nowhere/copy.jsonl"), "there is no folder 'nowhere': make it first"),
         (
             ("export", "--project", "pycon", "--output", "nowhere/talks.csv"),
@@ -364,6 +367,30 @@ def test_data_are_utf_8_whatever_the_locale(tmp_path: Path, monkeypatch: pytest.
         application.main()
     output.seek(0)
     assert output.read() == '{"id":"1","title":"Łukasz"}\n'
+
+
+@pytest.mark.parametrize(
+    ("target", "code", "words"), [("a pipe", 0, ""), ("/dev/full", 1, "Standard output: No space left on device.")]
+)
+def test_output_that_cannot_be_written_at_the_end_gives_no_traceback(
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    *,
+    target: str,
+    code: int,
+    words: str,
+) -> None:
+    reader, writer = os.pipe() if target == "a pipe" else (os.open(target, os.O_WRONLY), os.open(target, os.O_WRONLY))
+    os.close(reader)
+    manifest = tmp_path / "talks.csv"
+    manifest.write_text("id,title\na,A\n")
+    monkeypatch.setattr("sys.argv", ["titlecard", "convert", str(manifest)])
+    with os.fdopen(writer, "w") as stream:
+        monkeypatch.setattr("sys.stdout", stream)
+        with pytest.raises(SystemExit) as ended:
+            application.main()
+    assert (ended.value.code, capsys.readouterr().err.strip()) == (code, words)
 
 
 def test_a_closed_standard_output_is_reported(

@@ -200,6 +200,13 @@ def test_a_fixture_of_ours_that_is_uploaded_again_takes_the_new_talk() -> None:
     }
 
 
+def test_a_row_with_columns_named_like_a_records_is_no_record() -> None:
+    row = {"title": "Raw", "model": "A1", "fields": "optics", "videos": "none"}
+    (record,) = exported(fixture, [(row, [])], "Grace Hopper")
+    assert (record["model"], record["pk"], record["fields"]["title"]) == ("titlecard.talk", "1", "Linkers")
+    assert exported(pyvideo, [(row, [])], "Grace Hopper") == []  # it has no address
+
+
 def test_pyvideos_records_hold_what_the_manifest_says(world: World, console: Console) -> None:
     batch = ended(world, {"a": talk("Linkers", "Ada Byron", "Ada Byron")})
     text = console.said("export", "--batch", batch.id, "--format", "pyvideo")

@@ -365,6 +365,15 @@ def test_spend_says_when_and_why_a_breaker_opened(project: Project, console: Con
     assert "breaker open since 2026-01-05T12:00" in console.said("spend")
 
 
+def test_spend_says_why_a_budget_cannot_be_read(project: Project, console: Console) -> None:
+    project.work(project.rows(1)[0])
+    console.said("budget", "set", f"{PROJECT}2", "--daily", "5usd")
+    project.world.edit("LedgerTable", "budgets", PROJECT, daily_tokens="x")
+    heading, first, second = console.said("spend").splitlines()
+    assert heading.split()[-4:] == ["today", "this", "month", "state"]
+    assert ("daily_tokens = 'x'" in first, second.endswith("runs")) == (True, True)
+
+
 def test_spend_of_nothing_is_empty(world: World, console: Console) -> None:
     assert console.objects("spend", "--by", "batch", "--json") == []
     assert world.ledger.window(PROJECT, world.clock()) == (Total(), Amount())

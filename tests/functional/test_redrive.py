@@ -658,11 +658,19 @@ def test_a_video_is_corrected_in_the_editor(
     )
 
 
+@pytest.mark.parametrize("words", [["--title", "Talk number 1 by Grace Hopper | PyCon 2019"], []])
 def test_an_edit_without_changes_sends_nothing(
-    world: World, tier: ModelTier, provider: LoopbackProvider, run: Callable[..., Result]
+    world: World,
+    tier: ModelTier,
+    provider: LoopbackProvider,
+    run: Callable[..., Result],
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    words: list[str],
 ) -> None:
-    (message,) = die(world, tier, provider)
-    seen = run("edit", "v1", "--title", message.video.title, "--yes")
+    die(world, tier, provider)
+    monkeypatch.setenv("VISUAL", """sh -c 'echo >> "$0"'""")  # as editors that end the last line
+    seen = run("edit", "v1", *words, "--yes")
     assert (str(seen.exception), world.sent()) == ("Nothing was changed, so nothing is sent.", [])
 
 

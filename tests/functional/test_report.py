@@ -97,6 +97,7 @@ def test_dead_rows_are_grouped_by_cause(world: World, console: Console, tmp_path
     batch = ended(world, {"a": RowState.DEAD, "b": RowState.DEAD, "c": talk()})
     page = page_of(console, tmp_path, batch.id)
     assert "titlecard dlq redrive --cause" in page
+    assert f" --batch {batch.id}</code>" in page
     assert len([row for row in data_of(page)["rows"] if row["state"] == "dead"]) == 2
 
 

@@ -144,15 +144,16 @@ def test_a_person_may_answer_for_a_dead_video(world: World, console: Console) ->
         (["set", "a", "--nobody", "--presenter", "Ada"], "contradict"),
         (["set", "a", "--title", "\u200b"], "--title is empty"),
         (["set", "a", "--title", "x" * 16_385], "more than 16,384 bytes"),
+        (["accept", "b", "c"], f"`titlecard review set --project {PROJECT} --title TITLE -- c` gives it one"),
         (["accept", "b", "a"], "a is left as it is: its title and presenters would have more than 16,384 bytes"),
     ],
 )
 def test_an_impossible_answer_is_refused(world: World, console: Console, words: list[str], sentence: str) -> None:
-    ended(world, {"a": talk("x" * 16_385), "b": talk()})
+    ended(world, {"a": talk("x" * 16_385), "b": talk(), "c": RowState.DEAD})
     done = console.type("review", *words, "--project", PROJECT)
     assert isinstance(done.exception, CommandError | AnswerTooLong)
     assert sentence in str(done.exception)
-    assert [story(world, video).answer for video in "ab"] == [None, None]
+    assert [story(world, video).answer for video in "abc"] == [None, None, None]
 
 
 # ------------------------------------------------------------------------------------------------------- no later parse

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from pydantic import ValidationError
 
-from titlecard.domain.text import one_line
+from titlecard.domain.text import normalise, one_line
 from titlecard.domain.video import Video
 from titlecard_console import stacks
 from titlecard_console.commands import options
@@ -47,6 +47,9 @@ if TYPE_CHECKING:
 
 REASON_CHARACTERS = 60
 """The most characters of a reason in a table."""
+
+OLDEST_SECONDS = 10 * 366 * 86400
+"""The greatest age that is looked for, in seconds: no dead letter is ten years old."""
 
 AROUND = timedelta(minutes=15)
 """The span of log shown before and after a row became dead."""
@@ -99,8 +102,7 @@ def summary(
     Exit code 3: something is dead.
     """
     if context.invoked_subcommand:
-        if stack_name or as_json or state != options.DEFAULT_STATE:
-            raise CommandError(f"Put the options after the command: titlecard dlq {context.invoked_subcommand} ...")
+        options.refuse_misplaced(context)
         return
     letters = Redriver(stacks.find(stack_name, state)).letters()
     found = groups(letters)
@@ -313,7 +315,7 @@ def discard(
 def _selection(
     causes: Sequence[str] | None, ids: Sequence[str] | None, batches: Sequence[str] | None, older_than: str | None
 ) -> Selection:
-    before = datetime.now(UTC) - _age(older_than) if older_than else None
+    before = _before(older_than) if older_than else None
     return Selection(frozenset(causes or ()), frozenset(ids or ()), frozenset(batches or ()), before)
 
 
@@ -330,12 +332,13 @@ def _no_match(selection: Selection) -> str:
     return "Nothing is dead." if selection == Selection() else "No dead letter matches all of these options."
 
 
-def _age(text: str) -> timedelta:
-    found = re.fullmatch(r"(\d{1,6})([smhd])", text)
+def _before(age: str) -> datetime:
+    """Return the moment before which dead letters are older than this."""
+    found = re.fullmatch(r"(\d{1,6})([smhd])", age)
     if not found:
-        raise CommandError(f"--older-than {text}: write a number and s, m, h or d, as in --older-than 12h.")
-    seconds = {"s": 1, "m": 60, "h": 3600, "d": 86400}[found[2]]
-    return timedelta(seconds=int(found[1]) * seconds)
+        raise CommandError(f"--older-than {age}: write a number and s, m, h or d, as in --older-than 12h.")
+    seconds = int(found[1]) * {"s": 1, "m": 60, "h": 3600, "d": 86400}[found[2]]
+    return datetime.now(UTC) - timedelta(seconds=min(seconds, OLDEST_SECONDS))
 
 
 def _letters(redriver: Redriver, name: str, *, read: bool = False) -> list[DeadLetter]:
@@ -390,17 +393,23 @@ def _edited(video: Video, title: str | None, description: str | None) -> Video:
 
 
 def _from_editor(video: Video) -> tuple[str, str]:
-    """Return the title and description from the person's editor: the first line, and the text after the blank line."""
+    """Return the title and description from the person's editor: the first line, and the text after the blank line.
+
+    A text that is equal when normalised is unchanged: editors add a line end, and some change the others.
+    """
     editor = os.environ.get("VISUAL") or os.environ.get("EDITOR")
     if not editor:
         raise CommandError("$EDITOR is not set: set it, or give --title or --description.")
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "video.txt")
-        file.write_text(f"{video.title}\n\n{video.description}", encoding="utf-8")
+        file.write_text(f"{one_line(video.title)}\n\n{video.description}", encoding="utf-8")
         if subprocess.run([*shlex.split(editor), str(file)], check=False).returncode:  # noqa: S603 -- the person's own
             raise CommandError("The editor failed, so nothing is sent.")
         title, _, description = file.read_text(encoding="utf-8").partition("\n")
-    return title, description.removeprefix("\n")
+    return (
+        video.title if one_line(title) == one_line(video.title) else title,
+        video.description if normalise(description) == normalise(video.description) else description.removeprefix("\n"),
+    )
 
 
 # ------------------------------------------------------------------------------------------------------------ content

@@ -131,6 +131,18 @@ CopyFile = Annotated[
 ]
 
 
+def refuse_misplaced(context: typer.Context) -> None:
+    """Refuse a group's options that stand before one of its commands, which would ignore them.
+
+    Raises:
+        CommandError: there is such an option.
+    """
+    sources = map(context.get_parameter_source, context.params)
+    if any(source is not None and source.name == "COMMANDLINE" for source in sources):
+        command = f"{context.command_path} {context.invoked_subcommand}"
+        raise CommandError(f"Put the options after the command: {command} ...")
+
+
 def overrides(settings: Sequence[str] | None, *, model: str | None = None, tier: str | None = None) -> dict[str, str]:
     """Return the parameters that --set, --model and --tier imply, by name.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import re
+import shlex
 from collections import defaultdict
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -89,8 +90,11 @@ def list_talks(
     model's answer that could not be used: refused (the model declined), truncated, wrong_schema, bad_request and
     context_too_long. No later upload or parse overwrites a person's answer. The newest ten answers for each video are
     kept.
+
+    Exit code 3: some rows of a CSV file could not be applied.
     """
     if context.invoked_subcommand:
+        options.refuse_misplaced(context)
         return
     if (interactive, as_json, output is not None, apply is not None).count(True) > 1:
         raise CommandError("Choose one of --interactive, --json, --output and --apply.")
@@ -104,7 +108,7 @@ def list_talks(
     if output:
         with open_output(output) as sink:
             number = review_sheet.write(project_of, _grouped(results.flagged(batches)), sink)
-        remedy = f"Change titles and presenters, then: titlecard review --apply {output}"
+        remedy = f"Change titles and presenters, then: titlecard review --apply {shlex.quote(str(output))}"
         say(f"{output}: {pluralize(number, 'talk')}. {remedy}")
         return
     if interactive:
@@ -191,7 +195,7 @@ def accept(
     summaries = {video: _summary(results, project, video) for video in videos}
     for video, summary in summaries.items():  # check all of them before the first write
         if summary.talk is None:
-            remedy = f"give it one with `titlecard review set {video} --title …`"
+            remedy = f"`titlecard review set --project {project} --title TITLE -- {shlex.quote(video)}` gives it one"
             raise CommandError(f"{video} has no talk to accept: {remedy}.")
         check_length(video, summary.talk.title, summary.talk.presenters)
     by = _who(stack)

@@ -68,7 +68,7 @@ def run(
     OPENAI_BASE_URL sets the endpoint. Each file is one batch. It first shows the most that all of them can cost, and
     sets it as the project's budget in the local cloud. The state folder keeps the talks, so a second run pays for none.
 
-    Exit code 3: some videos are dead or waiting.
+    Exit code 3: some videos are dead, cancelled, waiting or never answered.
     """
     most = Cap(limit_tokens, limit_usd)
     running = cloud.find(state)
@@ -101,10 +101,7 @@ def run(
             say(f"{need} review: {first}`titlecard review --project {project}`.")
     if any(outcome.status.batch.state is BatchState.REFUSED for outcome in outcomes):
         raise typer.Exit(ExitCode.BAD_USAGE)
-    if any(
-        outcome.reasons or outcome.status.waiting or outcome.status.batch.state is not BatchState.FINISHED
-        for outcome in outcomes
-    ):
+    if not all(outcome.status.is_answered for outcome in outcomes):
         raise typer.Exit(ExitCode.UNFINISHED)
 
 

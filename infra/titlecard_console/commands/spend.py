@@ -157,8 +157,9 @@ def _limits(ledger: Ledger, name: str, now: datetime) -> dict[str, Any]:
 
 
 def _table(lines: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[tuple[str, ...]]]:
-    """Return headings and rows; the first line decides which columns there are."""
+    """Return headings and rows; the first line decides which columns there are, beside those of the limits."""
     first = lines[0]
+    has_windows = any("month" in line or "trouble" in line for line in lines)  # trouble: its limits cannot be read
     names = [name for name in ("project", "batch", "day", "model") if isinstance(first.get(name), str)]
     headings = [*names, "requests>", "tokens>", "charged>"]
     parts = [name for name in ("measured", "lost_answers", "under_way", "leaked") if name in first]
@@ -172,12 +173,12 @@ def _table(lines: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[tuple[st
             cells += ["-" if cost is None else format_usd(cost), "-" if share is None else f"{share:.1%}"]
         if "limit" in first:
             cells.append(format_caps(line["limit"]))
-        if "month" in first:
+        if has_windows:
             cells += [_window(line, "day"), _window(line, "month"), _state(line)]
         rows.append(tuple(cells))
     headings += [f"{name.replace('_', ' ')}>" for name in parts]
     headings += ["a talk>", "kept locally>"] * ("talks" in first) + ["limit"] * ("limit" in first)
-    headings += ["today", "this month", "state"] * ("month" in first)
+    headings += ["today", "this month", "state"] * has_windows
     return headings, rows
 
 

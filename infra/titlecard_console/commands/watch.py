@@ -7,7 +7,7 @@ from typing import Any
 
 import typer
 
-from titlecard.domain.batch import BatchState, RowState
+from titlecard.domain.batch import BatchState
 from titlecard_console import stacks
 from titlecard_console.commands import options
 from titlecard_console.errors import ExitCode
@@ -31,7 +31,7 @@ def watch(
     `titlecard watch pycon-2019-0f3a`
 
     Ctrl-C stops watching and leaves the batch running. Exit codes: 0 the batch is finished, and every video is parsed
-    or superseded; 2 the file is not a manifest; 3 some videos are dead or waiting.
+    or superseded; 2 the file is not a manifest; 3 some videos are dead, cancelled, waiting or never answered.
     """
     stack = stacks.find(stack_name, state)
     results, ledger = ResultReader(stack), stacks.ledger(stack)
@@ -55,7 +55,7 @@ def watch(
         say(f"{batch}: {wait.sentence(f'`titlecard resume {status.batch.project}`')}")
     if status.batch.state is BatchState.REFUSED:
         raise typer.Exit(ExitCode.BAD_USAGE)
-    if status.waiting or status.batch.counted(RowState.DEAD) or status.batch.state is not BatchState.FINISHED:
+    if not status.is_answered:
         raise typer.Exit(ExitCode.UNFINISHED)
 
 

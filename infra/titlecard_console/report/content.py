@@ -47,11 +47,13 @@ class DeadGroup:
     rows: int = 0
     micro_usd: int = 0
     ids: list[str] = field(default_factory=list)
+    batches: dict[str, None] = field(default_factory=dict)
 
     @property
     def command(self) -> str:
-        """The command that gives these videos another try."""
-        return f"titlecard dlq redrive --cause {shlex.quote(self.cause)}"
+        """The command that gives these videos, and no others, another try."""
+        batches = "".join(f" --batch {batch}" for batch in self.batches)
+        return f"titlecard dlq redrive --cause {shlex.quote(self.cause)}{batches}"
 
 
 @dataclass(frozen=True)
@@ -166,6 +168,7 @@ def _count(content: ReportContent, result: RowResult) -> None:
         group.rows += 1
         group.micro_usd += charged.micro_usd
         group.ids.append(row.video)
+        group.batches[result.batch] = None
     content.charges += [
         Charge(datetime.fromisoformat(at), charge.micro_usd)
         for at, charge in result.entry.charges(result.batch)

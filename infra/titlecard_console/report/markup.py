@@ -6,7 +6,8 @@ import re
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 from enum import StrEnum
-from itertools import pairwise, takewhile
+from itertools import groupby, pairwise, takewhile
+from operator import itemgetter
 from typing import TYPE_CHECKING
 
 from titlecard.domain.text import fold, normalise
@@ -143,10 +144,5 @@ def _joined(tokens: Sequence[str], kinds: list[Mark]) -> list[Piece]:
     for before, after in pairwise(_places_of_words(tokens)):
         if kinds[before] is kinds[after]:
             kinds[before:after] = [kinds[before]] * (after - before)
-    pieces: list[Piece] = []
-    for token, kind in zip(tokens, kinds, strict=True):
-        if pieces and pieces[-1].mark is kind:
-            pieces[-1] = Piece(kind, pieces[-1].text + token)
-        else:
-            pieces.append(Piece(kind, token))
-    return pieces
+    marked = groupby(zip(tokens, kinds, strict=True), key=itemgetter(1))
+    return [Piece(kind, "".join(token for token, _ in piece)) for kind, piece in marked]
